@@ -14,10 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,16 +25,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from playwright.sync_api import sync_playwright
 
-from seediff.attention.maps import AttentionMaps
+sys.path += [str(Path(__file__).parents[1] / part) for part in ("tests", "tests/builders")]
+
+from builders.in_chromium import chromium, open_sample, saved, until, window  # pyright: ignore[reportMissingImports]
+from builders.look_server import start, write_set  # pyright: ignore[reportMissingImports]
+from builders.random_maps import random_maps  # pyright: ignore[reportMissingImports]
+
 from seediff.dataset import native
 from seediff.dataset.reviews import in_effect
 
-BROWSER = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
 TRIES = 20
 """Number of measurements of each kind."""
 WATCH = """([on, event, off]) => {
@@ -58,38 +55,15 @@ element.
 """
 
 
-def write_set(out: Path, count: int, side: int) -> list[int]:
-    """Write samples of noise with a rectangle in the middle. Every twentieth has attention in a UNet's shape; returns
-    their numbers.
-    """
-    rng, rows = np.random.default_rng(0), []
-    labels = np.zeros((side, side), np.uint8)
-    labels[side // 4 : -side // 4, side // 4 : -side // 4] = 1
-    for kind in (native.IMAGES, native.MASKS, native.ATTENTION):
-        (out / kind).mkdir(parents=True)
-    for number in range(count):
-        name = f"{number:06d}"
-        image = np.kron(rng.integers(60, 220, (side // 8, side // 8, 3)), np.ones((8, 8, 1))).astype(np.uint8)
-        (out / f"images/{name}.jpg").write_bytes(native.encode_image(image, "jpg"))
-        (out / f"masks/{name}.png").write_bytes(native.encode_mask(labels))
-        about = {"prompt": "a photo of a dog", "classes": ["dog"], "class_ids": [1], "area": {"dog": 0.25}, "flags": []}
-        rows.append({"file_name": f"images/{name}.jpg", "mask": f"masks/{name}.png", **about})
+def write(out: Path, count: int, side: int) -> list[int]:
+    """Write samples, every twentieth with attention in a UNet's shape; returns their numbers."""
+    write_set(out, count, ("dog", "cat"), side=side)
+    (out / native.ATTENTION).mkdir()
     kept = list(range(9, count, 20))
     for number in kept:
-        attention(side // 8, number).save(out / f"attention/{number:06d}.safetensors")
-    (out / native.CLASSES).write_bytes(native.classes_text(("dog", "cat")))
-    (out / native.METADATA).write_bytes(native.jsonl(rows))
+        maps = random_maps(side // 8, seed=number, levels=(1, 2, 4, 8))
+        maps.save(out / native.ATTENTION / f"{number:06d}.safetensors")
     return kept
-
-
-def attention(side: int, seed: int) -> AttentionMaps:
-    """Random maps at four levels for 77 tokens, divided by their maxima."""
-    generator, own, cross = torch.Generator().manual_seed(seed), {}, {}
-    for at in (side, side // 2, side // 4, side // 8):
-        rows = torch.randn(at * at, at * at, generator=generator).mul_(2).softmax(1)
-        tokens = torch.randn(at * at, 77, generator=generator).softmax(1)
-        own[at, at], cross[at, at] = rows / rows.max(), tokens / tokens.amax(0)
-    return AttentionMaps(own, cross, (side, side), {"dog": (5,)}, "a photo of a dog")
 
 
 class Reviewer:
@@ -107,14 +81,10 @@ class Reviewer:
         self.page.locator(selector).first.click(**options)
         self.done["clicks"] += 1
 
-    def until(self, condition: str, argument: Any = None) -> None:
-        self.page.wait_for_function(condition, arg=argument)
-
     def opened(self, name: str) -> None:
         """Wait until a sample is open."""
-        self.until(
-            "name => document.querySelector('#sample[aria-busy=false] #sample-name')?.textContent === name", name
-        )
+        shown = "name => document.querySelector('#sample[aria-busy=false] #sample-name')?.textContent === name"
+        until(self.page, shown, name)
 
     def drag(self) -> None:
         """Drag through the middle of the picture."""
@@ -132,14 +102,11 @@ class Reviewer:
             self.page.wait_for_selector("#attention:not([hidden])")
             self.page.locator("#method").select_option("seediff")  # the dataset does not record its method
             self.click("#alpha", position={"x": 30, "y": 8})
-            self.until("() => document.querySelector('#tuned-shown').textContent.startsWith('tried')")
+            until(self.page, "() => document.querySelector('#tuned-shown').textContent.startsWith('tried')")
             self.press("u")
         else:
             self.press("b", "0")
             self.drag()
-
-    def saved(self) -> None:
-        self.until("() => document.querySelector('#saving').textContent === 'Saved'")
 
 
 def one_by_one(reviewer: Reviewer, count: int, kept: Sequence[int]) -> None:
@@ -150,7 +117,7 @@ def one_by_one(reviewer: Reviewer, count: int, kept: Sequence[int]) -> None:
         if number % 10 == 9:
             reviewer.correct(number in kept)
         reviewer.press("x" if number % 10 == 4 else "a")
-    reviewer.saved()
+    saved(reviewer.page)
 
 
 def from_the_grid(reviewer: Reviewer, count: int, kept: Sequence[int]) -> None:
@@ -161,8 +128,9 @@ def from_the_grid(reviewer: Reviewer, count: int, kept: Sequence[int]) -> None:
         reach(page, number)
         reviewer.click(f"#tile-{number}", modifiers=["Control"])
     reviewer.press("x")
-    reviewer.until("() => document.querySelector('#job[aria-busy=false] #job-text')?.textContent.includes('rejected')")
-    reviewer.click("#select-none") if page.locator("#select-none").is_enabled() else None
+    until(page, "() => document.querySelector('#job[aria-busy=false] #job-text')?.textContent.includes('rejected')")
+    if page.locator("#select-none").is_enabled():
+        reviewer.click("#select-none")
     page.wait_for_timeout(500)
     for number in range(9, count, 10):
         reach(page, number)
@@ -171,20 +139,16 @@ def from_the_grid(reviewer: Reviewer, count: int, kept: Sequence[int]) -> None:
         page.uncheck("#onward")
         reviewer.correct(number in kept)
         reviewer.press("a")
-        reviewer.saved()
+        saved(page)
         reviewer.click("#back")
         page.wait_for_selector("#browse:not([hidden])")
         page.wait_for_timeout(500)
     reviewer.click("#states input")
-    reviewer.until(
-        "() =>"
-        " !document.querySelector('#shown').textContent.startsWith("
-        "document.querySelector('#set-count').textContent.split('"
-        " ')[0])"
-    )
+    part = "document.querySelector('#set-count').textContent.split(' ')[0]"
+    until(page, f"() => !document.querySelector('#shown').textContent.startsWith({part})")
     page.locator("#grid").focus()
     reviewer.press("Control+a", "a")
-    reviewer.until("() => document.querySelector('#job[aria-busy=false] #job-text')?.textContent.includes('accepted')")
+    until(page, "() => document.querySelector('#job[aria-busy=false] #job-text')?.textContent.includes('accepted')")
 
 
 def reach(page: Any, place: int) -> None:
@@ -196,11 +160,11 @@ def reach(page: Any, place: int) -> None:
         page.wait_for_timeout(50)
 
 
-def times(reviewer: Reviewer, name: str) -> dict[str, list[float]]:
+def times(page: Any, name: str) -> dict[str, list[float]]:
     """Milliseconds until the page shows the result of a change of β or α, of a click on a pixel, and of a dragged
     box.
     """
-    page, found = reviewer.page, {}
+    found: dict[str, list[float]] = {}
 
     def timed(kind: str, on: str, event: str, off: str, act: Any) -> None:
         for turn in range(TRIES + 1):
@@ -211,34 +175,23 @@ def times(reviewer: Reviewer, name: str) -> dict[str, list[float]]:
             page.wait_for_timeout(700)  # the exact mask follows the one shown while dragging
         found[kind].pop(0)  # includes work that is done once per sample
 
-    page.fill("#text", name)
-    reviewer.until("name => document.querySelector('#tile-0 .name bdi')?.textContent === name", name)
-    page.press("#text", "Escape")
-    reviewer.press("Enter")
-    reviewer.opened(name)
+    open_sample(page, name)
     page.wait_for_selector("#attention:not([hidden])")
     page.locator("#method").select_option("seediff")
     page.wait_for_timeout(2000)
     for kind in ("beta", "alpha"):
         page.focus(f"#{kind}")
-        timed(
-            kind,
-            f"#{kind}",
-            "input",
-            "#tuned-shown",
-            lambda turn: page.keyboard.press("ArrowRight" if turn < TRIES / 2 else "ArrowLeft"),
-        )
+        keys = ("ArrowRight",) * (TRIES // 2) + ("ArrowLeft",) * (TRIES // 2 + 1)
+        timed(kind, f"#{kind}", "input", "#tuned-shown", lambda turn, keys=keys: page.keyboard.press(keys[turn]))
     box = page.locator("#layers").bounding_box()
-    at = [
-        (box["x"] + box["width"] * x, box["y"] + box["height"] * y)
-        for x, y in np.random.default_rng(0).uniform(0.1, 0.9, (TRIES + 1, 2))
-    ]
+    shares = np.random.default_rng(0).uniform(0.1, 0.9, (TRIES + 1, 2))
+    at = [(box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in shares]
     page.click("#untune")
     page.mouse.click(*at[0])
     page.wait_for_selector("#levels canvas")
     timed("pixel", "#stage", "pointerdown", "#levels", lambda turn: page.mouse.click(*at[turn]))
     page.keyboard.press("s")
-    reviewer.until("() => document.querySelector('#tool-shown').textContent.startsWith('Click')")
+    until(page, "() => document.querySelector('#tool-shown').textContent.startsWith('Click')")
 
     def drag(turn: int) -> None:
         page.mouse.move(box["x"] + box["width"] / 20, box["y"] + box["height"] / 20)
@@ -255,20 +208,10 @@ def opened(folder: Path) -> Iterator[Reviewer]:
     """The page of a dataset without reviews, with its own server."""
     shutil.rmtree(folder / "reviewed", ignore_errors=True)
     (folder / "review.jsonl").unlink(missing_ok=True)
-    command = [sys.executable, "-m", "seediff", "look", str(folder), "--no-browser"]
-    options = ["--no-sandbox"] if hasattr(os, "getuid") and os.getuid() == 0 else []
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    server, client = start(folder)
+    url = f"http://127.0.0.1:{client.port}/?token={client.token}"
     try:
-        assert server.stdout is not None
-        address = re.search(r"http://[^ ]+", server.stdout.readline())
-        assert address is not None
-        with sync_playwright() as playwright:
-            page = playwright.chromium.launch(executable_path=BROWSER, args=options).new_page(
-                viewport={"width": 1440, "height": 900}
-            )
-            page.set_default_timeout(60_000)
-            page.goto(address[0])
-            page.wait_for_selector(".tile img[src]")
+        with chromium() as browser, window(browser, url, size=(1440, 900)) as page:
             yield Reviewer(page)
     finally:
         server.terminate()
@@ -287,7 +230,7 @@ def measure(folder: Path, count: int, kept: Sequence[int]) -> dict[str, Any]:
         assert verdicts == {"accepted": count - count // 10, "rejected": count // 10}, (way, verdicts)
         assert sum(action.mask is not None for action in last.values()) == count // 10
     with opened(folder) as reviewer:
-        found["times"] = times(reviewer, f"{kept[0]:06d}")
+        found["times"] = times(reviewer.page, f"{kept[0]:06d}")
     return found
 
 
@@ -298,7 +241,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        kept = write_set(folder := Path(scratch) / "set", given.samples, given.side)
+        kept = write(folder := Path(scratch) / "set", given.samples, given.side)
         found = measure(folder, given.samples, kept)
     print(f"| {given.samples} samples | keys | clicks | drags | the script took |\n|---|---|---|---|---|")
     for way in ("one_by_one", "from_the_grid"):
