@@ -26,8 +26,6 @@ FREE = {
 """Files that may differ, and why. Both trees must still write them."""
 TIMES = re.compile(r"(seconds|minutes)(\[\d+\])?$")
 """Parts of a results.json that are never equal."""
-SHOWN = 12
-"""Kinds of differences that are printed of one command."""
 METHOD_FILE = re.compile(rb"(\w+)\.py:\1@[0-9a-f]{12}")
 """A method's name where it is a file, which is compared as the method: `fa_seg.py:fa_seg@0123456789ab`."""
 NUMBER = re.compile(r"\[\d+\]")
@@ -42,51 +40,38 @@ def compare(old: Path, new: Path, out: str) -> tuple[int, int, list[str]]:
         {path.relative_to(root).as_posix() for path in [root / out, *(root / out).rglob("*")] if path.is_file()}
         for root in (old, new)
     )
-    same: defaultdict[str, list[str]] = defaultdict(list)  # what differs → the files in which it does
-    compared = 0
-    for file in sorted(before | after):
-        if file not in before or file not in after:
-            same[f"only in {'OLD' if file in before else 'NEW'}"].append(file)
-            compared += 1
-        elif not any(fnmatch.fnmatch(file, pattern) for pattern in FREE):
-            compared += 1
-            for line in differences(file, (old / file).read_bytes(), (new / file).read_bytes()):
-                same[line].append(file)
-    lines = [f"{_names(files)}: {line}" for line, files in same.items()]
-    more = [f"… and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
-    return compared, len({file for files in same.values() for file in files}), lines[:SHOWN] + more
+    files = sorted(before | after)
+    compared = [
+        one for one in files if one not in before & after or not any(fnmatch.fnmatch(one, free) for free in FREE)
+    ]
+    found: defaultdict[str, list[str]] = defaultdict(list)  # kind of difference → an example from each file
+    differing = 0
+    for file in compared:
+        contents = [(root / file).read_bytes() if (root / file).is_file() else b"" for root in (old, new)]
+        differs = differences(file, *contents)
+        if file not in before & after:
+            differs = {"": f"only in {'OLD' if file in before else 'NEW'}"}
+        differing += bool(differs)
+        for kind, example in differs.items():
+            found[kind].append(f"{file}: {example}")
+    lines = [of[0] + (f" (and so in {len(of) - 1} other files)" if len(of) > 1 else "") for of in found.values()]
+    return len(compared), differing, lines
 
 
-def _names(files: list[str]) -> str:
-    return files[0] if len(files) == 1 else f"{len(files)} files ({files[0]}, …)"
-
-
-def differences(file: str, before: bytes, after: bytes) -> list[str]:
-    """What differs between two versions of a file; empty if they have the same content."""
+def differences(file: str, before: bytes, after: bytes) -> dict[str, str]:
+    """What differs between two versions of a file: each kind with an example; empty if they have the same content."""
     before, after = (METHOD_FILE.sub(rb"\1", data) for data in (before, after))
     if before == after:
-        return []
-    old, new = parts(file, before), parts(file, after)
-    for unwanted in [key for key in (*old, *new) if Path(file).name == "results.json" and TIMES.search(key)]:
-        old.pop(unwanted, None)
-        new.pop(unwanted, None)
-    found: defaultdict[str, list[str]] = defaultdict(list)
+        return {}
+    old, new, results = parts(file, before), parts(file, after), Path(file).name == "results.json"
+    found: dict[str, str] = {}
     for key in dict.fromkeys((*old, *new)):
-        if old.get(key, ...) != new.get(key, ...):
-            what = "only in OLD" if key not in new else "only in NEW" if key not in old else "differs"
-            found[NUMBER.sub("[]", key) + f" {what}"].append(key)
-    lines = []
-    for what, keys in found.items():
-        example = f", {_short(old[keys[0]])} → {_short(new[keys[0]])}" if what.endswith("differs") else ""
-        lines.append(what + (f" ({len(keys)} times)" if len(keys) > 1 else "") + example)
-    if not lines and file.endswith((".json", ".jsonl")) and Path(file).name != "results.json":
-        lines = ["the same values in other bytes (order or spacing)"]
-    return lines
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 60 else text[:57] + "…"
+        values = [f"{some.get(key, 'nothing')}" for some in (old, new)]
+        if values[0] != values[1] and not (results and TIMES.search(key)):
+            found.setdefault(NUMBER.sub("[]", key), f"{key}: {values[0]:.60} → {values[1]:.60}")
+    if not found and file.endswith((".json", ".jsonl")) and not results:
+        found[""] = "the same values in other bytes (order or spacing)"
+    return found
 
 
 def parts(file: str, data: bytes) -> dict[str, Any]:

@@ -28,12 +28,9 @@ HERE = Path(__file__).resolve().parent
 DRAW = "generate --classes dog,cat --per-class 3 --steps 2 --batch-size 4 --keep-soft --keep-attention"
 LOOK = "--timesteps 150 --batch-size 4"
 TWINS = {name: f"--device cpu --size {SIDES.get(name, 64)} --model twins/{name}" for name in FAMILIES}
-PIECES = "otsu --objects"
-"""The end of the options of generate-compete. In trees with several ways of separating objects, `--objects` names
-one.
-"""
-METHODS = ("ca", "ca_sa", "reference", "daam", "diffsegmenter", "fa_seg", "iseg_walk", "nerve_walk")
-"""A method is named by its file in trees in which it is one."""
+METHODS = ("ca", "ca_sa", "daam")
+FILES = ("reference", "diffsegmenter", "fa_seg", "iseg_walk", "nerve_walk")
+"""Methods that are files in recipes/methods/."""
 EXPORTS = {
     "voc": "--jpeg",
     "coco": "",
@@ -53,13 +50,16 @@ rows = [{ name = "CA", train = ["ca"] }]
 COMMANDS = {
     "generate": f"{DRAW} --out generate",
     **{f"generate-{method}": f"{DRAW} --method {method} --out generate-{method}" for method in METHODS},
+    **{f"generate-{one}": f"{DRAW} --method TREE/recipes/methods/{one}.py:{one} --out generate-{one}" for one in FILES},
     "generate-reject": (
         f"{DRAW} --classes-per-image 1,2 --reject --expansion parallel --image-format jpg --out generate-reject"
     ),
-    "generate-compete": f"{DRAW} --classes-per-image 2 --compete --beta {PIECES} --out generate-compete",
+    "generate-compete": f"{DRAW} --classes-per-image 2 --compete --beta otsu --objects --out generate-compete",
     "generate-geometric": (
         f"{DRAW} --capture-mean geometric --capture-layers up/last --no-capture-normalize --out generate-geometric"
     ),
+    "generate-none": f"{DRAW} --expansion none --no-background --no-pamr --out generate-none",
+    "generate-iterative": f"{DRAW} --expansion iterative --alpha 0.4 --out generate-iterative",
     "generate-asked": f"{DRAW} --capture-prompt={{class}} --ignore-band 0.3,0.6 --out generate-asked",
     "generate-dit": (
         "generate --classes dog --per-class 2 --steps 2 --model mini-dit --keep-attention --out generate-dit"
@@ -75,7 +75,7 @@ COMMANDS = {
     ),
     "segment-kmeans": "segment generate/images --method kmeans -k 4 --fit resize --out segment-kmeans",
     "segment-diffcut": "segment generate/images --method diffcut --refine --out segment-diffcut",
-    **{f"capture-{name}": f"same_bytes_families.py {name} --out capture-{name}" for name in FAMILIES},
+    **{f"script-{name}": f"same_bytes_families.py {name} --out script-{name}" for name in FAMILIES},
     **{
         f"generate-{name}": (
             f"generate --classes dog,cat --per-class 1 --steps 2 --keep-attention {twin} --out generate-{name}"
@@ -166,24 +166,15 @@ def run(tree: Path, work: Path, names: list[str]) -> set[str]:
         return (work / f"{name}.code").is_file() and (work / f"{name}.code").read_text() == "0"
 
     environment = {**os.environ, "PYTHONPATH": f"{tree / 'src'}{os.pathsep}{tree}", "OMP_NUM_THREADS": "1"}
-    older = (tree / "src" / "seediff" / "objects" / "peaks.py").is_file()
-    lines = {name: COMMANDS[name].replace(PIECES, f"{PIECES} pieces") if older else COMMANDS[name] for name in names}
-    for method in METHODS:
-        file = tree / "recipes" / "methods" / f"{method}.py"
-        if file.is_file():
-            named = f"--method {file}:{method} "
-            lines = {name: line.replace(f"--method {method} ", named) for name, line in lines.items()}
+    lines = {name: COMMANDS[name].replace("TREE", str(tree)) for name in names}
     todo = [f"{name}:{lines[name]}" for name in names if not succeeded(name)]
     if todo:
         subprocess.run([sys.executable, "-c", CHILD, str(HERE), *todo], cwd=work, env=environment)
     failed = {name for name in names if not succeeded(name)}
     for name in sorted(failed):
         log = work / f"{name}.log"
-        print(
-            f"{tree}: {name} failed:"
-            f" {log.read_text(errors='replace').strip()[-500:] if log.is_file() else 'not begun'}",
-            flush=True,
-        )
+        said = log.read_text(errors="replace").strip()[-500:] if log.is_file() else "not begun"
+        print(f"{tree}: {name} failed: {said}", flush=True)
     return failed
 
 
@@ -192,12 +183,8 @@ def save_twins(folder: Path) -> None:
     files.
     """
     if not folder.is_dir():
-        root = HERE.parent
-        environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(str(root / part) for part in ("src", "tests", "")),
-            "OMP_NUM_THREADS": "1",
-        }
+        places = os.pathsep.join(str(HERE.parent / part) for part in ("src", "tests", ""))
+        environment = {**os.environ, "PYTHONPATH": places, "OMP_NUM_THREADS": "1"}
         made = folder.with_name(f"{folder.name}-{os.getpid()}")
         subprocess.run([sys.executable, HERE / "same_bytes_families.py", "--save", made], env=environment, check=True)
         made.rename(folder)
