@@ -1,7 +1,7 @@
 """Speed and correctness on a GPU: the capture kernels, every family at its published shape with random weights, and the
 work afterwards.
 
-    python benchmarks/gpu.py --minutes 40 --json gpu.json --table gpu.md
+    python benchmarks/gpu.py --minutes 40 --json gpu.json
     python benchmarks/gpu.py --models flux-dev,sdxl --batches 1 --apart 120    # a process of its own for each row
     python benchmarks/gpu.py --models sd1.5,sdxl --only drawing --graphs       # maps by CUDA graphs beside the rest
     python benchmarks/gpu.py --only tiles                                      # of the kernels, and cuDNN's sums
@@ -12,8 +12,7 @@ Nothing is downloaded. A row that does not fit into memory or time says so, and 
 are for the family's default number of steps, computed from a run of 6 steps and the time of a step within it. Images
 with masks and files are made by `generate`, which captures only the maps that the masks read, and on a GPU makes masks
 and files during the next batch. "Of peak" compares operations per second (of a step's matrix products, convolutions and
-attention) with those of a large matrix product, or bytes per second with those of a copy; both are measured first.
-Bytes are counted as if every operation ran alone, so their share may exceed 1 if a cache holds them.
+attention) with those of a large matrix product, which is measured first.
 """
 
 from __future__ import annotations
@@ -26,8 +25,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache, partial
 from itertools import product
 from pathlib import Path
 from typing import Any, get_args
@@ -40,9 +39,9 @@ if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # must be set before anything imports triton
 
 from builders.published import NETWORKS, network  # pyright: ignore[reportMissingImports]
-from on_gpu.device import Peak, measure_peak
+from on_gpu.device import measure_peak
 from on_gpu.drawing import draw_row
-from on_gpu.fused import ACCEPTABLE, compare, head_widths
+from on_gpu.fused import compare, head_widths
 from on_gpu.pipelines import exact, twin
 from on_gpu.segments_and_masks import measure_work, works
 from on_gpu.tiles import LAYERS, TINY, tune
@@ -81,9 +80,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--tiny", action="store_true", help="narrow twins, one round")
     parser.add_argument("--json", type=Path, help="write the figures there")
-    parser.add_argument("--table", type=Path, help="write the table there, too")
     given = parser.parse_args()
     given.models = given.models.split(",")
+    given.rounds = 1 if given.tiny else given.rounds
     if unknown := sorted(set(given.models) - set(NETWORKS)):
         parser.error(f"--models: there is no {unknown[0]}; there are {', '.join(NETWORKS)}")
     given.batches = [int(one) for one in given.batches.split(",")]
@@ -100,7 +99,7 @@ def parse() -> argparse.Namespace:
 
 def main() -> int:
     given = parse()
-    until = time.monotonic() + 60 * given.minutes
+    given.until = time.monotonic() + 60 * given.minutes
     report: dict[str, Any] = {
         "device": torch.cuda.get_device_name(given.device) if given.device.startswith("cuda") else given.device,
         "dtype": given.dtype,
@@ -109,78 +108,56 @@ def main() -> int:
         "offload": given.offload,
         "compiled": given.compile,
         "cudnn": torch.backends.cudnn.version(),
+        "kernels": [],
+        "after": [],
+        "tiles": [],
+        "drawing": [],
     }
     side = 256 if given.tiny else 8192 if given.device.startswith("cuda") else 1024
-    peak = measure_peak(given.device, given.dtype, side=side)
-    report |= {"peak": {"flops": peak.flops, "bytes": peak.bytes}, "kernels": [], "drawing": [], "after": []}
-    report["tiles"] = []
-    rounds = 1 if given.tiny else given.rounds
+    report["peak"] = measure_peak(given.device, given.dtype, side)
     sections = (given.only,) if given.only else ("kernels", "after", "drawing")
-    if "kernels" in sections:
-        check_kernels(report, given, until)
+    note = partial(measure, report, given)
+    if "kernels" in sections:  # if they are wrong, their cost in a drawing says little
+        networks = {name: network(name) for name in given.models}
+        widths = head_widths({"mini": load_model("mini", device="cpu", dtype="float32").network, **networks})
+        for width in list(widths)[: 1 if given.tiny else None]:
+            about = {"width": width, "models": widths[width]}
+            note("kernels", about, partial(compare, given.device, given.dtype, width))
     if "after" in sections:  # which is quick
         for name, work in works(given.device, 16 if given.tiny else 64):
-            row = attempt(lambda work=work: measure_work(given.device, work, peak, rounds), until)
-            report["after"].append({"what": name, **row})
-        write(report, given)
+            note("after", {"what": name}, partial(measure_work, given.device, work, given.rounds))
     if "tiles" in sections:
         layers, tiles = ({"tiny": TINY}, fused.TILES[-1:]) if given.tiny else (LAYERS, fused.TILES)
         for name, layer in layers.items():
-            row = attempt(lambda layer=layer: tune(given.device, given.dtype, layer, tiles), until)
-            report["tiles"].append({"model": name, **row})
-            print(json.dumps(report["tiles"][-1]), flush=True)
-            write(report, given)
+            note("tiles", {"model": name}, partial(tune, given.device, given.dtype, layer, tiles))
     if "drawing" in sections and given.apart:
-        draw_apart(report, given, until)
+        draw_apart(report, given)
     elif "drawing" in sections:
-        draw(report, given, until, peak, rounds)
+        draw(report, given)
     print(table(report))
     rows = (*report["kernels"], *report["drawing"], *report["after"], *report["tiles"])
     return int(any(row.get("failed") for row in rows))
 
 
-def check_kernels(report: dict[str, Any], given: argparse.Namespace, until: float) -> None:
-    """If the kernels are wrong, their cost in a drawing says little."""
-    networks = {
-        "mini": load_model("mini", device="cpu", dtype="float32").network,
-        **{name: network(name) for name in given.models},
-    }
-    widths = head_widths(networks)
-    for width, models in list(widths.items())[: 1 if given.tiny else None]:
-        row = attempt(lambda width=width: compare(given.device, given.dtype, width), until)
-        report["kernels"].append({"width": width, "models": models, **row})
-        write(report, given)
-
-
-def draw(report: dict[str, Any], given: argparse.Namespace, until: float, peak: Peak, rounds: int) -> None:
+def draw(report: dict[str, Any], given: argparse.Namespace) -> None:
     """The families; a model is made once for all its batches."""
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
+    made = 2 if given.tiny else 6
+    with tempfile.TemporaryDirectory() as folder:
+        model = lru_cache(1)(partial(prepared, given, Path(folder)))
+
+        def row(name: str, batch: int) -> dict[str, Any]:
+            return draw_row(model(name), batch, report["peak"], Path(folder), made=made, rounds=given.rounds)
+
         for name in given.models:
-            made: dict[str, Any] = {}
-
-            def load(name: str = name, made: dict[str, Any] = made) -> dict[str, Any]:
-                made["model"] = prepared(name, given, folder)
-                return {}
-
-            why = attempt(load, until)
+            model.cache_clear()  # before another one needs its memory
             for batch in given.batches:
-                row = why or attempt(
-                    lambda batch=batch, made=made: draw_row(
-                        made["model"], batch, peak, folder, made=2 if given.tiny else 6, rounds=rounds
-                    ),
-                    until,
-                )
-                report["drawing"].append({"model": name, "batch": batch, **row})
-                print(json.dumps(report["drawing"][-1]), flush=True)
-                write(report, given)
-            made.clear()
+                measure(report, given, "drawing", {"model": name, "batch": batch}, partial(row, name, batch))
 
 
-def draw_apart(report: dict[str, Any], given: argparse.Namespace, until: float) -> None:
+def draw_apart(report: dict[str, Any], given: argparse.Namespace) -> None:
     """The families, each row in a process of its own, so that one that fails or hangs costs no other its figures."""
     for name, batch in product(given.models, given.batches):
-        if time.monotonic() > until:
+        if time.monotonic() > given.until:
             report["drawing"].append({"model": name, "batch": batch, "why": "no time left"})
             continue
         with tempfile.TemporaryDirectory() as folder:
@@ -200,7 +177,7 @@ def draw_apart(report: dict[str, Any], given: argparse.Namespace, until: float) 
         write(report, given)
 
 
-def prepared(name: str, given: argparse.Namespace, folder: Path) -> Model:
+def prepared(given: argparse.Namespace, folder: Path, name: str) -> Model:
     """The model called `name`, made on the device, or on the CPU if its parts are moved to the device when they run."""
     first = given.device if given.offload == "none" else "cpu"
     model = (twin if given.tiny else exact)(name, first, given.dtype, folder)
@@ -212,76 +189,59 @@ def prepared(name: str, given: argparse.Namespace, folder: Path) -> Model:
     return replace(model, device=given.device, offload=given.offload)
 
 
-def attempt(work: Callable[[], dict[str, Any]], until: float) -> dict[str, Any]:
-    """The figures of `work`, or `why` there are none, and `failed` unless time or memory was the reason."""
-    if time.monotonic() > until:
-        return {"why": "no time left"}
-    try:
-        found = work()
-    except torch.OutOfMemoryError:
-        found = {"why": "does not fit into memory"}
-    except Exception as error:  # an error in one family must not cost the others' figures
-        found = {"why": f"{type(error).__name__}: {error}".splitlines()[0], "failed": True}
+def measure(report: dict[str, Any], given: argparse.Namespace, section: str, about: Any, work: Any) -> None:
+    """Add a row with the figures of `work`, or `why` there are none, and `failed` unless time or memory was the
+    reason."""
+    found: dict[str, Any] = {"why": "no time left"}
+    if time.monotonic() < given.until:
+        try:
+            found = work()
+        except torch.OutOfMemoryError:
+            found = {"why": "does not fit into memory"}
+        except Exception as error:  # an error in one family must not cost the others' figures
+            found = {"why": f"{type(error).__name__}: {error}".splitlines()[0], "failed": True}
+    report[section].append({**about, **found})
+    print(json.dumps(report[section][-1]), flush=True)
+    write(report, given)
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    return found
 
 
 def write(report: dict[str, Any], given: argparse.Namespace) -> None:
-    """Write the requested files. Called after every row, so that a stopped run keeps its figures."""
+    """Called after every row, so that a stopped run keeps its figures."""
     if given.json:
         given.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    if given.table:
-        given.table.write_text(table(report) + "\n", encoding="utf-8")
 
 
 def table(report: dict[str, Any]) -> str:
-    peak = report["peak"]
-    lines = [
-        (
-            f"{report['device']}, {report['dtype']}, torch {report['torch']}, cuDNN {report['cudnn']},"
-            f" {report['shapes']} shapes, random"
-            f" weights, offload {report['offload']}, {'' if report['compiled'] else 'not '}compiled; measured peak"
-            f" {peak['flops'] / 1e12:.3g} TFLOP/s, {peak['bytes'] / 1e9:.3g} GB/s."
-        ),
-        "",
-        (
-            "| model | batch | steps | images/s plain | with capture | with masks and files | capture's ratio | self |"
-            " cross | peak plain, GiB | with capture | step's operations, of peak |"
-        ),
-        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
-    ]
+    about = [f"{report[key]}" for key in ("device", "dtype", "torch", "cudnn", "shapes", "offload", "compiled")]
+    lines = [f"{', '.join(about)}; measured peak {report['peak'] / 1e12:.3g} TFLOP/s", ""]
+    lines.append(
+        "| model | batch | steps | images/s plain | with capture | with masks and files | capture's ratio | self |"
+        " cross | peak plain, GiB | with capture | step's operations, of peak |\n|---|" + "--:|" * 11
+    )
     for row in report["drawing"]:
-        cells = [row["model"], str(row["batch"])]
+        cells = [row["model"], row["batch"]]
         if "why" in row:
-            lines.append(f"| {' | '.join(cells)} | {row['why'].replace('|', '/')} |" + " |" * 9)
-            continue
-        ratio, memory = row["ratio"], row["peak_bytes"]
-        cells += [str(row["steps"]), *(f"{one:.3g}" for one in row["images_per_s"].values())]
-        cells += [f"{ratio[way]:.3f}" if way in ratio else "–" for way in ("capture", "self", "cross")]
-        cells += [f"{memory[way] / 2**30:.2f}" for way in ("plain", "capture")]
-        lines.append(f"| {' | '.join(cells)} | {row['share_of_peak']:.1%} |")
-    lines += ["", "| a photograph | ms | bytes, of peak |", "|---|--:|--:|"]
+            cells.append(row["why"])
+        else:
+            cells += [row["steps"], *(f"{one:.3g}" for one in row["images_per_s"].values())]
+            cells += [f"{row['ratio'].get(way, float('nan')):.3f}" for way in ("capture", "self", "cross")]
+            cells += [f"{row['peak_bytes'][way] / 2**30:.2f}" for way in ("plain", "capture")]
+            cells.append(f"{row['share_of_peak']:.1%}")
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    lines += ["", "| a photograph | ms |", "|---|--:|"]
     for row in report["after"]:
-        cells = (
-            row["why"].replace("|", "/") + " | "
-            if "why" in row
-            else f"{1000 * row['seconds']:.3g} | {row['share_of_peak']:.1%}"
-        )
-        lines.append(f"| {row['what']} | {cells} |")
+        lines.append(f"| {row['what']} | {row.get('why') or format(1000 * row['seconds'], '.3g')} |")
     lines += [
         "",
-        "| kernels of capture, channels a head | models | positions | largest difference from plain torch |",
-        "|--:|---|--:|--:|",
+        "| kernels of capture, channels a head | models | largest difference from plain torch |",
+        "|--:|---|--:|",
     ]
     for row in report["kernels"]:
-        cells = [str(row["width"]), ", ".join(row["models"])]
-        if "why" in row:
-            lines.append(f"| {' | '.join(cells)} | | {row['why'].replace('|', '/')} |")
-            continue
-        wrong = f", wrong: more than {ACCEPTABLE:.0e}" if row.get("failed") else ""
-        lines.append(f"| {' | '.join(cells)} | {row['positions']} | {row['difference']:.1e}{wrong} |")
+        found = row.get("why") or f"{row['difference']:.1e}{', wrong' if row.get('failed') else ''}"
+        lines.append(f"| {row['width']} | {', '.join(row['models'])} | {found} |")
     return "\n".join(lines)
 
 

@@ -3,7 +3,6 @@ refused, the line that says so, and how many pixels of its label maps differ fro
 the same files.
 
     python benchmarks/public_sets.py clones       # clones/OWNER/NAME: each repository at its commit, see `--list`
-    python benchmarks/public_sets.py clones --markdown
 
 The other readers are the annotation tool's own export of the same labels, pycocotools, and PIL; of them seediff itself
 uses pycocotools to fill polygons, and PIL. Datasets whose folder is missing are left out.
@@ -52,12 +51,10 @@ def in_colours(root: Path) -> Maps:
     second highest.
     """
     for name, pixels in images(root / "SegmentationClass"):
-        bits = [
-            (pixels[..., channel].astype(int) >> (7 - step) & 1) << (3 * step + channel)
-            for step in range(3)
-            for channel in range(3)
-        ]
-        yield name, np.where((pixels == (224, 224, 192)).all(-1), 255, sum(bits))
+        ids = np.where((pixels == (224, 224, 192)).all(-1), 255, 0)
+        for step, channel in np.ndindex(3, 3):
+            ids |= (pixels[..., channel].astype(int) >> (7 - step) & 1) << (3 * step + channel)
+        yield name, ids
 
 
 def voc(root: Path) -> Maps:
@@ -105,11 +102,8 @@ def coco(*files: str) -> Callable[[Path], Maps]:
         for file in files:
             with contextlib.redirect_stdout(io.StringIO()):
                 known = COCO(str(root / file))
-            categories = [
-                i
-                for i in sorted(known.cats)
-                if known.cats[i]["name"] != "_background_" and known.cats[i]["name"] != "__ignore__"
-            ]
+            of_none = ("_background_", "__ignore__")
+            categories = [number for number in sorted(known.cats) if known.cats[number]["name"] not in of_none]
             for image in known.imgs.values():
                 labels = np.zeros((image["height"], image["width"]), np.uint8)
                 annotations = known.imgToAnns[image["id"]]
@@ -203,22 +197,15 @@ def tried(each: Set, clones: Path, folder: Path) -> tuple[str, int, int]:
     reader's.
     """
     root = clones / each.repository / each.path
-    options = [
-        str(names(clones / each.repository, folder)) if option == "names.txt" else option for option in each.options
-    ]
+    options = list(each.options)
+    if "names.txt" in options:
+        options[-1] = str(names(clones / each.repository, folder))
     said, wrong = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(wrong):
         code = seediff(["import", str(root), "--out", str(folder / "out"), *options])
     if code:
-        return (
-            wrong.getvalue()
-            .removeprefix("seediff: ")
-            .replace(f"{root}/", "")
-            .replace(str(root), each.path.rpartition("/")[2])
-            .strip(),
-            0,
-            0,
-        )
+        line = wrong.getvalue().removeprefix("seediff: ").replace(f"{root}/", "").strip()
+        return line.replace(str(root), root.name), 0, 0
     notes = [line for line in said.getvalue().splitlines() if line.startswith("note: ")]
     found = said.getvalue().splitlines()[1].partition(" in ")[0]
     pixels = differing = 0
@@ -245,19 +232,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clones", type=Path)
     parser.add_argument("--list", action="store_true", help="print the repositories and their commits")
-    parser.add_argument("--markdown", action="store_true")
     given = parser.parse_args()
     if given.list:
         print(*(f"https://github.com/{name} {commit}" for name, commit in COMMITS.items()), sep="\n")
         return
-    line = "| {} | {} | {} | {} | {} | {} |" if given.markdown else "{:30} {:62} {}; against {}: {} pixels, {} differ"
+    print("| layout | set | import | against | pixels | differ |\n|---|---|---|---|--:|--:|")
     for each in SETS:
         if not (given.clones / each.repository / each.path).exists():
             continue
         with tempfile.TemporaryDirectory() as folder:
             said, pixels, differing = tried(each, given.clones, Path(folder))
-        counts = (each.reader[0], f"{pixels:,}", differing) if each.reader and pixels else ("–", "–", "–")
-        print(line.format(each.layout, f"{each.repository}, {each.path}", said, *counts), flush=True)
+        counts = f"{each.reader[0]} | {pixels:,} | {differing}" if each.reader and pixels else "– | – | –"
+        print(f"| {each.layout} | {each.repository}, {each.path} | {said} | {counts} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -161,7 +161,7 @@ def text_changed(text: str, chance: random.Random) -> str:
         return "".join(lines)
     values = list(VALUE.finditer(text))
     value = chance.choice(values)
-    new = [json.dumps(chance.choice(VALUES)), chance.choice(values)[0]]
+    new = [json.dumps(chance.choice(VALUES), ensure_ascii=False), chance.choice(values)[0]]
     if number := re.search(r"-?\d+(\.\d+)?", value[0]):
         for other in (-float(number[0]), float(number[0]) + 1, float(number[0]) * 2, 1e9):
             new.append(value[0].replace(number[0], f"{other:g}", 1))

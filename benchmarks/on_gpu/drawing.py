@@ -20,8 +20,7 @@ import torch
 from torch.nn.attention import SDPBackend
 
 from on_gpu.device import (
-    Peak,
-    count,
+    count_operations,
     forget_peak_memory,
     peak_memory,
     reserved_memory,
@@ -169,7 +168,7 @@ def without(graphs: GraphedNetwork, work: Callable[[int], object], steps: int) -
 
 
 @torch.no_grad()
-def draw_row(model: Model, batch: int, peak: Peak, folder: Path, *, made: int, rounds: int) -> dict[str, Any]:
+def draw_row(model: Model, batch: int, peak: float, folder: Path, *, made: int, rounds: int) -> dict[str, Any]:
     """Figures of one model and batch. made: steps of a run, at least 2.
 
     The time for the family's default number of steps is the time of the run plus that of a step for each further step.
@@ -198,9 +197,8 @@ def draw_row(model: Model, batch: int, peak: Peak, folder: Path, *, made: int, r
         files, files_step, beside = draws.to_files(made, Path(out) / "set", rounds + 2)
     calls = {steps: model.family.calls(model.pipe, steps) for steps in (made, made + 1, draws.steps)}
     with torch.compiler.set_stance("force_eager"):  # operations of a compiled network cannot be counted
-        flops = (count(lambda: draws.plain(made + 1)).flops - count(lambda: draws.plain(made)).flops) / (
-            calls[made + 1] - calls[made]
-        )
+        counts = [count_operations(partial(draws.plain, steps)) for steps in (made, made + 1)]
+        flops = (counts[1] - counts[0]) / (calls[made + 1] - calls[made])
     step: dict[str, list[float]] = {way: [] for way in ways}
     whole: dict[str, list[float]] = {way: [] for way in ways}
     for turn in range(rounds):
@@ -231,5 +229,5 @@ def draw_row(model: Model, batch: int, peak: Peak, folder: Path, *, made: int, r
         "backends": backends,
         "graphs": None if graphs is None else [graphs.recorded_calls, graphs.replayed_calls, graphs.eager_because],
         "step_flop": flops,
-        "share_of_peak": flops / plain_step / peak.flops,
+        "share_of_peak": flops / plain_step / peak,
     }

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import torch
 from builders.region_maps import region_maps  # pyright: ignore[reportMissingImports]
 
-from on_gpu.device import Peak, count, seconds
+from on_gpu.device import seconds
 from seediff.masks.pamr import affinity, pamr, scaled_dilations
 from seediff.segments.aggregate import aggregate
 from seediff.segments.diffseg import diffseg
@@ -39,13 +38,6 @@ def works(device: str, latent_side: int) -> Iterator[tuple[str, Callable[[], obj
 
 
 @torch.no_grad()
-def measure_work(device: str, work: Callable[[], object], peak: Peak, rounds: int) -> dict[str, Any]:
-    """Seconds, and the bytes of all operations as a share of those that a copy moves in that time."""
-    asked = count(work)  # this also warms up
-    took = statistics.median(seconds(device, work) for _ in range(rounds))
-    return {
-        "seconds": took,
-        "bytes": asked.bytes,
-        "flop": asked.flops,
-        "share_of_peak": asked.bytes / took / peak.bytes,
-    }
+def measure_work(device: str, work: Callable[[], object], rounds: int) -> dict[str, float]:
+    work()  # warms up
+    return {"seconds": statistics.median(seconds(device, work) for _ in range(rounds))}

@@ -136,7 +136,7 @@ def check_drawing(
         except UserError as error:
             raise UserError("negative_prompt", str(error)) from error
     scheduler = f"the scheduler of model '{model.name}' ({type(pipe.scheduler).__name__})"
-    longest = len(pipe.scheduler.betas) if hasattr(pipe.scheduler, "betas") else 1000
+    longest = pipe.scheduler.config.get("num_train_timesteps", 1000)
     if not 1 <= steps <= longest:
         raise UserError("steps", f"{steps} must be from 1 to {longest}")
     takes_sigmas = "sigmas" in inspect.signature(pipe.scheduler.set_timesteps).parameters
