@@ -29,7 +29,6 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # when run as a script, only
 from recipes.tables import definition
 from seediff.files.documents import read_json, read_toml
 from seediff.files.outputs import write_atomic
-from seediff.files.reading import SETTINGS
 from seediff.models.short_names import EMBEDDED
 
 SET = Path(definition.__file__).parent / "embedded" / "set.toml"
@@ -42,7 +41,7 @@ def ship(pipeline: Path) -> None:
     preset.
     """
     about = EMBEDDED["mini"] / "seediff.json"
-    old, new = (read_json(path, dict[str, Any], limit=SETTINGS) for path in (about, pipeline / "seediff.json"))
+    old, new = (read_json(path, dict[str, Any]) for path in (about, pipeline / "seediff.json"))
     for part in PARTS:
         for file in sorted((pipeline / part).iterdir()):
             shutil.copyfile(file, EMBEDDED["mini"] / part / file.name)
@@ -54,9 +53,9 @@ def ship(pipeline: Path) -> None:
 
 def take_constants(model: str, truth_file: Path) -> None:
     """Write the constants from the study's results into the model's preset and, for mini, into the tables' set."""
-    truth = read_json(truth_file, dict[str, Any], limit=SETTINGS)
+    truth = read_json(truth_file, dict[str, Any])
     about = EMBEDDED[model] / "seediff.json"
-    settings = read_json(about, dict[str, Any], limit=SETTINGS)
+    settings = read_json(about, dict[str, Any])
     found, note = truth["preset"], truth["preset"]["note"]
     method = settings["preset"].get("method", found["method"])
     if method != found["method"]:

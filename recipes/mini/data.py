@@ -12,7 +12,6 @@ import numpy as np
 from seediff.errors import UserError
 from seediff.files.documents import read_json
 from seediff.files.outputs import replace_file, write_atomic
-from seediff.files.reading import ANNOTATIONS
 
 from .files import map_array
 from .recipe import Recipe
@@ -38,7 +37,7 @@ def rendered_scenes(recipe: Recipe, art: Path, folder: Path, workers: int = 1) -
                     captions.append(caption)
             images.flush()
         write_atomic(words, json.dumps(captions).encode("utf-8"))  # written last: if it exists, both files are complete
-    captions = read_json(words, list[str], limit=ANNOTATIONS)
+    captions = read_json(words, list[str])
     if len(captions) != recipe.scenes:
         raise UserError(
             f"{words}: has {len(captions)} captions, but the recipe {recipe.scenes} scenes; remove it to render them"

@@ -15,7 +15,6 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from seediff.errors import UserError, first_line
 from seediff.files.documents import read_json
 from seediff.files.outputs import write_atomic
-from seediff.files.reading import SETTINGS
 from seediff.models.trust import OWN_ATTENTION, check_parts
 
 from .autoencoder import CHECKPOINT as AUTOENCODER
@@ -46,7 +45,7 @@ class Origin:
 def read_origin(folder: Path) -> Origin:
     """The origin of the training in `folder`; an empty origin if the training started from random weights."""
     path = folder / ORIGIN
-    return read_json(path, Origin, limit=SETTINGS) if path.is_file() else Origin()
+    return read_json(path, Origin) if path.is_file() else Origin()
 
 
 def read_start(pipeline: Path, recipe: Recipe, folder: Path) -> tuple[AutoencoderKL, Denoiser, Origin]:
@@ -79,8 +78,8 @@ def read_start(pipeline: Path, recipe: Recipe, folder: Path) -> tuple[Autoencode
             f"{pipeline}: not a pipeline of this recipe's shape, which has {recipe.denoiser.layers} layers per block"
             f" ({first_line(error)})"
         ) from error
-    said = read_json(pipeline / "seediff.json", dict[str, Any], limit=SETTINGS)
-    scaling = read_json(pipeline / "vae" / "config.json", dict[str, Any], limit=SETTINGS).get("scaling_factor")
+    said = read_json(pipeline / "seediff.json", dict[str, Any])
+    scaling = read_json(pipeline / "vae" / "config.json", dict[str, Any]).get("scaling_factor")
     return vae, model, Origin(said.get("samples", 0), said.get("preset", {}), scaling)
 
 

@@ -118,7 +118,7 @@ def test_the_format_is_found_out_and_said(tmp_path, pets, capsys):
     )
     (tmp_path / "nothing/.batches").mkdir(parents=True)
     (tmp_path / "nothing/seediff.toml").write_text('command = "segment"')
-    with user_error(r"is not finished; run the same `seediff segment` to continue it"):
+    with user_error(r"is not finished; run the same command to continue it"):
         run(f"import {tmp_path}/nothing --out {tmp_path}/other")
 
 

@@ -39,12 +39,11 @@ def test_check_says_what_is_wrong_in_one_line(pets, tmp_path, capsys):
     rows = native.read_rows(pets)
     rows[1]["area"] = {"cat": 1.0}
     (pets / native.METADATA).write_bytes(native.jsonl(rows))
-    (pets / "masks/9.png").write_bytes(b"")
     wrong = r"1 error \(row 1\); the first: images/000001.png: .area. is .* but by its label map .*0.25\}$"
     with user_error(wrong):
         run(f"check {pets} --json {tmp_path}/check.json")
-    assert "masks/9.png" in capsys.readouterr().out
-    assert json.loads((tmp_path / "check.json").read_text())["warnings"] == 1
+    assert "images/000001.png" in capsys.readouterr().out
+    assert json.loads((tmp_path / "check.json").read_text())["errors"] == 1
     (pets / native.METADATA).unlink()
     with user_error(r"1 error \(structure 1\); the first: .*metadata.jsonl: no such file.*; restore what is damaged"):
         run(f"check {pets} --quiet")

@@ -31,7 +31,7 @@ def test_commands_say_that_the_run_is_not_finished(stopped, monkeypatch, capsys,
     assert main([words[0], "pets", *words[1:]]) == 2
     assert (
         capsys.readouterr().err
-        == "seediff: pets: the run that makes it is not finished; run the same `seediff mask` to continue it\n"
+        == "seediff: pets: the run that makes it is not finished; run the same command to continue it\n"
     )
     assert sorted(stopped.parent.rglob("*")) == before
 

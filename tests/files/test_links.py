@@ -73,7 +73,7 @@ def test_a_run_writes_through_no_link(begun, victim):
         kept = (out / place).exists() and (out / place).rename(out.parent / "kept")
         (out / place).parent.mkdir(exist_ok=True)
         (out / place).symlink_to(victim / "key" if "." in place[1:] else victim)
-        with user_error("is a link that leads out"):
+        with user_error("leads out of"):
             run(out)
         assert contents(victim) == HELD
         (out / place).unlink()
@@ -134,15 +134,13 @@ def test_names_that_lead_out_or_nowhere(tmp_path):
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "up").symlink_to("..")
     for names, said in (
-        (("../a", "/a", "a/../../b", "up/a", "up"), "leads out of the dataset folder"),
+        (("../a", "/a", "a/../../b", "up/a", "up"), "leads out of "),
         (("images/\0", "a" * 5000, "loop"), "is not a usable path"),
         (("", None, 3, "https://a.org/1.png"), "must be the path of a picture inside the dataset, not "),
     ):
         for name in names:
             with user_error(f"^row 1: 'mask' {said}"):
                 inside(tmp_path, name, "row 1", "mask")
-    with user_error(r"/up/a: is a link that leads out of "):
+    with user_error(r"/up/a: leads out of .*, perhaps by a link: "):
         inside(tmp_path, tmp_path / "up/a")
-    with user_error(r"/\.\./a\.toml: leads out of .*; files outside it"):
-        inside(tmp_path, "../a.toml")
     assert inside(tmp_path, "deep/../new") == tmp_path / "deep/../new"

@@ -17,7 +17,7 @@ from PIL import Image
 from ..errors import UserError
 from ..files.image_files import open_image, read_pixels
 from ..files.label_maps import IGNORE, voc_palette
-from ..files.reading import IMAGE, read_bytes
+from ..files.reading import read_bytes
 
 EXIF_ORIENTATION = 274
 COPIED = {"JPEG": "jpg", "PNG": "png"}
@@ -39,7 +39,7 @@ def encode_image(image: np.ndarray, image_format: str) -> bytes:
 def encode_photo(path: Path, photo: np.ndarray) -> tuple[str, bytes]:
     """(suffix, bytes) of a photograph for a dataset. photo: (H, W, 3) uint8, as `read_photo` reads it. The bytes are
     those of its file if any reader decodes these pixels from it, otherwise a PNG."""
-    data = read_bytes(path, IMAGE)
+    data = read_bytes(path)
     with open_image(data, str(path), max_megapixels=math.inf) as image:  # `read_photo` has checked its size
         suffix = COPIED.get(image.format or "")
         plain = suffix and image.mode == "RGB" and image.getexif().get(EXIF_ORIENTATION, 1) == 1
@@ -93,7 +93,7 @@ def decode_label_map(source: Path | bytes, where: str) -> np.ndarray:
 
 def checked_mask(path: Path, sha256: str) -> bytes:
     """The bytes of a corrected mask. Refuses another than the one that was saved."""
-    data = read_bytes(path, IMAGE)
+    data = read_bytes(path)
     if hashlib.sha256(data).hexdigest() != sha256:
         raise UserError(path, "is not the corrected mask that was saved (its SHA-256 differs from review.jsonl)")
     return data

@@ -28,7 +28,6 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -39,14 +38,14 @@ import numpy as np
 
 from ..config.names import BACKGROUND, read_class_list
 from ..errors import UserError
-from ..files.documents import read_json_lines, read_toml
+from ..files.documents import read_json_lines
 from ..files.label_maps import IGNORE as IGNORE
 from ..files.messages import show_json
 from ..files.output_folders import stage_output
 from ..files.outputs import BATCHES, copy_new, put
 from ..files.outputs import CONFIG as CONFIG  # re-exported: also a name of this format
 from ..files.photo_files import without_suffix
-from ..files.reading import SETTINGS, check_unpacked, inside, read_bytes
+from ..files.reading import check_unpacked, inside, read_bytes
 from ..workers import Follow, in_order
 from .encoding import Instances, encode_objects, read_objects
 from .encoding import encode_image as encode_image  # re-exported: how the format encodes pictures
@@ -143,12 +142,7 @@ def check_finished(folder: Path) -> None:
         raise UserError(folder, "no such folder")
     # A file that is missing from a set that no run made was lost, which `check` reports.
     if (folder / BATCHES).is_dir() and not (folder / METADATA).is_file():
-        command = "command"
-        with suppress(UserError):
-            stated = str(read_toml(folder / CONFIG).get("command", ""))
-            command = stated if stated.isalpha() else command
-        fix = f"run the same `seediff {command}` to continue it"
-        raise UserError(folder, "the run that makes it is not finished", fix)
+        raise UserError(folder, "the run that makes it is not finished", "run the same command to continue it")
 
 
 class RowReader:
@@ -319,7 +313,7 @@ def write_native(
             row = dict(sample.row)
             if sample.made is not None:
                 # Named by its content, because merged sets often have the same configuration.
-                data = read_bytes(sample.made, SETTINGS)
+                data = read_bytes(sample.made)
                 row["made"] = f"{MADE}/{hashlib.sha256(data).hexdigest()[:16]}.toml"
                 if not (part / row["made"]).exists():
                     put(part / row["made"], data)

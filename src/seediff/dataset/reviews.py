@@ -21,7 +21,7 @@ from ..errors import UserError
 from ..files.documents import parse_json
 from ..files.messages import plural
 from ..files.outputs import append, write_atomic
-from ..files.reading import ANNOTATIONS, inside, read_bytes
+from ..files.reading import inside, read_bytes
 from ..masks.flags import degenerate
 from .rows import OF_THE_MASK
 
@@ -77,9 +77,9 @@ def mend(folder: Path) -> list[Action]:
 
 def _read(path: Path) -> tuple[list[Action], bytes, bytes]:
     """The actions, the file's bytes, and the bytes of its whole lines."""
-    data = whole = read_bytes(path, ANNOTATIONS) if path.exists() else b""
+    data = whole = read_bytes(path) if path.exists() else b""
     last = data[data.rfind(b"\n") + 1 :]
-    if last:
+    if last.startswith(b"{"):
         try:
             parse_json(last, dict[str, Any], REVIEWS)
         except UserError:
@@ -155,17 +155,10 @@ def is_replaced(row: Mapping[str, Any]) -> bool:
 
 
 def review_summary(rows: Iterable[Mapping[str, Any]]) -> str:
-    """A summary such as `12 corrected masks are used; 3 samples that a person rejected are among them`, or ""."""
+    """A summary such as `2 masks replaced, 1 sample rejected`, or "" if there is neither."""
     rows = list(rows)
+    replaced = sum(map(is_replaced, rows))
     rejected = sum(row.get("review", {}).get("verdict") == "rejected" for row in rows)
-    texts = (
-        (sum(map(is_corrected, rows)), "corrected mask", "", "used"),
-        (sum(map(is_made, rows)), "mask", " made in `look`", "used"),
-        (rejected, "sample", " that a person rejected", "among them"),
-    )
-    parts: list[str] = []
-    for count, noun, which, end in texts:
-        verb = "is" if count == 1 else "are"
-        if count:
-            parts.append(f"{plural(count, noun)}{which} {verb} {end}")
-    return "; ".join(parts)
+    if not replaced and not rejected:
+        return ""
+    return f"{plural(replaced, 'mask')} replaced, {plural(rejected, 'sample')} rejected"

@@ -25,7 +25,7 @@ import msgspec
 
 from ..errors import UserError, first_line
 from .messages import show_json
-from .reading import ABSENT, ANNOTATIONS, LINE, LIST, RECORD, SETTINGS, decode_text, open_regular, read_bytes, read_text
+from .reading import ABSENT, LINE, decode_text, open_regular, read_bytes, read_text
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -81,9 +81,9 @@ def _typed(convert: Callable[[], T], where: str) -> T:
 # JSON.
 
 
-def read_json(path: Path | str, kind: type[T], *, limit: int = RECORD, absent: str = ABSENT) -> T:
+def read_json(path: Path | str, kind: type[T], *, absent: str = ABSENT) -> T:
     """A JSON document as `kind`, such as a frozen dataclass or `dict[str, Any]`. Raises UserError."""
-    return parse_json(read_bytes(path, limit, absent), kind, str(path))
+    return parse_json(read_bytes(path, absent), kind, str(path))
 
 
 def parse_json(data: bytes | str, kind: type[T], where: str, *, strict: bool = True) -> T:
@@ -100,7 +100,7 @@ def parse_json(data: bytes | str, kind: type[T], where: str, *, strict: bool = T
 def read_json_lines(path: Path | str, kind: type[T], *, absent: str = ABSENT) -> Iterator[tuple[int, T]]:
     """(line number, value) of a file with one JSON value per line, lazily; empty lines are skipped. Raises UserError
     naming the line."""
-    with open_regular(path, ANNOTATIONS, absent) as file:
+    with open_regular(path, absent) as file:
         for number, line in enumerate(iter(lambda: file.readline(LINE + 1), b""), 1):
             where = f"{path}, line {number}"
             if len(line) > LINE:
@@ -147,7 +147,7 @@ def _parse_yaml(text: str) -> Any:
 
 
 def _settings(path: Path | str, language: str, parse: Callable[[str], Any]) -> dict[str, Any]:
-    text = read_text(path, SETTINGS)
+    text = read_text(path)
     try:
         document = parse(text)
         finite = _is_finite(document)
@@ -177,7 +177,7 @@ def _is_finite(document: Any) -> bool:
 
 def read_csv(path: Path | str, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
     """(line number, row) of a file whose first line names its columns, which must include these. Raises UserError."""
-    return parse_csv(read_text(path, LIST), columns, path)
+    return parse_csv(read_text(path), columns, path)
 
 
 def parse_csv(
@@ -229,7 +229,7 @@ class Node:
 def read_xml(path: Path, root: str, *, absent: str = ABSENT) -> Node:
     """The root of a file, whose tag must be `root`. Raises UserError, also for a document type, so there are no
     entities that expand or download."""
-    data = read_bytes(path, ANNOTATIONS, absent)
+    data = read_bytes(path, absent)
     parser: Any = expat.ParserCreate()
     parser.buffer_text = True
     open_nodes = [Node("", {}, str(path))]

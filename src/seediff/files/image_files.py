@@ -15,7 +15,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.ExifTags import Base
 
 from ..errors import UserError, first_line
-from .reading import IMAGE, open_regular, read_bytes
+from .reading import open_regular, read_bytes
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP", "JPEG2000", "AVIF")
 """Pillow's allowed decoders; loading the later ones takes time. Others run programs (EPS) or accept any bytes (TGA)."""
@@ -35,7 +35,7 @@ def named(source: Path | bytes, where: str | None = None) -> str:
 
 def stored_bytes(source: Path | bytes) -> bytes:
     """The bytes of a picture's file, or those given."""
-    return read_bytes(source, IMAGE) if isinstance(source, Path) else source
+    return read_bytes(source) if isinstance(source, Path) else source
 
 
 @contextmanager
@@ -48,7 +48,7 @@ def open_image(
     """Open a picture and read its header. where: its name in messages; None: its path. Raises UserError for anything
     but a whole picture of an allowed size, also from the block that decodes it."""
     name = named(source, where)
-    with nullcontext(io.BytesIO(source)) if isinstance(source, bytes) else open_regular(source, IMAGE) as file:
+    with nullcontext(io.BytesIO(source)) if isinstance(source, bytes) else open_regular(source) as file:
         try:
             with quiet_pillow():
                 image = Image.open(file, formats=FORMATS)

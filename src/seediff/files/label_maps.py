@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -96,20 +97,19 @@ def match_names(labels: Iterable[str], predictions: Iterable[str], where: Path) 
         by_stem.setdefault(stem(key), []).append(name)
     matched: dict[str, str] = {}
     missing: list[str] = []
-    owner: dict[str, str] = {}
     for label in labels:
         key = composed(label)
         fitting = [names[key]] if key in names else by_stem.get(stem(key), [])
         if len(fitting) > 1:
             problem = f"predictions '{fitting[0]}' and '{fitting[1]}' could both belong to label '{label}'"
             raise UserError(where, problem, "keep one")
-        if not fitting:
+        if fitting:
+            matched[label] = fitting[0]
+        else:
             missing.append(label)
-            continue
-        if fitting[0] in owner:
-            problem = f"prediction '{fitting[0]}' could belong to two labels, '{owner[fitting[0]]}' and '{label}'"
-            raise UserError(where, problem, "use the labels' subfolders")
-        owner[fitting[0]], matched[label] = label, fitting[0]
+    for name, count in Counter(matched.values()).items():
+        if count > 1:
+            raise UserError(where, f"prediction '{name}' could belong to {count} labels", "use the labels' subfolders")
     return matched, missing
 
 

@@ -7,7 +7,6 @@ import os
 import re
 import secrets
 import shutil
-import sys
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import chain
@@ -85,7 +84,7 @@ def copy_new(source: Path, target: Path, *, link: bool = False) -> None:
     """Copy a file to a name that must be free, and make its parents. link: make a hard link instead, if the file system
     has them. Raises UserError if the name is taken, or the source is no file."""
     _check_new(target)
-    with open_regular(source, sys.maxsize) as reading, replace_file(target) as part:
+    with open_regular(source) as reading, replace_file(target) as part:
         if link:
             with suppress(OSError):
                 return os.link(source.resolve(), part)  # a hard link to a symbolic link would be one itself

@@ -13,35 +13,23 @@ from typing import BinaryIO
 from ..errors import UserError
 from .messages import show_bytes, show_json
 
-MIB, GIB = 1 << 20, 1 << 30
-SETTINGS = 4 * MIB
-"""Maximum size of a settings file: TOML, YAML, a model's config.json."""
-LIST = 64 * MIB
-"""Maximum size of a list of names, one per line."""
-RECORD = 64 * MIB
-"""Maximum size of a JSON document that SeeDiff itself writes."""
-ANNOTATIONS = 2 * GIB
-"""Maximum size of a file of annotations or rows. COCO's own has 450 MB."""
-IMAGE = GIB
-"""Maximum size of a picture's file."""
-LINE = 4 * MIB
+LARGEST = 2 << 30
+"""Maximum bytes of a file that is read as a whole. COCO's own annotations have 450 MB."""
+LINE = 4 << 20
 """Maximum length of a line in a file of rows."""
 ABSENT = "no such file"
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar")
 _KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
 
 
-def open_regular(path: Path | str, limit: int, absent: str = ABSENT) -> BinaryIO:
-    """Open a regular file of at most `limit` bytes. Raises UserError naming a file that is missing (message `absent`),
-    of another kind, too large, or not readable."""
+def open_regular(path: Path | str, absent: str = ABSENT) -> BinaryIO:
+    """Open a regular file. Raises UserError naming a file that is missing (message `absent`), of another kind, or not
+    readable."""
     try:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
             raise UserError(path, f"is {_KINDS.get(stat.S_IFMT(status.st_mode), 'a device')}, not a regular file")
         check_unpacked(path)
-        if status.st_size > limit:
-            size, most = show_bytes(status.st_size), show_bytes(limit)
-            raise UserError(path, f"has {size}; a file of this kind may have {most} at most")
         return open(path, "rb")
     except FileNotFoundError as error:
         raise UserError(path, absent) from error
@@ -55,15 +43,18 @@ def check_unpacked(path: Path | str) -> None:
         raise UserError(path, "is an archive", "unpack it, and name what was in it")
 
 
-def read_bytes(path: Path | str, limit: int, absent: str = ABSENT) -> bytes:
-    """All bytes of a regular file of at most `limit` bytes. Raises UserError like `open_regular`."""
-    with open_regular(path, limit, absent) as file:
+def read_bytes(path: Path | str, absent: str = ABSENT) -> bytes:
+    """All bytes of a regular file of at most LARGEST bytes. Raises UserError like `open_regular`."""
+    with open_regular(path, absent) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > LARGEST:
+            raise UserError(path, f"has {show_bytes(size)}; a file of this kind may have {show_bytes(LARGEST)} at most")
         return file.read()
 
 
-def read_text(path: Path | str, limit: int = LIST, absent: str = ABSENT) -> str:
+def read_text(path: Path | str, absent: str = ABSENT) -> str:
     """A UTF-8 file's text, without a byte-order mark. Raises UserError as `decode_text`."""
-    return decode_text(read_bytes(path, limit, absent), path)
+    return decode_text(read_bytes(path, absent), path)
 
 
 def decode_text(data: bytes, path: Path | str, first: int = 1) -> str:
@@ -86,9 +77,9 @@ def decode_text(data: bytes, path: Path | str, first: int = 1) -> str:
     raise UserError(f"{path}, line {line}", problem, "save it as UTF-8")
 
 
-def read_lines(path: Path | str, limit: int = LIST, absent: str = ABSENT) -> list[str]:
+def read_lines(path: Path | str, absent: str = ABSENT) -> list[str]:
     """The lines of a UTF-8 list without their ends, including empty ones: `lines[i]` is line i + 1."""
-    lines = [line.removesuffix("\r") for line in read_text(path, limit, absent).split("\n")]
+    lines = [line.removesuffix("\r") for line in read_text(path, absent).split("\n")]
     return lines if lines[-1] else lines[:-1]
 
 
@@ -115,10 +106,8 @@ def inside(root: Path, name: object, where: object = "", field: str = "") -> Pat
         problem = f"{about}is not a usable path: {show_json(str(name))} ({getattr(error, 'strerror', None) or error})"
         raise UserError(where or path, problem) from error
     if leads_out:
-        what = f"{about}leads out of the dataset folder: {show_json(str(name))}"
-        link = "is a link that " * (".." not in path.parts)
-        outside = f"{link}leads out of {root}; files outside it are neither read nor written"
-        raise UserError(where if field else path, what if field else outside)
+        what = f"{about}leads out of {root}, perhaps by a link: {show_json(str(name))}"
+        raise UserError(where if field else path, what, "files outside of it are neither read nor written")
     return path
 
 

@@ -14,8 +14,6 @@ from .documents import parse_json
 from .reading import ABSENT, open_regular
 
 T = TypeVar("T")
-LARGEST = 1 << 40
-"""Maximum bytes of a weights file."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,7 @@ class TensorFile:
 def read_header(path: Path | str, absent: str = ABSENT) -> TensorFile:
     """A safetensors file's header. Raises UserError naming the file, also if its tensors do not fill the file."""
     path = Path(path)
-    with open_regular(path, LARGEST, absent), _opened(path, "np") as file:
+    with open_regular(path, absent), _opened(path, "np") as file:
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  # no mapping
         tensors = {name: Tensor(part.get_dtype(), tuple(part.get_shape())) for name, part in slices.items()}
         return TensorFile(path, tensors, file.metadata() or {})
@@ -72,7 +70,7 @@ def read_gguf_header(path: Path) -> dict[str, Tensor]:
     varies fastest. Needs the package gguf. Raises UserError naming the file, also if it is cut off.
     """
     library: Any = import_module("gguf")
-    with open_regular(path, LARGEST):
+    with open_regular(path):
         pass
     try:
         tensors = library.GGUFReader(str(path)).tensors

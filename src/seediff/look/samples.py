@@ -18,7 +18,7 @@ from ..drawing.overlays import colour_objects, compress_image, overlay, shrink
 from ..errors import UserError
 from ..files.image_files import in_rgb
 from ..files.label_maps import voc_palette
-from ..files.reading import IMAGE, inside, read_bytes
+from ..files.reading import inside, read_bytes
 
 THUMB = 208
 """Pixels of a thumbnail's longer side."""
@@ -77,7 +77,7 @@ def read_image(sample: Sample, side: int | None = None) -> np.ndarray:
 def image_bytes(sample: Sample) -> tuple[bytes, str]:
     """The bytes of a sample's picture, and their media type. Raises UserError."""
     assert isinstance(sample.source, Path)
-    data = read_bytes(sample.source, IMAGE)
+    data = read_bytes(sample.source)
     with open_own(data, sample.where) as image:
         return data, "image/png" if image.format == "PNG" else "image/jpeg"
 

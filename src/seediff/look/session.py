@@ -38,7 +38,7 @@ from ..dataset.shapes.following import follow
 from ..errors import UserError
 from ..files.output_folders import InUse, open_folder
 from ..files.outputs import write_atomic
-from ..files.reading import IMAGE, inside, read_bytes
+from ..files.reading import inside, read_bytes
 from .index import Index
 from .samples import Subject, original_mask
 
@@ -297,7 +297,7 @@ class Session:
         return len(current)
 
     def _action(self, number: int, history: History, edit: Edit) -> Action:
-        before = read_bytes(self.subject.mask_path(self.mask(number)), IMAGE)
+        before = read_bytes(self.subject.mask_path(self.mask(number)))
         step = STEPS.get(edit.name, 0)
         if not 0 <= history.at + step < len(history.states):
             raise UserError(f"there is nothing to {edit.name}")

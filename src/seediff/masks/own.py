@@ -27,7 +27,7 @@ from ..config.methods import METHOD_FACTS, Finish, Levels, MethodFacts
 from ..config.presets import MethodConstants
 from ..errors import UserError, first_line
 from ..files.documents import fit
-from ..files.reading import SETTINGS, read_bytes
+from ..files.reading import read_bytes
 from .steps import MaskStep, SoftMask
 
 OwnMethod = Callable[[AttentionMaps, str, MaskConfig], "torch.Tensor | SoftMask"]
@@ -75,7 +75,7 @@ def register_file(text: str) -> str:
     path, _, function = text.rpartition(":")
     if not path or not function:
         raise UserError("method", f"{text} must be FILE.py:FUNCTION")
-    data = read_bytes(path, SETTINGS)
+    data = read_bytes(path)
     try:
         name = f"{Path(path).name}:{function}@{hashlib.sha256(data).hexdigest()[:12]}"
         found = run_path(path, run_name="seediff_method")

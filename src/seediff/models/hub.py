@@ -17,7 +17,7 @@ from ..errors import Notice, UserError, causes, first_line
 from ..files.documents import read_json
 from ..files.messages import did_you_mean, show_bytes
 from ..files.output_folders import free_bytes
-from ..files.reading import SETTINGS, check_unpacked
+from ..files.reading import check_unpacked
 from .short_names import BY_NAME, EMBEDDED, NAMED, named_model
 
 INDEX = "model_index.json"
@@ -80,7 +80,7 @@ def resolve_name(name: str) -> Path | str:
 def read_index(folder: Path) -> dict[str, Any]:
     """model_index.json of a local folder. Raises UserError where there is none."""
     absent = "no such file; a folder written by diffusers' save_pretrained is needed"
-    return read_json(folder / INDEX, dict[str, Any], limit=SETTINGS, absent=absent)
+    return read_json(folder / INDEX, dict[str, Any], absent=absent)
 
 
 def cached_file(hub_id: str, name: str) -> Path | None:

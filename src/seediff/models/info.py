@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 from ..errors import UserError
 from ..files.documents import read_json
 from ..files.messages import did_you_mean, show_bytes, show_json
-from ..files.reading import SETTINGS
 from .families import REFUSED, families, pipeline_family
 from .families.family import Family, Layer
 from .families.readers import Reader
@@ -166,7 +165,7 @@ def read_settings(source: Path | str) -> ModelSettings:
     path = Path(source) / "seediff.json"
     if isinstance(source, str) or not path.is_file():
         return ModelSettings()
-    read = read_json(path, ModelSettings, limit=SETTINGS)
+    read = read_json(path, ModelSettings)
     if read.classes is None and not read.preset:
         raise UserError(path, 'must have classes, {"classes": ["dog", …]}, or a preset')
     words = None if read.classes is None else (*read.classes, *(read.words or ()))
@@ -240,6 +239,6 @@ def _fetched(hub_id: str) -> Path | None:
 def _read(folder: Path | None, file: str) -> dict[str, Any]:
     """The contents of a JSON file in a pipeline's folder; empty if it cannot be read."""
     try:
-        return read_json(folder / file, dict[str, Any], limit=SETTINGS) if folder else {}
+        return read_json(folder / file, dict[str, Any]) if folder else {}
     except UserError:
         return {}

@@ -22,7 +22,7 @@ from typing import Any
 
 from ..errors import UserError, causes, first_line
 from ..files.messages import show_json
-from ..files.reading import SETTINGS, read_bytes
+from ..files.reading import read_bytes
 from .families.family import NOT_LOADED, Family
 
 ELSEWHERE = frozenset(
@@ -70,7 +70,7 @@ def check_parts(folder: Path, parts: Iterable[str]) -> None:
             raise UserError(path, "code and adapters in a model's folder are not read", "remove this file")
         if path.name.endswith("config.json"):
             try:  # parsed as libraries do: diffusers writes infinite numbers, which standard JSON lacks
-                settings = json.loads(read_bytes(path, SETTINGS))
+                settings = json.loads(read_bytes(path))
             except (ValueError, RecursionError) as error:
                 raise UserError(path, f"is not JSON: {first_line(error)}") from error
             if not isinstance(settings, dict):

@@ -20,7 +20,7 @@ from ..files.image_files import in_rgb, open_image, read_pixels
 from ..files.label_maps import voc_palette
 from ..files.outputs import write_atomic
 from ..files.photo_files import without_suffix
-from ..files.reading import IMAGE, inside, read_bytes
+from ..files.reading import inside, read_bytes
 from ..masks.flags import explain_flag, flag_kind
 from .tables import SampleRow, count_classes, flat_config, operations_of, plain_facts, row_classes
 from .templates import render
@@ -89,7 +89,7 @@ def write_page(folder: Path, about: Mapping[str, Any], rows: Sequence[SampleRow]
         flagged=sum(bool(row.get("flags")) for row in rows),
         flags=[(kind, explain_flag(kind)) for kind in kinds],
         tiles=list(_tiles(folder, rows, tags)),
-        augmentations=data_uri("jpeg", read_bytes(sheet, IMAGE)) if sheet.is_file() else "",
+        augmentations=data_uri("jpeg", read_bytes(sheet)) if sheet.is_file() else "",
         strips=list(_strips(folder, rows, tags)),
         ignore_colour=_colour(255),
     )
@@ -170,7 +170,7 @@ def _strips(folder: Path, rows: Sequence[SampleRow], tags: Sequence[ClassTag]) -
         if name not in prompts or not 0 < label <= len(tags) or label in shown or len(shown) == MOST_STRIPS:
             continue
         shown.add(label)
-        image = data_uri("png", read_bytes(inside(folder, path), IMAGE))
+        image = data_uri("png", read_bytes(inside(folder, path)))
         yield Strip(name, prompts[name], tags[label - 1], image)
 
 

@@ -25,7 +25,7 @@ from ..errors import Notice, UserError
 from ..files.documents import read_json, read_toml
 from ..files.output_folders import LOCK, open_folder
 from ..files.outputs import BATCHES, CONFIG, LEFTOVER, flush, write_atomic
-from ..files.reading import ANNOTATIONS, inside
+from ..files.reading import inside
 
 State = Literal["new", "unfinished", "complete", "shorter"]
 """The state of an output. shorter: made by a configuration with fewer samples of the same series
@@ -161,7 +161,7 @@ def record_path(number: int) -> str:
 def read_record(out: Path, number: int) -> BatchRecord | None:
     """The record of a batch; None if it is not finished, or one of its files is missing or has another size."""
     with suppress(OSError, ValueError, UserError):
-        record = read_json(out / record_path(number), BatchRecord, limit=ANNOTATIONS)
+        record = read_json(out / record_path(number), BatchRecord)
         if all((out / name).stat().st_size == size for name, size in record.files.items()):
             return record
     return None

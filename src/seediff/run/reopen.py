@@ -23,7 +23,7 @@ from ..files.documents import read_json, read_toml
 from ..files.messages import show_json
 from ..files.output_folders import parse_folder
 from ..files.outputs import BATCHES, write_atomic
-from ..files.reading import ANNOTATIONS, inside
+from ..files.reading import inside
 from ..prompts.specs import sample_count
 from .output import BatchRecord, commit, lock, look_into, record_path
 
@@ -125,7 +125,7 @@ def leave_out(folder: Path, redrawn: Iterable[int], config: GenerateConfig) -> N
         number, name = index // config.batch_size, numbered_name(index)
         if not (folder / record_path(number)).is_file():
             continue
-        record = read_json(folder / record_path(number), BatchRecord, limit=ANNOTATIONS)
+        record = read_json(folder / record_path(number), BatchRecord)
         rows = [row for row in record.rows if native.sample_name(row["file_name"]) != name]
         files = {path: size for path, size in record.files.items() if not Path(path).name.startswith(name)}
         if len(rows) < len(record.rows):

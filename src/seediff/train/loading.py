@@ -17,7 +17,6 @@ from ..dataset.rows import check_class_list
 from ..errors import UserError, first_line
 from ..files.documents import fit, read_json
 from ..files.messages import show_json
-from ..files.reading import SETTINGS
 from ..files.tensors import read_header
 from ..models.hub import cached_file, fetch_files, hub_files
 from ..models.trust import check_settings, import_transformers
@@ -55,7 +54,7 @@ def read_about(folder: Path, kinds: Collection[str]) -> tuple[About, tuple[str, 
 def read_settings(path: Path, kinds: Collection[str]) -> dict[str, Any]:
     """A network's config.json. Raises UserError for a `model_type` outside `kinds`, for a configuration that leads to
     code or other files, or with a backbone outside BACKBONES."""
-    settings = read_json(path, dict[str, Any], limit=SETTINGS)
+    settings = read_json(path, dict[str, Any])
     kind = settings.get("model_type")
     if kind not in tuple(kinds):
         raise UserError(f"{path}: model_type = {show_json(kind)} must be {' or '.join(map(repr, kinds))}")

@@ -97,7 +97,6 @@ def hidden_name(pets):
         (lambda p: edit(p, 1, area={"cat": 0.5}), "error", "row", "images/000001.png"),
         (lambda p: edit(p, 1, file_name="images/000000.png"), "error", "row", "row 2"),
         (lambda p: edit(p, 1, split="Val"), "warning", "row", "row 2"),
-        (lambda p: (p / "images/000009.png").write_bytes(b""), "warning", "orphan", "images/000009.png"),
         (
             lambda p: (p / "images/000001.png").write_bytes((p / "images/000003.png").read_bytes()),
             "warning",
@@ -111,7 +110,7 @@ def test_what_is_wrong_is_found_and_sound_parts_are_not(pets, spoil, level, kind
     found = kinds(pets)
     assert found[0] == (level, kind, where)
     assert (level, kind) in KINDS_ON_PAGE
-    assert {one for _, one, _ in found[1:]} <= {kind, "orphan"}  # a row that names no file leaves its own behind
+    assert {one for _, one, _ in found[1:]} <= {kind}
 
 
 @pytest.mark.parametrize(
@@ -131,16 +130,6 @@ def test_what_a_row_cannot_say_is_found_and_refused_by_all_who_open_the_set(pets
     assert [(one.kind, one.where) for one in check_dataset(pets).findings if one.level == "error"] == [("row", "row 2")]
     with user_error(f"row 2: .*{re.escape(message)}"):
         open_native(pets)
-
-
-def test_a_soft_mask_of_a_class_that_its_row_does_not_name_is_nobodys(pets):
-    (pets / "soft").mkdir()
-    for number in range(4):
-        soft = native.encode_soft(np.zeros((24, 32)))
-        (pets / f"soft/{number:06d}_{1 + number % 2}.png").write_bytes(soft)
-    assert kinds(pets) == []
-    (pets / "soft/000001_1.png").write_bytes(soft)
-    assert kinds(pets) == [("warning", "orphan", "soft/000001_1.png")]
 
 
 def test_attention_is_expected_of_images_with_a_class_that_the_model_found(pets):

@@ -16,7 +16,7 @@ import msgspec
 
 from ...errors import UserError
 from ...files.documents import parse_json, read_json
-from ...files.reading import ANNOTATIONS, check_unpacked, read_bytes
+from ...files.reading import check_unpacked, read_bytes
 
 T = TypeVar("T")
 FormatName = Literal["voc", "coco", "yolo", "masks", "parquet", "cvat", "labelstudio"]
@@ -149,7 +149,7 @@ def known_json(file: Path) -> SourceName | None:
 def read_known(file: Path, kind: type[T], *, strict: bool = True) -> T:
     """A JSON document as `kind`; strict: as of `fit`. Raises UserError, for another format as `known_json`."""
     try:
-        return parse_json(read_bytes(file, ANNOTATIONS), kind, str(file), strict=strict)
+        return parse_json(read_bytes(file), kind, str(file), strict=strict)
     except UserError:
         known_json(file)
         raise
@@ -158,7 +158,7 @@ def read_known(file: Path, kind: type[T], *, strict: bool = True) -> T:
 def _keys(file: Path) -> list[str]:
     """The keys of a JSON object; of a list, those of its first entry as `[].key`."""
     parts: Any = dict[str, msgspec.Raw] | list[msgspec.Raw]
-    top = read_json(file, parts, limit=ANNOTATIONS)
+    top = read_json(file, parts)
     if isinstance(top, dict):
         return [*top]
     keys: list[str] = []

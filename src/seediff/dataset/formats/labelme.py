@@ -21,7 +21,7 @@ from ...errors import UserError
 from ...files.documents import read_json
 from ...files.image_files import open_image, stored_pixels
 from ...files.messages import show_json
-from ...files.reading import RECORD, inside
+from ...files.reading import inside
 from .. import native
 from ..class_lists import find_list, number_labels
 from ..encoding import Instances
@@ -34,8 +34,6 @@ FILLED = ("polygon", "rectangle", "circle", "oriented_rectangle", "rotation", "m
 """Shapes with an inside that are drawn."""
 LINES = ("line", "linestrip", "point", "points")
 """Shapes without an inside."""
-LARGEST = 4 * RECORD
-"""Maximum bytes of a file, which may contain its picture."""
 
 
 class LabelmeShape(msgspec.Struct, frozen=True):
@@ -86,7 +84,7 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
     boxed, others = list[str](), list[str]()
     for path in filter(Path.is_file, [source.path, *sorted(source.path.rglob("*.json"))]):
         if path == source.path or json_kind(path) == "labelme":
-            file = read_json(inside(root, path), LabelmeFile, limit=LARGEST)  # one at a time in memory
+            file = read_json(inside(root, path), LabelmeFile)  # one at a time in memory
             image_paths[path] = file.imagePath
             used.update(shape.label for shape in file.shapes if shape.kind in FILLED)
             boxed += [f"{shape.kind} {shape.label}" for shape in file.shapes if shape.boxed]
@@ -121,7 +119,7 @@ def _samples(
             image, _ = found
             suffix = image.suffix.lower()
         if suffix not in IMAGE_SUFFIXES or not image_name.lower().endswith(suffix):  # then the file may hold it
-            data = read_json(path, LabelmeFile, limit=LARGEST).imageData
+            data = read_json(path, LabelmeFile).imageData
             image = _decoded(data, f"{path}: imageData") if data else image
         if image is None:
             source.no_image(path, f"there is no picture {show_json(image_name)}, and 'imageData' is empty")
@@ -138,7 +136,7 @@ def _decoded(text: str, where: str) -> bytes:
 
 
 def _paint(path: Path, image: Path | bytes, ids: dict[str, int]) -> Instances:
-    file = read_json(path, LabelmeFile, limit=LARGEST)
+    file = read_json(path, LabelmeFile)
     height, width = shown_size(image, str(image) if isinstance(image, Path) else f"{path}: imageData")
     shape = file.imageHeight or height, file.imageWidth or width
     check_frame(image, shape, str(path))

@@ -18,7 +18,7 @@ import numpy as np
 
 from ...errors import UserError
 from ...files.messages import show_json
-from ...files.reading import ANNOTATIONS, read_text
+from ...files.reading import read_text
 from .. import native
 from ..class_lists import check_meaning, number_classes
 from ..encoding import Instances
@@ -178,7 +178,7 @@ def _has_labels(path: Path) -> bool:
     """Whether a text file has a line of a class and numbers, and is not some other text."""
     if path.name == native.CLASSES:
         return False
-    for _, (_, *numbers) in _lines(read_text(path, ANNOTATIONS)):
+    for _, (_, *numbers) in _lines(read_text(path)):
         if len(numbers) >= 4 and not any(map(math.isnan, map(_number, numbers))):
             return True
     return False
@@ -189,4 +189,4 @@ def _paint(image: YoloImage, ids: Mapping[int, int]) -> Instances:
 
 
 def _text(image: YoloImage) -> str:
-    return read_text(image.labels, ANNOTATIONS) if image.labels.exists() else ""
+    return read_text(image.labels) if image.labels.exists() else ""

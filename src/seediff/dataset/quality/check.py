@@ -6,8 +6,7 @@ Errors are problems that break training code or that it would learn from wrongly
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -24,7 +23,7 @@ from ...workers import Follow, in_threads
 from .. import native
 from ..encoding import Instances
 from ..native import RowReader, check_finished
-from ..reviews import REVIEWED, REVIEWS, is_replaced, read_actions
+from ..reviews import REVIEWS, is_replaced, read_actions
 from ..rows import SPLITS, shown_classes
 from ..sample import Sample
 from ..split import positions_of
@@ -32,7 +31,6 @@ from .stats import Measured, Stats, measure, row_flags, summarize
 
 T = TypeVar("T")
 Level = Literal["error", "warning"]
-FOLDERS = (native.IMAGES, native.MASKS, native.INSTANCES, *native.EXTRAS, REVIEWED)
 DAMAGED = ("structure", "missing", "picture", "mask", "instances", "soft", "tensors")
 """Kinds of findings about a file that is missing or damaged, and that another copy would replace."""
 
@@ -115,7 +113,7 @@ def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
             if sample.metadata.get("split") not in (None, *SPLITS):
                 used = f"which is none of {', '.join(SPLITS)}: it is trained on"
                 findings.add("row", place, f"'split' is {show_json(sample.metadata['split'])}, {used}", "warning")
-    kinds = [name for name in FOLDERS if (folder / name).is_dir()]
+    kinds = [name for name in native.EXTRAS if (folder / name).is_dir()]
     measures: list[Measured] = []
     images: list[tuple[str, str]] = []
     for read in in_threads(partial(_read_files, folder, classes, kinds), samples, follow):
@@ -123,18 +121,11 @@ def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
         measures += filter(None, [read.measured])
         images += filter(None, [read.image])
 
-    # Files and decisions that belong to no sample, and pictures with the same bytes.
+    # Decisions about no sample, and pictures with the same bytes.
     names = {native.sample_name(str(row.get("file_name"))) for row in rows}
     for name in sorted({action.sample for action in actions} - names):
         problem = f"is about a sample '{name}', which {native.METADATA} does not have"
         findings.add("review", REVIEWS, problem, "warning")
-    owned = {action.mask for action in actions}
-    owned |= {os.path.normpath(str(row.get(key))) for key in ("file_name", "mask") for row in rows}
-    owned |= {f"{native.INSTANCES}/{name}.png" for name in names}
-    owned |= _extras(reader, {sample.name: sample.metadata for sample in samples})
-    for file in _files(folder, kinds):
-        if file not in owned:
-            findings.add("orphan", file, "belongs to no sample", "warning")
     for first, *others in positions_of(sha256 for _, sha256 in images):
         if others:
             more = f" and {len(others) - 1} more" * (len(others) > 1)
@@ -199,21 +190,3 @@ def _lost(objects: Instances, labels: np.ndarray) -> list[int]:
     """The numbers of the objects without a pixel of their class in the label map."""
     here = objects.numbers[objects.label_map() == labels]
     return sorted({*range(1, len(objects.class_ids) + 1)} - {*np.unique(here).tolist()})
-
-
-def _extras(reader: RowReader, rows: Mapping[str, Mapping[str, Any]]) -> set[str]:
-    """The other files of samples. Soft masks are of the classes in their row. rows: sample name → its row."""
-    extras: set[str] = set()
-    for name, row in rows.items():
-        for (kind, class_id), path in reader.extras.get(name, {}).items():
-            if kind != native.SOFT or is_replaced(row) or class_id in row.get("class_ids", ()):
-                extras.add(path.relative_to(reader.folder).as_posix())
-    return extras
-
-
-def _files(folder: Path, kinds: Sequence[str]) -> Iterator[str]:
-    """The paths of all files in the samples' folders."""
-    for kind in kinds:
-        for path in sorted((folder / kind).rglob("*")):
-            if path.is_symlink() or not path.is_dir():
-                yield path.relative_to(folder).as_posix()
