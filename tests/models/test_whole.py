@@ -127,11 +127,15 @@ BILLION = 1_000_000_000
             "text_encoder, tensor .* but the network has",
         ),
         ("text_encoder/config.json", {"vocab_size": BILLION}, "text_encoder/config.json: describes a larger network"),
-        ("tokenizer/tokenizer_config.json", {"model_max_length": "x"}, "at a time, which its text encoder cannot read"),
+        (
+            "tokenizer/tokenizer_config.json",
+            {"model_max_length": "x"},
+            "tokens at a time, which its text encoder cannot read",
+        ),
         (
             "tokenizer/tokenizer_config.json",
             {"model_max_length": -77},
-            "-77 at a time, which its text encoder cannot read",
+            "-77 tokens at a time, which its text encoder cannot read",
         ),
         ("tokenizer/tokenizer_config.json", {"bos_token": 3}, "/tokenizer: cannot be loaded"),
         (

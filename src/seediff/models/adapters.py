@@ -24,8 +24,6 @@ USUAL = "pytorch_lora_weights.safetensors"
 """The name that diffusers gives a LoRA's file."""
 PAIR = re.compile(r"[._]lora[._]?|\.(?:hada|lokr)_")
 """Matches what follows a layer's name in the names of the matrices that are added to it; alphas have other names."""
-HALVES = (re.compile(r"[._](A|down)\b"), re.compile(r"[._](B|up)\b"))
-"""Match what follows for the two matrices whose product is added."""
 NAME = "seediff"
 """Name of the adapter within the pipeline."""
 
@@ -36,17 +34,10 @@ def load_lora(pipe: Any, family: Family, source: str, scale: float, model: str) 
     Raises UserError if there is no such file, if it is not a LoRA, if it does not fit the model, or if peft is missing.
     """
     path = weight_file("lora", source)
-    keys = list(read_header(path).tensors)
-    found = [at for at in map(PAIR.search, keys) if at is not None]
-    matrices = [(at.string[: at.start()], at.string[at.start() :]) for at in found]
-    wanted = {layer for layer, _ in matrices}
+    found = [at for at in map(PAIR.search, read_header(path).tensors) if at is not None]
+    wanted = {at.string[: at.start()] for at in found}
     if not wanted:
         raise UserError("lora", f"{source}: is not a LoRA: no tensor has a LoRA's name")
-    first, second = ({layer for layer, rest in matrices if half.search(rest)} for half in HALVES)
-    alone = first ^ second
-    if alone:  # peft would draw the other at random
-        problem = f"{source}: has only one of the two matrices of {min(alone)}"
-        raise UserError("lora", problem, "download that file again")
     if find_spec("peft") is None:
         raise UserError("lora", f"{source}: needs peft", "pip install 'seediff[lora]'")
     from peft.tuners.tuners_utils import BaseTunerLayer

@@ -32,7 +32,7 @@ def model_fingerprint(source: Source) -> str:
             folder = local_folder(source.whole)
             whole = f"commit:{folder.name}" if folder else ""
         else:
-            whole = digest_files(source.whole, _pipeline_files(source.whole), _samples)
+            whole = digest_files(source.whole, _pipeline_files(source.whole))
         return "+".join([*map(content_fingerprint, paths), whole])
     except (OSError, ValueError) as error:
         raise UserError("model", f"{source.whole}: cannot be read ({first_line(error)})") from error
@@ -49,18 +49,8 @@ def content_fingerprint(path: Path) -> str:
     OSError.
     """
     if path.is_file():
-        return digest_files(path.parent, [path], _samples)
-    return digest_files(path, files_below(path), _samples)
-
-
-def digest_files(folder: Path, files: Iterable[Path], content: Callable[[Path, int], bytes]) -> str:
-    """A digest of the names and sizes of files in a folder, and of what `content` gives of each. Raises OSError."""
-    digest = hashlib.sha256()
-    for path in files:
-        size = path.stat().st_size
-        digest.update(f"{path.relative_to(folder).as_posix()}\0{size}\0".encode("utf-8", "surrogateescape"))
-        digest.update(content(path, size))
-    return "sha256:" + digest.hexdigest()[:32]
+        return digest_files(path.parent, [path])
+    return digest_files(path, files_below(path))
 
 
 def _samples(path: Path, size: int) -> bytes:
@@ -73,6 +63,16 @@ def _samples(path: Path, size: int) -> bytes:
             file.seek(number * (size - SAMPLE_BYTES) // (SAMPLES - 1))
             read.append(file.read(SAMPLE_BYTES))
         return b"".join(read)
+
+
+def digest_files(folder: Path, files: Iterable[Path], content: Callable[[Path, int], bytes] = _samples) -> str:
+    """A digest of the names and sizes of files in a folder, and of what `content` gives of each. Raises OSError."""
+    digest = hashlib.sha256()
+    for path in files:
+        size = path.stat().st_size
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{size}\0".encode("utf-8", "surrogateescape"))
+        digest.update(content(path, size))
+    return "sha256:" + digest.hexdigest()[:32]
 
 
 def files_below(folder: Path) -> list[Path]:

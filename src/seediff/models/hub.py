@@ -102,7 +102,7 @@ def local_folder(source: Path | str) -> Path | None:
 
 def fetch_index(hub_id: str) -> Path:
     """The cached folder with a hub id's model_index.json, from the cache or the hub. Raises UserError."""
-    return local_folder(hub_id) or fetch_file(hub_id, INDEX).parent
+    return fetch_file(hub_id, INDEX).parent
 
 
 def fetch_file(hub_id: str, name: str, what: str = "model") -> Path:

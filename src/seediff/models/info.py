@@ -216,10 +216,8 @@ def list_models() -> list[tuple[Family, list[ModelRow]]]:
     for model in NAMED:
         folder = local_folder(model.hub_id)
         here = "in the hub's cache" if folder and any(folder.glob("*/*.safetensors")) else "no"
-        licence = model.licence + ", not confirmed" * (not model.confirmed)
-        licence += ", to be accepted on the hub" * model.gated
         size = show_bytes(model.weight_bytes("float16"))
-        rows.append((model.pipeline, ModelRow(model.name, model.what, size, here, model.hub_id, licence)))
+        rows.append((model.pipeline, ModelRow(model.name, model.what, size, here, model.hub_id, model.licence)))
     return [(family, [row for pipeline, row in rows if pipeline in family.pipelines]) for family in families()]
 
 

@@ -322,13 +322,12 @@ def _load_network(kind: Any, folder: Path, dtype: str, name: str) -> Any:
 
 
 def _check_readers(pipe: Any, name: str, family: Family) -> None:
-    """Raise UserError for a tokenizer with more tokens than its text encoder has embeddings or CLIP has places."""
+    """Raise UserError for a tokenizer that reads more tokens than CLIP has places, or none."""
     for reader in family.readers(pipe):
         encoder = getattr(pipe, reader.name.replace("tokenizer", "text_encoder"))
-        rows, limit = encoder.get_input_embeddings().num_embeddings, reader.tokenizer.model_max_length
-        last, places = max(reader.tokenizer.get_vocab().values(), default=0), math.inf
+        limit, places = reader.tokenizer.model_max_length, math.inf
         if type(encoder).__name__.startswith("CLIP"):
             places = encoder.config.max_position_embeddings
-        if last >= rows or type(limit) is not int or not 0 < limit <= places:
-            problem = f"{name}: its {reader.name} gives tokens up to {last}, {show_json(limit)} at a time"
+        if type(limit) is not int or not 0 < limit <= places:
+            problem = f"{name}: its {reader.name} gives {show_json(limit)} tokens at a time"
             raise UserError("model", f"{problem}, which its text encoder cannot read", "download that folder again")

@@ -9,8 +9,8 @@ BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 """Of a number."""
 OPENRAIL = "CreativeML OpenRAIL-M"
 OPENRAIL_PLUS = "OpenRAIL++-M"
-FLUX_OWN = "FLUX Non-Commercial"
-STABILITY = "Stability AI Community"
+FLUX_OWN = "FLUX Non-Commercial, to be accepted on the hub"
+STABILITY = "Stability AI Community, to be accepted on the hub"
 APACHE = "Apache-2.0"
 
 
@@ -27,10 +27,7 @@ class NamedModel:
     billions: float
     """Of parameters."""
     licence: str
-    gated: bool = False
-    """Whether the hub wants the licence accepted first."""
-    confirmed: bool = True
-    """Whether all sources on the licence agree."""
+    """With whether the hub wants it accepted first, and whether sources disagree."""
     steps: int | None = None
     guidance_scale: float | None = None
     """From the model's page, if they are not the pipeline's."""
@@ -56,22 +53,23 @@ NAMED: tuple[NamedModel, ...] = (
     NamedModel("sdxl", "stabilityai/stable-diffusion-xl-base-1.0", XL, "1024²", 3.47, OPENRAIL_PLUS),
     NamedModel("sdxl-turbo", "stabilityai/sdxl-turbo", XL, "512², few steps", 3.47, "Stability AI Non-Commercial"),
     # Its page said CreativeML OpenRAIL-M at first; its users name Apache-2.0.
-    NamedModel("ssd-1b", "segmind/SSD-1B", XL, "1024², half of SDXL's layers", 2.23, APACHE, confirmed=False),
-    NamedModel("sd3", "stabilityai/stable-diffusion-3-medium-diffusers", SD3, "1024²", 7.75, STABILITY, gated=True),
-    NamedModel("sd3.5-medium", "stabilityai/stable-diffusion-3.5-medium", SD3, "1024²", 8.13, STABILITY, gated=True,
+    NamedModel("ssd-1b", "segmind/SSD-1B", XL, "1024², half of SDXL's layers", 2.23, f"{APACHE}, not confirmed"),
+    NamedModel("sd3", "stabilityai/stable-diffusion-3-medium-diffusers", SD3, "1024²", 7.75, STABILITY),
+    NamedModel("sd3.5-medium", "stabilityai/stable-diffusion-3.5-medium", SD3, "1024²", 8.13, STABILITY,
                steps=40, guidance_scale=4.5),
-    NamedModel("sd3.5-large", "stabilityai/stable-diffusion-3.5-large", SD3, "1024²", 13.81, STABILITY, gated=True,
+    NamedModel("sd3.5-large", "stabilityai/stable-diffusion-3.5-large", SD3, "1024²", 13.81, STABILITY,
                guidance_scale=3.5),
     NamedModel("sd3.5-large-turbo", "stabilityai/stable-diffusion-3.5-large-turbo", SD3, "1024², few steps", 13.81,
-               STABILITY, gated=True),
-    NamedModel("flux-dev", "black-forest-labs/FLUX.1-dev", FLUX, "1024²", 16.87, "FLUX.1 [dev] Non-Commercial",
-               gated=True),
-    NamedModel("flux-schnell", "black-forest-labs/FLUX.1-schnell", FLUX, "1024², few steps", 16.86, APACHE, gated=True),
-    NamedModel("flux2-dev", "black-forest-labs/FLUX.2-dev", "Flux2Pipeline", "1024²", 56.32, FLUX_OWN, gated=True),
+               STABILITY),
+    NamedModel("flux-dev", "black-forest-labs/FLUX.1-dev", FLUX, "1024²", 16.87,
+               "FLUX.1 [dev] Non-Commercial, to be accepted on the hub"),
+    NamedModel("flux-schnell", "black-forest-labs/FLUX.1-schnell", FLUX, "1024², few steps", 16.86,
+               f"{APACHE}, to be accepted on the hub"),
+    NamedModel("flux2-dev", "black-forest-labs/FLUX.2-dev", "Flux2Pipeline", "1024²", 56.32, FLUX_OWN),
     NamedModel("klein-4b", "black-forest-labs/FLUX.2-klein-4B", KLEIN, "1024², few steps", 7.98, APACHE),
-    NamedModel("klein-9b", "black-forest-labs/FLUX.2-klein-9B", KLEIN, "1024², few steps", 17.35, FLUX_OWN, gated=True),
+    NamedModel("klein-9b", "black-forest-labs/FLUX.2-klein-9B", KLEIN, "1024², few steps", 17.35, FLUX_OWN),
     NamedModel("klein-base-4b", "black-forest-labs/FLUX.2-klein-base-4B", KLEIN, "1024²", 7.98, APACHE),
-    NamedModel("klein-base-9b", "black-forest-labs/FLUX.2-klein-base-9B", KLEIN, "1024²", 17.35, FLUX_OWN, gated=True),
+    NamedModel("klein-base-9b", "black-forest-labs/FLUX.2-klein-base-9B", KLEIN, "1024²", 17.35, FLUX_OWN),
     NamedModel("pixart-alpha", "PixArt-alpha/PixArt-XL-2-1024-MS", "PixArtAlphaPipeline", "1024²", 5.46, OPENRAIL_PLUS),
     NamedModel("pixart-sigma", "PixArt-alpha/PixArt-Sigma-XL-2-1024-MS", "PixArtSigmaPipeline", "1024²", 5.46,
                OPENRAIL_PLUS),
@@ -85,7 +83,7 @@ NAMED: tuple[NamedModel, ...] = (
     NamedModel("lumina2", "Alpha-VLLM/Lumina-Image-2.0", "Lumina2Pipeline", "1024²", 5.31, APACHE),
     # The text of its page says NSCL v2, its tag Apache-2.0; Gemma's terms hold for the text encoder either way.
     NamedModel("sana", "Efficient-Large-Model/Sana_1600M_1024px_diffusers", "SanaPipeline", "1024²", 4.53,
-               "NSCL v2 (NVIDIA), Gemma", confirmed=False),
+               "NSCL v2 (NVIDIA), Gemma, not confirmed"),
 )
 # fmt: on
 

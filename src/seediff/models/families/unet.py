@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from ...errors import UserError
@@ -119,12 +120,11 @@ def layers_in(names: Sequence[str], layers: LayerChoice) -> list[str]:
     side = [name for name in names if name.startswith((way, "mid"))]
     if layers != "last":
         return side
-    places = [name.partition(".attentions.") for name in side]  # (block, "", "0.transformer_blocks.0.attn1")
-    numbers = [int(rest.partition(".")[0]) for _, _, rest in places]
-    last: dict[str, int] = {}
-    for (block, *_), number in zip(places, numbers, strict=True):
-        last[block] = max(number, last.get(block, 0))
-    return [n for n, (block, *_), number in zip(side, places, numbers, strict=True) if number == last[block]]
+    blocks: dict[str, dict[int, list[str]]] = {}
+    for name in side:
+        block, _, rest = name.partition(".attentions.")  # such as 0.transformer_blocks.0.attn1
+        blocks.setdefault(block, {}).setdefault(int(rest.partition(".")[0]), []).append(name)
+    return list(chain.from_iterable(numbers[max(numbers)] for numbers in blocks.values()))
 
 
 SD = UNet(
