@@ -15,6 +15,7 @@ from seediff.config.constants import MaskConfig
 from seediff.config.levels import maps_read
 from seediff.config.methods import METHOD_FACTS
 from seediff.masks.arithmetic import compete, otsu
+from seediff.masks.flags import OF_CLASSES
 from seediff.masks.make_masks import METHODS, label_pixels, make_masks, soft_mask
 from seediff.masks.pamr import affinity, pamr
 from seediff.masks.steps import BEFORE_PAMR, MaskStep
@@ -54,6 +55,7 @@ def test_maps_are_not_modified_and_constant_ones_are_flagged(method):
     assert all(torch.equal(found, before) for (_, _, found), (_, _, before) in pairs)
     flat = soft_mask(replaced(maps, cross_value=0.05), "dog", config)
     assert "constant_map" in flat.flags
+    assert {*flat.flags} <= {*OF_CLASSES}
     assert flat.soft.isfinite().all()
 
 

@@ -99,11 +99,8 @@ def test_a_method_may_state_its_levels_its_finish_and_what_models_need():
     [
         ({"levels": {"cross": "alpha"}}, "levels.*cross"),
         ({"levels": {"both": [4]}}, "there is no option 'both'"),
-        ({"finish": {"resize": "nearest"}}, "resize"),
         ({"finish": 3}, "'finish' must be a table"),
         ({"models": {"mini": {"mask": {"bet": 1}}}}, "models.mini.*there is no option 'bet'"),
-        ({"models": {"mini": 3}}, "models"),
-        ({"plain_means": "yes"}, "plain_means"),
         ({"colour": 1}, "there is no option 'colour'"),
     ],
 )

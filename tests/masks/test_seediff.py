@@ -3,7 +3,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from random_maps import class_map, random_maps, replaced, stretch
-from refusals import user_error
 
 from seediff.config.constants import MaskConfig
 from seediff.masks.seediff import background_seeds, find_seeds, seediff
@@ -54,11 +53,6 @@ def test_constant_cross_attention_is_flagged_and_still_gives_a_mask():
     assert result.flags == ("constant_map", "no_seeds")
     assert result.trace[MaskStep("seeds", 4)].sum() == 1
     assert torch.isfinite(result.soft).all()
-
-
-def test_a_level_that_was_not_captured_is_named():
-    with user_error("self-attention at L/4"):
-        seediff(random_maps(levels=(1, 2)), "dog", MaskConfig(seed_level=2))
 
 
 def test_without_a_seed_the_highest_position_is_one_and_flagged():

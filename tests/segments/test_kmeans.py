@@ -1,9 +1,6 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from patience import PATIENT
 from refusals import user_error
 from region_maps import region_maps
 
@@ -41,20 +38,6 @@ def test_equals_plain_lloyd_from_given_centres(rows, k, monkeypatch):
     labels, centres = kmeans(rows, k, initial=initial)
     assert (labels.numpy() == expected).all()
     np.testing.assert_allclose(centres.numpy(), means, rtol=1e-6, atol=1e-11)
-
-
-@given(st.integers(0, 1000), st.integers(1, 8), st.integers(1, 4))
-@settings(PATIENT, max_examples=20)
-def test_a_fixed_point_of_any_values(seed, k, columns):
-    values = torch.randn(40, columns, generator=torch.Generator().manual_seed(seed)) * 100
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "TOLERANCE", 0)
-        labels, centres = kmeans(values, k, seed=seed)
-    assert sorted(labels.unique().tolist()) == list(range(k))  # distinct rows leave no cluster empty
-    distances = (values.double()[:, None] - centres).square().sum(2)
-    assert (distances.gather(1, labels[:, None]) <= distances.min(1, keepdim=True).values + 1e-6).all()
-    means = torch.stack([values[labels == c].double().mean(0) for c in range(k)])
-    torch.testing.assert_close(centres, means, rtol=1e-6, atol=1e-6)
 
 
 def test_seeds_are_spread_and_repeatable():
