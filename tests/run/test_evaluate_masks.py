@@ -8,18 +8,17 @@ import torch
 from layouts import save_map
 from photo_set import scene_photo
 from PIL import Image
-from refusals import refused, user_error
+from refusals import user_error
 
 from seediff.cli.main import main
 from seediff.config.photos_config import MaskPhotosConfig
-from seediff.config.tuned import read_tuned
 from seediff.dataset.truths import open_truths
 from seediff.evaluate.protocols import own
 from seediff.evaluate.semantic import evaluate_pairs
 from seediff.files.label_maps import read_segment_ids
 from seediff.files.photo_files import find_photos
 from seediff.mini.scenes import CLASSES
-from seediff.run import tune as module
+from seediff.run import evaluate_masks as module
 from seediff.run.evaluate_masks import evaluate_masks, words_of
 from seediff.run.mask_job import MaskJob, mask_photos
 
@@ -45,7 +44,7 @@ def made_up(monkeypatch):
         captured.append(words)
         return torch.tensor([SOFT[word] for word in words])
 
-    monkeypatch.setattr(module, "encode", lambda job, photo: (None, None))
+    monkeypatch.setattr(module, "see_photo", lambda job, *photo: module.SeenPhoto(*photo, None, None))
     monkeypatch.setattr(module, "soft_masks", soft_masks)
     monkeypatch.setattr(MaskJob, "load", lambda job: "")
     return captured
@@ -108,14 +107,7 @@ def test_the_command_scores_what_mask_makes(tmp_path, mini_folder, capsys):
     path = tmp_path / "scores.json"
     line = f"evaluate masks {folder / 'images'} --labels {folder} --model {mini_folder} --device cpu --timesteps 300"
     assert main([*line.split(), "--quiet", "--draws", "20", "--json", str(path)]) == 0
-    out, first, thresholds = capsys.readouterr().out, path.read_bytes(), tmp_path / "thresholds.toml"
-    assert main([*line.split(), "--quiet", "--draws", "20", "--json", str(path), "--thresholds", str(thresholds)]) == 0
-    assert path.read_bytes() == first
-    tuned = read_tuned(thresholds)
-    assert tuned.beta == json.loads(first)["protocols"]["oracle"]["beta"]
-    assert (tuned.method, tuned.model) == ("seediff", str(mini_folder))
-    assert tuned.name_threshold is not None
-    assert "--thresholds" in refused(capsys, *line.split(), "--quiet", "--thresholds", str(thresholds))
+    out = capsys.readouterr().out
     for text in ("2 pictures scored, 1 others for thresholds", "oracle-ignored", "no word for them: unicorn"):
         assert text in " ".join(out.split())
     scores = json.loads(path.read_text())

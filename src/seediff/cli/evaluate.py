@@ -232,11 +232,6 @@ def masks(
     line: Typed[Looks] = UNTYPED,
     config: ConfigFile = None,
     draws: Annotated[int, WORD, Parameter(help="Number of bootstrap draws over pictures, for the intervals.")] = 1000,
-    thresholds: Annotated[
-        Path | None,
-        HERE,
-        Parameter(help="File to write the tuned thresholds to, as `seediff tune` does.", show_default=False),
-    ] = None,
     json: Json = None,
     quiet: NoProgress = False,
 ) -> None:
@@ -253,7 +248,6 @@ def masks(
     from ..evaluate.protocols import read_class_map
     from ..evaluate.semantic import as_json, write_json
     from ..files.output_folders import check_writable
-    from ..files.outputs import write_atomic
     from ..run.evaluate_masks import evaluate_masks
     from .options import check_mask_effects
     from .progress import bar_or_lines
@@ -268,10 +262,7 @@ def masks(
     # evaluate_masks refuses other names
     protocols = cast("list[MaskProtocol]", [name.strip() for name in protocol.split(",")])
     words, data = read_class_map(class_map) if class_map else None, open_truths(labels, split)
-    for path in (json, thresholds):
-        check_writable(None, path)
-    if thresholds is not None and thresholds.exists():
-        raise UserError("thresholds", f"{thresholds} already exists", "choose another file")
+    check_writable(None, json)
 
     # 2. Scores, and what is written of them
     with bar_or_lines(quiet, "looks") as progress:
@@ -283,15 +274,12 @@ def masks(
             class_map=words,
             count=count,
             draws=draws,
-            thresholds=thresholds is not None,
             progress=progress,
             info=info,
         )
-    if thresholds is not None and scores.tuned is not None:
-        write_atomic(thresholds, scores.tuned.to_toml().encode("utf-8"))
     if json is not None:
         options = {**settled.flat(), "protocols": protocols, "pictures": count, "draws": draws, "classes": None}
         options = as_json({**options, "split": split, "class_map": words})
         write_json({**scores.to_json(), "options": options}, json)  # before the table: its reader may close the output
     title = f"{scores.model}, {scores.method}: {scores.images} pictures scored, {scores.tuned_on} others for thresholds"
-    _show([mask_table(scores.protocols, title)], scores.notes(), JSON=json, Thresholds=thresholds)
+    _show([mask_table(scores.protocols, title)], scores.notes(), JSON=json)

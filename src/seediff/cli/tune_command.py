@@ -50,8 +50,6 @@ def tune(
     """Find a model's own thresholds from a few labelled photographs: `presence` and `beta` for `mask`,
     `name_threshold` for `segment --names`.
 
-    `seediff evaluate masks --thresholds FILE` also finds them, on the pictures that it does not score.
-
     For example:
 
     - `seediff tune VOCdevkit/VOC2012 --model sd1.5 --out sd1.5.toml`
@@ -60,6 +58,7 @@ def tune(
     """
     from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
     from ..config.resolve import recommend
+    from ..config.tuned import Tuned
     from ..dataset.truths import open_truths
     from ..files.output_folders import check_writable
     from ..files.outputs import write_atomic
@@ -80,13 +79,15 @@ def tune(
     job = MaskJob(config, (), info=info)
     weights = job.load()
     with bar_or_lines(quiet, "photographs") as progress:
-        thresholds = find_thresholds(job, labelled, kept, segmenting.segment, count=count, progress=progress)
-    tuned = thresholds.file(job, weights, len(kept), labelled.about)
+        found = find_thresholds(job, labelled, kept, segmenting.segment, count=count, progress=progress)
+    note = f"{plural(found.photos, 'photograph')}, asked for {plural(len(kept), 'class')} (from {labelled.about})"
+    values = found.presence, found.name_threshold, found.beta
+    tuned = Tuned(config.model, weights, *values, config.mask.method, note)
     write_atomic(out, tuned.to_toml().encode("utf-8"))
     if not quiet:
-        for line in describe_thresholds(thresholds, len(kept), out):
+        for line in describe_thresholds(found, len(kept), out):
             print(line)
-    for name, reason in thresholds.failed:
+    for name, reason in found.failed:
         print(f"seediff: {name}: left out: {reason}", file=sys.stderr)
 
 

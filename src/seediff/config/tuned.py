@@ -1,4 +1,4 @@
-"""The file of `seediff tune` or `evaluate masks`, which `--preset` takes: a model's own thresholds.
+"""The file of `seediff tune`, which `--preset` takes: a model's own thresholds.
 
 command = "tune"
 model = "sd1.5"
@@ -29,7 +29,7 @@ THRESHOLDS = {"mask": "presence", "segment": "name_threshold"}
 
 @dataclass(frozen=True)
 class Tuned:
-    """A file of `seediff tune` or `evaluate masks`. model: the model's name. weights: its fingerprint, "" if unknown.
+    """A file of `seediff tune`. model: the model's name. weights: its fingerprint, "" if unknown.
     presence, name_threshold, beta: None if the set could not determine it. method: of masks, for which beta is. note:
     the photographs used, and the result."""
 

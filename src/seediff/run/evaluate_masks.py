@@ -1,7 +1,7 @@
 """`evaluate masks`: scores a model's masks of labelled photographs by several protocols (evaluate/mask_protocols.py).
 
 The words of a prompt share a softmax, so attention to a word depends on the others. Therefore every list of classes has
-a capture of its own.
+a capture of its own. `tune` (tune.py) counts pixels in the same way.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,22 +16,22 @@ import numpy as np
 
 from .. import __version__
 from ..config.names import BACKGROUND
-from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
-from ..config.resolve import recommend
-from ..config.tuned import Tuned
+from ..config.photos_config import MaskPhotosConfig
 from ..dataset.dataset import Dataset
 from ..dataset.sample import Sample
 from ..errors import UserError
-from ..evaluate.mask_protocols import MASK_PROTOCOLS, Column, MaskProtocol, score_column
+from ..evaluate import mask_protocols
+from ..evaluate.mask_protocols import MASK_PROTOCOLS, Column, MaskProtocol, score_column, strongest
 from ..evaluate.protocols import Protocol, join_names, protocol_for
-from ..evaluate.semantic import as_json
+from ..evaluate.semantic import as_json, check_bootstrap
 from ..files.label_maps import IGNORE, PHOTO_ENDING
 from ..files.photo_files import find_photos, read_photo
 from ..models.info import ModelInfo
 from .mask_job import MaskJob
-from .tune import LabelledPhoto, MaskMeasure, Measure, NameMeasure, PresenceMeasure, Thresholds, evenly, show_photos
 
 if TYPE_CHECKING:
+    import torch
+
     from ..workers import Progress
 
 TUNE_SHARE = 0.2
@@ -52,13 +51,9 @@ class MaskScores:
     tuned_on: int
     never: tuple[str, ...]
     seed: int
-    tuned: Tuned | None = None
-    """The file of all thresholds, if they were asked for."""
 
     def to_json(self) -> dict[str, Any]:
-        scores = asdict(self)
-        del scores["tuned"]
-        return {**as_json(scores), "version": __version__}
+        return {**as_json(asdict(self)), "version": __version__}
 
     def notes(self) -> list[str]:
         """Notes for readers, one per line."""
@@ -75,7 +70,6 @@ def evaluate_masks(
     class_map: Mapping[str, str] | None = None,
     count: int | None = None,
     draws: int = 1000,
-    thresholds: bool = False,
     progress: Progress | None = None,
     info: ModelInfo | None = None,
 ) -> MaskScores:
@@ -84,19 +78,16 @@ def evaluate_masks(
     config: the model and method. Its classes are replaced by the data's, and `beta` is chosen on the tuning pictures,
     a fifth; its seed also draws these and the bootstrap. photos: folder of photographs named like the labels, which may
     have other sizes. class_map: word for the prompt → class of the data, for names that the model does not know or
-    knows as other words. count: use only this many, evenly spaced; None: all. draws: bootstrap samples. thresholds:
-    also find `tune`'s on the tuning pictures. info: the model, if it was found already.
+    knows as other words. count: use only this many, evenly spaced; None: all. draws: bootstrap samples. info: the
+    model, if it was found already.
 
     All files are read once before the model is loaded. Raises UserError.
     """
-    from ..segments.make_segments import check_fits
-
     if not protocols or set(protocols) - set(MASK_PROTOCOLS) or len(set(protocols)) < len(protocols):
         raise UserError("protocol", f"{','.join(protocols)} must be some of {', '.join(MASK_PROTOCOLS)}, each once")
     if count is not None and count < 2:
         raise UserError("count", f"{count} must be at least 2, one for thresholds and one to score")
-    if draws < 1:
-        raise UserError("draws", f"{draws} must be at least 1")
+    check_bootstrap(config.seed, draws)
     if config.fit == "crop":
         raise UserError("fit", "crop: leaves pixels without masks", "use keep or resize")
     classes = protocol_for("own", data.names.values())
@@ -111,33 +102,78 @@ def evaluate_masks(
     if not pixels[scored].any():
         raise UserError(f"{data.about}: no pixel is left to score in {len(scored)} pictures; use more")
 
-    # 1. The tuning pictures, which every measure sees; the others are only scored.
-    weights = job.load()
-    masks = MaskMeasure(job, words, len(classes.classes), background, protocols)
-    measures: list[Measure] = [masks]
-    presence = names = None
-    if thresholds:
-        by_id = {number: word for word, number in words.items()}
-        segment = recommend(SegmentPhotosConfig, {"model": config.model}, job.model.info)[0].segment
-        check_fits(job.model, segment, config.size)
-        presence, names = PresenceMeasure(job.model, by_id), NameMeasure(job.model, by_id, segment, config.size)
-        measures += [presence, names]
-    labelled = [LabelledPhoto(i, each[1].name, partial(_read, *each)) for i, each in enumerate(samples)]
-    shown: list[tuple[LabelledPhoto, Sequence[Measure]]] = [(labelled[i], measures) for i in tuning]
-    show_photos(job, shown + [(labelled[i], [masks]) for i in scored], progress)
+    job.load()
+    counts: dict[MaskProtocol, list[np.ndarray]] = {protocol: [] for protocol in protocols}
+    report = progress or (lambda done, total, what: None)
+    report(0, len(samples), "")
+    for index, (path, sample) in enumerate(samples):
+        photo = see_photo(job, index, read_photo(path), sample.unchecked_labels())
+        counted = count_pixels(job, photo, words, len(classes.classes), background, protocols)
+        for protocol in protocols:
+            counts[protocol].append(counted[protocol])
+        report(index + 1, len(samples), sample.name)
 
-    # 2. The thresholds of the first, and the scores of the others at these.
+    # The thresholds of the tuning pictures, and the scores of the others at these
     columns: dict[str, Column] = {}
     for protocol in protocols:
-        of = np.array([masks.counts[i][protocol] for i in range(len(samples))])
+        of = np.array(counts[protocol])
         columns[protocol] = score_column(classes.classes, of[tuning], of[scored], seed=config.seed, draws=draws)
-    tuned = None
-    if presence and names:
-        found = Thresholds.of(presence, names, masks.beta(list(tuning)), len(tuning))
-        tuned = found.file(job, weights, len(words), data.about)
     never = tuple(name for i, name in enumerate(classes.classes) if i not in words.values() and i != background)
     sizes = len(scored), len(tuning)
-    return MaskScores(config.model, config.mask.method, data.about, columns, *sizes, never, config.seed, tuned)
+    return MaskScores(config.model, config.mask.method, data.about, columns, *sizes, never, config.seed)
+
+
+@dataclass(frozen=True)
+class SeenPhoto:
+    """A labelled photograph. index: of its noise. pixels: (H, W, 3) uint8. truth: (h, w) uint8 ids, 255 ignored,
+    perhaps of another size. seen: the photograph as the model sees it, and latents (1, C, h', w') of that."""
+
+    index: int
+    pixels: np.ndarray
+    truth: np.ndarray
+    seen: np.ndarray
+    latents: torch.Tensor
+
+
+def see_photo(job: MaskJob, index: int, pixels: np.ndarray, truth: np.ndarray) -> SeenPhoto:
+    from ..attention.see_photos import encode_images
+
+    seen = job.seen(pixels)
+    return SeenPhoto(index, pixels, truth, seen, encode_images(job.model, [seen]))
+
+
+def count_pixels(
+    job: MaskJob,
+    photo: SeenPhoto,
+    words: Mapping[str, int],
+    size: int,
+    background: int | None,
+    protocols: Sequence[MaskProtocol],
+) -> dict[MaskProtocol, np.ndarray]:
+    """The counts of a photograph under each protocol, from `mask_protocols.count`. words: word for the prompt → id.
+    background: its id; None: there is none. size: the number of ids."""
+    pixels = np.bincount(photo.truth.ravel(), minlength=256)
+    captured: dict[tuple[str, ...], Sequence[torch.Tensor]] = {(): ()}
+    counts: dict[MaskProtocol, np.ndarray] = {}
+    for protocol in protocols:
+        everything = protocol == "vocabulary"
+        chosen = tuple(word for word, number in words.items() if everything or pixels[number])
+        if chosen not in captured:
+            captured[chosen] = list(soft_masks(job, photo, chosen))
+        best = strongest(captured[chosen], [words[word] for word in chosen], photo.truth.shape)
+        truth, shown = photo.truth, background
+        if protocol == "oracle-ignored" and background is not None:
+            truth, shown = np.where(truth == background, np.uint8(IGNORE), truth), None
+        counts[protocol] = mask_protocols.count(*best, truth, size, shown)
+    return counts
+
+
+def soft_masks(job: MaskJob, photo: SeenPhoto, words: tuple[str, ...]) -> torch.Tensor:
+    """Soft masks (n, h, w) of n ≥ 1 words."""
+    from ..masks.make_masks import make_masks
+
+    (maps,) = job.attention([photo.seen], photo.latents, [words], [photo.index])
+    return make_masks(photo.seen, maps, words, job.mask_config, trace=False).soft
 
 
 def words_of(
@@ -183,5 +219,6 @@ def read_labelled(
     return samples, np.array(pixels)
 
 
-def _read(path: Path, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
-    return read_photo(path), sample.unchecked_labels()
+def evenly(total: int, most: int | None) -> list[int]:
+    """At most so many of `total` positions, evenly spaced; None: all."""
+    return np.unique(np.linspace(0, total - 1, total if most is None else most).round().astype(int)).tolist()

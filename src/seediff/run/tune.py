@@ -1,4 +1,4 @@
-"""A model's thresholds from labelled pictures. One loop looks at each picture once, for `tune` and `evaluate masks`:
+"""`tune`: a model's thresholds from labelled photographs:
 
 presence        the score from which a class counts as present (`mask`)
 name_threshold  the score from which a segment keeps its name (`segment --names`)
@@ -8,11 +8,10 @@ beta            the soft value from which a pixel belongs to a class (`mask`), w
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import product
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,20 +19,17 @@ from ..config.constants import SegmentConfig
 from ..config.names import BACKGROUND
 from ..config.photos_config import Fit, check_attention
 from ..config.sizes import Size
-from ..config.tuned import Tuned
 from ..dataset.dataset import Dataset
 from ..dataset.sample import Sample
 from ..errors import UserError
-from ..evaluate.mask_protocols import BETAS, MASK_PROTOCOLS, MaskProtocol, best_beta, count, strongest
+from ..evaluate.mask_protocols import BETAS, best_beta
 from ..evaluate.protocols import join_names
 from ..files.label_maps import IGNORE
-from ..files.messages import plural
 from ..prompts.tokens import split_prompts
+from .evaluate_masks import SeenPhoto, count_pixels, evenly, see_photo
 from .mask_job import MaskJob
 
 if TYPE_CHECKING:
-    import torch
-
     from ..models.registry import Model
     from ..workers import Progress
 
@@ -44,194 +40,6 @@ MOST_ABSENT, MOST_ASKED = 3, 20
 PRESENCE_THRESHOLDS = np.round(np.arange(0.5, 1.0, 0.005), 3)
 NAME_THRESHOLDS = np.round(np.arange(0.5, 0.9, 0.002), 3)
 """Candidates, from ½, which is average attention, upwards."""
-
-
-@dataclass(frozen=True)
-class LabelledPhoto:
-    """A photograph and its truth. index: of its noise. read: its pixels (H, W, 3) uint8, and its labels (h, w) uint8,
-    255 ignored, perhaps of another size; raises UserError."""
-
-    index: int
-    name: str
-    read: Callable[[], tuple[np.ndarray, np.ndarray]]
-
-
-@dataclass(frozen=True)
-class SeenPhoto:
-    """What measures look at. pixels: (H, W, 3) uint8. truth: (h, w) ids. seen: the photograph as the model sees it, and
-    latents (1, C, h', w') of that."""
-
-    index: int
-    pixels: np.ndarray
-    truth: np.ndarray
-    seen: np.ndarray
-    latents: torch.Tensor
-
-
-class Measure(Protocol):
-    """What is counted of each photograph."""
-
-    def look(self, photo: SeenPhoto) -> None: ...
-
-
-def show_photos(
-    job: MaskJob,
-    photos: Sequence[tuple[LabelledPhoto, Sequence[Measure]]],
-    progress: Progress | None = None,
-    *,
-    skip: bool = False,
-) -> list[tuple[str, str]]:
-    """Show each picture to its measures. Returns (name, reason) of the pictures that cannot be used; without skip, the
-    first such raises UserError."""
-    failed: list[tuple[str, str]] = []
-    report = progress or (lambda done, total, what: None)
-    report(0, len(photos), "")
-    for done, (photo, measures) in enumerate(photos, 1):
-        try:
-            pixels, truth = photo.read()
-        except UserError as error:
-            if not skip:
-                raise
-            failed.append((photo.name, str(error)))
-        else:
-            seen, latents = encode(job, pixels)
-            for measure in measures:
-                measure.look(SeenPhoto(photo.index, pixels, truth, seen, latents))
-        report(done, len(photos), photo.name)
-    return failed
-
-
-def encode(job: MaskJob, photo: np.ndarray) -> tuple[np.ndarray, torch.Tensor]:
-    """A photograph as the model sees it (h, w, 3) uint8, and its latents (1, C, h', w')."""
-    from ..attention.see_photos import encode_images
-
-    seen = job.seen(photo)
-    return seen, encode_images(job.model, [seen])
-
-
-class PresenceMeasure:
-    """Presence scores of classes that are asked for. classes: id → name."""
-
-    def __init__(self, model: Model, classes: Mapping[int, str]) -> None:
-        self.model, self.classes = model, classes
-        self.rows: list[tuple[str, bool, float]] = []
-        """The kind of question, whether the class is there, and its score."""
-
-    def look(self, photo: SeenPhoto) -> None:
-        from ..masks.presence import find_classes
-
-        shown, unclear = shown_classes(self.model, photo.truth, self.classes, photo.seen)
-        clear = [name for name in dict.fromkeys(self.classes.values()) if name not in unclear]
-        asked = questions(shown, clear, photo.index, seed=0)
-        latents = photo.latents[[0] * len(asked)]
-        sentences = [split_prompts(self.model.readers, words) for _, words in asked]
-        for (group, words), scores in zip(asked, find_classes(self.model, latents, sentences), strict=True):
-            self.rows += [(group, name in shown, scores[name]) for name in words]
-
-    def threshold(self) -> tuple[float | None, float | None, float | None]:
-        """The threshold, and precision and recall there; None if there is nothing to count."""
-        if len({present for _, present, _ in self.rows}) < 2:
-            return None, None, None
-        group, present, score = (np.array(column) for column in zip(*self.rows, strict=True))
-        presence = best_presence_threshold(group, present, score)
-        found = score >= presence
-        precision = float(present[found].mean()) if found.any() else None
-        return presence, precision, float(found[present].mean())
-
-
-class NameMeasure:
-    """Names of segments. classes: id → name. segment: the method for the segments."""
-
-    def __init__(self, model: Model, classes: Mapping[int, str], segment: SegmentConfig, size: Size | None) -> None:
-        self.model, self.classes, self.segment, self.size = model, classes, segment, size
-        self.names: list[tuple[bool, float]] = []
-        """For each segment with labelled pixels: whether its best word is the class of most of them, and its score."""
-
-    def look(self, photo: SeenPhoto) -> None:
-        from ..segments.make_segments import make_segments
-        from ..segments.naming import name_photo
-
-        names = tuple(dict.fromkeys(self.classes.values()))
-        (segments,) = make_segments(self.model, [photo.pixels], self.segment, fit=FIT, size=self.size)
-        named = name_photo(
-            self.model,
-            photo.pixels,
-            segments.label_map,
-            names,
-            fit=FIT,
-            size=self.size,
-            timestep=self.segment.timestep_shown,
-            threshold=0.0,
-        )
-        numbers = _nearest(segments.label_map, photo.truth.shape)
-        for number, name in enumerate(named):
-            inside = photo.truth[(numbers == number) & (photo.truth != IGNORE)]
-            if len(inside):
-                is_right = self.classes.get(int(np.bincount(inside).argmax())) == name.name
-                self.names.append((is_right, name.score))
-
-    def threshold(self) -> tuple[float | None, float | None]:
-        """The threshold, and the share of segments that are right there; None if there is nothing to count."""
-        if not self.names:
-            return None, None
-        threshold = best_name_threshold(self.names)
-        return threshold, float(np.mean([is_right == (score >= threshold) for is_right, score in self.names]))
-
-
-def _nearest(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """A map (H, W) at another size, the nearest pixel of each."""
-    rows, columns = (np.arange(after) * before // after for before, after in zip(values.shape, shape, strict=True))
-    return values[rows[:, None], columns]
-
-
-class MaskMeasure:
-    """Counts of pixels by protocols of masks (evaluate/mask_protocols.py). words: word for the prompt → id. background:
-    its id; None: there is none. size: the number of ids."""
-
-    def __init__(
-        self,
-        job: MaskJob,
-        words: Mapping[str, int],
-        size: int,
-        background: int | None,
-        protocols: Sequence[MaskProtocol],
-    ) -> None:
-        self.job, self.words, self.size, self.background, self.protocols = job, words, size, background, protocols
-        self.counts: dict[int, dict[MaskProtocol, np.ndarray]] = {}
-        """Index of a picture → its counts under each protocol, from `evaluate.mask_protocols.count`."""
-
-    def look(self, photo: SeenPhoto) -> None:
-        pixels = np.bincount(photo.truth.ravel(), minlength=256)
-        captured: dict[tuple[str, ...], Sequence[torch.Tensor]] = {(): ()}
-        counts: dict[MaskProtocol, np.ndarray] = {}
-        for protocol in self.protocols:
-            everything = protocol == "vocabulary"
-            chosen = tuple(word for word, number in self.words.items() if everything or pixels[number])
-            if chosen not in captured:
-                captured[chosen] = list(soft_masks(self.job, photo, chosen))
-            best = strongest(captured[chosen], [self.words[word] for word in chosen], photo.truth.shape)
-            truth, background = photo.truth, self.background
-            if protocol == "oracle-ignored" and background is not None:
-                truth, background = np.where(truth == background, np.uint8(IGNORE), truth), None
-            counts[protocol] = count(*best, truth, self.size, background)
-        self.counts[photo.index] = counts
-
-    def beta(self, indices: Sequence[int]) -> float | None:
-        """The best threshold of these pictures under `oracle`, or else `vocabulary`; None without a background."""
-        by_rank = sorted(self.protocols, key=MASK_PROTOCOLS.index)
-        for protocol in by_rank:
-            counts = np.array([self.counts[index][protocol] for index in indices])
-            if len(counts) and counts.shape[2] > 1:
-                return float(BETAS[best_beta(counts)])
-        return None
-
-
-def soft_masks(job: MaskJob, photo: SeenPhoto, words: tuple[str, ...]) -> torch.Tensor:
-    """Soft masks (n, h, w) of n ≥ 1 words."""
-    from ..masks.make_masks import make_masks
-
-    (maps,) = job.attention([photo.seen], photo.latents, [words], [photo.index])
-    return make_masks(photo.seen, maps, words, job.mask_config, trace=False).soft
 
 
 @dataclass(frozen=True)
@@ -251,24 +59,13 @@ class Thresholds:
     beta: float | None
     photos: int
     segments: int
-    failed: tuple[tuple[str, str], ...] = ()
+    failed: Sequence[tuple[str, str]] = ()
 
-    @classmethod
-    def of(
-        cls,
-        presence: PresenceMeasure,
-        names: NameMeasure,
-        beta: float | None,
-        photos: int,
-        failed: Sequence[tuple[str, str]] = (),
-    ) -> Thresholds:
-        return cls(*presence.threshold(), *names.threshold(), beta, photos, len(names.names), tuple(failed))
 
-    def file(self, job: MaskJob, weights: str, classes: int, about: str) -> Tuned:
-        """The file that `--preset` takes. classes: the number asked for. about: the set."""
-        note = f"{plural(self.photos, 'photograph')}, asked for {plural(classes, 'class')} (from {about})"
-        found = self.presence, self.name_threshold, self.beta
-        return Tuned(job.config.model, weights, *found, job.config.mask.method, note)
+Answer = tuple[str, bool, float]
+"""A kind of question, whether the class is there, and its score."""
+ScoredName = tuple[bool, float]
+"""Of a segment: whether its best word is the class of most of its labelled pixels, and that word's score."""
 
 
 def tune(
@@ -278,11 +75,11 @@ def tune(
     segment: SegmentConfig,
     *,
     count: int,
-    progress: Progress | None = None,
+    progress: Progress,
 ) -> Thresholds:
-    """Find the thresholds on `count` evenly spaced photographs of a set. job: with its model loaded. classes: id →
-    name, from `countable`. segment: the method for the segments that are named. Raises UserError if no photograph can
-    be used.
+    """Find the thresholds on at most `count` evenly spaced photographs of a set. job: with its model loaded. classes:
+    id → name, from `countable`. segment: the method for the segments that are named. Raises UserError if no photograph
+    can be used.
     """
     from ..segments.make_segments import check_fits
 
@@ -291,21 +88,84 @@ def tune(
     check_fits(model, segment, size)
     job.check_words(tuple(dict.fromkeys(classes.values())), job.model.readers)
 
+    # 1. Each photograph is seen once, for all three
     background = next((number for number, name in data.names.items() if name == BACKGROUND), None)
     words = {name: number for number, name in classes.items()}
-    masks = MaskMeasure(job, words, max(data.names) + 1, background, ("oracle",))
-    presence, names = PresenceMeasure(model, classes), NameMeasure(model, classes, segment, size)
+    answers, names = list[Answer](), list[ScoredName]()
+    counts, failed = list[np.ndarray](), list[tuple[str, str]]()
     chosen = [data[i] for i in evenly(len(data), count)]
-    photos = [LabelledPhoto(i, sample.name, partial(read_labelled, sample)) for i, sample in enumerate(chosen)]
-    failed = show_photos(job, [(photo, (presence, names, masks)) for photo in photos], progress, skip=True)
-    if len(failed) == len(chosen):
+    progress(0, len(chosen), "")
+    for index, sample in enumerate(chosen):
+        try:
+            photo = see_photo(job, index, *read_labelled(sample))
+        except UserError as error:
+            failed.append((sample.name, str(error)))
+        else:
+            answers += ask(model, classes, photo)
+            names += score_names(model, classes, segment, size, photo)
+            counts.append(count_pixels(job, photo, words, max(data.names) + 1, background, ("oracle",))["oracle"])
+        progress(index + 1, len(chosen), sample.name)
+    if not counts:
         raise UserError(f"{data.about}: none of {len(chosen)} photographs can be used ({failed[0][0]}: {failed[0][1]})")
-    return Thresholds.of(presence, names, masks.beta(list(masks.counts)), len(chosen) - len(failed), failed)
+
+    # 2. The best thresholds
+    presence = name_threshold = right = beta = None
+    precision = recall = None
+    if len({present for _, present, _ in answers}) == 2:
+        group, present, score = (np.array(column) for column in zip(*answers, strict=True))
+        presence = best_presence_threshold(group, present, score)
+        found = score >= presence
+        recall = float(found[present].mean())
+        if found.any():
+            precision = float(present[found].mean())
+    if names:
+        name_threshold = best_name_threshold(names)
+        right = float(np.mean([is_right == (score >= name_threshold) for is_right, score in names]))
+    if background is not None:
+        beta = float(BETAS[best_beta(np.array(counts))])
+    used = len(chosen) - len(failed)
+    return Thresholds(presence, precision, recall, name_threshold, right, beta, used, len(names), failed)
 
 
-def evenly(total: int, most: int | None) -> list[int]:
-    """At most so many of `total` positions, evenly spaced; None: all."""
-    return np.unique(np.linspace(0, total - 1, total if most is None else most).round().astype(int)).tolist()
+def ask(model: Model, classes: Mapping[int, str], photo: SeenPhoto) -> list[Answer]:
+    """Presence scores of the classes that are asked for in a photograph. classes: id → name."""
+    from ..masks.presence import find_classes
+
+    shown, unclear = shown_classes(model, photo.truth, classes, photo.seen)
+    clear = [name for name in dict.fromkeys(classes.values()) if name not in unclear]
+    asked = questions(shown, clear, photo.index, seed=0)
+    sentences = [split_prompts(model.readers, words) for _, words in asked]
+    answers: list[Answer] = []
+    found = find_classes(model, photo.latents[[0] * len(asked)], sentences)
+    for (group, words), scores in zip(asked, found, strict=True):
+        answers += [(group, name in shown, scores[name]) for name in words]
+    return answers
+
+
+def score_names(
+    model: Model, classes: Mapping[int, str], segment: SegmentConfig, size: Size | None, photo: SeenPhoto
+) -> list[ScoredName]:
+    """The names of a photograph's segments that have labelled pixels. classes: id → name."""
+    from ..segments.make_segments import make_segments
+    from ..segments.naming import name_photo
+
+    (segments,) = make_segments(model, [photo.pixels], segment, fit=FIT, size=size)
+    named = name_photo(
+        model,
+        photo.pixels,
+        segments.label_map,
+        tuple(dict.fromkeys(classes.values())),
+        fit=FIT,
+        size=size,
+        timestep=segment.timestep_shown,
+        threshold=0.0,
+    )
+    names: list[ScoredName] = []
+    for number, name in enumerate(named):
+        inside = photo.truth[(segments.label_map == number) & (photo.truth != IGNORE)]
+        if len(inside):
+            names.append((classes.get(int(np.bincount(inside).argmax())) == name.name, name.score))
+    return names
 
 
 def questions(shown: Sequence[str], classes: Sequence[str], index: int, seed: int) -> list[tuple[str, tuple[str, ...]]]:
@@ -368,9 +228,8 @@ def shown_classes(
     return [name for name, n in pixels.items() if n >= least], {name for name, n in pixels.items() if 0 < n < least}
 
 
-def best_name_threshold(names: Sequence[tuple[bool, float]]) -> float:
-    """The lowest threshold at which most segments get the right name, or rightly none. names: for each segment, whether
-    its best word is right, and that word's score."""
+def best_name_threshold(names: Sequence[ScoredName]) -> float:
+    """The lowest threshold at which most segments get the right name, or rightly none."""
     right, score = (np.array(column) for column in zip(*names, strict=True))
     return float(max(NAME_THRESHOLDS, key=lambda limit: int((right == (score >= limit)).sum())))
 
