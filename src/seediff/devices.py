@@ -64,14 +64,6 @@ def check_device(device: str) -> str:
     raise UserError("device", problem, fix)
 
 
-def find_gpu(device: str) -> tuple[str, int] | None:
-    """(name, bytes of memory) of a CUDA device; None for any other, and if it is not there."""
-    if not device.startswith("cuda") or not torch.cuda.is_available():
-        return None
-    found = torch.cuda.get_device_properties(device)
-    return found.name, found.total_memory
-
-
 def default_dtype(device: str, half: str = "float16") -> str:
     """`half`, the model's half precision, on cuda (float16 if the GPU has no native bfloat16); float32 elsewhere: mps
     does not fully support half precision, and a cpu is slower with it."""

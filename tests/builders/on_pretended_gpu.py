@@ -114,14 +114,14 @@ def see_photo(model, image):
 OF = ("--model", save_mini(folder / "mini"), "--steps", 2)
 DRAW = ("generate", "--classes", "dog,cat", "--per-class", 1, "--batch-size", 1, "--dtype", "float16", *OF)
 command("generate", *DRAW, "--keep-attention")
-photos, TWO = folder / "generate" / "images", ("--batch-size", 2)  # which needs no trial
+photos, TWO = folder / "generate" / "images", ("--batch-size", 2)
 command("mask", "mask", photos, "--classes", "dog,cat", "--presence", 0, "--timesteps", 100, *OF[:2], *TWO)
 command("segment", "segment", photos, "--num-points", 4, *OF[:2], *TWO)
 TRAIN = ("--backbone", "tiny", "--steps", 2, "--batch-size", 2, "--dtype", "bfloat16")
 command("train", "train", folder / "generate", *TRAIN)
 
 # Batches that do not fit, of at most `ROOM` pictures whose maps are in memory. Maps of photographs are joined at once.
-ROOM, alive, take_maps = 6, [], recorder.AttentionRecorder.maps
+ROOM, alive, take_maps = 4, [], recorder.AttentionRecorder.maps
 
 
 def maps_in_room(self, words, prompts):

@@ -1,9 +1,9 @@
 import tempfile
 import threading
 import time
-import warnings
 from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
@@ -15,7 +15,8 @@ from PIL import Image
 from refusals import user_error
 from tiny_job import TinyConfig, TinyJob, tiny
 
-from seediff import devices
+from seediff.attention import draw as drawing
+from seediff.cli.main import main
 from seediff.config.constants import SegmentConfig
 from seediff.config.generate_config import GenerateConfig
 from seediff.config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
@@ -25,8 +26,8 @@ from seediff.files.outputs import write_atomic
 from seediff.files.photo_files import find_photos
 from seediff.run import generate_job as run_module
 from seediff.run.generate_job import generate
-from seediff.run.loop import Engine, loaded
-from seediff.run.mask_job import mask_photos
+from seediff.run.loop import Engine
+from seediff.run.mask_job import MaskJob, mask_photos
 from seediff.run.output import BatchRecord
 from seediff.run.segment_job import segment_photos
 
@@ -39,7 +40,7 @@ class Elsewhere(Engine):
     def load(self, job):
         cloudpickle = pytest.importorskip("ray.cloudpickle", reason="Ray is not installed: pip install 'seediff[ray]'")
         self.job = cloudpickle.loads(cloudpickle.dumps(job))
-        return loaded(self.job)
+        return self.job.load()
 
     def map(self, job, out, numbers, say):
         for number in reversed(numbers):
@@ -156,18 +157,52 @@ def test_files_are_written_while_the_next_batch_is_captured(tmp_path, monkeypatc
     assert captured == written == list(range(0, 20, 2))
 
 
-def test_a_run_that_goes_on_with_another_gpu_says_so(tmp_path, monkeypatch):
-    out, config = tmp_path / "out", TinyConfig(device="cuda")
-    for name, warned in (("A 4090", 0), ("A 4090", 0), ("An H100", 1)):
-        monkeypatch.setattr(devices, "find_gpu", lambda device, name=name: (name, 1))
-        with warnings.catch_warnings(record=True) as said:
-            tiny(out, config=config)
-        assert [str(one.message) for one in said] == warned * [
-            f"{out}: continued on another GPU (A 4090 → An H100), which rounds differently"
-        ]
-        assert read_toml(out / "seediff.toml")["gpu"] == "A 4090"
-        for file in ("all.txt", ".batches/000003.json"):
-            (out / file).unlink()
+def test_a_full_memory_names_what_to_change(tmp_path, monkeypatch, capsys):
+    full = mock.Mock(side_effect=torch.OutOfMemoryError("CUDA out of memory"))
+    monkeypatch.setattr("seediff.models.registry.load_found", full)
+    assert main(["generate", "--classes", "dog", "--quiet", "--out", str(tmp_path / "set")]) == 2
+    said = "the device is out of memory; use a smaller --batch-size or --size, or --offload model on a GPU"
+    assert capsys.readouterr().err == f"seediff: {said}\n"
+
+
+@pytest.mark.parametrize(
+    ("count", "room", "drawn", "code"), [(5, 2, [5, 3, 2, 2, 1], 0), (1, 0, [1], 2), (3, 3, [3], 0)]
+)
+def test_batches_are_halved_until_they_fit(tmp_path, monkeypatch, capsys, count, room, drawn, code):
+    """The size that was found is recorded, and the run continues with it."""
+    seen, own = [], drawing.generate_batch
+
+    def with_little_room(model, specs, **options):
+        seen.append(len(specs))
+        if len(specs) > room:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return own(model, specs, **options)
+
+    monkeypatch.setattr(drawing, "generate_batch", with_little_room)
+    out, line = tmp_path / "set", f"generate --classes dog --per-class {count} --steps 1 --device cpu --quiet".split()
+    line += ["--out", str(out)]
+    assert main(line) == code
+    assert seen == drawn
+    if room == 2:
+        about = read_toml(out / "seediff.toml")
+        assert about["batch_size"] == 2
+        assert "batch_size" in about["sources"]["this machine"]
+        (out / "metadata.jsonl").unlink()
+        assert main(line) == 0  # continued, perhaps where 8 fit
+        assert seen == drawn
+        assert read_toml(out / "seediff.toml") == about
+        assert main([*line, "--batch-size", "8"]) == 2
+        assert "batch_size: 2 → 8" in capsys.readouterr().err
+
+
+def test_photos_of_one_size_come_first_on_cuda(tmp_path):
+    sizes = [(8, 8), (9, 9), (8, 8), (9, 9), (9, 9), (9, 9)]
+    for number, size in enumerate(sizes):
+        Image.new("RGB", size).save(tmp_path / f"{number}.png")
+    (tmp_path / "6.png").write_bytes(b"no picture")
+    for device, order in (("cuda", [1, 0, 2]), ("cpu", [0, 1, 2])):
+        config = MaskPhotosConfig(classes=("dog",), device=device, batch_size=3)
+        assert MaskJob(config, find_photos([tmp_path])).hardest_first([0, 1, 2]) == order
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])

@@ -27,9 +27,8 @@ from .names import sound, split_classes
 from .settings import DEFAULT, GIVEN, TUNED, Config, Settings, SourcedValues
 from .tuned import read_tuned
 
-LOADED = ("weights", "gpu")
-ABOUT = ("command", "version", *LOADED)
-"""Keys of an output's seediff.toml besides the configuration: the weights' fingerprint, and the GPU's name."""
+ABOUT = ("command", "version", "weights")
+"""Keys of an output's seediff.toml besides the configuration; weights: their fingerprint."""
 DECIDING = ("model", "base", "lora", "mask.method", "segment.method", "architecture", "backbone", "weights")
 """Fields with which other defaults come."""
 AnySettings = TypeVar("AnySettings", bound=Settings)

@@ -97,10 +97,12 @@ class Settings:
             lines.append(f"{begin}: {', '.join(f'{name} = {show_json(flat[name])}' for name in names)}")
         return lines
 
-    def to_toml(self, loaded: Mapping[str, str] | None = None) -> str:
-        """The text of seediff.toml, without values of None. loaded: `weights`, the model's fingerprint, and `gpu`."""
-        about, sources = {"command": self.command, "version": __version__, **(loaded or {})}, self.sources()
+    def to_toml(self, weights: str = "") -> str:
+        """The text of seediff.toml, without values of None. weights: the model's fingerprint, if it is known."""
+        about, sources = {"command": self.command, "version": __version__}, self.sources()
         sources.pop(DEFAULT, None)
+        if weights:
+            about["weights"] = weights
         return tomli_w.dumps({**about, **_without_none(self.values()), "sources": sources})
 
 

@@ -284,17 +284,6 @@ class GraphedNetwork:
         self.recording.renew()
 
 
-@contextmanager
-def without_graphs(network: Any) -> Iterator[None]:
-    """In this block, calls of a network run as always, and captures do not see that it has recordings."""
-    marked = vars(network).pop(MARK, None)
-    try:
-        yield
-    finally:
-        if marked is not None:
-            setattr(network, MARK, marked)
-
-
 def find_graphs(network: Any) -> GraphedNetwork | None:
     """The recordings of a network; None if its calls run as always."""
     return getattr(network, MARK, None)

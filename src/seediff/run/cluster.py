@@ -11,7 +11,6 @@ import logging
 import os
 import socket
 import tempfile
-import warnings
 from collections import Counter, deque
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
@@ -24,11 +23,11 @@ from typing import TYPE_CHECKING, Any
 from ..config.methods import METHOD_FACTS, MethodFacts, own_methods
 from ..config.settings import RunConfig
 from ..devices import cpu_threads
-from ..errors import Notice, UserError, first_line
+from ..errors import UserError, first_line
 from ..files.outputs import write_atomic
 from ..files.reading import inside
 from ..workers import check_workers
-from .loop import AnyJob, Engine, FinishedBatch, Say, loaded
+from .loop import AnyJob, Engine, FinishedBatch, Say
 from .output import BatchRecord
 
 if TYPE_CHECKING:
@@ -126,26 +125,18 @@ class Ray(Engine):
         count = self.workers or max(1, int(there["CPU"]) // threads)
         return count, {"num_cpus": max(1, min(threads, int(there["CPU"]) // count, largest_node()))}
 
-    def load(self, job: AnyJob) -> dict[str, str]:
+    def load(self, job: AnyJob) -> str:
         """Returns when the first worker has loaded."""
         import ray
 
         self.count, self.needs = self.share(job.config)
         # max_calls: without it, Ray would start a new process for every batch on a GPU.
         options = ray.remote(max_calls=0, max_retries=ATTEMPTS - 1, **self.needs)  # type: ignore[call-overload]
-        self.task, self.trial = options(make_batch), options(try_batches)
+        self.task = options(make_batch)
         # In a list, a task gets the reference and not the value: a process reads the value once.
         self.work = [ray.put(Work(job, os.getcwd(), own_methods()))]
-        self.loaded = result(self.task.remote(self.work, None, 0), "while they loaded the model").loaded
-        return self.loaded
-
-    def fitting_size(self, job: AnyJob) -> int:
-        """The smallest number that one worker of each kind of card found."""
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-        places = [NodeAffinitySchedulingStrategy(node, soft=False) for node in one_of_each_card(alive())]
-        tried = [self.trial.options(scheduling_strategy=at).remote(self.work) for at in places]
-        return min(result(answer, "while they tried batches").fitting_size for answer in tried)
+        self.weights = result(self.task.remote(self.work, None, 0), "while they loaded the model").weights
+        return self.weights
 
     def map(self, job: AnyJob, out: Path, numbers: Sequence[int], say: Say) -> Generator[FinishedBatch, None, None]:
         import ray
@@ -165,7 +156,9 @@ class Ray(Engine):
                 for reference in ray.wait(list(pending), timeout=LOOK)[0]:
                     number = pending.pop(reference)
                     answer = result(reference, f"of batch {number}")
-                    self._compare(answer.loaded)
+                    if answer.weights != self.weights:
+                        differ = f"({self.weights} and {answer.weights})"
+                        raise UserError(f"the machines of the cluster have different weights of the model {differ}")
                     for name, data in answer.files.items():
                         write_atomic(inside(out, name), data, durable=True)
                     job.timer.add(answer.seconds)
@@ -175,16 +168,6 @@ class Ray(Engine):
             for reference in pending:
                 with suppress(Exception):
                     ray.cancel(reference, force=True)
-
-    def _compare(self, there: Mapping[str, str]) -> None:
-        """Refuse another machine's weights, and warn of another GPU."""
-        first = self.loaded
-        differ = {what: f"({first[what]} and {one})" for what, one in there.items() if first.get(what, one) != one}
-        if "weights" in differ:
-            raise UserError(f"the machines of the cluster have different weights of the model {differ['weights']}")
-        if "gpu" in differ:
-            text = f"the workers have different GPUs {differ['gpu']}, which round differently"
-            warnings.warn(text, Notice, stacklevel=2)
 
 
 @dataclass(frozen=True)
@@ -199,11 +182,10 @@ class Work:
 
 @dataclass(frozen=True)
 class WorkerAnswer:
-    """What a worker returns: what it loaded, as `Engine.load`; a batch's record, the contents of its files, and its
-    seconds; or the size of batches that fit."""
+    """What a worker returns: the fingerprint of its weights; a batch's record, the contents of its files, and its
+    seconds."""
 
-    loaded: dict[str, str]
-    fitting_size: int = 0
+    weights: str
     record: BatchRecord = field(default_factory=BatchRecord)
     files: Mapping[str, bytes] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -228,8 +210,8 @@ def result(reference: ObjectRef[WorkerAnswer], when: str) -> WorkerAnswer:
 
 
 @lru_cache(1)
-def load_job(reference: ObjectRef[Work]) -> tuple[AnyJob, dict[str, str]]:
-    """A run's job, loaded in this worker's process, and what it loaded."""
+def load_job(reference: ObjectRef[Work]) -> tuple[AnyJob, str]:
+    """A run's job, loaded in this worker's process, and the fingerprint of its weights."""
     import ray
 
     work: Work = ray.get(reference)
@@ -238,26 +220,20 @@ def load_job(reference: ObjectRef[Work]) -> tuple[AnyJob, dict[str, str]]:
     with suppress(OSError):
         os.chdir(work.folder)
     with cpu_threads(work.job.config.threads):
-        return work.job, loaded(work.job)
-
-
-def try_batches(work: Sequence[ObjectRef[Work]]) -> WorkerAnswer:
-    """In a worker: find how many items fit into its card's memory at once."""
-    job, there = load_job(work[0])
-    return WorkerAnswer(there, job.fitting_size())
+        return work.job, work.job.load()
 
 
 def make_batch(work: Sequence[ObjectRef[Work]], number: int | None, size: int) -> WorkerAnswer:
     """In a worker: make a batch of at most `size` items. number: None: only load the model."""
-    job, there = load_job(work[0])
+    job, weights = load_job(work[0])
     if number is None:
-        return WorkerAnswer(there)
+        return WorkerAnswer(weights)
     if job.config.batch_size != size:
         job.rebatch(size)
     with cpu_threads(job.config.threads), tempfile.TemporaryDirectory(prefix="seediff-") as scratch:
         record = job.make_batch(number, Path(scratch))
         files = {name: Path(scratch, name).read_bytes() for name in record.files}
-        return WorkerAnswer(there, size, record, files, job.timer.take())
+        return WorkerAnswer(weights, record, files, job.timer.take())
 
 
 def check_answers(address: str | None) -> None:
@@ -284,17 +260,6 @@ def alive() -> list[Mapping[str, Any]]:
     import ray
 
     return [node for node in ray.nodes() if node["Alive"]]
-
-
-def one_of_each_card(nodes: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Ids of machines that have a GPU, one for each kind of card; a card of which Ray does not know the kind is one of
-    its own."""
-    kinds: dict[str, str] = {}
-    for node in nodes:
-        if node["Resources"].get("GPU"):
-            types = [name for name in node["Resources"] if name.startswith("accelerator_type:")]
-            kinds.setdefault(min(types, default=node["NodeID"]), node["NodeID"])
-    return list(kinds.values())
 
 
 def room(needs: Mapping[str, float]) -> int:

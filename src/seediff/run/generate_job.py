@@ -43,8 +43,6 @@ if TYPE_CHECKING:
 Draw = Callable[[Sequence["SampleSpec"]], tuple[Sequence[np.ndarray], Sequence["AttentionMaps"]]]
 """Specs → an image (H, W, 3) uint8 and attention maps for each. The same specs must always give the same."""
 PROMPTS_SHOWN = 8
-TRIED_STEPS = 2
-"""Of a batch that is only tried: with one, some schedulers have no step that is captured."""
 BYTES_PER_PIXEL = {"png": 1.9, "jpg": 0.7}
 """Stable Diffusion's photographs and `mini`'s scenes are within a third of it."""
 MASK_BYTES_PER_PIXEL, SOFT_BYTES_PER_PIXEL = 0.04, 0.5
@@ -164,9 +162,6 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
             negative_prompt=config.negative_prompt,
         )
 
-    def quick_config(self) -> GenerateConfig:
-        return replace(self.config, steps=min(self.config.steps, TRIED_STEPS), reject=False, min_agreement=None)
-
     def doubts(self) -> list[str]:
         """Lines about words of the prompts that the model was never taught, if it has a list of its words."""
         words = self.info and self.info.settings.words
@@ -180,9 +175,6 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         more = ", …" * (len(strange) > PROMPTS_SHOWN)
         listed = ", ".join(strange[:PROMPTS_SHOWN])
         return [f"Model '{self.config.model}' was never taught some words: {listed}{more}; pictures will not show them"]
-
-    def hardest_items(self, count: int) -> Sequence[SampleSpec]:
-        return sorted(self.items(), key=lambda spec: len(spec.prompt), reverse=True)[:count]
 
     def draw_batch(self, specs: Sequence[SampleSpec]) -> tuple[list[np.ndarray], list[AttentionMaps]]:
         """Images and attention of specs that are drawn together as one batch."""

@@ -7,6 +7,7 @@ this process, or in a cluster (cluster.py). `run` does the rest.
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 import warnings
@@ -19,7 +20,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from ..config.settings import Config, RunConfig
+from ..config.settings import DEFAULT, MACHINE, Config, RunConfig
 from ..config.speeds import remember_speed
 from ..dataset import native
 from ..errors import Notice
@@ -29,7 +30,7 @@ from ..files.outputs import clear_leftovers
 from ..models.info import ModelInfo, find_model
 from ..models.memory import Graphs, Offload
 from ..workers import GPU_ALONE, Progress
-from .output import RUN_FOLDERS, BatchRecord, begin, check_loaded, commit, lock, look_into, read_record
+from .output import RUN_FOLDERS, BatchRecord, begin, check_weights, commit, lock, look_into, read_record
 from .reopen import EARLIER, check_growth, grow
 
 TIMED = 4
@@ -147,15 +148,9 @@ class Job(ABC, Generic[Config, Item, BatchCapture]):
         """For a dry run, after `check`: raise UserError for what else `load` would refuse, as far as the model's small
         files tell."""
 
-    @property
-    def tries_batches(self) -> bool:
-        """Whether the machine decides how many items a batch has, by trying."""
-        return False
-
-    def fitting_size(self) -> int:
-        """How many items of the loaded job fit into the device's memory at once, at most the configuration's
-        `batch_size`."""
-        return self.config.batch_size
+    def hardest_first(self, numbers: Sequence[int]) -> Sequence[int]:
+        """Batches in an order that begins with those that need the most memory."""
+        return numbers
 
     def describe(self, verbose: bool) -> list[str]:
         """The lines of `--dry-run`, the first about what is made. verbose: also what is captured, and all settings."""
@@ -173,11 +168,6 @@ class Job(ABC, Generic[Config, Item, BatchCapture]):
     @abstractmethod
     def write(self, captured: BatchCapture, out: Path) -> BatchRecord:
         """The second step: write its files into `out`. May run in a thread while the next batch is captured."""
-
-    def trial(self, count: int) -> tuple[AnyJob, Sequence[Item]]:
-        """Of a loaded job that `tries_batches`: a copy that makes a batch as quickly as possible, and `count` items
-        that need the most memory; fewer if there are not as many."""
-        raise NotImplementedError
 
     def rebatch(self, size: int) -> None:
         """Make batches of another size, which this machine decided."""
@@ -204,17 +194,6 @@ class Job(ABC, Generic[Config, Item, BatchCapture]):
 
 
 AnyJob = Job[Any, Any, Any]
-
-
-def loaded(job: AnyJob) -> dict[str, str]:
-    """Load a job's model in this process; as `Engine.load`."""
-    weights, device, gpu = job.load(), job.device or job.config.device or "", None
-    if device.startswith("cuda"):
-        from ..devices import find_gpu
-
-        gpu = find_gpu(device)
-    about = {"weights": weights, "gpu": gpu[0] if gpu else ""}
-    return {name: value for name, value in about.items() if value}
 
 
 FinishedBatch = tuple[int, BatchRecord]
@@ -245,14 +224,9 @@ class Engine(AbstractContextManager["Engine"]):
             threads = torch.get_num_threads()
         return replace(config, device=device, dtype=config.dtype or job.usual_dtype(device), threads=threads)
 
-    def load(self, job: AnyJob) -> dict[str, str]:
-        """Prepare for making batches. Returns what was loaded, without what is not known: `weights`, the fingerprint of
-        the model's, and `gpu`, the name of the device."""
-        return loaded(job)
-
-    def fitting_size(self, job: AnyJob) -> int:
-        """How many items of a loaded job fit into the devices' memory at once."""
-        return job.fitting_size()
+    def load(self, job: AnyJob) -> str:
+        """Prepare for making batches. Returns the fingerprint of the model's weights, "" without a model."""
+        return job.load()
 
     def map(self, job: AnyJob, out: Path, numbers: Sequence[int], say: Say) -> Generator[FinishedBatch, None, None]:
         """Make batches, and yield each when its files are there and its seconds are in the job's timer."""
@@ -264,9 +238,9 @@ class Engine(AbstractContextManager["Engine"]):
         earlier = None
         with writing_thread(device) as write:
             for number in numbers:
+                # The batch before stays in memory meanwhile, however fast it is written: what fits once, always fits.
                 captured = job.capture(job.batches[number])
                 written = write(job, captured, out)
-                del captured  # so that the memory is free when the thread is done with it
                 if earlier:
                     yield earlier[0], earlier[1].result()
                 earlier = number, written
@@ -348,33 +322,54 @@ def _make(job: AnyJob, out: Path, engine: Engine, report: Progress) -> int:
 def _fill(job: AnyJob, out: Path, engine: Engine, new: bool, report: Progress) -> int:
     """Make the missing batches and finish the output. new: there is nothing to continue in it."""
     job.resume(out)
-    config, total = job.config, sum(map(len, job.batches.values()))
     records = {number: None if new else read_record(out, number) for number in job.batches}
-    done = before = sum(len(job.batches[number]) for number, record in records.items() if record)
-    about: Mapping[str, str] = {}
+    before, total = _count_items(job, records), sum(map(len, job.batches.values()))
+    weights = ""
     if None in records.values():
-        report(done, total, f"loading {config.model_label}")
+        report(before, total, f"loading {job.config.model_label}")
         with job.timer("loading"):
-            about = engine.load(job)
-    if new and job.tries_batches:
-        report(done, total, f"trying batches of {config.batch_size}")
-        with job.timer("trying batches"):
-            size = engine.fitting_size(job)
-        if size != config.batch_size:
-            text = f"{config.batch_size} pictures at once do not fit into the GPU's memory; batches have {size}"
-            warnings.warn(text, Notice, stacklevel=2)
-            job.rebatch(size)
-            config, records = job.config, dict.fromkeys(job.batches)
-    if new:
-        begin(out, config, about)
-    else:
-        check_loaded(out, config.model_label, about)
+            weights = engine.load(job)
+    if not new:
+        check_weights(out, job.config.model_label, weights)
+    while True:
+        if new:
+            begin(out, job.config, weights)
+        try:
+            _make_missing(job, out, engine, records, report)
+            break
+        except RuntimeError as error:
+            if not new or any(records.values()) or not _can_halve(job.config, total, error):
+                raise
+        _halve(job, total)  # behind the block, which holds the tensors of the batch that failed
+        records = dict.fromkeys(job.batches)
+    report(total, total, "finishing")
+    clear_leftovers(out, RUN_FOLDERS)  # half-written files of killed processes
+    rows, rejected = list[dict[str, Any]](), list[dict[str, Any]]()
+    for record in records.values():
+        if record is not None:
+            rows += record.rows
+            rejected += record.rejected
+    job.finish(rows, rejected, out)
+    return total - before
+
+
+def _count_items(job: AnyJob, records: Mapping[int, BatchRecord | None]) -> int:
+    """The number of items in finished batches."""
+    return sum(len(job.batches[number]) for number, record in records.items() if record)
+
+
+def _make_missing(
+    job: AnyJob, out: Path, engine: Engine, records: dict[int, BatchRecord | None], report: Progress
+) -> None:
+    """Make and commit the batches that have no record in `records`, and put theirs there."""
+    done = before = _count_items(job, records)
+    total, begun = sum(map(len, job.batches.values())), time.perf_counter()
 
     def say(what: str) -> None:
         report(done, total, what)
 
     say("")
-    missing, begun = [number for number, record in records.items() if record is None], time.perf_counter()
+    missing = job.hardest_first([number for number, record in records.items() if record is None])
     with closing(engine.map(job, out, missing, say)) as finished:  # nothing is written after the output is unlocked
         for number, record in finished:
             records[number] = record
@@ -383,13 +378,26 @@ def _fill(job: AnyJob, out: Path, engine: Engine, new: bool, report: Progress) -
             done += len(job.batches[number])
             say("")
     if done - before >= TIMED and type(engine) is Engine and job.on_device:
-        remember_speed(config, (time.perf_counter() - begun) / (done - before), job.offload, job.graphs)
-    say("finishing")
-    clear_leftovers(out, RUN_FOLDERS)  # half-written files of killed processes
-    rows, rejected = list[dict[str, Any]](), list[dict[str, Any]]()
-    for record in records.values():
-        if record is not None:
-            rows += record.rows
-            rejected += record.rejected
-    job.finish(rows, rejected, out)
-    return done - before
+        remember_speed(job.config, (time.perf_counter() - begun) / (done - before), job.offload, job.graphs)
+
+
+def _can_halve(config: RunConfig, total: int, error: RuntimeError) -> bool:
+    """Whether an error says that batches do not fit into a GPU's memory, of a size that nobody chose. total: the number
+    of items."""
+    import torch
+
+    own = config.source("batch_size") in (DEFAULT, MACHINE)
+    return own and min(config.batch_size, total) > 1 and isinstance(error, torch.OutOfMemoryError)
+
+
+def _halve(job: AnyJob, total: int) -> None:
+    """Make batches of half the size. total: as in `_can_halve`."""
+    import torch
+
+    size = min(job.config.batch_size, total)
+    half = (size + 1) // 2
+    text = f"{size} pictures at once do not fit into the GPU's memory; batches have {half}"
+    warnings.warn(text, Notice, stacklevel=2)
+    job.rebatch(half)
+    gc.collect()  # what the error held
+    torch.cuda.empty_cache()

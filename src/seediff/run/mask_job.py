@@ -116,9 +116,6 @@ class MaskJob(
     def check_words(self, words: tuple[str, ...], readers: Sequence[Reader]) -> None:
         split_prompts(readers, words, self.config.prompts[0])
 
-    def quick_config(self) -> MaskPhotosConfig:
-        return replace(self.config, presence=0.0, timesteps=self.config.timesteps[:1])
-
     def prompts(self, classes: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
         """The sentences that name the classes, as few as the text encoders' limits allow, and the classes in each."""
         return split_prompts(self.model.readers, classes, self.config.prompts[0])

@@ -8,7 +8,6 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,7 +19,7 @@ from ..config.levels import EVERYTHING, Reads
 from ..config.methods import check_capture
 from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig, check_attention
 from ..config.presets import foreign_constants
-from ..config.settings import DEFAULT, RunConfig
+from ..config.settings import RunConfig
 from ..config.sizes import check_sides, pixels
 from ..config.speeds import time_line
 from ..dataset import native
@@ -35,7 +34,7 @@ from ..models.info import ModelInfo, check_known_classes, find_model
 from ..models.load_options import check_options
 from ..models.memory import Offload, memory_bytes
 from ..models.short_names import named_model
-from .loop import AnyJob, BatchCapture, Engine, Item, Job, Timer
+from .loop import BatchCapture, Engine, Item, Job
 
 if TYPE_CHECKING:
     from ..models.registry import Model
@@ -128,30 +127,6 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
         """What is captured of the loaded model."""
         assert self.capture_plan is not None
         return self.capture_plan
-
-    @property
-    def tries_batches(self) -> bool:
-        on_card = (self.device or self.config.device or "").startswith("cuda")
-        return self.on_device and on_card and self.config.source("batch_size") == DEFAULT
-
-    def fitting_size(self) -> int:
-        from .trials import fitting_size  # imports torch
-
-        return fitting_size(self, self.model.network)
-
-    def trial(self, count: int) -> tuple[AnyJob, Sequence[Item]]:
-        trial = copy(self)
-        vars(trial).update(vars(self))  # also what a copy for another process finds again
-        trial.config, trial.timer = self.quick_config(), Timer()
-        return trial, self.hardest_items(count)
-
-    def quick_config(self) -> AnyModelConfig:
-        """The configuration with fewer steps, with which a batch needs as much memory."""
-        return self.config
-
-    @abstractmethod
-    def hardest_items(self, count: int) -> Sequence[Item]:
-        """`count` items that need the most memory; fewer if there are not as many."""
 
     def about(self, rejected: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Facts about the whole run, without times and paths, so that they are reproducible."""

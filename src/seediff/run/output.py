@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,7 +20,7 @@ from ..config.resolve import load_config
 from ..config.settings import DEFAULT, MACHINE, Config, RunConfig, differences
 from ..dataset.native import EXTRAS, IMAGES, INSTANCES, MASKS
 from ..dataset.reviews import REVIEWS
-from ..errors import Notice, UserError
+from ..errors import UserError
 from ..files.documents import read_json, read_toml
 from ..files.output_folders import LOCK, open_folder
 from ..files.outputs import BATCHES, CONFIG, LEFTOVER, flush, write_atomic
@@ -178,25 +177,20 @@ def lock(out: Path) -> AbstractContextManager[None]:
     return open_folder(out, (*RUN_FOLDERS, BATCHES))
 
 
-def begin(out: Path, config: RunConfig, loaded: Mapping[str, str]) -> None:
-    """Start an output, without files of a run that finished no batch, which may be of another configuration. loaded: as
-    in `Engine.load`."""
+def begin(out: Path, config: RunConfig, weights: str) -> None:
+    """Start an output, without files of a run that finished no batch, which may be of another configuration. weights:
+    the model's fingerprint, "" if there is none."""
     for name in (*RUN_FOLDERS, BATCHES):  # the folder of records last, because it marks the others as a run's
         with suppress(FileNotFoundError):
             shutil.rmtree(inside(out, name))  # removes links, and does not follow them
     # First the file by which the folder is recognised as an output, in case the run is killed next.
-    write_atomic(out / CONFIG, config.to_toml(loaded).encode("utf-8"))
+    write_atomic(out / CONFIG, config.to_toml(weights).encode("utf-8"))
     inside(out, BATCHES).mkdir()
 
 
-def check_loaded(out: Path, model: str, loaded: Mapping[str, str]) -> None:
-    """Raise UserError if the output was begun with weights of another fingerprint, and warn of another GPU. loaded: as
-    in `Engine.load`."""
-    begun = read_toml(out / CONFIG)
-    differ = {what: f"({begun[what]} → {one})" for what, one in loaded.items() if begun.get(what, one) != one}
-    if "weights" in differ:
-        problem = f"was started with different weights of model '{model}' {differ['weights']}"
+def check_weights(out: Path, model: str, weights: str) -> None:
+    """Raise UserError if the output was begun with weights of another fingerprint; "": they were not loaded."""
+    begun = read_toml(out / CONFIG).get("weights", weights)
+    if weights and weights != begun:
+        problem = f"was started with different weights of model '{model}' ({begun} → {weights})"
         raise UserError(out, problem, "choose another folder, or restore those weights")
-    if "gpu" in differ:
-        text = f"{out}: continued on another GPU {differ['gpu']}, which rounds differently"
-        warnings.warn(text, Notice, stacklevel=2)

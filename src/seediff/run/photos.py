@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property
-from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
-from ..attention.windows import Window, cut, seen_shape
+from ..attention.windows import Window, cut
 from ..config.levels import Reads
-from ..config.photos_config import Fit, MaskPhotosConfig, SegmentPhotosConfig
-from ..config.sizes import Size
+from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from ..dataset import native
 from ..errors import UserError
 from ..files.documents import read_csv
@@ -105,13 +103,20 @@ class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Seen]], Generic[Phot
             lines.append(f"Photographs mean nothing to model '{self.info.name}'; use for example --model {REAL}")
         return lines
 
-    @cached_property
-    def largest(self) -> PhotoSpec:
-        """The photograph that needs the most memory. It is looked for once, because all headers are read."""
-        return largest_photo(self.model, self.specs, self.config.fit, self.config.size)
+    def hardest_first(self, numbers: Sequence[int]) -> Sequence[int]:
+        """On CUDA, batches begin with that of the most photographs of one size, which go through the network together.
+        Only headers are read."""
+        if not (self.config.device or "").startswith("cuda"):
+            return numbers
 
-    def hardest_items(self, count: int) -> Sequence[PhotoSpec]:
-        return [self.largest] * min(count, len(self.specs))
+        def together(number: int) -> int:
+            sizes: Counter[tuple[int, int]] = Counter()
+            for spec in self.batches[number]:
+                with suppress(UserError), open_image(spec.photo.path) as image:
+                    sizes[image.size] += 1
+            return max(sizes.values(), default=0)
+
+        return sorted(numbers, key=together, reverse=True)
 
     def capture(self, batch: Sequence[PhotoSpec]) -> PhotoBatch[Seen]:
         with self.timer("reading"):
@@ -157,18 +162,6 @@ def read_all(batch: Sequence[PhotoSpec], read: Callable[[PhotoSpec], ReadPhoto])
         except UserError as error:
             failed.append(failed_row(spec.photo, error))
     return readable, failed
-
-
-def largest_photo(model: Model, specs: Sequence[PhotoSpec], fit: Fit, size: Size | None) -> PhotoSpec:
-    """The photograph that the model sees at the most pixels, of these the one with the most words. Only headers are
-    read. The first one if none can be."""
-    largest, most = specs[0], (0, 0)
-    for spec in specs:
-        with suppress(UserError), open_image(spec.photo.path) as image:
-            shape = seen_shape(model, (image.height, image.width), fit, size)
-            if (prod(shape), len(spec.words)) > most:
-                largest, most = spec, (prod(shape), len(spec.words))
-    return largest
 
 
 def fingerprint_photos(photos: Sequence[Photo], own: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 from .. import __version__
 from ..config.generate_config import MAX_IMAGES, GenerateConfig
-from ..config.resolve import LOADED, load_config
+from ..config.resolve import load_config
 from ..dataset import native
 from ..dataset.reviews import REDRAWN, Action, append_action, in_effect, mend, read_actions
 from ..errors import UserError
@@ -107,9 +107,8 @@ def grow(folder: Path, config: GenerateConfig) -> None:
         _set_aside(folder)
     if rest:
         inside(folder, record_path(whole)).unlink(missing_ok=True)
-    about = read_toml(folder / native.CONFIG)
-    loaded = {name: about[name] for name in LOADED if name in about}
-    write_atomic(folder / native.CONFIG, config.to_toml(loaded).encode("utf-8"))
+    weights = read_toml(folder / native.CONFIG).get("weights", "")
+    write_atomic(folder / native.CONFIG, config.to_toml(weights).encode("utf-8"))
 
 
 def _set_aside(folder: Path) -> None:
