@@ -222,7 +222,7 @@ def spelled(model, specs, cut=0, **options):
     ]
 
 
-def run_commands(folder, out, *, generate_options=()):
+def run_commands(folder, out):
     """Run `generate`, `mask` and `segment` with a model in a local folder; `segment` only if the family has maps of
     self-attention.
     """
@@ -231,7 +231,7 @@ def run_commands(folder, out, *, generate_options=()):
 
     run = runner(generate_command, mask, segment)
     common = ("--model", folder, "--device", "cpu", "--size", 64)
-    run(f"generate --classes dog,cat --per-class 1 --steps 2 --out {out}/set --quiet", *generate_options, *common)
+    run(f"generate --classes dog,cat --per-class 1 --steps 2 --out {out}/set --quiet", *common)
     rows = read_rows(out / "set")
     assert [row["classes"] for row in rows] == [["dog"], ["cat"]]
     assert all(np.asarray(Image.open(out / "set" / row["mask"])).shape == (64, 64) for row in rows)

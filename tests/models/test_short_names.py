@@ -189,20 +189,12 @@ def test_the_list_says_what_each_takes(capsys, monkeypatch, tmp_path):
         (tmp_path / name / file).touch()
     monkeypatch.setattr(names, "cached_file", lambda hub_id, file: (hub_id in cached and cached[hub_id] / file) or None)
     assert main(["models"]) == 0
-    shown = capsys.readouterr().out
-    lines = shown.splitlines()
+    lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines[:-3])) <= 80
-    for family, rows in list_models():
-        assert family.title in lines
-        for row in rows:
-            at = next(i for i, line in enumerate(lines) if line.startswith(f"{row.name} "))
-            assert [part for part in row[:4] if part not in lines[at]] == []
-            assert row.hub_id in lines[at + 1]  # in one piece
-            assert row.licence in " ".join(line.strip() for line in lines[at + 1 : at + 3])
+    assert {"Qwen-Image", "    Qwen/Qwen-Image, Apache-2.0"} < {*lines}
     assert main(["models", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
     assert [row["name"] for row in listed] == [row.name for _, rows in list_models() for row in rows]
-    assert {(row["family"], row["hub_id"]) for row in listed} >= {("Qwen-Image", "Qwen/Qwen-Image")}
     of = {row.name: row for _, rows in list_models() for row in rows}
     assert (of["mini"].here, of["qwen-image"].here, of["sd1.5"].here) == ("in the package", "in the hub's cache", "no")
     assert of["sd1.4"].here == "no"  # only its small files are

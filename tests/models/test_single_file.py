@@ -11,7 +11,6 @@ from builders.refusals import user_error
 from builders.single_files import FORMATS, save_single_file, single_file
 from safetensors.torch import load_file, save_file
 
-from seediff.cli.main import main
 from seediff.models.fingerprint import model_fingerprint
 from seediff.models.info import model_info
 from seediff.models.registry import load_model
@@ -192,23 +191,6 @@ def test_the_fingerprint_is_of_the_file_and_its_base(twin, tmp_path):
     config = base / "scheduler" / "scheduler_config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"beta_end": 0.02}))
     assert model_fingerprint(find_source(str(path), str(base))) not in (first, second)
-
-
-def test_commands_on_a_file(twin, tmp_path):
-    """A run goes on where it stopped, and its rows name the file without its folder."""
-    folder = twin("unet")
-    path = save_single_file(tmp_path / "tuned.safetensors", folder, "unet")
-    line = f"generate --model {path} --base {folder} --classes dog,cat --per-class 1".split()
-    line += ["--steps", "2"]
-    line += f"--size 64 --batch-size 1 --device cpu --quiet --out {tmp_path}/set".split()
-    assert main(line) == 0
-    rows = [json.loads(row) for row in (tmp_path / "set" / "metadata.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert [row["model"] for row in rows] == ["tuned.safetensors"] * 2
-    assert main(line) == 0
-    changed(path, folder, "unet", lambda t: t[UNET + "out.2.bias"].add_(1e-3))
-    (tmp_path / "set" / "metadata.jsonl").unlink()
-    (tmp_path / "set" / ".batches" / "000001.json").unlink()
-    assert main(line) == 2
 
 
 def test_half_precision_and_float8(twin, tmp_path):

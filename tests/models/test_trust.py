@@ -110,21 +110,6 @@ def test_configurations_that_name_code(attack, tmp_path, capsys):
         (attack.folder / file).write_bytes(kept)
 
 
-def test_of_a_hub_id(attack, tmp_path, capsys, monkeypatch):
-    """What is in the cache is looked at as a folder is."""
-    snapshot = tmp_path / "hub/models--owner--evil/snapshots/1"
-    shutil.copytree(attack.folder, snapshot)
-    (snapshot.parents[1] / "refs").mkdir()
-    (snapshot.parents[1] / "refs/main").write_text("1")
-    index = json.loads((snapshot / "model_index.json").read_text()) | {"text_encoder": ["transformers", "AutoModel"]}
-    (snapshot / "model_index.json").write_text(json.dumps(index))
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    assert 'text_encoder = ["transformers", "AutoModel"] must be' in refused(
-        attack, tmp_path / "out", capsys, "owner/evil"
-    )
-
-
 def test_which_attention_computes_is_not_the_configurations_choice(attack):
     """transformers would fetch a repository's code by the package `kernels`."""
     attack.without_code("text_encoder", "tokenizer", attack.family.network)

@@ -293,7 +293,9 @@ def _load_folder(folder: Path, source: Source, family: Family, dtype: str, name:
             loaded[part] = load_part(getattr(import_module(library), kind), folder, part, dtype, name)
         if source.network:
             place = source.network
-            loaded[family.network] = _load_network(getattr(diffusers, family.class_name), place, dtype, name)
+            check_parts(place.parent, [place.name])
+            kind = getattr(diffusers, family.class_name)
+            loaded[family.network] = load_part(kind, place.parent, place.name, dtype, name)
         if source.checkpoint:
             loaded |= load_parts(source.checkpoint, family, folder, index, number_format)
         place = folder
@@ -309,16 +311,6 @@ def _load_folder(folder: Path, source: Source, family: Family, dtype: str, name:
     if source.checkpoint:
         follow_marks(pipe, source.checkpoint.tensors)
     return pipe
-
-
-def _load_network(kind: Any, folder: Path, dtype: str, name: str) -> Any:
-    """A network from a folder of its own. Raises UserError for one of another class."""
-    check_parts(folder.parent, [folder.name])
-    made_of = kind.load_config(str(folder)).get("_class_name")
-    if made_of != kind.__name__:
-        problem = f"is of a {show_json(made_of)}, but its base has a {kind.__name__}"
-        raise UserError(folder / "config.json", problem, "give another base")
-    return load_part(kind, folder.parent, folder.name, dtype, name)
 
 
 def _check_readers(pipe: Any, name: str, family: Family) -> None:

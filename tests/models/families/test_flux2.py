@@ -4,7 +4,6 @@ from builders.plans import capturing
 from builders.refusals import user_error
 
 from seediff.attention.see_photos import encode_images
-from seediff.models.registry import load_model
 from seediff.prompts.specs import SampleSpec
 
 
@@ -49,16 +48,3 @@ def test_other_images_beside_the_one_drawn_are_refused(model):
         user_error(r"^the network is shown other images \(image=…\)"),
     ):
         model.pipe(Image.new("RGB", (64, 64)), "a dog", height=64, width=64, num_inference_steps=1)
-
-
-def test_a_tokenizer_without_a_chat(folder, tmp_path):
-    (tmp_path / "own").mkdir()
-    for path in folder.iterdir():
-        if path.name != "tokenizer":
-            (tmp_path / "own" / path.name).symlink_to(path)
-    (tmp_path / "own/tokenizer").mkdir()
-    for path in (folder / "tokenizer").iterdir():
-        if path.name != "chat_template.jinja":
-            (tmp_path / "own/tokenizer" / path.name).write_bytes(path.read_bytes())
-    with user_error(r"tokenizer: has no chat_template\.jinja; download that folder again"):
-        load_model(str(tmp_path / "own"), device="cpu")

@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 import torch
 from builders.families import SPECS, generate, plain
-from builders.refusals import user_error
-from diffusers import PNDMScheduler, StableDiffusionPipeline
+from diffusers import StableDiffusionPipeline
 
 from seediff.attention.see_photos import encode_images, run_clean
 from seediff.models.registry import load_model
@@ -43,10 +42,3 @@ def test_a_photo_is_told_that_there_is_no_guidance(model, folder, tmp_path, as_s
     ours = calls_of(model, lambda: run_clean(model, encode_images(model, [image] * 2), prompts, timestep=100))[-1][1]
     for name in ("timestep_cond", "encoder_hidden_states"):
         torch.testing.assert_close(ours[name], theirs[name])
-
-
-def test_a_scheduler_that_does_not_suit(folder):
-    model = load_model(str(folder), device="cpu")
-    model.pipe.scheduler = PNDMScheduler()
-    with user_error(r"\(PNDMScheduler\) cannot make them: .*original_inference_steps"):
-        generate(model)

@@ -1,4 +1,3 @@
-import pytest
 import torch
 from builders.families import SPECS, generate, spelled
 from PIL import Image
@@ -25,17 +24,6 @@ def test_latents_are_scaled_as_the_pipeline_decodes_them(model):
     with torch.no_grad():
         expected = model.pipe.vae.encode(pixels).latent * model.pipe.vae.config.scaling_factor
     torch.testing.assert_close(encode_images(model, [image]), expected)
-
-
-def test_noise_is_the_schedulers(model):
-    """A level t of 1000 is a share t / 1000 of noise, as a scheduler of flow has it, whose sigmas are what the network
-    is told.
-    """
-    scheduler = model.pipe.scheduler
-    scheduler.set_timesteps(4)
-    for sigma, timestep in zip(scheduler.sigmas, scheduler.timesteps, strict=False):
-        a, b = model.family.mix(model.pipe, int(timestep))
-        assert (b, a) == pytest.approx((float(sigma), 1 - float(sigma)), abs=1e-3)
 
 
 def test_methods_that_need_self_attention_say_so(folder, model, tmp_path, capsys):

@@ -4,8 +4,6 @@ from builders.families import generate, plain
 
 from seediff.config.constants import MaskConfig
 from seediff.config.levels import fit_mask
-from seediff.masks.make_masks import make_masks
-from seediff.report.explain import show_steps
 
 
 @pytest.mark.parametrize(("guidance", "negative"), [(3.0, "a cat"), (3.0, ""), (0.0, "")])
@@ -23,12 +21,3 @@ def test_the_nearest_level_is_taken_and_said(model):
     wanted = MaskConfig(method="ca_sa", seed_level=1, self_level=8)
     fitted, notes = fit_mask(model.family, model.layers, wanted, "all")
     assert (fitted.seed_level, fitted.self_level, len(notes)) == (2, 4, 2)
-
-
-def test_the_steps_name_the_levels_that_were_read(model):
-    images, maps = generate(model)
-    config, _ = fit_mask(model.family, model.layers, MaskConfig(), "all")
-    result = make_masks(images[0], maps[0], ("dog",), config, trace=True)
-    names = [step.name for step in show_steps(result, "dog", config.method)]
-    assert "expansion L/2" in names
-    assert "expansion L" not in names
