@@ -123,21 +123,6 @@ def test_other_workers_and_links_the_same_bytes(made, pets, tmp_path):
     assert not os.path.samefile(tmp_path / "out/masks/trip/7.png", pets / "masks/trip/7.png")
 
 
-@pytest.mark.parametrize("at", [0, 12])
-def test_interrupted_nothing_is_left_and_the_next_gives_the_same_bytes(made, pets, tmp_path, monkeypatch, at):
-    class Interrupted(AugmentedSamples):
-        def __getitem__(self, position):
-            if position == at:
-                raise KeyboardInterrupt
-            return super().__getitem__(position)
-
-    with pytest.raises(KeyboardInterrupt):
-        write_augmented(Interrupted(config(), *open_native(pets)), tmp_path / "out")
-    assert list(tmp_path.iterdir()) == []
-    write_augmented(open_augmented(config(), pets), tmp_path / "out")
-    assert contents(tmp_path / "out") == contents(made)
-
-
 def test_samples_of_a_list_that_is_in_no_folder(pets, tmp_path):
     items = [Sample(np.full((9, 9, 3), 50 * i, np.uint8), np.full((9, 9), i, np.uint8), name=str(i)) for i in (1, 2)]
     samples = AugmentedSamples(config(add=("flip:2",)), CLASSES, items)

@@ -1,7 +1,6 @@
 import contextlib
 import io
 import json
-from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -11,10 +10,9 @@ from items import item
 from pycocotools import mask
 from pycocotools.coco import COCO
 from refusals import user_error
-from scipy import ndimage
 
 from seediff.dataset.formats.coco import of_objects
-from seediff.dataset.shapes.objects import find_objects, whole_classes
+from seediff.dataset.shapes.objects import find_objects
 
 CLASSES = ("cat", "bus", "dog")
 
@@ -32,29 +30,6 @@ def ring():
     labels[5:7, 5:7] = 2
     labels[11, 13] = 3
     return labels
-
-
-@pytest.mark.parametrize("shape", [(1, 1), (9, 1), (33, 47)])
-@pytest.mark.parametrize("zoom", [1, 4])
-def test_annotations_are_those_of_scipy_and_pycocotools(shape, zoom):
-    rng = np.random.default_rng(zoom)
-    small = rng.choice(np.array([0, 1, 2, 3, 255], np.uint8), tuple(-(-side // zoom) for side in shape))
-    labels = np.kron(small, np.ones((zoom, zoom), np.uint8))[: shape[0], : shape[1]]
-
-    def expected(masks):
-        for class_id, inside in masks:
-            rle = mask.encode(np.asfortranarray(inside.astype(np.uint8)))
-            shown = {"size": rle["size"], "counts": rle["counts"].decode("ascii")}
-            area, box = int(mask.area(rle)), [int(side) for side in mask.toBbox(rle)]
-            yield {"category_id": class_id, "iscrowd": 0, "area": area, "bbox": box, "segmentation": shown}
-
-    def pieces():
-        for class_id in (1, 2, 3):
-            numbers, count = cast(Any, ndimage.label((labels == class_id).T, np.ones((3, 3))))
-            yield from ((class_id, (numbers == number).T) for number in range(1, count + 1))
-
-    assert of_objects(find_objects(labels)) == list(expected(pieces()))
-    assert of_objects(whole_classes(labels)) == list(expected((i, labels == i) for i in np.unique(labels) if i))
 
 
 def test_pycocotools_reads_what_is_written(tmp_path):

@@ -4,14 +4,11 @@ import numpy as np
 import pytest
 import yaml
 from blocks import blocks, some
-from formats import export, imported, needs
+from formats import export, imported
 from items import item
 from layouts import save_image, save_map
 from PIL import Image
 from refusals import user_error
-
-from seediff.dataset.sample import Sample
-from seediff.dataset.split import assign_splits
 
 CLASSES = ("cat", "dog, or wolf", 'a "cow"')
 
@@ -108,17 +105,3 @@ def test_label_maps_without_an_image_are_an_error(tmp_path):
         imported("masks", tmp_path / "set")
     found = imported("masks", tmp_path / "set", skip_missing=True)[1]
     assert [one.name for one in found] == ["trip/a", "trip/c"]
-
-
-@pytest.mark.parametrize("name", ["voc", "yolo", "masks", "coco", "cvat", "labelstudio", "parquet"])
-def test_a_share_is_of_the_same_samples_in_every_format(tmp_path, name):
-    needs(name)
-    unlike = np.random.default_rng(0).integers(0, 256, (12, 20, 30, 3), np.uint8)
-    items = [Sample(image, blocks(0), name=f"trip/{number}") for number, image in enumerate(unlike)]
-    export(name, CLASSES, items, tmp_path / "set", split=0.25, seed=3)
-    parts = assign_splits(items, CLASSES, 0.25, 3)
-    chosen = {
-        one.name.replace("_", "/") for one in imported(name, tmp_path / "set")[1] if one.metadata.get("split") == "val"
-    }
-    assert chosen == {one.name for one, part in zip(items, parts, strict=True) if part == "val"}
-    assert len(chosen) == 3

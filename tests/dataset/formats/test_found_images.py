@@ -133,12 +133,3 @@ def test_unknown_json_is_not_taken_for_coco(tmp_path, document):
     (tmp_path / "a.json").write_text(json.dumps(document))
     with user_error("is JSON of no format that is read; it has .*; COCO has images, annotations and categories"):
         Dataset.open(tmp_path / "a.json")
-
-
-def test_cocos_results_are_read_beside_their_images(tmp_path):
-    save_image(tmp_path / "a.png", (6, 8))
-    result = {**RESULT, "segmentation": [[1, 1, 4, 1, 4, 3, 1, 3]]}
-    image = {"id": 1, "file_name": "a.png", "height": 6, "width": 8}
-    document = {"images": [image], "categories": [{"id": 1, "name": "dog"}], "annotations": [result]}
-    (tmp_path / "a.json").write_text(json.dumps(document))
-    assert (Dataset.open(tmp_path / "a.json")[0].label_map == 1).sum() == 6

@@ -34,18 +34,6 @@ def test_splits_of_rows_and_names_with_dots_and_blanks_are_kept(tmp_path):
     assert [one.name for one in imported("voc", tmp_path / "voc")[1]] == ["a.b", "x y", "é"]
 
 
-def test_missing_images_are_not_counted_as_without_a_mask(tmp_path):
-    export("voc", (), [item("a"), item("b"), item("c")], tmp_path / "voc")
-    next((tmp_path / "voc/JPEGImages").glob("a.*")).unlink()
-    (tmp_path / "voc/SegmentationClass/b.png").unlink()
-    notes = []
-    assert [sample.name for sample in imported("voc", tmp_path / "voc", skip_missing=True, note=notes.append)[1]] == [
-        "c"
-    ]
-    assert "labels whose picture is missing, left out: 1" in notes
-    assert "1 of 3 pictures have no mask in SegmentationClass: they are left out" in notes
-
-
 @pytest.mark.parametrize(
     ("files", "options", "said"),
     [

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from formats import export, imported, opened
 from items import item
-from layouts import save, save_image, save_map
+from layouts import save
 from PIL import Image
 from refusals import user_error
 
@@ -74,15 +74,6 @@ def test_lists_of_any_name_are_read(tmp_path, lists, splits):
     for split in {*splits.values()} - {None}:
         part = [name for name, part in splits.items() if part == split]
         assert [one.name for one in opened(tmp_path, split=split)[1]] == part
-
-
-def test_values_of_0_and_255_are_the_one_class(tmp_path):
-    save_map(tmp_path / "SegmentationClass/a.png", [[0, 255], [255, 0]])
-    save_image(tmp_path / "JPEGImages/a.jpg", (2, 2))
-    notes = []
-    (one,) = imported("voc", tmp_path, classes=("cat",), note=notes.append)[1]
-    assert one.label_map.tolist() == [[0, 1], [1, 0]]
-    assert notes == ["the only values in the masks are 0 and 255: 255 is 'cat', and nothing is ignored"]
 
 
 def test_lists_of_something_else_are_not_read(tmp_path):

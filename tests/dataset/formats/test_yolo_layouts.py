@@ -160,17 +160,6 @@ def test_lists_may_name_some_of_the_images(folder):
         read(folder)
 
 
-def test_two_label_files_of_one_image_are_an_error(folder, tmp_path):
-    """One is lost, because its own picture of that name is not there."""
-    for path in sorted(folder.glob("images/*/*.jpg")):
-        save(tmp_path / "photos" / path.name, path.read_bytes())
-    shutil.rmtree(folder / "images")
-    check(read(folder, images=tmp_path / "photos")[1], ALL)  # a picture has the part that labels it
-    save(folder / "labels/val/a.txt", "1 " + LINE)
-    with user_error(r"labels/val/a\.txt: has labels, but there is no picture 'a'"):
-        read(folder, images=tmp_path / "photos")
-
-
 @pytest.mark.parametrize("lists", [False, True])
 def test_folders_with_files_of_the_same_names(folder, lists):
     for part in ("x", "y"):
@@ -183,12 +172,6 @@ def test_folders_with_files_of_the_same_names(folder, lists):
             save(folder / f"{part}.txt", "".join(f"./images/{part}/{name}.jpg\n" for name in "ab"))
     save(folder / "data.yaml", f"train: [{', '.join(entries)}]\nval: images/val\nnames: [cat, dog]\n")
     check(read(folder)[1], {"x/a": "train", "x/b": "train", "y/a": "train", "y/b": "train", "c": "val"})
-    for kind in ("images", "labels"):  # without such files, names stay as they are
-        for path in [*(folder / kind / "y").iterdir()]:
-            path.rename(path.with_stem(f"{path.stem}{path.stem}"))
-    for part, names in (("x", ("a", "b")), ("y", ("aa", "bb"))):
-        save(folder / f"{part}.txt", "".join(f"./images/{part}/{name}.jpg\n" for name in names))
-    check(read(folder)[1], {"a": "train", "b": "train", "aa": "train", "bb": "train", "c": "val"})
 
 
 def test_lists_of_images_lead_nowhere_else(folder, tmp_path):

@@ -36,15 +36,6 @@ def test_objects_come_back_exactly_also_from_rounded_text(labels):
 
 def test_filling_is_opencvs():
     cv2 = pytest.importorskip("cv2", reason="OpenCV, whose filling is the reference, is not installed")
-    rng = np.random.default_rng(0)
-    overlaps = []
-    for _ in range(100):
-        polygon = rng.uniform(0, 100, (rng.integers(3, 9), 2))
-        reference = np.zeros((100, 100), np.uint8)
-        cv2.fillPoly(reference, [polygon.astype(np.int32)], 1)
-        ours = filled(polygon, (100, 100))
-        overlaps.append((ours & (reference > 0)).sum() / (ours | (reference > 0)).sum())
-    assert np.mean(overlaps) > 0.99  # slanted lines are drawn a pixel apart here and there
     for seed in range(5):
         labels = blobs(seed)
         found = find_objects(labels)
