@@ -10,7 +10,7 @@ from ..errors import UserError
 from . import native
 from .dataset import Dataset
 from .formats.format_table import recognise
-from .formats.public_sets import published_layout
+from .formats.public_sets import find_published
 
 
 def open_truths(
@@ -32,7 +32,7 @@ def open_truths(
     if not path.exists():
         raise UserError(path, "no such folder")
     if not (path / native.METADATA).is_file():
-        published = maps_first and published_layout(path)
+        published = maps_first and find_published(path)
         name = "masks" if published else recognise(path, labels_alone=True)
     if void and name != "masks":
         raise UserError("void", f"is only for plain folders of label maps, not for {path}", "leave it out")

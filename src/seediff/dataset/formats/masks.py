@@ -51,7 +51,7 @@ from ..rows import flat_name
 from ..sample import Sample
 from .drivers import Contents, Export, Import
 from .label_files import IMAGE_SUFFIXES, PARTS, images_by_name, unique_names
-from .public_sets import find_parts, open_part, published_layout, usual_part
+from .public_sets import Found, find_published, read_published
 from .yolo_data import IMAGES, find_images, find_yaml, label_file, read_data, write_data
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "img_dir", "data")
@@ -61,8 +61,6 @@ ENDINGS = ("_mask", "-mask", "_masks", "_label", "_labels", "_gt", "_seg", "_seg
 IMAGE_ENDINGS = ("_sat", "_img", "_image")
 """Endings that such a mask has instead."""
 PNG = "*.[pP][nN][gG]"
-Found = list[tuple[str | None, str, Path | None, Path]]
-"""Split, name, picture and mask of each sample."""
 KEY, MASKS = "masks_dir", "masks"
 
 
@@ -99,8 +97,10 @@ def is_folder(folder: Path) -> bool:
         return True
     own = any((folder / name).exists() for name in (native.METADATA, native.CONFIG, BATCHES))
     coco = any(any(folder.glob(pattern)) for pattern in ("annotations/*.json", "*.coco.json", "instances*.json"))
-    published = published_layout(folder)
-    if published == "coco-stuff":  # may lie in the folder of COCO's JSON, whose pictures are called alike
+    published = find_published(folder)
+    if (
+        published and published[0].title == "COCO-Stuff"
+    ):  # may lie in the folder of COCO's JSON, whose pictures are called alike
         return not coco
     return published is not None or (not own and not coco and any(True for _ in _folders(folder)))
 
@@ -145,14 +145,14 @@ def read(
     """
     root = source.path
     file = semantic_yaml(root) if masks is None and classes is None else None
-    layout = published_layout(root) if not (file or classes or images or masks) else None
-    source.images, source.shown = layout is None, file is not None
-    if void and (file or layout):
+    published = find_published(root) if not (file or classes or images or masks) else None
+    source.images, source.shown = published is None, file is not None
+    if void and (file or published):
         raise UserError("void", f"is only for plain folders of label maps; {root} names its own", "leave it out")
     if file is not None:
         listed, found = _named_by_yaml(source, file, split, images)
-    elif layout is not None:
-        listed, found = _published(source, layout, split)
+    elif published is not None:
+        listed, found = read_published(source, *published, split)
     elif source.labels_alone and (map_folder(root) != root or not any(True for _ in _folders(root))):
         listed, found = _labels_alone(source, first, num_classes)
     elif images is None and masks is None:
@@ -166,7 +166,7 @@ def read(
         if not 0 <= number < IGNORE:
             raise UserError("void", f"{number} must be ids of label maps, from 0 to {IGNORE - 1}")
     listed = replace(listed, ids={**listed.ids, **dict.fromkeys(void, IGNORE)})
-    if file is None and layout is None and found:
+    if file is None and published is None and found:
         listed = with_single(listed, [mask for *_, mask in found], source.note)
     source.ids = listed.ids
     samples: list[Sample] = []
@@ -219,27 +219,6 @@ def _meanings(names: Mapping[int, str], mapping: Mapping[int, int | str | None],
         if number not in ids:
             raise UserError(f"{file}: label_mapping", f"maps {value} to a number that no class has")
     return replace(listed, ids={**ids, **{value: ids[meant[value]] for value in meant if 0 <= value <= 255}})
-
-
-def _published(source: Import, layout: str, split: str | None) -> tuple[ClassList, Found]:
-    _, parts = find_parts(source.path, layout) or (None, {})
-    if split is None and source.labels_alone:
-        split = usual_part(source.path, layout)
-    found: Found = []
-    for name in parts if split is None else [split]:
-        part = open_part(source.path, layout, name)
-        if not part.images.is_relative_to(source.path) and not source.labels_alone:
-            problem = "holds only labels; their pictures are in the folder beside it"
-            raise UserError(source.path, problem, f"name the folder above both, with --split {name}")
-        images = images_by_name(part.images)
-        for label, file in part.files.items():
-            image = images.get(label + part.ending)
-            if image is None and not source.labels_alone:
-                source.no_image(file, f"there is no picture of it in {part.images}")
-            else:
-                found.append((name, label, image, file))
-    source.about = part.about
-    return ClassList(part.classes, {**part.ids, IGNORE: IGNORE}, {}, part.about), found
 
 
 def _labels_alone(source: Import, first: int, num_classes: int | None) -> tuple[ClassList, Found]:

@@ -13,6 +13,9 @@ from pathlib import Path
 from ...errors import UserError
 from ...files.label_maps import IGNORE, PHOTO_ENDING, named_images
 from ...files.reading import read_lines
+from ..class_lists import ClassList
+from .drivers import Import
+from .label_files import images_by_name
 
 CAMVID_CLASSES = (
     "sky", "building", "pole", "road", "pavement", "tree", "signsymbol", "fence", "car", "pedestrian", "bicyclist",
@@ -43,8 +46,8 @@ COCO_STUFF_COARSE = (
 """The coarse class, from 0, of each pixel value: a label's published id minus one. IIC's numbers (xu-ji/IIC,
 `cocostuff_fine_to_coarse.py`, MIT License, Copyright (c) 2019 Xu Ji; see NOTICE), which PiCIE, STEGO and DiffSeg use,
 too."""
-ADE20K_IDS, ADE20K_LAST = {"13": "person", "21": "car", "81": "bus"}, 150
-"""Entries that objectInfo150.txt must have, so that pixel values have their published meaning."""
+Found = list[tuple[str | None, str, Path | None, Path]]
+"""Split, name, picture and mask of each sample."""
 
 
 @dataclass(frozen=True)
@@ -68,99 +71,96 @@ class PublicSet:
     usual: str = "val"
 
 
-PUBLIC: Mapping[str, PublicSet] = {
-    "ade20k": PublicSet(
+PUBLIC = (
+    PublicSet(
         "ADE20K", ("annotations/{}",), {"val": "validation", "train": "training"}, ("images/{}",),
-        below=("", "ADEChallengeData2016"), void=(0,), listed="objectInfo150.txt",
+        below=("", "ADEChallengeData2016"), first=1, void=(0,), listed="objectInfo150.txt",
     ),
-    "cityscapes": PublicSet(
+    PublicSet(
         "Cityscapes", ("gtFine/{}",), {"train": "train", "val": "val"}, ("leftImg8bit/{}",),
         CITYSCAPES_CLASSES, 7, tuple(range(7)), "(.+)_gtFine_labelIds", PHOTO_ENDING,
     ),
-    "camvid": PublicSet(
+    PublicSet(
         "CamVid", ("{}annot",), {name: name for name in ("train", "val", "test")}, ("{}",), CAMVID_CLASSES,
         void=(11,), below=("", "CamVid"), usual="test",
     ),
-    "coco-stuff": PublicSet(
+    PublicSet(
         "COCO-Stuff",
         ("annotations/{}", "dataset/annotations/{}", "stuffthingmaps_trainval2017/{}", "annotation_{}", "{}"),
         {"train": "train2017", "val": "val2017"},
         ("images/{}", "dataset/images/{}", "{}"), COCO_STUFF_CLASSES,
         maps=r"(\d{12})",  # COCO's image ids: other programs leave converted label maps beside the originals
     ),
-}  # fmt: skip
+)  # fmt: skip
 """CamVid is SegNet's; the test labels of Cityscapes are not public. COCO-Stuff has 27 coarse classes."""
 
 
-@dataclass(frozen=True)
-class PublicPart:
-    """A part of a public data set. ids: stored value → id, from 1, or 255 for none. files: name of a sample → its label
-    map. images: the folder of the pictures, whose names end with `ending`."""
-
-    about: str
-    classes: tuple[str, ...]
-    ids: Mapping[int, int]
-    files: Mapping[str, Path]
-    images: Path
-    ending: str
-
-
-def published_layout(folder: Path) -> str | None:
-    """The public data set in a folder."""
-    return next((name for name in PUBLIC if find_parts(folder, name)), None)
-
-
-def find_parts(folder: Path, name: str) -> tuple[Path, dict[str, Path]] | None:
-    """The root of a public data set, and split → its folder of label maps. folder: the root, its parent, or a part's
-    label maps, without a classes.txt, which gives classes of its own."""
-    layout, here = PUBLIC[name], Path(os.path.abspath(folder))
+def find_published(folder: Path) -> tuple[PublicSet, Path, dict[str, Path]] | None:
+    """The public data set in a folder, its root, and split → its folder of label maps. folder: the root, its parent, or
+    a part's label maps, without a classes.txt, which gives classes of its own."""
+    here = Path(os.path.abspath(folder))
     if (folder / "classes.txt").is_file():
         return None
-    roots = (*(folder / place for place in layout.below), here.parent, here.parent.parent)
-    for root, masks in product(roots, layout.masks):
-        parts: dict[str, Path] = {}
-        for split, part in layout.parts.items():
-            path = root / masks.format(part)
-            below = Path(os.path.abspath(path)).is_relative_to(here)
-            if below and any(re.fullmatch(layout.maps, map_.stem) for map_ in path.rglob("*.png")):
-                parts[split] = path
-        if parts and (root / layout.listed).exists():
-            return root, parts
+    for layout in PUBLIC:
+        roots = (*(folder / place for place in layout.below), here.parent, here.parent.parent)
+        for root, masks in product(roots, layout.masks):
+            parts: dict[str, Path] = {}
+            for split, part in layout.parts.items():
+                path = root / masks.format(part)
+                below = Path(os.path.abspath(path)).is_relative_to(here)
+                if below and any(re.fullmatch(layout.maps, map_.stem) for map_ in path.rglob("*.png")):
+                    parts[split] = path
+            if parts and (root / layout.listed).exists():
+                return layout, root, parts
     return None
 
 
-def usual_part(folder: Path, name: str) -> str:
-    """The part of a public data set that `folder` is itself, or else the one that papers use."""
-    root, parts = find_parts(folder, name) or (folder, {})
-    alone = len(parts) == 1 and folder not in (root, root.parent)
-    return next(iter(parts)) if alone else PUBLIC[name].usual
-
-
-def open_part(folder: Path, name: str, split: str) -> PublicPart:
-    """A part of what `published_layout` found. Raises UserError if it is not there."""
-    layout, (root, parts) = PUBLIC[name], find_parts(folder, name) or (folder, {})
-    if split not in parts:
+def read_published(
+    source: Import, layout: PublicSet, root: Path, parts: Mapping[str, Path], split: str | None
+) -> tuple[ClassList, Found]:
+    """What `find_published` found. split: None: all, and of labels alone the part that is read itself, or else the one
+    that papers use. Raises UserError if a part is not there."""
+    if split is None and source.labels_alone:
+        split = layout.usual
+        if len(parts) == 1 and source.path not in (root, root.parent):
+            (split,) = parts
+    if split not in (None, *parts):
         problem = f"{split}: {root} has no such labels; parts of {layout.title} there: {', '.join(parts)}"
         raise UserError("split", problem)
-    maps = {re.fullmatch(f"((?:.*/)?){layout.maps}", key): path for key, path in named_images(parts[split])}
-    files = {f"{match[1]}{match[2]}": path for match, path in maps.items() if match}
-    classes = layout.classes
+    asked = [*parts] if split is None else [split]
+    found: Found = []
+    for name in asked:
+        places = [root / place.format(layout.parts[name]) for place in layout.images]
+        folder = next((place for place in places if place.is_dir() and place != parts[name]), places[0])
+        if not folder.is_relative_to(source.path) and not source.labels_alone:
+            problem = "holds only labels; their pictures are in the folder beside it"
+            raise UserError(source.path, problem, f"name the folder above both, with --split {name}")
+        images = images_by_name(folder)
+        for key, file in named_images(parts[name]):
+            match = re.fullmatch(f"((?:.*/)?){layout.maps}", key)
+            if match is None:
+                continue
+            label = match[1] + match[2]
+            image = images.get(label + layout.ending)
+            if image is None and not source.labels_alone:
+                source.no_image(file, f"there is no picture of it in {folder}")
+            else:
+                found.append((name, label, image, file))
+    source.about = f"{layout.title} in {root}, {', '.join(asked)}"
+    return _classes(layout, root, source.about), found
+
+
+def _classes(layout: PublicSet, root: Path, where: str) -> ClassList:
+    classes = layout.classes or _object_info(root / layout.listed)
     ids = {layout.first + number: number + 1 for number in range(len(classes))}
-    if name == "coco-stuff":
+    if classes == COCO_STUFF_CLASSES:
         ids = {value: int(number) + 1 for value, number in enumerate(COCO_STUFF_COARSE.split())}
-    elif name == "ade20k":
-        names = _object_info(root / layout.listed)
-        classes, ids = tuple(names.values()), dict(zip(names, range(1, len(names) + 1), strict=True))
-    places = [root / place.format(layout.parts[split]) for place in layout.images]
-    images = next((place for place in places if place.is_dir() and place != parts[split]), places[0])
-    void = dict.fromkeys(layout.void, IGNORE)
-    return PublicPart(f"{layout.title} in {root}, {split}", classes, {**void, **ids}, files, images, layout.ending)
+    return ClassList(classes, {**dict.fromkeys((*layout.void, IGNORE), IGNORE), **ids}, {}, where)
 
 
-def _object_info(path: Path) -> dict[int, str]:
-    """Id → the first of its names, from ADE20K's table, whose first and last columns are Idx and Name."""
+def _object_info(path: Path) -> tuple[str, ...]:
+    """The first name of each id, from ADE20K's table, whose first and last columns are Idx and Name."""
     rows = [line.split("\t") for line in read_lines(path)[1:] if line.strip()]
-    names = {row[0].strip(): row[-1].split(",")[0].strip() for row in rows}
-    if not ADE20K_IDS.items() <= names.items() or names.keys() != {*map(str, range(1, ADE20K_LAST + 1))}:
-        raise UserError(path, f"must name the ids 1 to {ADE20K_LAST} as published, such as {ADE20K_IDS}")
-    return {int(number): name for number, name in names.items()}
+    if [row[0].strip() for row in rows] != [*map(str, range(1, 151))]:
+        raise UserError(path, "must name the ids 1 to 150 in order")
+    return tuple(row[-1].split(",")[0].strip() for row in rows)
