@@ -284,7 +284,7 @@ def test_labels_and_contrast(browser, pets, scheme):
         assert violations(page) == []
         open_sample(page, "000000")
         page.wait_for_selector("#attention:not([hidden])")
-        page.keyboard.press("w")
+        page.locator("#prompt button").first.click()
         until(page, "() => document.querySelectorAll('#levels canvas').length === 3")
         page.click("#show-steps")
         until(page, "() => document.querySelectorAll('#steps canvas').length > 5")

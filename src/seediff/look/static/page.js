@@ -43,14 +43,6 @@ export const grey = (part, why) => {
   else part.removeAttribute("title");
 };
 
-// A long text scrolls, also by keys.
-export const long = (element) => {
-  const is = element.textContent.length > 300;
-  element.classList.toggle("long", is);
-  if (is) element.tabIndex = 0;
-  else element.removeAttribute("tabindex");
-};
-
 // A radio button or checkbox: { label, box, more }. more: the tag of a last element.
 export const choice = (type, group, value, text, { colour, more }) => {
   const box = element("input", { type, name: group, value }), last = element(more), swatch = element("i", { className: "swatch" });

@@ -100,54 +100,33 @@ export function inBox(segments, width, height, box) {
   return new Set(within.length ? within : [under].filter(Boolean));
 }
 
-// Give connected pieces of fewer than `least` pixels, the smallest first, the label that most of their border touches. Ignored pixels
-// (255) and the largest piece stay. Returns how many went, and the box.
+// Give connected pieces of fewer than `least` pixels the label that most of their border touches. Ignored pixels (255) and the largest
+// piece stay. Returns how many went, and the box.
 export function clean(labels, width, height, least) {
-  let count = 0, box = null, pass;
-  do {
-    pass = cleanOnce(labels, width, height, least);
-    count += pass.count;
-    box = join(box, pass.box);
-  } while (pass.grown);
-  return { count, box };
-}
-
-// The same, but without pieces that others have joined; grown: whether there are any.
-function cleanOnce(labels, width, height, least) {
-  const piece = new Int32Array(labels.length).fill(-1), pieces = [];
-  for (let start = 0; start < labels.length; start++) {
-    if (piece[start] >= 0) continue;
-    const pixels = [start], label = labels[start];
-    piece[start] = pieces.length;
-    for (let i = 0; i < pixels.length; i++) {
-      for (const next of beside(pixels[i], width, labels.length)) {
-        if (piece[next] < 0 && labels[next] === label) { piece[next] = pieces.length; pixels.push(next); }
-      }
-    }
-    pieces.push(pixels.length < least && label !== 255 ? pixels : null); // the pixels of large ones are not needed
-  }
-  const grown = new Set();
+  const seen = new Uint8Array(labels.length);
   let count = 0, box = null;
-  for (const pixels of pieces.filter(Boolean).sort((a, b) => a.length - b.length)) {
-    if (grown.has(piece[pixels[0]])) continue;
-    const own = labels[pixels[0]], touched = new Map();
-    for (const at of pixels) {
-      for (const next of beside(at, width, labels.length)) {
-        if (labels[next] !== own) touched.set(labels[next], (touched.get(labels[next]) || 0) + 1);
+  for (let start = 0; start < labels.length; start++) {
+    if (seen[start]) continue;
+    const piece = [start], border = [], touched = new Map(), label = labels[start];
+    seen[start] = 1;
+    for (let i = 0; i < piece.length; i++) {
+      for (const next of beside(piece[i], width, labels.length)) {
+        if (labels[next] !== label) border.push(next);
+        else if (!seen[next]) { seen[next] = 1; piece.push(next); }
       }
     }
-    if (!touched.size) continue; // the whole picture
+    if (piece.length >= least || label === 255 || !border.length) continue;
+    for (const at of border) touched.set(labels[at], (touched.get(labels[at]) || 0) + 1);
     const given = [...touched].sort((a, b) => b[1] - a[1] || a[0] - b[0])[0][0];
-    for (const at of pixels) {
-      for (const next of beside(at, width, labels.length)) {
-        if (labels[next] === given && piece[next] !== piece[at] && pieces[piece[next]]) grown.add(piece[next]);
-      }
+    const known = border.some((at) => labels[at] === given && seen[at]); // otherwise both are looked at together
+    for (const at of piece) {
       labels[at] = given;
+      seen[at] = known;
       box = join(box, [at % width, Math.floor(at / width), (at % width) + 1, Math.floor(at / width) + 1]);
     }
     count += 1;
   }
-  return { count, box, grown: grown.size > 0 };
+  return { count, box };
 }
 
 function* beside(at, width, length) {

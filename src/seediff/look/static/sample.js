@@ -5,12 +5,11 @@ import { Base, Changes } from "./changes.js";
 import { Classes } from "./classes.js";
 import { TOOLS, fillTools, keyOf } from "./keys.js";
 import { Objects } from "./objects.js";
-import { $, IGNORED, VERDICT, counted, element, grey, long, toPicture } from "./page.js";
+import { $, IGNORED, VERDICT, counted, element, grey, toPicture } from "./page.js";
 import * as paint from "./paint.js";
 import { Polygon } from "./polygon.js";
 import { Segments } from "./segments.js";
 import { Stage } from "./stage.js";
-import { Strip } from "./strip.js";
 
 const BUTTONS = {
   a: "accept", x: "reject", r: "reset", z: "undo", y: "redo", v: "clean", u: "apply", t: "outlined", h: "by-object",
@@ -35,7 +34,6 @@ export class SampleView {
     this.polygon = new Polygon(this);
     this.segment = new Segments(this, $("tool-shown"));
     this.objects = new Objects(this, $("by-object"));
-    this.strip = new Strip($("strip"), page.grid, page.open);
     this.stage.nameAt = (x, y) => this.nameOf((this.shownLabels || this.labels)?.[y * this.stage.width + x]);
     this.build();
   }
@@ -150,10 +148,9 @@ export class SampleView {
     if (this.prefetched.size < 2) this.load(number).catch(() => this.prefetched.delete(number));
   }
 
-  // A sample's state and its label map, of one version; if that fails, of the older one, so that what follows is refused.
-  async fetchBoth(number, tries = 3) {
+  // A sample's state and its label map; if they are of two versions, what follows is refused.
+  async fetchBoth(number) {
     const [about, labels] = await Promise.all([get(`/api/samples/${number}`), pixels(`/api/samples/${number}/labels`)]);
-    if (about.version !== labels.version && tries > 1) return this.fetchBoth(number, tries - 1);
     return [{ ...about, version: Math.min(about.version, labels.version) }, labels];
   }
 
@@ -187,16 +184,11 @@ export class SampleView {
     $("reject").setAttribute("aria-pressed", state.verdict === "rejected");
     for (const [id, can, why] of [["undo", state.undo, "Nothing to undo"], ["redo", state.redo, "Nothing to redo"], ["original", !state.original, "This is the original mask"]]) grey($(id), this.set.readOnly || (!can && why));
     this.classes.tell(state.area);
-    this.strip.show(place).catch(() => {}); // what failed is told elsewhere
     const facts = [["size", `${this.width} × ${this.height}`]];
     for (const flag of state.flags) facts.push(["flag", about.why?.[flag] ? `${flag}: ${about.why[flag]}` : flag]);
     const shown = (value) => (typeof value === "object" ? Object.entries(value).map((pair) => pair.join(" ")).join(", ") : String(value));
     for (const [name, value] of Object.entries(about.about)) facts.push([name, shown(value)]);
-    $("facts").replaceChildren(...facts.flatMap(([name, value]) => {
-      const text = element("dd", { textContent: value });
-      long(text);
-      return [element("dt", { textContent: name }), text];
-    }));
+    $("facts").replaceChildren(...facts.flatMap(([name, value]) => [element("dt", { textContent: name }), element("dd", { textContent: value })]));
   }
 
   draw(box) {
@@ -328,7 +320,7 @@ export class SampleView {
     const others = {
       i: () => this.classes.choose(IGNORED),
       "[": () => this.sized(-1), "]": () => this.sized(1), n: () => fade(-10), m: () => fade(10),
-      o: () => { $("mask").hidden = !$("mask").hidden; }, w: () => this.page.why.nextWord(),
+      o: () => { $("mask").hidden = !$("mask").hidden; },
     };
     if (waits) this.judge("undo");
     else if (key in BUTTONS) $(BUTTONS[key]).click();

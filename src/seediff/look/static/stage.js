@@ -5,13 +5,12 @@ import { clamp } from "./page.js";
 
 const MOST = 48; // times the picture's size on the screen
 const LARGE = 4e6; // pixels whose outlines take longer than a frame
-const TAP = 6; // pixels that a finger may move and still tap
 
 export class Stage {
   // parts: { stage, layers, photo, mask, heat, edges, lines, pixel }. handlers: has down, drag, up, hover, use and twice, which get
   // x and y in pixels of the picture.
   constructor(parts, handlers) {
-    Object.assign(this, parts, { handlers, fingers: new Map() });
+    Object.assign(this, parts, { handlers });
     this.width = this.height = 0;
     this.zoom = 0; // 0: the whole picture is seen
     this.outlined = true;
@@ -26,32 +25,31 @@ export class Stage {
     stage.onpointerdown = (event) => {
       if (!this.width) return;
       stage.setPointerCapture(event.pointerId);
-      this.fingers.set(event.pointerId, [event.clientX, event.clientY]);
-      if (event.button === 1) event.preventDefault(); // no scrolling by itself
-      this.tapping = false;
-      if (event.button === 1 || this.space || this.fingers.size > 1) return this.pan(!this.pressed);
+      if (event.button === 1 || this.space) {
+        event.preventDefault(); // no scrolling by itself
+        return this.pan([event.clientX, event.clientY]);
+      }
       if (event.button !== 0) return;
-      if (event.pointerType === "touch") return (this.tapping = event); // it may be the first finger of two
-      this.press(event);
+      this.pressed = true;
+      this.place(event);
+      call("down", event);
     };
     stage.onpointermove = (event) => {
       if (!this.width) return;
-      const before = this.fingers.get(event.pointerId);
-      if (this.tapping && Math.hypot(event.clientX - before[0], event.clientY - before[1]) < TAP) return;
-      if (this.tapping) this.press(this.tapping);
-      if (before) this.fingers.set(event.pointerId, [event.clientX, event.clientY]);
-      if (this.panning && before) return this.moved(event, before);
+      if (this.panning) {
+        const [x, y] = this.panning;
+        this.panning = [event.clientX, event.clientY];
+        return this.shift(event.clientX - x, event.clientY - y);
+      }
       this.place(event);
       const every = this.pressed && event.getCoalescedEvents ? event.getCoalescedEvents() : [];
       for (const one of every.length ? every : [event]) call(this.pressed ? "drag" : "hover", one);
     };
     stage.onpointerup = stage.onpointercancel = (event) => {
-      if (this.tapping && event.type === "pointerup") this.press(this.tapping);
       const { pressed } = this;
-      this.tapping = this.pressed = false;
+      this.pressed = false;
       if (pressed) call("up", event);
-      this.fingers.delete(event.pointerId);
-      if (!this.fingers.size) this.pan(false);
+      this.pan(null);
     };
     stage.onwheel = (event) => {
       event.preventDefault(); // ctrl: two fingers on a touchpad, which move less
@@ -68,26 +66,11 @@ export class Stage {
     stage.onblur = () => { this.space = ""; };
   }
 
-  press(event) {
-    this.tapping = false;
-    this.pressed = true;
-    this.place(event);
-    this.handlers.down(...this.at(event));
-  }
-
-  // The picture follows the pointer.
-  pan(panning) {
-    this.panning = panning;
-    if (panning && this.space) this.space = "dragged";
-    this.stage.classList.toggle("panning", panning);
-  }
-
-  // A finger moved, from `before`: what lies between two fingers stays there.
-  moved(event, before) {
-    const other = [...this.fingers].find(([id]) => id !== event.pointerId)?.[1];
-    if (!other) return this.shift(event.clientX - before[0], event.clientY - before[1]);
-    const far = ([x, y]) => Math.max(1, Math.hypot(x - other[0], y - other[1])), now = [event.clientX, event.clientY];
-    return this.zoomAt(far(now) / far(before), (before[0] + other[0]) / 2, (before[1] + other[1]) / 2, (now[0] - before[0]) / 2, (now[1] - before[1]) / 2);
+  // The picture follows the pointer, from where it is; null: no more.
+  pan(from) {
+    this.panning = from;
+    if (from && this.space) this.space = "dragged";
+    this.stage.classList.toggle("panning", Boolean(from));
   }
 
   shift(x, y) {
@@ -162,15 +145,15 @@ export class Stage {
     this.drawLines();
   }
 
-  // What is at a point of the window stays there, or moves with it.
-  zoomAt(factor, clientX, clientY, dx = 0, dy = 0) {
+  // What is at a point of the window stays there.
+  zoomAt(factor, clientX, clientY) {
     if (!this.width) return;
     const box = this.stage.getBoundingClientRect(), x = clientX - box.left, y = clientY - box.top;
     const fit = Math.min(this.stage.clientWidth / this.width, this.stage.clientHeight / this.height);
     const scale = clamp(this.scale * factor, fit / 2, Math.max(MOST, 2 * fit)), by = scale / this.scale;
     this.zoom = Math.abs(scale - fit) < fit / 1000 ? 0 : scale;
-    this.left = x + dx - (x - this.left) * by;
-    this.top = y + dy - (y - this.top) * by;
+    this.left = x - (x - this.left) * by;
+    this.top = y - (y - this.top) * by;
     this.layout();
   }
 

@@ -1,7 +1,7 @@
 // Why a mask is as it is: where pixels and words attend, other constants, every step.
 
 import { WINDOW, decode, get, pixels, post } from "./api.js";
-import { $, element, latest, long } from "./page.js";
+import { $, element, latest } from "./page.js";
 import { paintHeat } from "./stage.js";
 
 const digits = (value) => (Number(value.toFixed(2)) === value ? value.toFixed(2) : String(Number(value.toFixed(4))));
@@ -43,7 +43,6 @@ export class Why {
     this.number = number;
     this.state("Loading the attention maps …"); // the first time, torch too
     $("prompt").textContent = about.prompt;
-    long($("prompt"));
     await this.ask("attention", async (info) => {
       this.show(info);
       const more = ({ words }) => { if (words.length > info.words.length && this.word < 0) this.words({ ...this.info, words }); };
@@ -81,10 +80,6 @@ export class Why {
       return [before, button];
     });
     $("prompt").replaceChildren(...[...parts, info.prompt.slice(at)].filter(Boolean));
-  }
-
-  nextWord() {
-    if (this.info?.words.length) this.showWord(this.word + 1 < this.info.words.length ? this.word + 1 : -1);
   }
 
   showWord(i) {
