@@ -1,5 +1,4 @@
-"""The cost of capturing attention in every model family: one call of the network, with and without capture, in
-interleaved runs.
+"""The cost of capturing attention in every model family: one call of the network, with and without capture.
 
     python benchmarks/capture.py --models sd3.5-large,flux-dev --threads 1 --clock process
     python benchmarks/capture.py --models sd2-base --narrow --rounds 5  # a UNet of half of Stable Diffusion 2's width
@@ -15,6 +14,9 @@ picture with the prompt and one without; the picture with the prompt is captured
 and prints how many it adds per captured layer: PyTorch's own, Triton's launches, and among these products of queries
 and keys (log-sum-exps by cuDNN, if it is chosen, take one launch's place).
 
+The ways run in turn, so that a busy machine slows all of them alike. Times are medians; a ratio is the median of the
+ratios within a round, with the smallest and the largest.
+
 The floor is what no capture of dense maps can avoid: computing QKᵀ once more for the captured rows, divided by all
 operations of the call.
 """
@@ -23,8 +25,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import statistics
 import sys
 import tempfile
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -36,9 +40,9 @@ from unittest import mock
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for the twins, whose text comes from recipes/
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-import timing
 import torch
 from builders.published import NETWORKS  # pyright: ignore[reportMissingImports]
+from on_gpu.device import synchronize
 from on_gpu.pipelines import exact, few_blocks, step_of
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -51,6 +55,7 @@ from seediff.config.constants import CaptureConfig, MaskConfig
 from seediff.models.families.family import Family
 from seediff.models.registry import Model
 
+CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "process": time.process_time}
 NARROW: Mapping[str, Mapping[str, Any]] = {
     "sd2-base": {"block_out_channels": (192, 320, 640, 640), "attention_head_dim": (3, 5, 10, 10)},
     "sdxl": {"block_out_channels": (160, 320, 640), "attention_head_dim": (5, 5, 10)},
@@ -131,7 +136,7 @@ class Started(TorchDispatchMode):
 
 
 @torch.no_grad()
-def count_started(name: str, folder: Path) -> dict[str, float]:
+def count_started(name: str, folder: Path) -> None:
     """What capture of every map adds to one call of the published network, per captured layer."""
     model = exact(name, "meta", "bfloat16", folder, text_layers=1)
     call = call_of(model)
@@ -155,11 +160,10 @@ def count_started(name: str, folder: Path) -> dict[str, float]:
     found["launches"] = captured.launches.total() / layers
     found["products"] = (captured.launches["log_sum_exps"] + captured.launches["head_means"]) / layers
     print(f"{name}: " + ", ".join(f"{number:.3g} {what}" for what, number in found.items()), flush=True)
-    return found
 
 
 @torch.no_grad()
-def measure(session: timing.Session, name: str, options: argparse.Namespace, folder: Path) -> None:
+def measure(name: str, options: argparse.Namespace, folder: Path) -> None:
     changes = {**few_blocks(name), **(NARROW[name] if options.narrow else {})}
     model = exact(name, options.device, options.dtype, folder, text_layers=1, changes=changes)
     plain = call_of(model)
@@ -179,11 +183,25 @@ def measure(session: timing.Session, name: str, options: argparse.Namespace, fol
     floor = 1 + floor_share(model, plain, options)  # this also warms up
     positions = (model.image_side // model.pixels) ** 2
     ways = {"plain": plain, "capture": captured, "seediff.capture": in_a_script}
-    session.compare(name, ways, "plain", positions=positions, floor=floor)
+    times: dict[str, list[float]] = {way: [] for way in ways}
+    clock = CLOCKS[options.clock]
+    for turn in range(options.rounds):
+        for number in range(len(ways)):
+            way = [*ways][(turn + number) % len(ways)]  # each round begins with the next way
+            synchronize(options.device)
+            begun = clock()
+            ways[way]()
+            synchronize(options.device)
+            times[way].append(clock() - begun)
+    print(f"{name}, {positions} positions, floor {floor:.3f}")
+    for way, seconds in times.items():
+        ratios = [slow / fast for slow, fast in zip(seconds, times["plain"], strict=True)]
+        spread = f"{statistics.median(ratios):.3f} × plain [{min(ratios):.3f}–{max(ratios):.3f}]"
+        print(f"  {way:16} {1000 * statistics.median(seconds):10.2f} ms {spread}", flush=True)
 
 
 def main() -> None:
-    parser = timing.parser(__doc__, rounds=3)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--models", default="sd3.5-medium,flux-dev,pixart-sigma,z-image,sdxl", help=f"of {', '.join(NETWORKS)}"
     )
@@ -192,15 +210,20 @@ def main() -> None:
     parser.add_argument("--narrow", action="store_true", help=f"half the width, of {', '.join(NARROW)}")
     parser.add_argument("--count", action="store_true", help="count what a GPU starts, per captured layer")
     parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, help="PyTorch's threads (default: its own choice)")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--clock", choices=list(CLOCKS), default="wall", help="process: CPU time, for a busy machine")
     options = parser.parse_args()
-    session = timing.Session.begin(options)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
     for name in options.models.split(","):
         with tempfile.TemporaryDirectory() as folder:
             if options.count:
-                session.report[name] = count_started(name, Path(folder))
+                count_started(name, Path(folder))
             else:
-                measure(session, name, options, Path(folder))
-    session.end(options)
+                measure(name, options, Path(folder))
 
 
 if __name__ == "__main__":

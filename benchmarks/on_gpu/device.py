@@ -8,7 +8,15 @@ import time
 from collections.abc import Callable
 
 import torch
-from timing import synchronize
+
+
+def synchronize(device: str | torch.device) -> None:
+    """Wait until the device has finished the work that this thread gave it."""
+    kind = str(device)
+    if kind.startswith("cuda"):
+        torch.cuda.current_stream(device).synchronize()
+    elif kind.startswith("mps"):
+        torch.mps.synchronize()
 
 
 def count_operations(work: Callable[[], object]) -> float:
