@@ -75,15 +75,11 @@ def parse_addition(text: str) -> Addition:
         if grid_of(name) and place:
             problem = f"'{text}': splice-RxC must come first, because its cells are unchanged pictures of the set"
             raise UserError("add", problem)
-    parts = re.fullmatch(r"(\d{1,12}(?:\.\d+)?)(%|/[1-9]\d{,11})?", amount.strip())
+    parts = re.fullmatch(r"(\d{1,7}(?:\.\d+)?)(?:/([1-9]\d{,6}))?", amount.strip().replace("%", "/100"))
     if parts is not None:
         number, divisor = float(parts[1]), parts[2]
-        if divisor == "%":
-            return Addition(operations, number / 100, shared=True)
-        if divisor:
-            return Addition(operations, number / int(divisor.removeprefix("/")), shared=True)
-        if number.is_integer():
-            return Addition(operations, number, shared=False)
+        if divisor or number.is_integer():
+            return Addition(operations, number / int(divisor or 1), shared=bool(divisor))
     examples = f"for example {names}:10% (of the training samples), {names}:3000/60000, or {names}:500 (pictures)"
     raise UserError("add", f"'{text}' must end with how many", examples)
 

@@ -27,8 +27,6 @@ from .operations import LabelledImage, apart, apply, with_objects
 from .rows import shown_classes
 from .sample import Sample
 
-MAX_ADDED = 10_000_000
-"""What they are made of is held in memory."""
 MOST_PAIRS = 24
 
 
@@ -52,7 +50,7 @@ class AugmentedSamples(Sequence[Sample]):
 
     originals: those that are kept. sources: the positions of those that new ones are made of: samples for training.
     objects: whether any sample has objects; then every new one has them. Raises UserError for a set without sources,
-    and for a number of new samples that is 0 or above MAX_ADDED.
+    and for no new samples.
     """
 
     def __init__(self, config: AugmentConfig, classes: Sequence[str], samples: Sequence[Sample]) -> None:
@@ -75,8 +73,6 @@ class AugmentedSamples(Sequence[Sample]):
         total = sum(number for _, number in wanted)
         if not total:
             raise UserError("add", "adds no pictures", "for example flip:50%")
-        if total > MAX_ADDED:
-            raise UserError("add", f"asks for {total:,} new pictures; at most {MAX_ADDED:,} can be added at once")
         order: list[int] = []
         for turn in range(-(-total // count)):
             order += np.random.default_rng([self.config.seed, turn]).permutation(count).tolist()

@@ -197,7 +197,7 @@ def value(task, **parts):
         (lambda task: value(task, brushlabels=["bird"]), "which is not a class"),
         (lambda task: value(task, rle=[1, 2, 3]), "its 'rle'"),
         (lambda task: value(task, rle=None), "must have 'rle', 'points' or radii"),
-        (lambda task: changed(task, original_width=31), "is of a picture of (20, 31)"),
+        (lambda task: changed(task, original_width=31), "is (20, 31), but its picture"),
         (lambda task: changed(task, image_rotation=90), "rotated by 90°"),
         (lambda task: task | {"data": {"image": "../../secret.png"}}, 'there is no picture "../../'),
         (lambda task: task | {"data": task["data"] | {"seediff": {"name": "../a"}}}, "cannot be a file name"),

@@ -25,14 +25,13 @@ import numpy as np
 from ... import __version__
 from ...errors import UserError
 from ...files.documents import Node, fit, read_xml
-from ...files.image_files import check_pixels
 from ...files.label_maps import IGNORE
 from ...files.messages import show_json
 from ..class_lists import IGNORED, check_meaning, number_labels
 from ..encoding import Instances
 from ..reviews import is_corrected
 from ..rows import check_row
-from ..sample import Sample, image_size
+from ..sample import Sample
 from ..shapes.brush import decode_brush, encode_brush
 from ..shapes.rle import polygon_runs
 from .drivers import Contents, Drawing, Export, Import
@@ -43,6 +42,7 @@ from .label_files import (
     Shapes,
     Side,
     by_object,
+    check_frame,
     class_of,
     given_or,
     named_colours,
@@ -161,12 +161,12 @@ class Result(msgspec.Struct, frozen=True):
     type: str = ""
     id: str | int | None = None
     value: dict[str, Any] = {}
-    original_width: Side | None = None
-    original_height: Side | None = None
+    original_width: Side = 0
+    original_height: Side = 0
     image_rotation: float = 0
 
     @property
-    def size(self) -> tuple[int | None, int | None]:
+    def size(self) -> tuple[int, int]:
         return self.original_height, self.original_width
 
     @property
@@ -353,16 +353,17 @@ def _image_names(data: Mapping[str, Any], where: str) -> list[str]:
 
 
 def _paint(image: Path, regions: Regions, ids: Mapping[str, int], where: str) -> Instances:
-    stored = image_size(image)
-    shape = stored if stored in [result.size for _, result, _ in regions] else shown_size(image)
-    check_pixels((shape[1], shape[0]), where)
+    shape = shown_size(image)
+    for _, result, _ in regions[:1]:
+        shape = result.size
+    check_frame(image, shape, where)
     shapes = Shapes(shape)
     for here, result, region in sorted(regions, key=lambda one: one[2].masked):
         if result.image_rotation % 360:
             turned = f"was drawn on a picture rotated by {result.image_rotation:g}°"
             raise UserError(here, turned, "undo the rotation in Label Studio")
         if result.size != shape:
-            raise UserError(here, f"is of a picture of {result.size}, but {image} is {shape}; both are (height, width)")
+            raise UserError(here, f"is of a picture of {result.size}, others of {shape}; both are (height, width)")
         at, across, down = region.pixels(shape)
         if not region.masked:
             shapes.box(at.real, at.imag, at.real + across, at.imag + down, region.rotation, at)
