@@ -12,7 +12,6 @@ from seediff.config.generate_config import GenerateConfig
 from seediff.config.names import any_name, check_classes, parse_classes
 from seediff.dataset.class_lists import find_list
 from seediff.dataset.dataset import Dataset
-from seediff.dataset.merge import merge_sets
 from seediff.dataset.native import open_native, write_native
 
 NFC, NFD = (unicodedata.normalize(form, "caf\u00e9") for form in ("NFC", "NFD"))
@@ -56,8 +55,6 @@ def test_sets_and_merge(tmp_path):
     assert (merged.classes, len(merged)) == ((NFC,), 2)
     with user_error(f"class '{NFC}' appears twice"):
         Dataset([NFC, NFD], [])
-    with user_error(f"class '{NFC}' appears twice"):
-        merge_sets([("a", [NFC], []), ("b", [NFD], [])])
 
 
 def test_lists_options_and_configurations(tmp_path):

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from blobs import blobs
 from items import item, names
-from refusals import user_error
 
 from seediff.dataset import native
 from seediff.dataset.dataset import Dataset
@@ -78,10 +77,3 @@ def test_names_stay_where_they_are_apart_and_a_merge_can_be_merged(tmp_path):
     again = Dataset.from_native(make(tmp_path / "c", ("cat",), first=9)).merge(Dataset.from_native(tmp_path / "both"))
     assert [i.metadata["origin"] for i in again][1:3] == ["c/000010", "both/set/000000"]
     assert "soft" not in " ".join(names(tmp_path / "both"))
-
-
-def test_what_cannot_be_merged(tmp_path):
-    one = make(tmp_path / "a", ("dog",))
-    many = make(tmp_path / "many", tuple(f"class {i}" for i in range(254)), count=1)
-    with user_error("255 classes; label maps hold at most 254"):
-        Dataset.from_native(one).merge(Dataset.from_native(many))

@@ -46,24 +46,13 @@ def test_broken_datasets_name_the_file(folder, file, data, place):
         [(sample.image, sample.label_map, sample.soft) for sample in native.read_dataset(folder)]
 
 
-def test_dataset_labels_keep_background_and_ignore():
-    own = np.array([[0, 1, 2, 255]], np.uint8)
-    assert native.dataset_labels(own, [5, 3]).tolist() == [[0, 5, 3, 255]]
-
-
 def test_soft_masks_are_rounded_to_255_steps():
     soft = np.array([[0.0, 0.5, 1.0, 1.2]], np.float32)
     assert np.asarray(Image.open(io.BytesIO(native.encode_soft(soft)))).tolist() == [[0, 128, 255, 255]]
 
 
-@pytest.mark.parametrize("shape", [(1, 7), (300, 5)])
-def test_masks_are_palette_pngs_with_every_id(shape):
-    rng = np.random.default_rng(0)
-    for labels in (
-        rng.integers(0, 256, shape).astype(np.uint8),
-        np.zeros(shape, np.uint8),
-        np.full(shape[::-1], 255, np.uint8).T,
-    ):
+def test_masks_are_palette_pngs_with_every_id():
+    for labels in (np.arange(256, dtype=np.uint8).reshape(8, 32), np.full((5, 300), 255, np.uint8).T):
         data = native.encode_mask(labels)
         with Image.open(io.BytesIO(data)) as image:
             image.verify()  # checksums of all chunks
@@ -76,5 +65,3 @@ def test_an_image_that_would_be_nearly_black_is_refused_by_its_name(tmp_path):
     path = save_png(tmp_path / "a.png", np.full((4, 6, 3), 4000), bits=16, kind=2)
     with user_error(r"^.*/a\.png: its highest value is below 4096"):
         Sample(path, np.zeros((4, 6), np.uint8), name="a").data()
-    path = save_png(tmp_path / "b.png", np.full((4, 6, 3), 4096), bits=16, kind=2)
-    assert Sample(path, np.zeros((4, 6), np.uint8), name="b").data() == path.read_bytes()

@@ -89,20 +89,6 @@ def test_rows_that_cannot_be(tmp_path, change, place):
         open_native(tmp_path / "out")
 
 
-@pytest.mark.parametrize(
-    ("labels", "message"),
-    [
-        (np.zeros((4, 5), np.uint8), r"label map is \(4, 5\), but its picture is \(4, 6\)"),
-        (np.full((4, 6), 3, np.uint8), "id 3 in its label map, but there are 2 classes"),
-        (np.zeros((4, 6), np.int32), "uint8, not"),
-    ],
-)
-def test_label_maps_that_do_not_fit_are_refused_and_leave_nothing(tmp_path, labels, message):
-    with user_error(f"sample 'a/0': .*{message}"):
-        write_native(tmp_path / "out", ("cat", "dog"), [item("ok"), item(labels=labels)], about={})
-    assert list(tmp_path.iterdir()) == []
-
-
 @pytest.mark.parametrize("name", ["", "/a", "a/", "a/../b", "a\\b", ".a", "C:a", "a\0"])
 def test_names_that_lead_elsewhere(name):
     with user_error("cannot be a file name"):

@@ -50,7 +50,7 @@ def test_predictions_are_evaluated_as_they_were_corrected(pets):
 
 
 def test_opened_anywhere_it_is_the_corrected_set(pets):
-    classes, items = open_native(pets)
+    _, items = open_native(pets)
     assert [one.metadata for one in opened(pets)[1]] == [one.metadata for one in items]
     assert items[3].metadata["classes"] == ["cat"]
     assert items[3].metadata["class_ids"] == [2]
@@ -59,11 +59,8 @@ def test_opened_anywhere_it_is_the_corrected_set(pets):
     assert ("soft", 1) not in items[3].extras
     assert ("soft", 1) in items[0].extras
     assert "review" not in items[2].metadata
-    sample = list(native.read_dataset(pets))[3]
-    assert np.unique(sample.label_map).tolist() == [0, 2]
     assert review_summary(item.metadata for item in items) == SAID
     assert native.read_rows(pets)[3]["classes"] == ["dog"]  # the file itself is as it was
-    assert len(classes) == 3
 
 
 @pytest.mark.parametrize(
@@ -81,17 +78,6 @@ def test_filter_by_review(pets, tmp_path, reviewed, names, capsys):
     assert [item.name for item in items] == names
     assert ("1 mask replaced" in capsys.readouterr().out) == ("000003" in names)
     assert not check_dataset(tmp_path / "out").errors
-    if reviewed == "accepted":  # what was said of it goes along, and can be asked for again
-        run(f"filter {tmp_path}/out --out {tmp_path}/again --reviewed accepted")
-        assert len(open_native(tmp_path / "again")[1]) == 2
-        assert np.unique(items[1].label_map).tolist() == [0, 2]
-
-
-def test_a_corrected_mask_is_certain(pets, tmp_path):
-    rows = [{**row, "confidence": {"cat": 0.9}} for row in native.read_rows(pets)]
-    (pets / native.METADATA).write_bytes(native.jsonl(rows))
-    run(f"filter {pets} --out {tmp_path}/out --min-confidence 0.99")
-    assert [item.name for item in open_native(tmp_path / "out")[1]] == ["000003"]
 
 
 @pytest.fixture
@@ -122,8 +108,6 @@ def test_a_mask_of_a_persons_stays_one_when_it_is_accepted(returned, tmp_path):
     assert [any(kind == "soft" for kind, _ in one.extras) for one in items] == [True, False, False, False, True, True]
     run(f"filter {returned} --out {tmp_path}/out --reviewed corrected")
     assert [one.name for one in open_native(tmp_path / "out")[1]] == ["000001", "000002", "000003"]
-    run(f"filter {returned} --out {tmp_path}/accepted --reviewed accepted")
-    assert not check_dataset(tmp_path / "accepted").errors
     _, again = correct(returned, classes, [items[4]], by="cvat")
     assert [any(kind == "soft" for kind, _ in one.extras) for one in again] == [True, False, False, False, True, True]
 
@@ -221,12 +205,8 @@ def test_check_finds_what_is_wrong_with_reviews(pets):
 def test_a_corrected_mask_that_somebody_changed_is_used_by_nothing(pets, tmp_path):
     (pets / "reviewed/000003.1.png").write_bytes(native.encode_mask(np.full((64, 64), 3, np.uint8)))
     for use in (
-        *(
-            lambda line=line: run(*line.format(pets).split(), "--out", tmp_path / "out")
-            for line in ("filter {}", "augment {} --add flip:1")
-        ),
+        lambda: run(f"filter {pets} --out {tmp_path}/out"),
         lambda: Dataset.from_native(pets).stats(),
-        lambda: [s.label_map for s in native.read_dataset(pets)],
         lambda: Session(open_subject(pets), by="").labels(3),
     ):
         with user_error(r"000003.1.png: is not the corrected mask that was saved"):

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from seediff.dataset import native
-from seediff.dataset.native import open_native, write_native
 from seediff.dataset.sample import Sample
-from seediff.dataset.split import assign_splits, deal, group_samples, set_splits, split_samples
+from seediff.dataset.split import assign_splits, deal, group_samples, split_samples
 
 SHARES = {"val": 0.2, "test": 0.1}
 
@@ -82,14 +81,3 @@ def test_deal_serves_the_rarest_class_first():
     # A group too large for any part but one goes there.
     assert deal([{1: 60}] + [{1: 1}] * 40, [60] + [1] * 40, [0.7, 0.3])[0] == 0
     assert deal([{}] * 10, [1] * 10, [0.8, 0.2]).count(1) == 2
-
-
-def test_split_in_the_rows(tmp_path):
-    write_native(tmp_path / "out", ("a", "b", "c"), samples(10), about={})
-    classes, items = open_native(tmp_path / "out")
-    found = split_samples(items, classes, {"val": 0.3})
-    set_splits(tmp_path / "out", {item.name: part for item, part in zip(items, found, strict=True)})
-    rows = native.read_rows(tmp_path / "out")
-    assert [row["split"] for row in rows] == found
-    assert Counter(found) == {"train": 7, "val": 3}
-    assert [{k: v for k, v in row.items() if k != "split"} for row in rows] == [dict(one.metadata) for one in items]

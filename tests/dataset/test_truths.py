@@ -11,8 +11,6 @@ from seediff.dataset.formats.public_sets import (
     COCO_STUFF_CLASSES,
     COCO_STUFF_COARSE,
 )
-from seediff.dataset.native import write_native
-from seediff.dataset.sample import Sample
 from seediff.dataset.truths import open_truths
 
 VOC = ("background", *VOC_CLASSES)
@@ -141,17 +139,6 @@ def test_ade20k(tmp_path):
     data = open_truths(save_ade20k(tmp_path / "ADEChallengeData2016", maps).parent)
     assert (len(data.names), named(data)) == (150, [["", "person", "car"], ["bus", "thing 84", "thing 150"]])
     assert data[0].image.shape == (2, 3, 3)
-
-
-def test_a_dataset_of_seediff(tmp_path):
-    image = save_image(tmp_path / "a.png", (4, 6))
-    labels = np.array([[0, 1, 2, 255, 0, 0]] * 4, np.uint8)
-    items = [Sample(image, labels, name="a"), Sample(image, labels * 0, metadata={"split": "val"}, name="b")]
-    write_native(tmp_path / "set", ("cat", "dog"), items, about={"command": "test"})
-    data = open_truths(tmp_path / "set")
-    assert tuple(data.names.values()) == ("background", "cat", "dog")
-    assert np.array_equal(data[0].unchecked_labels(), labels)
-    assert names(open_truths(tmp_path / "set", "val")) == ["b"]
 
 
 @pytest.mark.parametrize(

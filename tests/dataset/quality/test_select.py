@@ -6,7 +6,6 @@ from seediff.config.filter import Criteria
 from seediff.dataset import native
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.native import write_native
-from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.quality.select import confidence, select_samples
 from seediff.dataset.sample import Sample
 
@@ -67,14 +66,6 @@ def test_confidence_is_that_of_the_soft_mask_inside_minus_outside():
     assert confidence(labels, soft, 1) == pytest.approx(0.9 - 0.2)
     assert confidence(labels, soft, 2) == -1
     assert confidence(np.ones_like(labels), soft, 1) == pytest.approx(0.75)
-
-
-def test_rows_stay_as_they_are_and_a_filtered_set_can_be_filtered(pets, tmp_path):
-    before = native.read_rows(pets)
-    Dataset.from_native(pets).filter(min_confidence=0.65).save(tmp_path / "out")
-    assert native.read_rows(tmp_path / "out") == before[1:]
-    assert numbers(tmp_path / "out", best=1) == [4, 5]
-    assert check_dataset(tmp_path / "out").findings == ()
 
 
 @pytest.mark.parametrize("key", ["agreement", "confidence"])
