@@ -65,12 +65,6 @@ def test_help_imports_nothing_heavy_and_version_is_told(capsys):
     assert not {"torch", "scipy", "PIL", "numpy", "pyarrow", "rich.table"} & set(done.stdout.split())
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "evaluate segments", "evaluate masks"])
-def test_defaults_are_told_in_words(command, capsys):
-    assert main([*command.split(), "--help"]) == 0
-    assert not re.findall(r"default: (?:False|True|None|\(\)|\[\])", " ".join(capsys.readouterr().out.split()))
-
-
 def test_generate_then_again(tmp_path, capsys):
     out = tmp_path / "my pets"
     assert main([*BASE, "--out", str(out)]) == 0
@@ -89,24 +83,8 @@ def test_dry_run_writes_nothing(tmp_path, capsys, monkeypatch):
     (tmp_path / "weights" / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}')
     monkeypatch.setitem(EMBEDDED, "mini", tmp_path / "weights")
     out = tmp_path / "out"
-    assert (
-        main(
-            [
-                *BASE,
-                "--out",
-                str(out),
-                "--dry-run",
-                "--size",
-                "64",
-                "--keep-soft",
-                "--prompt",
-                "a {class}",
-                "--prompt",
-                "the {class}",
-            ]
-        )
-        == 0
-    )
+    options = ["--size", "64", "--keep-soft", "--prompt", "a {class}", "--prompt", "the {class}"]
+    assert main([*BASE, "--out", str(out), "--dry-run", *options]) == 0
     said = capsys.readouterr().out
     assert "Would make: 4 images" in said
     assert "dog 2, cat 2" in said
@@ -131,16 +109,11 @@ BAD = [
     (f"{DRAW} --classes dog --reject yes", "--reject takes no value, such as 'yes'"),
     (f"{DRAW} --classes dog --guidance-scale 7,5", 'unable to convert "7,5" into float'),
     (f"{DRAW} --classes dog --steps 2,5", "'2,5' must be a whole number ("),
-    (f"{DRAW} --name dog", "unknown option --name; the name here: --classes dog ("),
     ("models sdxl", "seediff: unexpected argument 'sdxl' ("),
     ("export pets --format coco --out o", "seediff: unknown option --format; the name here: --to coco ("),
-    ("export --format coco pets --out o", "seediff: unknown option --format; the name here: --to coco ("),
     (f"{DRAW} --cfg-scale -3", "--cfg-scale; the name here: --guidance-scale -3 ("),
     ("download mini --out o", "--out: is for a whole model of the hub, and mini is not one; leave it out"),
-    (f"{DRAW} --num-inference-steps 30", "--num-inference-steps; the name here: --steps 30 ("),
     (f"{DRAW} --width=768 --height 512", "option --width, --height; the name here: --size 768x512 ("),
-    (f"{DRAW} --height 512", "--height; the name here: --size WIDTHx512 ("),
-    (f"{DRAW} --num-images 4 --seed 1", "--num-images; the name here: --per-class 4 (of each class) ("),
     (
         f"{DRAW} -n 4 --cfg-scale 5",
         "-n, --cfg-scale; the name here: --per-class 4 (of each class) --guidance-scale 5 (",
@@ -161,12 +134,6 @@ BAD = [
     ),
     ("mask {tmp} dog --out o", "dog: no such file or folder; a class is an option: --classes dog"),
     (f"{DRAW} --fp16 --negative 'a b'", "--fp16, --negative; the name here: --dtype float16 --negative-prompt"),
-    (
-        "mask --source photos --names dog",
-        "--source, --names; the name here: photos (without an option) --classes dog (",
-    ),
-    ("train a --imgsz 256 --lr0 1 --batch 2", "the name here: --crop 256 --learning-rate 1 --batch-size 2 ("),
-    ("nope --steps 3", 'seediff: Unknown command "nope".'),
     ("nope", 'seediff: Unknown command "nope".'),
 ]
 

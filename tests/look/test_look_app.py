@@ -44,17 +44,6 @@ def test_lists_by_filter_and_in_order(pets):
     assert client.post("/api/views", {"classes": ["dog"]}).status == 400
 
 
-def test_what_is_late_or_no_label_map_is_refused(pets):
-    client, _ = pets
-    labels = client.labels(5).copy()
-    labels[3:9, 20:60] = 255
-    assert client.paint(5, labels, 0).status == 200
-    late = client.paint(5, labels, 0)
-    assert (late.status, late.json["version"]) == (409, 1)
-    assert client.ask("POST", "/api/samples/5/labels?tool=axe&version=1", b"").status == 400
-    assert client.ask("POST", "/api/samples/5/labels?tool=brush&version=1", b"nothing").status == 400
-
-
 @pytest.mark.parametrize("number", ["30", "9" * 10, "9" * 5000, "-1", "1.0", "%D9%A1"])
 def test_a_number_of_no_sample_is_not_found(pets, number):
     client, _ = pets

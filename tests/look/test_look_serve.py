@@ -2,17 +2,13 @@ import http.client
 import re
 import signal
 import socket
-import subprocess
-import sys
-import threading
-import time
 
 import pytest
 from look_server import start, write_set
-from patience import PATIENCE, wait_until
+from patience import PATIENCE
 
 from seediff.cli.main import main
-from seediff.dataset.reviews import REVIEWS, read_actions
+from seediff.dataset.reviews import REVIEWS
 
 
 @pytest.fixture
@@ -34,51 +30,6 @@ def test_it_ends_at_once_whoever_listens(pets, number, code):
     assert f"ended; 1 action saved in {pets / REVIEWS}" in (out + error).lower().replace(str(pets).lower(), str(pets))
     assert "Traceback" not in error
     assert not (pets / ".lock").exists()
-
-
-def test_killed_again_and_again_it_loses_at_most_what_was_under_way(pets):
-    """Two kills while somebody reviews as fast as can be: every action that was answered is there, and no file is
-    half-written.
-    """
-    answered = {}
-    for kill in range(2):
-        run, client = start(pets)
-
-        done = []
-
-        def review(client=client, done=done):
-            try:
-                for number in range(40):
-                    about = client.get(f"/api/samples/{number}")
-                    kind, (old,) = "relabel" if number % 3 else "accept", about["classes"]
-                    answer = client.act(number, kind, about["version"], old=old, new=old % 3 + 1)
-                    if answer.status == 200:
-                        answered[number] = answer.json["version"]
-                        done.append(number)
-            except (OSError, http.client.HTTPException):  # killed
-                pass
-
-        thread = threading.Thread(target=review)
-        thread.start()
-        wait_until(lambda kill=kill, done=done: len(done) >= 2 + 3 * kill)
-        time.sleep(0.004 * kill)
-        run.kill()
-        thread.join(PATIENCE)
-        run.communicate()
-        last = {action.sample: action for action in read_actions(pets)}
-        for number, version in answered.items():
-            assert last[f"{number:06d}"].version >= version
-        for action in last.values():
-            assert action.version <= answered.get(int(action.sample), 0) + 1 + kill
-    assert len(answered) >= 5
-    with subprocess.Popen(
-        f"{sys.executable} -m seediff check {pets} --quiet".split(), stderr=subprocess.PIPE, text=True
-    ) as check:
-        assert "0 errors" in (said := check.communicate()[1]) or not said, said
-    run, client = start(pets)
-    assert client.get("/api/samples/0")["version"] == answered[0]
-    run.kill()
-    run.communicate()
 
 
 @pytest.mark.parametrize(

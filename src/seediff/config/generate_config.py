@@ -175,7 +175,7 @@ def own_constants(pipe: Any, method: str) -> tuple[MaskConfig, dict[str, Any]]:
     """
     config = MaskConfig(method=method)
     folder = getattr(pipe, "name_or_path", None)  # None if the pipeline was built from its parts
-    if folder and (Path(folder) / "seediff.json").is_file() and read_settings(Path(folder)).preset:
+    if folder and read_settings(Path(folder)).preset:
         own = GenerateConfig.recommended(classes=("any",), model=str(folder), mask={"method": method})
         return own.mask, {name: getattr(own.capture, name) for name in ("normalize", "layers", "mean")}
     return replace(config, **config.facts.defaults.get("mask", {})), {}

@@ -14,8 +14,8 @@ from __future__ import annotations
 import re
 from collections import ChainMap
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields, is_dataclass, replace
-from pathlib import Path, PurePath
+from dataclasses import asdict, fields, replace
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from ..errors import UserError
@@ -156,9 +156,9 @@ def configure_run(
 
     # The model, whose words and constants the rest needs
     values = _values(ranked)
-    name, base = values.get("model", kind.model), values.get("base")
+    name = str(values.get("model", kind.model))
     if model is None:
-        model = find_model(name, base, planned=planned)
+        model = find_model(name, values.get("base"), planned=planned)
     settings = ModelSettings() if model is None else model.settings
     if values.get("classes") == ("all",):
         if not settings.classes:
@@ -206,20 +206,16 @@ def recommend(
 ) -> tuple[Config, ModelInfo | None]:
     """`configure_run` of values that a program gives: field → value; `mask` and the like are tables of given values, or
     whole configurations. Raises UserError."""
-    table: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, PurePath):
-            table[name] = str(value)
-        elif is_dataclass(value) and not isinstance(value, type):
-            table[name] = asdict(value)
-        else:
-            table[name] = value
-    check_names(kind, table, kind.__name__)
+    check_names(kind, values, kind.__name__)
+    table = {**values}
     for name, part in tables_of(kind).items():
-        given = table.get(name, {})
+        given = values.get(name, {})
+        if isinstance(given, part):
+            given = asdict(given)
         if not isinstance(given, Mapping):
             raise UserError(name, f"must be a {part.__name__} or a table of its fields, not {given!r}")
         check_names(part, given, name)
+        table[name] = given
     return configure_run(kind, table, model=model)
 
 
