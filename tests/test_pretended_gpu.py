@@ -67,8 +67,6 @@ def test_a_given_batch_size_is_not_tried_and_makes_the_same_bytes(told):
     given, tried = told["given: generate"], told["tried: generate"]
     assert (given["code"], given["notices"], given["sizes"]) == (0, [], {"given": 2})
     assert given["pictures"] == tried["pictures"]
-    too_many = told["too many: generate"]
-    assert (too_many["error"], too_many["notices"]) == ("OutOfMemoryError: CUDA out of memory.", [])
 
 
 def test_the_benchmark(told):

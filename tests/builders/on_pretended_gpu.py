@@ -138,7 +138,6 @@ with mock.patch.object(recorder.AttentionRecorder, "maps", maps_in_room):
     command("tried: generate", *SIX)
     command("given: generate", *SIX, "--batch-size", 2)
     photos, ROOM = folder / "tried: generate" / "images", 3
-    command("too many: generate", *SIX, "--batch-size", 8)
     command("tried: mask", "mask", photos, "--classes", "dog", "--presence", 0, "--timesteps", "100", *OF[:2])
     command("tried: segment", "segment", photos, "--num-points", 4, *OF[:2])
 for name in ("tried: generate", "given: generate", "tried: mask", "tried: segment"):

@@ -6,10 +6,9 @@ from refusals import user_error
 
 from recipes.mini import backbone
 from recipes.mini.backbone import train_backbone
-from recipes.mini.sets import load_set
 from recipes.mini.yardstick import YardstickRecipe
 from seediff.config.train import make_config
-from seediff.mini.scenes import CLASSES, load_scenes
+from seediff.mini.scenes import load_scenes
 from seediff.train.models import build_network
 
 
@@ -37,17 +36,3 @@ def test_training_learns_and_transformers_reads_it(tmp_path, monkeypatch):
     )
     with user_error("already exists and is not empty"):
         train_backbone(tmp_path, tmp_path, tmp_path / "out", tagging=short)
-
-
-def test_the_packaged_one_tells_classes_apart():
-    scenes = [s for s in load_set("truth", 200) if len(s.classes) == 1]
-    encoder = build_network(
-        make_config({"backbone": "tiny", "weights": "pretrained"}), CLASSES
-    ).model.pixel_level_module.encoder.eval()
-    network = backbone.Tagger()
-    network.backbone = encoder
-    with torch.inference_mode():
-        network.head = torch.nn.Identity()
-        features = torch.nn.functional.normalize(backbone.run_batched(network, np.stack([s.image for s in scenes])))
-    nearest = (features @ features.T - 2 * torch.eye(len(scenes))).argmax(1).tolist()
-    assert np.mean([scenes[i].classes == s.classes for i, s in zip(nearest, scenes, strict=True)]) > 0.6
