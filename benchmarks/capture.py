@@ -47,7 +47,7 @@ from on_gpu.pipelines import exact, few_blocks, step_of
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import seediff
-from seediff.attention import fused, library
+from seediff.attention import fused, library, recorder
 from seediff.attention.capture import capture_attention
 from seediff.attention.plan import plan_capture
 from seediff.attention.recorder import AttentionRecorder
@@ -89,21 +89,19 @@ def floor_share(model: Model, call: Callable[[], object], options: argparse.Name
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
 
-    from seediff.attention import recorder
-
     products = 0
-    add = recorder.add_fast
+    add = recorder.add_probabilities
 
     def count(parts: Any, query: torch.Tensor, key: torch.Tensor, *rest: Any, **more: Any) -> None:
         nonlocal products
         products += 2 * query.numel() * key.shape[2]
 
-    recorder.add_fast = count
+    recorder.add_probabilities = count
     try:
         with capture(model, options), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
             call()
     finally:
-        recorder.add_fast = add
+        recorder.add_probabilities = add
     return products / counter.get_total_flops()
 
 
@@ -148,7 +146,7 @@ def count_started(name: str, folder: Path) -> None:
         call()
     with (
         mock.patch.dict(os.environ, {library.SWITCH: "0"}),
-        mock.patch.object(fused, "can_fuse", return_value=True),
+        mock.patch.object(recorder, "can_fuse", return_value=True),
         mock.patch.object(fused, "_prepared", return_value=prepared),
         mock.patch.object(type(model.family), "lattice", return_value=lattice),  # some read it from values
         capture(model, argparse.Namespace(method=None, layers="all")),
@@ -169,9 +167,9 @@ def measure(name: str, options: argparse.Namespace, folder: Path) -> None:
     plain = call_of(model)
 
     def captured() -> None:
-        with capture(model, options) as recorder:
+        with capture(model, options) as recording:
             plain()
-        recorder.maps([{}], [""])
+        recording.maps([{}], [""])
 
     def in_a_script() -> None:
         with seediff.capture(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import torch
 
-from seediff.attention.fused import add_probabilities_fused, has_triton
+from seediff.attention.fused import add_probabilities_fused
 from seediff.attention.probabilities import Part, add_probabilities
 from seediff.models.families import network_family
 from seediff.models.families.family import Joint
@@ -50,7 +51,7 @@ def compare(device: str, dtype: str, width: int) -> dict[str, Any]:
     """The largest difference of any map, or `why` there is none. Without a GPU, Triton's interpreter runs a small shape
     on the CPU.
     """
-    if not has_triton():
+    if find_spec("triton") is None:
         return {"why": "there is no Triton: plain torch computes"}
     on_gpu = device.startswith("cuda")
     if not on_gpu and os.environ.get("TRITON_INTERPRET") != "1":

@@ -13,7 +13,7 @@ pytest.importorskip("triton")
 from builders.plans import capturing
 from torch.nn.attention import SDPBackend
 
-from seediff.attention import fused, library
+from seediff.attention import fused, library, recorder
 from seediff.attention.fused import Blocks, add_probabilities_fused
 from seediff.attention.probabilities import Part, add_probabilities
 from seediff.models.groups import KINDS
@@ -114,13 +114,13 @@ def test_a_whole_capture_by_the_kernels(sd1_model, monkeypatch):
 
     def maps():
         latents, words = (torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(DEVICE) for shape in SHAPES)
-        with torch.no_grad(), capturing(unet, reads=dict.fromkeys(KINDS, (4, 8)), guidance=False) as recorder:
+        with torch.no_grad(), capturing(unet, reads=dict.fromkeys(KINDS, (4, 8)), guidance=False) as recording:
             unet(latents, 300, encoder_hidden_states=words)
-        return recorder.maps([{}], [""])[0]
+        return recording.maps([{}], [""])[0]
 
-    monkeypatch.setattr(fused, "can_fuse", lambda _: False)
+    monkeypatch.setattr(recorder, "can_fuse", lambda _: False)
     plain = maps()
-    monkeypatch.setattr(fused, "can_fuse", lambda _: True)
+    monkeypatch.setattr(recorder, "can_fuse", lambda _: True)
     kernels = maps()
     for (*where, found), (*there, expected) in zip(kernels.tensors(), plain.tensors(), strict=True):
         assert where == there
@@ -135,9 +135,9 @@ def test_where_there_is_no_gpu_or_no_triton_plain_torch_computes(monkeypatch):
     assert fused.can_fuse(on_gpu)
     monkeypatch.setenv("SEEDIFF_FUSED", "0")
     assert not fused.can_fuse(on_gpu)
-    monkeypatch.delenv("SEEDIFF_FUSED")
-    monkeypatch.setattr(fused, "has_triton", lambda: False)
-    assert not fused.can_fuse(on_gpu)
+    monkeypatch.undo()
+    monkeypatch.setattr(fused, "find_spec", lambda _: None)
+    assert not fused.runs_kernels.__wrapped__(torch.device("cuda"))
 
 
 def test_where_triton_cannot_run_plain_torch_computes_after_one_warning(monkeypatch):

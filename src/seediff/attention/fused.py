@@ -21,7 +21,7 @@ import torch
 
 from ..errors import Notice, first_line
 from .library import library_sums
-from .probabilities import Part, Scratch, add_probabilities
+from .probabilities import Part
 
 LOG2_E = math.log2(math.e)
 LARGEST_WIDTH = 256
@@ -64,14 +64,12 @@ def choose_blocks(width: int, itemsize: int, shared: int) -> Blocks:
 
 
 @lru_cache
-def has_triton() -> bool:
-    return find_spec("triton") is not None
-
-
-@lru_cache
 def runs_kernels(device: torch.device) -> bool:
     """Whether Triton can compile and run the kernels on a device, tried once on a small map. Without a C compiler,
-    Python's headers or a recent card it cannot: one warning says so, and plain torch computes the same maps."""
+    Python's headers or a recent card it cannot: one warning says so, and plain torch computes the same maps. It does
+    so without a word where Triton is not installed."""
+    if find_spec("triton") is None:
+        return False
     query = torch.zeros(1, 1, 16, 16, dtype=torch.float16, device=device)
     try:
         with torch.cuda.device_of(query):
@@ -88,25 +86,6 @@ def runs_kernels(device: torch.device) -> bool:
     return True
 
 
-def add_fast(
-    parts: Sequence[Part],
-    query: torch.Tensor,
-    key: torch.Tensor,
-    scale: float,
-    bias: torch.Tensor | None = None,
-    *,
-    normalize: bool,
-    finite: torch.Tensor,
-    scratch: Scratch | None = None,
-) -> None:
-    """`add_probabilities` with the kernels if possible, otherwise with plain torch."""
-    if can_fuse(query):
-        with torch.cuda.device_of(query):  # Triton launches on the current device
-            add_probabilities_fused(parts, query, key, scale, bias, normalize=normalize, finite=finite)
-    else:
-        add_probabilities(parts, query, key, scale, bias, normalize=normalize, finite=finite, scratch=scratch)
-
-
 def can_fuse(query: torch.Tensor) -> bool:
     """Whether the kernels support queries (B, H, N, D)."""
     return (
@@ -114,7 +93,6 @@ def can_fuse(query: torch.Tensor) -> bool:
         and query.device.type == "cuda"
         and query.shape[3] <= LARGEST_WIDTH
         and query.dtype != torch.float64
-        and has_triton()
         and runs_kernels(query.device)
     )
 

@@ -17,10 +17,10 @@ from ..models.families.family import named_inputs
 from ..models.graphs import GraphedNetwork
 from ..models.groups import KINDS, Kind
 from ..models.weights import no_number
-from .fused import add_fast
+from .fused import add_probabilities_fused, can_fuse
 from .maps import AttentionMaps, Grid, grid_at
 from .plan import CapturePlan
-from .probabilities import Part, Scratch
+from .probabilities import Part, Scratch, add_probabilities
 
 MOST_LAYERS = 1024
 """More layers than any network has."""
@@ -212,7 +212,12 @@ class AttentionRecorder:
         if self._finite is None:
             self._finite = self._keep("finite", (MOST_LAYERS, 4), query)
         finite = self._finite[self._slots.setdefault(name, len(self._slots)), 0]
-        add_fast(parts, query, *states, normalize=self.config.normalize, finite=finite, scratch=self._scratch)
+        normalize = self.config.normalize
+        if can_fuse(query):
+            with torch.cuda.device_of(query):  # Triton launches on the current device
+                add_probabilities_fused(parts, query, *states, normalize=normalize, finite=finite)
+        else:
+            add_probabilities(parts, query, *states, normalize=normalize, finite=finite, scratch=self._scratch)
 
     def _total(self, kind: Kind, grid: Grid, name: str, query: torch.Tensor, columns: int) -> torch.Tensor:
         """The running map for one layer and step. Counts the addition."""
@@ -263,10 +268,6 @@ class AttentionRecorder:
         asked = None if self.asked is None else (tuple(self.asked.shape), self.asked.dtype)
         return self._plan_text, self.latent_size, self.images, self.halved, rows, asked
 
-    def additions(self) -> Sequence[tuple[tuple[Kind, Grid, str], torch.Tensor]]:
-        """The maps that this call added to, once for each addition."""
-        return [(where, self._sums[where]) for where in self._additions]
-
     def add_again(self, additions: Sequence[tuple[tuple[Kind, Grid, str], torch.Tensor]]) -> None:
         """Count what a replay adds to its maps."""
         for where, total in additions:
@@ -276,12 +277,15 @@ class AttentionRecorder:
         if additions and self._finite is None:
             self._finite = self._keep("finite", (MOST_LAYERS, 4), additions[0][1])
 
-    def forget_call(self) -> None:
-        """Do not count what this call added. Layers forget what they kept if it was ended by an error."""
+    def take_back(self) -> Sequence[tuple[tuple[Kind, Grid, str], torch.Tensor]]:
+        """The maps that this call added to, once for each addition, which does not count. Layers forget what they kept
+        if the call was ended by an error."""
         self.call = object()
+        additions = [(where, self._sums[where]) for where in self._additions]
         for where in self._additions:
             self._counts[where] -= 1
         self._additions = []
+        return additions
 
     # The result
 

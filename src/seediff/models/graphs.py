@@ -32,8 +32,6 @@ from ..workers import GPU_ALONE
 MOST_RECORDED = 8
 """Maximum number of recordings of a network. Calls of further kinds run as always: recordings that take turns would
 cost more than they save."""
-MOST_SEEN = 64
-"""Maximum number of kinds of earlier captures that are known."""
 MANY_CALLS = 10
 """A capture of so many calls earns its recordings. In a shorter one, only kinds that an earlier capture had are
 recorded: photographs of many shapes have six calls each, and most shapes come once."""
@@ -116,16 +114,12 @@ class CaptureHooks(Protocol):
         `prepare` came before it."""
         ...
 
-    def additions(self) -> Any:
-        """What this call added to which maps."""
+    def take_back(self) -> Any:
+        """What this call added to which maps, which does not count."""
         ...
 
     def add_again(self, additions: Any) -> None:
         """Count what a replay adds."""
-        ...
-
-    def forget_call(self) -> None:
-        """Do not count what this call added."""
         ...
 
 
@@ -204,8 +198,6 @@ class GraphedNetwork:
             self._state = state
         used = set().union(*(recorded.touched for recorded in self._recorded.values()))
         self.memory = {name: tensor for name, tensor in self.memory.items() if name in used}
-        if len(self._seen_before) > MOST_SEEN:
-            self._seen_before.clear()
         self._seen_before |= self._seen
         self._seen = set()
 
@@ -258,7 +250,7 @@ class GraphedNetwork:
         except UserError:
             raise
         except Exception as error:
-            hooks.forget_call()
+            hooks.take_back()
             self._failed = self.eager_because = f"a call could not be recorded ({first_line(error)})"
             self._tell()
             self._forget_all()
@@ -266,8 +258,8 @@ class GraphedNetwork:
 
         outputs, shape = tree_flatten(found)
         inputs = [leaf for leaf in own if isinstance(leaf, torch.Tensor)]
-        recorded = Recorded(replay, inputs, outputs, shape, hooks.additions(), frozenset(hooks.touched))
-        hooks.forget_call()  # recording ran nothing; the replay that follows is counted
+        additions = hooks.take_back()  # recording ran nothing; the replay that follows is counted
+        recorded = Recorded(replay, inputs, outputs, shape, additions, frozenset(hooks.touched))
         self._recorded[kind] = recorded
         self.recorded_calls += 1
         return recorded

@@ -278,14 +278,13 @@ class Captured:
             if not isinstance(phrase, str) and {*phrase} <= {*range(column_count)}:
                 columns[name] = {*phrase}
         named = [phrase for phrase in phrases if isinstance(phrase, str)]
-        chunks = 0
-        if named and text and column_count and not self._instructed(text) and not self._weight(text):
+        if named and self._why_unknown(text, column_count) is None:
             chunks = self._chunks(text, column_count)
-        for reader in self._all_readers() if chunks else ():
-            # Where padding comes before a text, the text ends with the last column.
-            fitted = replace(reader, end=None if reader.end is None else column_count)
-            for phrase, found in find_columns(fitted, self._read(reader, text), named, chunks).items():
-                columns[phrase] |= {column for column in found if column < column_count}
+            for reader in self._all_readers():
+                # Where padding comes before a text, the text ends with the last column.
+                fitted = replace(reader, end=None if reader.end is None else column_count)
+                for phrase, found in find_columns(fitted, self._read(reader, text), named, chunks).items():
+                    columns[phrase] |= {column for column in found if column < column_count}
         return {name: tuple(sorted(found)) for name, found in columns.items()}
 
     def _refusal(self, run: Run, number: int, phrase: Phrase) -> UserError:
@@ -295,29 +294,32 @@ class Captured:
             return UserError("no attention to text was captured: use keep='all', or a method of masks")
         if not isinstance(phrase, str):
             return UserError(f"columns {tuple(phrase)} must be from 0 to {column_count - 1}, those of the text")
-        if text and self._instructed(text):
-            problem = "words can be located only with the pipeline's own"
-            return UserError(INSTRUCTION, problem, "leave it out, or name columns")
-        prompt = text.get("prompt")
-        if self._columns(run, number, [phrase])[phrase]:
-            problem = f"is in the prompt '{prompt}' only as part of a longer phrase that you also asked for"
-            return UserError(f"'{phrase}'", problem, "ask for it alone")
+        why = self._why_unknown(text, column_count)
+        if why is None and self._columns(run, number, [phrase])[phrase]:
+            problem = f"is in the prompt '{text['prompt']}' only as part of a longer phrase that you also asked for"
+            why = problem, "ask for it alone"
+        if why is None:
+            problem = f"is not in the part of the prompt '{text['prompt']}' that the model read"
+            why = problem, f"its words: {', '.join(self._words(run, number))}"
+        return UserError(f"'{phrase}'", *why)
+
+    def _why_unknown(self, text: Texts, column_count: int) -> tuple[str, str] | None:
+        """Why the columns of no word of a text are known, and what to do; None if they are."""
         if not text:
-            problem, fix = "the pipeline was given no prompt, only embeddings", "name it, capture(pipe, prompt='…')"
-        elif not self._all_readers():
-            problem = "only the tokenizer knows its columns"
-            fix = "name it, capture(network, tokenizer=…), or name columns"
-        elif self._weight(text):
-            weight = self._weight(text)
-            problem, fix = f"the prompt has a weight ('{weight}'), so its words cannot be found", "name columns"
-        elif not self._chunks(text, column_count):
-            divided = f"the prompt '{prompt}' does not say where they divide"
+            return "the pipeline was given no prompt, only embeddings", "name it, capture(pipe, prompt='…')"
+        if not self._all_readers():
+            return "only the tokenizer knows its columns", "name it, capture(network, tokenizer=…), or name columns"
+        usual = inspect.signature(type(self._pipe).__call__).parameters.get(INSTRUCTION)
+        if INSTRUCTION in text and usual is not None and text[INSTRUCTION] != "\n".join(usual.default or ()):
+            return f"words can be located only with the pipeline's own {INSTRUCTION}", "leave it out, or name columns"
+        weight = self._weight(text)
+        if weight:
+            return f"the prompt has a weight ('{weight}'), so its words cannot be found", "name columns"
+        if not self._chunks(text, column_count):
+            divided = f"the prompt '{text['prompt']}' does not say where they divide"
             problem = f"the network was given {column_count} columns, and {divided}"
-            fix = "write BREAK between its chunks, capture(pipe, prompt='… BREAK …'), or name columns"
-        else:
-            problem = f"is not in the part of the prompt '{prompt}' that the model read"
-            fix = f"its words: {', '.join(self._words(run, number))}"
-        return UserError(f"'{phrase}'", problem, fix)
+            return problem, "write BREAK between its chunks, capture(pipe, prompt='… BREAK …'), or name columns"
+        return None
 
     def _chunks(self, text: Texts, column_count: int) -> int:
         """The number of chunks in which a text was encoded, each to as many columns as a tokenizer reads; 0: not
@@ -335,11 +337,6 @@ class Captured:
         plain = not rest and all(first == 0 and reader.wrap is None for reader, first in readers)
         divided = plain and all(is_divided(reader, self._read(reader, text), chunks) for reader, _ in readers)
         return chunks if divided else 0
-
-    def _instructed(self, text: Texts) -> bool:
-        """Whether the prompt comes behind another instruction than the pipeline's own."""
-        usual = inspect.signature(type(self._pipe).__call__).parameters.get(INSTRUCTION)
-        return INSTRUCTION in text and usual is not None and text[INSTRUCTION] != "\n".join(usual.default or ())
 
     def _weight(self, text: Texts) -> str | None:
         """A weight in a prompt for a pipeline that does not encode it as diffusers' do."""

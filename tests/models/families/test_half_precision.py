@@ -16,13 +16,13 @@ def test_the_image_in_half_precision_is_that_without_capture(family, twin, monke
     info = model_info(str(twin(family)))
     assert info is not None
     model = load_model(str(twin(family)), device="cpu", dtype=info.family.half)
-    added, kinds = recorder.add_fast, set()
+    added, kinds = recorder.add_probabilities, set()
 
     def add(parts, query, key, *rest, **more):
         kinds.update([str(query.dtype), str(key.dtype)])
         added(parts, query, key, *rest, **more)
 
-    monkeypatch.setattr(recorder, "add_fast", add)
+    monkeypatch.setattr(recorder, "add_probabilities", add)
     images, _ = generate(model, SPECS[:1])
     assert kinds == {f"torch.{info.family.half}"}
     noise = [torch.Generator().manual_seed(SPECS[0].seed)]
