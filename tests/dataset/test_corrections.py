@@ -5,7 +5,7 @@ from items import item
 from refusals import user_error
 
 from seediff.dataset import native
-from seediff.dataset.corrections import compare_maps, correct
+from seediff.dataset.corrections import correct
 from seediff.dataset.native import open_native, write_native
 
 CLASSES = ("cat", "dog", "cow")
@@ -25,18 +25,6 @@ def brought(folder, items, classes=CLASSES, by="cvat"):
     changes = []
     names, found = correct(folder, classes, items, by=by, tell=changes.append)
     return names, list(found), changes
-
-
-def test_counts_are_those_of_a_table_of_pairs():
-    before, after = blocks(1), blocks(2)
-    change = compare_maps("a", before, after, CLASSES)
-    names = {0: "background", 1: "cat", 2: "dog", 3: "cow", 255: "ignored"}
-    pairs = [(int(b), int(a)) for b, a in zip(before.ravel(), after.ravel(), strict=True) if a != b]
-    assert change.pixels == len(pairs) > 0
-    for value, name in names.items():
-        assert change.gained.get(name, 0) == sum(a == value for _, a in pairs)
-        assert change.lost.get(name, 0) == sum(b == value for b, _ in pairs)
-    assert compare_maps("a", before, before, CLASSES).pixels == 0
 
 
 def test_masks_are_new_and_the_rest_is_the_sets(pets, tmp_path):

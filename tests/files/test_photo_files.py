@@ -126,7 +126,7 @@ def test_outputs_are_not_read(tmp_path, monkeypatch):
         (["."], "has no pictures among 2 files"),
         (["empty"], "has no pictures among 0 files"),
         (["nowhere.jpg"], "nowhere.jpg: no such file or folder"),
-        (["*.png"], r"\*\.png: no file or folder matches"),
+        (["*.png"], r"\*\.png: no such file or folder"),
         *((paths, "there must be a file") for paths in ([], [""])),
     ],
 )
@@ -141,13 +141,6 @@ def test_nothing_found(tmp_path, monkeypatch, paths, said):
 def saved(path, image, **options):
     (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(path, **options)
     return path
-
-
-@pytest.mark.parametrize("suffix", ["png", "tif", "webp", "jp2"])
-def test_lossless_formats(tmp_path, suffix):
-    options = {"webp": {"lossless": True}, "jp2": {"irreversible": False}}.get(suffix, {})
-    pixels = read_photo(saved(tmp_path / f"a.{suffix}", small_image(), **options))
-    np.testing.assert_array_equal(pixels, small_image())
 
 
 def test_white_may_be_zero(tmp_path):

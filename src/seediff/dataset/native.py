@@ -299,10 +299,11 @@ def write_native(
     check_class_list(classes)
     rows: list[dict[str, Any]] = []
     names: set[str] = set()
-    encode: Callable[[Any], EncodedSample] = partial(_encoded, classes=tuple(classes))
+    read: Any = None
     items: Any = samples
     if isinstance(samples, Sequence):
-        encode, items = partial(_encoded_at, samples=samples, classes=tuple(classes)), range(len(samples))
+        read, items = samples.__getitem__, range(len(samples))
+    encode = partial(_encoded, read=read, classes=tuple(classes))
     with stage_output(out) as part, in_order(encode, workers, chunk=CHUNK) as encoded:
         for sample in encoded(follow(items)):
             check_name(sample.name, names)
@@ -329,12 +330,9 @@ def write_native(
     return len(rows)
 
 
-def _encoded_at(position: int, *, samples: Sequence[Sample], classes: Sequence[str]) -> EncodedSample:
-    return _encoded(samples[position], classes=classes)
-
-
-def _encoded(sample: Sample, *, classes: Sequence[str]) -> EncodedSample:
-    """A sample's files and its row."""
+def _encoded(item: Any, *, read: Callable[[Any], Sample] | None, classes: Sequence[str]) -> EncodedSample:
+    """A sample's files and its row. read: makes the sample of an item that is none."""
+    sample: Sample = read(item) if read else item
     labels = sample.labels(len(classes))
     file_name, mask = sample_files(sample.name, sample.suffix)
     row = {"file_name": file_name, "mask": mask, **sample.row(labels, classes)}

@@ -231,18 +231,13 @@ def paste(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Pastes an object in front of the picture. Its pixels get its class, even where the labels were 255. corner: its
     (left, top), which may be outside the picture."""
-    (left, top), (height, width) = corner, labels.shape
-    there = (
-        slice(max(top, 0), min(top + mask.shape[0], height)),
-        slice(max(left, 0), min(left + mask.shape[1], width)),
-    )
-    here = slice(there[0].start - top, there[0].stop - top), slice(there[1].start - left, there[1].stop - left)
-    seen = mask[here]
-    image, labels = image.copy(), labels.copy()
-    image[there][seen] = cutout[here][seen]
+    whole = Image.fromarray(mask)
+    box = corner[0], corner[1], corner[0] + whole.width, corner[1] + whole.height
+    pasted, numbered = Image.fromarray(image), Image.fromarray(labels)
+    pasted.paste(Image.fromarray(cutout), box, whole)
     number = 0 if labels.dtype == np.uint8 else (int(labels.max()) >> 8) + 1
-    labels[there][seen] = number << 8 | class_id
-    return image, labels
+    numbered.paste(number << 8 | class_id, box, whole)
+    return np.asarray(pasted), np.asarray(numbered)
 
 
 RANDOM: Mapping[str, Callable[[LabelledImage, np.random.Generator, Others], Changed]] = {

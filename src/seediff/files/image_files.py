@@ -123,9 +123,6 @@ def eight_bits(image: Image.Image, name: Path | str = "the picture") -> Image.Im
         levels = (np.arange(65536) * 255 / highest).round().clip(0, 255).astype(np.uint8)
         if getattr(image, "tag_v2", {}).get(Base.PhotometricInterpretation) == 0:
             levels = 255 - levels
-        clear = image.info.get("transparency")
-        if isinstance(clear, int):
-            levels[clear] = 255  # white, which is what photographs are laid on
         return Image.fromarray(levels[pixels])
     if image.mode not in ("I", "F"):
         return image.convert("LA") if image.mode == "La" else image

@@ -94,8 +94,6 @@ def find_photos(paths: str | Path | Sequence[str | Path], *, exclude: Path | Non
         named = os.path.lexists(given)
         tops = [given] if named else glob.glob(given, recursive=True)
         if not tops:
-            if glob.has_magic(given):
-                raise UserError(given, "no file or folder matches this pattern")
             raise UserError(given, "no such file or folder")
         if named and out is not None and Path(os.path.realpath(given)).is_relative_to(out):
             raise UserError(given, f"is inside the output folder {out}", "write the results elsewhere")

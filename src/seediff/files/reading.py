@@ -19,7 +19,6 @@ LINE = 4 << 20
 """Maximum length of a line in a file of rows."""
 ABSENT = "no such file"
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar")
-_KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
 
 
 def open_regular(path: Path | str, absent: str = ABSENT) -> BinaryIO:
@@ -28,7 +27,7 @@ def open_regular(path: Path | str, absent: str = ABSENT) -> BinaryIO:
     try:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
-            raise UserError(path, f"is {_KINDS.get(stat.S_IFMT(status.st_mode), 'a device')}, not a regular file")
+            raise UserError(path, "is a folder, a pipe or a device, not a regular file")
         check_unpacked(path)
         return open(path, "rb")
     except FileNotFoundError as error:
