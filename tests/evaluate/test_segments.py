@@ -29,7 +29,7 @@ def test_known_answer(folders):
     scores = evaluate_segments(*folders, num_classes=3, progress=lambda *step: seen.append(step))
     assert scores.acc == 11 / 13
     assert scores.miou == pytest.approx((6 / 8 + 5 / 7) / 2)
-    assert (scores.images, scores.pixels, scores.missing, scores.unpredicted) == (2, 13, 0, 0)
+    assert (scores.images, scores.pixels, scores.unpredicted) == (2, 13, 0)
     zero, one, two = scores.per_class.values()
     assert (zero.iou, zero.tp, zero.fp, zero.fn) == (6 / 8, 6, 1, 1)
     assert (one.iou, one.tp, one.fp, one.fn) == (5 / 7, 5, 1, 1)
@@ -69,24 +69,15 @@ def test_sizes_that_differ(folders):
     assert (found.per_class["1"].tp, found.per_class["1"].fn) == (1 + 2, 0)
 
 
-def test_missing_predictions(folders, tmp_path):
+def test_missing_predictions(folders):
     predictions, labels = folders
     for name in ("c", "d"):
         save_map(labels / f"{name}.png", [[0, 1]])
-    with user_error("out: has no prediction for 2 of 4 labels, the first 'c';"):
+    with user_error("out: has no prediction for 2 of 4 labels, the first 'c'; list the labels"):
         evaluate_segments(predictions, labels, num_classes=2)
-    wrong = evaluate_segments(predictions, labels, num_classes=2, missing="wrong")
-    assert (wrong.acc, wrong.images, wrong.missing) == (11 / 17, 4, 2)
-    assert "2 labels without prediction were counted as wrong." in notes(wrong)
-    skipped = evaluate_segments(predictions, labels, num_classes=2, missing="skip")
-    assert (skipped.acc, skipped.images, skipped.missing) == (11 / 13, 2, 2)
-    assert "2 labels without prediction were left out." in notes(skipped)
     names = labels / "list.txt"
     names.write_text("a\ndeep/b\n")
     assert evaluate_segments(predictions, labels, num_classes=2, names=names).acc == 11 / 13
-    save_map(tmp_path / "others" / "x.png", [[0]])
-    with user_error(r"no prediction for 1 of 1 labels, the first 'x'$"):
-        evaluate_segments(predictions, tmp_path / "others", num_classes=2, missing="skip")
 
 
 def test_names_of_a_list(tmp_path):

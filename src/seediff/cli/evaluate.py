@@ -151,8 +151,6 @@ class SegmentComparison:
     """Evaluate the centred square, resized to this side in pixels: 512 or 320 in the papers."""
     resize_predictions: Annotated[bool, NO] = False
     """Resize predictions to their label's size (nearest pixel), if it differs."""
-    missing: Literal["error", "wrong", "skip"] = "error"
-    """Labels without a prediction: stop (error), count as wrong, or leave out (skip)."""
     draws: Annotated[int, WORD] = 2000
     """Number of bootstrap draws over images, for the intervals."""
     seed: Annotated[int, SEED] = 0

@@ -255,20 +255,19 @@ def evaluate(
         predictor = _open_folder(path, labelled, classes)
     truth_table = chosen.truth_table(labelled.names, labelled.about)
     predicted_table = chosen.predicted_table(predictor.classes, mapped, str(predictions))
-    total, trained_on = len(labelled), 0
+    total = len(labelled)
 
     def pairs() -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-        nonlocal trained_on
         progress(0, total, "")
         for first in range(0, total, predictor.at_once):
             samples = labelled.samples[first : first + predictor.at_once]
             predictions = zip(samples, predictor.predict(samples), strict=True)
             for done, (sample, predicted) in enumerate(predictions, first + 1):
                 yield sample.name, predicted_table[predicted], truth_table[sample.unchecked_labels()]
-                trained_on += predictor.saw(sample)
                 progress(done, total, sample.name)  # its scores are counted
 
     scores = evaluate_pairs(pairs(), chosen, seed=seed, bootstrap=draws, boundary=boundary)
+    trained_on = sum(predictor.saw(sample) for sample in labelled)
     return Evaluation(scores, labelled, predictor, truth_table, predicted_table, trained_on)
 
 

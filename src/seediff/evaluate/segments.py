@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -36,8 +36,6 @@ from .semantic import check_bootstrap, make_table, percents
 if TYPE_CHECKING:
     from rich.table import Table
 
-Missing = Literal["error", "wrong", "skip"]
-
 
 @dataclass(frozen=True)
 class MatchedClass:
@@ -57,8 +55,8 @@ class SegmentScores:
     """The result of an evaluation. Scores are in [0, 1]; intervals (low, high) are 95 % of a bootstrap over images.
 
     labels: a description of the labels in one line. acc: share of labelled pixels that are right. miou: mean IoU over
-    classes that are labelled or predicted somewhere. missing: labels without a prediction. unpredicted: share of the
-    labelled pixels that no segment covers; they count as wrong. size: side that labels were resized to, None for their
+    classes that are labelled or predicted somewhere. unpredicted: share of the labelled pixels that no segment covers;
+    they count as wrong. size: side that labels were resized to, None for their
     own size. center_crop: whether only the centred square counted.
     """
 
@@ -70,8 +68,6 @@ class SegmentScores:
     miou_ci95: tuple[float, float]
     per_class: Mapping[str, MatchedClass]
     images: int
-    missing: int
-    missing_are: Missing
     pixels: int
     unpredicted: float
     size: int | None
@@ -91,7 +87,6 @@ def evaluate_segments(
     center_crop: bool = False,
     size: int | None = None,
     resize_predictions: bool = False,
-    missing: Missing = "error",
     seed: int = 0,
     draws: int = 2000,
     progress: Progress = lambda done, total, name: None,
@@ -101,14 +96,11 @@ def evaluate_segments(
     predictions: see `open_segments`; named like the labels, see `label_maps.pair`. labels, num_classes, split, void:
     see `truths.open_truths`. names: a text file of the labels to evaluate, one per line. center_crop: only the centred
     square of each image counts. size: resize that square to size × size pixels (nearest), as in DiffSeg's paper (512,
-    or 320). A prediction has the size of its label or of the square; resize_predictions resizes it (nearest). missing:
-    labels without a prediction are an error, count as wrong, or are skipped. seed, draws: for the bootstrap. Raises
-    UserError naming the faulty file or argument.
+    or 320). A prediction has the size of its label or of the square; resize_predictions resizes it (nearest). seed,
+    draws: for the bootstrap. Raises UserError naming the faulty file or argument.
     """
     if protocol not in MATCHING_PROTOCOLS:
         raise UserError("protocol", f"{protocol} must be one of {', '.join(MATCHING_PROTOCOLS)}")
-    if missing not in get_args(Missing):
-        raise UserError("missing", f"{missing} must be one of {', '.join(get_args(Missing))}")
     if size is not None and not 1 <= size <= 8192:
         raise UserError("size", f"{size} must be a side in pixels between 1 and 8192")
     check_bootstrap(seed, draws)
@@ -122,11 +114,9 @@ def evaluate_segments(
         samples = select(samples, names)
         about += f"; {len(samples)} of them listed in {names}"
     paired, absent = open_segments(Path(predictions), samples)
-    if not paired or (absent and missing == "error"):
+    if absent:
         problem = f"has no prediction for {len(absent)} of {len(samples)} labels, the first '{absent[0]}'"
-        fix = "missing wrong counts them as wrong, missing skip leaves them out" if paired else ""
-        raise UserError(predictions, problem, fix)
-    chosen = [name for name in samples if name in paired or missing == "wrong"]
+        raise UserError(predictions, problem, "list the labels to evaluate (--list)")
     lowest_id = min(truths.names)
     square = center_crop or size is not None
 
@@ -136,17 +126,17 @@ def evaluate_segments(
 
     def tables() -> Iterator[Contingency]:
         nonlocal unpredicted
-        for number, name in enumerate(chosen):
-            progress(number, len(chosen), name)
-            arrays = _read_pair(samples[name], lowest_id, paired.get(name), square, size, resize_predictions)
+        for number, (name, sample) in enumerate(samples.items()):
+            progress(number, len(samples), name)
+            arrays = _read_pair(sample, lowest_id, paired[name], square, size, resize_predictions)
             table = contingency(*arrays, len(truths.names))
             unpredicted += int(table.unpredicted.sum())
             yield table
 
     tallies = stack(tally_images(tables(), protocol))
-    progress(len(chosen), len(chosen), "intervals")
+    progress(len(samples), len(samples), "intervals")
     if not np.any(tallies.pixels):
-        raise UserError(f"{labels}: no pixel of the {len(chosen)} labels is labelled, so there is nothing to evaluate")
+        raise UserError(f"{labels}: no pixel of the {len(samples)} labels is labelled, so there is nothing to evaluate")
 
     # 2. Scores of the set, and their intervals.
     whole, intervals = tallies.total(), bootstrap(tallies, seed=seed, draws=draws)
@@ -161,8 +151,6 @@ def evaluate_segments(
         miou_ci95=intervals.miou,
         per_class=dict(zip(truths.names.values(), per_class, strict=True)),
         images=len(tallies.tp),
-        missing=len(absent),
-        missing_are=missing,
         pixels=int(whole.pixels),
         unpredicted=unpredicted / int(whole.pixels),
         size=size,
@@ -216,11 +204,10 @@ def _name_of(segments: Sample | Path) -> str:
 
 
 def _read_pair(
-    sample: Sample, lowest_id: int, segments: Sample | Path | None, square: bool, size: int | None, resize: bool
+    sample: Sample, lowest_id: int, segments: Sample | Path, square: bool, size: int | None, resize: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The prediction for a sample and its label, both int32 of one shape: label 0 is the id `lowest_id`, −1 is ignored;
-    without segments the prediction is −1 throughout. square: only the centred square. resize: a prediction of another
-    size is resized to that of its label.
+    """The prediction for a sample and its label, both int32 of one shape: label 0 is the id `lowest_id`, −1 is ignored.
+    square: only the centred square. resize: a prediction of another size is resized to that of its label.
     """
     stored = sample.unchecked_labels()
     whole = np.where(stored == IGNORE, -1, stored.astype(np.int32) - lowest_id)
@@ -233,8 +220,6 @@ def _read_pair(
         return array
 
     label = cut(whole)
-    if segments is None:
-        return np.full(label.shape, -1, np.int32), label
     prediction = read_segments(segments)
     if resize and prediction.shape not in (whole.shape, label.shape):
         # A square prediction for a crop belongs to the square; any other prediction belongs to the whole image.
@@ -273,9 +258,6 @@ def notes(scores: SegmentScores) -> list[str]:
         lines.append(f"Labels: centre square, {scores.size} × {scores.size} pixels.")
     elif scores.center_crop:
         lines.append("Labels: centre square.")
-    if scores.missing:
-        treated = {"wrong": "counted as wrong", "skip": "left out"}[scores.missing_are]
-        lines.append(f"{scores.missing} labels without prediction were {treated}.")
     if scores.unpredicted >= 0.0005:
         note = f"{scores.unpredicted:.1%} of the labelled pixels have no segment and count as wrong"
         if not scores.center_crop:
