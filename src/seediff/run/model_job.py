@@ -54,23 +54,16 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
     """Once it is loaded."""
     warn: Callable[[str], None] = staticmethod(warnings.warn)
     """Tells a person what makes the results doubtful, before the first batch."""
-    is_checked = False
-    """Whether the configuration was checked against the model's small files."""
 
     def __getstate__(self) -> dict[str, Any]:
-        return super().__getstate__() | {"capture_plan": None, "is_checked": False}
+        return super().__getstate__() | {"capture_plan": None}
 
     def check(self) -> None:
         """Raise UserError for everything in a configuration that the model's small files show to be wrong; broken files
         are left to loading."""
-        self._check_values()
+        check_values(self.config, self.info)
         if self.info is not None and self.capture_plan is None:
             self.capture_plan = plan_model(self.config, self.info, self.info.layers())
-
-    def _check_values(self) -> None:
-        if not self.is_checked:
-            check_values(self.config, self.info)
-            self.is_checked = self.info is not None and bool(self.info.network)
 
     def rehearse(self) -> None:
         readers = self.info.readers() if self.info else ()
@@ -109,7 +102,7 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
     def use(self, model: Model) -> None:
         """Use this model, after checking what only a loaded model can tell."""
         self.model, self.info = model, model.info
-        self._check_values()
+        check_values(self.config, self.info)
         self.capture_plan = plan_model(self.config, model.info, model.layers)
 
     @property

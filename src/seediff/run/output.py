@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Generic, Literal
+from typing import Any, Literal
 
 from .. import __version__
 from ..config.generate_config import DatasetConfig
@@ -67,26 +67,18 @@ def _place(out: Path, name: str) -> Path:
     return inside(out, name)
 
 
-@dataclass(frozen=True)
-class Begun(Generic[Config]):
-    """What an earlier run left in a folder. version: of the package that made it. complete: whether the command's last
-    file is there."""
-
-    config: Config
-    version: object
-    complete: bool
-
-
-def find_begun(out: Path, config: Config) -> Begun[Config] | None:
-    """What an earlier run of the same command left in `out`; None if nothing of it binds this one. Raises UserError for
-    a file, a folder with other contents, and an output of another command.
+def look_into(out: Path, config: Config) -> tuple[State, Config]:
+    """The state of an output, and the configuration to make or continue it with. Raises UserError for a file, a folder
+    with other contents, an output of another command or configuration, and an unfinished one of another version.
     """
+    if config.device:  # the number of a GPU changes nothing
+        config = replace(config, device=config.device.split(":")[0])
     if out.exists() and not out.is_dir():
         raise UserError(out, "there is a file where the folder should be")
     entries = out.iterdir() if out.is_dir() else ()
     names = {entry.name for entry in entries if entry.name != LOCK and not LEFTOVER.fullmatch(entry.name)}
     if not names:
-        return None
+        return "new", config
     if CONFIG not in names:
         problem = f"not empty, and not an output of SeeDiff (it holds {min(names)}, but no {CONFIG})"
         raise UserError(out, problem, "choose another folder")
@@ -97,8 +89,23 @@ def find_begun(out: Path, config: Config) -> Begun[Config] | None:
     complete = config.last_file in names
     # Reviews are about samples of the configuration that made them.
     if not complete and REVIEWS not in names and nothing_committed(out):
-        return None
-    return Begun(load_config(out / CONFIG, type(config)), about.get("version"), complete)
+        return "new", config
+
+    # There is something to continue
+    begun = load_config(out / CONFIG, type(config))
+    config = as_begun(config, begun)
+    changed, same_version = differences(begun, config), about.get("version") == __version__
+    if changed and same_version and config.extends(begun):
+        return "shorter", config
+    if not complete and not same_version:
+        changed.insert(0, f"version of seediff: {about.get('version')} → {__version__}")
+    if changed:
+        problem = f"holds the output of another configuration ({'; '.join(changed)})"
+        fix = f"choose another folder, or give the options as they were, with --config {out}/{CONFIG}"
+        if isinstance(config, DatasetConfig):
+            fix += "; `seediff merge` joins two datasets"
+        raise UserError(out, problem, fix)
+    return "complete" if complete else "unfinished", config
 
 
 def nothing_committed(out: Path) -> bool:
@@ -109,47 +116,13 @@ def nothing_committed(out: Path) -> bool:
     return not any(any(folder.iterdir()) for folder in folders)
 
 
-def settle(config: Config, begun: Begun[Config] | None) -> Config:
-    """The configuration to make or continue an output with: without a number of a GPU, which changes nothing, and with
-    what it leaves open as the output was begun."""
-    if config.device:
-        config = replace(config, device=config.device.split(":")[0])
-    if begun is None:
-        return config
-    left_open = [name for name in AS_BEGUN if getattr(config, name) is None]
-    as_begun = {name: getattr(begun.config, name) for name in left_open}
-    config = replace(config, **{name: value for name, value in as_begun.items() if value is not None})
-    if config.source("batch_size") == DEFAULT and begun.config.source("batch_size") == MACHINE:
-        return config.with_batches(begun.config.batch_size)
+def as_begun(config: Config, begun: Config) -> Config:
+    """The configuration with what it leaves open as the output was begun."""
+    values = {name: getattr(begun, name) for name in AS_BEGUN if getattr(config, name) is None}
+    config = replace(config, **{name: value for name, value in values.items() if value is not None})
+    if config.source("batch_size") == DEFAULT and begun.source("batch_size") == MACHINE:
+        return config.with_batches(begun.batch_size)
     return config
-
-
-def state_of(out: Path, config: Config, begun: Begun[Config] | None) -> State:
-    """The state of an output for a configuration that was settled. Raises UserError for the output of another
-    configuration, or an unfinished one of another version."""
-    if begun is None:
-        return "new"
-    changed = differences(begun.config, config)
-    same_version = begun.version == __version__
-    if changed and same_version and config.extends(begun.config):
-        return "shorter"
-    if not begun.complete and not same_version:
-        changed.insert(0, f"version of seediff: {begun.version} → {__version__}")
-    if changed:
-        problem = f"holds the output of another configuration ({'; '.join(changed)})"
-        fix = f"choose another folder, or give the options as they were, with --config {out}/{CONFIG}"
-        if isinstance(config, DatasetConfig):
-            fix += "; `seediff merge` joins two datasets"
-        raise UserError(out, problem, fix)
-    return "complete" if begun.complete else "unfinished"
-
-
-def look_into(out: Path, config: Config) -> tuple[State, Config]:
-    """The state of an output, and the configuration to make or continue it with. Raises UserError as `find_begun` and
-    `state_of` do."""
-    begun = find_begun(out, config)
-    config = settle(config, begun)
-    return state_of(out, config, begun), config
 
 
 def record_path(number: int) -> str:
