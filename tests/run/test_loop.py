@@ -28,7 +28,6 @@ from seediff.run import generate_job as run_module
 from seediff.run.generate_job import generate
 from seediff.run.loop import Engine
 from seediff.run.mask_job import MaskJob, mask_photos
-from seediff.run.output import BatchRecord
 from seediff.run.segment_job import segment_photos
 
 GENERATE = GenerateConfig(classes=("dog", "cat"), per_class=4, batch_size=3, reject=True, attempts=2, keep_soft=True)
@@ -221,14 +220,3 @@ def test_interrupted_while_drawing(tmp_path, inline, error):
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("writing")]
     generate(CONFIG, tmp_path / "out", draw=fake_draw, engine=Engine(beside=True))
     assert contents(tmp_path / "out") == inline
-
-
-def test_a_file_in_a_folder_that_no_run_cleans_is_refused(tmp_path):
-    record = BatchRecord()
-    for write in (
-        lambda: record.write(tmp_path, "depth/0.png", b""),
-        lambda: record.write_by(tmp_path, "0.png", print),
-    ):
-        with pytest.raises(AssertionError, match=r"add its folder to EXTRAS .* or RUN_FOLDERS"):
-            write()
-    assert not any(tmp_path.iterdir())

@@ -2,27 +2,22 @@ import shutil
 from dataclasses import replace
 from functools import partial
 
-import numpy as np
 import pytest
 from fake_engine import fake_draw
 from interrupted import check_interrupted, contents
-from PIL import Image
 from refusals import user_error
 
 from seediff.cli.summary import headline
 from seediff.config.generate_config import GenerateConfig
-from seediff.config.photos_config import SegmentPhotosConfig
 from seediff.dataset import native
 from seediff.dataset.native import open_native
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.reviews import REVIEWS, Action, append_action, in_effect
 from seediff.dataset.split import set_splits
 from seediff.files.outputs import BATCHES
-from seediff.files.photo_files import find_photos
 from seediff.prompts.specs import redraw, sample_specs
 from seediff.run import reopen
 from seediff.run.generate_job import generate
-from seediff.run.segment_job import segment_photos
 
 KEPT = {"keep_soft": True, "keep_attention": True, "device": "cpu", "threads": 1}
 CONFIG = GenerateConfig(classes=("dog", "cat", "bus"), per_class=3, batch_size=2, **KEPT)
@@ -35,25 +30,17 @@ def interrupt(specs):
     raise KeyboardInterrupt
 
 
-def check_repeat(out, last, run, *damaged):
-    """Damage files, remove the file that a run writes last, and run it again: all bytes are as before."""
-    before = contents(out)
-    for name in damaged:
-        (out / name).write_bytes(before[name][: len(before[name]) * 2 // 3])
-    if last == native.METADATA:
-        assert check_dataset(out).errors == len(damaged)
-    (out / last).unlink()
-    run()
-    assert contents(out) == before
-
-
 def test_a_damaged_dataset_is_made_again_by_its_command(tmp_path):
-    config = replace(CONFIG, **REJECT)
-    faked(config, tmp_path / "pets")
-    first, second, *_, last = [item.name for item in open_native(tmp_path / "pets")[1]]
-    files = f"images/{first}.png", f"masks/{second}.png", f"attention/{last}.safetensors"
-    again = lambda: faked(config, tmp_path / "pets")  # noqa: E731
-    check_repeat(tmp_path / "pets", native.METADATA, again, *files)
+    config, out = replace(CONFIG, **REJECT), tmp_path / "pets"
+    faked(config, out)
+    first, second, *_, last = [item.name for item in open_native(out)[1]]
+    before = contents(out)
+    for name in (f"images/{first}.png", f"masks/{second}.png", f"attention/{last}.safetensors"):
+        (out / name).write_bytes(before[name][: len(before[name]) * 2 // 3])
+    assert check_dataset(out).errors == 3
+    (out / native.METADATA).unlink()
+    faked(config, out)
+    assert contents(out) == before
 
 
 @pytest.mark.parametrize(
@@ -70,15 +57,6 @@ def test_rows_that_were_changed_by_hand_are_named(tmp_path, name, per_class, sai
     (tmp_path / native.METADATA).write_bytes(native.jsonl([first, {**second, "file_name": name}]))
     with user_error(said):
         headline(faked(replace(config, per_class=per_class), tmp_path))
-
-
-def test_damaged_segments_are_made_again_by_their_command(tmp_path, mini_folder):
-    (tmp_path / "photos").mkdir()
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)).save(tmp_path / "photos/0.png")
-    config = SegmentPhotosConfig(model=str(mini_folder), device="cpu", threads=1)
-    again = lambda: segment_photos(config, find_photos([tmp_path / "photos"]), tmp_path / "out")  # noqa: E731
-    again()
-    check_repeat(tmp_path / "out", config.last_file, again, "instances/0.png")
 
 
 @pytest.mark.parametrize(

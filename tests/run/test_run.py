@@ -1,19 +1,13 @@
-import os
 import shutil
-import subprocess
-import sys
-import time
 from collections import Counter
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from fake_engine import fake_draw
-from interrupted import check_interrupted, contents, replace_writes
-from killing import CONFIG as KILLED_CONFIG
+from interrupted import contents, replace_writes
 from refusals import user_error
 
 from seediff.attention.maps import AttentionMaps
@@ -30,7 +24,6 @@ from seediff.run.dataset_job import rejections
 from seediff.run.generate_job import generate
 from seediff.run.reopen import EARLIER
 
-BUILDERS = Path(__file__).parents[1] / "builders"
 CONFIG = GenerateConfig(classes=("dog", "cat"), per_class=5, batch_size=3)
 fingerprints = partial(contents, folders=True)
 faked = partial(generate, draw=fake_draw)
@@ -42,10 +35,6 @@ def unbroken(tmp_path_factory):
     out = tmp_path_factory.mktemp("unbroken") / "out"
     faked(CONFIG, out)
     return fingerprints(out)
-
-
-def environment():
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(BUILDERS), str(BUILDERS.parents[1] / "src")])}
 
 
 def test_layout_rows_and_masks(tmp_path):
@@ -121,16 +110,6 @@ def test_killed_while_tidying_up(tmp_path, unbroken):
     (out / LOCK).write_text("99")
     assert faked(CONFIG, out).done == 0
     assert fingerprints(out) == unbroken
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_file_limit_and_ten_kills_at_random_moments(tmp_path):
-    out = tmp_path / "killed"
-    command = [sys.executable, str(BUILDERS / "killing.py"), str(out), "10", str(time.time_ns())]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=200, check=False)
-    assert done.stdout.split() == ["5", "0", "10", "0"], (command, done.stdout, done.stderr)
-    faked(KILLED_CONFIG, tmp_path / "unbroken")
-    assert fingerprints(out) == fingerprints(tmp_path / "unbroken")
 
 
 def unfinished(out, batches):
@@ -329,12 +308,3 @@ def test_objects_of_drawn_images(tmp_path):
         assert (objects.label_map() == sample.label_map)[objects.numbers > 0].all()
     assert any(row["instances"] for row in rows)
     assert not [finding for finding in check_dataset(tmp_path / "out").findings if finding.level == "error"]
-
-
-def test_stopped_at_any_write_and_grown_it_has_the_same_bytes(tmp_path, monkeypatch):
-    check_interrupted(lambda out: faked(WITH_OBJECTS, out), tmp_path, monkeypatch, [3, 8, 14])
-    fewer, more = (replace(WITH_OBJECTS, per_class=count, batch_size=1) for count in (1, 2))
-    faked(fewer, tmp_path / "grown")
-    faked(more, tmp_path / "grown")
-    faked(more, tmp_path / "at-once")
-    assert contents(tmp_path / "grown") == contents(tmp_path / "at-once")

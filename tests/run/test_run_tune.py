@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from layouts import save_voc
 from photo_set import scene_photo, write_photos
 from PIL import Image
 
@@ -17,23 +18,18 @@ from seediff.models.info import read_settings
 from seediff.models.short_names import EMBEDDED
 from seediff.run.tune import best_name_threshold
 
-CLASSES = ("dog", "car", "unicorn")
-
 
 @pytest.fixture
 def labelled(tmp_path):
     """Pascal VOC's layout: four photographs with a disc that is a dog or a car, one that shows nothing."""
-    root = tmp_path / "set"
-    for folder in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
-        (root / folder).mkdir(parents=True)
+    truths = np.zeros((5, 96, 128), np.uint8)
+    for number in range(4):
+        truths[number, 30:70, 30:80] = 1 + number % 2
+    root = save_voc(tmp_path / "set", {str(number): truth for number, truth in enumerate(truths)})
+    (root / "JPEGImages").mkdir()
     for number in range(5):
         Image.fromarray(scene_photo(number)).save(root / "JPEGImages" / f"{number}.jpg")
-        truth = np.zeros((96, 128), np.uint8)
-        if number < 4:
-            truth[30:70, 30:80] = 1 + number % 2
-        Image.fromarray(truth).save(root / "SegmentationClass" / f"{number}.png")
-    (root / "ImageSets" / "Segmentation" / "val.txt").write_text("".join(f"{number}\n" for number in range(5)))
-    (root / "classes.txt").write_text("".join(f"{name}\n" for name in ("background", *CLASSES)))
+    (root / "classes.txt").write_text("background\ndog\ncar\nunicorn\n")
     return root
 
 

@@ -50,7 +50,13 @@ def line(tmp_path):
     return ["train", str(tmp_path / "scenes"), *OPTIONS, "--out", str(tmp_path / "out")]
 
 
-def test_interrupts_change_nothing(tmp_path, interrupt):
+FILES = {
+    "README.md", "classes.txt", "config.json", "losses.csv", "losses.png", "model.safetensors", "seediff.toml",
+    "trained_on.txt", "training.json",
+}  # fmt: skip
+
+
+def test_interrupts_and_ends_without_a_checkpoint_change_nothing(tmp_path, interrupt):
     def train(name):
         stages = [Stage(items(6), CLASSES, steps=6), Stage(items(4, first=20), CLASSES, steps=3, name="finetune")]
         run.train(
@@ -59,16 +65,19 @@ def test_interrupts_change_nothing(tmp_path, interrupt):
             tmp_path / name,
             validation=items(2, first=40),
             validate_every=3,
+            save_every=2,
         )
 
     train("undisturbed")
-    for number, kept in ((2, 2), (5, 7)):
-        interrupt(number)
+    for number, times, kept in ((2, 1, 2), (4, 2, 4), (4, 1, 8)):
+        interrupt(number, times)
         with pytest.raises(KeyboardInterrupt):
             train("interrupted")
         assert read_state(tmp_path / "interrupted" / CHECKPOINT).step == kept
     train("interrupted")
-    assert contents(tmp_path / "interrupted") == contents(tmp_path / "undisturbed")
+    undisturbed = contents(tmp_path / "undisturbed")
+    assert contents(tmp_path / "interrupted") == undisturbed
+    assert undisturbed.keys() == FILES
 
 
 def test_the_command_says_what_is_kept(tmp_path, line, interrupt, capsys):
