@@ -271,7 +271,7 @@ def constants(way: Way) -> dict[str, Any]:
 
 
 def markdown(result: Mapping[str, Any]) -> str:
-    """Every section of the result as a Markdown table, and each section's methods less each floor."""
+    """Every section of the result as a Markdown table in percent, and each section's methods less each floor."""
     lines = [", ".join(f"{key}: {result[key]}" for key in ("model", "pairs", "images", "tune") if key in result)]
     for section, title in TITLES.items():
         rows = [[name, *_cells(row)] for name, row in result.get(section, {}).items()]
@@ -298,13 +298,16 @@ def markdown(result: Mapping[str, Any]) -> str:
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
     constants = ", ".join(f"{key} {value}" for key, value in row.get("constants", {}).items())
-    acc, miou = ("{}–{}".format(*row[f"{score}_ci95"]) for score in ("acc", "miou"))
-    return [str(row["acc"]), acc, str(row["miou"]), miou, str(row["segments"]), constants]
+    cells = []
+    for score in ("acc", "miou"):
+        low, high = row[f"{score}_ci95"]
+        cells += [f"{100 * row[score]:.1f}", f"{100 * low:.1f}–{100 * high:.1f}"]
+    return [*cells, str(row["segments"]), constants]
 
 
 def _ahead(row: Mapping[str, Any], score: str) -> str:
     low, high = row["ahead"][f"{score}_ci95"]
-    return f"{row['ahead'][score]:+.3f} [{low:+.3f}, {high:+.3f}]"
+    return f"{100 * row['ahead'][score]:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
 
 
 def segment_sheet(pairs: Pairs, shown: Mapping[str, Sequence[np.ndarray]]) -> np.ndarray:

@@ -151,7 +151,7 @@ def write_results(out: Path, result: Mapping[str, Any], sheet: np.ndarray) -> No
 
 
 def markdown(result: Mapping[str, Any]) -> str:
-    """Every kind of setting as a Markdown table, below its title."""
+    """Every kind of setting as a Markdown table in percent, below its title."""
     lines = [", ".join(f"{key} {value}" for key, value in result.items() if isinstance(value, str | int | float))]
     for kind, title in SECTIONS.items():
         if rows := {name: _cells(row) for name, row in result.get(kind, {}).items()}:
@@ -165,11 +165,12 @@ def _cells(row: Mapping[str, Any]) -> dict[str, str]:
     def number(name: str) -> str:
         value = row.get(name, "")
         value = value["iou"] if isinstance(value, dict) else value
-        return f"{value:.3f}" if isinstance(value, float) else ""
+        return f"{100 * value:.1f}" if isinstance(value, float) else ""
 
-    cells = {name: number(name) for name in COLUMNS} | {"ci95": "{:.3f}–{:.3f}".format(*row["ci95"])}
+    low, high = row["ci95"]
+    cells = {name: number(name) for name in COLUMNS} | {"ci95": f"{100 * low:.1f}–{100 * high:.1f}"}
     for name in (f"ahead_of_{rival}" for rival in RIVALS):
         if name in row:
             low, high = row[name]["ci95"]
-            cells[name] = f"{row[name]['iou']:+.3f} ({low:+.3f} to {high:+.3f})"
+            cells[name] = f"{100 * row[name]['iou']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
     return cells
