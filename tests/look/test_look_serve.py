@@ -35,9 +35,9 @@ def test_it_ends_at_once_whoever_listens(pets, number, code):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--host", "no-name.invalid"], "--host.* no-name.invalid"),
-        (["--port", "70000"], '"70000" for "--port"'),
-        (["--port", "taken"], r"--port.* \d+:? cannot be used at 127\.0\.0\.1 \(Address already in use\); name"),
+        (["--host", "no-name.invalid"], "cannot be used at no-name.invalid"),
+        (["--port", "70000"], '"70000" for --port'),
+        (["--port", "taken"], r"--port.* \d+:? cannot be used at 127\.0\.0\.1 \(Address already in use .*; name"),
     ],
 )
 def test_what_cannot_be_is_told_in_a_line(pets, options, said, capsys):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import secrets
 import signal
 import socket
@@ -44,11 +43,9 @@ def _open_socket(host: str, port: int) -> socket.socket:
     dual_stack = host == "::" and socket.has_dualstack_ipv6()
     try:
         return socket.create_server((host, port), family=family, backlog=128, dualstack_ipv6=dual_stack)
-    except (socket.gaierror, UnicodeError) as error:
-        raise UserError("host", f"{host} is not an address of this machine ({error})") from error
-    except OSError as error:
-        reason = os.strerror(error.errno or 0)
-        raise UserError("port", f"{port} cannot be used at {host} ({reason})", "name another port, or none") from error
+    except (OSError, UnicodeError) as error:  # UnicodeError: a host that no name may be
+        problem = f"{port} cannot be used at {host} ({error.args[-1]})"
+        raise UserError("port", problem, "name another port, or none") from error
 
 
 def _unless_cancelled(record: logging.LogRecord) -> bool:
