@@ -1,7 +1,6 @@
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from seediff.cli.summary import show_masks, show_segments
 from seediff.config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
@@ -10,11 +9,16 @@ from seediff.run.loop import RunResult
 ODD = ("b]", "[/b]", "[link=x]")
 
 
-def said(print_to):
-    console = Console(width=160)
-    with console.capture() as shown:
-        print_to(console)
-    return shown.get()
+@pytest.fixture
+def said(capsys, monkeypatch):
+    """A function that calls another one, and returns what that printed."""
+    monkeypatch.setenv("COLUMNS", "160")
+
+    def call(show, *given, **more):
+        show(*given, **more)
+        return capsys.readouterr().out
+
+    return call
 
 
 def segments_of(names):
@@ -23,9 +27,9 @@ def segments_of(names):
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_names_are_no_markup(name):
+def test_names_are_no_markup(said, name):
     result = segments_of((name,))
-    text = said(lambda console: show_segments(result, SegmentPhotosConfig(), 0, console))
+    text = said(show_segments, result, SegmentPhotosConfig(), 0)
     (row,) = (line for line in text.splitlines() if "│" in line and line.count(name) > 1)
     assert "3" in row
     assert row.count(name) == 2  # the photograph's and the segment's
@@ -34,40 +38,40 @@ def test_names_are_no_markup(name):
         Path("out"), [{"file_name": "images/0.png", "classes": [name], "asked": [name], "area": {name: 0.5}}], 1, {}
     )
     config = MaskPhotosConfig(classes=(name,))
-    assert name in said(lambda console: show_masks(run, config, 0, console))
+    assert name in said(show_masks, run, config, 0)
 
 
 @pytest.mark.parametrize("warned", [True, False])
-def test_photographs_that_mean_nothing_are_told_where_the_run_did_not_begin_with_it(warned):
+def test_photographs_that_mean_nothing_are_told_where_the_run_did_not_begin_with_it(said, warned):
     """Also if most of the first were so: the run looks at files, some of which may be unreadable."""
     row = {"source": "a", "classes": [], "instances": [], "flags": ["foreign"]}
     result, config = RunResult(Path("out"), [row], 1, {}), SegmentPhotosConfig()
-    text = said(lambda console: show_segments(result, config, 0, console, warned=warned))
+    text = said(show_segments, result, config, 0, warned=warned)
     assert ("1 of 1 photograph is unlike" in text) is not warned
 
 
 @pytest.mark.parametrize(("found", "told"), [("segment", 1), ("dog", 0)])
-def test_names_that_no_segment_got_are_told(found, told):
+def test_names_that_no_segment_got_are_told(said, found, told):
     result = segments_of((found,))
-    text = said(lambda console: show_segments(result, SegmentPhotosConfig(names=("dog",)), 0, console))
+    text = said(show_segments, result, SegmentPhotosConfig(names=("dog",)), 0)
     assert text.count("No segment got a name: none reached --name-threshold") == told
     assert ("names" in text.splitlines()[1]) == (not told)
 
 
 @pytest.mark.parametrize(("device", "options"), [("cpu", " --backbone tiny"), ("cuda", "")])
-def test_what_comes_next_is_looking_and_a_training_that_this_machine_can_run(device, options):
+def test_what_comes_next_is_looking_and_a_training_that_this_machine_can_run(said, device, options):
     run = RunResult(Path("out"), [{"file_name": "images/0.png", "classes": [], "asked": [], "area": {}}], 1, {})
     config = MaskPhotosConfig(classes=("dog",), device=device)
-    text = said(lambda console: show_masks(run, config, 0, console))
+    text = said(show_masks, run, config, 0)
     first, second, third = text.split("Next:\n")[1].split("\n")[:3]
     assert " look out " in first
     assert second.endswith(f" train out --out segmenter{options}")
     assert " export out --to coco --out out-coco " in third
 
 
-def test_photos_of_one_segment_get_a_hint():
+def test_photos_of_one_segment_get_a_hint(said):
     rows = [{"source": "a", "classes": ["segment"], "instances": [1]}]
     result = RunResult(Path("out"), rows, 1, {"segmenting": 1.0})
-    text = said(lambda console: show_segments(result, SegmentPhotosConfig(), 0, console))
+    text = said(show_segments, result, SegmentPhotosConfig(), 0)
     assert "Most are one segment: lower --kl-threshold, or use --method kmeans -k 5." in text
     assert " export out --to coco " in text

@@ -7,7 +7,7 @@ from fake_engine import fake_draw
 from interrupted import check_interrupted, contents
 from refusals import user_error
 
-from seediff.cli.summary import headline
+from seediff.cli.summary import show_generated
 from seediff.config.generate_config import GenerateConfig
 from seediff.dataset import native
 from seediff.dataset.native import open_native
@@ -56,7 +56,7 @@ def test_rows_that_were_changed_by_hand_are_named(tmp_path, name, per_class, sai
     first, second, *_ = faked(config, tmp_path).rows
     (tmp_path / native.METADATA).write_bytes(native.jsonl([first, {**second, "file_name": name}]))
     with user_error(said):
-        headline(faked(replace(config, per_class=per_class), tmp_path))
+        show_generated(faked(replace(config, per_class=per_class), tmp_path), config)
 
 
 @pytest.mark.parametrize(

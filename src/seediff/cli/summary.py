@@ -22,8 +22,6 @@ from ..run.dataset_job import rejections
 from ..run.photos import foreign_line
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from ..config.generate_config import GenerateConfig
     from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
     from ..dataset.quality.check import Checked
@@ -67,28 +65,31 @@ def own_command() -> str:
     return shlex.quote(str(script))
 
 
-def show_generated(result: RunResult, config: GenerateConfig, console: Console | None = None) -> None:
-    """Print the summary of a finished `generate`, or of a dataset that was already complete; the last line names the
-    page to look at.
+def show_generated(result: RunResult, config: GenerateConfig) -> None:
+    """Print the summary of a finished `generate`, or of a dataset that was already complete: a row for each class, with
+    images, draws rejected and flags, both by reason, and mean area as a share of the image; how many images there are,
+    and how many are missing because every draw of them was flagged.
     """
+    from ..run.reopen import sample_number
+
     good = f"{result.out}-good"
     commands = [
         command_line("look", result.out, about=LOOK),
         command_line("filter", result.out, "--drop-flags", "all", "--out", good, about="keep masks without flags"),
         export_line(result.out),
     ]
-    table = class_table(result, config.classes)
-    _show(result, table, headline(result), commands, console)
+    table = _numbers_table("class", "images", "rejected", "flagged", "mean area")
+    for row in count_classes(result.rows, config.classes, rejections(result.rejected)):
+        rejected, flags = show_reasons(row.rejected) or "0", show_reasons(row.flags) or "0"
+        table.add_row(Text(row.name), str(row.images), rejected, flags, _share(row.area))
+    left_out = {row["index"] for row in result.rejected}
+    if left_out:
+        left_out.difference_update(sample_number(row["file_name"]) for row in result.rows)
+    text = _describe_count(result, f"{plural(result.made, 'image')} with masks in {result.out}", left_out=len(left_out))
+    _show(result, table, text, commands)
 
 
-def show_segments(
-    result: RunResult,
-    config: SegmentPhotosConfig,
-    skipped: int,
-    console: Console | None = None,
-    *,
-    warned: bool = False,
-) -> None:
+def show_segments(result: RunResult, config: SegmentPhotosConfig, skipped: int, *, warned: bool = False) -> None:
     """Print the summary of `segment`; nothing without photographs. skipped: number of files that are not pictures.
     warned: `PhotoJob`'s."""
     if not result.rows:
@@ -114,17 +115,10 @@ def show_segments(
         command_line("evaluate", "segments", result.out, "--labels", "LABELS", about="with your own label maps"),
         export_line(result.out),
     ]
-    _show(result, table, text, commands, console)
+    _show(result, table, text, commands)
 
 
-def show_masks(
-    result: RunResult,
-    config: MaskPhotosConfig,
-    skipped: int,
-    console: Console | None = None,
-    *,
-    warned: bool = False,
-) -> None:
+def show_masks(result: RunResult, config: MaskPhotosConfig, skipped: int, *, warned: bool = False) -> None:
     """Print the summary of `mask`; nothing without photographs. skipped, warned: as of `show_segments`."""
     if not result.rows:
         return
@@ -139,7 +133,7 @@ def show_masks(
     if not foreign:  # masks that mean nothing are not to be trained on
         backbone = () if config.device == "cuda" else ("--backbone", "tiny")  # what this machine can train
         commands += [command_line("train", result.out, "--out", "segmenter", *backbone), export_line(result.out)]
-    _show(result, table, text + line, commands, console)
+    _show(result, table, text + line, commands)
 
 
 def _describe_count(result: RunResult, count: str, skipped: int = 0, left_out: int = 0) -> str:
@@ -166,8 +160,8 @@ def _share(value: float | None) -> str:
     return "–" if value is None else f"{value:.1%}"
 
 
-def _show(result: RunResult, table: Table, text: str, commands: Sequence[str], console: Console | None) -> None:
-    console = console or make_console()
+def _show(result: RunResult, table: Table, text: str, commands: Sequence[str]) -> None:
+    console = make_console()
     console.print(table)
     if result.seconds:
         text += f"\nTime: {sum(result.seconds.values()):.1f} s"
@@ -181,29 +175,6 @@ def _numbers_table(*columns: str) -> Table:
     for column in table.columns[1:]:
         column.justify = "right"
     return table
-
-
-def class_table(result: RunResult, classes: Sequence[str]) -> Table:
-    """One row per class: images made, draws rejected and flags, both by reason, and mean area as a share of the
-    image.
-    """
-    table = _numbers_table("class", "images", "rejected", "flagged", "mean area")
-    for row in count_classes(result.rows, classes, rejections(result.rejected)):
-        rejected, flags = show_reasons(row.rejected) or "0", show_reasons(row.flags) or "0"
-        table.add_row(Text(row.name), str(row.images), rejected, flags, _share(row.area))
-    return table
-
-
-def headline(result: RunResult) -> str:
-    """A sentence with the number of images, their folder, and how many are missing because every draw of them was
-    flagged.
-    """
-    from ..run.reopen import sample_number
-
-    left_out = {row["index"] for row in result.rejected}
-    if left_out:
-        left_out.difference_update(sample_number(row["file_name"]) for row in result.rows)
-    return _describe_count(result, f"{plural(result.made, 'image')} with masks in {result.out}", left_out=len(left_out))
 
 
 def findings_table(checked: Checked) -> Table:
