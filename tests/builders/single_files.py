@@ -159,46 +159,6 @@ def swapped(tensor):
     return torch.cat(tensor.chunk(2)[::-1])
 
 
-SD3 = table("""
-    pos_embed.proj x_embedder.proj
-    pos_embed.pos_embed pos_embed
-    time_text_embed.timestep_embedder.linear_1 t_embedder.mlp.0
-    time_text_embed.timestep_embedder.linear_2 t_embedder.mlp.2
-    time_text_embed.text_embedder.linear_1 y_embedder.mlp.0
-    time_text_embed.text_embedder.linear_2 y_embedder.mlp.2
-    norm_out.linear final_layer.adaLN_modulation.1
-    norm1_context.linear context_block.adaLN_modulation.1
-    norm1.linear x_block.adaLN_modulation.1
-    ff_context.net.0.proj context_block.mlp.fc1
-    ff_context.net.2 context_block.mlp.fc2
-    ff.net.0.proj x_block.mlp.fc1
-    ff.net.2 x_block.mlp.fc2
-    attn.to_add_out context_block.attn.proj
-    attn.norm_added_q context_block.attn.ln_q
-    attn.norm_added_k context_block.attn.ln_k
-    transformer_blocks joint_blocks
-""")
-
-
-def sd3(state):
-    made = dict(state)
-    last = max(int(name.split(".")[1]) for name in made if name.startswith("transformer_blocks"))
-    for part in ("weight", "bias"):
-        join_qkv(made, f"{{}}.attn.add_*_proj.{part}", f"{{}}.context_block.attn.qkv.{part}")
-        for attn in ("attn", "attn2"):
-            join_qkv(made, f"{{}}.{attn}.to_*.{part}", f"{{}}.x_block.{attn}.qkv.{part}")
-        for name in (f"norm_out.linear.{part}", f"transformer_blocks.{last}.norm1_context.linear.{part}"):
-            made[name] = swapped(made[name])
-    renamed = {}
-    for name, tensor in made.items():
-        key = (
-            "final_layer.linear" + name.removeprefix("proj_out") if name.startswith("proj_out") else replaced(name, SD3)
-        )
-        key = re.sub(r"\.(attn2?)\.to_out\.0", r".x_block.\1.proj", key)
-        renamed[re.sub(r"(?<!block)\.(attn2?)\.norm_([qk])", r".x_block.\1.ln_\2", key)] = tensor
-    return renamed
-
-
 FLUX = table("""
     time_text_embed.timestep_embedder.linear_1 time_in.in_layer
     time_text_embed.timestep_embedder.linear_2 time_in.out_layer
@@ -264,7 +224,7 @@ FORMATS = {
         "text_encoder_2": ("conditioner.embedders.1.model.", open_clip),
     },
     "sd3": {
-        "transformer": ("", sd3),
+        "transformer": ("", same),
         "vae": LDM,
         "text_encoder": ("text_encoders.clip_l.transformer.", sd3_clip),
         "text_encoder_2": ("text_encoders.clip_g.transformer.", clip),

@@ -105,7 +105,6 @@ def test_a_file_under_diffusers_names_needs_a_base(twin, tmp_path):
     [
         ("unet", "sd1.5"),
         ("xl", "sdxl"),
-        ("sd3", "sd3.5-medium"),
         ("flux", "flux-dev"),
         ("qwen_image", "qwen-image"),
     ],

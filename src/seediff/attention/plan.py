@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 from ..config.constants import CaptureConfig, MaskConfig, SegmentConfig
@@ -86,22 +86,20 @@ def plan_capture(
         raise UserError("capture.prompt", problem, "leave it out")
 
     # 2. Layers
-    groups = family.fit_choice(capture.layers)
-    layers = family.choose(network, groups)
+    layers = family.choose(network, capture.layers)
 
     # 3. Kinds and levels that the method reads
     notes: list[str] = []
     if mask is not None:
         check_kinds(family, mask)
         for kind in maps_read(mask):
-            _check_blocks(layers[kind], mask, by_kind(groups)[kind], kind)
+            _check_blocks(layers[kind], mask, by_kind(capture.layers)[kind], kind)
         mask, notes = fit_mask(family, network, mask, capture.layers)
     if reads is None:
         reads = EVERYTHING if mask is None else maps_read(mask)
 
     # 4. Softmax
     kinds: frozenset[Kind] = frozenset({*alone, "cross"} if capture.text_share == "text" else alone)
-    capture = capture if capture.layers == groups else replace(capture, layers=groups)
     return CapturePlan(family, network, layers, capture, reads, kinds, mask, tuple(notes), pipeline, size)
 
 

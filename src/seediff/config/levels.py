@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..models.families.family import Family, Layer
-from ..models.groups import KINDS, Kind, LayerChoice
+from ..models.groups import KINDS, SIDES, Kind, LayerChoice, by_kind
 from .constants import MaskConfig
 from .methods import LevelOption, Levels
 
@@ -62,11 +62,10 @@ def fit_mask(
 ) -> tuple[MaskConfig, list[str]]:
     """`fit_levels` for a network with these layers, of which a capture reads the groups `layers`. A note says if the
     network does not distinguish these. Raises UserError for layers and levels that are not there."""
-    groups = family.fit_choice(layers)
-    chosen = family.choose(network, groups)
+    chosen = family.choose(network, layers)
     there: dict[Kind, set[int]] = {kind: {layer.level for layer in chosen[kind].values()} for kind in KINDS}
-    mask, notes = fit_levels(there, mask, groups, fitted=family.fitted)
-    if groups != layers:
+    mask, notes = fit_levels(there, mask, layers, fitted=family.fitted)
+    if family.network != "unet" and not {*SIDES[1:]}.isdisjoint(by_kind(layers).values()):
         notes.insert(0, f"layers = {layers}: this model does not distinguish these layers; all are read")
     return mask, notes
 

@@ -205,14 +205,10 @@ class ModelRow(NamedTuple):
 
 
 def list_models() -> list[tuple[Family, list[ModelRow]]]:
-    """Every family, and its models that have short names, embedded models first. Makes no network requests."""
-    rows: list[tuple[str, ModelRow]] = []
-    for name, folder in EMBEDDED.items():
-        size = show_bytes(sum(path.stat().st_size for path in folder.rglob("*.safetensors")))  # in half precision
-        is_here = "in" if (folder / INDEX).is_file() else "no: it comes with"
-        place = "the package" if name == "mini" else "the repository"
-        row = ModelRow(name, "128², 19 classes of Pascal VOC", size, f"{is_here} {place}", "", "Apache-2.0")
-        rows.append((EMBEDDED_PIPELINES[name], row))
+    """Every family, and its models that have short names, the embedded one first. Makes no network requests."""
+    size = show_bytes(sum(path.stat().st_size for path in EMBEDDED["mini"].rglob("*.safetensors")))  # half precision
+    mini = ModelRow("mini", "128², 19 classes of Pascal VOC", size, "in the package", "", "Apache-2.0")
+    rows = [(EMBEDDED_PIPELINES["mini"], mini)]
     for model in NAMED:
         folder = local_folder(model.hub_id)
         here = "in the hub's cache" if folder and any(folder.glob("*/*.safetensors")) else "no"

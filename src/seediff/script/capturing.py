@@ -196,7 +196,7 @@ def plan_pipeline(
     # What a method reads, captured as the method's and the model's own constants say, and as was asked for
     mask, of_folder = own_constants(pipe, keep)
     own = {**METHOD_FACTS[keep].defaults.get("capture", {}), **of_folder, "steps": capture.steps}
-    if family.fit_choice(capture.layers) != "all":
+    if capture.layers != "all":
         own["layers"] = capture.layers
     if not capture.normalize:
         own["normalize"] = False

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from ...errors import UserError
-from ..groups import Kind, LayerChoice, block_names, block_numbers, both_kinds, by_kind
+from ..groups import Kind, LayerChoice, block_names, block_numbers, by_kind
 from .readers import Reader
 
 if TYPE_CHECKING:
@@ -214,8 +214,6 @@ class Family:
     """The network's names for what `encode_prompt` returns; empty for what is no input."""
     patch: int = 1
     """Side of a position in latents, if config.json does not tell."""
-    latent_side: int = 0
-    """Side of the pipeline's own image in latents, if config.json does not tell."""
     side: int = 0
     """Side of the pipeline's own image in pixels, if config.json does not tell."""
     unit: int = 1
@@ -262,17 +260,9 @@ class Family:
         """The maximum number of text columns for this pipeline class."""
         return self.text_columns
 
-    def fit_group(self, group: LayerChoice) -> LayerChoice:
-        """`group`, or "all" in place of a UNet's sides. Raises UserError for a choice that is never this family's."""
-        return "all" if block_numbers(group) is None else group
-
-    def fit_choice(self, layers: LayerChoice) -> LayerChoice:
-        """`fit_group` of each kind of attention."""
-        kinds = by_kind(layers)
-        return both_kinds(self.fit_group(kinds["cross"]), self.fit_group(kinds["self"]))
-
     def chosen(self, names: Sequence[str], group: LayerChoice) -> list[str]:
-        """The names, of all attention modules, in a group. Raises UserError for blocks that are not there."""
+        """The names, of all attention modules, in a group: all in a UNet's sides. Raises UserError for blocks that are
+        not there."""
         numbers = block_numbers(group)
         if numbers is None:
             return list(names)
@@ -282,8 +272,8 @@ class Family:
         return list(chain.from_iterable(blocks[number] for number in sorted(numbers)))
 
     def choose(self, network: Mapping[str, Layer], layers: LayerChoice) -> dict[Kind, dict[str, Layer]]:
-        """Kind of attention → those of the network's layers that are chosen for it and have it. layers: from
-        `fit_choice`. Raises UserError for blocks that are not there."""
+        """Kind of attention → those of the network's layers that are chosen for it and have it. Raises UserError for
+        blocks that are not there."""
         found: dict[Kind, dict[str, Layer]] = {}
         for kind, group in by_kind(layers).items():
             names = self.chosen(list(network), group)
@@ -312,8 +302,8 @@ class Family:
 
     def image_side(self, factor: int, config: PartConfig) -> int:
         """The model's own side of an image in pixels."""
-        if self.side or self.latent_side:
-            return self.side or factor * self.latent_side
+        if self.side:
+            return self.side
         if "sample_size" not in config:
             raise UserError("height and width", "are needed: the model has no usual size")
         sample = config["sample_size"]

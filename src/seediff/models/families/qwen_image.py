@@ -90,7 +90,7 @@ QWEN_IMAGE = QwenImage(
         )
     },
     text_columns=TEXT_TOKENS,
-    latent_side=128,
+    side=1024,
     steps=50,
     guidance_scale=4.0,
     conditional="first call",

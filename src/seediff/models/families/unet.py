@@ -35,13 +35,10 @@ class UNet(Family):
             layers[name] = Projections(kind, level=_level(name, count))
         return layers
 
-    def fit_group(self, group: LayerChoice) -> LayerChoice:
+    def chosen(self, names: Sequence[str], group: LayerChoice) -> list[str]:
         if block_numbers(group) is not None:
             problem = f"{group}: blocks are a transformer's, and this model has a UNet"
             raise UserError("capture.layers", problem, "use all, up, down or last")
-        return group
-
-    def chosen(self, names: Sequence[str], group: LayerChoice) -> list[str]:
         return layers_in(names, group)
 
     def lattice(self, network: Any, given: NetworkInputs) -> tuple[int, int, int]:
