@@ -49,9 +49,6 @@ def test_schedulers_of_another_kind_are_refused():
             check_scheduler(family, other)
     with user_error(r"scheduler: eulr: is not known \(did you mean 'euler'\?\); known: ddim"):
         check_scheduler(SDXL, "eulr")
-    lcm = next(family for family in families() if family.title == "LCM")
-    with user_error("works only with lcm"):
-        check_scheduler(lcm, "euler")
 
 
 @pytest.mark.parametrize(

@@ -103,8 +103,8 @@ def test_the_authors_defaults_are_the_same_once_it_is_fetched(name, tmp_path, mo
     after = model_info(name)
     assert before is not None
     assert after is not None
-    assert (before.sides(), before.layers()) == (None, None)
-    assert after.sides() is not None
+    assert (before.sizes(), before.layers()) == (None, None)
+    assert after.sizes() is not None
     assert before.defaults() == after.defaults()
 
 

@@ -106,8 +106,8 @@ def attention_of(sample: Sample, maps: AttentionMaps, config: DatasetConfig | No
 
     # A photograph, of which the model saw a part, at a size of its own
     part = seen_window(*size, config.fit)
-    sides = info.sides() if info is not None else None
-    _, pixels = sides or (None, PIXELS)
+    sizes = info.sizes() if info is not None else None
+    pixels = sizes.position if sizes else PIXELS
     height, width = maps.latent_size
     return SampleAttention(maps, cut(image, part, (height * pixels, width * pixels)), size, part, mask, False)
 

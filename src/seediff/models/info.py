@@ -39,6 +39,16 @@ class ModelSettings:
     path: str = ""
 
 
+class Sizes(NamedTuple):
+    """Numbers of pixels. side: of the model's own images. position: per position of L. multiple: sides of images must
+    be multiples of it. largest: the largest side; None: no limit."""
+
+    side: int
+    position: int
+    multiple: int
+    largest: int | None
+
+
 @dataclass(frozen=True)
 class ModelInfo:
     """What is known of a model before it is loaded."""
@@ -94,18 +104,13 @@ class ModelInfo:
         page = {"steps": named.steps, "guidance_scale": named.guidance_scale} if named else {}
         return values | {key: value for key, value in page.items() if value is not None}
 
-    def sides(self) -> tuple[int, int] | None:
-        """(side of the model's images in pixels, pixels per position of L); None if its files do not tell."""
+    def sizes(self) -> Sizes | None:
+        """None if the model's files do not tell."""
+        family, config = self.family, self.network
         with suppress(KeyError, TypeError, ValueError, IndexError):
-            factor = self.family.factor(self.vae)
-            return self.family.image_side(factor, self.network), self.family.pixels(factor, self.network)
-        return None
-
-    def size_rules(self) -> tuple[int, int | None] | None:
-        """`Model.size_rules`; None if the model's files do not tell."""
-        with suppress(KeyError, TypeError, ValueError, IndexError):
-            factor = self.family.factor(self.vae)
-            return self.family.multiple(factor, self.network), self.family.largest(factor, self.network)
+            factor = family.factor(self.vae)
+            rules = family.multiple(factor, config), family.largest(factor, config)
+            return Sizes(family.image_side(factor, config), family.pixels(factor, config), *rules)
         return None
 
 

@@ -217,11 +217,11 @@ def load_found(
     if "is_distilled" in pipe.config:  # FLUX.2 klein: the network's own does not tell
         config["is_distilled"] = pipe.config["is_distilled"]
     info = replace(info, pipeline=type(pipe).__name__, source=source, network=config, vae=pipe.vae.config)
-    sides = info.sides()
-    if sides is None:
+    sizes = info.sizes()
+    if sizes is None:
         problem = f"{name}: config.json of its {family.network} does not tell the size of its images"
         raise UserError("model", problem, "download it again")
-    return Model(pipe, info, device, dtype, sides[0], offload)
+    return Model(pipe, info, device, dtype, sizes.side, offload)
 
 
 class _Unreadable(UserError):

@@ -31,15 +31,15 @@ NAMES: dict[str, tuple[str, dict[str, Any]]] = {
 """Short name → diffusers class, and the settings in which it differs from the model's own configuration. Class names of
 `SCHEDULERS` are accepted, too."""
 
-DISTILLED = (
-    (re.compile(r"lightning", re.IGNORECASE), "euler-trailing", 0.0),
+DISTILLED = {
+    "lightning": ("euler-trailing", 0.0),
     # Not "HyperRealistic" or "hypernetwork", which say nothing of steps.
-    (re.compile(r"(?i:hyper[-_ ]?(?:sd|flux))|(?i:hyper)(?![a-z]|[-_ ]?(?i:real))"), "ddim-trailing", 0.0),
-    (re.compile(r"dmd2", re.IGNORECASE), "lcm", 0.0),
-    (re.compile(r"lcm", re.IGNORECASE), "lcm", 1.0),
-    (re.compile(r"tcd", re.IGNORECASE), "tcd", 0.0),
-)
-"""(pattern in a file's name, scheduler, guidance scale) for UNets distilled to a few steps, by their model pages."""
+    "hyper[-_ ]?(sd|flux)|hyper(?-i:(?![a-z]))(?![-_ ]?real)": ("ddim-trailing", 0.0),
+    "dmd2": ("lcm", 0.0),
+    "lcm": ("lcm", 1.0),
+    "tcd": ("tcd", 0.0),
+}
+"""Pattern in a file's name → scheduler and guidance scale for UNets distilled to a few steps, by their model pages."""
 STEPS = re.compile(r"(?<!\d)(\d{1,2})[-_ ]?steps?", re.IGNORECASE)
 USUAL_STEPS = 4
 FLOW_STEPS = 8
@@ -63,8 +63,6 @@ def check_scheduler(family: Family | None, name: str) -> None:
         raise UserError(
             "scheduler", f"{name}: {family.title} was trained for other schedulers", f"use {', '.join(which)}"
         )
-    if family and family.pipelines == ("LatentConsistencyModelPipeline",) and kind != "LCMScheduler":
-        raise UserError("scheduler", f"{name}: {family.title} works only with lcm", "leave it out")
 
 
 def use_scheduler(pipe: Any, name: str) -> None:
@@ -93,15 +91,16 @@ def distilled_defaults(family: Family, source: str) -> dict[str, Any]:
     file or hub id; empty for others. Flow matching keeps its scheduler, and its guidance where that is an input of the
     network; weights with `cfg` in their name keep theirs."""
     name = "/".join(re.split(r"[/\\]", source)[-2:])
-    called = next(((scheduler, guidance) for part, scheduler, guidance in DISTILLED if part.search(name)), None)
-    counted = STEPS.search(name)
-    values: dict[str, Any] = {"steps": int(counted[1])} if counted else {}
-    if isinstance(family, FlowMatching) and (called or "turbo" in name.lower()):
-        values = {"steps": FLOW_STEPS, **values} | ({} if family.distilled else {"guidance_scale": 0.0})
-    elif called and not isinstance(family, FlowMatching):
-        values = {"scheduler": called[0], "steps": USUAL_STEPS, **values, "guidance_scale": called[1]}
-    else:
+    flows = isinstance(family, FlowMatching)
+    called = next((values for part, values in DISTILLED.items() if re.search(part, name, re.IGNORECASE)), None)
+    if called is None and not (flows and "turbo" in name.lower()):
         return {}
-    if "cfg" in name.lower():
-        values.pop("guidance_scale", None)
+    values: dict[str, Any] = {"steps": FLOW_STEPS, "guidance_scale": 0.0}
+    if called and not flows:
+        values = {"scheduler": called[0], "steps": USUAL_STEPS, "guidance_scale": called[1]}
+    counted = STEPS.search(name)
+    if counted:
+        values["steps"] = int(counted[1])
+    if "cfg" in name.lower() or (flows and family.distilled):
+        del values["guidance_scale"]
     return values

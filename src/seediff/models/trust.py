@@ -53,9 +53,8 @@ def check_index(path: Path, index: Mapping[str, Any], family: Family) -> set[str
         if made_of in [[library, name] for name in classes]:
             listed.add(part)
         elif made_of != [None, None]:
-            allowed = " or ".join(f'["{library}", "{name}"]' for name in [*classes][:3]) + " …" * (len(classes) > 3)
-            must = allowed or f"left out: {family.title} has no such part"
-            raise UserError(path, f"{part} = {show_json(made_of)} must be {must}")
+            allowed = ", ".join(classes[:3]) or "left out"
+            raise UserError(path, f"{part} = {show_json(made_of)} must be of {library} and {family.title}: {allowed}")
     missing = {*family.weights, *family.text_parts} - listed - {*family.optional}
     if missing:
         raise UserError(path, f"has no {min(missing)}, which {family.title} needs", "download that folder again")

@@ -294,8 +294,8 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
     def _extent(self) -> str:
         """How large the images are, and what they take on the disk with their labels."""
         config = self.config
-        sides = self.info.sides() if self.info else None
-        size = config.size or (sides and sides[0])
+        sizes = self.info.sizes() if self.info else None
+        size = config.size or (sizes and sizes.side)
         if size is None:
             named = named_model(config.model)
             own = named.what if named else "which is not known on this machine"

@@ -187,20 +187,20 @@ def check_values(config: ModelConfig, info: ModelInfo | None) -> None:
         if info.network:
             info.family.check_guidance(info.network, config.model, config.guidance_scale)
         info.family.check_negative(config.model, config.negative_prompt)
-    rules, sides = info.size_rules(), info.sides()
-    if rules and sides:
+    sizes = info.sizes()
+    if sizes:
         if not isinstance(config, GenerateConfig):
-            check_attention(config.size, sides[1])
-        check_sides(pixels(config.size or sides[0]), "size", config.model, *rules)
+            check_attention(config.size, sizes.position)
+        check_sides(pixels(config.size or sizes.side), "size", config.model, sizes.multiple, sizes.largest)
 
 
 def plan_model(config: ModelConfig, info: ModelInfo, layers: Mapping[str, Layer] | None) -> CapturePlan | None:
     """The plan of the capture with a model; None if its layers are not known yet. Raises UserError for layers and
     levels that it lacks, and for maps that do not fit into memory."""
-    sides, size = info.sides(), None
-    if sides:
-        height, width = pixels(config.size or sides[0])
-        size = height // sides[1], width // sides[1]
+    sizes, size = info.sizes(), None
+    if sizes:
+        height, width = pixels(config.size or sizes.side)
+        size = height // sizes.position, width // sizes.position
     if layers is None:
         return None
     if isinstance(config, DatasetConfig):
@@ -221,12 +221,14 @@ def plan_model(config: ModelConfig, info: ModelInfo, layers: Mapping[str, Layer]
 
             check_positions(config.segment, plan.levels("self"), size)
     expected = plan.expected if config.size is not None else None
-    if sides and expected:
+    if sizes and expected:
         there = memory_bytes()
         if there and expected.map_bytes > there:
             needed = f"attention maps of an image of this size take {show_bytes(expected.map_bytes)}"
             problem = f"{config.size}: {needed}, and this computer has {show_bytes(there)} of memory"
-            raise UserError("size", problem, f"choose a smaller one (model '{config.model}' has {sides[0]} of its own)")
+            raise UserError(
+                "size", problem, f"choose a smaller one (model '{config.model}' has {sizes.side} of its own)"
+            )
     return plan
 
 
