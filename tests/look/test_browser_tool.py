@@ -236,21 +236,3 @@ def test_holes_and_islands_go_with_one_key(page, pets):
     wanted[60:64, 0:2] = 255
     np.testing.assert_array_equal(found, wanted)
     assert [action.action for action in read_actions(pets[0]) if action.sample == "000013"] == ["brush", "cleaned"]
-
-
-def test_the_image_stays_beside_the_sliders(browser, pets):
-    """On a telephone."""
-    size = (360, 740)
-    with window(browser, pets[2].url, size=size) as page:
-        page.locator("#tile-0").click()
-        page.wait_for_selector("#attention:not([hidden])")
-        page.locator("#beta").scroll_into_view_if_needed()
-        left, top, right, bottom = box(page, "#stage")
-        assert 0 <= top < bottom <= size[1]
-        assert 0 <= left < right <= size[0]
-        assert min(right - left, bottom - top) > 120
-        x0, y0, _, y1 = box(page, "#beta")
-        assert 0 <= y0 < y1 <= size[1]
-        assert x0 >= right or y0 >= bottom  # and nothing lies over the other
-        assert page.evaluate("() => document.documentElement.scrollWidth") <= size[0]
-        assert violations(page) == []
