@@ -156,8 +156,7 @@ def export(
         write(export, **options)
     with_objects = sum(sample.stored_instances is not None for sample in samples)
     if with_objects and not FORMATS[name].objects and not options.get("objects"):
-        fix = "; --objects writes them" if "objects" in signature(write).parameters else ""
-        export.note(f"objects of {with_objects} samples are left out{fix}")
+        export.note(f"objects of {with_objects} samples are left out")
     return Exported(len(samples), export.files, tuple(export.notes), Counter(splits))
 
 

@@ -44,12 +44,8 @@ def write(export: Export, *, min_area: int = 1) -> None:
         export.put_image(f"{IMAGES}/{placed.split}/{placed.file_name}", placed)
         export.put(f"{LABELS}/{placed.split}/{placed.name}.txt", text)
         counts.update(counted)
-    if counts["ignored"]:
-        share = f"{counts['ignored'] / counts['pixels']:.2%} of all pixels are ignored (255) in the masks"
-        export.note(f"{share}; the format cannot express this: they become background")
-    several = "objects in several pieces become one line per piece: a polygon is one piece"
-    export.count(counts["several"], several)
-    export.count(counts["loose"], "pieces in no object also become lines: every polygon is an object")
+    export.count(counts["ignored"], "pixels are ignored (255); the format cannot say this: they become background")
+    export.count(counts["several"], "objects in several pieces become one line per piece: a polygon is one piece")
     export.count(counts["small"], f"pieces below {min_area} pixels are left out")
     write_data(export, export.classes)
 
@@ -62,10 +58,8 @@ def outline(sample: Sample, *, classes: Sequence[str], min_area: int) -> tuple[s
     rest = find_objects(objects.rest(labels), min_area)
     counts = {
         "ignored": int((labels == native.IGNORE).sum()),
-        "pixels": labels.size,
         "small": pieces.small + rest.small,
         "several": sum(count > 1 for count in Counter(owners).values()),
-        "loose": len(rest.class_ids),
     }
     return as_yolo(pieces) + as_yolo(rest), counts
 
