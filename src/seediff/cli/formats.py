@@ -128,9 +128,6 @@ class ImportOptions:
     ] = None
     images: Annotated[Path | None, import_option("images", "folder of the pictures.", "found in the set")] = None
     masks: Annotated[Path | None, import_option("masks", "folder of the masks.", "found in the set")] = None
-    annotations: Annotated[
-        Path | None, import_option("annotations", "JSON file.", "annotations/semantic*.json, else instances*.json")
-    ] = None
     crowds: Annotated[
         Literal["ignored", "objects"] | None,
         import_option("crowds", "how to read annotations with iscrowd 1.", "ignored; an error if there are no others"),

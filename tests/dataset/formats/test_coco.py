@@ -52,8 +52,7 @@ def test_pycocotools_reads_what_is_written(tmp_path):
     assert [(one["category_id"], one["area"], one["bbox"]) for one in first] == expected
     assert np.array_equal(instances.annToMask(first[0]), ring() == 1)  # the hole stays
     export("coco", CLASSES, given, tmp_path / "polygons", polygons=True)
-    file = tmp_path / "polygons/annotations/instances.json"
-    found = imported("coco", tmp_path / "polygons", annotations=file)[1]
+    found = imported("coco", tmp_path / "polygons/annotations/instances.json")[1]
     assert all(np.array_equal(one.label_map, labels % 255) for one, labels in zip(found, maps, strict=True))
 
 

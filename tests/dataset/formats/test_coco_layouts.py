@@ -62,7 +62,7 @@ def test_datumaro_images_in_a_folder_a_subset(tmp_path):
     assert [one.name for one in opened(tmp_path, split="val")[1]] == ["b"]
 
 
-@pytest.mark.parametrize("file", [None, "instances_train.json"])
+@pytest.mark.parametrize("file", ["", "annotations/instances_train.json"])
 def test_images_of_ours_are_not_those_in_a_folder_that_is_called_like_a_part(tmp_path, file):
     images = {name: np.full((*SHAPE, 3), 60 * number, np.uint8) for number, name in enumerate(("1", "train/1", "3"))}
     splits = {"3": "val"}
@@ -70,7 +70,7 @@ def test_images_of_ours_are_not_those_in_a_folder_that_is_called_like_a_part(tmp
         Sample(image, labels(), None, {"split": splits.get(name, "train")}, name=name) for name, image in images.items()
     ]
     export("coco", ("cat",), given, tmp_path)
-    found = imported("coco", tmp_path, annotations=file and tmp_path / "annotations" / file)[1]
+    found = imported("coco", tmp_path / file)[1]
     assert len(found) == (2 if file else 3)
     assert all(np.array_equal(one.image, images[one.name]) for one in found)
 
@@ -88,7 +88,7 @@ def test_coco_itself_with_keypoints(tmp_path):
     given = document("000000000139.jpg", categories=person, keypoints=[2, 2, 2], num_keypoints=1)
     path = save(tmp_path / "annotations/person_keypoints_val2017.json", given)
     save(tmp_path / "val2017/000000000139.jpg", image())
-    for source, options in ((tmp_path, {}), (tmp_path, {"annotations": path}), (path, {"images": path.parents[1]})):
+    for source, options in ((tmp_path, {}), (path, {}), (path, {"images": path.parents[1]})):
         classes, found = read(source, **options)
         assert classes == ("person",)
         check(found, {"000000000139": "val"})

@@ -57,7 +57,7 @@ PIECES = ((np.s_[2:12, 3:20], 1), (np.s_[14:17, 5:8], 2), (np.s_[14:16, 12:21], 
 MAPS = {"labels", "masks", "SegmentationClass"}
 
 
-def frames(folder, name, turn, size, *, shown, file=None, **options):
+def frames(folder, name, turn, size, *, shown, file="", **options):
     """A set whose labels are of a picture as it is shown, by EXIF orientation `turn`, or as it is stored: the label map
     as it is stored, what is read, and the notes. file: that is read. options: of the export."""
     labels = np.zeros(size, np.uint8)
@@ -76,7 +76,7 @@ def frames(folder, name, turn, size, *, shown, file=None, **options):
     tagged = Image.Exif()
     tagged[0x0112] = turn
     Image.fromarray(pixels).save(image, exif=tagged)
-    _, samples, source = read_format(name, folder / "out", annotations=file and folder / "out/annotations" / file)
+    _, samples, source = read_format(name, folder / "out" / file)
     return labels, list(samples), source.notes
 
 
@@ -92,8 +92,8 @@ def test_labels_of_the_turned_image_are_turned_back(tmp_path, name, turn):
 @pytest.mark.parametrize(
     ("name", "file", "options"),
     [
-        ("cvat", None, {"objects": True}),
-        ("coco", "instances.json", {}),
+        ("cvat", "", {"objects": True}),
+        ("coco", "annotations/instances.json", {}),
     ],
 )
 def test_objects_are_turned_back_with_their_labels(tmp_path, name, file, options):

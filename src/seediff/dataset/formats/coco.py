@@ -133,18 +133,17 @@ def read(
     source: Import,
     *,
     images: Path | str | None = None,
-    annotations: Path | str | None = None,
     crowds: Crowds | None = None,
 ) -> Contents:
     """A COCO folder, or one JSON file. Class ids count from 1 in the order of the category ids.
 
-    In a folder, annotations/semantic*.json are read, or else instances*.json and other usual names; `annotations` names
-    another file. images: the pictures' folder; None: the usual places near the annotations. Where objects overlap, the
-    smaller one is visible. Pixels that are only in a crowd (iscrowd 1), or only in a box without a mask, are ignored
-    (255). crowds: how to treat crowds; None: as ignored, but with an error if all masks are crowds, because some tools
-    write every mask as a crowd.
+    In a folder, annotations/semantic*.json are read, or else instances*.json and other usual names. images: the
+    pictures' folder; None: the usual places near the annotations. Where objects overlap, the smaller one is visible.
+    Pixels that are only in a crowd (iscrowd 1), or only in a box without a mask, are ignored (255). crowds: how to
+    treat crowds; None: as ignored, but with an error if all masks are crowds, because some tools write every mask as a
+    crowd.
     """
-    files = [Path(annotations)] if annotations is not None else find_annotations(source.path)
+    files = find_annotations(source.path)
     documents = {path: load_coco(path) for path in files}
     _check_masks(documents, crowds, source)
     classes, ids = classes_of(documents, source.note)

@@ -11,11 +11,11 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Annotated
-from xml.etree import ElementTree
 from xml.sax.saxutils import escape, quoteattr
 
 import msgspec
@@ -106,11 +106,9 @@ def find_file(folder: Path) -> Path:
 
 
 def _is_cvat(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return next(ElementTree.iterparse(file, ("start",)))[1].tag == "annotations"
-    except (ElementTree.ParseError, StopIteration, ValueError, LookupError):
-        return False
+    with suppress(UserError):
+        return bool(read_xml(path, "annotations"))
+    return False
 
 
 Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 40)]
