@@ -7,18 +7,6 @@ from seediff.train.data import PAD, augment, batches, sample_at
 from seediff.train.stages import Stage
 
 
-def order(stage, count, seed=0):
-    return [sample_at(stage, 0, p, seed) for p in range(count)]
-
-
-def test_mix_keeps_the_ratio():
-    stage = Stage(items(7), CLASSES, steps=1, mix=((5, 3), (2, 1)))
-    seen = order(stage, 40)
-    assert [sum(i >= 5 for i in seen[p : p + 4]) for p in range(0, 40, 4)] == [1] * 10
-    first = [i for i in seen if i < 5]
-    assert sorted(first[:5]) == list(range(5))  # each set is gone through before anything comes again
-
-
 @pytest.mark.parametrize("workers", [1, 3])
 def test_threads_and_starts_change_nothing(workers):
     stage, config = Stage(items(5), CLASSES, steps=6), small()
@@ -28,6 +16,10 @@ def test_threads_and_starts_change_nothing(workers):
     for one, two in zip(whole[4:], later, strict=True):
         assert all(map(np.array_equal, one, two))
     assert not np.array_equal(whole[0][0], next(batches(stage, 1, config, workers=0))[0])  # another stage draws anew
+
+
+def test_an_epoch_has_each_item_once():
+    assert all(sorted(sample_at(7, 0, e * 7 + i, 0) for i in range(7)) == list(range(7)) for e in range(3))
 
 
 def test_labels_are_never_interpolated_and_padding_is_ignored():

@@ -27,11 +27,11 @@ def native(tmp_path):
 def test_stages(native, tmp_path):
     export("voc", CLASSES, items(3, first=50), tmp_path / "real")
     plan = open_training(
-        [native("a"), native("b", 2, first=20)], steps=5, mix=(3, 1), finetune=[tmp_path / "real"], finetune_epochs=2
+        [native("a"), native("b", 2, first=20)], steps=5, finetune=[tmp_path / "real"], finetune_epochs=2
     )
     assert plan.classes == CLASSES
     train, finetune = plan.stages
-    assert (len(train.items), train.mix, train.step_count(4)) == (6, ((4, 3), (2, 1)), 5)
+    assert (len(train.items), train.step_count(4)) == (6, 5)
     assert (len(finetune.items), finetune.name, finetune.step_count(4)) == (3, "finetune", 2)
     assert plan.validation == ()
 

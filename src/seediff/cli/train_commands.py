@@ -16,7 +16,6 @@ from ..config.fields import RUN, WORD, read_names
 from ..config.names import parse_classes
 from ..config.train import DATA, IMAGE_GROUP, TrainConfig
 from ..dataset import native
-from ..errors import UserError
 from ..files.messages import plural
 from .formats import say_notes, say_reviewed
 from .line import UNTYPED, Typed
@@ -25,15 +24,17 @@ from .progress import bar_or_lines, report_on_interrupt, show_progress
 
 
 def train(
-    data: Annotated[list[Path], Parameter(help="Datasets, in any format that `seediff import` reads.", negative=())],
+    data: Annotated[
+        list[Path],
+        Parameter(
+            help="Datasets, in any format that `seediff import` reads. What is named twice counts twice.", negative=()
+        ),
+    ],
     /,
     *,
     out: Annotated[Path, HERE, option(RUN, "Folder for the segmenter. Continues an unfinished training there.")],
     epochs: Annotated[float | None, option(DATA, "Number of passes through the data.", 10)] = None,
     steps: Annotated[int | None, WORD, option(DATA, "Number of steps, instead of --epochs.")] = None,
-    mix: Annotated[
-        str | None, option(DATA, "Ratio of the datasets in every batch, such as 3:1.", "by their sizes")
-    ] = None,
     finetune: Annotated[
         list[Path] | None, option(DATA, "Dataset for a second stage; repeat the option for several.", negative=())
     ] = None,
@@ -89,7 +90,7 @@ def train(
 
     - `seediff train synthetic --finetune VOCdevkit/VOC2012 --finetune-epochs 20 --backbone r50 --out segmenter`
 
-    - `seediff train synthetic real --mix 3:1 --architecture segformer --out segmenter --dry-run`
+    - `seediff train synthetic real real --architecture segformer --out segmenter --dry-run`
     """
     from ..config.speeds import remember_speed
     from ..config.train import make_config, with_device
@@ -100,7 +101,6 @@ def train(
         data,
         epochs=epochs,
         steps=steps,
-        mix=_ratios(mix),
         finetune=finetune or (),
         finetune_epochs=finetune_epochs,
         finetune_steps=finetune_steps,
@@ -168,15 +168,6 @@ def _report_steps(out: Path, total: int) -> Iterator[Callable[[int], None]]:
 
     with report_on_interrupt(state, again):
         yield keep
-
-
-def _ratios(text: str | None) -> tuple[int, ...]:
-    if text is None:
-        return ()
-    try:
-        return tuple(int(part) for part in text.split(":"))
-    except ValueError as error:
-        raise UserError("mix", f"{text} must be whole numbers separated by colons, such as 3:1") from error
 
 
 def predict(

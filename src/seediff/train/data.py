@@ -25,30 +25,16 @@ Pair = tuple[np.ndarray, np.ndarray]
 """An image, or a batch of them, and its labels."""
 
 
-def sample_at(stage: Stage, number: int, position: int, seed: int) -> int:
-    """The index of the item at a position of a stage. number: the stage's number. Every epoch of a set uses each of its
-    items once.
-    """
-    if not stage.mix:
-        return _shuffled(len(stage.items), seed, number, 0, position)
-    # A cycle of 3 : 1 has three items of the first set and one of the second.
-    cycle, within = divmod(position, sum(ratio for _, ratio in stage.mix))
-    first = 0
-    for which, (count, ratio) in enumerate(stage.mix):
-        if within < ratio:
-            return first + _shuffled(count, seed, number, which, cycle * ratio + within)
-        first, within = first + count, within - ratio
-    raise AssertionError
-
-
-def _shuffled(count: int, seed: int, number: int, which: int, position: int) -> int:
+def sample_at(count: int, number: int, position: int, seed: int) -> int:
+    """The index of the item at a position of a stage of `count` items, of which every epoch uses each once. number: the
+    stage's number."""
     epoch, at = divmod(position, count)
-    return int(_order(count, seed, number, which, epoch)[at])
+    return int(_order(count, seed, number, epoch)[at])
 
 
 @lru_cache(maxsize=16)
-def _order(count: int, seed: int, number: int, which: int, epoch: int) -> np.ndarray:
-    return np.random.default_rng((seed, number, which, epoch)).permutation(count)
+def _order(count: int, seed: int, number: int, epoch: int) -> np.ndarray:
+    return np.random.default_rng((seed, number, 0, epoch)).permutation(count)
 
 
 class Decoded:
@@ -128,7 +114,7 @@ def batches(stage: Stage, number: int, config: TrainConfig, *, first: int = 0, w
 
     def make(position: int) -> Pair:
         rng = np.random.default_rng((config.seed, 1000 + number, position))
-        return augment(*decoded[sample_at(stage, number, position, config.seed)], rng, config)
+        return augment(*decoded[sample_at(len(stage.items), number, position, config.seed)], rng, config)
 
     def stacked(samples: Iterable[Pair]) -> Pair:
         images, labels = zip(*samples, strict=True)

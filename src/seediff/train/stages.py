@@ -35,15 +35,13 @@ Data = Dataset | Path | str
 class Stage:
     """A part of a training: its samples and its length.
 
-    items: samples whose label maps number `classes` from 1. epochs or steps: exactly one of them. mix: of items of
-    several sets in turn, each set's number of items and its ratio in the batches.
+    items: samples whose label maps number `classes` from 1. epochs or steps: exactly one of them.
     """
 
     items: Sequence[Sample]
     classes: tuple[str, ...]
     epochs: float | None = None
     steps: int | None = None
-    mix: tuple[tuple[int, int], ...] = ()
     name: str = "train"
 
     def __post_init__(self) -> None:
@@ -79,7 +77,6 @@ def open_training(
     *,
     epochs: float | None = None,
     steps: int | None = None,
-    mix: Sequence[int] = (),
     finetune: Sequence[Data] = (),
     finetune_epochs: float | None = None,
     finetune_steps: int | None = None,
@@ -89,16 +86,12 @@ def open_training(
 ) -> TrainingData:
     """Open datasets and make the stages `train` and, with `finetune`, `finetune`.
 
-    mix: a ratio for each dataset in `data`; without it, every sample is used equally often. validation: a dataset for
-    validation; if it has a `val` part, only that is used. validation_share: the share of the first dataset that is kept
-    for validation. Without both, the `val` parts of all datasets are for validation. classes: None: the first
+    Samples of a dataset that is named twice are used twice as often. validation: a dataset for validation; if it has a
+    `val` part, only that is used. validation_share: the share of the first dataset that is kept for validation. Without both, the `val` parts of all datasets are for validation. classes: None: the first
     dataset's. Classes of other datasets are matched by name. Raises UserError.
     """
     if not data:
         raise UserError("no data: name the folder of a dataset")
-    if mix and (len(mix) != len(data) or min(mix) < 1):
-        problem = f"{':'.join(map(str, mix))} must be {len(data)} whole numbers of at least 1, one for each dataset"
-        raise UserError("mix", problem, "such as 3:1 for two")
     if validation is not None and validation_share is not None:
         problem = f"{validation_share} is given together with other validation sets"
         raise UserError("validation_share", problem, "give one of the two")
@@ -133,8 +126,7 @@ def open_training(
     for path, items in zip(data, kept, strict=True):
         if not items:
             raise UserError(f"{path}: has no samples to train on")
-    counted = tuple((len(items), ratio) for items, ratio in zip(kept, mix, strict=False))  # none without a mix
-    stages = [Stage(list(chain.from_iterable(kept)), names, *_length(epochs, steps), counted)]
+    stages = [Stage(list(chain.from_iterable(kept)), names, *_length(epochs, steps))]
     if finetune:
         items = _without(real, "val", "test")
         stages.append(Stage(items, names, *_length(finetune_epochs, finetune_steps), name="finetune"))
@@ -229,7 +221,6 @@ def check_stages(stages: Sequence[Stage], validation: Sequence[Sample], batch_si
         facts |= {
             f"classes of {what}": list(classes),
             f"steps of {what}": stage.step_count(batch_size),
-            f"mix of {what}": [list(part) for part in stage.mix],
             f"samples and masks of {what}": _digest(what, stage.items, len(classes)),
         }
     if validation:
@@ -269,8 +260,6 @@ def describe(config: TrainConfig, data: TrainingData, out: Path, verbose: bool =
     for stage in data.stages:
         count = stage.step_count(config.batch_size)
         samples = plural(len(stage.items), "sample")
-        if stage.mix:
-            samples += f" (mixed {' : '.join(f'{ratio} of {size}' for size, ratio in stage.mix)})"
         epochs = count * config.batch_size / len(stage.items)
         length = f"{plural(count, 'step')} of {plural(config.batch_size, 'image')} ({epochs:.1f} epochs; whole steps)"
         lines.append(f"Stage {stage.name}: {samples}, {length}")
