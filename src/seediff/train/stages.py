@@ -87,8 +87,9 @@ def open_training(
     """Open datasets and make the stages `train` and, with `finetune`, `finetune`.
 
     Samples of a dataset that is named twice are used twice as often. validation: a dataset for validation; if it has a
-    `val` part, only that is used. validation_share: the share of the first dataset that is kept for validation. Without both, the `val` parts of all datasets are for validation. classes: None: the first
-    dataset's. Classes of other datasets are matched by name. Raises UserError.
+    `val` part, only that is used. validation_share: the share of the first dataset that is kept for validation. Without
+    both, the `val` parts of all datasets are for validation. classes: None: the first dataset's. Classes of other
+    datasets are matched by name. Raises UserError.
     """
     if not data:
         raise UserError("no data: name the folder of a dataset")
