@@ -1,24 +1,8 @@
-import pytest
-from builders.plans import plan_of
 from refusals import user_error
 
 import recipes.methods  # noqa: F401  registers the methods that are files
-from seediff.config.constants import CaptureConfig, MaskConfig
+from seediff.config.constants import MaskConfig
 from seediff.config.levels import fit_levels, maps_read
-from seediff.models.families.unet import attention_layers
-
-
-@pytest.mark.parametrize("layers", ["all", "up", "down", "last"])
-def test_levels_are_those_of_the_layers_that_are_captured(sd1_model, layers):
-    unet = sd1_model.pipe.unet
-    blocks = len(unet.config.down_block_types)
-    exact = set()
-    for name in attention_layers(unet, layers):
-        block, _, rest = name.partition(".")
-        number = int(rest.split(".")[0]) if block != "mid_block" else 0
-        exact.add(2 ** {"mid_block": blocks - 1, "down_blocks": number, "up_blocks": blocks - 1 - number}[block])
-    plan = plan_of(unet, CaptureConfig(layers=layers))
-    assert plan.levels("self") == plan.levels("cross") == sorted(exact)
 
 
 def test_only_levels_that_the_method_reads_are_checked():

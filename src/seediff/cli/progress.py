@@ -26,20 +26,16 @@ class InterruptedRun(KeyboardInterrupt):
 
 
 @contextmanager
-def report_on_interrupt(
-    state: Callable[[], str], again: Callable[[], str] = lambda: "run the same command to continue"
-) -> Iterator[None]:
-    """Turn Ctrl-C into InterruptedRun, and OSError (such as a full disk) into UserError, with the run's state and how
-    to continue.
-
-    state, again: give these two texts; called only when needed.
-    """
+def report_on_interrupt(state: Callable[[], str]) -> Iterator[None]:
+    """Turn Ctrl-C into InterruptedRun, and OSError (such as a full disk) into UserError, with the run's state, a text
+    that is made only when needed."""
     try:
         yield
     except KeyboardInterrupt as error:
-        raise InterruptedRun(f"interrupted with {state()}; {again()}") from error
+        raise InterruptedRun(f"interrupted with {state()}; run the same command to continue") from error
     except OSError as error:  # most likely a full disk
-        raise UserError(f"{system_reason(error)}; {state()}; when that is fixed, {again()}") from error
+        reason = system_reason(error)
+        raise UserError(f"{reason}; {state()}; when that is fixed, run the same command to continue") from error
 
 
 @contextmanager
@@ -105,29 +101,20 @@ def progress_lines(counted: str = "images", clock: Callable[[], float] = time.mo
 @contextmanager
 def progress_bar(counted: str = "images") -> Iterator[Progress]:
     """A bar on stderr that vanishes at the end."""
-    from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
-    from rich.text import Text
 
     from ..files.messages import make_console
 
-    class Rate(ProgressColumn):
-        def render(self, task: Task) -> Text:
-            return Text(f"{task.speed:.2f} {counted}/s" if task.speed else "")
-
-    console = make_console(stderr=True)
     columns = (
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn(counted),
-        Rate(),
         TimeRemainingColumn(),
         TextColumn("{task.description}", markup=False),
     )
-    # The speed is averaged over 10 minutes, because the bar moves once per batch and a slow model takes minutes per
-    # batch.
-    bar = Bar(*columns, console=console, transient=True, speed_estimate_period=600)
-    with bar:
+    # The remaining time follows the last 10 minutes, as a slow model takes minutes per batch.
+    with Bar(*columns, console=make_console(stderr=True), transient=True, speed_estimate_period=600) as bar:
         task = bar.add_task("", total=None)
 
         def progress(done: int, total: int, current: str) -> None:

@@ -163,10 +163,7 @@ def _report_steps(out: Path, total: int) -> Iterator[Callable[[int], None]]:
             return "nothing finished yet"
         return f"{kept or 'none'} of {total} steps kept in {shlex.quote(str(out))}"
 
-    def again() -> str:
-        return "run the same command to start again" if kept == 0 else "run the same command to continue"
-
-    with report_on_interrupt(state, again):
+    with report_on_interrupt(state):
         yield keep
 
 
