@@ -14,10 +14,11 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageEnhance
+from safetensors.numpy import save
 
 from seediff.drawing.overlays import compress_image
 from seediff.errors import UserError
-from seediff.files.outputs import write_tensors
+from seediff.files.outputs import write_atomic
 from seediff.mini.scenes import CLASS_IDS, CLASSES, Scene
 
 from .art import load_sprite, sprite_table
@@ -236,7 +237,7 @@ def write_scenes(path: Path, scenes: Sequence[Scene]) -> None:
     masks = [compress_image(s.label_map, "PNG", optimize=True) for s in scenes]
     tensors = pack_blobs("images", images) | pack_blobs("masks", masks)
     about = [{"classes": s.classes, "caption": s.caption} for s in scenes]
-    write_tensors(path, tensors, {"scenes": json.dumps(about)})
+    write_atomic(path, save(tensors, {"scenes": json.dumps(about)}))
 
 
 def write_scene_set(

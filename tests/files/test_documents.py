@@ -27,14 +27,6 @@ def test_rows_are_read_until_the_first_bad_one(tmp_path):
         next(rows)
 
 
-def test_a_line_without_end_is_refused_before_it_is_read(tmp_path):
-    path = tmp_path / "rows.jsonl"
-    with path.open("wb") as file:
-        file.truncate(1 << 30)  # zeros, without a block on the disk
-    with user_error("line 1: is longer than"):
-        next(read_json_lines(path, dict[str, int]))
-
-
 @pytest.mark.timeout(30)
 @pytest.mark.parametrize(
     "text",

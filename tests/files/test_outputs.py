@@ -1,11 +1,9 @@
 import os
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from refusals import user_error
-from safetensors import safe_open
 
 from seediff.files.output_folders import check_writable
 from seediff.files.outputs import write_atomic, write_tensors
@@ -33,19 +31,6 @@ def test_what_is_no_use_is_named(tmp_path, out, file, named):
     with user_error(named):
         check_writable(tmp_path / out, tmp_path / file if file else None)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "pipe"]
-
-
-def test_tensors_of_both_kinds_are_the_same_file(tmp_path):
-    values = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.array([1, 255], np.uint8)}
-    write_tensors(tmp_path / "numpy", values, {"about": "{}"})
-    write_tensors(
-        tmp_path / "torch", {name: torch.from_numpy(value) for name, value in values.items()}, {"about": "{}"}
-    )
-    assert (tmp_path / "numpy").read_bytes() == (tmp_path / "torch").read_bytes()
-    with safe_open(tmp_path / "torch", "np") as file:
-        assert file.metadata() == {"about": "{}"}
-        for name, value in values.items():
-            np.testing.assert_array_equal(file.get_tensor(name), value)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

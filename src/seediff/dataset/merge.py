@@ -26,14 +26,11 @@ def merge_sets(sets: Sequence[Set]) -> tuple[tuple[str, ...], list[Sample], list
     """
     classes = tuple(dict.fromkeys(chain(*(class_names for _, class_names, _ in sets))))
     check_class_list(classes)
-    # A set keeps soft masks and attention of all samples or of none. steps/ shows masks in the
-    # colours of their ids, so it is kept only if all ids stay.
+    # A set keeps soft masks and attention of all samples or of none. steps/ shows masks in the colours of their ids.
     present: list[set[str]] = []
     for _, _, samples in sets:
         present.append({kind for kind, _ in chain(*(sample.extras for sample in samples))})
     kept = {native.SOFT, native.ATTENTION}.intersection(*present)
-    if all(tuple(class_names) == classes[: len(class_names)] for _, class_names, _ in sets):
-        kept.add(native.STEPS)
     behind = [kind for kind in native.EXTRAS if kind in set().union(*present) - kept]
     names = [sample.name for sample in chain(*(samples for _, _, samples in sets))]
     apart = len({*names}) < len(names)
@@ -50,7 +47,8 @@ def merge_sets(sets: Sequence[Set]) -> tuple[tuple[str, ...], list[Sample], list
                 row["class_ids"] = [int(ids[class_id]) for class_id in row["class_ids"]]
             name = f"{label}/{sample.name}" if apart else sample.name
             merged.append(renumber(sample, ids, len(class_names)).replace(name=name, metadata=row, extras=extras))
-    return classes, merged, [f"{kind}/ is left out: not every dataset has it for these ids" for kind in behind]
+    notes = [f"{kind}/ is left out: only soft/ and attention/ are kept, if all datasets have them" for kind in behind]
+    return classes, merged, notes
 
 
 def set_names(folders: Sequence[Path | str]) -> list[str]:

@@ -25,7 +25,7 @@ import msgspec
 
 from ..errors import UserError, first_line
 from .messages import show_json
-from .reading import ABSENT, LINE, decode_text, open_regular, read_bytes, read_text
+from .reading import ABSENT, decode_text, read_bytes, read_text
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -98,15 +98,11 @@ def parse_json(data: bytes | str, kind: type[T], where: str, *, strict: bool = T
 
 
 def read_json_lines(path: Path | str, kind: type[T], *, absent: str = ABSENT) -> Iterator[tuple[int, T]]:
-    """(line number, value) of a file with one JSON value per line, lazily; empty lines are skipped. Raises UserError
+    """(line number, value) of a file with one JSON value per line; empty lines are skipped. Raises UserError
     naming the line."""
-    with open_regular(path, absent) as file:
-        for number, line in enumerate(iter(lambda: file.readline(LINE + 1), b""), 1):
-            where = f"{path}, line {number}"
-            if len(line) > LINE:
-                raise UserError(where, f"is longer than {LINE} bytes")
-            if line.removeprefix(BOM).strip():
-                yield number, parse_json(decode_text(line, path, number), kind, where)
+    for number, line in enumerate(read_bytes(path, absent).split(b"\n"), 1):
+        if line.removeprefix(BOM).strip():
+            yield number, parse_json(decode_text(line, path, number), kind, f"{path}, line {number}")
 
 
 # TOML and YAML.

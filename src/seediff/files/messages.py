@@ -73,10 +73,6 @@ class EscapedStream:
         self.rich_proxied_file.write(text if UP.fullmatch(text) else _escape(text))
         return len(text)
 
-    def writelines(self, lines: Iterable[str]) -> None:
-        for line in lines:
-            self.write(line)
-
     def __getattr__(self, name: str) -> Any:
         return getattr(self.rich_proxied_file, name)
 

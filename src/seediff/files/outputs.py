@@ -17,7 +17,6 @@ from ..errors import UserError, first_line
 from .reading import open_regular
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
 
 CONFIG = "seediff.toml"
@@ -110,21 +109,12 @@ def append(path: Path, data: bytes, *, durable: bool = False) -> None:
             os.fsync(file.fileno())
 
 
-def write_tensors(
-    path: Path,
-    tensors: Mapping[str, torch.Tensor] | Mapping[str, np.ndarray],
-    metadata: Mapping[str, str] | None = None,
-) -> None:
-    """Write one safetensors file, atomically. All tensors must be torch's, or all numpy's, and must not share memory.
-    metadata: of one key at most, because several are written in no fixed order."""
-    import numpy as np
+def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None) -> None:
+    """Write one safetensors file, atomically. Tensors must not share memory. metadata: of one key at most, because
+    several are written in no fixed order."""
+    from safetensors.torch import save
 
-    # The two modules write the same bytes; numpy's does without torch. `save_file` would leave a file if killed.
-    if any(isinstance(values, np.ndarray) for values in tensors.values()):
-        from safetensors.numpy import save
-    else:
-        from safetensors.torch import save
-    write_atomic(path, save(dict(tensors), dict(metadata) if metadata else None))  # type: ignore[arg-type]
+    write_atomic(path, save(dict(tensors), dict(metadata) if metadata else None))
 
 
 def clear_leftovers(folder: Path, below: Collection[str] = ()) -> None:

@@ -15,8 +15,6 @@ from .messages import show_bytes, show_json
 
 LARGEST = 2 << 30
 """Maximum bytes of a file that is read as a whole. COCO's own annotations have 450 MB."""
-LINE = 4 << 20
-"""Maximum length of a line in a file of rows."""
 ABSENT = "no such file"
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar")
 
