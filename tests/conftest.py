@@ -64,59 +64,6 @@ def mini_folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def joint_folder(tmp_path_factory):
-    """An untrained MM-DiT of the embedded world, of Stable Diffusion 3's classes, for images of 64²: joint attention at
-    one side.
-    """
-    from diffusers import FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel, StableDiffusion3Pipeline
-    from transformers import CLIPTextConfig, CLIPTextModelWithProjection
-    from twins import autoencoder
-
-    from recipes.mini.text import build_tokenizer
-
-    def text_encoder(width):
-        """Its states before its only layer are its embeddings."""
-        ends = {
-            "bos_token_id": len(tokenizer) - 2,
-            "eos_token_id": len(tokenizer) - 1,
-            "pad_token_id": len(tokenizer) - 1,
-        }
-        sizes = {"hidden_size": width, "intermediate_size": width, "projection_dim": width}
-        layers = {"num_hidden_layers": 1, "num_attention_heads": 1, "max_position_embeddings": 32}
-        return CLIPTextModelWithProjection(CLIPTextConfig(vocab_size=len(tokenizer), **sizes, **layers, **ends))
-
-    torch.manual_seed(0)
-    tokenizer = build_tokenizer()
-    pipe = StableDiffusion3Pipeline(
-        transformer=SD3Transformer2DModel(
-            sample_size=16,
-            patch_size=2,
-            in_channels=4,
-            out_channels=4,
-            num_layers=2,
-            num_attention_heads=2,
-            attention_head_dim=8,
-            joint_attention_dim=24,
-            caption_projection_dim=16,
-            pooled_projection_dim=24,
-            pos_embed_max_size=16,
-            qk_norm="rms_norm",
-        ),
-        scheduler=FlowMatchEulerDiscreteScheduler(),
-        vae=autoencoder(4, 3, shift_factor=0.0),
-        text_encoder=text_encoder(16),
-        tokenizer=tokenizer,
-        text_encoder_2=text_encoder(8),
-        tokenizer_2=tokenizer,
-        text_encoder_3=None,
-        tokenizer_3=None,
-    )
-    folder = tmp_path_factory.mktemp("joint") / "pipeline"
-    pipe.save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
 def sd1_model(sd1_folder):
     from seediff.models.registry import load_model
 
@@ -160,7 +107,7 @@ def twin(tmp_path_factory):
 
 LONGEST = tuple(
     f"test_{name}.py"
-    for name in "pretended_gpu every_family docs site notebooks compiled browser cluster browser_more kill".split()
+    for name in "pretended_gpu every_family docs site notebooks compiled browser cluster browser_more".split()
 )
 """The test files that take longest. They begin first (with pytest-xdist's --no-loadscope-reorder), so that none of them
 keeps one process busy when the others are done."""

@@ -199,14 +199,14 @@ def prepare(folder):
 
 
 @pytest.fixture(scope="module")
-def twins(mini_folder, joint_folder, tmp_path_factory):
+def twins(mini_folder, twin, tmp_path_factory):
     """Narrow twins of the embedded models with random weights, and with their presets, but SeeDiff with another
     threshold.
     """
     folders = {}
-    for name, twin in (("mini", mini_folder), ("mini-dit", joint_folder)):
+    for name, folder in (("mini", mini_folder), ("mini-dit", twin("sd3"))):
         folders[name] = tmp_path_factory.mktemp("embedded") / name
-        shutil.copytree(twin, folders[name])
+        shutil.copytree(folder, folders[name])
         settings = json.loads((short_names.EMBEDDED[name] / "seediff.json").read_text())
         settings["preset"]["methods"]["seediff"] = {
             "mask": {"beta": 0.6}

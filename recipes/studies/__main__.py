@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from seediff.cli.main import main
-from seediff.cli.options import HERE, SEED
+from seediff.cli.options import HERE
 from seediff.errors import UserError
 
 app = App(
@@ -32,7 +32,6 @@ Constants = Annotated[
 AnyModel = Annotated[
     str, Parameter(help="`mini`, `mini-dit`, or the folder of a pipeline trained on the embedded world.")
 ]
-Seed = Annotated[int, SEED]
 Device = Annotated[str | None, Parameter(help="Device: cuda, mps or cpu; by default the fastest available.")]
 
 
@@ -45,7 +44,6 @@ def truth(
     tune_scenes: TuneScenes = 200,
     constants: Constants = None,
     model: AnyModel = "mini",
-    seed: Seed = 0,
     device: Device = None,
 ) -> None:
     """Compare every method's masks with exact masks on held-out scenes.
@@ -54,15 +52,8 @@ def truth(
     """
     from .truth import run_truth
 
-    options = {
-        "scene_set": scene_set,
-        "tune_scenes": tune_scenes,
-        "constants": constants,
-        "model": model,
-        "seed": seed,
-        "device": device,
-    }
-    run_truth(out, scenes=scenes, **options)
+    tuning = {"tune_scenes": tune_scenes, "constants": constants}
+    run_truth(out, scenes=scenes, scene_set=scene_set, **tuning, model=model, device=device)
     print(f"Tables: {out / 'results.md'}")
 
 
@@ -73,7 +64,6 @@ def generated(
     constants: Annotated[Path, Parameter(help="results.json of a study of truth, whose constants are used.")],
     images: Annotated[int, Parameter(help="Number of images to generate.")] = 190,
     model: AnyModel = "mini",
-    seed: Seed = 0,
     device: Device = None,
 ) -> None:
     """Compare every method's masks of generated images with a segmenter trained on exact masks.
@@ -82,7 +72,7 @@ def generated(
     """
     from .generated import run_generated
 
-    run_generated(out, constants, images=images, model=model, seed=seed, device=device)
+    run_generated(out, constants, images=images, model=model, device=device)
     print(f"Tables: {out / 'results.md'}")
 
 
@@ -98,7 +88,6 @@ def segments(
     count: Annotated[int | None, Parameter(help="Use only this many photographs, the first by name.")] = None,
     constants: Constants = None,
     model: AnyModel = "mini",
-    seed: Seed = 0,
     device: Device = None,
 ) -> None:
     """Compare methods that need no class names by DiffSeg's protocol, at the papers' constants and at tuned constants.
@@ -117,7 +106,7 @@ def segments(
     pairs = scene_pairs(scene_set, scenes) if images is None or labels is None else folder_pairs(images, labels, count)
     best = read_best(constants) if constants else {}
     tune = scene_pairs("tune", tune_scenes) if images is None and not constants else None
-    run_segments(out, pairs, tune=tune, best=best, model=model, seed=seed, device=device)
+    run_segments(out, pairs, tune=tune, best=best, model=model, device=device)
     print(f"Tables: {out / 'results.md'}")
 
 

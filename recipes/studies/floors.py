@@ -81,15 +81,12 @@ def score_floors(
     method: Tally,
     floors: Mapping[str, Tally],
     segments: Mapping[str, Sequence[int]],
-    *,
-    seed: int = 0,
-    draws: int = 2000,
 ) -> dict[str, FloorScore]:
     """Each floor's scores, and how far the method is ahead of it, from the counts of the same images in the same order.
 
-    segments: the number of each floor's segments in each image. seed, draws: for the bootstrap.
+    segments: the number of each floor's segments in each image.
     """
-    ahead = differences(method, list(floors.values()), seed=seed, draws=draws)
+    ahead = differences(method, list(floors.values()))
     scores = {}
     for (name, counts), difference in zip(floors.items(), ahead, strict=True):
         whole = counts.total()

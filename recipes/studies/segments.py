@@ -141,19 +141,18 @@ def run_segments(
     tune: Pairs | None,
     best: Mapping[str, Way],
     model: str = "mini",
-    seed: int = 0,
     device: str | None = None,
 ) -> dict[str, Any]:
     """Measure every way on `pairs`, at its paper's constants and at its best constants, and how far it is above the
     floors. The best constants have the highest mIoU on `tune`; without `tune` they are those in `best` (from
-    `read_best`, may be empty). seed: for K-Means. Writes results.json, results.md and segments.jpg to `out`."""
+    `read_best`, may be empty). Writes results.json, results.md and segments.jpg to `out`."""
     check_writable(out)
     loaded, best = load_model(model, device=device), dict(best)
     result: dict[str, Any] = {"model": loaded.name, "pairs": pairs.name, "images": len(pairs)}
     if tune is not None:
         result["tune"] = tune.name
         settings = {f"{method} {number}": way for method, group in grid().items() for number, way in enumerate(group)}
-        tried = try_ways(loaded, tune, settings, about="tuning", seed=seed)
+        tried = try_ways(loaded, tune, settings, about="tuning")
         for method, group in grid().items():
             best[method] = group[int(np.argmax([tried[f"{method} {number}"].miou() for number in range(len(group))]))]
     groups = {"paper": PAPER, "best": best} if best else {"paper": PAPER}
@@ -161,7 +160,7 @@ def run_segments(
     methods = [name for name, way in ways.items() if isinstance(way, SegmentConfig)]
     fixed = {_blind(floor): Blind(floor) for floor in FLOORS if floor != AS_MANY}
     tiles = {_blind(AS_MANY, name): Blind(AS_MANY, like=name) for name in methods}
-    tested = try_ways(loaded, pairs, {**ways, **fixed, **tiles}, about="measuring", seed=seed)
+    tested = try_ways(loaded, pairs, {**ways, **fixed, **tiles}, about="measuring")
     for kind, group in groups.items():
         result[kind] = {
             name: {**tested[f"{kind} {name}"].figures(), "constants": constants(way)} for name, way in group.items()
@@ -177,7 +176,7 @@ def run_segments(
     return result
 
 
-def try_ways(model: Model, pairs: Pairs, ways: Mapping[str, Way], *, about: str, seed: int) -> dict[str, Outcome]:
+def try_ways(model: Model, pairs: Pairs, ways: Mapping[str, Way], *, about: str) -> dict[str, Outcome]:
     """Run every way on every pair; ways of one method share one run of the model per image. about: label of the
     progress.
     """
@@ -197,10 +196,10 @@ def try_ways(model: Model, pairs: Pairs, ways: Mapping[str, Way], *, about: str,
             if isinstance(way, Blind):
                 segments = floor_map(way.floor, *size, pieces=tested[way.like].segments[-1] if way.like else truth)
             elif isinstance(way, Colours):
-                segments = colour_segments(image, truth if way.k == "truth" else int(way.k), seed=seed)
+                segments = colour_segments(image, truth if way.k == "truth" else int(way.k))
             else:
                 k = truth if way.k == "truth" else way.k
-                proposals = propose(seen[way.method][number % BATCH], way, k, seed)
+                proposals = propose(seen[way.method][number % BATCH], way, k, 0)
                 segments = fit_to_edges(image, label(proposals, size).numpy(), way)
             table = contingency(segments, exact, pairs.classes)
             tested[name].tallies.append(tally(table, match([table])))
@@ -210,7 +209,7 @@ def try_ways(model: Model, pairs: Pairs, ways: Mapping[str, Way], *, about: str,
     return tested
 
 
-def colour_segments(image: np.ndarray, k: int, *, seed: int) -> np.ndarray:
+def colour_segments(image: np.ndarray, k: int) -> np.ndarray:
     """(H, W) int32: at most k segments of a photograph (H, W, 3) uint8, from K-Means on a grid of colours and
     positions, enlarged.
     """
@@ -220,7 +219,7 @@ def colour_segments(image: np.ndarray, k: int, *, seed: int) -> np.ndarray:
     along = (np.arange(GRID) + 0.5) / GRID
     position = np.stack(np.meshgrid(along, along, indexing="ij"), axis=-1)
     points = np.concatenate([colours, POSITION_WEIGHT * position], axis=-1).reshape(GRID * GRID, 5)
-    _, labels = kmeans2(points, k, iter=100, minit="++", rng=seed)
+    _, labels = kmeans2(points, k, iter=100, minit="++", rng=0)
     return resize_nearest(labels.reshape(GRID, GRID).astype(np.int32), *image.shape[:2])
 
 

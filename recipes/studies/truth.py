@@ -64,7 +64,6 @@ def run_truth(
     tune_scenes: int = 200,
     constants: Path | None = None,
     model: str = "mini",
-    seed: int = 0,
     device: str | None = None,
 ) -> dict[str, Any]:
     """Measure the methods on the first `scenes` of `scene_set`. Write results.json, results.md and scenes.png to `out`;
@@ -80,12 +79,12 @@ def run_truth(
     held, tuning = load_set(scene_set, scenes), [] if chosen else load_set("tune", tune_scenes)
     check_writable(out)
     loaded = load_model(model, device=device)
-    result: dict[str, Any] = {"model": loaded.name, "scene_set": scene_set, "scenes": scenes, "seed": seed}
+    result: dict[str, Any] = {"model": loaded.name, "scene_set": scene_set, "scenes": scenes}
     if not chosen:
-        trials = tune(loaded, tuning, seed=seed)
+        trials = tune(loaded, tuning)
         chosen = choose(trials, loaded)
         result |= {"tune_scenes": tune_scenes, "preset": preset(trials)}
-    items = captured(loaded, held, sources(chosen), seed=seed + 1)
+    items = captured(loaded, held, sources(chosen), seed=1)
     figures, scores, sheet = measure(track(items, scene_set, len(held)), chosen)
     result |= {"pairs": len(scores.classes), **figures}
     write_results(out, result, sheet)

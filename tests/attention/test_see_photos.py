@@ -125,8 +125,8 @@ def test_words_of_another_text_on_the_same_queries(mini_model, images):
     assert not all(torch.allclose(t, maps[0].cross_attention[grid]) for grid, t in others[0].cross_attention.items())
 
 
-def test_another_text_needs_a_unet(joint_folder, images):
-    joint = load_model(str(joint_folder), device="cpu")
+def test_another_text_needs_a_unet(twin, images):
+    joint = load_model(str(twin("sd3")), device="cpu")
     with user_error(r"^capture.prompt: \{class\}: works with UNets"):
         capture(joint, images, capture=CaptureConfig(prompt="{class}"))
     with user_error("has no {class}"):
