@@ -82,42 +82,16 @@ def plain(model, **arguments):
     return np.stack([np.asarray(image) for image in result.images])
 
 
-def largest_difference(model, *, capture=CaptureConfig(), **options):  # noqa: B008
-    """The largest difference of maps, captured while two images are drawn at once, from the reference. Every layer must
-    have been seen.
+def largest_difference(model, photos=(), *, capture=CaptureConfig(), **options):  # noqa: B008
+    """The largest difference of maps, captured while two images are drawn at once, from the reference; or of maps of
+    given photographs, at most as many as SPECS. Every layer must have been seen.
     """
-    guided = model.family.guided(model.pipe, options.get("guidance_scale", GUIDANCE))
-    prompts = [spec.prompt for spec in SPECS[:2]]
-    return _difference(model, lambda: generate(model, capture=capture, **options)[1], prompts, capture, guided=guided)
-
-
-def difference_of_photos(
-    model,
-    photos,
-    capture=CaptureConfig(),  # noqa: B008
-):
-    """As `largest_difference`, for given photographs, at most as many as SPECS."""
-    return _difference(
-        model,
-        lambda: see(model, photos, capture=capture),
-        [spec.prompt for spec in SPECS[: len(photos)]],
-        capture,
-        guided=False,
-    )
-
-
-def _difference(
-    model,
-    run,
-    prompts,
-    capture,
-    *,
-    guided,
-):
+    prompts = [spec.prompt for spec in SPECS[: len(photos) or 2]]
+    guided = not len(photos) and model.family.guided(model.pipe, options.get("guidance_scale", GUIDANCE))
     book = book_of(model)
     layers = dict.fromkeys(model.family.layers(model.network), book.attention)
     with everything_kept(model.network, layers) as kept:
-        maps = run()
+        maps = see(model, photos, capture=capture) if len(photos) else generate(model, capture=capture, **options)[1]
     assert {seen.name for seen in kept} == set(layers)
     if guided and book.calls == 2:  # the call with the prompt comes first
         turns = Counter[str]()
@@ -126,21 +100,14 @@ def _difference(
     columns, text = book.columns(model, height * width, prompts) if book.columns else (slice(0, 0), slice(0, 0))
     shared = {"normalize": capture.normalize, "share": capture.text_share or "row"}
     expected = means(kept, len(prompts), columns, text, first=book.first, **shared)
-    by_size = [
-        {
-            (kind, grid[0] * grid[1]): tensor
-            for kind in ("self", "cross")
-            for grid, tensor in getattr(of, f"{kind}_attention").items()
-        }
-        for of in maps
-    ]
-    assert set(by_size[0]) == set(expected)
     differences = [0.0]
-    for image, captured in enumerate(by_size):
+    for image, of in enumerate(maps):
+        grids = {kind: getattr(of, f"{kind}_attention") for kind in ("self", "cross")}
+        captured = {(kind, h * w): tensor for kind, found in grids.items() for (h, w), tensor in found.items()}
+        assert set(captured) == set(expected)
         for where, tensor in expected.items():
-            found = captured[where]
-            assert found.shape == tensor[image].shape
-            differences.append(float((found.double() - tensor[image]).abs().max()))
+            assert captured[where].shape == tensor[image].shape
+            differences.append(float((captured[where].double() - tensor[image]).abs().max()))
     assert all(map(isfinite, differences))  # Python's max may ignore NaN
     print(f"\n{model.family.title}: {max(differences):.1e}")  # with pytest -s: the figures of docs/models.md
     return max(differences)
