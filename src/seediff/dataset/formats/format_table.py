@@ -166,11 +166,3 @@ def _keys(file: Path) -> list[str]:
         with suppress(UserError):  # a number, text or list
             keys += [f"[].{key}" for key in parse_json(bytes(first), dict[str, Any], "")]
     return keys
-
-
-def load_extra(module: str, extra: str) -> Any:
-    """Import a module that only one format needs."""
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise UserError(f'needs {module.split(".")[0]}: pip install "seediff[{extra}]"') from error

@@ -224,8 +224,6 @@ def _meanings(names: Mapping[int, str], mapping: Mapping[int, int | str | None],
 def _labels_alone(source: Import, first: int, num_classes: int | None) -> tuple[ClassList, Found]:
     where = map_folder(source.path)
     maps = named_images(where)
-    if not maps:
-        raise UserError(where, "has no PNG files; labels are palette or grey PNG label maps")
     source.about = f"label maps in {where}"
     listed = find_list(where, where.parent, note=source.note, first=first)
     if listed is None and num_classes is not None:

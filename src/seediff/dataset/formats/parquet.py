@@ -23,7 +23,6 @@ from ..rows import check_class_list, check_row
 from ..sample import Sample, open_own
 from ..split import split_of
 from .drivers import Contents, Export, Import
-from .format_table import load_extra
 
 if TYPE_CHECKING:
     from datasets import Features
@@ -34,9 +33,20 @@ GROUP = 100
 """Samples in a row group, which readers load whole to show one sample."""
 
 
+def packages() -> tuple[Any, Any, Any]:
+    """The modules datasets, pyarrow and pyarrow.parquet."""
+    try:
+        import datasets
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise UserError(f'needs {error.name}: pip install "seediff[hf]"') from error
+    return datasets, pyarrow, pyarrow.parquet
+
+
 def features(classes: Sequence[str]) -> Features:
     """The schema of the table, as `datasets` states it; the ids of `class_ids` are those of the label maps."""
-    datasets = load_extra("datasets", "hf")
+    datasets, *_ = packages()
     return datasets.Features(
         {
             "image": datasets.Image(),
@@ -63,7 +73,7 @@ def table_row(sample: Sample, classes: Sequence[str]) -> dict[str, Any]:
 
 def write(export: Export) -> None:
     """Parquet files that `datasets.load_dataset` reads, one per split."""
-    parquet, pa = load_extra("pyarrow.parquet", "hf"), load_extra("pyarrow", "hf")
+    _, pa, parquet = packages()
     (export.folder / "data").mkdir()
     schema = features(export.classes).arrow_schema
     placed_samples = export.placed(table_row)
@@ -121,15 +131,14 @@ def part_of(file: Path) -> str | None:
 @contextmanager
 def opened(file: Path) -> Iterator[Any]:
     """The file as pyarrow reads it. Raises UserError for what cannot be read."""
-    parquet, pa = load_extra("pyarrow.parquet", "hf"), load_extra("pyarrow", "hf")
+    _, pa, parquet = packages()
     if file.exists() and not file.is_file():
         raise UserError(file, "is not a regular file")
     try:
         with parquet.ParquetFile(file) as reader:
             yield reader
     except (pa.ArrowException, OSError, UnicodeError) as error:  # also for a name that is not UTF-8
-        reason = first_line(error).replace("TProtocolException: ", "")
-        raise UserError(file, f"cannot be read as parquet ({reason})") from error
+        raise UserError(file, f"cannot be read as parquet ({first_line(error)})") from error
 
 
 def stated_classes(file: Path) -> tuple[str, ...]:
@@ -137,7 +146,7 @@ def stated_classes(file: Path) -> tuple[str, ...]:
     with opened(file) as reader:
         schema = reader.schema_arrow
     again = "export the set again"
-    datasets = load_extra("datasets", "hf")
+    datasets, *_ = packages()
     try:
         names = datasets.Features.from_arrow_schema(schema)["class_ids"].feature.names
         classes = fit(names[1:], tuple[str, ...], str(file))

@@ -173,13 +173,14 @@ def _common(paths: Iterable[Path]) -> Path:
 
 
 def find_yaml(folder: Path) -> Path:
-    """data.yaml, or else the only YAML file, or the YAML file with the folder's name; or the file itself."""
+    """data.yaml, or else the only YAML file; or the file itself."""
     if not folder.is_dir():
         return folder
     others = sorted(path for path in folder.glob("*.y*ml") if path.suffix in (".yaml", ".yml"))
-    for chosen in ([folder / DATA], others, [path for path in others if path.stem == folder.resolve().name]):
-        if len(chosen) == 1 and chosen[0].exists():
-            return chosen[0]
+    if (folder / DATA).exists():
+        return folder / DATA
+    if len(others) == 1:
+        return others[0]
     held = ", ".join(path.name for path in others[:5])
     raise UserError(folder / DATA, "no such file", f"it holds {held}: name one of them" * bool(held))
 
