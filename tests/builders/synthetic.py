@@ -68,7 +68,7 @@ def traced(index, name="dog", side=64, latent=32):
         trace |= {MaskStep("seeds", divisor): grown >= 0.5, MaskStep("expansion", divisor): grown}
     inverse = 1 - disc(latent, centre, radius)
     trace |= {MaskStep("background seeds"): inverse >= 0.5, MaskStep("background"): inverse}
-    trace |= {MaskStep("final"): disc(latent, centre, radius * 1.1), BEFORE_PAMR: disc(side, centre, radius * 1.1)}
+    trace |= {MaskStep("soft mask"): disc(latent, centre, radius * 1.1), BEFORE_PAMR: disc(side, centre, radius * 1.1)}
     soft = torch.from_numpy(np.where(label_map > 0, 0.9, 0.05))[None]
     steps = {step: torch.from_numpy(values) for step, values in trace.items()}
     return MaskResult(label_map, soft, (name,), trace={name: steps}, pixels=image)

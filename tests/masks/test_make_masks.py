@@ -41,9 +41,9 @@ def test_every_method_gives_masks_of_the_image_s_size(method):
     assert result.soft.shape == (2, 48, 64)
     assert 0 <= result.soft.min() <= result.soft.max() <= 1
     for number, (name, steps) in enumerate(result.trace.items()):
-        assert list(steps)[-2:] == [MaskStep("final"), BEFORE_PAMR]
+        assert list(steps)[-2:] == [MaskStep("soft mask"), BEFORE_PAMR]
         assert torch.equal(steps[BEFORE_PAMR], plain.soft[number])
-        assert list(plain.trace[name])[-1] == MaskStep("final")
+        assert list(plain.trace[name])[-1] == MaskStep("soft mask")
 
 
 @pytest.mark.parametrize("method", list(METHOD_FACTS))

@@ -15,7 +15,7 @@ def test_a_strip_shows_the_image_every_step_and_the_mask():
     steps = show_steps(mask, "dog", "seediff")
     names = "cross-attention|seeds L/4|expansion L/4|seeds L/2|expansion L/2|seeds L|expansion L"
     assert [step.name for step in steps] == [
-        *names.split("|"), "background seeds", "background", "final", "before PAMR", "after PAMR",
+        *names.split("|"), "background seeds", "background", "soft mask", "before PAMR", "after PAMR",
     ]  # fmt: skip
     strip = np.asarray(Image.open(io.BytesIO(draw_strip(mask.pixels, mask.label_map, steps))))
     side, gap = 64, 6  # the image is smaller than a strip's pictures, and is not enlarged

@@ -103,7 +103,7 @@ def call_own(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMa
     soft, second = _check_values(mask.soft, class_name, config), mask.second
     if second is not None:
         second = _check_values(second, class_name, config)
-    return replace(mask, soft=soft, trace=mask.trace or {MaskStep("final"): soft}, second=second)
+    return replace(mask, soft=soft, trace=mask.trace or {MaskStep("soft mask"): soft}, second=second)
 
 
 def _check_values(values: Any, class_name: str, config: MaskConfig) -> torch.Tensor:

@@ -76,5 +76,5 @@ class Steps:
 
     def finish(self, soft: torch.Tensor, flags: Sequence[str] = (), second: torch.Tensor | None = None) -> SoftMask:
         """The method's result, which is also its last step. second: as in `SoftMask`."""
-        self.keep(MaskStep("final"), soft, flags)
+        self.keep(MaskStep("soft mask"), soft, flags)
         return SoftMask(soft, tuple(self._flags), dict(self._maps), second)

@@ -57,7 +57,7 @@ def _levels(values: torch.Tensor) -> np.ndarray:
 
 def explain_step(step: MaskStep, *, before: Sequence[MaskStep] = (), method: str = "seediff") -> Explanation:
     """Explain a step of a trace, or the input of PAMR. before: the earlier steps: seeds come from the expansion
-    directly before them (eq. 8–9) or from cross-attention (eq. 6), and the final map is a product (eq. 11) only with a
+    directly before them (eq. 8–9) or from cross-attention (eq. 6), and the soft mask is a product (eq. 11) only with a
     background."""
     if method != "seediff":  # steps of these names may be others
         return _EVERY_METHOD.get(step.kind, GENERAL)
@@ -65,7 +65,7 @@ def explain_step(step: MaskStep, *, before: Sequence[MaskStep] = (), method: str
         return Explanation(
             "The last expansion, enlarged to this side and cut at α: the next expansion starts here.", "eq. 8, 9"
         )
-    if step.kind == "final" and any(earlier.kind in ("background", "background seeds") for earlier in before):
+    if step.kind == "soft mask" and any(earlier.kind in ("background", "background seeds") for earlier in before):
         return Explanation("(1 − background) × the last expansion: what the background claims is taken away.", "eq. 11")
     return _SEEDIFF.get(step.kind, GENERAL)
 
@@ -79,7 +79,7 @@ _EVERY_METHOD: dict[str, Explanation] = {
     "self-attention product": Explanation(
         "One step of a random walk: each position takes the mean of the map so far over what it attends to."
     ),
-    "final": Explanation("The method's soft mask, before it is fitted to the image."),
+    "soft mask": Explanation("The method's soft mask, before it is fitted to the image."),
     "before PAMR": Explanation("The soft mask enlarged to the image: right place, blurred outline."),
 }
 

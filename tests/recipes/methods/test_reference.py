@@ -35,4 +35,4 @@ def test_equals_the_description_in_float64(class_name):
     result = reference(maps, class_name, MaskConfig(method="reference"))
     np.testing.assert_allclose(result.soft.numpy(), soft, atol=1e-4)
     assert [str(step) for step in result.trace][:3] == ["cross_attention", "seeds L/4", "expansion L/4"]
-    assert [str(step) for step in result.trace][-4:] == ["background seeds L", "background L", "visible L", "final"]
+    assert [str(step) for step in result.trace][-4:] == ["background seeds L", "background L", "visible L", "soft mask"]

@@ -57,7 +57,7 @@ def test_diffsegmenter_equals_the_equation(class_name, normalized, levels):
     result = diffsegmenter(maps, class_name, MaskConfig(method="diffsegmenter", self_level=1))
     expected = stretch((rows_of(maps, 16) @ np.ravel(cross)).reshape(16, 16))
     np.testing.assert_allclose(result.soft.numpy(), expected, atol=1e-5)
-    assert [str(step) for step in result.trace][-3:] == ["cross_attention L", "self-attention product L", "final"]
+    assert [str(step) for step in result.trace][-3:] == ["cross_attention L", "self-attention product L", "soft mask"]
 
 
 @pytest.mark.parametrize(("class_name", "normalized", "level"), [("dog", True, 1), ("cat", False, 2)])
