@@ -63,7 +63,7 @@ def encoder_layers(unet: Any) -> dict[int, str]:
     block but the last halves both sides at its end, so block i works at L / 2^i.
     """
     layers = {}
-    for name, attention in attention_layers(unet, "down").items():
+    for name, attention in attention_layers(unet).items():
         if name.startswith("down_blocks.") and not attention.is_cross_attention:
             layers[2 ** int(name.split(".")[1])] = name
     return dict(sorted(layers.items()))

@@ -417,10 +417,11 @@ class Family:
         kind = pipe.scheduler.config.get("prediction_type", "epsilon")
         return {"epsilon": noise, "sample": latents, "v_prediction": a * noise - b * latents}[kind]
 
-    def denoise(self, pipe: Any, latents: Tensor, timestep: int, condition: Condition) -> Tensor:
+    def denoise(self, pipe: Any, latents: Tensor, timestep: float, condition: Condition) -> Tensor:
         """The network's prediction (B, C, h, w) for latents of this shape, without guidance."""
         level = latents.new_full((len(latents),), timestep)
-        return pipe.transformer(hidden_states=latents, timestep=level, **condition, return_dict=False)[0]
+        predicted = pipe.transformer(hidden_states=latents, timestep=level, **condition, return_dict=False)[0]
+        return predicted[:, : latents.shape[1]]  # a learnt variance may follow
 
 
 @dataclass(frozen=True)

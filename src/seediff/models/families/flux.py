@@ -34,7 +34,7 @@ class Packed(FlowMatching):
         """The network's inputs beside packed latents of `size` positions, time and condition."""
         raise NotImplementedError
 
-    def denoise(self, pipe: Any, latents: Tensor, timestep: int, condition: Condition) -> Tensor:
+    def denoise(self, pipe: Any, latents: Tensor, timestep: float, condition: Condition) -> Tensor:
         packed, size = pack(latents)
         level = latents.new_full((len(latents),), timestep / self.LEVELS)
         given = {**condition, **self.inputs(pipe, latents, size, condition)}

@@ -24,9 +24,8 @@ class Lumina2(FlowMatching):
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         return (Reader("tokenizer", pipe.tokenizer, TEXT_TOKENS, wrap=partial(_instructed, pipe.system_prompt)),)
 
-    def denoise(self, pipe: Any, latents: Tensor, timestep: int, condition: Condition) -> Tensor:
-        level = latents.new_full((len(latents),), 1 - timestep / self.LEVELS)
-        return -pipe.transformer(hidden_states=latents, timestep=level, **condition, return_dict=False)[0]
+    def denoise(self, pipe: Any, latents: Tensor, timestep: float, condition: Condition) -> Tensor:
+        return -super().denoise(pipe, latents, 1 - timestep / self.LEVELS, condition)
 
 
 def _instructed(instruction: str, prompt: str) -> tuple[str, int]:
@@ -34,13 +33,13 @@ def _instructed(instruction: str, prompt: str) -> tuple[str, int]:
     return start + prompt, len(start)
 
 
-def _rotate(states: Any, rotary: Any) -> Any:
+def rotate_pairs(states: Any, rotary: Any) -> Any:
     from diffusers.models.embeddings import apply_rotary_emb
 
     return apply_rotary_emb(states, rotary, use_real=False)
 
 
-BLOCK = Joint(behind_text=True, rotate=_rotate, each_rotary=True)
+BLOCK = Joint(behind_text=True, rotate=rotate_pairs, each_rotary=True)
 
 LUMINA2 = Lumina2(
     title="Lumina 2",

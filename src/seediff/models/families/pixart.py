@@ -26,16 +26,14 @@ class PixArt(Family):
         tokens = min(self.columns(kind.__name__) for kind in type(pipe).__mro__)
         return (Reader("tokenizer", pipe.tokenizer, tokens, wrap=partial(stripped, ""), convert=str.lower),)
 
-    def denoise(self, pipe: Any, latents: Tensor, timestep: int, condition: Condition) -> Tensor:
+    def denoise(self, pipe: Any, latents: Tensor, timestep: float, condition: Condition) -> Tensor:
         network = pipe.transformer
         added: dict[str, Any] = {"resolution": None, "aspect_ratio": None}
         if network.use_additional_conditions:
             height, width = (pipe.vae_scale_factor * side for side in latents.shape[-2:])
             added["resolution"] = latents.new_tensor([[height, width]]).repeat(len(latents), 1)
             added["aspect_ratio"] = latents.new_tensor([[height / width]]).repeat(len(latents), 1)
-        level = latents.new_full((len(latents),), timestep)
-        predicted = network(latents, timestep=level, added_cond_kwargs=added, **condition, return_dict=False)[0]
-        return predicted[:, : latents.shape[1]]  # a learnt variance may follow
+        return super().denoise(pipe, latents, timestep, {**condition, "added_cond_kwargs": added})
 
 
 PIXART = PixArt(

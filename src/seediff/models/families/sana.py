@@ -49,11 +49,8 @@ class SanaFamily(FlowMatching):
     def latents(self, pipe: Any, pixels: Tensor) -> Tensor:
         return pipe.vae.encode(pixels).latent * pipe.vae.config.scaling_factor
 
-    def denoise(self, pipe: Any, latents: Tensor, timestep: int, condition: Condition) -> Tensor:
-        network = pipe.transformer
-        level = latents.new_full((len(latents),), timestep * network.config.timestep_scale)
-        predicted = network(latents, timestep=level, **condition, return_dict=False)[0]
-        return predicted[:, : latents.shape[1]]  # a learnt variance may follow
+    def denoise(self, pipe: Any, latents: Tensor, timestep: float, condition: Condition) -> Tensor:
+        return super().denoise(pipe, latents, timestep * pipe.transformer.config.timestep_scale, condition)
 
 
 def _instruction(pipe: Any) -> list[str]:

@@ -56,16 +56,12 @@ class UNet(Family):
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         return (clip_reader(pipe, "tokenizer"),)
 
-    def denoise(self, pipe: Any, latents: Tensor, timestep: int, condition: Condition) -> Tensor:
-        level = same_timestep(latents, timestep)
+    def denoise(self, pipe: Any, latents: Tensor, timestep: float, condition: Condition) -> Tensor:
+        import torch
+
+        # on the device, so that the UNet need not copy it there in the middle of its call
+        level = latents.new_full((len(latents),), timestep, dtype=torch.int64)
         return pipe.unet(latents, level, timestep_cond=no_guidance(pipe, latents), **condition).sample
-
-
-def same_timestep(latents: Tensor, timestep: int) -> Tensor:
-    """(B,) int64: the timestep on the device, so that the UNet need not copy it there in the middle of its call."""
-    import torch
-
-    return latents.new_full((len(latents),), timestep, dtype=torch.int64)
 
 
 def no_guidance(pipe: Any, latents: Tensor) -> Tensor | None:
@@ -87,11 +83,11 @@ def clip_reader(pipe: Any, part: str) -> Reader:
     return Reader(part, tokenizer, tokenizer.model_max_length, convert=convert)
 
 
-def attention_layers(unet: Any, layers: LayerChoice = "all") -> dict[str, Any]:
+def attention_layers(unet: Any) -> dict[str, Any]:
     """The UNet's attention modules by name, without AnimateDiff's that look along time. Raises UserError for attention
     whose probabilities are more than softmax(QKᵀ) of `to_q` and `to_k`."""
     modules, names = {}, [key.removesuffix(".processor") for key in unet.attn_processors]
-    for name in layers_in([name for name in names if "motion_modules" not in name], layers):
+    for name in (name for name in names if "motion_modules" not in name):
         modules[name] = attention = unet.get_submodule(name)
         if any(part is not None for part in (attention.added_kv_proj_dim, attention.norm_q, attention.norm_k)):
             raise UserError(f"attention of {name} has added or normalised queries or keys; use SD 1.x or 2.x")

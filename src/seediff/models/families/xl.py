@@ -11,7 +11,7 @@ from typing import Any
 
 from .family import CLIP, CLIP_PROJECTED, Condition, DrawRequest, Tensor
 from .readers import Reader
-from .unet import UNet, clip_reader, no_guidance, same_timestep
+from .unet import UNet, clip_reader
 
 
 class XL(UNet):
@@ -41,17 +41,13 @@ class XL(UNet):
         finally:
             pipe.vae.to(kind)
 
-    def denoise(self, pipe: Any, latents: Tensor, timestep: int, condition: Condition) -> Tensor:
+    def denoise(self, pipe: Any, latents: Tensor, timestep: float, condition: Condition) -> Tensor:
         """The size inputs describe a whole picture of its own size, from which nothing was cropped."""
         height, width = (pipe.vae_scale_factor * side for side in latents.shape[-2:])
         sizes = latents.new_tensor([[height, width, 0, 0, height, width]]).repeat(len(latents), 1)
         added = {"text_embeds": condition["text_embeds"], "time_ids": sizes}
-        states = condition["encoder_hidden_states"]
-        guidance = no_guidance(pipe, latents)
-        level = same_timestep(latents, timestep)
-        return pipe.unet(
-            latents, level, encoder_hidden_states=states, timestep_cond=guidance, added_cond_kwargs=added
-        ).sample
+        given = {"encoder_hidden_states": condition["encoder_hidden_states"], "added_cond_kwargs": added}
+        return super().denoise(pipe, latents, timestep, given)
 
 
 SDXL = XL(

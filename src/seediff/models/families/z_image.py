@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from .family import QWEN3, Condition, DrawRequest, FlowMatching, Joint, NetworkInputs, Tensor, latents_of
+from .lumina2 import rotate_pairs
 from .readers import Reader, chat_prompt, qwen_chat
 
 CAPTION_TOKENS = 512
@@ -35,7 +36,7 @@ class ZImage(FlowMatching):
         chat = partial(qwen_chat, pipe.tokenizer, True)
         return (Reader("tokenizer", pipe.tokenizer, CAPTION_TOKENS, wrap=partial(chat_prompt, chat)),)
 
-    def denoise(self, pipe: Any, latents: Tensor, timestep: int, condition: Condition) -> Tensor:
+    def denoise(self, pipe: Any, latents: Tensor, timestep: float, condition: Condition) -> Tensor:
         """The network's time input is the share of picture instead of noise, and it predicts picture minus noise."""
         import torch
 
@@ -46,17 +47,7 @@ class ZImage(FlowMatching):
         return -torch.stack(predicted).squeeze(2)
 
 
-def _rotate(states: Any, rotary: Any) -> Any:
-    """Multiplies pairs of channels, as complex numbers, by `rotary` (B, S, D/2), like the model's attention
-    processor.
-    """
-    import torch
-
-    pairs = torch.view_as_complex(states.float().unflatten(3, (-1, 2)).contiguous())
-    return torch.view_as_real(pairs * rotary.unsqueeze(2)).flatten(3).type_as(states)
-
-
-BLOCK = Joint(multiple=FILLED, rotate=_rotate, rotary="freqs_cis", each_rotary=True)
+BLOCK = Joint(multiple=FILLED, rotate=rotate_pairs, rotary="freqs_cis", each_rotary=True)
 
 Z_IMAGE = ZImage(
     title="Z-Image",
