@@ -55,11 +55,9 @@ def test_text_is_in_letters_that_the_font_has(text, written):
     assert short == written or short.endswith("…")
 
 
-def test_charts_are_drawn_alike_and_fit_their_bars():
+def test_charts_fit_their_bars():
     lines = {"loss": (np.arange(1, 9) / 2, np.linspace(3, 1, 8)), "mask": (np.arange(1, 9) / 2, np.linspace(1, 0, 8))}
-    chart = line_chart("losses", lines, "epochs", right=4.0, borders=[2.0])
-    assert chart.shape == (HEIGHT // 2, WIDTH // 2, 3)
-    assert np.array_equal(chart, line_chart("losses", lines, "epochs", right=4.0, borders=[2.0]))
+    assert line_chart("losses", lines, "epochs", right=4.0, borders=[2.0]).shape == (HEIGHT // 2, WIDTH // 2, 3)
     bars = [Bar("dog", 1.0, (1.0, 1.0), True), Bar("cat", 0.5, (0.2, 0.8), False), Bar("none", 0.0, (0, 0), True)]
     chart = bar_chart("IoU", bars, 0.5)
     widths = []

@@ -197,14 +197,7 @@ BILLION = 1_000_000_000
             "config.json: describes a larger network than that of its",
         ),
         (save_sam, "vision_config", {"hidden_act": 3}, "'hidden_act': Field 'hidden_act' expected str, got int"),
-        (save_sam, "mask_decoder_config", {"iou_head_depth": BILLION}, "config.json: describes a larger network than"),
         (save_sam2, "prompt_encoder_config", {"image_size": BILLION}, "image_size = 1000000000 .* must be from"),
-        (
-            save_sam2,
-            "mask_decoder_config",
-            {"num_multimask_outputs": BILLION},
-            "config.json: describes a larger network",
-        ),
     ],
 )
 def test_a_configuration_of_another_network(tmp_path, save, part, values, said):
@@ -234,10 +227,8 @@ def test_a_video_model_is_read_without_its_memory(tmp_path):
 
 def test_loading_is_quiet(tmp_path, capfd):
     """In a process that has loaded no other model, too, as for `--quiet`."""
-    transformers.logging.enable_progress_bar()
-    load_sam(str(save_sam(tmp_path / "sam")))
+    folder = save_sam(tmp_path / "sam")
     capfd.readouterr()
-    load_sam.cache_clear()
     transformers.logging.enable_progress_bar()
-    load_sam(str(tmp_path / "sam"))
+    load_sam(str(folder))
     assert capfd.readouterr() == ("", "")

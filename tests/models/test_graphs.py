@@ -245,6 +245,12 @@ def test_a_script_captures_a_model_with_recordings(sd1_model):
     assert own.recorded_calls == 0
 
 
+def record_by_tape(monkeypatch):
+    """What scripts ask to be recorded."""
+    monkeypatch.setattr("seediff.script.capturing.check_graphs", lambda *_: None)
+    monkeypatch.setattr("seediff.script.capturing.CudaRecording", lambda _device: TapeRecording())
+
+
 def test_a_script_may_ask_for_recordings(sd1_model, monkeypatch):
     """All calls but the block's first are replayed: eight of two pictures in three steps, by this scheduler."""
     with user_error("needs an NVIDIA GPU"), seediff.capture(sd1_model.pipe, graphs=True):
@@ -259,8 +265,7 @@ def test_a_script_may_ask_for_recordings(sd1_model, monkeypatch):
         return [seen.heatmap("dog", image=image).values for image in (0, 1)], own
 
     expected, none = drawn()
-    monkeypatch.setattr("seediff.script.capturing.check_graphs", lambda *_: None)
-    monkeypatch.setattr("seediff.script.capturing.CudaRecording", lambda _device: TapeRecording())
+    record_by_tape(monkeypatch)
     found, own = drawn(graphs=True)
     np.testing.assert_allclose(found, expected, atol=TOLERANCE)
     assert none is None
@@ -269,8 +274,7 @@ def test_a_script_may_ask_for_recordings(sd1_model, monkeypatch):
 
 
 def test_a_script_may_change_its_network_between_images(sd1_model, monkeypatch):
-    monkeypatch.setattr("seediff.script.capturing.check_graphs", lambda *_: None)
-    monkeypatch.setattr("seediff.script.capturing.CudaRecording", lambda _device: TapeRecording())
+    record_by_tape(monkeypatch)
     layer = sd1_model.network.mid_block.attentions[0]
     own = layer.forward
 

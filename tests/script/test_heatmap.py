@@ -77,15 +77,3 @@ def test_a_sheet_of_heat_maps():
     beside = np.asarray(heat.over().resize((SIDE, SIDE), Image.Resampling.LANCZOS))
     assert np.array_equal(sheet[6 : 6 + SIDE, 12 + SIDE : 12 + 2 * SIDE], beside)
     assert np.asarray(heat_sheet([replace(heat, pixels=None)])).shape[1] == SIDE + 12
-
-
-def test_results_as_images():
-    labels = np.zeros((40, 60), np.uint8)
-    labels[5:35, 5:55] = 1
-    masks = MaskResult(labels, torch.zeros(1, 40, 60), ("dog",), pixels=np.full((40, 60, 3), 200, np.uint8))
-    segments = Segments(labels.astype(np.int32), (0.5, 0.5), masks.pixels)
-    for result in (masks, segments):
-        shown = np.asarray(result.overlay())
-        assert shown.shape == (40, 60, 3)
-        assert not np.array_equal(shown, np.asarray(replace(result, pixels=None).overlay()))
-        assert shown.min(-1).max() > 150  # a name in white, on black

@@ -46,12 +46,10 @@ class AttentionMaps:
 
     def __post_init__(self) -> None:
         for kind, grid, tensor in self.tensors():
-            positions = grid[0] * grid[1]
-            if tensor.ndim != 2 or tensor.shape[0] != positions or tensor.dtype != torch.float32:
-                actual = f"{tensor.dtype} {tuple(tensor.shape)}"
-                raise ValueError(f"{kind}_attention[{grid}] must be float32 ({positions}, …), not {actual}")
-            if kind == "self" and tensor.shape[1] != positions:
-                raise ValueError(f"self_attention[{grid}] must be square, not {tuple(tensor.shape)}")
+            columns = {"self": math.prod(grid)}.get(kind, tensor.shape[-1])
+            if tensor.shape != (math.prod(grid), columns) or tensor.dtype != torch.float32:
+                wanted = f"float32 ({math.prod(grid)}, {columns})"
+                raise ValueError(f"{kind}_attention[{grid}] is {tensor.dtype} {tuple(tensor.shape)}, not {wanted}")
 
     def __repr__(self) -> str:
         held = ", ".join(f"{kind} {grid_text(grid)}" for kind, grid, _ in self.tensors())

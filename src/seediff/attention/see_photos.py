@@ -28,8 +28,6 @@ def encode_images(model: Model, images: Sequence[np.ndarray]) -> torch.Tensor:
     """Latents (B, C, h, w) of images (H, W, 3) uint8 of one size, on the model's device: the mean, shifted and scaled
     for the network. Raises UserError if the images have a side that the model cannot halve evenly.
     """
-    if any(image.dtype != np.uint8 or image.shape != (*images[0].shape[:2], 3) for image in images):
-        raise ValueError("images must be uint8 (H, W, 3) of one size")
     check_shape(model, (images[0].shape[0], images[0].shape[1]), "image size")
     vae = model.pipe.vae
     pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).to(model.device, vae.dtype) / 127.5 - 1
@@ -173,8 +171,7 @@ def run_clean(model: Model, latents: torch.Tensor, prompts: Sequence[str] | None
     """One network call on noise-free latents (B, C, h, w), without guidance, as in DiffSeg. Hooks read the results.
     prompts: one per image; None: the empty prompt for all.
     """
-    texts = [""] * len(latents) if prompts is None else prompts
-    condition = read_prompts(model, texts)
+    condition = read_prompts(model, prompts or [""] * len(latents))
     model.family.denoise(model.pipe, latents, timestep, condition)
     model.rest()
 
@@ -191,8 +188,7 @@ def capture_clean(
     """One kind of attention from `run_clean`: plain means over heads and layers. Rows of self-attention sum to 1; in
     joint attention the softmax is over the picture's columns alone. classes: those that each prompt names; None: none.
     """
-    texts = [""] * len(latents) if prompts is None else list(prompts)
-    names = [()] * len(latents) if classes is None else classes
+    texts, names = prompts or [""] * len(latents), classes or [()] * len(latents)
     words = [locate_columns(model.readers, text, of_text) for text, of_text in zip(texts, names, strict=True)]
     plan = plan_capture(model.family, model.layers, PLAIN_MEANS, reads={kind: None}, alone=("self",))
     with capture_attention(model.network, plan, guidance=False) as recorder:
