@@ -220,22 +220,17 @@ def check_prompts(prompts: Sequence[str], field: str = "prompts", classes: Seque
     `{class}` may name instead; also raises UserError if no prompt is for one of them."""
     texts = prompts or ("",)
     named = classes_in([text.replace("{class}", "{}") for text in texts], classes)
-    wrong = []
     for number, (text, names) in enumerate(zip(texts, named, strict=True), 1):
         if not text.isprintable():
             raise UserError(field, f"{text!r} has line breaks or unprintable characters")
         _check_plurals(number, text, names, field, classes)
         if not (names or "{class}" in text):
-            wrong.append(f"{number}, {text!r},")
-        elif "{class}" in text and len(classes) > 1:
-            _check_filled(text, names, field, classes)
-    if wrong:
-        lacks = "has no {class}"
-        if classes:
-            lacks += f" and names none of {', '.join(classes)}"
-        if len(wrong) > 9:
-            wrong[8:] = [f"{len(wrong) - 8} more"]
-        raise UserError(field, f"prompt {' and '.join(wrong)} {lacks}", "write for example 'a photo of a {class}'")
+            lacks = "has no {class}"
+            if classes:
+                lacks += f" and names none of {', '.join(classes)}"
+            raise UserError(field, f"prompt {number}, {text!r}, {lacks}", "write for example 'a photo of a {class}'")
+        if "{class}" in text and len(classes) > 1:
+            _check_filled(text, field, classes)
     absent = {*classes}.difference(*named)
     if absent and not any("{class}" in text for text in texts):
         fix = "add a line with it, or one with {class}"
@@ -245,28 +240,30 @@ def check_prompts(prompts: Sequence[str], field: str = "prompts", classes: Seque
 def _check_plurals(number: int, text: str, named: Sequence[str], field: str, classes: Sequence[str]) -> None:
     """Raise UserError for a prompt with an English plural of a class that it does not name: `two cats` would be drawn
     and get no label. named: the classes that it names."""
-    spoken_classes = {spoken(name) for name in classes}
-    for name in (name for name in classes if name not in named):
-        plurals = [spoken(name) + ending for ending in ("s", "es") if spoken(name) + ending not in spoken_classes]
-        (found,) = classes_in([text], plurals)
-        for plural_name in found:
+    plurals: dict[str, str] = {}
+    for name in classes:
+        plurals |= {f"{spoken(name)}s": name, f"{spoken(name)}es": name}
+    for name in classes:
+        plurals.pop(spoken(name), None)
+    (found,) = classes_in([text], list(plurals))
+    for plural_name in found:
+        name = plurals[plural_name]
+        if name not in named:
             problem = (
                 f"prompt {number}, {text!r}, names {plural_name}, which is not the class {name} and would get no label"
             )
             raise UserError(field, problem, f"write {name}, or make {plural_name} a class")
 
 
-def _check_filled(template: str, named: Sequence[str], field: str, classes: Sequence[str]) -> None:
+def _check_filled(template: str, field: str, classes: Sequence[str]) -> None:
     """Raise UserError for a template that with a class in it also names another, which would be drawn and not labelled,
-    or a longer one, as `a hot {class}` does with dog. named: the classes that it names without one."""
-    other = next(iter(named), None)
-    for name in classes:
-        if other is None and any(spoken(name) in spoken(longer) for longer in classes if longer != name):
-            (found,) = classes_in([template.replace("{class}", spoken(name))], classes)
-            other = next((one for one in found if one != name), None)
-    if other is not None:
-        problem = f"{template!r} has {{class}} and also names {other}, another class, which would get no label"
-        raise UserError(field, problem, "write lines that name all their classes, such as 'a dog beside a car'")
+    or a longer one, as `a hot {class}` does with dog."""
+    filled = [template.replace("{class}", spoken(name)) for name in classes]
+    for name, found in zip(classes, classes_in(filled, classes), strict=True):
+        for other in found:
+            if other != name:
+                problem = f"{template!r} has {{class}} and also names {other}, another class, which would get no label"
+                raise UserError(field, problem, "write lines that name all their classes, such as 'a dog beside a car'")
 
 
 def check_subclasses(phrases: Sequence[str], classes: Sequence[str]) -> None:
