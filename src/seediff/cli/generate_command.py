@@ -76,7 +76,7 @@ def generate(
         settled = replace(settled, prompts=prompts)
     from ..run.generate_job import GenerateJob
 
-    job = GenerateJob(settled, offload=options.offload, graphs=options.graphs, info=info)
+    job = GenerateJob(settled, info=info)
     job.warn = options.warn
     if top_up:
         names = job.top_up(out, dry_run=options.dry_run)

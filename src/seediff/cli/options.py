@@ -117,6 +117,7 @@ def carry_out(job: AnyJob, out: Path, options: RunOptions, counted: str) -> RunR
     from .progress import show_progress
 
     engine = options.make_engine()
+    job.offload, job.graphs = options.offload, options.graphs
     if options.dry_run:
         if engine is None and job.device is not None:  # workers may have other devices
             from ..devices import check_device  # imports torch

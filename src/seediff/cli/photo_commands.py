@@ -92,9 +92,7 @@ def segment(
 
         words = read_words(captions, found.photos, settled.names, info.settings.words if info else None)
     warning = threshold_warning(settled) if named else ""
-    job = SegmentJob(
-        settled, found, words=words, labels=labels, offload=options.offload, graphs=options.graphs, info=info
-    )
+    job = SegmentJob(settled, found, words=words, labels=labels, info=info)
     _run(job, found, out, options, show_segments, warning)
 
 
@@ -153,7 +151,7 @@ def mask(
         classes_of[photo] = tuple(spelled.get(sound(name), name) for name in names)
     check_mask_effects(line.values, settled.mask)
     warning = threshold_warning(settled)
-    job = MaskJob(settled, found, classes_of, offload=options.offload, graphs=options.graphs, info=info)
+    job = MaskJob(settled, found, classes_of, info=info)
     _run(job, found, out, options, show_masks, warning)
 
 

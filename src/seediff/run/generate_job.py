@@ -82,7 +82,8 @@ def generate(
     info = None
     if config is None:
         config, info = recommend(GenerateConfig, options)
-    job = GenerateJob(config, draw, offload=offload, graphs=graphs, info=info)
+    job = GenerateJob(config, draw, info=info)
+    job.offload, job.graphs = offload, graphs
     if top_up:
         job.top_up(out)
     return run(job, out, engine=engine, progress=progress)
@@ -99,16 +100,8 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
 
     drawn = True
 
-    def __init__(
-        self,
-        config: GenerateConfig,
-        draw: Draw | None = None,
-        *,
-        offload: Offload = "none",
-        graphs: Graphs = "auto",
-        info: ModelInfo | None = None,
-    ) -> None:
-        super().__init__(config, offload, graphs, info)
+    def __init__(self, config: GenerateConfig, draw: Draw | None = None, *, info: ModelInfo | None = None) -> None:
+        super().__init__(config, info)
         self.draw = draw
         self.on_device = draw is None
         self.redrawn: Mapping[int, int] = {}

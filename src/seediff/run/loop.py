@@ -93,19 +93,15 @@ class Job(ABC, Generic[Config, Item, BatchCapture]):
     on_device = True
     """Whether the configuration's device, number format and threads are filled in if left open."""
 
-    def __init__(
-        self,
-        config: Config,
-        offload: Offload = "none",
-        graphs: Graphs = "auto",
-        info: ModelInfo | None = None,
-    ) -> None:
+    offload: Offload = "none"
+    graphs: Graphs = "auto"
+    """How the model is loaded, as in `load_model`; neither changes a byte."""
+
+    def __init__(self, config: Config, info: ModelInfo | None = None) -> None:
         """info: the model, if it was found already."""
         self.config = config
         if info is not None:
             self.info = info
-        self.offload: Offload = offload
-        self.graphs: Graphs = graphs
         self.device = config.device
         """As the user named it, possibly with an index."""
         self.timer = Timer()

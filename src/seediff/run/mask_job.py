@@ -72,9 +72,9 @@ def mask_photos(
     photographs get all classes. Photographs that cannot be read do not stop the run: they are listed in the result and
     in failed.jsonl. offload, graphs, engine: as in `generate`. Raises UserError as `generate` does.
     """
-    return run(
-        MaskJob(config, photos, classes_of, offload=offload, graphs=graphs), out, engine=engine, progress=progress
-    )
+    job = MaskJob(config, photos, classes_of)
+    job.offload, job.graphs = offload, graphs
+    return run(job, out, engine=engine, progress=progress)
 
 
 class MaskJob(
@@ -91,8 +91,6 @@ class MaskJob(
         photos: Sequence[Photo] | Found,
         classes_of: Mapping[str, Sequence[str]] | None = None,
         *,
-        offload: Offload = "none",
-        graphs: Graphs = "auto",
         info: ModelInfo | None = None,
     ) -> None:
         """Arguments as in `mask_photos`."""
@@ -103,7 +101,7 @@ class MaskJob(
             raise UserError(f"classes of single photographs that the dataset does not have: {', '.join(unknown)}")
         own = ["" if classes == config.classes else repr(classes) for classes in listed]
         specs = [PhotoSpec(i, *each) for i, each in enumerate(zip(photos, listed, strict=True))]
-        super().__init__(config, specs, own, offload, graphs, info)
+        super().__init__(config, specs, own, info)
 
     def samples(self) -> Sequence[SampleSpec]:
         return [self.sample(spec, spec.words) for spec in self.specs]

@@ -25,7 +25,6 @@ from ..files.outputs import write_atomic
 from ..files.photo_files import FAILED, Photo, failed_row, find_named, read_photo
 from ..models.families.readers import Reader
 from ..models.info import ModelInfo
-from ..models.memory import Graphs, Offload
 from ..models.short_names import BY_NAME
 from .model_job import ModelJob
 from .output import BatchRecord
@@ -65,14 +64,12 @@ class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Seen]], Generic[Phot
         config: PhotosConfig,
         specs: Sequence[PhotoSpec],
         own: Sequence[str],
-        offload: Offload,
-        graphs: Graphs,
         info: ModelInfo | None,
     ) -> None:
         """specs: one per photograph. own: settings of single photographs. The fingerprint of both goes into the
         configuration, so that only the same run continues."""
         photos = fingerprint_photos([spec.photo for spec in specs], own)
-        super().__init__(replace(config, photos=photos), offload, graphs, info)
+        super().__init__(replace(config, photos=photos), info)
         self.specs = specs
 
     def items(self) -> Sequence[PhotoSpec]:

@@ -76,7 +76,8 @@ def segment_photos(
     whose label maps cannot, do not stop the run: they are listed in the result and in failed.jsonl. offload, graphs,
     engine: as in `generate`. Raises UserError as `generate` does.
     """
-    job = SegmentJob(config, photos, words=words, labels=labels, offload=offload, graphs=graphs)
+    job = SegmentJob(config, photos, words=words, labels=labels)
+    job.offload, job.graphs = offload, graphs
     return run(job, out, engine=engine, progress=progress)
 
 
@@ -121,8 +122,6 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
         *,
         words: Mapping[str, Sequence[str]] | None = None,
         labels: Path | str | None = None,
-        offload: Offload = "none",
-        graphs: Graphs = "auto",
         info: ModelInfo | None = None,
     ) -> None:
         """Arguments as in `segment_photos`."""
@@ -153,7 +152,7 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
         if truth and not any(spec.label for spec in specs):
             none = f"no label map of any of the {len(specs)} photographs"
             raise UserError("labels", f"{none} among the {about}")
-        super().__init__(config, specs, own, offload, graphs, info)
+        super().__init__(config, specs, own, info)
 
     @property
     def classes(self) -> Sequence[str]:
