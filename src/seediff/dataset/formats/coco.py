@@ -104,14 +104,11 @@ def annotate(
 def of_objects(objects: Objects, polygons: bool = False) -> list[dict[str, Any]]:
     index = np.asfortranarray(objects.index)
     shapes = _polygons(objects) if polygons else [encode(index == number) for number in range(len(objects.class_ids))]
+    boxes = [[x, y, right - x, bottom - y] for x, y, right, bottom in objects.boxes_xyxy]
     return [
         {"category_id": class_id, "iscrowd": 0, "area": area, "bbox": box, "segmentation": shape}
-        for class_id, area, box, shape in zip(objects.class_ids, objects.areas, _boxes(objects), shapes, strict=True)
+        for class_id, area, box, shape in zip(objects.class_ids, objects.areas, boxes, shapes, strict=True)
     ]
-
-
-def _boxes(objects: Objects) -> list[list[int]]:
-    return [[x, y, right - x, bottom - y] for x, y, right, bottom in objects.boxes_xyxy]
 
 
 def _polygons(objects: Objects) -> list[list[list[int]]]:

@@ -21,7 +21,7 @@ from ...errors import UserError
 from ...files.label_maps import IGNORE
 from ..class_lists import Note, number_classes
 from ..encoding import Instances
-from ..shapes.rle import area, box_xyxy, count_runs, polygon_runs
+from ..shapes.rle import box_xyxy, count_runs, polygon_runs
 from .format_table import read_known
 from .label_files import PARTS, Near, Shapes, Side, check_frame
 
@@ -200,7 +200,7 @@ def paint(
         elif one.box:
             x, y, width, height = one.box
             shapes.box(x, y, x + width, y + height, one.rotation)
-    for _, class_id, runs in sorted(masks, key=lambda mask: (mask[0], -area(mask[2]))):
+    for _, class_id, runs in sorted(masks, key=lambda mask: (mask[0], -mask[2][1::2].sum())):
         shapes.runs(runs, shapes.number(class_id))
     return shapes.painted()
 

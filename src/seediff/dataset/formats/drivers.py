@@ -49,8 +49,8 @@ class Exported:
 
     samples: int
     files: int
-    notes: tuple[str, ...] = ()
-    splits: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...]
+    splits: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,9 @@ class Export(Notes):
     names: Sequence[str]
     splits: Sequence[str]
     stack: ExitStack
-    link: bool = False
-    workers: int = 1
-    follow: Follow = iter
+    link: bool
+    workers: int
+    follow: Follow
     files: int = 0
 
     @property

@@ -21,7 +21,7 @@ from ...files.photo_files import without_suffix
 from ...files.reading import composed
 from ..encoding import Instances
 from ..sample import JPEG_SUFFIXES, image_size
-from ..shapes.rle import paint_runs, polygon_runs
+from ..shapes.rle import polygon_runs
 
 IMAGE_SUFFIXES = (".png", *(f".{suffix}" for suffix in JPEG_SUFFIXES))
 PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
@@ -82,7 +82,9 @@ class Shapes:
 
     def runs(self, runs: np.ndarray, number: int) -> None:
         """Paint the pixels inside of run lengths."""
-        paint_runs(self.numbers, runs, number)
+        flat, ends = self.numbers.reshape(-1, order="F"), np.cumsum(runs).tolist()
+        for begin, end in zip(ends[:-1:2], ends[1::2], strict=False):
+            flat[begin:end] = number
 
     def box(
         self, left: float, top: float, right: float, bottom: float, degrees: float = 0, about: complex | None = None

@@ -66,20 +66,9 @@ def polygon_runs(polygons: Sequence[Sequence[float]], shape: tuple[int, ...], wh
     return np.array(decompress(filled["counts"].decode("ascii")), np.int64)
 
 
-def area(runs: np.ndarray) -> int:
-    return int(runs[1::2].sum())
-
-
 def box_xyxy(runs: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """(4,): left, top, right, bottom of the pixels inside of run lengths; all 0 if there are none."""
     rle: Any = {"size": shape, "counts": runs.tolist()}
     box = mask.toBbox(mask.frPyObjects(rle, *shape))
     box[2:] += box[:2]
     return box
-
-
-def paint_runs(labels: np.ndarray, runs: np.ndarray, value: int) -> None:
-    """Sets the pixels inside of run lengths to a value, in labels (H, W) stored column by column (order="F")."""
-    flat, ends = labels.reshape(-1, order="F"), np.cumsum(runs).tolist()
-    for begin, end in zip(ends[:-1:2], ends[1::2], strict=False):
-        flat[begin:end] = value
