@@ -1,4 +1,6 @@
-"""The smallest recipe of mini that trains in seconds."""
+"""The smallest recipe of mini that trains in seconds, and small scenes."""
+
+from dataclasses import replace
 
 from recipes.mini.recipe import Autoencoder, Denoiser, Recipe
 
@@ -16,3 +18,8 @@ TINY = Recipe(
         grouping_words_from=0,
     ),
 )
+
+
+def halved(scenes):
+    """Scenes at half their side, which a narrow model processes four times as fast."""
+    return [replace(one, image=one.image[::2, ::2], label_map=one.label_map[::2, ::2]) for one in scenes]

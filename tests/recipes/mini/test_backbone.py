@@ -1,8 +1,7 @@
-from dataclasses import replace
-
 import numpy as np
 import torch
 from refusals import user_error
+from tiny_recipe import halved
 
 from recipes.mini import backbone
 from recipes.mini.backbone import train_backbone
@@ -13,8 +12,7 @@ from seediff.train.models import build_network
 
 
 def test_training_learns_and_transformers_reads_it(tmp_path, monkeypatch):
-    whole = [s for s in load_scenes() if len(s.classes) == 1][:8]
-    scenes = [replace(s, image=s.image[::2, ::2], label_map=s.label_map[::2, ::2]) for s in whole]
+    scenes = halved([s for s in load_scenes() if len(s.classes) == 1][:8])
     images = np.stack([s.image for s in scenes])
     monkeypatch.setattr(backbone, "rendered_scenes", lambda *given: (images, [s.caption for s in scenes]))
     monkeypatch.setattr(backbone, "render_scene", lambda art, index, **given: scenes[index % len(scenes)])

@@ -2,6 +2,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from tiny_recipe import halved
 
 from recipes.mini.sets import load_set
 from recipes.studies import pairs as of_pairs
@@ -29,11 +30,7 @@ def few_ways(monkeypatch):
         for name, way in PAPER.items()
     }
     monkeypatch.setattr(segments, "grid", lambda: grid)
-    halved = lambda name, count: [  # noqa: E731
-        replace(scene, image=scene.image[::2, ::2], label_map=scene.label_map[::2, ::2])
-        for scene in load_set(name, count)
-    ]
-    monkeypatch.setattr(of_pairs, "load_set", halved)
+    monkeypatch.setattr(of_pairs, "load_set", lambda name, count: halved(load_set(name, count)))
 
 
 def test_the_study_end_to_end(mini_folder, tmp_path, few_ways, capsys):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny_recipe import halved
 
 from recipes.mini.sets import load_set
 from recipes.mini.yardstick import Segmenter
@@ -14,14 +15,6 @@ from recipes.studies.truth import run_truth
 from recipes.studies.tuning import KINDS, Trial, preset
 from seediff.config.constants import CaptureConfig, MaskConfig
 from seediff.config.generate_config import GenerateConfig
-
-
-def half_side(name, count=None):
-    """Scenes at half their side, which a narrow model processes four times as fast."""
-    return [
-        replace(scene, image=scene.image[::2, ::2], label_map=scene.label_map[::2, ::2])
-        for scene in load_set(name, count)
-    ]
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +28,7 @@ def small_contest(monkeypatch):
         monkeypatch.setitem(settings.CONTEST, name, replace(entry, tried=few))
     monkeypatch.setattr(tuning, "BETAS", settings.BETAS[::4])
     for study in (truth, generated):
-        monkeypatch.setattr(study, "load_set", half_side)
+        monkeypatch.setattr(study, "load_set", lambda name, count: halved(load_set(name, count)))
 
 
 def check_result(result, out):

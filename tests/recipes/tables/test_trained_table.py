@@ -12,44 +12,18 @@ def scores(miou):
     }
 
 
-RESULT = {
-    "table": "main",
-    "title": "A <table>",
-    "paper": "table 1",
-    "note": "",
-    "metrics": ["miou"],
-    "seeds": [0, 1],
-    "train": {"backbone": "tiny"},
-    "data": {},
-    "version": "1",
-    "rows": [
-        {
-            "name": "CA",
-            "paper": {"miou": 68.8},
-            "train": [],
-            "then": [],
-            "seconds": [30.0, 30.0],
-            "tests": {"held_out": [scores(0.5), scores(0.6)]},
-        },
-        {
-            "name": "mine & yours",
-            "paper": {},
-            "seconds": [15.0, 15.0],
-            "tests": {"held_out": [scores(0.7), scores(0.7)]},
-        },
-    ],
-}
+CA, MINE = {"held_out": [scores(0.5), scores(0.6)]}, {"held_out": [scores(0.7), scores(0.7)]}
+ROWS = [
+    {"name": "CA", "paper": {"miou": 68.8}, "seconds": [30.0, 30.0], "tests": CA},
+    {"name": "mine & yours", "paper": {}, "seconds": [15.0, 15.0], "tests": MINE},
+]
+RESULT = {"metrics": ["miou"], "seeds": [0, 1], "rows": ROWS}
 
 
 def test_figures():
     first, second = summarised(RESULT)
-    assert (first["mean"], first["lowest"], first["highest"], first["ci95"], first["paper"]) == (
-        55.0,
-        50.0,
-        60.0,
-        [53.0, 57.0],
-        68.8,
-    )
+    told = [first[key] for key in ("mean", "lowest", "highest", "ci95", "paper")]
+    assert told == [55.0, 50.0, 60.0, [53.0, 57.0], 68.8]
     assert second["paper"] is None
     assert figure(scores(0.5), "unseen") == (0.5, [0.4, 0.6])
     assert figure(scores(0.5), "human") == (0.3, [0.2, 0.4])
