@@ -17,7 +17,9 @@ ROOT = Path(__file__).parents[1]
 
 
 def build(root, out):
-    """As `make docs`, which ends at a link that leads nowhere, without the list of functions beside each page of the API: it takes as long as all the rest."""
+    """As `make docs`, which ends at a link that leads nowhere; without the list of functions beside each page of the
+    API, which takes as long as all the rest.
+    """
     command = f"{sys.executable} -m sphinx -W --keep-going -q -E -c {ROOT}/website -d {out}-doctrees".split()
     command += ["-D", "toc_object_entries=0"]
     environment = {
