@@ -12,7 +12,7 @@ from seediff.cli.sets import augment as augment_command
 from seediff.config.augment import AugmentConfig
 from seediff.config.generate_config import GenerateConfig
 from seediff.dataset import native
-from seediff.dataset.augmented import AugmentedSamples, open_augmented, write_augmented
+from seediff.dataset.augmented import open_augmented, write_augmented
 from seediff.dataset.native import open_native, write_native
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.sample import Sample
@@ -106,28 +106,11 @@ def test_sources_take_turns(pets):
         assert [one.source for one in new[:7]] != [one.source for one in new[7:14]]
 
 
-def test_a_new_image_does_not_go_through_all_sources(pets):
-    class Sources(list):
-        def __iter__(self):
-            raise AssertionError("goes through all sources")
-
-    samples = open_augmented(config(keep_originals=False), pets)
-    samples.sources = Sources(samples.sources)
-    assert len([samples[position] for position in range(len(samples))]) == 17
-
-
 def test_other_workers_and_links_the_same_bytes(made, pets, tmp_path):
     write_augmented(open_augmented(config(), pets), tmp_path / "out", workers=2, link=True)
     assert contents(tmp_path / "out") == contents(made)
     assert os.path.samefile(tmp_path / "out/images/trip/7.png", pets / "images/trip/7.png")
     assert not os.path.samefile(tmp_path / "out/masks/trip/7.png", pets / "masks/trip/7.png")
-
-
-def test_samples_of_a_list_that_is_in_no_folder(pets, tmp_path):
-    items = [Sample(np.full((9, 9, 3), 50 * i, np.uint8), np.full((9, 9), i, np.uint8), name=str(i)) for i in (1, 2)]
-    samples = AugmentedSamples(config(add=("flip:2",)), CLASSES, items)
-    assert [sample.name for sample in samples] == ["1", "2", "augmented-000000", "augmented-000001"]
-    assert write_augmented(samples, tmp_path / "out") == 4
 
 
 def test_where_masks_came_from_travels_and_what_only_originals_have_stays_behind(tmp_path):

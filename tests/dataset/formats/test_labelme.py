@@ -15,15 +15,7 @@ SIZE = (60, 40)  # width, height
 
 
 def shape(label, points, kind="polygon", mask=None):
-    return {
-        "label": label,
-        "points": points,
-        "group_id": None,
-        "description": "",
-        "shape_type": kind,
-        "flags": {},
-        "mask": mask,
-    }
+    return {"label": label, "points": points, "group_id": None, "shape_type": kind, "mask": mask}
 
 
 def encoded(array, mode="L"):
