@@ -16,7 +16,7 @@ from .flux import FLUX, Flux, ids
 
 
 class ChromaFamily(Flux):
-    unguided, readers = Family.unguided, Family.readers
+    readers = Family.readers
 
     def inputs(self, pipe: Any, latents: Tensor, size: tuple[int, int], condition: Condition) -> dict[str, Any]:
         import torch

@@ -330,7 +330,10 @@ class Family:
     # Drawing
 
     def unguided(self, config: PartConfig, name: str) -> bool:
-        """Whether a model, by the last part of its name, was distilled to draw without guidance."""
+        """Whether a model was distilled to draw without guidance: by its configuration where that tells, otherwise by
+        the last part of its name."""
+        if self.distilled and config:
+            return not config.get("guidance_embeds", True)
         last = last_part(name)
         return QUICK.search(last) is not None and "cfg" not in last.lower()
 

@@ -52,9 +52,6 @@ class Flux(Packed):
             )
         return batch, height, width
 
-    def unguided(self, config: PartConfig, name: str) -> bool:
-        return not config.get("guidance_embeds", False) if config else super().unguided(config, name)
-
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         return (
             Reader("tokenizer_2", pipe.tokenizer_2, T5_TOKENS),

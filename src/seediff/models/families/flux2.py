@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
-from .family import Condition, NetworkInputs, PartConfig, Tensor, TextModel, latents_of
+from .family import Condition, NetworkInputs, Tensor, TextModel, latents_of
 from .flux import FLUX, PHOTO_GUIDANCE, Packed, pack, unpack
 from .readers import Reader, chat_prompt
 
@@ -29,9 +29,6 @@ class Flux2(Packed):
         if image:
             raise UserError("the network is shown other images (image=…): attention to these is not captured")
         return len(hidden), row + 1, column + 1
-
-    def unguided(self, config: PartConfig, name: str) -> bool:
-        return not config.get("guidance_embeds", True)
 
     def tokenizers(self, folder: Path) -> dict[str, Any]:
         """Only the tokenizer of the processor: no pictures are read, for which transformers would need torchvision."""

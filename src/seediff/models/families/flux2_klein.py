@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from .family import QWEN3, Family, PartConfig, last_part
+from .family import QWEN3, PartConfig, last_part
 from .flux2 import FLUX2, Flux2
 from .readers import qwen_chat
 
@@ -20,7 +20,7 @@ class Klein(Flux2):
         return (
             bool(config.get("is_distilled"))
             or DISTILLED.search(last_part(name)) is not None
-            or Family.unguided(self, config, name)
+            or super().unguided(config, name)
         )
 
     def guided(self, pipe: Any, guidance_scale: float) -> bool:

@@ -6,14 +6,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from .family import DrawRequest, PartConfig
+from .family import DrawRequest
 from .unet import SD, UNet
 
 
 class Consistency(UNet):
-    def unguided(self, config: PartConfig, name: str) -> bool:
-        return False
-
     def calls(self, pipe: Any, steps: int) -> int:
         """Sets the scheduler's steps as the pipeline does."""
         pipe.scheduler.set_timesteps(steps, original_inference_steps=None)

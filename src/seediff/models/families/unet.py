@@ -15,11 +15,9 @@ from .family import (
     Condition,
     Family,
     Layer,
-    NetworkInputs,
     PartConfig,
     Projections,
     Tensor,
-    latents_of,
     refuse_adapters,
 )
 from .readers import Reader
@@ -40,10 +38,6 @@ class UNet(Family):
             problem = f"{group}: blocks are a transformer's, and this model has a UNet"
             raise UserError("capture.layers", problem, "use all, up, down or last")
         return layers_in(names, group)
-
-    def lattice(self, network: Any, given: NetworkInputs) -> tuple[int, int, int]:
-        batch, *_, height, width = latents_of(given).shape
-        return batch, height, width
 
     def multiple(self, factor: int, config: PartConfig) -> int:
         """Every level of the UNet halves the latent evenly; the pipeline also requires multiples of 8."""
