@@ -47,7 +47,7 @@ from on_gpu.pipelines import exact, few_blocks, step_of
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import seediff
-from seediff.attention import fused, library, recorder
+from seediff.attention import fused, recorder
 from seediff.attention.capture import capture_attention
 from seediff.attention.plan import plan_capture
 from seediff.attention.recorder import AttentionRecorder
@@ -145,7 +145,7 @@ def count_started(name: str, folder: Path) -> None:
     with plain:
         call()
     with (
-        mock.patch.dict(os.environ, {library.SWITCH: "0"}),
+        mock.patch.dict(os.environ, {fused.LIBRARY_SWITCH: "0"}),
         mock.patch.object(recorder, "can_fuse", return_value=True),
         mock.patch.object(fused, "_prepared", return_value=prepared),
         mock.patch.object(type(model.family), "lattice", return_value=lattice),  # some read it from values

@@ -11,7 +11,7 @@ from unittest import mock
 import torch
 
 from on_gpu.device import seconds
-from seediff.attention import fused, library
+from seediff.attention import fused
 from seediff.attention.probabilities import Part
 
 
@@ -41,7 +41,7 @@ def chosen(tile: fused.Blocks, stages: int, sums: str) -> Iterator[None]:
     with (
         mock.patch.object(fused, "choose_blocks", return_value=tile),
         mock.patch.object(fused, "STAGES", stages),
-        mock.patch.dict("os.environ", {library.SWITCH: sums}),
+        mock.patch.dict("os.environ", {fused.LIBRARY_SWITCH: sums}),
     ):
         fused._prepared.cache_clear()
         try:
@@ -103,7 +103,7 @@ def tune(device: str, dtype: str, layer: Layer, tiles: Sequence[fused.Blocks]) -
             add()
             maps[sums] = [part.total.clone() for part in parts]
     difference = max(float((a - b).abs().max()) for a, b in zip(maps["0"], maps["1"], strict=True))
-    asked = [width for form, width in library._widths.items() if form[2] == query.shape]
+    asked = [width for form, width in fused._widths.items() if form[2] == query.shape]
     return {
         "tiles_ms": found,
         "ours_ms": took["0"],

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seediff.metrics.bootstrap import interval
-from seediff.metrics.scores import Tally, mean_iou, resample
+from seediff.metrics.scores import Tally, interval, mean_iou, resample
 
 PARTS: dict[str, tuple[int, int]] = {
     "one": (1, 1),

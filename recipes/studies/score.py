@@ -17,8 +17,7 @@ from scipy.ndimage import binary_erosion, distance_transform_edt
 from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import CaptureConfig
 from seediff.masks.make_masks import enlarge, refine, soft_mask
-from seediff.metrics.bootstrap import draw_counts, interval
-from seediff.metrics.scores import overlap
+from seediff.metrics.scores import draw_counts, interval, overlap
 from seediff.mini.scenes import CLASS_IDS, Scene
 
 from .capture import Captured

@@ -13,7 +13,7 @@ pytest.importorskip("triton")
 from builders.plans import capturing
 from torch.nn.attention import SDPBackend
 
-from seediff.attention import fused, library, recorder
+from seediff.attention import fused, recorder
 from seediff.attention.fused import Blocks, add_probabilities_fused
 from seediff.attention.probabilities import Part, add_probabilities
 from seediff.models.groups import KINDS
@@ -207,14 +207,14 @@ def test_the_librarys_sums_are_used_where_they_are_right(answer, widths, normali
         asked.append(width)
         return answer((query.float() @ key.float().transpose(2, 3) * scale).logsumexp(-1), width)
 
-    monkeypatch.setattr(library, "_widths", {})
+    monkeypatch.setattr(fused, "_widths", {})
     monkeypatch.setattr(torch, "_fused_sdp_choice", lambda *_, **__: SDPBackend.CUDNN_ATTENTION.value)
-    monkeypatch.setattr(library, "_sums", sums)
+    monkeypatch.setattr(fused, "_sums", sums)
     query, key = states(dtype=torch.float16)
     again = [] if widths == [8, 10] else widths[-1:]
     for switch, given in ((None, []), ("1", widths), ("1", widths + again), ("0", widths + again)):
         if switch:
-            monkeypatch.setenv(library.SWITCH, switch)
+            monkeypatch.setenv(fused.LIBRARY_SWITCH, switch)
         total, finite = torch.zeros(2, 40, 50, device=DEVICE), torch.zeros((), device=DEVICE)
         add_probabilities_fused([Part(total)], query, key, 0.3, normalize=normalize, finite=finite)
         assert finite.isfinite()

@@ -17,10 +17,9 @@ import numpy as np
 from ..dataset.split import check_seed
 from ..errors import UserError
 from ..files.outputs import write_atomic
-from ..metrics.bootstrap import interval
 from ..metrics.boundary import boundary_counts
 from ..metrics.confusion import Confusion
-from ..metrics.scores import class_iou, mean_iou, resample
+from ..metrics.scores import class_iou, interval, mean_iou, resample
 from .protocols import Protocol
 
 if TYPE_CHECKING:
