@@ -76,6 +76,20 @@ def test_a_processor_that_computes_its_states_twice(pipe, again, what):
     check_refused(pipe, said)
 
 
+class TwoTexts(Regional):
+    """Another, which computes those of a region beside the prompt's, as more rows."""
+
+    def __call__(self, attention, hidden_states, encoder_hidden_states=None, attention_mask=None, temb=None):
+        query, both = attention.to_q(hidden_states), torch.cat([encoder_hidden_states.flip(1), encoder_hidden_states])
+        key, value = (states[len(query) :] for states in (attention.to_k(both), attention.to_v(both)))
+        return attention.to_out[0]((query @ key.mT * attention.scale).softmax(-1) @ value)
+
+
+def test_a_processor_that_computes_two_texts_at_once(pipe):
+    layer(pipe).set_processor(TwoTexts())
+    check_refused(pipe, r"^mid_block\..*attn2: computed queries or keys in another way")
+
+
 class ByWeights:
     """Another library's processor, which reads the weights itself."""
 
@@ -113,10 +127,12 @@ def test_a_processor_of_another_library(pipe, recwarn):
     for name in ("down_blocks.0", "mid_block"):
         attention = layer(pipe, name)
         attention.set_processor(Regional())
+    attention.forward = lambda *args: None
     with seediff.capture(pipe):
         pass
-    (said,) = [str(warning.message) for warning in recwarn if issubclass(warning.category, Notice)]
-    assert "attn2 has a Regional: what is captured is attention of the network's own queries and keys" in said
+    said = " ".join(str(warning.message) for warning in recwarn if issubclass(warning.category, Notice))
+    assert "attn2 has a forward of its own: what is captured is attention of the network's own queries and keys" in said
+    assert said.count(" has a Regional: ") == 1
 
 
 def test_a_compiled_network(pipe):

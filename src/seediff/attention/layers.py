@@ -74,7 +74,7 @@ class ListeningLayer:
         an earlier step again (pyramid attention broadcast, T-GATE): its map is the mean of the steps that computed.
         Raises UserError for a layer of which it is not all there."""
         kept, self.kept = self.kept, {}
-        if len(kept) == len(self.modules):
+        if len(kept) == len(self.modules) and len(set(map(len, kept.values()))) == 1:
             return [self.recorder.conditional(kept[which]) for which in self.modules]
         if self.wanted and (kept or self.name not in self.recorder.computed):
             problem, fix = "computed queries or keys in another way", "use an attention processor of diffusers"

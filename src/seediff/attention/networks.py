@@ -90,6 +90,9 @@ def check_processors(network: Any) -> None:
     for name, module in network.named_modules():
         processor = getattr(module, "processor", None)
         kind = type(processor)
+        own = vars(module).get("forward", type(module).forward)  # hooks of diffusers and accelerate pass for diffusers'
+        if processor is not None and not own.__module__.startswith(("diffusers.", type(module).__module__)):
+            foreign["forward of its own"] = name
         if "fuser" in name.split("."):
             raise UserError(f"{name} (GLIGEN) adds attention of its own to the network's; use a pipeline without it")
         if processor is None or kind is getattr(type(module), "_default_processor_cls", None) or kind.__name__ in PLAIN:
