@@ -219,7 +219,6 @@ def test_objects_for_detectors(tmp_path):
         assert target["boxes"][-1].tolist() == [20, 16, 26, 22]
         assert target["masks"].shape == (len(target["labels"]), *SIZE)
         assert np.array_equal(target["masks"].sum(0).numpy() > 0, samples[1].label_map % 255 > 0)
-    empty = Dataset(CLASSES, [Sample(np.zeros((4, 5, 3), np.uint8), np.zeros((4, 5), np.uint8), name="e")]).as_torch(
-        objects=True
-    )[0][1]
+    sample = Sample(np.zeros((4, 5, 3), np.uint8), np.zeros((4, 5), np.uint8))
+    _, empty = Dataset(CLASSES, [sample]).as_torch(objects=True)[0]
     assert [empty[key].shape for key in ("masks", "labels", "boxes")] == [(0, 4, 5), (0,), (0, 4)]

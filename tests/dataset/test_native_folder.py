@@ -20,21 +20,8 @@ from seediff.files.output_folders import stage_output
 def test_native_round_trip(tmp_path):
     labels = np.zeros((4, 6), np.uint8)
     labels[1, 1:5] = 3, 1, 255, 3
-    given = [
-        item(
-            "000000",
-            labels,
-            {
-                "prompt": "é \u2028",
-                "classes": ["bus"],
-                "class_ids": [9],
-                "area": {"bus": 1.0},
-                "file_name": "x",
-                "mask": "y",
-            },
-        ),
-        item("trip/1", suffix="jpg"),
-    ]
+    row = {"prompt": "é \u2028", "classes": ["bus"], "class_ids": [9], "area": {"bus": 1.0}, "mask": "y"}
+    given = [item("000000", labels, row), item("trip/1", suffix="jpg")]
     assert write_native(tmp_path / "out", ("cat", "bus", "dog"), given, about={"command": "test"}) == 2
     classes, items = open_native(tmp_path / "out")
     assert classes == ("cat", "bus", "dog")

@@ -1,4 +1,3 @@
-import os
 import struct
 import warnings
 import zlib
@@ -40,10 +39,3 @@ def test_what_is_no_image_of_these_formats(tmp_path, data):
     path.write_bytes(data)
     for source in (path, data):
         assert refusal(lambda source=source: open_image(source, str(path)).__enter__(), path)
-
-
-@pytest.mark.timeout(10)
-def test_pipes_and_missing_files_are_refused(tmp_path):
-    os.mkfifo(tmp_path / "a.png")
-    for name in ("a.png", "b.png"):
-        assert refusal(open_image(tmp_path / name).__enter__, tmp_path / name)

@@ -50,10 +50,6 @@ def test_message_names_place_value_and_what_should_be(value, said):
     assert len(str(caught.value)) < 400
 
 
-def test_whole_numbers_serve_as_numbers_and_lists_as_tuples():
-    assert fit({"pair": [1, 2.5], "limit": 3}, Whole, "x") == Whole(pair=(1.0, 2.5), limit=3.0)
-
-
 THREADS = """
 import sys, threading
 from concurrent.futures import ThreadPoolExecutor
