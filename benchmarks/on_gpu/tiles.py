@@ -41,6 +41,7 @@ def chosen(tile: fused.Blocks, stages: int, sums: str) -> Iterator[None]:
     with (
         mock.patch.object(fused, "choose_blocks", return_value=tile),
         mock.patch.object(fused, "STAGES", stages),
+        mock.patch.object(fused, "WORTH", 0),
         mock.patch.dict("os.environ", {fused.LIBRARY_SWITCH: sums}),
     ):
         fused._prepared.cache_clear()

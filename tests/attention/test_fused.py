@@ -212,9 +212,14 @@ def test_the_librarys_sums_are_used_where_they_are_right(answer, widths, normali
     monkeypatch.setattr(fused, "_sums", sums)
     query, key = states(dtype=torch.float16)
     again = [] if widths == [8, 10] else widths[-1:]
-    for switch, given in ((None, []), ("1", widths), ("1", widths + again), ("0", widths + again)):
-        if switch:
-            monkeypatch.setenv(fused.LIBRARY_SWITCH, switch)
+    for worth, switch, given in (
+        (fused.WORTH, "", []),
+        (0, "", widths),
+        (0, "", widths + again),
+        (0, "0", widths + again),
+    ):
+        monkeypatch.setattr(fused, "WORTH", worth)
+        monkeypatch.setenv(fused.LIBRARY_SWITCH, switch)
         total, finite = torch.zeros(2, 40, 50, device=DEVICE), torch.zeros((), device=DEVICE)
         add_probabilities_fused([Part(total)], query, key, 0.3, normalize=normalize, finite=finite)
         assert finite.isfinite()

@@ -76,10 +76,13 @@ def attach_recorder(network: Any, recorder: AttentionRecorder, begin: Callable[.
         handles.append(network.register_forward_pre_hook(begin, with_kwargs=True))
         for name, layer in plan.network.items():
             kinds: list[Kind] = [kind for kind in KINDS if kind in plan.reads and name in plan.layers[kind]]
-            if kinds and isinstance(layer, Joint):
-                handles += JointLayer(name, layer, recorder, kinds).hook(network.get_submodule(name), hear)
-            elif kinds and not isinstance(layer, Joint):
-                handles += ProjectedLayer(name, layer, recorder).hook(network.get_submodule(name), hear)
+            if not kinds:
+                continue
+            if isinstance(layer, Joint):
+                listening = JointLayer(name, layer, recorder, kinds)
+            else:
+                listening = ProjectedLayer(name, layer, recorder)
+            handles += listening.hook(network.get_submodule(name), hear)
         with nullcontext() if recorder.graphs is None else recorder.graphs.captured_by(recorder, handles):
             yield
     finally:

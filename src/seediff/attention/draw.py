@@ -106,8 +106,9 @@ def asked_texts(
 
 def asked_text(plan: CapturePlan | None, prompt: str, classes: Sequence[str]) -> str:
     """The text whose words' cross-attention is captured for an image of a prompt."""
-    template = None if plan is None else plan.capture.prompt
-    return prompt if template is None else template.replace("{class}", join_classes(classes))
+    if plan is None or plan.capture.prompt is None:
+        return prompt
+    return plan.capture.prompt.replace("{class}", join_classes(classes))
 
 
 def check_texts(readers: Sequence[Reader], specs: Iterable[SampleSpec], plan: CapturePlan | None) -> None:

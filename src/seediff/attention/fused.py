@@ -79,8 +79,7 @@ def runs_kernels(device: torch.device) -> bool:
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # Triton, the compiler and the driver raise errors of many kinds
-        why = first_line(error)
-        text = f"Triton's kernels do not run on {device} ({why}); plain torch captures attention"
+        text = f"Triton's kernels do not run on {device} ({first_line(error)}); plain torch captures attention"
         warnings.warn(text, Notice, stacklevel=2)
         return False
     return True
@@ -197,7 +196,7 @@ def _shared_memory(device: torch.device) -> int:
 # attention is left alone: its result, and the plan that made it, stay the same.
 
 LIBRARY_SWITCH = "SEEDIFF_LIBRARY_SUMS"
-"""Environment variable: with 0, our kernel is always used; with 1, cuDNN is tried for every size."""
+"""Environment variable: with 0, our kernel is always used."""
 WORTH = 1 << 28
 """Least number of scores. cuDNN plans each shape once, in up to a tenth of a second, which small layers never save."""
 CLOSE = 1e-5
@@ -212,10 +211,9 @@ def library_sums(
 ) -> torch.Tensor | None:
     """log Σ_t exp(scale · QKᵀ), (B, H, N), or None if our kernel is better. own: our kernel's, to compare."""
     images, heads, queries, channels = query.shape
-    asked = os.environ.get(LIBRARY_SWITCH)
-    if query.dtype == torch.float32 or asked == "0":
+    if query.dtype == torch.float32 or os.environ.get(LIBRARY_SWITCH) == "0":
         return None
-    if asked != "1" and images * heads * queries * key.shape[2] < WORTH:
+    if images * heads * queries * key.shape[2] < WORTH:
         return None
     form = (query.device, query.dtype, query.shape, query.stride(), key.shape, key.stride(), scale)
     if form not in _widths:

@@ -188,8 +188,7 @@ def _bias(mask: torch.Tensor, columns: int, image: slice, text: slice) -> torch.
         mask = mask[:, 0, image.start]
     if mask.dtype == torch.bool:
         mask = torch.zeros_like(mask, dtype=torch.float32).masked_fill_(~mask, -torch.inf)
-    if mask.shape[1] == columns:
-        return mask.float()[:, None, None]
-    whole = mask.new_zeros(len(mask), columns, dtype=torch.float32)
-    whole[:, text] = mask.float()
-    return whole[:, None, None]
+    if mask.shape[1] != columns:
+        of_text, mask = mask, mask.new_zeros(len(mask), columns, dtype=torch.float32)
+        mask[:, text] = of_text
+    return mask.float()[:, None, None]

@@ -110,7 +110,7 @@ class AttentionMaps:
         """Write one safetensors file, atomically. `load` returns an equal object."""
         from ..files.outputs import write_tensors
 
-        tensors = {f"{kind}.{_name(grid)}": tensor.contiguous() for kind, grid, tensor in self.tensors()}
+        tensors = {f"{kind}.{grid_text(grid, ',')}": tensor.contiguous() for kind, grid, tensor in self.tensors()}
         height, width = self.latent_size
         side = height if height == width else self.latent_size
         about = {"latent_side": side, "words": dict(self.words), "prompt": self.prompt, "normalized": self.normalized}
@@ -151,20 +151,14 @@ def grid_at(latent_size: Grid, divisor: int) -> Grid:
     return -(-latent_size[0] // divisor), -(-latent_size[1] // divisor)
 
 
-def grid_text(grid: Grid) -> str:
-    """A map's size for people: its side, or height × width."""
+def grid_text(grid: Grid, between: str = " × ") -> str:
+    """A map's size for people: its side, or height × width; with a comma between, in the name of its tensor."""
     height, width = grid
-    return str(height) if height == width else f"{height} × {width}"
+    return str(height) if height == width else f"{height}{between}{width}"
 
 
 NUMBER = r"[1-9]\d{0,3}"
 TENSOR = rf"(self|cross)\.({NUMBER}|{NUMBER},{NUMBER})"
-
-
-def _name(grid: Grid) -> str:
-    """A map's size in the name of its tensor: `64` for a square, otherwise `48,64`."""
-    height, width = grid
-    return str(height) if height == width else f"{height},{width}"
 
 
 def _grid(name: str) -> Grid:

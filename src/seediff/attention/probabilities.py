@@ -43,9 +43,6 @@ class Scratch:
                 self._buffer = torch.empty(numbers)
         return self._buffer[:numbers]
 
-    def free(self) -> None:
-        self._buffer = None
-
 
 def add_probabilities(
     parts: Sequence[Part],

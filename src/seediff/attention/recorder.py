@@ -6,6 +6,7 @@ per head.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -98,8 +99,6 @@ class AttentionRecorder:
         self._additions = []
         given = named_inputs(network, args, kwargs)
         batch, height, width = self.family.lattice(network, given)
-        if self.halved and batch % 2:
-            raise ValueError(f"guidance=True needs halves with the prompt and without, but the batch is {batch}")
         images = batch // 2 if self.halved else batch
         if self.rows is not None:
             images = len(self.rows)
@@ -155,14 +154,13 @@ class AttentionRecorder:
     def positions(self) -> int:
         """The number of positions at L in one row of a batch."""
         assert self.latent_size is not None
-        return self.frames_of_row * self.latent_size[0] * self.latent_size[1]
+        return self.frames_of_row * math.prod(self.latent_size)
 
     def check_positions(self, name: str, positions: int, level: int = 1) -> None:
         """Raise UserError if a layer at L / level attends from or to another number of positions than there are: where
         they are is not known."""
         assert self.latent_size is not None
-        height, width = grid_at(self.latent_size, level)
-        there = self.frames_of_row * height * width
+        there = self.frames_of_row * math.prod(grid_at(self.latent_size, level))
         if positions != there:
             problem = f"attends over {positions} positions instead of {there} (token merging or tiles?)"
             raise UserError(name, problem, "draw without it")
@@ -330,7 +328,7 @@ class AttentionRecorder:
         """Turn sums into means, once."""
         if self._finished:
             return
-        self._scratch.free()
+        self._scratch = Scratch()
         if not self._sums:
             raise UserError(
                 "no attention was captured: the network did not run, or no layer matches the chosen levels and steps"

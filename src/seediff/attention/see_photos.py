@@ -85,8 +85,9 @@ def capture_classes(
         numbers, looks = [indices[i] for i in shown], []
         for of_look in (latents, mirrored):
             if of_look is not None:
-                steps = len(timesteps)
-                with capture_attention(model.network, plan, guidance=False, total_steps=steps, asked=asked) as recorder:
+                with capture_attention(
+                    model.network, plan, guidance=False, total_steps=len(timesteps), asked=asked
+                ) as recorder:
                     run_noised(model, of_look[shown], prompts, timesteps=timesteps, seed=seed, indices=numbers)
                 looks.append(recorder.maps(words, texts))
         for i, *of_image in zip(shown, *looks, strict=True):

@@ -50,14 +50,14 @@ def seen_shape(model: Model, shape: Sequence[int], fit: Fit, size: Size | None) 
     shape_of_size = pixels(model.image_side if size is None else size)
     if fit != "keep":
         return shape_of_size
-    height, width = shape[0], shape[1]
-    long, short = max(height, width), min(height, width)
+    height, width = shape[:2]
+    short, long = sorted((height, width))
     if long > MAX_ASPECT * short:
         raise UserError(
             f"{width} × {height} pixels: one side is {long / short:.3g} times the other, and the limit is"
             f" {MAX_ASPECT}; use another --fit, or cut the photograph up"
         )
-    sides = sides_of_shape(long / short, shape_of_size[0] * shape_of_size[1], *model.size_rules)
+    sides = sides_of_shape(long / short, math.prod(shape_of_size), *model.size_rules)
     return sides if height >= width else (sides[1], sides[0])
 
 
