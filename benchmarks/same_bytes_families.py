@@ -55,7 +55,8 @@ def capture(name: str, out: Path) -> None:
     seen = runs["maps"]
     Image.fromarray(seen.images[0]).save(out / "picture.png")
     for word in WORDS:
-        seen.heatmap(word).save(out / f"{word}.png", over=word == "bus")
+        seen.heatmap(word).save(out / f"{word}.png")
+    seen.heatmap("bus").over().save(out / "bus.png")
     if name in WITHOUT_SELF_ATTENTION:
         found = {"masks": seen.masks(*WORDS, method="ca")}
     else:

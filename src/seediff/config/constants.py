@@ -136,7 +136,7 @@ class SegmentConfig:
     rounds: Count = 3
     """diffseg: number of merging rounds, including the first, if kl_threshold is one number."""
     refine: bool = False
-    """diffseg: refine the segments with K-Means. diffcut: align segments with edges (PAMR; not with tiles)."""
+    """diffseg: refine the segments with K-Means. diffcut: align segments with edges (PAMR)."""
     k: Annotated[Annotated[int, Meta(ge=1)] | Literal["truth"] | None, WORD, Parameter(name=("-k", "--k"))] = None
     """kmeans: number of segments, or `truth` (K-Means-S): that of the classes in the photograph's map in --labels."""
     cut_threshold: Annotated[float, Meta(gt=0, le=2)] = 0.5

@@ -29,6 +29,17 @@ OF_THE_MASK = ("confidence", "agreement")
 """Keys that describe the mask that a method made, and go with it."""
 
 
+class RecipeStep(msgspec.Struct, frozen=True):
+    """A step of `recipe`, which `augment` writes."""
+
+    operation: str
+
+
+class Recipe(msgspec.Struct, frozen=True):
+    source: str | None = None
+    steps: tuple[RecipeStep, ...] = ()
+
+
 class Review(msgspec.Struct, frozen=True):
     """`review` of a row. made: with what `seediff look` made its mask, if it did."""
 
@@ -62,7 +73,7 @@ class Row(msgspec.Struct, frozen=True):
     method: str | None = None
     made: str | None = None
     version: str | None = None
-    recipe: dict[str, Any] = {}
+    recipe: Recipe = Recipe()
     review: Review = Review()
     photo: str | None = None
     reason: str | None = None
