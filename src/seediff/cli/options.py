@@ -136,7 +136,9 @@ def check_mask_effects(typed: Collection[str], mask: MaskConfig, reject: bool = 
         ("attempts", not reject, "only --reject draws samples again"),
         ("mask.beta", mask.ignore_band, "the ignored band replaces it"),
         ("mask.beta", finish.threshold, own),
+        ("mask.pamr_iterations", not mask.pamr, "PAMR is off"),
         ("mask.pamr_iterations", finish.iterations, own),
+        ("mask.pamr_dilations", not mask.pamr, "PAMR is off"),
         ("mask.pamr_dilations", finish.dilations, own),
     ]
     for name in typed:

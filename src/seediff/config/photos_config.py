@@ -12,7 +12,7 @@ from ..models.info import ModelInfo
 from .constants import SegmentConfig
 from .fields import IMAGES, MASKS, MODEL, RESEARCH, WORD, Share, Timestep, read_names
 from .generate_config import DatasetConfig
-from .names import SEGMENT, check_classes, parse_classes
+from .names import SEGMENT, check_classes, parse_classes, sound
 from .presets import ModelConstants
 from .resolve import recommend
 from .settings import NOT_TYPED, RunConfig, SourcedValues
@@ -106,6 +106,8 @@ class SegmentPhotosConfig(RunConfig):
 def check_segment_names(names: Sequence[str], what: str) -> None:
     """Raise UserError if words cannot be names of segments, beside that of segments without one. what: the subject in
     the message."""
+    if any(sound(name) == SEGMENT for name in names):
+        raise UserError(what, f"'{SEGMENT}' is the class of segments without a name", "leave it out")
     if names:
         check_classes((SEGMENT, *names), what)
 

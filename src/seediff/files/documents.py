@@ -72,7 +72,7 @@ def _typed(convert: Callable[[], T], where: str) -> T:
         raise UserError(where, "is nested too deeply") from error
     except (msgspec.ValidationError, UserError) as error:  # UserError: the value's own check
         problem, _, place = _plain_words(str(error)).partition(" - at ")
-        place = re.sub(r"\$\.?", "", place)
+        place = re.sub(r" in `\$`|\$\.?", "", place)
         raise UserError(where, f"{place}: {problem[:300]}".removeprefix(": ")) from error
     except (msgspec.DecodeError, ValueError) as error:  # ValueError: bytes that are not UTF-8
         raise UserError(where, f"is not JSON: {first_line(error).removeprefix('JSON is malformed: ')}") from error

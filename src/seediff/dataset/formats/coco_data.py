@@ -73,7 +73,7 @@ class Annotation(msgspec.Struct, frozen=True):
         if isinstance(self.segmentation, list) and len({isinstance(one, list) for one in self.segmentation}) > 1:
             raise ValueError("a polygon is a list of x, y")
         if not self.segmentation and not self.box:
-            raise ValueError("an annotation needs a 'segmentation' or a 'bbox' of four numbers")
+            raise ValueError("an annotation needs a 'segmentation' or 'bbox' of 4 numbers; panoptic files are not read")
 
     @property
     def box(self) -> list[float]:

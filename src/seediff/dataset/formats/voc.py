@@ -105,7 +105,7 @@ def read(
     lists = {path.stem: _read_list(path) for path in sorted((root / LISTS).glob("*.txt")) if path.is_file()}
     parts = {title: PARTS.get(title.lower(), title.lower()) for title in lists}
     if split is not None:
-        asked = [title for title in lists if split in (title, parts[title])]
+        asked = [title for title in lists if title == split] or [title for title in lists if parts[title] == split]
         if not asked:
             raise UserError(root / LISTS / f"{split}.txt", f"no such file; --split names a list of {LISTS}")
         named = dict(chain(*(lists[title].items() for title in asked)))
