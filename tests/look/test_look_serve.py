@@ -35,7 +35,8 @@ def test_it_ends_at_once_whoever_listens(pets, number, code):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--host", "no-name.invalid"], "cannot be used at no-name.invalid"),
+        (["--host", "no-name.invalid"], "cannot be used at no-name.invalid .*name another port or host, or none"),
+        (["--host", "e\u0301..y"], "cannot be used at e\u0301..y"),
         (["--port", "70000"], '"70000" for --port'),
         (["--port", "taken"], r"--port.* \d+:? cannot be used at 127\.0\.0\.1 \(Address already in use .*; name"),
     ],

@@ -43,9 +43,9 @@ def _open_socket(host: str, port: int) -> socket.socket:
     dual_stack = host == "::" and socket.has_dualstack_ipv6()
     try:
         return socket.create_server((host, port), family=family, backlog=128, dualstack_ipv6=dual_stack)
-    except (OSError, UnicodeError) as error:  # UnicodeError: a host that no name may be
+    except (OSError, TypeError, UnicodeError) as error:  # the last two: a host that no name may be
         problem = f"{port} cannot be used at {host} ({error.args[-1]})"
-        raise UserError("port", problem, "name another port, or none") from error
+        raise UserError("port", problem, "name another port or host, or none") from error
 
 
 def _unless_cancelled(record: logging.LogRecord) -> bool:
