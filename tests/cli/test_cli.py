@@ -111,6 +111,7 @@ BAD = [
     (f"{DRAW} --classes dog --steps 2,5", "'2,5' must be a whole number ("),
     ("models sdxl", "seediff: unexpected argument 'sdxl' ("),
     ("export pets --format coco --out o", "seediff: unknown option --format; the name here: --to coco ("),
+    (f"{DRAW} --threshold 0.4", "--threshold; the name here: --beta 0.4"),
     (f"{DRAW} --cfg-scale -3", "--cfg-scale; the name here: --guidance-scale -3 ("),
     ("download mini --out o", "--out: is for a whole model of the hub, and mini is not one; leave it out"),
     (f"{DRAW} --width=768 --height 512", "option --width, --height; the name here: --size 768x512 ("),

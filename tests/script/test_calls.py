@@ -438,5 +438,5 @@ def test_second_prompts(twin):
     with seediff.capture(pipe) as seen:
         draw(pipe, "a dog", prompt_2="a cat")
     assert seen.heatmap("cat").shape == (64, 64)
-    with user_error("'dog': is not in the part of the prompt"):
+    with user_error("'dog': is not in the prompt"):
         seen.heatmap("dog")  # CLIP's state is pooled: its tokens are no columns

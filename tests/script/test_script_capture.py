@@ -44,7 +44,7 @@ def test_maps_and_what_is_made_of_them(model):
     assert seen.masks("cat", "potted plant", image=1).classes == ("cat", "potted plant")
     if not model.family.no_self_attention:
         assert seen.segments(image=1, num_points=4).label_map.shape == (64, 64)
-    with pytest.raises(seediff.UserError, match=r"^'bus': is not in the part of the prompt"):
+    with pytest.raises(seediff.UserError, match=r"^'bus': is not in the prompt"):
         seen.heatmap("bus")
 
 

@@ -34,6 +34,7 @@ OTHER_NAMES = {
     "backbone": "model encoder",
     "architecture": "arch",
     "weights": "pretrained checkpoint ckpt resume",
+    "beta": "threshold mask_threshold",
     "lora": "lora_path lora_weights lora_name lora_model",
     "lora_scale": "lora_weight lora_strength cross_attention_kwargs",
     "dtype": "torch_dtype precision weight_dtype mixed_precision amp",

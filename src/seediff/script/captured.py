@@ -5,6 +5,7 @@ prompt.
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate, chain, pairwise
@@ -20,7 +21,7 @@ from ..config.constants import MaskConfig, SegmentConfig
 from ..config.fields import check_table
 from ..config.generate_config import own_constants
 from ..config.levels import check_kinds, fit_mask
-from ..errors import UserError
+from ..errors import Notice, UserError
 from ..masks.clips import clip_softs
 from ..masks.make_masks import MaskResult, make_masks
 from ..models.families.readers import Reader
@@ -184,7 +185,11 @@ class Captured:
         height, width = self._size(maps, shown)
         blank = np.zeros((height, width, 3), np.uint8)
         proposals = propose(maps, config, config.k, seed)
-        return replace(label_photo(blank, Window(0, 0, height, width), proposals, config), pixels=shown)
+        found = label_photo(blank, Window(0, 0, height, width), proposals, config)
+        if len(found.scores) <= 1 and config.method == "diffseg":
+            lower = f"lower kl_threshold (here {config.kl_threshold}), or use method='kmeans', k=5"
+            warnings.warn(f"the picture is one segment: {lower}", Notice, stacklevel=2)
+        return replace(found, pixels=shown)
 
     def __repr__(self) -> str:
         return f"<Captured of {', '.join(map(repr, self.prompts)) or 'nothing yet'}>"
@@ -299,7 +304,7 @@ class Captured:
             problem = f"is in the prompt '{text['prompt']}' only as part of a longer phrase that you also asked for"
             why = problem, "ask for it alone"
         if why is None:
-            problem = f"is not in the part of the prompt '{text['prompt']}' that the model read"
+            problem = f"is not in the prompt '{text['prompt']}', as far as the model reads it"
             why = problem, f"its words: {', '.join(self._words(run, number))}"
         return UserError(f"'{phrase}'", *why)
 
