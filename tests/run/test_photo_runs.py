@@ -295,6 +295,7 @@ BAD = [
     ("segment {in} --num-points 999", "--num-points: 999 must be from 2 to 16, the longer side"),
     ("segment {in} --names background", "names: 'background' means id 0"),
     ("segment {in} --names Segment", "names: 'segment' is the class of segments without a name"),
+    ("mask {in} --classes dog --no-pamr --pamr-iterations 20", "pamr-iterations: has no effect, as PAMR is off"),
     ("segment {in} --labels {in}", "--labels: is used only with --method kmeans -k truth"),
 ]
 
