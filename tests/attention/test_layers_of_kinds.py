@@ -32,11 +32,9 @@ def assert_same(found, wanted):
         torch.testing.assert_close(found[grid], tensor, atol=1e-6, rtol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("fixture", "cross", "own"), [("mini", "all", "last"), ("mini", "last", "up"), ("joint", "0", "1")]
-)
-def test_each_kind_has_its_own_layers(request, fixture, cross, own):
-    model = load_model(str(request.getfixturevalue(f"{fixture}_folder")), device="cpu")
+@pytest.mark.parametrize(("kind", "cross", "own"), [("unet", "all", "last"), ("unet", "last", "up"), ("sd3", "0", "1")])
+def test_each_kind_has_its_own_layers(twin, kind, cross, own):
+    model = load_model(str(twin(kind)), device="cpu")
     both, of_cross, of_self = (see(model, layers) for layers in (f"{cross}/{own}", cross, own))
     assert_same(both.cross_attention, of_cross.cross_attention)
     assert_same(both.self_attention, of_self.self_attention)

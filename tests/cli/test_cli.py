@@ -211,9 +211,11 @@ def test_a_dry_run_refuses_what_loading_the_model_would(tmp_path, capsys, comman
 def test_words_that_a_small_model_was_never_taught(tmp_path, capsys):
     line = f"generate --classes pottedplant --out {tmp_path}/o --dry-run --prompt".split()
     assert main([*line, "A {class} in the snow near a cabin."]) == 0
-    assert "Model 'mini' was never taught some words: cabin; pictures will not show them" in capsys.readouterr().out
+    assert "Model 'mini' was never taught some words: cabin; with them it draws worse" in capsys.readouterr().out
     assert main([*line, "A photo of a {class} in the snow"]) == 0
     assert "taught" not in capsys.readouterr().out
+    assert main([*line, "A photo of a {class} and a bird"]) == 0
+    assert "Prompts name bird, but not --classes: what is drawn of it may get" in capsys.readouterr().out
 
 
 def test_full_disk_is_one_line_and_can_be_continued(tmp_path, capsys, monkeypatch):

@@ -145,6 +145,8 @@ def mask(
     if table is not None:
         classes_of = read_classes_csv(table, found.photos)
         typed["classes"] = tuple(dict.fromkeys(chain.from_iterable(classes_of.values())))
+        if not typed["classes"]:
+            raise UserError(table, "lists no class for any photograph", "write names into its column 'classes'")
     settled, info = configure_run(MaskPhotosConfig, typed, config, preset=preset, planned=options.dry_run)
     spelled = {sound(name): name for name in settled.classes}
     for photo, names in classes_of.items():

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..config.generate_config import GenerateConfig
 from ..config.levels import maps_read
-from ..config.names import spoken
+from ..config.names import classes_in, spoken
 from ..config.resolve import recommend
 from ..config.sizes import pixels
 from ..dataset import native
@@ -156,18 +156,28 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         )
 
     def doubts(self) -> list[str]:
-        """Lines about words of the prompts that the model was never taught, if it has a list of its words."""
-        words = self.info and self.info.settings.words
-        if not words:
+        """Lines about words of the prompts that will not be drawn or labelled, if the model has a list of its words."""
+        settings = self.info and self.info.settings
+        if not settings or not settings.words or not settings.classes:
             return []
+        lines = list[str]()
+
+        # 1. Classes that it draws and nobody asked for
+        named = {*chain.from_iterable(classes_in(self.config.prompts, settings.classes))}
+        others = ", ".join(sorted(named - {*self.config.classes}))
+        if others:
+            lines.append(f"Prompts name {others}, but not --classes: what is drawn of it may get the label of another")
+
+        # 2. Words that it does not know
         used = dict.fromkeys(chain.from_iterable(content_words(spec.prompt) for spec in each_spec(self.config)))
-        taught = {*content_words(" ".join(map(spoken, words)))}
+        taught = {*content_words(" ".join(map(spoken, settings.words)))}
         strange = [word for word in used if word not in taught]
-        if not strange:
-            return []
-        more = ", …" * (len(strange) > PROMPTS_SHOWN)
-        listed = ", ".join(strange[:PROMPTS_SHOWN])
-        return [f"Model '{self.config.model}' was never taught some words: {listed}{more}; pictures will not show them"]
+        if strange:
+            more = ", …" * (len(strange) > PROMPTS_SHOWN)
+            listed = ", ".join(strange[:PROMPTS_SHOWN]) + more
+            model = f"Model '{self.config.model}'"
+            lines.append(f"{model} was never taught some words: {listed}; with them it draws worse")
+        return lines
 
     def draw_batch(self, specs: Sequence[SampleSpec]) -> tuple[list[np.ndarray], list[AttentionMaps]]:
         """Images and attention of specs that are drawn together as one batch."""
