@@ -20,7 +20,7 @@ def cache(tmp_path, monkeypatch):
 def test_a_measurement_holds_for_the_settings_that_decide_it():
     assert time_line(CONFIG, 100, "none").startswith(UNKNOWN)
     remember_speed(CONFIG, 2.5, "none")
-    expected = "Time: about 0:04:10; a run on this machine took 2.5 s each"
+    expected = "Time: about 0:04:10 for all; an earlier run on this machine took 2.5 s for each"
     assert time_line(replace(CONFIG, classes=("cat", "cow"), seed=3, batch_size=2), 100, "none") == expected
     for other in (replace(CONFIG, steps=20), replace(CONFIG, device="cuda"), replace(CONFIG, size=256)):
         assert time_line(other, 100, "none").startswith(UNKNOWN)

@@ -459,4 +459,6 @@ def test_graphs_need_a_gpu():
         load_model("mini", device="cpu", graphs="on")
     with user_error("must be one of auto, on, off"):
         load_model("mini", device="cpu", graphs="yes")  # type: ignore[arg-type]
+    with user_error("must be one of auto, on, off"):
+        seediff.generate(classes=["dog"], out="never", graphs="onn")  # type: ignore[arg-type]
     assert graphs.find_graphs(load_model("mini", device="cpu", graphs="auto").network) is None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Group, Parameter, Token
 from cyclopts.validators import Number
+from cyclopts.validators import Path as Ending
 
 from ..config.constants import MaskConfig
 from ..config.fields import MODEL, RUN, WORD
@@ -53,7 +54,9 @@ Link = Annotated[
     option(RUN, "Hard-link pictures instead of copying them, where the file system allows it.", "no", negative=()),
 ]
 Workers = Annotated[int, WORD, option(RUN, "Number of processes. The result is the same.", 1)]
-Json = Annotated[Path | None, HERE, option(RUN, "Also write all results to this JSON file.")]
+Json = Annotated[
+    Path | None, HERE, Parameter(validator=Ending(ext="json")), option(RUN, "Also write all results to this JSON file.")
+]
 DryRun = Annotated[bool, option(RUN, "Print the plan and stop.", negative=())]
 Verbose = Annotated[bool, option(RUN, "With --dry-run: also print layers and all settings.", negative=())]
 Quiet = Annotated[bool, option(RUN, "Print only errors.", negative=())]

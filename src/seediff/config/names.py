@@ -157,7 +157,10 @@ def parse_classes(text: str) -> tuple[str, ...]:
         raise UserError(text, "is a table, which only `seediff mask` reads", "name the classes, or a file with names")
     path = None if text.strip() == "voc" else _file_of(text, (".txt", ".names"))
     if path is None:
-        return split_classes(text)
+        names = split_classes(text)
+        if not names:
+            raise UserError(repr(text), "has no name", "write for example dog,grass,sky")
+        return names
     named = sorted(read_class_list(path).items())
     classes = {number: name for number, name in named if number not in (0, IGNORE) or meaning(name) is None}
     if list(classes) != list(range(1, len(classes) + 1)):

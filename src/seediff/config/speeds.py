@@ -36,7 +36,8 @@ def time_line(config: Settings, items: int, *more: str) -> str:
     seconds = _speeds().get(_key(config, *more))
     if seconds is None:
         return "Time: unknown until a first run with these settings"
-    return f"Time: about {timedelta(seconds=round(items * seconds))}; a run on this machine took {seconds:.2g} s each"
+    whole = timedelta(seconds=round(items * seconds))
+    return f"Time: about {whole} for all; an earlier run on this machine took {seconds:.2g} s for each"
 
 
 def _file() -> Path:

@@ -40,8 +40,8 @@ class TrainConfig(Settings):
     """Backbone. mask2former: r50, swin-t, swin-b or tiny; segformer: b0 (its default), b2, b5 or tiny. tiny is for
     128 pixels on a CPU, with its own defaults."""
     weights: Annotated[str, NETWORK] = "pretrained"
-    """Initial weights: pretrained (backbone only), scratch, or a local folder or hub id of a backbone or of a whole
-    network of the same architecture, whose class head is used if the number of classes agrees."""
+    """Initial weights: pretrained (backbone only), scratch (tiny's default), or a local folder or hub id of a backbone
+    or of a whole network of the same architecture, whose class head is used if the number of classes agrees."""
     queries: Annotated[Count, NETWORK] = 100
     """mask2former: number of masks that it proposes, at least as many as there are classes in an image. A whole network
     in weights keeps its own number."""

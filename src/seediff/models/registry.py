@@ -150,14 +150,18 @@ def load_model(
     words = (base, lora, device, dtype)
     base, lora, device, dtype = (None if value is None else str(value) for value in words)
     dtype = dtype and dtype.removeprefix("torch.")
-    for field, value in {"dtype": dtype, "offload": offload, "graphs": graphs, "quantize": quantize}.items():
-        if value not in (None, *WORDS[field]):
-            raise UserError(field, f"{value} must be one of {', '.join(WORDS[field])}")
+    _check_words(dtype=dtype, offload=offload, graphs=graphs, quantize=quantize)
     info = find_model(name, base, must=True)
     assert info is not None  # else it was refused
     options = LoadOptions(lora, lora_scale, scheduler, quantize, vae_tiling, compile)
     check_options(options, info.family, name, gguf=info.source.is_gguf)
     return load_found(info, options, device=device, dtype=dtype, offload=offload, graphs=graphs)
+
+
+def _check_words(**given: str | None) -> None:
+    for field, value in given.items():
+        if value not in (None, *WORDS[field]):
+            raise UserError(field, f"{value} must be one of {', '.join(WORDS[field])}")
 
 
 def load_found(
@@ -171,6 +175,7 @@ def load_found(
 ) -> Model:
     """`load_model` for a model that was found, with options that were checked (`check_options`)."""
     # 1. What can be refused before weights are read
+    _check_words(offload=offload, graphs=graphs)
     torch = import_diffusers()
     from ..devices import check_device, default_device, default_dtype
 

@@ -5,7 +5,6 @@ validation.
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -29,6 +28,8 @@ from ..files.reading import composed
 
 Data = Dataset | Path | str
 """Training data: a dataset, or its folder."""
+MOST_STEPS = 1e9
+"""Maximum number of steps, or of epochs."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,9 @@ class Stage:
             raise UserError("steps", "there must be either epochs or steps", "give one of the two")
         lengths = {"epochs": self.epochs, "steps": self.steps}
         for what, length in lengths.items():
-            if length is not None and not 0 < length < math.inf:
+            if length is not None and not 0 < length <= MOST_STEPS:
                 field = what if self.name == "train" else f"{self.name}_{what}"
-                raise UserError(field, f"{length:g} must be a number above 0")
+                raise UserError(field, f"{length:g} must be above 0 and at most {MOST_STEPS:g}")
 
     def step_count(self, batch_size: int) -> int:
         """The number of steps in the stage. An epoch has as many images as the stage has items."""
