@@ -89,7 +89,7 @@ def parse() -> argparse.Namespace:
     check_device(given.device)
     check_offload(given.offload, given.device)
     if given.graphs:
-        check_graphs("on", given.device)
+        check_graphs(given.device)
     if given.compile:
         check_compile(given.device, given.offload)
     half = "bfloat16" if given.device.startswith("cuda") and has_bfloat16(given.device) else default_dtype(given.device)
