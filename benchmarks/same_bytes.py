@@ -1,10 +1,9 @@
 """Checks whether two source trees write the same files: runs small commands of every kind with both, and says what
 differs in which file.
 
-    python benchmarks/same_bytes.py OLD NEW                      # both are checkouts of this repository; 15 minutes per
-    tree python benchmarks/same_bytes.py OLD NEW --only generate      # cases whose names begin so, and those that they
-    need python benchmarks/same_bytes.py OLD NEW --work /tmp/same     # keeps OLD's files there, and reuses them the
-    next time
+    python benchmarks/same_bytes.py OLD NEW                     # two checkouts of this repository; 15 minutes a tree
+    python benchmarks/same_bytes.py OLD NEW --only generate     # cases whose names begin so, and those that they need
+    python benchmarks/same_bytes.py OLD NEW --work /tmp/same    # keeps OLD's files there, for the next time
 
 Pictures in PNG are compared by mode, palette and pixels, safetensors by their tensors and their header's fields,
 archives by their members, everything else byte by byte. Exit code 1: a file differs, or a command fails in one of the
