@@ -116,7 +116,7 @@ CHECKPOINT = "in/training/checkpoint.safetensors"
 UNET = "in/model/unet/config.json"
 SOFT = "in/generated/soft/000000_1.png"
 
-CHECK, STATS = "check in/native", "stats in/native --json work/out"
+CHECK, STATS = "check in/native", "stats in/native --json work/out.json"
 FROM = {name: f"import in/{name} --from {name} --out work/out" for name in ("coco", "parquet")}
 TO_VOC = "export in/native --to voc --out work/out"
 FILTER = "filter in/native --out work/out --max-area 0.9"
