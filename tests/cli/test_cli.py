@@ -111,6 +111,7 @@ BAD = [
     (f"{DRAW} --classes dog --steps 2,5", "'2,5' must be a whole number ("),
     ("models sdxl", "seediff: unexpected argument 'sdxl' ("),
     ("export pets --format coco --out o", "seediff: unknown option --format; the name here: --to coco ("),
+    ("check pets --json pets/metadata.jsonl", '"pets/metadata.jsonl" must have extension "json"'),
     (f"{DRAW} --threshold 0.4", "--threshold; the name here: --beta 0.4"),
     (f"{DRAW} --cfg-scale -3", "--cfg-scale; the name here: --guidance-scale -3 ("),
     ("download mini --out o", "--out: is for a whole model of the hub, and mini is not one; leave it out"),
@@ -215,7 +216,10 @@ def test_words_that_a_small_model_was_never_taught(tmp_path, capsys):
     assert main([*line, "A photo of a {class} in the snow"]) == 0
     assert "taught" not in capsys.readouterr().out
     assert main([*line, "A photo of a {class} and a bird"]) == 0
-    assert "Prompts name bird, but not --classes: what is drawn of it may get" in capsys.readouterr().out
+    assert (
+        "Prompts name bird, not among the classes: what is drawn of it may get another class's label"
+        in capsys.readouterr().out
+    )
 
 
 def test_full_disk_is_one_line_and_can_be_continued(tmp_path, capsys, monkeypatch):

@@ -60,6 +60,7 @@ def test_stages_and_resume(data, tmp_path, capsys):
         ([], None),
         ("--val pets --val-share 0.1".split(), "--val-share: 0.1 is given together with other validation sets"),
         (["--epochs", "-1"], "--epochs: -1 must be above 0"),
+        (["--epochs", "1e300"], "--epochs: 1e+300 must be above 0 and at most 1,000,000,000"),
         (["--scale", "1"], "Invalid value for --scale: '1' must be 2 values, each a number"),
         (["--classes", "square"], "class 'disc' is not in square"),
         (["--val", "nowhere"], "nowhere: no such folder"),

@@ -8,6 +8,7 @@ import recipes.methods  # noqa: F401  registers the methods that are files
 import seediff
 from seediff.config.constants import MaskConfig
 from seediff.config.generate_config import GenerateConfig, own_constants
+from seediff.errors import Notice
 from seediff.masks.make_masks import make_masks
 from seediff.models.families.family import DrawRequest
 from seediff.models.registry import load_model
@@ -43,7 +44,8 @@ def test_maps_and_what_is_made_of_them(model):
     assert (heat.values.min(), heat.values.max()) == pytest.approx((0, 1))
     assert seen.masks("cat", "potted plant", image=1).classes == ("cat", "potted plant")
     if not model.family.no_self_attention:
-        assert seen.segments(image=1, num_points=4).label_map.shape == (64, 64)
+        with pytest.warns(Notice, match=r"one segment: lower kl_threshold \(here 1000\.0\)"):
+            assert seen.segments(image=1, num_points=4, kl_threshold=1000.0).label_map.shape == (64, 64)
     with pytest.raises(seediff.UserError, match=r"^'bus': is not in the prompt"):
         seen.heatmap("bus")
 

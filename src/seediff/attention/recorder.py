@@ -230,7 +230,7 @@ class AttentionRecorder:
 
     @_ordinary_tensors()
     def _keep(self, what: Hashable, shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
-        """Float32 zeros; where recordings write to them, those of an earlier capture, which `restart` set to zero."""
+        """Float32 zeros; where recordings write to them, those of an earlier capture, zero at its begin."""
         if self.graphs is None:
             return like.new_zeros(shape, dtype=torch.float32)
         kept = self.graphs.memory

@@ -150,7 +150,7 @@ def load_model(
     words = (base, lora, device, dtype)
     base, lora, device, dtype = (None if value is None else str(value) for value in words)
     dtype = dtype and dtype.removeprefix("torch.")
-    _check_words(dtype=dtype, offload=offload, graphs=graphs, quantize=quantize)
+    _check_words(dtype=dtype, quantize=quantize)
     info = find_model(name, base, must=True)
     assert info is not None  # else it was refused
     options = LoadOptions(lora, lora_scale, scheduler, quantize, vae_tiling, compile)

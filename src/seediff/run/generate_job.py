@@ -166,7 +166,9 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         named = {*chain.from_iterable(classes_in(self.config.prompts, settings.classes))}
         others = ", ".join(sorted(named - {*self.config.classes}))
         if others:
-            lines.append(f"Prompts name {others}, but not --classes: what is drawn of it may get the label of another")
+            lines.append(
+                f"Prompts name {others}, not among the classes: what is drawn of it may get another class's label"
+            )
 
         # 2. Words that it does not know
         used = dict.fromkeys(chain.from_iterable(content_words(spec.prompt) for spec in each_spec(self.config)))

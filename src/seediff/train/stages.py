@@ -28,7 +28,7 @@ from ..files.reading import composed
 
 Data = Dataset | Path | str
 """Training data: a dataset, or its folder."""
-MOST_STEPS = 1e9
+MOST_STEPS = 10**9
 """Maximum number of steps, or of epochs."""
 
 
@@ -54,7 +54,7 @@ class Stage:
         for what, length in lengths.items():
             if length is not None and not 0 < length <= MOST_STEPS:
                 field = what if self.name == "train" else f"{self.name}_{what}"
-                raise UserError(field, f"{length:g} must be above 0 and at most {MOST_STEPS:g}")
+                raise UserError(field, f"{length:g} must be above 0 and at most {MOST_STEPS:,}")
 
     def step_count(self, batch_size: int) -> int:
         """The number of steps in the stage. An epoch has as many images as the stage has items."""
