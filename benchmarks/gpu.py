@@ -1,12 +1,15 @@
 """Speed and correctness on a GPU: the capture kernels, every family at its published shape with random weights, and the
 work afterwards.
 
+    python benchmarks/gpu.py --only smoke                           # failed recordings, and the same bytes by graphs
     python benchmarks/gpu.py --minutes 40 --json gpu.json
-    python benchmarks/gpu.py --models flux-dev,sdxl --batches 1 --apart 120    # a process of its own for each row
-    python benchmarks/gpu.py --models sd1.5,sdxl --only drawing --graphs       # maps by CUDA graphs beside the rest
-    python benchmarks/gpu.py --only tiles                                      # of the kernels, and cuDNN's sums
-    python benchmarks/gpu.py --models sdxl,flux-dev --offload model        # or --compile: the same rows with it
-    python benchmarks/gpu.py --tiny --device cpu          # narrow twins: checks that it runs, also on a CPU
+    python benchmarks/gpu.py --rows sd1.5:8,flux-dev:1 --apart 150  # model:batch, a process of its own for each row
+    python benchmarks/gpu.py --only drawing --graphs                # every way by CUDA graphs, beside two without
+    python benchmarks/gpu.py --only tiles                           # of the kernels, and the sums of torch's attention
+    python benchmarks/gpu.py --rows sdxl:1 --offload model          # the same row with it
+    python benchmarks/gpu.py --tiny --device cpu                    # narrow twins: checks that it runs, also on a CPU
+
+`pack_for_gpu.py` prepares a folder for a machine without a network, and prints the commands of ten minutes there.
 
 Nothing is downloaded. A row that does not fit into memory or time says so, and the next row is tried. Images per second
 are for the family's default number of steps, computed from a run of 6 steps and the time of a step within it. Images
@@ -27,7 +30,6 @@ import tempfile
 import time
 from dataclasses import replace
 from functools import lru_cache, partial
-from itertools import product
 from pathlib import Path
 from typing import Any, get_args
 
@@ -39,17 +41,16 @@ if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # must be set before anything imports triton
 
 from builders.published import NETWORKS, network  # pyright: ignore[reportMissingImports]
+from on_gpu import smoke
 from on_gpu.device import measure_peak
 from on_gpu.drawing import draw_row
 from on_gpu.fused import compare, head_widths
 from on_gpu.pipelines import exact, twin
 from on_gpu.segments_and_masks import measure_work, works
-from on_gpu.tiles import LAYERS, TINY, tune
+from on_gpu.tiles import LAYERS, TILES, TINY, compile_tiles, tune
 
-from seediff.attention import fused
 from seediff.devices import check_device, default_device, default_dtype, has_bfloat16
-from seediff.models.compiled import check_compile, compile_network
-from seediff.models.graphs import CudaRecording, GraphedNetwork
+from seediff.models.graphs import GraphedNetwork
 from seediff.models.memory import Offload, check_graphs, check_offload, place
 from seediff.models.registry import Model, load_model
 
@@ -58,22 +59,27 @@ MODELS = (
     "ernie-image,lumina2,sana"
 )
 """The default models: one per family, and both Stable Diffusion 1 and 2."""
-SECTIONS = ("kernels", "after", "tiles", "drawing")
+EVERY = ",".join(f"{name}:1,{name}:8" for name in MODELS.split(","))
+SECTIONS = ("smoke", "kernels", "after", "tiles", "drawing")
+Row = tuple[str, int]
+"""A model and a batch size."""
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=40, help="nothing is begun after so many")
-    parser.add_argument("--models", default=MODELS, help=f"of {', '.join(NETWORKS)}")
-    parser.add_argument("--batches", default="1,8")
+    parser.add_argument(
+        "--rows", help=f"model:batch, …; default: one per family at 1 and 8. Models: {', '.join(NETWORKS)}"
+    )
     parser.add_argument("--device", default=default_device())
     parser.add_argument(
         "--dtype", choices=["float32", "float16", "bfloat16"], help="default: bfloat16 on a GPU that has it"
     )
     parser.add_argument("--offload", choices=get_args(Offload), default="none", help="of all rows; needs a GPU")
-    parser.add_argument("--compile", action="store_true", help="all rows' networks")
-    parser.add_argument("--graphs", action="store_true", help="another way of each row: capture by CUDA graphs")
-    parser.add_argument("--only", choices=SECTIONS, help="default: all but tiles")
+    parser.add_argument(
+        "--graphs", action="store_true", help="draw by CUDA graphs, beside plain and captured as always"
+    )
+    parser.add_argument("--only", choices=SECTIONS, help="default: all but tiles; smoke where there is a GPU")
     parser.add_argument(
         "--apart", type=float, metavar="SECONDS", help="each row in a process of its own, which is ended after so many"
     )
@@ -81,20 +87,24 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--tiny", action="store_true", help="narrow twins, one round")
     parser.add_argument("--json", type=Path, help="write the figures there")
     given = parser.parse_args()
-    given.models = given.models.split(",")
     given.rounds = 1 if given.tiny else given.rounds
-    if unknown := sorted(set(given.models) - set(NETWORKS)):
-        parser.error(f"--models: there is no {unknown[0]}; there are {', '.join(NETWORKS)}")
-    given.batches = [int(one) for one in given.batches.split(",")]
+    given.rows = [read_row(parser, row) for row in (given.rows or EVERY).split(",")]
     check_device(given.device)
     check_offload(given.offload, given.device)
     if given.graphs:
         check_graphs(given.device)
-    if given.compile:
-        check_compile(given.device, given.offload)
     half = "bfloat16" if given.device.startswith("cuda") and has_bfloat16(given.device) else default_dtype(given.device)
     given.dtype = given.dtype or half  # random weights may overflow float16, unlike a trained model's
     return given
+
+
+def read_row(parser: argparse.ArgumentParser, text: str) -> Row:
+    name, _, batch = text.partition(":")
+    if name not in NETWORKS:
+        parser.error(f"--rows: there is no {name}; there are {', '.join(NETWORKS)}")
+    if not batch.isdecimal() or int(batch) < 1:
+        parser.error(f"--rows: {text!r} is not model:batch, such as sdxl:4")
+    return name, int(batch)
 
 
 def main() -> int:
@@ -106,19 +116,21 @@ def main() -> int:
         "torch": torch.__version__,
         "shapes": "twins" if given.tiny else "published",
         "offload": given.offload,
-        "compiled": given.compile,
         "cudnn": torch.backends.cudnn.version(),
-        "kernels": [],
-        "after": [],
-        "tiles": [],
-        "drawing": [],
+        **{section: [] for section in SECTIONS},
     }
     side = 256 if given.tiny else 8192 if given.device.startswith("cuda") else 1024
     report["peak"] = measure_peak(given.device, given.dtype, side)
-    sections = (given.only,) if given.only else ("kernels", "after", "drawing")
+    default = [section for section in SECTIONS if section != "tiles"]
+    sections = [given.only] if given.only else default
     note = partial(measure, report, given)
+    models = list(dict.fromkeys(name for name, _ in given.rows))
+    if "smoke" in sections and (given.only or given.device.startswith("cuda")):
+        with tempfile.TemporaryDirectory() as folder:
+            for name, work in smoke.works(given.device, given.dtype, Path(folder)):
+                note("smoke", {"what": name}, work)
     if "kernels" in sections:  # if they are wrong, their cost in a drawing says little
-        networks = {name: network(name) for name in given.models}
+        networks = {name: network(name) for name in models}
         widths = head_widths({"mini": load_model("mini", device="cpu", dtype="float32").network, **networks})
         for width in list(widths)[: 1 if given.tiny else None]:
             about = {"width": width, "models": widths[width]}
@@ -127,7 +139,9 @@ def main() -> int:
         for name, work in works(given.device, 16 if given.tiny else 64):
             note("after", {"what": name}, partial(measure_work, given.device, work, given.rounds))
     if "tiles" in sections:
-        layers, tiles = ({"tiny": TINY}, fused.TILES[-1:]) if given.tiny else (LAYERS, fused.TILES)
+        layers, tiles = ({"tiny": TINY}, TILES[:1]) if given.tiny else (LAYERS, TILES)
+        if given.device.startswith("cuda"):
+            compile_tiles(given.device, given.dtype, list(layers.values()), tiles)
         for name, layer in layers.items():
             note("tiles", {"model": name}, partial(tune, given.device, given.dtype, layer, tiles))
     if "drawing" in sections and given.apart:
@@ -135,8 +149,7 @@ def main() -> int:
     elif "drawing" in sections:
         draw(report, given)
     print(table(report))
-    rows = (*report["kernels"], *report["drawing"], *report["after"], *report["tiles"])
-    return int(any(row.get("failed") for row in rows))
+    return int(any(row.get("failed") for section in SECTIONS for row in report[section]))
 
 
 def draw(report: dict[str, Any], given: argparse.Namespace) -> None:
@@ -148,24 +161,26 @@ def draw(report: dict[str, Any], given: argparse.Namespace) -> None:
         def row(name: str, batch: int) -> dict[str, Any]:
             return draw_row(model(name), batch, report["peak"], Path(folder), made=made, rounds=given.rounds)
 
-        for name in given.models:
-            model.cache_clear()  # before another one needs its memory
-            for batch in given.batches:
-                measure(report, given, "drawing", {"model": name, "batch": batch}, partial(row, name, batch))
+        last = ""
+        for name, batch in given.rows:
+            if name != last:
+                model.cache_clear()  # before another one needs its memory
+            last = name
+            measure(report, given, "drawing", {"model": name, "batch": batch}, partial(row, name, batch))
 
 
 def draw_apart(report: dict[str, Any], given: argparse.Namespace) -> None:
     """The families, each row in a process of its own, so that one that fails or hangs costs no other its figures."""
-    for name, batch in product(given.models, given.batches):
+    for name, batch in given.rows:
         if time.monotonic() > given.until:
             report["drawing"].append({"model": name, "batch": batch, "why": "no time left"})
             continue
         with tempfile.TemporaryDirectory() as folder:
             figures = Path(folder) / "row.json"
-            words = ["--models", name, "--batches", str(batch), "--only", "drawing", "--json", str(figures)]
+            words = ["--rows", f"{name}:{batch}", "--only", "drawing", "--json", str(figures)]
             words += ["--device", given.device, "--dtype", given.dtype, "--offload", given.offload]
             words += ["--rounds", str(given.rounds)]
-            words += [f"--{switch}" for switch in ("compile", "graphs", "tiny") if getattr(given, switch)]
+            words += [f"--{switch}" for switch in ("graphs", "tiny") if getattr(given, switch)]
             why = "ended after its time"
             try:
                 done = subprocess.run([sys.executable, __file__, *words], timeout=given.apart, check=False)
@@ -181,10 +196,8 @@ def prepared(given: argparse.Namespace, folder: Path, name: str) -> Model:
     """The model called `name`, made on the device, or on the CPU if its parts are moved to the device when they run."""
     first = given.device if given.offload == "none" else "cpu"
     model = (twin if given.tiny else exact)(name, first, given.dtype, folder)
-    if given.compile:
-        compile_network(model.network, model.family, given.device)
     if given.graphs:
-        GraphedNetwork(model.network, CudaRecording(torch.device(given.device)))
+        GraphedNetwork(model.network, smoke.recording(given.device))
     place(model.pipe, given.device, given.offload)
     return replace(model, device=given.device, offload=given.offload)
 
@@ -215,21 +228,28 @@ def write(report: dict[str, Any], given: argparse.Namespace) -> None:
 
 
 def table(report: dict[str, Any]) -> str:
-    about = [f"{report[key]}" for key in ("device", "dtype", "torch", "cudnn", "shapes", "offload", "compiled")]
+    about = [f"{report[key]}" for key in ("device", "dtype", "torch", "cudnn", "shapes", "offload")]
     lines = [f"{', '.join(about)}; measured peak {report['peak'] / 1e12:.3g} TFLOP/s", ""]
-    lines.append(
-        "| model | batch | steps | images/s plain | with capture | with masks and files | capture's ratio | self |"
-        " cross | peak plain, GiB | with capture | step's operations, of peak |\n|---|" + "--:|" * 11
+    columns = (
+        "model | batch | steps | images/s plain | masks and files | plain step, ms | capture | by graphs: plain |"
+        " capture | same engine | floor | capture 2nd step | generate's maps | peak plain, GiB | capture |"
+        " by graphs | of peak"
     )
+    lines.append(f"| {columns} |\n|---|" + "--:|" * columns.count("|"))
     for row in report["drawing"]:
         cells = [row["model"], row["batch"]]
         if "why" in row:
             cells.append(row["why"])
         else:
-            cells += [row["steps"], *(f"{one:.3g}" for one in row["images_per_s"].values())]
-            cells += [f"{row['ratio'].get(way, float('nan')):.3f}" for way in ("capture", "self", "cross")]
-            cells += [f"{row['peak_bytes'][way] / 2**30:.2f}" for way in ("plain", "capture")]
-            cells.append(f"{row['share_of_peak']:.1%}")
+            cells += [row["steps"], *(f"{row['images_per_s'][way]:.3g}" for way in ("plain", "masks and files"))]
+            cells.append(f"{1000 * row['step_s']['plain']:.1f}")
+            cells += [_of(row["ratio"], way) for way in ("capture", "graphs: plain", "graphs: capture")]
+            cells += [f"{row['same_engine']:.3f}", f"{row['floor']:.3f}"]
+            for way in ("2nd step", "generate's maps"):
+                cells.append(_of(row["ratio"], f"graphs: {way}" if row["graphs"] else way))
+            peaks = {way: size / 2**30 for way, size in row["peak_bytes"].items()}
+            cells += [_of(peaks, way, 2) for way in ("plain", "capture", "graphs: capture")]
+            cells.append(f"{row['share_of_peak']:.1%}{', bytes differ' if row.get('failed') else ''}")
         lines.append(f"| {' | '.join(map(str, cells))} |")
     lines += ["", "| a photograph | ms |", "|---|--:|"]
     for row in report["after"]:
@@ -243,6 +263,10 @@ def table(report: dict[str, Any]) -> str:
         found = row.get("why") or f"{row['difference']:.1e}{', wrong' if row.get('failed') else ''}"
         lines.append(f"| {row['width']} | {', '.join(row['models'])} | {found} |")
     return "\n".join(lines)
+
+
+def _of(figures: dict[str, float], way: str, digits: int = 3) -> str:
+    return f"{figures[way]:.{digits}f}" if way in figures else "–"
 
 
 if __name__ == "__main__":

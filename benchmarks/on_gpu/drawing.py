@@ -7,7 +7,8 @@ import gc
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Hashable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
@@ -19,6 +20,7 @@ import numpy as np
 import torch
 from torch.nn.attention import SDPBackend
 
+from on_gpu.bytes_compared import compare, without
 from on_gpu.device import (
     count_operations,
     forget_peak_memory,
@@ -27,6 +29,7 @@ from on_gpu.device import (
     seconds,
     synchronize,
 )
+from seediff.attention import recorder
 from seediff.attention.capture import capture_attention
 from seediff.attention.maps import AttentionMaps
 from seediff.attention.plan import plan_capture
@@ -34,8 +37,7 @@ from seediff.config.constants import MaskConfig
 from seediff.config.generate_config import GenerateConfig
 from seediff.config.levels import EVERYTHING, Reads
 from seediff.models.families.family import DrawRequest
-from seediff.models.graphs import MARK, GraphedNetwork, find_graphs
-from seediff.models.groups import KINDS
+from seediff.models.graphs import GraphedNetwork, find_graphs
 from seediff.models.registry import Model
 from seediff.prompts.tokens import locate_columns
 from seediff.run.generate_job import generate
@@ -69,11 +71,16 @@ class Draws:
         )
         return pipe(**family.call(pipe, drawing)).images
 
-    def captured(self, steps: int, reads: Reads | None = EVERYTHING) -> tuple[Any, list[AttentionMaps]]:
+    def captured(
+        self, steps: int, reads: Reads | None = EVERYTHING, every: int | None = None
+    ) -> tuple[Any, list[AttentionMaps]]:
+        """reads: the maps; None: those that masks read, as `generate` captures them. every: of so many steps one."""
         pipe, family = self.model.pipe, self.model.family
         words = [locate_columns(self.model.readers, PROMPT, (CLASS,))] * self.batch
         guidance, calls = family.guided(pipe, self.scale), family.calls(pipe, steps)
         plan = self.plan if reads is None else replace(self.plan, reads=reads)
+        if every is not None:
+            plan = replace(plan, capture=replace(plan.capture, steps=every))
         with capture_attention(self.model.network, plan, guidance=guidance, total_steps=calls) as recorder:
             images = self.plain(steps)
         return images, recorder.maps(words, [PROMPT] * self.batch)
@@ -138,6 +145,38 @@ class Draws:
         between = moments[0].elapsed_time(moments[-1]) / 1000 if on_gpu else moments[-1] - moments[0]
         return whole, between / (len(moments) - 1) * len(moments) / calls
 
+    def host_seconds(self, work: Callable[[int], object], steps: int) -> float:
+        """The median seconds of this thread's own time in a call of the network: what the GPU may wait for."""
+        took: list[float] = []
+        network = self.model.network
+        before = network.register_forward_pre_hook(lambda *_: took.append(-time.thread_time()))
+        after = network.register_forward_hook(lambda *_: took.append(took.pop() + time.thread_time()))
+        try:
+            work(steps)
+        finally:
+            before.remove()
+            after.remove()
+        return statistics.median(took[1:])
+
+    def products(self, steps: int, work: Callable[[int], object]) -> float:
+        """Operations of QKᵀ, once for each captured row, in a step of a captured drawing."""
+        counted = 0.0
+        names = ("add_probabilities", "add_probabilities_fused")
+
+        def counting(add: Callable[..., None]) -> Callable[..., None]:
+            def count(parts: Any, query: torch.Tensor, key: torch.Tensor, *rest: Any, **more: Any) -> None:
+                nonlocal counted
+                counted += 2.0 * query.numel() * key.shape[2]
+                add(parts, query, key, *rest, **more)
+
+            return count
+
+        with ExitStack() as stack:
+            for name in names:
+                stack.enter_context(mock.patch.object(recorder, name, counting(getattr(recorder, name))))
+            work(steps)
+        return counted / steps
+
     def backends(self, steps: int) -> dict[str, str]:
         """Shape of queries and keys → the attention that PyTorch chooses for them in the network."""
         found: dict[str, str] = {}
@@ -156,15 +195,33 @@ class Draws:
         return found
 
 
-def without(graphs: GraphedNetwork, work: Callable[[int], object], steps: int) -> object:
-    """Draw with the network's own forward."""
-    graphs.network.forward = graphs.own_forward
-    graphs.network.__dict__.pop(MARK)
-    try:
-        return work(steps)
-    finally:
-        graphs.network.forward = graphs
-        setattr(graphs.network, MARK, graphs)
+def device_seconds(graphs: GraphedNetwork, known: Collection[Hashable], replays: int = 10) -> float | None:
+    """Seconds of the longest of the recordings that are not known yet, on the device; None: there are none."""
+    new = [recorded for kind, recorded in graphs._recorded.items() if kind not in known]
+    if not new or not torch.cuda.is_available():
+        return None
+    took: list[float] = []
+    for recorded in new:
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        recorded.replay()
+        begin.record()
+        for _ in range(replays):
+            recorded.replay()
+        end.record()
+        end.synchronize()
+        took.append(begin.elapsed_time(end) / 1000 / replays)
+    return max(took)
+
+
+def ways_of(draws: Draws, graphs: GraphedNetwork | None) -> dict[str, Callable[[int], object]]:
+    """What is timed: with recordings, all of them by graphs, and two as always."""
+    every: dict[str, Callable[[int], object]] = {"plain": draws.plain, "capture": draws.captured}
+    more = {"2nd step": partial(draws.captured, every=2), "generate's maps": partial(draws.captured, reads=None)}
+    if graphs is None:
+        return every | more
+    ways: dict[str, Callable[[int], object]] = {way: partial(without, graphs, work) for way, work in every.items()}
+    every = {"plain": draws.replayed, "capture": draws.captured, **more}
+    return ways | {f"graphs: {way}": work for way, work in every.items()}
 
 
 @torch.no_grad()
@@ -172,33 +229,38 @@ def draw_row(model: Model, batch: int, peak: float, folder: Path, *, made: int, 
     """Figures of one model and batch. made: steps of a run, at least 2.
 
     The time for the family's default number of steps is the time of the run plus that of a step for each further step.
-    Ways are interleaved; ratios are to the plain step of the same round.
+    Ways are interleaved; ratios are to the plain step of the same round, by graphs those to plain by graphs as well.
     """
+    # 1. The first of each way compiles kernels and is not timed with the others
     draws, device = Draws(model, batch), model.device
-    ways: dict[str, Callable[[int], object]] = {"plain": draws.plain, "capture": draws.captured}
-    if not model.family.no_self_attention:
-        ways |= {kind: lambda steps, kind=kind: draws.captured(steps, {kind: None}) for kind in KINDS}
-    graphs = find_graphs(model.network)  # of --graphs; then the other ways are drawn without them
-    if graphs is not None:
-        ways = {way: partial(without, graphs, work) for way, work in ways.items()}
-        ways["plain by graphs"] = draws.replayed
-        ways["graphs"] = draws.captured
-    with torch.compiler.set_stance("force_eager"):
-        backends = draws.backends(made)
+    graphs = find_graphs(model.network)  # of --graphs; then two ways are drawn without them
+    ways = ways_of(draws, graphs)
+    backends = draws.backends(made)
     peaks: dict[str, int] = {}
     reserved: dict[str, int] = {}
-    for way, work in ways.items():  # the first of each compiles kernels and is not timed
+    first: dict[str, float] = {}
+    on_device: dict[str, float | None] = {}
+    for way, work in ways.items():
         gc.collect()
         forget_peak_memory(device)
-        for _ in range(1 + ("graphs" in way)):  # the second call of each kind is recorded
+        known = set(graphs._recorded) if graphs else set()
+        first[way] = seconds(device, partial(work, made))
+        if "graphs" in way:  # the second call of each kind is recorded
             work(made)
         peaks[way], reserved[way] = peak_memory(device), reserved_memory(device)
+        on_device[way] = device_seconds(graphs, known) if graphs else None
+
+    # 2. Bytes, files and operations
+    same = compare(draws, graphs, made, 1) if graphs else {}
     with tempfile.TemporaryDirectory(dir=folder) as out:
-        files, files_step, beside = draws.to_files(made, Path(out) / "set", rounds + 2)
+        files, files_step, beside = draws.to_files(made, Path(out) / "set", max(3, rounds))
     calls = {steps: model.family.calls(model.pipe, steps) for steps in (made, made + 1, draws.steps)}
-    with torch.compiler.set_stance("force_eager"):  # operations of a compiled network cannot be counted
-        counts = [count_operations(partial(draws.plain, steps)) for steps in (made, made + 1)]
-        flops = (counts[1] - counts[0]) / (calls[made + 1] - calls[made])
+    counts = [count_operations(partial(draws.plain, steps)) for steps in (made, made + 1)]
+    flops = (counts[1] - counts[0]) / (calls[made + 1] - calls[made])
+    counting = draws.captured if graphs is None else partial(without, graphs, draws.captured)
+    floor = 1 + draws.products(made, counting) / flops
+
+    # 3. Times
     step: dict[str, list[float]] = {way: [] for way in ways}
     whole: dict[str, list[float]] = {way: [] for way in ways}
     for turn in range(rounds):
@@ -209,25 +271,30 @@ def draw_row(model: Model, batch: int, peak: float, folder: Path, *, made: int, 
             step[way].append(price)
     image_s = {way: statistics.median(whole[way]) / batch for way in ways}
     plain_step = statistics.median(step["plain"])
+    ratio = {way: _ratio(step[way], step["plain"]) for way in ways if way != "plain"}
+    files_s = files + (calls[draws.steps] - calls[made]) * files_step
     return {
         "side": model.image_side,
         "steps": draws.steps,
-        "step_s": plain_step,
-        "images_per_s": {
-            "plain": 1 / image_s["plain"],
-            "capture": 1 / image_s["capture"],
-            "masks and files": batch / (files + (calls[draws.steps] - calls[made]) * files_step),
-        },
+        "step_s": {way: statistics.median(step[way]) for way in ways},
+        "images_per_s": {**{way: 1 / image_s[way] for way in ways}, "masks and files": batch / files_s},
         "masks_and_files_s": beside,
-        "ratio": {
-            way: statistics.median(a / b for a, b in zip(step[way], step["plain"], strict=True))
-            for way in ways
-            if way != "plain"
-        },
+        "ratio": ratio,
+        "same_engine": _ratio(step["graphs: capture"], step["graphs: plain"]) if graphs else ratio["capture"],
+        "files_over_generates": files_step / statistics.median(step[[*ways][-1]]),
+        "floor": floor,
+        "first_s": first,
+        "host_s": {way: draws.host_seconds(work, made) for way, work in ways.items()},
+        "device_s": {way: took for way, took in on_device.items() if took is not None},
         "peak_bytes": peaks,
         "reserved_bytes": reserved,
         "backends": backends,
-        "graphs": None if graphs is None else [graphs.recorded_calls, graphs.replayed_calls, graphs.eager_because],
+        "graphs": same,
         "step_flop": flops,
         "share_of_peak": flops / plain_step / peak,
+        **({"failed": True} if same.get("failed") else {}),
     }
+
+
+def _ratio(ours: Sequence[float], others: Sequence[float]) -> float:
+    return statistics.median(a / b for a, b in zip(ours, others, strict=True))

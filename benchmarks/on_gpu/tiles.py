@@ -1,17 +1,23 @@
-"""Times the capture kernels with every tile, and with the library's log-sum-exps, at the largest layers of the
-published networks."""
+"""Times the capture kernels with several tiles, each kernel apart, and the log-sum-exps of torch's own attention, at
+the largest layers of the published networks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 from unittest import mock
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.functional import scaled_dot_product_attention
 
 from on_gpu.device import seconds
 from seediff.attention import fused
+from seediff.attention.fused import Blocks
 from seediff.attention.probabilities import Part
 
 
@@ -32,17 +38,31 @@ LAYERS = {
 }
 TINY = Layer(2, 40, 20, 16)
 """Small enough for Triton's interpreter."""
-STAGES = (2, 3, 4)
+TILES = [
+    Blocks(*tile)
+    for tile in (
+        (128, 128, 8, 2),
+        (128, 128, 8, 3),
+        (128, 64, 4, 2),
+        (128, 64, 4, 3),
+        (64, 128, 4, 3),
+        (64, 64, 4, 2),
+        (64, 64, 4, 3),
+        (128, 64, 8, 3),
+    )
+]
+"""Those that keep their numbers in registers on an H100."""
+KERNELS = ("log_sum_exps", "head_means", "add_divided")
+COMPILERS = 12
+"""Processes that compile."""
 
 
 @contextmanager
-def chosen(tile: fused.Blocks, stages: int, sums: str) -> Iterator[None]:
-    """Compute with this tile and so many stages. sums: the library's switch."""
+def chosen(tile: Blocks) -> Iterator[None]:
+    """Compute with this tile, and with our own log-sum-exps."""
     with (
         mock.patch.object(fused, "choose_blocks", return_value=tile),
-        mock.patch.object(fused, "STAGES", stages),
-        mock.patch.object(fused, "WORTH", 0),
-        mock.patch.dict("os.environ", {fused.LIBRARY_SWITCH: sums}),
+        mock.patch.dict("os.environ", {fused.LIBRARY_SWITCH: "0"}),
     ):
         fused._prepared.cache_clear()
         try:
@@ -51,64 +71,125 @@ def chosen(tile: fused.Blocks, stages: int, sums: str) -> Iterator[None]:
             fused._prepared.cache_clear()
 
 
-@torch.no_grad()
-def tune(device: str, dtype: str, layer: Layer, tiles: Sequence[fused.Blocks]) -> dict[str, Any]:
-    """Milliseconds of one normalised addition with each tile, or why it fails; which values the library
-    was given, its milliseconds with the usual tile, and how far the maps differ then."""
-    heads, positions, text, channels = layer
-    columns = positions + text
+def states(device: str, dtype: str, layer: Layer, images: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+    """Queries and keys of a layer, (B, H, N, D) and (B, H, T, D), as networks lay them out."""
     generator = torch.Generator().manual_seed(0)
     query, key = (
-        torch.randn(1, rows, heads, channels, generator=generator).to(device, getattr(torch, dtype)).transpose(1, 2)
-        for rows in (positions, columns)
+        torch.randn(images, rows, layer.heads, layer.channels, generator=generator)
+        .to(device, getattr(torch, dtype))
+        .transpose(1, 2)
+        for rows in (layer.positions, layer.positions + layer.text)
     )
-    cuts = [slice(0, positions)] + [slice(positions, columns)] * (text > 0)
-    widths = [len(range(columns)[cut]) for cut in cuts]
+    return query, key
+
+
+def adding(query: torch.Tensor, key: torch.Tensor, layer: Layer) -> Callable[[], None]:
+    """One normalised addition of a layer to its running maps."""
+    columns = layer.positions + layer.text
+    cuts = [slice(0, layer.positions)] + [slice(layer.positions, columns)] * (layer.text > 0)
     parts = [
-        Part(query.new_zeros(1, positions, width, dtype=torch.float32), cut, per_column=cut.start > 0)
-        for cut, width in zip(cuts, widths, strict=True)
+        Part(
+            query.new_zeros(len(query), layer.positions, len(range(columns)[cut]), dtype=torch.float32),
+            cut,
+            per_column=cut.start > 0,
+        )
+        for cut in cuts
     ]
     finite = query.new_zeros((), dtype=torch.float32)
+    scale = layer.channels**-0.5
+    return partial(fused.add_probabilities_fused, parts, query, key, scale, normalize=True, finite=finite)
 
-    def add() -> None:
-        fused.add_probabilities_fused(parts, query, key, channels**-0.5, normalize=True, finite=finite)
 
-    def measured() -> float:
-        add()  # compiles
-        if device.startswith("cuda"):
-            from triton.testing import do_bench  # pyright: ignore[reportMissingImports]
+@torch.no_grad()
+def add_once(device: str, dtype: str, layer: Layer, tile: Blocks) -> None:
+    """Compile a tile's kernels into Triton's cache, in a process of its own."""
+    with chosen(tile):
+        adding(*states(device, dtype, layer), layer)()
 
-            took: Any = do_bench(add, return_mode="median")
-            return float(took)
-        return 1000 * seconds(device, add)
 
-    found: dict[str, float | str] = {}
+def compile_tiles(device: str, dtype: str, layers: Sequence[Layer], tiles: Sequence[Blocks]) -> None:
+    """Compile every tile for every layer at once. What fails here fails again, and is told, when it is timed."""
+    with ProcessPoolExecutor(COMPILERS, multiprocessing.get_context("spawn")) as pool:
+        waiting = [pool.submit(add_once, device, dtype, layer, tile) for layer in layers for tile in tiles]
+        for one in waiting:
+            one.exception()
+
+
+def milliseconds(device: str, work: Callable[[], object]) -> float:
+    """The median of several calls."""
+    work()
+    if not device.startswith("cuda"):
+        return 1000 * seconds(device, work)
+    from triton.testing import do_bench  # pyright: ignore[reportMissingImports]
+
+    took: Any = do_bench(work, warmup=10, rep=60, return_mode="median")
+    return float(took)
+
+
+def by_kernel(device: str, work: Callable[[], object], calls: int = 5) -> dict[str, float]:
+    """Milliseconds of each of our kernels in one call, the mean of several; {} where there is no GPU."""
+    if not device.startswith("cuda"):
+        return {}
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CUDA]) as profiled:
+        for _ in range(calls):
+            work()
+        torch.cuda.synchronize()
+    took = {event.key: event.device_time_total / calls / 1000 for event in profiled.key_averages()}
+    return {name: took[name] for name in KERNELS if name in took}
+
+
+@torch.no_grad()
+def tune(device: str, dtype: str, layer: Layer, tiles: Sequence[Blocks]) -> dict[str, Any]:
+    """Milliseconds of one normalised addition, and of each kernel in it, with each tile, or why it fails; and the
+    attention of torch with its own log-sum-exps."""
+    query, key = states(device, dtype, layer)
+    add = adding(query, key, layer)
+    found: dict[str, Any] = {}
     for tile in tiles:
-        for stages in STAGES:
-            with chosen(tile, stages, "0"):
-                try:
-                    found[f"{tile.rows} × {tile.columns}, {tile.warps} warps, {stages} stages"] = measured()
-                except Exception as error:  # a tile that does not fit is an answer
-                    found[f"{tile.rows} × {tile.columns}, {tile.warps} warps, {stages} stages"] = str(error)[:80]
+        name = f"{tile.rows} × {tile.columns}, {tile.warps} warps, {tile.stages} stages"
+        with chosen(tile):
+            try:
+                found[name] = {"all": milliseconds(device, add), **by_kernel(device, add)}
+            except Exception as error:  # a tile that does not fit is an answer
+                found[name] = str(error)[:80]
+    return {"tiles_ms": found, "sums": library_sums(device, query, key)}
 
-    usual = fused.choose_blocks(
-        max(16, 1 << (channels - 1).bit_length()), query.element_size(), fused._shared_memory(query.device)
-    )
-    maps: dict[str, list[torch.Tensor]] = {}
-    took: dict[str, float] = {}
-    for sums in ("0", "1"):
-        with chosen(usual, fused.STAGES, sums):
-            took[sums] = measured()
-            for part in parts:
-                part.total.zero_()
-            add()
-            maps[sums] = [part.total.clone() for part in parts]
-    difference = max(float((a - b).abs().max()) for a, b in zip(maps["0"], maps["1"], strict=True))
-    asked = [width for form, width in fused._widths.items() if form[2] == query.shape]
-    return {
-        "tiles_ms": found,
-        "ours_ms": took["0"],
-        "library_ms": took["1"],
-        "library_values": asked[0] if asked else 0,
-        "difference": difference,
+
+def library_sums(device: str, query: torch.Tensor, key: torch.Tensor) -> dict[str, Any]:
+    """For each kind of attention that torch has here: milliseconds as it is called by networks, and of the operation
+    that returns the log-sum-exps as well; whether both give the same bytes; the largest error of the sums, as a share
+    of the largest; and which one torch chooses itself."""
+    aten = torch.ops.aten
+    scale = query.shape[3] ** -0.5
+    value = torch.randn_like(key)
+    operations: dict[SDPBackend, Callable[[], Any]] = {
+        SDPBackend.FLASH_ATTENTION: lambda: aten._scaled_dot_product_flash_attention(query, key, value, scale=scale),
+        SDPBackend.EFFICIENT_ATTENTION: lambda: aten._scaled_dot_product_efficient_attention(
+            query, key, value, None, True, scale=scale
+        ),
+        SDPBackend.CUDNN_ATTENTION: lambda: aten._scaled_dot_product_cudnn_attention(
+            query, key, value, None, True, scale=scale
+        ),
     }
+    right = torch.logsumexp(query[:1, :2].float() @ key[:1, :2].float().mT * scale, 3)
+    found: dict[str, Any] = {"chosen": SDPBackend(torch._fused_sdp_choice(query, key, value, scale=scale)).name}
+    for backend, call in operations.items():
+
+        def plain(backend: SDPBackend = backend) -> torch.Tensor:
+            with sdpa_kernel(backend):
+                return scaled_dot_product_attention(query, key, value, scale=scale)
+
+        try:
+            result, sums, *_ = call()
+            sums = sums.reshape(*query.shape[:2], -1)[:1, :2, : query.shape[2]]
+            found[backend.name] = {
+                "plain_ms": milliseconds(device, plain),
+                "with_sums_ms": milliseconds(device, call),
+                "same_bytes": torch.equal(result, plain()),
+                "error": float((sums - right).abs().max() / right.abs().max()),
+            }
+        except Exception as error:  # torch or the card does not have it
+            found[backend.name] = str(error).splitlines()[0][:120]
+    return found

@@ -29,36 +29,45 @@ LARGEST_WIDTH = 256
 
 
 class Blocks(NamedTuple):
-    """A tile: its number of queries and keys, and the number of warps that work on it."""
+    """A tile: its number of queries and keys, the number of warps that work on it, and of key tiles in flight."""
 
     rows: int
     columns: int
     warps: int
+    stages: int = 2
+
+    def memory(self, width: int, itemsize: int) -> int:
+        """Bytes of its queries and keys, for heads with `width` channels of `itemsize` bytes."""
+        return (self.rows + self.stages * self.columns) * width * itemsize
 
 
 TILES = [Blocks(*tile) for tile in ((128, 128, 8), (128, 64, 4), (64, 64, 4), (64, 32, 4), (32, 32, 2), (16, 16, 1))]
 """Tiles, the largest first; the first that fits is used."""
 ADDED_ROWS = 32
 """Rows of a tile that is only read and added: larger ones take longer to compile than to run."""
-STAGES = 2
-"""Number of key tiles in flight at a time."""
-SPARE, SPARE_OF_RTX = 1.7, 1.0
-"""Maximum memory of a compiled tile, as a multiple of the bytes of its queries and keys: at most 1.5 was measured for
-capabilities 7.5 to 9.0, and 0.8 for 8.9 and 12.0."""
-RTX = 99 << 10
-"""Bytes of memory per block of RTX 30, 40 and 50."""
+OLDEST = (8, 0)
+"""The first capability whose tensor cores Triton uses: without them, plain torch is several times as fast."""
+SPARE_OF_HOPPER = 1.7
+"""Maximum memory of a compiled tile on cards with wgmma (capabilities 9 and 10), as a multiple of the bytes of its
+queries and keys: at most 1.5 was measured. Other cards take less than these bytes."""
 SWITCH = "SEEDIFF_FUSED"
 """Environment variable: with 0, plain torch is used instead of the kernels."""
 
 
-def choose_blocks(width: int, itemsize: int, shared: int) -> Blocks:
-    """The tile for heads with `width` channels (a power of two) of `itemsize` bytes each, on a device with `shared`
-    bytes of memory per block. float32 uses no tensor cores: tiles larger than 64 × 64 would spill registers.
-    """
-    spare = SPARE_OF_RTX if shared == RTX else SPARE
+class Card(NamedTuple):
+    """A GPU's capability, and the most bytes of shared memory that a block may have."""
+
+    capability: tuple[int, int]
+    shared: int
+
+
+def choose_blocks(width: int, itemsize: int, card: Card) -> Blocks:
+    """The tile for heads with `width` channels (a power of two) of `itemsize` bytes each. float32 uses no tensor cores:
+    tiles larger than 64 × 64 would spill registers."""
+    spare = SPARE_OF_HOPPER if card.capability[0] in (9, 10) else 1.0
     for tile in TILES:
-        needed = (tile.rows + STAGES * tile.columns) * width * itemsize
-        if spare * needed <= shared and (itemsize < 4 or tile.rows * tile.columns <= 64 * 64):
+        fits = spare * tile.memory(width, itemsize) <= card.shared
+        if fits and (itemsize < 4 or tile.rows * tile.columns <= 64 * 64):
             return tile
     return TILES[-1]
 
@@ -66,9 +75,9 @@ def choose_blocks(width: int, itemsize: int, shared: int) -> Blocks:
 @lru_cache
 def runs_kernels(device: torch.device) -> bool:
     """Whether Triton can compile and run the kernels on a device, tried once on a small map. Without a C compiler,
-    Python's headers or a recent card it cannot: one warning says so, and plain torch computes the same maps. It does
-    so without a word where Triton is not installed."""
-    if find_spec("triton") is None:
+    Python's headers or a working driver it cannot: one warning says so, and plain torch computes the same maps. It
+    does so without a word where Triton is not installed, and on cards before `OLDEST`."""
+    if find_spec("triton") is None or (torch.version.hip is None and card_of(device).capability < OLDEST):
         return False
     query = torch.zeros(1, 1, 16, 16, dtype=torch.float16, device=device)
     try:
@@ -124,7 +133,10 @@ def add_probabilities_fused(
     if bias is not None:
         biases = bias.expand(images, heads, queries, keys)  # no copy
         strides = biases.stride()
-    sizes = (heads, queries, channels, *query.stride(), *key.stride(), *strides)
+    unit = 8 if query.stride(1) % 8 == key.stride(1) % 8 == 0 else 1
+    constants = {**constants, "UNIT": unit}
+    of_query, of_key = ((states.stride(0), states.stride(1) // unit, *states.stride()[2:]) for states in (query, key))
+    sizes = (heads, queries, channels, *of_query, *of_key, *strides)
 
     # 1. Log-sum-exps
     def own_sums() -> torch.Tensor:
@@ -173,21 +185,21 @@ def _prepared(
     """The kernels' module, a tile's queries and keys, and the constants of the two kernels that multiply."""
     kernels: Any = import_module(f"{__package__}.kernels")  # late: it imports Triton
     channels = max(16, 1 << (width - 1).bit_length())
-    tile = choose_blocks(channels, dtype.itemsize, _shared_memory(device))
+    tile = choose_blocks(channels, dtype.itemsize, card_of(device))
     constants: dict[str, Any] = {"ROWS": tile.rows, "COLUMNS": tile.columns, "CHANNELS": channels}
     constants |= {"EXACT": dtype == torch.float32, "HAS_BIAS": biased}
-    constants |= {"num_warps": tile.warps, "num_stages": STAGES}
+    constants |= {"num_warps": tile.warps, "num_stages": tile.stages}
     return kernels, tile.rows, tile.columns, constants
 
 
 @lru_cache
-def _shared_memory(device: torch.device) -> int:
-    """Maximum bytes of shared memory per block."""
+def card_of(device: torch.device) -> Card:
+    """What a tile is chosen by; on a CPU, which interprets the kernels, that of any card."""
     if device.type != "cuda":
-        return 96 << 10
+        return Card((8, 0), 96 << 10)
     properties = torch.cuda.get_device_properties(device)
     sizes = (getattr(properties, f"shared_memory_per_block{suffix}", 0) for suffix in ("_optin", ""))
-    return next((int(size) for size in sizes if size), 48 << 10)
+    return Card((properties.major, properties.minor), next((int(size) for size in sizes if size), 48 << 10))
 
 
 # Log-sum-exps of large layers by cuDNN's attention, whose product is several times as fast as ours on recent cards. It

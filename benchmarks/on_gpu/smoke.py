@@ -1,0 +1,89 @@
+"""What must hold on a card before any figure counts: a recording that fails leaves the process as it was, and replayed
+calls give the bytes of calls that run as always."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from on_gpu.bytes_compared import compare
+from on_gpu.drawing import Draws
+from on_gpu.pipelines import twin
+from seediff.models.graphs import CudaRecording, GraphedNetwork
+from seediff.models.registry import load_model
+
+TWINS = ("flux-dev", "sd3.5-medium", "z-image-turbo", "sdxl", "qwen-image")
+STEPS, PICTURES = 12, 3
+"""Enough calls for a recording in the first picture; replays only from the second on."""
+
+
+def works(device: str, dtype: str, folder: Path) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
+    """Name and work of each check, which returns its figures, with `failed` where something is wrong."""
+    if device.startswith("cuda"):
+        yield "a recording that waits", lambda: fail_and_go_on(device)
+    yield "mini", lambda: same_bytes(load_model("mini", device=device, dtype=dtype), STEPS)
+    for name in TWINS:
+        yield f"{name}, narrow", lambda name=name: same_bytes(twin(name, device, dtype, folder), STEPS)
+
+
+def fail_and_go_on(device: str) -> dict[str, Any]:
+    """A call that cannot be recorded: its reason is told; afterwards random numbers, other memory and another recording
+    work, and the memory that it took is free."""
+    place = torch.device(device)
+    ones = torch.ones(1 << 20, device=place)
+    before = torch.cuda.memory_allocated(place)
+
+    def waits() -> float:
+        return float((ones * 2).sum().item())
+
+    try:
+        CudaRecording(place).record(waits)
+        reason = "none: the recording succeeded"
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0][:120]
+    kept_by_failure = torch.cuda.memory_allocated(place) - before
+    found: dict[str, Any] = {"reason": reason}
+    checks: dict[str, Callable[[], object]] = {
+        "random numbers": lambda: torch.randn(8, device=place).sum().item(),
+        "the cache is emptied": torch.cuda.empty_cache,
+        "another recording": lambda: _record_and_replay(place),
+        "random numbers in the network's stream": lambda: torch.randn(8, device=place).sum().item(),
+    }
+    for name, check in checks.items():
+        try:
+            check()
+        except Exception as error:
+            found[name] = f"{type(error).__name__}: {error}".splitlines()[0][:160]
+    gc.collect()
+    torch.cuda.empty_cache()
+    found["bytes_kept"] = [kept_by_failure, torch.cuda.memory_allocated(place) - before]
+    bad = [name for name in checks if name in found]
+    return {**found, "torch": torch.__version__, **({"failed": True} if bad else {})}
+
+
+def _record_and_replay(place: torch.device) -> None:
+    recording, given = CudaRecording(place), torch.zeros(4, device=place)
+    recording.run(lambda: given + 1)
+    found, replay = recording.record(lambda: given + 1)
+    given.fill_(2)
+    replay()
+    if found.tolist() != [3.0] * 4:
+        raise ValueError(f"a replay gave {found.tolist()} instead of 3")
+
+
+def same_bytes(model: Any, steps: int, pictures: int = PICTURES) -> dict[str, Any]:
+    """Pictures and maps of several captures by graphs and as always."""
+    own = GraphedNetwork(model.network, recording(model.device))
+    try:
+        return compare(Draws(model, 1), own, steps, pictures)
+    finally:
+        own.restore()
+
+
+def recording(device: str) -> Any:
+    """Of CUDA; on a CPU the tests put a stand-in here."""
+    return CudaRecording(torch.device(device))
