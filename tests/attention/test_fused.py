@@ -156,36 +156,50 @@ def test_where_triton_cannot_run_plain_torch_computes_after_one_warning(monkeypa
 
 
 COMPILED = """
-import json
+import json, re, sys
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource, compile
 from seediff.attention import fused, kernels
 
-tile, shared = fused.choose_blocks(128, 2, fused.RTX), []
-constants = {"ROWS": tile.rows, "COLUMNS": tile.columns, "CHANNELS": 128, "EXACT": False}
-constants |= {"HAS_BIAS": False, "NORMALIZE": True, "query_channel": 1, "key_channel": 1}
+width, major, minor, shared = map(int, sys.argv[1:])
+channels = max(16, 1 << (width - 1).bit_length())
+tile = fused.choose_blocks(channels, 2, fused.Card((major, minor), shared))
+constants = {"ROWS": tile.rows, "COLUMNS": tile.columns, "CHANNELS": channels, "EXACT": False, "UNIT": 8}
+constants |= {"HAS_BIAS": False, "NORMALIZE": True, "query_channel": 1, "key_channel": 1, "channels": width}
 kinds = dict.fromkeys(("query", "key", "bias"), "*bf16") | dict.fromkeys(("scale", "base"), "fp32")
 kinds |= dict.fromkeys(("sums", "found", "place_0", "place_1", "peaks", "finite"), "*fp32")
+strides = ("query_image", "query_row", "key_image", "key_row")  # multiples of 16 numbers in all published networks
+found = []
 for kernel in (kernels.log_sum_exps, kernels.head_means):
     given = {name: value for name, value in constants.items() if name in kernel.arg_names}
     signature = {name: "constexpr" if name in given else kinds.get(name, "i32") for name in kernel.arg_names}
-    source = ASTSource(kernel, signature, given)
-    options = {"num_warps": tile.warps, "num_stages": fused.STAGES}
-    shared.append(compile(source, target=GPUTarget("cuda", 89, 32), options=options).metadata.shared)
-print(json.dumps([tile, shared]))
+    whole = [name for name in kernel.arg_names if name in strides or signature[name].startswith("*")]
+    attributes = {(kernel.arg_names.index(name),): [["tt.divisibility", 16]] for name in whole}
+    source = ASTSource(kernel, signature, given, attributes)
+    options = {"num_warps": tile.warps, "num_stages": tile.stages}
+    made = compile(source, target=GPUTarget("cuda", 10 * major + minor, 32), options=options)
+    narrow = len(re.findall(r"ld\\.global[.a-z0-9]*\\.b16", made.asm["ptx"]))
+    found.append([made.metadata.shared, narrow, "cp.async" in made.asm["ptx"]])
+print(json.dumps([tile, found]))
 """
+CARDS = {"A100": (8, 0, 166_912), "RTX 40": (8, 9, 99 << 10), "H100": (9, 0, 232_448)}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only there Triton brings NVIDIA's assembler")
-def test_tiles_of_an_rtx_4090_are_large_and_fit():
-    """Compiled without a card, in a process that does not interpret."""
+@pytest.mark.parametrize(("card", "width"), [("RTX 40", 40), ("RTX 40", 128), ("A100", 72), ("H100", 40)])
+def test_tiles_are_large_fit_and_load_16_bytes_at_a_time(card, width):
+    """Compiled without a card, in a process that does not interpret, as for the strides of published networks."""
     environ = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     environ["PYTHONPATH"] = os.pathsep.join(sys.path)
-    done = subprocess.run([sys.executable, "-c", COMPILED], env=environ, capture_output=True, text=True)
+    words = [sys.executable, "-c", COMPILED, *map(str, (width, *CARDS[card]))]
+    done = subprocess.run(words, env=environ, capture_output=True, text=True)
     assert not done.returncode, done.stderr
-    tile, shared = json.loads(done.stdout)
-    assert tile == [128, 128, 8]
-    assert max(shared) <= fused.RTX
+    tile, kernels = json.loads(done.stdout)
+    assert tile[:2] == [128, 128]
+    for shared, narrow, pipelined in kernels:
+        assert shared <= CARDS[card][2]
+        assert narrow == 0
+        assert pipelined
 
 
 LIBRARY = {
