@@ -1,9 +1,9 @@
 """`add_probabilities` on a GPU: scores are recomputed in tiles and never stored (`kernels.py`).
 
-Queries and keys are multiplied twice, for the log-sum-exps and for the means. A normalised mean needs its maximum
-before it can be added, so it is written beside the running map first. At batch 1 a GPU waits for the host, so each call
-starts as few operations as it can. A call's memory is the allocator's: all layers get the same, and a recorded graph
-keeps it.
+Queries and keys are multiplied for the means, and once more for the log-sum-exps where these are not given. A
+normalised mean needs its maximum before it can be added, so it is written beside the running map first. At batch 1 a
+GPU waits for the host, so each call starts as few operations as it can. A call's memory is the allocator's: all layers
+get the same, and a recorded graph keeps it.
 """
 
 from __future__ import annotations
@@ -11,17 +11,16 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import torch
-from torch.nn.attention import SDPBackend
 
 from ..errors import Notice, first_line
-from .probabilities import Part
+from .probabilities import Part, Scratch, add_probabilities
 
 LOG2_E = math.log2(math.e)
 LARGEST_WIDTH = 256
@@ -41,8 +40,10 @@ class Blocks(NamedTuple):
         return (self.rows + self.stages * self.columns) * width * itemsize
 
 
+TILES_OF_HOPPER = [(64, Blocks(64, 128, 4, 3)), (128, Blocks(128, 64, 4, 2))]
+"""Channels of a head, at most → the fastest of eight tiles on an H200 in half precision (benchmarks/gpu.py)."""
 TILES = [Blocks(*tile) for tile in ((128, 128, 8), (128, 64, 4), (64, 64, 4), (64, 32, 4), (32, 32, 2), (16, 16, 1))]
-"""Tiles, the largest first; the first that fits is used."""
+"""Tiles, the largest first."""
 ADDED_ROWS = 32
 """Rows of a tile that is only read and added: larger ones take longer to compile than to run."""
 OLDEST = (8, 0)
@@ -61,15 +62,14 @@ class Card(NamedTuple):
     shared: int
 
 
-def choose_blocks(width: int, itemsize: int, card: Card) -> Blocks:
-    """The tile for heads with `width` channels (a power of two) of `itemsize` bytes each. float32 uses no tensor cores:
-    tiles larger than 64 × 64 would spill registers."""
-    spare = SPARE_OF_HOPPER if card.capability[0] in (9, 10) else 1.0
-    for tile in TILES:
-        fits = spare * tile.memory(width, itemsize) <= card.shared
-        if fits and (itemsize < 4 or tile.rows * tile.columns <= 64 * 64):
-            return tile
-    return TILES[-1]
+def choose_blocks(width: int, itemsize: int, card: Card) -> list[Blocks]:
+    """The tiles that fit a card's memory for heads with `width` channels (a power of two) of `itemsize` bytes each, the
+    best first. float32 uses no tensor cores: tiles larger than 64 × 64 would spill registers."""
+    hopper = card.capability[0] in (9, 10)
+    spare = SPARE_OF_HOPPER if hopper else 1.0
+    found = [tile for most, tile in TILES_OF_HOPPER if hopper and width <= most][:1]
+    found += [tile for tile in TILES if spare * tile.memory(width, itemsize) <= card.shared]
+    return [tile for tile in found if itemsize < 4 or tile.rows * tile.columns <= 64 * 64] or TILES[-1:]
 
 
 @lru_cache
@@ -83,7 +83,7 @@ def runs_kernels(device: torch.device) -> bool:
     try:
         with torch.cuda.device_of(query):
             total, finite = (query.new_zeros(shape, dtype=torch.float32) for shape in ((1, 16, 16), ()))
-            add_probabilities_fused([Part(total)], query, query, 1.0, normalize=True, finite=finite)
+            _add(tiles_of(query)[0], [Part(total)], query, query, 1.0, normalize=True, finite=finite)
             torch.cuda.synchronize()
     except torch.OutOfMemoryError:
         raise
@@ -120,12 +120,60 @@ def add_probabilities_fused(
     key: torch.Tensor,
     scale: float,
     bias: torch.Tensor | None = None,
+    sums: torch.Tensor | None = None,
     *,
     normalize: bool,
     finite: torch.Tensor,
 ) -> None:
-    """Same as `add_probabilities`, up to float32 rounding, for one or two parts. Running maps are contiguous."""
-    kernels, rows, columns, constants = _prepared(query.dtype, query.device, query.shape[3], bias is not None)
+    """Same as `add_probabilities`, up to float32 rounding, for one or two parts. Running maps are contiguous. A tile
+    that a card refuses is not tried again; where it refuses all, plain torch computes."""
+    tiles = tiles_of(query)
+    while tiles:
+        try:
+            return _add(tiles[0], parts, query, key, scale, bias, sums, normalize=normalize, finite=finite)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # of many kinds, before any kernel has changed a running map
+            tiles.pop(0)
+            if not tiles:
+                text = f"Triton's kernels do not run for heads of {query.shape[3]} channels ({first_line(error)})"
+                warnings.warn(f"{text}; plain torch captures them", Notice, stacklevel=2)
+    add_probabilities(parts, query, key, scale, bias, normalize=normalize, finite=finite, scratch=Scratch())
+
+
+def tiles_of(query: torch.Tensor) -> list[Blocks]:
+    """The tiles for such queries that the card has not refused."""
+    return _tiles(query.dtype, query.device, query.shape[3])
+
+
+@lru_cache
+def _tiles(dtype: torch.dtype, device: torch.device, width: int) -> list[Blocks]:
+    return choose_blocks(_padded(width), dtype.itemsize, card_of(device))
+
+
+def _padded(width: int) -> int:
+    """A head's channels in a tile: a power of two."""
+    return max(16, 1 << (width - 1).bit_length())
+
+
+def _add(
+    tile: Blocks,
+    parts: Sequence[Part],
+    query: torch.Tensor,
+    key: torch.Tensor,
+    scale: float,
+    bias: torch.Tensor | None = None,
+    sums: torch.Tensor | None = None,
+    *,
+    normalize: bool,
+    finite: torch.Tensor,
+) -> None:
+    """`add_probabilities_fused` with one tile. sums: (B, H, N)."""
+    kernels: Any = import_module(f"{__package__}.kernels")  # late: it imports Triton
+    rows, columns = tile.rows, tile.columns
+    constants: dict[str, Any] = {"ROWS": rows, "COLUMNS": columns, "CHANNELS": _padded(query.shape[3])}
+    constants |= {"EXACT": query.dtype == torch.float32, "HAS_BIAS": bias is not None}
+    constants |= {"num_warps": tile.warps, "num_stages": tile.stages}
     images, heads, queries, channels = query.shape
     keys = key.shape[2]
     row_tiles = -(-queries // rows)
@@ -134,23 +182,16 @@ def add_probabilities_fused(
         biases = bias.expand(images, heads, queries, keys)  # no copy
         strides = biases.stride()
     unit = 8 if query.stride(1) % 8 == key.stride(1) % 8 == 0 else 1
-    constants = {**constants, "UNIT": unit}
+    constants["UNIT"] = unit
     of_query, of_key = ((states.stride(0), states.stride(1) // unit, *states.stride()[2:]) for states in (query, key))
     sizes = (heads, queries, channels, *of_query, *of_key, *strides)
 
-    # 1. Log-sum-exps
-    def own_sums() -> torch.Tensor:
-        """Of base 2, (B, H, N)."""
-        found = query.new_empty(images, heads, queries, dtype=torch.float32)
-        launch = kernels.log_sum_exps[row_tiles, images * heads]
-        launch(query, key, biases, found, scale * LOG2_E, *sizes, keys, **constants)
-        return found
-
-    sums, base = None, LOG2_E
-    if bias is None:
-        sums = library_sums(query, key, scale, lambda: own_sums() / LOG2_E)
+    # 1. Log-sum-exps: given ones are natural, ours of base 2
+    base = LOG2_E
     if sums is None:
-        sums, base = own_sums(), 1.0
+        sums, base = query.new_empty(images, heads, queries, dtype=torch.float32), 1.0
+        launch = kernels.log_sum_exps[row_tiles, images * heads]
+        launch(query, key, biases, sums, scale * LOG2_E, *sizes, keys, **constants)
 
     # 2. The means, into the running maps or, with their maxima, beside them
     places: list[Place] = []
@@ -179,20 +220,6 @@ def add_probabilities_fused(
 
 
 @lru_cache
-def _prepared(
-    dtype: torch.dtype, device: torch.device, width: int, biased: bool
-) -> tuple[Any, int, int, dict[str, Any]]:
-    """The kernels' module, a tile's queries and keys, and the constants of the two kernels that multiply."""
-    kernels: Any = import_module(f"{__package__}.kernels")  # late: it imports Triton
-    channels = max(16, 1 << (width - 1).bit_length())
-    tile = choose_blocks(channels, dtype.itemsize, card_of(device))
-    constants: dict[str, Any] = {"ROWS": tile.rows, "COLUMNS": tile.columns, "CHANNELS": channels}
-    constants |= {"EXACT": dtype == torch.float32, "HAS_BIAS": biased}
-    constants |= {"num_warps": tile.warps, "num_stages": tile.stages}
-    return kernels, tile.rows, tile.columns, constants
-
-
-@lru_cache
 def card_of(device: torch.device) -> Card:
     """What a tile is chosen by; on a CPU, which interprets the kernels, that of any card."""
     if device.type != "cuda":
@@ -200,60 +227,3 @@ def card_of(device: torch.device) -> Card:
     properties = torch.cuda.get_device_properties(device)
     sizes = (getattr(properties, f"shared_memory_per_block{suffix}", 0) for suffix in ("_optin", ""))
     return Card((properties.major, properties.minor), next((int(size) for size in sizes if size), 48 << 10))
-
-
-# Log-sum-exps of large layers by cuDNN's attention, whose product is several times as fast as ours on recent cards. It
-# is asked only where PyTorch itself would choose it for such queries and keys, and where a call saves enough. The first
-# call of each shape compares it with our kernel; whatever fails or differs is not asked again. The network's own
-# attention is left alone: its result, and the plan that made it, stay the same.
-
-LIBRARY_SWITCH = "SEEDIFF_LIBRARY_SUMS"
-"""Environment variable: with 0, our kernel is always used."""
-WORTH = 1 << 28
-"""Least number of scores. cuDNN plans each shape once, in up to a tenth of a second, which small layers never save."""
-CLOSE = 1e-5
-"""Largest difference from our kernel, as a share of the largest log-sum-exp, or of 1 if that is smaller."""
-
-_widths: dict[tuple[Any, ...], int] = {}
-"""A shape → the width of the values that cuDNN is given; 0: it is not asked."""
-
-
-def library_sums(
-    query: torch.Tensor, key: torch.Tensor, scale: float, own: Callable[[], torch.Tensor]
-) -> torch.Tensor | None:
-    """log Σ_t exp(scale · QKᵀ), (B, H, N), or None if our kernel is better. own: our kernel's, to compare."""
-    images, heads, queries, channels = query.shape
-    if query.dtype == torch.float32 or os.environ.get(LIBRARY_SWITCH) == "0":
-        return None
-    if images * heads * queries * key.shape[2] < WORTH:
-        return None
-    form = (query.device, query.dtype, query.shape, query.stride(), key.shape, key.stride(), scale)
-    if form not in _widths:
-        if query.device.type == "cuda" and torch.cuda.is_current_stream_capturing():
-            return None  # comparing waits, which a recording does not allow
-        right = (width for width in sorted({8, channels}) if _is_right(query, key, scale, width, own))
-        _widths[form] = next(right, 0)
-    width = _widths[form]
-    return _sums(query, key, scale, width) if width else None
-
-
-def _is_right(
-    query: torch.Tensor, key: torch.Tensor, scale: float, width: int, own: Callable[[], torch.Tensor]
-) -> bool:
-    """Whether PyTorch would choose cuDNN here, and cuDNN gives the log-sum-exps of our kernel."""
-    try:
-        if torch._fused_sdp_choice(query, key, key, scale=scale) != SDPBackend.CUDNN_ATTENTION.value:
-            return False
-        found, ours = _sums(query, key, scale, width), own()
-        return float((found - ours).abs().max()) <= CLOSE * max(1.0, float(ours.abs().max()))  # never for NaN
-    except torch.OutOfMemoryError:
-        raise
-    except Exception:  # the choice is no documented function, and cuDNN refuses with errors of many kinds
-        return False
-
-
-def _sums(query: torch.Tensor, key: torch.Tensor, scale: float, width: int) -> torch.Tensor:
-    """By cuDNN, whose result for the values, any of this width, is not used."""
-    call = torch.ops.aten._scaled_dot_product_cudnn_attention
-    found = call(query, key, key[..., :width], None, True, scale=scale)[1]
-    return found.reshape(query.shape[:3])  # (B, H, N, 1) since PyTorch 2.9, (B, H, N) before

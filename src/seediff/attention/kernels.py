@@ -77,8 +77,8 @@ def log_sum_exps(
 @triton.jit
 def head_means(
     query, key, bias, sums, place_0, place_1, peaks, finite, scale, base, heads, queries, channels: tl.constexpr,
-    query_image, query_head, query_row, query_channel, key_image, key_head, key_row, key_channel, bias_image, bias_head, bias_row,
-    bias_column, first_0, width_0, step_0, first_1, width_1, step_1, tiles_0, peak_1, peak_image,
+    query_image, query_head, query_row, query_channel, key_image, key_head, key_row, key_channel, bias_image,
+    bias_head, bias_row, bias_column, first_0, width_0, step_0, first_1, width_1, step_1, tiles_0, peak_1, peak_image,
     HAS_BIAS: tl.constexpr, NORMALIZE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, CHANNELS: tl.constexpr,
     EXACT: tl.constexpr, UNIT: tl.constexpr,
 ):  # fmt: skip

@@ -11,6 +11,10 @@ values, and the recorder does the same (`CaptureHooks.kind_of_call`). So steps t
 calls and texts of several lengths need no care here: each is a kind of its own. In each capture the first call of a
 kind runs as always: it compiles kernels, and makes the running maps. A later one is recorded, if the kind comes often;
 all after it are replayed.
+
+Whether that is faster depends on the network, the batch, the host and the card. So a network may have a trial: of one
+kind, the first recorded call runs both ways, and its bytes are compared; the next run in turn as always and replayed,
+and are timed. The result of the compared call is that of the call as always.
 """
 
 from __future__ import annotations
@@ -18,16 +22,19 @@ from __future__ import annotations
 import inspect
 import threading
 import warnings
-from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from statistics import median
 from typing import Any, Protocol
 
 import torch
-from torch.utils._pytree import tree_flatten, tree_unflatten
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from ..errors import Notice, UserError, first_line
-from ..workers import GPU_ALONE
+from .graph_changes import MARK, PLAIN, examine
+from .graph_recording import CudaRecording, Reading
 
 MOST_RECORDED = 8
 """Maximum number of recordings of a network. Calls of further kinds run as always: recordings that take turns would
@@ -35,69 +42,14 @@ cost more than they save."""
 MANY_CALLS = 10
 """A capture of so many calls earns its recordings. In a shorter one, only kinds that an earlier capture had are
 recorded: photographs of many shapes have six calls each, and most shapes come once."""
-PLAIN = (bool, int, float, str, bytes, type(None))
-"""Types of arguments whose values decide the kind."""
 RECORDED = (torch.Tensor, *PLAIN)
 """Types of arguments of calls that can be recorded."""
-MARK = "_seediff_graphs"
-"""Attribute of a network with recordings: its `GraphedNetwork`."""
-
-
-class CudaRecording:
-    """Recordings of one network. They share their memory, because they never run at the same time, and results are
-    copied. The stream, the memory and the device are the network's own."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.device = torch.device("cuda", torch.cuda.current_device()) if device.index is None else device
-        with torch.cuda.device(self.device):
-            self._stream = torch.cuda.Stream(self.device)
-            self.renew()
-
-    def renew(self) -> None:
-        """All recordings are gone: begin with new memory."""
-        self._pool = torch.cuda.graph_pool_handle()
-
-    @contextmanager
-    def _on_stream(self) -> Iterator[None]:
-        """On the stream of the recordings, in order with what the thread does before and after, also after an error:
-        `torch.cuda.graph` does not give a thread its stream back when it fails."""
-        with torch.cuda.device(self.device):
-            before = torch.cuda.current_stream(self.device)
-            self._stream.wait_stream(before)
-            with torch.cuda.stream(self._stream):
-                try:
-                    yield
-                finally:
-                    before.wait_stream(self._stream)
-
-    def run(self, call: Callable[[], Any]) -> Any:
-        """Call as always, where recordings are made."""
-        with self._on_stream():
-            return call()
-
-    def record(self, call: Callable[[], Any]) -> tuple[Any, Callable[[], None]]:
-        """The result, whose values are only there after a replay; and the replay. Raises RuntimeError with the first
-        reason, where CUDA would say only that a recording failed."""
-        graph = torch.cuda.CUDAGraph()
-        first: BaseException | None = None
-        with GPU_ALONE, self._on_stream():
-            # thread_local: other threads may allocate memory meanwhile
-            recording = torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local")
-            try:
-                with recording:
-                    try:
-                        found = call()
-                    except BaseException as error:
-                        first = error
-                        raise
-            except Exception as error:
-                with suppress(Exception):  # torch before 2.12 goes on as if it recorded
-                    torch._C._cuda_endAllocateToPool(self.device.index, self._pool)
-                reason = first or error
-                if isinstance(reason, UserError):
-                    raise reason from error
-                raise RuntimeError(f"{type(reason).__name__}: {reason}") from reason
-        return found, graph.replay
+TIMED_CALLS = 3
+"""Calls that a trial times in each way."""
+WORTH = 0.95
+"""The most time that replays may take, as a share of calls as always, to be kept."""
+CHECKED_CAPTURES = 16
+"""Of so many captures, one holds a replay against a call as always, byte by byte."""
 
 
 class CaptureHooks(Protocol):
@@ -126,7 +78,7 @@ class CaptureHooks(Protocol):
 @dataclass(frozen=True)
 class Recorded:
     """A recorded call. inputs: its tensors, into which those of later calls are copied. outputs: the leaves of its
-    result. touched: names of the kept tensors that it uses."""
+    result. touched: names of the kept tensors that it uses. read: tensors that are not the network's."""
 
     replay: Callable[[], None]
     inputs: Sequence[torch.Tensor]
@@ -134,6 +86,28 @@ class Recorded:
     structure: Any
     additions: Any
     touched: frozenset[Hashable]
+    read: Sequence[torch.Tensor]
+
+    def take_inputs(self, leaves: Sequence[Any]) -> None:
+        """Copy the tensors of another call to where this one's are read."""
+        given = (leaf for leaf in leaves if isinstance(leaf, torch.Tensor))
+        for own, value in zip(self.inputs, given, strict=True):
+            own.copy_(value, non_blocking=True)
+
+
+@dataclass
+class Trial:
+    """Seconds of calls of one kind, as always and replayed."""
+
+    eager: list[float] = field(default_factory=list)
+    replayed: list[float] = field(default_factory=list)
+
+    @property
+    def ratio(self) -> float | None:
+        """The time of replays as a share of calls as always; None until enough were timed."""
+        if min(len(self.eager), len(self.replayed)) < TIMED_CALLS:
+            return None
+        return median(self.replayed) / median(self.eager)
 
 
 class GraphedNetwork:
@@ -144,10 +118,10 @@ class GraphedNetwork:
     slots: name of a layer → its row in the vector of numbers that are NaN after an overflow. hooks: those of the
     capture that runs; without any, calls run as always.
     eager_because: why they run as always in this capture, "" if they are recorded. recorded_calls, replayed_calls: how
-    many there were.
+    many there were. trial: the times so far; None: replays are kept, or were not wanted to be tried.
     """
 
-    def __init__(self, network: Any, recording: CudaRecording) -> None:
+    def __init__(self, network: Any, recording: CudaRecording, *, trial: bool = False) -> None:
         self.network, self.recording = network, recording
         self.own_forward = network.forward
         self.replaces_own = "forward" in vars(network)
@@ -156,6 +130,10 @@ class GraphedNetwork:
         self.hooks: CaptureHooks | None = None
         self.eager_because = ""
         self.recorded_calls = self.replayed_calls = 0
+        self.trial = Trial() if trial else None
+        self._is_asked_for = not trial
+        self._captures = 0
+        self._is_checked = False  # in this capture
         self._failed = ""
         self._told: set[str] = set()
         self._recorded: dict[Hashable, Recorded] = {}
@@ -192,7 +170,10 @@ class GraphedNetwork:
         if self.replaces_own:
             why = "its forward was replaced (offload or --compile?)"
         self.eager_because = self._failed or why
-        self._tell()
+        if self._is_asked_for:
+            self._tell()
+        self._captures += 1
+        self._is_checked = self._is_asked_for or self._captures % CHECKED_CAPTURES > 0
         if state != self._state:
             self._forget_all()
             self._state = state
@@ -214,23 +195,74 @@ class GraphedNetwork:
         # 2. A recording of this kind, or one that is made now
         described = tuple(_describe(leaf) for leaf in leaves)
         kind = (str(structure), described, doing, threading.get_ident())
-        recorded = self._recorded.get(kind)
+        recorded, is_new = self._recorded.get(kind), False
         if recorded is None and self._is_worth_recording(kind, hooks):
-            recorded = self._record(kind, hooks, leaves, structure)
+            recorded, is_new = self._record(kind, hooks, leaves, structure), True
         if self.eager_because:  # recording failed
             return self.own_forward(*args, **kwargs)
-        if recorded is None:
-            own_args, own_kwargs = tree_unflatten(_copies(leaves), structure)  # laid out as a recording's inputs
-            return self.recording.run(lambda: self.own_forward(*own_args, **own_kwargs))
 
-        # 3. Replay, on the inputs of this call
-        given = (leaf for leaf in leaves if isinstance(leaf, torch.Tensor))
-        for own, value in zip(recorded.inputs, given, strict=True):
-            own.copy_(value, non_blocking=True)
+        # 3. As always, beside a replay, or replayed
+        as_always = partial(self._as_always, leaves, structure)
+        if recorded is None:
+            return as_always()
+        replay = partial(self._replay, recorded, hooks, leaves)
+        if self.trial is not None:
+            return self._run_both(recorded, leaves, as_always) if is_new else self._take_turns(as_always, replay)
+        if not self._is_checked:
+            self._is_checked = True
+            return self._run_both(recorded, leaves, as_always)
+        return replay()
+
+    def _as_always(self, leaves: Sequence[Any], structure: Any) -> Any:
+        args, kwargs = tree_unflatten(_copies(leaves), structure)  # laid out as a recording's inputs
+        return self.recording.run(lambda: self.own_forward(*args, **kwargs))
+
+    def _replay(self, recorded: Recorded, hooks: CaptureHooks, leaves: Sequence[Any]) -> Any:
+        recorded.take_inputs(leaves)
         hooks.add_again(recorded.additions)
         recorded.replay()
         self.replayed_calls += 1
         return tree_unflatten(_copies(recorded.outputs), recorded.structure)  # schedulers keep results of earlier steps
+
+    # Trying on this card
+
+    def _run_both(self, recorded: Recorded, leaves: Sequence[Any], as_always: Callable[[], Any]) -> Any:
+        """The result and the maps of a call as always. Held against a replay, of which nothing is kept: if a byte
+        differs, all further calls run as always."""
+        kept = [self.memory[name] for name in recorded.touched]
+        before = _copies(kept)
+        recorded.take_inputs(leaves)
+        recorded.replay()
+        replayed = [*_copies(recorded.outputs), *_copies(kept)]
+        for tensor, earlier in zip(kept, before, strict=True):
+            tensor.copy_(earlier)
+        found = as_always()
+        if not all(map(_have_same_bytes, replayed, [*tree_leaves(found), *kept])):
+            self._give_up("a replayed call gave other bytes than a call as always on this card; please report it")
+        return found
+
+    def _take_turns(self, as_always: Callable[[], Any], replay: Callable[[], Any]) -> Any:
+        """Run a call in the way that was timed less often. Once both were timed, the faster way is kept."""
+        assert self.trial is not None
+        is_eager = len(self.trial.eager) <= len(self.trial.replayed)
+        found, seconds = self.recording.timed(as_always if is_eager else replay)
+        (self.trial.eager if is_eager else self.trial.replayed).append(seconds)
+        ratio = self.trial.ratio
+        if ratio is None:
+            return found
+        self.trial = None
+        if ratio > WORTH:
+            self._give_up(f"replays take {ratio:.2f} of the time of calls as always")
+        else:
+            text = f"calls of the network are replayed as CUDA graphs: {ratio:.2f} of the time, same bytes"
+            warnings.warn(text, Notice, stacklevel=3)
+        return found
+
+    def _give_up(self, reason: str) -> None:
+        """Run as always from now on, for as long as the network is loaded."""
+        self._failed = self.eager_because = reason
+        self._tell()
+        self._forget_all()
 
     def _is_worth_recording(self, kind: Hashable, hooks: CaptureHooks) -> bool:
         """Whether this capture has already run a call of this kind, which made its memory and compiled its kernels, and
@@ -238,28 +270,39 @@ class GraphedNetwork:
         if kind not in self._seen:
             self._seen.add(kind)
             return False
+        if self.trial is not None and self._recorded:
+            return False
         comes_often = kind in self._seen_before or hooks.total_steps is None or hooks.total_steps >= MANY_CALLS
         return comes_often and len(self._recorded) < MOST_RECORDED
 
     def _record(self, kind: Hashable, hooks: CaptureHooks, leaves: Sequence[Any], structure: Any) -> Recorded | None:
         """Record a call. Whatever CUDA refuses, memory that runs out included, ends recording for this network."""
+        if self.recording.is_short_of_memory():
+            self._give_up("too little memory is free for a recording")
+            return None
         own = _copies(leaves)
         args, kwargs = tree_unflatten(own, structure)
+        reading = Reading()
+
+        def call() -> Any:
+            with reading:
+                return self.own_forward(*args, **kwargs)
+
         try:
-            found, replay = self.recording.record(lambda: self.own_forward(*args, **kwargs))
+            found, replay = self.recording.record(call)
         except UserError:
             raise
         except Exception as error:
             hooks.take_back()
-            self._failed = self.eager_because = f"a call could not be recorded ({first_line(error)})"
-            self._tell()
-            self._forget_all()
+            self._give_up(f"a call could not be recorded ({first_line(error)})")
+            self.recording.free_memory()
             return None
 
         outputs, shape = tree_flatten(found)
         inputs = [leaf for leaf in own if isinstance(leaf, torch.Tensor)]
-        additions = hooks.take_back()  # recording ran nothing; the replay that follows is counted
-        recorded = Recorded(replay, inputs, outputs, shape, additions, frozenset(hooks.touched))
+        additions = hooks.take_back()  # recording ran nothing; replays are counted
+        touched = frozenset(hooks.touched)
+        recorded = Recorded(replay, inputs, outputs, shape, additions, touched, reading.alive())
         self._recorded[kind] = recorded
         self.recorded_calls += 1
         return recorded
@@ -281,69 +324,6 @@ def find_graphs(network: Any) -> GraphedNetwork | None:
     return getattr(network, MARK, None)
 
 
-def examine(network: Any, own_hooks: Collection[int] = ()) -> tuple[Any, str]:
-    """All that recordings depend on besides a call's arguments, to be compared with `==`; and why calls cannot be
-    recorded, "" if they can.
-
-    The first holds where weights lie, plain attributes of all modules, such as a LoRA's scale or FreeU's factors, their
-    attention processors, and torch's settings. own_hooks: ids of the handles of capture's hooks.
-    """
-    values: list[Any] = []
-    reason = ""
-    modules = [network]
-    while modules:  # `network.modules()` would take twice the time
-        module = modules.pop()
-        modules.extend(child for child in module._modules.values() if child is not None)
-        known_hooks = own_hooks if module is not network else None
-        reason = reason or _why_eager(module, known_hooks)
-        values.append(type(module))
-        values.extend(tensor.data_ptr() for tensor in module._parameters.values() if tensor is not None)
-        values.extend(tensor.data_ptr() for tensor in module._buffers.values() if tensor is not None)
-        own = vars(module)
-        values.extend((name, _plain(value)) for name, value in own.items() if name not in _OF_MODULES)
-    products = torch.backends.cuda.matmul  # whose setting, since torch 2.9, makes the older function raise
-    switches = (
-        torch.are_deterministic_algorithms_enabled(),
-        products.fp32_precision if hasattr(products, "fp32_precision") else torch.get_float32_matmul_precision(),
-        torch.backends.cuda.flash_sdp_enabled(),
-        torch.backends.cuda.mem_efficient_sdp_enabled(),
-        torch.backends.cuda.cudnn_sdp_enabled(),
-        torch.backends.cuda.math_sdp_enabled(),
-    )
-    if torch.is_autocast_enabled("cuda"):
-        reason = "autocast is on"
-    return (values, switches), reason
-
-
-def _why_eager(module: Any, own_hooks: Collection[int] | None) -> str:
-    """Why calls with this module cannot be recorded. own_hooks: None: hooks do not matter, because they run anyway."""
-    own = vars(module)  # `getattr` of what is not there is slow in modules
-    caches = own.get("_diffusers_hook")  # pipelines give every network one, often without hooks
-    if "_hf_hook" in own:
-        return f"a {type(module).__name__} is moved to the GPU when it runs (offload)"
-    if caches is not None and caches.hooks:
-        return f"a {type(module).__name__} has a cache or another hook of diffusers"
-    hooks = module._forward_hooks or module._forward_pre_hooks
-    if hooks and own_hooks is not None and not {*module._forward_hooks, *module._forward_pre_hooks} <= {*own_hooks}:
-        return f"a {type(module).__name__} has a hook that is not capture's"
-    return ""
-
-
-_OF_MODULES = (frozenset(vars(torch.nn.Module())) - {"training"}) | {"forward", MARK}
-"""Attributes of every module that are looked at by themselves, or do not matter."""
-
-
-def _plain(value: Any) -> Any:
-    """What of an attribute is compared: values of plain types, a processor itself, nothing of others."""
-    if type(value) in PLAIN or callable(value):
-        return value
-    if isinstance(value, (tuple, list)):
-        return [_plain(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return None
-
-
 def _describe(leaf: Any) -> Hashable:
     """What decides the kind of a call about one of its arguments."""
     if isinstance(leaf, torch.Tensor):
@@ -356,3 +336,11 @@ def _describe(leaf: Any) -> Hashable:
 def _copies(leaves: Sequence[Any]) -> list[Any]:
     """Tensors in memory of their own. Normal ones even in inference mode, so that later calls can write to them."""
     return [leaf.clone() if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
+
+
+def _have_same_bytes(one: Any, other: Any) -> bool:
+    """Of two results. NaN equals itself, and 0 is not −0. Waits for the GPU."""
+    if not isinstance(one, torch.Tensor):
+        return one == other
+    pair = (tensor.contiguous().view(torch.uint8) for tensor in (one, other))
+    return one.shape == other.shape and one.dtype == other.dtype and torch.equal(*pair)
