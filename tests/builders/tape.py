@@ -1,7 +1,8 @@
 """A stand-in for CUDA graphs on a CPU: notes every operation of a call with its tensors, and does them again into the
 same memory.
 
-As with CUDA, Python does not run at a replay, and tensors keep their memory. A recording leaves no values: what it
+As with CUDA, Python does not run at a replay, and tensors keep their memory: those that the call made, but not those
+that it was given, which must outlive the recording. A recording leaves no values: what it
 wrote is undone, and what it made is filled with NaN, as is the memory of all other recordings at every replay. Refused
 are waits of the host, random numbers, tensors that Python makes of numbers, and operations that the first call did not
 have: CUDA would compile or allocate for them.
@@ -10,9 +11,10 @@ have: CUDA would compile or allocate for them.
 from contextlib import contextmanager
 
 import torch
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 REFUSED = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
 OF_THE_HOST = {
@@ -45,6 +47,21 @@ def alike(func, args, kwargs):
     """An operation and the layout of its tensors."""
     given = tensors((args, kwargs))
     return func, tuple((tensor.dtype, tuple(tensor.shape), tensor.stride()) for tensor in given)
+
+
+class Given:
+    """A tensor that a recording reads or writes, and did not make: its memory is not kept alive here."""
+
+    def __init__(self, tensor):
+        self.storage = StorageWeakRef(tensor.untyped_storage())
+        self.layout = tensor.storage_offset(), tensor.shape, tensor.stride()
+        self.dtype = tensor.dtype
+
+    def tensor(self):
+        if self.storage.expired():
+            raise RuntimeError("illegal memory access: a replay reads memory that was given back")
+        storage = torch.UntypedStorage._new_with_weak_ptr(self.storage.cdata)
+        return torch.empty(0, dtype=self.dtype).set_(storage, *self.layout)
 
 
 class Warm(TorchDispatchMode):
@@ -83,16 +100,20 @@ class Tape(TorchDispatchMode):
                 self._keep(kwargs.get(argument.name))
         found = func(*args, **kwargs)
         if not func._schema.is_mutable and homes(found) <= homes((args, kwargs)):
-            self.alive.append(found)
+            self.alive += [view for view in tensors(found) if homes(view) <= self.made]
             return found
         if alike(func, args, kwargs) not in self.ran:
             raise NotPermittedError(f"not run before the stream is capturing: {func}")
+        args, kwargs = tree_map_only(torch.Tensor, self._kept, (args, kwargs))
         if func._schema.is_mutable:
             self.lines.append((func, args, kwargs, None))
         else:
             self.lines.append((func, args, kwargs, tensors(found)))
             self.made |= homes(found)
         return found
+
+    def _kept(self, tensor):
+        return tensor if homes(tensor) <= self.made else Given(tensor)
 
     def _keep(self, value):
         for tensor in tensors(value):
@@ -113,6 +134,7 @@ class Tape(TorchDispatchMode):
     @torch.no_grad()
     def replay(self):
         for func, args, kwargs, made in self.lines:
+            args, kwargs = tree_map_only(Given, Given.tensor, (args, kwargs))
             found = func(*args, **kwargs)
             for own, new in zip(made or (), tensors(found), strict=made is not None):
                 own.copy_(new)
@@ -170,18 +192,18 @@ class TapeRecording:
                 other.spoil()
         tape.replay()
         if self.spoils:
-            tape.lines[-1][1][0].view(-1)[0] += 1
+            next(made for *_, made in reversed(tape.lines) if made)[0].add_(1)
 
 
 @contextmanager
-def graphed(network, **replaced):
+def graphed(network, recording=None, trial=False, **replaced):
     """The network's recordings by the stand-in, in this block. replaced: of the module's constants."""
     from unittest import mock
 
     from seediff.models import graphs
 
     with mock.patch.multiple(graphs, **replaced) if replaced else mock.MagicMock():
-        own = graphs.GraphedNetwork(network, TapeRecording())
+        own = graphs.GraphedNetwork(network, recording or TapeRecording(), trial=trial)
         try:
             yield own
         finally:

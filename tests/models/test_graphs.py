@@ -1,5 +1,7 @@
+import gc
 import inspect
 import warnings
+import weakref
 from contextlib import contextmanager
 from types import SimpleNamespace
 from unittest import mock
@@ -13,6 +15,7 @@ from builders.reference_attention import BOOKS
 from builders.refusals import user_error
 from builders.tape import TapeRecording, graphed
 from diffusers import UNet2DConditionModel
+from torch.utils._pytree import tree_map_only
 
 import seediff
 from seediff.attention.capture import attach_recorder, capture_attention
@@ -21,6 +24,7 @@ from seediff.attention.recorder import AttentionRecorder
 from seediff.config.constants import CaptureConfig
 from seediff.errors import Notice
 from seediff.models import graphs
+from seediff.models.graph_changes import examine
 from seediff.models.graphs import CudaRecording, GraphedNetwork
 from seediff.models.registry import load_model
 from seediff.workers import GPU_ALONE
@@ -171,7 +175,11 @@ def processed(unet):
     unet.mid_block.attentions[0].transformer_blocks[0].attn1.set_processor(AttnProcessor())
 
 
-@pytest.mark.parametrize("change", [lora, moved, processed])
+def told_to_attend_otherwise(unet):
+    unet.mid_block.attentions[0].transformer_blocks[0].attn1.processor._attention_backend = "flash"
+
+
+@pytest.mark.parametrize("change", [lora, moved, processed, told_to_attend_otherwise])
 def test_a_network_that_changed_is_recorded_again(unet, change):
     with graphed(unet) as own:
         one_capture(unet, 1, total=20)
@@ -179,6 +187,110 @@ def test_a_network_that_changed_is_recorded_again(unet, change):
         found = one_capture(unet, 2, total=20)
         assert own.recorded_calls == 2
     assert_same([found], [one_capture(unet, 2, total=20)])
+
+
+class Quantised(torch.Tensor):
+    """As torchao's: a tensor without memory of its own."""
+
+    def __new__(cls, inner):
+        return torch.Tensor._make_wrapper_subclass(cls, inner.shape, dtype=inner.dtype)
+
+    def __init__(self, inner):
+        self.inner = inner
+
+    def __tensor_flatten__(self):
+        return ["inner"], None
+
+    @classmethod
+    def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
+        found = func(*tree_map_only(cls, lambda own: own.inner, args), **(kwargs or {}))
+        return cls(found) if func is torch.ops.aten.detach.default else found
+
+
+def test_where_quantised_weights_lie_is_looked_at(unet):
+    unet.conv_in.bias = torch.nn.Parameter(Quantised(torch.zeros(8)), requires_grad=False)
+    before = examine(unet)
+    assert examine(unet) == before
+    unet.conv_in.bias.inner = unet.conv_in.bias.inner.clone()
+    assert examine(unet) != before
+
+
+def caching(unet):
+    """Its time embedding is multiplied by a tensor that only a cache keeps, for one shape at a time."""
+    own, kept = unet.time_embedding.forward, {}
+
+    def forward(sample, *args):
+        if sample.shape not in kept:
+            kept.clear()
+            kept[sample.shape] = torch.full((1,), 1.5)
+        return own(sample, *args) * kept[sample.shape]
+
+    return mock.patch.object(unet.time_embedding, "forward", forward)
+
+
+def test_what_only_a_cache_keeps_stays_as_long_as_the_recording(unet):
+    with caching(unet), torch.no_grad():
+        expected = [one_capture(unet, seed, total=20) for seed in (1, 2)]
+        with graphed(unet) as own:
+            first = one_capture(unet, 1, total=20)
+            unet(torch.zeros(1, 4, 8, 8), 1, torch.zeros(1, 7, unet.config.cross_attention_dim))  # another shape
+            assert_same([first, one_capture(unet, 2, total=20)], expected)
+        assert own.recorded_calls == 1
+
+
+@pytest.mark.parametrize(("takes", "kept"), [(0.5, True), (0.97, False)])
+def test_a_trial_keeps_what_is_faster(unet, takes, kept):
+    """Of 12 calls, one makes the maps, one runs both ways, six are timed in turn; what was found holds."""
+    expected = [one_capture(unet, seed, steps=12) for seed in (1, 2)]
+    said = f"replayed as CUDA graphs: {takes:.2f} of the time, same" if kept else f"replays take {takes:.2f} of"
+    with graphed(unet, TapeRecording(takes), trial=True) as own:
+        with pytest.warns(Notice, match=said):
+            found = [one_capture(unet, 1, steps=12)]
+        replayed = own.replayed_calls
+        found.append(one_capture(unet, 2, steps=12))
+    assert_same(found, expected)
+    assert own.recorded_calls == 1
+    assert (replayed, own.replayed_calls) == ((7, 19) if kept else (3, 3))
+
+
+def test_a_trial_of_short_captures_takes_several(unet):
+    expected = [one_capture(unet, seed) for seed in range(4)]
+    with graphed(unet, trial=True) as own, pytest.warns(Notice, match="replayed as CUDA graphs: 0.50"):
+        assert_same([one_capture(unet, seed) for seed in range(4)], expected)
+    assert own.trial is None
+
+
+@pytest.mark.parametrize("when", ["at once", "later"])
+def test_replays_that_give_other_bytes_end_graphs_and_nothing_of_them_is_kept(unet, when):
+    expected = [one_capture(unet, seed, steps=12) for seed in (1, 2)]
+    recording = TapeRecording()
+    with graphed(unet, recording, trial=True, CHECKED_CAPTURES=2) as own:
+        found = []
+        if when == "later":
+            with pytest.warns(Notice, match="0.50 of the time"):
+                found.append(one_capture(unet, 1, steps=12))
+        recording.spoils = True
+        with pytest.warns(Notice, match="runs without CUDA graphs: a replayed call gave other bytes"):
+            found += [one_capture(unet, seed, steps=12) for seed in (1, 2)[len(found) :]]
+        assert own.eager_because
+    assert_same(found, expected)
+
+
+def test_a_trial_is_silent_about_networks_that_cannot_be_recorded(unet):
+    restore, _ = hooked(unet)
+    with graphed(unet, trial=True) as own, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        one_capture(unet, 1, steps=12)
+    assert own.recorded_calls == 0
+    restore()
+
+
+def test_nothing_is_recorded_where_memory_is_short(unet):
+    recording = TapeRecording()
+    recording.short_of_memory = True
+    with graphed(unet, recording) as own, pytest.warns(Notice, match="too little memory is free"):
+        one_capture(unet, 1, steps=12)
+    assert own.recorded_calls == 0
 
 
 def hooked(unet):
@@ -452,6 +564,25 @@ def test_a_recording_that_fails_gives_the_stream_back_and_says_the_first_reason(
         with pytest.raises(RuntimeError, match="out of memory"):
             CudaRecording(torch.device("cuda", 1)).record(lambda: None)
         assert now["stream"] is default
+
+
+def test_a_recording_that_fails_keeps_no_tensor_of_the_call():
+    """Otherwise a call that ran out of memory while it was recorded runs out of it again as always."""
+    alive = []
+
+    def waits():
+        values = torch.ones(4)
+        alive.append(weakref.ref(values))
+        raise ValueError("a wait of the host")
+
+    gc.collect()
+    gc.disable()
+    try:
+        with fake_cuda(), pytest.raises(RuntimeError, match="a wait of the host"):
+            CudaRecording(torch.device("cuda", 1)).record(waits)
+        assert alive[0]() is None
+    finally:
+        gc.enable()
 
 
 def test_graphs_need_a_gpu():

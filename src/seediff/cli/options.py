@@ -78,7 +78,7 @@ class RunOptions:
     bytes."""
     graphs: Annotated[Graphs, Parameter(group=MODEL)] = "auto"
     """On an NVIDIA GPU, record the network's first call and replay it for the others, to save time: on, off, or auto
-    (only models for which this was measured). Same bytes."""
+    (if the first calls show that it is faster). Same bytes."""
     engine: Literal["local", "ray"] = "local"
     """Where batches run: in this process (local), or in Ray workers on this machine or a cluster (ray)."""
     workers: Annotated[int | None, WORD] = None

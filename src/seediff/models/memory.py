@@ -18,8 +18,7 @@ Offload = Literal["none", "model", "sequential"]
 """What waits in the computer's memory while it is not running: nothing; whole parts (text encoders, network,
 autoencoder); single layers."""
 Graphs = Literal["auto", "on", "off"]
-"""Whether a network's calls are replayed as CUDA graphs. auto: for families that a GPU was measured to draw faster
-so."""
+"""Whether a network's calls are replayed as CUDA graphs. auto: if a trial shows that this is faster on this card."""
 Quantize = Literal["nf4", "int8"]
 
 NOTHING_TO_SAVE = {"cpu": "here it runs on the cpu", "mps": "mps shares the computer's memory"}

@@ -139,8 +139,8 @@ def load_model(
         dtype: "float32", "float16" or "bfloat16", or torch's; None: half precision on cuda, float32 elsewhere.
         lora, lora_scale, scheduler, quantize, vae_tiling, compile: as in `RunConfig`.
         offload: what waits in the computer's memory while it is not running. Results do not depend on it.
-        graphs: whether the network's calls are replayed as CUDA graphs while attention is captured. auto: for families
-            that a GPU was measured to draw faster so. Results do not depend on it.
+        graphs: whether the network's calls are replayed as CUDA graphs while attention is captured. auto: if the first
+            calls show that this is faster here and gives the same bytes. Results do not depend on it.
 
     Raises:
         UserError: no such model, weights that are broken or cannot be fetched, an unsupported family, or options that
@@ -212,10 +212,11 @@ def load_found(
     except torch.OutOfMemoryError as error:
         fix = {"none": "use offload model, or ", "model": "use offload sequential, or "}.get(offload, "use ")
         raise UserError("model", f"{name}: does not fit into the memory of {device}", f"{fix}dtype float16") from error
-    if graphs == "on" or (graphs == "auto" and family.faster_with_graphs and not why_no_graphs(device)):
+    is_plain = family.recordable and options.quantize is None and not info.source.is_gguf and offload == "none"
+    if graphs == "on" or (graphs == "auto" and is_plain and not why_no_graphs(device)):
         from .graphs import CudaRecording, GraphedNetwork
 
-        GraphedNetwork(network, CudaRecording(torch.device(device)))
+        GraphedNetwork(network, CudaRecording(torch.device(device)), trial=graphs == "auto")
 
     # 4. The model's image size, and its configurations as they were loaded
     config = dict(network.config)

@@ -36,6 +36,7 @@ CHROMA = ChromaFamily(
     steps=35,
     guidance_scale=5.0,
     conditional="first call",
+    recordable=False,  # makes a tensor on the CPU in each call
     inputs_of_text=("encoder_hidden_states", "", "attention_mask"),
     text=(T5,),
 )

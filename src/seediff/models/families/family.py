@@ -188,8 +188,9 @@ class Family:
     """Whether the guidance scale is an input of the network, which then predicts once."""
     gives_sigmas: bool = False
     """Whether the pipeline gives the scheduler its noise levels."""
-    faster_with_graphs: bool = False
-    """Whether a GPU was measured to draw and capture at least 5 % faster with CUDA graphs. None has been measured."""
+    recordable: bool = True
+    """Whether calls of the network can be recorded as CUDA graphs: it copies nothing from the CPU, and waits for
+    nothing."""
 
     # Attention
 
