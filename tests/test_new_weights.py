@@ -6,7 +6,6 @@ from runpy import run_path
 import pytest
 
 from recipes import new_weights
-from recipes.mini.recipe import Recipe
 from seediff.files.documents import read_toml
 
 ROOT = Path(__file__).parents[1]
@@ -43,8 +42,3 @@ def test_other_constants_are_stated_in_the_file_of_a_method(package):
     before, found = run_path(str(file))["CONSTANTS"], {"mask": {"tau": 3}, "capture": {"layers": "up"}}
     file.write_text(new_weights.with_constants(file.read_text(), "mini-dit", found))
     assert run_path(str(file))["CONSTANTS"] == {**before, "models": {**before["models"], "mini-dit": found}}
-
-
-@pytest.mark.parametrize("name", ["attention", "words", "deep"])
-def test_the_trainings_that_made_the_weights_can_be_repeated(name):
-    assert Recipe.from_toml(ROOT / "recipes" / "mini" / f"{name}.toml").denoiser.coarse_samples == 0

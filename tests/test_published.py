@@ -8,10 +8,12 @@ import recipes.mini.__main__ as mini
 import recipes.studies.__main__ as studies
 import recipes.tables.__main__ as recipes_tables
 from recipes import renew
+from recipes.mini.recipe import Denoiser, Recipe
 from recipes.studies.truth import markdown
 from recipes.tables.results import write_table
 from seediff.cli.commands import app
 from seediff.cli.line import CommandLine
+from seediff.files.documents import read_toml
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -97,3 +99,11 @@ def test_the_pasted_table_says_what_the_results_do():
         assert pasted[title] == {method: f"{iou} ({interval})" for method, iou, interval, *_ in made[2:]}
         if name == "truth":
             assert pasted["− SeeDiff"] == {row[0]: row[made[0].index("− SeeDiff")] for row in made[2:]}
+
+
+@pytest.mark.parametrize("name", ["attention", "words", "deep"])
+def test_trainings_that_made_the_weights_set_what_recipes_have(name):
+    """docs/mini.md starts them."""
+    values = read_toml(ROOT / "recipes" / "mini" / f"{name}.toml")
+    assert values.keys() <= Recipe.__annotations__.keys()
+    assert values["denoiser"].keys() <= Denoiser.__annotations__.keys()
