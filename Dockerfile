@@ -2,7 +2,7 @@
 #   docker build -t seediff .
 # For NVIDIA GPUs (PyPI's torch has the CUDA libraries):
 #   docker build -t seediff:cuda --build-arg BASE=nvidia/cuda:12.8.1-base-ubuntu24.04 --build-arg TORCH_INDEX=https://pypi.org/simple .
-# How to run it: docs/releases.md.
+# How to run it: docs/installation.md.
 ARG BASE=python:3.11-slim
 FROM ${BASE}
 

@@ -6,7 +6,7 @@
 
 `constants` writes the constants found by a study of truth into the model's preset, into the files of recipes/methods
 and, for mini, into the sets of masks that tables train on. The preset's note says which method's masks are best. The
-preset's method stays as it is until segmenters learn more from another method's masks (decision 0019). Its steps,
+preset's method stays as it is until segmenters learn more from another method's masks. Its steps,
 guidance, thresholds and segments, and the images that the set draws, stay as well.
 """
 
@@ -59,7 +59,7 @@ def take_constants(model: str, truth_file: Path) -> None:
     found, note = truth["preset"], truth["preset"]["note"]
     method = settings["preset"].get("method", found["method"])
     if method != found["method"]:
-        note += "; which method is the default: decision 0019"
+        note += "; the default method stays until segmenters learn more from another one's masks"
     methods = settings["preset"].get("methods", {}) | found.get(
         "methods", {}
     )  # the study does not measure every method

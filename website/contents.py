@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from sphinx.application import Sphinx
 
-FOLDERS = {"docs/decisions/README": "0*", "docs/studies": "studies/*/results", "docs/api/README": "*"}
+FOLDERS = {"docs/decisions/README": "0*", "docs/truth": "studies/*/results", "docs/api/README": "*"}
 """Page → the pages below it, by name."""
 LINK = re.compile(r"\]\(([^)#:]+)\.(?:md|ipynb)(?:#[^)]*)?\)")
 

@@ -90,7 +90,7 @@ class Options:
 
 @app.default
 def run(
-    table: Annotated[str, Parameter(help="Name of the table; docs/studies.md lists them.")],
+    table: Annotated[str, Parameter(help="Name of the table; docs/truth.md lists them.")],
     options: Options = Options(),
 ) -> None:
     """Make a table of trained segmenters: draw missing sets, train and measure missing segmenters. The same

@@ -1,7 +1,7 @@
 """The folder of a run's output: its finished batches, and who may write to it.
 
 A batch is finished when its record, .batches/000007.json, exists: it has the size of each file, and is written when
-they are on the disk (docs/decisions/0001-batches-are-the-unit-of-work.md).
+they are on the disk (docs/decisions/README.md).
 """
 
 from __future__ import annotations
