@@ -16,13 +16,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from functools import partial
 from typing import Any
 from weakref import WeakSet
 
 import torch
 
-from ..models.compiled import listen
 from ..models.families.family import Joint
 from ..models.graphs import find_graphs
 from ..models.groups import KINDS, Kind
@@ -67,7 +65,7 @@ def attach_recorder(network: Any, recorder: AttentionRecorder, begin: Callable[.
         raise RuntimeError(
             "the attention of this network is already being captured: end the first `with` block before the next"
         )
-    plan, hear = recorder.plan, partial(listen, network)
+    plan = recorder.plan
     if plan.family.layers(network) != plan.network:  # which also refuses adapters that came after the plan
         raise ValueError("the plan is of another network, or of this one before its attention changed")
     handles: list[Any] = []
@@ -82,7 +80,7 @@ def attach_recorder(network: Any, recorder: AttentionRecorder, begin: Callable[.
                 listening = JointLayer(name, layer, recorder, kinds)
             else:
                 listening = ProjectedLayer(name, layer, recorder)
-            handles += listening.hook(network.get_submodule(name), hear)
+            handles += listening.hook(network.get_submodule(name))
         with nullcontext() if recorder.graphs is None else recorder.graphs.captured_by(recorder, handles):
             yield
     finally:

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 
 from ..errors import UserError
-from ..models.compiled import Listen
 from ..models.families.family import Joint, Projections
 from .recorder import AttentionRecorder, Kind
 
@@ -40,12 +39,12 @@ class ListeningLayer:
         self.kept: dict[tuple[str, int], torch.Tensor] = {}
         self.call: object = None
 
-    def hook(self, attention: Any, listen: Listen) -> list[Any]:
-        """Register the hooks with `listen(module, hook)`; their handles."""
+    def hook(self, attention: Any) -> list[Any]:
+        """Register the hooks; their handles."""
         handles: list[Any] = []
         for which, path in self.modules.items():
-            handles.append(listen(attention.get_submodule(path), partial(self.keep, which)))
-        return [*handles, listen(attention, self.record, with_kwargs=True)]
+            handles.append(attention.get_submodule(path).register_forward_hook(partial(self.keep, which)))
+        return [*handles, attention.register_forward_hook(self.record, with_kwargs=True)]
 
     @property
     def wanted(self) -> bool:

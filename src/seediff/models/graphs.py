@@ -190,7 +190,7 @@ class GraphedNetwork:
         recording uses."""
         state, why = examine(self.network, self._own_hooks)
         if self.replaces_own:
-            why = "its forward was replaced (offload or --compile?)"
+            why = "its forward was replaced (offload?)"
         self.eager_because = self._failed or why
         self._tell()
         if state != self._state:
