@@ -20,7 +20,7 @@ PLAIN = {
     "QwenDoubleStreamAttnProcessor2_0", "CogVideoXAttnProcessor2_0",
 }  # fmt: skip
 """diffusers' processors that compute the network's own attention and nothing else. So do the default processors that
-diffusers declares for layers. Fused processors are refused when they run."""
+diffusers declares for layers."""
 
 FROM_IMAGES = {"StableDiffusionXLImg2ImgPipeline"}
 """Pipelines that are in REFUSED because they need a picture, which a script can give them."""
@@ -100,6 +100,6 @@ def check_processors(network: Any) -> None:
             raise UserError(f"{name} {problem}; use a pipeline without it")
         foreign[kind.__name__] = name
     for kind, name in foreign.items():
-        captured = "what is captured is attention of the network's own queries and keys"
-        text = f"{name} has a {kind}: {captured}, whatever that processor makes of them (as prompt-to-prompt does)"
+        captured = "what is captured is the softmax of the queries and keys that it multiplies"
+        text = f"{name} has a {kind}: {captured}, whatever it makes of that afterwards (as prompt-to-prompt does)"
         warnings.warn(Notice(text), stacklevel=1)

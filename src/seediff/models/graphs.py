@@ -114,6 +114,10 @@ class CaptureHooks(Protocol):
         `prepare` came before it."""
         ...
 
+    def keep(self, error: Exception) -> None:
+        """Raise an error of the hooks, or keep it and do nothing more in this capture."""
+        ...
+
     def take_back(self) -> Any:
         """What this call added to which maps, which does not count."""
         ...
@@ -144,7 +148,7 @@ class GraphedNetwork:
     slots: name of a layer → its row in the vector of numbers that are NaN after an overflow. hooks: those of the
     capture that runs; without any, calls run as always.
     eager_because: why they run as always in this capture, "" if they are recorded. recorded_calls, replayed_calls: how
-    many there were.
+    many there were. is_recording: whether a call is being recorded, which an error of a hook ends.
     """
 
     def __init__(self, network: Any, recording: CudaRecording) -> None:
@@ -156,6 +160,7 @@ class GraphedNetwork:
         self.hooks: CaptureHooks | None = None
         self.eager_because = ""
         self.recorded_calls = self.replayed_calls = 0
+        self.is_recording = False
         self._failed = ""
         self._told: set[str] = set()
         self._recorded: dict[Hashable, Recorded] = {}
@@ -242,19 +247,26 @@ class GraphedNetwork:
         return comes_often and len(self._recorded) < MOST_RECORDED
 
     def _record(self, kind: Hashable, hooks: CaptureHooks, leaves: Sequence[Any], structure: Any) -> Recorded | None:
-        """Record a call. Whatever CUDA refuses, memory that runs out included, ends recording for this network."""
+        """Record a call; None if it must run as always. Whatever CUDA refuses, memory that runs out included, ends
+        recording for this network."""
         own = _copies(leaves)
         args, kwargs = tree_unflatten(own, structure)
+        self.is_recording = True
         try:
             found, replay = self.recording.record(lambda: self.own_forward(*args, **kwargs))
-        except UserError:
-            raise
+        except UserError as error:
+            self.is_recording = False
+            hooks.take_back()
+            hooks.keep(error)
+            return None
         except Exception as error:
             hooks.take_back()
             self._failed = self.eager_because = f"a call could not be recorded ({first_line(error)})"
             self._tell()
             self._forget_all()
             return None
+        finally:
+            self.is_recording = False
 
         outputs, shape = tree_flatten(found)
         inputs = [leaf for leaf in own if isinstance(leaf, torch.Tensor)]
