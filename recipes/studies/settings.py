@@ -21,7 +21,6 @@ from seediff.config.constants import CaptureConfig, MaskConfig
 from seediff.config.fields import check_table
 from seediff.config.levels import fit_mask
 from seediff.config.methods import METHOD_FACTS
-from seediff.models.families.family import Joint
 from seediff.models.groups import LayerChoice, block_names, by_kind
 from seediff.models.registry import Model
 
@@ -212,7 +211,7 @@ def fitted(model: Model, setting: Setting) -> list[Setting]:
     """The setting with the levels that this model has, once per group of its layers and share of its attention; the
     layers and the share that commands use come first."""
     config, _ = fit_mask(model.family, model.layers, setting.config, setting.capture.layers)
-    is_joint = any(isinstance(layer, Joint) for layer in model.layers.values())
+    is_joint = any(layer.is_joint for layer in model.layers.values())
     return [
         replace(setting, config=config, capture=replace(setting.capture, layers=layers, text_share=share))
         for layers, share in product(layer_groups(model, setting.capture.layers), SHARES if is_joint else SHARES[:1])

@@ -3,7 +3,7 @@ from refusals import user_error
 
 from seediff.attention.plan import plan_capture
 from seediff.config.constants import CaptureConfig, MaskConfig
-from seediff.models.families.family import Joint
+from seediff.models.families.family import JOINT, SELF
 from seediff.models.families.flux import FLUX
 from seediff.models.families.unet import layers_in
 from seediff.models.families.z_image import Z_IMAGE
@@ -25,9 +25,8 @@ def test_what_is_no_group_is_told_in_a_line(layers):
 
 
 def test_blocks_that_lack_what_a_method_reads():
-    joint, alone = (Joint(("norm_q",), ("norm_k",), text=text) for text in (True, False))
-    layers = {f"noise_refiner.{number}.attention": alone for number in range(2)}
-    layers |= {f"layers.{number}.attention": joint for number in range(3)}
+    layers = {f"noise_refiner.{number}.attention": SELF for number in range(2)}
+    layers |= {f"layers.{number}.attention": JOINT for number in range(3)}
     plan = plan_capture(Z_IMAGE, layers, CaptureConfig(layers="1-2"), mask=MaskConfig())
     assert plan.capture.layers == "1-2"
     names = {kind: [*of_kind] for kind, of_kind in plan.layers.items()}

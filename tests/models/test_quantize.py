@@ -47,8 +47,6 @@ def test_maps_are_those_of_the_numbers_that_are_left(name, kind, twin):
 
 def test_what_is_refused(twin, monkeypatch):
     folder = str(twin("unet"))
-    with user_error("quantize: nf4: does not work with a compiled network"):
-        load_model(folder, device="cpu", quantize="nf4", compile=True)
     with user_error(r"quantize: nf4: the model's weights are quantised already \(GGUF\)"):
         load_model("owner/name/model-Q4_0.gguf", base=folder, device="cpu", quantize="nf4")  # not fetched
     monkeypatch.setattr("seediff.models.memory.find_spec", lambda name: None)

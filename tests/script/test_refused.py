@@ -1,3 +1,7 @@
+import warnings
+from functools import partial
+
+import numpy as np
 import pytest
 import torch
 from builders.clip_pipelines import animate, cog_network, wan
@@ -18,13 +22,31 @@ def layer(pipe, block="mid_block", kind="attn2"):
 
 
 def draw(pipe):
-    pipe("a dog", height=64, width=64, num_inference_steps=1)
+    noise = torch.Generator().manual_seed(1)
+    return pipe("a dog", height=64, width=64, num_inference_steps=1, generator=noise).images[0]
 
 
 def check_refused(pipe, message):
     """What is drawn is refused in a line that matches `message`."""
     with user_error(message), seediff.capture(pipe):
         draw(pipe)
+
+
+def check_kept(pipe, message):
+    """What is drawn stays the same, one warning says that its maps cannot be had, and each way to them raises a line
+    that matches `message`."""
+    plain = draw(pipe)
+    with warnings.catch_warnings(record=True) as said, seediff.capture(pipe) as seen:
+        warnings.simplefilter("always")
+        image = draw(pipe)
+    assert np.array_equal(image, plain)
+    assert np.array_equal(seen.images[0], plain)
+    told = [str(one.message) for one in said if "attention is not captured any more" in str(one.message)]
+    assert len(told) == 1
+    heat, masks = partial(seen.heatmap, "dog"), partial(seen.masks, "dog")
+    for way in (lambda: seen.maps, heat, seen.heatmaps, masks, partial(seen.segments, num_points=4)):
+        with user_error(message):
+            way()
 
 
 def refusal(pipe, **options):
@@ -54,60 +76,67 @@ def test_a_processor_that_does_more_and_is_put_there_by_the_pipeline_while_it_dr
 
 
 class Regional:
-    """Another library's processor, which computes some of its states again for the text of a region."""
+    """Another library's processor. texts: how many it attends to, each in a product of its own."""
 
-    def __init__(self, again=()):
-        self.again = again
+    def __init__(self, texts=1):
+        self.texts = texts
+
+    def attend(self, attention, states, context):
+        query, key, value = attention.to_q(states), attention.to_k(context), attention.to_v(context)
+        heads = (x.unflatten(2, (attention.heads, -1)).transpose(1, 2) for x in (query, key, value))
+        return torch.nn.functional.scaled_dot_product_attention(*heads).transpose(1, 2).flatten(2)
 
     def __call__(self, attention, hidden_states, encoder_hidden_states=None, attention_mask=None, temb=None):
         context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
-        for name in ("to_q", "to_k") if encoder_hidden_states is None else self.again:
-            getattr(attention, name)(hidden_states if name == "to_q" else context.flip(1))
-        query, key, value = attention.to_q(hidden_states), attention.to_k(context), attention.to_v(context)
-        weights = (query @ key.mT * attention.scale).softmax(-1)
-        return attention.to_out[0](weights @ value)
+        found = [self.attend(attention, hidden_states, context.roll(turn, 1)) for turn in range(self.texts)]
+        return attention.to_out[0](torch.stack(found).mean(0))
 
 
-@pytest.mark.parametrize(("again", "what"), [(["to_k"], "key"), (["to_q", "to_k"], "query")])
-def test_a_processor_that_computes_its_states_twice(pipe, again, what):
+class Together(Regional):
+    """Another, which attends to two texts in more rows of one product."""
+
+    def attend(self, attention, states, context):
+        both = super().attend(attention, states.repeat(2, 1, 1), torch.cat([context, context.flip(1)]))
+        return both[: len(states)]
+
+
+class ByHand(Regional):
+    """Another, which multiplies itself."""
+
+    def attend(self, attention, states, context):
+        query, key, value = attention.to_q(states), attention.to_k(context), attention.to_v(context)
+        return (query @ key.mT * attention.scale).softmax(-1) @ value
+
+
+@pytest.mark.parametrize(
+    ("processor", "said"),
+    [
+        (Regional(2), r"computes attention of the picture's positions twice in one call \(regional prompts\?\); draw"),
+        (Together(), r"computes attention of a batch of 4 instead of 2; draw without it"),
+        (ByHand(), r"computes attention in a way that is not known; use an attention processor of diffusers"),
+    ],
+)
+def test_a_processor_whose_products_are_not_the_prompts_alone(pipe, processor, said):
+    layer(pipe).set_processor(processor)
+    check_kept(pipe, rf"^mid_block\..*attn2: {said}")
+
+
+def test_beside_the_pictures_product_others_do_not_count(pipe):
+    """Of other positions, as of each run of a text."""
     attention = layer(pipe)
-    attention.set_processor(Regional(again))
-    said = rf"^mid_block\..*attn2: computed its {what} states twice in one call \(regional prompts\?\); draw without"
-    check_refused(pipe, said)
+    with seediff.capture(pipe) as expected:
+        draw(pipe)
 
+    class Beside(Regional):
+        def attend(self, attention, states, context):
+            torch.nn.functional.scaled_dot_product_attention(*torch.ones(3, len(states), 1, 7, 8))
+            return super().attend(attention, states, context)
 
-class TwoTexts(Regional):
-    """Another, which computes those of a region beside the prompt's, as more rows."""
-
-    def __call__(self, attention, hidden_states, encoder_hidden_states=None, attention_mask=None, temb=None):
-        query, both = attention.to_q(hidden_states), torch.cat([encoder_hidden_states.flip(1), encoder_hidden_states])
-        key, value = (states[len(query) :] for states in (attention.to_k(both), attention.to_v(both)))
-        return attention.to_out[0]((query @ key.mT * attention.scale).softmax(-1) @ value)
-
-
-def test_a_processor_that_computes_two_texts_at_once(pipe):
-    layer(pipe).set_processor(TwoTexts())
-    check_refused(pipe, r"^mid_block\..*attn2: computed queries or keys in another way")
-
-
-class ByWeights:
-    """Another library's processor, which reads the weights itself."""
-
-    def __init__(self, alone):
-        self.alone = alone
-
-    def __call__(self, attention, hidden_states, encoder_hidden_states=None, attention_mask=None, temb=None):
-        query, value = hidden_states @ attention.to_q.weight.T, attention.to_v(encoder_hidden_states)
-        key = encoder_hidden_states @ attention.to_k.weight.T if self.alone else attention.to_k(encoder_hidden_states)
-        return attention.to_out[0]((query @ key.mT * attention.scale).softmax(-1) @ value)
-
-
-@pytest.mark.parametrize("alone", [True, False])
-def test_a_processor_that_reads_the_weights_itself(pipe, alone):
-    layer(pipe).set_processor(ByWeights(alone))
-    check_refused(
-        pipe, r"^mid_block\..*attn2: computed queries or keys in another way; use an attention processor of dif"
-    )
+    attention.set_processor(Beside())
+    with seediff.capture(pipe) as seen:
+        draw(pipe)
+    for (*_, one), (*_, other) in zip(seen.maps[0].tensors(), expected.maps[0].tensors(), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-6, rtol=0)
 
 
 def test_an_error_inside_of_a_layer_leaves_nothing_for_the_next_image(pipe):
@@ -131,7 +160,7 @@ def test_a_processor_of_another_library(pipe, recwarn):
     with seediff.capture(pipe):
         pass
     said = " ".join(str(warning.message) for warning in recwarn if issubclass(warning.category, Notice))
-    assert "attn2 has a forward of its own: what is captured is attention of the network's own queries and keys" in said
+    assert "attn2 has a forward of its own: what is captured is the softmax of the queries and keys" in said
     assert said.count(" has a Regional: ") == 1
 
 
@@ -269,8 +298,7 @@ def test_attention_of_another_number_of_positions(pipe, part):
         return less.repeat_interleave(states.shape[1] // less.shape[1], 1)
 
     attention.forward = part_of
-    said = r"^up_blocks\.1\..*\.attn1: attends over \d+ positions instead of 4 \(token merging or tiles"
-    check_refused(pipe, said)
+    check_kept(pipe, r"^up_blocks\.1\..*\.attn1: attends over \d+ positions instead of 4 \(token merging or tiles")
     with seediff.capture(pipe, keep="ca"):
         draw(pipe)
 
@@ -279,7 +307,7 @@ def test_self_attention_to_merged_keys(pipe):
     attention = layer(pipe, "up_blocks.1", "attn1")
     forward = attention.forward
     attention.forward = lambda states, **more: forward(states, **{**more, "encoder_hidden_states": states[:, ::4]})
-    check_refused(pipe, "attends over 1 positions instead of 4")
+    check_kept(pipe, "attends over 1 positions instead of 4")
 
 
 def test_kontext(twin):

@@ -7,27 +7,24 @@ denoising steps.
     maps = recorder.maps([{"dog": (5,)}], ["a photo of a dog"])[0]
 
 The network's own attention processors still compute its output, so an image is bit-identical to one made without
-capture. Forward hooks read each layer's queries and keys. When the layer is done, capture computes the probabilities of
-the text-conditional half of the batch a second time, and adds their mean over heads to the running map of that
-resolution.
+capture. While a layer runs, capture sees what attention is given (product.py), computes the probabilities of the
+text-conditional half of the batch a second time, and adds their mean over heads to the running map of that resolution.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from functools import partial
 from typing import Any
 from weakref import WeakSet
 
 import torch
 
-from ..models.compiled import listen
-from ..models.families.family import Joint
 from ..models.graphs import find_graphs
 from ..models.groups import KINDS, Kind
-from .layers import JointLayer, ProjectedLayer
+from .layers import CapturedLayer
 from .plan import CapturePlan
+from .product import places, take_away
 from .recorder import AttentionRecorder
 
 _captured: WeakSet[torch.nn.Module] = WeakSet()
@@ -67,25 +64,28 @@ def attach_recorder(network: Any, recorder: AttentionRecorder, begin: Callable[.
         raise RuntimeError(
             "the attention of this network is already being captured: end the first `with` block before the next"
         )
-    plan, hear = recorder.plan, partial(listen, network)
+    plan = recorder.plan
     if plan.family.layers(network) != plan.network:  # which also refuses adapters that came after the plan
         raise ValueError("the plan is of another network, or of this one before its attention changed")
     handles: list[Any] = []
+    where = places()
     _captured.add(network)
+
+    def of_network(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if module is network:  # not a copy, which has the same hooks
+            begin(module, args, kwargs)
+
     try:
-        handles.append(network.register_forward_pre_hook(begin, with_kwargs=True))
+        handles.append(network.register_forward_pre_hook(of_network, with_kwargs=True))
+        handles.append(network.register_forward_hook(lambda *_: recorder.end_step(), always_call=True))
         for name, layer in plan.network.items():
             kinds: list[Kind] = [kind for kind in KINDS if kind in plan.reads and name in plan.layers[kind]]
-            if not kinds:
-                continue
-            if isinstance(layer, Joint):
-                listening = JointLayer(name, layer, recorder, kinds)
-            else:
-                listening = ProjectedLayer(name, layer, recorder)
-            handles += listening.hook(network.get_submodule(name), hear)
+            if kinds:
+                handles += CapturedLayer(name, layer, kinds, network.get_submodule(name), recorder, where).hook()
         with nullcontext() if recorder.graphs is None else recorder.graphs.captured_by(recorder, handles):
             yield
     finally:
         for handle in handles:
             handle.remove()
+        take_away(where)
         _captured.discard(network)

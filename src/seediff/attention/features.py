@@ -18,7 +18,6 @@ from typing import Any
 import torch
 
 from ..errors import UserError
-from ..models.compiled import listen
 from ..models.families.unet import attention_layers
 from ..models.weights import no_number
 from .maps import grid_at
@@ -49,7 +48,7 @@ def capture_features(unet: Any, latent_size: Sequence[int]) -> Iterator[list[tor
         copy = output.detach().to(torch.float32, copy=True)
         found.append(copy.transpose(1, 2).unflatten(2, grid).contiguous())
 
-    handle = listen(unet, unet.get_submodule(layers[level]), record)
+    handle = unet.get_submodule(layers[level]).register_forward_hook(record)
     try:
         yield found
     finally:

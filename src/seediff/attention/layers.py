@@ -1,194 +1,202 @@
-"""Hooks of one attention layer, which keep its queries and keys while the network runs, until the layer ends.
+"""What is recorded of one layer's products of attention: those of the picture's positions, in the rows with the prompt.
 
-In joint attention, as in MM-DiTs, picture and text form one sequence, and queries and keys are read from the outputs of
-their norm modules. The rotation after them is repeated with the model's own function and the layer's own arguments.
+Nothing is guessed. A layer that computes no product in a call, because a cache gives its earlier result again, adds
+nothing. Products of something else, beside the picture's, do not count. A layer that computes products, but none of the
+picture's positions, or two of them, is refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from functools import partial
+from collections.abc import Collection
 from typing import Any
 
 import torch
 
 from ..errors import UserError
-from ..models.compiled import Listen
-from ..models.families.family import Joint, Projections
-from .recorder import AttentionRecorder, Kind
+from ..models.families.family import Layer, Places
+from ..models.groups import Kind
+from .product import Place, Product, Read, Watch
+from .recorder import AttentionRecorder
 
 
-class ListeningLayer:
-    """One attention layer, and what its modules returned in the present call of the network.
-
-    kinds, level: of the attention to record. queries, keys: the modules that make them. Their outputs are kept whole
-    until the layer ends: a copy of some rows would miss a rotation in place.
-    """
+class CapturedLayer:
+    """An attention module of the network, while it is captured. kinds: of attention to record. where: from `places`."""
 
     def __init__(
         self,
         name: str,
-        recorder: AttentionRecorder,
+        layer: Layer,
         kinds: Collection[Kind],
-        level: int,
-        queries: Sequence[str],
-        keys: Sequence[str],
+        attention: Any,
+        recorder: AttentionRecorder,
+        where: list[Place],
     ) -> None:
-        self.name, self.recorder, self.kinds, self.level = name, recorder, kinds, level
-        self.modules = {("query", number): path for number, path in enumerate(queries)}
-        self.modules |= {("key", number): path for number, path in enumerate(keys)}
-        self.kept: dict[tuple[str, int], torch.Tensor] = {}
-        self.call: object = None
+        self.name, self.layer, self.kinds, self.attention = name, layer, kinds, attention
+        self.recorder, self.where = recorder, where
+        self.watch: Watch | None = None
+        self._reset()
 
-    def hook(self, attention: Any, listen: Listen) -> list[Any]:
-        """Register the hooks with `listen(module, hook)`; their handles."""
-        handles: list[Any] = []
-        for which, path in self.modules.items():
-            handles.append(listen(attention.get_submodule(path), partial(self.keep, which)))
-        return [*handles, listen(attention, self.record, with_kwargs=True)]
+    def _reset(self) -> None:
+        self._taken = False
+        self._pieces: list[Product] = []
+        self._other = ""  # what a product was of, if not of the picture
 
-    @property
-    def wanted(self) -> bool:
-        """Whether to record the layer in this call."""
-        return any(self.recorder.wants(kind, self.level) for kind in self.kinds)
+    def hook(self) -> list[Any]:
+        """Register the hooks of the module; their handles. They are functions, of which a copy of the module that
+        somebody makes meanwhile gets the same, not a copy of the recorder."""
+        begin = self.attention.register_forward_pre_hook(lambda attention, _: self.begin(attention))
+        end = self.attention.register_forward_hook(lambda attention, _, output: self.end(output), always_call=True)
+        return [begin, end]
 
-    def record(self, attention: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:
-        """Forward hook of the attention module."""
-        raise NotImplementedError
-
-    def keep(self, which: tuple[str, int], _module: Any, _args: Any, output: torch.Tensor) -> None:
-        """Forward hook of a module that makes queries or keys. Raises UserError if it runs twice before the layer
-        ends."""
-        self.recorder.computed.add(self.name)
-        if not self.wanted:
+    def begin(self, attention: Any) -> None:
+        """When the layer begins."""
+        recorder = self.recorder
+        if not recorder.runs_here or attention is not self.attention:
             return
-        if self.call is not self.recorder.call:  # otherwise a call that an error ended leaves its own
-            self.kept, self.call = {}, self.recorder.call
-        if which in self.kept:
-            problem = f"computed its {which[0]} states twice in one call (regional prompts?)"
-            raise UserError(self.name, problem, "draw without that, because only one of the two belongs to the prompt")
-        self.kept[which] = output.detach()
+        if any(recorder.wants(kind, self.layer.level) for kind in self.kinds):
+            self._reset()
+            self.watch = Watch(attention, self.see, self.where)
 
-    def take(self, attention: Any) -> list[torch.Tensor]:
-        """The queries and then the keys, of the rows to record; none if the layer is not wanted, or gave the result of
-        an earlier step again (pyramid attention broadcast, T-GATE): its map is the mean of the steps that computed.
-        Raises UserError for a layer of which it is not all there."""
-        kept, self.kept = self.kept, {}
-        if len(kept) == len(self.modules) and len(set(map(len, kept.values()))) == 1:
-            return [self.recorder.conditional(kept[which]) for which in self.modules]
-        if self.wanted and (kept or self.name not in self.recorder.computed):
-            problem, fix = "computed queries or keys in another way", "use an attention processor of diffusers"
-            if getattr(attention, "fused_projections", False):
-                problem, fix = "has fused projections", "call pipe.unfuse_qkv_projections() first"
-            raise UserError(self.name, problem, fix)
-        return []
-
-
-class ProjectedLayer(ListeningLayer):
-    """A layer of self- or cross-attention, whose queries and keys are the outputs of one module each."""
-
-    def __init__(self, name: str, layer: Projections, recorder: AttentionRecorder) -> None:
-        super().__init__(name, recorder, (layer.kind,), layer.level, (layer.query,), (layer.key,))
-        self.layer = layer
-
-    def record(self, attention: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: torch.Tensor) -> None:
-        states = self.take(attention)
-        if not states:
+    def end(self, output: Any) -> None:
+        """When the layer ends, also by an error, and then without an output."""
+        watch, self.watch = self.watch, None
+        if watch is None:
             return
-        query, key = states
-        kind, recorder = self.layer.kind, self.recorder
-        recorder.check_positions(self.name, query.shape[1], self.level)
-        if kind == "self":
-            recorder.check_positions(self.name, key.shape[1], self.level)
-        mask = kwargs.get("attention_mask", args[2] if len(args) > 2 else None)
-        bias = None
+        watch.end()
+        if output is not None and watch.count and not self._taken:
+            other = self._other or "computes a part of its attention in a way that is not known"
+            self.recorder.keep(UserError(self.name, other, "draw without it"))
+        self._reset()
+
+    def see(self, read: Read, *args: Any, **kwargs: Any) -> None:
+        """Record a product, if it is the picture's."""
+        try:
+            with torch.no_grad():
+                self._see(read(*args, **kwargs))
+        except Exception as error:
+            self.recorder.keep(error, self.name)
+
+    def _see(self, product: Product) -> None:
+        recorder, layer = self.recorder, self.layer
+        whole = self._whole(product)
+        if whole is None or recorder.error is not None:
+            return
+        query, key, mask, scale = whole
+
+        # 1. Whether it is the picture's
+        rows, positions = recorder.rows_of(len(query)), recorder.positions(layer.level)
+        places = layer.find(query.shape[2], key.shape[2], positions, recorder.texts)
+        if rows is None or places is None:
+            self._other = self._explain(query, key, positions, places is None)
+            return
+        if self._taken:
+            problem = "computes attention of the picture's positions twice in one call (regional prompts?)"
+            raise UserError(self.name, problem, "draw without that: only one of the two belongs to the prompt")
+        self._taken = True
+
+        # 2. The rows with the prompt, and the picture's queries
+        query, key = recorder.choose(query, rows), recorder.choose(key, rows)
         if mask is not None:
-            batch = output.shape[0]
-            bias = attention.prepare_attention_mask(mask, key.shape[1], batch)
-            bias = recorder.conditional(bias.view(batch, attention.heads, -1, bias.shape[-1]))
-        with torch.no_grad():
-            if recorder.asked is not None and kind == "cross":
-                key = attention.get_submodule(self.layer.key).forward(recorder.asked)  # so that no hook runs
-            query, key = (x.unflatten(2, (attention.heads, -1)) for x in (query, key))  # (B, N or T, H, D)
-            if self.layer.rotate is not None:
-                rotary = args[3] if len(args) > 3 else kwargs["image_rotary_emb"]
-                query, key = (self.layer.rotate(x, rotary) for x in (query, key))
-            query, key = (x.transpose(1, 2) for x in (query, key))
-            frames = recorder.frames_of_row
-            if frames > 1:
-                query = recorder.by_frame(query)
-                key = recorder.by_frame(key) if kind == "self" else key.repeat_interleave(frames, 0)
-                bias = None if bias is None else bias.repeat_interleave(frames, 0)  # (B, H, 1, T)
-            scale = getattr(attention, "scale", query.shape[3] ** -0.5)
-            recorder.add(self.name, {kind: slice(None)}, query, key, scale, bias, self.level)
+            mask = mask[(None,) * (4 - mask.ndim)]
+            mask = mask if len(mask) == 1 else recorder.choose(mask, rows)
+        if layer.behind_text and mask is not None:
+            order = _image_first(mask, positions)
+            query = query.take_along_dim(order[:, None, :positions, None], 2)
+            key, mask = key.take_along_dim(order[:, None, :, None], 2), mask.take_along_dim(order[:, None, None], 3)
+            places = Places(slice(None), slice(positions), slice(positions, None))
+        query = query[:, :, places.rows]
+        bias = None if mask is None else _bias(mask, places.rows)
+        if recorder.asked is not None and layer.kinds == ("cross",):
+            key, bias = self._asked_keys(recorder.asked, query.shape[1]), None
+        if key.shape[1] < query.shape[1]:  # several heads of the queries share one of the keys
+            key = key.repeat_interleave(query.shape[1] // key.shape[1], 1)
+        if bias is not None:
+            bias = bias.expand(len(query), -1, -1, key.shape[2])
+
+        # 3. Each frame of a clip, with its own positions and the text
+        if recorder.frames_of_row > 1:
+            query, key, bias, places = _of_frames(recorder.frames, query, key, bias, places)
+        columns: dict[Kind, slice | None] = {"self": places.image, "cross": places.text}
+        recorder.add(self.name, {kind: columns[kind] for kind in self.kinds}, query, key, scale, bias, layer.level)
+
+    def _whole(self, product: Product) -> Product | None:
+        """The product with a dimension for the heads; None for a piece of one, unless it is the last."""
+        if product.query.ndim == 4:
+            return product
+        self._pieces.append(product)
+        queries, keys = ([getattr(piece, name) for piece in self._pieces] for name in ("query", "key"))
+        heads, shape = self.attention.heads, (product.query.shape[1:], product.key.shape[1:])
+        found, needed = sum(map(len, queries)), heads * self.recorder.rows_in_product
+        if found < needed:
+            return None
+        if found > needed or any((q.shape[1:], k.shape[1:]) != shape for q, k in zip(queries, keys, strict=True)):
+            problem = "computes attention in pieces that are no product of the whole batch (regional prompts?)"
+            raise UserError(self.name, problem, "draw without that")
+        mask = product.mask
+        if mask is not None:
+            masks = [piece.mask.expand(len(piece.query), -1, -1) for piece in self._pieces]  # type: ignore[union-attr]
+            mask = torch.cat(masks).unflatten(0, (-1, heads))
+        self._pieces = []
+        query, key = (torch.cat(pieces).unflatten(0, (-1, heads)) for pieces in (queries, keys))
+        return Product(query, key, mask, product.scale)
+
+    def _explain(self, query: torch.Tensor, key: torch.Tensor, positions: int, of_others: bool) -> str:
+        """Why a product is not the picture's. of_others: it has other positions, not just another batch."""
+        recorder = self.recorder
+        if not of_others:
+            return f"computes attention of a batch of {len(query)} instead of {recorder.rows_in_product}"
+        texts = (recorder.texts or 0) if self.layer.is_joint else 0
+        counts = [states.shape[2] - texts for states in (query, key)]
+        there = next((count for count in counts if count != positions), positions)
+        return f"attends over {there} positions instead of {positions} (token merging or tiles?)"
+
+    def _asked_keys(self, states: torch.Tensor, heads: int) -> torch.Tensor:
+        """(B, H, T, D) of the states of another text, by the layer's own modules, but so that no hook runs."""
+        key = self.attention.to_k.forward(states).unflatten(2, (heads, -1)).transpose(1, 2)
+        return key if self.attention.norm_k is None else self.attention.norm_k.forward(key)
 
 
-class JointLayer(ListeningLayer):
-    """A layer of joint attention."""
-
-    def __init__(self, name: str, layer: Joint, recorder: AttentionRecorder, kinds: Collection[Kind]) -> None:
-        super().__init__(name, recorder, kinds, 1, layer.queries, layer.keys)
-        self.layer = layer
-
-    def record(self, attention: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:
-        states = self.take(attention)
-        if not states:
-            return
-        layer, recorder, positions = self.layer, self.recorder, self.recorder.positions
-        with torch.no_grad():
-            rotary, mask = kwargs.get(layer.rotary), kwargs.get(layer.mask)
-            if layer.each_rotary and rotary is not None:
-                rotary = recorder.conditional(rotary)
-            states = [self._heads_last(output) for output in states]
-            queries, keys = states[: len(layer.queries)], states[len(layer.queries) :]
-            if len(queries) > 1:  # streams of their own
-                own = queries[0] if layer.image_first else queries[-1]
-                recorder.check_positions(self.name, own.shape[1])
-            query, key = torch.cat(queries, 1), torch.cat(keys, 1)  # (B, S, H, D)
-            image, text = layer.parts(key.shape[1], positions)
-            if layer.rotate is not None and rotary is not None:
-                query, key = layer.rotate(query, rotary), layer.rotate(key, rotary)
-            mask = None if mask is None else recorder.conditional(mask)
-            if layer.behind_text:
-                order = _image_first(key, mask, positions)
-                query, key = (x.take_along_dim(order[..., None, None], 1) for x in (query, key))
-                mask = None if mask is None else mask.take_along_dim(order, 1)
-            if key.shape[2] < query.shape[2]:  # several query heads share one key head
-                key = key.repeat_interleave(query.shape[2] // key.shape[2], 2)
-            bias = None if mask is None else _bias(mask, key.shape[1], image, text)
-            query, key = query[:, image].transpose(1, 2), key.transpose(1, 2)
-            if recorder.frames_of_row > 1:  # each attends to its own positions and to the text
-                own, words = recorder.by_frame(key[:, :, image]), key[:, :, text]
-                query, key = recorder.by_frame(query), torch.cat([own, words.repeat_interleave(recorder.frames, 0)], 2)
-                image, text = slice(0, own.shape[2]), slice(own.shape[2], None)
-            columns: dict[Kind, slice] = {"self": image, "cross": text}
-            parts: dict[Kind, slice] = {kind: columns[kind] for kind in self.kinds}
-            recorder.add(self.name, parts, query, key, query.shape[3] ** -0.5, bias)
-
-    def _heads_last(self, output: torch.Tensor) -> torch.Tensor:
-        """A submodule's output as (B, S, H, D)."""
-        if output.ndim == 3:
-            return output.unflatten(2, (self.layer.heads, -1))
-        return output.transpose(1, 2) if self.layer.heads_dim == 1 else output
-
-
-def _image_first(states: torch.Tensor, mask: torch.Tensor | None, positions: int) -> torch.Tensor:
-    """(B or 1, S): column indices of `states` (B, S, …) that reorder text, picture (N = positions), padding to picture,
-    text, padding. mask: (B, S), False where a column is padding; None: there is no padding."""
-    columns = torch.arange(states.shape[1], device=states.device)
-    filled = columns.new_full((1, 1), len(columns)) if mask is None else mask.sum(1, keepdim=True)
-    texts = filled - positions
-    behind = torch.where(columns < filled, columns - positions, columns)
-    return torch.where(columns < positions, columns + texts, behind)
-
-
-def _bias(mask: torch.Tensor, columns: int, image: slice, text: slice) -> torch.Tensor:
-    """A mask in one of the forms of `Joint`, as (B, 1, 1, S) float32 to add to the scores of the picture's rows."""
-    if mask.ndim == 4:
-        mask = mask[:, 0, image.start]
+def _bias(mask: torch.Tensor, rows: slice) -> torch.Tensor:
+    """A mask (B, H, N, T), any of them 1, as float32 to add to the scores of some rows."""
+    if mask.shape[2] > 1:
+        mask = mask[:, :, rows]
     if mask.dtype == torch.bool:
-        mask = torch.zeros_like(mask, dtype=torch.float32).masked_fill_(~mask, -torch.inf)
-    if mask.shape[1] != columns:
-        of_text, mask = mask, mask.new_zeros(len(mask), columns, dtype=torch.float32)
-        mask[:, text] = of_text
-    return mask.float()[:, None, None]
+        return torch.zeros_like(mask, dtype=torch.float32).masked_fill_(~mask, -torch.inf)
+    return mask.float()
+
+
+def _image_first(mask: torch.Tensor, positions: int) -> torch.Tensor:
+    """(B or 1, S): column indices that reorder text, picture (N = positions), padding to picture, text, padding. mask:
+    (B or 1, 1, 1, S), False where a column is padding."""
+    if mask.dtype != torch.bool or mask.shape[1:3] != (1, 1):
+        raise UserError("attention", "has a mask that does not say where the text ends", "draw without it")
+    filled = mask[:, 0, 0].sum(1, keepdim=True)
+    columns = torch.arange(mask.shape[3], device=mask.device)
+    behind = torch.where(columns < filled, columns - positions, columns)
+    return torch.where(columns < positions, columns + filled - positions, behind)
+
+
+def _of_frames(
+    frames: int, query: torch.Tensor, key: torch.Tensor, bias: torch.Tensor | None, places: Places
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, Places]:
+    """Each frame of clips as a row of its own, which attends to its own positions, then to the text."""
+    rows, keys, biases = by_frame(query, frames), list[torch.Tensor](), list[torch.Tensor]()
+    whole = None if bias is None else bias.expand(-1, -1, query.shape[2], -1)
+    image, text = places.image, places.text
+    if image is not None:
+        keys.append(by_frame(key[:, :, image], frames))
+        if whole is not None:  # (B, H, frames, N, frames, N)
+            by_both = whole[..., image].unflatten(3, (frames, -1)).unflatten(2, (frames, -1))
+            biases.append(by_both.diagonal(dim1=2, dim2=4).movedim(-1, 1).flatten(0, 1))
+        image = slice(0, rows.shape[2])
+    if text is not None:
+        keys.append(key[:, :, text].repeat_interleave(frames, 0))
+        if whole is not None:
+            biases.append(by_frame(whole[..., text], frames))
+        text = slice(rows.shape[2] if image else 0, None)
+    return rows, torch.cat(keys, 2), torch.cat(biases, 3) if biases else None, Places(slice(None), image, text)
+
+
+def by_frame(states: torch.Tensor, frames: int) -> torch.Tensor:
+    """(B, H, frames · N, D) → (B · frames, H, N, D)."""
+    return states.unflatten(2, (frames, -1)).transpose(1, 2).flatten(0, 1)

@@ -6,7 +6,6 @@ import warnings
 from typing import Any
 
 from ..errors import Notice, UserError
-from ..models.compiled import MARK
 from ..models.families import REFUSED, network_family, pipeline_family
 from ..models.families.family import Family, refuse_adapters
 
@@ -21,7 +20,7 @@ PLAIN = {
     "QwenDoubleStreamAttnProcessor2_0", "CogVideoXAttnProcessor2_0",
 }  # fmt: skip
 """diffusers' processors that compute the network's own attention and nothing else. So do the default processors that
-diffusers declares for layers. Fused processors are refused when they run."""
+diffusers declares for layers."""
 
 FROM_IMAGES = {"StableDiffusionXLImg2ImgPipeline"}
 """Pipelines that are in REFUSED because they need a picture, which a script can give them."""
@@ -65,20 +64,18 @@ def find_networks(pipe: Any) -> tuple[list[Any], Family]:
 
 
 def _check_compiled(network: Any, family: Family | None) -> None:
-    """Raise UserError for a network that torch compiled without the taps that capture needs (`models/compiled.py`), and
-    for what runs in a network's place, such as a traced one or an engine. family: the pipeline's."""
+    """Raise UserError for a network that torch compiled, and for what runs in its place, such as a traced one or an
+    engine. family: the pipeline's."""
     kinds = {kind.__name__ for kind in type(network).__mro__}
     replaced = "Module" not in kinds or (family is not None and "ModelMixin" not in kinds)
     if kinds & {"OptimizedModule", "ScriptModule"} or replaced:
         problem = f"the network was compiled, traced or replaced (it is a {type(network).__name__})"
-    elif not hasattr(network, MARK) and any(getattr(each, "_compiled_call_impl", None) for each in network.modules()):
+    elif any(getattr(each, "_compiled_call_impl", None) for each in network.modules()):
         problem = "the network was compiled by torch"
     else:
         return
-    raise UserError(
-        f"{problem}, and ignores hooks that are added later: capture before that, or have"
-        " seediff.load_model(name, compile=True) compile it"
-    )
+    fix = "capture before that; on an NVIDIA GPU, capture(pipe, graphs=True) is faster, too"
+    raise UserError(f"{problem}, and ignores hooks that are added later", fix=fix)
 
 
 def check_processors(network: Any) -> None:
@@ -103,6 +100,6 @@ def check_processors(network: Any) -> None:
             raise UserError(f"{name} {problem}; use a pipeline without it")
         foreign[kind.__name__] = name
     for kind, name in foreign.items():
-        captured = "what is captured is attention of the network's own queries and keys"
-        text = f"{name} has a {kind}: {captured}, whatever that processor makes of them (as prompt-to-prompt does)"
+        captured = "what is captured is the softmax of the queries and keys that it multiplies"
+        text = f"{name} has a {kind}: {captured}, whatever it makes of that afterwards (as prompt-to-prompt does)"
         warnings.warn(Notice(text), stacklevel=1)

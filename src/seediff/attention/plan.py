@@ -18,7 +18,7 @@ from ..config.constants import CaptureConfig, MaskConfig, SegmentConfig
 from ..config.levels import EVERYTHING, Reads, check_kinds, fit_mask, level_name, maps_read
 from ..errors import UserError
 from ..files.messages import show_bytes
-from ..models.families.family import Family, Joint, Layer
+from ..models.families.family import Family, Layer
 from ..models.groups import KINDS, Kind, LayerChoice, block_numbers, by_kind
 
 LayerKind = Literal["joint", "self", "cross"]
@@ -189,9 +189,7 @@ def _expect(plan: CapturePlan, size: tuple[int, int]) -> Expected:
 
 
 def _layer_kind(layer: Layer) -> LayerKind:
-    if isinstance(layer, Joint):
-        return "joint" if layer.text else "self"
-    return layer.kind
+    return "joint" if layer.is_joint else layer.kinds[0]
 
 
 def _called(kind: LayerKind) -> str:

@@ -1,4 +1,4 @@
-"""The running maps of a capture: hooks add to them while the network runs; afterwards they become `AttentionMaps`.
+"""The running maps of a capture: layers add to them while the network runs; afterwards they become `AttentionMaps`.
 
 Shape letters: B images, H heads, N = h·w queries, T keys (N in self-attention, tokens in cross-attention), D channels
 per head.
@@ -7,14 +7,17 @@ per head.
 from __future__ import annotations
 
 import math
+import threading
+import warnings
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import product
 from typing import Any
 
 import torch
 
-from ..errors import UserError
-from ..models.families.family import named_inputs
+from ..errors import Notice, UserError, first_line
+from ..models.families.family import NetworkInputs, named_inputs
 from ..models.graphs import GraphedNetwork
 from ..models.groups import KINDS, Kind
 from ..models.weights import no_number
@@ -25,6 +28,8 @@ from .probabilities import Part, Scratch, add_probabilities
 
 MOST_LAYERS = 1024
 """More layers than any network has."""
+MapName = tuple[Kind, Grid, str]
+"""A kind of attention, its size, and a layer; "" stands for the mean of all layers."""
 LEAST = 1e-6
 """Lower bound of attention in a geometric mean, so that no single layer can make it 0."""
 
@@ -41,6 +46,9 @@ class AttentionRecorder:
     """Running sums of attention, one (B, N, T) float32 buffer per resolution and kind; for a geometric mean of
     cross-attention, per layer. guidance, total_steps, asked: as in `capture_attention`. graphs: the network's
     recordings, which then write to memory that outlives this capture; None: it has none, or they are not used.
+
+    keeps_errors: whether what goes wrong while the network runs is kept, told once, and raised where maps are asked
+    for, instead of at once: then it ends no drawing, but capture.
     """
 
     def __init__(
@@ -51,11 +59,13 @@ class AttentionRecorder:
         total_steps: int | None = None,
         asked: torch.Tensor | None = None,
         graphs: GraphedNetwork | None = None,
+        keeps_errors: bool = False,
     ) -> None:
         if plan.capture.steps == "second-half" and total_steps is None:
             raise ValueError("steps='second-half' needs total_steps")
         self.plan, self.config, self.family = plan, plan.capture, plan.family
         self.guidance, self.total_steps, self.graphs = guidance, total_steps, graphs
+        self.keeps_errors = keeps_errors
         self._given_asked = asked
         self.by_layer: tuple[Kind, ...] = ("cross",) if self.config.mean == "geometric" else ()
         """Kinds with a buffer for each layer."""
@@ -65,27 +75,32 @@ class AttentionRecorder:
     def restart(self) -> None:
         """Discard everything recorded; maps that were already returned do not change."""
         self.calls = 0
-        self.call: object = None
-        """Another object in every call of the network."""
         self.step = -1
         self.recording = False
+        self.error: UserError | None = None
+        """What went wrong, if it is kept: nothing more is recorded."""
         self.rows: Sequence[int] | None = None
         """The rows, or clips, of each batch to record, if they are set before every call (script/listener.py); None: as
         `guidance` says."""
+        self.batch = 0
+        """The number of rows, or clips, of the network's call."""
+        self.texts: int | None = None
+        """The number of the text's columns in joint attention, in this call."""
+        self._thread = 0  # in which the network runs
         self.latent_size: Grid | None = None
         self.frames = 1
         """The number of latent frames of each clip, each of which has maps of its own; of images, 1."""
         self.images: int | None = None
-        self._sums: dict[tuple[Kind, Grid, str], torch.Tensor] = {}
-        self._counts: dict[tuple[Kind, Grid, str], int] = {}
-        self._additions: list[tuple[Kind, Grid, str]] = []  # of the current call
+        self._sums: dict[MapName, torch.Tensor] = {}
+        self._counts: dict[MapName, int] = {}
+        self._steps: dict[tuple[Kind, str], list[int]] = {}  # in which a layer computed attention
+        self._recorded: list[int] = []  # all steps that are recorded
+        self._additions: list[MapName] = []  # of the current call
         self._slots: dict[str, int] = {}  # layer → the row of its number, which is NaN if a probability was
         self._finite: torch.Tensor | None = None  # numbers in the first column: kernels want them 16 bytes apart
         self._scratch = Scratch()
         self._finished = False
         self.touched: set[Hashable] = set()
-        self.computed: set[str] = set()
-        """Layers that computed queries or keys, in recorded steps or others."""
         self.asked = self._given_asked
 
     # Which calls and rows
@@ -97,18 +112,29 @@ class AttentionRecorder:
         if self.calls == 0 and self.graphs is not None:
             self._take_memory(self.graphs)
         self._additions = []
-        given = named_inputs(network, args, kwargs)
+        self._thread, self.calls = threading.get_ident(), self.calls + 1
+        try:
+            self._begin(network, named_inputs(network, args, kwargs))
+        except UserError as error:
+            if self.calls == 1:
+                raise
+            self.keep(error)
+        if self.error is not None:
+            self.pass_over()
+        if self.recording:
+            self._recorded.append(self.step)
+
+    def _begin(self, network: Any, given: NetworkInputs) -> None:
         batch, height, width = self.family.lattice(network, given)
         images = batch // 2 if self.halved else batch
         if self.rows is not None:
             images = len(self.rows)
-        self.frames = self.family.frames(given)
+        self.batch, self.frames = batch, self.family.frames(given)
         images, size = images * self.frames, (height, width)
         if self.latent_size is not None and (self.latent_size, self.images) != (size, images):
             problem = "the network drew pictures of several sizes, or numbers of pictures, in one run"
             raise UserError(problem, fix="use one `with` block for each")
         self.latent_size, self.images, self._dtype = size, images, str(network.dtype)
-        self.calls, self.call = self.calls + 1, object()
         if self.guidance and not self.halved and self.calls % 2 == 0:  # the second of two calls has no prompt
             self.pass_over()
             return
@@ -119,10 +145,21 @@ class AttentionRecorder:
             self.recording = self.step >= self.total_steps // 2
         else:
             self.recording = every == "all" or self.step % every == 0
+        if self.recording and any(layer.is_joint for layer in self.plan.network.values()):
+            self.texts = self.family.texts(given)
 
     def pass_over(self) -> None:
         """Record nothing of this call."""
         self.recording, self._additions = False, []
+
+    def end_step(self) -> None:
+        """When a call of the network ends, also by an error. What backward computes again is not recorded."""
+        self._thread = 0
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether the network runs, in this thread."""
+        return self._thread == threading.get_ident()
 
     @property
     def halved(self) -> bool:
@@ -136,34 +173,57 @@ class AttentionRecorder:
             return 1
         return self.frames
 
-    def conditional(self, tensor: torch.Tensor) -> torch.Tensor:
-        """The text-conditional part of a batch (first dimension)."""
+    @property
+    def rows_in_product(self) -> int:
+        """The number of rows that attention has of the network's batch."""
+        return self.batch * (self.frames // self.frames_of_row)
+
+    def rows_of(self, count: int) -> Sequence[int] | None:
+        """The rows with the prompt, of a product with `count` rows; None: it is of other rows."""
+        each, rows = self.frames // self.frames_of_row, self._rows
+        if count == self.rows_in_product:
+            return rows if each == 1 else [row * each + frame for row, frame in product(rows, range(each))]
+        # diffusers' FasterCache leaves out the first half of a batch inside of the network
+        if count == len(rows) * each and list(rows) == [*range(self.batch - len(rows), self.batch)]:
+            return range(count)
+        return None
+
+    @property
+    def _rows(self) -> Sequence[int]:
+        """The rows, or clips, of the network's batch that are recorded."""
         if self.rows is not None:
-            each = self.frames // self.frames_of_row
-            if isinstance(self.rows, range):  # no copy
-                return tensor[self.rows.start * each : self.rows.stop * each]
-            return tensor.unflatten(0, (-1, each))[list(self.rows)].flatten(0, 1)
+            return self.rows
         if not self.halved:
-            return tensor
-        half = tensor.shape[0] // 2
-        return tensor[:half] if self.family.conditional == "first half" else tensor[half:]
+            return range(self.batch)
+        half = self.batch // 2
+        return range(half) if self.family.conditional == "first half" else range(half, self.batch)
+
+    @staticmethod
+    def choose(tensor: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
+        """Rows of a batch (first dimension); those that follow each other without a copy."""
+        if isinstance(rows, range):
+            return tensor[rows.start : rows.stop]
+        return tensor[list(rows)]
+
+    # What goes wrong
+
+    def keep(self, error: Exception, layer: str = "") -> None:
+        """Raise an error of capture, or keep it and record nothing more. layer: where it happened."""
+        if not self.keeps_errors or (self.graphs is not None and self.graphs.is_recording):
+            raise error
+        if self.error is not None:
+            return
+        kept = error if isinstance(error, UserError) else UserError(layer, f"capture failed ({first_line(error)})")
+        self.error, self._sums = kept, {}
+        self.pass_over()
+        warnings.warn(Notice(f"attention is not captured any more, and its maps cannot be had: {kept}"), stacklevel=2)
 
     # Which maps
 
-    @property
-    def positions(self) -> int:
-        """The number of positions at L in one row of a batch."""
+    def positions(self, level: int = 1) -> int:
+        """The number of positions at L / level in one row of a batch."""
         assert self.latent_size is not None
-        return self.frames_of_row * math.prod(self.latent_size)
-
-    def check_positions(self, name: str, positions: int, level: int = 1) -> None:
-        """Raise UserError if a layer at L / level attends from or to another number of positions than there are: where
-        they are is not known."""
-        assert self.latent_size is not None
-        there = self.frames_of_row * math.prod(grid_at(self.latent_size, level))
-        if positions != there:
-            problem = f"attends over {positions} positions instead of {there} (token merging or tiles?)"
-            raise UserError(name, problem, "draw without it")
+        return self.frames_of_row * math.prod(grid_at(self.latent_size, level))
 
     def wants(self, kind: Kind, level: int = 1) -> bool:
         """Whether to record maps of this kind at L / level in this network call."""
@@ -175,7 +235,7 @@ class AttentionRecorder:
     def add(
         self,
         name: str,
-        parts: Mapping[Kind, slice],
+        parts: Mapping[Kind, slice | None],
         query: torch.Tensor,
         key: torch.Tensor,
         scale: float,
@@ -184,16 +244,18 @@ class AttentionRecorder:
     ) -> None:
         """Add the probabilities of a layer at L / level at one step, averaged over heads.
 
-        parts: kind → the columns that have it; empty and unwanted parts are skipped. query: (B, H, N, D). key: (B, H,
-        T, D). bias: (B, 1 or H, 1 or N, T), added to the scores, −inf for padding; None: no padding.
+        parts: kind → the columns that have it; those without columns, and unwanted ones, are skipped. query: (B, H, N,
+        D). key: (B, H, T, D). bias: (B, 1 or H, 1 or N, T), added to the scores, −inf for padding; None: no padding.
         """
         assert self.latent_size is not None
-        together: list[Part] = []
+        grid, together = grid_at(self.latent_size, level), list[Part]()
+        added: list[Kind] = []
         for kind, columns in parts.items():
-            width = len(range(*columns.indices(key.shape[2])))
-            if not width or not self.wants(kind, level):
+            if columns is None or not self.wants(kind, level):
                 continue
-            total = self._total(kind, grid_at(self.latent_size, level), name, query, width)
+            width = len(range(*columns.indices(key.shape[2])))
+            total = self._total(self._where(kind, grid, name), (query.shape[0], query.shape[2], width), query)
+            added.append(kind)
             if kind in self.plan.alone:
                 own_bias = None if bias is None else bias[..., columns]
                 self._add([Part(total, per_column=kind == "cross")], name, query, key[:, :, columns], scale, own_bias)
@@ -201,10 +263,9 @@ class AttentionRecorder:
                 together.append(Part(total, columns, kind == "cross"))
         if together:
             self._add(together, name, query, key, scale, bias)
-
-    def by_frame(self, states: torch.Tensor) -> torch.Tensor:
-        """(B, H, frames · N, D) → (B · frames, H, N, D)."""
-        return states.unflatten(2, (self.frames, -1)).transpose(1, 2).flatten(0, 1)
+        for kind in added:
+            self._count(kind, grid, name)
+            self._additions.append((kind, grid, name))
 
     def _add(self, parts: Sequence[Part], name: str, query: torch.Tensor, *states: Any) -> None:
         if self._finite is None:
@@ -217,16 +278,26 @@ class AttentionRecorder:
         else:
             add_probabilities(parts, query, *states, normalize=normalize, finite=finite, scratch=self._scratch)
 
-    def _total(self, kind: Kind, grid: Grid, name: str, query: torch.Tensor, columns: int) -> torch.Tensor:
-        """The running map for one layer and step. Counts the addition."""
-        where = (kind, grid, name if kind in self.by_layer else "")
-        self._additions.append(where)
-        self._counts[where] = self._counts.get(where, 0) + 1
-        shape = (query.shape[0], query.shape[2], columns)
+    def _total(self, where: MapName, shape: tuple[int, int, int], like: torch.Tensor) -> torch.Tensor:
+        """The running map (B, N, T) to which a layer adds. Raises UserError if it has had another shape."""
         if where not in self._sums:
-            self._sums[where] = self._keep(where, shape, query)
-        self.touched.add((where, shape))
-        return self._sums[where]
+            self._sums[where] = self._keep(where, shape, like)
+        total = self._sums[where]
+        if total.shape != shape:
+            problem = f"the network was given texts of {total.shape[2]} and of {shape[2]} columns in one run"
+            raise UserError(problem, fix="use one `with` block for each")
+        return total
+
+    def _where(self, kind: Kind, grid: Grid, name: str) -> MapName:
+        """The running map of a layer."""
+        return kind, grid, name if kind in self.by_layer else ""
+
+    def _count(self, kind: Kind, grid: Grid, name: str) -> None:
+        """Count what a layer has added."""
+        where = self._where(kind, grid, name)
+        self._counts[where] = self._counts.get(where, 0) + 1
+        self._steps.setdefault((kind, name), []).append(self.step)
+        self.touched.add((where, tuple(self._sums[where].shape)))
 
     @_ordinary_tensors()
     def _keep(self, what: Hashable, shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
@@ -266,22 +337,22 @@ class AttentionRecorder:
         asked = None if self.asked is None else (tuple(self.asked.shape), self.asked.dtype)
         return self._plan_text, self.latent_size, self.images, self.halved, rows, asked
 
-    def add_again(self, additions: Sequence[tuple[tuple[Kind, Grid, str], torch.Tensor]]) -> None:
+    def add_again(self, additions: Sequence[tuple[MapName, torch.Tensor]]) -> None:
         """Count what a replay adds to its maps."""
-        for where, total in additions:
-            self._counts[where] = self._counts.get(where, 0) + 1
-            self._sums[where] = total
-            self.touched.add((where, tuple(total.shape)))
+        for added, total in additions:
+            self._sums[self._where(*added)] = total
+            self._count(*added)
         if additions and self._finite is None:
             self._finite = self._keep("finite", (MOST_LAYERS, 4), additions[0][1])
 
-    def take_back(self) -> Sequence[tuple[tuple[Kind, Grid, str], torch.Tensor]]:
-        """The maps that this call added to, once for each addition, which does not count. Layers forget what they kept
-        if the call was ended by an error."""
-        self.call = object()
-        additions = [(where, self._sums[where]) for where in self._additions]
-        for where in self._additions:
+    def take_back(self) -> Sequence[tuple[MapName, torch.Tensor]]:
+        """What this call added to which maps, which does not count."""
+        additions: list[tuple[MapName, torch.Tensor]] = []
+        for kind, grid, name in self._additions:
+            where = self._where(kind, grid, name)
+            additions.append(((kind, grid, name), self._sums[where]))
             self._counts[where] -= 1
+            self._steps[kind, name].pop()
         self._additions = []
         return additions
 
@@ -329,19 +400,49 @@ class AttentionRecorder:
         if self._finished:
             return
         self._scratch = Scratch()
-        if not self._sums:
-            raise UserError(
-                "no attention was captured: the network did not run, or no layer matches the chosen levels and steps"
-            )
+        try:
+            self._check_layers()
+        except UserError as error:
+            self.keep(error)
+        if self.error is not None:
+            raise self.error
         assert self._finite is not None
         numbers = self._finite[:, 0].isfinite().tolist()
         bad = [name for name, slot in self._slots.items() if not numbers[slot]]
         if bad:
-            more = f" and {len(bad) - 1} more layers" if len(bad) > 1 else ""
-            raise no_number(f"probabilities of {bad[0]}{more}", self._dtype)
+            raise no_number(f"probabilities of {_listed(bad)}", self._dtype)
         for where, total in self._sums.items():
             if self.graphs is None:
                 total.div_(self._counts[where])
             else:  # recordings will add to it in the next capture
                 self._sums[where] = total / self._counts[where]
         self._finished = True
+
+    def _check_layers(self) -> None:
+        """Raise UserError for a layer of which no attention was seen, and name those that computed it in fewer steps
+        than were recorded."""
+        if self.error is not None:
+            return
+        steps: dict[tuple[Kind, str], list[int]] = {}
+        for kind, levels in self.plan.reads.items():
+            for name, layer in self.plan.layers[kind].items():
+                if levels is None or layer.level in levels:
+                    steps[kind, name] = self._steps.get((kind, name), [])
+        if not steps or not self._recorded:
+            raise UserError(
+                "no attention was captured: the network did not run, or no layer matches the chosen levels and steps"
+            )
+        unseen = dict.fromkeys(name for (_, name), own in steps.items() if not own)
+        if unseen:
+            problem, fix = "computes attention in a way that is not known", "use an attention processor of diffusers"
+            raise UserError(_listed([*unseen]), problem, fix)
+        fewer = dict.fromkeys(name for (_, name), own in steps.items() if own != self._recorded)
+        if fewer:
+            count = len(self._recorded)
+            text = f"computed attention in some of {count} steps (a cache?), and its maps are the means of these"
+            warnings.warn(Notice(f"{_listed([*fewer])} {text}"), stacklevel=3)
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 1} more layers" if len(names) > 1 else ""
+    return f"{names[0]}{more}"

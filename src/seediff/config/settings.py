@@ -125,8 +125,6 @@ class RunConfig(Settings):
     """Fewer bits for the linear layers of the network and of language models: nf4 (bitsandbytes) or int8 (torchao)."""
     vae_tiling: Annotated[bool, OF_MODEL] = False
     """Encode and decode large pictures in overlapping tiles. Needs less memory; blends edges."""
-    compile: Annotated[bool, OF_MODEL] = False
-    """Compile the network with torch. Takes minutes for every new batch shape, then runs faster; rounds differently."""
     batch_size: Annotated[Count, OF_MODEL] = 8
     """Pictures per batch; by default fewer if 8 do not fit into the GPU's memory. Changes rounding, so it is part of
     the configuration."""
@@ -154,7 +152,7 @@ class RunConfig(Settings):
     @property
     def load_options(self) -> LoadOptions:
         """What changes how the model is loaded, beside device and number format."""
-        return LoadOptions(self.lora, self.lora_scale, None, self.quantize, self.vae_tiling, self.compile)
+        return LoadOptions(self.lora, self.lora_scale, None, self.quantize, self.vae_tiling)
 
     @property
     def model_label(self) -> str:

@@ -66,6 +66,10 @@ class CaptureHooks(Protocol):
         `prepare` came before it."""
         ...
 
+    def keep(self, error: Exception) -> None:
+        """Raise an error of the hooks, or keep it and do nothing more in this capture."""
+        ...
+
     def take_back(self) -> Any:
         """What this call added to which maps, which does not count."""
         ...
@@ -118,7 +122,8 @@ class GraphedNetwork:
     slots: name of a layer → its row in the vector of numbers that are NaN after an overflow. hooks: those of the
     capture that runs; without any, calls run as always.
     eager_because: why they run as always in this capture, "" if they are recorded. recorded_calls, replayed_calls: how
-    many there were. trial: the times so far; None: replays are kept, or were not wanted to be tried.
+    many there were. is_recording: whether a call is being recorded, which an error of a hook ends. trial: the times so
+    far; None: replays are kept, or were not wanted to be tried.
     """
 
     def __init__(self, network: Any, recording: CudaRecording, *, trial: bool = False) -> None:
@@ -134,6 +139,7 @@ class GraphedNetwork:
         self._is_asked_for = not trial
         self._captures = 0
         self._is_checked = False  # in this capture
+        self.is_recording = False
         self._failed = ""
         self._told: set[str] = set()
         self._recorded: dict[Hashable, Recorded] = {}
@@ -168,7 +174,7 @@ class GraphedNetwork:
         recording uses."""
         state, why = examine(self.network, self._own_hooks)
         if self.replaces_own:
-            why = "its forward was replaced (offload or --compile?)"
+            why = "its forward was replaced (offload?)"
         self.eager_because = self._failed or why
         if self._is_asked_for:
             self._tell()
@@ -276,7 +282,8 @@ class GraphedNetwork:
         return comes_often and len(self._recorded) < MOST_RECORDED
 
     def _record(self, kind: Hashable, hooks: CaptureHooks, leaves: Sequence[Any], structure: Any) -> Recorded | None:
-        """Record a call. Whatever CUDA refuses, memory that runs out included, ends recording for this network."""
+        """Record a call; None if it must run as always. Whatever CUDA refuses, memory that runs out included, ends
+        recording for this network."""
         if self.recording.is_short_of_memory():
             self._give_up("too little memory is free for a recording")
             return None
@@ -288,15 +295,21 @@ class GraphedNetwork:
             with reading:
                 return self.own_forward(*args, **kwargs)
 
+        self.is_recording = True
         try:
             found, replay = self.recording.record(call)
-        except UserError:
-            raise
+        except UserError as error:
+            self.is_recording = False
+            hooks.take_back()
+            hooks.keep(error)
+            return None
         except Exception as error:
             hooks.take_back()
             self._give_up(f"a call could not be recorded ({first_line(error)})")
             self.recording.free_memory()
             return None
+        finally:
+            self.is_recording = False
 
         outputs, shape = tree_flatten(found)
         inputs = [leaf for leaf in own if isinstance(leaf, torch.Tensor)]

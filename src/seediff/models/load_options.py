@@ -19,7 +19,6 @@ class LoadOptions:
     scheduler: str | None = None
     quantize: Quantize | None = None
     vae_tiling: bool = False
-    compile: bool = False
 
 
 def check_options(options: LoadOptions, family: Family | None, name: str, *, gguf: bool) -> None:
@@ -27,7 +26,7 @@ def check_options(options: LoadOptions, family: Family | None, name: str, *, ggu
     known yet. gguf: whether its weights are in GGUF."""
     lora, scale = options.lora, options.lora_scale
     if options.quantize is not None:
-        check_quantize(options.quantize, compile=options.compile, quantised=gguf)
+        check_quantize(options.quantize, quantised=gguf)
     if options.scheduler is not None:
         check_scheduler(family, options.scheduler)
     if scale is not None and lora is None:

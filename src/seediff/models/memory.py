@@ -91,12 +91,10 @@ def enable_tiling(pipe: Any, model: str) -> None:
     pipe.vae.enable_tiling()
 
 
-def check_quantize(quantize: str, *, compile: bool, quantised: bool) -> None:
-    """Raise UserError for quantised weights, with `compile`, and if the library is missing."""
+def check_quantize(quantize: str, *, quantised: bool) -> None:
+    """Raise UserError for quantised weights, and if the library is missing."""
     if quantised:
         raise UserError("quantize", f"{quantize}: the model's weights are quantised already (GGUF)", "leave it out")
-    if compile:
-        raise UserError("quantize", f"{quantize}: does not work with a compiled network", "leave out one of the two")
     if find_spec(NEEDS[quantize]) is None:
         raise UserError("quantize", f"{quantize}: needs {NEEDS[quantize]}", "pip install 'seediff[quantize]'")
 

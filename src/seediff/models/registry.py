@@ -123,7 +123,6 @@ def load_model(
     scheduler: str | None = None,
     quantize: Quantize | None = None,
     vae_tiling: bool = False,
-    compile: bool = False,
     offload: Offload = "none",
     graphs: Graphs = "off",
 ) -> Model:
@@ -137,7 +136,7 @@ def load_model(
             by the file's tensors.
         device: None: cuda, else mps, else cpu.
         dtype: "float32", "float16" or "bfloat16", or torch's; None: half precision on cuda, float32 elsewhere.
-        lora, lora_scale, scheduler, quantize, vae_tiling, compile: as in `RunConfig`.
+        lora, lora_scale, scheduler, quantize, vae_tiling: as in `RunConfig`.
         offload: what waits in the computer's memory while it is not running. Results do not depend on it.
         graphs: whether the network's calls are replayed as CUDA graphs while attention is captured. auto: if the first
             calls show that this is faster here and gives the same bytes. Results do not depend on it.
@@ -153,7 +152,7 @@ def load_model(
     _check_words(dtype=dtype, quantize=quantize)
     info = find_model(name, base, must=True)
     assert info is not None  # else it was refused
-    options = LoadOptions(lora, lora_scale, scheduler, quantize, vae_tiling, compile)
+    options = LoadOptions(lora, lora_scale, scheduler, quantize, vae_tiling)
     check_options(options, info.family, name, gguf=info.source.is_gguf)
     return load_found(info, options, device=device, dtype=dtype, offload=offload, graphs=graphs)
 
@@ -184,10 +183,6 @@ def load_found(
     check_offload(offload, device)
     if graphs == "on":
         check_graphs(device)
-    if options.compile:
-        from .compiled import check_compile, compile_network
-
-        check_compile(device, offload)
 
     # 2. The pipeline
     source = info.source.fetched()
@@ -205,8 +200,6 @@ def load_found(
         enable_tiling(pipe, name)
     pipe.set_progress_bar_config(disable=True)
     network = getattr(pipe, family.network)
-    if options.compile:
-        compile_network(network, family, device)
     try:
         place(pipe, device, offload)
     except torch.OutOfMemoryError as error:

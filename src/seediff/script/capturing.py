@@ -93,7 +93,7 @@ def capture(
     # 2. The listener hears what the pipeline encodes and what its network is given
     with ExitStack() as stack:
         recordings = stack.enter_context(recorded_calls(network)) if graphs else None
-        recorder = AttentionRecorder(plan, guidance=False, graphs=recordings)
+        recorder = AttentionRecorder(plan, guidance=False, graphs=recordings, keeps_errors=True)
         listener = Listener(recorder, None if alone else pipe, prompts, partial(_check_memory, plan))
         encode = next((name for name in ENCODE if hasattr(pipe, name)), None)
         if encode is not None:

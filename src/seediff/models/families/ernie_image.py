@@ -1,5 +1,4 @@
-"""ERNIE-Image: one stream in which picture and text attend to each other, the picture first, with rotary positions that
-pair the halves of the channels.
+"""ERNIE-Image: one stream in which picture and text attend to each other, the picture first.
 
 A language model reads the prompt as it is; padding of shorter prompts up to the longest of the batch is masked. Latents
 are FLUX.2's; 2 × 2 of them are a position, concatenated in channels. The pipeline may include a model that rewrites the
@@ -11,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .family import Condition, FlowMatching, Joint, PartConfig, Tensor, TextModel
+from .family import JOINT, Condition, FlowMatching, NetworkInputs, PartConfig, Tensor, TextModel
 from .flux2 import normed_latents
 
 TEXT_TOKENS = 512
@@ -24,6 +23,9 @@ class ErnieImage(FlowMatching):
     def factor(self, vae: PartConfig) -> int:
         return 2 ** len(vae["block_out_channels"])  # includes the packing of 2 × 2 latents
 
+    def texts(self, given: NetworkInputs) -> int | None:
+        return given["text_bth"].shape[1]
+
     def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
         states = pipe.encode_prompt(list(prompts), device)
         network = pipe.transformer
@@ -35,21 +37,11 @@ class ErnieImage(FlowMatching):
         return packed.transpose(1, 2).unflatten(2, size)
 
 
-def _rotate(states: Any, rotary: Any) -> Any:
-    """Rotates pairs of channels, one from each half, like the model's attention processor. rotary (B, S, 1, D):
-    angles.
-    """
-    import torch
-
-    first, second = states.chunk(2, -1)
-    return states * rotary.cos().to(states.dtype) + torch.cat([-second, first], -1) * rotary.sin().to(states.dtype)
-
-
 ERNIE_IMAGE = ErnieImage(
     title="ERNIE-Image",
     pipelines=("ErnieImagePipeline",),
     class_name="ErnieImageTransformer2DModel",
-    streams={"layers": Joint(rotate=_rotate, each_rotary=True)},
+    streams={"layers": JOINT},
     attention="self_attention",
     text_columns=TEXT_TOKENS,
     side=1024,

@@ -1,8 +1,7 @@
 """`Family`: everything that the package knows about an architecture (Stable Diffusion, FLUX, …), to draw with it and
 capture its attention. Each family is one file beside this one.
 
-Shape letters: B images, H heads, L height and width of the lattice that the network works on, N its positions, T text
-columns, D channels per head.
+Shape letters: B images, L height and width of the lattice that the network works on, N its positions, T text columns.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from inspect import signature
 from itertools import chain
@@ -73,66 +72,55 @@ Condition = Mapping[str, Any]
 """The network's inputs for a batch of prompts: tensors by name, the batch first."""
 
 
-@dataclass(frozen=True)
-class Projections:
-    """A layer of self- or cross-attention. query, key: the submodules whose outputs are the queries (B, N, H·D) and the
-    keys (B, N or T, H·D) of the product. level: divisor of L at which the layer is. rotate: as of `Joint`, with the
-    layer's fourth argument."""
+class Places(NamedTuple):
+    """Where a layer's product has the picture. rows: of the queries. image, text: of the columns; None: it has none."""
 
-    kind: Kind
-    query: str = "to_q"
-    key: str = "to_k"
-    level: int = 1
-    rotate: Callable[[Any, Any], Any] | None = None
-
-    @property
-    def kinds(self) -> tuple[Kind, ...]:
-        """The kinds of attention that this layer has."""
-        return (self.kind,)
+    rows: slice
+    image: slice | None
+    text: slice | None
 
 
 @dataclass(frozen=True)
-class Joint:
-    """A layer in which picture and text attend to each other in one softmax, or one of the same form in which the
-    picture attends to itself alone: then `text` is False.
+class Layer:
+    """An attention module: what its queries, the picture's positions, attend to, and where these are in the sequence.
 
-    queries, keys: submodules whose outputs the product concatenates, in this order: (B, S, H·D), or with a dimension
-    for the heads, `heads_dim`: 1 means (B, H, S, D), 2 means (B, S, H, D). image_first: whether the picture's N rows
-    and columns come first, or last. behind_text: each picture comes directly after its own text, and padding of shorter
-    texts last. multiple: the picture is padded to a multiple of this many rows.
-
-    rotate: (B, S, H, D) and the layer's argument `rotary` → the rotated (B, S, H, D). each_rotary: whether the rotation
-    has the batch first. mask: name of the argument (B, S), or (B, T) for the text alone, or (B, 1, S, S), all rows of
-    the picture alike: False where a column is padding, or numbers that are added to the scores.
+    kinds: of attention: to the picture itself, to the text, or to both in one softmax (joint attention). level: divisor
+    of L at which the layer is. image_first: whether the picture's N rows and columns come first, or last. behind_text:
+    each picture comes directly after its own text, and padding of shorter texts last. multiple: the picture is padded
+    to a multiple of this many rows.
     """
 
-    queries: tuple[str, ...] = ("norm_q",)
-    keys: tuple[str, ...] = ("norm_k",)
-    heads: int = 0
-    heads_dim: Literal[1, 2] = 2
+    kinds: tuple[Kind, ...]
+    level: int = 1
     image_first: bool = True
     behind_text: bool = False
     multiple: int = 1
-    rotate: Callable[[Any, Any], Any] | None = None
-    rotary: str = "image_rotary_emb"
-    each_rotary: bool = False
-    mask: str = "attention_mask"
-    text: bool = True
-    level: ClassVar[int] = 1
 
     @property
-    def kinds(self) -> tuple[Kind, ...]:
-        """The kinds of attention that this layer has."""
-        return ("self", "cross") if self.text else ("self",)
+    def is_joint(self) -> bool:
+        """Whether picture and text attend to each other."""
+        return len(self.kinds) > 1
 
-    def parts(self, columns: int, positions: int) -> tuple[slice, slice]:
-        """The slices of the picture (N = positions) and of the text among all columns."""
-        if self.image_first:
-            return slice(0, positions), slice(-(-positions // self.multiple) * self.multiple, columns)
-        return slice(columns - positions, columns), slice(0, columns - positions)
+    def find(self, queries: int, columns: int, positions: int, texts: int | None) -> Places | None:
+        """Where a product with so many queries and columns has the picture's N = `positions`; None: it is of something
+        else. texts: the number of the text's columns in this call; None: it is not known."""
+        picture = -(-positions // self.multiple) * self.multiple
+        if self.kinds == ("cross",):
+            return Places(slice(None), None, slice(None)) if queries == picture else None
+        if columns < picture or queries not in (picture, columns):
+            return None
+        between = columns - picture
+        if not self.is_joint:
+            return Places(slice(positions), slice(positions), None) if between == 0 else None
+        if between == 0 or (texts is not None and between != texts):
+            return None
+        before = 0 if self.image_first else between
+        rows = slice(positions) if queries == picture else slice(before, before + positions)
+        text = slice(picture, columns) if self.image_first else slice(between)
+        return Places(rows, slice(before, before + positions), text)
 
 
-Layer = Projections | Joint
+SELF, CROSS, JOINT = Layer(("self",)), Layer(("cross",)), Layer(("self", "cross"))
 
 
 @dataclass(frozen=True)
@@ -194,8 +182,8 @@ class Family:
 
     # Attention
 
-    streams: Mapping[str, Joint] = field(default_factory=dict)
-    """Names of the network's lists of blocks → the joint attention in each block's module `attention`."""
+    streams: Mapping[str, Layer] = field(default_factory=dict)
+    """Names of the network's lists of blocks → the attention in each block's module `attention`."""
     attention: str = "attn"
     no_self_attention: str = ""
     """Why there are no self-attention maps; empty if there are."""
@@ -254,7 +242,7 @@ class Family:
             for number, block in enumerate(getattr(network, stream)):
                 name, attention = f"{stream}.{number}.{self.attention}", getattr(block, self.attention)
                 refuse_adapters(name, attention)
-                layers[name] = replace(layer, heads=attention.heads)
+                layers[name] = layer
         return layers
 
     def columns(self, pipeline: str) -> int:
@@ -292,6 +280,11 @@ class Family:
         if not self.frames_at:
             return 1
         return latents_of(given).shape[self.frames_at]
+
+    def texts(self, given: NetworkInputs) -> int | None:
+        """The number of text columns in joint attention, in a network call; None: it is not known."""
+        states = given.get("encoder_hidden_states")
+        return None if states is None else states.shape[1]
 
     def factor(self, vae: PartConfig) -> int:
         """Pixels per latent position, for an autoencoder with this configuration."""
@@ -479,16 +472,13 @@ def last_part(name: str) -> str:
     return re.split(r"[/\\]", name.rstrip("/\\"))[-1]
 
 
-def self_and_cross(
-    network: Any, query: str = "to_q", key: str = "to_k", rotate: Callable[[Any, Any], Any] | None = None
-) -> dict[str, Layer]:
-    """The layers `attn1` and `attn2` of blocks, in order. query, key, rotate: as of `Projections`."""
-    projections = {"1": Projections("self", query, key, rotate=rotate), "2": Projections("cross", query, key)}
+def self_and_cross(network: Any) -> dict[str, Layer]:
+    """The layers `attn1` and `attn2` of blocks, in order."""
     layers: dict[str, Layer] = {}
     for name, attention in network.named_modules():
         if name.endswith((".attn1", ".attn2")):
             refuse_adapters(name, attention)
-            layers[name] = projections[name[-1]]
+            layers[name] = SELF if name.endswith("1") else CROSS
     return layers
 
 

@@ -1,5 +1,4 @@
-"""FLUX.1: blocks of two streams, then of one, in which picture and text attend to each other, the text's columns first,
-with rotary positions.
+"""FLUX.1: blocks of two streams, then of one, in which picture and text attend to each other, the text's columns first.
 
 Text columns are T5's. Of CLIP only a pooled state is used, so its tokens have no columns, and it may read less than the
 whole prompt. Latents are packed: a position is 2 × 2 of them. The guidance scale is an input of the network (dev), or
@@ -13,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from ...errors import UserError
-from .family import CLIP, T5, Condition, FlowMatching, Joint, NetworkInputs, PartConfig, Tensor, latents_of
+from .family import CLIP, JOINT, T5, Condition, FlowMatching, NetworkInputs, PartConfig, Tensor, latents_of
 from .readers import Reader
 
 T5_TOKENS = 512
@@ -92,20 +91,13 @@ def ids(latents: Tensor, size: tuple[int, int], condition: Condition) -> dict[st
     return {"txt_ids": latents.new_zeros(condition["encoder_hidden_states"].shape[1], 3), "img_ids": image}
 
 
-def _rotate(states: Any, rotary: Any) -> Any:
-    from diffusers.models.embeddings import apply_rotary_emb
-
-    return apply_rotary_emb(states, rotary, sequence_dim=1)
-
-
-SINGLE = Joint(image_first=False, rotate=_rotate)
-DOUBLE = replace(SINGLE, queries=("norm_added_q", "norm_q"), keys=("norm_added_k", "norm_k"))
+TEXT_FIRST = replace(JOINT, image_first=False)
 
 FLUX = Flux(
     title="FLUX.1",
     pipelines=("FluxPipeline",),
     class_name="FluxTransformer2DModel",
-    streams={"transformer_blocks": DOUBLE, "single_transformer_blocks": SINGLE},
+    streams={"transformer_blocks": TEXT_FIRST, "single_transformer_blocks": TEXT_FIRST},
     text_columns=T5_TOKENS,
     side=1024,
     measured="36.4 GB for one picture of flux-dev at 1024²",

@@ -1,8 +1,6 @@
-"""FLUX.2 dev: blocks of two streams, then of one, in which picture and text attend to each other, the text first, with
-rotary positions.
+"""FLUX.2 dev: blocks of two streams, then of one, in which picture and text attend to each other, the text first.
 
-In a block of one stream a single product makes the queries, the keys and the feed-forward layer; queries and keys are
-still the outputs of its norms. A language model reads the text within a chat, padded at the front to 512 tokens;
+A language model reads the text within a chat, padded at the front to 512 tokens;
 padding is attended to like words. A position is 2 × 2 latents; each of its channels is normalised by a mean and a
 deviation. The guidance scale is an input of the network.
 """

@@ -1,8 +1,7 @@
-"""Lumina 2: one stream in which text and picture attend to each other, each picture directly after its own text, with
-rotary positions.
+"""Lumina 2: one stream in which text and picture attend to each other, each picture directly after its own text.
 
 Padding of shorter texts up to the longest of the batch comes last and is masked. The first blocks see the picture
-alone. Keys have fewer heads than queries. A language model reads the prompt after an instruction; an unconditional
+alone. A language model reads the prompt after an instruction; an unconditional
 prompt is read without the instruction. Guidance takes two calls. The network's time input is the share of picture
 instead of noise, and it predicts picture minus noise.
 """
@@ -13,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from .family import GEMMA, Condition, FlowMatching, Joint, Tensor
+from .family import GEMMA, JOINT, SELF, Condition, FlowMatching, NetworkInputs, Tensor
 from .readers import Reader
 
 TEXT_TOKENS = 256
@@ -21,6 +20,9 @@ TEXT_TOKENS = 256
 
 
 class Lumina2(FlowMatching):
+    def texts(self, given: NetworkInputs) -> int | None:
+        return int(given["encoder_attention_mask"].sum(1).max())  # as the network, which waits for it, too
+
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         return (Reader("tokenizer", pipe.tokenizer, TEXT_TOKENS, wrap=partial(_instructed, pipe.system_prompt)),)
 
@@ -33,20 +35,12 @@ def _instructed(instruction: str, prompt: str) -> tuple[str, int]:
     return start + prompt, len(start)
 
 
-def rotate_pairs(states: Any, rotary: Any) -> Any:
-    from diffusers.models.embeddings import apply_rotary_emb
-
-    return apply_rotary_emb(states, rotary, use_real=False)
-
-
-BLOCK = Joint(behind_text=True, rotate=rotate_pairs, each_rotary=True)
-
 LUMINA2 = Lumina2(
     title="Lumina 2",
     pipelines=("Lumina2Pipeline",),
     class_name="Lumina2Transformer2DModel",
     # The blocks of the context refiner see no picture.
-    streams={"noise_refiner": replace(BLOCK, text=False), "layers": BLOCK},
+    streams={"noise_refiner": SELF, "layers": replace(JOINT, image_first=False, behind_text=True)},
     text_columns=TEXT_TOKENS,
     steps=30,
     guidance_scale=4.0,

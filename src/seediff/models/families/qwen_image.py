@@ -1,5 +1,4 @@
-"""Qwen-Image: blocks of two streams in which picture and text attend to each other, the text's columns first, with
-rotary positions.
+"""Qwen-Image: blocks of two streams in which picture and text attend to each other, the text's columns first.
 
 A language model reads the text within a template, whose beginning is then cut off: columns are counted from the
 template's `start_idx` and include its end. Padding of shorter prompts up to the longest of the batch is masked.
@@ -13,8 +12,8 @@ from functools import partial
 from typing import Any
 
 from ...errors import UserError
-from .family import QWEN3, Condition, DrawRequest, Joint, NetworkInputs, PartConfig, Tensor, TextModel
-from .flux import Packed
+from .family import QWEN3, Condition, DrawRequest, NetworkInputs, PartConfig, Tensor, TextModel
+from .flux import TEXT_FIRST, Packed
 from .readers import Reader
 
 TEXT_TOKENS = 512
@@ -67,28 +66,11 @@ def _templated(template: str, prompt: str) -> tuple[str, int]:
     return template.format(prompt), template.index("{}")
 
 
-def _rotate(states: Any, rotary: Any) -> Any:
-    """rotary: complex, for the picture (N, D/2) and for the text (T, D/2); in the states the text comes first."""
-    import torch
-    from diffusers.models.transformers.transformer_qwenimage import apply_rotary_emb_qwen
-
-    image, text = rotary
-    return apply_rotary_emb_qwen(states, torch.cat([text, image]), use_real=False)
-
-
 QWEN_IMAGE = QwenImage(
     title="Qwen-Image",
     pipelines=("QwenImagePipeline",),
     class_name="QwenImageTransformer2DModel",
-    streams={
-        "transformer_blocks": Joint(
-            queries=("norm_added_q", "norm_q"),
-            keys=("norm_added_k", "norm_k"),
-            image_first=False,
-            rotate=_rotate,
-            mask="encoder_hidden_states_mask",
-        )
-    },
+    streams={"transformer_blocks": TEXT_FIRST},
     text_columns=TEXT_TOKENS,
     side=1024,
     steps=50,

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from .family import GEMMA, Condition, FlowMatching, Layer, PartConfig, Projections, Tensor
+from .family import CROSS, GEMMA, Condition, FlowMatching, Layer, PartConfig, Tensor, self_and_cross
 from .readers import Reader, stripped
 
 TEXT_TOKENS = 300
@@ -21,11 +21,7 @@ TEXT_TOKENS = 300
 
 class SanaFamily(FlowMatching):
     def layers(self, network: Any) -> dict[str, Layer]:
-        layers: dict[str, Layer] = {}
-        for number, block in enumerate(network.transformer_blocks):
-            query, key = ("to_q", "to_k") if block.attn2.norm_q is None else ("norm_q", "norm_k")
-            layers[f"transformer_blocks.{number}.attn2"] = Projections("cross", query, key)
-        return layers
+        return {name: layer for name, layer in self_and_cross(network).items() if layer is CROSS}
 
     def factor(self, vae: PartConfig) -> int:
         return 2 ** (len(vae["encoder_block_out_channels"]) - 1)

@@ -14,10 +14,11 @@ from typing import Any
 from .family import (
     CLIP_PROJECTED,
     CLIP_TOKENS,
+    JOINT,
+    SELF,
     T5,
     Condition,
     FlowMatching,
-    Joint,
     Layer,
     PartConfig,
     refuse_adapters,
@@ -34,9 +35,9 @@ class MMDiT(FlowMatching):
         for number, block in enumerate(network.transformer_blocks):
             name = f"transformer_blocks.{number}.attn"
             refuse_adapters(name, block.attn)
-            layers[name] = _joint(block.attn, text=True)
+            layers[name] = JOINT
             if block.attn2 is not None:
-                layers[f"{name}2"] = _joint(block.attn2, text=False)
+                layers[f"{name}2"] = SELF
         return layers
 
     def largest(self, factor: int, config: PartConfig) -> int | None:
@@ -53,16 +54,6 @@ class MMDiT(FlowMatching):
         texts = list(prompts)
         states, _, pooled, _ = pipe.encode_prompt(texts, texts, texts, device=device, do_classifier_free_guidance=False)
         return {"encoder_hidden_states": states, "pooled_projections": pooled}
-
-
-def _joint(attention: Any, *, text: bool) -> Joint:
-    """A layer of a block. Queries and keys are taken after their norms, if there are any (3.5). text: whether the text
-    takes part.
-    """
-    image = ("norm_q", "norm_k") if attention.norm_q is not None else ("to_q", "to_k")
-    added = ("norm_added_q", "norm_added_k") if attention.norm_added_q is not None else ("add_q_proj", "add_k_proj")
-    queries, keys = zip(*((image, added) if text else (image,)), strict=True)
-    return Joint(heads=attention.heads, queries=queries, keys=keys, heads_dim=1, text=text)
 
 
 SD3 = MMDiT(

@@ -16,7 +16,6 @@ from .family import (
     Family,
     Layer,
     PartConfig,
-    Projections,
     Tensor,
     refuse_adapters,
 )
@@ -30,7 +29,7 @@ class UNet(Family):
         count, layers = len(network.config["down_block_types"]), dict[str, Layer]()
         for name, attention in attention_layers(network).items():
             kind: Kind = "cross" if attention.is_cross_attention else "self"
-            layers[name] = Projections(kind, level=_level(name, count))
+            layers[name] = Layer((kind,), _level(name, count))
         return layers
 
     def chosen(self, names: Sequence[str], group: LayerChoice) -> list[str]:
@@ -79,12 +78,12 @@ def clip_reader(pipe: Any, part: str) -> Reader:
 
 def attention_layers(unet: Any) -> dict[str, Any]:
     """The UNet's attention modules by name, without AnimateDiff's that look along time. Raises UserError for attention
-    whose probabilities are more than softmax(QKᵀ) of `to_q` and `to_k`."""
+    to picture and text at once."""
     modules, names = {}, [key.removesuffix(".processor") for key in unet.attn_processors]
     for name in (name for name in names if "motion_modules" not in name):
         modules[name] = attention = unet.get_submodule(name)
-        if any(part is not None for part in (attention.added_kv_proj_dim, attention.norm_q, attention.norm_k)):
-            raise UserError(f"attention of {name} has added or normalised queries or keys; use SD 1.x or 2.x")
+        if attention.added_kv_proj_dim is not None:
+            raise UserError(f"attention of {name} has added keys; use SD 1.x or 2.x")
         refuse_adapters(name, attention)
     return modules
 

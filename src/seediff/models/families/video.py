@@ -10,11 +10,10 @@ from dataclasses import replace
 from typing import Any
 
 from ...errors import UserError
-from .family import Family, Joint, Layer, NetworkInputs, PartConfig, latents_of, self_and_cross
+from .family import Family, Layer, NetworkInputs, PartConfig, latents_of, self_and_cross
+from .flux import TEXT_FIRST
 from .readers import Reader
 from .unet import SD
-
-NORMS = ("norm_q", "norm_k")
 
 
 class Wan(Family):
@@ -22,7 +21,7 @@ class Wan(Family):
         return factor * config["patch_size"][-1]  # (1, 2, 2)
 
     def layers(self, network: Any) -> dict[str, Layer]:
-        return self_and_cross(network, *NORMS, _rotate_wan)
+        return self_and_cross(network)
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         from diffusers.pipelines.wan.pipeline_wan import prompt_clean
@@ -38,7 +37,7 @@ class Ltx(Family):
         return len(latents_of(given)), given["height"], given["width"]  # latents are packed
 
     def layers(self, network: Any) -> dict[str, Layer]:
-        return self_and_cross(network, *NORMS, _rotate_ltx)
+        return self_and_cross(network)
 
 
 class CogVideoX(Family):
@@ -47,20 +46,6 @@ class CogVideoX(Family):
             problem = "each of its positions covers several latent frames, which cannot be told apart"
             raise UserError("CogVideoX 1.5", problem, "use CogVideoX-2b or -5b")
         return super().layers(network)
-
-
-def _rotate_wan(states: Any, rotary: Any) -> Any:
-    from diffusers.models.embeddings import apply_rotary_emb
-
-    turns: Any = [part[0, :, 0] for part in rotary]  # cosines and sines (N, D)
-    return apply_rotary_emb(states, turns, sequence_dim=1)
-
-
-def _rotate_ltx(states: Any, rotary: Any) -> Any:
-    """The rotation is of all heads' channels together, and the same for the whole batch."""
-    from diffusers.models.transformers.transformer_ltx import apply_rotary_emb
-
-    return apply_rotary_emb(states.flatten(2), [part[:1] for part in rotary]).view_as(states)
 
 
 ANIMATE_DIFF = replace(
@@ -83,8 +68,7 @@ COG_VIDEO_X = CogVideoX(
     title="CogVideoX",
     pipelines=("CogVideoXPipeline",),
     class_name="CogVideoXTransformer3DModel",
-    # Queries and keys are turned in place later.
-    streams={"transformer_blocks": Joint(heads_dim=1, image_first=False)},
+    streams={"transformer_blocks": TEXT_FIRST},
     attention="attn1",
     frames_at=1,
     text_columns=226,

@@ -1,4 +1,4 @@
-"""Z-Image: one stream in which picture and caption attend to each other, the picture first, with rotary positions.
+"""Z-Image: one stream in which picture and caption attend to each other, the picture first.
 
 Picture and caption are each padded to a multiple of 32 with a learnt padding that is attended to; padding of shorter
 captions up to the longest of the batch is masked. The first blocks see the picture alone. Under guidance the batch has
@@ -11,8 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from .family import QWEN3, Condition, DrawRequest, FlowMatching, Joint, NetworkInputs, Tensor, latents_of
-from .lumina2 import rotate_pairs
+from .family import JOINT, QWEN3, SELF, Condition, DrawRequest, FlowMatching, NetworkInputs, Tensor, latents_of
 from .readers import Reader, chat_prompt, qwen_chat
 
 CAPTION_TOKENS = 512
@@ -26,6 +25,9 @@ class ZImage(FlowMatching):
         images = latents_of(given)  # each (C, 1, h, w)
         height, width = images[0].shape[-2:]
         return len(images), height // self.patch, width // self.patch
+
+    def texts(self, given: NetworkInputs) -> int | None:
+        return -(-max(map(len, given["cap_feats"])) // FILLED) * FILLED
 
     def call(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
         """A scale of 1 or less means no guidance, which is 0 in the pipeline."""
@@ -47,15 +49,13 @@ class ZImage(FlowMatching):
         return -torch.stack(predicted).squeeze(2)
 
 
-BLOCK = Joint(multiple=FILLED, rotate=rotate_pairs, rotary="freqs_cis", each_rotary=True)
-
 Z_IMAGE = ZImage(
     title="Z-Image",
     pipelines=("ZImagePipeline",),
     gives_sigmas=False,
     class_name="ZImageTransformer2DModel",
     # The blocks of the context refiner see no picture.
-    streams={"noise_refiner": replace(BLOCK, text=False), "layers": BLOCK},
+    streams={"noise_refiner": replace(SELF, multiple=FILLED), "layers": replace(JOINT, multiple=FILLED)},
     attention="attention",
     text_columns=CAPTION_TOKENS,
     side=1024,
