@@ -12,7 +12,6 @@ import torch
 from seediff.attention.fused import add_probabilities_fused
 from seediff.attention.probabilities import Part, add_probabilities
 from seediff.models.families import network_family
-from seediff.models.families.family import Joint
 
 ACCEPTABLE = 1e-4
 """The largest acceptable difference, as a share of a map's maximum. Float32 sums in another order differ by 1e-6 to
@@ -37,10 +36,8 @@ def head_widths(networks: Mapping[str, Any]) -> dict[int, list[str]]:
     """Channels per head → the names of the networks that have such layers. Networks may be on torch's meta device."""
     found: dict[int, list[str]] = {}
     for name, made in networks.items():
-        layers = ((made.get_submodule(path), layer) for path, layer in network_family(made).layers(made).items())
-        widths = {
-            part.to_q.out_features // (layer if isinstance(layer, Joint) else part).heads for part, layer in layers
-        }
+        parts = map(made.get_submodule, network_family(made).layers(made))
+        widths = {part.to_q.out_features // part.heads for part in parts}
         for width in sorted(widths):
             found.setdefault(width, []).append(name)
     return dict(sorted(found.items()))

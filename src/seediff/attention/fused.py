@@ -188,7 +188,9 @@ def _add(
 
     # 1. Log-sum-exps: given ones are natural, ours of base 2
     base = LOG2_E
-    if sums is None:
+    if sums is not None:
+        sums = sums.contiguous()
+    else:
         sums, base = query.new_empty(images, heads, queries, dtype=torch.float32), 1.0
         launch = kernels.log_sum_exps[row_tiles, images * heads]
         launch(query, key, biases, sums, scale * LOG2_E, *sizes, keys, **constants)

@@ -81,7 +81,7 @@ class CapturedLayer:
         whole = self._whole(product)
         if whole is None or recorder.error is not None:
             return
-        query, key, mask, scale = whole
+        query, key, mask, scale, sums = whole
 
         # 1. Whether it is the picture's
         rows, positions = recorder.rows_of(len(query)), recorder.positions(layer.level)
@@ -105,9 +105,11 @@ class CapturedLayer:
             key, mask = key.take_along_dim(order[:, None, :, None], 2), mask.take_along_dim(order[:, None, None], 3)
             places = Places(slice(None), slice(positions), slice(positions, None))
         query = query[:, :, places.rows]
+        if sums is not None:
+            sums = recorder.choose(sums, rows)[:, :, places.rows]
         bias = None if mask is None else _bias(mask, places.rows)
         if recorder.asked is not None and layer.kinds == ("cross",):
-            key, bias = self._asked_keys(recorder.asked, query.shape[1]), None
+            key, bias, sums = self._asked_keys(recorder.asked, query.shape[1]), None, None
         if key.shape[1] < query.shape[1]:  # several heads of the queries share one of the keys
             key = key.repeat_interleave(query.shape[1] // key.shape[1], 1)
         if bias is not None:
@@ -116,8 +118,11 @@ class CapturedLayer:
         # 3. Each frame of a clip, with its own positions and the text
         if recorder.frames_of_row > 1:
             query, key, bias, places = _of_frames(recorder.frames, query, key, bias, places)
+            sums = None  # each frame attends to fewer columns
         columns: dict[Kind, slice | None] = {"self": places.image, "cross": places.text}
-        recorder.add(self.name, {kind: columns[kind] for kind in self.kinds}, query, key, scale, bias, layer.level)
+        recorder.add(
+            self.name, {kind: columns[kind] for kind in self.kinds}, query, key, scale, bias, sums, layer.level
+        )
 
     def _whole(self, product: Product) -> Product | None:
         """The product with a dimension for the heads; None for a piece of one, unless it is the last."""

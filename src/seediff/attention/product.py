@@ -22,18 +22,21 @@ from typing import Any, NamedTuple
 import torch
 
 from ..errors import UserError
+from .own_sums import TORCHS, attend_with_sums
 
 
 class Product(NamedTuple):
     """One product of attention. query: (B, H, N, D). key: (B, H, T, D), or with fewer heads, which several heads of the
     queries share. mask: to be broadcast to (B, H, N, T): bool, False where a column is hidden, or numbers that are
     added to the scores; None: no mask. A product without a dimension for the heads (B·H, N, D) may be a piece of one.
+    sums: (B, H, N) log-sum-exps of the scores, if attention has computed them.
     """
 
     query: torch.Tensor
     key: torch.Tensor
     mask: torch.Tensor | None
     scale: float
+    sums: torch.Tensor | None = None
 
 
 Read = Callable[..., Product]
@@ -95,7 +98,7 @@ def places() -> list[Place]:
     from diffusers.models.attention_dispatch import _AttentionBackendRegistry as Registry
 
     found = [
-        Place(torch.nn.functional, "scaled_dot_product_attention", partial(_looking, _read_torch)),
+        Place(torch.nn.functional, "scaled_dot_product_attention", _looking_for_sums),
         Place(Registry, "_backends", _Backends),
     ]
     if "xformers.ops" in sys.modules:
@@ -113,6 +116,22 @@ def _looking(read: Read, watch: Watch, under: Any) -> Any:
         return under(*args, **kwargs)
 
     attend.watch, attend.under = watch, under  # type: ignore[attr-defined]  # a function may have attributes
+    return attend
+
+
+def _looking_for_sums(watch: Watch, under: Any) -> Any:
+    """A function around PyTorch's, or around another in its place."""
+    look = _looking(_read_torch, watch, under)
+
+    def attend(*args: Any, **kwargs: Any) -> Any:
+        found = attend_with_sums(*args, **kwargs) if watch.is_here and under is TORCHS else None
+        if found is None:
+            return look(*args, **kwargs)
+        result, sums = found
+        watch.look(lambda *given, **more: _read_torch(*given, **more)._replace(sums=sums), *args, **kwargs)
+        return result
+
+    attend.watch, attend.under = watch, under  # type: ignore[attr-defined]
     return attend
 
 

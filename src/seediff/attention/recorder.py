@@ -203,7 +203,7 @@ class AttentionRecorder:
         """Rows of a batch (first dimension); those that follow each other without a copy."""
         if isinstance(rows, range):
             return tensor[rows.start : rows.stop]
-        return tensor[list(rows)]
+        return torch.stack([tensor[row] for row in rows])  # a list of indices would be copied to the GPU at each call
 
     # What goes wrong
 
@@ -240,12 +240,14 @@ class AttentionRecorder:
         key: torch.Tensor,
         scale: float,
         bias: torch.Tensor | None,
+        sums: torch.Tensor | None = None,
         level: int = 1,
     ) -> None:
         """Add the probabilities of a layer at L / level at one step, averaged over heads.
 
         parts: kind → the columns that have it; those without columns, and unwanted ones, are skipped. query: (B, H, N,
         D). key: (B, H, T, D). bias: (B, 1 or H, 1 or N, T), added to the scores, −inf for padding; None: no padding.
+        sums: (B, H, N) log-sum-exps over all columns, if they are known.
         """
         assert self.latent_size is not None
         grid, together = grid_at(self.latent_size, level), list[Part]()
@@ -262,21 +264,31 @@ class AttentionRecorder:
             else:
                 together.append(Part(total, columns, kind == "cross"))
         if together:
-            self._add(together, name, query, key, scale, bias)
+            self._add(together, name, query, key, scale, bias, sums)
         for kind in added:
             self._count(kind, grid, name)
             self._additions.append((kind, grid, name))
 
-    def _add(self, parts: Sequence[Part], name: str, query: torch.Tensor, *states: Any) -> None:
+    def _add(
+        self,
+        parts: Sequence[Part],
+        name: str,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        scale: float,
+        bias: torch.Tensor | None,
+        sums: torch.Tensor | None = None,
+    ) -> None:
         if self._finite is None:
             self._finite = self._keep("finite", (MOST_LAYERS, 4), query)
         finite = self._finite[self._slots.setdefault(name, len(self._slots)), 0]
         normalize = self.config.normalize
         if can_fuse(query):
             with torch.cuda.device_of(query):  # Triton launches on the current device
-                add_probabilities_fused(parts, query, *states, normalize=normalize, finite=finite)
+                add_probabilities_fused(parts, query, key, scale, bias, sums, normalize=normalize, finite=finite)
         else:
-            add_probabilities(parts, query, *states, normalize=normalize, finite=finite, scratch=self._scratch)
+            own = {"normalize": normalize, "finite": finite, "scratch": self._scratch}
+            add_probabilities(parts, query, key, scale, bias, **own)
 
     def _total(self, where: MapName, shape: tuple[int, int, int], like: torch.Tensor) -> torch.Tensor:
         """The running map (B, N, T) to which a layer adds. Raises UserError if it has had another shape."""

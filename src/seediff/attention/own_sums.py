@@ -1,0 +1,90 @@
+"""The log-sum-exps that a layer's own attention computes on a GPU, which save capture one of its two products.
+
+`torch.nn.functional.scaled_dot_product_attention` calls one of three operations, which can return them beside the same
+result. That it is the same is tried: the first call of each shape runs both ways, and unless every byte is equal, the
+layer's attention is left alone, and capture multiplies once more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import torch
+from torch.nn.attention import SDPBackend
+
+aten = torch.ops.aten
+TORCHS: Any = torch.nn.functional.scaled_dot_product_attention
+"""PyTorch's own function, in whose place others may stand."""
+OPERATIONS: dict[int, Callable[..., Any]] = {
+    SDPBackend.FLASH_ATTENTION.value: lambda query, key, value, scale: aten._scaled_dot_product_flash_attention(
+        query, key, value, scale=scale
+    ),
+    SDPBackend.EFFICIENT_ATTENTION.value: lambda query, key, value, scale: aten._scaled_dot_product_efficient_attention(
+        query, key, value, None, True, scale=scale
+    ),
+    SDPBackend.CUDNN_ATTENTION.value: lambda query, key, value, scale: aten._scaled_dot_product_cudnn_attention(
+        query, key, value, None, True, scale=scale
+    ),
+}
+"""PyTorch's choice → the operation, whose first two results are the layer's and the sums."""
+_same: dict[Hashable, bool] = {}
+"""A shape on a card → whether the operation gives the bytes of the function. What a card does never changes."""
+
+
+def attend_with_sums(
+    query: Any,
+    key: Any,
+    value: Any,
+    attn_mask: Any = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """The result of `TORCHS`, and log Σ_t exp(scale · QKᵀ) (B, H, N) of it in float32; None where they cannot be had:
+    with a mask, with gradients, in float32, where PyTorch chooses plain products, and while a graph is recorded that
+    comes before any other call."""
+    if attn_mask is not None or dropout_p or is_causal or enable_gqa or not _can_return_sums(query, value):
+        return None
+    choice = torch._fused_sdp_choice(query, key, value, scale=scale)
+    if choice not in OPERATIONS:
+        return None
+    form = (choice, query.device, query.dtype, scale, *_layout(query), *_layout(key), *_layout(value))
+    if form not in _same:
+        if query.is_cuda and torch.cuda.is_current_stream_capturing():
+            return None  # comparing waits, which a recording does not allow
+        _same[form] = _gives_same_bytes(OPERATIONS[choice], query, key, value, scale)
+    if not _same[form]:
+        return None
+    result, sums, *_ = OPERATIONS[choice](query, key, value, scale)
+    # cuDNN's have a dimension more, and those of the memory-efficient one are padded
+    return result, sums.reshape(*query.shape[:2], -1)[:, :, : query.shape[2]]
+
+
+def _can_return_sums(query: torch.Tensor, value: torch.Tensor) -> bool:
+    """Other widths are padded by the function. Autocast, and others who see each function, see no operation."""
+    is_plain = type(query) is torch.Tensor and query.ndim == 4 and query.itemsize == 2
+    is_whole = query.shape[-1] % 8 == value.shape[-1] % 8 == 0
+    has_gradients = torch.is_grad_enabled() and (query.requires_grad or value.requires_grad)
+    is_watched = torch.is_autocast_enabled(query.device.type) or torch._C._len_torch_function_stack() > 0
+    return _is_on_gpu(query) and is_plain and is_whole and not has_gradients and not is_watched
+
+
+def _is_on_gpu(tensor: torch.Tensor) -> bool:
+    return tensor.is_cuda
+
+
+def _layout(tensor: torch.Tensor) -> tuple[Hashable, Hashable]:
+    return tuple(tensor.shape), tensor.stride()
+
+
+def _gives_same_bytes(operation: Callable[..., Any], query: Any, key: Any, value: Any, scale: float | None) -> bool:
+    try:
+        ours, theirs = operation(query, key, value, scale)[0], TORCHS(query, key, value, scale=scale)
+    except Exception:  # undocumented operations, which refuse with errors of many kinds
+        return False
+    if ours.stride() != theirs.stride():
+        return False
+    pair = (result.contiguous().view(torch.uint8) for result in (ours, theirs))
+    return torch.equal(*pair)

@@ -1,0 +1,117 @@
+"""On a CPU, whose operation returns the sums as well, in the place of a GPU's."""
+
+import copy
+from importlib import import_module
+
+import pytest
+import torch
+
+pytest.importorskip("triton")
+
+from builders.plans import capturing
+from torch.nn.attention import SDPBackend
+
+from seediff.attention import fused, own_sums, recorder
+from seediff.attention.fused import Blocks
+from seediff.models.groups import KINDS
+
+
+def operation(query, key, value, scale):
+    result, sums = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(query, key, value, scale=scale)
+    return result, sums.unsqueeze(-1)
+
+
+@pytest.fixture
+def on_a_gpu(monkeypatch):
+    """Whatever the network's calls are given, in half precision, has an operation with sums; how often it was asked."""
+    calls = []
+
+    def counted(*given):
+        calls.append(given)
+        return operation(*given)
+
+    monkeypatch.setattr(own_sums, "_is_on_gpu", lambda _: True)
+    monkeypatch.setattr(own_sums, "_same", {})
+    monkeypatch.setattr(own_sums, "OPERATIONS", {SDPBackend.FLASH_ATTENTION.value: counted})
+    monkeypatch.setattr(torch, "_fused_sdp_choice", lambda *_, **__: SDPBackend.FLASH_ATTENTION.value)
+    monkeypatch.setattr(recorder, "can_fuse", lambda _: True)
+    monkeypatch.setattr(fused, "choose_blocks", lambda *_: [Blocks(16, 32, 1)])
+    fused._tiles.cache_clear()
+    yield calls
+    fused._tiles.cache_clear()
+
+
+@torch.no_grad()
+def draw(unet, captured=True):
+    noise = torch.Generator().manual_seed(0)
+    latents, words = (torch.randn(shape, generator=noise).to(unet.dtype) for shape in ((1, 4, 16, 16), (1, 7, 32)))
+    if not captured:
+        return unet(latents, 300, encoder_hidden_states=words).sample, None
+    with capturing(unet, reads=dict.fromkeys(KINDS, (4, 8)), guidance=False) as recording:
+        picture = unet(latents, 300, encoder_hidden_states=words).sample
+    return picture, recording.maps([{}], [""])[0]
+
+
+@pytest.fixture
+def unet(sd1_model):
+    return copy.deepcopy(sd1_model.pipe.unet).to(torch.float16)
+
+
+def assert_same(found, expected):
+    (picture, maps), (other, others) = found, expected
+    assert torch.equal(picture, other)
+    for (*where, one), (*there, two) in zip(maps.tensors(), others.tensors(), strict=True):
+        assert where == there
+        torch.testing.assert_close(one, two, atol=1e-5, rtol=0)
+
+
+def test_a_capture_with_the_layers_own_sums_multiplies_once(unet, on_a_gpu, monkeypatch):
+    expected = draw(unet)
+    shapes = len(own_sums._same)
+    assert shapes
+    assert len(on_a_gpu) > shapes  # each shape is tried once, before its first call
+    with monkeypatch.context() as patched:
+        patched.setattr(import_module("seediff.attention.kernels"), "log_sum_exps", None)
+        assert_same(draw(unet), expected)
+    assert torch.equal(draw(unet, captured=False)[0], expected[0])
+    monkeypatch.undo()
+    assert_same(draw(unet), expected)  # by plain torch, with sums of capture's own
+
+
+def test_an_operation_that_gives_other_bytes_is_not_used(unet, on_a_gpu, monkeypatch):
+    plain = draw(unet, captured=False)[0]
+    wrong = {SDPBackend.FLASH_ATTENTION.value: lambda *given: (operation(*given)[0] * 1.01, None)}
+    monkeypatch.setattr(own_sums, "OPERATIONS", wrong)
+    found = draw(unet)
+    assert torch.equal(found[0], plain)
+    assert set(own_sums._same.values()) == {False}
+    monkeypatch.undo()
+    assert_same(draw(unet), found)
+
+
+QUERY = torch.zeros(1, 2, 4, 8, dtype=torch.float16)
+REFUSED = {
+    "a mask": {"attn_mask": torch.zeros(4, 4, dtype=torch.bfloat16)},
+    "causal": {"is_causal": True},
+    "grouped keys": {"enable_gqa": True},
+    "float32": {"query": QUERY.float()},
+    "a width that is padded": {"query": QUERY[..., :6], "key": QUERY[..., :6]},
+    "gradients": {"value": QUERY.clone().requires_grad_()},
+}
+
+
+@pytest.mark.parametrize("given", REFUSED.values(), ids=REFUSED)
+def test_what_the_operation_does_otherwise_is_left_to_the_function(given, on_a_gpu):
+    usual = dict.fromkeys(("query", "key", "value"), QUERY)
+    assert own_sums.attend_with_sums(**usual) is not None
+    on_a_gpu.clear()
+    assert own_sums.attend_with_sums(**{**usual, **given}) is None
+    assert not on_a_gpu
+
+
+def test_autocast_and_functions_that_others_watch_are_left_alone(on_a_gpu):
+    with torch.autocast("cpu", torch.bfloat16):
+        assert own_sums.attend_with_sums(QUERY, QUERY, QUERY) is None
+    with torch.device("cpu"):
+        assert own_sums.attend_with_sums(QUERY, QUERY, QUERY) is None
+    assert not on_a_gpu
