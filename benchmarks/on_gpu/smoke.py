@@ -4,7 +4,9 @@ calls give the bytes of calls that run as always."""
 from __future__ import annotations
 
 import gc
+import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import torch
 from on_gpu.bytes_compared import compare
 from on_gpu.drawing import Draws
 from on_gpu.pipelines import twin
+from seediff.errors import Notice
 from seediff.models.graphs import CudaRecording, GraphedNetwork
 from seediff.models.registry import load_model
 
@@ -25,9 +28,11 @@ def works(device: str, dtype: str, folder: Path) -> Iterator[tuple[str, Callable
     """Name and work of each check, which returns its figures, with `failed` where something is wrong."""
     if device.startswith("cuda"):
         yield "a recording that waits", lambda: fail_and_go_on(device)
-    yield "mini", lambda: same_bytes(load_model("mini", device=device, dtype=dtype), STEPS)
-    for name in TWINS:
-        yield f"{name}, narrow", lambda name=name: same_bytes(twin(name, device, dtype, folder), STEPS)
+    mini = partial(load_model, "mini", device=device, dtype=dtype)
+    twins = {f"{name}, narrow": partial(twin, name, device, dtype, folder) for name in TWINS}
+    for name, load in {"mini": mini, **twins}.items():
+        yield name, lambda load=load: same_bytes(load(), STEPS)
+    yield "mini, tried", lambda: same_bytes(mini(), STEPS, trial=True)
 
 
 def fail_and_go_on(device: str) -> dict[str, Any]:
@@ -75,13 +80,17 @@ def _record_and_replay(place: torch.device) -> None:
         raise ValueError(f"a replay gave {found.tolist()} instead of 3")
 
 
-def same_bytes(model: Any, steps: int, pictures: int = PICTURES) -> dict[str, Any]:
-    """Pictures and maps of several captures by graphs and as always."""
-    own = GraphedNetwork(model.network, recording(model.device))
+def same_bytes(model: Any, steps: int, pictures: int = PICTURES, trial: bool = False) -> dict[str, Any]:
+    """Pictures and maps of several captures by graphs and as always, and what was said meanwhile. trial: as `--graphs
+    auto` decides."""
+    own = GraphedNetwork(model.network, recording(model.device), trial=trial)
     try:
-        return compare(Draws(model, 1), own, steps, pictures)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always", Notice)
+            found = compare(Draws(model, 1), own, steps, pictures)
     finally:
         own.restore()
+    return {**found, "said": [str(one.message) for one in said if one.category is Notice]}
 
 
 def recording(device: str) -> Any:
