@@ -34,7 +34,6 @@ EXPORTS = {
     "voc": "--jpeg",
     "coco": "",
     "yolo": "--split 0.4",
-    "parquet": "",
     "masks": "",
     "cvat": "--objects",
     "labelstudio": "",

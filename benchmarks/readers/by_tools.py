@@ -18,19 +18,6 @@ Read = Iterator[tuple[str, np.ndarray]]
 """(sample's name, label map) of each sample."""
 
 
-def datasets(kind: str, folder: str, classes: list[str]) -> Read:
-    """With the library of the hub's viewer: two columns of pictures."""
-    from datasets import Image, load_dataset
-
-    loaded: Any = load_dataset(folder)
-    for part in loaded.values():
-        assert isinstance(part.features["image"], Image)
-        assert isinstance(part.features["label_map"], Image)
-        for row in part:
-            assert row["image"].size == row["label_map"].size
-            yield row["name"], np.asarray(row["label_map"])
-
-
 def datumaro(kind: str, folder: str, classes: list[str]) -> Read:
     from datumaro.components.annotation import AnnotationType  # type: ignore
     from datumaro.components.dataset import Dataset  # type: ignore

@@ -65,10 +65,10 @@ def test_a_sound_dataset_with_the_originals_in_it(made, pets):
     assert rows == native.read_rows(pets)
     for row in rows:
         assert after[row["file_name"]] == before[row["file_name"]]
-        assert after[row["mask"]] == before[row["mask"]]
+        assert after[row["mask_file_name"]] == before[row["mask_file_name"]]
     assert [row["file_name"][:-4] for row in new] == [f"images/augmented-{i:06d}" for i in range(17)]
     others = {"README.md", "seediff.toml", "classes.txt", "metadata.jsonl", "preview.html", "augmentations.jpg"}
-    assert set(after) - {row[kind] for row in (*rows, *new) for kind in ("file_name", "mask")} == others
+    assert set(after) - {row[kind] for row in (*rows, *new) for kind in ("file_name", "mask_file_name")} == others
     assert b'id="augmentations"' in after["preview.html"]
     assert "| originals | 8 |" in after["README.md"].decode()
     assert len(list(native.read_dataset(made))) == 25

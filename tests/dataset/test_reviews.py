@@ -30,7 +30,7 @@ def pets(tmp_path):
     out = write_set(tmp_path / "pets")
     (out / "soft").mkdir()
     for row in native.read_rows(out):
-        labels = native.read_label_map(out / row["mask"])
+        labels = native.read_label_map(out / row["mask_file_name"])
         (out / f"soft/{native.sample_name(row['file_name'])}_{row['class_ids'][0]}.png").write_bytes(
             native.encode_soft((labels > 0) * 0.8)
         )

@@ -111,7 +111,7 @@ class Dataset(Sequence[Sample]):
     from_voc, from_coco = partialmethod(load, "voc"), partialmethod(load, "coco")
     from_yolo, from_masks = partialmethod(load, "yolo"), partialmethod(load, "masks")
     from_cvat, from_labelme = partialmethod(load, "cvat"), partialmethod(load, "labelme")
-    from_labelstudio, from_parquet = partialmethod(load, "labelstudio"), partialmethod(load, "parquet")
+    from_labelstudio = partialmethod(load, "labelstudio")
 
     def export(self, name: FormatName, out: Path | str, **options: Any) -> Exported:
         """Writes a format: `pets.as_coco(out)` is `pets.export("coco", out)`. `out` appears only when it is complete.
@@ -125,7 +125,7 @@ class Dataset(Sequence[Sample]):
     as_voc, as_coco = partialmethod(export, "voc"), partialmethod(export, "coco")
     as_yolo, as_masks = partialmethod(export, "yolo"), partialmethod(export, "masks")
     as_cvat = partialmethod(export, "cvat")
-    as_labelstudio, as_parquet = partialmethod(export, "labelstudio"), partialmethod(export, "parquet")
+    as_labelstudio = partialmethod(export, "labelstudio")
 
     @classmethod
     def from_native(cls, path: Path | str) -> Dataset:

@@ -133,7 +133,7 @@ def reviewed_row(
         if name not in number:
             raise UserError(REVIEWS, f"sample '{action.sample}': class '{name}' is not a class of the set")
     ids = [number[name] for name in action.classes]
-    new = {"mask": action.mask, "classes": list(action.classes), "class_ids": ids, "area": dict(action.area)}
+    new = {"mask_file_name": action.mask, "classes": list(action.classes), "class_ids": ids, "area": dict(action.area)}
     # Flags are about masks that nobody looked at.
     new["flags"] = [] if tried is None else degenerate({name: action.area.get(name, 0.0) for name in action.classes})
     return {**{key: value for key, value in row.items() if key not in OF_THE_MASK}, **new, "review": review}

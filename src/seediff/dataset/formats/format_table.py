@@ -19,9 +19,9 @@ from ...files.documents import parse_json, read_json
 from ...files.reading import check_unpacked, read_bytes
 
 T = TypeVar("T")
-FormatName = Literal["voc", "coco", "yolo", "masks", "parquet", "cvat", "labelstudio"]
+FormatName = Literal["voc", "coco", "yolo", "masks", "cvat", "labelstudio"]
 """Values of `export --to`: formats that are written."""
-SourceName = Literal["voc", "coco", "yolo", "masks", "parquet", "cvat", "labelstudio", "labelme"]
+SourceName = Literal["voc", "coco", "yolo", "masks", "cvat", "labelstudio", "labelme"]
 """Values of `import --from`: formats that are read."""
 
 
@@ -43,14 +43,13 @@ FORMATS: dict[SourceName, Format] = {
     "cvat": Format("annotations.xml (CVAT)"),
     "labelstudio": Format("tasks.json (Label Studio)", objects=True),
     "labelme": Format("*.json with shapes (labelme)"),
-    "parquet": Format("*.parquet", without=("link", "skip_missing")),
     "masks": Format(
         "images/ and masks/ with PNG files, gtFine/ (Cityscapes), objectInfo150.txt (ADE20K) or trainannot/ (CamVid)"
     ),
     "coco": Format("annotations/*.json or *.json (COCO)", objects=True),
 }
 """In the order in which a folder is tried: formats that are recognised most surely come first."""
-SUFFIXES: dict[str, SourceName] = {".parquet": "parquet", ".xml": "cvat", ".yaml": "yolo", ".yml": "yolo"}
+SUFFIXES: dict[str, SourceName] = {".xml": "cvat", ".yaml": "yolo", ".yml": "yolo"}
 """Of single files besides JSON. `masks` reads some YAML files, too."""
 JSON_KINDS: tuple[tuple[set[str], str, str], ...] = (
     ({"images", "annotations"}, "coco", ""),
@@ -107,7 +106,7 @@ def recognise(path: Path, labels_alone: bool = False) -> SourceName:
                 raise UserError(path, problem, "COCO has images, annotations and categories, labelme shapes")
             return kind
         if suffix not in SUFFIXES:
-            raise UserError(path, "is not a dataset", "name its folder, or a .parquet, .json, .xml or .yaml file")
+            raise UserError(path, "is not a dataset", "name its folder, or a .json, .xml or .yaml file")
         return "masks" if SUFFIXES[suffix] == "yolo" and codec("masks").semantic_yaml(path) else SUFFIXES[suffix]
     check_finished(path)
     for name in FORMATS:
