@@ -57,9 +57,12 @@ class AugmentedSamples(Sequence[Sample]):
         self.config, self.classes, self.samples = config, tuple(classes), samples
         self.originals = samples if config.keep_originals else ()
         self.objects = any(sample.stored_instances is not None for sample in samples)
-        self.sources = [i for i, sample in enumerate(samples) if sample.metadata.get("split") in (None, "train")]
+        rejected = [sample.metadata.get("review", {}).get("verdict") == "rejected" for sample in samples]
+        for_training = [sample.metadata.get("split") in (None, "train") for sample in samples]
+        self.sources = [i for i in range(len(samples)) if for_training[i] and not rejected[i]]
         if not self.sources:
-            raise UserError("the dataset has no samples to augment: only those whose `split` is 'train' are changed")
+            problem = "the dataset has no samples to augment: only those whose `split` is 'train' are changed"
+            raise UserError(f"{problem}, and none that were rejected")
         self.new = self._choose()
 
     def _choose(self) -> list[NewSample]:

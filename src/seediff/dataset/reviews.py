@@ -155,10 +155,9 @@ def is_replaced(row: Mapping[str, Any]) -> bool:
 
 
 def review_summary(rows: Iterable[Mapping[str, Any]]) -> str:
-    """A summary such as `2 masks replaced, 1 sample rejected`, or "" if there is neither."""
+    """A summary such as `2 masks replaced, 1 sample rejected`, without what there is none of."""
     rows = list(rows)
     replaced = sum(map(is_replaced, rows))
     rejected = sum(row.get("review", {}).get("verdict") == "rejected" for row in rows)
-    if not replaced and not rejected:
-        return ""
-    return f"{plural(replaced, 'mask')} replaced, {plural(rejected, 'sample')} rejected"
+    counts = ((replaced, "mask", "replaced"), (rejected, "sample", "rejected"))
+    return ", ".join(f"{plural(count, what)} {done}" for count, what, done in counts if count)
