@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from inspect import signature
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
@@ -154,14 +155,21 @@ def read_known(file: Path, kind: type[T], *, strict: bool = True) -> T:
         raise
 
 
-def _keys(file: Path) -> list[str]:
+def _keys(file: Path) -> tuple[str, ...]:
     """The keys of a JSON object; of a list, those of its first entry as `[].key`."""
+    known = file.stat() if file.is_file() else None
+    return _keys_of(file, known and (known.st_mtime_ns, known.st_size))
+
+
+@lru_cache(maxsize=64)  # several codecs ask about a file, which may have hundreds of megabytes
+def _keys_of(file: Path, state: object) -> tuple[str, ...]:
+    """state: changes with the file."""
     parts: Any = dict[str, msgspec.Raw] | list[msgspec.Raw]
     top = read_json(file, parts)
     if isinstance(top, dict):
-        return [*top]
+        return tuple(top)
     keys: list[str] = []
     for first in top[:1]:
         with suppress(UserError):  # a number, text or list
             keys += [f"[].{key}" for key in parse_json(bytes(first), dict[str, Any], "")]
-    return keys
+    return tuple(keys)
