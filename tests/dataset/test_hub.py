@@ -1,16 +1,21 @@
 """`datasets` opens native folders, and writes them as Parquet."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from fake_engine import fake_draw
 from items import pets
 
 from seediff import Dataset
+from seediff.config.generate_config import GenerateConfig
 from seediff.dataset import native
 from seediff.dataset.native import open_native, write_native
 from seediff.dataset.rows import Row
+from seediff.files.outputs import BATCHES
 from seediff.report.card import dataset_card
+from seediff.run.generate_job import generate
 
 datasets = pytest.importorskip("datasets", reason="datasets is not installed")
 CLASSES, SHAPE = ("cat", "dog"), (16, 20)
@@ -102,3 +107,13 @@ def test_rows_of_before_are_opened_and_written_with_the_new_name(tmp_path):
             "mask_file_name",
         ]
     assert {key for key in Row.__struct_fields__ if key.endswith("file_name")} == {"file_name", "mask_file_name"}
+
+
+def test_a_set_of_before_grows(tmp_path):
+    config = GenerateConfig(classes=("dog",), per_class=2, batch_size=2)
+    generate(config, tmp_path / "pets", draw=fake_draw)
+    for file in (tmp_path / "pets" / native.METADATA, *(tmp_path / "pets" / BATCHES).iterdir()):
+        file.write_text(file.read_text().replace('"mask_file_name"', '"mask"'))
+    grown = generate(replace(config, per_class=4), tmp_path / "pets", draw=fake_draw)
+    assert [row["mask_file_name"] for row in grown.rows] == [f"masks/{number:06d}.png" for number in range(4)]
+    assert '"mask"' not in (tmp_path / "pets" / native.METADATA).read_text()

@@ -167,7 +167,8 @@ class Sample:
 
     def row(self, labels: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
         """The metadata without paths, with `classes`, `class_ids` and `area` as `shown_classes` counts them."""
-        rest = {key: value for key, value in self.metadata.items() if not key.endswith(("file_name", "mask"))}
+        own = [key for key in self.metadata if key != "mask" and not key.endswith("file_name")]
+        rest = {key: self.metadata[key] for key in own}
         return {**rest, **shown_classes(labels, classes, self.metadata.get("classes") or (), f"sample '{self.name}'")}
 
     def put_image(self, target: Path, *, link: bool = False) -> None:
