@@ -85,13 +85,6 @@ def parts(file: str, data: bytes) -> dict[str, Any]:
         members = dict(_members(suffix, data))
         inside = {f"{name}: {key}": value for name, held in members.items() for key, value in parts(name, held).items()}
         return {"order of members": hashed("\n".join(members).encode()), **inside}
-    if suffix == ".parquet":
-        import pyarrow.parquet
-
-        table = pyarrow.parquet.read_table(io.BytesIO(data))
-        about = {key.decode(): value.decode(errors="replace") for key, value in (table.schema.metadata or {}).items()}
-        schema = {f"type of column {field.name}": str(field.type) for field in table.schema}
-        return {**schema, **dict(_flat("metadata", about)), **dict(_flat("rows", table.to_pylist()))}
     try:
         text = data.decode("utf-8")
         if suffix == ".json":

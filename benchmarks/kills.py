@@ -112,7 +112,7 @@ def warm_up() -> None:
     assert all((CLIPTextModel, CLIPTokenizer, SegformerForSemanticSegmentation))
     modules = [module.name for module in pkgutil.walk_packages(seediff.__path__, "seediff.")]
     modules.remove("seediff.__main__")
-    for name in (*modules, "pyarrow.parquet", "scipy.ndimage", "rich.progress", "safetensors.torch"):
+    for name in (*modules, "scipy.ndimage", "rich.progress", "safetensors.torch"):
         with suppress(ImportError):
             importlib.import_module(name)
 

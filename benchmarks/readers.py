@@ -40,7 +40,7 @@ PACKAGES = {
     "ultralytics": "ultralytics",
     "fiftyone": "fiftyone",
 }
-"""Tool → its package, which has a module of the same name. `datasets` is already a dependency of the tests."""
+"""Tool → its package, which has a module of the same name."""
 QUIET = {"YOLO_OFFLINE": "true", "FIFTYONE_DISABLE_SERVICES": "1", "FIFTYONE_DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1"}
 """Environment variables that keep the tools from using the network and their databases."""
 
@@ -73,7 +73,6 @@ READINGS = (
     Reading("labelstudio", "labelstudio", "brush"),
     Reading("voc", "datumaro", "voc_segmentation", lost=NO_NAMES),
     Reading("coco", "datumaro", "coco_instances", lost=NO_IGNORE),
-    Reading("parquet", "datasets", "parquet"),
 )
 
 

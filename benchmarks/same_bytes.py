@@ -34,7 +34,6 @@ EXPORTS = {
     "voc": "--jpeg",
     "coco": "",
     "yolo": "--split 0.4",
-    "parquet": "",
     "masks": "",
     "cvat": "--objects",
     "labelstudio": "",
@@ -92,10 +91,7 @@ COMMANDS = {
         for name, twin in TWINS.items()
         if name not in WITHOUT_SELF_ATTENTION
     },
-    "augment": (
-        "augment generate --add flip:50%,splice-2x2:50%,noise:2,blur:2,perspective:2,boxes:2,objects:2,colour:2 --out"
-        " augment"
-    ),
+    "augment": "augment generate --add flip:50%,splice-2x2:50%,noise:2,perspective:2,boxes:2 --out augment",
     **{f"export-{name}": f"export generate --to {name} {more} --out export-{name}" for name, more in EXPORTS.items()},
     "export-coco-objects": "export generate-compete --to coco --polygons --min-area 9 --out export-coco-objects",
     **{f"import-{name}": f"import export-{name} --from {name} --out import-{name}" for name in EXPORTS},

@@ -15,8 +15,6 @@ ALLOWED = {
     ("files/messages.py", "open"): "the null device, in the place of a closed stream",
     ("cli/quality.py", "save"): "a dataset's, which goes through places",
     ("cli/sets.py", "save"): "a dataset's, which goes through places",
-    ("dataset/formats/parquet.py", "ParquetWriter"): "in a folder that appears when it is complete",
-    ("dataset/formats/parquet.py", "write_table"): "the same file",
     ("script/heatmap.py", "save"): "a picture that a script names",
     ("run/reopen.py", "replace"): "the rows of a finished set are moved aside while it grows",
 }

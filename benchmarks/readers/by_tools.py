@@ -10,25 +10,11 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 Read = Iterator[tuple[str, np.ndarray]]
 """(sample's name, label map) of each sample."""
-
-
-def datasets(kind: str, folder: str, classes: list[str]) -> Read:
-    """With the library of the hub's viewer: two columns of pictures."""
-    from datasets import Image, load_dataset
-
-    loaded: Any = load_dataset(folder)
-    for part in loaded.values():
-        assert isinstance(part.features["image"], Image)
-        assert isinstance(part.features["label_map"], Image)
-        for row in part:
-            assert row["image"].size == row["label_map"].size
-            yield row["name"], np.asarray(row["label_map"])
 
 
 def datumaro(kind: str, folder: str, classes: list[str]) -> Read:

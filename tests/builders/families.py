@@ -201,14 +201,14 @@ def run_commands(folder, out):
     run(f"generate --classes dog,cat --per-class 1 --steps 2 --out {out}/set --quiet", *common)
     rows = read_rows(out / "set")
     assert [row["classes"] for row in rows] == [["dog"], ["cat"]]
-    assert all(np.asarray(Image.open(out / "set" / row["mask"])).shape == (64, 64) for row in rows)
+    assert all(np.asarray(Image.open(out / "set" / row["mask_file_name"])).shape == (64, 64) for row in rows)
     photo = out / "photo.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)).save(photo)
     line = f"mask {photo} --classes dog,cat --presence 0 --timesteps 100,400 --out {out}/masked --quiet"
     run(line, *common)
     (row,) = read_rows(out / "masked")
     assert row["classes"] == list(row["presence"]) == ["dog", "cat"]
-    assert np.asarray(Image.open(out / "masked" / row["mask"])).shape == (48, 64)
+    assert np.asarray(Image.open(out / "masked" / row["mask_file_name"])).shape == (48, 64)
     info = model_info(str(folder))
     assert info is not None
     if info.family.no_self_attention:

@@ -2,8 +2,6 @@
 
 from typing import get_args
 
-import pytest
-
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.formats.format_table import FormatName, SourceName
 
@@ -13,8 +11,6 @@ EVERY = tuple(name for name in WRITTEN if name in READ)
 """Formats that are both."""
 LOSSY = ("yolo",)
 """Formats of polygons, from which label maps come back only approximately, and very small pieces not at all."""
-PACKAGES = {"parquet": "datasets"}
-"""Format → the package that writes it, if it may be missing."""
 
 
 def export(name, classes, samples, out, **options):
@@ -37,9 +33,3 @@ def opened(path, split=None):
 
 def parts(dataset):
     return dataset.classes, dataset.samples
-
-
-def needs(name):
-    """Skip the test if the format cannot be written here."""
-    if name in PACKAGES:
-        pytest.importorskip(PACKAGES[name], reason=f"{PACKAGES[name]} is not installed")

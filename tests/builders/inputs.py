@@ -86,7 +86,7 @@ MADE = {
     "model": lambda folder: twins.save_mini(folder, 8),
 }
 LINES = {
-    **{kind: f"export in/native --to {kind}" for kind in ("coco", "parquet")},
+    "coco": "export in/native --to coco",
     "generated": "generate GENERATE",
     "training": "train in/native TRAIN",
 }

@@ -45,7 +45,7 @@ def write_dataset(out, count, classes=CLASSES, side=64):
         rows.append(
             {
                 "file_name": f"images/{index:06d}.png",
-                "mask": f"masks/{index:06d}.png",
+                "mask_file_name": f"masks/{index:06d}.png",
                 "prompt": f"a photo of a {name}",
                 "classes": [name],
                 "seed": 1000 + index,

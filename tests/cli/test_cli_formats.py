@@ -3,7 +3,7 @@ import shutil
 import numpy as np
 import pytest
 from command_line import runner
-from formats import EVERY, WRITTEN, needs
+from formats import EVERY, WRITTEN
 from interrupted import contents
 from items import item
 from refusals import user_error
@@ -53,14 +53,12 @@ OPTIONS = {
     "voc": ["--jpeg"],
     "coco": ["--polygons", "--min-area", 70],
     "yolo": ["--split", 0.5],
-    "parquet": ["--split", 0.5],
 }
 """Those that have the most to look at."""
 
 
 @pytest.mark.parametrize("name", WRITTEN)
 def test_other_workers_the_same_bytes_and_notes(pets, tmp_path, capsys, name):
-    needs(name)
     made, said, options = [], [], OPTIONS.get(name, [])
     for workers in (1, 2):
         out = tmp_path / f"by{workers}" / name
@@ -134,7 +132,6 @@ def test_labels_whose_images_are_missing_are_left_out_and_counted(tmp_path, pets
 
 @pytest.mark.parametrize("name", EVERY)
 def test_an_image_that_is_cut_off_is_not_copied(pets, tmp_path, name):
-    needs(name)
     image = next((pets / "images").rglob("*.png"))
     image.write_bytes(image.read_bytes()[: image.stat().st_size // 2])
     with user_error(rf"{image.name}: cannot be read as a picture"):

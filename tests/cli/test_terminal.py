@@ -23,7 +23,7 @@ def test_names_of_others_reach_no_terminal(command, tmp_path, capsys):
     pets = tmp_path / f"p{EVIL}"
     pets.mkdir()
     (pets / "classes.txt").write_text(f"background\n{EVIL}\n", encoding="utf-8")
-    (pets / "metadata.jsonl").write_text(json.dumps({"file_name": f"images/{EVIL}.png", "mask": EVIL}) + "\n")
+    (pets / "metadata.jsonl").write_text(json.dumps({"file_name": f"images/{EVIL}.png", "mask_file_name": EVIL}) + "\n")
     assert main([command, str(pets)]) == 2
     shown = "".join(capsys.readouterr())
     assert not {"\x1b", "\x07", "\x9b", "\u202e", "\x7f"} & set(shown)

@@ -4,7 +4,7 @@ import tracemalloc
 import numpy as np
 import pytest
 from blocks import blocks
-from formats import EVERY, LOSSY, READ, WRITTEN, export, imported, needs
+from formats import EVERY, LOSSY, READ, WRITTEN, export, imported
 from items import item, names
 from PIL import Image
 from refusals import user_error
@@ -14,7 +14,7 @@ from seediff.dataset.formats.format_table import FORMATS, export_options
 from seediff.dataset.native import open_native
 
 CLASSES = ("cat", "dog, or wolf", 'a "cow" & co')
-ROWS = ("coco", "parquet", "labelstudio")
+ROWS = ("coco", "labelstudio")
 """Formats that keep rows of metadata."""
 
 
@@ -34,7 +34,6 @@ def pets(folder=None):
 
 @pytest.mark.parametrize("name", EVERY)
 def test_every_format_there_and_back(tmp_path, name):
-    needs(name)
     done = export(name, CLASSES, samples(), tmp_path / "set")
     assert (done.samples, done.files) == (4, len(names(tmp_path / "set")))
     classes, read = imported(name, tmp_path / "set")
@@ -55,7 +54,6 @@ def test_every_format_there_and_back(tmp_path, name):
 @pytest.mark.parametrize("name", WRITTEN)
 def test_a_class_comes_back_or_is_refused(tmp_path, name):
     """Formats that read a name as id 0 or 255 do not write it."""
-    needs(name)
     for number, odd in enumerate(("Background", "_background_", "__background__", "Void", "ignore")):
         said = ""
         try:
@@ -69,7 +67,6 @@ def test_a_class_comes_back_or_is_refused(tmp_path, name):
 
 @pytest.mark.parametrize("name", WRITTEN)
 def test_bad_samples_are_named_and_leave_nothing(tmp_path, name):
-    needs(name)
     other = "a/b" if FORMATS[name].flat else "a_b"
     for bad, said in (
         ([item(other), item("a_b")], "two samples are called 'a_b'"),
@@ -83,7 +80,6 @@ def test_bad_samples_are_named_and_leave_nothing(tmp_path, name):
 
 @pytest.mark.parametrize("name", ["native", *EVERY])
 def test_every_format_is_opened_by_what_is_in_its_folder(tmp_path, name):
-    needs(name)
     pets().save(tmp_path / "set") if name == "native" else export(name, CLASSES, samples(), tmp_path / "set")
     assert Dataset.open(tmp_path / "set").classes == CLASSES
     if name in ("native", *ROWS) or "split" in export_options(name):

@@ -172,12 +172,11 @@ def test_augmented_objects_are_where_their_class_is(tmp_path, operation):
         known = instances.numbers > 0
         assert np.array_equal(instances.label_map()[known], labels[known])
         assert len(instances.class_ids) == len(np.unique(instances.numbers[known]))
-        if operation in ("flip", "flip-vertical", "noise") and sample.name.startswith("augmented"):
+        if operation in ("flip", "noise") and sample.name.startswith("augmented"):
             assert sorted(instances.class_ids) == [1, 1, 2]
             assert sorted(find_objects(labels, instances=instances).areas)[1:] == [70, 91]
     counts = [len(objects_in(sample).class_ids) for sample in samples if sample.name.startswith("augmented")]
     assert operation != "splice-2x2" or counts == [12] * 6
-    assert operation != "objects" or max(counts) > 3
 
 
 BROKEN = [

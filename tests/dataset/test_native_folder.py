@@ -20,7 +20,7 @@ from seediff.files.output_folders import stage_output
 def test_native_round_trip(tmp_path):
     labels = np.zeros((4, 6), np.uint8)
     labels[1, 1:5] = 3, 1, 255, 3
-    row = {"prompt": "é \u2028", "classes": ["bus"], "class_ids": [9], "area": {"bus": 1.0}, "mask": "y"}
+    row = {"prompt": "é \u2028", "classes": ["bus"], "class_ids": [9], "area": {"bus": 1.0}, "mask_file_name": "y"}
     given = [item("000000", labels, row), item("trip/1", suffix="jpg")]
     assert write_native(tmp_path / "out", ("cat", "bus", "dog"), given, about={"command": "test"}) == 2
     classes, items = open_native(tmp_path / "out")
@@ -29,7 +29,8 @@ def test_native_round_trip(tmp_path):
     assert np.array_equal(items[0].label_map, labels)
     assert all(one.source.read_bytes() == two.source for one, two in zip(items, given, strict=True))
     row = items[0].metadata
-    assert (row["prompt"], row["file_name"], row["mask"]) == ("é \u2028", "images/000000.png", "masks/000000.png")
+    assert (row["file_name"], row["mask_file_name"]) == ("images/000000.png", "masks/000000.png")
+    assert row["prompt"] == "é \u2028"
     assert (row["classes"], row["class_ids"]) == (["bus", "cat", "dog"], [2, 1, 3])
     assert row["area"] == {"bus": 0.0, "cat": round(1 / 24, 6), "dog": round(2 / 24, 6)}
     assert len(list(native.read_dataset(tmp_path / "out"))) == 2
@@ -60,10 +61,10 @@ def test_a_set_of_which_all_samples_were_rejected_is_one(tmp_path):
 @pytest.mark.parametrize(
     ("change", "place"),
     [
-        ({"mask": "masks/2.png"}, r"row 2: .*masks/2\.png: no such file"),
+        ({"mask_file_name": "masks/2.png"}, r"row 2: .*masks/2\.png: no such file"),
         ({"file_name": "images/0.png"}, "row 2: two samples are called '0'"),
         ({"file_name": "s3://a/1.png"}, "row 2: 'file_name' must be the path of a picture inside the dataset, not"),
-        ({"mask": "masks/link.png"}, "row 2: 'mask' leads out"),
+        ({"mask_file_name": "masks/link.png"}, "row 2: 'mask_file_name' leads out"),
     ],
 )
 def test_rows_that_cannot_be(tmp_path, change, place):

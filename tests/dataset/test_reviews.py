@@ -1,4 +1,5 @@
 import json
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -10,18 +11,24 @@ from refusals import user_error
 from seediff.cli.formats import export_
 from seediff.cli.quality import filter_
 from seediff.cli.sets import augment, merge, split
+from seediff.config.augment import AugmentConfig
 from seediff.dataset import native
+from seediff.dataset.augmented import open_augmented
 from seediff.dataset.corrections import correct
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.native import open_native, write_native
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.reviews import REVIEWS, review_summary
+from seediff.errors import Notice
 from seediff.evaluate.evaluation import evaluate
+from seediff.evaluate.evaluation import notes as evaluation_notes
 from seediff.look.samples import open_subject
 from seediff.look.session import Edit, Session
+from seediff.train.stages import find_doubts, open_training
 
 run = runner(augment, export_, filter_, merge, split)
-SAID = "1 mask replaced, 1 sample rejected"
+REPLACED, LEFT_OUT = "1 mask replaced", "1 rejected sample left out"
+SAID = f"{REPLACED}, 1 sample rejected"
 
 
 @pytest.fixture
@@ -30,7 +37,7 @@ def pets(tmp_path):
     out = write_set(tmp_path / "pets")
     (out / "soft").mkdir()
     for row in native.read_rows(out):
-        labels = native.read_label_map(out / row["mask"])
+        labels = native.read_label_map(out / row["mask_file_name"])
         (out / f"soft/{native.sample_name(row['file_name'])}_{row['class_ids'][0]}.png").write_bytes(
             native.encode_soft((labels > 0) * 0.8)
         )
@@ -170,7 +177,8 @@ def test_a_mask_that_nobody_drew_is_not_a_persons(remade, tmp_path, capsys):
 def test_commands_use_the_corrected_masks_and_say_so(pets, tmp_path, line, capsys):
     write_set(tmp_path / "pets2", 2, ("cat", "dog"))
     run(*line.format(pets, pets).split(), "--out", tmp_path / "out")
-    assert f"Reviewed: {SAID}\n" in capsys.readouterr().out
+    said = f"{REPLACED}\nnote: {LEFT_OUT}" if line.startswith("export") else SAID
+    assert f"Reviewed: {said}\n" in capsys.readouterr().out
     parts = [tmp_path / "out" / part for part in ("train", "val")] if line.startswith("split") else [tmp_path / "out"]
     items = [item for part in parts for item in opened(part)[1]]
     corrected = native.read_label_map(pets / "reviewed/000003.1.png")
@@ -180,6 +188,44 @@ def test_commands_use_the_corrected_masks_and_say_so(pets, tmp_path, line, capsy
     for item in items:
         if item.metadata.get("recipe", {}).get("source") == "000003":
             np.testing.assert_array_equal(item.label_map, corrected[:, ::-1])
+
+
+def test_rejected_samples_are_left_out_unless_they_are_asked_for(pets, tmp_path, capsys):
+    dataset, kept = Dataset.open(pets), ["000000", "000002", "000003", "000004", "000005"]
+    everybody = sorted([*kept, "000001"])
+    dataset.as_coco(tmp_path / "whole", with_rejected=True)
+    for number, (option, names) in enumerate((({}, kept), ({"with_rejected": True}, everybody))):
+        notes = () if option else (LEFT_OUT,)
+        for out, count in ((tmp_path / f"coco-{number}", len(names)), (tmp_path / f"yolo-{number}", len(names))):
+            done = dataset.export(out.name.partition("-")[0], out, **option)
+            assert (done.samples, [note for note in done.notes if "rejected" in note]) == (count, [*notes])
+        images = json.loads((tmp_path / f"coco-{number}/annotations/semantic.json").read_text())["images"]
+        assert [image["id"] for image in images] == [*range(1, len(names) + 1)]
+        run(f"export {pets} --to coco --out {tmp_path}/typed-{number}", *["--with-rejected"][: len(option)])
+        assert (f"note: {LEFT_OUT}\n" in capsys.readouterr().out) != bool(option)
+
+        with nullcontext() if option else pytest.warns(Notice, match=LEFT_OUT):
+            assert len(dataset.as_torch(**option)) == len(names)
+        for data in (pets, dataset, tmp_path / "whole"):  # an export keeps the decision
+            training = open_training([data, data], validation=data, **option)
+            assert [item.name for item in training.stages[0].items] == names * 2
+            assert [item.name for item in training.validation] == names
+            assert (LEFT_OUT in find_doubts(training)) != bool(option)
+        scores = evaluate(pets, pets, draws=1, **option)
+        assert [*scores.scores.images] == names
+        assert (LEFT_OUT in evaluation_notes(scores)) != bool(option)
+
+    # Commands that make and look through sets have them, with the decision, but make nothing new of them.
+    assert dataset.stats().images == 6
+    for made in (dataset.merge(Dataset(dataset.classes, [])), *dataset.split(val=0.5)):
+        verdicts = {one.name: one.metadata.get("review", {}).get("verdict") for one in made}
+        assert verdicts.get("000001") in ("rejected", None)
+        assert "000001" in verdicts or len(made) < 6
+    more = open_augmented(AugmentConfig(add=("flip:100%",)), pets)
+    assert {new.source for new in more.new} == {0, 2, 3, 4, 5}
+    with user_error(r"all of its samples \(1\) are rejected; accept .* --with-rejected"):
+        dataset.filter(reviewed="rejected").as_voc(tmp_path / "none")
+    assert not (tmp_path / "none").exists()
 
 
 def found(folder):

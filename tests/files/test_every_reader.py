@@ -4,7 +4,6 @@ import json
 import numpy as np
 import pytest
 from damage import json_damages, refusal, tensor_damages
-from formats import imported
 from refusals import user_error
 from safetensors.numpy import save
 
@@ -86,22 +85,3 @@ def test_maps_that_are_none(tmp_path, tensors, said):
     (tmp_path / "a.safetensors").write_bytes(save(tensors, {"seediff": json.dumps(about)}))
     with user_error(said):
         AttentionMaps.load(tmp_path / "a.safetensors")
-
-
-def test_schemas_of_parquet(tmp_path):
-    """Whatever the schema says that names the classes: it is refused in one line, or read as the whole one is."""
-    pytest.importorskip("datasets", reason="datasets is not installed")
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    from seediff.dataset.formats.parquet import features
-
-    path, schema = tmp_path / "train-0.parquet", features(("cat",)).arrow_schema
-    stated = json.loads(schema.metadata[b"huggingface"])
-    refused = 0
-    for name, data in [("whole", json.dumps(stated).encode()), *json_damages(stated)]:
-        parquet.write_table(pa.schema(list(schema), metadata={"huggingface": data}).empty_table(), path)
-        said = refusal(lambda: imported("parquet", tmp_path), path)
-        assert name != "whole" or said is None
-        refused += said is not None
-    assert refused > 25

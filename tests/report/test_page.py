@@ -115,7 +115,7 @@ def test_hostile_text_stays_text(tmp_path):
     assert "<script>alert" not in html
 
 
-@pytest.mark.parametrize("field", ["file_name", "mask"])
+@pytest.mark.parametrize("field", ["file_name", "mask_file_name"])
 @pytest.mark.parametrize("path", ["../secret.png", "ABSOLUTE", "images/link.png", None])
 def test_paths_out_of_the_dataset_are_refused(tmp_path, field, path):
     out = tmp_path / "out"

@@ -242,7 +242,7 @@ def test_a_corrected_mask_of_the_old_image_is_not_used(tmp_path):
     classes, samples = open_native(out)
     sample = samples[1]
     assert classes == (*CONFIG.classes, "zebra")
-    assert (sample.metadata["mask"], sample.metadata["review"]["verdict"]) == ("masks/000001.png", None)
+    assert (sample.metadata["mask_file_name"], sample.metadata["review"]["verdict"]) == ("masks/000001.png", None)
     opened = session()
     state = opened.state(1)
     assert (state["verdict"], state["corrected"], state["undo"], state["version"]) == (None, False, False, 3)

@@ -51,8 +51,8 @@ def test_layout_rows_and_masks(tmp_path):
     rows = native.read_rows(out)
     assert [row["file_name"] for row in rows] == [f"images/00000{i}.png" for i in range(5)]
     for row, sample in zip(rows, native.read_dataset(out), strict=True):
-        keys = "file_name mask prompt classes class_ids seed attempt flags area confidence agreement model method"
-        assert list(row) == [*keys.split(), "version"]
+        keys = "prompt classes class_ids seed attempt flags area confidence agreement model method version"
+        assert list(row) == ["file_name", "mask_file_name", *keys.split()]
         assert sorted(row["classes"]) == ["cat", "dog"]
         assert row["class_ids"] == [CONFIG.classes.index(name) + 1 for name in row["classes"]]
         for name, class_id in zip(row["classes"], row["class_ids"], strict=True):

@@ -19,7 +19,7 @@ COMMANDS = {
     "segment": ("photo_commands:segment", "Divide photographs into segments without class names."),
     "augment": (
         "sets:augment",
-        "Add changed copies of samples: spliced, noisy, blurred, flipped, recoloured.",
+        "Add changed copies of samples: spliced, noisy, tilted, occluded, mirrored.",
     ),
     "look": ("look:look", "View a dataset in the browser, see how each mask was made, and correct masks."),
     "check": ("quality:check", "Check a dataset for broken files and labels."),

@@ -63,6 +63,8 @@ class Comparison:
     """Number of bootstrap draws over images, for the intervals."""
     seed: Annotated[int, SEED] = 0
     """Random seed for the bootstrap."""
+    with_rejected: Annotated[bool, NO] = False
+    """Also compare with samples that were rejected in `seediff look`."""
 
 
 @app.default

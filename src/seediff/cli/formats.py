@@ -22,7 +22,7 @@ from ..dataset.formats.format_table import (
 )
 from ..errors import UserError
 from ..files.messages import plural
-from .options import Data, Link, NewOut, Quiet, Workers, option
+from .options import Data, Link, NewOut, Quiet, WithRejected, Workers, option
 
 if TYPE_CHECKING:
     from ..dataset.sample import Sample
@@ -81,6 +81,7 @@ def export_(
     to: Annotated[FormatName, option(RUN, "The format.")],
     out: NewOut,
     workers: Workers = 1,
+    with_rejected: WithRejected = False,
     options: ExportOptions | None = None,
     quiet: Quiet = False,
 ) -> None:
@@ -104,12 +105,14 @@ def export_(
         raise UserError("seed", "works only with --split SHARE")
     given = options_given(export_options(to), vars(options), f"--to {to}")
     dataset = Dataset.from_native(data)
+    if not with_rejected:
+        dataset = dataset.without_rejected()
     done = export(to, dataset.classes, dataset, out, workers=workers, follow=follow_progress(quiet), **given)
     if not quiet:
         parts = [f"{count} {split}" for split, count in done.splits.items() if len(done.splits) > 1]
         print(f"{plural(done.samples, 'sample')} in {out} ({', '.join([*parts, plural(done.files, 'file')])})")
         say_reviewed(dataset)
-        say_notes(done.notes)
+        say_notes([*dataset.notes, *done.notes])
 
 
 @Parameter(name="*")

@@ -53,6 +53,7 @@ Link = Annotated[
     bool,
     option(RUN, "Hard-link pictures instead of copying them, where the file system allows it.", "no", negative=()),
 ]
+WithRejected = Annotated[bool, option(RUN, "Also use samples that were rejected in `seediff look`.", "no", negative=())]
 Workers = Annotated[int, WORD, option(RUN, "Number of processes. The result is the same.", 1)]
 Json = Annotated[
     Path | None, HERE, Parameter(validator=Ending(ext="json")), option(RUN, "Also write all results to this JSON file.")

@@ -30,7 +30,7 @@ def augment(
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
-    """Add changed copies of a dataset's samples: spliced, noisy, blurred, tilted, occluded, flipped, in other colours.
+    """Add changed copies of a dataset's samples: spliced, noisy, tilted, occluded, mirrored.
 
     Masks change with their pictures and are never interpolated. soft/, attention/ and steps/ are not copied.
 
@@ -38,9 +38,9 @@ def augment(
 
     - `seediff augment pets --out more-pets`
 
-    - `seediff augment pets --add flip:100%,splice-2x2:25% --add flip+noise:500 --workers 4 --out more-pets`
+    - `seediff augment pets --add flip:100%,splice-2x2:25% --add noise:500 --workers 4 --out more-pets`
 
-    - `seediff augment pets --add diffumask,colour:10% --no-keep-originals --image-format jpg --out new-pets`
+    - `seediff augment pets --add diffumask,flip:10% --no-keep-originals --out new-pets`
     """
     from ..dataset import native
     from ..dataset.augmented import open_augmented, write_augmented

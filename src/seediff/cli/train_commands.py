@@ -19,7 +19,7 @@ from ..dataset import native
 from ..files.messages import plural
 from .formats import say_notes, say_reviewed
 from .line import UNTYPED, Typed
-from .options import AT_LEAST_1, HERE, ConfigFile, DryRun, Quiet, Verbose, option
+from .options import AT_LEAST_1, HERE, ConfigFile, DryRun, Quiet, Verbose, WithRejected, option
 from .progress import bar_or_lines, report_on_interrupt, show_progress
 
 
@@ -59,6 +59,7 @@ def train(
         read_names(parse_classes),
         option(DATA, "Names separated by commas, a file with one per line, or `voc`.", "the first dataset's"),
     ] = None,
+    with_rejected: WithRejected = False,
     line: Typed[TrainConfig] = UNTYPED,
     config: ConfigFile = None,
     validate_every: Annotated[
@@ -107,6 +108,7 @@ def train(
         validation=validation,
         validation_share=validation_share,
         classes=classes,
+        with_rejected=with_rejected,
     )
     if not quiet:
         items = chain.from_iterable(stage.items for stage in training.stages)

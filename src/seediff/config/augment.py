@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 from cyclopts import Group, Parameter
 
@@ -10,7 +10,7 @@ from ..errors import UserError
 from .fields import Seed, check_fields, read_names
 from .settings import Settings
 
-OPERATIONS = ("splice-RxC", "noise", "blur", "perspective", "boxes", "objects", "flip", "flip-vertical", "colour")
+OPERATIONS = ("splice-RxC", "noise", "perspective", "boxes", "flip")
 MAX_CELLS = 16
 """Maximum number of rows, and of columns, in a spliced picture."""
 
@@ -24,13 +24,11 @@ DIFFUMASK = (
     "splice-7x7:2000/60000",
     "splice-8x8:1000/60000",
     "noise:3000/60000",
-    "blur:3000/60000",
     "perspective:3000/60000",
-    "boxes:1500/60000",
-    "objects:1500/60000",
+    "boxes:3000/60000",
 )
 """The additions that `diffumask` stands for. The counts for grids are DiffuMask's, that for 1×2 and 2×1 split in half;
-3,000 for noise, blur, perspective and occlusion (boxes and objects) is this package's choice."""
+3,000 for noise, perspective and occlusion (boxes) is this package's choice."""
 
 
 WHAT, OUTPUT = Group("What to add", sort_key=1), Group("Output", sort_key=2)
@@ -38,10 +36,10 @@ WHAT, OUTPUT = Group("What to add", sort_key=1), Group("Output", sort_key=2)
 
 @dataclass(frozen=True)
 class Addition:
-    """One entry of a recipe. operations: applied in this order. amount: the number of new pictures, or with `shared`
-    their share of the set's training samples."""
+    """One entry of a recipe. amount: the number of new pictures, or with `shared` their share of the set's training
+    samples."""
 
-    operations: tuple[str, ...]
+    operation: str
     amount: float
     shared: bool
 
@@ -64,23 +62,18 @@ def parse_recipe(text: str) -> tuple[str, ...]:
 
 
 def parse_addition(text: str) -> Addition:
-    """The addition in a text such as `flip+noise:50%`, `splice-2x2:3000/60000` (shares of the training samples) or
-    `blur:200` (pictures). Raises UserError."""
-    names, _, amount = text.partition(":")
-    operations = tuple(name.strip() for name in names.split("+"))
-    for place, name in enumerate(operations):
-        if grid_of(name) is None and (name not in OPERATIONS or name == "splice-RxC"):
-            fix = f"there are {', '.join(OPERATIONS)}, and diffumask"
-            raise UserError("add", f"'{text}': there is no operation '{name}'", fix)
-        if grid_of(name) and place:
-            problem = f"'{text}': splice-RxC must come first, because its cells are unchanged pictures of the set"
-            raise UserError("add", problem)
-    parts = re.fullmatch(r"(\d{1,7}(?:\.\d+)?)(?:/([1-9]\d{,6}))?", amount.strip().replace("%", "/100"))
+    """The addition in a text such as `flip:50%`, `splice-2x2:3000/60000` (shares of the training samples) or
+    `noise:200` (pictures). Raises UserError."""
+    name, _, amount = (part.strip() for part in text.partition(":"))
+    if grid_of(name) is None and name not in OPERATIONS[1:]:
+        fix = f"there are {', '.join(OPERATIONS)}, and diffumask"
+        raise UserError("add", f"'{text}': there is no operation '{name}'", fix)
+    parts = re.fullmatch(r"(\d{1,7}(?:\.\d+)?)(?:/([1-9]\d{,6}))?", amount.replace("%", "/100"))
     if parts is not None:
         number, divisor = float(parts[1]), parts[2]
         if divisor or number.is_integer():
-            return Addition(operations, number / int(divisor or 1), shared=bool(divisor))
-    examples = f"for example {names}:10% (of the training samples), {names}:3000/60000, or {names}:500 (pictures)"
+            return Addition(name, number / int(divisor or 1), shared=bool(divisor))
+    examples = f"for example {name}:10% (of the training samples), {name}:3000/60000, or {name}:500 (pictures)"
     raise UserError("add", f"'{text}' must end with how many", examples)
 
 
@@ -106,14 +99,11 @@ class AugmentConfig(Settings):
     add: Annotated[tuple[str, ...], Parameter(group=WHAT, show_default="diffumask"), read_names(parse_recipe)] = (
         DIFFUMASK
     )
-    """OPERATION:HOW-MANY, separated by commas or repeated: flip:50% (of the training samples), blur:200 (pictures),
-    flip+noise:10% (one after the other), or diffumask (DiffuMask's recipe). Operations: splice-RxC,
-    noise, blur, perspective, boxes, objects, flip, flip-vertical, colour.
+    """OPERATION:HOW-MANY, separated by commas or repeated: flip:50% (of the training samples), noise:200 (pictures), or
+    diffumask (DiffuMask's recipe). Operations: splice-RxC, noise, perspective, boxes, flip.
     """
     keep_originals: Annotated[bool, Parameter(group=OUTPUT)] = True
     """Also write the original samples."""
-    image_format: Annotated[Literal["png", "jpg"] | None, Parameter(group=OUTPUT)] = None
-    """Format of new pictures; masks are always PNG; by default the source's."""
 
     def __post_init__(self) -> None:
         check_fields(self)

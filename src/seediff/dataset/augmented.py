@@ -36,13 +36,8 @@ class NewSample:
 
     name: str
     source: int
-    operations: tuple[str, ...]
+    operation: str
     number: int
-
-    @property
-    def kind(self) -> str:
-        """Such as `flip+noise`."""
-        return "+".join(self.operations)
 
 
 class AugmentedSamples(Sequence[Sample]):
@@ -57,9 +52,12 @@ class AugmentedSamples(Sequence[Sample]):
         self.config, self.classes, self.samples = config, tuple(classes), samples
         self.originals = samples if config.keep_originals else ()
         self.objects = any(sample.stored_instances is not None for sample in samples)
-        self.sources = [i for i, sample in enumerate(samples) if sample.metadata.get("split") in (None, "train")]
+        rejected = [sample.metadata.get("review", {}).get("verdict") == "rejected" for sample in samples]
+        for_training = [sample.metadata.get("split") in (None, "train") for sample in samples]
+        self.sources = [i for i in range(len(samples)) if for_training[i] and not rejected[i]]
         if not self.sources:
-            raise UserError("the dataset has no samples to augment: only those whose `split` is 'train' are changed")
+            problem = "the dataset has no samples to augment: only those whose `split` is 'train' are changed"
+            raise UserError(f"{problem}, and none that were rejected")
         self.new = self._choose()
 
     def _choose(self) -> list[NewSample]:
@@ -69,7 +67,7 @@ class AugmentedSamples(Sequence[Sample]):
         while any(sample.name.startswith(prefix) for sample in self.samples):  # the set was augmented before
             again += 1
             prefix = f"augmented{again}"
-        wanted = [(addition.operations, addition.of(count)) for addition in self.config.additions()]
+        wanted = [(addition.operation, addition.of(count)) for addition in self.config.additions()]
         total = sum(number for _, number in wanted)
         if not total:
             raise UserError("add", "adds no pictures", "for example flip:50%")
@@ -77,9 +75,9 @@ class AugmentedSamples(Sequence[Sample]):
         for turn in range(-(-total // count)):
             order += np.random.default_rng([self.config.seed, turn]).permutation(count).tolist()
         new: list[NewSample] = []
-        for operations, count in wanted:
+        for operation, count in wanted:
             for number in range(len(new), len(new) + count):
-                new.append(NewSample(f"{prefix}-{number:06d}", self.sources[order[number]], operations, number))
+                new.append(NewSample(f"{prefix}-{number:06d}", self.sources[order[number]], operation, number))
         return new
 
     def __len__(self) -> int:
@@ -105,7 +103,7 @@ class AugmentedSamples(Sequence[Sample]):
             chosen = rng.choice(rest, count, replace=count > rest)
             return [self.read(self.sources[i + (i >= place)]) for i in chosen]
 
-        labelled, steps = apply(self.read(source), new.operations, rng, others)
+        labelled, step = apply(self.read(source), new.operation, rng, others)
         labels, objects = np.ascontiguousarray(labelled.labels), None
         if self.objects:
             labels, objects = apart(labelled.labels)
@@ -113,12 +111,11 @@ class AugmentedSamples(Sequence[Sample]):
         # The prompt, if no other sample is part of the picture, and the model, if it drew it; not the flags, which are
         # about the source's mask.
         sample = self.samples[source]
-        spliced = any(step.get("sources") for step in steps)
-        left = {"prompt": spliced, "split": False, "model": is_of_photo(sample.metadata)}
+        left = {"prompt": "sources" in step, "split": False, "model": is_of_photo(sample.metadata)}
         row = {key: sample.metadata[key] for key, out in left.items() if key in sample.metadata and not out}
         row |= shown_classes(labels, self.classes)
-        row |= {"recipe": {"source": sample.name, "seed": seed, "steps": steps}, "version": __version__}
-        data = encode_image(np.ascontiguousarray(labelled.image), self.config.image_format or sample.suffix)
+        row |= {"recipe": {"source": sample.name, "seed": seed, "steps": [step]}, "version": __version__}
+        data = encode_image(np.ascontiguousarray(labelled.image), sample.suffix)
         return Sample(data, labels, objects, row, name=new.name)
 
     def read(self, position: int) -> LabelledImage:
@@ -131,13 +128,13 @@ class AugmentedSamples(Sequence[Sample]):
 
     def added(self) -> Counter[str]:
         """Operations → the number of new samples."""
-        return Counter(new.kind for new in self.new)
+        return Counter(new.operation for new in self.new)
 
     def before_after(self) -> bytes:
         """A JPEG of the first new sample of each kind beside its source, with their masks laid over them."""
         first: dict[str, NewSample] = {}
         for new in self.new:
-            first.setdefault(new.kind, new)
+            first.setdefault(new.operation, new)
         shown, tiles = [*first.items()][:MOST_PAIRS], list[np.ndarray]()
         for _, new in shown:
             both = self.samples[new.source], self.make(new)

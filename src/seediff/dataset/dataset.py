@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partialmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from ..config.names import BACKGROUND
-from ..errors import UserError
+from ..errors import Notice, UserError
 from ..files.messages import plural
 from ..files.reading import composed
 from ..workers import Follow
@@ -111,21 +113,24 @@ class Dataset(Sequence[Sample]):
     from_voc, from_coco = partialmethod(load, "voc"), partialmethod(load, "coco")
     from_yolo, from_masks = partialmethod(load, "yolo"), partialmethod(load, "masks")
     from_cvat, from_labelme = partialmethod(load, "cvat"), partialmethod(load, "labelme")
-    from_labelstudio, from_parquet = partialmethod(load, "labelstudio"), partialmethod(load, "parquet")
+    from_labelstudio = partialmethod(load, "labelstudio")
 
-    def export(self, name: FormatName, out: Path | str, **options: Any) -> Exported:
+    def export(self, name: FormatName, out: Path | str, *, with_rejected: bool = False, **options: Any) -> Exported:
         """Writes a format: `pets.as_coco(out)` is `pets.export("coco", out)`. `out` appears only when it is complete.
 
         options: the parameters of `write` in the format's module of `seediff.dataset.formats`, and for most: split, the
         share for validation in [0, 1], or None for the `split` in the metadata; link, hard links to pictures; workers,
-        processes. Raises UserError naming a sample that cannot be used, and TypeError for an unknown option.
+        processes. with_rejected: also samples that people rejected. Raises UserError naming a sample that cannot be
+        used, and TypeError for an unknown option.
         """
-        return write_format(name, self.classes, self.samples, out, **options)
+        kept = self if with_rejected else self.without_rejected()
+        done = write_format(name, self.classes, kept.samples, out, **options)
+        return replace(done, notes=(*kept.notes[len(self.notes) :], *done.notes))
 
     as_voc, as_coco = partialmethod(export, "voc"), partialmethod(export, "coco")
     as_yolo, as_masks = partialmethod(export, "yolo"), partialmethod(export, "masks")
     as_cvat = partialmethod(export, "cvat")
-    as_labelstudio, as_parquet = partialmethod(export, "labelstudio"), partialmethod(export, "parquet")
+    as_labelstudio = partialmethod(export, "labelstudio")
 
     @classmethod
     def from_native(cls, path: Path | str) -> Dataset:
@@ -148,6 +153,18 @@ class Dataset(Sequence[Sample]):
         if isinstance(criteria.get("drop_flags"), str):
             criteria["drop_flags"] = (criteria["drop_flags"],)
         return self._of(select_samples(self.classes, samples, Criteria(**criteria), where=self.path).samples)
+
+    def without_rejected(self) -> Dataset:
+        """The samples that nobody rejected in `seediff look`, with a note of how many are left out. Raises UserError if
+        that is all of them."""
+        kept = self.filter(reviewed="not-rejected")
+        rejected = len(self) - len(kept)
+        if rejected and not kept:
+            fix = "accept some in `seediff look`, or take them nevertheless: --with-rejected"
+            raise UserError(self.path or "the dataset", f"all of its samples ({rejected}) are rejected", fix)
+        if rejected:
+            kept.notes += (f"{plural(rejected, 'rejected sample')} left out",)
+        return kept
 
     def merge(self, *others: Dataset) -> Dataset:
         """This dataset and others as one, as `merge.merge_sets` joins them."""
@@ -180,10 +197,16 @@ class Dataset(Sequence[Sample]):
         ]
         return summarize(measured, self.classes)
 
-    def as_torch(self, transform: Transform | None = None, *, objects: bool = False) -> TorchSamples:
+    def as_torch(
+        self, transform: Transform | None = None, *, objects: bool = False, with_rejected: bool = False
+    ) -> TorchSamples:
         """A `torch.utils.data.Dataset` of (image, label_map): (3, H, W) float32 in [0, 1], and (H, W) int64 of class
         ids, 255 ignored. transform: a function of the two, whose result replaces them. objects: "masks", "labels" and
-        "boxes" as torchvision's detectors take them, of `instances` or else connected pieces."""
+        "boxes" as torchvision's detectors take them, of `instances` or else connected pieces. with_rejected: also
+        samples that people rejected; otherwise a warning says how many are left out."""
         from .torch_samples import TorchSamples
 
-        return TorchSamples(self.samples, len(self.classes), transform, objects=objects)
+        kept = self if with_rejected else self.without_rejected()
+        for note in kept.notes[len(self.notes) :]:
+            warnings.warn(note, Notice, stacklevel=2)
+        return TorchSamples(kept.samples, len(self.classes), transform, objects=objects)

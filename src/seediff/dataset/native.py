@@ -16,9 +16,10 @@
           made/1f0c….toml    in a set that was filtered, split or merged: the configurations that made its masks; `made`
                              in a row names its file
 
-A row: file_name and mask (paths in the folder), prompt, classes and their class_ids, seed, attempt, flags, area (share
-of the image in [0, 1] of each class), model, method, version. `generate` numbers
-its samples, and a number is missing if every draw failed; `mask` keeps the names of the photographs.
+A row: file_name and mask_file_name (paths in the folder), prompt, classes and their class_ids, seed, attempt, flags,
+area (share of the image in [0, 1] of each class), model, method, version. `datasets` makes a picture of every key that
+ends in `file_name`. `generate` numbers its samples, and a number is missing if every draw failed; `mask` keeps the
+names of the photographs.
 """
 
 from __future__ import annotations
@@ -127,8 +128,8 @@ def read_rows(out: Path | str, name: str = METADATA) -> list[dict[str, Any]]:
     path = Path(out) / name
     rows = list(checked_rows(path, ABSENT))
     for number, row in enumerate(rows if name == METADATA else (), 1):
-        if not row.get("file_name") or not row.get("mask"):
-            problem = "needs 'file_name' and 'mask', the paths of two pictures inside the dataset"
+        if not row.get("file_name") or not row.get("mask_file_name"):
+            problem = "needs 'file_name' and 'mask_file_name', the paths of two pictures inside the dataset"
             raise UserError(f"{path}, row {number}", problem)
     return rows
 
@@ -164,7 +165,7 @@ class RowReader:
         row = reviewed_row(original, action, maker, self.classes)
         sha256 = action.hash if action and action.mask else None
         image = inside(self.folder, row.get("file_name"), where, "file_name")
-        mask = inside(self.folder, row.get("mask"), where, "mask")
+        mask = inside(self.folder, row.get("mask_file_name"), where, "mask_file_name")
         check_name(name, self.names, where)
         for label in row.get("classes") or ():
             if label not in self.classes:
@@ -179,7 +180,7 @@ class RowReader:
             extras[MADE, None] = config
         instances = self._objects(name, row, where)
         if instances is not None and sha256:
-            before = inside(self.folder, original["mask"], where, "mask")
+            before = inside(self.folder, original["mask_file_name"], where, "mask_file_name")
             instances = partial(_followed, instances, before, mask, sha256)
         for key in INSTANCE_KEYS:  # a Sample has them in `instances`
             row.pop(key, None)
@@ -218,7 +219,7 @@ def open_native(folder: Path | str, *, reviewed: bool = True) -> tuple[tuple[str
     for number, (_, row) in enumerate(read_json_lines(path, dict[str, Any], absent=ABSENT), 1):
         where = f"{path}, row {number}"
         sample = reader.sample(row, where)
-        files = [sample.metadata["file_name"], sample.metadata["mask"]]
+        files = [sample.metadata["file_name"], sample.metadata["mask_file_name"]]
         if "instances" in row:
             files.append(f"{INSTANCES}/{sample.name}.png")
         for file in files:
@@ -287,11 +288,11 @@ def write_native(
 ) -> int:
     """Writes a native dataset, and returns the number of samples. `out` appears only when it is complete.
 
-    Rows keep their keys; file_name, mask, classes, class_ids and area describe the files written. about: facts for the
-    card and the page. files: more files, name → bytes. link: hard links to pictures and extras instead of copies.
-    workers: processes that read samples. Each gets a whole Sequence and reads its part of it; other iterables are read
-    in this process, and their samples must be picklable. follow: wraps what is read, to show progress. Raises UserError
-    naming a sample that cannot be used.
+    Rows keep their keys, but others that end in `file_name`; classes, class_ids and area describe the files written.
+    about: facts for the card and the page. files: more files, name → bytes. link: hard links to pictures and extras
+    instead of copies. workers: processes that read samples. Each gets a whole Sequence and reads its part of it; other
+    iterables are read in this process, and their samples must be picklable. follow: wraps what is read, to show
+    progress. Raises UserError naming a sample that cannot be used.
     """
     from ..report.card import dataset_card
     from ..report.page import write_page
@@ -335,7 +336,7 @@ def _encoded(item: Any, *, read: Callable[[Any], Sample] | None, classes: Sequen
     sample: Sample = read(item) if read else item
     labels = sample.labels(len(classes))
     file_name, mask = sample_files(sample.name, sample.suffix)
-    row = {"file_name": file_name, "mask": mask, **sample.row(labels, classes)}
+    row = {"file_name": file_name, "mask_file_name": mask, **sample.row(labels, classes)}
     row.pop("made", None)
     files, copies = {mask: encode_mask(labels)}, dict[str, Path]()
     image, instances = sample.file(), sample.instances

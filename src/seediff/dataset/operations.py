@@ -9,36 +9,25 @@ documents. Pillow does the work, because on one CPU core it is faster than tenso
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageEnhance, ImageFilter
+from PIL import Image
 
 from ..config.augment import grid_of
 from ..errors import UserError
 from ..files.label_maps import IGNORE
 from .encoding import Instances
-from .shapes.objects import Objects, find_objects
+from .shapes.objects import Objects
 
 NOISE_SIGMA = 0.02, 0.1
 """Standard deviation of the noise, where 1 is white minus black. Strengths of two numbers are drawn between them, anew
 for each picture; all are this package's choice."""
-BLUR_SIGMA = 0.004, 0.015
-"""As a share of the picture's shorter side."""
 PERSPECTIVE_SHIFT = 0.05, 0.25
 """Distance that corners move inwards, as a share of the sides."""
 BOX_COUNT, BOX_SIDE = (1, 3), (0.1, 0.3)
 """Number of noise boxes per picture, and their sides, as a share of the picture's sides."""
-OBJECT_COUNT, OBJECT_SIDE = (1, 2), (0.2, 0.5)
-"""Number of pasted objects per picture, and their longer side, as a share of the picture's shorter side."""
-COLOUR_CHANGE, HUE_CHANGE = 0.4, 0.05
-"""Brightness, contrast and saturation change by a factor from 1 − the first to 1 + it, hue by a share of the colour
-circle."""
-MIN_OBJECT = 1 / 400
-"""Share of a picture. Smaller pieces of a class are not cut out as objects."""
-DONORS = 8
-"""Maximum number of samples that are searched for an object to cut out."""
 
 
 @dataclass(frozen=True)
@@ -70,19 +59,12 @@ Changed = tuple[np.ndarray, np.ndarray, dict[str, Any]]
 
 
 def apply(
-    labelled: LabelledImage, operations: Sequence[str], rng: np.random.Generator, others: Others
-) -> tuple[LabelledImage, list[dict[str, Any]]]:
-    """The picture after all operations, and a step for each: its name and what was drawn at random."""
-    steps = []
-    for name in operations:
-        grid = grid_of(name)
-        if grid:
-            image, labels, drawn = splice(labelled, *grid, others)
-        else:
-            image, labels, drawn = RANDOM[name](labelled, rng, others)
-        labelled = replace(labelled, image=image, labels=labels)
-        steps.append({"operation": name, **drawn})
-    return labelled, steps
+    labelled: LabelledImage, operation: str, rng: np.random.Generator, others: Others
+) -> tuple[LabelledImage, dict[str, Any]]:
+    """The picture after an operation, and a step of its recipe: the operation, and what was drawn at random."""
+    grid = grid_of(operation)
+    image, labels, drawn = splice(labelled, *grid, others) if grid else RANDOM[operation](labelled, rng)
+    return LabelledImage(labelled.name, image, labels), {"operation": operation, **drawn}
 
 
 def splice(labelled: LabelledImage, rows: int, columns: int, others: Others) -> Changed:
@@ -108,37 +90,14 @@ def splice(labelled: LabelledImage, rows: int, columns: int, others: Others) -> 
     return image, labels, {"sources": [cell.name for cell in cells[1:]]}
 
 
-def noise(labelled: LabelledImage, rng: np.random.Generator, others: Others) -> Changed:
+def noise(labelled: LabelledImage, rng: np.random.Generator) -> Changed:
     """Adds Gaussian noise with standard deviation 255 · sigma to each channel, and clips."""
     sigma = uniform(rng, NOISE_SIGMA)
     noisy = rng.standard_normal(labelled.image.shape, np.float32) * np.float32(255 * sigma) + labelled.image
     return np.clip(np.rint(noisy), 0, 255).astype(np.uint8), labelled.labels, {"sigma": sigma}
 
 
-def blur(labelled: LabelledImage, rng: np.random.Generator, others: Others) -> Changed:
-    """Gaussian blur with a standard deviation of sigma pixels, approximated by three box filters."""
-    sigma = round(uniform(rng, BLUR_SIGMA) * min(labelled.labels.shape), 4)
-    image = np.asarray(Image.fromarray(labelled.image).filter(ImageFilter.GaussianBlur(sigma)))
-    return image, labelled.labels, {"sigma": sigma}
-
-
-def colour(labelled: LabelledImage, rng: np.random.Generator, others: Others) -> Changed:
-    """Multiplies brightness, contrast and saturation by factors, then shifts the hue by a share of the circle."""
-    factors = 1 - COLOUR_CHANGE, 1 + COLOUR_CHANGE
-    drawn = {name: uniform(rng, factors) for name in ("brightness", "contrast", "saturation")}
-    drawn["hue"] = uniform(rng, (-HUE_CHANGE, HUE_CHANGE))
-    image = ImageEnhance.Brightness(Image.fromarray(labelled.image)).enhance(drawn["brightness"])
-    image = ImageEnhance.Contrast(image).enhance(drawn["contrast"])
-    image = ImageEnhance.Color(image).enhance(drawn["saturation"])
-    turn = round(drawn["hue"] * 256) % 256
-    if turn:
-        channels = np.array(image.convert("HSV"))
-        channels[..., 0] += np.uint8(turn)  # wraps around, as the circle does
-        image = Image.fromarray(channels, "HSV").convert("RGB")
-    return np.asarray(image), labelled.labels, drawn
-
-
-def tilt(labelled: LabelledImage, rng: np.random.Generator, others: Others) -> Changed:
+def tilt(labelled: LabelledImage, rng: np.random.Generator) -> Changed:
     """Moves each corner inwards by a random share of the sides. Outside of them the image is black and the labels are
     255."""
     height, width = labelled.labels.shape
@@ -167,7 +126,7 @@ def perspective(image: np.ndarray, labels: np.ndarray, corners: np.ndarray) -> t
     return moved(image, Image.Resampling.BICUBIC, (0, 0, 0)), moved(labels, Image.Resampling.NEAREST, IGNORE)
 
 
-def boxes(labelled: LabelledImage, rng: np.random.Generator, others: Others) -> Changed:
+def boxes(labelled: LabelledImage, rng: np.random.Generator) -> Changed:
     """Fills boxes with colour noise, centred on pixels of objects if there are any. Labels become 0 there, but 255
     stays. A box is left, top, right, bottom; the last two exclusive."""
     image, labels = labelled.image.copy(), labelled.labels.copy()
@@ -184,71 +143,11 @@ def boxes(labelled: LabelledImage, rng: np.random.Generator, others: Others) -> 
     return image, labels, {"boxes": drawn}
 
 
-def paste_objects(labelled: LabelledImage, rng: np.random.Generator, others: Others) -> Changed:
-    """Pastes objects of others, centred on pixels of the picture's own objects if it has any."""
-    image, labels = labelled.image, labelled.labels
-    sources, pasted = [], []
-    for _ in range(rng.integers(*OBJECT_COUNT, endpoint=True)):
-        side = max(1, round(uniform(rng, OBJECT_SIDE) * min(labels.shape)))
-        number, mirrored = int(rng.integers(2**31)), bool(rng.integers(2))
-        for _ in range(DONORS):
-            (donor,) = others(1)
-            cut = cut_out(donor, number, side, mirrored)
-            if cut is None:
-                continue
-            (height, width), class_id = cut[1].shape, cut[2]
-            x, y = middle(labelled.labels, rng)
-            corner = x - width // 2, y - height // 2
-            image, labels = paste(image, labels, *cut, corner)
-            sources.append(donor.name)
-            pasted.append({"class_id": class_id, "corner": list(corner), "size": [width, height], "mirrored": mirrored})
-            break
-    return image, labels, {"sources": sources, "objects": pasted}
-
-
-def cut_out(
-    labelled: LabelledImage, number: int, longer_side: int, mirrored: bool
-) -> tuple[np.ndarray, np.ndarray, int] | None:
-    """Object `number` (modulo their number), its longer side resized: its image (h, w, 3) uint8, mask (h, w) bool and
-    class. None if no object has at least MIN_OBJECT of the pixels."""
-    labels, instances = (labelled.labels, None) if labelled.labels.dtype == np.uint8 else apart(labelled.labels)
-    found = find_objects(labels, max(1, round(labels.size * MIN_OBJECT)), instances)
-    if not found.class_ids:
-        return None
-    number %= len(found.class_ids)
-    left, top, right, bottom = found.boxes_xyxy[number]
-    image, inside = labelled.image[top:bottom, left:right], found.index[top:bottom, left:right] == number
-    scale = longer_side / max(inside.shape)
-    size = max(1, round(inside.shape[1] * scale)), max(1, round(inside.shape[0] * scale))
-    image = np.asarray(Image.fromarray(np.ascontiguousarray(image)).resize(size, Image.Resampling.BICUBIC))
-    inside = np.asarray(Image.fromarray(inside.astype(np.uint8)).resize(size, Image.Resampling.NEAREST)) > 0
-    step = -1 if mirrored else 1
-    return image[:, ::step], inside[:, ::step], found.class_ids[number]
-
-
-def paste(
-    image: np.ndarray, labels: np.ndarray, cutout: np.ndarray, mask: np.ndarray, class_id: int, corner: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Pastes an object in front of the picture. Its pixels get its class, even where the labels were 255. corner: its
-    (left, top), which may be outside the picture."""
-    whole = Image.fromarray(mask)
-    box = corner[0], corner[1], corner[0] + whole.width, corner[1] + whole.height
-    pasted, numbered = Image.fromarray(image), Image.fromarray(labels)
-    pasted.paste(Image.fromarray(cutout), box, whole)
-    number = 0 if labels.dtype == np.uint8 else (int(labels.max()) >> 8) + 1
-    numbered.paste(number << 8 | class_id, box, whole)
-    return np.asarray(pasted), np.asarray(numbered)
-
-
-RANDOM: Mapping[str, Callable[[LabelledImage, np.random.Generator, Others], Changed]] = {
+RANDOM: Mapping[str, Callable[[LabelledImage, np.random.Generator], Changed]] = {
     "noise": noise,
-    "blur": blur,
     "perspective": tilt,
     "boxes": boxes,
-    "objects": paste_objects,
-    "flip": lambda labelled, *_: (labelled.image[:, ::-1], labelled.labels[:, ::-1], {}),
-    "flip-vertical": lambda labelled, *_: (labelled.image[::-1], labelled.labels[::-1], {}),
-    "colour": colour,
+    "flip": lambda labelled, _: (labelled.image[:, ::-1], labelled.labels[:, ::-1], {}),
 }
 
 

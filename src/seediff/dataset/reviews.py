@@ -133,7 +133,7 @@ def reviewed_row(
         if name not in number:
             raise UserError(REVIEWS, f"sample '{action.sample}': class '{name}' is not a class of the set")
     ids = [number[name] for name in action.classes]
-    new = {"mask": action.mask, "classes": list(action.classes), "class_ids": ids, "area": dict(action.area)}
+    new = {"mask_file_name": action.mask, "classes": list(action.classes), "class_ids": ids, "area": dict(action.area)}
     # Flags are about masks that nobody looked at.
     new["flags"] = [] if tried is None else degenerate({name: action.area.get(name, 0.0) for name in action.classes})
     return {**{key: value for key, value in row.items() if key not in OF_THE_MASK}, **new, "review": review}
@@ -155,10 +155,9 @@ def is_replaced(row: Mapping[str, Any]) -> bool:
 
 
 def review_summary(rows: Iterable[Mapping[str, Any]]) -> str:
-    """A summary such as `2 masks replaced, 1 sample rejected`, or "" if there is neither."""
+    """A summary such as `2 masks replaced, 1 sample rejected`, without what there is none of."""
     rows = list(rows)
     replaced = sum(map(is_replaced, rows))
     rejected = sum(row.get("review", {}).get("verdict") == "rejected" for row in rows)
-    if not replaced and not rejected:
-        return ""
-    return f"{plural(replaced, 'mask')} replaced, {plural(rejected, 'sample')} rejected"
+    counts = ((replaced, "mask", "replaced"), (rejected, "sample", "rejected"))
+    return ", ".join(f"{plural(count, what)} {done}" for count, what, done in counts if count)

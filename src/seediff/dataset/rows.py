@@ -53,7 +53,7 @@ class Row(msgspec.Struct, frozen=True):
     agreement: with CA·SA's masks. index: in its run. attempt: of a draw. photo, reason: of a photograph that failed."""
 
     file_name: str | None = None
-    mask: str | None = None
+    mask_file_name: str | None = None
     prompt: str | None = None
     classes: tuple[str, ...] = ()
     class_ids: tuple[_ClassId, ...] = ()
@@ -88,7 +88,10 @@ def checked_rows(path: Path, absent: str = ABSENT) -> Iterator[dict[str, Any]]:
 
 
 def check_row(row: dict[str, Any], where: str) -> None:
-    """Composes the letters of classes. Raises UserError naming a key whose value has the wrong type."""
+    """Composes the letters of classes, and gives `mask`, of sets that were made before, its name. Raises UserError
+    naming a key whose value has the wrong type."""
+    if "mask" in row:
+        row.setdefault("mask_file_name", row.pop("mask"))
     fit(row, Row, where)
     if "classes" in row:
         row["classes"] = [*map(composed, row["classes"])]

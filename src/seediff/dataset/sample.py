@@ -166,8 +166,9 @@ class Sample:
         return find_objects(labels, min_area, self.instances)
 
     def row(self, labels: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
-        """The metadata with `classes`, `class_ids` and `area` as `shown_classes` counts them."""
-        rest = {key: value for key, value in self.metadata.items() if key not in ("file_name", "mask")}
+        """The metadata without paths, with `classes`, `class_ids` and `area` as `shown_classes` counts them."""
+        own = [key for key in self.metadata if key != "mask" and not key.endswith("file_name")]
+        rest = {key: self.metadata[key] for key in own}
         return {**rest, **shown_classes(labels, classes, self.metadata.get("classes") or (), f"sample '{self.name}'")}
 
     def put_image(self, target: Path, *, link: bool = False) -> None:

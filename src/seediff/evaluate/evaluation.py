@@ -225,6 +225,7 @@ def evaluate(
     device: str | None = None,
     seed: int = 0,
     draws: int = 1000,
+    with_rejected: bool = False,
     progress: Progress = lambda done, total, name: None,
 ) -> Evaluation:
     """Evaluate a folder of `seediff train`, or of label maps, on a labelled folder.
@@ -232,12 +233,14 @@ def evaluate(
     data: a folder, read by `open_truths` with `split`, or the result of that function. protocol: see
     `protocol_for`. class_map: see `read_class_map`. classes: names for the label maps' ids, from id 1; by default those
     in classes.txt in or beside their folder, or else the data's own ids. scales, flip: a segmenter's test-time
-    augmentation. boundary, seed, draws: see `evaluate_pairs`. Raises UserError, for names before the first image is
-    read.
+    augmentation. boundary, seed, draws: see `evaluate_pairs`. with_rejected: compare with samples that people rejected,
+    too. Raises UserError, for names before the first image is read.
     """
     check_bootstrap(seed, draws)
     mapped = read_class_map(class_map) if class_map else None
     labelled = data if isinstance(data, Dataset) else open_truths(data, split)
+    if not with_rejected:
+        labelled = labelled.without_rejected()
     chosen = protocol_for(protocol, labelled.names.values())
     path, scales = Path(predictions), tuple(scales)
     files = ("config.json", "checkpoint.safetensors", "losses.csv")  # of a training, finished or not

@@ -62,7 +62,7 @@ def open_subject(folder: Path) -> Subject:
 
 def original_mask(sample: Sample) -> str:
     """The path in the set of the label map that was made first."""
-    return str(sample.metadata["mask"])
+    return str(sample.metadata["mask_file_name"])
 
 
 def read_image(sample: Sample, side: int | None = None) -> np.ndarray:

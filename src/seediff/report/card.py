@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from markupsafe import Markup
@@ -13,6 +14,8 @@ from .tables import SampleRow, count_classes, flat_config, is_of_photo, plain_fa
 from .templates import render
 
 MOST_PROMPTS = 20
+DTYPES = {"bool": {bool}, "int64": {int}, "float64": {int, float}, "string": {str}}
+"""Arrow's name of a type → the types of values in JSON."""
 SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "n>10M")
 
 MODEL_NOTES = (  # (pattern to search in the model's name, note about the model's licence)
@@ -63,6 +66,7 @@ def dataset_card(
         drawn=drawn,
         by_model=by_model,
         size=size_category(len(rows)),
+        files=Markup(json.dumps(_config(rows), ensure_ascii=False)),  # safe: front matter is YAML, and JSON is, too
         images=len(rows),
         flagged=sum(bool(row.get("flags")) for row in rows),
         several=any(len(row_classes(row)) > 1 for row in rows),
@@ -74,6 +78,31 @@ def dataset_card(
         models=_pairs((name, model_note(name)) for name in named),
         without_model=len(rows) - len(models),
     )
+
+
+def _config(rows: Sequence[SampleRow]) -> dict[str, Any]:
+    """The configuration that `datasets` loads the folder with. Left alone, it would take the name of a photograph such
+    as `test_1.jpg` for a part of the set, and the types of keys from the first megabytes of rows."""
+    config: dict[str, Any] = {"config_name": "default", "data_files": [{"split": "train", "path": "**"}]}
+    if rows:
+        described = [{key: value for key, value in row.items() if not key.endswith("file_name")} for row in rows]
+        pictures = [{"name": name, "dtype": "image"} for name in ("image", "mask")]
+        config["features"] = [*pictures, *_feature(described)["struct"]]
+    return config
+
+
+def _feature(values: Iterable[Any]) -> dict[str, Any]:
+    """The type of a key by all of its values, as `datasets` writes it."""
+    held = [value for value in values if value is not None]
+    kinds = {type(value) for value in held}
+    if kinds == {dict}:
+        names = dict.fromkeys(chain.from_iterable(held))
+        return {"struct": [{"name": name, **_feature(value.get(name) for value in held)} for name in names]}
+    if kinds and kinds <= {list, tuple}:
+        inner = _feature(chain.from_iterable(held))
+        return {"list": inner.get("dtype") or inner.get("struct") or inner}
+    fitting = (name for name, of in DTYPES.items() if kinds and kinds <= of)
+    return {"dtype": next(fitting, "null")}
 
 
 def _pairs(pairs: Iterable[tuple[str, str]]) -> list[tuple[Markup, Markup]]:

@@ -146,13 +146,14 @@ def _tiles(folder: Path, rows: Sequence[SampleRow], tags: Sequence[ClassTag]) ->
 def _read_pair(folder: Path, row: SampleRow, position: int) -> tuple[np.ndarray, np.ndarray]:
     """A row's image (H, W, 3) and label map (H, W), both uint8."""
     where = f"row {position + 1}"
-    paths = {key: inside(folder, row.get(key), where, key) for key in ("file_name", "mask")}
-    shown = {key: f"{where}: '{key}' {row.get(key)!r}" for key in paths}
-    with open_image(paths["file_name"], shown["file_name"]) as opened:
-        image = np.asarray(in_rgb(opened, shown["file_name"]))
-    with open_image(paths["mask"], shown["mask"]) as mask:
+    keys = ("file_name", "mask_file_name")
+    image_path, mask_path = (inside(folder, row.get(key), where, key) for key in keys)
+    shown = [f"{where}: '{key}' {row.get(key)!r}" for key in keys]
+    with open_image(image_path, shown[0]) as opened:
+        image = np.asarray(in_rgb(opened, shown[0]))
+    with open_image(mask_path, shown[1]) as mask:
         if mask.mode not in ("P", "L", "1"):
-            raise UserError(f"{shown['mask']} is a {mask.mode} picture; masks hold class numbers (palette or grey)")
+            raise UserError(f"{shown[1]} is a {mask.mode} picture; masks hold class numbers (palette or grey)")
         label_map = np.asarray(mask).astype(np.uint8)
     if label_map.shape != image.shape[:2]:
         sizes = [f"{array.shape[1]}×{array.shape[0]}" for array in (image, label_map)]

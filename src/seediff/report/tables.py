@@ -75,7 +75,7 @@ def row_classes(row: SampleRow) -> list[str]:
 
 
 def operations_of(row: SampleRow) -> str:
-    """The operations of a row's recipe, such as `flip+noise`; "" for an original."""
+    """The operations of a row's recipe, such as `flip`; "" for an original."""
     return "+".join(step["operation"] for step in row.get("recipe", {}).get("steps", ()))
 
 

@@ -112,7 +112,7 @@ class DatasetJob(ModelJob[AnyDatasetConfig, Item, BatchCapture]):
             record.write_by(out, f"{native.ATTENTION}/{name}.safetensors", sample.attention.save)
         for class_id, strip in self.strips(sample).items():
             record.write(out, f"{native.STEPS}/{name}_{class_id}.png", strip)
-        record.rows.append({"file_name": file_name, "mask": mask, **self.row(sample, labels, objects)})
+        record.rows.append({"file_name": file_name, "mask_file_name": mask, **self.row(sample, labels, objects)})
 
     def strips(self, sample: MaskedSample) -> dict[int, bytes]:
         """Class id → the steps of its mask in one picture, for the classes of `traced`."""

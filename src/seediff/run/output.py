@@ -20,6 +20,7 @@ from ..config.resolve import load_config
 from ..config.settings import DEFAULT, MACHINE, Config, RunConfig, differences
 from ..dataset.native import EXTRAS, IMAGES, INSTANCES, MASKS
 from ..dataset.reviews import REVIEWS
+from ..dataset.rows import check_row
 from ..errors import UserError
 from ..files.documents import read_json, read_toml
 from ..files.output_folders import LOCK, open_folder
@@ -134,6 +135,8 @@ def read_record(out: Path, number: int) -> BatchRecord | None:
     """The record of a batch; None if it is not finished, or one of its files is missing or has another size."""
     with suppress(OSError, ValueError, UserError):
         record = read_json(out / record_path(number), BatchRecord)
+        for row in record.rows:
+            check_row(row, record_path(number))
         if all((out / name).stat().st_size == size for name, size in record.files.items()):
             return record
     return None

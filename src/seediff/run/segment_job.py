@@ -250,7 +250,7 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
             record.write(out, f"{native.INSTANCES}/{name}.png", encode_objects(objects, f"photograph '{name}'"))
             row = {
                 "file_name": file_name,
-                "mask": mask,
+                "mask_file_name": mask,
                 **shown_classes(labels, self.classes),
                 "source": name,
                 "index": spec.index,

@@ -84,6 +84,7 @@ def train_segmenter(
     validation: Data | None = None,
     epochs: float | None = None,
     steps: int | None = None,
+    with_rejected: bool = False,
     progress: Progress | None = None,
     **options: Any,
 ) -> TrainResult:
@@ -91,11 +92,12 @@ def train_segmenter(
     continues.
 
     data: a `Dataset`, a folder of any format, or several of them. validation: likewise; the segmenter with the best
-    mIoU on it is kept. Default: the `val` parts of `data`. epochs, steps: default 10 epochs. options: fields of
-    `TrainConfig`, such as backbone="tiny" for small pictures on a CPU. Raises UserError.
+    mIoU on it is kept. Default: the `val` parts of `data`. epochs, steps: default 10 epochs. with_rejected: use
+    samples that people rejected, too. options: fields of `TrainConfig`, such as backbone="tiny" for small pictures on a
+    CPU. Raises UserError.
     """
     sets = [data] if isinstance(data, Data) else data
-    training = open_training(sets, epochs=epochs, steps=steps, validation=validation)
+    training = open_training(sets, epochs=epochs, steps=steps, validation=validation, with_rejected=with_rejected)
     return train(make_config(options), training.stages, Path(out), progress, validation=training.validation)
 
 

@@ -66,11 +66,12 @@ class Stage:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The data of a training."""
+    """The data of a training. rejected: how many samples are left out because people rejected them."""
 
     classes: tuple[str, ...]
     stages: tuple[Stage, ...]
     validation: tuple[Sample, ...]
+    rejected: int = 0
 
 
 def open_training(
@@ -84,14 +85,23 @@ def open_training(
     validation: Data | None = None,
     validation_share: float | None = None,
     classes: Sequence[str] | None = None,
+    with_rejected: bool = False,
 ) -> TrainingData:
     """Open datasets and make the stages `train` and, with `finetune`, `finetune`.
 
     Samples of a dataset that is named twice are used twice as often. validation: a dataset for validation; if it has a
     `val` part, only that is used. validation_share: the share of the first dataset that is kept for validation. Without
     both, the `val` parts of all datasets are for validation. classes: None: the first dataset's. Classes of other
-    datasets are matched by name. Raises UserError.
+    datasets are matched by name. with_rejected: use samples that people rejected, too. Raises UserError.
     """
+    rejected: dict[Data, int] = {}
+
+    def opened(source: Data) -> Dataset:
+        dataset = source if isinstance(source, Dataset) else Dataset.open(source)
+        kept = dataset if with_rejected else dataset.without_rejected()
+        rejected[source] = len(dataset) - len(kept)
+        return kept
+
     if not data:
         raise UserError("no data: name the folder of a dataset")
     if validation is not None and validation_share is not None:
@@ -99,22 +109,22 @@ def open_training(
         raise UserError("validation_share", problem, "give one of the two")
     if not finetune and (finetune_epochs, finetune_steps) != (None, None):
         raise UserError("finetune_epochs and finetune_steps", "need a second stage", "name its datasets as finetune")
-    opened = [_opened(source) for source in data]
-    names = opened[0].classes
+    datasets = [opened(source) for source in data]
+    names = datasets[0].classes
     if classes is not None:
         names = tuple(map(composed, classes))
     check_class_list(names)
     if not names:
         raise UserError(f"{data[0]}: has no classes besides the background")
-    sets = [as_classes(dataset, names) for dataset in opened]
+    sets = [as_classes(dataset, names) for dataset in datasets]
     real: list[Sample] = []
     for source in finetune:
-        real += as_classes(_opened(source), names)
+        real += as_classes(opened(source), names)
     kept = [_without(items, "val", "test") for items in sets]
 
     # The samples for validation.
     if validation is not None:
-        items = as_classes(_opened(validation), names)
+        items = as_classes(opened(validation), names)
         held = _marked(items) or items
         if not held:
             raise UserError("validation", f"{validation} has no samples")
@@ -132,19 +142,13 @@ def open_training(
     if finetune:
         items = _without(real, "val", "test")
         stages.append(Stage(items, names, *_length(finetune_epochs, finetune_steps), name="finetune"))
-    return TrainingData(names, tuple(stages), tuple(held))
+    return TrainingData(names, tuple(stages), tuple(held), sum(rejected.values()))
 
 
 def _length(epochs: float | None, steps: int | None) -> tuple[float | None, int | None]:
     if epochs is None and steps is None:
         return 10.0, None
     return epochs, steps
-
-
-def _opened(data: Data) -> Dataset:
-    if isinstance(data, Dataset):
-        return data
-    return Dataset.open(data)
 
 
 def _without(items: Sequence[Sample], *parts: str) -> list[Sample]:
@@ -182,8 +186,8 @@ def _split_off(items: Sequence[Sample], classes: Sequence[str], share: float) ->
 
 
 def find_doubts(data: TrainingData) -> list[str]:
-    """Lines about classes that no label map shows that is trained on, and about samples that are also for validation.
-    Reads label maps until every class was seen."""
+    """Lines about samples that are left out, about classes that no label map shows that is trained on, and about
+    samples that are also for validation. Reads label maps until every class was seen."""
     items = list(chain.from_iterable(stage.items for stage in data.stages))
     missing = dict(enumerate(data.classes, 1))
     for item in items:
@@ -195,6 +199,8 @@ def find_doubts(data: TrainingData) -> list[str]:
     if data.validation:  # else no picture needs to be read
         trained = set(map(image_digest, items))
         both = sum(image_digest(item) in trained for item in data.validation)
+    if data.rejected:
+        lines.append(f"{plural(data.rejected, 'rejected sample')} left out")
     if missing:
         lines.append(f"no label map that is trained on shows {', '.join(missing.values())}: it cannot be learned")
     if both:

@@ -8,7 +8,7 @@ from layouts import save
 from refusals import user_error
 
 from seediff.dataset.dataset import Dataset
-from seediff.dataset.formats import coco
+from seediff.dataset.formats import coco, format_table
 from seediff.dataset.native import write_native
 from seediff.dataset.sample import Sample
 
@@ -193,3 +193,17 @@ def test_a_folder_of_masks_does_not_look_like_coco(tmp_path):
     assert not coco.is_folder(tmp_path)
     save(tmp_path / "annotations/instances.json", {})
     assert coco.is_folder(tmp_path)
+
+
+def test_a_file_is_looked_into_once_until_it_changes(tmp_path, monkeypatch):
+    export("coco", ("cat",), [item("a", labels(), shape=SHAPE)], tmp_path / "set")
+    looked = []
+    read_json = format_table.read_json
+    monkeypatch.setattr(format_table, "read_json", lambda file, *how: looked.append(file) or read_json(file, *how))
+    for _ in range(2):
+        assert format_table.recognise(tmp_path / "set") == "coco"
+    assert len(looked) == len(set(looked)) > 0
+    for file in (tmp_path / "set/annotations").glob("*.json"):
+        file.write_text('{"info": 1, "objects": []}')
+    with user_error("is ISAT's own JSON"):
+        format_table.recognise(looked[0])

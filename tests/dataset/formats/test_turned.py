@@ -3,7 +3,7 @@ import json
 
 import numpy as np
 import pytest
-from formats import EVERY, export, imported, needs
+from formats import EVERY, export, imported
 from items import item
 from PIL import Image, ImageOps
 from refusals import user_error
@@ -38,12 +38,11 @@ def check(samples, given):
 
 @pytest.mark.parametrize("name", [*EVERY, "native"])
 def test_every_format(tmp_path, name):
-    needs(name)
     given = [turned(tmp_path / "turned.jpg"), item("plain", np.ones((20, 30), np.uint8), {}, (20, 30), "jpg")]
     if name == "native":
         Dataset(CLASSES, given).save(tmp_path / "out", link=True)
         return check(list(Dataset.open(tmp_path / "out")), given)
-    export(name, CLASSES, given, tmp_path / "out", **({} if name == "parquet" else {"link": True}))
+    export(name, CLASSES, given, tmp_path / "out", link=True)
     check(imported(name, tmp_path / "out")[1], given)
 
 

@@ -116,7 +116,7 @@ def test_what_is_wrong_is_found_and_sound_parts_are_not(pets, spoil, level, kind
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda p: edit(p, 1, mask="../../x.png"), "'mask' leads out"),
+        (lambda p: edit(p, 1, mask_file_name="../../x.png"), "'mask_file_name' leads out"),
         (lambda p: edit(p, 1, file_name=3), "`file_name`: must be a text or null, not a whole number"),
         (lambda p: edit(p, 1, classes=["bus"]), 'class "bus" is not in classes.txt'),
         (lambda p: edit(p, 1, review={"made": {}}), "`review.made`: must be an object of length >= 1"),

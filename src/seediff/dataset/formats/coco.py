@@ -50,8 +50,8 @@ from .coco_data import (
 from .drivers import Contents, Drawing, Export, Import
 from .format_table import json_kind
 
-WRITTEN_ANEW = ("file_name", "mask", "class_ids", "area")
-"""Fields of a row that follow from the files. `classes` does not: it may have names without a pixel, and an order."""
+WRITTEN_ANEW = ("file_name", "mask_file_name", "class_ids", "area")
+"""Keys of a row that follow from the files. `classes` does not: it may have names without a pixel, and an order."""
 
 
 def write(export: Export, *, min_area: int = 1, polygons: bool = False) -> None:

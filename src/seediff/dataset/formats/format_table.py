@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from inspect import signature
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
@@ -19,9 +20,9 @@ from ...files.documents import parse_json, read_json
 from ...files.reading import check_unpacked, read_bytes
 
 T = TypeVar("T")
-FormatName = Literal["voc", "coco", "yolo", "masks", "parquet", "cvat", "labelstudio"]
+FormatName = Literal["voc", "coco", "yolo", "masks", "cvat", "labelstudio"]
 """Values of `export --to`: formats that are written."""
-SourceName = Literal["voc", "coco", "yolo", "masks", "parquet", "cvat", "labelstudio", "labelme"]
+SourceName = Literal["voc", "coco", "yolo", "masks", "cvat", "labelstudio", "labelme"]
 """Values of `import --from`: formats that are read."""
 
 
@@ -43,14 +44,13 @@ FORMATS: dict[SourceName, Format] = {
     "cvat": Format("annotations.xml (CVAT)"),
     "labelstudio": Format("tasks.json (Label Studio)", objects=True),
     "labelme": Format("*.json with shapes (labelme)"),
-    "parquet": Format("*.parquet", without=("link", "skip_missing")),
     "masks": Format(
         "images/ and masks/ with PNG files, gtFine/ (Cityscapes), objectInfo150.txt (ADE20K) or trainannot/ (CamVid)"
     ),
     "coco": Format("annotations/*.json or *.json (COCO)", objects=True),
 }
 """In the order in which a folder is tried: formats that are recognised most surely come first."""
-SUFFIXES: dict[str, SourceName] = {".parquet": "parquet", ".xml": "cvat", ".yaml": "yolo", ".yml": "yolo"}
+SUFFIXES: dict[str, SourceName] = {".xml": "cvat", ".yaml": "yolo", ".yml": "yolo"}
 """Of single files besides JSON. `masks` reads some YAML files, too."""
 JSON_KINDS: tuple[tuple[set[str], str, str], ...] = (
     ({"images", "annotations"}, "coco", ""),
@@ -107,7 +107,7 @@ def recognise(path: Path, labels_alone: bool = False) -> SourceName:
                 raise UserError(path, problem, "COCO has images, annotations and categories, labelme shapes")
             return kind
         if suffix not in SUFFIXES:
-            raise UserError(path, "is not a dataset", "name its folder, or a .parquet, .json, .xml or .yaml file")
+            raise UserError(path, "is not a dataset", "name its folder, or a .json, .xml or .yaml file")
         return "masks" if SUFFIXES[suffix] == "yolo" and codec("masks").semantic_yaml(path) else SUFFIXES[suffix]
     check_finished(path)
     for name in FORMATS:
@@ -155,14 +155,21 @@ def read_known(file: Path, kind: type[T], *, strict: bool = True) -> T:
         raise
 
 
-def _keys(file: Path) -> list[str]:
+def _keys(file: Path) -> tuple[str, ...]:
     """The keys of a JSON object; of a list, those of its first entry as `[].key`."""
+    known = file.stat() if file.is_file() else None
+    return _keys_of(file, known and (known.st_mtime_ns, known.st_size))
+
+
+@lru_cache(maxsize=64)  # several codecs ask about a file, which may have hundreds of megabytes
+def _keys_of(file: Path, state: object) -> tuple[str, ...]:
+    """state: changes with the file."""
     parts: Any = dict[str, msgspec.Raw] | list[msgspec.Raw]
     top = read_json(file, parts)
     if isinstance(top, dict):
-        return [*top]
+        return tuple(top)
     keys: list[str] = []
     for first in top[:1]:
         with suppress(UserError):  # a number, text or list
             keys += [f"[].{key}" for key in parse_json(bytes(first), dict[str, Any], "")]
-    return keys
+    return tuple(keys)

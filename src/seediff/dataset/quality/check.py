@@ -157,7 +157,7 @@ def _read_files(folder: Path, classes: Sequence[str], kinds: Sequence[str], samp
     if sha256 is None:
         return _Read(findings)  # no other file can be checked without its size
     found = _Read(findings, image=(row["file_name"], sha256))
-    labels = findings.read("mask", row["mask"], lambda: sample.labels(len(classes)))
+    labels = findings.read("mask", row["mask_file_name"], lambda: sample.labels(len(classes)))
     if labels is not None:
         found.measured = measured = measure(labels, row_flags(row))
         findings.attempt("row", row["file_name"], lambda: _check_counts(row, measured.counts, classes))

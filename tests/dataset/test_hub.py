@@ -1,0 +1,119 @@
+"""`datasets` opens native folders, and writes them as Parquet."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from fake_engine import fake_draw
+from items import pets
+
+from seediff import Dataset
+from seediff.config.generate_config import GenerateConfig
+from seediff.dataset import native
+from seediff.dataset.native import open_native, write_native
+from seediff.dataset.rows import Row
+from seediff.files.outputs import BATCHES
+from seediff.report.card import dataset_card
+from seediff.run.generate_job import generate
+
+datasets = pytest.importorskip("datasets", reason="datasets is not installed")
+CLASSES, SHAPE = ("cat", "dog"), (16, 20)
+NAMES = ("trip/1", "test_1", "train-2", "validation", "b")
+"""`datasets` takes a file called so for a part of a set."""
+
+
+def load(*args, cache, **options):
+    return datasets.load_dataset(*args, **options, split="train", cache_dir=str(cache))
+
+
+def save(folder, names=NAMES):
+    """A set in which only the last sample has flags, the class dog, a review, and other keys."""
+    last = {"flags": ["tiny:dog"], "review": {"verdict": "rejected"}, "depth_file_name": "gone.png"}
+    last["recipe"] = {"steps": [{"operation": "perspective", "corners": [[1, 2.5]]}]}
+    samples = []
+    for number, sample in enumerate(pets(len(names))):
+        labels, row = np.full(SHAPE, 1, np.uint8), {"flags": [], "seed": 2**40 + number}
+        if number == len(names) - 1:
+            labels, row = labels * 2, {**row, **last}
+        samples.append(sample.replace(name=names[number], label_map=labels, metadata=row))
+    write_native(folder, CLASSES, samples, about={})
+    return folder
+
+
+def same(table, folder):
+    """Whether a table holds the pictures and label maps of a set."""
+    samples = open_native(folder)[1]
+    assert [column for column in table.features if isinstance(table.features[column], datasets.Image)] == [
+        "image",
+        "mask",
+    ]
+    for row, sample in zip(table, samples, strict=True):
+        assert np.array_equal(np.array(row["image"].convert("RGB")), sample.image)
+        assert np.array_equal(np.array(row["mask"]), sample.label_map)
+        assert row["classes"] == sample.metadata["classes"]
+    return True
+
+
+def test_folders_are_opened_and_come_back_from_parquet(tmp_path):
+    first, more = save(tmp_path / "pets"), save(tmp_path / "more", ("x", "y"))
+    one, two = Dataset.open(first), Dataset.open(more)
+    one.merge(two).save(tmp_path / "merged")
+    for name, part in zip(("train", "val"), one.split(val=0.4), strict=True):
+        part.save(tmp_path / name)
+    for name in ("pets", "merged", "train", "val"):
+        table = load(str(tmp_path / name), cache=tmp_path / "cache")
+        assert same(table, tmp_path / name)
+        table.to_parquet(str(tmp_path / "again.parquet"))
+        again = datasets.Dataset.from_parquet(str(tmp_path / "again.parquet"), cache_dir=str(tmp_path / name / "pq"))
+        assert same(again, tmp_path / name)
+        assert again.features == table.features
+    assert same(load("imagefolder", data_dir=str(more), cache=tmp_path / "cache"), more)
+    last = load(str(first), cache=tmp_path / "cache")[-1]
+    assert (last["flags"], last["review"]["verdict"]) == (["tiny:dog"], "rejected")
+    assert last["area"] == {"cat": None, "dog": 1.0}
+
+
+@pytest.mark.parametrize("prompt", ["a cat", "a cat, " * 600])
+def test_what_only_the_last_of_3000_rows_has(tmp_path, prompt):
+    """Of long rows, `datasets` sees the last only after it has settled the types, unless the card names them."""
+    folder = save(tmp_path / "pets", ("a", "b"))
+    first, last = native.read_rows(folder)
+    rows = [{**row, "prompt": prompt} for row in (*[first] * 2999, last)]
+    (folder / native.METADATA).write_bytes(native.jsonl(rows))
+    (folder / native.CARD).write_text(dataset_card({}, rows, CLASSES))
+    tables = [load(str(folder), cache=tmp_path / "cache")]
+    if len(prompt) < 100:
+        tables.append(load("imagefolder", data_dir=str(folder), cache=tmp_path / "cache"))
+    for table in tables:
+        assert len(table) == 3000
+        assert table[0]["mask"].size == table[-1]["mask"].size == SHAPE[::-1]
+        assert (table[-1]["flags"], table[-1]["area"]["dog"]) == (["tiny:dog"], 1.0)
+        assert table[-1]["review"] == {"verdict": "rejected"}
+
+
+def test_rows_of_before_are_opened_and_written_with_the_new_name(tmp_path):
+    folder = save(tmp_path / "pets")
+    rows = native.read_rows(folder)
+    for row in rows:
+        row["mask"] = row.pop("mask_file_name")
+    (folder / native.METADATA).write_bytes(native.jsonl(rows))
+    samples = open_native(folder)[1]
+    assert [sample.label_map.max() for sample in samples] == [1, 1, 1, 1, 2]
+    write_native(tmp_path / "new", CLASSES, samples, about={})
+    for line in (tmp_path / "new" / native.METADATA).read_text().splitlines():
+        assert [key for key in json.loads(line) if "mask" in key or key.endswith("_name")] == [
+            "file_name",
+            "mask_file_name",
+        ]
+    assert {key for key in Row.__struct_fields__ if key.endswith("file_name")} == {"file_name", "mask_file_name"}
+
+
+def test_a_set_of_before_grows(tmp_path):
+    config = GenerateConfig(classes=("dog",), per_class=2, batch_size=2)
+    generate(config, tmp_path / "pets", draw=fake_draw)
+    for file in (tmp_path / "pets" / native.METADATA, *(tmp_path / "pets" / BATCHES).iterdir()):
+        file.write_text(file.read_text().replace('"mask_file_name"', '"mask"'))
+    grown = generate(replace(config, per_class=4), tmp_path / "pets", draw=fake_draw)
+    assert [row["mask_file_name"] for row in grown.rows] == [f"masks/{number:06d}.png" for number in range(4)]
+    assert '"mask"' not in (tmp_path / "pets" / native.METADATA).read_text()
