@@ -173,6 +173,8 @@ class Watch:
         self._see(read, *args, **kwargs)
 
     def end(self) -> None:
+        if self.has_ended:
+            return
         self.has_ended = True
         take_away(self._where)
         if getattr(self._own.get(SCORES), "watch", None) is self:
