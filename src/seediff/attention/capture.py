@@ -87,5 +87,6 @@ def attach_recorder(network: Any, recorder: AttentionRecorder, begin: Callable[.
     finally:
         for handle in handles:
             handle.remove()
+        recorder.end_watch()
         take_away(where)
         _captured.discard(network)

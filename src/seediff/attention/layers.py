@@ -55,7 +55,8 @@ class CapturedLayer:
             return
         if any(recorder.wants(kind, self.layer.level) for kind in self.kinds):
             self._reset()
-            self.watch = Watch(attention, self.see, self.where)
+            recorder.end_watch()
+            self.watch = recorder.watch = Watch(attention, self.see, self.where)
 
     def end(self, output: Any) -> None:
         """When the layer ends, also by an error, and then without an output."""

@@ -58,9 +58,10 @@ def add_probabilities(
     """`total += mean over heads of softmax(scale · QKᵀ + bias)`, divided by its maximum when asked (eq. 5), in place,
     for every part.
 
-    query: (B, H, N, D). key: (B, H, T, D). bias: (B, H or 1, N or 1, T) or None; −inf hides a column. normalize: divide
-    each image's map of each part by its maximum. finite: a float32 scalar tensor, which becomes NaN when any
-    probability is, otherwise stays finite. scratch: memory for the call; None: allocate new memory.
+    query: (B, H, N, D). key: (B, H, T, D). bias: (B, H or 1, N or 1, T) or None; −inf hides a column; a row without any
+    visible column is 0. normalize: divide each image's map of each part by its maximum. finite: a float32 scalar
+    tensor, which becomes NaN when any probability is, otherwise stays finite. scratch: memory for the call; None:
+    allocate new memory.
     """
     images, heads, queries, _ = query.shape
     keys = key.shape[2]
@@ -77,6 +78,7 @@ def add_probabilities(
     score_buffer, probability_buffer = buffers[0], buffers[blocks - 1]  # the same on a CPU
     sum_buffers = zip(buffers[blocks:], parts, strict=True)
     sums = [buffer.view_as(part.total[:images_at_once]) for buffer, part in sum_buffers]  # over heads
+    hidden = None if bias is None else (bias == -torch.inf).all(-1, keepdim=True)  # (B, H or 1, N or 1, 1)
     for first in range(0, images, images_at_once):
         chosen = slice(first, min(first + images_at_once, images))
         count = chosen.stop - chosen.start
@@ -95,9 +97,10 @@ def add_probabilities(
                     scores.zero_()  # Metal multiplies what is there by beta = 0, and NaN stays NaN
                 torch.baddbmm(scores.flatten(0, 1), *product, beta=0, alpha=scale, out=scores.flatten(0, 1))
                 if bias is not None:
-                    block_bias = bias[chosen] if bias.shape[1] == 1 else bias[chosen, these]
-                    scores.add_(block_bias if block_bias.shape[2] == 1 else block_bias[:, :, here])
+                    scores.add_(_block(bias, chosen, these, here))
                 torch.softmax(scores, -1, out=probabilities)
+                if hidden is not None and hidden.shape[1] > 1:
+                    probabilities.masked_fill_(_block(hidden, chosen, these, here), 0)
                 for part, total in zip(parts, sums, strict=True):
                     added = probabilities[..., part.columns]
                     if head == 0:
@@ -106,12 +109,20 @@ def add_probabilities(
                         total[:count, here] += added[:, 0] if added.shape[1] == 1 else added.sum(1)
         for part, total in zip(parts, sums, strict=True):
             head_sums = total[:count]
+            if hidden is not None and hidden.shape[1] == 1:  # for all heads at once, which is less to do
+                head_sums.masked_fill_(hidden[chosen, 0], 0)
             peak = head_sums.amax(1 if part.per_column else (1, 2), keepdim=True)
             finite += peak.sum()
             if normalize:  # sums serve as means: the number of heads cancels out
                 part.total[chosen].addcdiv_(head_sums, peak.clamp_min_(torch.finfo(torch.float32).tiny))
             else:
                 part.total[chosen].add_(head_sums, alpha=1 / heads)
+
+
+def _block(values: torch.Tensor, images: slice, heads: slice, rows: slice) -> torch.Tensor:
+    """A part of what is (B, H or 1, N or 1, …)."""
+    part = values[images] if values.shape[1] == 1 else values[images, heads]
+    return part if part.shape[2] == 1 else part[:, :, rows]
 
 
 BLOCK_BYTES = {"cpu": 2 << 20, "mps": 32 << 20, "cuda": 64 << 20}

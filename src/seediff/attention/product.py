@@ -177,10 +177,10 @@ class Watch:
         with _lock:
             for owner, name, wrap in where:
                 setattr(owner, name, wrap(self, _alive(getattr(owner, name))))
-        self._own = vars(attention)
-        self._scores = self._own.get(SCORES)
-        if hasattr(attention, SCORES):  # a method, which no other layer looks up
-            self._own[SCORES] = _looking(partial(_read_scores, attention), self, getattr(attention, SCORES))
+        self._attention = attention if hasattr(attention, SCORES) else None
+        if self._attention is not None:  # a method, which no other layer looks up
+            below = _alive(getattr(attention, SCORES))
+            vars(attention)[SCORES] = _looking(partial(_read_scores, attention), self, below)
 
     @property
     def is_here(self) -> bool:
@@ -192,12 +192,17 @@ class Watch:
         self._see(read, *args, **kwargs)
 
     def end(self) -> None:
+        if self.has_ended:
+            return
         self.has_ended = True
         take_away(self._where)
-        if getattr(self._own.get(SCORES), "watch", None) is self:
-            del self._own[SCORES]
-            if self._scores is not None:
-                self._own[SCORES] = self._scores
+        attention = self._attention
+        if attention is None:
+            return
+        alive = _alive(getattr(attention, SCORES))
+        vars(attention)[SCORES] = alive
+        if alive == getattr(type(attention), SCORES).__get__(attention):  # the class's own
+            del vars(attention)[SCORES]
 
 
 def take_away(where: Sequence[Place]) -> None:

@@ -25,6 +25,7 @@ from .fused import add_probabilities_fused, can_fuse
 from .maps import AttentionMaps, Grid, grid_at
 from .plan import CapturePlan
 from .probabilities import Part, Scratch, add_probabilities
+from .product import Watch
 
 MOST_LAYERS = 1024
 """More layers than any network has."""
@@ -69,11 +70,14 @@ class AttentionRecorder:
         self._given_asked = asked
         self.by_layer: tuple[Kind, ...] = ("cross",) if self.config.mean == "geometric" else ()
         """Kinds with a buffer for each layer."""
+        self.watch: Watch | None = None
+        """Of the layer that runs."""
         self._plan_text = repr((plan.capture, sorted(plan.reads.items()), sorted(plan.alone)))
         self.restart()
 
     def restart(self) -> None:
         """Discard everything recorded; maps that were already returned do not change."""
+        self.end_watch()
         self.calls = 0
         self.step = -1
         self.recording = False
@@ -112,6 +116,7 @@ class AttentionRecorder:
         if self.calls == 0 and self.graphs is not None:
             self._take_memory(self.graphs)
         self._additions = []
+        self.end_watch()
         self._thread, self.calls = threading.get_ident(), self.calls + 1
         try:
             self._begin(network, named_inputs(network, args, kwargs))
@@ -155,6 +160,13 @@ class AttentionRecorder:
     def end_step(self) -> None:
         """When a call of the network ends, also by an error. What backward computes again is not recorded."""
         self._thread = 0
+        self.end_watch()
+
+    def end_watch(self) -> None:
+        """End the watch of a layer that Ctrl-C ended: then PyTorch calls no hooks."""
+        if self.watch is not None:
+            self.watch.end()
+            self.watch = None
 
     @property
     def runs_here(self) -> bool:

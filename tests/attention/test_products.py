@@ -1,0 +1,358 @@
+"""Maps against softmax in float64 of what attention is given, as a spy sees it above and beneath capture."""
+
+import sys
+import threading
+import types
+import warnings
+from contextlib import ExitStack, contextmanager
+from functools import partial
+
+import pytest
+import torch
+from builders.plans import capturing, plan_of
+from builders.refusals import user_error
+
+from seediff.attention.capture import attach_recorder
+from seediff.attention.recorder import AttentionRecorder
+from seediff.config.constants import CaptureConfig
+from seediff.models.registry import load_model
+
+F = torch.nn.functional
+CONTEXT, SIDE = 7, 16
+
+
+@pytest.fixture
+def unet(sd1_folder):
+    return load_model(str(sd1_folder), device="cpu").network
+
+
+def draw(unet, seed=0, **more):
+    noise = torch.Generator().manual_seed(seed)
+    latents = torch.randn(2, 4, SIDE, SIDE, generator=noise).to(unet.dtype)
+    states = torch.randn(2, CONTEXT, unet.config.cross_attention_dim, generator=noise).to(unet.dtype)
+    return unet(latents, 500, encoder_hidden_states=states, **more).sample
+
+
+@contextmanager
+def spy(owner, products):
+    """In this block, while the module runs, PyTorch's function is a spy's."""
+    before = []
+
+    def begin(*_):
+        under = F.scaled_dot_product_attention
+        before.append(under)
+
+        def seen(query, key, value, attn_mask=None, **more):
+            products.append((query.detach().clone(), key.detach().clone(), attn_mask))
+            return under(query, key, value, attn_mask=attn_mask, **more)
+
+        F.scaled_dot_product_attention = seen
+
+    def end(*_):
+        F.scaled_dot_product_attention = before.pop()
+
+    hooks = owner.register_forward_pre_hook(begin), owner.register_forward_hook(end)
+    yield
+    for hook in hooks:
+        hook.remove()
+
+
+def largest_difference(recorder, products, row=-1):
+    """From the mean over layers and calls of what a spy saw, as a share of each map's maximum."""
+    found = {}
+    for query, key, mask in products:
+        scores = query.double() @ key.double().mT * query.shape[-1] ** -0.5
+        if mask is not None:
+            hidden = torch.zeros_like(mask, dtype=torch.float64)
+            scores += hidden.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else mask.double()
+        kind = "self" if query.shape[2] == key.shape[2] else "cross"
+        mean = scores.softmax(-1).nan_to_num(0).mean(1)[row]
+        found.setdefault((kind, query.shape[2]), []).append(mean)
+    (maps,) = recorder.maps([{}], [""])
+    differences = [0.0]
+    for kind, (height, width), captured in maps.tensors():
+        expected = torch.stack(found[kind, height * width]).mean(0)
+        differences.append(float((captured - expected).abs().max() / expected.max()))
+    assert len(differences) == len(found) + 1 > 5
+    return max(differences)
+
+
+def captured(unet):
+    return capturing(unet, CaptureConfig(normalize=False), guidance=True)
+
+
+def layers_of(unet):
+    return [unet.get_submodule(name) for name in plan_of(unet).network]
+
+
+def masked(*, kind, shape):
+    hidden = torch.zeros(*shape, dtype=torch.bool)
+    hidden[..., -3:] = True
+    if shape[-2] > 1:
+        hidden[..., 0, :] = True  # a row without any visible column
+    return ~hidden if kind == torch.bool else torch.zeros(shape, dtype=kind).masked_fill_(hidden, -torch.inf)
+
+
+class Masked:
+    """A processor with a mask of its own in cross-attention."""
+
+    def __init__(self, mask):
+        self.mask = mask
+
+    def __call__(self, attention, hidden_states, encoder_hidden_states=None, attention_mask=None, temb=None):
+        context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
+        given = attention.to_q(hidden_states), attention.to_k(context), attention.to_v(context)
+        query, key, value = (x.unflatten(2, (attention.heads, -1)).transpose(1, 2) for x in given)
+        mask = None if encoder_hidden_states is None else self.mask(query.shape[2])
+        found = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        return attention.to_out[0](found.transpose(1, 2).flatten(2))
+
+
+def half(unet, kind):
+    unet.to(kind)
+
+
+def gradients(unet):
+    unet.requires_grad_(True)
+    torch.set_grad_enabled(True)
+
+
+def shape_of(heads, rows, queries):
+    return 1, heads, queries if rows else 1, CONTEXT
+
+
+def masks(unet, kind, rows, heads):
+    for attention in layers_of(unet):
+        shape = partial(shape_of, attention.heads if heads else 1, rows)
+        attention.set_processor(Masked(lambda queries, shape=shape: masked(kind=kind, shape=shape(queries))))
+
+
+WAYS = {
+    "as always": lambda unet: None,
+    "float16": partial(half, kind=torch.float16),
+    "bfloat16": partial(half, kind=torch.bfloat16),
+    "gradients": gradients,
+    "bool mask": partial(masks, kind=torch.bool, rows=False, heads=False),
+    "bool mask with rows": partial(masks, kind=torch.bool, rows=True, heads=False),
+    "float mask with rows and heads": partial(masks, kind=torch.float32, rows=True, heads=True),
+}
+
+
+@pytest.mark.parametrize("name", [*WAYS, "autocast"])
+@pytest.mark.parametrize("above", [False, True])
+def test_maps_are_of_what_attention_is_given(unet, name, above):
+    """above: each layer's spy comes after capture's function, otherwise the network's spy before."""
+    autocast = torch.autocast("cpu", torch.bfloat16, enabled=name == "autocast")
+    with torch.no_grad(), autocast:
+        WAYS.get(name, lambda unet: None)(unet)
+        plain, products = draw(unet), []
+        with captured(unet) as recorder, ExitStack() as spies:
+            for module in layers_of(unet) if above else [unet]:
+                spies.enter_context(spy(module, products))
+            drawn = draw(unet)
+        assert F.scaled_dot_product_attention.__name__ == "scaled_dot_product_attention"
+        assert torch.equal(drawn, plain)
+        assert len(products) == len(layers_of(unet))
+        assert largest_difference(recorder, products) < 1e-6
+
+
+def unsliced(unet):
+    from diffusers.models.attention_processor import AttnProcessor
+
+    unet.set_attn_processor(AttnProcessor())
+
+
+def sliced(unet):
+    unet.set_attention_slice("max")
+
+
+def by_xformers(unet):
+    from diffusers.models.attention_processor import XFormersAttnProcessor
+
+    unet.set_attn_processor(XFormersAttnProcessor())
+
+
+def replaced(unet):
+    """As SageAttention is put in place by its users."""
+
+
+@pytest.mark.parametrize("change", [unsliced, sliced, by_xformers, replaced])
+def test_other_ways_to_compute_the_same(unet, change, monkeypatch):
+    """Within what these ways round."""
+    ops = types.ModuleType("xformers.ops")
+
+    def efficient(query, key, value, attn_bias=None, p=0.0, scale=None, op=None):
+        assert query.ndim == 3
+        return (query @ key.mT * scale).softmax(-1) @ value
+
+    ops.memory_efficient_attention = efficient  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "xformers.ops", ops)
+    monkeypatch.setattr("diffusers.models.attention_processor.xformers", types.SimpleNamespace(ops=ops))
+    with torch.no_grad():
+        with captured(unet) as expected:
+            draw(unet)
+        change(unet)
+        if change is replaced:
+            own = F.scaled_dot_product_attention
+            monkeypatch.setattr(F, "scaled_dot_product_attention", lambda *args, **more: own(*args, **more))
+        plain = draw(unet)
+        with captured(unet) as recorder:
+            assert torch.equal(draw(unet), plain)
+    assert "get_attention_scores" not in vars(layers_of(unet)[0])
+    assert ops.memory_efficient_attention is efficient
+    (maps,), (others,) = recorder.maps([{}], [""]), expected.maps([{}], [""])
+    for (*_, one), (*_, other) in zip(maps.tensors(), others.tensors(), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=0)
+
+
+def test_backends_of_diffusers(twin, monkeypatch):
+    """Those that call PyTorch's function, and one that does not, which gets heads as the third dimension."""
+    from diffusers.models.attention_dispatch import _AttentionBackendRegistry as Registry
+
+    def own(query, key, value, attn_mask=None, scale=None):
+        query, key, value = (x.transpose(1, 2) for x in (query, key, value))
+        scores = query @ key.mT * query.shape[-1] ** -0.5
+        scores = scores if attn_mask is None else scores.masked_fill(~attn_mask, -torch.inf)
+        return (scores.softmax(-1) @ value).transpose(1, 2)
+
+    model = load_model(str(twin("qwen_image")), device="cpu")
+    condition = model.family.encode(model.pipe, ["a dog", "a photo of a cat"], "cpu")
+    latents = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    found, table = [], Registry._backends
+    for backend in ("native", "_native_math", "sage"):
+        monkeypatch.setitem(Registry._backends, "sage", own)
+        monkeypatch.setitem(Registry._supported_arg_names, "sage", {"query", "key", "value", "attn_mask", "scale"})
+        for _, module in model.network.named_modules():
+            if hasattr(module, "processor"):
+                module.processor._attention_backend = backend
+        with torch.no_grad(), capturing(model.network, guidance=False) as recorder:
+            model.family.denoise(model.pipe, latents, 100, condition)
+        found.append(recorder.maps([{}] * 2, [""] * 2))
+        assert Registry._backends is table
+    for maps in found[1:]:
+        for one, other in zip(maps, found[0], strict=True):
+            for (*_, left), (*_, right) in zip(one.tensors(), other.tensors(), strict=True):
+                torch.testing.assert_close(left, right, atol=1e-5, rtol=0)
+
+
+def test_what_has_no_queries_and_keys_to_see_is_refused(unet):
+    mask = types.SimpleNamespace()
+    for attention in layers_of(unet):
+        attention.set_processor(Masked(lambda _: mask))
+    said = "SimpleNamespace cannot be captured; call set_attention_backend"
+    with user_error(said), torch.no_grad(), captured(unet):
+        draw(unet)
+
+
+@torch.no_grad()
+def test_two_threads_see_their_own(sd1_folder):
+    """Two networks in two threads at once, with a spy for each layer."""
+    networks = [load_model(str(sd1_folder), device="cpu").network for _ in range(2)]
+    plain, found = [draw(network, number) for number, network in enumerate(networks)], {}
+    barrier = threading.Barrier(2)
+
+    @torch.no_grad()
+    def work(number):
+        network = networks[number]
+        with captured(network) as recorder:
+            for _ in range(3):
+                barrier.wait()
+                drawn = draw(network, number)
+        found[number] = recorder, drawn
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for number, network in enumerate(networks):
+        recorder, drawn = found[number]
+        assert torch.equal(drawn, plain[number])
+        assert {len(steps) for steps in recorder._steps.values()} == {3}
+        products = []
+        with spy(network, products):
+            draw(network, number)
+        assert largest_difference(recorder, products) < 1e-6
+    assert F.scaled_dot_product_attention.__name__ == "scaled_dot_product_attention"
+
+
+def test_what_backward_computes_again_is_not_recorded(unet):
+    unet.requires_grad_(True).train().enable_gradient_checkpointing()
+    with captured(unet) as recorder:
+        draw(unet).sum().backward()
+    assert {len(steps) for steps in recorder._steps.values()} == {1}
+
+
+def broken(*_args, **_more):
+    raise ZeroDivisionError("division by zero")
+
+
+@torch.no_grad()
+def test_an_error_of_capture_ends_no_drawing_where_it_is_kept(unet, monkeypatch):
+    """Nothing more is done in that run, it is told once, and the next run is recorded. An error of the layer, and
+    Ctrl-C, pass on."""
+    plain = draw(unet)
+    monkeypatch.setattr("seediff.attention.recorder.add_probabilities", broken)
+    recorder = AttentionRecorder(plan_of(unet, CaptureConfig(normalize=False)), guidance=True, keeps_errors=True)
+    with attach_recorder(unet, recorder, recorder.start_step), warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        for _ in range(2):
+            assert torch.equal(draw(unet), plain)
+        assert len(said) == 1
+        with user_error(r"attn1: capture failed \(division by zero\)"):
+            recorder.maps([{}], [""])
+        recorder.restart()
+        monkeypatch.undo()
+        value, products = layers_of(unet)[3].to_v, []
+        for error in (KeyboardInterrupt, ZeroDivisionError):
+            hook = value.register_forward_hook(lambda *_, error=error: (_ for _ in ()).throw(error))
+            with pytest.raises(error):
+                draw(unet)
+            hook.remove()
+            recorder.restart()
+            assert F.scaled_dot_product_attention.__name__ == "scaled_dot_product_attention"
+        with spy(unet, products):
+            assert torch.equal(draw(unet), plain)
+    assert largest_difference(recorder, products) < 1e-6
+
+
+@torch.no_grad()
+def test_an_error_of_capture_is_raised_at_once_elsewhere(unet, monkeypatch):
+    monkeypatch.setattr("seediff.attention.recorder.add_probabilities", broken)
+    with pytest.raises(ZeroDivisionError), captured(unet):
+        draw(unet)
+
+
+@torch.no_grad()
+def test_the_half_without_the_prompt_may_be_left_out_inside(unet):
+    """As diffusers' FasterCache does: the batch of the product decides."""
+    own, products = unet.mid_block.attentions[0].forward, []
+
+    def half(states, encoder_hidden_states, **more):
+        kept = own(states[1:], encoder_hidden_states=encoder_hidden_states[1:], **more)[0]
+        return (torch.cat([kept, kept]),)
+
+    unet.mid_block.attentions[0].forward = half
+    with captured(unet) as recorder, spy(unet, products):
+        draw(unet)
+    assert {len(query) for query, *_ in products} == {1, 2}
+    assert largest_difference(recorder, products) < 1e-6
+
+
+@torch.no_grad()
+def test_layers_that_differ_are_named(unet):
+    """A layer that gives its first result again, as caches of diffusers make it."""
+    attention, kept = layers_of(unet)[0], []
+    own = attention.forward
+
+    def cached(*args, **more):
+        if not kept:
+            kept.append(own(*args, **more))
+        return kept[0]
+
+    attention.forward = cached
+    with captured(unet) as recorder:
+        draw(unet)
+        draw(unet, 1)
+    with pytest.warns(UserWarning, match=r"^down.*attn1 computed attention in some of 2 steps \(a cache\?\)"):
+        recorder.maps([{}], [""])
