@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from ..attention.maps import AttentionMaps
+from ..attention.windows import Window
 from ..config.constants import MaskConfig
 from ..config.methods import check_capture
 from ..drawing.overlays import draw_named
@@ -139,10 +140,13 @@ def soft_mask(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftM
     return METHODS.get(config.method, call_own)(maps, class_name, config)
 
 
-def enlarge(soft: torch.Tensor, size: Sequence[int], config: MaskConfig) -> torch.Tensor:
-    """Soft maps (C, h, w) resized to the image's size: (C, H, W) in [0, 1], the input of PAMR."""
+def enlarge(soft: torch.Tensor, size: Sequence[int], config: MaskConfig, view: Window | None = None) -> torch.Tensor:
+    """Soft maps (C, h, w) resized to the image's size: (C, H, W) in [0, 1], the input of PAMR. view: the part to return
+    of them."""
     finish = config.facts.finish
     soft = resize(soft, size, finish.resize)
+    if view is not None:
+        soft = soft[(..., *view.slices)]
     if finish.stretch:
         soft = torch.stack([min_max(map_)[0] for map_ in soft])
     elif finish.resize == "bicubic":

@@ -11,10 +11,11 @@ from refusals import user_error
 
 import seediff
 from seediff.config.constants import CaptureConfig
+from seediff.errors import Notice
 from seediff.models.families import network_family
 from seediff.models.registry import load_model
 from seediff.script.capturing import _check_memory, plan_pipeline
-from seediff.script.listener import returned_images
+from seediff.script.what_size import returned_images
 
 
 @pytest.fixture
@@ -168,9 +169,9 @@ def test_a_loop_of_ones_own(pipe):
         loop(pipe, states)
         draw(pipe, "a bus")
     assert seen.prompts == ["a bus"]
-    with user_error(rf"^image: 1: 1 were drawn in the block.*{way}"):
+    with user_error(rf"^image: 1: 1 was drawn in the block.*{way}"):
         seen.heatmap("dog", image=1)
-    with seediff.capture(pipe.unet, prompt="a dog", tokenizer=pipe.tokenizer) as seen:
+    with seediff.capture(pipe.unet, prompt="a dog", tokenizer=pipe.tokenizer, states=states[1]) as seen:
         loop(pipe, states)
     with seediff.capture(pipe.unet, prompt="a dog") as halves:
         loop(pipe, states[1:])
@@ -211,13 +212,13 @@ def test_texts_that_a_call_encodes_apart(pipe):
     class Apart(type(pipe)):
         def __call__(self, prompt=None, text=None):
             unwanted, wanted = (self.encode_prompt(each, "cpu", 1, False)[0] for each in ("a car", prompt or text))
-            loop(self, torch.cat([unwanted, wanted]))
+            loop(self, torch.cat([unwanted, wanted]), levels=(900, 500, 400, 100))
 
     other = Apart(**pipe.components, requires_safety_checker=False)
     with seediff.capture(other) as seen:
         other("a dog")
     assert (seen.prompts, seen._listener.finished[0].steps) == (["a dog"], 4)
-    said = r"^several texts were encoded, .*; name it, capture\(pipe, prompt='…'\)$"
+    said = r"^several texts were encoded, .*; name the text, capture\(pipe, prompt='…'\)$"
     with user_error(said), seediff.capture(other):
         other(text="a dog")
     with seediff.capture(other, prompt="a dog") as named:
@@ -247,7 +248,8 @@ def test_images_that_a_pipeline_returns(given, count):
 
 def test_the_network_alone(pipe):
     expected = alone(pipe, "a dog")
-    with seediff.capture(pipe.unet, prompt="a dog", tokenizer=pipe.tokenizer) as seen:
+    states = pipe.encode_prompt("a dog", "cpu", 1, False)[0]
+    with seediff.capture(pipe.unet, prompt="a dog", tokenizer=pipe.tokenizer, states=states) as seen:
         draw(pipe, "a dog")
     assert same(seen.maps[0], expected[0])
     assert seen.heatmap("dog").shape == (8, 8)
@@ -256,12 +258,14 @@ def test_the_network_alone(pipe):
     assert [maps.words for maps in seen.maps] == [{}]
     with user_error(r"^'dog': only the tokenizer knows its columns"):
         seen.heatmap("dog")
-    with seediff.capture(pipe.unet, prompt=["a dog", "a cat"]) as seen, user_error("a batch of 1 for 2 prompts"):
+    with seediff.capture(pipe.unet, prompt=["a dog", "a cat"]) as seen, user_error("2 texts were given, but 1 images"):
         draw(pipe, "a dog", guidance_scale=1.0)
-    with seediff.capture(pipe.unet, prompt="a dog"):
+    with seediff.capture(pipe.unet, prompt="a dog", states=states) as seen:
         draw(pipe, "a dog")
-        with user_error(r"several sizes, .*in one run; use one `with` block for each"):
+        with pytest.warns(Notice, match="several sizes"):
             draw(pipe, "a dog", height=128)
+    with user_error(r"several sizes, .*in one run; use one `with` block for each"):
+        seen.heatmap((2,))
 
 
 class Stopped(Exception):
@@ -306,7 +310,7 @@ def test_images_of_another_pipeline_with_the_same_network(pipe):
     assert seen.prompts == ["a dog and a cat"]
     assert same(seen.maps[0], alone(pipe)[0])
     with seediff.capture(pipe.unet, prompt="a bus") as seen:
-        draw(other, "a bus", seed=1)
+        draw(other, "a bus", seed=1, guidance_scale=1.0)
     assert len(seen.maps) == 1
 
 
