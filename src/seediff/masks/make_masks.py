@@ -140,13 +140,19 @@ def soft_mask(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftM
     return METHODS.get(config.method, call_own)(maps, class_name, config)
 
 
-def enlarge(soft: torch.Tensor, size: Sequence[int], config: MaskConfig, view: Window | None = None) -> torch.Tensor:
-    """Soft maps (C, h, w) resized to the image's size: (C, H, W) in [0, 1], the input of PAMR. view: the part to return
-    of them."""
+def enlarge(
+    soft: torch.Tensor,
+    size: Sequence[int],
+    config: MaskConfig,
+    scaled: Sequence[int] | None = None,
+    view: Window | None = None,
+) -> torch.Tensor:
+    """Soft maps (C, h, w) resized to the image's size: (C, H, W) in [0, 1], the input of PAMR. scaled, view: its size
+    after it was resized once more, and the part of it that is left."""
     finish = config.facts.finish
     soft = resize(soft, size, finish.resize)
-    if view is not None:
-        soft = soft[(..., *view.slices)]
+    if scaled is not None and view is not None:
+        soft = resize(soft, scaled)[(..., *view.slices)]
     if finish.stretch:
         soft = torch.stack([min_max(map_)[0] for map_ in soft])
     elif finish.resize == "bicubic":

@@ -273,7 +273,7 @@ class Captured:
             raise UserError("pixels", "masks follow its edges, but the pipeline gave none", "give it, or pamr=False")
         place, names = self._place(frames.start, first, shown[0]), [phrase_name(phrase) for phrase in phrases]
         parts = [None if one is None else one[place.window.slices] for one in shown]
-        softs = clip_softs(parts, list(latents.values()), names, config, place.scaled, place.view)
+        softs = clip_softs(parts, list(latents.values()), names, config, place.drawn, place.scaled, place.view)
         wanted, masks = range(len(frames)) if isinstance(image, range) else [image - frames.start], list[MaskResult]()
         for i in wanted:
             size = place.window.height, place.window.width

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -22,10 +22,12 @@ PLACING = ("apply_overlay", "resize_and_crop_tensor")
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the drawn picture lies in the returned one, in pixels. size: (H, W) of the returned picture. scaled: (H, W)
-    to which the drawn one was resized. view: the part of it that is shown, which fills `window` of the picture."""
+    """Where the drawn picture lies in the returned one, in pixels. size: (H, W) of the returned picture. drawn, scaled:
+    (H, W) of the drawn one, and after it was resized. view: the part of it that is shown, which fills `window` of the
+    picture."""
 
     size: Grid
+    drawn: Grid
     scaled: Grid
     view: Window
     window: Window
@@ -67,7 +69,8 @@ class Placing:
             raise UserError("pixels", "the pipeline cut or pasted what it drew", "give the picture that it returned")
         if self.crop is not None:
             left, top, right, bottom = self.crop
-            return _fill(drawn, Window(top, left, bottom - top, right - left), shown)
+            place = _fill(drawn, Window(top, left, bottom - top, right - left), shown)
+            return replace(place, drawn=place.scaled)  # maps are coarse enough for one resizing
         if self.is_resized:
             return _fill(drawn, Window(0, 0, *shown), shown)
         off = abs(shown[0] * lattice[1] - shown[1] * lattice[0])
@@ -80,7 +83,7 @@ class Placing:
 
 
 def _whole(size: Grid) -> Placement:
-    return Placement(size, size, Window(0, 0, *size), Window(0, 0, *size))
+    return Placement(size, size, size, Window(0, 0, *size), Window(0, 0, *size))
 
 
 def _fill(drawn: Grid, window: Window, size: Grid) -> Placement:
@@ -88,7 +91,7 @@ def _fill(drawn: Grid, window: Window, size: Grid) -> Placement:
     factor = max(window.height / drawn[0], window.width / drawn[1])
     scaled = max(int(drawn[0] * factor), window.height), max(int(drawn[1] * factor), window.width)
     top, left = (scaled[0] - window.height) // 2, (scaled[1] - window.width) // 2
-    return Placement(size, scaled, Window(top, left, window.height, window.width), window)
+    return Placement(size, drawn, scaled, Window(top, left, window.height, window.width), window)
 
 
 def returned_images(output: Any) -> list[np.ndarray]:

@@ -251,8 +251,10 @@ class Listener:
         if call is None:
             return
         run = call.run
+        if not run.texts:
+            self._name_pictures(call)
         try:
-            if run.error is None:
+            if run.error is None and run.texts:
                 self._finish(call)
         except Exception as error:  # raised when maps are requested, because the picture is unaffected
             if isinstance(error, UserError) and error.subject == "dtype":  # attention that is not a number
@@ -269,8 +271,7 @@ class Listener:
     def _finish(self, call: Call) -> None:
         run = call.run
         if not run.steps:
-            self._explain_nothing(call)
-            return
+            raise self._explain_nothing()
         self._check_calls(call)
         clips, rest = divmod(len(run.images), run.count)
         if rest or (clips > 1 and not self.recorder.family.frames_at):
@@ -284,33 +285,37 @@ class Listener:
         prompts = [text.get("prompt", "") for text, _ in product(texts, range(recorder.frames))]
         return [maps.cpu() for maps in recorder.maps([{}] * len(prompts), prompts)]
 
-    def _explain_nothing(self, call: Call) -> None:
-        """A run without a call of the network with the prompt: an error for the pictures that it returned, if any."""
+    def _name_pictures(self, call: Call) -> None:
+        """The texts of the pictures that a call returned without a recorded call of the network."""
         run, prompts = call.run, listed(call.given.get("prompt")) or list(self.prompts) or [""]
-        count = len(run.images)
-        if self.pipe is None and self.states is not None:
-            count = 1
+        count = len(run.images) if self.pipe is not None else 1
         run.texts = [{"prompt": prompts[number * len(prompts) // count]} for number in range(count)]
         run.widths = [0] * count
-        if not count:
-            return
-        current = [getattr(self.pipe, name, None) for name in (self.recorder.family.network, "transformer_2")]
+
+    def _explain_nothing(self) -> UserError:
+        """Why no call of the network was recorded, although pictures were drawn."""
         if self.pipe is None:
-            raise UserError("states", "no call of the network was given them")
+            return UserError("states", "no call of the network was given them")
+        current = [getattr(self.pipe, name, None) for name in (self.recorder.family.network, "transformer_2")]
         if not any(network is one for network in self.networks for one in current):
-            raise UserError("the pipeline's network was replaced inside of the `with` block", fix=NEW_BLOCK)
-        raise UserError("the pipeline returned pictures, but its network was never given the prompt", fix=THE_WAY)
+            return UserError("the pipeline's network was replaced inside of the `with` block", fix=NEW_BLOCK)
+        return UserError("the pipeline returned pictures, but its network was never given the prompt", fix=THE_WAY)
 
     def _check_calls(self, call: Call) -> None:
         """Raise UserError if the network was called more often with the prompt than the scheduler has timesteps, or at
-        one of them more often than the scheduler repeats any: the others drew something else."""
+        one of them more often than the scheduler repeats any (if the call uses it): the others drew something else."""
         if self.pipe is None or not call.levels:  # the scheduler of a loop of one's own is unknown
             return
-        levels, steps = torch.cat(call.levels), getattr(getattr(self.pipe, "scheduler", None), "timesteps", None)
-        at_one, in_all = 1, len(levels)
-        if torch.is_tensor(steps):
-            own = steps.to(levels.dtype)
-            at_one, in_all = max(_repeats(own), _repeats(own / 1000)), len(steps)  # as networks are given them
+        levels, at_one, in_all = torch.cat(call.levels), 1, len(call.levels)
+        steps = getattr(getattr(self.pipe, "scheduler", None), "timesteps", None)
+        if torch.is_tensor(steps) and len(steps):
+            steps = steps.to(levels)
+            for given in (steps, steps / 1000, 1 - steps / 1000):  # as networks are given them
+                if all(
+                    torch.isclose(given.float(), level.float(), rtol=4e-3, atol=1e-4).any() for level in levels
+                ):  # in bfloat16, too
+                    at_one, in_all = _repeats(given), len(steps)
+                    break
         if call.rows.prompt is not None and call.rows.is_negative:  # which call is the prompt's makes no difference
             at_one, in_all = 2 * at_one, 2 * in_all
         if _repeats(levels) > at_one or len(levels) > in_all:
