@@ -31,7 +31,7 @@ class Run:
     steps: int = 0
     images: list[np.ndarray] = field(default_factory=list)
     placing: Placing = field(default_factory=Placing)
-    error: Exception | None = None
+    error: UserError | None = None
     frames: int = 0
     negative: Run | UserError | None = None
 

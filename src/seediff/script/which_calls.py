@@ -9,7 +9,6 @@ requested.
 from __future__ import annotations
 
 import threading
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ import torch
 
 from ..attention.networks import OVERLAPPING, check_processors
 from ..attention.recorder import AttentionRecorder
-from ..errors import Notice, UserError
+from ..errors import UserError
 from ..models.families.family import named_inputs
 from .run import Run
 from .which_rows import STATES, Encoded, PromptRows, Texts, encode_texts, listed, match
@@ -31,6 +30,7 @@ THE_WAY = (
     " capture(pipe.unet, prompt='…', tokenizer=pipe.tokenizer, states=prompt_embeds)"
 )
 """What to do where the network runs outside of the captured pipeline's calls."""
+HERE = "the network's call"
 NEW_BLOCK = "open a new `with` block after that"
 
 
@@ -160,7 +160,7 @@ class Listener:
             self.passed_over = True  # another pipeline with the same network
             return
         call = self.call = self.call or self._begin_run({})
-        if call.run.error is not None:
+        if self.recorder.error is not None:
             return
         try:
             self._begin(call, network, args, kwargs)
@@ -169,7 +169,7 @@ class Listener:
                 recorder.pass_over()
             if isinstance(error, UserError) and not call.run.steps:
                 raise
-            self._keep(call.run, error)
+            self.recorder.keep(error, HERE)
 
     def _begin(self, call: Call, network: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         # 1. The rows with the prompt
@@ -241,7 +241,10 @@ class Listener:
             run.negative = UserError("negative_prompt", problem, fix)
             return
         each: list[Texts] = [{"prompt": texts[number * len(texts) // run.count]} for number in range(run.count)]
-        run.negative = Run(self._maps(self.negative, each), each, run.widths)
+        try:
+            run.negative = Run(self._maps(self.negative, each), each, run.widths)
+        except UserError as error:
+            run.negative = error
 
     # The end of a run
 
@@ -254,12 +257,13 @@ class Listener:
         if not run.texts:
             self._name_pictures(call)
         try:
-            if run.error is None and run.texts:
+            if self.recorder.error is None and run.texts:
                 self._finish(call)
         except Exception as error:  # raised when maps are requested, because the picture is unaffected
             if isinstance(error, UserError) and error.subject == "dtype":  # attention that is not a number
                 error = UserError("the network", error.problem, "pipe.to(torch.float32), or torch.bfloat16, first")
-            self._keep(run, error)
+            self.recorder.keep(error, HERE)
+        run.error = self.recorder.error
         if run.error is not None:
             run.maps, run.negative = [], None
         if self.recorder.family.frames_at and run.texts:
@@ -322,11 +326,6 @@ class Listener:
             times = f"{len(levels)} times, {_repeats(levels)} times at one step"
             problem = f"the network was given the prompt {times}: {OVERLAPPING}"
             raise UserError("picture", problem, "draw without the other calls")
-
-    def _keep(self, run: Run, error: Exception) -> None:
-        """Keep an error for those who request maps, and tell it once."""
-        run.error = error
-        warnings.warn(f"attention was not captured: {error}", Notice, stacklevel=2)
 
     @property
     def _recorders(self) -> list[AttentionRecorder]:
