@@ -84,9 +84,12 @@ def test_a_part_of_a_token_is_no_word():
         ("cat++, dog", "cat++,"),
         ("a ((cat)) and", "((cat))"),
         ("a cat-- and", "cat--"),
-        ("(a big cat)+", "cat)+"),
-        ('("a dog", "a cat").and()', 'cat").and()'),
-        ("a T-shirt (red), 18+ C3PO, 16:9, sci-fi", None),
+        ("(a big cat)+", "(a"),
+        ('("a dog", "a cat").and()', '("a'),
+        ("a (dog) and a cat", "(dog)"),
+        ("a [dog:0.5]", "[dog:0.5]"),
+        (r"a dog \(animal\)", r"\(animal\)"),
+        ("a T-shirt, 18+ C3PO, 16:9, sci-fi", None),
     ],
 )
 def test_weights(text, weight):

@@ -120,7 +120,8 @@ def test_latents_alone(made, name):
 def test_a_network_alone(made):
     pipe = made("CogVideoX 2b")
     states, latents = torch.randn(2, 226, 32), torch.randn(2, 3, 4, 8, 8)
-    with seediff.capture(pipe.transformer, prompt="a cat", tokenizer=pipe.tokenizer) as seen:
+    named = {"prompt": "a cat", "tokenizer": pipe.tokenizer, "states": states[1]}
+    with seediff.capture(pipe.transformer, **named) as seen:
         pipe.transformer(hidden_states=latents, encoder_hidden_states=states, timestep=torch.tensor([5, 5]))
     assert seen.clips == [range(3)]
     assert len(seen.masks("cat", pamr=False)) == 3

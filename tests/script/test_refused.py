@@ -243,11 +243,11 @@ def test_what_is_no_pipeline_of_a_known_family(pipe):
         (pipe.vae, "attention of a AutoencoderKL cannot be captured"),
         (3, "a int: has no unet and no transformer"),
         (Own(), "a Own: cannot be called; capture the pipeline that draws, or, for a loop of your own, the network"),
-        (Called(), "a Called: has no encode_prompt"),
     ):
         assert refusal(given).startswith(said)
-    with seediff.capture(Called(), prompt="a dog"):
-        pass
+    with seediff.capture(Called()) as seen:
+        seen._pipe()
+    assert seen.prompts == []
 
 
 def test_options(pipe, twin):

@@ -85,7 +85,7 @@ def test_phrases_that_contain_each_other(prompt, phrases):
     pipe = load_model("mini", device="cpu").pipe
     with seediff.capture(pipe, keep="ca") as seen:
         pipe([prompt, f"a {max(phrases, key=len)} on grass"], num_inference_steps=1)
-    expected = locate_columns(seen._all_readers(), prompt, phrases)
+    expected = locate_columns(seen._columns._all_readers(), prompt, phrases)
     assert seen._maps(0, phrases).words == expected
     inner = min(phrases, key=len)
     assert np.array_equal(seen.heatmap(inner), seen.heatmap(seen._maps(0, [inner]).words[inner]))
@@ -109,7 +109,7 @@ def test_what_masks_and_heat_maps_cannot_be_made_of():
         (lambda: seen.masks("dog", method="mine"), "^method: 'mine' is not known"),
         (lambda: seen.masks("dog", method=max), "^method: a function needs a name; register_method"),
         (lambda: seen.masks(), "^masks: there is no word; name at least one"),
-        (lambda: seen.heatmap("dog", image=-2), "^image: -2: 1 were drawn in the block"),
+        (lambda: seen.heatmap("dog", image=-2), "^image: -2: 1 was drawn in the block"),
     ):
         with pytest.raises(seediff.UserError, match=said) as error:
             call()

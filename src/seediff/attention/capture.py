@@ -57,10 +57,10 @@ def capture_attention(
 
 
 @contextmanager
-def attach_recorder(network: Any, recorder: AttentionRecorder, begin: Callable[..., None]) -> Iterator[None]:
+def attach_recorder(network: Any, recorder: AttentionRecorder, begin: Callable[..., None] | None) -> Iterator[None]:
     """Connect a recorder to a network inside the `with` block. begin: forward pre-hook of the network (registered with
-    `with_kwargs`) that makes the recorder start each call."""
-    if network in _captured:
+    `with_kwargs`) that makes the recorder start each call; None: that of another recorder does."""
+    if network in _captured and begin is not None:
         raise RuntimeError(
             "the attention of this network is already being captured: end the first `with` block before the next"
         )
@@ -72,7 +72,7 @@ def attach_recorder(network: Any, recorder: AttentionRecorder, begin: Callable[.
     _captured.add(network)
 
     def of_network(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if module is network:  # not a copy, which has the same hooks
+        if begin is not None and module is network:  # not a copy, which has the same hooks
             begin(module, args, kwargs)
 
     try:
@@ -89,4 +89,5 @@ def attach_recorder(network: Any, recorder: AttentionRecorder, begin: Callable[.
             handle.remove()
         recorder.end_watch()
         take_away(where)
-        _captured.discard(network)
+        if begin is not None:
+            _captured.discard(network)

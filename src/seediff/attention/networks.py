@@ -25,7 +25,8 @@ diffusers declares for layers."""
 FROM_IMAGES = {"StableDiffusionXLImg2ImgPipeline"}
 """Pipelines that are in REFUSED because they need a picture, which a script can give them."""
 
-PIECEWISE = {"StableDiffusionPanoramaPipeline": "it draws parts that overlap, each with maps of its own"}
+OVERLAPPING = "it draws parts that overlap, each with maps of its own"
+PIECEWISE = {"StableDiffusionPanoramaPipeline": OVERLAPPING}
 """Pipeline class → why its maps would not be those of its picture."""
 
 

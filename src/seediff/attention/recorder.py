@@ -84,8 +84,8 @@ class AttentionRecorder:
         self.error: UserError | None = None
         """What went wrong, if it is kept: nothing more is recorded."""
         self.rows: Sequence[int] | None = None
-        """The rows, or clips, of each batch to record, if they are set before every call (script/listener.py); None: as
-        `guidance` says."""
+        """The rows, or clips, of each batch to record, if they are set before every call (script/which_calls.py);
+        None: as `guidance` says."""
         self.batch = 0
         """The number of rows, or clips, of the network's call."""
         self.texts: int | None = None

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from ..attention.maps import AttentionMaps
+from ..attention.windows import Window
 from ..config.constants import MaskConfig
 from .make_masks import check_classes, enlarge, soft_mask
 
@@ -33,15 +34,17 @@ def clip_softs(
     classes: Sequence[str],
     config: MaskConfig,
     size: tuple[int, int],
+    scaled: tuple[int, int] | None = None,
+    view: Window | None = None,
 ) -> torch.Tensor:
     """Soft masks (frames, C, H, W) of a clip, before PAMR: blended between its latent frames, then shared along time.
 
     images: its frames, (H, W, 3) uint8, or None each; then nothing is shared. latents: the maps of its latent frames.
-    size: (H, W) of a frame. Raises UserError as `make_masks` does.
+    size, scaled, view: as in `enlarge`. Raises UserError as `make_masks` does.
     """
     check_classes(classes)
     softs = [torch.stack([soft_mask(maps, name, config).soft for name in classes]) for maps in latents]
-    large = torch.stack([enlarge(soft, size, config) for soft in softs])
+    large = torch.stack([enlarge(soft, size, config, scaled, view) for soft in softs])
     soft = torch.tensordot(torch.from_numpy(frame_weights(len(images), len(latents))), large, 1)
     shown = [image for image in images if image is not None]
     if not shown:

@@ -1,5 +1,5 @@
-"""Flags mark masks that may be wrong. A row's `flags` lists them as `kind:class`; `no_class` and `foreign` are about
-the picture."""
+"""Flags mark masks that may be wrong. A row's `flags` lists them as `kind:class`; `no_class`, `blank` and `foreign` are
+about the picture."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ OF_CLASSES = {
     "degenerate": "the mask covers less than 1 % or more than 95 % of the image",
     "missing": "the class was probably not drawn: its word got about the same attention everywhere",
 }
+BLANK = "blank"
 FOREIGN = "foreign"
 FLAGS = {
     **OF_CLASSES,
     "no_class": "none of the classes was found in the photograph",
+    BLANK: "the picture is black, as a safety checker leaves it: masks are of what was drawn before",
     FOREIGN: "the model was not trained on pictures like this one, so the result means nothing; use a real model",
 }
 """Kind → its meaning, without a full stop, for all flags of this package."""

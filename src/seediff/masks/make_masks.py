@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from ..attention.maps import AttentionMaps
+from ..attention.windows import Window
 from ..config.constants import MaskConfig
 from ..config.methods import check_capture
 from ..drawing.overlays import draw_named
@@ -139,10 +140,19 @@ def soft_mask(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftM
     return METHODS.get(config.method, call_own)(maps, class_name, config)
 
 
-def enlarge(soft: torch.Tensor, size: Sequence[int], config: MaskConfig) -> torch.Tensor:
-    """Soft maps (C, h, w) resized to the image's size: (C, H, W) in [0, 1], the input of PAMR."""
+def enlarge(
+    soft: torch.Tensor,
+    size: Sequence[int],
+    config: MaskConfig,
+    scaled: Sequence[int] | None = None,
+    view: Window | None = None,
+) -> torch.Tensor:
+    """Soft maps (C, h, w) resized to the image's size: (C, H, W) in [0, 1], the input of PAMR. scaled, view: its size
+    after it was resized once more, and the part of it that is left."""
     finish = config.facts.finish
     soft = resize(soft, size, finish.resize)
+    if scaled is not None and view is not None:
+        soft = resize(soft, scaled)[(..., *view.slices)]
     if finish.stretch:
         soft = torch.stack([min_max(map_)[0] for map_ in soft])
     elif finish.resize == "bicubic":

@@ -120,11 +120,9 @@ def is_divided(reader: Reader, prompt: str, chunks: int) -> bool:
 
 
 def find_weight(text: str) -> str | None:
-    """What looks like a weight of compel's or of a web interface's, such as `cat++`, `(cat)1.5` or `(cat:1.5)`, which
-    is not encoded as it is written; None if there is none."""
-    match = re.search(
-        r"\S*(?:[^\W\d](?:\+|--)(?!\w)|\)(?:[\d+]|-(?!\w)|\.(?:and|blend)\()|[^\d\s]:[\d.]+\)|\(\(|\[)\S*", text
-    )
+    """What looks like a weight of compel's or of a web interface's, such as `cat++`, `(cat)1.5`, `(cat)` or `[cat]`, or
+    like a bracket that is escaped because of these; None if there is none."""
+    match = re.search(r"\S*(?:[^\W\d](?:\+|--)(?!\w)|[()\[\]])\S*", text)
     return None if match is None else match[0]
 
 

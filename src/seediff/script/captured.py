@@ -4,37 +4,41 @@ prompt.
 
 from __future__ import annotations
 
-import inspect
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate, chain, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import torch
 from PIL import Image
 
 from ..attention.maps import AttentionMaps, Grid
 from ..attention.plan import CapturePlan, Expected, plan_segments
+from ..attention.windows import Window, paste
 from ..config.constants import MaskConfig, SegmentConfig
 from ..config.fields import check_table
 from ..config.generate_config import own_constants
 from ..config.levels import check_kinds, fit_mask
 from ..errors import Notice, UserError
 from ..masks.clips import clip_softs
+from ..masks.flags import BLANK
 from ..masks.make_masks import MaskResult, make_masks
-from ..models.families.readers import Reader
-from ..prompts.tokens import content_words, find_columns, find_weight, is_divided
 from .heatmap import HeatMap, Phrase, heat_sheet, phrase_name
-from .listener import ENCODE, INSTRUCTION, THE_WAY, Listener, Run, Texts
+from .run import Run
+from .what_size import Placement
+from .which_calls import THE_WAY, Listener
+from .which_columns import TextColumns
 
 if TYPE_CHECKING:
     from ..segments.make_segments import Segments
 
 ImageInput = Path | str | Image.Image | np.ndarray | None
 """A file's path, a Pillow picture, or (H, W, 3) uint8."""
-TOKENIZERS = ("tokenizer", "tokenizer_2", "tokenizer_3")
+Of = Literal["prompt", "negative"]
+"""The text whose maps are meant."""
 FACTORS = ("vae_scale_factor", "vae_scale_factor_spatial", "vae_spatial_compression_ratio")
 """Pipelines' names for the pixels per latent position."""
 HEAT_LEVELS = (4, 2, 1)
@@ -47,10 +51,10 @@ class Captured:
     """
 
     def __init__(
-        self, listener: Listener, pipe: Any, plan: CapturePlan, method: str | None, readers: Sequence[Reader] | None
+        self, listener: Listener, pipe: Any, plan: CapturePlan, method: str | None, columns: TextColumns
     ) -> None:
         self._listener, self._pipe, self._plan, self._family = listener, pipe, plan, plan.family
-        self._method, self._readers = method, readers
+        self._method, self._columns = method, columns
         self._config = getattr(pipe, plan.family.network, pipe).config
         self._factor: int | None = next((getattr(pipe, name) for name in FACTORS if hasattr(pipe, name)), None)
 
@@ -114,17 +118,20 @@ class Captured:
 
     # Heat maps, masks and segments
 
-    def heatmap(self, phrase: Phrase, image: int | range | None = None, *, pixels: ImageInput = None) -> Any:
+    def heatmap(
+        self, phrase: Phrase, image: int | range | None = None, *, pixels: ImageInput = None, of: Of = "prompt"
+    ) -> Any:
         """How much each place of a picture attends to a word: the mean of cross-attention over levels, layers, heads
         and steps, scaled from 0 at its lowest to 1 at its highest (method ca). image: the picture's number, -1
         the last. pixels: the picture, if the pipeline did not return it. Raises UserError for a word that is not in the
         prompt.
 
         image may also be one of `clips`, for a list with those of all its frames. By default it is the first clip, or
-        picture 0 if there is none.
+        picture 0 if there is none. of: "negative" for a word of the negative prompt, after `capture(pipe,
+        negative=True)`.
         """
         image, frames = self._chosen(image)
-        heats = self._heat_maps([phrase], image, frames, pixels)
+        heats = self._heat_maps([phrase], image, frames, pixels, of)
         return heats if isinstance(image, range) else heats[0]
 
     def heatmaps(self, *phrases: Phrase, image: int = 0, pixels: ImageInput = None) -> Image.Image:
@@ -167,7 +174,6 @@ class Captured:
     def segments(self, image: int = 0, *, pixels: ImageInput = None, seed: int = 0, **constants: Any) -> Segments:
         """Segments of one picture without any words, from its self-attention of all steps (the papers look once at a
         picture without noise). constants: fields of SegmentConfig, such as method="kmeans" and k=6."""
-        from ..attention.windows import Window
         from ..segments.make_segments import label_photo, propose
 
         config = SegmentConfig(**check_table(SegmentConfig, constants, "segments"))
@@ -178,18 +184,18 @@ class Captured:
             raise UserError("k", "truth: there are no label maps of a picture that was drawn", "give a number")
         plan_segments(self._family, self._plan.network, config, type(self._pipe).__name__)
         maps, shown = self._maps(image, ()), self._pixels(image, pixels)
-        drawn, multiple = self._size(maps, None), self._family.multiple(self._factor or 1, self._config)
+        drawn, multiple = self._drawn(maps), self._family.multiple(self._factor or 1, self._config)
         if any(side % multiple for side in drawn):
             problem = f"{drawn[1]} × {drawn[0]}: self-attention of its levels cannot be laid over each other"
             raise UserError("picture", problem, f"draw one whose sides are multiples of {multiple}")
-        height, width = self._size(maps, shown)
-        blank = np.zeros((height, width, 3), np.uint8)
-        proposals = propose(maps, config, config.k, seed)
-        found = label_photo(blank, Window(0, 0, height, width), proposals, config)
+        place, proposals = self._place(image, maps, shown), propose(maps, config, config.k, seed)
+        nothing = np.zeros((*place.scaled, 3), np.uint8)
+        found = label_photo(nothing, Window(0, 0, *place.scaled), proposals, config)
+        label_map = paste(found.label_map[place.view.slices], place.window, place.size)
         if len(found.scores) <= 1 and config.method == "diffseg":
             lower = f"lower kl_threshold (here {config.kl_threshold}), or use method='kmeans', k=5"
             warnings.warn(f"the picture is one segment: {lower}", Notice, stacklevel=2)
-        return replace(found, pixels=shown)
+        return replace(found, label_map=label_map, pixels=shown, flags=_blank(shown))
 
     def __repr__(self) -> str:
         return f"<Captured of {', '.join(map(repr, self.prompts)) or 'nothing yet'}>"
@@ -211,17 +217,25 @@ class Captured:
             raise UserError("image", f"{image}: is still being drawn", "ask after the pipeline's call")
         if self._listener.passed_over:
             fix = THE_WAY
-        raise UserError("image", f"{image}: {len(self.prompts)} were drawn in the block, numbered from 0", fix)
+        drawn = "1 was" if len(self.prompts) == 1 else f"{len(self.prompts)} were"
+        raise UserError("image", f"{image}: {drawn} drawn in the block, numbered from 0", fix)
+
+    def _texts(self, image: int, of: Of) -> tuple[Run, int]:
+        """As `_run`, of the prompt's maps or of the negative prompt's."""
+        if of not in ("prompt", "negative"):
+            raise UserError("of", f"{of!r} must be prompt or negative")
+        run, number = self._run(image)
+        return (run.of_negative if of == "negative" else run), number
 
     def _heat_maps(
-        self, phrases: Sequence[Phrase], image: int | range, frames: range, pixels: ImageInput
+        self, phrases: Sequence[Phrase], image: int | range, frames: range, pixels: ImageInput, of: Of = "prompt"
     ) -> list[HeatMap]:
         """The heat maps of phrases that are asked for together, in one picture or each of a clip. image, frames: from
         `_chosen`."""
-        own = self._maps(frames.start, phrases).levels("cross")
+        own = self._maps(frames.start, phrases, of).levels("cross")
         levels = tuple(level for level in own if level in HEAT_LEVELS) or own
         config, heats = MaskConfig(method="ca", expand_levels=levels, pamr=False), list[HeatMap]()
-        for mask in self._make(phrases, image, frames, pixels, config):
+        for mask in self._make(phrases, image, frames, pixels, config, of):
             for name, soft in zip(mask.classes, mask.soft, strict=True):
                 heats.append(HeatMap(soft.numpy(), name, mask.pixels))
         return heats
@@ -239,22 +253,33 @@ class Captured:
         return image, next((clip for clip in clips if image in clip), range(image, image + 1))
 
     def _make(
-        self, phrases: Sequence[Phrase], image: int | range, frames: range, pixels: ImageInput, config: MaskConfig
+        self,
+        phrases: Sequence[Phrase],
+        image: int | range,
+        frames: range,
+        pixels: ImageInput,
+        config: MaskConfig,
+        of: Of = "prompt",
     ) -> list[MaskResult]:
         """Masks of a clip, or of one picture. image, frames: from `_chosen`."""
         if len(frames) > 1 and pixels is not None:
             raise UserError("pixels", "those of a clip are what the pipeline returned", "leave it out")
-        first = self._maps(frames.start, phrases)
-        run, start = self._run(frames.start)
+        first = self._maps(frames.start, phrases, of)
+        run, start = self._texts(frames.start, of)
         every = run.maps[start : start + len(frames)]
         latents = {id(maps): replace(maps, words=first.words) for maps in every}
         shown = [self._pixels(number, pixels) for number in frames]
         if shown[0] is None and config.pamr:
             raise UserError("pixels", "masks follow its edges, but the pipeline gave none", "give it, or pamr=False")
-        names, size = [phrase_name(phrase) for phrase in phrases], self._size(first, shown[0])
-        softs = clip_softs(shown, list(latents.values()), names, config, size)
-        wanted = range(len(frames)) if isinstance(image, range) else [image - frames.start]
-        return [make_masks(shown[i], latents[id(every[i])], names, config, size=size, soft=softs[i]) for i in wanted]
+        place, names = self._place(frames.start, first, shown[0]), [phrase_name(phrase) for phrase in phrases]
+        parts = [None if one is None else one[place.window.slices] for one in shown]
+        softs = clip_softs(parts, list(latents.values()), names, config, place.drawn, place.scaled, place.view)
+        wanted, masks = range(len(frames)) if isinstance(image, range) else [image - frames.start], list[MaskResult]()
+        for i in wanted:
+            size = place.window.height, place.window.width
+            mask = make_masks(parts[i], latents[id(every[i])], names, config, size=size, soft=softs[i])
+            masks.append(_whole_picture(mask, place, shown[i]))
+        return masks
 
     def _number(self, image: int) -> int:
         """A picture's number, counted from the first."""
@@ -263,113 +288,20 @@ class Captured:
             image %= count
         return image
 
-    def _maps(self, image: int, phrases: Sequence[Phrase]) -> AttentionMaps:
+    def _maps(self, image: int, phrases: Sequence[Phrase], of: Of = "prompt") -> AttentionMaps:
         """The maps of a picture with the columns of phrases, each of which must have some."""
-        run, number = self._run(image)
-        words = self._columns(run, number, phrases)
+        run, number = self._texts(image, of)
+        text = run.read_text(number)
+        words = self._columns.find(text, phrases)
         for phrase in phrases:
             if not words[phrase_name(phrase)]:
-                raise self._refusal(run, number, phrase)
+                raise self._columns.refusal(text, phrase)
         return replace(run.maps[number], words=words)
 
-    def _columns(self, run: Run, number: int, phrases: Sequence[Phrase]) -> dict[str, tuple[int, ...]]:
-        """Phrase → its text columns for a picture of a run; empty if `_refusal` says why there are none. Where phrases
-        that are asked for together contain each other, the longer one has the words."""
-        column_count, text = _width(run, number), run.texts[number]
-        columns: dict[str, set[int]] = {}
-        for phrase in phrases:
-            name = phrase_name(phrase)
-            columns[name] = set()
-            if not isinstance(phrase, str) and {*phrase} <= {*range(column_count)}:
-                columns[name] = {*phrase}
-        named = [phrase for phrase in phrases if isinstance(phrase, str)]
-        if named and self._why_unknown(text, column_count) is None:
-            chunks = self._chunks(text, column_count)
-            for reader in self._all_readers():
-                # Where padding comes before a text, the text ends with the last column.
-                fitted = replace(reader, end=None if reader.end is None else column_count)
-                for phrase, found in find_columns(fitted, self._read(reader, text), named, chunks).items():
-                    columns[phrase] |= {column for column in found if column < column_count}
-        return {name: tuple(sorted(found)) for name, found in columns.items()}
-
-    def _refusal(self, run: Run, number: int, phrase: Phrase) -> UserError:
-        """Why a phrase has no columns."""
-        column_count, text = _width(run, number), run.texts[number]
-        if not column_count:
-            return UserError("no attention to text was captured: use keep='all', or a method of masks")
-        if not isinstance(phrase, str):
-            return UserError(f"columns {tuple(phrase)} must be from 0 to {column_count - 1}, those of the text")
-        why = self._why_unknown(text, column_count)
-        if why is None and self._columns(run, number, [phrase])[phrase]:
-            problem = f"is in the prompt '{text['prompt']}' only as part of a longer phrase that you also asked for"
-            why = problem, "ask for it alone"
-        if why is None:
-            problem = f"is not in the prompt '{text['prompt']}', as far as the model reads it"
-            why = problem, f"its words: {', '.join(self._words(run, number))}"
-        return UserError(f"'{phrase}'", *why)
-
-    def _why_unknown(self, text: Texts, column_count: int) -> tuple[str, str] | None:
-        """Why the columns of no word of a text are known, and what to do; None if they are."""
-        if not text:
-            return "the pipeline was given no prompt, only embeddings", "name it, capture(pipe, prompt='…')"
-        if not self._all_readers():
-            return "only the tokenizer knows its columns", "name it, capture(network, tokenizer=…), or name columns"
-        usual = inspect.signature(type(self._pipe).__call__).parameters.get(INSTRUCTION)
-        if INSTRUCTION in text and usual is not None and text[INSTRUCTION] != "\n".join(usual.default or ()):
-            return f"words can be located only with the pipeline's own {INSTRUCTION}", "leave it out, or name columns"
-        weight = self._weight(text)
-        if weight:
-            return f"the prompt has a weight ('{weight}'), so its words cannot be found", "name columns"
-        if not self._chunks(text, column_count):
-            divided = f"the prompt '{text['prompt']}' does not say where they divide"
-            problem = f"the network was given {column_count} columns, and {divided}"
-            return problem, "write BREAK between its chunks, capture(pipe, prompt='… BREAK …'), or name columns"
-        return None
-
-    def _chunks(self, text: Texts, column_count: int) -> int:
-        """The number of chunks in which a text was encoded, each to as many columns as a tokenizer reads; 0: not
-        known."""
-        readers = [(reader, reader.first) for reader in self._all_readers() if reader.first is not None]
-        usual = max((first + reader.limit for reader, first in readers), default=column_count)
-        is_transformer = self._family.network != "unet"
-        if is_transformer and text["prompt"] in self._listener.prompts:  # encoded elsewhere
-            usual = max(usual, self._family.text_columns)  # SD3 without T5 has columns that no tokenizer reads
-        elif is_transformer:
-            usual = column_count  # its pipeline divides no text, but may be told to read a longer one
-        if column_count <= usual:
-            return 1
-        chunks, rest = divmod(column_count, usual)
-        plain = not rest and all(first == 0 and reader.wrap is None for reader, first in readers)
-        divided = plain and all(is_divided(reader, self._read(reader, text), chunks) for reader, _ in readers)
-        return chunks if divided else 0
-
-    def _weight(self, text: Texts) -> str | None:
-        """A weight in a prompt for a pipeline that does not encode it as diffusers' do."""
-        kind = type(self._pipe)
-        encode = next((getattr(kind, name) for name in ENCODE if hasattr(kind, name)), None)
-        if encode is None or encode.__module__.startswith("diffusers."):
-            return None
-        return find_weight(text["prompt"])
-
     def _words(self, run: Run, number: int) -> tuple[str, ...]:
-        """The words of a prompt that may name something and have columns."""
-        prompt = run.texts[number].get("prompt", "")
-        return tuple(word for word, columns in self._columns(run, number, content_words(prompt)).items() if columns)
+        return self._columns.words(run.read_text(number))
 
-    def _tokenizers(self) -> list[str]:
-        """The names of the pipeline's tokenizers."""
-        return [name for name in TOKENIZERS if getattr(self._pipe, name, None) is not None]
-
-    def _all_readers(self) -> Sequence[Reader]:
-        """The readers of the pipeline; none for a network alone, unless its tokenizer was given."""
-        if self._readers is not None:
-            return self._readers
-        return self._family.readers(self._pipe) if self._tokenizers() else ()
-
-    def _read(self, reader: Reader, text: Texts) -> str:
-        """The text that a tokenizer read: `prompt_2` for the pipeline's second if that was given."""
-        number = self._tokenizers().index(reader.name) if reader.name in self._tokenizers() else 0
-        return text.get(f"prompt_{number + 1}") or text["prompt"]
+    # Pixels
 
     def _pixels(self, image: int, pixels: ImageInput) -> np.ndarray | None:
         if pixels is None:
@@ -378,17 +310,29 @@ class Captured:
 
         return as_pixels(pixels)
 
-    def _size(self, maps: AttentionMaps, pixels: np.ndarray | None) -> Grid:
-        """(H, W) in pixels: that of the picture; without one, that of the positions (a pixel each if the pipeline does
-        not say).
-        """
-        if pixels is not None:
-            return pixels.shape[0], pixels.shape[1]
+    def _drawn(self, maps: AttentionMaps) -> Grid:
+        """(H, W) in pixels of what was drawn: that of the positions, a pixel each if the pipeline does not say."""
         cell = 1 if self._factor is None else self._family.pixels(self._factor, self._config)
         return maps.latent_size[0] * cell, maps.latent_size[1] * cell
 
+    def _place(self, image: int, maps: AttentionMaps, pixels: np.ndarray | None) -> Placement:
+        """Where what was drawn lies in the picture, or in the given pixels."""
+        run, _ = self._run(image)
+        returned = self.images[image]
+        sizes = [None if one is None else (one.shape[0], one.shape[1]) for one in (pixels, returned)]
+        return run.placing.place(maps.latent_size, self._drawn(maps), *sizes)
 
-def _width(run: Run, number: int) -> int:
-    """The number of text columns of a picture's maps; 0 if there are none."""
-    maps = run.maps[number].cross_attention.values() if run.maps else ()
-    return next((each.shape[1] for each in maps), 0)
+
+def _whole_picture(mask: MaskResult, place: Placement, pixels: np.ndarray | None) -> MaskResult:
+    """Masks of the drawn part of a picture, placed in the picture."""
+    mask = replace(mask, flags=(*mask.flags, *_blank(pixels)), pixels=pixels)
+    if place.is_whole:
+        return mask
+    soft = torch.from_numpy(paste(mask.soft.numpy(), place.window, place.size, outside=0))
+    label_map = paste(mask.label_map, place.window, place.size, outside=0)
+    return replace(mask, label_map=label_map, soft=soft)
+
+
+def _blank(pixels: np.ndarray | None) -> tuple[str, ...]:
+    """The flag of a picture that is black; usually none."""
+    return (BLANK,) if pixels is not None and not pixels.any() else ()

@@ -36,7 +36,10 @@ from ..models.graphs import CudaRecording, GraphedNetwork, find_graphs
 from ..models.memory import check_graphs, memory_bytes
 from ..prompts.tokens import find_weight
 from .captured import Captured
-from .listener import ENCODE, THE_WAY, Listener, returned_images
+from .what_size import PLACING, returned_images
+from .which_calls import THE_WAY, Listener
+from .which_columns import TextColumns
+from .which_rows import ENCODE
 
 
 @contextmanager
@@ -46,6 +49,8 @@ def capture(
     keep: str = "all",
     prompt: str | Sequence[str] = (),
     tokenizer: Any = None,
+    states: Any = None,
+    negative: bool = False,
     steps: Literal["all"] | int = "all",
     normalize: bool = True,
     layers: str = "all",
@@ -54,14 +59,16 @@ def capture(
     """Record the attention of a diffusers pipeline for everything that it draws inside the `with` block.
 
     pipe: a pipeline whose network is of a known family (docs/models.md). Or its network alone (`pipe.unet`,
-    `pipe.transformer`): then every row of a batch is a picture of its own, unless `prompt` gives the number of
-    pictures, and the whole block is one run.
+    `pipe.transformer`): then the whole block is one run, and every row of a batch with the prompt is a picture.
 
     keep: which attention: "all"; a method of masks ("seediff", "ca_sa", …), for only the maps that it reads, of the
     layers that the model's folder names for it; "segments", for self-attention alone, as it is captured for
     photographs. prompt: the prompt, if the pipeline is given only embeddings: one text, or one per picture, without
-    weights, and with the word BREAK between the chunks of a long one. tokenizer:
-    of the text, if a network alone is given; the text columns must begin with its first token. steps: which steps to
+    weights, and with the word BREAK between the chunks of a long one. tokenizer: of the text, if a network alone or a
+    pipeline without tokenizers is given; the text columns must begin with its first token. states: the encoded prompt
+    as the network is given it, (T, D), or one for each picture, (B, T, D) or a list; needed if a network alone is given
+    other texts, too. negative: also capture attention to the negative prompt, for `heatmap(word, of="negative")`.
+    steps: which steps to
     record: "all", or a number k for every k-th. normalize: divide each layer's and step's map by its maximum (eq. 5).
     layers: as in `CaptureConfig`. graphs: replay the network's calls as CUDA graphs, which the block's first picture
     records; weights, LoRAs and attention processors may be changed between pictures, not the modules' own code.
@@ -88,24 +95,37 @@ def capture(
     alone = pipe is network
     if not alone and not callable(pipe):
         raise UserError(f"a {type(pipe).__name__}", "cannot be called", THE_WAY)
+    if alone and negative:
+        raise UserError("negative", "a network alone does not say what it is", "capture the pipeline")
     readers = None if tokenizer is None else (Reader("tokenizer", tokenizer, tokenizer.model_max_length),)
 
     # 2. The listener hears what the pipeline encodes and what its network is given
     with ExitStack() as stack:
         recordings = stack.enter_context(recorded_calls(network)) if graphs else None
         recorder = AttentionRecorder(plan, guidance=False, graphs=recordings, keeps_errors=True)
-        listener = Listener(recorder, None if alone else pipe, prompts, partial(_check_memory, plan))
+        beside = None
+        if negative:
+            if "cross" not in plan.reads:
+                raise UserError("negative", f"keep='{keep}' captures no attention to text", "use keep='all'")
+            text_alone = replace(plan, reads={"cross": plan.reads["cross"]})
+            beside = AttentionRecorder(text_alone, guidance=False, keeps_errors=True)
+        check = partial(_check_memory, plan)
+        listener = Listener(recorder, networks, None if alone else pipe, prompts, states, check, beside)
         encode = next((name for name in ENCODE if hasattr(pipe, name)), None)
         if encode is not None:
             stack.enter_context(wrap_method(pipe, encode, listener.note_encoding))
-        elif not alone and not prompts:
-            problem = "has no encode_prompt, so it is unknown which part of a batch has the prompt"
-            raise UserError(f"a {type(pipe).__name__}", problem, "name the text, capture(pipe, prompt='…')")
+        processor = getattr(pipe, "image_processor", None)
+        for name in PLACING:
+            if hasattr(processor, name):
+                stack.enter_context(wrap_method(processor, name, partial(listener.note_placing, name)))
         if not alone:
             stack.enter_context(wrap_call(pipe, listener))
         for each in networks:
             stack.enter_context(attach_recorder(each, recorder, listener.begin))
-        yield Captured(listener, pipe, plan, keep if keep in METHOD_FACTS else None, readers)
+            if beside is not None:
+                stack.enter_context(attach_recorder(each, beside, None))
+        columns = TextColumns(pipe, family, readers, prompts)
+        yield Captured(listener, pipe, plan, keep if keep in METHOD_FACTS else None, columns)
 
 
 @contextmanager
@@ -134,8 +154,10 @@ def wrap_call(pipe: Any, listener: Listener) -> Iterator[None]:
 
     @wraps(kind.__call__)
     def call(*args: Any, **kwargs: Any) -> Any:
-        given = signature.bind(*args, **kwargs).arguments
-        with listener.follow(given.get("prompt")) as run:
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        given = bound.arguments
+        with listener.follow(given) as run:
             output = kind.__call__(*args, **kwargs)
             run.images = [] if given.get("output_type") == "latent" else returned_images(output)
         return output

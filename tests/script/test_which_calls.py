@@ -1,8 +1,11 @@
 import copy
 import threading
+import warnings
 from contextlib import suppress
+from functools import partial
 from types import SimpleNamespace
 
+import diffusers
 import numpy as np
 import pytest
 import torch
@@ -11,10 +14,11 @@ from refusals import user_error
 
 import seediff
 from seediff.config.constants import CaptureConfig
+from seediff.errors import Notice
 from seediff.models.families import network_family
 from seediff.models.registry import load_model
 from seediff.script.capturing import _check_memory, plan_pipeline
-from seediff.script.listener import returned_images
+from seediff.script.what_size import returned_images
 
 
 @pytest.fixture
@@ -168,9 +172,9 @@ def test_a_loop_of_ones_own(pipe):
         loop(pipe, states)
         draw(pipe, "a bus")
     assert seen.prompts == ["a bus"]
-    with user_error(rf"^image: 1: 1 were drawn in the block.*{way}"):
+    with user_error(rf"^image: 1: 1 was drawn in the block.*{way}"):
         seen.heatmap("dog", image=1)
-    with seediff.capture(pipe.unet, prompt="a dog", tokenizer=pipe.tokenizer) as seen:
+    with seediff.capture(pipe.unet, prompt="a dog", tokenizer=pipe.tokenizer, states=states[1]) as seen:
         loop(pipe, states)
     with seediff.capture(pipe.unet, prompt="a dog") as halves:
         loop(pipe, states[1:])
@@ -211,13 +215,13 @@ def test_texts_that_a_call_encodes_apart(pipe):
     class Apart(type(pipe)):
         def __call__(self, prompt=None, text=None):
             unwanted, wanted = (self.encode_prompt(each, "cpu", 1, False)[0] for each in ("a car", prompt or text))
-            loop(self, torch.cat([unwanted, wanted]))
+            loop(self, torch.cat([unwanted, wanted]), levels=(900, 500, 400, 100))
 
     other = Apart(**pipe.components, requires_safety_checker=False)
     with seediff.capture(other) as seen:
         other("a dog")
     assert (seen.prompts, seen._listener.finished[0].steps) == (["a dog"], 4)
-    said = r"^several texts were encoded, .*; name it, capture\(pipe, prompt='…'\)$"
+    said = r"^several texts were encoded, .*; name the text, capture\(pipe, prompt='…'\)$"
     with user_error(said), seediff.capture(other):
         other(text="a dog")
     with seediff.capture(other, prompt="a dog") as named:
@@ -247,7 +251,8 @@ def test_images_that_a_pipeline_returns(given, count):
 
 def test_the_network_alone(pipe):
     expected = alone(pipe, "a dog")
-    with seediff.capture(pipe.unet, prompt="a dog", tokenizer=pipe.tokenizer) as seen:
+    states = pipe.encode_prompt("a dog", "cpu", 1, False)[0]
+    with seediff.capture(pipe.unet, prompt="a dog", tokenizer=pipe.tokenizer, states=states) as seen:
         draw(pipe, "a dog")
     assert same(seen.maps[0], expected[0])
     assert seen.heatmap("dog").shape == (8, 8)
@@ -256,12 +261,14 @@ def test_the_network_alone(pipe):
     assert [maps.words for maps in seen.maps] == [{}]
     with user_error(r"^'dog': only the tokenizer knows its columns"):
         seen.heatmap("dog")
-    with seediff.capture(pipe.unet, prompt=["a dog", "a cat"]) as seen, user_error("a batch of 1 for 2 prompts"):
+    with seediff.capture(pipe.unet, prompt=["a dog", "a cat"]) as seen, user_error("2 texts were given, but 1 images"):
         draw(pipe, "a dog", guidance_scale=1.0)
-    with seediff.capture(pipe.unet, prompt="a dog"):
+    with seediff.capture(pipe.unet, prompt="a dog", states=states) as seen:
         draw(pipe, "a dog")
-        with user_error(r"several sizes, .*in one run; use one `with` block for each"):
+        with pytest.warns(Notice, match="several sizes"):
             draw(pipe, "a dog", height=128)
+    with user_error(r"several sizes, .*in one run; use one `with` block for each"):
+        seen.heatmap((2,))
 
 
 class Stopped(Exception):
@@ -306,7 +313,7 @@ def test_images_of_another_pipeline_with_the_same_network(pipe):
     assert seen.prompts == ["a dog and a cat"]
     assert same(seen.maps[0], alone(pipe)[0])
     with seediff.capture(pipe.unet, prompt="a bus") as seen:
-        draw(other, "a bus", seed=1)
+        draw(other, "a bus", seed=1, guidance_scale=1.0)
     assert len(seen.maps) == 1
 
 
@@ -440,3 +447,131 @@ def test_second_prompts(twin):
     assert seen.heatmap("cat").shape == (64, 64)
     with user_error("'dog': is not in the prompt"):
         seen.heatmap("dog")  # CLIP's state is pooled: its tokens are no columns
+
+
+class Own:
+    """A call of the pipeline that draws with a loop of its own. at_step: (call, text states, those of no text) → what
+    is done at each timestep. call: numbers of pictures, text states → the network's call."""
+
+    def __init__(self, pipe, at_step, levels=(900, 500, 100), pictures=()):
+        outer = self
+
+        class Pipeline(type(pipe)):
+            @torch.no_grad()
+            def __call__(self, prompt, steps=None, negative_prompt="", height=None, width=None):
+                wanted, unwanted = self.encode_prompt(prompt, "cpu", 1, True, negative_prompt)
+                noise = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+                outer.levels = levels
+                if steps is not None:
+                    self.scheduler.set_timesteps(steps)
+                    outer.levels = self.scheduler.timesteps
+                for level in outer.levels:
+
+                    def call(numbers, states, level=level):
+                        self.unet(noise[numbers], level, encoder_hidden_states=states)
+
+                    at_step(call, wanted, unwanted)
+                return SimpleNamespace(images=list(pictures))
+
+        self.pipe = Pipeline(**pipe.components, requires_safety_checker=False)
+
+
+AT_STEP = {
+    "one call": lambda call, text, none: call([0, 0], torch.cat([none, text])),
+    "two calls": lambda call, text, none: (call([0], none), call([0], text)),
+    "calls without": lambda call, text, none: (call([0], none), call([0], text), call([1], none), call([1], none)),
+    "reference only": lambda call, text, none: [call([n, n], torch.cat([none, text])) for n in (1, 0)],
+    "tiles": lambda call, text, none: [call([n], text) for n in (0, 1)],
+    "twice the text": lambda call, text, none: (call([0], text), call([0], none), call([0], text)),
+}
+
+
+@pytest.mark.parametrize("scheduler", ["DDIM", "HeunDiscrete", "PNDM", "KDPM2Discrete", None])
+@pytest.mark.parametrize("name", AT_STEP)
+def test_calls_with_the_prompt_at_one_timestep(pipe, name, scheduler):
+    """As many as the scheduler has. None: the loop has timesteps of its own."""
+    if scheduler is not None:
+        pipe.scheduler = getattr(diffusers, f"{scheduler}Scheduler").from_config(pipe.scheduler.config)
+    own = Own(pipe, AT_STEP[name])
+    with seediff.capture(own.pipe) as seen, warnings.catch_warnings(record=True) as told:
+        own.pipe("a dog", 3 if scheduler else None)
+    if name in ("one call", "two calls", "calls without"):
+        assert seen._listener.finished[0].steps == len(own.levels)
+        assert seen.heatmap("dog").shape == (64, 64)
+        return
+    said = r"^picture: the network was given the prompt \d+ times, \d times at one step: it draws parts that overlap"
+    for ask in (lambda: seen.maps, lambda: seen.heatmap("dog")):
+        with user_error(said):
+            ask()
+    assert len(told) == 1
+
+
+def test_a_negative_prompt_that_is_the_prompt(pipe):
+    """Each of two calls has its text, and both have the same maps."""
+    two_calls = Own(pipe, AT_STEP["two calls"]).pipe
+    with seediff.capture(two_calls) as seen:
+        two_calls("a dog", 2, negative_prompt="a dog")
+        two_calls("a dog", 2)
+    torch.testing.assert_close(*[maps.cross_attention[8, 8] for maps in seen.maps], atol=1e-6, rtol=0)
+
+
+def test_another_number_of_pictures_than_rows(pipe):
+    own = Own(pipe, AT_STEP["one call"], pictures=[Image.new("RGB", (64, 64))] * 2).pipe
+    with seediff.capture(own) as seen:
+        own("a dog")
+    with user_error("^pictures: the pipeline returned 2, and 1 rows of a batch had the prompt; which"):
+        seen.heatmap("dog")
+
+
+def test_what_goes_wrong_while_it_draws_ends_no_drawing(pipe):
+    """It is told once, and raised where maps are asked for; the next picture has maps again."""
+
+    def double(_pipe, step, _level, tensors):
+        """From the second step on, the prompt is in the place of the empty text, too."""
+        if step == 0:
+            tensors["prompt_embeds"] = tensors["prompt_embeds"][[1, 1]]
+        return tensors
+
+    draw_changed = partial(
+        draw, pipe, callback_on_step_end=double, callback_on_step_end_tensor_inputs=["prompt_embeds"]
+    )
+    plain = draw_changed()
+    with seediff.capture(pipe) as seen, warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        images = draw_changed()
+        draw(pipe)
+    assert np.array_equal(images, plain)
+    assert np.array_equal(seen.images[0], (plain[0] * 255).round())
+    assert [str(one.message) for one in told if "2 rows of a batch of 2 have the prompt" in str(one.message)]
+    assert len([one for one in told if issubclass(one.category, Notice)]) == 1
+    heat, masks = partial(seen.heatmap, "dog"), partial(seen.masks, "dog")
+    for ask in (lambda: seen.maps, heat, seen.heatmaps, masks, partial(seen.segments, num_points=4)):
+        with user_error("^2 rows of a batch of 2 have the prompt, for 1 pictures"):
+            ask()
+    assert seen.prompts == ["a dog and a cat"] * 2
+    assert same(seen._maps(1, seen.words[1]), alone(pipe)[0])
+
+
+def test_an_error_of_capture_itself_ends_no_drawing(pipe, monkeypatch):
+    plain = draw(pipe)
+    for broken in ("seediff.script.which_rows.match", "seediff.script.which_calls.product"):
+        with monkeypatch.context() as patch, seediff.capture(pipe) as seen:
+            patch.setattr(broken, lambda *_: 1 / 0)
+            assert np.array_equal(draw(pipe), plain)
+        assert np.array_equal(seen.images[0], (plain[0] * 255).round())
+        with user_error(r"^the network's call: capture failed \(division by zero\)$"):
+            seen.heatmap("dog")
+
+
+def test_a_network_that_is_replaced_inside_of_the_block(pipe):
+    first, other = pipe.unet, copy.deepcopy(pipe.unet)
+    with seediff.capture(pipe) as seen:
+        draw(pipe, "a dog")
+        pipe.unet = other
+        draw(pipe, "a cat")
+        pipe.unet = first
+        draw(pipe, "a bus")
+    assert seen.prompts == ["a dog", "a cat", "a bus"]
+    assert seen.heatmap("bus", image=2).shape == seen.images[1].shape[:2] == (64, 64)
+    with user_error("^the pipeline's network was replaced inside of the `with` block; open a new `with` block after"):
+        seen.heatmap("cat", image=1)

@@ -1,0 +1,114 @@
+"""What size a picture has, and where in it lies what was drawn: a pipeline may draw a part of it alone
+(`padding_mask_crop`), or draw at another size and cut the picture to the requested one (`use_resolution_binning`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..attention.maps import Grid
+from ..attention.windows import Window
+from ..errors import UserError
+
+PLACING = ("apply_overlay", "resize_and_crop_tensor")
+"""Methods of diffusers' image processors that paste the drawn picture into another, and that resize it."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the drawn picture lies in the returned one, in pixels. size: (H, W) of the returned picture. drawn, scaled:
+    (H, W) of the drawn one, and after it was resized. view: the part of it that is shown, which fills `window` of the
+    picture."""
+
+    size: Grid
+    drawn: Grid
+    scaled: Grid
+    view: Window
+    window: Window
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the picture shows all that was drawn, and nothing else."""
+        return self.size == self.scaled == (self.window.height, self.window.width)
+
+
+@dataclass
+class Placing:
+    """What a pipeline's call did to its pictures after they were drawn. crop: the edges (left, top, right, bottom) of
+    the part that was drawn. is_resized: the picture was resized and its edges cut off. must_crop: `padding_mask_crop`
+    was given."""
+
+    crop: tuple[int, int, int, int] | None = None
+    is_resized: bool = False
+    must_crop: bool = False
+
+    def note(self, name: str, given: Mapping[str, Any]) -> None:
+        """Called after a method in PLACING, with its arguments by name."""
+        self.is_resized = self.is_resized or name == "resize_and_crop_tensor"
+        if given.get("crop_coords") is not None:
+            self.crop = tuple(given["crop_coords"])
+
+    def place(self, lattice: Grid, drawn: Grid, shown: Grid | None, returned: Grid | None) -> Placement:
+        """Where the picture lies that was drawn on a lattice. drawn: its (H, W) in pixels, as far as the pipeline says
+        it. shown: (H, W) of the picture to place it in; None: there is none. returned: (H, W) of the returned picture.
+        Raises UserError if the place is unknown.
+        """
+        moved = self.is_resized or self.crop is not None
+        if self.must_crop and self.crop is None:
+            problem = "where the crop lies in the picture is unknown"
+            raise UserError("padding_mask_crop", problem, "draw the crop as a picture of its own")
+        if shown is None:
+            return _whole(drawn)
+        if moved and shown != returned:
+            raise UserError("pixels", "the pipeline cut or pasted what it drew", "give the picture that it returned")
+        if self.crop is not None:
+            left, top, right, bottom = self.crop
+            place = _fill(drawn, Window(top, left, bottom - top, right - left), shown)
+            return replace(place, drawn=place.scaled)  # maps are coarse enough for one resizing
+        if self.is_resized:
+            return _fill(drawn, Window(0, 0, *shown), shown)
+        off = abs(shown[0] * lattice[1] - shown[1] * lattice[0])
+        if shown == returned and (off or shown[0] % lattice[0]):
+            problem = f"{shown[1]} × {shown[0]} pixels, but {lattice[1]} × {lattice[0]} positions were drawn"
+            raise UserError("picture", problem, "how it was resized is unknown: draw it at the size that it shall have")
+        if off > sum(lattice):  # rounding to whole pixels
+            raise UserError("pixels", f"{shown[1]} × {shown[0]}: the picture has other proportions")
+        return _whole(shown)
+
+
+def _whole(size: Grid) -> Placement:
+    return Placement(size, size, size, Window(0, 0, *size), Window(0, 0, *size))
+
+
+def _fill(drawn: Grid, window: Window, size: Grid) -> Placement:
+    """The drawn picture fills a window, and what is too long of it is cut off at both ends."""
+    factor = max(window.height / drawn[0], window.width / drawn[1])
+    scaled = max(int(drawn[0] * factor), window.height), max(int(drawn[1] * factor), window.width)
+    top, left = (scaled[0] - window.height) // 2, (scaled[1] - window.width) // 2
+    return Placement(size, drawn, scaled, Window(top, left, window.height, window.width), window)
+
+
+def returned_images(output: Any) -> list[np.ndarray]:
+    """The pictures (H, W, 3) uint8 in what a pipeline returns; none for latents."""
+    images: Any = getattr(output, "images", getattr(output, "frames", output))
+    if isinstance(images, tuple) and images:
+        images = images[0]
+    if isinstance(images, np.ndarray | torch.Tensor) and images.ndim == 5:  # clips
+        images = images.reshape(-1, *images.shape[2:])
+    if isinstance(images, list) and images and isinstance(images[0], list):
+        images = list(chain.from_iterable(images))
+    if torch.is_tensor(images) and images.ndim == 4:  # (B, 3, H, W); numpy has no bfloat16
+        images = images.detach().movedim(1, -1).cpu()
+        images = (images.float() if images.is_floating_point() else images).numpy()
+    if isinstance(images, np.ndarray):
+        if images.ndim != 4 or images.shape[3] != 3:
+            return []
+        return list(images if images.dtype == np.uint8 else (images * 255).round().astype(np.uint8))
+    pictures: list[Any] = images if isinstance(images, list) else [images]
+    return [np.asarray(one.convert("RGB")) for one in pictures if hasattr(one, "convert")]

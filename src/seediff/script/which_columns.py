@@ -1,0 +1,153 @@
+"""Which columns of the text a word has: those of its tokens, as each tokenizer of the pipeline reads the prompt."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from ..errors import UserError
+from ..models.families.family import Family
+from ..models.families.readers import Reader
+from ..prompts.tokens import content_words, find_columns, find_weight, is_divided
+from .heatmap import Phrase, phrase_name
+from .which_rows import ENCODE, INSTRUCTION, Texts
+
+TOKENIZERS = ("tokenizer", "tokenizer_2", "tokenizer_3")
+NAME_TOKENIZER = "name one, capture(pipe, prompt='…', tokenizer=…), or name columns"
+
+
+class ReadText(NamedTuple):
+    """The text of a picture. columns: of its maps. width: the number of columns that it was encoded to (0: unknown),
+    which padding may follow."""
+
+    texts: Texts
+    columns: int
+    width: int
+
+
+class TextColumns:
+    """Finds the columns of words. readers: named by the script; None: the pipeline's own. named: the texts that the
+    script named, which were encoded elsewhere."""
+
+    def __init__(self, pipe: Any, family: Family, readers: Sequence[Reader] | None, named: Sequence[str]) -> None:
+        self._pipe, self._family, self._readers, self._named = pipe, family, readers, named
+
+    def find(self, text: ReadText, phrases: Sequence[Phrase]) -> dict[str, tuple[int, ...]]:
+        """Phrase → its columns; empty if `refusal` says why there are none. Where phrases contain each other, the
+        longer one has the words."""
+        columns: dict[str, set[int]] = {}
+        for phrase in phrases:
+            name = phrase_name(phrase)
+            columns[name] = set()
+            if not isinstance(phrase, str) and {*phrase} <= {*range(text.columns)}:
+                columns[name] = {*phrase}
+        named = [phrase for phrase in phrases if isinstance(phrase, str)]
+        if named and self._why_unknown(text) is None:
+            chunks = self._chunks(text)
+            for reader in self._all_readers():
+                fitted, read = self._fitted(reader, text), self._read(reader, text.texts)
+                for phrase, found in find_columns(fitted, read, named, chunks).items():
+                    columns[phrase] |= {column for column in found if column < text.columns}
+        return {name: tuple(sorted(found)) for name, found in columns.items()}
+
+    def words(self, text: ReadText) -> tuple[str, ...]:
+        """The words of a prompt that may name something and have columns."""
+        found = self.find(text, content_words(text.texts.get("prompt", "")))
+        return tuple(word for word, columns in found.items() if columns)
+
+    def refusal(self, text: ReadText, phrase: Phrase) -> UserError:
+        """Why a phrase has no columns."""
+        if not text.columns:
+            return UserError("no attention to text was captured: use keep='all', or a method of masks")
+        if not isinstance(phrase, str):
+            return UserError(f"columns {tuple(phrase)} must be from 0 to {text.columns - 1}, those of the text")
+        why = self._why_unknown(text)
+        if why is None and self.find(text, [phrase])[phrase]:
+            problem = (
+                f"is in the prompt '{text.texts['prompt']}' only as part of a longer phrase that you also asked for"
+            )
+            why = problem, "ask for it alone"
+        if why is None:
+            problem = f"is not in the prompt '{text.texts['prompt']}', as far as the model reads it"
+            why = problem, f"its words: {', '.join(self.words(text))}"
+        return UserError(f"'{phrase}'", *why)
+
+    def _why_unknown(self, text: ReadText) -> tuple[str, str] | None:
+        """Why the columns of no word of a text are known, and what to do; None if they are."""
+        if not text.texts:
+            fix = "name it, capture(pipe, prompt='…')" if self._all_readers() else NAME_TOKENIZER
+            return "the pipeline was given no prompt, only embeddings", fix
+        if not self._all_readers():
+            return "only the tokenizer knows its columns", NAME_TOKENIZER
+        missing = [
+            reader.name for reader in self._all_readers() if reader.first is not None and reader.tokenizer is None
+        ]
+        if missing:
+            return f"only {missing[0]} knows its columns, and the pipeline has none", NAME_TOKENIZER
+        usual = inspect.signature(type(self._pipe).__call__).parameters.get(INSTRUCTION)
+        instruction = text.texts.get(INSTRUCTION)
+        if instruction is not None and usual is not None and instruction != "\n".join(usual.default or ()):
+            return f"words can be located only with the pipeline's own {INSTRUCTION}", "leave it out, or name columns"
+        weight = self._weight(text.texts)
+        if weight:
+            return f"the prompt has a weight ('{weight}'), so its words cannot be found", "name columns"
+        if not self._chunks(text):
+            divided = f"the prompt '{text.texts['prompt']}' does not say where they divide"
+            problem = f"the network was given {text.columns} columns, and {divided}"
+            return problem, "write BREAK between its chunks, capture(pipe, prompt='… BREAK …'), or name columns"
+        return None
+
+    def _chunks(self, text: ReadText) -> int:
+        """The number of chunks in which a text was encoded, each to as many columns as a tokenizer reads; 0: not
+        known."""
+        readers = [(reader, reader.first) for reader in self._all_readers() if reader.first is not None]
+        usual = max((first + reader.limit for reader, first in readers), default=text.columns)
+        if self._is_transformer and text.texts["prompt"] in self._named:  # encoded elsewhere
+            usual = max(usual, self._family.text_columns)  # SD3 without T5 has columns that no tokenizer reads
+        elif self._is_transformer:
+            usual = text.columns  # its pipeline divides no text, but may be told to read a longer one
+        if text.columns <= usual:
+            return 1
+        chunks, rest = divmod(text.columns, usual)
+        plain = not rest and all(first == 0 and reader.wrap is None for reader, first in readers)
+        divided = plain and all(is_divided(reader, self._read(reader, text.texts), chunks) for reader, _ in readers)
+        return chunks if divided else 0
+
+    def _fitted(self, reader: Reader, text: ReadText) -> Reader:
+        """A reader whose limit is this run's: a transformer's last tokenizer reads as many tokens as there were columns
+        for it, and where padding comes before a text, the text ends with the last column."""
+        if not self._is_transformer or reader.first is None or not text.width:
+            return reader
+        last = max(each.first for each in self._all_readers() if each.first is not None)
+        there = text.width - reader.first
+        limit = there if reader.first == last else min(reader.limit, there)
+        return replace(reader, limit=limit, end=None if reader.end is None else text.columns)
+
+    @property
+    def _is_transformer(self) -> bool:
+        return self._family.network != "unet"
+
+    def _weight(self, texts: Texts) -> str | None:
+        """A weight in a prompt for a pipeline that does not encode it as diffusers' do."""
+        kind = type(self._pipe)
+        encode = next((getattr(kind, name) for name in ENCODE if hasattr(kind, name)), None)
+        if encode is None or encode.__module__.startswith("diffusers."):
+            return None
+        return find_weight(texts["prompt"])
+
+    def _tokenizers(self) -> list[str]:
+        """The names of the pipeline's tokenizers."""
+        return [name for name in TOKENIZERS if getattr(self._pipe, name, None) is not None]
+
+    def _all_readers(self) -> Sequence[Reader]:
+        """The readers of the pipeline; none for a network alone, unless its tokenizer was given."""
+        if self._readers is not None:
+            return self._readers
+        return self._family.readers(self._pipe) if self._tokenizers() else ()
+
+    def _read(self, reader: Reader, texts: Texts) -> str:
+        """The text that a tokenizer read: `prompt_2` for the pipeline's second if that was given."""
+        number = self._tokenizers().index(reader.name) if reader.name in self._tokenizers() else 0
+        return texts.get(f"prompt_{number + 1}") or texts["prompt"]

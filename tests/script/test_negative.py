@@ -1,0 +1,123 @@
+import numpy as np
+import pytest
+import torch
+from builders.refusals import user_error
+from builders.script_pipelines import PIPELINES
+
+import seediff
+from seediff.models.registry import load_model
+from seediff.script.which_rows import encode_texts
+
+PROMPT, UNWANTED = "a photo of a cat and a potted plant", "a blurry cat"
+
+
+def noise():
+    return torch.Generator().manual_seed(4)
+
+
+def made(twin, name):
+    pipe = PIPELINES[name].make(name, load_model(str(twin(PIPELINES[name].twin)), device="cpu").pipe)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def draw(pipe, name, **more):
+    given = {**PIPELINES[name].call, "num_inference_steps": 2, "output_type": "np", "negative_prompt": UNWANTED, **more}
+    return pipe(PROMPT, generator=noise(), **given).images
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "StableDiffusionPipeline",
+        "StableDiffusionXLPipeline",
+        "StableDiffusion3Pipeline",
+        "PixArtSigmaPipeline",
+        "ZImagePipeline",
+        "ChromaPipeline",
+        "FluxPipeline, true_cfg_scale",
+        "QwenImagePipeline",
+    ],
+)
+def test_heat_maps_of_the_negative_prompt(twin, name):
+    """Of its own rows, or calls: those of the same network, given its states alone. Nothing else changes."""
+    pipe = made(twin, name)
+    plain = draw(pipe, name)
+    with seediff.capture(pipe) as usual:
+        draw(pipe, name)
+    with seediff.capture(pipe, negative=True) as seen:
+        images = draw(pipe, name)
+    assert np.array_equal(plain, images)
+    assert np.array_equal(seen.heatmap("cat"), usual.heatmap("cat"))
+    heat = seen.heatmap("blurry", of="negative")
+    assert heat.shape == images[0].shape[:2]
+    assert not np.array_equal(seen.heatmap("cat", of="negative"), seen.heatmap("cat"))
+    negative = seen._listener.finished[0].of_negative.maps[0]
+    assert negative.prompt == UNWANTED
+    assert not negative.self_attention
+    if name in ("StableDiffusionPipeline", "StableDiffusionXLPipeline", "ChromaPipeline"):
+        network = getattr(pipe, "unet", None) or pipe.transformer
+        states = encode_texts(seen._family, pipe, [UNWANTED])
+        with seediff.capture(network, states=states) as expected:
+            draw(pipe, name)
+        for grid, tensor in expected.maps[0].cross_attention.items():
+            torch.testing.assert_close(negative.cross_attention[grid], tensor, atol=1e-6, rtol=0)
+    with user_error("^'potted': is not in the prompt 'a blurry cat'"):
+        seen.heatmap("potted", of="negative")
+    with user_error(r"^of: the negative prompt was not captured; capture\(pipe, negative=True\)"):
+        usual.heatmap("cat", of="negative")
+    with user_error("^of: 'both' must be prompt or negative"):
+        seen.heatmap("cat", of="both")
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "said"),
+    [
+        (
+            "StableDiffusionPipeline",
+            {"negative_prompt": None},
+            "^negative_prompt: is empty, or was not given as a text",
+        ),
+        ("StableDiffusionPipeline", {"negative_prompt": ""}, "^negative_prompt: is empty"),
+        ("StableDiffusionXLPipeline", {"negative_prompt": None}, "^negative_prompt: is empty"),  # zeros
+        ("StableDiffusionPipeline", {"guidance_scale": 1.0}, "^negative_prompt: no row of the .*draw without guidance"),
+        ("StableDiffusionInstructPix2PixPipeline", {}, "^negative_prompt: no row of the .*for each picture"),  # two
+        ("FluxPipeline", {}, "^negative_prompt: no row of the .*draw without guidance"),
+        ("Lumina2Pipeline", {}, "^negative_prompt: no row of the .*encoded as prompts are"),
+        ("SanaPipeline", {}, "^negative_prompt: no row of the .*encoded as prompts are"),
+        ("LatentConsistencyModelPipeline", {"negative_prompt": ...}, "^negative_prompt: is empty"),
+    ],
+)
+def test_no_heat_maps_of_a_negative_prompt_that_is_not_read(twin, name, more, said):
+    pipe = made(twin, name)
+    with seediff.capture(pipe, negative=True) as seen:
+        if ... in more.values():  # it has no such argument
+            pipe(PROMPT, generator=noise(), height=64, width=64, num_inference_steps=2)
+        else:
+            draw(pipe, name, **more)
+    assert seen.heatmap("cat").shape == (64, 64)
+    with user_error(said):
+        seen.heatmap("cat", of="negative")
+
+
+def test_what_has_no_negative_prompt(sd1_model):
+    pipe = sd1_model.pipe
+    with (
+        user_error("^negative: keep='segments' captures no attention"),
+        seediff.capture(pipe, negative=True, keep="segments"),
+    ):
+        pass
+    with user_error("^negative: a network alone does not say"), seediff.capture(pipe.unet, negative=True):
+        pass
+
+
+def test_several_pictures(sd1_model):
+    """Each has its own negative prompt, or all have one."""
+    pipe, how = sd1_model.pipe, {"height": 64, "width": 64, "num_inference_steps": 1}
+    with seediff.capture(pipe, negative=True) as seen:
+        pipe(["a dog", "a cat"], negative_prompt=["a bus", "a car"], generator=noise(), **how)
+        pipe(["a dog", "a cat"], negative_prompt=["a bus", "a bus"], generator=noise(), **how)
+    for image, word in ((0, "bus"), (1, "car"), (2, "bus"), (3, "bus")):
+        assert seen.heatmap(word, image=image, of="negative").shape == (64, 64)
+    with user_error("^'car': is not in the prompt 'a bus'"):
+        seen.heatmap("car", image=0, of="negative")

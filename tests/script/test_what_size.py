@@ -1,0 +1,163 @@
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from builders.refusals import user_error
+from builders.script_pipelines import PIPELINES
+from PIL import Image
+
+import seediff
+from seediff.masks.flags import explain_flag
+from seediff.models.registry import load_model
+from seediff.script.what_size import Placing
+
+BINS = {"0.5": [64.0, 128.0], "1.0": [64.0, 64.0], "2.0": [128.0, 64.0]}
+
+
+def noise():
+    return torch.Generator().manual_seed(4)
+
+
+def picture(height, width):
+    return Image.fromarray(np.random.default_rng(3).integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+def hole():
+    mask = np.zeros((128, 128), np.uint8)
+    mask[80:112, 80:112] = 255
+    return Image.fromarray(mask)
+
+
+def rescaled(values):
+    return (values - values.min()) / (values.max() - values.min())
+
+
+def raw(seen, word):
+    """The attention to a word at the finest level, (1, 1, h, w)."""
+    maps = seen._maps(0, [word])
+    height, width = maps.latent_size
+    return maps.cross_attention[height, width][:, list(maps.words[word])].mean(1).view(1, 1, height, width)
+
+
+@pytest.mark.parametrize(
+    "name", ["StableDiffusionInpaintPipeline", "StableDiffusionXLInpaintPipeline", "FluxInpaintPipeline"]
+)
+@pytest.mark.parametrize("sides", [(128, 128), (128, 200)])
+def test_what_is_drawn_in_a_crop(twin, name, sides):
+    pipe = PIPELINES[name].make(name, load_model(str(twin(PIPELINES[name].twin)), device="cpu").pipe)
+    given = {"image": picture(*sides), "mask_image": hole().resize(sides[::-1]), "padding_mask_crop": 8}
+    given |= {"height": 64, "width": 64, "num_inference_steps": 2, "strength": 1.0}
+    with seediff.capture(pipe, normalize=False) as seen:
+        image = pipe("a dog and a cat", generator=noise(), **given).images[0]
+    left, top, right, bottom = pipe.mask_processor.get_crop_region(given["mask_image"], 64, 64, pad=8)
+    inside = np.zeros(sides, bool)
+    inside[top:bottom, left:right] = True
+    heat = seen.heatmap("dog")
+    assert heat.shape == sides
+    assert np.array_equal(heat.pixels, np.asarray(image))
+    assert not heat.values[~inside].any()
+    if name.startswith("Flux") and bottom - top == right - left:  # with other levels, it is a mean of several
+        size = bottom - top, right - left
+        there = torch.nn.functional.interpolate(raw(seen, "dog"), size, mode="bilinear", align_corners=False)
+        np.testing.assert_allclose(heat.values[top:bottom, left:right], rescaled(there[0, 0].numpy()), atol=1e-5)
+    mask, segments = seen.masks("dog", "cat", method="ca"), seen.segments(method="kmeans", k=3)
+    assert mask.label_map.shape == mask.soft.shape[1:] == segments.label_map.shape == sides
+    assert not mask.label_map[~inside].any()
+    assert not mask.soft.numpy()[:, ~inside].any()
+    assert mask.label_map[inside].any()
+    assert (segments.label_map[~inside] == -1).all()
+    assert (segments.label_map[inside] >= 0).all()
+    for ask in (seen.heatmap, seen.masks):
+        with user_error("^pixels: the pipeline cut or pasted what it drew; give the picture that it returned"):
+            ask("dog", pixels=picture(64, 64))
+
+
+@pytest.fixture
+def binned(twin, monkeypatch):
+    """Name of a twin → its pipeline, which draws at the nearest of three sizes, as published models do."""
+
+    def make(name):
+        pipe = load_model(str(twin(name)), device="cpu").pipe
+        module = sys.modules[type(pipe).__module__]
+        for key in [key for key in vars(module) if key.startswith("ASPECT_RATIO_")]:
+            monkeypatch.setattr(module, key, BINS)
+        pipe.transformer.register_to_config(sample_size={"pixart": 128, "sana": 32}[name])
+        return pipe
+
+    return make
+
+
+@pytest.mark.parametrize("name", ["pixart", "sana"])
+@pytest.mark.parametrize("sides", [(64, 96), (120, 72), (64, 64)])
+def test_what_is_resized_to_the_requested_size(binned, name, sides):
+    pipe = binned(name)
+    given = {"height": sides[0], "width": sides[1], "num_inference_steps": 2, "clean_caption": False}
+    with seediff.capture(pipe, normalize=False) as seen:
+        pipe("a photo of a cat", generator=noise(), **given)
+    cell = pipe.vae_scale_factor * pipe.transformer.config.patch_size
+    drawn = tuple(side * cell for side in seen.maps[0].latent_size)
+    large = torch.nn.functional.interpolate(raw(seen, "cat"), drawn, mode="bilinear", align_corners=False)
+    expected = pipe.image_processor.resize_and_crop_tensor(large, sides[1], sides[0])[0, 0].numpy()
+    heat = seen.heatmap("cat").values
+    assert heat.shape == sides
+    assert np.abs(heat - rescaled(expected)).max() < 1e-5
+    assert np.corrcoef(heat.ravel(), expected.ravel())[0, 1] > 0.99
+    assert seen.masks("cat", method="ca").label_map.shape == sides
+
+
+def changed(pipe, change):
+    """A pipeline that changes its pictures (H, W, 3) afterwards."""
+
+    class Changed(type(pipe)):
+        def __call__(self, *args, **more):
+            return SimpleNamespace(images=[change(image) for image in super().__call__(*args, **more).images])
+
+    return Changed(**pipe.components, requires_safety_checker=False)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda image: image.crop((0, 0, 64, 48)), r"^picture: 64 × 48 pixels, but 8 × 8 positions were drawn; how it"),
+        (lambda image: image.resize((100, 64)), "^picture: 100 × 64 pixels"),
+        (lambda image: image.resize((100, 100)), "^picture: 100 × 100 pixels"),
+        (lambda image: image.resize((128, 128)), None),  # as of an autoencoder that enlarges
+        (lambda image: image, None),
+    ],
+)
+def test_pictures_that_are_resized_afterwards(sd1_model, change, said):
+    pipe = changed(sd1_model.pipe, change)
+    with seediff.capture(pipe) as seen:
+        (image,) = pipe("a dog", height=64, width=64, num_inference_steps=1, generator=noise()).images
+    if said is None:
+        assert seen.heatmap("dog").shape == (image.height, image.width)
+        return
+    for ask in (seen.heatmap, seen.masks, lambda _: seen.segments(method="kmeans", k=2)):
+        with user_error(said):
+            ask("dog")
+
+
+def test_a_crop_that_is_nowhere_seen():
+    placing = Placing(must_crop=True)
+    with user_error("^padding_mask_crop: where the crop lies in the picture is unknown; draw the crop as a picture"):
+        placing.place((8, 8), (64, 64), (64, 64), (64, 64))
+
+
+def test_given_pixels(sd1_model):
+    with seediff.capture(sd1_model.pipe) as seen:
+        sd1_model.pipe("a dog", height=64, width=128, num_inference_steps=1, output_type="latent")
+    assert seen.heatmap("dog").shape == (64, 128)
+    assert seen.heatmap("dog", pixels=picture(50, 100)).shape == (50, 100)
+    with user_error("^pixels: 64 × 64: the picture has other proportions"):
+        seen.heatmap("dog", pixels=picture(64, 64))
+
+
+def test_a_picture_that_the_safety_checker_blackened(sd1_model):
+    pipe = changed(sd1_model.pipe, lambda image: Image.new("RGB", image.size))
+    with seediff.capture(pipe) as seen:
+        pipe("a dog", height=64, width=64, num_inference_steps=1, generator=noise())
+    assert "blank" in seen.masks("dog").flags
+    assert seen.segments(method="kmeans", k=2).flags == ("blank",)
+    assert explain_flag("blank").startswith("the picture is black")

@@ -1,0 +1,87 @@
+import pytest
+import torch
+from builders.clip_pipelines import SIDES, ltx, wan
+from builders.refusals import user_error
+
+import seediff
+from seediff.models.registry import load_model
+
+HOW = {"height": 64, "width": 64, "num_inference_steps": 2, "output_type": "np"}
+PLAIN = {"use_resolution_binning": False, "clean_caption": False}
+
+
+@pytest.mark.parametrize(
+    ("name", "limit", "before", "column"),
+    [
+        ("flux", 32, 30, 30),
+        ("flux", 32, 31, None),  # the end token takes its place
+        ("flux", 32, 34, None),
+        ("sd3", 77, 60, 77 + 60),
+        ("sd3", 512, 300, 77 + 300),
+        ("chroma", 32, 31, None),
+        ("pixart", 32, 31, None),
+        ("pixart", 200, 150, 150),
+        ("z_image", 40, 60, None),  # of 64 columns, 24 are padding
+        ("qwen_image", 40, 60, None),
+        ("ltx", 256, 150, 150),
+        ("wan", 32, 31, None),
+    ],
+)
+def test_the_limit_is_the_runs_own(twin, name, limit, before, column):
+    made = {"ltx": ltx, "wan": wan}
+    pipe = made[name]() if name in made else load_model(str(twin(name)), device="cpu").pipe
+    pipe.set_progress_bar_config(disable=True)
+    how = {**HOW, **(SIDES if name in made else {}), **(PLAIN if name == "pixart" else {})}
+    prompt = "a " * before + "cat and a bus"
+    with seediff.capture(pipe, keep="ca") as seen:
+        pipe(prompt, generator=torch.Generator().manual_seed(1), max_sequence_length=limit, **how)
+    if column is None:
+        assert "cat" not in seen.words[0]
+        with user_error("^'cat': is not in the prompt .*, as far as the model reads it"):
+            seen.heatmap("cat")
+    else:
+        assert seen._maps(0, ["cat"]).words["cat"][-1] == column
+
+
+def test_pipelines_without_a_tokenizer(twin):
+    """As where another one encodes: what is missing is named, and what names it is enough."""
+    full = load_model(str(twin("flux")), device="cpu").pipe
+    states, pooled, _ = full.encode_prompt("a photo of a cat", None, max_sequence_length=64)
+    given = {"prompt_embeds": states, "pooled_prompt_embeds": pooled, **HOW}
+    none = {"text_encoder": None, "text_encoder_2": None, "tokenizer": None, "tokenizer_2": None}
+    way = r"; name one, capture\(pipe, prompt='…', tokenizer=…\), or name columns$"
+    for kept, said in (
+        (("text_encoder", "tokenizer"), "^'cat': only tokenizer_2 knows its columns, and the pipeline has none"),
+        ((), "^'cat': only the tokenizer knows its columns"),
+    ):
+        parts = {**full.components, **{name: part for name, part in none.items() if name not in kept}}
+        pipe = type(full)(**parts)
+        with seediff.capture(pipe, prompt="a photo of a cat") as seen:
+            pipe(**given)
+        assert seen.words == [()]
+        with user_error(said + way):
+            seen.heatmap("cat")
+        with seediff.capture(pipe, prompt="a photo of a cat", tokenizer=full.tokenizer_2) as seen:
+            pipe(**given)
+        assert seen._maps(0, ["cat"]).words == {"cat": (4,)}
+
+
+@pytest.mark.parametrize("text", ["a (dog) and a cat", "a [dog] and a cat", r"a dog \(brown\) and a cat"])
+def test_brackets_where_weights_are_read(sd1_model, text):
+    """Which the pipeline leaves out, so that columns move."""
+    pipe = sd1_model.pipe
+
+    class Weighted(type(pipe)):
+        def encode_prompt(self, prompt, *args, **more):
+            return super().encode_prompt(prompt.translate(str.maketrans("", "", "()[]\\")), *args, **more)
+
+    other = Weighted(**pipe.components, requires_safety_checker=False)
+    with seediff.capture(other) as seen:
+        other(text, **HOW)
+    with user_error(r"^'cat': the prompt has a weight \('"):
+        seen.heatmap("cat")
+    with user_error("^prompt: '.*' looks like a weight; give the text without"), seediff.capture(pipe, prompt=text):
+        pass
+    with seediff.capture(pipe) as seen:
+        pipe(text, **HOW)
+    assert seen.heatmap("cat").shape == (64, 64)  # diffusers' own reads what is written

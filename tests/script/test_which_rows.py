@@ -1,0 +1,273 @@
+import inspect
+from types import SimpleNamespace
+
+import pytest
+import torch
+from builders.refusals import user_error
+from builders.script_pipelines import PIPELINES
+
+import seediff
+from seediff.models.registry import load_model
+from seediff.script.which_rows import match
+
+HOW = {"height": 64, "width": 64, "num_inference_steps": 2, "output_type": "np"}
+STEPS = (900, 500, 100)
+
+
+@pytest.fixture(scope="module")
+def pipe(sd1_model):
+    return sd1_model.pipe
+
+
+def noise():
+    return torch.Generator().manual_seed(4)
+
+
+def loop(pipe, *calls):
+    """A picture in a loop of one's own. calls: the text states of each call of the network at a step."""
+    latents = torch.randn(1, 4, 8, 8, generator=noise())
+    with torch.no_grad():
+        for level in STEPS:
+            for states in calls:
+                pipe.unet(latents.expand(len(states), -1, -1, -1), level, encoder_hidden_states=states)
+    return SimpleNamespace(images=None)
+
+
+def encode(pipe, text):
+    return pipe.encode_prompt(text, "cpu", 1, False)[0]
+
+
+@pytest.fixture(scope="module")
+def texts(pipe):
+    """The prompt, the empty text and another one."""
+    return [encode(pipe, text) for text in ("a dog and a cat", "", "a photo")]
+
+
+@pytest.fixture(scope="module")
+def right(pipe, texts):
+    """The maps of the prompt in a call of its own."""
+    with seediff.capture(pipe.unet, prompt="a dog and a cat", tokenizer=pipe.tokenizer, normalize=False) as seen:
+        loop(pipe, texts[0])
+    return seen.maps[0]
+
+
+def assert_same(maps, others):
+    for (kind, grid, one), (other_kind, other_grid, other) in zip(maps.tensors(), others.tensors(), strict=True):
+        assert (kind, grid) == (other_kind, other_grid)
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=0)
+
+
+LOOPS = {
+    "two calls, without first": ([1], [0]),
+    "two calls, the prompt first": ([0], [1]),
+    "three calls": ([1], [0], [2]),
+    "two rows, the prompt first": ([0, 1],),
+    "two rows": ([1, 0],),
+    "three rows: source, without, prompt": ([2, 1, 0],),
+    "three rows: without, prompt, second prompt": ([1, 0, 2],),
+    "two calls of two rows": ([1, 2], [2, 0]),
+    "rows in two places": ([0, 1, 0, 2],),
+}
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_loops_of_ones_own(pipe, texts, right, name):
+    """What the loop encodes says which rows have the prompt; without it, several texts are refused."""
+    calls = [torch.cat([texts[number] for number in rows]) for rows in LOOPS[name]]
+    named = {"prompt": "a dog and a cat", "tokenizer": pipe.tokenizer, "normalize": False}
+    for states in (texts[0], texts[0][0], [texts[0][0]]):
+        with seediff.capture(pipe.unet, **named, states=states) as seen:
+            loop(pipe, *calls)
+        assert seen.prompts == ["a dog and a cat"] * sum(rows.count(0) for rows in LOOPS[name])
+        for maps in seen.maps:
+            assert_same(maps, right)
+    said = r"several texts, and which is the prompt is unknown; name the encoded prompt.*tokenizer=.*, states="
+    with user_error(said), seediff.capture(pipe.unet, **named) as seen:
+        loop(pipe, *calls)
+        seen.heatmap("dog")
+
+
+def test_states_that_a_network_is_never_given(pipe, texts):
+    with seediff.capture(pipe.unet, prompt="a bus", states=texts[2]) as seen:
+        loop(pipe, texts[0])
+    with user_error("^states: no call of the network was given them"):
+        seen.heatmap((1,))
+
+
+def plain(pipe, prompt="a dog and a cat", **more):
+    """The maps of a prompt's own pipeline, and its picture's noise."""
+    with seediff.capture(pipe, normalize=False) as seen:
+        pipe(prompt, generator=noise(), **{**HOW, **more})
+    return seen.maps
+
+
+def sega(pipe):
+    from diffusers import SemanticStableDiffusionPipeline as Kind
+
+    return made(pipe, Kind)
+
+
+def safe(pipe):
+    from diffusers.pipelines.deprecated.stable_diffusion_safe import StableDiffusionPipelineSafe as Kind
+
+    return made(pipe, Kind)
+
+
+def made(pipe, kind):
+    parts = {name: part for name, part in pipe.components.items() if name in inspect.signature(kind).parameters}
+    made = kind(**parts, requires_safety_checker=False)
+    made.set_progress_bar_config(disable=True)
+    return made
+
+
+EDITS = {
+    "edit_warmup_steps": 2,
+    "edit_guidance_scale": 5.0,
+    "edit_threshold": 0.9,
+    "reverse_editing_direction": False,
+    "editing_prompt": "glasses",
+}
+
+
+def edits(count):
+    return {name: [value] * count for name, value in EDITS.items()} if count else {}
+
+
+@pytest.mark.parametrize(
+    ("make", "more"),
+    [
+        (sega, edits(0)),
+        (sega, edits(1)),
+        (sega, edits(2)),
+        (safe, {}),
+        (safe, {"sld_guidance_scale": 0.0}),
+        (safe, {"prompt": ["a dog and a cat", "a bus"]}),
+        (safe, {"prompt": ["a bus", "a dog and a cat", "a dog and a cat"]}),
+    ],
+)
+def test_pipelines_whose_batch_has_more_than_the_prompts_two_rows(pipe, make, more):
+    """A picture's self-attention at its first step depends on the noise alone, its cross-attention on the text."""
+    given = {"prompt": "a dog and a cat", **HOW, "num_inference_steps": 1, **more}
+    of_network, other = [], make(pipe)
+    prompts = [given["prompt"]] if isinstance(given["prompt"], str) else given["prompt"]
+    for named in ({}, {"prompt": given["prompt"]}):
+        with seediff.capture(other, normalize=False, **named) as seen:
+            other(generator=noise(), **given)
+        assert seen.prompts == prompts
+        of_network.append(seen.maps)
+    for number, text in enumerate(prompts):
+        with seediff.capture(other.unet, normalize=False, states=encode(pipe, text)) as expected:
+            other(generator=noise(), **given)
+        same = [one for one, other_text in enumerate(prompts) if other_text == text]
+        assert_same(of_network[0][number], expected.maps[same.index(number)])
+        assert_same(of_network[1][number], of_network[0][number])
+    assert ("dog", "cat") in seen.words
+
+
+def own_kind(pipe, order, *, through=False):
+    """A pipeline that encodes without `encode_prompt`. order: of a batch's rows: the prompt's (0) or the empty text's.
+    through: it has the method, and does not use it."""
+
+    class Own:
+        unet, tokenizer, text_encoder, components = pipe.unet, pipe.tokenizer, pipe.text_encoder, {}
+
+        def __call__(self, prompt=None, text=None):
+            both = encode_alone(self, prompt or text), encode_alone(self, "")
+            return loop(self, torch.cat([both[number] for number in order]))
+
+    class Through(Own, type(pipe)):
+        pass
+
+    return made(pipe, Through) if through else Own()
+
+
+def encode_alone(pipe, text):
+    with torch.no_grad():
+        tokens = pipe.tokenizer(text, padding="max_length", return_tensors="pt", max_length=77, truncation=True)
+        return pipe.text_encoder(tokens.input_ids)[0]
+
+
+@pytest.mark.parametrize("through", [False, True])
+@pytest.mark.parametrize("order", [(1, 0), (0, 1), (0, 1, 1), (1, 0, 1), (0,)])
+def test_pipelines_that_encode_by_themselves(pipe, right, order, through):
+    """The call's prompt, or the named one, is encoded once more to be found."""
+    own = own_kind(pipe, order, through=through)
+    for named, given in (
+        ({}, {"prompt": "a dog and a cat"}),
+        ({"prompt": "a dog and a cat"}, {"text": "a dog and a cat"}),
+    ):
+        with seediff.capture(own, normalize=False, **named) as seen:
+            own(**given)
+        assert_same(seen.maps[0], right)
+        assert len(seen.maps) == 1
+    with user_error("no encode_prompt encoded the text, .*; name the text"), seediff.capture(own):
+        own(text="a dog")
+    with user_error("the network was given no text that equals"), seediff.capture(own, prompt="a bus"):
+        own(text="a dog")
+
+
+def test_rows_of_one_text(pipe):
+    """Pictures of a prompt that is given twice, and several of one, in their order."""
+    for more in (
+        {"num_images_per_prompt": 2},
+        {"num_images_per_prompt": 2, "negative_prompt": ["a dog and a cat"] * 2},
+    ):
+        with seediff.capture(pipe, normalize=False) as seen:
+            pipe(["a dog and a cat", "a bus"], generator=[noise() for _ in range(4)], **HOW, **more)
+        assert seen.prompts == ["a dog and a cat"] * 2 + ["a bus"] * 2
+        assert_same(seen.maps[0], seen.maps[1])
+    with seediff.capture(pipe, normalize=False) as seen:
+        pipe(["a bus", "a bus"], generator=[noise() for _ in range(2)], **HOW)
+    assert_same(seen.maps[0], plain(pipe, "a bus")[0])
+
+
+def test_more_rows_than_pictures(pipe):
+    """As of a second prediction with the prompt, whose attention is changed."""
+    wanted = encode(pipe, "a dog")
+
+    class Perturbed(type(pipe)):
+        def __call__(self, prompt):
+            self.encode_prompt(prompt, "cpu", 1, True)
+            return loop(self, wanted.repeat(2, 1, 1))
+
+    other = made(pipe, Perturbed)
+    with (
+        user_error("^2 rows of a batch of 2 have the prompt, for 1 pictures: which .*draw one"),
+        seediff.capture(other),
+    ):
+        other("a dog")
+
+
+def test_lists_of_states(twin):
+    """Z-Image repeats each prompt's state for its images, and may be given states alone."""
+    pipe = load_model(str(twin("z_image")), device="cpu").pipe
+    given = {**PIPELINES["ZImagePipeline"].call, "num_inference_steps": 1, "output_type": "np"}
+    states, unwanted = pipe.encode_prompt(["a cat", "a large potted plant"], negative_prompt=["", ""])
+    with seediff.capture(pipe) as seen:
+        pipe(["a cat", "a large potted plant"], num_images_per_prompt=2, **given)
+        pipe(prompt_embeds=states, negative_prompt_embeds=unwanted, **given)
+    assert seen.prompts == ["a cat"] * 2 + ["a large potted plant"] * 2 + ["", ""]
+    assert seen.image_numbers == [range(4), range(4, 6)]
+
+
+def test_how_near_a_state_must_be():
+    row, other = torch.randn(2, 5, 8, generator=noise())
+    away = torch.zeros_like(row)
+    away[0, 0] = row.norm()
+    for states, found in (
+        ([row, other], [0, None]),
+        ([other, row + 5e-4 * away, row + 5e-4 * away], [None, 0, 0]),
+        ([row + 2e-3 * away, other], [None, None]),
+        ([row, row + 2e-3 * away], [0, None]),
+        ([row[:3], torch.cat([row, other])], [0, 0]),  # padding was cut off, or added
+        ([row.half(), row[:, :4]], [0, None]),
+        ([torch.full_like(row, torch.nan)], [None]),
+    ):
+        rows = [row.half()] if states[0].dtype == torch.half else [row]
+        assert match(rows, states) == found
+    with user_error("^two texts of a batch are about equally near"):
+        match([row], [row + 5e-4 * away, row + 2e-3 * away])
+    layered = torch.randn(2, 5, 3, 8, generator=noise())  # a state for each layer of the text encoder
+    assert match(list(layered), layered.flip(0)) == [1, 0]
+    assert match([row, row], [row]) == [0]
+    assert match([], [row]) == [None]
