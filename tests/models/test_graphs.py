@@ -25,8 +25,8 @@ from seediff.models.graphs import CudaRecording, GraphedNetwork
 from seediff.models.registry import load_model
 from seediff.workers import GPU_ALONE
 
-WAITS = ("chroma", "lumina2")
-"""Families whose network copies numbers from the CPU in its forward."""
+WAITS = ("chroma", "lumina2", "qwen_image_21")
+"""Families whose network copies numbers from the CPU in its forward, or waits."""
 TOLERANCE = 1e-6
 """On some CPUs, rounding depends on where numbers are in memory."""
 
