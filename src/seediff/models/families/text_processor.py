@@ -9,8 +9,7 @@ from transformers import ProcessorMixin
 
 
 class TextProcessor(ProcessorMixin):
-    """Stands for transformers' Qwen3VLProcessor, which is only made where torchvision is installed. That is for pictures,
-    and none are read here. Texts get the same tokens."""
+    """Stands for transformers' Qwen3VLProcessor, whose part for pictures needs torchvision. Texts get its tokens."""
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
