@@ -38,7 +38,7 @@ def generate_batch(
     plan: CapturePlan,
 ) -> tuple[list[np.ndarray], list[AttentionMaps]]:
     """One image (H, W, 3) uint8 per spec, all drawn in one batch, and the attention to its prompt, on the model's
-    device. Other images in the batch only change rounding.
+    device. Other images in the batch only change rounding (but for Qwen-Image 2.1: docs/models.md).
 
     steps: number of denoising steps; some schedulers make a few more calls. guidance_scale: 1 or less: no guidance, and
     the negative prompt is not used. size: of the images in pixels, a side or `WIDTHxHEIGHT`; None for the model's own.

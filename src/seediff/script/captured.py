@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 ImageInput = Path | str | Image.Image | np.ndarray | None
 """A file's path, a Pillow picture, or (H, W, 3) uint8."""
-TOKENIZERS = ("tokenizer", "tokenizer_2", "tokenizer_3")
+TOKENIZERS = ("tokenizer", "tokenizer_2", "tokenizer_3", "processor")
 FACTORS = ("vae_scale_factor", "vae_scale_factor_spatial", "vae_spatial_compression_ratio")
 """Pipelines' names for the pixels per latent position."""
 HEAT_LEVELS = (4, 2, 1)

@@ -17,11 +17,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
 from ..attention.maps import AttentionMaps
 from ..attention.networks import check_processors
 from ..attention.recorder import AttentionRecorder
 from ..errors import UserError
+from ..files.image_files import on_white
 from ..masks.clips import frame_weights
 from ..models.families.family import named_inputs
 
@@ -329,7 +331,7 @@ def _listed(given: Any) -> list[str]:
 
 
 def returned_images(output: Any) -> list[np.ndarray]:
-    """The pictures (H, W, 3) uint8 in what a pipeline returns; none for latents."""
+    """The pictures (H, W, 3) uint8 in what a pipeline returns, on white; none for latents."""
     images: Any = getattr(output, "images", getattr(output, "frames", output))
     if isinstance(images, tuple) and images:
         images = images[0]
@@ -341,8 +343,9 @@ def returned_images(output: Any) -> list[np.ndarray]:
         images = images.detach().movedim(1, -1).cpu()
         images = (images.float() if images.is_floating_point() else images).numpy()
     if isinstance(images, np.ndarray):
-        if images.ndim != 4 or images.shape[3] != 3:
+        if images.ndim != 4 or images.shape[3] not in (3, 4):
             return []
-        return list(images if images.dtype == np.uint8 else (images * 255).round().astype(np.uint8))
+        eight_bits = images if images.dtype == np.uint8 else (images * 255).round().astype(np.uint8)
+        images = list(map(Image.fromarray, eight_bits))
     listed: list[Any] = images if isinstance(images, list) else [images]
-    return [np.asarray(one.convert("RGB")) for one in listed if hasattr(one, "convert")]
+    return [np.array(on_white(one)) for one in listed if hasattr(one, "convert")]

@@ -102,4 +102,5 @@ BOOK = Book(
     variants={"qwen-image-2.1-sigmas": partial(save_qwen_image_21, sigmas=[1.0, 0.4])},
     level=0.1,
     padded=False,
+    alone=False,  # its positions begin behind the longest prompt
 )
