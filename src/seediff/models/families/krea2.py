@@ -26,9 +26,16 @@ class Krea2(Packed, Qwen):
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         start, cut = pipe.prompt_template_encode_prefix, pipe.prompt_template_encode_start_idx
-        limit = cut + TEXT_TOKENS - pipe.prompt_template_encode_num_suffix_tokens
+        tail = pipe.prompt_template_encode_num_suffix_tokens
         return (
-            Reader("tokenizer", pipe.tokenizer, limit, first=-cut, wrap=lambda prompt: (start + prompt, len(start))),
+            Reader(
+                "tokenizer",
+                pipe.tokenizer,
+                cut + TEXT_TOKENS - tail,
+                first=-cut,
+                tail=tail,
+                wrap=lambda prompt: (start + prompt, len(start)),
+            ),
         )
 
     def inputs(self, pipe: Any, latents: Tensor, size: tuple[int, int], condition: Condition) -> dict[str, Any]:
