@@ -1,10 +1,9 @@
-"""Krea 2: one stream in which text and picture attend to each other, the text's columns first, with rotary positions.
+"""Krea 2: one stream in which text and picture attend to each other, the text's columns first.
 
-Keys have fewer heads than queries. A language model reads the prompt behind an instruction, whose beginning is then cut
-off; padding comes after the prompt, in the middle, before the template's end, and is masked. Each token has the states
-of several of the model's layers, which a transformer of the text alone joins into one; its attention, of the same
-class, is not captured. Guidance takes two calls, and its scale counts from 0: `cond + scale (cond − uncond)`. Latents
-are Qwen-Image's.
+A language model reads the prompt behind an instruction, whose beginning is then cut off; padding comes after the
+prompt, in the middle, before the template's end, and is masked. Each token has the states of several of the model's
+layers, which a transformer of the text alone joins into one; its attention, of the same class, is not captured.
+Guidance takes two calls, and its scale counts from 0: `cond + scale (cond − uncond)`. Latents are Qwen-Image's.
 """
 
 from __future__ import annotations

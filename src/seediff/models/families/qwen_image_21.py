@@ -1,5 +1,4 @@
-"""Qwen-Image 2.1: one stream in which the picture attends to the text and to itself, the text's columns first, with
-rotary positions.
+"""Qwen-Image 2.1: one stream in which the picture attends to the text and to itself, the text's columns first.
 
 The text does not see the picture, so its keys are the same at every step: the pipeline keeps those of its first call,
 and later calls have the picture's rows alone. A language model reads the prompt within a template, whose beginning is
