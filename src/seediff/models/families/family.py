@@ -177,6 +177,8 @@ class Family:
     """Whether guidance reads a negative prompt; otherwise it compares with the empty one."""
     distilled: bool = False
     """Whether the guidance scale is an input of the network, which then predicts once."""
+    from_zero: bool = False
+    """Whether the pipeline's guidance scale counts from 0, which is no guidance, instead of 1."""
     gives_sigmas: bool = False
     """Whether the pipeline gives the scheduler its noise levels."""
     faster_with_graphs: bool = False
@@ -366,15 +368,14 @@ class Family:
         return len(pipe.scheduler.timesteps)
 
     def call(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
-        """The arguments for the pipeline. A guidance scale of 1 or less means no guidance, which is 0 in all of them:
-        some count from 0."""
+        """The arguments for the pipeline. A guidance scale of 1 or less means no guidance."""
         scale = drawing.guidance_scale
         arguments = {
             "prompt": list(drawing.prompts),
             "height": drawing.height,
             "width": drawing.width,
             "num_inference_steps": drawing.steps,
-            "guidance_scale": scale if scale > 1 or self.distilled else 0.0,
+            "guidance_scale": 0.0 if self.from_zero and scale <= 1 else scale,
             "generator": list(drawing.generators),
             "output_type": "np",
             **plain_arguments(pipe.__call__),

@@ -51,6 +51,7 @@ KREA2 = Krea2(
     side=1024,
     steps=28,
     guidance_scale=4.5,
+    from_zero=True,
     quick_steps=8,
     conditional="first call",
     inputs_of_text=("encoder_hidden_states", "encoder_attention_mask"),

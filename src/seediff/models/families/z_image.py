@@ -57,6 +57,7 @@ Z_IMAGE = ZImage(
     patch=2,
     steps=50,
     guidance_scale=5.0,
+    from_zero=True,
     quick_steps=8,
     conditional="first half",
     inputs_of_text=("cap_feats",),
