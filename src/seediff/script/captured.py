@@ -289,7 +289,7 @@ class Captured:
                 # Where padding comes before a text, the text ends with the last column.
                 fitted = replace(reader, end=None if reader.end is None else column_count)
                 for phrase, found in find_columns(fitted, self._read(reader, text), named, chunks).items():
-                    columns[phrase] |= {column for column in found if column < column_count}
+                    columns[phrase] |= {column for column in found if column < column_count - reader.tail}
         return {name: tuple(sorted(found)) for name, found in columns.items()}
 
     def _refusal(self, run: Run, number: int, phrase: Phrase) -> UserError:

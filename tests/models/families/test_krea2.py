@@ -4,6 +4,7 @@ from builders.configured import configured
 from builders.families import SPECS, check_refused, generate
 from builders.reference_attentions.krea2 import TEXT, save_krea2
 
+import seediff
 from seediff.config.generate_config import GenerateConfig
 from seediff.models.families.family import DrawRequest
 from seediff.models.registry import load_model
@@ -22,6 +23,18 @@ def test_padding_is_in_the_middle(model):
     for found in maps.cross_attention.values():
         seen = found.amax(0) > 0
         assert seen.tolist() == [True] * read + [False] * (TEXT - read - end) + [True] * end
+
+
+def test_a_word_that_was_cut_off_is_not_found_in_the_templates_end(model):
+    """Which has the last columns, however few the pipeline is told to make."""
+    prompt, few = "a cat" + " and a bus" * 20, {"max_sequence_length": 32, "guidance_scale": 0.0}
+    with seediff.capture(model.pipe) as seen:
+        model.pipe(prompt, height=64, width=64, num_inference_steps=1, **few)
+    columns = seen.maps[0].words["bus"]
+    (reader,) = model.readers
+    tokens = reader.tokenizer(model.pipe.prompt_template_encode_prefix + prompt).input_ids[-reader.first :]
+    assert {reader.tokenizer.decode(tokens[column]).strip() for column in columns} == {"bus"}
+    assert max(columns) < 32 - reader.tail <= max(columns) + 3
 
 
 def test_attention_of_the_text_alone_is_not_captured(model):
