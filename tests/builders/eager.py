@@ -35,7 +35,8 @@ class Book:
     probabilities. columns: None: no attention is joint. first: whether the prompts are in the first half of a guided
     batch, not the second. calls: 2 if guidance makes two calls, with the prompt and without. plain: (guidance, negative
     prompt) → the arguments of diffusers' pipeline for them. level: the network's input for timestep 100. padded:
-    whether every prompt gets as many columns as the longest possible one.
+    whether every prompt gets as many columns as the longest possible one. alone: whether a picture does not depend on
+    the other prompts of its batch.
     """
 
     save: Callable[[Path], Path]
@@ -47,6 +48,7 @@ class Book:
     plain: Callable[[float, str], dict[str, Any]] = guided
     level: float = 100
     padded: bool = True
+    alone: bool = True
 
 
 class Seen(NamedTuple):

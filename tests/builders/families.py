@@ -76,10 +76,18 @@ def plain(model, **arguments):
         width=64,
         num_inference_steps=2,
         generator=[torch.Generator().manual_seed(spec.seed) for spec in SPECS[:2]],
-        output_type="pil",
+        output_type="np",
         **arguments,
     )
-    return np.stack([np.asarray(image) for image in result.images])
+    return np.stack([shown(image) for image in result.images])
+
+
+def shown(image):
+    """A picture of a pipeline's, (H, W, 3) in [0, 1] or with opacity as a fourth channel, as it is given out: (H, W, 3)
+    uint8, on white.
+    """
+    whole = Image.fromarray((image * 255).round().astype(np.uint8)).convert("RGBA")
+    return np.asarray(Image.alpha_composite(Image.new("RGBA", whole.size, "white"), whole).convert("RGB"))
 
 
 def largest_difference(model, photos=(), *, capture=CaptureConfig(), **options):  # noqa: B008
@@ -182,7 +190,7 @@ def spelled(model, specs, cut=0, **options):
     )
     maps = generate(model, specs, **options)[1]
     hook.remove()
-    decode = model.pipe.tokenizer.decode
+    decode = model.readers[0].tokenizer.decode
     return [
         {name: decode([int(ids[cut + column]) for column in columns]).strip() for name, columns in of.words.items()}
         for of, ids in zip(maps, seen[0], strict=True)

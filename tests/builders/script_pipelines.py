@@ -147,6 +147,8 @@ PIPELINES = {
     "ChromaImg2ImgPipeline": Kind("chroma", {**SHOWN, "strength": 0.9}, "calls"),
     "QwenImagePipeline": Kind("qwen_image", TRUE_CFG, "calls"),
     "QwenImageImg2ImgPipeline": Kind("qwen_image", TRUE_CFG | CHANGED, "calls"),
+    "QwenImage21Pipeline": Kind("qwen_image_21", TRUE_CFG, "calls"),
+    "Krea2Pipeline": Kind("krea2", guided="calls"),
     "Flux2Pipeline": Kind("flux2", guided=""),
     "Flux2KleinPipeline": Kind("flux2_klein", guided="calls"),
     "ErnieImagePipeline": Kind("ernie_image", {"use_pe": False, **SIDES}),

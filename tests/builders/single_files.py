@@ -208,6 +208,49 @@ def flux(state):
     return renamed
 
 
+KREA = table("""
+    img_in. first.
+    time_embed.linear_1. tmlp.0.
+    time_embed.linear_2. tmlp.2.
+    time_mod_proj. tproj.1.
+    txt_in.norm.weight txtmlp.0.scale
+    txt_in.linear_1. txtmlp.1.
+    txt_in.linear_2. txtmlp.3.
+    text_fusion. txtfusion.
+    transformer_blocks. blocks.
+    final_layer.linear. last.linear.
+    final_layer.norm.weight last.norm.scale
+    final_layer.scale_shift_table last.modulation.lin
+    .attn.to_q. .attn.wq.
+    .attn.to_k. .attn.wk.
+    .attn.to_v. .attn.wv.
+    .attn.to_out.0. .attn.wo.
+    .attn.to_gate. .attn.gate.
+    .attn.norm_q.weight .attn.qknorm.qnorm.scale
+    .attn.norm_k.weight .attn.qknorm.knorm.scale
+    .ff. .mlp.
+    .norm1.weight .prenorm.scale
+    .norm2.weight .postnorm.scale
+    .scale_shift_table .mod.lin
+""")
+
+
+def krea(state):
+    """Krea 2's network: a block's six vectors of modulation are one."""
+    flat = {
+        name: tensor.flatten() if name.endswith(".scale_shift_table") and "blocks" in name else tensor
+        for name, tensor in state.items()
+    }
+    return {replaced(name, KREA): tensor for name, tensor in flat.items()}
+
+
+def qwen_21(state):
+    """Qwen-Image 2.1's network, where two layers of a block are one."""
+    made = dict(state)
+    join(made, ["{}img_mlp.gate_layer.weight", "{}img_mlp.proj.weight"], "{}img_mlp.gate_up.weight")
+    return made
+
+
 def same(state):
     return dict(state)
 
@@ -237,6 +280,8 @@ FORMATS = {
         "text_encoder_2": T5,
     },
     "qwen_image": {"transformer": ("", same)},
+    "qwen_image_21": {"transformer": ("", qwen_21)},
+    "krea2": {"transformer": ("", krea)},
 }
 """Family → part → (prefix of its names, empty for the network, whose prefix is NETWORK; the function that renames its
 tensors).

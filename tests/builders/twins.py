@@ -201,10 +201,13 @@ def save_unet(folder, *, second=False):
 
 
 CHAT = (
-    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n"
+    "{% if message.content is string %}{{ message.content }}"
+    "{% else %}{% for part in message.content %}{{ part.text }}{% endfor %}{% endif %}"
+    "<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-"""Qwen's chat template for a model that may think."""
+"""Qwen's chat template for a model that may think, or see."""
 
 
 SPOKEN = "a photo of a cat and a potted plant , bus so on"
@@ -249,6 +252,49 @@ def qwen_tokenizer():
     )
     own.chat_template = CHAT
     return own
+
+
+def qwen3_vl(tokenizer):
+    """The configuration of a narrow Qwen3-VL."""
+    from transformers import Qwen3VLConfig
+
+    return Qwen3VLConfig(
+        text_config={
+            "vocab_size": len(tokenizer),
+            "hidden_size": WIDTH,
+            "intermediate_size": WIDTH,
+            "num_hidden_layers": 3,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "head_dim": 8,
+            "rope_parameters": {"rope_type": "default", "mrope_section": [2, 1, 1], "rope_theta": 5e6},
+        },
+        vision_config={
+            "depth": 1,
+            "hidden_size": 16,
+            "intermediate_size": 16,
+            "num_heads": 2,
+            "out_hidden_size": WIDTH,
+            "deepstack_visual_indexes": [0],
+            "num_position_embeddings": 16,
+        },
+        **{f"{name}_token_id": 0 for name in ("image", "video", "vision_start", "vision_end")},
+    )
+
+
+def vae_of_qwen_image(halvings):
+    """AutoencoderKLQwenImage with 2^halvings pixels per latent position in each direction."""
+    from diffusers import AutoencoderKLQwenImage
+
+    return AutoencoderKLQwenImage(
+        base_dim=8,
+        z_dim=4,
+        dim_mult=[1, 2, 2][: halvings + 1],
+        num_res_blocks=1,
+        temperal_downsample=[False] * halvings,
+        latents_mean=[-0.7, 0.1, 0.4, 1.5],
+        latents_std=[2.8, 1.4, 2.3, 1.2],
+    )
 
 
 MISTRAL_CHAT = (

@@ -29,8 +29,8 @@ from seediff.models.graphs import CudaRecording, GraphedNetwork
 from seediff.models.registry import load_model
 from seediff.workers import GPU_ALONE
 
-WAITS = ("chroma", "lumina2")
-"""Families whose network copies numbers from the CPU in its forward."""
+WAITS = ("chroma", "lumina2", "qwen_image_21")
+"""Families whose network copies numbers from the CPU in its forward, or waits."""
 TOLERANCE = 1e-6
 """On some CPUs, rounding depends on where numbers are in memory."""
 
@@ -489,6 +489,17 @@ def test_every_family(name, twin):
         for (*_, one), (*_, other) in zip(maps.tensors(), own_maps.tensors(), strict=True):
             torch.testing.assert_close(one, other, atol=1e-5, rtol=0)
     assert (own.replayed_calls == 0) == bool(own.eager_because) == (name in WAITS)
+
+
+def test_an_argument_that_no_recording_holds_is_told_of_once(twin):
+    model = load_model(str(twin("qwen_image_21")), device="cpu", dtype="float32")
+    with graphed(model.network, MANY_CALLS=1), warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        for _ in range(2):
+            generate(model, SPECS[:1], steps=2)
+    assert [str(one.message) for one in told if "CUDA graphs" in str(one.message)] == [
+        "runs without CUDA graphs: a call is given a QwenImage21KVCache, which a replay would not read again"
+    ]
 
 
 # CUDA's own rules

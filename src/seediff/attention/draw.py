@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
 from ..config.names import join_classes
 from ..config.sizes import Size, check_sides, pixels
 from ..errors import UserError, first_line
+from ..files.image_files import on_white
 from ..models.families.family import DrawRequest
 from ..models.families.readers import Reader
 from ..models.registry import Model
@@ -36,7 +38,7 @@ def generate_batch(
     plan: CapturePlan,
 ) -> tuple[list[np.ndarray], list[AttentionMaps]]:
     """One image (H, W, 3) uint8 per spec, all drawn in one batch, and the attention to its prompt, on the model's
-    device. Other images in the batch only change rounding.
+    device. Other images in the batch only change rounding (but for Qwen-Image 2.1: docs/models.md).
 
     steps: number of denoising steps; some schedulers make a few more calls. guidance_scale: 1 or less: no guidance, and
     the negative prompt is not used. size: of the images in pixels, a side or `WIDTHxHEIGHT`; None for the model's own.
@@ -65,7 +67,8 @@ def generate_batch(
     maps = recorder.maps(words, texts)
     if not np.isfinite(result.images).all():
         raise no_number("pixels of the drawn image", model.dtype)
-    return [(image * 255).round().astype(np.uint8) for image in result.images], maps
+    drawn = [(image * 255).round().astype(np.uint8) for image in result.images]
+    return [np.array(on_white(Image.fromarray(image))) for image in drawn], maps
 
 
 @contextmanager

@@ -144,6 +144,13 @@ def in_rgb(image: Image.Image, name: Path | str = "the picture") -> Image.Image:
     return eight_bits(image, name).convert("RGB")
 
 
+def on_white(image: Image.Image) -> Image.Image:
+    """The picture in RGB, what is transparent laid on white."""
+    if image.mode == "RGBA":
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
+
+
 def stored_pixels(image: Image.Image) -> tuple[np.ndarray, str]:
     """The numbers in the file of an opened picture, of palette pictures the indices, and Pillow's name for its mode, or
     one with ";16" for colours of 16 bits, of which Pillow keeps only the upper halves."""

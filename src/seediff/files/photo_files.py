@@ -20,7 +20,7 @@ from PIL import Image, ImageCms, ImageOps
 from PIL.ExifTags import Base
 
 from ..errors import UserError
-from .image_files import MAX_MEGAPIXELS, check_bright, eight_bits, open_image, quiet_pillow, whole_pages
+from .image_files import MAX_MEGAPIXELS, check_bright, eight_bits, on_white, open_image, quiet_pillow, whole_pages
 from .label_maps import walk
 from .messages import plural
 from .outputs import CONFIG
@@ -253,9 +253,7 @@ def _decode(image: Image.Image, name: Path | str) -> np.ndarray:
                 outputMode=target,
                 flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
             ) or image  # fmt: skip
-    if target == "RGBA":
-        image = Image.alpha_composite(Image.new("RGBA", image.size, (255, 255, 255, 255)), image)
-    return np.array(image.convert("RGB"))
+    return np.array(on_white(image))
 
 
 def find_named(

@@ -195,7 +195,12 @@ class GraphedNetwork:
         if hooks is None or self.eager_because:
             return self.own_forward(*args, **kwargs)
         doing = hooks.kind_of_call()
-        if doing is None or torch.is_grad_enabled() or not all(isinstance(leaf, RECORDED) for leaf in leaves):
+        if doing is None or torch.is_grad_enabled():
+            return self.own_forward(*args, **kwargs)
+        strange = next((type(leaf).__name__ for leaf in leaves if not isinstance(leaf, RECORDED)), None)
+        if strange is not None:
+            self.eager_because = f"a call is given a {strange}, which a replay would not read again"
+            self._tell()
             return self.own_forward(*args, **kwargs)
 
         # 2. A recording of this kind, or one that is made now

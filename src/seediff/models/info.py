@@ -13,7 +13,7 @@ from ..errors import UserError
 from ..files.documents import read_json
 from ..files.messages import did_you_mean, show_bytes, show_json
 from .families import REFUSED, families, pipeline_family
-from .families.family import Family, Layer
+from .families.family import OF_PIPELINES, Family, Layer
 from .families.readers import Reader
 from .hub import INDEX, fetch_file, fetch_index, local_folder, read_index
 from .short_names import EMBEDDED, EMBEDDED_PIPELINES, NAMED, named_model
@@ -159,8 +159,8 @@ def _describe(name: str, source: Source, folder: Path | None, index: Mapping[str
     network, vae = (_read(folder, f"{part}/config.json") for part in (family.network, "vae"))
     if source.network:
         network = _read(source.network, "config.json") or network
-    if network and "is_distilled" in index:  # FLUX.2 klein: config.json does not tell
-        network = {**network, "is_distilled": index["is_distilled"]}
+    if network:
+        network = {**network, **{key: index[key] for key in OF_PIPELINES if key in index}}
     settings = read_settings(source.whole) if source.is_whole else ModelSettings()
     return ModelInfo(name, family, pipeline, source, network, vae, settings)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from ..errors import UserError, first_line
 from ..files.messages import show_json
 from .adapters import load_lora
-from .families.family import NOT_LOADED, Family, Layer
+from .families.family import NOT_LOADED, OF_PIPELINES, Family, Layer
 from .families.readers import Reader
 from .hub import INDEX, fetch_files, fetch_index, hub_files, read_index
 from .info import ModelInfo, ModelSettings, check_known_classes, find_model
@@ -212,9 +212,7 @@ def load_found(
         GraphedNetwork(network, CudaRecording(torch.device(device)), trial=graphs == "auto")
 
     # 4. The model's image size, and its configurations as they were loaded
-    config = dict(network.config)
-    if "is_distilled" in pipe.config:  # FLUX.2 klein: the network's own does not tell
-        config["is_distilled"] = pipe.config["is_distilled"]
+    config = {**network.config, **{key: pipe.config[key] for key in OF_PIPELINES if key in pipe.config}}
     info = replace(info, pipeline=type(pipe).__name__, source=source, network=config, vae=pipe.vae.config)
     sizes = info.sizes()
     if sizes is None:
@@ -298,7 +296,9 @@ def _load_folder(folder: Path, source: Source, family: Family, dtype: str, name:
         if source.checkpoint:
             loaded |= load_parts(source.checkpoint, family, folder, index, number_format)
         place = folder
-        options |= {**loaded, **dict.fromkeys(tokenizers)}
+        # None of another kind than model_index.json names; a processor is needed at once.
+        given = {part: one if hasattr(one, "tokenizer") else None for part, one in tokenizers.items()}
+        options |= {**loaded, **given}
         pipe = getattr(diffusers, index["_class_name"]).from_pretrained(str(folder), dtype=number_format, **options)
         pipe.register_modules(**tokenizers)
     except UserError:

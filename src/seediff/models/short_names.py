@@ -12,6 +12,8 @@ OPENRAIL_PLUS = "OpenRAIL++-M"
 FLUX_OWN = "FLUX Non-Commercial, to be accepted on the hub"
 STABILITY = "Stability AI Community, to be accepted on the hub"
 APACHE = "Apache-2.0"
+KREA_OWN = "Krea 2 Community"
+QWEN_RESEARCH = "Qwen Research, non-commercial"
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class NamedModel:
 SD, XL, SD3 = "StableDiffusionPipeline", "StableDiffusionXLPipeline", "StableDiffusion3Pipeline"
 LCM, FLUX, Z_IMAGE = "LatentConsistencyModelPipeline", "FluxPipeline", "ZImagePipeline"
 KLEIN, ERNIE = "Flux2KleinPipeline", "ErnieImagePipeline"
+QWEN_21, KREA = "QwenImage21Pipeline", "Krea2Pipeline"
 
 # fmt: off
 NAMED: tuple[NamedModel, ...] = (
@@ -78,6 +81,10 @@ NAMED: tuple[NamedModel, ...] = (
     NamedModel("chroma", "lodestones/Chroma1-HD", "ChromaPipeline", "1024²", 13.75, APACHE, steps=40,
                guidance_scale=3.0),
     NamedModel("qwen-image", "Qwen/Qwen-Image", "QwenImagePipeline", "1024²", 28.85, APACHE),
+    NamedModel("qwen-image-2.1", "Qwen/Qwen-Image-2.1", QWEN_21, "1024²", 16.22, QWEN_RESEARCH),
+    NamedModel("qwen-image-2.1-turbo", "Qwen/Qwen-Image-2.1-Turbo", QWEN_21, "1024², few steps", 16.22, QWEN_RESEARCH),
+    NamedModel("krea2-raw", "krea/Krea-2-Raw", KREA, "1024²", 17.38, KREA_OWN, steps=52, guidance_scale=3.5),
+    NamedModel("krea2-turbo", "krea/Krea-2-Turbo", KREA, "1024², few steps", 17.38, KREA_OWN),
     NamedModel("ernie-image", "baidu/ERNIE-Image", ERNIE, "1024²", 11.97, APACHE),
     NamedModel("ernie-image-turbo", "baidu/ERNIE-Image-Turbo", ERNIE, "1024², few steps", 11.97, APACHE),
     NamedModel("lumina2", "Alpha-VLLM/Lumina-Image-2.0", "Lumina2Pipeline", "1024²", 5.31, APACHE),

@@ -44,6 +44,8 @@ BASES: dict[str, tuple[str, ...]] = {
     "double_blocks.0.img_attn.qkv.weight": ("flux-schnell",),
     "cap_pad_token": ("z-image-turbo", "z-image"),
     "txt_norm.weight": ("qwen-image",),
+    "txt_in.text_norm.weight": ("qwen-image-2.1", "qwen-image-2.1-turbo"),
+    "txtfusion.projector.weight": ("krea2-raw", "krea2-turbo"),
     "blocks.0.mlp.inverted_conv.conv.weight": ("sana",),
 }
 """Name of a tensor → short names of the models from which a file that has it may have been made; the first that is

@@ -47,7 +47,8 @@ def check_index(path: Path, index: Mapping[str, Any], family: Family) -> set[str
     check_settings(path, index)
     listed = set()
     for part, made_of in index.items():
-        if not isinstance(made_of, list) or part.startswith("_") or part in NOT_LOADED:
+        numbers = isinstance(made_of, list) and all(isinstance(one, int | float) for one in made_of)
+        if not isinstance(made_of, list) or numbers or part.startswith("_") or part in NOT_LOADED:
             continue  # no part, or one that is not loaded
         library, classes = family.part_classes(part)
         if made_of in [[library, name] for name in classes]:

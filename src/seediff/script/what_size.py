@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
 from ..attention.maps import Grid
 from ..attention.windows import Window
 from ..errors import UserError
+from ..files.image_files import on_white
 
 PLACING = ("apply_overlay", "resize_and_crop_tensor")
 """Methods of diffusers' image processors that paste the drawn picture into another, and that resize it."""
@@ -95,7 +97,7 @@ def _fill(drawn: Grid, window: Window, size: Grid) -> Placement:
 
 
 def returned_images(output: Any) -> list[np.ndarray]:
-    """The pictures (H, W, 3) uint8 in what a pipeline returns; none for latents."""
+    """The pictures (H, W, 3) uint8 in what a pipeline returns, on white; none for latents."""
     images: Any = getattr(output, "images", getattr(output, "frames", output))
     if isinstance(images, tuple) and images:
         images = images[0]
@@ -107,8 +109,9 @@ def returned_images(output: Any) -> list[np.ndarray]:
         images = images.detach().movedim(1, -1).cpu()
         images = (images.float() if images.is_floating_point() else images).numpy()
     if isinstance(images, np.ndarray):
-        if images.ndim != 4 or images.shape[3] != 3:
+        if images.ndim != 4 or images.shape[3] not in (3, 4):
             return []
-        return list(images if images.dtype == np.uint8 else (images * 255).round().astype(np.uint8))
+        eight_bits = images if images.dtype == np.uint8 else (images * 255).round().astype(np.uint8)
+        images = list(map(Image.fromarray, eight_bits))
     pictures: list[Any] = images if isinstance(images, list) else [images]
-    return [np.asarray(one.convert("RGB")) for one in pictures if hasattr(one, "convert")]
+    return [np.array(on_white(one)) for one in pictures if hasattr(one, "convert")]

@@ -14,7 +14,7 @@ from ..prompts.tokens import content_words, find_columns, find_weight, is_divide
 from .heatmap import Phrase, phrase_name
 from .which_rows import ENCODE, INSTRUCTION, Texts
 
-TOKENIZERS = ("tokenizer", "tokenizer_2", "tokenizer_3")
+TOKENIZERS = ("tokenizer", "tokenizer_2", "tokenizer_3", "processor")
 NAME_TOKENIZER = "name one, capture(pipe, prompt='…', tokenizer=…), or name columns"
 
 
@@ -49,7 +49,7 @@ class TextColumns:
             for reader in self._all_readers():
                 fitted, read = self._fitted(reader, text), self._read(reader, text.texts)
                 for phrase, found in find_columns(fitted, read, named, chunks).items():
-                    columns[phrase] |= {column for column in found if column < text.columns}
+                    columns[phrase] |= {column for column in found if column < text.columns - reader.tail}
         return {name: tuple(sorted(found)) for name, found in columns.items()}
 
     def words(self, text: ReadText) -> tuple[str, ...]:

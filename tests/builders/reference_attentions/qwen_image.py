@@ -2,12 +2,12 @@
 
 import torch
 from builders.eager import Book, guided, softmax_of
-from builders.twins import WIDTH, flow_scheduler, qwen_tokenizer, sharpen
+from builders.twins import WIDTH, flow_scheduler, qwen_tokenizer, sharpen, vae_of_qwen_image
 
 
 def save_qwen_image(folder):
     """Qwen-Image: two blocks of two streams; at 64 pixels, 16² positions."""
-    from diffusers import AutoencoderKLQwenImage, QwenImagePipeline, QwenImageTransformer2DModel
+    from diffusers import QwenImagePipeline, QwenImageTransformer2DModel
     from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
     torch.manual_seed(0)
@@ -42,18 +42,9 @@ def save_qwen_image(folder):
         joint_attention_dim=WIDTH,
         axes_dims_rope=(4, 6, 6),
     )
-    vae = AutoencoderKLQwenImage(
-        base_dim=8,
-        z_dim=4,
-        dim_mult=[1, 2],
-        num_res_blocks=1,
-        temperal_downsample=[False],
-        latents_mean=[-0.7, 0.1, 0.4, 1.5],
-        latents_std=[2.8, 1.4, 2.3, 1.2],
-    )
     QwenImagePipeline(
         scheduler=flow_scheduler(shift=1.0, use_dynamic_shifting=True),
-        vae=vae,
+        vae=vae_of_qwen_image(1),
         text_encoder=encoder,
         tokenizer=tokenizer,
         transformer=sharpen(transformer),

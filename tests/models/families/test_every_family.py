@@ -1,6 +1,7 @@
 import dataclasses
 from collections.abc import Mapping
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from builders.families import (
     plain,
     run_commands,
     see,
+    shown,
     spelled,
 )
 from builders.plans import capturing, expected_of, layer_maps
@@ -92,7 +94,7 @@ def test_maps_are_those_by_the_book(model, guidance, capture):
 
 
 def test_maps_of_a_variant_are_those_by_the_book(variant):
-    weak = variant.family.unguided(variant.network.config, variant.name)
+    weak = variant.family.unguided(variant.info.network, variant.name)
     assert largest_difference(variant, guidance_scale=0.0 if weak else 3.0) < 1e-5
 
 
@@ -111,7 +113,8 @@ def test_the_image_is_that_without_capture(model):
 
 def test_the_image_of_a_variant_is_that_without_capture(variant):
     check_image(variant, 0.0, "")
-    if variant.family.reads_negative(variant.pipe, 3.0):
+    weak = variant.family.unguided(variant.info.network, variant.name)
+    if variant.family.reads_negative(variant.pipe, 3.0) and not weak:
         check_image(variant, 3.0, NEGATIVE)
 
 
@@ -176,7 +179,9 @@ def test_latents_are_packed_as_the_pipeline_packs(model):
         predicted = model.network(**calls[0])[0]
     hook.remove()
     torch.testing.assert_close(calls[0]["hidden_states"], pipe._pack_latents(latents, *latents.shape))
-    unpacked = pipe._unpack_latents(predicted, *pixels(model), pipe.vae_scale_factor)
+    positions = calls[0]["hidden_states"].shape[1]  # Qwen-Image 2.1 returns the text's rows before them
+    factor = [pipe.vae_scale_factor] * ("vae_scale_factor" in signature(pipe._unpack_latents).parameters)
+    unpacked = pipe._unpack_latents(predicted[:, -positions:], *pixels(model), *factor)
     torch.testing.assert_close(found, unpacked.reshape(found.shape))
 
 
@@ -221,15 +226,16 @@ def test_what_capture_holds_does_not_grow_with_steps(model):
 
 def test_a_rectangle_is_the_pipelines_and_does_not_depend_on_the_batch(model):
     """The same image without capture, and maps of its shape."""
-    image, maps = check_singles(model, 2, size=size(model))
+    count = 2 if book_of(model).alone else 1
+    image, maps = check_singles(model, count, size=size(model))
     check_grids(model, maps)
     height, width = pixels(model)
     noise = [torch.Generator().manual_seed(SPECS[0].seed)]
     call = model.family.call(model.pipe, DrawRequest([SPECS[0].prompt], "", height, width, 2, 3.0, noise))
-    expected = model.pipe(**call).images[0]
+    expected = shown(model.pipe(**call).images[0])
     assert expected.shape == (height, width, 3)
-    np.testing.assert_array_equal(image, (expected * 255).round().astype(np.uint8))
-    images = photos(model)
+    np.testing.assert_array_equal(image, expected)
+    images = photos(model, count)
     together = see(model, images)
     check_grids(model, together)
     for number, maps in enumerate(together):
@@ -289,7 +295,18 @@ WORDS = {"dog": "dog"}, {"cat": "cat", "pottedplant": "potted plant"}
 
 @pytest.mark.parametrize(
     "folder",
-    ["flux2", "flux2_klein", "chroma", "qwen_image", "z_image", "lumina2", "ernie_image", "sana"],
+    [
+        "flux2",
+        "flux2_klein",
+        "chroma",
+        "qwen_image",
+        "qwen_image_21",
+        "krea2",
+        "z_image",
+        "lumina2",
+        "ernie_image",
+        "sana",
+    ],
     indirect=True,
 )
 def test_words_are_found(model):

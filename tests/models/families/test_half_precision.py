@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from builders.families import GUIDANCE, SPECS, generate
+from builders.families import GUIDANCE, SPECS, generate, shown
 from builders.reference_attention import BOOKS
 
 from seediff.attention import recorder
@@ -27,4 +27,4 @@ def test_the_image_in_half_precision_is_that_without_capture(family, twin, monke
     assert kinds == {f"torch.{info.family.half}"}
     noise = [torch.Generator().manual_seed(SPECS[0].seed)]
     call = model.family.call(model.pipe, DrawRequest([SPECS[0].prompt], "", 64, 64, 2, GUIDANCE, noise))
-    assert np.array_equal(images[0], (model.pipe(**call).images[0] * 255).round().astype(np.uint8))
+    assert np.array_equal(images[0], shown(model.pipe(**call).images[0]))

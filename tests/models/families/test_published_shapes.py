@@ -32,6 +32,8 @@ EXPECTED = {
     "z-image": "30 layers of joint attention, 2 layers of self-attention, at L of 64×64; maps of 75.5 MB an image",
     "chroma": "57 layers of joint attention, at L of 64×64; maps of 75.5 MB an image",
     "qwen-image": "60 layers of joint attention, at L of 64×64; maps of 75.5 MB an image",
+    "qwen-image-2.1": "32 layers of joint attention, at L of 64×64; maps of 75.5 MB an image",
+    "krea2-raw": "28 layers of joint attention, at L of 64×64; maps of 75.5 MB an image",
     "ernie-image": "36 layers of joint attention, at L of 64×64; maps of 75.5 MB an image",
     "lumina2": "26 layers of joint attention, 2 layers of self-attention, at L of 64×64; maps of 71.3 MB an image",
     "sana": "20 layers of cross-attention, at L of 32×32; maps of 1.2 MB an image",

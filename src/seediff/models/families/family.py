@@ -64,8 +64,11 @@ SCHEDULERS = tuple(f"{name}Scheduler" for name in _SCHEDULERS.split())
 QUICK = re.compile(r"turbo|lightning|schnell|hyper-?sd", re.IGNORECASE)
 """Matches names of models that were distilled to draw in a few steps without guidance."""
 
+OF_PIPELINES = ("is_distilled", "sample_sigmas")
+"""Settings of pipelines, in model_index.json, that are put beside those of the network's config.json."""
+
 PartConfig = Mapping[str, Any]
-"""A part's config.json."""
+"""A part's config.json; the network's with OF_PIPELINES."""
 NetworkInputs = Mapping[str, Any]
 """The network's inputs in a call, by name."""
 Condition = Mapping[str, Any]
@@ -174,6 +177,8 @@ class Family:
     """Whether guidance reads a negative prompt; otherwise it compares with the empty one."""
     distilled: bool = False
     """Whether the guidance scale is an input of the network, which then predicts once."""
+    from_zero: bool = False
+    """Whether the pipeline's guidance scale counts from 0, which is no guidance, instead of 1."""
     gives_sigmas: bool = False
     """Whether the pipeline gives the scheduler its noise levels."""
     recordable: bool = True
@@ -329,7 +334,7 @@ class Family:
         if self.distilled and config:
             return not config.get("guidance_embeds", True)
         last = last_part(name)
-        return QUICK.search(last) is not None and "cfg" not in last.lower()
+        return bool(config.get("is_distilled")) or (QUICK.search(last) is not None and "cfg" not in last.lower())
 
     def defaults(self, config: PartConfig, name: str) -> dict[str, Any]:
         """The authors' `steps` and `guidance_scale`, and a mask method without self-attention if there is none."""
@@ -365,12 +370,13 @@ class Family:
 
     def call(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
         """The arguments for the pipeline. A guidance scale of 1 or less means no guidance."""
+        scale = drawing.guidance_scale
         arguments = {
             "prompt": list(drawing.prompts),
             "height": drawing.height,
             "width": drawing.width,
             "num_inference_steps": drawing.steps,
-            "guidance_scale": drawing.guidance_scale,
+            "guidance_scale": 0.0 if self.from_zero and scale <= 1 else scale,
             "generator": list(drawing.generators),
             "output_type": "np",
             **plain_arguments(pipe.__call__),

@@ -42,14 +42,7 @@ class Packed(FlowMatching):
 
 class Flux(Packed):
     def lattice(self, network: Any, given: NetworkInputs) -> tuple[int, int, int]:
-        batch, positions, _ = latents_of(given).shape
-        height, width = _sides(given["img_ids"])  # the number of positions alone does not give height and width
-        if height * width != positions:
-            raise UserError(
-                f"the network was given {positions} positions, but its picture has {height} × {width}: those of a "
-                "reference picture, as in Kontext, are among them, and attention to these cannot be separated"
-            )
-        return batch, height, width
+        return packed_lattice(given, "img_ids")
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         return (
@@ -61,6 +54,18 @@ class Flux(Packed):
         embeds = pipe.transformer.config.guidance_embeds
         guidance = latents.new_full((len(latents),), PHOTO_GUIDANCE) if embeds else None
         return {"guidance": guidance, **ids(latents, size, condition)}
+
+
+def packed_lattice(given: NetworkInputs, positions: str) -> tuple[int, int, int]:
+    """`Family.lattice` by the input that has the places of all columns, those of the picture last, in row order."""
+    batch, count, _ = latents_of(given).shape
+    height, width = _sides(given[positions])  # the number of positions alone does not give height and width
+    if height * width != count:
+        raise UserError(
+            f"the network was given {count} positions, but its picture has {height} × {width}: those of a "
+            "reference picture, as in Kontext, are among them, and attention to these cannot be separated"
+        )
+    return batch, height, width
 
 
 @lru_cache(maxsize=1)

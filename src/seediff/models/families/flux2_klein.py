@@ -17,11 +17,7 @@ DISTILLED = re.compile(r"klein-\d+b", re.IGNORECASE)
 
 class Klein(Flux2):
     def unguided(self, config: PartConfig, name: str) -> bool:
-        return (
-            bool(config.get("is_distilled"))
-            or DISTILLED.search(last_part(name)) is not None
-            or super().unguided(config, name)
-        )
+        return DISTILLED.search(last_part(name)) is not None or super().unguided(config, name)
 
     def guided(self, pipe: Any, guidance_scale: float) -> bool:
         return guidance_scale > 1 and not pipe.config.is_distilled

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from ...errors import UserError
-from .family import QWEN3, Condition, DrawRequest, NetworkInputs, PartConfig, Tensor, TextModel
+from .family import QWEN3, Condition, DrawRequest, FlowMatching, NetworkInputs, PartConfig, Tensor, TextModel
 from .flux import TEXT_FIRST, Packed
 from .readers import Reader
 
@@ -20,7 +20,9 @@ TEXT_TOKENS = 512
 """Maximum number of tokens after the template's beginning that the pipeline passes to the network by default."""
 
 
-class QwenImage(Packed):
+class Qwen(FlowMatching):
+    """Families with an autoencoder of Qwen-Image's, which takes a picture as a video of one frame."""
+
     def lattice(self, network: Any, given: NetworkInputs) -> tuple[int, int, int]:
         first = given["img_shapes"][0]
         (_, height, width), *others = first if isinstance(first, list) else [first]
@@ -31,6 +33,15 @@ class QwenImage(Packed):
     def factor(self, vae: PartConfig) -> int:
         return 2 ** len(vae["temperal_downsample"])
 
+    def latents(self, pipe: Any, pixels: Tensor) -> Tensor:
+        config = pipe.vae.config
+        encoded = pipe.vae.encode(pixels.unsqueeze(2)).latent_dist.mean
+        statistics = config.latents_mean, config.latents_std
+        mean, deviation = (encoded.new_tensor(values).view(1, -1, 1, 1, 1) for values in statistics)
+        return ((encoded - mean) / deviation).squeeze(2)
+
+
+class QwenImage(Packed, Qwen):
     def call(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
         """Guidance is `true_cfg_scale`; `guidance_scale` is for models that take the scale as an input, of which there
         are none yet.
@@ -39,31 +50,28 @@ class QwenImage(Packed):
         return {**arguments, "guidance_scale": None, "true_cfg_scale": drawing.guidance_scale}
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
-        cut, wrap = pipe.prompt_template_encode_start_idx, partial(_templated, pipe.prompt_template_encode)
+        cut, wrap = pipe.prompt_template_encode_start_idx, partial(templated, pipe.prompt_template_encode)
         return (Reader("tokenizer", pipe.tokenizer, cut + TEXT_TOKENS, first=-cut, wrap=wrap),)
 
     def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
-        import torch
-
-        states, mask = pipe.encode_prompt(list(prompts), device=device, max_sequence_length=TEXT_TOKENS)
-        if mask is None:  # no padding
-            mask = torch.ones(states.shape[:2], dtype=torch.bool, device=states.device)
-        return {"encoder_hidden_states": states, "encoder_hidden_states_mask": mask}
-
-    def latents(self, pipe: Any, pixels: Tensor) -> Tensor:
-        """The autoencoder takes a picture as a video of one frame."""
-        config = pipe.vae.config
-        encoded = pipe.vae.encode(pixels.unsqueeze(2)).latent_dist.mean
-        statistics = config.latents_mean, config.latents_std
-        mean, deviation = (encoded.new_tensor(values).view(1, -1, 1, 1, 1) for values in statistics)
-        return ((encoded - mean) / deviation).squeeze(2)
+        return masked(*pipe.encode_prompt(list(prompts), device=device, max_sequence_length=TEXT_TOKENS))
 
     def inputs(self, pipe: Any, latents: Tensor, size: tuple[int, int], condition: Condition) -> dict[str, Any]:
         return {"img_shapes": [[(1, *size)]] * len(latents)}
 
 
-def _templated(template: str, prompt: str) -> tuple[str, int]:
+def templated(template: str, prompt: str) -> tuple[str, int]:
+    """`Reader.wrap` of a pipeline that reads the prompt in the place of a template's {}."""
     return template.format(prompt), template.index("{}")
+
+
+def masked(states: Tensor, mask: Tensor | None) -> Condition:
+    """The network's inputs for text states (B, T, C). mask: (B, T), False for padding; None: there is none."""
+    import torch
+
+    if mask is None:
+        mask = torch.ones(states.shape[:2], dtype=torch.bool, device=states.device)
+    return {"encoder_hidden_states": states, "encoder_hidden_states_mask": mask}
 
 
 QWEN_IMAGE = QwenImage(

@@ -13,8 +13,9 @@ class Reader:
 
     name: of the pipeline's part. limit: the most tokens that are read, special tokens included. first: the column of
     its first token; None: its tokens have no columns. end: the column after its last token, if padding comes before the
-    text. wrap: prompt → (the text that is read, where the prompt begins in it). adds_tokens: whether the tokenizer adds
-    start and end tokens. convert: prompt → the prompt as it is read, such as in lower case.
+    text. tail: the number of last columns that belong to a template's end, however long the text is. wrap: prompt →
+    (the text that is read, where the prompt begins in it). adds_tokens: whether the tokenizer adds start and end
+    tokens. convert: prompt → the prompt as it is read, such as in lower case.
     """
 
     name: str
@@ -22,6 +23,7 @@ class Reader:
     limit: int
     first: int | None = 0
     end: int | None = None
+    tail: int = 0
     wrap: Callable[[str], tuple[str, int]] | None = None
     adds_tokens: bool = True
     convert: Callable[[str], str] | None = None

@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from .family import JOINT, QWEN3, SELF, Condition, DrawRequest, FlowMatching, NetworkInputs, Tensor, latents_of
+from .family import JOINT, QWEN3, SELF, Condition, FlowMatching, NetworkInputs, Tensor, latents_of
 from .readers import Reader, chat_prompt, qwen_chat
 
 CAPTION_TOKENS = 512
@@ -28,11 +28,6 @@ class ZImage(FlowMatching):
 
     def texts(self, given: NetworkInputs) -> int | None:
         return -(-max(map(len, given["cap_feats"])) // FILLED) * FILLED
-
-    def call(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
-        """A scale of 1 or less means no guidance, which is 0 in the pipeline."""
-        scale = drawing.guidance_scale if drawing.guidance_scale > 1 else 0.0
-        return {**super().call(pipe, drawing), "guidance_scale": scale}
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         chat = partial(qwen_chat, pipe.tokenizer, True)
@@ -62,6 +57,7 @@ Z_IMAGE = ZImage(
     patch=2,
     steps=50,
     guidance_scale=5.0,
+    from_zero=True,
     quick_steps=8,
     conditional="first half",
     inputs_of_text=("cap_feats",),

@@ -1,0 +1,60 @@
+"""Krea 2: one stream in which text and picture attend to each other, the text's columns first.
+
+A language model reads the prompt behind an instruction, whose beginning is then cut off; padding comes after the
+prompt, in the middle, before the template's end, and is masked. Each token has the states of several of the model's
+layers, which a transformer of the text alone joins into one; its attention, of the same class, is not captured.
+Guidance takes two calls, and its scale counts from 0: `cond + scale (cond − uncond)`. Latents are Qwen-Image's.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .family import QWEN3, Condition, NetworkInputs, Tensor, TextModel
+from .flux import TEXT_FIRST, Packed, packed_lattice
+from .qwen_image import Qwen
+from .readers import Reader
+
+TEXT_TOKENS = 512
+"""Number of tokens after the instruction that the pipeline passes to the network by default, padding included."""
+
+
+class Krea2(Packed, Qwen):
+    def lattice(self, network: Any, given: NetworkInputs) -> tuple[int, int, int]:
+        return packed_lattice(given, "position_ids")
+
+    def readers(self, pipe: Any) -> tuple[Reader, ...]:
+        start, cut = pipe.prompt_template_encode_prefix, pipe.prompt_template_encode_start_idx
+        tail = pipe.prompt_template_encode_num_suffix_tokens
+        return (
+            Reader(
+                "tokenizer",
+                pipe.tokenizer,
+                cut + TEXT_TOKENS - tail,
+                first=-cut,
+                tail=tail,
+                wrap=lambda prompt: (start + prompt, len(start)),
+            ),
+        )
+
+    def inputs(self, pipe: Any, latents: Tensor, size: tuple[int, int], condition: Condition) -> dict[str, Any]:
+        columns = condition["encoder_hidden_states"].shape[1]
+        return {"position_ids": pipe.prepare_position_ids(columns, *size, latents.device)}
+
+
+KREA2 = Krea2(
+    title="Krea 2",
+    pipelines=("Krea2Pipeline",),
+    class_name="Krea2Transformer2DModel",
+    streams={"transformer_blocks": TEXT_FIRST},
+    text_columns=TEXT_TOKENS,
+    side=1024,
+    steps=28,
+    guidance_scale=4.5,
+    from_zero=True,
+    quick_steps=8,
+    conditional="first call",
+    inputs_of_text=("encoder_hidden_states", "encoder_attention_mask"),
+    text=(TextModel(("Qwen3VLModel",), QWEN3.tokenizers),),
+    autoencoders=("AutoencoderKLQwenImage",),
+)

@@ -1,0 +1,99 @@
+"""Qwen-Image 2.1: one stream in which the picture attends to the text and to itself, the text's columns first.
+
+The text does not see the picture, so its keys are the same at every step: the pipeline keeps those of its first call,
+and later calls have the picture's rows alone. A language model reads the prompt within a template, whose beginning is
+then cut off; padding of shorter prompts up to the longest of the batch comes last and is masked. Guidance takes two
+calls. A position is one latent. Pictures have a fourth channel, which says how opaque they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from .family import Condition, DrawRequest, PartConfig, Tensor
+from .flux import TEXT_FIRST
+from .qwen_image import Qwen, masked, templated
+from .readers import Reader
+
+TEXT_TOKENS = 512
+"""Maximum number of tokens that are read here; the pipeline sets no limit."""
+SLOT = 4
+"""Positions of the picture that are one place of `img_mask`."""
+
+
+class QwenImage21(Qwen):
+    @property
+    def text_parts(self) -> dict[str, tuple[str, ...]]:
+        return {"text_encoder": ("Qwen3VLForConditionalGeneration",), "processor": ("Qwen3VLProcessor",)}
+
+    def tokenizers(self, folder: Path) -> dict[str, Any]:
+        from transformers import Qwen2Tokenizer
+
+        from .text_processor import TextProcessor
+
+        return {"processor": TextProcessor(Qwen2Tokenizer.from_pretrained(str(folder / "processor")))}
+
+    def unguided(self, config: PartConfig, name: str) -> bool:
+        return bool(config.get("sample_sigmas")) or super().unguided(config, name)
+
+    def defaults(self, config: PartConfig, name: str) -> dict[str, Any]:
+        """As many steps as the model has noise levels of its own."""
+        own = config.get("sample_sigmas")
+        return super().defaults(config, name) | ({"steps": len(own)} if own else {})
+
+    def call(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
+        """Noise levels of the model's own are for their number of steps; the pipeline would always make these."""
+        arguments, steps = super().call(pipe, drawing), drawing.steps
+        arguments["true_cfg_scale"] = arguments.pop("guidance_scale")
+        own = pipe.config.sample_sigmas
+        if own and len(own) != steps:
+            arguments["sigmas"] = [1 - step / steps for step in range(steps)]
+        return arguments
+
+    def readers(self, pipe: Any) -> tuple[Reader, ...]:
+        cut, wrap = pipe._drop_idx, partial(templated, pipe.prompt_template_t2i)
+        return (Reader("tokenizer", pipe.processor.tokenizer, cut + TEXT_TOKENS, first=-cut, wrap=wrap),)
+
+    def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
+        states, mask, _ = pipe.encode_prompt(list(prompts), device=device)
+        return masked(states, mask)
+
+    def latents(self, pipe: Any, pixels: Tensor) -> Tensor:
+        import torch
+
+        return super().latents(pipe, torch.cat([pixels, torch.ones_like(pixels[:, :1])], 1))
+
+    def denoise(self, pipe: Any, latents: Tensor, timestep: float, condition: Condition) -> Tensor:
+        """Without kept keys, the network returns the text's rows, too."""
+        import torch
+
+        batch, _, *size = latents.shape
+        text = torch.zeros_like(condition["encoder_hidden_states_mask"], dtype=torch.bool)
+        given = {
+            "hidden_states": latents.flatten(2).transpose(1, 2),
+            "timestep": latents.new_full((batch,), timestep / self.LEVELS),
+            "img_mask": torch.cat([text, text.new_ones(batch, prod(size) // SLOT)], 1),
+            "img_shapes": [[(1, *size)]] * batch,
+        }
+        predicted = pipe.transformer(**given, **condition, return_dict=False)[0]
+        return predicted[:, -prod(size) :].transpose(1, 2).unflatten(2, size)
+
+
+QWEN_IMAGE_21 = QwenImage21(
+    title="Qwen-Image 2.1",
+    pipelines=("QwenImage21Pipeline",),
+    class_name="QwenImage21Transformer2DModel",
+    streams={"transformer_blocks": TEXT_FIRST},
+    text_columns=TEXT_TOKENS,
+    side=1024,
+    unit=32,
+    steps=40,
+    guidance_scale=1.0,
+    quick_steps=8,
+    conditional="first call",
+    autoencoders=("AutoencoderKLQwenImage21",),
+)

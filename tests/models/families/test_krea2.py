@@ -1,0 +1,65 @@
+import pytest
+import torch
+from builders.configured import configured
+from builders.families import SPECS, check_refused, generate
+from builders.reference_attentions.krea2 import TEXT, save_krea2
+
+import seediff
+from seediff.config.generate_config import GenerateConfig
+from seediff.models.families.family import DrawRequest
+from seediff.models.registry import load_model
+
+
+def test_the_template_has_as_many_tokens_as_the_pipeline_cuts_off(model):
+    """As with the real tokenizer: column 0 is the prompt's first token, and the last columns are the template's end."""
+    pipe, count = model.pipe, lambda text: len(model.pipe.tokenizer(text).input_ids)
+    assert count(pipe.prompt_template_encode_prefix) == pipe.prompt_template_encode_start_idx
+    assert count(pipe.prompt_template_encode_suffix) == pipe.prompt_template_encode_num_suffix_tokens
+
+
+def test_padding_is_in_the_middle(model):
+    (maps,) = generate(model, SPECS[:1])[1]
+    read, end = max(maps.words["dog"]) + 1, model.pipe.prompt_template_encode_num_suffix_tokens
+    for found in maps.cross_attention.values():
+        seen = found.amax(0) > 0
+        assert seen.tolist() == [True] * read + [False] * (TEXT - read - end) + [True] * end
+
+
+def test_a_word_that_was_cut_off_is_not_found_in_the_templates_end(model):
+    """Which has the last columns, however few the pipeline is told to make."""
+    prompt, few = "a cat" + " and a bus" * 20, {"max_sequence_length": 32, "guidance_scale": 0.0}
+    with seediff.capture(model.pipe) as seen:
+        model.pipe(prompt, height=64, width=64, num_inference_steps=1, **few)
+    columns = seen.maps[0].words["bus"]
+    (reader,) = model.readers
+    tokens = reader.tokenizer(model.pipe.prompt_template_encode_prefix + prompt).input_ids[-reader.first :]
+    assert {reader.tokenizer.decode(tokens[column]).strip() for column in columns} == {"bus"}
+    assert max(columns) < 32 - reader.tail <= max(columns) + 3
+
+
+def test_attention_of_the_text_alone_is_not_captured(model):
+    """Its modules are of the same class."""
+    kind = type(model.network.get_submodule(next(iter(model.layers))))
+    every = [name for name, module in model.network.named_modules() if type(module) is kind]
+    assert [name for name in every if name not in model.layers] == [
+        *(f"text_fusion.layerwise_blocks.{number}.attn" for number in (0, 1)),
+        *(f"text_fusion.refiner_blocks.{number}.attn" for number in (0, 1)),
+    ]
+
+
+@pytest.mark.parametrize(("guidance", "calls"), [(0.0, 2), (1.0, 2), (1.5, 4)])
+def test_no_guidance_is_0_in_the_pipeline(model, guidance, calls):
+    """Which would guide with 1, because its scale counts from 0."""
+    seen = []
+    hook = model.network.register_forward_pre_hook(lambda *_: seen.append(1))
+    model.pipe(**model.family.call(model.pipe, DrawRequest(["a dog"], "", 64, 64, 2, guidance, [torch.Generator()])))
+    hook.remove()
+    assert len(seen) == calls == 2 * (1 + model.family.guided(model.pipe, guidance))
+
+
+def test_a_folder_says_that_it_is_distilled(tmp_path):
+    """Whatever it is called."""
+    folder = save_krea2(tmp_path / "own", distilled=True)
+    config = configured(GenerateConfig, {"classes": ("dog",), "model": str(folder)})
+    assert (config.steps, config.guidance_scale) == (8, 0.0)
+    check_refused(load_model(str(folder), device="cpu"), r"^guidance_scale: 3\.0: model '.*' draws without guidance")

@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+import torch
+from builders import families
+from builders.configured import configured
+from builders.families import SPECS, generate, largest_difference
+from builders.reference_attentions.qwen_image_21 import behind_the_longest, save_qwen_image_21
+from builders.refusals import user_error
+from PIL import Image
+
+from seediff.attention.see_photos import encode_images
+from seediff.config.generate_config import GenerateConfig
+from seediff.models.families.family import DrawRequest
+from seediff.models.registry import load_model
+from seediff.prompts.specs import SampleSpec
+
+
+def test_column_0_is_the_first_token_that_the_pipeline_keeps(model):
+    """The chat's beginning is cut off, and the user's turn begins."""
+    (reader,) = model.readers
+    tokens = reader.tokenizer(model.pipe.prompt_template_t2i.format("a dog")).input_ids[-reader.first :]
+    assert reader.tokenizer.decode(tokens).startswith("<|im_start|>user\na dog<|im_end|>")
+
+
+def test_a_text_as_wide_as_the_picture(model, monkeypatch):
+    """Its rows in the first call are not taken for the picture's, which are as many."""
+    prompt = next(
+        prompt
+        for prompt in (f"a cat{' so' * count}" for count in range(16))
+        if behind_the_longest(model, 16, [prompt])[0].start == 16
+    )
+    monkeypatch.setattr(families, "SPECS", (SampleSpec(0, ("cat",), prompt, 1),) * 2)
+    assert largest_difference(model, specs=families.SPECS) < 1e-5
+
+
+def test_kept_keys_are_those_that_would_be_computed_again(model, monkeypatch):
+    (kept,) = generate(model, SPECS[:1], steps=3)[1]
+    call = type(model.family).call
+    monkeypatch.setattr(type(model.family), "call", lambda *given: {**call(*given), "use_kv_cache": False})
+    (anew,) = generate(model, SPECS[:1], steps=3)[1]
+    families.assert_same_maps(kept, anew)
+
+
+def test_pictures_that_are_shown_to_the_network_are_refused(model):
+    shown = {"img_shapes": [[(1, 4, 4), (1, 4, 4)]], "hidden_states": torch.zeros(1, 32, 4)}
+    with user_error(r"^the network is given several pictures \(editing\)"):
+        model.family.lattice(model.network, shown)
+
+
+@pytest.mark.parametrize("steps", [2, 3])
+def test_a_model_with_noise_levels_of_its_own(tmp_path, steps):
+    """They are the default, and another number of steps is still made."""
+    folder = save_qwen_image_21(tmp_path / "own", sigmas=[1.0, 0.1])
+    config = configured(GenerateConfig, {"classes": ("dog",), "model": str(folder)})
+    assert (config.steps, config.guidance_scale) == (2, 0.0)
+    model, levels = load_model(str(folder), device="cpu"), []
+    hook = model.network.register_forward_pre_hook(
+        lambda _module, _args, given: levels.append(float(given["timestep"])), with_kwargs=True
+    )
+    model.pipe(**model.family.call(model.pipe, DrawRequest(["a dog"], "", 64, 64, steps, 0.0, [torch.Generator()])))
+    hook.remove()
+    assert len(levels) == steps
+    assert (levels[1] < 0.3) == (steps == 2)
+
+
+def test_latents_are_the_pipelines_own(model):
+    """Of an opaque picture with its fourth channel."""
+    image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
+    pipe, pixels = model.pipe, Image.fromarray(image).convert("RGBA")
+    with torch.no_grad():
+        own = pipe._encode_vae_image(pipe.image_processor.preprocess(pixels).unsqueeze(2), generator=None)
+    torch.testing.assert_close(encode_images(model, [image]), own.squeeze(2))
