@@ -46,7 +46,6 @@ SECTIONS = dict(
             "Without PAMR, at the paper's constants",
             "The CA baseline at one level",
             "SeeDiff by the level of its seeds, the rest at its best",
-            "SeeDiff by the level of its seeds, the rest at the paper's constants",
             "SeeDiff with one choice fixed and the rest at its best",
         ),
         strict=True,

@@ -10,9 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from msgspec import structs
 
 from recipes.mini.sets import SETS, scenes_file
 from recipes.mini.world import SCENE_SEED, write_scene_set
@@ -141,7 +143,7 @@ def described(source: Source, sets: Mapping[str, SetConfig], places: Places) -> 
     scenes by name, number and seed, not by the art."""
     about = {
         name: value
-        for name, value in asdict(source).items()
+        for name, value in structs.asdict(source).items()
         if value not in (None, ()) and (name, value) != ("skip", 0)
     }
     if source.set is not None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from msgspec import Meta
+from msgspec import Meta, structs
 
 from recipes.mini.sets import SETS
 from recipes.mini.world import RENDERED
@@ -184,7 +184,7 @@ def check_source(name: str, table: Table, places: Places) -> None:
 
     source = table.data[name]
     if source.folder is not None:
-        samples = open_source(replace(source, augment=None), table.sets, places)
+        samples = open_source(structs.replace(source, augment=None), table.sets, places)
         if len(samples.items) < (source.count or 1):
             raise UserError(f"data '{name}'", f"takes {source.count} samples, but there are {len(samples.items)}")
         check_stages([Stage(samples.items, samples.classes, epochs=1, name=name)], (), 1)
