@@ -20,6 +20,7 @@ def build_tokenizer() -> CLIPTokenizer:
 
 def build_text_encoder(width: int, tokenizer: CLIPTokenizer) -> CLIPTextModel:
     """CLIPTextModel with no transformer layers: (B, 32) token ids → (B, 32, width)."""
+    special = {f"{kind}_token_id": getattr(tokenizer, f"{kind}_token_id") for kind in ("bos", "eos", "pad")}
     config = CLIPTextConfig(
         vocab_size=len(tokenizer),
         hidden_size=width,
@@ -28,8 +29,6 @@ def build_text_encoder(width: int, tokenizer: CLIPTokenizer) -> CLIPTextModel:
         num_hidden_layers=0,
         num_attention_heads=1,
         max_position_embeddings=tokenizer.model_max_length,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+        **special,
     )
     return CLIPTextModel(config)

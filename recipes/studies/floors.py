@@ -14,14 +14,13 @@ import numpy as np
 
 from seediff.metrics.scores import Tally, interval, mean_iou, resample
 
-PARTS: dict[str, tuple[int, int]] = {"one": (1, 1), "top-bottom": (2, 1)}
-"""Floors of equal parts: the number of parts from top to bottom, and from left to right."""
+PARTS = {"one": 1, "top-bottom": 2}
+"""Floors of equal parts: the number of parts from top to bottom."""
 
 FLOORS: dict[str, str] = {
     "one": "one segment",
     "top-bottom": "upper and lower half",
     "centre": "a box in the middle, half as wide and high as the image, and what is around it",
-    "grid-truth": "a grid of as many tiles as the label map shows classes",
 }
 """Every floor, by name. None was chosen or tuned by its score."""
 
@@ -48,18 +47,13 @@ class FloorScore:
     ahead: Difference
 
 
-def floor_map(floor: str, height: int, width: int, *, pieces: int) -> np.ndarray:
-    """(H, W) int32: a floor's segments, ids from 0 without gaps; fewer segments if the image has too few pixels.
-
-    pieces: for `grid-truth`, the number of nearly square tiles, 1 to H · W.
-    """
-    if floor in PARTS:
-        down, across = np.minimum(PARTS[floor], (height, width))
-        return (_parts(height, down)[:, None] * across + _parts(width, across)).astype(np.int32)
+def floor_map(floor: str, height: int, width: int) -> np.ndarray:
+    """(H, W) int32: a floor's segments, ids from 0 without gaps; fewer segments if the image has too few pixels."""
     if floor == "centre":
         inside = np.minimum(_inwards(height)[:, None], _inwards(width))
         return (inside - inside.min()).astype(np.int32)
-    return _grid(height, width, pieces)
+    rows = np.arange(height) * min(PARTS[floor], height) // height
+    return np.repeat(rows[:, None], width, 1).astype(np.int32)
 
 
 def score_floors(
@@ -113,23 +107,8 @@ def differences(tallies: Tally, others: Sequence[Tally], *, seed: int = 0, draws
     ]
 
 
-def _parts(length: int, parts: int) -> np.ndarray:
-    """(length,) int32: the part, of `parts` equal parts, for each position."""
-    return (np.arange(length) * parts // length).astype(np.int32)
-
-
 def _inwards(length: int) -> np.ndarray:
     """(length,): 1 in the middle half of the positions, 0 at the edges."""
     along = np.arange(length)
     edge = 2 * np.minimum(along, length - 1 - along) + 1  # from the pixel's centre to the nearer edge, in half pixels
     return np.minimum(edge * 2 // length, 1)
-
-
-def _grid(height: int, width: int, pieces: int) -> np.ndarray:
-    """(H, W) int32: rows of equal tiles, `pieces` tiles in total; the rows' numbers of tiles differ by at most one."""
-    down = max(1, round((pieces * height / width) ** 0.5), -(-pieces // width))
-    down = min(down, height, pieces)
-    before = np.arange(down + 1) * pieces // down  # tiles above each row, and the total at the end
-    rows = _parts(height, down)
-    across = np.diff(before)[rows]  # (H,) tiles in this row of pixels
-    return (before[rows][:, None] + np.arange(width) * across[:, None] // width).astype(np.int32)

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 from msgspec import Meta
@@ -41,11 +41,9 @@ from .pairs import Pairs
 
 @dataclass(frozen=True)
 class Colours:
-    """K-Means on colour and position, without a model. k: the number of clusters; "truth": as many as the label map
-    shows classes.
-    """
+    """K-Means on colour and position, without a model. k: the number of clusters."""
 
-    k: Annotated[int, Meta(ge=1)] | Literal["truth"]
+    k: Annotated[int, Meta(ge=1)]
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,6 @@ PAPER: dict[str, Way] = {
     "diffcut": SegmentConfig(method="diffcut"),
     "diffcut+pamr": SegmentConfig(method="diffcut", refine=True),
     "colour-c": Colours(6),
-    "colour-s": Colours("truth"),
 }
 """Every method at its paper's constants."""
 THRESHOLDS = (0.1, 0.2, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7, 0.9, 1.1)
@@ -97,7 +94,6 @@ def grid() -> dict[str, list[Way]]:
         "diffcut": list(diffcut),
         "diffcut+pamr": [replace(config, refine=True) for config in diffcut],
         "colour-c": [Colours(k) for k in CLUSTERS],
-        "colour-s": [Colours("truth")],
     }
 
 
@@ -188,9 +184,9 @@ def try_ways(model: Model, pairs: Pairs, ways: Mapping[str, Way], *, about: str)
         truth = max(1, count_segments(exact, unlabelled=-1))
         for name, way in ways.items():
             if isinstance(way, Blind):
-                segments = floor_map(way.floor, *size, pieces=truth)
+                segments = floor_map(way.floor, *size)
             elif isinstance(way, Colours):
-                segments = colour_segments(image, truth if way.k == "truth" else int(way.k))
+                segments = colour_segments(image, way.k)
             else:
                 k = truth if way.k == "truth" else way.k
                 proposals = propose(seen[way.method][number % BATCH], way, k, 0)

@@ -5,8 +5,6 @@ figures.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,17 +12,15 @@ from cyclopts import App, Parameter
 from msgspec import structs
 
 from seediff.cli.main import main
-from seediff.cli.progress import show_progress
 from seediff.config.fields import WORD
 from seediff.errors import UserError
 from seediff.files.output_folders import check_writable
-from seediff.workers import Progress
 
 from .definition import Table, packaged, read_table
 from .results import write_table
 from .sources import Places
 from .stored_results import open_kept
-from .trained import Watch, check, planned, run_table
+from .trained import check, planned, run_table
 
 app = App(
     name="python -m recipes.tables",
@@ -45,14 +41,12 @@ def run(
     config: Path | None = None,
     data: Annotated[tuple[str, ...], MANY] = (),
     art: Path | None = None,
-    model: str | None = None,
     scale: float = 1.0,
     seeds: Annotated[tuple[int, ...], WORD] = (0, 1, 2),
     rows: Annotated[tuple[str, ...], MANY] = (),
     device: str | None = None,
     dry_run: Annotated[bool, MANY] = False,
     reuse: Annotated[tuple[Path, ...], MANY] = (),
-    quiet: Annotated[bool, MANY] = False,
 ) -> None:
     """Make a table of trained segmenters: draw missing sets, train and measure missing segmenters. The same
     command continues a study that was stopped.
@@ -66,7 +60,7 @@ def run(
     Parameters
     ----------
     table
-        Name of the table; docs/studies.md lists them.
+        Name of the table; the files of recipes/tables/embedded are named so.
     out
         Folder for results.md and results.json; by default studies/TABLE.
     work
@@ -79,8 +73,6 @@ def run(
         Folder of a data set, as NAME=FOLDER; repeat the option for several.
     art
         Folder from `python -m recipes.mini art`, for rendering exact scenes.
-    model
-        Model to draw with, instead of the table's.
     scale
         Share of all samples to draw and to train on.
     seeds
@@ -93,11 +85,9 @@ def run(
         Print what would be drawn and trained from scratch, and stop.
     reuse
         Folder with results.json of earlier tables; unchanged rows and seeds are reused. Repeat the option for several.
-    quiet
-        Show no progress.
     """
     # 1. What to do
-    chosen = chosen_table(table, world=world, config=config, scale=scale, model=model, device=device, rows=rows)
+    chosen = chosen_table(table, world=world, config=config, scale=scale, device=device, rows=rows)
     out = out or Path("studies") / chosen.name
     if dry_run:
         print("\n".join([chosen.title, *planned(chosen, seeds)]))
@@ -108,8 +98,7 @@ def run(
     # 2. Do it
     check(chosen, places, seeds, kept)
     check_writable(out)
-    with watching(quiet, work) as watch:
-        result = run_table(chosen, places, seeds=seeds, kept=kept, watch=watch)
+    result = run_table(chosen, places, seeds=seeds, kept=kept)
 
     # 3. Write and print the results
     write_table(out, result)
@@ -123,7 +112,6 @@ def chosen_table(
     world: str = "embedded",
     config: Path | None = None,
     scale: float = 1.0,
-    model: str | None = None,
     device: str | None = None,
     rows: tuple[str, ...] = (),
 ) -> Table:
@@ -137,8 +125,6 @@ def chosen_table(
     table = read_table(path)
     if scale < 1:
         table = table.scaled(scale)
-    if model is not None:
-        table = table.with_model(model)
     if device is not None:
         table = structs.replace(table, train={**table.train, "device": device})
     return table.only_rows(rows) if rows else table
@@ -153,21 +139,6 @@ def parse_folders(data: tuple[str, ...]) -> dict[str, Path]:
             raise UserError("data", f"{text}: write NAME=FOLDER of a folder that is there, as voc=VOCdevkit/VOC2012")
         folders[name] = Path(folder)
     return folders
-
-
-@contextmanager
-def watching(quiet: bool, work: Path) -> Iterator[Watch]:
-    """Yields a `Watch` that announces each activity and shows a progress bar for it; silent if `quiet`."""
-    with ExitStack() as stack:
-        current = stack.enter_context(ExitStack())
-
-        def watch(what: str) -> Progress:
-            current.close()
-            if not quiet:
-                print(what, file=sys.stderr, flush=True)
-            return current.enter_context(show_progress(quiet, work, "steps"))
-
-        yield watch
 
 
 if __name__ == "__main__":

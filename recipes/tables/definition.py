@@ -126,10 +126,6 @@ class Table(Struct, frozen=True, forbid_unknown_fields=True):
         }
         return structs.replace(self, data=data, sets=sets)
 
-    def with_model(self, model: str) -> Table:
-        """The table with another model to draw with."""
-        return structs.replace(self, sets={name: replace(config, model=model) for name, config in self.sets.items()})
-
     def only_rows(self, names: tuple[str, ...]) -> Table:
         """The table with only these rows. Raises UserError for an unknown row."""
         for name in names:

@@ -60,7 +60,7 @@ def test_truth(mini_folder, tmp_path):
     result = run_truth(tmp_path / "truth", scenes=2, model=str(mini_folder), tune_scenes=1, device="cpu")
     check_result(result, tmp_path / "truth")
     own = result["own_best"]
-    assert own["ca"]["ahead_of_ca_sa"]["iou"] == pytest.approx(own["ca"]["iou"] - own["ca_sa"]["iou"], abs=1e-3)
+    assert own["ca"]["ahead_of_seediff"]["iou"] == pytest.approx(own["ca"]["iou"] - own["seediff"]["iou"], abs=1e-3)
     constants = tmp_path / "truth" / "results.json"
     again = run_truth(tmp_path / "again", scenes=2, model=str(mini_folder), constants=constants, device="cpu")
     assert {kind: again[kind] for kind in KINDS} == {kind: result[kind] for kind in KINDS}
@@ -99,7 +99,7 @@ def test_segments(mini_folder, tmp_path, monkeypatch, capsys):
     assert set(result["paper"]) == set(result["best"]) == set(WAYS)
     for name, floors in result["ahead"]["best"].items():
         assert isinstance(WAYS[name], SegmentConfig)
-        assert list(floors) == [*FLOORS, "colour-c", "colour-s"]
+        assert list(floors) == [*FLOORS, "colour-c"]
         ahead = result["best"][name]["miou"] - result["floors"]["one"]["miou"]
         assert floors["one"]["ahead"]["miou"] == pytest.approx(ahead, abs=2e-4)
     assert (tmp_path / "a" / "segments.jpg").stat().st_size > 1000
