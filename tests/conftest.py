@@ -106,8 +106,7 @@ def twin(tmp_path_factory):
 
 
 LONGEST = tuple(
-    f"test_{name}.py"
-    for name in "pretended_gpu every_family docs notebooks compiled browser cluster".split()
+    f"test_{name}.py" for name in "pretended_gpu every_family docs notebooks compiled browser cluster".split()
 )
 """The test files that take longest. They begin first (with pytest-xdist's --no-loadscope-reorder), so that none of them
 keeps one process busy when the others are done."""
