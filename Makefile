@@ -59,6 +59,7 @@ readers: setup
 docs: $(VENV)/.installed-docs
 	rm -rf build/site
 	$(BIN)/python -m sphinx -W --keep-going -q -E -j auto -c website -d build/doctrees . build/site
+	$(BIN)/python website/check.py build/site
 	@echo build/site/index.html
 
 clean:

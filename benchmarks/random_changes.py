@@ -17,9 +17,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import io
 import json
 import os
+import pkgutil
 import random
 import re
 import resource
@@ -36,7 +38,6 @@ from typing import Any
 from unicodedata import normalize
 
 import numpy as np
-from kills import warm_up
 from PIL import Image, ImageDraw
 from pycocotools import mask as rle
 from scipy.ndimage import maximum_filter, minimum_filter
@@ -442,6 +443,28 @@ def outcome(act: str | Callable[[], object], same: Callable[[], bool] | None) ->
         return "accepted" if same is None or same() else "differs", text
     except Exception as error:
         return "apart", repr(error)
+
+
+def warm_up() -> None:
+    """Import what commands import, so that no attempt has to. Must not use torch's threads, which a fork would not
+    have.
+    """
+    os.environ |= {"HF_HUB_OFFLINE": "1", "SEEDIFF_DEBUG": "0", "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}
+    import torch
+    from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+    from transformers import CLIPTextModel, CLIPTokenizer, SegformerForSemanticSegmentation
+
+    torch.set_num_threads(1)
+    # Libraries import these parts when they are first accessed.
+    assert all((AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel))
+    assert all((CLIPTextModel, CLIPTokenizer, SegformerForSemanticSegmentation))
+    import seediff
+
+    modules = [module.name for module in pkgutil.walk_packages(seediff.__path__, "seediff.")]
+    modules.remove("seediff.__main__")
+    for name in (*modules, "pyarrow.parquet", "scipy.ndimage", "rich.progress", "safetensors.torch"):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
 
 
 def attempt(folder: Path, *given: Any) -> tuple[str, str]:

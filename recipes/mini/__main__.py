@@ -10,7 +10,6 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from seediff.cli.main import main
-from seediff.cli.options import HERE, SEED
 from seediff.errors import UserError
 
 app = App(
@@ -20,14 +19,17 @@ app = App(
     result_action="return_value",
 )
 
-Art = Annotated[Path, Parameter(help="Folder made by the command `art`.")]
-
 
 @app.command
-def art(out: Annotated[Path, HERE, Parameter(help="Folder for the art.")] = Path("art")) -> None:
+def art(out: Path = Path("art")) -> None:
     """Download the emoji art with npm and apt (training: Fluent Emoji 3D, MIT; shift scenes: Noto Color Emoji, OFL).
 
     Example: python -m recipes.mini art --out art
+
+    Parameters
+    ----------
+    out
+        Folder for the art.
     """
     from .art import fetch_art
 
@@ -36,21 +38,10 @@ def art(out: Annotated[Path, HERE, Parameter(help="Folder for the art.")] = Path
 
 
 @app.command
-def train(
-    art: Art,
-    out: Annotated[Path, HERE, Parameter(help="Folder for checkpoints, losses, samples and the finished pipeline.")],
-    config: Annotated[Path | None, Parameter(help="TOML file with recipe values; every key has a default.")] = None,
-    minutes: Annotated[
-        float, Parameter(help="Stop after this many minutes; run the same command to continue.")
-    ] = math.inf,
-    init: Annotated[
-        str | None,
-        Parameter(
-            help="Start from the weights of `mini` or of a pipeline folder, with coarse_samples = 0 in the recipe."
-        ),
-    ] = None,
-) -> None:
+def train(art: Path, out: Path, config: Path | None = None, minutes: float = math.inf, init: str | None = None) -> None:
     """Train the embedded model: scenes, autoencoder, denoiser, pipeline folder. Resumes from its checkpoints.
+
+    Losses go to losses.jsonl in --out.
 
     Examples:
 
@@ -58,19 +49,29 @@ def train(
 
     - `python -m recipes.mini train --art art --out runs/more --init mini --config more.toml`
 
-    Losses go to losses.jsonl and sample pictures to samples.png in --out.
+    Parameters
+    ----------
+    art
+        Folder made by the command `art`.
+    out
+        Folder for checkpoints, losses and the finished pipeline.
+    config
+        TOML file with recipe values; every key has a default.
+    minutes
+        Stop after this many minutes; run the same command to continue.
+    init
+        Start from the weights of `mini` or of a pipeline folder, with coarse_samples = 0 in the recipe.
     """
-    from .recipe import Recipe
+    from .recipe import Recipe, read_recipe
     from .train import train_mini
 
-    recipe = Recipe.from_toml(config) if config else Recipe()
+    recipe = read_recipe(config) if config else Recipe()
     start = _local_folder(init) if init else None
     pipeline, complete = train_mini(
         recipe, art, out, minutes=minutes, init=start, say=lambda text: print(text, flush=True)
     )
     print(f"Losses: {out / 'losses.jsonl'}")
     if pipeline:
-        print(f"Pipeline: {pipeline}   Samples: {out / 'samples.png'}")
         print(f"Try it: seediff generate --model {pipeline} --classes dog --per-class 4 --out dogs")
     if not complete:
         print("Training is not finished: run the same command to continue it.")
@@ -85,10 +86,17 @@ def _local_folder(name: str) -> Path:
 
 
 @app.command
-def render(art: Art, out: Annotated[Path, HERE, Parameter(help="Folder for the scene files.")]) -> None:
+def render(art: Path, out: Path) -> None:
     """Render the scenes that the studies measure on (truth, shift, tune) with their exact masks.
 
     Example: python -m recipes.mini render --art art --out scenes
+
+    Parameters
+    ----------
+    art
+        Folder made by the command `art`.
+    out
+        Folder for the scene files.
     """
     from .world import render_scenes
 
@@ -99,23 +107,28 @@ def render(art: Art, out: Annotated[Path, HERE, Parameter(help="Folder for the s
 @app.command
 def scenes(
     *,
-    art: Annotated[Path | None, Parameter(help="Folder made by the command `art`, for scenes to train on.")] = None,
-    out: Annotated[Path, HERE, Parameter(help="Folder for the new dataset.")],
-    scene_set: Annotated[
-        Literal["train", "shift-train", "truth", "shift", "tune"],
-        Parameter(
-            name="--set",
-            help="train, shift-train: rendered, to train on. truth, shift, tune: the stored scenes of the studies.",
-        ),
-    ] = "train",
-    count: Annotated[
-        int | None, Parameter(help="Number of scenes; by default 1000 rendered or all stored ones.")
-    ] = None,
-    seed: Annotated[int, SEED, Parameter(help="Random seed of rendered scenes.")] = 2000,
+    art: Path | None = None,
+    out: Path,
+    scene_set: Annotated[Literal["train", "shift-train", "truth", "shift", "tune"], Parameter(name="--set")] = "train",
+    count: int | None = None,
+    seed: int = 2000,
 ) -> None:
     """Write scenes with their exact masks as a dataset, to train or evaluate segmenters on.
 
     Example: python -m recipes.mini scenes --set train --art art --count 1000 --out exact
+
+    Parameters
+    ----------
+    art
+        Folder made by the command `art`, for scenes to train on.
+    out
+        Folder for the new dataset.
+    scene_set
+        train, shift-train: rendered, to train on. truth, shift, tune: the stored scenes of the studies.
+    count
+        Number of scenes; by default 1000 rendered or all stored ones.
+    seed
+        Random seed of rendered scenes.
     """
     from .world import write_scene_set
 
@@ -123,13 +136,17 @@ def scenes(
 
 
 @app.command
-def yardstick(
-    art: Art,
-    out: Annotated[Path | None, HERE, Parameter(help="File for the weights; by default the recipes' own.")] = None,
-) -> None:
+def yardstick(art: Path, out: Path | None = None) -> None:
     """Train the segmenter that measures masks of drawings, from rendered scenes only, and print its IoU.
 
     Example: python -m recipes.mini yardstick --art art
+
+    Parameters
+    ----------
+    art
+        Folder made by the command `art`.
+    out
+        File for the weights; by default the recipes' own.
     """
     from .yardstick import SEGMENTER, train_yardstick
 
@@ -138,15 +155,20 @@ def yardstick(
 
 
 @app.command
-def backbone(
-    art: Art,
-    work: Annotated[Path, HERE, Parameter(help="Folder for the training scenes.")],
-    out: Annotated[Path, HERE, Parameter(help="Folder for the weights, in transformers' format.")],
-) -> None:
+def backbone(art: Path, work: Path, out: Path) -> None:
     """Train the backbone that `seediff train --backbone tiny --weights pretrained` starts from: which classes a
     captioned scene shows.
 
     Example: python -m recipes.mini backbone --art art --work runs/mini --out backbone
+
+    Parameters
+    ----------
+    art
+        Folder made by the command `art`.
+    work
+        Folder for the training scenes.
+    out
+        Folder for the weights, in transformers' format.
     """
     from .backbone import train_backbone
 

@@ -122,13 +122,10 @@ def fetch_art(out: Path, vendors: tuple[str, ...] = ("fluent", "noto")) -> list[
     return made
 
 
-def _run(tool: str, *arguments: str, cwd: Path) -> None:
-    if shutil.which(tool) is None:
-        raise UserError(f"{tool} is needed to fetch the art and is not installed")
-    done = subprocess.run([tool, *arguments], cwd=cwd, capture_output=True, text=True, check=False)
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise UserError(f"{tool} {' '.join(arguments)} failed: {last}")
+def _run(*words: str, cwd: Path) -> None:
+    if shutil.which(words[0]) is None:
+        raise UserError(f"{words[0]} is needed to fetch the art and is not installed")
+    subprocess.run(words, cwd=cwd, check=True)
 
 
 def _fetch_fluent(scratch: Path) -> Path:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 
-from seediff.errors import UserError, first_line
 from seediff.files.outputs import write_tensors
 from seediff.files.tensors import read_header
 
@@ -30,25 +29,19 @@ def save_checkpoint(
 def load_checkpoint(
     path: Path, model: torch.nn.Module, optimizers: Optimizers, extra: Mapping[str, torch.Tensor] | None = None
 ) -> int:
-    """Restore in place what `save_checkpoint` wrote, including the `extra` tensors. Returns the step, 0 without a file.
-    Raises UserError for a checkpoint of another training."""
+    """Restore in place what `save_checkpoint` wrote, including the `extra` tensors. Returns the step, 0 without a
+    file."""
     if not path.is_file():
         return 0
     tensors = read_header(path).load("pt")
-    try:
-        model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
-        for name, optimizer in optimizers.items():
-            state: dict[int, dict[str, torch.Tensor]] = {}
-            prefix = f"optimizer.{name}."
-            for key in (key for key in tensors if key.startswith(prefix)):
-                index, field = key.removeprefix(prefix).split(".", 1)
-                state.setdefault(int(index), {})[field] = tensors[key]
-            optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-        for name, tensor in (extra or {}).items():
-            tensor.copy_(tensors[f"extra.{name}"])
-        return int(tensors["step"])
-    except (RuntimeError, KeyError, ValueError) as error:
-        raise UserError(
-            f"{path}: is no checkpoint of this training ({first_line(error)}); remove it to begin again, or use another"
-            " --out"
-        ) from error
+    model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
+    for name, optimizer in optimizers.items():
+        state: dict[int, dict[str, torch.Tensor]] = {}
+        prefix = f"optimizer.{name}."
+        for key in (key for key in tensors if key.startswith(prefix)):
+            index, field = key.removeprefix(prefix).split(".", 1)
+            state.setdefault(int(index), {})[field] = tensors[key]
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    for name, tensor in (extra or {}).items():
+        tensor.copy_(tensors[f"extra.{name}"])
+    return int(tensors["step"])

@@ -9,11 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from seediff.errors import UserError
 from seediff.files.documents import read_json
 from seediff.files.outputs import replace_file, write_atomic
 
-from .files import map_array
 from .recipe import Recipe
 from .world import NAMED, ODDS, render_scene
 
@@ -37,13 +35,7 @@ def rendered_scenes(recipe: Recipe, art: Path, folder: Path, workers: int = 1) -
                     captions.append(caption)
             images.flush()
         write_atomic(words, json.dumps(captions).encode("utf-8"))  # written last: if it exists, both files are complete
-    captions = read_json(words, list[str])
-    if len(captions) != recipe.scenes:
-        raise UserError(
-            f"{words}: has {len(captions)} captions, but the recipe {recipe.scenes} scenes; remove it to render them"
-            " again"
-        )
-    return map_array(pixels, np.uint8, (recipe.scenes, recipe.side, recipe.side, 3)), captions
+    return np.load(pixels, mmap_mode="r"), read_json(words, list[str])
 
 
 def _name(recipe: Recipe) -> str:

@@ -19,7 +19,6 @@ from seediff.files.outputs import replace_file
 from .checkpoint import load_checkpoint, save_checkpoint
 from .denoiser import Batch
 from .denoiser import Denoiser as Model
-from .files import map_array
 from .muon import Muon
 from .recipe import Denoiser as Schedule
 from .yardstick import to_pixels
@@ -41,7 +40,7 @@ def encode_scenes(vae: AutoencoderKL, images: np.ndarray, path: Path) -> tuple[n
             chunks.append(posterior.mean.half().cpu().numpy())
         with replace_file(path) as part, part.open("xb") as file:
             np.save(file, np.concatenate(chunks))
-    latents = np.array(map_array(path, np.float16, (len(images), 4, None, None)))
+    latents = np.load(path)
     scaling = 1 / float(latents[:2000].astype(np.float32).std())
     return latents, scaling
 

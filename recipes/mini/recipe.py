@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
-from seediff.config.fields import check_table
 from seediff.errors import UserError
-from seediff.files.documents import read_toml
+from seediff.files.documents import fit, read_toml
 
 from .world import NAMED, ODDS
 
@@ -21,7 +19,7 @@ SIDE_MULTIPLE = 16
 twice.
 """
 AUTOENCODER_GROUPS, DENOISER_GROUPS = 8, 16
-"""Numbers of groups in the group norms."""
+"""Numbers of groups in the group norms, which divide all channels."""
 Count = Annotated[int, Meta(ge=1)]
 Amount = Annotated[int, Meta(ge=0)]
 Rate = Annotated[float, Meta(gt=0)]
@@ -30,8 +28,7 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 Three = tuple[Count, Count, Count]
 
 
-@dataclass(frozen=True)
-class Autoencoder:
+class Autoencoder(Struct, frozen=True, forbid_unknown_fields=True):
     """AutoencoderKL with 4 latent channels at a quarter of the image's side; trained on 64² crops (no attention, so any
     size).
     """
@@ -43,14 +40,8 @@ class Autoencoder:
     latent_noise: Weight = 0.1  # std of noise on the latents, so that the decoder tolerates errors of a small UNet
     kl_weight: Weight = 1e-5
 
-    def __post_init__(self) -> None:
-        _check_channels(self.channels, AUTOENCODER_GROUPS)
-        if self.crops < self.batch:
-            raise UserError("crops", f"{self.crops} must be at least batch = {self.batch}: one step")
 
-
-@dataclass(frozen=True)
-class Denoiser:
+class Denoiser(Struct, frozen=True, forbid_unknown_fields=True):
     """UNet2DConditionModel with attention at sides 32, 16 and 8, and a text encoder without layers, so that words keep
     their meaning; and how both are trained.
     """
@@ -79,26 +70,8 @@ class Denoiser:
     grouping_words_from: Amount = 12_000  # samples after which word maps, not only colours, define the groups
     grouping_words_full: Count = 30_000  # samples after which word maps have their full weight
 
-    def __post_init__(self) -> None:
-        if self.samples < self.batch:
-            raise UserError("samples", f"{self.samples} must be at least batch = {self.batch}: one step")
-        _check_channels(self.channels, DENOISER_GROUPS)
-        for count, heads in zip(self.channels, self.heads, strict=True):
-            if count % heads:
-                raise UserError(
-                    "heads",
-                    f"{list(self.heads)} must divide channels = {list(self.channels)}, each its own: {heads} and"
-                    f" {count}",
-                )
-        if self.grouping_words_full <= self.grouping_words_from:
-            raise UserError(
-                "grouping_words_full",
-                f"{self.grouping_words_full} must be above grouping_words_from = {self.grouping_words_from}",
-            )
 
-
-@dataclass(frozen=True)
-class Recipe:
+class Recipe(Struct, frozen=True, forbid_unknown_fields=True):
     """All settings of `python -m recipes.mini train`. seed also determines the scenes."""
 
     seed: Amount = 0
@@ -109,32 +82,14 @@ class Recipe:
     close_ups: Share = 0.75  # of scenes that show one large object (see render_scene)
     objects: Three = ODDS  # odds of one, two and three objects in the other scenes
     checkpoint_minutes: Rate = 5.0
-    autoencoder: Autoencoder = field(default_factory=Autoencoder)
-    denoiser: Denoiser = field(default_factory=Denoiser)
+    autoencoder: Autoencoder = Autoencoder()
+    denoiser: Denoiser = Denoiser()
 
     def __post_init__(self) -> None:
         if self.side < CROP or self.side % SIDE_MULTIPLE:
             raise UserError("side", f"{self.side} must be a multiple of {SIDE_MULTIPLE}, and at least {CROP}")
 
-    @classmethod
-    def from_toml(cls, path: Path) -> Recipe:
-        """Read a recipe. Raises UserError naming an unknown key or a wrong value."""
-        return _built(cls, check_table(cls, read_toml(path), path.name), path.name)
 
-
-def _built(kind: Any, values: dict[str, Any], where: str) -> Any:
-    """The dataclass `kind` from checked values, including nested tables."""
-    parts = {f.name: type(f.default_factory()) for f in fields(kind) if f.default_factory is not MISSING}
-    tables = {key: _built(parts[key], value, f"{where} [{key}]") for key, value in values.items() if key in parts}
-    try:
-        return kind(**values | tables)
-    except UserError as error:
-        raise UserError(f"{where}: {error}") from error
-
-
-def _check_channels(channels: tuple[int, ...], groups: int) -> None:
-    for count in channels:
-        if count % groups:
-            raise UserError(
-                "channels", f"{list(channels)} must be multiples of {groups}, the groups of the norms; {count} is not"
-            )
+def read_recipe(path: Path) -> Recipe:
+    """Read a recipe. Raises UserError naming an unknown key or a wrong value."""
+    return fit(read_toml(path), Recipe, path.name)

@@ -21,11 +21,8 @@ from seediff.files.outputs import replace_file
 from seediff.train.models import TINY
 
 from .backbone import Tagger
-from .files import map_array
 from .yardstick import load_yardstick, to_pixels
 
-STRIDE = 16
-"""Pixels per position of the features, as at the UNet's innermost level."""
 FEATURES = 64
 """Principal components kept of the teacher's 128 channels."""
 HIDDEN = 256
@@ -55,8 +52,7 @@ def taught_features(images: np.ndarray, path: Path, device: str = "cpu") -> np.n
         features = compressed(encode(teacher.to(device).eval(), images), FEATURES)
         with replace_file(path) as part, part.open("xb") as file:
             np.save(file, features)
-    side = images.shape[1] // STRIDE
-    return map_array(path, np.float16, (len(images), FEATURES, side, side))
+    return np.load(path, mmap_mode="r")
 
 
 @torch.inference_mode()

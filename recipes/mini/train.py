@@ -9,22 +9,19 @@ import math
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from diffusers import AutoencoderKL
+from msgspec import to_builtins
 
 from seediff.devices import default_device
-from seediff.drawing.overlays import compress_image
 from seediff.errors import UserError
 from seediff.files.documents import read_json
 from seediff.files.output_folders import check_writable
 from seediff.files.outputs import append, put, write_atomic
 from seediff.mini.scenes import CLASSES
-from seediff.models.registry import load_model
 
 from .autoencoder import train_autoencoder
 from .data import rendered_scenes
@@ -32,13 +29,11 @@ from .denoiser import PRESET, Denoiser
 from .files import replaced_folder
 from .loop import encode_scenes, train_denoiser
 from .recipe import Recipe
-from .sets import PLACE_WORDS, caption
+from .sets import PLACE_WORDS
 from .teacher import taught_features
 from .warmstart import read_origin, read_start, write_start
 
 RECIPE = "recipe.json"
-SHEET_SEEDS, SHEET_STEPS, SHEET_GUIDANCE = 2, 25, 5.0
-"""Seeds per class, steps and guidance scale of the sample pictures."""
 
 
 def train_mini(
@@ -52,9 +47,8 @@ def train_mini(
 ) -> tuple[Path | None, bool]:
     """Train in `folder` for at most `minutes` and assemble the pipeline into `folder`/pipeline.
 
-    Every loss goes to `folder`/losses.jsonl; `folder`/samples.png shows two images per class. Returns the pipeline's
-    folder (None while the autoencoder is still in training) and whether the recipe is complete; if not, the same call
-    continues it.
+    Every loss goes to `folder`/losses.jsonl. Returns the pipeline's folder (None while the autoencoder is still in
+    training) and whether the recipe is complete; if not, the same call continues it.
 
     init: a finished pipeline to start from. Raises UserError if the folder holds the training of another recipe.
     """
@@ -97,9 +91,8 @@ def train_mini(
     )
     if seen <= recipe.denoiser.coarse_samples:
         say("The outer level has not been trained yet: it is from coarse_samples on, up to samples.")
-    about = {"recipe": asdict(recipe), "samples": origin.samples + seen, "preset": origin.preset or PRESET}
+    about = {"recipe": to_builtins(recipe), "samples": origin.samples + seen, "preset": origin.preset or PRESET}
     pipeline = assemble(vae, model, scaling, folder / "pipeline", about)
-    draw_samples(pipeline, folder / "samples.png")
     return pipeline, seen + recipe.denoiser.batch > recipe.denoiser.samples
 
 
@@ -120,27 +113,11 @@ def _lasting(recipe: Recipe) -> dict[str, Any]:
     """The values of a recipe that may not change within a training, in JSON's types. Its length may: a training can be
     prolonged, and where its coarse part ends may be decided on the way.
     """
-    table = json.loads(json.dumps(asdict(recipe)))
+    table = json.loads(json.dumps(to_builtins(recipe)))
     for key in ("samples", "coarse_samples"):
         del table["denoiser"][key]
     del table["checkpoint_minutes"]
     return table
-
-
-def draw_samples(pipeline: Path, path: Path) -> None:
-    """Draw two images of every class and write them as one picture, one row per seed."""
-    pipe = load_model(str(pipeline)).pipe
-    rows = []
-    for seed in range(SHEET_SEEDS):
-        result = pipe(
-            [caption((c,), None) for c in CLASSES],
-            num_inference_steps=SHEET_STEPS,
-            guidance_scale=SHEET_GUIDANCE,
-            generator=[torch.Generator().manual_seed(1000 * seed + i) for i in range(len(CLASSES))],
-            output_type="np",
-        )
-        rows.append(np.concatenate(list(result.images), axis=1))  # type: ignore[union-attr]
-    write_atomic(path, compress_image((np.concatenate(rows) * 255).round().astype(np.uint8)))
 
 
 def assemble(vae: AutoencoderKL, model: Denoiser, scaling: float, folder: Path, about: dict) -> Path:

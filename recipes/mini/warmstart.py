@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 
-from seediff.errors import UserError, first_line
+from seediff.errors import UserError
 from seediff.files.documents import read_json
 from seediff.files.outputs import write_atomic
 from seediff.models.trust import OWN_ATTENTION, check_parts
@@ -51,8 +51,8 @@ def read_origin(folder: Path) -> Origin:
 def read_start(pipeline: Path, recipe: Recipe, folder: Path) -> tuple[AutoencoderKL, Denoiser, Origin]:
     """The pipeline's weights in the recipe's networks, and its origin. Writes nothing.
 
-    A UNet with one layer per block can start a deeper one. Raises UserError if `folder` already has checkpoints, if the
-    pipeline is not of the recipe's shape, or if the recipe would train only the inner levels.
+    A UNet with one layer per block can start a deeper one. Raises UserError if `folder` already has checkpoints, or if
+    the recipe would train only the inner levels.
     """
     if any((folder / name).exists() for name in (AUTOENCODER, DENOISER)):
         raise UserError(f"{folder} already holds checkpoints: leave out --init to continue them, or use another --out")
@@ -64,20 +64,14 @@ def read_start(pipeline: Path, recipe: Recipe, folder: Path) -> tuple[Autoencode
         )
     vae, model = build_autoencoder(recipe), Denoiser(recipe)
     check_parts(pipeline, ("vae", *model.parts()))
-    try:
-        for name, part in {"vae": vae, **model.parts()}.items():
-            kind: Any = type(part)
-            options = OWN_ATTENTION if name == "text_encoder" else {}
-            weights = kind.from_pretrained(pipeline, subfolder=name, use_safetensors=True, **options).float()
-            if name == "unet" and weights.config.layers_per_block == 1 < recipe.denoiser.layers:
-                deepen(model.unet, weights.state_dict())
-            else:
-                part.load_state_dict(weights.state_dict())
-    except (OSError, RuntimeError, ValueError) as error:
-        raise UserError(
-            f"{pipeline}: not a pipeline of this recipe's shape, which has {recipe.denoiser.layers} layers per block"
-            f" ({first_line(error)})"
-        ) from error
+    for name, part in {"vae": vae, **model.parts()}.items():
+        kind: Any = type(part)
+        options = OWN_ATTENTION if name == "text_encoder" else {}
+        weights = kind.from_pretrained(pipeline, subfolder=name, use_safetensors=True, **options).float()
+        if name == "unet" and weights.config.layers_per_block == 1 < recipe.denoiser.layers:
+            deepen(model.unet, weights.state_dict())
+        else:
+            part.load_state_dict(weights.state_dict())
     said = read_json(pipeline / "seediff.json", dict[str, Any])
     scaling = read_json(pipeline / "vae" / "config.json", dict[str, Any]).get("scaling_factor")
     return vae, model, Origin(said.get("samples", 0), said.get("preset", {}), scaling)

@@ -18,7 +18,6 @@ import torch.nn.functional as F
 from torch import nn
 
 from seediff.devices import mixed_precision
-from seediff.errors import UserError, first_line
 from seediff.files.outputs import write_tensors
 from seediff.files.tensors import read_header
 from seediff.metrics.scores import iou
@@ -81,10 +80,7 @@ def load_yardstick(network: nn.Module, path: Path) -> nn.Module:
     """Load weights into `network`, for evaluation. Raises UserError if the file is missing or for another network."""
     about = type(network).__name__.lower()
     tensors = read_header(path, f"there is no trained {about}; `python -m recipes.mini yardstick` trains it").load("pt")
-    try:
-        network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
-    except RuntimeError as error:
-        raise UserError(f"{path}: no trained {about} ({first_line(error)})") from error
+    network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
     return network.eval()
 
 

@@ -9,86 +9,84 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from seediff.cli.main import main
-from seediff.cli.options import HERE
 from seediff.errors import UserError
 
 app = App(
     name="python -m recipes.studies",
-    help="Measure masks and segments.",
+    help="Measure masks and segments. `--model` is `mini`, `mini-dit`, or a pipeline trained on the embedded world.",
     help_format="markdown",
     result_action="return_value",
 )
-
-Out = Annotated[Path, HERE, Parameter(help="Folder for results.json, results.md and pictures.")]
-Scenes = Annotated[int, Parameter(help="Number of held-out scenes to measure on.")]
-TuneScenes = Annotated[int, Parameter(help="Number of scenes to tune each method's constants on.")]
-SceneSet = Annotated[
-    Literal["truth", "shift"],
-    Parameter(name="--set", help="truth: held-out scenes. shift: scenes with another vendor's art."),
-]
-Constants = Annotated[
-    Path | None, Parameter(help="results.json of an earlier study: use its constants instead of tuning.")
-]
-AnyModel = Annotated[
-    str, Parameter(help="`mini`, `mini-dit`, or the folder of a pipeline trained on the embedded world.")
-]
-Device = Annotated[str | None, Parameter(help="Device: cuda, mps or cpu; by default the fastest available.")]
+SceneSet = Annotated[Literal["truth", "shift"], Parameter(name="--set")]
 
 
 @app.command
 def truth(
     *,
-    out: Out,
-    scenes: Scenes = 500,
+    out: Path,
+    scenes: int = 500,
     scene_set: SceneSet = "truth",
-    tune_scenes: TuneScenes = 200,
-    constants: Constants = None,
-    model: AnyModel = "mini",
-    device: Device = None,
+    tune_scenes: int = 200,
+    constants: Path | None = None,
+    model: str = "mini",
+    device: str | None = None,
 ) -> None:
     """Compare every method's masks with exact masks on held-out scenes.
 
     Example: python -m recipes.studies truth --scenes 500 --out truth
+
+    Parameters
+    ----------
+    out
+        Folder for results.json, results.md and pictures.
+    scenes
+        Number of held-out scenes to measure on.
+    scene_set
+        truth: held-out scenes. shift: scenes with another vendor's art.
+    tune_scenes
+        Number of scenes to tune each method's constants on.
+    constants
+        results.json of an earlier study: use its constants instead of tuning.
     """
     from .truth import run_truth
 
     tuning = {"tune_scenes": tune_scenes, "constants": constants}
     run_truth(out, scenes=scenes, scene_set=scene_set, **tuning, model=model, device=device)
-    print(f"Tables: {out / 'results.md'}")
 
 
 @app.command
-def generated(
-    *,
-    out: Out,
-    constants: Annotated[Path, Parameter(help="results.json of a study of truth, whose constants are used.")],
-    images: Annotated[int, Parameter(help="Number of images to generate.")] = 190,
-    model: AnyModel = "mini",
-    device: Device = None,
-) -> None:
+def generated(*, out: Path, constants: Path, images: int = 190, model: str = "mini", device: str | None = None) -> None:
     """Compare every method's masks of generated images with a segmenter trained on exact masks.
 
     Example: python -m recipes.studies generated --constants docs/truth.json --out generated
+
+    Parameters
+    ----------
+    out
+        Folder for results.json, results.md and pictures.
+    constants
+        results.json of a study of truth, whose constants are used.
+    images
+        Number of images to generate.
     """
     from .generated import run_generated
 
     run_generated(out, constants, images=images, model=model, device=device)
-    print(f"Tables: {out / 'results.md'}")
 
 
 @app.command
 def segments(
     *,
-    out: Out,
-    scenes: Scenes = 500,
+    out: Path,
+    scenes: int = 500,
     scene_set: SceneSet = "truth",
-    tune_scenes: TuneScenes = 200,
-    images: Annotated[Path | None, Parameter(help="Folder of photographs to use instead of scenes.")] = None,
-    labels: Annotated[Path | None, Parameter(help="Folder of the photographs' label maps.")] = None,
-    count: Annotated[int | None, Parameter(help="Use only this many photographs, the first by name.")] = None,
-    constants: Constants = None,
-    model: AnyModel = "mini",
-    device: Device = None,
+    tune_scenes: int = 200,
+    images: Path | None = None,
+    labels: Path | None = None,
+    count: int | None = None,
+    constants: Path | None = None,
+    model: str = "mini",
+    device: str | None = None,
 ) -> None:
     """Compare methods that need no class names by DiffSeg's protocol, at the papers' constants and at tuned constants.
 
@@ -97,32 +95,35 @@ def segments(
     - `python -m recipes.studies segments --out segments`
 
     - `python -m recipes.studies segments --images photos --labels labels --constants segments/results.json --out own`
+
+    Parameters
+    ----------
+    out
+        Folder for results.json, results.md and pictures.
+    scenes
+        Number of held-out scenes to measure on.
+    scene_set
+        truth: held-out scenes. shift: scenes with another vendor's art.
+    tune_scenes
+        Number of scenes to tune each method's constants on.
+    images
+        Folder of photographs to use instead of scenes.
+    labels
+        Folder of the photographs' label maps.
+    count
+        Use only this many photographs, the first by name.
+    constants
+        results.json of an earlier study: use its constants instead of tuning.
     """
     from .pairs import folder_pairs, scene_pairs
     from .segments import read_best, run_segments
 
     if (images is None) != (labels is None):
-        raise UserError(f"--{'labels' if labels is None else 'images'} is missing: photographs are measured with both")
+        raise UserError("--images and --labels: photographs are measured with both")
     pairs = scene_pairs(scene_set, scenes) if images is None or labels is None else folder_pairs(images, labels, count)
     best = read_best(constants) if constants else {}
     tune = scene_pairs("tune", tune_scenes) if images is None and not constants else None
     run_segments(out, pairs, tune=tune, best=best, model=model, device=device)
-    print(f"Tables: {out / 'results.md'}")
-
-
-@app.command
-def doubt(
-    drawn: Annotated[Path, Parameter(help="Dataset drawn by mini: two classes per image, with attention.")],
-    *photos: Annotated[Path, Parameter(help="Folders of photographs.")],
-    out: Out,
-) -> None:
-    """Measure the warnings about foreign pictures and missing classes, and choose their limits.
-
-    Example: python -m recipes.studies doubt pairs photos --out doubt
-    """
-    from .doubt import run_doubt
-
-    run_doubt(out, drawn, photos)
 
 
 if __name__ == "__main__":

@@ -14,28 +14,13 @@ import numpy as np
 
 from seediff.metrics.scores import Tally, interval, mean_iou, resample
 
-PARTS: dict[str, tuple[int, int]] = {
-    "one": (1, 1),
-    "top-bottom": (2, 1),
-    "left-right": (1, 2),
-    "quadrants": (2, 2),
-    "bands": (3, 1),
-}
-"""Floors of equal parts: the number of parts from top to bottom, and from left to right."""
-
-BOXES = {"centre": 2, "rings": 3}
-"""Floors of boxes in the middle: the number of equally wide rings; the innermost is a box."""
+PARTS = {"one": 1, "top-bottom": 2}
+"""Floors of equal parts: the number of parts from top to bottom."""
 
 FLOORS: dict[str, str] = {
     "one": "one segment",
     "top-bottom": "upper and lower half",
-    "left-right": "left and right half",
-    "quadrants": "four quarters",
-    "bands": "three bands, one above the other",
     "centre": "a box in the middle, half as wide and high as the image, and what is around it",
-    "rings": "the same with two boxes, of a third and two thirds",
-    "grid": "a grid of as many tiles as the method made segments there",
-    "grid-truth": "a grid of as many tiles as the label map shows classes",
 }
 """Every floor, by name. None was chosen or tuned by its score."""
 
@@ -62,18 +47,13 @@ class FloorScore:
     ahead: Difference
 
 
-def floor_map(floor: str, height: int, width: int, *, pieces: int = 1) -> np.ndarray:
-    """(H, W) int32: a floor's segments, ids from 0 without gaps; fewer segments if the image has too few pixels.
-
-    pieces: for `grid` and `grid-truth`, the number of nearly square tiles, 1 to H · W.
-    """
-    if floor in PARTS:
-        down, across = np.minimum(PARTS[floor], (height, width))
-        return (_parts(height, down)[:, None] * across + _parts(width, across)).astype(np.int32)
-    if floor in BOXES:
-        rings = np.minimum(_inwards(height, BOXES[floor])[:, None], _inwards(width, BOXES[floor]))
-        return (np.cumsum(np.bincount(rings.ravel()) > 0) - 1).astype(np.int32)[rings]
-    return _grid(height, width, pieces)
+def floor_map(floor: str, height: int, width: int) -> np.ndarray:
+    """(H, W) int32: a floor's segments, ids from 0 without gaps; fewer segments if the image has too few pixels."""
+    if floor == "centre":
+        inside = np.minimum(_inwards(height)[:, None], _inwards(width))
+        return (inside - inside.min()).astype(np.int32)
+    rows = np.arange(height) * min(PARTS[floor], height) // height
+    return np.repeat(rows[:, None], width, 1).astype(np.int32)
 
 
 def score_floors(
@@ -127,23 +107,8 @@ def differences(tallies: Tally, others: Sequence[Tally], *, seed: int = 0, draws
     ]
 
 
-def _parts(length: int, parts: int) -> np.ndarray:
-    """(length,) int32: the part, of `parts` equal parts, for each position."""
-    return (np.arange(length) * parts // length).astype(np.int32)
-
-
-def _inwards(length: int, rings: int) -> np.ndarray:
-    """(length,): the ring, of equally wide rings, for each position; 0 at the edges."""
+def _inwards(length: int) -> np.ndarray:
+    """(length,): 1 in the middle half of the positions, 0 at the edges."""
     along = np.arange(length)
     edge = 2 * np.minimum(along, length - 1 - along) + 1  # from the pixel's centre to the nearer edge, in half pixels
-    return np.minimum(edge * rings // length, rings - 1)
-
-
-def _grid(height: int, width: int, pieces: int) -> np.ndarray:
-    """(H, W) int32: rows of equal tiles, `pieces` tiles in total; the rows' numbers of tiles differ by at most one."""
-    down = max(1, round((pieces * height / width) ** 0.5), -(-pieces // width))
-    down = min(down, height, pieces)
-    before = np.arange(down + 1) * pieces // down  # tiles above each row, and the total at the end
-    rows = _parts(height, down)
-    across = np.diff(before)[rows]  # (H,) tiles in this row of pixels
-    return (before[rows][:, None] + np.arange(width) * across[:, None] // width).astype(np.int32)
+    return np.minimum(edge * 2 // length, 1)

@@ -43,7 +43,7 @@ def run_generated(
     draws, not how well a method masks. Raises UserError: an unknown model, unusable `constants`, or no place to write
     to.
     """
-    chosen = {key: setting for key, setting in read_chosen(constants).items() if key[0] in KINDS[:4]}
+    chosen = {key: setting for key, setting in read_chosen(constants).items() if key[0] in KINDS[:3]}
     drawing = GenerateConfig.recommended(classes=CLASSES, model=model)
     yardstick = load_segmenter()
     check_writable(out)

@@ -116,8 +116,8 @@ def label_map(masks: torch.Tensor) -> np.ndarray:
 class Scores:
     """The results of every setting on every (image, class) pair.
 
-    intersections, unions: (S, P) pixels. boundary: (S, P) boundary F-score, NaN where not computed. classes, images,
-    objects: (P,) the pair's class, its image's index, and the number of objects in the image.
+    intersections, unions: (S, P) pixels. boundary: (S, P) boundary F-score, NaN where not computed. classes, images:
+    (P,) the pair's class, and its image's index.
     """
 
     intersections: np.ndarray
@@ -125,38 +125,27 @@ class Scores:
     boundary: np.ndarray
     classes: tuple[str, ...]
     images: np.ndarray
-    objects: np.ndarray
 
     def iou(self, setting: int) -> np.ndarray:
         """(P,) IoU of every pair; 1 if the predicted and the exact mask are both empty."""
         return overlap(self.intersections[setting], self.unions[setting])
 
     def summary(self, setting: int) -> dict[str, Any]:
-        """Figures of one setting.
-
-        iou: mean over (image, class) pairs, ci95 its bootstrap interval over images; miou: mean over classes, each
-        class's intersections and unions summed over the data set; boundary_f; single, several: iou by number of
-        objects.
+        """Figures of one setting. iou: mean over (image, class) pairs, ci95 its bootstrap interval over images;
+        boundary_f.
         """
-        values = self.iou(setting)
-        classes = np.unique(self.classes, return_inverse=True)[1]
-        inside, covered = (np.bincount(classes, pixels[setting]) for pixels in (self.intersections, self.unions))
-        result: dict[str, Any] = self._mean(values, np.ones(len(values), bool))
+        result = self._mean(self.iou(setting))
         if not np.isnan(self.boundary[setting]).all():
             result["boundary_f"] = round(float(np.nanmean(self.boundary[setting])), 4)
-        result["miou"] = round(float((inside / np.maximum(1, covered)).mean()), 4)
-        for name, rows in (("single", self.objects == 1), ("several", self.objects > 1)):
-            if rows.any():
-                result[name] = self._mean(values, rows)
         return result
 
     def ahead(self, setting: int, other: int) -> dict[str, Any]:
         """By how much a setting's mean IoU is above another's, with the paired 95 % bootstrap interval over images."""
-        return self._mean(self.iou(setting) - self.iou(other), np.ones(len(self.images), bool))
+        return self._mean(self.iou(setting) - self.iou(other))
 
-    def _mean(self, values: np.ndarray, rows: np.ndarray) -> dict[str, Any]:
-        low, high = mean_interval(values[rows], self.images[rows])
-        return {"iou": round(float(values[rows].mean()), 4), "ci95": [round(low, 4), round(high, 4)]}
+    def _mean(self, values: np.ndarray) -> dict[str, Any]:
+        low, high = mean_interval(values, self.images)
+        return {"iou": round(float(values.mean()), 4), "ci95": [round(low, 4), round(high, 4)]}
 
 
 def mean_interval(values: np.ndarray, images: np.ndarray) -> tuple[float, float]:
@@ -173,7 +162,7 @@ def score(items: Iterable[Captured], settings: Sequence[Setting], boundary_of: S
     with_boundary = [i for i, s in enumerate(settings) if s in set(boundary_of)]
     thresholds = torch.tensor([float(s.config.beta) for s in settings]).view(-1, 1, 1, 1)
     columns: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-    about: list[tuple[str, int, int]] = []
+    about: list[tuple[str, int]] = []
     for index, scene, maps in items:
         predicted = winners(soft_masks(scene.image, scene.classes, maps, settings)).cpu() >= thresholds
         exact = exact_masks(scene)
@@ -184,10 +173,10 @@ def score(items: Iterable[Captured], settings: Sequence[Setting], boundary_of: S
             for s in with_boundary:
                 f[s] = boundary_f(predicted[s, c].numpy(), exact[c].numpy())
             columns.append((intersections[:, c], unions[:, c], f))
-            about.append((name, index, len(scene.classes)))
+            about.append((name, index))
     stacked = [np.stack(parts, 1) for parts in zip(*columns, strict=True)]
-    names, images, objects = zip(*about, strict=True)
-    return Scores(*stacked, classes=names, images=np.array(images), objects=np.array(objects))
+    names, images = zip(*about, strict=True)
+    return Scores(*stacked, classes=names, images=np.array(images))
 
 
 BOUNDARY_TOLERANCE = 0.0075  # of the image's diagonal: 0.75 %, as in DAVIS and VOC boundary measures

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 from msgspec import Meta
@@ -41,20 +41,16 @@ from .pairs import Pairs
 
 @dataclass(frozen=True)
 class Colours:
-    """K-Means on colour and position, without a model. k: the number of clusters; "truth": as many as the label map
-    shows classes.
-    """
+    """K-Means on colour and position, without a model. k: the number of clusters."""
 
-    k: Annotated[int, Meta(ge=1)] | Literal["truth"]
+    k: Annotated[int, Meta(ge=1)]
 
 
 @dataclass(frozen=True)
 class Blind:
-    """A floor of `floors`, which does not look at the picture. like: for `grid`, the name of an earlier way, whose
-    number of segments it has."""
+    """A floor of `floors`, which does not look at the picture."""
 
     floor: str
-    like: str = ""
 
 
 Way = SegmentConfig | Colours | Blind
@@ -66,7 +62,6 @@ PAPER: dict[str, Way] = {
     "diffcut": SegmentConfig(method="diffcut"),
     "diffcut+pamr": SegmentConfig(method="diffcut", refine=True),
     "colour-c": Colours(6),
-    "colour-s": Colours("truth"),
 }
 """Every method at its paper's constants."""
 THRESHOLDS = (0.1, 0.2, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7, 0.9, 1.1)
@@ -85,8 +80,6 @@ TITLES = {
     "best": "Each at its own best on the tuning set",
     "floors": "Floors: divisions that never look at the picture",
 }
-AS_MANY = "grid"
-"""The floor that differs between methods: it has as many segments as the method made."""
 
 
 def grid() -> dict[str, list[Way]]:
@@ -101,7 +94,6 @@ def grid() -> dict[str, list[Way]]:
         "diffcut": list(diffcut),
         "diffcut+pamr": [replace(config, refine=True) for config in diffcut],
         "colour-c": [Colours(k) for k in CLUSTERS],
-        "colour-s": [Colours("truth")],
     }
 
 
@@ -157,10 +149,8 @@ def run_segments(
             best[method] = group[int(np.argmax([tried[f"{method} {number}"].miou() for number in range(len(group))]))]
     groups = {"paper": PAPER, "best": best} if best else {"paper": PAPER}
     ways = {f"{kind} {name}": way for kind, group in groups.items() for name, way in group.items()}
-    methods = [name for name, way in ways.items() if isinstance(way, SegmentConfig)]
-    fixed = {_blind(floor): Blind(floor) for floor in FLOORS if floor != AS_MANY}
-    tiles = {_blind(AS_MANY, name): Blind(AS_MANY, like=name) for name in methods}
-    tested = try_ways(loaded, pairs, {**ways, **fixed, **tiles}, about="measuring")
+    blind = {f"blind {floor}": Blind(floor) for floor in FLOORS}
+    tested = try_ways(loaded, pairs, {**ways, **blind}, about="measuring")
     for kind, group in groups.items():
         result[kind] = {
             name: {**tested[f"{kind} {name}"].figures(), "constants": constants(way)} for name, way in group.items()
@@ -168,7 +158,7 @@ def run_segments(
         result.setdefault("ahead", {})[kind] = {
             name: ahead_of_floors(tested, kind, name) for name, way in group.items() if isinstance(way, SegmentConfig)
         }
-    result["floors"] = {floor: tested[_blind(floor)].figures() for floor in FLOORS if floor != AS_MANY}
+    result["floors"] = {floor: tested[f"blind {floor}"].figures() for floor in FLOORS}
     shown = {name: tested[f"{list(groups)[-1]} {name}"].images for name in PAPER}
     write_atomic(out / "results.json", (json.dumps(result, indent=1) + "\n").encode())
     write_atomic(out / "results.md", markdown(result).encode())
@@ -194,9 +184,9 @@ def try_ways(model: Model, pairs: Pairs, ways: Mapping[str, Way], *, about: str)
         truth = max(1, count_segments(exact, unlabelled=-1))
         for name, way in ways.items():
             if isinstance(way, Blind):
-                segments = floor_map(way.floor, *size, pieces=tested[way.like].segments[-1] if way.like else truth)
+                segments = floor_map(way.floor, *size)
             elif isinstance(way, Colours):
-                segments = colour_segments(image, truth if way.k == "truth" else int(way.k))
+                segments = colour_segments(image, way.k)
             else:
                 k = truth if way.k == "truth" else way.k
                 proposals = propose(seen[way.method][number % BATCH], way, k, 0)
@@ -226,19 +216,12 @@ def colour_segments(image: np.ndarray, k: int) -> np.ndarray:
 def ahead_of_floors(tested: Mapping[str, Outcome], kind: str, method: str) -> dict[str, Any]:
     """Floor → its mean number of segments, acc and miou, and in `ahead` how far the method is above it. K-Means on
     colour and position is among the floors: it looks at the picture but uses no model."""
-    like = f"{kind} {method}"
-    outcomes = {floor: tested[_blind(floor, like if floor == AS_MANY else "")] for floor in FLOORS}
+    outcomes = {floor: tested[f"blind {floor}"] for floor in FLOORS}
     outcomes |= {name: tested[f"{kind} {name}"] for name, way in PAPER.items() if isinstance(way, Colours)}
     counts = {floor: outcome.counts() for floor, outcome in outcomes.items()}
-    scores = score_floors(
-        tested[like].counts(), counts, {floor: outcome.segments for floor, outcome in outcomes.items()}
-    )
+    segments = {floor: outcome.segments for floor, outcome in outcomes.items()}
+    scores = score_floors(tested[f"{kind} {method}"].counts(), counts, segments)
     return {floor: _rounded(asdict(score)) for floor, score in scores.items()}
-
-
-def _blind(floor: str, like: str = "") -> str:
-    """The name of a floor's way among the other ways. like: the way whose number of segments the floor has."""
-    return f"blind {floor} {like}".rstrip()
 
 
 def _rounded(value: Any) -> Any:
@@ -270,43 +253,19 @@ def constants(way: Way) -> dict[str, Any]:
 
 
 def markdown(result: Mapping[str, Any]) -> str:
-    """Every section of the result as a Markdown table in percent, and each section's methods less each floor."""
-    lines = [", ".join(f"{key}: {result[key]}" for key in ("model", "pairs", "images", "tune") if key in result)]
+    """Every section of the result as a Markdown table in percent."""
+    lines = []
     for section, title in TITLES.items():
-        rows = [[name, *_cells(row)] for name, row in result.get(section, {}).items()]
-        lines += [
-            "",
-            f"### {title}",
-            "",
-            *markdown_table(["", "ACC", "95 %", "mIoU", "95 %", "segments", "constants"], rows),
+        rows = [
+            [name, *(_cell(row, score) for score in ("acc", "miou"))] for name, row in result.get(section, {}).items()
         ]
-    for section, methods in result["ahead"].items():
-        for score, title in (("acc", "ACC"), ("miou", "mIoU")):
-            floors = [
-                [floor, *(_ahead(of[floor], score) for of in methods.values())]
-                for floor in next(iter(methods.values()))
-            ]
-            lines += [
-                "",
-                f"### {TITLES[section]}: {title} above each floor's",
-                "",
-                *markdown_table(["", *methods], floors),
-            ]
-    return "\n".join(lines) + "\n"
+        lines += [f"### {title}", "", *markdown_table(["", "ACC", "mIoU"], rows), ""]
+    return "\n".join(lines)
 
 
-def _cells(row: Mapping[str, Any]) -> list[str]:
-    constants = ", ".join(f"{key} {value}" for key, value in row.get("constants", {}).items())
-    cells = []
-    for score in ("acc", "miou"):
-        low, high = row[f"{score}_ci95"]
-        cells += [f"{100 * row[score]:.1f}", f"{100 * low:.1f}–{100 * high:.1f}"]
-    return [*cells, str(row["segments"]), constants]
-
-
-def _ahead(row: Mapping[str, Any], score: str) -> str:
-    low, high = row["ahead"][f"{score}_ci95"]
-    return f"{100 * row['ahead'][score]:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
+def _cell(row: Mapping[str, Any], score: str) -> str:
+    low, high = row[f"{score}_ci95"]
+    return f"{100 * row[score]:.1f} [{100 * low:.1f}–{100 * high:.1f}]"
 
 
 def segment_sheet(pairs: Pairs, shown: Mapping[str, Sequence[np.ndarray]]) -> np.ndarray:

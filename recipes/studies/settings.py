@@ -137,18 +137,6 @@ def _kind(config: MaskConfig) -> tuple[str, str, bool]:
     return config.method, config.expansion, config.background
 
 
-def pamr_name(config: MaskConfig) -> str:
-    """A short name for PAMR's constants: `off`, or `scaled` or its dilations, with the iterations if they are not the
-    default.
-    """
-    if not config.pamr:
-        return "off"
-    dilations = "scaled" if config.pamr_dilations is None else " ".join(str(d) for d in config.pamr_dilations)
-    return (
-        dilations if config.pamr_iterations == MaskConfig.pamr_iterations else f"{dilations} × {config.pamr_iterations}"
-    )
-
-
 def _paper(name: str) -> Setting:
     method = name if name in METHOD_FACTS else "seediff"
     own = METHOD_FACTS[method].defaults

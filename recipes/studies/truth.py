@@ -33,8 +33,8 @@ from .settings import CONTEST
 from .tuning import KINDS, Chosen, choose, preset, read_chosen, tune
 
 SHEET_SCENES = 12
-RIVALS = ("ca_sa", "seediff")
-"""The methods that every other method is compared with."""
+RIVAL = "seediff"
+"""The method that every other method is compared with."""
 TITLES = {name: entry.title for name, entry in CONTEST.items()}
 SECTIONS = dict(
     zip(
@@ -43,17 +43,13 @@ SECTIONS = dict(
             "Every method at its own best, with PAMR",
             "Every method at its paper's constants, with PAMR",
             "Without PAMR, each at its own best",
-            "Without PAMR, at the paper's constants",
             "The CA baseline at one level",
-            "SeeDiff by the level of its seeds, the rest at its best",
-            "SeeDiff by the level of its seeds, the rest at the paper's constants",
             "SeeDiff with one choice fixed and the rest at its best",
         ),
         strict=True,
     )
 )
-COLUMNS = {"iou": "IoU", "ci95": "95 % CI", "single": "single", "several": "several", "miou": "mIoU", "boundary_f": "F"}
-COLUMNS |= {f"ahead_of_{rival}": f"− {TITLES[rival]}" for rival in RIVALS}
+COLUMNS = {"iou": "IoU", "ci95": "95 % CI", "boundary_f": "F", f"ahead_of_{RIVAL}": f"− {TITLES[RIVAL]}"}
 
 
 def run_truth(
@@ -109,14 +105,10 @@ def measure(items: Iterable[Captured], chosen: Chosen) -> tuple[dict[str, Any], 
     figures: dict[str, Any] = {kind: {} for kind in KINDS}
     for (kind, name), setting in chosen.items():
         row = scores.summary(settings.index(setting))
-        if kind in KINDS[:2]:
-            rivals = {rival: chosen[kind, rival] for rival in RIVALS if rival != name and (kind, rival) in chosen}
-            row |= {
-                f"ahead_of_{r}": scores.ahead(settings.index(setting), settings.index(other))
-                for r, other in rivals.items()
-            }
-        else:
+        if kind not in KINDS[:2]:
             row.pop("boundary_f", None)
+        elif name != RIVAL and (kind, RIVAL) in chosen:
+            row[f"ahead_of_{RIVAL}"] = scores.ahead(settings.index(setting), settings.index(chosen[kind, RIVAL]))
         figures[kind][name] = row | {"setting": setting.table()}
     return figures, scores, sheet
 
@@ -161,15 +153,11 @@ def markdown(result: Mapping[str, Any]) -> str:
 
 
 def _cells(row: Mapping[str, Any]) -> dict[str, str]:
-    def number(name: str) -> str:
-        value = row.get(name, "")
-        value = value["iou"] if isinstance(value, dict) else value
-        return f"{100 * value:.1f}" if isinstance(value, float) else ""
-
     low, high = row["ci95"]
-    cells = {name: number(name) for name in COLUMNS} | {"ci95": f"{100 * low:.1f}–{100 * high:.1f}"}
-    for name in (f"ahead_of_{rival}" for rival in RIVALS):
-        if name in row:
-            low, high = row[name]["ci95"]
-            cells[name] = f"{100 * row[name]['iou']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
+    cells = dict.fromkeys(COLUMNS, "") | {"iou": f"{100 * row['iou']:.1f}", "ci95": f"{100 * low:.1f}–{100 * high:.1f}"}
+    if "boundary_f" in row:
+        cells["boundary_f"] = f"{100 * row['boundary_f']:.1f}"
+    if ahead := row.get(f"ahead_of_{RIVAL}"):
+        low, high = ahead["ci95"]
+        cells[f"ahead_of_{RIVAL}"] = f"{100 * ahead['iou']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
     return cells

@@ -39,7 +39,6 @@ from .settings import (
     contenders,
     fitted_grid,
     fitted_paper,
-    pamr_name,
 )
 
 CLEAR = 0.01
@@ -47,7 +46,7 @@ CLEAR = 0.01
 
 A quarter of the width of a 95 % interval over 500 scenes, and less of an interval over fewer: a smaller lead is noise,
 which must not decide the recommendation. The default method in a model's preset is for people to choose."""
-KINDS = ("own_best", "paper", "own_best_without", "paper_without", "ca_side", "seed_side", "seed_side_paper", "variant")
+KINDS = ("own_best", "paper", "own_best_without", "ca_side", "variant")
 """What a setting is chosen for: see `choose`."""
 
 Chosen = dict[tuple[str, str], Setting]
@@ -78,10 +77,9 @@ def read_chosen(path: Path) -> Chosen:
 def choose(trials: Sequence[Trial], model: Model) -> Chosen:
     """The settings to measure on the held-out scenes.
 
-    Kinds: own_best (with PAMR) and own_best_without, paper and paper_without, by method; ca_side, by level of the CA
-    baseline; seed_side and seed_side_paper, by level of SeeDiff's seeds; variant, SeeDiff with one choice fixed and the
-    rest at its best. Only levels, layers and shares that were tried are included. Next to every method's own best,
-    `best`: the row of this name in the model's preset.
+    Kinds: own_best (with PAMR) and own_best_without, and paper, by method; ca_side, by level of the CA baseline;
+    variant, SeeDiff with one choice fixed and the rest at its best. Only levels and shares that were tried are
+    included. Next to every method's own best, `best`: the row of this name in the model's preset.
     """
     chosen: Chosen = {}
     papers = fitted_paper(model)
@@ -89,7 +87,6 @@ def choose(trials: Sequence[Trial], model: Model) -> Chosen:
         chosen["own_best", method] = best(trials, method, lambda s: s.config.pamr).setting
         chosen["own_best_without", method] = best(trials, method, lambda s: not s.config.pamr).setting
         chosen["paper", method] = papers[method]
-        chosen["paper_without", method] = papers[method].with_config(pamr=False)
 
     def fix(kind: str, name: str, has: Callable[[Setting], bool], method: str = "seediff") -> None:
         """Choose the method's best setting with PAMR among those for which `has` is true, if there are any."""
@@ -98,21 +95,12 @@ def choose(trials: Sequence[Trial], model: Model) -> Chosen:
 
     for side in ONE_LEVEL:
         fix("ca_side", level_name(side), lambda s, side=side: s.config.expand_levels == (side,), "ca")
-    for side in ONE_LEVEL:
-        fix("seed_side", level_name(side), lambda s, side=side: s.config.seed_level == side)
-        if ("seed_side", level_name(side)) in chosen:
-            chosen["seed_side_paper", level_name(side)] = papers["seediff"].with_config(seed_level=side)
-    for group in dict.fromkeys(t.setting.capture.layers for t in trials):
-        fix("variant", f"layers {group}", lambda s, group=group: s.capture.layers == group)
     if any(t.setting.capture.text_share for t in trials):
         for share in SHARES:
             fix("variant", f"share {share or 'row'}", lambda s, share=share: s.capture.text_share == share)
     for levels in LEVELS:
         shown = "expand " + " ".join(level_name(side) for side in levels)
         fix("variant", shown, lambda s, levels=levels: s.config.expand_levels == levels)
-    for constants in PAMRS:
-        name = pamr_name(papers["seediff"].with_config(pamr=True, **constants).config)
-        fix("variant", f"pamr {name}", lambda s, name=name: pamr_name(s.config) == name)
     for compete in (False, True):
         fix(
             "variant",

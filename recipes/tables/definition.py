@@ -14,13 +14,12 @@ data.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
-import msgspec
+from msgspec import Meta, Struct, field, structs
 
 from seediff.config.augment import parse_recipe
 from seediff.config.fields import Count, check_table
@@ -31,11 +30,10 @@ from seediff.files.documents import fit, read_toml
 from .drawn import SetConfig
 
 FOLDER = Path(__file__).parent
-Amount = Annotated[int, msgspec.Meta(ge=0)]
+Amount = Annotated[int, Meta(ge=0)]
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(Struct, frozen=True, forbid_unknown_fields=True):
     """Samples from one of three places: a drawn set, scenes of the embedded world, or a folder.
 
     set, labels: the name of a set under [sets], and one of its labellings. scenes: a set of recipes/mini/world.py.
@@ -60,69 +58,60 @@ class Source:
 
     def __post_init__(self) -> None:
         if sum(place is not None for place in (self.set, self.scenes, self.folder)) != 1:
-            raise UserError("name one of set, scenes and folder")
+            raise ValueError("name one of set, scenes and folder")
         if (self.set is None) != (self.labels is None):
-            raise UserError("set and labels belong together")
+            raise ValueError("set and labels belong together")
         if self.augment is not None:
             parse_recipe(self.augment)
         if self.folder is not None and (self.only or self.without):
-            raise UserError("only and without are for sets and scenes, which say what an image shows, not for a folder")
+            raise ValueError(
+                "only and without are for sets and scenes, which say what an image shows, not for a folder"
+            )
 
     def scaled(self, factor: float) -> Source:
         """The source with `count` multiplied by `factor`, but at least 2."""
-        return self if self.count is None else replace(self, count=max(2, round(self.count * factor)))
+        return self if self.count is None else structs.replace(self, count=max(2, round(self.count * factor)))
 
 
-@dataclass(frozen=True)
-class HeldOut(Source):
+class HeldOut(Source, frozen=True, forbid_unknown_fields=True):
     """Samples to measure on, and the protocol of `seediff evaluate` that is used."""
 
     protocol: str = "own"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.set is not None:
-            raise UserError("a test is of scenes or of a folder: what is drawn has no exact masks")
-        if self.only or self.without or self.augment:
-            raise UserError("only, without and augment are for data to train on; a test is measured as it is")
+        if self.set is not None or self.only or self.without or self.augment:
+            raise ValueError("a test is of scenes or of a folder, as they are: what is drawn has no exact masks")
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(Struct, frozen=True, forbid_unknown_fields=True):
     """A row of a table. train: names of the data to train on, mixed. then: names of the data for fine-tuning
-    afterwards. tests: names of the tests. settings: override [train]. then_settings: override both in fine-tuning.
-    paper: the paper's figures in percent, by METRIC or TEST.METRIC."""
+    afterwards. tests: names of the tests; all by default. settings: override [train]. then_settings: override both in
+    fine-tuning. paper: the paper's figures in percent, by METRIC or TEST.METRIC."""
 
-    name: str = ""
-    train: tuple[str, ...] = ()
+    name: Annotated[str, Meta(min_length=1)]
+    train: Annotated[tuple[str, ...], Meta(min_length=1)]
     then: tuple[str, ...] = ()
     tests: tuple[str, ...] = ()
-    settings: dict = field(default_factory=dict)
-    then_settings: dict = field(default_factory=dict)
-    paper: dict[str, int | float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if not self.name or not self.train:
-            raise UserError("name and train, the data to train on, must be given")
+    settings: dict[str, Any] = {}
+    then_settings: dict[str, Any] = {}
+    paper: dict[str, int | float] = {}
 
 
-@dataclass(frozen=True)
-class Table:
-    """A table as its file defines it. name: of the file. sets: name → what is drawn. metrics: figures shown; the first
-    is plotted.
-    """
+class Table(Struct, frozen=True, forbid_unknown_fields=True):
+    """A table as its file defines it. name: of the file. sets: name → what is drawn. metrics: figures shown."""
 
-    name: str
     title: str
-    rows: tuple[Row, ...]
-    data: Mapping[str, Source]
-    tests: Mapping[str, HeldOut]
-    sets: Mapping[str, SetConfig]
-    train: Mapping[str, Any]
+    rows: Annotated[tuple[Row, ...], Meta(min_length=1)]
+    data: dict[str, Source]
+    tests: dict[str, HeldOut] = field(name="test")
+    sets: dict[str, Any] = {}
+    train: dict[str, Any] = {}
     metrics: tuple[str, ...] = ("miou",)
     paper: str = ""
     note: str = ""
     reference: str = ""
+    name: str = ""
 
     def scaled(self, factor: float) -> Table:
         """The table with the numbers of samples to draw and to train on multiplied by `factor`."""
@@ -135,18 +124,13 @@ class Table:
             name: replace(one, images=max(2, round(one.images * factor), needed[name]))
             for name, one in self.sets.items()
         }
-        return replace(self, data=data, sets=sets)
-
-    def with_model(self, model: str) -> Table:
-        """The table with another model to draw with."""
-        return replace(self, sets={name: replace(config, model=model) for name, config in self.sets.items()})
+        return structs.replace(self, data=data, sets=sets)
 
     def only_rows(self, names: tuple[str, ...]) -> Table:
         """The table with only these rows. Raises UserError for an unknown row."""
-        known = [row.name for row in self.rows]
-        if unknown := [name for name in names if name not in known]:
-            raise UserError("rows", f"{unknown[0]}: the table has no such row; there are: {'; '.join(known)}")
-        return replace(self, rows=tuple(row for row in self.rows if row.name in names))
+        for name in names:
+            _check_known("rows", name, [row.name for row in self.rows])
+        return structs.replace(self, rows=tuple(row for row in self.rows if row.name in names))
 
     def folders(self) -> list[str]:
         """The names of the folders that `--data` must give."""
@@ -165,34 +149,12 @@ def packaged(table: str, world: str) -> Path:
     return FOLDER / world / f"{table}.toml"
 
 
-class TableFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The contents of a table's file."""
-
-    title: str
-    rows: Annotated[list[dict[str, Any]], msgspec.Meta(min_length=1)]
-    data: dict[str, dict[str, Any]]
-    test: dict[str, dict[str, Any]]
-    sets: dict[str, str | dict[str, Any]] = {}
-    train: dict[str, Any] = {}
-    metrics: tuple[str, ...] = ("miou",)
-    paper: str = ""
-    note: str = ""
-    reference: str = ""
-
-
 def read_table(path: Path) -> Table:
     """Read a table from its file. Raises UserError naming the file and the faulty place."""
-    file = fit(read_toml(path), TableFile, str(path))
-    data = {name: _made(Source, Source, table, f"{path} [data.{name}]") for name, table in file.data.items()}
-    tests = {name: _made(HeldOut, HeldOut, table, f"{path} [test.{name}]") for name, table in file.test.items()}
-    sets = {name: _set(given, path, f"{path} [sets.{name}]") for name, given in file.sets.items()}
-    rows = tuple(
-        _made(Row, Row, {"tests": list(tests), **table}, f"{path}, row {number}")
-        for number, table in enumerate(file.rows, 1)
-    )
-    table = Table(
-        path.stem, file.title, rows, data, tests, sets, file.train, file.metrics, file.paper, file.note, file.reference
-    )
+    table = fit(read_toml(path), Table, str(path))
+    sets = {name: _set(given, path, f"{path} [sets.{name}]") for name, given in table.sets.items()}
+    rows = tuple(structs.replace(row, tests=row.tests or tuple(table.tests)) for row in table.rows)
+    table = structs.replace(table, name=path.stem, sets=sets, rows=rows)
     _check_names(table, path)
     return table
 
@@ -204,19 +166,10 @@ def _set(given: str | dict[str, Any], path: Path, where: str) -> SetConfig:
         raise UserError(where, f"'file' is {file!r} and must be the name of a set's file beside this one")
     config = load_config(path.parent / file, SetConfig)
     if "labels" in changes:
-        names = fit(changes["labels"], list[str], f"{where}: labels")
-        for name in names:
+        for name in changes["labels"]:
             _check_known(f"{where}: labels", name, config.labels)
-        changes["labels"] = {name: config.labels[name] for name in names}
-    return _made(partial(replace, config), SetConfig, changes, where)
-
-
-def _made(make: Callable[..., Any], kind: Any, table: dict[str, Any], where: str) -> Any:
-    """make(**table), after its keys and types were checked against the fields of `kind`. Errors begin with `where`."""
-    try:
-        return make(**check_table(kind, table, where))
-    except UserError as error:
-        raise UserError(str(error) if str(error).startswith(where) else f"{where}: {error}") from error
+        changes["labels"] = {name: config.labels[name] for name in changes["labels"]}
+    return replace(config, **check_table(SetConfig, changes, where))
 
 
 def _check_names(table: Table, path: Path) -> None:
@@ -233,8 +186,8 @@ def _check_names(table: Table, path: Path) -> None:
             _check_known(f"{path}: row '{row.name}'", name, table.data)
         for name in row.tests:
             _check_known(f"{path}: row '{row.name}'", name, table.tests)
-        if names.count(row.name) > 1:
-            raise UserError(path, f"two rows are called '{row.name}'")
+    if len({*names}) < len(names):
+        raise UserError(path, "two rows have the same name")
     if table.reference:
         _check_known(f"{path}: reference", table.reference, names)
 

@@ -22,7 +22,6 @@ import numpy as np
 
 from seediff.config.constants import CaptureSteps
 from seediff.config.fields import AtLeastZero, Count
-from seediff.config.generate_config import MAX_IMAGES
 from seediff.config.names import DEFAULT_PROMPTS, check_classes, check_prompts, join_classes
 from seediff.config.settings import Config, RunConfig
 from seediff.config.sizes import Size, check_size
@@ -38,7 +37,6 @@ from seediff.models.load_options import LoadOptions
 from seediff.prompts.specs import class_groups, sample_seed
 from seediff.run.loop import Job, run
 from seediff.run.output import BatchRecord
-from seediff.workers import Progress
 
 if TYPE_CHECKING:
     from recipes.studies.settings import Setting
@@ -74,14 +72,10 @@ class SetConfig(RunConfig):
         super().__post_init__()
         check_classes(self.classes)
         check_prompts(self.prompts)
-        if self.images > MAX_IMAGES:
-            raise UserError("images", f"{self.images}: at most {MAX_IMAGES} a set")
         if self.size is not None:
             object.__setattr__(self, "size", check_size(self.size))
         if not self.objects or not all(1 <= count <= len(self.classes) for count in self.objects):
             raise UserError("objects", f"{self.objects} must be numbers of classes from 1 to {len(self.classes)}")
-        if not self.labels:
-            raise UserError("labels: name at least one way to label the images")
         self.settings()
 
     @property
@@ -95,11 +89,11 @@ class SetConfig(RunConfig):
         return {name: Setting.from_table(table, f"labels.{name}") for name, table in self.labels.items()}
 
 
-def draw_set(config: SetConfig, out: Path, *, device: str | None = None, progress: Progress | None = None) -> None:
+def draw_set(config: SetConfig, out: Path, *, device: str | None = None) -> None:
     """Draw and label the images of `config` in the folder `out`. Continues an interrupted run, on the device that it
     began on. Raises the same errors as `run`."""
     config = on_device(config, out, device)
-    run(SetJob(config), out, progress=progress)
+    run(SetJob(config), out)
 
 
 def on_device(config: Config, out: Path, device: str | None) -> Config:
@@ -115,8 +109,6 @@ def labelled(folder: Path, labelling: str, count: int | None = None) -> tuple[tu
     items = []
     for number, row in enumerate(itertools.islice(checked_rows(folder / native.METADATA), count), 1):
         where = f"{folder / native.METADATA}, row {number}"
-        if labelling not in row["labels"]:
-            raise UserError(f"{where}: has no labelling '{labelling}'; there are {', '.join(row['labels'])}")
         image = inside(folder, row.get("file_name"), where, "file_name")
         mask = folder / mask_path(labelling, row["index"])
         more = {key: row[key] for key in ("prompt", "classes", "seed")}

@@ -10,9 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from msgspec import structs
 
 from recipes.mini.sets import SETS, scenes_file
 from recipes.mini.world import SCENE_SEED, write_scene_set
@@ -27,7 +29,6 @@ from seediff.mini.scenes import CLASSES
 from seediff.models.fingerprint import WHOLE, content_fingerprint, digest_files, files_below, model_fingerprint
 from seediff.models.hub import resolve_name
 from seediff.models.sources import find_source
-from seediff.workers import Progress
 
 from .definition import HeldOut, Source
 from .drawn import SetConfig, draw_set, labelled
@@ -73,16 +74,14 @@ class Samples:
     items: Sequence[Sample]
 
 
-def open_source(
-    source: Source, sets: Mapping[str, SetConfig], places: Places, progress: Progress | None = None
-) -> Samples:
+def open_source(source: Source, sets: Mapping[str, SetConfig], places: Places) -> Samples:
     """The samples of a source to train on, made first if they do not exist. Raises UserError if anything needed is
     missing.
     """
     if source.set is not None:
         config = set_config(source, sets)
         folder = set_folder(config, places)
-        draw_set(config, folder, device=places.device, progress=progress)
+        draw_set(config, folder, device=places.device)
         classes, found = labelled(folder, str(source.labels))
     elif source.scenes is not None:
         classes, found = open_native(_scenes(source, places))
@@ -141,7 +140,7 @@ def described(source: Source, sets: Mapping[str, SetConfig], places: Places) -> 
     scenes by name, number and seed, not by the art."""
     about = {
         name: value
-        for name, value in asdict(source).items()
+        for name, value in structs.asdict(source).items()
         if value not in (None, ()) and (name, value) != ("skip", 0)
     }
     if source.set is not None:

@@ -11,14 +11,13 @@ study continues, a row that several tables share is trained once, and a changed 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from msgspec import Meta
+from msgspec import Meta, structs
 
-from recipes.mini.sets import SETS
 from recipes.mini.world import RENDERED
 from seediff import __version__
 from seediff.config.fields import Count, check_table
@@ -26,11 +25,9 @@ from seediff.config.train import TrainConfig, make_config, with_device
 from seediff.dataset import native
 from seediff.errors import UserError
 from seediff.evaluate.evaluation import evaluate
-from seediff.evaluate.protocols import protocol_for
 from seediff.files.documents import fit
 from seediff.models.fingerprint import content_fingerprint
 from seediff.models.hub import resolve_name
-from seediff.workers import Progress
 
 from .definition import HeldOut, Row, Table, used_data
 from .sources import (
@@ -52,9 +49,6 @@ Steps: Any = Count
 EPOCHS = 20.0
 """The number of epochs if the table gives neither epochs nor steps."""
 
-Watch = Callable[[str], Progress]
-"""Called with the next activity; returns the function to which its progress is reported."""
-
 
 @dataclass(frozen=True)
 class Training:
@@ -75,14 +69,12 @@ def run_table(
     *,
     seeds: Sequence[int] = (0, 1, 2),
     kept: Kept | None = None,
-    watch: Watch | None = None,
 ) -> dict[str, Any]:
     """Make the missing parts of a table, measure them, and return the table's results.
 
     kept: figures that exist already, by default those of the work folder.
     Raises UserError, before anything is drawn or trained, if anything needed is missing.
     """
-    watch = watch or (lambda what: lambda done, total, now: None)
     kept = kept or open_kept(places.work)
     check(table, places, seeds, kept)
     rows = []
@@ -96,8 +88,8 @@ def run_table(
             for name in row.tests:
                 scores = kept.scores(segmenter, test_digest(table.tests[name], places))
                 if scores is None:
-                    folder = train_one(training, row, table, places, kept, label, watch)
-                    scores = score_one(folder, table.tests[name], places, kept, f"{label}: measuring on {name}", watch)
+                    folder = train_one(training, row, table, places, kept, label)
+                    scores = score_one(folder, table.tests[name], places, kept, f"{label}: measuring on {name}")
                 found[name].append(scores)
             segmenters.append(segmenter)
         about = {"name": row.name, "paper": row.paper, "train": list(row.train), "then": list(row.then)}
@@ -126,27 +118,14 @@ def check(table: Table, places: Places, seeds: Sequence[int], kept: Kept | None 
     the folders of their data."""
     from seediff.train.models import check_weights
 
-    if not seeds or len(set(seeds)) < len(seeds):
-        raise UserError("seeds", "name one or more, each once, for example 0,1,2")
-    if unknown := sorted(set(places.folders) - set(table.folders())):
-        wanted = ", ".join(table.folders()) or "none"
-        raise UserError("data", f"{unknown[0]}: the table has no data of that name; it needs {wanted}")
-    trainings = {row.name: [training_of(row, table, seed) for seed in seeds] for row in table.rows}
-    rows = [row for row in table.rows if kept is None or not has_figures(row, table, places, seeds, kept)]
-    for row in rows:
-        training = trainings[row.name][0]
-        check_weights(with_device((training.base or training).config))
-    for name in used_data(rows):
-        check_source(name, table, places)
-    for name in dict.fromkeys(name for row in table.rows for name in row.tests):
-        found = open_test(table.tests[name], places)
-        protocol = protocol_for(table.tests[name].protocol, found.names.values())
-        if not found.samples:
-            raise UserError(f"test '{name}': no sample is left of it")
-        whole = ("miou", "pixel_accuracy", *(["harmonic"] if protocol.harmonic else []))
-        known = (*whole, *protocol.groups, *protocol.classes)
-        if unknown := [one for one in table.metrics if one.lower() not in map(str.lower, known)]:
-            raise UserError(f"metrics: test '{name}' has no '{unknown[0]}'; there are: {', '.join(known)}")
+    for row in table.rows:
+        training = training_of(row, table, seeds[0])
+        if kept is None or not has_figures(row, table, places, seeds, kept):
+            check_weights(with_device((training.base or training).config))
+            for name in used_data([row]):
+                check_source(name, table, places)
+    for test in table.tests.values():
+        open_test(test, places)
 
 
 def planned(table: Table, seeds: Sequence[int]) -> list[str]:
@@ -184,19 +163,10 @@ def check_source(name: str, table: Table, places: Places) -> None:
 
     source = table.data[name]
     if source.folder is not None:
-        samples = open_source(replace(source, augment=None), table.sets, places)
-        if len(samples.items) < (source.count or 1):
-            raise UserError(f"data '{name}'", f"takes {source.count} samples, but there are {len(samples.items)}")
+        samples = open_source(structs.replace(source, augment=None), table.sets, places)
         check_stages([Stage(samples.items, samples.classes, epochs=1, name=name)], (), 1)
-    if source.scenes and source.scenes not in SETS:
-        if source.scenes not in RENDERED:
-            known = ", ".join([*SETS, *RENDERED])
-            raise UserError(f"data '{name}'", f"there are no scenes '{source.scenes}'", f"there are: {known}")
-        if places.art is None or not places.art.is_dir():
-            raise UserError(
-                f"data '{name}' is rendered from the art: name its folder with --art (`python -m recipes.mini art`"
-                " fetches it)"
-            )
+    if source.scenes in RENDERED and places.art is None:
+        raise UserError(f"data '{name}' is rendered: name the folder of `python -m recipes.mini art` with --art")
     if source.set:
         resolve_name(table.sets[source.set].model)
     check_named(source, classes_of(source, table.sets, places))
@@ -236,7 +206,7 @@ def _merged(*tables: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def train_one(training: Training, row: Row, table: Table, places: Places, kept: Kept, label: str, watch: Watch) -> Path:
+def train_one(training: Training, row: Row, table: Table, places: Places, kept: Kept, label: str) -> Path:
     """The folder of a row's segmenter, which is trained first if it does not exist."""
     from seediff.train.run import train
     from seediff.train.stages import Stage
@@ -244,27 +214,26 @@ def train_one(training: Training, row: Row, table: Table, places: Places, kept: 
     folder = places.folder("segmenters", training_digest(training, row, table, places))
     if (folder / native.CARD).is_file():
         return folder
-    samples = samples_of(training, row, table, places, label, watch)
+    samples = samples_of(training, row, table, places, label)
     config = training.config
     if training.base is not None:
-        before = train_one(training.base, row, table, places, kept, f"{label}, first part", watch)
+        before = train_one(training.base, row, table, places, kept, f"{label}, first part")
         config = replace(config, weights=str(before))
+    print(f"{label}: training", flush=True)
     begun = time.perf_counter()
     train(
         config,
         [Stage(samples.items, samples.classes, epochs=training.epochs, steps=training.steps)],
         folder,
-        watch(f"{label}: training"),
     )
     kept.add_seconds(folder.name, "training", time.perf_counter() - begun)
     return folder
 
 
-def samples_of(training: Training, row: Row, table: Table, places: Places, label: str, watch: Watch) -> Samples:
+def samples_of(training: Training, row: Row, table: Table, places: Places, label: str) -> Samples:
     """The samples of one part of a row's training, with class ids in the order of `row_classes`."""
-    opened = [
-        open_source(table.data[name], table.sets, places, watch(f"{label}: data '{name}'")) for name in training.data
-    ]
+    print(f"{label}: data {', '.join(training.data)}", flush=True)
+    opened = [open_source(table.data[name], table.sets, places) for name in training.data]
     return joined(opened, row_classes(row, table, places))
 
 
@@ -302,8 +271,9 @@ def _first_weights(config: TrainConfig, places: Places) -> str | None:
     return places.once(content_fingerprint, source) if source.is_dir() else None
 
 
-def score_one(folder: Path, test: HeldOut, places: Places, kept: Kept, label: str, watch: Watch) -> dict[str, Any]:
+def score_one(folder: Path, test: HeldOut, places: Places, kept: Kept, label: str) -> dict[str, Any]:
     """Measure a segmenter on a test; store and return its scores."""
+    print(label, flush=True)
     begun = time.perf_counter()
     evaluation = evaluate(
         folder,
@@ -311,7 +281,6 @@ def score_one(folder: Path, test: HeldOut, places: Places, kept: Kept, label: st
         protocol=test.protocol,
         boundary=False,
         device=places.device,
-        progress=watch(label),
     )
     kept.add_seconds(folder.name, "measuring", time.perf_counter() - begun)
     return kept.add_scores(folder.name, test_digest(test, places), evaluation.to_json())

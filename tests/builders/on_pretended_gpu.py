@@ -24,7 +24,6 @@ import torch  # noqa: E402
 from builders.families import SPECS, generate  # noqa: E402
 from builders.plans import plan_of  # noqa: E402
 from builders.reference_attention import BOOKS  # noqa: E402
-from builders.region_maps import region_maps  # noqa: E402
 from builders.twins import save_mini  # noqa: E402
 
 import seediff  # noqa: E402
@@ -37,10 +36,6 @@ from seediff.files.documents import read_toml  # noqa: E402
 from seediff.masks import make_masks  # noqa: E402
 from seediff.models.registry import load_model  # noqa: E402
 from seediff.run import loop  # noqa: E402
-from seediff.segments.aggregate import aggregate  # noqa: E402
-from seediff.segments.diffseg import diffseg  # noqa: E402
-from seediff.segments.kmeans import kmeans  # noqa: E402
-from seediff.segments.winners import label  # noqa: E402
 
 FAMILIES = {"unet": "float16", "xl": "float16", "sd3": "bfloat16", "flux": "bfloat16"}
 """Twins of SD 1.5, SDXL, SD 3.5 and FLUX, each in the number format that it gets on a GPU."""
@@ -171,20 +166,16 @@ for name, book in BOOKS.items():
         turns = load_model(place, device="cuda", dtype=FAMILIES[name], offload=offload)
         watch(f"{name}: offload {offload}", partial(draw, turns, steps=1))
 
-# Segments: the values are the CPU's to the byte
-maps = region_maps(32)
-rows = aggregate(maps, (32, 32))
-there = watch("aggregate", lambda: aggregate({side: one.to("cuda") for side, one in maps.items()}, (32, 32)))
-masks = diffseg(rows, kl_thresholds=(0.5, 0.5, 0.5))
-seen_masks = watch("diffseg", lambda: diffseg(rows.to("cuda"), kl_thresholds=(0.5, 0.5, 0.5)))
-image = watch("label", lambda: label(seen_masks, (100, 130)))
-clusters = watch("kmeans", lambda: kmeans(rows.to("cuda"), 7, seed=3))
-told["segments"] = {
-    "aggregate": torch.equal(there.cpu(), rows),
-    "diffseg": torch.equal(seen_masks.cpu(), masks),
-    "label": torch.equal(image.cpu(), label(masks, (100, 130))),
-    "kmeans": torch.equal(clusters[0].cpu(), kmeans(rows, 7, seed=3)[0]),
-}
+# What follows drawing, as the benchmark has it: the values are the CPU's to the byte
+from on_gpu.segments_and_masks import works  # noqa: E402
+
+
+def first(found):
+    return (found[0] if isinstance(found, tuple) else found).cpu()
+
+
+here, there = (dict(works(device, 32)) for device in ("cpu", "cuda"))
+told["after"] = {name: torch.equal(first(watch(name, work)), first(here[name]())) for name, work in there.items()}
 
 # Memory that is not empty
 query, key = (torch.randn(1, 2, 5, 4, generator=torch.Generator().manual_seed(n)).to("cuda") for n in (0, 1))

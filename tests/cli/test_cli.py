@@ -148,11 +148,6 @@ def test_bad_input_is_answered_in_one_line(tmp_path, capsys, line, message):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["bad.toml", "latin.txt"]
 
 
-def test_a_prompt_without_its_option(capsys):
-    assert main(["generate", "--out", "o", "a dog"]) == 2
-    assert "unexpected argument 'a dog'; a prompt is an option: --prompt 'a dog' (" in one_line(capsys)
-
-
 @pytest.mark.parametrize(
     ("subject", "said"),
     [

@@ -120,16 +120,6 @@ def test_the_format_is_found_out_and_said(tmp_path, pets, capsys):
         run(f"import {tmp_path}/nothing --out {tmp_path}/other")
 
 
-def test_labels_whose_images_are_missing_are_left_out_and_counted(tmp_path, pets, capsys):
-    Dataset.open(pets).as_coco(tmp_path / "coco")
-    (tmp_path / "coco/images/000002.png").unlink()
-    with user_error(r'image 3: there is no picture "000002\.png" .*; --images .*, and --skip-missing leaves out'):
-        run(f"import {tmp_path}/coco --from coco --out {tmp_path}/out")
-    run(f"import {tmp_path}/coco --from coco --out {tmp_path}/out --skip-missing")
-    assert "note: labels whose picture is missing, left out: 1\n" in capsys.readouterr().out
-    assert [sample.name for sample in open_native(tmp_path / "out")[1]] == ["000000", "000001", "000003"]
-
-
 @pytest.mark.parametrize("name", EVERY)
 def test_an_image_that_is_cut_off_is_not_copied(pets, tmp_path, name):
     image = next((pets / "images").rglob("*.png"))

@@ -41,16 +41,6 @@ def test_split_in_place_is_what_export_follows(pets, tmp_path):
     assert {name: len(lines) for name, lines in lists.items()} == {"train": 7, "val": 2, "trainval": 9, "test": 1}
 
 
-def test_merge(pets, tmp_path, capsys):
-    run(f"split {pets} --out {tmp_path}/parts --quiet")
-    run(f"merge {tmp_path}/parts/train {tmp_path}/parts/val --out {tmp_path}/again")
-    assert capsys.readouterr().out == f"10 samples of 2 classes in {tmp_path / 'again'}\n"
-    assert [i.metadata["origin"] for i in open_native(tmp_path / "again")[1]][-1].startswith("val/")
-    assert "| datasets | train, val |" in (tmp_path / "again/README.md").read_text()
-    with user_error("a folder is given twice"):
-        run(f"merge {pets} {pets}/../pets --out {tmp_path}/twice")
-
-
 @pytest.mark.parametrize("out", ["link/sub", "."])
 def test_an_output_inside_a_source_or_around_it(pets, tmp_path, monkeypatch, out):
     run(f"split {pets} --out {tmp_path}/parts --quiet")

@@ -9,8 +9,7 @@ import recipes.methods  # noqa: F401  registers the methods that are files
 from seediff.config.constants import CaptureConfig, MaskConfig
 from seediff.config.generate_config import GenerateConfig
 from seediff.config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
-from seediff.config.resolve import configure, load_config
-from seediff.config.train import TrainConfig
+from seediff.config.resolve import load_config
 from seediff.config.tuned import Tuned
 from seediff.files.documents import read_toml
 
@@ -137,16 +136,6 @@ def test_another_model_brings_its_own_and_what_was_given_stays(model, tmp_path):
     assert configured(GenerateConfig, {"model": model}, file) == GenerateConfig.recommended(
         classes=("dog",), model=model
     )
-
-
-def test_another_model_over_segments_and_another_backbone_over_a_training(model, tmp_path):
-    mini = configured(SegmentPhotosConfig, {"names": ("dog",)})
-    assert mini.segment.kl_threshold == 0.45
-    other = configured(SegmentPhotosConfig, {"model": "owner/name"}, written(mini, tmp_path))
-    assert other == SegmentPhotosConfig(model="owner/name", names=("dog",))
-    tiny = configure(TrainConfig, {"backbone": "tiny", "seed": 4})
-    assert configure(TrainConfig, {"backbone": "r50"}, written(tiny, tmp_path)) == TrainConfig(backbone="r50", seed=4)
-    assert configure(TrainConfig, {"seed": 5}, tmp_path / "seediff.toml") == replace(tiny, seed=5)
 
 
 def test_whole_configurations_and_wrong_ones(model):

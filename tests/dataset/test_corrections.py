@@ -55,16 +55,6 @@ def test_masks_are_new_and_the_rest_is_the_sets(pets, tmp_path):
     assert row["area"]["cow"] == round(float((after == 3).mean()), 6)
 
 
-def test_soft_masks_stay_but_of_masks_that_changed(tmp_path):
-    labels = np.zeros((4, 6), np.uint8)
-    labels[0] = 1
-    (tmp_path / "soft.png").write_bytes(native.encode_soft(np.ones((4, 6))))
-    items = [item(name, labels).replace(extras={("soft", 1): tmp_path / "soft.png"}) for name in "abc"]
-    write_native(tmp_path / "pets", CLASSES, items, about={})
-    _, found, _ = brought(tmp_path / "pets", [item("a", labels), item("b", labels * 2)])
-    assert [{key for key, _ in one.extras} for one in found] == [{"soft"}, set(), {"soft"}]
-
-
 def test_classes_are_matched_by_name(pets):
     labels = np.where(blocks(0) == 255, 0, blocks(0))
     names, found, _ = brought(pets, [item("trip/0", labels, {}, (20, 30))], ("dog", "bird", "cat"))

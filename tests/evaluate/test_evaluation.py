@@ -5,7 +5,7 @@ import types
 
 import numpy as np
 import pytest
-from layouts import add_images, save_camvid, save_image, save_map, save_voc
+from layouts import add_images, save_image, save_map, save_voc
 from PIL import Image
 from refusals import refused, user_error
 
@@ -173,12 +173,3 @@ def test_bad_input_is_one_line(voc, predictions, capsys, change, options, words)
     if change:
         change(predictions, voc)
     assert words in refused(capsys, "evaluate", predictions, "--data", voc, *options)
-
-
-def test_camvids_own_labels_are_predictions_of_camvid(tmp_path):
-    maps = {"0001TP_008550": [[0, 10, 11], [8, 9, 3]]}
-    root = save_camvid(tmp_path / "CamVid", maps)
-    for data in (root, root / "testannot"):
-        found = evaluate(root / "testannot", data, protocol="camvid", boundary=False)
-        assert (found.scores.miou, found.scores.pixels) == (1.0, 5)
-        assert found.data[0].image.shape == (2, 3, 3)

@@ -1,7 +1,9 @@
+"""What a person does with `seediff look` in a real browser: reviews, paints, filters, undoes, meets hostile text."""
+
 import numpy as np
 import pytest
 from in_chromium import at, needs_chromium, open_sample, saved, shown_mask, soon, until, violations, window
-from look_server import running, start, write_set
+from look_server import keep_attention, running, start, write_set
 
 from seediff.dataset import native
 from seediff.dataset.reviews import in_effect, read_actions
@@ -9,6 +11,9 @@ from seediff.dataset.reviews import in_effect, read_actions
 pytestmark = needs_chromium
 NAMES, KEPT = [f"{number:06d}" for number in range(40)], 4
 PROPOSED = "text => document.querySelector('#tool-shown').textContent.startsWith(text)"
+SHOWN = "text => document.querySelector('#shown').textContent.startsWith(text)"
+ENDED = "text => document.querySelector('#job[aria-busy=false]:not([hidden]) #job-text')?.textContent.startsWith(text)"
+SCRIPT = "<script>window.pwned=1</script>"
 
 
 def labels_of(pets, name):
@@ -40,25 +45,6 @@ def test_a_brush_paints_what_is_under_it(page, pets):
     until(page, "() => document.querySelector('#redo').disabled")
     np.testing.assert_array_equal(shown_mask(page), found)
     assert [one.action for one in read_actions(pets[0]) if one.sample == "000010"] == ["brush", "undo", "redo"]
-
-
-def test_what_a_stroke_did_is_told(page, pets):
-    """Nothing, if the class is there already; and the class to paint is told when another picture lacks it."""
-    state = "() => document.querySelector('#sample-state').textContent"
-    open_sample(page, "000030")
-    assert page.evaluate(state) == "not reviewed"
-    page.keyboard.press("b")
-    page.keyboard.press("3")
-    for told in ("", "That changed nothing."):
-        page.mouse.click(*at(page, 2, 2))
-        saved(page)
-        assert page.text_content("#notice-text") == told
-    until(page, f"() => ({state})().endsWith(', not accepted yet')")
-    assert page.evaluate(state).startswith("✎ corrected by ")
-    open_sample(page, "000033")
-    until(page, "() => document.querySelector('#notice-text').textContent.startsWith('There is no bus here: ')")
-    shown = int(labels_of(pets, "000033")[32, 32])
-    assert page.text_content("#pixel") == f"32, 32: {('background', 'dog', 'cat', 'bus')[shown]}"
 
 
 def test_polygon_fill_and_eraser(page, pets):
@@ -165,14 +151,35 @@ def test_segments_are_proposed_by_a_click_and_by_a_box_and_accepted(page, pets):
     np.testing.assert_array_equal(labels_of(pets, "000002"), np.where(np.isin(segments, wanted), 3, given))
 
 
-@pytest.mark.parametrize("hears", [True, False])
-def test_a_change_that_waits_never_undoes_what_another_window_did(browser, pets, hears):
-    name, in_class = (("000023", 3), ("000022", 2))[hears]  # a dog, a cat and a bus by turns
+def test_holes_and_islands_go_with_one_key(page, pets):
+    labels = np.zeros((64, 64), np.uint8)
+    labels[8:40, 8:40] = 2
+    labels[12:15, 12:15] = 0  # a hole
+    labels[20:30, 20:30] = 3  # not so small
+    labels[22, 22] = 1
+    labels[50:53, 50:55] = 1  # an island
+    labels[50:55, 10:12] = 1  # another, of two classes, each of fewer pixels
+    labels[50:55, 12] = 2
+    labels[60:64, 0:2] = 255  # stays, as it is ignored
+    pets[1].paint(13, labels, 0)
+    open_sample(page, "000013")
+    page.locator("#least").fill("16")
+    page.keyboard.press("Escape")
+    page.locator("#stage").focus()
+    page.keyboard.press("v")
+    saved(page)
+    found = pets[1].labels(13)
+    wanted = np.zeros((64, 64), np.uint8)
+    wanted[8:40, 8:40] = 2
+    wanted[20:30, 20:30] = 3
+    wanted[60:64, 0:2] = 255
+    np.testing.assert_array_equal(found, wanted)
+    assert [action.action for action in read_actions(pets[0]) if action.sample == "000013"] == ["brush", "cleaned"]
+
+
+def test_a_change_that_waits_never_undoes_what_another_window_did(browser, pets):
+    name, in_class = "000022", 2  # a dog, a cat and a bus by turns
     with window(browser, pets[2].url, faults=True) as one, window(browser, pets[2].url) as two:
-        if not hears:
-            one.route("**/api/events", lambda route: route.abort())
-            one.reload()
-            one.wait_for_selector(".tile img[src]")
         open_sample(one, name)
         before = labels_of(pets, name)
         held = []
@@ -192,8 +199,7 @@ def test_a_change_that_waits_never_undoes_what_another_window_did(browser, pets,
         saved(two)
         others = labels_of(pets, name)
         np.testing.assert_array_equal(others, np.where(before == 0, 255, before))
-        if hears:
-            until(one, "() => document.querySelector('#notice').textContent.includes('in another window')")
+        until(one, "() => document.querySelector('#notice').textContent.includes('in another window')")
         held[0].continue_()
         until(one, "() => document.querySelector('#notice').textContent.includes('2 of your changes were not saved')")
         saved(one)
@@ -204,25 +210,6 @@ def test_a_change_that_waits_never_undoes_what_another_window_did(browser, pets,
         found = labels_of(pets, name)
         assert in_effect(pets[0])[name].action == "brush"
         assert (found[5, 5], found[50, 50]) == (others[5, 5], in_class)
-
-
-def test_a_stroke_on_what_an_undo_takes_away_does_not_bring_it_back(page, pets):
-    open_sample(page, "000024")
-    before = labels_of(pets, "000024")
-    page.keyboard.press("b")
-    page.mouse.click(*at(page, 5, 5))
-    until(page, "() => !document.querySelector('#undo').disabled")  # the stroke counts: otherwise Z has no effect
-    saved(page)
-    held = []
-    page.route("**/act", lambda route: held.append(route))
-    page.keyboard.press("z")
-    page.mouse.click(*at(page, 50, 50))
-    soon(page, lambda: held != [])
-    held[0].continue_()
-    until(page, "() => document.querySelector('#notice').textContent.includes('1 of your changes was not saved')")
-    saved(page)
-    np.testing.assert_array_equal(labels_of(pets, "000024"), before)
-    np.testing.assert_array_equal(shown_mask(page), before)
 
 
 def test_killed_in_the_middle_and_opened_again(browser, tmp_path):
@@ -291,3 +278,190 @@ def test_labels_and_contrast(browser, pets, scheme):
         assert violations(page) == []
         page.keyboard.press("?")
         assert violations(page) == []
+
+
+@pytest.fixture
+def fresh(browser, tmp_path):
+    """A page of a set that no other test changes, and its folder."""
+    out = write_set(tmp_path / "fresh", 24, ("dog", "cat", "bus"))
+    with running(out) as (_, opened), window(browser, opened.url) as page:
+        yield page, out
+
+
+def test_back_and_reload_keep_what_was_shown(fresh):
+    page, _ = fresh
+    page.select_option("#sort", "-order")
+    page.locator("#classes input").nth(1).check()
+    until(page, SHOWN, "8 of 24")
+    page.locator("#grid").focus()
+    page.keyboard.press("ArrowRight")
+    until(page, "() => document.querySelector('#tile-1.active .name bdi')?.textContent.length === 6")
+    name = page.text_content(".tile.active .name bdi")
+    page.keyboard.press("Enter")
+    until(page, "name => document.querySelector('#sample[aria-busy=false] #sample-name')?.textContent === name", name)
+    page.keyboard.press("j")
+    until(
+        page,
+        "name => ![undefined, name].includes(document.querySelector('#sample[aria-busy=false]"
+        " #sample-name')?.textContent)",
+        name,
+    )
+    second = page.text_content("#sample-name")
+    page.reload()
+    until(
+        page,
+        "name => document.querySelector('#sample[aria-busy=false]:not([hidden]) #sample-name')?.textContent === name",
+        second,
+    )
+    assert page.text_content("#sample-place") == "3 of 8"
+    page.go_back()
+    page.wait_for_selector("#browse:not([hidden])")
+    until(page, "name => document.querySelector('.tile.active .name bdi')?.textContent === name", second)
+    assert page.input_value("#sort") == "-order"
+    page.go_forward()
+    until(
+        page,
+        "name => document.querySelector('#sample[aria-busy=false]:not([hidden]) #sample-name')?.textContent === name",
+        second,
+    )
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#browse:not([hidden])")
+    page.reload()
+    until(page, SHOWN, "8 of 24")
+    assert page.locator("#classes input").nth(1).is_checked()
+    page.evaluate("() => { location.hash = 'sort=nonsense&classes=9,x&area-low=up&sample=1e9&size=-5'; }")
+    page.reload()
+    until(page, SHOWN, "24 of 24")
+
+
+def test_many_are_selected_accepted_and_undone(fresh):
+    page, out = fresh
+    tile = page.locator("#tile-2")
+    tile.hover()
+    page.locator("#tile-2 .tick").click()
+    page.locator("#tile-4").click(modifiers=["Shift"])
+    page.locator("#tile-7").click(modifiers=["Control"])
+    assert page.text_content("#selected") == "4 selected"
+    assert violations(page) == []
+    page.keyboard.press("a")
+    until(page, ENDED, "4 accepted")
+    last = in_effect(out)
+    assert {name for name in NAMES[:24] if name in last and last[name].verdict == "accepted"} == {
+        NAMES[i] for i in (2, 3, 4, 7)
+    }
+    beside = "() => document.querySelector('#tile-3 .name span').textContent === '✓ accepted'"
+    until(
+        page, f"{beside} && document.querySelector('#tile-3 .more').textContent.startsWith('dog')"
+    )  # the class stays in its place
+    page.click("#job-undo")
+    until(page, ENDED, "4 undone")
+    assert {in_effect(out)[NAMES[i]].verdict for i in (2, 3, 4, 7)} == {None}
+    page.click("#job-close")
+    page.locator("#grid").focus()
+    page.keyboard.press("Control+a")
+    assert page.text_content("#selected") == "24 selected"
+    page.keyboard.press("Escape")
+    assert page.text_content("#selected") == "0 selected"
+
+
+HOSTILE = (
+    SCRIPT,
+    '"><img src=x onerror="window.pwned=1">',
+    "a'b\"c`d",
+    "\u202egnp.exe\u202c",
+    "javascript:window.pwned=1",
+    "../../etc/passwd",
+    "{{7*7}}${window.pwned=1}",
+    "é́́́́́́",
+)
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    """Classes, prompts, flags and values of rows are text that would be something else in another place; and one name
+    is 5,000 letters.
+    """
+    classes = (*HOSTILE[:5], "x" * 5000)
+    rows = [
+        {
+            "prompt": text * (5000 // len(text)) if number == 3 else f"a photo of {text}",
+            "classes": [classes[number % len(classes)]],
+            "area": {classes[number % len(classes)]: 0.2},
+            "class_ids": [number % len(classes) + 1],
+            "flags": [f"degenerate:{text}", text],
+            "source": text,
+            "model": text,
+            "confidence": {classes[number % len(classes)]: 0.5},
+        }
+        for number, text in enumerate(HOSTILE)
+    ]
+    out = write_set(
+        tmp_path_factory.mktemp("hostile") / f"a'b{SCRIPT.replace('/', '')}\u202e", len(HOSTILE), changes=rows
+    )
+    (out / native.CLASSES).write_bytes(native.classes_text(classes))
+    for number, row in enumerate(native.read_rows(out)):
+        labels = np.zeros((64, 64), np.uint8)
+        labels[:20] = row["class_ids"][0]
+        (out / f"masks/{number:06d}.png").write_bytes(native.encode_mask(labels))
+    keep_attention(out, ["000000"], words={SCRIPT: (5,)})
+    return out, classes
+
+
+def test_no_text_is_anything_but_text(browser, hostile):
+    out, classes = hostile
+    with running(out) as (_, opened), window(browser, opened.url) as page:
+        assert page.inner_text("#set-name") == out.name
+        names = page.evaluate("() => [...document.querySelectorAll('#classes bdi')].map((one) => one.textContent)")
+        assert names == list(classes)
+        assert violations(page) == []
+        for number, text in enumerate(HOSTILE):
+            open_sample(page, f"{number:06d}")
+            until(page, "() => document.querySelector('#facts').textContent.includes('source')")
+            facts = page.evaluate("() => [...document.querySelectorAll('#facts dd')].map((one) => one.textContent)")
+            assert text in facts
+            if number:
+                assert page.text_content("#prompt") == native.read_rows(out)[number]["prompt"]
+            assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+        assert violations(page) == []
+        page.keyboard.press("1")
+        page.keyboard.press("f")
+        page.locator("#stage").press("Space")
+        saved(page)
+        assert page.evaluate("() => [window.pwned, document.images.length > 500, document.scripts.length]") == [
+            None,
+            False,
+            1,
+        ]
+        page.evaluate("() => { location.hash = '../../0<script>'; }")
+        page.reload()
+        page.wait_for_selector(".tile img[src]")
+    assert read_actions(out)[-1].classes == tuple(name for name in classes if name in (classes[0], classes[1]))
+
+
+SCROLLED = """(frames) => new Promise((done) => {
+  const grid = document.querySelector('#grid'), tiles = [];
+  const step = () => {
+    tiles.push(document.querySelectorAll('.tile').length);
+    grid.scrollTop += 600;
+    if (tiles.length < frames) requestAnimationFrame(step);
+    else done([Math.min(...tiles), Math.max(...tiles), grid.scrollTop]);
+  };
+  requestAnimationFrame(step);
+})"""
+"""How few and how many tiles there are while the grid is scrolled, and how far it came."""
+
+
+def test_many_thousand_samples(browser, tmp_path):
+    out = write_set(tmp_path / "many", 2_000)
+    with running(out) as (_, opened), window(browser, opened.url) as page:
+        assert page.text_content("#shown") == "2,000 of 2,000 shown"
+        fewest, most, came = page.evaluate(SCROLLED, 40)
+        assert 0 < fewest <= most < 120  # those that are seen, and a row around them
+        assert came == 40 * 600
+        tiles = "() => document.querySelectorAll('.tile').length"
+        page.keyboard.press("End")
+        until(page, "() => document.querySelector('.tile.active .name')?.textContent === '001999'")
+        until(page, "() => document.querySelector('.tile.active img').complete")
+        assert page.evaluate(tiles) < 120
+        page.locator("#flags input").first.check()
+        until(page, "() => document.querySelector('#shown').textContent === '285 of 2,000 shown'")

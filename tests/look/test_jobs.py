@@ -4,7 +4,6 @@ from look_server import Heard, running, write_set
 
 from seediff.dataset.reviews import in_effect
 from seediff.look.index import BARS, Index, Query
-from seediff.look.session import Edit
 
 
 @pytest.fixture
@@ -48,38 +47,6 @@ def test_many_are_accepted_relabelled_and_undone_as_one(pets):
         for i, labels in enumerate(before):
             np.testing.assert_array_equal(client.labels(i), labels)
     assert in_effect(pets)["000000"].action == "undo"
-
-
-def test_what_somebody_does_while_a_job_is_undone_stays(pets, monkeypatch):
-    with running(pets) as (client, opened):
-        heard = Heard(opened)
-        view = client.post("/api/views", {}).json["view"]
-        client.post("/api/job", {"view": view, "places": [[3, 5]], "action": "accept"})
-        job = heard.ended()["job"]
-        commit = opened.session.commit
-
-        def meanwhile(actions):
-            opened.session.commit = commit
-            opened.session.act(4, 1, Edit("reject", verdict="rejected"))
-            return commit(actions)
-
-        monkeypatch.setattr("seediff.look.jobs.EVERY", float("inf"))
-        opened.session.commit = meanwhile
-        client.post("/api/job", {"action": "undo", "job": job})
-        assert heard.ended()["text"] == "1 undone; 1 changed by someone else"
-        assert [client.get(f"/api/samples/{i}")["verdict"] for i in (3, 4)] == [None, "rejected"]
-
-
-@pytest.mark.parametrize("key", ["confidence", "agreement"])
-def test_numbers_of_a_new_mask_are_unknown_and_of_a_corrected_one_the_highest(key):
-    rows = [{"classes": ["dog"], "area": {"dog": 0.5}, key: {"dog": value}} for value in (0.1, 0.5, 0.9)]
-    index = Index(("dog",), ["a", "b", "c"], rows)
-    index.update(0, {**rows[0], "review": {"corrected": True}})
-    assert index.select(Query(sort=key))[0].tolist() == [1, 2, 0]
-    index.update(1, {**rows[1], "review": {"verdict": None, "corrected": False, "made": {}}})
-    assert index.select(Query(**{key: (-1, 1)}))[0].tolist() == [0, 2]
-    index.update(1, rows[1])
-    assert index.select(Query(**{key: (0, 0.6)}))[0].tolist() == [1]
 
 
 def test_histograms_count_what_all_other_filters_leave():

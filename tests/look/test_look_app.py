@@ -1,16 +1,9 @@
-import io
-
-import numpy as np
 import pytest
 from look_server import running, write_set
 from PIL import Image
 from refusals import user_error
 
-from seediff.dataset.encoding import Instances
-from seediff.dataset.native import write_native
-from seediff.dataset.sample import Sample
 from seediff.look.samples import open_subject
-from seediff.look.session import Edit
 
 
 @pytest.fixture
@@ -53,23 +46,6 @@ def test_a_number_of_no_sample_is_not_found(pets, number):
     assert client.ask("GET", f"/api/views/{view}/{number}").status == (200 if number == "30" else 404)
 
 
-@pytest.mark.parametrize("what", ["labels", "pieces"])
-def test_a_version_is_never_newer_than_its_pixels(pets, what, monkeypatch):
-    """Somebody acts while a label map is sent: what is made of it must be refused."""
-    client, opened = pets
-    read = opened.session.labels
-
-    def slowly(number):
-        labels = read(number)
-        monkeypatch.undo()
-        opened.session.act(number, 0, Edit("relabel", labels=np.full_like(labels, 255)))
-        return labels
-
-    monkeypatch.setattr(opened.session, "labels", slowly)
-    assert client.ask("GET", f"/api/samples/0/{what}").headers["x-version"] == "0"
-    assert client.ask("GET", f"/api/samples/0/{what}").headers["x-version"] == "1"
-
-
 def test_images_are_what_they_are_and_not_what_they_are_called(tmp_path):
     out = write_set(tmp_path / "pets", 3)
     (out / "images/000000.png").write_bytes(b"<script>alert(1)</script>")
@@ -80,21 +56,6 @@ def test_images_are_what_they_are_and_not_what_they_are_called(tmp_path):
         assert "is GIF data" in client.ask("GET", "/api/samples/1/image").json["error"]
         assert client.ask("GET", "/api/samples/2/image").headers["content-type"] == "image/png"
         assert client.ask("GET", "/api/samples/0/thumb").status == 400
-
-
-def test_segments_are_shown_in_colours_of_their_own(tmp_path):
-    numbers = np.zeros((20, 30), np.int32)
-    numbers[5:, 10:], numbers[5:, 20:] = 1, 2
-    image = np.full((20, 30, 3), 128, np.uint8)
-    samples = [Sample(image, (numbers > 0).astype(np.uint8), Instances(numbers, (1, 1)), name="trip/a")]
-    write_native(tmp_path / "segments", ["segment"], samples, about={})
-    with running(tmp_path / "segments") as (client, _):
-        assert client.get("/api/set")["byObject"]
-        thumb = np.asarray(Image.open(io.BytesIO(client.ask("GET", "/api/samples/0/thumb?side=30").body))).astype(int)
-        assert np.abs(thumb[15, 14] - thumb[15, 26]).max() > 30
-        assert "--" not in client.get("/api/samples/0/attention")["note"]  # no option of `segment` would help
-        assert client.act(0, "relabel", 0, old=1, new=255).json["corrected"]
-    assert (tmp_path / "segments/reviewed/trip/a.1.png").is_file()
 
 
 def test_what_is_no_dataset_is_refused(tmp_path):

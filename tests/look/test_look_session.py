@@ -61,50 +61,6 @@ def test_a_correction_lies_beside_the_original_and_its_line_says_all(pets):
     ]
 
 
-@pytest.fixture
-def returned(pets):
-    """`pets` with reviews in its rows, as a set from `import --corrects` or `filter` has: 0 was corrected, 1 accepted,
-    2 rejected.
-    """
-    rows = native.read_rows(pets)
-    rows[0]["review"] = {"verdict": "accepted", "corrected": True, "by": "cvat", "gained": {"dog": 9}}
-    rows[1]["review"] = {"verdict": "accepted", "corrected": False, "by": "cvat"}
-    rows[2]["review"] = {"verdict": "rejected", "corrected": False, "by": "bob"}
-    rows[3]["review"] = {"verdict": None, "corrected": True, "by": "bob"}
-    (pets / native.METADATA).write_bytes(native.jsonl(rows))
-    return pets
-
-
-def test_what_rows_say_is_in_effect_until_somebody_acts(returned):
-    before = [item.metadata for item in open_native(returned)[1]]
-    session = opened(returned)
-    assert [session.history(i).reviewed for i in range(5)] == [True, True, True, True, False]
-    told = [(state["verdict"], state["corrected"], state["by"]) for state in map(session.state, range(5))]
-    assert told == [
-        ("accepted", True, "cvat"),
-        ("accepted", False, "cvat"),
-        ("rejected", False, "bob"),
-        (None, True, "bob"),
-        (None, False, ""),
-    ]
-    assert session.index.select(Query(states=("corrected",)))[0].tolist() == [0, 3]
-    assert session.act(1, 0, Edit("brush", labels=painted(session, 1)))["verdict"] == "accepted"
-    assert session.act(0, 0, Edit("reset", verdict=None))["verdict"] is None
-    assert session.history(0).reviewed
-    assert session.act(0, 1, Edit("brush", labels=painted(session, 0)))["verdict"] is None
-    assert open_native(returned)[1][0].metadata["review"] == {"verdict": None, "corrected": True, "by": "ann"}
-    session.act(0, 2, Edit("undo"))
-    assert open_native(returned)[1][0].metadata["review"] == {**before[0]["review"], "verdict": None, "by": "ann"}
-    session.act(0, 3, Edit("undo"))
-    session.act(1, 1, Edit("undo"))
-    session.close()
-    assert [item.metadata for item in open_native(returned)[1]] == before
-    session = opened(returned)  # also after the server was started again
-    assert [session.state(i)["verdict"] for i in (0, 1)] == ["accepted", "accepted"]
-    assert session.state(0)["redo"]
-    session.close()
-
-
 def test_an_added_class_is_painted_and_is_in_every_export(pets):
     from seediff import Dataset
 
@@ -199,15 +155,6 @@ def test_where_nothing_can_be_saved_it_can_be_looked_at(pets, monkeypatch):
     with user_error("nothing can be saved"):
         session.act(0, 0, Edit("accept", verdict="accepted"))
     assert session.labels(0).shape == (64, 64)
-
-
-@pytest.mark.parametrize("labels", [np.zeros((64, 63), np.uint8), np.full((64, 64), len(CLASSES) + 1, np.uint8)])
-def test_what_is_no_label_map_of_the_sample_is_refused(pets, labels):
-    session = opened(pets)
-    with user_error("the label map"):
-        session.act(0, 0, Edit("brush", labels=labels))
-    session.close()
-    assert not (pets / REVIEWS).exists()
 
 
 def test_a_link_in_the_place_of_the_log_or_the_folder_is_not_followed(pets, tmp_path):

@@ -10,7 +10,6 @@ from look_server import Heard, keep_attention, running, write_set
 from random_maps import random_maps
 from refusals import user_error
 
-from seediff.config.constants import MaskConfig
 from seediff.config.generate_config import GenerateConfig
 from seediff.dataset import native
 from seediff.dataset.dataset import Dataset
@@ -197,24 +196,3 @@ def test_constants_are_used_for_one_and_for_many_but_not_over_a_person(copied):
         )  # the first mask is empty, with any constants
     made = {action.sample: action.detail for action in read_actions(copied)}
     assert {name: detail.get("beta") for name, detail in made.items()} == {"000002": 0.8}
-
-
-def test_attention_is_captured_again_where_the_model_is(tmp_path, mini_folder):
-    """All of it, not only what the set's own method read."""
-    base = GenerateConfig(
-        classes=("dog", "cat"), per_class=1, batch_size=1, model=str(mini_folder), steps=2, guidance_scale=1.0
-    )
-    config = replace(base, mask=MaskConfig(method="ca"))
-    kept = replace(config, keep_attention=True)
-    generate(config, tmp_path / "without")
-    generate(kept, tmp_path / "with")
-    with running(tmp_path / "without") as (client, _), running(tmp_path / "with") as (other, _):
-        about = client.get("/api/samples/1/attention")
-        assert (about["levels"], about["canCapture"]) == ([], True)
-        assert "can be recomputed" in about["note"]
-        captured = client.post("/api/samples/1/capture", {}).json
-        assert captured["note"] == "Attention maps: recomputed."
-        assert captured["levels"] == other.get("/api/samples/1/attention")["levels"]
-        assert client.get("/api/samples/1/attends?x=3&y=9") == other.get("/api/samples/1/attends?x=3&y=9")
-        assert client.get("/api/samples/1/words") == other.get("/api/samples/1/words")
-        assert client.get("/api/samples/1/words")["words"]

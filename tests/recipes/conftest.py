@@ -15,9 +15,3 @@ def art(tmp_path_factory):
         ImageDraw.Draw(image).ellipse((8, 8 + index % 20, 88, 90), fill=colour)
         image.save(folder / f"{sprite.codepoint}.webp", lossless=True)
     return folder.parent
-
-
-@pytest.fixture
-def no_sheets(monkeypatch):
-    """Every call of a training ends with sample pictures, which take most of its time where the training is short."""
-    monkeypatch.setattr("recipes.mini.train.draw_samples", lambda pipeline, path: path.touch())

@@ -3,7 +3,6 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from in_chromium import needs_chromium
 from PIL import Image
 from refusals import user_error
 from synthetic import CLASSES, put_strip, write_dataset
@@ -137,23 +136,3 @@ def test_a_strip_that_leads_out_of_the_dataset_is_refused(tmp_path):
     (out / "steps/000000_1.png").symlink_to(tmp_path / "secret.png")
     with user_error("000000_1"):
         page_of(out, rows)
-
-
-@needs_chromium
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1440])
-def test_reads_on_a_telephone_and_on_a_desk_in_light_and_dark(browser, tmp_path, width, scheme):
-    rows = write_dataset(tmp_path, 15)
-    put_strip(tmp_path, 0)
-    page_of(tmp_path, rows)
-    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    asked = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto((tmp_path / "preview.html").as_uri())
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert page.evaluate("[...document.images].every((image) => image.complete && image.naturalWidth > 0)")
-    colours = "[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color]"
-    ground, ink = (int(re.search(r"\d+", colour)[0]) for colour in page.evaluate(colours))
-    page.close()
-    assert (ground < ink) == (scheme == "dark")
-    assert all(url.startswith(("file:", "data:")) for url in asked)

@@ -167,7 +167,7 @@ def test_a_full_memory_names_what_to_change(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("count", "room", "drawn", "code"), [(5, 2, [5, 3, 2, 2, 1], 0), (1, 0, [1], 2), (3, 3, [3], 0)]
 )
-def test_batches_are_halved_until_they_fit(tmp_path, monkeypatch, capsys, count, room, drawn, code):
+def test_batches_are_halved_until_they_fit(tmp_path, monkeypatch, capsys, mini_folder, count, room, drawn, code):
     """The size that was found is recorded, and the run continues with it."""
     seen, own = [], drawing.generate_batch
 
@@ -179,7 +179,7 @@ def test_batches_are_halved_until_they_fit(tmp_path, monkeypatch, capsys, count,
 
     monkeypatch.setattr(drawing, "generate_batch", with_little_room)
     out, line = tmp_path / "set", f"generate --classes dog --per-class {count} --steps 1 --device cpu --quiet".split()
-    line += ["--out", str(out)]
+    line += ["--model", str(mini_folder), "--out", str(out)]
     assert main(line) == code
     assert seen == drawn
     if room == 2:

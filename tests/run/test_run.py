@@ -16,13 +16,11 @@ from seediff.config.resolve import load_config
 from seediff.dataset import native
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.quality.check import check_dataset
-from seediff.files.output_folders import LOCK
 from seediff.files.outputs import BATCHES
 from seediff.run import generate_job as run_module
 from seediff.run import output
 from seediff.run.dataset_job import rejections
 from seediff.run.generate_job import generate
-from seediff.run.reopen import EARLIER
 
 CONFIG = GenerateConfig(classes=("dog", "cat"), per_class=5, batch_size=3)
 fingerprints = partial(contents, folders=True)
@@ -101,15 +99,6 @@ def test_interrupted_at_every_write(tmp_path, monkeypatch, unbroken):
         faked(CONFIG, out)
         assert fingerprints(out) == unbroken, n
         shutil.rmtree(out)
-
-
-def test_killed_while_tidying_up(tmp_path, unbroken):
-    out = tmp_path / "out"
-    faked(CONFIG, out)
-    (out / EARLIER).write_text("{}")
-    (out / LOCK).write_text("99")
-    assert faked(CONFIG, out).done == 0
-    assert fingerprints(out) == unbroken
 
 
 def unfinished(out, batches):

@@ -2,7 +2,6 @@ import json
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from refusals import user_error
@@ -10,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from shapes import CLASSES, items, small
 
 from seediff.train.models import build_network
-from seediff.train.predict import _resized, load_segmenter
+from seediff.train.predict import load_segmenter
 from seediff.train.run import train
 from seediff.train.stages import Stage
 
@@ -92,10 +91,3 @@ def test_which_attention_computes_is_not_the_configurations_choice(folder, key):
     (folder / "config.json").write_text(json.dumps({**about, key: "someone/kernels"}))
     load_segmenter(folder, "cpu")
     build_network(small(weights=str(folder)), CLASSES)
-
-
-def test_long_images_are_not_made_gigantic(sound):
-    assert _resized(torch.zeros((1, 8, 30_000, 3), dtype=torch.uint8), 512).shape[1] < 40
-    assert _resized(torch.zeros((1, 100, 1600, 3), dtype=torch.uint8), 50).shape[1:3] == (50, 800)
-    with user_error("side: 1000000: must be"):
-        load_segmenter(sound, "cpu").label_maps([np.zeros((8, 80, 3), np.uint8)], side=10**6)

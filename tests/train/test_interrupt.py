@@ -92,16 +92,6 @@ def test_the_command_says_what_is_kept(tmp_path, line, interrupt, capsys):
     assert contents(tmp_path / "out") == contents(tmp_path / "undisturbed")
 
 
-@pytest.mark.parametrize(("save_every", "says"), [(2, f"2 of {STEPS}"), (500, f"none of {STEPS}")])
-def test_a_second_interrupt_ends_at_once(line, interrupt, capsys, save_every, says):
-    interrupt(3, times=2)
-    assert main([*line, "--save-every", str(save_every)]) == 130
-    assert (
-        capsys.readouterr().err
-        == f"seediff: interrupted with {says} steps kept in {line[-1]}; run the same command to continue\n"
-    )
-
-
 def test_a_checkpoint_that_cannot_be_written(monkeypatch, line, interrupt, capsys):
     def full(*given):
         raise OSError(errno.ENOSPC, "No space left on device", "checkpoint")
@@ -109,9 +99,3 @@ def test_a_checkpoint_that_cannot_be_written(monkeypatch, line, interrupt, capsy
     monkeypatch.setattr(run, "write_checkpoint", full)
     interrupt(2)
     assert f"No space left on device; none of {STEPS} steps kept in" in refused(capsys, *line)
-
-
-def test_an_interrupt_after_the_last_step_comes_at_the_end():
-    with pytest.raises(KeyboardInterrupt), run.hold_interrupts():
-        signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -9,9 +9,8 @@ from shapes import CLASSES, items, png, scene, small
 from seediff.config.train import TrainConfig
 from seediff.dataset.sample import Sample
 from seediff.errors import UserError
-from seediff.train import run
 from seediff.train.predict import load_segmenter
-from seediff.train.record import CHECKPOINT, read_losses, read_state
+from seediff.train.record import read_losses
 from seediff.train.run import learning_rate_at, train
 from seediff.train.stages import Stage, check_stages
 
@@ -81,21 +80,6 @@ def test_other_data_of_the_same_names_and_number_is_refused(tmp_path):
     verdict = {"review": {"verdict": "accepted", "corrected": False, "by": "me"}}  # changes nothing that is learnt
     accepted = [Stage(renamed(first, metadata=verdict), CLASSES, steps=1)]
     assert train(small(), accepted, tmp_path, validation=validation, workers=0).seconds == 0
-
-
-def test_a_new_best_network_has_a_checkpoint(tmp_path, monkeypatch):
-    """What continues from it has its mIoU; a step that is done again may measure another on CUDA."""
-
-    def killed(step, *given):
-        if step == 3:
-            raise KeyboardInterrupt
-        return learning_rate_at(step, *given)
-
-    monkeypatch.setattr(run, "learning_rate_at", killed)
-    with pytest.raises(KeyboardInterrupt):
-        train(small(), [stage(steps=4)], tmp_path, validation=items(2, first=9), validate_every=2, workers=0)
-    state = read_state(tmp_path / CHECKPOINT)
-    assert (state.step, state.best_step) == (2, 2)
 
 
 def test_weights_of_another_training(tmp_path):

@@ -65,17 +65,6 @@ def test_pycocotools_fills_polygons_exactly(seed):
         assert np.array_equal(filled > 0, found.index == number)
 
 
-@pytest.mark.parametrize(
-    ("share", "splits"),
-    [(None, ["val", "dev"]), (0.0, ["train", "dev"]), (0.2, ["train", "dev"]), (1.0, ["val", "val"])],
-)
-def test_a_share_replaces_the_splits_of_rows(tmp_path, share, splits):
-    given = [item("a", None, {"split": "val"}), item("b", None, {"split": "dev"})]
-    export("coco", CLASSES, given[:1] if share is None else given, tmp_path / "coco", split=share)
-    found = [one.metadata["split"] for one in imported("coco", tmp_path / "coco")[1]]
-    assert found == splits[: len(found)]
-
-
 def foreign():
     """A document as others write them: ids with gaps, uncompressed RLE, a crowd, objects that overlap, a background."""
     annotations = [

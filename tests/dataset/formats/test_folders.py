@@ -94,14 +94,3 @@ def test_ultralytics_of_others(tmp_path):
 def test_ultralytics_damage(tmp_path, given, message):
     with user_error(message):
         imported("masks", ultralytics(tmp_path, given, a=[[0, 7]]))[1][0].labels(254)
-
-
-def test_label_maps_without_an_image_are_an_error(tmp_path):
-    samples = [item(one, blocks(0), {"split": "val"}, (20, 30)) for one in ("trip/a", "trip/b", "trip/c")]
-    export("masks", CLASSES, samples, tmp_path / "set")
-    next((tmp_path / "set/images").rglob("b.png")).unlink()
-    fix = "--images names the folder of the pictures, and --skip-missing leaves out labels without one"
-    with user_error(rf"masks/.*trip/b\.png: .*no picture 'b'.*; {fix}"):
-        imported("masks", tmp_path / "set")
-    found = imported("masks", tmp_path / "set", skip_missing=True)[1]
-    assert [one.name for one in found] == ["trip/a", "trip/c"]

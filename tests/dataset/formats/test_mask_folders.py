@@ -3,12 +3,11 @@ import unicodedata
 import numpy as np
 import pytest
 from formats import imported
-from layouts import add_images, save_cityscapes, save_image, save_map
+from layouts import save_image, save_map
 from PIL import Image
 from refusals import user_error
 
 from seediff.dataset.dataset import Dataset
-from seediff.dataset.formats.masks import is_folder
 
 LABELS = np.random.default_rng(0).choice([0, 1, 2, 255], (6, 8)).astype(np.uint8)
 
@@ -166,14 +165,6 @@ def test_masks_of_one_bit_are_of_one_class(tmp_path):
         Dataset.from_masks(tmp_path, classes=["dog", "cat"])[0].labels(2)
 
 
-def test_folders_that_a_coco_file_describes_are_none_of_masks(tmp_path):
-    save_image(tmp_path / "images/a.jpg", LABELS.shape)
-    save_map(tmp_path / "masks/a.png", LABELS)
-    assert is_folder(tmp_path)
-    (tmp_path / "instances.json").write_text("{}")
-    assert not is_folder(tmp_path)
-
-
 def test_what_is_missing_is_said(tmp_path):
     save_image(tmp_path / "images/a.jpg", LABELS.shape)
     save_image(tmp_path / "images/b.jpg", LABELS.shape)
@@ -191,17 +182,3 @@ def test_what_is_missing_is_said(tmp_path):
     assert notes[-1] == "labels whose picture is missing, left out: 1"
     with user_error(r"has no images/ and masks/ with PNG masks, and no NAME_mask.png"):
         imported("masks", tmp_path / "images", classes=("dog",))
-
-
-def test_public_sets(tmp_path):
-    """Void is 255."""
-    maps = {"frankfurt/frankfurt_000000_000294": [[0, 24, 25], [26, 7, 33]]}
-    save_cityscapes(tmp_path / "city", maps)
-    add_images(tmp_path / "city/leftImg8bit", "val", maps, "_leftImg8bit.png")
-    city = Dataset.open(tmp_path / "city")
-    assert [city.classes[0], city.classes[17], city.classes[26]] == ["road", "person", "bicycle"]
-    assert city[0].label_map.tolist() == [[255, 18, 19], [20, 1, 27]]
-    assert city[0].metadata == {"split": "val"}
-    (tmp_path / "city/leftImg8bit/val/frankfurt/frankfurt_000000_000294_leftImg8bit.png").unlink()
-    with user_error(r"there is no picture of it in .*leftImg8bit/val; --skip-missing leaves"):
-        imported("masks", tmp_path / "city")

@@ -1,5 +1,4 @@
 import io
-import json
 
 import numpy as np
 import pytest
@@ -122,16 +121,3 @@ def test_where_sizes_say_nothing_the_tool_decides(tmp_path, name, turn, size):
     else:
         with user_error(f"photo.png: has the EXIF orientation {turn}, and it is unclear whether"):
             sample.labels(2)
-
-
-def test_labelme_draws_on_the_turned_image(tmp_path):
-    turned(tmp_path / "photo.jpg")
-    for sides in ({"imageHeight": 30, "imageWidth": 20}, {}):
-        shapes = [
-            {"label": "cat", "points": [[8, 3], [17, 3], [17, 19], [8, 19]]}
-        ]  # rows 2 to 11 are columns 17 to 8 of what is shown
-        (tmp_path / "photo.json").write_text(json.dumps({"shapes": shapes, "imagePath": "photo.jpg", **sides}))
-        (sample,) = read_format("labelme", tmp_path)[1]
-        expected = np.zeros((20, 30), np.uint8)
-        expected[2:12, 3:20] = 1
-        assert np.array_equal(sample.labels(1), expected)

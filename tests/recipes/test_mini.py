@@ -1,0 +1,155 @@
+"""The programs that make the embedded model: each runs small, is stopped, and goes on."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline
+from msgspec import structs
+from refusals import user_error
+
+from recipes.mini import backbone, yardstick
+from recipes.mini.files import replaced_folder
+from recipes.mini.grouping import AttentionTap, agreement_loss, grouping_loss, trusted_maps
+from recipes.mini.recipe import Autoencoder, Denoiser, Recipe, read_recipe
+from recipes.mini.sets import load_set
+from recipes.mini.train import train_mini
+from recipes.mini.world import render_scene, write_scenes
+from recipes.mini.yardstick import YardstickRecipe, load_segmenter, segment_known
+from seediff.config.names import spoken
+from seediff.mini.scenes import CLASS_IDS, load_scenes, read_scenes
+
+TINY = Recipe(
+    side=64,
+    scenes=12,
+    autoencoder=Autoencoder(channels=(8, 8, 8), crops=8, batch=4),
+    denoiser=Denoiser(
+        channels=(16, 16, 16),
+        heads=(1, 1, 2),
+        text_width=16,
+        samples=12,
+        coarse_samples=4,
+        batch=4,
+        grouping_words_from=0,
+    ),
+)
+
+
+def test_the_recipe_runs_and_continues_to_the_same_weights(art, tmp_path):
+    whole, complete = train_mini(TINY, art, tmp_path / "whole", say=lambda _: None)
+    assert complete
+    # No time at all: one step a run, the first within the autoencoder.
+    assert train_mini(TINY, art, tmp_path / "parts", minutes=0, say=lambda _: None) == (None, False)
+    for _ in range(10):
+        parts, complete = train_mini(TINY, art, tmp_path / "parts", minutes=0, say=lambda _: None)
+        if complete:
+            break
+    assert complete
+    for file in ("unet", "vae", "text_encoder"):
+        name = next((whole / file).glob("*.safetensors")).name
+        assert (whole / file / name).read_bytes() == (parts / file / name).read_bytes(), file
+    pipe = StableDiffusionPipeline.from_pretrained(whole, torch_dtype=torch.float32)
+    pipe.set_progress_bar_config(disable=True)
+    assert pipe("a photo of a dog", num_inference_steps=2, output_type="np").images[0].shape == (64, 64, 3)
+    rows = [json.loads(line) for line in (tmp_path / "whole" / "losses.jsonl").read_text().splitlines()]
+    assert {row["stage"] for row in rows} == {"autoencoder", "denoiser"}
+    assert "alignment" in rows[-1]
+
+    # Other scenes and a deeper network, from these weights.
+    with user_error("coarse_samples: 4 would train the inner levels without the"):
+        train_mini(TINY, art, tmp_path / "more", init=whole, say=lambda _: None)
+    deeper = structs.replace(TINY, seed=1, denoiser=structs.replace(TINY.denoiser, coarse_samples=0, layers=2))
+    more, _ = train_mini(deeper, art, tmp_path / "more", init=whole, minutes=0, say=lambda _: None)
+    begun, continued = (json.loads((p / "seediff.json").read_text()) for p in (whole, more))
+    assert begun["preset"] == continued["preset"]
+    assert (begun["samples"], continued["samples"]) == (12, 16)  # one step
+    scaling, kept = (json.loads((p / "vae" / "config.json").read_text())["scaling_factor"] for p in (whole, more))
+    assert scaling == kept  # although the scenes are others
+    with user_error("already holds checkpoints"):
+        train_mini(deeper, art, tmp_path / "more", init=whole, say=lambda _: None)
+    with user_error("holds the training of another recipe"):
+        train_mini(TINY, art, tmp_path / "more", say=lambda _: None)
+
+
+def test_a_recipe_is_read(tmp_path):
+    path = tmp_path / "recipe.toml"
+    path.write_text("seed = 7\n[denoiser]\nlayers = 2\n")
+    assert read_recipe(path) == Recipe(seed=7, denoiser=Denoiser(layers=2))
+    path.write_text("[denoiser]\nlayer = 2\n")
+    with user_error("recipe.toml: `denoiser`: .*layer"):
+        read_recipe(path)
+
+
+def test_attention_is_taught_to_stay_in_a_region_and_words_to_agree():
+    side, region = 4, torch.zeros(1, 1, 4, 4)
+    region[..., :2] = 1  # left half: the word's object
+    same = (region.flatten()[:, None] == region.flatten()[None]).float()
+
+    def tap(maps):
+        made = AttentionTap(rows=16, word_side=side, token_weights=torch.ones(1, 1, 1))
+        made.word_maps.append(maps.flatten(2))
+        return made
+
+    def grouping(rows):
+        made = tap(region)
+        made.sampled.append(((rows / rows.sum(-1, keepdim=True)).clamp_min(1e-9).log()[None], torch.arange(16), side))
+        latents = region.expand(1, 4, 4, 4) * 4
+        return grouping_loss(made, trusted_maps(made), latents, torch.ones(1), words=1.0).item()
+
+    def agreement(columns):
+        made = tap(region)
+        made.other_maps.append((columns.flatten(2), side))
+        return agreement_loss(made, trusted_maps(made), torch.ones(1), words=1.0).item()
+
+    assert grouping(same) == pytest.approx(0, abs=1e-3)
+    assert grouping(torch.ones(16, 16)) > 0.5
+    assert agreement(region) < agreement(torch.ones(1, 1, 4, 4)) < agreement(region.flip(-1))
+
+
+def test_scenes_are_functions_of_their_index_and_are_stored(art, tmp_path):
+    scenes = [render_scene(art, index, objects=1 + index % 3) for index in range(9)]
+    for index, scene in enumerate(scenes):
+        assert len(scene.classes) == 1 + index % 3 == len(set(scene.classes))
+        assert set(np.unique(scene.label_map)) == {0, *(CLASS_IDS[name] for name in scene.classes)}
+        assert all(spoken(name) in scene.caption for name in scene.classes)
+    again, held = (render_scene(art, 4, objects=2, split=split) for split in ("train", "held"))
+    assert np.array_equal(again.image, scenes[4].image)
+    assert not np.array_equal(held.image, again.image)
+    write_scenes(tmp_path / "some.safetensors", scenes)
+    for ours, back in zip(scenes, read_scenes(tmp_path / "some.safetensors"), strict=True):
+        np.testing.assert_array_equal(ours.label_map, back.label_map)
+        assert (ours.classes, ours.caption) == (back.classes, back.caption)
+        assert np.abs(ours.image.astype(int) - back.image).mean() < 6
+
+
+def test_the_package_has_the_first_scenes_of_the_held_out_set():
+    for ours, theirs in zip(load_scenes(), load_set("truth", 60), strict=True):
+        np.testing.assert_array_equal(ours.image, theirs.image)
+        np.testing.assert_array_equal(ours.label_map, theirs.label_map)
+
+
+def test_the_segmenter_and_the_backbone_are_trained(art, tmp_path, monkeypatch):
+    scenes = load_scenes(8)
+    images, short = np.stack([scene.image for scene in scenes]), YardstickRecipe(scenes=8, samples=16, batch=8)
+    for module in (yardstick, backbone):
+        monkeypatch.setattr(module, "CHECK_SCENES", 2)
+    monkeypatch.setattr(yardstick, "YardstickRecipe", lambda: short)
+    yardstick.train_yardstick(art, tmp_path / "s.safetensors")
+    (seen,) = segment_known(load_segmenter(tmp_path / "s.safetensors"), images[:1], [("dog",)])
+    assert set(np.unique(seen)) <= {0, CLASS_IDS["dog"]}
+    monkeypatch.setattr(backbone, "rendered_scenes", lambda *given: (images, [scene.caption for scene in scenes]))
+    shares = backbone.train_backbone(art, tmp_path, tmp_path / "out", tagging=short)
+    assert list(shares) == ["held_scenes", "known_sprites"]
+    assert {path.name for path in (tmp_path / "out").iterdir()} >= {"config.json", "model.safetensors"}
+
+
+def test_a_folder_is_replaced_when_the_new_one_is_whole(tmp_path):
+    folder = tmp_path / "pipeline"
+    for text in ("old", "new"):
+        with replaced_folder(folder) as part:
+            (part / "file").write_text(text)
+    with pytest.raises(ZeroDivisionError), replaced_folder(folder) as part:
+        (part / "file").write_text("." * (1 // ((part / "file").write_text("half") - 4)))
+    assert (folder / "file").read_text() == "new"
+    assert [found.name for found in tmp_path.iterdir()] == ["pipeline"]

@@ -1,0 +1,207 @@
+"""The program that makes the papers' tables: it reads every table, runs small, is stopped, and goes on."""
+
+import json
+import shutil
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from msgspec import structs
+from refusals import user_error
+
+from recipes.mini.world import write_scene_set
+from recipes.studies.settings import PAPER
+from recipes.tables import trained
+from recipes.tables.__main__ import app
+from recipes.tables.definition import FOLDER, HeldOut, Row, Source, Table, packaged, read_table
+from recipes.tables.drawn import SetConfig, draw_set, labelled, set_specs
+from recipes.tables.results import figure, summarised, write_table
+from recipes.tables.sources import Places, Samples, data_fingerprint, joined
+from recipes.tables.stored_results import open_kept
+from recipes.tables.trained import run_table, training_digest, training_of
+from seediff.cli.main import main
+from seediff.dataset.native import open_native
+
+SETTINGS = {"backbone": "tiny", "batch_size": 2, "epochs": 1}
+DATA = {"some": Source(folder="scenes", count=4), "more": Source(folder="scenes", skip=4, count=2)}
+TESTS = {"held_out": HeldOut(scenes="tune", count=2)}
+ROWS = (Row("plain", ("some",), tests=("held_out",)), Row("tuned", ("some",), then=("more",), tests=("held_out",)))
+SMALL = Table("Small", ROWS, DATA, TESTS, train=SETTINGS, name="small")
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study")
+    write_scene_set(folder / "scenes", "tune", count=8)
+    return Places(folder / "work", {"scenes": folder / "scenes"})
+
+
+def test_a_table_is_made_once_and_goes_on(places, tmp_path, monkeypatch):
+    result = run_table(SMALL, places, seeds=(0,))
+    assert [row["name"] for row in result["rows"]] == ["plain", "tuned"]
+    assert all(0 <= row["tests"]["held_out"][0]["miou"] <= 1 for row in result["rows"])
+    assert len(list((places.work / "segmenters").iterdir())) == 2  # the tuned one goes on from the plain one
+
+    monkeypatch.setattr(trained, "train_one", None)
+    assert json.dumps(run_table(SMALL, places, seeds=(0,))) == json.dumps(result)
+
+    # Where the work folder is gone and the data has moved, the table's results are enough.
+    write_table(tmp_path / "studies", result)
+    moved = Places(tmp_path / "work", {"scenes": tmp_path / "moved"})
+    shutil.copytree(places.folders["scenes"], moved.folders["scenes"])
+    kept = open_kept(moved.work, [tmp_path / "studies"])
+    assert json.dumps(run_table(SMALL, moved, seeds=(0,), kept=kept)) == json.dumps(result)
+
+    # Of other data they are not taken.
+    image = moved.folders["scenes"] / "images" / "000000.png"
+    image.write_bytes(image.read_bytes() + b" ")
+    with pytest.raises(TypeError, match="NoneType"):  # it would be trained
+        run_table(SMALL, replace(moved, known={}), seeds=(0,), kept=kept)
+
+
+def test_what_decides_a_segmenter_decides_its_key(places):
+    row = SMALL.rows[0]
+
+    def key(table=SMALL, row=row, seed=0):
+        return training_digest(training_of(row, table, seed), row, table, places)
+
+    def with_train(**changes):
+        return structs.replace(SMALL, train={**SETTINGS, **changes})
+
+    other = structs.replace(SMALL, data={**DATA, "some": Source(folder="scenes", count=3)})
+    changed = [
+        key(seed=1),
+        key(other),
+        key(with_train(epochs=2)),
+        key(with_train(learning_rate=0.01)),
+        key(row=ROWS[1]),
+    ]
+    assert len({key(), *changed}) == 6
+    # Where it is measured, and what the row is called, decide nothing.
+    assert key(row=structs.replace(row, name="other", tests=())) == key()
+
+
+def test_data_is_known_by_the_names_and_sizes_of_its_files(tmp_path):
+    (tmp_path / "data" / "images").mkdir(parents=True)
+    picture = tmp_path / "data" / "images" / "a.png"
+    picture.write_bytes(b"12")
+    first = data_fingerprint(tmp_path / "data")
+    (tmp_path / "data" / ".DS_Store").write_bytes(b"x")
+    picture.write_bytes(b"34")
+    assert data_fingerprint(tmp_path / "data") == first  # no picture is read
+    picture.write_bytes(b"123")
+    assert data_fingerprint(tmp_path / "data") != first
+
+
+def test_sources_are_joined_by_the_names_of_their_classes(places):
+    classes, items = open_native(places.folders["scenes"])
+    turned = tuple(reversed(classes))
+    both = joined([Samples(classes, items[:1])], turned)
+    assert both.classes == turned
+    before, after = items[0].label_map, both.items[0].label_map
+    for number, name in enumerate(classes, 1):
+        assert ((before == number) == (after == turned.index(name) + 1)).all()
+
+
+def test_a_set_is_drawn_once_and_labelled_in_every_way(tmp_path):
+    labels = {"ca": PAPER["ca"].table(), "seediff": PAPER["seediff"].table()}
+    small = {"steps": 1, "guidance_scale": 1.0, "batch_size": 2, "threads": 1, "labels": labels}
+    config, out = SetConfig(("dog", "cat", "bus"), images=3, objects=(1, 2), **small), tmp_path / "set"
+    draw_set(config, out)
+    classes, items = labelled(out, "seediff")
+    assert [item.source for item in labelled(out, "ca", 2)[1]] == [item.source for item in items[:2]]
+    for item in items:
+        assert {*item.label_map.ravel()} <= {0, *(classes.index(name) + 1 for name in item.metadata["classes"])}
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    draw_set(config, out)  # finished: nothing is drawn again
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    specs = set_specs(replace(config, images=60))
+    assert set_specs(replace(config, images=20)) == specs[:20]
+    assert set(Counter(spec.classes for spec in specs if len(spec.classes) == 1).values()) == {10}
+
+
+def test_figures():
+    def scores(miou):
+        both = {"miou": miou, "miou_ci95": [miou - 0.02, miou + 0.02]}
+        human = {"Human": {"iou": 0.3, "iou_ci95": [0.2, 0.4]}}
+        return {**both, "groups": {"unseen": {"miou": 0.5, "miou_ci95": [0.4, 0.6]}}, "per_class": human}
+
+    tests = {"held_out": [scores(0.5), scores(0.6)]}
+    rows = [{"name": "CA", "paper": {"miou": 68.8}, "seconds": [30.0, 30.0], "tests": tests}]
+    (row,) = summarised({"metrics": ["miou"], "rows": rows})
+    assert [row[key] for key in ("mean", "lowest", "highest", "ci95", "paper")] == [55, 50, 60, [53, 57], 68.8]
+    assert figure(scores(0.5), "unseen") == (0.5, [0.4, 0.6])
+    assert figure(scores(0.5), "human") == (0.3, [0.2, 0.4])
+
+
+def test_every_table_of_the_paper_is_there_at_both_scales(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names = {
+        world: {path.stem for path in (FOLDER / world).glob("*.toml") if not path.stem.startswith("set")}
+        for world in ("embedded", "full")
+    }
+    assert names["embedded"] - names["full"] == {"photographs"}
+    assert names["full"] < names["embedded"]
+    for name in sorted(names["full"]):
+        assert main(f"{name} --world full --dry-run".split(), app) == 0
+        _, *lines = capsys.readouterr().out.splitlines()
+        assert {line.split()[0] for line in lines} == {"draw", "train"}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_sets_are_scaled_as_what_is_taken_of_them():
+    scaled = read_table(packaged("strategy", "embedded")).scaled(0.01)
+    assert scaled.sets["main"].images == scaled.data["ca"].count == 10
+
+
+PLAIN = """
+title = "A table"
+[data]
+exact = { scenes = "train", count = 100 }
+[test]
+held_out = { scenes = "truth", count = 10 }
+[train]
+backbone = "tiny"
+[[rows]]
+name = "exact"
+train = ["exact"]
+"""
+TITLE, TRAIN, SCENES = 'title = "A table"', 'train = ["exact"]', 'scenes = "train"'
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text):
+        shutil.copy(FOLDER / "embedded" / "set.toml", tmp_path)
+        (tmp_path / "table.toml").write_text(text)
+        return tmp_path / "table.toml"
+
+    return write
+
+
+def test_a_row_and_a_set_may_differ_from_the_others(write):
+    more = 'settings = { epochs = 3, learning_rate = 0.01 }\nthen = ["exact"]\nthen_settings = { epochs = 1 }\n'
+    few = 'sets.few = { file = "set.toml", objects = [1], labels = ["caa"] }'
+    table = read_table(write(PLAIN.replace(TITLE, f"{TITLE}\n{few}") + more))
+    assert (table.sets["few"].objects, list(table.sets["few"].labels)) == ((1,), ["caa"])
+    training = training_of(table.rows[0], table, seed=7)
+    assert (training.epochs, training.config.learning_rate, training.config.seed) == (1.0, 0.01, 7)
+    assert training.base.epochs == 3.0
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (TITLE, f"{TITLE}\nsets.few = {{ objects = [1] }}", "'file'"),
+        (TITLE, f'{TITLE}\nsets.few = {{ file = "set.toml", step = 1 }}', "'step'"),
+        (TRAIN, 'train = ["exakt"]', "'exakt'"),
+        (TRAIN, f'{TRAIN}\n[[rows]]\nname = "exact"\n{TRAIN}', "two rows"),
+        ("count = 100", "cuont = 100", "cuont"),
+        ("count = 100", 'count = 100, augment = "spice"', "'spice'"),
+        (SCENES, f'{SCENES}, folder = "x"', "data.*set, scenes and folder"),
+        ('scenes = "truth", count = 10', 'set = "main", labels = "ca"', "a test is of"),
+    ],
+)
+def test_what_is_wrong_is_told(write, old, new, said):
+    with user_error(rf"table\.toml.*{said}"):
+        read_table(write(PLAIN.replace(old, new)))

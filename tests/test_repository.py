@@ -1,0 +1,162 @@
+"""What keeps the repository in order: the wheel, the image, outputs of the docs and their programs."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from runpy import run_path
+
+import pytest
+
+import seediff
+from recipes import new_weights, renew
+from seediff.files.documents import read_toml
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "seediff"
+
+
+def wheel_files():
+    """What hatchling would put into the wheel, without building it."""
+    builder = pytest.importorskip("hatchling.builders.wheel", reason="hatchling is not installed")
+    return {file.distribution_path for file in builder.WheelBuilder(str(ROOT)).recurse_included_files()}
+
+
+def not_ignored():
+    """The package's files that git does not ignore: hatchling leaves out those that it does."""
+    command = f"git -C {ROOT} ls-files --cached --others --exclude-standard src/seediff".split()
+    try:
+        listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"not a git checkout: {error}")
+    return {name.removeprefix("src/") for name in listed}
+
+
+@pytest.mark.parametrize("list_files", [wheel_files, not_ignored])
+def test_everything_read_at_run_time_is_inside(list_files):
+    there = [path for path in PACKAGE.rglob("*") if path.is_file() and path.suffix not in (".pyc", ".part")]
+    names = {f"seediff/{path.relative_to(PACKAGE).as_posix()}" for path in there}
+    assert {"seediff/py.typed", "seediff/mini/data/scenes.safetensors"} <= names
+    assert names - list_files() == set()
+
+
+def test_the_image_gets_files_and_extras_that_there_are():
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
+    lines = [line.partition(" ")[::2] for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    copied = [source for name, rest in lines if name == "COPY" for source in rest.split()[:-1]]
+    ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    assert [source for source in copied if not (ROOT / source).exists() or f"!{source}" not in ignored] == []
+    (extras,) = [rest.partition("=")[2] for name, rest in lines if name == "ARG" and rest.startswith("EXTRAS=")]
+    known = read_toml(ROOT / "pyproject.toml")["project"]["optional-dependencies"]
+    assert {*extras.split(",")} <= {*known}
+    assert '-c constraints.txt ".[${EXTRAS}]"' in text
+
+
+def test_the_version_of_the_package_is_read_without_its_dependencies():
+    """As the workflow compares it with the tag."""
+    command = [sys.executable, "-S", "-c", "import seediff; print(seediff.__version__)"]
+    done = subprocess.run(command, env={"PYTHONPATH": str(ROOT / "src")}, capture_output=True, text=True)
+    assert (done.stdout.strip(), done.returncode) == (seediff.__version__, 0), done.stderr
+
+
+# Constants of mini that new weights bring.
+
+
+def test_constants_that_the_package_has_are_those_of_the_published_study(tmp_path, monkeypatch):
+    """So that the figures of the masks' page are of the masks that `generate` makes."""
+    mini, package = tmp_path / "mini", new_weights.EMBEDDED["mini"] / "seediff.json"
+    mini.mkdir()
+    shutil.copy(package, mini)
+    shutil.copy(new_weights.SET, tmp_path / "set.toml")
+    shutil.copytree(new_weights.METHODS, tmp_path / "methods")
+    sets = read_toml(new_weights.SET)
+    monkeypatch.setattr(new_weights, "METHODS", tmp_path / "methods")
+    monkeypatch.setattr(new_weights, "EMBEDDED", {"mini": mini})
+    monkeypatch.setattr(new_weights, "SET", tmp_path / "set.toml")
+    new_weights.take_constants("mini", ROOT / "docs" / "preset.json")
+    assert json.loads((mini / "seediff.json").read_text()) == json.loads(package.read_text())
+    assert read_toml(tmp_path / "set.toml") == sets
+    for file in (ROOT / "recipes" / "methods").glob("*.py"):
+        assert (tmp_path / "methods" / file.name).read_text() == file.read_text()
+
+    # Others are stated in the file of a method.
+    file = tmp_path / "methods" / "nerve_walk.py"
+    before, found = run_path(str(file))["CONSTANTS"], {"mask": {"tau": 3}, "capture": {"layers": "up"}}
+    file.write_text(new_weights.with_constants(file.read_text(), "mini-dit", found))
+    assert run_path(str(file))["CONSTANTS"] == {**before, "models": {**before["models"], "mini-dit": found}}
+
+
+# Outputs of the docs.
+
+
+def test_a_figure_depends_on_the_constants_of_the_methods_that_it_shows(tmp_path, monkeypatch):
+    def now(ca=0.4, **changes):
+        methods = {"seediff": {"mask": {"beta": 0.2}}, "ca": {"mask": {"beta": ca}}}
+        preset = {"method": "seediff", "steps": 8, "note": "", "methods": methods, **changes}
+        (tmp_path / "seediff.json").write_text(json.dumps({"preset": preset}))
+        monkeypatch.setattr(renew, "EMBEDDED", {"mini": tmp_path})
+        of = ("mini drawing", "mini preset", "mini preset ca")
+        return list(renew.ingredients(renew.Output("one", "study", 1, of=of)).values())[1:]
+
+    plain = now()
+    for changes, differs in (
+        ({"note": "why"}, [False, False, False]),
+        ({"steps": 9}, [True, False, False]),
+        ({"presence": 0.5}, [False, True, False]),
+        ({"ca": 0.5}, [False, False, True]),
+    ):
+        assert [one != other for one, other in zip(plain, now(**changes), strict=True)] == differs
+
+
+TABLE = """
+[first]
+kind = "study"
+minutes = 1
+commands = ["python script.py {work}/out.json 500"]
+files = { "docs/first.json" = "out.json" }
+of = ["docs/data.json"]
+
+[second]
+kind = "study"
+minutes = 60
+commands = ["python script.py {work}/out.json 1"]
+files = { "docs/second.json" = "out.json" }
+of = ["docs/first.json"]
+
+[elsewhere]
+kind = "study"
+minutes = 1
+commands = ["python script.py {photos}"]
+of = []
+needs = ["photos"]
+"""
+SCRIPT = """
+import json, os, sys
+open("runs.txt", "a").write(sys.argv[2] + " ")
+if os.path.exists("broken") and sys.argv[2] == "1":
+    sys.exit(3)
+json.dump({"count": int(sys.argv[2]), "seconds": 1.5}, open(sys.argv[1], "w"))
+"""
+
+
+def test_what_is_out_of_date_is_made_once_and_a_failed_run_goes_on(tmp_path, monkeypatch, capsys):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "data.json").write_text('{"a": 1}')
+    (tmp_path / "outputs.toml").write_text(TABLE)
+    (tmp_path / "script.py").write_text(SCRIPT)
+    for name, path in {"ROOT": "", "TABLE": "outputs.toml", "RECORD": "docs/ingredients.json"}.items():
+        monkeypatch.setattr(renew, name, tmp_path / path)
+    (tmp_path / "broken").touch()
+    assert renew.main(["--dry-run"]) == 0
+    assert "needs photos" in capsys.readouterr().out
+    assert not (tmp_path / "runs.txt").exists()
+    assert renew.main([]) == 1
+    assert "second: exit code 3" in capsys.readouterr().out
+    assert not (tmp_path / "docs" / "second.json").exists()
+    (tmp_path / "broken").unlink()
+    assert renew.main([]) == renew.main([]) == 0
+    assert (tmp_path / "runs.txt").read_text().split() == ["500", "1", "1"]  # both are current
+    (tmp_path / "docs" / "data.json").write_text('{"a": 2}')
+    assert renew.main([]) == 0  # the second is made of what the first gives: the same, but for the seconds
+    assert (tmp_path / "runs.txt").read_text().split() == ["500", "1", "1", "500"]
