@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .family import T5, Condition, Family, Tensor
+from .family import Condition, Family, Tensor
 from .flux import FLUX, Flux, ids
 
 
@@ -37,5 +37,4 @@ CHROMA = ChromaFamily(
     guidance_scale=5.0,
     conditional="first call",
     inputs_of_text=("encoder_hidden_states", "", "attention_mask"),
-    text=(T5,),
 )

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from ...errors import UserError
-from .family import CLIP, T5, Condition, FlowMatching, Joint, NetworkInputs, PartConfig, Tensor, latents_of
+from .family import Condition, FlowMatching, Joint, NetworkInputs, PartConfig, Tensor, latents_of
 from .readers import Reader
 
 T5_TOKENS = 512
@@ -113,5 +113,4 @@ FLUX = Flux(
     guidance_scale=3.5,
     distilled=True,
     inputs_of_text=("encoder_hidden_states", "pooled_projections"),
-    text=(CLIP, T5),
 )

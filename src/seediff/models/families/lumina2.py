@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from .family import GEMMA, Condition, FlowMatching, Joint, Tensor
+from .family import Condition, FlowMatching, Joint, Tensor
 from .readers import Reader
 
 TEXT_TOKENS = 256
@@ -52,5 +52,4 @@ LUMINA2 = Lumina2(
     guidance_scale=4.0,
     conditional="first call",
     inputs_of_text=("encoder_hidden_states", "encoder_attention_mask"),
-    text=(GEMMA,),
 )

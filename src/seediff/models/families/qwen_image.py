@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from ...errors import UserError
-from .family import QWEN3, Condition, DrawRequest, Joint, NetworkInputs, PartConfig, Tensor, TextModel
+from .family import Condition, DrawRequest, Joint, NetworkInputs, PartConfig, Tensor
 from .flux import Packed
 from .readers import Reader
 
@@ -94,6 +94,4 @@ QWEN_IMAGE = QwenImage(
     steps=50,
     guidance_scale=4.0,
     conditional="first call",
-    text=(TextModel(("Qwen2_5_VLForConditionalGeneration",), QWEN3.tokenizers),),
-    autoencoders=("AutoencoderKLQwenImage",),
 )

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from .family import GEMMA, Condition, FlowMatching, Layer, PartConfig, Projections, Tensor
+from .family import Condition, FlowMatching, Layer, PartConfig, Projections, Tensor
 from .readers import Reader, stripped
 
 TEXT_TOKENS = 300
@@ -67,7 +67,5 @@ SANA = SanaFamily(
     steps=20,
     guidance_scale=4.5,
     no_self_attention="its self-attention is linear, which has no map",
-    text=(GEMMA,),
     unit=32,
-    autoencoders=("AutoencoderDC",),
 )

@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from .family import QWEN3, Condition, DrawRequest, FlowMatching, Joint, NetworkInputs, Tensor, latents_of
+from .family import Condition, DrawRequest, FlowMatching, Joint, NetworkInputs, Tensor, latents_of
 from .lumina2 import rotate_pairs
 from .readers import Reader, chat_prompt, qwen_chat
 
@@ -65,5 +65,4 @@ Z_IMAGE = ZImage(
     quick_steps=8,
     conditional="first half",
     inputs_of_text=("cap_feats",),
-    text=(QWEN3,),
 )
