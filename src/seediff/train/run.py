@@ -32,6 +32,7 @@ import torch
 from ..config.train import TrainConfig, make_config, with_device
 from ..dataset import native
 from ..dataset.sample import Sample
+from ..drawing.charts import can_draw
 from ..errors import UserError
 from ..files.output_folders import open_folder
 from ..files.outputs import write_atomic, write_tensors
@@ -178,6 +179,9 @@ class _Training:
             self.average = self._weights()
         self.validation: Decoded | None = None
         start_losses(out / LOSSES, state.step)
+        self.charts = can_draw(CHART)
+        if not self.charts:  # of fewer steps
+            (out / CHART).unlink(missing_ok=True)
         if validation:
             self.validation = Decoded(validation, len(stages[0].classes))
 
@@ -221,8 +225,9 @@ class _Training:
             # A new best network, too: on CUDA, its step done again after a kill would measure something slightly
             # different.
             if now % self.save_every == 0 or last or stop or self.state.best_step == now:
-                chart = draw_losses(read_losses(self.out / LOSSES), self.stages, config.batch_size)
-                write_atomic(self.out / CHART, chart)
+                if self.charts:
+                    chart = draw_losses(read_losses(self.out / LOSSES), self.stages, config.batch_size)
+                    write_atomic(self.out / CHART, chart)
                 write_checkpoint(self.out / CHECKPOINT, self.trainee, self.optimizer, self.average, asdict(self.state))
                 self.keep(now)
             if progress is not None:
@@ -293,7 +298,7 @@ class _Training:
         parameters = sum(p.numel() for p in self.network.parameters())
         write_atomic(self.out / RECORD, (json.dumps(asdict(self.state), indent=2) + "\n").encode())
         rows = read_losses(self.out / LOSSES)
-        card = model_card(self.config, self.stages, self.state, rows, parameters)
+        card = model_card(self.config, self.stages, self.state, rows, parameters, self.charts)
         write_atomic(self.out / native.CARD, card.encode())  # marks the training as finished
         (self.out / CHECKPOINT).unlink(missing_ok=True)
 
