@@ -17,6 +17,7 @@ ALLOWED = {
     ("cli/sets.py", "save"): "a dataset's, which goes through places",
     ("dataset/formats/parquet.py", "ParquetWriter"): "in a folder that appears when it is complete",
     ("dataset/formats/parquet.py", "write_table"): "the same file",
+    ("drawing/charts.py", "savefig"): "into memory",
     ("script/heatmap.py", "save"): "a picture that a script names",
     ("run/reopen.py", "replace"): "the rows of a finished set are moved aside while it grows",
 }

@@ -131,8 +131,7 @@ def show_masks(result: RunResult, config: MaskPhotosConfig, skipped: int, *, war
     foreign, line = _foreign(result, config.model, warned)
     commands = [command_line("look", result.out, about=LOOK)]
     if not foreign:  # masks that mean nothing are not to be trained on
-        backbone = () if config.device == "cuda" else ("--backbone", "tiny")  # what this machine can train
-        commands += [command_line("train", result.out, "--out", "segmenter", *backbone), export_line(result.out)]
+        commands += [command_line("train", result.out, "--out", "segmenter"), export_line(result.out)]
     _show(result, table, text + line, commands)
 
 

@@ -119,12 +119,19 @@ def read_file(path: Path, kind: type[Settings]) -> TomlFile:
     return TomlFile(path, flatten(check_table(kind, table, str(path)), kind), sources)
 
 
-def configure(kind: type[AnySettings], line: Mapping[str, Any], file: Path | None = None) -> AnySettings:
+def configure(
+    kind: type[AnySettings],
+    line: Mapping[str, Any],
+    file: Path | None = None,
+    usual: Sequence[SourcedValues] = (),
+) -> AnySettings:
     """The configuration of a command that runs no model. Raises UserError.
 
-    line: the command line's values, by flat name or as tables. file: a configuration file.
+    line: the command line's values, by flat name or as tables. file: a configuration file. usual: values that take the
+    place of defaults here.
     """
     ranked, whole = _given(kind, line, file)
+    ranked += usual
     if not whole:
         ranked += kind.defaults_below(_values(ranked))
     return resolve(kind, ranked)

@@ -19,6 +19,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -29,11 +30,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ..config.train import TrainConfig, make_config, with_device
+from ..config.train import TrainConfig, with_device
 from ..dataset import native
 from ..dataset.sample import Sample
 from ..drawing.charts import can_draw
-from ..errors import UserError
+from ..errors import Notice, UserError
 from ..files.output_folders import open_folder
 from ..files.outputs import write_atomic, write_tensors
 from ..metrics.confusion import Confusion
@@ -57,6 +58,7 @@ from .record import (
     write_trained_on,
 )
 from .stages import Data, Stage, check_stages, open_training
+from .usual import settle
 
 if TYPE_CHECKING:
     from ..workers import Progress
@@ -93,11 +95,14 @@ def train_segmenter(
 
     data: a `Dataset`, a folder of any format, or several of them. validation: likewise; the segmenter with the best
     mIoU on it is kept. Default: the `val` parts of `data`. epochs, steps: default 10 epochs. options: fields of
-    `TrainConfig`, such as backbone="tiny" for small pictures on a CPU. Raises UserError.
+    `TrainConfig`; the default backbone is `tiny` without a GPU, and for small pictures. Raises UserError.
     """
     sets = [data] if isinstance(data, Data) else data
     training = open_training(sets, epochs=epochs, steps=steps, validation=validation)
-    return train(make_config(options), training.stages, Path(out), progress, validation=training.validation)
+    config, line = settle(options, None, training, Path(out))
+    if line:
+        warnings.warn(line, Notice, stacklevel=2)
+    return train(config, training.stages, Path(out), progress, validation=training.validation)
 
 
 def train(
