@@ -36,7 +36,7 @@ def settle(values: Mapping[str, Any], file: Path | None, data: TrainingData, out
 
     items = [*chain.from_iterable(stage.items for stage in data.stages)]
     if (config.device or default_device()) == "cpu":
-        why = "nothing faster than the cpu trains it"
+        why = "the training runs on the cpu"
     elif all(max(item.size()) <= SMALL for item in items):
         why = f"no picture has more than {SMALL} pixels a side"
     else:
