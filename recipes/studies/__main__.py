@@ -113,16 +113,15 @@ def segments(
 @app.command
 def doubt(
     drawn: Annotated[Path, Parameter(help="Dataset drawn by mini: two classes per image, with attention.")],
-    *photos: Annotated[Path, Parameter(help="Folders of photographs.")],
     out: Out,
 ) -> None:
-    """Measure the warnings about foreign pictures and missing classes, and choose their limits.
+    """Measure the warning about missing classes, and choose its limit.
 
-    Example: python -m recipes.studies doubt pairs photos --out doubt
+    Example: python -m recipes.studies doubt pairs --out doubt
     """
     from .doubt import run_doubt
 
-    run_doubt(out, drawn, photos)
+    run_doubt(out, drawn)
 
 
 if __name__ == "__main__":

@@ -15,11 +15,9 @@ OF_CLASSES = {
     "degenerate": "the mask covers less than 1 % or more than 95 % of the image",
     "missing": "the class was probably not drawn: its word got about the same attention everywhere",
 }
-FOREIGN = "foreign"
 FLAGS = {
     **OF_CLASSES,
     "no_class": "none of the classes was found in the photograph",
-    FOREIGN: "the model was not trained on pictures like this one, so the result means nothing; use a real model",
 }
 """Kind → its meaning, without a full stop, for all flags of this package."""
 SMALLEST, LARGEST = 0.01, 0.95
