@@ -45,7 +45,7 @@ TRAIN = (
     "train native --architecture segformer --backbone tiny --weights scratch --batch-size 2 --crop 32 --test-side 32"
     " --device cpu"
 )
-LOOK = "native/images --batch-size 1 --threads 1"
+LOOK = "native/images --model mini --batch-size 1 --threads 1"
 KINDS = get_args(FormatName)
 INPUTS = {
     "native": f"{DRAW} --per-class 4 --steps 2",

@@ -75,7 +75,7 @@ def try_out(python: Path) -> dict[str, Any]:
         for command in (
             ["generate", "--classes", "dog,cat", "--per-class", "1", "--steps", "5", "--device", "cpu", "--out", "set"],
             ["check", "set"],
-            ["segment", "set/images", "--device", "cpu", "--out", "segments"],
+            ["segment", "set/images", "--model", "mini", "--device", "cpu", "--out", "segments"],
         ):
             run([*cli, *command], f"seediff {command[0]}", cwd=folder)
     said = subprocess.run(

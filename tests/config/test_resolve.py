@@ -140,7 +140,7 @@ def test_another_model_brings_its_own_and_what_was_given_stays(model, tmp_path):
 
 
 def test_another_model_over_segments_and_another_backbone_over_a_training(model, tmp_path):
-    mini = configured(SegmentPhotosConfig, {"names": ("dog",)})
+    mini = configured(SegmentPhotosConfig, {"names": ("dog",), "model": "mini"})
     assert mini.segment.kl_threshold == 0.45
     other = configured(SegmentPhotosConfig, {"model": "owner/name"}, written(mini, tmp_path))
     assert other == SegmentPhotosConfig(model="owner/name", names=("dog",))

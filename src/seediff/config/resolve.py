@@ -193,8 +193,8 @@ def no_model() -> UserError:
     """The error about a command for photographs for which nobody named a model."""
     real = BY_NAME[REAL]
     gpu, cpu = (show_bytes(real.weight_bytes(dtype)) for dtype in ("float16", "float32"))
-    fix = f"the smallest is {REAL}, which downloads {gpu} for a GPU or {cpu} for a CPU; mini is for its own drawings"
-    return UserError("model", "is missing: photographs need a real model", fix)
+    smallest = f"such as --model {REAL}, the smallest (a download of {gpu} for a GPU, {cpu} for a CPU)"
+    return UserError(f"photographs need a real model, {smallest}; mini is for its own drawings")
 
 
 def _given(
