@@ -25,6 +25,7 @@ from same_bytes_families import FAMILIES, SIDES, WITHOUT_SELF_ATTENTION
 
 HERE = Path(__file__).resolve().parent
 DRAW = "generate --classes dog,cat --per-class 3 --steps 2 --batch-size 4 --keep-soft --keep-attention"
+MINI = "--model mini"
 LOOK = "--timesteps 150 --batch-size 4"
 TWINS = {name: f"--device cpu --size {SIDES.get(name, 64)} --model twins/{name}" for name in FAMILIES}
 METHODS = ("ca", "ca_sa", "daam")
@@ -62,17 +63,21 @@ COMMANDS = {
     "generate-dit": (
         "generate --classes dog --per-class 2 --steps 2 --model mini-dit --keep-attention --out generate-dit"
     ),
-    "mask": f"mask generate/images --classes dog,cat {LOOK} --keep-soft --keep-attention --out mask",
-    "mask-crop": f"mask generate/images --classes dog --fit crop --method ca_sa --no-pamr {LOOK} --out mask-crop",
+    "mask": f"mask generate/images {MINI} --classes dog,cat {LOOK} --keep-soft --keep-attention --out mask",
+    "mask-crop": (
+        f"mask generate/images {MINI} --classes dog --fit crop --method ca_sa --no-pamr {LOOK} --out mask-crop"
+    ),
     "mask-flip": (
-        f"mask generate/images --classes dog,cat --presence 0 --capture-flip {LOOK} --keep-attention --out mask-flip"
+        f"mask generate/images {MINI} --classes dog,cat --presence 0 --capture-flip {LOOK} --keep-attention --out"
+        " mask-flip"
     ),
-    "segment": "segment generate/images --names dog,cat,grass --batch-size 4 --out segment",
+    "segment": f"segment generate/images {MINI} --names dog,cat,grass --batch-size 4 --out segment",
     "segment-refine": (
-        "segment generate/images --refine --kl-threshold 0.9 --num-points 8 --fit crop --size 48 --out segment-refine"
+        f"segment generate/images {MINI} --refine --kl-threshold 0.9 --num-points 8 --fit crop --size 48 --out"
+        " segment-refine"
     ),
-    "segment-kmeans": "segment generate/images --method kmeans -k 4 --fit resize --out segment-kmeans",
-    "segment-diffcut": "segment generate/images --method diffcut --refine --out segment-diffcut",
+    "segment-kmeans": f"segment generate/images {MINI} --method kmeans -k 4 --fit resize --out segment-kmeans",
+    "segment-diffcut": f"segment generate/images {MINI} --method diffcut --refine --out segment-diffcut",
     **{f"script-{name}": f"same_bytes_families.py {name} --out script-{name}" for name in FAMILIES},
     **{
         f"generate-{name}": (

@@ -48,7 +48,7 @@ def main(which: str, venv: Path) -> None:
         for line in (
             "generate --classes dog,cat --per-class 1 --steps 5 --device cpu --out set",
             "check set",
-            "segment set/images --device cpu --out segments",
+            "segment set/images --model mini --device cpu --out segments",
         ):
             subprocess.run([python, "-m", "seediff", *line.split()], cwd=folder, check=True)
     subprocess.run([python, "-m", "pip", "list"], check=True)

@@ -20,8 +20,8 @@ SMALLER = {
     "load_scenes(6)": "load_scenes(2)",
     "load_scenes(12)": "load_scenes(2)",
     "--batch-size 8": "--batch-size 2",
-    'MaskPhotosConfig.recommended(classes=("dog", "cat", "car"))': (
-        'MaskPhotosConfig.recommended(classes=("dog", "cat", "car"), timesteps=(350,))'
+    'MaskPhotosConfig.recommended(model="mini", classes=("dog", "cat", "car"))': (
+        'MaskPhotosConfig.recommended(model="mini", classes=("dog", "cat", "car"), timesteps=(350,))'
     ),
     "per_class=12": "per_class=1, steps=4",
 }

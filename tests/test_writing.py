@@ -15,6 +15,7 @@ ALLOWED = {
     ("files/messages.py", "open"): "the null device, in the place of a closed stream",
     ("cli/quality.py", "save"): "a dataset's, which goes through places",
     ("cli/sets.py", "save"): "a dataset's, which goes through places",
+    ("drawing/charts.py", "savefig"): "into memory",
     ("script/heatmap.py", "save"): "a picture that a script names",
     ("run/reopen.py", "replace"): "the rows of a finished set are moved aside while it grows",
 }

@@ -102,7 +102,7 @@ def exact(
     kind, config = NETWORKS[name]
     for part, of, options in ((family.network, kind, {**config, **(changes or {})}), ("vae", *AUTOENCODERS[name])):
         parts[part] = made(partial(getattr(diffusers, of).from_config, options))
-    encoders = [part for part in family.weights if part.startswith("text_encoder")]
+    encoders = sorted(part for part in parts if part.startswith("text_encoder"))
     for part, (kind, config) in zip(encoders, TEXT_ENCODERS[name], strict=True):
         model: Any = getattr(transformers, kind)
         tokenizer = parts[part.replace("text_encoder", "tokenizer")]

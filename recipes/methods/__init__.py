@@ -1,6 +1,6 @@
 """Published mask methods as methods of one's own: a file each, which any command takes, here or copied elsewhere.
 
-    seediff mask photos --classes dog,cat --method recipes/methods/fa_seg.py:fa_seg --out masks
+    seediff mask photos --model sd1.5 --classes dog,cat --method recipes/methods/fa_seg.py:fa_seg --out masks
 
 Importing this package registers all of them, each by its function's name, for the studies. docs/methods.md says what
 they compute and what they leave out. Levels that a model lacks are left out, and the weights of the others divided by

@@ -199,7 +199,8 @@ WORDS = {"generate": "--classes dog", "mask": "{tmp} --classes dog", "segment": 
 )
 def test_a_dry_run_refuses_what_loading_the_model_would(tmp_path, capsys, command, options, message):
     Image.new("RGB", (64, 64)).save(tmp_path / "photo.png")
-    line = f"{command} {WORDS[command]} {options} --out {{tmp}}/o --dry-run"
+    named = "" if "--model" in options else "--model mini"
+    line = f"{command} {WORDS[command]} {named} {options} --out {{tmp}}/o --dry-run"
     assert message in refused(capsys, line.replace("{tmp}", str(tmp_path)))
     assert [path.name for path in tmp_path.iterdir()] == ["photo.png"]
 

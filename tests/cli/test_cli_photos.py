@@ -12,7 +12,7 @@ from seediff.dataset.native import write_native
 def test_a_dataset_is_no_folder_of_photos(tmp_path, monkeypatch, capsys, words):
     monkeypatch.chdir(tmp_path)
     write_native(tmp_path / "pets", ("dog",), [item("0", shape=(16, 16))], about={})
-    line = [*words, "--out", "out", "--dry-run"]
+    line = [*words, "--model", "mini", "--out", "out", "--dry-run"]
     assert main([*line, "pets"]) == 2
     assert capsys.readouterr().err == (
         "seediff: pets: is a SeeDiff dataset, whose label maps are not photographs; give pets/images\n"
@@ -20,7 +20,7 @@ def test_a_dataset_is_no_folder_of_photos(tmp_path, monkeypatch, capsys, words):
     assert main([*line, "pets/images"]) == 0
     said = capsys.readouterr().out
     assert "1 photograph" in said
-    assert "Photographs mean nothing to model 'mini'; use for example --model sd1.5" in said
+    assert "model 'mini' is for its own drawings: what it finds in photographs means nothing" in said
 
 
 def test_all_classes_are_those_of_the_tuned_model(tmp_path, capsys):
@@ -36,10 +36,10 @@ def test_classes_are_understood_as_the_model_spells_them(tmp_path, capsys):
     for words in ("mask --classes Dog", "mask --classes table.csv", "segment --names Dog", "generate --classes Dog"):
         command, option, value = words.split()
         value = str(tmp_path / value) if "." in value else value
-        given = [] if command == "generate" else [str(photos)]
+        given = [] if command == "generate" else [str(photos), "--model", "mini"]
         assert main([command, *given, option, value, "--dry-run", "--verbose", "--out", str(tmp_path / "out")]) == 0
         assert '= ["dog"]' in capsys.readouterr().out
-    line = f"segment {photos} --names fox --dry-run --out {tmp_path}/out".split()
+    line = f"segment {photos} --model mini --names fox --dry-run --out {tmp_path}/out".split()
     assert "--names: model 'mini' does not know 'fox'; it knows: " in refused(capsys, *line)
 
 

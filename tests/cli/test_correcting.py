@@ -14,7 +14,7 @@ def masked(tmp_path_factory):
     """Three photographs by `mask`, each asked for a class that may be anywhere."""
     folder = tmp_path_factory.mktemp("correcting")
     write_photos(folder / "photos", 2)
-    options = "--classes dog,cat --presence 0 --timesteps 300 --quiet".split()
+    options = "--model mini --classes dog,cat --presence 0 --timesteps 300 --quiet".split()
     assert main(["mask", str(folder / "photos"), *options, "--out", str(folder / "masked")]) == 0
     return folder / "masked"
 

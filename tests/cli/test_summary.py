@@ -29,7 +29,7 @@ def segments_of(names):
 @pytest.mark.parametrize("name", ODD)
 def test_names_are_no_markup(said, name):
     result = segments_of((name,))
-    text = said(show_segments, result, SegmentPhotosConfig(), 0)
+    text = said(show_segments, result, SegmentPhotosConfig(model="mini"), 0)
     (row,) = (line for line in text.splitlines() if "│" in line and line.count(name) > 1)
     assert "3" in row
     assert row.count(name) == 2  # the photograph's and the segment's
@@ -37,41 +37,30 @@ def test_names_are_no_markup(said, name):
     run = RunResult(
         Path("out"), [{"file_name": "images/0.png", "classes": [name], "asked": [name], "area": {name: 0.5}}], 1, {}
     )
-    config = MaskPhotosConfig(classes=(name,))
+    config = MaskPhotosConfig(classes=(name,), model="mini")
     assert name in said(show_masks, run, config, 0)
-
-
-@pytest.mark.parametrize("warned", [True, False])
-def test_photographs_that_mean_nothing_are_told_where_the_run_did_not_begin_with_it(said, warned):
-    """Also if most of the first were so: the run looks at files, some of which may be unreadable."""
-    row = {"source": "a", "classes": [], "instances": [], "flags": ["foreign"]}
-    result, config = RunResult(Path("out"), [row], 1, {}), SegmentPhotosConfig()
-    text = said(show_segments, result, config, 0, warned=warned)
-    assert ("1 of 1 photograph is unlike" in text) is not warned
 
 
 @pytest.mark.parametrize(("found", "told"), [("segment", 1), ("dog", 0)])
 def test_names_that_no_segment_got_are_told(said, found, told):
     result = segments_of((found,))
-    text = said(show_segments, result, SegmentPhotosConfig(names=("dog",)), 0)
+    text = said(show_segments, result, SegmentPhotosConfig(model="mini", names=("dog",)), 0)
     assert text.count("No segment got a name: none reached --name-threshold") == told
     assert ("names" in text.splitlines()[1]) == (not told)
 
 
-@pytest.mark.parametrize(("device", "options"), [("cpu", " --backbone tiny"), ("cuda", "")])
-def test_what_comes_next_is_looking_and_a_training_that_this_machine_can_run(said, device, options):
+def test_what_comes_next_is_looking_and_a_training(said):
     run = RunResult(Path("out"), [{"file_name": "images/0.png", "classes": [], "asked": [], "area": {}}], 1, {})
-    config = MaskPhotosConfig(classes=("dog",), device=device)
-    text = said(show_masks, run, config, 0)
+    text = said(show_masks, run, MaskPhotosConfig(classes=("dog",), model="mini"), 0)
     first, second, third = text.split("Next:\n")[1].split("\n")[:3]
     assert " look out " in first
-    assert second.endswith(f" train out --out segmenter{options}")
+    assert second.endswith(" train out --out segmenter")
     assert " export out --to coco --out out-coco " in third
 
 
 def test_photos_of_one_segment_get_a_hint(said):
     rows = [{"source": "a", "classes": ["segment"], "instances": [1]}]
     result = RunResult(Path("out"), rows, 1, {"segmenting": 1.0})
-    text = said(show_segments, result, SegmentPhotosConfig(), 0)
+    text = said(show_segments, result, SegmentPhotosConfig(model="mini"), 0)
     assert "Most are one segment: lower --kl-threshold, or use --method kmeans -k 5." in text
     assert " export out --to coco " in text

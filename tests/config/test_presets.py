@@ -48,7 +48,7 @@ def test_the_command_line_says_what_is_captured(tmp_path, mini_folder, capsys, c
 def test_the_embedded_model_captures_the_second_half_where_it_draws():
     constants = preset_of(read_settings(EMBEDDED["mini"])).methods["seediff"]["capture"]
     assert GenerateConfig.recommended(classes=("dog",)).capture == CaptureConfig(**constants, steps="second-half")
-    assert MaskPhotosConfig.recommended(classes=("dog",)).capture == CaptureConfig(**constants)
+    assert MaskPhotosConfig.recommended(classes=("dog",), model="mini").capture == CaptureConfig(**constants)
     assert GenerateConfig.recommended(classes=("dog",), model="sd2-base").capture.steps == "all"
 
 

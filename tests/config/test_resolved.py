@@ -62,9 +62,11 @@ def place(tmp_path, monkeypatch):
 
     for target in (*JOBS, "seediff.train.run.train"):
         monkeypatch.setattr(target, stop)
+    stage = SimpleNamespace(items=[SimpleNamespace(size=lambda: (512, 512))], step_count=lambda size: 1)
     monkeypatch.setattr(
-        "seediff.train.stages.open_training", lambda *_, **__: SimpleNamespace(stages=(), validation=())
+        "seediff.train.stages.open_training", lambda *_, **__: SimpleNamespace(stages=(stage,), validation=())
     )
+    monkeypatch.setattr("seediff.devices.default_device", lambda: "cuda")
     return tmp_path
 
 
@@ -79,10 +81,10 @@ def resolved(line):
     with pytest.raises(Resolved) as caught:
         main([*line.split(), "--out", "out", "--quiet"])
     config = caught.value.args[0]
-    plain = {
-        **flat(asdict(type(config)(**({"classes": ("dog",)} if hasattr(config, "classes") else {})))),
-        "classes": [],
-    }
+    needed = {"classes": ("dog",)} if hasattr(config, "classes") else {}
+    if hasattr(config, "photos"):
+        needed["model"] = "mini"
+    plain = {**flat(asdict(type(config)(**needed))), "classes": []}
     return {
         name: value
         for name, value in flat(asdict(config)).items()

@@ -78,7 +78,7 @@ FULL = GenerateConfig(
         (GenerateConfig, {"prompts": ("a dog",), "subclasses": ("big dog",)}, "subclasses: have no place in prompts"),
         (
             MaskPhotosConfig,
-            {"classes": ("dog",), "prompts": ("a dog",)},
+            {"classes": ("dog",), "model": "mini", "prompts": ("a dog",)},
             "prompts: prompt 1, 'a dog', has no {class}; write",
         ),
         (GenerateConfig, {"classes": ("dog", "dog")}, "classes: 'dog' and 'dog' read the same"),
@@ -113,7 +113,9 @@ def test_bad_files_are_told_with_file_and_key(tmp_path, text, message):
         read_file(tmp_path / "c.toml", GenerateConfig)
 
 
-@pytest.mark.parametrize("config", [FULL, GenerateConfig(classes=("dog",)), MaskPhotosConfig(["dog"], timesteps=[5])])
+@pytest.mark.parametrize(
+    "config", [FULL, GenerateConfig(classes=("dog",)), MaskPhotosConfig(["dog"], model="mini", timesteps=[5])]
+)
 def test_toml_round_trip(tmp_path, config):
     (tmp_path / "seediff.toml").write_text(config.to_toml(), encoding="utf-8")
     again = load_config(tmp_path / "seediff.toml", type(config))

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from seediff.drawing.charts import HEIGHT, ROW, TOP, WIDTH, Bar, bar_chart, line_chart, ticks
 from seediff.drawing.overlays import draw_named, fit_text, overlay
 from seediff.files.label_maps import voc_palette
 
@@ -53,39 +52,3 @@ def test_text_is_in_letters_that_the_font_has(text, written):
     short = fit_text(draw, font, text, 20)
     assert draw.textlength(short, font) <= 20
     assert short == written or short.endswith("…")
-
-
-def test_charts_fit_their_bars():
-    lines = {"loss": (np.arange(1, 9) / 2, np.linspace(3, 1, 8)), "mask": (np.arange(1, 9) / 2, np.linspace(1, 0, 8))}
-    assert line_chart("losses", lines, "epochs", right=4.0, borders=[2.0]).shape == (HEIGHT // 2, WIDTH // 2, 3)
-    bars = [Bar("dog", 1.0, (1.0, 1.0), True), Bar("cat", 0.5, (0.2, 0.8), False), Bar("none", 0.0, (0, 0), True)]
-    chart = bar_chart("IoU", bars, 0.5)
-    widths = []
-    for number, colour in enumerate(([0, 114, 178], [163, 168, 173], [0, 114, 178])):
-        row = chart[(TOP + ROW * number) // 2 + 6]
-        widths.append(int((row == colour).all(-1).sum()))
-    assert widths[2] < 3  # the edge of an empty bar
-    assert abs(widths[0] - 2 * widths[1]) < 8
-
-
-def test_nothing_in_a_chart_hides_another_thing():
-    same = np.arange(1, 9) / 2, np.linspace(3, 1, 8)
-    chart = line_chart("losses", {"mask": same, "dice": same}, "epochs", right=4.0)[TOP // 2 : -TOP // 2]
-    assert [(chart == colour).all(-1).sum() > 100 for colour in ([0, 114, 178], [213, 94, 0])] == [True, True]
-    bars = [Bar("none", 0.0, (0, 0), True)]
-    first, second = bar_chart("IoU", bars, 0.02), bar_chart("IoU", bars, 0.5)
-    assert (first[:, -40:] < 100).any()  # its value
-    assert np.array_equal(first[:, -40:], second[:, -40:])  # which the line of the mean does not cross
-
-
-@pytest.mark.parametrize(
-    ("highest", "expected"),
-    [
-        (1, [0, 0.2, 0.4, 0.6, 0.8, 1]),
-        (48, [0, 10, 20, 30, 40, 50]),
-        (0.32, [0, 0.1, 0.2, 0.3, 0.4]),
-        (7, [0, 2, 4, 6, 8]),
-    ],
-)
-def test_ticks_are_even_numbers(highest, expected):
-    assert ticks(highest) == expected

@@ -31,7 +31,7 @@ def test_maps_are_those_of_the_numbers_that_are_left(name, kind, twin):
     model = load_model(str(twin(name)), device="cpu", quantize=kind)
     exact = load_model(str(twin(name)), device="cpu")
     count = 0
-    for part in model.family.weights:
+    for part in filter(model.family.has_weights, model.pipe.components):
         for place, module in getattr(model.pipe, part).named_modules():
             if (left := numbers(module, kind)) is not None:
                 getattr(exact.pipe, part).get_submodule(place).weight.data = left.float()

@@ -85,7 +85,11 @@ def test_classes_that_look_for_code(attack, tmp_path, capsys):
         *(("text_encoder", ["transformers", kind]) for kind in ("AutoModel", "AutoModelForCausalLM", "AutoConfig")),
         (network, ["diffusers", "AutoModel"]),
         ("tokenizer", ["transformers", "AutoTokenizer"]),
+        ("tokenizer", ["transformers", "CLIPTextModel"]),
+        ("scheduler", ["diffusers", "AutoencoderKL"]),
         ("vae", ["evil", "Evil"]),
+        ("vae", ["diffusers", "DiffusionPipeline"]),
+        ("vae", ["diffusers", "AutoencoderKL", "more"]),
         ("reranker", ["transformers", "AutoModel"]),
     ):
         attack.retell("model_index.json", **{part: made_of})

@@ -1,4 +1,4 @@
-"""Warnings about pictures that are not the embedded model's own, and about classes that a drawing does not show."""
+"""What is said of pictures that the embedded model did not draw, and of classes that a drawing does not show."""
 
 from dataclasses import replace
 
@@ -11,50 +11,79 @@ from seediff.cli.main import main
 from seediff.config.constants import MaskConfig
 from seediff.config.generate_config import GenerateConfig
 from seediff.dataset import native
-from seediff.mini.scenes import load_scenes
-from seediff.models.registry import load_model
+from seediff.dataset.native import write_native
+from seediff.dataset.sample import Sample
 from seediff.prompts.specs import SampleSpec
 from seediff.run.generate_job import GenerateJob
-from seediff.run.photos import are_foreign
+from seediff.run.photos import are_drawings
 
 
 def with_settings(model, **values):
     return replace(model, info=replace(model.info, settings=replace(model.settings, **values)))
 
 
-FOREIGN = "is unlike the pictures that model 'mini' was trained on"
+DOUBT = "odel 'mini' is for its own drawings"
 
 
-def test_a_photo_is_not_the_embedded_models_own_and_is_told_so_once(tmp_path, capsys):
+def set_of(folder, *, model="mini", command="generate"):
+    """A set with two pictures, which its rows or its configuration say were drawn by a model."""
+    labels = np.ones((64, 64), np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    samples = [Sample(pixels, labels, name=f"{i}", metadata={"model": model, "seed": i}) for i in range(2)]
+    write_native(folder, ("dog",), samples, about={"command": command})
+    return folder
+
+
+def test_whose_drawings_pictures_are_is_what_their_set_says(tmp_path):
+    def drawn(folder, label="mini"):
+        return are_drawings(sorted((folder / "images").iterdir()), label)
+
+    pets = set_of(tmp_path / "pets")
+    assert (drawn(pets), drawn(pets, "mini-dit"), drawn(pets, "sd1.5")) == (True, True, False)
+    assert not drawn(set_of(tmp_path / "real", model="sd1.5"))
+    assert not are_drawings([*(pets / "images").iterdir(), tmp_path / "photo.png"], "mini")
+    rows = native.read_rows(pets)
+    (pets / native.METADATA).write_bytes(native.jsonl([{**row, "seed": 1} for row in rows[:1]]))
+    assert not drawn(pets)  # a picture that somebody put there
+    (pets / native.METADATA).write_bytes(native.jsonl([{k: v for k, v in row.items() if k != "seed"} for row in rows]))
+    assert not drawn(pets)  # `mask` made these rows
+    (pets / native.CONFIG).write_text('command = "generate"\nmodel = "mini"\nseed = 0\n')
+    assert drawn(pets)
+    (pets / native.CONFIG).write_text('command = "mask"\nmodel = "mini"\nseed = 0\n')
+    assert not drawn(pets)
+
+
+def test_photographs_need_a_named_model_and_mini_says_what_it_is_for(tmp_path, capsys):
     texture = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
-    scene = load_scenes(1)[0].image
-    model = load_model("mini", device="cpu", dtype="float32")
-    assert are_foreign(model, [scene, texture]) == [False, True]
-    assert are_foreign(with_settings(model, own_error=None), [texture]) == [False]
-
     (tmp_path / "photos").mkdir()
     Image.fromarray(texture).save(tmp_path / "photos" / "a.png")
     line = f"{tmp_path}/photos --device cpu --out".split()
     mask = ["mask", *line, str(tmp_path / "masked"), "--classes", "dog", "--timesteps", "100"]
-    assert main(mask) == 0
+    for given in (mask, ["segment", *line, str(tmp_path / "segments")], ["tune", str(tmp_path / "photos")]):
+        capsys.readouterr()
+        assert main(given) == 2 or given[0] == "tune"
+        if given[0] != "tune":
+            said = "photographs need a real model, such as --model sd1.5, the smallest (a download of 2.1 GB for a GPU"
+            assert said in capsys.readouterr().err
+
+    assert main([*mask, "--model", "mini"]) == 0
     said = capsys.readouterr()
-    assert f"seediff: 1 of 1 photograph {FOREIGN}" in said.err
-    assert "such as --model sd1.5 (on a GPU 2.1 GB to download" in said.err
-    assert FOREIGN not in said.out
+    assert f"seediff: m{DOUBT}" in said.err
+    assert f"M{DOUBT}" in said.out
     assert "seediff look" in said.out
     assert "seediff train" not in said.out
-    (row,) = native.read_rows(tmp_path / "masked")
-    assert row["flags"][0] == "foreign"
-    page = (tmp_path / "masked" / "preview.html").read_text("utf-8")
-    assert "the model was not trained on pictures like this one" in page
+    assert native.read_rows(tmp_path / "masked")[0]["flags"] == []
+    assert "is for its own drawings" in (tmp_path / "masked" / "preview.html").read_text("utf-8")
 
-    assert main(mask) == 0  # nothing to do, so that nothing was said before
-    assert f"1 of 1 photograph {FOREIGN}" in capsys.readouterr().out
+    assert main(mask) == 0  # the folder names the model
+    assert f"M{DOUBT}" in capsys.readouterr().out
+    again = ["--config", str(tmp_path / "masked" / "seediff.toml"), "--method", "ca", "--dry-run"]
+    assert main(["mask", *line, str(tmp_path / "again"), *again]) == 0
+    assert "Model: mini" in capsys.readouterr().out
 
-    assert main(["segment", *line, str(tmp_path / "segments"), "--quiet"]) == 0
-    assert capsys.readouterr() == ("", "")
-    (row,) = native.read_rows(tmp_path / "segments")
-    assert row["flags"] == ["foreign"]
+    drawn = set_of(tmp_path / "pets") / "images"
+    assert main(["segment", str(drawn), "--model", "mini", "--dry-run", "--out", str(tmp_path / "parts")]) == 0
+    assert "is for its own drawings" not in capsys.readouterr().out
 
 
 def test_a_class_with_the_even_map_of_a_word_without_a_place_is_missing(mini_model):

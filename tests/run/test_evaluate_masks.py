@@ -22,7 +22,7 @@ from seediff.run import evaluate_masks as module
 from seediff.run.evaluate_masks import evaluate_masks, words_of
 from seediff.run.mask_job import MaskJob, mask_photos
 
-CONFIG = MaskPhotosConfig(classes=("object",))
+CONFIG = MaskPhotosConfig(classes=("object",), model="mini")
 SOFT = {"dog": [[0.7, 0.9], [0.6, 0.2]], "cat": [[0.2, 0.1], [0.5, 0.8]], "car": [[0.1, 0.2], [0.7, 0.9]]}
 
 

@@ -200,7 +200,7 @@ def test_photos_of_one_size_come_first_on_cuda(tmp_path):
         Image.new("RGB", size).save(tmp_path / f"{number}.png")
     (tmp_path / "6.png").write_bytes(b"no picture")
     for device, order in (("cuda", [1, 0, 2]), ("cpu", [0, 1, 2])):
-        config = MaskPhotosConfig(classes=("dog",), device=device, batch_size=3)
+        config = MaskPhotosConfig(classes=("dog",), model="mini", device=device, batch_size=3)
         assert MaskJob(config, find_photos([tmp_path])).hardest_first([0, 1, 2]) == order
 
 

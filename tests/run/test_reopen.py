@@ -12,11 +12,9 @@ from seediff.config.generate_config import GenerateConfig
 from seediff.dataset import native
 from seediff.dataset.native import open_native
 from seediff.dataset.quality.check import check_dataset
-from seediff.dataset.reviews import REVIEWS, Action, append_action, in_effect
+from seediff.dataset.reviews import REVIEWS, in_effect
 from seediff.dataset.split import set_splits
 from seediff.files.outputs import BATCHES
-from seediff.prompts.specs import redraw, sample_specs
-from seediff.run import reopen
 from seediff.run.generate_job import generate
 
 KEPT = {"keep_soft": True, "keep_attention": True, "device": "cpu", "threads": 1}
@@ -24,10 +22,6 @@ CONFIG = GenerateConfig(classes=("dog", "cat", "bus"), per_class=3, batch_size=2
 LARGER = replace(CONFIG, per_class=5)
 REJECT = {"reject": True, "attempts": 2}
 faked = partial(generate, draw=fake_draw)
-
-
-def interrupt(specs):
-    raise KeyboardInterrupt
 
 
 def test_a_damaged_dataset_is_made_again_by_its_command(tmp_path):
@@ -106,124 +100,24 @@ def test_growth_that_is_stopped_goes_on(tmp_path, monkeypatch):
     check_interrupted(grow, tmp_path, monkeypatch, range(0, 25, 2))
 
 
-def review(out, verdicts):
-    """Append a decision about each sample: name → verdict."""
-    for name, verdict in verdicts.items():
-        version = action.version + 1 if (action := in_effect(out).get(name)) else 1
-        append_action(out, Action(sample=name, version=version, action="decide", verdict=verdict))
+def topped_up(out, name):
+    """Make of a set what --top-up once left behind: sample `name` alone in a batch of its own, with another picture."""
+    version = in_effect(out)[name].version
+    (out / REVIEWS).open("a").write(f'{{"sample": "{name}", "version": {version + 1}, "action": "redrawn"}}\n')
+    (out / BATCHES / "10000001.json").write_text('{"rows": [], "rejected": [], "files": {}}')
 
 
-def without_records(out):
-    return {path: data for path, data in contents(out).items() if not path.startswith(f"{BATCHES}/")}
-
-
-def of_samples(files, names):
-    """The files that belong to these samples."""
-    return {path for path in files if "/" in path and path.partition("/")[2][:6] in names}
-
-
-@pytest.mark.parametrize("changes", [{}, REJECT, {"batch_size": 1}], ids=["plain", "reject", "single"])
-def test_only_rejected_samples_are_drawn_again(tmp_path, changes):
-    config, out = replace(CONFIG, **changes), tmp_path / "out"
-    rows = {row["file_name"][7:13]: row for row in faked(config, out).rows}
-    first, *_, last = names = sorted(rows)
-    before = without_records(out)
-    review(out, {first: "rejected", names[1]: "accepted", last: "rejected"})
-    drawn = []
-
-    def draw(specs):
-        drawn.append([(spec.index, spec.seed) for spec in specs])
-        return fake_draw(specs)
-
-    result = generate(config, out, draw=draw, top_up=True)
-    attempt = config.attempts if config.reject else 1
-    specs = sample_specs(config)
-    assert drawn == [[(int(name), redraw(specs[int(name)], 0, attempt).seed)] for name in (first, last)]
-    assert result.done == 2
-    after = without_records(out)
-    assert after.keys() - before.keys() == {REVIEWS}
-    changed = {path for path in before if after[path] != before[path]}
-    assert {f"images/{first}.png", f"images/{last}.png", "metadata.jsonl"} <= changed
-    assert changed <= of_samples(before, {first, last}) | {"metadata.jsonl", "README.md", "preview.html"}
-    now = {row["file_name"][7:13]: row for row in result.rows}
-    assert list(now) == names
-    assert {name: row["attempt"] for name, row in now.items() if row != rows[name]} == {first: attempt, last: attempt}
-    assert {name: action.verdict for name, action in in_effect(out).items()} == {
-        first: None,
-        names[1]: "accepted",
-        last: None,
-    }
-    assert not check_dataset(out).errors
-
-    again = faked(config, out, top_up=True)  # nothing is rejected any more
-    assert (again.done, without_records(out)) == (0, after)
-
-
-@pytest.mark.parametrize(("changes", "plainly"), [({}, True), (REJECT, False)], ids=["without the option", "reject"])
-def test_a_run_that_is_stopped_goes_on(tmp_path, monkeypatch, changes, plainly):
-    config = replace(CONFIG, **changes)
-    rows = faked(config, tmp_path / "first").rows
-    names = [row["file_name"][7:13] for row in rows]
-    review(tmp_path / "first", dict.fromkeys([names[0], names[1], names[-1]], "rejected"))
-    begun = []
-
-    def top_up(out):
-        option = not plainly or out not in begun or (out / "metadata.jsonl").exists()
-        begun.append(out)
-        if not out.exists():
-            shutil.copytree(tmp_path / "first", out)
-        faked(config, out, top_up=option)
-
-    check_interrupted(top_up, tmp_path, monkeypatch, range(0, 20, 3 + plainly))
-
-
-def test_a_line_that_was_cut_short_is_written_again(tmp_path, monkeypatch):
-    faked(CONFIG, tmp_path / "cut")
-    review(tmp_path / "cut", {"000001": "rejected", "000004": "rejected"})
-    shutil.copytree(tmp_path / "cut", tmp_path / "whole")
-
-    def cut_short(folder, action):
-        if action.sample == "000004":
-            with (folder / REVIEWS).open("a") as file:
-                file.write('{"sample": "0000')
-            raise KeyboardInterrupt
-        append_action(folder, action)
-
-    monkeypatch.setattr(reopen, "append_action", cut_short)
-    with pytest.raises(KeyboardInterrupt):
-        faked(CONFIG, tmp_path / "cut", top_up=True)
-    monkeypatch.undo()
-    for out in ("cut", "whole"):
-        faked(CONFIG, tmp_path / out, top_up=True)
-    assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
-
-
-def test_a_stopped_run_may_have_an_old_row_beside_the_new_one(tmp_path):
-    """And a dataset has the same bytes whether it grows before or after."""
-    config, out, whole = replace(CONFIG, batch_size=3, **REJECT), tmp_path / "out", tmp_path / "whole"
-    larger = replace(config, per_class=5)
-    last = faked(config, out).rows[-1]["file_name"][7:13]
-    review(out, {last: "rejected"})
-    with pytest.raises(KeyboardInterrupt):
-        generate(larger, out, draw=interrupt)
-    faked(larger, out, top_up=True)
-    faked(larger, whole)
-    review(whole, {last: "rejected"})
-    faked(larger, whole, top_up=True)
-    assert contents(out) == contents(whole)
-
-
-def test_samples_keep_their_split(tmp_path):
+def test_samples_keep_their_split_when_their_set_grows(tmp_path):
     out = tmp_path / "out"
     faked(CONFIG, out)
     splits = {f"{number:06d}": ("val", "train")[number % 3 > 0] for number in range(9)}
     set_splits(out, splits)
-    review(out, {"000002": "rejected", "000007": "rejected"})
-    faked(CONFIG, out, top_up=True)
-    assert {item.name: item.metadata["split"] for item in open_native(out)[1]} == splits
+    faked(LARGER, out)
+    assert {item.name: item.metadata.get("split") for item in open_native(out)[1][:9]} == splits
 
 
-def test_a_corrected_mask_of_the_old_image_is_not_used(tmp_path):
+def test_a_set_that_was_topped_up_opens_and_does_not_grow(tmp_path):
+    """Masks and verdicts of the picture before are not used, and its new one is not lost without a word."""
     from seediff.look.samples import open_subject
     from seediff.look.session import Edit, Session
 
@@ -236,30 +130,17 @@ def test_a_corrected_mask_of_the_old_image_is_not_used(tmp_path):
     opened = session()
     version = opened.act(1, 0, Edit("brush", labels=opened.labels(1) * 0 + 2))["version"]
     opened.act(1, version, Edit("reject", verdict="rejected"))
-    opened.add_class("zebra")
     opened.close()
-    faked(CONFIG, out, top_up=True)
-    classes, samples = open_native(out)
-    sample = samples[1]
-    assert classes == (*CONFIG.classes, "zebra")
+    topped_up(out, "000001")
+    sample = open_native(out)[1][1]
     assert (sample.metadata["mask_file_name"], sample.metadata["review"]["verdict"]) == ("masks/000001.png", None)
     opened = session()
     state = opened.state(1)
     assert (state["verdict"], state["corrected"], state["undo"], state["version"]) == (None, False, False, 3)
     assert opened.act(1, 3, Edit("accept", verdict="accepted"))["verdict"] == "accepted"
     opened.close()
-
-
-def test_what_cannot_be_drawn_again_is_refused(tmp_path):
-    out = tmp_path / "out"
-    faked(CONFIG, out)
-    review(out, {"000001": "rejected", "trip/1": "rejected", "000099": "rejected"})
+    assert faked(CONFIG, out).done == 0
     before = contents(out)
-    with user_error("one after the other"):
-        faked(replace(CONFIG, per_class=5), out, top_up=True)
-    text = (out / native.CONFIG).read_text()
-    (out / native.CONFIG).write_text(text.replace('version = "', 'version = "9'))
-    with user_error("another version"):
-        faked(CONFIG, out, top_up=True)
-    (out / native.CONFIG).write_text(text)
+    with user_error(r"drawn again with --top-up.*seediff merge"):
+        faked(LARGER, out)
     assert contents(out) == before

@@ -47,8 +47,8 @@ def test_notebooks():
     for shown, line, title, legend in (
         (HeatMap(VALUES, "dog", PIXELS), "<HeatMap of 'dog', (8, 8)>", "<b>dog</b>", ["least to most attention"]),
         (
-            Segments(np.array([[0, 1], [1, -1]], np.int32), (0.5, 1.0), PIXELS[:2, :2], ("foreign",)),
-            "<Segments: (2, 2), 2 segments, foreign>",
+            Segments(np.array([[0, 1], [1, -1]], np.int32), (0.5, 1.0), PIXELS[:2, :2]),
+            "<Segments: (2, 2), 2 segments>",
             "<b>2 segments</b>",
             [],
         ),

@@ -1,4 +1,5 @@
-from dataclasses import replace
+import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -48,16 +49,28 @@ def test_a_loaded_network_with_the_rest_of_another_model(mini_folder, photo):
         seediff.mask(photo, ["dog"], model=model, base="mini")
 
 
-def test_a_picture_that_a_small_model_was_not_trained_on(model, photo):
-    """It has a flag, and a warning that points at the script."""
-    small = replace(model, info=replace(model.info, settings=replace(model.settings, own_error=1e-9)))
+def test_a_small_model_is_for_its_own_drawings(model, photo, tmp_path):
+    """Of other pictures a warning points at the script."""
     for ask in (
-        lambda: seediff.segment(photo, model=small, segment={"num_points": 4}),
-        lambda: seediff.mask(photo, ["dog"], model=small, **LOOK),
+        lambda image: seediff.segment(image, model=model, segment={"num_points": 4}),
+        lambda image: seediff.mask(image, ["dog"], model=model, **LOOK),
     ):
-        with pytest.warns(Notice, match="was not trained on pictures like this one") as warned:
-            assert ask().flags[0] == "foreign"
+        with pytest.warns(Notice, match="is for its own drawings") as warned:
+            ask(photo)
         assert warned[0].filename == __file__
+        drawn = tmp_path / "drawn" / "images" / "a.png"
+        drawn.parent.mkdir(parents=True, exist_ok=True)
+        drawn.write_bytes(photo.read_bytes())
+        (tmp_path / "drawn" / "seediff.toml").write_text(f'command = "generate"\nmodel = "{model.name}"\nseed = 0\n')
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Notice)
+            ask(drawn)
+
+
+@pytest.mark.parametrize("ask", [seediff.segment, partial(seediff.mask, classes=["dog"])])
+def test_photographs_have_no_default_model(photo, ask):
+    with user_error("photographs need a real model, such as --model sd1.5, the smallest"):
+        ask(photo)
 
 
 def test_options_of_a_table_and_names_of_diffusers(model, photo):

@@ -38,17 +38,6 @@ def encode_images(model: Model, images: Sequence[np.ndarray]) -> torch.Tensor:
     return latents
 
 
-@torch.no_grad()
-def reconstruction_errors(model: Model, images: Sequence[np.ndarray], latents: torch.Tensor) -> list[float]:
-    """For each image (H, W, 3) uint8: the mean absolute error in [0, 1] of what the autoencoder makes of its latents,
-    from `encode_images`. It is smallest for pictures like those that the autoencoder was trained on.
-    """
-    vae = model.pipe.vae
-    drawn = vae.decode(latents / vae.config.scaling_factor + (vae.config.get("shift_factor") or 0)).sample
-    pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).to(drawn) / 127.5 - 1
-    return ((drawn - pixels).abs().mean((1, 2, 3)) / 2).tolist()
-
-
 def encode_mirrored(model: Model, images: Sequence[np.ndarray], capture: CaptureConfig) -> torch.Tensor | None:
     """`encode_images` of the images mirrored left to right, for `capture.flip`; None if that is off."""
     return encode_images(model, [image[:, ::-1].copy() for image in images]) if capture.flip else None

@@ -199,7 +199,7 @@ AS_IN_MASK = Parameter(group=MODEL, help="As in `seediff mask`.")
 class Looks:
     """The fields of MaskPhotosConfig that `evaluate masks` has options for; the data give the others."""
 
-    model: Annotated[str, AS_IN_MASK] = "mini"
+    model: Annotated[str, AS_IN_MASK, Parameter(show_default=False)] = ""
     base: Annotated[str | None, AS_IN_MASK] = None
     size: Annotated[Size | None, WORD, AS_IN_MASK, shown("the model's own")] = None
     seed: Annotated[

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated, Literal
 
-from ..config.fields import IMAGES, MASKS, RUN
+from ..config.fields import IMAGES, MASKS
 from ..config.generate_config import GenerateConfig
 from ..config.resolve import configure_run
 from .line import UNTYPED, Typed
@@ -29,20 +27,12 @@ def generate(
         Literal["model", "paper"],
         option(MASKS, "Default constants: those tuned for the model, if there are any, or the paper's.", "model"),
     ] = "model",
-    top_up: Annotated[
-        bool,
-        option(
-            RUN,
-            "Redraw the samples that were rejected in `seediff look`. All others stay as they are.",
-            negative=(),
-        ),
-    ] = False,
     options: RunOptions = AS_USUAL,
 ) -> None:
     """Generate images of named classes with pixel masks, as a dataset for training.
 
     Run the same command to continue a stopped run, with the same bytes in the end. A higher --per-class adds
-    images. --top-up redraws those that you rejected.
+    images.
 
     For example:
 
@@ -57,8 +47,6 @@ def generate(
     - `seediff generate --classes dog,cat,car --classes-per-image 1,1,2 --reject --out pairs`
 
     - `seediff generate --config pets/seediff.toml --seed 1 --out more-pets`
-
-    - `seediff generate --config pets/seediff.toml --out pets --top-up`
 
     - `seediff generate --classes zebra --model sd1.5 --batch-size 4 --out zebras --dry-run`
 
@@ -78,22 +66,8 @@ def generate(
 
     job = GenerateJob(settled, info=info)
     job.warn = options.warn
-    if top_up:
-        names = job.top_up(out, dry_run=options.dry_run)
-        if not options.quiet:
-            print(describe_rejected(out, names, options.dry_run))
-        if options.dry_run:
-            return
     result = carry_out(job, out, options, "images")
     if result and not options.quiet:
         from .summary import show_generated
 
         show_generated(result, settled)
-
-
-def describe_rejected(out: Path, names: Sequence[str], dry_run: bool) -> str:
-    """What --top-up draws."""
-    if not names:
-        return f"{out}: no samples are rejected"
-    beginning = "To be drawn" if dry_run else "Drawing"
-    return f"{beginning} again: {', '.join(names)}"

@@ -67,13 +67,13 @@ def segment(
 
     For example:
 
-    - `seediff segment photo.jpg`
+    - `seediff segment photo.jpg --model sd1.5`
 
-    - `seediff segment photos --names "dog,grass,sky" --out segments`
+    - `seediff segment photos --model sd1.5 --names "dog,grass,sky" --out segments`
 
     - `seediff segment "photos/*.jpg" --fit crop --model sd1.5 --out cropped`
 
-    - `seediff segment photos --method kmeans -k 6 --out kmeans`
+    - `seediff segment photos --model sd1.5 --method kmeans -k 6 --out kmeans`
 
     - `seediff segment photos --model sd1.5 --offload sequential --out frugal`
     """
@@ -81,7 +81,9 @@ def segment(
     from ..run.segment_job import SegmentJob
     from .summary import show_segments
 
-    settled, info = configure_run(SegmentPhotosConfig, line.values, config, preset=preset, planned=options.dry_run)
+    settled, info = configure_run(
+        SegmentPhotosConfig, line.values, config, preset=preset, planned=options.dry_run, out=out
+    )
     named = bool(settled.names) or captions is not None
     check_effects(line.values, settled, labels=labels, named=named)
     check_photos(paths)
@@ -122,11 +124,11 @@ def mask(
 
     For example:
 
-    - `seediff mask photo.jpg --classes dog --out masked`
+    - `seediff mask photo.jpg --model sd1.5 --classes dog --out masked`
 
     - `seediff mask photos --classes dog,cat --model sd1.5 --keep-soft --out masked`
 
-    - `seediff mask photos --classes photos/classes.csv --out masked`
+    - `seediff mask photos --model sd1.5 --classes photos/classes.csv --out masked`
 
     - `seediff mask photos --classes dog,cat --model sdxl --offload model --out masked`
     """
@@ -147,7 +149,7 @@ def mask(
         typed["classes"] = tuple(dict.fromkeys(chain.from_iterable(classes_of.values())))
         if not typed["classes"]:
             raise UserError(table, "lists no class for any photograph", "write names into its column 'classes'")
-    settled, info = configure_run(MaskPhotosConfig, typed, config, preset=preset, planned=options.dry_run)
+    settled, info = configure_run(MaskPhotosConfig, typed, config, preset=preset, planned=options.dry_run, out=out)
     spelled = {sound(name): name for name in settled.classes}
     for photo, names in classes_of.items():
         classes_of[photo] = tuple(spelled.get(sound(name), name) for name in names)
@@ -170,7 +172,7 @@ def _run(
     job.warn = options.warn
     result = carry_out(job, out, options, "photographs")
     if result and not options.quiet:
-        show(result, job.config, found.skipped, warned=job.warned)
+        show(result, job.config, found.skipped, job.doubt)
     if warning:
         options.warn(warning)
     if result:

@@ -16,10 +16,8 @@ from rich.text import Text
 from ..config.names import SEGMENT
 from ..dataset import native
 from ..files.messages import make_console, plural
-from ..masks.flags import FOREIGN
 from ..report.tables import count_classes, show_reasons
 from ..run.dataset_job import rejections
-from ..run.photos import foreign_line
 
 if TYPE_CHECKING:
     from ..config.generate_config import GenerateConfig
@@ -89,9 +87,9 @@ def show_generated(result: RunResult, config: GenerateConfig) -> None:
     _show(result, table, text, commands)
 
 
-def show_segments(result: RunResult, config: SegmentPhotosConfig, skipped: int, *, warned: bool = False) -> None:
+def show_segments(result: RunResult, config: SegmentPhotosConfig, skipped: int, doubt: str = "") -> None:
     """Print the summary of `segment`; nothing without photographs. skipped: number of files that are not pictures.
-    warned: `PhotoJob`'s."""
+    doubt: `PhotoJob`'s."""
     if not result.rows:
         return
     table, named = Table("photograph", "segments"), any({*row["classes"]} - {SEGMENT} for row in result.rows)
@@ -109,7 +107,7 @@ def show_segments(result: RunResult, config: SegmentPhotosConfig, skipped: int, 
         text += f"\nNo segment got a name: none reached --name-threshold {config.name_threshold:g}."
     if middle <= 1 and config.segment.method == "diffseg":
         text += "\nMost are one segment: lower --kl-threshold, or use --method kmeans -k 5."
-    text += _foreign(result, config.model, warned)[1]
+    text += _own_line(doubt)
     commands = [
         command_line("look", result.out, about="see the segments, and correct them"),
         command_line("evaluate", "segments", result.out, "--labels", "LABELS", about="with your own label maps"),
@@ -118,8 +116,8 @@ def show_segments(result: RunResult, config: SegmentPhotosConfig, skipped: int, 
     _show(result, table, text, commands)
 
 
-def show_masks(result: RunResult, config: MaskPhotosConfig, skipped: int, *, warned: bool = False) -> None:
-    """Print the summary of `mask`; nothing without photographs. skipped, warned: as of `show_segments`."""
+def show_masks(result: RunResult, config: MaskPhotosConfig, skipped: int, doubt: str = "") -> None:
+    """Print the summary of `mask`; nothing without photographs. skipped, doubt: as in `show_segments`."""
     if not result.rows:
         return
     table = _numbers_table("class", "asked", "found", "mean area")
@@ -128,12 +126,10 @@ def show_masks(result: RunResult, config: MaskPhotosConfig, skipped: int, *, war
         asked = sum(name in row.get("asked", ()) for row in result.rows)
         table.add_row(Text(name), str(asked), str(len(areas)), _share(mean(areas) if areas else None))
     text = _describe_count(result, f"{plural(result.made, 'photograph')} with masks in {result.out}", skipped)
-    foreign, line = _foreign(result, config.model, warned)
     commands = [command_line("look", result.out, about=LOOK)]
-    if not foreign:  # masks that mean nothing are not to be trained on
-        backbone = () if config.device == "cuda" else ("--backbone", "tiny")  # what this machine can train
-        commands += [command_line("train", result.out, "--out", "segmenter", *backbone), export_line(result.out)]
-    _show(result, table, text + line, commands)
+    if not doubt:  # masks that mean nothing are not to be trained on
+        commands += [command_line("train", result.out, "--out", "segmenter"), export_line(result.out)]
+    _show(result, table, text + _own_line(doubt), commands)
 
 
 def _describe_count(result: RunResult, count: str, skipped: int = 0, left_out: int = 0) -> str:
@@ -148,12 +144,8 @@ def _describe_count(result: RunResult, count: str, skipped: int = 0, left_out: i
     return f"{text}."
 
 
-def _foreign(result: RunResult, model: str, warned: bool) -> tuple[int, str]:
-    """The number of photographs that mean nothing to the model, and a line about them; "" if the run began with it."""
-    count = sum(FOREIGN in (row.get("flags") or ()) for row in result.rows)
-    if warned or not count:
-        return count, ""
-    return count, f"\n{foreign_line(model, count, plural(len(result.rows), 'photograph'))}."
+def _own_line(text: str) -> str:
+    return f"\n{text[0].upper()}{text[1:]}." if text else ""
 
 
 def _share(value: float | None) -> str:

@@ -87,7 +87,7 @@ def train(
 
     - `seediff train pets --out segmenter --epochs 20 --val-share 0.1`
 
-    - `seediff train pets --out segmenter --backbone tiny --epochs 30`
+    - `seediff train pets --out segmenter --epochs 30`
 
     - `seediff train synthetic --finetune VOCdevkit/VOC2012 --finetune-epochs 20 --backbone r50 --out segmenter`
 
@@ -96,8 +96,9 @@ def train(
     from ..config.speeds import remember_speed
     from ..config.train import make_config, with_device
     from ..train.stages import find_doubts, open_training
+    from ..train.usual import settle
 
-    settled = make_config(line.values, config)
+    make_config(line.values, config)  # refuses wrong values before data are read
     training = open_training(
         data,
         epochs=epochs,
@@ -110,10 +111,11 @@ def train(
         classes=classes,
         with_rejected=with_rejected,
     )
+    settled, usual = settle(line.values, config, training, out)
     if not quiet:
         items = chain.from_iterable(stage.items for stage in training.stages)
         say_reviewed([*items, *training.validation])
-        say_notes(find_doubts(training))
+        say_notes([*filter(None, [usual]), *find_doubts(training)])
     if dry_run:
         from ..train.stages import describe
 

@@ -30,9 +30,9 @@ def tune(
     model: Annotated[
         str,
         option(
-            MODEL, "A name from `seediff models`, a local folder, a hub id, or a .safetensors or .gguf file.", "mini"
+            MODEL, "Needed: a name from `seediff models`, a local folder, a hub id, or a .safetensors or .gguf file."
         ),
-    ] = "mini",
+    ] = "",
     classes: Annotated[
         tuple[str, ...],
         read_names(parse_classes),
@@ -54,7 +54,7 @@ def tune(
 
     - `seediff tune VOCdevkit/VOC2012 --model sd1.5 --out sd1.5.toml`
 
-    - `seediff mask photos --classes dog,cat --preset sd1.5.toml --out masked`
+    - `seediff mask photos --model sd1.5 --classes dog,cat --preset sd1.5.toml --out masked`
     """
     from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
     from ..config.resolve import recommend
@@ -63,6 +63,7 @@ def tune(
     from ..files.output_folders import check_writable
     from ..files.outputs import write_atomic
     from ..run.mask_job import MaskJob
+    from ..run.photos import doubt_line, is_drawing
     from ..run.tune import countable
     from ..run.tune import tune as find_thresholds
     from .progress import bar_or_lines
@@ -77,6 +78,11 @@ def tune(
     values = {"classes": names, "model": model, "size": size, "device": device, "dtype": dtype}
     config, info = recommend(MaskPhotosConfig, values, info)
     job = MaskJob(config, (), info=info)
+    doubt = ""
+    if not all(is_drawing(sample.metadata, config.model_label) for sample in labelled):
+        doubt = doubt_line(info, config.model_label)
+    if doubt:
+        job.warn(doubt)
     weights = job.load()
     with bar_or_lines(quiet, "photographs") as progress:
         found = find_thresholds(job, labelled, kept, segmenting.segment, count=count, progress=progress)
@@ -87,6 +93,8 @@ def tune(
     if not quiet:
         for line in describe_thresholds(found, len(kept), out):
             print(line)
+        if doubt:
+            print(doubt)
     for name, reason in found.failed:
         print(f"seediff: {name}: left out: {reason}", file=sys.stderr)
 

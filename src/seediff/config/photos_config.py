@@ -14,7 +14,7 @@ from .fields import IMAGES, MASKS, MODEL, RESEARCH, WORD, Share, Timestep, read_
 from .generate_config import DatasetConfig
 from .names import SEGMENT, check_classes, parse_classes, sound
 from .presets import ModelConstants
-from .resolve import recommend
+from .resolve import no_model, recommend
 from .settings import NOT_TYPED, RunConfig, SourcedValues
 from .sizes import Size, check_size, pixels
 
@@ -36,12 +36,15 @@ def parse_listed(text: str) -> tuple[str, ...]:
 @Parameter(group=IMAGES)
 @dataclass(frozen=True)
 class MaskPhotosConfig(DatasetConfig):
-    """The configuration of `mask`. Only `classes` is required; `prompts` must be one template."""
+    """The configuration of `mask`. `classes` and `model` are required; `prompts` must be one template."""
 
     command: ClassVar[str] = "mask"
 
     classes: Annotated[tuple[str, ...], read_names(parse_listed)] = field(kw_only=False)
     """Names separated by commas, a file with one per line, `voc`, `all`, or a .csv with columns file and classes."""
+    model: Annotated[str, Parameter(group=MODEL, show_default=False)] = field(default="", kw_only=True)
+    """Needed: a name from `seediff models`, such as sd1.5, a local folder, a hub id, or a .safetensors or .gguf
+    file."""
     timesteps: Annotated[tuple[Timestep, ...], WORD, Parameter(group=RESEARCH)] = (50, 150, 250, 350, 450, 550)
     """Noise levels at which attention is captured and averaged, each from 0 to 999."""
     fit: Fit = "keep"
@@ -57,6 +60,8 @@ class MaskPhotosConfig(DatasetConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not self.model:
+            raise no_model()
         object.__setattr__(self, "size", _checked_size(self.size, self.fit))
         if len(self.prompts) != 1:
             raise UserError("prompts", f"{len(self.prompts)} templates", "mask takes only one")
@@ -67,11 +72,14 @@ class MaskPhotosConfig(DatasetConfig):
 @Parameter(group=IMAGES)
 @dataclass(frozen=True)
 class SegmentPhotosConfig(RunConfig):
-    """The configuration of `segment`. Everything has a default."""
+    """The configuration of `segment`. Everything but `model` has a default."""
 
     command: ClassVar[str] = "segment"
     last_file: ClassVar[str] = "metadata.jsonl"
 
+    model: Annotated[str, Parameter(group=MODEL, show_default=False)] = field(default="", kw_only=True)
+    """Needed: a name from `seediff models`, such as sd1.5, a local folder, a hub id, or a .safetensors or .gguf
+    file."""
     fit: Fit = "keep"
     """How the model sees photographs. keep: in their own shape; resize: squeezed into a square; crop: the centred
     square, as in the paper (255 outside)."""
@@ -88,6 +96,8 @@ class SegmentPhotosConfig(RunConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not self.model:
+            raise no_model()
         object.__setattr__(self, "size", _checked_size(self.size, self.fit))
         check_segment_names(self.names, "names")
 

@@ -14,14 +14,17 @@ from __future__ import annotations
 import re
 from collections import ChainMap
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from ..errors import UserError
 from ..files.documents import fit, read_toml
-from ..files.messages import show_json
+from ..files.messages import show_bytes, show_json
+from ..files.outputs import CONFIG
 from ..models.info import ModelInfo, ModelSettings, find_model
+from ..models.short_names import BY_NAME, REAL
 from .fields import check_names, check_table, flatten, tables_of
 from .names import sound, split_classes
 from .settings import DEFAULT, GIVEN, TUNED, Config, Settings, SourcedValues
@@ -85,7 +88,7 @@ class TomlFile(NamedTuple):
         found = []
         for name, value in self.values.items():
             source = GIVEN if self.sources is None else self.sources.get(name, DEFAULT)
-            if not given or source == GIVEN or (name in DECIDING and source.startswith(TUNED)):
+            if not given or source == GIVEN or name == "model" or (name in DECIDING and source.startswith(TUNED)):
                 found.append(SourcedValues(source, {name: value}, str(self.path)))
         return found
 
@@ -119,12 +122,19 @@ def read_file(path: Path, kind: type[Settings]) -> TomlFile:
     return TomlFile(path, flatten(check_table(kind, table, str(path)), kind), sources)
 
 
-def configure(kind: type[AnySettings], line: Mapping[str, Any], file: Path | None = None) -> AnySettings:
+def configure(
+    kind: type[AnySettings],
+    line: Mapping[str, Any],
+    file: Path | None = None,
+    usual: Sequence[SourcedValues] = (),
+) -> AnySettings:
     """The configuration of a command that runs no model. Raises UserError.
 
-    line: the command line's values, by flat name or as tables. file: a configuration file.
+    line: the command line's values, by flat name or as tables. file: a configuration file. usual: values that take the
+    place of defaults here.
     """
     ranked, whole = _given(kind, line, file)
+    ranked += usual
     if not whole:
         ranked += kind.defaults_below(_values(ranked))
     return resolve(kind, ranked)
@@ -138,13 +148,15 @@ def configure_run(
     preset: str = "model",
     model: ModelInfo | None = None,
     planned: bool = False,
+    out: Path | None = None,
 ) -> tuple[Config, ModelInfo | None]:
     """The configuration of a command that runs a model, and the model: None if nothing is known of it yet. Raises
     UserError.
 
     line: as in `configure`; the class `all` stands for all of a small model's. file: a configuration file. preset: one
     of the command's presets ("model", or the constants to use instead of the model's), or a file of `seediff tune`.
-    model: if it was found already; otherwise it is found by its name. planned: as in `find_model`.
+    model: if it was found already; otherwise it is found by its name. planned: as in `find_model`. out: the folder of
+    the output; if one is begun there, it names the model of a command that has no default.
     """
     ranked, whole = _given(kind, line, file, replaced=preset != "model")
     if preset not in kind.presets:
@@ -156,7 +168,14 @@ def configure_run(
 
     # The model, whose words and constants the rest needs
     values = _values(ranked)
+    if not kind.model and "model" not in values and out is not None:
+        with suppress(UserError):
+            begun = read_file(out / CONFIG, kind).values
+            ranked.append(SourcedValues(GIVEN, {name: begun[name] for name in ("model", "base") if name in begun}))
+            values = _values(ranked)
     name = str(values.get("model", kind.model))
+    if not name:
+        raise no_model()
     if model is None:
         model = find_model(name, values.get("base"), planned=planned)
     settings = ModelSettings() if model is None else model.settings
@@ -168,6 +187,14 @@ def configure_run(
     if not whole:
         ranked += kind.values_below(model, values, preset)
     return _spelled(resolve(kind, ranked), settings), model
+
+
+def no_model() -> UserError:
+    """The error about a command for photographs for which nobody named a model."""
+    real = BY_NAME[REAL]
+    gpu, cpu = (show_bytes(real.weight_bytes(dtype)) for dtype in ("float16", "float32"))
+    smallest = f"such as --model {REAL}, the smallest (a download of {gpu} for a GPU, {cpu} for a CPU)"
+    return UserError(f"photographs need a real model, {smallest}; mini is for its own drawings")
 
 
 def _given(

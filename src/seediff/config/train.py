@@ -1,6 +1,6 @@
 """The configuration of a training. The defaults are Mask2Former's, as in the paper."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -36,7 +36,9 @@ class TrainConfig(Settings):
 
     architecture: Annotated[Architecture, NETWORK] = "mask2former"
     """Segmenter architecture, as implemented in transformers."""
-    backbone: Annotated[str, NETWORK] = "swin-b"
+    backbone: Annotated[str, NETWORK, Parameter(show_default="swin-b, or tiny without a GPU or for small pictures")] = (
+        "swin-b"
+    )
     """Backbone. mask2former: r50, swin-t, swin-b or tiny; segformer: b0 (its default), b2, b5 or tiny. tiny is for
     128 pixels on a CPU, with its own defaults."""
     weights: Annotated[str, NETWORK] = "pretrained"
@@ -141,9 +143,12 @@ TINY: dict[str, dict[str, Any]] = {
 """Architecture → the constants with which backbone `tiny` differs from large pretrained networks."""
 
 
-def make_config(values: Mapping[str, Any], file: Path | None = None) -> TrainConfig:
-    """The configuration of given values, a TOML file, and the defaults. Raises UserError."""
-    return configure(TrainConfig, values, file)
+def make_config(
+    values: Mapping[str, Any], file: Path | None = None, usual: Sequence[SourcedValues] = ()
+) -> TrainConfig:
+    """The configuration of given values, a TOML file, usual values in the place of defaults, and the defaults. Raises
+    UserError."""
+    return configure(TrainConfig, values, file, usual)
 
 
 def with_device(config: TrainConfig) -> TrainConfig:

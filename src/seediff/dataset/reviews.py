@@ -26,8 +26,6 @@ from ..masks.flags import degenerate
 from .rows import OF_THE_MASK
 
 REVIEWS, REVIEWED = "review.jsonl", "reviewed"
-REDRAWN = "redrawn"
-"""The action of `generate --top-up`: the sample has another picture now."""
 MADE = "made"
 """The action whose mask a method made, not a person."""
 Verdict = Literal["accepted", "rejected"]

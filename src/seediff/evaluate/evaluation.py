@@ -24,8 +24,8 @@ from ..dataset.formats.masks import semantic_yaml
 from ..dataset.native import METADATA, encode_image, open_native
 from ..dataset.sample import Sample
 from ..dataset.truths import open_truths
-from ..drawing.charts import Bar, bar_chart
-from ..drawing.overlays import compress_image, contact_sheet, draw_named, fit_side
+from ..drawing.charts import Bar, bar_chart, can_draw
+from ..drawing.overlays import contact_sheet, draw_named, fit_side
 from ..errors import UserError
 from ..files.label_maps import IGNORE, map_folder, match_names, pair, read_segment_ids
 from ..files.messages import plural
@@ -289,12 +289,13 @@ def write_report(evaluation: Evaluation, out: Path) -> None:
         write_atomic(out / IMAGES, table.getvalue().encode("utf-8"))
         if image is not None:
             write_atomic(out / GALLERY, encode_image(image, "jpg"))
-        write_atomic(out / BARS, compress_image(draw_bars(evaluation.scores), optimize=True))
+        if can_draw(BARS):
+            write_atomic(out / BARS, draw_bars(evaluation.scores))
         write_json(evaluation.to_json(), out / SCORES)
 
 
-def draw_bars(scores: Scores) -> np.ndarray:
-    """A picture (H, W, 3) uint8 of each class's IoU, the highest first, and of the mean."""
+def draw_bars(scores: Scores) -> bytes:
+    """A PNG of each class's IoU, the highest first, and of the mean."""
     bars: list[Bar] = []
     for name, score in scores.per_class.items():
         if not math.isnan(score.iou):

@@ -21,7 +21,6 @@ from ..dataset import native
 from ..dataset.encoding import Instances
 from ..dataset.reviews import (
     MADE,
-    REDRAWN,
     REVIEWED,
     Action,
     Verdict,
@@ -124,7 +123,7 @@ class History:
         self.version = action.version
         if action.mask:
             self.makers.setdefault(action.mask, action)
-        if action.action == REDRAWN:
+        if action.action == "redrawn":  # nobody writes it any more: the sample got another picture
             self.states, self.at = [None], 0
             return
         step = STEPS.get(action.action, 0)

@@ -16,12 +16,10 @@ OF_CLASSES = {
     "missing": "the class was probably not drawn: its word got about the same attention everywhere",
 }
 BLANK = "blank"
-FOREIGN = "foreign"
 FLAGS = {
     **OF_CLASSES,
     "no_class": "none of the classes was found in the photograph",
     BLANK: "the picture is black, as a safety checker leaves it: masks are of what was drawn before",
-    FOREIGN: "the model was not trained on pictures like this one, so the result means nothing; use a real model",
 }
 """Kind → its meaning, without a full stop, for all flags of this package."""
 SMALLEST, LARGEST = 0.01, 0.95

@@ -47,7 +47,7 @@ def load_lora(pipe: Any, family: Family, source: str, scale: float, model: str) 
         pipe.load_lora_weights(str(path.parent), weight_name=path.name, adapter_name=NAME)
     except Exception as error:  # sizes that do not fit, names that are not there
         raise UserError("lora", f"{misfit}: {first_line(error)}") from error
-    parts = [getattr(pipe, name) for name in family.weights if getattr(pipe, name, None) is not None]
+    parts = [part for name, part in pipe.components.items() if part is not None and family.has_weights(name)]
     modules = chain.from_iterable(part.modules() for part in parts)
     lacking = len(wanted) - sum(isinstance(module, BaseTunerLayer) for module in modules)
     if lacking > 0:

@@ -27,14 +27,12 @@ HEADINGS = ("--model", "draws", "weights", "on this machine")
 @dataclass(frozen=True)
 class ModelSettings:
     """The contents of seediff.json in a model's folder: all classes that the model can draw, all words that it knows
-    (None: no known limit), and constants that were tuned for it, as `config.presets` reads them. own_error: pictures
-    with a larger `reconstruction_errors` are not of the kind that it was trained on. own_contrast: of several classes
-    in a drawing, those with a smaller `contrast` are missing. None: not known. path: of the file."""
+    (None: no known limit), and constants that were tuned for it, as `config.presets` reads them. own_contrast:
+    of several classes in a drawing, those with a smaller `contrast` are missing. None: not known. path: of the file."""
 
     classes: tuple[str, ...] | None = None
     words: tuple[str, ...] | None = None
     preset: Mapping[str, Any] = field(default_factory=dict)
-    own_error: float | None = None
     own_contrast: float | None = None
     path: str = ""
 

@@ -103,9 +103,9 @@ def quantise(pipe: Any, family: Family, quantize: Quantize, dtype: Any) -> None:
     """Replace the linear layers of the network and of text encoders that are language models; CLIP and the autoencoder
     are small. Weights are loaded in full and checked before. dtype: the number format in which NF4 layers, which are
     quantised when they are moved to their device, compute."""
-    for name in family.weights:
-        part = pipe.components.get(name)
-        if part is not None and name != "vae" and not type(part).__name__.startswith("CLIP"):
+    for name, part in pipe.components.items():
+        small = name == "vae" or type(part).__name__.startswith("CLIP")
+        if part is not None and family.has_weights(name) and not small:
             if quantize == "nf4":
                 _to_nf4(part, dtype)
             else:

@@ -248,9 +248,10 @@ def _load_pipeline(source: Source, family: Family, dtype: str, name: str) -> Any
 def _parts(folder: Path, source: Source, family: Family) -> tuple[set[str], list[str]]:
     """The parts that the model_index.json of a whole model lists, and those whose weights are loaded from there. Raises
     UserError."""
-    listed = check_index(folder / INDEX, read_index(folder), family)
-    given = source.given(family, listed)
-    return listed, [part for part in family.weights if part in listed and part not in given]
+    index = read_index(folder)
+    listed = check_index(folder / INDEX, index, family)
+    given = source.given(family, index)
+    return listed, [part for part in sorted(listed) if family.has_weights(part) and part not in given]
 
 
 def fetch_source(source: Source, family: Family, dtype: str, out: Path | None = None) -> Path:
@@ -278,7 +279,7 @@ def _load_folder(folder: Path, source: Source, family: Family, dtype: str, name:
     try:
         # 1. The small parts, each alone, so that an error names it
         tokenizers = family.tokenizers(folder)
-        for part in sorted(listed - {*family.weights, *tokenizers}):
+        for part in sorted(part for part in listed - {*tokenizers} if not family.has_weights(part)):
             library, kind = index[part]
             place = folder / part
             options[part] = getattr(import_module(library), kind).from_pretrained(str(place))

@@ -8,7 +8,8 @@ from typing import Any
 
 from ..errors import UserError, first_line
 from ..files.messages import did_you_mean
-from .families.family import SCHEDULERS, Family, FlowMatching
+from .families.family import Family, FlowMatching
+from .trust import import_diffusers
 
 NAMES: dict[str, tuple[str, dict[str, Any]]] = {
     "ddim": ("DDIMScheduler", {}),
@@ -28,8 +29,8 @@ NAMES: dict[str, tuple[str, dict[str, Any]]] = {
     "flow-euler": ("FlowMatchEulerDiscreteScheduler", {}),
     "flow-heun": ("FlowMatchHeunDiscreteScheduler", {}),
 }
-"""Short name → diffusers class, and the settings in which it differs from the model's own configuration. Class names of
-`SCHEDULERS` are accepted, too."""
+"""Short name → diffusers class, and the settings in which it differs from the model's own configuration. Names of
+diffusers' classes are accepted, too."""
 
 DISTILLED = {
     "lightning": ("euler-trailing", 0.0),
@@ -48,10 +49,17 @@ FLOW_STEPS = 8
 
 def scheduler_class(name: str) -> tuple[str, dict[str, Any]]:
     """(diffusers class, settings that differ from the model's configuration). Raises UserError for an unknown name."""
-    if name not in NAMES and name not in SCHEDULERS:
-        choices = f"known: {', '.join(NAMES)}, and classes of diffusers that models have"
+    if name not in NAMES and not (name.endswith("Scheduler") and _is_of_diffusers(name)):
+        choices = f"known: {', '.join(NAMES)}, and diffusers' classes"
         raise UserError("scheduler", f"{name}: is not known{did_you_mean(name, NAMES)}", choices)
     return NAMES.get(name, (name, {}))
+
+
+def _is_of_diffusers(name: str) -> bool:
+    import_diffusers()
+    import diffusers
+
+    return hasattr(diffusers, name)
 
 
 def check_scheduler(family: Family | None, name: str) -> None:

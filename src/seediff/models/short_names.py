@@ -94,6 +94,8 @@ NAMED: tuple[NamedModel, ...] = (
 )
 # fmt: on
 
+REAL = "sd1.5"
+"""The smallest model of photographs."""
 EMBEDDED = {
     "mini": Path(__file__).parent / "mini" / "weights",
     "mini-dit": Path(__file__).parents[3] / "recipes" / "weights" / "mini-dit",

@@ -11,7 +11,7 @@ is missing with random numbers.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Container, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import Any
 
 from ..errors import UserError, first_line
 from ..files.tensors import Tensor, read_gguf_header, read_header
-from .families.family import T5, Family
+from .families.family import Family
 from .trust import OWN_ATTENTION
 
 NETWORK = "model.diffusion_model."
@@ -58,6 +58,7 @@ PREFIXES = {
         "cond_stage_model.transformer.", "cond_stage_model.model.", "conditioner.embedders.0.transformer.", CLIP_L
     ),
     "text_encoder_2": ("conditioner.embedders.1.model.", "text_encoders.clip_g.transformer."),
+    "text_encoder_3": (),
 }  # fmt: skip
 """Part beside the network → the possible prefixes of its tensors' names, unless it is a T5."""
 
@@ -85,18 +86,19 @@ class Checkpoint:
             raise UserError("model", f"{self.path}: may be made from {' or '.join(names)}, or another", "give its base")
         return names[0]
 
-    def parts(self, family: Family, listed: Container[str] = ()) -> dict[str, str]:
-        """The parts of a pipeline of this family that the file holds → the prefixes of their tensors' names. listed:
-        the parts that the base lists; a part that a pipeline may lack counts only if it is among them."""
+    def parts(self, family: Family, index: Mapping[str, Any]) -> dict[str, str]:
+        """The parts of the base's pipeline that the file holds → the prefixes of their tensors' names. index: the
+        base's model_index.json; empty if it is not here: then only the network is known."""
         found = {family.network: self.prefix}
-        for part in family.weights:
-            prefixes = PREFIXES.get(part, ())
-            if family.text_parts.get(part) == T5.encoders:
+        for part, prefixes in PREFIXES.items():
+            made_of = index.get(part)
+            kind = made_of[-1] if isinstance(made_of, list) and made_of else None
+            if kind == "T5EncoderModel":
                 prefixes = (T5_PREFIX,)
-            elif part == "vae" and "AutoencoderKL" not in family.autoencoders:
+            elif kind is None or (part == "vae" and kind != "AutoencoderKL"):
                 prefixes = ()
             held = [prefix for prefix in prefixes if any(name.startswith(prefix) for name in self.tensors)]
-            if held and (part not in family.optional or part in listed):
+            if held:
                 found[part] = held[0]
         return found
 

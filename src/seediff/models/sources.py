@@ -4,10 +4,11 @@ with some of the parts, or the folder of the network."""
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from ..errors import UserError
 from .families.family import Family
@@ -46,11 +47,11 @@ class Source:
             return self
         return replace(self, checkpoint=read_checkpoint(fetch_file(*self.part)), part=None)
 
-    def given(self, family: Family, listed: Collection[str]) -> list[str]:
-        """The parts that do not come from the whole model. listed: those that its model_index.json lists."""
+    def given(self, family: Family, index: Mapping[str, Any]) -> list[str]:
+        """The parts that do not come from the whole model. index: its model_index.json."""
         if self.network:
             return [family.network]
-        return list(self.checkpoint.parts(family, listed)) if self.checkpoint else []
+        return list(self.checkpoint.parts(family, index)) if self.checkpoint else []
 
     def weight_bytes(self, family: Family, dtype: str) -> int | None:
         """Bytes of the weights in a number format, counted in the headers of their files; None if not all are here.
@@ -59,8 +60,8 @@ class Source:
         if folder is None or self.part:
             return None
         index = read_index(folder)
-        listed = [part for part in family.weights if index.get(part) not in (None, [None, None])]
-        given = self.given(family, listed)
+        listed = [part for part in index if family.has_weights(part) and index[part] != [None, None]]
+        given = self.given(family, index)
         parts = [part_files(folder, part, dtype)[1] for part in listed if part not in given]
         if self.network:
             parts.append(part_files(self.network.parent, self.network.name, dtype)[1])
@@ -71,7 +72,9 @@ class Source:
 
     def parts_line(self, family: Family) -> str:
         """A description for people of where the parts come from, for a model that is not whole."""
-        parts, place = ", ".join(self.given(family, family.optional)) or family.network, "the file"
+        folder = local_folder(self.whole)
+        index = read_index(folder) if folder else {}
+        parts, place = ", ".join(self.given(family, index)) or family.network, "the file"
         if self.part:
             place = "the hub"
         elif self.network:

@@ -1,8 +1,9 @@
 """Checks the files of a model's folder before a library reads them.
 
 Libraries run code from a folder, or from a repository on the hub, if a configuration names it (`auto_map`) and is read
-by a class that looks for it (`AutoModel`). Both are ruled out here: a part must be of a class that its family names,
-and keys by which a configuration leads to code or to another model's files are refused.
+by a class that looks for it (`AutoModel`). Both are ruled out here: a part must be of a class of diffusers or
+transformers that knows what it loads, and keys by which a configuration leads to code or to another model's files are
+refused.
 """
 
 from __future__ import annotations
@@ -25,6 +26,16 @@ from ..files.messages import show_json
 from ..files.reading import read_bytes
 from .families.family import NOT_LOADED, Family
 
+PARTS = {
+    "vae": r"diffusers \w+",
+    "scheduler": r"diffusers \w+Scheduler",
+    "text_encoder": r"transformers \w+",
+    "tokenizer": r"transformers \w*(Tokenizer(Fast)?|TokenizersBackend|Processor)",
+    "processor": r"transformers \w+Processor",
+}
+"""A pipeline's parts beside the network, without their numbers → library and class."""
+NAMED_BY_FILES = re.compile(r"Auto[A-Z]|Pipeline")
+"""Matches names of classes that load whatever a configuration names. Parts may not be of these."""
 ELSEWHERE = frozenset(
     {
         "auto_map", "custom_pipeline", "custom_pipelines", "custom_revision", "code_revision", "trust_remote_code",
@@ -42,21 +53,26 @@ MOST_LAYERS = 200
 
 
 def check_index(path: Path, index: Mapping[str, Any], family: Family) -> set[str]:
-    """The parts that a model_index.json lists and that are loaded. Raises UserError if a part is of a class that the
-    family does not name, and if one that the family needs is missing."""
+    """The parts that a model_index.json lists and that are loaded. Raises UserError for a network of another class than
+    the family's, for other parts that PARTS does not allow, and if one that the family needs is missing."""
     check_settings(path, index)
-    listed = set()
+    listed, needed = set(), {family.network, "vae", "text_encoder", family.reads_text}
     for part, made_of in index.items():
         numbers = isinstance(made_of, list) and all(isinstance(one, int | float) for one in made_of)
         if not isinstance(made_of, list) or numbers or part.startswith("_") or part in NOT_LOADED:
             continue  # no part, or one that is not loaded
-        library, classes = family.part_classes(part)
-        if made_of in [[library, name] for name in classes]:
-            listed.add(part)
-        elif made_of != [None, None]:
-            allowed = ", ".join(classes[:3]) or "left out"
-            raise UserError(path, f"{part} = {show_json(made_of)} must be of {library} and {family.title}: {allowed}")
-    missing = {*family.weights, *family.text_parts} - listed - {*family.optional}
+        needed.add(part)
+        if made_of == [None, None]:
+            continue
+        allowed = PARTS.get(re.sub("_[0-9]$", "", part), "")
+        if part == family.network:
+            allowed = f"diffusers {family.class_name}"
+        kind = " ".join(map(str, made_of))
+        if not re.fullmatch(allowed, kind) or NAMED_BY_FILES.search(kind):
+            library = f"of {allowed.split()[0]}, not Auto…" if allowed else "left out"
+            raise UserError(path, f"{part} = {show_json(made_of)} must be {library}")
+        listed.add(part)
+    missing = needed - listed - {*family.optional}
     if missing:
         raise UserError(path, f"has no {min(missing)}, which {family.title} needs", "download that folder again")
     return listed

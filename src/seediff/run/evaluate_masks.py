@@ -28,6 +28,7 @@ from ..files.label_maps import IGNORE, PHOTO_ENDING
 from ..files.photo_files import find_photos, read_photo
 from ..models.info import ModelInfo
 from .mask_job import MaskJob
+from .photos import are_drawings, doubt_line
 
 if TYPE_CHECKING:
     import torch
@@ -41,7 +42,7 @@ TUNE_SHARE = 0.2
 @dataclass(frozen=True)
 class MaskScores:
     """The result. images, tuned_on: the numbers of pictures that are scored and that set the thresholds. never: classes
-    of the data that the model has no word for."""
+    of the data that the model has no word for. doubt: `doubt_line`, or ""."""
 
     model: str
     method: str
@@ -51,6 +52,7 @@ class MaskScores:
     tuned_on: int
     never: tuple[str, ...]
     seed: int
+    doubt: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return {**as_json(asdict(self)), "version": __version__}
@@ -58,7 +60,7 @@ class MaskScores:
     def notes(self) -> list[str]:
         """Notes for readers, one per line."""
         never = f"Classes that are never predicted, because the model has no word for them: {join_names(self.never)}."
-        return [f"{self.data}.", never][: 1 + bool(self.never)]
+        return [f"{self.data}.", *[never] * bool(self.never), *filter(None, [self.doubt])]
 
 
 def evaluate_masks(
@@ -102,6 +104,10 @@ def evaluate_masks(
     if not pixels[scored].any():
         raise UserError(f"{data.about}: no pixel is left to score in {len(scored)} pictures; use more")
 
+    label = config.model_label
+    doubt = "" if are_drawings([path for path, _ in samples], label) else doubt_line(job.info, label)
+    if doubt:
+        job.warn(doubt)
     job.load()
     counts: dict[MaskProtocol, list[np.ndarray]] = {protocol: [] for protocol in protocols}
     report = progress or (lambda done, total, what: None)
@@ -120,7 +126,7 @@ def evaluate_masks(
         columns[protocol] = score_column(classes.classes, of[tuning], of[scored], seed=config.seed, draws=draws)
     never = tuple(name for i, name in enumerate(classes.classes) if i not in words.values() and i != background)
     sizes = len(scored), len(tuning)
-    return MaskScores(config.model, config.mask.method, data.about, columns, *sizes, never, config.seed)
+    return MaskScores(config.model, config.mask.method, data.about, columns, *sizes, never, config.seed, doubt)
 
 
 @dataclass(frozen=True)

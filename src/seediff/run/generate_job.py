@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +30,7 @@ from ..workers import Progress
 from .dataset_job import DatasetJob, MaskedSample
 from .loop import Engine, RunResult, run
 from .output import BatchRecord
-from .reopen import again_number, draw_again, leave_out, numbered_name, redrawn, rows_in_order
+from .reopen import numbered_name, rows_in_order
 
 # torch takes seconds to import. A run that only reports an error, or that everything is done, should not wait for it.
 if TYPE_CHECKING:
@@ -57,7 +56,6 @@ def generate(
     graphs: Graphs = "auto",
     engine: Engine | None = None,
     progress: Progress | None = None,
-    top_up: bool = False,
     **options: Any,
 ) -> RunResult:
     """Make the dataset that `config` describes in the folder `out`.
@@ -67,8 +65,7 @@ def generate(
     The same call continues a run that was interrupted at any moment, and gives the same bytes; a finished dataset is
     left as it is. draw: replaces the model. offload: which parts of the model wait in the computer's memory while they
     are not used. graphs: whether the network's calls are replayed as CUDA graphs, as in `load_model`. Neither changes a
-    byte. engine: makes the batches; None: this process does. top_up: draw again the samples that people rejected
-    (`reopen.draw_again`).
+    byte. engine: makes the batches; None: this process does.
 
     Raises UserError for everything that the user can fix: `out` has other contents or a dataset of another
     configuration, another run is using it, the model is missing, or it does not know a class. Raises OSError if the
@@ -84,8 +81,6 @@ def generate(
         config, info = recommend(GenerateConfig, options)
     job = GenerateJob(config, draw, info=info)
     job.offload, job.graphs = offload, graphs
-    if top_up:
-        job.top_up(out)
     return run(job, out, engine=engine, progress=progress)
 
 
@@ -104,32 +99,12 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         super().__init__(config, info)
         self.draw = draw
         self.on_device = draw is None
-        self.redrawn: Mapping[int, int] = {}
-        """From `reopen.redrawn`."""
 
     def items(self) -> list[SampleSpec]:
         return sample_specs(self.config)
 
-    def top_up(self, out: Path | str, *, dry_run: bool = False) -> list[str]:
-        """`reopen.draw_again`, if nothing else is wrong."""
-        self.check()
-        return draw_again(self.config, out, dry_run=dry_run)
-
-    def resume(self, folder: Path) -> None:
-        self.redrawn = redrawn(folder, self.config)
-        leave_out(folder, self.redrawn, self.config)
-
-    @cached_property
-    def batches(self) -> Mapping[int, Sequence[SampleSpec]]:
-        """Those of the configuration; then one per sample that is drawn again, so that it depends on no other."""
-        batches, size = dict(super().batches), self.config.batch_size
-        for index, times in self.redrawn.items():
-            spec = batches[index // size][index % size]
-            batches[again_number(index)] = [redraw(spec, self.config.seed, times)]
-        return batches
-
     def samples(self) -> list[SampleSpec]:
-        return [spec for spec in chain.from_iterable(self.batches.values()) if not spec.attempt]
+        return [*chain.from_iterable(self.batches.values())]
 
     def load(self) -> str:
         return "" if self.draw is not None else super().load()
@@ -198,9 +173,9 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
 
     def capture(self, batch: Sequence[SampleSpec]) -> DrawnBatch:
         """With `reject`, samples with flags, or whose masks agree too little with CA·SA's, are drawn again together, as
-        a smaller batch, until none is left or the attempts are used up. A sample that people rejected is drawn once.
+        a smaller batch, until none is left or the attempts are used up.
         """
-        reject = self.config.reject and not batch[0].attempt
+        reject = self.config.reject
         kept: list[Drawn] = []
         rejected: list[dict[str, Any]] = []
         for attempt in range(self.config.attempts if reject else 1):
@@ -250,8 +225,6 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         kept, rejected = captured
         record = BatchRecord(rejected=rejected)
         for spec, image, attention, result in kept:
-            if spec.attempt < self.redrawn.get(spec.index, 0):
-                continue  # a later drawing replaces it
             result = result or self.masks(spec, image, attention)
             with self.timer("writing"):
                 sample = MaskedSample(

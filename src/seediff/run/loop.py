@@ -30,7 +30,7 @@ from ..files.outputs import clear_leftovers
 from ..models.info import ModelInfo, find_model
 from ..models.memory import Graphs, Offload
 from ..workers import GPU_ALONE, Progress
-from .output import RUN_FOLDERS, BatchRecord, begin, check_weights, commit, lock, look_into, read_record
+from .output import RUN_FOLDERS, BatchRecord, begin, check_records, check_weights, commit, lock, look_into, read_record
 from .reopen import EARLIER, check_growth, grow
 
 TIMED = 4
@@ -85,8 +85,8 @@ class RunResult:
 
 
 class Job(ABC, Generic[Config, Item, BatchCapture]):
-    """The work of one command. A batch must depend only on the configuration, on what `resume` reads and on its number,
-    never on which files exist already. Every process that makes batches loads its own copy of the job. `run` alone
+    """The work of one command. A batch must depend only on the configuration and on its number, never on which files
+    exist already. Every process that makes batches loads its own copy of the job. `run` alone
     replaces `config`: by what the output says, then with the device that is there.
     """
 
@@ -133,9 +133,6 @@ class Job(ABC, Generic[Config, Item, BatchCapture]):
         kind = type(self)
         cached = {name for name in vars(self) if isinstance(getattr(kind, name, None), cached_property)}
         return {name: value for name, value in vars(self).items() if name not in cached}
-
-    def resume(self, folder: Path) -> None:
-        """Read from the output in `folder` what decides about batches besides the configuration. Called first."""
 
     def check(self) -> None:
         """Raise UserError for mistakes that are seen before a model is loaded."""
@@ -288,6 +285,8 @@ def dry_run(job: AnyJob, out: Path | str, verbose: bool = True) -> str:
     state, job.config = look_into(out, job.config)
     job.check()
     job.rehearse()
+    if state in ("shorter", "unfinished"):
+        check_records(out, job.batches)
     if state == "shorter":
         check_growth(out)
     verb = {"unfinished": "continue", "shorter": "extend to"}.get(state, "make")
@@ -300,6 +299,8 @@ def _make(job: AnyJob, out: Path, engine: Engine, report: Progress) -> int:
     """Make what is missing in an output that is locked. Returns the number of items that this run made."""
     state, job.config = look_into(out, job.config)  # again, now that no other run can change it
     done = 0
+    if state in ("shorter", "unfinished"):
+        check_records(out, job.batches)
     if state == "shorter":
         grow(out, job.config)
     if state != "complete":
@@ -317,7 +318,6 @@ def _make(job: AnyJob, out: Path, engine: Engine, report: Progress) -> int:
 
 def _fill(job: AnyJob, out: Path, engine: Engine, new: bool, report: Progress) -> int:
     """Make the missing batches and finish the output. new: there is nothing to continue in it."""
-    job.resume(out)
     records = {number: None if new else read_record(out, number) for number in job.batches}
     before, total = _count_items(job, records), sum(map(len, job.batches.values()))
     weights = ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,7 +17,7 @@ from ..errors import UserError
 from ..files.label_maps import IGNORE
 from ..files.messages import plural
 from ..files.photo_files import Found, Photo, read_photo
-from ..masks.flags import FOREIGN, degenerate, flag_kind
+from ..masks.flags import degenerate, flag_kind
 from ..models.families.readers import Reader
 from ..models.info import ModelInfo
 from ..models.memory import Graphs, Offload
@@ -28,7 +27,7 @@ from ..workers import Progress
 from .dataset_job import DatasetJob, MaskedSample
 from .loop import Engine, RunResult, run
 from .output import BatchRecord
-from .photos import PhotoBatch, PhotoJob, PhotoSpec, are_foreign
+from .photos import PhotoBatch, PhotoJob, PhotoSpec
 
 if TYPE_CHECKING:
     import torch
@@ -43,15 +42,13 @@ FoundClasses = tuple[dict[str, float], "AttentionMaps | None"]
 
 
 class CapturedPhoto(NamedTuple):
-    """A photograph and what the model sees in it: `SizedPhoto`, `FoundClasses`, and whether it is foreign to the model
-    (`are_foreign`)."""
+    """A photograph and what the model sees in it: `SizedPhoto` and `FoundClasses`."""
 
     spec: PhotoSpec
     photo: np.ndarray
     seen: np.ndarray
     scores: Mapping[str, float]
     maps: AttentionMaps | None
-    foreign: bool
 
 
 def mask_photos(
@@ -128,8 +125,7 @@ class MaskJob(
             for together in batches_by_shape([seen.shape for *_, seen in photos], self.config.batch_size):
                 looked = self.look([(photos[i][0], photos[i][2]) for i in together])
                 answers |= zip(together, looked, strict=True)
-            strange = are_foreign(self.model, [photo for _, photo, _ in photos])
-        return [CapturedPhoto(*photo, *answers[i], strange[i]) for i, photo in enumerate(photos)]
+        return [CapturedPhoto(*photo, *answers[i]) for i, photo in enumerate(photos)]
 
     def seen(self, photo: np.ndarray) -> np.ndarray:
         """A photograph (H, W, 3) as the model sees it (h, w, 3), uint8."""
@@ -181,11 +177,9 @@ class MaskJob(
         )
 
     def write_photo(self, record: BatchRecord, out: Path, photo: CapturedPhoto) -> None:
-        spec, pixels, seen, scores, maps, foreign = photo
+        spec, pixels, seen, scores, maps = photo
         with self.timer("masks"):
             small, full = self.masks(pixels, seen, maps, trace=spec.index in self.traced)
-            if foreign:
-                full = replace(full, flags=(FOREIGN, *full.flags))
         with self.timer("writing"):
             suffix, image = encode_photo(spec.photo.path, pixels)
             facts = {

@@ -264,6 +264,6 @@ def memory_line(config: RunConfig, info: ModelInfo | None, size: int | None, map
         line += f", before {config.quantize}" if config.quantize else ""
     if maps:
         line += f"; {show_bytes(maps)} of attention maps an image"
-    if info and info.family.measured and info.settings.own_error is None and not (size and config.device == "cpu"):
+    if info and info.family.measured and not info.settings.words and not (size and config.device == "cpu"):
         line += f"; an H100 needed {info.family.measured} (docs/gpus.md)"
     return line

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -140,6 +140,14 @@ def read_record(out: Path, number: int) -> BatchRecord | None:
         if all((out / name).stat().st_size == size for name, size in record.files.items()):
             return record
     return None
+
+
+def check_records(out: Path, numbers: Container[int]) -> None:
+    """Raise UserError if the output has a batch that its configuration does not: earlier versions kept samples there
+    that they drew again, and these would be lost."""
+    if any(path.stem.isdigit() and int(path.stem) not in numbers for path in (out / BATCHES).glob("*.json")):
+        fix = "make the new samples in another folder with another --seed, and join the two with `seediff merge`"
+        raise UserError(out, "has samples that were drawn again with --top-up, so no run can go on with it", fix)
 
 
 def commit(out: Path, number: int, record: BatchRecord) -> None:

@@ -5,37 +5,32 @@ from __future__ import annotations
 import hashlib
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-import numpy as np
-
-from ..attention.windows import Window, cut
 from ..config.levels import Reads
 from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
+from ..config.settings import model_label
 from ..dataset import native
 from ..errors import UserError
-from ..files.documents import read_csv
+from ..files.documents import read_csv, read_toml
 from ..files.image_files import open_image
-from ..files.messages import plural, show_bytes
+from ..files.messages import plural
 from ..files.outputs import write_atomic
-from ..files.photo_files import FAILED, Photo, failed_row, find_named, read_photo
+from ..files.photo_files import FAILED, Photo, failed_row, find_named
 from ..models.families.readers import Reader
 from ..models.info import ModelInfo
-from ..models.short_names import BY_NAME
+from ..models.short_names import EMBEDDED, REAL
 from .model_job import ModelJob
 from .output import BatchRecord
 
 if TYPE_CHECKING:
     from ..models.registry import Model
 
-FIRST = 8
-"""The number of photographs that are looked at before a run begins."""
-REAL = "sd1.5"
-"""A model of photographs."""
 PhotosConfig = TypeVar("PhotosConfig", bound=MaskPhotosConfig | SegmentPhotosConfig)
 ReadPhoto = TypeVar("ReadPhoto")
 Seen = TypeVar("Seen")
@@ -56,9 +51,6 @@ class PhotoSpec:
 class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Seen]], Generic[PhotosConfig, ReadPhoto, Seen]):
     """A job that labels photographs."""
 
-    warned = False
-    """Whether this process's run began with `foreign_line`."""
-
     def __init__(
         self,
         config: PhotosConfig,
@@ -78,13 +70,8 @@ class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Seen]], Generic[Phot
     def use(self, model: Model) -> None:
         super().use(model)
         self.check_texts(model.readers)  # before any photograph is read
-        if model.settings.own_error is not None:
-            photos, _ = read_all(self.specs[:FIRST], lambda spec: read_photo(spec.photo.path))
-            strange = are_foreign(model, photos)
-            if sum(strange) > len(strange) / 2:
-                self.warned = True
-                first = "the first " * (len(strange) < len(self.specs))
-                self.warn(foreign_line(model.name, sum(strange), first + plural(len(strange), "photograph")))
+        if self.doubt:
+            self.warn(self.doubt)
 
     def check_texts(self, readers: Sequence[Reader]) -> None:
         for words in dict.fromkeys(spec.words for spec in self.specs):
@@ -95,10 +82,16 @@ class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Seen]], Generic[Phot
         """Raise UserError for words of a photograph that the model cannot look for."""
 
     def settings(self, items: int, verbose: bool = True, reads: Reads | None = None) -> list[str]:
-        lines = super().settings(items, verbose, reads)
-        if self.info and self.info.settings.own_error is not None:
-            lines.append(f"Photographs mean nothing to model '{self.info.name}'; use for example --model {REAL}")
-        return lines
+        return [*super().settings(items, verbose, reads), *filter(None, [self.doubt])]
+
+    @cached_property
+    def doubt(self) -> str:
+        """`doubt_line`, if there are photographs that the model did not draw; otherwise ""."""
+        label = self.config.model_label
+        return "" if are_drawings([spec.photo.path for spec in self.specs], label) else doubt_line(self.info, label)
+
+    def about(self, rejected: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        return {**super().about(rejected), **({"note": self.doubt} if self.doubt else {})}
 
     def hardest_first(self, numbers: Sequence[int]) -> Sequence[int]:
         """On CUDA, batches begin with that of the most photographs of one size, which go through the network together.
@@ -170,28 +163,39 @@ def fingerprint_photos(photos: Sequence[Photo], own: Sequence[str]) -> str:
     return f"{plural(len(photos), 'photograph')} ({digest.hexdigest()})"
 
 
-def are_foreign(model: Model, photos: Sequence[np.ndarray]) -> list[bool]:
-    """Whether each photograph (H, W, 3) is unlike all that a small model was trained on, so that what the model finds
-    in it means nothing. Each is seen whole, in the model's square."""
-    from ..attention.see_photos import encode_images, reconstruction_errors
-
-    limit = model.settings.own_error
-    if limit is None or not photos:
-        return [False] * len(photos)
-    side = model.image_side
-    seen = [cut(photo, Window(0, 0, *photo.shape[:2]), (side, side)) for photo in photos]
-    return [error > limit for error in reconstruction_errors(model, seen, encode_images(model, seen))]
-
-
-def foreign_line(model: str, count: int, of: str) -> str:
-    """What to tell a person of photographs that are `foreign`. of: `3 photographs`."""
-    be = "is" if count == 1 else "are"
-    gpu, cpu = (show_bytes(BY_NAME[REAL].weight_bytes(dtype)) for dtype in ("float16", "float32"))
+def doubt_line(info: ModelInfo | None, label: str) -> str:
+    """What to tell a person who gives photographs to a model that knows a small world of drawings; "" for others."""
+    if info is None or not info.settings.words:
+        return ""
     return (
-        f"{count} of {of} {be} unlike the pictures that model '{model}' was trained on, so"
-        f" its results mean nothing. For photographs, use a real model, such as --model {REAL} (on a GPU {gpu} to"
-        f" download and about 1 second per photograph, on two CPU cores {cpu} and 1 minute)"
+        f"model '{label}' is for its own drawings: what it finds in photographs means nothing; {REAL} is a real model"
     )
+
+
+def are_drawings(pictures: Sequence[Path], label: str) -> bool:
+    """Whether a model drew all pictures, by the seediff.toml or the rows of the sets that they are in."""
+    sets: dict[Path, set[str]] = {}
+    for picture in map(Path.absolute, pictures):
+        folder = next((parent.parent for parent in picture.parents if parent.name == native.IMAGES), Path())
+        sets.setdefault(folder, set()).add(picture.relative_to(folder).as_posix() if folder.name else "")
+    return all(_drew(folder, names, label) for folder, names in sets.items())
+
+
+def _drew(folder: Path, names: Collection[str], label: str) -> bool:
+    with suppress(UserError):
+        about = read_toml(folder / native.CONFIG) if (folder / native.CONFIG).is_file() else {}
+        if about.get("command") == "generate":
+            return is_drawing({**about, "model": model_label(str(about.get("model")))}, label)
+        rows = {row["file_name"]: row for row in native.read_rows(folder)}
+        return all(is_drawing(rows.get(name, {}), label) for name in names)
+    return False
+
+
+def is_drawing(row: Mapping[str, Any], label: str) -> bool:
+    """Whether a row, or a configuration of `generate`, says that the model drew the picture, or another one that knows
+    the same drawings. Only rows of drawings have a seed."""
+    alike = EMBEDDED if label in EMBEDDED else (label,)
+    return "seed" in row and row.get("model") in alike
 
 
 def read_classes_csv(path: Path, photos: Sequence[Photo]) -> dict[str, tuple[str, ...]]:

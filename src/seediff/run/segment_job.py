@@ -26,7 +26,6 @@ from ..errors import UserError
 from ..files.label_maps import IGNORE, centre_square, find_name
 from ..files.messages import plural
 from ..files.photo_files import Found, Photo, read_photo
-from ..masks.flags import FOREIGN
 from ..metrics.matching import count_segments
 from ..models.families.readers import Reader
 from ..models.info import ModelInfo, check_known_classes
@@ -35,7 +34,7 @@ from ..prompts.tokens import split_prompts
 from ..workers import Progress
 from .loop import Engine, RunResult, run
 from .output import BatchRecord
-from .photos import PhotoJob, PhotoSpec, are_foreign
+from .photos import PhotoJob, PhotoSpec
 
 if TYPE_CHECKING:
     from ..models.registry import Model
@@ -47,14 +46,12 @@ CountedPhoto = tuple[PhotoSpec, np.ndarray, int]
 
 
 class DividedPhoto(NamedTuple):
-    """A photograph (H, W, 3) uint8, its segments, the name of each, none without words, and whether it is foreign
-    (`are_foreign`)."""
+    """A photograph (H, W, 3) uint8, its segments, and the name of each, none without words."""
 
     spec: PhotoSpec
     pixels: np.ndarray
     segments: Segments
     names: Sequence[SegmentName]
-    foreign: bool
 
 
 def segment_photos(
@@ -181,11 +178,8 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
             segments = self.segments(photos)
         with self.timer("naming"):
             names = self.names(photos, segments)
-        strange = are_foreign(self.model, [pixels for _, pixels, _ in photos])
-        divided = []
-        for (spec, pixels, _), of_photo, named, foreign in zip(photos, segments, names, strange, strict=True):
-            divided.append(DividedPhoto(spec, pixels, of_photo, named, foreign))
-        return divided
+        divided = zip(photos, segments, names, strict=True)
+        return [DividedPhoto(spec, pixels, of_photo, named) for (spec, pixels, _), of_photo, named in divided]
 
     def check_photo(self, spec: PhotoSpec, pixels: np.ndarray) -> CountedPhoto:
         """A photograph. Raises UserError if it cannot be divided as configured."""
@@ -238,7 +232,7 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
         return names
 
     def write_photo(self, record: BatchRecord, out: Path, photo: DividedPhoto) -> None:
-        spec, pixels, segments, names, foreign = photo
+        spec, pixels, segments, names = photo
         name = spec.photo.name
         with self.timer("writing"):
             suffix, image = encode_photo(spec.photo.path, pixels)
@@ -255,7 +249,7 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
                 "source": name,
                 "index": spec.index,
                 "asked": list(spec.words),
-                "flags": [FOREIGN] if foreign else [],
+                "flags": [],
                 "model": self.config.model_label,
                 "method": self.method,
                 "version": __version__,

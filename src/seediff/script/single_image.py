@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,14 +19,13 @@ from ..config.settings import Config
 from ..dataset import native
 from ..errors import Notice, UserError
 from ..files.photo_files import Photo, as_pixels
-from ..masks.flags import FLAGS, FOREIGN
 from ..masks.make_masks import MaskResult
 from ..models import registry
 from ..models.info import ModelInfo
 from ..models.load_options import LoadOptions
 from ..models.registry import Model
 from ..run.mask_job import MaskJob
-from ..run.photos import PhotoSpec, are_foreign
+from ..run.photos import PhotoSpec, are_drawings, doubt_line
 from ..run.segment_job import SegmentJob
 from ..segments.make_segments import Segments
 
@@ -36,13 +35,12 @@ PhotoJob = TypeVar("PhotoJob", MaskJob, SegmentJob)
 HERE = Photo(Path("the picture"), "the picture")
 
 
-def mask(
-    image: ImageInput, classes: Sequence[str], *, model: str | Path | Model = "mini", **options: Any
-) -> MaskResult:
+def mask(image: ImageInput, classes: Sequence[str], *, model: str | Path | Model = "", **options: Any) -> MaskResult:
     """Masks of named classes in one picture: a label map (H, W) of its size, 0 background, i + 1 = classes[i], 255
     ignored; and soft masks. (The command `seediff mask` is `mask_photos`.)
 
-    model: a name as for `--model`, or a model from `load_model`; the one that was named last stays loaded. options:
+    model: needed, a name as for `--model`, or a model from `load_model`; the one that was named last stays loaded; one
+    that knows only its own drawings warns, unless the picture is a file of a set that it drew. options:
     fields of MaskPhotosConfig, such as presence=0 or mask={"beta": 0.4}. A class that scores below `presence` has no
     pixels, and the result has the flag `absent:NAME`. Raises UserError for a picture or option that cannot be used, and
     for a class that the model does not know.
@@ -50,6 +48,7 @@ def mask(
     config, info = _configure(MaskPhotosConfig, model, {**options, "classes": classes})
     pixels = as_pixels(image)
     job = _prepare(MaskJob(config, (), info=info), model)
+    _warn(job, image)
     spec = PhotoSpec(0, HERE, config.classes)
     seen = job.seen(pixels)
     ((_, maps),) = job.look([(spec, seen)])
@@ -60,11 +59,11 @@ def mask(
         soft[number - 1] = torch.from_numpy(values)
     absent = [f"absent:{name}" for name in config.classes if name not in full.classes]
     labels, trace = native.dataset_labels(full.label_map, ids), small.trace if small else {}
-    flags = (*_foreign_flags(job.model, pixels), *full.flags, *absent)
+    flags = (*full.flags, *absent)
     return MaskResult(labels, soft, config.classes, flags, trace, full.agreement, pixels)
 
 
-def segment(image: ImageInput, *, model: str | Path | Model = "mini", **options: Any) -> Segments:
+def segment(image: ImageInput, *, model: str | Path | Model = "", **options: Any) -> Segments:
     """Segments of one picture without any class: label map (H, W) int32 of ids at its size, and how clear each segment
     is. model: as in `mask`. options: fields of SegmentPhotosConfig, such as segment={"method": "kmeans", "k": 6} or
     fit="crop". Raises UserError for a picture or option that cannot be used.
@@ -77,16 +76,18 @@ def segment(image: ImageInput, *, model: str | Path | Model = "mini", **options:
     if config.segment.k == "truth":
         raise UserError("segment.k", "truth: there are no label maps of a picture in memory", "give a number")
     job = _prepare(SegmentJob(config, (), info=info), model)
+    _warn(job, image)
     (segments,) = job.segments([job.check_photo(PhotoSpec(0, HERE, ()), pixels)])
-    return replace(segments, flags=_foreign_flags(job.model, pixels))
+    return segments
 
 
-def _foreign_flags(model: Model, pixels: np.ndarray) -> tuple[str, ...]:
-    """The flag of a picture in which the model finds nothing that is meant, which is also a warning; usually none."""
-    if not are_foreign(model, [pixels])[0]:
-        return ()
-    warnings.warn(f"{FLAGS[FOREIGN]}, such as model='sd1.5'", Notice, stacklevel=3)
-    return (FOREIGN,)
+def _warn(job: MaskJob | SegmentJob, image: ImageInput) -> None:
+    """Warn of a picture, unless the model is for photographs or drew it."""
+    label = job.config.model_label
+    if not (isinstance(image, Path | str) and are_drawings([Path(image)], label)):
+        line = doubt_line(job.model.info, label)
+        if line:
+            warnings.warn(line, Notice, stacklevel=3)
 
 
 def _configure(

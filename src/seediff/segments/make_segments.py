@@ -50,11 +50,10 @@ class Segments:
     label_map: np.ndarray
     scores: tuple[float, ...]
     pixels: np.ndarray | None = None
-    flags: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         count = plural(len(self.scores), "segment")
-        return f"<Segments: {', '.join([str(self.label_map.shape), count, *self.flags])}>"
+        return f"<Segments: {self.label_map.shape}, {count}>"
 
     def overlay(self) -> Image.Image:
         """The segments laid over the picture, on black if it is not known, with outlines and their ids."""

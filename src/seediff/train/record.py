@@ -12,7 +12,6 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,8 +26,7 @@ from ..config.settings import differences
 from ..config.train import TrainConfig, with_device
 from ..dataset import native
 from ..dataset.sample import Sample
-from ..drawing.charts import line_chart
-from ..drawing.overlays import compress_image
+from ..drawing.charts import Lines, line_charts
 from ..errors import UserError, first_line
 from ..files.documents import parse_csv, read_json
 from ..files.messages import show_json
@@ -112,23 +110,27 @@ def draw_losses(rows: Sequence[Mapping[str, str]], stages: Sequence[Stage], batc
     parts = np.array_split(np.arange(len(rows)), min(200, len(rows)))
     ends = np.array([epochs[part[-1]] for part in parts])
     lines: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    charts: dict[str, Lines] = {"losses": lines}
     for name in ("loss", "class", "mask", "dice", "auxiliary"):
         if rows[0][name]:
             values = np.array([float(row[name]) for row in rows])
             lines[name] = (ends, np.array([values[part].mean() for part in parts]))
-    chart = partial(line_chart, x_label=label, right=float(epochs[-1]), borders=borders)
-    charts = [chart("losses", lines)]
     measured = [number for number, row in enumerate(rows) if row["miou"]]
     if measured:
         miou = np.array([100 * float(rows[number]["miou"]) for number in measured])
-        charts.append(chart("mIoU of validation, %", {"mIoU": (epochs[measured], miou)}))
-    return compress_image(np.vstack(charts), optimize=True)
+        charts["mIoU of validation, %"] = {"mIoU": (epochs[measured], miou)}
+    return line_charts(charts, label, borders)
 
 
 def model_card(
-    config: TrainConfig, stages: Sequence[Stage], state: State, rows: Sequence[Mapping[str, str]], parameters: int
+    config: TrainConfig,
+    stages: Sequence[Stage],
+    state: State,
+    rows: Sequence[Mapping[str, str]],
+    parameters: int,
+    chart: bool,
 ) -> str:
-    """The text of a trained network's README.md."""
+    """The text of a trained network's README.md. chart: whether there is a CHART."""
     names, steps = stages[0].classes, [stage.step_count(config.batch_size) for stage in stages]
     earlier = sum(steps[:-1])
     measured = [row for row in rows[earlier:] if row["miou"]]  # each stage starts its own search for the best
@@ -144,6 +146,7 @@ def model_card(
     for stage, count in zip(stages, steps, strict=True):
         table.append(f"| {stage.name} | {len(stage.items)} | {count} | {weights} |")
         weights = "of the stage before"
+    shown = f"\n![losses by epoch; losses.csv has every step]({CHART})\n" if chart else ""
     return f"""---
 library_name: transformers
 pipeline_tag: image-segmentation
@@ -165,9 +168,7 @@ Weights of {kept}
 AdamW, learning rate {config.learning_rate:g} (backbone × {config.backbone_factor:g}), weight decay \
 {config.weight_decay:g}, gradients clipped at {config.clip:g}, {config.schedule} schedule, crops of {config.crop} \
 pixels, {config.dtype}, seed {config.seed}; seediff.toml has it all.
-
-![losses by epoch; losses.csv has every step]({CHART})
-
+{shown}
 ```python
 from seediff.train.predict import load_segmenter
 

@@ -19,6 +19,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -29,10 +30,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ..config.train import TrainConfig, make_config, with_device
+from ..config.train import TrainConfig, with_device
 from ..dataset import native
 from ..dataset.sample import Sample
-from ..errors import UserError
+from ..drawing.charts import can_draw
+from ..errors import Notice, UserError
 from ..files.output_folders import open_folder
 from ..files.outputs import write_atomic, write_tensors
 from ..metrics.confusion import Confusion
@@ -56,6 +58,7 @@ from .record import (
     write_trained_on,
 )
 from .stages import Data, Stage, check_stages, open_training
+from .usual import settle
 
 if TYPE_CHECKING:
     from ..workers import Progress
@@ -93,12 +96,15 @@ def train_segmenter(
 
     data: a `Dataset`, a folder of any format, or several of them. validation: likewise; the segmenter with the best
     mIoU on it is kept. Default: the `val` parts of `data`. epochs, steps: default 10 epochs. with_rejected: use
-    samples that people rejected, too. options: fields of `TrainConfig`, such as backbone="tiny" for small pictures on a
-    CPU. Raises UserError.
+    samples that people rejected, too. options: fields of `TrainConfig`; the default backbone is `tiny` without a GPU,
+    and for small pictures. Raises UserError.
     """
     sets = [data] if isinstance(data, Data) else data
     training = open_training(sets, epochs=epochs, steps=steps, validation=validation, with_rejected=with_rejected)
-    return train(make_config(options), training.stages, Path(out), progress, validation=training.validation)
+    config, line = settle(options, None, training, Path(out))
+    if line:
+        warnings.warn(line, Notice, stacklevel=2)
+    return train(config, training.stages, Path(out), progress, validation=training.validation)
 
 
 def train(
@@ -180,6 +186,9 @@ class _Training:
             self.average = self._weights()
         self.validation: Decoded | None = None
         start_losses(out / LOSSES, state.step)
+        self.charts = can_draw(CHART)
+        if not self.charts:  # of fewer steps
+            (out / CHART).unlink(missing_ok=True)
         if validation:
             self.validation = Decoded(validation, len(stages[0].classes))
 
@@ -223,8 +232,9 @@ class _Training:
             # A new best network, too: on CUDA, its step done again after a kill would measure something slightly
             # different.
             if now % self.save_every == 0 or last or stop or self.state.best_step == now:
-                chart = draw_losses(read_losses(self.out / LOSSES), self.stages, config.batch_size)
-                write_atomic(self.out / CHART, chart)
+                if self.charts:
+                    chart = draw_losses(read_losses(self.out / LOSSES), self.stages, config.batch_size)
+                    write_atomic(self.out / CHART, chart)
                 write_checkpoint(self.out / CHECKPOINT, self.trainee, self.optimizer, self.average, asdict(self.state))
                 self.keep(now)
             if progress is not None:
@@ -295,7 +305,7 @@ class _Training:
         parameters = sum(p.numel() for p in self.network.parameters())
         write_atomic(self.out / RECORD, (json.dumps(asdict(self.state), indent=2) + "\n").encode())
         rows = read_losses(self.out / LOSSES)
-        card = model_card(self.config, self.stages, self.state, rows, parameters)
+        card = model_card(self.config, self.stages, self.state, rows, parameters, self.charts)
         write_atomic(self.out / native.CARD, card.encode())  # marks the training as finished
         (self.out / CHECKPOINT).unlink(missing_ok=True)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .family import T5, Condition, Family, Tensor
+from .family import Condition, Family, Tensor
 from .flux import FLUX, Flux, ids
 
 
@@ -38,5 +38,4 @@ CHROMA = ChromaFamily(
     conditional="first call",
     recordable=False,  # makes a tensor on the CPU in each call
     inputs_of_text=("encoder_hidden_states", "", "attention_mask"),
-    text=(T5,),
 )

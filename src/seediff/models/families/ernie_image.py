@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .family import JOINT, Condition, FlowMatching, NetworkInputs, PartConfig, Tensor, TextModel
+from .family import JOINT, Condition, FlowMatching, NetworkInputs, PartConfig, Tensor
 from .flux2 import normed_latents
 
 TEXT_TOKENS = 512
@@ -48,6 +48,4 @@ ERNIE_IMAGE = ErnieImage(
     steps=50,
     guidance_scale=4.0,
     quick_steps=8,
-    text=(TextModel(("Mistral3Model",), ("TokenizersBackend", "PreTrainedTokenizerFast")),),
-    autoencoders=("AutoencoderKLFlux2",),
 )

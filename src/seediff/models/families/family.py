@@ -28,19 +28,6 @@ else:  # importing torch takes seconds, and these are for annotations alone
 CLIP_TOKENS = 77
 
 
-class TextModel(NamedTuple):
-    """The classes of transformers, as model_index.json names them, that a text encoder and its tokenizer may have."""
-
-    encoders: tuple[str, ...]
-    tokenizers: tuple[str, ...]
-
-
-CLIP = TextModel(("CLIPTextModel",), ("CLIPTokenizer", "CLIPTokenizerFast"))
-CLIP_PROJECTED = TextModel(("CLIPTextModelWithProjection",), CLIP.tokenizers)
-T5 = TextModel(("T5EncoderModel",), ("T5Tokenizer", "T5TokenizerFast"))
-QWEN3 = TextModel(("Qwen3Model", "Qwen3ForCausalLM"), ("Qwen2Tokenizer", "Qwen2TokenizerFast"))
-GEMMA = TextModel(("Gemma2Model",), ("GemmaTokenizer", "GemmaTokenizerFast"))
-
 NOT_LOADED = ("safety_checker", "feature_extractor", "image_encoder", "pe", "pe_tokenizer")
 """Parts that pipelines may have and that are not loaded."""
 PLAIN = {
@@ -52,14 +39,6 @@ PLAIN = {
 }
 """Arguments of pipelines and their `encode_prompt`, for those that have them: one picture of the requested size, from
 the prompt as it is given."""
-
-_SCHEDULERS = (
-    "DDIM DDPM DEISMultistep DPMSolverMultistep DPMSolverSDE DPMSolverSinglestep EDMDPMSolverMultistep EDMEuler"
-    " EulerAncestralDiscrete EulerDiscrete FlowMatchEulerDiscrete FlowMatchHeunDiscrete FlowMatchLCM HeunDiscrete"
-    " IPNDM KDPM2AncestralDiscrete KDPM2Discrete LCM LMSDiscrete PNDM SASolver TCD UniPCMultistep"
-)
-SCHEDULERS = tuple(f"{name}Scheduler" for name in _SCHEDULERS.split())
-"""Scheduler classes of diffusers, which any model may use."""
 
 QUICK = re.compile(r"turbo|lightning|schnell|hyper-?sd", re.IGNORECASE)
 """Matches names of models that were distilled to draw in a few steps without guidance."""
@@ -153,12 +132,10 @@ class Family:
 
     # The other parts, and how they are loaded
 
-    text: tuple[TextModel, ...] = ()
-    """Of `text_encoder` and `tokenizer`, of `text_encoder_2` and `tokenizer_2`, and so on."""
+    reads_text: str = "tokenizer"
+    """The part with the tokenizer."""
     optional: tuple[str, ...] = ()
     """Parts that a pipeline may lack."""
-    autoencoders: tuple[str, ...] = ("AutoencoderKL", "AutoencoderTiny")
-    """Classes that the autoencoder may have."""
     half: str = "float16"
     """The half precision in which pictures do not overflow."""
     loads_loras: bool = True
@@ -219,26 +196,9 @@ class Family:
 
     # The network, its layers and sides. config: its config.json. factor: pixels per latent position.
 
-    @property
-    def text_parts(self) -> dict[str, tuple[str, ...]]:
-        """Text encoders and tokenizers → the classes that they may have."""
-        parts: dict[str, tuple[str, ...]] = {}
-        for number, text in enumerate(self.text, 1):
-            suffix = "" if number == 1 else f"_{number}"
-            parts |= {f"text_encoder{suffix}": text.encoders, f"tokenizer{suffix}": text.tokenizers}
-        return parts
-
-    @property
-    def weights(self) -> tuple[str, ...]:
-        """Parts with weights."""
-        return (self.network, "vae", *(part for part in self.text_parts if part.startswith("text_encoder")))
-
-    def part_classes(self, part: str) -> tuple[str, tuple[str, ...]]:
-        """(library, allowed classes) for a part of a pipeline; no classes if the family has no such part."""
-        if part in self.text_parts:
-            return "transformers", self.text_parts[part]
-        allowed = {self.network: (self.class_name,), "vae": self.autoencoders, "scheduler": SCHEDULERS}
-        return "diffusers", allowed.get(part, ())
+    def has_weights(self, part: str) -> bool:
+        """Whether a part of the pipeline has weights: the network, the autoencoder or a text encoder."""
+        return re.fullmatch(rf"{self.network}|vae|text_encoder(_[0-9])?", part) is not None
 
     def layers(self, network: Any) -> dict[str, Layer]:
         """The attention modules that can be captured, by name, in block order. Raises UserError."""

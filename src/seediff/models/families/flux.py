@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from ...errors import UserError
-from .family import CLIP, JOINT, T5, Condition, FlowMatching, NetworkInputs, PartConfig, Tensor, latents_of
+from .family import JOINT, Condition, FlowMatching, NetworkInputs, PartConfig, Tensor, latents_of
 from .readers import Reader
 
 T5_TOKENS = 512
@@ -110,5 +110,4 @@ FLUX = Flux(
     guidance_scale=3.5,
     distilled=True,
     inputs_of_text=("encoder_hidden_states", "pooled_projections"),
-    text=(CLIP, T5),
 )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
-from .family import Condition, NetworkInputs, Tensor, TextModel, latents_of
+from .family import Condition, NetworkInputs, Tensor, latents_of
 from .flux import FLUX, PHOTO_GUIDANCE, Packed, pack, unpack
 from .readers import Reader, chat_prompt
 
@@ -101,10 +101,4 @@ FLUX2 = Flux2(
     steps=50,
     guidance_scale=4.0,
     distilled=True,
-    text=(
-        TextModel(
-            ("Mistral3ForConditionalGeneration",), ("PixtralProcessor", "PreTrainedTokenizerFast", "TokenizersBackend")
-        ),
-    ),
-    autoencoders=("AutoencoderKLFlux2",),
 )

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from .family import QWEN3, PartConfig, last_part
+from .family import PartConfig, last_part
 from .flux2 import FLUX2, Flux2
 from .readers import qwen_chat
 
@@ -36,6 +36,5 @@ FLUX2_KLEIN = Klein(
         "pipelines": ("Flux2KleinPipeline",),
         "distilled": False,
         "negative": False,
-        "text": (QWEN3,),
     }
 )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .family import QWEN3, Condition, NetworkInputs, Tensor, TextModel
+from .family import Condition, NetworkInputs, Tensor
 from .flux import TEXT_FIRST, Packed, packed_lattice
 from .qwen_image import Qwen
 from .readers import Reader
@@ -55,6 +55,4 @@ KREA2 = Krea2(
     quick_steps=8,
     conditional="first call",
     inputs_of_text=("encoder_hidden_states", "encoder_attention_mask"),
-    text=(TextModel(("Qwen3VLModel",), QWEN3.tokenizers),),
-    autoencoders=("AutoencoderKLQwenImage",),
 )

@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from .family import GEMMA, JOINT, SELF, Condition, FlowMatching, NetworkInputs, Tensor
+from .family import JOINT, SELF, Condition, FlowMatching, NetworkInputs, Tensor
 from .readers import Reader
 
 TEXT_TOKENS = 256
@@ -47,5 +47,4 @@ LUMINA2 = Lumina2(
     conditional="first call",
     recordable=False,  # copies numbers from the CPU, and waits for lengths
     inputs_of_text=("encoder_hidden_states", "encoder_attention_mask"),
-    text=(GEMMA,),
 )

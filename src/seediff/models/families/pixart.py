@@ -7,7 +7,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from .family import T5, Condition, Family, Layer, Tensor, self_and_cross
+from .family import Condition, Family, Layer, Tensor, self_and_cross
 from .readers import Reader, stripped
 
 T5_TOKENS = {"PixArtAlphaPipeline": 120, "PixArtSigmaPipeline": 300}
@@ -46,5 +46,4 @@ PIXART = PixArt(
     steps=20,
     guidance_scale=4.5,
     inputs_of_text=("encoder_hidden_states", "encoder_attention_mask"),
-    text=(T5,),
 )

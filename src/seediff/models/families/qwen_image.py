@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from ...errors import UserError
-from .family import QWEN3, Condition, DrawRequest, FlowMatching, NetworkInputs, PartConfig, Tensor, TextModel
+from .family import Condition, DrawRequest, FlowMatching, NetworkInputs, PartConfig, Tensor
 from .flux import TEXT_FIRST, Packed
 from .readers import Reader
 
@@ -84,6 +84,4 @@ QWEN_IMAGE = QwenImage(
     steps=50,
     guidance_scale=4.0,
     conditional="first call",
-    text=(TextModel(("Qwen2_5_VLForConditionalGeneration",), QWEN3.tokenizers),),
-    autoencoders=("AutoencoderKLQwenImage",),
 )

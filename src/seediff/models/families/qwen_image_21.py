@@ -26,10 +26,6 @@ SLOT = 4
 
 
 class QwenImage21(Qwen):
-    @property
-    def text_parts(self) -> dict[str, tuple[str, ...]]:
-        return {"text_encoder": ("Qwen3VLForConditionalGeneration",), "processor": ("Qwen3VLProcessor",)}
-
     def tokenizers(self, folder: Path) -> dict[str, Any]:
         from transformers import Qwen2Tokenizer
 
@@ -95,5 +91,5 @@ QWEN_IMAGE_21 = QwenImage21(
     guidance_scale=1.0,
     quick_steps=8,
     conditional="first call",
-    autoencoders=("AutoencoderKLQwenImage21",),
+    reads_text="processor",
 )

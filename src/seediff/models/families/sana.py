@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from .family import CROSS, GEMMA, Condition, FlowMatching, Layer, PartConfig, Tensor, self_and_cross
+from .family import CROSS, Condition, FlowMatching, Layer, PartConfig, Tensor, self_and_cross
 from .readers import Reader, stripped
 
 TEXT_TOKENS = 300
@@ -63,7 +63,5 @@ SANA = SanaFamily(
     steps=20,
     guidance_scale=4.5,
     no_self_attention="its self-attention is linear, which has no map",
-    text=(GEMMA,),
     unit=32,
-    autoencoders=("AutoencoderDC",),
 )

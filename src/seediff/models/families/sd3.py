@@ -12,11 +12,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from .family import (
-    CLIP_PROJECTED,
     CLIP_TOKENS,
     JOINT,
     SELF,
-    T5,
     Condition,
     FlowMatching,
     Layer,
@@ -67,5 +65,4 @@ SD3 = MMDiT(
     measured="19.0 GB for one picture of sd3.5-medium at 1024²",
     steps=28,
     guidance_scale=7.0,
-    text=(CLIP_PROJECTED, CLIP_PROJECTED, T5),
 )

@@ -11,7 +11,6 @@ from typing import Any
 from ...errors import UserError
 from ..groups import Kind, LayerChoice, block_numbers
 from .family import (
-    CLIP,
     Condition,
     Family,
     Layer,
@@ -120,5 +119,4 @@ SD = UNet(
     class_name="UNet2DConditionModel",
     fitted=False,
     measured="2.9 GB for one picture of sd1.5 at 512², 3.9 GB for 8",
-    text=(CLIP,),
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .family import CLIP, CLIP_PROJECTED, Condition, DrawRequest, Tensor
+from .family import Condition, DrawRequest, Tensor
 from .readers import Reader
 from .unet import UNet, clip_reader
 
@@ -59,5 +59,4 @@ SDXL = XL(
     guidance_scale=5.0,
     inputs_of_text=("encoder_hidden_states", "", "text_embeds"),
     measured="9.7 GB for one picture of sdxl at 1024²",
-    text=(CLIP, CLIP_PROJECTED),
 )

@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from .family import JOINT, QWEN3, SELF, Condition, FlowMatching, NetworkInputs, Tensor, latents_of
+from .family import JOINT, SELF, Condition, FlowMatching, NetworkInputs, Tensor, latents_of
 from .readers import Reader, chat_prompt, qwen_chat
 
 CAPTION_TOKENS = 512
@@ -61,5 +61,4 @@ Z_IMAGE = ZImage(
     quick_steps=8,
     conditional="first half",
     inputs_of_text=("cap_feats",),
-    text=(QWEN3,),
 )

@@ -1,0 +1,55 @@
+"""The default backbone of a training: one that this machine can train on these pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from ..config.resolve import load_config
+from ..config.settings import DEFAULT, MACHINE, SourcedValues
+from ..config.train import TrainConfig, make_config
+from ..dataset import native
+from ..errors import UserError
+from .stages import TrainingData
+
+SMALL = 256
+"""Pictures with no longer side are small: those of a size that `tiny` is for."""
+AS_BEGUN = ("backbone", "device", "dtype")
+"""Fields that a training goes on with as it was begun, on any machine, unless somebody names them."""
+
+
+def settle(values: Mapping[str, Any], file: Path | None, data: TrainingData, out: Path) -> tuple[TrainConfig, str]:
+    """The configuration of `make_config` for a training on `data` in the folder `out`, and a line about its backbone if
+    neither the values nor the file name it, or weights, and nothing was begun there; otherwise "". Raises UserError."""
+    config = make_config(values, file)
+    open_fields = [name for name in AS_BEGUN if config.source(name) == DEFAULT]
+    begun = _begun(out)
+    if begun and begun.architecture == config.architecture:
+        usual = [SourcedValues(begun.source(name), {name: getattr(begun, name)}) for name in open_fields]
+        return make_config(values, file, usual), ""
+    if "backbone" not in open_fields or config.source("weights") != DEFAULT:
+        return config, ""
+    from ..devices import default_device  # imports torch
+
+    items = [*chain.from_iterable(stage.items for stage in data.stages)]
+    if (config.device or default_device()) == "cpu":
+        why = "the training runs on the cpu"
+    elif all(max(item.size()) <= SMALL for item in items):
+        why = f"no picture has more than {SMALL} pixels a side"
+    else:
+        return config, ""
+    usual = [SourcedValues(MACHINE, {"backbone": "tiny"})]
+    line = f"backbone tiny, because {why}; --backbone {config.backbone} is for large pictures and a GPU"
+    return make_config(values, file, usual), line
+
+
+def _begun(out: Path) -> TrainConfig | None:
+    """The configuration of the training in a folder; None if there is none, or it cannot be read, as training it on
+    then says."""
+    with suppress(UserError):
+        if (out / native.CONFIG).is_file():
+            return load_config(out / native.CONFIG, TrainConfig)
+    return None

@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+
+from seediff.config.train import make_config
+from seediff.dataset.dataset import Dataset
+from seediff.dataset.sample import Sample
+from seediff.train.stages import open_training
+from seediff.train.usual import settle
+
+
+def data_of(*sides):
+    labels = [np.eye(side, dtype=np.uint8) for side in sides]
+    samples = [Sample(np.zeros((*one.shape, 3), np.uint8), one, name=str(i)) for i, one in enumerate(labels)]
+    return open_training([Dataset(("dog",), samples)], steps=1)
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    return lambda device: monkeypatch.setattr("seediff.devices.default_device", lambda: device)
+
+
+@pytest.mark.parametrize(
+    ("device", "sides", "given", "backbone", "said"),
+    [
+        ("cuda", (64, 256), {}, "tiny", "no picture has more than 256 pixels a side; --backbone swin-b is for"),
+        ("cuda", (64, 257), {}, "swin-b", ""),
+        ("mps", (512,), {"architecture": "segformer"}, "b0", ""),
+        ("cpu", (512,), {"architecture": "segformer"}, "tiny", "the training runs on the cpu"),
+        ("cuda", (512,), {"device": "cpu"}, "tiny", "the training runs on the cpu"),
+        ("cpu", (64,), {"backbone": "r50"}, "r50", ""),
+        ("cpu", (64,), {"weights": "pretrained"}, "swin-b", ""),
+    ],
+)
+def test_the_default_backbone_is_one_that_runs(machine, tmp_path, device, sides, given, backbone, said):
+    machine(device)
+    config, line = settle(given, None, data_of(*sides), tmp_path)
+    assert config == make_config({**given, "backbone": backbone})
+    assert said in line
+    assert bool(line) == bool(said)
+
+
+def test_a_training_goes_on_with_its_backbone_on_any_machine(machine, tmp_path):
+    data = data_of(512)
+    machine("cpu")
+    begun, _ = settle({"seed": 3, "device": "cpu", "dtype": "bfloat16"}, None, data, tmp_path)
+    (tmp_path / "seediff.toml").write_text(begun.to_toml())
+    machine("cuda")
+    assert settle({"seed": 3}, None, data, tmp_path) == (begun, "")
+    assert settle({"seed": 3, "backbone": "r50"}, None, data, tmp_path)[0].backbone == "r50"
