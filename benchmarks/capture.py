@@ -24,7 +24,6 @@ operations of the call.
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import sys
 import tempfile
@@ -44,10 +43,11 @@ import torch
 from builders.published import NETWORKS  # pyright: ignore[reportMissingImports]
 from on_gpu.device import synchronize
 from on_gpu.pipelines import exact, few_blocks, step_of
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import seediff
-from seediff.attention import fused, recorder
+from seediff.attention import fused, own_sums, recorder
 from seediff.attention.capture import capture_attention
 from seediff.attention.plan import plan_capture
 from seediff.attention.recorder import AttentionRecorder
@@ -86,7 +86,6 @@ def capture(model: Model, options: argparse.Namespace) -> AbstractContextManager
 def floor_share(model: Model, call: Callable[[], object], options: argparse.Namespace) -> float:
     """The operations of one more QKᵀ for the captured rows, as a share of all operations of the call. Both are counted
     during the call, which runs without fused attention, because its products are not counted on a CPU."""
-    from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
 
     products = 0
@@ -133,21 +132,35 @@ class Started(TorchDispatchMode):
         return SimpleNamespace(**{name: kernel(name) for name in ("log_sum_exps", "head_means", "add_divided")})
 
 
+def with_sums(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float | None) -> Any:
+    """As operations of a GPU, which need no further kernel for the sums."""
+    sums = torch.empty(query.shape[:3], dtype=torch.float32, device=query.device)
+    return own_sums.TORCHS(query, key, value, scale=scale), sums
+
+
+SUMS = {SDPBackend.FLASH_ATTENTION.value: with_sums}
+
+
 @torch.no_grad()
 def count_started(name: str, folder: Path) -> None:
-    """What capture of every map adds to one call of the published network, per captured layer."""
+    """What capture of every map adds to one call of the published network, per captured layer, on a GPU that gives the
+    sums of its attention."""
     model = exact(name, "meta", "bfloat16", folder, text_layers=1)
     call = call_of(model)
     plain, captured = Started(), Started()
-    prepared = captured.kernels(), 128, 128, {}
+    tile = fused.Blocks(128, 128, 8)
     side = model.image_side // model.pixels
     lattice = (1 + guided(model.family), side, side)
     with plain:
         call()
     with (
-        mock.patch.dict(os.environ, {fused.LIBRARY_SWITCH: "0"}),
         mock.patch.object(recorder, "can_fuse", return_value=True),
-        mock.patch.object(fused, "_prepared", return_value=prepared),
+        mock.patch.object(fused, "tiles_of", return_value=[tile]),
+        mock.patch.object(fused, "import_module", return_value=captured.kernels()),
+        mock.patch.multiple(
+            own_sums, _can_return_sums=lambda *_: True, _gives_same_bytes=lambda *_: True, OPERATIONS=SUMS
+        ),
+        mock.patch.object(torch, "_fused_sdp_choice", return_value=next(iter(SUMS))),
         mock.patch.object(type(model.family), "lattice", return_value=lattice),  # some read it from values
         capture(model, argparse.Namespace(method=None, layers="all")),
         captured,

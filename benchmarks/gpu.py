@@ -56,7 +56,7 @@ from seediff.models.registry import Model, load_model
 
 MODELS = (
     "sd1.5,sd2-base,lcm-dreamshaper,sdxl,pixart-sigma,sd3.5-medium,flux-dev,flux2-dev,klein-4b,z-image-turbo,chroma,qwen-image,"
-    "ernie-image,lumina2,sana"
+    "ernie-image,lumina2,sana,krea2-turbo,qwen-image-2.1"
 )
 """The default models: one per family, and both Stable Diffusion 1 and 2."""
 EVERY = ",".join(f"{name}:1,{name}:8" for name in MODELS.split(","))

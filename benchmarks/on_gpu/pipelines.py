@@ -37,6 +37,8 @@ TWINS: Mapping[str, Callable[[Path], Path]] = {
     "ErnieImagePipeline": BOOKS["ernie_image"].save,
     "Lumina2Pipeline": BOOKS["lumina2"].save,
     "SanaPipeline": BOOKS["sana"].save,
+    "Krea2Pipeline": BOOKS["krea2"].save,
+    "QwenImage21Pipeline": BOOKS["qwen_image_21"].save,
 }
 """Pipeline → the function that saves its twin. The twin of Stable Diffusion 1 and 2 is the embedded model."""
 
@@ -51,6 +53,8 @@ FEWER: Mapping[str, Mapping[str, Any]] = {
     "ZImageTransformer2DModel": {"n_layers": 2, "n_refiner_layers": 1},
     "QwenImageTransformer2DModel": {"num_layers": 2},
     "SanaTransformer2DModel": {"num_layers": 2},
+    "Krea2Transformer2DModel": {"num_layers": 2},
+    "QwenImage21Transformer2DModel": {"num_layers": 2},
 }
 """Class of a network → a small number of blocks of each kind. UNets keep all blocks."""
 
@@ -105,7 +109,7 @@ def exact(
     encoders = sorted(part for part in parts if part.startswith("text_encoder"))
     for part, (kind, config) in zip(encoders, TEXT_ENCODERS[name], strict=True):
         model: Any = getattr(transformers, kind)
-        tokenizer = parts[part.replace("text_encoder", "tokenizer")]
+        tokenizer = parts.get(part.replace("text_encoder", "tokenizer"))
         told = _told(kind, config, tokenizer, text_layers, thin="Flux2" in BY_NAME[name].pipeline)
         parts[part] = made(partial(model, model.config_class(**told)))
     pipe: Any = type(narrow.pipe)(**parts)

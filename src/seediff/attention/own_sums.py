@@ -64,11 +64,13 @@ def attend_with_sums(
 
 def _can_return_sums(query: torch.Tensor, value: torch.Tensor) -> bool:
     """Other widths are padded by the function. Autocast, and others who see each function, see no operation."""
+    if not _is_on_gpu(query):
+        return False
     is_plain = type(query) is torch.Tensor and query.ndim == 4 and query.itemsize == 2
     is_whole = query.shape[-1] % 8 == value.shape[-1] % 8 == 0
     has_gradients = torch.is_grad_enabled() and (query.requires_grad or value.requires_grad)
     is_watched = torch.is_autocast_enabled(query.device.type) or torch._C._len_torch_function_stack() > 0
-    return _is_on_gpu(query) and is_plain and is_whole and not has_gradients and not is_watched
+    return is_plain and is_whole and not has_gradients and not is_watched
 
 
 def _is_on_gpu(tensor: torch.Tensor) -> bool:
