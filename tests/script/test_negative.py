@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 import torch
+from builders.clip_pipelines import animate
+from builders.clip_pipelines import draw as draw_clip
 from builders.refusals import user_error
 from builders.script_pipelines import PIPELINES
 
@@ -107,6 +109,8 @@ def test_what_has_no_negative_prompt(sd1_model):
         seediff.capture(pipe, negative=True, keep="segments"),
     ):
         pass
+    with user_error("^negative: True: cannot be recorded"), seediff.capture(pipe, negative=True, graphs=True):
+        pass
     with user_error("^negative: a network alone does not say"), seediff.capture(pipe.unet, negative=True):
         pass
 
@@ -121,3 +125,12 @@ def test_several_pictures(sd1_model):
         assert seen.heatmap(word, image=image, of="negative").shape == (64, 64)
     with user_error("^'car': is not in the prompt 'a bus'"):
         seen.heatmap("car", image=0, of="negative")
+
+
+def test_clips(sd1_model):
+    pipe = animate(sd1_model.pipe)
+    with seediff.capture(pipe, negative=True) as seen:
+        draw_clip(pipe, negative_prompt="a bus")
+    heats = seen.heatmap("bus", of="negative")
+    assert [heat.shape for heat in heats] == [(64, 64)] * 3
+    assert not np.array_equal(heats[0], heats[2])

@@ -575,3 +575,59 @@ def test_a_network_that_is_replaced_inside_of_the_block(pipe):
     assert seen.heatmap("bus", image=2).shape == seen.images[1].shape[:2] == (64, 64)
     with user_error("^the pipeline's network was replaced inside of the `with` block; open a new `with` block after"):
         seen.heatmap("cat", image=1)
+
+
+def scaled(module, args, output):
+    return 2 * output
+
+
+@pytest.mark.parametrize("kind", ["module", "hook", "weights", "taken away"])
+def test_what_is_put_in_place_inside_of_the_block(whole, kind):
+    """As a LoRA: maps are of what draws each picture."""
+    attention = whole.unet.mid_block.attentions[0].transformer_blocks[0].attn2
+    own = attention.to_q
+    changed = torch.nn.Linear(own.in_features, own.out_features, bias=False)
+    changed.weight.data.copy_(2 * own.weight.data)
+    with seediff.capture(whole) as seen:
+        if kind == "taken away":
+            attention.to_q = changed
+        draw(whole)
+        if kind == "module":
+            attention.to_q = changed
+        elif kind == "hook":
+            own.register_forward_hook(scaled)
+        elif kind == "weights":
+            own.weight.data *= 2
+        else:
+            attention.to_q = own
+        draw(whole)
+    assert not same(*seen.maps)
+    assert same(seen.maps[1], alone(whole)[0])
+
+
+@pytest.mark.parametrize("name", ["flux", "sd3"])
+def test_masks_of_joint_attention(twin, name):
+    """T5's padding is masked in FLUX.1, however the mask is written; diffusers' processor of SD 3 ignores it."""
+    pipe = load_model(str(twin(name)), device="cpu").pipe
+    how = {"max_sequence_length": 32, "guidance_scale": 1.0}
+    tokenizer = pipe.tokenizer_2 if name == "flux" else pipe.tokenizer_3
+    read = tokenizer("a dog and a cat", padding="max_length", max_length=32, return_tensors="pt").attention_mask.bool()
+    positions = (64 // (2 * pipe.vae_scale_factor)) ** 2
+    image, clip = torch.ones(1, positions, dtype=torch.bool), torch.ones(1, 77, dtype=torch.bool)
+    whole = torch.cat([read, image] if name == "flux" else [image, clip, read], 1)
+    each = whole[:, None, None]
+    square = (each & whole[:, None, :, None]) | torch.eye(whole.shape[1], dtype=torch.bool)
+    masks = each, square, torch.zeros(each.shape).masked_fill(~each, -1e4), whole
+    drawn = []
+    for mask in masks:
+        more = {**how, "joint_attention_kwargs": {"attention_mask": mask}}
+        with seediff.capture(pipe) as seen:
+            image = draw(pipe, **more)
+        assert np.array_equal(image, draw(pipe, **more))
+        drawn += seen.maps
+    (cross,) = drawn[0].cross_attention.values()
+    hidden = (~whole[0, :32] if name == "flux" else ~whole[0, positions:]).nonzero().flatten()
+    assert (cross[:, hidden].max() == 0) == (name == "flux")
+    for maps in drawn[1:]:
+        for (*_, one), (*_, other) in zip(maps.tensors(), drawn[0].tensors(), strict=True):
+            torch.testing.assert_close(one, other, atol=1e-5, rtol=0)

@@ -97,6 +97,8 @@ def capture(
         raise UserError(f"a {type(pipe).__name__}", "cannot be called", THE_WAY)
     if alone and negative:
         raise UserError("negative", "a network alone does not say what it is", "capture the pipeline")
+    if graphs and negative:
+        raise UserError("negative", "True: cannot be recorded with graphs=True", "leave one of them out")
     readers = None if tokenizer is None else (Reader("tokenizer", tokenizer, tokenizer.model_max_length),)
 
     # 2. The listener hears what the pipeline encodes and what its network is given

@@ -23,7 +23,7 @@ from ..attention.recorder import AttentionRecorder
 from ..errors import UserError
 from ..models.families.family import named_inputs
 from .run import Run
-from .which_rows import STATES, Encoded, PromptRows, Texts, encode_texts, listed, match
+from .which_rows import STATES, PromptRows, encode_texts, listed
 
 THE_WAY = (
     "capture the pipeline that draws, or, for a loop of your own, the network, in one `with` block for each picture:"
@@ -39,14 +39,14 @@ class Call:
     """A call of the pipeline that is under way, or the block around a network alone.
 
     rows: finds the prompt's. given: the call's arguments. levels: the timestep of each call of the network with the
-    prompt. negative: encoded negative prompts, if they are captured. thread: the call's own.
+    prompt. negative: finds the negative prompt's rows, if they are captured. thread: the call's own.
     """
 
     rows: PromptRows
     given: Mapping[str, Any] = field(default_factory=dict)
     run: Run = field(default_factory=Run)
     levels: list[torch.Tensor] = field(default_factory=list)
-    negative: Encoded | None = None
+    negative: PromptRows | None = None
     thread: int = field(default_factory=threading.get_ident)
 
     def check_thread(self) -> None:
@@ -197,8 +197,11 @@ class Listener:
             self.recorder.start_step(network, args, kwargs)
             run.steps += 1
             self._note_level(call, given)
-        if self.negative is not None and call.negative is not None and states is not None:
-            self._begin_negative(call.negative, states, network, args, kwargs)
+        found = None if call.negative is None or states is None else call.negative.find(states, batch)
+        if self.negative is not None and found is not None:
+            run.negative = Run(texts=list(found.texts), widths=list(found.widths))
+            self.negative.rows = found.numbers
+            self.negative.start_step(network, args, kwargs)
 
     def _note_level(self, call: Call, given: Mapping[str, Any]) -> None:
         """Remember the timestep of a call with the prompt. It is read when the run ends: a GPU would be waited for."""
@@ -210,39 +213,25 @@ class Listener:
 
     def _encode_negative(self, call: Call) -> None:
         """Encode the negative prompt as the pipeline encodes prompts, because words are located as in those."""
-        texts, run = listed(call.given.get("negative_prompt")), call.run
-        if not any(texts):
-            problem = "is empty, or was not given as a text"
-            run.negative = UserError("negative_prompt", problem, "give the pipeline negative_prompt='…'")
-            return
+        texts, family = listed(call.given.get("negative_prompt")), self.recorder.family
         try:
-            with self._encoding():
-                call.negative = Encoded(encode_texts(self.recorder.family, self.pipe, texts), {"prompt": texts})
+            if not any(texts):
+                problem = "is empty, or was not given as a text"
+                raise UserError("negative_prompt", problem, "give the pipeline negative_prompt='…'")
+            call.negative = PromptRows(family, self.pipe, texts, encode_texts(family, self.pipe, texts))
         except UserError as error:
-            run.negative = error
+            call.run.negative = error
 
-    def _begin_negative(self, encoded: Encoded, states: Any, *given: Any) -> None:
-        assert self.negative is not None
-        matched = match(encoded.rows, states)
-        numbers = [number for number, row in enumerate(matched) if row is not None]
-        if numbers:
-            self.negative.rows = numbers
-            self.negative.start_step(*given)
-
-    def _finish_negative(self, call: Call) -> None:
+    def _finish_negative(self, run: Run) -> None:
         """Give the run the maps of its negative prompts."""
         assert self.negative is not None
-        run, texts = call.run, [] if call.negative is None else call.negative.texts["prompt"]
-        if run.negative is not None:
+        if isinstance(run.negative, UserError):
             return
-        if self.negative.images != self.recorder.images:
-            problem = "no row of the network's batches has it, encoded as prompts are, for each picture"
-            fix = "models that draw without guidance read none"
-            run.negative = UserError("negative_prompt", problem, fix)
-            return
-        each: list[Texts] = [{"prompt": texts[number * len(texts) // run.count]} for number in range(run.count)]
         try:
-            run.negative = Run(self._maps(self.negative, each), each, run.widths)
+            if run.negative is None or self.negative.images != self.recorder.images:
+                problem = "no row of the network's batches has it, encoded as prompts are, for each picture"
+                raise UserError("negative_prompt", problem, "models that draw without guidance read none")
+            run.negative.images, run.negative.maps = run.images, self._maps(self.negative, run.negative.texts)
         except UserError as error:
             run.negative = error
 
@@ -268,6 +257,8 @@ class Listener:
             run.maps, run.negative = [], None
         if self.recorder.family.frames_at and run.texts:
             run.show_frames(self.recorder.frames)
+            if isinstance(run.negative, Run):
+                run.negative.show_frames(self.recorder.frames)
         self._restart()
         if run.texts:
             self.finished.append(run)
@@ -283,7 +274,7 @@ class Listener:
             raise UserError("pictures", problem, "which rows draw them is unknown: draw one at a time")
         run.maps = self._maps(self.recorder, run.texts)
         if self.negative is not None:
-            self._finish_negative(call)
+            self._finish_negative(run)
 
     def _maps(self, recorder: AttentionRecorder, texts: Sequence[Mapping[str, str]]) -> list[Any]:
         prompts = [text.get("prompt", "") for text, _ in product(texts, range(recorder.frames))]
@@ -292,7 +283,7 @@ class Listener:
     def _name_pictures(self, call: Call) -> None:
         """The texts of the pictures that a call returned without a recorded call of the network."""
         run, prompts = call.run, listed(call.given.get("prompt")) or list(self.prompts) or [""]
-        count = len(run.images) if self.pipe is not None else 1
+        count = len(run.images) if self.pipe is not None else int(self.states is not None)
         run.texts = [{"prompt": prompts[number * len(prompts) // count]} for number in range(count)]
         run.widths = [0] * count
 
@@ -310,14 +301,13 @@ class Listener:
         one of them more often than the scheduler repeats any (if the call uses it): the others drew something else."""
         if self.pipe is None or not call.levels:  # the scheduler of a loop of one's own is unknown
             return
-        levels, at_one, in_all = torch.cat(call.levels), 1, len(call.levels)
+        levels, at_one, in_all = torch.cat(call.levels).cpu(), 1, len(call.levels)
         steps = getattr(getattr(self.pipe, "scheduler", None), "timesteps", None)
         if torch.is_tensor(steps) and len(steps):
             steps = steps.to(levels)
             for given in (steps, steps / 1000, 1 - steps / 1000):  # as networks are given them
-                if all(
-                    torch.isclose(given.float(), level.float(), rtol=4e-3, atol=1e-4).any() for level in levels
-                ):  # in bfloat16, too
+                near = torch.isclose(given.float(), levels[:, None].float(), rtol=4e-3, atol=1e-4)  # in bfloat16, too
+                if near.any(1).all():
                     at_one, in_all = _repeats(given), len(steps)
                     break
         if call.rows.prompt is not None and call.rows.is_negative:  # which call is the prompt's makes no difference

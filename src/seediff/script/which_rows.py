@@ -9,6 +9,7 @@ place, except where the prompt and the negative prompt are the same text, and in
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, product
 from typing import Any, NamedTuple
@@ -126,7 +127,7 @@ class PromptRows:
             self.prompt = Encoded(rows, {"prompt": list(named)} if named else {})
         self._is_given = states is not None
         self._found = False
-        self._last: tuple[Any, Rows | None] = (None, None)
+        self._known: list[tuple[Any, Rows | None]] = []  # of the network's last calls
 
     @property
     def images_per_prompt(self) -> int:
@@ -138,7 +139,8 @@ class PromptRows:
         """Encode the prompt if the pipeline has no method that does so."""
         texts = listed(self.given.get("prompt")) or list(self.named)
         if texts and self.prompt is None and not any(hasattr(self.pipe, name) for name in ENCODE):
-            self.prompt = self._encode(texts)
+            with suppress(UserError):  # raised where the network is given a text
+                self.prompt = self._encode(texts)
 
     def _encode(self, texts: Sequence[str]) -> Encoded:
         rows = encode_texts(self.family, self.pipe, texts)
@@ -189,9 +191,12 @@ class PromptRows:
         unknown."""
         if states is None:
             return self._rows(range(batch), [0] * batch, None)
-        if states is not self._last[0]:
-            self._last = states, self._find(states)
-        return self._last[1]
+        for known, rows in self._known:
+            if known is states:
+                return rows
+        rows = self._find(states)
+        self._known = [(states, rows), *self._known[:2]]
+        return rows
 
     def _find(self, states: Any) -> Rows | None:
         if self.pipe is None and not self._is_given:
@@ -205,7 +210,7 @@ class PromptRows:
             problem = "the network was given no text that equals the prompt's encoded states"
             raise UserError(problem, fix=NAME_TEXT)
         self._found = True
-        if self.is_negative and len(numbers) == len(states) > prompt.count:
+        if len(numbers) == len(states) > prompt.count and self.is_negative:
             numbers = self._by_place(len(states), prompt.count)
         if not self._is_given and len(numbers) != prompt.count:
             problem = f"{len(numbers)} rows of a batch of {len(states)} have the prompt, for {prompt.count} pictures"
