@@ -229,6 +229,8 @@ class Engine(AbstractContextManager["Engine"]):
                 yield number, job.make_batch(number, out)
             return
         earlier = None
+        if device.startswith("cuda"):
+            say("the first batch also compiles kernels")
         with writing_thread(device) as write:
             for number in numbers:
                 # The batch before stays in memory meanwhile, however fast it is written: what fits once, always fits.

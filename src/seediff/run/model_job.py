@@ -155,6 +155,8 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
             time_line(config, items, self.offload, self.graphs),
             memory_line(config, info, size, expected.map_bytes if expected else None),
         ]
+        if self.graphs == "auto" and str(config.device).startswith("cuda"):
+            lines.append("Graphs: tried in the first picture, and kept if they are faster and give the same bytes")
         if isinstance(config, DatasetConfig) and info:
             whose = foreign_constants(info, config.mask.method)
             if whose:
