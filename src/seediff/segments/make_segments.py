@@ -44,12 +44,13 @@ class Segments:
     label_map: (H, W) int32, ids 0 … n − 1; −1 = in no segment, only outside a centre crop. scores: for each segment in
     [0, 1], how clearly its pixels belong to it, on average. DiffSeg: the winning proposal's share of the sum of all.
     K-Means: always 1. DiffCut: the value of `cut_features`. pixels: the photograph (H, W, 3) uint8, if it is known.
-    flags: `foreign`, or none.
+    flags: `blank` for a picture that is black, or none.
     """
 
     label_map: np.ndarray
     scores: tuple[float, ...]
     pixels: np.ndarray | None = None
+    flags: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         count = plural(len(self.scores), "segment")
