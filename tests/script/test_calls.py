@@ -258,10 +258,11 @@ def test_the_network_alone(pipe):
         seen.heatmap("dog")
     with seediff.capture(pipe.unet, prompt=["a dog", "a cat"]) as seen, user_error("a batch of 1 for 2 prompts"):
         draw(pipe, "a dog", guidance_scale=1.0)
-    with seediff.capture(pipe.unet, prompt="a dog"):
+    with seediff.capture(pipe.unet, prompt="a dog") as seen:
         draw(pipe, "a dog")
-        with user_error(r"several sizes, .*in one run; use one `with` block for each"):
-            draw(pipe, "a dog", height=128)
+        draw(pipe, "a dog", height=128)  # which ends no drawing
+    with user_error(r"several sizes, .*in one run; use one `with` block for each"):
+        seen.heatmap((1,))
 
 
 class Stopped(Exception):

@@ -213,6 +213,8 @@ class AttentionRecorder:
     @staticmethod
     def choose(tensor: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
         """Rows of a batch (first dimension); those that follow each other without a copy."""
+        if rows == range(len(tensor)):
+            return tensor
         if isinstance(rows, range):
             return tensor[rows.start : rows.stop]
         return tensor[list(rows)]
