@@ -204,6 +204,18 @@ def test_tiles_are_large_fit_and_load_16_bytes_at_a_time(card, width):
 
 
 @pytest.mark.parametrize("normalize", [True, False])
+def test_a_row_that_sees_no_column_is_0(normalize):
+    query, key = states()
+    bias = torch.zeros(2, 1, 40, 50, device=DEVICE)
+    bias[:, :, 5] = -torch.inf
+    total, finite = torch.zeros(2, 40, 50, device=DEVICE), torch.zeros((), device=DEVICE)
+    add_probabilities_fused([Part(total)], query, key, 0.3, bias, normalize=normalize, finite=finite)
+    assert finite.isfinite()
+    assert (total[:, 5] == 0).all()
+    assert (total[:, 6].sum(1) > 0).all()
+
+
+@pytest.mark.parametrize("normalize", [True, False])
 def test_given_sums_save_a_product(normalize, monkeypatch):
     kernels = import_module("seediff.attention.kernels")
     monkeypatch.setattr(kernels, "log_sum_exps", None)

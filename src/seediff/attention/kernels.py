@@ -112,6 +112,8 @@ def head_means(
             q, k, bias + head * bias_head, scale, rows, columns, queries, width, bias_row, bias_column, HAS_BIAS, EXACT
         )
         own = tl.load(sums + head * queries + rows, mask=rows < queries, other=0.0) * base
+        if HAS_BIAS:  # a row that sees no column has no attention
+            own = tl.where(own == float("-inf"), 0.0, own)
         mean += tl.exp2(scores - own[:, None])
         unsure += 0.0 * own
     inside = (rows < queries)[:, None] & (columns < width)[None, :]

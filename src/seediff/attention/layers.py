@@ -8,6 +8,7 @@ picture's positions, or two of them, is refused.
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -72,7 +73,7 @@ class CapturedLayer:
     def see(self, read: Read, *args: Any, **kwargs: Any) -> None:
         """Record a product, if it is the picture's."""
         try:
-            with torch.no_grad():
+            with torch.no_grad() if torch.is_grad_enabled() else nullcontext():
                 self._see(read(*args, **kwargs))
         except Exception as error:
             self.recorder.keep(error, self.name)

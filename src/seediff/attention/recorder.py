@@ -6,21 +6,20 @@ per head.
 
 from __future__ import annotations
 
-import math
 import threading
 import warnings
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import product
 from typing import Any
 
 import torch
 
 from ..errors import Notice, UserError, first_line
-from ..models.families.family import NetworkInputs, named_inputs
+from ..models.families.family import named_inputs
 from ..models.graphs import GraphedNetwork
 from ..models.groups import KINDS, Kind
 from ..models.weights import no_number
+from .calls import RecordedCalls
 from .fused import add_probabilities_fused, can_fuse
 from .maps import AttentionMaps, Grid, grid_at
 from .plan import CapturePlan
@@ -43,7 +42,7 @@ def _ordinary_tensors() -> Iterator[None]:
         yield
 
 
-class AttentionRecorder:
+class AttentionRecorder(RecordedCalls):
     """Running sums of attention, one (B, N, T) float32 buffer per resolution and kind; for a geometric mean of
     cross-attention, per layer. guidance, total_steps, asked: as in `capture_attention`. graphs: the network's
     recordings, which then write to memory that outlives this capture; None: it has none, or they are not used.
@@ -62,12 +61,8 @@ class AttentionRecorder:
         graphs: GraphedNetwork | None = None,
         keeps_errors: bool = False,
     ) -> None:
-        if plan.capture.steps == "second-half" and total_steps is None:
-            raise ValueError("steps='second-half' needs total_steps")
-        self.plan, self.config, self.family = plan, plan.capture, plan.family
-        self.guidance, self.total_steps, self.graphs = guidance, total_steps, graphs
-        self.keeps_errors = keeps_errors
-        self._given_asked = asked
+        super().__init__(plan, guidance=guidance, total_steps=total_steps)
+        self.graphs, self.keeps_errors, self._given_asked = graphs, keeps_errors, asked
         self.by_layer: tuple[Kind, ...] = ("cross",) if self.config.mean == "geometric" else ()
         """Kinds with a buffer for each layer."""
         self.watch: Watch | None = None
@@ -78,27 +73,14 @@ class AttentionRecorder:
     def restart(self) -> None:
         """Discard everything recorded; maps that were already returned do not change."""
         self.end_watch()
-        self.calls = 0
-        self.step = -1
-        self.recording = False
+        self.restart_calls()
         self.error: UserError | None = None
         """What went wrong, if it is kept: nothing more is recorded."""
-        self.rows: Sequence[int] | None = None
-        """The rows, or clips, of each batch to record, if they are set before every call (script/which_calls.py);
-        None: as `guidance` says."""
-        self.batch = 0
-        """The number of rows, or clips, of the network's call."""
-        self.texts: int | None = None
-        """The number of the text's columns in joint attention, in this call."""
         self._thread = 0  # in which the network runs
-        self.latent_size: Grid | None = None
-        self.frames = 1
-        """The number of latent frames of each clip, each of which has maps of its own; of images, 1."""
-        self.images: int | None = None
         self._sums: dict[MapName, torch.Tensor] = {}
         self._counts: dict[MapName, int] = {}
         self._steps: dict[tuple[Kind, str], list[int]] = {}  # in which a layer computed attention
-        self._recorded: list[int] = []  # all steps that are recorded
+        self._recorded_steps: list[int] = []
         self._additions: list[MapName] = []  # of the current call
         self._slots: dict[str, int] = {}  # layer → the row of its number, which is NaN if a probability was
         self._finite: torch.Tensor | None = None  # numbers in the first column: kernels want them 16 bytes apart
@@ -107,7 +89,7 @@ class AttentionRecorder:
         self.touched: set[Hashable] = set()
         self.asked = self._given_asked
 
-    # Which calls and rows
+    # While the network runs
 
     def start_step(self, network: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Forward pre-hook of the network: decides whether to record this call."""
@@ -119,7 +101,7 @@ class AttentionRecorder:
         self.end_watch()
         self._thread, self.calls = threading.get_ident(), self.calls + 1
         try:
-            self._begin(network, named_inputs(network, args, kwargs))
+            self.begin_call(network, named_inputs(network, args, kwargs))
         except UserError as error:
             if self.calls == 1:
                 raise
@@ -127,35 +109,11 @@ class AttentionRecorder:
         if self.error is not None:
             self.pass_over()
         if self.recording:
-            self._recorded.append(self.step)
-
-    def _begin(self, network: Any, given: NetworkInputs) -> None:
-        batch, height, width = self.family.lattice(network, given)
-        images = batch // 2 if self.halved else batch
-        if self.rows is not None:
-            images = len(self.rows)
-        self.batch, self.frames = batch, self.family.frames(given)
-        images, size = images * self.frames, (height, width)
-        if self.latent_size is not None and (self.latent_size, self.images) != (size, images):
-            problem = "the network drew pictures of several sizes, or numbers of pictures, in one run"
-            raise UserError(problem, fix="use one `with` block for each")
-        self.latent_size, self.images, self._dtype = size, images, str(network.dtype)
-        if self.guidance and not self.halved and self.calls % 2 == 0:  # the second of two calls has no prompt
-            self.pass_over()
-            return
-        self.step += 1
-        every = self.config.steps
-        if every == "second-half":
-            assert self.total_steps is not None
-            self.recording = self.step >= self.total_steps // 2
-        else:
-            self.recording = every == "all" or self.step % every == 0
-        if self.recording and any(layer.is_joint for layer in self.plan.network.values()):
-            self.texts = self.family.texts(given)
+            self._recorded_steps.append(self.step)
 
     def pass_over(self) -> None:
-        """Record nothing of this call."""
-        self.recording, self._additions = False, []
+        super().pass_over()
+        self._additions = []
 
     def end_step(self) -> None:
         """When a call of the network ends, also by an error. What backward computes again is not recorded."""
@@ -173,50 +131,6 @@ class AttentionRecorder:
         """Whether the network runs, in this thread."""
         return self._thread == threading.get_ident()
 
-    @property
-    def halved(self) -> bool:
-        """Whether half of every batch has no prompt."""
-        return self.guidance and self.family.conditional != "first call"
-
-    @property
-    def frames_of_row(self) -> int:
-        """The number of frames whose positions are in one row of a batch."""
-        if self.family.frames_in_rows:
-            return 1
-        return self.frames
-
-    @property
-    def rows_in_product(self) -> int:
-        """The number of rows that attention has of the network's batch."""
-        return self.batch * (self.frames // self.frames_of_row)
-
-    def rows_of(self, count: int) -> Sequence[int] | None:
-        """The rows with the prompt, of a product with `count` rows; None: it is of other rows."""
-        each, rows = self.frames // self.frames_of_row, self._rows
-        if count == self.rows_in_product:
-            return rows if each == 1 else [row * each + frame for row, frame in product(rows, range(each))]
-        # diffusers' FasterCache leaves out the first half of a batch inside of the network
-        if count == len(rows) * each and list(rows) == [*range(self.batch - len(rows), self.batch)]:
-            return range(count)
-        return None
-
-    @property
-    def _rows(self) -> Sequence[int]:
-        """The rows, or clips, of the network's batch that are recorded."""
-        if self.rows is not None:
-            return self.rows
-        if not self.halved:
-            return range(self.batch)
-        half = self.batch // 2
-        return range(half) if self.family.conditional == "first half" else range(half, self.batch)
-
-    @staticmethod
-    def choose(tensor: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
-        """Rows of a batch (first dimension); those that follow each other without a copy."""
-        if isinstance(rows, range):
-            return tensor[rows.start : rows.stop]
-        return torch.stack([tensor[row] for row in rows])  # a list of indices would be copied to the GPU at each call
-
     # What goes wrong
 
     def keep(self, error: Exception, layer: str = "") -> None:
@@ -229,18 +143,6 @@ class AttentionRecorder:
         self.error, self._sums = kept, {}
         self.pass_over()
         warnings.warn(Notice(f"attention is not captured any more, and its maps cannot be had: {kept}"), stacklevel=2)
-
-    # Which maps
-
-    def positions(self, level: int = 1) -> int:
-        """The number of positions at L / level in one row of a batch."""
-        assert self.latent_size is not None
-        return self.frames_of_row * math.prod(grid_at(self.latent_size, level))
-
-    def wants(self, kind: Kind, level: int = 1) -> bool:
-        """Whether to record maps of this kind at L / level in this network call."""
-        levels = self.plan.reads.get(kind, ())
-        return self.recording and (levels is None or level in levels)
 
     # Adding
 
@@ -434,7 +336,7 @@ class AttentionRecorder:
         numbers = self._finite[:, 0].isfinite().tolist()
         bad = [name for name, slot in self._slots.items() if not numbers[slot]]
         if bad:
-            raise no_number(f"probabilities of {_listed(bad)}", self._dtype)
+            raise no_number(f"probabilities of {_listed(bad)}", self.dtype)
         for where, total in self._sums.items():
             if self.graphs is None:
                 total.div_(self._counts[where])
@@ -452,7 +354,7 @@ class AttentionRecorder:
             for name, layer in self.plan.layers[kind].items():
                 if levels is None or layer.level in levels:
                     steps[kind, name] = self._steps.get((kind, name), [])
-        if not steps or not self._recorded:
+        if not steps or not self._recorded_steps:
             raise UserError(
                 "no attention was captured: the network did not run, or no layer matches the chosen levels and steps"
             )
@@ -460,9 +362,9 @@ class AttentionRecorder:
         if unseen:
             problem, fix = "computes attention in a way that is not known", "use an attention processor of diffusers"
             raise UserError(_listed([*unseen]), problem, fix)
-        fewer = dict.fromkeys(name for (_, name), own in steps.items() if own != self._recorded)
+        fewer = dict.fromkeys(name for (_, name), own in steps.items() if own != self._recorded_steps)
         if fewer:
-            count = len(self._recorded)
+            count = len(self._recorded_steps)
             text = f"computed attention in some of {count} steps (a cache?), and its maps are the means of these"
             warnings.warn(Notice(f"{_listed([*fewer])} {text}"), stacklevel=3)
 

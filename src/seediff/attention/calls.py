@@ -1,0 +1,132 @@
+"""Which calls of a network are recorded, and which rows of their batches: those with the prompt."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import product
+from typing import Any
+
+import torch
+
+from ..errors import UserError
+from ..models.families.family import NetworkInputs
+from ..models.groups import Kind
+from .maps import Grid, grid_at
+from .plan import CapturePlan
+
+
+class RecordedCalls:
+    """The call of the network that runs. guidance, total_steps: as in `capture_attention`."""
+
+    def __init__(self, plan: CapturePlan, *, guidance: bool, total_steps: int | None = None) -> None:
+        if plan.capture.steps == "second-half" and total_steps is None:
+            raise ValueError("steps='second-half' needs total_steps")
+        self.plan, self.config, self.family = plan, plan.capture, plan.family
+        self.guidance, self.total_steps = guidance, total_steps
+        self.restart_calls()
+
+    def restart_calls(self) -> None:
+        """As before the first call."""
+        self.calls = 0
+        self.step = -1
+        self.recording = False
+        self.rows: Sequence[int] | None = None
+        """The rows, or clips, of each batch to record, if they are set before every call (script/which_calls.py); None: as
+        `guidance` says."""
+        self.batch = 0
+        """The number of rows, or clips, of the network's call."""
+        self.texts: int | None = None
+        """The number of the text's columns in joint attention, in this call."""
+        self.latent_size: Grid | None = None
+        self.frames = 1
+        """The number of latent frames of each clip, each of which has maps of its own; of images, 1."""
+        self.images: int | None = None
+        self.dtype = ""
+        """The network's number format."""
+
+    def begin_call(self, network: Any, given: NetworkInputs) -> None:
+        """Decide whether to record a call, and what its rows are. Raises UserError for one that does not go with those
+        before."""
+        batch, height, width = self.family.lattice(network, given)
+        images = batch // 2 if self.halved else batch
+        if self.rows is not None:
+            images = len(self.rows)
+        self.batch, self.frames = batch, self.family.frames(given)
+        images, size = images * self.frames, (height, width)
+        if self.latent_size is not None and (self.latent_size, self.images) != (size, images):
+            problem = "the network drew pictures of several sizes, or numbers of pictures, in one run"
+            raise UserError(problem, fix="use one `with` block for each")
+        self.latent_size, self.images, self.dtype = size, images, str(network.dtype)
+        if self.guidance and not self.halved and self.calls % 2 == 0:  # the second of two calls has no prompt
+            self.pass_over()
+            return
+        self.step += 1
+        every = self.config.steps
+        if every == "second-half":
+            assert self.total_steps is not None
+            self.recording = self.step >= self.total_steps // 2
+        else:
+            self.recording = every == "all" or self.step % every == 0
+        if self.recording and any(layer.is_joint for layer in self.plan.network.values()):
+            self.texts = self.family.texts(given)
+
+    def pass_over(self) -> None:
+        """Record nothing of this call."""
+        self.recording = False
+
+    @property
+    def halved(self) -> bool:
+        """Whether half of every batch has no prompt."""
+        return self.guidance and self.family.conditional != "first call"
+
+    @property
+    def frames_of_row(self) -> int:
+        """The number of frames whose positions are in one row of a batch."""
+        if self.family.frames_in_rows:
+            return 1
+        return self.frames
+
+    @property
+    def rows_in_product(self) -> int:
+        """The number of rows that attention has of the network's batch."""
+        return self.batch * (self.frames // self.frames_of_row)
+
+    def rows_of(self, count: int) -> Sequence[int] | None:
+        """The rows with the prompt, of a product with `count` rows; None: it is of other rows."""
+        each, rows = self.frames // self.frames_of_row, self._rows
+        if count == self.rows_in_product:
+            return rows if each == 1 else [row * each + frame for row, frame in product(rows, range(each))]
+        # diffusers' FasterCache leaves out the first half of a batch inside of the network
+        if count == len(rows) * each and list(rows) == [*range(self.batch - len(rows), self.batch)]:
+            return range(count)
+        return None
+
+    @property
+    def _rows(self) -> Sequence[int]:
+        """The rows, or clips, of the network's batch that are recorded."""
+        if self.rows is not None:
+            return self.rows
+        if not self.halved:
+            return range(self.batch)
+        half = self.batch // 2
+        return range(half) if self.family.conditional == "first half" else range(half, self.batch)
+
+    @staticmethod
+    def choose(tensor: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
+        """Rows of a batch (first dimension); those that follow each other without a copy."""
+        if rows == range(len(tensor)):
+            return tensor
+        if isinstance(rows, range):
+            return tensor[rows.start : rows.stop]
+        return torch.stack([tensor[row] for row in rows])  # a list of indices would be copied to the GPU at each call
+
+    def positions(self, level: int = 1) -> int:
+        """The number of positions at L / level in one row of a batch."""
+        assert self.latent_size is not None
+        return self.frames_of_row * math.prod(grid_at(self.latent_size, level))
+
+    def wants(self, kind: Kind, level: int = 1) -> bool:
+        """Whether to record maps of this kind at L / level in this network call."""
+        levels = self.plan.reads.get(kind, ())
+        return self.recording and (levels is None or level in levels)
