@@ -263,20 +263,12 @@ def test_the_network_alone(pipe):
         seen.heatmap("dog")
     with seediff.capture(pipe.unet, prompt=["a dog", "a cat"]) as seen, user_error("2 texts were given, but 1 images"):
         draw(pipe, "a dog", guidance_scale=1.0)
-<<<<<<< HEAD:tests/script/test_which_calls.py
     with seediff.capture(pipe.unet, prompt="a dog", states=states) as seen:
         draw(pipe, "a dog")
         with pytest.warns(Notice, match="several sizes"):
             draw(pipe, "a dog", height=128)
     with user_error(r"several sizes, .*in one run; use one `with` block for each"):
         seen.heatmap((2,))
-=======
-    with seediff.capture(pipe.unet, prompt="a dog") as seen:
-        draw(pipe, "a dog")
-        draw(pipe, "a dog", height=128)  # which ends no drawing
-    with user_error(r"several sizes, .*in one run; use one `with` block for each"):
-        seen.heatmap((1,))
->>>>>>> capture:tests/script/test_calls.py
 
 
 class Stopped(Exception):

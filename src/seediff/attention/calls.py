@@ -32,8 +32,8 @@ class RecordedCalls:
         self.step = -1
         self.recording = False
         self.rows: Sequence[int] | None = None
-        """The rows, or clips, of each batch to record, if they are set before every call (script/which_calls.py); None: as
-        `guidance` says."""
+        """The rows, or clips, of each batch to record, if they are set before every call (script/which_calls.py);
+        None: as `guidance` says."""
         self.batch = 0
         """The number of rows, or clips, of the network's call."""
         self.texts: int | None = None
