@@ -117,8 +117,8 @@ def split(
     link: Link = False,
     quiet: Quiet = False,
 ) -> None:
-    """Divide a dataset for training, validation and testing. Every part gets the same share of every class. Equal
-    pictures, and augmented ones and their source, stay together.
+    """Divide a dataset for training, validation and testing. Every part gets the same share of every class. Copies of
+    a picture, and pictures that `augment` or Roboflow made of it, stay together.
 
     For example:
 
@@ -153,3 +153,4 @@ def split(
         counts = ", ".join(f"{name} {len(part)}" for name, part in parts.items())
         print(f"{counts} of {plural(len(dataset), 'sample')}: {out or data}")
         say_reviewed(dataset)
+        say_notes(parts["train"].notes)

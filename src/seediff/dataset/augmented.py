@@ -26,6 +26,7 @@ from .native import open_native, write_native
 from .operations import LabelledImage, apart, apply, with_objects
 from .rows import shown_classes
 from .sample import Sample
+from .split import pixel_digest
 
 MOST_PAIRS = 24
 
@@ -105,7 +106,8 @@ class AugmentedSamples(Sequence[Sample]):
             chosen = rng.choice(rest, count, replace=count > rest)
             return [self.read(self.sources[i + (i >= place)]) for i in chosen]
 
-        labelled, steps = apply(self.read(source), new.operations, rng, others)
+        before = self.read(source)
+        labelled, steps = apply(before, new.operations, rng, others)
         labels, objects = np.ascontiguousarray(labelled.labels), None
         if self.objects:
             labels, objects = apart(labelled.labels)
@@ -117,7 +119,9 @@ class AugmentedSamples(Sequence[Sample]):
         left = {"prompt": spliced, "split": False, "model": is_of_photo(sample.metadata)}
         row = {key: sample.metadata[key] for key, out in left.items() if key in sample.metadata and not out}
         row |= shown_classes(labels, self.classes)
-        row |= {"recipe": {"source": sample.name, "seed": seed, "steps": steps}, "version": __version__}
+        pixels = sample.metadata.get("recipe", {}).get("pixels") or pixel_digest(before.image)
+        recipe = {"source": sample.name, "pixels": pixels, "seed": seed, "steps": steps}
+        row |= {"recipe": recipe, "version": __version__}
         data = encode_image(np.ascontiguousarray(labelled.image), self.config.image_format or sample.suffix)
         return Sample(data, labels, objects, row, name=new.name)
 

@@ -150,9 +150,10 @@ def export(
     check_class_list(classes)
     samples, write = list(samples), codec(name).write
     names = [flat_name(sample.name) if FORMATS[name].flat else sample.name for sample in samples]
-    splits = assign_splits(samples, classes, split, seed)
+    notes: list[str] = []
+    splits = assign_splits(samples, classes, split, seed, follow=follow, note=notes.append)
     with stage_output(out) as folder, ExitStack() as stack:
-        export = Export(folder, tuple(classes), samples, names, splits, stack, link, workers, follow)
+        export = Export(folder, tuple(classes), samples, names, splits, stack, link, workers, follow, notes=notes)
         write(export, **options)
     with_objects = sum(sample.stored_instances is not None for sample in samples)
     if with_objects and not FORMATS[name].objects and not options.get("objects"):
