@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 CHOICE = Group("Format", sort_key=6)
 IMAGES = "images"
+SHOWN = 8
+"""Names in a note."""
 
 
 def export_option(name: str, text: str, default: object = "no") -> Parameter:
@@ -161,6 +163,7 @@ def import_(
 
     - `seediff import annotations.xml --from cvat --corrects pets --out corrected`
     """
+    from ..config.names import alike_names
     from ..dataset import native
     from ..dataset.corrections import Change, correct, sum_changes
     from ..dataset.formats.drivers import read_format
@@ -193,7 +196,14 @@ def import_(
         print(*sum_changes(changes), sep="\n")
         if count > len(changes):
             print(f"{plural(count - len(changes), 'sample')} of {corrects} were not returned: left unchanged")
-    say_notes(read.notes)
+    say_notes([*read.notes, *alike_names(classes)])
+    shown = {name for row in native.read_rows(out) for name, share in row["area"].items() if share}
+    absent = [name for name in classes if name not in shown]
+    if absent:
+        listed = ", ".join(f'"{name}"' for name in absent[:SHOWN])
+        say_notes(
+            [f"no mask shows {len(absent)} of {plural(len(classes), 'class')}: {listed}{' …' * (len(absent) > SHOWN)}"]
+        )
     print(next_steps(command_line("check", out), command_line("train", out, "--out", "segmenter")))
     print(f"\n{look_at(out / native.PREVIEW)}")
 

@@ -42,6 +42,7 @@ def augment(
 
     - `seediff augment pets --add diffumask,colour:10% --no-keep-originals --image-format jpg --out new-pets`
     """
+    from ..config.sides import side_notes
     from ..dataset import native
     from ..dataset.augmented import open_augmented, write_augmented
     from ..files.output_folders import check_apart, check_free
@@ -64,6 +65,7 @@ def augment(
         return
     print(f"{plural(originals, 'original')} and {plural(new, 'new sample')} in {out}")
     say_reviewed(augmented.originals or [augmented.samples[position] for position in augmented.sources])
+    say_notes(side_notes(augmented.classes) if any("flip" in kind for kind in augmented.added()) else ())
     print(next_steps(command_line("train", out, "--out", "segmenter")))
     print(f"\n{look_at(out / native.PREVIEW)}")
 

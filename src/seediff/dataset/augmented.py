@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import __version__
 from ..config.augment import AugmentConfig
+from ..config.sides import mirrored_ids
 from ..drawing.overlays import compress_image, contact_sheet, draw_mask
 from ..errors import UserError
 from ..prompts.specs import sample_seed
@@ -61,6 +62,7 @@ class AugmentedSamples(Sequence[Sample]):
         self.sources = [i for i, sample in enumerate(samples) if sample.metadata.get("split") in (None, "train")]
         if not self.sources:
             raise UserError("the dataset has no samples to augment: only those whose `split` is 'train' are changed")
+        self.mirrored = np.array(mirrored_ids(self.classes))
         self.new = self._choose()
 
     def _choose(self) -> list[NewSample]:
@@ -107,7 +109,7 @@ class AugmentedSamples(Sequence[Sample]):
             return [self.read(self.sources[i + (i >= place)]) for i in chosen]
 
         before = self.read(source)
-        labelled, steps = apply(before, new.operations, rng, others)
+        labelled, steps = apply(before, new.operations, rng, others, self.mirrored)
         labels, objects = np.ascontiguousarray(labelled.labels), None
         if self.objects:
             labels, objects = apart(labelled.labels)

@@ -70,9 +70,10 @@ Changed = tuple[np.ndarray, np.ndarray, dict[str, Any]]
 
 
 def apply(
-    labelled: LabelledImage, operations: Sequence[str], rng: np.random.Generator, others: Others
+    labelled: LabelledImage, operations: Sequence[str], rng: np.random.Generator, others: Others, mirrored: np.ndarray
 ) -> tuple[LabelledImage, list[dict[str, Any]]]:
-    """The picture after all operations, and a step for each: its name and what was drawn at random."""
+    """The picture after all operations, and a step for each: its name and what was drawn at random. mirrored: (256,),
+    `mirrored_ids` of the classes."""
     steps = []
     for name in operations:
         grid = grid_of(name)
@@ -80,6 +81,8 @@ def apply(
             image, labels, drawn = splice(labelled, *grid, others)
         else:
             image, labels, drawn = RANDOM[name](labelled, rng, others)
+        if name.startswith("flip"):
+            labels = labels - (labels & 255) + mirrored.astype(labels.dtype)[labels & 255]
         labelled = replace(labelled, image=image, labels=labels)
         steps.append({"operation": name, **drawn})
     return labelled, steps

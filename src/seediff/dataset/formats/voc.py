@@ -38,7 +38,7 @@ OWN = ("trainval", *SPLITS)
 def write(export: Export, *, jpeg: bool = False) -> None:
     """Pascal VOC's folders. jpeg: convert PNG pictures to JPEG of quality 95, because some readers open only
     NAME.jpg."""
-    check_meaning(export.classes, void=False)
+    check_meaning(export.classes)
     stay = 0
     for placed in export.placed(convert, jpeg=jpeg):
         label_map, image = placed.data
@@ -84,20 +84,18 @@ def read(
     split: str | None = None,
     classes: Sequence[str] | None = None,
     images: Path | str | None = None,
-    first: int = 1,
 ) -> Contents:
     """A Pascal VOC folder, or the VOCdevkit that holds it.
 
     split: the list in ImageSets/Segmentation to read, such as "train"; None: all lists together, or every label map if
     no list is of a part. Names without a mask are left out. classes: None: those of a list in the folder
     (class_lists.py), or else VOC's twenty. Colours in masks have the meaning given by the list or by VOC's palette.
-    images: the folder of the pictures, if JPEGImages is a link that leads out of the folder. first: the id of the first
-    name in a list without ids.
+    images: the folder of the pictures, if JPEGImages is a link that leads out of the folder.
     """
     root = find_voc(source.path)
     if root is None:
         raise UserError(source.path, f"has no {CLASS_MAPS}", "name the folder that holds it, such as VOCdevkit/VOC2012")
-    listed = find_list(root, classes=classes, note=source.note, first=first)
+    listed = find_list(root, classes=classes, note=source.note)
     listed = listed or named_classes(VOC_CLASSES if classes is None else classes)
     source.about = f"Pascal VOC's folders in {root}, {split or 'all lists'}"
     folder, masks = root / IMAGES if images is None else Path(images), root / CLASS_MAPS

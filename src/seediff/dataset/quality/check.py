@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
+from ...config.names import alike_names
 from ...errors import UserError
 from ...files.documents import read_json_lines
 from ...files.messages import show_json
@@ -137,6 +138,8 @@ def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
         for other, file in others:
             problem = f"is in '{first}', and a copy of it or its source, {file}, in '{other}'"
             findings.add("split", part, f"{problem}: scores on it are too high", "warning")
+    for line in alike_names(classes):
+        findings.add("names", native.CLASSES, line, "warning")
     by_level = sorted(findings, key=lambda finding: finding.level != "error")
     return Checked(tuple(by_level), summarize(measures, classes))
 
