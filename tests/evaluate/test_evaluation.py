@@ -12,6 +12,8 @@ from refusals import refused, user_error
 from seediff.cli.main import main
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.formats.public_sets import CAMVID_CLASSES
+from seediff.dataset.sample import Sample
+from seediff.drawing.overlays import compress_image
 from seediff.evaluate.evaluation import evaluate, notes
 
 MAPS = {"2007_000033": [[0, 0, 15, 15], [0, 0, 15, 255]], "2007_000042": [[0, 0, 12, 12], [0, 0, 12, 12]]}
@@ -229,3 +231,22 @@ def test_camvids_own_labels_are_predictions_of_camvid(tmp_path):
         found = evaluate(root / "testannot", data, protocol="camvid", boundary=False)
         assert (found.scores.miou, found.scores.pixels) == (1.0, 5)
         assert found.data[0].image.shape == (2, 3, 3)
+
+
+def test_sets_of_other_pictures_are_not_compared(tmp_path):
+    labels = np.array([[0, 1], [1, 1]], np.uint8)
+
+    def pictures(folder, *shades):
+        samples = [Sample(np.full((2, 2, 3), shade, np.uint8), labels, name=f"{i}") for i, shade in enumerate(shades)]
+        Dataset(("dog",), samples).save(tmp_path / folder)
+
+    pictures("a", 1, 2, 3)
+    pictures("same", 1, 2, 3)
+    pictures("b", 1, 7, 8)
+    assert evaluate(tmp_path / "a", tmp_path / "same", draws=5).scores.miou == 1
+    with user_error(r"2 of 3 pictures differ from those of the same names in .*: 1, 2; compare sets of the same"):
+        evaluate(tmp_path / "a", tmp_path / "b", draws=5)
+    # The same pixels in another file.
+    data = compress_image(np.full((2, 2, 3), 1, np.uint8), compress_level=0)
+    Dataset(("dog",), [Sample(data, labels, name="0")]).save(tmp_path / "again")
+    assert evaluate(tmp_path / "a", tmp_path / "again", draws=5).scores.miou == 1

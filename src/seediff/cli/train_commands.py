@@ -200,9 +200,11 @@ def predict(
 
     For example: `seediff predict segmenter photos --out predicted --flip`
     """
+    from .photo_commands import check_photos, report_unusable
+
+    check_photos(paths)
     from ..config.sides import side_notes
     from ..train.predict import predict_files
-    from .photo_commands import report_unusable
     from .summary import command_line, look_at, next_steps
 
     with show_progress(quiet, out, "pictures") as progress:

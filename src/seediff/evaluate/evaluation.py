@@ -8,6 +8,7 @@ import csv
 import io
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain, islice, zip_longest
 from pathlib import Path
@@ -24,6 +25,7 @@ from ..dataset.dataset import Dataset
 from ..dataset.formats.masks import semantic_yaml
 from ..dataset.native import METADATA, encode_image, open_native
 from ..dataset.sample import Sample
+from ..dataset.split import pixel_digest
 from ..dataset.truths import open_truths
 from ..drawing.charts import Bar, bar_chart
 from ..drawing.overlays import compress_image, contact_sheet, draw_named, fit_side
@@ -32,6 +34,7 @@ from ..files.label_maps import IGNORE, map_folder, match_names, pair
 from ..files.messages import plural
 from ..files.output_folders import open_folder
 from ..files.outputs import write_atomic
+from ..files.photo_files import read_photo
 from ..metrics.confusion import tally
 from ..workers import Progress
 from .protocols import join_names, protocol_for, read_class_map
@@ -67,6 +70,10 @@ def _open_dataset(path: Path, data: Dataset, classes: Sequence[str] | None) -> P
     samples = {sample.name: sample for sample in own}
     paired, missing = match_names([sample.name for sample in data], samples, path)
     _check_paired(path, data, missing, "its samples must be named like the images")
+    others = [sample.name for sample in data if not _same_picture(sample, samples[paired[sample.name]])]
+    if others:
+        problem = f"{len(others)} of {len(data)} pictures differ from those of the same names in {data.path}"
+        raise UserError(path, f"{problem}: {join_names(others)}", "compare sets of the same pictures")
     if classes is None:
         classes = own_classes
     names = dict(enumerate((BACKGROUND, *classes)))
@@ -75,6 +82,17 @@ def _open_dataset(path: Path, data: Dataset, classes: Sequence[str] | None) -> P
         return [samples[paired[sample.name]].labels(len(own_classes)) for sample in asked]
 
     return Predictor(f"masks of {path}, {len(names)} classes", names, predict)
+
+
+def _same_picture(one: Sample, other: Sample) -> bool:
+    """Whether two pictures have the same pixels, as they are stored or as `read_photo` shows them; also True if the
+    first is not there."""
+    if one.source is None or (one.size() == other.size() and pixel_digest(one.image) == pixel_digest(other.image)):
+        return True
+    with suppress(UserError):
+        if isinstance(one.source, Path) and isinstance(other.source, Path):
+            return np.array_equal(read_photo(one.source), read_photo(other.source))
+    return False
 
 
 def _check_paired(where: Path, data: Dataset, missing: Sequence[str], fix: str) -> None:

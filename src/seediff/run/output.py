@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from .. import __version__
 from ..config.generate_config import DatasetConfig
 from ..config.resolve import load_config
 from ..config.settings import DEFAULT, MACHINE, Config, RunConfig, differences
+from ..dataset import native
 from ..dataset.native import EXTRAS, IMAGES, INSTANCES, MASKS
 from ..dataset.reviews import REVIEWS
 from ..errors import UserError
@@ -137,6 +138,33 @@ def read_record(out: Path, number: int) -> BatchRecord | None:
         if all((out / name).stat().st_size == size for name, size in record.files.items()):
             return record
     return None
+
+
+def find_lost(out: Path, numbers: Iterable[int]) -> list[int]:
+    """The batches of a complete output of which a file is missing. Raises UserError for a file that is not as its
+    batch's record says, which may be somebody's work, and for a batch without a record whose files are not all
+    there."""
+    classes = native.read_classes(out) if (out / native.METADATA).is_file() else ()
+    lost, known = list[int](), set[str]()
+    for number in numbers:
+        try:
+            record = read_json(out / record_path(number), BatchRecord)
+        except UserError:
+            continue
+        known |= {*record.files}
+        for name, size in record.files.items():
+            path = out / name
+            if not path.is_file():
+                lost.append(number)
+            elif path.stat().st_size != size:
+                problem = f"is not the file that the run wrote ({path.stat().st_size} bytes, then {size})"
+                fix = "move it away, and the same command makes it again; `seediff look` corrects masks"
+                raise UserError(path, problem, fix)
+    for row in native.read_rows(out) if classes else ():
+        for name in (row["file_name"], row["mask"]):
+            if name not in known and not (out / name).is_file():
+                raise UserError(out / name, "no such file", f"remove {native.METADATA}, and run the same command again")
+    return list(dict.fromkeys(lost))
 
 
 def commit(out: Path, number: int, record: BatchRecord) -> None:

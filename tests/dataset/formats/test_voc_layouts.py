@@ -76,6 +76,17 @@ def test_lists_of_any_name_are_read(tmp_path, lists, splits):
         assert [one.name for one in opened(tmp_path, split=split)[1]] == part
 
 
+def test_a_picture_in_two_lists_is_for_validation(tmp_path):
+    cvat(tmp_path, tuple("012"))
+    (tmp_path / "ImageSets/Segmentation/default.txt").unlink()
+    for name, listed in {"train": "0\n1\n", "val": "1\n2\n"}.items():
+        save(tmp_path / f"ImageSets/Segmentation/{name}.txt", listed)
+    notes = []
+    found = imported("voc", tmp_path, note=notes.append)[1]
+    assert [one.metadata["split"] for one in found] == ["train", "val", "val"]
+    assert "1 pictures are in several lists of ImageSets/Segmentation: a list for validation or testing counts" in notes
+
+
 def test_lists_of_something_else_are_not_read(tmp_path):
     """Beside VOC's own lists, others may have a second column or paths; names of label maps without a picture are an
     error.

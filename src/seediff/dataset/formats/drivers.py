@@ -149,6 +149,8 @@ def export(
     only when it is complete."""
     check_class_list(classes)
     samples, write = list(samples), codec(name).write
+    if options.get("min_area", 1) < 1:
+        raise UserError("min_area", f"{options['min_area']} must be at least 1 pixel")
     names = [flat_name(sample.name) if FORMATS[name].flat else sample.name for sample in samples]
     notes: list[str] = []
     splits = assign_splits(samples, classes, split, seed, follow=follow, note=notes.append)

@@ -117,7 +117,7 @@ def read(
                     named.setdefault(name, where)
     listed = with_single(listed, [maps[name] for name in named if name in maps], source.note)
     source.ids = listed.ids
-    samples, left = list[Sample](), 0
+    samples, left, both = list[Sample](), 0, 0
     for name, where in named.items():
         image, mask = image_paths.get(name), maps.get(name)
         if source.labels_alone:
@@ -133,10 +133,12 @@ def read(
             labels, numbers = partial(read_mask, mask, listed), root / OBJECT_MAPS / mask.relative_to(masks)
             objects = partial(_objects, labels, numbers) if numbers.is_file() else False
             within = {parts[title] for title in lists if parts[title] in SPLITS and name in lists[title]}
-            part = within.pop() if len(within) == 1 else None
+            both += len(within) > 1
+            part = next((one for one in ("test", "val", "train") if one in within), None)
             samples.append(source.sample(name, image, labels, {}, where, mask, numbers, split=part, objects=objects))
     if left and not samples:
         raise UserError(masks, f"has no mask of '{next(iter(named))}' or of any other picture")
+    source.count(both, f"pictures are in several lists of {LISTS}: a list for validation or testing counts")
     source.count(left, f"of {len(named)} pictures have no mask in {CLASS_MAPS}: they are left out")
     return listed.classes, samples
 
