@@ -23,7 +23,7 @@ from ..dataset.native import EXTRAS, IMAGES, INSTANCES, MASKS
 from ..dataset.reviews import REVIEWS
 from ..errors import UserError
 from ..files.documents import read_json, read_toml
-from ..files.output_folders import LOCK, open_folder
+from ..files.output_folders import LOCK, check_outside, open_folder
 from ..files.outputs import BATCHES, CONFIG, LEFTOVER, flush, write_atomic
 from ..files.reading import inside
 
@@ -79,6 +79,7 @@ def look_into(out: Path, config: Config) -> tuple[State, Config]:
     entries = out.iterdir() if out.is_dir() else ()
     names = {entry.name for entry in entries if entry.name != LOCK and not LEFTOVER.fullmatch(entry.name)}
     if not names:
+        check_outside(out)
         return "new", config
     if CONFIG not in names:
         problem = f"not empty, and not an output of SeeDiff (it holds {min(names)}, but no {CONFIG})"

@@ -263,7 +263,7 @@ class Import(Notes):
             path, end = at
             other = owners.setdefault(path, one.where)
             if other != one.where:
-                fix = "import files whose pictures have the same names one by one, with --images"
+                fix = "make them one record; of several files with pictures of one name, import each with its --images"
                 raise UserError(one.where, f"its picture, {path}, is that of {other}, too", fix)
             found.append((one, path, end.removeprefix(f"{one.top}/")))
         samples: list[Sample] = []

@@ -25,7 +25,7 @@ import numpy as np
 from ... import __version__
 from ...errors import UserError
 from ...files.documents import Node, fit, read_xml
-from ...files.label_maps import IGNORE
+from ...files.label_maps import IGNORE, visible
 from ...files.messages import show_json
 from ..class_lists import IGNORED, check_meaning, number_labels
 from ..encoding import Instances
@@ -213,7 +213,7 @@ def _tasks(folder: Path) -> Path | None:
     """tasks.json beside label_config.xml, or else Label Studio's export, if it is the only JSON file."""
     if (folder / TASKS).is_file() and (folder / CONFIG).is_file():
         return folder / TASKS
-    files = [path for path in folder.glob("*.json") if path.is_file()]
+    files = [path for path in visible(folder, "*.json") if path.is_file()]
     return files[0] if len(files) == 1 and json_kind(files[0]) == "labelstudio" else None
 
 

@@ -9,7 +9,7 @@ out/  JPEGImages/NAME.jpg                    pictures, as they are (PNG files st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -19,7 +19,8 @@ import numpy as np
 from ...config.names import VOC_CLASSES
 from ...errors import UserError
 from ...files.image_files import open_image, stored_pixels
-from ...files.label_maps import IGNORE, named_images
+from ...files.label_maps import IGNORE, named_images, visible, walk
+from ...files.photo_files import without_suffix
 from ...files.reading import composed, inside, read_lines
 from .. import native
 from ..class_lists import WEIGHTS, check_meaning, find_list, named_classes, read_mask, voc_colours, with_single
@@ -100,7 +101,14 @@ def read(
     source.about = f"Pascal VOC's folders in {root}, {split or 'all lists'}"
     folder, masks = root / IMAGES if images is None else Path(images), root / CLASS_MAPS
     image_paths, maps = images_by_name(folder), dict(named_images(masks))
-    lists = {path.stem: _read_list(path) for path in sorted((root / LISTS).glob("*.txt")) if path.is_file()}
+    if not maps:
+        held = ", ".join(sorted({path.suffix or path.name for path in walk(masks)})[:5]) or "nothing"
+        fix = "masks are PNG files"
+        if (root / f"{CLASS_MAPS}PNG").is_dir():
+            fix = f"rename {CLASS_MAPS}PNG, which labelme writes, to {CLASS_MAPS}"
+        raise UserError(masks, f"has no PNG file; it holds {held}", fix)
+    files, known = sorted(filter(Path.is_file, visible(root / LISTS, "*.txt"))), {*image_paths, *maps}
+    lists = {path.stem: _read_list(path, known) for path in files}
     parts = {title: PARTS.get(title.lower(), title.lower()) for title in lists}
     if split is not None:
         asked = [title for title in lists if title == split] or [title for title in lists if parts[title] == split]
@@ -143,9 +151,15 @@ def read(
     return listed.classes, samples
 
 
-def _read_list(path: Path) -> dict[str, str]:
-    lines = [(number, composed(line.strip())) for number, line in enumerate(read_lines(path), 1)]
-    return {line: f"{path}, line {number}" for number, line in lines if line}
+def _read_list(path: Path, known: Collection[str]) -> dict[str, str]:
+    """Name → place in the file. A line may be a name, or have a picture's suffix or more columns. known: the names."""
+    found: dict[str, str] = {}
+    for number, line in enumerate(read_lines(path), 1):
+        line = composed(line.strip())
+        for first in line.split()[:1]:
+            name = next((one for one in (line, *map(without_suffix, (line, first))) if one in known), line)
+            found.setdefault(name, f"{path}, line {number}")
+    return found
 
 
 def _objects(decode: Callable[[], np.ndarray], path: Path) -> Instances:
