@@ -6,12 +6,14 @@ from command_line import runner
 from formats import EVERY, WRITTEN
 from interrupted import contents
 from items import item
+from PIL import Image
 from refusals import user_error
 
 from seediff.cli.formats import export_, import_
 from seediff.dataset import native
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.native import open_native, write_native
+from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.sample import Sample
 
 run = runner(export_, import_)
@@ -127,3 +129,31 @@ def test_an_image_that_is_cut_off_is_not_copied(pets, tmp_path, name):
     with user_error(rf"{image.name}: cannot be read as a picture"):
         run(f"export {pets} --to {name} --out {tmp_path}/out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("lines", "values", "said"),
+    [
+        ("Dog / cat / dog", [1, 2, 3], ['"Dog" and "dog" are two classes, though their names mean the same']),
+        ("traffic light / traffic_light", [1, 2], ['"traffic light" and "traffic_light" are two']),
+        ("road / car / building", [0, 1, 2], ['no mask shows 1 of 3 classes: "building"']),
+        ("pet / background / ignore", [1, 2, 3], ['"ignore" in ', "classes.txt is no class: its pixels are ignored"]),
+        ("road / car", [1, 2], []),
+    ],
+)
+def test_doubts_about_classes(tmp_path, capsys, lines, values, said):
+    labels = np.array([values], np.uint8)
+    (tmp_path / "in/images").mkdir(parents=True)
+    (tmp_path / "in/masks").mkdir()
+    Image.fromarray(np.zeros((*labels.shape, 3), np.uint8)).save(tmp_path / "in/images/a.png")
+    Image.fromarray(labels).save(tmp_path / "in/masks/a.png")
+    (tmp_path / "in/classes.txt").write_text(lines.replace(" / ", "\n"))
+    run(f"import {tmp_path}/in --from masks --out {tmp_path}/set")
+    notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
+    notes = [note for note in notes if "become one class" not in note]
+    assert len(notes) == bool(said)
+    assert all(text in notes[0] for text in said)
+    warned = [finding.text for finding in check_dataset(tmp_path / "set").findings if finding.kind == "names"]
+    assert warned == [note.removeprefix("note: ") for note in notes if " are two classes" in note]
+    merged = Dataset.open(tmp_path / "set").merge(Dataset(["Road"], []))
+    assert ('"road" and "Road" are two classes, though their names mean the same' in merged.notes) == ("road" in lines)

@@ -63,11 +63,24 @@ def test_there_corrected_and_back(masked, tmp_path, capsys):
         other = truth != one.label_map
         changed += [one.name] * bool(other.any())
         totals += [np.bincount(of[other], minlength=3)[:3] for of in (truth, one.label_map)]
-    assert f"2 samples reviewed, {len(changed)} changed: {', '.join(changed)}" in said.splitlines()
+    assert f"2 samples came back, {len(changed)} changed: {', '.join(changed)}" in said.splitlines()
     for name, gained, lost in zip(("background", *classes), *totals.tolist(), strict=True):
         assert (f"{name} +{gained} −{lost}" in said) == (gained + lost > 0)
-    assert [one.metadata.get("review", {}).get("verdict") for one in after] == ["accepted", "accepted", None]
+    assert [one.metadata.get("review", {}).get("verdict") for one in after] == [
+        {True: "accepted"}.get(one.name in changed) for one in after
+    ]
     assert f"1 sample of {masked} were not returned: left unchanged" in said
     assert main(["check", str(tmp_path / "corrected")]) == 0
     run(capsys, "filter", tmp_path / "corrected", "--reviewed", "corrected", "--out", tmp_path / "kept", "--quiet")
     assert [one.name for one in open_native(tmp_path / "kept")[1]] == changed
+
+
+@pytest.mark.parametrize("tool", ["labelstudio", "cvat"])
+def test_untouched_masks_get_no_verdict(masked, tmp_path, capsys, tool):
+    run(capsys, "export", masked, "--to", tool, "--out", tmp_path / "there", "--quiet")
+    back = ("import", tmp_path / "there", "--from", tool, "--corrects", masked)
+    said = run(capsys, *back, "--out", tmp_path / "back")
+    assert "unchanged masks get no verdict; --accept-unchanged accepts them" in said
+    assert not any("review" in one.metadata for one in open_native(tmp_path / "back")[1])
+    run(capsys, *back, "--out", tmp_path / "accepted", "--accept-unchanged")
+    assert {one.metadata["review"]["verdict"] for one in open_native(tmp_path / "accepted")[1]} == {"accepted"}

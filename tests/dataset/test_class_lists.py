@@ -118,6 +118,8 @@ def test_colours_of_voc_in_another_order_decide(tmp_path):
         ("0 background / 1 dog / 2 cat / 255 void", {0: 0, 1: 1, 2: 2, 255: 255}),
         ("1 dog / 3 cat", {0: 0, 1: 1, 3: 2}),
         ("7 dog / 8 cat", {0: 0, 7: 1, 8: 2}),
+        ("dog / Void / cat / _ignore", {0: 0, 1: 1, 2: 255, 3: 2, 4: 3}),
+        ("background / dog / unlabelled / cat / ignore", {0: 0, 1: 1, 2: 255, 3: 2, 4: 255}),
     ],
 )
 def test_ids_of_a_list(tmp_path, text, ids):
@@ -125,7 +127,11 @@ def test_ids_of_a_list(tmp_path, text, ids):
     listed = find_list(tmp_path)
     assert listed is not None
     assert listed.ids == ids
-    assert len(listed.classes) == 2
+    assert listed.classes == ("dog", "cat", "_ignore")[: max({*ids.values()} - {255})]
+    notes = []
+    find_list(tmp_path, note=notes.append)
+    void = [note for note in notes if note.endswith("is no class: its pixels are ignored (255)")]
+    assert bool(void) == (255 in {number: id_ for number, id_ in ids.items() if number != 255}.values())
 
 
 @pytest.mark.parametrize(

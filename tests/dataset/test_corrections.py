@@ -21,9 +21,9 @@ def pets(tmp_path):
     return tmp_path / "pets"
 
 
-def brought(folder, items, classes=CLASSES, by="cvat"):
+def brought(folder, items, classes=CLASSES, by="cvat", **options):
     changes = []
-    names, found = correct(folder, classes, items, by=by, tell=changes.append)
+    names, found = correct(folder, classes, items, by=by, tell=changes.append, **options)
     return names, list(found), changes
 
 
@@ -48,7 +48,12 @@ def test_masks_are_new_and_the_rest_is_the_sets(pets, tmp_path):
     }
     assert (first["prompt"], "area" in first, "junk" in first) == ("p", False, False)
     assert first["flags"] == []
-    assert third["review"] == {"verdict": "accepted", "corrected": False, "by": "cvat"}
+    assert third == before[2].metadata  # it came back as it was: nobody may have looked
+    assert brought(pets, mended, accept_unchanged=True)[1][2].metadata["review"] == {
+        "verdict": "accepted",
+        "corrected": False,
+        "by": "cvat",
+    }
     assert second == before[1].metadata
     write_native(tmp_path / "corrected", names, found, about={})
     row = native.read_rows(tmp_path / "corrected")[0]

@@ -5,11 +5,14 @@ from refusals import user_error
 from scipy import ndimage
 
 from seediff.config.augment import MAX_CELLS, parse_addition
+from seediff.config.sides import mirrored_ids
 from seediff.dataset import operations
 from seediff.dataset.operations import RANDOM, LabelledImage, apply, perspective, with_objects
 from seediff.dataset.shapes.objects import find_objects
 
 NAMES = [*RANDOM, "splice-1x2", "splice-7x7"]
+
+SAME = np.arange(256)
 
 
 def labelled_image(seed, shape=(60, 76), ignore=True):
@@ -33,7 +36,7 @@ def run(name, seed, base=None):
         return new
 
     rng = np.random.default_rng(seed)
-    return *apply(base or labelled_image(seed), name, rng, others), used
+    return *apply(base or labelled_image(seed), name, rng, others, SAME), used
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -64,7 +67,8 @@ def test_ids_that_nobody_has_do_not_appear(name):
     base = labelled("a", np.zeros((40, 50, 3), np.uint8), labels)
     plain = LabelledImage("a", base.image, labels)
     after, without = (
-        apply(one, name, np.random.default_rng(1), lambda count, one=one: [one] * count)[0] for one in (base, plain)
+        apply(one, name, np.random.default_rng(1), lambda count, one=one: [one] * count, SAME)[0]
+        for one in (base, plain)
     )
     stated = {"perspective": {255}, "boxes": {0}}.get(name, set())
     assert set(np.unique(after.labels & 255).tolist()) - {3, 200, 254} == stated
@@ -176,3 +180,14 @@ def test_additions_that_mean_nothing(texts, wrong):
     for text in texts:
         with user_error(wrong):
             parse_addition(text)
+
+
+def test_sides_are_exchanged_in_every_mirrored_picture():
+    """Of labels with objects, too: their numbers stay."""
+    classes = ("left arm", "right arm", "dog")
+    base = labelled("a", np.zeros((2, 4, 3), np.uint8), np.array([[0, 1, 2, 255], [3, 257, 514, 3]], np.int32))
+    for name, flipped in (("flip", base.labels[:, ::-1]), ("noise", None)):
+        after, _ = apply(base, name, np.random.default_rng(0), lambda count: [], np.array(mirrored_ids(classes)))
+        swapped = {0: 0, 1: 2, 2: 1, 3: 3, 255: 255, 257: 258, 514: 513}
+        expected = base.labels if flipped is None else np.vectorize(swapped.get)(flipped)
+        assert after.labels.tolist() == expected.tolist()

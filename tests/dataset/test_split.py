@@ -1,11 +1,17 @@
+import shutil
 from collections import Counter
 
 import numpy as np
 import pytest
 
+from seediff.config.augment import AugmentConfig
 from seediff.dataset import native
+from seediff.dataset.augmented import open_augmented, write_augmented
+from seediff.dataset.dataset import Dataset
+from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.sample import Sample
-from seediff.dataset.split import assign_splits, deal, group_samples, split_samples
+from seediff.dataset.split import assign_splits, deal, group_copies, set_splits, split_samples
+from seediff.drawing.overlays import compress_image
 
 SHARES = {"val": 0.2, "test": 0.1}
 
@@ -57,20 +63,67 @@ def test_copies_of_an_image_stay_with_it_in_every_command(seed):
     assert backwards[::-1] == split_samples(items, ("a", "b", "c"), {"val": 0.2}, seed=seed)
 
 
-def test_augmented_copies_are_found_in_merged_sets_and_without_their_source():
-    rows = {"a/0": "", "a/1": "0", "b/0": "", "b/1": "0", "b/2": "1", "2": "gone", "3": "gone", "4": ""}
-    items = [
-        Sample(
-            np.full((4, 4, 3), place, np.uint8),
-            np.zeros((4, 4), np.uint8),
-            None,
-            {"recipe": {"source": source}},
-            name=name,
-        )
-        for place, (name, source) in enumerate(rows.items())
-    ]
-    digests = [str(place).encode() for place in range(len(items))]
-    assert group_samples(items, digests) == [[0, 1], [2, 3, 4], [5, 6], [7]]
+PETS, ZOO = "1" * 32, "2" * 32
+COPIES = [
+    # (name, recipe, digest of the picture) of each sample → the groups
+    ([("a", {}, "x"), ("b", {}, "x"), ("c", {}, "y")], [[0, 1], [2]]),
+    # The digest says which of two pictures of one name the source is, and joins copies whose source is not there.
+    (
+        [
+            ("pets/0", {}, PETS),
+            ("zoo/0", {}, ZOO),
+            ("flipped/1", {"source": "0", "pixels": ZOO}, "a"),
+            ("flipped/2", {"source": "augmented-000001", "pixels": ZOO}, "b"),
+            ("3", {"source": "gone", "pixels": "gone"}, "c"),
+            ("4", {"source": "gone", "pixels": "gone"}, "d"),
+        ],
+        [[0], [1, 2, 3], [4, 5]],
+    ),
+    # A name alone may mean either.
+    ([("pets/0", {}, PETS), ("zoo/0", {}, ZOO), ("flipped/1", {"source": "trip/0"}, "a"), ("1", {}, "b")], 0),
+    (
+        [
+            ("train/IMG_1_jpg.rf.0123456789abcdef0123456789abcdef", {}, "a"),
+            ("val/IMG_1_jpg.rf.fedcba9876543210fedcba9876543210", {}, "b"),
+            ("IMG_2_jpg.rf.fedcba9876543210fedcba9876543211", {}, "c"),
+            ("IMG_1_jpg.rf.short", {}, "d"),
+        ],
+        [[0, 1], [2], [3]],
+    ),
+]
+
+
+@pytest.mark.parametrize(("rows", "groups"), COPIES)
+def test_samples_of_one_picture_belong_together(rows, groups):
+    image, labels = np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.uint8)
+    items = [Sample(image, labels, None, {"recipe": recipe}, name=name) for name, recipe, _ in rows]
+    assert group_copies(items, [digest for *_, digest in rows]) == (groups or [[0, 1, 2], [3]])
+
+
+def test_copies_are_counted_and_checked_in_every_command(tmp_path):
+    """Pictures with equal pixels in other files, and what `augment` makes, through merges that rename them."""
+    plain = [item.replace(image=compress_image(item.image, compress_level=0)) for item in samples(12)]
+    Dataset(("a", "b", "c"), samples(12)).save(tmp_path / "pets")
+    Dataset(("a", "b", "c"), samples(12, seed=1)).save(tmp_path / "zoo")
+    Dataset(("a", "b", "c"), plain).save(tmp_path / "again")
+    config = AugmentConfig(add=("flip:100%",), keep_originals=False)
+    write_augmented(open_augmented(config, tmp_path / "pets"), tmp_path / "flipped")
+    merged = Dataset.open(tmp_path / "pets").merge(*(Dataset.open(tmp_path / name) for name in ("flipped", "zoo")))
+    for dataset, count in ((merged, 24), (merged.merge(Dataset(("a", "b", "c"), plain)), 36)):
+        parts = dataset.split(val=0.3)
+        assert parts[0].notes[-1].startswith(f"{count} of {len(dataset)} pictures are copies")
+        shutil.rmtree(tmp_path / "set", ignore_errors=True)
+        dataset.save(tmp_path / "set")
+        set_splits(tmp_path / "set", {one.name: one.metadata["split"] for part in parts for one in part})
+        assert "split" not in [finding.kind for finding in check_dataset(tmp_path / "set").findings]
+        done = Dataset.open(tmp_path / "set").as_voc(tmp_path / f"voc-{count}", split=0.3)
+        assert done.notes[0].startswith(f"{count} of {len(dataset)} pictures are copies")
+    # Divided by hand.
+    set_splits(tmp_path / "set", {one.name: ("train", "val")["/" in one.name] for one in dataset})
+    warned = [finding for finding in check_dataset(tmp_path / "set").findings if finding.kind == "split"]
+    assert len(warned) == 12
+    assert "scores on it are too high" in warned[0].text
+    assert Dataset.open(tmp_path / "zoo").split(val=0.3)[0].notes == ()
 
 
 def test_deal_serves_the_rarest_class_first():

@@ -30,7 +30,7 @@ def names(data):
     [
         ("background\ndog\ncat\n", ("background", "dog", "cat"), ["background", "cat", ""]),  # a dataset of SeeDiff
         ("0 sky\n2: traffic light\n255 unlabelled\n", ("sky", "traffic light"), ["sky", "traffic light", ""]),
-        ("sky\nroad\ncar\n", ("sky", "road", "car"), ["sky", "car", ""]),
+        ("sky\nroad\ncar\n", ("background", "sky", "road", "car"), ["background", "road", ""]),
         ("unlabeled\ntumor\ncyst", ("tumor", "cyst"), ["", "cyst", ""]),
     ],
 )
@@ -66,7 +66,7 @@ def test_voc(tmp_path):
     assert named(data) == [["background", "tvmonitor", ""]]
     assert data.about == f"Pascal VOC's folders in {root}, val: 2 images, 21 classes"
     (root / "classes.txt").write_text("cat\n" + "".join(f"c{i}\n" for i in range(20)))
-    assert named(open_truths(root)) == [["cat", "c19", ""]]
+    assert named(open_truths(root)) == [["background", "c18", ""]]
 
 
 COCO_NAMES = ["000000000139", "000000000285"]
@@ -131,7 +131,7 @@ def test_camvid_is_known_by_its_folders(tmp_path):
 def test_a_folder_of_that_name_with_classes_of_its_own_is_none_of_camvids(tmp_path):
     save_map(tmp_path / "trainannot" / "a.png", [[0, 11]])
     (tmp_path / "trainannot" / "classes.txt").write_text("".join(f"c{i}\n" for i in range(12)))
-    assert named(open_truths(tmp_path / "trainannot")) == [["c0", "c11"]]
+    assert named(open_truths(tmp_path / "trainannot")) == [["background", "c10"]]
 
 
 def test_ade20k(tmp_path):
@@ -150,7 +150,7 @@ def test_ade20k(tmp_path):
         (".", {"num_classes": 0}, "num_classes: 0 must be between 1 and 254"),
         ("plain", {"void": [300]}, "void: 300 must be ids of label maps, from 0 to 254"),
         ("plain", {"split": "test"}, "split: test: .*plain has no picture in this part"),
-        ("many", {}, r"many/classes\.txt: names id 299; ids of label maps are 0 to 254, and 255 is ignored"),
+        ("many", {}, r"many/classes\.txt: names id 300; ids of label maps are 0 to 254, and 255 is ignored"),
         ("voc", {"void": [0]}, "void: is only for plain folders of label maps"),
         ("voc", {"split": "train"}, r"train\.txt: no such file"),
         ("lost", {}, r"lost/SegmentationClass/b\.png: no such file, but .*val\.txt, line 2 lists it"),

@@ -5,11 +5,15 @@ import types
 
 import numpy as np
 import pytest
-from layouts import add_images, save_image, save_map, save_voc
+from layouts import add_images, save_camvid, save_image, save_map, save_voc
 from PIL import Image
 from refusals import refused, user_error
 
 from seediff.cli.main import main
+from seediff.dataset.dataset import Dataset
+from seediff.dataset.formats.public_sets import CAMVID_CLASSES
+from seediff.dataset.sample import Sample
+from seediff.drawing.overlays import compress_image
 from seediff.evaluate.evaluation import evaluate, notes
 
 MAPS = {"2007_000033": [[0, 0, 15, 15], [0, 0, 15, 255]], "2007_000042": [[0, 0, 12, 12], [0, 0, 12, 12]]}
@@ -100,6 +104,17 @@ def test_255_is_the_class_if_there_is_one_and_no_other_number(tmp_path, read_by)
         assert found.scores.per_class["dog"].iou == pytest.approx(expected)
         assert ("255 is 'dog'" in found.predictor.about) == (value == 255)
         assert any("255 is 'dog'" in note for note in notes(found))
+    # Mask by mask, in grey alone, and only if no other value is there.
+    truths = {"b": [[0, 1], [1, 0]], "c": [[0, 1], [1, 0]]}
+    for name, truth in truths.items():
+        save_map(tmp_path / f"data/masks/{name}.png", truth, palette=False)
+        save_image(tmp_path / f"data/images/{name}.png", (2, 2))
+    save_map(tmp_path / "predictions/b.png", np.array(truths["b"]) * 255, palette=False)
+    save_map(tmp_path / "predictions/c.png", np.array(truths["c"]) * 255)
+    found = evaluate(tmp_path / "predictions", tmp_path / "data", classes=classes, draws=5)
+    assert found.scores.images["b"] == 1 > found.scores.images["c"]
+    for name in truths:
+        (tmp_path / f"data/masks/{name}.png").unlink()
     save_map(tmp_path / "predictions/a.png", [[0, 1] * 4] + [[0, 255] * 4] * 5)
     found = evaluate(tmp_path / "predictions", tmp_path / "data", classes=classes, draws=5)
     assert "255 is" not in found.predictor.about
@@ -160,7 +175,7 @@ def test_a_segmenter(voc, tmp_path, monkeypatch):
     ("change", "options", "words"),
     [
         (lambda p, d: (p / "2007_000042.png").unlink(), (), "no prediction for 1 of 2 images: 2007_000042"),
-        (lambda p, d: save_map(p / "2007_000042.png", np.full((2, 4), 300), bits=16), (), "ids 300"),
+        (lambda p, d: save_map(p / "2007_000042.png", np.full((2, 4), 300), bits=16), (), "id 300"),
         (lambda p, d: (p / "classes.txt").write_text("0 background\n300 dog\n"), (), "classes.txt: names id 300"),
         (lambda p, d: (p / "classes.txt").rename(p / "data.yaml").write_text(SEMANTIC), (), "data.yaml: names the"),
         (None, ("--protocol", "camvid"), "protocol camvid"),
@@ -173,3 +188,65 @@ def test_bad_input_is_one_line(voc, predictions, capsys, change, options, words)
     if change:
         change(predictions, voc)
     assert words in refused(capsys, "evaluate", predictions, "--data", voc, *options)
+
+
+@pytest.mark.parametrize(
+    ("lines", "values", "result"),
+    [
+        ("road / building", [[0, 1], [2, 2]], 1.0),
+        ("background / road / building", [[0, 1], [2, 2]], 1.0),
+        ("3 road / 5 building", [[0, 3], [5, 5]], 1.0),
+        ("road / void / building", [[0, 1], [3, 3]], 1.0),
+    ],
+)
+def test_a_list_means_the_same_in_import_and_evaluate(tmp_path, lines, values, result):
+    """Of the truth, of the predictions and of what `import` makes of them."""
+    for folder in ("data/masks", "plain"):
+        save_map(tmp_path / folder / "a.png", values, palette=False)
+    save_image(tmp_path / "data/images/a.png", (2, 2))
+    for folder in ("data", "plain"):
+        (tmp_path / folder / "classes.txt").write_text(lines.replace(" / ", "\n"))
+    Dataset.from_masks(tmp_path / "data").save(tmp_path / "own")
+    for predictions in ("plain", "own"):
+        for data in ("data", "own"):
+            found = evaluate(tmp_path / predictions, tmp_path / data, draws=5)
+            assert (found.scores.miou, found.scores.pixels) == (result, 4)
+
+
+def test_predictions_that_count_from_0_are_refused_where_nothing_is_background(tmp_path):
+    root = save_camvid(tmp_path / "CamVid", {"0001TP_008550": [[0, 10, 1], [8, 9, 3]]})
+    (tmp_path / "p").mkdir()
+    save_map(tmp_path / "p/0001TP_008550.png", [[0, 10, 1], [8, 9, 3]])
+    (tmp_path / "p/classes.txt").write_text("\n".join(CAMVID_CLASSES))
+    with user_error(r"has id 0, which is not a class of .*classes\.txt: its lines are ids from 1 on, unless"):
+        evaluate(tmp_path / "p", root)
+    (tmp_path / "p/classes.txt").write_text("\n".join(f"{i} {name}" for i, name in enumerate(CAMVID_CLASSES)))
+    assert evaluate(tmp_path / "p", root, boundary=False).scores.miou == 1.0
+
+
+def test_camvids_own_labels_are_predictions_of_camvid(tmp_path):
+    maps = {"0001TP_008550": [[0, 10, 11], [8, 9, 3]]}
+    root = save_camvid(tmp_path / "CamVid", maps)
+    for data in (root, root / "testannot"):
+        found = evaluate(root / "testannot", data, protocol="camvid", boundary=False)
+        assert (found.scores.miou, found.scores.pixels) == (1.0, 5)
+        assert found.data[0].image.shape == (2, 3, 3)
+
+
+def test_sets_of_other_pictures_are_not_compared(tmp_path):
+    labels = np.array([[0, 1], [1, 1]], np.uint8)
+
+    def pictures(folder, *shades):
+        samples = [Sample(np.full((2, 2, 3), shade, np.uint8), labels, name=f"{i}") for i, shade in enumerate(shades)]
+        Dataset(("dog",), samples).save(tmp_path / folder)
+
+    pictures("a", 1, 2, 3)
+    pictures("same", 1, 2, 3)
+    pictures("b", 1, 7, 8)
+    assert evaluate(tmp_path / "a", tmp_path / "same", draws=5).scores.miou == 1
+    with user_error(r"2 of 3 pictures differ from those of the same names in .*: 1, 2; compare sets of the same"):
+        evaluate(tmp_path / "a", tmp_path / "b", draws=5)
+    # The same pixels in another file.
+    data = compress_image(np.full((2, 2, 3), 1, np.uint8), compress_level=0)
+    Dataset(("dog",), [Sample(data, labels, name="0")]).save(tmp_path / "again")
+    assert evaluate(tmp_path / "a", tmp_path / "again", draws=5).scores.miou == 1

@@ -20,6 +20,7 @@ from seediff.cli.main import main
 from seediff.config.constants import SegmentConfig
 from seediff.config.generate_config import GenerateConfig
 from seediff.config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
+from seediff.dataset import native
 from seediff.errors import UserError
 from seediff.files.documents import read_toml
 from seediff.files.outputs import write_atomic
@@ -82,6 +83,37 @@ def test_the_same_bytes_elsewhere(name, inputs, mini_folder, tmp_path):
     run(out=tmp_path / "here")
     run(out=tmp_path / "there", engine=Elsewhere())
     assert contents(tmp_path / "there") == contents(tmp_path / "here")
+
+
+@pytest.mark.parametrize("name", ["generate", "mask", "segment"])
+def test_a_complete_output_is_held_against_its_records(name, inputs, mini_folder, tmp_path):
+    run, out = command(name, inputs, mini_folder), tmp_path / "out"
+    run(out=out)
+    before = contents(out)
+    rows = native.read_rows(out)
+    for key in ("mask", "file_name"):  # missing files come back
+        (out / rows[1][key]).unlink()
+        assert run(out=out).done > 0
+        assert contents(out) == before
+    mask = out / rows[1]["mask"]
+    painted = mask.read_bytes() + b"x"
+    mask.write_bytes(painted)
+    with user_error(r"is not the file that the run wrote \(.* bytes, then .*; move it away, and the same command"):
+        run(out=out)
+    # Of the size that it had, and beside a file that is missing.
+    same = bytearray(painted[:-1])
+    same[-20] ^= 1
+    mask.write_bytes(same)
+    (out / rows[0]["file_name"]).unlink()
+    with user_error(r"is not the file that the run wrote, and was left as it is; move it away"):
+        run(out=out)
+    assert mask.read_bytes() == same
+    mask.unlink()
+    run(out=out)
+    assert contents(out) == before
+    (out / "classes.txt").write_bytes(b"")
+    with user_error(r"classes\.txt: the first line must be 'background'"):
+        run(out=out)
 
 
 CONFIG = GenerateConfig(classes=("dog", "cat"), per_class=5, batch_size=2)

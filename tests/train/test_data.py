@@ -3,6 +3,7 @@ import pytest
 from PIL import Image
 from shapes import CLASSES, items, small
 
+from seediff.config.sides import mirrored_ids
 from seediff.train.data import PAD, augment, batches, sample_at
 from seediff.train.stages import Stage
 
@@ -28,7 +29,7 @@ def test_labels_are_never_interpolated_and_padding_is_ignored():
     image = Image.fromarray(np.repeat(labels[..., None], 3, 2))
     config = small(scale=(0.4, 0.6), jitter=0.0)
     for seed in range(10):
-        pixels, ids = augment(image, Image.fromarray(labels), np.random.default_rng(seed), config)
+        pixels, ids = augment(image, Image.fromarray(labels), np.random.default_rng(seed), config, range(256))
         assert pixels.shape == (64, 64, 3)
         assert set(np.unique(ids)) <= {0, 3, 200, 255}
         beyond = (pixels == PAD).all(2)
@@ -37,11 +38,25 @@ def test_labels_are_never_interpolated_and_padding_is_ignored():
         assert (ids[height:] == 255).all()
 
 
+def test_sides_are_exchanged_where_the_picture_is_mirrored():
+    image = Image.fromarray(np.arange(64, dtype=np.uint8)[None, :, None].repeat(64, 0).repeat(3, 2))
+    labels = Image.fromarray(np.repeat([[1, 2]], 32, 1).repeat(64, 0).astype(np.uint8))
+    mirrored = mirrored_ids(("l_eye", "r_eye"))
+    seen = set()
+    for seed in range(8):
+        pixels, ids = augment(image, labels, np.random.default_rng(seed), small(scale=(1.0, 1.0), jitter=0.0), mirrored)
+        seen.add(bool(pixels[0, 0, 0]))
+        assert ids[0].tolist() == [1] * 32 + [2] * 32  # the eye at the left of the picture is l_eye in both
+    assert seen == {True, False}
+
+
 def test_image_and_labels_move_together():
     labels = np.zeros((70, 50), np.uint8)
     labels[20:50, 10:40] = 1
     image = Image.fromarray(np.where(labels[..., None] == 1, 255, 0).astype(np.uint8).repeat(3, 2))
     for seed in range(20):
-        pixels, ids = augment(image, Image.fromarray(labels), np.random.default_rng(seed), small(jitter=0.0))
+        pixels, ids = augment(
+            image, Image.fromarray(labels), np.random.default_rng(seed), small(jitter=0.0), range(256)
+        )
         sure = ids != 255
         assert ((pixels[..., 0] > 127) == (ids == 1))[sure].mean() > 0.96  # resizing blurs edges by half a pixel

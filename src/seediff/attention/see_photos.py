@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from ..config.constants import CaptureConfig
+from ..config.sides import partners
 from ..errors import UserError
 from ..models.families.family import Condition
 from ..models.registry import Model
@@ -65,7 +66,7 @@ def capture_classes(
     `plan_capture`; its steps are these timesteps. mirrored: latents from `encode_mirrored`. They get the same noise;
     their maps are mirrored back and averaged with those of `latents`.
     """
-    by_image: list[list[AttentionMaps]] = [[] for _ in latents]
+    by_image: list[list[list[AttentionMaps]]] = [[] for _ in latents]
     for turn in range(max(map(len, sentences), default=0)):
         shown = [i for i, of_image in enumerate(sentences) if turn < len(of_image)]
         prompts, classes = zip(*(sentences[i][turn] for i in shown), strict=True)
@@ -80,8 +81,9 @@ def capture_classes(
                     run_noised(model, of_look[shown], prompts, timesteps=timesteps, seed=seed, indices=numbers)
                 looks.append(recorder.maps(words, texts))
         for i, *of_image in zip(shown, *looks, strict=True):
-            by_image[i].append(of_image[0] if mirrored is None else mean_of_looks(*of_image))
-    return [join_maps(image_maps) for image_maps in by_image]
+            by_image[i].append(of_image)
+    joined = [[join_maps(look) for look in zip(*of_sentences, strict=True)] for of_sentences in by_image]
+    return [looks[0] if mirrored is None else mean_of_looks(*looks) for looks in joined]
 
 
 @torch.no_grad()
@@ -147,11 +149,22 @@ def join_maps(maps: Sequence[AttentionMaps]) -> AttentionMaps:
 
 
 def mean_of_looks(maps: AttentionMaps, mirrored: AttentionMaps) -> AttentionMaps:
-    """The mean of an image's maps and those of its mirrored copy, mirrored back."""
+    """The mean of an image's maps and those of its mirrored copy, mirrored back. Words that change sides in a mirror
+    exchange their tokens. Raises UserError if one has more of them than the other."""
+    pairs = partners([*maps.words])
+    for name, other in pairs.items():
+        if len(maps.words[name]) != len(maps.words[other]):
+            problem = f"mirrors photographs, in which {name!r} becomes {other!r}, a word of other tokens"
+            raise UserError("capture.flip", problem, "leave it out")
     means: dict[str, dict[Grid, torch.Tensor]] = {"self": {}, "cross": {}}
     for (kind, grid, one), (_, _, other) in zip(maps.tensors(), mirrored.tensors(), strict=True):
         order = torch.arange(len(other), device=other.device).reshape(grid).flip(1).flatten()
-        other = other[order][:, order] if kind == "self" else other[order]  # rows, and positions as columns
+        columns = order
+        if kind == "cross":
+            columns = torch.arange(other.shape[1], device=other.device)
+            for name, partner in pairs.items():
+                columns[list(maps.words[name])] = columns.new_tensor(mirrored.words[partner])
+        other = other[order][:, columns]  # rows, and positions or tokens as columns
         means[kind][grid] = (one + other) / 2
     return replace(maps, self_attention=means["self"], cross_attention=means["cross"])
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 CHOICE = Group("Format", sort_key=6)
 IMAGES = "images"
+SHOWN = 8
+"""Names in a note."""
 
 
 def export_option(name: str, text: str, default: object = "no") -> Parameter:
@@ -151,6 +153,10 @@ def import_(
         Path | None,
         option(RUN, "Dataset whose masks were corrected. Its pictures and rows are kept, and changes are counted."),
     ] = None,
+    accept_unchanged: Annotated[
+        bool,
+        option(RUN, "With --corrects: masks that came back unchanged were looked at, and are accepted.", negative=()),
+    ] = False,
     options: ImportOptions | None = None,
     quiet: Quiet = False,
 ) -> None:
@@ -164,6 +170,7 @@ def import_(
 
     - `seediff import annotations.xml --from cvat --corrects pets --out corrected`
     """
+    from ..config.names import alike_names
     from ..dataset import native
     from ..dataset.corrections import Change, correct, sum_changes
     from ..dataset.formats.drivers import read_format
@@ -172,6 +179,8 @@ def import_(
     from .summary import command_line, look_at, next_steps
 
     options = options or ImportOptions()
+    if accept_unchanged and corrects is None:
+        raise UserError("accept_unchanged", "works only with --corrects DATASET")
     check_apart(out, [source] if corrects is None else [source, corrects])
     asked = {**vars(options), "classes": read_class_names(options.classes)}
     format_ = from_ or recognise_source(source, options, quiet)
@@ -186,7 +195,9 @@ def import_(
     classes, samples, read = read_format(format_, source, **given)  # streams the samples of a single large file
     samples, changes = require_samples(samples, source, empty=corrects is not None), list[Change]()
     if corrects is not None:
-        classes, samples = correct(corrects, classes, samples, by=format_, tell=changes.append)
+        classes, samples = correct(
+            corrects, classes, samples, by=format_, accept_unchanged=accept_unchanged, tell=changes.append
+        )
     about = {"command": "import", "format": format_}
     count = write_native(out, classes, follow_progress(quiet)(samples), about=about, link=link, workers=workers)
     if quiet:
@@ -194,9 +205,18 @@ def import_(
     print(f"{plural(count, 'sample')} of {plural(len(classes), 'class')} in {out}")
     if corrects is not None:
         print(*sum_changes(changes), sep="\n")
+        if not accept_unchanged and not all(change.pixels for change in changes):
+            say_notes(["unchanged masks get no verdict; --accept-unchanged accepts them, if somebody looked at all"])
         if count > len(changes):
             print(f"{plural(count - len(changes), 'sample')} of {corrects} were not returned: left unchanged")
-    say_notes(read.notes)
+    say_notes([*read.notes, *alike_names(classes)])
+    shown = {name for row in native.read_rows(out) for name, share in row["area"].items() if share}
+    absent = [name for name in classes if name not in shown]
+    if absent:
+        listed = ", ".join(f'"{name}"' for name in absent[:SHOWN])
+        say_notes(
+            [f"no mask shows {len(absent)} of {plural(len(classes), 'class')}: {listed}{' …' * (len(absent) > SHOWN)}"]
+        )
     print(next_steps(command_line("check", out), command_line("train", out, "--out", "segmenter")))
     print(f"\n{look_at(out / native.PREVIEW)}")
 

@@ -82,6 +82,8 @@ class CommandLine:
             if not argument.tokens:
                 continue
             token, option = argument.tokens[0], argument.tokens[0].keyword
+            if "Path" in str(argument.hint) and not all(one.value.strip() for one in argument.tokens):
+                raise UserError(option or argument.name, "an empty path", "the current folder is .")
             if option:
                 if option.startswith("--no-") and token.implicit_value is True:
                     raise UserError(option, "takes no value", f"write {option}, or {argument.name}")

@@ -16,6 +16,7 @@ from ..config.names import sound
 from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from ..config.resolve import configure_run
 from ..config.settings import DEFAULT, TUNED
+from ..config.sides import side_notes
 from ..config.tuned import THRESHOLDS
 from ..errors import UserError
 from .line import UNTYPED, Typed
@@ -154,7 +155,8 @@ def mask(
     for photo, names in classes_of.items():
         classes_of[photo] = tuple(spelled.get(sound(name), name) for name in names)
     check_mask_effects(line.values, settled.mask)
-    warning = threshold_warning(settled)
+    mirrored = side_notes(settled.classes) if settled.capture.flip else []
+    warning = "; ".join(filter(None, [threshold_warning(settled), *mirrored]))
     job = MaskJob(settled, found, classes_of, info=info)
     _run(job, found, out, options, show_masks, warning)
 

@@ -135,7 +135,9 @@ def describe_errors(data: Path, checked: Checked) -> str:
     text += "; restore what is damaged from a copy"
     by_people = any(finding.where == REVIEWS or finding.where.startswith(f"{REVIEWED}/") for finding in errors)
     if (data / CONFIG).is_file() and not by_people:
-        text += f", or remove {METADATA} and run the same command again with the same --out"
+        damaged = [finding.where for finding in errors if finding.kind in DAMAGED and finding.kind != "structure"]
+        both = " and ".join([METADATA, *damaged[:1]]) + f" (and {len(damaged) - 1} more)" * (len(damaged) > 1)
+        text += f", or remove {both}, and run the same command again with the same --out"
     return text
 
 

@@ -42,6 +42,7 @@ def augment(
 
     - `seediff augment pets --add diffumask,flip:10% --no-keep-originals --out new-pets`
     """
+    from ..config.sides import side_notes
     from ..dataset import native
     from ..dataset.augmented import open_augmented, write_augmented
     from ..files.output_folders import check_apart, check_free
@@ -64,6 +65,7 @@ def augment(
         return
     print(f"{plural(originals, 'original')} and {plural(new, 'new sample')} in {out}")
     say_reviewed(augmented.originals or [augmented.samples[position] for position in augmented.sources])
+    say_notes(side_notes(augmented.classes) if any("flip" in kind for kind in augmented.added()) else ())
     print(next_steps(command_line("train", out, "--out", "segmenter")))
     print(f"\n{look_at(out / native.PREVIEW)}")
 
@@ -117,8 +119,8 @@ def split(
     link: Link = False,
     quiet: Quiet = False,
 ) -> None:
-    """Divide a dataset for training, validation and testing. Every part gets the same share of every class. Equal
-    pictures, and augmented ones and their source, stay together.
+    """Divide a dataset for training, validation and testing. Every part gets the same share of every class. Copies of
+    a picture, and pictures that `augment` or Roboflow made of it, stay together.
 
     For example:
 
@@ -153,3 +155,4 @@ def split(
         counts = ", ".join(f"{name} {len(part)}" for name, part in parts.items())
         print(f"{counts} of {plural(len(dataset), 'sample')}: {out or data}")
         say_reviewed(dataset)
+        say_notes(parts["train"].notes)

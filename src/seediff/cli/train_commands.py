@@ -93,6 +93,7 @@ def train(
 
     - `seediff train synthetic real real --architecture segformer --out segmenter --dry-run`
     """
+    from ..config.sides import side_notes
     from ..config.speeds import remember_speed
     from ..config.train import make_config, with_device
     from ..train.stages import find_doubts, open_training
@@ -115,7 +116,8 @@ def train(
     if not quiet:
         items = chain.from_iterable(stage.items for stage in training.stages)
         say_reviewed([*items, *training.validation])
-        say_notes([*filter(None, [usual]), *find_doubts(training)])
+        sides = side_notes(training.classes) if settled.flip else ()
+        say_notes([*filter(None, [usual]), *find_doubts(training), *sides])
     if dry_run:
         from ..train.stages import describe
 
@@ -203,8 +205,11 @@ def predict(
 
     For example: `seediff predict segmenter photos --out predicted --flip`
     """
+    from .photo_commands import check_photos, report_unusable
+
+    check_photos(paths)
+    from ..config.sides import side_notes
     from ..train.predict import predict_files
-    from .photo_commands import report_unusable
     from .summary import command_line, look_at, next_steps
 
     with show_progress(quiet, out, "pictures") as progress:
@@ -221,6 +226,7 @@ def predict(
         )
     if not quiet:
         print(f"{plural(count, 'picture')} with masks in {out}")
+        say_notes(side_notes(native.read_classes(out)) if flip else ())
         print(next_steps(command_line("look", out, about="see the masks, and correct them")))
         print(f"\n{look_at(out / native.PREVIEW)}")
     report_unusable(failed, count + len(failed), out)

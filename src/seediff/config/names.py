@@ -20,6 +20,19 @@ VOC_CLASSES = (
 )  # fmt: skip
 """The classes of Pascal VOC 2012, by id from 1."""
 
+SYNONYMS = {
+    "airplane": "aeroplane",
+    "motorcycle": "motorbike",
+    "minibike": "motorbike",
+    "couch": "sofa",
+    "tv": "tvmonitor",
+    "television": "tvmonitor",
+    "bike": "bicycle",
+    "automobile": "car",
+    "sidewalk": "pavement",
+}
+"""Synonym → the name used for comparison, both in the form of `plain_name`."""
+
 SPOKEN = {"diningtable": "dining table", "pottedplant": "potted plant", "tvmonitor": "tv monitor"}
 """VOC's run-together class names → the words that a text encoder knows."""
 
@@ -52,6 +65,24 @@ def sound(class_name: str) -> str:
     """What two spellings of a class have in common: `Potted  Plant` and `pottedplant` → `potted plant`; also accents
     that are letters of their own."""
     return " ".join(spoken(composed(class_name).casefold()).split())
+
+
+def plain_name(name: str) -> str:
+    """A class name for comparison: lower-case letters, digits and symbols, with synonyms replaced."""
+    text = normalize("NFKC", name).casefold()  # macOS writes é as two characters
+    plain = "".join(c for c in text if category(c)[0] in "LMNS") or text
+    return SYNONYMS.get(plain, plain)
+
+
+def alike_names(classes: Iterable[str]) -> list[str]:
+    """A line about each two classes whose names `evaluate` takes for one."""
+    first: dict[str, str] = {}
+    lines: list[str] = []
+    for name in classes:
+        other = first.setdefault(plain_name(name), name)
+        if other != name:
+            lines.append(f'"{other}" and "{name}" are two classes, though their names mean the same')
+    return lines
 
 
 def join_classes(classes: Sequence[str]) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import __version__
 from ..config.augment import AugmentConfig
+from ..config.sides import mirrored_ids
 from ..drawing.overlays import compress_image, contact_sheet, draw_mask
 from ..errors import UserError
 from ..prompts.specs import sample_seed
@@ -26,6 +27,7 @@ from .native import open_native, write_native
 from .operations import LabelledImage, apart, apply, with_objects
 from .rows import shown_classes
 from .sample import Sample
+from .split import pixel_digest
 
 MOST_PAIRS = 24
 
@@ -58,6 +60,7 @@ class AugmentedSamples(Sequence[Sample]):
         if not self.sources:
             problem = "the dataset has no samples to augment: only those whose `split` is 'train' are changed"
             raise UserError(f"{problem}, and none that were rejected")
+        self.mirrored = np.array(mirrored_ids(self.classes))
         self.new = self._choose()
 
     def _choose(self) -> list[NewSample]:
@@ -103,7 +106,8 @@ class AugmentedSamples(Sequence[Sample]):
             chosen = rng.choice(rest, count, replace=count > rest)
             return [self.read(self.sources[i + (i >= place)]) for i in chosen]
 
-        labelled, step = apply(self.read(source), new.operation, rng, others)
+        before = self.read(source)
+        labelled, step = apply(before, new.operation, rng, others, self.mirrored)
         labels, objects = np.ascontiguousarray(labelled.labels), None
         if self.objects:
             labels, objects = apart(labelled.labels)
@@ -114,7 +118,9 @@ class AugmentedSamples(Sequence[Sample]):
         left = {"prompt": "sources" in step, "split": False, "model": is_of_photo(sample.metadata)}
         row = {key: sample.metadata[key] for key, out in left.items() if key in sample.metadata and not out}
         row |= shown_classes(labels, self.classes)
-        row |= {"recipe": {"source": sample.name, "seed": seed, "steps": [step]}, "version": __version__}
+        pixels = sample.metadata.get("recipe", {}).get("pixels") or pixel_digest(before.image)
+        row |= {"recipe": {"source": sample.name, "pixels": pixels, "seed": seed, "steps": [step]}}
+        row |= {"version": __version__}
         data = encode_image(np.ascontiguousarray(labelled.image), sample.suffix)
         return Sample(data, labels, objects, row, name=new.name)
 

@@ -36,30 +36,31 @@ Note = Callable[[str], None] | None
 @dataclass(frozen=True)
 class ClassList:
     """classes: the names of ids 1, 2, … ids: stored value → id. colours: a colour's number → id, if the list defines
-    colours. where: its name in errors."""
+    colours. where: its name in errors. single: whether grey masks of 0 and 255 alone show the only class as 255."""
 
     classes: tuple[str, ...]
     ids: Mapping[int, int]
     colours: Mapping[int, int] | None = None
     where: object = "--classes"
+    single: bool = False
 
 
 def number_classes(
     names: Mapping[int, str],
     where: object,
     *,
-    void: Collection[int] = (0, IGNORE),
+    void: Collection[int] | None = None,
     classes: Sequence[str] | None = None,
     note: Note = None,
 ) -> ClassList:
     """The classes of a list of stored number → name, in the order of the numbers. A name of the background means id 0,
-    and one of no class 255 if its number is in `void`, because a set may have a class that is called so. classes: in
-    the order of their ids, if the user named them. note: is told of several numbers with one meaning."""
+    and one of no class 255, except numbers that are not in `void`. classes: in the order of their ids, if the user
+    named them. note: is told of several numbers with one meaning."""
     ids: dict[int, int] = {}
     listed: dict[int, str] = {}
     for number, name in sorted(names.items()):
         name, meant = composed(name.strip()), meaning(name.strip())
-        if meant == 0 or (meant == IGNORE and number in void):
+        if meant == 0 or (meant == IGNORE and (void is None or number in void)):
             ids[number] = meant
         else:
             listed[number] = name
@@ -78,15 +79,14 @@ def number_classes(
 
 
 def named_classes(classes: Sequence[str]) -> ClassList:
-    """The list of classes whose values are their ids."""
-    check_class_list(classes, "--classes")
-    return ClassList(tuple(classes), {number: number for number in range(len(classes) + 1)})
+    """The list of classes whose values count from 1."""
+    return number_classes({0: BACKGROUND, **dict(enumerate(classes, 1))}, "--classes")
 
 
 def number_labels(labels: Iterable[str], where: object, note: Note) -> tuple[tuple[str, ...], dict[str, int]]:
     """The classes among labels, in their order, and the id of each, and of each name that means 0 or 255."""
     names = dict(enumerate(labels))
-    listed = number_classes(names, where, void=names, note=note)
+    listed = number_classes(names, where, note=note)
     own = {name: number for number, name in enumerate(listed.classes, 1)}
     return listed.classes, {**dict.fromkeys(GROUNDS, 0), **dict.fromkeys(IGNORED, IGNORE), **own}
 
@@ -107,21 +107,19 @@ class Meta(msgspec.Struct, frozen=True):
     segmentation_colors: list[list[int]]
 
 
-def find_list(
-    *folders: Path, classes: Sequence[str] | None = None, note: Note = None, first: int = 1
-) -> ClassList | None:
+def find_list(*folders: Path, classes: Sequence[str] | None = None, note: Note = None) -> ClassList | None:
     """The first list in these folders, one of colours before others, and one of names beside it must be equal: values
     would mean one thing and colours another. classes, note: as of `number_classes`; with classes, only colours are
-    looked for. first: as of `read_class_list`."""
+    looked for."""
     path, plain = _first(folders, COLOUR_LISTS), None
     if classes is None:
         plain = _first(folders, NAME_LISTS)
-    by_name = plain and _read_names(plain, first, note)
+    by_name = plain and _read_names(plain, note)
     if path is None:
         return by_name
     rows = list(_read_colours(path))
     names = {number: name for number, (name, *_) in enumerate(rows)}
-    listed = number_classes(names, path, void=names, classes=classes, note=note)
+    listed = number_classes(names, path, classes=classes, note=note)
     if by_name is not None and by_name.classes != listed.classes:
         raise UserError(path, f"and {plain} do not list the same classes in the same order", "remove one of them")
     # Unless the list says otherwise, black is the background and VOC's border is ignored.
@@ -140,12 +138,16 @@ def _first(folders: Sequence[Path], names: Sequence[str]) -> Path | None:
     return next(filter(Path.is_file, paths), None)
 
 
-def _read_names(path: Path, first: int, note: Note) -> ClassList:
-    names = {0: BACKGROUND, **read_class_list(path, first)}
-    if max(names) > IGNORE:
+def _read_names(path: Path, note: Note) -> ClassList:
+    names = read_class_list(path)
+    if max(names, default=0) > IGNORE:
         problem = f"names id {max(names)}; ids of label maps are 0 to {IGNORE - 1}, and {IGNORE} is ignored"
         raise UserError(path, problem)
-    return number_classes(names, path, note=note)
+    listed = number_classes(names, path, note=note)
+    void = [show_json(name) for number, name in names.items() if listed.ids[number] == IGNORE != number]
+    if note and void:
+        note(f"{', '.join(void)} in {path} is no class: its pixels are ignored (255)")
+    return replace(listed, ids={0: 0, **listed.ids})
 
 
 def _read_colours(path: Path) -> Iterator[tuple[str, Sequence[object], str]]:
@@ -176,6 +178,11 @@ def read_mask(path: Path, listed: ClassList) -> np.ndarray:
     bits. Colours decide in pictures in colours, unless they are greys of which VOC's palette does not have all, in
     palettes if the list defines colours, and in palettes where each index in use has a colour of VOC's, for a class of
     the list, that no earlier index has. In pictures that are all black or all white, the alpha channel is the mask."""
+    return _read(path, listed)[0]
+
+
+def _read(path: Path, listed: ClassList) -> tuple[np.ndarray, bool]:
+    """As `read_mask`, and whether 255 is the only class of the list, by its `single`."""
     stored = {IGNORE: IGNORE, **listed.ids}
     numbers = voc_colours(254)
     colours = {colour: stored[number] for colour, number in numbers.items() if number in stored}
@@ -190,10 +197,10 @@ def read_mask(path: Path, listed: ClassList) -> np.ndarray:
             shown = np.asarray(image.convert("RGBA"))
     if kind == "PNG" and mode in ("I", "I;16"):
         pixels, mode = _narrow(pixels, path), "L"
-    single = mode == "1" and len(listed.classes) == 1 and listed.colours is None
-    if kind != "PNG" or not (single or mode in ("P", "L", "LA", "RGB", "RGBA")):
-        one_bit = "; one of 1 bit can only mean a single class" if mode == "1" else ""
-        problem = f"is {kind} {mode} data; a mask is a PNG: palette, grey or in colours of 8 bits{one_bit}"
+    one_bit = mode == "1" and len(listed.classes) == 1 and listed.colours is None
+    if kind != "PNG" or not (one_bit or mode in ("P", "L", "LA", "RGB", "RGBA")):
+        single = "; one of 1 bit can only mean a single class" if mode == "1" else ""
+        problem = f"is {kind} {mode} data; a mask is a PNG: palette, grey or in colours of 8 bits{single}"
         raise UserError(path, problem)
     if shown is not None:
         pixels = _without_alpha(pixels, shown, path, listed)
@@ -201,7 +208,9 @@ def read_mask(path: Path, listed: ClassList) -> np.ndarray:
         greys = np.unique(pixels[..., 0])
         pixels = pixels if colours.keys() >= {*(greys * WEIGHTS.sum()).tolist()} else pixels[..., 0]
     # values: of which ids are looked up; places: the index of each pixel's.
-    values, places = np.arange(256), pixels.astype(np.uint8) if single else pixels
+    values, places = np.arange(256), pixels.astype(np.uint8) if one_bit else pixels
+    if listed.single and mode != "P" and places.ndim == 2 and {*np.unique(places).tolist()} | {0} == {0, IGNORE}:
+        return (places // IGNORE).astype(np.uint8), True
     entries = (np.frombuffer(palette[: len(palette) // 3 * 3], np.uint8).reshape(-1, 3) @ WEIGHTS).tolist()
     meant = stored
     if pixels.ndim == 3:
@@ -218,28 +227,24 @@ def read_mask(path: Path, listed: ClassList) -> np.ndarray:
             if listed.colours is None:
                 where = "VOC's palette; a labelmap.txt beside the folders says what colours are"
         raise UserError(path, f"has {what}, which is not a class of {where}")
-    return ids.astype(np.uint8)
+    return ids.astype(np.uint8), False
 
 
 def with_single(listed: ClassList, masks: Iterable[Path], note: Callable[[str], None]) -> ClassList:
-    """The list in which 255 is the class, if it names one and the background, and masks have no value but 0 and 255."""
+    """The list, `single` if it names one class and the background. note: is told in which masks 255 is this class."""
     if len(listed.classes) != 1 or listed.colours or listed.ids.get(0) != 0 or listed.ids.get(IGNORE) == 1:
         return listed
-    stored = replace(listed, ids={number: number for number in listed.ids})
-    if not has_only_255(read_mask(mask, stored) for mask in masks):
-        return listed
-    note(f"the only values in the masks are 0 and 255: 255 is '{listed.classes[0]}', and nothing is ignored")
-    return replace(listed, ids={**listed.ids, IGNORE: 1})
-
-
-def has_only_255(masks: Iterable[np.ndarray]) -> bool:
-    """Whether masks, of which 255 may be −1, have no value but 0 and 255, and have 255."""
-    seen = set[int]()
+    listed, name = replace(listed, single=True), listed.classes[0]
+    white = other = 0
     for mask in masks:
-        seen |= {*np.unique(mask).tolist()} - {0}
-        if not seen <= {-1, IGNORE}:
-            return False
-    return bool(seen)
+        ids, is_white = _read(mask, listed)
+        white += is_white
+        other += not is_white and bool(ids.any())
+    if white and not other:
+        note(f"the only values in the masks are 0 and 255: 255 is '{name}', and nothing is ignored")
+    elif white:
+        note(f"255 is '{name}' in the {white} masks that have only 0 and 255, and ignored in the {other} others")
+    return listed
 
 
 def _without_alpha(pixels: np.ndarray, shown: np.ndarray, path: Path, listed: ClassList) -> np.ndarray:

@@ -50,13 +50,15 @@ def correct(
     items: Iterable[Sample],
     *,
     by: str,
+    accept_unchanged: bool = False,
     tell: Callable[[Change], None] = lambda change: None,
 ) -> tuple[tuple[str, ...], Iterator[Sample]]:
     """The classes of a native set and its samples in their order, with their masks replaced by those of `items`.
 
     classes: those of the items' ids; they are matched by name, and new ones follow the set's. Samples are matched by
-    name, or by the flat name that some formats use. by: who corrected, for `review`. tell: called with each change.
-    Raises UserError for an item that the set does not have, and for a mask of another size than its picture.
+    name, or by the flat name that some formats use. by: who corrected, for `review`. accept_unchanged: whether
+    masks that came back as they were count as accepted: tools return them also if nobody looked. tell: called with each
+    change. Raises UserError for an item that the set does not have, and for a mask of another size than its picture.
     """
     own_classes, originals = open_native(folder)
     names = tuple(dict.fromkeys([*own_classes, *classes]))
@@ -75,6 +77,8 @@ def correct(
         after = table[item.replace(image=original.source).labels(len(classes))]
         change = compare_maps(original.name, before, after, names)
         tell(change)
+        if not change.pixels and not accept_unchanged and _same_objects(original, item):
+            return original
         row = dict(original.metadata)
         was_corrected = bool(change.pixels) or is_corrected(row)
         review = {"verdict": "accepted", "corrected": was_corrected, "by": by}
@@ -92,6 +96,16 @@ def correct(
         return original.replace(label_map=after, instances=instances, metadata=row, extras=extras)
 
     return names, map(corrected, originals)
+
+
+def _same_objects(original: Sample, item: Sample) -> bool:
+    """Whether two samples of one label map divide it into the same objects, as far as both know them."""
+    known = original.instances, item.instances
+    if known[0] is None or known[1] is None:
+        return True
+    one, other = (instances.numbers.ravel().astype(np.int64) for instances in known if instances is not None)
+    pairs = len(np.unique(one << 32 | other))
+    return pairs == len(np.unique(one)) == len(np.unique(other))
 
 
 def _matched(items: Iterable[Sample], names: Sequence[str], folder: Path | str) -> dict[str, Sample]:
@@ -115,7 +129,7 @@ def sum_changes(changes: Iterable[Change]) -> list[str]:
     changes = list(changes)
     other = [change for change in changes if change.pixels]
     if not other:
-        return [f"{len(changes)} samples reviewed, none changed"]
+        return [f"{len(changes)} samples came back, none changed"]
     gained, lost = Counter[str](), Counter[str]()
     for change in other:
         gained.update(change.gained)
@@ -123,4 +137,4 @@ def sum_changes(changes: Iterable[Change]) -> list[str]:
     more = f" and {len(other) - SHOWN} more" if len(other) > SHOWN else ""
     listed = ", ".join(change.name for change in other[:SHOWN])
     pixels = ", ".join(f"{name} +{gained[name]} −{lost[name]}" for name in dict.fromkeys([*gained, *lost]))
-    return [f"{len(changes)} samples reviewed, {len(other)} changed: {listed}{more}", f"pixels: {pixels}"]
+    return [f"{len(changes)} samples came back, {len(other)} changed: {listed}{more}", f"pixels: {pixels}"]

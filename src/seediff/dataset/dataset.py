@@ -69,8 +69,9 @@ class Dataset(Sequence[Sample]):
     def __repr__(self) -> str:
         return f"Dataset({len(self)} samples of {', '.join(self.classes) or 'no class'})"
 
-    def _of(self, samples: Sequence[Sample]) -> Dataset:
-        return Dataset(self.classes, samples, path=self.path, notes=self.notes, ids=self.ids, title=self.title)
+    def _of(self, samples: Sequence[Sample], notes: Sequence[str] = ()) -> Dataset:
+        notes = [*self.notes, *notes]
+        return Dataset(self.classes, samples, path=self.path, notes=notes, ids=self.ids, title=self.title)
 
     @property
     def names(self) -> dict[int, str]:
@@ -178,15 +179,16 @@ class Dataset(Sequence[Sample]):
         self, *, val: float = 0.2, test: float | None = None, seed: int = 0, follow: Follow = iter
     ) -> tuple[Dataset, ...]:
         """Parts for training, validation and, with `test`, testing. Each gets its share of every class.
-        Pictures with the same bytes, and those that `augment` made and their source, are in the same part."""
+        Pictures with the same pixels, and those that `augment` or Roboflow made of one, are in the same part."""
         shares = {"val": val}
         if test is not None:
             shares["test"] = test
         found: dict[str, list[Sample]] = {part: [] for part in ("train", *shares)}
-        parts = split_samples(self.samples, self.classes, shares, seed=seed, follow=follow)
+        notes: list[str] = []
+        parts = split_samples(self.samples, self.classes, shares, seed=seed, follow=follow, note=notes.append)
         for sample, part in zip(self.samples, parts, strict=True):
             found[part].append(sample.replace(metadata={**sample.metadata, "split": part}))
-        return tuple(map(self._of, found.values()))
+        return tuple(self._of(samples, notes) for samples in found.values())
 
     def stats(self, follow: Follow = iter) -> Stats:
         """Images, pixels, areas, pieces and flags per class."""

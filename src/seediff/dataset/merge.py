@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..config.names import alike_names
 from . import native
 from .rows import check_class_list
 from .sample import Extras, Instances, Sample
@@ -48,7 +49,7 @@ def merge_sets(sets: Sequence[Set]) -> tuple[tuple[str, ...], list[Sample], list
             name = f"{label}/{sample.name}" if apart else sample.name
             merged.append(renumber(sample, ids, len(class_names)).replace(name=name, metadata=row, extras=extras))
     notes = [f"{kind}/ is left out: only soft/ and attention/ are kept, if all datasets have them" for kind in behind]
-    return classes, merged, notes
+    return classes, merged, [*notes, *alike_names(classes)]
 
 
 def set_names(folders: Sequence[Path | str]) -> list[str]:

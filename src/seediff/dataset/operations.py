@@ -59,11 +59,14 @@ Changed = tuple[np.ndarray, np.ndarray, dict[str, Any]]
 
 
 def apply(
-    labelled: LabelledImage, operation: str, rng: np.random.Generator, others: Others
+    labelled: LabelledImage, operation: str, rng: np.random.Generator, others: Others, mirrored: np.ndarray
 ) -> tuple[LabelledImage, dict[str, Any]]:
-    """The picture after an operation, and a step of its recipe: the operation, and what was drawn at random."""
+    """The picture after an operation, and a step of its recipe: the operation, and what was drawn at random. mirrored:
+    (256,), `mirrored_ids` of the classes."""
     grid = grid_of(operation)
     image, labels, drawn = splice(labelled, *grid, others) if grid else RANDOM[operation](labelled, rng)
+    if operation == "flip":
+        labels = labels - (labels & 255) + mirrored.astype(labels.dtype)[labels & 255]
     return LabelledImage(labelled.name, image, labels), {"operation": operation, **drawn}
 
 

@@ -36,7 +36,11 @@ class RecipeStep(msgspec.Struct, frozen=True):
 
 
 class Recipe(msgspec.Struct, frozen=True):
+    """How `augment` made a sample. source: the name of the sample that it changed. pixels: `pixel_digest` of its
+    picture, or of the first one if `augment` made that, too."""
+
     source: str | None = None
+    pixels: str | None = None
     steps: tuple[RecipeStep, ...] = ()
 
 

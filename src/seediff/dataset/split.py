@@ -2,15 +2,16 @@
 belong together stay together.
 
 Samples of rare classes are assigned first, as in iterative stratification (Sechidis et al., ECML 2011), to the part
-that lacks most of what they show. Pictures with the same bytes belong together, and so do those that `augment` made and
-their source.
+that lacks most of what they show. Pictures with the same pixels belong together, and so do those that `augment` or
+Roboflow made of one picture.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -28,6 +29,9 @@ from .rows import SPLITS
 from .sample import Sample
 
 ROUNDING = 1e-6
+ROBOFLOW = re.compile(r"(.+)\.rf\.[0-9A-Za-z]{16,}")
+"""The name of a copy that Roboflow made: the group is its source's."""
+Note = Callable[[str], None]
 
 
 def split_samples(
@@ -37,16 +41,17 @@ def split_samples(
     *,
     seed: int = 0,
     follow: Follow = iter,
+    note: Note = lambda line: None,
 ) -> list[str]:
     """The part of each item: "train", or a key of `shares`, such as {"val": 0.2, "test": 0.1}. The order of the items
-    and their names change nothing. follow: wraps the items to show progress. Raises UserError for shares or a seed out
-    of range, and for a part that would be empty."""
+    changes nothing. follow: wraps the items to show progress. note: is told how many pictures are copies. Raises
+    UserError for shares or a seed out of range, and for a part that would be empty."""
     for name, share in shares.items():
         if not 0 < share < 1:
             raise UserError(name, f"{share} must be a share of the samples, between 0 and 1")
     if sum(shares.values()) >= 1:
         raise UserError(" and ".join(f"{name} = {shares[name]}" for name in shares), "leave nothing to train on")
-    parts = _divide(items, classes, {"train": 1 - sum(shares.values()), **shares}, seed, follow)
+    parts = _divide(items, classes, {"train": 1 - sum(shares.values()), **shares}, seed, follow, note)
     for name in ("train", *shares):
         if name not in parts:
             raise UserError("split", f"the part '{name}' would be empty: {len(items)} samples", "choose other shares")
@@ -54,15 +59,25 @@ def split_samples(
 
 
 def _divide(
-    items: Sequence[Sample], classes: Sequence[str], shares: Mapping[str, float], seed: int, follow: Follow = iter
+    items: Sequence[Sample],
+    classes: Sequence[str],
+    shares: Mapping[str, float],
+    seed: int,
+    follow: Follow,
+    note: Note,
 ) -> list[str]:
     """The part of each item. shares: of all parts."""
     check_seed(seed)
     salt = seed.to_bytes(hashlib.blake2b.SALT_SIZE, "little")
     read = list(in_threads(partial(_read, salt, len(classes)), items, follow))
-    digests = [digest for digest, _ in read]
-    groups = sorted(group_samples(items, digests), key=lambda group: min(digests[i] for i in group))
-    held = [Counter(chain(*(read[i][1] for i in group))) for group in groups]
+    groups = group_copies(items, [pixels for _, pixels, _ in read])
+    copies = sum(len(group) for group in groups if len(group) > 1)
+    if copies:
+        note(
+            f"{copies} of {len(items)} pictures are copies, or made of one picture: those of a picture are in one part"
+        )
+    groups.sort(key=lambda group: min(read[i][0] for i in group))
+    held = [Counter(chain(*(read[i][2] for i in group))) for group in groups]
     assigned = deal(held, [len(group) for group in groups], list(shares.values()))
     parts = [""] * len(items)
     for group, part in zip(groups, assigned, strict=True):
@@ -71,15 +86,22 @@ def _divide(
     return parts
 
 
-def _read(salt: bytes, classes: int, item: Sample) -> tuple[bytes, list[int]]:
-    """The salted hash of a picture's bytes, and the ids of the classes that its label map shows."""
+def _read(salt: bytes, classes: int, item: Sample) -> tuple[bytes, str, list[int]]:
+    """The salted hash of a picture's bytes, the digest of its pixels, and the ids that its label map shows."""
     shown = np.flatnonzero(np.bincount(item.labels(classes).ravel(), minlength=256)[1:255]) + 1
-    return hashlib.blake2b(stored_bytes(item.stored()), salt=salt).digest(), shown.tolist()
+    digest = hashlib.blake2b(stored_bytes(item.stored()), salt=salt).digest()
+    return digest, pixel_digest(item.image), shown.tolist()
 
 
-def group_samples(items: Sequence[Sample], digests: Sequence[bytes]) -> list[list[int]]:
-    """The positions of the samples that belong together: samples are connected if they share a picture's bytes, or the
-    name of the sample that `augment` made them from. digests: of the pictures' bytes."""
+def pixel_digest(image: np.ndarray) -> str:
+    """Of the pixels (H, W, 3) uint8 of a picture, whatever its file is."""
+    return hashlib.blake2b(image.tobytes(), digest_size=16, key=repr(image.shape).encode()).hexdigest()
+
+
+def group_copies(items: Sequence[Sample], digests: Sequence[str]) -> list[list[int]]:
+    """The positions of the samples that belong together: samples are connected if their pictures have the same pixels,
+    if `augment` made one of the other or both of a third, and if Roboflow made both of one. A splice counts as made of
+    the picture in its first cell. digests: of the pictures' pixels."""
     joined = list(range(len(items)))  # position → one before it in its group
 
     def first(position: int) -> int:
@@ -87,20 +109,23 @@ def group_samples(items: Sequence[Sample], digests: Sequence[bytes]) -> list[lis
             position = joined[position]
         return position
 
-    owners: dict[str | bytes | None, int] = {}
-    for position, (item, digest) in enumerate(zip(items, digests, strict=True)):
-        for key in (digest, item.name, source_name(item) or item.name):
+    # Merged sets have several samples of one name: if a row has no digest of its source, each may be the source.
+    sources: list[Hashable] = []
+    for item in items:
+        recipe = item.metadata.get("recipe", {})
+        named = ("source", (recipe.get("source") or "").rpartition("/")[2])
+        sources.append(recipe.get("pixels") or (named if named[1] else None))
+    owners: dict[Hashable, int] = {}
+    for position, (item, digest, source) in enumerate(zip(items, digests, sources, strict=True)):
+        name = item.name.rpartition("/")[2]
+        keys = [digest, *filter(None, [source]), *{("source", name)}.intersection(sources)]
+        copy = ROBOFLOW.fullmatch(name)
+        if copy:
+            keys.append(("Roboflow", copy[1]))
+        for key in keys:
             ends = sorted((first(position), first(owners.setdefault(key, position))))
             joined[ends[1]] = ends[0]
     return positions_of(map(first, range(len(items))))
-
-
-def source_name(item: Sample) -> str | None:
-    """The name of the sample that `augment` changed into this one; None for a sample that it did not make. A splice
-    counts as made from the picture in its first cell. Merged sets have their samples in folders, sources too."""
-    source = item.metadata.get("recipe", {}).get("source")
-    folder = item.name.rpartition("/")[0]
-    return f"{folder}/{source}" if source and folder else source
 
 
 def deal(held: Sequence[Mapping[int, int]], sizes: Sequence[int], shares: Sequence[float]) -> list[int]:
@@ -145,7 +170,15 @@ def set_splits(folder: Path | str, parts: Mapping[str, str]) -> None:
         write_atomic(folder / native.METADATA, native.jsonl(new))
 
 
-def assign_splits(items: Sequence[Sample], classes: Sequence[str], share: float | None, seed: int = 0) -> list[str]:
+def assign_splits(
+    items: Sequence[Sample],
+    classes: Sequence[str],
+    share: float | None,
+    seed: int = 0,
+    *,
+    follow: Follow = iter,
+    note: Note = lambda line: None,
+) -> list[str]:
     """One of SPLITS for each sample: the `split` of its row, or else "train"; with a share in [0, 1], "val" for this
     share of the samples and "train" for the others, as `split_samples` divides them."""
     if share is None:
@@ -154,7 +187,7 @@ def assign_splits(items: Sequence[Sample], classes: Sequence[str], share: float 
         raise UserError("split", f"{share} must be the share of samples for validation, in [0, 1]")
     if share in (0, 1):
         return [("train", "val")[int(share)]] * len(items)
-    return _divide(items, classes, {"train": 1 - share, "val": share}, seed)
+    return _divide(items, classes, {"train": 1 - share, "val": share}, seed, follow, note)
 
 
 def split_of(row: Mapping[str, Any]) -> str:

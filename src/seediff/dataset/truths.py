@@ -21,8 +21,7 @@ def open_truths(
     void: Sequence[int] = (),
     maps_first: bool = False,
 ) -> Dataset:
-    """Opens any set that `Dataset.open` reads, COCO-Stuff, or a folder of label maps without pictures. Ids of a list
-    without ids count from 0.
+    """Opens any set that `Dataset.open` reads, COCO-Stuff, or a folder of label maps without pictures.
 
     split: None: of public sets `val` (CamVid: `test`) or the part that `path` is, and otherwise all. num_classes, void:
     of a plain folder, see `formats.masks.read`. maps_first: whether COCO-Stuff's maps count more than COCO's JSON
@@ -37,9 +36,9 @@ def open_truths(
     if void and name != "masks":
         raise UserError("void", f"is only for plain folders of label maps, not for {path}", "leave it out")
     if name == "masks":
-        found = Dataset.load(name, path, split=split, first=0, num_classes=num_classes, void=void, labels_alone=True)
+        found = Dataset.load(name, path, split=split, num_classes=num_classes, void=void, labels_alone=True)
     elif name == "voc":
-        found = Dataset.load(name, path, split=split or "val", first=0, labels_alone=True)
+        found = Dataset.load(name, path, split=split or "val", labels_alone=True)
     else:
         found = Dataset.open(path, split=split)
         found.samples = [

@@ -8,7 +8,8 @@ import csv
 import io
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,19 +19,22 @@ from PIL import Image
 
 from .. import __version__
 from ..config.names import BACKGROUND, read_class_list
-from ..dataset.class_lists import has_only_255
+from ..config.sides import side_notes
+from ..dataset.class_lists import NAME_LISTS, ClassList, find_list, named_classes, read_mask, with_single
 from ..dataset.dataset import Dataset
 from ..dataset.formats.masks import semantic_yaml
 from ..dataset.native import METADATA, encode_image, open_native
 from ..dataset.sample import Sample
+from ..dataset.split import pixel_digest
 from ..dataset.truths import open_truths
 from ..drawing.charts import Bar, bar_chart, can_draw
 from ..drawing.overlays import contact_sheet, draw_named, fit_side
 from ..errors import UserError
-from ..files.label_maps import IGNORE, map_folder, match_names, pair, read_segment_ids
+from ..files.label_maps import IGNORE, map_folder, match_names, pair
 from ..files.messages import plural
 from ..files.output_folders import open_folder
 from ..files.outputs import write_atomic
+from ..files.photo_files import read_photo
 from ..metrics.confusion import tally
 from ..workers import Progress
 from .protocols import join_names, protocol_for, read_class_map
@@ -66,6 +70,10 @@ def _open_dataset(path: Path, data: Dataset, classes: Sequence[str] | None) -> P
     samples = {sample.name: sample for sample in own}
     paired, missing = match_names([sample.name for sample in data], samples, path)
     _check_paired(path, data, missing, "its samples must be named like the images")
+    others = [sample.name for sample in data if not _same_picture(sample, samples[paired[sample.name]])]
+    if others:
+        problem = f"{len(others)} of {len(data)} pictures differ from those of the same names in {data.path}"
+        raise UserError(path, f"{problem}: {join_names(others)}", "compare sets of the same pictures")
     if classes is None:
         classes = own_classes
     names = dict(enumerate((BACKGROUND, *classes)))
@@ -74,6 +82,17 @@ def _open_dataset(path: Path, data: Dataset, classes: Sequence[str] | None) -> P
         return [samples[paired[sample.name]].labels(len(own_classes)) for sample in asked]
 
     return Predictor(f"masks of {path}, {len(names)} classes", names, predict)
+
+
+def _same_picture(one: Sample, other: Sample) -> bool:
+    """Whether two pictures have the same pixels, as they are stored or as `read_photo` shows them; also True if the
+    first is not there."""
+    if one.source is None or (one.size() == other.size() and pixel_digest(one.image) == pixel_digest(other.image)):
+        return True
+    with suppress(UserError):
+        if isinstance(one.source, Path) and isinstance(other.source, Path):
+            return np.array_equal(read_photo(one.source), read_photo(other.source))
+    return False
 
 
 def _check_paired(where: Path, data: Dataset, missing: Sequence[str], fix: str) -> None:
@@ -88,51 +107,30 @@ def _open_folder(path: Path, data: Dataset, classes: Sequence[str] | None) -> Pr
     folder = map_folder(path)
     paired, missing = pair([sample.name for sample in data], path)
     _check_paired(folder, data, missing, "label maps are PNG files named like the images")
-    listings = [file for file in (folder / "classes.txt", folder.parent / "classes.txt") if file.is_file()]
-    described, void = semantic_yaml(path), []
+    described, notes = semantic_yaml(path), list[str]()
 
-    # 1. The classes: as they are given, as a file beside the maps lists them, or the data's.
-    if classes is not None:
-        names, source = dict(enumerate((BACKGROUND, *classes))), "the given classes"
-    elif listings:
-        names, source = read_class_list(listings[0], first=0), str(listings[0])
-        names.pop(IGNORE, None)
+    # The classes: as they are given, as a list in or beside the folder has them, or the data's.
+    listed, source = ClassList(data.classes, data.ids, where=OWN_IDS), OWN_IDS
+    found = find_list(folder, folder.parent, note=notes.append) if classes is None else named_classes(classes)
+    if found is not None:
+        listed, source = found, "the given classes" if classes is not None else str(found.where)
     elif described is not None:
         fix = "name the ids from 1 up with --classes, or make it a dataset with `seediff import`"
         raise UserError(described, "names the classes of these label maps, but only classes.txt is read here", fix)
-    else:
-        names = {value: data.names[id_] for value, id_ in data.ids.items() if id_ != IGNORE}
-        if IGNORE in names:  # of masks of 0 and 255
-            one = names.pop(IGNORE)
-            if one not in names.values():
-                names[1] = one
-        source, void = OWN_IDS, [value for value, id_ in data.ids.items() if id_ == IGNORE]
-    last = max(names, default=0)
-    if last >= IGNORE:
-        where = source if classes is None else "classes"
-        raise UserError(where, f"names id {last}", f"label maps of 8 bits hold ids 0 to {IGNORE - 1}")
-
-    # 2. The maps, in which only ids of these classes may be; 255 and the data's void ids are no prediction. Of a single
-    # class 255 are the pixels, if there is no other id but 0.
-    allowed = {*names, *void, IGNORE, -1}
-    table = np.arange(256, dtype=np.uint8)
-    table[void] = IGNORE
-    about = f"label maps in {folder}, {len(names)} classes ({source})"
-    single = len(names) == 2 and names.get(0) == BACKGROUND
-    if single and has_only_255(map(read_segment_ids, paired.values())):
-        table[IGNORE] = max(names)
-        about += f"; their only values are 0 and 255: 255 is '{names[max(names)]}'"
-
-    def read(sample: Sample) -> np.ndarray:
-        stored = read_segment_ids(paired[sample.name])
-        there = np.flatnonzero(np.bincount(stored.ravel() + 1)) - 1
-        unknown = [str(number) for number in there.tolist() if number not in allowed]
-        if unknown:
-            problem = f"has ids {join_names(unknown)}, which are not classes"
-            raise UserError(paired[sample.name], problem, f"ids are those of {source}, and 255")
-        return table[stored.astype(np.uint8)]  # −1 is 255
-
-    return Predictor(about, names, lambda samples: [read(sample) for sample in samples])
+    names = data.names if found is None else dict(enumerate((BACKGROUND, *listed.classes)))
+    if (
+        BACKGROUND not in data.names.values()
+        and Path(source).name in NAME_LISTS
+        and not read_class_list(Path(source)).get(0)
+    ):
+        # Nothing in the data could be its id 0, which would be a class if lines counted from 0.
+        where = (
+            f"{source}: its lines are ids from 1 on, unless each begins with its id, and {data.about} has no background"
+        )
+        listed = replace(listed, ids={number: id_ for number, id_ in listed.ids.items() if number}, where=where)
+    listed = with_single(listed, paired.values(), notes.append)
+    about = "; ".join([f"label maps in {folder}, {len(names)} classes ({source})", *notes])
+    return Predictor(about, names, lambda samples: [read_mask(paired[sample.name], listed) for sample in samples])
 
 
 def check_images(data: Dataset) -> None:
@@ -162,7 +160,7 @@ def _open_segmenter(path: Path, scales: tuple[float, ...], flip: bool, device: s
     if scales != (1.0,):
         about += f", scales {', '.join(f'{scale:g}' for scale in scales)}"
     if flip:
-        about += ", mirrored too"
+        about = "; ".join([f"{about}, mirrored too", *side_notes(segmenter.classes)])
 
     def predict(samples: Sequence[Sample]) -> list[np.ndarray]:
         return segmenter.label_maps([sample.image for sample in samples], scales=scales, flip=flip)

@@ -14,14 +14,13 @@ without case, spaces and punctuation, and by SYNONYMS.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from ..config.names import BACKGROUND
+from ..config.names import BACKGROUND, plain_name
 from ..config.names import VOC_CLASSES as VOC_OBJECTS
 from ..dataset.formats.public_sets import CAMVID_CLASSES, CITYSCAPES_CLASSES
 from ..errors import UserError
@@ -29,18 +28,6 @@ from ..files.documents import fit, read_toml
 from ..files.label_maps import IGNORE
 from ..metrics.confusion import MAX_CLASSES
 
-SYNONYMS = {
-    "airplane": "aeroplane",
-    "motorcycle": "motorbike",
-    "minibike": "motorbike",
-    "couch": "sofa",
-    "tv": "tvmonitor",
-    "television": "tvmonitor",
-    "bike": "bicycle",
-    "automobile": "car",
-    "sidewalk": "pavement",
-}
-"""Synonym → the name used for comparison, both in the form of `plain_name`."""
 VOC_CLASSES = (BACKGROUND, *VOC_OBJECTS)
 UNSEEN = ("pottedplant", "sheep", "sofa", "train", "tvmonitor")
 CITYSCAPES_IGNORED = ("parking", "rail track", "guard rail", "bridge", "tunnel", "polegroup", "caravan", "trailer")
@@ -115,13 +102,6 @@ class Protocol:
             has_any |= target in self.counted and target != BACKGROUND
             table[number] = ids.get(target or "", IGNORE)
         return table, has_any
-
-
-def plain_name(name: str) -> str:
-    """A class name for comparison: lower-case letters, digits and symbols, with synonyms replaced."""
-    text = unicodedata.normalize("NFKC", name).casefold()  # macOS writes é as two characters
-    plain = "".join(c for c in text if unicodedata.category(c)[0] in "LMNS") or text
-    return SYNONYMS.get(plain, plain)
 
 
 def own(classes: Sequence[str]) -> Protocol:

@@ -61,6 +61,11 @@ def walk(top: Path, leave_out: Callable[[Path], bool] = lambda folder: False) ->
         yield from (Path(here, name) for name in names if not name.startswith("."))
 
 
+def visible(folder: Path, pattern: str) -> Iterator[Path]:
+    """The files of a pattern in a folder but hidden ones, such as those that macOS adds (`._NAME`)."""
+    return (path for path in folder.glob(pattern) if not path.name.startswith("."))
+
+
 def named_images(folder: Path, suffixes: Collection[str] = (".png",)) -> list[tuple[str, Path]]:
     """(path without suffix, composed, with `/`; file) of the pictures below a folder, sorted, without hidden ones.
     Raises UserError for two files of one name, in which accents or the suffix are written in two ways."""

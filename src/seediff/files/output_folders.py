@@ -37,6 +37,13 @@ def check_apart(out: Path, sources: Iterable[Path]) -> None:
             raise UserError(out, f"must not be the dataset {source} itself, nor lie in it or around it")
 
 
+def check_outside(out: Path) -> None:
+    """Raise UserError for an output inside of a finished set, whose other files it would be taken for."""
+    for folder in Path(os.path.realpath(out)).parents:
+        if (folder / "metadata.jsonl").is_file() and (folder / "classes.txt").is_file():
+            raise UserError(out, f"is inside of the dataset {folder}", "choose a folder beside it")
+
+
 def free_bytes(out: Path) -> int:
     """Free space on the disk of `out`, in bytes."""
     return shutil.disk_usage(_nearest(out)).free
@@ -117,6 +124,7 @@ def stage_output(out: Path | str) -> Iterator[Path]:
     what a killed run left there. Raises UserError if another run is making `out`, or it is not empty."""
     out = parse_folder(out)
     check_free(out)
+    check_outside(out)
     target = out.resolve()
     part = target.with_name(f".{target.name}.part")
     with open_folder(part, out=out):

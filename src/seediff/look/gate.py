@@ -12,11 +12,12 @@ import ipaddress
 import re
 import secrets
 import socket
+from contextlib import suppress
 from importlib.resources import files
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -68,8 +69,9 @@ class Gate:
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
-        answer = self._refuse(scope, headers) or await self._admit(scope, headers, receive) or self.app
-        await answer(scope, receive, sending)
+        with suppress(ClientDisconnect):  # inside of a body: there is nobody to answer
+            answer = self._refuse(scope, headers) or await self._admit(scope, headers, receive) or self.app
+            await answer(scope, receive, sending)
 
     def _refuse(self, scope: Scope, headers: Headers) -> Response | None:
         """The response to a request that is refused, whoever sends it; None for all others."""
@@ -100,8 +102,10 @@ class Gate:
         if scope["path"] == "/" and scope["method"] == "GET":
             given = request.query_params.get("token")
         elif scope["path"] == "/token" and scope["method"] == "POST":
-            form = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=4)
-            given = form.get("token", [""])[0].strip()
+            given = ""
+            with suppress(ValueError):  # more fields than the form has
+                form = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=4)
+                given = form.get("token", [""])[0].strip()
         else:
             return PlainTextResponse("The token is missing; open the address that `seediff look` printed.", 401)
         once = _same(given or "", self.once)

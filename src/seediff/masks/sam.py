@@ -53,7 +53,10 @@ def load_sam(name: str) -> Any:
         options = {"local_files_only": True, "dtype": torch.float32, **SAFELY, **OF_TRANSFORMERS}
         with no_larger_than([weights], folder / "config.json"):
             network, info = getattr(transformers, kind).from_pretrained(str(folder), **options)
-        problem, side = misfit(network, info) or not_finite(network), network.config.prompt_encoder_config.image_size
+        problem, side = (
+            misfit(network, info, [weights]) or not_finite(network),
+            network.config.prompt_encoder_config.image_size,
+        )
         if not 0 < side <= LARGEST_SIDE:
             problem = f"image_size = {side} of its prompt_encoder_config must be from 1 to {LARGEST_SIDE}"
         if not problem:

@@ -166,7 +166,7 @@ def _describe(name: str, source: Source, folder: Path | None, index: Mapping[str
 def read_settings(source: Path | str) -> ModelSettings:
     """The settings of a local folder; empty for a file or a hub id, which have none. Raises UserError."""
     path = Path(source) / "seediff.json"
-    if isinstance(source, str) or not path.is_file():
+    if isinstance(source, str) or not path.exists():
         return ModelSettings()
     read = read_json(path, ModelSettings)
     if read.classes is None and not read.preset:

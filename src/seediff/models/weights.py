@@ -138,15 +138,27 @@ def load_part(kind: Any, folder: Path, part: str, dtype: str, name: str) -> Any:
     left: list[str] = []
     if not own:  # fewer layers of a text encoder are a choice
         left = [key for key in info["unexpected_keys"] if BLOCK.search(key)]
-    problem = misfit(loaded, {**info, "unexpected_keys": left})
+    problem = misfit(loaded, {**info, "unexpected_keys": left}, files)
     if problem:
         raise UserError("model", f"{name}: in its {part}, {problem}", "download it again")
     return loaded
 
 
-def misfit(network: Any, info: Mapping[str, Any]) -> str:
-    """What of a network is not in its weights, has other sizes there, or is left over, by a library's loading info;
-    empty if all fits."""
+def wrong_types(network: Any, files: Iterable[Path]) -> str:
+    """Which tensor is of integers in the files and of other numbers in a network; empty if none is. Libraries convert
+    it to numbers that mean nothing."""
+    headers = chain.from_iterable(read_header(file).tensors.items() for file in files)
+    held, own = dict(headers), network.state_dict()
+    for name in sorted(held.keys() & own.keys()):
+        kind = held[name].dtype
+        if (kind[0] in "IU" or kind == "BOOL") and own[name].is_floating_point():
+            return f"tensor {name} is of type {kind}, but the network computes in floating point"
+    return ""
+
+
+def misfit(network: Any, info: Mapping[str, Any], files: Iterable[Path]) -> str:
+    """What of a network is not in its weights, has other sizes or types there, or is left over, by a library's loading
+    info and the headers of its files; empty if all fits."""
     missing = [key for key in info["missing_keys"] if not key.endswith("position_ids")]
     if missing:
         count = f"{len(missing)} of {len(network.state_dict())} tensors"
@@ -155,7 +167,9 @@ def misfit(network: Any, info: Mapping[str, Any]) -> str:
         in_file, in_network = (tuple(shape) for shape in shapes)
         return f"tensor {name} is {in_file}, but the network has {in_network}"
     left = info["unexpected_keys"]
-    return f"the network of config.json has no {min(left)}, which is among its weights" if left else ""
+    if left:
+        return f"the network of config.json has no {min(left)}, which is among its weights"
+    return wrong_types(network, files)
 
 
 def all_finite(tensor: Any) -> bool:

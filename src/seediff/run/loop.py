@@ -20,17 +20,32 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from .. import __version__
 from ..config.settings import DEFAULT, MACHINE, Config, RunConfig
 from ..config.speeds import remember_speed
 from ..dataset import native
-from ..errors import Notice
-from ..files.messages import show_bytes
+from ..errors import Notice, UserError
+from ..files.documents import read_json, read_toml
+from ..files.messages import plural, show_bytes
 from ..files.output_folders import free_bytes, parse_folder
-from ..files.outputs import clear_leftovers
+from ..files.outputs import clear_leftovers, write_atomic
+from ..files.reading import read_bytes
 from ..models.info import ModelInfo, find_model
 from ..models.memory import Graphs, Offload
 from ..workers import GPU_ALONE, Progress
-from .output import RUN_FOLDERS, BatchRecord, begin, check_records, check_weights, commit, lock, look_into, read_record
+from .output import (
+    RUN_FOLDERS,
+    BatchRecord,
+    begin,
+    check_records,
+    check_weights,
+    commit,
+    find_lost,
+    lock,
+    look_into,
+    read_record,
+    record_path,
+)
 from .reopen import EARLIER, check_growth, grow
 
 TIMED = 4
@@ -273,7 +288,8 @@ def run(job: AnyJob, out: Path | str, *, engine: Engine | None = None, progress:
     out, done = parse_folder(out), 0
     state, job.config = look_into(out, job.config)
     # A run that was killed when it had grown a dataset left the earlier rows in a complete output.
-    if state != "complete" or (out / EARLIER).exists():
+    lost = find_lost_batches(job, out, state)
+    if state != "complete" or (out / EARLIER).exists() or lost:
         with lock(out):
             done = _make(job, out, engine or Engine(), progress or (lambda done, total, what: None))
     return RunResult(out=out, done=done, seconds=job.timer, **job.read_result(out))
@@ -293,7 +309,12 @@ def dry_run(job: AnyJob, out: Path | str, verbose: bool = True) -> str:
         check_growth(out)
     verb = {"unfinished": "continue", "shorter": "extend to"}.get(state, "make")
     what, *lines = job.describe(verbose)
-    begin = "already complete; nothing to do" if state == "complete" else f"Would {verb}"
+    begin = f"Would {verb}"
+    if state == "complete":
+        lost = find_lost_batches(job, out, state)
+        begin = "already complete; nothing to do"
+        if lost:
+            begin = f"Would make again {plural(len(lost), 'batch')} with missing files"
     return "\n".join([f"{begin}: {what}", *lines, f"Output: {out}, {show_bytes(free_bytes(out))} free"])
 
 
@@ -305,7 +326,8 @@ def _make(job: AnyJob, out: Path, engine: Engine, report: Progress) -> int:
         check_records(out, job.batches)
     if state == "shorter":
         grow(out, job.config)
-    if state != "complete":
+    lost = find_lost_batches(job, out, state)
+    if state != "complete" or lost:
         with engine, ExitStack() as stack:
             if state == "new" and job.on_device:
                 job.config = engine.resolve(job)
@@ -313,9 +335,42 @@ def _make(job: AnyJob, out: Path, engine: Engine, report: Progress) -> int:
                 from ..devices import cpu_threads  # imports torch, which takes seconds and not every job needs
 
                 stack.enter_context(cpu_threads(job.config.threads))
-            done = _fill(job, out, engine, state == "new", report)
+            if lost:
+                done = _make_lost(job, out, engine, lost, report)
+            else:
+                done = _fill(job, out, engine, state == "new", report)
     (out / EARLIER).unlink(missing_ok=True)
     return done
+
+
+def find_lost_batches(job: AnyJob, out: Path, state: str) -> list[int]:
+    """The batches of a complete output of which files are missing. Raises UserError as `find_lost`."""
+    if state != "complete" or (out / EARLIER).exists():
+        return []
+    job.resume(out)
+    return find_lost(out, job.batches)
+
+
+def _make_lost(job: AnyJob, out: Path, engine: Engine, lost: Sequence[int], report: Progress) -> int:
+    """Make batches of a complete output again, and return the number of their items. Rows stay as they are. Raises
+    UserError for a file that would be another one, which stays, too."""
+    version = read_toml(out / native.CONFIG).get("version")
+    if version != __version__:
+        problem = f"files are missing, and seediff {version} made them, not {__version__}"
+        raise UserError(out, problem, "restore them from a copy")
+    report(0, sum(len(job.batches[number]) for number in lost), f"loading {job.config.model_label}")
+    check_weights(out, job.config.model_label, engine.load(job))
+    # A batch writes all of its files, also those that are there.
+    names = [name for number in lost for name in read_json(out / record_path(number), BatchRecord).files]
+    before = {name: read_bytes(out / name) for name in names if (out / name).is_file()}
+    _make_missing(job, out, engine, dict.fromkeys(lost), report)
+    changed = [name for name, data in before.items() if read_bytes(out / name) != data]
+    for name in changed:
+        write_atomic(out / name, before[name])
+    if changed:
+        problem = "is not the file that the run wrote, and was left as it is"
+        raise UserError(out / changed[0], problem, "move it away, and the same command makes it again")
+    return sum(len(job.batches[number]) for number in lost)
 
 
 def _fill(job: AnyJob, out: Path, engine: Engine, new: bool, report: Progress) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,12 +18,13 @@ from .. import __version__
 from ..config.generate_config import DatasetConfig
 from ..config.resolve import load_config
 from ..config.settings import DEFAULT, MACHINE, Config, RunConfig, differences
+from ..dataset import native
 from ..dataset.native import EXTRAS, IMAGES, INSTANCES, MASKS
 from ..dataset.reviews import REVIEWS
 from ..dataset.rows import check_row
 from ..errors import UserError
 from ..files.documents import read_json, read_toml
-from ..files.output_folders import LOCK, open_folder
+from ..files.output_folders import LOCK, check_outside, open_folder
 from ..files.outputs import BATCHES, CONFIG, LEFTOVER, flush, write_atomic
 from ..files.reading import inside
 
@@ -79,6 +80,7 @@ def look_into(out: Path, config: Config) -> tuple[State, Config]:
     entries = out.iterdir() if out.is_dir() else ()
     names = {entry.name for entry in entries if entry.name != LOCK and not LEFTOVER.fullmatch(entry.name)}
     if not names:
+        check_outside(out)
         return "new", config
     if CONFIG not in names:
         problem = f"not empty, and not an output of SeeDiff (it holds {min(names)}, but no {CONFIG})"
@@ -148,6 +150,33 @@ def check_records(out: Path, numbers: Container[int]) -> None:
     if any(path.stem.isdigit() and int(path.stem) not in numbers for path in (out / BATCHES).glob("*.json")):
         fix = "make the new samples in another folder with another --seed, and join the two with `seediff merge`"
         raise UserError(out, "has samples that were drawn again with --top-up, so no run can go on with it", fix)
+
+
+def find_lost(out: Path, numbers: Iterable[int]) -> list[int]:
+    """The batches of a complete output of which a file is missing. Raises UserError for a file that is not as its
+    batch's record says, which may be somebody's work, and for a batch without a record whose files are not all
+    there."""
+    classes = native.read_classes(out) if (out / native.METADATA).is_file() else ()
+    lost, known = list[int](), set[str]()
+    for number in numbers:
+        try:
+            record = read_json(out / record_path(number), BatchRecord)
+        except UserError:
+            continue
+        known |= {*record.files}
+        for name, size in record.files.items():
+            path = out / name
+            if not path.is_file():
+                lost.append(number)
+            elif path.stat().st_size != size:
+                problem = f"is not the file that the run wrote ({path.stat().st_size} bytes, then {size})"
+                fix = "move it away, and the same command makes it again; `seediff look` corrects masks"
+                raise UserError(path, problem, fix)
+    for row in native.read_rows(out) if classes else ():
+        for name in (row["file_name"], row["mask_file_name"]):
+            if name not in known and not (out / name).is_file():
+                raise UserError(out / name, "no such file", f"remove {native.METADATA}, and run the same command again")
+    return list(dict.fromkeys(lost))
 
 
 def commit(out: Path, number: int, record: BatchRecord) -> None:

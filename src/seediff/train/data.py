@@ -11,6 +11,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image
 
+from ..config.sides import mirrored_ids
 from ..config.train import TrainConfig
 from ..dataset.sample import Sample
 from ..files.label_maps import IGNORE
@@ -57,10 +58,13 @@ class Decoded:
         return decoded
 
 
-def augment(image: Image.Image, labels: Image.Image, rng: np.random.Generator, config: TrainConfig) -> Pair:
+def augment(
+    image: Image.Image, labels: Image.Image, rng: np.random.Generator, config: TrainConfig, mirrored: Sequence[int]
+) -> Pair:
     """A random crop at a random scale, randomly coloured and flipped: (crop, crop, 3) uint8 and (crop, crop) uint8.
 
-    Label maps are never interpolated. Beyond the image, pixels are grey and labels 255.
+    mirrored: `mirrored_ids` of the classes. Label maps are never interpolated. Beyond the image, pixels are grey and
+    labels 255.
     """
     side = config.crop
     factor = side * rng.uniform(*config.scale) / min(image.size)
@@ -77,6 +81,7 @@ def augment(image: Image.Image, labels: Image.Image, rng: np.random.Generator, c
         image = jitter(image, rng, config.jitter)
     if config.flip and rng.random() < 0.5:
         image, labels = (one.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for one in (image, labels))
+        labels = labels.point(mirrored)
     if (w, h) == (side, side):
         return np.array(image), np.array(labels)
     pixels, ids = np.full((side, side, 3), PAD, np.uint8), np.full((side, side), IGNORE, np.uint8)
@@ -110,11 +115,11 @@ def batches(stage: Stage, number: int, config: TrainConfig, *, first: int = 0, w
 
     workers: threads that read ahead (Pillow runs in parallel); 0: read on demand.
     """
-    decoded = Decoded(stage.items, len(stage.classes))
+    decoded, mirrored = Decoded(stage.items, len(stage.classes)), mirrored_ids(stage.classes)
 
     def make(position: int) -> Pair:
         rng = np.random.default_rng((config.seed, 1000 + number, position))
-        return augment(*decoded[sample_at(len(stage.items), number, position, config.seed)], rng, config)
+        return augment(*decoded[sample_at(len(stage.items), number, position, config.seed)], rng, config, mirrored)
 
     def stacked(samples: Iterable[Pair]) -> Pair:
         images, labels = zip(*samples, strict=True)

@@ -3,7 +3,7 @@ warning, and would also read pickles."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Annotated, Any
@@ -88,11 +88,13 @@ def load_network(kind: Any, source: str, *, initial: bool = False, **options: An
         raise
     except Exception as error:  # a modified configuration can raise nearly anything
         raise UserError(f"{where}: cannot be loaded as {kind.__name__} ({first_line(error)})") from error
-    _check_loaded(info, network, where, initial)
+    _check_loaded(info, network, where, files, initial)
     return network
 
 
-def _check_loaded(info: Mapping[str, Any], network: nn.Module, where: str, initial: bool) -> None:
+def _check_loaded(
+    info: Mapping[str, Any], network: nn.Module, where: str, files: Sequence[Path], initial: bool
+) -> None:
     """Raise UserError if weights lacked a tensor, had a tensor of another shape, or hold values that are not finite.
 
     info: transformers' `output_loading_info`. initial: these are initial weights of a training, whose tensors may
@@ -106,6 +108,6 @@ def _check_loaded(info: Mapping[str, Any], network: nn.Module, where: str, initi
             head_names = {name for name in names if name.startswith(head)}
             missing -= head_names if head_names <= missing else set()
     fits = {"missing_keys": missing, "mismatched_keys": sizes, "unexpected_keys": ()}
-    problem = misfit(network, fits) or not_finite(network)
+    problem = misfit(network, fits, files) or not_finite(network)
     if problem:
         raise UserError(where, problem, "use weights of this network")

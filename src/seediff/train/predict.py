@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from .. import __version__
+from ..config.sides import mirrored_ids
 from ..config.train import LARGEST_SIDE
 from ..dataset.encoding import encode_photo
 from ..dataset.native import jsonl, write_native
@@ -77,12 +78,13 @@ class Segmenter:
     def _segment(self, images: torch.Tensor, scales: Sequence[float], flip: bool, side: int) -> np.ndarray:
         height, width = images.shape[1:3]
         views: list[torch.Tensor] = []
+        mirrored = mirrored_ids(self.classes, len(self.classes) + 1)
         for scale in scales:
             resized = _resized(images, side * scale)
             h, w = resized.shape[1:3]
             views.append(self._scores(resized)[..., :h, :w])
             if flip:
-                views.append(self._scores(resized.flip(2))[..., :h, :w].flip(3))
+                views.append(self._scores(resized.flip(2))[..., :h, :w].flip(3)[:, mirrored])
         maps = [likeliest([view[number] for view in views], height, width) for number in range(len(images))]
         return torch.stack(maps).cpu().numpy()
 

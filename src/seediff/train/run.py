@@ -37,6 +37,7 @@ from ..drawing.charts import can_draw
 from ..errors import Notice, UserError
 from ..files.output_folders import open_folder
 from ..files.outputs import write_atomic, write_tensors
+from ..files.tensors import read_header
 from ..metrics.confusion import Confusion
 from .data import Decoded, Pair, batches
 from .models import Network, Trainee, average_weights, build_network, check_weights, parameter_groups
@@ -137,6 +138,7 @@ def train(
     with open_folder(out):
         state = find_state(out, config, State(data=data))
         if (out / native.CARD).is_file():
+            read_header(out / "model.safetensors", "no such file, though the training was finished; restore it")
             (out / CHECKPOINT).unlink(missing_ok=True)  # a run that was killed after the card left it
             return _result(out, state, 0.0, 0)
         if not state.step:

@@ -25,7 +25,7 @@ def test_every_format_has_its_codec():
     assert all(FORMATS[name].looked_for for name in READ)
 
 
-OF_OTHERS = {"workers", "first", "num_classes", "void"}
+OF_OTHERS = {"workers", "num_classes", "void"}
 """Options that `export` has for every format, and those with which `evaluate` reads masks."""
 
 

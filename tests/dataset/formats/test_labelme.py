@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 from formats import imported
+from items import item
 from PIL import Image, ImageDraw
 from refusals import user_error
 
@@ -166,3 +167,29 @@ def test_a_file_that_holds_its_image(tmp_path):
         (sample,) = imported("labelme", tmp_path)[1]
         assert np.array_equal(sample.label_map, drawn())
         assert not sample.image.any()
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "refused"),
+    [
+        ("b.json", b'{"shapes": [{"label": ', True),
+        ("deep/c.json", '{"shapes": []}'.encode("utf-16"), True),
+        ("b.json", b"\0\0\0\0", True),
+        ("b.json", b'{"version": 1}', False),
+        ("._a.json", b"\0\x05\x16\x07", False),
+    ],
+)
+def test_a_file_that_is_no_json_is_refused_and_other_json_is_counted(tmp_path, name, data, refused):
+    image = item("a", np.zeros((4, 6), np.uint8))
+    (tmp_path / "a.png").write_bytes(image.data())
+    shape = {"label": "dog", "points": [[0, 0], [3, 0], [3, 3]]}
+    (tmp_path / "a.json").write_text(json.dumps({"shapes": [shape], "imagePath": "a.png"}))
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(data)
+    notes = []
+    if refused:
+        with user_error(name.replace(".", r"\.")):
+            imported("labelme", tmp_path, note=notes.append)
+    else:
+        assert len(imported("labelme", tmp_path, note=notes.append)[1]) == 1
+        assert len(notes) == (not name.startswith("."))

@@ -82,7 +82,50 @@ def test_annotations_go_before_predictions_and_the_last_one_counts(tmp_path):
     assert [one.name for one in items] == ["trip/0", "trip/2"]
     assert np.array_equal(items[0].label_map, np.where(left, 2, 0))
     assert not items[1].label_map.any()
-    assert notes == ["2 of 4 tasks have no annotation, or were skipped: they are left out"]
+    assert notes == [
+        "2 of 4 tasks have no annotation, or were skipped: they are left out",
+        "second annotations of a task, left out: 1 (a ground truth counts, or else the last change)",
+    ]
+    tasks[0]["annotations"][1]["ground_truth"] = True  # by whom the others are measured
+    save(folder, tasks)
+    assert (imported("labelstudio", folder)[1][0].label_map == 1).all()
+
+
+IMAGES = '<Image name="one" value="$before"/><View><Image name="two" value="$after"/></View>'
+
+
+@pytest.mark.parametrize(
+    ("config", "data", "places", "refused"),
+    [
+        (IMAGES, {"before": "a.png", "after": "/data/upload/1/b.png"}, [("one", 0), ("two", 0)], ""),
+        (IMAGES, {"before": "a.png", "after": "b.png", "logo": "c.png"}, [("one", 0), ("two", 0)], ""),
+        ('<Image name="all" valueList="$pages"/>', {"pages": ["a.png", "b.png"]}, [("all", 0), ("all", 1)], ""),
+        ("", {"pages": ["https://host/a.png?token=1", "b.png"]}, [("all", 0), ("all", 1)], ""),
+        ("", {"image": "a.png", "image2": "b.png"}, [("one", 0), ("two", 0)], 'pictures: "image", "image2"; save the'),
+        ("", {"before": "a.png", "after": "b.png"}, [("one", 0), ("two", 0)], 'pictures: "before", "after"; save the'),
+        (IMAGES, {"before": "a.png", "after": "b.png"}, [("one", 0), ("three", 0)], 'is on picture 1 of "three"'),
+        ("", {"pages": ["a.png", "b.png"]}, [("all", 0), ("all", 2)], 'is on picture 3 of "all"'),
+    ],
+)
+def test_each_picture_of_a_task_has_its_own_regions(tmp_path, config, data, places, refused):
+    inside = {"a": np.arange(40) < np.full((20, 1), 7), "b": np.arange(40) > np.full((20, 1), 30)}
+    folder = exported(tmp_path, [item(name, None, {}, (20, 40)) for name in inside], ("cat",))
+    labels = '<BrushLabels name="l" toName="one"><Label value="cat"/></BrushLabels>'
+    (folder / "label_config.xml").write_text(f"<View>{config}{labels}</View>")
+    if not config:
+        (folder / "label_config.xml").unlink()
+    results = []
+    for (tag, number), mask in zip(places, inside.values(), strict=True):
+        results.append(annotation("cat", mask)["result"][0] | {"to_name": tag, "item_index": number})
+    save(folder, [{"data": data, "annotations": [{"result": results}]}])
+    if refused:
+        with user_error(r"task 1") as error:
+            imported("labelstudio", folder)
+        assert refused in str(error.value)
+    else:
+        read = {one.name: one.label_map for one in imported("labelstudio", folder)[1]}
+        assert read.keys() == inside.keys()
+        assert all(np.array_equal(read[name], inside[name]) for name in inside)
 
 
 def test_polygons_and_other_results(tmp_path):

@@ -1,9 +1,11 @@
+import re
 import unicodedata
 
 import numpy as np
 import pytest
 from formats import imported
-from layouts import save_image, save_map
+from items import item
+from layouts import save_image, save_map, save_png
 from PIL import Image
 from refusals import user_error
 
@@ -104,15 +106,50 @@ def test_lists_of_names(tmp_path, lines, classes, ids):
 @pytest.mark.parametrize(
     ("name", "images", "masks"), [("masks", "images", "masks"), ("voc", "JPEGImages", "SegmentationClass")]
 )
-def test_masks_of_0_and_255_are_one_class(tmp_path, name, images, masks):
-    save_image(tmp_path / images / "a.jpg", (1, 2))
-    save_map(tmp_path / masks / "a.png", [[0, 255]], palette=False)
+@pytest.mark.parametrize(
+    ("others", "ids", "note"),
+    [
+        ([], [], "the only values in the masks are 0 and 255: 255 is 'dog', and nothing is ignored"),
+        (
+            [([0, 1], 0, 8)],
+            [[0, 1]],
+            "255 is 'dog' in the 1 masks that .* in the 1 others",
+        ),
+        # VOC's border in a palette, and a border beside the class; one bit; alpha; grey in three channels
+        (
+            [([0, 255], 3, 8), ([1, 255], 0, 8)],
+            [[0, 255], [1, 255]],
+            "1 masks that have only 0 and 255, and .* 2 others",
+        ),
+        ([([0, 1], 0, 1)], [[0, 1]], "1 masks that have only 0 and 255, and ignored in the 1 others"),
+        (
+            [([[255, 0], [255, 255]], 4, 8), ([[0] * 3, [255] * 3], 2, 8)],
+            [[0, 1], [0, 1]],
+            "the only values in the masks",
+        ),
+    ],
+)
+def test_255_is_the_only_class_mask_by_mask(tmp_path, name, images, masks, others, ids, note):
+    for number, (row, kind, bits) in enumerate([([0, 255], 0, 8), *others]):
+        save_image(tmp_path / images / f"{number}.jpg", (1, 2))
+        (tmp_path / masks).mkdir(exist_ok=True)
+        if kind == 3:
+            save_map(tmp_path / masks / f"{number}.png", [row])
+        else:
+            save_png(tmp_path / masks / f"{number}.png", [row], bits=bits, kind=kind)
     notes = []
-    assert imported(name, tmp_path, classes=("dog",), note=notes.append)[1][0].label_map.tolist() == [[0, 1]]
-    assert notes == ["the only values in the masks are 0 and 255: 255 is 'dog', and nothing is ignored"]
-    save_image(tmp_path / images / "b.jpg", (1, 2))
-    save_map(tmp_path / masks / "b.png", [[0, 1]], palette=False)
-    assert imported(name, tmp_path, classes=("dog",))[1][0].label_map.tolist() == [[0, 255]]
+    read = imported(name, tmp_path, classes=("dog",), note=notes.append)[1]
+    assert [one.label_map.tolist()[0] for one in read] == [[0, 1], *ids]
+    assert len(notes) == 1
+    assert re.search(note, notes[0])
+
+
+def test_a_crowd_alone_in_a_picture_stays_ignored_through_voc(tmp_path):
+    labels = np.array([[0, 255]], np.uint8)
+    dataset = Dataset(("dog",), [item("a", labels, {}, (1, 2)), item("b", labels // 255, {}, (1, 2))])
+    for name in ("voc", "masks"):
+        dataset.export(name, tmp_path / name)
+        assert [one.label_map.tolist() for one in Dataset.load(name, tmp_path / name)] == [[[0, 255]], [[0, 1]]]
 
 
 @pytest.mark.parametrize(("values", "ids"), [([[0, 2]], [[0, 255]]), ([[2, 255, 1]], [[255, 255, 1]])])

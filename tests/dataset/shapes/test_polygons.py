@@ -24,7 +24,7 @@ MAPS = arrays(
 @settings(max_examples=300, deadline=None)
 @given(MAPS)
 def test_objects_come_back_exactly_also_from_rounded_text(labels):
-    found = find_objects(labels)
+    found = find_objects(labels).pieces()[0]
     sides = np.array(labels.shape[::-1])
     polygons = object_polygons(found)
     assert len(polygons) == len(found.class_ids)
@@ -34,11 +34,30 @@ def test_objects_come_back_exactly_also_from_rounded_text(labels):
             assert np.array_equal(filled(shown, labels.shape), found.index == number)
 
 
+def resampled(polygon, count=1000):
+    """The corners that Ultralytics fills: points on the outline besides its corners, all rounded down."""
+    closed = np.concatenate([polygon, polygon[:1]])
+    at = np.arange(len(closed))
+    places = np.linspace(0, len(closed) - 1, count - len(closed))
+    places = np.insert(places, np.searchsorted(places, at), at)
+    return np.stack([np.interp(places, at, closed[:, axis]) for axis in (0, 1)], 1).astype(np.float32).astype(np.int32)
+
+
+@settings(max_examples=200, deadline=None)
+@given(MAPS)
+def test_ultralytics_resampling_changes_no_pixel_where_pieces_touch_at_corners(labels):
+    found = find_objects(labels).pieces()[0]
+    sides = np.array(labels.shape[::-1])
+    for number, polygon in enumerate(object_polygons(found)):
+        shown = np.round(polygon / sides, 6) * sides
+        assert np.array_equal(filled(resampled(shown), labels.shape), found.index == number)
+
+
 def test_filling_is_opencvs():
     cv2 = pytest.importorskip("cv2", reason="OpenCV, whose filling is the reference, is not installed")
     for seed in range(5):
         labels = blobs(seed)
-        found = find_objects(labels)
+        found = find_objects(labels).pieces()[0]
         for number, polygon in enumerate(object_polygons(found)):
             for corners in (polygon.astype(np.int32), np.round(polygon).astype(np.int32)):
                 reference = np.zeros(labels.shape, np.uint8)

@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 
 from ...errors import UserError
-from ...files.label_maps import IGNORE
+from ...files.label_maps import IGNORE, visible
 from ..class_lists import Note, number_classes
 from ..encoding import Instances
 from ..shapes.rle import box_xyxy, count_runs, polygon_runs
@@ -214,11 +214,11 @@ def find_annotations(source: Path) -> list[Path]:
     folder = source / ANNOTATIONS if (source / ANNOTATIONS).is_dir() else source
     usual = [*((folder, f"{kind}*.json") for kind in KINDS), (folder, ROBOFLOW), (source, f"*/{ROBOFLOW}")]
     for base, pattern in usual:
-        files = sorted(base.glob(pattern))
+        files = sorted(visible(base, pattern))
         if files:
             return files
     other_tasks = ("captions", "image_info", "labels_")
-    others = [path for path in sorted(folder.glob("*.json")) if not path.name.startswith(other_tasks)]
+    others = [path for path in sorted(visible(folder, "*.json")) if not path.name.startswith(other_tasks)]
     parts = [path for path in others if part_of(path)]
     if parts or len(others) == 1:
         return parts or others

@@ -149,10 +149,13 @@ def export(
     only when it is complete."""
     check_class_list(classes)
     samples, write = list(samples), codec(name).write
+    if options.get("min_area", 1) < 1:
+        raise UserError("min_area", f"{options['min_area']} must be at least 1 pixel")
     names = [flat_name(sample.name) if FORMATS[name].flat else sample.name for sample in samples]
-    splits = assign_splits(samples, classes, split, seed)
+    notes: list[str] = []
+    splits = assign_splits(samples, classes, split, seed, follow=follow, note=notes.append)
     with stage_output(out) as folder, ExitStack() as stack:
-        export = Export(folder, tuple(classes), samples, names, splits, stack, link, workers, follow)
+        export = Export(folder, tuple(classes), samples, names, splits, stack, link, workers, follow, notes=notes)
         write(export, **options)
     with_objects = sum(sample.stored_instances is not None for sample in samples)
     if with_objects and not FORMATS[name].objects and not options.get("objects"):
@@ -260,7 +263,7 @@ class Import(Notes):
             path, end = at
             other = owners.setdefault(path, one.where)
             if other != one.where:
-                fix = "import files whose pictures have the same names one by one, with --images"
+                fix = "make them one record; of several files with pictures of one name, import each with its --images"
                 raise UserError(one.where, f"its picture, {path}, is that of {other}, too", fix)
             found.append((one, path, end.removeprefix(f"{one.top}/")))
         samples: list[Sample] = []

@@ -83,7 +83,9 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
     left, used, image_paths = list[Path](), set[str](), dict[Path, str]()
     boxed, others = list[str](), list[str]()
     for path in filter(Path.is_file, [source.path, *sorted(source.path.rglob("*.json"))]):
-        if path == source.path or json_kind(path) == "labelme":
+        if path.name.startswith("."):
+            continue
+        if path == source.path or _kind(path) == "labelme":
             file = read_json(inside(root, path), LabelmeFile)  # one at a time in memory
             image_paths[path] = file.imagePath
             used.update(shape.label for shape in file.shapes if shape.kind in FILLED)
@@ -102,6 +104,12 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
         classes, where = (listed.classes, listed.where) if listed else (sorted(used), root)
     names, ids = number_labels(classes, where, source.note)
     return names, _samples(source, image_paths, ids, root, images)
+
+
+def _kind(path: Path) -> str | None:
+    """The format of a JSON file. Raises UserError for a file that is no JSON."""
+    read_json(path, msgspec.Raw)
+    return json_kind(path)
 
 
 def _samples(

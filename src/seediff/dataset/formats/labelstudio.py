@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -25,7 +25,7 @@ import numpy as np
 from ... import __version__
 from ...errors import UserError
 from ...files.documents import Node, fit, read_xml
-from ...files.label_maps import IGNORE
+from ...files.label_maps import IGNORE, visible
 from ...files.messages import show_json
 from ..class_lists import IGNORED, check_meaning, number_labels
 from ..encoding import Instances
@@ -156,10 +156,13 @@ class Region(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct, frozen=True):
-    """A region, choice or relation. value: also its labels, or choices, in a list with the name of its type."""
+    """A region, choice or relation. to_name: the tag that shows its picture. item_index: of the picture in a list.
+    value: also its labels, or choices, in a list with the name of its type."""
 
     type: str = ""
     id: str | int | None = None
+    to_name: str = ""
+    item_index: int = 0
     value: dict[str, Any] = {}
     original_width: Side = 0
     original_height: Side = 0
@@ -180,6 +183,7 @@ class Result(msgspec.Struct, frozen=True):
 class TaskAnswer(msgspec.Struct, frozen=True):
     result: list[Result] = []
     was_cancelled: bool | None = None
+    ground_truth: bool | None = None
     updated_at: str | None = None
 
 
@@ -209,7 +213,7 @@ def _tasks(folder: Path) -> Path | None:
     """tasks.json beside label_config.xml, or else Label Studio's export, if it is the only JSON file."""
     if (folder / TASKS).is_file() and (folder / CONFIG).is_file():
         return folder / TASKS
-    files = [path for path in folder.glob("*.json") if path.is_file()]
+    files = [path for path in visible(folder, "*.json") if path.is_file()]
     return files[0] if len(files) == 1 and json_kind(files[0]) == "labelstudio" else None
 
 
@@ -219,39 +223,46 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
     classes: None: those of the label_config.xml beside the file, or else the labels in use, sorted by name; `ignore`,
     `ignored`, `void` and `unlabeled` become 255. images: the folder of the pictures; None: beside the file, or images/.
 
-    Of each task, the annotation that was changed last and not skipped is read. If any task has an annotation, tasks
-    without are left out; if none has, predictions are read. Brush masks and polygons are painted in their order, over
-    boxes, which are 255, as are the boxes around other regions with an area; regions without one are left out.
+    Of each task's annotations that were not skipped, one is read: a ground truth before others, then the one that was
+    changed last. If any task has an annotation, tasks without are left out; if none has, predictions are read. Each
+    picture of a task is a sample; of several, the label_config.xml says which regions belong to it. Brush masks and
+    polygons are painted in their order, over boxes, which are 255, as are the boxes around other regions with an area;
+    regions without one are left out.
     """
     file, source.shown = source.file(lambda folder: _tasks(folder) or folder / TASKS), True
     tasks = read_known(file, list[Task])
-    # The answers that count, and their regions.
+    config = file.parent / CONFIG
+    view = read_xml(config, "View") if config.is_file() else Node("View", {}, "")
+    # The answers that count, and the regions of each picture.
     numbered = [(f"{file}: task {number}", task) for number, task in enumerate(tasks, 1)]
     read = [(where, task) for where, task in numbered if task.done] or numbered
     source.count(
         len(tasks) - len(read), f"of {len(tasks)} tasks have no annotation, or were skipped: they are left out"
     )
-    regions: list[Regions] = []
+    more = sum(len(task.done[1:]) for _, task in read)
+    if more:
+        source.note(f"second annotations of a task, left out: {more} (a ground truth counts, or else the last change)")
+    pictures: list[tuple[str, Task, str, Regions]] = []
     boxed, others = list[str](), list[str]()
     for where, task in read:
         found, left = _regions(_answer(task, where), where)
-        regions.append(found)
+        pictures += [(where, task, *picture) for picture in _pictures(task.data, found, _shown(view), where)]
         others += left
         boxed += [_named(result) for _, result, region in found if not region.masked]
     source.not_drawn(boxed, others)
 
     # The classes.
-    used = [list(chain(*(result.labels for _, result, region in found if region.masked))) for found in regions]
-    config, listing = file.parent / CONFIG, "--classes"
+    used = [list(chain(*(one.labels for _, one, region in found if region.masked))) for *_, found in pictures]
+    listing: object = "--classes"
     if classes is None and config.is_file():
-        classes, listing = _labels(read_xml(config, "View")), config
+        classes, listing = _labels(view), config
     elif classes is None:
         classes, listing = sorted({*chain(*used)}), file
     names, ids = number_labels(classes, listing, source.note)
 
     folders = given_or(images, file.parent, file.parent / IMAGES)
     objects, drawings = by_object(used), list[Drawing]()
-    for (where, task), found in zip(read, regions, strict=True):
+    for where, task, address, found in pictures:
         own = Own()
         if isinstance(task.data.get(OWN), Mapping):
             own = fit(task.data[OWN], Own, f"{where}: data.{OWN}")
@@ -260,7 +271,7 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
             Drawing(
                 where,
                 folders,
-                _image_names(task.data, where),
+                _image_names(address),
                 partial(_paint, regions=found, ids=ids, where=where),
                 top=IMAGES,
                 row=own.metadata,
@@ -272,9 +283,9 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
 
 
 def _answer(task: Task, where: str) -> TaskAnswer:
-    """The annotation that was changed last and not skipped, or else the last prediction."""
+    """The annotation that counts, or else the last prediction."""
     if task.done:
-        return max(reversed(task.done), key=lambda answer: answer.updated_at or "")
+        return max(reversed(task.done), key=lambda answer: (bool(answer.ground_truth), answer.updated_at or ""))
     predictions = [value for value in task.predictions if isinstance(value, dict)]
     return fit(predictions[-1], TaskAnswer, f"{where}: its prediction") if predictions else TaskAnswer()
 
@@ -328,26 +339,68 @@ def _named(result: Result) -> str:
     return f"{result.type} {show_json(named)}" if isinstance(named, list) else result.type
 
 
+def _nodes(root: Node) -> Iterator[Node]:
+    """The tags at any depth, in the order of the file."""
+    yield root
+    for child in root.children:
+        yield from _nodes(child)
+
+
 def _labels(root: Node) -> list[str]:
-    """The labels of masks at any depth, in the order of the file."""
-    values, waiting = list[str](), [root]
-    while waiting:
-        node = waiting.pop()
-        if node.tag in ("BrushLabels", "PolygonLabels", "EllipseLabels", "Labels"):
-            values += [label.get("value") for label in node.all("Label")]
-        waiting += reversed(node.children)
+    """The labels of masks."""
+    tags = ("BrushLabels", "PolygonLabels", "EllipseLabels", "Labels")
+    values = [label.get("value") for node in _nodes(root) if node.tag in tags for label in node.all("Label")]
     return list(dict.fromkeys(values))
 
 
-def _image_names(data: Mapping[str, Any], where: str) -> list[str]:
+def _shown(root: Node) -> dict[str, str]:
+    """Name of an <Image> → the key in a task's data of what it shows."""
+    images = [node.attributes for node in _nodes(root) if node.tag == "Image"]
+    return {one.get("name", ""): one.get("value", one.get("valueList", "")).lstrip("$") for one in images}
+
+
+def _pictures(
+    data: Mapping[str, Any], regions: Regions, shown: Mapping[str, str], where: str
+) -> list[tuple[str, Regions]]:
+    """The address of each picture of a task, and its regions. shown: as of `_shown`, if it is known."""
+    addresses: dict[str, list[Any]] = {}
+    for key, value in data.items():
+        texts = value if isinstance(value, list) else [value]
+        if texts and all(isinstance(text, str) and (key == IMAGE or _is_image(text)) for text in texts):
+            addresses[key] = texts
+    named = {key: addresses[key] for key in shown.values() if key in addresses} or addresses
+    if not named:
+        raise UserError(where, f"'data' must have the picture's path as 'image', not {show_json(data.get(IMAGE))}")
+    if len(named) > 1 and not shown:
+        problem = f"its data has several pictures: {', '.join(map(show_json, named))}"
+        fix = f"save the project's labeling interface as {CONFIG} beside the file: it says which regions are on which"
+        raise UserError(where, problem, fix)
+    found: dict[tuple[str, int], Regions] = {}
+    for key, texts in named.items():
+        found |= {(key, number): [] for number in range(len(texts))}
+    for region in regions:
+        here, result, _ = region
+        place = shown.get(result.to_name, ""), result.item_index
+        if len(named) == 1 and len(shown) < 2:
+            place = next(iter(named)), result.item_index
+        if place not in found:
+            on = f"is on picture {result.item_index + 1} of {show_json(result.to_name)}"
+            raise UserError(here, f"{on}, which the task's data or {CONFIG} does not name")
+        found[place].append(region)
+    return [(named[key][number], on) for (key, number), on in found.items()]
+
+
+def _path(address: str) -> str:
+    return unquote(address.partition("?d=")[2] or address.partition("?")[0])
+
+
+def _is_image(address: str) -> bool:
+    return _path(address).lower().endswith(IMAGE_SUFFIXES)
+
+
+def _image_names(address: str) -> list[str]:
     """A picture's path, and its last part without the prefix of an uploaded file."""
-    texts = [value for value in data.values() if isinstance(value, str) and value.lower().endswith(IMAGE_SUFFIXES)]
-    address = data.get(IMAGE)
-    if not isinstance(address, str) and len(texts) == 1:
-        address = texts[0]
-    if not isinstance(address, str):
-        raise UserError(where, f"'data' must have the picture's path as 'image', not {show_json(address)}")
-    path = unquote(address.partition("?d=")[2] or address.partition("?")[0])
+    path = _path(address)
     last = path.rpartition("/")[2]
     return [path, last[9:]] if UPLOADED.match(last) else [path]
 

@@ -131,7 +131,6 @@ def read(
     classes: Sequence[str] | None = None,
     images: Path | str | None = None,
     masks: Path | str | None = None,
-    first: int = 1,
     num_classes: int | None = None,
     void: Sequence[int] = (),
 ) -> Contents:
@@ -139,9 +138,9 @@ def read(
     their folders; None: the usual one of the two in the folder, or else the folder itself.
 
     split: "train", "val" or "test"; None: all. classes: None: those of a list (class_lists.py) in or beside the
-    folders. first: the id of the first name in a list without ids. num_classes: of labels alone without a list: ids
-    from 0 on are classes. void: stored values to ignore, besides 255. With a single class, 255 is that class if no mask
-    has a value other than 0 and 255. Otherwise 255 is ignored.
+    folders. num_classes: of labels alone without a list: ids from 0 on are classes. void: stored values to ignore,
+    besides 255. With a single class, 255 is that class in grey masks and alpha channels that have no other value but 0.
+    Otherwise 255 is ignored.
     """
     root = source.path
     file = semantic_yaml(root) if masks is None and classes is None else None
@@ -154,14 +153,13 @@ def read(
     elif published is not None:
         listed, found = read_published(source, *published, split)
     elif source.labels_alone and (map_folder(root) != root or not any(True for _ in _folders(root))):
-        listed, found = _labels_alone(source, first, num_classes)
+        listed, found = _labels_alone(source, num_classes)
     elif images is None and masks is None:
-        listed, found = _matched(source, [*_folders(root)], classes, first)
+        listed, found = _matched(source, [*_folders(root)], classes)
     else:
         image_folders, truth = [*_usual(root, IMAGE_FOLDERS), root], [*_usual(root, MASK_FOLDERS), root]
-        listed, found = _matched(
-            source, [(None, Path(images or image_folders[0]), Path(masks or truth[0]))], classes, first
-        )
+        folders = [(None, Path(images or image_folders[0]), Path(masks or truth[0]))]
+        listed, found = _matched(source, folders, classes)
     for number in void:
         if not 0 <= number < IGNORE:
             raise UserError("void", f"{number} must be ids of label maps, from 0 to {IGNORE - 1}")
@@ -221,32 +219,32 @@ def _meanings(names: Mapping[int, str], mapping: Mapping[int, int | str | None],
     return replace(listed, ids={**ids, **{value: ids[meant[value]] for value in meant if 0 <= value <= 255}})
 
 
-def _labels_alone(source: Import, first: int, num_classes: int | None) -> tuple[ClassList, Found]:
+def _labels_alone(source: Import, num_classes: int | None) -> tuple[ClassList, Found]:
     where = map_folder(source.path)
     maps = named_images(where)
     source.about = f"label maps in {where}"
-    listed = find_list(where, where.parent, note=source.note, first=first)
+    listed = find_list(where, where.parent, note=source.note)
     if listed is None and num_classes is not None:
         if not 1 <= num_classes <= MAX_CLASSES:
             raise UserError("num_classes", f"{num_classes} must be between 1 and {MAX_CLASSES}")
         numbers = range(num_classes)
         listed = ClassList(tuple(map(str, numbers)), {number: number + 1 for number in numbers}, {}, source.about)
     if listed is None:
-        fix = "add a classes.txt, whose line i names id i; for `evaluate segments`, --num-classes is enough"
+        fix = "add a classes.txt of names from id 1 on, or lines `id name`; `evaluate segments` takes --num-classes"
         raise UserError(source.path, "nothing says what the ids of its label maps mean", fix)
     images = images_by_name(source.path / IMAGE_FOLDERS[0])
     return listed, [(None, name, images.get(name), path) for name, path in maps]
 
 
 def _matched(
-    source: Import, folders: Sequence[tuple[str | None, Path, Path]], classes: Sequence[str] | None, first: int
+    source: Import, folders: Sequence[tuple[str | None, Path, Path]], classes: Sequence[str] | None
 ) -> tuple[ClassList, Found]:
     root = source.path
     if not folders:
         problem = f"has no {IMAGE_FOLDERS[0]}/ and {MASK_FOLDERS[0]}/ with PNG masks, and no NAME{ENDINGS[0]}.png"
         raise UserError(root, problem)
     places = [root, *(masks for *_, masks in folders), *(masks.parent for *_, masks in folders)]
-    listed = find_list(*places, classes=classes, note=source.note, first=first)
+    listed = find_list(*places, classes=classes, note=source.note)
     if listed is None and classes is not None:
         listed = named_classes(classes)
     if listed is None:

@@ -112,6 +112,10 @@ def find_published(folder: Path) -> tuple[PublicSet, Path, dict[str, Path]] | No
                     parts[split] = path
             if parts and (root / layout.listed).exists():
                 return layout, root, parts
+    train_ids = next((folder / "gtFine").rglob("*_gtFine_labelTrainIds.png"), None)
+    if train_ids is not None:
+        problem = f"has Cityscapes' labelTrainIds alone, such as {train_ids.name}"
+        raise UserError(folder, problem, "add the *_gtFine_labelIds.png, which name all 27 classes")
     return None
 
 

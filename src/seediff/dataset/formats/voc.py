@@ -9,7 +9,7 @@ out/  JPEGImages/NAME.jpg                    pictures, as they are (PNG files st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -19,7 +19,8 @@ import numpy as np
 from ...config.names import VOC_CLASSES
 from ...errors import UserError
 from ...files.image_files import open_image, stored_pixels
-from ...files.label_maps import IGNORE, named_images
+from ...files.label_maps import IGNORE, named_images, visible, walk
+from ...files.photo_files import without_suffix
 from ...files.reading import composed, inside, read_lines
 from .. import native
 from ..class_lists import WEIGHTS, check_meaning, find_list, named_classes, read_mask, voc_colours, with_single
@@ -38,7 +39,7 @@ OWN = ("trainval", *SPLITS)
 def write(export: Export, *, jpeg: bool = False) -> None:
     """Pascal VOC's folders. jpeg: convert PNG pictures to JPEG of quality 95, because some readers open only
     NAME.jpg."""
-    check_meaning(export.classes, void=False)
+    check_meaning(export.classes)
     stay = 0
     for placed in export.placed(convert, jpeg=jpeg):
         label_map, image = placed.data
@@ -84,25 +85,30 @@ def read(
     split: str | None = None,
     classes: Sequence[str] | None = None,
     images: Path | str | None = None,
-    first: int = 1,
 ) -> Contents:
     """A Pascal VOC folder, or the VOCdevkit that holds it.
 
     split: the list in ImageSets/Segmentation to read, such as "train"; None: all lists together, or every label map if
     no list is of a part. Names without a mask are left out. classes: None: those of a list in the folder
     (class_lists.py), or else VOC's twenty. Colours in masks have the meaning given by the list or by VOC's palette.
-    images: the folder of the pictures, if JPEGImages is a link that leads out of the folder. first: the id of the first
-    name in a list without ids.
+    images: the folder of the pictures, if JPEGImages is a link that leads out of the folder.
     """
     root = find_voc(source.path)
     if root is None:
         raise UserError(source.path, f"has no {CLASS_MAPS}", "name the folder that holds it, such as VOCdevkit/VOC2012")
-    listed = find_list(root, classes=classes, note=source.note, first=first)
+    listed = find_list(root, classes=classes, note=source.note)
     listed = listed or named_classes(VOC_CLASSES if classes is None else classes)
     source.about = f"Pascal VOC's folders in {root}, {split or 'all lists'}"
     folder, masks = root / IMAGES if images is None else Path(images), root / CLASS_MAPS
     image_paths, maps = images_by_name(folder), dict(named_images(masks))
-    lists = {path.stem: _read_list(path) for path in sorted((root / LISTS).glob("*.txt")) if path.is_file()}
+    if not maps:
+        held = ", ".join(sorted({path.suffix or path.name for path in walk(masks)})[:5]) or "nothing"
+        fix = "masks are PNG files"
+        if (root / f"{CLASS_MAPS}PNG").is_dir():
+            fix = f"rename {CLASS_MAPS}PNG, which labelme writes, to {CLASS_MAPS}"
+        raise UserError(masks, f"has no PNG file; it holds {held}", fix)
+    files, known = sorted(filter(Path.is_file, visible(root / LISTS, "*.txt"))), {*image_paths, *maps}
+    lists = {path.stem: _read_list(path, known) for path in files}
     parts = {title: PARTS.get(title.lower(), title.lower()) for title in lists}
     if split is not None:
         asked = [title for title in lists if title == split] or [title for title in lists if parts[title] == split]
@@ -119,7 +125,7 @@ def read(
                     named.setdefault(name, where)
     listed = with_single(listed, [maps[name] for name in named if name in maps], source.note)
     source.ids = listed.ids
-    samples, left = list[Sample](), 0
+    samples, left, both = list[Sample](), 0, 0
     for name, where in named.items():
         image, mask = image_paths.get(name), maps.get(name)
         if source.labels_alone:
@@ -135,17 +141,25 @@ def read(
             labels, numbers = partial(read_mask, mask, listed), root / OBJECT_MAPS / mask.relative_to(masks)
             objects = partial(_objects, labels, numbers) if numbers.is_file() else False
             within = {parts[title] for title in lists if parts[title] in SPLITS and name in lists[title]}
-            part = within.pop() if len(within) == 1 else None
+            both += len(within) > 1
+            part = next((one for one in ("test", "val", "train") if one in within), None)
             samples.append(source.sample(name, image, labels, {}, where, mask, numbers, split=part, objects=objects))
     if left and not samples:
         raise UserError(masks, f"has no mask of '{next(iter(named))}' or of any other picture")
+    source.count(both, f"pictures are in several lists of {LISTS}: a list for validation or testing counts")
     source.count(left, f"of {len(named)} pictures have no mask in {CLASS_MAPS}: they are left out")
     return listed.classes, samples
 
 
-def _read_list(path: Path) -> dict[str, str]:
-    lines = [(number, composed(line.strip())) for number, line in enumerate(read_lines(path), 1)]
-    return {line: f"{path}, line {number}" for number, line in lines if line}
+def _read_list(path: Path, known: Collection[str]) -> dict[str, str]:
+    """Name → place in the file. A line may be a name, or have a picture's suffix or more columns. known: the names."""
+    found: dict[str, str] = {}
+    for number, line in enumerate(read_lines(path), 1):
+        line = composed(line.strip())
+        for first in line.split()[:1]:
+            name = next((one for one in (line, *map(without_suffix, (line, first))) if one in known), line)
+            found.setdefault(name, f"{path}, line {number}")
+    return found
 
 
 def _objects(decode: Callable[[], np.ndarray], path: Path) -> Instances:

@@ -55,7 +55,7 @@ def outline(sample: Sample, *, classes: Sequence[str], min_area: int) -> tuple[s
     labels = sample.labels(len(classes))
     objects = sample.objects(labels)
     pieces, owners = objects.pieces(min_area)
-    rest = find_objects(objects.rest(labels), min_area)
+    rest = find_objects(objects.rest(labels)).pieces(min_area)[0]
     counts = {
         "ignored": int((labels == native.IGNORE).sum()),
         "small": pieces.small + rest.small,
@@ -65,7 +65,7 @@ def outline(sample: Sample, *, classes: Sequence[str], min_area: int) -> tuple[s
 
 
 def as_yolo(pieces: Objects) -> str:
-    """The text of a label file: one line per object, each a connected piece."""
+    """The text of a label file: one line per piece, as of `Objects.pieces`."""
     sides = np.array(pieces.index.shape[::-1], np.float64)
     lines = []
     for class_id, polygon in zip(pieces.class_ids, object_polygons(pieces), strict=True):

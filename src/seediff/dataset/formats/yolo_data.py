@@ -20,6 +20,7 @@ import msgspec
 from ...config.names import read_class_list
 from ...errors import UserError
 from ...files.documents import fit, read_yaml
+from ...files.label_maps import visible
 from ...files.messages import show_json
 from ...files.reading import read_lines
 from .. import native
@@ -112,7 +113,7 @@ def find_images(
     for folder, of in sorted(folders.items()):
         there = filter(_is_image, chain(*(one.iterdir() for one in of)))
         unasked = {path.stem for path in there if path not in found_images}
-        for path in sorted(folder.glob(f"*{label(Path('any')).suffix}")):
+        for path in sorted(visible(folder, f"*{label(Path('any')).suffix}")):
             if path not in used and path.stem not in unasked and labelled(path):
                 source.no_image(path, f"has labels, but there is no picture '{path.stem}' for them")
     return [*found_images.values()]
@@ -176,7 +177,7 @@ def find_yaml(folder: Path) -> Path:
     """data.yaml, or else the only YAML file; or the file itself."""
     if not folder.is_dir():
         return folder
-    others = sorted(path for path in folder.glob("*.y*ml") if path.suffix in (".yaml", ".yml"))
+    others = sorted(path for path in visible(folder, "*.y*ml") if path.suffix in (".yaml", ".yml"))
     if (folder / DATA).exists():
         return folder / DATA
     if len(others) == 1:

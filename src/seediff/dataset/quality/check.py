@@ -5,7 +5,6 @@ Errors are problems that break training code or that it would learn from wrongly
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -14,6 +13,7 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
+from ...config.names import alike_names
 from ...errors import UserError
 from ...files.documents import read_json_lines
 from ...files.messages import show_json
@@ -26,7 +26,7 @@ from ..native import RowReader, check_finished
 from ..reviews import REVIEWS, is_replaced, read_actions
 from ..rows import SPLITS, shown_classes
 from ..sample import Sample
-from ..split import positions_of
+from ..split import group_copies, pixel_digest, positions_of, split_of
 from .stats import Measured, Stats, measure, row_flags, summarize
 
 T = TypeVar("T")
@@ -115,21 +115,31 @@ def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
                 findings.add("row", place, f"'split' is {show_json(sample.metadata['split'])}, {used}", "warning")
     kinds = [name for name in native.EXTRAS if (folder / name).is_dir()]
     measures: list[Measured] = []
-    images: list[tuple[str, str]] = []
-    for read in in_threads(partial(_read_files, folder, classes, kinds), samples, follow):
+    images: list[tuple[Sample, str]] = []
+    reads = in_threads(partial(_read_files, folder, classes, kinds), samples, follow)
+    for sample, read in zip(samples, reads, strict=True):
         findings += read.findings
         measures += filter(None, [read.measured])
-        images += filter(None, [read.image])
+        if read.pixels is not None:
+            images.append((sample, read.pixels))
 
-    # Decisions about no sample, and pictures with the same bytes.
+    # Decisions about no sample, copies of pictures, and those that are in two parts.
     names = {native.sample_name(str(row.get("file_name"))) for row in rows}
     for name in sorted({action.sample for action in actions} - names):
         problem = f"is about a sample '{name}', which {native.METADATA} does not have"
         findings.add("review", REVIEWS, problem, "warning")
-    for first, *others in positions_of(sha256 for _, sha256 in images):
+    files, digests = [sample.metadata["file_name"] for sample, _ in images], [digest for _, digest in images]
+    for first, *others in positions_of(digests):
         if others:
             more = f" and {len(others) - 1} more" * (len(others) > 1)
-            findings.add("duplicate", images[first][0], f"the same bytes as {images[others[0]][0]}{more}", "warning")
+            findings.add("duplicate", files[first], f"the same pixels as {files[others[0]]}{more}", "warning")
+    for group in group_copies([sample for sample, _ in images], digests):
+        (first, part), *others = {split_of(images[i][0].metadata): files[i] for i in group}.items()
+        for other, file in others:
+            problem = f"is in '{first}', and a copy of it or its source, {file}, in '{other}'"
+            findings.add("split", part, f"{problem}: scores on it are too high", "warning")
+    for line in alike_names(classes):
+        findings.add("names", native.CLASSES, line, "warning")
     by_level = sorted(findings, key=lambda finding: finding.level != "error")
     return Checked(tuple(by_level), summarize(measures, classes))
 
@@ -143,20 +153,20 @@ def _read_rows(folder: Path) -> list[dict[str, Any]]:
 
 @dataclass
 class _Read:
-    """What the files of a sample hold. image: file and SHA-256."""
+    """What the files of a sample hold. pixels: the picture's digest."""
 
     findings: _Findings
     measured: Measured | None = None
-    image: tuple[str, str] | None = None
+    pixels: str | None = None
 
 
 def _read_files(folder: Path, classes: Sequence[str], kinds: Sequence[str], sample: Sample) -> _Read:
     """kinds: the folders that the set has."""
     findings, row, name = _Findings(folder), sample.metadata, sample.name
-    sha256 = findings.read("picture", row["file_name"], lambda: hashlib.sha256(sample.data()).hexdigest())
-    if sha256 is None:
-        return _Read(findings)  # no other file can be checked without its size
-    found = _Read(findings, image=(row["file_name"], sha256))
+    found = _Read(findings)
+    found.pixels = findings.read("picture", row["file_name"], partial(_pixels, sample))
+    if found.pixels is None:
+        return found  # no other file can be checked without its size
     labels = findings.read("mask", row["mask_file_name"], lambda: sample.labels(len(classes)))
     if labels is not None:
         found.measured = measured = measure(labels, row_flags(row))
@@ -176,6 +186,12 @@ def _read_files(folder: Path, classes: Sequence[str], kinds: Sequence[str], samp
         file = f"{native.ATTENTION}/{name}.safetensors"
         findings.read("tensors", file, partial(read_header, folder / file))
     return found
+
+
+def _pixels(sample: Sample) -> str:
+    """The digest of a picture that can be read to its end."""
+    sample.data()
+    return pixel_digest(sample.image)
 
 
 def _check_counts(row: Mapping[str, Any], counts: np.ndarray, classes: Sequence[str]) -> None:

@@ -41,8 +41,9 @@ class Objects:
         return np.where(self.index >= 0, np.uint8(0), labels)
 
     def pieces(self, min_area: int = 1) -> tuple[Objects, list[int]]:
-        """The connected pieces of the objects with at least `min_area` pixels, and the object of each."""
-        pieces, owners = _connected(self.index + 1)
+        """The pieces of the objects with at least `min_area` pixels, and the object of each. The pixels of a piece meet
+        at edges: readers of polygons that round corners would add pixels where pieces touch at a corner."""
+        pieces, owners = _connected(self.index + 1, ndimage.generate_binary_structure(2, 1))
         found, kept = _ordered(pieces, np.array([0, *self.class_ids], np.uint8)[owners], min_area)
         return found, (owners[kept] - 1).tolist()
 
@@ -52,7 +53,7 @@ def find_objects(labels: np.ndarray, min_area: int = 1, instances: Instances | N
     classes. Pixels that meet at a corner are connected. instances: the objects to take instead of pieces, each where
     labels have its class."""
     if instances is None:
-        numbers, classes = _connected(np.where(labels == IGNORE, np.uint8(0), labels))
+        numbers, classes = _connected(np.where(labels == IGNORE, np.uint8(0), labels), np.ones((3, 3)))
     else:
         numbers = np.where(instances.label_map() == labels, instances.numbers, 0)
         classes = np.array([0, *instances.class_ids])
@@ -81,12 +82,13 @@ def scored_pieces(labels: np.ndarray, class_ids: Sequence[int], soft: Iterable[n
     return Instances(numbers[found.index], tuple(found.class_ids[i] for i in order), tuple(scores[i] for i in order))
 
 
-def _connected(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(H, W) int32: the connected pieces, from 1 on, of each number above 0; and the number of each piece."""
+def _connected(numbers: np.ndarray, neighbours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(H, W) int32: the connected pieces, from 1 on, of each number above 0; and the number of each piece. neighbours:
+    (3, 3), which pixels around one are connected to it."""
     pieces, owners = np.zeros(numbers.shape, np.int32), [0]
     for number, box in enumerate(ndimage.find_objects(numbers), 1):
         if box is not None:
-            found, count = cast(Any, ndimage.label(numbers[box] == number, np.ones((3, 3))))
+            found, count = cast(Any, ndimage.label(numbers[box] == number, neighbours))
             pieces[box] += np.where(found > 0, found + np.int32(len(owners) - 1), np.int32(0))
             owners += [number] * count
     return pieces, np.array(owners)

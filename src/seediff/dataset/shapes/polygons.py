@@ -26,8 +26,8 @@ START = np.array([(NEAR, NEAR), (NEAR, FAR), (FAR, FAR), (FAR, NEAR)])
 
 
 def object_polygons(objects: Objects) -> list[np.ndarray]:
-    """The outline of every object, each a connected piece, in their order: (P, 2) float64, x in (0, W) and y in (0, H)
-    in pixels. `fill_polygon` gives exactly its pixels."""
+    """The outline of every object, each a piece as of `Objects.pieces`, in their order: (P, 2) float64, x in (0, W) and
+    y in (0, H) in pixels. `fill_polygon` gives exactly its pixels."""
     index, width = objects.index, objects.index.shape[1]
     follow, corners = _edges(index)
     owners = index.ravel()
@@ -77,19 +77,17 @@ def _edges(index: np.ndarray) -> tuple[dict[int, int], defaultdict[int, list[flo
         straight, turns_left = (
             padded[tuple((pixels + 1 + step).T)] == index[tuple(pixels.T)] for step in (ahead, ahead + left)
         )
-        # Also where pixels only touch at a corner: objects are 8-connected, and their surroundings are 4-connected.
-        turn = np.where(turns_left, -1, np.where(straight, 0, 1))
+        # Not where pixels only touch at a corner: pieces meet at edges, and their surroundings also at corners.
+        inner, axis = turns_left & straight, 1 - direction % 2
+        turn = np.where(inner, -1, np.where(straight, 0, 1))
         to = pixels + np.array([ahead, 0 * ahead, ahead + left])[turn]
         then = (direction + turn) % 4
         edges = 4 * (pixels @ (width, 1)) + direction
         follow.update(zip(edges.tolist(), (4 * (to @ (width, 1)) + then).tolist(), strict=True))
         ends, begins = pixels + START[(direction + 1) % 4], to + START[then]
         # An inner corner is in the pixel ahead: the horizontal edge gives y, the vertical one x.
-        inner, axis = turns_left & straight, 1 - direction % 2
         ends[inner, axis] = begins[inner, axis]
         corners.update(zip(edges[turn != 0].tolist(), ends[turn != 0, ::-1].tolist(), strict=True))
-        for i in np.flatnonzero(turns_left & ~straight).tolist():
-            corners[edges[i]] += begins[i, ::-1].tolist()
     return follow, corners
 
 

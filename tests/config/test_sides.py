@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+import torch
+
+from seediff.attention.maps import AttentionMaps
+from seediff.attention.see_photos import mean_of_looks
+from seediff.config.sides import mirrored_ids, side_notes
+from seediff.errors import UserError
+from seediff.train.predict import Segmenter
+
+
+@pytest.mark.parametrize(
+    ("classes", "ids", "said"),
+    [
+        ("left arm,dog,right arm", [3, 2, 1], ["change sides: left arm and right arm"]),
+        ("l_eye,r_eye,eye", [2, 1, 3], ["change sides: l_eye and r_eye"]),
+        ("hand.L,hand.R,Left Leg,Right Leg", [2, 1, 4, 3], ["hand.L and hand.R, Left Leg and Right Leg"]),
+        ("leftFoot,rightFoot,RIGHT_HAND,LEFT_HAND", [2, 1, 4, 3], ["leftFoot and rightFoot, RIGHT_HAND and LEFT_HAND"]),
+        ("upper-l-arm,upper-r-arm", [2, 1], ["change sides"]),
+        ("left turn,dog", [1, 2], ['"left turn" stays as it is']),
+        ("bright sky,leftovers,girl,r,copyright,l", [1, 2, 3, 4, 5, 6], []),
+        ("left arm,Right arm", [1, 2], ['"left arm", "Right arm" stays']),
+    ],
+)
+def test_classes_of_two_sides(classes, ids, said):
+    names = tuple(classes.split(","))
+    assert mirrored_ids(names)[: len(names) + 1] == [0, *ids]
+    assert mirrored_ids(names)[255] == 255
+    notes = side_notes(names)
+    assert len(notes) == len(said)
+    assert all(text in note for text, note in zip(said, notes, strict=True))
+
+
+def test_a_segmenter_sees_the_other_side_in_the_mirror():
+    """A network that knows left and right by what they look like: the pixel's value says which."""
+
+    class Looks(Segmenter):
+        def _scores(self, view):
+            scores = torch.zeros(len(view), 3, *view.shape[1:3])
+            there = torch.arange(view.shape[2]) < view.shape[2] // 2  # who is at the left of a picture is class 1
+            scores[:, 1, :, there] = 1
+            scores[:, 2, :, ~there] = 1
+            return scores
+
+    segmenter = Looks(torch.nn.Identity(), ("left arm", "right arm"), 32, "cpu", None)
+    (labels,) = segmenter.label_maps([np.zeros((32, 32, 3), np.uint8)], flip=True)
+    assert labels[0].tolist() == [1] * 16 + [2] * 16
+
+
+def test_maps_of_mirrored_photographs_exchange_the_words_of_sides():
+    def maps(words, values):
+        cross = torch.tensor(values).float()
+        return AttentionMaps({(1, 2): torch.eye(2)}, {(1, 2): cross}, (1, 2), words, "p")
+
+    words = {"left arm": (0,), "right arm": (1,), "dog": (2,)}
+    one = maps(words, [[1, 0, 5], [0, 1, 7]])
+    both = mean_of_looks(one, maps(words, [[1, 0, 7], [0, 1, 5]]))
+    assert torch.equal(both.cross_attention[1, 2], one.cross_attention[1, 2])
+    with pytest.raises(UserError, match="becomes 'right arm', a word of other tokens; leave it out"):
+        mean_of_looks(maps({"left arm": (0,), "right arm": (1, 2)}, [[0] * 3] * 2), one)
