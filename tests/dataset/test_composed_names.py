@@ -39,9 +39,9 @@ def test_formats(tmp_path, name):
 
 def test_own_folders_and_rows(tmp_path):
     row = {"classes": [NFC]}
-    write_native(tmp_path, (NFC, "dog"), [item("a", LABELS, row, LABELS.shape)], about={})
-    decompose(tmp_path)
-    classes, (read,) = open_native(tmp_path)
+    write_native(tmp_path / "own", (NFC, "dog"), [item("a", LABELS, row, LABELS.shape)], about={})
+    decompose(tmp_path / "own")
+    classes, (read,) = open_native(tmp_path / "own")
     assert classes == (NFC, "dog")
     merged = Dataset(classes, [read]).merge(Dataset(("cat",), [item("b")]))
     merged.save(tmp_path / "merged")

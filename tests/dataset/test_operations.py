@@ -185,7 +185,8 @@ def test_additions_that_mean_nothing(texts, wrong):
 def test_sides_are_exchanged_in_every_mirrored_picture():
     """Of labels with objects, too: their numbers stay."""
     classes = ("left arm", "right arm", "dog")
-    base = labelled("a", np.zeros((2, 4, 3), np.uint8), np.array([[0, 1, 2, 255], [3, 257, 514, 3]], np.int32))
+    labels = np.array([[0, 1, 2, 255], [3, 257, 514, 3]], np.int32)
+    base = LabelledImage("a", np.zeros((2, 4, 3), np.uint8), labels)
     for name, flipped in (("flip", base.labels[:, ::-1]), ("noise", None)):
         after, _ = apply(base, name, np.random.default_rng(0), lambda count: [], np.array(mirrored_ids(classes)))
         swapped = {0: 0, 1: 2, 2: 1, 3: 3, 255: 255, 257: 258, 514: 513}

@@ -1,3 +1,4 @@
+import numpy as np
 from blocks import some
 from formats import export, imported
 from items import item
