@@ -91,11 +91,11 @@ def test_a_complete_output_is_held_against_its_records(name, inputs, mini_folder
     run(out=out)
     before = contents(out)
     rows = native.read_rows(out)
-    for key in ("mask", "file_name"):  # missing files come back
+    for key in ("mask_file_name", "file_name"):  # missing files come back
         (out / rows[1][key]).unlink()
         assert run(out=out).done > 0
         assert contents(out) == before
-    mask = out / rows[1]["mask"]
+    mask = out / rows[1]["mask_file_name"]
     painted = mask.read_bytes() + b"x"
     mask.write_bytes(painted)
     with user_error(r"is not the file that the run wrote \(.* bytes, then .*; move it away, and the same command"):

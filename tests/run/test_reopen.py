@@ -42,7 +42,7 @@ def test_a_damaged_dataset_is_made_again_by_its_command(tmp_path):
     [
         (None, 3, "metadata.jsonl, row 2: needs 'file_name'"),
         (None, 5, "metadata.jsonl, row 2: needs 'file_name'"),
-        ("images/x.png", 3, 'metadata.jsonl: "images/x.png" is no'),
+        ("images/x.png", 3, "images/x.png: no such file; remove metadata.jsonl"),
     ],
 )
 def test_rows_that_were_changed_by_hand_are_named(tmp_path, name, per_class, said):

@@ -347,7 +347,6 @@ def find_lost_batches(job: AnyJob, out: Path, state: str) -> list[int]:
     """The batches of a complete output of which files are missing. Raises UserError as `find_lost`."""
     if state != "complete" or (out / EARLIER).exists():
         return []
-    job.resume(out)
     return find_lost(out, job.batches)
 
 
