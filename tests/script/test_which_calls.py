@@ -1,4 +1,5 @@
 import copy
+import inspect
 import threading
 import warnings
 from contextlib import suppress
@@ -315,6 +316,19 @@ def test_images_of_another_pipeline_with_the_same_network(pipe):
     with seediff.capture(pipe.unet, prompt="a bus") as seen:
         draw(other, "a bus", seed=1, guidance_scale=1.0)
     assert len(seen.maps) == 1
+
+
+def test_a_copy_that_is_made_inside_of_the_block(whole):
+    """Is a pipeline of its own, which is not captured, and reads texts with its own encoder."""
+    with seediff.capture(whole) as seen:
+        draw(whole)
+        signature = inspect.signature(whole.encode_prompt)
+        other = copy.deepcopy(whole)
+        other.text_encoder.get_input_embeddings().weight.data.neg_()
+        images = draw(other)
+    assert seen.prompts == ["a dog and a cat"]
+    assert signature == inspect.signature(whole.encode_prompt)
+    assert np.array_equal(images, draw(type(whole)(**other.components, requires_safety_checker=False)))
 
 
 def test_images_that_are_forgotten(pipe, monkeypatch):
