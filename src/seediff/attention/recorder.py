@@ -100,6 +100,8 @@ class AttentionRecorder:
         self._steps: dict[tuple[Kind, str], list[int]] = {}  # in which a layer computed attention
         self._recorded: list[int] = []  # all steps that are recorded
         self._additions: list[MapName] = []  # of the current call
+        self.ran: set[str] = set()
+        """The layers whose modules ran while they were recorded."""
         self._slots: dict[str, int] = {}  # layer → the row of its number, which is NaN if a probability was
         self._finite: torch.Tensor | None = None  # numbers in the first column: kernels want them 16 bytes apart
         self._scratch = Scratch()
@@ -459,6 +461,8 @@ class AttentionRecorder:
         unseen = dict.fromkeys(name for (_, name), own in steps.items() if not own)
         if unseen:
             problem, fix = "computes attention in a way that is not known", "use an attention processor of diffusers"
+            if self.ran.isdisjoint(unseen):
+                problem, fix = "did not run (replaced inside of the block?)", "open a new `with` block after that"
             raise UserError(_listed([*unseen]), problem, fix)
         fewer = dict.fromkeys(name for (_, name), own in steps.items() if own != self._recorded)
         if fewer:
