@@ -1,4 +1,5 @@
 import copy
+import inspect
 import threading
 import warnings
 from contextlib import suppress
@@ -184,6 +185,18 @@ def test_a_loop_of_ones_own(pipe):
     assert seen.heatmap("dog").shape == (8, 8)
 
 
+def test_a_callback_that_changes_the_prompt(pipe):
+    """Maps are of the steps with the prompt, and a line says so."""
+
+    def change(_pipe, step, _level, tensors):
+        return {"prompt_embeds": tensors["prompt_embeds"] * (1 if step == 0 else 1.1)}
+
+    how = {"num_inference_steps": 4, "callback_on_step_end_tensor_inputs": ["prompt_embeds"]}
+    with seediff.capture(pipe) as seen, pytest.warns(Notice, match="was given the prompt at 2 of 4 timesteps"):
+        draw(pipe, callback_on_step_end=change, **how)
+    assert len(seen.maps) == 1
+
+
 def test_a_callback_that_encodes_a_text_or_asks(pipe):
     """Begins no run, and ends none."""
 
@@ -317,6 +330,19 @@ def test_images_of_another_pipeline_with_the_same_network(pipe):
     assert len(seen.maps) == 1
 
 
+def test_a_copy_that_is_made_inside_of_the_block(whole):
+    """Is a pipeline of its own, which is not captured, and reads texts with its own encoder."""
+    with seediff.capture(whole) as seen:
+        draw(whole)
+        signature = inspect.signature(whole.encode_prompt)
+        other = copy.deepcopy(whole)
+        other.text_encoder.get_input_embeddings().weight.data.neg_()
+        images = draw(other)
+    assert seen.prompts == ["a dog and a cat"]
+    assert signature == inspect.signature(whole.encode_prompt)
+    assert np.array_equal(images, draw(type(whole)(**other.components, requires_safety_checker=False)))
+
+
 def test_images_that_are_forgotten(pipe, monkeypatch):
     with seediff.capture(pipe) as seen:
         draw(pipe, "a bus")
@@ -445,7 +471,7 @@ def test_second_prompts(twin):
     with seediff.capture(pipe) as seen:
         draw(pipe, "a dog", prompt_2="a cat")
     assert seen.heatmap("cat").shape == (64, 64)
-    with user_error("'dog': is not in the prompt"):
+    with user_error("'dog': is not in the prompt 'a cat', as far as the model reads it; its words: cat$"):
         seen.heatmap("dog")  # CLIP's state is pooled: its tokens are no columns
 
 
@@ -575,6 +601,15 @@ def test_a_network_that_is_replaced_inside_of_the_block(pipe):
     assert seen.heatmap("bus", image=2).shape == seen.images[1].shape[:2] == (64, 64)
     with user_error("^the pipeline's network was replaced inside of the `with` block; open a new `with` block after"):
         seen.heatmap("cat", image=1)
+
+
+def test_attention_that_is_replaced_inside_of_the_block(whole):
+    block = whole.unet.mid_block.attentions[0].transformer_blocks[0]
+    with seediff.capture(whole) as seen:
+        block.attn2 = copy.deepcopy(block.attn2)
+        draw(whole)
+    with user_error(r"transformer_blocks.0.attn2: did not run \(replaced inside of the block\?\); open a new"):
+        seen.heatmap("cat")
 
 
 def scaled(module, args, output):

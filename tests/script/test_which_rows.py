@@ -221,6 +221,22 @@ def test_rows_of_one_text(pipe):
     assert_same(seen.maps[0], plain(pipe, "a bus")[0])
 
 
+@pytest.mark.parametrize("unwanted", [["a bus", "a dog"], ["a bus", "a cat"]])
+@pytest.mark.parametrize("name", ["StableDiffusionPipeline", "FluxPipeline, true_cfg_scale"])
+def test_negative_prompts_that_are_prompts_of_other_pictures(twin, name, unwanted):
+    """In the same batch, and in calls of their own."""
+    pipe = load_model(str(twin(PIPELINES[name].twin)), device="cpu").pipe
+    how = {**PIPELINES[name].call, **HOW, "num_inference_steps": 1}
+
+    def maps(negative):
+        with seediff.capture(pipe, normalize=False) as seen:
+            pipe(["a dog", "a bus"], generator=[noise(), noise()], **how | {"negative_prompt": negative})
+        return seen.maps
+
+    for found, expected in zip(maps(unwanted), maps(["", ""]), strict=True):
+        assert_same(found, expected)
+
+
 def test_more_rows_than_pictures(pipe):
     """As of a second prediction with the prompt, whose attention is changed."""
     wanted = encode(pipe, "a dog")

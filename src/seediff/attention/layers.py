@@ -56,6 +56,7 @@ class CapturedLayer:
             return
         if any(recorder.wants(kind, self.layer.level) for kind in self.kinds):
             self._reset()
+            recorder.ran.add(self.name)
             recorder.end_watch()
             self.watch = recorder.watch = Watch(attention, self.see, self.where)
 

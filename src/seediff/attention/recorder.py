@@ -82,6 +82,8 @@ class AttentionRecorder(RecordedCalls):
         self._steps: dict[tuple[Kind, str], list[int]] = {}  # in which a layer computed attention
         self._recorded_steps: list[int] = []
         self._additions: list[MapName] = []  # of the current call
+        self.ran: set[str] = set()
+        """The layers whose modules ran while they were recorded."""
         self._slots: dict[str, int] = {}  # layer → the row of its number, which is NaN if a probability was
         self._finite: torch.Tensor | None = None  # numbers in the first column: kernels want them 16 bytes apart
         self._scratch = Scratch()
@@ -361,6 +363,8 @@ class AttentionRecorder(RecordedCalls):
         unseen = dict.fromkeys(name for (_, name), own in steps.items() if not own)
         if unseen:
             problem, fix = "computes attention in a way that is not known", "use an attention processor of diffusers"
+            if self.ran.isdisjoint(unseen):
+                problem, fix = "did not run (replaced inside of the block?)", "open a new `with` block after that"
             raise UserError(_listed([*unseen]), problem, fix)
         fewer = dict.fromkeys(name for (_, name), own in steps.items() if own != self._recorded_steps)
         if fewer:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial, wraps
+from types import MethodType
 from typing import Any, Literal
 
 import torch
@@ -155,12 +156,14 @@ def wrap_call(pipe: Any, listener: Listener) -> Iterator[None]:
     signature = inspect.signature(kind.__call__)
 
     @wraps(kind.__call__)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        bound = signature.bind(*args, **kwargs)
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if self is not pipe:  # a copy that was made inside of the block
+            return kind.__call__(self, *args, **kwargs)
+        bound = signature.bind(self, *args, **kwargs)
         bound.apply_defaults()
         given = bound.arguments
         with listener.follow(given) as run:
-            output = kind.__call__(*args, **kwargs)
+            output = kind.__call__(self, *args, **kwargs)
             run.images = [] if given.get("output_type") == "latent" else returned_images(output)
         return output
 
@@ -177,10 +180,13 @@ def wrap_method(owner: Any, name: str, note: Callable[[Mapping[str, Any], Any], 
     result.
     """
     before, method = vars(owner).get(name), getattr(owner, name)
+    signature = inspect.signature(method)
 
     @wraps(method)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        given = inspect.signature(method).bind(*args, **kwargs)
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if self is not owner:  # a copy that was made inside of the block
+            return (before or getattr(type(self), name).__get__(self))(*args, **kwargs)
+        given = signature.bind(*args, **kwargs)
         given.apply_defaults()
         # The method may change a list of prompts (Z-Image writes its template into it).
         copies = {name: list(value) if isinstance(value, list) else value for name, value in given.arguments.items()}
@@ -188,7 +194,9 @@ def wrap_method(owner: Any, name: str, note: Callable[[Mapping[str, Any], Any], 
         note(copies, output)
         return output
 
-    vars(owner)[name] = call
+    itself = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+    call.__signature__ = signature.replace(parameters=[itself, *signature.parameters.values()])  # type: ignore[attr-defined]
+    vars(owner)[name] = MethodType(call, owner)  # of a deep copy: the copy's
     try:
         yield
     finally:

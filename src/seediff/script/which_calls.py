@@ -9,6 +9,7 @@ requested.
 from __future__ import annotations
 
 import threading
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ import torch
 
 from ..attention.networks import OVERLAPPING, check_processors
 from ..attention.recorder import AttentionRecorder
-from ..errors import UserError
+from ..errors import Notice, UserError
 from ..models.families.family import named_inputs
 from .run import Run
 from .which_rows import STATES, PromptRows, encode_texts, listed
@@ -38,14 +39,16 @@ NEW_BLOCK = "open a new `with` block after that"
 class Call:
     """A call of the pipeline that is under way, or the block around a network alone.
 
-    rows: finds the prompt's. given: the call's arguments. levels: the timestep of each call of the network with the
-    prompt. negative: finds the negative prompt's rows, if they are captured. thread: the call's own.
+    rows: finds the prompt's. given: the call's arguments. levels, others: the timestep of each call of the network with
+    the prompt, and of the others. negative: finds the negative prompt's rows, if they are captured. thread: the call's
+    own.
     """
 
     rows: PromptRows
     given: Mapping[str, Any] = field(default_factory=dict)
     run: Run = field(default_factory=Run)
     levels: list[torch.Tensor] = field(default_factory=list)
+    others: list[torch.Tensor] = field(default_factory=list)
     negative: PromptRows | None = None
     thread: int = field(default_factory=threading.get_ident)
 
@@ -196,18 +199,18 @@ class Listener:
             self.recorder.rows = rows.numbers
             self.recorder.start_step(network, args, kwargs)
             run.steps += 1
-            self._note_level(call, given)
+        self._note_level(call.others if rows is None else call.levels, given)
         found = None if call.negative is None or states is None else call.negative.find(states, batch)
         if self.negative is not None and found is not None:
             run.negative = Run(texts=list(found.texts), widths=list(found.widths))
             self.negative.rows = found.numbers
             self.negative.start_step(network, args, kwargs)
 
-    def _note_level(self, call: Call, given: Mapping[str, Any]) -> None:
-        """Remember the timestep of a call with the prompt. It is read when the run ends: a GPU would be waited for."""
+    def _note_level(self, levels: list[torch.Tensor], given: Mapping[str, Any]) -> None:
+        """Remember the timestep of a call of the network. It is read when the run ends: a GPU would be waited for."""
         level = next((given[name] for name in ("timestep", "t") if given.get(name) is not None), None)
         if level is not None:
-            call.levels.append(torch.as_tensor(level).detach().flatten()[:1].clone())
+            levels.append(torch.as_tensor(level).detach().flatten()[:1].clone())
 
     # The negative prompt
 
@@ -268,6 +271,7 @@ class Listener:
         if not run.steps:
             raise self._explain_nothing()
         self._check_calls(call)
+        self._tell_of_other_texts(call)
         clips, rest = divmod(len(run.images), run.count)
         if rest or (clips > 1 and not self.recorder.family.frames_at):
             problem = f"the pipeline returned {len(run.images)}, and {run.count} rows of a batch had the prompt"
@@ -316,6 +320,15 @@ class Listener:
             times = f"{len(levels)} times, {_repeats(levels)} times at one step"
             problem = f"the network was given the prompt {times}: {OVERLAPPING}"
             raise UserError("picture", problem, "draw without the other calls")
+
+    def _tell_of_other_texts(self, call: Call) -> None:
+        """Say that some timesteps had no call with the prompt."""
+        levels, others = ({level for one in each for level in one.tolist()} for each in (call.levels, call.others))
+        if others - levels:
+            count = f"at {len(levels)} of {len(others | levels)} timesteps (a callback that changes it?)"
+            warnings.warn(
+                Notice(f"the network was given the prompt {count}: maps are the means of these"), stacklevel=2
+            )
 
     @property
     def _recorders(self) -> list[AttentionRecorder]:

@@ -70,8 +70,11 @@ class TextColumns:
             )
             why = problem, "ask for it alone"
         if why is None:
-            problem = f"is not in the prompt '{text.texts['prompt']}', as far as the model reads it"
-            why = problem, f"its words: {', '.join(self.words(text))}"
+            read = [self._read(each, text.texts) for each in self._all_readers() if each.first is not None]
+            prompts = "' or '".join(dict.fromkeys(read))
+            words = [word for word, found in self.find(text, content_words(" ".join(read))).items() if found]
+            problem = f"is not in the prompt '{prompts}', as far as the model reads it"
+            why = problem, f"its words: {', '.join(words)}"
         return UserError(f"'{phrase}'", *why)
 
     def _why_unknown(self, text: ReadText) -> tuple[str, str] | None:

@@ -209,9 +209,12 @@ class PromptRows:
                 return None  # the call without the prompt, or with a text that a callback put in its place
             problem = "the network was given no text that equals the prompt's encoded states"
             raise UserError(problem, fix=NAME_TEXT)
+        if self.is_negative:
+            if len(states) > prompt.count:
+                numbers = [number for number in self._by_place(len(states), prompt.count) if number in numbers]
+            elif [matched[number] for number in numbers] != self._in_order(prompt):
+                return None  # the call with the negative prompts, of which some are prompts of other pictures
         self._found = True
-        if len(numbers) == len(states) > prompt.count and self.is_negative:
-            numbers = self._by_place(len(states), prompt.count)
         if not self._is_given and len(numbers) != prompt.count:
             problem = f"{len(numbers)} rows of a batch of {len(states)} have the prompt, for {prompt.count} pictures"
             raise UserError(problem, "which of them draw the pictures is unknown", "draw one at a time")
@@ -252,6 +255,11 @@ class PromptRows:
         assert self.prompt is not None
         return any(row is not None for row in match(self.prompt.rows, self._beside()))
 
+    @staticmethod
+    def _in_order(prompt: Encoded) -> list[int | None]:
+        """What `match` finds in a batch of the prompt's rows alone."""
+        return [row for row in match(prompt.rows, prompt.rows) for _ in range(prompt.repeats)]
+
     def _beside(self) -> list[torch.Tensor]:
         """The states that were encoded in addition to the prompt's."""
         others: list[torch.Tensor] = []
@@ -260,7 +268,7 @@ class PromptRows:
         return others
 
     def _by_place(self, batch: int, count: int) -> Sequence[int]:
-        """Of rows that all have the prompt, those that draw with it."""
+        """Of rows that may all have the prompt, those that draw with it."""
         if self.family.conditional == "first half" or (batch == 3 * count and self._edits):
             return range(count)
         return range(batch - count, batch)
