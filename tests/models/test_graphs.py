@@ -411,6 +411,26 @@ def test_a_script_may_change_its_network_between_images(sd1_model, monkeypatch):
     assert np.abs(np.subtract(*maps)).max() > TOLERANCE
 
 
+def test_a_script_may_not_change_its_network_while_it_draws(sd1_model, monkeypatch):
+    """Replays do not see it: the picture is of what was there before, and no maps are given out."""
+    record_by_tape(monkeypatch)
+    block = sd1_model.network.mid_block.attentions[0]
+
+    def change(_pipe, step, _level, tensors):
+        block.scale = step
+        return tensors
+
+    how = {"num_inference_steps": 3, "height": 64, "width": 64}
+    with seediff.capture(sd1_model.pipe, graphs=True) as seen:
+        sd1_model.pipe("a dog", **how)
+        sd1_model.pipe("a dog", **how, callback_on_step_end=change)
+        sd1_model.pipe("a dog", **how)
+    del block.scale
+    assert [seen.heatmap("dog", image=image).shape for image in (0, 2)] == [(64, 64)] * 2
+    with user_error("^the network: was changed while it drew, which recorded calls do not read; change it between"):
+        seen.heatmap("dog", image=1)
+
+
 def test_a_call_that_is_passed_over_adds_nothing_when_it_is_replayed(unet):
     """As calls of a script without the prompt, which may have texts of another length."""
     plan, states = plan_of(unet), torch.ones(1, 7, unet.config.cross_attention_dim)

@@ -54,7 +54,7 @@ def alone(pipe, *args, **more):
 
 
 def test_each_call_has_its_own_result(pipe):
-    with seediff.capture(pipe) as seen:
+    with seediff.capture(pipe, prompt=None) as seen:
         draw(pipe)
         assert seen.prompts == ["a dog and a cat"]  # asked inside, too
         draw(pipe, ["a bus", "a cat"], height=128, num_inference_steps=1)

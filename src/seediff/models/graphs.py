@@ -147,6 +147,8 @@ class GraphedNetwork:
         self._seen: set[Hashable] = set()  # and in this one
         self._own_hooks: set[int] = set()
         self._state: Any = None
+        self._replayed_state: Any = None  # which the replays of this capture have read
+        self._replayed_before = 0  # this capture
         self.__signature__ = inspect.signature(network.forward)  # modular pipelines read which arguments it has
         network.forward = self
         setattr(network, MARK, self)
@@ -183,10 +185,19 @@ class GraphedNetwork:
         if state != self._state:
             self._forget_all()
             self._state = state
+        self._replayed_state, self._replayed_before = state, self.replayed_calls
         used = set().union(*(recorded.touched for recorded in self._recorded.values()))
         self.memory = {name: tensor for name, tensor in self.memory.items() if name in used}
         self._seen_before |= self._seen
         self._seen = set()
+
+    def check_unchanged(self) -> None:
+        """After the last call of a capture: raise UserError if the network was changed since the first, because replays
+        do not read that."""
+        has_replayed = self.replayed_calls > self._replayed_before
+        if has_replayed and examine(self.network, self._own_hooks)[0] != self._replayed_state:
+            problem = "was changed while it drew, which recorded calls do not read"
+            raise UserError("the network", problem, "change it between pictures, or draw without graphs")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         # 1. Calls that run as always
@@ -323,6 +334,8 @@ class GraphedNetwork:
         recorded = Recorded(replay, inputs, outputs, shape, additions, touched, reading.alive())
         self._recorded[kind] = recorded
         self.recorded_calls += 1
+        if self.replayed_calls == self._replayed_before:  # a first call may have filled caches of the network
+            self._replayed_state = examine(self.network, self._own_hooks)[0]
         return recorded
 
     def _tell(self) -> None:

@@ -40,7 +40,7 @@ from .captured import Captured
 from .what_size import PLACING, returned_images
 from .which_calls import THE_WAY, Listener
 from .which_columns import TextColumns
-from .which_rows import ENCODE
+from .which_rows import ENCODE, listed
 
 
 @contextmanager
@@ -48,7 +48,7 @@ def capture(
     pipe: Any,
     *,
     keep: str = "all",
-    prompt: str | Sequence[str] = (),
+    prompt: str | Sequence[str] | None = None,
     tokenizer: Any = None,
     states: Any = None,
     negative: bool = False,
@@ -88,7 +88,7 @@ def capture(
         raise UserError("graphs", "True: calls that draw clips cannot be replayed", "leave it out")
     config = CaptureConfig(normalize=normalize, steps=steps, layers=layers)
     plan = plan_pipeline(keep, pipe, family, family.layers(network), config)
-    prompts = (prompt,) if isinstance(prompt, str) else tuple(prompt)
+    prompts = tuple(listed(prompt))
     for text in prompts:
         weight = find_weight(text)
         if weight:

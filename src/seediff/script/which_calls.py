@@ -270,6 +270,8 @@ class Listener:
         run = call.run
         if not run.steps:
             raise self._explain_nothing()
+        if self.recorder.graphs is not None:
+            self.recorder.graphs.check_unchanged()
         self._check_calls(call)
         self._tell_of_other_texts(call)
         clips, rest = divmod(len(run.images), run.count)
