@@ -179,7 +179,7 @@ class GraphedNetwork:
             why = "its forward was replaced (offload?)"
         self.eager_because = self._failed or why
         if self._is_asked_for:
-            self._tell()
+            self._tell(self.eager_because)
         self._captures += 1
         self._is_checked = self._is_asked_for or self._captures % CHECKED_CAPTURES > 0
         if state != self._state:
@@ -210,8 +210,8 @@ class GraphedNetwork:
             return self.own_forward(*args, **kwargs)
         strange = next((type(leaf).__name__ for leaf in leaves if not isinstance(leaf, RECORDED)), None)
         if strange is not None:
-            self.eager_because = f"a call is given a {strange}, which a replay would not read again"
-            self._tell()
+            if self._is_asked_for:
+                self._tell(f"a call is given a {strange}, which a replay would not read again")
             return self.own_forward(*args, **kwargs)
 
         # 2. A recording of this kind, or one that is made now
@@ -283,7 +283,7 @@ class GraphedNetwork:
     def _give_up(self, reason: str) -> None:
         """Run as always from now on, for as long as the network is loaded."""
         self._failed = self.eager_because = reason
-        self._tell()
+        self._tell(reason)
         self._forget_all()
 
     def _is_worth_recording(self, kind: Hashable, hooks: CaptureHooks) -> bool:
@@ -338,11 +338,11 @@ class GraphedNetwork:
             self._replayed_state = examine(self.network, self._own_hooks)[0]
         return recorded
 
-    def _tell(self) -> None:
+    def _tell(self, reason: str) -> None:
         """Say once why calls run as always."""
-        if self.eager_because and self.eager_because not in self._told:
-            self._told.add(self.eager_because)
-            warnings.warn(f"runs without CUDA graphs: {self.eager_because}", Notice, stacklevel=3)
+        if reason and reason not in self._told:
+            self._told.add(reason)
+            warnings.warn(f"runs without CUDA graphs: {reason}", Notice, stacklevel=3)
 
     def _forget_all(self) -> None:
         for known in (self._recorded, self._seen_before, self._seen, self.memory):

@@ -92,4 +92,5 @@ QWEN_IMAGE_21 = QwenImage21(
     quick_steps=8,
     conditional="first call",
     reads_text="processor",
+    recordable=False,  # is given the text's keys, which no replay would read again
 )
