@@ -36,7 +36,7 @@ from ..models.graphs import CudaRecording, GraphedNetwork, find_graphs
 from ..models.memory import check_graphs, memory_bytes
 from ..prompts.tokens import find_weight
 from .captured import Captured
-from .what_size import PLACING, returned_images
+from .what_size import PLACING
 from .which_calls import THE_WAY, Listener
 from .which_columns import TextColumns
 from .which_rows import ENCODE
@@ -111,8 +111,7 @@ def capture(
                 raise UserError("negative", f"keep='{keep}' captures no attention to text", "use keep='all'")
             text_alone = replace(plan, reads={"cross": plan.reads["cross"]})
             beside = AttentionRecorder(text_alone, guidance=False, keeps_errors=True)
-        check = partial(_check_memory, plan)
-        listener = Listener(recorder, networks, None if alone else pipe, prompts, states, check, beside)
+        listener = Listener(recorder, networks, None if alone else pipe, prompts, states, _check_memory, beside)
         encode = next((name for name in ENCODE if hasattr(pipe, name)), None)
         if encode is not None:
             stack.enter_context(wrap_method(pipe, encode, listener.note_encoding))
@@ -158,11 +157,7 @@ def wrap_call(pipe: Any, listener: Listener) -> Iterator[None]:
     def call(*args: Any, **kwargs: Any) -> Any:
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        given = bound.arguments
-        with listener.follow(given) as run:
-            output = kind.__call__(*args, **kwargs)
-            run.images = [] if given.get("output_type") == "latent" else returned_images(output)
-        return output
+        return listener.follow(bound.arguments, partial(kind.__call__, *args, **kwargs))
 
     pipe.__class__ = type(kind.__name__, (kind,), {"__call__": call, "__module__": kind.__module__})
     try:
