@@ -92,11 +92,11 @@ def match(rows: Sequence[torch.Tensor], states: Sequence[torch.Tensor]) -> list[
         apart = near
         if best > SAME:
             (apart,) = _distances([states[near.index(best)]], states)
-        equal = [distance <= SAME for distance in apart]
-        different = [distance for distance, is_equal in zip(near, equal, strict=True) if not is_equal]
-        if min(different, default=1.0) < CLEAR * best:
-            raise UserError("two texts of a batch are about equally near to the prompt's", fix=NAME_STATES)
-        found = [number if old is None and new else old for old, new in zip(found, equal, strict=True)]
+        for index, (distance, from_best) in enumerate(zip(near, apart, strict=True)):
+            if from_best > SAME and distance < CLEAR * best:
+                raise UserError("two texts of a batch are about equally near to the prompt's", fix=NAME_STATES)
+            if from_best <= SAME and found[index] is None:
+                found[index] = number
     return found
 
 
@@ -179,7 +179,7 @@ class PromptRows:
         wanted = given.get("prompt_embeds")
         if wanted is None:
             wanted = self.encode(encoded.texts["prompt"])
-        prompt = replace(encoded, rows=list(wanted), repeats=int(given.get("num_images_per_prompt") or 1))
+        prompt = replace(encoded, rows=list(wanted), repeats=self.images_per_prompt)
         matched = match(prompt.rows, encoded.rows)
         numbers = [number for number, found in enumerate(matched) if found is not None][: prompt.count]
         if len(numbers) < prompt.count:
