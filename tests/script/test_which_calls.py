@@ -343,7 +343,7 @@ def test_a_network_that_waits_in_the_computers_memory(pipe, monkeypatch):
     family = network_family(pipe.unet)
     plan = plan_pipeline("all", pipe, family, family.layers(pipe.unet), CaptureConfig())
     with user_error(r"2\.5 kB of memory are there"):
-        _check_memory(plan, (8, 8), 1, torch.device("cuda:1"), 0)
+        _check_memory([plan], (8, 8), 1, torch.device("cuda:1"), 0)
     assert set(asked) == {torch.device("cuda:1")}
 
 

@@ -61,23 +61,24 @@ class Listener:
     """Listens to a pipeline and its network, and tells the recorder which rows to record.
 
     networks: those that are captured. pipe: None: only its network is captured. prompts, states: the texts and their
-    encoded states, if the script named them. check: called with the plan, (height, width) of L, the number of images,
-    the device and the bytes of earlier maps before anything of a run is recorded; raises UserError. negative: records
-    the negative prompts, if they are captured.
+    encoded states, if the script named them. check: called with the plans, (height, width) of L, the number of images,
+    the device and the bytes of earlier maps before anything of a run is recorded; raises UserError. recorders: of the
+    prompts, and of the negative prompts, if they are captured.
     """
 
     def __init__(
         self,
-        recorder: AttentionRecorder,
+        recorders: Sequence[AttentionRecorder],
         networks: Sequence[Any],
         pipe: Any,
         prompts: Sequence[str],
         states: Any,
         check: Callable[..., None],
-        negative: AttentionRecorder | None = None,
     ) -> None:
-        self.recorder, self.networks, self.pipe, self.negative = recorder, networks, pipe, negative
-        self.prompts, self.states, self.check, self.family = prompts, states, check, recorder.family
+        self.recorders, self.networks, self.pipe = recorders, networks, pipe
+        self.prompts, self.states, self.check = prompts, states, check
+        self.recorder, *self.beside = recorders
+        self.family = self.recorder.family
         self.finished: list[Run] = []
         self.call: Call | None = None
         self.passed_over = False
@@ -102,7 +103,7 @@ class Listener:
                 raise UserError("the captured pipeline was called before its last call ended; draw one at a time")
         call = self.call = self._begin_run(given)
         with self._kept():
-            if self.negative is not None:
+            if self.beside:
                 self._encode_negative(call)
         call.run.placing.must_crop = given.get("padding_mask_crop") is not None
         self._encoded_outside = False
@@ -175,17 +176,18 @@ class Listener:
         if rows is not None:
             if not call.run.steps:
                 check_processors(network)
-                size, images = (height, width), len(rows.numbers) * frames
-                self.check(self.recorder.plan, size, images, states[0].device, self.held)  # weights may be offloaded
+                plans, images = [recorder.plan for recorder in self.recorders], len(rows.numbers) * frames
+                device = states[0].device  # weights may be offloaded
+                self.check(plans, (height, width), images, device, self.held)
             self._start(self.recorder, call.run, rows, network, args, kwargs)
             level = _first(given, ("timestep", "t"))
             if level is not None:  # read when the run ends: a GPU would be waited for
                 call.levels.append(torch.as_tensor(level).detach().flatten()[:1].clone())
-        rows = call.negative and call.negative.find(states, given)
-        if rows is not None:
-            assert self.negative is not None
-            assert call.run.negative is not None
-            self._start(self.negative, call.run.negative, rows, network, args, kwargs)
+        for beside in self.beside:
+            if call.negative is not None and call.run.negative is not None and beside.error is None:
+                rows = call.negative.find(states, given)
+                if rows is not None:
+                    self._start(beside, call.run.negative, rows, network, args, kwargs)
 
     def _start(self, recorder: AttentionRecorder, run: Run, rows: Rows, *of_network: Any) -> None:
         """Record rows of this call."""
@@ -212,13 +214,13 @@ class Listener:
 
     def _finish_negative(self, run: Run) -> None:
         """Give a run of negative prompts its maps."""
-        assert self.negative is not None
-        if run.error is None and (not run.steps or self.negative.images != self.recorder.images):
+        (beside,) = self.beside
+        if run.error is None and (not run.steps or beside.images != self.recorder.images):
             problem = "no row of the network's batches has it, encoded as prompts are, for each picture"
             run.error = UserError("negative_prompt", problem, "models that draw without guidance read none")
         if run.error is None:
             try:
-                run.take(_maps(self.negative, run))
+                run.take(_maps(beside, run))
             except UserError as error:
                 run.error = error
 
@@ -273,7 +275,7 @@ class Listener:
         """Why no call of the network was recorded, although pictures were drawn."""
         if self.pipe is None:
             return UserError("states", "no call of the network was given them")
-        current = [getattr(self.pipe, name, None) for name in (self.recorder.family.network, "transformer_2")]
+        current = [getattr(self.pipe, name, None) for name in (self.family.network, "transformer_2")]
         if not any(network is one for network in self.networks for one in current):
             return UserError("the pipeline's network was replaced inside of the `with` block", fix=NEW_BLOCK)
         return UserError("the pipeline returned pictures, but its network was never given the prompt", fix=THE_WAY)
@@ -300,11 +302,11 @@ class Listener:
             raise UserError("picture", problem, "draw without the other calls")
 
     def _pass_over(self) -> None:
-        for recorder in filter(None, (self.recorder, self.negative)):
+        for recorder in self.recorders:
             recorder.pass_over()
 
     def _restart(self) -> None:
-        for recorder in filter(None, (self.recorder, self.negative)):
+        for recorder in self.recorders:
             recorder.restart()
 
     def results(self) -> list[Run]:
