@@ -113,5 +113,5 @@ def test_a_plan_of_a_network_that_has_changed_is_refused(sd1_model):
 def test_rows_of_a_batch_are_recorded_as_they_are_set(sd1_model, rows):
     recorder = AttentionRecorder(plan_of(sd1_model.network), guidance=False)
     recorder.rows = rows
-    recorder.batch = 3
+    recorder.start_step(sd1_model.network, (torch.zeros(3, 4, 8, 8),), {})
     assert recorder.choose(torch.arange(3), recorder.rows_of(3)).tolist() == list(rows)

@@ -1,3 +1,5 @@
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
@@ -113,6 +115,16 @@ def test_what_has_no_negative_prompt(sd1_model):
         pass
     with user_error("^negative: a network alone does not say"), seediff.capture(pipe.unet, negative=True):
         pass
+
+
+@pytest.mark.parametrize("negative", [False, True])
+def test_maps_of_the_negative_prompt_are_counted_in_memory(sd1_model, monkeypatch, negative):
+    pipe, how = sd1_model.pipe, {"height": 64, "width": 64, "num_inference_steps": 1}
+    with seediff.capture(pipe, keep="ca", negative=negative) as seen:
+        needed = seen.expected(64, 64).map_bytes
+        monkeypatch.setattr("seediff.script.capturing.memory_bytes", lambda: int(1.5 * needed))
+        with user_error("^the attention maps of 1 images") if negative else nullcontext():
+            pipe("a dog", negative_prompt="a bus", **how)
 
 
 def test_several_pictures(sd1_model):

@@ -369,7 +369,7 @@ def test_a_network_that_waits_in_the_computers_memory(pipe, monkeypatch):
     family = network_family(pipe.unet)
     plan = plan_pipeline("all", pipe, family, family.layers(pipe.unet), CaptureConfig())
     with user_error(r"2\.5 kB of memory are there"):
-        _check_memory(plan, (8, 8), 1, torch.device("cuda:1"), 0)
+        _check_memory([plan], (8, 8), 1, torch.device("cuda:1"), 0)
     assert set(asked) == {torch.device("cuda:1")}
 
 
@@ -539,6 +539,11 @@ def test_a_negative_prompt_that_is_the_prompt(pipe):
         two_calls("a dog", 2, negative_prompt="a dog")
         two_calls("a dog", 2)
     torch.testing.assert_close(*[maps.cross_attention[8, 8] for maps in seen.maps], atol=1e-6, rtol=0)
+    reference_only = Own(pipe, AT_STEP["reference only"]).pipe
+    with seediff.capture(reference_only) as seen:
+        reference_only("a dog", 2, negative_prompt="a dog")
+    with user_error(r"^picture: the network was given the prompt \d+ times, \d times at one step"):
+        seen.heatmap("dog")
 
 
 def test_another_number_of_pictures_than_rows(pipe):
@@ -587,6 +592,16 @@ def test_an_error_of_capture_itself_ends_no_drawing(pipe, monkeypatch):
         assert np.array_equal(seen.images[0], (plain[0] * 255).round())
         with user_error(r"^the network's call: capture failed \(division by zero\)$"):
             seen.heatmap("dog")
+
+
+def test_an_error_of_capture_after_the_last_step_ends_no_drawing(pipe, monkeypatch):
+    plain = draw(pipe)
+    monkeypatch.setattr("seediff.script.which_calls.returned_images", lambda *_: 1 / 0)
+    with seediff.capture(pipe) as seen:
+        assert np.array_equal(draw(pipe), plain)
+    assert seen.images == [None]
+    with user_error(r"capture failed \(division by zero\)$"):
+        seen.heatmap("dog")
 
 
 def test_a_network_that_is_replaced_inside_of_the_block(pipe):

@@ -237,6 +237,63 @@ def test_negative_prompts_that_are_prompts_of_other_pictures(twin, name, unwante
         assert_same(found, expected)
 
 
+def test_negative_prompts_of_which_one_is_a_prompt(pipe):
+    """The half with the prompts in their order is the one that draws."""
+    prompts, once = ["a dog and a cat", "a bus"], {**HOW, "num_inference_steps": 1}
+    with seediff.capture(pipe, normalize=False) as seen:
+        pipe(prompts, negative_prompt=[prompts[0], "a car"], generator=[noise() for _ in range(2)], **once)
+    for number, text in enumerate(prompts):
+        assert_same(seen.maps[number], plain(pipe, text, **once)[0])
+
+
+@pytest.mark.parametrize("is_same", [True, False])
+def test_a_negative_prompt_that_is_the_prompt(pipe, right, is_same):
+    """Both rows draw the same, unless they are of other pictures: then which one is the prompt's is unknown."""
+
+    class Own(type(pipe)):
+        def __call__(self, prompt):
+            states = torch.cat(self.encode_prompt(prompt, "cpu", 1, True, prompt))
+            latents = torch.randn(1, 4, 8, 8, generator=noise())
+            both = torch.cat([latents, latents if is_same else -latents])
+            for level in STEPS:
+                self.unet(both, level, encoder_hidden_states=states)
+            return SimpleNamespace(images=None)
+
+    own = made(pipe, Own)
+    if is_same:
+        with torch.no_grad(), seediff.capture(own, normalize=False) as seen:
+            own("a dog and a cat")
+        assert_same(seen.maps[0], right)
+        return
+    with user_error("^2 rows of a batch of 2 have the prompt"), seediff.capture(own):
+        own("a dog and a cat")
+
+
+@pytest.mark.parametrize("order", [(1, 0), (0, 1), (1, 0, 1), (0, 0), "other"])
+def test_texts_that_a_pipeline_encodes_together(pipe, right, order):
+    """In any order: the prompt is encoded once more to be found among them."""
+
+    class Own:
+        unet, tokenizer, text_encoder, components = pipe.unet, pipe.tokenizer, pipe.text_encoder, {}
+
+        def _encode_prompt(self, prompt, do_classifier_free_guidance):
+            both = encode_alone(self, prompt), encode_alone(self, "")
+            return 2 * torch.cat(both) if order == "other" else torch.cat([both[number] for number in order])
+
+        def __call__(self, prompt):
+            return loop(self, self._encode_prompt(prompt, True))
+
+    own = Own()
+    if order == "other":
+        with user_error("^2 texts were encoded together, and which is the .*; give the states"), seediff.capture(own):
+            own("a dog and a cat")
+        return
+    with seediff.capture(own, normalize=False) as seen:
+        own("a dog and a cat")
+    assert seen.prompts == ["a dog and a cat"]
+    assert_same(seen.maps[0], right)
+
+
 def test_more_rows_than_pictures(pipe):
     """As of a second prediction with the prompt, whose attention is changed."""
     wanted = encode(pipe, "a dog")

@@ -34,7 +34,6 @@ class CapturedLayer:
     ) -> None:
         self.name, self.layer, self.kinds, self.attention = name, layer, kinds, attention
         self.recorder, self.where = recorder, where
-        self.watch: Watch | None = None
         self._reset()
 
     def _reset(self) -> None:
@@ -46,7 +45,9 @@ class CapturedLayer:
         """Register the hooks of the module; their handles. They are functions, of which a copy of the module that
         somebody makes meanwhile gets the same, not a copy of the recorder."""
         begin = self.attention.register_forward_pre_hook(lambda attention, _: self.begin(attention))
-        end = self.attention.register_forward_hook(lambda attention, _, output: self.end(output), always_call=True)
+        end = self.attention.register_forward_hook(
+            lambda attention, _, output: self.end(attention, output), always_call=True
+        )
         return [begin, end]
 
     def begin(self, attention: Any) -> None:
@@ -58,14 +59,14 @@ class CapturedLayer:
             self._reset()
             recorder.ran.add(self.name)
             recorder.end_watch()
-            self.watch = recorder.watch = Watch(attention, self.see, self.where)
+            recorder.watch = Watch(attention, self.see, self.where)
 
-    def end(self, output: Any) -> None:
+    def end(self, attention: Any, output: Any) -> None:
         """When the layer ends, also by an error, and then without an output."""
-        watch, self.watch = self.watch, None
-        if watch is None:
+        watch = self.recorder.watch
+        if watch is None or not watch.is_here or attention is not self.attention:
             return
-        watch.end()
+        self.recorder.end_watch()
         if output is not None and watch.count and not self._taken:
             other = self._other or "computes a part of its attention in a way that is not known"
             self.recorder.keep(UserError(self.name, other, "draw without it"))
@@ -123,9 +124,8 @@ class CapturedLayer:
             query, key, bias, places = _of_frames(recorder.frames, query, key, bias, places)
             sums = None  # each frame attends to fewer columns
         columns: dict[Kind, slice | None] = {"self": places.image, "cross": places.text}
-        recorder.add(
-            self.name, {kind: columns[kind] for kind in self.kinds}, query, key, scale, bias, sums, layer.level
-        )
+        parts: dict[Kind, slice | None] = {kind: columns[kind] for kind in self.kinds}
+        recorder.add(self.name, parts, Product(query, key, bias, scale, sums), layer.level)
 
     def _whole(self, product: Product) -> Product | None:
         """The product with a dimension for the heads; None for a piece of one, unless it is the last."""
@@ -153,8 +153,8 @@ class CapturedLayer:
         recorder = self.recorder
         if not of_others:
             return f"computes attention of a batch of {len(query)} instead of {recorder.rows_in_product}"
-        texts = (recorder.texts or 0) if self.layer.is_joint else 0
-        counts = [states.shape[2] - texts for states in (query, key)]
+        texts = self.layer.is_joint and recorder.texts
+        counts = [states.shape[2] - (texts or 0) for states in (query, key)]
         there = next((count for count in counts if count != positions), positions)
         return f"attends over {there} positions instead of {positions} (token merging or tiles?)"
 

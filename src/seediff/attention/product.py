@@ -98,7 +98,7 @@ def places() -> list[Place]:
     from diffusers.models.attention_dispatch import _AttentionBackendRegistry as Registry
 
     found = [
-        Place(torch.nn.functional, "scaled_dot_product_attention", _looking_for_sums),
+        Place(torch.nn.functional, "scaled_dot_product_attention", partial(_looking, _read_torch)),
         Place(Registry, "_backends", _Backends),
     ]
     if "xformers.ops" in sys.modules:
@@ -108,30 +108,20 @@ def places() -> list[Place]:
 
 
 def _looking(read: Read, watch: Watch, under: Any) -> Any:
-    """A function around `under`."""
+    """A function around `under`, whose sums are taken, too, if it is PyTorch's own and can return them."""
 
     def attend(*args: Any, **kwargs: Any) -> Any:
-        if watch.is_here:
-            watch.look(read, *args, **kwargs)
-        return under(*args, **kwargs)
-
-    attend.watch, attend.under = watch, under  # type: ignore[attr-defined]  # a function may have attributes
-    return attend
-
-
-def _looking_for_sums(watch: Watch, under: Any) -> Any:
-    """A function around PyTorch's, or around another in its place."""
-    look = _looking(_read_torch, watch, under)
-
-    def attend(*args: Any, **kwargs: Any) -> Any:
-        found = attend_with_sums(*args, **kwargs) if watch.is_here and under is TORCHS else None
+        if not watch.is_here:
+            return under(*args, **kwargs)
+        found = attend_with_sums(*args, **kwargs) if under is TORCHS else None
         if found is None:
-            return look(*args, **kwargs)
+            watch.look(read, *args, **kwargs)
+            return under(*args, **kwargs)
         result, sums = found
-        watch.look(lambda *given, **more: _read_torch(*given, **more)._replace(sums=sums), *args, **kwargs)
+        watch.look(lambda *given, **more: read(*given, **more)._replace(sums=sums), *args, **kwargs)
         return result
 
-    attend.watch, attend.under = watch, under  # type: ignore[attr-defined]
+    attend.watch, attend.under = watch, under  # type: ignore[attr-defined]  # a function may have attributes
     return attend
 
 

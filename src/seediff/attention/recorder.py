@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import warnings
+from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -24,7 +25,7 @@ from .fused import add_probabilities_fused, can_fuse
 from .maps import AttentionMaps, Grid, grid_at
 from .plan import CapturePlan
 from .probabilities import Part, Scratch, add_probabilities
-from .product import Watch
+from .product import Product, Watch
 
 MOST_LAYERS = 1024
 """More layers than any network has."""
@@ -78,10 +79,8 @@ class AttentionRecorder(RecordedCalls):
         """What went wrong, if it is kept: nothing more is recorded."""
         self._thread = 0  # in which the network runs
         self._sums: dict[MapName, torch.Tensor] = {}
-        self._counts: dict[MapName, int] = {}
-        self._steps: dict[tuple[Kind, str], list[int]] = {}  # in which a layer computed attention
+        self._steps: dict[MapName, list[int]] = {}  # in which a layer computed attention
         self._recorded_steps: list[int] = []
-        self._additions: list[MapName] = []  # of the current call
         self.ran: set[str] = set()
         """The layers whose modules ran while they were recorded."""
         self._slots: dict[str, int] = {}  # layer → the row of its number, which is NaN if a probability was
@@ -99,23 +98,11 @@ class AttentionRecorder(RecordedCalls):
             raise RuntimeError("the maps of this capture were already taken: start a new one")
         if self.calls == 0 and self.graphs is not None:
             self._take_memory(self.graphs)
-        self._additions = []
         self.end_watch()
         self._thread, self.calls = threading.get_ident(), self.calls + 1
-        try:
-            self.begin_call(network, named_inputs(network, args, kwargs))
-        except UserError as error:
-            if self.calls == 1:
-                raise
-            self.keep(error)
-        if self.error is not None:
-            self.pass_over()
+        self.begin_call(network, named_inputs(network, args, kwargs))
         if self.recording:
             self._recorded_steps.append(self.step)
-
-    def pass_over(self) -> None:
-        super().pass_over()
-        self._additions = []
 
     def end_step(self) -> None:
         """When a call of the network ends, also by an error. What backward computes again is not recorded."""
@@ -148,63 +135,44 @@ class AttentionRecorder(RecordedCalls):
 
     # Adding
 
-    def add(
-        self,
-        name: str,
-        parts: Mapping[Kind, slice | None],
-        query: torch.Tensor,
-        key: torch.Tensor,
-        scale: float,
-        bias: torch.Tensor | None,
-        sums: torch.Tensor | None = None,
-        level: int = 1,
-    ) -> None:
+    def add(self, name: str, parts: Mapping[Kind, slice | None], product: Product, level: int = 1) -> None:
         """Add the probabilities of a layer at L / level at one step, averaged over heads.
 
-        parts: kind → the columns that have it; those without columns, and unwanted ones, are skipped. query: (B, H, N,
-        D). key: (B, H, T, D). bias: (B, 1 or H, 1 or N, T), added to the scores, −inf for padding; None: no padding.
-        sums: (B, H, N) log-sum-exps over all columns, if they are known.
+        parts: kind → the columns that have it; those without columns, and unwanted ones, are skipped. product: keys
+        with as many heads as queries, and a mask (B, 1 or H, 1 or N, T) of numbers.
         """
         assert self.latent_size is not None
         grid, together = grid_at(self.latent_size, level), list[Part]()
-        added: list[Kind] = []
+        added: list[MapName] = []
+        query, key, mask = product.query, product.key, product.mask
         for kind, columns in parts.items():
             if columns is None or not self.wants(kind, level):
                 continue
             width = len(range(*columns.indices(key.shape[2])))
-            total = self._total(self._where(kind, grid, name), (query.shape[0], query.shape[2], width), query)
-            added.append(kind)
+            added.append((kind, grid, name))
+            total = self._total(self._where(*added[-1]), (query.shape[0], query.shape[2], width), query)
             if kind in self.plan.alone:
-                own_bias = None if bias is None else bias[..., columns]
-                self._add([Part(total, per_column=kind == "cross")], name, query, key[:, :, columns], scale, own_bias)
+                own = product._replace(key=key[:, :, columns], mask=mask if mask is None else mask[..., columns])
+                self._add([Part(total, per_column=kind == "cross")], name, own._replace(sums=None))
             else:
                 together.append(Part(total, columns, kind == "cross"))
         if together:
-            self._add(together, name, query, key, scale, bias, sums)
-        for kind in added:
-            self._count(kind, grid, name)
-            self._additions.append((kind, grid, name))
+            self._add(together, name, product)
+        for each in added:
+            self._count(each)
 
-    def _add(
-        self,
-        parts: Sequence[Part],
-        name: str,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        scale: float,
-        bias: torch.Tensor | None,
-        sums: torch.Tensor | None = None,
-    ) -> None:
+    def _add(self, parts: Sequence[Part], name: str, product: Product) -> None:
+        query, key, mask, scale, sums = product
         if self._finite is None:
             self._finite = self._keep("finite", (MOST_LAYERS, 4), query)
         finite = self._finite[self._slots.setdefault(name, len(self._slots)), 0]
         normalize = self.config.normalize
         if can_fuse(query):
             with torch.cuda.device_of(query):  # Triton launches on the current device
-                add_probabilities_fused(parts, query, key, scale, bias, sums, normalize=normalize, finite=finite)
+                add_probabilities_fused(parts, query, key, scale, mask, sums, normalize=normalize, finite=finite)
         else:
             own = {"normalize": normalize, "finite": finite, "scratch": self._scratch}
-            add_probabilities(parts, query, key, scale, bias, **own)
+            add_probabilities(parts, query, key, scale, mask, **own)
 
     def _total(self, where: MapName, shape: tuple[int, int, int], like: torch.Tensor) -> torch.Tensor:
         """The running map (B, N, T) to which a layer adds. Raises UserError if it has had another shape."""
@@ -220,11 +188,10 @@ class AttentionRecorder(RecordedCalls):
         """The running map of a layer."""
         return kind, grid, name if kind in self.by_layer else ""
 
-    def _count(self, kind: Kind, grid: Grid, name: str) -> None:
+    def _count(self, added: MapName) -> None:
         """Count what a layer has added."""
-        where = self._where(kind, grid, name)
-        self._counts[where] = self._counts.get(where, 0) + 1
-        self._steps.setdefault((kind, name), []).append(self.step)
+        where = self._where(*added)
+        self._steps.setdefault(added, []).append(self.step)
         self.touched.add((where, tuple(self._sums[where].shape)))
 
     @_ordinary_tensors()
@@ -261,27 +228,24 @@ class AttentionRecorder(RecordedCalls):
             return None
         if not self.recording:
             return "none"
-        rows = None if self.rows is None else tuple(self.rows)
         asked = None if self.asked is None else (tuple(self.asked.shape), self.asked.dtype)
-        return self._plan_text, self.latent_size, self.images, self.halved, rows, asked
+        return self._plan_text, self.latent_size, self.images, tuple(self._rows), asked
 
     def add_again(self, additions: Sequence[tuple[MapName, torch.Tensor]]) -> None:
         """Count what a replay adds to its maps."""
         for added, total in additions:
             self._sums[self._where(*added)] = total
-            self._count(*added)
+            self._count(added)
         if additions and self._finite is None:
             self._finite = self._keep("finite", (MOST_LAYERS, 4), additions[0][1])
 
     def take_back(self) -> Sequence[tuple[MapName, torch.Tensor]]:
         """What this call added to which maps, which does not count."""
         additions: list[tuple[MapName, torch.Tensor]] = []
-        for kind, grid, name in self._additions:
-            where = self._where(kind, grid, name)
-            additions.append(((kind, grid, name), self._sums[where]))
-            self._counts[where] -= 1
-            self._steps[kind, name].pop()
-        self._additions = []
+        for added, steps in self._steps.items():
+            if self.recording and steps[-1:] == [self.step]:
+                steps.pop()
+                additions.append((added, self._sums[self._where(*added)]))
         return additions
 
     # The result
@@ -328,34 +292,33 @@ class AttentionRecorder(RecordedCalls):
         if self._finished:
             return
         self._scratch = Scratch()
-        try:
-            self._check_layers()
-        except UserError as error:
-            self.keep(error)
         if self.error is not None:
             raise self.error
+        self._check_layers()
         assert self._finite is not None
         numbers = self._finite[:, 0].isfinite().tolist()
         bad = [name for name, slot in self._slots.items() if not numbers[slot]]
         if bad:
             raise no_number(f"probabilities of {_listed(bad)}", self.dtype)
+        counts: Counter[MapName] = Counter()
+        for added, steps in self._steps.items():
+            counts[self._where(*added)] += len(steps)
         for where, total in self._sums.items():
             if self.graphs is None:
-                total.div_(self._counts[where])
+                total.div_(counts[where])
             else:  # recordings will add to it in the next capture
-                self._sums[where] = total / self._counts[where]
+                self._sums[where] = total / counts[where]
         self._finished = True
 
     def _check_layers(self) -> None:
         """Raise UserError for a layer of which no attention was seen, and name those that computed it in fewer steps
         than were recorded."""
-        if self.error is not None:
-            return
+        seen = {(kind, name): steps for (kind, _, name), steps in self._steps.items()}
         steps: dict[tuple[Kind, str], list[int]] = {}
         for kind, levels in self.plan.reads.items():
             for name, layer in self.plan.layers[kind].items():
                 if levels is None or layer.level in levels:
-                    steps[kind, name] = self._steps.get((kind, name), [])
+                    steps[kind, name] = seen.get((kind, name), [])
         if not steps or not self._recorded_steps:
             raise UserError(
                 "no attention was captured: the network did not run, or no layer matches the chosen levels and steps"

@@ -31,6 +31,7 @@ from .run import Run
 from .what_size import Placement
 from .which_calls import THE_WAY, Listener
 from .which_columns import TextColumns
+from .which_rows import ReadText
 
 if TYPE_CHECKING:
     from ..segments.make_segments import Segments
@@ -78,25 +79,18 @@ class Captured:
     @property
     def prompts(self) -> list[str]:
         """The prompt of each picture; "" if only embeddings were given."""
-        texts = chain.from_iterable(run.texts for run in self._runs())
-        return [text.get("prompt", "") for text in texts]
+        return [text.texts.get("prompt", "") for text in self._texts()]
 
     @property
     def words(self) -> list[tuple[str, ...]]:
         """For each picture, the words that the model read of its prompt and that may name something. All others can be
         used, too."""
-        words: list[tuple[str, ...]] = []
-        for run in self._runs():
-            words += [self._words(run, number) for number in range(run.count)]
-        return words
+        return list(map(self._columns.words, self._texts()))
 
     @property
     def images(self) -> list[np.ndarray | None]:
         """The pictures (H, W, 3) uint8 that the pipeline returned; None for each that it did not return."""
-        images: list[np.ndarray | None] = []
-        for run in self._runs():
-            images += [*run.images[: run.count], *[None] * (run.count - len(run.images))]
-        return images
+        return [*chain.from_iterable(run.images for run in self._runs())]
 
     @property
     def maps(self) -> list[AttentionMaps]:
@@ -130,17 +124,19 @@ class Captured:
         picture 0 if there is none. of: "negative" for a word of the negative prompt, after `capture(pipe,
         negative=True)`.
         """
-        image, frames = self._chosen(image)
-        heats = self._heat_maps([phrase], image, frames, pixels, of)
-        return heats if isinstance(image, range) else heats[0]
+        found = self._make([phrase], image, pixels, of=of)
+        if isinstance(found, list):
+            return [_heats(mask)[0] for mask in found]
+        return _heats(found)[0]
 
     def heatmaps(self, *phrases: Phrase, image: int = 0, pixels: ImageInput = None) -> Image.Image:
         """One picture beside the heat maps of phrases, by default of all its `words`. image, pixels: as in `heatmap`.
         Raises UserError for a word that is not in the prompt, and without any word."""
-        wanted = phrases or self._words(*self._run(image))
+        run, number = self._run(image)
+        wanted = phrases or self._columns.words(run.texts[number])
         if not wanted:
             raise UserError("heatmaps", "no words of a prompt are known", "name phrases, or columns")
-        return heat_sheet(self._heat_maps(wanted, *self._chosen(image), pixels))
+        return heat_sheet(_heats(self._make(wanted, image, pixels)))
 
     def masks(
         self,
@@ -167,9 +163,7 @@ class Captured:
         config = replace(own_constants(self._pipe, method)[0], **check_table(MaskConfig, constants, "masks"))
         check_kinds(self._family, config)
         config, _ = fit_mask(self._family, self._plan.network, config, "all")
-        image, frames = self._chosen(image)
-        masks = self._make(phrases, image, frames, pixels, config)
-        return masks if isinstance(image, range) else masks[0]
+        return self._make(phrases, image, pixels, config)
 
     def segments(self, image: int = 0, *, pixels: ImageInput = None, seed: int = 0, **constants: Any) -> Segments:
         """Segments of one picture without any words, from its self-attention of all steps (the papers look once at a
@@ -205,40 +199,25 @@ class Captured:
     def _runs(self) -> list[Run]:
         return self._listener.results()
 
-    def _run(self, image: int) -> tuple[Run, int]:
-        """The run that drew a picture, and the picture's number in it."""
+    def _texts(self) -> list[ReadText]:
+        return [*chain.from_iterable(run.texts for run in self._runs())]
+
+    def _run(self, image: int, of: Of = "prompt") -> tuple[Run, int]:
+        """The run that drew a picture, or that of its negative prompt, and the picture's number in it."""
+        if of not in ("prompt", "negative"):
+            raise UserError("of", f"{of!r} must be prompt or negative")
         image, fix = self._number(image), ""
         for run, numbers in zip(self._runs(), self.image_numbers, strict=True):
             if image in numbers:
                 if run.error is not None:
                     raise run.error
-                return run, image - numbers.start
+                return (run.of_negative if of == "negative" else run), image - numbers.start
         if self._listener.call is not None:
             raise UserError("image", f"{image}: is still being drawn", "ask after the pipeline's call")
         if self._listener.passed_over:
             fix = THE_WAY
         drawn = "1 was" if len(self.prompts) == 1 else f"{len(self.prompts)} were"
         raise UserError("image", f"{image}: {drawn} drawn in the block, numbered from 0", fix)
-
-    def _texts(self, image: int, of: Of) -> tuple[Run, int]:
-        """As `_run`, of the prompt's maps or of the negative prompt's."""
-        if of not in ("prompt", "negative"):
-            raise UserError("of", f"{of!r} must be prompt or negative")
-        run, number = self._run(image)
-        return (run.of_negative if of == "negative" else run), number
-
-    def _heat_maps(
-        self, phrases: Sequence[Phrase], image: int | range, frames: range, pixels: ImageInput, of: Of = "prompt"
-    ) -> list[HeatMap]:
-        """The heat maps of phrases that are asked for together, in one picture or each of a clip. image, frames: from
-        `_chosen`."""
-        own = self._maps(frames.start, phrases, of).levels("cross")
-        levels = tuple(level for level in own if level in HEAT_LEVELS) or own
-        config, heats = MaskConfig(method="ca", expand_levels=levels, pamr=False), list[HeatMap]()
-        for mask in self._make(phrases, image, frames, pixels, config, of):
-            for name, soft in zip(mask.classes, mask.soft, strict=True):
-                heats.append(HeatMap(soft.numpy(), name, mask.pixels))
-        return heats
 
     def _chosen(self, image: int | range | None) -> tuple[int | range, range]:
         """A picture's number or a clip, the first by default; and the clip, or the picture alone, that it is of."""
@@ -255,17 +234,21 @@ class Captured:
     def _make(
         self,
         phrases: Sequence[Phrase],
-        image: int | range,
-        frames: range,
+        image: int | range | None,
         pixels: ImageInput,
-        config: MaskConfig,
+        config: MaskConfig | None = None,
         of: Of = "prompt",
-    ) -> list[MaskResult]:
-        """Masks of a clip, or of one picture. image, frames: from `_chosen`."""
+    ) -> Any:
+        """Masks of one picture, or a list of those of a clip. config: None: for heat maps."""
+        image, frames = self._chosen(image)
         if len(frames) > 1 and pixels is not None:
             raise UserError("pixels", "those of a clip are what the pipeline returned", "leave it out")
         first = self._maps(frames.start, phrases, of)
-        run, start = self._texts(frames.start, of)
+        if config is None:
+            own = first.levels("cross")
+            levels = tuple(level for level in own if level in HEAT_LEVELS) or own
+            config = MaskConfig(method="ca", expand_levels=levels, pamr=False)
+        run, start = self._run(frames.start, of)
         every = run.maps[start : start + len(frames)]
         latents = {id(maps): replace(maps, words=first.words) for maps in every}
         shown = [self._pixels(number, pixels) for number in frames]
@@ -274,12 +257,12 @@ class Captured:
         place, names = self._place(frames.start, first, shown[0]), [phrase_name(phrase) for phrase in phrases]
         parts = [None if one is None else one[place.window.slices] for one in shown]
         softs = clip_softs(parts, list(latents.values()), names, config, place.drawn, place.scaled, place.view)
-        wanted, masks = range(len(frames)) if isinstance(image, range) else [image - frames.start], list[MaskResult]()
-        for i in wanted:
+        masks: list[MaskResult] = []
+        for i in range(len(frames)) if isinstance(image, range) else [image - frames.start]:
             size = place.window.height, place.window.width
             mask = make_masks(parts[i], latents[id(every[i])], names, config, size=size, soft=softs[i])
             masks.append(_whole_picture(mask, place, shown[i]))
-        return masks
+        return masks if isinstance(image, range) else masks[0]
 
     def _number(self, image: int) -> int:
         """A picture's number, counted from the first."""
@@ -290,16 +273,13 @@ class Captured:
 
     def _maps(self, image: int, phrases: Sequence[Phrase], of: Of = "prompt") -> AttentionMaps:
         """The maps of a picture with the columns of phrases, each of which must have some."""
-        run, number = self._texts(image, of)
-        text = run.read_text(number)
+        run, number = self._run(image, of)
+        text = run.texts[number]
         words = self._columns.find(text, phrases)
         for phrase in phrases:
             if not words[phrase_name(phrase)]:
                 raise self._columns.refusal(text, phrase)
         return replace(run.maps[number], words=words)
-
-    def _words(self, run: Run, number: int) -> tuple[str, ...]:
-        return self._columns.words(run.read_text(number))
 
     # Pixels
 
@@ -321,6 +301,11 @@ class Captured:
         returned = self.images[image]
         sizes = [None if one is None else (one.shape[0], one.shape[1]) for one in (pixels, returned)]
         return run.placing.place(maps.latent_size, self._drawn(maps), *sizes)
+
+
+def _heats(mask: MaskResult) -> list[HeatMap]:
+    """The heat maps of each word of masks."""
+    return [HeatMap(soft.numpy(), name, mask.pixels) for name, soft in zip(mask.classes, mask.soft, strict=True)]
 
 
 def _whole_picture(mask: MaskResult, place: Placement, pixels: np.ndarray | None) -> MaskResult:

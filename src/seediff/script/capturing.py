@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial, wraps
+from itertools import product
 from types import MethodType
 from typing import Any, Literal
 
@@ -37,7 +38,7 @@ from ..models.graphs import CudaRecording, GraphedNetwork, find_graphs
 from ..models.memory import check_graphs, memory_bytes
 from ..prompts.tokens import find_weight
 from .captured import Captured
-from .what_size import PLACING, returned_images
+from .what_size import PLACING
 from .which_calls import THE_WAY, Listener
 from .which_columns import TextColumns
 from .which_rows import ENCODE, listed
@@ -105,15 +106,13 @@ def capture(
     # 2. The listener hears what the pipeline encodes and what its network is given
     with ExitStack() as stack:
         recordings = stack.enter_context(recorded_calls(network)) if graphs else None
-        recorder = AttentionRecorder(plan, guidance=False, graphs=recordings, keeps_errors=True)
-        beside = None
+        recorders = [AttentionRecorder(plan, guidance=False, graphs=recordings, keeps_errors=True)]
         if negative:
             if "cross" not in plan.reads:
                 raise UserError("negative", f"keep='{keep}' captures no attention to text", "use keep='all'")
             text_alone = replace(plan, reads={"cross": plan.reads["cross"]})
-            beside = AttentionRecorder(text_alone, guidance=False, keeps_errors=True)
-        check = partial(_check_memory, plan)
-        listener = Listener(recorder, networks, None if alone else pipe, prompts, states, check, beside)
+            recorders.append(AttentionRecorder(text_alone, guidance=False, keeps_errors=True))
+        listener = Listener(recorders, networks, None if alone else pipe, prompts, states, _check_memory)
         encode = next((name for name in ENCODE if hasattr(pipe, name)), None)
         if encode is not None:
             stack.enter_context(wrap_method(pipe, encode, listener.note_encoding))
@@ -123,10 +122,9 @@ def capture(
                 stack.enter_context(wrap_method(processor, name, partial(listener.note_placing, name)))
         if not alone:
             stack.enter_context(wrap_call(pipe, listener))
-        for each in networks:
-            stack.enter_context(attach_recorder(each, recorder, listener.begin))
-            if beside is not None:
-                stack.enter_context(attach_recorder(each, beside, None))
+        for each, recorder in product(networks, recorders):
+            begin = listener.begin if recorder is listener.recorder else None
+            stack.enter_context(attach_recorder(each, recorder, begin))
         columns = TextColumns(pipe, family, readers, prompts)
         yield Captured(listener, pipe, plan, keep if keep in METHOD_FACTS else None, columns)
 
@@ -161,11 +159,7 @@ def wrap_call(pipe: Any, listener: Listener) -> Iterator[None]:
             return kind.__call__(self, *args, **kwargs)
         bound = signature.bind(self, *args, **kwargs)
         bound.apply_defaults()
-        given = bound.arguments
-        with listener.follow(given) as run:
-            output = kind.__call__(self, *args, **kwargs)
-            run.images = [] if given.get("output_type") == "latent" else returned_images(output)
-        return output
+        return listener.follow(bound.arguments, partial(kind.__call__, self, *args, **kwargs))
 
     pipe.__class__ = type(kind.__name__, (kind,), {"__call__": call, "__module__": kind.__module__})
     try:
@@ -235,11 +229,11 @@ def plan_pipeline(
     return plan_capture(family, network, replace(capture, **own), mask=mask, pipeline=pipeline)
 
 
-def _check_memory(plan: CapturePlan, size: Grid, images: int, device: torch.device, held: int) -> None:
-    """Raise UserError if the maps of `images` images with L = `size` do not fit into the free memory of the GPU that
-    computes, or into the computer's whole memory beside `held` bytes of earlier images."""
-    expected = replace(plan, size=size).expected
-    needed, whole = expected.map_bytes * images if expected else 0, memory_bytes()
+def _check_memory(plans: Sequence[CapturePlan], size: Grid, images: int, device: torch.device, held: int) -> None:
+    """Raise UserError if the maps of `images` images with L = `size`, of all plans, do not fit into the free memory of
+    the GPU that computes, or into the computer's whole memory beside `held` bytes of earlier images."""
+    expected = filter(None, (replace(plan, size=size).expected for plan in plans))
+    needed, whole = images * sum(one.map_bytes for one in expected), memory_bytes()
     rooms = [max(whole - held, 0)] if whole else []
     if device.type == "cuda":
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)

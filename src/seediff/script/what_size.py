@@ -105,9 +105,9 @@ def returned_images(output: Any) -> list[np.ndarray]:
         images = images.reshape(-1, *images.shape[2:])
     if isinstance(images, list) and images and isinstance(images[0], list):
         images = list(chain.from_iterable(images))
-    if torch.is_tensor(images) and images.ndim == 4 and images.shape[1] == 3:  # four are latents; numpy has no bfloat16
+    if torch.is_tensor(images) and images.ndim == 4 and images.shape[1] == 3:  # of four channels: latents
         images = images.detach().movedim(1, -1).cpu()
-        images = (images.float() if images.is_floating_point() else images).numpy()
+        images = (images.float() if images.is_floating_point() else images).numpy()  # which has no bfloat16
     if isinstance(images, np.ndarray):
         if images.ndim != 4 or images.shape[3] not in (3, 4):
             return []

@@ -19,19 +19,20 @@ from typing import Any
 
 import torch
 
+from ..attention.maps import AttentionMaps
 from ..attention.networks import OVERLAPPING, check_processors
 from ..attention.recorder import AttentionRecorder
 from ..errors import Notice, UserError
 from ..models.families.family import named_inputs
 from .run import Run
-from .which_rows import STATES, PromptRows, encode_texts, listed
+from .what_size import returned_images
+from .which_rows import STATES, PromptRows, ReadText, Rows, listed
 
 THE_WAY = (
     "capture the pipeline that draws, or, for a loop of your own, the network, in one `with` block for each picture:"
     " capture(pipe.unet, prompt='…', tokenizer=pipe.tokenizer, states=prompt_embeds)"
 )
 """What to do where the network runs outside of the captured pipeline's calls."""
-HERE = "the network's call"
 NEW_BLOCK = "open a new `with` block after that"
 
 
@@ -45,7 +46,7 @@ class Call:
     """
 
     rows: PromptRows
-    given: Mapping[str, Any] = field(default_factory=dict)
+    given: Mapping[str, Any]
     run: Run = field(default_factory=Run)
     levels: list[torch.Tensor] = field(default_factory=list)
     others: list[torch.Tensor] = field(default_factory=list)
@@ -63,91 +64,89 @@ class Listener:
     """Listens to a pipeline and its network, and tells the recorder which rows to record.
 
     networks: those that are captured. pipe: None: only its network is captured. prompts, states: the texts and their
-    encoded states, if the script named them. check: called with (height, width) of L, the number of images, the device
-    and the bytes of earlier maps before anything of a run is recorded; raises UserError. negative: records the negative
-    prompts, if they are captured.
+    encoded states, if the script named them. check: called with the plans, (height, width) of L, the number of images,
+    the device and the bytes of earlier maps before anything of a run is recorded; raises UserError. recorders: of the
+    prompts, and of the negative prompts, if they are captured.
     """
 
     def __init__(
         self,
-        recorder: AttentionRecorder,
+        recorders: Sequence[AttentionRecorder],
         networks: Sequence[Any],
         pipe: Any,
         prompts: Sequence[str],
         states: Any,
         check: Callable[..., None],
-        negative: AttentionRecorder | None = None,
     ) -> None:
-        self.recorder, self.networks, self.pipe, self.negative = recorder, networks, pipe, negative
+        self.recorders, self.networks, self.pipe = recorders, networks, pipe
         self.prompts, self.states, self.check = prompts, states, check
+        self.recorder, *self.beside = recorders
+        self.family = self.recorder.family
         self.finished: list[Run] = []
         self.call: Call | None = None
         self.passed_over = False
         """Whether the network ran outside of the pipeline's calls."""
         self._encoded_outside = False
         """Whether the pipeline encoded a text outside of its calls, since the last one."""
-        self._encodes = False
-        """Whether capture itself encodes a text now."""
 
     @property
     def held(self) -> int:
         """Bytes of the maps of finished runs."""
-        negatives = [run.negative for run in self.finished if isinstance(run.negative, Run)]
-        maps = chain.from_iterable(run.maps for run in (*self.finished, *negatives))
-        each = {id(one): one for one in maps}  # frames share some
+        runs = filter(None, chain.from_iterable((run, run.negative) for run in self.finished))
+        each = {id(one): one for one in chain.from_iterable(run.maps for run in runs)}  # frames share some
         return sum(tensor.nbytes for *_, tensor in chain.from_iterable(one.tensors() for one in each.values()))
 
     # What the pipeline does
 
-    @contextmanager
-    def follow(self, given: Mapping[str, Any]) -> Iterator[Run]:
-        """Follow one call of the pipeline, with these arguments. A call that an error ends is no run."""
+    def follow(self, given: Mapping[str, Any], draw: Callable[[], Any]) -> Any:
+        """The result of one call of the pipeline, with these arguments. A call that an error ends is no run."""
         if self.call is not None:
             self.call.check_thread()
             if self.call.run.steps:
                 raise UserError("the captured pipeline was called before its last call ended; draw one at a time")
         call = self.call = self._begin_run(given)
-        with self._encoding():
-            call.rows.encode()
-            if self.negative is not None:
+        with self._kept():
+            if self.beside:
                 self._encode_negative(call)
         call.run.placing.must_crop = given.get("padding_mask_crop") is not None
         self._encoded_outside = False
         try:
-            yield call.run
+            output = draw()
         except BaseException:
             self.call = None
             self._restart()
             raise
-        self.finish()
+        self.finish(output)
+        return output
 
     def _begin_run(self, given: Mapping[str, Any]) -> Call:
-        return Call(PromptRows(self.recorder.family, self.pipe, self.prompts, self.states, given), given)
+        return Call(PromptRows(self.family, self.pipe, self.prompts, self.states, given), given)
 
     def note_encoding(self, given: Mapping[str, Any], output: Any) -> None:
         """Called after the pipeline's `encode_prompt`. given: its arguments by name."""
         call = self.call
-        if self._encodes:
-            return
         if call is None or call.thread != threading.get_ident():
             self._encoded_outside = True
         elif not call.run.steps:  # a text that a callback encodes is not the prompt
-            with self._encoding():
+            with self._kept():
                 call.rows.note(given, output)
 
     def note_placing(self, name: str, given: Mapping[str, Any], _output: Any) -> None:
         """Called after methods in PLACING."""
         if self.call is not None:
-            self.call.run.placing.note(name, given)
+            with self._kept():
+                self.call.run.placing.note(name, given)
 
     @contextmanager
-    def _encoding(self) -> Iterator[None]:
-        """Texts that are encoded inside are not the pipeline's."""
-        self._encodes = True
+    def _kept(self) -> Iterator[None]:
+        """An error of capture in this block is kept, and ends no drawing; what is known before the first step does."""
         try:
             yield
-        finally:
-            self._encodes = False
+        except Exception as error:
+            self._pass_over()
+            if isinstance(error, UserError) and self.call is not None and not self.call.run.steps:
+                raise
+            self.recorder.keep(error, "the network's call")
 
     # What the network is given
 
@@ -155,116 +154,107 @@ class Listener:
         """Forward pre-hook of the network: decides which rows of this call are recorded."""
         if self.call is not None:
             self.call.check_thread()
-        for recorder in self._recorders:
-            recorder.pass_over()
+        self._pass_over()
         if self.call is None and self.pipe is not None:
             if self._encoded_outside:
                 raise UserError("the network ran outside of the captured pipeline's calls", fix=THE_WAY)
             self.passed_over = True  # another pipeline with the same network
             return
-        call = self.call = self.call or self._begin_run({})
-        if self.recorder.error is not None:
-            return
-        try:
-            self._begin(call, network, args, kwargs)
-        except Exception as error:
-            for recorder in self._recorders:
-                recorder.pass_over()
-            if isinstance(error, UserError) and not call.run.steps:
-                raise
-            self.recorder.keep(error, HERE)
+        self.call = self.call or self._begin_run({})
+        if self.recorder.error is None:
+            with self._kept():
+                self._begin(self.call, network, args, kwargs)
 
     def _begin(self, call: Call, network: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        # 1. The rows with the prompt
         given = named_inputs(network, args, kwargs)
-        states = next((given[name] for name in STATES if given.get(name) is not None), None)
-        family = self.recorder.family
-        batch, height, width = family.lattice(network, given)
-        frames = family.frames(given)
-        if family.frames_in_rows and states is not None:
-            states = states[::frames]  # one row for each clip
-        if given.get("skip_layers") is not None:
+        _, height, width = self.family.lattice(network, given)
+        if given.get("skip_layers") is not None:  # a further prediction of SD 3's
             return
-        with self._encoding():
-            rows = call.rows.find(states, batch)
-
-        # 2. What holds for the whole run
-        run = call.run
-        if rows is not None and not run.texts:
-            check_processors(network)
-            tensor = next(network.parameters()) if states is None else states[0]  # weights may be offloaded
-            self.check((height, width), len(rows.numbers) * frames, tensor.device, self.held)
-            run.texts, run.widths = list(rows.texts), list(rows.widths)
+        states, frames = _first(given, STATES), self.family.frames(given)
+        if states is None:
+            raise UserError("the network was given no text")
+        if self.family.frames_in_rows:
+            states = states[::frames]  # one row for each clip
+        rows = call.rows.find(states, given)
         if rows is not None:
-            self.recorder.rows = rows.numbers
-            self.recorder.start_step(network, args, kwargs)
-            run.steps += 1
-        self._note_level(call.others if rows is None else call.levels, given)
-        found = None if call.negative is None or states is None else call.negative.find(states, batch)
-        if self.negative is not None and found is not None:
-            run.negative = Run(texts=list(found.texts), widths=list(found.widths))
-            self.negative.rows = found.numbers
-            self.negative.start_step(network, args, kwargs)
-
-    def _note_level(self, levels: list[torch.Tensor], given: Mapping[str, Any]) -> None:
-        """Remember the timestep of a call of the network. It is read when the run ends: a GPU would be waited for."""
-        level = next((given[name] for name in ("timestep", "t") if given.get(name) is not None), None)
-        if level is not None:
+            if not call.run.steps:
+                check_processors(network)
+                plans, images = [recorder.plan for recorder in self.recorders], len(rows.numbers) * frames
+                device = states[0].device  # weights may be offloaded
+                self.check(plans, (height, width), images, device, self.held)
+            self._start(self.recorder, call.run, rows, network, args, kwargs)
+        level = _first(given, ("timestep", "t"))
+        if level is not None:  # read when the run ends: a GPU would be waited for
+            levels = call.others if rows is None else call.levels
             levels.append(torch.as_tensor(level).detach().flatten()[:1].clone())
+        for beside in self.beside:
+            if call.negative is not None and call.run.negative is not None and beside.error is None:
+                rows = call.negative.find(states, given)
+                if rows is not None:
+                    self._start(beside, call.run.negative, rows, network, args, kwargs)
+
+    def _start(self, recorder: AttentionRecorder, run: Run, rows: Rows, *of_network: Any) -> None:
+        """Record rows of this call."""
+        if not run.steps:
+            run.texts = list(rows.texts)
+        recorder.rows = rows.numbers
+        recorder.start_step(*of_network)
+        run.steps += 1
 
     # The negative prompt
 
     def _encode_negative(self, call: Call) -> None:
         """Encode the negative prompt as the pipeline encodes prompts, because words are located as in those."""
-        texts, family = listed(call.given.get("negative_prompt")), self.recorder.family
-        try:
-            if not any(texts):
-                problem = "is empty, or was not given as a text"
-                raise UserError("negative_prompt", problem, "give the pipeline negative_prompt='…'")
-            call.negative = PromptRows(family, self.pipe, texts, encode_texts(family, self.pipe, texts))
-        except UserError as error:
-            call.run.negative = error
-
-    def _finish_negative(self, run: Run) -> None:
-        """Give the run the maps of its negative prompts."""
-        assert self.negative is not None
-        if isinstance(run.negative, UserError):
+        texts, run = listed(call.given.get("negative_prompt")), Run()
+        call.run.negative = run
+        if not any(texts):
+            problem = "is empty, or was not given as a text"
+            run.error = UserError("negative_prompt", problem, "give the pipeline negative_prompt='…'")
             return
         try:
-            if run.negative is None or self.negative.images != self.recorder.images:
-                problem = "no row of the network's batches has it, encoded as prompts are, for each picture"
-                raise UserError("negative_prompt", problem, "models that draw without guidance read none")
-            run.negative.images, run.negative.maps = run.images, self._maps(self.negative, run.negative.texts)
+            call.negative = PromptRows(self.family, self.pipe, texts, call.rows.encode(texts))
         except UserError as error:
-            run.negative = error
+            run.error = error
+
+    def _finish_negative(self, run: Run) -> None:
+        """Give a run of negative prompts its maps."""
+        (beside,) = self.beside
+        if run.error is None and (not run.steps or beside.images != self.recorder.images):
+            problem = "no row of the network's batches has it, encoded as prompts are, for each picture"
+            run.error = UserError("negative_prompt", problem, "models that draw without guidance read none")
+        if run.error is None:
+            try:
+                run.take(_maps(beside, run))
+            except UserError as error:
+                run.error = error
 
     # The end of a run
 
-    def finish(self) -> None:
+    def finish(self, output: Any = None) -> None:
         """End the current call, if any, and move its run's maps to the CPU."""
-        call, self.call = self.call, None
+        call, self.call = self.call, None  # from here on, all errors are kept: the picture is unaffected
         if call is None:
             return
         run = call.run
+        with self._kept():
+            if call.given.get("output_type") != "latent":
+                run.images = returned_images(output)
         if not run.texts:
             self._name_pictures(call)
-        try:
-            if self.recorder.error is None and run.texts:
-                self._finish(call)
-        except Exception as error:  # raised when maps are requested, because the picture is unaffected
-            if isinstance(error, UserError) and error.subject == "dtype":  # attention that is not a number
-                error = UserError("the network", error.problem, "pipe.to(torch.float32), or torch.bfloat16, first")
-            self.recorder.keep(error, HERE)
-        run.error = self.recorder.error
-        if run.error is not None:
-            run.maps, run.negative = [], None
-        if self.recorder.family.frames_at and run.texts:
-            run.show_frames(self.recorder.frames)
-            if isinstance(run.negative, Run):
-                run.negative.show_frames(self.recorder.frames)
-        self._restart()
         if run.texts:
+            with self._kept():
+                if self.recorder.error is None:
+                    self._finish(call)
+            run.error = self.recorder.error
+            if run.error is not None:
+                run.maps, run.negative = [], None
+            if self.family.frames_at:
+                frames = len(run.images) // run.count or self.recorder.frames
+                for each in filter(None, (run, run.negative)):
+                    each.show_frames(frames, self.recorder.frames)
+            run.images = [*run.images, *[None] * run.count][: run.count]
             self.finished.append(run)
+        self._restart()
 
     def _finish(self, call: Call) -> None:
         run = call.run
@@ -275,29 +265,24 @@ class Listener:
         self._check_calls(call)
         self._tell_of_other_texts(call)
         clips, rest = divmod(len(run.images), run.count)
-        if rest or (clips > 1 and not self.recorder.family.frames_at):
+        if rest or (clips > 1 and not self.family.frames_at):
             problem = f"the pipeline returned {len(run.images)}, and {run.count} rows of a batch had the prompt"
             raise UserError("pictures", problem, "which rows draw them is unknown: draw one at a time")
-        run.maps = self._maps(self.recorder, run.texts)
-        if self.negative is not None:
-            self._finish_negative(run)
-
-    def _maps(self, recorder: AttentionRecorder, texts: Sequence[Mapping[str, str]]) -> list[Any]:
-        prompts = [text.get("prompt", "") for text, _ in product(texts, range(recorder.frames))]
-        return [maps.cpu() for maps in recorder.maps([{}] * len(prompts), prompts)]
+        run.take(_maps(self.recorder, run))
+        if run.negative is not None:
+            self._finish_negative(run.negative)
 
     def _name_pictures(self, call: Call) -> None:
         """The texts of the pictures that a call returned without a recorded call of the network."""
         run, prompts = call.run, listed(call.given.get("prompt")) or list(self.prompts) or [""]
         count = len(run.images) if self.pipe is not None else int(self.states is not None)
-        run.texts = [{"prompt": prompts[number * len(prompts) // count]} for number in range(count)]
-        run.widths = [0] * count
+        run.texts = [ReadText({"prompt": prompts[number * len(prompts) // count]}) for number in range(count)]
 
     def _explain_nothing(self) -> UserError:
         """Why no call of the network was recorded, although pictures were drawn."""
         if self.pipe is None:
             return UserError("states", "no call of the network was given them")
-        current = [getattr(self.pipe, name, None) for name in (self.recorder.family.network, "transformer_2")]
+        current = [getattr(self.pipe, name, None) for name in (self.family.network, "transformer_2")]
         if not any(network is one for network in self.networks for one in current):
             return UserError("the pipeline's network was replaced inside of the `with` block", fix=NEW_BLOCK)
         return UserError("the pipeline returned pictures, but its network was never given the prompt", fix=THE_WAY)
@@ -316,7 +301,7 @@ class Listener:
                 if near.any(1).all():
                     at_one, in_all = _repeats(given), len(steps)
                     break
-        if call.rows.prompt is not None and call.rows.is_negative:  # which call is the prompt's makes no difference
+        if call.rows.is_negative and not call.rows.in_one_batch:  # which call is the prompt's makes no difference
             at_one, in_all = 2 * at_one, 2 * in_all
         if _repeats(levels) > at_one or len(levels) > in_all:
             times = f"{len(levels)} times, {_repeats(levels)} times at one step"
@@ -332,12 +317,12 @@ class Listener:
                 Notice(f"the network was given the prompt {count}: maps are the means of these"), stacklevel=2
             )
 
-    @property
-    def _recorders(self) -> list[AttentionRecorder]:
-        return [self.recorder] if self.negative is None else [self.recorder, self.negative]
+    def _pass_over(self) -> None:
+        for recorder in self.recorders:
+            recorder.pass_over()
 
     def _restart(self) -> None:
-        for recorder in self._recorders:
+        for recorder in self.recorders:
             recorder.restart()
 
     def results(self) -> list[Run]:
@@ -350,3 +335,19 @@ class Listener:
 def _repeats(levels: torch.Tensor) -> int:
     """How often the most frequent of some timesteps is there."""
     return max(Counter(levels.tolist()).values(), default=0)
+
+
+def _first(given: Mapping[str, Any], names: Sequence[str]) -> Any:
+    """The first of some inputs that is there."""
+    return next((given[name] for name in names if given.get(name) is not None), None)
+
+
+def _maps(recorder: AttentionRecorder, run: Run) -> list[AttentionMaps]:
+    """The maps of a run, on the CPU."""
+    prompts = [text.texts.get("prompt", "") for text, _ in product(run.texts, range(recorder.frames))]
+    try:
+        return [maps.cpu() for maps in recorder.maps([{}] * len(prompts), prompts)]
+    except UserError as error:
+        if error.subject != "dtype":  # attention that is not a number
+            raise
+        raise UserError("the network", error.problem, "pipe.to(torch.float32), or torch.bfloat16, first") from error

@@ -5,26 +5,17 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..errors import UserError
 from ..models.families.family import Family
 from ..models.families.readers import Reader
 from ..prompts.tokens import content_words, find_columns, find_weight, is_divided
 from .heatmap import Phrase, phrase_name
-from .which_rows import ENCODE, INSTRUCTION, Texts
+from .which_rows import ENCODE, INSTRUCTION, ReadText, Texts
 
 TOKENIZERS = ("tokenizer", "tokenizer_2", "tokenizer_3", "processor")
 NAME_TOKENIZER = "name one, capture(pipe, prompt='…', tokenizer=…), or name columns"
-
-
-class ReadText(NamedTuple):
-    """The text of a picture. columns: of its maps. width: the number of columns that it was encoded to (0: unknown),
-    which padding may follow."""
-
-    texts: Texts
-    columns: int
-    width: int
 
 
 class TextColumns:

@@ -2,22 +2,22 @@
 
 A state is what one row of a batch is given of a text: (T, D), or (T, layers, D). The prompt's states are what the
 pipeline's `encode_prompt` returned, or what the script named (`states=`). If the pipeline has no such method, did not
-use it, or returned more rows than the prompt's two, capture encodes the prompt once itself. No row is taken by its
-place, except where the prompt and the negative prompt are the same text, and in what InstructPix2Pix encodes.
+use it, or returned all rows together, capture encodes the prompt once itself. No row is taken by its place, except
+InstructPix2Pix's where all texts are the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import chain, product
 from typing import Any, NamedTuple
 
 import torch
+from torch.utils._pytree import tree_leaves
 
 from ..errors import UserError, first_line
-from ..models.families.family import Family
+from ..models.families.family import Family, latents_of
 
 CLOSE = 1e-3
 """The largest distance from the prompt's state, as a share of its norm, of a row that has the prompt."""
@@ -40,6 +40,7 @@ NAME_STATES = (
     " states=prompt_embeds)"
 )
 NAME_TEXT = "name the text, capture(pipe, prompt='…')"
+GIVE_STATES = "give the states, capture(pipe, prompt='…', states=…)"
 
 Texts = Mapping[str, str]
 """The texts of one image, by the pipeline's arguments: {"prompt": …, "prompt_2": …}."""
@@ -52,7 +53,7 @@ class Encoded:
     batch have each of `rows`."""
 
     rows: Sequence[torch.Tensor]
-    texts: Mapping[str, Sequence[str]]
+    texts: Mapping[str, Sequence[str]] = field(default_factory=dict)
     others: Sequence[torch.Tensor] = ()
     repeats: int = 1
 
@@ -62,20 +63,27 @@ class Encoded:
         return len(self.rows) * self.repeats
 
 
+class ReadText(NamedTuple):
+    """The text of a picture. width: the number of columns that it was encoded to (0: unknown), which padding may
+    follow. columns: of its maps."""
+
+    texts: Texts
+    width: int = 0
+    columns: int = 0
+
+
 class Rows(NamedTuple):
-    """The rows of a batch with the prompt, one for each picture, with the picture's texts and the number of columns
-    that its text was encoded to (0: unknown)."""
+    """The rows of a batch with the prompt, one for each picture, with the picture's text."""
 
     numbers: Sequence[int]
-    texts: Sequence[Texts]
-    widths: Sequence[int]
+    texts: Sequence[ReadText]
 
 
 def match(rows: Sequence[torch.Tensor], states: Sequence[torch.Tensor]) -> list[int | None]:
     """For each state, the index of the first row that it equals, or None. Raises UserError for a row that two different
     states are about equally near to."""
     found: list[int | None] = [None] * len(states)
-    if not rows or not len(states):
+    if not rows or not found:
         return found
     for number, near in enumerate(_distances(rows, states)):
         best = min(near)
@@ -84,11 +92,11 @@ def match(rows: Sequence[torch.Tensor], states: Sequence[torch.Tensor]) -> list[
         apart = near
         if best > SAME:
             (apart,) = _distances([states[near.index(best)]], states)
-        equal = [distance <= SAME for distance in apart]
-        different = [distance for distance, is_equal in zip(near, equal, strict=True) if not is_equal]
-        if min(different, default=1.0) < CLEAR * best:
-            raise UserError("two texts of a batch are about equally near to the prompt's", fix=NAME_STATES)
-        found = [number if old is None and new else old for old, new in zip(found, equal, strict=True)]
+        for index, (distance, from_best) in enumerate(zip(near, apart, strict=True)):
+            if from_best > SAME and distance < CLEAR * best:
+                raise UserError("two texts of a batch are about equally near to the prompt's", fix=NAME_STATES)
+            if from_best <= SAME and found[index] is None:
+                found[index] = number
     return found
 
 
@@ -123,8 +131,11 @@ class PromptRows:
         self.prompt: Encoded | None = None
         """The encoding with the prompt, once it is known."""
         if states is not None:
-            rows = list(states) if isinstance(states, list) or states.ndim > 2 else [states]
-            self.prompt = Encoded(rows, {"prompt": list(named)} if named else {})
+            self.prompt = Encoded(list(states) if isinstance(states, list) or states.ndim > 2 else [states])
+        self.is_encoding = False
+        """Whether capture itself encodes a text now."""
+        self.in_one_batch = False
+        """Whether a batch had the prompt also as the negative prompt."""
         self._is_given = states is not None
         self._found = False
         self._known: list[tuple[Any, Rows | None]] = []  # of the network's last calls
@@ -135,21 +146,18 @@ class PromptRows:
 
     # What the pipeline encodes
 
-    def encode(self) -> None:
-        """Encode the prompt if the pipeline has no method that does so."""
-        texts = listed(self.given.get("prompt")) or list(self.named)
-        if texts and self.prompt is None and not any(hasattr(self.pipe, name) for name in ENCODE):
-            with suppress(UserError):  # raised where the network is given a text
-                self.prompt = self._encode(texts)
-
-    def _encode(self, texts: Sequence[str]) -> Encoded:
-        rows = encode_texts(self.family, self.pipe, texts)
-        return Encoded(rows, {"prompt": texts}, repeats=self.images_per_prompt)
+    def encode(self, texts: Sequence[str]) -> list[torch.Tensor]:
+        """The states of texts, which capture encodes itself."""
+        self.is_encoding = True
+        try:
+            return encode_texts(self.family, self.pipe, texts)
+        finally:
+            self.is_encoding = False
 
     def note(self, given: Mapping[str, Any], output: Any) -> None:
         """Remember what `encode_prompt` returned before the first step. given: its arguments by name."""
         rows, *beside = output if isinstance(output, tuple) else (output,)
-        if rows is None:
+        if rows is None or self.is_encoding:
             return
         prompts = {name: listed(given.get(name)) for name in ("prompt", "prompt_2", "prompt_3")}
         texts = {name: text for name, text in prompts.items() if text}
@@ -159,106 +167,87 @@ class PromptRows:
         if texts and INSTRUCTION in given:
             texts[INSTRUCTION] = ["\n".join(given[INSTRUCTION] or ())]
         states = [part for part in beside if isinstance(part, list) or (torch.is_tensor(part) and part.ndim > 2)]
-        others = list(chain.from_iterable(states))
-        repeats = 1 if any(name in given for name in PER_PROMPT) else self.images_per_prompt
+        encoded = Encoded(list(rows), texts, [*chain.from_iterable(states)])
+        if not any(name in given for name in PER_PROMPT):
+            encoded = replace(encoded, repeats=self.images_per_prompt)
         if not isinstance(output, tuple) and given.get("do_classifier_free_guidance"):
-            rows, others = self._halves(rows, texts, given)
-        self.encodings.append(Encoded(list(rows), texts, others, repeats))
+            encoded = self._divide(encoded, given)
+        self.encodings.append(encoded)
 
-    def _halves(self, rows: Any, texts: Mapping[str, Sequence[str]], given: Mapping[str, Any]) -> tuple[Any, list[Any]]:
+    def _divide(self, encoded: Encoded, given: Mapping[str, Any]) -> Encoded:
         """The rows with the prompt, and the others, of an older `_encode_prompt`, which returns them together."""
-        count = len(texts["prompt"] if texts else given["prompt_embeds"])
-        count *= int(given.get("num_images_per_prompt") or 1)
-        if len(rows) == 3 * count and self._edits:
-            return rows[:count], list(rows[count:])
-        if len(rows) == 2 * count:
-            return rows[count:], list(rows[:count])
-        wanted = encode_texts(self.family, self.pipe, texts.get("prompt", self.named))
-        numbers = [number for number, found in enumerate(match(wanted, rows)) if found is not None]
-        if len(numbers) != count:
-            raise UserError(f"{len(rows)} texts were encoded together, and which is the prompt is unknown")
-        return rows[numbers], [rows[number] for number in range(len(rows)) if number not in numbers]
-
-    @property
-    def _edits(self) -> bool:
-        network = getattr(self.pipe, "unet", None)
-        return network is not None and network.config.in_channels == EDITING_CHANNELS
+        wanted = given.get("prompt_embeds")
+        if wanted is None:
+            wanted = self.encode(encoded.texts["prompt"])
+        prompt = replace(encoded, rows=list(wanted), repeats=self.images_per_prompt)
+        matched = match(prompt.rows, encoded.rows)
+        numbers = [number for number, found in enumerate(matched) if found is not None][: prompt.count]
+        if len(numbers) < prompt.count:
+            problem = f"{len(matched)} texts were encoded together, and which is the prompt is unknown"
+            raise UserError(problem, fix=GIVE_STATES)
+        return replace(prompt, others=[row for number, row in enumerate(encoded.rows) if number not in numbers])
 
     # What the network is given
 
-    def find(self, states: Any, batch: int) -> Rows | None:
+    def find(self, states: Any, given: Mapping[str, Any]) -> Rows | None:
         """The rows of a batch with the prompt; None if this call of the network has none. Raises UserError if they are
-        unknown."""
-        if states is None:
-            return self._rows(range(batch), [0] * batch, None)
+        unknown. given: the network's inputs."""
         for known, rows in self._known:
             if known is states:
                 return rows
-        rows = self._find(states)
+        rows = self._find(states, given)
         self._known = [(states, rows), *self._known[:2]]
         return rows
 
-    def _find(self, states: Any) -> Rows | None:
-        if self.pipe is None and not self._is_given:
-            return self._only_text(states)
-        prompt = self.prompt = self.prompt or self._choose()
+    def _find(self, states: Any, given: Mapping[str, Any]) -> Rows | None:
+        prompt = self.prompt = self.prompt or self._choose(states)
         matched = match(prompt.rows, states)
-        numbers = [number for number, row in enumerate(matched) if row is not None]
+        numbers: Sequence[int] = [number for number, row in enumerate(matched) if row is not None]
+        if self.pipe is None and not self._is_given and None in matched:
+            raise UserError("the network was given several texts, and which is the prompt is unknown", fix=NAME_STATES)
         if not numbers:
             if self._found or self._is_given or None not in match(self._beside(), states):
                 return None  # the call without the prompt, or with a text that a callback put in its place
             problem = "the network was given no text that equals the prompt's encoded states"
             raise UserError(problem, fix=NAME_TEXT)
-        if self.is_negative:
-            if len(states) > prompt.count:
-                numbers = [number for number in self._by_place(len(states), prompt.count) if number in numbers]
-            elif [matched[number] for number in numbers] != self._in_order(prompt):
-                return None  # the call with the negative prompts, of which some are prompts of other pictures
+        if self.is_negative and len(states) == prompt.count and list(matched) != self._in_order(prompt):
+            return None  # the call with the negative prompts, of which some are prompts of other pictures
         self._found = True
-        if not self._is_given and len(numbers) != prompt.count:
-            problem = f"{len(numbers)} rows of a batch of {len(states)} have the prompt, for {prompt.count} pictures"
-            raise UserError(problem, "which of them draw the pictures is unknown", "draw one at a time")
-        return self._rows(numbers, [matched[number] or 0 for number in numbers], states)
-
-    def _only_text(self, states: Any) -> Rows:
-        """All rows, if there is one text state in the whole run."""
-        if self.prompt is None:
-            self.prompt = Encoded([states[0]], {"prompt": list(self.named)} if self.named else {})
-        if None in match(self.prompt.rows, states):
-            raise UserError("the network was given several texts, and which is the prompt is unknown", fix=NAME_STATES)
-        return self._rows(range(len(states)), None, states)
-
-    def _rows(self, numbers: Sequence[int], of_row: Sequence[int] | None, states: Any) -> Rows:
-        """Rows with their texts. of_row: for each, the row of the encoded prompt that it equals; None: all are equal,
-        and the named texts are for equally many each."""
-        count, prompt = len(numbers), self.prompt
-        texts = prompt.texts if prompt else {}
-        if not texts and self.named:
-            texts = {"prompt": self.named}
-        total = len(prompt.rows) if prompt and of_row is not None else count
-        for given in texts.values():
-            if total % len(given):
-                problem = f"{len(given)} texts were given, but {total} images are drawn together"
-                raise UserError("prompt", problem, "give one for each, or one for all")
-        each = [
-            {name: given[row * len(given) // total] for name, given in texts.items()}
-            for row in (range(count) if of_row is None else of_row)
-        ]
-        widths = [0 if states is None else len(states[number]) for number in numbers]
+        if self.pipe is not None and not self._is_given and len(numbers) != prompt.count:
+            numbers = self._part(prompt, matched, given) if self.is_negative else ()
+            if not numbers:
+                count = len(matched) - matched.count(None)
+                problem = f"{count} rows of a batch of {len(states)} have the prompt, for {prompt.count} pictures"
+                raise UserError(problem, "which of them draw the pictures is unknown", "draw one at a time")
+            self.in_one_batch = True
+        texts = [ReadText(self._texts(prompt, matched[number] or 0), len(states[number])) for number in numbers]
         if list(numbers) == list(range(numbers[0], numbers[-1] + 1)):
             numbers = range(numbers[0], numbers[-1] + 1)  # of which no copy is made
-        return Rows(numbers, each, widths)
+        return Rows(numbers, texts)
+
+    def _texts(self, prompt: Encoded, row: int) -> Texts:
+        """The texts of a row of the encoded prompt."""
+        every, rows = prompt.texts, len(prompt.rows)
+        if not every and self.named:
+            every = {"prompt": self.named}
+        for given in every.values():
+            if rows % len(given):
+                problem = f"{len(given)} texts were given, but {rows} images are drawn together"
+                raise UserError("prompt", problem, "give one for each, or one for all")
+        return {name: given[row * len(given) // rows] for name, given in every.items()}
 
     @property
     def is_negative(self) -> bool:
         """Whether the prompt is also the negative prompt, so that rows and calls without it have the same text."""
-        assert self.prompt is not None
+        if self.prompt is None or self._is_given:
+            return False
         return any(row is not None for row in match(self.prompt.rows, self._beside()))
 
     @staticmethod
     def _in_order(prompt: Encoded) -> list[int | None]:
         """What `match` finds in a batch of the prompt's rows alone."""
-        return [row for row in match(prompt.rows, prompt.rows) for _ in range(prompt.repeats)]
+        first = match(prompt.rows, prompt.rows)
+        return [first[number // prompt.repeats] for number in range(prompt.count)]
 
     def _beside(self) -> list[torch.Tensor]:
         """The states that were encoded in addition to the prompt's."""
@@ -267,15 +256,26 @@ class PromptRows:
             others += encoded.others if encoded is self.prompt else [*encoded.rows, *encoded.others]
         return others
 
-    def _by_place(self, batch: int, count: int) -> Sequence[int]:
-        """Of rows that may all have the prompt, those that draw with it."""
-        if self.family.conditional == "first half" or (batch == 3 * count and self._edits):
-            return range(count)
-        return range(batch - count, batch)
+    def _part(self, prompt: Encoded, matched: Sequence[int | None], given: Mapping[str, Any]) -> Sequence[int]:
+        """The part of a batch that has the prompts in their order. Of several, whose text is the same, the first, if
+        all other inputs are the same, too, or the pipeline edits; otherwise none."""
+        order = self._in_order(prompt)
+        parts = [range(start, start + prompt.count) for start in range(0, len(matched), prompt.count)]
+        fitting = [part for part in parts if list(matched[part.start : part.stop]) == order]
+        network = getattr(self.pipe, "unet", None)
+        if network is None or network.config.in_channels != EDITING_CHANNELS:
+            batches = [leaf for leaf in tree_leaves(dict(given)) if _has_rows(leaf, len(matched))]
+            for part, inputs in product(fitting[1:], [latents_of(given), *batches]):
+                pairs = zip(fitting[0], part, strict=True)
+                if not all(torch.equal(inputs[one], inputs[other]) for one, other in pairs):
+                    return ()
+        return fitting[0] if fitting else ()
 
-    def _choose(self) -> Encoded:
+    def _choose(self, states: Any) -> Encoded:
         """The encoding with the prompt. Raises UserError if the call encoded several texts apart and none of them is
         the call's prompt, nor named, or if the prompt is unknown."""
+        if self.pipe is None:  # one text in the whole run
+            return Encoded([states[0]])
         if len(self.encodings) == 1:
             return self.encodings[0]
         rows = self.given.get("prompt_embeds")
@@ -289,10 +289,14 @@ class PromptRows:
                     return encoded
         if self.encodings:
             raise UserError("several texts were encoded, and none is the call's prompt", fix=NAME_TEXT)
-        texts = called or list(self.named)
+        texts = called or self.named
         if not texts:
             raise UserError("no encode_prompt encoded the text, so it is unknown which rows have it", fix=NAME_TEXT)
-        return self._encode(texts)
+        return Encoded(self.encode(texts), {"prompt": texts}, repeats=self.images_per_prompt)
+
+
+def _has_rows(value: Any, count: int) -> bool:
+    return torch.is_tensor(value) and value.shape[:1] == (count,)
 
 
 def encode_texts(family: Family, pipe: Any, texts: Sequence[str]) -> list[torch.Tensor]:
@@ -303,6 +307,8 @@ def encode_texts(family: Family, pipe: Any, texts: Sequence[str]) -> list[torch.
             if hasattr(pipe, "encode_prompt"):
                 found = family.encode(pipe, texts, device)
                 return list(next(found[name] for name in STATES if name in found))
+            if hasattr(pipe, "maybe_convert_prompt"):  # words of a textual inversion
+                texts = pipe.maybe_convert_prompt(list(texts), pipe.tokenizer)
             tokens = pipe.tokenizer(
                 list(texts),
                 padding="max_length",
@@ -313,7 +319,7 @@ def encode_texts(family: Family, pipe: Any, texts: Sequence[str]) -> list[torch.
             return list(pipe.text_encoder(tokens.input_ids.to(device))[0])
     except Exception as error:
         problem = f"cannot be encoded, so it is unknown which rows have it ({first_line(error)})"
-        raise UserError(f"'{texts[0]}'", problem, "give the states, capture(pipe, prompt='…', states=…)") from error
+        raise UserError(f"'{texts[0]}'", problem, GIVE_STATES) from error
 
 
 def listed(given: Any) -> list[str]:

@@ -165,7 +165,8 @@ class Family:
     # Attention
 
     streams: Mapping[str, Layer] = field(default_factory=dict)
-    """Names of the network's lists of blocks → the attention in each block's module `attention`."""
+    """Names of the network's lists of blocks → the attention in each block's module `attention`; empty: modules named
+    `attn1` attend to the picture, and `attn2` to the text."""
     attention: str = "attn"
     no_self_attention: str = ""
     """Why there are no self-attention maps; empty if there are."""
@@ -204,10 +205,14 @@ class Family:
         """The attention modules that can be captured, by name, in block order. Raises UserError."""
         layers: dict[str, Layer] = {}
         for stream, layer in self.streams.items():
-            for number, block in enumerate(getattr(network, stream)):
-                name, attention = f"{stream}.{number}.{self.attention}", getattr(block, self.attention)
-                refuse_adapters(name, attention)
-                layers[name] = layer
+            for number in range(len(getattr(network, stream))):
+                layers[f"{stream}.{number}.{self.attention}"] = layer
+        if not self.streams:
+            for name, _ in network.named_modules():
+                if name.endswith((".attn1", ".attn2")):
+                    layers[name] = SELF if name.endswith("1") else CROSS
+        for name in layers:
+            refuse_adapters(name, network.get_submodule(name))
         return layers
 
     def columns(self, pipeline: str) -> int:
@@ -436,16 +441,6 @@ def latents_of(given: NetworkInputs) -> Any:
 def last_part(name: str) -> str:
     """The last part of a path or hub id."""
     return re.split(r"[/\\]", name.rstrip("/\\"))[-1]
-
-
-def self_and_cross(network: Any) -> dict[str, Layer]:
-    """The layers `attn1` and `attn2` of blocks, in order."""
-    layers: dict[str, Layer] = {}
-    for name, attention in network.named_modules():
-        if name.endswith((".attn1", ".attn2")):
-            refuse_adapters(name, attention)
-            layers[name] = SELF if name.endswith("1") else CROSS
-    return layers
 
 
 def refuse_adapters(name: str, attention: Any) -> None:

@@ -59,7 +59,8 @@ class Flux(Packed):
 def packed_lattice(given: NetworkInputs, positions: str) -> tuple[int, int, int]:
     """`Family.lattice` by the input that has the places of all columns, those of the picture last, in row order."""
     batch, count, _ = latents_of(given).shape
-    height, width = _sides(given[positions])  # the number of positions alone does not give height and width
+    _, row, column = last_place(given[positions])  # the number of positions alone does not give height and width
+    height, width = row + 1, column + 1
     if height * width != count:
         raise UserError(
             f"the network was given {count} positions, but its picture has {height} × {width}: those of a "
@@ -69,10 +70,9 @@ def packed_lattice(given: NetworkInputs, positions: str) -> tuple[int, int, int]
 
 
 @lru_cache(maxsize=1)
-def _sides(img_ids: Tensor) -> tuple[int, int]:
-    """Height and width, from the last position. Read once for all steps of a drawing: a GPU is waited for."""
-    row, column = img_ids.flatten(0, -2)[-1, 1:].tolist()
-    return int(row) + 1, int(column) + 1
+def last_place(places: Tensor) -> list[int]:
+    """The last of the places of columns. Read once for all steps of a drawing: a GPU is waited for."""
+    return [int(number) for number in places.flatten(0, -2)[-1].tolist()]
 
 
 def pack(latents: Tensor) -> tuple[Tensor, tuple[int, int]]:

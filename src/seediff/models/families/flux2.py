@@ -7,13 +7,13 @@ deviation. The guidance scale is an input of the network.
 
 from __future__ import annotations
 
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
 from .family import Condition, NetworkInputs, Tensor, latents_of
-from .flux import FLUX, PHOTO_GUIDANCE, Packed, pack, unpack
+from .flux import FLUX, PHOTO_GUIDANCE, Packed, last_place, pack, unpack
 from .readers import Reader, chat_prompt
 
 TEXT_TOKENS = 512
@@ -23,7 +23,7 @@ TEXT_TOKENS = 512
 class Flux2(Packed):
     def lattice(self, network: Any, given: NetworkInputs) -> tuple[int, int, int]:
         hidden = latents_of(given)
-        image, row, column = _last_position(given["img_ids"])  # positions are in row order
+        image, row, column, _ = last_place(given["img_ids"])  # positions are in row order
         if image:
             raise UserError("the network is shown other images (image=…): attention to these is not captured")
         return len(hidden), row + 1, column + 1
@@ -66,13 +66,6 @@ class Flux2(Packed):
             "txt_ids": positions(batch, (1, 1, columns), latents.device),
             "img_ids": positions(batch, (*size, 1), latents.device),
         }
-
-
-@lru_cache(maxsize=1)
-def _last_position(img_ids: Tensor) -> tuple[int, int, int]:
-    """(image, row, column). Read once for all steps of a drawing: a GPU is waited for."""
-    image, row, column, _ = img_ids[0, -1].tolist()
-    return int(image), int(row), int(column)
 
 
 def normed_latents(vae: Any, pixels: Tensor, epsilon: float) -> tuple[Tensor, tuple[int, int]]:

@@ -8,12 +8,13 @@ Guidance takes two calls, and its scale counts from 0: `cond + scale (cond − u
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from .family import Condition, NetworkInputs, Tensor
 from .flux import TEXT_FIRST, Packed, packed_lattice
 from .qwen_image import Qwen
-from .readers import Reader
+from .readers import Reader, prefixed
 
 TEXT_TOKENS = 512
 """Number of tokens after the instruction that the pipeline passes to the network by default, padding included."""
@@ -33,7 +34,7 @@ class Krea2(Packed, Qwen):
                 cut + TEXT_TOKENS - tail,
                 first=-cut,
                 tail=tail,
-                wrap=lambda prompt: (start + prompt, len(start)),
+                wrap=partial(prefixed, start),
             ),
         )
 

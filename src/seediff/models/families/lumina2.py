@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from .family import JOINT, SELF, Condition, FlowMatching, NetworkInputs, Tensor
-from .readers import Reader
+from .readers import Reader, prefixed
 
 TEXT_TOKENS = 256
 """Maximum number of tokens that the pipeline reads by default, including its instruction."""
@@ -24,15 +24,11 @@ class Lumina2(FlowMatching):
         return int(given["encoder_attention_mask"].sum(1).max())  # as the network, which waits for it, too
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
-        return (Reader("tokenizer", pipe.tokenizer, TEXT_TOKENS, wrap=partial(_instructed, pipe.system_prompt)),)
+        start = f"{pipe.system_prompt} <Prompt Start> "
+        return (Reader("tokenizer", pipe.tokenizer, TEXT_TOKENS, wrap=partial(prefixed, start)),)
 
     def denoise(self, pipe: Any, latents: Tensor, timestep: float, condition: Condition) -> Tensor:
         return -super().denoise(pipe, latents, 1 - timestep / self.LEVELS, condition)
-
-
-def _instructed(instruction: str, prompt: str) -> tuple[str, int]:
-    start = f"{instruction} <Prompt Start> "
-    return start + prompt, len(start)
 
 
 LUMINA2 = Lumina2(

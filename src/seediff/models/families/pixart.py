@@ -7,7 +7,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from .family import Condition, Family, Layer, Tensor, self_and_cross
+from .family import Condition, Family, Tensor
 from .readers import Reader, stripped
 
 T5_TOKENS = {"PixArtAlphaPipeline": 120, "PixArtSigmaPipeline": 300}
@@ -16,9 +16,6 @@ the larger number."""
 
 
 class PixArt(Family):
-    def layers(self, network: Any) -> dict[str, Layer]:
-        return self_and_cross(network)
-
     def columns(self, pipeline: str) -> int:
         return T5_TOKENS.get(pipeline, max(T5_TOKENS.values()))
 

@@ -29,6 +29,11 @@ class Reader:
     convert: Callable[[str], str] | None = None
 
 
+def prefixed(start: str, prompt: str) -> tuple[str, int]:
+    """`Reader.wrap` of a pipeline that reads the prompt behind a text."""
+    return start + prompt, len(start)
+
+
 def stripped(start: str, prompt: str) -> tuple[str, int]:
     """`Reader.wrap` of a pipeline that reads the prompt behind a text, without blanks around the prompt."""
     return start + prompt.strip(), len(start) + len(prompt.lstrip()) - len(prompt)

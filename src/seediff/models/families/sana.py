@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from .family import CROSS, Condition, FlowMatching, Layer, PartConfig, Tensor, self_and_cross
+from .family import CROSS, Condition, FlowMatching, Layer, PartConfig, Tensor
 from .readers import Reader, stripped
 
 TEXT_TOKENS = 300
@@ -21,7 +21,7 @@ TEXT_TOKENS = 300
 
 class SanaFamily(FlowMatching):
     def layers(self, network: Any) -> dict[str, Layer]:
-        return {name: layer for name, layer in self_and_cross(network).items() if layer is CROSS}
+        return {name: layer for name, layer in super().layers(network).items() if layer is CROSS}
 
     def factor(self, vae: PartConfig) -> int:
         return 2 ** (len(vae["encoder_block_out_channels"]) - 1)

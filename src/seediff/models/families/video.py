@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from ...errors import UserError
-from .family import Family, Layer, NetworkInputs, PartConfig, latents_of, self_and_cross
+from .family import Family, Layer, NetworkInputs, PartConfig, latents_of
 from .flux import TEXT_FIRST
 from .readers import Reader
 from .unet import SD
@@ -19,9 +19,6 @@ from .unet import SD
 class Wan(Family):
     def pixels(self, factor: int, config: PartConfig) -> int:
         return factor * config["patch_size"][-1]  # (1, 2, 2)
-
-    def layers(self, network: Any) -> dict[str, Layer]:
-        return self_and_cross(network)
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         from diffusers.pipelines.wan.pipeline_wan import prompt_clean
@@ -35,9 +32,6 @@ class Ltx(Family):
 
     def lattice(self, network: Any, given: NetworkInputs) -> tuple[int, int, int]:
         return len(latents_of(given)), given["height"], given["width"]  # latents are packed
-
-    def layers(self, network: Any) -> dict[str, Layer]:
-        return self_and_cross(network)
 
 
 class CogVideoX(Family):
