@@ -21,14 +21,19 @@ ADDRESS = "is an address; name a folder on this machine, and copy it there with 
 
 @pytest.mark.parametrize(
     ("out", "said"),
-    [("s3://bucket/pets", ADDRESS), ("http://127.0.0.1:9/pets", ADDRESS), ("", ""), ("a\0b", "has a null character")],
+    [
+        ("s3://bucket/pets", ADDRESS),
+        ("http://127.0.0.1:9/pets", ADDRESS),
+        ("", ": an empty path; the current folder is ."),
+        ("a\0b", "has a null character"),
+    ],
 )
 @pytest.mark.parametrize("command", COMMANDS)
 def test_places_that_are_none(command, out, said, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main([*command.split(), *COMMANDS[command], "--out", out]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("seediff: --out " + out.replace("\0", r"\x00"))
+    assert line.startswith("seediff: --out" + f" {out}".rstrip(" ").replace("\0", r"\x00"))
     assert said in line
     assert list(tmp_path.iterdir()) == []
 
@@ -48,5 +53,5 @@ def test_json_goes_to_a_file_of_this_machine(command, tmp_path, monkeypatch, cap
     monkeypatch.chdir(tmp_path)
     for place in ("s3://bucket/scores.json", ""):
         assert main([*command.split(), "pets", "--json", place]) == 2
-        assert capsys.readouterr().err.startswith("seediff: --json ")
+        assert capsys.readouterr().err.startswith(("seediff: --json ", "seediff: --json: an empty path"))
     assert list(tmp_path.iterdir()) == []
