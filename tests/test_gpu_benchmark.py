@@ -41,6 +41,9 @@ def test_a_row_by_graphs_is_whole(gpu, tmp_path, monkeypatch, capsys):
 
 
 def test_smoke_says_where_bytes_differ(gpu, tmp_path, monkeypatch):
+    narrow = gpu.smoke.twin("flux-dev", "cpu", "float32", tmp_path)
+    monkeypatch.setattr(gpu.smoke, "load_model", lambda name, device, dtype: narrow)
+    monkeypatch.setattr(gpu.smoke, "PICTURES", 1)
     code, report = run(gpu, tmp_path, monkeypatch, "--only smoke")
     assert code == 0
     assert [row["what"] for row in report["smoke"]] == ["mini", "mini, tried"]

@@ -80,14 +80,14 @@ def _record_and_replay(place: torch.device) -> None:
         raise ValueError(f"a replay gave {found.tolist()} instead of 3")
 
 
-def same_bytes(model: Any, steps: int, pictures: int = PICTURES, trial: bool = False) -> dict[str, Any]:
+def same_bytes(model: Any, steps: int, trial: bool = False) -> dict[str, Any]:
     """Pictures and maps of several captures by graphs and as always, and what was said meanwhile. trial: as `--graphs
     auto` decides."""
     own = GraphedNetwork(model.network, recording(model.device), trial=trial)
     try:
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always", Notice)
-            found = compare(Draws(model, 1), own, steps, pictures)
+            found = compare(Draws(model, 1), own, steps, PICTURES)
     finally:
         own.restore()
     return {**found, "said": [str(one.message) for one in said if one.category is Notice]}

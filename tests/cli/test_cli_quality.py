@@ -66,7 +66,9 @@ def test_a_rerun_is_advised_only_where_it_mends(pets, config, damaged, mends):
     if damaged.startswith("reviewed"):
         row = {"sample": "000000", "version": 1, "action": "paint", "mask": damaged, "hash": "0" * 64}
         (pets / "review.jsonl").write_text(json.dumps(row) + "\n")
-    with user_error("; restore what is damaged from a copy" + ", or remove metadata.jsonl and masks/000000.png, and run" * mends) as error:
+    with user_error(
+        "; restore what is damaged from a copy" + ", or remove metadata.jsonl and masks/000000.png, and run" * mends
+    ) as error:
         run(f"check {pets} --quiet")
     assert ("run the same command" in str(error.value)) == mends
 
