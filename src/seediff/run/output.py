@@ -172,8 +172,8 @@ def find_lost(out: Path, numbers: Iterable[int]) -> list[int]:
                 problem = f"is not the file that the run wrote ({path.stat().st_size} bytes, then {size})"
                 fix = "move it away, and the same command makes it again; `seediff look` corrects masks"
                 raise UserError(path, problem, fix)
-    for row in native.read_rows(out) if classes else ():
-        for name in (row["file_name"], row["mask_file_name"]):
+    for row in native.checked_rows(out / native.METADATA, native.ABSENT) if classes else ():
+        for name in filter(None, (row.get("file_name"), row.get("mask_file_name"))):
             if name not in known and not (out / name).is_file():
                 raise UserError(out / name, "no such file", f"remove {native.METADATA}, and run the same command again")
     return list(dict.fromkeys(lost))
