@@ -97,6 +97,7 @@ REFUSED = {
     "float32": {"query": QUERY.float()},
     "a width that is padded": {"query": QUERY[..., :6], "key": QUERY[..., :6]},
     "gradients": {"value": QUERY.clone().requires_grad_()},
+    "an argument of a later version": {"window": 4},
 }
 
 

@@ -59,7 +59,10 @@ class CapturedLayer:
             self._reset()
             recorder.ran.add(self.name)
             recorder.end_watch()
-            recorder.watch = Watch(attention, self.see, self.where)
+            try:
+                recorder.watch = Watch(attention, self.see, self.where)
+            except Exception as error:
+                recorder.keep(error, self.name)
 
     def end(self, attention: Any, output: Any) -> None:
         """When the layer ends, also by an error, and then without an output."""

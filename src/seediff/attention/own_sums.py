@@ -41,13 +41,17 @@ def attend_with_sums(
     is_causal: bool = False,
     scale: float | None = None,
     enable_gqa: bool = False,
+    **more: Any,
 ) -> tuple[torch.Tensor, torch.Tensor] | None:
     """The result of `TORCHS`, and log Σ_t exp(scale · QKᵀ) (B, H, N) of it in float32; None where they cannot be had:
-    with a mask, with gradients, in float32, where PyTorch chooses plain products, and while a graph is recorded that
-    comes before any other call."""
-    if attn_mask is not None or dropout_p or is_causal or enable_gqa or not _can_return_sums(query, value):
+    with a mask, with arguments of later versions, with gradients, in float32, where PyTorch chooses plain products, and
+    while a graph is recorded that comes before any other call."""
+    if attn_mask is not None or dropout_p or is_causal or enable_gqa or more or not _can_return_sums(query, value):
         return None
-    choice = torch._fused_sdp_choice(query, key, value, scale=scale)
+    try:
+        choice = torch._fused_sdp_choice(query, key, value, scale=scale)
+    except Exception:  # it is no documented function; what is wrong with the arguments, TORCHS says
+        return None
     if choice not in OPERATIONS:
         return None
     form = (choice, query.device, query.dtype, scale, *_layout(query), *_layout(key), *_layout(value))
