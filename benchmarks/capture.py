@@ -42,7 +42,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import torch
 from builders.published import NETWORKS  # pyright: ignore[reportMissingImports]
 from on_gpu.device import synchronize
-from on_gpu.pipelines import exact, few_blocks, step_of
+from on_gpu.pipelines import PROMPT, exact, few_blocks, step_of
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -184,10 +184,11 @@ def measure(name: str, options: argparse.Namespace, folder: Path) -> None:
             plain()
         recording.maps([{}], [""])
 
+    states = next(iter(model.family.encode(model.pipe, [PROMPT], model.device).values()))
+
     def in_a_script() -> None:
-        with seediff.capture(
-            model.network, prompt=["a photo of a cat"], keep=options.method or "all", layers=options.layers
-        ) as seen:
+        keep = options.method or "all"
+        with seediff.capture(model.network, prompt=PROMPT, states=states, keep=keep, layers=options.layers) as seen:
             plain()
         assert len(seen.maps) == 1
 

@@ -59,6 +59,7 @@ FEWER: Mapping[str, Mapping[str, Any]] = {
 """Class of a network → a small number of blocks of each kind. UNets keep all blocks."""
 
 TWIN_SIDE = 16
+PROMPT = "a photo of a cat"
 
 MROPE = {"rope_type": "default", "mrope_section": [16, 24, 24], "rope_theta": 1e6}
 """How Qwen2.5-VL divides its 64 frequencies among time, rows and columns. transformers has no default for it."""
@@ -122,7 +123,7 @@ def exact(
 
 
 def step_of(model: Model, rows: int) -> Callable[[], object]:
-    """A function that calls the network once with so many rows, all with a prompt."""
+    """A function that calls the network once with so many rows, the last of which has the prompt."""
     pipe, config = model.pipe, model.network.config
     inner = pipe.vae.config.get("latent_channels") or pipe.vae.config.get("z_dim")
     # Four latents are one for these networks; FLUX.2's autoencoder itself packs them.
@@ -131,7 +132,7 @@ def step_of(model: Model, rows: int) -> Callable[[], object]:
     latents = torch.randn(rows, inner if packed else config.in_channels, side, side).to(
         model.network.device, model.network.dtype
     )
-    condition = model.family.encode(pipe, ["a photo of a cat"] * rows, model.device)
+    condition = model.family.encode(pipe, [""] * (rows - 1) + [PROMPT], model.device)
     return partial(model.family.denoise, pipe, latents, 500, condition)
 
 
