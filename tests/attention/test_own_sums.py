@@ -78,10 +78,16 @@ def test_a_capture_with_the_layers_own_sums_multiplies_once(unet, on_a_gpu, monk
     assert_same(draw(unet), expected)  # by plain torch, with sums of capture's own
 
 
-def test_an_operation_that_gives_other_bytes_is_not_used(unet, on_a_gpu, monkeypatch):
+@pytest.mark.parametrize(("result", "sums"), [(1.01, 1.0), (1.0, 1.4427)], ids=["bytes", "sums of base 2"])
+def test_an_operation_that_gives_another_result_is_not_used(unet, on_a_gpu, monkeypatch, result, sums):
     plain = draw(unet, captured=False)[0]
-    wrong = {SDPBackend.FLASH_ATTENTION.value: lambda *given: (operation(*given)[0] * 1.01, None)}
-    monkeypatch.setattr(own_sums, "OPERATIONS", wrong)
+    own_sums._same.clear()
+
+    def wrong(*given):
+        found = operation(*given)
+        return found[0] * result, found[1] * sums
+
+    monkeypatch.setattr(own_sums, "OPERATIONS", {SDPBackend.FLASH_ATTENTION.value: wrong})
     found = draw(unet)
     assert torch.equal(found[0], plain)
     assert set(own_sums._same.values()) == {False}
