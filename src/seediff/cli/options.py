@@ -123,11 +123,13 @@ def carry_out(job: AnyJob, out: Path, options: RunOptions, counted: str) -> RunR
     engine = options.make_engine()
     job.offload, job.graphs = options.offload, options.graphs
     if options.dry_run:
+        lines = loop.dry_run(job, out, options.verbose)
+        print(next(lines), flush=True)
         if engine is None and job.device is not None:  # workers may have other devices
             from ..devices import check_device  # imports torch
 
             check_device(job.device)
-        print(loop.dry_run(job, out, options.verbose))
+        print(*lines, sep="\n")
         return None
     with show_progress(options.quiet, out, counted) as progress:
         return loop.run(job, out, engine=engine, progress=progress)

@@ -121,7 +121,8 @@ def train(
     if dry_run:
         from ..train.stages import describe
 
-        print(describe(settled, training, out, verbose))
+        for text in describe(settled, training, out, verbose):
+            print(text, flush=True)
         return
     from ..train.run import train as run
 

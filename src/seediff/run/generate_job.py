@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -253,21 +253,22 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
             rejected = native.read_rows(out, native.REJECTED)
         return {**super().read_result(out), "rejected": rejected}
 
-    def describe(self, verbose: bool) -> list[str]:
+    def describe(self, verbose: bool) -> Iterator[str]:
         config, images = self.config, sample_count(self.config)
         counts, prompts = Counter[str](), dict[str, None]()
         for spec in each_spec(config):
             counts.update(spec.classes)
             prompts[spec.prompt] = None
-        return [
-            f"{plural(images, 'image')} in {plural(len(config.batches(images)), 'batch')}, {self._extent()}",
-            f"Classes: {', '.join(f'{name} {counts[name]}' for name in config.classes)}",
-            f"Prompts: {len(prompts)} different",
-            *(f"  {prompt}" for prompt in [*prompts][:PROMPTS_SHOWN]),
-            *(["  …"] if len(prompts) > PROMPTS_SHOWN else []),
-            *self.settings(images, verbose),
-            *self.doubts(),
-        ]
+        yield f"{plural(images, 'image')} in {plural(len(config.batches(images)), 'batch')}, {self._extent()}"
+        yield f"Classes: {', '.join(f'{name} {counts[name]}' for name in config.classes)}"
+        yield f"Prompts: {len(prompts)} different"
+        yield from (f"  {prompt}" for prompt in [*prompts][:PROMPTS_SHOWN])
+        yield from ["  …"] * (len(prompts) > PROMPTS_SHOWN)
+        expected = self.capture_plan.expected if self.capture_plan else None
+        if config.keep_attention and expected:
+            yield f"Attention maps: about {show_bytes(images * expected.map_bytes)} on the disk"
+        yield from self.settings(images, verbose)
+        yield from self.doubts()
 
     def _extent(self) -> str:
         """How large the images are, and what they take on the disk with their labels."""
@@ -279,9 +280,7 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
             own = named.what if named else "which is not known on this machine"
             return f"each of the model's own size, {own}"
         height, width = pixels(size)
-        expected = self.capture_plan.expected if self.capture_plan else None
         per_pixel = BYTES_PER_PIXEL[config.image_format] + MASK_BYTES_PER_PIXEL
         per_pixel += SOFT_BYTES_PER_PIXEL * sum(config.turns) / len(config.turns) * config.keep_soft
-        map_bytes = expected.map_bytes if expected and config.keep_attention else 0
-        taken = sample_count(config) * int(height * width * per_pixel + map_bytes)
+        taken = sample_count(config) * int(height * width * per_pixel)
         return f"each of {width}×{height}, about {show_bytes(taken)}"

@@ -149,6 +149,9 @@ class Job(ABC, Generic[Config, Item, BatchCapture]):
         cached = {name for name in vars(self) if isinstance(getattr(kind, name, None), cached_property)}
         return {name: value for name, value in vars(self).items() if name not in cached}
 
+    def check_values(self) -> None:
+        """The part of `check` that needs no torch, which takes seconds to import."""
+
     def check(self) -> None:
         """Raise UserError for mistakes that are seen before a model is loaded."""
 
@@ -160,9 +163,10 @@ class Job(ABC, Generic[Config, Item, BatchCapture]):
         """Batches in an order that begins with those that need the most memory."""
         return numbers
 
-    def describe(self, verbose: bool) -> list[str]:
-        """The lines of `--dry-run`, the first about what is made. verbose: also what is captured, and all settings."""
-        return []
+    def describe(self, verbose: bool) -> Iterator[str]:
+        """The lines of `--dry-run`, the first about what is made, before `check`. verbose: also what is captured, and
+        all settings."""
+        yield from ()
 
     def load(self) -> str:
         """Load the model and check everything that could fail later, if a batch is missing. Returns the fingerprint of
@@ -289,33 +293,39 @@ def run(job: AnyJob, out: Path | str, *, engine: Engine | None = None, progress:
     state, job.config = look_into(out, job.config)
     # A run that was killed when it had grown a dataset left the earlier rows in a complete output.
     lost = find_lost_batches(job, out, state)
+    if state == "new" and job.on_device:
+        job.check_values()
     if state != "complete" or (out / EARLIER).exists() or lost:
         with lock(out):
             done = _make(job, out, engine or Engine(), progress or (lambda done, total, what: None))
     return RunResult(out=out, done=done, seconds=job.timer, **job.read_result(out))
 
 
-def dry_run(job: AnyJob, out: Path | str, verbose: bool = True) -> str:
-    """What `run` would do, as `--dry-run` prints it; writes nothing and loads no model. verbose: as in `Job.describe`.
-    Raises UserError if the run would fail before it loads the model.
+def dry_run(job: AnyJob, out: Path | str, verbose: bool = True) -> Iterator[str]:
+    """Lines about what `run` would do, as `--dry-run` prints them; writes nothing and loads no model. The first comes
+    at once, the others take seconds. verbose: as in `Job.describe`. Raises UserError if the run would fail before it
+    loads the model.
     """
     out = parse_folder(out)
     state, job.config = look_into(out, job.config)
-    job.check()
-    job.rehearse()
+    job.check_values()
     if state in ("shorter", "unfinished"):
         check_records(out, job.batches)
     if state == "shorter":
         check_growth(out)
     verb = {"unfinished": "continue", "shorter": "extend to"}.get(state, "make")
-    what, *lines = job.describe(verbose)
+    lines = job.describe(verbose)
     begin = f"Would {verb}"
     if state == "complete":
         lost = find_lost_batches(job, out, state)
         begin = "already complete; nothing to do"
         if lost:
             begin = f"Would make again {plural(len(lost), 'batch')} with missing files"
-    return "\n".join([f"{begin}: {what}", *lines, f"Output: {out}, {show_bytes(free_bytes(out))} free"])
+    yield f"{begin}: {next(lines)}"
+    job.check()
+    job.rehearse()
+    yield from lines
+    yield f"Output: {out}, {show_bytes(free_bytes(out))} free"
 
 
 def _make(job: AnyJob, out: Path, engine: Engine, report: Progress) -> int:

@@ -241,7 +241,8 @@ class MaskJob(
             full[window.slices] = resize(part[None], (window.height, window.width))[0].numpy()
             yield full
 
-    def describe(self, verbose: bool) -> list[str]:
+    def describe(self, verbose: bool) -> Iterator[str]:
         count = len(self.specs)
-        what = f"masks of {plural(count, 'photograph')} in {plural(len(self.config.batches(count)), 'batch')}"
-        return [what, f"Classes: {', '.join(self.config.classes)}", *self.settings(count, verbose)]
+        yield f"masks of {plural(count, 'photograph')} in {plural(len(self.config.batches(count)), 'batch')}"
+        yield f"Classes: {', '.join(self.config.classes)}"
+        yield from self.settings(count, verbose)

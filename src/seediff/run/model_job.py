@@ -58,10 +58,13 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
     def __getstate__(self) -> dict[str, Any]:
         return super().__getstate__() | {"capture_plan": None}
 
+    def check_values(self) -> None:
+        check_values(self.config, self.info)
+
     def check(self) -> None:
         """Raise UserError for everything in a configuration that the model's small files show to be wrong; broken files
         are left to loading."""
-        check_values(self.config, self.info)
+        self.check_values()
         if self.info is not None and self.capture_plan is None:
             self.capture_plan = plan_model(self.config, self.info, self.info.layers())
 
@@ -102,7 +105,7 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
     def use(self, model: Model) -> None:
         """Use this model, after checking what only a loaded model can tell."""
         self.model, self.info = model, model.info
-        check_values(self.config, self.info)
+        self.check_values()
         self.capture_plan = plan_model(self.config, model.info, model.layers)
 
     @property

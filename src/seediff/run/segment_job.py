@@ -4,7 +4,7 @@ that of `mask`. What has no name is of the class `segment`."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -257,13 +257,14 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
             }
             record.rows.append(row)
 
-    def describe(self, verbose: bool) -> list[str]:
+    def describe(self, verbose: bool) -> Iterator[str]:
         count = len(self.specs)
-        what = f"segments of {plural(count, 'photograph')} in {plural(len(self.config.batches(count)), 'batch')}"
-        if not self.words:
-            return [what, *self.settings(count, verbose)]
-        reads: Reads = {"cross": None} if self.config.segment.divides_features else EVERYTHING
-        return [what, f"Names: {', '.join(self.words)}", *self.settings(count, verbose, reads)]
+        yield f"segments of {plural(count, 'photograph')} in {plural(len(self.config.batches(count)), 'batch')}"
+        reads: Reads | None = None
+        if self.words:
+            yield f"Names: {', '.join(self.words)}"
+            reads = {"cross": None} if self.config.segment.divides_features else EVERYTHING
+        yield from self.settings(count, verbose, reads)
 
 
 def as_objects(segments: Segments, names: Sequence[SegmentName], classes: Sequence[str]) -> Instances:

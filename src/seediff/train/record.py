@@ -21,10 +21,8 @@ import torch
 from torch import nn
 
 from .. import __version__
-from ..config.resolve import load_config
 from ..config.settings import differences
 from ..config.train import TrainConfig, with_device
-from ..dataset import native
 from ..dataset.sample import Sample
 from ..drawing.charts import Lines, line_charts
 from ..errors import UserError, first_line
@@ -34,6 +32,7 @@ from ..files.outputs import append, write_atomic, write_tensors
 from ..files.reading import read_lines, read_text
 from ..files.tensors import read_header
 from .stages import Stage, image_digest
+from .usual import DAMAGED, find_begun
 
 LOSSES, CHART, RECORD = "losses.csv", "losses.png", "training.json"
 TRAINED_ON = "trained_on.txt"
@@ -224,27 +223,22 @@ def read_state(path: Path) -> State:
 def find_state(out: Path, config: TrainConfig, new: State) -> State:
     """The state of the training in `out`, which is `new` if none has begun, or none has a checkpoint. Raises UserError
     if `out` holds anything else, or a training with another configuration or on other data."""
-    names = sorted(entry.name for entry in out.iterdir() if not entry.name.startswith("."))
-    if not names:
+    saved, state = find_begun(out), new
+    if saved is None:
         return new
-    if native.CONFIG not in names:
-        raise UserError(out, f"not empty, and not a training of SeeDiff (it holds {names[0]})", "choose another folder")
-    state = new
     try:
-        if CHECKPOINT in names:
+        if (out / CHECKPOINT).exists():
             state = read_state(out / CHECKPOINT)
-        elif RECORD in names:
+        elif (out / RECORD).exists():
             state = read_json(out / RECORD, State)
-        saved = load_config(out / native.CONFIG, TrainConfig)
     except UserError as error:
-        problem = f"holds a training that is damaged or of another version of seediff ({error})"
-        raise UserError(out, problem, "choose another folder") from error
+        raise UserError(out, f"{DAMAGED} ({error})", "choose another folder") from error
     changed = differences(with_device(saved), config)
     for key in {**state.data, **new.data}:
         before, now = state.data.get(key), new.data.get(key)
         if before != now:
             changed.append(f"{key}: {show_json(before)} → {show_json(now)}")
-    if changed and (state is not new or LOSSES in names):
+    if changed and (state is not new or (out / LOSSES).exists()):
         fix = "choose another folder, or give the same options and data as before"
         raise UserError(out, f"holds another training ({'; '.join(changed)})", fix)
     return state

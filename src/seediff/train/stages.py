@@ -5,7 +5,7 @@ validation.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -249,11 +249,20 @@ def _digest(what: str, items: Sequence[Sample], classes: int) -> str:
     return digest.hexdigest()
 
 
-def describe(config: TrainConfig, data: TrainingData, out: Path, verbose: bool = True) -> str:
-    """The description of a training for a dry run: network, stages, steps, time, memory; verbose: also all settings.
+def describe(config: TrainConfig, data: TrainingData, out: Path, verbose: bool = True) -> Iterator[str]:
+    """The lines about a training for a dry run: network, stages, steps, time, memory; verbose: also all settings. The
+    first come at once, the others take seconds.
 
     Loads no weights and writes nothing. Raises UserError if the training would fail at once.
     """
+    yield f"Would train: {config.architecture}, backbone {config.backbone}"
+    yield f"Classes: the background and {len(data.classes)}: {', '.join(data.classes)}"
+    for stage in data.stages:
+        count = stage.step_count(config.batch_size)
+        samples = plural(len(stage.items), "sample")
+        epochs = count * config.batch_size / len(stage.items)
+        length = f"{plural(count, 'step')} of {plural(config.batch_size, 'image')} ({epochs:.1f} epochs; whole steps)"
+        yield f"Stage {stage.name}: {samples}, {length}"
     from .models import check_weights, count_parameters  # importing transformers takes seconds
 
     config = with_device(config)
@@ -261,27 +270,14 @@ def describe(config: TrainConfig, data: TrainingData, out: Path, verbose: bool =
         check_weights(config)
     check_stages(data.stages, data.validation, config.batch_size)
     parameters = count_parameters(config, data.classes)
-    lines = [
-        f"Would train: {config.architecture}, backbone {config.backbone}, {parameters / 1e6:.1f} million parameters",
-        f"Classes: the background and {len(data.classes)}: {', '.join(data.classes)}",
-    ]
-    for stage in data.stages:
-        count = stage.step_count(config.batch_size)
-        samples = plural(len(stage.items), "sample")
-        epochs = count * config.batch_size / len(stage.items)
-        length = f"{plural(count, 'step')} of {plural(config.batch_size, 'image')} ({epochs:.1f} epochs; whole steps)"
-        lines.append(f"Stage {stage.name}: {samples}, {length}")
     per_parameter = 16 if config.ema else 12  # bytes of the weight, two moments, and the average
     checkpoint = show_bytes(per_parameter * parameters)
     validation = "none; the last weights are kept"
     if data.validation:
         validation = plural(len(data.validation), "sample")
-    lines += [
-        f"Validation: {validation}",
-        time_line(config, config.batch_size * sum(stage.step_count(config.batch_size) for stage in data.stages)),
-        f"Memory: {show_bytes(16 * parameters)} of weights, gradients and moments",
-        *(config.source_lines() if verbose else ["All settings: with --verbose"]),
-        f"Output: {out}, {show_bytes(4 * parameters)}, and {checkpoint} of checkpoint while unfinished; "
-        f"{show_bytes(free_bytes(out))} free",
-    ]
-    return "\n".join(lines)
+    yield f"Validation: {validation}"
+    yield time_line(config, config.batch_size * sum(stage.step_count(config.batch_size) for stage in data.stages))
+    yield f"Memory: {show_bytes(16 * parameters)} for {parameters / 1e6:.1f} million parameters, gradients and moments"
+    yield from config.source_lines() if verbose else ["All settings: with --verbose"]
+    saved = f"{show_bytes(4 * parameters)}, and {checkpoint} of checkpoint while unfinished"
+    yield f"Output: {out}, {saved}; {show_bytes(free_bytes(out))} free"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from .stages import TrainingData
 
 SMALL = 256
 """Pictures with no longer side are small: those of a size that `tiny` is for."""
+DAMAGED = "holds a training that is damaged or of another version of seediff"
 AS_BEGUN = ("backbone", "device", "dtype")
 """Fields that a training goes on with as it was begun, on any machine, unless somebody names them."""
 
@@ -26,7 +26,7 @@ def settle(values: Mapping[str, Any], file: Path | None, data: TrainingData, out
     neither the values nor the file name it, or weights, and nothing was begun there; otherwise "". Raises UserError."""
     config = make_config(values, file)
     open_fields = [name for name in AS_BEGUN if config.source(name) == DEFAULT]
-    begun = _begun(out)
+    begun = find_begun(out)
     if begun and begun.architecture == config.architecture:
         usual = [SourcedValues(begun.source(name), {name: getattr(begun, name)}) for name in open_fields]
         return make_config(values, file, usual), ""
@@ -46,10 +46,17 @@ def settle(values: Mapping[str, Any], file: Path | None, data: TrainingData, out
     return make_config(values, file, usual), line
 
 
-def _begun(out: Path) -> TrainConfig | None:
-    """The configuration of the training in a folder; None if there is none, or it cannot be read, as training it on
-    then says."""
-    with suppress(UserError):
-        if (out / native.CONFIG).is_file():
-            return load_config(out / native.CONFIG, TrainConfig)
-    return None
+def find_begun(out: Path) -> TrainConfig | None:
+    """The configuration of the training in a folder; None if it is empty, or not there. Raises UserError if it holds
+    anything else."""
+    entries = out.iterdir() if out.is_dir() else ()
+    names = [entry.name for entry in entries if not entry.name.startswith(".")]
+    if not names:
+        return None
+    if native.CONFIG not in names:
+        problem = f"not empty, and not a training of SeeDiff (it holds {min(names)})"
+        raise UserError(out, problem, "choose another folder")
+    try:
+        return load_config(out / native.CONFIG, TrainConfig)
+    except UserError as error:
+        raise UserError(out, f"{DAMAGED} ({error})", "choose another folder") from error

@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
-from scipy import ndimage
 
 from ...files.label_maps import IGNORE
 from ..encoding import Instances
@@ -34,6 +33,8 @@ class Objects:
     @cached_property
     def boxes_xyxy(self) -> list[tuple[int, int, int, int]]:
         """Left, top, right, bottom of each object; the last two exclusive."""
+        from scipy import ndimage
+
         return [(x.start, y.start, x.stop, y.stop) for y, x in ndimage.find_objects(self.index + 1)]
 
     def rest(self, labels: np.ndarray) -> np.ndarray:
@@ -43,7 +44,8 @@ class Objects:
     def pieces(self, min_area: int = 1) -> tuple[Objects, list[int]]:
         """The pieces of the objects with at least `min_area` pixels, and the object of each. The pixels of a piece meet
         at edges: readers of polygons that round corners would add pixels where pieces touch at a corner."""
-        pieces, owners = _connected(self.index + 1, ndimage.generate_binary_structure(2, 1))
+        cross = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]])
+        pieces, owners = _connected(self.index + 1, cross)
         found, kept = _ordered(pieces, np.array([0, *self.class_ids], np.uint8)[owners], min_area)
         return found, (owners[kept] - 1).tolist()
 
@@ -85,6 +87,8 @@ def scored_pieces(labels: np.ndarray, class_ids: Sequence[int], soft: Iterable[n
 def _connected(numbers: np.ndarray, neighbours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(H, W) int32: the connected pieces, from 1 on, of each number above 0; and the number of each piece. neighbours:
     (3, 3), which pixels around one are connected to it."""
+    from scipy import ndimage  # late: it takes a quarter of a second, which errors need not wait for
+
     pieces, owners = np.zeros(numbers.shape, np.int32), [0]
     for number, box in enumerate(ndimage.find_objects(numbers), 1):
         if box is not None:
