@@ -31,12 +31,15 @@ _HOMES = {
     "SegmentPhotosConfig": "config.photos_config",
     "UserError": "errors",
     "capture": "script.capturing",
+    "evaluate_predictions": "evaluate.evaluation:evaluate",
     "find_photos": "files.photo_files",
     "generate": "run.generate_job",
     "load_model": "models.registry",
+    "load_segmenter": "train.predict",
     "make_masks": "masks.make_masks",
     "mask": "script.single_image",
     "mask_photos": "run.mask_job",
+    "predict": "train.predict:predict_files",
     "read_dataset": "dataset.native",
     "register_method": "masks.own",
     "segment": "script.single_image",
@@ -54,6 +57,7 @@ if TYPE_CHECKING:
     from .dataset.native import read_dataset as read_dataset
     from .dataset.sample import Sample as Sample
     from .errors import UserError as UserError
+    from .evaluate.evaluation import evaluate as evaluate_predictions  # noqa: F401
     from .files.photo_files import find_photos as find_photos
     from .masks.make_masks import make_masks as make_masks
     from .masks.own import register_method as register_method
@@ -64,14 +68,17 @@ if TYPE_CHECKING:
     from .script.capturing import capture as capture
     from .script.single_image import mask as mask
     from .script.single_image import segment as segment
+    from .train.predict import load_segmenter as load_segmenter
+    from .train.predict import predict_files as predict  # noqa: F401
     from .train.run import train_segmenter as train_segmenter
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'seediff' has no attribute '{name}'")
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    home, _, own = _HOMES[name].partition(":")
+    return getattr(import_module(f".{home}", __name__), own or name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    return ["__version__", *_HOMES]

@@ -45,7 +45,7 @@ class TinyJob(Job[TinyConfig, int, Sequence[int]]):
         return f"{self.config.seed:08x}"
 
     def describe(self):
-        return ["it"]
+        yield "it"
 
     def capture(self, batch):
         return batch

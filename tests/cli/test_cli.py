@@ -160,7 +160,7 @@ def test_an_error_names_the_option_of_its_field_alone(tmp_path, monkeypatch, cap
     def refuse(*_):
         raise UserError(subject, "50 must be at most 9")
 
-    monkeypatch.setattr(run.GenerateJob, "check", refuse)
+    monkeypatch.setattr(run.GenerateJob, "check_values", refuse)
     line = f"generate --classes=steps --capture-steps 3 --no-pamr --out {tmp_path}/o --dry-run"
     assert main(line.split()) == 2
     assert one_line(capsys) == f"{said}\n"
@@ -201,7 +201,11 @@ def test_a_dry_run_refuses_what_loading_the_model_would(tmp_path, capsys, comman
     Image.new("RGB", (64, 64)).save(tmp_path / "photo.png")
     named = "" if "--model" in options else "--model mini"
     line = f"{command} {WORDS[command]} {named} {options} --out {{tmp}}/o --dry-run"
-    assert message in refused(capsys, line.replace("{tmp}", str(tmp_path)))
+    assert main(line.replace("{tmp}", str(tmp_path)).split()) == 2
+    said = capsys.readouterr()
+    assert message in said.err
+    assert said.err.count("\n") == 1
+    assert said.out.count("\n") <= 1  # what would be made, which is said at once
     assert [path.name for path in tmp_path.iterdir()] == ["photo.png"]
 
 

@@ -76,7 +76,9 @@ def test_a_rerun_is_advised_only_where_it_mends(pets, config, damaged, mends):
 def test_filter(pets, tmp_path, capsys):
     options = "--drop-flags all,degenerate --best 1 --link".split()
     run(f"filter {pets} --out {tmp_path}/good", *options)
-    assert capsys.readouterr().out == f"2 samples in {tmp_path / 'good'}; dropped: flags 1, best 1\n"
+    said = capsys.readouterr().out
+    assert said.startswith(f"2 samples in {tmp_path / 'good'}; dropped: flags 1, best 1\n")
+    assert f"train {tmp_path / 'good'} --out segmenter\n" in said.partition("\nNext:\n")[2]
     items = open_native(tmp_path / "good")[1]
     assert [item.name for item in items] == ["000001", "000002"]
     assert (tmp_path / "good/images/000001.png").samefile(pets / "images/000001.png")
@@ -102,7 +104,7 @@ def test_filter(pets, tmp_path, capsys):
         (["--max-area", "2"], "max_area"),
         (
             ["--drop-flags", "no_seeds:cow"],
-            r"drop_flags = no_seeds:cow: no such flag; .* for example no_seeds:dog$",
+            r"drop_flags: no_seeds:cow: no such flag; .* for example no_seeds:dog$",
         ),
         (["--out", "pets/sub"], "must not be the dataset .*pets itself, nor lie in it"),
     ],

@@ -19,7 +19,13 @@ def pets(tmp_path):
 
 def test_split_to_folders(pets, tmp_path, capsys):
     run(f"split {pets} --val 0.2 --test 0.2 --out {tmp_path}/parts --link")
-    assert capsys.readouterr().out == f"train 6, val 2, test 2 of 10 samples: {tmp_path / 'parts'}\n"
+    said, _, step = capsys.readouterr().out.partition("\n\nNext:\n")
+    assert said == f"train 6, val 2, test 2 of 10 samples: {tmp_path / 'parts'}"
+    assert step.endswith(f"train {tmp_path}/parts/train --val {tmp_path}/parts/val --out segmenter\n")
+    sets = " or ".join(f"{tmp_path}/parts/{part}" for part in ("test", "train", "val"))
+    for command in ("export --to yolo", "split", "merge"):  # the folder is no set itself
+        with user_error(rf"parts: is not a SeeDiff dataset \(it holds test, train, val\); give {sets}$"):
+            run(f"{command} {tmp_path}/parts --out {tmp_path}/o")
     parts = {part: open_native(tmp_path / "parts" / part)[1] for part in ("train", "val", "test")}
     assert sorted(i.name for items in parts.values() for i in items) == [f"{i:06d}" for i in range(10)]
     for part, items in parts.items():

@@ -169,7 +169,7 @@ def test_filter_takes_a_function_and_the_criteria_of_the_command():
     flagged = [pets()[0].replace(metadata={"flags": ["degenerate:cat"]}), pets()[1]]
     for flags in ("degenerate", "all", ["degenerate:cat"]):
         assert [sample.name for sample in Dataset(CLASSES, flagged).filter(drop_flags=flags)] == ["trip/1"]
-    with user_error(r"^drop_flags = degenrate: no such flag; there are no_seeds, "):
+    with user_error(r"^drop_flags: degenrate: no such flag; there are no_seeds, "):
         Dataset(CLASSES, flagged).filter(drop_flags="degenrate")
     with user_error(r"^reviewed: "):
         pets().filter(reviewed="yes")

@@ -61,7 +61,7 @@ def test_images_are_what_they_are_and_not_what_they_are_called(tmp_path):
 def test_what_is_no_dataset_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("")
     for name, said in (
-        ("", r"is not a dataset of SeeDiff \(it holds notes\.txt\); .*seediff import"),
+        ("", r"is not a SeeDiff dataset \(it holds notes\.txt\); .*seediff import"),
         ("none", "no such folder"),
         ("notes.txt", "is a file; name the folder"),
     ):

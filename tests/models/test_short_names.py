@@ -126,7 +126,7 @@ def test_a_plan_says_what_is_not_known_before_a_model_is_fetched(hub, name, tmp_
         jobs = [GenerateJob(configured(GenerateConfig, line)), MaskJob(configured(MaskPhotosConfig, line), found)]
         jobs += [] if family.no_self_attention else [SegmentJob(SegmentPhotosConfig(model=name), found)]
         for job in jobs:
-            text = dry_run(job, tmp_path / "out")
+            text = "\n".join(dry_run(job, tmp_path / "out"))
             half, full = (show_bytes(BY_NAME[name].weight_bytes(dtype)) for dtype in ("float16", "float32"))
             assert f"downloads it: {half} if its files are in half precision, {full} if in float32)\n" in text
             assert ("\nCapture: not known, because the model's configuration" in text) == (here is not folder)

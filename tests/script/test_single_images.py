@@ -76,14 +76,22 @@ def test_photographs_have_no_default_model(photo, ask):
 def test_options_of_a_table_and_names_of_diffusers(model, photo):
     """Are answered with where they belong."""
     for ask, said in (
-        (lambda: seediff.segment(photo, model=model, method="kmeans"), "'method'; method belongs inside segment={…}$"),
-        (lambda: seediff.segment(photo, model=model, k=5), "'k'; k belongs inside segment={…}$"),
         (lambda: seediff.segment(photo, model=model, num_inference_steps=5), "; timestep belongs inside segment={…}$"),
-        (lambda: seediff.mask(photo, ["dog"], model=model, beta=0.4), "'beta'; beta belongs inside mask={…}$"),
+        (lambda: seediff.mask(photo, ["dog"], model=model, beta=2), "mask.beta: 2"),
         (lambda: seediff.mask(photo, ["dog"], model=model, num_inference_steps=5), "; the name here: timesteps"),
     ):
         with user_error(said):
             ask()
+
+
+def test_constants_stand_beside_other_options_or_in_a_table(model, photo):
+    options = {"model": model, "presence": 0, "timesteps": (300,)}
+    beside = seediff.mask(photo, ["dog"], method="ca", beta=0.4, pamr=False, **options)
+    inside = seediff.mask(photo, ["dog"], mask={"method": "ca", "beta": 0.4, "pamr": False}, **options)
+    assert (beside.label_map == inside.label_map).all()
+    whole = seediff.MaskConfig(method="ca", pamr=False)  # a given constant changes a whole configuration
+    assert (seediff.mask(photo, ["dog"], mask=whole, beta=0.4, **options).label_map == inside.label_map).all()
+    assert len(seediff.segment(photo, model=model, method="kmeans", k=3).scores) == 3
 
 
 def test_a_class_that_is_absent(model, photo):

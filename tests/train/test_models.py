@@ -111,7 +111,7 @@ def test_without_a_network_one_request_tells_it(monkeypatch, tmp_path):
 
     monkeypatch.setattr("huggingface_hub.HfApi.model_info", refuse)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    with user_error(r"^weights: microsoft.* the hub cannot be reached; .*; or take backbone tiny"):
+    with user_error(r"^weights: microsoft.* the hub cannot be reached; .*; or --backbone tiny"):
         build_network(make_config({"backbone": "r50"}), CLASSES)
     assert len(asked) == 1
 
@@ -139,14 +139,14 @@ def test_a_whole_network_has_its_number_of_queries(tmp_path):
     given = small(weights=weights, queries=9)
     for refused in (
         lambda: build_network(given, CLASSES),
-        lambda: describe(given, TrainingData(CLASSES, (), ()), tmp_path / "out"),
+        lambda: [*describe(given, TrainingData(CLASSES, (), ()), tmp_path / "out")],
         lambda: train(given, [Stage(items(2), CLASSES, steps=1)], tmp_path / "out"),
     ):
         with user_error("queries: 9"):
             refused()
     file = small(weights=str(tmp_path / "segmenter/model.safetensors"))
     with user_error("must be a folder or a hub id"):
-        describe(file, TrainingData(CLASSES, (), ()), tmp_path / "out")
+        list(describe(file, TrainingData(CLASSES, (), ()), tmp_path / "out"))
 
 
 def test_a_resnet_50_keeps_its_statistics_however_it_is_loaded(tmp_path, monkeypatch):

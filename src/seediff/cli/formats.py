@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -100,6 +101,7 @@ def export_(
     from ..dataset.dataset import Dataset
     from ..dataset.formats.drivers import export
     from ..files.output_folders import check_apart
+    from .summary import command_line, next_steps
 
     check_apart(out, [data])
     options = options or ExportOptions()
@@ -115,6 +117,15 @@ def export_(
         print(f"{plural(done.samples, 'sample')} in {out} ({', '.join([*parts, plural(done.files, 'file')])})")
         say_reviewed(dataset)
         say_notes([*dataset.notes, *done.notes])
+        step = command_line("train", out, "--out", "segmenter")
+        if to == "yolo":
+            step = (
+                f"yolo segment train data={shlex.quote(str(out / 'data.yaml'))} model=yolo11n-seg.pt    # Ultralytics"
+            )
+        elif to in ("cvat", "labelstudio"):
+            back = ("import", "EXPORTED", "--from", to, "--corrects", data, "--out", f"{data}-corrected")
+            step = command_line(*back, about=f"what was corrected in {to}")
+        print(next_steps(step))
 
 
 @Parameter(name="*")

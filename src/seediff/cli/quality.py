@@ -100,7 +100,7 @@ def filter_(
     from ..dataset.native import check_finished
     from ..dataset.quality.select import select_samples
     from ..files.output_folders import check_apart, check_free
-    from .summary import counts
+    from .summary import LOOK, command_line, counts, export_line, next_steps
 
     check_apart(out, [data])
     check_free(out)
@@ -117,6 +117,8 @@ def filter_(
     if not quiet:
         print(f"{plural(len(selected.samples), 'sample')} in {out}; dropped: {counts(selected.dropped) or 'none'}")
         say_reviewed(selected.samples)
+        train = command_line("train", out, "--out", "segmenter")
+        print(next_steps(command_line("look", out, about=LOOK), train, export_line(out)))
 
 
 def describe_errors(data: Path, checked: Checked) -> str:

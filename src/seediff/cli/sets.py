@@ -84,6 +84,7 @@ def merge(
     from ..dataset.dataset import Dataset
     from ..dataset.merge import set_names
     from ..files.output_folders import check_apart, check_free
+    from .summary import command_line, export_line, next_steps
 
     check_apart(out, data)
     check_free(out)
@@ -97,6 +98,8 @@ def merge(
         print(f"{plural(len(merged), 'sample')} of {plural(len(merged.classes), 'class')} in {out}")
         say_reviewed(merged)
         say_notes(merged.notes)
+        train = command_line("train", out, "--out", "segmenter")
+        print(next_steps(command_line("check", out), train, export_line(out)))
 
 
 def split(
@@ -131,6 +134,7 @@ def split(
     from ..dataset.dataset import Dataset
     from ..dataset.split import set_splits
     from ..files.output_folders import check_apart, check_free, stage_output
+    from .summary import command_line, export_line, next_steps
 
     if (out is None) != in_place:
         raise UserError("split: give either --out FOLDER (one dataset per part) or --in-place (`split` in the rows)")
@@ -156,3 +160,7 @@ def split(
         print(f"{counts} of {plural(len(dataset), 'sample')}: {out or data}")
         say_reviewed(dataset)
         say_notes(parts["train"].notes)
+        steps = [command_line("train", data, "--out", "segmenter"), export_line(data)]
+        if out is not None:
+            steps = [command_line("train", out / "train", "--val", out / "val", "--out", "segmenter")]
+        print(next_steps(*steps))

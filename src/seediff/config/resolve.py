@@ -25,7 +25,7 @@ from ..files.messages import show_bytes, show_json
 from ..files.outputs import CONFIG
 from ..models.info import ModelInfo, ModelSettings, find_model
 from ..models.short_names import BY_NAME, REAL
-from .fields import check_names, check_table, flatten, tables_of
+from .fields import check_names, check_table, field_types, flatten, tables_of
 from .names import sound, split_classes
 from .settings import DEFAULT, GIVEN, TUNED, Config, Settings, SourcedValues
 from .tuned import read_tuned
@@ -232,17 +232,18 @@ def recommend(
     kind: type[Config], values: Mapping[str, Any], model: ModelInfo | None = None
 ) -> tuple[Config, ModelInfo | None]:
     """`configure_run` of values that a program gives: field → value; `mask` and the like are tables of given values, or
-    whole configurations. Raises UserError."""
-    check_names(kind, values, kind.__name__)
-    table = {**values}
-    for name, part in tables_of(kind).items():
+    whole configurations, whose fields may also stand beside them. Raises UserError."""
+    parts, table = tables_of(kind), {**values}
+    direct = {name: {key: table.pop(key) for key in values if key in field_types(part)} for name, part in parts.items()}
+    check_names(kind, table, kind.__name__)
+    for name, part in parts.items():
         given = values.get(name, {})
         if isinstance(given, part):
             given = asdict(given)
         if not isinstance(given, Mapping):
             raise UserError(name, f"must be a {part.__name__} or a table of its fields, not {given!r}")
         check_names(part, given, name)
-        table[name] = given
+        table[name] = {**given, **direct[name]}
     return configure_run(kind, table, model=model)
 
 

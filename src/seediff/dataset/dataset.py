@@ -60,10 +60,17 @@ class Dataset(Sequence[Sample]):
         return len(self.samples)
 
     @overload
-    def __getitem__(self, index: int) -> Sample: ...
+    def __getitem__(self, index: int | str) -> Sample: ...
     @overload
     def __getitem__(self, index: slice) -> Dataset: ...
-    def __getitem__(self, index: int | slice) -> Sample | Dataset:
+    def __getitem__(self, index: int | str | slice) -> Sample | Dataset:
+        """A sample by its place or name, or the samples of a slice. Raises UserError for an unknown name."""
+        if isinstance(index, str):
+            for sample in self.samples:
+                if sample.name == index:
+                    return sample
+            names = ", ".join(sample.name for sample in self.samples[:3]) or "none"
+            raise UserError(index, f"is no sample of the {self.title}", f"their names: {names} …")
         return self._of(self.samples[index]) if isinstance(index, slice) else self.samples[index]
 
     def __repr__(self) -> str:

@@ -146,6 +146,16 @@ def check_finished(folder: Path) -> None:
         raise UserError(folder, "the run that makes it is not finished", "run the same command to continue it")
 
 
+def check_native(folder: Path) -> None:
+    """Raises UserError for a folder that is no dataset, naming those in it."""
+    if (folder / CLASSES).is_file() or (folder / METADATA).is_file():
+        return
+    held = ", ".join(sorted(entry.name for entry in folder.iterdir())[:5]) or "nothing"
+    sets = sorted(str(path.parent) for path in folder.glob(f"*/{METADATA}"))
+    fix = f"give {' or '.join(sets)}" if sets else "`seediff import` reads other formats"
+    raise UserError(folder, f"is not a SeeDiff dataset (it holds {held})", fix)
+
+
 class RowReader:
     """Makes the sample of each row of a native dataset. actions: what people did about samples, the oldest first."""
 
@@ -212,6 +222,7 @@ def open_native(folder: Path | str, *, reviewed: bool = True) -> tuple[tuple[str
     if the folder's run is not finished."""
     folder = Path(folder)
     check_finished(folder)
+    check_native(folder)
     classes = read_classes(folder)
     reader = RowReader(folder, classes, read_actions(folder) if reviewed else ())
     samples: list[Sample] = []

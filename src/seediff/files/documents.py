@@ -15,6 +15,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -94,6 +95,12 @@ def parse_json(data: bytes | str, kind: type[T], where: str, *, strict: bool = T
     except UserError:
         if isinstance(data, bytes):
             decode_text(data, where)
+
+        def refuse(name: str) -> None:
+            raise UserError(where, f"has {name}, which JSON does not know", "write a number or null")
+
+        with suppress(ValueError, RecursionError):  # Python's own reader knows NaN and Infinity
+            json.loads(data, parse_constant=refuse)
         raise
 
 

@@ -53,10 +53,6 @@ class Subject:
 
 def open_subject(folder: Path) -> Subject:
     """Open the dataset in a folder. Raises UserError."""
-    if folder.is_dir() and not (folder / native.CONFIG).exists() and not (folder / native.METADATA).exists():
-        held = ", ".join(sorted(entry.name for entry in folder.iterdir())[:5]) or "nothing"
-        problem = f"is not a dataset of SeeDiff (it holds {held})"
-        raise UserError(folder, problem, "`seediff import` reads other formats")
     return Subject(folder, *open_native(folder, reviewed=False))
 
 

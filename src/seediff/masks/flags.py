@@ -52,4 +52,4 @@ def check_flags(asked: Sequence[str], classes: Sequence[str], flags: Iterable[st
     if unknown:
         example = f"{kinds[0]}:{[*classes, 'dog'][0]}"
         fix = f"there are {', '.join(kinds)} and all; for one class, for example {example}"
-        raise UserError(f"drop_flags = {unknown[0]}", "no such flag", fix)
+        raise UserError("drop_flags", f"{unknown[0]}: no such flag", fix)

@@ -41,9 +41,9 @@ def mask(image: ImageInput, classes: Sequence[str], *, model: str | Path | Model
 
     model: needed, a name as for `--model`, or a model from `load_model`; the one that was named last stays loaded; one
     that knows only its own drawings warns, unless the picture is a file of a set that it drew. options:
-    fields of MaskPhotosConfig, such as presence=0 or mask={"beta": 0.4}. A class that scores below `presence` has no
-    pixels, and the result has the flag `absent:NAME`. Raises UserError for a picture or option that cannot be used, and
-    for a class that the model does not know.
+    fields of MaskPhotosConfig, such as presence=0, or of MaskConfig, as in `Captured.masks`: beta=0.4. A class that
+    scores below `presence` has no pixels, and the result has the flag `absent:NAME`. Raises UserError for a picture or
+    option that cannot be used, and for a class that the model does not know.
     """
     config, info = _configure(MaskPhotosConfig, model, {**options, "classes": classes})
     pixels = as_pixels(image)
@@ -65,8 +65,8 @@ def mask(image: ImageInput, classes: Sequence[str], *, model: str | Path | Model
 
 def segment(image: ImageInput, *, model: str | Path | Model = "", **options: Any) -> Segments:
     """Segments of one picture without any class: label map (H, W) int32 of ids at its size, and how clear each segment
-    is. model: as in `mask`. options: fields of SegmentPhotosConfig, such as segment={"method": "kmeans", "k": 6} or
-    fit="crop". Raises UserError for a picture or option that cannot be used.
+    is. model: as in `mask`. options: fields of SegmentPhotosConfig, such as fit="crop", or of SegmentConfig, as in
+    `Captured.segments`: method="kmeans", k=6. Raises UserError for a picture or option that cannot be used.
     """
     if "names" in options:
         fix = "use segment_photos, or ask `mask` for the words"

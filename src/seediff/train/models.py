@@ -160,7 +160,7 @@ def _weights_config(config: TrainConfig) -> Path:
     except UserError as error:
         fix = error.fix
         if config.weights == "pretrained":
-            fix += "; or take backbone tiny, which comes with SeeDiff"
+            fix += "; or --backbone tiny, which comes with SeeDiff"
         raise UserError("weights", error.problem, fix) from error
 
 

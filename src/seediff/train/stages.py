@@ -167,7 +167,7 @@ def as_classes(dataset: Dataset, names: Sequence[str]) -> list[Sample]:
     """
     unknown = [name for name in dataset.classes if name not in names]
     if unknown:
-        fix = "name all classes of all datasets as classes, or rename this one"
+        fix = f"name all of them, --classes {','.join([*names, *unknown])}, or rename this one"
         raise UserError(dataset.path or "data", f"class '{unknown[0]}' is not in {', '.join(names)}", fix)
     ids = renumber_table(dataset.classes, names)
     return [renumber(item, ids, len(dataset.classes)) for item in dataset.samples]

@@ -18,7 +18,7 @@ def test_what_is_left_out_is_told(tmp_path):
     notes = export("yolo", ("cat",), [item("a", labels, {}, (10, 10))], tmp_path / "yolo", min_area=2).notes
     assert notes == (
         "1 pieces below 2 pixels are left out",
-        "no samples for validation: val in data.yaml is the training set; a split of 0.1 sets a tenth aside",
+        "no samples for validation: val in data.yaml is the training set; --split 0.1 sets a tenth aside",
     )
 
 

@@ -43,7 +43,7 @@ EXPECTED = {
 @pytest.mark.parametrize("name", EXPECTED)
 def test_what_is_expected_is_what_the_network_has(name, tmp_path):
     config = configured(GenerateConfig, {"classes": ("dog",), "model": str(written(name, tmp_path / name))})
-    lines = dry_run(GenerateJob(config), tmp_path / "out").splitlines()
+    lines = list(dry_run(GenerateJob(config), tmp_path / "out"))
     assert f"Capture: {EXPECTED[name]}" in lines
     side = {"sd1.5": 512, "sd2.1": 768, "sdxl-turbo": 512}.get(name, 1024)
     assert f", each of {side}×{side}, about " in lines[0]

@@ -42,7 +42,7 @@ def write_data(export: Export, names: Sequence[str], more: str = "") -> None:
         (export.folder / IMAGES / "train").mkdir(parents=True, exist_ok=True)
         export.note(f"no samples for training: {IMAGES}/train is empty")
     if "val" not in export.parts:
-        export.note(f"no samples for validation: val in {DATA} is the training set; a split of 0.1 sets a tenth aside")
+        export.note(f"no samples for validation: val in {DATA} is the training set; --split 0.1 sets a tenth aside")
     # YAML reads JSON strings.
     listed = "".join(f"  {i}: {json.dumps(name, ensure_ascii=False)}\n" for i, name in enumerate(names))
     places = {"train": "train", "val": "train", **{split: split for split in export.parts}}
