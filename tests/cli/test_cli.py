@@ -65,6 +65,39 @@ def test_help_imports_nothing_heavy_and_version_is_told(capsys):
     assert not {"torch", "scipy", "PIL", "numpy", "pyarrow", "rich.table"} & set(done.stdout.split())
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("generate --classes dog,house", "--classes: model 'mini' does not know 'house'"),
+        ("mask {tmp}/p.png --model mini --classes dog,house", "--classes: model 'mini' does not know 'house'"),
+        ("segment {tmp}/p.png --model mini --names dog,house", "--names: model 'mini' does not know 'house'"),
+        ("segment {tmp}/nothing --model mini", "nothing: no such file or folder"),
+        ("train {tmp}/nothing", "nothing: no such folder or file"),
+        ("export {tmp}/nothing --to coco", "nothing: no such folder"),
+    ],
+)
+def test_names_files_and_options_are_refused_before_torch_is_imported(tmp_path, line, said):
+    Image.new("RGB", (64, 64)).save(tmp_path / "p.png")
+    words = [*line.format(tmp=tmp_path).split(), "--out", str(tmp_path / "out")]
+    program = f"import sys\nfrom seediff.cli.main import main\nprint(main({words}), *sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True)
+    assert said in done.stderr
+    returned, *modules = done.stdout.split()
+    assert returned == "2"
+    assert not {"torch", "scipy", "diffusers", "transformers"} & set(modules)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_first_line_of_a_dry_run_needs_no_torch(tmp_path, monkeypatch, capsys):
+    def stop(_):
+        raise UserError("stop", "before the plan")
+
+    monkeypatch.setattr(run.GenerateJob, "check", stop)
+    assert main(f"generate --classes dog --per-class 3 --keep-attention --out {tmp_path}/o --dry-run".split()) == 2
+    assert capsys.readouterr().out.startswith("Would make: 3 images in 1 batch, each of 128×128, about ")
+
+
 def test_generate_then_again(tmp_path, capsys):
     out = tmp_path / "my pets"
     assert main([*BASE, "--out", str(out)]) == 0

@@ -89,3 +89,10 @@ def test_damaged_csv_is_refused_in_a_line(tmp_path, text, said):
         refusal(lambda: read_csv(path, ["file", "n"]), path)
     path.write_text(text)
     assert said in str(refusal(lambda: read_csv(path, ["file", "n"]), path))
+
+
+def test_json_with_numbers_that_are_none_names_them(tmp_path):
+    for name in ("NaN", "-Infinity"):
+        (tmp_path / "a.json").write_text(f'{{"a": {name}}}')
+        with user_error(f"a.json: has {name}, which JSON does not know; write a number or null$"):
+            read_json(tmp_path / "a.json", dict[str, float])

@@ -1,10 +1,12 @@
+import asyncio
 import socket
 import urllib.parse
 
 import pytest
 from look_server import running, write_set
+from starlette.requests import Request
 
-from seediff.look.gate import HEADERS, LARGEST, allowed_host
+from seediff.look.gate import HEADERS, LARGEST, Gate, allowed_host
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +43,9 @@ def test_the_token_becomes_a_cookie_that_scripts_and_other_pages_do_not_have(ask
 
 def test_the_form_asks_for_the_token(asked):
     client, opened = asked
-    wrong = client.ask("POST", "/token", b"token=wrong", {"Cookie": ""})
-    assert (wrong.status, b"Wrong token" in wrong.body) == (401, True)
+    for body in (b"token=wrong", b"a=1&b=2&c=3&d=4&token=" + opened.token.encode()):
+        wrong = client.ask("POST", "/token", body, {"Cookie": ""})
+        assert (wrong.status, b"Wrong token" in wrong.body) == (401, True)
     right = client.ask("POST", "/token", f"token={opened.token}".encode(), {"Cookie": ""})
     assert (right.status, opened.token in right.headers["set-cookie"]) == (200, True)
     elsewhere = {"Cookie": "", "Origin": "http://evil.example"}
@@ -55,6 +58,24 @@ def test_the_address_that_a_browser_is_started_with_lets_in_once(tmp_path):
         assert opened.token not in opened.once
         assert "set-cookie" in client.ask("GET", path, headers={"Cookie": ""}).headers
         assert client.ask("GET", path, headers={"Cookie": ""}).status == 401
+
+
+@pytest.mark.parametrize("cookie", ["", "seediff_look_80=secret"])
+def test_a_connection_that_ends_inside_of_a_body_is_no_error(cookie):
+    async def read(scope, receive, send):
+        await Request(scope, receive).body()
+
+    async def receive():
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        raise AssertionError(message)
+
+    sent = {"host": "127.0.0.1:80", "origin": "http://127.0.0.1:80", "content-length": "9", "cookie": cookie}
+    headers = [(name.encode(), value.encode()) for name, value in sent.items()]
+    scope = {"type": "http", "method": "POST", "scheme": "http", "path": "/token", "query_string": b""}
+    gate = Gate(read, token="secret", host="127.0.0.1", port=80)
+    asyncio.run(gate({**scope, "headers": headers}, receive, send))
 
 
 @pytest.mark.parametrize("host", ["evil.example:{port}", "127.0.0.1.evil.example", ""])

@@ -70,7 +70,7 @@ class Dataset(Sequence[Sample]):
                 if sample.name == index:
                     return sample
             names = ", ".join(sample.name for sample in self.samples[:3]) or "none"
-            raise UserError(index, f"is no sample of the {self.title}", f"their names: {names} …")
+            raise UserError(index, f"is no sample of the {self.title}", f"names there: {names}{' …' * (len(self) > 3)}")
         return self._of(self.samples[index]) if isinstance(index, slice) else self.samples[index]
 
     def __repr__(self) -> str:
