@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate, chain, pairwise
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -265,7 +266,9 @@ class Captured:
         return masks if isinstance(image, range) else masks[0]
 
     def _number(self, image: int) -> int:
-        """A picture's number, counted from the first."""
+        """A picture's number, counted from the first. Raises UserError for what is no whole number."""
+        if not isinstance(image, Integral):
+            raise UserError("image", f"{image!r} is no whole number", "pictures are numbered from 0; -1 is the last")
         count = len(self.prompts)
         if image in range(-count, count):
             image %= count
