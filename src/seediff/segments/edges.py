@@ -7,8 +7,6 @@ side of 512, and a 3 × 3 median of the segment numbers afterwards.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
 from PIL import Image
@@ -16,7 +14,7 @@ from PIL import Image
 from ..config.constants import SegmentConfig
 from ..files.label_maps import resize_nearest
 from ..masks.arithmetic import resize
-from ..masks.pamr import affinity, pamr, scaled_dilations
+from ..masks.pamr import affinity, largest_size, pamr, scaled_dilations
 
 
 def follow_edges(picture: np.ndarray, segments: np.ndarray, config: SegmentConfig) -> np.ndarray:
@@ -31,8 +29,7 @@ def follow_edges(picture: np.ndarray, segments: np.ndarray, config: SegmentConfi
         return segments
 
     # 1. The picture's weights, at the size that PAMR works at
-    scale = min(1.0, math.sqrt(config.edge_megapixels * 1e6 / (height * width)))
-    size = max(1, int(height * scale)), max(1, int(width * scale))
+    size = largest_size((height, width), config.edge_megapixels)
     if size != (height, width):
         picture = np.asarray(Image.fromarray(picture).resize((size[1], size[0]), Image.Resampling.BOX))
     coarse = torch.from_numpy(resize_nearest(segments, *size))
