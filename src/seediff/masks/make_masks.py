@@ -203,8 +203,8 @@ def _threshold(values: torch.Tensor, config: MaskConfig) -> float:
 def refine_photo(
     photo: np.ndarray, unrefined: torch.Tensor, config: MaskConfig, megapixels: float
 ) -> torch.Tensor | None:
-    """Soft masks (C, h, w) of what a model saw of a photograph (H, W, 3) uint8, refined along the photograph itself: (C,
-    H', W'), its largest size within `megapixels`. None if that is no larger than (h, w), or PAMR is off: then they are
+    """Soft masks (C, h, w) of what a model saw of a photograph (H, W, 3) uint8, refined along the photograph: (C, H',
+    W'), its largest size within `megapixels`. None if that is no larger than (h, w), or PAMR is off: then they are
     refined as the model saw it.
 
     Dilations grow with the size, so that PAMR reaches equally far in the picture.

@@ -24,7 +24,7 @@ def scaled_dilations(size: Sequence[int], base: Sequence[int] = PAPER_DILATIONS)
 
 
 def largest_size(size: Sequence[int], megapixels: float) -> tuple[int, int]:
-    """The largest (H, W) of the proportions of `size` that has at most `megapixels`, and is no larger than it. `affinity`
+    """The largest (H, W) of the proportions of `size` that has at most `megapixels`, and is no larger. `affinity`
     takes 32·|D| bytes a pixel."""
     height, width = size[:2]
     scale = min(1.0, math.sqrt(megapixels * 1e6 / (height * width)))
