@@ -25,7 +25,7 @@ from seediff.config.methods import SEGMENT_OPTIONS
 from seediff.drawing.overlays import compress_image, contact_sheet, fit_side, overlay
 from seediff.errors import UserError
 from seediff.files.documents import read_json
-from seediff.files.label_maps import resize_nearest, voc_palette
+from seediff.files.label_maps import resize_nearest
 from seediff.files.output_folders import check_writable
 from seediff.files.outputs import write_atomic
 from seediff.metrics.matching import contingency, count_segments, match, tally
@@ -281,7 +281,7 @@ def segment_sheet(pairs: Pairs, shown: Mapping[str, Sequence[np.ndarray]]) -> np
         image, exact = pairs.load[number]()
         for name, ids in [("image", None), ("labels", exact), *((way, maps[number]) for way, maps in shown.items())]:
             colours = None if ids is None else np.where(ids < 0, 0, ids % 254 + 1).astype(np.uint8)
-            tile = image if colours is None else overlay(image, colours, voc_palette(), alpha=0.6)
+            tile = image if colours is None else overlay(image, colours)
             tiles.append(fit_side(tile, SIDE, Image.Resampling.BILINEAR))
             labels.append(name)
     return contact_sheet(tiles, columns=len(shown) + 2, labels=labels)

@@ -21,7 +21,8 @@ from ..attention.windows import Window, batches_by_shape, cut, paste, seen_shape
 from ..config.constants import SegmentConfig
 from ..config.photos_config import Fit
 from ..config.sizes import Size
-from ..drawing.overlays import colour_objects, draw_named
+from ..drawing.colours import shown_ids
+from ..drawing.overlays import draw_named
 from ..drawing.shown import as_html
 from ..errors import UserError
 from ..files.label_maps import resize_nearest
@@ -60,8 +61,8 @@ class Segments:
     def overlay(self) -> Image.Image:
         """The segments laid over the picture, on black if it is not known, with outlines and their ids."""
         numbers, names = self.label_map + 1, {number + 1: str(number) for number in range(len(self.scores))}
-        colours = colour_objects(np.zeros(numbers.shape, np.uint8), numbers)
-        return Image.fromarray(draw_named(self.pixels, colours, names, numbers))
+        ids = shown_ids(np.zeros(numbers.shape, np.uint8), numbers, 0, alone=True)
+        return Image.fromarray(draw_named(self.pixels, ids, names, numbers))
 
     def _repr_html_(self) -> str:
         return as_html(plural(len(self.scores), "segment"), self.pixels, self.overlay())
