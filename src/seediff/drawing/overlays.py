@@ -64,9 +64,9 @@ def overlay(
     regions: (H, W) whole numbers that tell regions of one label apart, such as objects' numbers; None: the label map's.
     alpha: how much of the fill's colour shows, in [0, 1].
     """
-    wide = max(1, round(min(label_map.shape) / 300))
+    wide = max(1, round(min(label_map.shape) / 200))
     line = _edges(label_map if regions is None else regions, wide) & (label_map > 0)
-    rim = _edges(label_map > 0, 1) & (label_map == 0)
+    rim = _edges(label_map > 0, max(1, wide // 2)) & (label_map == 0)
     drawn = np.empty_like(image)
     rows = max(1, BAND // max(1, image.shape[1]))
     for top in range(0, len(image), rows):
@@ -131,7 +131,8 @@ def draw_named(
             taken[box] = True
             label = int(label_map[regions == number][0])
             colour = css_colour(label) if image is not None else "white"
-            draw.text((x, y), text, colour, font, anchor="mm", stroke_width=stroke, stroke_fill="black")
+            around = "black" if mask_colours()[label].mean() > 140 else "white"
+            draw.text((x, y), text, colour, font, anchor="mm", stroke_width=stroke, stroke_fill=around)
     return np.asarray(sheet)
 
 
