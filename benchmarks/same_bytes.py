@@ -77,7 +77,7 @@ COMMANDS = {
         " segment-refine"
     ),
     "segment-kmeans": f"segment generate/images {MINI} --method kmeans -k 4 --fit resize --out segment-kmeans",
-    "segment-diffcut": f"segment generate/images {MINI} --method diffcut --refine --out segment-diffcut",
+    "segment-diffcut": f"segment generate/images {MINI} --method diffcut --out segment-diffcut",
     **{f"script-{name}": f"same_bytes_families.py {name} --out script-{name}" for name in FAMILIES},
     **{
         f"generate-{name}": (

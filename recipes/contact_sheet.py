@@ -18,10 +18,11 @@ from PIL import Image
 
 from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import MaskConfig
+from seediff.config.names import SEGMENT
 from seediff.dataset.native import read_dataset
 from seediff.dataset.sample import Sample
+from seediff.drawing.colours import shown_ids
 from seediff.drawing.overlays import compress_image, contact_sheet, fit_side, overlay, shrink
-from seediff.files.label_maps import voc_palette
 from seediff.files.outputs import write_atomic
 from seediff.masks.make_masks import enlarge, soft_mask
 from seediff.script.heatmap import HeatMap
@@ -36,7 +37,11 @@ def dataset_sheet(dataset: Path, columns: int, side: int) -> np.ndarray:
     """
     tiles, labels = [], []
     for sample in sorted(read_dataset(dataset), key=lambda sample: sample.metadata["class_ids"]):
-        laid_over = overlay(sample.image, sample.label_map, voc_palette())
+        ids, numbers = sample.label_map, None
+        if sample.instances is not None:
+            numbers, named = sample.instances.numbers, set(sample.metadata["classes"]) - {SEGMENT}
+            ids = shown_ids(ids, numbers, 1, alone=not named) if SEGMENT in sample.metadata["classes"] else ids
+        laid_over = overlay(sample.image, ids, numbers)
         tiles.append(np.hstack([shrink(image, side, Image.Resampling.BOX) for image in (sample.image, laid_over)]))
         labels.append(", ".join(sample.metadata["classes"]))
     return contact_sheet(tiles, columns, labels)

@@ -17,7 +17,6 @@ from PIL import Image
 
 import seediff
 from seediff.drawing.overlays import compress_image, contact_sheet, fit_side, overlay
-from seediff.files.label_maps import voc_palette
 from seediff.files.outputs import write_atomic
 
 ROOT = Path(__file__).parents[1]
@@ -34,13 +33,13 @@ def run_block(page: str = "README.md", word: str = "") -> dict[str, Any]:
 def sheet(names: dict[str, Any]) -> np.ndarray:
     image, result, seen = names["image"], names["result"], names["seen"]
     heats = [np.asarray(seen.heatmap(name).over(image)) for name in result.classes]
-    tiles = [np.asarray(image), *heats, overlay(np.asarray(image), result.label_map, voc_palette())]
+    tiles = [np.asarray(image), *heats, overlay(np.asarray(image), result.label_map)]
     labels = ["image", *(f'heat map of "{name}"' for name in result.classes), "masks"]
     return contact_sheet([fit_side(tile, 180, Image.Resampling.BICUBIC) for tile in tiles], len(tiles), labels)
 
 
 def strip(masks: list[Any]) -> np.ndarray:
-    shown = [overlay(mask.pixels, mask.label_map, voc_palette()) for mask in masks]
+    shown = [overlay(mask.pixels, mask.label_map) for mask in masks]
     return contact_sheet([mask.pixels for mask in masks] + shown, len(masks))
 
 

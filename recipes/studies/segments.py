@@ -25,13 +25,14 @@ from seediff.config.methods import SEGMENT_OPTIONS
 from seediff.drawing.overlays import compress_image, contact_sheet, fit_side, overlay
 from seediff.errors import UserError
 from seediff.files.documents import read_json
-from seediff.files.label_maps import resize_nearest, voc_palette
+from seediff.files.label_maps import resize_nearest
 from seediff.files.output_folders import check_writable
 from seediff.files.outputs import write_atomic
 from seediff.metrics.matching import contingency, count_segments, match, tally
 from seediff.metrics.scores import Tally, bootstrap, mean_iou, stack
 from seediff.models.registry import Model, load_model
-from seediff.segments.make_segments import fit_to_edges, look, propose
+from seediff.segments.edges import follow_edges
+from seediff.segments.make_segments import look, propose
 from seediff.segments.winners import label
 
 from .floors import FLOORS, floor_map, score_floors
@@ -55,21 +56,24 @@ class Blind:
 
 Way = SegmentConfig | Colours | Blind
 PAPER: dict[str, Way] = {
-    "diffseg": SegmentConfig(),
-    "diffseg+kmeans": SegmentConfig(refine=True),
-    "kmeans-c": SegmentConfig(method="kmeans", k=6),
-    "kmeans-s": SegmentConfig(method="kmeans", k="truth"),
-    "diffcut": SegmentConfig(method="diffcut"),
-    "diffcut+pamr": SegmentConfig(method="diffcut", refine=True),
+    "diffseg": SegmentConfig(edge_rounds=0),
+    "diffseg+kmeans": SegmentConfig(refine=True, edge_rounds=0),
+    "diffseg+edges": SegmentConfig(),
+    "kmeans-c": SegmentConfig(method="kmeans", k=6, edge_rounds=0),
+    "kmeans-c+edges": SegmentConfig(method="kmeans", k=6),
+    "kmeans-s": SegmentConfig(method="kmeans", k="truth", edge_rounds=0),
+    "kmeans-s+edges": SegmentConfig(method="kmeans", k="truth"),
+    "diffcut": SegmentConfig(method="diffcut", edge_rounds=0),
+    "diffcut+edges": SegmentConfig(method="diffcut"),
     "colour-c": Colours(6),
 }
-"""Every method at its paper's constants."""
+"""Every method at its paper's constants, and along the pictures' edges."""
 THRESHOLDS = (0.1, 0.2, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7, 0.9, 1.1)
 WEIGHTS: tuple[Any, ...] = ("proportional", "uniform", (1.0,), (0.0, 1.0), (0.0, 0.0, 1.0))
 CUTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 POWERS = (5.0, 10.0, 15.0)
 CLUSTERS = (2, 3, 4, 5, 6, 8)
-STUDIED = ("k", "kl_threshold", "cut_threshold", "cut_power", "weights", "refine")
+STUDIED = ("k", "kl_threshold", "cut_threshold", "cut_power", "weights", "refine", "edge_rounds")
 """The constants that define a way in the tables."""
 BATCH, IMAGES, SIDE = 16, 8, 160
 GRID, POSITION_WEIGHT = 64, 0.5
@@ -84,17 +88,19 @@ TITLES = {
 
 def grid() -> dict[str, list[Way]]:
     """The settings that each method is tuned over."""
-    diffseg = [SegmentConfig(kl_threshold=t, weights=w) for w in WEIGHTS for t in THRESHOLDS]
-    diffcut = [SegmentConfig(method="diffcut", cut_threshold=t, cut_power=p) for p in POWERS for t in CUTS]
-    return {
-        "diffseg": list(diffseg),
-        "diffseg+kmeans": [replace(config, refine=True) for config in diffseg if config.weights == "proportional"],
+    found = {
+        "diffseg": [SegmentConfig(kl_threshold=t, weights=w) for w in WEIGHTS for t in THRESHOLDS],
         "kmeans-c": [SegmentConfig(method="kmeans", k=k, weights=w) for w in WEIGHTS for k in CLUSTERS],
         "kmeans-s": [SegmentConfig(method="kmeans", k="truth", weights=w) for w in WEIGHTS],
-        "diffcut": list(diffcut),
-        "diffcut+pamr": [replace(config, refine=True) for config in diffcut],
-        "colour-c": [Colours(k) for k in CLUSTERS],
+        "diffcut": [SegmentConfig(method="diffcut", cut_threshold=t, cut_power=p) for p in POWERS for t in CUTS],
     }
+    tried: dict[str, list[Way]] = {"colour-c": [Colours(k) for k in CLUSTERS]}
+    for name, configs in found.items():
+        tried[name] = [replace(config, edge_rounds=0) for config in configs]
+        tried[f"{name}+edges"] = list(configs)
+    proportional = [config for config in found["diffseg"] if config.weights == "proportional"]
+    tried["diffseg+kmeans"] = [replace(config, refine=True, edge_rounds=0) for config in proportional]
+    return tried
 
 
 @dataclass
@@ -190,7 +196,7 @@ def try_ways(model: Model, pairs: Pairs, ways: Mapping[str, Way], *, about: str)
             else:
                 k = truth if way.k == "truth" else way.k
                 proposals = propose(seen[way.method][number % BATCH], way, k, 0)
-                segments = fit_to_edges(image, label(proposals, size).numpy(), way)
+                segments = follow_edges(image, label(proposals, size).numpy(), way)
             table = contingency(segments, exact, pairs.classes)
             tested[name].tallies.append(tally(table, match([table])))
             tested[name].segments.append(int(segments.max()) + 1)
@@ -275,7 +281,7 @@ def segment_sheet(pairs: Pairs, shown: Mapping[str, Sequence[np.ndarray]]) -> np
         image, exact = pairs.load[number]()
         for name, ids in [("image", None), ("labels", exact), *((way, maps[number]) for way, maps in shown.items())]:
             colours = None if ids is None else np.where(ids < 0, 0, ids % 254 + 1).astype(np.uint8)
-            tile = image if colours is None else overlay(image, colours, voc_palette(), alpha=0.6)
+            tile = image if colours is None else overlay(image, colours)
             tiles.append(fit_side(tile, SIDE, Image.Resampling.BILINEAR))
             labels.append(name)
     return contact_sheet(tiles, columns=len(shown) + 2, labels=labels)

@@ -20,7 +20,6 @@ from recipes.mini.sets import load_set
 from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import CaptureConfig
 from seediff.drawing.overlays import compress_image, contact_sheet, overlay
-from seediff.files.label_maps import voc_palette
 from seediff.files.output_folders import check_writable
 from seediff.files.outputs import write_atomic
 from seediff.mini.scenes import Scene
@@ -130,7 +129,7 @@ def image_grid(scenes: Sequence[Scene], label_maps: Sequence[Mapping[str, np.nda
     """
     tiles, labels = [], []
     for scene, row in zip(scenes, label_maps, strict=True):
-        tiles += [scene.image, *(overlay(scene.image, mask, voc_palette()) for mask in row.values())]
+        tiles += [scene.image, *(overlay(scene.image, mask) for mask in row.values())]
         labels += [scene.caption, *row]
     return contact_sheet(tiles, len(tiles) // len(scenes), labels)
 

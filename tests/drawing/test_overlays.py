@@ -2,22 +2,37 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
+from seediff.drawing.colours import mask_colours
 from seediff.drawing.overlays import draw_named, fit_text, overlay
-from seediff.files.label_maps import voc_palette
 
 
-def test_overlay_mixes_inside_and_lightens_edges():
-    image = np.full((6, 6, 3), 100, np.uint8)
-    labels = np.zeros((6, 6), np.uint8)
+def test_overlay_fills_lightly_with_a_bright_line_and_a_dark_one_outside():
+    image = np.full((8, 8, 3), 100, np.uint8)
+    labels = np.zeros((8, 8), np.uint8)
     labels[:4, :4] = 1
-    labels[5, 5] = 255
-    mixed = overlay(image, labels, voc_palette(), alpha=0.25)
+    labels[7, 7] = 255
+    mixed, colour = overlay(image, labels, alpha=0.25), mask_colours()[1]
     assert mixed.dtype == np.uint8
-    assert mixed[0, 0].tolist() == [107, 75, 75]  # 0.75 × 100 + 0.25 × (128, 0, 0)
-    assert mixed[3, 0].tolist() == [192, 128, 128]  # halfway from (128, 0, 0) to white, rounded to even
-    assert mixed[4, 0].tolist() == [100, 100, 100]
-    assert mixed[5, 5].tolist() == [240, 240, 224]
-    assert (overlay(image, np.zeros_like(labels), voc_palette()) == image).all()
+    assert mixed[0, 0].tolist() == (75 + 0.25 * colour).round().tolist()
+    assert mixed[3, 0].tolist() == colour.tolist()
+    assert mixed[4, 0].tolist() == [40, 40, 40]
+    assert mixed[5, 0].tolist() == [100, 100, 100]
+    assert mixed[7, 7].tolist() == mask_colours()[255].tolist()
+    assert (overlay(image, np.zeros_like(labels)) == image).all()
+    numbers = np.zeros((8, 8), np.int32)
+    numbers[:4, :2], numbers[:4, 2:4] = 1, 2
+    assert overlay(image, labels, numbers)[0, 1].tolist() == colour.tolist()
+
+
+@pytest.mark.parametrize("shade", [0, 60, 128, 200, 255])
+def test_lines_are_seen_on_any_grey(shade):
+    """The bright line, or the dark one beside it, differs from the picture."""
+    image, labels = np.full((9, 9, 3), shade, np.uint8), np.zeros((9, 9), np.uint8)
+    for label in range(1, 21):
+        labels[3:6, 3:6] = label
+        drawn = overlay(image, labels).astype(int)
+        bright, dark = (np.abs(drawn[row, 4] - shade).max() for row in (3, 2))
+        assert max(bright, dark) > 70
 
 
 def test_names_lie_in_their_regions_and_not_on_each_other():
@@ -25,7 +40,7 @@ def test_names_lie_in_their_regions_and_not_on_each_other():
     labels = np.zeros((120, 160), np.uint8)
     labels[10:60, 10:90], labels[70:110, 20:150], labels[5:9, 150:154] = 1, 2, 3
     grey = np.full((120, 160, 3), 90, np.uint8)
-    plain = overlay(grey, labels, voc_palette())
+    plain = overlay(grey, labels)
     for names, changed in (
         ({1: "dog", 2: "Großmütterchen"}, {1, 2}),
         ({1: "狗"}, {1}),

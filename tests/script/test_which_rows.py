@@ -344,3 +344,18 @@ def test_how_near_a_state_must_be():
     assert match(list(layered), layered.flip(0)) == [1, 0]
     assert match([row, row], [row]) == [0]
     assert match([], [row]) == [None]
+
+
+def test_states_that_are_changed_in_place(pipe):
+    """A loop of one's own that writes the prompt's states into the tensor that had others."""
+    width = pipe.unet.config.cross_attention_dim
+    prompt, other = torch.randn(1, 77, width), torch.randn(1, 77, width)
+    latents, states = torch.randn(1, 4, 16, 16), other.clone()
+    with seediff.capture(pipe.unet, prompt="a dog", tokenizer=pipe.tokenizer, states=prompt) as seen, torch.no_grad():
+        pipe.unet(latents, 500, encoder_hidden_states=states)
+        states.copy_(prompt)
+        pipe.unet(latents, 400, encoder_hidden_states=states)
+    with seediff.capture(pipe.unet, prompt="a dog", tokenizer=pipe.tokenizer, states=prompt) as alone, torch.no_grad():
+        pipe.unet(latents, 400, encoder_hidden_states=prompt)
+    for (*_, one), (*_, other) in zip(seen.maps[0].tensors(), alone.maps[0].tensors(), strict=True):
+        assert torch.equal(one, other)

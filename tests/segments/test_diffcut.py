@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from seediff.config.constants import SegmentConfig
-from seediff.segments.diffcut import by_appearance, cut_features, refine_segments
+from seediff.segments.diffcut import by_appearance, cut_features
 from seediff.segments.winners import label
 
 
@@ -132,15 +132,3 @@ def test_degenerate_features(name, tau):
         assert segments.max() == 0
     if name == "opposite halves":
         assert np.array_equal(segments, np.arange(7)[:, None].repeat(11, 1) > 3)
-
-
-def test_refinement_moves_edges_to_the_images():
-    image = np.zeros((48, 64, 3), np.uint8)
-    image[:, 30:] = 220
-    exact = (np.arange(64) >= 30).astype(np.int32)[None].repeat(48, 0)
-    rough = np.roll(exact, 3, axis=1)
-    rough[:, :3] = 0
-    refined = refine_segments(image, rough)
-    assert refined.dtype == np.int32
-    assert (refined != exact).mean() < 0.2 * (rough != exact).mean()
-    assert np.array_equal(refine_segments(image, np.zeros((48, 64), np.int32)), np.zeros((48, 64)))

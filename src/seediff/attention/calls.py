@@ -13,6 +13,7 @@ from ..errors import UserError
 from ..models.families.family import NetworkInputs
 from ..models.groups import Kind
 from .maps import Grid, grid_at
+from .networks import leaves_out_half
 from .plan import CapturePlan
 
 
@@ -34,6 +35,8 @@ class RecordedCalls:
         self.rows: Sequence[int] | None = None
         """The rows, or clips, of each batch to record, if they are set before every call (script/which_calls.py);
         None: as `guidance` says."""
+        self.half_left_out = False
+        """Whether the network may compute only the second half of its batch."""
         self.batch = 0
         """The number of rows, or clips, of the network's call."""
         self.texts: int | None = None
@@ -53,6 +56,7 @@ class RecordedCalls:
         if self.rows is not None:
             images = len(self.rows)
         self.batch, self.frames = batch, self.family.frames(given)
+        self.half_left_out = leaves_out_half(network)
         images, size = images * self.frames, (height, width)
         if self.latent_size is not None and (self.latent_size, self.images) != (size, images):
             problem = "the network drew pictures of several sizes, or numbers of pictures, in one run"
@@ -97,8 +101,8 @@ class RecordedCalls:
         each, rows = self.frames // self.frames_of_row, self._rows
         if count == self.rows_in_product:
             return rows if each == 1 else [row * each + frame for row, frame in product(rows, range(each))]
-        # diffusers' FasterCache leaves out the first half of a batch inside of the network
-        if count == len(rows) * each and list(rows) == [*range(self.batch - len(rows), self.batch)]:
+        second_half = [*range(self.batch // 2, self.batch)]
+        if self.half_left_out and 2 * count == self.rows_in_product and list(rows) == second_half:
             return range(count)
         return None
 

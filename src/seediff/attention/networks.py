@@ -64,6 +64,12 @@ def find_networks(pipe: Any) -> tuple[list[Any], Family]:
     return networks, family
 
 
+def leaves_out_half(network: Any) -> bool:
+    """Whether diffusers' FasterCache may give the layers only the second half of the network's batch."""
+    registry = getattr(network, "_diffusers_hook", None)
+    return registry is not None and registry.get_hook("faster_cache_denoiser") is not None
+
+
 def _check_compiled(network: Any, family: Family | None) -> None:
     """Raise UserError for a network that torch compiled, and for what runs in its place, such as a traced one or an
     engine. family: the pipeline's."""

@@ -17,7 +17,7 @@ COMMON = {
         " out dry-run quiet"
     ),
     "mask": "classes model size presence method beta keep-soft out dry-run quiet",
-    "segment": "names model size method kl-threshold k refine out dry-run quiet",
+    "segment": "names model size method kl-threshold k edge-rounds out dry-run quiet",
     "train": "epochs steps val val-share finetune backbone weights batch-size learning-rate device out dry-run quiet",
 }
 """Command → the options that `--help` shows."""

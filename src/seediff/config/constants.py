@@ -136,13 +136,19 @@ class SegmentConfig:
     rounds: Count = 3
     """diffseg: number of merging rounds, including the first, if kl_threshold is one number."""
     refine: bool = False
-    """diffseg: refine the segments with K-Means. diffcut: align segments with edges (PAMR)."""
+    """diffseg: refine the segments with K-Means."""
     k: Annotated[Annotated[int, Meta(ge=1)] | Literal["truth"] | None, WORD, Parameter(name=("-k", "--k"))] = None
     """kmeans: number of segments, or `truth` (K-Means-S): that of the classes in the photograph's map in --labels."""
     cut_threshold: Annotated[float, Meta(gt=0, le=2)] = 0.5
     """diffcut: maximum cost of a normalised cut."""
     cut_power: Positive = 10.0
     """diffcut: exponent of the cosine similarity."""
+    edge_rounds: Annotated[int, Meta(ge=0)] = 20
+    """Rounds of PAMR that move the segments to the picture's edges; 0: none, as in the papers of diffseg and kmeans."""
+    edge_dilations: Annotated[tuple[Count, ...], WORD] = (4, 8, 16, 32, 64)
+    """Distances of the neighbours that PAMR compares, in pixels of a picture whose shorter side has 512."""
+    edge_megapixels: Positive = 0.25
+    """Larger pictures are reduced to this for PAMR: its time grows with pixels and segments."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -150,6 +156,8 @@ class SegmentConfig:
             raise UserError("weights", f"{self.weights} must be numbers for L, L/2, L/4, L/8, not all of them 0")
         if not self.thresholds:
             raise UserError("kl_threshold", "() must be numbers above 0, one, or one per round")
+        if not self.edge_dilations:
+            raise UserError("edge_dilations", "() must be distances in pixels", "for no refinement, edge_rounds 0")
         if self.method == "kmeans" and self.k is None:
             problem = "kmeans: needs k, the number of segments (6 in the paper), or 'truth' with label maps"
             raise UserError("method", problem)

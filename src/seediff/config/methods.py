@@ -96,9 +96,9 @@ SegmentMethodName = Literal["diffseg", "kmeans", "diffcut"]
 SEGMENT_OPTIONS: dict[SegmentMethodName, tuple[str, ...]] = {
     "diffseg": ("kl_threshold", "rounds", "num_points", "weights", "refine"),
     "kmeans": ("k", "weights"),
-    "diffcut": ("cut_threshold", "cut_power", "refine"),
+    "diffcut": ("cut_threshold", "cut_power"),
 }
-"""Segment method → the fields of SegmentConfig that it reads."""
+"""Segment method → the fields of SegmentConfig that it alone reads, or with another."""
 
 
 def check_capture(method: str, normalized: bool, fix: str = "leave it out for the method's own") -> None:

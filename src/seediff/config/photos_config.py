@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from ..errors import UserError
 from ..models.info import ModelInfo
 from .constants import SegmentConfig
-from .fields import IMAGES, MASKS, MODEL, RESEARCH, WORD, Share, Timestep, read_names
+from .fields import IMAGES, MASKS, MODEL, RESEARCH, WORD, AtLeastZero, Share, Timestep, read_names
 from .generate_config import DatasetConfig
 from .names import SEGMENT, check_classes, parse_classes, sound
 from .presets import ModelConstants
@@ -55,6 +55,8 @@ class MaskPhotosConfig(DatasetConfig):
     With fit resize also width x height."""
     presence: Annotated[Share, Parameter(group=MASKS)] = PRESENCE
     """A class whose presence score is below this gets no mask. Differs from model to model (`seediff tune`)."""
+    edge_megapixels: Annotated[AtLeastZero, Parameter(group=MASKS)] = 2.0
+    """PAMR follows the photograph itself, reduced to this if it is larger; 0: what the model sees of it."""
     photos: Annotated[str, NOT_TYPED] = ""
     """Fingerprint of the photographs, from `fingerprint_photos`."""
 

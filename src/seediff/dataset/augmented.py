@@ -144,7 +144,7 @@ class AugmentedSamples(Sequence[Sample]):
         shown, tiles = [*first.items()][:MOST_PAIRS], list[np.ndarray]()
         for _, new in shown:
             both = self.samples[new.source], self.make(new)
-            drawn = [draw_mask(one.image, one.labels(len(self.classes)), 150, alpha=0.4) for one in both]
+            drawn = [draw_mask(one.image, one.labels(len(self.classes)), 150) for one in both]
             tiles.append(contact_sheet(drawn, 2, gap=2))
         sheet = contact_sheet(tiles, 3, [kind for kind, _ in shown])
         return compress_image(sheet, "JPEG", quality=85, subsampling=0)

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import distance_transform_edt
 
-from ..files.label_maps import IGNORE, voc_palette
+from .colours import css_colour, mask_colours
 
 VIRIDIS_ANCHORS = (
     "440154", "481a6c", "472f7d", "414487", "39568c", "31688e", "2a788e", "23888e",
@@ -55,47 +55,49 @@ def shrink(array: np.ndarray, side: int, resample: Image.Resampling) -> np.ndarr
     return fit_side(array, min(side, max(array.shape[:2])), resample)
 
 
-def colour_objects(label_map: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """(H, W) uint8: a label map with the number of each pixel's object in place of its class; numbers repeat after 254.
-    numbers: (H, W), 0 in no object."""
-    outside = np.where(label_map == IGNORE, np.uint8(IGNORE), np.uint8(0))
-    return np.where(numbers > 0, (numbers - 1) % 254 + 1, outside).astype(np.uint8)
+def overlay(
+    image: np.ndarray, label_map: np.ndarray, regions: np.ndarray | None = None, *, alpha: float = 0.35
+) -> np.ndarray:
+    """The image with its labels laid over it: a light fill, and around each region a bright line with a dark one
+    outside, so that it is seen on any picture: (H, W, 3) uint8. Background stays as it is, but for these.
 
-
-def overlay(image: np.ndarray, label_map: np.ndarray, palette: Sequence[int], alpha: float = 0.5) -> np.ndarray:
-    """The image with its labels laid over it in the palette's colours, and each region's edge in a lighter one:
-    (H, W, 3) uint8. Background stays as it is. palette: 768 values. alpha: how much of the colour shows, in [0, 1]."""
-    table = np.asarray(palette, np.float64).reshape(256, 3)
-    edges = _edges(label_map)
+    regions: (H, W) whole numbers that tell regions of one label apart, such as objects' numbers; None: the label map's.
+    alpha: how much of the fill's colour shows, in [0, 1].
+    """
+    wide = max(1, round(min(label_map.shape) / 200))
+    line = _edges(label_map if regions is None else regions, wide) & (label_map > 0)
+    rim = _edges(label_map > 0, max(1, wide // 2)) & (label_map == 0)
     drawn = np.empty_like(image)
     rows = max(1, BAND // max(1, image.shape[1]))
     for top in range(0, len(image), rows):
         band = slice(top, top + rows)
-        colours, opacity = table[label_map[band]], np.where(label_map[band] > 0, alpha, 0.0)
-        # Some VOC colours are nearly black; halfway to white, they are visible.
-        colours[edges[band]] = (colours[edges[band]] + 255) / 2
-        opacity[edges[band]] = 1.0
-        mixed = image[band] * (1 - opacity[..., None]) + colours * opacity[..., None]
+        opacity = np.where(label_map[band] > 0, alpha, 0.0)
+        opacity[line[band]] = 1.0
+        opacity[rim[band]] = 0.6  # of black, the background's colour
+        mixed = image[band] * (1 - opacity[..., None]) + mask_colours()[label_map[band]] * opacity[..., None]
         drawn[band] = mixed.round().astype(np.uint8)
     return drawn
 
 
-def draw_mask(image: np.ndarray, label_map: np.ndarray, side: int, alpha: float = 0.5) -> np.ndarray:
-    """`overlay` in VOC's colours, at a longer side of at most `side` pixels."""
+def draw_mask(image: np.ndarray, label_map: np.ndarray, side: int, numbers: np.ndarray | None = None) -> np.ndarray:
+    """`overlay` at a longer side of at most `side` pixels. numbers: (H, W) of objects, each of which has its line."""
     labels = shrink(label_map, side, Image.Resampling.NEAREST)
-    return overlay(shrink(image, side, Image.Resampling.LANCZOS), labels, voc_palette(), alpha)
+    regions = None
+    if numbers is not None:
+        regions = shrink(numbers.astype(np.int32), side, Image.Resampling.NEAREST)
+    return overlay(shrink(image, side, Image.Resampling.LANCZOS), labels, regions)
 
 
 def draw_named(
     image: np.ndarray | None, label_map: np.ndarray, names: Mapping[int, str], regions: np.ndarray | None = None
 ) -> np.ndarray:
-    """`overlay` in VOC's colours, on black without an image, with the name of each region in it, once: (H, W, 3) uint8.
+    """`overlay`, on black without an image, with the name of each region in it, once, in its colour: (H, W, 3) uint8.
     regions: (H, W) whole numbers, which `names` names; None: those of the label map. A name that would lie on another
     is left out, and one in Chinese, which the font lacks, is its number."""
     if image is None:
-        drawn = overlay(np.zeros((*label_map.shape, 3), np.uint8), label_map, voc_palette(), alpha=1)
+        drawn = overlay(np.zeros((*label_map.shape, 3), np.uint8), label_map, regions, alpha=1)
     else:
-        drawn = overlay(image, label_map, voc_palette())
+        drawn = overlay(image, label_map, regions)
     if regions is None:
         regions = label_map
     height, width = regions.shape
@@ -127,7 +129,10 @@ def draw_named(
         box = rows, slice(int(x + left) // cell, int(x + right) // cell + 2)
         if depth.any() and not taken[box].any():
             taken[box] = True
-            draw.text((x, y), text, "white", font, anchor="mm", stroke_width=stroke, stroke_fill="black")
+            label = int(label_map[regions == number][0])
+            colour = css_colour(label) if image is not None else "white"
+            around = "black" if mask_colours()[label].mean() > 140 else "white"
+            draw.text((x, y), text, colour, font, anchor="mm", stroke_width=stroke, stroke_fill=around)
     return np.asarray(sheet)
 
 
@@ -135,14 +140,15 @@ BAND = 1 << 20
 """Pixels that are drawn at a time, to limit memory: each takes tens of bytes."""
 
 
-def _edges(label_map: np.ndarray) -> np.ndarray:
-    """(H, W) bool: labelled pixels with another label above, below, left or right."""
-    edge = np.zeros(label_map.shape, bool)
-    for edges, labels in ((edge, label_map), (edge.T, label_map.T)):
-        change = labels[1:] != labels[:-1]
-        edges[1:] |= change
-        edges[:-1] |= change
-    return edge & (label_map > 0)
+def _edges(regions: np.ndarray, wide: int) -> np.ndarray:
+    """(H, W) bool: pixels with another region within `wide` pixels above, below, left or right."""
+    edge = np.zeros(regions.shape, bool)
+    for edges, values in ((edge, regions), (edge.T, regions.T)):
+        for step in range(1, wide + 1):
+            change = values[step:] != values[:-step]
+            edges[step:] |= change
+            edges[:-step] |= change
+    return edge
 
 
 def contact_sheet(

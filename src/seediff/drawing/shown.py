@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from ..files.label_maps import IGNORE, voc_palette
+from ..files.label_maps import IGNORE
+from .colours import css_colour
 from .overlays import jpeg_uri, shrink
 
 SIDE = 512
@@ -41,5 +42,4 @@ def label_legend(label_map: np.ndarray, classes: Sequence[str]) -> list[tuple[st
     names = label_names(classes)
     if not shares[IGNORE]:
         del names[IGNORE]
-    colours = {label: voc_palette()[3 * label : 3 * label + 3] for label in names}
-    return [(f"rgb{tuple(colours[label])}", f"{name} {shares[label]:.0%}") for label, name in names.items()]
+    return [(css_colour(label), f"{name} {shares[label]:.0%}") for label, name in names.items()]

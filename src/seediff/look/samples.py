@@ -14,10 +14,10 @@ from ..dataset import native
 from ..dataset.encoding import Instances
 from ..dataset.native import open_native
 from ..dataset.sample import Sample, open_own
-from ..drawing.overlays import colour_objects, compress_image, overlay, shrink
+from ..drawing.colours import shown_ids
+from ..drawing.overlays import compress_image, overlay, shrink
 from ..errors import UserError
 from ..files.image_files import in_rgb
-from ..files.label_maps import voc_palette
 from ..files.reading import inside, read_bytes
 
 THUMB = 208
@@ -34,8 +34,13 @@ class Subject:
 
     @property
     def by_object(self) -> bool:
-        """Whether masks are shown in colours of their objects, because the class of all is `segment`."""
-        return self.classes == (SEGMENT,)
+        """Whether masks are shown by their objects, because segments without a name are of one class."""
+        return SEGMENT in self.classes
+
+    def shown_ids(self, labels: np.ndarray, objects: Instances) -> np.ndarray:
+        """(H, W) uint8: a label map to show, in which segments without a name differ."""
+        unnamed = self.classes.index(SEGMENT) + 1
+        return shown_ids(labels, objects.numbers, unnamed, alone=len(self.classes) == 1)
 
     def mask_path(self, name: str) -> Path:
         return inside(self.folder, name, "a label map", "mask")
@@ -79,11 +84,14 @@ def image_bytes(sample: Sample) -> tuple[bytes, str]:
 
 
 def thumbnail(sample: Sample, labels: np.ndarray | None, objects: Instances | None, side: int = THUMB) -> bytes:
-    """A JPEG whose longer side is at most `side` pixels. labels: (H, W) uint8, drawn over it, in colours of `objects`
-    if there are any. Raises UserError."""
+    """A JPEG whose longer side is at most `side` pixels. labels: (H, W) uint8 ids, drawn over it, with lines around
+    `objects` if there are any. Raises UserError."""
     small = shrink(read_image(sample, side), side, Image.Resampling.BILINEAR)
     if labels is not None:
-        shown = labels if objects is None else colour_objects(labels, objects.numbers)
-        resized = Image.fromarray(shown).resize((small.shape[1], small.shape[0]), Image.Resampling.NEAREST)
-        small = overlay(small, np.asarray(resized), voc_palette(), alpha=0.45)
+        regions = labels if objects is None else objects.numbers.astype(np.int32)
+        size = small.shape[1], small.shape[0]
+        ids, of_regions = (
+            np.asarray(Image.fromarray(each).resize(size, Image.Resampling.NEAREST)) for each in (labels, regions)
+        )
+        small = overlay(small, ids, of_regions)
     return compress_image(small, "JPEG", quality=80)

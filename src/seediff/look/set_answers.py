@@ -22,10 +22,10 @@ from ..dataset.encoding import MOST_OBJECTS
 from ..dataset.reviews import Action, Verdict
 from ..dataset.rows import OF_THE_MASK
 from ..dataset.shapes.objects import find_objects
+from ..drawing.colours import mask_colours
 from ..drawing.overlays import heat_colours
 from ..errors import UserError
 from ..files.documents import fit, parse_json
-from ..files.label_maps import voc_palette
 from ..masks.flags import explain_flag
 from .events import Cache
 from .index import Query
@@ -120,7 +120,7 @@ class SetAnswers:
                 "byObject": subject.by_object,
                 **{key: any(sample.metadata.get(key) for sample in subject.samples) for key in OF_THE_MASK},
                 "readOnly": session.read_only,
-                "palette": voc_palette(),
+                "palette": mask_colours().ravel().tolist(),
                 "heat": heat_colours().ravel().tolist(),
             }
         )

@@ -3,6 +3,7 @@ one class per pixel."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -22,7 +23,7 @@ from .arithmetic import compete, min_max, otsu, resize
 from .baselines import cross_attention, cross_times_self, daam
 from .flags import degenerate
 from .own import call_own
-from .pamr import affinity, pamr, scaled_dilations
+from .pamr import affinity, largest_size, pamr, scaled_dilations
 from .seediff import seediff
 from .steps import BEFORE_PAMR, MaskStep, SoftMask
 
@@ -41,7 +42,7 @@ class MaskResult:
 
     label_map: (H, W) uint8, 0 = background, i + 1 = classes[i], 255 = ignore. soft: (C, H, W) float32 in [0, 1]. flags:
     problems, such as `no_seeds:dog`. trace: class → step → map. agreement: class → that of its mask with a second one,
-    if the method makes one. pixels: the image (H, W, 3) uint8, if it is known.
+    if the method makes one. pixels: the image (H, W, 3) uint8, if it is known. unrefined: `soft` before PAMR and SAM.
     """
 
     label_map: np.ndarray
@@ -51,6 +52,7 @@ class MaskResult:
     trace: Mapping[str, Mapping[MaskStep, torch.Tensor]] = field(default_factory=dict)
     agreement: Mapping[str, float] = field(default_factory=dict)
     pixels: np.ndarray | None = None
+    unrefined: torch.Tensor | None = None
 
     def __repr__(self) -> str:
         legend = [text for _, text in label_legend(self.label_map, self.classes)]
@@ -105,6 +107,7 @@ def make_masks(
         soft = enlarge(torch.stack([mask.soft for mask in softs.values()]), size, config)
 
     # 2. PAMR and SAM, all classes at once.
+    unrefined = soft
     if image is not None:
         if config.pamr:
             for by_step, values in zip(steps.values(), soft, strict=False):
@@ -122,7 +125,7 @@ def make_masks(
     agreed = {}
     if len(seconds) == len(classes):
         agreed = agreement(label_map, classes, seconds)
-    return MaskResult(label_map, soft.cpu(), tuple(classes), tuple(flags), on_cpu, agreed, image)
+    return MaskResult(label_map, soft.cpu(), tuple(classes), tuple(flags), on_cpu, agreed, image, unrefined)
 
 
 def check_classes(classes: Sequence[str]) -> None:
@@ -165,16 +168,22 @@ def enlarge(
 
 
 def refine(
-    image: np.ndarray, soft: torch.Tensor, config: MaskConfig, weights: torch.Tensor | None = None
+    image: np.ndarray,
+    soft: torch.Tensor,
+    config: MaskConfig,
+    weights: torch.Tensor | None = None,
+    seen: Sequence[int] | None = None,
 ) -> torch.Tensor:
     """Soft masks (C, H, W) refined along the image (H, W, 3) uint8 by PAMR and then SAM, if the configuration has them.
-    weights: from `pamr_weights` for the same image.
+    weights: from `pamr_weights` for the same image. seen: (h, w) of what the model saw of it, in whose pixels dilations
+    are given; None: it saw the image itself.
     """
     if config.pamr:
         if weights is None:
-            weights = pamr_weights(image, config, soft.device)
+            weights = pamr_weights(image, config, soft.device, seen)
         iterations = config.facts.finish.iterations or config.pamr_iterations
-        soft = pamr(soft, weights, iterations, _dilations(image, config)).clamp_(0, 1)  # weights sum to 1 but rounding
+        dilations = _dilations(image, config, seen)
+        soft = pamr(soft, weights, iterations, dilations).clamp_(0, 1)  # weights sum to 1 but rounding
     if config.sam is not None:
         from .sam import refine_by_sam  # imports scipy
 
@@ -191,15 +200,39 @@ def _threshold(values: torch.Tensor, config: MaskConfig) -> float:
     return float(threshold)
 
 
-def pamr_weights(image: np.ndarray, config: MaskConfig, device: torch.device | str = "cpu") -> torch.Tensor:
-    """The similarity of each pixel to its neighbours (`pamr.affinity`), which takes most of PAMR's time."""
+def refine_photo(
+    photo: np.ndarray, unrefined: torch.Tensor, config: MaskConfig, megapixels: float
+) -> torch.Tensor | None:
+    """Soft masks (C, h, w) of what a model saw of a photograph (H, W, 3) uint8, refined along the photograph: (C, H',
+    W'), its largest size within `megapixels`. None if that is no larger than (h, w), or PAMR is off: then they are
+    refined as the model saw it.
+
+    Dilations grow with the size, so that PAMR reaches equally far in the picture.
+    """
+    seen = unrefined.shape[1:]
+    size = largest_size(photo.shape, megapixels)
+    if not config.pamr or math.prod(size) <= math.prod(seen):
+        return None
+    if size != photo.shape[:2]:
+        photo = np.asarray(Image.fromarray(photo).resize((size[1], size[0]), Image.Resampling.BOX))
+    return refine(photo, resize(unrefined, size), config, seen=seen)
+
+
+def pamr_weights(
+    image: np.ndarray, config: MaskConfig, device: torch.device | str = "cpu", seen: Sequence[int] | None = None
+) -> torch.Tensor:
+    """The similarity of each pixel to its neighbours (`pamr.affinity`), which takes most of PAMR's time. seen: as in
+    `refine`."""
     # torch refuses arrays with negative strides, as of bgr[:, :, ::-1]
     scaled = torch.tensor(np.ascontiguousarray(image), device=device).float() / 255
-    return affinity(scaled.permute(2, 0, 1), _dilations(image, config), config.facts.finish.bandwidth)
+    return affinity(scaled.permute(2, 0, 1), _dilations(image, config, seen), config.facts.finish.bandwidth)
 
 
-def _dilations(image: np.ndarray, config: MaskConfig) -> Sequence[int]:
-    return config.facts.finish.dilations or config.pamr_dilations or scaled_dilations(image.shape[:2])
+def _dilations(image: np.ndarray, config: MaskConfig, seen: Sequence[int] | None) -> Sequence[int]:
+    size = seen or image.shape[:2]
+    dilations = config.facts.finish.dilations or config.pamr_dilations or scaled_dilations(size)
+    growth = min(image.shape[:2]) / min(size)
+    return tuple(dict.fromkeys(max(1, round(dilation * growth)) for dilation in dilations))
 
 
 def label_pixels(soft: torch.Tensor, config: MaskConfig, size: Sequence[int] | None = None) -> torch.Tensor:

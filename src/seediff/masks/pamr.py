@@ -7,6 +7,7 @@ convolutions. Results agree within 1e-5.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -20,6 +21,14 @@ DIRECTIONS = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 
 def scaled_dilations(size: Sequence[int], base: Sequence[int] = PAPER_DILATIONS) -> tuple[int, ...]:
     """`base`, for a side of 512 pixels, scaled to the shorter side of (H, W), each at least 1, without repeats."""
     return tuple(dict.fromkeys(max(1, round(d * min(size) / 512)) for d in base))
+
+
+def largest_size(size: Sequence[int], megapixels: float) -> tuple[int, int]:
+    """The largest (H, W) of the proportions of `size` that has at most `megapixels`, and is no larger. `affinity`
+    takes 32·|D| bytes a pixel."""
+    height, width = size[:2]
+    scale = min(1.0, math.sqrt(megapixels * 1e6 / (height * width)))
+    return max(1, int(height * scale)), max(1, int(width * scale))
 
 
 def pamr(masks: torch.Tensor, weights: torch.Tensor, iterations: int, dilations: Sequence[int]) -> torch.Tensor:

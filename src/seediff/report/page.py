@@ -14,10 +14,10 @@ import numpy as np
 from PIL import Image
 
 from ..config.names import SEGMENT
-from ..drawing.overlays import colour_objects, data_uri, draw_mask, jpeg_uri, shrink
+from ..drawing.colours import css_colour, shown_ids
+from ..drawing.overlays import data_uri, draw_mask, jpeg_uri, shrink
 from ..errors import UserError
 from ..files.image_files import in_rgb, open_image, read_pixels
-from ..files.label_maps import voc_palette
 from ..files.outputs import write_atomic
 from ..files.photo_files import without_suffix
 from ..files.reading import inside, read_bytes
@@ -73,7 +73,7 @@ def write_page(folder: Path, about: Mapping[str, Any], rows: Sequence[SampleRow]
     any number or text for the header. rows: those of metadata.jsonl. classes: label i + 1 is classes[i]. Raises
     UserError for a row's picture that is missing, unreadable or outside of the folder."""
     counts = count_classes(rows, classes, about.get("rejected"))
-    tags = [ClassTag(name, _colour(label)) for label, name in enumerate(classes, 1)]
+    tags = [ClassTag(name, css_colour(label)) for label, name in enumerate(classes, 1)]
     kinds = sorted({*map(flag_kind, chain.from_iterable(row.get("flags") or () for row in rows))})
     sheet = folder / AUGMENTATIONS
     page = render(
@@ -91,7 +91,7 @@ def write_page(folder: Path, about: Mapping[str, Any], rows: Sequence[SampleRow]
         tiles=list(_tiles(folder, rows, tags)),
         augmentations=data_uri("jpeg", read_bytes(sheet)) if sheet.is_file() else "",
         strips=list(_strips(folder, rows, tags)),
-        ignore_colour=_colour(255),
+        ignore_colour=css_colour(255),
     )
     path = folder / "preview.html"
     write_atomic(path, page.encode("utf-8"))
@@ -125,18 +125,21 @@ def _tiles(folder: Path, rows: Sequence[SampleRow], tags: Sequence[ClassTag]) ->
         image, label_map = _read_pair(folder, row, position)
         names, name = row_classes(row), _sample_name(row["file_name"])
         shares = [f"{name} {(label_map == labels[name]).mean():.0%} of the image" for name in names]
-        if names == [SEGMENT] and "instances" in row:  # the class alone would show nothing
+        numbers = None
+        if SEGMENT in labels and "instances" in row:  # the class alone would show nothing
             numbers, *_ = read_pixels(inside(folder, f"instances/{name}.png"))
-            label_map = colour_objects(label_map, numbers)
+            label_map = shown_ids(label_map, numbers, labels[SEGMENT], alone=len(labels) == 1)
         about = [name, operations_of(row)]
+        if row.get("review", {}).get("mask"):
+            about.append("corrected by hand")
         if row.get("seed") is not None:
             about.insert(1, f"seed {row['seed']}")
         yield Tile(
             name=name,
             image=jpeg_uri(shrink(image, SIDE, Image.Resampling.LANCZOS)),
-            mask=jpeg_uri(draw_mask(image, label_map, SIDE)),
+            mask=jpeg_uri(draw_mask(image, label_map, SIDE, numbers)),
             shares=", ".join(shares) or "no class",
-            prompt=str(row.get("prompt", "")),
+            prompt=str(row.get("source") or row.get("prompt", "")),  # photographs do not show one
             about=" · ".join(filter(None, about)),
             classes=[tags[labels[name] - 1] for name in names],
             flags=list(row.get("flags") or ()),
@@ -177,8 +180,3 @@ def _strips(folder: Path, rows: Sequence[SampleRow], tags: Sequence[ClassTag]) -
 
 def _sample_name(file_name: str) -> str:
     return without_suffix(file_name).removeprefix("images/")
-
-
-def _colour(label: int) -> str:
-    red, green, blue = voc_palette()[3 * label : 3 * label + 3]
-    return f"#{red:02x}{green:02x}{blue:02x}"

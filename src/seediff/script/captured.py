@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate, chain, pairwise
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -167,7 +168,8 @@ class Captured:
 
     def segments(self, image: int = 0, *, pixels: ImageInput = None, seed: int = 0, **constants: Any) -> Segments:
         """Segments of one picture without any words, from its self-attention of all steps (the papers look once at a
-        picture without noise). constants: fields of SegmentConfig, such as method="kmeans" and k=6."""
+        picture without noise). pixels: as in `heatmap`; the segments follow the picture's edges, unless
+        edge_rounds is 0. constants: fields of SegmentConfig, such as method="kmeans" and k=6."""
         from ..segments.make_segments import label_photo, propose
 
         config = SegmentConfig(**check_table(SegmentConfig, constants, "segments"))
@@ -182,9 +184,14 @@ class Captured:
         if any(side % multiple for side in drawn):
             problem = f"{drawn[1]} × {drawn[0]}: self-attention of its levels cannot be laid over each other"
             raise UserError("picture", problem, f"draw one whose sides are multiples of {multiple}")
+        if shown is None and config.edge_rounds:
+            fix = "give it, or edge_rounds=0"
+            raise UserError("pixels", "segments follow its edges, but the pipeline gave none", fix)
         place, proposals = self._place(image, maps, shown), propose(maps, config, config.k, seed)
-        nothing = np.zeros((*place.scaled, 3), np.uint8)
-        found = label_photo(nothing, Window(0, 0, *place.scaled), proposals, config)
+        drawn_part = np.zeros((*place.scaled, 3), np.uint8)
+        if shown is not None:
+            drawn_part[place.view.slices] = shown[place.window.slices]
+        found = label_photo(drawn_part, Window(0, 0, *place.scaled), proposals, config)
         label_map = paste(found.label_map[place.view.slices], place.window, place.size)
         if len(found.scores) <= 1 and config.method == "diffseg":
             lower = f"lower kl_threshold (here {config.kl_threshold}), or use method='kmeans', k=5"
@@ -265,7 +272,9 @@ class Captured:
         return masks if isinstance(image, range) else masks[0]
 
     def _number(self, image: int) -> int:
-        """A picture's number, counted from the first."""
+        """A picture's number, counted from the first. Raises UserError for what is no whole number."""
+        if not isinstance(image, Integral):
+            raise UserError("image", f"{image!r} is no whole number", "pictures are numbered from 0; -1 is the last")
         count = len(self.prompts)
         if image in range(-count, count):
             image %= count

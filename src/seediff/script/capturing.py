@@ -90,6 +90,7 @@ def capture(
     config = CaptureConfig(normalize=normalize, steps=steps, layers=layers)
     plan = plan_pipeline(keep, pipe, family, family.layers(network), config)
     prompts = tuple(listed(prompt))
+    _check_named(prompts, tokenizer, states)
     for text in prompts:
         weight = find_weight(text)
         if weight:
@@ -127,6 +128,17 @@ def capture(
             stack.enter_context(attach_recorder(each, recorder, begin))
         columns = TextColumns(pipe, family, readers, prompts)
         yield Captured(listener, pipe, plan, keep if keep in METHOD_FACTS else None, columns)
+
+
+def _check_named(prompts: Sequence[Any], tokenizer: Any, states: Any) -> None:
+    """Raise UserError for what a script named of the text, if it is of another kind."""
+    if not all(isinstance(text, str) for text in prompts):
+        raise UserError("prompt", f"{prompts[0]!r}", "give a text, or a list of texts")
+    if tokenizer is not None and not hasattr(tokenizer, "model_max_length"):
+        raise UserError("tokenizer", f"{tokenizer!r} reads no text", "give the pipeline's, tokenizer=pipe.tokenizer")
+    each = states if isinstance(states, list) else [states]
+    if states is not None and not (each and all(torch.is_tensor(one) and one.ndim > 1 for one in each)):
+        raise UserError("states", "must be a tensor (T, D) or (B, T, D), or a list of (T, D)")
 
 
 @contextmanager

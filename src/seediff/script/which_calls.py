@@ -216,12 +216,15 @@ class Listener:
         except UserError as error:
             run.error = error
 
-    def _finish_negative(self, run: Run) -> None:
+    def _finish_negative(self, call: Call, run: Run) -> None:
         """Give a run of negative prompts its maps."""
         (beside,) = self.beside
         if run.error is None and (not run.steps or beside.images != self.recorder.images):
             problem = "no row of the network's batches has it, encoded as prompts are, for each picture"
-            run.error = UserError("negative_prompt", problem, "models that draw without guidance read none")
+            fix = "models that draw without guidance read none"
+            if call.rows.is_negative:
+                problem, fix = "is the prompt, too", "ask for heatmap(…) of the prompt"
+            run.error = UserError("negative_prompt", problem, fix)
         if run.error is None:
             try:
                 run.take(_maps(beside, run))
@@ -270,7 +273,7 @@ class Listener:
             raise UserError("pictures", problem, "which rows draw them is unknown: draw one at a time")
         run.take(_maps(self.recorder, run))
         if run.negative is not None:
-            self._finish_negative(run.negative)
+            self._finish_negative(call, run.negative)
 
     def _name_pictures(self, call: Call) -> None:
         """The texts of the pictures that a call returned without a recorded call of the network."""
@@ -280,8 +283,8 @@ class Listener:
 
     def _explain_nothing(self) -> UserError:
         """Why no call of the network was recorded, although pictures were drawn."""
-        if self.pipe is None:
-            return UserError("states", "no call of the network was given them")
+        if self.states is not None:
+            return UserError("states", "no call of the network was given them", "name the states that it is given")
         current = [getattr(self.pipe, name, None) for name in (self.family.network, "transformer_2")]
         if not any(network is one for network in self.networks for one in current):
             return UserError("the pipeline's network was replaced inside of the `with` block", fix=NEW_BLOCK)

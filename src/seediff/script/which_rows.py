@@ -138,7 +138,7 @@ class PromptRows:
         """Whether a batch had the prompt also as the negative prompt."""
         self._is_given = states is not None
         self._found = False
-        self._known: list[tuple[Any, Rows | None]] = []  # of the network's last calls
+        self._known: list[tuple[Any, list[int], Rows | None]] = []  # of the network's last calls
 
     @property
     def images_per_prompt(self) -> int:
@@ -192,11 +192,12 @@ class PromptRows:
     def find(self, states: Any, given: Mapping[str, Any]) -> Rows | None:
         """The rows of a batch with the prompt; None if this call of the network has none. Raises UserError if they are
         unknown. given: the network's inputs."""
-        for known, rows in self._known:
-            if known is states:
+        versions = _versions(states)
+        for known, of_known, rows in self._known:
+            if known is states and of_known == versions:
                 return rows
         rows = self._find(states, given)
-        self._known = [(states, rows), *self._known[:2]]
+        self._known = [(states, versions, rows), *self._known[:2]]
         return rows
 
     def _find(self, states: Any, given: Mapping[str, Any]) -> Rows | None:
@@ -295,6 +296,12 @@ class PromptRows:
         return Encoded(self.encode(texts), {"prompt": texts}, repeats=self.images_per_prompt)
 
 
+def _versions(states: Any) -> list[int]:
+    """How often each tensor was changed in place; PyTorch does not count it in `inference_mode`."""
+    tensors = states if isinstance(states, list) else [states]
+    return [one._version for one in tensors if not one.is_inference()]
+
+
 def _has_rows(value: Any, count: int) -> bool:
     return torch.is_tensor(value) and value.shape[:1] == (count,)
 
@@ -324,4 +331,4 @@ def encode_texts(family: Family, pipe: Any, texts: Sequence[str]) -> list[torch.
 
 def listed(given: Any) -> list[str]:
     """One text, or several, as a list."""
-    return [given] if isinstance(given, str) else list(given or ())
+    return list(given or ()) if isinstance(given, list | tuple | None) else [given]

@@ -15,17 +15,12 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.linalg
-import scipy.ndimage
 import scipy.sparse.linalg
 import torch
-from PIL import Image
 
 from ..config.constants import SegmentConfig
 from ..errors import UserError
-from ..files.label_maps import resize_nearest
-from ..masks import pamr
 from ..masks.arithmetic import ROUNDING
-from .winners import label
 
 LARGEST_SIDE = 64
 """Maximum side of a square graph: N × N weights of 64² positions take 128 MiB."""
@@ -35,10 +30,6 @@ DENSE = 128
 """Up to this number of positions, the matrix is decomposed: Lanczos fails on the smallest graphs."""
 THRESHOLDS = 100
 """Number of values, evenly spaced over 99 % of its range, at which the eigenvector is cut."""
-REFINE_ITERATIONS, REFINE_DILATIONS = 10, (4, 8, 16, 32)
-"""PAMR's dilations as in the program's evaluation: 1 2 4 8 pixels for a 128² image, here for a side of 512."""
-REFINE_PIXELS = 512 * 512
-"""Larger images are reduced to this for PAMR, which needs the memory of about 40 + 2 K images in float32."""
 
 
 def cut_features(features: torch.Tensor, config: SegmentConfig) -> torch.Tensor:
@@ -148,37 +139,3 @@ def by_appearance(labels: np.ndarray) -> np.ndarray:
     _, first, number = np.unique(labels.ravel(), return_index=True, return_inverse=True)
     rank = np.argsort(np.argsort(first))
     return rank[number].astype(np.int32).reshape(labels.shape)
-
-
-def refine_segments(image: np.ndarray, segments: np.ndarray) -> np.ndarray:
-    """Segments (H, W) with their edges aligned to those of the image (H, W, 3) uint8, as the program does: PAMR of each
-    segment's mask, the highest mask at each pixel, and a 3 × 3 median of the segment numbers. Segments may disappear,
-    so the result (int32) is renumbered in order of appearance at PAMR's size.
-    """
-    count = int(segments.max()) + 1
-    if count == 1:
-        return segments
-
-    # 1. The image and its segments at a size that PAMR can work on.
-    height, width = segments.shape
-    scale = min(1.0, (REFINE_PIXELS / (height * width)) ** 0.5)
-    if scale < 1:
-        size = max(1, int(height * scale)), max(1, int(width * scale))
-        image = np.asarray(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR))
-        segments = resize_nearest(segments, *size)
-
-    # 2. PAMR, the highest mask at each pixel, the median.
-    dilations = pamr.scaled_dilations(image.shape[:2], REFINE_DILATIONS)
-    weights = pamr.affinity(torch.tensor(image).permute(2, 0, 1) / 255, dilations)
-    refined = pamr.pamr(_masks(segments, count), weights, REFINE_ITERATIONS, dilations)
-    numbers = by_appearance(np.asarray(scipy.ndimage.median_filter(refined.argmax(0).numpy(), 3)))
-
-    # 3. Back to the image's own size.
-    if scale == 1:
-        return numbers
-    return label(_masks(numbers, int(numbers.max()) + 1), (height, width)).numpy()
-
-
-def _masks(segments: np.ndarray, count: int) -> torch.Tensor:
-    """(H, W) numbers as maps (K, H, W) float32 of ones and zeros."""
-    return torch.stack([torch.from_numpy(segments == number).float() for number in range(count)])

@@ -21,15 +21,17 @@ from ..attention.windows import Window, batches_by_shape, cut, paste, seen_shape
 from ..config.constants import SegmentConfig
 from ..config.photos_config import Fit
 from ..config.sizes import Size
-from ..drawing.overlays import colour_objects, draw_named
+from ..drawing.colours import shown_ids
+from ..drawing.overlays import draw_named
 from ..drawing.shown import as_html
 from ..errors import UserError
 from ..files.label_maps import resize_nearest
 from ..files.messages import plural
 from ..models.registry import Model
 from .aggregate import aggregate, level_weights
-from .diffcut import cut_features, refine_segments
+from .diffcut import cut_features
 from .diffseg import anchor_positions, diffseg
+from .edges import follow_edges
 from .kmeans import kmeans
 from .winners import label
 
@@ -59,8 +61,8 @@ class Segments:
     def overlay(self) -> Image.Image:
         """The segments laid over the picture, on black if it is not known, with outlines and their ids."""
         numbers, names = self.label_map + 1, {number + 1: str(number) for number in range(len(self.scores))}
-        colours = colour_objects(np.zeros(numbers.shape, np.uint8), numbers)
-        return Image.fromarray(draw_named(self.pixels, colours, names, numbers))
+        ids = shown_ids(np.zeros(numbers.shape, np.uint8), numbers, 0, alone=True)
+        return Image.fromarray(draw_named(self.pixels, ids, names, numbers))
 
     def _repr_html_(self) -> str:
         return as_html(plural(len(self.scores), "segment"), self.pixels, self.overlay())
@@ -125,17 +127,10 @@ def propose(seen: Seen, config: SegmentConfig, k: int | None, seed: int) -> torc
     return diffseg(rows, size, num_points=config.num_points, kl_thresholds=config.thresholds, refine=config.refine)
 
 
-def fit_to_edges(image: np.ndarray, label_map: np.ndarray, config: SegmentConfig) -> np.ndarray:
-    """Segments (H, W) of an image (H, W, 3) uint8, aligned with its edges if `refine` asks diffcut for it."""
-    if not (config.refine and config.divides_features):
-        return label_map
-    return refine_segments(image, label_map)
-
-
 def label_photo(photo: np.ndarray, window: Window, proposals: torch.Tensor, config: SegmentConfig) -> Segments:
     """Segments of a photograph (H, W, 3) uint8 from the proposals (P, h, w) of the part that the model sees."""
     label_map = label(proposals, (window.height, window.width)).numpy()
-    label_map = fit_to_edges(photo[window.slices], label_map, config)
+    label_map = follow_edges(photo[window.slices], label_map, config)
     scores = _scores(label_map, proposals.double(), config)
     return Segments(paste(label_map, window, (photo.shape[0], photo.shape[1])), scores, photo)
 

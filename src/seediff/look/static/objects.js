@@ -2,7 +2,7 @@
 
 import { pixels } from "./api.js";
 
-const COLOURS = 254; // of the palette; objects beyond them have the first again
+const BRIGHT = 200, GREYS = 54; // colours of objects, and, from 201, of segments without a name beside named ones
 
 export class Objects {
   // view: SampleView. box: the checkbox that turns them on.
@@ -28,7 +28,12 @@ export class Objects {
       await view.changes.last;
       const { values, version } = await pixels(`/api/samples/${base.number}/pieces`);
       if (turn !== this.turn || base !== view.base || !labels || version !== base.version) return; // another one follows
-      this.values = Uint8Array.from(values, (number, i) => (number ? 1 + ((number - 1) % COLOURS) : labels[i] === 255 ? 255 : 0));
+      const unnamed = view.set.classes.length > 1 ? view.set.classes.indexOf("segment") + 1 : 0;
+      this.values = Uint8Array.from(values, (number, i) => {
+        if (!number) return labels[i] === 255 ? 255 : 0;
+        if (!unnamed) return 1 + ((number - 1) % BRIGHT);
+        return labels[i] === unnamed ? 201 + ((number - 1) % GREYS) : labels[i];
+      });
       view.draw();
     } catch (error) {
       view.page.notice(error.message);
