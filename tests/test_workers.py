@@ -24,8 +24,7 @@ def end(number):
     os._exit(1)
 
 
-@pytest.mark.parametrize("chunk", [1, 3])
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(("workers", "chunk"), [(1, 1), (2, 3)])
 def test_results_come_in_order(workers, chunk):
     taken = []
 

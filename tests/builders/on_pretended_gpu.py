@@ -4,7 +4,6 @@ python on_pretended_gpu.py guard.so FOLDER      # one line of JSON: name → wha
 """
 
 import gc
-import hashlib
 import json
 import sys
 import warnings
@@ -33,9 +32,7 @@ from seediff.attention.probabilities import Part, Scratch, add_probabilities  # 
 from seediff.cli.main import main  # noqa: E402
 from seediff.errors import Notice  # noqa: E402
 from seediff.files.documents import read_toml  # noqa: E402
-from seediff.masks import make_masks  # noqa: E402
 from seediff.models.registry import load_model  # noqa: E402
-from seediff.run import loop  # noqa: E402
 
 FAMILIES = {"unet": "float16", "xl": "float16", "sd3": "bfloat16", "flux": "bfloat16"}
 """Twins of SD 1.5, SDXL, SD 3.5 and FLUX, each in the number format that it gets on a GPU."""
@@ -115,8 +112,8 @@ command("segment", "segment", photos, "--num-points", 4, *OF[:2], *TWO)
 TRAIN = ("--backbone", "tiny", "--steps", 2, "--batch-size", 2, "--dtype", "bfloat16")
 command("train", "train", folder / "generate", *TRAIN)
 
-# Batches that do not fit, of at most `ROOM` pictures whose maps are in memory. Maps of photographs are joined at once.
-ROOM, alive, take_maps = 4, [], recorder.AttentionRecorder.maps
+# Four pictures, of which the maps of three fit
+ROOM, alive, take_maps = 3, [], recorder.AttentionRecorder.maps
 
 
 def maps_in_room(self, words, prompts):
@@ -129,30 +126,9 @@ def maps_in_room(self, words, prompts):
 
 
 with mock.patch.object(recorder.AttentionRecorder, "maps", maps_in_room):
-    SIX = (*DRAW[:3], "--per-class", 3, *OF, "--dtype", "float16")
-    command("tried: generate", *SIX)
-    command("given: generate", *SIX, "--batch-size", 2)
-    photos, ROOM = folder / "tried: generate" / "images", 3
-    command("tried: mask", "mask", photos, "--classes", "dog", "--presence", 0, "--timesteps", "100", *OF[:2])
-    command("tried: segment", "segment", photos, "--num-points", 4, *OF[:2])
-for name in ("tried: generate", "given: generate", "tried: mask", "tried: segment"):
-    about = read_toml(folder / name / "seediff.toml")
-    told[name]["sizes"] = {key: about["batch_size"] for key, given in about["sources"].items() if "batch_size" in given}
-    images = hashlib.sha256(b"".join(path.read_bytes() for path in sorted((folder / name).rglob("*.png"))))
-    told[name]["pictures"] = images.hexdigest()
-
-# The benchmark: the command of docs/benchmarks.md, with a narrow twin
-report = folder / "gpu.json"
-words = "--minutes 8 --tiny --device cuda --rows pixart-sigma:1 --json".split()
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-from on_gpu import smoke  # noqa: E402
-
-with (
-    mock.patch.object(sys, "argv", ["gpu.py", *words, str(report)]),
-    mock.patch.object(smoke, "works", return_value=[]),
-):
-    watch("benchmark", lambda: __import__("gpu").main())
-told["benchmark"] |= {"report": json.loads(report.read_text())}
+    command("tried", *DRAW[:3], "--per-class", 2, *OF, "--dtype", "float16")
+about = read_toml(folder / "tried" / "seediff.toml")
+told["tried"]["sizes"] = {key: about["batch_size"] for key, given in about["sources"].items() if "batch_size" in given}
 
 # Families
 for name, book in BOOKS.items():
@@ -172,6 +148,7 @@ for name, book in BOOKS.items():
         watch(f"{name}: offload {offload}", partial(draw, turns, steps=1))
 
 # What follows drawing, as the benchmark has it: the values are the CPU's to the byte
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from on_gpu.segments_and_masks import works  # noqa: E402
 
 
@@ -192,27 +169,12 @@ with (
     add_probabilities([Part(total)], query, key, 0.5, normalize=True, finite=torch.zeros((), device="cuda"))
 told["uninitialised"] = {"finite": bool(total.cpu().isfinite().all())}
 
-# Faults, which must be found
-write, weights, add = loop.Job.write_ready, make_masks.pamr_weights, recorder.AttentionRecorder._add
-
-
-def without_waiting(self, captured, out, ready):
-    return write(self, captured, out, None)
-
-
-def waiting(self, parts, *rest):
-    add(self, parts, *rest)
-    float(parts[0].total.sum())
-
-
-faults = {
-    "fault: no event": mock.patch.object(loop.Job, "write_ready", without_waiting),
-    "fault: left on the CPU": mock.patch.object(
-        make_masks, "pamr_weights", lambda image, config, device: weights(image, config)
-    ),
-    "fault: a wait in every layer": mock.patch.object(recorder.AttentionRecorder, "_add", waiting),
-}
-for name, fault in faults.items():
-    with fault:
-        command(name, *DRAW[:-1], 1)  # a single step
+# Faults, which must be found: of these the counts above are made
+one = torch.ones(3, device="cuda")
+torch.cuda.set_stream(torch.cuda.Stream())
+elsewhere = one + 1
+torch.cuda.set_stream(torch.cuda.default_stream())
+watch("fault: no event", lambda: elsewhere + 1)
+watch("fault: left on the CPU", lambda: one + torch.ones(3))
+watch("fault: a wait", lambda: float(one.sum()))
 print(json.dumps(told))

@@ -98,10 +98,11 @@ def test_a_grid_that_does_not_fit(rows, num_points):
 
 
 def golden_cases():
-    """Names, those of one image side by side so that its attention is made once."""
+    """Names of those of the first photograph, whose attention takes seconds to make."""
     if GOLDEN.exists():
         expected = json.loads((GOLDEN / "expected.json").read_text(encoding="utf-8"))
-        yield from sorted(expected, key=lambda name: expected[name]["image"])
+        first = min(case["image"] for case in expected.values())
+        yield from (name for name, case in expected.items() if case["image"] == first)
 
 
 @lru_cache(maxsize=1)
