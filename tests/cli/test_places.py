@@ -1,4 +1,8 @@
+import shutil
+
 import pytest
+from interrupted import contents
+from look_server import write_set
 
 from seediff.cli.main import main
 
@@ -46,6 +50,45 @@ def test_sources_that_no_path_may_be(command, tmp_path, monkeypatch, capsys):
     assert main([command, *given, *out]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["mask", "", "--classes", "dog", "--model", "mini", "--out", "o"],
+        ["predict", "", "photos", "--out", "o"],
+        ["check", ""],
+        ["stats", ""],
+        ["split", "", "--in-place"],
+        ["evaluate", "", "--data", "pets"],
+        ["train", "", "--out", "o"],
+    ],
+    ids=" ".join,
+)
+def test_an_unset_variable_is_not_the_current_folder(line, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(write_set(tmp_path / "pets"))
+    before = contents(tmp_path)
+    assert main(line) == 2
+    assert capsys.readouterr().err.endswith(": an empty path; the current folder is .\n")
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("generate --classes dog --per-class 1 --out pets/inner", "is inside of the dataset"),
+        ("mask photos --classes dog --model mini --out pets/images/inner", "is inside of the dataset"),
+        ("export pets --to coco --min-area -5 --out coco", "--min-area: -5 must be at least 1 pixel"),
+    ],
+)
+def test_what_would_end_in_a_wrong_set_is_refused(line, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_set(tmp_path / "pets")
+    shutil.copytree("pets/images", "photos")
+    before = contents(tmp_path)
+    assert main(line.split()) == 2
+    assert said in capsys.readouterr().err
+    assert contents(tmp_path) == before
 
 
 @pytest.mark.parametrize("command", ["check", "stats", "evaluate model --data"])

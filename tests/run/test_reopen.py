@@ -15,7 +15,8 @@ from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.reviews import REVIEWS, in_effect
 from seediff.dataset.split import set_splits
 from seediff.files.outputs import BATCHES
-from seediff.run.generate_job import generate
+from seediff.run.generate_job import GenerateJob, generate
+from seediff.run.loop import dry_run
 
 KEPT = {"keep_soft": True, "keep_attention": True, "device": "cpu", "threads": 1}
 CONFIG = GenerateConfig(classes=("dog", "cat", "bus"), per_class=3, batch_size=2, **KEPT)
@@ -144,3 +145,50 @@ def test_a_set_that_was_topped_up_opens_and_does_not_grow(tmp_path):
     with user_error(r"drawn again with --top-up.*seediff merge"):
         faked(LARGER, out)
     assert contents(out) == before
+
+
+@pytest.mark.parametrize("changes", [{}, REJECT, {"classes_per_image": (1, 1, 2)}], ids=["", "reject", "several"])
+@pytest.mark.parametrize("per_class", [2, 4])
+def test_a_run_ends_with_fewer_images_as_if_it_was_begun_for_them(tmp_path, changes, per_class):
+    """It was stopped in its third batch, after the files of a picture were written."""
+    large, small = replace(CONFIG, per_class=20, **changes), replace(CONFIG, per_class=per_class, **changes)
+    out = tmp_path / "ended"
+    interrupt_after(2, large, out)
+    (out / "images/000059.png").write_bytes(b"of a batch that was not finished")
+    faked(small, tmp_path / "small")
+    faked(small, out)
+    assert contents(out) == contents(tmp_path / "small")
+
+
+def test_no_drawn_image_is_lost_by_ending_a_run(tmp_path):
+    large, out = replace(CONFIG, per_class=20), tmp_path / "pets"
+    interrupt_after(4, large, out)  # eight images of three classes
+    before = contents(out)
+    for act in (faked, lambda config, out: dry_run(GenerateJob(config, fake_draw), out)):
+        with user_error("per_class: 2 would be 6 images, and .* already holds 8; 3 ends .*; 20 continues it"):
+            act(replace(large, per_class=2), out)
+    assert contents(out) == before
+    assert "Would end with" in dry_run(GenerateJob(replace(large, per_class=3), fake_draw), out)
+    assert len(faked(replace(large, per_class=3), out).rows) == 9
+
+    # Also not those of a set that was finished, and then begun to grow
+    with pytest.raises(KeyboardInterrupt):
+        generate(large, out, draw=stopped)
+    with user_error("already holds 9; 3 ends"):
+        faked(replace(large, per_class=2), out)
+    faked(replace(large, per_class=3), tmp_path / "small")
+    assert contents(faked(replace(large, per_class=3), out).out) == contents(tmp_path / "small")
+
+
+def stopped(specs):
+    raise KeyboardInterrupt
+
+
+def interrupt_after(batches, config, out):
+    """Begin a run, and stop it when so many batches are finished."""
+
+    def draw(specs):
+        return stopped(specs) if specs[0].index >= batches * config.batch_size else fake_draw(specs)
+
+    with pytest.raises(KeyboardInterrupt):
+        generate(config, out, draw=draw)

@@ -39,6 +39,7 @@ def last(tensors):
 DAMAGES = {
     "without a tensor": (lambda t: t.pop(last(t)), r"1 of \d+ tensors are missing from its weights"),
     "of another shape": (lambda t: t.update({last(t): torch.zeros(3, 3)}), "."),
+    "integers": (lambda t: t.update({last(t): t[last(t)].int()}), "is of type I32, but"),
     "NaN": (lambda t: t[last(t)].fill_(float("nan")), "holds values that are not finite"),
 }
 

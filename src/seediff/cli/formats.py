@@ -108,9 +108,7 @@ def export_(
     if options.seed is not None and options.split is None:
         raise UserError("seed", "works only with --split SHARE")
     given = options_given(export_options(to), vars(options), f"--to {to}")
-    dataset = Dataset.from_native(data)
-    if not with_rejected:
-        dataset = dataset.without_rejected()
+    dataset = Dataset.from_native(data).labelled(with_rejected)
     done = export(to, dataset.classes, dataset, out, workers=workers, follow=follow_progress(quiet), **given)
     if not quiet:
         parts = [f"{count} {split}" for split, count in done.splits.items() if len(done.splits) > 1]
@@ -168,10 +166,14 @@ def import_(
         bool,
         option(RUN, "With --corrects: masks that came back unchanged were looked at, and are accepted.", negative=()),
     ] = False,
+    unlabelled: Annotated[
+        bool,
+        option(RUN, "Read pictures without labels, to paint masks of --classes in `seediff look`.", negative=()),
+    ] = False,
     options: ImportOptions | None = None,
     quiet: Quiet = False,
 ) -> None:
-    """Make a dataset from another format.
+    """Make a dataset from another format, or of pictures without labels.
 
     For example:
 
@@ -180,6 +182,8 @@ def import_(
     - `seediff import pets-coco --from coco --out pets`
 
     - `seediff import annotations.xml --from cvat --corrects pets --out corrected`
+
+    - `seediff import photos --classes dog,cat --unlabelled --out pets`
     """
     from ..config.names import alike_names
     from ..dataset import native
@@ -194,6 +198,10 @@ def import_(
         raise UserError("accept_unchanged", "works only with --corrects DATASET")
     check_apart(out, [source] if corrects is None else [source, corrects])
     asked = {**vars(options), "classes": read_class_names(options.classes)}
+    if unlabelled:
+        asked |= {"from": from_, "corrects": corrects, "link": link or None}
+        _import_unlabelled(source, out, options_given(["classes"], asked, "--unlabelled"), workers, quiet)
+        return
     format_ = from_ or recognise_source(source, options, quiet)
 
     # Corrected masks alone: the pictures are those of the dataset that they correct
@@ -230,6 +238,21 @@ def import_(
         )
     print(next_steps(command_line("check", out), command_line("train", out, "--out", "segmenter")))
     print(f"\n{look_at(out / native.PREVIEW)}")
+
+
+def _import_unlabelled(source: Path, out: Path, given: Mapping[str, Any], workers: int, quiet: bool) -> None:
+    from ..dataset.native import write_native
+    from ..dataset.unlabelled import read_unlabelled
+    from .summary import command_line, next_steps
+
+    if "classes" not in given:
+        raise UserError("classes", "is missing", "name what masks will show, such as --classes dog,cat")
+    about = {"command": "import"}
+    samples = follow_progress(quiet)(read_unlabelled(source))
+    count = write_native(out, given["classes"], samples, about=about, workers=workers)
+    if not quiet:
+        print(f"{plural(count, 'picture')} without labels in {out}")
+        print(next_steps(command_line("look", out, about="paint masks")))
 
 
 def read_class_names(classes: str | None) -> tuple[str, ...] | None:

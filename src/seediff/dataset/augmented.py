@@ -25,6 +25,7 @@ from . import native
 from .encoding import encode_image
 from .native import open_native, write_native
 from .operations import LabelledImage, apart, apply, with_objects
+from .reviews import why_left_out
 from .rows import shown_classes
 from .sample import Sample
 from .split import pixel_digest
@@ -54,12 +55,12 @@ class AugmentedSamples(Sequence[Sample]):
         self.config, self.classes, self.samples = config, tuple(classes), samples
         self.originals = samples if config.keep_originals else ()
         self.objects = any(sample.stored_instances is not None for sample in samples)
-        rejected = [sample.metadata.get("review", {}).get("verdict") == "rejected" for sample in samples]
+        left_out = [why_left_out(sample.metadata) for sample in samples]
         for_training = [sample.metadata.get("split") in (None, "train") for sample in samples]
-        self.sources = [i for i in range(len(samples)) if for_training[i] and not rejected[i]]
+        self.sources = [i for i in range(len(samples)) if for_training[i] and not left_out[i]]
         if not self.sources:
             problem = "the dataset has no samples to augment: only those whose `split` is 'train' are changed"
-            raise UserError(f"{problem}, and none that were rejected")
+            raise UserError(f"{problem}, and none that are rejected or unlabelled")
         self.mirrored = np.array(mirrored_ids(self.classes))
         self.new = self._choose()
 

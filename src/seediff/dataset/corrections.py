@@ -14,7 +14,7 @@ from ..errors import UserError
 from . import native
 from .merge import renumber_table
 from .native import open_native
-from .reviews import is_corrected, is_made, is_replaced
+from .reviews import is_corrected, is_made, is_replaced, reviewed_as_is
 from .rows import OF_THE_MASK, check_class_list, flat_name
 from .sample import Sample
 from .shapes.following import follow
@@ -85,7 +85,7 @@ def correct(
         if not change.pixels:
             if is_made(row):
                 review["made"] = row["review"]["made"]
-            return original.replace(metadata={**row, "review": review})
+            return original.replace(metadata=reviewed_as_is(row, review))
         for key in ("classes", "class_ids", "area", *OF_THE_MASK):  # they describe the old mask, and so do soft masks
             row.pop(key, None)
         row["flags"] = []  # a person drew it

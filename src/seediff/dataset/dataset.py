@@ -20,6 +20,7 @@ from .formats.drivers import export as write_format
 from .formats.format_table import FormatName, SourceName, import_options, recognise
 from .merge import merge_sets, set_names
 from .native import open_native, write_native
+from .reviews import left_out_notes, why_left_out
 from .rows import check_class_list
 from .sample import Sample
 from .split import split_samples
@@ -131,7 +132,7 @@ class Dataset(Sequence[Sample]):
         processes. with_rejected: also samples that people rejected. Raises UserError naming a sample that cannot be
         used, and TypeError for an unknown option.
         """
-        kept = self if with_rejected else self.without_rejected()
+        kept = self.labelled(with_rejected)
         done = write_format(name, self.classes, kept.samples, out, **options)
         return replace(done, notes=(*kept.notes[len(self.notes) :], *done.notes))
 
@@ -162,17 +163,19 @@ class Dataset(Sequence[Sample]):
             criteria["drop_flags"] = (criteria["drop_flags"],)
         return self._of(select_samples(self.classes, samples, Criteria(**criteria), where=self.path).samples)
 
-    def without_rejected(self) -> Dataset:
-        """The samples that nobody rejected in `seediff look`, with a note of how many are left out. Raises UserError if
-        that is all of them."""
-        kept = self.filter(reviewed="not-rejected")
-        rejected = len(self) - len(kept)
-        if rejected and not kept:
-            fix = "accept some in `seediff look`, or take them nevertheless: --with-rejected"
-            raise UserError(self.path or "the dataset", f"all of its samples ({rejected}) are rejected", fix)
-        if rejected:
-            kept.notes += (f"{plural(rejected, 'rejected sample')} left out",)
-        return kept
+    def labelled(self, with_rejected: bool = False) -> Dataset:
+        """The samples for training and comparing: without those that people rejected in `seediff look`, unless
+        with_rejected, and those that nobody has labelled, with notes of how many are left out. Raises UserError if that
+        is all of them."""
+        reasons = [why_left_out(sample.metadata, with_rejected) for sample in self.samples]
+        kept = [sample for sample, reason in zip(self.samples, reasons, strict=True) if not reason]
+        if self.samples and not kept:
+            fix = "accept or paint some in `seediff look`"
+            if "rejected" in reasons:
+                fix += ", or take the rejected ones nevertheless: --with-rejected"
+            problem = f"all of its samples ({len(self)}) are {' or '.join(sorted({*reasons}))}"
+            raise UserError(self.path or "the dataset", problem, fix)
+        return self._of(kept, left_out_notes(reasons))
 
     def merge(self, *others: Dataset) -> Dataset:
         """This dataset and others as one, as `merge.merge_sets` joins them."""
@@ -215,7 +218,7 @@ class Dataset(Sequence[Sample]):
         samples that people rejected; otherwise a warning says how many are left out."""
         from .torch_samples import TorchSamples
 
-        kept = self if with_rejected else self.without_rejected()
+        kept = self.labelled(with_rejected)
         for note in kept.notes[len(self.notes) :]:
             warnings.warn(note, Notice, stacklevel=2)
         return TorchSamples(kept.samples, len(self.classes), transform, objects=objects)

@@ -11,6 +11,7 @@ null for the original. hash: its SHA-256. detail: what the action was made with.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -22,7 +23,7 @@ from ..files.documents import parse_json
 from ..files.messages import plural
 from ..files.outputs import append, write_atomic
 from ..files.reading import inside, read_bytes
-from ..masks.flags import degenerate
+from ..masks.flags import UNLABELLED, degenerate
 from .rows import OF_THE_MASK
 
 REVIEWS, REVIEWED = "review.jsonl", "reviewed"
@@ -121,7 +122,7 @@ def reviewed_row(
     review = {"verdict": action.verdict, "corrected": is_corrected(row), "by": action.by}
     if action.mask is None:
         review |= {key: value for key, value in own.items() if key in ("gained", "lost", "made")}
-        return {**row, "review": review}
+        return reviewed_as_is(row, review)
     tried = maker.detail if maker and maker.action == MADE else None
     review["corrected"] = tried is None
     if tried is not None:
@@ -137,6 +138,14 @@ def reviewed_row(
     return {**{key: value for key, value in row.items() if key not in OF_THE_MASK}, **new, "review": review}
 
 
+def reviewed_as_is(row: Mapping[str, Any], review: Mapping[str, Any]) -> dict[str, Any]:
+    """A row with a review that leaves its mask as it is. One that is accepted is a label, even if it is empty."""
+    row = {**row, "review": dict(review)}
+    if review["verdict"] == "accepted" and UNLABELLED in row.get("flags", ()):
+        row["flags"] = [flag for flag in row["flags"] if flag != UNLABELLED]
+    return row
+
+
 def is_corrected(row: Mapping[str, Any]) -> bool:
     """Whether the mask of a row is one that a person corrected."""
     return bool(row.get("review", {}).get("corrected"))
@@ -150,6 +159,19 @@ def is_made(row: Mapping[str, Any]) -> bool:
 def is_replaced(row: Mapping[str, Any]) -> bool:
     """Whether the mask of a row is not the original, which soft masks and confidences describe."""
     return is_corrected(row) or is_made(row)
+
+
+def why_left_out(row: Mapping[str, Any], with_rejected: bool = False) -> str:
+    """Why a sample is not for training or comparing: "rejected" or "unlabelled"; "" if it is."""
+    if not with_rejected and row.get("review", {}).get("verdict") == "rejected":
+        return "rejected"
+    return UNLABELLED if UNLABELLED in row.get("flags", ()) else ""
+
+
+def left_out_notes(reasons: Iterable[str]) -> list[str]:
+    """Lines that count the samples that are left out. reasons: of each sample, as of `why_left_out`."""
+    counts = sorted(Counter(filter(None, reasons)).items())
+    return [f"{plural(count, f'{reason} sample')} left out" for reason, count in counts]
 
 
 def review_summary(rows: Iterable[Mapping[str, Any]]) -> str:

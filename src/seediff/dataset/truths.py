@@ -25,7 +25,7 @@ def open_truths(
 
     split: None: of public sets `val` (CamVid: `test`) or the part that `path` is, and otherwise all. num_classes, void:
     of a plain folder, see `formats.masks.read`. maps_first: whether COCO-Stuff's maps count more than COCO's JSON
-    beside them. Raises UserError, also if no sample is labelled.
+    beside them. Unlabelled samples are left out. Raises UserError, also if no sample is labelled.
     """
     path, name = Path(path), None
     if not path.exists():
@@ -47,4 +47,4 @@ def open_truths(
     if not found.samples:
         part = f"split '{split}'" if split else "the folder"
         raise UserError(path, f"{part} holds no labelled images ({found.about})")
-    return found
+    return found.labelled(with_rejected=True)

@@ -24,6 +24,7 @@ from ..dataset.class_lists import NAME_LISTS, ClassList, find_list, named_classe
 from ..dataset.dataset import Dataset
 from ..dataset.formats.masks import semantic_yaml
 from ..dataset.native import METADATA, encode_image, open_native
+from ..dataset.reviews import why_left_out
 from ..dataset.sample import Sample
 from ..dataset.split import pixel_digest
 from ..dataset.truths import open_truths
@@ -65,11 +66,11 @@ class Predictor:
 
 def _open_dataset(path: Path, data: Dataset, classes: Sequence[str] | None) -> Predictor:
     """A set of `seediff predict`, `mask` or `generate`, with corrected masks in place of the originals. Raises
-    UserError if images have no sample of their name."""
+    UserError if images have no labelled sample of their name."""
     own_classes, own = open_native(path)
-    samples = {sample.name: sample for sample in own}
+    samples = {sample.name: sample for sample in own if not why_left_out(sample.metadata, with_rejected=True)}
     paired, missing = match_names([sample.name for sample in data], samples, path)
-    _check_paired(path, data, missing, "its samples must be named like the images")
+    _check_paired(path, data, missing, "its samples must be named like the images, and labelled")
     others = [sample.name for sample in data if not _same_picture(sample, samples[paired[sample.name]])]
     if others:
         problem = f"{len(others)} of {len(data)} pictures differ from those of the same names in {data.path}"
@@ -236,9 +237,7 @@ def evaluate(
     """
     check_bootstrap(seed, draws)
     mapped = read_class_map(class_map) if class_map else None
-    labelled = data if isinstance(data, Dataset) else open_truths(data, split)
-    if not with_rejected:
-        labelled = labelled.without_rejected()
+    labelled = (data if isinstance(data, Dataset) else open_truths(data, split)).labelled(with_rejected)
     chosen = protocol_for(protocol, labelled.names.values())
     path, scales = Path(predictions), tuple(scales)
     files = ("config.json", "checkpoint.safetensors", "losses.csv")  # of a training, finished or not

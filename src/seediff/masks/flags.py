@@ -1,5 +1,5 @@
-"""Flags mark masks that may be wrong. A row's `flags` lists them as `kind:class`; `no_class` and `blank` are about the
-picture."""
+"""Flags mark masks that may be wrong. A row's `flags` lists them as `kind:class`; `no_class`, `blank` and
+`unlabelled` are about the picture."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ OF_CLASSES = {
     "degenerate": "the mask covers less than 1 % or more than 95 % of the image",
     "missing": "the class was probably not drawn: its word got about the same attention everywhere",
 }
-BLANK = "blank"
+BLANK, UNLABELLED = "blank", "unlabelled"
 FLAGS = {
     **OF_CLASSES,
     "no_class": "none of the classes was found in the photograph",
     BLANK: "the picture is black, as a safety checker leaves it: masks are of what was drawn before",
+    UNLABELLED: "nobody has painted the picture's mask, or accepted it as empty",
 }
 """Kind → its meaning, without a full stop, for all flags of this package."""
 SMALLEST, LARGEST = 0.01, 0.95

@@ -46,7 +46,7 @@ from .output import (
     read_record,
     record_path,
 )
-from .reopen import EARLIER, check_growth, grow
+from .reopen import EARLIER, check_end, check_growth, end, grow
 
 TIMED = 4
 """The fewest items of a run whose speed tells that of others: the first takes longer."""
@@ -285,9 +285,9 @@ def run(job: AnyJob, out: Path | str, *, engine: Engine | None = None, progress:
     """Make the missing parts of a job's output in the folder `out`.
 
     The same call continues a run that was interrupted at any moment, and gives the same bytes, whichever engine made
-    which part. A finished output is left as it is; one with fewer samples of the same series grows. Raises UserError if
-    `out` has other contents, is the output of another configuration, or in use, and what the job raises; OSError if the
-    disk fills up.
+    which part. A finished output is left as it is; one with fewer samples of the same series grows, and an unfinished
+    one for more ends with fewer. Raises UserError if `out` has other contents, is the output of another configuration,
+    or in use, and what the job raises; OSError if the disk fills up.
     """
     out, done = parse_folder(out), 0
     state, job.config = look_into(out, job.config)
@@ -313,7 +313,9 @@ def dry_run(job: AnyJob, out: Path | str, verbose: bool = True) -> Iterator[str]
         check_records(out, job.batches)
     if state == "shorter":
         check_growth(out)
-    verb = {"unfinished": "continue", "shorter": "extend to"}.get(state, "make")
+    if state == "longer":
+        check_end(out, job.config)
+    verb = {"unfinished": "continue", "shorter": "extend to", "longer": "end with"}.get(state, "make")
     lines = job.describe(verbose)
     begin = f"Would {verb}"
     if state == "complete":
@@ -336,6 +338,8 @@ def _make(job: AnyJob, out: Path, engine: Engine, report: Progress) -> int:
         check_records(out, job.batches)
     if state == "shorter":
         grow(out, job.config)
+    if state == "longer":
+        end(out, job.config)
     lost = find_lost_batches(job, out, state)
     if state != "complete" or lost:
         with engine, ExitStack() as stack:

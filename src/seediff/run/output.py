@@ -28,9 +28,9 @@ from ..files.output_folders import LOCK, check_outside, open_folder
 from ..files.outputs import BATCHES, CONFIG, LEFTOVER, flush, write_atomic
 from ..files.reading import inside
 
-State = Literal["new", "unfinished", "complete", "shorter"]
+State = Literal["new", "unfinished", "complete", "shorter", "longer"]
 """The state of an output. shorter: made by a configuration with fewer samples of the same series
-(`RunConfig.extends`).
+(`RunConfig.extends`). longer: begun with more, and not finished.
 """
 
 RUN_FOLDERS = (IMAGES, MASKS, INSTANCES, *EXTRAS)
@@ -100,6 +100,8 @@ def look_into(out: Path, config: Config) -> tuple[State, Config]:
     changed, same_version = differences(begun, config), about.get("version") == __version__
     if changed and same_version and config.extends(begun):
         return "shorter", config
+    if changed and same_version and not complete and begun.extends(config):
+        return "longer", config
     if not complete and not same_version:
         changed.insert(0, f"version of seediff: {about.get('version')} → {__version__}")
     if changed:

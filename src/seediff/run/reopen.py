@@ -1,4 +1,4 @@
-"""Turns a finished dataset back into an unfinished one, to add samples.
+"""Turns a finished dataset back into an unfinished one, to add samples, or ends one with fewer than it was begun for.
 
 metadata.jsonl becomes EARLIER, and the command continues as after any interruption, with the batches whose records are
 there. A dataset that grows gets the bytes of one that was as large from the start.
@@ -7,7 +7,10 @@ there. A dataset that grows gets the bytes of one that was as large from the sta
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +20,14 @@ from ..dataset import native
 from ..dataset.reviews import read_actions
 from ..errors import UserError
 from ..files.documents import read_toml
-from ..files.messages import show_json
+from ..files.messages import plural, show_json
 from ..files.outputs import BATCHES, write_atomic
 from ..files.reading import inside
 from ..prompts.specs import sample_count
-from .output import record_path
+from .output import RUN_FOLDERS, check_records, record_path
 
 IMAGE = re.compile(rf"{native.IMAGES}/([0-9]{{6,}})\.[a-z]+")
+NUMBER = re.compile("[0-9]{6,}")
 EARLIER = f"{BATCHES}/{native.METADATA}"
 """The rows of a dataset that was finished before. Samples that are made again keep the `split` that they have there."""
 
@@ -55,6 +59,38 @@ def grow(folder: Path, config: GenerateConfig) -> None:
         _set_aside(folder)
     if rest:
         inside(folder, record_path(whole)).unlink(missing_ok=True)
+    _configure(folder, config)
+
+
+def check_end(folder: Path, config: GenerateConfig) -> None:
+    """Raise UserError if samples that `config` does not have were drawn, which would be lost."""
+    begun = load_config(folder / native.CONFIG, GenerateConfig)
+    batches = begun.batches(sample_count(begun))
+    check_records(folder, range(len(batches)))
+    made = [batch.stop for number, batch in enumerate(batches) if (folder / record_path(number)).exists()]
+    earlier = native.read_rows(folder, EARLIER) if (folder / EARLIER).is_file() else ()
+    made += [sample_number(row["file_name"]) + 1 for row in earlier]
+    drawn, count = max(made, default=0), sample_count(config)
+    if drawn > count:
+        numbers = range(1, begun.per_class + 1)
+        least = numbers[bisect_left(numbers, drawn, key=lambda number: sample_count(replace(begun, per_class=number)))]
+        problem = f"{config.per_class} would be {plural(count, 'image')}, and {folder} already holds {drawn}"
+        fix = f"{least} ends the run with what is made; {begun.per_class} continues it"
+        raise UserError("per_class", problem, fix)
+
+
+def end(folder: Path, config: GenerateConfig) -> None:
+    """Make `config`, which an unfinished output's configuration extends, its configuration. Raises UserError."""
+    check_end(folder, config)
+    count = sample_count(config)
+    for path in chain.from_iterable(inside(folder, name).glob("*") for name in RUN_FOLDERS):
+        number = NUMBER.match(path.name)  # of a batch that was being written when the run was killed
+        if number and int(number[0]) >= count:
+            path.unlink()
+    _configure(folder, config)
+
+
+def _configure(folder: Path, config: GenerateConfig) -> None:
     weights = read_toml(folder / native.CONFIG).get("weights", "")
     write_atomic(folder / native.CONFIG, config.to_toml(weights).encode("utf-8"))
 

@@ -17,6 +17,7 @@ from ..config.speeds import time_line
 from ..config.train import TrainConfig, with_device
 from ..dataset.dataset import Dataset
 from ..dataset.merge import renumber, renumber_table
+from ..dataset.reviews import left_out_notes, why_left_out
 from ..dataset.rows import check_class_list
 from ..dataset.sample import Sample
 from ..dataset.split import assign_splits
@@ -66,12 +67,12 @@ class Stage:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The data of a training. rejected: how many samples are left out because people rejected them."""
+    """The data of a training. left_out: lines that count the samples that are not used."""
 
     classes: tuple[str, ...]
     stages: tuple[Stage, ...]
     validation: tuple[Sample, ...]
-    rejected: int = 0
+    left_out: Sequence[str] = ()
 
 
 def open_training(
@@ -94,13 +95,12 @@ def open_training(
     both, the `val` parts of all datasets are for validation. classes: None: the first dataset's. Classes of other
     datasets are matched by name. with_rejected: use samples that people rejected, too. Raises UserError.
     """
-    rejected: dict[Data, int] = {}
+    reasons: dict[Data, list[str]] = {}
 
     def opened(source: Data) -> Dataset:
         dataset = source if isinstance(source, Dataset) else Dataset.open(source)
-        kept = dataset if with_rejected else dataset.without_rejected()
-        rejected[source] = len(dataset) - len(kept)
-        return kept
+        reasons[source] = [why_left_out(sample.metadata, with_rejected) for sample in dataset]
+        return dataset.labelled(with_rejected)
 
     if not data:
         raise UserError("no data: name the folder of a dataset")
@@ -142,7 +142,7 @@ def open_training(
     if finetune:
         items = _without(real, "val", "test")
         stages.append(Stage(items, names, *_length(finetune_epochs, finetune_steps), name="finetune"))
-    return TrainingData(names, tuple(stages), tuple(held), sum(rejected.values()))
+    return TrainingData(names, tuple(stages), tuple(held), left_out_notes(chain(*reasons.values())))
 
 
 def _length(epochs: float | None, steps: int | None) -> tuple[float | None, int | None]:
@@ -195,12 +195,10 @@ def find_doubts(data: TrainingData) -> list[str]:
             break
         for number in np.flatnonzero(np.bincount(item.labels(len(data.classes)).ravel())).tolist():
             missing.pop(number, None)
-    both, lines = 0, list[str]()
+    both, lines = 0, [*data.left_out]
     if data.validation:  # else no picture needs to be read
         trained = set(map(image_digest, items))
         both = sum(image_digest(item) in trained for item in data.validation)
-    if data.rejected:
-        lines.append(f"{plural(data.rejected, 'rejected sample')} left out")
     if missing:
         lines.append(f"no label map that is trained on shows {', '.join(missing.values())}: it cannot be learned")
     if both:

@@ -1,0 +1,123 @@
+import numpy as np
+import pytest
+from command_line import runner
+from PIL import Image
+from refusals import user_error
+
+from seediff.cli.formats import export_, import_
+from seediff.cli.quality import check, filter_
+from seediff.cli.sets import merge, split
+from seediff.config.augment import AugmentConfig
+from seediff.dataset.augmented import open_augmented
+from seediff.dataset.corrections import correct
+from seediff.dataset.dataset import Dataset
+from seediff.dataset.native import open_native
+from seediff.dataset.truths import open_truths
+from seediff.errors import Notice
+from seediff.evaluate.evaluation import evaluate
+from seediff.look.samples import open_subject
+from seediff.look.session import Edit, Session
+from seediff.train.stages import find_doubts, open_training
+
+run = runner(check, export_, filter_, import_, merge, split)
+NOTE = "2 unlabelled samples left out"
+
+
+def flags(folder):
+    return [sample.metadata["flags"] for sample in open_native(folder)[1]]
+
+
+@pytest.fixture
+def empty(tmp_path):
+    """Four photographs in a set without a label: a, b, c and trip/d."""
+    for number, name in enumerate(("a.png", "b.jpg", "c.tif", "trip/d.png")):
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(exist_ok=True, parents=True)
+        Image.fromarray(np.full((40 + number, 32, 3), 40 * number, np.uint8)).save(path)
+    options = ["--classes", "dog,cat", "--unlabelled"]
+    run("import", tmp_path / "photos", *options, "--out", tmp_path / "set")
+    return tmp_path / "set"
+
+
+@pytest.fixture
+def begun(empty):
+    """The same when a is painted and b is accepted as empty."""
+    session = Session(open_subject(empty), by="ann")
+    session.act(0, 0, Edit("brush", labels=lambda present: np.maximum(present, np.uint8(2))))
+    session.act(1, 0, Edit("accept", verdict="accepted"))
+    session.act(2, 0, Edit("accept", verdict="accepted"))
+    session.act(2, 1, Edit("undo"))
+    session.close()
+    return empty
+
+
+def test_nobody_takes_an_unlabelled_picture_for_an_empty_one(empty, tmp_path):
+    assert flags(empty) == [["unlabelled"]] * 4
+    run("check", empty)
+    ways = {
+        "coco": lambda: Dataset.open(empty).as_coco(tmp_path / "coco"),
+        "rejected, too": lambda: Dataset.open(empty).as_voc(tmp_path / "voc", with_rejected=True),
+        "train": lambda: open_training([empty]),
+        "evaluate": lambda: evaluate(empty, empty),
+        "truths": lambda: open_truths(empty),
+    }
+    for way in ways.values():
+        with user_error(r"all of its samples \(4\) are unlabelled; accept or paint some in `seediff look`"):
+            way()
+
+
+def test_the_flag_goes_when_somebody_paints_or_accepts(begun, tmp_path, capsys):
+    assert flags(begun) == [[], [], ["unlabelled"], ["unlabelled"]]
+    dataset = Dataset.open(begun)
+    run("export", begun, "--to", "masks", "--out", tmp_path / "masks")
+    assert NOTE in capsys.readouterr().out
+    assert len(Dataset.open(tmp_path / "masks")) == 2
+    training = open_training([begun], steps=1)
+    assert len(training.stages[0].items) == 2
+    assert NOTE in find_doubts(training)
+    scores = evaluate(begun, begun, draws=1)
+    assert [*scores.scores.images] == ["a", "b"]
+    assert NOTE in scores.data.notes
+    with pytest.warns(Notice, match=NOTE):
+        assert len(dataset.as_torch()) == 2
+    assert {new.source for new in open_augmented(AugmentConfig(add=("flip:100%",)), begun).new} == {0, 1}
+    truths = Dataset(("dog", "cat"), [sample.replace(metadata={}) for sample in dataset])
+    with user_error("has no prediction for 2 of 4 images: c, trip/d; .* and labelled"):
+        evaluate(begun, truths, draws=1)
+
+
+def test_sets_that_are_made_of_it_keep_the_flag(begun, tmp_path):
+    run("filter", begun, "--out", tmp_path / "same")
+    run("merge", begun, tmp_path / "same", "--out", tmp_path / "merged")
+    assert flags(tmp_path / "merged") == [[], [], ["unlabelled"], ["unlabelled"]] * 2
+    run("split", begun, "--val", "0.5", "--in-place")
+    run("filter", begun, "--drop-flags", "unlabelled", "--out", tmp_path / "some")
+    assert flags(tmp_path / "some") == [[], []]
+    parts = Dataset.open(begun).split(val=0.5)
+    assert sum(sample.metadata["flags"] == ["unlabelled"] for part in parts for sample in part) == 2
+    # Masks that came back as they were are labels if somebody looked at all
+    same = open_native(begun)
+    for looked, left in ((True, 0), (False, 2)):
+        back = [*correct(begun, *same, by="cvat", accept_unchanged=looked)[1]]
+        assert sum(sample.metadata["flags"] == ["unlabelled"] for sample in back) == left
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "classes: is missing"),
+        (["--classes", "dog", "--from", "voc"], "--from is not an option of --unlabelled"),
+        (["--classes", "dog", "--link"], "--link is not an option of --unlabelled"),
+    ],
+)
+def test_options_that_an_unlabelled_import_does_not_have(empty, tmp_path, options, said):
+    with user_error(said):
+        run("import", tmp_path / "photos", "--unlabelled", *options, "--out", tmp_path / "out")
+
+
+def test_labels_are_not_taken_for_pictures(begun, tmp_path):
+    Dataset.open(begun).as_masks(tmp_path / "masks")
+    for source, kind in ((begun, "native"), (tmp_path / "masks", "masks")):
+        with user_error(rf"holds labels \({kind}\)"):
+            run("import", source, "--classes", "dog", "--unlabelled", "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
