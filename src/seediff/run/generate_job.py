@@ -234,7 +234,7 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
                     image=native.encode_image(image, self.config.image_format),
                     masks=result,
                     soft=result.soft.cpu().numpy,
-                    seen=result,
+                    small=result,
                     attention=attention,
                     facts={"seed": spec.seed, "attempt": spec.attempt},
                 )

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from .. import __version__
-from ..attention.windows import seen_shape
 from ..config.levels import EVERYTHING, Reads
 from ..config.names import BACKGROUND, MAX_CLASSES, SEGMENT
 from ..config.photos_config import SegmentPhotosConfig, check_segment_names
@@ -171,7 +170,13 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
         split_prompts(readers, words)
 
     def read(self, spec: PhotoSpec) -> CountedPhoto:
-        return self.check_photo(spec, read_photo(spec.photo.path))
+        from ..segments.make_segments import check_photo
+
+        config, pixels = self.config, read_photo(spec.photo.path)
+        positions = check_photo(self.model, pixels.shape, config.segment, config.fit, config.size)
+        if not self.truth:
+            return spec, pixels, 1
+        return spec, pixels, truth_count(self.truth, spec.label, pixels.shape[:2], config.fit, positions)
 
     def see(self, photos: Sequence[CountedPhoto]) -> list[DividedPhoto]:
         with self.timer("segmenting"):
@@ -180,19 +185,6 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
             names = self.names(photos, segments)
         divided = zip(photos, segments, names, strict=True)
         return [DividedPhoto(spec, pixels, of_photo, named) for (spec, pixels, _), of_photo, named in divided]
-
-    def check_photo(self, spec: PhotoSpec, pixels: np.ndarray) -> CountedPhoto:
-        """A photograph. Raises UserError if it cannot be divided as configured."""
-        config = self.config
-        rows, columns = seen_shape(self.model, pixels.shape, config.fit, config.size)
-        positions = (rows // self.model.pixels) * (columns // self.model.pixels)
-        k = config.segment.k
-        if isinstance(k, int) and k > positions:
-            seen = f"this photograph is seen at {columns} × {rows} pixels"
-            raise UserError("k", f"{k}: {seen}, which are only {positions} positions")
-        if not self.truth:
-            return spec, pixels, 1
-        return spec, pixels, truth_count(self.truth, spec.label, pixels.shape[:2], config.fit, positions)
 
     def segments(self, photos: Sequence[CountedPhoto]) -> list[Segments]:
         from ..segments.make_segments import make_segments

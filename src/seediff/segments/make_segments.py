@@ -161,6 +161,17 @@ def check_fits(model: Model, config: SegmentConfig, size: Size | None) -> None:
     check_positions(config, plan.levels("self"), (height // model.pixels, width // model.pixels))
 
 
+def check_photo(model: Model, shape: Sequence[int], config: SegmentConfig, fit: Fit, size: Size | None) -> int:
+    """The number of positions at which a model sees a photograph of `shape` (H, W, …). Raises UserError for a
+    photograph that is too long and narrow, or has fewer positions than `k` segments."""
+    rows, columns = seen_shape(model, shape, fit, size)
+    positions = (rows // model.pixels) * (columns // model.pixels)
+    if isinstance(config.k, int) and config.k > positions:
+        seen = f"this photograph is seen at {columns} × {rows} pixels"
+        raise UserError("k", f"{config.k}: {seen}, which are only {positions} positions")
+    return positions
+
+
 def check_positions(config: SegmentConfig, levels: Sequence[int], latent_size: Grid) -> None:
     """Raise UserError for weights of levels that are not there, and for more segments or anchors than L has
     positions."""
