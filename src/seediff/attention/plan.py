@@ -194,7 +194,7 @@ def fit_levels(
             changed[option] = closest if option == "expand_levels" else closest[0]
             names = [", ".join(map(level_name, some)) for some in (wanted, closest)]
             notes.append(f"{option} = {listed} ({names[0]}): the nearest that the model has is {names[1]}")
-    return replace(mask, **changed), notes
+    return replace(mask, **changed) if changed else mask, notes
 
 
 def nearest(wanted: Collection[int], levels: Collection[int]) -> tuple[int, ...]:

@@ -265,7 +265,7 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
             f"Prompts: {len(prompts)} different",
             *(f"  {prompt}" for prompt in [*prompts][:PROMPTS_SHOWN]),
             *(["  …"] if len(prompts) > PROMPTS_SHOWN else []),
-            *self.settings(images, verbose),
+            *self.plan_lines(images, verbose),
             *self.doubts(),
         ]
 

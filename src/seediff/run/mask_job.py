@@ -135,4 +135,4 @@ class MaskJob(
     def describe(self, verbose: bool) -> list[str]:
         count = len(self.specs)
         what = f"masks of {plural(count, 'photograph')} in {plural(len(self.config.batches(count)), 'batch')}"
-        return [what, f"Classes: {', '.join(self.config.classes)}", *self.settings(count, verbose)]
+        return [what, f"Classes: {', '.join(self.config.classes)}", *self.plan_lines(count, verbose)]

@@ -34,6 +34,8 @@ from ..models.info import ModelInfo, check_known_classes, find_model
 from ..models.load_options import check_options
 from ..models.memory import Graphs, Offload, memory_bytes
 from ..models.short_names import named_model
+from ..report.card import dataset_card
+from ..report.page import write_page
 from .loop import BatchCapture, Engine, Item, Job
 
 if TYPE_CHECKING:
@@ -111,9 +113,6 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
         return {"model": label, "method": self.method, "version": __version__, "config": config}
 
     def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
-        from ..report.card import dataset_card
-        from ..report.page import write_page
-
         about, classes = self.about(rejected), self.classes
         path, text = out / native.CLASSES, native.classes_text(classes)
         if not path.is_file() or not path.read_bytes().startswith(text):  # people add classes in `look`
@@ -122,7 +121,7 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
         write_page(out, about, rows, classes)
         write_atomic(out / native.METADATA, native.jsonl(rows))
 
-    def settings(self, items: int, verbose: bool = True, reads: Reads | None = None) -> list[str]:
+    def plan_lines(self, items: int, verbose: bool = True, reads: Reads | None = None) -> list[str]:
         """Lines of a dry run: model, time, memory, untuned constants; verbose: also capture, replaced levels, all
         values. items: the number of those that are made. reads: of the capture."""
         config, plan, info = Engine().resolve(self), self.capture_plan, self.info

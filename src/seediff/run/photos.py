@@ -81,8 +81,8 @@ class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Seen]], Generic[Phot
     def check_words(self, words: tuple[str, ...], readers: Sequence[Reader]) -> None:
         """Raise UserError for words of a photograph that the model cannot look for."""
 
-    def settings(self, items: int, verbose: bool = True, reads: Reads | None = None) -> list[str]:
-        return [*super().settings(items, verbose, reads), *filter(None, [self.doubt])]
+    def plan_lines(self, items: int, verbose: bool = True, reads: Reads | None = None) -> list[str]:
+        return [*super().plan_lines(items, verbose, reads), *filter(None, [self.doubt])]
 
     @cached_property
     def doubt(self) -> str:

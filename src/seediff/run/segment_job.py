@@ -253,9 +253,9 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
         count = len(self.specs)
         what = f"segments of {plural(count, 'photograph')} in {plural(len(self.config.batches(count)), 'batch')}"
         if not self.words:
-            return [what, *self.settings(count, verbose)]
+            return [what, *self.plan_lines(count, verbose)]
         reads: Reads = {"cross": None} if self.config.segment.divides_features else EVERYTHING
-        return [what, f"Names: {', '.join(self.words)}", *self.settings(count, verbose, reads)]
+        return [what, f"Names: {', '.join(self.words)}", *self.plan_lines(count, verbose, reads)]
 
 
 def as_objects(segments: Segments, names: Sequence[SegmentName], classes: Sequence[str]) -> Instances:
