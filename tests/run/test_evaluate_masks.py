@@ -1,6 +1,7 @@
 import json
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -45,9 +46,7 @@ def made_up(monkeypatch):
         captured.append(words)
         return torch.tensor([SOFT[word] for word in words])
 
-    monkeypatch.setattr(
-        evaluate, "encode_labelled", lambda masker, index, pixels, truth: labelled.LabelledPhoto(None, None, truth)
-    )
+    monkeypatch.setattr(evaluate, "encode_labelled", lambda masker, index, pixels, truth: SimpleNamespace(truth=truth))
     monkeypatch.setattr(evaluate, "load_masker", lambda config, info: (None, ""))
     monkeypatch.setattr(labelled, "soft_masks", soft_masks)
     return captured

@@ -179,27 +179,24 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
         return spec, pixels, truth_count(self.truth, spec.label, pixels.shape[:2], config.fit, positions)
 
     def see(self, photos: Sequence[CountedPhoto]) -> list[DividedPhoto]:
+        from ..segments.make_segments import make_segments
+
+        config = self.config
         with self.timer("segmenting"):
-            segments = self.segments(photos)
+            segments = make_segments(
+                self.model,
+                [pixels for _, pixels, _ in photos],
+                config.segment,
+                counts=[count for *_, count in photos],
+                fit=config.fit,
+                size=config.size,
+                seed=config.seed,
+                batch_size=config.batch_size,
+            )
         with self.timer("naming"):
             names = self.names(photos, segments)
         divided = zip(photos, segments, names, strict=True)
         return [DividedPhoto(spec, pixels, of_photo, named) for (spec, pixels, _), of_photo, named in divided]
-
-    def segments(self, photos: Sequence[CountedPhoto]) -> list[Segments]:
-        from ..segments.make_segments import make_segments
-
-        config = self.config
-        return make_segments(
-            self.model,
-            [pixels for _, pixels, _ in photos],
-            config.segment,
-            counts=[count for *_, count in photos],
-            fit=config.fit,
-            size=config.size,
-            seed=config.seed,
-            batch_size=config.batch_size,
-        )
 
     def names(self, photos: Sequence[CountedPhoto], segments: Sequence[Segments]) -> list[list[SegmentName]]:
         """The name of each segment of each photograph; none for a photograph without words."""

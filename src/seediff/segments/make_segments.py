@@ -33,8 +33,8 @@ from .diffseg import anchor_positions, diffseg
 from .kmeans import kmeans
 from .winners import label
 
-Seen = AttentionMaps | torch.Tensor
-"""A method's input: self-attention whose rows sum to 1, or the encoder's features (C, h, w)."""
+MethodInput = AttentionMaps | torch.Tensor
+"""What a method divides: self-attention whose rows sum to 1, or the encoder's features (C, h, w)."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -102,7 +102,7 @@ def make_segments(
     return [divided[i] for i in range(len(photos))]
 
 
-def look(model: Model, squares: Sequence[np.ndarray], config: SegmentConfig) -> Sequence[Seen]:
+def look(model: Model, squares: Sequence[np.ndarray], config: SegmentConfig) -> Sequence[MethodInput]:
     """A method's input for images (H, W, 3) uint8 of one size, from one UNet call on their noise-free latents. Only
     `config.timestep_shown` and the kind of input affect it."""
     latents = encode_images(model, squares)
@@ -113,7 +113,7 @@ def look(model: Model, squares: Sequence[np.ndarray], config: SegmentConfig) -> 
     return capture_clean(model, latents, timestep=config.timestep_shown, kind="self")
 
 
-def propose(seen: Seen, config: SegmentConfig, k: int | None, seed: int) -> torch.Tensor:
+def propose(seen: MethodInput, config: SegmentConfig, k: int | None, seed: int) -> torch.Tensor:
     """Proposals (P, h, w) of one image, each high where its segment is. k, seed: of K-Means. Raises UserError for
     constants that do not suit the positions."""
     if isinstance(seen, torch.Tensor):
