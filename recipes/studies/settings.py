@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 import recipes.methods  # noqa: F401  registers the methods that are files
+from seediff.attention.plan import fit_mask
 from seediff.config.constants import CaptureConfig, MaskConfig
 from seediff.config.fields import check_table
-from seediff.config.levels import fit_mask
 from seediff.config.methods import METHOD_FACTS
 from seediff.models.groups import LayerChoice, block_names, by_kind
 from seediff.models.registry import Model

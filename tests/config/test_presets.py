@@ -29,6 +29,20 @@ def test_there_are_defaults_for_every_method():
         )
 
 
+def check_all(folder):
+    """Check a preset with the tables of all methods, of which a run checks one."""
+    preset = preset_of(read_settings(folder))
+    for method in preset.methods:
+        preset.mask_constants(method)
+    for method in preset.segments:
+        preset.segment_constants(method)
+
+
+@pytest.mark.parametrize("name", list(EMBEDDED))
+def test_the_embedded_models_constants_are_right(name):
+    check_all(EMBEDDED[name])
+
+
 @pytest.mark.parametrize("command", ["generate", "mask"])
 def test_the_command_line_says_what_is_captured(tmp_path, mini_folder, capsys, command):
     from photo_set import write_photos
@@ -65,7 +79,7 @@ def test_the_embedded_model_captures_the_second_half_where_it_draws():
 def test_constants_are_checked(tmp_path, preset, message):
     (tmp_path / "seediff.json").write_text(json.dumps({"classes": ["dog"], "preset": preset}))
     with user_error(message):
-        preset_of(read_settings(tmp_path))
+        check_all(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +87,7 @@ def test_constants_are_checked(tmp_path, preset, message):
 )
 def test_the_plan_says_whose_constants_a_model_has(model, method, whose):
     config = MaskPhotosConfig.recommended(classes=("dog",), model=model, mask={"method": method})
-    said = [line for line in MaskJob(config, ()).settings(1) if line.startswith("Constants: ")]
+    said = [line for line in MaskJob(config, ()).plan_lines(1) if line.startswith("Constants: ")]
     assert [line.partition("; they are ")[2] for line in said] == ([whose] if whose else [])
 
 

@@ -1,16 +1,18 @@
-from dataclasses import replace
+from dataclasses import MISSING, fields, replace
 
 import pytest
 from refusals import user_error
 
 from seediff.cli.main import main
 from seediff.config.constants import CaptureConfig, MaskConfig
+from seediff.config.fields import field_types, fit_field
 from seediff.config.generate_config import GenerateConfig
 from seediff.config.names import VOC_CLASSES, join_classes, parse_classes, parse_prompts
-from seediff.config.photos_config import MaskPhotosConfig
+from seediff.config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from seediff.config.resolve import load_config, read_file
 from seediff.config.settings import differences
 from seediff.config.sizes import check_sides, check_size, pixels
+from seediff.config.train import TrainConfig
 
 FULL = GenerateConfig(
     classes=("dog", "café"),
@@ -181,3 +183,12 @@ def test_classes_and_prompts_from_names_voc_and_files(tmp_path):
     for word in ("all", "voc"):
         with user_error(f"classes: '{word}' stands for a whole list"):
             parse_classes(f"{word},dog")
+
+
+@pytest.mark.parametrize("kind", [GenerateConfig, MaskPhotosConfig, SegmentPhotosConfig, TrainConfig, MaskConfig])
+def test_defaults_are_values_of_their_types(kind):
+    """They are not checked again in every configuration."""
+    for one in fields(kind):
+        if one.compare and one.default is not MISSING:
+            fitting = fit_field(one.name, one.default, field_types(kind)[one.name])
+            assert (fitting, type(fitting)) == (one.default, type(one.default))

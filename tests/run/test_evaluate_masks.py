@@ -1,6 +1,7 @@
 import json
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,15 +19,16 @@ from seediff.evaluate.semantic import evaluate_pairs
 from seediff.files.label_maps import read_segment_ids
 from seediff.files.photo_files import find_photos
 from seediff.mini.scenes import CLASSES
-from seediff.run import evaluate_masks as module
+from seediff.run import evaluate_masks as evaluate
+from seediff.run import labelled
 from seediff.run.evaluate_masks import evaluate_masks, words_of
-from seediff.run.mask_job import MaskJob, mask_photos
+from seediff.run.mask_job import mask_photos
 
 CONFIG = MaskPhotosConfig(classes=("object",), model="mini")
 SOFT = {"dog": [[0.7, 0.9], [0.6, 0.2]], "cat": [[0.2, 0.1], [0.5, 0.8]], "car": [[0.1, 0.2], [0.7, 0.9]]}
 
 
-def labelled(folder, truths, classes=("background", *SOFT)):
+def labelled_set(folder, truths, classes=("background", *SOFT)):
     for number, truth in enumerate(truths):
         save_map(folder / "labels" / f"{number}.png", truth)
         (folder / "images").mkdir(exist_ok=True)
@@ -40,13 +42,13 @@ def made_up(monkeypatch):
     """Instead of a model, the maps and scores above; the words that were captured."""
     captured = []
 
-    def soft_masks(job, image, words):
+    def soft_masks(masker, photo, words):
         captured.append(words)
         return torch.tensor([SOFT[word] for word in words])
 
-    monkeypatch.setattr(module, "see_photo", lambda job, *photo: module.SeenPhoto(*photo, None, None))
-    monkeypatch.setattr(module, "soft_masks", soft_masks)
-    monkeypatch.setattr(MaskJob, "load", lambda job: "")
+    monkeypatch.setattr(evaluate, "encode_labelled", lambda masker, index, pixels, truth: SimpleNamespace(truth=truth))
+    monkeypatch.setattr(evaluate, "load_masker", lambda config, info: (None, ""))
+    monkeypatch.setattr(labelled, "soft_masks", soft_masks)
     return captured
 
 
@@ -54,7 +56,7 @@ def test_each_protocol_by_hand(tmp_path, made_up):
     """Truth: background, dog; dog, cat. Half the pictures set the thresholds; all are equal, so these are the scored
     ones' best.
     """
-    folder = labelled(tmp_path, [[[0, 1], [1, 2]]] * 2)
+    folder = labelled_set(tmp_path, [[[0, 1], [1, 2]]] * 2)
     scores = evaluate_masks(CONFIG, folder / "images", open_truths(folder))
     assert (scores.images, scores.tuned_on, scores.never) == (1, 1, ())
     miou = {name: column.miou for name, column in scores.protocols.items()}
@@ -68,14 +70,14 @@ def test_each_protocol_by_hand(tmp_path, made_up):
     assert made_up == [("dog", "cat"), ("dog", "cat", "car")] * 2
     # Equal lists share a capture, and an empty one needs none.
     made_up.clear()
-    folder = labelled(tmp_path / "more", [[[1, 2], [3, 1]], [[0, 0], [0, 0]], [[1, 1], [1, 0]]])
+    folder = labelled_set(tmp_path / "more", [[[1, 2], [3, 1]], [[0, 0], [0, 0]], [[1, 1], [1, 0]]])
     how = replace(CONFIG, seed=1), folder / "images", open_truths(folder)
     evaluate_masks(*how, protocols=("oracle", "vocabulary"))
     assert sorted(made_up) == sorted([("dog", "cat", "car"), ("dog", "cat", "car"), ("dog",), ("dog", "cat", "car")])
 
 
 def test_a_photo_of_other_proportions_is_refused(tmp_path, made_up):
-    folder = labelled(tmp_path, [[[0, 1], [1, 2]]] * 2)
+    folder = labelled_set(tmp_path, [[[0, 1], [1, 2]]] * 2)
     height, width = scene_photo(0).shape[:2]
     save_map(folder / "labels" / "1.png", np.ones((width, height // 2), np.uint8))
     with user_error(rf"1\.jpg: is {width} × {height}, but the labels '1' are {height // 2} × "):
@@ -103,7 +105,7 @@ def test_the_command_scores_what_mask_makes(tmp_path, mini_folder, capsys):
         truth = np.zeros((96, 128), np.uint8)
         truth[30:70, 30:80] = 1 + number % 2
         truths.append(truth)
-    folder = labelled(tmp_path / "set", truths, ("background", "dog", "car", "unicorn"))
+    folder = labelled_set(tmp_path / "set", truths, ("background", "dog", "car", "unicorn"))
     path = tmp_path / "scores.json"
     line = f"evaluate masks {folder / 'images'} --labels {folder} --model {mini_folder} --device cpu --timesteps 300"
     assert main([*line.split(), "--quiet", "--draws", "20", "--json", str(path)]) == 0

@@ -3,7 +3,6 @@ from functools import partial
 
 import numpy as np
 import pytest
-import torch
 from interrupted import check_interrupted
 from photo_set import scene_photo, write_photos
 from PIL import Image
@@ -20,8 +19,7 @@ from seediff.evaluate.segments import evaluate_segments
 from seediff.files.photo_files import find_photos, read_photo
 from seediff.look.samples import open_subject
 from seediff.look.session import Edit, Session
-from seediff.masks.make_masks import MaskResult
-from seediff.run.mask_job import MaskJob, mask_photos
+from seediff.run.mask_job import mask_photos
 from seediff.run.photos import read_classes_csv
 from seediff.run.segment_job import as_objects, segment_photos
 from seediff.segments.make_segments import Segments
@@ -119,18 +117,6 @@ def test_bad_tables_are_told_by_line(tmp_path, found, text, message):
     table.write_text(text, encoding="utf-8")
     with user_error(message):
         read_classes_csv(table, found)
-
-
-def test_degenerate_is_about_the_whole_photo(mask):
-    """A class that fills the middle square of a wide photograph has a quarter of it; 3 % of the square are less than 1
-    %.
-    """
-    job = MaskJob(mask(fit="crop"), ())
-    soft = torch.ones(2, 8, 8)
-    soft[1] = 0
-    soft[1, 0, :2], soft[0, 0, :2] = 1, 0
-    small = MaskResult(np.ones((8, 8), np.uint8), soft, ("dog", "cat"), ("degenerate:dog", "no_seeds:dog"))
-    assert job.enlarged(small, (8, 32)).flags == ("no_seeds:dog", "degenerate:cat")
 
 
 @pytest.mark.parametrize(("fit", "method"), [("keep", {}), ("crop", {"method": "ca"})])

@@ -11,15 +11,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from math import log2
+from typing import Any, Literal
 
 from ..config.constants import CaptureConfig, MaskConfig, SegmentConfig
-from ..config.levels import EVERYTHING, Reads, check_kinds, fit_mask, level_name, maps_read
+from ..config.levels import (
+    EVERYTHING,
+    Reads,
+    level_name,
+    level_options,
+    levels_of,
+    maps_read,
+    reads_self_attention,
+)
+from ..config.methods import LevelOption
 from ..errors import UserError
 from ..files.messages import show_bytes
 from ..models.families.family import Family, Layer
-from ..models.groups import KINDS, Kind, LayerChoice, block_numbers, by_kind
+from ..models.groups import KINDS, SIDES, Kind, LayerChoice, block_numbers, by_kind
 
 LayerKind = Literal["joint", "self", "cross"]
 DEFAULT_CAPTURE = CaptureConfig()
@@ -131,6 +141,66 @@ def _check_blocks(layers: Collection[str], mask: MaskConfig, group: LayerChoice,
     if not layers and block_numbers(group) is not None:
         problem = f"{group}: method {mask.method} reads {kind}-attention, which these blocks do not have"
         raise UserError("capture.layers", problem)
+
+
+def check_kinds(family: Family, mask: MaskConfig) -> None:
+    """Raise UserError if a method needs self-attention that the family does not provide."""
+    if family.no_self_attention and reads_self_attention(mask):
+        why = f"{family.title} has no maps of it: {family.no_self_attention}"
+        raise UserError("mask.method", f"{mask.method}: needs self-attention, and {why}", "use method ca")
+
+
+def fit_mask(
+    family: Family, network: Mapping[str, Layer], mask: MaskConfig, layers: LayerChoice
+) -> tuple[MaskConfig, list[str]]:
+    """`fit_levels` for a network, of which a capture reads the groups `layers`. A note says if the network does not
+    distinguish these. Raises UserError for layers and levels that are not there."""
+    chosen = family.choose(network, layers)
+    there: dict[Kind, set[int]] = {kind: {layer.level for layer in chosen[kind].values()} for kind in KINDS}
+    mask, notes = fit_levels(there, mask, layers, fitted=family.fitted)
+    if family.network != "unet" and not {*SIDES[1:]}.isdisjoint(by_kind(layers).values()):
+        notes.insert(0, f"layers = {layers}: this model does not distinguish these layers; all are read")
+    return mask, notes
+
+
+def fit_levels(
+    there: Mapping[Kind, Collection[int]], mask: MaskConfig, layers: LayerChoice = "all", *, fitted: bool
+) -> tuple[MaskConfig, list[str]]:
+    """The configuration with levels that a network has, and the changes, one line each.
+
+    there: kind of attention → the levels of the captured layers. layers: their group, for messages. fitted: replace a
+    missing level by the nearest instead of raising UserError, which a kind of attention without any level also does.
+    """
+    # 1. The levels that each option may have. One option may set those of both kinds
+    usable: dict[LevelOption, set[int]] = {}
+    for kind, option in level_options(mask).items():
+        if isinstance(option, str):
+            usable[option] = usable.get(option, {*there[kind]}) & {*there[kind]}
+    if fitted and not all(usable.values()):
+        raise UserError("capture.layers", f"{layers}: the model has no attention there")
+
+    # 2. The nearest of these
+    changed, notes = dict[str, Any](), list[str]()
+    for option, levels in usable.items():
+        wanted = levels_of(mask, option)
+        listed, missing = ",".join(map(str, wanted)), [level for level in wanted if level not in levels]
+        if not fitted and missing:
+            group = "" if layers == "all" else f" in its {layers} layers"
+            problem = f"{listed}: the model has no attention at L/{missing[0]}{group}"
+            fix = f"levels there: {', '.join(map(str, sorted(levels))) or 'none'}"
+            raise UserError(f"mask.{option}", problem, fix)
+        closest = nearest(wanted, levels)
+        if fitted and closest != wanted:
+            changed[option] = closest if option == "expand_levels" else closest[0]
+            names = [", ".join(map(level_name, some)) for some in (wanted, closest)]
+            notes.append(f"{option} = {listed} ({names[0]}): the nearest that the model has is {names[1]}")
+    return replace(mask, **changed) if changed else mask, notes
+
+
+def nearest(wanted: Collection[int], levels: Collection[int]) -> tuple[int, ...]:
+    """For each wanted level the nearest of `levels` (the finer of two equally near), each once, coarse to fine."""
+    found = {min(levels, key=lambda other: (abs(log2(other / level)), other)) for level in wanted}
+    return tuple(sorted(found, reverse=True))
 
 
 @dataclass(frozen=True)

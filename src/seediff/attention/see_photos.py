@@ -4,7 +4,7 @@ capture.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -22,6 +22,9 @@ from .draw import asked_texts, check_shape
 from .maps import AttentionMaps, Grid
 from .plan import PLAIN_MEANS, CapturePlan, plan_capture
 from .recorder import Kind
+
+Sentence = tuple[str, Sequence[str]]
+"""A prompt, and the classes that it names."""
 
 
 @torch.no_grad()
@@ -48,7 +51,7 @@ def encode_mirrored(model: Model, images: Sequence[np.ndarray], capture: Capture
 def capture_classes(
     model: Model,
     latents: torch.Tensor,
-    sentences: Sequence[Sequence[tuple[str, Sequence[str]]]],
+    sentences: Sequence[Sequence[Sentence]],
     *,
     timesteps: Sequence[int],
     seed: int,
@@ -60,30 +63,45 @@ def capture_classes(
     image's maps have the tokens of all its sentences, and self-attention is averaged over these. One network call per
     timestep and sentence, without guidance; all sentences use the same noise.
 
-    latents: (B, C, h, w) from `encode_images`. sentences: for each image, at least one (prompt, the classes that it
-    names). timesteps: of the noise schedule, in any order; the network sees the noisiest first. seed, indices: an
-    image's noise depends only on the seed and the image's number, so batches do not change it. plan: from
-    `plan_capture`; its steps are these timesteps. mirrored: latents from `encode_mirrored`. They get the same noise;
-    their maps are mirrored back and averaged with those of `latents`.
+    latents: (B, C, h, w) from `encode_images`. sentences: for each image, at least one. timesteps: of the noise
+    schedule, in any order; the network sees the noisiest first. seed, indices: an image's noise depends only on the
+    seed and the image's number, so batches do not change it. plan: from `plan_capture`; its steps are these timesteps.
+    mirrored: latents from `encode_mirrored`. They get the same noise; their maps are mirrored back and averaged with
+    those of `latents`.
     """
-    by_image: list[list[list[AttentionMaps]]] = [[] for _ in latents]
+
+    def maps_of(shown: torch.Tensor) -> list[AttentionMaps]:
+        """The maps of all images, from these latents."""
+
+        def look(rows: Sequence[int], prompts: Sequence[str], classes: Sequence[Sequence[str]]) -> list[AttentionMaps]:
+            texts, asked = asked_texts(model, plan, prompts, classes)
+            words = [locate_columns(model.readers, text, names) for text, names in zip(texts, classes, strict=True)]
+            numbers, calls = [indices[row] for row in rows], len(timesteps)
+            with capture_attention(model.network, plan, guidance=False, total_steps=calls, asked=asked) as recorder:
+                run_noised(model, shown[rows], prompts, timesteps=timesteps, seed=seed, indices=numbers)
+            return recorder.maps(words, texts)
+
+        return [join_maps(of_image) for of_image in by_sentence(sentences, look)]
+
+    maps = maps_of(latents)
+    if mirrored is None:
+        return maps
+    return [mean_of_looks(*looks) for looks in zip(maps, maps_of(mirrored), strict=True)]
+
+
+def by_sentence(
+    sentences: Sequence[Sequence[Sentence]],
+    look: Callable[[Sequence[int], Sequence[str], Sequence[Sequence[str]]], Sequence[AttentionMaps]],
+) -> list[list[AttentionMaps]]:
+    """For each image, its maps with each of its sentences. look: captures images (their numbers) with a prompt each,
+    and the classes that it names. No call has an image twice, so none needs more memory than all images do."""
+    by_image: list[list[AttentionMaps]] = [[] for _ in sentences]
     for turn in range(max(map(len, sentences), default=0)):
-        shown = [i for i, of_image in enumerate(sentences) if turn < len(of_image)]
-        prompts, classes = zip(*(sentences[i][turn] for i in shown), strict=True)
-        texts, asked = asked_texts(model, plan, prompts, classes)
-        words = [locate_columns(model.readers, text, names) for text, names in zip(texts, classes, strict=True)]
-        numbers, looks = [indices[i] for i in shown], []
-        for of_look in (latents, mirrored):
-            if of_look is not None:
-                with capture_attention(
-                    model.network, plan, guidance=False, total_steps=len(timesteps), asked=asked
-                ) as recorder:
-                    run_noised(model, of_look[shown], prompts, timesteps=timesteps, seed=seed, indices=numbers)
-                looks.append(recorder.maps(words, texts))
-        for i, *of_image in zip(shown, *looks, strict=True):
-            by_image[i].append(of_image)
-    joined = [[join_maps(look) for look in zip(*of_sentences, strict=True)] for of_sentences in by_image]
-    return [looks[0] if mirrored is None else mean_of_looks(*looks) for looks in joined]
+        rows = [i for i, of_image in enumerate(sentences) if turn < len(of_image)]
+        prompts, classes = zip(*(sentences[i][turn] for i in rows), strict=True)
+        for i, maps in zip(rows, look(rows, prompts, classes), strict=True):
+            by_image[i].append(maps)
+    return by_image
 
 
 @torch.no_grad()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -62,7 +63,7 @@ def tune(
     from ..dataset.truths import open_truths
     from ..files.output_folders import check_writable
     from ..files.outputs import write_atomic
-    from ..run.mask_job import MaskJob
+    from ..run.labelled import load_masker
     from ..run.photos import doubt_line, is_drawing
     from ..run.tune import countable
     from ..run.tune import tune as find_thresholds
@@ -77,15 +78,14 @@ def tune(
     names = tuple(dict.fromkeys(kept.values()))
     values = {"classes": names, "model": model, "size": size, "device": device, "dtype": dtype}
     config, info = recommend(MaskPhotosConfig, values, info)
-    job = MaskJob(config, (), info=info)
     doubt = ""
     if not all(is_drawing(sample.metadata, config.model_label) for sample in labelled):
         doubt = doubt_line(info, config.model_label)
     if doubt:
-        job.warn(doubt)
-    weights = job.load()
+        warnings.warn(doubt, stacklevel=1)
+    masker, weights = load_masker(config, info)
     with bar_or_lines(quiet, "photographs") as progress:
-        found = find_thresholds(job, labelled, kept, segmenting.segment, count=count, progress=progress)
+        found = find_thresholds(masker, labelled, kept, segmenting.segment, count=count, progress=progress)
     note = f"{plural(found.photos, 'photograph')}, asked for {plural(len(kept), 'class')} (from {labelled.about})"
     values = found.presence, found.name_threshold, found.beta
     tuned = Tuned(config.model, weights, *values, config.mask.method, note)

@@ -96,11 +96,12 @@ def field_types(kind: type) -> dict[str, Any]:
 
 def check_fields(config: Any) -> None:
     """Make every value of a dataclass one of its field's type: lists become tuples, paths texts. Raises UserError for
-    the first that its type does not allow."""
-    for name, hint in field_types(type(config)).items():
-        value = getattr(config, name)
-        if not is_dataclass(value):
-            object.__setattr__(config, name, fit_field(name, value, hint))
+    the first that its type does not allow. Defaults are right."""
+    hints = field_types(type(config))
+    for field in fields(config):
+        name, value = field.name, getattr(config, field.name)
+        if name in hints and value is not field.default and not is_dataclass(value):
+            object.__setattr__(config, name, fit_field(name, value, hints[name]))
 
 
 def fit_field(name: str, value: Any, hint: Any) -> Any:

@@ -111,7 +111,7 @@ class SegmentPhotosConfig(RunConfig):
     @classmethod
     def values_below(cls, model: ModelInfo | None, chosen: Mapping[str, Any], preset: str) -> list[SourcedValues]:
         constants = ModelConstants.of(chosen.get("model", cls.model), model)
-        segment = constants.preset.segments.get(chosen.get("segment.method", SegmentConfig.method), {})
+        segment = constants.preset.segment_constants(chosen.get("segment.method", SegmentConfig.method))
         return [constants.own({"segment": segment, "name_threshold": constants.preset.name_threshold})]
 
 

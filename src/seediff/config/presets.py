@@ -38,6 +38,16 @@ class Preset:
     note: str = ""
     methods: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     segments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    where: str = ""
+    """The file, for messages."""
+
+    def mask_constants(self, method: str) -> dict[str, Any]:
+        """The checked tables `mask` and `capture` of a method, if there are any. Raises UserError."""
+        return check_table(MethodConstants, self.methods.get(method, {}), f"{self.where}.methods.{method}]")
+
+    def segment_constants(self, method: str) -> dict[str, Any]:
+        """The checked constants of a segment method. Raises UserError."""
+        return check_table(SegmentConfig, self.segments.get(method, {}), f"{self.where}.segments.{method}]")
 
 
 @dataclass(frozen=True)
@@ -49,15 +59,13 @@ class MethodConstants:
 
 
 def preset_of(settings: ModelSettings) -> Preset:
-    """The constants in the settings from a model's seediff.json. Raises UserError."""
+    """The constants in the settings from a model's seediff.json. Those of a method are checked when they are used.
+    Raises UserError."""
     table, where = dict(settings.preset), f"{settings.path} [preset"
-    tables: dict[str, dict[str, Any]] = {}
-    for name, kind in (("methods", MethodConstants), ("segments", SegmentConfig)):
-        methods = fit(table.pop(name, {}), dict[str, dict[str, Any]], f"{where}.{name}]")
-        tables[name] = {
-            key: check_table(kind, constants, f"{where}.{name}.{key}]") for key, constants in methods.items()
-        }
-    return Preset(**check_table(Preset, table, f"{where}]"), methods=tables["methods"], segments=tables["segments"])
+    methods, segments = (
+        fit(table.pop(name, {}), dict[str, dict[str, Any]], f"{where}.{name}]") for name in ("methods", "segments")
+    )
+    return Preset(**check_table(Preset, table, f"{where}]"), methods=methods, segments=segments, where=where)
 
 
 @dataclass(frozen=True)
@@ -81,7 +89,7 @@ class ModelConstants:
         table: dict[str, Any] = {name: getattr(mine, name) for name in THRESHOLDS.values()}
         if preset == "model":
             method = method or mine.method
-            constants = mine.methods.get(method or "", {})
+            constants = mine.mask_constants(method or "")
             table |= {"steps": mine.steps, "guidance_scale": mine.guidance_scale, "scheduler": mine.scheduler}
             table |= {"capture": constants.get("capture", {}), "mask": {"method": method, **constants.get("mask", {})}}
         ranked = [self.own(table)]

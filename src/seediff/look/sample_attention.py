@@ -15,10 +15,11 @@ import numpy as np
 import torch
 
 from ..attention.maps import AttentionMaps
+from ..attention.plan import fit_levels
 from ..attention.windows import Window, cut, seen_window
 from ..config.constants import MaskConfig
 from ..config.generate_config import DatasetConfig, GenerateConfig, load_dataset_config
-from ..config.levels import fit_levels, level_name
+from ..config.levels import level_name
 from ..config.names import WORD, any_name, longest_first
 from ..config.photos_config import MaskPhotosConfig
 from ..dataset import native
@@ -210,15 +211,14 @@ class Capturer:
             spec = SampleSpec(number, tuple(row["classes"]), str(row["prompt"]), int(row["seed"]))
             return self._load(config, partial(GenerateJob, config)).draw_batch([spec])[1][0].cpu()
 
-        from ..attention.see_photos import encode_images
         from ..files.photo_files import Photo
         from ..run.mask_job import MaskJob
 
         assert isinstance(config, MaskPhotosConfig)
-        image, photo = read_image(sample), Photo(Path(sample.name), sample.name)
-        job = self._load(config, partial(MaskJob, config, [photo]))
-        views = [job.seen(image)]
-        return job.attention(views, encode_images(job.model, views), [row["classes"]], [number])[0].cpu()
+        photo = Photo(Path(sample.name), sample.name)
+        masker = self._load(config, partial(MaskJob, config, [photo])).masker
+        views = [masker.view(read_image(sample), number)]
+        return masker.attention(views, [row["classes"]], masker.encode(views))[0].cpu()
 
     def _load(self, config: DatasetConfig, make: Callable[[], Any]) -> Any:
         """The job that `make` makes, with its model; the last one, if only the classes differ."""

@@ -115,15 +115,12 @@ def find_classes(
     sentences: for each image, (prompt, the classes that it names). template: for sentences with one class. Costs one
     UNet call per sentence on the noise-free latent, then two per class and two for the empty sentence.
     """
-    from ..attention.see_photos import capture_clean
+    from ..attention.see_photos import by_sentence, capture_clean
 
-    looks: list[list[AttentionMaps]] = [[] for _ in sentences]
-    for turn in range(max(map(len, sentences), default=0)):
-        asked = [i for i, of_image in enumerate(sentences) if turn < len(of_image)]
-        prompts, classes = zip(*(sentences[i][turn] for i in asked), strict=True)
-        maps = capture_clean(model, latents[asked], prompts, classes, timestep=TIMESTEP, kind="cross")
-        for i, of_sentence in zip(asked, maps, strict=True):
-            looks[i].append(of_sentence)
+    def look(rows: Sequence[int], prompts: Sequence[str], classes: Sequence[Sequence[str]]) -> list[AttentionMaps]:
+        return capture_clean(model, latents[rows], prompts, classes, timestep=TIMESTEP, kind="cross")
+
+    looks = by_sentence(sentences, look)
     return [_scores(model, latent, of_image, template) for latent, of_image in zip(latents, looks, strict=True)]
 
 

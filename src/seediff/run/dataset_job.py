@@ -40,7 +40,7 @@ CLASSES_WITH_STRIPS, STRIPS_OF_A_CLASS = 8, 2
 class MaskedSample:
     """A sample whose masks are made, and that can be written. name: its name in the dataset. suffix, image: of the
     picture's file, without a dot, and its bytes. masks: at the picture's size. soft: makes the soft mask (H, W) of each
-    class. seen: the masks at the size that the model saw, with their steps; None without a class. facts: the keys of
+    class. small: the masks at the size that the model saw, with their steps; None without a class. facts: the keys of
     its row that only one command has."""
 
     name: str
@@ -49,7 +49,7 @@ class MaskedSample:
     image: bytes
     masks: MaskResult
     soft: Callable[[], Iterable[np.ndarray]]
-    seen: MaskResult | None
+    small: MaskResult | None
     attention: AttentionMaps | None
     facts: Mapping[str, Any]
 
@@ -119,14 +119,14 @@ class DatasetJob(ModelJob[AnyDatasetConfig, Item, BatchCapture]):
         from ..report.explain import draw_strip, show_steps
 
         strips: dict[int, bytes] = {}
-        seen, traced = sample.seen, self.traced.get(sample.spec.index, ())
-        if seen is None or seen.pixels is None or not traced:
+        small, traced = sample.small, self.traced.get(sample.spec.index, ())
+        if small is None or small.pixels is None or not traced:
             return strips
-        labels = native.dataset_labels(seen.label_map, [self.ids[kind] for kind in seen.classes])
+        labels = native.dataset_labels(small.label_map, [self.ids[kind] for kind in small.classes])
         for kind in traced:
-            if kind in seen.classes:
-                steps = show_steps(seen, kind, self.method)
-                strips[self.ids[kind]] = draw_strip(seen.pixels, labels, steps)
+            if kind in small.classes:
+                steps = show_steps(small, kind, self.method)
+                strips[self.ids[kind]] = draw_strip(small.pixels, labels, steps)
         return strips
 
     def row(self, sample: MaskedSample, labels: np.ndarray, objects: Instances | None) -> dict[str, Any]:

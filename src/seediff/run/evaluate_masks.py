@@ -1,12 +1,9 @@
-"""`evaluate masks`: scores a model's masks of labelled photographs by several protocols (evaluate/mask_protocols.py).
-
-The words of a prompt share a softmax, so attention to a word depends on the others. Therefore every list of classes has
-a capture of its own. `tune` (tune.py) counts pixels in the same way.
-"""
+"""`evaluate masks`: scores a model's masks of labelled photographs by the protocols of evaluate/mask_protocols.py."""
 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,19 +17,17 @@ from ..config.photos_config import MaskPhotosConfig
 from ..dataset.dataset import Dataset
 from ..dataset.sample import Sample
 from ..errors import UserError
-from ..evaluate import mask_protocols
-from ..evaluate.mask_protocols import MASK_PROTOCOLS, Column, MaskProtocol, score_column, strongest
+from ..evaluate.mask_protocols import MASK_PROTOCOLS, Column, MaskProtocol, score_column
 from ..evaluate.protocols import Protocol, join_names, protocol_for
 from ..evaluate.semantic import as_json, check_bootstrap
 from ..files.label_maps import IGNORE, PHOTO_ENDING
 from ..files.photo_files import find_photos, read_photo
-from ..models.info import ModelInfo
-from .mask_job import MaskJob
+from ..models.info import ModelInfo, find_model
+from .labelled import count_pixels, encode_labelled, evenly, load_masker
+from .model_job import check_model
 from .photos import are_drawings, doubt_line
 
 if TYPE_CHECKING:
-    import torch
-
     from ..workers import Progress
 
 TUNE_SHARE = 0.2
@@ -93,28 +88,28 @@ def evaluate_masks(
     if config.fit == "crop":
         raise UserError("fit", "crop: leaves pixels without masks", "use keep or resize")
     classes = protocol_for("own", data.names.values())
-    job = MaskJob(config, (), info=info)
-    words = words_of(classes, class_map or {}, config.model, job.info.settings.classes if job.info else None)
-    job.config = replace(job.config, classes=tuple(words))
+    info = info or find_model(config.model, config.base)
+    words = words_of(classes, class_map or {}, config.model, info.settings.classes if info else None)
+    config = replace(config, classes=tuple(words))
     background = classes.classes.index(BACKGROUND) if BACKGROUND in classes.classes else None
-    job.check()
-    samples, pixels = read_labelled(Path(photos), data, classes, count)
+    check_model(config, info)
+    samples, pixels = pair_photos(Path(photos), data, classes, count)
     order = np.random.default_rng(config.seed).permutation(len(samples))
     tuning, scored = np.split(order, [math.ceil(TUNE_SHARE * len(samples))])
     if not pixels[scored].any():
         raise UserError(f"{data.about}: no pixel is left to score in {len(scored)} pictures; use more")
 
     label = config.model_label
-    doubt = "" if are_drawings([path for path, _ in samples], label) else doubt_line(job.info, label)
+    doubt = "" if are_drawings([path for path, _ in samples], label) else doubt_line(info, label)
     if doubt:
-        job.warn(doubt)
-    job.load()
+        warnings.warn(doubt, stacklevel=2)
+    masker, _ = load_masker(config, info)
     counts: dict[MaskProtocol, list[np.ndarray]] = {protocol: [] for protocol in protocols}
     report = progress or (lambda done, total, what: None)
     report(0, len(samples), "")
     for index, (path, sample) in enumerate(samples):
-        photo = see_photo(job, index, read_photo(path), sample.unchecked_labels())
-        counted = count_pixels(job, photo, words, len(classes.classes), background, protocols)
+        photo = encode_labelled(masker, index, read_photo(path), sample.unchecked_labels())
+        counted = count_pixels(masker, photo, words, len(classes.classes), background, protocols)
         for protocol in protocols:
             counts[protocol].append(counted[protocol])
         report(index + 1, len(samples), sample.name)
@@ -127,59 +122,6 @@ def evaluate_masks(
     never = tuple(name for i, name in enumerate(classes.classes) if i not in words.values() and i != background)
     sizes = len(scored), len(tuning)
     return MaskScores(config.model, config.mask.method, data.about, columns, *sizes, never, config.seed, doubt)
-
-
-@dataclass(frozen=True)
-class SeenPhoto:
-    """A labelled photograph. index: of its noise. pixels: (H, W, 3) uint8. truth: (h, w) uint8 ids, 255 ignored,
-    perhaps of another size. seen: the photograph as the model sees it, and latents (1, C, h', w') of that."""
-
-    index: int
-    pixels: np.ndarray
-    truth: np.ndarray
-    seen: np.ndarray
-    latents: torch.Tensor
-
-
-def see_photo(job: MaskJob, index: int, pixels: np.ndarray, truth: np.ndarray) -> SeenPhoto:
-    from ..attention.see_photos import encode_images
-
-    seen = job.seen(pixels)
-    return SeenPhoto(index, pixels, truth, seen, encode_images(job.model, [seen]))
-
-
-def count_pixels(
-    job: MaskJob,
-    photo: SeenPhoto,
-    words: Mapping[str, int],
-    size: int,
-    background: int | None,
-    protocols: Sequence[MaskProtocol],
-) -> dict[MaskProtocol, np.ndarray]:
-    """The counts of a photograph under each protocol, from `mask_protocols.count`. words: word for the prompt → id.
-    background: its id; None: there is none. size: the number of ids."""
-    pixels = np.bincount(photo.truth.ravel(), minlength=256)
-    captured: dict[tuple[str, ...], Sequence[torch.Tensor]] = {(): ()}
-    counts: dict[MaskProtocol, np.ndarray] = {}
-    for protocol in protocols:
-        everything = protocol == "vocabulary"
-        chosen = tuple(word for word, number in words.items() if everything or pixels[number])
-        if chosen not in captured:
-            captured[chosen] = list(soft_masks(job, photo, chosen))
-        best = strongest(captured[chosen], [words[word] for word in chosen], photo.truth.shape)
-        truth, shown = photo.truth, background
-        if protocol == "oracle-ignored" and background is not None:
-            truth, shown = np.where(truth == background, np.uint8(IGNORE), truth), None
-        counts[protocol] = mask_protocols.count(*best, truth, size, shown)
-    return counts
-
-
-def soft_masks(job: MaskJob, photo: SeenPhoto, words: tuple[str, ...]) -> torch.Tensor:
-    """Soft masks (n, h, w) of n ≥ 1 words."""
-    from ..masks.make_masks import make_masks
-
-    (maps,) = job.attention([photo.seen], photo.latents, [words], [photo.index])
-    return make_masks(photo.seen, maps, words, job.mask_config, trace=False).soft
 
 
 def words_of(
@@ -197,7 +139,7 @@ def words_of(
     return dict(sorted(words.items(), key=lambda item: item[1]))
 
 
-def read_labelled(
+def pair_photos(
     photos: Path, data: Dataset, classes: Protocol, most: int | None
 ) -> tuple[list[tuple[Path, Sample]], np.ndarray]:
     """The photographs and samples, with truths in the protocol's ids, and the number of pixels of each class in each
@@ -223,8 +165,3 @@ def read_labelled(
         pixels.append(np.bincount(truth[truth != IGNORE], minlength=len(classes.classes)))
         samples.append((path, sample.replace(label_map=lambda sample=sample: table[sample.unchecked_labels()])))
     return samples, np.array(pixels)
-
-
-def evenly(total: int, most: int | None) -> list[int]:
-    """At most so many of `total` positions, evenly spaced; None: all."""
-    return np.unique(np.linspace(0, total - 1, total if most is None else most).round().astype(int)).tolist()

@@ -234,7 +234,7 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
                     image=native.encode_image(image, self.config.image_format),
                     masks=result,
                     soft=result.soft.cpu().numpy,
-                    seen=result,
+                    small=result,
                     attention=attention,
                     facts={"seed": spec.seed, "attempt": spec.attempt},
                 )
@@ -267,7 +267,7 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         expected = self.capture_plan.expected if self.capture_plan else None
         if config.keep_attention and expected:
             yield f"Attention maps: about {show_bytes(images * expected.map_bytes)} on the disk"
-        yield from self.settings(images, verbose)
+        yield from self.plan_lines(images, verbose)
         yield from self.doubts()
 
     def _extent(self) -> str:

@@ -32,8 +32,10 @@ from ..models.families.readers import Reader
 from ..models.fingerprint import weights_fingerprint
 from ..models.info import ModelInfo, check_known_classes, find_model
 from ..models.load_options import check_options
-from ..models.memory import Offload, memory_bytes
+from ..models.memory import Graphs, Offload, memory_bytes
 from ..models.short_names import named_model
+from ..report.card import dataset_card
+from ..report.page import write_page
 from .loop import BatchCapture, Engine, Item, Job
 
 if TYPE_CHECKING:
@@ -64,9 +66,8 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
     def check(self) -> None:
         """Raise UserError for everything in a configuration that the model's small files show to be wrong; broken files
         are left to loading."""
-        self.check_values()
-        if self.info is not None and self.capture_plan is None:
-            self.capture_plan = plan_model(self.config, self.info, self.info.layers())
+        if self.capture_plan is None:
+            self.capture_plan = check_model(self.config, self.info)
 
     def rehearse(self) -> None:
         readers = self.info.readers() if self.info else ()
@@ -78,35 +79,19 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
         """Raise UserError for words that the model's tokenizers cannot find or would cut off."""
 
     def load(self) -> str:
-        from ..models.registry import load_found
-
-        config = self.config
         if self.info is None:
-            self.info = find_model(config.model, config.base, must=True)
+            self.info = find_model(self.config.model, self.config.base, must=True)
         assert self.info is not None  # else it was refused
         self.check()
-        device, sam = self.device or config.device, None
-        if isinstance(config, DatasetConfig) and config.mask.sam is not None:
-            from ..masks.sam import load_sam
-
-            load_sam(config.mask.sam)
-            sam = config.mask.sam_weights
-        model = load_found(
-            self.info,
-            config.load_options,
-            device=device,
-            dtype=config.dtype,
-            offload=self.offload,
-            graphs=self.graphs,
-        )
+        config = replace(self.config, device=self.device or self.config.device)
+        model, weights = load_weights(config, self.info, offload=self.offload, graphs=self.graphs)
         self.use(model)
-        return weights_fingerprint(model.info.source, config.lora, sam)
+        return weights
 
     def use(self, model: Model) -> None:
         """Use this model, after checking what only a loaded model can tell."""
         self.model, self.info = model, model.info
-        self.check_values()
-        self.capture_plan = plan_model(self.config, model.info, model.layers)
+        self.capture_plan = check_model(self.config, model.info, model.layers)
 
     @property
     @abstractmethod
@@ -131,9 +116,6 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
         return {"model": label, "method": self.method, "version": __version__, "config": config}
 
     def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
-        from ..report.card import dataset_card
-        from ..report.page import write_page
-
         about, classes = self.about(rejected), self.classes
         path, text = out / native.CLASSES, native.classes_text(classes)
         if not path.is_file() or not path.read_bytes().startswith(text):  # people add classes in `look`
@@ -142,7 +124,7 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
         write_page(out, about, rows, classes)
         write_atomic(out / native.METADATA, native.jsonl(rows))
 
-    def settings(self, items: int, verbose: bool = True, reads: Reads | None = None) -> list[str]:
+    def plan_lines(self, items: int, verbose: bool = True, reads: Reads | None = None) -> list[str]:
         """Lines of a dry run: model, time, memory, untuned constants; verbose: also capture, replaced levels, all
         values. items: the number of those that are made. reads: of the capture."""
         config, plan, info = Engine().resolve(self), self.capture_plan, self.info
@@ -167,6 +149,32 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
         if not verbose:
             return [*lines, "Layers and all settings: with --verbose"]
         return [*lines, *capture, *self.config.source_lines()]
+
+
+def load_weights(
+    config: ModelConfig, info: ModelInfo, *, offload: Offload = "none", graphs: Graphs = "auto"
+) -> tuple[Model, str]:
+    """The model of a configuration, and the fingerprint of its weights. Raises UserError."""
+    from ..models.registry import load_found
+
+    sam = None
+    if isinstance(config, DatasetConfig) and config.mask.sam is not None:
+        from ..masks.sam import load_sam
+
+        load_sam(config.mask.sam)
+        sam = config.mask.sam_weights
+    how = config.load_options
+    model = load_found(info, how, device=config.device, dtype=config.dtype, offload=offload, graphs=graphs)
+    return model, weights_fingerprint(model.info.source, config.lora, sam)
+
+
+def check_model(
+    config: ModelConfig, info: ModelInfo | None, layers: Mapping[str, Layer] | None = None
+) -> CapturePlan | None:
+    """What is captured of a model; None if nothing is known of its layers yet. Raises UserError for everything in the
+    configuration that does not fit it. layers: of the loaded model; None: those that its small files show."""
+    check_values(config, info)
+    return None if info is None else plan_model(config, info, layers or info.layers())
 
 
 def check_values(config: ModelConfig, info: ModelInfo | None) -> None:

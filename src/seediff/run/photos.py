@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 PhotosConfig = TypeVar("PhotosConfig", bound=MaskPhotosConfig | SegmentPhotosConfig)
 ReadPhoto = TypeVar("ReadPhoto")
-Seen = TypeVar("Seen")
-PhotoBatch = tuple[list[Seen], list[dict[str, str]]]
+Viewed = TypeVar("Viewed")
+PhotoBatch = tuple[list[Viewed], list[dict[str, str]]]
 """The photographs that were captured, and a row of failed.jsonl for each that could not be used."""
 
 
@@ -48,7 +48,7 @@ class PhotoSpec:
     label: str | None = None
 
 
-class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Seen]], Generic[PhotosConfig, ReadPhoto, Seen]):
+class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Viewed]], Generic[PhotosConfig, ReadPhoto, Viewed]):
     """A job that labels photographs."""
 
     def __init__(
@@ -81,8 +81,8 @@ class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Seen]], Generic[Phot
     def check_words(self, words: tuple[str, ...], readers: Sequence[Reader]) -> None:
         """Raise UserError for words of a photograph that the model cannot look for."""
 
-    def settings(self, items: int, verbose: bool = True, reads: Reads | None = None) -> list[str]:
-        return [*super().settings(items, verbose, reads), *filter(None, [self.doubt])]
+    def plan_lines(self, items: int, verbose: bool = True, reads: Reads | None = None) -> list[str]:
+        return [*super().plan_lines(items, verbose, reads), *filter(None, [self.doubt])]
 
     @cached_property
     def doubt(self) -> str:
@@ -108,7 +108,7 @@ class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Seen]], Generic[Phot
 
         return sorted(numbers, key=together, reverse=True)
 
-    def capture(self, batch: Sequence[PhotoSpec]) -> PhotoBatch[Seen]:
+    def capture(self, batch: Sequence[PhotoSpec]) -> PhotoBatch[Viewed]:
         with self.timer("reading"):
             photos, failed = read_all(batch, self.read)
         return self.see(photos), failed
@@ -118,10 +118,10 @@ class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Seen]], Generic[Phot
         """A photograph. Raises UserError if it cannot be used."""
 
     @abstractmethod
-    def see(self, photos: Sequence[ReadPhoto]) -> list[Seen]:
+    def see(self, photos: Sequence[ReadPhoto]) -> list[Viewed]:
         """What the model sees in photographs."""
 
-    def write(self, captured: PhotoBatch[Seen], out: Path) -> BatchRecord:
+    def write(self, captured: PhotoBatch[Viewed], out: Path) -> BatchRecord:
         photos, failed = captured
         record = BatchRecord(rejected=list(failed))
         for photo in photos:
@@ -129,7 +129,7 @@ class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Seen]], Generic[Phot
         return record
 
     @abstractmethod
-    def write_photo(self, record: BatchRecord, out: Path, photo: Seen) -> None:
+    def write_photo(self, record: BatchRecord, out: Path, photo: Viewed) -> None:
         """Write the files of a photograph into the folder `out` and add its row to the record."""
 
     def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from .. import __version__
-from ..attention.windows import seen_shape
 from ..config.levels import EVERYTHING, Reads
 from ..config.names import BACKGROUND, MAX_CLASSES, SEGMENT
 from ..config.photos_config import SegmentPhotosConfig, check_segment_names
@@ -171,43 +170,33 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
         split_prompts(readers, words)
 
     def read(self, spec: PhotoSpec) -> CountedPhoto:
-        return self.check_photo(spec, read_photo(spec.photo.path))
+        from ..segments.make_segments import check_photo
 
-    def see(self, photos: Sequence[CountedPhoto]) -> list[DividedPhoto]:
-        with self.timer("segmenting"):
-            segments = self.segments(photos)
-        with self.timer("naming"):
-            names = self.names(photos, segments)
-        divided = zip(photos, segments, names, strict=True)
-        return [DividedPhoto(spec, pixels, of_photo, named) for (spec, pixels, _), of_photo, named in divided]
-
-    def check_photo(self, spec: PhotoSpec, pixels: np.ndarray) -> CountedPhoto:
-        """A photograph. Raises UserError if it cannot be divided as configured."""
-        config = self.config
-        rows, columns = seen_shape(self.model, pixels.shape, config.fit, config.size)
-        positions = (rows // self.model.pixels) * (columns // self.model.pixels)
-        k = config.segment.k
-        if isinstance(k, int) and k > positions:
-            seen = f"this photograph is seen at {columns} × {rows} pixels"
-            raise UserError("k", f"{k}: {seen}, which are only {positions} positions")
+        config, pixels = self.config, read_photo(spec.photo.path)
+        positions = check_photo(self.model, pixels.shape, config.segment, config.fit, config.size)
         if not self.truth:
             return spec, pixels, 1
         return spec, pixels, truth_count(self.truth, spec.label, pixels.shape[:2], config.fit, positions)
 
-    def segments(self, photos: Sequence[CountedPhoto]) -> list[Segments]:
+    def see(self, photos: Sequence[CountedPhoto]) -> list[DividedPhoto]:
         from ..segments.make_segments import make_segments
 
         config = self.config
-        return make_segments(
-            self.model,
-            [pixels for _, pixels, _ in photos],
-            config.segment,
-            counts=[count for *_, count in photos],
-            fit=config.fit,
-            size=config.size,
-            seed=config.seed,
-            batch_size=config.batch_size,
-        )
+        with self.timer("segmenting"):
+            segments = make_segments(
+                self.model,
+                [pixels for _, pixels, _ in photos],
+                config.segment,
+                counts=[count for *_, count in photos],
+                fit=config.fit,
+                size=config.size,
+                seed=config.seed,
+                batch_size=config.batch_size,
+            )
+        with self.timer("naming"):
+            names = self.names(photos, segments)
+        divided = zip(photos, segments, names, strict=True)
+        return [DividedPhoto(spec, pixels, of_photo, named) for (spec, pixels, _), of_photo, named in divided]
 
     def names(self, photos: Sequence[CountedPhoto], segments: Sequence[Segments]) -> list[list[SegmentName]]:
         """The name of each segment of each photograph; none for a photograph without words."""
@@ -264,7 +253,7 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
         if self.words:
             yield f"Names: {', '.join(self.words)}"
             reads = {"cross": None} if self.config.segment.divides_features else EVERYTHING
-        yield from self.settings(count, verbose, reads)
+        yield from self.plan_lines(count, verbose, reads)
 
 
 def as_objects(segments: Segments, names: Sequence[SegmentName], classes: Sequence[str]) -> Instances:

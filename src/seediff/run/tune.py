@@ -26,10 +26,10 @@ from ..evaluate.mask_protocols import BETAS, best_beta
 from ..evaluate.protocols import join_names
 from ..files.label_maps import IGNORE
 from ..prompts.tokens import split_prompts
-from .evaluate_masks import SeenPhoto, count_pixels, evenly, see_photo
-from .mask_job import MaskJob
+from .labelled import LabelledPhoto, count_pixels, encode_labelled, evenly
 
 if TYPE_CHECKING:
+    from ..masks.photos import PhotoMasker
     from ..models.registry import Model
     from ..workers import Progress
 
@@ -69,7 +69,7 @@ ScoredName = tuple[bool, float]
 
 
 def tune(
-    job: MaskJob,
+    masker: PhotoMasker,
     data: Dataset,
     classes: Mapping[int, str],
     segment: SegmentConfig,
@@ -77,16 +77,15 @@ def tune(
     count: int,
     progress: Progress,
 ) -> Thresholds:
-    """Find the thresholds on at most `count` evenly spaced photographs of a set. job: with its model loaded. classes:
-    id → name, from `countable`. segment: the method for the segments that are named. Raises UserError if no photograph
-    can be used.
+    """Find the thresholds on at most `count` evenly spaced photographs of a set. classes: id → name, from `countable`.
+    segment: the method for the segments that are named. Raises UserError if no photograph can be used.
     """
     from ..segments.make_segments import check_fits
 
-    model, size = job.model, job.config.size
+    model, size = masker.model, masker.config.size
     check_attention(size, model.pixels)
     check_fits(model, segment, size)
-    job.check_words(tuple(dict.fromkeys(classes.values())), job.model.readers)
+    masker.sentences(tuple(dict.fromkeys(classes.values())))  # refuses words that the model cannot read
 
     # 1. Each photograph is seen once, for all three
     background = next((number for number, name in data.names.items() if name == BACKGROUND), None)
@@ -97,13 +96,13 @@ def tune(
     progress(0, len(chosen), "")
     for index, sample in enumerate(chosen):
         try:
-            photo = see_photo(job, index, *read_labelled(sample))
+            photo = encode_labelled(masker, index, *read_labelled(sample))
         except UserError as error:
             failed.append((sample.name, str(error)))
         else:
             answers += ask(model, classes, photo)
             names += score_names(model, classes, segment, size, photo)
-            counts.append(count_pixels(job, photo, words, max(data.names) + 1, background, ("oracle",))["oracle"])
+            counts.append(count_pixels(masker, photo, words, max(data.names) + 1, background, ("oracle",))["oracle"])
         progress(index + 1, len(chosen), sample.name)
     if not counts:
         raise UserError(f"{data.about}: none of {len(chosen)} photographs can be used ({failed[0][0]}: {failed[0][1]})")
@@ -127,13 +126,13 @@ def tune(
     return Thresholds(presence, precision, recall, name_threshold, right, beta, used, len(names), failed)
 
 
-def ask(model: Model, classes: Mapping[int, str], photo: SeenPhoto) -> list[Answer]:
+def ask(model: Model, classes: Mapping[int, str], photo: LabelledPhoto) -> list[Answer]:
     """Presence scores of the classes that are asked for in a photograph. classes: id → name."""
     from ..masks.presence import find_classes
 
-    shown, unclear = shown_classes(model, photo.truth, classes, photo.seen)
+    shown, unclear = classes_shown(model, photo.truth, classes, photo.view.seen)
     clear = [name for name in dict.fromkeys(classes.values()) if name not in unclear]
-    asked = questions(shown, clear, photo.index, seed=0)
+    asked = questions(shown, clear, photo.view.number, seed=0)
     sentences = [split_prompts(model.readers, words) for _, words in asked]
     answers: list[Answer] = []
     found = find_classes(model, photo.latents[[0] * len(asked)], sentences)
@@ -143,16 +142,16 @@ def ask(model: Model, classes: Mapping[int, str], photo: SeenPhoto) -> list[Answ
 
 
 def score_names(
-    model: Model, classes: Mapping[int, str], segment: SegmentConfig, size: Size | None, photo: SeenPhoto
+    model: Model, classes: Mapping[int, str], segment: SegmentConfig, size: Size | None, photo: LabelledPhoto
 ) -> list[ScoredName]:
     """The names of a photograph's segments that have labelled pixels. classes: id → name."""
     from ..segments.make_segments import make_segments
     from ..segments.naming import name_photo
 
-    (segments,) = make_segments(model, [photo.pixels], segment, fit=FIT, size=size)
+    (segments,) = make_segments(model, [photo.view.pixels], segment, fit=FIT, size=size)
     named = name_photo(
         model,
-        photo.pixels,
+        photo.view.pixels,
         segments.label_map,
         tuple(dict.fromkeys(classes.values())),
         fit=FIT,
@@ -216,7 +215,7 @@ def countable(data: Dataset, vocabulary: Sequence[str] | None, chosen: Sequence[
     return {number: name for number, name in objects.items() if name in used}
 
 
-def shown_classes(
+def classes_shown(
     model: Model, truth: np.ndarray, classes: Mapping[int, str], seen: np.ndarray
 ) -> tuple[list[str], set[str]]:
     """The classes that a photograph shows, and those for which neither answer is wrong, because they cover less than

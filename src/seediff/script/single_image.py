@@ -7,32 +7,31 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
+from ..attention.plan import CapturePlan
 from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from ..config.resolve import recommend
-from ..config.settings import Config
+from ..config.settings import Config, RunConfig
 from ..dataset import native
 from ..errors import Notice, UserError
-from ..files.photo_files import Photo, as_pixels
+from ..files.photo_files import as_pixels
 from ..masks.make_masks import MaskResult
+from ..masks.photos import PhotoMasker
 from ..models import registry
 from ..models.info import ModelInfo
 from ..models.load_options import LoadOptions
 from ..models.registry import Model
-from ..run.mask_job import MaskJob
-from ..run.photos import PhotoSpec, are_drawings, doubt_line
-from ..run.segment_job import SegmentJob
-from ..segments.make_segments import Segments
+from ..run.model_job import check_model
+from ..run.photos import are_drawings, doubt_line
+from ..segments.make_segments import Segments, check_fits, check_photo, make_segments
 
 ImageInput = Path | str | Image.Image | np.ndarray
 """A file's path, a Pillow picture, or (H, W, 3) uint8."""
-PhotoJob = TypeVar("PhotoJob", MaskJob, SegmentJob)
-HERE = Photo(Path("the picture"), "the picture")
 
 
 def mask(image: ImageInput, classes: Sequence[str], *, model: str | Path | Model = "", **options: Any) -> MaskResult:
@@ -47,20 +46,21 @@ def mask(image: ImageInput, classes: Sequence[str], *, model: str | Path | Model
     """
     config, info = _configure(MaskPhotosConfig, model, {**options, "classes": classes})
     pixels = as_pixels(image)
-    job = _prepare(MaskJob(config, (), info=info), model)
-    _warn(job, image)
-    spec = PhotoSpec(0, HERE, config.classes)
-    seen = job.seen(pixels)
-    ((_, maps),) = job.look([(spec, seen)])
-    small, full = job.masks(pixels, seen, maps, trace=True)
+    loaded, plan = _prepare(config, info, model)
+    masker = PhotoMasker(loaded, config, plan)
+    _warn(loaded, config, image)
+    (found,) = masker.find([masker.view(pixels)], [config.classes])
+    masks = masker.masks(found, trace=True)
+    full, small = masks.full, masks.small
+
+    # All requested classes, also those that are not in the picture
     ids = [config.classes.index(name) + 1 for name in full.classes]
     soft = torch.zeros(len(config.classes), *pixels.shape[:2])
-    for number, values in zip(ids, job.enlarged_soft(small, pixels.shape), strict=True):
+    for number, values in zip(ids, masks.soft(), strict=True):
         soft[number - 1] = torch.from_numpy(values)
     absent = [f"absent:{name}" for name in config.classes if name not in full.classes]
     labels, trace = native.dataset_labels(full.label_map, ids), small.trace if small else {}
-    flags = (*full.flags, *absent)
-    return MaskResult(labels, soft, config.classes, flags, trace, full.agreement, pixels)
+    return MaskResult(labels, soft, config.classes, (*full.flags, *absent), trace, full.agreement, pixels)
 
 
 def segment(image: ImageInput, *, model: str | Path | Model = "", **options: Any) -> Segments:
@@ -75,17 +75,19 @@ def segment(image: ImageInput, *, model: str | Path | Model = "", **options: Any
     pixels = as_pixels(image)
     if config.segment.k == "truth":
         raise UserError("segment.k", "truth: there are no label maps of a picture in memory", "give a number")
-    job = _prepare(SegmentJob(config, (), info=info), model)
-    _warn(job, image)
-    (segments,) = job.segments([job.check_photo(PhotoSpec(0, HERE, ()), pixels)])
+    loaded, _ = _prepare(config, info, model)
+    check_fits(loaded, config.segment, config.size)
+    check_photo(loaded, pixels.shape, config.segment, config.fit, config.size)
+    _warn(loaded, config, image)
+    (segments,) = make_segments(loaded, [pixels], config.segment, fit=config.fit, size=config.size, seed=config.seed)
     return segments
 
 
-def _warn(job: MaskJob | SegmentJob, image: ImageInput) -> None:
+def _warn(model: Model, config: RunConfig, image: ImageInput) -> None:
     """Warn of a picture, unless the model is for photographs or drew it."""
-    label = job.config.model_label
+    label = config.model_label
     if not (isinstance(image, Path | str) and are_drawings([Path(image)], label)):
-        line = doubt_line(job.model.info, label)
+        line = doubt_line(model.info, label)
         if line:
             warnings.warn(line, Notice, stacklevel=3)
 
@@ -103,14 +105,16 @@ def _configure(
     return recommend(kind, {**options, "model": model.name}, model.info)
 
 
-def _prepare(job: PhotoJob, model: str | Path | Model) -> PhotoJob:
-    """The job with its model."""
+def _prepare(
+    config: MaskPhotosConfig | SegmentPhotosConfig, info: ModelInfo | None, model: str | Path | Model
+) -> tuple[Model, CapturePlan]:
+    """The loaded model, and what is captured of it. info: what is known of it before it is loaded."""
     if not isinstance(model, Model):
-        job.check()
-        config = job.config
+        check_model(config, info)
         model = _load(config.model, config.base, config.device, config.dtype, config.load_options)
-    job.use(model)
-    return job
+    plan = check_model(config, model.info, model.layers)
+    assert plan is not None
+    return model, plan
 
 
 @lru_cache(maxsize=1)

@@ -35,8 +35,8 @@ from .edges import follow_edges
 from .kmeans import kmeans
 from .winners import label
 
-Seen = AttentionMaps | torch.Tensor
-"""A method's input: self-attention whose rows sum to 1, or the encoder's features (C, h, w)."""
+MethodInput = AttentionMaps | torch.Tensor
+"""What a method divides: self-attention whose rows sum to 1, or the encoder's features (C, h, w)."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -104,7 +104,7 @@ def make_segments(
     return [divided[i] for i in range(len(photos))]
 
 
-def look(model: Model, squares: Sequence[np.ndarray], config: SegmentConfig) -> Sequence[Seen]:
+def look(model: Model, squares: Sequence[np.ndarray], config: SegmentConfig) -> Sequence[MethodInput]:
     """A method's input for images (H, W, 3) uint8 of one size, from one UNet call on their noise-free latents. Only
     `config.timestep_shown` and the kind of input affect it."""
     latents = encode_images(model, squares)
@@ -115,7 +115,7 @@ def look(model: Model, squares: Sequence[np.ndarray], config: SegmentConfig) -> 
     return capture_clean(model, latents, timestep=config.timestep_shown, kind="self")
 
 
-def propose(seen: Seen, config: SegmentConfig, k: int | None, seed: int) -> torch.Tensor:
+def propose(seen: MethodInput, config: SegmentConfig, k: int | None, seed: int) -> torch.Tensor:
     """Proposals (P, h, w) of one image, each high where its segment is. k, seed: of K-Means. Raises UserError for
     constants that do not suit the positions."""
     if isinstance(seen, torch.Tensor):
@@ -154,6 +154,17 @@ def check_fits(model: Model, config: SegmentConfig, size: Size | None) -> None:
     check_shape(model, (height, width), "size")
     plan = plan_segments(model.family, model.layers, config, model.name)
     check_positions(config, plan.levels("self"), (height // model.pixels, width // model.pixels))
+
+
+def check_photo(model: Model, shape: Sequence[int], config: SegmentConfig, fit: Fit, size: Size | None) -> int:
+    """The number of positions at which a model sees a photograph of `shape` (H, W, …). Raises UserError for a
+    photograph that is too long and narrow, or has fewer positions than `k` segments."""
+    rows, columns = seen_shape(model, shape, fit, size)
+    positions = (rows // model.pixels) * (columns // model.pixels)
+    if isinstance(config.k, int) and config.k > positions:
+        seen = f"this photograph is seen at {columns} × {rows} pixels"
+        raise UserError("k", f"{config.k}: {seen}, which are only {positions} positions")
+    return positions
 
 
 def check_positions(config: SegmentConfig, levels: Sequence[int], latent_size: Grid) -> None:

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from builders.families import generate, plain
 
+from seediff.attention.plan import fit_mask
 from seediff.config.constants import MaskConfig
-from seediff.config.levels import fit_mask
 
 
 @pytest.mark.parametrize(("guidance", "negative"), [(3.0, "a cat"), (3.0, ""), (0.0, "")])

@@ -1,0 +1,156 @@
+"""Masks of named classes in photographs, in memory: which classes are there, the attention to them, and masks at the
+photograph's size. `mask`, `tune`, `evaluate masks` and `seediff.mask` share it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ..attention.maps import AttentionMaps
+from ..attention.plan import CapturePlan
+from ..attention.see_photos import capture_classes, encode_images, encode_mirrored
+from ..attention.windows import Window, batches_by_shape, cut, seen_shape, seen_window
+from ..config.constants import MaskConfig
+from ..config.photos_config import MaskPhotosConfig
+from ..files.label_maps import IGNORE
+from ..models.registry import Model
+from ..prompts.tokens import split_prompts
+from .arithmetic import resize
+from .flags import degenerate, flag_kind
+from .make_masks import MaskResult, label_pixels, make_masks
+from .presence import find_classes
+
+
+@dataclass(frozen=True)
+class PhotoView:
+    """A photograph as a model sees it. pixels: the photograph (H, W, 3) uint8. window: the part that the model sees.
+    seen: this part at the model's size, (h, w, 3) uint8. number: the noise depends on it."""
+
+    pixels: np.ndarray
+    window: Window
+    seen: np.ndarray
+    number: int
+
+
+@dataclass(frozen=True)
+class FoundClasses:
+    """The classes in a photograph. scores: requested class → presence. maps: attention to the classes that are there;
+    None without any."""
+
+    view: PhotoView
+    scores: Mapping[str, float]
+    maps: AttentionMaps | None
+
+
+@dataclass(frozen=True)
+class PhotoMasks:
+    """The masks of a photograph. small: at the model's size (h, w); None without any class. full: at the photograph's
+    (H, W), 255 outside the window; its soft masks are left out, because those of a large photograph take hundreds of
+    megabytes."""
+
+    view: PhotoView
+    small: MaskResult | None
+    full: MaskResult
+
+    def soft(self) -> Iterator[np.ndarray]:
+        """The soft mask (H, W) of each class, one after the other."""
+        window, size = self.view.window, self.view.pixels.shape[:2]
+        for part in self.small.soft if self.small else ():
+            values = np.zeros(size, np.float32)
+            values[window.slices] = resize(part[None], (window.height, window.width))[0].numpy()
+            yield values
+
+
+@dataclass(frozen=True)
+class PhotoMasker:
+    """Makes masks of photographs with a loaded model. plan: what the configuration captures of this model."""
+
+    model: Model
+    config: MaskPhotosConfig
+    plan: CapturePlan
+
+    @property
+    def mask_config(self) -> MaskConfig:
+        """The constants of masks, with levels that the model has."""
+        return self.plan.mask or self.config.mask
+
+    def view(self, pixels: np.ndarray, number: int = 0) -> PhotoView:
+        """What the model sees of a photograph (H, W, 3) uint8. Raises UserError for one that is too long and narrow."""
+        window = seen_window(pixels.shape[0], pixels.shape[1], self.config.fit)
+        shape = seen_shape(self.model, pixels.shape, self.config.fit, self.config.size)
+        return PhotoView(pixels, window, cut(pixels, window, shape), number)
+
+    def find(self, views: Sequence[PhotoView], classes: Sequence[Sequence[str]]) -> list[FoundClasses]:
+        """The classes in photographs of any shapes. classes: those to look for in each; empty: nothing is looked
+        for."""
+        found = {i: FoundClasses(view, {}, None) for i, view in enumerate(views)}
+        for together in batches_by_shape([view.seen.shape for view in views], self.config.batch_size):
+            asked = [i for i in together if classes[i]]
+            if asked:
+                answers = self._find([views[i] for i in asked], [classes[i] for i in asked])
+                found |= zip(asked, answers, strict=True)
+        return [found[i] for i in range(len(views))]
+
+    def _find(self, views: Sequence[PhotoView], classes: Sequence[Sequence[str]]) -> list[FoundClasses]:
+        """`find` for photographs of one shape, each with at least one class."""
+        # 1. Presence of every class
+        latents = self.encode(views)  # once, for both scores and maps
+        sentences = [self.sentences(names) for names in classes]
+        scores = find_classes(self.model, latents, sentences, template=self.config.prompts[0])
+        there = [[name for name, score in of.items() if score >= self.config.presence] for of in scores]
+
+        # 2. Attention to those that are there
+        rows = [row for row, names in enumerate(there) if names]
+        captured: list[AttentionMaps] = []
+        if rows:
+            captured = self.attention([views[row] for row in rows], [there[row] for row in rows], latents[rows])
+        maps = dict(zip(rows, captured, strict=True))
+        return [FoundClasses(view, scores[row], maps.get(row)) for row, view in enumerate(views)]
+
+    def encode(self, views: Sequence[PhotoView]) -> torch.Tensor:
+        """Latents (B, C, h', w') of photographs that the model sees at one size."""
+        return encode_images(self.model, [view.seen for view in views])
+
+    def sentences(self, classes: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
+        """The sentences that name the classes, as few as the text encoders' limits allow, and the classes in each."""
+        return split_prompts(self.model.readers, classes, self.config.prompts[0])
+
+    def attention(
+        self, views: Sequence[PhotoView], classes: Sequence[Sequence[str]], latents: torch.Tensor
+    ) -> list[AttentionMaps]:
+        """Attention to the classes of each photograph, at least one. latents: from `encode`."""
+        return capture_classes(
+            self.model,
+            latents,
+            [self.sentences(names) for names in classes],
+            timesteps=self.config.timesteps,
+            seed=self.config.seed,
+            plan=self.plan,
+            indices=[view.number for view in views],
+            mirrored=encode_mirrored(self.model, [view.seen for view in views], self.config.capture),
+        )
+
+    def masks(self, found: FoundClasses, *, trace: bool = False) -> PhotoMasks:
+        """The masks of the classes in a photograph. trace: also keep every step's map."""
+        view, small = found.view, None
+        if found.maps is not None:
+            small = make_masks(view.seen, found.maps, list(found.maps.words), self.mask_config, trace=trace)
+        full = enlarge_masks(small, view.window, view.pixels.shape[:2], self.mask_config)
+        return PhotoMasks(view, small, full)
+
+
+def enlarge_masks(small: MaskResult | None, window: Window, size: tuple[int, int], config: MaskConfig) -> MaskResult:
+    """Masks of a window of a photograph at the photograph's size (H, W): the soft masks, enlarged, then thresholded.
+    The flag `degenerate` is about shares of the whole photograph, as `area` is."""
+    labels = np.full(size, IGNORE, np.uint8)
+    if small is None:
+        labels[window.slices] = 0
+        return MaskResult(labels, torch.zeros(0, *size), (), ("no_class",))
+    labels[window.slices] = label_pixels(small.soft, config, (window.height, window.width)).numpy()
+    shares = np.bincount(labels.ravel(), minlength=256)[1 : len(small.classes) + 1] / labels.size
+    flags = [flag for flag in small.flags if flag_kind(flag) != "degenerate"]
+    flags += degenerate(dict(zip(small.classes, shares.tolist(), strict=True)))
+    return MaskResult(labels, torch.zeros(0, *size), small.classes, tuple(flags), agreement=small.agreement)
