@@ -1,11 +1,12 @@
 """The masks of photographs in memory."""
 
 import numpy as np
+import pytest
 import torch
 
 from seediff.attention.windows import seen_window
 from seediff.config.constants import MaskConfig
-from seediff.masks.make_masks import MaskResult
+from seediff.masks.make_masks import MaskResult, refine_photo
 from seediff.masks.photos import enlarge_masks
 
 
@@ -17,8 +18,31 @@ def test_degenerate_is_about_the_whole_photo():
     soft[1] = 0
     soft[1, 0, :2], soft[0, 0, :2] = 1, 0
     small = MaskResult(np.ones((8, 8), np.uint8), soft, ("dog", "cat"), ("degenerate:dog", "no_seeds:dog"))
-    full = enlarge_masks(small, seen_window(8, 32, "crop"), (8, 32), MaskConfig())
+    full = enlarge_masks(small, soft, seen_window(8, 32, "crop"), (8, 32), MaskConfig())
     assert full.flags == (
         "no_seeds:dog",
         "degenerate:cat",
     )
+
+
+@pytest.mark.parametrize("megapixels", [0.0, 0.01, 2.0])
+def test_masks_follow_the_edges_of_the_photograph(megapixels):
+    """A model saw a photograph at a quarter of its size, and its soft mask is off by some pixels."""
+    photo = np.zeros((128, 160, 3), np.uint8)
+    photo[:, 70:] = 230
+    soft = torch.zeros(1, 32, 40)
+    soft[:, :, 19:] = 1  # the edge is at 17.5
+    refined = refine_photo(photo, soft, MaskConfig(pamr_dilations=(1, 2, 4)), megapixels)
+    if not megapixels:
+        assert refined is None
+        return
+    assert refined.shape[1:] == ((128, 160) if megapixels == 2 else (89, 111))
+    edge = round(70 * refined.shape[2] / 160)
+    shown = refined[0] > 0.5
+    assert (shown == (torch.arange(refined.shape[2]) >= edge)).float().mean() > 0.99
+
+
+def test_what_a_model_saw_at_full_size_stays():
+    soft = torch.rand(2, 32, 40)
+    assert refine_photo(np.zeros((32, 40, 3), np.uint8), soft, MaskConfig(), 2.0) is None
+    assert refine_photo(np.zeros((64, 80, 3), np.uint8), soft, MaskConfig(pamr=False), 2.0) is None

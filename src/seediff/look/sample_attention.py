@@ -42,15 +42,16 @@ MAX_WORDS = 100
 @dataclass(frozen=True)
 class SampleAttention:
     """The attention of one sample, and the sample as its model saw it. image: (h, w, 3) uint8, as the model saw it.
-    size: (H, W) of the sample. part: the part of it that the model saw. whole: True if masks of the size of `image` are
-    final; False if they are enlarged to `part`, as for photographs."""
+    size: (H, W) of the sample. part: the part of it that the model saw. photo: the pixels (H', W', 3) of this part of a
+    photograph, whose edges masks follow at up to `edge_megapixels`; None: masks of the size of `image` are final."""
 
     maps: AttentionMaps
     image: np.ndarray
     size: tuple[int, int]
     part: Window
     config: MaskConfig
-    whole: bool
+    photo: np.ndarray | None = None
+    edge_megapixels: float = 0.0
 
     @property
     def classes(self) -> list[str]:
@@ -97,20 +98,21 @@ def attention_of(sample: Sample, maps: AttentionMaps, config: DatasetConfig | No
     size = (image.shape[0], image.shape[1])
     whole = Window(0, 0, *size)
     if config is None:
-        return SampleAttention(maps, image, size, whole, MaskConfig(), True)
+        return SampleAttention(maps, image, size, whole, MaskConfig())
     mask, info = config.mask, model_info(config.model, config.base)
     if info is not None:
         there: dict[Kind, tuple[int, ...]] = {kind: maps.levels(kind) for kind in KINDS}
         mask, _ = fit_levels(there, mask, config.capture.layers, fitted=info.family.fitted)
     if not isinstance(config, MaskPhotosConfig):
-        return SampleAttention(maps, image, size, whole, mask, True)
+        return SampleAttention(maps, image, size, whole, mask)
 
     # A photograph, of which the model saw a part, at a size of its own
     part = seen_window(*size, config.fit)
     sizes = info.sizes() if info is not None else None
     pixels = sizes.position if sizes else PIXELS
     height, width = maps.latent_size
-    return SampleAttention(maps, cut(image, part, (height * pixels, width * pixels)), size, part, mask, False)
+    seen = cut(image, part, (height * pixels, width * pixels))
+    return SampleAttention(maps, seen, size, part, mask, image[part.slices], config.edge_megapixels)
 
 
 def grids(maps: AttentionMaps) -> dict[int, tuple[int, int]]:

@@ -19,7 +19,16 @@ from ..config.constants import MaskConfig
 from ..config.methods import METHOD_FACTS
 from ..dataset.native import IGNORE, dataset_labels
 from ..errors import UserError
-from ..masks.make_masks import enlarge, label_pixels, make_masks, pamr_weights, refine, soft_mask
+from ..masks.arithmetic import resize
+from ..masks.make_masks import (
+    enlarge,
+    label_pixels,
+    make_masks,
+    pamr_weights,
+    picture_to_follow,
+    refine,
+    soft_mask,
+)
 from ..report.explain import show_steps
 from .events import Cache
 from .sample_attention import SampleAttention, show_levels
@@ -82,7 +91,7 @@ class Tuner:
         key = config.method, config.alpha, config.pamr
         soft = self._soft.get_or_make(key, lambda: self._soft_masks(config))
         class_ids = [ids[name] for name in classes]
-        if of.whole:
+        if of.photo is None:
             return dataset_labels(label_pixels(soft, config).numpy(), class_ids)
         labels = np.full(of.size, IGNORE, np.uint8)
         labels[of.part.slices] = label_pixels(soft, config, (of.part.height, of.part.width)).numpy()
@@ -90,14 +99,19 @@ class Tuner:
 
     def _soft_masks(self, config: MaskConfig) -> torch.Tensor:
         """(C, h, w): the soft masks to threshold."""
-        image, finish = self.attention.image, config.facts.finish
-        maps = torch.stack([soft_mask(self.attention.maps, name, config).soft for name in self.attention.classes])
-        soft = enlarge(maps, image.shape[:2], config)
+        of, finish = self.attention, config.facts.finish
+        image, seen, picture = of.image, of.image.shape[:2], None
+        maps = torch.stack([soft_mask(of.maps, name, config).soft for name in of.classes])
+        soft = enlarge(maps, seen, config)
+        if of.photo is not None:
+            picture = picture_to_follow(of.photo, seen, config, of.edge_megapixels)
+        if picture is not None:
+            image, soft = picture, resize(soft, picture.shape[:2])
         weights = None
         if config.pamr:
             key = finish.bandwidth, finish.dilations
-            weights = self._weights.get_or_make(key, lambda: pamr_weights(image, config))
-        return refine(image, soft, config, weights)
+            weights = self._weights.get_or_make(key, lambda: pamr_weights(image, config, seen=seen))
+        return refine(image, soft, config, weights, seen)
 
     def steps(self, constants: Constants, name: str) -> list[dict[str, Any]]:
         """Every step of one class's mask, in order: `show_levels` with a text and an equation."""

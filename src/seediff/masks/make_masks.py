@@ -52,7 +52,7 @@ class MaskResult:
     trace: Mapping[str, Mapping[MaskStep, torch.Tensor]] = field(default_factory=dict)
     agreement: Mapping[str, float] = field(default_factory=dict)
     pixels: np.ndarray | None = None
-    unrefined: torch.Tensor | None = None
+    unrefined: torch.Tensor = field(default_factory=lambda: torch.zeros(0, 1, 1))
 
     def __repr__(self) -> str:
         legend = [text for _, text in label_legend(self.label_map, self.classes)]
@@ -125,7 +125,7 @@ def make_masks(
     agreed = {}
     if len(seconds) == len(classes):
         agreed = agreement(label_map, classes, seconds)
-    return MaskResult(label_map, soft.cpu(), tuple(classes), tuple(flags), on_cpu, agreed, image, unrefined)
+    return MaskResult(label_map, soft.cpu(), tuple(classes), tuple(flags), on_cpu, agreed, image, unrefined.cpu())
 
 
 def check_classes(classes: Sequence[str]) -> None:
@@ -209,13 +209,22 @@ def refine_photo(
 
     Dilations grow with the size, so that PAMR reaches equally far in the picture.
     """
-    seen = unrefined.shape[1:]
+    picture = picture_to_follow(photo, unrefined.shape[1:], config, megapixels)
+    if picture is None:
+        return None
+    return refine(picture, resize(unrefined, picture.shape[:2]), config, seen=unrefined.shape[1:])
+
+
+def picture_to_follow(
+    photo: np.ndarray, seen: Sequence[int], config: MaskConfig, megapixels: float
+) -> np.ndarray | None:
+    """The picture (H', W', 3) of `refine_photo`, or None. seen: (h, w)."""
     size = largest_size(photo.shape, megapixels)
     if not config.pamr or math.prod(size) <= math.prod(seen):
         return None
-    if size != photo.shape[:2]:
-        photo = np.asarray(Image.fromarray(photo).resize((size[1], size[0]), Image.Resampling.BOX))
-    return refine(photo, resize(unrefined, size), config, seen=seen)
+    if size == photo.shape[:2]:
+        return photo
+    return np.asarray(Image.fromarray(photo).resize((size[1], size[0]), Image.Resampling.BOX))
 
 
 def pamr_weights(

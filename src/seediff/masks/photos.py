@@ -20,7 +20,7 @@ from ..models.registry import Model
 from ..prompts.tokens import split_prompts
 from .arithmetic import resize
 from .flags import degenerate, flag_kind
-from .make_masks import MaskResult, label_pixels, make_masks
+from .make_masks import MaskResult, label_pixels, make_masks, refine_photo
 from .presence import find_classes
 
 
@@ -49,16 +49,17 @@ class FoundClasses:
 class PhotoMasks:
     """The masks of a photograph. small: at the model's size (h, w); None without any class. full: at the photograph's
     (H, W), 255 outside the window; its soft masks are left out, because those of a large photograph take hundreds of
-    megabytes."""
+    megabytes. fine: the soft masks (C, h', w') of which it is made, along the photograph's edges."""
 
     view: PhotoView
     small: MaskResult | None
     full: MaskResult
+    fine: torch.Tensor
 
     def soft(self) -> Iterator[np.ndarray]:
         """The soft mask (H, W) of each class, one after the other."""
         window, size = self.view.window, self.view.pixels.shape[:2]
-        for part in self.small.soft if self.small else ():
+        for part in self.fine:
             values = np.zeros(size, np.float32)
             values[window.slices] = resize(part[None], (window.height, window.width))[0].numpy()
             yield values
@@ -135,21 +136,26 @@ class PhotoMasker:
 
     def masks(self, found: FoundClasses, *, trace: bool = False) -> PhotoMasks:
         """The masks of the classes in a photograph. trace: also keep every step's map."""
-        view, small = found.view, None
+        view, small, fine = found.view, None, torch.zeros(0, 1, 1)
         if found.maps is not None:
             small = make_masks(view.seen, found.maps, list(found.maps.words), self.mask_config, trace=trace)
-        full = enlarge_masks(small, view.window, view.pixels.shape[:2], self.mask_config)
-        return PhotoMasks(view, small, full)
+            part, most = view.pixels[view.window.slices], self.config.edge_megapixels
+            refined = refine_photo(part, small.unrefined, self.mask_config, most)
+            fine = small.soft if refined is None else refined
+        full = enlarge_masks(small, fine, view.window, view.pixels.shape[:2], self.mask_config)
+        return PhotoMasks(view, small, full, fine)
 
 
-def enlarge_masks(small: MaskResult | None, window: Window, size: tuple[int, int], config: MaskConfig) -> MaskResult:
-    """Masks of a window of a photograph at the photograph's size (H, W): the soft masks, enlarged, then thresholded.
+def enlarge_masks(
+    small: MaskResult | None, fine: torch.Tensor, window: Window, size: tuple[int, int], config: MaskConfig
+) -> MaskResult:
+    """Masks of a window of a photograph at the photograph's size (H, W): soft masks `fine`, enlarged, then thresholded.
     The flag `degenerate` is about shares of the whole photograph, as `area` is."""
     labels = np.full(size, IGNORE, np.uint8)
     if small is None:
         labels[window.slices] = 0
         return MaskResult(labels, torch.zeros(0, *size), (), ("no_class",))
-    labels[window.slices] = label_pixels(small.soft, config, (window.height, window.width)).numpy()
+    labels[window.slices] = label_pixels(fine, config, (window.height, window.width)).numpy()
     shares = np.bincount(labels.ravel(), minlength=256)[1 : len(small.classes) + 1] / labels.size
     flags = [flag for flag in small.flags if flag_kind(flag) != "degenerate"]
     flags += degenerate(dict(zip(small.classes, shares.tolist(), strict=True)))
