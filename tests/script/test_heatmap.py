@@ -5,6 +5,7 @@ import torch
 from PIL import Image
 from refusals import user_error
 
+from seediff.drawing.colours import css_colour
 from seediff.drawing.overlays import heat_colours
 from seediff.masks.make_masks import MaskResult
 from seediff.script.heatmap import SIDE, HeatMap, heat_sheet
@@ -56,7 +57,7 @@ def test_notebooks():
             replace(result, pixels=PIXELS[:2, :2]),
             "<MaskResult: (2, 2), dog 25%, a <b> 25%, ignored 25%, no_seeds:dog>",
             "<b>dog, a &lt;b&gt;</b>",
-            ["dog 25%", "rgb(128, 0, 0)", "a &lt;b&gt; 25%", "rgb(0, 128, 0)", "ignored 25%"],
+            ["dog 25%", css_colour(1), "a &lt;b&gt; 25%", css_colour(2), "ignored 25%"],
         ),
     ):
         page = shown._repr_html_()

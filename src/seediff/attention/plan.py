@@ -215,6 +215,13 @@ class Expected:
     """(kind, level) → the number of running maps."""
     size: tuple[int, int]
     """(height, width) of L."""
+    at_level: Mapping[tuple[Kind, int], int]
+    """(kind, level) → the number of layers."""
+
+    @property
+    def bytes_by_layer(self) -> int:
+        """Bytes of one image's running maps if each layer has its own."""
+        return 4 * sum(rows * columns * self.at_level[where] for where, (rows, columns) in self.maps.items())
 
     @property
     def map_bytes(self) -> int:
@@ -238,6 +245,7 @@ class Expected:
 def _expect(plan: CapturePlan, size: tuple[int, int]) -> Expected:
     maps: dict[tuple[Kind, int], tuple[int, int]] = {}
     held: dict[tuple[Kind, int], int] = {}
+    at_level: dict[tuple[Kind, int], int] = {}
     layers: dict[str, Layer] = {}
     for kind, levels in plan.reads.items():
         geometric = kind == "cross" and plan.capture.mean == "geometric"  # otherwise only the mean is held
@@ -246,7 +254,7 @@ def _expect(plan: CapturePlan, size: tuple[int, int]) -> Expected:
         for level in [level for level in counts if levels is None or level in levels]:
             rows = -(-size[0] // level) * -(-size[1] // level)
             columns = rows if kind == "self" else plan.family.columns(plan.pipeline)
-            maps[kind, level] = rows, columns
+            maps[kind, level], at_level[kind, level] = (rows, columns), counts[level]
             held[kind, level] = 1 + counts[level] if geometric else 1
     numbers = Counter(map(_layer_kind, layers.values()))
     order: tuple[LayerKind, ...] = ("joint", "self", "cross")
@@ -255,6 +263,7 @@ def _expect(plan: CapturePlan, size: tuple[int, int]) -> Expected:
         dict(sorted(maps.items(), key=lambda item: item[0][1])),
         held,
         size,
+        at_level,
     )
 
 

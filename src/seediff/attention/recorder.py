@@ -11,7 +11,7 @@ import warnings
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -29,8 +29,10 @@ from .product import Product, Watch
 
 MOST_LAYERS = 1024
 """More layers than any network has."""
+Apart = Literal["step", "layer"]
+"""What has maps of its own beside the means."""
 MapName = tuple[Kind, Grid, str]
-"""A kind of attention, its size, and a layer; "" stands for the mean of all layers."""
+"""A kind of attention, its size, and a layer, or a step; "" stands for the mean of all."""
 LEAST = 1e-6
 """Lower bound of attention in a geometric mean, so that no single layer can make it 0."""
 
@@ -48,6 +50,8 @@ class AttentionRecorder(RecordedCalls):
     cross-attention, per layer. guidance, total_steps, asked: as in `capture_attention`. graphs: the network's
     recordings, which then write to memory that outlives this capture; None: it has none, or they are not used.
 
+    apart: also keep the maps of each step, or layer, by itself.
+
     keeps_errors: whether what goes wrong while the network runs is kept, told once, and raised where maps are asked
     for, instead of at once: then it ends no drawing, but capture.
     """
@@ -60,9 +64,11 @@ class AttentionRecorder(RecordedCalls):
         total_steps: int | None = None,
         asked: torch.Tensor | None = None,
         graphs: GraphedNetwork | None = None,
+        apart: Apart | None = None,
         keeps_errors: bool = False,
     ) -> None:
         super().__init__(plan, guidance=guidance, total_steps=total_steps)
+        self.apart = apart
         self.graphs, self.keeps_errors, self._given_asked = graphs, keeps_errors, asked
         self.by_layer: tuple[Kind, ...] = ("cross",) if self.config.mean == "geometric" else ()
         """Kinds with a buffer for each layer."""
@@ -186,7 +192,9 @@ class AttentionRecorder(RecordedCalls):
 
     def _where(self, kind: Kind, grid: Grid, name: str) -> MapName:
         """The running map of a layer."""
-        return kind, grid, name if kind in self.by_layer else ""
+        if self.apart == "step":
+            return kind, grid, str(self.step)
+        return kind, grid, name if kind in self.by_layer or self.apart == "layer" else ""
 
     def _count(self, added: MapName) -> None:
         """Count what a layer has added."""
@@ -268,14 +276,37 @@ class AttentionRecorder(RecordedCalls):
         return maps
 
     def _means(self, kind: Kind) -> dict[Grid, torch.Tensor]:
-        """(h, w) → (B, N, T): the mean over layers, a geometric one if there is a buffer for each."""
+        """(h, w) → (B, N, T): the mean over layers and steps, a geometric one if there is a buffer for each layer."""
         means: dict[Grid, torch.Tensor] = {}
-        for grid, layers in self.layers(kind).items():
-            maps = list(layers.values())
+        for grid, parts in self.layers(kind).items():
+            maps = list(parts.values())
             means[grid] = maps[0]
-            if len(maps) > 1:
+            if len(maps) > 1 and self.apart:
+                counts = [self._counts[kind, grid, name] for name in parts]
+                weighted = (each * count for each, count in zip(maps, counts, strict=True))
+                means[grid] = sum(weighted, torch.zeros_like(maps[0])) / sum(counts)
+            elif len(maps) > 1:
                 means[grid] = torch.stack(maps).clamp_min(LEAST).log().mean(0).exp()
         return means
+
+    @_ordinary_tensors()
+    def parts(self, prompts: Sequence[str]) -> list[dict[str, AttentionMaps]]:
+        """For each image, the step's number, or the layer's name → its maps; empty if they are not kept apart."""
+        parts: list[dict[str, AttentionMaps]] = [{} for _ in prompts]
+        if not self.apart:
+            return parts
+        assert self.latent_size is not None
+        found: dict[str, dict[Kind, dict[Grid, torch.Tensor]]] = {}
+        for kind in KINDS:
+            for grid, tensors in self.layers(kind).items():
+                for name, tensor in tensors.items():
+                    found.setdefault(name, {each: {} for each in KINDS})[kind][grid] = tensor
+        normalized = self.config.normalize
+        for name, kinds in found.items():
+            for image, prompt in enumerate(prompts):
+                own, cross = ({grid: tensor[image] for grid, tensor in kinds[kind].items()} for kind in KINDS)
+                parts[image][name] = AttentionMaps(own, cross, self.latent_size, {}, prompt, normalized)
+        return parts
 
     def layers(self, kind: Kind) -> dict[Grid, dict[str, torch.Tensor]]:
         """(h, w), the finest first → the name of a layer, or "" for the mean of all → (B, N, T), averaged over steps.
@@ -301,8 +332,12 @@ class AttentionRecorder(RecordedCalls):
         if bad:
             raise no_number(f"probabilities of {_listed(bad)}", self.dtype)
         counts: Counter[MapName] = Counter()
-        for added, steps in self._steps.items():
-            counts[self._where(*added)] += len(steps)
+        for (kind, grid, name), steps in self._steps.items():
+            if self.apart == "step":
+                counts.update((kind, grid, str(step)) for step in steps)
+            else:
+                counts[self._where(kind, grid, name)] += len(steps)
+        self._counts = counts
         for where, total in self._sums.items():
             if self.graphs is None:
                 total.div_(counts[where])

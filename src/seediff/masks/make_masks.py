@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from ..attention.maps import AttentionMaps
 from ..attention.windows import Window
 from ..config.constants import MaskConfig
 from ..config.methods import check_capture
-from ..drawing.overlays import draw_named
+from ..drawing.overlays import draw_named, to_levels
 from ..drawing.shown import as_html, label_legend, label_names
 from ..errors import UserError
 from ..files.label_maps import IGNORE
@@ -65,6 +66,31 @@ class MaskResult:
     def overlay(self) -> Image.Image:
         """The masks laid over the picture, on black if it is not known, with outlines and names."""
         return Image.fromarray(draw_named(self.pixels, self.label_map, label_names(self.classes)))
+
+    def cutout(self, name: str) -> Image.Image:
+        """The picture with the soft mask of a class as its transparency (RGBA): opaque where it is highest, clear where
+        the label map has another class. Raises UserError for a class that is not there, and without a picture."""
+        if name not in self.classes:
+            raise UserError("cutout", f"'{name}' has no mask", f"classes: {', '.join(self.classes)}")
+        if self.pixels is None:
+            raise UserError("cutout", "the picture is not known", "ask for masks with pixels=…")
+        number = self.classes.index(name)
+        soft = self.soft[number].numpy()
+        alpha = np.where(np.isin(self.label_map, (0, number + 1)), soft / max(float(soft.max()), 1e-6), 0)
+        return Image.fromarray(np.dstack([self.pixels, to_levels(alpha)]))
+
+    def detections(self) -> Any:
+        """`supervision.Detections`: the mask and box of each class that has pixels. class_id: its number in `classes`,
+        from 0; data["class_name"]: its name. Raises UserError without supervision."""
+        try:
+            import supervision
+        except ImportError as error:
+            raise UserError("detections", "need supervision", "pip install 'seediff[supervision]'") from error
+        ids = [number for number in range(len(self.classes)) if (self.label_map == number + 1).any()]
+        masks = np.array([self.label_map == number + 1 for number in ids], bool).reshape(-1, *self.label_map.shape)
+        names = np.array([self.classes[number] for number in ids], dtype=str)
+        boxes = supervision.mask_to_xyxy(masks) if ids else np.zeros((0, 4))
+        return supervision.Detections(boxes, masks, class_id=np.array(ids, int), data={"class_name": names})
 
 
 def make_masks(

@@ -138,6 +138,27 @@ class Captured:
             raise UserError("heatmaps", "no words of a prompt are known", "name phrases, or columns")
         return heat_sheet(_heats(self._make(wanted, image, pixels)))
 
+    def maps_apart(self, image: int = 0) -> dict[str, AttentionMaps]:
+        """The maps of each step ("0", "1", …), or of each layer by its name, after `capture(pipe, apart="step")` or
+        "layer": plain means, whose mean is that of `maps`. Raises UserError if they were not kept apart."""
+        run, number = self._run(image)
+        if not run.parts or not run.parts[number]:
+            raise UserError("apart", "steps and layers were not kept apart", "capture(pipe, apart='step'), or 'layer'")
+        return run.parts[number]
+
+    def heatmaps_apart(self, phrase: Phrase, image: int = 0, *, pixels: ImageInput = None) -> dict[str, HeatMap]:
+        """The heat map of a word in each step or layer that attends to text, as `heatmap` has it of all. Raises
+        UserError as `heatmap` and `maps_apart` do."""
+        words, shown = self._maps(image, [phrase]).words, self._pixels(image, pixels)
+        place, name = self._place(image, self._maps(image, ()), shown), phrase_name(phrase)
+        found: dict[str, HeatMap] = {}
+        for part, maps in self.maps_apart(image).items():
+            if maps.cross_attention:
+                one = replace(maps, words=words)
+                (mask,) = _masks_placed([one], [one], [name], _heat_config(one), place, [shown], range(1))
+                found[part] = replace(_heats(mask)[0], phrase=f"{name}: {part}")
+        return found
+
     def masks(
         self,
         *phrases: Phrase,
@@ -250,10 +271,7 @@ class Captured:
         if len(frames) > 1 and pixels is not None:
             raise UserError("pixels", "those of a clip are what the pipeline returned", "leave it out")
         first = self._maps(frames.start, phrases, of)
-        if config is None:
-            own = first.levels("cross")
-            levels = tuple(level for level in own if level in HEAT_LEVELS) or own
-            config = MaskConfig(method="ca", expand_levels=levels, pamr=False)
+        config = config or _heat_config(first)
         run, start = self._run(frames.start, of)
         every = run.maps[start : start + len(frames)]
         latents = {id(maps): replace(maps, words=first.words) for maps in every}
@@ -261,13 +279,9 @@ class Captured:
         if shown[0] is None and config.pamr:
             raise UserError("pixels", "masks follow its edges, but the pipeline gave none", "give it, or pamr=False")
         place, names = self._place(frames.start, first, shown[0]), [phrase_name(phrase) for phrase in phrases]
-        parts = [None if one is None else one[place.window.slices] for one in shown]
-        softs = clip_softs(parts, list(latents.values()), names, config, place.drawn, place.scaled, place.view)
-        masks: list[MaskResult] = []
-        for i in range(len(frames)) if isinstance(image, range) else [image - frames.start]:
-            size = place.window.height, place.window.width
-            mask = make_masks(parts[i], latents[id(every[i])], names, config, size=size, soft=softs[i])
-            masks.append(_whole_picture(mask, place, shown[i]))
+        wanted = range(len(frames)) if isinstance(image, range) else [image - frames.start]
+        of_frames = [latents[id(maps)] for maps in every]
+        masks = _masks_placed(list(latents.values()), of_frames, names, config, place, shown, wanted)
         return masks if isinstance(image, range) else masks[0]
 
     def _number(self, image: int) -> int:
@@ -309,6 +323,34 @@ class Captured:
         returned = self.images[image]
         sizes = [None if one is None else (one.shape[0], one.shape[1]) for one in (pixels, returned)]
         return run.placing.place(maps.latent_size, self._drawn(maps), *sizes)
+
+
+def _heat_config(maps: AttentionMaps) -> MaskConfig:
+    """The constants of heat maps, for the levels that there are."""
+    own = maps.levels("cross")
+    levels = tuple(level for level in own if level in HEAT_LEVELS) or own
+    return MaskConfig(method="ca", expand_levels=levels, pamr=False)
+
+
+def _masks_placed(
+    latents: Sequence[AttentionMaps],
+    of_frames: Sequence[AttentionMaps],
+    names: Sequence[str],
+    config: MaskConfig,
+    place: Placement,
+    shown: Sequence[np.ndarray | None],
+    wanted: Sequence[int],
+) -> list[MaskResult]:
+    """The masks of the `wanted` frames of a clip, or of a picture. latents: the maps of its latent frames; of_frames:
+    those of each frame. shown: the pixels (H, W, 3) of each."""
+    parts = [None if one is None else one[place.window.slices] for one in shown]
+    softs = clip_softs(parts, latents, names, config, place.drawn, place.scaled, place.view)
+    size = place.window.height, place.window.width
+    masks: list[MaskResult] = []
+    for i in wanted:
+        mask = make_masks(parts[i], of_frames[i], names, config, size=size, soft=softs[i])
+        masks.append(_whole_picture(mask, place, shown[i]))
+    return masks
 
 
 def _heats(mask: MaskResult) -> list[HeatMap]:

@@ -17,7 +17,7 @@ from dataclasses import replace
 from functools import partial, wraps
 from itertools import product
 from types import MethodType
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 
@@ -25,7 +25,7 @@ from ..attention.capture import attach_recorder
 from ..attention.maps import Grid
 from ..attention.networks import check_processors, find_networks
 from ..attention.plan import CapturePlan, plan_capture, plan_segments
-from ..attention.recorder import AttentionRecorder
+from ..attention.recorder import Apart, AttentionRecorder
 from ..config.constants import CaptureConfig, SegmentConfig
 from ..config.generate_config import own_constants
 from ..config.levels import EVERYTHING, Reads
@@ -54,6 +54,7 @@ def capture(
     states: Any = None,
     negative: bool = False,
     steps: Literal["all"] | int = "all",
+    apart: Apart | None = None,
     normalize: bool = True,
     layers: str = "all",
     graphs: bool = False,
@@ -70,10 +71,11 @@ def capture(
     pipeline without tokenizers is given; the text columns must begin with its first token. states: the encoded prompt
     as the network is given it, (T, D), or one for each picture, (B, T, D) or a list; needed if a network alone is given
     other texts, too. negative: also capture attention to the negative prompt, for `heatmap(word, of="negative")`.
-    steps: which steps to
-    record: "all", or a number k for every k-th. normalize: divide each layer's and step's map by its maximum (eq. 5).
-    layers: as in `CaptureConfig`. graphs: replay the network's calls as CUDA graphs, which the block's first picture
-    records; weights, LoRAs and attention processors may be changed between pictures, not the modules' own code.
+    steps: which steps to record: "all", or a number k for every k-th. apart: also keep the maps of each "step" or
+    "layer", for `heatmaps_apart` and `maps_apart`; memory grows with their number. normalize: divide each layer's and
+    step's map by its maximum (eq. 5). layers: as in `CaptureConfig`. graphs: replay the network's calls as CUDA graphs,
+    which the block's first picture records; weights, LoRAs and attention processors may be changed between pictures,
+    not the modules' own code.
 
     Raises UserError for a network of no known family, attention beside the network's own (perturbed-attention guidance,
     IP-Adapters, GLIGEN), a network that torch compiled, a method that does not work with the model, and maps that do
@@ -100,6 +102,12 @@ def capture(
         raise UserError(f"a {type(pipe).__name__}", "cannot be called", THE_WAY)
     if alone and negative:
         raise UserError("negative", "a network alone does not say what it is", "capture the pipeline")
+    if apart is not None:
+        if apart not in get_args(Apart):
+            raise UserError("apart", f"{apart!r} must be step or layer")
+        if graphs or family.frames_at or plan.capture.mean == "geometric":
+            problem = f"{apart}: not with graphs=True, clips, or a method with a geometric mean of layers"
+            raise UserError("apart", problem, "leave one of them out")
     if graphs and negative:
         raise UserError("negative", "True: cannot be recorded with graphs=True", "leave one of them out")
     readers = None if tokenizer is None else (Reader("tokenizer", tokenizer, tokenizer.model_max_length),)
@@ -107,7 +115,7 @@ def capture(
     # 2. The listener hears what the pipeline encodes and what its network is given
     with ExitStack() as stack:
         recordings = stack.enter_context(recorded_calls(network)) if graphs else None
-        recorders = [AttentionRecorder(plan, guidance=False, graphs=recordings, keeps_errors=True)]
+        recorders = [AttentionRecorder(plan, guidance=False, graphs=recordings, apart=apart, keeps_errors=True)]
         if negative:
             if "cross" not in plan.reads:
                 raise UserError("negative", f"keep='{keep}' captures no attention to text", "use keep='all'")
@@ -241,11 +249,24 @@ def plan_pipeline(
     return plan_capture(family, network, replace(capture, **own), mask=mask, pipeline=pipeline)
 
 
-def _check_memory(plans: Sequence[CapturePlan], size: Grid, images: int, device: torch.device, held: int) -> None:
+def _check_memory(
+    plans: Sequence[CapturePlan],
+    size: Grid,
+    images: int,
+    device: torch.device,
+    held: int,
+    apart: Apart | None = None,
+    calls: int = 1,
+) -> None:
     """Raise UserError if the maps of `images` images with L = `size`, of all plans, do not fit into the free memory of
-    the GPU that computes, or into the computer's whole memory beside `held` bytes of earlier images."""
-    expected = filter(None, (replace(plan, size=size).expected for plan in plans))
+    the GPU that computes, or into the computer's whole memory beside `held` bytes of earlier images. apart: what has
+    maps of its own; calls: the number of steps."""
+    expected = [*filter(None, (replace(plan, size=size).expected for plan in plans))]
     needed, whole = images * sum(one.map_bytes for one in expected), memory_bytes()
+    if apart == "step":
+        needed *= 1 + calls
+    elif apart == "layer":
+        needed += images * sum(one.bytes_by_layer for one in expected)
     rooms = [max(whole - held, 0)] if whole else []
     if device.type == "cuda":
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)

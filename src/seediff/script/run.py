@@ -22,7 +22,7 @@ class Run:
     maps, texts: of each image; no texts if only its encoded text is known. steps: calls of the network with the prompt.
     images: (H, W, 3) uint8 each, as the pipeline returned them; None if it did not. placing: what
     was done to them afterwards. error: to raise when maps are requested. frames: of each clip; 0: it drew images.
-    negative: the maps of the negative prompt, if they are captured.
+    negative: the maps of the negative prompt, if they are captured. parts: of each image, those of each step or layer.
     """
 
     maps: list[AttentionMaps] = field(default_factory=list)
@@ -33,6 +33,7 @@ class Run:
     error: UserError | None = None
     frames: int = 0
     negative: Run | None = None
+    parts: list[dict[str, AttentionMaps]] = field(default_factory=list)
 
     @property
     def count(self) -> int:

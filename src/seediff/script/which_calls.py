@@ -93,7 +93,8 @@ class Listener:
     def held(self) -> int:
         """Bytes of the maps of finished runs."""
         runs = filter(None, chain.from_iterable((run, run.negative) for run in self.finished))
-        each = {id(one): one for one in chain.from_iterable(run.maps for run in runs)}  # frames share some
+        every = chain.from_iterable([*run.maps, *chain(*(part.values() for part in run.parts))] for run in runs)
+        each = {id(one): one for one in every}  # frames share some
         return sum(tensor.nbytes for *_, tensor in chain.from_iterable(one.tensors() for one in each.values()))
 
     # What the pipeline does
@@ -181,7 +182,8 @@ class Listener:
                 check_processors(network)
                 plans, images = [recorder.plan for recorder in self.recorders], len(rows.numbers) * frames
                 device = states[0].device  # weights may be offloaded
-                self.check(plans, (height, width), images, device, self.held)
+                calls = len(getattr(getattr(self.pipe, "scheduler", None), "timesteps", ())) or 1
+                self.check(plans, (height, width), images, device, self.held, self.recorder.apart, calls)
             self._start(self.recorder, call.run, rows, network, args, kwargs)
         level = _first(given, ("timestep", "t"))
         if level is not None:  # read when the run ends: a GPU would be waited for
@@ -272,6 +274,8 @@ class Listener:
             problem = f"the pipeline returned {len(run.images)}, and {run.count} rows of a batch had the prompt"
             raise UserError("pictures", problem, "which rows draw them is unknown: draw one at a time")
         run.take(_maps(self.recorder, run))
+        prompts = [maps.prompt for maps in run.maps]
+        run.parts = [{name: one.cpu() for name, one in of.items()} for of in self.recorder.parts(prompts)]
         if run.negative is not None:
             self._finish_negative(call, run.negative)
 

@@ -1,0 +1,48 @@
+"""Results in other programs."""
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+from builders.refusals import user_error
+
+from seediff.masks.make_masks import MaskResult
+
+
+def result():
+    labels = np.zeros((6, 8), np.uint8)
+    labels[1:4, 2:5], labels[4:, 6:] = 1, 2
+    soft = torch.zeros(3, 6, 8)
+    soft[0, 1:4, 2:5], soft[0, 0, 0], soft[0, 5, 7] = 0.8, 0.4, 0.4
+    return MaskResult(labels, soft, ("dog", "cat", "cow"), pixels=np.full((6, 8, 3), 90, np.uint8))
+
+
+def test_detections_of_supervision():
+    supervision = pytest.importorskip("supervision")
+    found = result().detections()
+    assert isinstance(found, supervision.Detections)
+    assert found.class_id.tolist() == [0, 1]
+    assert found.data["class_name"].tolist() == ["dog", "cat"]
+    assert found.xyxy.tolist() == [[2, 1, 4, 3], [6, 4, 7, 5]]
+    assert np.array_equal(found.mask[0], result().label_map == 1)
+    picture = supervision.MaskAnnotator().annotate(result().pixels.copy(), found)
+    assert (picture[2, 3] != 90).any()
+    nothing = MaskResult(np.zeros((6, 8), np.uint8), torch.zeros(0, 6, 8), ())
+    assert len(nothing.detections()) == 0
+
+
+def test_without_supervision(monkeypatch):
+    monkeypatch.setitem(sys.modules, "supervision", None)
+    with user_error(r"^detections: need supervision; pip install 'seediff\[supervision\]'"):
+        result().detections()
+
+
+def test_cutouts():
+    cut = np.asarray(result().cutout("dog"))
+    assert cut.shape == (6, 8, 4)
+    assert cut[2, 3].tolist() == [90, 90, 90, 255]
+    assert cut[0, 0, 3] == 128  # half as high
+    assert cut[5, 7, 3] == 0  # another class's
+    with user_error("^cutout: 'cot' has no mask; classes: dog, cat, cow"):
+        result().cutout("cot")
