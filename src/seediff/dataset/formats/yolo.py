@@ -55,13 +55,12 @@ def outline(sample: Sample, *, classes: Sequence[str], min_area: int) -> tuple[s
     labels = sample.labels(len(classes))
     objects = sample.objects(labels)
     pieces, owners = objects.pieces(min_area)
-    rest = find_objects(objects.rest(labels)).pieces(min_area)[0]
-    counts = {
-        "ignored": int((labels == native.IGNORE).sum()),
-        "small": pieces.small + rest.small,
-        "several": sum(count > 1 for count in Counter(owners).values()),
-    }
-    return as_yolo(pieces) + as_yolo(rest), counts
+    text, small, rest = as_yolo(pieces), pieces.small, objects.rest(labels)
+    if (rest % native.IGNORE).any():
+        beside = find_objects(rest).pieces(min_area)[0]
+        text, small = text + as_yolo(beside), small + beside.small
+    several = sum(count > 1 for count in Counter(owners).values())
+    return text, {"ignored": int((labels == native.IGNORE).sum()), "small": small, "several": several}
 
 
 def as_yolo(pieces: Objects) -> str:
