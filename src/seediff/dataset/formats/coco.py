@@ -47,7 +47,7 @@ from .coco_data import (
     paint,
     part_of,
 )
-from .drivers import Contents, Drawing, Export, Import
+from .drivers import Contents, Export, Import, PictureRecord
 from .format_table import json_kind
 
 WRITTEN_ANEW = ("file_name", "mask_file_name", "class_ids", "area")
@@ -144,7 +144,7 @@ def read(
     documents = {path: load_coco(path) for path in files}
     _check_masks(documents, crowds, source)
     classes, ids = classes_of(documents, source.note)
-    drawings: list[Drawing] = []
+    records: list[PictureRecord] = []
     elsewhere = 0
     for path, document in documents.items():
         folders = image_folders(source.folder, path, images)
@@ -152,10 +152,10 @@ def read(
         for image in document.images:
             check_row(image.metadata, f"{path}: metadata of image '{image.file_name}'")
             own = of_images[image.id]
-            if len(drawings) < 100:  # reading run lengths takes long
+            if len(records) < 100:  # reading run lengths takes long
                 elsewhere += sum(is_elsewhere(one, (image.height, image.width)) for one in own)
-            drawings.append(
-                Drawing(
+            records.append(
+                PictureRecord(
                     f"{path}, image {image.id}",
                     folders,
                     [image.file_name],
@@ -163,12 +163,13 @@ def read(
                     part=(split or "") * (len(files) > 1),
                     split=split,
                     row=image.metadata,
-                    objects=beside.get(image.file_name, not path.name.startswith((SEMANTIC, "stuff"))),
+                    objects=not path.name.startswith((SEMANTIC, "stuff")),
+                    paint_objects=beside.get(image.file_name),
                 )
             )
     cause = "are run lengths by rows, or corners of a picture of another size or counted from below?"
     source.count(elsewhere, f"masks of the first 100 pictures are not where their `bbox` is; {cause}")
-    return classes, source.drawn(drawings)
+    return classes, source.samples_of(records)
 
 
 def _objects_beside(path: Path, classes: Sequence[str]) -> dict[str, Callable[[Path], Instances]]:

@@ -29,7 +29,7 @@ from ..encoding import Instances
 from ..sample import Sample
 from ..shapes.objects import whole_classes
 from ..shapes.rle import polygon_runs
-from .drivers import Contents, Drawing, Export, Import
+from .drivers import Contents, Export, Import, PictureRecord
 from .label_files import PARTS, Near, Shapes, Side, by_object, check_frame, class_of, given_or, named_colours
 
 ANNOTATIONS, IMAGES, LABELS = "annotations.xml", "images", "labels.json"
@@ -170,11 +170,11 @@ def read(source: Import, *, images: Path | str | None = None) -> Contents:
     classes, ids = _classes(root, uses, source)
     folders = given_or(images, file.parent / IMAGES, file.parent)
     objects = by_object([child.attributes.get("label", "") for child in _masks(node)] for node in nodes)
-    drawings: list[Drawing] = []
+    records: list[PictureRecord] = []
     for node in nodes:
         image = fit(node.attributes, CvatImage, node.where, strict=False)
-        drawings.append(
-            Drawing(
+        records.append(
+            PictureRecord(
                 node.where,
                 folders,
                 [f"{image.subset}/{image.name}".removeprefix("/")],
@@ -185,7 +185,7 @@ def read(source: Import, *, images: Path | str | None = None) -> Contents:
                 objects=objects,
             )
         )
-    samples = source.drawn(drawings)
+    samples = source.samples_of(records)
     boxed, others = list[str](), list[str]()
     for label, used in uses.items():
         boxed += [f"{tag} {label}" for tag in used if tag in BOXES]

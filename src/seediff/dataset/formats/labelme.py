@@ -26,7 +26,7 @@ from .. import native
 from ..class_lists import find_list, number_labels
 from ..encoding import Instances
 from ..sample import Sample
-from .drivers import Contents, Import
+from .drivers import Contents, Import, Painted
 from .format_table import json_kind
 from .label_files import IMAGE_SUFFIXES, Near, Shapes, check_frame, class_of, given_or, shown_size
 
@@ -133,7 +133,8 @@ def _samples(
             source.no_image(path, f"there is no picture {show_json(image_name)}, and 'imageData' is empty")
             continue
         name = path.relative_to(above).with_suffix("").as_posix()
-        yield source.sample(name, image, partial(_paint, path, image, ids), {}, path, objects=True)
+        shapes = Painted(partial(_paint, path, image, ids))
+        yield source.sample(name, image, shapes.label_map, {}, path, objects=shapes.objects)
 
 
 def _decoded(text: str, where: str) -> bytes:

@@ -34,7 +34,7 @@ from ..rows import check_row
 from ..sample import Sample
 from ..shapes.brush import decode_brush, encode_brush
 from ..shapes.rle import polygon_runs
-from .drivers import Contents, Drawing, Export, Import
+from .drivers import Contents, Export, Import, PictureRecord
 from .format_table import json_kind, read_known
 from .label_files import (
     IMAGE_SUFFIXES,
@@ -261,14 +261,14 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
     names, ids = number_labels(classes, listing, source.note)
 
     folders = given_or(images, file.parent, file.parent / IMAGES)
-    objects, drawings = by_object(used), list[Drawing]()
+    objects, records = by_object(used), list[PictureRecord]()
     for where, task, address, found in pictures:
         own = Own()
         if isinstance(task.data.get(OWN), Mapping):
             own = fit(task.data[OWN], Own, f"{where}: data.{OWN}")
             check_row(own.metadata, f"{where}: metadata in its data.{OWN}")
-        drawings.append(
-            Drawing(
+        records.append(
+            PictureRecord(
                 where,
                 folders,
                 _image_names(address),
@@ -279,7 +279,7 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
                 objects=objects,
             )
         )
-    return names, source.drawn(drawings)
+    return names, source.samples_of(records)
 
 
 def _answer(task: Task, where: str) -> TaskAnswer:

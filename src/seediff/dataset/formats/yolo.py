@@ -25,7 +25,7 @@ from ..encoding import Instances
 from ..sample import Sample
 from ..shapes.objects import Objects, find_objects
 from ..shapes.polygons import fill_polygon, object_polygons
-from .drivers import Contents, Export, Import
+from .drivers import Contents, Export, Import, Painted
 from .label_files import Shapes, shown_size, unique_names
 from .masks import semantic_yaml
 from .yolo_data import DATA, IMAGES, LABELS, YoloImage, find_images, is_data, label_file, read_data, write_data
@@ -154,8 +154,9 @@ def read(
     boxes, lines = lengths[5], lengths.total()
     names = unique_names((image.split, image.name) for image in found_images)
     for image, name in zip(found_images, names, strict=True):
-        paint = partial(_paint, image, listed.ids)
-        samples.append(source.sample(name, image.path, paint, {}, image.labels, split=image.split, objects=True))
+        shapes = Painted(partial(_paint, image, listed.ids))
+        labels, objects = shapes.label_map, shapes.objects
+        samples.append(source.sample(name, image.path, labels, {}, image.labels, split=image.split, objects=objects))
     if samples and without == len(samples):
         raise UserError(samples[0].where, f"has no label file, and no other picture of {file} has one")
     if boxes and boxes == lines:
