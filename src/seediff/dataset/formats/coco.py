@@ -48,7 +48,7 @@ from .coco_data import (
     part_of,
 )
 from .drivers import Contents, Export, Import, PictureRecord
-from .format_table import json_kind
+from .format_table import Seen
 
 WRITTEN_ANEW = ("file_name", "mask_file_name", "class_ids", "area")
 """Keys of a row that follow from the files. `classes` does not: it may have names without a pixel, and an order."""
@@ -121,9 +121,11 @@ def _polygons(objects: Objects) -> list[list[list[int]]]:
     return polygons
 
 
-def is_folder(folder: Path) -> bool:
-    ours = any(json_kind(path) == "coco" for path in sorted(folder.glob("*.json"))[:8])
-    return any(folder.glob(f"{ANNOTATIONS}/*.json")) or ours or any(folder.glob(f"*/{ROBOFLOW}"))
+def is_folder(seen: Seen) -> bool:
+    folder = seen.path
+    if any(folder.glob(f"{ANNOTATIONS}/*.json")) or any(folder.glob(f"*/{ROBOFLOW}")):
+        return True
+    return any(seen.is_json("coco", path) for path in sorted(folder.glob("*.json"))[:8])
 
 
 def read(

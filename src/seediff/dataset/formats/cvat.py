@@ -30,6 +30,7 @@ from ..sample import Sample
 from ..shapes.objects import whole_classes
 from ..shapes.rle import polygon_runs
 from .drivers import Contents, Export, Import, PictureRecord
+from .format_table import Seen
 from .label_files import PARTS, Near, Shapes, Side, by_object, check_frame, class_of, given_or, named_colours
 
 ANNOTATIONS, IMAGES, LABELS = "annotations.xml", "images", "labels.json"
@@ -94,8 +95,8 @@ def _mask(label: str, inside: np.ndarray, left: int, top: int) -> str:
     return f'    <mask label={quoteattr(label)} source="auto" occluded="0" rle="{rle}" {place} z_order="0"></mask>\n'
 
 
-def is_folder(folder: Path) -> bool:
-    return find_file(folder).is_file()
+def is_folder(seen: Seen) -> bool:
+    return find_file(seen.path).is_file()
 
 
 def find_file(folder: Path) -> Path:

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from inspect import signature
 from itertools import chain
 from pathlib import Path
@@ -31,13 +31,12 @@ from ..encoding import Instances
 from ..rows import SPLITS, check_class_list, check_name, flat_name
 from ..sample import Sample, image_size
 from ..split import assign_splits
-from .format_table import FORMATS, FormatName, SourceName, codec
+from .format_table import FORMATS, FormatName, Seen, SourceName, reader, writer
+from .format_table import Contents as Contents
 from .label_files import IMAGE_SUFFIXES, portable, unique_names
 
 CHUNK = 8
 """Samples that are sent to a worker process together: one takes only a millisecond or two."""
-Contents = tuple[tuple[str, ...], Iterable[Sample]]
-"""The classes without the background, and the samples."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +145,7 @@ def export(
     """Write samples in a format. The arguments are those of `Dataset.export` and of the codec's `write`. `out` appears
     only when it is complete."""
     check_class_list(classes)
-    samples, write = list(samples), codec(name).write
+    samples, write = list(samples), writer(name).write
     if options.get("min_area", 1) < 1:
         raise UserError("min_area", f"{options['min_area']} must be at least 1 pixel")
     names = [flat_name(sample.name) if FORMATS[name].flat else sample.name for sample in samples]
@@ -226,6 +225,11 @@ class Import(Notes):
     def folder(self) -> Path:
         """The folder that is read, or that of the file."""
         return self.path if self.path.is_dir() else self.path.parent
+
+    @cached_property
+    def seen(self) -> Seen:
+        """What is known of the JSON files."""
+        return Seen(self.path)
 
     def file(self, find: Callable[[Path], Path]) -> Path:
         """The file that is read, which `find` finds in a folder."""
@@ -379,7 +383,7 @@ def read_format(
         if options.get(key) is not None and not Path(options[key]).is_dir():
             check_unpacked(options[key])
             raise UserError(key, f"{options[key]}: no such folder")
-    read = codec(name).read
+    read = reader(name).read
     source = Import(Path(path), skip_missing, "images" in signature(read).parameters, labels_alone)
     classes, samples = read(source, **{key: value for key, value in options.items() if value is not None})
     return classes, _with_notes(source, samples), source

@@ -28,6 +28,7 @@ from ..encoding import Instances
 from ..rows import SPLITS
 from ..sample import Sample
 from .drivers import Contents, Export, Import
+from .format_table import Seen
 from .label_files import PARTS, images_by_name
 
 IMAGES, CLASS_MAPS, OBJECT_MAPS = "JPEGImages", "SegmentationClass", "SegmentationObject"
@@ -75,8 +76,8 @@ def find_voc(folder: Path) -> Path | None:
     return next((root for root in roots if (root / "SegmentationClass").is_dir()), None)
 
 
-def is_folder(folder: Path) -> bool:
-    return find_voc(folder) is not None
+def is_folder(seen: Seen) -> bool:
+    return find_voc(seen.path) is not None
 
 
 def read(
