@@ -37,7 +37,6 @@ _HOMES = {
     "make_masks": "masks.make_masks",
     "mask": "script.single_image",
     "mask_photos": "run.mask_job",
-    "read_dataset": "dataset.native",
     "register_method": "masks.own",
     "segment": "script.single_image",
     "segment_photos": "run.segment_job",
@@ -51,7 +50,6 @@ if TYPE_CHECKING:
     from .config.photos_config import MaskPhotosConfig as MaskPhotosConfig
     from .config.photos_config import SegmentPhotosConfig as SegmentPhotosConfig
     from .dataset.dataset import Dataset as Dataset
-    from .dataset.native import read_dataset as read_dataset
     from .dataset.sample import Sample as Sample
     from .errors import UserError as UserError
     from .files.photo_files import find_photos as find_photos

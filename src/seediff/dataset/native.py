@@ -28,7 +28,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -256,11 +256,6 @@ def find_extras(folder: Path) -> dict[str, Extras]:
             if path.suffix in (".png", ".safetensors") and (kind == ATTENTION or number.isdecimal()):
                 extras.setdefault(name, {})[kind, int(number) if number else None] = path
     return extras
-
-
-def read_dataset(folder: Path | str) -> Iterator[Sample]:
-    """The samples of a native dataset, as `open_native` gives them."""
-    yield from open_native(folder)[1]
 
 
 @dataclass(frozen=True)
