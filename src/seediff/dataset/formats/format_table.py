@@ -108,7 +108,7 @@ class Seen:
 
 class Reader(Protocol):
     """The module of a format. read: `read(source, **options)`, where `source` is an `Import`. is_folder: whether a
-    folder is of the format."""
+    folder is of the format; of `masks`, also whether a YAML file is."""
 
     read: Callable[..., Contents]
     is_folder: Callable[[Seen], bool]
@@ -178,9 +178,7 @@ def _of_file(seen: Seen) -> SourceName:
         return kind
     if suffix not in SUFFIXES:
         raise UserError(path, "is not a dataset", "name its folder, or a .json, .xml or .yaml file")
-    from .masks import semantic_yaml
-
-    if SUFFIXES[suffix] == "yolo" and semantic_yaml(path):
+    if SUFFIXES[suffix] == "yolo" and reader("masks").is_folder(seen):
         return "masks"
     return SUFFIXES[suffix]
 

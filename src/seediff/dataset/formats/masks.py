@@ -97,6 +97,8 @@ def is_folder(seen: Seen) -> bool:
     folder = seen.path
     if semantic_yaml(folder) is not None:
         return True
+    if folder.is_file():
+        return False
     own = any((folder / name).exists() for name in (native.METADATA, native.CONFIG, BATCHES))
     coco = any(any(folder.glob(pattern)) for pattern in ("annotations/*.json", "*.coco.json", "instances*.json"))
     published = find_published(folder)
