@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from PIL import Image
 
+from seediff import Dataset
 from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import MaskConfig
 from seediff.config.names import SEGMENT
-from seediff.dataset.native import read_dataset
 from seediff.dataset.sample import Sample
 from seediff.drawing.colours import shown_ids
 from seediff.drawing.overlays import compress_image, contact_sheet, fit_side, overlay, shrink
@@ -36,7 +36,7 @@ def dataset_sheet(dataset: Path, columns: int, side: int) -> np.ndarray:
     UserError if the folder is not a finished dataset.
     """
     tiles, labels = [], []
-    for sample in sorted(read_dataset(dataset), key=lambda sample: sample.metadata["class_ids"]):
+    for sample in sorted(Dataset.open(dataset), key=lambda sample: sample.metadata["class_ids"]):
         ids, numbers = sample.label_map, None
         if sample.instances is not None:
             numbers, named = sample.instances.numbers, set(sample.metadata["classes"]) - {SEGMENT}
@@ -50,7 +50,7 @@ def dataset_sheet(dataset: Path, columns: int, side: int) -> np.ndarray:
 def heat_sheet(dataset: Path, columns: int, side: int) -> np.ndarray:
     """As `dataset_sheet`, three tiles for each sample; its first class counts."""
     tiles, labels = [], []
-    for sample in read_dataset(dataset):
+    for sample in Dataset.open(dataset):
         name = sample.metadata["classes"][0]
         image = fit_side(sample.image, side, Image.Resampling.BICUBIC)
         maps = AttentionMaps.load(dataset / "attention" / f"{sample.name}.safetensors")

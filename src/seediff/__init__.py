@@ -40,7 +40,6 @@ _HOMES = {
     "mask": "script.single_image",
     "mask_photos": "run.mask_job",
     "predict": "train.predict:predict_files",
-    "read_dataset": "dataset.native",
     "register_method": "masks.own",
     "segment": "script.single_image",
     "segment_photos": "run.segment_job",
@@ -54,7 +53,6 @@ if TYPE_CHECKING:
     from .config.photos_config import MaskPhotosConfig as MaskPhotosConfig
     from .config.photos_config import SegmentPhotosConfig as SegmentPhotosConfig
     from .dataset.dataset import Dataset as Dataset
-    from .dataset.native import read_dataset as read_dataset
     from .dataset.sample import Sample as Sample
     from .errors import UserError as UserError
     from .evaluate.evaluation import evaluate as evaluate_predictions  # noqa: F401

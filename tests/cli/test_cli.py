@@ -11,12 +11,11 @@ from fake_engine import fake_draw
 from PIL import Image
 from refusals import refused
 
-from seediff import __version__
+from seediff import Dataset, __version__
 from seediff.cli import progress
 from seediff.cli.commands import COMMANDS, GROUPS
 from seediff.cli.help import COMMON, HELP_ALL
 from seediff.cli.main import main
-from seediff.dataset import native
 from seediff.errors import UserError
 from seediff.models.short_names import EMBEDDED
 from seediff.run import generate_job as run
@@ -105,7 +104,7 @@ def test_generate_then_again(tmp_path, capsys):
     assert re.search(r"dog +│ +2 ", said)
     assert "4 images with masks" in said
     assert said.endswith(f"Look at '{out}/preview.html' (in a browser)\n")
-    assert len(list(native.read_dataset(out))) == 4
+    assert len(list(Dataset.open(out))) == 4
     assert main([*BASE, "--out", str(out)]) == 0
     assert "Complete: 4 images" in capsys.readouterr().out
 

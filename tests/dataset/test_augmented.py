@@ -8,6 +8,7 @@ from fake_engine import fake_draw
 from interrupted import contents
 from refusals import user_error
 
+from seediff import Dataset
 from seediff.cli.sets import augment as augment_command
 from seediff.config.augment import AugmentConfig
 from seediff.config.generate_config import GenerateConfig
@@ -71,7 +72,7 @@ def test_a_sound_dataset_with_the_originals_in_it(made, pets):
     assert set(after) - {row[kind] for row in (*rows, *new) for kind in ("file_name", "mask_file_name")} == others
     assert b'id="augmentations"' in after["preview.html"]
     assert "| originals | 8 |" in after["README.md"].decode()
-    assert len(list(native.read_dataset(made))) == 25
+    assert len(list(Dataset.open(made))) == 25
 
 
 def test_every_recipe_is_in_its_row(made, pets):
@@ -85,9 +86,7 @@ def test_every_recipe_is_in_its_row(made, pets):
         sources = [recipe["source"], *(one for step in recipe["steps"] for one in step.get("sources", ()))]
         assert set(sources) <= training
         labels = [originals[one].label_map for one in sources]
-        found = np.asarray(
-            next(s.label_map for s in native.read_dataset(made) if s.metadata["file_name"] == row["file_name"])
-        )
+        found = np.asarray(next(s.label_map for s in Dataset.open(made) if s.metadata["file_name"] == row["file_name"]))
         assert set(np.unique(found)) <= {0, 255} | set().union(*map(np.unique, labels))
         assert found.shape == labels[0].shape
         assert ("prompt" in row) == ("splice" not in name)

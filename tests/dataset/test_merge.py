@@ -5,8 +5,8 @@ import pytest
 from blobs import blobs
 from items import item, names
 
+from seediff import Dataset
 from seediff.dataset import native
-from seediff.dataset.dataset import Dataset
 from seediff.dataset.native import open_native, write_native
 from seediff.dataset.quality.check import check_dataset
 
@@ -55,7 +55,7 @@ def test_classes_are_joined_by_name_and_ids_follow(tmp_path):
         area = {classes[i - 1]: np.mean(new.label_map == i) for i in new.metadata["class_ids"]}
         assert new.metadata["area"] == pytest.approx(area, abs=1e-6)
     # Soft masks follow their class, before saving too: 10 times the id that it had.
-    for number, sample in [*enumerate(merged), *enumerate(native.read_dataset(tmp_path / "out"))]:
+    for number, sample in [*enumerate(merged), *enumerate(Dataset.open(tmp_path / "out"))]:
         before = {"dog": 1, "cat": 2, "bus": 3} if number < 2 else {"cat": 1, "fox": 2, "dog": 3}
         assert sample.soft is not None
         assert [round(float(one.max() * 255)) for one in sample.soft] == [

@@ -7,6 +7,7 @@ from layouts import save_png
 from PIL import Image
 from refusals import user_error
 
+from seediff import Dataset
 from seediff.dataset import native
 from seediff.dataset.sample import Sample
 from seediff.files.label_maps import voc_palette
@@ -43,7 +44,7 @@ def test_broken_datasets_name_the_file(folder, file, data, place):
     if data is not None:
         (folder / file).write_bytes(data)
     with user_error(place):
-        [(sample.image, sample.label_map, sample.soft) for sample in native.read_dataset(folder)]
+        [(sample.image, sample.label_map, sample.soft) for sample in Dataset.open(folder)]
 
 
 def test_soft_masks_are_rounded_to_255_steps():

@@ -9,8 +9,8 @@ import pytest
 from items import item, names
 from refusals import user_error
 
+from seediff import Dataset
 from seediff.dataset import native
-from seediff.dataset.dataset import Dataset
 from seediff.dataset.native import open_native, write_native
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.rows import check_name
@@ -33,7 +33,7 @@ def test_native_round_trip(tmp_path):
     assert row["prompt"] == "é \u2028"
     assert (row["classes"], row["class_ids"]) == (["bus", "cat", "dog"], [2, 1, 3])
     assert row["area"] == {"bus": 0.0, "cat": round(1 / 24, 6), "dog": round(2 / 24, 6)}
-    assert len(list(native.read_dataset(tmp_path / "out"))) == 2
+    assert len(list(Dataset.open(tmp_path / "out"))) == 2
     files = (
         "README.md classes.txt images/000000.png images/trip/1.jpg masks/000000.png masks/trip/1.png metadata.jsonl"
         " preview.html"

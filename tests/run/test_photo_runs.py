@@ -8,12 +8,12 @@ from photo_set import scene_photo, write_photos
 from PIL import Image
 from refusals import refused, user_error
 
+from seediff import Dataset
 from seediff.attention.maps import AttentionMaps
 from seediff.cli.main import main
 from seediff.config.constants import SegmentConfig
 from seediff.config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from seediff.dataset import native
-from seediff.dataset.dataset import Dataset
 from seediff.dataset.quality.check import check_dataset
 from seediff.evaluate.segments import evaluate_segments
 from seediff.files.photo_files import find_photos, read_photo
@@ -55,7 +55,7 @@ def segment(mini_folder):
 @pytest.mark.parametrize("fit", ["keep", "crop"])
 def test_a_dataset_with_masks_of_the_photos_sizes(tmp_path, mask, found, photos, fit):
     result = mask_photos(mask(fit=fit, keep_soft=True), found, tmp_path / "out")
-    samples = list(native.read_dataset(tmp_path / "out"))
+    samples = list(Dataset.open(tmp_path / "out"))
     assert result.made == len(samples) == 6
     for sample, photo in zip(samples, found, strict=True):
         np.testing.assert_array_equal(sample.image, read_photo(photo.path))

@@ -10,11 +10,11 @@ from fake_engine import fake_draw
 from interrupted import contents, replace_writes
 from refusals import user_error
 
+from seediff import Dataset
 from seediff.attention.maps import AttentionMaps
 from seediff.config.generate_config import GenerateConfig
 from seediff.config.resolve import load_config
 from seediff.dataset import native
-from seediff.dataset.dataset import Dataset
 from seediff.dataset.quality.check import check_dataset
 from seediff.files.outputs import BATCHES
 from seediff.run import generate_job as run_module
@@ -48,7 +48,7 @@ def test_layout_rows_and_masks(tmp_path):
     assert (out / "classes.txt").read_text() == "background\ndog\ncat\n"
     rows = native.read_rows(out)
     assert [row["file_name"] for row in rows] == [f"images/00000{i}.png" for i in range(5)]
-    for row, sample in zip(rows, native.read_dataset(out), strict=True):
+    for row, sample in zip(rows, Dataset.open(out), strict=True):
         keys = "prompt classes class_ids seed attempt flags area confidence agreement model method version"
         assert list(row) == ["file_name", "mask_file_name", *keys.split()]
         assert sorted(row["classes"]) == ["cat", "dog"]
@@ -223,7 +223,7 @@ def test_with_a_real_pipeline(tmp_path, mini_folder):
     (tmp_path / "out" / native.METADATA).unlink()
     generate(config, tmp_path / "out")
     assert fingerprints(tmp_path / "out") == before
-    for sample in native.read_dataset(tmp_path / "out"):
+    for sample in Dataset.open(tmp_path / "out"):
         assert sample.image.shape == (64, 64, 3)
 
 

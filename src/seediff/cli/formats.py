@@ -15,10 +15,11 @@ from ..config.fields import RUN, WORD
 from ..dataset.formats.format_table import (
     FORMATS,
     FormatName,
+    Seen,
     SourceName,
-    codec,
     export_options,
     import_options,
+    others_like,
     recognise,
 )
 from ..errors import UserError
@@ -270,12 +271,12 @@ def read_class_names(classes: str | None) -> tuple[str, ...] | None:
 
 def recognise_source(source: Path, options: ImportOptions, quiet: bool) -> SourceName:
     """The format of a source without --from. Prints it, and the others that it looks like."""
-    format_: SourceName = "masks" if options.masks is not None else recognise(source)
+    seen = Seen(source)
+    format_: SourceName = "masks" if options.masks is not None else recognise(seen)
     if not quiet:
         print(f"{source} is read as {format_}: {FORMATS[format_].looked_for}")
-        for other in FORMATS if source.is_dir() else ():
-            if other != format_ and codec(other).is_folder(source):
-                say_notes([f"{source} also looks like {FORMATS[other].looked_for}; --from {other} reads that"])
+        for other in others_like(seen, format_):
+            say_notes([f"{source} also looks like {FORMATS[other].looked_for}; --from {other} reads that"])
     return format_
 
 

@@ -183,11 +183,44 @@ def read_mask(path: Path, listed: ClassList) -> np.ndarray:
 
 def _read(path: Path, listed: ClassList) -> tuple[np.ndarray, bool]:
     """As `read_mask`, and whether 255 is the only class of the list, by its `single`."""
+    pixels, mode, entries = _stored(path, listed)
     stored = {IGNORE: IGNORE, **listed.ids}
-    numbers = voc_colours(254)
-    colours = {colour: stored[number] for colour, number in numbers.items() if number in stored}
-    if listed.colours is not None:
-        colours = listed.colours
+    colours = listed.colours
+    if colours is None:
+        colours = {colour: stored[number] for colour, number in voc_colours(254).items() if number in stored}
+    if pixels.ndim == 3 and listed.colours is None and (pixels == pixels[..., :1]).all():
+        greys = np.unique(pixels[..., 0]) * WEIGHTS.sum()
+        if not colours.keys() >= {*greys.tolist()}:
+            pixels = pixels[..., 0]
+    grey = pixels.ndim == 2 and mode != "P"
+    if listed.single and grey and {*np.unique(pixels).tolist()} | {0} == {0, IGNORE}:
+        return (pixels // IGNORE).astype(np.uint8), True
+
+    # values: those whose ids are looked up; places: for each pixel, the position of its value.
+    values, places, by_colour = np.arange(256), pixels, True
+    if pixels.ndim == 3:
+        values, places = np.unique(pixels @ WEIGHTS, return_inverse=True)
+        places = places.reshape(pixels.shape[:2])
+    elif mode == "P" and (listed.colours or _has_meaning(entries, np.unique(pixels).tolist(), colours)):
+        values = np.array([*entries, *[1 << 24] * (256 - len(entries))])
+    else:
+        by_colour = False
+    table = colours if by_colour else stored
+    ids = np.array([table.get(value, -1) for value in values.tolist()])[places]
+    if (ids < 0).any():
+        wrong = int(values[places[ids < 0][0]])
+        what, where = f"id {wrong}", listed.where
+        if by_colour:
+            what = f"the colour {','.join(str(wrong >> shift & 255) for shift in (16, 8, 0))}"
+            if listed.colours is None:
+                where = "VOC's palette; a labelmap.txt beside the folders says what colours are"
+        raise UserError(path, f"has {what}, which is not a class of {where}")
+    return ids.astype(np.uint8), False
+
+
+def _stored(path: Path, listed: ClassList) -> tuple[np.ndarray, str, list[int]]:
+    """The greys or indices (H, W) or colours (H, W, 3) of a mask, Pillow's mode, and its palette's colours as numbers.
+    Raises UserError for a picture that is no mask."""
     with open_image(path) as image:
         kind = image.format
         palette = bytes(image.palette.palette if image.mode == "P" and image.palette else b"")
@@ -204,30 +237,10 @@ def _read(path: Path, listed: ClassList) -> tuple[np.ndarray, bool]:
         raise UserError(path, problem)
     if shown is not None:
         pixels = _without_alpha(pixels, shown, path, listed)
-    if pixels.ndim == 3 and listed.colours is None and (pixels == pixels[..., :1]).all():
-        greys = np.unique(pixels[..., 0])
-        pixels = pixels if colours.keys() >= {*(greys * WEIGHTS.sum()).tolist()} else pixels[..., 0]
-    # values: of which ids are looked up; places: the index of each pixel's.
-    values, places = np.arange(256), pixels.astype(np.uint8) if one_bit else pixels
-    if listed.single and mode != "P" and places.ndim == 2 and {*np.unique(places).tolist()} | {0} == {0, IGNORE}:
-        return (places // IGNORE).astype(np.uint8), True
-    entries = (np.frombuffer(palette[: len(palette) // 3 * 3], np.uint8).reshape(-1, 3) @ WEIGHTS).tolist()
-    meant = stored
-    if pixels.ndim == 3:
-        values, places = np.unique(pixels @ WEIGHTS, return_inverse=True)
-        places, meant = places.reshape(pixels.shape[:2]), colours
-    elif mode == "P" and (listed.colours or _has_meaning(entries, np.unique(places).tolist(), colours)):
-        values, meant = np.array([*entries, *[1 << 24] * (256 - len(entries))]), colours
-    ids = np.array([meant.get(value, -1) for value in values.tolist()])[places]
-    if (ids < 0).any():
-        wrong = int(values[places[ids < 0][0]])
-        what, where = f"id {wrong}", listed.where
-        if meant is colours:
-            what = f"the colour {','.join(str(wrong >> shift & 255) for shift in (16, 8, 0))}"
-            if listed.colours is None:
-                where = "VOC's palette; a labelmap.txt beside the folders says what colours are"
-        raise UserError(path, f"has {what}, which is not a class of {where}")
-    return ids.astype(np.uint8), False
+    if one_bit:
+        pixels = pixels.astype(np.uint8)
+    entries = np.frombuffer(palette[: len(palette) // 3 * 3], np.uint8).reshape(-1, 3) @ WEIGHTS
+    return pixels, mode, entries.tolist()
 
 
 def with_single(listed: ClassList, masks: Iterable[Path], note: Callable[[str], None]) -> ClassList:

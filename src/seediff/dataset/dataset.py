@@ -17,7 +17,7 @@ from ..workers import Follow
 from . import native
 from .formats.drivers import Exported, read_format
 from .formats.drivers import export as write_format
-from .formats.format_table import FormatName, SourceName, import_options, recognise
+from .formats.format_table import FormatName, Seen, SourceName, import_options, recognise
 from .merge import merge_sets, set_names
 from .native import open_native, write_native
 from .reviews import left_out_notes, why_left_out
@@ -99,7 +99,7 @@ class Dataset(Sequence[Sample]):
         """Opens a folder or file of any format that SeeDiff reads. split: only the samples of this part; samples
         without a part belong to "train". Raises UserError for what cannot be used, and a part without samples."""
         path = Path(path)
-        name = None if (path / native.METADATA).is_file() else recognise(path)
+        name = None if (path / native.METADATA).is_file() else recognise(Seen(path))
         if name and "split" in import_options(name):  # a folder may have parts that rows do not name: VOC's trainval
             return cls.load(name, path, split=split)
         dataset = cls.load(name, path) if name else cls.from_native(path)

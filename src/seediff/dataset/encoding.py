@@ -82,6 +82,17 @@ def read_label_map(path: Path, sha256: str | None = None) -> np.ndarray:
     return decode_label_map(checked_mask(path, sha256) if sha256 else path, str(path))
 
 
+@dataclass(frozen=True)
+class LabelFile:
+    """A label map as it lies in a native dataset, read when it is called. path, sha256: as of `read_label_map`."""
+
+    path: Path
+    sha256: str | None = None
+
+    def __call__(self) -> np.ndarray:
+        return read_label_map(self.path, self.sha256)
+
+
 def decode_label_map(source: Path | bytes, where: str) -> np.ndarray:
     """Like `read_label_map`, but from a file or its bytes."""
     pixels, kind, mode = read_pixels(source, where)
@@ -130,13 +141,21 @@ def encode_objects(instances: Instances, where: str) -> bytes:
     return encode_grey(instances.numbers.astype(np.uint16, copy=False))
 
 
-def read_objects(path: Path, class_ids: tuple[int, ...], scores: tuple[float, ...]) -> Instances:
-    """The objects whose numbers are in a grey PNG of 8 or 16 bits."""
-    numbers, kind, mode = read_pixels(path)
-    if kind != "PNG" or mode not in ("L", "I;16"):
-        expected = "objects are a grey PNG of 8 or 16 bits, whose pixels are their numbers"
-        raise UserError(path, f"is {kind} {mode} data; {expected}")
-    highest = int(numbers.max(initial=0))
-    if highest > len(class_ids):
-        raise UserError(path, f"has an object number {highest}, but its row lists {len(class_ids)} `instances`")
-    return Instances(numbers.astype(np.int32), class_ids, scores)
+@dataclass(frozen=True)
+class ObjectsFile:
+    """Objects as they lie in a native dataset, read when it is called. path: a grey PNG of 8 or 16 bits, which holds
+    their numbers. class_ids, scores: as of `Instances`."""
+
+    path: Path
+    class_ids: tuple[int, ...]
+    scores: tuple[float, ...]
+
+    def __call__(self) -> Instances:
+        numbers, kind, mode = read_pixels(self.path)
+        if kind != "PNG" or mode not in ("L", "I;16"):
+            expected = "objects are a grey PNG of 8 or 16 bits, whose pixels are their numbers"
+            raise UserError(self.path, f"is {kind} {mode} data; {expected}")
+        highest, count = int(numbers.max(initial=0)), len(self.class_ids)
+        if highest > count:
+            raise UserError(self.path, f"has an object number {highest}, but its row lists {count} `instances`")
+        return Instances(numbers.astype(np.int32), self.class_ids, self.scores)

@@ -28,7 +28,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -48,7 +48,7 @@ from ..files.outputs import CONFIG as CONFIG  # re-exported: also a name of this
 from ..files.photo_files import without_suffix
 from ..files.reading import check_unpacked, inside, read_bytes
 from ..workers import Follow, in_order
-from .encoding import Instances, encode_objects, read_objects
+from .encoding import Instances, LabelFile, ObjectsFile, encode_objects
 from .encoding import encode_image as encode_image  # re-exported: how the format encodes pictures
 from .encoding import encode_mask as encode_mask
 from .encoding import encode_soft as encode_soft
@@ -194,7 +194,7 @@ class RowReader:
             instances = partial(_followed, instances, before, mask, sha256)
         for key in INSTANCE_KEYS:  # a Sample has them in `instances`
             row.pop(key, None)
-        return Sample(image, partial(read_label_map, mask, sha256), instances, row, name=name, extras=extras)
+        return Sample(image, LabelFile(mask, sha256), instances, row, name=name, extras=extras)
 
     def _objects(self, name: str, row: Mapping[str, Any], where: str) -> Callable[[], Instances] | None:
         """The function that reads the objects of a sample; None if it has none. Raises UserError for a row whose class
@@ -211,7 +211,7 @@ class RowReader:
         if len(scores) not in (0, len(class_ids)):
             problem = f"has {len(scores)} `instance_scores` for {len(class_ids)} `instances`"
             raise UserError(where, problem, "give one for each, or none")
-        return partial(read_objects, path, class_ids, scores)
+        return ObjectsFile(path, class_ids, scores)
 
 
 def open_native(folder: Path | str, *, reviewed: bool = True) -> tuple[tuple[str, ...], list[Sample]]:
@@ -269,11 +269,6 @@ def find_extras(folder: Path) -> dict[str, Extras]:
     return extras
 
 
-def read_dataset(folder: Path | str) -> Iterator[Sample]:
-    """The samples of a native dataset, as `open_native` gives them."""
-    yield from open_native(folder)[1]
-
-
 @dataclass(frozen=True)
 class EncodedSample:
     """A sample as it is written. files: path in the dataset → bytes. copies: path → the file to copy. made: the
@@ -322,7 +317,8 @@ def write_native(
             for path, data in sample.files.items():
                 put(part / path, data)
             for path, source in sample.copies.items():
-                copy_new(source, part / path, link=link)
+                labels = path.startswith((f"{MASKS}/", f"{INSTANCES}/"))  # these may be painted over in place
+                copy_new(source, part / path, link=link and not labels)
             row = dict(sample.row)
             if sample.made is not None:
                 # Named by its content, because merged sets often have the same configuration.
@@ -349,14 +345,23 @@ def _encoded(item: Any, *, read: Callable[[Any], Sample] | None, classes: Sequen
     file_name, mask = sample_files(sample.name, sample.suffix)
     row = {"file_name": file_name, "mask_file_name": mask, **sample.row(labels, classes)}
     row.pop("made", None)
-    files, copies = {mask: encode_mask(labels)}, dict[str, Path]()
+    files, copies = dict[str, bytes](), dict[str, Path]()
     image, instances = sample.file(), sample.instances
+    # The files of a native dataset are copied, because writing them anew takes longer than reading them.
+    if isinstance(sample.stored_labels, LabelFile):
+        copies[mask] = sample.stored_labels.path
+    else:
+        files[mask] = encode_mask(labels)
     if image is None:
         files[file_name] = sample.data()
     else:
         copies[file_name] = image
     if instances is not None:
-        files[f"{INSTANCES}/{sample.name}.png"] = encode_objects(instances, f"sample '{sample.name}'")
+        objects = f"{INSTANCES}/{sample.name}.png"
+        if isinstance(sample.stored_instances, ObjectsFile):
+            copies[objects] = sample.stored_instances.path
+        else:
+            files[objects] = encode_objects(instances, f"sample '{sample.name}'")
         row |= instance_row(instances)
 
     # Other files of the sample, which keep its name.

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from itertools import chain, product
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +47,8 @@ from .coco_data import (
     paint,
     part_of,
 )
-from .drivers import Contents, Drawing, Export, Import
-from .format_table import json_kind
+from .drivers import Contents, Export, Import, PictureRecord
+from .format_table import Seen
 
 WRITTEN_ANEW = ("file_name", "mask_file_name", "class_ids", "area")
 """Keys of a row that follow from the files. `classes` does not: it may have names without a pixel, and an order."""
@@ -59,46 +59,53 @@ def write(export: Export, *, min_area: int = 1, polygons: bool = False) -> None:
     fewer pixels are left out. polygons: objects as polygons instead of RLE, which pycocotools fills exactly."""
     check_meaning(export.classes, void=False)
     named = [{"id": i, "name": name} for i, name in enumerate(export.classes, 1)]
-    of_kind = {INSTANCES: named, SEMANTIC: [*named, {"id": IGNORED[0], "name": IGNORED[1]}]}
     endings = {part: f"_{part}" for part in export.parts}
     if export.parts in ([], ["train"]):
         endings = {"train": ""}
-    info = {"description": "masks by SeeDiff", "version": __version__}
-    documents: dict[tuple[str, str], dict[str, Any]] = {}
-    for kind, ending in product(of_kind, endings.values()):
-        documents[kind, ending] = {"info": info, "images": [], "annotations": [], "categories": of_kind[kind]}
+    instances, semantic = dict[str, dict[str, Any]](), dict[str, dict[str, Any]]()
+    for ending in endings.values():
+        instances[ending] = _document(named)
+        semantic[ending] = _document([*named, {"id": IGNORED[0], "name": IGNORED[1]}])
     small = 0
     for placed in export.placed(annotate, min_area=min_area, polygons=polygons):
-        (height, width), found, left_out = placed.data
+        (height, width), objects, areas, left_out = placed.data
         small += left_out
         ending = endings[placed.split]
         export.put_image(f"{IMAGES}/{placed.file_name}", placed)
         metadata = {key: value for key, value in placed.sample.metadata.items() if key not in WRITTEN_ANEW}
         if "split" in metadata and placed.split != split_of(metadata):  # another share was set aside
             metadata["split"] = placed.split
-        number = len(documents[SEMANTIC, ending]["images"]) + 1
-        image = {"id": number, "file_name": placed.file_name, "width": width, "height": height}
-        for kind, own in found.items():
-            document = documents[kind, ending]
-            if kind == SEMANTIC and metadata:
-                image["metadata"] = metadata
-            document["images"].append(dict(image))
-            annotations = document["annotations"]
-            first = len(annotations) + 1
-            annotations += [{"id": i, "image_id": number, **one} for i, one in enumerate(own, first)]
-    for (kind, ending), document in documents.items():
-        export.put(f"{ANNOTATIONS}/{kind}{ending}.json", json.dumps(document, ensure_ascii=False))
+        image = {"file_name": placed.file_name, "width": width, "height": height}
+        _add(instances[ending], image, objects)
+        if metadata:
+            image["metadata"] = metadata
+        _add(semantic[ending], image, areas)
+    for kind, documents in ((INSTANCES, instances), (SEMANTIC, semantic)):
+        for ending, document in documents.items():
+            export.put(f"{ANNOTATIONS}/{kind}{ending}.json", json.dumps(document, ensure_ascii=False))
     export.count(small, f"pieces below {min_area} pixels are not objects in {INSTANCES}; {SEMANTIC} has them")
+
+
+def _document(categories: list[dict[str, Any]]) -> dict[str, Any]:
+    info = {"description": "masks by SeeDiff", "version": __version__}
+    return {"info": info, "images": [], "annotations": [], "categories": categories}
+
+
+def _add(document: dict[str, Any], image: Mapping[str, Any], annotations: Sequence[Mapping[str, Any]]) -> None:
+    """Adds an image and its annotations, numbered from 1."""
+    number = len(document["images"]) + 1
+    document["images"].append({"id": number, **image})
+    for one in annotations:
+        document["annotations"].append({"id": len(document["annotations"]) + 1, "image_id": number, **one})
 
 
 def annotate(
     sample: Sample, *, classes: Sequence[str], min_area: int, polygons: bool
-) -> tuple[tuple[int, ...], dict[str, list[dict[str, Any]]], int]:
-    """(height, width) of a sample; kind of file → its annotations; and the number of small pieces."""
+) -> tuple[tuple[int, ...], list[dict[str, Any]], list[dict[str, Any]], int]:
+    """(height, width) of a sample; the annotations of its objects and of its classes; the number of small pieces."""
     labels = sample.labels(len(classes))
     pieces = sample.objects(labels, min_area)
-    found = {INSTANCES: of_objects(pieces, polygons), SEMANTIC: of_objects(whole_classes(labels))}
-    return labels.shape, found, pieces.small
+    return labels.shape, of_objects(pieces, polygons), of_objects(whole_classes(labels)), pieces.small
 
 
 def of_objects(objects: Objects, polygons: bool = False) -> list[dict[str, Any]]:
@@ -121,9 +128,11 @@ def _polygons(objects: Objects) -> list[list[list[int]]]:
     return polygons
 
 
-def is_folder(folder: Path) -> bool:
-    ours = any(json_kind(path) == "coco" for path in sorted(folder.glob("*.json"))[:8])
-    return any(folder.glob(f"{ANNOTATIONS}/*.json")) or ours or any(folder.glob(f"*/{ROBOFLOW}"))
+def is_folder(seen: Seen) -> bool:
+    folder = seen.path
+    if any(folder.glob(f"{ANNOTATIONS}/*.json")) or any(folder.glob(f"*/{ROBOFLOW}")):
+        return True
+    return any(seen.is_json("coco", path) for path in sorted(folder.glob("*.json"))[:8])
 
 
 def read(
@@ -144,7 +153,7 @@ def read(
     documents = {path: load_coco(path) for path in files}
     _check_masks(documents, crowds, source)
     classes, ids = classes_of(documents, source.note)
-    drawings: list[Drawing] = []
+    records: list[PictureRecord] = []
     elsewhere = 0
     for path, document in documents.items():
         folders = image_folders(source.folder, path, images)
@@ -152,10 +161,10 @@ def read(
         for image in document.images:
             check_row(image.metadata, f"{path}: metadata of image '{image.file_name}'")
             own = of_images[image.id]
-            if len(drawings) < 100:  # reading run lengths takes long
+            if len(records) < 100:  # reading run lengths takes long
                 elsewhere += sum(is_elsewhere(one, (image.height, image.width)) for one in own)
-            drawings.append(
-                Drawing(
+            records.append(
+                PictureRecord(
                     f"{path}, image {image.id}",
                     folders,
                     [image.file_name],
@@ -163,12 +172,13 @@ def read(
                     part=(split or "") * (len(files) > 1),
                     split=split,
                     row=image.metadata,
-                    objects=beside.get(image.file_name, not path.name.startswith((SEMANTIC, "stuff"))),
+                    objects=not path.name.startswith((SEMANTIC, "stuff")),
+                    paint_objects=beside.get(image.file_name),
                 )
             )
     cause = "are run lengths by rows, or corners of a picture of another size or counted from below?"
     source.count(elsewhere, f"masks of the first 100 pictures are not where their `bbox` is; {cause}")
-    return classes, source.drawn(drawings)
+    return classes, source.samples_of(records)
 
 
 def _objects_beside(path: Path, classes: Sequence[str]) -> dict[str, Callable[[Path], Instances]]:

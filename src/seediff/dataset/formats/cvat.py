@@ -29,11 +29,11 @@ from ..encoding import Instances
 from ..sample import Sample
 from ..shapes.objects import whole_classes
 from ..shapes.rle import polygon_runs
-from .drivers import Contents, Drawing, Export, Import
+from .drivers import Contents, Export, Import, PictureRecord
+from .format_table import Seen
 from .label_files import PARTS, Near, Shapes, Side, by_object, check_frame, class_of, given_or, named_colours
 
 ANNOTATIONS, IMAGES, LABELS = "annotations.xml", "images", "labels.json"
-MASKS = ("mask", "polygon", "ellipse")
 BOXES = ("box", "cuboid")
 OTHERS = ("polyline", "points", "skeleton", "tag")
 CORNERS = ("tl1", "bl1", "tr1", "br1", "tl2", "bl2", "tr2", "br2")
@@ -94,8 +94,8 @@ def _mask(label: str, inside: np.ndarray, left: int, top: int) -> str:
     return f'    <mask label={quoteattr(label)} source="auto" occluded="0" rle="{rle}" {place} z_order="0"></mask>\n'
 
 
-def is_folder(folder: Path) -> bool:
-    return find_file(folder).is_file()
+def is_folder(seen: Seen) -> bool:
+    return find_file(seen.path).is_file()
 
 
 def find_file(folder: Path) -> Path:
@@ -170,11 +170,11 @@ def read(source: Import, *, images: Path | str | None = None) -> Contents:
     classes, ids = _classes(root, uses, source)
     folders = given_or(images, file.parent / IMAGES, file.parent)
     objects = by_object([child.attributes.get("label", "") for child in _masks(node)] for node in nodes)
-    drawings: list[Drawing] = []
+    records: list[PictureRecord] = []
     for node in nodes:
         image = fit(node.attributes, CvatImage, node.where, strict=False)
-        drawings.append(
-            Drawing(
+        records.append(
+            PictureRecord(
                 node.where,
                 folders,
                 [f"{image.subset}/{image.name}".removeprefix("/")],
@@ -185,7 +185,7 @@ def read(source: Import, *, images: Path | str | None = None) -> Contents:
                 objects=objects,
             )
         )
-    samples = source.drawn(drawings)
+    samples = source.samples_of(records)
     boxed, others = list[str](), list[str]()
     for label, used in uses.items():
         boxed += [f"{tag} {label}" for tag in used if tag in BOXES]
@@ -202,7 +202,7 @@ def _classes(root: Node, uses: Mapping[str, Sequence[str]], source: Import) -> t
         shapeless = any(kind.text.strip() in (*OTHERS, "cuboid") for kind in label.all("type"))
         for name in (name.text.strip() for name in label.all("name")):
             named.append(name)
-            if {*uses[name]} == {"tag"} or (shapeless and {*MASKS, "box"}.isdisjoint(uses[name])):
+            if {*uses[name]} == {"tag"} or (shapeless and {*PAINT, "box"}.isdisjoint(uses[name])):
                 others.add(name)
     if not named:
         raise UserError(root.where, "lists no labels", "there must be <label><name>…</name></label> below <meta>")
@@ -212,7 +212,7 @@ def _classes(root: Node, uses: Mapping[str, Sequence[str]], source: Import) -> t
 
 
 def _masks(node: Node) -> list[Node]:
-    return [child for child in node.children if child.tag in MASKS]
+    return [child for child in node.children if child.tag in PAINT]
 
 
 def _paint(image: Path, node: Node, shape: tuple[int, int], ids: Mapping[str, int]) -> Instances:
@@ -228,23 +228,33 @@ def _paint(image: Path, node: Node, shape: tuple[int, int], ids: Mapping[str, in
     masks = [(fit(child.attributes, CvatShape, child.where, strict=False), child) for child in _masks(node)]
     for one, child in sorted(masks, key=lambda mask: mask[0].z_order):
         number = shapes.number(class_of(one.label, ids, child.where), one.group_id or None)
-        if child.tag == "mask":
-            inner = one.left + one.width <= shape[1] and one.top + one.height <= shape[0]
-            if not (inner and one.width and one.height):
-                problem = f"its mask's box of {one.width} × {one.height} is not inside"
-                raise UserError(child.where, f"{problem} the picture of {shape[1]} × {shape[0]}")
-            where = f"{child.where}: 'rle'"
-            counts = fit(one.rle.replace(" ", "").split(","), list[Count], where, strict=False)
-            if sum(counts) != one.width * one.height:
-                problem = f"the run lengths of its mask add up to {sum(counts)}, not to {one.width} × {one.height}"
-                raise UserError(child.where, problem)
-            inside = np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(one.height, one.width)
-            shapes.numbers[one.top : one.top + one.height, one.left : one.left + one.width][inside] = number
-        elif child.tag == "ellipse":
-            shapes.ellipse(complex(one.cx, one.cy), one.rx, one.ry, one.rotation, number, child.where)
-        else:
-            pairs = [pair.split(",") for pair in one.points.replace(" ", "").split(";")]
-            corners = fit(pairs, list[tuple[Near, Near]], f"{child.where}: 'points'", strict=False)
-            runs = polygon_runs([[*chain(*corners)]], shape, child.where)
-            shapes.runs(runs, number)
+        PAINT[child.tag](shapes, one, number, child.where)
     return shapes.painted()
+
+
+def _paint_mask(shapes: Shapes, one: CvatShape, number: int, where: str) -> None:
+    height, width = shapes.numbers.shape
+    inner = one.left + one.width <= width and one.top + one.height <= height
+    if not (inner and one.width and one.height):
+        problem = f"its mask's box of {one.width} × {one.height} is not inside"
+        raise UserError(where, f"{problem} the picture of {width} × {height}")
+    counts = fit(one.rle.replace(" ", "").split(","), list[Count], f"{where}: 'rle'", strict=False)
+    if sum(counts) != one.width * one.height:
+        problem = f"the run lengths of its mask add up to {sum(counts)}, not to {one.width} × {one.height}"
+        raise UserError(where, problem)
+    inside = np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(one.height, one.width)
+    shapes.numbers[one.top : one.top + one.height, one.left : one.left + one.width][inside] = number
+
+
+def _paint_polygon(shapes: Shapes, one: CvatShape, number: int, where: str) -> None:
+    pairs = [pair.split(",") for pair in one.points.replace(" ", "").split(";")]
+    corners = fit(pairs, list[tuple[Near, Near]], f"{where}: 'points'", strict=False)
+    shapes.runs(polygon_runs([[*chain(*corners)]], shapes.numbers.shape, where), number)
+
+
+def _paint_ellipse(shapes: Shapes, one: CvatShape, number: int, where: str) -> None:
+    shapes.ellipse(complex(one.cx, one.cy), one.rx, one.ry, one.rotation, number, where)
+
+
+PAINT = {"mask": _paint_mask, "polygon": _paint_polygon, "ellipse": _paint_ellipse}
+"""Tag of a shape with an inside → the function that paints it."""

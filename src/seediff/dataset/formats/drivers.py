@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from inspect import signature
 from itertools import chain
 from pathlib import Path
@@ -31,15 +31,12 @@ from ..encoding import Instances
 from ..rows import SPLITS, check_class_list, check_name, flat_name
 from ..sample import Sample, image_size
 from ..split import assign_splits
-from .format_table import FORMATS, FormatName, SourceName, codec
+from .format_table import FORMATS, FormatName, Seen, SourceName, reader, writer
+from .format_table import Contents as Contents
 from .label_files import IMAGE_SUFFIXES, portable, unique_names
 
 CHUNK = 8
 """Samples that are sent to a worker process together: one takes only a millisecond or two."""
-Contents = tuple[tuple[str, ...], Iterable[Sample]]
-"""The classes without the background, and the samples."""
-Labels = np.ndarray | Instances
-"""A label map, or the visible pixels of each shape."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +145,7 @@ def export(
     """Write samples in a format. The arguments are those of `Dataset.export` and of the codec's `write`. `out` appears
     only when it is complete."""
     check_class_list(classes)
-    samples, write = list(samples), codec(name).write
+    samples, write = list(samples), writer(name).write
     if options.get("min_area", 1) < 1:
         raise UserError("min_area", f"{options['min_area']} must be at least 1 pixel")
     names = [flat_name(sample.name) if FORMATS[name].flat else sample.name for sample in samples]
@@ -164,11 +161,11 @@ def export(
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """A picture and its shapes, as a file lists them. where: its name in errors. folders, names: where the picture may
-    be, and its names, as of `found`. paint: paints the shapes of the picture at a path. part: of the set, if pictures
+class PictureRecord:
+    """What a file says about a picture and its shapes. where: its name in errors. folders, names: where the picture may
+    be, and its names, as in `found`. paint: paints the shapes of the picture at a path. part: of the set, if pictures
     of several may have one name. top: a folder that is no part of the sample's name. name: of the sample; "" for the
-    picture's. objects: as of `sample`, but a function of the picture's path."""
+    picture's. objects: whether each shape is an object. paint_objects: paints the objects, if they are other shapes."""
 
     where: str
     folders: Sequence[Path]
@@ -179,7 +176,27 @@ class Drawing:
     split: str | None = None
     row: Mapping[str, Any] = field(default_factory=dict)
     name: str = ""
-    objects: bool | Callable[[Path], Instances] = False
+    objects: bool = False
+    paint_objects: Callable[[Path], Instances] | None = None
+
+
+@dataclass(frozen=True)
+class Painted:
+    """The shapes of a picture as its label map and its objects. paint: paints the visible pixels of each shape, when
+    one of the two is asked for."""
+
+    paint: Callable[[], Instances]
+
+    def label_map(self) -> np.ndarray:
+        return _painted(self.paint).label_map()
+
+    def objects(self) -> Instances:
+        return _painted(self.paint).seen()
+
+
+@lru_cache(maxsize=1)  # only the last picture's: the shapes of a set may be larger than memory
+def _painted(paint: Callable[[], Instances]) -> Instances:
+    return paint()
 
 
 @dataclass
@@ -209,6 +226,11 @@ class Import(Notes):
         """The folder that is read, or that of the file."""
         return self.path if self.path.is_dir() else self.path.parent
 
+    @cached_property
+    def seen(self) -> Seen:
+        """What is known of the JSON files."""
+        return Seen(self.path)
+
     def file(self, find: Callable[[Path], Path]) -> Path:
         """The file that is read, which `find` finds in a folder."""
         return find(self.path) if self.path.is_dir() else self.path
@@ -227,16 +249,27 @@ class Import(Notes):
         mean one picture."""
         ends = list(dict.fromkeys(chain.from_iterable(map(_ends, names))))
         for end in ends:
-            exact = [(folder, folder / end) for folder in folders if os.path.isfile(folder / end)]
-            readable = exact if end.lower().endswith(IMAGE_SUFFIXES) else []
-            alike = ((folder, self._alike(folder / end)) for folder in folders)
-            for folder, path in chain(readable, alike, exact):
-                if path is None:
-                    continue
+            match = self._match(folders, end)
+            if match is not None:
+                folder, path = match
                 other = self.used.setdefault(inside(folder, path), ends[0])
                 if other != ends[0]:
                     raise UserError(where, f"{show_json(ends[0])} and {show_json(other)} are both {path}")
                 return path, end
+        return None
+
+    def _match(self, folders: Sequence[Path], end: str) -> tuple[Path, Path] | None:
+        """The folder and path of the picture of a name: a file of this name that can be read, else one that is alike,
+        else one of this name whose suffix no dataset has, which is refused later."""
+        exact = [folder for folder in folders if os.path.isfile(folder / end)]
+        if exact and end.lower().endswith(IMAGE_SUFFIXES):
+            return exact[0], exact[0] / end
+        for folder in folders:
+            path = self._alike(folder / end)
+            if path is not None:
+                return folder, path
+        for folder in exact:
+            return folder, folder / end
         return None
 
     def _alike(self, path: Path) -> Path | None:
@@ -250,11 +283,11 @@ class Import(Notes):
         alike = [name for name in alike if composed(name).casefold() == composed(path.name).casefold()] or alike
         return folder / alike[0] if len(alike) == 1 else None
 
-    def drawn(self, drawings: Iterable[Drawing]) -> list[Sample]:
-        """The samples of drawings whose picture is there. Raises UserError for two drawings of one picture."""
-        found: list[tuple[Drawing, Path, str]] = []
+    def samples_of(self, records: Iterable[PictureRecord]) -> list[Sample]:
+        """The samples of records whose picture is there. Raises UserError for two records of one picture."""
+        found: list[tuple[PictureRecord, Path, str]] = []
         owners: dict[Path, str] = {}
-        for one in drawings:
+        for one in records:
             at = self.found(one.folders, one.names, one.where)
             if at is None:
                 tried = [folder for folder in one.folders if folder.is_dir()] or one.folders
@@ -269,74 +302,69 @@ class Import(Notes):
         samples: list[Sample] = []
         names = unique_names((one.part, end) for one, _, end in found)
         for (one, path, _), name in zip(found, names, strict=True):
-            objects = partial(one.objects, path) if callable(one.objects) else one.objects
-            paint = partial(one.paint, path)
+            shapes = Painted(partial(one.paint, path))
+            objects = None
+            if one.paint_objects is not None:
+                objects = Painted(partial(one.paint_objects, path)).objects
+            elif one.objects:
+                objects = shapes.objects
             named = one.name or name
-            samples.append(self.sample(named, path, paint, one.row, one.where, split=one.split, objects=objects))
+            labels = shapes.label_map
+            samples.append(self.sample(named, path, labels, one.row, one.where, split=one.split, objects=objects))
         return samples
 
     def sample(
         self,
         name: str,
         image: Path | bytes | None,
-        labels: Callable[[], Labels],
+        labels: Callable[[], np.ndarray],
         row: Mapping[str, Any],
         where: object,
         *files: Path,
         split: str | None = None,
-        objects: bool | Callable[[], Instances] = False,
+        objects: Callable[[], Instances] | None = None,
     ) -> Sample:
-        """A sample. labels: reads its label map or shapes. where: its name in errors. files: must not be links that
-        lead out of the source. split: for its row, if the format names it. objects: whether each shape is an object, or
-        a function that reads the objects."""
+        """A sample. labels: reads its label map. where: its name in errors. files: must not be links that lead out of
+        the source. split: for its row, if the format names it. objects: reads its objects."""
         check_name(name, self.taken, where)
         if split:
             row = {**row, "split": split}
         if self.labels_alone or image is None:
-            return Sample(image, partial(_label_map, labels), None, row, name=name)
+            return Sample(image, labels, None, row, name=name)
         for path in files:
             inside(self.path, path)
-        reads: list[Callable[[], Labels]] = [labels]
-        if callable(objects):
-            reads.append(objects)
-        about = str(image) if isinstance(image, Path) else str(where)
-        turn = orientation_of(image, about)
+        named = str(image) if isinstance(image, Path) else str(where)
+        turn = orientation_of(image, named)
         if 2 <= turn <= 8:
             self.turned += 1
-            reads = [partial(_turn_back, read, image, turn, self.shown, about) for read in reads]
-        if objects is True:
-            reads = [partial(_drawn, reads[0])]
-        instances = partial(_objects, reads[-1]) if objects else None
-        return Sample(image, partial(_label_map, reads[0]), instances, row, name=name)
+            back = partial(_turn_back, image=image, turn=turn, shown=self.shown, where=named)
+            labels = partial(_turned_labels, labels, back)
+            objects = objects and partial(_turned_objects, objects, back)
+        return Sample(image, labels, objects, row, name=name)
 
 
-def _turn_back(read: Callable[[], Labels], image: Path | bytes, turn: int, shown: bool, where: str) -> Labels:
-    """Labels of the picture as it is stored, drawn on the stored picture or on the turned one, as their size tells. For
-    a square or mirrored one it does not: they are of the turned one if `shown`, and otherwise refused."""
-    drawn, size = read(), image_size(image, where)
-    pixels = drawn.numbers if isinstance(drawn, Instances) else drawn
-    turned = size[::-1] if turn >= 5 else size
-    if pixels.shape != turned:  # drawn on the stored picture, or of a wrong size, which is refused later
-        return drawn
-    if turned == size and not shown:
+def _turned_labels(read: Callable[[], np.ndarray], back: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    return back(read())
+
+
+def _turned_objects(read: Callable[[], Instances], back: Callable[[np.ndarray], np.ndarray]) -> Instances:
+    objects = read()
+    return replace(objects, numbers=back(objects.numbers))
+
+
+def _turn_back(pixels: np.ndarray, image: Path | bytes, turn: int, shown: bool, where: str) -> np.ndarray:
+    """Pixels of the picture as it is stored. Their size says whether they were drawn on the stored picture or on the
+    picture as its EXIF orientation turns it; where both have one size, `shown` does."""
+    size = turned = image_size(image, where)
+    if turn >= 5:
+        turned = size[::-1]
+    as_stored, as_turned = pixels.shape == size, pixels.shape == turned
+    if as_stored and as_turned and not shown:
         problem = f"has the EXIF orientation {turn}, and it is unclear whether its labels are rotated too"
         raise UserError(where, problem, "save the picture without an orientation")
-    back = turned_back(pixels, turn)
-    return replace(drawn, numbers=back) if isinstance(drawn, Instances) else back
-
-
-@lru_cache(maxsize=1)
-def _drawn(read: Callable[[], Any]) -> Any:
-    return read()  # cached, so that the shapes of a sample are painted once for its label map and its objects
-
-
-def _label_map(read: Callable[[], Labels]) -> np.ndarray:
-    drawn = read()
-    return drawn.label_map() if isinstance(drawn, Instances) else drawn
-
-
-def _objects(read: Callable[[], Any]) -> Instances:
-    return read().seen()
+    if as_turned:
+        return turned_back(pixels, turn)
+    return pixels  # a wrong size is refused later
 
 
 def _ends(name: str) -> list[str]:
@@ -355,7 +383,7 @@ def read_format(
         if options.get(key) is not None and not Path(options[key]).is_dir():
             check_unpacked(options[key])
             raise UserError(key, f"{options[key]}: no such folder")
-    read = codec(name).read
+    read = reader(name).read
     source = Import(Path(path), skip_missing, "images" in signature(read).parameters, labels_alone)
     classes, samples = read(source, **{key: value for key, value in options.items() if value is not None})
     return classes, _with_notes(source, samples), source

@@ -1,17 +1,18 @@
-"""The table of known formats. The codec of a format is the module with its name, imported on first use: `read(source,
-**options)` and `is_folder(folder)`, and `write(export, **options)` if the format is written. Their parameters declare
-the format's options, besides those of `drivers`, for `Dataset` and the commands.
+"""The table of known formats, and which of them a folder or file has. The module with a format's name, imported on
+first use, is a `Reader`, and a `Writer` if the format is written. The parameters of `read` and `write` declare the
+format's options, besides those of `drivers`, for `Dataset` and the commands.
 """
 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from inspect import signature
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
 
 import msgspec
 
@@ -19,7 +20,12 @@ from ...errors import UserError
 from ...files.documents import parse_json, read_json
 from ...files.reading import check_unpacked, read_bytes
 
+if TYPE_CHECKING:
+    from ..sample import Sample
+
 T = TypeVar("T")
+Contents = tuple[tuple[str, ...], "Iterable[Sample]"]
+"""The classes without the background, and the samples."""
 FormatName = Literal["voc", "coco", "yolo", "masks", "cvat", "labelstudio"]
 """Values of `export --to`: formats that are written."""
 SourceName = Literal["voc", "coco", "yolo", "masks", "cvat", "labelstudio", "labelme"]
@@ -69,56 +75,90 @@ JSON_KINDS: tuple[tuple[set[str], str, str], ...] = (
         "put it as 'annotations' beside the 'images' and 'categories' of the set",
     ),
 )
-"""Keys of a JSON file, as of `_keys`, its format, or what it is, and the way out if it is not read. The first fitting
-row counts."""
+"""Keys of a JSON file, as in `Seen.keys`, its format, or what it is, and the way out if it is not read. The first
+fitting row counts."""
 
 
-def codec(name: SourceName) -> Any:
-    return importlib.import_module(f".{name}", __package__)
+class Seen:
+    """A folder or file whose format is sought. Each of its JSON files, which may have hundreds of megabytes, is parsed
+    once, however many formats ask."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.keys = cache(_keys)
+
+    def known_json(self, file: Path) -> SourceName | None:
+        """The format of a JSON file by `JSON_KINDS`, or None. Raises UserError for one that is not read, and a file
+        that is no JSON."""
+        keys = self.keys(file)
+        for marks, name, way_out in JSON_KINDS:
+            if marks <= {*keys}:
+                if way_out:
+                    raise UserError(file, f"is {name}, which is not read", way_out)
+                return cast(SourceName, name)
+        return None
+
+    def is_json(self, name: SourceName, file: Path) -> bool:
+        """Whether a file is JSON of this format."""
+        try:
+            return self.known_json(file) == name
+        except UserError:
+            return False
+
+
+class Reader(Protocol):
+    """The module of a format. read: `read(source, **options)`, where `source` is an `Import`. is_folder: whether a
+    folder is of the format; of `masks`, also whether a YAML file is."""
+
+    read: Callable[..., Contents]
+    is_folder: Callable[[Seen], bool]
+
+
+class Writer(Protocol):
+    """The module of a format that is written. write: `write(export, **options)`, where `export` is an `Export`."""
+
+    write: Callable[..., None]
+
+
+def reader(name: SourceName) -> Reader:
+    return cast(Reader, importlib.import_module(f".{name}", __package__))
+
+
+def writer(name: FormatName) -> Writer:
+    return cast(Writer, importlib.import_module(f".{name}", __package__))
 
 
 def export_options(name: FormatName) -> list[str]:
     shared = [option for option in ("split", "seed", "link", "workers") if option not in FORMATS[name].without]
-    return [*shared, *list(signature(codec(name).write).parameters)[1:]]
+    return [*shared, *list(signature(writer(name).write).parameters)[1:]]
 
 
 def import_options(name: SourceName) -> list[str]:
     shared = [option for option in ("skip_missing",) if option not in FORMATS[name].without]
-    return [*list(signature(codec(name).read).parameters)[1:], *shared]
+    return [*list(signature(reader(name).read).parameters)[1:], *shared]
 
 
-def recognise(path: Path, labels_alone: bool = False) -> SourceName:
+def recognise(seen: Seen, labels_alone: bool = False) -> SourceName:
     """The format of a folder or file, by its files and what is in them. labels_alone: `masks` for any other folder of
     PNG files."""
+    path = seen.path
     if not path.exists():
         raise UserError(path, "no such folder or file")
-    from ..native import (
-        METADATA,  # imports Pillow
-        check_finished,
-    )
+    from ..native import METADATA, check_finished  # imports Pillow
 
     check_unpacked(path)
     if path.is_file():
-        suffix = path.suffix.lower()
-        if suffix == ".json":
-            kind = known_json(path)
-            if kind is None:
-                problem = f"is JSON of no format that is read; it has {', '.join(_keys(path)[:5]) or 'no keys'}"
-                raise UserError(path, problem, "COCO has images, annotations and categories, labelme shapes")
-            return kind
-        if suffix not in SUFFIXES:
-            raise UserError(path, "is not a dataset", "name its folder, or a .json, .xml or .yaml file")
-        return "masks" if SUFFIXES[suffix] == "yolo" and codec("masks").semantic_yaml(path) else SUFFIXES[suffix]
+        return _of_file(seen)
     check_finished(path)
     for name in FORMATS:
-        if codec(name).is_folder(path):
+        if reader(name).is_folder(seen):
             return name
     if labels_alone and any(path.rglob("*.[pP][nN][gG]")):
         return "masks"
     if (path / METADATA).is_file():
         raise UserError(path, "is already a native dataset", "`seediff merge` joins datasets")
     for file in sorted(path.glob("*.json"))[:1]:
-        known_json(file)
+        seen.known_json(file)
     for entry in path.iterdir():
         check_unpacked(entry)
     held = ", ".join(sorted(entry.name for entry in path.iterdir())[:5]) or "nothing"
@@ -126,44 +166,43 @@ def recognise(path: Path, labels_alone: bool = False) -> SourceName:
     raise UserError(path, f"not a dataset of a known format: it holds {held}, but none of {looked_for}")
 
 
-def json_kind(file: Path) -> SourceName | None:
-    """As `known_json`, but None also for JSON that is not read, and for what is no JSON."""
-    try:
-        return known_json(file)
-    except UserError:
-        return None
+def _of_file(seen: Seen) -> SourceName:
+    """The format of a single file."""
+    path = seen.path
+    suffix = path.suffix.lower()
+    if suffix == ".json":
+        kind = seen.known_json(path)
+        if kind is None:
+            problem = f"is JSON of no format that is read; it has {', '.join(seen.keys(path)[:5]) or 'no keys'}"
+            raise UserError(path, problem, "COCO has images, annotations and categories, labelme shapes")
+        return kind
+    if suffix not in SUFFIXES:
+        raise UserError(path, "is not a dataset", "name its folder, or a .json, .xml or .yaml file")
+    if SUFFIXES[suffix] == "yolo" and reader("masks").is_folder(seen):
+        return "masks"
+    return SUFFIXES[suffix]
 
 
-def known_json(file: Path) -> SourceName | None:
-    """The format of a JSON file by `JSON_KINDS`, or None. Raises UserError for one that is not read, and a file that is
-    no JSON."""
-    keys = _keys(file)
-    for marks, name, way_out in JSON_KINDS:
-        if marks <= {*keys}:
-            if way_out:
-                raise UserError(file, f"is {name}, which is not read", way_out)
-            return cast(SourceName, name)
-    return None
+def others_like(seen: Seen, name: SourceName) -> list[SourceName]:
+    """The formats besides this one that a folder looks like."""
+    others: list[SourceName] = []
+    for other in FORMATS if seen.path.is_dir() else ():
+        if other != name and reader(other).is_folder(seen):
+            others.append(other)
+    return others
 
 
 def read_known(file: Path, kind: type[T], *, strict: bool = True) -> T:
-    """A JSON document as `kind`; strict: as of `fit`. Raises UserError, for another format as `known_json`."""
+    """A JSON document as `kind`; strict: as of `fit`. Raises UserError, for another format as `Seen.known_json`."""
     try:
         return parse_json(read_bytes(file), kind, str(file), strict=strict)
     except UserError:
-        known_json(file)
+        Seen(file).known_json(file)
         raise
 
 
 def _keys(file: Path) -> tuple[str, ...]:
     """The keys of a JSON object; of a list, those of its first entry as `[].key`."""
-    known = file.stat() if file.is_file() else None
-    return _keys_of(file, known and (known.st_mtime_ns, known.st_size))
-
-
-@lru_cache(maxsize=64)  # several codecs ask about a file, which may have hundreds of megabytes
-def _keys_of(file: Path, state: object) -> tuple[str, ...]:
-    """state: changes with the file."""
     parts: Any = dict[str, msgspec.Raw] | list[msgspec.Raw]
     top = read_json(file, parts)
     if isinstance(top, dict):

@@ -26,8 +26,8 @@ from .. import native
 from ..class_lists import find_list, number_labels
 from ..encoding import Instances
 from ..sample import Sample
-from .drivers import Contents, Import
-from .format_table import json_kind
+from .drivers import Contents, Import, Painted
+from .format_table import Seen
 from .label_files import IMAGE_SUFFIXES, Near, Shapes, check_frame, class_of, given_or, shown_size
 
 FILLED = ("polygon", "rectangle", "circle", "oriented_rectangle", "rotation", "mask")
@@ -66,9 +66,9 @@ class LabelmeFile(msgspec.Struct, frozen=True):
     imageWidth: int | None = None
 
 
-def is_folder(folder: Path) -> bool:
-    paths = sorted(folder.glob("*.json"))[:8] + sorted(folder.glob("*/*.json"))[:8]
-    return any(path.is_file() and json_kind(path) == "labelme" for path in paths)
+def is_folder(seen: Seen) -> bool:
+    paths = sorted(seen.path.glob("*.json"))[:8] + sorted(seen.path.glob("*/*.json"))[:8]
+    return any(path.is_file() and seen.is_json("labelme", path) for path in paths)
 
 
 def read(source: Import, *, classes: Sequence[str] | None = None, images: Path | str | None = None) -> Contents:
@@ -85,7 +85,7 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
     for path in filter(Path.is_file, [source.path, *sorted(source.path.rglob("*.json"))]):
         if path.name.startswith("."):
             continue
-        if path == source.path or _kind(path) == "labelme":
+        if path == source.path or _is_labelme(source.seen, path):
             file = read_json(inside(root, path), LabelmeFile)  # one at a time in memory
             image_paths[path] = file.imagePath
             used.update(shape.label for shape in file.shapes if shape.kind in FILLED)
@@ -106,10 +106,10 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
     return names, _samples(source, image_paths, ids, root, images)
 
 
-def _kind(path: Path) -> str | None:
-    """The format of a JSON file. Raises UserError for a file that is no JSON."""
-    read_json(path, msgspec.Raw)
-    return json_kind(path)
+def _is_labelme(seen: Seen, path: Path) -> bool:
+    """Raises UserError for a file that is no JSON."""
+    seen.keys(path)
+    return seen.is_json("labelme", path)
 
 
 def _samples(
@@ -133,7 +133,8 @@ def _samples(
             source.no_image(path, f"there is no picture {show_json(image_name)}, and 'imageData' is empty")
             continue
         name = path.relative_to(above).with_suffix("").as_posix()
-        yield source.sample(name, image, partial(_paint, path, image, ids), {}, path, objects=True)
+        shapes = Painted(partial(_paint, path, image, ids))
+        yield source.sample(name, image, shapes.label_map, {}, path, objects=shapes.objects)
 
 
 def _decoded(text: str, where: str) -> bytes:

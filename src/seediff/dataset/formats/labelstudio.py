@@ -34,8 +34,8 @@ from ..rows import check_row
 from ..sample import Sample
 from ..shapes.brush import decode_brush, encode_brush
 from ..shapes.rle import polygon_runs
-from .drivers import Contents, Drawing, Export, Import
-from .format_table import json_kind, read_known
+from .drivers import Contents, Export, Import, PictureRecord
+from .format_table import Seen, read_known
 from .label_files import (
     IMAGE_SUFFIXES,
     Near,
@@ -205,16 +205,17 @@ MASKS = ("brushlabels", "polygonlabels", "ellipselabels")
 BOXES = ("rectanglelabels", "rectangle")
 
 
-def is_folder(folder: Path) -> bool:
-    return _tasks(folder) is not None
+def is_folder(seen: Seen) -> bool:
+    return _tasks(seen) is not None
 
 
-def _tasks(folder: Path) -> Path | None:
+def _tasks(seen: Seen) -> Path | None:
     """tasks.json beside label_config.xml, or else Label Studio's export, if it is the only JSON file."""
+    folder = seen.path
     if (folder / TASKS).is_file() and (folder / CONFIG).is_file():
         return folder / TASKS
     files = [path for path in visible(folder, "*.json") if path.is_file()]
-    return files[0] if len(files) == 1 and json_kind(files[0]) == "labelstudio" else None
+    return files[0] if len(files) == 1 and seen.is_json("labelstudio", files[0]) else None
 
 
 def read(source: Import, *, classes: Sequence[str] | None = None, images: Path | str | None = None) -> Contents:
@@ -229,7 +230,7 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
     polygons are painted in their order, over boxes, which are 255, as are the boxes around other regions with an area;
     regions without one are left out.
     """
-    file, source.shown = source.file(lambda folder: _tasks(folder) or folder / TASKS), True
+    file, source.shown = source.file(lambda folder: _tasks(source.seen) or folder / TASKS), True
     tasks = read_known(file, list[Task])
     config = file.parent / CONFIG
     view = read_xml(config, "View") if config.is_file() else Node("View", {}, "")
@@ -261,14 +262,14 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
     names, ids = number_labels(classes, listing, source.note)
 
     folders = given_or(images, file.parent, file.parent / IMAGES)
-    objects, drawings = by_object(used), list[Drawing]()
+    objects, records = by_object(used), list[PictureRecord]()
     for where, task, address, found in pictures:
         own = Own()
         if isinstance(task.data.get(OWN), Mapping):
             own = fit(task.data[OWN], Own, f"{where}: data.{OWN}")
             check_row(own.metadata, f"{where}: metadata in its data.{OWN}")
-        drawings.append(
-            Drawing(
+        records.append(
+            PictureRecord(
                 where,
                 folders,
                 _image_names(address),
@@ -279,7 +280,7 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
                 objects=objects,
             )
         )
-    return names, source.drawn(drawings)
+    return names, source.samples_of(records)
 
 
 def _answer(task: Task, where: str) -> TaskAnswer:

@@ -28,6 +28,7 @@ from ..encoding import Instances
 from ..rows import SPLITS
 from ..sample import Sample
 from .drivers import Contents, Export, Import
+from .format_table import Seen
 from .label_files import PARTS, images_by_name
 
 IMAGES, CLASS_MAPS, OBJECT_MAPS = "JPEGImages", "SegmentationClass", "SegmentationObject"
@@ -75,8 +76,8 @@ def find_voc(folder: Path) -> Path | None:
     return next((root for root in roots if (root / "SegmentationClass").is_dir()), None)
 
 
-def is_folder(folder: Path) -> bool:
-    return find_voc(folder) is not None
+def is_folder(seen: Seen) -> bool:
+    return find_voc(seen.path) is not None
 
 
 def read(
@@ -139,7 +140,7 @@ def read(
         else:
             inside(root if images is None else folder, image)
             labels, numbers = partial(read_mask, mask, listed), root / OBJECT_MAPS / mask.relative_to(masks)
-            objects = partial(_objects, labels, numbers) if numbers.is_file() else False
+            objects = partial(_objects, labels, numbers) if numbers.is_file() else None
             within = {parts[title] for title in lists if parts[title] in SPLITS and name in lists[title]}
             both += len(within) > 1
             part = next((one for one in ("test", "val", "train") if one in within), None)
@@ -180,4 +181,4 @@ def _objects(decode: Callable[[], np.ndarray], path: Path) -> Instances:
     found, numbers = np.unique(np.append(0, values), return_inverse=True)  # 0 comes first, even if no pixel has it
     numbers = numbers[1:].reshape(labels.shape)
     counts = np.bincount(numbers.ravel() * 256 + labels.ravel(), minlength=256 * len(found)).reshape(-1, 256)
-    return Instances(numbers, tuple(counts[1:].argmax(1).tolist()))
+    return Instances(numbers, tuple(counts[1:].argmax(1).tolist())).seen()

@@ -25,7 +25,8 @@ from ..encoding import Instances
 from ..sample import Sample
 from ..shapes.objects import Objects, find_objects
 from ..shapes.polygons import fill_polygon, object_polygons
-from .drivers import Contents, Export, Import
+from .drivers import Contents, Export, Import, Painted
+from .format_table import Seen
 from .label_files import Shapes, shown_size, unique_names
 from .masks import semantic_yaml
 from .yolo_data import DATA, IMAGES, LABELS, YoloImage, find_images, is_data, label_file, read_data, write_data
@@ -55,13 +56,12 @@ def outline(sample: Sample, *, classes: Sequence[str], min_area: int) -> tuple[s
     labels = sample.labels(len(classes))
     objects = sample.objects(labels)
     pieces, owners = objects.pieces(min_area)
-    rest = find_objects(objects.rest(labels)).pieces(min_area)[0]
-    counts = {
-        "ignored": int((labels == native.IGNORE).sum()),
-        "small": pieces.small + rest.small,
-        "several": sum(count > 1 for count in Counter(owners).values()),
-    }
-    return as_yolo(pieces) + as_yolo(rest), counts
+    text, small, rest = as_yolo(pieces), pieces.small, objects.rest(labels)
+    if (rest % native.IGNORE).any():
+        beside = find_objects(rest).pieces(min_area)[0]
+        text, small = text + as_yolo(beside), small + beside.small
+    several = sum(count > 1 for count in Counter(owners).values())
+    return text, {"ignored": int((labels == native.IGNORE).sum()), "small": small, "several": several}
 
 
 def as_yolo(pieces: Objects) -> str:
@@ -120,8 +120,9 @@ def _number(text: str) -> float:
         return math.nan
 
 
-def is_folder(folder: Path) -> bool:
+def is_folder(seen: Seen) -> bool:
     """False for a folder whose YAML file names masks, which the format `masks` reads."""
+    folder = seen.path
     if semantic_yaml(folder) is not None:
         return False
     named = all((folder / part).exists() for part in (IMAGES, native.CLASSES))
@@ -155,8 +156,9 @@ def read(
     boxes, lines = lengths[5], lengths.total()
     names = unique_names((image.split, image.name) for image in found_images)
     for image, name in zip(found_images, names, strict=True):
-        paint = partial(_paint, image, listed.ids)
-        samples.append(source.sample(name, image.path, paint, {}, image.labels, split=image.split, objects=True))
+        shapes = Painted(partial(_paint, image, listed.ids))
+        labels, objects = shapes.label_map, shapes.objects
+        samples.append(source.sample(name, image.path, labels, {}, image.labels, split=image.split, objects=objects))
     if samples and without == len(samples):
         raise UserError(samples[0].where, f"has no label file, and no other picture of {file} has one")
     if boxes and boxes == lines:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -90,13 +90,13 @@ def find_images(
         for entry in [entries] if isinstance(entries, str) else entries:
             path, lexical = _locate(entry, beside, others, _is_entry, f"{file}: '{name}'")
             if path.is_file():
-                listed = _listed(path, beside, others)
-                base = _common(one for one, _ in listed)
-                found += [YoloImage(one, name, base, label(at)) for one, at in listed]
+                places = _listed(path, beside, others)
+                base = _common(one for one, _ in places)
             else:
                 inner = [one.relative_to(path) for one in sorted(path.rglob("*")) if _is_image(one)]
-                found += [YoloImage(path / one, name, path, label(lexical / one)) for one in inner]
+                places, base = [(path / one, lexical / one) for one in inner], path
                 folders[label(lexical / "any").parent].add(path)  # also if it has no pictures, but labels
+            found += [YoloImage(one, name, base, label(at)) for one, at in places]
         if len({one.name for one in found}) < len({one.path for one in found}):
             base = _common(one.path for one in found)
             found = [replace(one, base=base) for one in found]
@@ -105,18 +105,27 @@ def find_images(
             if one.path not in found_images or (one.labels.is_file() and not found_images[one.path].labels.is_file()):
                 found_images[one.path] = one
 
-    # Nothing leads out, and no labels are left without their picture.
-    used = {one.labels for one in found_images.values()}
-    for path in (*found_images, *used, *folders):
+    for path in (*found_images, *(one.labels for one in found_images.values()), *folders):
         if not _inside(path, (file.parent, *others)):
             raise UserError(path, f"leads out of {file.parent}", ELSEWHERE)
+    for path in _left_labels(found_images, folders, label(Path("any")).suffix):
+        if labelled(path):
+            source.no_image(path, f"has labels, but there is no picture '{path.stem}' for them")
+    return [*found_images.values()]
+
+
+def _left_labels(
+    images: Mapping[Path, YoloImage], folders: Mapping[Path, Collection[Path]], suffix: str
+) -> Iterator[Path]:
+    """The label files that have no picture. folders: folder of label files → the folders of their pictures, which may
+    also hold pictures of other splits."""
+    used = {one.labels for one in images.values()}
     for folder, of in sorted(folders.items()):
         there = filter(_is_image, chain(*(one.iterdir() for one in of)))
-        unasked = {path.stem for path in there if path not in found_images}
-        for path in sorted(visible(folder, f"*{label(Path('any')).suffix}")):
-            if path not in used and path.stem not in unasked and labelled(path):
-                source.no_image(path, f"has labels, but there is no picture '{path.stem}' for them")
-    return [*found_images.values()]
+        unasked = {path.stem for path in there if path not in images}
+        for path in sorted(visible(folder, f"*{suffix}")):
+            if path not in used and path.stem not in unasked:
+                yield path
 
 
 def _listed(path: Path, beside: Sequence[Path], others: Sequence[Path]) -> list[tuple[Path, Path]]:

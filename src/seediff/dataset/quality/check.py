@@ -204,5 +204,6 @@ def _check_counts(row: Mapping[str, Any], counts: np.ndarray, classes: Sequence[
 
 def _lost(objects: Instances, labels: np.ndarray) -> list[int]:
     """The numbers of the objects without a pixel of their class in the label map."""
-    here = objects.numbers[objects.label_map() == labels]
-    return sorted({*range(1, len(objects.class_ids) + 1)} - {*np.unique(here).tolist()})
+    shown = np.zeros(len(objects.class_ids) + 1, bool)
+    shown[objects.numbers[objects.label_map() == labels]] = True
+    return (np.flatnonzero(~shown[1:]) + 1).tolist()
