@@ -1,11 +1,12 @@
-from refusals import user_error
+from builders.refusals import user_error
 
 from seediff.attention.plan import fit_levels
 from seediff.config.constants import MaskConfig
+from seediff.models.groups import Kind
 
 
 def test_only_levels_that_the_method_reads_are_checked():
-    there = {"self": {1, 2}, "cross": {1, 2}}
+    there: dict[Kind, set[int]] = {"self": {1, 2}, "cross": {1, 2}}
     fit_levels(there, MaskConfig(method="ca", expand_levels=(2, 1), seed_level=4), fitted=False)
     with user_error(r"^mask.seed_level: 4: the model has no attention at L/4; levels there: 1, 2$"):
         fit_levels(there, MaskConfig(expand_levels=(2, 1)), fitted=False)

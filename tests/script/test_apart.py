@@ -12,7 +12,7 @@ def draw(pipe):
     return pipe("a dog and a cat", generator=torch.Generator().manual_seed(2), **HOW).images
 
 
-@pytest.mark.parametrize(("apart", "count"), [("step", 4), ("layer", None)]  # PNDM calls the network once more)
+@pytest.mark.parametrize(("apart", "count"), [("step", 4), ("layer", None)])  # PNDM calls the network once more
 def test_the_mean_of_parts_is_that_of_all(sd1_model, apart, count):
     pipe = sd1_model.pipe
     plain = draw(pipe)
