@@ -15,14 +15,13 @@ from typing import Any
 
 from starlette.exceptions import HTTPException
 
-from ..dataset.reviews import Action
 from ..errors import UserError, first_line, system_reason
 from ..files.messages import plural
-from .session import Edit, Session, Stale
+from .session import Edit, Prepared, Session, Stale
 
 DAMAGED, UNDONE = "failed", "undone"
 STALE, UNCHANGED = "changed by someone else", "unchanged"
-EditOne = Callable[[int, dict[str, Any]], Action | str | None]
+EditOne = Callable[[int, dict[str, Any]], Prepared | str | None]
 """Changes one sample: its number, and the fields that its action's `detail` must have → the action, or why there is
 none."""
 EVERY = 0.2
@@ -57,7 +56,7 @@ class Jobs:
             latest = history.version  # read first, so that somebody who acts in between makes it stale
             return latest if history.now and history.now.detail.get("job") == job else None
 
-        def undo_one(number: int, detail: dict[str, Any]) -> Action | None:
+        def undo_one(number: int, detail: dict[str, Any]) -> Prepared | None:
             latest = version(number)
             if latest is None:
                 raise Stale(number)
@@ -77,7 +76,7 @@ class JobRun:
     edit_one: EditOne
     name: str = field(default_factory=partial(secrets.token_hex, 8))
     counts: Counter[str] = field(default_factory=Counter)
-    waiting: list[Action] = field(default_factory=list)
+    waiting: list[Prepared] = field(default_factory=list)
 
     @property
     def session(self) -> Session:
@@ -116,15 +115,15 @@ class JobRun:
 
     def change_one(self, number: int) -> None:
         try:
-            action = self.edit_one(number, {"job": self.name})
+            made = self.edit_one(number, {"job": self.name})
         except UserError:
-            action = DAMAGED
+            made = DAMAGED
         except Stale:
-            action = STALE
-        if isinstance(action, Action):
-            self.waiting.append(action)
+            made = STALE
+        if isinstance(made, Prepared):
+            self.waiting.append(made)
         else:
-            self.counts[action or UNCHANGED] += 1
+            self.counts[made or UNCHANGED] += 1
 
     def save(self) -> None:
         count = self.session.commit(self.waiting)

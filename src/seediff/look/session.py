@@ -72,6 +72,13 @@ class Edit:
     detail: Mapping[str, Any] = field(default_factory=dict)
 
 
+class Prepared(NamedTuple):
+    """An action to save, and the PNG of its label map, if that is a new one."""
+
+    action: Action
+    label_map: bytes | None
+
+
 class Stale(Exception):
     """Somebody else has changed sample `number` in the meantime."""
 
@@ -259,29 +266,34 @@ class Session:
         Stale, and UserError for an impossible edit.
         """
         with self.lock:
-            action = self.prepare(number, version, edit)
-            if action is not None:
-                self.commit([action], window)
+            prepared = self.prepare(number, version, edit)
+            if prepared is not None:
+                self.commit([prepared], window)
             return self.state(number)
 
-    def prepare(self, number: int, version: int, edit: Edit) -> Action | None:
-        """The action, as of `act`, to be saved; None if it changes nothing."""
+    def prepare(self, number: int, version: int, edit: Edit) -> Prepared | None:
+        """The action, as of `act`, to be saved; None if it changes nothing. Writes nothing."""
         with self.lock:
             history = self.history(number)
             if version != history.version:
                 raise Stale(number)
             if self.read_only:
                 raise UserError(self.read_only)
-            action = self._action(number, history, edit)
+            prepared = self._action(number, history, edit)
             redrawn = edit.name == ORIGINAL or edit.labels is not None
-            return None if redrawn and action.state == history.state(history.at) else action
+            return None if redrawn and prepared.action.state == history.state(history.at) else prepared
 
-    def commit(self, actions: Sequence[Action], window: str = "") -> int:
-        """Save prepared actions in one write, which takes as long for many as for one, and send them to all windows.
-        Returns how many: without those on samples that somebody changed in the meantime."""
+    def commit(self, prepared: Sequence[Prepared], window: str = "") -> int:
+        """Save prepared actions, their label maps first, in one write, which takes as long for many as for one, and
+        send them to all windows. Returns how many: without those on samples that somebody changed in the meantime."""
         with self.lock:
-            samples = [(self.numbers[action.sample], action) for action in actions]
-            current = [(n, action) for n, action in samples if self.history(n).version == action.version - 1]
+            current: list[tuple[int, Action]] = []
+            for action, label_map in prepared:
+                number = self.numbers[action.sample]
+                if self.history(number).version == action.version - 1:
+                    current.append((number, action))
+                    if label_map is not None and action.mask is not None:
+                        write_atomic(inside(self.subject.folder, action.mask), label_map, durable=True)
             if current:
                 append_action(self.subject.folder, *(action for _, action in current))
             for number, action in current:
@@ -295,7 +307,8 @@ class Session:
             self.tell({"kind": "state", "window": window, **state})
         return len(current)
 
-    def _action(self, number: int, history: History, edit: Edit) -> Action:
+    def _action(self, number: int, history: History, edit: Edit) -> Prepared:
+        label_map = None
         before = read_bytes(self.subject.mask_path(self.mask(number)))
         step = STEPS.get(edit.name, 0)
         if not 0 <= history.at + step < len(history.states):
@@ -307,8 +320,8 @@ class Session:
             if edit.verdict != KEEP:
                 state = state._replace(verdict=edit.verdict)
             if edit.labels is not None:
-                state = self._correct(number, history, state, edit.labels)
-        return Action(
+                state, label_map = self._correct(number, history, state, edit.labels)
+        action = Action(
             sample=self.subject.samples[number].name,
             version=history.version + 1,
             action=edit.name,
@@ -318,9 +331,12 @@ class Session:
             detail=dict(edit.detail),
             **state._asdict(),
         )
+        return Prepared(action, label_map)
 
-    def _correct(self, number: int, history: History, state: SampleState, labels: Labels) -> SampleState:
-        """A sample's state with new labels. Writes the label map, if it is another one."""
+    def _correct(
+        self, number: int, history: History, state: SampleState, labels: Labels
+    ) -> tuple[SampleState, bytes | None]:
+        """A sample's state with new labels, and their PNG; None if they are those that are there."""
         classes = self.subject.classes
         present = self.labels(number)
         corrected = labels(present) if callable(labels) else labels
@@ -330,9 +346,8 @@ class Session:
         if counts[len(classes) + 1 : 255].any():
             raise UserError(f"the label map has ids above {len(classes)}, the number of classes")
         if np.array_equal(corrected, present):
-            return state
+            return state, None
         path = f"{REVIEWED}/{self.subject.samples[number].name}.{history.version + 1}.png"
         data = native.encode_mask(corrected)
-        write_atomic(inside(self.subject.folder, path), data, durable=True)
         shown, digest = shown_classes(counts, classes), hashlib.sha256(data).hexdigest()
-        return SampleState(state.verdict, path, digest, tuple(shown["classes"]), shown["area"])
+        return SampleState(state.verdict, path, digest, tuple(shown["classes"]), shown["area"]), data

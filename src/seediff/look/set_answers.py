@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from ..dataset.encoding import MOST_OBJECTS
-from ..dataset.reviews import Action, Verdict
+from ..dataset.reviews import Verdict
 from ..dataset.rows import OF_THE_MASK
 from ..dataset.shapes.objects import find_objects
 from ..drawing.colours import mask_colours
@@ -31,7 +31,7 @@ from .events import Cache
 from .index import Query
 from .jobs import UNCHANGED, Jobs
 from .samples import THUMB, image_bytes, thumbnail
-from .session import KEEP, Edit, Session
+from .session import KEEP, Edit, Prepared, Session
 
 FRESH = {"cache-control": "no-store"}
 """Another set may be served at the same address."""
@@ -255,7 +255,7 @@ class SetAnswers:
         self.jobs.start(numbers, outcome, partial(self._edit_one, act))
         return JSONResponse({"samples": len(numbers)}, 202)
 
-    def _edit_one(self, act: ActOnMany, number: int, detail: dict[str, Any]) -> Action | str | None:
+    def _edit_one(self, act: ActOnMany, number: int, detail: dict[str, Any]) -> Prepared | str | None:
         edit, history = edit_of(act), self.session.history(number)
         version = history.version  # read first, so that somebody who acts in between makes it stale
         if history.verdict == edit.verdict:
