@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
@@ -34,14 +35,18 @@ BLOCK = re.compile(r"\.\d+\.")
 """In the name of a block's tensor."""
 
 _WEIGHTS = re.compile(
-    r"(?P<part>[^/]+)/(diffusion_pytorch_)?model(\.(?P<variant>\w+))?(-\d{5}-of-\d{5}(\.(?P<old>\w+))?)?\.safetensors"
+    r"(?P<part>[^/]+)/(diffusion_pytorch_)?model(\.(?P<variant>\w+))?(-\d{5}-of-(?P<count>\d{5})(\.(?P<old>\w+))?)?\.safetensors"
 )
+
+
+def _weight_files(files: Iterable[str], part: str) -> list[re.Match[str]]:
+    """A part's weight files, taken apart by `_WEIGHTS`. files: paths in the pipeline's folder."""
+    return [match for match in map(_WEIGHTS.fullmatch, files) if match and match["part"] == part]
 
 
 def variants(files: Iterable[str], part: str) -> dict[str, str | None]:
     """A part's weight files → their variant. files: paths in the pipeline's folder."""
-    matches = [match for match in map(_WEIGHTS.fullmatch, files) if match and match["part"] == part]
-    return {match[0]: match["variant"] or match["old"] for match in matches}
+    return {match[0]: match["variant"] or match["old"] for match in _weight_files(files, part)}
 
 
 def chosen_files(files: Iterable[str], part: str, dtype: str) -> tuple[str | None, list[str]]:
@@ -52,11 +57,24 @@ def chosen_files(files: Iterable[str], part: str, dtype: str) -> tuple[str | Non
     return chosen, [file for file, variant in held.items() if variant == chosen]
 
 
-def is_enough(files: Collection[str], parts: Iterable[str], dtype: str) -> bool:
-    """Whether nothing needs to be downloaded: all parts have the best variant, or files without a variant (usually
-    float32), which convert to any half precision. Half precision is not enough for float32, because the result would
-    then depend on earlier downloads."""
-    return all({PREFERRED[dtype][0], None} & set(variants(files, part).values()) for part in parts)
+def has_all(
+    files: Iterable[str], listed: Iterable[str], weighted: Iterable[str], allowed: Collection[str | None]
+) -> bool:
+    """Whether nothing of a pipeline needs to be downloaded: each listed part has its configuration, and each weighted
+    part all files of an allowed variant. files: paths in the pipeline's folder.
+
+    Files without a variant, usually float32, convert to any half precision. Half precision is not enough for float32,
+    because the result would then depend on earlier downloads.
+    """
+    files = [*files]
+    configured = {file.partition("/")[0] for file in files if file.endswith(".json")}
+    return configured.issuperset(listed) and all({*allowed} & _whole_variants(files, part) for part in weighted)
+
+
+def _whole_variants(files: Iterable[str], part: str) -> set[str | None]:
+    """The variants of a part of which all files are there."""
+    counts = Counter((match["variant"] or match["old"], match["count"]) for match in _weight_files(files, part))
+    return {variant for (variant, count), there in counts.items() if there >= int(count or 1)}
 
 
 def needed_files(files: Collection[str], listed: Iterable[str], parts: Iterable[str], dtype: str) -> list[str]:

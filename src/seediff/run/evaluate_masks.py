@@ -26,7 +26,7 @@ from ..evaluate.protocols import Protocol, join_names, protocol_for
 from ..evaluate.semantic import as_json, check_bootstrap
 from ..files.label_maps import IGNORE, PHOTO_ENDING
 from ..files.photo_files import find_photos, read_photo
-from ..models.info import ModelInfo
+from ..models.describe import ModelInfo
 from .mask_job import MaskJob
 from .photos import are_drawings, doubt_line
 

@@ -18,8 +18,8 @@ from ..files.label_maps import IGNORE
 from ..files.messages import plural
 from ..files.photo_files import Found, Photo, read_photo
 from ..masks.flags import degenerate, flag_kind
+from ..models.describe import ModelInfo
 from ..models.families.readers import Reader
-from ..models.info import ModelInfo
 from ..models.memory import Graphs, Offload
 from ..prompts.specs import SampleSpec
 from ..prompts.tokens import split_prompts

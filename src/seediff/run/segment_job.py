@@ -27,8 +27,8 @@ from ..files.label_maps import IGNORE, centre_square, find_name
 from ..files.messages import plural
 from ..files.photo_files import Found, Photo, read_photo
 from ..metrics.matching import count_segments
+from ..models.describe import ModelInfo, check_known_classes
 from ..models.families.readers import Reader
-from ..models.info import ModelInfo, check_known_classes
 from ..models.memory import Graphs, Offload
 from ..prompts.tokens import split_prompts
 from ..workers import Progress
@@ -185,7 +185,7 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
         """A photograph. Raises UserError if it cannot be divided as configured."""
         config = self.config
         rows, columns = seen_shape(self.model, pixels.shape, config.fit, config.size)
-        positions = (rows // self.model.pixels) * (columns // self.model.pixels)
+        positions = (rows // self.model.sizes.position) * (columns // self.model.sizes.position)
         k = config.segment.k
         if isinstance(k, int) and k > positions:
             seen = f"this photograph is seen at {columns} × {rows} pixels"

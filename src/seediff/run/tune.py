@@ -84,7 +84,7 @@ def tune(
     from ..segments.make_segments import check_fits
 
     model, size = job.model, job.config.size
-    check_attention(size, model.pixels)
+    check_attention(size, model.sizes.position)
     check_fits(model, segment, size)
     job.check_words(tuple(dict.fromkeys(classes.values())), job.model.readers)
 
@@ -224,7 +224,7 @@ def shown_classes(
     pixels = dict.fromkeys(classes.values(), 0)
     for number, name in classes.items():
         pixels[name] += int((truth == number).sum())
-    least = truth.size / math.prod(side // model.pixels for side in seen.shape[:2])
+    least = truth.size / math.prod(side // model.sizes.position for side in seen.shape[:2])
     return [name for name, n in pixels.items() if n >= least], {name for name, n in pixels.items() if 0 < n < least}
 
 

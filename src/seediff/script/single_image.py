@@ -21,7 +21,7 @@ from ..errors import Notice, UserError
 from ..files.photo_files import Photo, as_pixels
 from ..masks.make_masks import MaskResult
 from ..models import registry
-from ..models.info import ModelInfo
+from ..models.describe import ModelInfo
 from ..models.load_options import LoadOptions
 from ..models.registry import Model
 from ..run.mask_job import MaskJob
@@ -100,7 +100,7 @@ def _configure(
     for name in ("base", *(field.name for field in fields(LoadOptions)), "device", "dtype"):
         if options.get(name):
             raise UserError(name, "the model is loaded already", "give it to load_model")
-    return recommend(kind, {**options, "model": model.name}, model.info)
+    return recommend(kind, {**options, "model": model.info.name}, model.info)
 
 
 def _prepare(job: PhotoJob, model: str | Path | Model) -> PhotoJob:

@@ -157,8 +157,8 @@ def check_fits(model: Model, config: SegmentConfig, size: Size | None) -> None:
     """Raise UserError if photographs cannot be divided with this model at this size. Computes nothing."""
     height, width = image_shape(model, size)
     check_shape(model, (height, width), "size")
-    plan = plan_segments(model.family, model.layers, config, model.name)
-    check_positions(config, plan.levels("self"), (height // model.pixels, width // model.pixels))
+    plan = plan_segments(model.family, model.layers, config, model.info.name)
+    check_positions(config, plan.levels("self"), (height // model.sizes.position, width // model.sizes.position))
 
 
 def check_positions(config: SegmentConfig, levels: Sequence[int], latent_size: Grid) -> None:
