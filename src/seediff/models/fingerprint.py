@@ -66,7 +66,7 @@ def _samples(path: Path, size: int) -> bytes:
 
 
 def digest_files(folder: Path, files: Iterable[Path], content: Callable[[Path, int], bytes] = _samples) -> str:
-    """A digest of the names and sizes of files in a folder, and of what `content` gives of each. Raises OSError."""
+    """A digest of the names, sizes and contents of files in a folder. content: path, size → bytes. Raises OSError."""
     digest = hashlib.sha256()
     for path in files:
         size = path.stat().st_size

@@ -40,7 +40,7 @@ def hub_part(name: str) -> tuple[str, str | None] | None:
 
 
 def path_of(name: str) -> Path:
-    """The path of a name, with `~` as the user's folder. Ask os.path whether it is there, which no name upsets."""
+    """The path of a name, with `~` as the user's folder. Ask os.path whether it exists: Path raises for some names."""
     return Path(os.path.expanduser(name))
 
 
@@ -77,7 +77,7 @@ def resolve_name(name: str) -> Path | str:
 
 
 def read_index(folder: Path) -> dict[str, Any]:
-    """model_index.json of a local folder. Raises UserError where there is none."""
+    """The contents of model_index.json in a local folder. Raises UserError if the file is missing or broken."""
     absent = "no such file; a folder written by diffusers' save_pretrained is needed"
     return read_json(folder / INDEX, dict[str, Any], absent=absent)
 
@@ -117,9 +117,11 @@ def fetch_file(hub_id: str, name: str, what: str = "model") -> Path:
 
 
 def fetch_files(hub_id: str, files: Mapping[str, int], out: Path | None = None, what: str = "model") -> Path:
-    """The folder of a hub id, after fetching those of these files that are not there; an interrupted download goes on.
-    Says before how much that is, and the licence. files: path → bytes. out: a folder to use instead of the hub's cache.
-    what: the field that names the hub id. Raises UserError."""
+    """Fetch the files that are not here yet, after a notice of their size and licence; returns the hub id's folder.
+    Continues an interrupted download.
+
+    files: path → bytes. out: a folder to use instead of the hub's cache. what: the field that names the hub id. Raises
+    UserError."""
     from huggingface_hub import constants, snapshot_download
 
     place = out or Path(constants.HF_HUB_CACHE)
@@ -149,7 +151,7 @@ def hub_files(hub_id: str, what: str = "model") -> dict[str, int]:
 
 
 def hub_licence(hub_id: str) -> str:
-    """A model's licence: of the table of short names, or as its page tags it. Raises UserError."""
+    """A model's licence, from the table of short names or else from its page's tags. Raises UserError."""
     named = named_model(hub_id)
     if named:
         return named.licence
@@ -194,7 +196,7 @@ def _answer(endpoint: str, hub_id: str, period: int) -> Any:
 
 
 def is_unreachable(error: Exception) -> bool:
-    """Whether an error, or what caused it, is by its name that there is no way to the hub."""
+    """Whether the hub cannot be reached, by the names of an error and its causes."""
     names = re.compile("Connect|Timeout|Proxy|ReadError|RemoteProtocol|LocalEntryNotFound|OfflineMode")
     return any(names.search(type(cause).__name__) for cause in causes(error))
 
