@@ -48,7 +48,7 @@ def measure(name: str, batches: list[int], device: str, folder: Path) -> None:
         show(f"{name}, step of {rows}", step_of(model, rows), device)
     vae = model.pipe.vae
     channels = vae.config.get("latent_channels") or vae.config.get("z_dim")
-    side = model.image_side // (8 if "Flux2" in type(vae).__name__ else model.pipe.vae_scale_factor)  # which packs
+    side = model.sizes.side // (8 if "Flux2" in type(vae).__name__ else model.pipe.vae_scale_factor)  # which packs
     frames = [1] if name == "qwen-image" else []
     latents = torch.randn(1, channels, *frames, side, side, device=device, dtype=model.network.dtype)
     show(f"{name}, decoding", partial(vae.decode, latents), device)

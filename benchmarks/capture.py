@@ -149,7 +149,7 @@ def count_started(name: str, folder: Path) -> None:
     call = call_of(model)
     plain, captured = Started(), Started()
     tile = fused.Blocks(128, 128, 8)
-    side = model.image_side // model.pixels
+    side = model.sizes.side // model.sizes.position
     lattice = (1 + guided(model.family), side, side)
     with plain:
         call()
@@ -191,7 +191,7 @@ def measure(name: str, options: argparse.Namespace, folder: Path) -> None:
         assert len(seen.maps) == 1
 
     floor = 1 + floor_share(model, plain, options)  # this also warms up
-    positions = (model.image_side // model.pixels) ** 2
+    positions = (model.sizes.side // model.sizes.position) ** 2
     ways = {"plain": plain, "capture": captured, "seediff.capture": in_a_script}
     times: dict[str, list[float]] = {way: [] for way in ways}
     clock = CLOCKS[options.clock]

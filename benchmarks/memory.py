@@ -58,7 +58,7 @@ def drawing(twin: str, way: str, steps: int, positions: int) -> dict[str, float]
     save: Callable[[Path], Path] = {"unet": partial(save_unet, second=True), "flux": save_flux}[twin]
     with tempfile.TemporaryDirectory() as folder:
         model = load_model(str(save(Path(folder) / twin)), device="cpu")
-    draws, before = Draws(replace(model, image_side=positions * model.pixels), 1), peak()
+    draws, before = Draws(replace(model, sizes=model.sizes._replace(side=positions * model.sizes.position)), 1), peak()
     (draws.plain if way == "plain" else draws.captured)(steps)
     size = (positions, positions)
     expected = plan_capture(model.family, model.layers, pipeline=type(model.pipe).__name__, size=size).expected

@@ -44,8 +44,8 @@ from seediff.devices import BF16_SWITCH
 from seediff.files.documents import read_toml
 from seediff.files.outputs import write_atomic
 from seediff.models.fingerprint import content_fingerprint, model_fingerprint
+from seediff.models.model_files import locate_model
 from seediff.models.short_names import EMBEDDED
-from seediff.models.sources import find_source
 
 ROOT = Path(__file__).parents[1]
 TABLE = ROOT / "recipes" / "outputs.toml"
@@ -160,7 +160,7 @@ def _of_package(name: str) -> str:
     """The fingerprint of scenes or weights, which no output changes."""
     if name == "scenes":
         return digest([content_fingerprint(scenes_file(name)) for name in ("truth", "shift", "tune")])
-    return model_fingerprint(find_source(name))
+    return model_fingerprint(locate_model(name))
 
 
 def read_record() -> dict[str, Any]:

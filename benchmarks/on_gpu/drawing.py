@@ -51,7 +51,7 @@ class Draws:
     """
 
     def __init__(self, model: Model, batch: int) -> None:
-        own = model.family.defaults(model.network.config, model.name)
+        own = model.family.defaults(model.network.config, model.info.name)
         self.model, self.batch = model, batch
         self.steps: int = own.get("steps", GenerateConfig.steps)
         self.scale: float = own.get("guidance_scale", GenerateConfig.guidance_scale)
@@ -63,8 +63,8 @@ class Draws:
         drawing = DrawRequest(
             prompts=[PROMPT] * self.batch,
             negative_prompt="",
-            height=self.model.image_side,
-            width=self.model.image_side,
+            height=self.model.sizes.side,
+            width=self.model.sizes.side,
             steps=steps,
             guidance_scale=self.scale,
             generators=[torch.Generator().manual_seed(seed) for seed in range(self.batch)],
@@ -274,7 +274,7 @@ def draw_row(model: Model, batch: int, peak: float, folder: Path, *, made: int, 
     ratio = {way: _ratio(step[way], step["plain"]) for way in ways if way != "plain"}
     files_s = files + (calls[draws.steps] - calls[made]) * files_step
     return {
-        "side": model.image_side,
+        "side": model.sizes.side,
         "steps": draws.steps,
         "step_s": {way: statistics.median(step[way]) for way in ways},
         "images_per_s": {**{way: 1 / image_s[way] for way in ways}, "masks and files": batch / files_s},

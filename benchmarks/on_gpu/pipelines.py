@@ -17,10 +17,10 @@ from builders.published import AUTOENCODERS, NETWORKS, TEXT_ENCODERS  # pyright:
 from builders.reference_attention import BOOKS  # pyright: ignore[reportMissingImports]
 from builders.twins import clip_tokenizer  # pyright: ignore[reportMissingImports]
 
-from seediff.models.info import ModelInfo, ModelSettings
+from seediff.models.describe import ModelInfo, ModelSettings
+from seediff.models.model_files import ModelFiles
 from seediff.models.registry import Model, load_model
 from seediff.models.short_names import BY_NAME
-from seediff.models.sources import Source
 
 TWINS: Mapping[str, Callable[[Path], Path]] = {
     "LatentConsistencyModelPipeline": BOOKS["lcm"].save,
@@ -73,8 +73,8 @@ def twin(name: str, device: str, dtype: str, folder: Path) -> Model:
     model = load_model(source, device=device, dtype=dtype)
     return replace(
         model,
-        info=replace(model.info, name=name, settings=ModelSettings()),
-        image_side=TWIN_SIDE * model.pixels,
+        info=replace(model.info, files=replace(model.info.files, name=name), settings=ModelSettings()),
+        sizes=model.sizes._replace(side=TWIN_SIDE * model.sizes.position),
     )
 
 
@@ -116,10 +116,10 @@ def exact(
     pipe: Any = type(narrow.pipe)(**parts)
     pipe.set_progress_bar_config(disable=True)
     config = getattr(pipe, family.network).config
-    side = family.image_side(pipe.vae_scale_factor, config)
-    source = Source(name, name)
-    info = ModelInfo(name, family, type(pipe).__name__, source, dict(config), pipe.vae.config)
-    return Model(pipe, info, device, dtype, side)
+    info = ModelInfo(ModelFiles(name, name, name), family, type(pipe).__name__, dict(config), pipe.vae.config)
+    sizes = info.sizes()
+    assert sizes is not None  # published configurations say them
+    return Model(pipe, info, sizes, device, dtype)
 
 
 def step_of(model: Model, rows: int) -> Callable[[], object]:
@@ -128,7 +128,7 @@ def step_of(model: Model, rows: int) -> Callable[[], object]:
     inner = pipe.vae.config.get("latent_channels") or pipe.vae.config.get("z_dim")
     # Four latents are one for these networks; FLUX.2's autoencoder itself packs them.
     packed = config.in_channels == 4 * inner and "Flux2" not in type(pipe.vae).__name__
-    side = model.image_side // pipe.vae_scale_factor
+    side = model.sizes.side // pipe.vae_scale_factor
     latents = torch.randn(rows, inner if packed else config.in_channels, side, side).to(
         model.network.device, model.network.dtype
     )

@@ -51,7 +51,7 @@ def run_generated(
     items = drawn(loaded, specs(images), sources(chosen), yardstick, drawing)
     figures, scores, sheet = measure(track(items, "generated", images), chosen)
     result = {
-        "model": loaded.name,
+        "model": loaded.info.name,
         "images": images,
         "not_drawn": images - len(np.unique(scores.images)),
         "pairs": len(scores.classes),
@@ -109,6 +109,6 @@ def drawn(
                 )
     if not kept:
         raise UserError(
-            f"the yardstick finds its class in none of the {len(samples)} images: is '{model.name}' trained on its"
+            f"the yardstick finds its class in none of the {len(samples)} images: is '{model.info.name}' trained on its"
             " classes?"
         )

@@ -146,7 +146,7 @@ def run_segments(
     `read_best`, may be empty). Writes results.json, results.md and segments.jpg to `out`."""
     check_writable(out)
     loaded, best = load_model(model, device=device), dict(best)
-    result: dict[str, Any] = {"model": loaded.name, "pairs": pairs.name, "images": len(pairs)}
+    result: dict[str, Any] = {"model": loaded.info.name, "pairs": pairs.name, "images": len(pairs)}
     if tune is not None:
         result["tune"] = tune.name
         settings = {f"{method} {number}": way for method, group in grid().items() for number, way in enumerate(group)}
@@ -183,7 +183,7 @@ def try_ways(model: Model, pairs: Pairs, ways: Mapping[str, Way], *, about: str)
         if number % BATCH == 0:
             batch = [load() for load in pairs.load[number : number + BATCH]]
             squares = [
-                cut(image, Window(0, 0, *image.shape[:2]), (model.image_side, model.image_side)) for image, _ in batch
+                cut(image, Window(0, 0, *image.shape[:2]), (model.sizes.side, model.sizes.side)) for image, _ in batch
             ]
             seen = {method: look(model, squares, way) for method, way in looks.items()}
         (image, exact), size = batch[number % BATCH], batch[number % BATCH][1].shape

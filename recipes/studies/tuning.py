@@ -107,7 +107,7 @@ def choose(trials: Sequence[Trial], model: Model) -> Chosen:
             f"classes {'compete' if compete else 'by themselves'}",
             lambda s, compete=compete: s.config.compete == compete,
         )
-    shipped = preset_of(model.settings).methods.get("best")
+    shipped = preset_of(model.info.settings).methods.get("best")
     if shipped:
         chosen["own_best", "best"] = Setting(MaskConfig(**shipped["mask"]), CaptureConfig(**shipped["capture"]))
     return chosen

@@ -32,6 +32,7 @@ from seediff.dataset.sample import Sample
 from seediff.errors import UserError
 from seediff.files.outputs import write_atomic
 from seediff.files.reading import inside
+from seediff.models.describe import check_known_classes
 from seediff.models.fingerprint import weights_fingerprint
 from seediff.models.load_options import LoadOptions
 from seediff.prompts.specs import class_groups, sample_seed
@@ -158,12 +159,13 @@ class SetJob(Job[SetConfig, "SampleSpec", "tuple[Sequence[SampleSpec], Sequence[
         options = vars(config.load_options)
         self.model = load_model(config.model, base=config.base, device=config.device, dtype=config.dtype, **options)
         specs = [spec for batch in self.batches.values() for spec in batch]
-        self.model.check_known(self.config.classes)
+        info = self.model.info
+        check_known_classes(info.name, info.settings.classes, self.config.classes)
         check_shape(self.model, image_shape(self.model, self.config.size), "size")
         check_drawing(
             self.model, specs, steps=self.config.steps, guidance_scale=self.config.guidance_scale, negative_prompt=""
         )
-        return weights_fingerprint(self.model.info.source, config.lora)
+        return weights_fingerprint(self.model.info.files, config.lora)
 
     def capture(
         self, batch: Sequence[SampleSpec]

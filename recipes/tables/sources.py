@@ -28,7 +28,7 @@ from seediff.errors import UserError, first_line
 from seediff.mini.scenes import CLASSES
 from seediff.models.fingerprint import WHOLE, content_fingerprint, digest_files, files_below, model_fingerprint
 from seediff.models.hub import resolve_name
-from seediff.models.sources import find_source
+from seediff.models.model_files import locate_model
 
 from .definition import HeldOut, Source
 from .drawn import SetConfig, draw_set, labelled
@@ -174,7 +174,7 @@ def data_fingerprint(folder: Path) -> str:
 
 def weights_of(model: str) -> str:
     """The fingerprint of a model's weights, by its name."""
-    return model_fingerprint(find_source(model))
+    return model_fingerprint(locate_model(model))
 
 
 def _weights(config: SetConfig, places: Places) -> dict[str, str]:

@@ -10,7 +10,7 @@ from seediff.models.registry import load_model
 
 
 def image_of(model):
-    return np.random.default_rng(0).integers(0, 256, (model.image_side, model.image_side, 3), dtype=np.uint8)
+    return np.random.default_rng(0).integers(0, 256, (model.sizes.side, model.sizes.side, 3), dtype=np.uint8)
 
 
 def see(model, layers="all", mean="arithmetic"):

@@ -23,7 +23,7 @@ TIMESTEPS = (100, 400)
 
 @pytest.fixture(scope="module")
 def images(mini_model):
-    shape = (3, mini_model.image_side, mini_model.image_side, 3)
+    shape = (3, mini_model.sizes.side, mini_model.sizes.side, 3)
     return list(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
 
 

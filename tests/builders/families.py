@@ -18,8 +18,8 @@ from recipes.studies.capture import capture_images
 from seediff.attention.draw import check_drawing, check_shape, generate_batch, image_shape
 from seediff.config.constants import CaptureConfig
 from seediff.dataset.native import read_rows
+from seediff.models.describe import check_known_classes, describe_here
 from seediff.models.families.family import DrawRequest
-from seediff.models.info import model_info
 from seediff.prompts.specs import SampleSpec
 
 SPECS = (
@@ -40,10 +40,11 @@ def generate(model, specs=SPECS[:2], **options):
 
 def check_all(model, specs, *, size, plan, steps, guidance_scale, negative_prompt):
     """As a run checks before it draws."""
-    model.check_known([name for spec in specs for name in spec.classes])
+    classes = [name for spec in specs for name in spec.classes]
+    check_known_classes(model.info.name, model.info.settings.classes, classes)
     check_shape(model, image_shape(model, size), "size")
-    model.family.check_guidance(model.info.network, model.name, guidance_scale)
-    model.family.check_negative(model.name, negative_prompt)
+    model.family.check_guidance(model.info.network, model.info.name, guidance_scale)
+    model.family.check_negative(model.info.name, negative_prompt)
     how = {"steps": steps, "guidance_scale": guidance_scale, "negative_prompt": negative_prompt}
     check_drawing(model, specs, plan=plan, **how)
 
@@ -217,7 +218,7 @@ def run_commands(folder, out):
     (row,) = read_rows(out / "masked")
     assert row["classes"] == list(row["presence"]) == ["dog", "cat"]
     assert np.asarray(Image.open(out / "masked" / row["mask_file_name"])).shape == (48, 64)
-    info = model_info(str(folder))
+    info = describe_here(str(folder))
     assert info is not None
     if info.family.no_self_attention:
         assert 'method = "ca"' in (out / "set" / "seediff.toml").read_text(encoding="utf-8")

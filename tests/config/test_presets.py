@@ -11,7 +11,7 @@ from seediff.config.generate_config import GenerateConfig
 from seediff.config.methods import METHOD_FACTS, Method
 from seediff.config.photos_config import MaskPhotosConfig
 from seediff.config.presets import preset_of
-from seediff.models.info import read_settings
+from seediff.models.describe import read_settings
 from seediff.models.short_names import EMBEDDED
 from seediff.run.mask_job import MaskJob
 

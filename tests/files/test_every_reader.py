@@ -9,7 +9,7 @@ from safetensors.numpy import save
 
 from seediff.attention.maps import AttentionMaps
 from seediff.models.fingerprint import model_fingerprint
-from seediff.models.sources import find_source
+from seediff.models.model_files import locate_model
 from seediff.train.loading import read_about
 
 DOCUMENTS = {
@@ -19,7 +19,7 @@ DOCUMENTS = {
     ),
     "model_index.json": (
         {"_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "UNet2DConditionModel"]},
-        lambda path: model_fingerprint(find_source(str(path.parent))),
+        lambda path: model_fingerprint(locate_model(str(path.parent))),
     ),
 }
 

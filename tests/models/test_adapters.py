@@ -11,8 +11,8 @@ from safetensors.torch import load_file, save_file
 
 from seediff.models import adapters
 from seediff.models.fingerprint import weights_fingerprint
+from seediff.models.model_files import locate_model
 from seediff.models.registry import load_model
-from seediff.models.sources import find_source
 from seediff.prompts.specs import SampleSpec
 
 
@@ -167,7 +167,7 @@ def test_the_command(xl_folder, xl_lora, tmp_path):
     options += ["--model", xl_folder]
     run(f"generate --lora {xl_lora} --lora-scale 0.5 --out {tmp_path}/set", *options)
     written = (tmp_path / "set" / "seediff.toml").read_text(encoding="utf-8")
-    source = find_source(xl_folder)
+    source = locate_model(xl_folder)
     assert f'lora = "{xl_lora}"\nlora_scale = 0.5\n' in written
     assert f'weights = "{weights_fingerprint(source, xl_lora)}"' in written
     assert weights_fingerprint(source, xl_lora, None).startswith(weights_fingerprint(source) + "+sha256:")

@@ -13,11 +13,11 @@ from huggingface_hub.errors import EntryNotFoundError
 from safetensors.torch import load_file, save_file
 
 from seediff.cli.main import main
-from seediff.models import hub, sources
+from seediff.models import hub, model_files
+from seediff.models.describe import describe_here
 from seediff.models.fingerprint import model_fingerprint
-from seediff.models.info import model_info
+from seediff.models.model_files import HubFile, locate_model
 from seediff.models.registry import load_model
-from seediff.models.sources import find_source
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
@@ -54,9 +54,9 @@ def test_a_folder_of_a_network(twin, tuned, expected, tmp_path):
     assert same_images(images(str(below.parent), base=base), expected)
     (tuned / WEIGHTS).rename(tuned / "diffusion_pytorch_model.fp16.safetensors")
     assert same_images(images(str(tuned), base=base), expected)
-    info = model_info(str(tuned), base)
+    info = describe_here(str(tuned), base)
     assert info is not None
-    assert info.source.parts_line(info.family) == f"unet from the folder, the rest from {base}"
+    assert info.files.parts_line(info.family) == f"unet from the folder, the rest from {base}"
 
 
 def test_a_network_in_several_files(twin, tuned, expected):
@@ -72,9 +72,9 @@ def test_a_network_in_several_files(twin, tuned, expected):
     (tuned / "diffusion_pytorch_model.safetensors.index.json").write_text(json.dumps(index))
     base = str(twin("unet"))
     assert same_images(images(str(tuned), base=base), expected)
-    first = model_fingerprint(find_source(str(tuned), base))
+    first = model_fingerprint(locate_model(str(tuned), base))
     (tuned / "config.json").write_text((tuned / "config.json").read_text() + " ")
-    assert model_fingerprint(find_source(str(tuned), base)) != first
+    assert model_fingerprint(locate_model(str(tuned), base)) != first
     (tuned / "diffusion_pytorch_model-00002-of-00002.safetensors").unlink()
     with user_error("cannot be loaded"):
         load_model(str(tuned), base=base, device="cpu")
@@ -86,15 +86,15 @@ def test_a_file_on_the_hub(twin, expected, tuned, tmp_path, monkeypatch, capsys)
     whole = Path(shutil.copytree(base, tmp_path / "again"))
     shutil.copy(tuned / WEIGHTS, whole / "unet")
     file = save_single_file(tmp_path / "mine.safetensors", whole, "unet", ["unet"])
-    monkeypatch.setattr(sources, "fetch_file", lambda hub_id, part: file)
-    assert find_source(name, base).part == ("owner/tuned", "checkpoints/mine.safetensors")
+    monkeypatch.setattr(model_files, "fetch_file", lambda hub_id, part: file)
+    assert locate_model(name, base).replacement == HubFile("owner/tuned", "checkpoints/mine.safetensors")
     assert same_images(images(name, base=base), expected)
     with user_error("no such file, neither here nor in the hub's cache"):
         load_model(name, device="cpu")
-    monkeypatch.setattr(sources, "cached_file", lambda *part: file)
+    monkeypatch.setattr(model_files, "cached_file", lambda *part: file)
     monkeypatch.setattr(hub, "cached_file", lambda *part: file)
-    assert find_source(name, base) == find_source(str(file), base)
-    assert model_fingerprint(find_source(name, base)) == model_fingerprint(find_source(str(file), base))
+    assert locate_model(name, base).replacement == locate_model(str(file), base).replacement
+    assert model_fingerprint(locate_model(name, base)) == model_fingerprint(locate_model(str(file), base))
     monkeypatch.undo()
 
     def absent(hub_id, name):

@@ -19,8 +19,8 @@ def model(request):
 
 
 def test_words_are_found_in_scenes(model):
-    assert model.family is pipeline_family(EMBEDDED_PIPELINES[model.name])
-    assert model.image_side == 128
+    assert model.family is pipeline_family(EMBEDDED_PIPELINES[model.info.name])
+    assert model.sizes.side == 128
     scenes = load_scenes(8)
     maps = capture_images(
         model,

@@ -1,9 +1,9 @@
 import json
 from pathlib import Path
 
-from seediff.models import fingerprint
+from seediff.models import fingerprint, model_files
 from seediff.models.fingerprint import content_fingerprint, model_fingerprint
-from seediff.models.sources import find_source
+from seediff.models.model_files import locate_model
 
 
 def test_one_byte_of_a_small_part_shows(tmp_path):
@@ -13,13 +13,13 @@ def test_one_byte_of_a_small_part_shows(tmp_path):
     )
     weights = tmp_path / "unet" / "w.safetensors"
     weights.write_bytes(bytes(5000))
-    first = model_fingerprint(find_source(str(tmp_path)))
-    assert first == model_fingerprint(find_source(str(tmp_path)))
+    first = model_fingerprint(locate_model(str(tmp_path)))
+    assert first == model_fingerprint(locate_model(str(tmp_path)))
     weights.write_bytes(bytes(4999) + b"1")
-    assert model_fingerprint(find_source(str(tmp_path))) != first
+    assert model_fingerprint(locate_model(str(tmp_path))) != first
     weights.write_bytes(bytes(5000))
     (tmp_path / "seediff.json").write_text("{}")  # constants and classes are part of the configuration
-    assert model_fingerprint(find_source(str(tmp_path))) == first
+    assert model_fingerprint(locate_model(str(tmp_path))) == first
 
 
 def test_of_large_files_samples_are_read(tmp_path, monkeypatch):
@@ -29,17 +29,17 @@ def test_of_large_files_samples_are_read(tmp_path, monkeypatch):
     (tmp_path / "model_index.json").write_text(json.dumps({"vae": ["diffusers", "V"]}))
     weights = tmp_path / "vae" / "w.safetensors"
     weights.write_bytes(bytes(100_000))
-    first = model_fingerprint(find_source(str(tmp_path)))
+    first = model_fingerprint(locate_model(str(tmp_path)))
     weights.write_bytes(bytes(99_999) + b"1")
-    assert model_fingerprint(find_source(str(tmp_path))) != first
+    assert model_fingerprint(locate_model(str(tmp_path))) != first
     weights.write_bytes(bytes(100_001))
-    assert model_fingerprint(find_source(str(tmp_path))) != first
+    assert model_fingerprint(locate_model(str(tmp_path))) != first
 
 
 def test_of_a_hub_id_the_commit(monkeypatch):
     for here, expected in ((Path("/cache/snapshots/abc123"), "commit:abc123"), (None, "")):
-        monkeypatch.setattr(fingerprint, "local_folder", lambda hub_id, here=here: here)
-        assert model_fingerprint(find_source("owner/name")) == expected
+        monkeypatch.setattr(model_files, "local_folder", lambda hub_id, here=here: here)
+        assert model_fingerprint(locate_model("owner/name")) == expected
 
 
 def test_files_behind_links_count(tmp_path):

@@ -11,10 +11,11 @@ from patience import PATIENCE
 from refusals import user_error
 
 from seediff.config.settings import model_label
+from seediff.models.describe import check_known_classes
 from seediff.models.hub import resolve_name
+from seediff.models.model_files import locate_model
 from seediff.models.registry import load_model
 from seediff.models.short_names import BY_NAME, EMBEDDED
-from seediff.models.sources import find_source
 
 SRC = Path(__file__).parents[2] / "src"
 
@@ -27,11 +28,10 @@ def folder(sd1_folder, tmp_path):
 
 def test_local_folder(sd1_folder):
     model = load_model(str(sd1_folder), device="cpu")
-    assert (model.name, model.device, model.dtype) == (str(sd1_folder), "cpu", "float32")
-    assert (model.image_side, model.settings.classes) == (128, None)
+    assert (model.info.name, model.device, model.dtype) == (str(sd1_folder), "cpu", "float32")
+    assert (model.sizes.side, model.info.settings.classes) == (128, None)
     assert model.pipe.safety_checker is None
     assert model.pipe.unet.dtype == torch.float32
-    model.check_known(["anything"])
 
 
 @pytest.mark.parametrize(
@@ -53,18 +53,19 @@ def test_broken_files(folder, file, content, message):
 
 
 def test_known_classes(mini_model):
-    mini_model.check_known(["dog", "tvmonitor"])
+    known = mini_model.info.settings.classes
+    check_known_classes("mini", known, ["dog", "tvmonitor"])
     with user_error(r"^classes: model '.*' does not know 'zebra', 'diningtable'; it knows: .*dog.* sd1.5$"):
-        mini_model.check_known(["dog", "zebra", "diningtable"])
+        check_known_classes("mini", known, ["dog", "zebra", "diningtable"])
     with user_error(r"does not know 'bicicle' \(did you mean 'bicycle'\?\), 'zebra'; it knows"):
-        mini_model.check_known(["bicicle", "zebra"])
+        check_known_classes("mini", known, ["bicicle", "zebra"])
 
 
 def test_mini_is_the_packaged_folder(mini_folder, monkeypatch):
     monkeypatch.setitem(EMBEDDED, "mini", mini_folder)
     model = load_model("mini", device="cpu")
-    assert model.name == "mini"
-    assert model.image_side == 64
+    assert model.info.name == "mini"
+    assert model.sizes.side == 64
     monkeypatch.setitem(EMBEDDED, "mini", mini_folder / "not here")
     with user_error(r"model: mini: is missing; .* reinstall seediff"):
         load_model("mini", device="cpu")
@@ -81,7 +82,7 @@ def test_mini_is_the_packaged_folder(mini_folder, monkeypatch):
     ],
 )
 def test_a_name_of_nothing(name, problem):
-    for resolve in (resolve_name, lambda name: find_source(name, "mini")):
+    for resolve in (resolve_name, lambda name: locate_model(name, "mini")):
         with user_error(rf"^model: {re.escape(name)}: {problem}"):
             resolve(name)
     assert model_label(name) == name

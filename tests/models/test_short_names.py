@@ -15,8 +15,9 @@ from seediff.config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from seediff.files.messages import show_bytes
 from seediff.files.photo_files import find_photos
 from seediff.models import hub as names
+from seediff.models.catalogue import list_models
+from seediff.models.describe import describe_here
 from seediff.models.families import families, pipeline_family
-from seediff.models.info import list_models, model_info
 from seediff.models.short_names import BY_NAME, EMBEDDED, NAMED
 from seediff.run.generate_job import GenerateJob
 from seediff.run.loop import Engine, dry_run
@@ -46,9 +47,10 @@ def hub(monkeypatch, tmp_path):
         "huggingface_hub.hf_hub_download", lambda hub_id, name: asked.append(name) or str(tmp_path / hub_id / name)
     )
     monkeypatch.setattr(names, "cached_file", lambda *_: None)
-    names._ANSWERS.clear()
+    names._answer.cache_clear()
+    monkeypatch.setattr(names, "ANSWER_HOLDS", 1e9)
     yield answers, asked
-    names._ANSWERS.clear()
+    names._answer.cache_clear()
 
 
 def test_every_name_is_of_a_family_and_every_family_has_one():
@@ -69,7 +71,7 @@ def test_a_model_that_cannot_be_fetched(hub, refusal, message):
     answers, asked = hub
     answers |= {HUB_ID: refusal}
     with user_error(f"^model: {HUB_ID}: {message}"):
-        names.fetch_index(HUB_ID)
+        names.fetch_file(HUB_ID, names.INDEX)
     assert asked == [HUB_ID]
 
 
@@ -98,9 +100,9 @@ def test_a_known_model_has_its_authors_defaults_where_the_hub_gives_nothing(hub,
 @pytest.mark.parametrize("name", [model.name for model in NAMED if model.name in NETWORKS])
 def test_the_authors_defaults_are_the_same_once_it_is_fetched(name, tmp_path, monkeypatch):
     monkeypatch.setattr(names, "cached_file", lambda *_: None)
-    before = model_info(name)
+    before = describe_here(name)
     monkeypatch.setattr(names, "cached_file", lambda *_: written(name, tmp_path / name) / "model_index.json")
-    after = model_info(name)
+    after = describe_here(name)
     assert before is not None
     assert after is not None
     assert (before.sizes(), before.layers()) == (None, None)
@@ -165,9 +167,11 @@ def test_the_number_format_of_each_on_a_gpu(hub, monkeypatch):
     assert {family.title for family in families() if family.title in row} == named
 
 
-def test_any_other_hub_id_is_asked_for_its_small_files_once(hub, tmp_path):
+def test_any_other_hub_id_is_asked_for_its_small_files_once(hub, tmp_path, monkeypatch):
     answers, asked = hub
-    answers["owner/my-flux"] = None
+    answers |= {"owner/my-flux": None, "owner/absent": ConnectionError("no network")}
+    cached = lambda hub_id, name: tmp_path / hub_id / name if {hub_id, name} <= {*asked} else None  # noqa: E731
+    monkeypatch.setattr(names, "cached_file", cached)
     files = {"model_index.json": {"_class_name": "FluxPipeline"}, "transformer/config.json": {"guidance_embeds": True}}
     for name, content in files.items():
         path = tmp_path / "owner/my-flux" / name
@@ -177,8 +181,11 @@ def test_any_other_hub_id_is_asked_for_its_small_files_once(hub, tmp_path):
         config = configured(GenerateConfig, {"classes": ("dog",), "model": "owner/my-flux"})
         assert (config.steps, config.guidance_scale) == (28, 3.5)
     fetched = ["model_index.json", "transformer/config.json", "vae/config.json"]
-    assert asked == ["owner/my-flux", *fetched, *fetched]  # nothing stays in this cache
-    assert model_info("owner/other") is None  # without being asked to fetch
+    assert asked == ["owner/my-flux", *fetched]
+    monkeypatch.setattr(names, "cached_file", lambda *_: None)
+    with user_error("owner/absent is not in .* and cannot be fetched: the hub cannot be reached"):
+        configured(GenerateConfig, {"classes": ("dog",), "model": "owner/absent"}, planned=True)
+    assert describe_here("owner/other") is None  # without being asked to fetch
 
 
 def test_the_list_says_what_each_takes(capsys, monkeypatch, tmp_path):

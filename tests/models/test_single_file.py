@@ -11,12 +11,12 @@ from builders.refusals import user_error
 from builders.single_files import FORMATS, save_single_file, single_file
 from safetensors.torch import load_file, save_file
 
+from seediff.models.describe import describe_here
 from seediff.models.fingerprint import model_fingerprint
 from seediff.models.hub import read_index
-from seediff.models.info import model_info
+from seediff.models.model_files import locate_model
 from seediff.models.registry import load_model
 from seediff.models.single_file import read_checkpoint
-from seediff.models.sources import find_source
 
 
 @pytest.fixture(scope="session")
@@ -112,9 +112,10 @@ def test_a_file_under_diffusers_names_needs_a_base(twin, tmp_path):
 )
 def test_the_base_follows_from_the_names(name, base, twin, tmp_path):
     path = save_single_file(tmp_path / "tuned.safetensors", twin(name), name)
-    info = model_info(str(path))
+    info, whole = describe_here(str(path)), describe_here(base)
     assert info is not None
-    assert (info.source.name, info.family) == (base, model_info(base).family)
+    assert whole is not None
+    assert (info.files.base, info.family) == (base, whole.family)
 
 
 UNET = "model.diffusion_model."
@@ -185,14 +186,14 @@ def test_the_fingerprint_is_of_the_file_and_its_base(twin, tmp_path):
     folder = twin("unet")
     path = save_single_file(tmp_path / "tuned.safetensors", folder, "unet")
     base = Path(shutil.copytree(folder, tmp_path / "base"))
-    first = model_fingerprint(find_source(str(path), str(base)))
-    assert first == model_fingerprint(find_source(str(path), str(base)))
+    first = model_fingerprint(locate_model(str(path), str(base)))
+    assert first == model_fingerprint(locate_model(str(path), str(base)))
     changed(path, folder, "unet", lambda t: t[UNET + "out.2.bias"].add_(1e-3))
-    second = model_fingerprint(find_source(str(path), str(base)))
+    second = model_fingerprint(locate_model(str(path), str(base)))
     assert second != first
     config = base / "scheduler" / "scheduler_config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"beta_end": 0.02}))
-    assert model_fingerprint(find_source(str(path), str(base))) not in (first, second)
+    assert model_fingerprint(locate_model(str(path), str(base))) not in (first, second)
 
 
 def test_half_precision_and_float8(twin, tmp_path):

@@ -20,7 +20,7 @@ from seediff.files.messages import show_bytes
 from seediff.models import hub as hub_module
 from seediff.models.adapters import weight_file
 from seediff.models.registry import load_model
-from seediff.models.weights import chosen_files, is_enough, needed_files, variants
+from seediff.models.weights import PREFERRED, chosen_files, has_all, needed_files, variants
 from seediff.train.models import TINY, build_network
 
 PARTS = ("unet", "vae", "text_encoder")
@@ -51,8 +51,10 @@ def test_choice(files, float32, float16, bfloat16):
             "unet/config.json",
             next(file for file, variant in variants(files, "unet").items() if variant == expected),
         ]
-    assert is_enough(files, PARTS, "float32") == (float32 is None)
-    assert is_enough(files, PARTS, "float16")
+    configured = [*files, *(f"{part}/config.json" for part in PARTS)]
+    for dtype, enough in (("float32", float32 is None), ("float16", files not in (SHARDS, OLD_SHARDS))):
+        assert has_all(configured, PARTS, PARTS, (PREFERRED[dtype][0], None)) == enough
+    assert not has_all(files, PARTS, PARTS, PREFERRED["float16"])
 
 
 def halve(folder, *, keep):

@@ -19,7 +19,7 @@ from seediff.run.photos import are_drawings
 
 
 def with_settings(model, **values):
-    return replace(model, info=replace(model.info, settings=replace(model.settings, **values)))
+    return replace(model, info=replace(model.info, settings=replace(model.info.settings, **values)))
 
 
 DOUBT = "odel 'mini' is for its own drawings"

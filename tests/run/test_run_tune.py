@@ -14,7 +14,7 @@ from seediff.config.photos_config import MaskPhotosConfig
 from seediff.config.presets import preset_of
 from seediff.config.tuned import Tuned, read_tuned
 from seediff.files.documents import read_toml
-from seediff.models.info import read_settings
+from seediff.models.describe import read_settings
 from seediff.models.short_names import EMBEDDED
 from seediff.run.tune import best_name_threshold
 

@@ -61,7 +61,9 @@ def test_a_small_model_is_for_its_own_drawings(model, photo, tmp_path):
         drawn = tmp_path / "drawn" / "images" / "a.png"
         drawn.parent.mkdir(parents=True, exist_ok=True)
         drawn.write_bytes(photo.read_bytes())
-        (tmp_path / "drawn" / "seediff.toml").write_text(f'command = "generate"\nmodel = "{model.name}"\nseed = 0\n')
+        (tmp_path / "drawn" / "seediff.toml").write_text(
+            f'command = "generate"\nmodel = "{model.info.name}"\nseed = 0\n'
+        )
         with warnings.catch_warnings():
             warnings.simplefilter("error", Notice)
             ask(drawn)

@@ -139,7 +139,7 @@ def check_drawing(
             check_length(readers, negative_prompt)
         except UserError as error:
             raise UserError("negative_prompt", str(error)) from error
-    scheduler = f"the scheduler of model '{model.name}' ({type(pipe.scheduler).__name__})"
+    scheduler = f"the scheduler of model '{model.info.name}' ({type(pipe.scheduler).__name__})"
     longest = pipe.scheduler.config.get("num_train_timesteps", 1000)
     if not 1 <= steps <= longest:
         raise UserError("steps", f"{steps} must be from 1 to {longest}")
@@ -156,9 +156,9 @@ def check_drawing(
 
 def image_shape(model: Model, size: Size | None) -> tuple[int, int]:
     """(height, width) in pixels of images of this size; None: the model's own."""
-    return pixels(model.image_side if size is None else size)
+    return pixels(model.sizes.side if size is None else size)
 
 
 def check_shape(model: Model, shape: tuple[int, int], what: str) -> None:
     """Raise UserError about `what` for (height, width) in pixels that the model does not support."""
-    check_sides(shape, what, model.name, *model.size_rules)
+    check_sides(shape, what, model.info.name, model.sizes.multiple, model.sizes.largest)

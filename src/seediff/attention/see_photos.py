@@ -140,7 +140,7 @@ def check_schedule(model: Model, timesteps: Sequence[int]) -> list[int]:
     levels = model.family.noise_levels(model.pipe)
     if levels is None:
         scheduler = type(model.pipe.scheduler).__name__
-        raise UserError(f"model '{model.name}': its scheduler ({scheduler}) has no noise schedule to add noise by")
+        raise UserError(f"model '{model.info.name}': its scheduler ({scheduler}) has no noise schedule to add noise by")
     descending = sorted(timesteps, reverse=True)
     if not descending or descending[-1] < 0 or descending[0] >= levels:
         raise UserError("timesteps", f"{list(timesteps)} must be from 0 to {levels - 1}, at least one")

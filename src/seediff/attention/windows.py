@@ -47,7 +47,7 @@ def seen_shape(model: Model, shape: Sequence[int], fit: Fit, size: Size | None) 
     `seen_window`: for keep the photograph's own shape, with as many positions as `size` has (`sides_of_shape`),
     otherwise `size`; None: the model's own. Raises UserError for a photograph that is too long and narrow to be seen
     whole."""
-    shape_of_size = pixels(model.image_side if size is None else size)
+    shape_of_size = pixels(model.sizes.side if size is None else size)
     if fit != "keep":
         return shape_of_size
     height, width = shape[:2]
@@ -57,7 +57,7 @@ def seen_shape(model: Model, shape: Sequence[int], fit: Fit, size: Size | None) 
             f"{width} × {height} pixels: one side is {long / short:.3g} times the other, and the limit is"
             f" {MAX_ASPECT}; use another --fit, or cut the photograph up"
         )
-    sides = sides_of_shape(long / short, math.prod(shape_of_size), *model.size_rules)
+    sides = sides_of_shape(long / short, math.prod(shape_of_size), model.sizes.multiple, model.sizes.largest)
     return sides if height >= width else (sides[1], sides[0])
 
 

@@ -34,7 +34,7 @@ def models(
     from rich.text import Text
 
     from ..files.messages import make_console
-    from ..models.info import HEADINGS, list_models
+    from ..models.catalogue import HEADINGS, list_models
 
     console, families = make_console(), list_models()
     if as_json:
@@ -89,27 +89,28 @@ def download(
     """
     from ..devices import default_device, default_dtype
     from ..errors import UserError
-    from ..models.info import find_model
-    from ..models.registry import fetch_source
+    from ..models.describe import describe
+    from ..models.model_files import find_model
+    from ..models.pipeline import fetch_pipeline
     from .progress import report_on_interrupt
     from .summary import command_line, next_steps
 
     with report_on_interrupt(lambda: "the download unfinished"):
-        info = find_model(name, base, must=True)
-        assert info is not None  # else it was refused
-        is_hubs = info.source.is_whole and isinstance(info.source.whole, str)
+        files = find_model(name, base)
+        is_hubs = files.replacement is None and isinstance(files.whole, str)
         if out is not None and not is_hubs:
             raise UserError("out", f"is for a whole model of the hub, and {name} is not one", "leave it out")
-        source = info.source.fetched()
-        folder = source.whole
+        files = files.fetched()
+        folder = files.whole
         if isinstance(folder, str):
-            usual = default_dtype(default_device(), info.family.half)
-            folder = fetch_source(source, info.family, dtype or usual, out)
+            family = describe(files).family
+            usual = default_dtype(default_device(), family.half)
+            folder = fetch_pipeline(files, family, dtype or usual, out)
     if not quiet:
         model, places = ["--model", out or name], str(folder)
         if base is not None:
             model += ["--base", base]
-        if source.checkpoint:
-            places = f"{source.checkpoint.path} and {folder}"
+        if files.replacement:
+            places = f"{files.replacement.path} and {folder}"
         print(f"{name}: all files are in {places}")
         print(next_steps(command_line("generate", *model, "--classes", "dog,cat", "--out", "pets")))

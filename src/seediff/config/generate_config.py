@@ -11,7 +11,7 @@ from ..errors import UserError
 from ..files.documents import read_toml
 from ..files.messages import plural
 from ..files.reading import composed
-from ..models.info import ModelInfo, read_settings
+from ..models.describe import ModelInfo, read_settings
 from ..models.load_options import LoadOptions
 from .constants import CaptureConfig, MaskConfig
 from .fields import IMAGES, KEPT, MODEL, WORD, AtLeastZero, Count, Several, Share, read_names

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ..files.documents import fit
+from ..models.describe import ModelInfo, ModelSettings
 from ..models.families.unet import SD
-from ..models.info import ModelInfo, ModelSettings
 from ..models.schedulers import distilled_defaults
 from ..models.short_names import EMBEDDED
 from .constants import CaptureConfig, CaptureSteps, MaskConfig, SegmentConfig
@@ -115,7 +115,7 @@ class ModelConstants:
         separate network; else none."""
         if self.info is None:
             return []
-        names = [lora] if self.info.source.is_whole else [lora, self.name]
+        names = [lora] if self.info.files.replacement is None else [lora, self.name]
         for name in filter(None, names):
             values = distilled_defaults(self.info.family, name)
             if values:

@@ -23,7 +23,8 @@ from ..errors import UserError
 from ..files.documents import fit, read_toml
 from ..files.messages import show_bytes, show_json
 from ..files.outputs import CONFIG
-from ..models.info import ModelInfo, ModelSettings, find_model
+from ..models.describe import ModelInfo, ModelSettings, describe
+from ..models.model_files import find_model
 from ..models.short_names import BY_NAME, REAL
 from .fields import check_names, check_table, field_types, flatten, tables_of
 from .names import sound, split_classes
@@ -177,7 +178,7 @@ def configure_run(
     if not name:
         raise no_model()
     if model is None:
-        model = find_model(name, values.get("base"), planned=planned)
+        model = describe(find_model(name, values.get("base"), planned=planned))
     settings = ModelSettings() if model is None else model.settings
     if values.get("classes") == ("all",):
         if not settings.classes:

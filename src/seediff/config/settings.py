@@ -19,7 +19,7 @@ from ..models.load_options import LoadOptions
 from .fields import MODEL, Count, Device, DType, Seed, check_fields, check_names, flatten, tables_of
 
 if TYPE_CHECKING:
-    from ..models.info import ModelInfo
+    from ..models.describe import ModelInfo
 
 GIVEN, DEFAULT = "given", "default"
 """Sources of values: given by the user (command line, file or Python), and the class's default."""

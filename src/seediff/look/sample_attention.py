@@ -26,11 +26,10 @@ from ..dataset import native
 from ..dataset.sample import Sample
 from ..devices import check_device, default_device
 from ..errors import UserError
+from ..models.describe import describe_here
 from ..models.families.readers import Reader
 from ..models.groups import KINDS, Kind
-from ..models.hub import local_folder
-from ..models.info import model_info
-from ..models.sources import find_source
+from ..models.model_files import HubFile, locate_model
 from ..prompts.tokens import locate_columns
 from .samples import read_image
 
@@ -80,8 +79,8 @@ def cannot_capture(sample: Sample, config: DatasetConfig | None) -> str:
         return "no class was found in this picture"
     here = False
     with suppress(UserError):
-        source = find_source(config.model, config.base)
-        here = source.part is None and local_folder(source.whole) is not None
+        files = locate_model(config.model, config.base)
+        here = files.folder is not None and not isinstance(files.replacement, HubFile)
     if not here:
         return f"its model, {config.model_label}, is not on this machine"
     if isinstance(config, GenerateConfig) and sample.metadata.get("seed") is None:
@@ -99,7 +98,7 @@ def attention_of(sample: Sample, maps: AttentionMaps, config: DatasetConfig | No
     whole = Window(0, 0, *size)
     if config is None:
         return SampleAttention(maps, image, size, whole, MaskConfig())
-    mask, info = config.mask, model_info(config.model, config.base)
+    mask, info = config.mask, describe_here(config.model, config.base)
     if info is not None:
         there: dict[Kind, tuple[int, ...]] = {kind: maps.levels(kind) for kind in KINDS}
         mask, _ = fit_levels(there, mask, config.capture.layers, fitted=info.family.fitted)
@@ -181,7 +180,7 @@ def find_words(maps: AttentionMaps, model: str | None) -> list[dict[str, Any]]:
 @cache
 def _readers(model: str) -> Sequence[Reader]:
     """A local model's tokenizers, without its weights; empty if they cannot be loaded."""
-    info = model_info(model)
+    info = describe_here(model)
     return info.readers() if info else ()
 
 

@@ -23,7 +23,7 @@ from .weights import all_finite
 USUAL = "pytorch_lora_weights.safetensors"
 """The name that diffusers gives a LoRA's file."""
 PAIR = re.compile(r"[._]lora[._]?|\.(?:hada|lokr)_")
-"""Matches what follows a layer's name in the names of the matrices that are added to it; alphas have other names."""
+"""Matches the end of the layer's name in the name of a LoRA matrix; the names of alphas do not match."""
 NAME = "seediff"
 """Name of the adapter within the pipeline."""
 

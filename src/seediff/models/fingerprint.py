@@ -9,8 +9,8 @@ from pathlib import Path
 
 from ..errors import UserError, first_line
 from .adapters import weight_file
-from .hub import INDEX, local_folder, read_index
-from .sources import Source
+from .hub import INDEX, read_index
+from .model_files import ModelFiles
 
 WHOLE = 1 << 20
 """Files of up to this many bytes are read in full."""
@@ -18,30 +18,30 @@ SAMPLES, SAMPLE_BYTES = 64, 4096
 """Pieces read from a larger file, and bytes per piece: further training changes bytes everywhere."""
 
 
-def model_fingerprint(source: Source) -> str:
-    """A text that differs for other weights, and for another configuration of the same weights.
+def model_fingerprint(files: ModelFiles) -> str:
+    """An identifier of the weights and their configuration: it changes when either changes.
 
-    Of a local folder it is the digest of its parts' files; of a hub id the commit in the cache, "" if there is none; of
-    a single file or part its digest, then the fingerprint of its base. Raises UserError if a file cannot be read.
+    For a local folder it is a digest of the parts' files; for a hub id the commit in the cache, or "" if nothing is
+    there; for a replacement of some parts its digest, followed by the fingerprint of the whole model. Raises UserError
+    if a file cannot be read.
     """
-    paths = [source.checkpoint.path] if source.checkpoint else []
-    if source.network:
-        paths.append(source.network)
+    folder, fingerprints = files.folder, list[str]()
     try:
-        if isinstance(source.whole, str):
-            folder = local_folder(source.whole)
-            whole = f"commit:{folder.name}" if folder else ""
+        if files.replacement and files.replacement.path:
+            fingerprints.append(content_fingerprint(files.replacement.path))
+        if isinstance(files.whole, Path):
+            fingerprints.append(digest_files(files.whole, _pipeline_files(files.whole)))
         else:
-            whole = digest_files(source.whole, _pipeline_files(source.whole))
-        return "+".join([*map(content_fingerprint, paths), whole])
+            fingerprints.append(f"commit:{folder.name}" if folder else "")
+        return "+".join(fingerprints)
     except (OSError, ValueError) as error:
-        raise UserError("model", f"{source.whole}: cannot be read ({first_line(error)})") from error
+        raise UserError("model", f"{files.whole}: cannot be read ({first_line(error)})") from error
 
 
-def weights_fingerprint(source: Source, *adapters: str | None) -> str:
+def weights_fingerprint(files: ModelFiles, *adapters: str | None) -> str:
     """`model_fingerprint`, followed by the digests of the adapters' weight files; None is skipped."""
     added = [content_fingerprint(weight_file("adapter", adapter)) for adapter in adapters if adapter is not None]
-    return "+".join([model_fingerprint(source), *added])
+    return "+".join([model_fingerprint(files), *added])
 
 
 def content_fingerprint(path: Path) -> str:
@@ -66,7 +66,7 @@ def _samples(path: Path, size: int) -> bytes:
 
 
 def digest_files(folder: Path, files: Iterable[Path], content: Callable[[Path, int], bytes] = _samples) -> str:
-    """A digest of the names and sizes of files in a folder, and of what `content` gives of each. Raises OSError."""
+    """A digest of the names, sizes and contents of files in a folder. content: path, size → bytes. Raises OSError."""
     digest = hashlib.sha256()
     for path in files:
         size = path.stat().st_size

@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Mapping
 from concurrent.futures import Future
+from functools import lru_cache
 from glob import escape
 from pathlib import Path
 from threading import Thread
@@ -29,9 +30,7 @@ HUB_PART = re.compile(r"(\w+(?:[.-]\w+)*/\w+(?:[.-]\w+)*)(?:/(.+\.(?:safetensors
 ANSWER_SECONDS = 5.0
 """How long the hub may take to answer. Looking up its address has no limit of its own."""
 ANSWER_HOLDS = 60.0
-"""Seconds for which an answer, or none, is not asked for again."""
-_ANSWERS: dict[tuple[str, str], tuple[float, Any]] = {}
-"""(Address of the hub, hub id) → when it was asked, and its answer, or the error if it gave none."""
+"""Length of an interval in seconds, in which the hub is asked once about a hub id."""
 
 
 def hub_part(name: str) -> tuple[str, str | None] | None:
@@ -41,7 +40,7 @@ def hub_part(name: str) -> tuple[str, str | None] | None:
 
 
 def path_of(name: str) -> Path:
-    """The path of a name, with `~` as the user's folder. Ask os.path whether it is there, which no name upsets."""
+    """The path of a name, with `~` as the user's folder. Ask os.path whether it exists: Path raises for some names."""
     return Path(os.path.expanduser(name))
 
 
@@ -78,7 +77,7 @@ def resolve_name(name: str) -> Path | str:
 
 
 def read_index(folder: Path) -> dict[str, Any]:
-    """model_index.json of a local folder. Raises UserError where there is none."""
+    """The contents of model_index.json in a local folder. Raises UserError if the file is missing or broken."""
     absent = "no such file; a folder written by diffusers' save_pretrained is needed"
     return read_json(folder / INDEX, dict[str, Any], absent=absent)
 
@@ -100,11 +99,6 @@ def local_folder(source: Path | str) -> Path | None:
     return path.parent if path else None
 
 
-def fetch_index(hub_id: str) -> Path:
-    """The cached folder with a hub id's model_index.json, from the cache or the hub. Raises UserError."""
-    return fetch_file(hub_id, INDEX).parent
-
-
 def fetch_file(hub_id: str, name: str, what: str = "model") -> Path:
     """The path of a hub id's file, from the cache or the hub. what: the field that names the hub id. Raises
     UserError."""
@@ -123,9 +117,11 @@ def fetch_file(hub_id: str, name: str, what: str = "model") -> Path:
 
 
 def fetch_files(hub_id: str, files: Mapping[str, int], out: Path | None = None, what: str = "model") -> Path:
-    """The folder of a hub id, after fetching those of these files that are not there; an interrupted download goes on.
-    Says before how much that is, and the licence. files: path → bytes. out: a folder to use instead of the hub's cache.
-    what: the field that names the hub id. Raises UserError."""
+    """Fetch the files that are not here yet, after a notice of their size and licence; returns the hub id's folder.
+    Continues an interrupted download.
+
+    files: path → bytes. out: a folder to use instead of the hub's cache. what: the field that names the hub id. Raises
+    UserError."""
     from huggingface_hub import constants, snapshot_download
 
     place = out or Path(constants.HF_HUB_CACHE)
@@ -155,7 +151,7 @@ def hub_files(hub_id: str, what: str = "model") -> dict[str, int]:
 
 
 def hub_licence(hub_id: str) -> str:
-    """A model's licence: of the table of short names, or as its page tags it. Raises UserError."""
+    """A model's licence, from the table of short names or else from its page's tags. Raises UserError."""
     named = named_model(hub_id)
     if named:
         return named.licence
@@ -164,34 +160,43 @@ def hub_licence(hub_id: str) -> str:
 
 
 def _ask_hub(hub_id: str, what: str = "model") -> Any:
-    """What the hub says of a hub id, by one request that takes at most ANSWER_SECONDS. Raises UserError."""
-    from huggingface_hub import HfApi, constants, errors
+    """What the hub says about a hub id. what: the field that names it. Raises UserError."""
+    from huggingface_hub import constants
 
-    key, now = (constants.ENDPOINT, hub_id), time.monotonic()
-    asked, answer = _ANSWERS.get(key, (-ANSWER_HOLDS, None))
-    if now - asked >= ANSWER_HOLDS:
-        waiting = Future[Any]()
-
-        def ask() -> None:
-            try:
-                waiting.set_result(HfApi().model_info(hub_id, files_metadata=True, timeout=ANSWER_SECONDS))
-            except Exception as error:  # of the hub client, the http client or the system
-                waiting.set_exception(error)
-
-        Thread(target=ask, daemon=True).start()
-        try:
-            answer = waiting.result(ANSWER_SECONDS)
-        except Exception as error:
-            answer = error
-        if not isinstance(answer, errors.HfHubHTTPError):  # a refusal may end at once, by a login
-            _ANSWERS[key] = now, answer
+    try:
+        answer = _answer(constants.ENDPOINT, hub_id, int(time.monotonic() // ANSWER_HOLDS))
+    except Exception as error:  # from the hub: this kind may end at once, by a login
+        answer = error
     if isinstance(answer, Exception):
         raise not_fetched(hub_id, answer, what=what) from answer
     return answer
 
 
+@lru_cache(maxsize=64)
+def _answer(endpoint: str, hub_id: str, period: int) -> Any:
+    """The hub's answer, or the error if it gave none within ANSWER_SECONDS. endpoint: the hub's address. period: number
+    of the interval of ANSWER_HOLDS seconds. Raises HfHubHTTPError for a refusal."""
+    from huggingface_hub import HfApi, errors
+
+    waiting = Future[Any]()
+
+    def ask() -> None:
+        try:
+            waiting.set_result(HfApi().model_info(hub_id, files_metadata=True, timeout=ANSWER_SECONDS))
+        except Exception as error:  # of the hub client, the http client or the system
+            waiting.set_exception(error)
+
+    Thread(target=ask, daemon=True).start()
+    try:
+        return waiting.result(ANSWER_SECONDS)
+    except errors.HfHubHTTPError:
+        raise
+    except Exception as error:
+        return error
+
+
 def is_unreachable(error: Exception) -> bool:
-    """Whether an error, or what caused it, is by its name that there is no way to the hub."""
+    """Whether the hub cannot be reached, by the names of an error and its causes."""
     names = re.compile("Connect|Timeout|Proxy|ReadError|RemoteProtocol|LocalEntryNotFound|OfflineMode")
     return any(names.search(type(cause).__name__) for cause in causes(error))
 

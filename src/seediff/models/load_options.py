@@ -22,8 +22,9 @@ class LoadOptions:
 
 
 def check_options(options: LoadOptions, family: Family | None, name: str, *, gguf: bool) -> None:
-    """Raise UserError for what cannot be loaded with the model `name`, before its weights are read. family: None: not
-    known yet. gguf: whether its weights are in GGUF."""
+    """Raise UserError for options that contradict each other or the model, before its weights are read.
+
+    family: the model's; None if it is unknown. name: the model's. gguf: whether its weights are in GGUF."""
     lora, scale = options.lora, options.lora_scale
     if options.quantize is not None:
         check_quantize(options.quantize, quantised=gguf)

@@ -34,7 +34,7 @@ diffusers' classes are accepted, too."""
 
 DISTILLED = {
     "lightning": ("euler-trailing", 0.0),
-    # Not "HyperRealistic" or "hypernetwork", which say nothing of steps.
+    # Hyper-SD and Hyper-FLUX, also abbreviated to "Hyper"; not "HyperRealistic" or "hypernetwork".
     "hyper[-_ ]?(sd|flux)|hyper(?-i:(?![a-z]))(?![-_ ]?real)": ("ddim-trailing", 0.0),
     "dmd2": ("lcm", 0.0),
     "lcm": ("lcm", 1.0),
@@ -99,16 +99,20 @@ def distilled_defaults(family: Family, source: str) -> dict[str, Any]:
     file or hub id; empty for others. Flow matching keeps its scheduler, and its guidance where that is an input of the
     network; weights with `cfg` in their name keep theirs."""
     name = "/".join(re.split(r"[/\\]", source)[-2:])
-    flows = isinstance(family, FlowMatching)
-    called = next((values for part, values in DISTILLED.items() if re.search(part, name, re.IGNORECASE)), None)
-    if called is None and not (flows and "turbo" in name.lower()):
-        return {}
-    values: dict[str, Any] = {"steps": FLOW_STEPS, "guidance_scale": 0.0}
-    if called and not flows:
-        values = {"scheduler": called[0], "steps": USUAL_STEPS, "guidance_scale": called[1]}
+    flows, lower = isinstance(family, FlowMatching), name.lower()
+    recipe = next((recipe for part, recipe in DISTILLED.items() if re.search(part, name, re.IGNORECASE)), None)
+
+    # What such weights usually need
+    values = dict[str, Any]()
+    if flows and (recipe or "turbo" in lower):
+        values = {"steps": FLOW_STEPS, "guidance_scale": 0.0}
+    elif not flows and recipe:
+        values = {"scheduler": recipe[0], "steps": USUAL_STEPS, "guidance_scale": recipe[1]}
+
+    # What the name says about these
     counted = STEPS.search(name)
-    if counted:
+    if values and counted:
         values["steps"] = int(counted[1])
-    if "cfg" in name.lower() or (flows and family.distilled):
-        del values["guidance_scale"]
+    if "cfg" in lower or (flows and family.distilled):
+        values.pop("guidance_scale", None)
     return values

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
-"""Of a number."""
+"""Bytes per number."""
 OPENRAIL = "CreativeML OpenRAIL-M"
 OPENRAIL_PLUS = "OpenRAIL++-M"
 FLUX_OWN = "FLUX Non-Commercial, to be accepted on the hub"
@@ -27,15 +27,15 @@ class NamedModel:
     what: str
     """A description."""
     billions: float
-    """Of parameters."""
+    """Billions of parameters."""
     licence: str
-    """With whether the hub wants it accepted first, and whether sources disagree."""
+    """The licence, whether the hub wants it accepted first, and whether sources disagree about it."""
     steps: int | None = None
     guidance_scale: float | None = None
-    """From the model's page, if they are not the pipeline's."""
+    """The values of the model's page where they differ from the pipeline's."""
 
     def weight_bytes(self, dtype: str) -> float:
-        """Bytes of its weights in a number format, about."""
+        """About how many bytes its weights take in a number format."""
         return BYTES[dtype] * 1e9 * self.billions
 
 
@@ -107,5 +107,5 @@ BY_NAME = {named.name: named for named in NAMED}
 
 
 def named_model(name: str) -> NamedModel | None:
-    """The model of a short name or of a hub id in the table; None if there is none."""
+    """The model with this short name or hub id; None if it is not in the table."""
     return BY_NAME.get(name) or next((named for named in NAMED if name == named.hub_id), None)

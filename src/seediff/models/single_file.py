@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 from ..errors import UserError, first_line
 from ..files.tensors import Tensor, read_gguf_header, read_header
@@ -65,15 +65,23 @@ PREFIXES = {
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A single file. tensors: by name, as in the header. prefix: of the names of the network's tensors."""
+    """A single file of weights, by its header."""
 
     path: Path
     tensors: Mapping[str, Tensor]
+    """The tensors by name."""
     prefix: str
+    """What the names of the network's tensors begin with."""
+    place: ClassVar[str] = "the file"
 
     @property
     def is_gguf(self) -> bool:
+        """Whether its weights are quantised by llama.cpp's formats."""
         return self.path.suffix == ".gguf"
+
+    def weight_files(self, dtype: str) -> list[Path]:
+        """The file, whatever the number format."""
+        return [self.path]
 
     def base(self) -> str:
         """The short name of the model that the weights were made from. Raises UserError if the tensors do not tell."""
@@ -123,8 +131,10 @@ def read_checkpoint(path: Path) -> Checkpoint:
 def load_parts(
     checkpoint: Checkpoint, family: Family, folder: Path, index: Mapping[str, Any], dtype: Any
 ) -> dict[str, Any]:
-    """Part → the loaded module, for all parts that the file holds and the base lists. folder, index: the base's, and
-    its model_index.json. Raises UserError for tensors that are missing, have other shapes, or are not the base's.
+    """Load all parts that the file holds and the base lists: part → module.
+
+    folder: the base's. index: its model_index.json. dtype: torch's. Raises UserError for tensors that are missing, have
+    other shapes, or do not belong to the base.
     """
     import diffusers
     import transformers

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
@@ -24,24 +25,28 @@ PREFERRED: dict[str, tuple[str | None, ...]] = {
 }
 """diffusers' `variant`s for each number format, the best first; None: files without a variant, usually in float32."""
 SMALL = (".json", ".txt", ".model", ".jinja")
-"""Suffixes of the other files of a part that are read."""
+"""Suffixes of a part's other files that libraries read."""
 
 SAFELY: dict[str, Any] = {"use_safetensors": True, "output_loading_info": True}
 """For both libraries' `from_pretrained`."""
 OF_TRANSFORMERS = {**OWN_ATTENTION, "ignore_mismatched_sizes": True}
-"""And for transformers', which then tells the sizes that do not match (`misfit`)."""
+"""In addition for transformers', which then reports sizes that do not match (`misfit`)."""
 BLOCK = re.compile(r"\.\d+\.")
-"""In the name of a block's tensor."""
+"""Matches the block number in a tensor's name."""
 
 _WEIGHTS = re.compile(
-    r"(?P<part>[^/]+)/(diffusion_pytorch_)?model(\.(?P<variant>\w+))?(-\d{5}-of-\d{5}(\.(?P<old>\w+))?)?\.safetensors"
+    r"(?P<part>[^/]+)/(diffusion_pytorch_)?model(\.(?P<variant>\w+))?(-\d{5}-of-(?P<count>\d{5})(\.(?P<old>\w+))?)?\.safetensors"
 )
+
+
+def _weight_files(files: Iterable[str], part: str) -> list[re.Match[str]]:
+    """A part's weight files, taken apart by `_WEIGHTS`. files: paths in the pipeline's folder."""
+    return [match for match in map(_WEIGHTS.fullmatch, files) if match and match["part"] == part]
 
 
 def variants(files: Iterable[str], part: str) -> dict[str, str | None]:
     """A part's weight files → their variant. files: paths in the pipeline's folder."""
-    matches = [match for match in map(_WEIGHTS.fullmatch, files) if match and match["part"] == part]
-    return {match[0]: match["variant"] or match["old"] for match in matches}
+    return {match[0]: match["variant"] or match["old"] for match in _weight_files(files, part)}
 
 
 def chosen_files(files: Iterable[str], part: str, dtype: str) -> tuple[str | None, list[str]]:
@@ -52,15 +57,28 @@ def chosen_files(files: Iterable[str], part: str, dtype: str) -> tuple[str | Non
     return chosen, [file for file, variant in held.items() if variant == chosen]
 
 
-def is_enough(files: Collection[str], parts: Iterable[str], dtype: str) -> bool:
-    """Whether nothing needs to be downloaded: all parts have the best variant, or files without a variant (usually
-    float32), which convert to any half precision. Half precision is not enough for float32, because the result would
-    then depend on earlier downloads."""
-    return all({PREFERRED[dtype][0], None} & set(variants(files, part).values()) for part in parts)
+def has_all(
+    files: Iterable[str], listed: Iterable[str], weighted: Iterable[str], allowed: Collection[str | None]
+) -> bool:
+    """Whether nothing of a pipeline needs to be downloaded: each listed part has its configuration, and each weighted
+    part all files of an allowed variant. files: paths in the pipeline's folder.
+
+    Files without a variant, usually float32, convert to any half precision. Half precision is not enough for float32,
+    because the result would then depend on earlier downloads.
+    """
+    files = [*files]
+    configured = {file.partition("/")[0] for file in files if file.endswith(".json")}
+    return configured.issuperset(listed) and all({*allowed} & _whole_variants(files, part) for part in weighted)
+
+
+def _whole_variants(files: Iterable[str], part: str) -> set[str | None]:
+    """The variants of a part of which all files are there."""
+    counts = Counter((match["variant"] or match["old"], match["count"]) for match in _weight_files(files, part))
+    return {variant for (variant, count), there in counts.items() if there >= int(count or 1)}
 
 
 def needed_files(files: Collection[str], listed: Iterable[str], parts: Iterable[str], dtype: str) -> list[str]:
-    """Those of a hub id's files that are loaded. listed: all parts. parts: those whose weights are loaded."""
+    """The files of a hub id that are loaded. listed: all parts. parts: the parts whose weights are loaded."""
     places = {*listed, "model_index.json"}
     needed = [file for file in files if file.partition("/")[0] in places and file.endswith(SMALL)]
     for part in parts:
@@ -126,8 +144,10 @@ def no_larger_than(files: Collection[Path], config: Path) -> Iterator[None]:
 
 
 def load_part(kind: Any, folder: Path, part: str, dtype: str, name: str) -> Any:
-    """A part with weights, of the library's class `kind`, from a pipeline's folder. name: the model's, for messages.
-    Raises UserError naming the first tensor that is missing, or of a block that its configuration lacks."""
+    """Load a part with weights from a pipeline's folder.
+
+    kind: the library's class. name: the model's, for messages. Raises UserError naming the first tensor that is missing
+    or belongs to a block that the configuration lacks."""
     import torch
 
     variant, files = part_files(folder, part, dtype)
@@ -145,8 +165,8 @@ def load_part(kind: Any, folder: Path, part: str, dtype: str, name: str) -> Any:
 
 
 def wrong_types(network: Any, files: Iterable[Path]) -> str:
-    """Which tensor is of integers in the files and of other numbers in a network; empty if none is. Libraries convert
-    it to numbers that mean nothing."""
+    """Describe the first tensor with integers in the files where the network has floating-point numbers; empty if all
+    types fit. Libraries would convert the integers to meaningless numbers."""
     headers = chain.from_iterable(read_header(file).tensors.items() for file in files)
     held, own = dict(headers), network.state_dict()
     for name in sorted(held.keys() & own.keys()):
@@ -157,8 +177,9 @@ def wrong_types(network: Any, files: Iterable[Path]) -> str:
 
 
 def misfit(network: Any, info: Mapping[str, Any], files: Iterable[Path]) -> str:
-    """What of a network is not in its weights, has other sizes or types there, or is left over, by a library's loading
-    info and the headers of its files; empty if all fits."""
+    """Describe the first missing, mismatched or unexpected tensor of a loaded network; empty if everything fits.
+
+    info: what the library reported when it loaded the network. files: the weight files, whose headers say the types."""
     missing = [key for key in info["missing_keys"] if not key.endswith("position_ids")]
     if missing:
         count = f"{len(missing)} of {len(network.state_dict())} tensors"
@@ -173,12 +194,12 @@ def misfit(network: Any, info: Mapping[str, Any], files: Iterable[Path]) -> str:
 
 
 def all_finite(tensor: Any) -> bool:
-    """Whether all values are numbers; their bounds tell it in a tenth of the time of `isfinite`, for NaN is both."""
+    """Whether all values are finite. Looks at their bounds, which are NaN if any value is, in a tenth of the time."""
     return not tensor.numel() or all(bool(bound.isfinite()) for bound in tensor.aminmax())
 
 
 def no_number(what: str, dtype: str) -> UserError:
-    """The error about values of a network in a number format that are not numbers. what: a plural."""
+    """The error for values that are NaN or infinite. what: the values, a plural noun. dtype: their number format."""
     dtype = dtype.removeprefix("torch.")
     if dtype == "float16":
         return UserError("dtype", f"float16: overflowed: {what} are not numbers", "use float32 or bfloat16")
@@ -187,7 +208,7 @@ def no_number(what: str, dtype: str) -> UserError:
 
 
 def not_finite(network: Any) -> str:
-    """Which tensor of a network has values that are not numbers, the first; empty if none has."""
+    """Describe the first tensor of a network with a NaN or infinite value; empty if all values are finite."""
     for name, tensor in network.state_dict().items():
         if hasattr(tensor, "quant_type"):  # of a GGUF file
             from diffusers.quantizers.gguf.utils import dequantize_gguf_tensor
@@ -199,7 +220,7 @@ def not_finite(network: Any) -> str:
 
 
 def check_numbers(pipe: Any, name: str, parts: Iterable[str]) -> None:
-    """Raise UserError naming the first tensor of these parts whose values are not all numbers."""
+    """Raise UserError naming the first tensor of these parts with a NaN or infinite value."""
     for part in parts:
         problem = not_finite(getattr(pipe, part))
         if problem:

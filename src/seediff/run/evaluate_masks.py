@@ -22,7 +22,8 @@ from ..evaluate.protocols import Protocol, join_names, protocol_for
 from ..evaluate.semantic import as_json, check_bootstrap
 from ..files.label_maps import IGNORE, PHOTO_ENDING
 from ..files.photo_files import find_photos, read_photo
-from ..models.info import ModelInfo, find_model
+from ..models.describe import ModelInfo, describe
+from ..models.model_files import find_model
 from .labelled import count_pixels, encode_labelled, evenly, load_masker
 from .model_job import check_model
 from .photos import are_drawings, doubt_line
@@ -88,8 +89,8 @@ def evaluate_masks(
     if config.fit == "crop":
         raise UserError("fit", "crop: leaves pixels without masks", "use keep or resize")
     classes = protocol_for("own", data.names.values())
-    info = info or find_model(config.model, config.base)
-    words = words_of(classes, class_map or {}, config.model, info.settings.classes if info else None)
+    info = info or describe(find_model(config.model, config.base))
+    words = words_of(classes, class_map or {}, config.model, info.settings.classes)
     config = replace(config, classes=tuple(words))
     background = classes.classes.index(BACKGROUND) if BACKGROUND in classes.classes else None
     check_model(config, info)

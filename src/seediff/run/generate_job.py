@@ -20,8 +20,8 @@ from ..dataset import native
 from ..errors import UserError
 from ..files.messages import plural, show_bytes
 from ..files.outputs import write_atomic
+from ..models.describe import ModelInfo
 from ..models.families.readers import Reader
-from ..models.info import ModelInfo
 from ..models.memory import Graphs, Offload
 from ..models.short_names import named_model
 from ..prompts.specs import each_spec, redraw, sample_count, sample_specs
@@ -215,7 +215,7 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         """Of several classes, those that the model seems not to have drawn, if it is known how that shows."""
         from ..masks.presence import CONTRAST_LEVEL, contrast
 
-        least = None if self.draw else self.model.settings.own_contrast
+        least = None if self.draw else self.model.info.settings.own_contrast
         levels = maps_read(self.mask_config)["cross"]
         if least is None or len(spec.classes) < 2 or (levels is not None and CONTRAST_LEVEL not in levels):
             return []

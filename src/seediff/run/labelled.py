@@ -16,7 +16,7 @@ from ..config.photos_config import MaskPhotosConfig
 from ..evaluate import mask_protocols
 from ..evaluate.mask_protocols import MaskProtocol, strongest
 from ..files.label_maps import IGNORE
-from ..models.info import ModelInfo, find_model
+from ..models.describe import ModelInfo
 from .model_job import check_model, load_weights
 
 if TYPE_CHECKING:
@@ -35,13 +35,10 @@ class LabelledPhoto:
     truth: np.ndarray
 
 
-def load_masker(config: MaskPhotosConfig, info: ModelInfo | None) -> tuple[PhotoMasker, str]:
-    """What makes the masks, with its model, and the fingerprint of the weights. info: what is known of the model; None:
-    it is found. Raises UserError."""
+def load_masker(config: MaskPhotosConfig, info: ModelInfo) -> tuple[PhotoMasker, str]:
+    """What makes the masks, with its model, and the fingerprint of the weights. Raises UserError."""
     from ..masks.photos import PhotoMasker
 
-    info = info or find_model(config.model, config.base, must=True)
-    assert info is not None  # else it was refused
     model, weights = load_weights(config, info)
     plan = check_model(config, model.info, model.layers)
     assert plan is not None  # a loaded model has layers

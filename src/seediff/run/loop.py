@@ -30,8 +30,9 @@ from ..files.messages import plural, show_bytes
 from ..files.output_folders import free_bytes, parse_folder
 from ..files.outputs import clear_leftovers, write_atomic
 from ..files.reading import read_bytes
-from ..models.info import ModelInfo, find_model
+from ..models.describe import ModelInfo, describe
 from ..models.memory import Graphs, Offload
+from ..models.model_files import find_model
 from ..workers import GPU_ALONE, Progress
 from .output import (
     RUN_FOLDERS,
@@ -132,15 +133,15 @@ class Job(ABC, Generic[Config, Item, BatchCapture]):
         return {number: [items[i] for i in batch] for number, batch in enumerate(self.config.batches(len(items)))}
 
     @cached_property
-    def info(self) -> ModelInfo | None:
-        """The model, as far as it is known before it is loaded; None: nothing is known yet. Raises UserError."""
-        return find_model(self.config.model, self.config.base)
+    def info(self) -> ModelInfo:
+        """The model, as far as it is known before it is loaded. Raises UserError."""
+        return describe(find_model(self.config.model, self.config.base))
 
     def usual_dtype(self, device: str) -> str:
         """The number format in which the model computes on a device by default."""
         from ..devices import default_dtype  # imports torch
 
-        return default_dtype(device) if self.info is None else default_dtype(device, self.info.family.half)
+        return default_dtype(device, self.info.family.half)
 
     def __getstate__(self) -> dict[str, Any]:
         """For another process, which may be on another machine: it finds the model, and makes the list of items, which

@@ -12,8 +12,8 @@ from ..dataset.encoding import encode_photo
 from ..errors import UserError
 from ..files.messages import plural
 from ..files.photo_files import Found, Photo, read_photo
+from ..models.describe import ModelInfo
 from ..models.families.readers import Reader
-from ..models.info import ModelInfo
 from ..models.memory import Graphs, Offload
 from ..prompts.specs import SampleSpec
 from ..prompts.tokens import split_prompts

@@ -27,10 +27,10 @@ from ..errors import UserError
 from ..files.messages import show_bytes
 from ..files.outputs import write_atomic
 from ..models.adapters import local_file
+from ..models.describe import ModelInfo, check_known_classes
 from ..models.families.family import Layer
 from ..models.families.readers import Reader
 from ..models.fingerprint import weights_fingerprint
-from ..models.info import ModelInfo, check_known_classes, find_model
 from ..models.load_options import check_options
 from ..models.memory import Graphs, Offload, memory_bytes
 from ..models.short_names import named_model
@@ -79,9 +79,6 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
         """Raise UserError for words that the model's tokenizers cannot find or would cut off."""
 
     def load(self) -> str:
-        if self.info is None:
-            self.info = find_model(self.config.model, self.config.base, must=True)
-        assert self.info is not None  # else it was refused
         self.check()
         config = replace(self.config, device=self.device or self.config.device)
         model, weights = load_weights(config, self.info, offload=self.offload, graphs=self.graphs)
@@ -165,7 +162,7 @@ def load_weights(
         sam = config.mask.sam_weights
     how = config.load_options
     model = load_found(info, how, device=config.device, dtype=config.dtype, offload=offload, graphs=graphs)
-    return model, weights_fingerprint(model.info.source, config.lora, sam)
+    return model, weights_fingerprint(model.info.files, config.lora, sam)
 
 
 def check_model(
@@ -180,7 +177,7 @@ def check_model(
 def check_values(config: ModelConfig, info: ModelInfo | None) -> None:
     """Raise UserError for values that do not fit each other or the model. info: None: nothing is known of it yet."""
     dataset = config if isinstance(config, DatasetConfig) else None
-    family, gguf = (info.family, info.source.is_gguf) if info else (None, False)
+    family, gguf = (info.family, info.files.is_gguf) if info else (None, False)
     check_options(config.load_options, family, config.model, gguf=gguf)
     sam = dataset and dataset.mask.sam_weights
     for what, source in (("lora", config.lora), ("sam", sam)):
@@ -249,14 +246,14 @@ def model_line(config: RunConfig, info: ModelInfo | None, offload: Offload, size
     """The line about the model that will be loaded. size: of its weights, if they are all on this machine."""
     where = "not on this machine; the run refuses it if it is not supported"
     if info is not None:
-        named, where = named_model(info.source.name), "on this machine"
-        if size is None and not isinstance(info.source.whole, Path):
+        named, where = named_model(info.files.base), "on this machine"
+        if size is None and not isinstance(info.files.whole, Path):
             where = "not on this machine; the run downloads it"
             if named:
                 half, full = (show_bytes(named.weight_bytes(dtype)) for dtype in ("float16", "float32"))
                 where += f": {half} if its files are in half precision, {full} if in float32"
-        if not info.source.is_whole:
-            where = f"{info.family.title}: {info.source.parts_line(info.family)}, {where}"
+        if info.files.replacement:
+            where = f"{info.family.title}: {info.files.parts_line(info.family)}, {where}"
     line = f"Model: {config.model} ({where})"
     return line if offload == "none" else f"{line}, offload {offload}"
 
@@ -264,7 +261,7 @@ def model_line(config: RunConfig, info: ModelInfo | None, offload: Offload, size
 def weight_bytes(config: RunConfig, info: ModelInfo | None) -> int | None:
     """Bytes of a model's weights; None if they are not all on this machine. config: with a number format."""
     with suppress(UserError):  # loading tells what is wrong with a file
-        return info and info.source.weight_bytes(info.family, str(config.dtype))
+        return info and info.files.weight_bytes(info.family, str(config.dtype))
     return None
 
 

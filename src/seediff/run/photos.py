@@ -22,8 +22,8 @@ from ..files.image_files import open_image
 from ..files.messages import plural
 from ..files.outputs import write_atomic
 from ..files.photo_files import FAILED, Photo, failed_row, find_named
+from ..models.describe import ModelInfo
 from ..models.families.readers import Reader
-from ..models.info import ModelInfo
 from ..models.short_names import EMBEDDED, REAL
 from .model_job import ModelJob
 from .output import BatchRecord

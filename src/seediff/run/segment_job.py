@@ -26,8 +26,8 @@ from ..files.label_maps import IGNORE, centre_square, find_name
 from ..files.messages import plural
 from ..files.photo_files import Found, Photo, read_photo
 from ..metrics.matching import count_segments
+from ..models.describe import ModelInfo, check_known_classes
 from ..models.families.readers import Reader
-from ..models.info import ModelInfo, check_known_classes
 from ..models.memory import Graphs, Offload
 from ..prompts.tokens import split_prompts
 from ..workers import Progress

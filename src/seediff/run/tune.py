@@ -83,7 +83,7 @@ def tune(
     from ..segments.make_segments import check_fits
 
     model, size = masker.model, masker.config.size
-    check_attention(size, model.pixels)
+    check_attention(size, model.sizes.position)
     check_fits(model, segment, size)
     masker.sentences(tuple(dict.fromkeys(classes.values())))  # refuses words that the model cannot read
 
@@ -223,7 +223,7 @@ def classes_shown(
     pixels = dict.fromkeys(classes.values(), 0)
     for number, name in classes.items():
         pixels[name] += int((truth == number).sum())
-    least = truth.size / math.prod(side // model.pixels for side in seen.shape[:2])
+    least = truth.size / math.prod(side // model.sizes.position for side in seen.shape[:2])
     return [name for name, n in pixels.items() if n >= least], {name for name, n in pixels.items() if 0 < n < least}
 
 

@@ -23,7 +23,7 @@ from ..files.photo_files import as_pixels
 from ..masks.make_masks import MaskResult
 from ..masks.photos import PhotoMasker
 from ..models import registry
-from ..models.info import ModelInfo
+from ..models.describe import ModelInfo
 from ..models.load_options import LoadOptions
 from ..models.registry import Model
 from ..run.model_job import check_model
@@ -102,7 +102,7 @@ def _configure(
     for name in ("base", *(field.name for field in fields(LoadOptions)), "device", "dtype"):
         if options.get(name):
             raise UserError(name, "the model is loaded already", "give it to load_model")
-    return recommend(kind, {**options, "model": model.name}, model.info)
+    return recommend(kind, {**options, "model": model.info.name}, model.info)
 
 
 def _prepare(

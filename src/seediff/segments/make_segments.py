@@ -152,15 +152,15 @@ def check_fits(model: Model, config: SegmentConfig, size: Size | None) -> None:
     """Raise UserError if photographs cannot be divided with this model at this size. Computes nothing."""
     height, width = image_shape(model, size)
     check_shape(model, (height, width), "size")
-    plan = plan_segments(model.family, model.layers, config, model.name)
-    check_positions(config, plan.levels("self"), (height // model.pixels, width // model.pixels))
+    plan = plan_segments(model.family, model.layers, config, model.info.name)
+    check_positions(config, plan.levels("self"), (height // model.sizes.position, width // model.sizes.position))
 
 
 def check_photo(model: Model, shape: Sequence[int], config: SegmentConfig, fit: Fit, size: Size | None) -> int:
     """The number of positions at which a model sees a photograph of `shape` (H, W, …). Raises UserError for a
     photograph that is too long and narrow, or has fewer positions than `k` segments."""
     rows, columns = seen_shape(model, shape, fit, size)
-    positions = (rows // model.pixels) * (columns // model.pixels)
+    positions = (rows // model.sizes.position) * (columns // model.sizes.position)
     if isinstance(config.k, int) and config.k > positions:
         seen = f"this photograph is seen at {columns} × {rows} pixels"
         raise UserError("k", f"{config.k}: {seen}, which are only {positions} positions")

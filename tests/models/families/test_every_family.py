@@ -59,7 +59,7 @@ def variant(request, tmp_path_factory):
 
 def pixels(model):
     """(height, width) of 3:2, as small as the family allows and no side below 64."""
-    unit, _ = model.size_rules
+    unit = model.sizes.multiple
     unit *= -(-32 // unit)
     return 2 * unit, 3 * unit
 
@@ -75,7 +75,7 @@ def photos(model, count=2):
 
 def check_grids(model, maps):
     """Every map is of the picture's own shape, none of the other way round."""
-    height, width = (side // model.pixels for side in pixels(model))
+    height, width = (side // model.sizes.position for side in pixels(model))
     levels = sorted({layer.level for layer in model.layers.values()})
     for one in maps:
         assert one.latent_size == (height, width)
@@ -322,7 +322,7 @@ def test_a_negative_prompt_without_effect_is_refused(model):
 
 def test_sizes_out_of_rule(model):
     """The nearest size that works is named, and it works."""
-    unit, largest = model.size_rules
+    unit, largest = model.sizes.multiple, model.sizes.largest
     size, near = f"{3 * unit + 1}x{2 * unit}", f"{3 * unit}x{2 * unit}"
     with user_error(rf"^size: {size} must be multiples of {unit} for model '.*', for example {near}$"):
         generate(model, size=size)

@@ -5,15 +5,15 @@ from builders.families import GUIDANCE, SPECS, generate, shown
 from builders.reference_attention import BOOKS
 
 from seediff.attention import recorder
+from seediff.models.describe import describe_here
 from seediff.models.families.family import DrawRequest
-from seediff.models.info import model_info
 from seediff.models.registry import load_model
 
 
 @pytest.mark.parametrize("family", BOOKS)
 def test_the_image_in_half_precision_is_that_without_capture(family, twin, monkeypatch):
     """And maps are of the model's own queries and keys, not of wider ones."""
-    info = model_info(str(twin(family)))
+    info = describe_here(str(twin(family)))
     assert info is not None
     model = load_model(str(twin(family)), device="cpu", dtype=info.family.half)
     added, kinds = recorder.add_probabilities, set()

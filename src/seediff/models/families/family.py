@@ -29,7 +29,7 @@ CLIP_TOKENS = 77
 
 
 NOT_LOADED = ("safety_checker", "feature_extractor", "image_encoder", "pe", "pe_tokenizer")
-"""Parts that pipelines may have and that are not loaded."""
+"""Parts of pipelines that are never loaded."""
 PLAIN = {
     "num_images_per_prompt": 1,
     "do_classifier_free_guidance": False,
@@ -44,7 +44,7 @@ QUICK = re.compile(r"turbo|lightning|schnell|hyper-?sd", re.IGNORECASE)
 """Matches names of models that were distilled to draw in a few steps without guidance."""
 
 OF_PIPELINES = ("is_distilled", "sample_sigmas")
-"""Settings of pipelines, in model_index.json, that are put beside those of the network's config.json."""
+"""Settings in model_index.json that are added to the network's config.json."""
 
 PartConfig = Mapping[str, Any]
 """A part's config.json; the network's with OF_PIPELINES."""
@@ -55,28 +55,30 @@ Condition = Mapping[str, Any]
 
 
 class Places(NamedTuple):
-    """Where a layer's product has the picture. rows: of the queries. image, text: of the columns; None: it has none."""
+    """Where picture and text are in a layer's product of queries and keys."""
 
     rows: slice
+    """The picture's queries."""
     image: slice | None
+    """The picture's columns; None if the layer does not attend to the picture."""
     text: slice | None
+    """The text's columns; None if the layer does not attend to the text."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """An attention module: what its queries, the picture's positions, attend to, and where these are in the sequence.
-
-    kinds: of attention: to the picture itself, to the text, or to both in one softmax (joint attention). level: divisor
-    of L at which the layer is. image_first: whether the picture's N rows and columns come first, or last. behind_text:
-    each picture comes directly after its own text, and padding of shorter texts last. multiple: the picture is padded
-    to a multiple of this many rows.
-    """
+    """An attention module: what the picture's positions attend to, and where they are in the sequence."""
 
     kinds: tuple[Kind, ...]
+    """What the picture attends to: itself, the text, or both in one softmax (joint attention)."""
     level: int = 1
+    """The layer works on a lattice of L / level positions a side."""
     image_first: bool = True
+    """Whether the picture's N rows and columns come first; otherwise they come last."""
     behind_text: bool = False
+    """Whether each picture comes directly after its own text, and the padding of shorter texts last."""
     multiple: int = 1
+    """The picture is padded to a multiple of this many rows."""
 
     @property
     def is_joint(self) -> bool:
@@ -84,8 +86,8 @@ class Layer:
         return len(self.kinds) > 1
 
     def find(self, queries: int, columns: int, positions: int, texts: int | None) -> Places | None:
-        """Where a product with so many queries and columns has the picture's N = `positions`; None: it is of something
-        else. texts: the number of the text's columns in this call; None: it is not known."""
+        """Where picture and text are in a product of this many queries and columns; None if it is of something else.
+        positions: N. texts: the number of text columns in this call; None if it is unknown."""
         picture = -(-positions // self.multiple) * self.multiple
         if self.kinds == ("cross",):
             return Places(slice(None), None, slice(None)) if queries == picture else None
@@ -128,7 +130,7 @@ class Family:
     class_name: str
     """Class of the part with the attention."""
     network: str = "transformer"
-    """Name of the part with the attention."""
+    """The part with the attention."""
 
     # The other parts, and how they are loaded
 
@@ -220,8 +222,8 @@ class Family:
         return self.text_columns
 
     def chosen(self, names: Sequence[str], group: LayerChoice) -> list[str]:
-        """The names, of all attention modules, in a group: all in a UNet's sides. Raises UserError for blocks that are
-        not there."""
+        """The chosen names of attention modules. names: all of them. group: block numbers; the sides of a UNet mean all
+        names, except in UNets. Raises UserError for blocks that the network lacks."""
         numbers = block_numbers(group)
         if numbers is None:
             return list(names)
@@ -231,8 +233,8 @@ class Family:
         return list(chain.from_iterable(blocks[number] for number in sorted(numbers)))
 
     def choose(self, network: Mapping[str, Layer], layers: LayerChoice) -> dict[Kind, dict[str, Layer]]:
-        """Kind of attention → those of the network's layers that are chosen for it and have it. Raises UserError for
-        blocks that are not there."""
+        """Kind of attention → the chosen layers of this kind. network: all layers. Raises UserError for blocks that the
+        network lacks."""
         found: dict[Kind, dict[str, Layer]] = {}
         for kind, group in by_kind(layers).items():
             names = self.chosen(list(network), group)
@@ -418,7 +420,7 @@ class FlowMatching(Family):
 
 
 def plain_arguments(function: Callable[..., Any]) -> dict[str, Any]:
-    """Those of PLAIN that a function of a pipeline has."""
+    """The arguments in PLAIN that a pipeline's function has."""
     taken = signature(function).parameters
     return {name: value for name, value in PLAIN.items() if name in taken}
 

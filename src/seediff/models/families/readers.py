@@ -9,24 +9,25 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Reader:
-    """One of a model's tokenizers, and where its tokens are among the T text columns.
-
-    name: of the pipeline's part. limit: the most tokens that are read, special tokens included. first: the column of
-    its first token; None: its tokens have no columns. end: the column after its last token, if padding comes before the
-    text. tail: the number of last columns that belong to a template's end, however long the text is. wrap: prompt →
-    (the text that is read, where the prompt begins in it). adds_tokens: whether the tokenizer adds start and end
-    tokens. convert: prompt → the prompt as it is read, such as in lower case.
-    """
+    """One of a model's tokenizers, and where its tokens are among the T text columns."""
 
     name: str
+    """The pipeline's part."""
     tokenizer: Any
     limit: int
+    """The maximum number of tokens, special tokens included."""
     first: int | None = 0
+    """The column of the first token; None if tokens have no columns."""
     end: int | None = None
+    """The column after the last token, if padding comes before the text."""
     tail: int = 0
+    """The number of last columns that belong to a template's end, however long the text is."""
     wrap: Callable[[str], tuple[str, int]] | None = None
+    """Prompt → (the text that the tokenizer reads, where the prompt begins in it)."""
     adds_tokens: bool = True
+    """Whether the tokenizer adds start and end tokens."""
     convert: Callable[[str], str] | None = None
+    """Prompt → the prompt as the tokenizer reads it, for example in lower case."""
 
 
 def prefixed(start: str, prompt: str) -> tuple[str, int]:

@@ -1,0 +1,41 @@
+"""Lists the models that have short names, for `seediff models`."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ..files.messages import show_bytes
+from .families import families
+from .families.family import Family
+from .hub import local_folder
+from .short_names import EMBEDDED, EMBEDDED_PIPELINES, NAMED
+
+HEADINGS = ("--model", "draws", "weights", "on this machine")
+"""Headings of a `ModelRow`'s first fields, which share a line."""
+
+
+class ModelRow(NamedTuple):
+    """A model in the list."""
+
+    name: str
+    what: str
+    """A description."""
+    memory: str
+    """Size of the weights in half precision."""
+    here: str
+    """Where the weights are on this machine, or "no"."""
+    hub_id: str
+    licence: str
+
+
+def list_models() -> list[tuple[Family, list[ModelRow]]]:
+    """Every family, and its models that have short names, the embedded one first. Makes no network requests."""
+    size = show_bytes(sum(path.stat().st_size for path in EMBEDDED["mini"].rglob("*.safetensors")))  # half precision
+    mini = ModelRow("mini", "128², 19 classes of Pascal VOC", size, "in the package", "", "Apache-2.0")
+    rows = [(EMBEDDED_PIPELINES["mini"], mini)]
+    for model in NAMED:
+        folder = local_folder(model.hub_id)
+        here = "in the hub's cache" if folder and any(folder.glob("*/*.safetensors")) else "no"
+        size = show_bytes(model.weight_bytes("float16"))
+        rows.append((model.pipeline, ModelRow(model.name, model.what, size, here, model.hub_id, model.licence)))
+    return [(family, [row for pipeline, row in rows if pipeline in family.pipelines]) for family in families()]

@@ -1,0 +1,189 @@
+"""Finds the files of a model by its name: `find_model`.
+
+A model is a folder or a hub id in diffusers' format. A single file, or a folder of a network alone, replaces some parts
+of such a model, its base.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+from typing import Any, ClassVar
+
+from ..errors import UserError
+from .families import pipeline_family
+from .families.family import Family
+from .hub import INDEX, cached_file, fetch_file, hub_part, local_folder, path_of, read_index, resolve_name
+from .short_names import named_model
+from .single_file import NETWORKS, Checkpoint, read_checkpoint
+from .weights import file_bytes, part_files
+
+
+@dataclass(frozen=True)
+class NetworkFolder:
+    """The folder of a network alone, as training saves it."""
+
+    path: Path
+    place: ClassVar[str] = "the folder"
+    is_gguf: ClassVar[bool] = False
+
+    def parts(self, family: Family, index: Mapping[str, Any]) -> list[str]:
+        """As `Checkpoint.parts`."""
+        return [family.network]
+
+    def weight_files(self, dtype: str) -> list[Path]:
+        """The files that are loaded in a number format."""
+        return part_files(self.path.parent, self.path.name, dtype)[1]
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """A single file on the hub that is not in the cache yet."""
+
+    hub_id: str
+    file: str
+    place: ClassVar[str] = "the hub"
+    path: ClassVar[Path | None] = None
+
+    @property
+    def is_gguf(self) -> bool:
+        """Whether its weights are quantised by llama.cpp's formats."""
+        return self.file.endswith(".gguf")
+
+    def parts(self, family: Family, index: Mapping[str, Any]) -> list[str]:
+        """The network: only the file's header says what else it holds."""
+        return [family.network]
+
+    def weight_files(self, dtype: str) -> list[Path]:
+        """Nothing: the file is not here."""
+        return []
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """Where the parts of a model are."""
+
+    name: str
+    """As the user gave it."""
+    base: str
+    """The name of the whole model."""
+    whole: Path | str
+    """The folder or hub id of the whole model."""
+    replacement: Checkpoint | NetworkFolder | HubFile | None = None
+    """What holds some parts instead of the whole model."""
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of the whole model, perhaps in the hub's cache; None: its model_index.json is not here."""
+        return local_folder(self.whole)
+
+    @property
+    def is_gguf(self) -> bool:
+        """Whether weights come from a GGUF file."""
+        return self.replacement is not None and self.replacement.is_gguf
+
+    def fetched(self) -> ModelFiles:
+        """These files with a `HubFile` fetched and read. Raises UserError."""
+        if not isinstance(self.replacement, HubFile):
+            return self
+        path = fetch_file(self.replacement.hub_id, self.replacement.file)
+        return replace(self, replacement=read_checkpoint(path))
+
+    def replaced(self, family: Family, index: Mapping[str, Any]) -> Sequence[str]:
+        """The parts that do not come from the whole model. index: its model_index.json."""
+        return [*self.replacement.parts(family, index)] if self.replacement else []
+
+    def weight_bytes(self, family: Family, dtype: str) -> int | None:
+        """Bytes of the weights in a number format, counted in the headers of their files; None: not all are here.
+        Raises UserError for files that cannot be read."""
+        folder = self.folder
+        if folder is None:
+            return None
+        index = read_index(folder)
+        listed = [part for part in index if family.has_weights(part) and index[part] != [None, None]]
+        replaced = self.replaced(family, index)
+        parts = [part_files(folder, part, dtype)[1] for part in listed if part not in replaced]
+        if self.replacement:
+            parts.append(self.replacement.weight_files(dtype))
+        if not listed or not all(parts):
+            return None
+        return sum(file_bytes(file, dtype) for file in chain.from_iterable(parts))
+
+    def parts_line(self, family: Family) -> str:
+        """Says to people where the parts come from; empty for a whole model."""
+        if self.replacement is None:
+            return ""
+        folder = self.folder
+        parts = self.replaced(family, read_index(folder) if folder else {})
+        return f"{', '.join(parts)} from {self.replacement.place}, the rest from {self.base}"
+
+
+def find_model(name: str, base: str | None = None, *, planned: bool = False) -> ModelFiles:
+    """Find the files of a model by the name that a user gave, and fetch the small ones that are not here.
+
+    A model with a short name is found without them, too, if the hub cannot be reached. base: of a single file or a
+    network's folder. planned: for a dry run, ask the hub nothing about models with short names.
+
+    Raises UserError for names of nothing, as `locate_model` does, and for other models that the hub does not deliver.
+    """
+    files = locate_model(name, base)
+    has_short_name = named_model(files.base) is not None
+    if isinstance(files.whole, Path) or (planned and has_short_name):
+        return files
+    try:
+        _fetch_configurations(files.whole)
+    except UserError:
+        if not has_short_name:
+            raise
+    return files
+
+
+def _fetch_configurations(hub_id: str) -> None:
+    """Fetch the small files from which a model is described. Raises UserError."""
+    index = read_index(fetch_file(hub_id, INDEX).parent)
+    family = pipeline_family(index.get("_class_name"))
+    if family is not None:
+        for part in (family.network, "vae"):
+            fetch_file(hub_id, f"{part}/config.json")
+
+
+def locate_model(name: str, base: str | None = None) -> ModelFiles:
+    """`find_model` without asking the hub. Raises UserError for names of nothing, for a file that is not a model's, and
+    for a base of a whole model."""
+    if base is not None and not os.path.exists(path_of(name)):
+        hub_id, file = hub_part(name) or ("", None)
+        if file and cached_file(hub_id, file) is None:
+            return ModelFiles(name, base, _locate_base(base), HubFile(hub_id, file))
+    path = resolve_name(name)
+    is_file = isinstance(path, Path) and path.is_file()
+    if base is None and not is_file:
+        return ModelFiles(name, name, path)
+    if isinstance(path, str) or (path / INDEX).is_file():
+        problem = f"{base}: is for a single file, here or on the hub, and for a folder with a network, not for {name}"
+        raise UserError("base", problem, "leave it out")
+    if not is_file:
+        return ModelFiles(name, str(base), _locate_base(str(base)), _locate_network(path))
+    checkpoint = read_checkpoint(path)
+    base = base or checkpoint.base()
+    return ModelFiles(name, base, _locate_base(base), checkpoint)
+
+
+def _locate_network(folder: Path) -> NetworkFolder:
+    """The network in a folder: this folder, or unet/ or transformer/ in it. Raises UserError."""
+    here = folder.resolve()  # the name of `.` is empty
+    for place in (here, *(here / name for name in NETWORKS)):
+        if (place / "config.json").is_file() and any(place.glob("*.safetensors")):
+            return NetworkFolder(place)
+    problem = f"{folder}: has neither {INDEX} nor config.json beside diffusion_pytorch_model.safetensors"
+    raise UserError("model", problem, "name a folder with a whole model or its network")
+
+
+def _locate_base(base: str) -> Path | str:
+    """The folder or hub id of a base. Raises UserError for a single file."""
+    whole = resolve_name(base)
+    if isinstance(whole, Path) and whole.is_file():
+        raise UserError("base", f"{base} must be a model in diffusers' format, a folder or a hub id, not a file")
+    return whole

@@ -1,0 +1,134 @@
+"""Loads diffusers' pipeline of a model, part by part: `load_pipeline`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError, first_line
+from ..files.messages import show_json
+from .families.family import NOT_LOADED, Family
+from .hub import INDEX, fetch_file, fetch_files, hub_files, read_index
+from .model_files import ModelFiles, NetworkFolder
+from .schedulers import follow_marks
+from .single_file import Checkpoint, load_parts
+from .trust import check_index, check_parts
+from .weights import PREFERRED, check_numbers, has_all, load_part, needed_files
+
+
+def load_pipeline(files: ModelFiles, family: Family, dtype: str) -> Any:
+    """diffusers' pipeline, each part from its own place. Fetches what the hub's cache lacks. Raises UserError."""
+    import diffusers
+    import torch
+
+    folder = files.whole
+    if isinstance(folder, str):
+        folder = _complete_folder(files, family, dtype)
+    index = read_index(folder)
+    listed, weighted = _parts(folder, files, family)
+    check_parts(folder, listed)
+
+    # 1. Tokenizers, processors and the scheduler
+    with _naming(folder / "tokenizer"):
+        tokenizers = family.tokenizers(folder)
+    loaded: dict[str, Any] = {}
+    for part in sorted(part for part in listed - {*tokenizers} if not family.has_weights(part)):
+        with _naming(folder / part):
+            loaded[part] = _part_class(index, part).from_pretrained(str(folder / part))
+
+    # 2. Parts with weights
+    networks: dict[str, Any] = {}
+    for part in weighted:
+        with _naming(folder / part):
+            networks[part] = load_part(_part_class(index, part), folder, part, dtype, files.name)
+    own = files.replacement
+    if isinstance(own, NetworkFolder):
+        check_parts(own.path.parent, [own.path.name])
+        with _naming(own.path):
+            kind = getattr(diffusers, family.class_name)
+            networks[family.network] = load_part(kind, own.path.parent, own.path.name, dtype, files.name)
+    elif isinstance(own, Checkpoint):
+        networks |= load_parts(own, family, folder, index, getattr(torch, dtype))
+
+    # 3. The pipeline of these parts
+    absent = dict.fromkeys({*NOT_LOADED, *family.optional} - listed)
+    switches = {"requires_safety_checker": False, "add_watermarker": False}  # of some pipelines
+    # A pipeline needs a processor at once; a tokenizer may be of another class than model_index.json names.
+    given = {part: one if hasattr(one, "tokenizer") else None for part, one in tokenizers.items()}
+    options = {**absent, **switches, **loaded, **networks, **given, "dtype": getattr(torch, dtype)}
+    with _naming(folder):
+        kind = getattr(diffusers, index["_class_name"])
+        pipe = kind.from_pretrained(str(folder), use_safetensors=True, trust_remote_code=False, **options)
+        pipe.register_modules(**tokenizers)
+    check_numbers(pipe, files.name, networks)
+    _check_readers(pipe, files.name, family)
+    if isinstance(own, Checkpoint):
+        follow_marks(pipe, own.tensors)
+    return pipe
+
+
+def fetch_pipeline(files: ModelFiles, family: Family, dtype: str, out: Path | None = None) -> Path:
+    """Fetch all files that are loaded in a number format from the hub id of the whole model; returns their folder. out:
+    as in `fetch_files`. Raises UserError."""
+    hub_id = str(files.whole)
+    sizes = hub_files(hub_id)
+    needed = needed_files(sizes, *_parts(fetch_file(hub_id, INDEX).parent, files, family), dtype)
+    return fetch_files(hub_id, {file: sizes[file] for file in needed}, out)
+
+
+def _complete_folder(files: ModelFiles, family: Family, dtype: str) -> Path:
+    """The folder of a hub id in the cache, after fetching what it lacks. If the hub cannot be reached, weights of
+    another variant will do. Raises UserError."""
+    folder = fetch_file(str(files.whole), INDEX).parent
+    listed, weighted = _parts(folder, files, family)
+    here = [path.relative_to(folder).as_posix() for path in folder.glob("*/*")]
+    if has_all(here, listed, weighted, (PREFERRED[dtype][0], None)):
+        return folder
+    try:
+        return fetch_pipeline(files, family, dtype)
+    except UserError:
+        if not has_all(here, listed, weighted, PREFERRED[dtype]):
+            raise
+        return folder
+
+
+def _parts(folder: Path, files: ModelFiles, family: Family) -> tuple[set[str], list[str]]:
+    """The parts that the model_index.json of a whole model lists, and those whose weights are loaded from there. Raises
+    UserError."""
+    index = read_index(folder)
+    listed = check_index(folder / INDEX, index, family)
+    replaced = files.replaced(family, index)
+    return listed, [part for part in sorted(listed) if family.has_weights(part) and part not in replaced]
+
+
+def _part_class(index: dict[str, Any], part: str) -> Any:
+    """The class of a part, of diffusers or transformers. index: model_index.json, checked."""
+    library, name = index[part]
+    return getattr(import_module(library), name)
+
+
+@contextmanager
+def _naming(place: Path) -> Iterator[None]:
+    """In this block, any error becomes a UserError about `place`: for a broken folder, libraries raise anything."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(place, f"cannot be loaded ({first_line(error)})") from error
+
+
+def _check_readers(pipe: Any, name: str, family: Family) -> None:
+    """Raise UserError for a tokenizer that reads no tokens, or more than its CLIP has positions."""
+    for reader in family.readers(pipe):
+        encoder = getattr(pipe, reader.name.replace("tokenizer", "text_encoder"))
+        limit, places = reader.tokenizer.model_max_length, math.inf
+        if type(encoder).__name__.startswith("CLIP"):
+            places = encoder.config.max_position_embeddings
+        if type(limit) is not int or not 0 < limit <= places:
+            problem = f"{name}: its {reader.name} gives {show_json(limit)} tokens at a time"
+            raise UserError("model", f"{problem}, which its text encoder cannot read", "download that folder again")
