@@ -63,6 +63,8 @@ def tune(
     from ..dataset.truths import open_truths
     from ..files.output_folders import check_writable
     from ..files.outputs import write_atomic
+    from ..models.describe import describe
+    from ..models.model_files import find_model
     from ..run.labelled import load_masker
     from ..run.photos import doubt_line, is_drawing
     from ..run.tune import countable
@@ -83,7 +85,7 @@ def tune(
         doubt = doubt_line(info, config.model_label)
     if doubt:
         warnings.warn(doubt, stacklevel=1)
-    masker, weights = load_masker(config, info)
+    masker, weights = load_masker(config, info or describe(find_model(config.model)))
     with bar_or_lines(quiet, "photographs") as progress:
         found = find_thresholds(masker, labelled, kept, segmenting.segment, count=count, progress=progress)
     note = f"{plural(found.photos, 'photograph')}, asked for {plural(len(kept), 'class')} (from {labelled.about})"
