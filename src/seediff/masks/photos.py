@@ -139,11 +139,15 @@ class PhotoMasker:
         view, small, fine = found.view, None, torch.zeros(0, 1, 1)
         if found.maps is not None:
             small = make_masks(view.seen, found.maps, list(found.maps.words), self.mask_config, trace=trace)
-            part, most = view.pixels[view.window.slices], self.config.edge_megapixels
-            refined = refine_photo(part, small.unrefined, self.mask_config, most)
-            fine = small.soft if refined is None else refined
+            fine = self.fine_masks(view, small)
         full = enlarge_masks(small, fine, view.window, view.pixels.shape[:2], self.mask_config)
         return PhotoMasks(view, small, full, fine)
+
+    def fine_masks(self, view: PhotoView, small: MaskResult) -> torch.Tensor:
+        """The soft masks (C, h', w') of what the model saw, along the edges of the photograph."""
+        part, most = view.pixels[view.window.slices], self.config.edge_megapixels
+        refined = refine_photo(part, small.unrefined, self.mask_config, most)
+        return small.soft if refined is None else refined
 
 
 def enlarge_masks(

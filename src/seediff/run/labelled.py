@@ -78,11 +78,11 @@ def count_pixels(
 
 
 def soft_masks(masker: PhotoMasker, photo: LabelledPhoto, words: tuple[str, ...]) -> torch.Tensor:
-    """Soft masks (n, h, w) of n ≥ 1 words."""
+    """Soft masks (n, h, w) of n ≥ 1 words, as `mask` makes them."""
     from ..masks.make_masks import make_masks
 
     (maps,) = masker.attention([photo.view], [words], photo.latents)
-    return make_masks(photo.view.seen, maps, words, masker.mask_config, trace=False).soft
+    return masker.fine_masks(photo.view, make_masks(photo.view.seen, maps, words, masker.mask_config, trace=False))
 
 
 def evenly(total: int, most: int | None) -> list[int]:
