@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
-from scipy.ndimage import distance_transform_edt
 
 from .colours import css_colour, mask_colours
 
@@ -94,6 +93,8 @@ def draw_named(
     """`overlay`, on black without an image, with the name of each region in it, once, in its colour: (H, W, 3) uint8.
     regions: (H, W) whole numbers, which `names` names; None: those of the label map. A name that would lie on another
     is left out, and one in Chinese, which the font lacks, is its number."""
+    from scipy.ndimage import distance_transform_edt  # takes half a second to import
+
     if image is None:
         drawn = overlay(np.zeros((*label_map.shape, 3), np.uint8), label_map, regions, alpha=1)
     else:
