@@ -123,6 +123,7 @@ def segments(document):
 @pytest.mark.parametrize(
     ("edit", "said"),
     [
+        (lambda document: segments(document)[0].update(id=0), "segments_info.0..id`: must be a whole number >= 1"),
         (lambda document: segments(document).pop(), r"a\.png: has a segment 5, which is not in `segments_info`"),
         (lambda document: segments(document)[0].update(id=2), "image 1: two of its segments have one id"),
         (

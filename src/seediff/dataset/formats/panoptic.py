@@ -15,7 +15,7 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -91,7 +91,7 @@ def segment(
 
 
 class Segment(msgspec.Struct, frozen=True):
-    id: int
+    id: Annotated[int, msgspec.Meta(ge=1)]
     category_id: int
     iscrowd: bool | int | None = None
 
