@@ -95,8 +95,7 @@ def write(export: Export, *, polygons: bool = False) -> None:
     for placed in export.placed(draw, polygons=polygons):
         (height, width), shapes = placed.data
         export.put_image(placed.file_name, placed)
-        size = {"imageHeight": height, "imageWidth": width}
-        picture = {"imagePath": placed.file_name, "imageData": None, **size}
+        picture = {"imagePath": placed.file_name, "imageData": None, "imageHeight": height, "imageWidth": width}
         document = {"version": "5.10.1", "flags": {}, "shapes": shapes, **picture}
         export.put(f"{placed.name}.json", json.dumps(document, ensure_ascii=False))
     export.put("labels.txt", "".join(f"{name}\n" for name in (IGNORED, GROUND, *export.classes)))
@@ -107,8 +106,7 @@ def draw(sample: Sample, *, classes: Sequence[str], polygons: bool) -> tuple[tup
     labels, shapes, before = sample.labels(len(classes)), list[dict[str, Any]](), 0
     names = {**dict(enumerate(classes, 1)), IGNORE: IGNORED}
     for found in masks_of(sample, labels, sample.stored_instances is not None):
-        drawn = _polygons(found) if polygons else _masks(found)
-        for number, shape in drawn:
+        for number, shape in _polygons(found) if polygons else _masks(found):
             group = before + number if polygons else None
             shapes.append({"label": names[found.class_ids[number]], "group_id": group, "flags": {}, **shape})
         before += len(found.class_ids)
@@ -125,8 +123,7 @@ def _masks(found: Objects) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _polygons(found: Objects) -> Iterator[tuple[int, dict[str, Any]]]:
     """(number of its object, outline) of each piece."""
-    same = Objects(found.index, [1] * len(found.class_ids))  # 255 has no pieces
-    pieces, owners = same.pieces()
+    pieces, owners = Objects(found.index, [1] * len(found.class_ids)).pieces()  # as a class, because 255 has none
     for number, polygon in zip(owners, object_polygons(pieces), strict=True):
         yield number, {"shape_type": "polygon", "points": polygon.round(2).tolist()}
 

@@ -121,7 +121,7 @@ class PanopticFile(msgspec.Struct, frozen=True):
 
 
 def _files(folder: Path) -> list[Path]:
-    return [path for place in (folder / ANNOTATIONS, folder) for path in sorted(place.glob(f"{PANOPTIC}*.json"))]
+    return sorted(folder.glob(f"{ANNOTATIONS}/{PANOPTIC}*.json")) + sorted(folder.glob(f"{PANOPTIC}*.json"))
 
 
 def is_folder(seen: Seen) -> bool:
