@@ -28,7 +28,7 @@ from PIL import Image
 
 from seediff.config.names import VOC_CLASSES
 from seediff.dataset.formats.drivers import export
-from seediff.dataset.formats.format_table import FormatName
+from seediff.dataset.formats.format_table import FORMATS, FormatName
 from seediff.dataset.native import encode_image
 from seediff.dataset.sample import Sample
 
@@ -39,8 +39,12 @@ PACKAGES = {
     "labelstudio": "label-studio-sdk",
     "ultralytics": "ultralytics",
     "fiftyone": "fiftyone",
+    "labelme": "labelme",
+    "panopticapi": "panopticapi",
 }
 """Tool → its package, which has a module of the same name."""
+SOURCES = {"labelme": "labelme<6", "panopticapi": "git+https://github.com/cocodataset/panopticapi"}
+"""What pip installs, where that is not the package."""
 QUIET = {"YOLO_OFFLINE": "true", "FIFTYONE_DISABLE_SERVICES": "1", "FIFTYONE_DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1"}
 """Environment variables that keep the tools from using the network and their databases."""
 
@@ -73,6 +77,9 @@ READINGS = (
     Reading("labelstudio", "labelstudio", "brush"),
     Reading("voc", "datumaro", "voc_segmentation", lost=NO_NAMES),
     Reading("coco", "datumaro", "coco_instances", lost=NO_IGNORE),
+    Reading("panoptic", "panopticapi", "panoptic"),
+    Reading("labelme", "labelme", "mask"),
+    Reading("labelme", "labelme", "polygon", {"polygons": True}, "labelme --polygons"),
 )
 
 
@@ -135,7 +142,7 @@ def compare(reading: Reading, items: Sequence[Sample], maps: dict[str, np.ndarra
         truth = item.label_map
         if reading.lost == NO_IGNORE:
             truth = np.where(truth == 255, np.uint8(0), truth)
-        name = item.name.replace("/", "_") if reading.format == "voc" else item.name
+        name = item.name.replace("/", "_") if FORMATS[reading.format].flat else item.name
         found = maps.get(name)
         pixels += truth.size
         differing += truth.size if found is None or found.shape != truth.shape else int((found != truth).sum())
@@ -152,7 +159,9 @@ def version(tool: str) -> str:
 def install(folder: Path) -> None:
     for tool, package in PACKAGES.items():
         subprocess.run([sys.executable, "-m", "venv", str(folder / tool)], check=True)
-        subprocess.run([str(folder / tool / "bin" / "pip"), "install", "--quiet", package], check=True)
+        subprocess.run(
+            [str(folder / tool / "bin" / "pip"), "install", "--quiet", SOURCES.get(tool, package)], check=True
+        )
 
 
 def main() -> None:

@@ -83,6 +83,22 @@ def test_a_worker_names_what_it_cannot_read(pets, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["pets"]
 
 
+@pytest.mark.parametrize(
+    ("name", "step"),
+    [
+        ("yolo", "yolo segment train data=OUT/data.yaml model=yolo11n-seg.pt    # Ultralytics"),
+        ("labelme", "seediff import EXPORTED --from labelme --corrects PETS --out PETS-corrected"),
+        ("panoptic", "seediff train OUT --out segmenter"),
+        ("cutouts", ""),
+    ],
+)
+def test_the_next_step(pets, tmp_path, capsys, name, step):
+    run(f"export {pets} --to {name} --out {tmp_path}/out")
+    said = capsys.readouterr().out
+    assert step.replace("OUT", f"{tmp_path}/out").replace("PETS", str(pets)) in said
+    assert ("Next" in said) == bool(step)
+
+
 def test_what_a_format_does_not_have_is_refused(pets, tmp_path):
     with user_error("--polygons is not an option of --to voc; it has --link, --split, --seed"):
         run(f"export {pets} --to voc --out {tmp_path}/voc --polygons")

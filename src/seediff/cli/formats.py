@@ -121,10 +121,11 @@ def export_(
             step = (
                 f"yolo segment train data={shlex.quote(str(out / 'data.yaml'))} model=yolo11n-seg.pt    # Ultralytics"
             )
-        elif to in ("cvat", "labelstudio"):
+        elif to in ("cvat", "labelstudio", "labelme"):
             back = ("import", "EXPORTED", "--from", to, "--corrects", data, "--out", f"{data}-corrected")
             step = command_line(*back, about=f"what was corrected in {to}")
-        print(next_steps(step))
+        if to != "cutouts":
+            print(next_steps(step))
 
 
 @Parameter(name="*")

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from ..files.label_maps import IGNORE
 from .colours import css_colour, mask_colours
 
 VIRIDIS_ANCHORS = (
@@ -37,6 +38,16 @@ def heat_colours() -> np.ndarray:
 def to_levels(values: np.ndarray) -> np.ndarray:
     """A map in [0, 1] (or bool) as uint8 levels; outside values are clipped, NaN becomes 0."""
     return (np.clip(np.nan_to_num(values.astype(np.float64), nan=0.0), 0, 1) * 255).round().astype(np.uint8)
+
+
+def cut_out(image: np.ndarray, label_map: np.ndarray, class_id: int, soft: np.ndarray | None = None) -> Image.Image:
+    """The picture with a class as its transparency (RGBA): opaque in its pixels of the label map. soft: its soft mask
+    (H, W): opaque where it is highest, clear where the label map has another class."""
+    alpha = label_map == class_id
+    if soft is not None:
+        others = ~np.isin(label_map, (0, class_id, IGNORE))
+        alpha = np.where(others, 0, soft / max(float(soft.max()), 1e-6))
+    return Image.fromarray(np.dstack([image, to_levels(alpha)]))
 
 
 def fit_side(array: np.ndarray, side: int, resample: Image.Resampling) -> np.ndarray:

@@ -16,7 +16,7 @@ from ..attention.maps import AttentionMaps
 from ..attention.windows import Window
 from ..config.constants import MaskConfig
 from ..config.methods import check_capture
-from ..drawing.overlays import draw_named, to_levels
+from ..drawing.overlays import cut_out, draw_named
 from ..drawing.shown import as_html, label_legend, label_names
 from ..errors import UserError
 from ..files.label_maps import IGNORE
@@ -75,9 +75,7 @@ class MaskResult:
         if self.pixels is None:
             raise UserError("cutout", "the picture is not known", "ask for masks with pixels=…")
         number = self.classes.index(name)
-        soft = self.soft[number].numpy()
-        alpha = np.where(np.isin(self.label_map, (0, number + 1)), soft / max(float(soft.max()), 1e-6), 0)
-        return Image.fromarray(np.dstack([self.pixels, to_levels(alpha)]))
+        return cut_out(self.pixels, self.label_map, number + 1, self.soft[number].numpy())
 
     def detections(self) -> Any:
         """`supervision.Detections`: the mask and box of each class that has pixels. class_id: its number in `classes`,

@@ -45,14 +45,14 @@ def test_every_format(tmp_path, name):
     check(imported(name, tmp_path / "out")[1], given)
 
 
-DRAWN = ("cvat", "labelstudio", "yolo", "masks")
+DRAWN = ("cvat", "labelstudio", "labelme", "yolo", "masks")
 """Formats whose tools draw on the picture as it is shown."""
-SIZED = ("coco", "voc")
+SIZED = ("coco", "panoptic", "voc")
 """Others that do not keep the picture in the same file. Of all but yolo the labels have a size."""
 SIDES, SQUARE = (20, 30), (24, 24)
 PIECES = ((np.s_[2:12, 3:20], 1), (np.s_[14:17, 5:8], 2), (np.s_[14:16, 12:21], 1))
 """Place and class."""
-MAPS = {"labels", "masks", "SegmentationClass"}
+MAPS = {"labels", "masks", "SegmentationClass", "panoptic_train"}
 
 
 def frames(folder, name, turn, size, *, shown, file="", **options):

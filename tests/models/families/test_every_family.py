@@ -333,8 +333,9 @@ def test_sizes_out_of_rule(model):
 
 
 def test_a_turbo_model_with_guidance(model):
-    turbo = dataclasses.replace(model, info=dataclasses.replace(model.info, name="owner/own-turbo"))
-    if not model.family.unguided(model.network.config, turbo.name):
+    files = dataclasses.replace(model.info.files, name="owner/own-turbo")
+    turbo = dataclasses.replace(model, info=dataclasses.replace(model.info, files=files))
+    if not model.family.unguided(model.network.config, turbo.info.name):
         assert model.family.distilled  # FLUX.1, LCM: the weights tell, not the name
         return
     with user_error(r"^guidance_scale: 3\.0: model 'owner/own-turbo' draws without guidance; use"):

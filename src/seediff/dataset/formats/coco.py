@@ -35,6 +35,7 @@ from .coco_data import (
     IGNORED,
     IMAGES,
     INSTANCES,
+    PANOPTIC,
     ROBOFLOW,
     SEMANTIC,
     CocoFile,
@@ -64,8 +65,8 @@ def write(export: Export, *, min_area: int = 1, polygons: bool = False) -> None:
         endings = {"train": ""}
     instances, semantic = dict[str, dict[str, Any]](), dict[str, dict[str, Any]]()
     for ending in endings.values():
-        instances[ending] = _document(named)
-        semantic[ending] = _document([*named, {"id": IGNORED[0], "name": IGNORED[1]}])
+        instances[ending] = new_document(named)
+        semantic[ending] = new_document([*named, {"id": IGNORED[0], "name": IGNORED[1]}])
     small = 0
     for placed in export.placed(annotate, min_area=min_area, polygons=polygons):
         (height, width), objects, areas, left_out = placed.data
@@ -76,22 +77,22 @@ def write(export: Export, *, min_area: int = 1, polygons: bool = False) -> None:
         if "split" in metadata and placed.split != split_of(metadata):  # another share was set aside
             metadata["split"] = placed.split
         image = {"file_name": placed.file_name, "width": width, "height": height}
-        _add(instances[ending], image, objects)
+        add_image(instances[ending], image, objects)
         if metadata:
             image["metadata"] = metadata
-        _add(semantic[ending], image, areas)
+        add_image(semantic[ending], image, areas)
     for kind, documents in ((INSTANCES, instances), (SEMANTIC, semantic)):
         for ending, document in documents.items():
             export.put(f"{ANNOTATIONS}/{kind}{ending}.json", json.dumps(document, ensure_ascii=False))
     export.count(small, f"pieces below {min_area} pixels are not objects in {INSTANCES}; {SEMANTIC} has them")
 
 
-def _document(categories: list[dict[str, Any]]) -> dict[str, Any]:
+def new_document(categories: list[dict[str, Any]]) -> dict[str, Any]:
     info = {"description": "masks by SeeDiff", "version": __version__}
     return {"info": info, "images": [], "annotations": [], "categories": categories}
 
 
-def _add(document: dict[str, Any], image: Mapping[str, Any], annotations: Sequence[Mapping[str, Any]]) -> None:
+def add_image(document: dict[str, Any], image: Mapping[str, Any], annotations: Sequence[Mapping[str, Any]]) -> None:
     """Adds an image and its annotations, numbered from 1."""
     number = len(document["images"]) + 1
     document["images"].append({"id": number, **image})
@@ -130,7 +131,8 @@ def _polygons(objects: Objects) -> list[list[list[int]]]:
 
 def is_folder(seen: Seen) -> bool:
     folder = seen.path
-    if any(folder.glob(f"{ANNOTATIONS}/*.json")) or any(folder.glob(f"*/{ROBOFLOW}")):
+    others = (path for path in folder.glob(f"{ANNOTATIONS}/*.json") if not path.name.startswith(PANOPTIC))
+    if any(others) or any(folder.glob(f"*/{ROBOFLOW}")):
         return True
     return any(seen.is_json("coco", path) for path in sorted(folder.glob("*.json"))[:8])
 

@@ -28,7 +28,7 @@ from .label_files import PARTS, Near, Shapes, Side, check_frame
 IGNORED = (IGNORE, "ignore")
 """Id and name of the category for 255 in SeeDiff's semantic.json."""
 IMAGES, ANNOTATIONS = "images", "annotations"
-INSTANCES, SEMANTIC = "instances", "semantic"
+INSTANCES, SEMANTIC, PANOPTIC = "instances", "semantic", "panoptic"
 KINDS = (SEMANTIC, INSTANCES, "person_keypoints", "stuff")
 """Beginnings of file names. The first kind that a folder has is read."""
 ROBOFLOW = "_annotations.coco.json"
@@ -41,6 +41,7 @@ class Category(msgspec.Struct, frozen=True):
     id: int
     name: str
     supercategory: Any = None
+    isthing: bool | int = 1
 
 
 class Image(msgspec.Struct, frozen=True):
@@ -73,7 +74,7 @@ class Annotation(msgspec.Struct, frozen=True):
         if isinstance(self.segmentation, list) and len({isinstance(one, list) for one in self.segmentation}) > 1:
             raise ValueError("a polygon is a list of x, y")
         if not self.segmentation and not self.box:
-            raise ValueError("an annotation needs a 'segmentation' or 'bbox' of 4 numbers; panoptic files are not read")
+            raise ValueError("an annotation needs a 'segmentation' or 'bbox' of 4 numbers")
 
     @property
     def box(self) -> list[float]:
@@ -120,8 +121,11 @@ class CocoFile(msgspec.Struct, frozen=True):
 
 
 def load_coco(path: Path) -> CocoFile:
-    """A COCO file, checked: ids are unique, and annotations refer to existing ones."""
-    document = read_known(path, CocoFile, strict=False)
+    return checked(read_known(path, CocoFile, strict=False), path)
+
+
+def checked(document: CocoFile, path: Path) -> CocoFile:
+    """The same file: ids are unique, and annotations refer to existing ones."""
     images, categories = [one.id for one in document.images], [one.id for one in document.categories]
     for part, ids in (("images", images), ("categories", categories)):
         for id_, count in Counter(ids).items():

@@ -27,11 +27,10 @@ from .. import native
 from ..class_lists import IGNORED, check_meaning, number_labels
 from ..encoding import Instances
 from ..sample import Sample
-from ..shapes.objects import whole_classes
 from ..shapes.rle import polygon_runs
 from .drivers import Contents, Export, Import, PictureRecord
 from .format_table import Seen
-from .label_files import PARTS, Near, Shapes, Side, by_object, check_frame, class_of, given_or, named_colours
+from .label_files import PARTS, Near, Shapes, Side, by_object, check_frame, class_of, given_or, masks_of, named_colours
 
 ANNOTATIONS, IMAGES, LABELS = "annotations.xml", "images", "labels.json"
 BOXES = ("box", "cuboid")
@@ -73,12 +72,8 @@ def draw(sample: Sample, *, classes: Sequence[str], objects: bool) -> tuple[tupl
     """(height, width) of a sample and its <mask> elements: of the objects, then of the rest of the label map."""
     labels = sample.labels(len(classes))
     names = {**dict(enumerate(classes, 1)), native.IGNORE: IGNORED[1]}
-    shown = [whole_classes(labels)]
-    if objects:
-        found = sample.objects(labels)
-        shown = [found, whole_classes(found.rest(labels))]
     masks = ""
-    for found in shown:
+    for found in masks_of(sample, labels, objects):
         for number, class_id in enumerate(found.class_ids):
             left, top, right, bottom = found.boxes_xyxy[number]
             masks += _mask(names[class_id], found.index[top:bottom, left:right] == number, left, top)

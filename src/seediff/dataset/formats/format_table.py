@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Contents = tuple[tuple[str, ...], "Iterable[Sample]"]
 """The classes without the background, and the samples."""
-FormatName = Literal["voc", "coco", "yolo", "masks", "cvat", "labelstudio"]
+FormatName = Literal["voc", "coco", "panoptic", "yolo", "masks", "cvat", "labelstudio", "labelme", "cutouts"]
 """Values of `export --to`: formats that are written."""
-SourceName = Literal["voc", "coco", "yolo", "masks", "cvat", "labelstudio", "labelme"]
+SourceName = Literal["voc", "coco", "panoptic", "yolo", "masks", "cvat", "labelstudio", "labelme"]
 """Values of `import --from`: formats that are read."""
 
 
 @dataclass(frozen=True)
 class Format:
-    """looked_for: what a folder of the format contains. flat: names of samples contain no folders. without: options of
-    `drivers` that the format does not have. objects: whether it always holds the objects of samples; a format whose
-    `write` has an option `objects` holds them on request."""
+    """looked_for: what a folder of the format contains, "" if it is not read. flat: names of samples contain no
+    folders. without: options of `drivers` that the format does not have. objects: whether it always holds the objects
+    of samples; a format whose `write` has an option `objects` holds them on request."""
 
     looked_for: str
     flat: bool = False
@@ -44,21 +44,25 @@ class Format:
     objects: bool = False
 
 
-FORMATS: dict[SourceName, Format] = {
+FORMATS: dict[FormatName | SourceName, Format] = {
     "voc": Format("SegmentationClass/ (VOC)", flat=True),
     "yolo": Format("data.yaml, or labels/ and classes.txt (YOLO)", flat=True, objects=True),
     "cvat": Format("annotations.xml (CVAT)"),
     "labelstudio": Format("tasks.json (Label Studio)", objects=True),
-    "labelme": Format("*.json with shapes (labelme)"),
+    "labelme": Format("*.json with shapes (labelme)", flat=True, without=("split", "seed"), objects=True),
     "masks": Format(
         "images/ and masks/ with PNG files, gtFine/ (Cityscapes), objectInfo150.txt (ADE20K) or trainannot/ (CamVid)"
     ),
     "coco": Format("annotations/*.json or *.json (COCO)", objects=True),
+    "panoptic": Format("annotations/panoptic*.json (COCO panoptic)", objects=True),
+    "cutouts": Format("", without=("split", "seed", "link")),
 }
+READ: list[Any] = [name for name, one in FORMATS.items() if one.looked_for]
 """In the order in which a folder is tried: formats that are recognised most surely come first."""
 SUFFIXES: dict[str, SourceName] = {".xml": "cvat", ".yaml": "yolo", ".yml": "yolo"}
 """Of single files besides JSON. `masks` reads some YAML files, too."""
 JSON_KINDS: tuple[tuple[set[str], str, str], ...] = (
+    ({"images", "annotations", "segments_info"}, "panoptic", ""),
     ({"images", "annotations"}, "coco", ""),
     ({"shapes"}, "labelme", ""),
     ({"[].data"}, "labelstudio", ""),
@@ -150,7 +154,7 @@ def recognise(seen: Seen, labels_alone: bool = False) -> SourceName:
     if path.is_file():
         return _of_file(seen)
     check_finished(path)
-    for name in FORMATS:
+    for name in READ:
         if reader(name).is_folder(seen):
             return name
     if labels_alone and any(path.rglob("*.[pP][nN][gG]")):
@@ -162,7 +166,7 @@ def recognise(seen: Seen, labels_alone: bool = False) -> SourceName:
     for entry in path.iterdir():
         check_unpacked(entry)
     held = ", ".join(sorted(entry.name for entry in path.iterdir())[:5]) or "nothing"
-    looked_for = ", ".join(["metadata.jsonl (native)", *(one.looked_for for one in FORMATS.values())])
+    looked_for = ", ".join(["metadata.jsonl (native)", *(FORMATS[name].looked_for for name in READ)])
     raise UserError(path, f"not a dataset of a known format: it holds {held}, but none of {looked_for}")
 
 
@@ -186,7 +190,7 @@ def _of_file(seen: Seen) -> SourceName:
 def others_like(seen: Seen, name: SourceName) -> list[SourceName]:
     """The formats besides this one that a folder looks like."""
     others: list[SourceName] = []
-    for other in FORMATS if seen.path.is_dir() else ():
+    for other in READ if seen.path.is_dir() else ():
         if other != name and reader(other).is_folder(seen):
             others.append(other)
     return others
@@ -202,11 +206,13 @@ def read_known(file: Path, kind: type[T], *, strict: bool = True) -> T:
 
 
 def _keys(file: Path) -> tuple[str, ...]:
-    """The keys of a JSON object; of a list, those of its first entry as `[].key`."""
+    """The keys of a JSON object, and `segments_info` if COCO's annotations have this; of a list, those of its first
+    entry as `[].key`."""
     parts: Any = dict[str, msgspec.Raw] | list[msgspec.Raw]
     top = read_json(file, parts)
     if isinstance(top, dict):
-        return tuple(top)
+        annotations = bytes(memoryview(top.get("annotations", b""))[: 1 << 20])  # the first is enough
+        return (*top, *["segments_info"] * (b'"segments_info"' in annotations))
     keys: list[str] = []
     for first in top[:1]:
         with suppress(UserError):  # a number, text or list

@@ -20,7 +20,8 @@ from ...files.messages import show_json
 from ...files.photo_files import without_suffix
 from ...files.reading import composed
 from ..encoding import Instances
-from ..sample import JPEG_SUFFIXES, image_size
+from ..sample import JPEG_SUFFIXES, Sample, image_size
+from ..shapes.objects import Objects, whole_classes
 from ..shapes.rle import polygon_runs
 
 IMAGE_SUFFIXES = (".png", *(f".{suffix}" for suffix in JPEG_SUFFIXES))
@@ -125,6 +126,14 @@ def class_of(label: str, ids: Mapping[str, int], where: str) -> int:
         classes = ", ".join(name for name, i in ids.items() if 0 < i < IGNORE)
         raise UserError(where, f"has the label {show_json(label)}, which is not a class; they are {classes}")
     return class_id
+
+
+def masks_of(sample: Sample, labels: np.ndarray, objects: bool) -> list[Objects]:
+    """The classes in a sample's label map, 255 included; objects: its objects first, then classes where none is."""
+    if not objects:
+        return [whole_classes(labels)]
+    found = sample.objects(labels)
+    return [found, whole_classes(found.rest(labels))]
 
 
 def by_object(images: Iterable[Sequence[str]]) -> bool:

@@ -1,4 +1,9 @@
-"""Reads labelme's JSON files: shapes are drawn as labelme draws them, by Pillow; later ones cover earlier ones.
+"""Writes labelme's JSON files with masks, and reads them: shapes are drawn as labelme draws them, by Pillow; later ones
+cover earlier ones. Label maps come back exactly.
+
+out/  NAME.json                   a mask per class, or per object if the sample has `instances`; 255 is `__ignore__`
+      NAME.png or .jpg            pictures, as they are
+      labels.txt                  the labels, for `labelme --labels`
 
 in/  NAME.json, at any depth      `shapes`, and the picture as `imagePath`, relative to the file, or as `imageData`
      labels.txt, class_names.txt  optional: classes in their order, perhaps after `__ignore__` and `_background_`
@@ -7,6 +12,7 @@ in/  NAME.json, at any depth      `shapes`, and the picture as `imagePath`, rela
 from __future__ import annotations
 
 import base64
+import json
 import os
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -20,15 +26,31 @@ from PIL import Image, ImageDraw
 from ...errors import UserError
 from ...files.documents import read_json
 from ...files.image_files import open_image, stored_pixels
+from ...files.label_maps import IGNORE
 from ...files.messages import show_json
 from ...files.reading import inside
 from .. import native
-from ..class_lists import find_list, number_labels
-from ..encoding import Instances
+from ..class_lists import check_meaning, find_list, number_labels
+from ..encoding import Instances, encode_grey
 from ..sample import Sample
-from .drivers import Contents, Import, Painted
+from ..shapes.objects import Objects
+from ..shapes.polygons import object_polygons
+from .drivers import Contents, Export, Import, Painted
 from .format_table import Seen
-from .label_files import IMAGE_SUFFIXES, Near, Shapes, check_frame, class_of, given_or, shown_size
+from .label_files import (
+    IMAGE_SUFFIXES,
+    Near,
+    Shapes,
+    by_object,
+    check_frame,
+    class_of,
+    given_or,
+    masks_of,
+    shown_size,
+)
+
+IGNORED, GROUND = "__ignore__", "_background_"
+"""labelme's names for 255 and 0."""
 
 FILLED = ("polygon", "rectangle", "circle", "oriented_rectangle", "rotation", "mask")
 """Shapes with an inside that are drawn."""
@@ -66,6 +88,46 @@ class LabelmeFile(msgspec.Struct, frozen=True):
     imageWidth: int | None = None
 
 
+def write(export: Export, *, polygons: bool = False) -> None:
+    """labelme's JSON files, beside their pictures. polygons: instead of masks, which X-AnyLabeling does not read;
+    one per connected piece, in a group per class or object. labelme fills them exactly."""
+    check_meaning(export.classes)
+    for placed in export.placed(draw, polygons=polygons):
+        (height, width), shapes = placed.data
+        export.put_image(placed.file_name, placed)
+        picture = {"imagePath": placed.file_name, "imageData": None, "imageHeight": height, "imageWidth": width}
+        document = {"version": "5.10.1", "flags": {}, "shapes": shapes, **picture}
+        export.put(f"{placed.name}.json", json.dumps(document, ensure_ascii=False))
+    export.put("labels.txt", "".join(f"{name}\n" for name in (IGNORED, GROUND, *export.classes)))
+
+
+def draw(sample: Sample, *, classes: Sequence[str], polygons: bool) -> tuple[tuple[int, ...], list[dict[str, Any]]]:
+    """(height, width) of a sample, and its shapes: of the objects, then of the rest of the label map."""
+    labels, shapes, before = sample.labels(len(classes)), list[dict[str, Any]](), 0
+    names = {**dict(enumerate(classes, 1)), IGNORE: IGNORED}
+    for found in masks_of(sample, labels, sample.stored_instances is not None):
+        for number, shape in _polygons(found) if polygons else _masks(found):
+            group = before + number if polygons else None
+            shapes.append({"label": names[found.class_ids[number]], "group_id": group, "flags": {}, **shape})
+        before += len(found.class_ids)
+    return labels.shape, shapes
+
+
+def _masks(found: Objects) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(number, a mask in its box) of each object."""
+    for number, (left, top, right, bottom) in enumerate(found.boxes_xyxy):
+        inside = found.index[top:bottom, left:right] == number
+        mask = base64.b64encode(encode_grey(inside * np.uint8(255))).decode()
+        yield number, {"shape_type": "mask", "points": [[left, top], [right - 1, bottom - 1]], "mask": mask}
+
+
+def _polygons(found: Objects) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(number of its object, outline) of each piece."""
+    pieces, owners = Objects(found.index, [1] * len(found.class_ids)).pieces()  # as a class, because 255 has none
+    for number, polygon in zip(owners, object_polygons(pieces), strict=True):
+        yield number, {"shape_type": "polygon", "points": polygon.round(2).tolist()}
+
+
 def is_folder(seen: Seen) -> bool:
     paths = sorted(seen.path.glob("*.json"))[:8] + sorted(seen.path.glob("*/*.json"))[:8]
     return any(path.is_file() and seen.is_json("labelme", path) for path in paths)
@@ -81,14 +143,16 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
     """
     root, source.shown = source.folder, True
     left, used, image_paths = list[Path](), set[str](), dict[Path, str]()
-    boxed, others = list[str](), list[str]()
+    boxed, others, objects = list[str](), list[str](), False
     for path in filter(Path.is_file, [source.path, *sorted(source.path.rglob("*.json"))]):
         if path.name.startswith("."):
             continue
         if path == source.path or _is_labelme(source.seen, path):
             file = read_json(inside(root, path), LabelmeFile)  # one at a time in memory
             image_paths[path] = file.imagePath
-            used.update(shape.label for shape in file.shapes if shape.kind in FILLED)
+            filled = [shape for shape in file.shapes if shape.kind in FILLED]
+            used.update(shape.label for shape in filled)
+            objects = objects or _by_object(filled)
             boxed += [f"{shape.kind} {shape.label}" for shape in file.shapes if shape.boxed]
             rest = (shape for shape in file.shapes if shape.kind not in FILLED and not shape.boxed)
             others += [f"{shape.kind} {shape.label}" for shape in rest]
@@ -103,7 +167,15 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
         listed = find_list(root, root.parent)
         classes, where = (listed.classes, listed.where) if listed else (sorted(used), root)
     names, ids = number_labels(classes, where, source.note)
-    return names, _samples(source, image_paths, ids, root, images)
+    return names, _samples(source, image_paths, ids, root, images, objects)
+
+
+def _by_object(shapes: Sequence[LabelmeShape]) -> bool:
+    """Whether the filled shapes of a picture, or groups of them, are objects; masks may each be all of a class."""
+    if any(shape.kind != "mask" and shape.group_id is None for shape in shapes):
+        return True
+    whole = {(shape.label, shape.group_id) for shape in shapes if shape.group_id is not None}
+    return by_object([[label for label, _ in whole] + [shape.label for shape in shapes if shape.group_id is None]])
 
 
 def _is_labelme(seen: Seen, path: Path) -> bool:
@@ -113,9 +185,14 @@ def _is_labelme(seen: Seen, path: Path) -> bool:
 
 
 def _samples(
-    source: Import, image_paths: dict[Path, str], ids: dict[str, int], root: Path, images: Path | str | None
+    source: Import,
+    image_paths: dict[Path, str],
+    ids: dict[str, int],
+    root: Path,
+    images: Path | str | None,
+    objects: bool,
 ) -> Iterator[Sample]:
-    """image_paths: path of a file → its `imagePath`. ids: label → id."""
+    """image_paths: path of a file → its `imagePath`. ids: label → id. objects: whether shapes are objects."""
     above = Path(os.path.commonpath([path.parent for path in image_paths]))
     for path, image_name in image_paths.items():
         inner = f"{path.parent.relative_to(root).as_posix()}/{image_name}"
@@ -134,7 +211,8 @@ def _samples(
             continue
         name = path.relative_to(above).with_suffix("").as_posix()
         shapes = Painted(partial(_paint, path, image, ids))
-        yield source.sample(name, image, shapes.label_map, {}, path, objects=shapes.objects)
+        seen = shapes.objects if objects else None
+        yield source.sample(name, image, shapes.label_map, {}, path, objects=seen)
 
 
 def _decoded(text: str, where: str) -> bytes:

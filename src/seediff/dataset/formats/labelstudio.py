@@ -45,6 +45,7 @@ from .label_files import (
     check_frame,
     class_of,
     given_or,
+    masks_of,
     named_colours,
     shown_size,
 )
@@ -94,11 +95,10 @@ def draw(sample: Sample, *, classes: Sequence[str]) -> list[dict[str, Any]]:
     labels = sample.labels(len(classes))
     size = {"original_width": labels.shape[1], "original_height": labels.shape[0], "image_rotation": 0}
     results, masks = [], []
-    if sample.instances is not None:
-        objects = sample.objects(labels)
-        masks = [(f"object-{i}", class_id, objects.index == i) for i, class_id in enumerate(objects.class_ids)]
-        labels = objects.rest(labels)
-    masks += [(str(number), number, labels == number) for number in np.unique(labels).tolist() if number]
+    *objects, rest = masks_of(sample, labels, sample.stored_instances is not None)
+    for found in objects:
+        masks = [(f"object-{i}", class_id, found.index == i) for i, class_id in enumerate(found.class_ids)]
+    masks += [(f"{class_id}", class_id, rest.index == i) for i, class_id in enumerate(rest.class_ids)]
     names = {**dict(enumerate(classes, 1)), IGNORE: IGNORED[1]}
     for key, number, inside in masks:
         tags = {"id": f"{OWN}-{key}", "type": "brushlabels", "from_name": TAG, "to_name": IMAGE}

@@ -1,0 +1,53 @@
+"""Writes each class of each picture cut out, in a folder per class. It is not read.
+
+out/  CLASS/NAME.png    RGBA: the picture, and as its transparency the soft mask, or else the pixels of the label map
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from ...errors import UserError
+from ...files.label_maps import IGNORE
+from ..encoding import png
+from ..reviews import is_replaced
+from ..sample import SOFT, Sample
+from .drivers import Export
+
+UNSAFE = re.compile(r'^\.|[\\/:*?"<>|]|\.$')
+"""What the name of a folder cannot have on some system."""
+
+
+def write(export: Export) -> None:
+    """Pictures with transparency: a PNG for each class of a sample. Its edge is soft if the dataset has the soft mask
+    and nobody replaced the mask."""
+    folders = {number: UNSAFE.sub("_", name) for number, name in enumerate(export.classes, 1)}
+    owners: dict[str, str] = {}
+    for name, folder in zip(export.classes, folders.values(), strict=True):
+        other = owners.setdefault(folder.casefold(), name)
+        if other != name:
+            raise UserError(f"class '{name}'", f"would share the folder {folder} with '{other}'", "rename one of them")
+    hard = 0
+    for placed in export.placed(cut):
+        hard += not all(_is_soft(placed.sample, class_id) for class_id, _ in placed.data)
+        for class_id, data in placed.data:
+            export.put(f"{folders[class_id]}/{placed.name}.png", data)
+    export.count(hard, "samples have no soft masks that describe their masks: their edges are hard")
+
+
+def cut(sample: Sample, *, classes: Sequence[str]) -> list[tuple[int, bytes]]:
+    """(class id, PNG) of each class in the label map of a sample."""
+    from ...drawing.overlays import cut_out  # imports scipy
+
+    labels, image, found = sample.labels(len(classes)), sample.image, list[tuple[int, bytes]]()
+    for class_id in np.unique(labels[labels % IGNORE > 0]).tolist():
+        soft = sample.soft_level(class_id) if _is_soft(sample, class_id) else None
+        found.append((class_id, png(cut_out(image, labels, class_id, soft))))
+    return found
+
+
+def _is_soft(sample: Sample, class_id: int) -> bool:
+    return (SOFT, class_id) in sample.extras and not is_replaced(sample.metadata)

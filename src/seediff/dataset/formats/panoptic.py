@@ -1,0 +1,190 @@
+"""Writes and reads COCO's panoptic format, in the folders of COCO itself. Label maps come back exactly.
+
+out/  annotations/panoptic_{train,val}.json         categories, pictures and the segments of each
+      annotations/panoptic_{train,val}/NAME.png     the segment at each pixel as R + 256 G + 65536 B; 0 is void, 255 in
+                                                    label maps
+      {train,val}/NAME.png                          pictures, as they are
+
+Category ids are class ids, and 0 is `background`. An object is a segment. In a dataset with objects, the pixels of a
+class that are in none are a crowd; in one without, every class is stuff (`isthing` 0).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+
+from ...config.names import BACKGROUND
+from ...errors import UserError
+from ...files.image_files import read_pixels
+from ...files.label_maps import IGNORE, voc_palette
+from ...files.reading import inside
+from ..class_lists import check_meaning
+from ..encoding import Instances, encode_image
+from ..sample import Sample
+from ..shapes.objects import Objects, whole_classes
+from .coco import add_image, new_document
+from .coco_data import (
+    ANNOTATIONS,
+    PANOPTIC,
+    Annotation,
+    Category,
+    CocoFile,
+    Id,
+    Image,
+    checked,
+    classes_of,
+    image_folders,
+    part_of,
+)
+from .drivers import Contents, Export, Import, PictureRecord
+from .format_table import Seen, read_known
+from .label_files import check_frame
+
+
+def write(export: Export) -> None:
+    """COCO's panoptic JSON files and PNG masks."""
+    check_meaning(export.classes, void=False)
+    things = any(sample.stored_instances is not None for sample in export.samples)
+    colours = np.reshape(voc_palette(), (-1, 3)).tolist()
+    categories: list[dict[str, Any]] = []
+    for number, name in enumerate((BACKGROUND, *export.classes)):
+        kind = {"isthing": int(things and number > 0), "color": colours[number]}
+        categories.append({"id": number, "name": name, "supercategory": name, **kind})
+    documents = {part: new_document(categories) for part in export.parts}
+    for placed in export.placed(segment, things=things):
+        (height, width), mask, segments = placed.data
+        export.put_image(f"{placed.split}/{placed.file_name}", placed)
+        file_name = f"{placed.name}.png"
+        export.put(f"{ANNOTATIONS}/{PANOPTIC}_{placed.split}/{file_name}", mask)
+        image = {"file_name": placed.file_name, "width": width, "height": height}
+        add_image(documents[placed.split], image, [{"file_name": file_name, "segments_info": segments}])
+    for part, document in documents.items():
+        export.put(f"{ANNOTATIONS}/{PANOPTIC}_{part}.json", json.dumps(document, ensure_ascii=False))
+
+
+def segment(
+    sample: Sample, *, classes: Sequence[str], things: bool
+) -> tuple[tuple[int, ...], bytes, list[dict[str, Any]]]:
+    """(height, width), mask and `segments_info` of a sample. things: whether classes have objects."""
+    labels = sample.labels(len(classes))
+    found = Objects(np.full(labels.shape, -1, np.int32), [])
+    if sample.stored_instances is not None:
+        found = sample.objects(labels)
+    rest = whole_classes(found.rest(labels + np.uint8(1)))  # in which the background is 1, and 255 is 0
+    numbers, segments = np.zeros(labels.shape, np.int32), list[dict[str, Any]]()
+    for objects in (found, rest):
+        numbers += np.where(objects.index < 0, 0, objects.index + 1 + len(segments))
+        for class_id, area, box in zip(objects.class_ids, objects.areas, objects.boxes_xyxy, strict=True):
+            category, (left, top, right, bottom) = class_id - (objects is rest), box
+            crowd = int(things and objects is rest and category > 0)
+            about = {"id": len(segments) + 1, "category_id": category, "iscrowd": crowd, "area": area}
+            segments.append({**about, "bbox": [left, top, right - left, bottom - top]})
+    rgb = (numbers[..., None] >> np.array([0, 8, 16]) & 255).astype(np.uint8)
+    return labels.shape, encode_image(rgb, "png"), segments
+
+
+class Segment(msgspec.Struct, frozen=True):
+    id: Annotated[int, msgspec.Meta(ge=1)]
+    category_id: int
+    iscrowd: bool | int | None = None
+
+
+class Panoptic(msgspec.Struct, frozen=True):
+    """The segments of a picture. file_name: of their mask."""
+
+    image_id: Id
+    file_name: str
+    segments_info: list[Segment]
+
+
+class PanopticFile(msgspec.Struct, frozen=True):
+    categories: list[Category]
+    images: list[Image]
+    annotations: list[Panoptic]
+
+    def as_coco(self) -> CocoFile:
+        """Each segment as an annotation, in a box of no size."""
+        shapes: list[Annotation] = []
+        for one in self.annotations:
+            shapes += [
+                Annotation(one.image_id, each.id, each.category_id, bbox=[0] * 4, iscrowd=each.iscrowd)
+                for each in one.segments_info
+            ]
+        return CocoFile(self.categories, self.images, shapes)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(folder.glob(f"{ANNOTATIONS}/{PANOPTIC}*.json")) + sorted(folder.glob(f"{PANOPTIC}*.json"))
+
+
+def is_folder(seen: Seen) -> bool:
+    """Also of a folder that has COCO's other files."""
+    return bool(_files(seen.path))
+
+
+def read(source: Import, *, images: Path | str | None = None) -> Contents:
+    """A folder with panoptic*.json, also in annotations/, or one such file; the masks are in the folder with its name.
+    images: the pictures' folder; None: the usual places near the file.
+
+    Class ids count from 1 in the order of the category ids. Void is ignored (255). Segments of things are objects,
+    except crowds, which keep their class.
+    """
+    files = [source.path] if source.path.is_file() else _files(source.path)
+    if not files:
+        raise UserError(source.path, f"has no {PANOPTIC}*.json", "name the JSON file itself")
+    given = {path: read_known(path, PanopticFile, strict=False) for path in files}
+    documents = {path: checked(document.as_coco(), path) for path, document in given.items()}
+    classes, ids = classes_of(documents, source.note)
+    records: list[PictureRecord] = []
+    for path, document in documents.items():
+        masks = {one.image_id: path.with_suffix("") / one.file_name for one in given[path].annotations}
+        source.count(len(document.images) - len(masks), f"pictures of {path} have no annotation: they are left out")
+        things = {one.id for one in document.categories if one.isthing}
+        folders, split, of_images = image_folders(source.folder, path, images), part_of(path), document.of_images()
+        for image in document.images:
+            if image.id not in masks:
+                continue
+            where, mask, own = f"{path}, image {image.id}", masks[image.id], of_images[image.id]
+            if not mask.is_file():
+                raise UserError(where, f"there is no mask {mask}")
+            segments = {one.id: ids[one.category_id or 0] for one in own}
+            if len(segments) < len(own):
+                raise UserError(where, "two of its segments have one id")
+            rest = {one.id: 0 for one in own if one.iscrowd or one.category_id not in things}
+            draw = partial(_paint, mask=inside(source.folder, mask), image=image, where=where)
+            records.append(
+                PictureRecord(
+                    where,
+                    folders,
+                    [image.file_name],
+                    partial(draw, segments=segments),
+                    part=(split or "") * (len(files) > 1),
+                    split=split,
+                    paint_objects=partial(draw, segments={**segments, **rest}) if things else None,
+                )
+            )
+    return classes, source.samples_of(records)
+
+
+def _paint(path: Path, mask: Path, image: Image, where: str, segments: Mapping[int, int]) -> Instances:
+    """Every segment in a mask as a shape. segments: id → class id."""
+    check_frame(path, (image.height, image.width), where)
+    pixels, kind, mode = read_pixels(mask)
+    if kind != "PNG" or mode != "RGB":
+        raise UserError(mask, f"is {kind} {mode} data; a panoptic mask is an RGB PNG")
+    if pixels.shape[:2] != (image.height, image.width):
+        raise UserError(mask, f"is {pixels.shape[:2]}, but its picture {(image.height, image.width)}")
+    found, places = np.unique(pixels @ np.array([1, 256, 65536], np.int32), return_inverse=True)
+    meant = {0: IGNORE, **segments}
+    for number in found.tolist():
+        if number not in meant:
+            raise UserError(mask, f"has a segment {number}, which is not in `segments_info`")
+    numbers = places.reshape(pixels.shape[:2]).astype(np.int32) + 1
+    return Instances(numbers, tuple(meant[number] for number in found.tolist()))
