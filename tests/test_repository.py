@@ -160,3 +160,11 @@ def test_what_is_out_of_date_is_made_once_and_a_failed_run_goes_on(tmp_path, mon
     (tmp_path / "docs" / "data.json").write_text('{"a": 2}')
     assert renew.main([]) == 0  # the second is made of what the first gives: the same, but for the seconds
     assert (tmp_path / "runs.txt").read_text().split() == ["500", "1", "1", "500"]
+
+
+def test_the_package_shows_public_names_alone_and_all_are_there():
+    assert [name for name in dir(seediff) if name.startswith("_")] == ["__version__"]
+    assert {"predict", "evaluate_predictions", "load_segmenter"} <= {*dir(seediff)}
+    for name in dir(seediff):
+        home = getattr(seediff, name)
+        assert isinstance(home, str) or home.__module__.startswith("seediff."), name

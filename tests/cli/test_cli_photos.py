@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 from items import item
 from photo_set import write_photos
@@ -5,19 +6,33 @@ from refusals import refused
 
 from seediff.cli.main import main
 from seediff.config.tuned import Tuned
-from seediff.dataset.native import write_native
+from seediff.dataset.dataset import Dataset
 
 
 @pytest.mark.parametrize("words", [["segment"], ["mask", "--classes", "dog"]], ids=["segment", "mask"])
-def test_a_dataset_is_no_folder_of_photos(tmp_path, monkeypatch, capsys, words):
+@pytest.mark.parametrize(
+    ("form", "given", "photos"),
+    [
+        ("native", "pets", "pets/images"),
+        ("native", ".", "pets/images"),
+        ("voc", "pets", "pets/JPEGImages"),
+        ("masks", "pets", "pets/images"),
+    ],
+)
+def test_a_dataset_is_no_folder_of_photos(tmp_path, monkeypatch, capsys, words, form, given, photos):
     monkeypatch.chdir(tmp_path)
-    write_native(tmp_path / "pets", ("dog",), [item("0", shape=(16, 16))], about={})
+    pets = Dataset(("dog",), [item("0", np.ones((16, 16), np.uint8), {}, (16, 16))])
+    if form == "native":
+        pets.save("pets")
+    else:
+        pets.export(form, "pets")
     line = [*words, "--model", "mini", "--out", "out", "--dry-run"]
-    assert main([*line, "pets"]) == 2
+    assert main([*line, given]) == 2
     assert capsys.readouterr().err == (
-        "seediff: pets: is a SeeDiff dataset, whose label maps are not photographs; give pets/images\n"
+        f"seediff: pets: is a dataset, whose label maps are not photographs; give {photos}\n"
     )
-    assert main([*line, "pets/images"]) == 0
+    (tmp_path / "pets/seediff.toml").touch()  # outputs of runs that lie among photographs are passed over
+    assert main([*line, photos]) == 0
     said = capsys.readouterr().out
     assert "1 photograph" in said
     assert "model 'mini' is for its own drawings: what it finds in photographs means nothing" in said

@@ -7,7 +7,10 @@ from refusals import user_error
 
 from seediff.cli.formats import export_
 from seediff.cli.sets import merge, split
+from seediff.dataset.dataset import Dataset
 from seediff.dataset.native import open_native
+from seediff.dataset.quality.check import check_dataset
+from seediff.train.stages import open_training
 
 run = runner(merge, split, export_)
 
@@ -26,6 +29,9 @@ def test_split_to_folders(pets, tmp_path, capsys):
     for command in ("export --to yolo", "split", "merge"):  # the folder is no set itself
         with user_error(rf"parts: is not a SeeDiff dataset \(it holds test, train, val\); give {sets}$"):
             run(f"{command} {tmp_path}/parts --out {tmp_path}/o")
+    for read in (check_dataset, Dataset.open, lambda folder: open_training([folder])):
+        with user_error(rf"parts: is not a SeeDiff dataset \(it holds test, train, val\); give {sets}$"):
+            read(tmp_path / "parts")
     parts = {part: open_native(tmp_path / "parts" / part)[1] for part in ("train", "val", "test")}
     assert sorted(i.name for items in parts.values() for i in items) == [f"{i:06d}" for i in range(10)]
     for part, items in parts.items():

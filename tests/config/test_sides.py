@@ -17,9 +17,9 @@ from seediff.train.predict import Segmenter
         ("hand.L,hand.R,Left Leg,Right Leg", [2, 1, 4, 3], ["hand.L and hand.R, Left Leg and Right Leg"]),
         ("leftFoot,rightFoot,RIGHT_HAND,LEFT_HAND", [2, 1, 4, 3], ["leftFoot and rightFoot, RIGHT_HAND and LEFT_HAND"]),
         ("upper-l-arm,upper-r-arm", [2, 1], ["change sides"]),
-        ("left turn,dog", [1, 2], ['"left turn" stays as it is']),
+        ("left turn,dog", [1, 2], ['other side for "left turn": mirrored']),
         ("bright sky,leftovers,girl,r,copyright,l", [1, 2, 3, 4, 5, 6], []),
-        ("left arm,Right arm", [1, 2], ['"left arm", "Right arm" stays']),
+        ("left arm,Right arm", [1, 2], ['for "left arm", "Right arm": mirrored']),
     ],
 )
 def test_classes_of_two_sides(classes, ids, said):

@@ -15,6 +15,7 @@ from seediff.dataset.native import open_native
 from seediff.dataset.truths import open_truths
 from seediff.errors import Notice
 from seediff.evaluate.evaluation import evaluate
+from seediff.evaluate.segments import evaluate_segments
 from seediff.look.samples import open_subject
 from seediff.look.session import Edit, Session
 from seediff.train.stages import find_doubts, open_training
@@ -78,6 +79,7 @@ def test_the_flag_goes_when_somebody_paints_or_accepts(begun, tmp_path, capsys):
     scores = evaluate(begun, begun, draws=1)
     assert [*scores.scores.images] == ["a", "b"]
     assert NOTE in scores.data.notes
+    assert NOTE in evaluate_segments(tmp_path / "masks/masks", begun, draws=1).labels
     with pytest.warns(Notice, match=NOTE):
         assert len(dataset.as_torch()) == 2
     assert {new.source for new in open_augmented(AugmentConfig(add=("flip:100%",)), begun).new} == {0, 1}

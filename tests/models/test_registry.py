@@ -44,10 +44,14 @@ def test_local_folder(sd1_folder):
             "which is not supported: its text encoder is a lang",
         ),
         ("seediff.json", b'{"names": []}', r"seediff\.json: must have classes"),
+        ("seediff.json", None, r"seediff\.json: is a folder"),
     ],
 )
 def test_broken_files(folder, file, content, message):
-    (folder / file).write_bytes(content)
+    if content is None:
+        (folder / file).mkdir()
+    else:
+        (folder / file).write_bytes(content)
     with user_error(message):
         load_model(str(folder), device="cpu")
 

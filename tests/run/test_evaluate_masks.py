@@ -57,7 +57,10 @@ def test_each_protocol_by_hand(tmp_path, made_up):
     ones' best.
     """
     folder = labelled_set(tmp_path, [[[0, 1], [1, 2]]] * 2)
-    scores = evaluate_masks(CONFIG, folder / "images", open_truths(folder))
+    truths = open_truths(folder)
+    truths.notes = ("2 unlabelled samples left out",)
+    scores = evaluate_masks(CONFIG, folder / "images", truths)
+    assert "2 unlabelled samples left out." in scores.notes()[0]
     assert (scores.images, scores.tuned_on, scores.never) == (1, 1, ())
     miou = {name: column.miou for name, column in scores.protocols.items()}
     # oracle: 0 dog / 0 cat at β above 0.7; vocabulary: 0 dog / 0 car

@@ -1,3 +1,5 @@
+import json
+import re
 import shutil
 from dataclasses import replace
 from functools import partial
@@ -7,6 +9,7 @@ from fake_engine import fake_draw
 from interrupted import check_interrupted, contents
 from refusals import user_error
 
+from seediff.cli.quality import describe_errors
 from seediff.cli.summary import show_generated
 from seediff.config.generate_config import GenerateConfig
 from seediff.dataset import native
@@ -35,6 +38,56 @@ def test_a_damaged_dataset_is_made_again_by_its_command(tmp_path):
     assert check_dataset(out).errors == 3
     (out / native.METADATA).unlink()
     faked(config, out)
+    assert contents(out) == before
+
+
+def flipped(data):
+    half = len(data) // 2
+    return data[:half] + bytes([data[half] ^ 255]) + data[half + 1 :]
+
+
+def with_row(**changes):
+    """Changes the second row of metadata.jsonl."""
+
+    def change(data):
+        rows = [json.loads(line) for line in data.splitlines()]
+        return native.jsonl([rows[0], {**rows[1], **changes}, *rows[2:]])
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("pattern", "change"),
+    [
+        *((f"{folder}/*", change) for folder in ("images", "masks", "soft") for change in (flipped, None)),
+        ("attention/*", lambda data: data[:50]),
+        ("masks/*", lambda data: data[:-40]),
+        ("images/*", lambda data: data[: len(data) // 2]),
+        ("classes.txt", lambda data: b""),
+        ("classes.txt", lambda data: data[:-4]),
+        ("classes.txt", None),
+        ("metadata.jsonl", lambda data: b""),
+        ("metadata.jsonl", lambda data: data[:-30]),
+        ("metadata.jsonl", with_row(file_name="images/none.png")),
+        ("metadata.jsonl", with_row(file_name="images/000000.png")),
+        ("metadata.jsonl", with_row(file_name="")),
+        ("metadata.jsonl", with_row(classes=["zebra"])),
+    ],
+)
+def test_the_advice_of_check_makes_the_same_bytes(tmp_path, pattern, change):
+    out = tmp_path / "pets"
+    faked(CONFIG, out)
+    before = contents(out)
+    path = sorted(out.glob(pattern))[0]
+    if change is None:
+        path.unlink()
+    else:
+        path.write_bytes(change(path.read_bytes()))
+    advice = re.search("remove (.*), and run the same command again", describe_errors(out, check_dataset(out)))
+    assert advice
+    for name in advice[1].split(" and "):
+        (out / name).unlink(missing_ok=True)
+    faked(CONFIG, out)
     assert contents(out) == before
 
 

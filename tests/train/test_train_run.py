@@ -55,6 +55,9 @@ def test_finished_is_left_alone(tmp_path):
             train(config, stages, out)
         assert says in str(error.value)
         assert "choose another folder" in str(error.value)
+    (out / "model.safetensors").unlink()
+    with user_error("model.safetensors: no such file, though the training was finished; restore it$"):
+        train(small(), [stage()], out, validation=items(2, first=9), workers=0)
 
 
 def renamed(samples, **changes):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
-from itertools import chain
+from itertools import chain, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -181,15 +181,21 @@ def _run(
         report_unusable(result.failed, len(found.photos), result.out)
 
 
-def check_photos(paths: Sequence[Path]) -> None:
-    """Raise UserError for a folder that is itself a dataset: its label maps would be read as photographs."""
-    from ..dataset import native
+PHOTOS_AND_MAPS = (("images", "masks"), ("JPEGImages", "SegmentationClass"), ("leftImg8bit", "gtFine"))
+"""Folders of a dataset's photographs and of their label maps: SeeDiff's, VOC's, Cityscapes'."""
 
-    for path in paths:
-        parts = (native.IMAGES, native.MASKS)
-        if (path / native.CLASSES).is_file() and all((path / part).is_dir() for part in parts):
-            problem = "is a SeeDiff dataset, whose label maps are not photographs"
-            raise UserError(path, problem, f"give {path / native.IMAGES}")
+
+def check_photos(paths: Sequence[Path]) -> None:
+    """Raise UserError for a folder that is a dataset, or holds one that no run made: its label maps would be read as
+    photographs."""
+    from ..dataset.native import CONFIG
+
+    for path in filter(Path.is_dir, paths):
+        below = [folder for folder in sorted(path.iterdir()) if not (folder / CONFIG).is_file()]
+        for folder, (photos, maps) in product([path, *below], PHOTOS_AND_MAPS):
+            if (folder / photos).is_dir() and (folder / maps).is_dir():
+                problem = "is a dataset, whose label maps are not photographs"
+                raise UserError(folder, problem, f"give {folder / photos}")
 
 
 def threshold_warning(config: MaskPhotosConfig | SegmentPhotosConfig) -> str:

@@ -132,8 +132,8 @@ def describe_errors(data: Path, checked: Checked) -> str:
     first, kinds = errors[0], Counter(finding.kind for finding in errors)
     where = "" if first.kind == "structure" else f"{first.where}: "
     text = f"{plural(checked.errors, 'error')} ({counts(kinds)}); the first: {where}{first.text}"
-    if not kinds.keys() & {*DAMAGED}:
-        return text
+    if not kinds.keys() & {*DAMAGED} and not any(finding.where.startswith("row ") for finding in errors):
+        return text  # a label map that does not fit its row may be somebody's work
     text += "; restore what is damaged from a copy"
     by_people = any(finding.where == REVIEWS or finding.where.startswith(f"{REVIEWED}/") for finding in errors)
     if (data / CONFIG).is_file() and not by_people:

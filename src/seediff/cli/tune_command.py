@@ -95,6 +95,8 @@ def tune(
     if not quiet:
         for line in describe_thresholds(found, len(kept), out):
             print(line)
+        for line in labelled.notes:
+            print(f"note: {line}")
         if doubt:
             print(doubt)
     for name, reason in found.failed:

@@ -46,5 +46,5 @@ def side_notes(classes: Sequence[str]) -> list[str]:
     if both:
         lines.append(f"in mirrored pictures, classes change sides: {', '.join(both)}")
     if alone:
-        lines.append(f"in mirrored pictures, {', '.join(alone)} stays as it is: there is no class of the other side")
+        lines.append(f"there is no class of the other side for {', '.join(alone)}: mirrored pictures keep the name")
     return lines

@@ -156,6 +156,12 @@ def check_native(folder: Path) -> None:
     raise UserError(folder, f"is not a SeeDiff dataset (it holds {held})", fix)
 
 
+def check_single(folder: Path) -> None:
+    """Raises UserError for a folder that is no dataset, but holds some, such as `split` writes."""
+    if any(folder.glob(f"*/{METADATA}")):
+        check_native(folder)
+
+
 class RowReader:
     """Makes the sample of each row of a native dataset. actions: what people did about samples, the oldest first."""
 

@@ -13,7 +13,7 @@ from ..files.photo_files import Photo, find_photos, read_photo
 from ..masks.flags import UNLABELLED
 from .encoding import encode_photo
 from .formats.format_table import Seen, recognise
-from .native import METADATA, check_finished
+from .native import METADATA, check_finished, check_single
 from .sample import Sample
 
 
@@ -24,6 +24,7 @@ def read_unlabelled(source: Path) -> Iterator[Sample]:
     """
     if source.is_dir():
         check_finished(source)
+        check_single(source)
         held = "native" if (source / METADATA).is_file() else None
         with suppress(UserError):
             held = held or recognise(Seen(source))

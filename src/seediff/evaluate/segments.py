@@ -109,7 +109,7 @@ def evaluate_segments(
         problem = f"{num_classes}: {truths.about}"
         raise UserError("num_classes", problem, "leave it out; it is for folders without classes.txt")
     samples = {sample.name: sample for sample in truths}
-    about = truths.about
+    about = "; ".join([truths.about, *truths.notes])
     if names is not None:
         samples = select(samples, names)
         about += f"; {len(samples)} of them listed in {names}"

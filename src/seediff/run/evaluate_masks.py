@@ -122,7 +122,8 @@ def evaluate_masks(
         columns[protocol] = score_column(classes.classes, of[tuning], of[scored], seed=config.seed, draws=draws)
     never = tuple(name for i, name in enumerate(classes.classes) if i not in words.values() and i != background)
     sizes = len(scored), len(tuning)
-    return MaskScores(config.model, config.mask.method, data.about, columns, *sizes, never, config.seed, doubt)
+    about = "; ".join([data.about, *data.notes])
+    return MaskScores(config.model, config.mask.method, about, columns, *sizes, never, config.seed, doubt)
 
 
 def words_of(

@@ -12,6 +12,7 @@ from ..config.settings import DEFAULT, MACHINE, SourcedValues
 from ..config.train import TrainConfig, make_config
 from ..dataset import native
 from ..errors import UserError
+from ..files.output_folders import check_outside
 from .stages import TrainingData
 
 SMALL = 256
@@ -52,6 +53,7 @@ def find_begun(out: Path) -> TrainConfig | None:
     entries = out.iterdir() if out.is_dir() else ()
     names = [entry.name for entry in entries if not entry.name.startswith(".")]
     if not names:
+        check_outside(out)
         return None
     if native.CONFIG not in names:
         problem = f"not empty, and not a training of SeeDiff (it holds {min(names)})"

@@ -3,7 +3,9 @@ import unicodedata
 
 import numpy as np
 import pytest
-from layouts import save_image, save_map
+from formats import export
+from items import item
+from layouts import save, save_image, save_map
 from refusals import user_error
 
 from seediff.dataset.dataset import Dataset
@@ -76,6 +78,43 @@ def test_the_one_image_of_a_name(tmp_path, write, names, files, samples):
     assert [one.name for one in read] == expected
     for one in read:
         assert np.isin(one.label_map[1:4, 2:6], 1).all()
+
+
+def write_voc(folder, lists):
+    export("voc", ("dog",), [item(name, np.ones((8, 8), np.uint8), {}, (8, 8)) for name in "0123"], folder)
+    for path in (folder / "ImageSets/Segmentation").glob("*.txt"):
+        path.unlink()
+    for part, names in lists.items():
+        save(folder / f"ImageSets/Segmentation/{part}.txt", "\n".join(names))
+
+
+def write_yolo(folder, lists):
+    export("yolo", ("dog",), [item(name, np.ones((8, 8), np.uint8), {}, (8, 8)) for name in "0123"], folder)
+    for part, names in lists.items():
+        save(folder / f"{part}.txt", "".join(f"images/train/{name}.png\n" for name in names))
+    save(folder / "data.yaml", "names: [dog]\n" + "".join(f"{part}: {part}.txt\n" for part in lists))
+
+
+@pytest.mark.parametrize("write", [write_voc, write_yolo])
+@pytest.mark.parametrize(
+    ("lists", "parts", "both"),
+    [
+        ({"train": "01", "val": "12"}, ["train", "val", "val"], 1),
+        ({"train": "012", "val": "12", "test": "23"}, ["train", "val", "test", "test"], 2),
+        ({"train": "01", "val": "2"}, ["train", "train", "val"], 0),
+    ],
+)
+def test_an_image_of_two_lists_is_held_back(tmp_path, write, lists, parts, both):
+    write(tmp_path, lists)
+    found = Dataset.open(tmp_path)
+    assert [sample.metadata["split"] for sample in sorted(found, key=lambda sample: sample.name)] == parts
+    several = [note for note in found.notes if " pictures are in several " in note]
+    assert [note.startswith(f"{both} ") for note in several] == [True] * bool(both)
+
+
+def test_a_validation_set_that_is_the_training_set_holds_nothing_back(tmp_path):
+    write_yolo(tmp_path, {"train": "01", "val": "01", "test": "23"})
+    assert [sample.metadata["split"] for sample in Dataset.open(tmp_path)] == ["train", "train", "test", "test"]
 
 
 def test_an_image_of_two_parts_of_coco(tmp_path):

@@ -1,4 +1,3 @@
-import numpy as np
 from blocks import some
 from formats import export, imported
 from items import item
@@ -41,14 +40,3 @@ def test_folders_that_cannot_be_read(tmp_path):
     (tmp_path / "ImageSets/Segmentation/val.txt").write_text("../a\n")
     with user_error(r"val.txt, line 1: .*JPEGImages has no picture '\.\./a'"):
         imported("voc", tmp_path)
-
-
-def test_a_picture_in_two_lists_is_for_validation(tmp_path):
-    export("voc", ("dog",), [item(name, np.ones((4, 4), np.uint8), {}, (4, 4)) for name in "012"], tmp_path)
-    for name, listed in {"train": "0\n1\n", "val": "1\n2\n"}.items():
-        (tmp_path / f"ImageSets/Segmentation/{name}.txt").write_text(listed)
-    (tmp_path / "ImageSets/Segmentation/trainval.txt").unlink(missing_ok=True)
-    notes = []
-    found = imported("voc", tmp_path, note=notes.append)[1]
-    assert [one.metadata["split"] for one in found] == ["train", "val", "val"]
-    assert "1 pictures are in several lists of ImageSets/Segmentation: a list for validation or testing counts" in notes

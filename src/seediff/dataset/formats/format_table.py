@@ -148,12 +148,13 @@ def recognise(seen: Seen, labels_alone: bool = False) -> SourceName:
     path = seen.path
     if not path.exists():
         raise UserError(path, "no such folder or file")
-    from ..native import METADATA, check_finished  # imports Pillow
+    from ..native import METADATA, check_finished, check_single  # imports Pillow
 
     check_unpacked(path)
     if path.is_file():
         return _of_file(seen)
     check_finished(path)
+    check_single(path)
     for name in READ:
         if reader(name).is_folder(seen):
             return name

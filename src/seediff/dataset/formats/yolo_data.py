@@ -83,7 +83,8 @@ def find_images(
         there = ", ".join(name for name in SPLITS if data.get(name) not in EMPTY)
         raise UserError(file, f"has no '{split or 'train'}', the folder of the pictures", there and f"it has {there}")
     beside, others = [file.parent / str(data.get("path") or "."), file.parent], [Path(images)] if images else []
-    found_images: dict[Path, YoloImage] = {}  # if splits share a picture, the first with labels counts
+    found_images: dict[Path, YoloImage] = {}  # of a picture that is named twice, the first with labels counts
+    parts: dict[str, set[Path]] = {}
     folders: defaultdict[Path, set[Path]] = defaultdict(set)  # folder of label files → of their pictures
     for name, entries in fit(wanted, dict[str, str | list[str]], str(file)).items():
         found: list[YoloImage] = []
@@ -100,6 +101,7 @@ def find_images(
         if len({one.name for one in found}) < len({one.path for one in found}):
             base = _common(one.path for one in found)
             found = [replace(one, base=base) for one in found]
+        parts[name] = {one.path for one in found}
         for one in found:
             folders[one.labels.parent].add(one.path.parent)
             if one.path not in found_images or (one.labels.is_file() and not found_images[one.path].labels.is_file()):
@@ -111,6 +113,14 @@ def find_images(
     for path in _left_labels(found_images, folders, label(Path("any")).suffix):
         if labelled(path):
             source.no_image(path, f"has labels, but there is no picture '{path.stem}' for them")
+    held_back: dict[Path, str] = {}
+    for name in ("val", "test"):
+        others = [paths for other, paths in parts.items() if other != name]
+        if name in parts and parts[name] not in others:  # `val: images/train` holds nothing back
+            held_back |= dict.fromkeys(parts[name] & set(chain(*others)), name)
+    source.count(len(held_back), f"pictures are in several parts of {file.name}: one for validation or testing counts")
+    for path, name in held_back.items():
+        found_images[path] = replace(found_images[path], split=name)
     return [*found_images.values()]
 
 

@@ -22,7 +22,7 @@ from ...files.tensors import read_header
 from ...workers import Follow, in_threads
 from .. import native
 from ..encoding import Instances
-from ..native import RowReader, check_finished
+from ..native import RowReader, check_finished, check_native
 from ..reviews import REVIEWS, is_replaced, read_actions
 from ..rows import SPLITS, shown_classes
 from ..sample import Sample
@@ -90,9 +90,10 @@ class _Findings(list[Finding]):
 
 def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
     """Reads the whole dataset and returns the findings. follow: wraps the samples, to show progress. Raises UserError
-    only if `folder` is not a folder, or belongs to a run that is not finished."""
+    only if `folder` is no dataset, or belongs to a run that is not finished."""
     folder = Path(folder)
     check_finished(folder)
+    check_native(folder)
     findings = _Findings(folder)
     classes = findings.attempt("structure", native.CLASSES, lambda: native.read_classes(folder))
     rows = findings.attempt("structure", native.METADATA, lambda: _read_rows(folder))
