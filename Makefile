@@ -14,11 +14,11 @@ AVX2 = ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=
 .PHONY: demo test tests avx2 setup lint docs readers clean
 setup: $(VENV)/.installed-test
 
-# The package and its viewer: the first image does not wait for what only tests and other formats need.
+# The package and its viewer: the first image does not wait for what only tests and other formats need. Modules are
+# compiled when they are first imported, unless Python may not keep that: then every start would take seconds longer.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) torch
-	$(PIP) -e ".[look]"
+	$(PIP) $(if $(PYTHONDONTWRITEBYTECODE),,--no-compile) -e ".[look]"
 	touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed

@@ -16,7 +16,7 @@ from seediff.config.fields import WORD
 from seediff.errors import UserError
 from seediff.files.output_folders import check_writable
 
-from .definition import Table, packaged, read_table
+from .definition import Table, packaged, read_table, tables_in
 from .results import write_table
 from .sources import Places
 from .stored_results import open_kept
@@ -74,7 +74,7 @@ def run(
     art
         Folder from `python -m recipes.mini art`, for rendering exact scenes.
     scale
-        Share of all samples to draw and to train on.
+        Share of all samples to draw, to train on and to measure, for a trial; the table's first line says so.
     seeds
         Seeds of the trainings, separated by commas.
     rows
@@ -120,8 +120,7 @@ def chosen_table(
         raise UserError("scale", f"{scale} must be a share in (0, 1]")
     path = config or packaged(name, world)
     if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in path.parent.glob("*.toml") if not file.stem.startswith("set")))
-        raise UserError(path, "there is no such table", f"there are: {known}")
+        raise UserError(path, "there is no such table", f"there are: {', '.join(tables_in(path.parent))}")
     table = read_table(path)
     if scale < 1:
         table = table.scaled(scale)

@@ -30,6 +30,8 @@ from seediff.files.documents import fit, read_toml
 from .drawn import SetConfig
 
 FOLDER = Path(__file__).parent
+TRIAL = "Trial at a scale of"
+"""How the title of a scaled table begins."""
 Amount = Annotated[int, Meta(ge=0)]
 
 
@@ -74,14 +76,21 @@ class Source(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class HeldOut(Source, frozen=True, forbid_unknown_fields=True):
-    """Samples to measure on, and the protocol of `seediff evaluate` that is used."""
+    """Samples to measure on, and the protocol of `seediff evaluate` that is used. share: of the samples, the first that
+    are measured.
+    """
 
     protocol: str = "own"
+    share: Annotated[float, Meta(gt=0, le=1)] = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.set is not None or self.only or self.without or self.augment:
             raise ValueError("a test is of scenes or of a folder, as they are: what is drawn has no exact masks")
+
+    def scaled(self, factor: float) -> HeldOut:
+        """The test with only this share of its samples."""
+        return structs.replace(self, share=factor)
 
 
 class Row(Struct, frozen=True, forbid_unknown_fields=True):
@@ -99,7 +108,8 @@ class Row(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Table(Struct, frozen=True, forbid_unknown_fields=True):
-    """A table as its file defines it. name: of the file. sets: name → what is drawn. metrics: figures shown."""
+    """A table as its file defines it. name: of the file. sets: name → what is drawn. metrics: figures shown. classes:
+    test → classes that are columns of a second table."""
 
     title: str
     rows: Annotated[tuple[Row, ...], Meta(min_length=1)]
@@ -108,13 +118,16 @@ class Table(Struct, frozen=True, forbid_unknown_fields=True):
     sets: dict[str, Any] = {}
     train: dict[str, Any] = {}
     metrics: tuple[str, ...] = ("miou",)
+    classes: dict[str, tuple[str, ...]] = {}
     paper: str = ""
     note: str = ""
     reference: str = ""
     name: str = ""
 
     def scaled(self, factor: float) -> Table:
-        """The table with the numbers of samples to draw and to train on multiplied by `factor`."""
+        """The table with the numbers of samples to draw, to train on and to measure multiplied by `factor`; its title
+        says so."""
+        tests = {name: test.scaled(factor) for name, test in self.tests.items()}
         data = {name: source.scaled(factor) for name, source in self.data.items()}
         needed = {
             name: max((s.skip + (s.count or 0) for s in data.values() if s.set == name), default=0)
@@ -124,7 +137,7 @@ class Table(Struct, frozen=True, forbid_unknown_fields=True):
             name: replace(one, images=max(2, round(one.images * factor), needed[name]))
             for name, one in self.sets.items()
         }
-        return structs.replace(self, data=data, sets=sets)
+        return structs.replace(self, title=f"{TRIAL} {factor:g}: {self.title}", data=data, tests=tests, sets=sets)
 
     def only_rows(self, names: tuple[str, ...]) -> Table:
         """The table with only these rows. Raises UserError for an unknown row."""
@@ -149,9 +162,19 @@ def packaged(table: str, world: str) -> Path:
     return FOLDER / world / f"{table}.toml"
 
 
+def tables_in(folder: Path) -> list[str]:
+    """The names of the tables in a folder, which also holds sets."""
+    return sorted(path.stem for path in folder.glob("*.toml") if "rows" in read_toml(path))
+
+
 def read_table(path: Path) -> Table:
     """Read a table from its file. Raises UserError naming the file and the faulty place."""
-    table = fit(read_toml(path), Table, str(path))
+    values = read_toml(path)
+    if "rows" not in values and "labels" in values:
+        raise UserError(
+            path, "describes a set of images for tables, not a table", f"tables: {', '.join(tables_in(path.parent))}"
+        )
+    table = fit(values, Table, str(path))
     sets = {name: _set(given, path, f"{path} [sets.{name}]") for name, given in table.sets.items()}
     rows = tuple(structs.replace(row, tests=row.tests or tuple(table.tests)) for row in table.rows)
     table = structs.replace(table, name=path.stem, sets=sets, rows=rows)
@@ -188,6 +211,8 @@ def _check_names(table: Table, path: Path) -> None:
             _check_known(f"{path}: row '{row.name}'", name, table.tests)
     if len({*names}) < len(names):
         raise UserError(path, "two rows have the same name")
+    for name in table.classes:
+        _check_known(f"{path}: classes", name, table.tests)
     if table.reference:
         _check_known(f"{path}: reference", table.reference, names)
 

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from recipes.studies.settings import Setting
     from seediff.models.registry import Model
     from seediff.prompts.specs import SampleSpec
+    from seediff.workers import Progress
 
 
 @dataclass(frozen=True)
@@ -90,11 +91,16 @@ class SetConfig(RunConfig):
         return {name: Setting.from_table(table, f"labels.{name}") for name, table in self.labels.items()}
 
 
-def draw_set(config: SetConfig, out: Path, *, device: str | None = None) -> None:
+def draw_set(
+    config: SetConfig,
+    out: Path,
+    *,
+    device: str | None = None,
+    progress: Progress | None = None,
+) -> None:
     """Draw and label the images of `config` in the folder `out`. Continues an interrupted run, on the device that it
     began on. Raises the same errors as `run`."""
-    config = on_device(config, out, device)
-    run(SetJob(config), out)
+    run(SetJob(on_device(config, out, device)), out, progress=progress)
 
 
 def on_device(config: Config, out: Path, device: str | None) -> Config:

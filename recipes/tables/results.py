@@ -90,6 +90,9 @@ def markdown(result: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> st
         f"| {' | '.join(columns)} |",
         *markdown_table(columns, table)[1:],
     ]  # the header as in the published tables
+    for test, classes in result.get("classes", {}).items():
+        lines += ["", f"IoU of classes, {test.replace('_', ' ')}, % (the paper's):", ""]
+        lines += markdown_table(["", *classes], class_rows(result, test, classes))
     tests = ", ".join(dict.fromkeys(row["test"].replace("_", " ") for row in rows))
     minutes = sum({row["row"]: row["minutes"] for row in rows}.values())
     train = ", ".join(f"{key} {value}" for key, value in result["train"].items())
@@ -103,6 +106,22 @@ def markdown(result: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> st
     if compared:
         lines += ["", f"Ratios are to “{result['reference']}”."]
     return "\n".join(lines) + "\n"
+
+
+def class_rows(result: Mapping[str, Any], test: str, classes: Sequence[str]) -> list[list[str]]:
+    """For each row that the paper has, too, and that is measured on the test: its name, and the mean over seeds of each
+    class's IoU in percent, with the paper's figure in parentheses if there is one."""
+    rows = []
+    for row in result["rows"]:
+        cells = []
+        for name in classes if row["paper"] and test in row["tests"] else ():
+            values = [figure(scores, name)[0] for scores in row["tests"][test]]
+            paper = row["paper"].get(f"{test}.{name}", row["paper"].get(name))
+            ours = "" if None in values else f"{100 * sum(values) / len(values):.1f}"
+            cells.append(ours if paper is None else f"{ours} ({paper})")
+        if cells:
+            rows.append([row["name"], *cells])
+    return rows
 
 
 def shown(row: Mapping[str, Any]) -> tuple[str, str]:

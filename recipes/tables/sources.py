@@ -18,6 +18,7 @@ from msgspec import structs
 
 from recipes.mini.sets import SETS, scenes_file
 from recipes.mini.world import SCENE_SEED, write_scene_set
+from seediff.cli.progress import bar_or_lines
 from seediff.config.augment import parse_recipe
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.merge import renumber, renumber_table
@@ -81,7 +82,8 @@ def open_source(source: Source, sets: Mapping[str, SetConfig], places: Places) -
     if source.set is not None:
         config = set_config(source, sets)
         folder = set_folder(config, places)
-        draw_set(config, folder, device=places.device)
+        with bar_or_lines(quiet=False) as progress:
+            draw_set(config, folder, device=places.device, progress=progress)
         classes, found = labelled(folder, str(source.labels))
     elif source.scenes is not None:
         classes, found = open_native(_scenes(source, places))
@@ -98,7 +100,8 @@ def open_test(test: HeldOut, places: Places) -> Dataset:
     """The samples of a test. Raises UserError if they are missing."""
     found = open_truths(_scenes(test, places) if test.scenes else place(test, places), test.split)
     end = None if test.count is None else test.skip + test.count
-    return found[test.skip : end]
+    found = found[test.skip : end]
+    return found[: max(2, round(test.share * len(found)))]
 
 
 def joined(parts: Sequence[Samples], classes: Sequence[str] = ()) -> Samples:
@@ -141,7 +144,7 @@ def described(source: Source, sets: Mapping[str, SetConfig], places: Places) -> 
     about = {
         name: value
         for name, value in structs.asdict(source).items()
-        if value not in (None, ()) and (name, value) != ("skip", 0)
+        if value not in (None, ()) and (name, value) not in (("skip", 0), ("share", 1.0))
     }
     if source.set is not None:
         config = set_config(source, sets)

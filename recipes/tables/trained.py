@@ -103,6 +103,7 @@ def run_table(
         "note": table.note,
         "reference": table.reference,
         "metrics": list(table.metrics),
+        "classes": {test: list(classes) for test, classes in table.classes.items()},
         "seeds": list(seeds),
         "train": {key: _json(value) for key, value in table.train.items()},
         "data": {name: described(table.data[name], table.sets, places) for name in used_data(table.rows)},

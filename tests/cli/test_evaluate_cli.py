@@ -30,6 +30,10 @@ def test_segments_command(folders, tmp_path, capsys):
     assert (scores["acc"], scores["protocol"]) == (6 / 7, "strict")
     assert scores["per_class"]["person"]["iou"] == 2 / 3
     assert scores["miou"] == pytest.approx((4 / 5 + 2 / 3) / 2)
+    assert run(folders[0], "--labels", folders[1], "--protocol", "strict", "--format", "markdown") == 0
+    out, err = capsys.readouterr()
+    assert "| person | 66.7 | 66.7–66.7 | " in out
+    assert "Pascal VOC's folders" in err
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,46 @@ def test_the_command_and_its_files(voc, predictions, tmp_path, capsys):
         assert bars.width > bars.height > 100
 
 
+def test_two_predictions_and_tables_for_papers(voc, predictions, tmp_path, capsys):
+    other = tmp_path / "one_class%"
+    for name in MAPS:
+        save_map(other / f"{name}.png", np.zeros((2, 4)))
+    more = ("--data", voc, "--protocol", "voc", "--against", other, "--json", tmp_path / "two.json", "--draws", 200)
+
+    def printed(form):
+        assert run(predictions, *more, "--format", form) == 0
+        out, err = capsys.readouterr()
+        assert "Against: Predictions: label maps" in err
+        return out
+
+    # Person is right in the first image of the first predictions alone; of the second, only the background.
+    first, _, *rows = printed("markdown").splitlines()
+    assert first == f"|  | {predictions} | {other} | difference | 95 % CI |"
+    table = {cells[1].strip(): [cell.strip() for cell in cells[2:-1]] for cells in (row.split("|") for row in rows)}
+    assert table["person"][:3] == ["100.0", "0.0", "+100.0"]
+    assert table["dog"] == ["0.0", "0.0", "+0.0", "+0.0 to +0.0"]
+    assert "cow" not in table
+    written = json.loads((tmp_path / "two.json").read_text())
+    difference = {one["name"]: one for one in written["difference"]}
+    assert difference["mIoU"]["difference"] == written["miou"] - written["against"]["miou"]
+    low, high = difference["mIoU"]["ci95"]  # of draws of both images, or one of them twice: not of independent draws
+    assert low == 0
+    assert high == pytest.approx((1 + 1) / 2 - (4 / 7 + 0) / 2)
+
+    lines = list(csv.reader(printed("csv").splitlines()))
+    assert lines[0][3:] == ["difference", "95 % CI, low", "95 % CI, high"]
+    assert {len(line) for line in lines} == {6}
+    assert dict(zip(lines[0], lines[-2], strict=True))["95 % CI, low"] == "0.00"
+    text = printed("latex")
+    assert text.startswith("% protocol voc, 2 images, 15 pixels, in percent\n\\begin{tabular}{lrrrr}\n\\toprule\n")
+    assert "one\\_class\\% & difference & 95 \\% CI \\\\\n\\midrule\nbackground & 66.7 & " in text
+    assert text.endswith("\\\\\n\\bottomrule\n\\end{tabular}\n")
+
+    # The same predictions do not differ in any draw.
+    same = evaluate(predictions, voc, against=predictions, protocol="voc", draws=50)
+    assert {one["ci95"] == [0, 0] for one in same.to_json()["difference"] if one["name"] in ("mIoU", "dog")} == {True}
+
+
 def test_classes_by_option_by_a_class_map_and_as_the_data_has_them(voc, predictions, tmp_path):
     def miou(**options):
         return evaluate(predictions, voc, protocol="voc", draws=5, **options).scores.miou

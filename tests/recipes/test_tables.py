@@ -4,6 +4,7 @@ import json
 import shutil
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from msgspec import structs
@@ -13,10 +14,10 @@ from recipes.mini.world import write_scene_set
 from recipes.studies.settings import PAPER
 from recipes.tables import trained
 from recipes.tables.__main__ import app
-from recipes.tables.definition import FOLDER, HeldOut, Row, Source, Table, packaged, read_table
+from recipes.tables.definition import FOLDER, TRIAL, HeldOut, Row, Source, Table, packaged, read_table
 from recipes.tables.drawn import SetConfig, draw_set, labelled, set_specs
-from recipes.tables.results import figure, summarised, write_table
-from recipes.tables.sources import Places, Samples, data_fingerprint, joined
+from recipes.tables.results import class_rows, figure, summarised, write_table
+from recipes.tables.sources import Places, Samples, data_fingerprint, described, joined, open_test
 from recipes.tables.stored_results import open_kept
 from recipes.tables.trained import run_table, training_digest, training_of
 from seediff.cli.main import main
@@ -118,6 +119,38 @@ def test_a_set_is_drawn_once_and_labelled_in_every_way(tmp_path):
     specs = set_specs(replace(config, images=60))
     assert set_specs(replace(config, images=20)) == specs[:20]
     assert set(Counter(spec.classes for spec in specs if len(spec.classes) == 1).values()) == {10}
+
+
+def test_a_trial_is_small_in_all_parts_and_says_so(places, tmp_path):
+    half = SMALL.scaled(0.5)
+    assert half.title == "Trial at a scale of 0.5: Small"
+    held_out = structs.replace(TESTS["held_out"], count=8)
+    assert len(open_test(held_out, places)) == 8
+    assert len(open_test(held_out.scaled(0.5), places)) == 4
+    # Its figures are stored under keys of their own, and no page has them.
+    assert described(held_out.scaled(0.5), {}, places) != described(held_out, {}, places)
+    result = {"title": half.title, "paper": "", "note": "", "metrics": [], "rows": [], "train": {}, "seeds": []}
+    write_table(tmp_path, {**result, "version": ""})
+    assert (tmp_path / "results.md").read_text().startswith(f"# {TRIAL} 0.5")
+    published = sorted((Path(__file__).parents[2] / "docs/studies").glob("*/results.json"))
+    assert published
+    assert [path for path in published if TRIAL in path.read_text(encoding="utf-8")] == []
+
+
+def test_a_file_of_a_set_is_no_table(capsys):
+    for name in ("set", "nothing"):
+        assert main([name, "--dry-run"], app) == 2
+        said = capsys.readouterr().err
+        assert "main" in said.partition("steps")[0]
+        assert ("a set of images for tables, not a table" in said) == (name == "set")
+
+
+def test_classes_are_columns_beside_the_papers():
+    scores = [{"per_class": {"dog": {"iou": iou, "iou_ci95": [0, 1]}}, "groups": {}} for iou in (0.5, 0.6)]
+    rows = [{"name": "CA", "paper": {"held_out.dog": 80.0}, "tests": {"held_out": scores}}]
+    assert class_rows({"rows": rows}, "held_out", ["dog"]) == [["CA", "55.0 (80.0)"]]
+    assert class_rows({"rows": rows}, "other", ["dog"]) == []
+    assert class_rows({"rows": [{**rows[0], "paper": {}}]}, "held_out", ["dog"]) == []
 
 
 def test_figures():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 from cyclopts import App, Parameter
 
@@ -15,12 +15,14 @@ from ..config.names import parse_classes
 from ..config.photos_config import MaskPhotosConfig
 from ..config.sizes import Size
 from ..errors import UserError
+from ..evaluate.tables import TableFormat
 from .help import HELP_ALL
 from .line import UNTYPED, Typed
 from .options import HERE, SEED, ConfigFile, Json
 
 if TYPE_CHECKING:
     from ..evaluate.mask_protocols import MaskProtocol
+    from ..evaluate.tables import ScoreTable
 
 app = App(name="evaluate", help_flags=("--help", "-h", HELP_ALL))
 
@@ -31,6 +33,10 @@ def shown(default: str | bool) -> Parameter:
 
 
 NO = Parameter(negative=(), show_default="no")
+Form = Annotated[
+    TableFormat,
+    Parameter(name="--format", help="Format of the printed table; for LaTeX, CSV and Markdown, notes go to stderr."),
+]
 NoProgress = Annotated[bool, NO, Parameter(help="Show no progress.")]
 
 
@@ -45,6 +51,8 @@ class Comparison:
     """Classes to evaluate: the data's own, or those of a published comparison."""
     split: Annotated[str | None, shown("val for public data, test for CamVid, else all")] = None
     """Part of the data to evaluate."""
+    against: Annotated[Path | None, Parameter(name="--against"), shown(False)] = None
+    """Other predictions of the same data: print both scores, and their paired difference with its interval."""
     class_map: Annotated[Path | None, shown(False)] = None
     """TOML file that maps the model's class names to the data's."""
     classes: Annotated[
@@ -83,6 +91,7 @@ def semantic(
         Parameter(help="Folder of labelled data: VOC, Cityscapes, ADE20K, CamVid or any dataset that `seediff` reads."),
     ],
     options: Comparison | None = None,
+    form: Form = "text",
     json: Json = None,
     out: Annotated[
         Path | None,
@@ -101,6 +110,8 @@ def semantic(
     - `seediff evaluate runs/zoo --data VOCdevkit/VOC2012 --protocol voc --json voc.json`
 
     - `seediff evaluate predictions --data cityscapes --protocol cityscapes-human-vehicle --class-map map.toml`
+
+    - `seediff evaluate ours --against theirs --data VOCdevkit/VOC2012 --protocol voc --format latex`
     """
     from ..evaluate.evaluation import evaluate, notes, score_table, write_report
     from ..evaluate.semantic import write_json
@@ -117,16 +128,20 @@ def semantic(
         write_json(evaluation.to_json(), json)  # before the table: its reader may close the output
     if out is not None:
         write_report(evaluation, out)
-    _show([score_table(evaluation.scores)], notes(evaluation), JSON=json, Report=out)
+    _show(score_table(evaluation), form, notes(evaluation), JSON=json, Report=out)
 
 
-def _show(tables: Iterable[Any], notes: Iterable[str], **places: Path | None) -> None:
-    """Print tables, notes, and the paths of the written files."""
+def _show(table: ScoreTable, form: TableFormat, notes: Iterable[str], **places: Path | None) -> None:
+    """Print a table, notes, and the paths of the written files. In a format for papers, only the table is printed to
+    stdout."""
     from ..files.messages import make_console
 
-    console = make_console()
-    for one in tables:
-        console.print(one)
+    if form == "text":
+        console = make_console()
+        console.print(table.rich())
+    else:
+        print(table.write(form), end="")
+        console = make_console(stderr=True)
     for line in (*notes, *(f"{name}: {place}" for name, place in places.items() if place is not None)):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
@@ -167,6 +182,7 @@ def segments(
     *,
     labels: Annotated[Path, Parameter(help="Folder of labels: a data set as distributed, or PNG label maps.")],
     options: SegmentComparison | None = None,
+    form: Form = "text",
     json: Json = None,
     quiet: NoProgress = False,
 ) -> None:
@@ -189,7 +205,7 @@ def segments(
         scores = evaluate_segments(predictions, labels, progress=progress, **vars(options))
     if json is not None:
         write_json(scores, json)  # before the table: its reader may close the output
-    _show([score_table(scores)], notes(scores), JSON=json)
+    _show(score_table(scores), form, notes(scores), JSON=json)
 
 
 AS_IN_MASK = Parameter(group=MODEL, help="As in `seediff mask`.")
@@ -218,7 +234,7 @@ def masks(
     photos: Annotated[Path, Parameter(name="PHOTOS", help="Folder of photographs, named like their labels.")],
     /,
     *,
-    labels: Annotated[Path, Parameter(help="Labels: any data that `seediff evaluate --data` reads.")],
+    labels: Annotated[Path, Parameter(help="Labels: any data that `--data` of `seediff evaluate` reads.")],
     protocol: Annotated[str, Parameter(help="Protocols, separated by commas.")] = "oracle,oracle-ignored,vocabulary",
     split: Annotated[
         str | None, Parameter(help="Part of the data.", show_default="val for public data, test for CamVid, else all")
@@ -232,6 +248,7 @@ def masks(
     line: Typed[Looks] = UNTYPED,
     config: ConfigFile = None,
     draws: Annotated[int, WORD, Parameter(help="Number of bootstrap draws over pictures, for the intervals.")] = 1000,
+    form: Form = "text",
     json: Json = None,
     quiet: NoProgress = False,
 ) -> None:
@@ -282,4 +299,4 @@ def masks(
         options = as_json({**options, "split": split, "class_map": words})
         write_json({**scores.to_json(), "options": options}, json)  # before the table: its reader may close the output
     title = f"{scores.model}, {scores.method}: {scores.images} pictures scored, {scores.tuned_on} others for thresholds"
-    _show([mask_table(scores.protocols, title)], scores.notes(), JSON=json)
+    _show(mask_table(scores.protocols, title), form, scores.notes(), JSON=json)

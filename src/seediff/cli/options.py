@@ -114,16 +114,16 @@ AS_USUAL = RunOptions()
 
 
 def carry_out(job: AnyJob, out: Path, options: RunOptions, counted: str) -> RunResult | None:
-    """Run a job with progress on stderr, or say what it would do with --dry-run. counted: the plural of what progress
-    counts.
+    """Run a job with progress on stderr, or say what it would do with --dry-run. Without a terminal for progress, the
+    first line of that is printed before torch is imported. counted: the plural of what progress counts.
     """
     from ..run import loop
     from .progress import show_progress
 
     engine = options.make_engine()
     job.offload, job.graphs = options.offload, options.graphs
+    lines = loop.dry_run(job, out, options.verbose)
     if options.dry_run:
-        lines = loop.dry_run(job, out, options.verbose)
         print(next(lines), flush=True)
         if engine is None and job.device is not None:  # workers may have other devices
             from ..devices import check_device  # imports torch
@@ -131,6 +131,8 @@ def carry_out(job: AnyJob, out: Path, options: RunOptions, counted: str) -> RunR
             check_device(job.device)
         print(*lines, sep="\n")
         return None
+    if not (options.quiet or sys.stderr.isatty()):  # where no bar shows that it has begun
+        print(next(lines).removeprefix("Would "), flush=True)
     with show_progress(options.quiet, out, counted) as progress:
         return loop.run(job, out, engine=engine, progress=progress)
 

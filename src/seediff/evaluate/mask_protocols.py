@@ -20,11 +20,10 @@ import numpy as np
 
 from ..files.label_maps import IGNORE
 from ..metrics.scores import Tally, bootstrap, class_iou, mean_iou
-from .semantic import Interval, make_table, percent, percents
+from .tables import Interval, ScoreTable
 
 if TYPE_CHECKING:
     import torch
-    from rich.table import Table
 
 MaskProtocol = Literal["oracle", "oracle-ignored", "vocabulary"]
 MASK_PROTOCOLS: tuple[MaskProtocol, ...] = get_args(MaskProtocol)
@@ -99,11 +98,10 @@ def score_column(classes: Sequence[str], tuning: np.ndarray, scored: np.ndarray,
     )
 
 
-def mask_table(columns: Mapping[str, Column], title: str) -> Table:
-    """A table for the terminal, one column per protocol."""
-    table, scores = make_table(title, *columns), columns.values()
-    table.add_row("mIoU", *(percent(column.miou) for column in scores))
-    table.add_row("95 % CI", *(percents(column.miou_ci95) for column in scores))
-    thresholds = ("" if column.beta is None else f"{column.beta:.2f}" for column in scores)
-    table.add_row("β from the tuning pictures", *thresholds)
-    return table
+def mask_table(columns: Mapping[str, Column], title: str) -> ScoreTable:
+    """One row per protocol."""
+    rows = []
+    for name, column in columns.items():
+        threshold = "" if column.beta is None else f"{column.beta:.2f}"
+        rows.append((name, column.miou, column.miou_ci95, threshold))
+    return ScoreTable(title, ("mIoU", "95 % CI", "β from the tuning pictures"), rows)

@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -31,10 +30,8 @@ from ..files.reading import read_lines
 from ..metrics.matching import MATCHING_PROTOCOLS, Contingency, MatchingProtocol, contingency, tally_images
 from ..metrics.scores import bootstrap, mean_iou, stack
 from ..workers import Progress
-from .semantic import check_bootstrap, make_table, percents
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from .semantic import check_bootstrap
+from .tables import ScoreTable
 
 
 @dataclass(frozen=True)
@@ -236,19 +233,15 @@ def _read_pair(
     raise UserError(_name_of(segments), problem, fix)
 
 
-def score_table(scores: SegmentScores) -> Table:
-    """A table for the terminal: every class that is labelled or predicted, then the mean and the accuracy."""
-    from rich.text import Text
-
-    title = f"protocol {scores.protocol}, {plural(scores.images, 'image')}"
-    table = make_table(title, "IoU", "95 % CI", "labelled pixels")
+def score_table(scores: SegmentScores) -> ScoreTable:
+    """Every class that is labelled or predicted, then the mean and the accuracy."""
+    title = f"protocol {scores.protocol}, {plural(scores.images, 'image')}, {scores.pixels:,} pixels"
+    rows = []
     for name, c in scores.per_class.items():
         if not math.isnan(c.iou):
-            table.add_row(Text(name), f"{c.iou:.1%}", percents(c.iou_ci95), f"{(c.tp + c.fn) / scores.pixels:.1%}")
-    table.add_section()
-    table.add_row("mIoU", f"{scores.miou:.1%}", percents(scores.miou_ci95), "")
-    table.add_row("ACC", f"{scores.acc:.1%}", percents(scores.acc_ci95), f"{scores.pixels:,}")
-    return table
+            rows.append((name, c.iou, c.iou_ci95, (c.tp + c.fn) / scores.pixels))
+    sums = (("mIoU", scores.miou, scores.miou_ci95, ""), ("ACC", scores.acc, scores.acc_ci95, ""))
+    return ScoreTable(title, ("IoU", "95 % CI", "labelled pixels"), rows, sums)
 
 
 def notes(scores: SegmentScores) -> list[str]:

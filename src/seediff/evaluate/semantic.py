@@ -5,11 +5,10 @@ at the end.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -21,11 +20,8 @@ from ..metrics.boundary import boundary_counts
 from ..metrics.confusion import Confusion
 from ..metrics.scores import class_iou, interval, mean_iou, resample
 from .protocols import Protocol
+from .tables import Interval, Points
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
-Interval = tuple[float, float]
 TINY = np.finfo(np.float64).tiny
 
 
@@ -56,7 +52,7 @@ class Scores:
     miou: the mean IoU over the protocol's counted classes that are in the truth or predicted. boundary_miou is NaN if
     it was not requested. groups: those of the protocol, and `harmonic` if it has one. per_class: by name, in the order
     of ids. images: the mean IoU of each image by itself; NaN without a counted class. pixels: the number that count.
-    confusion: `Confusion.table`.
+    confusion: `Confusion.table`. drawn: (F, D), each of `figures` in every draw of the bootstrap.
     """
 
     protocol: Protocol
@@ -72,11 +68,19 @@ class Scores:
     seed: int
     bootstrap: int
     confusion: np.ndarray
+    drawn: np.ndarray
+
+    def figures(self) -> list[tuple[str, float, Interval]]:
+        """Name, value and interval of each class's IoU, the groups, mIoU and pixel accuracy."""
+        classes = [(name, score.iou, score.iou_ci95) for name, score in self.per_class.items()]
+        groups = [(name, group.miou, group.miou_ci95) for name, group in self.groups.items()]
+        accuracy = ("pixel accuracy", self.pixel_accuracy, self.pixel_accuracy_ci95)
+        return [*classes, *groups, ("mIoU", self.miou, self.miou_ci95), accuracy]
 
     def table(self) -> dict[str, Any]:
         """The scores as JSON values, with null for NaN; `images` is their number."""
         shown = {"protocol": self.protocol.name, "counted": self.protocol.counted, "images": len(self.images)}
-        scores = {name: value for name, value in vars(self).items() if name != "confusion"}
+        scores = {name: value for name, value in vars(self).items() if name not in ("confusion", "drawn")}
         return as_json({**scores, **shown})
 
 
@@ -156,7 +160,20 @@ def _score(
         seed=seed,
         bootstrap=draws,
         confusion=confusion.table,
+        drawn=np.stack([*iou_drawn.T, *(draws for _, draws in means.values()), miou_drawn, drawn.accuracy]),
     )
+
+
+def differences(first: Scores, second: Scores) -> list[tuple[str, float, Points, Interval]]:
+    """Of each of `figures`: its name, the second's value, the first's minus the second's, and that difference's
+    interval over the same draws of images. Both must be scores of the same images, truths, protocol and draws."""
+    found = []
+    for (name, one, _), (_, other, _), draws in zip(
+        first.figures(), second.figures(), first.drawn - second.drawn, strict=True
+    ):
+        low, high = interval(draws)
+        found.append((name, other, Points(one - other), (Points(low), Points(high))))
+    return found
 
 
 def _harmonic(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -184,28 +201,3 @@ def as_json(scores: object) -> Any:
 def write_json(scores: object, path: Path) -> None:
     """Write scores as JSON, atomically; missing folders are created."""
     write_atomic(path, (json.dumps(as_json(scores), indent=2, ensure_ascii=False) + "\n").encode("utf-8"))
-
-
-def make_table(title: str, *columns: str) -> Table:
-    """A table for the terminal, whose columns after the first, which has names, are numbers."""
-    from rich.table import Table
-
-    table = Table("", *columns, title=title)
-    for column in table.columns[1:]:
-        column.justify = "right"
-    return table
-
-
-def percent(value: float) -> str:
-    """A cell of a table; empty for NaN."""
-    if math.isnan(value):
-        return ""
-    return f"{value:.1%}"
-
-
-def percents(bounds: Interval) -> str:
-    """An interval in a cell of a table; empty for NaN."""
-    low, high = bounds
-    if math.isnan(low):
-        return ""
-    return f"{100 * low:.1f}–{100 * high:.1f}"

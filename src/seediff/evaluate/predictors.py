@@ -1,0 +1,175 @@
+"""What `seediff evaluate` compares with a labelled data set: a segmenter, a dataset, or a folder of label maps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ..config.names import BACKGROUND, read_class_list
+from ..config.sides import side_notes
+from ..dataset.class_lists import NAME_LISTS, ClassList, find_list, named_classes, read_mask, with_single
+from ..dataset.dataset import Dataset
+from ..dataset.formats.masks import semantic_yaml
+from ..dataset.native import METADATA, open_native
+from ..dataset.reviews import why_left_out
+from ..dataset.sample import Sample
+from ..dataset.split import pixel_digest
+from ..errors import UserError
+from ..files.label_maps import map_folder, match_names, pair
+from ..files.photo_files import read_photo
+from .protocols import join_names
+
+OWN_IDS = "the data's own ids"
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """What predicts label maps.
+
+    name: its folder. about: a description in one line. classes: the name of each id in its label maps. predict: samples
+    → label maps (H, W) uint8, 255 where there is no prediction; raises UserError. at_once: the number of samples per
+    call. saw: whether it was trained on a sample's picture, as far as is known.
+    """
+
+    name: str
+    about: str
+    classes: Mapping[int, str]
+    predict: Callable[[Sequence[Sample]], list[np.ndarray]]
+    at_once: int = 1
+    saw: Callable[[Sample], bool] = lambda sample: False
+
+
+def _open_dataset(path: Path, data: Dataset, classes: Sequence[str] | None) -> Predictor:
+    """A set of `seediff predict`, `mask` or `generate`, with corrected masks in place of the originals. Raises
+    UserError if images have no labelled sample of their name."""
+    own_classes, own = open_native(path)
+    samples = {sample.name: sample for sample in own if not why_left_out(sample.metadata, with_rejected=True)}
+    paired, missing = match_names([sample.name for sample in data], samples, path)
+    _check_paired(path, data, missing, "its samples must be named like the images, and labelled")
+    others = [sample.name for sample in data if not _same_picture(sample, samples[paired[sample.name]])]
+    if others:
+        problem = f"{len(others)} of {len(data)} pictures differ from those of the same names in {data.path}"
+        raise UserError(path, f"{problem}: {join_names(others)}", "compare sets of the same pictures")
+    if classes is None:
+        classes = own_classes
+    names = dict(enumerate((BACKGROUND, *classes)))
+
+    def predict(asked: Sequence[Sample]) -> list[np.ndarray]:
+        return [samples[paired[sample.name]].labels(len(own_classes)) for sample in asked]
+
+    return Predictor(str(path), f"masks of {path}, {len(names)} classes", names, predict)
+
+
+def _same_picture(one: Sample, other: Sample) -> bool:
+    """Whether two pictures have the same pixels, as they are stored or as `read_photo` shows them; also True if the
+    first is not there."""
+    if one.source is None or (one.size() == other.size() and pixel_digest(one.image) == pixel_digest(other.image)):
+        return True
+    with suppress(UserError):
+        if isinstance(one.source, Path) and isinstance(other.source, Path):
+            return np.array_equal(read_photo(one.source), read_photo(other.source))
+    return False
+
+
+def _check_paired(where: Path, data: Dataset, missing: Sequence[str], fix: str) -> None:
+    """Raise UserError if images have no prediction. missing: their names."""
+    if missing:
+        problem = f"has no prediction for {len(missing)} of {len(data)} images: {join_names(missing)}"
+        raise UserError(where, problem, fix)
+
+
+def _open_folder(path: Path, data: Dataset, classes: Sequence[str] | None) -> Predictor:
+    """A folder of label maps. Raises UserError if images have none, or if only a YAML file names their classes."""
+    folder = map_folder(path)
+    paired, missing = pair([sample.name for sample in data], path)
+    _check_paired(folder, data, missing, "label maps are PNG files named like the images")
+    described, notes = semantic_yaml(path), list[str]()
+
+    # The classes: as they are given, as a list in or beside the folder has them, or the data's.
+    listed, source = ClassList(data.classes, data.ids, where=OWN_IDS), OWN_IDS
+    found = find_list(folder, folder.parent, note=notes.append) if classes is None else named_classes(classes)
+    if found is not None:
+        listed, source = found, "the given classes" if classes is not None else str(found.where)
+    elif described is not None:
+        fix = "name the ids from 1 up with --classes, or make it a dataset with `seediff import`"
+        raise UserError(described, "names the classes of these label maps, but only classes.txt is read here", fix)
+    names = data.names if found is None else dict(enumerate((BACKGROUND, *listed.classes)))
+    if (
+        BACKGROUND not in data.names.values()
+        and Path(source).name in NAME_LISTS
+        and not read_class_list(Path(source)).get(0)
+    ):
+        # Nothing in the data could be its id 0, which would be a class if lines counted from 0.
+        where = (
+            f"{source}: its lines are ids from 1 on, unless each begins with its id, and {data.about} has no background"
+        )
+        listed = replace(listed, ids={number: id_ for number, id_ in listed.ids.items() if number}, where=where)
+    listed = with_single(listed, paired.values(), notes.append)
+    about = "; ".join([f"label maps in {folder}, {len(names)} classes ({source})", *notes])
+    return Predictor(
+        str(path), about, names, lambda samples: [read_mask(paired[sample.name], listed) for sample in samples]
+    )
+
+
+def check_images(data: Dataset) -> None:
+    """Raise UserError unless every truth can be read and has a picture of its size. This takes milliseconds per image
+    and avoids a late failure of the slow segmenting."""
+    without = [sample.name for sample in data if sample.source is None]
+    if without:
+        few = f"{len(without)} of {len(data)} labels have no picture"
+        raise UserError(data.about, f"{few}: {join_names(without)}")
+    for sample in data:
+        truth, image = sample.unchecked_labels().shape, sample.size()
+        if truth != image:
+            raise UserError(f"'{sample.name}': its truth is {truth}, but its picture {image}; both (height, width)")
+
+
+def _open_segmenter(path: Path, scales: tuple[float, ...], flip: bool, device: str | None) -> Predictor:
+    """The segmenter in a folder. Raises UserError."""
+    from ..train.predict import load_segmenter
+    from ..train.record import CHECKPOINT, read_trained_on
+    from ..train.stages import image_digest
+
+    segmenter, trained_on = load_segmenter(path, device), read_trained_on(path)
+    names = dict(enumerate((BACKGROUND, *segmenter.classes)))
+    about = f"segmenter {path}, {len(names)} classes"
+    if (path / CHECKPOINT).is_file():
+        about += ", the best until now of a training that is not finished"
+    if scales != (1.0,):
+        about += f", scales {', '.join(f'{scale:g}' for scale in scales)}"
+    if flip:
+        about = "; ".join([f"{about}, mirrored too", *side_notes(segmenter.classes)])
+
+    def predict(samples: Sequence[Sample]) -> list[np.ndarray]:
+        return segmenter.label_maps([sample.image for sample in samples], scales=scales, flip=flip)
+
+    def saw(sample: Sample) -> bool:
+        return bool(trained_on) and image_digest(sample) in trained_on
+
+    return Predictor(str(path), about, names, predict, at_once=8, saw=saw)
+
+
+def open_predictor(
+    path: Path,
+    data: Dataset,
+    classes: Sequence[str] | None,
+    scales: tuple[float, ...],
+    flip: bool,
+    device: str | None,
+) -> Predictor:
+    """What predicts: a segmenter, a dataset or a folder of label maps. Raises UserError."""
+    files = ("config.json", "checkpoint.safetensors", "losses.csv")  # of a training, finished or not
+    if any((path / name).is_file() for name in files):
+        if classes is not None:
+            raise UserError("classes", "a segmenter knows its own", "leave it out; it is for folders of label maps")
+        check_images(data)
+        return _open_segmenter(path, scales, flip, device)
+    if scales != (1.0,) or flip:
+        raise UserError("scales and flip", f"need a segmenter, and {path} has no config.json of one")
+    if (path / METADATA).is_file():
+        return _open_dataset(path, data, classes)
+    return _open_folder(path, data, classes)

@@ -1,0 +1,114 @@
+"""Tables of scores: for the terminal, and for papers as LaTeX, CSV or Markdown."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+TableFormat = Literal["text", "latex", "csv", "markdown"]
+Interval = tuple[float, float]
+LATEX = {
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "–": "--",
+    "−": "$-$",
+    "β": r"$\beta$",
+}
+
+
+class Points(float):
+    """A difference of two shares, shown in points with its sign."""
+
+
+Value = str | float | Interval
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """columns: the headings after the first column, which has names. rows, sums: a name and its values, above and below
+    a rule. A value is a share in [0, 1], `Points`, an interval of either, or a text; NaN is empty."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Value]]
+    sums: Sequence[Sequence[Value]] = ()
+
+    def rich(self) -> Table:
+        """The table for the terminal."""
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table("", *self.columns, title=Text(self.title))
+        for column in table.columns[1:]:
+            column.justify = "right"
+        for rows in (self.rows, self.sums):
+            for row in rows:
+                table.add_row(*(Text(show_value(value, "%")) for value in row))
+            table.add_section()
+        return table
+
+    def write(self, form: TableFormat) -> str:
+        """The table in a format for papers, with its title as a comment where there are comments. In percent; intervals
+        take two columns in CSV. LaTeX needs the package booktabs."""
+        if form == "csv":
+            return self._csv()
+        cells = [[show_value(value) for value in row] for row in (*self.rows, *self.sums)]
+        heads = ["", *self.columns]
+        if form == "markdown":
+            rule = ["---", *["--:"] * len(self.columns)]
+            lines = [heads, rule, *([cell.replace("|", r"\|") for cell in row] for row in cells)]
+            return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+        lines = [f"{' & '.join(_latex(cell) for cell in row)} \\\\" for row in (heads, *cells)]
+        first_sum = 1 + len(self.rows)
+        parts = [lines[:1], lines[1:first_sum], lines[first_sum:]]
+        body = "\n\\midrule\n".join("\n".join(part) for part in parts if part)
+        begin = f"% {self.title}, in percent\n\\begin{{tabular}}{{l{'r' * len(self.columns)}}}\n\\toprule\n"
+        return f"{begin}{body}\n\\bottomrule\n\\end{{tabular}}\n"
+
+    def _csv(self) -> str:
+        rows = (*self.rows, *self.sums)
+        spans = [any(isinstance(row[place], tuple) for row in rows) for place in range(1, len(self.columns) + 1)]
+        heads = [""]
+        for name, span in zip(self.columns, spans, strict=True):
+            heads += [f"{name}, low", f"{name}, high"] if span else [name]
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(heads)
+        for row in rows:
+            cells = [row[0]]
+            for value, span in zip(row[1:], spans, strict=True):
+                ends = value if isinstance(value, tuple) else [value] * (1 + span)
+                cells += [end if isinstance(end, str) else _number(end) for end in ends]
+            writer.writerow(cells)
+        return text.getvalue()
+
+
+def show_value(value: Value, unit: str = "") -> str:
+    """A cell. unit: follows a share."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, tuple):
+        between = " to " if isinstance(value[0], Points) else "–"
+        return between.join(filter(None, map(show_value, value)))
+    if math.isnan(value):
+        return ""
+    if isinstance(value, Points):
+        return f"{100 * value:+.1f}".replace("-", "−")
+    return f"{100 * value:.1f}{unit}"
+
+
+def _number(value: float) -> str:
+    return "" if math.isnan(value) else f"{100 * value:.2f}"
+
+
+def _latex(text: str) -> str:
+    return "".join(LATEX.get(sign, sign) for sign in text)
