@@ -55,7 +55,7 @@ def test_histograms_count_what_all_other_filters_leave():
     sure[:5] = np.nan
     known = [{} if np.isnan(p) else {"confidence": {"dog": p}} for p in sure]
     rows = [{"classes": ["dog"], "area": {"dog": area}, **more} for area, more in zip(areas, known, strict=True)]
-    index = Index(("dog",), [str(i) for i in range(50)], rows)
+    index = Index(("dog",), [str(i) for i in range(50)], rows, {})
     _, _, found = index.select(Query(area=(0.5, 1.0)))
     assert found["area"] == np.histogram(areas, BARS, (0, 1))[0].tolist()
     assert found["confidence"] == np.histogram(sure[(areas >= 0.5) & ~np.isnan(sure)], BARS, (0, 1))[0].tolist()

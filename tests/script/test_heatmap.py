@@ -37,7 +37,14 @@ def test_over_an_image():
 def test_files(tmp_path):
     heat = HeatMap(VALUES, "dog", PIXELS)
     heat.save(tmp_path / "dog.png")
-    assert np.array_equal(np.asarray(Image.open(tmp_path / "dog.png")), np.asarray(heat.image()))
+    saved, over = np.asarray(Image.open(tmp_path / "dog.png")), np.asarray(heat.over(scale=True))
+    assert np.array_equal(saved[:8], np.asarray(heat.image()))
+    assert np.array_equal(over[:8], np.asarray(heat.over()))
+    assert np.array_equal(saved[8:], over[8:])  # the same scale, from the least to the most
+    large = np.asarray(
+        HeatMap(VALUES.repeat(16, 0).repeat(16, 1), "dog").over(PIXELS.repeat(16, 0).repeat(16, 1), scale=True)
+    )
+    assert np.array_equal(large[128 + 9, [14, 113]], heat_colours()[[0, 255]])
 
 
 def test_notebooks():

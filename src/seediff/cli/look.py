@@ -17,7 +17,7 @@ from ..config.fields import WORD
 from ..errors import UserError
 from ..files.messages import plural
 from .options import option
-from .progress import InterruptedRun
+from .progress import InterruptedRun, bar_or_lines
 
 if TYPE_CHECKING:
     from ..look.serve import Opened
@@ -47,6 +47,10 @@ def look(
         option(PAGE, "FILE.py:FUNCTION: your own mask method to try on the page. The file is executed."),
     ] = None,
     by: Annotated[str | None, option(PAGE, "Reviewer's name, for review.jsonl.", "your user name")] = None,
+    against: Annotated[
+        Path | None,
+        option(PAGE, "Predictions to show beside the masks, worst first: a dataset or a folder of label maps."),
+    ] = None,
 ) -> None:
     """View a dataset in the browser, see how each mask was made, and correct masks. Press Ctrl-C to stop.
 
@@ -58,6 +62,8 @@ def look(
     - `seediff look pets`
 
     - `seediff look pets --no-browser --port 8765`
+
+    - `seediff look val --against predictions`
     """
     try:
         import starlette  # noqa: F401
@@ -84,7 +90,13 @@ def look(
         if browser and screen and is_loopback(host):
             webbrowser.open_new_tab(opened.once)
 
-    acted, interrupted = run(path, by=by or _user(), host=host, port=port, ready=ready)
+    compared = None
+    if against is not None:
+        from ..look.against import open_against
+
+        with bar_or_lines(quiet=False) as progress:
+            compared = open_against(against, path, progress)
+    acted, interrupted = run(path, by=by or _user(), host=host, port=port, ready=ready, against=compared)
     saved = f"{plural(acted, 'action')} saved"
     if acted:
         saved += f" in {shlex.quote(str(path / 'review.jsonl'))}"

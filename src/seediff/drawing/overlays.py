@@ -201,6 +201,18 @@ def fit_text(draw: ImageDraw.ImageDraw, font, text: str, width: float) -> str:
     return fitting
 
 
+def with_scale(picture: np.ndarray) -> np.ndarray:
+    """A picture (H, W, 3) uint8 in colours of heat, with these from 0 to 1 beneath it."""
+    wide = picture.shape[1]
+    scale = Image.new("RGB", (wide, LABEL_HEIGHT), "white")
+    draw, font, side = ImageDraw.Draw(scale), ImageFont.load_default(12), min(14, wide // 4)
+    bar = heat_colours()[np.linspace(0, 255, max(1, wide - 2 * side)).round().astype(np.uint8)]
+    scale.paste(Image.fromarray(np.tile(bar, (LABEL_HEIGHT - 8, 1, 1))), (side, 4))
+    for x, text in ((side / 2, "0"), (wide - side / 2, "1")):
+        draw.text((x, LABEL_HEIGHT / 2), text, "black", font, anchor="mm")
+    return np.vstack([picture, np.asarray(scale)])
+
+
 def compress_image(image: np.ndarray, image_format: str = "PNG", **options: Any) -> bytes:
     """(H, W) or (H, W, 3) uint8 as the bytes of a picture file. options: for Pillow's `save`."""
     buffer = io.BytesIO()

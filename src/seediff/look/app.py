@@ -65,6 +65,7 @@ def make_app(session: Session, events: Events) -> Starlette:
         get(SAMPLE, set_answers.sample),
         get(f"{SAMPLE}/thumb", set_answers.thumb),
         get(f"{SAMPLE}/image", set_answers.image),
+        get(f"{SAMPLE}/predicted", set_answers.predicted),
         get(f"{SAMPLE}/labels", set_answers.labels),
         post(f"{SAMPLE}/labels", set_answers.paint),
         get(f"{SAMPLE}/pieces", set_answers.pieces),

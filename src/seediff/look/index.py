@@ -16,7 +16,7 @@ VERDICTS = ("unreviewed", "accepted", "rejected")
 """The position of a verdict is its number in `Index.verdict`."""
 BARS = 20
 """Number of ranges in a histogram."""
-Sort = Literal["order", "name", "area", "confidence", "agreement", "flags", "recent"]
+Sort = Literal["order", "name", "area", "confidence", "agreement", "flags", "recent", "miou"]
 
 
 class Query(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -38,7 +38,13 @@ class Query(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Index:
     """Columns over the samples of a set: one row of numbers a sample, which `update` sets."""
 
-    def __init__(self, classes: Sequence[str], names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(
+        self,
+        classes: Sequence[str],
+        names: Sequence[str],
+        rows: Sequence[Mapping[str, Any]],
+        scores: Mapping[str, float],
+    ) -> None:
         self.ids = {name: i for i, name in enumerate(classes, 1)}
         self.names, self.rows = names, rows
         count = len(rows)
@@ -52,6 +58,8 @@ class Index:
         self.of_mask = {key: np.full(count, np.nan, np.float32) for key in OF_THE_MASK}
         """Confidence and agreement as `seediff filter` takes them: a corrected mask has 1, and that of a mask that was
         made here is unknown."""
+        self.miou = np.array([scores.get(name, np.nan) for name in names], np.float32)
+        """Of the predictions that the set is compared with; NaN if unknown."""
         self.changed = np.zeros(count, np.int64)
         """When each sample was last acted on: a number that grows with every action, 0 for none."""
         self._texts: list[str] | None = None
@@ -142,6 +150,7 @@ class Index:
             **self.of_mask,
             "flags": sum(self.flagged.values(), np.zeros(len(self.rows), np.int64)),
             "recent": self.changed,
+            "miou": self.miou,
         }[query.sort][shown]
         if query.descending:
             keys = -keys

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
@@ -22,6 +22,9 @@ from .events import Events
 from .gate import Gate, is_loopback
 from .samples import open_subject
 from .session import Session
+
+if TYPE_CHECKING:
+    from .against import Against
 
 LOCAL = "127.0.0.1"
 
@@ -79,10 +82,13 @@ class Server(uvicorn.Server):
 
 
 @contextmanager
-def serve(path: Path, *, by: str, host: str = LOCAL, port: int = 0) -> Iterator[tuple[Opened, Server, socket.socket]]:
-    """A server that is ready to run on a set, its address, and its socket. Raises UserError."""
+def serve(
+    path: Path, *, by: str, host: str = LOCAL, port: int = 0, against: Against | None = None
+) -> Iterator[tuple[Opened, Server, socket.socket]]:
+    """A server that is ready to run on a set, its address, and its socket. against: predictions to show beside its
+    masks. Raises UserError."""
     events = Events()
-    session = Session(open_subject(path), by=by, tell=events.tell)
+    session = Session(open_subject(path), by=by, tell=events.tell, against=against)
     try:
         with _open_socket(host, port) as listening:
             token, bound_port = secrets.token_urlsafe(24), listening.getsockname()[1]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -40,6 +40,9 @@ from ..files.outputs import write_atomic
 from ..files.reading import inside, read_bytes
 from .index import Index
 from .samples import Subject, original_mask
+
+if TYPE_CHECKING:
+    from .against import Against
 
 KEEP: Literal["keep"] = "keep"
 """The verdict stays as it is."""
@@ -147,13 +150,18 @@ class History:
 
 
 class Session:
-    """A set that is being reviewed. tell: called with every action's report, from the acting thread. Raises UserError
-    if another process reviews the set."""
+    """A set that is being reviewed. tell: called with every action's report, from the acting thread. against:
+    predictions to show beside its masks. Raises UserError if another process reviews the set."""
 
     def __init__(
-        self, subject: Subject, *, by: str, tell: Callable[[dict[str, Any]], None] = lambda report: None
+        self,
+        subject: Subject,
+        *,
+        by: str,
+        tell: Callable[[dict[str, Any]], None] = lambda report: None,
+        against: Against | None = None,
     ) -> None:
-        self.subject, self.by, self.tell = subject, by, tell
+        self.subject, self.by, self.tell, self.against = subject, by, tell, against
         self.acted = 0
         self.lock = threading.RLock()
         self.read_only = ""
@@ -174,7 +182,7 @@ class Session:
         try:
             actions = read_actions(subject.folder) if self.read_only else mend(subject.folder)
             names, rows = [one.name for one in subject.samples], [one.metadata for one in subject.samples]
-            self.index = Index(subject.classes, names, rows)
+            self.index = Index(subject.classes, names, rows, against.scores if against else {})
             for action in actions:
                 number = self.numbers.get(action.sample)
                 if number is None:
@@ -241,7 +249,7 @@ class Session:
         """A sample's state for the page."""
         history, row = self.history(number), self.row(number)
         now, ids, sure = history.now, self.index.ids, self.index.of_mask["confidence"][number]
-        unknown = np.isnan(sure) or is_replaced(row)
+        unknown, score = np.isnan(sure) or is_replaced(row), self.index.miou[number]
         return {
             "index": number,
             "version": history.version,
@@ -253,6 +261,7 @@ class Session:
             "flags": list(row.get("flags") or ()),
             "area": row.get("area") or {},
             "confidence": None if unknown else round(float(sure), 3),
+            "miou": None if np.isnan(score) else round(float(score), 4),
             "by": now.by if now else str(row.get("review", {}).get("by") or ""),
             "time": now.time if now else "",
             "undo": history.at > 0,

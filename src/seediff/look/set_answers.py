@@ -21,6 +21,7 @@ from starlette.responses import JSONResponse, Response
 from ..dataset.encoding import MOST_OBJECTS
 from ..dataset.reviews import Verdict
 from ..dataset.rows import OF_THE_MASK
+from ..dataset.sample import Sample
 from ..dataset.shapes.objects import find_objects
 from ..drawing.colours import mask_colours
 from ..drawing.overlays import heat_colours
@@ -119,6 +120,7 @@ class SetAnswers:
                 "count": len(subject.samples),
                 "byObject": subject.by_object,
                 **{key: any(sample.metadata.get(key) for sample in subject.samples) for key in OF_THE_MASK},
+                "against": session.against is not None,
                 "readOnly": session.read_only,
                 "palette": mask_colours().ravel().tolist(),
                 "heat": heat_colours().ravel().tolist(),
@@ -148,7 +150,7 @@ class SetAnswers:
         numbers = shown[part.begin :][: part.count].tolist()
         with self.session.lock:
             samples = self.session.subject.samples
-            rows = [{"name": samples[number].name, **self.session.state(number)} for number in numbers]
+            rows = [{"name": title_of(samples[number]), **self.session.state(number)} for number in numbers]
         return JSONResponse({"samples": rows})
 
     def place(self, request: Request) -> Response:
@@ -176,8 +178,8 @@ class SetAnswers:
         row = self.session.row(number)
         return JSONResponse(
             {
-                "name": self.session.subject.samples[number].name,
-                "prompt": str(row.get("prompt") or ""),
+                "name": title_of(self.session.subject.samples[number]),
+                "prompt": "" if row.get("source") else str(row.get("prompt") or ""),  # photographs do not show one
                 "why": {flag: explain_flag(flag) for flag in row.get("flags") or ()},
                 "about": {key: row[key] for key in ABOUT if row.get(key) is not None},
                 **self.session.state(number),
@@ -204,6 +206,15 @@ class SetAnswers:
         with self.decoding:
             data, kind = image_bytes(self.session.subject.samples[self.number(request)])
         return Response(data, media_type=kind, headers=FRESH)
+
+    def predicted(self, request: Request) -> Response:
+        """The picture with the prediction that it is compared with."""
+        number, against = self.number(request), self.session.against
+        if against is None:
+            raise HTTPException(404, "there are no predictions: seediff look SET --against PREDICTED")
+        with self.decoding:
+            data = against.picture(self.session.subject.samples[number])
+        return Response(data, media_type="image/png", headers=FRESH)
 
     def labels(self, request: Request) -> Response:
         """The current label map: one byte per pixel, row by row, packed by gzip."""
@@ -263,6 +274,11 @@ class SetAnswers:
         if act.action == "relabel" and not (self.session.labels(number) == act.old).any():
             return "without this class"
         return self.session.prepare(number, version, replace(edit, detail={**edit.detail, **detail}))
+
+
+def title_of(sample: Sample) -> str:
+    """The file of a photograph, the name of a drawn picture."""
+    return str(sample.metadata.get("source") or sample.name)
 
 
 def edit_of(act: Act | ActOnMany) -> Edit:

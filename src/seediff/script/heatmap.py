@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..drawing.overlays import contact_sheet, fit_side, heat_colours, to_levels
+from ..drawing.overlays import contact_sheet, fit_side, heat_colours, to_levels, with_scale
 from ..drawing.shown import as_html
 from ..errors import UserError
 
@@ -41,9 +41,10 @@ class HeatMap:
         """The heat map in the colours of viridis, dark for low values."""
         return Image.fromarray(heat_colours()[to_levels(self.values)])
 
-    def over(self, pixels: Any = None, alpha: float = 0.6) -> Image.Image:
+    def over(self, pixels: Any = None, alpha: float = 0.6, *, scale: bool = False) -> Image.Image:
         """The heat map laid over the picture. alpha: its opacity in [0, 1]. pixels: a Pillow picture or (H, W, 3)
-        uint8 of any size; None: the picture that was drawn. Raises UserError if there is none."""
+        uint8 of any size; None: the picture that was drawn. scale: with the scale of colours beneath. Raises UserError
+        if there is no picture."""
         if pixels is None:
             pixels = self.pixels
         if pixels is None:
@@ -51,11 +52,13 @@ class HeatMap:
             raise UserError("no picture to overlay the heat map on: the pipeline gave none", fix=fix)
         below = pixels if isinstance(pixels, Image.Image) else Image.fromarray(np.asarray(pixels))
         below = below.convert("RGB")
-        return Image.blend(below, self.image().resize(below.size, Image.Resampling.BILINEAR), alpha)
+        drawn = Image.blend(below, self.image().resize(below.size, Image.Resampling.BILINEAR), alpha)
+        return Image.fromarray(with_scale(np.asarray(drawn))) if scale else drawn
 
     def save(self, path: Path | str) -> None:
-        """Write `image()` to a file, as `over().save(path)` writes it over the picture."""
-        self.image().save(path)
+        """Write `image()` to a file, with the scale of colours beneath; `over(scale=True).save(path)` writes it over
+        the picture."""
+        Image.fromarray(with_scale(np.asarray(self.image()))).save(path)
 
     def show(self) -> None:
         """Open the heat map in the system's viewer, over the picture if there is one."""
@@ -77,11 +80,12 @@ class HeatMap:
 
 
 def heat_sheet(maps: Sequence[HeatMap]) -> Image.Image:
-    """The picture, if it is known, and its heat maps over it, each with its word."""
+    """The picture, if it is known, and its heat maps over it, each with its word; beneath all, the scale of colours."""
     tiles, labels = [np.asarray(heat.best()) for heat in maps], [heat.phrase for heat in maps]
     if maps[0].pixels is not None:
         tiles, labels = [maps[0].pixels, *tiles], ["picture", *labels]
-    return Image.fromarray(contact_sheet([fit_side(tile, SIDE, Image.Resampling.LANCZOS) for tile in tiles], 4, labels))
+    sheet = contact_sheet([fit_side(tile, SIDE, Image.Resampling.LANCZOS) for tile in tiles], 4, labels)
+    return Image.fromarray(with_scale(sheet))
 
 
 def phrase_name(phrase: Phrase) -> str:

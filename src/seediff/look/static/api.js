@@ -11,12 +11,20 @@ export class Refused extends Error {
   }
 }
 
+const SLOW = 1500; // milliseconds after which the page says that it waits
+const late = new Set();
+const wait = () => { document.getElementById("waiting").textContent = late.size ? "Working …" : ""; };
+
 async function ask(path, options = {}) {
   let answer;
+  const timer = setTimeout(() => wait(late.add(options)), SLOW);
   try {
     answer = await fetch(path, options);
   } catch {
     throw new Refused(0, { error: LOST });
+  } finally {
+    clearTimeout(timer);
+    wait(late.delete(options));
   }
   if (answer.ok) return answer;
   const text = await answer.text();

@@ -1,11 +1,15 @@
 // The classes to paint with, in the set's order; those that the picture lacks are dimmed. A field finds or adds a class.
 
-import { $, IGNORED, choice, element, fillClasses, grey, values } from "./page.js";
+import { $, IGNORED, choice, element, fillClasses, grey, percent, values } from "./page.js";
 
 export class Classes {
   // page: { set, css(value), notice(text), addClass(name) }. closed: why nothing can be painted. leave(): keys go to the picture again.
   constructor(page, closed, leave) {
-    Object.assign(this, { page, closed, leave, value: page.set.classes.length ? 1 : 0, area: {} });
+    this.page = page;
+    this.closed = closed;
+    this.leave = leave;
+    this.value = page.set.classes.length ? 1 : 0;
+    this.area = {};
     this.field = $("class-search");
     this.field.oninput = () => this.list();
     this.field.onkeydown = (event) => {
@@ -41,6 +45,7 @@ export class Classes {
   choose(value) {
     const { label, box } = this.rows.find((row) => row.value === value);
     this.value = value;
+    $("class-said").textContent = "";
     box.checked = true;
     const list = $("paint-classes"), top = label.offsetTop - list.offsetTop;
     if (top < list.scrollTop || top + label.offsetHeight > list.scrollTop + list.clientHeight) list.scrollTop = top - list.clientHeight / 3;
@@ -50,7 +55,7 @@ export class Classes {
   tell(area) {
     this.area = area;
     for (const { value, name, label, share } of this.rows) {
-      share.textContent = name in area ? `${(area[name] * 100).toFixed(1)} %` : "";
+      share.textContent = name in area ? percent(area[name]) : "";
       label.classList.toggle("absent", value > 0 && value < IGNORED && !(name in area));
     }
     this.list();
@@ -64,8 +69,9 @@ export class Classes {
     $("old-class").onchange();
     if (this.value === 0 || this.value === IGNORED || present.includes(this.value)) return;
     const name = (value) => this.rows.find((row) => row.value === value).name;
-    if (!this.closed) this.page.notice(`There is no ${name(this.value)} here: the class to paint is now ${name(present[0])}.`, { fades: true });
+    const said = this.page.view.tool === "look" ? "" : `No ${name(this.value)} here: painting ${name(present[0])}.`;
     this.choose(present[0]);
+    $("class-said").textContent = said;
   }
 
   get typed() { return this.field.value.trim(); }

@@ -11,7 +11,7 @@ const FIELDS = ["text", "sort", ...RANGES.flatMap(([name]) => [`${name}-low`, `$
 const SORTS = [
   ["order", "as in the dataset", "as in the dataset, last first"], ["name", "name"], ["area", "area, smallest first", "area, largest first"],
   ["confidence", "confidence, lowest first", "confidence, highest first"], ["agreement", "agreement, lowest first", "agreement, highest first"],
-  ["flags", "", "most flags"], ["recent", "", "recently changed"],
+  ["flags", "", "most flags"], ["recent", "", "recently changed"], ["miou", "mIoU, worst first", "mIoU, best first"],
 ]; // name, title, title if descending
 const GROUPS = ["states", "classes", "flags"];
 
@@ -38,8 +38,10 @@ export class Filters {
       this.histograms[name] = new Histogram(bars, ...fields, scale);
     }
     for (const name of OF_THE_MASK) $(name).hidden = !set[name];
-    const lacks = (name) => OF_THE_MASK.includes(name) && !set[name];
+    const lacks = (name) => (name === "miou" ? !set.against : OF_THE_MASK.includes(name) && !set[name]);
     for (const [name, ...titles] of SORTS.filter(([one]) => !lacks(one))) titles.forEach((title, i) => { if (title) $("sort").add(new Option(title, (i ? "-" : "") + name)); });
+    this.usual = set.against ? "miou" : "order";
+    $("sort").value = this.usual;
     form.onsubmit = () => false;
     form.oninput = (event) => {
       clearTimeout(this.waiting);
@@ -72,14 +74,14 @@ export class Filters {
   // What the form says, as texts for the address.
   values() {
     const data = new FormData(this.form);
-    return Object.fromEntries([...FIELDS, ...GROUPS].map((name) => [name, data.getAll(name).join(",").trim()]).filter(([, value]) => value !== "order"));
+    return Object.fromEntries([...FIELDS, ...GROUPS].map((name) => [name, data.getAll(name).join(",").trim()]).filter(([, value]) => value !== this.usual));
   }
 
   // The form says what an address said; whether that is something else.
   set(values) {
     const before = JSON.stringify(this.values());
     for (const id of FIELDS) $(id).value = values[id] ?? "";
-    if ($("sort").selectedIndex < 0) $("sort").value = "order";
+    if ($("sort").selectedIndex < 0) $("sort").value = this.usual;
     for (const group of GROUPS) {
       const wanted = (values[group] ?? "").split(",").filter(Boolean);
       if (group === "flags") for (const kind of wanted) this.flag(kind); // those of the set are heard of later

@@ -2,7 +2,7 @@
 
 import { get, thumb } from "./api.js";
 import { keyOf } from "./keys.js";
-import { VERDICT, clamp, element } from "./page.js";
+import { VERDICT, clamp, element, percent } from "./page.js";
 
 const GAP = 8, CAPTION = 42, CHUNK = 100, SETTLED = 70;
 const range = (from, to) => Array.from({ length: to - from }, (_, i) => from + i);
@@ -169,7 +169,7 @@ export class Grid {
   write(place, tile, { images = true } = {}) {
     const sample = this.at(place), [image, name, more] = tile.children;
     const names = sample ? sample.classes.map((id) => this.names[id]).join(", ") : "", verdict = VERDICT[sample?.verdict] || "";
-    const marks = sample ? [sample.corrected && "✎ corrected", sample.made && "new mask", sample.flags.length && `⚑ ${sample.flags.length}`, sample.confidence != null && `conf. ${sample.confidence.toFixed(2)}`] : [];
+    const marks = sample ? [sample.corrected && "✎ corrected", sample.made && "new mask", sample.flags.length && `⚑ ${sample.flags.length}`, sample.miou != null && `mIoU ${percent(sample.miou)}`] : [];
     name.firstChild.textContent = sample ? sample.name : "…";
     name.lastChild.textContent = verdict;
     name.lastChild.className = sample?.verdict || "";

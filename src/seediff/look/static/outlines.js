@@ -35,14 +35,14 @@ export function outlines(labels, width, height) {
   return room < 0 ? new Map() : paths;
 }
 
-// Stroke paths, each in its colour within a light or dark halo. scale: of the context, so that lines are as wide at every zoom.
-export function strokeOutlines(context, paths, colours, scale, { wide = 3, narrow = 1.25 } = {}) {
+// Stroke paths, all with a dark rim, then each in its colour. scale: of the context, so that lines are as wide at every zoom.
+export function strokeOutlines(context, paths, colours, scale) {
   context.lineCap = "square";
-  for (const [value, path] of paths) {
-    const colour = colours[value] ?? 0xffffff, [r, g, b] = [colour & 255, (colour >> 8) & 255, (colour >> 16) & 255];
-    for (const [style, size] of [[0.299 * r + 0.587 * g + 0.114 * b > 150 ? "#000" : "#fff", wide], [`rgb(${r} ${g} ${b})`, narrow]]) {
-      context.strokeStyle = style;
-      context.lineWidth = size / scale;
+  for (const size of [4, 2]) {
+    context.lineWidth = size / scale;
+    for (const [value, path] of paths) {
+      const colour = colours[value] ?? 0xffffff;
+      context.strokeStyle = size > 2 ? "#0009" : `rgb(${colour & 255} ${(colour >> 8) & 255} ${(colour >> 16) & 255})`;
       context.stroke(path);
     }
   }

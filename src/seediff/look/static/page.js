@@ -30,6 +30,8 @@ export const fillClasses = (from, to, classes) => {
   from.onchange();
 };
 
+export const percent = (share) => `${(share * 100).toFixed(1)} %`;
+
 export const clamp = (value, least, most) => Math.max(least, Math.min(most, value));
 
 export const toPicture = () => $("stage").focus({ preventScroll: true });

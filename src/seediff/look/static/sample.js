@@ -5,7 +5,7 @@ import { Base, Changes } from "./changes.js";
 import { Classes } from "./classes.js";
 import { TOOLS, fillTools, keyOf } from "./keys.js";
 import { Objects } from "./objects.js";
-import { $, IGNORED, VERDICT, counted, element, grey, toPicture } from "./page.js";
+import { $, IGNORED, VERDICT, counted, element, grey, percent, toPicture } from "./page.js";
 import * as paint from "./paint.js";
 import { Polygon } from "./polygon.js";
 import { Segments } from "./segments.js";
@@ -28,7 +28,7 @@ export class SampleView {
     this.changes = new Changes(page, { saved: (...what) => this.saved(...what), wrong: (base) => this.wrong(base) });
     this.prefetched = new Map();
     this.stage = new Stage(
-      Object.fromEntries(["stage", "layers", "photo", "mask", "heat", "edges", "lines", "pixel"].map((id) => [id, $(id)])),
+      Object.fromEntries(["stage", "layers", "beside", "photo", "mask", "heat", "edges", "lines", "pixel"].map((id) => [id, $(id)])),
       this,
     );
     this.polygon = new Polygon(this);
@@ -63,6 +63,7 @@ export class SampleView {
     $("outlined").onchange = () => { this.stage.outlined = $("outlined").checked; this.stage.drawEdges(); };
     for (const part of document.querySelectorAll("#repair :is(input, select, button), #tools input")) grey(part, part.value !== "look" && readOnly);
     for (const id of judged) grey($(id), readOnly);
+    $("against").hidden = !this.set.against;
     this.choose("look");
     this.fade();
   }
@@ -82,6 +83,7 @@ export class SampleView {
     this.polygon.forget();
     this.sized();
     if (tool !== "look") this.page.why.endTrial();
+    else $("class-said").textContent = "";
     $("sizes").hidden = !["brush", "eraser"].includes(tool);
     $("finer").hidden = tool !== "segment";
     $("tool-shown").textContent = tool === "polygon" ? "Click the corners; double-click or Enter to close. Then drag corners to adjust." : "";
@@ -123,7 +125,12 @@ export class SampleView {
     if (turn !== this.turn) return;
     const [about, photo, labels] = loaded;
     const { values, height, width } = labels;
-    Object.assign(this, { about, state: about, labels: values, height, width, shownLabels: null });
+    this.about = this.state = about;
+    this.labels = values;
+    this.height = height;
+    this.width = width;
+    this.shownLabels = null;
+    if (this.set.against) $("beside").src = `/api/samples/${number}/predicted`;
     this.stage.setImage(photo, labels.height, labels.width);
     this.draw();
     this.tell();
@@ -175,6 +182,7 @@ export class SampleView {
   tell() {
     const { about, state, page } = this, place = page.place(), { count } = page.list;
     $("sample-name").textContent = about.name;
+    $("against-said").textContent = `Prediction${state.miou == null ? "" : `: mIoU ${percent(state.miou)}`}`;
     $("sample-place").textContent = `${(place + 1).toLocaleString()} of ${count.toLocaleString()}`;
     const done = [VERDICT[state.verdict], state.corrected && "✎ corrected", state.made && "new mask"].filter(Boolean).join(", ");
     const by = state.by ? ` by ${state.by}` : "", open = state.verdict ? "" : ", not accepted yet";

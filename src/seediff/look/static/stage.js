@@ -7,7 +7,7 @@ const MOST = 48; // times the picture's size on the screen
 const LARGE = 4e6; // pixels whose outlines take longer than a frame
 
 export class Stage {
-  // parts: { stage, layers, photo, mask, heat, edges, lines, pixel }. handlers: has down, drag, up, hover, use and twice, which get
+  // parts: { stage, layers, beside, photo, mask, heat, edges, lines, pixel }. handlers: has down, drag, up, hover, use and twice, which get
   // x and y in pixels of the picture.
   constructor(parts, handlers) {
     Object.assign(this, parts, { handlers });
@@ -134,8 +134,11 @@ export class Stage {
     const within = (at, i) => (scale <= fit ? (room[i] - size[i]) / 2 : clamp(at, room[i] / 2 - size[i], room[i] / 2));
     this.left = within(this.left, 0);
     this.top = within(this.top, 1);
-    Object.assign(this.layers.style, { left: `${this.left}px`, top: `${this.top}px`, width: `${size[0]}px`, height: `${size[1]}px` });
-    this.layers.classList.toggle("near", scale > 2);
+    const place = { left: `${this.left}px`, top: `${this.top}px`, width: `${size[0]}px`, height: `${size[1]}px` };
+    for (const layers of [this.layers, this.beside]) {
+      Object.assign(layers.style, place);
+      layers.classList.toggle("near", scale > 2);
+    }
     this.ratio = Math.min(2, window.devicePixelRatio || 1);
     for (const canvas of [this.edges, this.lines]) {
       const [width, height] = room.map((side) => Math.round(side * this.ratio));
@@ -211,7 +214,7 @@ export class Stage {
   drawLines() {
     if (!this.width) return;
     const context = this.inPixels(this.lines), { scale } = this, [x, y] = [this.cross[0] + 0.5, this.cross[1] + 0.5];
-    if (this.shapes) strokeOutlines(context, this.shapes, [], scale, { wide: 3.5, narrow: 2 });
+    if (this.shapes) strokeOutlines(context, this.shapes, [], scale);
     const trace = (draw) => {
       for (const [colour, width] of [["#000", 3], ["#fff", 1]]) {
         context.strokeStyle = colour;
