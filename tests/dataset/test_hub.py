@@ -1,21 +1,13 @@
 """`datasets` opens native folders, and writes them as Parquet."""
 
-import json
-from dataclasses import replace
-
 import numpy as np
 import pytest
-from fake_engine import fake_draw
 from items import pets
 
 from seediff import Dataset
-from seediff.config.generate_config import GenerateConfig
 from seediff.dataset import native
 from seediff.dataset.native import open_native, write_native
-from seediff.dataset.rows import Row
-from seediff.files.outputs import BATCHES
 from seediff.report.card import dataset_card
-from seediff.run.generate_job import generate
 
 datasets = pytest.importorskip("datasets", reason="datasets is not installed")
 CLASSES, SHAPE = ("cat", "dog"), (16, 20)
@@ -90,30 +82,3 @@ def test_what_only_the_last_of_3000_rows_has(tmp_path, prompt):
         assert table[0]["mask"].size == table[-1]["mask"].size == SHAPE[::-1]
         assert (table[-1]["flags"], table[-1]["area"]["dog"]) == (["tiny:dog"], 1.0)
         assert table[-1]["review"] == {"verdict": "rejected"}
-
-
-def test_rows_of_before_are_opened_and_written_with_the_new_name(tmp_path):
-    folder = save(tmp_path / "pets")
-    rows = native.read_rows(folder)
-    for row in rows:
-        row["mask"] = row.pop("mask_file_name")
-    (folder / native.METADATA).write_bytes(native.jsonl(rows))
-    samples = open_native(folder)[1]
-    assert [sample.label_map.max() for sample in samples] == [1, 1, 1, 1, 2]
-    write_native(tmp_path / "new", CLASSES, samples, about={})
-    for line in (tmp_path / "new" / native.METADATA).read_text().splitlines():
-        assert [key for key in json.loads(line) if "mask" in key or key.endswith("_name")] == [
-            "file_name",
-            "mask_file_name",
-        ]
-    assert {key for key in Row.__struct_fields__ if key.endswith("file_name")} == {"file_name", "mask_file_name"}
-
-
-def test_a_set_of_before_grows(tmp_path):
-    config = GenerateConfig(classes=("dog",), per_class=2, batch_size=2)
-    generate(config, tmp_path / "pets", draw=fake_draw)
-    for file in (tmp_path / "pets" / native.METADATA, *(tmp_path / "pets" / BATCHES).iterdir()):
-        file.write_text(file.read_text().replace('"mask_file_name"', '"mask"'))
-    grown = generate(replace(config, per_class=4), tmp_path / "pets", draw=fake_draw)
-    assert [row["mask_file_name"] for row in grown.rows] == [f"masks/{number:06d}.png" for number in range(4)]
-    assert '"mask"' not in (tmp_path / "pets" / native.METADATA).read_text()

@@ -66,7 +66,7 @@ def test_opened_anywhere_it_is_the_corrected_set(pets):
     assert ("soft", 1) not in items[3].extras
     assert ("soft", 1) in items[0].extras
     assert "review" not in items[2].metadata
-    assert review_summary(item.metadata for item in items) == SAID
+    assert review_summary(item.row for item in items) == SAID
     assert native.read_rows(pets)[3]["classes"] == ["dog"]  # the file itself is as it was
 
 

@@ -284,7 +284,7 @@ def say_reviewed(samples: Iterable[Sample]) -> None:
     """Print the numbers of corrected masks and rejected samples; nothing if there are none."""
     from ..dataset.reviews import review_summary
 
-    line = review_summary(sample.metadata for sample in samples)
+    line = review_summary(sample.row for sample in samples)
     if line:
         print(f"Reviewed: {line}")
 

@@ -25,7 +25,6 @@ from . import native
 from .encoding import encode_image
 from .native import open_native, write_native
 from .operations import LabelledImage, apart, apply, with_objects
-from .reviews import why_left_out
 from .rows import shown_classes
 from .sample import Sample
 from .split import pixel_digest
@@ -55,9 +54,8 @@ class AugmentedSamples(Sequence[Sample]):
         self.config, self.classes, self.samples = config, tuple(classes), samples
         self.originals = samples if config.keep_originals else ()
         self.objects = any(sample.stored_instances is not None for sample in samples)
-        left_out = [why_left_out(sample.metadata) for sample in samples]
-        for_training = [sample.metadata.get("split") in (None, "train") for sample in samples]
-        self.sources = [i for i in range(len(samples)) if for_training[i] and not left_out[i]]
+        rows = [sample.row for sample in samples]
+        self.sources = [i for i, row in enumerate(rows) if row.split in (None, "train") and not row.why_left_out()]
         if not self.sources:
             problem = "the dataset has no samples to augment: only those whose `split` is 'train' are changed"
             raise UserError(f"{problem}, and none that are rejected or unlabelled")
@@ -119,7 +117,7 @@ class AugmentedSamples(Sequence[Sample]):
         left = {"prompt": "sources" in step, "split": False, "model": is_of_photo(sample.metadata)}
         row = {key: sample.metadata[key] for key, out in left.items() if key in sample.metadata and not out}
         row |= shown_classes(labels, self.classes)
-        pixels = sample.metadata.get("recipe", {}).get("pixels") or pixel_digest(before.image)
+        pixels = sample.row.recipe.pixels or pixel_digest(before.image)
         row |= {"recipe": {"source": sample.name, "pixels": pixels, "seed": seed, "steps": [step]}}
         row |= {"version": __version__}
         data = encode_image(np.ascontiguousarray(labelled.image), sample.suffix)

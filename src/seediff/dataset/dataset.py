@@ -20,7 +20,7 @@ from .formats.drivers import export as write_format
 from .formats.format_table import FormatName, Seen, SourceName, import_options, recognise
 from .merge import merge_sets, set_names
 from .native import open_native, write_native
-from .reviews import left_out_notes, why_left_out
+from .reviews import left_out_notes
 from .rows import check_class_list
 from .sample import Sample
 from .split import split_samples
@@ -105,7 +105,7 @@ class Dataset(Sequence[Sample]):
         dataset = cls.load(name, path) if name else cls.from_native(path)
         if split is None:
             return dataset
-        parts = [sample.metadata.get("split") or "train" for sample in dataset]
+        parts = [sample.row.split or "train" for sample in dataset]
         if split not in parts:
             raise UserError(path, f"has no part '{split}'", f"parts there: {', '.join(sorted(set(parts))) or 'none'}")
         return dataset._of([sample for sample, part in zip(dataset, parts, strict=True) if part == split])
@@ -167,7 +167,7 @@ class Dataset(Sequence[Sample]):
         """The samples for training and comparing: without those that people rejected in `seediff look`, unless
         with_rejected, and those that nobody has labelled, with notes of how many are left out. Raises UserError if that
         is all of them."""
-        reasons = [why_left_out(sample.metadata, with_rejected) for sample in self.samples]
+        reasons = [sample.row.why_left_out(with_rejected) for sample in self.samples]
         kept = [sample for sample, reason in zip(self.samples, reasons, strict=True) if not reason]
         if self.samples and not kept:
             fix = "accept or paint some in `seediff look`"
@@ -202,11 +202,10 @@ class Dataset(Sequence[Sample]):
 
     def stats(self, follow: Follow = iter) -> Stats:
         """Images, pixels, areas, pieces and flags per class."""
-        from .quality.stats import measure, row_flags, summarize
+        from .quality.stats import measure, summarize
 
-        measured = [
-            measure(sample.labels(len(self.classes)), row_flags(sample.metadata)) for sample in follow(self.samples)
-        ]
+        count = len(self.classes)
+        measured = [measure(sample.labels(count), sample.row.flags) for sample in follow(self.samples)]
         return summarize(measured, self.classes)
 
     def as_torch(

@@ -53,8 +53,8 @@ from .encoding import encode_image as encode_image  # re-exported: how the forma
 from .encoding import encode_mask as encode_mask
 from .encoding import encode_soft as encode_soft
 from .encoding import read_label_map as read_label_map
-from .reviews import Action, is_replaced, makers, read_actions, reviewed_row
-from .rows import check_class_list, check_name, check_row, checked_rows
+from .reviews import Action, makers, read_actions, reviewed_row
+from .rows import as_row, check_class_list, check_name, check_row, checked_rows
 from .sample import MADE as MADE
 from .sample import SOFT as SOFT
 from .sample import Extras, Sample
@@ -180,8 +180,9 @@ class RowReader:
         for label in row.get("classes") or ():
             if label not in self.classes:
                 raise UserError(where, f"class {show_json(label)} is not in {CLASSES}")
-        left = SOFT if is_replaced(row) else None  # soft masks describe the original
-        extras = {key: path for key, path in self.extras.get(name, {}).items() if key[0] != left}
+        extras = dict(self.extras.get(name, {}))
+        if as_row(row, where).review.replaced:  # soft masks describe the original
+            extras = {key: path for key, path in extras.items() if key[0] != SOFT}
         try:
             config = self.made_by(row.get("made"))
         except UserError as error:
@@ -343,7 +344,7 @@ def _encoded(item: Any, *, read: Callable[[Any], Sample] | None, classes: Sequen
     sample: Sample = read(item) if read else item
     labels = sample.labels(len(classes))
     file_name, mask = sample_files(sample.name, sample.suffix)
-    row = {"file_name": file_name, "mask_file_name": mask, **sample.row(labels, classes)}
+    row = {"file_name": file_name, "mask_file_name": mask, **sample.written_row(labels, classes)}
     row.pop("made", None)
     files, copies = dict[str, bytes](), dict[str, Path]()
     image, instances = sample.file(), sample.instances

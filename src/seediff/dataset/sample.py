@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from ..errors import UserError
 from ..files.image_files import as_stored, check_bright, in_rgb, is_wide, named, open_image, stored_bytes
 from ..files.outputs import copy_new, put
 from .encoding import PNG_SIGNATURE, Instances, encode_image, read_label_map
-from .rows import shown_classes
+from .rows import Row, as_row, shown_classes
 from .shapes.objects import Objects, find_objects
 
 JPEG_SUFFIXES = ("jpg", "jpeg", "jpe", "jfif")
@@ -60,7 +61,7 @@ class Sample:
         self.metadata: Mapping[str, Any] = metadata or {}
 
     def __repr__(self) -> str:
-        return f"Sample({self.name!r}, classes={list(self.metadata.get('classes') or ())})"
+        return f"Sample({self.name!r}, classes={list(self.row.classes)})"
 
     def replace(self, **changes: Any) -> Sample:
         """The same sample with these arguments changed. Another label map loses the configuration that made it."""
@@ -73,6 +74,11 @@ class Sample:
     def extras_but(self, *kinds: str) -> Extras:
         """The `extras` without those of some kinds."""
         return {key: path for key, path in self.extras.items() if key[0] not in kinds}
+
+    @cached_property
+    def row(self) -> Row:
+        """The keys of the metadata that SeeDiff reads. Raises UserError for a value of the wrong type."""
+        return as_row(self.metadata, f"sample '{self.name}'")
 
     @property
     def image(self) -> np.ndarray:
@@ -98,12 +104,12 @@ class Sample:
 
     def has_soft(self) -> bool:
         """Whether there is a soft mask of each class in the metadata."""
-        return all((SOFT, class_id) in self.extras for class_id in self.metadata.get("class_ids") or ())
+        return all((SOFT, class_id) in self.extras for class_id in self.row.class_ids)
 
     @property
     def soft(self) -> np.ndarray | None:
         """(C, H, W) float32 in [0, 1]: the soft masks of the classes in the metadata; None if there are none."""
-        class_ids = self.metadata.get("class_ids") or ()
+        class_ids = self.row.class_ids
         if not any((SOFT, class_id) in self.extras for class_id in class_ids):
             return None
         return np.stack([*map(self.soft_level, class_ids)]).astype(np.float32) / 255
@@ -165,11 +171,10 @@ class Sample:
         """The `instances`, or else connected pieces of a class in `labels`."""
         return find_objects(labels, min_area, self.instances)
 
-    def row(self, labels: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
+    def written_row(self, labels: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
         """The metadata without paths, with `classes`, `class_ids` and `area` as `shown_classes` counts them."""
-        own = [key for key in self.metadata if key != "mask" and not key.endswith("file_name")]
-        rest = {key: self.metadata[key] for key in own}
-        return {**rest, **shown_classes(labels, classes, self.metadata.get("classes") or (), f"sample '{self.name}'")}
+        rest = {key: value for key, value in self.metadata.items() if key != "mask" and not key.endswith("file_name")}
+        return {**rest, **shown_classes(labels, classes, self.row.classes, f"sample '{self.name}'")}
 
     def put_image(self, target: Path, *, link: bool = False) -> None:
         """Copies `data` to `target`, or makes a hard link there."""

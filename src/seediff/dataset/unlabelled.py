@@ -12,7 +12,7 @@ from ..errors import UserError
 from ..files.photo_files import Photo, find_photos, read_photo
 from ..masks.flags import UNLABELLED
 from .encoding import encode_photo
-from .formats.format_table import recognise
+from .formats.format_table import Seen, recognise
 from .native import METADATA, check_finished
 from .sample import Sample
 
@@ -26,7 +26,7 @@ def read_unlabelled(source: Path) -> Iterator[Sample]:
         check_finished(source)
         held = "native" if (source / METADATA).is_file() else None
         with suppress(UserError):
-            held = held or recognise(source)
+            held = held or recognise(Seen(source))
         if held:
             fix = "leave out --unlabelled, or name the folder of its pictures alone"
             raise UserError(source, f"holds labels ({held})", fix)

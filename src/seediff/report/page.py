@@ -130,7 +130,7 @@ def _tiles(folder: Path, rows: Sequence[SampleRow], tags: Sequence[ClassTag]) ->
             numbers, *_ = read_pixels(inside(folder, f"instances/{name}.png"))
             label_map = shown_ids(label_map, numbers, labels[SEGMENT], alone=len(labels) == 1)
         about = [name, operations_of(row)]
-        if row.get("review", {}).get("mask"):
+        if row.get("review", {}).get("corrected"):
             about.append("corrected by hand")
         if row.get("seed") is not None:
             about.insert(1, f"seed {row['seed']}")

@@ -74,7 +74,7 @@ def test_samples_stay_by_what_their_rows_say(key):
     rows = [{"classes": ["dog"], key: {"dog": share}} for share in (0.4, 0.6)]
     rows += [
         {"classes": ["dog"], "review": {"corrected": True}},
-        {"classes": ["dog"], "review": {"made": {}}},
+        {"classes": ["dog"], "review": {"made": {"alpha": 0.5}}},
         {"classes": []},
     ]
     image, labels = native.encode_image(np.zeros((4, 4, 3), np.uint8), "png"), np.eye(4, dtype=np.uint8)
