@@ -5,13 +5,13 @@ from refusals import refused
 
 from seediff.cli.main import main
 from seediff.config.tuned import Tuned
-from seediff.dataset.native import write_native
+from seediff.dataset.saving import save_native
 
 
 @pytest.mark.parametrize("words", [["segment"], ["mask", "--classes", "dog"]], ids=["segment", "mask"])
 def test_a_dataset_is_no_folder_of_photos(tmp_path, monkeypatch, capsys, words):
     monkeypatch.chdir(tmp_path)
-    write_native(tmp_path / "pets", ("dog",), [item("0", shape=(16, 16))], about={})
+    save_native(tmp_path / "pets", ("dog",), [item("0", shape=(16, 16))], about={})
     line = [*words, "--model", "mini", "--out", "out", "--dry-run"]
     assert main([*line, "pets"]) == 2
     assert capsys.readouterr().err == (

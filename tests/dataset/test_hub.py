@@ -6,7 +6,8 @@ from items import pets
 
 from seediff import Dataset
 from seediff.dataset import native
-from seediff.dataset.native import open_native, write_native
+from seediff.dataset.native import open_native
+from seediff.dataset.saving import save_native
 from seediff.report.card import dataset_card
 
 datasets = pytest.importorskip("datasets", reason="datasets is not installed")
@@ -29,7 +30,7 @@ def save(folder, names=NAMES):
         if number == len(names) - 1:
             labels, row = labels * 2, {**row, **last}
         samples.append(sample.replace(name=names[number], label_map=labels, metadata=row))
-    write_native(folder, CLASSES, samples, about={})
+    save_native(folder, CLASSES, samples, about={})
     return folder
 
 

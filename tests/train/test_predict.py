@@ -6,7 +6,8 @@ from shapes import CLASSES, items, scene, small
 
 from seediff.cli.main import main
 from seediff.dataset.dataset import Dataset
-from seediff.dataset.native import read_rows, write_native
+from seediff.dataset.native import read_rows
+from seediff.dataset.saving import save_native
 from seediff.evaluate.evaluation import evaluate, notes
 from seediff.train.models import class_scores
 from seediff.train.predict import likeliest, load_segmenter
@@ -97,7 +98,7 @@ def test_evaluate_counts_what_was_trained_on_whatever_its_name(folder):
 
 @pytest.mark.parametrize("files", [["losses.csv"], [CHECKPOINT, "losses.csv"]])
 def test_an_unfinished_training(folder, tmp_path, capsys, files):
-    write_native(tmp_path / "data", CLASSES, items(2), about={})
+    save_native(tmp_path / "data", CLASSES, items(2), about={})
     for name in files:
         (tmp_path / name).write_bytes((folder / "losses.csv").read_bytes())
     fix = "run the same `seediff train` command to continue it"

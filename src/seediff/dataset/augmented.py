@@ -23,10 +23,11 @@ from ..report.tables import is_of_photo
 from ..workers import Follow
 from . import native
 from .encoding import encode_image
-from .native import open_native, write_native
+from .native import open_native
 from .operations import LabelledImage, apart, apply, with_objects
 from .rows import shown_classes
 from .sample import Sample
+from .saving import save_native
 from .split import pixel_digest
 
 MOST_PAIRS = 24
@@ -161,11 +162,11 @@ def write_augmented(
     link: bool = False,
     workers: int = 1,
     follow: Follow = iter,
-) -> int:
-    """Write the samples as the native dataset `out`, which appears when it is complete, and return their number.
+) -> None:
+    """Write the samples as the native dataset `out`, which appears when it is complete.
 
     link: hard links to the originals' pictures instead of copies. workers: processes that make samples. follow: wraps
-    the samples' numbers, to show progress. Raises UserError as `write_native`.
+    the samples' numbers, to show progress. Raises UserError as `save_native`.
     """
     config = samples.config
     about = {
@@ -176,6 +177,4 @@ def write_augmented(
         "version": __version__,
     }
     files = {AUGMENTATIONS: samples.before_after(), native.CONFIG: config.to_toml().encode("utf-8")}
-    return write_native(
-        out, samples.classes, samples, about=about, files=files, link=link, workers=workers, follow=follow
-    )
+    save_native(out, samples.classes, samples, about=about, files=files, link=link, workers=workers, follow=follow)

@@ -19,10 +19,11 @@ from .formats.drivers import Exported, read_format
 from .formats.drivers import export as write_format
 from .formats.format_table import FormatName, Seen, SourceName, import_options, recognise
 from .merge import merge_sets, set_names
-from .native import open_native, write_native
+from .native import open_native
 from .reviews import left_out_notes
 from .rows import check_class_list
 from .sample import Sample
+from .saving import save_native
 from .split import split_samples
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ class Dataset(Sequence[Sample]):
         self.path, self.notes = Path(path) if path is not None else None, tuple(notes)
         self.ids = ids or {number: number for number in range(len(self.classes) + 1)}
         self.title = title or f"dataset in {path}"
+        self.dropped: Mapping[str, int] = {}
+        """Of a filtered dataset: the first criterion that samples did not meet → their number."""
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -149,19 +152,25 @@ class Dataset(Sequence[Sample]):
     def save(
         self, out: Path | str, *, link: bool = False, about: Mapping[str, Any] | None = None, follow: Follow = iter
     ) -> None:
-        """Writes the native folder, as `write_native`. follow: wraps the samples, to show progress."""
-        write_native(out, self.classes, follow(self.samples), about=about or {}, link=link)
+        """Writes the native folder, as `save_native`. follow: wraps the samples, to show progress."""
+        save_native(out, self.classes, self.samples, about=about or {}, link=link, follow=follow)
 
-    def filter(self, keep: Callable[[Sample], bool] | None = None, **criteria: Any) -> Dataset:
-        """The samples for which `keep` returns True and that meet all criteria, those of `config.filter.Criteria`;
-        `drop_flags` may be one text. Raises UserError naming what a criterion needs."""
+    def filter(
+        self, keep: Callable[[Sample], bool] | None = None, *, follow: Follow = iter, **criteria: Any
+    ) -> Dataset:
+        """The samples for which `keep` returns True and that meet all criteria, the fields of `config.filter.Criteria`;
+        `drop_flags` may be one text. `dropped` of the result counts the others. Raises UserError naming what a
+        criterion needs."""
         from ..config.filter import Criteria
         from .quality.select import select_samples
 
         samples = [sample for sample in self.samples if keep is None or keep(sample)]
         if isinstance(criteria.get("drop_flags"), str):
             criteria["drop_flags"] = (criteria["drop_flags"],)
-        return self._of(select_samples(self.classes, samples, Criteria(**criteria), where=self.path).samples)
+        selected = select_samples(self.classes, samples, Criteria(**criteria), where=self.path, follow=follow)
+        kept = self._of(selected.samples)
+        kept.dropped = selected.dropped
+        return kept
 
     def labelled(self, with_rejected: bool = False) -> Dataset:
         """The samples for training and comparing: without those that people rejected in `seediff look`, unless
