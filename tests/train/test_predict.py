@@ -76,7 +76,7 @@ def test_images(folder, tmp_path, capsys):
 
 @pytest.mark.parametrize("good", [1, 0])
 def test_bad_images_do_not_stop_the_others(folder, tmp_path, capsys, good):
-    whole, photos, out = items(1)[0].stored(), tmp_path / "photos", tmp_path / "out"
+    whole, photos, out = items(1)[0].image_file, tmp_path / "photos", tmp_path / "out"
     photos.mkdir()
     for name, size in (("a", len(whole) // 2), ("b", len(whole) if good else 20), ("c", 9)):
         (photos / f"{name}.png").write_bytes(whole[:size])

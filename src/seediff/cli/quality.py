@@ -126,7 +126,7 @@ def describe_errors(data: Path, checked: Checked) -> str:
 
     errors = checked.findings[: checked.errors]
     first, kinds = errors[0], Counter(finding.kind for finding in errors)
-    where = "" if first.kind == "structure" else f"{first.where}: "
+    where = f"{first.where}: " * (first.kind != "structure")
     text = f"{plural(checked.errors, 'error')} ({counts(kinds)}); the first: {where}{first.text}"
     if not kinds.keys() & {*DAMAGED}:
         return text

@@ -75,7 +75,9 @@ class Dataset(Sequence[Sample]):
                     return sample
             names = ", ".join(sample.name for sample in self.samples[:3]) or "none"
             raise UserError(index, f"is no sample of the {self.title}", f"names there: {names}{' …' * (len(self) > 3)}")
-        return self._of(self.samples[index]) if isinstance(index, slice) else self.samples[index]
+        if isinstance(index, slice):
+            return self._of(self.samples[index])
+        return self.samples[index]
 
     def __repr__(self) -> str:
         return f"Dataset({len(self)} samples of {', '.join(self.classes) or 'no class'})"
@@ -102,10 +104,13 @@ class Dataset(Sequence[Sample]):
         """Opens a folder or file of any format that SeeDiff reads. split: only the samples of this part; samples
         without a part belong to "train". Raises UserError for what cannot be used, and a part without samples."""
         path = Path(path)
-        name = None if (path / native.METADATA).is_file() else recognise(Seen(path))
-        if name and "split" in import_options(name):  # a folder may have parts that rows do not name: VOC's trainval
-            return cls.load(name, path, split=split)
-        dataset = cls.load(name, path) if name else cls.from_native(path)
+        if (path / native.METADATA).is_file():
+            dataset = cls.from_native(path)
+        else:
+            name = recognise(Seen(path))
+            if "split" in import_options(name):  # a folder may have parts that rows do not name: VOC's trainval
+                return cls.load(name, path, split=split)
+            dataset = cls.load(name, path)
         if split is None:
             return dataset
         parts = [sample.row.split or "train" for sample in dataset]

@@ -333,16 +333,16 @@ def _encoded(item: Any, *, read: Callable[[Any], Sample] | None, classes: Sequen
     row = {"file_name": file_name, "mask_file_name": mask, **sample.written_row(labels, classes)}
     row.pop("made", None)
     files, copies = dict[str, bytes](), dict[str, Path]()
-    image, instances = sample.file(), sample.instances
+    image, instances = sample.picture(), sample.instances
     # The files of a native dataset are copied, because writing them anew takes longer than reading them.
     if isinstance(sample.stored_labels, LabelFile):
         copies[mask] = sample.stored_labels.path
     else:
         files[mask] = encode_mask(labels)
-    if image is None:
-        files[file_name] = sample.data()
-    else:
+    if isinstance(image, Path):
         copies[file_name] = image
+    else:
+        files[file_name] = image
     if instances is not None:
         objects = f"{INSTANCES}/{sample.name}.png"
         if isinstance(sample.stored_instances, ObjectsFile):

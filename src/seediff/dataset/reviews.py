@@ -113,7 +113,7 @@ def reviewed_row(
 ) -> dict[str, Any]:
     """A row of metadata.jsonl with the state after the last action about its sample.
 
-    maker: the action that made the mask in effect. `review` holds the verdict, whether a person corrected the mask, who
+    maker: the action that made the current mask. `review` holds the verdict, whether a person corrected the mask, who
     acted, and with what a mask that no person drew was made. OF_THE_MASK and flags about attention go.
     """
     own = row.get("review", {})

@@ -83,7 +83,15 @@ class Sample:
     @property
     def image(self) -> np.ndarray:
         """(H, W, 3) uint8."""
-        return np.asarray(self.pil_image())
+        with open_own(self.image_file, self.where) as image:
+            return np.asarray(in_rgb(image, self.where))
+
+    @property
+    def image_file(self) -> Path | bytes:
+        """The picture's file, or its bytes. Raises UserError for labels without a picture."""
+        if self.source is None:
+            raise UserError(f"sample '{self.name}'", "its folder has labels, but no picture of that name")
+        return self.source
 
     @property
     def label_map(self) -> np.ndarray:
@@ -123,28 +131,25 @@ class Sample:
         self._check_size(level, path, "is")
         return level
 
-    def pil_image(self) -> Image.Image:
-        """The picture in RGB."""
-        with open_own(self.stored(), self.where) as image:
-            return in_rgb(image, self.where)
-
     def data(self) -> bytes:
         """The bytes of the picture's file without an EXIF orientation: label maps refer to pixels as stored."""
-        return as_stored(self._bytes(), self.where)
+        picture = self.picture()
+        if isinstance(picture, Path):
+            return stored_bytes(picture)
+        return picture
 
-    def file(self) -> Path | None:
-        """The picture's file; None if its bytes are in memory, or are not those of `data`."""
-        data = self._bytes()
-        return self.source if isinstance(self.source, Path) and as_stored(data, self.where) is data else None
+    def picture(self) -> Path | bytes:
+        """What a dataset holds of the picture: its file, or the bytes of `data` if they are no file's. Reads it to the
+        end, to find damage."""
+        stored = self._bytes()
+        data = as_stored(stored, self.where)
+        if data is stored:
+            return self.image_file
+        return data
 
     def size(self) -> tuple[int, int]:
         """(height, width) of the picture."""
-        return image_size(self.stored(), self.where)
-
-    def stored(self) -> Path | bytes:
-        if self.source is None:
-            raise UserError(f"sample '{self.name}'", "its folder has labels, but no picture of that name")
-        return self.source
+        return image_size(self.image_file, self.where)
 
     def labels(self, classes: int) -> np.ndarray:
         """The label map (H, W) uint8, checked: it has the picture's size, and ids from 0 to `classes` and 255."""
@@ -177,16 +182,15 @@ class Sample:
         return {**rest, **shown_classes(labels, classes, self.row.classes, f"sample '{self.name}'")}
 
     def put_image(self, target: Path, *, link: bool = False) -> None:
-        """Copies `data` to `target`, or makes a hard link there."""
-        file = self.file()
-        if file is None:
-            put(target, self.data())
+        """Copies the picture to `target`, or makes a hard link there."""
+        picture = self.picture()
+        if isinstance(picture, Path):
+            copy_new(picture, target, link=link)
         else:
-            copy_new(file, target, link=link)
+            put(target, picture)
 
     def _bytes(self) -> bytes:
-        source = self.stored()
-        data = stored_bytes(source)
+        data = stored_bytes(self.image_file)
         with open_own(data, self.where) as image:
             if image.format == "PNG" and not is_wide(image):
                 image.verify()  # its checksums; a JPEG has none
@@ -228,4 +232,6 @@ def image_suffix(source: Path | bytes, where: str | None = None) -> str:
     suffix = source.suffix.lower().removeprefix(".")
     if suffix not in ("png", *JPEG_SUFFIXES):
         raise UserError(source, "pictures of datasets are PNG or JPEG files")
-    return "png" if suffix == "png" else "jpg"
+    if suffix in JPEG_SUFFIXES:
+        return "jpg"
+    return suffix

@@ -87,7 +87,7 @@ def _divide(
 def _read(salt: bytes, classes: int, item: Sample) -> tuple[bytes, str, list[int]]:
     """The salted hash of a picture's bytes, the digest of its pixels, and the ids that its label map shows."""
     shown = np.flatnonzero(np.bincount(item.labels(classes).ravel(), minlength=256)[1:255]) + 1
-    digest = hashlib.blake2b(stored_bytes(item.stored()), salt=salt).digest()
+    digest = hashlib.blake2b(stored_bytes(item.image_file), salt=salt).digest()
     return digest, pixel_digest(item.image), shown.tolist()
 
 

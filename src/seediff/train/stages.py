@@ -210,7 +210,7 @@ def find_doubts(data: TrainingData) -> list[str]:
 
 def image_digest(item: Sample) -> str:
     """Of the bytes of a sample's picture as it is stored."""
-    return hashlib.blake2b(stored_bytes(item.stored()), digest_size=8).hexdigest()
+    return hashlib.blake2b(stored_bytes(item.image_file), digest_size=8).hexdigest()
 
 
 def check_stages(stages: Sequence[Stage], validation: Sequence[Sample], batch_size: int) -> dict[str, Any]:
@@ -239,7 +239,7 @@ def _digest(what: str, items: Sequence[Sample], classes: int) -> str:
     for item in items:  # all of them, to find every fault now
         labels = item.labels(classes)
         shows_a_class |= bool(((labels > 0) & (labels < 255)).any())
-        source = item.stored()
+        source = item.image_file
         size = len(source) if isinstance(source, bytes) else source.stat().st_size
         digest.update(f"{item.name}\n{size} {labels.shape}\n".encode("utf-8", "surrogatepass") + labels.tobytes())
     if not shows_a_class:

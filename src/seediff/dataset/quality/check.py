@@ -85,7 +85,9 @@ class _Findings(list[Finding]):
 
     def read(self, kind: str, file: str, read: Callable[[], T]) -> T | None:
         """Like `attempt`, for a file of the folder, which must be there."""
-        return self.attempt(kind, file, read) if (self.folder / file).is_file() else self.add("missing", file, ABSENT)
+        if (self.folder / file).is_file():
+            return self.attempt(kind, file, read)
+        return self.add("missing", file, ABSENT)
 
 
 def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
@@ -191,7 +193,7 @@ def _read_files(folder: Path, classes: Sequence[str], kinds: Sequence[str], samp
 
 def _pixels(sample: Sample) -> str:
     """The digest of a picture that can be read to its end."""
-    sample.data()
+    sample.picture()
     return pixel_digest(sample.image)
 
 
