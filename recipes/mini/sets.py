@@ -14,8 +14,8 @@ import numpy as np
 
 from seediff.config.names import join_classes
 from seediff.dataset import native
-from seediff.dataset.native import write_native
 from seediff.dataset.sample import Sample
+from seediff.dataset.saving import save_native
 from seediff.errors import UserError
 from seediff.mini.scenes import CLASS_IDS, CLASSES, Scene, read_scenes
 
@@ -76,7 +76,7 @@ def write_scenes_as_dataset(out: Path, scenes: Iterable[Scene], about: Mapping[s
         )
         for index, s in enumerate(scenes)
     )
-    return write_native(out, CLASSES, items, about={"command": "recipes.mini scenes", **about})
+    return len(save_native(out, CLASSES, items, about={"command": "recipes.mini scenes", **about}))
 
 
 def pack_blobs(kind: str, blobs: Sequence[bytes]) -> dict[str, np.ndarray]:

@@ -8,8 +8,9 @@ import numpy as np
 from builders import twins
 
 from seediff.cli.main import main
-from seediff.dataset.native import encode_image, write_native
+from seediff.dataset.native import encode_image
 from seediff.dataset.sample import Sample
+from seediff.dataset.saving import save_native
 
 NAMES = ("one.png", "trip/two.jpg", "trip/three.png", "four.png")
 ROWS = (
@@ -63,7 +64,7 @@ def native(folder):
         )
         for number, name in enumerate(NAMES)
     ]
-    write_native(folder, ("dog", "cat", "car"), samples, about={"command": "import", "format": "made here"})
+    save_native(folder, ("dog", "cat", "car"), samples, about={"command": "import", "format": "made here"})
 
 
 class _Enough(BaseException):

@@ -3,8 +3,8 @@
 import numpy as np
 
 from seediff.dataset import native
-from seediff.dataset.native import write_native
 from seediff.dataset.sample import Sample
+from seediff.dataset.saving import save_native
 
 
 def item(name="a/0", labels=None, row=None, shape=(4, 6), suffix="png"):
@@ -26,7 +26,7 @@ def pets(count, shape=(16, 20), row=lambda number: {}):
 
 
 def write_pets(folder, count=4, **options):
-    write_native(folder, ("dog", "cat"), pets(count, **options), about={})
+    save_native(folder, ("dog", "cat"), pets(count, **options), about={})
     return folder
 
 

@@ -4,8 +4,8 @@ from PIL import Image
 from refusals import refused
 
 from seediff.cli.main import main
-from seediff.dataset.native import write_native
 from seediff.dataset.sample import Sample
+from seediff.dataset.saving import save_native
 from seediff.train.record import read_losses
 
 CLASSES = ("square", "disc")
@@ -20,7 +20,7 @@ def write(folder, count=4, side=64):
             Image.fromarray(np.repeat(labels[..., None] * 100, 3, 2)).save(path)
             yield Sample(path, labels, name=f"s{i}")
 
-    write_native(folder, CLASSES, made(), about={"command": "test"})
+    save_native(folder, CLASSES, made(), about={"command": "test"})
     return str(folder)
 
 

@@ -12,7 +12,8 @@ from seediff.config.generate_config import GenerateConfig
 from seediff.config.names import any_name, check_classes, parse_classes
 from seediff.dataset.class_lists import find_list
 from seediff.dataset.dataset import Dataset
-from seediff.dataset.native import open_native, write_native
+from seediff.dataset.native import open_native
+from seediff.dataset.saving import save_native
 
 NFC, NFD = (unicodedata.normalize(form, "caf\u00e9") for form in ("NFC", "NFD"))
 LABELS = np.zeros((16, 24), np.uint8)
@@ -39,7 +40,7 @@ def test_formats(tmp_path, name):
 
 def test_own_folders_and_rows(tmp_path):
     row = {"classes": [NFC]}
-    write_native(tmp_path / "own", (NFC, "dog"), [item("a", LABELS, row, LABELS.shape)], about={})
+    save_native(tmp_path / "own", (NFC, "dog"), [item("a", LABELS, row, LABELS.shape)], about={})
     decompose(tmp_path / "own")
     classes, (read,) = open_native(tmp_path / "own")
     assert classes == (NFC, "dog")

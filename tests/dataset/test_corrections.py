@@ -6,7 +6,8 @@ from refusals import user_error
 
 from seediff.dataset import native
 from seediff.dataset.corrections import correct
-from seediff.dataset.native import open_native, write_native
+from seediff.dataset.native import open_native
+from seediff.dataset.saving import save_native
 
 CLASSES = ("cat", "dog", "cow")
 
@@ -17,7 +18,7 @@ def pets(tmp_path):
     items = some()
     (tmp_path / "soft.png").write_bytes(native.encode_soft(np.ones((20, 30))))
     items[0].extras["soft", 1] = tmp_path / "soft.png"
-    write_native(tmp_path / "pets", CLASSES, items, about={})
+    save_native(tmp_path / "pets", CLASSES, items, about={})
     return tmp_path / "pets"
 
 
@@ -55,7 +56,7 @@ def test_masks_are_new_and_the_rest_is_the_sets(pets, tmp_path):
         "by": "cvat",
     }
     assert second == before[1].metadata
-    write_native(tmp_path / "corrected", names, found, about={})
+    save_native(tmp_path / "corrected", names, found, about={})
     row = native.read_rows(tmp_path / "corrected")[0]
     assert row["area"]["cow"] == round(float((after == 3).mean()), 6)
 

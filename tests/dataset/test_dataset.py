@@ -125,7 +125,7 @@ def webp():
 def test_a_file_of_another_kind_is_refused_whatever_it_is_called(tmp_path, name):
     (tmp_path / name).write_bytes(webp())
     sample = Sample(tmp_path / name, np.zeros((20, 30), np.uint8), name="a")
-    for used in (lambda: sample.image, lambda: sample.label_map, sample.size, sample.data, sample.file):
+    for used in (lambda: sample.image, lambda: sample.label_map, sample.size, sample.data, sample.picture):
         with user_error(rf"{name}: is WEBP data"):
             used()
     with user_error(rf"{name}: is WEBP data; pictures of datasets must be PNG or JPEG$"):

@@ -1,21 +1,16 @@
 """`datasets` opens native folders, and writes them as Parquet."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
-from fake_engine import fake_draw
 from items import pets
 
 from seediff import Dataset
-from seediff.config.generate_config import GenerateConfig
 from seediff.dataset import native
-from seediff.dataset.native import open_native, write_native
-from seediff.dataset.rows import Row
-from seediff.files.outputs import BATCHES
+from seediff.dataset.native import open_native
+from seediff.dataset.saving import save_native
 from seediff.report.card import dataset_card
-from seediff.run.generate_job import generate
 
 datasets = pytest.importorskip("datasets", reason="datasets is not installed")
 CLASSES, SHAPE = ("cat", "dog"), (16, 20)
@@ -37,7 +32,7 @@ def save(folder, names=NAMES):
         if number == len(names) - 1:
             labels, row = labels * 2, {**row, **last}
         samples.append(sample.replace(name=names[number], label_map=labels, metadata=row))
-    write_native(folder, CLASSES, samples, about={})
+    save_native(folder, CLASSES, samples, about={})
     return folder
 
 
@@ -100,20 +95,6 @@ def test_rows_of_before_are_opened_and_written_with_the_new_name(tmp_path):
     (folder / native.METADATA).write_bytes(native.jsonl(rows))
     samples = open_native(folder)[1]
     assert [sample.label_map.max() for sample in samples] == [1, 1, 1, 1, 2]
-    write_native(tmp_path / "new", CLASSES, samples, about={})
+    save_native(tmp_path / "new", CLASSES, samples, about={})
     for line in (tmp_path / "new" / native.METADATA).read_text().splitlines():
-        assert [key for key in json.loads(line) if "mask" in key or key.endswith("_name")] == [
-            "file_name",
-            "mask_file_name",
-        ]
-    assert {key for key in Row.__struct_fields__ if key.endswith("file_name")} == {"file_name", "mask_file_name"}
-
-
-def test_a_set_of_before_grows(tmp_path):
-    config = GenerateConfig(classes=("dog",), per_class=2, batch_size=2)
-    generate(config, tmp_path / "pets", draw=fake_draw)
-    for file in (tmp_path / "pets" / native.METADATA, *(tmp_path / "pets" / BATCHES).iterdir()):
-        file.write_text(file.read_text().replace('"mask_file_name"', '"mask"'))
-    grown = generate(replace(config, per_class=4), tmp_path / "pets", draw=fake_draw)
-    assert [row["mask_file_name"] for row in grown.rows] == [f"masks/{number:06d}.png" for number in range(4)]
-    assert '"mask"' not in (tmp_path / "pets" / native.METADATA).read_text()
+        assert [key for key in json.loads(line) if "mask" in key] == ["mask_file_name"]

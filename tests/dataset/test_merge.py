@@ -7,8 +7,9 @@ from items import item, names
 
 from seediff import Dataset
 from seediff.dataset import native
-from seediff.dataset.native import open_native, write_native
+from seediff.dataset.native import open_native
 from seediff.dataset.quality.check import check_dataset
+from seediff.dataset.saving import save_native
 
 
 def attention(text):
@@ -23,7 +24,7 @@ def make(folder, classes, count=2, first=0, soft=False, shape=(32, 40)):
         item(f"{first + i:06d}", blobs(first + i, shape, len(classes), ignore=True), {"prompt": f"p{i}"}, shape)
         for i in range(count)
     ]
-    write_native(folder, classes, items, about={})
+    save_native(folder, classes, items, about={})
     for row in native.read_rows(folder) if soft else ():
         for class_id in row["class_ids"]:
             path = folder / "soft" / f"{native.sample_name(row['file_name'])}_{class_id}.png"

@@ -10,6 +10,7 @@ from refusals import user_error
 from seediff import Dataset
 from seediff.dataset import native
 from seediff.dataset.sample import Sample
+from seediff.dataset.saving import save_native
 from seediff.files.label_maps import voc_palette
 
 
@@ -19,7 +20,7 @@ def folder(tmp_path):
     labels = np.zeros((4, 6), np.uint8)
     labels[1, 2:5] = 2, 7, 255
     given = [item("000003", labels)]
-    native.write_native(tmp_path / "set", ("x", "a", "b", "c", "d", "e", "é"), given, about={})
+    save_native(tmp_path / "set", ("x", "a", "b", "c", "d", "e", "é"), given, about={})
     (tmp_path / "set" / native.SOFT).mkdir()
     for class_id, value in ((2, 0.0), (7, 1.0)):
         (tmp_path / f"set/soft/000003_{class_id}.png").write_bytes(

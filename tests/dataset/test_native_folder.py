@@ -11,9 +11,10 @@ from refusals import user_error
 
 from seediff import Dataset
 from seediff.dataset import native
-from seediff.dataset.native import open_native, write_native
+from seediff.dataset.native import open_native
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.rows import check_name
+from seediff.dataset.saving import save_native
 from seediff.files.output_folders import stage_output
 
 
@@ -22,7 +23,7 @@ def test_native_round_trip(tmp_path):
     labels[1, 1:5] = 3, 1, 255, 3
     row = {"prompt": "é \u2028", "classes": ["bus"], "class_ids": [9], "area": {"bus": 1.0}, "mask_file_name": "y"}
     given = [item("000000", labels, row), item("trip/1", suffix="jpg")]
-    assert write_native(tmp_path / "out", ("cat", "bus", "dog"), given, about={"command": "test"}) == 2
+    assert len(save_native(tmp_path / "out", ("cat", "bus", "dog"), given, about={"command": "test"})) == 2
     classes, items = open_native(tmp_path / "out")
     assert classes == ("cat", "bus", "dog")
     assert [(i.name, i.suffix) for i in items] == [("000000", "png"), ("trip/1", "jpg")]
@@ -42,15 +43,15 @@ def test_native_round_trip(tmp_path):
     card = (tmp_path / "out" / "README.md").read_text()
     assert "| command | test |" in card
     assert "2 images do not say what made them" in card
-    write_native(tmp_path / "again", classes, items, about={"command": "test"}, link=True)
+    save_native(tmp_path / "again", classes, items, about={"command": "test"}, link=True)
     for name in names(tmp_path / "out"):
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "out" / name).read_bytes(), name
     assert (tmp_path / "again/images/000000.png").samefile(tmp_path / "out/images/000000.png")
 
 
 def test_a_set_of_which_all_samples_were_rejected_is_one(tmp_path):
-    write_native(tmp_path / "none", ("cat",), [], about={})
-    write_native(tmp_path / "one", ("cat",), [item("a")], about={})
+    save_native(tmp_path / "none", ("cat",), [], about={})
+    save_native(tmp_path / "one", ("cat",), [item("a")], about={})
     assert check_dataset(tmp_path / "none").errors == 1
     (tmp_path / "none/rejected.jsonl").touch()
     assert not check_dataset(tmp_path / "none").findings
@@ -68,7 +69,7 @@ def test_a_set_of_which_all_samples_were_rejected_is_one(tmp_path):
     ],
 )
 def test_rows_that_cannot_be(tmp_path, change, place):
-    write_native(tmp_path / "out", ("cat",), [item("0"), item("1")], about={})
+    save_native(tmp_path / "out", ("cat",), [item("0"), item("1")], about={})
     (tmp_path / "outside.png").write_bytes(native.encode_mask(np.zeros((4, 6), np.uint8)))
     (tmp_path / "out/masks/link.png").symlink_to(tmp_path / "outside.png")
     first, second = native.read_rows(tmp_path / "out")

@@ -16,9 +16,10 @@ from seediff.dataset import native
 from seediff.dataset.augmented import open_augmented
 from seediff.dataset.corrections import correct
 from seediff.dataset.dataset import Dataset
-from seediff.dataset.native import open_native, write_native
+from seediff.dataset.native import open_native
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.reviews import REVIEWS, review_summary
+from seediff.dataset.saving import save_native
 from seediff.errors import Notice
 from seediff.evaluate.evaluation import evaluate
 from seediff.evaluate.evaluation import notes as evaluation_notes
@@ -66,7 +67,7 @@ def test_opened_anywhere_it_is_the_corrected_set(pets):
     assert ("soft", 1) not in items[3].extras
     assert ("soft", 1) in items[0].extras
     assert "review" not in items[2].metadata
-    assert review_summary(item.metadata for item in items) == SAID
+    assert review_summary(item.row for item in items) == SAID
     assert native.read_rows(pets)[3]["classes"] == ["dog"]  # the file itself is as it was
 
 
@@ -77,7 +78,7 @@ def returned(pets, tmp_path):
     """
     classes, items = open_native(pets)
     back = [items[i].replace(label_map=np.where(items[i].label_map == 0, np.uint8(3), np.uint8(0))) for i in (1, 2)]
-    write_native(tmp_path / "returned", *correct(pets, classes, back, by="cvat"), about={})
+    save_native(tmp_path / "returned", *correct(pets, classes, back, by="cvat"), about={})
     return tmp_path / "returned"
 
 

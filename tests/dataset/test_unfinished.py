@@ -3,7 +3,8 @@ from items import item
 
 from seediff.cli.main import main
 from seediff.dataset import native
-from seediff.dataset.native import check_finished, write_native
+from seediff.dataset.native import check_finished
+from seediff.dataset.saving import save_native
 
 COMMANDS = [
     ["check"],
@@ -37,6 +38,6 @@ def test_commands_say_that_the_run_is_not_finished(stopped, monkeypatch, capsys,
 
 
 def test_a_run_that_was_stopped_while_it_tidied_up_is_finished(tmp_path):
-    write_native(tmp_path / "pets", ("dog",), [item("0", shape=(16, 16))], about={})
+    save_native(tmp_path / "pets", ("dog",), [item("0", shape=(16, 16))], about={})
     (tmp_path / "pets" / ".batches").mkdir()
     check_finished(tmp_path / "pets")

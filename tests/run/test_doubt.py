@@ -11,8 +11,8 @@ from seediff.cli.main import main
 from seediff.config.constants import MaskConfig
 from seediff.config.generate_config import GenerateConfig
 from seediff.dataset import native
-from seediff.dataset.native import write_native
 from seediff.dataset.sample import Sample
+from seediff.dataset.saving import save_native
 from seediff.prompts.specs import SampleSpec
 from seediff.run.generate_job import GenerateJob
 from seediff.run.photos import are_drawings
@@ -30,7 +30,7 @@ def set_of(folder, *, model="mini", command="generate"):
     labels = np.ones((64, 64), np.uint8)
     pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     samples = [Sample(pixels, labels, name=f"{i}", metadata={"model": model, "seed": i}) for i in range(2)]
-    write_native(folder, ("dog",), samples, about={"command": command})
+    save_native(folder, ("dog",), samples, about={"command": command})
     return folder
 
 

@@ -7,7 +7,7 @@ from refusals import refused
 from shapes import CLASSES, items, small
 
 from seediff.cli.main import main
-from seediff.dataset.native import write_native
+from seediff.dataset.saving import save_native
 from seediff.train import run
 from seediff.train.record import CHECKPOINT, read_state
 from seediff.train.stages import Stage
@@ -46,7 +46,7 @@ def interrupt(monkeypatch):
 
 @pytest.fixture
 def line(tmp_path):
-    write_native(tmp_path / "scenes", CLASSES, items(4), about={})
+    save_native(tmp_path / "scenes", CLASSES, items(4), about={})
     return ["train", str(tmp_path / "scenes"), *OPTIONS, "--out", str(tmp_path / "out")]
 
 

@@ -6,7 +6,8 @@ from shapes import CLASSES, items, scene, small
 
 from seediff.cli.main import main
 from seediff.dataset.dataset import Dataset
-from seediff.dataset.native import read_rows, write_native
+from seediff.dataset.native import read_rows
+from seediff.dataset.saving import save_native
 from seediff.evaluate.evaluation import evaluate, notes
 from seediff.train.models import class_scores
 from seediff.train.predict import likeliest, load_segmenter
@@ -75,7 +76,7 @@ def test_images(folder, tmp_path, capsys):
 
 @pytest.mark.parametrize("good", [1, 0])
 def test_bad_images_do_not_stop_the_others(folder, tmp_path, capsys, good):
-    whole, photos, out = items(1)[0].stored(), tmp_path / "photos", tmp_path / "out"
+    whole, photos, out = items(1)[0].image_file, tmp_path / "photos", tmp_path / "out"
     photos.mkdir()
     for name, size in (("a", len(whole) // 2), ("b", len(whole) if good else 20), ("c", 9)):
         (photos / f"{name}.png").write_bytes(whole[:size])
@@ -97,7 +98,7 @@ def test_evaluate_counts_what_was_trained_on_whatever_its_name(folder):
 
 @pytest.mark.parametrize("files", [["losses.csv"], [CHECKPOINT, "losses.csv"]])
 def test_an_unfinished_training(folder, tmp_path, capsys, files):
-    write_native(tmp_path / "data", CLASSES, items(2), about={})
+    save_native(tmp_path / "data", CLASSES, items(2), about={})
     for name in files:
         (tmp_path / name).write_bytes((folder / "losses.csv").read_bytes())
     fix = "run the same `seediff train` command to continue it"

@@ -7,7 +7,7 @@ from refusals import user_error
 from shapes import CLASSES, items
 
 from seediff.dataset.encoding import encode_mask, read_label_map
-from seediff.dataset.native import write_native
+from seediff.dataset.saving import save_native
 from seediff.train.stages import find_doubts, open_training
 
 
@@ -18,7 +18,7 @@ def native(tmp_path):
             one.replace(metadata={"split": "val"} if i in val else {})
             for i, one in enumerate(items(count, first=first))
         ]
-        write_native(tmp_path / name, classes, made, about={"command": "test"})
+        save_native(tmp_path / name, classes, made, about={"command": "test"})
         return tmp_path / name
 
     return write

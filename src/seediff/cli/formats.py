@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 CHOICE = Group("Format", sort_key=6)
-IMAGES = "images"
 SHOWN = 8
 """Names in a note."""
 
@@ -100,7 +99,6 @@ def export_(
     - `seediff export pets --to yolo --out pets-yolo --split 0.2`
     """
     from ..dataset.dataset import Dataset
-    from ..dataset.formats.drivers import export
     from ..files.output_folders import check_apart
     from .summary import command_line, next_steps
 
@@ -109,13 +107,13 @@ def export_(
     if options.seed is not None and options.split is None:
         raise UserError("seed", "works only with --split SHARE")
     given = options_given(export_options(to), vars(options), f"--to {to}")
-    dataset = Dataset.from_native(data).labelled(with_rejected)
-    done = export(to, dataset.classes, dataset, out, workers=workers, follow=follow_progress(quiet), **given)
+    dataset, common = Dataset.from_native(data), {"workers": workers, "follow": follow_progress(quiet)}
+    done = dataset.export(to, out, with_rejected=with_rejected, **common, **given)
     if not quiet:
         parts = [f"{count} {split}" for split, count in done.splits.items() if len(done.splits) > 1]
         print(f"{plural(done.samples, 'sample')} in {out} ({', '.join([*parts, plural(done.files, 'file')])})")
-        say_reviewed(dataset)
-        say_notes([*dataset.notes, *done.notes])
+        say_reviewed(dataset.labelled(with_rejected))
+        say_notes(done.notes)
         step = command_line("train", out, "--out", "segmenter")
         if to == "yolo":
             step = (
@@ -189,9 +187,8 @@ def import_(
     """
     from ..config.names import alike_names
     from ..dataset import native
-    from ..dataset.corrections import Change, correct, sum_changes
-    from ..dataset.formats.drivers import read_format
-    from ..dataset.native import write_native
+    from ..dataset.corrections import sum_changes
+    from ..dataset.importing import import_set, import_unlabelled
     from ..files.output_folders import check_apart
     from .summary import command_line, look_at, next_steps
 
@@ -200,29 +197,25 @@ def import_(
         raise UserError("accept_unchanged", "works only with --corrects DATASET")
     check_apart(out, [source] if corrects is None else [source, corrects])
     asked = {**vars(options), "classes": read_class_names(options.classes)}
+    common: dict[str, Any] = {"workers": workers, "follow": follow_progress(quiet)}
     if unlabelled:
         asked |= {"from": from_, "corrects": corrects, "link": link or None}
-        _import_unlabelled(source, out, options_given(["classes"], asked, "--unlabelled"), workers, quiet)
+        given = options_given(["classes"], asked, "--unlabelled")
+        if "classes" not in given:
+            raise UserError("classes", "is missing", "name what masks will show, such as --classes dog,cat")
+        count = import_unlabelled(source, out, given["classes"], **common)
+        if not quiet:
+            print(f"{plural(count, 'picture')} without labels in {out}")
+            print(next_steps(command_line("look", out, about="paint masks")))
         return
     format_ = from_ or recognise_source(source, options, quiet)
-
-    # Corrected masks alone: the pictures are those of the dataset that they correct
-    if corrects is not None and options.images is None and "images" in import_options(format_):
-        folder = source if source.is_dir() else source.parent
-        if not any((folder / name).is_dir() for name in (IMAGES, "JPEGImages")):  # the source brings no pictures
-            asked["images"] = corrects / IMAGES
-
     given = options_given(import_options(format_), asked, f"--from {format_}")
-    classes, samples, read = read_format(format_, source, **given)  # streams the samples of a single large file
-    samples, changes = require_samples(samples, source, empty=corrects is not None), list[Change]()
-    if corrects is not None:
-        classes, samples = correct(
-            corrects, classes, samples, by=format_, accept_unchanged=accept_unchanged, tell=changes.append
-        )
-    about = {"command": "import", "format": format_}
-    count = write_native(out, classes, follow_progress(quiet)(samples), about=about, link=link, workers=workers)
+    done = import_set(
+        format_, source, out, corrects=corrects, accept_unchanged=accept_unchanged, link=link, **common, **given
+    )
     if quiet:
         return
+    count, classes, changes = len(done.rows), done.classes, done.changes
     print(f"{plural(count, 'sample')} of {plural(len(classes), 'class')} in {out}")
     if corrects is not None:
         print(*sum_changes(changes), sep="\n")
@@ -230,9 +223,8 @@ def import_(
             say_notes(["unchanged masks get no verdict; --accept-unchanged accepts them, if somebody looked at all"])
         if count > len(changes):
             print(f"{plural(count - len(changes), 'sample')} of {corrects} were not returned: left unchanged")
-    say_notes([*read.notes, *alike_names(classes)])
-    shown = {name for row in native.read_rows(out) for name, share in row["area"].items() if share}
-    absent = [name for name in classes if name not in shown]
+    say_notes([*done.notes, *alike_names(classes)])
+    absent = [name for name in classes if not any(row["area"].get(name) for row in done.rows)]
     if absent:
         listed = ", ".join(f'"{name}"' for name in absent[:SHOWN])
         say_notes(
@@ -240,21 +232,6 @@ def import_(
         )
     print(next_steps(command_line("check", out), command_line("train", out, "--out", "segmenter")))
     print(f"\n{look_at(out / native.PREVIEW)}")
-
-
-def _import_unlabelled(source: Path, out: Path, given: Mapping[str, Any], workers: int, quiet: bool) -> None:
-    from ..dataset.native import write_native
-    from ..dataset.unlabelled import read_unlabelled
-    from .summary import command_line, next_steps
-
-    if "classes" not in given:
-        raise UserError("classes", "is missing", "name what masks will show, such as --classes dog,cat")
-    about = {"command": "import"}
-    samples = follow_progress(quiet)(read_unlabelled(source))
-    count = write_native(out, given["classes"], samples, about=about, workers=workers)
-    if not quiet:
-        print(f"{plural(count, 'picture')} without labels in {out}")
-        print(next_steps(command_line("look", out, about="paint masks")))
 
 
 def read_class_names(classes: str | None) -> tuple[str, ...] | None:
@@ -285,30 +262,13 @@ def say_reviewed(samples: Iterable[Sample]) -> None:
     """Print the numbers of corrected masks and rejected samples; nothing if there are none."""
     from ..dataset.reviews import review_summary
 
-    line = review_summary(sample.metadata for sample in samples)
+    line = review_summary(sample.row for sample in samples)
     if line:
         print(f"Reviewed: {line}")
 
 
 def say_notes(notes: Iterable[str]) -> None:
     print(*(f"note: {note}\n" for note in notes), sep="", end="")
-
-
-def require_samples(samples: Iterable[Sample], source: Path, *, empty: bool) -> Iterator[Sample]:
-    """Yields the samples. Raises UserError at the end if there were none, or if none shows a class. empty: allow that
-    none does.
-    """
-    count, shows = 0, empty
-    for sample in samples:
-        count += 1
-        shows = shows or bool((sample.label_map % 255).any())  # 0 is background, 255 ignored
-        yield sample
-    if not count:
-        raise UserError(f"{source}: has no samples; nothing was written")
-    if not shows:
-        problem = f"has {plural(count, 'picture')} but no object, only background (0) or ignored (255)"
-        fix = "name the folder that also holds the labels, or their format with --from"
-        raise UserError(source, f"{problem}; nothing was written", fix)
 
 
 def options_given(own: Collection[str], options: Mapping[str, Any], format_: str) -> dict[str, Any]:

@@ -97,26 +97,22 @@ def filter_(
     - `seediff filter pets --out reviewed --reviewed accepted`
     """
     from ..dataset.dataset import Dataset
-    from ..dataset.native import check_finished
-    from ..dataset.quality.select import select_samples
     from ..files.output_folders import check_apart, check_free
     from .summary import LOOK, command_line, counts, export_line, next_steps
 
     check_apart(out, [data])
     check_free(out)
-    check_finished(data)
-    criteria = Criteria(**line.values)
-    dataset = Dataset.from_native(data)
-    selected = select_samples(dataset.classes, dataset, criteria, where=data, follow=follow_progress(quiet))
-    if not selected.samples:
-        dropped = counts(selected.dropped) or "the dataset has none"
+    criteria, follow = Criteria(**line.values), follow_progress(quiet)
+    kept = Dataset.from_native(data).filter(follow=follow, **vars(criteria))
+    if not kept:
+        dropped = counts(kept.dropped) or "the dataset has none"
         raise UserError(f"{data}: no sample meets the criteria (dropped: {dropped}); nothing was written")
     chosen = {name: value for name, value in vars(criteria).items() if value != getattr(Criteria, name)}
-    about = {"command": "filter", **chosen, "dropped": sum(selected.dropped.values())}
-    Dataset(dataset.classes, selected.samples).save(out, about=about, link=link, follow=follow_progress(quiet))
+    about = {"command": "filter", **chosen, "dropped": sum(kept.dropped.values())}
+    kept.save(out, about=about, link=link, follow=follow)
     if not quiet:
-        print(f"{plural(len(selected.samples), 'sample')} in {out}; dropped: {counts(selected.dropped) or 'none'}")
-        say_reviewed(selected.samples)
+        print(f"{plural(len(kept), 'sample')} in {out}; dropped: {counts(kept.dropped) or 'none'}")
+        say_reviewed(kept)
         train = command_line("train", out, "--out", "segmenter")
         print(next_steps(command_line("look", out, about=LOOK), train, export_line(out)))
 
@@ -130,7 +126,7 @@ def describe_errors(data: Path, checked: Checked) -> str:
 
     errors = checked.findings[: checked.errors]
     first, kinds = errors[0], Counter(finding.kind for finding in errors)
-    where = "" if first.kind == "structure" else f"{first.where}: "
+    where = f"{first.where}: " * (first.kind != "structure")
     text = f"{plural(checked.errors, 'error')} ({counts(kinds)}); the first: {where}{first.text}"
     if not kinds.keys() & {*DAMAGED} and not any(finding.where.startswith("row ") for finding in errors):
         return text  # a label map that does not fit its row may be somebody's work

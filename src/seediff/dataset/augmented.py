@@ -23,11 +23,11 @@ from ..report.tables import is_of_photo
 from ..workers import Follow
 from . import native
 from .encoding import encode_image
-from .native import open_native, write_native
+from .native import open_native
 from .operations import LabelledImage, apart, apply, with_objects
-from .reviews import why_left_out
 from .rows import shown_classes
 from .sample import Sample
+from .saving import save_native
 from .split import pixel_digest
 
 MOST_PAIRS = 24
@@ -55,9 +55,8 @@ class AugmentedSamples(Sequence[Sample]):
         self.config, self.classes, self.samples = config, tuple(classes), samples
         self.originals = samples if config.keep_originals else ()
         self.objects = any(sample.stored_instances is not None for sample in samples)
-        left_out = [why_left_out(sample.metadata) for sample in samples]
-        for_training = [sample.metadata.get("split") in (None, "train") for sample in samples]
-        self.sources = [i for i in range(len(samples)) if for_training[i] and not left_out[i]]
+        rows = [sample.row for sample in samples]
+        self.sources = [i for i, row in enumerate(rows) if row.split in (None, "train") and not row.why_left_out()]
         if not self.sources:
             problem = "the dataset has no samples to augment: only those whose `split` is 'train' are changed"
             raise UserError(f"{problem}, and none that are rejected or unlabelled")
@@ -119,7 +118,7 @@ class AugmentedSamples(Sequence[Sample]):
         left = {"prompt": "sources" in step, "split": False, "model": is_of_photo(sample.metadata)}
         row = {key: sample.metadata[key] for key, out in left.items() if key in sample.metadata and not out}
         row |= shown_classes(labels, self.classes)
-        pixels = sample.metadata.get("recipe", {}).get("pixels") or pixel_digest(before.image)
+        pixels = sample.row.recipe.pixels or pixel_digest(before.image)
         row |= {"recipe": {"source": sample.name, "pixels": pixels, "seed": seed, "steps": [step]}}
         row |= {"version": __version__}
         data = encode_image(np.ascontiguousarray(labelled.image), sample.suffix)
@@ -163,11 +162,11 @@ def write_augmented(
     link: bool = False,
     workers: int = 1,
     follow: Follow = iter,
-) -> int:
-    """Write the samples as the native dataset `out`, which appears when it is complete, and return their number.
+) -> None:
+    """Write the samples as the native dataset `out`, which appears when it is complete.
 
     link: hard links to the originals' pictures instead of copies. workers: processes that make samples. follow: wraps
-    the samples' numbers, to show progress. Raises UserError as `write_native`.
+    the samples' numbers, to show progress. Raises UserError as `save_native`.
     """
     config = samples.config
     about = {
@@ -178,6 +177,4 @@ def write_augmented(
         "version": __version__,
     }
     files = {AUGMENTATIONS: samples.before_after(), native.CONFIG: config.to_toml().encode("utf-8")}
-    return write_native(
-        out, samples.classes, samples, about=about, files=files, link=link, workers=workers, follow=follow
-    )
+    save_native(out, samples.classes, samples, about=about, files=files, link=link, workers=workers, follow=follow)

@@ -14,7 +14,7 @@ from ..errors import UserError
 from . import native
 from .merge import renumber_table
 from .native import open_native
-from .reviews import is_corrected, is_made, is_replaced, reviewed_as_is
+from .reviews import reviewed_as_is
 from .rows import OF_THE_MASK, check_class_list, flat_name
 from .sample import Sample
 from .shapes.following import follow
@@ -65,7 +65,7 @@ def correct(
     check_class_list(names)
     matches = _matched(items, [item.name for item in originals], folder)
     # A set keeps the soft masks of all classes or of none.
-    if not all(is_replaced(item.metadata) or item.has_soft() for item in originals):
+    if not all(item.row.review.replaced or item.has_soft() for item in originals):
         originals = [item.replace(extras=item.extras_but(native.SOFT)) for item in originals]
     table = renumber_table(classes, names)
 
@@ -80,11 +80,12 @@ def correct(
         if not change.pixels and not accept_unchanged and _same_objects(original, item):
             return original
         row = dict(original.metadata)
-        was_corrected = bool(change.pixels) or is_corrected(row)
+        earlier = original.row.review
+        was_corrected = bool(change.pixels) or earlier.corrected
         review = {"verdict": "accepted", "corrected": was_corrected, "by": by}
         if not change.pixels:
-            if is_made(row):
-                review["made"] = row["review"]["made"]
+            if earlier.made is not None:
+                review["made"] = earlier.made
             return original.replace(metadata=reviewed_as_is(row, review))
         for key in ("classes", "class_ids", "area", *OF_THE_MASK):  # they describe the old mask, and so do soft masks
             row.pop(key, None)
@@ -134,7 +135,7 @@ def sum_changes(changes: Iterable[Change]) -> list[str]:
     for change in other:
         gained.update(change.gained)
         lost.update(change.lost)
-    more = f" and {len(other) - SHOWN} more" if len(other) > SHOWN else ""
+    more = f" and {len(other) - SHOWN} more" * (len(other) > SHOWN)
     listed = ", ".join(change.name for change in other[:SHOWN])
     pixels = ", ".join(f"{name} +{gained[name]} −{lost[name]}" for name in dict.fromkeys([*gained, *lost]))
     return [f"{len(changes)} samples came back, {len(other)} changed: {listed}{more}", f"pixels: {pixels}"]

@@ -19,10 +19,11 @@ from .formats.drivers import Exported, read_format
 from .formats.drivers import export as write_format
 from .formats.format_table import FormatName, Seen, SourceName, import_options, recognise
 from .merge import merge_sets, set_names
-from .native import open_native, write_native
-from .reviews import left_out_notes, why_left_out
+from .native import open_native
+from .reviews import left_out_notes
 from .rows import check_class_list
 from .sample import Sample
+from .saving import save_native
 from .split import split_samples
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ class Dataset(Sequence[Sample]):
         self.path, self.notes = Path(path) if path is not None else None, tuple(notes)
         self.ids = ids or {number: number for number in range(len(self.classes) + 1)}
         self.title = title or f"dataset in {path}"
+        self.dropped: Mapping[str, int] = {}
+        """Of a filtered dataset: the first criterion that samples did not meet → their number."""
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -72,7 +75,9 @@ class Dataset(Sequence[Sample]):
                     return sample
             names = ", ".join(sample.name for sample in self.samples[:3]) or "none"
             raise UserError(index, f"is no sample of the {self.title}", f"names there: {names}{' …' * (len(self) > 3)}")
-        return self._of(self.samples[index]) if isinstance(index, slice) else self.samples[index]
+        if isinstance(index, slice):
+            return self._of(self.samples[index])
+        return self.samples[index]
 
     def __repr__(self) -> str:
         return f"Dataset({len(self)} samples of {', '.join(self.classes) or 'no class'})"
@@ -99,13 +104,16 @@ class Dataset(Sequence[Sample]):
         """Opens a folder or file of any format that SeeDiff reads. split: only the samples of this part; samples
         without a part belong to "train". Raises UserError for what cannot be used, and a part without samples."""
         path = Path(path)
-        name = None if (path / native.METADATA).is_file() else recognise(Seen(path))
-        if name and "split" in import_options(name):  # a folder may have parts that rows do not name: VOC's trainval
-            return cls.load(name, path, split=split)
-        dataset = cls.load(name, path) if name else cls.from_native(path)
+        if (path / native.METADATA).is_file():
+            dataset = cls.from_native(path)
+        else:
+            name = recognise(Seen(path))
+            if "split" in import_options(name):  # a folder may have parts that rows do not name: VOC's trainval
+                return cls.load(name, path, split=split)
+            dataset = cls.load(name, path)
         if split is None:
             return dataset
-        parts = [sample.metadata.get("split") or "train" for sample in dataset]
+        parts = [sample.row.split or "train" for sample in dataset]
         if split not in parts:
             raise UserError(path, f"has no part '{split}'", f"parts there: {', '.join(sorted(set(parts))) or 'none'}")
         return dataset._of([sample for sample, part in zip(dataset, parts, strict=True) if part == split])
@@ -150,25 +158,31 @@ class Dataset(Sequence[Sample]):
     def save(
         self, out: Path | str, *, link: bool = False, about: Mapping[str, Any] | None = None, follow: Follow = iter
     ) -> None:
-        """Writes the native folder, as `write_native`. follow: wraps the samples, to show progress."""
-        write_native(out, self.classes, follow(self.samples), about=about or {}, link=link)
+        """Writes the native folder, as `save_native`. follow: wraps the samples, to show progress."""
+        save_native(out, self.classes, self.samples, about=about or {}, link=link, follow=follow)
 
-    def filter(self, keep: Callable[[Sample], bool] | None = None, **criteria: Any) -> Dataset:
-        """The samples for which `keep` returns True and that meet all criteria, those of `config.filter.Criteria`;
-        `drop_flags` may be one text. Raises UserError naming what a criterion needs."""
+    def filter(
+        self, keep: Callable[[Sample], bool] | None = None, *, follow: Follow = iter, **criteria: Any
+    ) -> Dataset:
+        """The samples for which `keep` returns True and that meet all criteria, the fields of `config.filter.Criteria`;
+        `drop_flags` may be one text. `dropped` of the result counts the others. Raises UserError naming what a
+        criterion needs."""
         from ..config.filter import Criteria
         from .quality.select import select_samples
 
         samples = [sample for sample in self.samples if keep is None or keep(sample)]
         if isinstance(criteria.get("drop_flags"), str):
             criteria["drop_flags"] = (criteria["drop_flags"],)
-        return self._of(select_samples(self.classes, samples, Criteria(**criteria), where=self.path).samples)
+        selected = select_samples(self.classes, samples, Criteria(**criteria), where=self.path, follow=follow)
+        kept = self._of(selected.samples)
+        kept.dropped = selected.dropped
+        return kept
 
     def labelled(self, with_rejected: bool = False) -> Dataset:
         """The samples for training and comparing: without those that people rejected in `seediff look`, unless
         with_rejected, and those that nobody has labelled, with notes of how many are left out. Raises UserError if that
         is all of them."""
-        reasons = [why_left_out(sample.metadata, with_rejected) for sample in self.samples]
+        reasons = [sample.row.why_left_out(with_rejected) for sample in self.samples]
         kept = [sample for sample, reason in zip(self.samples, reasons, strict=True) if not reason]
         if self.samples and not kept:
             fix = "accept or paint some in `seediff look`"
@@ -203,11 +217,10 @@ class Dataset(Sequence[Sample]):
 
     def stats(self, follow: Follow = iter) -> Stats:
         """Images, pixels, areas, pieces and flags per class."""
-        from .quality.stats import measure, row_flags, summarize
+        from .quality.stats import measure, summarize
 
-        measured = [
-            measure(sample.labels(len(self.classes)), row_flags(sample.metadata)) for sample in follow(self.samples)
-        ]
+        count = len(self.classes)
+        measured = [measure(sample.labels(count), sample.row.flags) for sample in follow(self.samples)]
         return summarize(measured, self.classes)
 
     def as_torch(

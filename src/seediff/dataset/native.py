@@ -32,7 +32,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -42,7 +41,6 @@ from ..errors import UserError
 from ..files.documents import read_json_lines
 from ..files.label_maps import IGNORE as IGNORE
 from ..files.messages import show_json
-from ..files.output_folders import stage_output
 from ..files.outputs import BATCHES, copy_new, put
 from ..files.outputs import CONFIG as CONFIG  # re-exported: also a name of this format
 from ..files.photo_files import without_suffix
@@ -53,8 +51,8 @@ from .encoding import encode_image as encode_image  # re-exported: how the forma
 from .encoding import encode_mask as encode_mask
 from .encoding import encode_soft as encode_soft
 from .encoding import read_label_map as read_label_map
-from .reviews import Action, is_replaced, makers, read_actions, reviewed_row
-from .rows import check_class_list, check_name, check_row, checked_rows
+from .reviews import Action, makers, read_actions, reviewed_row
+from .rows import as_row, check_class_list, check_name, check_row, checked_rows
 from .sample import MADE as MADE
 from .sample import SOFT as SOFT
 from .sample import Extras, Sample
@@ -186,8 +184,9 @@ class RowReader:
         for label in row.get("classes") or ():
             if label not in self.classes:
                 raise UserError(where, f"class {show_json(label)} is not in {CLASSES}")
-        left = SOFT if is_replaced(row) else None  # soft masks describe the original
-        extras = {key: path for key, path in self.extras.get(name, {}).items() if key[0] != left}
+        extras = dict(self.extras.get(name, {}))
+        if as_row(row, where).review.replaced:  # soft masks describe the original
+            extras = {key: path for key, path in extras.items() if key[0] != SOFT}
         try:
             config = self.made_by(row.get("made"))
         except UserError as error:
@@ -288,27 +287,21 @@ class EncodedSample:
 
 
 def write_native(
-    out: Path | str,
+    folder: Path,
     classes: Sequence[str],
     samples: Iterable[Sample],
     *,
-    about: Mapping[str, Any],
-    files: Mapping[str, bytes] = MappingProxyType({}),
     link: bool = False,
     workers: int = 1,
     follow: Follow = iter,
-) -> int:
-    """Writes a native dataset, and returns the number of samples. `out` appears only when it is complete.
+) -> list[dict[str, Any]]:
+    """Writes a native dataset without its card and page into an empty folder, and returns its rows.
 
-    Rows keep their keys, but others that end in `file_name`; classes, class_ids and area describe the files written.
-    about: facts for the card and the page. files: more files, name → bytes. link: hard links to pictures and extras
-    instead of copies. workers: processes that read samples. Each gets a whole Sequence and reads its part of it; other
-    iterables are read in this process, and their samples must be picklable. follow: wraps what is read, to show
-    progress. Raises UserError naming a sample that cannot be used.
+    Rows keep their keys, except other keys that end in `file_name`; classes, class_ids and area describe the written
+    files. link: hard links to pictures and extras instead of copies. workers: processes that read samples. Each gets a
+    whole Sequence and reads its part of it; other iterables are read in this process, and their samples must be
+    picklable. follow: wraps what is read, to show progress. Raises UserError naming a sample that cannot be used.
     """
-    from ..report.card import dataset_card
-    from ..report.page import write_page
-
     check_class_list(classes)
     rows: list[dict[str, Any]] = []
     names: set[str] = set()
@@ -317,31 +310,25 @@ def write_native(
     if isinstance(samples, Sequence):
         read, items = samples.__getitem__, range(len(samples))
     encode = partial(_encoded, read=read, classes=tuple(classes))
-    with stage_output(out) as part, in_order(encode, workers, chunk=CHUNK) as encoded:
+    with in_order(encode, workers, chunk=CHUNK) as encoded:
         for sample in encoded(follow(items)):
             check_name(sample.name, names)
             for path, data in sample.files.items():
-                put(part / path, data)
+                put(folder / path, data)
             for path, source in sample.copies.items():
                 labels = path.startswith((f"{MASKS}/", f"{INSTANCES}/"))  # these may be painted over in place
-                copy_new(source, part / path, link=link and not labels)
+                copy_new(source, folder / path, link=link and not labels)
             row = dict(sample.row)
             if sample.made is not None:
                 # Named by its content, because merged sets often have the same configuration.
                 data = read_bytes(sample.made)
                 row["made"] = f"{MADE}/{hashlib.sha256(data).hexdigest()[:16]}.toml"
-                if not (part / row["made"]).exists():
-                    put(part / row["made"], data)
+                if not (folder / row["made"]).exists():
+                    put(folder / row["made"], data)
             rows.append(row)
-
-        # The files about the whole set.
-        for name, data in files.items():
-            put(part / name, data)
-        put(part / CLASSES, classes_text(classes))
-        put(part / METADATA, jsonl(rows))
-        put(part / CARD, dataset_card(about, rows, classes).encode("utf-8"))
-        write_page(part, about, rows, classes)
-    return len(rows)
+    put(folder / CLASSES, classes_text(classes))
+    put(folder / METADATA, jsonl(rows))
+    return rows
 
 
 def _encoded(item: Any, *, read: Callable[[Any], Sample] | None, classes: Sequence[str]) -> EncodedSample:
@@ -349,19 +336,19 @@ def _encoded(item: Any, *, read: Callable[[Any], Sample] | None, classes: Sequen
     sample: Sample = read(item) if read else item
     labels = sample.labels(len(classes))
     file_name, mask = sample_files(sample.name, sample.suffix)
-    row = {"file_name": file_name, "mask_file_name": mask, **sample.row(labels, classes)}
+    row = {"file_name": file_name, "mask_file_name": mask, **sample.written_row(labels, classes)}
     row.pop("made", None)
     files, copies = dict[str, bytes](), dict[str, Path]()
-    image, instances = sample.file(), sample.instances
+    image, instances = sample.picture(), sample.instances
     # The files of a native dataset are copied, because writing them anew takes longer than reading them.
     if isinstance(sample.stored_labels, LabelFile):
         copies[mask] = sample.stored_labels.path
     else:
         files[mask] = encode_mask(labels)
-    if image is None:
-        files[file_name] = sample.data()
-    else:
+    if isinstance(image, Path):
         copies[file_name] = image
+    else:
+        files[file_name] = image
     if instances is not None:
         objects = f"{INSTANCES}/{sample.name}.png"
         if isinstance(sample.stored_instances, ObjectsFile):

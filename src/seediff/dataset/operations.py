@@ -64,7 +64,10 @@ def apply(
     """The picture after an operation, and a step of its recipe: the operation, and what was drawn at random. mirrored:
     (256,), `mirrored_ids` of the classes."""
     grid = grid_of(operation)
-    image, labels, drawn = splice(labelled, *grid, others) if grid else RANDOM[operation](labelled, rng)
+    if grid:
+        image, labels, drawn = splice(labelled, *grid, others)
+    else:
+        image, labels, drawn = RANDOM[operation](labelled, rng)
     if operation == "flip":
         labels = labels - (labels & 255) + mirrored.astype(labels.dtype)[labels & 255]
     return LabelledImage(labelled.name, image, labels), {"operation": operation, **drawn}
@@ -162,5 +165,8 @@ def uniform(rng: np.random.Generator, limits: tuple[float, float]) -> float:
 def middle(labels: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:
     """(x, y) of a random pixel that has a class, or of any random pixel if none has."""
     of_class = np.flatnonzero((labels > 0) & (labels != IGNORE))
-    pixel = int(of_class[rng.integers(len(of_class))]) if len(of_class) else int(rng.integers(labels.size))
-    return pixel % labels.shape[1], pixel // labels.shape[1]
+    if len(of_class):
+        y, x = divmod(int(of_class[rng.integers(len(of_class))]), labels.shape[1])
+    else:
+        y, x = divmod(int(rng.integers(labels.size)), labels.shape[1])
+    return x, y

@@ -24,7 +24,7 @@ from ..files.messages import plural
 from ..files.outputs import append, write_atomic
 from ..files.reading import inside, read_bytes
 from ..masks.flags import UNLABELLED, degenerate
-from .rows import OF_THE_MASK
+from .rows import OF_THE_MASK, Row
 
 REVIEWS, REVIEWED = "review.jsonl", "reviewed"
 MADE = "made"
@@ -113,13 +113,13 @@ def reviewed_row(
 ) -> dict[str, Any]:
     """A row of metadata.jsonl with the state after the last action about its sample.
 
-    maker: the action that made the mask in effect. `review` holds the verdict, whether a person corrected the mask, who
+    maker: the action that made the current mask. `review` holds the verdict, whether a person corrected the mask, who
     acted, and with what a mask that no person drew was made. OF_THE_MASK and flags about attention go.
     """
     own = row.get("review", {})
     if action is None or (action.action == "undo" and action.state[:2] == (own.get("verdict"), None)):
         return dict(row)  # if everything was undone, what the row itself says is in effect again
-    review = {"verdict": action.verdict, "corrected": is_corrected(row), "by": action.by}
+    review = {"verdict": action.verdict, "corrected": bool(own.get("corrected")), "by": action.by}
     if action.mask is None:
         review |= {key: value for key, value in own.items() if key in ("gained", "lost", "made")}
         return reviewed_as_is(row, review)
@@ -146,38 +146,15 @@ def reviewed_as_is(row: Mapping[str, Any], review: Mapping[str, Any]) -> dict[st
     return row
 
 
-def is_corrected(row: Mapping[str, Any]) -> bool:
-    """Whether the mask of a row is one that a person corrected."""
-    return bool(row.get("review", {}).get("corrected"))
-
-
-def is_made(row: Mapping[str, Any]) -> bool:
-    """Whether the mask of a row was made in `seediff look`, with other constants."""
-    return row.get("review", {}).get("made") is not None
-
-
-def is_replaced(row: Mapping[str, Any]) -> bool:
-    """Whether the mask of a row is not the original, which soft masks and confidences describe."""
-    return is_corrected(row) or is_made(row)
-
-
-def why_left_out(row: Mapping[str, Any], with_rejected: bool = False) -> str:
-    """Why a sample is not for training or comparing: "rejected" or "unlabelled"; "" if it is."""
-    if not with_rejected and row.get("review", {}).get("verdict") == "rejected":
-        return "rejected"
-    return UNLABELLED if UNLABELLED in row.get("flags", ()) else ""
-
-
 def left_out_notes(reasons: Iterable[str]) -> list[str]:
-    """Lines that count the samples that are left out. reasons: of each sample, as of `why_left_out`."""
+    """Lines that count the samples that are left out. reasons: of each sample, as of `Row.why_left_out`."""
     counts = sorted(Counter(filter(None, reasons)).items())
     return [f"{plural(count, f'{reason} sample')} left out" for reason, count in counts]
 
 
-def review_summary(rows: Iterable[Mapping[str, Any]]) -> str:
+def review_summary(rows: Iterable[Row]) -> str:
     """A summary such as `2 masks replaced, 1 sample rejected`, without what there is none of."""
-    rows = list(rows)
-    replaced = sum(map(is_replaced, rows))
-    rejected = sum(row.get("review", {}).get("verdict") == "rejected" for row in rows)
+    reviews = [row.review for row in rows]
+    replaced, rejected = sum(review.replaced for review in reviews), sum(review.rejected for review in reviews)
     counts = ((replaced, "mask", "replaced"), (rejected, "sample", "rejected"))
     return ", ".join(f"{plural(count, what)} {done}" for count, what, done in counts if count)

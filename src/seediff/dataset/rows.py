@@ -1,11 +1,11 @@
-"""The keys of a metadata.jsonl row that SeeDiff reads, and their types. Rows stay dictionaries, because they carry the
-keys of other programs from set to set.
+"""The keys of a metadata.jsonl row that SeeDiff reads, and their types: `Row`. Rows are written as dictionaries,
+because they carry the keys of other programs from set to set.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from unicodedata import category
@@ -17,6 +17,7 @@ from ..config.names import BACKGROUND, MAX_CLASSES
 from ..errors import UserError
 from ..files.documents import fit, read_json_lines
 from ..files.reading import ABSENT, composed
+from ..masks.flags import UNLABELLED
 
 _Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 _ClassId = Annotated[int, msgspec.Meta(ge=0, le=255)]
@@ -45,11 +46,22 @@ class Recipe(msgspec.Struct, frozen=True):
 
 
 class Review(msgspec.Struct, frozen=True):
-    """`review` of a row. made: with what `seediff look` made its mask, if it did."""
+    """`review` of a row. corrected: whether a person corrected the mask. made: the constants with which `seediff look`
+    made it. by: who acted last."""
 
     verdict: Literal["accepted", "rejected"] | None = None
     corrected: bool = False
     made: Annotated[dict[str, Any], msgspec.Meta(min_length=1)] | None = None
+    by: str | None = None
+
+    @property
+    def replaced(self) -> bool:
+        """Whether the mask is not the original, which soft masks and confidences describe."""
+        return self.corrected or self.made is not None
+
+    @property
+    def rejected(self) -> bool:
+        return self.verdict == "rejected"
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -82,6 +94,21 @@ class Row(msgspec.Struct, frozen=True):
     photo: str | None = None
     reason: str | None = None
 
+    @property
+    def part(self) -> str:
+        """One of SPLITS: `split`, or else "train"."""
+        if self.split in SPLITS:
+            return str(self.split)
+        return "train"
+
+    def why_left_out(self, with_rejected: bool = False) -> str:
+        """Why the sample is not for training or comparing: "rejected" or "unlabelled"; "" if it is."""
+        if self.review.rejected and not with_rejected:
+            return "rejected"
+        if UNLABELLED in self.flags:
+            return UNLABELLED
+        return ""
+
 
 def checked_rows(path: Path, absent: str = ABSENT) -> Iterator[dict[str, Any]]:
     """The rows of a file, each checked. Raises UserError naming the line of the first invalid row."""
@@ -91,12 +118,17 @@ def checked_rows(path: Path, absent: str = ABSENT) -> Iterator[dict[str, Any]]:
         yield row
 
 
+def as_row(row: Mapping[str, Any], where: str = "a row") -> Row:
+    """The keys that SeeDiff reads. Raises UserError naming a key whose value has the wrong type."""
+    return fit(row, Row, where)
+
+
 def check_row(row: dict[str, Any], where: str) -> None:
-    """Composes the letters of classes, and gives `mask`, of sets that were made before, its name. Raises UserError
-    naming a key whose value has the wrong type."""
+    """Composes the letters of classes, and gives `mask`, of sets that were made before, its name. Raises UserError as
+    `as_row`."""
     if "mask" in row:
         row.setdefault("mask_file_name", row.pop("mask"))
-    fit(row, Row, where)
+    as_row(row, where)
     if "classes" in row:
         row["classes"] = [*map(composed, row["classes"])]
 

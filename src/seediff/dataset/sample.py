@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from ..errors import UserError
 from ..files.image_files import as_stored, check_bright, in_rgb, is_wide, named, open_image, stored_bytes
 from ..files.outputs import copy_new, put
 from .encoding import PNG_SIGNATURE, Instances, encode_image, read_label_map
-from .rows import shown_classes
+from .rows import Row, as_row, shown_classes
 from .shapes.objects import Objects, find_objects
 
 JPEG_SUFFIXES = ("jpg", "jpeg", "jpe", "jfif")
@@ -60,7 +61,7 @@ class Sample:
         self.metadata: Mapping[str, Any] = metadata or {}
 
     def __repr__(self) -> str:
-        return f"Sample({self.name!r}, classes={list(self.metadata.get('classes') or ())})"
+        return f"Sample({self.name!r}, classes={list(self.row.classes)})"
 
     def replace(self, **changes: Any) -> Sample:
         """The same sample with these arguments changed. Another label map loses the configuration that made it."""
@@ -74,10 +75,23 @@ class Sample:
         """The `extras` without those of some kinds."""
         return {key: path for key, path in self.extras.items() if key[0] not in kinds}
 
+    @cached_property
+    def row(self) -> Row:
+        """The keys of the metadata that SeeDiff reads. Raises UserError for a value of the wrong type."""
+        return as_row(self.metadata, f"sample '{self.name}'")
+
     @property
     def image(self) -> np.ndarray:
         """(H, W, 3) uint8."""
-        return np.asarray(self.pil_image())
+        with open_own(self.image_file, self.where) as image:
+            return np.asarray(in_rgb(image, self.where))
+
+    @property
+    def image_file(self) -> Path | bytes:
+        """The picture's file, or its bytes. Raises UserError for labels without a picture."""
+        if self.source is None:
+            raise UserError(f"sample '{self.name}'", "its folder has labels, but no picture of that name")
+        return self.source
 
     @property
     def label_map(self) -> np.ndarray:
@@ -98,12 +112,12 @@ class Sample:
 
     def has_soft(self) -> bool:
         """Whether there is a soft mask of each class in the metadata."""
-        return all((SOFT, class_id) in self.extras for class_id in self.metadata.get("class_ids") or ())
+        return all((SOFT, class_id) in self.extras for class_id in self.row.class_ids)
 
     @property
     def soft(self) -> np.ndarray | None:
         """(C, H, W) float32 in [0, 1]: the soft masks of the classes in the metadata; None if there are none."""
-        class_ids = self.metadata.get("class_ids") or ()
+        class_ids = self.row.class_ids
         if not any((SOFT, class_id) in self.extras for class_id in class_ids):
             return None
         return np.stack([*map(self.soft_level, class_ids)]).astype(np.float32) / 255
@@ -117,28 +131,25 @@ class Sample:
         self._check_size(level, path, "is")
         return level
 
-    def pil_image(self) -> Image.Image:
-        """The picture in RGB."""
-        with open_own(self.stored(), self.where) as image:
-            return in_rgb(image, self.where)
-
     def data(self) -> bytes:
         """The bytes of the picture's file without an EXIF orientation: label maps refer to pixels as stored."""
-        return as_stored(self._bytes(), self.where)
+        picture = self.picture()
+        if isinstance(picture, Path):
+            return stored_bytes(picture)
+        return picture
 
-    def file(self) -> Path | None:
-        """The picture's file; None if its bytes are in memory, or are not those of `data`."""
-        data = self._bytes()
-        return self.source if isinstance(self.source, Path) and as_stored(data, self.where) is data else None
+    def picture(self) -> Path | bytes:
+        """What a dataset holds of the picture: its file, or the bytes of `data` if they are no file's. Reads it to the
+        end, to find damage."""
+        stored = self._bytes()
+        data = as_stored(stored, self.where)
+        if data is stored:
+            return self.image_file
+        return data
 
     def size(self) -> tuple[int, int]:
         """(height, width) of the picture."""
-        return image_size(self.stored(), self.where)
-
-    def stored(self) -> Path | bytes:
-        if self.source is None:
-            raise UserError(f"sample '{self.name}'", "its folder has labels, but no picture of that name")
-        return self.source
+        return image_size(self.image_file, self.where)
 
     def labels(self, classes: int) -> np.ndarray:
         """The label map (H, W) uint8, checked: it has the picture's size, and ids from 0 to `classes` and 255."""
@@ -165,23 +176,21 @@ class Sample:
         """The `instances`, or else connected pieces of a class in `labels`."""
         return find_objects(labels, min_area, self.instances)
 
-    def row(self, labels: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
+    def written_row(self, labels: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
         """The metadata without paths, with `classes`, `class_ids` and `area` as `shown_classes` counts them."""
-        own = [key for key in self.metadata if key != "mask" and not key.endswith("file_name")]
-        rest = {key: self.metadata[key] for key in own}
-        return {**rest, **shown_classes(labels, classes, self.metadata.get("classes") or (), f"sample '{self.name}'")}
+        rest = {key: value for key, value in self.metadata.items() if key != "mask" and not key.endswith("file_name")}
+        return {**rest, **shown_classes(labels, classes, self.row.classes, f"sample '{self.name}'")}
 
     def put_image(self, target: Path, *, link: bool = False) -> None:
-        """Copies `data` to `target`, or makes a hard link there."""
-        file = self.file()
-        if file is None:
-            put(target, self.data())
+        """Copies the picture to `target`, or makes a hard link there."""
+        picture = self.picture()
+        if isinstance(picture, Path):
+            copy_new(picture, target, link=link)
         else:
-            copy_new(file, target, link=link)
+            put(target, picture)
 
     def _bytes(self) -> bytes:
-        source = self.stored()
-        data = stored_bytes(source)
+        data = stored_bytes(self.image_file)
         with open_own(data, self.where) as image:
             if image.format == "PNG" and not is_wide(image):
                 image.verify()  # its checksums; a JPEG has none
@@ -223,4 +232,6 @@ def image_suffix(source: Path | bytes, where: str | None = None) -> str:
     suffix = source.suffix.lower().removeprefix(".")
     if suffix not in ("png", *JPEG_SUFFIXES):
         raise UserError(source, "pictures of datasets are PNG or JPEG files")
-    return "png" if suffix == "png" else "jpg"
+    if suffix in JPEG_SUFFIXES:
+        return "jpg"
+    return suffix

@@ -15,7 +15,6 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -25,7 +24,6 @@ from ..files.output_folders import open_folder
 from ..files.outputs import write_atomic
 from ..workers import Follow, in_threads
 from . import native
-from .rows import SPLITS
 from .sample import Sample
 
 ROUNDING = 1e-6
@@ -89,7 +87,7 @@ def _divide(
 def _read(salt: bytes, classes: int, item: Sample) -> tuple[bytes, str, list[int]]:
     """The salted hash of a picture's bytes, the digest of its pixels, and the ids that its label map shows."""
     shown = np.flatnonzero(np.bincount(item.labels(classes).ravel(), minlength=256)[1:255]) + 1
-    digest = hashlib.blake2b(stored_bytes(item.stored()), salt=salt).digest()
+    digest = hashlib.blake2b(stored_bytes(item.image_file), salt=salt).digest()
     return digest, pixel_digest(item.image), shown.tolist()
 
 
@@ -112,9 +110,11 @@ def group_copies(items: Sequence[Sample], digests: Sequence[str]) -> list[list[i
     # Merged sets have several samples of one name: if a row has no digest of its source, each may be the source.
     sources: list[Hashable] = []
     for item in items:
-        recipe = item.metadata.get("recipe", {})
-        named = ("source", (recipe.get("source") or "").rpartition("/")[2])
-        sources.append(recipe.get("pixels") or (named if named[1] else None))
+        recipe = item.row.recipe
+        source: Hashable = recipe.pixels
+        if recipe.source and not source:
+            source = ("source", recipe.source.rpartition("/")[2])
+        sources.append(source)
     owners: dict[Hashable, int] = {}
     for position, (item, digest, source) in enumerate(zip(items, digests, sources, strict=True)):
         name = item.name.rpartition("/")[2]
@@ -182,17 +182,12 @@ def assign_splits(
     """One of SPLITS for each sample: the `split` of its row, or else "train"; with a share in [0, 1], "val" for this
     share of the samples and "train" for the others, as `split_samples` divides them."""
     if share is None:
-        return [split_of(item.metadata) for item in items]
+        return [item.row.part for item in items]
     if not 0 <= share <= 1:
         raise UserError("split", f"{share} must be the share of samples for validation, in [0, 1]")
     if share in (0, 1):
         return [("train", "val")[int(share)]] * len(items)
     return _divide(items, classes, {"train": 1 - share, "val": share}, seed, follow, note)
-
-
-def split_of(row: Mapping[str, Any]) -> str:
-    """One of SPLITS: the `split` of a row, or else "train"."""
-    return str(row["split"]) if row.get("split") in SPLITS else "train"
 
 
 def check_seed(seed: int) -> None:

@@ -32,7 +32,9 @@ class TorchSamples(Dataset[Any]):
         if self.objects:
             target = object_target(sample, labels)
         image = torch.from_numpy(sample.image.copy()).permute(2, 0, 1).float() / 255
-        return (image, target) if self.transform is None else self.transform(image, target)
+        if self.transform is None:
+            return image, target
+        return self.transform(image, target)
 
 
 def object_target(sample: Sample, labels: np.ndarray) -> dict[str, torch.Tensor]:

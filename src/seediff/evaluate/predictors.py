@@ -15,7 +15,6 @@ from ..dataset.class_lists import NAME_LISTS, ClassList, find_list, named_classe
 from ..dataset.dataset import Dataset
 from ..dataset.formats.masks import semantic_yaml
 from ..dataset.native import METADATA, open_native
-from ..dataset.reviews import why_left_out
 from ..dataset.sample import Sample
 from ..dataset.split import pixel_digest
 from ..errors import UserError
@@ -47,7 +46,7 @@ def _open_dataset(path: Path, data: Dataset, classes: Sequence[str] | None) -> P
     """A set of `seediff predict`, `mask` or `generate`, with corrected masks in place of the originals. Raises
     UserError if images have no labelled sample of their name."""
     own_classes, own = open_native(path)
-    samples = {sample.name: sample for sample in own if not why_left_out(sample.metadata, with_rejected=True)}
+    samples = {sample.name: sample for sample in own if not sample.row.why_left_out(with_rejected=True)}
     paired, missing = match_names([sample.name for sample in data], samples, path)
     _check_paired(path, data, missing, "its samples must be named like the images, and labelled")
     others = [sample.name for sample in data if not _same_picture(sample, samples[paired[sample.name]])]

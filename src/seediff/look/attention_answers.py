@@ -21,7 +21,7 @@ from ..config.constants import MaskConfig
 from ..config.generate_config import DatasetConfig
 from ..config.levels import level_name
 from ..config.methods import METHOD_FACTS
-from ..dataset.reviews import is_corrected
+from ..dataset.rows import as_row
 from ..devices import cpu_threads
 from ..errors import UserError
 from ..files.documents import fit, parse_json
@@ -105,12 +105,12 @@ class AttentionAnswers:
 
     def constants(self, number: int) -> tuple[Constants, str]:
         """The constants of a sample's current mask, or the usual ones; and a note about this for the page."""
-        row, config = self.session.row(number), self.config(number)
-        remade = row.get("review", {}).get("made")
+        review, config = as_row(self.session.row(number)).review, self.config(number)
+        remade = review.made
         if remade is not None:
             with suppress(UserError):
-                return fit(dict(remade), Constants, "the constants"), ""
-        notes = [CORRECTED] if is_corrected(row) else []
+                return fit(remade, Constants, "the constants"), ""
+        notes = [CORRECTED] if review.corrected else []
         if config is None or remade is not None:
             notes.append(UNKNOWN)
         return constants_of(config.mask if config else MaskConfig()), " ".join(notes)

@@ -8,8 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 import numpy as np
 
-from ..dataset.reviews import is_corrected, is_made
-from ..dataset.rows import OF_THE_MASK
+from ..dataset.rows import OF_THE_MASK, as_row
 from ..masks.flags import flag_kind
 
 VERDICTS = ("unreviewed", "accepted", "rejected")
@@ -76,8 +75,9 @@ class Index:
         if acted:
             self._clock += 1
             self.changed[number] = self._clock
-        self.verdict[number] = VERDICTS.index(row.get("review", {}).get("verdict") or "unreviewed")
-        self.corrected[number] = is_corrected(row)
+        review = as_row(row).review
+        self.verdict[number] = VERDICTS.index(review.verdict or "unreviewed")
+        self.corrected[number] = review.corrected
         area = row.get("area") or {}
         self.present[number] = self.area[number] = 0
         for name in row.get("classes") or ():
@@ -90,9 +90,9 @@ class Index:
             self.flagged.setdefault(flag_kind(flag), np.zeros(len(self.rows), bool))[number] = True
         for key, values in self.of_mask.items():
             of_classes = row.get(key)
-            if is_corrected(row):
+            if review.corrected:
                 values[number] = 1
-            elif is_made(row) or not of_classes:
+            elif review.made is not None or not of_classes:
                 values[number] = np.nan
             else:
                 values[number] = min(of_classes.values())

@@ -69,7 +69,7 @@ def original_mask(sample: Sample) -> str:
 def read_image(sample: Sample, side: int | None = None) -> np.ndarray:
     """(H, W, 3) uint8: a sample's picture, aligned with its label map. side: a larger JPEG may be decoded at a fraction
     of its size. Raises UserError."""
-    with open_own(sample.stored(), sample.where) as image:
+    with open_own(sample.image_file, sample.where) as image:
         if side:
             image.draft("RGB", (side, side))
         return np.asarray(in_rgb(image, sample.where))

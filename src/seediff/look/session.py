@@ -25,14 +25,11 @@ from ..dataset.reviews import (
     Action,
     Verdict,
     append_action,
-    is_corrected,
-    is_made,
-    is_replaced,
     mend,
     read_actions,
     reviewed_row,
 )
-from ..dataset.rows import check_class_list, shown_classes
+from ..dataset.rows import as_row, check_class_list, shown_classes
 from ..dataset.shapes.following import follow
 from ..errors import UserError
 from ..files.output_folders import InUse, open_folder
@@ -219,8 +216,8 @@ class Session:
     def history(self, number: int) -> History:
         if number in self.histories:
             return self.histories[number]
-        row = self.subject.samples[number].metadata
-        return History(row.get("review", {}).get("verdict"), is_corrected(row))
+        review = self.subject.samples[number].row.review
+        return History(review.verdict, review.corrected)
 
     def row(self, number: int) -> dict[str, Any]:
         """A sample's current row."""
@@ -247,22 +244,22 @@ class Session:
 
     def state(self, number: int) -> dict[str, Any]:
         """A sample's state for the page."""
-        history, row = self.history(number), self.row(number)
+        history, row = self.history(number), as_row(self.row(number))
         now, ids, sure = history.now, self.index.ids, self.index.of_mask["confidence"][number]
-        unknown, score = np.isnan(sure) or is_replaced(row), self.index.miou[number]
+        unknown, score = np.isnan(sure) or row.review.replaced, self.index.miou[number]
         return {
             "index": number,
             "version": history.version,
             "verdict": history.verdict,
-            "corrected": is_corrected(row),
-            "made": is_made(row),
+            "corrected": row.review.corrected,
+            "made": row.review.made is not None,
             "original": not history.mask,
-            "classes": [ids[name] for name in row.get("classes") or () if name in ids],
-            "flags": list(row.get("flags") or ()),
-            "area": row.get("area") or {},
+            "classes": [ids[name] for name in row.classes if name in ids],
+            "flags": list(row.flags),
+            "area": row.area,
             "confidence": None if unknown else round(float(sure), 3),
             "miou": None if np.isnan(score) else round(float(score), 4),
-            "by": now.by if now else str(row.get("review", {}).get("by") or ""),
+            "by": now.by if now else row.review.by or "",
             "time": now.time if now else "",
             "undo": history.at > 0,
             "redo": history.at + 1 < len(history.states),

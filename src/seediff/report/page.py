@@ -22,6 +22,7 @@ from ..files.outputs import write_atomic
 from ..files.photo_files import without_suffix
 from ..files.reading import inside, read_bytes
 from ..masks.flags import explain_flag, flag_kind
+from .card import dataset_card
 from .tables import SampleRow, count_classes, flat_config, operations_of, plain_facts, row_classes
 from .templates import render
 
@@ -64,6 +65,19 @@ class Strip:
     prompt: str
     shown: ClassTag
     image: str
+
+
+def write_reports(
+    folder: Path,
+    about: Mapping[str, Any],
+    rows: Sequence[SampleRow],
+    classes: Sequence[str],
+    *,
+    drawn: bool | None = None,
+) -> None:
+    """Writes the card and the page of a native dataset. Arguments: as of `dataset_card` and `write_page`."""
+    write_atomic(folder / "README.md", dataset_card(about, rows, classes, drawn=drawn).encode("utf-8"))
+    write_page(folder, about, rows, classes)
 
 
 def write_page(folder: Path, about: Mapping[str, Any], rows: Sequence[SampleRow], classes: Sequence[str]) -> Path:
@@ -130,7 +144,7 @@ def _tiles(folder: Path, rows: Sequence[SampleRow], tags: Sequence[ClassTag]) ->
             numbers, *_ = read_pixels(inside(folder, f"instances/{name}.png"))
             label_map = shown_ids(label_map, numbers, labels[SEGMENT], alone=len(labels) == 1)
         about = [name, operations_of(row)]
-        if row.get("review", {}).get("mask"):
+        if row.get("review", {}).get("corrected"):
             about.append("corrected by hand")
         if row.get("seed") is not None:
             about.insert(1, f"seed {row['seed']}")

@@ -34,8 +34,7 @@ from ..models.fingerprint import weights_fingerprint
 from ..models.load_options import check_options
 from ..models.memory import Graphs, Offload, memory_bytes
 from ..models.short_names import named_model
-from ..report.card import dataset_card
-from ..report.page import write_page
+from ..report.page import write_reports
 from .loop import BatchCapture, Engine, Item, Job
 
 if TYPE_CHECKING:
@@ -117,8 +116,7 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
         path, text = out / native.CLASSES, native.classes_text(classes)
         if not path.is_file() or not path.read_bytes().startswith(text):  # people add classes in `look`
             write_atomic(path, text)
-        write_atomic(out / native.CARD, dataset_card(about, rows, classes, drawn=self.drawn).encode("utf-8"))
-        write_page(out, about, rows, classes)
+        write_reports(out, about, rows, classes, drawn=self.drawn)
         write_atomic(out / native.METADATA, native.jsonl(rows))
 
     def plan_lines(self, items: int, verbose: bool = True, reads: Reads | None = None) -> list[str]:

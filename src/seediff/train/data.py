@@ -50,7 +50,7 @@ class Decoded:
         if index in self.kept:
             return self.kept[index]
         labels = self.items[index].labels(self.classes)
-        decoded = self.items[index].pil_image(), Image.fromarray(labels)
+        decoded = Image.fromarray(self.items[index].image), Image.fromarray(labels)
         size = 5 * decoded[0].width * decoded[0].height  # Pillow keeps four bytes per pixel of RGB
         if size <= self.room:
             self.room -= size

@@ -16,8 +16,9 @@ from .. import __version__
 from ..config.sides import mirrored_ids
 from ..config.train import LARGEST_SIDE
 from ..dataset.encoding import encode_photo
-from ..dataset.native import jsonl, write_native
+from ..dataset.native import jsonl
 from ..dataset.sample import Sample
+from ..dataset.saving import save_native
 from ..devices import check_device, default_device
 from ..errors import UserError
 from ..files.photo_files import FAILED, Photo, failed_row, find_photos, read_photo
@@ -177,7 +178,8 @@ def predict_files(
             files[FAILED] = jsonl(failed)
 
     about = {"model": Path(model).resolve().name, "version": __version__}
-    return write_native(out, segmenter.classes, predicted(), about=about, files=files), failed
+    rows = save_native(out, segmenter.classes, predicted(), about=about, files=files)
+    return len(rows), failed
 
 
 def predicted_sample(photo: Photo, image: np.ndarray, labels: np.ndarray) -> Sample:

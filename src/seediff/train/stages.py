@@ -17,7 +17,7 @@ from ..config.speeds import time_line
 from ..config.train import TrainConfig, with_device
 from ..dataset.dataset import Dataset
 from ..dataset.merge import renumber, renumber_table
-from ..dataset.reviews import left_out_notes, why_left_out
+from ..dataset.reviews import left_out_notes
 from ..dataset.rows import check_class_list
 from ..dataset.sample import Sample
 from ..dataset.split import assign_splits
@@ -99,7 +99,7 @@ def open_training(
 
     def opened(source: Data) -> Dataset:
         dataset = source if isinstance(source, Dataset) else Dataset.open(source)
-        reasons[source] = [why_left_out(sample.metadata, with_rejected) for sample in dataset]
+        reasons[source] = [sample.row.why_left_out(with_rejected) for sample in dataset]
         return dataset.labelled(with_rejected)
 
     if not data:
@@ -153,12 +153,12 @@ def _length(epochs: float | None, steps: int | None) -> tuple[float | None, int 
 
 def _without(items: Sequence[Sample], *parts: str) -> list[Sample]:
     """The samples whose rows assign them to none of these parts."""
-    return [item for item in items if item.metadata.get("split") not in parts]
+    return [item for item in items if item.row.split not in parts]
 
 
 def _marked(items: Sequence[Sample]) -> list[Sample]:
     """The samples whose rows assign them to validation."""
-    return [item for item in items if item.metadata.get("split") == "val"]
+    return [item for item in items if item.row.split == "val"]
 
 
 def as_classes(dataset: Dataset, names: Sequence[str]) -> list[Sample]:
@@ -210,7 +210,7 @@ def find_doubts(data: TrainingData) -> list[str]:
 
 def image_digest(item: Sample) -> str:
     """Of the bytes of a sample's picture as it is stored."""
-    return hashlib.blake2b(stored_bytes(item.stored()), digest_size=8).hexdigest()
+    return hashlib.blake2b(stored_bytes(item.image_file), digest_size=8).hexdigest()
 
 
 def check_stages(stages: Sequence[Stage], validation: Sequence[Sample], batch_size: int) -> dict[str, Any]:
@@ -239,7 +239,7 @@ def _digest(what: str, items: Sequence[Sample], classes: int) -> str:
     for item in items:  # all of them, to find every fault now
         labels = item.labels(classes)
         shows_a_class |= bool(((labels > 0) & (labels < 255)).any())
-        source = item.stored()
+        source = item.image_file
         size = len(source) if isinstance(source, bytes) else source.stat().st_size
         digest.update(f"{item.name}\n{size} {labels.shape}\n".encode("utf-8", "surrogatepass") + labels.tobytes())
     if not shows_a_class:

@@ -203,7 +203,7 @@ def test_images_are_found_by_the_end_of_their_address(tmp_path, address):
     save(folder, [task])
     (one,) = imported("labelstudio", folder)[1]
     assert one.name in ("1", "trip/1")
-    assert "images/images" not in one.stored().as_posix()
+    assert "images/images" not in one.image_file.as_posix()
     assert np.array_equal(one.label_map, some()[1].label_map)
 
 

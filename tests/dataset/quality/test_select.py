@@ -5,9 +5,9 @@ from refusals import user_error
 from seediff.config.filter import Criteria
 from seediff.dataset import native
 from seediff.dataset.dataset import Dataset
-from seediff.dataset.native import write_native
 from seediff.dataset.quality.select import confidence, select_samples
 from seediff.dataset.sample import Sample
+from seediff.dataset.saving import save_native
 
 CLASSES = ("dog", "cat")
 
@@ -34,7 +34,7 @@ def pets(tmp_path):
         row = {"flags": ["constant:cat"] if number == 5 else [], "classes": [name], "confidence": {name: sure}}
         image = rng.integers(0, 256, (16, 20, 3), np.uint8)
         items.append(Sample(native.encode_image(image, "png"), labels, metadata=row, name=f"{number:06d}"))
-    write_native(tmp_path / "pets", CLASSES, items, about={})
+    save_native(tmp_path / "pets", CLASSES, items, about={})
     return tmp_path / "pets"
 
 
@@ -74,7 +74,7 @@ def test_samples_stay_by_what_their_rows_say(key):
     rows = [{"classes": ["dog"], key: {"dog": share}} for share in (0.4, 0.6)]
     rows += [
         {"classes": ["dog"], "review": {"corrected": True}},
-        {"classes": ["dog"], "review": {"made": {}}},
+        {"classes": ["dog"], "review": {"made": {"alpha": 0.5}}},
         {"classes": []},
     ]
     image, labels = native.encode_image(np.zeros((4, 4, 3), np.uint8), "png"), np.eye(4, dtype=np.uint8)

@@ -29,7 +29,6 @@ from ..sample import Sample
 from ..shapes.objects import Objects, whole_classes
 from ..shapes.polygons import object_polygons
 from ..shapes.rle import encode
-from ..split import split_of
 from .coco_data import (
     ANNOTATIONS,
     IGNORED,
@@ -74,7 +73,7 @@ def write(export: Export, *, min_area: int = 1, polygons: bool = False) -> None:
         ending = endings[placed.split]
         export.put_image(f"{IMAGES}/{placed.file_name}", placed)
         metadata = {key: value for key, value in placed.sample.metadata.items() if key not in WRITTEN_ANEW}
-        if "split" in metadata and placed.split != split_of(metadata):  # another share was set aside
+        if "split" in metadata and placed.split != placed.sample.row.part:  # another share was set aside
             metadata["split"] = placed.split
         image = {"file_name": placed.file_name, "width": width, "height": height}
         add_image(instances[ending], image, objects)

@@ -13,7 +13,6 @@ import numpy as np
 from ...errors import UserError
 from ...files.label_maps import IGNORE
 from ..encoding import png
-from ..reviews import is_replaced
 from ..sample import SOFT, Sample
 from .drivers import Export
 
@@ -50,4 +49,4 @@ def cut(sample: Sample, *, classes: Sequence[str]) -> list[tuple[int, bytes]]:
 
 
 def _is_soft(sample: Sample, class_id: int) -> bool:
-    return (SOFT, class_id) in sample.extras and not is_replaced(sample.metadata)
+    return (SOFT, class_id) in sample.extras and not sample.row.review.replaced

@@ -29,7 +29,6 @@ from ...files.label_maps import IGNORE, visible
 from ...files.messages import show_json
 from ..class_lists import IGNORED, check_meaning, number_labels
 from ..encoding import Instances
-from ..reviews import is_corrected
 from ..rows import check_row
 from ..sample import Sample
 from ..shapes.brush import decode_brush, encode_brush
@@ -104,18 +103,21 @@ def draw(sample: Sample, *, classes: Sequence[str]) -> list[dict[str, Any]]:
         tags = {"id": f"{OWN}-{key}", "type": "brushlabels", "from_name": TAG, "to_name": IMAGE}
         value = {"format": "rle", "rle": list(encode_brush(inside)), "brushlabels": [names[number]]}
         result = {**tags, "origin": "prediction", **size, "value": value}
-        score = _score(sample.metadata, names[number])
+        score = _score(sample, names[number])
         if score is not None and number != IGNORE:
             result["score"] = score
         results.append(result)
     return results
 
 
-def _score(row: Mapping[str, Any], name: str) -> float | None:
+def _score(sample: Sample, name: str) -> float | None:
     """A class's `confidence`, or else its `presence`; neither describes a mask that a person corrected."""
-    values = [(row.get(key) or {}).get(name) for key in ("confidence", "presence")]
-    found = [value for value in values if isinstance(value, (int, float)) and not is_corrected(row)]
-    return float(np.clip(found[0], 0, 1)) if found else None
+    if sample.row.review.corrected:
+        return None
+    scores = {**(sample.row.presence or {}), **sample.row.confidence}
+    if name not in scores:
+        return None
+    return float(np.clip(scores[name], 0, 1))
 
 
 Byte = Annotated[int, msgspec.Meta(ge=0, le=255)]

@@ -23,11 +23,11 @@ from ...workers import Follow, in_threads
 from .. import native
 from ..encoding import Instances
 from ..native import RowReader, check_finished, check_native
-from ..reviews import REVIEWS, is_replaced, read_actions
+from ..reviews import REVIEWS, read_actions
 from ..rows import SPLITS, shown_classes
 from ..sample import Sample
-from ..split import group_copies, pixel_digest, positions_of, split_of
-from .stats import Measured, Stats, measure, row_flags, summarize
+from ..split import group_copies, pixel_digest, positions_of
+from .stats import Measured, Stats, measure, summarize
 
 T = TypeVar("T")
 Level = Literal["error", "warning"]
@@ -85,7 +85,9 @@ class _Findings(list[Finding]):
 
     def read(self, kind: str, file: str, read: Callable[[], T]) -> T | None:
         """Like `attempt`, for a file of the folder, which must be there."""
-        return self.attempt(kind, file, read) if (self.folder / file).is_file() else self.add("missing", file, ABSENT)
+        if (self.folder / file).is_file():
+            return self.attempt(kind, file, read)
+        return self.add("missing", file, ABSENT)
 
 
 def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
@@ -111,9 +113,9 @@ def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
         sample = findings.attempt("row", place, partial(reader.sample, row, place))
         if sample is not None:
             samples.append(sample)
-            if sample.metadata.get("split") not in (None, *SPLITS):
+            if sample.row.split not in (None, *SPLITS):
                 used = f"which is none of {', '.join(SPLITS)}: it is trained on"
-                findings.add("row", place, f"'split' is {show_json(sample.metadata['split'])}, {used}", "warning")
+                findings.add("row", place, f"'split' is {show_json(sample.row.split)}, {used}", "warning")
     kinds = [name for name in native.EXTRAS if (folder / name).is_dir()]
     measures: list[Measured] = []
     images: list[tuple[Sample, str]] = []
@@ -135,7 +137,7 @@ def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
             more = f" and {len(others) - 1} more" * (len(others) > 1)
             findings.add("duplicate", files[first], f"the same pixels as {files[others[0]]}{more}", "warning")
     for group in group_copies([sample for sample, _ in images], digests):
-        (first, part), *others = {split_of(images[i][0].metadata): files[i] for i in group}.items()
+        (first, part), *others = {images[i][0].row.part: files[i] for i in group}.items()
         for other, file in others:
             problem = f"is in '{first}', and a copy of it or its source, {file}, in '{other}'"
             findings.add("split", part, f"{problem}: scores on it are too high", "warning")
@@ -170,7 +172,7 @@ def _read_files(folder: Path, classes: Sequence[str], kinds: Sequence[str], samp
         return found  # no other file can be checked without its size
     labels = findings.read("mask", row["mask_file_name"], lambda: sample.labels(len(classes)))
     if labels is not None:
-        found.measured = measured = measure(labels, row_flags(row))
+        found.measured = measured = measure(labels, sample.row.flags)
         findings.attempt("row", row["file_name"], lambda: _check_counts(row, measured.counts, classes))
         if sample.stored_instances is not None:
             file = f"{native.INSTANCES}/{name}.png"
@@ -180,10 +182,11 @@ def _read_files(folder: Path, classes: Sequence[str], kinds: Sequence[str], samp
                 findings.add("objects", file, f"object {lost[0]} has no pixel of its class in the label map", "warning")
 
     # Files that describe the original mask.
-    kept = () if is_replaced(row) else kinds
-    for class_id in row.get("class_ids", ()) if native.SOFT in kept else ():
+    if sample.row.review.replaced:
+        return found
+    for class_id in sample.row.class_ids * (native.SOFT in kinds):
         findings.read("soft", f"{native.SOFT}/{name}_{class_id}.png", partial(sample.soft_level, class_id))
-    if native.ATTENTION in kept and row.get("classes"):  # `mask` captures nothing of a picture without a class
+    if native.ATTENTION in kinds and sample.row.classes:  # `mask` captures nothing of a picture without a class
         file = f"{native.ATTENTION}/{name}.safetensors"
         findings.read("tensors", file, partial(read_header, folder / file))
     return found
@@ -191,7 +194,7 @@ def _read_files(folder: Path, classes: Sequence[str], kinds: Sequence[str], samp
 
 def _pixels(sample: Sample) -> str:
     """The digest of a picture that can be read to its end."""
-    sample.data()
+    sample.picture()
     return pixel_digest(sample.image)
 
 

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,10 +19,9 @@ from ...errors import UserError
 from ...masks.flags import check_flags, flag_kind
 from ...workers import Follow
 from .. import native
-from ..reviews import is_corrected, is_made
-from ..rows import shown_classes
+from ..rows import Review, shown_classes
 from ..sample import Sample
-from .stats import measure, row_flags
+from .stats import measure
 
 WRITTEN = {
     "confidence": "generate and mask write it",
@@ -51,7 +49,7 @@ def select_samples(
     """The samples that meet the criteria. where: the set's name in errors. follow: wraps the samples to show progress.
     Raises UserError naming what a criterion needs, and for a flag that no sample could have."""
     where = str(where or "the dataset")
-    check_flags(criteria.drop_flags, classes, chain(*(row_flags(sample.metadata) for sample in samples)))
+    check_flags(criteria.drop_flags, classes, chain(*(sample.row.flags for sample in samples)))
     stays: list[Sample] = []
     dropped: Counter[str] = Counter()
     for sample in follow(samples):
@@ -70,14 +68,14 @@ def select_samples(
 
 def _unmet(sample: Sample, classes: Sequence[str], criteria: Criteria, where: str) -> str | None:
     """The first criterion that a sample does not meet, except `best`; None if it meets all."""
-    row = sample.metadata
-    if criteria.reviewed is not None and criteria.reviewed not in _decisions(row):
+    row = sample.row
+    if criteria.reviewed is not None and criteria.reviewed not in _decisions(row.review):
         return "reviewed"
-    if any({"all", flag, flag_kind(flag)} & {*criteria.drop_flags} for flag in row_flags(row)):
+    if any({"all", flag, flag_kind(flag)} & {*criteria.drop_flags} for flag in row.flags):
         return "flags"
     if criteria.min_area > 0 or criteria.max_area < 1 or criteria.max_components is not None:
         measured = measure(sample.labels(len(classes)), (), criteria.min_piece)
-        shown = shown_classes(measured.counts, classes, row.get("classes") or (), f"sample '{sample.name}'")
+        shown = shown_classes(measured.counts, classes, row.classes, f"sample '{sample.name}'")
         if not all(criteria.min_area <= measured.area(i) <= criteria.max_area for i in shown["class_ids"]):
             return "area"
         if any(pieces > (criteria.max_components or np.inf) for pieces in measured.pieces.values()):
@@ -89,15 +87,14 @@ def _unmet(sample: Sample, classes: Sequence[str], criteria: Criteria, where: st
     return None
 
 
-def _decisions(row: Mapping[str, Any]) -> set[str | None]:
-    """The values of `Criteria.reviewed` that a row meets."""
-    verdict, corrected = row.get("review", {}).get("verdict"), is_corrected(row)
-    met = {verdict}
-    if verdict != "rejected":
+def _decisions(review: Review) -> set[str | None]:
+    """The values of `Criteria.reviewed` that a review meets."""
+    met: set[str | None] = {review.verdict}
+    if not review.rejected:
         met.add("not-rejected")
-    if corrected:
+    if review.corrected:
         met.add("corrected")
-    elif verdict is None:
+    elif review.verdict is None:
         met.add("unreviewed")
     return met
 
@@ -105,12 +102,12 @@ def _decisions(row: Mapping[str, Any]) -> set[str | None]:
 def _scores(sample: Sample, key: str, criterion: str, where: str) -> Mapping[str, float]:
     """Class → confidence or agreement in a sample's row. A mask that a person corrected has 1; of one that was made in
     the viewer nothing is known. Raises UserError naming the criterion if the row has none."""
-    row = sample.metadata
-    if is_corrected(row):
-        return dict.fromkeys(row.get("classes") or (), 1.0)
+    row, review = sample.metadata, sample.row.review
+    if review.corrected:
+        return dict.fromkeys(sample.row.classes, 1.0)
     if key in row:
         return row[key]
-    if is_made(row) or ("classes" in row and not row["classes"]):
+    if review.made is not None or ("classes" in row and not row["classes"]):
         return {}
     raise UserError(criterion, f"needs `{key}`, and sample '{sample.name}' of {where} has none", WRITTEN[key])
 

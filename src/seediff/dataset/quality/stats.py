@@ -70,11 +70,6 @@ def measure(labels: np.ndarray, flags: Sequence[str] = (), min_piece: int = 1) -
     )
 
 
-def row_flags(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """The flags in a row of metadata.jsonl."""
-    return tuple(row.get("flags") or ())
-
-
 def summarize(samples: Sequence[Measured], classes: Sequence[str]) -> Stats:
     """The statistics of all label maps of a dataset. classes: without the background."""
     total = sum((sample.counts for sample in samples), np.zeros(256, np.int64))

@@ -1,0 +1,92 @@
+"""Makes native datasets of files in other formats, of masks that were corrected elsewhere, and of pictures
+without labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError
+from ..files.messages import plural
+from ..workers import Follow
+from . import native
+from .corrections import Change, correct
+from .formats.drivers import read_format
+from .formats.format_table import SourceName, import_options
+from .sample import Sample
+from .saving import save_native
+from .unlabelled import read_unlabelled
+
+
+@dataclass(frozen=True)
+class Imported:
+    """classes, rows: of the new dataset. notes: lines about what was left out. changes: the masks that came back."""
+
+    classes: Sequence[str]
+    rows: Sequence[Mapping[str, Any]]
+    notes: Sequence[str]
+    changes: Sequence[Change]
+
+
+def import_set(
+    name: SourceName,
+    source: Path,
+    out: Path,
+    *,
+    corrects: Path | None = None,
+    accept_unchanged: bool = False,
+    link: bool = False,
+    workers: int = 1,
+    follow: Follow = iter,
+    **options: Any,
+) -> Imported:
+    """Writes a folder or file of another format as the native dataset `out`, which appears only when it is complete.
+
+    corrects: the dataset whose masks the source holds, corrected; its pictures and rows are kept. accept_unchanged, and
+    how masks come back: as for `correct`. link, workers, follow: as for `write_native`. options: the parameters of
+    `read` in the format's module. Raises UserError, also for a source without samples or, except with `corrects`,
+    without objects.
+    """
+    # Corrected masks alone: their pictures are those of the dataset that they correct.
+    if corrects is not None and "images" not in options and "images" in import_options(name):
+        folder = source
+        if not source.is_dir():
+            folder = source.parent
+        if not any((folder / part).is_dir() for part in (native.IMAGES, "JPEGImages")):
+            options["images"] = corrects / native.IMAGES
+
+    classes, samples, read = read_format(name, source, **options)  # streams the samples of a single large file
+    samples, changes = _require(samples, source, empty=corrects is not None), list[Change]()
+    if corrects is not None:
+        correction: dict[str, Any] = {"by": name, "accept_unchanged": accept_unchanged, "tell": changes.append}
+        classes, samples = correct(corrects, classes, samples, **correction)
+    about = {"command": "import", "format": name}
+    rows = save_native(out, classes, samples, about=about, link=link, workers=workers, follow=follow)
+    return Imported(classes, rows, read.notes, changes)
+
+
+def import_unlabelled(
+    source: Path, out: Path, classes: Sequence[str], *, workers: int = 1, follow: Follow = iter
+) -> int:
+    """Writes pictures without labels as the native dataset `out`, to paint masks of `classes` in `seediff look`, and
+    returns their number. Raises UserError as `read_unlabelled`."""
+    samples = read_unlabelled(source)
+    return len(save_native(out, classes, samples, about={"command": "import"}, workers=workers, follow=follow))
+
+
+def _require(samples: Iterable[Sample], source: Path, *, empty: bool) -> Iterator[Sample]:
+    """Yields the samples. Raises UserError at the end if there were none, or if no sample shows a class. empty: allow
+    that no sample does."""
+    count, shows = 0, empty
+    for sample in samples:
+        count += 1
+        shows = shows or bool((sample.label_map % 255).any())  # 0 is background, 255 ignored
+        yield sample
+    if not count:
+        raise UserError(f"{source}: has no samples; nothing was written")
+    if not shows:
+        problem = f"has {plural(count, 'picture')} but no object, only background (0) or ignored (255)"
+        fix = "name the folder that also holds the labels, or their format with --from"
+        raise UserError(source, f"{problem}; nothing was written", fix)
