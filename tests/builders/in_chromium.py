@@ -81,7 +81,7 @@ def open_sample(page, name):
 
 def shown_mask(page):
     """(H, W) uint8 ids of the classes drawn over the picture, recognised by their colours; 0 where nothing is drawn."""
-    from seediff.files.label_maps import voc_palette
+    from seediff.drawing.colours import mask_colours
 
     found = page.evaluate(
         """() => { const canvas = document.querySelector('#mask');
@@ -89,7 +89,7 @@ def shown_mask(page):
         return [canvas.height, canvas.width, [...data]]; }"""
     )
     pixels = np.array(found[2], np.int16).reshape(found[0], found[1], 4)
-    table = np.array(voc_palette(), np.int16).reshape(256, 3)[[0, 1, 2, 3, 4, 5, 255]]
+    table = mask_colours().astype(np.int16)[[0, 1, 2, 3, 4, 5, 255]]
     nearest = np.abs(pixels[:, :, None, :3] - table).sum(3).argmin(2)
     return np.where(pixels[..., 3] == 0, 0, np.array([0, 1, 2, 3, 4, 5, 255])[nearest]).astype(np.uint8)
 
