@@ -11,7 +11,7 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constr
 AVX2 = ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 OPENBLAS_CORETYPE=Haswell SEEDIFF_BF16=0 \
   NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR"
 
-.PHONY: demo test tests avx2 setup lint docs readers clean
+.PHONY: demo quick test tests avx2 setup lint docs readers clean
 setup: $(VENV)/.installed-test
 
 # The package and its viewer: the first image does not wait for what only tests and other formats need. Modules are
@@ -43,6 +43,10 @@ test: setup
 
 tests: setup
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations=20 --durations-min=1
+
+# The core against its references, and reading: under a minute, on every system.
+quick:
+	$(BIN)/python -m pytest tests/metrics tests/prompts tests/segments tests/masks/test_seediff.py tests/masks/test_pamr.py tests/test_cvat.py
 
 # What depends on how a CPU rounds, a second time.
 avx2: setup

@@ -133,8 +133,15 @@ def model_card(
     names, steps = stages[0].classes, [stage.step_count(config.batch_size) for stage in stages]
     earlier = sum(steps[:-1])
     measured = [row for row in rows[earlier:] if row["miou"]]  # each stage starts its own search for the best
-    kept = "the last step. No validation set was given."
+    kept, index = "the last step. No validation set was given.", ""
     if measured:
+        index = f"""model-index:
+- name: {config.architecture}
+  results:
+  - task: {{type: image-segmentation}}
+    dataset: {{name: validation set, type: seediff}}
+    metrics: [{{type: mean_iou, value: {state.best:.4f}}}]
+"""
         kept = f"step {state.best_step}, the best of {len(measured)} measured"
         if earlier:
             kept += f" in stage {stages[-1].name}"
@@ -150,7 +157,7 @@ def model_card(
 library_name: transformers
 pipeline_tag: image-segmentation
 tags: [semantic-segmentation, seediff]
----
+{index}---
 
 # {config.architecture}, backbone {config.backbone}
 

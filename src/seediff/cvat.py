@@ -1,0 +1,63 @@
+"""Masks inside of CVAT: a function for its `auto-annotate` (pip install cvat-cli; docs/correct.md).
+
+cvat-cli task auto-annotate 7 --function-module seediff.cvat -p model=str:sd1.5 -p classes=str:dog,cat
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from .errors import UserError
+from .models.registry import load_model
+from .script.single_image import mask
+
+
+class Masks:
+    """CVAT's detection function: one mask per class that a picture shows.
+
+    classes: labels of the task. options: of `seediff.mask`, such as method or presence.
+    """
+
+    def __init__(self, model: str, classes: Sequence[str], options: dict[str, Any]) -> None:
+        from cvat_sdk import auto_annotation
+
+        self.cvat, self.classes, self.options = auto_annotation, classes, options
+        labels = [auto_annotation.label_spec(name, number, type="mask") for number, name in enumerate(classes)]
+        self.spec = auto_annotation.DetectionFunctionSpec(labels=labels)
+        self.model = load_model(model)
+
+    def detect(self, context: Any, image: Image.Image) -> list[Any]:
+        """Masks of a picture. Ignored pixels are in none. CVAT's --conf-threshold is `presence`."""
+        if context.conv_mask_to_poly:
+            raise UserError("conv-mask-to-poly", "polygons lose pixels of masks", "leave it out")
+        options = dict(self.options)
+        if context.conf_threshold is not None:
+            options["presence"] = context.conf_threshold
+        labels = mask(image, self.classes, model=self.model, **options).label_map
+        shown = [number for number in range(len(self.classes)) if (labels == number + 1).any()]
+        return [self.cvat.mask(number, encode(labels == number + 1)) for number in shown]
+
+
+def create(*, model: str = "", classes: str = "", **options: Any) -> Masks:
+    """What `-p` gives. classes: names of the task's labels, with commas: CVAT tells a function nothing of its task.
+    Raises UserError."""
+    names = [name.strip() for name in classes.split(",") if name.strip()]
+    for name, value in {"model": model, "classes": names}.items():
+        if not value:
+            raise UserError(name, "is missing", f"-p {name}=str:" + {"model": "sd1.5", "classes": "dog,cat"}[name])
+    return Masks(model, names, options)
+
+
+def encode(inside: np.ndarray) -> list[int]:
+    """CVAT's points of a mask (H, W) bool that is not empty: lengths of runs in its box, row by row, outside first;
+    then the box: left, top, and the last column and row."""
+    rows, columns = inside.nonzero()
+    left, top, right, bottom = columns.min(), rows.min(), columns.max(), rows.max()
+    flat = np.concatenate([[False], inside[top : bottom + 1, left : right + 1].ravel()])
+    ends = np.flatnonzero(np.diff(flat)).tolist()
+    runs = np.diff([0, *ends, flat.size - 1])
+    return [int(number) for number in (*runs, left, top, right, bottom)]
