@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -183,7 +183,7 @@ class Job(ABC, Generic[Config, Item, BatchCapture]):
 
     def rebatch(self, size: int) -> None:
         """Make batches of another size, which this machine decided."""
-        self.config = self.config.with_batches(size)
+        self.config = self.config.changed(MACHINE, batch_size=size)
         vars(self).pop("batches", None)
 
     def make_batch(self, number: int, out: Path) -> BatchRecord:
@@ -230,11 +230,9 @@ class Engine(AbstractContextManager["Engine"]):
 
         from ..devices import default_device  # imports torch
 
-        config = job.config
-        device, threads = config.device or default_device(), config.threads
-        if device == "cpu" and threads is None:
-            threads = torch.get_num_threads()
-        return replace(config, device=device, dtype=config.dtype or job.usual_dtype(device), threads=threads)
+        device = job.config.device or default_device()
+        config = job.config.filled(MACHINE, device=device, dtype=job.usual_dtype(device))
+        return config.filled(MACHINE, threads=torch.get_num_threads()) if device == "cpu" else config
 
     def load(self, job: AnyJob) -> str:
         """Prepare for making batches. Returns the fingerprint of the model's weights, "" without a model."""

@@ -10,7 +10,7 @@ import json
 import shutil
 from collections.abc import Callable, Container, Iterable
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -74,7 +74,7 @@ def look_into(out: Path, config: Config) -> tuple[State, Config]:
     with other contents, an output of another command or configuration, and an unfinished one of another version.
     """
     if config.device:  # the number of a GPU changes nothing
-        config = replace(config, device=config.device.split(":")[0])
+        config = config.changed(config.source("device"), device=config.device.split(":")[0])
     if out.exists() and not out.is_dir():
         raise UserError(out, "there is a file where the folder should be")
     entries = out.iterdir() if out.is_dir() else ()
@@ -123,10 +123,9 @@ def nothing_committed(out: Path) -> bool:
 
 def as_begun(config: Config, begun: Config) -> Config:
     """The configuration with what it leaves open as the output was begun."""
-    values = {name: getattr(begun, name) for name in AS_BEGUN if getattr(config, name) is None}
-    config = replace(config, **{name: value for name, value in values.items() if value is not None})
+    config = config.filled(MACHINE, **{name: getattr(begun, name) for name in AS_BEGUN})
     if config.source("batch_size") == DEFAULT and begun.source("batch_size") == MACHINE:
-        return config.with_batches(begun.batch_size)
+        return config.changed(MACHINE, batch_size=begun.batch_size)
     return config
 
 
