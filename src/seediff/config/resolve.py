@@ -27,6 +27,7 @@ from ..models.info import ModelInfo, ModelSettings, find_model
 from ..models.short_names import BY_NAME, REAL
 from .fields import check_names, check_table, field_types, flatten, tables_of
 from .names import sound, split_classes
+from .presets import ModelConstants
 from .settings import DEFAULT, GIVEN, TUNED, AnySettings, Config, Settings, SourcedValues, defaults
 from .tuned import read_tuned
 
@@ -175,7 +176,7 @@ def configure_run(
             problem = f"all: model '{name}' is not limited to a list of classes"
             raise UserError("classes", problem, "name those that you want")
         ranked.insert(0, SourcedValues(GIVEN, {"classes": settings.classes}))
-    ranked += kind.values_below(model, values, preset)
+    ranked += kind.values_below(ModelConstants.of(name, model), values, preset)
     return _spelled(resolve(kind, ranked), settings), model
 
 

@@ -19,7 +19,7 @@ from ..models.load_options import LoadOptions
 from .fields import MODEL, Count, Device, DType, Seed, check_fields, flatten, tables_of
 
 if TYPE_CHECKING:
-    from ..models.info import ModelInfo
+    from .presets import ModelConstants
 
 GIVEN, DEFAULT = "given", "default"
 """Sources of values: given by the user (command line, file or Python), and the class's default."""
@@ -84,7 +84,8 @@ class Settings:
 
     def filled(self: "AnySettings", source: str, **values: Any) -> "AnySettings":
         """A copy with values in the place of None."""
-        return self.changed(source, **{name: value for name, value in values.items() if getattr(self, name) is None})
+        missing = {name: value for name, value in values.items() if getattr(self, name) is None and value is not None}
+        return self.changed(source, **missing) if missing else self
 
     def from_sources(self: "AnySettings", sources: Mapping[str, str]) -> "AnySettings":
         """This new instance, with the sources of its values, by flat name."""
@@ -146,9 +147,9 @@ class RunConfig(Settings):
             raise UserError("threads", f"{self.threads} is more than {most}", "use as many as the machine has cores")
 
     @classmethod
-    def values_below(cls, model: "ModelInfo | None", chosen: Mapping[str, Any], preset: str) -> list[SourcedValues]:
-        """The values below the given ones. model: None: nothing is known of it. chosen: flat name → given value.
-        preset: one of `presets`."""
+    def values_below(cls, model: "ModelConstants", chosen: Mapping[str, Any], preset: str) -> list[SourcedValues]:
+        """The values below the given ones. model: its constants. chosen: flat name → given value. preset: one of
+        `presets`."""
         return []
 
     @property

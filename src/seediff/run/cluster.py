@@ -109,13 +109,10 @@ class Ray(Engine):
 
         config, there = job.config, resources()
         device = (config.device or ("cuda" if there["GPU"] else default_device())).split(":")[0]
-        config = config.filled(MACHINE, device=device, dtype=job.usual_dtype(device))
-        if device != "cpu":
-            return config
-        threads = 1
-        if self.workers:
-            threads = max(1, min(int(there["CPU"]) // self.workers, largest_node()))
-        return config.filled(MACHINE, threads=threads)
+        threads = None
+        if device == "cpu":
+            threads = max(1, min(int(there["CPU"]) // self.workers, largest_node())) if self.workers else 1
+        return config.filled(MACHINE, device=device, dtype=job.usual_dtype(device), threads=threads)
 
     def share(self, config: RunConfig) -> tuple[int, dict[str, float]]:
         """The number of workers, and the resources that each takes. Raises UserError for cuda without a GPU."""

@@ -12,6 +12,7 @@ import threading
 import time
 import warnings
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
@@ -231,8 +232,8 @@ class Engine(AbstractContextManager["Engine"]):
         from ..devices import default_device  # imports torch
 
         device = job.config.device or default_device()
-        config = job.config.filled(MACHINE, device=device, dtype=job.usual_dtype(device))
-        return config.filled(MACHINE, threads=torch.get_num_threads()) if device == "cpu" else config
+        threads = torch.get_num_threads() if device == "cpu" else None
+        return job.config.filled(MACHINE, device=device, dtype=job.usual_dtype(device), threads=threads)
 
     def load(self, job: AnyJob) -> str:
         """Prepare for making batches. Returns the fingerprint of the model's weights, "" without a model."""
@@ -245,19 +246,18 @@ class Engine(AbstractContextManager["Engine"]):
             for number in numbers:
                 yield number, job.make_batch(number, out)
             return
-        earlier = None
         if device.startswith("cuda"):
             say("the first batch also compiles kernels")
+        written = deque[tuple[int, Future[BatchRecord]]]()
         with writing_thread(device) as write:
             for number in numbers:
-                # The batch before stays in memory meanwhile, however fast it is written: what fits once, always fits.
-                captured = job.capture(job.batches[number])
-                written = write(job, captured, out)
-                if earlier:
-                    yield earlier[0], earlier[1].result()
-                earlier = number, written
-            if earlier:
-                yield earlier[0], earlier[1].result()
+                # Two batches are in memory, however fast the first is written: what fits once, always fits.
+                written.append((number, write(job, job.capture(job.batches[number]), out)))
+                if len(written) == 2:
+                    first, record = written.popleft()
+                    yield first, record.result()
+            for last, record in written:
+                yield last, record.result()
 
 
 @contextmanager
