@@ -23,7 +23,7 @@ class Masks:
     """
 
     def __init__(self, model: str, classes: Sequence[str], options: dict[str, Any]) -> None:
-        from cvat_sdk import auto_annotation
+        from cvat_sdk import auto_annotation  # pyright: ignore[reportMissingImports]
 
         self.cvat, self.classes, self.options = auto_annotation, classes, options
         labels = [auto_annotation.label_spec(name, number, type="mask") for number, name in enumerate(classes)]

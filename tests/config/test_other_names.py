@@ -1,6 +1,3 @@
-import copy
-import pickle
-
 import pytest
 from builders.refusals import user_error
 
@@ -9,7 +6,6 @@ from seediff.cli.line import CommandLine
 from seediff.config.generate_config import GenerateConfig
 from seediff.config.other_names import OTHER_NAMES, own_name
 from seediff.config.resolve import load_config
-from seediff.config.train import TrainConfig
 from seediff.run.generate_job import generate
 
 
@@ -19,21 +15,12 @@ from seediff.run.generate_job import generate
 def test_names_of_diffusers_are_answered_in_python_and_in_files(name, own, tmp_path):
     line = f"there is no option '{name}'; the name here: {own}$"
     with user_error(f"^GenerateConfig: {line}"):
-        GenerateConfig(("dog",), **{name: 3})
+        GenerateConfig.recommended(classes=("dog",), **{name: 3})
     with user_error(f"^GenerateConfig: {line}"):
         generate(classes=["dog"], out=tmp_path / "out", **{name: 3})
     (tmp_path / "c.toml").write_text(f'classes = ["dog"]\n{name} = 3\n')
     with user_error(f"c.toml: {line}"):
         load_config(tmp_path / "c.toml", GenerateConfig)
-
-
-def test_other_names_are_no_trouble_to_configurations():
-    config = GenerateConfig(("dog",), steps=3)
-    assert config == copy.deepcopy(config) == pickle.loads(pickle.dumps(config))
-    with user_error("^TrainConfig: there is no option 'lr'; the name here: learning_rate$"):
-        TrainConfig(lr=0.1)
-    with user_error("there is no option 'frobnicate'"):
-        GenerateConfig(("dog",), frobnicate=3)
 
 
 def test_every_name_here_is_an_option_of_a_command_that_lacks_the_other():

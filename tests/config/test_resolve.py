@@ -101,7 +101,8 @@ def test_every_value_has_its_source(model, tmp_path):
 def test_what_python_gives_is_given():
     config = GenerateConfig(classes=("dog",), mask=MaskConfig(beta=0.4))
     assert config.sources()["given"] == ["classes", "mask.beta"]
-    changed = replace(GenerateConfig.recommended(**DOG), steps=9, device="cpu")
+    assert GenerateConfig.recommended(**DOG, steps=3, tau=2).steps == 3  # the capture has `steps`, too
+    changed = GenerateConfig.recommended(**DOG).changed("given", steps=9).filled("this machine", device="cpu")
     assert (changed.source("steps"), changed.source("device"), changed.source("guidance_scale")) == (
         "given",
         "this machine",

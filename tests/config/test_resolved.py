@@ -85,11 +85,7 @@ def resolved(line):
     if hasattr(config, "photos"):
         needed["model"] = "mini"
     plain = {**flat(asdict(type(config)(**needed))), "classes": []}
-    return {
-        name: value
-        for name, value in flat(asdict(config)).items()
-        if not name.startswith("origins") and value != plain[name]
-    }
+    return {name: value for name, value in flat(asdict(config)).items() if value != plain[name]}
 
 
 def test_values_are_those_of_the_table(place):

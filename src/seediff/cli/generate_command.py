@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated, Literal
 
 from ..config.fields import IMAGES, MASKS
 from ..config.generate_config import GenerateConfig
 from ..config.resolve import configure_run
+from ..config.settings import GIVEN
 from .line import UNTYPED, Typed
 from .options import AS_USUAL, ConfigFile, RunOptions, RunOut, carry_out, check_mask_effects, option
 
@@ -61,7 +61,7 @@ def generate(
 
         kinds = [kind.strip() for kind in vary.split(",")]
         prompts = varied_prompts(settled.prompts, kinds, settled.classes, info.settings.words if info else None)
-        settled = replace(settled, prompts=prompts)
+        settled = settled.changed(GIVEN, prompts=prompts)
     from ..run.generate_job import GenerateJob
 
     job = GenerateJob(settled, info=info)

@@ -11,7 +11,7 @@ from ..errors import UserError
 from ..files.documents import read_toml
 from ..files.messages import plural
 from ..files.reading import composed
-from ..models.describe import ModelInfo, read_settings
+from ..models.describe import read_settings
 from ..models.load_options import LoadOptions
 from .constants import CaptureConfig, MaskConfig
 from .fields import IMAGES, KEPT, MODEL, WORD, AtLeastZero, Count, Several, Share, read_names
@@ -81,9 +81,8 @@ class DatasetConfig(RunConfig):
         return recommend(cls, values)[0]
 
     @classmethod
-    def values_below(cls, model: ModelInfo | None, chosen: Mapping[str, Any], preset: str) -> list[SourcedValues]:
-        constants = ModelConstants.of(chosen.get("model", cls.model), model)
-        return constants.mask_values(chosen.get("mask.method"), preset)
+    def values_below(cls, model: ModelConstants, chosen: Mapping[str, Any], preset: str) -> list[SourcedValues]:
+        return model.mask_values(chosen.get("mask.method"), preset)
 
 
 @Parameter(group=IMAGES)
@@ -147,12 +146,11 @@ class GenerateConfig(DatasetConfig):
             object.__setattr__(self, "size", check_size(self.size))
 
     @classmethod
-    def values_below(cls, model: ModelInfo | None, chosen: Mapping[str, Any], preset: str) -> list[SourcedValues]:
-        constants = ModelConstants.of(chosen.get("model", cls.model), model)
+    def values_below(cls, model: ModelConstants, chosen: Mapping[str, Any], preset: str) -> list[SourcedValues]:
         masks = super().values_below(model, chosen, preset)
         if preset == "model":
-            masks.append(constants.own({"capture.steps": constants.preset.capture_steps}))
-        return [*constants.distilled_values(chosen.get("lora")), *masks]
+            masks.append(model.own({"capture.steps": model.preset.capture_steps}))
+        return [*model.distilled_values(chosen.get("lora")), *masks]
 
     def extends(self, earlier: RunConfig) -> bool:
         if not isinstance(earlier, GenerateConfig) or earlier.per_class >= self.per_class:

@@ -8,7 +8,6 @@ from typing import Annotated, Any, ClassVar, Literal
 from cyclopts import Parameter
 
 from ..errors import UserError
-from ..models.describe import ModelInfo
 from .constants import SegmentConfig
 from .fields import IMAGES, MASKS, MODEL, RESEARCH, WORD, AtLeastZero, Share, Timestep, read_names
 from .generate_config import DatasetConfig
@@ -109,10 +108,9 @@ class SegmentPhotosConfig(RunConfig):
         return recommend(cls, values)[0]
 
     @classmethod
-    def values_below(cls, model: ModelInfo | None, chosen: Mapping[str, Any], preset: str) -> list[SourcedValues]:
-        constants = ModelConstants.of(chosen.get("model", cls.model), model)
-        segment = constants.preset.segment_constants(chosen.get("segment.method", SegmentConfig.method))
-        return [constants.own({"segment": segment, "name_threshold": constants.preset.name_threshold})]
+    def values_below(cls, model: ModelConstants, chosen: Mapping[str, Any], preset: str) -> list[SourcedValues]:
+        segment = model.preset.segment_constants(chosen.get("segment.method", SegmentConfig.method))
+        return [model.own({"segment": segment, "name_threshold": model.preset.name_threshold})]
 
 
 def check_segment_names(names: Sequence[str], what: str) -> None:

@@ -15,9 +15,9 @@ import re
 from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, fields, replace
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any
 
 from ..errors import UserError
 from ..files.documents import fit, read_toml
@@ -28,14 +28,14 @@ from ..models.model_files import ModelFiles, find_model, locate_model
 from ..models.short_names import BY_NAME, REAL
 from .fields import check_names, check_table, field_types, flatten, tables_of
 from .names import sound, split_classes
-from .settings import DEFAULT, GIVEN, TUNED, Config, Settings, SourcedValues
+from .presets import ModelConstants
+from .settings import DEFAULT, GIVEN, TUNED, AnySettings, Config, Settings, SourcedValues, defaults
 from .tuned import read_tuned
 
 ABOUT = ("command", "version", "weights")
 """Keys of an output's seediff.toml besides the configuration; weights: their fingerprint."""
 DECIDING = ("model", "base", "lora", "mask.method", "segment.method", "architecture", "backbone", "weights")
 """Fields with which other defaults come."""
-AnySettings = TypeVar("AnySettings", bound=Settings)
 
 
 def resolve(kind: type[AnySettings], ranked: Sequence[SourcedValues]) -> AnySettings:
@@ -72,31 +72,12 @@ def resolve(kind: type[AnySettings], ranked: Sequence[SourcedValues]) -> AnySett
             source = one.where or one.source
             problem = problem if source == GIVEN else f"{problem} ({source})"
         raise UserError(name, problem, error.fix) from None
-    flat = config.flat()
-    return replace(config, origins={name: (one.source, flat[name]) for name, (one, _) in found.items() if name in flat})
+    return config.from_sources({name: one.source for name, (one, _) in found.items()})
 
 
-class TomlFile(NamedTuple):
-    """A TOML file. values: flat name → value, checked. sources: flat name → source, in the file of an output, which
-    holds all values, so that a missing value is unset; None in a file that a person wrote."""
-
-    path: Path
-    values: Mapping[str, Any]
-    sources: Mapping[str, str] | None
-
-    def sourced(self, *, given: bool = False) -> list[SourcedValues]:
-        """Each value with its source. given: only what a person chose, also by `tune`."""
-        found = []
-        for name, value in self.values.items():
-            source = GIVEN if self.sources is None else self.sources.get(name, DEFAULT)
-            if not given or source == GIVEN or name == "model" or (name in DECIDING and source.startswith(TUNED)):
-                found.append(SourcedValues(source, {name: value}, str(self.path)))
-        return found
-
-
-def read_file(path: Path, kind: type[Settings]) -> TomlFile:
-    """A configuration file, or an output's seediff.toml, without the keys in ABOUT. Also raises UserError if the file
-    is from another command's output.
+def read_file(path: Path, kind: type[Settings]) -> list[SourcedValues]:
+    """The values of a configuration file, all given, or of an output's seediff.toml, which says all sources: a value
+    that it lacks is the default. Also raises UserError if the file is from another command's output.
 
     `classes` may also be one text, names separated by commas or `voc`, and `prompts` one template. They may not name
     files here, because the file's author could then have any file opened.
@@ -107,11 +88,7 @@ def read_file(path: Path, kind: type[Settings]) -> TomlFile:
         raise UserError(path, f"is the configuration of `seediff {command}`, not of `seediff {kind.command}`")
     for key in {*ABOUT} - {f.name for f in fields(kind)}:  # TrainConfig has a field named `weights`
         table.pop(key, None)
-    named, sources = table.pop("sources", None), None
-    if named is not None:
-        sources = dict[str, str]()
-        for source, names in fit(named, dict[str, tuple[str, ...]], f"{path} [sources]").items():
-            sources |= dict.fromkeys(names, source)
+    named = table.pop("sources", None)
     classes = table.get("classes")
     if isinstance(classes, str):
         if re.search(r"[/\\]|\.(txt|names)$", classes.strip()):
@@ -120,7 +97,25 @@ def read_file(path: Path, kind: type[Settings]) -> TomlFile:
         table["classes"] = list(split_classes(classes))
     if isinstance(table.get("prompts"), str):
         table["prompts"] = [table["prompts"]]
-    return TomlFile(path, flatten(check_table(kind, table, str(path)), kind), sources)
+    values = flatten(check_table(kind, table, str(path)), kind)
+    if named is None:
+        return [SourcedValues(GIVEN, values, str(path))]
+    ranked = list[SourcedValues]()
+    for source, names in fit(named, dict[str, tuple[str, ...]], f"{path} [sources]").items():
+        ranked.append(SourcedValues(source, {name: values.pop(name) for name in names if name in values}, str(path)))
+    usual = {name: value for name, value in defaults(kind).items() if value is not MISSING}
+    return [*ranked, SourcedValues(DEFAULT, {**usual, **values}, str(path))]
+
+
+def chosen_values(ranked: Sequence[SourcedValues]) -> list[SourcedValues]:
+    """What a person chose of a file's values, also by `tune`, and the model."""
+    chosen = list[SourcedValues]()
+    for source, values, where in ranked:
+        if source != GIVEN:
+            names = DECIDING if source.startswith(TUNED) else ("model",)
+            values = {name: values[name] for name in names if name in values}
+        chosen.append(SourcedValues(source, values, where))
+    return chosen
 
 
 def configure(
@@ -134,11 +129,8 @@ def configure(
     line: the command line's values, by flat name or as tables. file: a configuration file. usual: values that take the
     place of defaults here.
     """
-    ranked, whole = _given(kind, line, file)
-    ranked += usual
-    if not whole:
-        ranked += kind.defaults_below(_values(ranked))
-    return resolve(kind, ranked)
+    ranked = [*_given(kind, line, file), *usual]
+    return resolve(kind, [*ranked, *kind.defaults_below(_values(ranked))])
 
 
 def configure_run(
@@ -159,7 +151,7 @@ def configure_run(
     model: if it was found already; otherwise it is found by its name. planned: as in `find_model`. out: the folder of
     the output; if one is begun there, it names the model of a command that has no default.
     """
-    ranked, whole = _given(kind, line, file, replaced=preset != "model")
+    ranked = _given(kind, line, file, chosen=preset != "model")
     if preset not in kind.presets:
         if not Path(preset).is_file():
             listed = ", ".join(kind.presets)
@@ -171,7 +163,7 @@ def configure_run(
     values = _values(ranked)
     if not kind.model and "model" not in values and out is not None:
         with suppress(UserError):
-            begun = read_file(out / CONFIG, kind).values
+            begun = _values(read_file(out / CONFIG, kind))
             ranked.append(SourcedValues(GIVEN, {name: begun[name] for name in ("model", "base") if name in begun}))
             values = _values(ranked)
     name = str(values.get("model", kind.model))
@@ -191,8 +183,7 @@ def configure_run(
             problem = f"all: model '{name}' is not limited to a list of classes"
             raise UserError("classes", problem, "name those that you want")
         ranked.insert(0, SourcedValues(GIVEN, {"classes": settings.classes}))
-    if not whole:
-        ranked += kind.values_below(model, values, preset)
+    ranked += kind.values_below(ModelConstants.of(name, model), values, preset)
     return _spelled(resolve(kind, ranked), settings), model
 
 
@@ -205,18 +196,18 @@ def no_model() -> UserError:
 
 
 def _given(
-    kind: type[Settings], line: Mapping[str, Any], file: Path | None, *, replaced: bool = False
-) -> tuple[list[SourcedValues], bool]:
-    """What the command line and a configuration file give, the strongest first; and whether that is all of an output,
-    so that missing values are unset. replaced: other constants take the place of an output's."""
+    kind: type[Settings], line: Mapping[str, Any], file: Path | None, *, chosen: bool = False
+) -> list[SourcedValues]:
+    """The values of the command line and of a configuration file, the strongest first. chosen: of the file only what a
+    person chose, as when the command line names another model or method than an output's."""
     line = flatten(line, kind)
-    given = SourcedValues(GIVEN, line)
-    if file is None:
-        return [given], False
-    read = read_file(file, kind)
-    is_output = read.sources is not None
-    again = replaced or any(line[name] != read.values.get(name) for name in DECIDING if name in line)
-    return [given, *read.sourced(given=again)], is_output and not again
+    ranked = list[SourcedValues]()
+    if file is not None:
+        ranked = read_file(file, kind)
+        values = _values(ranked)
+        if chosen or any(line[name] != values.get(name) for name in DECIDING if name in line):
+            ranked = chosen_values(ranked)
+    return [SourcedValues(GIVEN, line), *ranked]
 
 
 def _spelled(config: Config, settings: ModelSettings) -> Config:
@@ -226,7 +217,7 @@ def _spelled(config: Config, settings: ModelSettings) -> Config:
         words = getattr(config, field, ())
         spelled = tuple(by_sound.get(sound(word), word) for word in words)
         if spelled != words:
-            config = replace(config, **{field: spelled})
+            config = config.changed(GIVEN, **{field: spelled})
     return config
 
 
@@ -241,7 +232,8 @@ def recommend(
     """`configure_run` of values that a program gives: field → value; `mask` and the like are tables of given values, or
     whole configurations, whose fields may also stand beside them. Raises UserError."""
     parts, table = tables_of(kind), {**values}
-    direct = {name: {key: table.pop(key) for key in values if key in field_types(part)} for name, part in parts.items()}
+    beside = values.keys() - field_types(kind).keys()
+    direct = {name: {key: table.pop(key) for key in beside & field_types(part).keys()} for name, part in parts.items()}
     check_names(kind, table, kind.__name__)
     for name, part in parts.items():
         given = values.get(name, {})
@@ -256,4 +248,4 @@ def recommend(
 
 def load_config(path: Path, kind: type[AnySettings]) -> AnySettings:
     """The configuration in a TOML file, such as an output's seediff.toml."""
-    return resolve(kind, read_file(path, kind).sourced())
+    return resolve(kind, read_file(path, kind))

@@ -4,7 +4,7 @@ comparing. An output's bytes depend only on its configuration and the package's 
 
 import os
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar
@@ -16,21 +16,17 @@ from .. import __version__
 from ..errors import UserError
 from ..files.messages import show_json
 from ..models.load_options import LoadOptions
-from .fields import MODEL, Count, Device, DType, Seed, check_fields, check_names, flatten, tables_of
+from .fields import MODEL, Count, Device, DType, Seed, check_fields, flatten, tables_of
 
 if TYPE_CHECKING:
-    from ..models.describe import ModelInfo
+    from .presets import ModelConstants
 
 GIVEN, DEFAULT = "given", "default"
 """Sources of values: given by the user (command line, file or Python), and the class's default."""
 TUNED = "seediff tune for "
 """Beginning of the source of values from a file of `seediff tune`."""
 MACHINE = "this machine"
-FOUND = {
-    **dict.fromkeys(("device", "dtype", "threads"), MACHINE),
-    "photos": "the pictures",
-}
-"""Sources of fields that are filled in when a run starts."""
+"""Source of values that are filled in when a run starts."""
 OF_MODEL = Parameter(group=MODEL)
 NOT_TYPED = Parameter(parse=False)
 """For fields that no option sets."""
@@ -52,15 +48,9 @@ class Settings:
     presets: ClassVar[tuple[str, ...]] = ("model",)
     """Which constants there are to begin with: "model", its own, or others."""
 
-    origins: Annotated[Mapping[str, tuple[str, Any]], NOT_TYPED] = field(
-        default_factory=dict, compare=False, repr=False
-    )
-    """Flat name → source and value, from `resolve`. A value that was replaced later counts as given."""
-
-    def __new__(cls, *_: Any, **values: Any) -> "Settings":
-        """Raises UserError for a name of no field."""
-        check_names(cls, [name for name in values if name != "origins"], cls.__name__)
-        return super().__new__(cls)
+    _sources: ClassVar[Mapping[str, str]] = {}
+    """Flat name → source, of the instances that `resolve` and `changed` make. No field, so that a copy by `replace` has
+    none: its values count as given where they are not the class's defaults."""
 
     @classmethod
     def defaults_below(cls, chosen: Mapping[str, Any]) -> list[SourcedValues]:
@@ -69,7 +59,7 @@ class Settings:
 
     def values(self) -> dict[str, Any]:
         """Field → value, with dataclasses as tables."""
-        return {name: value for name, value in asdict(self).items() if name != "origins"}
+        return asdict(self)
 
     def flat(self) -> dict[str, Any]:
         """Flat name → value."""
@@ -81,13 +71,26 @@ class Settings:
 
     def sources(self) -> dict[str, list[str]]:
         """Source → flat names of its values but None."""
-        named: dict[str, list[str]] = {}
+        named, usual = dict[str, list[str]](), defaults(type(self))
         for name, value in self.flat().items():
-            source, resolved = self.origins.get(name, (DEFAULT, defaults(type(self)).get(name, MISSING)))
-            source = source if value == resolved else FOUND.get(name, GIVEN)
+            own = GIVEN if value != usual[name] else DEFAULT
             if value is not None:
-                named.setdefault(source, []).append(name)
+                named.setdefault(self._sources.get(name, own), []).append(name)
         return named
+
+    def changed(self: "AnySettings", source: str, **values: Any) -> "AnySettings":
+        """A copy with some values from another source."""
+        return replace(self, **values).from_sources({**self._sources, **dict.fromkeys(values, source)})
+
+    def filled(self: "AnySettings", source: str, **values: Any) -> "AnySettings":
+        """A copy with values in the place of None."""
+        missing = {name: value for name, value in values.items() if getattr(self, name) is None and value is not None}
+        return self.changed(source, **missing) if missing else self
+
+    def from_sources(self: "AnySettings", sources: Mapping[str, str]) -> "AnySettings":
+        """This new instance, with the sources of its values, by flat name."""
+        object.__setattr__(self, "_sources", sources)
+        return self
 
     def source_lines(self) -> list[str]:
         """Every value but None, one line per source, for dry runs; the defaults last."""
@@ -144,9 +147,9 @@ class RunConfig(Settings):
             raise UserError("threads", f"{self.threads} is more than {most}", "use as many as the machine has cores")
 
     @classmethod
-    def values_below(cls, model: "ModelInfo | None", chosen: Mapping[str, Any], preset: str) -> list[SourcedValues]:
-        """The values below the given ones. model: None: nothing is known of it. chosen: flat name → given value.
-        preset: one of `presets`."""
+    def values_below(cls, model: "ModelConstants", chosen: Mapping[str, Any], preset: str) -> list[SourcedValues]:
+        """The values below the given ones. model: its constants. chosen: flat name → given value. preset: one of
+        `presets`."""
         return []
 
     @property
@@ -164,15 +167,12 @@ class RunConfig(Settings):
         """Whether this configuration only adds samples to those of the earlier one."""
         return False
 
-    def with_batches(self: "Config", size: int) -> "Config":
-        """The configuration with batches of a size that this machine decided."""
-        return replace(self, batch_size=size, origins={**self.origins, "batch_size": (MACHINE, size)})
-
     def batches(self, count: int) -> list[range]:
         """The numbers of the items of each batch."""
         return [range(start, min(start + self.batch_size, count)) for start in range(0, count, self.batch_size)]
 
 
+AnySettings = TypeVar("AnySettings", bound=Settings)
 Config = TypeVar("Config", bound=RunConfig)
 
 

@@ -1,7 +1,7 @@
 """The configuration of a training. The defaults are Mask2Former's, as in the paper."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -11,7 +11,7 @@ from msgspec import Meta
 from ..errors import UserError
 from .fields import RUN, WORD, AtLeastZero, Count, Device, check_fields
 from .resolve import configure
-from .settings import DEFAULT, NOT_TYPED, Settings, SourcedValues
+from .settings import DEFAULT, MACHINE, NOT_TYPED, Settings, SourcedValues
 
 Architecture = Literal["mask2former", "segformer"]
 BACKBONES: dict[str, tuple[str, ...]] = {
@@ -158,4 +158,4 @@ def with_device(config: TrainConfig) -> TrainConfig:
     device = check_device(config.device or default_device())
     mixed = (device.startswith("cuda") or config.backbone == "tiny") and has_bfloat16(device)
     usual = "bfloat16" if mixed else "float32"
-    return replace(config, device=device, dtype=config.dtype or usual)
+    return config.filled(MACHINE, device=device, dtype=usual)

@@ -14,14 +14,14 @@ import tempfile
 from collections import Counter, deque
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..config.methods import METHOD_FACTS, MethodFacts, own_methods
-from ..config.settings import RunConfig
+from ..config.settings import MACHINE, RunConfig
 from ..devices import cpu_threads
 from ..errors import UserError, first_line
 from ..files.outputs import write_atomic
@@ -109,10 +109,10 @@ class Ray(Engine):
 
         config, there = job.config, resources()
         device = (config.device or ("cuda" if there["GPU"] else default_device())).split(":")[0]
-        threads = config.threads
-        if device == "cpu" and threads is None:
-            threads = max(1, min(int(there["CPU"]) // self.workers, largest_node()) if self.workers else 1)
-        return replace(config, device=device, dtype=config.dtype or job.usual_dtype(device), threads=threads)
+        threads = None
+        if device == "cpu":
+            threads = max(1, min(int(there["CPU"]) // self.workers, largest_node())) if self.workers else 1
+        return config.filled(MACHINE, device=device, dtype=job.usual_dtype(device), threads=threads)
 
     def share(self, config: RunConfig) -> tuple[int, dict[str, float]]:
         """The number of workers, and the resources that each takes. Raises UserError for cuda without a GPU."""

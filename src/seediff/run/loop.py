@@ -12,10 +12,11 @@ import threading
 import time
 import warnings
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -184,7 +185,7 @@ class Job(ABC, Generic[Config, Item, BatchCapture]):
 
     def rebatch(self, size: int) -> None:
         """Make batches of another size, which this machine decided."""
-        self.config = self.config.with_batches(size)
+        self.config = self.config.changed(MACHINE, batch_size=size)
         vars(self).pop("batches", None)
 
     def make_batch(self, number: int, out: Path) -> BatchRecord:
@@ -231,11 +232,9 @@ class Engine(AbstractContextManager["Engine"]):
 
         from ..devices import default_device  # imports torch
 
-        config = job.config
-        device, threads = config.device or default_device(), config.threads
-        if device == "cpu" and threads is None:
-            threads = torch.get_num_threads()
-        return replace(config, device=device, dtype=config.dtype or job.usual_dtype(device), threads=threads)
+        device = job.config.device or default_device()
+        threads = torch.get_num_threads() if device == "cpu" else None
+        return job.config.filled(MACHINE, device=device, dtype=job.usual_dtype(device), threads=threads)
 
     def load(self, job: AnyJob) -> str:
         """Prepare for making batches. Returns the fingerprint of the model's weights, "" without a model."""
@@ -248,19 +247,18 @@ class Engine(AbstractContextManager["Engine"]):
             for number in numbers:
                 yield number, job.make_batch(number, out)
             return
-        earlier = None
         if device.startswith("cuda"):
             say("the first batch also compiles kernels")
+        written = deque[tuple[int, Future[BatchRecord]]]()
         with writing_thread(device) as write:
             for number in numbers:
-                # The batch before stays in memory meanwhile, however fast it is written: what fits once, always fits.
-                captured = job.capture(job.batches[number])
-                written = write(job, captured, out)
-                if earlier:
-                    yield earlier[0], earlier[1].result()
-                earlier = number, written
-            if earlier:
-                yield earlier[0], earlier[1].result()
+                # Two batches are in memory, however fast the first is written: what fits once, always fits.
+                written.append((number, write(job, job.capture(job.batches[number]), out)))
+                if len(written) == 2:
+                    first, record = written.popleft()
+                    yield first, record.result()
+            for last, record in written:
+                yield last, record.result()
 
 
 @contextmanager

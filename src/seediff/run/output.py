@@ -10,14 +10,14 @@ import json
 import shutil
 from collections.abc import Callable, Container, Iterable
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from .. import __version__
 from ..config.generate_config import DatasetConfig
 from ..config.resolve import load_config
-from ..config.settings import DEFAULT, MACHINE, Config, RunConfig, differences
+from ..config.settings import DEFAULT, GIVEN, MACHINE, Config, RunConfig, differences
 from ..dataset import native
 from ..dataset.native import EXTRAS, IMAGES, INSTANCES, MASKS
 from ..dataset.reviews import REVIEWS
@@ -73,30 +73,15 @@ def look_into(out: Path, config: Config) -> tuple[State, Config]:
     """The state of an output, and the configuration to make or continue it with. Raises UserError for a file, a folder
     with other contents, an output of another command or configuration, and an unfinished one of another version.
     """
-    if config.device:  # the number of a GPU changes nothing
-        config = replace(config, device=config.device.split(":")[0])
-    if out.exists() and not out.is_dir():
-        raise UserError(out, "there is a file where the folder should be")
-    entries = out.iterdir() if out.is_dir() else ()
-    names = {entry.name for entry in entries if entry.name != LOCK and not LEFTOVER.fullmatch(entry.name)}
-    if not names:
-        check_outside(out)
-        return "new", config
-    if CONFIG not in names:
-        problem = f"not empty, and not an output of SeeDiff (it holds {min(names)}, but no {CONFIG})"
-        raise UserError(out, problem, "choose another folder")
-    about = read_toml(out / CONFIG)
-    command = about.get("command", config.command)
-    if command != config.command:
-        raise UserError(out, f"already holds the output of `seediff {command}`", "choose another folder")
-    complete = config.last_file in names
-    # Reviews are about samples of the configuration that made them.
-    if not complete and REVIEWS not in names and nothing_committed(out):
+    device, numbered, _ = (config.device or "").partition(":")
+    if numbered:  # the number of a GPU changes nothing
+        config = config.changed(GIVEN, device=device)
+    about = read_begun(out, config)
+    if about is None:
         return "new", config
 
-    # There is something to continue
     begun = load_config(out / CONFIG, type(config))
-    config = as_begun(config, begun)
+    config, complete = as_begun(config, begun), (out / config.last_file).exists()
     changed, same_version = differences(begun, config), about.get("version") == __version__
     if changed and same_version and config.extends(begun):
         return "shorter", config
@@ -113,6 +98,29 @@ def look_into(out: Path, config: Config) -> tuple[State, Config]:
     return "complete" if complete else "unfinished", config
 
 
+def read_begun(out: Path, config: RunConfig) -> dict[str, Any] | None:
+    """The seediff.toml of the command's output in a folder; None if nothing there is to be continued. Raises UserError
+    for a file, a folder with other contents, and another command's output."""
+    if out.exists() and not out.is_dir():
+        raise UserError(out, "there is a file where the folder should be")
+    entries = out.iterdir() if out.is_dir() else ()
+    names = {entry.name for entry in entries if entry.name != LOCK and not LEFTOVER.fullmatch(entry.name)}
+    if not names:
+        check_outside(out)
+        return None
+    if CONFIG not in names:
+        problem = f"not empty, and not an output of SeeDiff (it holds {min(names)}, but no {CONFIG})"
+        raise UserError(out, problem, "choose another folder")
+    about = read_toml(out / CONFIG)
+    command = about.get("command", config.command)
+    if command != config.command:
+        raise UserError(out, f"already holds the output of `seediff {command}`", "choose another folder")
+    # Reviews are about samples of the configuration that made them.
+    if names.isdisjoint((config.last_file, REVIEWS)) and nothing_committed(out):
+        return None
+    return about
+
+
 def nothing_committed(out: Path) -> bool:
     """Without a folder of records, files of samples may not be a run's, so there must be none."""
     if (out / BATCHES).is_dir():
@@ -123,10 +131,9 @@ def nothing_committed(out: Path) -> bool:
 
 def as_begun(config: Config, begun: Config) -> Config:
     """The configuration with what it leaves open as the output was begun."""
-    values = {name: getattr(begun, name) for name in AS_BEGUN if getattr(config, name) is None}
-    config = replace(config, **{name: value for name, value in values.items() if value is not None})
+    config = config.filled(MACHINE, **{name: getattr(begun, name) for name in AS_BEGUN})
     if config.source("batch_size") == DEFAULT and begun.source("batch_size") == MACHINE:
-        return config.with_batches(begun.batch_size)
+        return config.changed(MACHINE, batch_size=begun.batch_size)
     return config
 
 

@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -61,7 +61,7 @@ class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Viewed]], Generic[Ph
         """specs: one per photograph. own: settings of single photographs. The fingerprint of both goes into the
         configuration, so that only the same run continues."""
         photos = fingerprint_photos([spec.photo for spec in specs], own)
-        super().__init__(replace(config, photos=photos), info)
+        super().__init__(config.changed("the pictures", photos=photos), info)
         self.specs = specs
 
     def items(self) -> Sequence[PhotoSpec]:
