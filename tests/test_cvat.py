@@ -34,8 +34,8 @@ def test_a_missing_parameter_is_named_with_the_way_out(given, missing):
 @pytest.mark.filterwarnings("ignore::seediff.errors.Notice")
 def test_cvats_own_driver_uploads_the_masks(monkeypatch):
     pytest.importorskip("cvat_sdk", reason="cvat-sdk is not installed")
-    from cvat_sdk.auto_annotation import driver
-    from cvat_sdk.masks import decode_mask, encode_mask
+    from cvat_sdk.auto_annotation import driver  # pyright: ignore[reportMissingImports]
+    from cvat_sdk.masks import decode_mask, encode_mask  # pyright: ignore[reportMissingImports]
 
     scene = next(scene for scene in load_scenes() if scene.classes == ("dog",))
     image = Image.fromarray(scene.image)

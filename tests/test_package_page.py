@@ -19,11 +19,13 @@ def test_every_link_of_the_page_leads_to_a_file_of_the_repository(tmp_path, monk
     folder = build.prepare_metadata_for_build_wheel(os.fspath(tmp_path))
     metadata = email.message_from_bytes((tmp_path / folder / "METADATA").read_bytes())
     assert metadata["Description-Content-Type"] == "text/markdown"
-    page = markdown.render(metadata.get_payload(decode=True).decode())
+    payload = metadata.get_payload(decode=True)
+    assert isinstance(payload, bytes)
+    page = markdown.render(payload.decode())
     links = re.findall(r'(?:href|src)="([^"]+)"', page)
     assert len(links) > 40
     own = [link.removeprefix(place) for link in links for place in PLACES if link.startswith(place)]
     assert [link for link in links if not link.startswith(("https://", "#"))] == []
     assert [path for path in own if not (ROOT / path.partition("#")[0]).exists()] == []
     assert sum(path.endswith(".jpg") for path in own) == 2
-    assert "Repository, https://github.com/OWNER/seediff" in metadata.get_all("Project-URL")
+    assert "Repository, https://github.com/OWNER/seediff" in metadata.get_all("Project-URL", [])

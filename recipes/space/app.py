@@ -38,12 +38,12 @@ def draw(words: str, seed: float) -> tuple[Image.Image, list[tuple[Image.Image, 
     picture = Image.fromarray(labels)
     picture.putpalette(voc_palette())
     picture.save(file)
-    masks = overlay(np.asarray(image), labels, voc_palette())
+    masks = overlay(np.asarray(image), labels)
     return image, heat, Image.fromarray(masks), str(file)
 
 
 def page() -> Any:
-    import gradio
+    import gradio  # pyright: ignore[reportMissingImports]
 
     def answer(words: str, seed: float) -> Any:
         try:

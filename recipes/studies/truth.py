@@ -74,7 +74,7 @@ def run_truth(
     held, tuning = load_set(scene_set, scenes), [] if chosen else load_set("tune", tune_scenes)
     check_writable(out)
     loaded = load_model(model, device=device)
-    result: dict[str, Any] = {"model": loaded.name, "scene_set": scene_set, "scenes": scenes}
+    result: dict[str, Any] = {"model": loaded.info.name, "scene_set": scene_set, "scenes": scenes}
     if not chosen:
         trials = tune(loaded, tuning)
         chosen = choose(trials, loaded)

@@ -112,7 +112,8 @@ class Ray(Engine):
         threads = None
         if device == "cpu":
             threads = max(1, min(int(there["CPU"]) // self.workers, largest_node())) if self.workers else 1
-        return config.filled(MACHINE, device=device, dtype=job.usual_dtype(device), threads=threads)
+        filled = config.filled(MACHINE, device=device, dtype=job.usual_dtype(device), threads=threads)
+        return filled if filled.device == device else filled.changed(MACHINE, device=device)
 
     def share(self, config: RunConfig) -> tuple[int, dict[str, float]]:
         """The number of workers, and the resources that each takes. Raises UserError for cuda without a GPU."""

@@ -12,7 +12,6 @@ import threading
 import time
 import warnings
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
@@ -247,18 +246,19 @@ class Engine(AbstractContextManager["Engine"]):
             for number in numbers:
                 yield number, job.make_batch(number, out)
             return
+        earlier: tuple[int, Future[BatchRecord]] | None = None
         if device.startswith("cuda"):
             say("the first batch also compiles kernels")
-        written = deque[tuple[int, Future[BatchRecord]]]()
         with writing_thread(device) as write:
             for number in numbers:
-                # Two batches are in memory, however fast the first is written: what fits once, always fits.
-                written.append((number, write(job, job.capture(job.batches[number]), out)))
-                if len(written) == 2:
-                    first, record = written.popleft()
-                    yield first, record.result()
-            for last, record in written:
-                yield last, record.result()
+                # The batch before stays in memory meanwhile, however fast it is written: what fits once, always fits.
+                captured = job.capture(job.batches[number])
+                written = write(job, captured, out)
+                if earlier:
+                    yield earlier[0], earlier[1].result()
+                earlier = number, written
+            if earlier:
+                yield earlier[0], earlier[1].result()
 
 
 @contextmanager

@@ -94,7 +94,7 @@ def test_maps_are_those_by_the_book(model, guidance, capture):
 
 
 def test_maps_of_a_variant_are_those_by_the_book(variant):
-    weak = variant.family.unguided(variant.info.network, variant.name)
+    weak = variant.family.unguided(variant.info.network, variant.info.name)
     assert largest_difference(variant, guidance_scale=0.0 if weak else 3.0) < 1e-5
 
 
@@ -113,7 +113,7 @@ def test_the_image_is_that_without_capture(model):
 
 def test_the_image_of_a_variant_is_that_without_capture(variant):
     check_image(variant, 0.0, "")
-    weak = variant.family.unguided(variant.info.network, variant.name)
+    weak = variant.family.unguided(variant.info.network, variant.info.name)
     if variant.family.reads_negative(variant.pipe, 3.0) and not weak:
         check_image(variant, 3.0, NEGATIVE)
 
