@@ -109,8 +109,8 @@ class Ray(Engine):
 
         config, there = job.config, resources()
         device = (config.device or ("cuda" if there["GPU"] else default_device())).split(":")[0]
-        threads = None
-        if device == "cpu":
+        threads = config.threads
+        if device == "cpu" and threads is None:
             threads = max(1, min(int(there["CPU"]) // self.workers, largest_node())) if self.workers else 1
         filled = config.filled(MACHINE, device=device, dtype=job.usual_dtype(device), threads=threads)
         return filled if filled.device == device else filled.changed(MACHINE, device=device)
