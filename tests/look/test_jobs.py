@@ -53,8 +53,10 @@ def test_histograms_count_what_all_other_filters_leave():
     rng = np.random.default_rng(0)
     areas, sure = rng.random(50), rng.random(50)
     sure[:5] = np.nan
-    known = [{} if np.isnan(p) else {"confidence": {"dog": p}} for p in sure]
-    rows = [{"classes": ["dog"], "area": {"dog": area}, **more} for area, more in zip(areas, known, strict=True)]
+    known = [{} if np.isnan(p) else {"confidence": {"dog": p}} for p in sure.tolist()]
+    rows = [
+        {"classes": ["dog"], "area": {"dog": area}, **more} for area, more in zip(areas.tolist(), known, strict=True)
+    ]
     index = Index(("dog",), [str(i) for i in range(50)], rows, {})
     _, _, found = index.select(Query(area=(0.5, 1.0)))
     assert found["area"] == np.histogram(areas, BARS, (0, 1))[0].tolist()

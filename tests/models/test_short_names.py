@@ -18,6 +18,7 @@ from seediff.models import hub as names
 from seediff.models.catalogue import list_models
 from seediff.models.describe import describe_here
 from seediff.models.families import families, pipeline_family
+from seediff.models.model_files import find_model
 from seediff.models.short_names import BY_NAME, EMBEDDED, NAMED
 from seediff.run.generate_job import GenerateJob
 from seediff.run.loop import Engine, dry_run
@@ -183,8 +184,11 @@ def test_any_other_hub_id_is_asked_for_its_small_files_once(hub, tmp_path, monke
     fetched = ["model_index.json", "transformer/config.json", "vae/config.json"]
     assert asked == ["owner/my-flux", *fetched]
     monkeypatch.setattr(names, "cached_file", lambda *_: None)
+    configured(
+        GenerateConfig, {"classes": ("dog",), "model": "owner/absent"}, planned=True
+    )  # a finished set needs none
     with user_error("owner/absent is not in .* and cannot be fetched: the hub cannot be reached"):
-        configured(GenerateConfig, {"classes": ("dog",), "model": "owner/absent"}, planned=True)
+        find_model("owner/absent")
     assert describe_here("owner/other") is None  # without being asked to fetch
 
 

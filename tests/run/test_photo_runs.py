@@ -69,7 +69,8 @@ def test_a_dataset_with_masks_of_the_photos_sizes(tmp_path, mask, found, photos,
         assert sample.soft.shape == (2, height, width)
     assert (tmp_path / "out" / "images" / "1.jpg").read_bytes() == (photos / "1.jpg").read_bytes()
     assert "A model made these masks" in (tmp_path / "out" / "preview.html").read_text("utf-8")
-    assert "enerated" not in (tmp_path / "out" / "README.md").read_text("utf-8")
+    card = (tmp_path / "out" / "README.md").read_text("utf-8")
+    assert "enerated" not in card.replace("annotations_creators:\n- machine-generated", "")
 
 
 def test_photos_are_seen_in_their_own_shape(tmp_path, mask, found):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar
 
 import tomli_w
 from cyclopts import Parameter
@@ -17,9 +17,6 @@ from ..errors import UserError
 from ..files.messages import show_json
 from ..models.load_options import LoadOptions
 from .fields import MODEL, Count, Device, DType, Seed, check_fields, flatten, tables_of
-
-if TYPE_CHECKING:
-    from .presets import ModelConstants
 
 GIVEN, DEFAULT = "given", "default"
 """Sources of values: given by the user (command line, file or Python), and the class's default."""
@@ -147,7 +144,7 @@ class RunConfig(Settings):
             raise UserError("threads", f"{self.threads} is more than {most}", "use as many as the machine has cores")
 
     @classmethod
-    def values_below(cls, model: "ModelConstants", chosen: Mapping[str, Any], preset: str) -> list[SourcedValues]:
+    def values_below(cls, model: Any, chosen: Mapping[str, Any], preset: str) -> list[SourcedValues]:
         """The values below the given ones. model: its constants. chosen: flat name → given value. preset: one of
         `presets`."""
         return []
