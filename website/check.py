@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
 
+from api import address  # beside this file
+
 import seediff
 
 
@@ -54,8 +56,8 @@ def problems(site: Path) -> Iterator[str]:
             yield f"{style}: loads something from elsewhere"
 
     linked = {link.rpartition("#")[2] for link in pages[site / "docs/api/README.html"].links}
-    for name, home in seediff._HOMES.items():
-        if f"seediff.{home}.{name}" not in linked:
+    for name in seediff._HOMES:
+        if address(name) not in linked:
             yield f"docs/api: {name} is not explained"
     if "seediff.masks.make_masks.make_masks" not in pages[site / "docs/api/masks.html"].ids:
         yield "docs/api/masks: make_masks is not explained"

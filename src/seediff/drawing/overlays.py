@@ -143,7 +143,8 @@ def draw_named(
             taken[box] = True
             label = int(label_map[regions == number][0])
             colour = css_colour(label) if image is not None else "white"
-            around = "black" if mask_colours()[label].mean() > 140 else "white"
+            luma = float(mask_colours()[label] @ (0.299, 0.587, 0.114))
+            around = "black" if luma > 128 else "white"
             draw.text((x, y), text, colour, font, anchor="mm", stroke_width=stroke, stroke_fill=around)
     return np.asarray(sheet)
 
