@@ -389,7 +389,6 @@ def hostile(tmp_path_factory):
             "area": {classes[number % len(classes)]: 0.2},
             "class_ids": [number % len(classes) + 1],
             "flags": [f"degenerate:{text}", text],
-            "source": text,
             "model": text,
             "confidence": {classes[number % len(classes)]: 0.5},
         }
@@ -416,7 +415,7 @@ def test_no_text_is_anything_but_text(browser, hostile):
         assert violations(page) == []
         for number, text in enumerate(HOSTILE):
             open_sample(page, f"{number:06d}")
-            until(page, "() => document.querySelector('#facts').textContent.includes('source')")
+            until(page, "() => document.querySelector('#facts').textContent.includes('model')")
             facts = page.evaluate("() => [...document.querySelectorAll('#facts dd')].map((one) => one.textContent)")
             assert text in facts
             if number:
