@@ -44,7 +44,7 @@ def on_a_gpu(monkeypatch):
 @torch.no_grad()
 def draw(unet, captured=True):
     noise = torch.Generator().manual_seed(0)
-    latents, words = (torch.randn(shape, generator=noise).to(unet.dtype) for shape in ((1, 4, 8, 8), (1, 7, 32)))
+    latents, words = (torch.randn(shape, generator=noise).to(unet.dtype) for shape in ((1, 4, 16, 16), (1, 7, 32)))
     if not captured:
         return unet(latents, 300, encoder_hidden_states=words).sample, None
     with capturing(unet, reads=dict.fromkeys(KINDS, (4, 8)), guidance=False) as recording:
