@@ -46,9 +46,9 @@ def create(*, model: str = "", classes: str = "", **options: Any) -> Masks:
     """What `-p` gives. classes: names of the task's labels, with commas: CVAT tells a function nothing of its task.
     Raises UserError."""
     names = [name.strip() for name in classes.split(",") if name.strip()]
-    for name, value in {"model": model, "classes": names}.items():
+    for name, value, example in (("model", model, "sd1.5"), ("classes", names, "dog,cat")):
         if not value:
-            raise UserError(name, "is missing", f"-p {name}=str:" + {"model": "sd1.5", "classes": "dog,cat"}[name])
+            raise UserError(name, "is missing", f"-p {name}=str:{example}")
     return Masks(model, names, options)
 
 

@@ -24,7 +24,7 @@ from .arithmetic import compete, min_max, otsu, resize
 from .baselines import cross_attention, cross_times_self, daam
 from .flags import degenerate
 from .own import call_own
-from .pamr import affinity, largest_size, pamr, scaled_dilations
+from .pamr import affinity, largest_size, pamr, reduce_picture, scaled_dilations
 from .seediff import seediff
 from .steps import BEFORE_PAMR, MaskStep, SoftMask
 
@@ -246,9 +246,7 @@ def picture_to_follow(
     size = largest_size(photo.shape, megapixels)
     if not config.pamr or math.prod(size) <= math.prod(seen):
         return None
-    if size == photo.shape[:2]:
-        return photo
-    return np.asarray(Image.fromarray(photo).resize((size[1], size[0]), Image.Resampling.BOX))
+    return reduce_picture(photo, size)
 
 
 def pamr_weights(

@@ -10,8 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 
 PAPER_DILATIONS = (1, 2, 4, 8, 12, 24)
 """SeeDiff's dilations, in pixels of a 512² image."""
@@ -29,6 +31,13 @@ def largest_size(size: Sequence[int], megapixels: float) -> tuple[int, int]:
     height, width = size[:2]
     scale = min(1.0, math.sqrt(megapixels * 1e6 / (height * width)))
     return max(1, int(height * scale)), max(1, int(width * scale))
+
+
+def reduce_picture(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A picture (H, W, 3) uint8 at a smaller size (h, w), each pixel the mean of those that it covers."""
+    if size == picture.shape[:2]:
+        return picture
+    return np.asarray(Image.fromarray(picture).resize((size[1], size[0]), Image.Resampling.BOX))
 
 
 def pamr(masks: torch.Tensor, weights: torch.Tensor, iterations: int, dilations: Sequence[int]) -> torch.Tensor:

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from PIL import Image
 
 from ..config.constants import SegmentConfig
 from ..files.label_maps import resize_nearest
 from ..masks.arithmetic import resize
-from ..masks.pamr import affinity, largest_size, pamr, scaled_dilations
+from ..masks.pamr import affinity, largest_size, pamr, reduce_picture, scaled_dilations
 
 
 def follow_edges(picture: np.ndarray, segments: np.ndarray, config: SegmentConfig) -> np.ndarray:
@@ -30,8 +29,7 @@ def follow_edges(picture: np.ndarray, segments: np.ndarray, config: SegmentConfi
 
     # 1. The picture's weights, at the size that PAMR works at
     size = largest_size((height, width), config.edge_megapixels)
-    if size != (height, width):
-        picture = np.asarray(Image.fromarray(picture).resize((size[1], size[0]), Image.Resampling.BOX))
+    picture = reduce_picture(picture, size)
     coarse = torch.from_numpy(resize_nearest(segments, *size))
     dilations = scaled_dilations(size, config.edge_dilations)
     weights = affinity(torch.tensor(picture).permute(2, 0, 1) / 255, dilations)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ...drawing.overlays import cut_out
 from ...errors import UserError
 from ...files.label_maps import IGNORE
 from ..encoding import png
@@ -39,8 +40,6 @@ def write(export: Export) -> None:
 
 def cut(sample: Sample, *, classes: Sequence[str]) -> list[tuple[int, bytes]]:
     """(class id, PNG) of each class in the label map of a sample."""
-    from ...drawing.overlays import cut_out  # imports scipy
-
     labels, image, found = sample.labels(len(classes)), sample.image, list[tuple[int, bytes]]()
     for class_id in np.unique(labels[labels % IGNORE > 0]).tolist():
         soft = sample.soft_level(class_id) if _is_soft(sample, class_id) else None
