@@ -256,17 +256,17 @@ def notes(evaluation: Evaluation) -> list[str]:
     objects = [number for number, name in enumerate(classes) if name != BACKGROUND]
     if not confusion[:, objects].any():
         lines.append("No pixel is predicted to be of a class.")
-    if one_lower(confusion):
-        lines.append("The ids of the predictions seem to be one too low: every class would score higher with the next.")
+    if one_lower(confusion, objects):
+        lines.append("The ids of the predictions seem to be one too low: every class would score higher if each were one higher.")
     if evaluation.against is not None:
         known = len(evaluation.data.notes) + 1
         lines += [f"Against: {line}" for line in notes(evaluation.against)[known:]]
     return lines
 
 
-def one_lower(confusion: np.ndarray) -> bool:
-    """Whether two or more true classes would all have a higher IoU, and above a half on average, if all ids of the
-    predictions were one higher, and no prediction id 0. confusion: (C, C + 1), as of `Confusion.table`."""
-    there = confusion.sum(1) > 0
+def one_lower(confusion: np.ndarray, objects: Sequence[int]) -> bool:
+    """Whether two or more of the true objects' classes would all have a higher IoU, and above a half on average, if all
+    ids of the predictions were one higher, and no prediction id 0. confusion: (C, C + 1), as of `Confusion.table`."""
+    there = [number for number in objects if confusion[number].any()]
     own, moved = tally(confusion).iou[there], tally(np.roll(confusion, 1, axis=1)).iou[there]
-    return len(own) > 1 and bool((moved > own).all()) and moved.mean() > 0.5
+    return len(there) > 1 and bool((moved > own).all()) and moved.mean() > 0.5
