@@ -117,6 +117,17 @@ def test_options_that_an_unlabelled_import_does_not_have(empty, tmp_path, option
         run("import", tmp_path / "photos", "--unlabelled", *options, "--out", tmp_path / "out")
 
 
+def test_who_has_only_pictures_is_told_how_to_paint(tmp_path):
+    photos = tmp_path / "my photos"
+    photos.mkdir()
+    Image.new("RGB", (32, 32)).save(photos / "a.jpg")
+    told = rf"paint masks of them: `seediff import '{photos}' --classes dog,cat --unlabelled"
+    with user_error(rf"holds pictures without labels \(a.jpg\); to {told}"):
+        run("import", photos, "--out", tmp_path / "out")
+    with user_error(rf"is not a SeeDiff dataset \(it holds a.jpg\); to {told}"):
+        run("check", photos)
+
+
 def test_labels_are_not_taken_for_pictures(begun, tmp_path):
     Dataset.open(begun).as_masks(tmp_path / "masks")
     for source, kind in ((begun, "native"), (tmp_path / "masks", "masks")):

@@ -28,6 +28,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -43,7 +44,7 @@ from ..files.label_maps import IGNORE as IGNORE
 from ..files.messages import show_json
 from ..files.outputs import BATCHES, copy_new, put
 from ..files.outputs import CONFIG as CONFIG  # re-exported: also a name of this format
-from ..files.photo_files import without_suffix
+from ..files.photo_files import looks_like_image, without_suffix
 from ..files.reading import check_unpacked, inside, read_bytes
 from ..workers import Follow, in_order
 from .encoding import Instances, LabelFile, ObjectsFile, encode_objects
@@ -150,8 +151,20 @@ def check_native(folder: Path) -> None:
         return
     held = ", ".join(sorted(entry.name for entry in folder.iterdir())[:5]) or "nothing"
     sets = sorted(str(path.parent) for path in folder.glob(f"*/{METADATA}"))
-    fix = f"give {' or '.join(sets)}" if sets else "`seediff import` reads other formats"
+    fix = how_to_paint(folder) or "`seediff import` reads other formats"
+    if sets:
+        fix = f"give {' or '.join(sets)}"
     raise UserError(folder, f"is not a SeeDiff dataset (it holds {held})", fix)
+
+
+def how_to_paint(folder: Path) -> str:
+    """The command that makes a set of pictures without labels; "" for a folder that holds anything else."""
+    names = [entry.name for entry in folder.iterdir() if not entry.name.startswith(".")]
+    if not names or not all(map(looks_like_image, names)):
+        return ""
+    return (
+        f"to paint masks of them: `seediff import {shlex.quote(str(folder))} --classes dog,cat --unlabelled --out pets`"
+    )
 
 
 def check_single(folder: Path) -> None:

@@ -257,7 +257,9 @@ def notes(evaluation: Evaluation) -> list[str]:
     if not confusion[:, objects].any():
         lines.append("No pixel is predicted to be of a class.")
     if one_lower(confusion, objects):
-        lines.append("The ids of the predictions seem to be one too low: every class would score higher if each were one higher.")
+        lines.append(
+            "The ids of the predictions seem to be one too low: every class would score higher if each were one higher."
+        )
     if evaluation.against is not None:
         known = len(evaluation.data.notes) + 1
         lines += [f"Against: {line}" for line in notes(evaluation.against)[known:]]

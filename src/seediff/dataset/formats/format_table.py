@@ -148,7 +148,7 @@ def recognise(seen: Seen, labels_alone: bool = False) -> SourceName:
     path = seen.path
     if not path.exists():
         raise UserError(path, "no such folder or file")
-    from ..native import METADATA, check_finished, check_single  # imports Pillow
+    from ..native import METADATA, check_finished, check_single, how_to_paint  # imports Pillow
 
     check_unpacked(path)
     if path.is_file():
@@ -167,6 +167,9 @@ def recognise(seen: Seen, labels_alone: bool = False) -> SourceName:
     for entry in path.iterdir():
         check_unpacked(entry)
     held = ", ".join(sorted(entry.name for entry in path.iterdir())[:5]) or "nothing"
+    fix = how_to_paint(path)
+    if fix:
+        raise UserError(path, f"holds pictures without labels ({held})", fix)
     looked_for = ", ".join(["metadata.jsonl (native)", *(FORMATS[name].looked_for for name in READ)])
     raise UserError(path, f"not a dataset of a known format: it holds {held}, but none of {looked_for}")
 
