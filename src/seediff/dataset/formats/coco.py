@@ -71,7 +71,7 @@ def write(export: Export, *, min_area: int = 1, polygons: bool = False) -> None:
         (height, width), objects, areas, left_out = placed.data
         small += left_out
         ending = endings[placed.split]
-        export.put_image(f"{IMAGES}/{placed.file_name}", placed)
+        export.put(f"{IMAGES}/{placed.file_name}", placed.picture)
         metadata = {key: value for key, value in placed.sample.metadata.items() if key not in WRITTEN_ANEW}
         if "split" in metadata and placed.split != placed.sample.row.part:  # another share was set aside
             metadata["split"] = placed.split
@@ -100,10 +100,9 @@ def add_image(document: dict[str, Any], image: Mapping[str, Any], annotations: S
 
 
 def annotate(
-    sample: Sample, *, classes: Sequence[str], min_area: int, polygons: bool
+    sample: Sample, labels: np.ndarray, min_area: int, polygons: bool
 ) -> tuple[tuple[int, ...], list[dict[str, Any]], list[dict[str, Any]], int]:
     """(height, width) of a sample; the annotations of its objects and of its classes; the number of small pieces."""
-    labels = sample.labels(len(classes))
     pieces = sample.objects(labels, min_area)
     return labels.shape, of_objects(pieces, polygons), of_objects(whole_classes(labels)), pieces.small
 

@@ -23,14 +23,25 @@ import numpy as np
 
 from ...errors import UserError
 from ...files.documents import Node, fit, read_xml
-from .. import native
-from ..class_lists import IGNORED, check_meaning, number_labels
+from ..class_lists import check_meaning, number_labels
 from ..encoding import Instances
 from ..sample import Sample
 from ..shapes.rle import polygon_runs
 from .drivers import Contents, Export, Import, PictureRecord
 from .format_table import Seen
-from .label_files import PARTS, Near, Shapes, Side, by_object, check_frame, class_of, given_or, masks_of, named_colours
+from .label_files import (
+    PARTS,
+    Near,
+    Shapes,
+    Side,
+    by_object,
+    check_frame,
+    class_of,
+    given_or,
+    label_names,
+    masks_of,
+    named_colours,
+)
 
 ANNOTATIONS, IMAGES, LABELS = "annotations.xml", "images", "labels.json"
 BOXES = ("box", "cuboid")
@@ -44,8 +55,9 @@ def write(export: Export, *, objects: bool = False) -> None:
     check_meaning(export.classes)
     several = [] if export.parts == ["train"] else export.parts
     images = []
-    for placed in sorted(export.placed(draw, objects=objects), key=lambda placed: placed.name):
-        export.put_image(f"{IMAGES}/{placed.file_name}", placed)
+    names = label_names(export.classes)
+    for placed in sorted(export.placed(draw, names=names, objects=objects), key=lambda placed: placed.name):
+        export.put(f"{IMAGES}/{placed.file_name}", placed.picture)
         (height, width), masks = placed.data
         subset = f' subset="{placed.split}"' * bool(several)
         about = f'id="{len(images)}" name={quoteattr(placed.file_name)}{subset} width="{width}" height="{height}"'
@@ -68,16 +80,14 @@ def write(export: Export, *, objects: bool = False) -> None:
     export.put(LABELS, json.dumps(listed, ensure_ascii=False, indent=1))
 
 
-def draw(sample: Sample, *, classes: Sequence[str], objects: bool) -> tuple[tuple[int, int], str]:
+def draw(sample: Sample, labels: np.ndarray, names: Mapping[int, str], objects: bool) -> tuple[tuple[int, ...], str]:
     """(height, width) of a sample and its <mask> elements: of the objects, then of the rest of the label map."""
-    labels = sample.labels(len(classes))
-    names = {**dict(enumerate(classes, 1)), native.IGNORE: IGNORED[1]}
     masks = ""
     for found in masks_of(sample, labels, objects):
         for number, class_id in enumerate(found.class_ids):
             left, top, right, bottom = found.boxes_xyxy[number]
             masks += _mask(names[class_id], found.index[top:bottom, left:right] == number, left, top)
-    return (labels.shape[0], labels.shape[1]), masks
+    return labels.shape, masks
 
 
 def _mask(label: str, inside: np.ndarray, left: int, top: int) -> str:

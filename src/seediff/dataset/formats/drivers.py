@@ -63,6 +63,10 @@ class Placed:
     def file_name(self) -> str:
         return f"{self.name}.{self.sample.suffix}"
 
+    @property
+    def picture(self) -> Path | bytes:
+        return self.sample.picture()
+
 
 @dataclass(kw_only=True)
 class Notes:
@@ -106,9 +110,9 @@ class Export(Notes):
         return [split for split in SPLITS if split in self.splits]
 
     def placed(self, encode: Callable[..., Any], **options: Any) -> Iterator[Placed]:
-        """The samples, each with the result of `encode(sample, classes=…, **options)`, a module-level function, because
-        it may run in another process."""
-        encode = partial(encode, classes=self.classes, **options)
+        """The samples, each with the result of `encode(sample, labels, **options)`, a module-level function, because it
+        may run in another process. labels: its label map."""
+        encode = partial(_encoded, len(self.classes), partial(encode, **options))
         work = self.stack.enter_context(in_order(encode, self.workers, chunk=CHUNK))
         taken: set[str] = set()
         rows = zip(self.names, self.splits, self.follow(self.samples), work(self.samples), strict=True)
@@ -116,17 +120,16 @@ class Export(Notes):
             check_name(name, taken)
             yield Placed(name, split, sample, data)
 
-    def put(self, path: str, data: bytes | str) -> None:
-        """Write the file folder/path."""
+    def put(self, path: str, data: bytes | str | Path) -> None:
+        """Write the file folder/path, or copy or link a file there."""
         if isinstance(data, str):
             data = data.encode("utf-8")
-        put(self.folder / path, data)
+        put(self.folder / path, data, link=self.link)
         self.files += 1
 
-    def put_image(self, path: str, placed: Placed) -> None:
-        """Copy the sample's picture, without an EXIF orientation, or link it."""
-        placed.sample.put_image(self.folder / path, link=self.link)
-        self.files += 1
+
+def _encoded(classes: int, encode: Callable[[Sample, np.ndarray], Any], sample: Sample) -> Any:
+    return encode(sample, sample.labels(classes))
 
 
 def export(

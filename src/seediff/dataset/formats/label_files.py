@@ -156,8 +156,12 @@ def check_frame(image: Path | bytes, shape: tuple[int, int], where: str) -> None
     check_pixels((shape[1], shape[0]), where)
 
 
+def label_names(classes: Sequence[str]) -> dict[int, str]:
+    """Id → label of the classes and of 255."""
+    return {**dict(enumerate(classes, 1)), IGNORE: IGNORED[1]}
+
+
 def named_colours(classes: Sequence[str]) -> list[tuple[str, str]]:
-    """(name, colour) of each class and of the label for 255, in VOC's colours as #rrggbb."""
+    """(label, colour) of each class and of 255, in VOC's colours as #rrggbb."""
     colours = bytes(voc_palette())
-    named = [*enumerate(classes, 1), (IGNORE, IGNORED[1])]
-    return [(name, f"#{colours[3 * i : 3 * i + 3].hex()}") for i, name in named]
+    return [(name, f"#{colours[3 * i : 3 * i + 3].hex()}") for i, name in label_names(classes).items()]

@@ -14,7 +14,7 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,7 @@ from .label_files import (
     check_frame,
     class_of,
     given_or,
+    label_names,
     masks_of,
     shown_size,
 )
@@ -92,19 +93,20 @@ def write(export: Export, *, polygons: bool = False) -> None:
     """labelme's JSON files, beside their pictures. polygons: instead of masks, which X-AnyLabeling does not read;
     one per connected piece, in a group per class or object. labelme fills them exactly."""
     check_meaning(export.classes)
-    for placed in export.placed(draw, polygons=polygons):
+    for placed in export.placed(draw, names={**label_names(export.classes), IGNORE: IGNORED}, polygons=polygons):
         (height, width), shapes = placed.data
-        export.put_image(placed.file_name, placed)
+        export.put(placed.file_name, placed.picture)
         picture = {"imagePath": placed.file_name, "imageData": None, "imageHeight": height, "imageWidth": width}
         document = {"version": "5.10.1", "flags": {}, "shapes": shapes, **picture}
         export.put(f"{placed.name}.json", json.dumps(document, ensure_ascii=False))
     export.put("labels.txt", "".join(f"{name}\n" for name in (IGNORED, GROUND, *export.classes)))
 
 
-def draw(sample: Sample, *, classes: Sequence[str], polygons: bool) -> tuple[tuple[int, ...], list[dict[str, Any]]]:
+def draw(
+    sample: Sample, labels: np.ndarray, names: Mapping[int, str], polygons: bool
+) -> tuple[tuple[int, ...], list[dict[str, Any]]]:
     """(height, width) of a sample, and its shapes: of the objects, then of the rest of the label map."""
-    labels, shapes, before = sample.labels(len(classes)), list[dict[str, Any]](), 0
-    names = {**dict(enumerate(classes, 1)), IGNORE: IGNORED}
+    shapes, before = list[dict[str, Any]](), 0
     for found in masks_of(sample, labels, sample.stored_instances is not None):
         for number, shape in _polygons(found) if polygons else _masks(found):
             group = before + number if polygons else None

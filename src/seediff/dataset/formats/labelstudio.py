@@ -27,7 +27,7 @@ from ...errors import UserError
 from ...files.documents import Node, fit, read_xml
 from ...files.label_maps import IGNORE, visible
 from ...files.messages import show_json
-from ..class_lists import IGNORED, check_meaning, number_labels
+from ..class_lists import check_meaning, number_labels
 from ..encoding import Instances
 from ..rows import check_row
 from ..sample import Sample
@@ -44,6 +44,7 @@ from .label_files import (
     check_frame,
     class_of,
     given_or,
+    label_names,
     masks_of,
     named_colours,
     shown_size,
@@ -63,9 +64,9 @@ def write(export: Export) -> None:
     score of a class is its `confidence` in the metadata, or else its `presence`, if given."""
     check_meaning(export.classes)
     tasks = []
-    for placed in export.placed(draw):
+    for placed in export.placed(draw, names=label_names(export.classes)):
         file_name = f"{IMAGES}/{placed.file_name}"
-        export.put_image(file_name, placed)
+        export.put(file_name, placed.picture)
         row = dict(placed.sample.metadata)
         if placed.split != "train" or "split" in row:
             row["split"] = placed.split
@@ -89,16 +90,14 @@ def write(export: Export) -> None:
     )
 
 
-def draw(sample: Sample, *, classes: Sequence[str]) -> list[dict[str, Any]]:
+def draw(sample: Sample, labels: np.ndarray, names: Mapping[int, str]) -> list[dict[str, Any]]:
     """The results of a prediction: a brush mask per object of a sample with `instances`, then per class in the rest."""
-    labels = sample.labels(len(classes))
     size = {"original_width": labels.shape[1], "original_height": labels.shape[0], "image_rotation": 0}
     results, masks = [], []
     *objects, rest = masks_of(sample, labels, sample.stored_instances is not None)
     for found in objects:
         masks = [(f"object-{i}", class_id, found.index == i) for i, class_id in enumerate(found.class_ids)]
     masks += [(f"{class_id}", class_id, rest.index == i) for i, class_id in enumerate(rest.class_ids)]
-    names = {**dict(enumerate(classes, 1)), IGNORE: IGNORED[1]}
     for key, number, inside in masks:
         tags = {"id": f"{OWN}-{key}", "type": "brushlabels", "from_name": TAG, "to_name": IMAGE}
         value = {"format": "rle", "rle": list(encode_brush(inside)), "brushlabels": [names[number]]}

@@ -29,6 +29,8 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from ...config.names import BACKGROUND, MAX_CLASSES
 from ...errors import UserError
 from ...files.documents import fit, read_yaml
@@ -71,14 +73,14 @@ def write(export: Export) -> None:
     # The last `images` of a picture's path becomes `masks`, so it must be that of the format.
     export.names = [flat_name(name) if IMAGES in name.split("/")[:-1] else name for name in export.names]
     for placed in export.placed(grey):
-        export.put_image(f"{IMAGES}/{placed.split}/{placed.file_name}", placed)
+        export.put(f"{IMAGES}/{placed.split}/{placed.file_name}", placed.picture)
         export.put(f"{MASKS}/{placed.split}/{placed.name}.png", placed.data)
     write_data(export, (BACKGROUND, *export.classes), f"{KEY}: {MASKS}\n")
 
 
-def grey(sample: Sample, *, classes: Sequence[str]) -> bytes:
+def grey(sample: Sample, labels: np.ndarray) -> bytes:
     """A label map as a grey PNG, because Ultralytics would turn a palette into colours."""
-    return encode_grey(sample.labels(len(classes)))
+    return encode_grey(labels)
 
 
 def semantic_yaml(path: Path) -> Path | None:

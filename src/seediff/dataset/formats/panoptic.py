@@ -12,7 +12,7 @@ class that are in none are a crowd; in one without, every class is stuff (`isthi
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -60,7 +60,7 @@ def write(export: Export) -> None:
     documents = {part: new_document(categories) for part in export.parts}
     for placed in export.placed(segment, things=things):
         (height, width), mask, segments = placed.data
-        export.put_image(f"{placed.split}/{placed.file_name}", placed)
+        export.put(f"{placed.split}/{placed.file_name}", placed.picture)
         file_name = f"{placed.name}.png"
         export.put(f"{ANNOTATIONS}/{PANOPTIC}_{placed.split}/{file_name}", mask)
         image = {"file_name": placed.file_name, "width": width, "height": height}
@@ -69,11 +69,8 @@ def write(export: Export) -> None:
         export.put(f"{ANNOTATIONS}/{PANOPTIC}_{part}.json", json.dumps(document, ensure_ascii=False))
 
 
-def segment(
-    sample: Sample, *, classes: Sequence[str], things: bool
-) -> tuple[tuple[int, ...], bytes, list[dict[str, Any]]]:
+def segment(sample: Sample, labels: np.ndarray, things: bool) -> tuple[tuple[int, ...], bytes, list[dict[str, Any]]]:
     """(height, width), mask and `segments_info` of a sample. things: whether classes have objects."""
-    labels = sample.labels(len(classes))
     found = Objects(np.full(labels.shape, -1, np.int32), [])
     if sample.stored_instances is not None:
         found = sample.objects(labels)

@@ -46,7 +46,7 @@ def write(export: Export, *, jpeg: bool = False) -> None:
         label_map, image = placed.data
         if image is None:
             stay += placed.sample.suffix != "jpg"
-            export.put_image(f"{IMAGES}/{placed.file_name}", placed)
+            export.put(f"{IMAGES}/{placed.file_name}", placed.picture)
         else:
             export.put(f"{IMAGES}/{placed.name}.jpg", image)
         export.put(f"{CLASS_MAPS}/{placed.name}.png", label_map)
@@ -60,9 +60,9 @@ def write(export: Export, *, jpeg: bool = False) -> None:
     export.count(stay, f"pictures stay PNG files in {IMAGES}; use --jpeg for readers that only open NAME.jpg")
 
 
-def convert(sample: Sample, *, classes: Sequence[str], jpeg: bool) -> tuple[bytes, bytes | None]:
+def convert(sample: Sample, labels: np.ndarray, jpeg: bool) -> tuple[bytes, bytes | None]:
     """The label map's file of a sample, and the JPEG of a picture that is converted."""
-    label_map = native.encode_mask(sample.labels(len(classes)))
+    label_map = native.encode_mask(labels)
     if jpeg and sample.suffix != "jpg":
         return label_map, native.encode_image(sample.image, "jpg")
     return label_map, None
