@@ -1,6 +1,3 @@
-import base64
-import io
-import json
 import re
 from contextlib import nullcontext
 
@@ -115,37 +112,6 @@ def test_a_mask_for_each_class_is_no_object(tmp_path):
         assert all(sample.instances is None for sample in imported(name, tmp_path / f"{number}")[1])
     export("cvat", CLASSES, plain, tmp_path / "cvat")
     assert all(sample.instances is None for sample in imported("cvat", tmp_path / "cvat")[1])
-
-
-def _png(mask):
-    buffer = io.BytesIO()
-    Image.fromarray(mask.astype(np.uint8) * 255).save(buffer, "PNG")
-    return base64.b64encode(buffer.getvalue()).decode()
-
-
-def labelme(root, masks):
-    shapes = [
-        {
-            "label": "dog",
-            "points": [[0, 0], [29, 23]],
-            "group_id": 0 if i else None,
-            "shape_type": "mask",
-            "mask": _png(mask),
-        }
-        for i, mask in enumerate(masks)
-    ]
-    (root / "a.json").write_text(
-        json.dumps({"version": "5", "shapes": shapes, "imagePath": "a.png", "imageData": None})
-    )
-    Image.new("RGB", (SIZE[1], SIZE[0])).save(root / "a.png")
-
-
-def test_shapes_of_one_group_are_one_object(tmp_path):
-    masks = [np.zeros(SIZE, bool) for _ in range(3)]
-    masks[0][3:9, 3:9] = masks[1][3:9, 9:14] = masks[2][15:20, 2:4] = True
-    labelme(tmp_path, masks)
-    _, (sample,) = imported("labelme", tmp_path)
-    assert objects_of(sample) == {(1, masks[0].astype(bool).tobytes()), (1, (masks[1] | masks[2]).tobytes())}
 
 
 def test_through_a_folder_a_merge_and_a_filter(tmp_path):

@@ -1,15 +1,13 @@
 import os
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
+from interrupted import contents
 from items import item, names
 from refusals import user_error
 
 from seediff import Dataset
+from seediff.cli.main import main
 from seediff.dataset import native
 from seediff.dataset.native import open_native
 from seediff.dataset.quality.check import check_dataset
@@ -23,18 +21,19 @@ def test_native_round_trip(tmp_path):
     labels[1, 1:5] = 3, 1, 255, 3
     row = {"prompt": "é \u2028", "classes": ["bus"], "class_ids": [9], "area": {"bus": 1.0}, "mask_file_name": "y"}
     given = [item("000000", labels, row), item("trip/1", suffix="jpg")]
-    assert len(save_native(tmp_path / "out", ("cat", "bus", "dog"), given, about={"command": "test"})) == 2
+    save_native(tmp_path / "out", ("cat", "bus", "dog"), given, about={"command": "test"})
     classes, items = open_native(tmp_path / "out")
-    assert classes == ("cat", "bus", "dog")
-    assert [(i.name, i.suffix) for i in items] == [("000000", "png"), ("trip/1", "jpg")]
+    assert (classes, [one.name for one in items]) == (("cat", "bus", "dog"), ["000000", "trip/1"])
     assert np.array_equal(items[0].label_map, labels)
     assert all(one.source.read_bytes() == two.source for one, two in zip(items, given, strict=True))
-    row = items[0].metadata
-    assert (row["file_name"], row["mask_file_name"]) == ("images/000000.png", "masks/000000.png")
-    assert row["prompt"] == "é \u2028"
-    assert (row["classes"], row["class_ids"]) == (["bus", "cat", "dog"], [2, 1, 3])
-    assert row["area"] == {"bus": 0.0, "cat": round(1 / 24, 6), "dog": round(2 / 24, 6)}
-    assert len(list(Dataset.open(tmp_path / "out"))) == 2
+    assert items[0].metadata == {
+        "file_name": "images/000000.png",
+        "mask_file_name": "masks/000000.png",
+        "prompt": "é \u2028",
+        "classes": ["bus", "cat", "dog"],
+        "class_ids": [2, 1, 3],
+        "area": {"bus": 0.0, "cat": round(1 / 24, 6), "dog": round(2 / 24, 6)},
+    }
     files = (
         "README.md classes.txt images/000000.png images/trip/1.jpg masks/000000.png masks/trip/1.png metadata.jsonl"
         " preview.html"
@@ -44,9 +43,9 @@ def test_native_round_trip(tmp_path):
     assert "| command | test |" in card
     assert "2 images do not say what made them" in card
     save_native(tmp_path / "again", classes, items, about={"command": "test"}, link=True)
-    for name in names(tmp_path / "out"):
-        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "out" / name).read_bytes(), name
+    assert contents(tmp_path / "again") == contents(tmp_path / "out")
     assert (tmp_path / "again/images/000000.png").samefile(tmp_path / "out/images/000000.png")
+    assert not (tmp_path / "again/masks/000000.png").samefile(tmp_path / "out/masks/000000.png")
 
 
 def test_a_set_of_which_all_samples_were_rejected_is_one(tmp_path):
@@ -84,6 +83,20 @@ def test_names_that_lead_elsewhere(name):
         check_name(name, set())
 
 
+def test_a_run_that_is_not_finished(tmp_path, capsys):
+    """One that was stopped while it tidied up is finished."""
+    folder = tmp_path / "pets"
+    (folder / ".batches").mkdir(parents=True)
+    (folder / native.CONFIG).write_text('command = "mask"\n')
+    for words in (["check"], ["filter", "--drop-flags", "all", "--out", f"{tmp_path}/good"]):
+        assert main([words[0], str(folder), *words[1:]]) == 2
+        said = "pets: the run that makes it is not finished; run the same command to continue it\n"
+        assert capsys.readouterr().err.endswith(said)
+    save_native(tmp_path / "whole", ("dog",), [item("0")], about={})
+    (tmp_path / "whole/.batches").mkdir()
+    native.check_finished(tmp_path / "whole")
+
+
 def test_staged_appears_whole(tmp_path):
     out = tmp_path / "deep" / "out"
     with stage_output(out) as part:
@@ -102,28 +115,3 @@ def test_staged_appears_whole(tmp_path):
     for wrong in (out, out / "a"):
         with user_error(f"{wrong}: "), stage_output(wrong):
             pass
-
-
-def test_what_a_killed_run_left_is_removed(tmp_path):
-    code = """
-import sys, time
-from seediff.files.output_folders import stage_output
-with stage_output(sys.argv[1]) as part:
-    (part / "images").mkdir()
-    (part / "images/old").write_text("old")
-    print("ready", flush=True)
-    time.sleep(60)
-"""
-    with subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path / "out")], stdout=subprocess.PIPE, text=True
-    ) as run:
-        assert run.stdout
-        assert run.stdout.readline() == "ready\n"
-        with user_error("in use by another run"), stage_output(tmp_path / "out"):
-            pass
-        run.send_signal(signal.SIGKILL)
-    time.sleep(0.05)
-    assert [name.partition("/")[2] for name in names(tmp_path)] == [".lock", "images/old"]
-    with stage_output(tmp_path / "out") as part:
-        (part / "new").touch()
-    assert names(tmp_path) == ["out/new"]

@@ -72,23 +72,6 @@ def drawn():
     return labels
 
 
-def test_files_are_known_by_their_keys_in_any_order(tmp_path):
-    """A picture before the shapes may fill more than the beginning of a file."""
-    for name in "abc":
-        write(tmp_path / f"{name}.json", SHAPES, f"{name}.png", "A" * 40_000)
-        image(tmp_path / f"{name}.png")
-    for name in "ac":
-        file = tmp_path / f"{name}.json"
-        file.write_text(json.dumps(json.loads(file.read_text()), sort_keys=True))
-    (tmp_path / "settings.json").write_text("{}")
-    (tmp_path.parent / "elsewhere.json").write_text("{}")
-    (tmp_path / "link.json").symlink_to(tmp_path.parent / "elsewhere.json")  # is none of labelme's: no error
-    dataset = Dataset.open(tmp_path)
-    assert [one.name for one in dataset] == ["a", "b", "c"]
-    assert all(np.array_equal(one.label_map, drawn()) for one in dataset)
-    assert any("2 JSON files are not from labelme, such as" in note for note in dataset.notes)
-
-
 def test_shapes_are_those_of_labelme(tmp_path):
     write(tmp_path / "a.json", SHAPES, "a.png")
     image(tmp_path / "a.png")

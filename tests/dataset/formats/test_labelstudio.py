@@ -1,10 +1,9 @@
 import json
 import shutil
-from urllib.parse import unquote
 
 import numpy as np
 import pytest
-from blocks import blocks, some
+from blocks import some
 from formats import export, imported
 from items import item
 from refusals import user_error
@@ -26,15 +25,6 @@ def tasks_of(folder):
 
 def save(folder, tasks):
     (folder / "tasks.json").write_text(json.dumps(tasks), encoding="utf-8")
-
-
-def test_images_are_served_from_the_folder(tmp_path):
-    items = [*some(), item("a ü%#?&/x y", blocks(9), {"classes": ["cat"]}, (20, 30))]
-    folder = exported(tmp_path, items)
-    for task, one in zip(tasks_of(folder), imported("labelstudio", folder)[1], strict=True):
-        address = task["data"]["image"]
-        assert address.startswith("/data/local-files/?d=")
-        assert one.data() == (folder / unquote(address.partition("?d=")[2])).read_bytes()
 
 
 def test_predictions_have_scores(tmp_path):
@@ -205,23 +195,6 @@ def test_images_are_found_by_the_end_of_their_address(tmp_path, address):
     assert one.name in ("1", "trip/1")
     assert "images/images" not in one.image_file.as_posix()
     assert np.array_equal(one.label_map, some()[1].label_map)
-
-
-def test_regions_whose_label_is_a_result_of_its_own(tmp_path):
-    """<Polygon> or <Brush> with <Labels>: two results with the same id, one of which has the label."""
-    folder = exported(tmp_path, [item("a", None, {}, (20, 40)), item("b", None, {}, (20, 40))])
-    inside = np.zeros((20, 40), bool)
-    inside[2:10, 10:30] = True
-    tasks, sides = tasks_of(folder), {"original_width": 40, "original_height": 20, "id": "r1"}
-    forms = {"points": [[25, 10], [75, 10], [75, 50], [25, 50]]}, {"rle": list(encode_brush(inside))}
-    for task, form, kind in zip(tasks, forms, ("polygon", "brush"), strict=True):
-        labelled = {"type": "labels", "value": {**form, "labels": [CLASSES[1]]}, **sides}
-        task["annotations"] = [{"result": [{"type": kind, "value": form, **sides}, labelled]}]
-    save(folder, tasks)
-    notes = []
-    for one in imported("labelstudio", folder, note=notes.append)[1]:
-        assert np.array_equal(one.label_map, 2 * inside)
-    assert notes == []
 
 
 def changed(task, **result):

@@ -14,37 +14,6 @@ from seediff.dataset.dataset import Dataset
 LABELS = np.random.default_rng(0).choice([0, 1, 2, 255], (6, 8)).astype(np.uint8)
 
 
-@pytest.mark.parametrize(
-    ("image", "mask", "name", "split"),
-    [
-        ("images/a.jpg", "masks/a.png", "a", None),
-        ("img/a.png", "labels/a_mask.png", "a", None),
-        ("data/a.jpg", "labels/a.png", "a", None),
-        ("images/a.jpg", "labels/a.png", "a", None),
-        ("imgs/train/a.jpg", "gt/train/a_gt.png", "train/a", "train"),
-        ("valid/images/a.jpg", "valid/masks/a.png", "a", "val"),
-        ("a.jpg", "a_mask.png", "a", None),
-        ("1_sat.jpg", "1_mask.png", "1_sat", None),
-        ("images/a.jpg", "masks/a_segmentation.png", "a", None),
-        ("img_dir/train/a.jpg", "Ann_Dir/train/a.PNG", "train/a", "train"),
-        ("imgs/0_img.jpg", "gts/0_gt.png", "0_img", None),
-        ("images/a.jpg", "masks/a.jpg.png", "a", None),
-        ("test/a.png", "test/a_mask.png", "a", "test"),
-    ],
-)
-def test_layouts(tmp_path, image, mask, name, split):
-    save_image(tmp_path / image, LABELS.shape)
-    save_map(tmp_path / mask, LABELS, palette=name == "a")
-    (tmp_path / "classes.txt").write_text("background\ndog\ncat\n")
-    dataset = Dataset.open(tmp_path)  # recognised
-    assert [one.name for one in Dataset.open(tmp_path, split=split)] == [name]
-    with user_error("split: none: .* has no picture"):
-        Dataset.open(tmp_path, split="none")
-    assert (dataset.classes, [one.name for one in dataset]) == (("dog", "cat"), [name])
-    assert dataset[0].metadata == ({"split": split} if split else {})
-    assert np.array_equal(dataset[0].label_map, LABELS)
-
-
 def test_two_masks_of_one_name_are_refused(tmp_path):
     for accents in ("NFC", "NFD"):
         save_map(tmp_path / "masks" / unicodedata.normalize(accents, "caf\u00e9.png"), LABELS)
@@ -85,22 +54,6 @@ def test_colours_of_a_list(tmp_path, file, text):
     (tmp_path / file).write_text(text.replace("200", "900"))
     with user_error(rf'{file}.*"cat" needs a colour r,g,b'):
         imported("masks", tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("lines", "classes", "ids"),
-    [
-        ("unlabeled\ntumor\nstroma\n", ("tumor", "stroma"), [[255, 1, 2]]),
-        ("__ignore__\n_background_\ntumor\nstroma\n", ("tumor", "stroma"), [[0, 1, 2]]),
-        ("0 tumor\n1 background\n2 stroma\n", ("tumor", "stroma"), [[1, 0, 2]]),
-    ],
-)
-def test_lists_of_names(tmp_path, lines, classes, ids):
-    save_image(tmp_path / "images/a.jpg", (1, 3))
-    save_map(tmp_path / "masks/a.png", [[0, 1, 2]], palette=False)
-    (tmp_path / "classes.txt").write_text(lines)
-    dataset = Dataset.open(tmp_path)
-    assert (dataset.classes, dataset[0].label_map.tolist()) == (classes, ids)
 
 
 @pytest.mark.parametrize(
