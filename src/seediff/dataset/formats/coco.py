@@ -22,7 +22,6 @@ import numpy as np
 
 from ... import __version__
 from ...errors import UserError
-from ..class_lists import check_meaning
 from ..encoding import Instances
 from ..rows import check_row
 from ..sample import Sample
@@ -57,7 +56,6 @@ WRITTEN_ANEW = ("file_name", "mask_file_name", "class_ids", "area")
 def write(export: Export, *, min_area: int = 1, polygons: bool = False) -> None:
     """COCO's instances.json, and semantic.json, from which label maps are restored exactly. min_area: objects with
     fewer pixels are left out. polygons: objects as polygons instead of RLE, which pycocotools fills exactly."""
-    check_meaning(export.classes, void=False)
     named = [{"id": i, "name": name} for i, name in enumerate(export.classes, 1)]
     endings = {part: f"_{part}" for part in export.parts}
     if export.parts in ([], ["train"]):

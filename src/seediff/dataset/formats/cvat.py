@@ -23,7 +23,7 @@ import numpy as np
 
 from ...errors import UserError
 from ...files.documents import Node, fit, read_xml
-from ..class_lists import check_meaning, number_labels
+from ..class_lists import number_labels
 from ..encoding import Instances
 from ..sample import Sample
 from ..shapes.rle import polygon_runs
@@ -52,7 +52,6 @@ CORNERS = ("tl1", "bl1", "tr1", "br1", "tl2", "bl2", "tr2", "br2")
 
 def write(export: Export, *, objects: bool = False) -> None:
     """ "CVAT for images 1.1". objects: a mask per object, not per class."""
-    check_meaning(export.classes)
     several = [] if export.parts == ["train"] else export.parts
     images = []
     names = label_names(export.classes)

@@ -27,11 +27,12 @@ from ...files.outputs import put
 from ...files.photo_files import without_suffix
 from ...files.reading import check_unpacked, composed, inside
 from ...workers import Follow, in_order
+from ..class_lists import check_meaning
 from ..encoding import Instances
-from ..rows import SPLITS, check_class_list, check_name, flat_name
+from ..rows import SPLITS, check_name, flat_name
 from ..sample import Sample, image_size
 from ..split import assign_splits
-from .format_table import FORMATS, FormatName, Seen, SourceName, reader, writer
+from .format_table import FORMATS, FormatName, Seen, SourceName, codec
 from .format_table import Contents as Contents
 from .label_files import IMAGE_SUFFIXES, portable, unique_names
 
@@ -147,8 +148,9 @@ def export(
 ) -> Exported:
     """Write samples in a format. The arguments are those of `Dataset.export` and of the codec's `write`. `out` appears
     only when it is complete."""
-    check_class_list(classes)
-    samples, write = list(samples), writer(name).write
+    if FORMATS[name].looked_for:
+        check_meaning(classes, void=FORMATS[name].void)
+    samples, write = list(samples), codec(name).write
     if options.get("min_area", 1) < 1:
         raise UserError("min_area", f"{options['min_area']} must be at least 1 pixel")
     names = [flat_name(sample.name) if FORMATS[name].flat else sample.name for sample in samples]
@@ -386,7 +388,7 @@ def read_format(
         if options.get(key) is not None and not Path(options[key]).is_dir():
             check_unpacked(options[key])
             raise UserError(key, f"{options[key]}: no such folder")
-    read = reader(name).read
+    read = codec(name).read
     source = Import(Path(path), skip_missing, "images" in signature(read).parameters, labels_alone)
     classes, samples = read(source, **{key: value for key, value in options.items() if value is not None})
     return classes, _with_notes(source, samples), source

@@ -30,7 +30,7 @@ from ...files.label_maps import IGNORE
 from ...files.messages import show_json
 from ...files.reading import inside
 from .. import native
-from ..class_lists import check_meaning, find_list, number_labels
+from ..class_lists import find_list, number_labels
 from ..encoding import Instances, encode_grey
 from ..sample import Sample
 from ..shapes.objects import Objects
@@ -92,7 +92,6 @@ class LabelmeFile(msgspec.Struct, frozen=True):
 def write(export: Export, *, polygons: bool = False) -> None:
     """labelme's JSON files, beside their pictures. polygons: instead of masks, which X-AnyLabeling does not read;
     one per connected piece, in a group per class or object. labelme fills them exactly."""
-    check_meaning(export.classes)
     for placed in export.placed(draw, names={**label_names(export.classes), IGNORE: IGNORED}, polygons=polygons):
         (height, width), shapes = placed.data
         export.put(placed.file_name, placed.picture)

@@ -27,7 +27,7 @@ from ...errors import UserError
 from ...files.documents import Node, fit, read_xml
 from ...files.label_maps import IGNORE, visible
 from ...files.messages import show_json
-from ..class_lists import check_meaning, number_labels
+from ..class_lists import number_labels
 from ..encoding import Instances
 from ..rows import check_row
 from ..sample import Sample
@@ -62,7 +62,6 @@ UPLOADED = re.compile(r"[0-9a-f]{8}-")
 def write(export: Export) -> None:
     """Label Studio's tasks, with the masks as predictions. A prediction's score is the lowest among its classes; the
     score of a class is its `confidence` in the metadata, or else its `presence`, if given."""
-    check_meaning(export.classes)
     tasks = []
     for placed in export.placed(draw, names=label_names(export.classes)):
         file_name = f"{IMAGES}/{placed.file_name}"

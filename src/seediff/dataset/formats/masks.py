@@ -41,7 +41,6 @@ from .. import native
 from ..class_lists import (
     ClassList,
     Note,
-    check_meaning,
     find_list,
     named_classes,
     number_classes,
@@ -69,7 +68,6 @@ KEY, MASKS = "masks_dir", "masks"
 
 def write(export: Export) -> None:
     """Ultralytics' folders for semantic segmentation."""
-    check_meaning(export.classes, void=False)
     # The last `images` of a picture's path becomes `masks`, so it must be that of the format.
     export.names = [flat_name(name) if IMAGES in name.split("/")[:-1] else name for name in export.names]
     for placed in export.placed(grey):

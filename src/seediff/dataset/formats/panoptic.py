@@ -25,7 +25,6 @@ from ...errors import UserError
 from ...files.image_files import read_pixels
 from ...files.label_maps import IGNORE, voc_palette
 from ...files.reading import inside
-from ..class_lists import check_meaning
 from ..encoding import Instances, encode_image
 from ..sample import Sample
 from ..shapes.objects import Objects, whole_classes
@@ -50,7 +49,6 @@ from .label_files import check_frame
 
 def write(export: Export) -> None:
     """COCO's panoptic JSON files and PNG masks."""
-    check_meaning(export.classes, void=False)
     things = any(sample.stored_instances is not None for sample in export.samples)
     colours = np.reshape(voc_palette(), (-1, 3)).tolist()
     categories: list[dict[str, Any]] = []

@@ -23,7 +23,7 @@ from ...files.label_maps import IGNORE, named_images, visible, walk
 from ...files.photo_files import without_suffix
 from ...files.reading import composed, inside, read_lines
 from .. import native
-from ..class_lists import WEIGHTS, check_meaning, find_list, named_classes, read_mask, voc_colours, with_single
+from ..class_lists import WEIGHTS, find_list, named_classes, read_mask, voc_colours, with_single
 from ..encoding import Instances
 from ..rows import SPLITS
 from ..sample import Sample
@@ -40,7 +40,6 @@ OWN = ("trainval", *SPLITS)
 def write(export: Export, *, jpeg: bool = False) -> None:
     """Pascal VOC's folders. jpeg: convert PNG pictures to JPEG of quality 95, because some readers open only
     NAME.jpg."""
-    check_meaning(export.classes)
     stay = 0
     for placed in export.placed(convert, jpeg=jpeg):
         label_map, image = placed.data

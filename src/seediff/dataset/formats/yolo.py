@@ -20,7 +20,7 @@ from ...errors import UserError
 from ...files.messages import show_json
 from ...files.reading import read_text
 from .. import native
-from ..class_lists import check_meaning, number_classes
+from ..class_lists import number_classes
 from ..encoding import Instances
 from ..sample import Sample
 from ..shapes.objects import Objects, find_objects
@@ -38,7 +38,6 @@ HAIR = 0.01
 def write(export: Export, *, min_area: int = 1) -> None:
     """YOLO's polygons, which readers fill exactly to the masks. min_area: connected pieces with fewer pixels are left
     out."""
-    check_meaning(export.classes, void=False)
     counts: Counter[str] = Counter()
     for placed in export.placed(outline, min_area=min_area):
         text, counted = placed.data
