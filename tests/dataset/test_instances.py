@@ -177,17 +177,15 @@ def test_a_row_is_held_against_the_file_of_its_objects(tmp_path, change, found, 
         Dataset.open(tmp_path / "set")[0].objects(pairs()[0].label_map)
 
 
-def test_objects_for_detectors(tmp_path):
-    torch = pytest.importorskip("torch")
-    for with_instances in (True, False):
-        samples = pairs() if with_instances else [sample.replace(instances=None) for sample in pairs()]
-        image, target = Dataset(CLASSES, samples).as_torch(objects=True)[1]
-        assert image.shape == (3, *SIZE)
-        assert target["labels"].tolist() == ([1, 1, 2] if with_instances else [1, 2])
-        assert target["boxes"].dtype == torch.float32
-        assert target["boxes"][-1].tolist() == [20, 16, 26, 22]
-        assert target["masks"].shape == (len(target["labels"]), *SIZE)
-        assert np.array_equal(target["masks"].sum(0).numpy() > 0, samples[1].label_map % 255 > 0)
+@pytest.mark.parametrize(("given", "labels"), [(pairs()[1], [1, 1, 2]), (pairs()[1].replace(instances=None), [1, 2])])
+def test_objects_for_detectors(given, labels):
+    image, target = Dataset(CLASSES, [given]).as_torch(objects=True)[0]
+    assert (image.shape, target["labels"].tolist(), target["masks"].shape) == ((3, *SIZE), labels, (len(labels), *SIZE))
+    assert (str(target["boxes"].dtype), target["boxes"][-1].tolist()) == ("torch.float32", [20, 16, 26, 22])
+    assert np.array_equal(target["masks"].sum(0).numpy() > 0, given.label_map % 255 > 0)
+
+
+def test_a_picture_without_objects_for_detectors():
     sample = Sample(np.zeros((4, 5, 3), np.uint8), np.zeros((4, 5), np.uint8))
     _, empty = Dataset(CLASSES, [sample]).as_torch(objects=True)[0]
     assert [empty[key].shape for key in ("masks", "labels", "boxes")] == [(0, 4, 5), (0,), (0, 4)]

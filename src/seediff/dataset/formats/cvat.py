@@ -93,7 +93,7 @@ def _mask(label: str, inside: np.ndarray, left: int, top: int) -> str:
     """A <mask>. inside: (h, w) bool, its pixels in the box at `left`, `top`."""
     flat = inside.ravel()
     counts = np.diff(np.flatnonzero(flat[1:] != flat[:-1]) + 1, prepend=0, append=flat.size).tolist()
-    rle = ", ".join(map(str, [0, *counts] if flat[0] else counts))
+    rle = "0, " * bool(flat[0]) + ", ".join(map(str, counts))
     place = f'left="{left}" top="{top}" width="{inside.shape[1]}" height="{inside.shape[0]}"'
     return f'    <mask label={quoteattr(label)} source="auto" occluded="0" rle="{rle}" {place} z_order="0"></mask>\n'
 
@@ -105,8 +105,11 @@ def is_folder(seen: Seen) -> bool:
 def find_file(folder: Path) -> Path:
     """annotations.xml, even if it is missing; or else the only XML file of CVAT, which may be named after a subset."""
     file = folder / ANNOTATIONS
-    others = [] if file.is_file() else [path for path in folder.glob("*.xml") if path.is_file() and _is_cvat(path)]
-    return others[0] if len(others) == 1 else file
+    if not file.is_file():
+        others = [path for path in folder.glob("*.xml") if path.is_file() and _is_cvat(path)]
+        if len(others) == 1:
+            return others[0]
+    return file
 
 
 def _is_cvat(path: Path) -> bool:

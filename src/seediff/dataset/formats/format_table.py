@@ -186,11 +186,7 @@ def _of_file(seen: Seen) -> SourceName:
 
 def others_like(seen: Seen, name: SourceName) -> list[SourceName]:
     """The formats besides this one that a folder looks like."""
-    others: list[SourceName] = []
-    for other in READ if seen.path.is_dir() else ():
-        if other != name and codec(other).is_folder(seen):
-            others.append(other)
-    return others
+    return [other for other in READ if seen.path.is_dir() and other != name and codec(other).is_folder(seen)]
 
 
 def read_known(file: Path, kind: type[T], *, strict: bool = True) -> T:

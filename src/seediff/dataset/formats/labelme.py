@@ -206,7 +206,8 @@ def _samples(
             suffix = image.suffix.lower()
         if suffix not in IMAGE_SUFFIXES or not image_name.lower().endswith(suffix):  # then the file may hold it
             data = read_json(path, LabelmeFile).imageData
-            image = _decoded(data, f"{path}: imageData") if data else image
+            if data:
+                image = _decoded(data, f"{path}: imageData")
         if image is None:
             source.no_image(path, f"there is no picture {show_json(image_name)}, and 'imageData' is empty")
             continue

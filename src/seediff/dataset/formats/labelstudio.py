@@ -31,8 +31,7 @@ from ..class_lists import number_labels
 from ..encoding import Instances
 from ..rows import check_row
 from ..sample import Sample
-from ..shapes.brush import decode_brush, encode_brush
-from ..shapes.rle import polygon_runs
+from ..shapes.rle import decode_brush, encode_brush, polygon_runs
 from .drivers import Contents, Export, Import, PictureRecord
 from .format_table import Seen, read_known
 from .label_files import (

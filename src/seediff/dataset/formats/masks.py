@@ -111,7 +111,7 @@ def is_folder(seen: Seen) -> bool:
 
 def _folders(root: Path) -> Iterator[tuple[str | None, Path, Path]]:
     """(split, folder of pictures, folder of masks) wherever both have files; they may be the same folder."""
-    inner = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+    inner = sorted(filter(Path.is_dir, root.glob("*")))
     parts = [(path, PARTS[path.name.lower()]) for path in inner if path.name.lower() in PARTS]
     for base, split in ((root, None), *parts):
         images = _usual(base, IMAGE_FOLDERS)

@@ -131,7 +131,9 @@ def read(source: Import, *, images: Path | str | None = None) -> Contents:
     Class ids count from 1 in the order of the category ids. Void is ignored (255). Segments of things are objects,
     except crowds, which keep their class.
     """
-    files = [source.path] if source.path.is_file() else _files(source.path)
+    files = _files(source.path)
+    if source.path.is_file():
+        files = [source.path]
     if not files:
         raise UserError(source.path, f"has no {PANOPTIC}*.json", "name the JSON file itself")
     given = {path: read_known(path, PanopticFile, strict=False) for path in files}
