@@ -88,8 +88,11 @@ class Annotation(msgspec.Struct, frozen=True):
     @property
     def rotation(self) -> float:
         """The degrees by which its box is turned clockwise about its centre, as CVAT writes them."""
-        given = self.attributes.get("rotation") if isinstance(self.attributes, dict) else 0
-        return float(given) if isinstance(given, int | float) and abs(given) < 1e6 else 0.0
+        if isinstance(self.attributes, dict):
+            given = self.attributes.get("rotation")
+            if isinstance(given, int | float) and abs(given) < 1e6:
+                return float(given)
+        return 0.0
 
     @property
     def listed(self) -> list[list[float]]:
@@ -238,9 +241,11 @@ def find_annotations(source: Path) -> list[Path]:
 
 def part_of(path: Path) -> str | None:
     """The split in the name of a file, or for Roboflow's files in the name of its folder."""
-    words = path.parent.name if path.name == ROBOFLOW else path.stem
+    words = path.stem
+    if path.name == ROBOFLOW:
+        words = path.parent.name
     last = re.fullmatch(r"(?:.*[_-])?([a-z]+)(?:19|20)?\d*", words.lower())
-    return PARTS.get(last[1]) if last else None
+    return last and PARTS.get(last[1])
 
 
 def image_folders(root: Path, path: Path, images: Path | str | None) -> list[Path]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -110,19 +109,18 @@ def read(
     files, known = sorted(filter(Path.is_file, visible(root / LISTS, "*.txt"))), {*image_paths, *maps}
     lists = {path.stem: _read_list(path, known) for path in files}
     parts = {title: PARTS.get(title.lower(), title.lower()) for title in lists}
+    asked = sorted(lists, key=lambda title: (*OWN, parts[title]).index(parts[title]))
+    named: dict[str, str] = {}
     if split is not None:
         asked = [title for title in lists if title == split] or [title for title in lists if parts[title] == split]
         if not asked:
             raise UserError(root / LISTS / f"{split}.txt", f"no such file; --split names a list of {LISTS}")
-        named = dict(chain(*(lists[title].items() for title in asked)))
     elif set(OWN).isdisjoint(parts.values()):
-        named = {name: str(path) for name, path in maps.items()}
-    else:
-        named: dict[str, str] = {}
-        for title in sorted(lists, key=lambda title: (*OWN, parts[title]).index(parts[title])):
-            for name, where in lists[title].items():
-                if parts[title] in OWN or name in image_paths or name in maps:
-                    named.setdefault(name, where)
+        asked, named = [], {name: str(path) for name, path in maps.items()}
+    for title in asked:
+        for name, where in lists[title].items():
+            if split is not None or parts[title] in OWN or name in known:
+                named.setdefault(name, where)
     listed = with_single(listed, [maps[name] for name in named if name in maps], source.note)
     source.ids = listed.ids
     samples, left, both = list[Sample](), 0, 0
