@@ -8,7 +8,6 @@ from fake_engine import fake_draw
 from interrupted import contents
 from refusals import user_error
 
-from seediff import Dataset
 from seediff.cli.sets import augment as augment_command
 from seediff.config.augment import AugmentConfig
 from seediff.config.generate_config import GenerateConfig
@@ -59,21 +58,19 @@ def made(pets, tmp_path_factory):
 
 
 def test_a_sound_dataset_with_the_originals_in_it(made, pets):
-    checked = check_dataset(made)
-    assert checked.errors == 0, checked.findings
-    assert native.read_classes(made) == CLASSES
+    assert check_dataset(made).errors == 0
     before, after = contents(pets), contents(made)
     rows, new = native.read_rows(made)[:8], native.read_rows(made)[8:]
     assert rows == native.read_rows(pets)
-    for row in rows:
-        assert after[row["file_name"]] == before[row["file_name"]]
-        assert after[row["mask_file_name"]] == before[row["mask_file_name"]]
+    assert all(
+        after[name] == data for name, data in before.items() if name.startswith(("images/", "masks/", "classes"))
+    )
     assert [row["file_name"][:-4] for row in new] == [f"images/augmented-{i:06d}" for i in range(17)]
-    others = {"README.md", "seediff.toml", "classes.txt", "metadata.jsonl", "preview.html", "augmentations.jpg"}
-    assert set(after) - {row[kind] for row in (*rows, *new) for kind in ("file_name", "mask_file_name")} == others
+    assert {*after} - {*before} == {"seediff.toml", "augmentations.jpg"} | {
+        row[kind] for row in new for kind in ("file_name", "mask_file_name")
+    }
     assert b'id="augmentations"' in after["preview.html"]
     assert "| originals | 8 |" in after["README.md"].decode()
-    assert len(list(Dataset.open(made))) == 25
 
 
 def test_every_recipe_is_in_its_row(made, pets):

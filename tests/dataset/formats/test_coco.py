@@ -115,9 +115,8 @@ def test_ids_of_any_kind(tmp_path, ids):
     """Annotations need none, and one with a box alone has no mask."""
     document = foreign()
     document["images"][0]["id"] = ids[0]
-    boxes = [{"category_id": 90, "bbox": [0, 0, 1, 1], **more} for more in ({}, {"segmentation": None})]
-    document["annotations"] = [{"category_id": 18, **rle([0, 0, 2, 4])}, *boxes]
-    document["annotations"] = [{**one, "image_id": ids[1]} for one in document["annotations"]]
+    box = {"category_id": 90, "bbox": [0, 0, 1, 1], "segmentation": None, "image_id": ids[1]}
+    document["annotations"] = [{"category_id": 18, **rle([0, 0, 2, 4]), "image_id": ids[1]}, box]
     assert read(tmp_path, document)[1].tolist() == [[255, 1, 1], [0, 1, 1]]
 
 
