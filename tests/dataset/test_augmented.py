@@ -12,7 +12,7 @@ from seediff.cli.sets import augment as augment_command
 from seediff.config.augment import AugmentConfig
 from seediff.config.generate_config import GenerateConfig
 from seediff.dataset import native
-from seediff.dataset.augmented import open_augmented, write_augmented
+from seediff.dataset.augmented import AugmentedSamples, open_augmented, write_augmented
 from seediff.dataset.native import open_native
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.sample import Sample
@@ -85,6 +85,11 @@ def test_every_recipe_is_in_its_row(made, pets):
         assert sources <= training
         assert (len(sources), "prompt" in row, "flags" in row) == (4 if spliced else 1, not spliced, False)
     assert len({row["recipe"]["seed"] for row in rows}) == len(rows)
+
+
+def test_a_set_without_samples_for_training(pets):
+    with user_error("the dataset has no samples to augment: only those whose `split` is 'train'"):
+        AugmentedSamples(config(), CLASSES, open_native(pets)[1][6:7])
 
 
 def test_sources_take_turns(pets):

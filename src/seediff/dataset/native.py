@@ -37,7 +37,7 @@ import numpy as np
 
 from ..config.names import BACKGROUND, read_class_list
 from ..errors import UserError
-from ..files.documents import read_json_lines
+from ..files.documents import Json, read_json_lines
 from ..files.label_maps import IGNORE as IGNORE
 from ..files.messages import show_json
 from ..files.outputs import BATCHES, put
@@ -120,7 +120,7 @@ def read_classes(out: Path | str) -> tuple[str, ...]:
     return classes
 
 
-def read_rows(out: Path | str, name: str = METADATA) -> list[dict[str, Any]]:
+def read_rows(out: Path | str, name: str = METADATA) -> list[Json]:
     """The rows of metadata.jsonl, which name a picture and a mask, or of another file, checked."""
     path = Path(out) / name
     rows = list(checked_rows(path, ABSENT))
@@ -169,7 +169,7 @@ class RowReader:
         self.last, self.makers = {action.sample: action for action in actions}, makers(actions)
         self.names: set[str] = set()
 
-    def sample(self, original: dict[str, Any], where: str) -> Sample:
+    def sample(self, original: Json, where: str) -> Sample:
         """The sample of a row, whose files may be missing. where: the row, for errors. Raises UserError."""
         check_row(original, where)
         name = sample_name(original.get("file_name") or "")
@@ -231,7 +231,7 @@ def open_native(folder: Path | str, *, reviewed: bool = True) -> tuple[tuple[str
     reader = RowReader(folder, classes, read_actions(folder) if reviewed else ())
     samples: list[Sample] = []
     path = folder / METADATA
-    for number, (_, row) in enumerate(read_json_lines(path, dict[str, Any], absent=ABSENT), 1):
+    for number, (_, row) in enumerate(read_json_lines(path, Json, absent=ABSENT), 1):
         where = f"{path}, row {number}"
         sample = reader.sample(row, where)
         files = [sample.metadata["file_name"], sample.metadata["mask_file_name"]]
@@ -249,9 +249,9 @@ def _followed(read: Callable[[], Instances], before: Path, mask: Path, sha256: s
     return follow(read(), read_label_map(before), read_label_map(mask, sha256), mask)
 
 
-def instance_row(instances: Instances) -> dict[str, Any]:
+def instance_row(instances: Instances) -> Json:
     """The keys of a row that describe its objects."""
-    row: dict[str, Any] = {"instances": list(instances.class_ids)}
+    row: Json = {"instances": list(instances.class_ids)}
     if instances.scores:
         row["instance_scores"] = [round(score, 4) for score in instances.scores]
     return row
@@ -281,7 +281,7 @@ def write_native(
     link: bool = False,
     workers: int = 1,
     follow: Follow = iter,
-) -> list[dict[str, Any]]:
+) -> list[Json]:
     """Writes a native dataset without its card and page into an empty folder, and returns its rows.
 
     Rows keep their keys, except other keys that end in `file_name`; classes, class_ids and area describe the written
@@ -290,7 +290,7 @@ def write_native(
     picklable. follow: wraps what is read, to show progress. Raises UserError naming a sample that cannot be used.
     """
     check_class_list(classes)
-    rows: list[dict[str, Any]] = []
+    rows: list[Json] = []
     names: set[str] = set()
     read: Any = None
     items: Any = samples
@@ -312,13 +312,13 @@ def write_native(
 
 def _encoded(
     item: Any, *, read: Callable[[Any], Sample] | None, classes: Sequence[str]
-) -> tuple[str, dict[str, Any], dict[str, bytes | Path]]:
+) -> tuple[str, Json, dict[str, bytes | Path]]:
     """A sample's name and row, and its files: path in the dataset → bytes, or the file to copy. read: makes the sample
     of an item that is none."""
     sample: Sample = read(item) if read else item
     name, labels, where = sample.name, sample.labels(len(classes)), f"sample '{sample.name}'"
     file_name, mask = sample_files(name, sample.suffix)
-    row: dict[str, Any] = {"file_name": file_name, "mask_file_name": mask}
+    row: Json = {"file_name": file_name, "mask_file_name": mask}
     for key, value in sample.metadata.items():
         if key not in ("mask", "made") and not key.endswith("file_name"):
             row[key] = value

@@ -24,7 +24,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from ...errors import UserError
-from ...files.documents import read_json
+from ...files.documents import Json, read_json
 from ...files.image_files import open_image, stored_pixels
 from ...files.label_maps import IGNORE
 from ...files.messages import show_json
@@ -103,9 +103,9 @@ def write(export: Export, *, polygons: bool = False) -> None:
 
 def draw(
     sample: Sample, labels: np.ndarray, names: Mapping[int, str], polygons: bool
-) -> tuple[tuple[int, ...], list[dict[str, Any]]]:
+) -> tuple[tuple[int, ...], list[Json]]:
     """(height, width) of a sample, and its shapes: of the objects, then of the rest of the label map."""
-    shapes, before = list[dict[str, Any]](), 0
+    shapes, before = list[Json](), 0
     for found in masks_of(sample, labels, sample.stored_instances is not None):
         for number, shape in _polygons(found) if polygons else _masks(found):
             group = before + number if polygons else None
@@ -114,7 +114,7 @@ def draw(
     return labels.shape, shapes
 
 
-def _masks(found: Objects) -> Iterator[tuple[int, dict[str, Any]]]:
+def _masks(found: Objects) -> Iterator[tuple[int, Json]]:
     """(number, a mask in its box) of each object."""
     for number, (left, top, right, bottom) in enumerate(found.boxes_xyxy):
         inside = found.index[top:bottom, left:right] == number
@@ -122,7 +122,7 @@ def _masks(found: Objects) -> Iterator[tuple[int, dict[str, Any]]]:
         yield number, {"shape_type": "mask", "points": [[left, top], [right - 1, bottom - 1]], "mask": mask}
 
 
-def _polygons(found: Objects) -> Iterator[tuple[int, dict[str, Any]]]:
+def _polygons(found: Objects) -> Iterator[tuple[int, Json]]:
     """(number of its object, outline) of each piece."""
     pieces, owners = Objects(found.index, [1] * len(found.class_ids)).pieces()  # as a class, because 255 has none
     for number, polygon in zip(owners, object_polygons(pieces), strict=True):

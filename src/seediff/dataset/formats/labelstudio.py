@@ -24,7 +24,7 @@ import numpy as np
 
 from ... import __version__
 from ...errors import UserError
-from ...files.documents import Node, fit, read_xml
+from ...files.documents import Json, Node, fit, read_xml
 from ...files.label_maps import IGNORE, visible
 from ...files.messages import show_json
 from ..class_lists import number_labels
@@ -69,7 +69,7 @@ def write(export: Export) -> None:
         if placed.split != "train" or "split" in row:
             row["split"] = placed.split
         maker = " ".join(str(row[key]) for key in ("model", "method") if isinstance(row.get(key), str))
-        prediction: dict[str, Any] = {"model_version": maker or f"seediff {__version__}"}
+        prediction: Json = {"model_version": maker or f"seediff {__version__}"}
         scores = [result["score"] for result in placed.data if "score" in result]
         if scores:
             prediction["score"] = min(scores)
@@ -88,7 +88,7 @@ def write(export: Export) -> None:
     )
 
 
-def draw(sample: Sample, labels: np.ndarray, names: Mapping[int, str]) -> list[dict[str, Any]]:
+def draw(sample: Sample, labels: np.ndarray, names: Mapping[int, str]) -> list[Json]:
     """The results of a prediction: a brush mask per object of a sample with `instances`, then per class in the rest."""
     size = {"original_width": labels.shape[1], "original_height": labels.shape[0], "image_rotation": 0}
     results, masks = [], []
@@ -124,7 +124,7 @@ class Own(msgspec.Struct, frozen=True):
     """What SeeDiff adds to a task: the sample's name, and its row."""
 
     name: str = ""
-    metadata: dict[str, Any] = {}
+    metadata: Json = {}
 
 
 class Region(msgspec.Struct, frozen=True):
@@ -162,7 +162,7 @@ class Result(msgspec.Struct, frozen=True):
     id: str | int | None = None
     to_name: str = ""
     item_index: int = 0
-    value: dict[str, Any] = {}
+    value: Json = {}
     original_width: Side = 0
     original_height: Side = 0
     image_rotation: float = 0
@@ -189,7 +189,7 @@ class TaskAnswer(msgspec.Struct, frozen=True):
 class Task(msgspec.Struct, frozen=True):
     """predictions: objects, or in some exports only their ids."""
 
-    data: dict[str, Any]
+    data: Json
     annotations: list[TaskAnswer] = []
     predictions: list[Any] = []
 

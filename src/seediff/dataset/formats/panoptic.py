@@ -15,13 +15,14 @@ import json
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import numpy as np
 
 from ...config.names import BACKGROUND
 from ...errors import UserError
+from ...files.documents import Json
 from ...files.image_files import read_pixels
 from ...files.label_maps import IGNORE, voc_palette
 from ...files.reading import inside
@@ -51,7 +52,7 @@ def write(export: Export) -> None:
     """COCO's panoptic JSON files and PNG masks."""
     things = any(sample.stored_instances is not None for sample in export.samples)
     colours = np.reshape(voc_palette(), (-1, 3)).tolist()
-    categories: list[dict[str, Any]] = []
+    categories: list[Json] = []
     for number, name in enumerate((BACKGROUND, *export.classes)):
         kind = {"isthing": int(things and number > 0), "color": colours[number]}
         categories.append({"id": number, "name": name, "supercategory": name, **kind})
@@ -67,13 +68,13 @@ def write(export: Export) -> None:
         export.put(f"{ANNOTATIONS}/{PANOPTIC}_{part}.json", json.dumps(document, ensure_ascii=False))
 
 
-def segment(sample: Sample, labels: np.ndarray, things: bool) -> tuple[tuple[int, ...], bytes, list[dict[str, Any]]]:
+def segment(sample: Sample, labels: np.ndarray, things: bool) -> tuple[tuple[int, ...], bytes, list[Json]]:
     """(height, width), mask and `segments_info` of a sample. things: whether classes have objects."""
     found = Objects(np.full(labels.shape, -1, np.int32), [])
     if sample.stored_instances is not None:
         found = sample.objects(labels)
     rest = whole_classes(found.rest(labels + np.uint8(1)))  # in which the background is 1, and 255 is 0
-    numbers, segments = np.zeros(labels.shape, np.int32), list[dict[str, Any]]()
+    numbers, segments = np.zeros(labels.shape, np.int32), list[Json]()
     for objects in (found, rest):
         numbers += np.where(objects.index < 0, 0, objects.index + 1 + len(segments))
         for class_id, area, box in zip(objects.class_ids, objects.areas, objects.boxes_xyxy, strict=True):

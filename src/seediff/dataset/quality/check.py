@@ -15,7 +15,7 @@ import numpy as np
 
 from ...config.names import alike_names
 from ...errors import UserError
-from ...files.documents import read_json_lines
+from ...files.documents import Json, read_json_lines
 from ...files.messages import show_json
 from ...files.reading import ABSENT
 from ...files.tensors import read_header
@@ -57,7 +57,7 @@ class Checked:
     def errors(self) -> int:
         return sum(finding.level == "error" for finding in self.findings)
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> Json:
         """For json.dumps."""
         return {
             "errors": self.errors,
@@ -147,8 +147,8 @@ def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
     return Checked(tuple(by_level), summarize(measures, classes))
 
 
-def _read_rows(folder: Path) -> list[dict[str, Any]]:
-    rows = [row for _, row in read_json_lines(folder / native.METADATA, dict[str, Any], absent=native.ABSENT)]
+def _read_rows(folder: Path) -> list[Json]:
+    rows = [row for _, row in read_json_lines(folder / native.METADATA, Json, absent=native.ABSENT)]
     if not rows and not (folder / native.REJECTED).is_file():
         raise UserError(folder / native.METADATA, "has no rows")
     return rows
