@@ -61,10 +61,9 @@ def write(export: Export, *, min_area: int = 1, polygons: bool = False) -> None:
     endings = {part: f"_{part}" for part in export.parts}
     if export.parts in ([], ["train"]):
         endings = {"train": ""}
-    instances, semantic = dict[str, Json](), dict[str, Json]()
-    for ending in endings.values():
-        instances[ending] = new_document(named)
-        semantic[ending] = new_document([*named, {"id": IGNORED[0], "name": IGNORED[1]}])
+    ignored = {"id": IGNORED[0], "name": IGNORED[1]}
+    instances = {ending: new_document(named) for ending in endings.values()}
+    semantic = {ending: new_document([*named, ignored]) for ending in endings.values()}
     small = 0
     for placed in export.placed(annotate, min_area=min_area, polygons=polygons):
         (height, width), objects, areas, left_out = placed.data

@@ -109,10 +109,8 @@ def draw(sample: Sample, labels: np.ndarray, names: Mapping[int, str]) -> list[J
 
 def _score(sample: Sample, name: str) -> float | None:
     """A class's `confidence`, or else its `presence`; neither describes a mask that a person corrected."""
-    if sample.row.review.corrected:
-        return None
     scores = {**(sample.row.presence or {}), **sample.row.confidence}
-    if name not in scores:
+    if sample.row.review.corrected or name not in scores:
         return None
     return float(np.clip(scores[name], 0, 1))
 
