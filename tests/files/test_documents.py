@@ -91,7 +91,7 @@ def test_values_in_yaml_are_the_texts_that_were_written(tmp_path):
 )
 def test_damaged_csv_is_refused_in_a_line(tmp_path, text, said):
     path = tmp_path / "classes.csv"
-    for _, data in truncations(b'file,n\na,"1, 2"\nb,3\n', 20):
+    for data in truncations(b'file,n\na,"1, 2"\nb,3\n', 20):
         path.write_bytes(data)
         refusal(lambda: read_csv(path, ["file", "n"]), path)
     path.write_text(text)

@@ -30,7 +30,7 @@ def test_json(tmp_path, name):
     path.write_text(json.dumps(document))
     read(path)
     refused = 0
-    for _, data in json_damages(document):
+    for data in json_damages(document):
         path.write_bytes(data)
         refused += refusal(lambda: read(path), path) is not None
     assert refused > 25
@@ -61,7 +61,7 @@ def test_maps_that_are_none(tmp_path, tensors, said):
 
 def test_tensors(tmp_path):
     path, whole, refused = tmp_path / "file.safetensors", saved_maps(), 0
-    for data in (whole, *(data for _, data in tensor_damages(whole))):
+    for data in (whole, *tensor_damages(whole)):
         path.write_bytes(data)
         refused += refusal(lambda: AttentionMaps.load(path), path) is not None
         assert refused or data is whole

@@ -34,7 +34,7 @@ def test_too_many_pixels_are_one_line_and_no_warning(tmp_path, size):
 
 
 @pytest.mark.parametrize(
-    "data", [*BYTES.values(), b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 99 99\n"], ids=range(len(BYTES) + 1)
+    "data", [*BYTES, b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 99 99\n"], ids=range(len(BYTES) + 1)
 )
 def test_what_is_no_image_of_these_formats(tmp_path, data):
     path = tmp_path / "a.png"
