@@ -55,7 +55,7 @@ from .rows import as_row, check_class_list, check_name, check_row, checked_rows,
 from .sample import MADE as MADE
 from .sample import SOFT as SOFT
 from .sample import Extras, Sample
-from .shapes.following import follow
+from .shapes.objects import follow
 
 CARD, CLASSES, METADATA = "README.md", "classes.txt", "metadata.jsonl"
 REJECTED, PREVIEW = "rejected.jsonl", "preview.html"
