@@ -120,33 +120,25 @@ def test_each_picture_of_a_task_has_its_own_regions(tmp_path, config, data, plac
 
 def test_polygons_and_other_results(tmp_path):
     folder = exported(tmp_path, [item("a", None, {}, (20, 40))])
-    tasks = tasks_of(folder)
-    points = [[25, 10], [75, 10], [75, 50], [25, 50]]
-    sides = {"original_width": 40, "original_height": 20}
-    polygon = {"type": "polygonlabels", "value": {"points": points, "closed": True, "polygonlabels": ["Cat"]}, **sides}
-    path = {"type": "labels", "value": {"points": [{"x": 1}], "labels": ["Cat"]}}
-    edges = {"x": 50, "y": 40, "width": 40, "height": 20, "rotation": 90}  # down to the left: 16 to 20, 8 to 24
-    boxes = [{"type": "rectanglelabels", "value": {**edges, "rectanglelabels": ["Dog"]}, **sides}]
-    boxes += [
-        {"type": kind, "id": "b", "value": {**edges, "labels": ["Dog"]}, **sides} for kind in ("rectangle", "labels")
-    ]
-    tasks[0]["annotations"] = [
-        {"result": [polygon, {"type": "choices", "value": {"choices": ["good"]}}, {"type": "relation"}, path, *boxes]}
-    ]
+    tasks, sides = tasks_of(folder), {"original_width": 40, "original_height": 20}
+    polygon = {"points": [[25, 10], [75, 10], [75, 50], [25, 50]], "closed": True, "polygonlabels": ["Cat"]}
+    box = {"x": 50, "y": 40, "width": 40, "height": 20, "rectanglelabels": ["Dog"]}
+    results = [{"type": "polygonlabels", "value": polygon, **sides}, {"type": "rectanglelabels", "value": box, **sides}]
+    results += [{"type": "choices", "value": {"choices": ["good"]}}, {"type": "relation"}]
+    tasks[0]["annotations"] = [{"result": results}]
     save(folder, tasks)
     (folder / "label_config.xml").unlink()
-    notes = []
-    classes, (read,) = imported("labelstudio", folder, note=notes.append)
+    dataset = Dataset.from_labelstudio(folder)
     labels = np.zeros((20, 40))
-    labels[8:, 16:20] = 255
+    labels[8:12, 20:36] = 255
     labels[2:10, 10:30] = 1
-    assert classes == ("Cat",)
-    assert np.array_equal(read.label_map, labels)
-    assert notes == [
-        "2 shapes are not masks; pixels in the boxes around them but in no mask are ignored (255), "
-        'such as labels ["Dog"], rectanglelabels ["Dog"]',
-        '2 shapes are no masks and are left out, such as choices ["good"], labels ["Cat"]',
-    ]
+    assert dataset.classes == ("Cat",)
+    assert np.array_equal(dataset[0].label_map, labels)
+    assert dataset.notes == (
+        "1 shapes are not masks; pixels in the boxes around them but in no mask are ignored (255), "
+        'such as rectanglelabels ["Dog"]',
+        '1 shapes are no masks and are left out, such as choices ["good"]',
+    )
 
 
 @pytest.mark.parametrize(
