@@ -75,10 +75,7 @@ RED = [128, 0, 0]
     [  # pixels with alpha in the end → ids
         ([[255, 0], [255, 255]], 1, [0, 255]), ([[0, 0], [0, 2], [0, 1]], 2, [0, 2, 1]), ([[255, 0]], 1, [0]),
         ([[0] * 4, [0, 0, 0, 1]], 1, [0, 1]), ([[255] * 4, [255, 255, 255, 0]], 1, [255, 0]),
-        ([[0, 255], [0, 255]], 1, [0, 0]), ([[1, 255], [1, 255]], 1, [1, 1]), ([[0, 0], [1, 0]], 1, [0, 1]),
-        ([[*RED, 255], [0] * 4], 1, [1, 0]), ([[*RED, 90], [0, 0, 0, 255]], 1, [1, 0]),
-        ([[*RED, 255], [*RED, 0]], 1, "both its colours"),
-        ([[1, 255], [1, 0]], 1, "both its colours"),
+        ([[1, 255], [1, 255]], 1, [1, 1]), ([[*RED, 255], [0] * 4], 1, [1, 0]),
         ([[1, 255], [1, 0], [0, 255]], 1, "both its colours"),
         ([[*RED, 0], [0, 0, 0, 255]], 1, "both its colours"),
         ([[255, 0], [255, 100]], 1, "has id 100"),
@@ -116,7 +113,6 @@ def test_colours_of_voc_in_another_order_decide(tmp_path):
         ("dog / cat", {0: 0, 1: 1, 2: 2}),
         ("void / dog / cat", {0: 255, 1: 1, 2: 2}),
         ("0 background / 1 dog / 2 cat / 255 void", {0: 0, 1: 1, 2: 2, 255: 255}),
-        ("1 dog / 3 cat", {0: 0, 1: 1, 3: 2}),
         ("7 dog / 8 cat", {0: 0, 7: 1, 8: 2}),
         ("dog / Void / cat / _ignore", {0: 0, 1: 1, 2: 255, 3: 2, 4: 3}),
         ("background / dog / unlabelled / cat / ignore", {0: 0, 1: 1, 2: 255, 3: 2, 4: 255}),
@@ -124,14 +120,12 @@ def test_colours_of_voc_in_another_order_decide(tmp_path):
 )
 def test_ids_of_a_list(tmp_path, text, ids):
     listing(tmp_path, text)
-    listed = find_list(tmp_path)
-    assert listed is not None
-    assert listed.ids == ids
-    assert listed.classes == ("dog", "cat", "_ignore")[: max({*ids.values()} - {255})]
     notes = []
-    find_list(tmp_path, note=notes.append)
+    listed = find_list(tmp_path, note=notes.append)
+    assert listed is not None
+    assert (listed.ids, listed.classes) == (ids, ("dog", "cat", "_ignore")[: max({*ids.values()} - {255})])
     void = [note for note in notes if note.endswith("is no class: its pixels are ignored (255)")]
-    assert bool(void) == (255 in {number: id_ for number, id_ in ids.items() if number != 255}.values())
+    assert bool(void) == any(id_ == 255 != number for number, id_ in ids.items())
 
 
 @pytest.mark.parametrize(

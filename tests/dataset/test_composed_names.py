@@ -4,7 +4,7 @@ import unicodedata
 
 import numpy as np
 import pytest
-from formats import EVERY, LOSSY, export, imported
+from formats import EVERY, LOSSY
 from items import item
 from refusals import user_error
 
@@ -12,8 +12,6 @@ from seediff.config.generate_config import GenerateConfig
 from seediff.config.names import any_name, check_classes, parse_classes
 from seediff.dataset.class_lists import find_list
 from seediff.dataset.dataset import Dataset
-from seediff.dataset.native import open_native
-from seediff.dataset.saving import save_native
 
 NFC, NFD = (unicodedata.normalize(form, "caf\u00e9") for form in ("NFC", "NFD"))
 LABELS = np.zeros((16, 24), np.uint8)
@@ -28,25 +26,18 @@ def decompose(folder):
             path.write_text(unicodedata.normalize("NFD", text), encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", [*EVERY, "native"])
 def test_formats(tmp_path, name):
-    sample = item("a", LABELS, {"classes": [NFC, "dog"]}, LABELS.shape)
-    export(name, (NFC, "dog"), [sample], tmp_path / "set")
+    dataset = Dataset((NFC, "dog"), [item("a", LABELS, {"classes": [NFC, "dog"]}, LABELS.shape)])
+    if name == "native":
+        dataset.save(tmp_path / "set")
+    else:
+        dataset.export(name, tmp_path / "set")
     decompose(tmp_path / "set")
-    classes, (read,) = imported(name, tmp_path / "set")
-    assert classes == (NFC, "dog")
-    assert name in LOSSY or np.array_equal(read.label_map, LABELS)
-
-
-def test_own_folders_and_rows(tmp_path):
-    row = {"classes": [NFC]}
-    save_native(tmp_path / "own", (NFC, "dog"), [item("a", LABELS, row, LABELS.shape)], about={})
-    decompose(tmp_path / "own")
-    classes, (read,) = open_native(tmp_path / "own")
-    assert classes == (NFC, "dog")
-    merged = Dataset(classes, [read]).merge(Dataset(("cat",), [item("b")]))
-    merged.save(tmp_path / "merged")
-    assert open_native(tmp_path / "merged")[1][0].metadata["classes"] == [NFC, "dog"]
+    read = Dataset.open(tmp_path / "set")
+    assert read.classes == (NFC, "dog")
+    assert name in LOSSY or np.array_equal(read[0].label_map, LABELS)
+    assert name != "native" or read[0].metadata["classes"] == [NFC, "dog"]
 
 
 def test_sets_and_merge(tmp_path):

@@ -33,29 +33,17 @@ def test_masks_are_new_and_the_rest_is_the_sets(pets, tmp_path):
     after[:5, :7] = 3
     mended = [item("trip/0", after, {"junk": 1}, (20, 30)), item("trip/2", some()[2].label_map, {}, (20, 30))]
     names, found, changes = brought(pets, mended)
-    assert names == CLASSES
     before = open_native(pets)[1]
-    assert [one.name for one in found] == [one.name for one in before]
-    assert [one.data() for one in found] == [one.data() for one in before]
+    assert (names, [one.data() for one in found]) == (CLASSES, [one.data() for one in before])
     assert [(change.name, change.pixels > 0) for change in changes] == [("trip/0", True), ("trip/2", False)]
     assert np.array_equal(found[0].label_map, after)
-    first, second, third, _ = (one.metadata for one in found)
-    assert first["review"] == {
-        "verdict": "accepted",
-        "corrected": True,
-        "by": "cvat",
-        "gained": dict(changes[0].gained),
-        "lost": dict(changes[0].lost),
-    }
-    assert (first["prompt"], "area" in first, "junk" in first) == ("p", False, False)
-    assert first["flags"] == []
-    assert third == before[2].metadata  # it came back as it was: nobody may have looked
-    assert brought(pets, mended, accept_unchanged=True)[1][2].metadata["review"] == {
-        "verdict": "accepted",
-        "corrected": False,
-        "by": "cvat",
-    }
-    assert second == before[1].metadata
+    first, *others = (one.metadata for one in found)
+    review = {"verdict": "accepted", "corrected": True, "by": "cvat"}
+    assert first["review"] == {**review, "gained": dict(changes[0].gained), "lost": dict(changes[0].lost)}
+    assert (first["prompt"], first["flags"], "area" in first, "junk" in first) == ("p", [], False, False)
+    assert others == [one.metadata for one in before[1:]]  # 2 came back as it was: nobody may have looked
+    looked = brought(pets, mended, accept_unchanged=True)[1]
+    assert looked[2].metadata["review"] == {**review, "corrected": False}
     save_native(tmp_path / "corrected", names, found, about={})
     row = native.read_rows(tmp_path / "corrected")[0]
     assert row["area"]["cow"] == round(float((after == 3).mean()), 6)

@@ -1,5 +1,4 @@
 import io
-import tracemalloc
 
 import numpy as np
 import pytest
@@ -139,21 +138,6 @@ def test_an_image_that_is_damaged_in_its_middle_is_not_copied(tmp_path):
     (tmp_path / "a.png").write_bytes(data)
     with user_error(r"a\.png: cannot be read as a picture"):
         Dataset(("cat",), [Sample(tmp_path / "a.png", np.zeros((20, 30), np.uint8), name="a")]).as_voc(tmp_path / "voc")
-
-
-def test_a_size_reads_little_of_a_file(tmp_path):
-    path = tmp_path / "a.png"
-    Image.new("RGB", (5, 4)).save(path)
-    data = path.read_bytes()
-    with path.open("r+b") as file:
-        file.seek(1 << 24)
-        file.write(data[-12:])
-    tracemalloc.start()
-    try:
-        assert Sample(path, np.zeros((4, 5), np.uint8)).size() == (4, 5)
-        assert tracemalloc.get_traced_memory()[1] < 1 << 20
-    finally:
-        tracemalloc.stop()
 
 
 def test_nothing_is_read_before_it_is_looked_at(tmp_path):

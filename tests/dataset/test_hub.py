@@ -77,12 +77,9 @@ def test_what_only_the_last_of_3000_rows_has(tmp_path, prompt):
     rows = [{**row, "prompt": prompt} for row in (*[first] * 2999, last)]
     (folder / native.METADATA).write_bytes(native.jsonl(rows))
     (folder / native.CARD).write_text(dataset_card({}, rows, CLASSES))
-    tables = [load(str(folder), cache=tmp_path / "cache")]
-    if len(prompt) < 100:
-        tables.append(load("imagefolder", data_dir=str(folder), cache=tmp_path / "cache"))
-    for table in tables:
-        assert len(table) == 3000
-        assert table[0]["mask"].size == table[-1]["mask"].size == SHAPE[::-1]
+    for given in ({"path": str(folder)}, {"path": "imagefolder", "data_dir": str(folder)})[: 2 - (len(prompt) > 100)]:
+        table = load(**given, cache=tmp_path / "cache")
+        assert (len(table), table[0]["mask"].size, table[-1]["mask"].size) == (3000, SHAPE[::-1], SHAPE[::-1])
         assert (table[-1]["flags"], table[-1]["area"]["dog"]) == (["tiny:dog"], 1.0)
         assert table[-1]["review"] == {"verdict": "rejected"}
 

@@ -1,6 +1,3 @@
-import base64
-import io
-import json
 import re
 from contextlib import nullcontext
 
@@ -117,37 +114,6 @@ def test_a_mask_for_each_class_is_no_object(tmp_path):
     assert all(sample.instances is None for sample in imported("cvat", tmp_path / "cvat")[1])
 
 
-def _png(mask):
-    buffer = io.BytesIO()
-    Image.fromarray(mask.astype(np.uint8) * 255).save(buffer, "PNG")
-    return base64.b64encode(buffer.getvalue()).decode()
-
-
-def labelme(root, masks):
-    shapes = [
-        {
-            "label": "dog",
-            "points": [[0, 0], [29, 23]],
-            "group_id": 0 if i else None,
-            "shape_type": "mask",
-            "mask": _png(mask),
-        }
-        for i, mask in enumerate(masks)
-    ]
-    (root / "a.json").write_text(
-        json.dumps({"version": "5", "shapes": shapes, "imagePath": "a.png", "imageData": None})
-    )
-    Image.new("RGB", (SIZE[1], SIZE[0])).save(root / "a.png")
-
-
-def test_shapes_of_one_group_are_one_object(tmp_path):
-    masks = [np.zeros(SIZE, bool) for _ in range(3)]
-    masks[0][3:9, 3:9] = masks[1][3:9, 9:14] = masks[2][15:20, 2:4] = True
-    labelme(tmp_path, masks)
-    _, (sample,) = imported("labelme", tmp_path)
-    assert objects_of(sample) == {(1, masks[0].astype(bool).tobytes()), (1, (masks[1] | masks[2]).tobytes())}
-
-
 def test_through_a_folder_a_merge_and_a_filter(tmp_path):
     Dataset(CLASSES, pairs()).save(tmp_path / "set")
     assert not [finding for finding in check_dataset(tmp_path / "set").findings if finding.level == "error"]
@@ -211,17 +177,15 @@ def test_a_row_is_held_against_the_file_of_its_objects(tmp_path, change, found, 
         Dataset.open(tmp_path / "set")[0].objects(pairs()[0].label_map)
 
 
-def test_objects_for_detectors(tmp_path):
-    torch = pytest.importorskip("torch")
-    for with_instances in (True, False):
-        samples = pairs() if with_instances else [sample.replace(instances=None) for sample in pairs()]
-        image, target = Dataset(CLASSES, samples).as_torch(objects=True)[1]
-        assert image.shape == (3, *SIZE)
-        assert target["labels"].tolist() == ([1, 1, 2] if with_instances else [1, 2])
-        assert target["boxes"].dtype == torch.float32
-        assert target["boxes"][-1].tolist() == [20, 16, 26, 22]
-        assert target["masks"].shape == (len(target["labels"]), *SIZE)
-        assert np.array_equal(target["masks"].sum(0).numpy() > 0, samples[1].label_map % 255 > 0)
+@pytest.mark.parametrize(("given", "labels"), [(pairs()[1], [1, 1, 2]), (pairs()[1].replace(instances=None), [1, 2])])
+def test_objects_for_detectors(given, labels):
+    image, target = Dataset(CLASSES, [given]).as_torch(objects=True)[0]
+    assert (image.shape, target["labels"].tolist(), target["masks"].shape) == ((3, *SIZE), labels, (len(labels), *SIZE))
+    assert (str(target["boxes"].dtype), target["boxes"][-1].tolist()) == ("torch.float32", [20, 16, 26, 22])
+    assert np.array_equal(target["masks"].sum(0).numpy() > 0, given.label_map % 255 > 0)
+
+
+def test_a_picture_without_objects_for_detectors():
     sample = Sample(np.zeros((4, 5, 3), np.uint8), np.zeros((4, 5), np.uint8))
     _, empty = Dataset(CLASSES, [sample]).as_torch(objects=True)[0]
     assert [empty[key].shape for key in ("masks", "labels", "boxes")] == [(0, 4, 5), (0,), (0, 4)]

@@ -1,17 +1,24 @@
 import io
+import os
 
 import numpy as np
 import pytest
-from items import item
+from interrupted import contents
+from items import item, names
 from layouts import save_png
 from PIL import Image
 from refusals import user_error
 
 from seediff import Dataset
+from seediff.cli.main import main
 from seediff.dataset import native
+from seediff.dataset.native import open_native
+from seediff.dataset.quality.check import check_dataset
+from seediff.dataset.rows import check_name
 from seediff.dataset.sample import Sample
 from seediff.dataset.saving import save_native
 from seediff.files.label_maps import voc_palette
+from seediff.files.output_folders import stage_output
 
 
 @pytest.fixture
@@ -33,6 +40,7 @@ def folder(tmp_path):
     ("file", "data", "place"),
     [
         ("masks/000003.png", native.encode_mask(np.zeros((4, 5), np.uint8)), r"sample '000003': label map is \(4, 5\)"),
+        ("masks/000003.png", None, r"row 1: .*masks/000003\.png: no such file"),
         ("masks/000003.png", item().source, "masks/000003.png: .*8-bit palette or grey"),
         ("images/000003.png", b"\x89PNG nothing", "images/000003.png: cannot be read as a picture"),
         ("soft/000003_7.png", native.encode_soft(np.zeros((4, 5), np.float32)), r"000003_7\.png: is \(4, 5\)"),
@@ -53,17 +61,97 @@ def test_soft_masks_are_rounded_to_255_steps():
     assert np.asarray(Image.open(io.BytesIO(native.encode_soft(soft)))).tolist() == [[0, 128, 255, 255]]
 
 
-def test_masks_are_palette_pngs_with_every_id():
-    for labels in (np.arange(256, dtype=np.uint8).reshape(8, 32), np.full((5, 300), 255, np.uint8).T):
-        data = native.encode_mask(labels)
-        with Image.open(io.BytesIO(data)) as image:
-            image.verify()  # checksums of all chunks
-        with Image.open(io.BytesIO(data)) as image:
-            assert (image.mode, image.getpalette()) == ("P", list(voc_palette()))
-            assert np.array_equal(np.asarray(image), labels)
+@pytest.mark.parametrize("shape", [(8, 32), (256, 1)])
+def test_masks_are_palette_pngs_with_every_id(shape):
+    labels = np.arange(256, dtype=np.uint8).reshape(shape)
+    with Image.open(io.BytesIO(native.encode_mask(labels))) as image:
+        assert (image.mode, image.getpalette()) == ("P", voc_palette())
+        assert np.array_equal(np.asarray(image), labels)
 
 
 def test_an_image_that_would_be_nearly_black_is_refused_by_its_name(tmp_path):
     path = save_png(tmp_path / "a.png", np.full((4, 6, 3), 4000), bits=16, kind=2)
     with user_error(r"^.*/a\.png: its highest value is below 4096"):
         Sample(path, np.zeros((4, 6), np.uint8), name="a").data()
+
+
+def test_native_round_trip(tmp_path):
+    labels = np.zeros((4, 6), np.uint8)
+    labels[1, 1:5] = 3, 1, 255, 3
+    row = {"prompt": "é \u2028", "classes": ["bus"], "class_ids": [9], "area": {"bus": 1.0}, "mask_file_name": "y"}
+    given = [item("000000", labels, row), item("trip/1", suffix="jpg")]
+    save_native(tmp_path / "out", ("cat", "bus", "dog"), given, about={"command": "test"})
+    classes, items = open_native(tmp_path / "out")
+    assert (classes, [one.name for one in items]) == (("cat", "bus", "dog"), ["000000", "trip/1"])
+    assert np.array_equal(items[0].label_map, labels)
+    assert all(one.source.read_bytes() == two.source for one, two in zip(items, given, strict=True))
+    assert items[0].metadata == {
+        "file_name": "images/000000.png",
+        "mask_file_name": "masks/000000.png",
+        "prompt": "é \u2028",
+        "classes": ["bus", "cat", "dog"],
+        "class_ids": [2, 1, 3],
+        "area": {"bus": 0.0, "cat": round(1 / 24, 6), "dog": round(2 / 24, 6)},
+    }
+    files = (
+        "README.md classes.txt images/000000.png images/trip/1.jpg masks/000000.png masks/trip/1.png metadata.jsonl"
+        " preview.html"
+    )
+    assert names(tmp_path / "out") == files.split()
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "| command | test |" in card
+    assert "2 images do not say what made them" in card
+    save_native(tmp_path / "again", classes, items, about={"command": "test"}, link=True)
+    assert contents(tmp_path / "again") == contents(tmp_path / "out")
+    assert (tmp_path / "again/images/000000.png").samefile(tmp_path / "out/images/000000.png")
+    assert not (tmp_path / "again/masks/000000.png").samefile(tmp_path / "out/masks/000000.png")
+
+
+def test_a_set_of_which_all_samples_were_rejected_is_one(tmp_path):
+    save_native(tmp_path / "none", ("cat",), [], about={})
+    save_native(tmp_path / "one", ("cat",), [item("a")], about={})
+    assert check_dataset(tmp_path / "none").errors == 1
+    (tmp_path / "none/rejected.jsonl").touch()
+    assert not check_dataset(tmp_path / "none").findings
+    none, one = Dataset.open(tmp_path / "none"), Dataset.open(tmp_path / "one")
+    assert (len(none.merge(one)), none.stats().images) == (1, 0)
+
+
+@pytest.mark.parametrize("name", ["", "/a", "a/", "a/../b", "a\\b", ".a", "C:a", "a\0"])
+def test_names_that_lead_elsewhere(name):
+    with user_error("cannot be a file name"):
+        check_name(name, set())
+
+
+def test_a_run_that_is_not_finished(tmp_path, capsys):
+    """One that was stopped while it tidied up is finished."""
+    folder = tmp_path / "pets"
+    (folder / ".batches").mkdir(parents=True)
+    (folder / native.CONFIG).write_text('command = "mask"\n')
+    for words in (["check"], ["filter", "--drop-flags", "all", "--out", f"{tmp_path}/good"]):
+        assert main([words[0], str(folder), *words[1:]]) == 2
+        said = "pets: the run that makes it is not finished; run the same command to continue it\n"
+        assert capsys.readouterr().err.endswith(said)
+    save_native(tmp_path / "whole", ("dog",), [item("0")], about={})
+    (tmp_path / "whole/.batches").mkdir()
+    native.check_finished(tmp_path / "whole")
+
+
+def test_staged_appears_whole(tmp_path):
+    out = tmp_path / "deep" / "out"
+    with stage_output(out) as part:
+        (part / "a").write_text("a")
+        assert not out.exists()
+        assert part.parent == out.parent
+        with (
+            user_error(rf"{out}: in use by another run \(process {os.getpid()}\)"),
+            stage_output(out),
+        ):
+            pass
+    assert names(tmp_path) == [f"deep/{out.name}/a"]
+    (tmp_path / "empty").mkdir()
+    with stage_output(tmp_path / "empty"):
+        pass
+    for wrong in (out, out / "a"):
+        with user_error(f"{wrong}: "), stage_output(wrong):
+            pass

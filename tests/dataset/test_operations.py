@@ -40,19 +40,14 @@ def run(name, seed, base=None):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_masks_are_never_mixed(name):
-    for seed in range(4):
-        base, untouched = labelled_image(seed), labelled_image(seed)
-        after, step, _ = run(name, seed, base)
-        assert np.array_equal(base.image, untouched.image)
-        assert np.array_equal(base.labels, untouched.labels)
-        assert after.image.shape == (*after.labels.shape, 3) == base.image.shape
-        assert (after.image.dtype, after.labels.dtype) == (np.uint8, np.int32)
-        assert step["operation"] == name
-        if name == "noise":
-            assert after.labels is base.labels
-            assert not np.array_equal(after.image, base.image)
-    again, other = run(name, 3, base), run(name, 4, base)
+def test_a_seed_decides_and_what_is_given_stays(name):
+    base, untouched = labelled_image(3), labelled_image(3)
+    (after, step, _), again, other = (run(name, seed, base) for seed in (3, 3, 4))
+    assert np.array_equal(base.image, untouched.image)
+    assert np.array_equal(base.labels, untouched.labels)
+    assert after.image.shape == (*after.labels.shape, 3) == base.image.shape
+    assert (after.image.dtype, after.labels.dtype, step["operation"]) == (np.uint8, np.int32, name)
+    assert name != "noise" or after.labels is base.labels
     np.testing.assert_array_equal(again[0].labels, after.labels)
     assert again[1] == step
     assert np.array_equal(again[0].image, other[0].image) == (name not in ("noise", "perspective", "boxes"))
@@ -64,37 +59,25 @@ def test_ids_that_nobody_has_do_not_appear(name):
     them.
     """
     labels = np.where(np.arange(40)[:, None] < 20, 3, np.where(np.arange(50) < 25, 200, 254)).astype(np.uint8)
-    base = labelled("a", np.zeros((40, 50, 3), np.uint8), labels)
-    plain = LabelledImage("a", base.image, labels)
-    after, without = (
-        apply(one, name, np.random.default_rng(1), lambda count, one=one: [one] * count, SAME)[0]
-        for one in (base, plain)
-    )
-    stated = {"perspective": {255}, "boxes": {0}}.get(name, set())
-    assert set(np.unique(after.labels & 255).tolist()) - {3, 200, 254} == stated
-    assert without.labels.dtype == np.uint8
-    np.testing.assert_array_equal(without.labels, after.labels & 255)
+    image = np.zeros((40, 50, 3), np.uint8)
+    for base in (labelled("a", image, labels), LabelledImage("a", image, labels)):
+        after, _ = apply(base, name, np.random.default_rng(1), lambda count, base=base: [base] * count, SAME)
+        stated = {"perspective": {255}, "boxes": {0}}.get(name, set())
+        assert {*np.unique(after.labels & 255).tolist()} - {3, 200, 254} == stated
+        assert after.labels.dtype == base.labels.dtype
 
 
-@pytest.mark.parametrize(("rows", "columns"), [(1, 2), (5, 5)])
-def test_splicing_pixel_by_pixel(rows, columns):
-    after, step, used = run(f"splice-{rows}x{columns}", 0, labelled_image(0, (70, 58)))
-    cells = [labelled_image(0, (70, 58)), *used]
-    assert step["sources"] == [cell.name for cell in used]
-    tops, lefts = ([side * i // parts for i in range(parts + 1)] for side, parts in ((70, rows), (58, columns)))
-    expected = np.empty((70, 58), np.uint8)
-    for number, cell in enumerate(cells):
-        (top, bottom), (left, right) = (
-            side[i : i + 2] for side, i in zip((tops, lefts), divmod(number, columns), strict=True)
-        )
-        y, x = np.mgrid[: bottom - top, : right - left] + 0.5
-        height, width = cell.labels.shape
-        nearest = (y * height / (bottom - top)).astype(int), (x * width / (right - left)).astype(int)
-        expected[top:bottom, left:right] = cell.labels[nearest] & 255
-        part = after.image[top:bottom, left:right]
-        assert np.abs(part.mean((0, 1)) - cell.image.mean((0, 1))).max() < 6
-    # Pillow steps through a row by adding, which may fall on the other side of a boundary that is met exactly.
-    assert ((after.labels & 255) == expected).mean() > 0.99
+@pytest.mark.parametrize("name", ["flip", "perspective", "splice-2x3"])
+def test_labels_move_with_their_pictures(name):
+    """In pictures whose colours say the label."""
+    maps = [blobs(seed, (140, 116), classes=5) for seed in range(6)]
+    painted = [labelled(f"p{i}", np.repeat(40 * labels[..., None], 3, 2), labels) for i, labels in enumerate(maps)]
+    after, step = apply(painted[0], name, np.random.default_rng(0), lambda count: painted[1 : count + 1], SAME)
+    labels = after.labels & 255
+    known = (labels > 0) & (labels < 255)
+    assert (abs(after.image[known, 0] - 40.0 * labels[known]) < 20).mean() > 0.8
+    assert not np.array_equal(after.image, painted[0].image)
+    assert step.get("sources") in (None, ["p1", "p2", "p3", "p4", "p5"])
 
 
 @pytest.fixture
@@ -111,28 +94,18 @@ def test_noise_has_its_strength(strength):
     assert abs(noisy.std() - 12.75) < 0.2
 
 
-def test_mirrored_labels_follow_the_picture():
-    base = labelled_image(1)
-    after, _, _ = run("flip", 0, base)
-    np.testing.assert_array_equal(after.image[:, ::-1], base.image)
-    np.testing.assert_array_equal(after.labels[:, ::-1], base.labels)
-
-
 def test_perspective_moves_corners_and_ignores_outside():
     base = labelled_image(1, ignore=False)
     height, width = base.labels.shape
     whole = np.array([(0, 0), (width, 0), (width, height), (0, height)])
     for same, given in zip(perspective(base.image, base.labels, whole), (base.image, base.labels), strict=True):
         np.testing.assert_array_equal(same, given)
-    corners = np.array([(10, 5), (60, 0), (70, 50), (3, 58)])
+    left, top, right, bottom = 10, 5, 60, 40
+    corners = np.array([(left, top), (right, top), (right, bottom), (left, bottom)])
     image, labels = perspective(base.image, np.full_like(base.labels, 7), corners)
-    y, x = np.mgrid[:height, :width] + 0.5
-    inside = np.ones(labels.shape, bool)
-    for (ax, ay), (bx, by) in zip(corners, np.roll(corners, -1, 0), strict=True):
-        inside &= (bx - ax) * (y - ay) - (by - ay) * (x - ax) > 0
-    assert (labels == 7)[ndimage.binary_erosion(inside)].all()
-    assert not (labels == 7)[~ndimage.binary_dilation(inside)].any()
-    assert set(np.unique(labels)) == {7, 255}
+    expected = np.full_like(labels, 255)
+    expected[top:bottom, left:right] = 7
+    np.testing.assert_array_equal(labels, expected)
     assert not image[labels == 255].any()
 
 

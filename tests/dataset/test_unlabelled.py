@@ -7,13 +7,10 @@ from refusals import user_error
 from seediff.cli.formats import export_, import_
 from seediff.cli.quality import check, filter_
 from seediff.cli.sets import merge, split
-from seediff.config.augment import AugmentConfig
-from seediff.dataset.augmented import open_augmented
 from seediff.dataset.corrections import correct
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.native import open_native
 from seediff.dataset.truths import open_truths
-from seediff.errors import Notice
 from seediff.evaluate.evaluation import evaluate
 from seediff.evaluate.segments import evaluate_segments
 from seediff.look.samples import open_subject
@@ -69,39 +66,23 @@ def test_nobody_takes_an_unlabelled_picture_for_an_empty_one(empty, tmp_path):
 
 def test_the_flag_goes_when_somebody_paints_or_accepts(begun, tmp_path, capsys):
     assert flags(begun) == [[], [], ["unlabelled"], ["unlabelled"]]
-    dataset = Dataset.open(begun)
     run("export", begun, "--to", "masks", "--out", tmp_path / "masks")
     assert NOTE in capsys.readouterr().out
     assert len(Dataset.open(tmp_path / "masks")) == 2
-    training = open_training([begun], steps=1)
-    assert len(training.stages[0].items) == 2
-    assert NOTE in find_doubts(training)
-    scores = evaluate(begun, begun, draws=1)
-    assert [*scores.scores.images] == ["a", "b"]
-    assert NOTE in scores.data.notes
+    training, scores = open_training([begun], steps=1), evaluate(begun, begun, draws=1)
+    assert (len(training.stages[0].items), [*scores.scores.images]) == (2, ["a", "b"])
+    for notes in (find_doubts(training), scores.data.notes, Dataset.open(begun).labelled().notes):
+        assert NOTE in notes
     assert NOTE in evaluate_segments(tmp_path / "masks/masks", begun, draws=1).labels
-    with pytest.warns(Notice, match=NOTE):
-        assert len(dataset.as_torch()) == 2
-    assert {new.source for new in open_augmented(AugmentConfig(add=("flip:100%",)), begun).new} == {0, 1}
-    truths = Dataset(("dog", "cat"), [sample.replace(metadata={}) for sample in dataset])
+    truths = Dataset(("dog", "cat"), [sample.replace(metadata={}) for sample in Dataset.open(begun)])
     with user_error("has no prediction for 2 of 4 images: c, trip/d; .* and labelled"):
         evaluate(begun, truths, draws=1)
 
 
-def test_sets_that_are_made_of_it_keep_the_flag(begun, tmp_path):
-    run("filter", begun, "--out", tmp_path / "same")
-    run("merge", begun, tmp_path / "same", "--out", tmp_path / "merged")
-    assert flags(tmp_path / "merged") == [[], [], ["unlabelled"], ["unlabelled"]] * 2
-    run("split", begun, "--val", "0.5", "--in-place")
-    run("filter", begun, "--drop-flags", "unlabelled", "--out", tmp_path / "some")
-    assert flags(tmp_path / "some") == [[], []]
-    parts = Dataset.open(begun).split(val=0.5)
-    assert sum(sample.metadata["flags"] == ["unlabelled"] for part in parts for sample in part) == 2
-    # Masks that came back as they were are labels if somebody looked at all
-    same = open_native(begun)
-    for looked, left in ((True, 0), (False, 2)):
-        back = [*correct(begun, *same, by="cvat", accept_unchanged=looked)[1]]
-        assert sum(sample.metadata["flags"] == ["unlabelled"] for sample in back) == left
+@pytest.mark.parametrize(("looked", "left"), [(True, 0), (False, 2)])
+def test_masks_that_came_back_as_they_were_are_labels_if_somebody_looked(begun, looked, left):
+    back = correct(begun, *open_native(begun), by="cvat", accept_unchanged=looked)[1]
+    assert sum(sample.metadata["flags"] == ["unlabelled"] for sample in back) == left
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,15 @@
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+import msgspec
 import pytest
 from damage import DEEP, DIGITS, refusal, truncations
 from refusals import user_error
 
-from seediff.files.documents import read_csv, read_json, read_json_lines, read_toml, read_yaml
+from seediff.errors import UserError
+from seediff.files.documents import fit, read_csv, read_json, read_json_lines, read_toml, read_xml, read_yaml
 
 
 def test_byte_order_mark_is_passed_over_everywhere(tmp_path):
@@ -84,7 +91,7 @@ def test_values_in_yaml_are_the_texts_that_were_written(tmp_path):
 )
 def test_damaged_csv_is_refused_in_a_line(tmp_path, text, said):
     path = tmp_path / "classes.csv"
-    for _, data in truncations(b'file,n\na,"1, 2"\nb,3\n', 20):
+    for data in truncations(b'file,n\na,"1, 2"\nb,3\n', 20):
         path.write_bytes(data)
         refusal(lambda: read_csv(path, ["file", "n"]), path)
     path.write_text(text)
@@ -96,3 +103,112 @@ def test_json_with_numbers_that_are_none_names_them(tmp_path):
         (tmp_path / "a.json").write_text(f'{{"a": {name}}}')
         with user_error(f"a.json: has {name}, which JSON does not know; write a number or null$"):
             read_json(tmp_path / "a.json", dict[str, float])
+
+
+@dataclass(frozen=True)
+class Part:
+    name: str
+    size: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1
+
+
+@dataclass(frozen=True)
+class Whole:
+    kind: Literal["a", "b"] = "a"
+    words: tuple[str, ...] = ()
+    pair: tuple[float, float] = (0.0, 0.0)
+    share: dict[str, float] = field(default_factory=dict)
+    parts: tuple[Part, ...] = ()
+    limit: Annotated[float, msgspec.Meta(gt=0)] | None = None
+
+    def __post_init__(self):
+        if len(self.words) > 3:
+            raise UserError(f"{len(self.words)} words are more than 3")
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (5, "must be an object, not a whole number"),
+        ({"kind": "c"}, "`kind`: Invalid enum value 'c'"),
+        ({"words": list("abcd")}, "4 words are more than 3"),
+        ({"pair": [1]}, "`pair`: must be a list of length 2, not 1"),
+        ({"share": {"dog": True}}, "`share[...]`: must be a number, not true or false"),
+        ({"parts": [{"name": "x", "size": 0}]}, "`parts[0].size`: must be a whole number >= 1"),
+        ({"limit": 0}, "`limit`: must be a number > 0"),
+        ({"kind": "\x1b[31m" + "x" * 1000}, "`kind`: Invalid enum value '\\x1b[31m"),
+    ],
+)
+def test_message_names_place_value_and_what_should_be(value, said):
+    with pytest.raises(UserError) as caught:
+        fit(value, Whole, "set.toml")
+    assert str(caught.value).startswith(f"set.toml: {said}")
+    assert len(str(caught.value)) < 400
+
+
+THREADS = """
+import sys, threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import field, make_dataclass
+from seediff.files.documents import fit
+
+def work(kind, gate):
+    gate.wait()
+    fit({}, kind, "here")
+
+sys.setswitchinterval(1e-6)
+with ThreadPoolExecutor(8) as pool:
+    for number in range(60):
+        names = [(f"a{i}", dict[str, float], field(default_factory=dict)) for i in range(20)]
+        part = make_dataclass(f"Part{number}", names)
+        kind = make_dataclass(f"Whole{number}", [(f"b{i}", list[part], field(default_factory=list)) for i in range(20)])
+        gate = threading.Barrier(8)
+        for one in [pool.submit(work, kind, gate) for _ in range(8)]:
+            one.result()
+"""
+
+
+def test_threads_that_meet_a_type_for_the_first_time():
+    """msgspec 0.22 itself ends the process then."""
+    done = subprocess.run([sys.executable, "-c", THREADS], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+HEAD = '<?xml version="1.0" encoding="utf-8"?>\n'
+
+
+def save(tmp_path, text):
+    path = tmp_path / "a.xml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode("utf-8"))
+    return path
+
+
+def test_nodes(tmp_path):
+    path = save(tmp_path, HEAD + '<a>\n <b n="1 &lt; 2"><c>x</c><c>ä\n</c></b>\n <b n="-7"/>\n</a>')
+    root = read_xml(path, "a")
+    assert [one.text for one in root.all("b", "c")] == ["x", "ä\n"]
+    first, second = root.all("b")
+    assert first.get("n") == "1 < 2"
+    assert (second.get("n"), second.where) == ("-7", f"{path}, line 5")
+    with user_error(r"a\.xml, line 5: <b> must have 'm'"):
+        second.get("m")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is not XML: no element found: line 1"),
+        ("<a><b></a>", "is not XML: mismatched tag: line 1"),
+        ("<a>\n&unknown;</a>", "is not XML: undefined entity: line 2"),
+        ("<b/>", "line 1: the document is a <b>, not <a>"),
+        ('<!DOCTYPE a [<!ENTITY x "y">]>\n<a>&x;</a>', "line 1: declares a document type, whose entities are not read"),
+        ('<!DOCTYPE a SYSTEM "file:///etc/passwd">\n<a/>', "line 1: declares a document type"),
+        ('<?xml version="1.0" encoding="nothing"?><a/>', "is not XML"),
+        (b"\xff\xfe\x00", "but probably UTF-16"),
+        ('<?xml version="1.0" encoding="utf-16"?><a>'.encode("utf-16"), "is not XML: no element found"),
+        ("<a>" * 100_000, "is not XML: no element found"),
+    ],
+)
+def test_what_is_refused(tmp_path, text, message):
+    with pytest.raises(UserError) as error:
+        read_xml(save(tmp_path, text), "a")
+    assert message in str(error.value)

@@ -1,13 +1,15 @@
+import io
 import struct
 import warnings
 import zlib
 
+import numpy as np
 import pytest
 from damage import BYTES, refusal
-from PIL import Image
+from PIL import Image, ImageOps
 from refusals import user_error
 
-from seediff.files.image_files import open_image
+from seediff.files.image_files import as_stored, open_image
 
 
 def png_of(width, height):
@@ -32,10 +34,59 @@ def test_too_many_pixels_are_one_line_and_no_warning(tmp_path, size):
 
 
 @pytest.mark.parametrize(
-    "data", [*BYTES.values(), b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 99 99\n"], ids=range(len(BYTES) + 1)
+    "data", [*BYTES, b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 99 99\n"], ids=range(len(BYTES) + 1)
 )
 def test_what_is_no_image_of_these_formats(tmp_path, data):
     path = tmp_path / "a.png"
     path.write_bytes(data)
     for source in (path, data):
         assert refusal(lambda source=source: open_image(source, str(path)).__enter__(), path)
+
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (16, 24, 3), dtype=np.uint8)
+XMP = '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="{}"/></x:xmpmeta>'
+
+
+def encoded(kind, orientation, metadata):
+    exif, options = Image.Exif(), {}
+    exif[0x0112] = orientation
+    if metadata == "exif":
+        options = {"exif": exif}
+    elif kind == "JPEG":
+        options = {"xmp": XMP.format(orientation).encode()}
+    else:
+        from PIL.PngImagePlugin import PngInfo
+
+        options = {"pnginfo": PngInfo()}
+        if metadata == "xmp":
+            options["pnginfo"].add_itxt("XML:com.adobe.xmp", XMP.format(orientation), zip=True)
+        else:
+            text = exif.tobytes().hex()
+            options["pnginfo"].add_text("Raw profile type exif", f"\nexif\n{len(text) // 2}\n{text}\n", zip=True)
+    Image.fromarray(PIXELS).save(file := io.BytesIO(), kind, dpi=(72, 72), **options)
+    return file.getvalue()
+
+
+def pixels(data, *, turned):
+    with Image.open(io.BytesIO(data)) as image:
+        return np.asarray(ImageOps.exif_transpose(image) if turned else image)
+
+
+KINDS = [("PNG", "exif"), ("PNG", "xmp"), ("PNG", "text"), ("JPEG", "exif"), ("JPEG", "xmp")]
+
+
+@pytest.mark.parametrize("orientation", [2, 6, 8])
+@pytest.mark.parametrize(("kind", "metadata"), KINDS)
+def test_an_image_that_readers_would_turn_keeps_its_pixels(kind, metadata, orientation):
+    data = encoded(kind, orientation, metadata)
+    stored = pixels(data, turned=False)
+    assert not np.array_equal(pixels(data, turned=True), stored)
+    assert np.array_equal(pixels(as_stored(data), turned=True), stored)
+    with Image.open(io.BytesIO(as_stored(data))) as image:
+        assert image.info["dpi"] == pytest.approx((72, 72), abs=0.1)  # other metadata stay
+
+
+@pytest.mark.parametrize(("kind", "metadata"), KINDS)
+def test_an_upright_image_keeps_its_bytes(kind, metadata):
+    data = encoded(kind, 1, metadata)
+    assert as_stored(data) is data

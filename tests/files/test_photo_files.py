@@ -216,27 +216,21 @@ def test_pixels_without_a_white_are_refused(tmp_path):
 
 def test_transparency_is_laid_on_white(tmp_path):
     rgba = np.zeros((8, 8, 4), np.uint8)
-    rgba[..., :3] = RED
-    rgba[:4, :, 3], rgba[4:, :, 3] = 255, 51
+    rgba[..., :3], rgba[:4, :, 3], rgba[4:, :, 3] = RED, 255, 51
     expected = np.round(np.array(RED) * 0.2 + 255 * 0.8)
-    for path in (
-        saved(tmp_path / "a.png", rgba),
-        saved(tmp_path / "a.tif", rgba),
-        saved(tmp_path / "a.webp", rgba, lossless=True),
-    ):
-        pixels = read_photo(path)
-        assert (pixels[:4] == RED).all()
-        assert np.abs(pixels[4:] - expected).max() <= 1
-    grey = np.stack([np.full((8, 8), 40, np.uint8), np.repeat([0, 255], 32).reshape(8, 8).astype(np.uint8)], -1)
-    pixels = read_photo(saved(tmp_path / "la.png", Image.fromarray(grey)))
-    assert (pixels[:4] == 255).all()
-    assert (pixels[4:] == 40).all()
     palette = Image.fromarray(np.repeat(np.arange(2, dtype=np.uint8), 32).reshape(8, 8))
     palette.putpalette([*RED, *RED])
-    for suffix in ("png", "gif"):
-        pixels = read_photo(saved(tmp_path / f"p.{suffix}", palette, transparency=1))
-        assert (pixels[:4] == RED).all()
-        assert (pixels[4:] == 255).all()
+    grey = Image.fromarray(np.dstack([rgba[..., 0], rgba[..., 3]]))
+    for image, suffixes, upper, lower in (
+        (rgba, ("png", "tif", "webp"), RED, expected),
+        (grey, ("png",), RED[0], expected[0]),
+        (palette, ("png", "gif"), RED, 255),
+    ):
+        for suffix in suffixes:
+            options = {"transparency": 1} if image is palette else {"lossless": True}
+            pixels = read_photo(saved(tmp_path / f"a.{suffix}", image, **options))
+            assert (pixels[:4] == upper).all()
+            assert np.abs(pixels[4:] - lower).max() <= 1
 
 
 def test_cmyk(tmp_path):

@@ -17,7 +17,7 @@ from .native import open_native
 from .reviews import reviewed_as_is
 from .rows import OF_THE_MASK, check_class_list, flat_name
 from .sample import Sample
-from .shapes.following import follow
+from .shapes.objects import follow
 
 SHOWN = 10
 

@@ -173,9 +173,10 @@ class Dataset(Sequence[Sample]):
         samples = [sample for sample in self.samples if keep is None or keep(sample)]
         if isinstance(criteria.get("drop_flags"), str):
             criteria["drop_flags"] = (criteria["drop_flags"],)
-        selected = select_samples(self.classes, samples, Criteria(**criteria), where=self.path, follow=follow)
-        kept = self._of(selected.samples)
-        kept.dropped = selected.dropped
+        where = str(self.path or "the dataset")
+        selected, dropped = select_samples(self.classes, samples, Criteria(**criteria), where, follow)
+        kept = self._of(selected)
+        kept.dropped = dropped
         return kept
 
     def labelled(self, with_rejected: bool = False) -> Dataset:

@@ -79,7 +79,17 @@ def encode_mask(label_map: np.ndarray) -> bytes:
 
 def read_label_map(path: Path, sha256: str | None = None) -> np.ndarray:
     """(H, W) uint8: the ids in an 8-bit palette or grey PNG. sha256: which a mask that a person corrected must have."""
-    return decode_label_map(checked_mask(path, sha256) if sha256 else path, str(path))
+    source: Path | bytes = path
+    if sha256:
+        source = read_bytes(path)
+        if hashlib.sha256(source).hexdigest() != sha256:
+            problem = "is not the corrected mask that was saved (its SHA-256 differs from review.jsonl)"
+            raise UserError(path, problem)
+    pixels, kind, mode = read_pixels(source, str(path))
+    if kind != "PNG" or mode not in ("P", "L"):
+        expected = "a label map is an 8-bit palette or grey PNG, whose pixels are ids"
+        raise UserError(path, f"is {kind} {mode} data; {expected}")
+    return pixels
 
 
 @dataclass(frozen=True)
@@ -91,23 +101,6 @@ class LabelFile:
 
     def __call__(self) -> np.ndarray:
         return read_label_map(self.path, self.sha256)
-
-
-def decode_label_map(source: Path | bytes, where: str) -> np.ndarray:
-    """Like `read_label_map`, but from a file or its bytes."""
-    pixels, kind, mode = read_pixels(source, where)
-    if kind != "PNG" or mode not in ("P", "L"):
-        expected = "a label map is an 8-bit palette or grey PNG, whose pixels are ids"
-        raise UserError(where, f"is {kind} {mode} data; {expected}")
-    return pixels
-
-
-def checked_mask(path: Path, sha256: str) -> bytes:
-    """The bytes of a corrected mask. Refuses another than the one that was saved."""
-    data = read_bytes(path)
-    if hashlib.sha256(data).hexdigest() != sha256:
-        raise UserError(path, "is not the corrected mask that was saved (its SHA-256 differs from review.jsonl)")
-    return data
 
 
 @dataclass(frozen=True)

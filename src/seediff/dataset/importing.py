@@ -4,20 +4,25 @@ without labels."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..errors import UserError
 from ..files.messages import plural
+from ..files.photo_files import Photo, find_photos, read_photo
+from ..masks.flags import UNLABELLED
 from ..workers import Follow
 from . import native
 from .corrections import Change, correct
+from .encoding import encode_photo
 from .formats.drivers import read_format
-from .formats.format_table import SourceName, import_options
+from .formats.format_table import Seen, SourceName, import_options, recognise
 from .sample import Sample
 from .saving import save_native
-from .unlabelled import read_unlabelled
 
 
 @dataclass(frozen=True)
@@ -70,10 +75,26 @@ def import_set(
 def import_unlabelled(
     source: Path, out: Path, classes: Sequence[str], *, workers: int = 1, follow: Follow = iter
 ) -> int:
-    """Writes pictures without labels as the native dataset `out`, to paint masks of `classes` in `seediff look`, and
-    returns their number. Raises UserError as `read_unlabelled`."""
-    samples = read_unlabelled(source)
+    """Writes each picture that `find_photos` finds as a sample with an empty mask and the flag `unlabelled`, to paint
+    masks of `classes` in `seediff look`, and returns their number. Raises UserError for a dataset, whose label maps
+    would be taken for pictures, and for a picture that cannot be read."""
+    if source.is_dir():
+        native.check_finished(source)
+        native.check_single(source)
+        held = "native" * (source / native.METADATA).is_file()
+        with suppress(UserError):
+            held = held or recognise(Seen(source))
+        if held:
+            fix = "leave out --unlabelled, or name the folder of its pictures alone"
+            raise UserError(source, f"holds labels ({held})", fix)
+    samples = map(_unlabelled, find_photos(source).photos)
     return len(save_native(out, classes, samples, about={"command": "import"}, workers=workers, follow=follow))
+
+
+def _unlabelled(photo: Photo) -> Sample:
+    pixels = read_photo(photo.path)
+    _, data = encode_photo(photo.path, pixels)
+    return Sample(data, np.zeros(pixels.shape[:2], np.uint8), None, {"flags": [UNLABELLED]}, name=photo.name)
 
 
 def _require(samples: Iterable[Sample], source: Path, *, empty: bool) -> Iterator[Sample]:

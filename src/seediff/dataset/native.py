@@ -30,7 +30,6 @@ import os
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -39,10 +38,10 @@ import numpy as np
 
 from ..config.names import BACKGROUND, read_class_list
 from ..errors import UserError
-from ..files.documents import read_json_lines
+from ..files.documents import Json, read_json_lines
 from ..files.label_maps import IGNORE as IGNORE
 from ..files.messages import show_json
-from ..files.outputs import BATCHES, copy_new, put
+from ..files.outputs import BATCHES, put
 from ..files.outputs import CONFIG as CONFIG  # re-exported: also a name of this format
 from ..files.photo_files import looks_like_image, without_suffix
 from ..files.reading import check_unpacked, inside, read_bytes
@@ -53,11 +52,11 @@ from .encoding import encode_mask as encode_mask
 from .encoding import encode_soft as encode_soft
 from .encoding import read_label_map as read_label_map
 from .reviews import Action, makers, read_actions, reviewed_row
-from .rows import as_row, check_class_list, check_name, check_row, checked_rows
+from .rows import as_row, check_class_list, check_name, check_row, checked_rows, shown_classes
 from .sample import MADE as MADE
 from .sample import SOFT as SOFT
 from .sample import Extras, Sample
-from .shapes.following import follow
+from .shapes.objects import follow
 
 CARD, CLASSES, METADATA = "README.md", "classes.txt", "metadata.jsonl"
 REJECTED, PREVIEW = "rejected.jsonl", "preview.html"
@@ -122,7 +121,7 @@ def read_classes(out: Path | str) -> tuple[str, ...]:
     return classes
 
 
-def read_rows(out: Path | str, name: str = METADATA) -> list[dict[str, Any]]:
+def read_rows(out: Path | str, name: str = METADATA) -> list[Json]:
     """The rows of metadata.jsonl, which name a picture and a mask, or of another file, checked."""
     path = Path(out) / name
     rows = list(checked_rows(path, ABSENT))
@@ -183,7 +182,7 @@ class RowReader:
         self.last, self.makers = {action.sample: action for action in actions}, makers(actions)
         self.names: set[str] = set()
 
-    def sample(self, original: dict[str, Any], where: str) -> Sample:
+    def sample(self, original: Json, where: str) -> Sample:
         """The sample of a row, whose files may be missing. where: the row, for errors. Raises UserError."""
         check_row(original, where)
         name = sample_name(original.get("file_name") or "")
@@ -245,7 +244,7 @@ def open_native(folder: Path | str, *, reviewed: bool = True) -> tuple[tuple[str
     reader = RowReader(folder, classes, read_actions(folder) if reviewed else ())
     samples: list[Sample] = []
     path = folder / METADATA
-    for number, (_, row) in enumerate(read_json_lines(path, dict[str, Any], absent=ABSENT), 1):
+    for number, (_, row) in enumerate(read_json_lines(path, Json, absent=ABSENT), 1):
         where = f"{path}, row {number}"
         sample = reader.sample(row, where)
         files = [sample.metadata["file_name"], sample.metadata["mask_file_name"]]
@@ -263,9 +262,9 @@ def _followed(read: Callable[[], Instances], before: Path, mask: Path, sha256: s
     return follow(read(), read_label_map(before), read_label_map(mask, sha256), mask)
 
 
-def instance_row(instances: Instances) -> dict[str, Any]:
+def instance_row(instances: Instances) -> Json:
     """The keys of a row that describe its objects."""
-    row: dict[str, Any] = {"instances": list(instances.class_ids)}
+    row: Json = {"instances": list(instances.class_ids)}
     if instances.scores:
         row["instance_scores"] = [round(score, 4) for score in instances.scores]
     return row
@@ -287,18 +286,6 @@ def find_extras(folder: Path) -> dict[str, Extras]:
     return extras
 
 
-@dataclass(frozen=True)
-class EncodedSample:
-    """A sample as it is written. files: path in the dataset → bytes. copies: path → the file to copy. made: the
-    configuration that made the mask."""
-
-    name: str
-    row: Mapping[str, Any]
-    files: Mapping[str, bytes]
-    copies: Mapping[str, Path]
-    made: Path | None
-
-
 def write_native(
     folder: Path,
     classes: Sequence[str],
@@ -307,7 +294,7 @@ def write_native(
     link: bool = False,
     workers: int = 1,
     follow: Follow = iter,
-) -> list[dict[str, Any]]:
+) -> list[Json]:
     """Writes a native dataset without its card and page into an empty folder, and returns its rows.
 
     Rows keep their keys, except other keys that end in `file_name`; classes, class_ids and area describe the written
@@ -316,7 +303,7 @@ def write_native(
     picklable. follow: wraps what is read, to show progress. Raises UserError naming a sample that cannot be used.
     """
     check_class_list(classes)
-    rows: list[dict[str, Any]] = []
+    rows: list[Json] = []
     names: set[str] = set()
     read: Any = None
     items: Any = samples
@@ -324,58 +311,53 @@ def write_native(
         read, items = samples.__getitem__, range(len(samples))
     encode = partial(_encoded, read=read, classes=tuple(classes))
     with in_order(encode, workers, chunk=CHUNK) as encoded:
-        for sample in encoded(follow(items)):
-            check_name(sample.name, names)
-            for path, data in sample.files.items():
-                put(folder / path, data)
-            for path, source in sample.copies.items():
+        for name, row, files in encoded(follow(items)):
+            check_name(name, names)
+            for path, source in files.items():
                 labels = path.startswith((f"{MASKS}/", f"{INSTANCES}/"))  # these may be painted over in place
-                copy_new(source, folder / path, link=link and not labels)
-            row = dict(sample.row)
-            if sample.made is not None:
-                # Named by its content, because merged sets often have the same configuration.
-                data = read_bytes(sample.made)
-                row["made"] = f"{MADE}/{hashlib.sha256(data).hexdigest()[:16]}.toml"
-                if not (folder / row["made"]).exists():
-                    put(folder / row["made"], data)
+                if path != row.get("made") or not (folder / path).exists():
+                    put(folder / path, source, link=link and not labels)
             rows.append(row)
     put(folder / CLASSES, classes_text(classes))
     put(folder / METADATA, jsonl(rows))
     return rows
 
 
-def _encoded(item: Any, *, read: Callable[[Any], Sample] | None, classes: Sequence[str]) -> EncodedSample:
-    """A sample's files and its row. read: makes the sample of an item that is none."""
+def _encoded(
+    item: Any, *, read: Callable[[Any], Sample] | None, classes: Sequence[str]
+) -> tuple[str, Json, dict[str, bytes | Path]]:
+    """A sample's name and row, and its files: path in the dataset → bytes, or the file to copy. read: makes the sample
+    of an item that is none."""
     sample: Sample = read(item) if read else item
-    labels = sample.labels(len(classes))
-    file_name, mask = sample_files(sample.name, sample.suffix)
-    row = {"file_name": file_name, "mask_file_name": mask, **sample.written_row(labels, classes)}
-    row.pop("made", None)
-    files, copies = dict[str, bytes](), dict[str, Path]()
-    image, instances = sample.picture(), sample.instances
+    name, labels, where = sample.name, sample.labels(len(classes)), f"sample '{sample.name}'"
+    file_name, mask = sample_files(name, sample.suffix)
+    row: Json = {"file_name": file_name, "mask_file_name": mask}
+    for key, value in sample.metadata.items():
+        if key not in ("mask", "made") and not key.endswith("file_name"):
+            row[key] = value
+    row |= shown_classes(labels, classes, sample.row.classes, where)
+    files: dict[str, bytes | Path] = {file_name: sample.picture()}
     # The files of a native dataset are copied, because writing them anew takes longer than reading them.
     if isinstance(sample.stored_labels, LabelFile):
-        copies[mask] = sample.stored_labels.path
+        files[mask] = sample.stored_labels.path
     else:
         files[mask] = encode_mask(labels)
-    if isinstance(image, Path):
-        copies[file_name] = image
-    else:
-        files[file_name] = image
+    instances = sample.instances
     if instances is not None:
-        objects = f"{INSTANCES}/{sample.name}.png"
+        objects = f"{INSTANCES}/{name}.png"
         if isinstance(sample.stored_instances, ObjectsFile):
-            copies[objects] = sample.stored_instances.path
+            files[objects] = sample.stored_instances.path
         else:
-            files[objects] = encode_objects(instances, f"sample '{sample.name}'")
+            files[objects] = encode_objects(instances, where)
         row |= instance_row(instances)
 
-    # Other files of the sample, which keep its name.
-    made: Path | None = None
+    # Other files of the sample, which keep its name, but for a configuration, which merged sets often have in common.
     for (kind, class_id), path in sample.extras.items():
         if kind == MADE:
-            made = path
+            data = read_bytes(path)
+            row["made"] = f"{MADE}/{hashlib.sha256(data).hexdigest()[:16]}.toml"
+            files[row["made"]] = data
         else:
             ending = path.suffix if class_id is None else f"_{class_id}{path.suffix}"
-            copies[f"{kind}/{sample.name}{ending}"] = path
-    return EncodedSample(sample.name, row, files, copies, made)
+            files[f"{kind}/{name}{ending}"] = path
+    return name, row, files

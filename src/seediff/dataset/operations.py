@@ -164,9 +164,8 @@ def uniform(rng: np.random.Generator, limits: tuple[float, float]) -> float:
 
 def middle(labels: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:
     """(x, y) of a random pixel that has a class, or of any random pixel if none has."""
-    of_class = np.flatnonzero((labels > 0) & (labels != IGNORE))
-    if len(of_class):
-        y, x = divmod(int(of_class[rng.integers(len(of_class))]), labels.shape[1])
-    else:
-        y, x = divmod(int(rng.integers(labels.size)), labels.shape[1])
+    places = np.flatnonzero((labels > 0) & (labels != IGNORE))
+    if not len(places):
+        places = np.arange(labels.size)
+    y, x = divmod(int(places[rng.integers(len(places))]), labels.shape[1])
     return x, y

@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from ..errors import UserError
-from ..files.documents import parse_json
+from ..files.documents import Json, parse_json
 from ..files.messages import plural
 from ..files.outputs import append, write_atomic
 from ..files.reading import inside, read_bytes
@@ -48,7 +48,7 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     area: dict[str, _Share] = {}
     by: str = ""
     time: str = ""
-    detail: dict[str, Any] = {}
+    detail: Json = {}
 
     def __post_init__(self) -> None:
         if self.mask is not None and self.hash is None:
@@ -80,7 +80,7 @@ def _read(path: Path) -> tuple[list[Action], bytes, bytes]:
     last = data[data.rfind(b"\n") + 1 :]
     if last.startswith(b"{"):
         try:
-            parse_json(last, dict[str, Any], REVIEWS)
+            parse_json(last, Json, REVIEWS)
         except UserError:
             whole = data[: -len(last)]
     lines = enumerate(whole.split(b"\n"), 1)
@@ -108,9 +108,7 @@ def append_action(folder: Path, *actions: Action) -> None:
     append(inside(folder, REVIEWS), text.encode("utf-8"), durable=True)
 
 
-def reviewed_row(
-    row: Mapping[str, Any], action: Action | None, maker: Action | None, classes: Sequence[str]
-) -> dict[str, Any]:
+def reviewed_row(row: Mapping[str, Any], action: Action | None, maker: Action | None, classes: Sequence[str]) -> Json:
     """A row of metadata.jsonl with the state after the last action about its sample.
 
     maker: the action that made the current mask. `review` holds the verdict, whether a person corrected the mask, who
@@ -138,7 +136,7 @@ def reviewed_row(
     return {**{key: value for key, value in row.items() if key not in OF_THE_MASK}, **new, "review": review}
 
 
-def reviewed_as_is(row: Mapping[str, Any], review: Mapping[str, Any]) -> dict[str, Any]:
+def reviewed_as_is(row: Mapping[str, Any], review: Mapping[str, Any]) -> Json:
     """A row with a review that leaves its mask as it is. One that is accepted is a label, even if it is empty."""
     row = {**row, "review": dict(review)}
     if review["verdict"] == "accepted" and UNLABELLED in row.get("flags", ()):

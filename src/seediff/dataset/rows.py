@@ -15,7 +15,7 @@ import numpy as np
 
 from ..config.names import BACKGROUND, MAX_CLASSES
 from ..errors import UserError
-from ..files.documents import fit, read_json_lines
+from ..files.documents import Json, fit, read_json_lines
 from ..files.reading import ABSENT, composed
 from ..masks.flags import UNLABELLED
 
@@ -51,7 +51,7 @@ class Review(msgspec.Struct, frozen=True):
 
     verdict: Literal["accepted", "rejected"] | None = None
     corrected: bool = False
-    made: Annotated[dict[str, Any], msgspec.Meta(min_length=1)] | None = None
+    made: Annotated[Json, msgspec.Meta(min_length=1)] | None = None
     by: str | None = None
 
     @property
@@ -110,10 +110,10 @@ class Row(msgspec.Struct, frozen=True):
         return ""
 
 
-def checked_rows(path: Path, absent: str = ABSENT) -> Iterator[dict[str, Any]]:
+def checked_rows(path: Path, absent: str = ABSENT) -> Iterator[Json]:
     """The rows of a file, each checked. Raises UserError naming the line of the first invalid row."""
     where = f"{path}, line "  # formatted once, because that takes longer than checking a row
-    for number, row in read_json_lines(path, dict[str, Any], absent=absent):
+    for number, row in read_json_lines(path, Json, absent=absent):
         check_row(row, f"{where}{number}")
         yield row
 
@@ -123,7 +123,7 @@ def as_row(row: Mapping[str, Any], where: str = "a row") -> Row:
     return fit(row, Row, where)
 
 
-def check_row(row: dict[str, Any], where: str) -> None:
+def check_row(row: Json, where: str) -> None:
     """Composes the letters of classes, and gives `mask`, of sets that were made before, its name. Raises UserError as
     `as_row`."""
     if "mask" in row:
@@ -135,7 +135,7 @@ def check_row(row: dict[str, Any], where: str) -> None:
 
 def shown_classes(
     labels: np.ndarray, classes: Sequence[str], named: Sequence[str] = (), where: str = "a label map"
-) -> dict[str, Any]:
+) -> Json:
     """`classes`, `class_ids` and `area` of a row: the classes that a label map shows, and the share of each.
 
     labels: (H, W) uint8 of class ids, or (256,): the number of pixels of each id. classes: those of the dataset. named:

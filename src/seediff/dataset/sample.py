@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -14,9 +14,8 @@ from PIL import Image
 from ..config.names import MAX_CLASSES
 from ..errors import UserError
 from ..files.image_files import as_stored, check_bright, in_rgb, is_wide, named, open_image, stored_bytes
-from ..files.outputs import copy_new, put
 from .encoding import PNG_SIGNATURE, Instances, encode_image, read_label_map
-from .rows import Row, as_row, shown_classes
+from .rows import Row, as_row
 from .shapes.objects import Objects, find_objects
 
 JPEG_SUFFIXES = ("jpg", "jpeg", "jpe", "jfif")
@@ -133,15 +132,18 @@ class Sample:
 
     def data(self) -> bytes:
         """The bytes of the picture's file without an EXIF orientation: label maps refer to pixels as stored."""
-        picture = self.picture()
-        if isinstance(picture, Path):
-            return stored_bytes(picture)
-        return picture
+        return stored_bytes(self.picture())
 
     def picture(self) -> Path | bytes:
         """What a dataset holds of the picture: its file, or the bytes of `data` if they are no file's. Reads it to the
         end, to find damage."""
-        stored = self._bytes()
+        stored = stored_bytes(self.image_file)
+        with open_own(stored, self.where) as image:
+            if image.format == "PNG" and not is_wide(image):
+                image.verify()  # its checksums; a JPEG has none
+            else:
+                check_bright(image, self.where)
+                image.load()  # detects a file that is cut off
         data = as_stored(stored, self.where)
         if data is stored:
             return self.image_file
@@ -175,29 +177,6 @@ class Sample:
     def objects(self, labels: np.ndarray, min_area: int = 1) -> Objects:
         """The `instances`, or else connected pieces of a class in `labels`."""
         return find_objects(labels, min_area, self.instances)
-
-    def written_row(self, labels: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
-        """The metadata without paths, with `classes`, `class_ids` and `area` as `shown_classes` counts them."""
-        rest = {key: value for key, value in self.metadata.items() if key != "mask" and not key.endswith("file_name")}
-        return {**rest, **shown_classes(labels, classes, self.row.classes, f"sample '{self.name}'")}
-
-    def put_image(self, target: Path, *, link: bool = False) -> None:
-        """Copies the picture to `target`, or makes a hard link there."""
-        picture = self.picture()
-        if isinstance(picture, Path):
-            copy_new(picture, target, link=link)
-        else:
-            put(target, picture)
-
-    def _bytes(self) -> bytes:
-        data = stored_bytes(self.image_file)
-        with open_own(data, self.where) as image:
-            if image.format == "PNG" and not is_wide(image):
-                image.verify()  # its checksums; a JPEG has none
-            else:
-                check_bright(image, self.where)
-                image.load()  # detects a file that is cut off
-        return data
 
     @property
     def where(self) -> str:

@@ -49,7 +49,7 @@ def split_samples(
             raise UserError(name, f"{share} must be a share of the samples, between 0 and 1")
     if sum(shares.values()) >= 1:
         raise UserError(" and ".join(f"{name} = {shares[name]}" for name in shares), "leave nothing to train on")
-    parts = _divide(items, classes, {"train": 1 - sum(shares.values()), **shares}, seed, follow, note)
+    parts = _divide(items, classes, shares, seed, follow, note)
     for name in ("train", *shares):
         if name not in parts:
             raise UserError("split", f"the part '{name}' would be empty: {len(items)} samples", "choose other shares")
@@ -64,8 +64,9 @@ def _divide(
     follow: Follow,
     note: Note,
 ) -> list[str]:
-    """The part of each item. shares: of all parts."""
+    """The part of each item: "train" has what the `shares` leave."""
     check_seed(seed)
+    shares = {"train": 1 - sum(shares.values()), **shares}
     salt = seed.to_bytes(hashlib.blake2b.SALT_SIZE, "little")
     read = list(in_threads(partial(_read, salt, len(classes)), items, follow))
     groups = group_copies(items, [pixels for _, pixels, _ in read])
@@ -187,7 +188,7 @@ def assign_splits(
         raise UserError("split", f"{share} must be the share of samples for validation, in [0, 1]")
     if share in (0, 1):
         return [("train", "val")[int(share)]] * len(items)
-    return _divide(items, classes, {"train": 1 - share, "val": share}, seed, follow, note)
+    return _divide(items, classes, {"val": share}, seed, follow, note)
 
 
 def check_seed(seed: int) -> None:

@@ -34,6 +34,8 @@ else:
     import tomli as tomllib  # type: ignore[import-not-found]
 
 T = TypeVar("T")
+Json = dict[str, Any]
+"""A JSON object."""
 BOM = b"\xef\xbb\xbf"
 DEPTH = 64
 """Maximum nesting in YAML, whose parser takes minutes for more."""
@@ -83,7 +85,7 @@ def _typed(convert: Callable[[], T], where: str) -> T:
 
 
 def read_json(path: Path | str, kind: type[T], *, absent: str = ABSENT) -> T:
-    """A JSON document as `kind`, such as a frozen dataclass or `dict[str, Any]`. Raises UserError."""
+    """A JSON document as `kind`, such as a frozen dataclass or `Json`. Raises UserError."""
     return parse_json(read_bytes(path, absent), kind, str(path))
 
 
@@ -115,12 +117,12 @@ def read_json_lines(path: Path | str, kind: type[T], *, absent: str = ABSENT) ->
 # TOML and YAML.
 
 
-def read_toml(path: Path | str) -> dict[str, Any]:
+def read_toml(path: Path | str) -> Json:
     """A TOML file. Raises UserError."""
     return _settings(path, "TOML", tomllib.loads)
 
 
-def read_yaml(path: Path | str) -> dict[str, Any]:
+def read_yaml(path: Path | str) -> Json:
     """A YAML file. Its values are texts, as they are written: `no` is a name. Raises UserError."""
     return _settings(path, "YAML", _parse_yaml)
 
@@ -149,7 +151,7 @@ def _parse_yaml(text: str) -> Any:
     return yaml.load(text, Loader)
 
 
-def _settings(path: Path | str, language: str, parse: Callable[[str], Any]) -> dict[str, Any]:
+def _settings(path: Path | str, language: str, parse: Callable[[str], Any]) -> Json:
     text = read_text(path)
     try:
         document = parse(text)
@@ -164,7 +166,7 @@ def _settings(path: Path | str, language: str, parse: Callable[[str], Any]) -> d
         raise UserError(where, f"is not {language}: {problem}") from error
     if not finite:
         raise UserError(path, "holds inf, nan or a huge number", "every number must be finite")
-    return fit(document, dict[str, Any], str(path))
+    return fit(document, Json, str(path))
 
 
 def _is_finite(document: Any) -> bool:

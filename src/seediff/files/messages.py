@@ -30,15 +30,14 @@ def show_json(value: Any) -> str:
 
 def plural(count: int, noun: str) -> str:
     """`1 image`, `2 images`, `2 classes`."""
-    if count == 1:
-        return f"{count} {noun}"
-    return f"{count} {noun}es" if noun.endswith(("s", "ch")) else f"{count} {noun}s"
+    if count != 1:
+        noun += "e" * noun.endswith(("s", "ch")) + "s"
+    return f"{count} {noun}"
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
     """` (did you mean 'bicycle'?)`, or "" if none of the names is similar."""
-    near = get_close_matches(name.casefold(), list(names), 1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+    return "".join(f" (did you mean {near!r}?)" for near in get_close_matches(name.casefold(), list(names), 1))
 
 
 def show_bytes(count: float) -> str:

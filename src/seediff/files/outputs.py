@@ -73,28 +73,20 @@ def flush(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def put(path: Path, data: bytes) -> None:
-    """Write a file like `write_atomic`, to a name that must be free. Raises UserError if it is taken."""
-    _check_new(path)
-    write_atomic(path, data)
-
-
-def copy_new(source: Path, target: Path, *, link: bool = False) -> None:
-    """Copy a file to a name that must be free, and make its parents. link: make a hard link instead, if the file system
-    has them. Raises UserError if the name is taken, or the source is no file."""
-    _check_new(target)
-    with open_regular(source) as reading, replace_file(target) as part:
+def put(path: Path, source: bytes | Path, *, link: bool = False) -> None:
+    """Write bytes, or copy a file, to a name that must be free, and make its parents. link: make a hard link to the
+    file instead, if the file system has them. Raises UserError if the name is taken, or the source is no file."""
+    if path.exists():
+        problem = "two files would have this name in the output"
+        raise UserError(path.name, problem, "rename one (some file systems ignore case)")
+    if isinstance(source, bytes):
+        return write_atomic(path, source)
+    with open_regular(source) as reading, replace_file(path) as part:
         if link:
             with suppress(OSError):
                 return os.link(source.resolve(), part)  # a hard link to a symbolic link would be one itself
         with part.open("xb") as writing:
             shutil.copyfileobj(reading, writing, 1 << 20)
-
-
-def _check_new(path: Path) -> None:
-    if path.exists():
-        problem = "two files would have this name in the output"
-        raise UserError(path.name, problem, "rename one (some file systems ignore case)")
 
 
 def append(path: Path, data: bytes, *, durable: bool = False) -> None:

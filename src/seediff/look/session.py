@@ -30,7 +30,7 @@ from ..dataset.reviews import (
     reviewed_row,
 )
 from ..dataset.rows import as_row, check_class_list, shown_classes
-from ..dataset.shapes.following import follow
+from ..dataset.shapes.objects import follow
 from ..errors import UserError
 from ..files.output_folders import InUse, open_folder
 from ..files.outputs import write_atomic

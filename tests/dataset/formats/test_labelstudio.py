@@ -1,16 +1,15 @@
 import json
 import shutil
-from urllib.parse import unquote
 
 import numpy as np
 import pytest
-from blocks import blocks, some
+from blocks import some
 from formats import export, imported
 from items import item
 from refusals import user_error
 
 from seediff.dataset.dataset import Dataset
-from seediff.dataset.shapes.brush import encode_brush
+from seediff.dataset.shapes.rle import encode_brush
 
 CLASSES = ("cat", "dog <b>", 'a "cow" & co')
 
@@ -26,15 +25,6 @@ def tasks_of(folder):
 
 def save(folder, tasks):
     (folder / "tasks.json").write_text(json.dumps(tasks), encoding="utf-8")
-
-
-def test_images_are_served_from_the_folder(tmp_path):
-    items = [*some(), item("a ü%#?&/x y", blocks(9), {"classes": ["cat"]}, (20, 30))]
-    folder = exported(tmp_path, items)
-    for task, one in zip(tasks_of(folder), imported("labelstudio", folder)[1], strict=True):
-        address = task["data"]["image"]
-        assert address.startswith("/data/local-files/?d=")
-        assert one.data() == (folder / unquote(address.partition("?d=")[2])).read_bytes()
 
 
 def test_predictions_have_scores(tmp_path):
@@ -130,33 +120,25 @@ def test_each_picture_of_a_task_has_its_own_regions(tmp_path, config, data, plac
 
 def test_polygons_and_other_results(tmp_path):
     folder = exported(tmp_path, [item("a", None, {}, (20, 40))])
-    tasks = tasks_of(folder)
-    points = [[25, 10], [75, 10], [75, 50], [25, 50]]
-    sides = {"original_width": 40, "original_height": 20}
-    polygon = {"type": "polygonlabels", "value": {"points": points, "closed": True, "polygonlabels": ["Cat"]}, **sides}
-    path = {"type": "labels", "value": {"points": [{"x": 1}], "labels": ["Cat"]}}
-    edges = {"x": 50, "y": 40, "width": 40, "height": 20, "rotation": 90}  # down to the left: 16 to 20, 8 to 24
-    boxes = [{"type": "rectanglelabels", "value": {**edges, "rectanglelabels": ["Dog"]}, **sides}]
-    boxes += [
-        {"type": kind, "id": "b", "value": {**edges, "labels": ["Dog"]}, **sides} for kind in ("rectangle", "labels")
-    ]
-    tasks[0]["annotations"] = [
-        {"result": [polygon, {"type": "choices", "value": {"choices": ["good"]}}, {"type": "relation"}, path, *boxes]}
-    ]
+    tasks, sides = tasks_of(folder), {"original_width": 40, "original_height": 20}
+    polygon = {"points": [[25, 10], [75, 10], [75, 50], [25, 50]], "closed": True, "polygonlabels": ["Cat"]}
+    box = {"x": 50, "y": 40, "width": 40, "height": 20, "rectanglelabels": ["Dog"]}
+    results = [{"type": "polygonlabels", "value": polygon, **sides}, {"type": "rectanglelabels", "value": box, **sides}]
+    results += [{"type": "choices", "value": {"choices": ["good"]}}, {"type": "relation"}]
+    tasks[0]["annotations"] = [{"result": results}]
     save(folder, tasks)
     (folder / "label_config.xml").unlink()
-    notes = []
-    classes, (read,) = imported("labelstudio", folder, note=notes.append)
+    dataset = Dataset.from_labelstudio(folder)
     labels = np.zeros((20, 40))
-    labels[8:, 16:20] = 255
+    labels[8:12, 20:36] = 255
     labels[2:10, 10:30] = 1
-    assert classes == ("Cat",)
-    assert np.array_equal(read.label_map, labels)
-    assert notes == [
-        "2 shapes are not masks; pixels in the boxes around them but in no mask are ignored (255), "
-        'such as labels ["Dog"], rectanglelabels ["Dog"]',
-        '2 shapes are no masks and are left out, such as choices ["good"], labels ["Cat"]',
-    ]
+    assert dataset.classes == ("Cat",)
+    assert np.array_equal(dataset[0].label_map, labels)
+    assert dataset.notes == (
+        "1 shapes are not masks; pixels in the boxes around them but in no mask are ignored (255), "
+        'such as rectanglelabels ["Dog"]',
+        '1 shapes are no masks and are left out, such as choices ["good"]',
+    )
 
 
 @pytest.mark.parametrize(
@@ -205,23 +187,6 @@ def test_images_are_found_by_the_end_of_their_address(tmp_path, address):
     assert one.name in ("1", "trip/1")
     assert "images/images" not in one.image_file.as_posix()
     assert np.array_equal(one.label_map, some()[1].label_map)
-
-
-def test_regions_whose_label_is_a_result_of_its_own(tmp_path):
-    """<Polygon> or <Brush> with <Labels>: two results with the same id, one of which has the label."""
-    folder = exported(tmp_path, [item("a", None, {}, (20, 40)), item("b", None, {}, (20, 40))])
-    inside = np.zeros((20, 40), bool)
-    inside[2:10, 10:30] = True
-    tasks, sides = tasks_of(folder), {"original_width": 40, "original_height": 20, "id": "r1"}
-    forms = {"points": [[25, 10], [75, 10], [75, 50], [25, 50]]}, {"rle": list(encode_brush(inside))}
-    for task, form, kind in zip(tasks, forms, ("polygon", "brush"), strict=True):
-        labelled = {"type": "labels", "value": {**form, "labels": [CLASSES[1]]}, **sides}
-        task["annotations"] = [{"result": [{"type": kind, "value": form, **sides}, labelled]}]
-    save(folder, tasks)
-    notes = []
-    for one in imported("labelstudio", folder, note=notes.append)[1]:
-        assert np.array_equal(one.label_map, 2 * inside)
-    assert notes == []
 
 
 def changed(task, **result):

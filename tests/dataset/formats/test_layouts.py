@@ -13,7 +13,6 @@ from PIL import Image
 from refusals import user_error
 
 from seediff.dataset.dataset import Dataset
-from seediff.dataset.formats import format_table
 from seediff.dataset.sample import Sample
 from seediff.files.documents import read_toml
 from seediff.files.label_maps import voc_palette
@@ -191,15 +190,3 @@ def test_broken_descriptions_of_yolo_are_named(tmp_path, text, message):
     (tmp_path / "data.yaml").write_text(text)
     with user_error(rf"data\.yaml.*{message}"):
         Dataset.from_yolo(tmp_path)
-
-
-def test_a_file_is_looked_into_once(tmp_path, monkeypatch):
-    export("coco", ("cat",), [item("a", np.ones((6, 8), np.uint8), shape=(6, 8))], tmp_path / "set")
-    looked = []
-    read_json = format_table.read_json
-    monkeypatch.setattr(format_table, "read_json", lambda file, *how: looked.append(file) or read_json(file, *how))
-    (tmp_path / "set/annotations/instances.json").rename(tmp_path / "set/instances.json")
-    seen = format_table.Seen(tmp_path / "set")
-    assert format_table.recognise(seen) == "coco"
-    assert format_table.others_like(seen, "coco") == []
-    assert len(looked) == len(set(looked)) > 0

@@ -14,37 +14,6 @@ from seediff.dataset.dataset import Dataset
 LABELS = np.random.default_rng(0).choice([0, 1, 2, 255], (6, 8)).astype(np.uint8)
 
 
-@pytest.mark.parametrize(
-    ("image", "mask", "name", "split"),
-    [
-        ("images/a.jpg", "masks/a.png", "a", None),
-        ("img/a.png", "labels/a_mask.png", "a", None),
-        ("data/a.jpg", "labels/a.png", "a", None),
-        ("images/a.jpg", "labels/a.png", "a", None),
-        ("imgs/train/a.jpg", "gt/train/a_gt.png", "train/a", "train"),
-        ("valid/images/a.jpg", "valid/masks/a.png", "a", "val"),
-        ("a.jpg", "a_mask.png", "a", None),
-        ("1_sat.jpg", "1_mask.png", "1_sat", None),
-        ("images/a.jpg", "masks/a_segmentation.png", "a", None),
-        ("img_dir/train/a.jpg", "Ann_Dir/train/a.PNG", "train/a", "train"),
-        ("imgs/0_img.jpg", "gts/0_gt.png", "0_img", None),
-        ("images/a.jpg", "masks/a.jpg.png", "a", None),
-        ("test/a.png", "test/a_mask.png", "a", "test"),
-    ],
-)
-def test_layouts(tmp_path, image, mask, name, split):
-    save_image(tmp_path / image, LABELS.shape)
-    save_map(tmp_path / mask, LABELS, palette=name == "a")
-    (tmp_path / "classes.txt").write_text("background\ndog\ncat\n")
-    dataset = Dataset.open(tmp_path)  # recognised
-    assert [one.name for one in Dataset.open(tmp_path, split=split)] == [name]
-    with user_error("split: none: .* has no picture"):
-        Dataset.open(tmp_path, split="none")
-    assert (dataset.classes, [one.name for one in dataset]) == (("dog", "cat"), [name])
-    assert dataset[0].metadata == ({"split": split} if split else {})
-    assert np.array_equal(dataset[0].label_map, LABELS)
-
-
 def test_two_masks_of_one_name_are_refused(tmp_path):
     for accents in ("NFC", "NFD"):
         save_map(tmp_path / "masks" / unicodedata.normalize(accents, "caf\u00e9.png"), LABELS)
@@ -85,22 +54,6 @@ def test_colours_of_a_list(tmp_path, file, text):
     (tmp_path / file).write_text(text.replace("200", "900"))
     with user_error(rf'{file}.*"cat" needs a colour r,g,b'):
         imported("masks", tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("lines", "classes", "ids"),
-    [
-        ("unlabeled\ntumor\nstroma\n", ("tumor", "stroma"), [[255, 1, 2]]),
-        ("__ignore__\n_background_\ntumor\nstroma\n", ("tumor", "stroma"), [[0, 1, 2]]),
-        ("0 tumor\n1 background\n2 stroma\n", ("tumor", "stroma"), [[1, 0, 2]]),
-    ],
-)
-def test_lists_of_names(tmp_path, lines, classes, ids):
-    save_image(tmp_path / "images/a.jpg", (1, 3))
-    save_map(tmp_path / "masks/a.png", [[0, 1, 2]], palette=False)
-    (tmp_path / "classes.txt").write_text(lines)
-    dataset = Dataset.open(tmp_path)
-    assert (dataset.classes, dataset[0].label_map.tolist()) == (classes, ids)
 
 
 @pytest.mark.parametrize(
@@ -152,13 +105,28 @@ def test_a_crowd_alone_in_a_picture_stays_ignored_through_voc(tmp_path):
         assert [one.label_map.tolist() for one in Dataset.load(name, tmp_path / name)] == [[[0, 255]], [[0, 1]]]
 
 
-@pytest.mark.parametrize(("values", "ids"), [([[0, 2]], [[0, 255]]), ([[2, 255, 1]], [[255, 255, 1]])])
-def test_a_value_that_is_ignored_is_not_255(tmp_path, values, ids):
-    save_image(tmp_path / "images/a.jpg", np.shape(values))
-    save_map(tmp_path / "masks/a.png", values, palette=False)
-    notes = []
-    read = imported("masks", tmp_path, classes=("dog",), void=[2], note=notes.append)[1]
-    assert (read[0].label_map.tolist(), notes) == (ids, [])
+@pytest.mark.parametrize(
+    ("mode", "values", "classes", "void", "ids"),
+    [
+        ("RGB", [0, 255], ("dog",), [], [0, 1]), ("LA", [0, 255], ("dog",), [], [0, 1]),
+        ("RGB", [1, 2], ("a", "b"), [], [1, 2]),
+        ("RGB", [0, 128], tuple("abcdefg"), [], [0, 7]),  # VOC's colour of id 7
+        ("L", [0, 2], ("dog",), [2], [0, 255]), ("L", [2, 255, 1], ("dog",), [2], [255, 255, 1]),
+        ("1", [0, 255], ("dog",), [], [0, 1]),
+        ("1", [0, 255], ("a", "b"), [], "one of 1 bit can only mean a single class"),
+    ],
+)  # fmt: skip
+def test_values_of_one_mask(tmp_path, mode, values, classes, void, ids):
+    save_image(tmp_path / "images/a.jpg", (1, len(values)))
+    (tmp_path / "masks").mkdir()
+    Image.fromarray(np.array([values], np.uint8)).convert(mode).save(tmp_path / "masks/a.png")
+    dataset = Dataset.from_masks(tmp_path, classes=classes, void=void)
+    if isinstance(ids, str):
+        with user_error(rf"a\.png: is PNG {mode} data; .*; {ids}"):
+            dataset[0].labels(2)
+    else:
+        assert dataset[0].label_map.tolist() == [ids]
+        assert not void or dataset.notes == ()
 
 
 def test_folders_of_any_name(tmp_path):
@@ -177,29 +145,6 @@ def test_folders_of_any_name(tmp_path):
     (tmp_path / "photo_masks/b.jpg.png").unlink()
     with user_error(r"could be the mask of b\.jpg and of b\.png"):
         imported("masks", tmp_path, **given)
-
-
-@pytest.mark.parametrize(
-    ("mode", "values", "classes", "ids"),
-    [
-        ("RGB", [0, 255], ("dog",), [0, 1]), ("LA", [0, 255], ("dog",), [0, 1]), ("RGB", [1, 2], ("a", "b"), [1, 2]),
-        ("RGB", [0, 128], tuple("abcdefg"), [0, 7]),  # VOC's colour of id 7
-    ],
-)  # fmt: skip
-def test_grey_masks_in_several_channels(tmp_path, mode, values, classes, ids):
-    save_image(tmp_path / "images/a.jpg", (1, 2))
-    (tmp_path / "masks").mkdir()
-    Image.fromarray(np.array([values], np.uint8)).convert(mode).save(tmp_path / "masks/a.png")
-    assert Dataset.from_masks(tmp_path, classes=classes)[0].label_map.tolist() == [ids]
-
-
-def test_masks_of_one_bit_are_of_one_class(tmp_path):
-    save_image(tmp_path / "images/a.jpg", LABELS.shape)
-    (tmp_path / "masks").mkdir()
-    Image.fromarray(LABELS == 1).save(tmp_path / "masks/a.png")
-    assert np.array_equal(Dataset.from_masks(tmp_path, classes=["dog"])[0].label_map, LABELS == 1)
-    with user_error(r"a\.png: is PNG 1 data; .*; one of 1 bit can only mean a single class"):
-        Dataset.from_masks(tmp_path, classes=["dog", "cat"])[0].labels(2)
 
 
 def test_what_is_missing_is_said(tmp_path):

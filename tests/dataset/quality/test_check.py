@@ -72,6 +72,11 @@ def unknown_id(pets):
     (pets / "masks/000001.png").write_bytes(native.encode_mask(np.full((24, 32), 7, np.uint8)))
 
 
+def linked(pets):
+    (pets / "masks/000001.png").rename(pets.parent / "outside.png")
+    (pets / "masks/000001.png").symlink_to(pets.parent / "outside.png")
+
+
 def hidden_name(pets):
     (pets / "images/000001.png").rename(pets / "images/.1.png")
     edit(pets, 1, file_name="images/.1.png")
@@ -95,7 +100,6 @@ def hidden_name(pets):
         (lambda p: edit(p, 1, file_name=""), "error", "row", "row 2"),
         (lambda p: edit(p, 1, class_ids=[1]), "error", "row", "images/000001.png"),
         (lambda p: edit(p, 1, area={"cat": 0.5}), "error", "row", "images/000001.png"),
-        (lambda p: edit(p, 1, file_name="images/000000.png"), "error", "row", "row 2"),
         (lambda p: edit(p, 1, split="Val"), "warning", "row", "row 2"),
         (
             lambda p: (p / "images/000001.png").write_bytes((p / "images/000003.png").read_bytes()),
@@ -122,6 +126,12 @@ def test_what_is_wrong_is_found_and_sound_parts_are_not(pets, spoil, level, kind
         (lambda p: edit(p, 1, review={"made": {}}), "`review.made`: must be an object of length >= 1"),
         (lambda p: edit(p, 1, made="made/0123456789abcdef.toml"), "is not there, but a row's `made` names it"),
         (lambda p: edit(p, 1, made="../../x.toml"), "/../../x.toml leads out of"),
+        (
+            lambda p: edit(p, 1, file_name="s3://a/1.png"),
+            "'file_name' must be the path of a picture inside",
+        ),
+        (lambda p: edit(p, 1, file_name="images/000000.png"), "two samples are called '000000'"),
+        (linked, "'mask_file_name' leads out"),
         (hidden_name, "sample name '.1' cannot be a file name"),
     ],
 )

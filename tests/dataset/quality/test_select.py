@@ -2,10 +2,9 @@ import numpy as np
 import pytest
 from refusals import user_error
 
-from seediff.config.filter import Criteria
 from seediff.dataset import native
 from seediff.dataset.dataset import Dataset
-from seediff.dataset.quality.select import confidence, select_samples
+from seediff.dataset.quality.select import confidence
 from seediff.dataset.sample import Sample
 from seediff.dataset.saving import save_native
 
@@ -79,9 +78,8 @@ def test_samples_stay_by_what_their_rows_say(key):
     ]
     image, labels = native.encode_image(np.zeros((4, 4, 3), np.uint8), "png"), np.eye(4, dtype=np.uint8)
     samples = [Sample(image, labels, metadata=row, name=str(number)) for number, row in enumerate(rows)]
-    selected = select_samples(("dog",), samples, Criteria(**{f"min_{key}": 0.5}))
-    assert [sample.name for sample in selected.samples] == ["1", "2"]
-    assert selected.dropped == {key: 3}
+    selected = Dataset(("dog",), samples).filter(**{f"min_{key}": 0.5})
+    assert ([sample.name for sample in selected], selected.dropped) == (["1", "2"], {key: 3})
     samples.append(Sample(image, labels, metadata={"classes": ["dog"]}, name="bare"))
     with user_error(rf"min_{key}: needs `{key}`, and sample 'bare' of the dataset has none"):
-        select_samples(("dog",), samples, Criteria(**{f"min_{key}": 0.5}))
+        Dataset(("dog",), samples).filter(**{f"min_{key}": 0.5})

@@ -1,28 +1,7 @@
 import numpy as np
 import pytest
 
-from seediff.dataset.shapes.brush import CHANNELS, SIZES, decode_brush, encode_brush
-
-
-def spelled(values):
-    """The stream of values (N,) as the format's description has it, as `label_studio_sdk.converter.brush.encode_rle`
-    does.
-    """
-    text = f"{len(values):032b}" + f"{7:05b}" + "".join(f"{size - 1:04b}" for size in SIZES)
-    at = 0
-    while at < len(values):
-        end = at
-        while end < len(values) and values[end] == values[at]:
-            end += 1
-        left = end - at
-        kind = next((i for i, size in enumerate(SIZES[:-1]) if left <= 1 << size), 3)
-        while left:
-            part = min(left, 1 << SIZES[kind])
-            text += f"1{kind:02b}{part - 1:0{SIZES[kind]}b}{values[at]:08b}"
-            left -= part
-        at = end
-    text += "0" * (8 - len(text) % 8)
-    return bytes(int(text[i : i + 8], 2) for i in range(0, len(text), 8))
+from seediff.dataset.shapes.rle import SIZES, decode_brush, encode_brush
 
 
 def masks():
@@ -35,9 +14,7 @@ def masks():
 
 @pytest.mark.parametrize("inside", masks(), ids=lambda mask: f"{mask.shape}")
 def test_there_and_back(inside):
-    stream = encode_brush(inside)
-    assert stream == spelled(np.repeat(inside.ravel() * 255, CHANNELS))
-    assert np.array_equal(decode_brush(stream, inside.shape), inside)
+    assert np.array_equal(decode_brush(encode_brush(inside), inside.shape), inside)
 
 
 def test_values_one_by_one_as_the_browser_writes_them():
@@ -61,7 +38,7 @@ def test_values_one_by_one_as_the_browser_writes_them():
         (encode_brush(np.ones((2, 3), bool))[:8], "is truncated"),
         (encode_brush(np.ones((3, 3), bool)), "has 36 values, not 4 for each of 2 × 3 pixels"),
         (bytes([0, 0, 0, 24, 0xFF]) + bytes(20), "values have 32 bits, not 8"),
-        (spelled(np.zeros(24, int))[:7] + b"\xff" * 9, "more than the 24 values"),
+        (encode_brush(np.zeros((2, 3), bool))[:7] + b"\xff" * 9, "more than the 24 values"),
         (b"\xff" * 40, "has 4294967295 values"),
     ],
 )

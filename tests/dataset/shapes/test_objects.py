@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from seediff.dataset.encoding import Instances
-from seediff.dataset.shapes.objects import find_objects, scored_pieces
+from seediff.dataset.shapes.objects import find_objects, follow, scored_pieces
 
 
 def map_of(*rows):
@@ -12,19 +13,11 @@ def map_of(*rows):
 def test_pieces_of_each_class():
     labels = map_of("110220", "001020", "xx0002", "110000")
     found = find_objects(labels)
-    assert list(found.class_ids) == [1, 1, 2]
-    assert list(found.areas) == [3, 2, 4]
-    assert list(found.boxes_xyxy) == [(0, 0, 3, 2), (0, 3, 2, 4), (3, 0, 6, 3)]
-    assert found.index.tolist() == [
-        [0, 0, -1, 2, 2, -1],
-        [-1, -1, 0, -1, 2, -1],
-        [-1] * 5 + [2],
-        [1, 1, -1, -1, -1, -1],
-    ]
-    assert found.small == 0
+    assert (found.class_ids, found.areas, found.small) == ([1, 1, 2], [3, 2, 4], 0)
+    assert found.boxes_xyxy == [(0, 0, 3, 2), (0, 3, 2, 4), (3, 0, 6, 3)]
+    assert (found.index + 1).tolist() == map_of("110330", "001030", "000003", "220000").tolist()
     found = find_objects(labels, min_area=3)
-    assert ([*found.class_ids], found.small) == ([1, 2], 1)
-    assert (found.index[3] == -1).all()
+    assert (found.class_ids, found.small, found.index[3].max()) == ([1, 2], 1, -1)
     assert find_objects(labels * 0).areas == []
 
 
@@ -40,23 +33,53 @@ def test_scored_pieces_by_falling_score():
     assert not scored_pieces(np.full((4, 4), 255, np.uint8), (), ()).numbers.any()
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_objects_tile_their_classes(seed):
-    rng = np.random.default_rng(seed)
-    labels = np.kron(rng.choice([0, 1, 2, 254, 255], (9, 12)), np.ones((3, 2))).astype(np.uint8)
-    found = find_objects(labels)
-    assert np.array_equal(found.index >= 0, (labels > 0) & (labels < 255))
-    for number, (class_id, area, box) in enumerate(zip(found.class_ids, found.areas, found.boxes_xyxy, strict=True)):
-        inside = found.index == number
-        rows, columns = np.nonzero(inside)
-        assert (labels[inside] == class_id).all()
-        assert area == inside.sum()
-        assert box == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+CORNERS = np.ones((3, 3), int)
 
 
-def test_an_ignored_shape_is_no_object():
-    instances = Instances(np.repeat([[1], [2], [3], [0]], 3, 1).astype(np.uint16), (1, 255, 1))
+def scene():
+    """Two dogs that touch, a cat, and a dog's pixels that are no object."""
+    numbers = np.zeros((12, 16), np.uint16)
+    numbers[2:6, 1:5], numbers[2:6, 5:9], numbers[8:11, 10:14] = 2, 1, 3
+    instances = Instances(numbers, (1, 1, 2), (0.5, 0.25, 0.75))
     labels = instances.label_map()
-    found = find_objects(labels, instances=instances)
-    assert (found.class_ids, found.areas, found.small) == ([1, 1], [3, 3], 0)
-    assert found.index[:, 0].tolist() == [0, -1, 1, -1]
+    labels[10, 0:2] = 1
+    return instances, labels
+
+
+def reference(instances, before, after):
+    """As the docstring says it, piece by piece: a set of (class, pixels)."""
+    class_ids = list(instances.class_ids)
+    for i in range(1, len(class_ids) + 1):
+        became = np.unique(after[(instances.numbers == i) & (before == class_ids[i - 1])])
+        if len(became) == 1 and 0 < became[0] < 255:
+            class_ids[i - 1] = int(became[0])
+    numbers = instances.numbers.astype(int)
+    numbers[np.array([0, *class_ids])[numbers] != after] = 0
+    added, found = (before != after) & (numbers == 0), numbers.copy()
+    for class_id in range(1, 255):
+        pieces, count = ndimage.label(added & (after == class_id), CORNERS)
+        for piece in range(1, count + 1):
+            border = np.zeros(len(class_ids) + 1 + 1000, int)
+            for y, x in np.argwhere(pieces == piece):
+                around = numbers[max(0, y - 1) : y + 2, max(0, x - 1) : x + 2].ravel()
+                for other in around[around > 0]:
+                    border[other] += other <= len(instances.class_ids) and class_ids[other - 1] == class_id
+            if not border.any():
+                class_ids.append(class_id)
+            found[pieces == piece] = border.argmax() if border.any() else len(class_ids)
+    return {(class_id, (found == i).tobytes()) for i, class_id in enumerate(class_ids, 1) if (found == i).any()}
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_held_to_the_reference(seed):
+    rng = np.random.default_rng(seed)
+    instances, before = scene()
+    after = before.copy()
+    for _ in range(rng.integers(1, 5)):
+        y, x = rng.integers(0, 10, 2)
+        after[y : y + rng.integers(1, 5), x : x + rng.integers(1, 7)] = rng.choice([0, 1, 1, 2, 3, 255])
+    found = follow(instances, before, after)
+    shown = {(class_id, (found.numbers.astype(int) == i).tobytes()) for i, class_id in enumerate(found.class_ids, 1)}
+    assert shown == reference(instances, before, after)
+    assert len(found.scores) == len(found.class_ids)
+    assert {int(n) for n in np.unique(found.numbers)} - {0} == {*range(1, len(found.class_ids) + 1)}

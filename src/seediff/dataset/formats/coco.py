@@ -22,7 +22,7 @@ import numpy as np
 
 from ... import __version__
 from ...errors import UserError
-from ..class_lists import check_meaning
+from ...files.documents import Json
 from ..encoding import Instances
 from ..rows import check_row
 from ..sample import Sample
@@ -57,21 +57,19 @@ WRITTEN_ANEW = ("file_name", "mask_file_name", "class_ids", "area")
 def write(export: Export, *, min_area: int = 1, polygons: bool = False) -> None:
     """COCO's instances.json, and semantic.json, from which label maps are restored exactly. min_area: objects with
     fewer pixels are left out. polygons: objects as polygons instead of RLE, which pycocotools fills exactly."""
-    check_meaning(export.classes, void=False)
     named = [{"id": i, "name": name} for i, name in enumerate(export.classes, 1)]
     endings = {part: f"_{part}" for part in export.parts}
     if export.parts in ([], ["train"]):
         endings = {"train": ""}
-    instances, semantic = dict[str, dict[str, Any]](), dict[str, dict[str, Any]]()
-    for ending in endings.values():
-        instances[ending] = new_document(named)
-        semantic[ending] = new_document([*named, {"id": IGNORED[0], "name": IGNORED[1]}])
+    ignored = {"id": IGNORED[0], "name": IGNORED[1]}
+    instances = {ending: new_document(named) for ending in endings.values()}
+    semantic = {ending: new_document([*named, ignored]) for ending in endings.values()}
     small = 0
     for placed in export.placed(annotate, min_area=min_area, polygons=polygons):
         (height, width), objects, areas, left_out = placed.data
         small += left_out
         ending = endings[placed.split]
-        export.put_image(f"{IMAGES}/{placed.file_name}", placed)
+        export.put(f"{IMAGES}/{placed.file_name}", placed.picture)
         metadata = {key: value for key, value in placed.sample.metadata.items() if key not in WRITTEN_ANEW}
         if "split" in metadata and placed.split != placed.sample.row.part:  # another share was set aside
             metadata["split"] = placed.split
@@ -86,12 +84,12 @@ def write(export: Export, *, min_area: int = 1, polygons: bool = False) -> None:
     export.count(small, f"pieces below {min_area} pixels are not objects in {INSTANCES}; {SEMANTIC} has them")
 
 
-def new_document(categories: list[dict[str, Any]]) -> dict[str, Any]:
+def new_document(categories: list[Json]) -> Json:
     info = {"description": "masks by SeeDiff", "version": __version__}
     return {"info": info, "images": [], "annotations": [], "categories": categories}
 
 
-def add_image(document: dict[str, Any], image: Mapping[str, Any], annotations: Sequence[Mapping[str, Any]]) -> None:
+def add_image(document: Json, image: Mapping[str, Any], annotations: Sequence[Mapping[str, Any]]) -> None:
     """Adds an image and its annotations, numbered from 1."""
     number = len(document["images"]) + 1
     document["images"].append({"id": number, **image})
@@ -100,15 +98,14 @@ def add_image(document: dict[str, Any], image: Mapping[str, Any], annotations: S
 
 
 def annotate(
-    sample: Sample, *, classes: Sequence[str], min_area: int, polygons: bool
-) -> tuple[tuple[int, ...], list[dict[str, Any]], list[dict[str, Any]], int]:
+    sample: Sample, labels: np.ndarray, min_area: int, polygons: bool
+) -> tuple[tuple[int, ...], list[Json], list[Json], int]:
     """(height, width) of a sample; the annotations of its objects and of its classes; the number of small pieces."""
-    labels = sample.labels(len(classes))
     pieces = sample.objects(labels, min_area)
     return labels.shape, of_objects(pieces, polygons), of_objects(whole_classes(labels)), pieces.small
 
 
-def of_objects(objects: Objects, polygons: bool = False) -> list[dict[str, Any]]:
+def of_objects(objects: Objects, polygons: bool = False) -> list[Json]:
     index = np.asfortranarray(objects.index)
     shapes = _polygons(objects) if polygons else [encode(index == number) for number in range(len(objects.class_ids))]
     boxes = [[x, y, right - x, bottom - y] for x, y, right, bottom in objects.boxes_xyxy]

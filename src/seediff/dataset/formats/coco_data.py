@@ -88,14 +88,21 @@ class Annotation(msgspec.Struct, frozen=True):
     @property
     def rotation(self) -> float:
         """The degrees by which its box is turned clockwise about its centre, as CVAT writes them."""
-        given = self.attributes.get("rotation") if isinstance(self.attributes, dict) else 0
-        return float(given) if isinstance(given, int | float) and abs(given) < 1e6 else 0.0
+        if isinstance(self.attributes, dict):
+            given = self.attributes.get("rotation")
+            if isinstance(given, int | float) and abs(given) < 1e6:
+                return float(given)
+        return 0.0
 
     @property
     def listed(self) -> list[list[float]]:
         """Its polygons, also of a flat list of one."""
-        given: Any = self.segmentation if isinstance(self.segmentation, list) else []
-        return given if not given or isinstance(given[0], list) else [given]
+        given: Any = self.segmentation
+        if not isinstance(given, list):
+            return []
+        if given and not isinstance(given[0], list):
+            return [given]
+        return given
 
     @property
     def polygons(self) -> list[list[float]]:
@@ -215,7 +222,9 @@ def find_annotations(source: Path) -> list[Path]:
         return [source]
     if not source.is_dir():
         raise UserError(source, "no such folder or JSON file")
-    folder = source / ANNOTATIONS if (source / ANNOTATIONS).is_dir() else source
+    folder = source / ANNOTATIONS
+    if not folder.is_dir():
+        folder = source
     usual = [*((folder, f"{kind}*.json") for kind in KINDS), (folder, ROBOFLOW), (source, f"*/{ROBOFLOW}")]
     for base, pattern in usual:
         files = sorted(visible(base, pattern))
@@ -226,15 +235,17 @@ def find_annotations(source: Path) -> list[Path]:
     parts = [path for path in others if part_of(path)]
     if parts or len(others) == 1:
         return parts or others
-    listed = f": it holds {', '.join(path.name for path in others[:5])}" if others else ""
-    raise UserError(folder, f"has no {SEMANTIC}*.json or {INSTANCES}*.json", f"name the JSON file itself{listed}")
+    held = f": it holds {', '.join(path.name for path in others[:5])}" * bool(others)
+    raise UserError(folder, f"has no {SEMANTIC}*.json or {INSTANCES}*.json", f"name the JSON file itself{held}")
 
 
 def part_of(path: Path) -> str | None:
     """The split in the name of a file, or for Roboflow's files in the name of its folder."""
-    words = path.parent.name if path.name == ROBOFLOW else path.stem
+    words = path.stem
+    if path.name == ROBOFLOW:
+        words = path.parent.name
     last = re.fullmatch(r"(?:.*[_-])?([a-z]+)(?:19|20)?\d*", words.lower())
-    return PARTS.get(last[1]) if last else None
+    return last and PARTS.get(last[1])
 
 
 def image_folders(root: Path, path: Path, images: Path | str | None) -> list[Path]:
@@ -244,8 +255,9 @@ def image_folders(root: Path, path: Path, images: Path | str | None) -> list[Pat
     parts = [part for part in dict.fromkeys((rest, rest.rpartition("_")[2])) if part.strip(".")]
     if images is not None:
         return [Path(images), *(Path(images, part) for part in parts)]
-    above = path.parent.parent if path.parent.name == ANNOTATIONS else path.parent
-    folders = [path.parent] if path.name == ROBOFLOW else []
+    above, folders = path.parent, [path.parent] * (path.name == ROBOFLOW)
+    if above.name == ANNOTATIONS:
+        above = above.parent
     # SeeDiff's pictures of all parts are in one folder, where `train` may be a folder of samples' names.
     ours = bool(kind) and path.with_name(path.name.replace(kind, SEMANTIC, 1)).is_file()
     places = [*[IMAGES] * ours, *(f"{IMAGES}/{part}" for part in parts), IMAGES, *parts, "data", ""]

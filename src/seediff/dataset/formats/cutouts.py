@@ -6,7 +6,6 @@ out/  CLASS/NAME.png    RGBA: the picture, and as its transparency the soft mask
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -38,9 +37,9 @@ def write(export: Export) -> None:
     export.count(hard, "samples have no soft masks that describe their masks: their edges are hard")
 
 
-def cut(sample: Sample, *, classes: Sequence[str]) -> list[tuple[int, bytes]]:
+def cut(sample: Sample, labels: np.ndarray) -> list[tuple[int, bytes]]:
     """(class id, PNG) of each class in the label map of a sample."""
-    labels, image, found = sample.labels(len(classes)), sample.image, list[tuple[int, bytes]]()
+    image, found = sample.image, list[tuple[int, bytes]]()
     for class_id in np.unique(labels[labels % IGNORE > 0]).tolist():
         soft = sample.soft_level(class_id) if _is_soft(sample, class_id) else None
         found.append((class_id, png(cut_out(image, labels, class_id, soft))))

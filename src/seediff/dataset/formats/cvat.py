@@ -23,14 +23,25 @@ import numpy as np
 
 from ...errors import UserError
 from ...files.documents import Node, fit, read_xml
-from .. import native
-from ..class_lists import IGNORED, check_meaning, number_labels
+from ..class_lists import number_labels
 from ..encoding import Instances
 from ..sample import Sample
 from ..shapes.rle import polygon_runs
 from .drivers import Contents, Export, Import, PictureRecord
 from .format_table import Seen
-from .label_files import PARTS, Near, Shapes, Side, by_object, check_frame, class_of, given_or, masks_of, named_colours
+from .label_files import (
+    PARTS,
+    Near,
+    Shapes,
+    Side,
+    by_object,
+    check_frame,
+    class_of,
+    given_or,
+    label_names,
+    masks_of,
+    named_colours,
+)
 
 ANNOTATIONS, IMAGES, LABELS = "annotations.xml", "images", "labels.json"
 BOXES = ("box", "cuboid")
@@ -41,11 +52,11 @@ CORNERS = ("tl1", "bl1", "tr1", "br1", "tl2", "bl2", "tr2", "br2")
 
 def write(export: Export, *, objects: bool = False) -> None:
     """ "CVAT for images 1.1". objects: a mask per object, not per class."""
-    check_meaning(export.classes)
-    several = [] if export.parts == ["train"] else export.parts
+    several = export.parts * (export.parts != ["train"])
     images = []
-    for placed in sorted(export.placed(draw, objects=objects), key=lambda placed: placed.name):
-        export.put_image(f"{IMAGES}/{placed.file_name}", placed)
+    names = label_names(export.classes)
+    for placed in sorted(export.placed(draw, names=names, objects=objects), key=lambda placed: placed.name):
+        export.put(f"{IMAGES}/{placed.file_name}", placed.picture)
         (height, width), masks = placed.data
         subset = f' subset="{placed.split}"' * bool(several)
         about = f'id="{len(images)}" name={quoteattr(placed.file_name)}{subset} width="{width}" height="{height}"'
@@ -68,23 +79,21 @@ def write(export: Export, *, objects: bool = False) -> None:
     export.put(LABELS, json.dumps(listed, ensure_ascii=False, indent=1))
 
 
-def draw(sample: Sample, *, classes: Sequence[str], objects: bool) -> tuple[tuple[int, int], str]:
+def draw(sample: Sample, labels: np.ndarray, names: Mapping[int, str], objects: bool) -> tuple[tuple[int, ...], str]:
     """(height, width) of a sample and its <mask> elements: of the objects, then of the rest of the label map."""
-    labels = sample.labels(len(classes))
-    names = {**dict(enumerate(classes, 1)), native.IGNORE: IGNORED[1]}
     masks = ""
     for found in masks_of(sample, labels, objects):
         for number, class_id in enumerate(found.class_ids):
             left, top, right, bottom = found.boxes_xyxy[number]
             masks += _mask(names[class_id], found.index[top:bottom, left:right] == number, left, top)
-    return (labels.shape[0], labels.shape[1]), masks
+    return labels.shape, masks
 
 
 def _mask(label: str, inside: np.ndarray, left: int, top: int) -> str:
     """A <mask>. inside: (h, w) bool, its pixels in the box at `left`, `top`."""
     flat = inside.ravel()
     counts = np.diff(np.flatnonzero(flat[1:] != flat[:-1]) + 1, prepend=0, append=flat.size).tolist()
-    rle = ", ".join(map(str, [0, *counts] if flat[0] else counts))
+    rle = "0, " * bool(flat[0]) + ", ".join(map(str, counts))
     place = f'left="{left}" top="{top}" width="{inside.shape[1]}" height="{inside.shape[0]}"'
     return f'    <mask label={quoteattr(label)} source="auto" occluded="0" rle="{rle}" {place} z_order="0"></mask>\n'
 
@@ -96,8 +105,11 @@ def is_folder(seen: Seen) -> bool:
 def find_file(folder: Path) -> Path:
     """annotations.xml, even if it is missing; or else the only XML file of CVAT, which may be named after a subset."""
     file = folder / ANNOTATIONS
-    others = [] if file.is_file() else [path for path in folder.glob("*.xml") if path.is_file() and _is_cvat(path)]
-    return others[0] if len(others) == 1 else file
+    if not file.is_file():
+        others = [path for path in folder.glob("*.xml") if path.is_file() and _is_cvat(path)]
+        if len(others) == 1:
+            return others[0]
+    return file
 
 
 def _is_cvat(path: Path) -> bool:

@@ -27,11 +27,12 @@ from ...files.outputs import put
 from ...files.photo_files import without_suffix
 from ...files.reading import check_unpacked, composed, inside
 from ...workers import Follow, in_order
+from ..class_lists import check_meaning
 from ..encoding import Instances
-from ..rows import SPLITS, check_class_list, check_name, flat_name
+from ..rows import SPLITS, check_name, flat_name
 from ..sample import Sample, image_size
 from ..split import assign_splits
-from .format_table import FORMATS, FormatName, Seen, SourceName, reader, writer
+from .format_table import FORMATS, FormatName, Seen, SourceName, codec
 from .format_table import Contents as Contents
 from .label_files import IMAGE_SUFFIXES, portable, unique_names
 
@@ -62,6 +63,10 @@ class Placed:
     @property
     def file_name(self) -> str:
         return f"{self.name}.{self.sample.suffix}"
+
+    @property
+    def picture(self) -> Path | bytes:
+        return self.sample.picture()
 
 
 @dataclass(kw_only=True)
@@ -106,9 +111,9 @@ class Export(Notes):
         return [split for split in SPLITS if split in self.splits]
 
     def placed(self, encode: Callable[..., Any], **options: Any) -> Iterator[Placed]:
-        """The samples, each with the result of `encode(sample, classes=…, **options)`, a module-level function, because
-        it may run in another process."""
-        encode = partial(encode, classes=self.classes, **options)
+        """The samples, each with the result of `encode(sample, labels, **options)`, a module-level function, because it
+        may run in another process. labels: its label map."""
+        encode = partial(_encoded, len(self.classes), partial(encode, **options))
         work = self.stack.enter_context(in_order(encode, self.workers, chunk=CHUNK))
         taken: set[str] = set()
         rows = zip(self.names, self.splits, self.follow(self.samples), work(self.samples), strict=True)
@@ -116,17 +121,16 @@ class Export(Notes):
             check_name(name, taken)
             yield Placed(name, split, sample, data)
 
-    def put(self, path: str, data: bytes | str) -> None:
-        """Write the file folder/path."""
+    def put(self, path: str, data: bytes | str | Path) -> None:
+        """Write the file folder/path, or copy or link a file there."""
         if isinstance(data, str):
             data = data.encode("utf-8")
-        put(self.folder / path, data)
+        put(self.folder / path, data, link=self.link)
         self.files += 1
 
-    def put_image(self, path: str, placed: Placed) -> None:
-        """Copy the sample's picture, without an EXIF orientation, or link it."""
-        placed.sample.put_image(self.folder / path, link=self.link)
-        self.files += 1
+
+def _encoded(classes: int, encode: Callable[[Sample, np.ndarray], Any], sample: Sample) -> Any:
+    return encode(sample, sample.labels(classes))
 
 
 def export(
@@ -144,8 +148,9 @@ def export(
 ) -> Exported:
     """Write samples in a format. The arguments are those of `Dataset.export` and of the codec's `write`. `out` appears
     only when it is complete."""
-    check_class_list(classes)
-    samples, write = list(samples), writer(name).write
+    if FORMATS[name].looked_for:
+        check_meaning(classes, void=FORMATS[name].void)
+    samples, write = list(samples), codec(name).write
     if options.get("min_area", 1) < 1:
         raise UserError("min_area", f"{options['min_area']} must be at least 1 pixel")
     names = [flat_name(sample.name) if FORMATS[name].flat else sample.name for sample in samples]
@@ -238,7 +243,7 @@ class Import(Notes):
     def no_image(self, where: object, problem: str) -> None:
         """Count labels whose picture is missing, or refuse them."""
         if not self.skip_missing:
-            elsewhere = "--images names the folder of the pictures, and " if self.images else ""
+            elsewhere = "--images names the folder of the pictures, and " * self.images
             raise UserError(where, problem, f"{elsewhere}--skip-missing leaves out labels without one")
         self.missing += 1
 
@@ -383,7 +388,7 @@ def read_format(
         if options.get(key) is not None and not Path(options[key]).is_dir():
             check_unpacked(options[key])
             raise UserError(key, f"{options[key]}: no such folder")
-    read = reader(name).read
+    read = codec(name).read
     source = Import(Path(path), skip_missing, "images" in signature(read).parameters, labels_alone)
     classes, samples = read(source, **{key: value for key, value in options.items() if value is not None})
     return classes, _with_notes(source, samples), source

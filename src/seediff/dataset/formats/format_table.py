@@ -1,5 +1,5 @@
 """The table of known formats, and which of them a folder or file has. The module with a format's name, imported on
-first use, is a `Reader`, and a `Writer` if the format is written. The parameters of `read` and `write` declare the
+first use, is a `Codec`. The parameters of `read` and `write` declare the
 format's options, besides those of `drivers`, for `Dataset` and the commands.
 """
 
@@ -34,11 +34,13 @@ SourceName = Literal["voc", "coco", "panoptic", "yolo", "masks", "cvat", "labels
 
 @dataclass(frozen=True)
 class Format:
-    """looked_for: what a folder of the format contains, "" if it is not read. flat: names of samples contain no
-    folders. without: options of `drivers` that the format does not have. objects: whether it always holds the objects
-    of samples; a format whose `write` has an option `objects` holds them on request."""
+    """looked_for: what a folder of the format contains, "" if it is not read. void: whether names like `ignore` are
+    read as 255. flat: names of samples contain no folders. without: options of `drivers` that the format does not have.
+    objects: whether it always holds the objects of samples; a format whose `write` has an option `objects` holds them
+    on request."""
 
     looked_for: str
+    void: bool = True
     flat: bool = False
     without: tuple[str, ...] = ()
     objects: bool = False
@@ -46,15 +48,16 @@ class Format:
 
 FORMATS: dict[FormatName | SourceName, Format] = {
     "voc": Format("SegmentationClass/ (VOC)", flat=True),
-    "yolo": Format("data.yaml, or labels/ and classes.txt (YOLO)", flat=True, objects=True),
+    "yolo": Format("data.yaml, or labels/ and classes.txt (YOLO)", void=False, flat=True, objects=True),
     "cvat": Format("annotations.xml (CVAT)"),
     "labelstudio": Format("tasks.json (Label Studio)", objects=True),
     "labelme": Format("*.json with shapes (labelme)", flat=True, without=("split", "seed"), objects=True),
     "masks": Format(
-        "images/ and masks/ with PNG files, gtFine/ (Cityscapes), objectInfo150.txt (ADE20K) or trainannot/ (CamVid)"
+        "images/ and masks/ with PNG files, gtFine/ (Cityscapes), objectInfo150.txt (ADE20K) or trainannot/ (CamVid)",
+        void=False,
     ),
-    "coco": Format("annotations/*.json or *.json (COCO)", objects=True),
-    "panoptic": Format("annotations/panoptic*.json (COCO panoptic)", objects=True),
+    "coco": Format("annotations/*.json or *.json (COCO)", void=False, objects=True),
+    "panoptic": Format("annotations/panoptic*.json (COCO panoptic)", void=False, objects=True),
     "cutouts": Format("", without=("split", "seed", "link")),
 }
 READ: list[Any] = [name for name, one in FORMATS.items() if one.looked_for]
@@ -110,36 +113,29 @@ class Seen:
             return False
 
 
-class Reader(Protocol):
-    """The module of a format. read: `read(source, **options)`, where `source` is an `Import`. is_folder: whether a
-    folder is of the format; of `masks`, also whether a YAML file is."""
+class Codec(Protocol):
+    """The module of a format. A format that is read has the first two, and one that is written has the last.
+
+    read: `read(source, **options)`, where `source` is an `Import`. is_folder: whether a folder is of the format; of
+    `masks`, also whether a YAML file is. write: `write(export, **options)`, where `export` is an `Export`."""
 
     read: Callable[..., Contents]
     is_folder: Callable[[Seen], bool]
-
-
-class Writer(Protocol):
-    """The module of a format that is written. write: `write(export, **options)`, where `export` is an `Export`."""
-
     write: Callable[..., None]
 
 
-def reader(name: SourceName) -> Reader:
-    return cast(Reader, importlib.import_module(f".{name}", __package__))
-
-
-def writer(name: FormatName) -> Writer:
-    return cast(Writer, importlib.import_module(f".{name}", __package__))
+def codec(name: FormatName | SourceName) -> Codec:
+    return cast(Codec, importlib.import_module(f".{name}", __package__))
 
 
 def export_options(name: FormatName) -> list[str]:
     shared = [option for option in ("split", "seed", "link", "workers") if option not in FORMATS[name].without]
-    return [*shared, *list(signature(writer(name).write).parameters)[1:]]
+    return [*shared, *list(signature(codec(name).write).parameters)[1:]]
 
 
 def import_options(name: SourceName) -> list[str]:
     shared = [option for option in ("skip_missing",) if option not in FORMATS[name].without]
-    return [*list(signature(reader(name).read).parameters)[1:], *shared]
+    return [*list(signature(codec(name).read).parameters)[1:], *shared]
 
 
 def recognise(seen: Seen, labels_alone: bool = False) -> SourceName:
@@ -156,7 +152,7 @@ def recognise(seen: Seen, labels_alone: bool = False) -> SourceName:
     check_finished(path)
     check_single(path)
     for name in READ:
-        if reader(name).is_folder(seen):
+        if codec(name).is_folder(seen):
             return name
     if labels_alone and any(path.rglob("*.[pP][nN][gG]")):
         return "masks"
@@ -186,18 +182,14 @@ def _of_file(seen: Seen) -> SourceName:
         return kind
     if suffix not in SUFFIXES:
         raise UserError(path, "is not a dataset", "name its folder, or a .json, .xml or .yaml file")
-    if SUFFIXES[suffix] == "yolo" and reader("masks").is_folder(seen):
+    if SUFFIXES[suffix] == "yolo" and codec("masks").is_folder(seen):
         return "masks"
     return SUFFIXES[suffix]
 
 
 def others_like(seen: Seen, name: SourceName) -> list[SourceName]:
     """The formats besides this one that a folder looks like."""
-    others: list[SourceName] = []
-    for other in READ if seen.path.is_dir() else ():
-        if other != name and reader(other).is_folder(seen):
-            others.append(other)
-    return others
+    return [other for other in READ if seen.path.is_dir() and other != name and codec(other).is_folder(seen)]
 
 
 def read_known(file: Path, kind: type[T], *, strict: bool = True) -> T:

@@ -34,7 +34,9 @@ Near = Annotated[float, msgspec.Meta(ge=-1e6, le=1e6)]
 
 def given_or(images: Path | str | None, *usual: Path) -> list[Path]:
     """The folders of the pictures: the one that the user named, or else the usual ones."""
-    return [*usual] if images is None else [Path(images)]
+    if images is None:
+        return [*usual]
+    return [Path(images)]
 
 
 def portable(name: str) -> str:
@@ -50,7 +52,7 @@ def unique_names(images: Iterable[tuple[str | None, str]]) -> list[str]:
     the part, the path, and the path after the part."""
     forms: list[tuple[str, ...]] = []
     for part, path in images:
-        stem, top = without_suffix(path), f"{part}/" if part else ""
+        stem, top = without_suffix(path), f"{part}/" * bool(part)
         forms.append((stem, top + stem, path, top + path))
     counts = [Counter(form) for form in zip(*forms, strict=True)]
     names: list[str] = []
@@ -151,13 +153,17 @@ def check_frame(image: Path | bytes, shape: tuple[int, int], where: str) -> None
     """Raises UserError unless labels of `shape` (H, W) have the size of their picture, as stored or as shown."""
     size = image_size(image)
     if size != shape != shown_size(image):
-        named = f" {image}" if isinstance(image, Path) else ""
+        named = f" {image}" * isinstance(image, Path)
         raise UserError(f"{where}: is {shape}, but its picture{named} is {size}; both are (height, width)")
     check_pixels((shape[1], shape[0]), where)
 
 
+def label_names(classes: Sequence[str]) -> dict[int, str]:
+    """Id → label of the classes and of 255."""
+    return {**dict(enumerate(classes, 1)), IGNORE: IGNORED[1]}
+
+
 def named_colours(classes: Sequence[str]) -> list[tuple[str, str]]:
-    """(name, colour) of each class and of the label for 255, in VOC's colours as #rrggbb."""
+    """(label, colour) of each class and of 255, in VOC's colours as #rrggbb."""
     colours = bytes(voc_palette())
-    named = [*enumerate(classes, 1), (IGNORE, IGNORED[1])]
-    return [(name, f"#{colours[3 * i : 3 * i + 3].hex()}") for i, name in named]
+    return [(name, f"#{colours[3 * i : 3 * i + 3].hex()}") for i, name in label_names(classes).items()]

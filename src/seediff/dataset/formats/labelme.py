@@ -14,7 +14,7 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,13 +24,13 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from ...errors import UserError
-from ...files.documents import read_json
+from ...files.documents import Json, read_json
 from ...files.image_files import open_image, stored_pixels
 from ...files.label_maps import IGNORE
 from ...files.messages import show_json
 from ...files.reading import inside
 from .. import native
-from ..class_lists import check_meaning, find_list, number_labels
+from ..class_lists import find_list, number_labels
 from ..encoding import Instances, encode_grey
 from ..sample import Sample
 from ..shapes.objects import Objects
@@ -45,6 +45,7 @@ from .label_files import (
     check_frame,
     class_of,
     given_or,
+    label_names,
     masks_of,
     shown_size,
 )
@@ -91,20 +92,20 @@ class LabelmeFile(msgspec.Struct, frozen=True):
 def write(export: Export, *, polygons: bool = False) -> None:
     """labelme's JSON files, beside their pictures. polygons: instead of masks, which X-AnyLabeling does not read;
     one per connected piece, in a group per class or object. labelme fills them exactly."""
-    check_meaning(export.classes)
-    for placed in export.placed(draw, polygons=polygons):
+    for placed in export.placed(draw, names={**label_names(export.classes), IGNORE: IGNORED}, polygons=polygons):
         (height, width), shapes = placed.data
-        export.put_image(placed.file_name, placed)
+        export.put(placed.file_name, placed.picture)
         picture = {"imagePath": placed.file_name, "imageData": None, "imageHeight": height, "imageWidth": width}
         document = {"version": "5.10.1", "flags": {}, "shapes": shapes, **picture}
         export.put(f"{placed.name}.json", json.dumps(document, ensure_ascii=False))
     export.put("labels.txt", "".join(f"{name}\n" for name in (IGNORED, GROUND, *export.classes)))
 
 
-def draw(sample: Sample, *, classes: Sequence[str], polygons: bool) -> tuple[tuple[int, ...], list[dict[str, Any]]]:
+def draw(
+    sample: Sample, labels: np.ndarray, names: Mapping[int, str], polygons: bool
+) -> tuple[tuple[int, ...], list[Json]]:
     """(height, width) of a sample, and its shapes: of the objects, then of the rest of the label map."""
-    labels, shapes, before = sample.labels(len(classes)), list[dict[str, Any]](), 0
-    names = {**dict(enumerate(classes, 1)), IGNORE: IGNORED}
+    shapes, before = list[Json](), 0
     for found in masks_of(sample, labels, sample.stored_instances is not None):
         for number, shape in _polygons(found) if polygons else _masks(found):
             group = before + number if polygons else None
@@ -113,7 +114,7 @@ def draw(sample: Sample, *, classes: Sequence[str], polygons: bool) -> tuple[tup
     return labels.shape, shapes
 
 
-def _masks(found: Objects) -> Iterator[tuple[int, dict[str, Any]]]:
+def _masks(found: Objects) -> Iterator[tuple[int, Json]]:
     """(number, a mask in its box) of each object."""
     for number, (left, top, right, bottom) in enumerate(found.boxes_xyxy):
         inside = found.index[top:bottom, left:right] == number
@@ -121,7 +122,7 @@ def _masks(found: Objects) -> Iterator[tuple[int, dict[str, Any]]]:
         yield number, {"shape_type": "mask", "points": [[left, top], [right - 1, bottom - 1]], "mask": mask}
 
 
-def _polygons(found: Objects) -> Iterator[tuple[int, dict[str, Any]]]:
+def _polygons(found: Objects) -> Iterator[tuple[int, Json]]:
     """(number of its object, outline) of each piece."""
     pieces, owners = Objects(found.index, [1] * len(found.class_ids)).pieces()  # as a class, because 255 has none
     for number, polygon in zip(owners, object_polygons(pieces), strict=True):
@@ -205,7 +206,8 @@ def _samples(
             suffix = image.suffix.lower()
         if suffix not in IMAGE_SUFFIXES or not image_name.lower().endswith(suffix):  # then the file may hold it
             data = read_json(path, LabelmeFile).imageData
-            image = _decoded(data, f"{path}: imageData") if data else image
+            if data:
+                image = _decoded(data, f"{path}: imageData")
         if image is None:
             source.no_image(path, f"there is no picture {show_json(image_name)}, and 'imageData' is empty")
             continue

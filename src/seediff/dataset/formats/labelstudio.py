@@ -24,15 +24,14 @@ import numpy as np
 
 from ... import __version__
 from ...errors import UserError
-from ...files.documents import Node, fit, read_xml
+from ...files.documents import Json, Node, fit, read_xml
 from ...files.label_maps import IGNORE, visible
 from ...files.messages import show_json
-from ..class_lists import IGNORED, check_meaning, number_labels
+from ..class_lists import number_labels
 from ..encoding import Instances
 from ..rows import check_row
 from ..sample import Sample
-from ..shapes.brush import decode_brush, encode_brush
-from ..shapes.rle import polygon_runs
+from ..shapes.rle import decode_brush, encode_brush, polygon_runs
 from .drivers import Contents, Export, Import, PictureRecord
 from .format_table import Seen, read_known
 from .label_files import (
@@ -44,6 +43,7 @@ from .label_files import (
     check_frame,
     class_of,
     given_or,
+    label_names,
     masks_of,
     named_colours,
     shown_size,
@@ -61,16 +61,15 @@ UPLOADED = re.compile(r"[0-9a-f]{8}-")
 def write(export: Export) -> None:
     """Label Studio's tasks, with the masks as predictions. A prediction's score is the lowest among its classes; the
     score of a class is its `confidence` in the metadata, or else its `presence`, if given."""
-    check_meaning(export.classes)
     tasks = []
-    for placed in export.placed(draw):
+    for placed in export.placed(draw, names=label_names(export.classes)):
         file_name = f"{IMAGES}/{placed.file_name}"
-        export.put_image(file_name, placed)
+        export.put(file_name, placed.picture)
         row = dict(placed.sample.metadata)
         if placed.split != "train" or "split" in row:
             row["split"] = placed.split
         maker = " ".join(str(row[key]) for key in ("model", "method") if isinstance(row.get(key), str))
-        prediction: dict[str, Any] = {"model_version": maker or f"seediff {__version__}"}
+        prediction: Json = {"model_version": maker or f"seediff {__version__}"}
         scores = [result["score"] for result in placed.data if "score" in result]
         if scores:
             prediction["score"] = min(scores)
@@ -89,16 +88,14 @@ def write(export: Export) -> None:
     )
 
 
-def draw(sample: Sample, *, classes: Sequence[str]) -> list[dict[str, Any]]:
+def draw(sample: Sample, labels: np.ndarray, names: Mapping[int, str]) -> list[Json]:
     """The results of a prediction: a brush mask per object of a sample with `instances`, then per class in the rest."""
-    labels = sample.labels(len(classes))
     size = {"original_width": labels.shape[1], "original_height": labels.shape[0], "image_rotation": 0}
     results, masks = [], []
     *objects, rest = masks_of(sample, labels, sample.stored_instances is not None)
     for found in objects:
         masks = [(f"object-{i}", class_id, found.index == i) for i, class_id in enumerate(found.class_ids)]
     masks += [(f"{class_id}", class_id, rest.index == i) for i, class_id in enumerate(rest.class_ids)]
-    names = {**dict(enumerate(classes, 1)), IGNORE: IGNORED[1]}
     for key, number, inside in masks:
         tags = {"id": f"{OWN}-{key}", "type": "brushlabels", "from_name": TAG, "to_name": IMAGE}
         value = {"format": "rle", "rle": list(encode_brush(inside)), "brushlabels": [names[number]]}
@@ -112,10 +109,8 @@ def draw(sample: Sample, *, classes: Sequence[str]) -> list[dict[str, Any]]:
 
 def _score(sample: Sample, name: str) -> float | None:
     """A class's `confidence`, or else its `presence`; neither describes a mask that a person corrected."""
-    if sample.row.review.corrected:
-        return None
     scores = {**(sample.row.presence or {}), **sample.row.confidence}
-    if name not in scores:
+    if sample.row.review.corrected or name not in scores:
         return None
     return float(np.clip(scores[name], 0, 1))
 
@@ -127,7 +122,7 @@ class Own(msgspec.Struct, frozen=True):
     """What SeeDiff adds to a task: the sample's name, and its row."""
 
     name: str = ""
-    metadata: dict[str, Any] = {}
+    metadata: Json = {}
 
 
 class Region(msgspec.Struct, frozen=True):
@@ -165,7 +160,7 @@ class Result(msgspec.Struct, frozen=True):
     id: str | int | None = None
     to_name: str = ""
     item_index: int = 0
-    value: dict[str, Any] = {}
+    value: Json = {}
     original_width: Side = 0
     original_height: Side = 0
     image_rotation: float = 0
@@ -192,7 +187,7 @@ class TaskAnswer(msgspec.Struct, frozen=True):
 class Task(msgspec.Struct, frozen=True):
     """predictions: objects, or in some exports only their ids."""
 
-    data: dict[str, Any]
+    data: Json
     annotations: list[TaskAnswer] = []
     predictions: list[Any] = []
 

@@ -29,6 +29,8 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from ...config.names import BACKGROUND, MAX_CLASSES
 from ...errors import UserError
 from ...files.documents import fit, read_yaml
@@ -39,7 +41,6 @@ from .. import native
 from ..class_lists import (
     ClassList,
     Note,
-    check_meaning,
     find_list,
     named_classes,
     number_classes,
@@ -67,18 +68,17 @@ KEY, MASKS = "masks_dir", "masks"
 
 def write(export: Export) -> None:
     """Ultralytics' folders for semantic segmentation."""
-    check_meaning(export.classes, void=False)
     # The last `images` of a picture's path becomes `masks`, so it must be that of the format.
     export.names = [flat_name(name) if IMAGES in name.split("/")[:-1] else name for name in export.names]
     for placed in export.placed(grey):
-        export.put_image(f"{IMAGES}/{placed.split}/{placed.file_name}", placed)
+        export.put(f"{IMAGES}/{placed.split}/{placed.file_name}", placed.picture)
         export.put(f"{MASKS}/{placed.split}/{placed.name}.png", placed.data)
     write_data(export, (BACKGROUND, *export.classes), f"{KEY}: {MASKS}\n")
 
 
-def grey(sample: Sample, *, classes: Sequence[str]) -> bytes:
+def grey(sample: Sample, labels: np.ndarray) -> bytes:
     """A label map as a grey PNG, because Ultralytics would turn a palette into colours."""
-    return encode_grey(sample.labels(len(classes)))
+    return encode_grey(labels)
 
 
 def semantic_yaml(path: Path) -> Path | None:
@@ -111,7 +111,7 @@ def is_folder(seen: Seen) -> bool:
 
 def _folders(root: Path) -> Iterator[tuple[str | None, Path, Path]]:
     """(split, folder of pictures, folder of masks) wherever both have files; they may be the same folder."""
-    inner = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+    inner = sorted(filter(Path.is_dir, root.glob("*")))
     parts = [(path, PARTS[path.name.lower()]) for path in inner if path.name.lower() in PARTS]
     for base, split in ((root, None), *parts):
         images = _usual(base, IMAGE_FOLDERS)

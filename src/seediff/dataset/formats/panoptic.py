@@ -12,20 +12,20 @@ class that are in none are a crowd; in one without, every class is stuff (`isthi
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import numpy as np
 
 from ...config.names import BACKGROUND
 from ...errors import UserError
+from ...files.documents import Json
 from ...files.image_files import read_pixels
 from ...files.label_maps import IGNORE, voc_palette
 from ...files.reading import inside
-from ..class_lists import check_meaning
 from ..encoding import Instances, encode_image
 from ..sample import Sample
 from ..shapes.objects import Objects, whole_classes
@@ -50,17 +50,16 @@ from .label_files import check_frame
 
 def write(export: Export) -> None:
     """COCO's panoptic JSON files and PNG masks."""
-    check_meaning(export.classes, void=False)
     things = any(sample.stored_instances is not None for sample in export.samples)
     colours = np.reshape(voc_palette(), (-1, 3)).tolist()
-    categories: list[dict[str, Any]] = []
+    categories: list[Json] = []
     for number, name in enumerate((BACKGROUND, *export.classes)):
         kind = {"isthing": int(things and number > 0), "color": colours[number]}
         categories.append({"id": number, "name": name, "supercategory": name, **kind})
     documents = {part: new_document(categories) for part in export.parts}
     for placed in export.placed(segment, things=things):
         (height, width), mask, segments = placed.data
-        export.put_image(f"{placed.split}/{placed.file_name}", placed)
+        export.put(f"{placed.split}/{placed.file_name}", placed.picture)
         file_name = f"{placed.name}.png"
         export.put(f"{ANNOTATIONS}/{PANOPTIC}_{placed.split}/{file_name}", mask)
         image = {"file_name": placed.file_name, "width": width, "height": height}
@@ -69,16 +68,13 @@ def write(export: Export) -> None:
         export.put(f"{ANNOTATIONS}/{PANOPTIC}_{part}.json", json.dumps(document, ensure_ascii=False))
 
 
-def segment(
-    sample: Sample, *, classes: Sequence[str], things: bool
-) -> tuple[tuple[int, ...], bytes, list[dict[str, Any]]]:
+def segment(sample: Sample, labels: np.ndarray, things: bool) -> tuple[tuple[int, ...], bytes, list[Json]]:
     """(height, width), mask and `segments_info` of a sample. things: whether classes have objects."""
-    labels = sample.labels(len(classes))
     found = Objects(np.full(labels.shape, -1, np.int32), [])
     if sample.stored_instances is not None:
         found = sample.objects(labels)
     rest = whole_classes(found.rest(labels + np.uint8(1)))  # in which the background is 1, and 255 is 0
-    numbers, segments = np.zeros(labels.shape, np.int32), list[dict[str, Any]]()
+    numbers, segments = np.zeros(labels.shape, np.int32), list[Json]()
     for objects in (found, rest):
         numbers += np.where(objects.index < 0, 0, objects.index + 1 + len(segments))
         for class_id, area, box in zip(objects.class_ids, objects.areas, objects.boxes_xyxy, strict=True):
@@ -136,7 +132,9 @@ def read(source: Import, *, images: Path | str | None = None) -> Contents:
     Class ids count from 1 in the order of the category ids. Void is ignored (255). Segments of things are objects,
     except crowds, which keep their class.
     """
-    files = [source.path] if source.path.is_file() else _files(source.path)
+    files = _files(source.path)
+    if source.path.is_file():
+        files = [source.path]
     if not files:
         raise UserError(source.path, f"has no {PANOPTIC}*.json", "name the JSON file itself")
     given = {path: read_known(path, PanopticFile, strict=False) for path in files}

@@ -131,7 +131,7 @@ def read_published(
     if split not in (None, *parts):
         problem = f"{split}: {root} has no such labels; parts of {layout.title} there: {', '.join(parts)}"
         raise UserError("split", problem)
-    asked = [*parts] if split is None else [split]
+    asked = [name for name in parts if split in (None, name)]
     found: Found = []
     for name in asked:
         places = [root / place.format(layout.parts[name]) for place in layout.images]

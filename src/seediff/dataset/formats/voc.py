@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,7 @@ from ...files.label_maps import IGNORE, named_images, visible, walk
 from ...files.photo_files import without_suffix
 from ...files.reading import composed, inside, read_lines
 from .. import native
-from ..class_lists import WEIGHTS, check_meaning, find_list, named_classes, read_mask, voc_colours, with_single
+from ..class_lists import WEIGHTS, find_list, named_classes, read_mask, voc_colours, with_single
 from ..encoding import Instances
 from ..rows import SPLITS
 from ..sample import Sample
@@ -40,13 +39,12 @@ OWN = ("trainval", *SPLITS)
 def write(export: Export, *, jpeg: bool = False) -> None:
     """Pascal VOC's folders. jpeg: convert PNG pictures to JPEG of quality 95, because some readers open only
     NAME.jpg."""
-    check_meaning(export.classes)
     stay = 0
     for placed in export.placed(convert, jpeg=jpeg):
         label_map, image = placed.data
         if image is None:
             stay += placed.sample.suffix != "jpg"
-            export.put_image(f"{IMAGES}/{placed.file_name}", placed)
+            export.put(f"{IMAGES}/{placed.file_name}", placed.picture)
         else:
             export.put(f"{IMAGES}/{placed.name}.jpg", image)
         export.put(f"{CLASS_MAPS}/{placed.name}.png", label_map)
@@ -60,9 +58,9 @@ def write(export: Export, *, jpeg: bool = False) -> None:
     export.count(stay, f"pictures stay PNG files in {IMAGES}; use --jpeg for readers that only open NAME.jpg")
 
 
-def convert(sample: Sample, *, classes: Sequence[str], jpeg: bool) -> tuple[bytes, bytes | None]:
+def convert(sample: Sample, labels: np.ndarray, jpeg: bool) -> tuple[bytes, bytes | None]:
     """The label map's file of a sample, and the JPEG of a picture that is converted."""
-    label_map = native.encode_mask(sample.labels(len(classes)))
+    label_map = native.encode_mask(labels)
     if jpeg and sample.suffix != "jpg":
         return label_map, native.encode_image(sample.image, "jpg")
     return label_map, None
@@ -111,19 +109,18 @@ def read(
     files, known = sorted(filter(Path.is_file, visible(root / LISTS, "*.txt"))), {*image_paths, *maps}
     lists = {path.stem: _read_list(path, known) for path in files}
     parts = {title: PARTS.get(title.lower(), title.lower()) for title in lists}
+    asked = sorted(lists, key=lambda title: (*OWN, parts[title]).index(parts[title]))
+    named: dict[str, str] = {}
     if split is not None:
         asked = [title for title in lists if title == split] or [title for title in lists if parts[title] == split]
         if not asked:
             raise UserError(root / LISTS / f"{split}.txt", f"no such file; --split names a list of {LISTS}")
-        named = dict(chain(*(lists[title].items() for title in asked)))
     elif set(OWN).isdisjoint(parts.values()):
-        named = {name: str(path) for name, path in maps.items()}
-    else:
-        named: dict[str, str] = {}
-        for title in sorted(lists, key=lambda title: (*OWN, parts[title]).index(parts[title])):
-            for name, where in lists[title].items():
-                if parts[title] in OWN or name in image_paths or name in maps:
-                    named.setdefault(name, where)
+        asked, named = [], {name: str(path) for name, path in maps.items()}
+    for title in asked:
+        for name, where in lists[title].items():
+            if split is not None or parts[title] in OWN or name in known:
+                named.setdefault(name, where)
     listed = with_single(listed, [maps[name] for name in named if name in maps], source.note)
     source.ids = listed.ids
     samples, left, both = list[Sample](), 0, 0

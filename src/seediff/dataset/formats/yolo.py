@@ -20,7 +20,7 @@ from ...errors import UserError
 from ...files.messages import show_json
 from ...files.reading import read_text
 from .. import native
-from ..class_lists import check_meaning, number_classes
+from ..class_lists import number_classes
 from ..encoding import Instances
 from ..sample import Sample
 from ..shapes.objects import Objects, find_objects
@@ -38,11 +38,10 @@ HAIR = 0.01
 def write(export: Export, *, min_area: int = 1) -> None:
     """YOLO's polygons, which readers fill exactly to the masks. min_area: connected pieces with fewer pixels are left
     out."""
-    check_meaning(export.classes, void=False)
     counts: Counter[str] = Counter()
     for placed in export.placed(outline, min_area=min_area):
         text, counted = placed.data
-        export.put_image(f"{IMAGES}/{placed.split}/{placed.file_name}", placed)
+        export.put(f"{IMAGES}/{placed.split}/{placed.file_name}", placed.picture)
         export.put(f"{LABELS}/{placed.split}/{placed.name}.txt", text)
         counts.update(counted)
     export.count(counts["ignored"], "pixels are ignored (255); the format cannot say this: they become background")
@@ -51,9 +50,8 @@ def write(export: Export, *, min_area: int = 1) -> None:
     write_data(export, export.classes)
 
 
-def outline(sample: Sample, *, classes: Sequence[str], min_area: int) -> tuple[str, dict[str, int]]:
+def outline(sample: Sample, labels: np.ndarray, min_area: int) -> tuple[str, dict[str, int]]:
     """The text of a sample's label file: the pieces of its objects, then those of the rest; and counts for notes."""
-    labels = sample.labels(len(classes))
     objects = sample.objects(labels)
     pieces, owners = objects.pieces(min_area)
     text, small, rest = as_yolo(pieces), pieces.small, objects.rest(labels)

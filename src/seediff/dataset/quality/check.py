@@ -15,7 +15,7 @@ import numpy as np
 
 from ...config.names import alike_names
 from ...errors import UserError
-from ...files.documents import read_json_lines
+from ...files.documents import Json, read_json_lines
 from ...files.messages import show_json
 from ...files.reading import ABSENT
 from ...files.tensors import read_header
@@ -57,7 +57,7 @@ class Checked:
     def errors(self) -> int:
         return sum(finding.level == "error" for finding in self.findings)
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> Json:
         """For json.dumps."""
         return {
             "errors": self.errors,
@@ -120,11 +120,11 @@ def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
     measures: list[Measured] = []
     images: list[tuple[Sample, str]] = []
     reads = in_threads(partial(_read_files, folder, classes, kinds), samples, follow)
-    for sample, read in zip(samples, reads, strict=True):
-        findings += read.findings
-        measures += filter(None, [read.measured])
-        if read.pixels is not None:
-            images.append((sample, read.pixels))
+    for sample, (found, measured, pixels) in zip(samples, reads, strict=True):
+        findings += found
+        measures += filter(None, [measured])
+        if pixels is not None:
+            images.append((sample, pixels))
 
     # Decisions about no sample, copies of pictures, and those that are in two parts.
     names = {native.sample_name(str(row.get("file_name"))) for row in rows}
@@ -147,33 +147,27 @@ def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
     return Checked(tuple(by_level), summarize(measures, classes))
 
 
-def _read_rows(folder: Path) -> list[dict[str, Any]]:
-    rows = [row for _, row in read_json_lines(folder / native.METADATA, dict[str, Any], absent=native.ABSENT)]
+def _read_rows(folder: Path) -> list[Json]:
+    rows = [row for _, row in read_json_lines(folder / native.METADATA, Json, absent=native.ABSENT)]
     if not rows and not (folder / native.REJECTED).is_file():
         raise UserError(folder / native.METADATA, "has no rows")
     return rows
 
 
-@dataclass
-class _Read:
-    """What the files of a sample hold. pixels: the picture's digest."""
-
-    findings: _Findings
-    measured: Measured | None = None
-    pixels: str | None = None
-
-
-def _read_files(folder: Path, classes: Sequence[str], kinds: Sequence[str], sample: Sample) -> _Read:
-    """kinds: the folders that the set has."""
+def _read_files(
+    folder: Path, classes: Sequence[str], kinds: Sequence[str], sample: Sample
+) -> tuple[_Findings, Measured | None, str | None]:
+    """What is wrong with the files of a sample, its measures, and its picture's digest. kinds: the folders that the set
+    has."""
     findings, row, name = _Findings(folder), sample.metadata, sample.name
-    found = _Read(findings)
-    found.pixels = findings.read("picture", row["file_name"], partial(_pixels, sample))
-    if found.pixels is None:
-        return found  # no other file can be checked without its size
+    measured: Measured | None = None
+    pixels = findings.read("picture", row["file_name"], partial(_pixels, sample))
+    if pixels is None:
+        return findings, measured, pixels  # no other file can be checked without its size
     labels = findings.read("mask", row["mask_file_name"], lambda: sample.labels(len(classes)))
     if labels is not None:
-        found.measured = measured = measure(labels, sample.row.flags)
-        findings.attempt("row", row["file_name"], lambda: _check_counts(row, measured.counts, classes))
+        measured = measure(labels, sample.row.flags)
+        findings.attempt("row", row["file_name"], partial(_check_counts, row, measured.counts, classes))
         if sample.stored_instances is not None:
             file = f"{native.INSTANCES}/{name}.png"
             objects = findings.read("instances", file, lambda: sample.instances)
@@ -183,13 +177,13 @@ def _read_files(folder: Path, classes: Sequence[str], kinds: Sequence[str], samp
 
     # Files that describe the original mask.
     if sample.row.review.replaced:
-        return found
+        return findings, measured, pixels
     for class_id in sample.row.class_ids * (native.SOFT in kinds):
         findings.read("soft", f"{native.SOFT}/{name}_{class_id}.png", partial(sample.soft_level, class_id))
     if native.ATTENTION in kinds and sample.row.classes:  # `mask` captures nothing of a picture without a class
         file = f"{native.ATTENTION}/{name}.safetensors"
         findings.read("tensors", file, partial(read_header, folder / file))
-    return found
+    return findings, measured, pixels
 
 
 def _pixels(sample: Sample) -> str:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
 
 import numpy as np
 
@@ -30,40 +28,30 @@ WRITTEN = {
 """Key of a row → where it comes from."""
 
 
-@dataclass(frozen=True)
-class Selected:
-    """samples: those that stay. dropped: the first criterion that samples do not meet → their number."""
-
-    samples: tuple[Sample, ...]
-    dropped: Mapping[str, int]
-
-
 def select_samples(
     classes: Sequence[str],
     samples: Sequence[Sample],
     criteria: Criteria,
-    *,
-    where: Path | str | None = None,
-    follow: Follow = iter,
-) -> Selected:
-    """The samples that meet the criteria. where: the set's name in errors. follow: wraps the samples to show progress.
-    Raises UserError naming what a criterion needs, and for a flag that no sample could have."""
-    where = str(where or "the dataset")
+    where: str,
+    follow: Follow,
+) -> tuple[list[Sample], Mapping[str, int]]:
+    """The samples that meet the criteria; and the first criterion that samples do not meet → their number. where: the
+    set's name in errors. follow: wraps the samples to show progress. Raises UserError naming what a criterion needs,
+    and for a flag that no sample could have."""
     check_flags(criteria.drop_flags, classes, chain(*(sample.row.flags for sample in samples)))
-    stays: list[Sample] = []
-    dropped: Counter[str] = Counter()
+    stays, dropped = list[Sample](), Counter[str]()
     for sample in follow(samples):
         reason = _unmet(sample, classes, criteria, where)
-        if reason is None:
-            stays.append(sample)
-        else:
+        if reason:
             dropped[reason] += 1
+        else:
+            stays.append(sample)
     if criteria.best:
         sure = [_scores(sample, "confidence", "best", where) for sample in stays]
         chosen = sorted(best_per_class(sure, criteria.best))
         dropped["best"] = len(stays) - len(chosen)
         stays = [stays[i] for i in chosen]
-    return Selected(tuple(stays), dict(+dropped))
+    return stays, +dropped
 
 
 def _unmet(sample: Sample, classes: Sequence[str], criteria: Criteria, where: str) -> str | None:
