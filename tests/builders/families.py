@@ -19,7 +19,7 @@ from seediff.attention.draw import check_drawing, check_shape, generate_batch, i
 from seediff.config.constants import CaptureConfig
 from seediff.dataset.native import read_rows
 from seediff.models.describe import check_known_classes, describe_here
-from seediff.models.families.family import DrawRequest
+from seediff.models.families.family import DrawRequest, named_inputs
 from seediff.prompts.specs import SampleSpec
 
 SPECS = (
@@ -67,6 +67,17 @@ def see(model, photos, first=0, **options):
         "indices": [spec.index for spec in specs],
     }
     return capture_images(model, photos, *told, **with_plan(model, defaults | options))
+
+
+def calls_of(model, run):
+    """The inputs of the network, by their names, in each call while `run` runs."""
+    calls = []
+    hook = model.network.register_forward_pre_hook(
+        lambda network, args, kwargs: calls.append(named_inputs(network, args, kwargs)), with_kwargs=True
+    )
+    run()
+    hook.remove()
+    return calls
 
 
 def plain(model, **arguments):
