@@ -140,6 +140,16 @@ def assert_same_maps(a, b, atol=1e-4):
             torch.testing.assert_close(tensor, right[side][:, : tensor.shape[1]], atol=atol, rtol=0)
 
 
+def check_same_numbers(model, exact):
+    """That pictures are those without capture, and maps those of a model whose weights are the same numbers in
+    float32."""
+    (images, maps), (_, others) = generate(model), generate(exact)
+    assert largest_difference(exact) < 1e-5  # from float64 attention
+    for one, other in zip(maps, others, strict=True):
+        assert_same_maps(one, other)
+    assert np.array_equal(np.stack(images), plain(model, **book_of(model).plain(GUIDANCE, "")))
+
+
 def check_refused(model, message, **options):
     """Check that drawing with these options is refused in one line that matches `message`."""
     with user_error(message):

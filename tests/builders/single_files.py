@@ -289,6 +289,11 @@ tensors).
 NETWORK = "model.diffusion_model."
 
 
+def rewrite(path, change):
+    """Change the tensors of a file. change: the tensors by name → those to write."""
+    save_file(change(load_file(path)), path, metadata={"format": "pt"})
+
+
 def part_state(folder, part):
     """All tensors of a part of a pipeline's folder."""
     files = sorted((folder / part).glob("*.safetensors"))
