@@ -1,7 +1,6 @@
 """Prepares a folder for ten minutes on a GPU machine without a network, and prints the commands to run in it.
 
-    python benchmarks/pack_for_gpu.py build/gpu              # for Python 3.12 there, with torch and transformers
-    python benchmarks/pack_for_gpu.py build/gpu --old main~5 # and the sources of an earlier version, to compare
+    python benchmarks/pack_for_gpu.py build/gpu     # for Python 3.12 there, with torch and transformers
 
 The folder holds the sources, what the benchmarks and the tests of the kernels import, and wheels of the packages that
 such a machine seldom has. It is at most 64 MiB, because more can often not be copied at once.

@@ -48,7 +48,7 @@ SECTIONS = dict(
         strict=True,
     )
 )
-COLUMNS = {"iou": "IoU", "ci95": "95 % CI", "boundary_f": "F", f"ahead_of_{RIVAL}": f"− {TITLES[RIVAL]}"}
+COLUMNS = {"iou": "IoU", "ci95": "95 % CI", f"ahead_of_{RIVAL}": f"− {TITLES[RIVAL]}"}
 
 
 def run_truth(
@@ -98,15 +98,12 @@ def measure(items: Iterable[Captured], chosen: Chosen) -> tuple[dict[str, Any], 
     settings = list(dict.fromkeys(chosen.values()))
     items = iter(items)
     first = list(islice(items, SHEET_SCENES))
-    headline = [setting for (kind, _), setting in chosen.items() if kind in KINDS[:2]]
-    scores = score(chain(first, items), settings, boundary_of=headline)
+    scores = score(chain(first, items), settings)
     sheet = image_grid([scene for _, scene, _ in first], [sheet_masks(scene, maps, chosen) for _, scene, maps in first])
     figures: dict[str, Any] = {kind: {} for kind in KINDS}
     for (kind, name), setting in chosen.items():
         row = scores.summary(settings.index(setting))
-        if kind not in KINDS[:2]:
-            row.pop("boundary_f", None)
-        elif name != RIVAL and (kind, RIVAL) in chosen:
+        if kind in KINDS[:2] and name != RIVAL and (kind, RIVAL) in chosen:
             row[f"ahead_of_{RIVAL}"] = scores.ahead(settings.index(setting), settings.index(chosen[kind, RIVAL]))
         figures[kind][name] = row | {"setting": setting.table()}
     return figures, scores, sheet
@@ -154,8 +151,6 @@ def markdown(result: Mapping[str, Any]) -> str:
 def _cells(row: Mapping[str, Any]) -> dict[str, str]:
     low, high = row["ci95"]
     cells = dict.fromkeys(COLUMNS, "") | {"iou": f"{100 * row['iou']:.1f}", "ci95": f"{100 * low:.1f}–{100 * high:.1f}"}
-    if "boundary_f" in row:
-        cells["boundary_f"] = f"{100 * row['boundary_f']:.1f}"
     if ahead := row.get(f"ahead_of_{RIVAL}"):
         low, high = ahead["ci95"]
         cells[f"ahead_of_{RIVAL}"] = f"{100 * ahead['iou']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"

@@ -4,13 +4,12 @@ Every result is stored under a digest of everything that determines it, and is m
 study continues, a row that several tables share is trained once, and a changed row is trained again.
 
     work/segmenters/<digest>/          as `seediff train` writes it
-    work/scores/, work/costs/          figures (stored_results.py)
+    work/scores/                       figures (stored_results.py)
     out/results.json, .md              results.py
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -88,14 +87,12 @@ def run_table(
             for name in row.tests:
                 scores = kept.scores(segmenter, test_digest(table.tests[name], places))
                 if scores is None:
-                    folder = train_one(training, row, table, places, kept, label)
+                    folder = train_one(training, row, table, places, label)
                     scores = score_one(folder, table.tests[name], places, kept, f"{label}: measuring on {name}")
                 found[name].append(scores)
             segmenters.append(segmenter)
         about = {"name": row.name, "paper": row.paper, "train": list(row.train), "then": list(row.then)}
-        rows.append(
-            {**about, "segmenters": segmenters, "seconds": [kept.seconds(one) for one in segmenters], "tests": found}
-        )
+        rows.append({**about, "segmenters": segmenters, "tests": found})
     return {
         "table": table.name,
         "title": table.title,
@@ -207,7 +204,7 @@ def _merged(*tables: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def train_one(training: Training, row: Row, table: Table, places: Places, kept: Kept, label: str) -> Path:
+def train_one(training: Training, row: Row, table: Table, places: Places, label: str) -> Path:
     """The folder of a row's segmenter, which is trained first if it does not exist."""
     from seediff.train.run import train
     from seediff.train.stages import Stage
@@ -218,16 +215,10 @@ def train_one(training: Training, row: Row, table: Table, places: Places, kept: 
     samples = samples_of(training, row, table, places, label)
     config = training.config
     if training.base is not None:
-        before = train_one(training.base, row, table, places, kept, f"{label}, first part")
+        before = train_one(training.base, row, table, places, f"{label}, first part")
         config = replace(config, weights=str(before))
     print(f"{label}: training", flush=True)
-    begun = time.perf_counter()
-    train(
-        config,
-        [Stage(samples.items, samples.classes, epochs=training.epochs, steps=training.steps)],
-        folder,
-    )
-    kept.add_seconds(folder.name, "training", time.perf_counter() - begun)
+    train(config, [Stage(samples.items, samples.classes, epochs=training.epochs, steps=training.steps)], folder)
     return folder
 
 
@@ -275,15 +266,8 @@ def _first_weights(config: TrainConfig, places: Places) -> str | None:
 def score_one(folder: Path, test: HeldOut, places: Places, kept: Kept, label: str) -> dict[str, Any]:
     """Measure a segmenter on a test; store and return its scores."""
     print(label, flush=True)
-    begun = time.perf_counter()
-    evaluation = evaluate(
-        folder,
-        open_test(test, places),
-        protocol=test.protocol,
-        boundary=False,
-        device=places.device,
-    )
-    kept.add_seconds(folder.name, "measuring", time.perf_counter() - begun)
+    data = open_test(test, places)
+    evaluation = evaluate(folder, data, protocol=test.protocol, boundary=False, device=places.device)
     return kept.add_scores(folder.name, test_digest(test, places), evaluation.to_json())
 
 
