@@ -1,4 +1,5 @@
 import dataclasses
+import re
 from collections.abc import Mapping
 from importlib import import_module
 from inspect import signature
@@ -26,7 +27,7 @@ from builders.families import (
     spelled,
 )
 from builders.plans import capturing, expected_of, layer_maps
-from builders.reference_attention import BOOKS, book_of
+from builders.reference_attention import BOOKS, book_of, file_of
 from builders.refusals import user_error
 
 from seediff.attention.see_photos import capture_clean, encode_images, run_clean, run_noised
@@ -101,13 +102,32 @@ def test_maps_of_a_variant_are_those_by_the_book(variant):
     assert largest_difference(variant, guidance_scale=0.0 if weak else 3.0) < 1e-5
 
 
-@pytest.mark.parametrize(("family", "name", "steps"), [("krea2", "krea2-tdm", 8), ("flux2_klein", "klein-4b", 4)])
+@pytest.mark.parametrize(
+    ("family", "name", "steps"), [("krea2", "krea2-tdm", 8), ("flux2_klein", "klein-4b", 4), ("flux", "schnell", 4)]
+)
 def test_a_folder_says_that_it_is_distilled(family, name, steps, tmp_path):
     """Whatever it is called."""
     folder = BOOKS[family].variants[name](tmp_path / "own")
     config = configured(GenerateConfig, {"classes": ("dog",), "model": str(folder)})
     assert (config.steps, config.guidance_scale) == (steps, 0.0)
     check_refused(load_model(str(folder), device="cpu"), r"^guidance_scale: 3\.0: model '.*' draws without guidance")
+
+
+LEFT_OUT = {
+    "krea2": r"text_fusion\..*",
+    "lumina2": r"context_refiner\..*",
+    "sana": r".*\.attn1",
+    "z_image": r"context_refiner\..*",
+}
+"""Family → the attention that is not captured, of the text alone or linear, although it is of the same class."""
+
+
+def test_all_attention_that_sees_the_picture_is_captured(model):
+    captured = {type(model.network.get_submodule(name)) for name in model.layers}
+    every = {name for name, module in model.network.named_modules() if type(module) in captured}
+    left = LEFT_OUT.get(file_of(model.family), "none")
+    assert {name for name in every if re.fullmatch(left, name)} == every - {*model.layers}
+    assert (left == "none") == (every == {*model.layers})
 
 
 NEGATIVE = "a cat" + " and a bus" * 20

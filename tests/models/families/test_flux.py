@@ -1,8 +1,5 @@
 from builders.families import calls_of, generate
-from builders.reference_attentions.flux import save_flux
-from builders.refusals import user_error
 
-from seediff.models.registry import load_model
 from seediff.prompts.specs import SampleSpec
 
 
@@ -18,9 +15,3 @@ def test_words_are_t5s_and_a_long_prompt_is_clips_affair(model):
     long = "a photo of a dog" + " and a cat" * 40
     maps = generate(model, [SampleSpec(0, ("dog",), long, 0)])[1][0]
     assert maps.words == {"dog": (4, 5, 6, 7)}
-
-
-def test_schnell_draws_without_guidance(tmp_path):
-    schnell = load_model(str(save_flux(tmp_path / "schnell", guidance=False)), device="cpu")
-    with user_error(r"guidance_scale: 3\.5: model '.*schnell' draws without guidance"):
-        generate(schnell, guidance_scale=3.5)

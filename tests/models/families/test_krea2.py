@@ -34,16 +34,6 @@ def test_a_word_that_was_cut_off_is_not_found_in_the_templates_end(model):
     assert max(columns) < 32 - reader.tail <= max(columns) + 3
 
 
-def test_attention_of_the_text_alone_is_not_captured(model):
-    """Its modules are of the same class."""
-    kind = type(model.network.get_submodule(next(iter(model.layers))))
-    every = [name for name, module in model.network.named_modules() if type(module) is kind]
-    assert [name for name in every if name not in model.layers] == [
-        *(f"text_fusion.layerwise_blocks.{number}.attn" for number in (0, 1)),
-        *(f"text_fusion.refiner_blocks.{number}.attn" for number in (0, 1)),
-    ]
-
-
 @pytest.mark.parametrize(("guidance", "calls"), [(0.0, 2), (1.0, 2), (1.5, 4)])
 def test_no_guidance_is_0_in_the_pipeline(model, guidance, calls):
     """Which would guide with 1, because its scale counts from 0."""
