@@ -1,7 +1,6 @@
 """Label maps that look like objects: with smooth outlines, several pieces, holes and ignored pixels."""
 
 import numpy as np
-from items import item
 from scipy import ndimage
 
 
@@ -14,16 +13,3 @@ def blobs(seed, shape=(64, 80), classes=3, ignore=False):
     if ignore:
         labels[(labels == 0) & ndimage.binary_dilation(labels > 0)] = 255
     return labels
-
-
-def some(count=5, shape=(64, 80), ignore=True):
-    """Samples with names, rows and pictures of various kinds."""
-    rows = [
-        {},
-        {"prompt": 'é "quoted" <b>', "classes": ["cat"], "seed": 2**63 + 1, "area": {"cat": 0.5}},
-        {"split": "val"},
-    ]
-    return [
-        item(f"trip/é {i}.v2", blobs(i, shape, ignore=ignore), rows[i % 3], shape, ("png", "jpg")[i % 2])
-        for i in range(count)
-    ]

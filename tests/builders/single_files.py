@@ -4,13 +4,9 @@ authors' own programs write it: the reverse of diffusers' converters.
 
 import json
 import re
-from collections.abc import Sequence
 
 import torch
 from safetensors.torch import load_file, save_file
-
-Tensors = dict[str, torch.Tensor]
-Table = Sequence[tuple[str, str]]
 
 
 def table(text):

@@ -40,8 +40,9 @@ PLAIN = {
 """Arguments of pipelines and their `encode_prompt`, for those that have them: one picture of the requested size, from
 the prompt as it is given."""
 
-QUICK = re.compile(r"turbo|lightning|schnell|hyper-?sd", re.IGNORECASE)
-"""Matches names of models that were distilled to draw in a few steps without guidance."""
+QUICK = re.compile(r"turbo|lightning|schnell|hyper-?sd|klein-\d+b", re.IGNORECASE)
+"""Matches names of models that were distilled to draw in a few steps without guidance. FLUX.2 klein's others are called
+like FLUX.2-klein-base-4B."""
 
 OF_PIPELINES = ("is_distilled", "sample_sigmas")
 """Settings in model_index.json that are added to the network's config.json."""
