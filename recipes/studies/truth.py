@@ -35,7 +35,7 @@ SHEET_SCENES = 12
 RIVAL = "seediff"
 """The method that every other method is compared with."""
 TITLES = {name: entry.title for name, entry in CONTEST.items()}
-SECTIONS = dict(
+SECTIONS: dict[str, str] = dict(
     zip(
         KINDS,
         (
