@@ -21,8 +21,6 @@ from recipes.mini.world import SCENE_SEED, write_scene_set
 from seediff.cli.progress import bar_or_lines
 from seediff.config.augment import parse_recipe
 from seediff.dataset.dataset import Dataset
-from seediff.dataset.merge import renumber, renumber_table
-from seediff.dataset.native import open_native
 from seediff.dataset.sample import Sample
 from seediff.dataset.truths import open_truths
 from seediff.errors import UserError, first_line
@@ -67,15 +65,7 @@ class Places:
         return self.known[key]
 
 
-@dataclass(frozen=True)
-class Samples:
-    """Samples to train on. classes: without the background; classes[i] has id i + 1."""
-
-    classes: tuple[str, ...]
-    items: Sequence[Sample]
-
-
-def open_source(source: Source, sets: Mapping[str, SetConfig], places: Places) -> Samples:
+def open_source(source: Source, sets: Mapping[str, SetConfig], places: Places) -> Dataset:
     """The samples of a source to train on, made first if they do not exist. Raises UserError if anything needed is
     missing.
     """
@@ -84,16 +74,13 @@ def open_source(source: Source, sets: Mapping[str, SetConfig], places: Places) -
         folder = set_folder(config, places)
         with bar_or_lines(quiet=False) as progress:
             draw_set(config, folder, device=places.device, progress=progress)
-        classes, found = labelled(folder, str(source.labels))
+        found = Dataset(*labelled(folder, str(source.labels)))
     elif source.scenes is not None:
-        classes, found = open_native(_scenes(source, places))
+        found = Dataset.open(_scenes(source, places))
     else:
-        opened = open_truths(place(source, places), source.split)
-        classes, found = opened.classes, opened.samples
-    items = chosen(source, found, classes)
-    if source.augment is not None:
-        classes, items = open_native(_augmented(source, Samples(classes, items), sets, places))
-    return Samples(classes, items)
+        found = open_truths(place(source, places), source.split)
+    samples = Dataset(found.classes, chosen(source, found.samples, found.classes))
+    return samples if source.augment is None else Dataset.open(_augmented(source, samples, sets, places))
 
 
 def open_test(test: HeldOut, places: Places) -> Dataset:
@@ -102,16 +89,6 @@ def open_test(test: HeldOut, places: Places) -> Dataset:
     end = None if test.count is None else test.skip + test.count
     found = found[test.skip : end]
     return found[: max(2, round(test.share * len(found)))]
-
-
-def joined(parts: Sequence[Samples], classes: Sequence[str] = ()) -> Samples:
-    """Several sources as one. Their classes are merged by name and follow `classes`."""
-    classes = tuple(dict.fromkeys([*classes, *(name for part in parts for name in part.classes)]))
-    items: list[Sample] = []
-    for part in parts:
-        ids = renumber_table(part.classes, classes)
-        items += [renumber(item, ids, len(part.classes)) for item in part.items]
-    return Samples(classes, items)
 
 
 def chosen(source: Source, items: Sequence[Sample], classes: Sequence[str]) -> list[Sample]:
@@ -245,7 +222,7 @@ def _scenes(source: Source, places: Places) -> Path:
     return folder
 
 
-def _augmented(source: Source, samples: Samples, sets: Mapping[str, SetConfig], places: Places) -> Path:
+def _augmented(source: Source, samples: Dataset, sets: Mapping[str, SetConfig], places: Places) -> Path:
     """The folder of a source's samples after `seediff augment`, made first if it does not exist."""
     from seediff.config.augment import AugmentConfig
     from seediff.dataset.augmented import AugmentedSamples, write_augmented
@@ -253,5 +230,5 @@ def _augmented(source: Source, samples: Samples, sets: Mapping[str, SetConfig], 
     out = places.folder("augmented", digest(described(source, sets, places)))
     if not out.is_dir():
         recipe = AugmentConfig(add=parse_recipe(str(source.augment)), seed=source.seed or 0)
-        write_augmented(AugmentedSamples(recipe, samples.classes, samples.items), out, link=True)
+        write_augmented(AugmentedSamples(recipe, samples.classes, samples.samples), out, link=True)
     return out

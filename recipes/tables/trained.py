@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +23,7 @@ from seediff import __version__
 from seediff.config.fields import Count, check_table
 from seediff.config.train import TrainConfig, make_config, with_device
 from seediff.dataset import native
+from seediff.dataset.sample import Sample
 from seediff.errors import UserError
 from seediff.evaluate.evaluation import evaluate
 from seediff.files.documents import fit
@@ -31,12 +33,10 @@ from seediff.models.hub import resolve_name
 from .definition import HeldOut, Row, Table, used_data
 from .sources import (
     Places,
-    Samples,
     check_named,
     classes_of,
     described,
     digest,
-    joined,
     open_source,
     open_test,
     set_config,
@@ -162,7 +162,7 @@ def check_source(name: str, table: Table, places: Places) -> None:
     source = table.data[name]
     if source.folder is not None:
         samples = open_source(structs.replace(source, augment=None), table.sets, places)
-        check_stages([Stage(samples.items, samples.classes, epochs=1, name=name)], (), 1)
+        check_stages([Stage(samples.samples, samples.classes, epochs=1, name=name)], (), 1)
     if source.scenes in RENDERED and places.art is None:
         raise UserError(f"data '{name}' is rendered: name the folder of `python -m recipes.mini art` with --art")
     if source.set:
@@ -212,21 +212,24 @@ def train_one(training: Training, row: Row, table: Table, places: Places, label:
     folder = places.folder("segmenters", training_digest(training, row, table, places))
     if (folder / native.CARD).is_file():
         return folder
-    samples = samples_of(training, row, table, places, label)
+    classes = tuple(row_classes(row, table, places))
+    samples = samples_of(training, classes, table, places, label)
     config = training.config
     if training.base is not None:
         before = train_one(training.base, row, table, places, f"{label}, first part")
         config = replace(config, weights=str(before))
     print(f"{label}: training", flush=True)
-    train(config, [Stage(samples.items, samples.classes, epochs=training.epochs, steps=training.steps)], folder)
+    train(config, [Stage(samples, classes, epochs=training.epochs, steps=training.steps)], folder)
     return folder
 
 
-def samples_of(training: Training, row: Row, table: Table, places: Places, label: str) -> Samples:
-    """The samples of one part of a row's training, with class ids in the order of `row_classes`."""
+def samples_of(training: Training, classes: Sequence[str], table: Table, places: Places, label: str) -> list[Sample]:
+    """The samples of one part of a row's training, with ids in the order of `classes`."""
+    from seediff.train.stages import as_classes
+
     print(f"{label}: data {', '.join(training.data)}", flush=True)
     opened = [open_source(table.data[name], table.sets, places) for name in training.data]
-    return joined(opened, row_classes(row, table, places))
+    return list(chain.from_iterable(as_classes(data, classes) for data in opened))
 
 
 def row_classes(row: Row, table: Table, places: Places) -> list[str]:
