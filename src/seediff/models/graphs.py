@@ -244,7 +244,7 @@ class GraphedNetwork:
         for tensor, earlier in zip(kept, before, strict=True):
             tensor.copy_(earlier)
         found = as_always()
-        if not all(map(_have_same_bytes, replayed, [*tree_leaves(found), *kept])):
+        if not all(map(have_same_bytes, replayed, [*tree_leaves(found), *kept])):
             self._give_up("a replayed call gave other bytes than a call as always on this card; please report it")
         return found
 
@@ -354,7 +354,7 @@ def _copies(leaves: Sequence[Any]) -> list[Any]:
     return [leaf.clone() if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
 
 
-def _have_same_bytes(one: Any, other: Any) -> bool:
+def have_same_bytes(one: Any, other: Any) -> bool:
     """Of two results. NaN equals itself, and 0 is not −0. Waits for the GPU."""
     if not isinstance(one, torch.Tensor):
         return one == other
