@@ -71,7 +71,7 @@ def open_source(source: Source, sets: Mapping[str, SetConfig], places: Places) -
     """
     if source.set is not None:
         config = set_config(source, sets)
-        folder = set_folder(config, places)
+        folder = places.folder("sets", digest(_set_described(config, places)))
         with bar_or_lines(quiet=False) as progress:
             draw_set(config, folder, device=places.device, progress=progress)
         found = Dataset(*labelled(folder, str(source.labels)))
@@ -138,8 +138,13 @@ def described(source: Source, sets: Mapping[str, SetConfig], places: Places) -> 
     return json.loads(json.dumps(about))
 
 
-def _set_described(config: SetConfig, places: Places) -> dict[str, Any]:
-    return {"set": set_digest(config), **_weights(config, places)}
+def _set_described(config: SetConfig, places: Places) -> dict[str, str]:
+    """A set's digest and the fingerprint of the weights, which for a model of the hub are unknown before the download:
+    its id alone counts."""
+    about = {"set": set_digest(config)}
+    if isinstance(resolve_name(config.model), Path):
+        about["weights"] = places.once(weights_of, config.model)
+    return about
 
 
 def data_fingerprint(folder: Path) -> str:
@@ -155,13 +160,6 @@ def data_fingerprint(folder: Path) -> str:
 def weights_of(model: str) -> str:
     """The fingerprint of a model's weights, by its name."""
     return model_fingerprint(locate_model(model))
-
-
-def _weights(config: SetConfig, places: Places) -> dict[str, str]:
-    """The fingerprint of the weights. Empty for a model of the hub, whose weights are unknown before the download: its
-    id alone counts.
-    """
-    return {"weights": places.once(weights_of, config.model)} if isinstance(resolve_name(config.model), Path) else {}
 
 
 def classes_of(source: Source, sets: Mapping[str, SetConfig], places: Places) -> tuple[str, ...]:
@@ -196,10 +194,6 @@ def set_digest(config: SetConfig) -> str:
 def digest(value: Any) -> str:
     """12 hexadecimal digits for a value of JSON's types."""
     return hashlib.blake2b(json.dumps(value, sort_keys=True).encode(), digest_size=6).hexdigest()
-
-
-def set_folder(config: SetConfig, places: Places) -> Path:
-    return places.folder("sets", digest(_set_described(config, places)))
 
 
 def place(source: Source, places: Places) -> Path:
