@@ -2,7 +2,6 @@
 
     python benchmarks/capture.py --models sd3.5-large,flux-dev --threads 1 --clock process
     python benchmarks/capture.py --models sd2-base --narrow --rounds 5  # a UNet of half of Stable Diffusion 2's width
-    python benchmarks/capture.py --models flux-dev --layers 1           # one of the three blocks that it has here
     python benchmarks/capture.py --models sdxl --method ca_sa           # only the maps that this method reads
     python benchmarks/capture.py --models sd1.5,sdxl,sd3.5-medium,flux-dev --count   # what a GPU starts; no arithmetic
 
@@ -42,16 +41,15 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import torch
 from builders.published import NETWORKS  # pyright: ignore[reportMissingImports]
 from on_gpu.device import synchronize
-from on_gpu.pipelines import PROMPT, exact, few_blocks, step_of
+from on_gpu.pipelines import exact, few_blocks, step_of
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 
-import seediff
 from seediff.attention import fused, own_sums, recorder
 from seediff.attention.capture import capture_attention
 from seediff.attention.plan import plan_capture
 from seediff.attention.recorder import AttentionRecorder
-from seediff.config.constants import CaptureConfig, MaskConfig
+from seediff.config.constants import MaskConfig
 from seediff.models.families.family import Family
 from seediff.models.registry import Model
 
@@ -79,7 +77,7 @@ def call_of(model: Model) -> Callable[[], object]:
 def capture(model: Model, options: argparse.Namespace) -> AbstractContextManager[AttentionRecorder]:
     """Capture what a command captures for `--method`; without it, every map."""
     mask = MaskConfig(method=options.method) if options.method else None
-    plan = plan_capture(model.family, model.layers, CaptureConfig(layers=options.layers), mask=mask)
+    plan = plan_capture(model.family, model.layers, mask=mask)
     return capture_attention(model.network, plan, guidance=guided(model.family))
 
 
@@ -160,7 +158,7 @@ def count_started(name: str, folder: Path) -> None:
         mock.patch.multiple(own_sums, _can_return_sums=lambda *_: True, _is_right=lambda *_: True, OPERATIONS=SUMS),
         mock.patch.object(torch, "_fused_sdp_choice", return_value=next(iter(SUMS))),
         mock.patch.object(type(model.family), "lattice", return_value=lattice),  # some read it from values
-        capture(model, argparse.Namespace(method=None, layers="all")),
+        capture(model, argparse.Namespace(method=None)),
         captured,
     ):
         call()
@@ -182,17 +180,9 @@ def measure(name: str, options: argparse.Namespace, folder: Path) -> None:
             plain()
         recording.maps([{}], [""])
 
-    states = next(iter(model.family.encode(model.pipe, [PROMPT], model.device).values()))
-
-    def in_a_script() -> None:
-        keep = options.method or "all"
-        with seediff.capture(model.network, prompt=PROMPT, states=states, keep=keep, layers=options.layers) as seen:
-            plain()
-        assert len(seen.maps) == 1
-
     floor = 1 + floor_share(model, plain, options)  # this also warms up
     positions = (model.sizes.side // model.sizes.position) ** 2
-    ways = {"plain": plain, "capture": captured, "seediff.capture": in_a_script}
+    ways = {"plain": plain, "capture": captured}
     times: dict[str, list[float]] = {way: [] for way in ways}
     clock = CLOCKS[options.clock]
     for turn in range(options.rounds):
@@ -216,7 +206,6 @@ def main() -> None:
         "--models", default="sd3.5-medium,flux-dev,pixart-sigma,z-image,sdxl", help=f"of {', '.join(NETWORKS)}"
     )
     parser.add_argument("--method", choices=("seediff", "ca", "ca_sa"), help="capture the maps that it reads, not all")
-    parser.add_argument("--layers", default="all", help="as --capture-layers; blocks of those that are left")
     parser.add_argument("--narrow", action="store_true", help=f"half the width, of {', '.join(NARROW)}")
     parser.add_argument("--count", action="store_true", help="count what a GPU starts, per captured layer")
     parser.add_argument("--dtype", default="float32")

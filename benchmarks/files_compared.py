@@ -1,6 +1,4 @@
-"""Compares the files of two folders, and says what differs in them: which field of a row, which tensor, which member of
-an archive.
-"""
+"""Compares the files of two folders, and says what differs in them: which field of a row, or which tensor."""
 
 from __future__ import annotations
 
@@ -9,8 +7,6 @@ import hashlib
 import io
 import json
 import re
-import tarfile
-import zipfile
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +17,6 @@ FREE = {
     "*/README.md": "text for people, with the version",
     "*/preview.html": "text for people, with the version",
     "table/work/*": "keys of the configurations' text; what is measured is in results.json",
-    "table/results/results.csv": "minutes; its figures are those of results.json",
 }
 """Files that may differ, and why. Both trees must still write them."""
 TIMES = re.compile(r"(seconds|minutes)(\[\d+\])?$")
@@ -81,10 +76,6 @@ def parts(file: str, data: bytes) -> dict[str, Any]:
         return _png(data)
     if suffix == ".safetensors":
         return dict(_safetensors(data))
-    if suffix in (".tar", ".zip"):
-        members = dict(_members(suffix, data))
-        inside = {f"{name}: {key}": value for name, held in members.items() for key, value in parts(name, held).items()}
-        return {"order of members": hashed("\n".join(members).encode()), **inside}
     try:
         text = data.decode("utf-8")
         if suffix == ".json":
@@ -122,15 +113,6 @@ def _safetensors(data: bytes) -> Iterator[tuple[str, Any]]:
         yield f"tensor {name}", (about["dtype"], *about["shape"], hashed(values[start:end]))
 
 
-def _members(suffix: str, data: bytes) -> Iterator[tuple[str, bytes]]:
-    if suffix == ".zip":
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            yield from ((name, archive.read(name)) for name in archive.namelist())
-    else:
-        with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-            yield from ((member.name, file.read()) for member in archive if (file := archive.extractfile(member)))
-
-
 def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
     """The values in nested lists and dictionaries, each under its path."""
     if isinstance(value, dict):
@@ -140,7 +122,5 @@ def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
         for number, item in enumerate(value):
             yield from _flat(f"{name}[{number}]", item)
         yield f"length of {name}", len(value)
-    elif isinstance(value, bytes):
-        yield from ((f"{name}: {key}", part) for key, part in parts("", value).items())
     else:
         yield name, value

@@ -14,8 +14,7 @@ work afterwards.
 Nothing is downloaded. A row that does not fit into memory or time says so, and the next row is tried. Images per second
 are for the family's default number of steps, computed from a run of 6 steps and the time of a step within it. Images
 with masks and files are made by `generate`, which captures only the maps that the masks read, and on a GPU makes masks
-and files during the next batch. "Of peak" compares operations per second (of a step's matrix products, convolutions and
-attention) with those of a large matrix product, which is measured first.
+and files during the next batch.
 """
 
 from __future__ import annotations
@@ -42,7 +41,6 @@ if not torch.cuda.is_available():
 
 from builders.published import NETWORKS, network  # pyright: ignore[reportMissingImports]
 from on_gpu import smoke
-from on_gpu.device import measure_peak
 from on_gpu.drawing import draw_row
 from on_gpu.fused import compare, head_widths
 from on_gpu.pipelines import exact, twin
@@ -119,8 +117,6 @@ def main() -> int:
         "cudnn": torch.backends.cudnn.version(),
         **{section: [] for section in SECTIONS},
     }
-    side = 256 if given.tiny else 8192 if given.device.startswith("cuda") else 1024
-    report["peak"] = measure_peak(given.device, given.dtype, side)
     default = [section for section in SECTIONS if section != "tiles"]
     sections = [given.only] if given.only else default
     note = partial(measure, report, given)
@@ -159,7 +155,7 @@ def draw(report: dict[str, Any], given: argparse.Namespace) -> None:
         model = lru_cache(1)(partial(prepared, given, Path(folder)))
 
         def row(name: str, batch: int) -> dict[str, Any]:
-            return draw_row(model(name), batch, report["peak"], Path(folder), made=made, rounds=given.rounds)
+            return draw_row(model(name), batch, Path(folder), made=made, rounds=given.rounds)
 
         last = ""
         for name, batch in given.rows:
@@ -228,12 +224,10 @@ def write(report: dict[str, Any], given: argparse.Namespace) -> None:
 
 
 def table(report: dict[str, Any]) -> str:
-    about = [f"{report[key]}" for key in ("device", "dtype", "torch", "cudnn", "shapes", "offload")]
-    lines = [f"{', '.join(about)}; measured peak {report['peak'] / 1e12:.3g} TFLOP/s", ""]
+    lines = [", ".join(f"{report[key]}" for key in ("device", "dtype", "torch", "cudnn", "shapes", "offload")), ""]
     columns = (
         "model | batch | steps | images/s plain | masks and files | plain step, ms | capture | by graphs: plain |"
-        " capture | same engine | floor | capture 2nd step | generate's maps | peak plain, GiB | capture |"
-        " by graphs | of peak"
+        " capture | same engine | floor | generate's maps | peak plain, GiB | capture | by graphs"
     )
     lines.append(f"| {columns} |\n|---|" + "--:|" * columns.count("|"))
     for row in report["drawing"]:
@@ -245,11 +239,10 @@ def table(report: dict[str, Any]) -> str:
             cells.append(f"{1000 * row['step_s']['plain']:.1f}")
             cells += [_of(row["ratio"], way) for way in ("capture", "graphs: plain", "graphs: capture")]
             cells += [f"{row['same_engine']:.3f}", f"{row['floor']:.3f}"]
-            for way in ("2nd step", "generate's maps"):
-                cells.append(_of(row["ratio"], f"graphs: {way}" if row["graphs"] else way))
+            cells.append(_of(row["ratio"], "graphs: generate's maps" if row["graphs"] else "generate's maps"))
             peaks = {way: size / 2**30 for way, size in row["peak_bytes"].items()}
             cells += [_of(peaks, way, 2) for way in ("plain", "capture", "graphs: capture")]
-            cells.append(f"{row['share_of_peak']:.1%}{', bytes differ' if row.get('failed') else ''}")
+            cells[0] += ", bytes differ" * bool(row.get("failed"))
         lines.append(f"| {' | '.join(map(str, cells))} |")
     lines += ["", "| a photograph | ms |", "|---|--:|"]
     for row in report["after"]:

@@ -1,7 +1,6 @@
 """Prepares a folder for ten minutes on a GPU machine without a network, and prints the commands to run in it.
 
-    python benchmarks/pack_for_gpu.py build/gpu              # for Python 3.12 there, with torch and transformers
-    python benchmarks/pack_for_gpu.py build/gpu --old main~5 # and the sources of an earlier version, to compare
+    python benchmarks/pack_for_gpu.py build/gpu     # for Python 3.12 there, with torch and transformers
 
 The folder holds the sources, what the benchmarks and the tests of the kernels import, and wheels of the packages that
 such a machine seldom has. It is at most 64 MiB, because more can often not be copied at once.
@@ -13,7 +12,6 @@ import argparse
 import shutil
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -38,14 +36,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--python", default="3.12", help="version of Python there; default: %(default)s")
-    parser.add_argument("--old", metavar="COMMIT", help="put its sources beside, in old/src")
     given = parser.parse_args()
     if given.folder.exists():
         parser.error(f"{given.folder}: exists already; name another folder, or remove it")
     given.folder.mkdir(parents=True)
     copy_files(given.folder)
-    if given.old:
-        copy_old(given.folder / "old", given.old)
     download(given.folder / "wheels", given.python)
     size = sum(path.stat().st_size for path in given.folder.rglob("*") if path.is_file())
     print(f"{given.folder}: {size / 2**20:.1f} of {LARGEST >> 20} MiB. In it:\n{COMMANDS}")
@@ -60,18 +55,6 @@ def copy_files(folder: Path) -> None:
         if not name.startswith(NOT_NEEDED) and (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, folder / name)
-
-
-def copy_old(folder: Path, commit: str) -> None:
-    """Another commit's sources without weights, for which links lead to the new ones."""
-    folder.mkdir()
-    archive = folder / "old.tar"
-    subprocess.run(["git", "archive", "-o", str(archive.resolve()), commit, "src"], cwd=ROOT, check=True)
-    with tarfile.open(archive) as tar:
-        for member in tar.getmembers():
-            if not member.name.endswith(".safetensors"):
-                tar.extract(member, folder, filter="data")
-    archive.unlink()
 
 
 def download(folder: Path, python: str) -> None:

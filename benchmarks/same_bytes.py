@@ -6,7 +6,7 @@ differs in which file.
     python benchmarks/same_bytes.py OLD NEW --work /tmp/same    # keeps OLD's files there, for the next time
 
 Pictures in PNG are compared by mode, palette and pixels, safetensors by their tensors and their header's fields,
-archives by their members, everything else byte by byte. Exit code 1: a file differs, or a command fails in one of the
+everything else byte by byte. Exit code 1: a file differs, or a command fails in one of the
 trees. --without leaves out cases.
 """
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from seediff.attention.maps import AttentionMaps
-from seediff.models.graphs import MARK, GraphedNetwork
+from seediff.models.graphs import MARK, GraphedNetwork, have_same_bytes
 
 
 def without(graphs: GraphedNetwork, work: Callable[[int], object], steps: int) -> object:
@@ -37,7 +37,7 @@ def compare(draws: Any, graphs: GraphedNetwork, steps: int, pictures: int) -> di
         "recorded": graphs.recorded_calls,
         "replayed": graphs.replayed_calls,
         "eager_because": graphs.eager_because,
-        "same_calls": len(replayed) == len(wanted) and all(map(_equal, replayed, wanted)),
+        "same_calls": len(replayed) == len(wanted) and all(map(have_same_bytes, replayed, wanted)),
         "same_pictures": all(np.array_equal(images, as_always[0]) for images, _ in by_graphs),
         "same_maps": all(_same_maps(maps, as_always[1]) for _, maps in by_graphs),
     }
@@ -63,14 +63,5 @@ def outputs_of(graphs: GraphedNetwork) -> Iterator[list[torch.Tensor]]:
 
 
 def _same_maps(ours: Sequence[AttentionMaps], theirs: Sequence[AttentionMaps]) -> bool:
-    pairs = zip(chain.from_iterable(_tensors(ours)), chain.from_iterable(_tensors(theirs)), strict=True)
-    return all(_equal(one, other) for one, other in pairs)
-
-
-def _tensors(maps: Sequence[AttentionMaps]) -> Iterator[list[torch.Tensor]]:
-    return ([tensor for *_, tensor in one.tensors()] for one in maps)
-
-
-def _equal(one: torch.Tensor, other: torch.Tensor) -> bool:
-    """Equal bytes: NaN equals itself, and 0 is not −0."""
-    return one.shape == other.shape and torch.equal(*(x.contiguous().view(torch.int32) for x in (one, other)))
+    pairs = zip(*(chain.from_iterable(one.tensors() for one in maps) for maps in (ours, theirs)), strict=True)
+    return all(have_same_bytes(one[-1], other[-1]) for one, other in pairs)

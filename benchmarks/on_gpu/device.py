@@ -36,22 +36,10 @@ def seconds(device: str, work: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def measure_peak(device: str, dtype: str, side: int) -> float:
-    """Operations per second of a product of (side, side) matrices, the best of several."""
-    left = torch.randn(side, side, device=device, dtype=getattr(torch, dtype))
-    right = left.T.contiguous()
-    return 2 * side**3 / min(seconds(device, lambda: left @ right) for _ in range(6))
-
-
 def forget_peak_memory(device: str) -> None:
     if device.startswith("cuda"):
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
-
-
-def reserved_memory(device: str) -> int:
-    """Most bytes that PyTorch held since `forget_peak_memory`, unused ones included; 0 where there is no GPU."""
-    return torch.cuda.max_memory_reserved(device) if device.startswith("cuda") else 0
 
 
 def peak_memory(device: str) -> int:

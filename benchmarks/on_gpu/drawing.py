@@ -7,7 +7,7 @@ import gc
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Collection, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -18,14 +18,12 @@ from unittest import mock
 
 import numpy as np
 import torch
-from torch.nn.attention import SDPBackend
 
 from on_gpu.bytes_compared import compare, without
 from on_gpu.device import (
     count_operations,
     forget_peak_memory,
     peak_memory,
-    reserved_memory,
     seconds,
     synchronize,
 )
@@ -71,16 +69,12 @@ class Draws:
         )
         return pipe(**family.call(pipe, drawing)).images
 
-    def captured(
-        self, steps: int, reads: Reads | None = EVERYTHING, every: int | None = None
-    ) -> tuple[Any, list[AttentionMaps]]:
-        """reads: the maps; None: those that masks read, as `generate` captures them. every: of so many steps one."""
+    def captured(self, steps: int, reads: Reads | None = EVERYTHING) -> tuple[Any, list[AttentionMaps]]:
+        """reads: the maps; None: those that masks read, as `generate` captures them."""
         pipe, family = self.model.pipe, self.model.family
         words = [locate_columns(self.model.readers, PROMPT, (CLASS,))] * self.batch
         guidance, calls = family.guided(pipe, self.scale), family.calls(pipe, steps)
         plan = self.plan if reads is None else replace(self.plan, reads=reads)
-        if every is not None:
-            plan = replace(plan, capture=replace(plan.capture, steps=every))
         with capture_attention(self.model.network, plan, guidance=guidance, total_steps=calls) as recorder:
             images = self.plain(steps)
         return images, recorder.maps(words, [PROMPT] * self.batch)
@@ -145,19 +139,6 @@ class Draws:
         between = moments[0].elapsed_time(moments[-1]) / 1000 if on_gpu else moments[-1] - moments[0]
         return whole, between / (len(moments) - 1) * len(moments) / calls
 
-    def host_seconds(self, work: Callable[[int], object], steps: int) -> float:
-        """The median seconds of this thread's own time in a call of the network: what the GPU may wait for."""
-        took: list[float] = []
-        network = self.model.network
-        before = network.register_forward_pre_hook(lambda *_: took.append(-time.thread_time()))
-        after = network.register_forward_hook(lambda *_: took.append(took.pop() + time.thread_time()))
-        try:
-            work(steps)
-        finally:
-            before.remove()
-            after.remove()
-        return statistics.median(took[1:])
-
     def products(self, steps: int, work: Callable[[int], object]) -> float:
         """Operations of QKᵀ, once for each captured row, in a step of a captured drawing."""
         counted = 0.0
@@ -177,46 +158,11 @@ class Draws:
             work(steps)
         return counted / steps
 
-    def backends(self, steps: int) -> dict[str, str]:
-        """Shape of queries and keys → the attention that PyTorch chooses for them in the network."""
-        found: dict[str, str] = {}
-        attention = torch.nn.functional.scaled_dot_product_attention
-
-        def note(query: Any, key: Any, value: Any, attn_mask: Any = None, **more: Any) -> Any:
-            shape = f"{tuple(query.shape)} × {key.shape[2]}, {'no ' if attn_mask is None else ''}mask"
-            if shape not in found:
-                asked = {name: more[name] for name in ("scale", "enable_gqa") if name in more}
-                choice = torch._fused_sdp_choice(query, key, value, attn_mask, **asked)
-                found[shape] = SDPBackend(choice).name
-            return attention(query, key, value, attn_mask, **more)
-
-        with mock.patch.object(torch.nn.functional, "scaled_dot_product_attention", note):
-            self.plain(steps)
-        return found
-
-
-def device_seconds(graphs: GraphedNetwork, known: Collection[Hashable], replays: int = 10) -> float | None:
-    """Seconds of the longest of the recordings that are not known yet, on the device; None: there are none."""
-    new = [recorded for kind, recorded in graphs._recorded.items() if kind not in known]
-    if not new or not torch.cuda.is_available():
-        return None
-    took: list[float] = []
-    for recorded in new:
-        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        recorded.replay()
-        begin.record()
-        for _ in range(replays):
-            recorded.replay()
-        end.record()
-        end.synchronize()
-        took.append(begin.elapsed_time(end) / 1000 / replays)
-    return max(took)
-
 
 def ways_of(draws: Draws, graphs: GraphedNetwork | None) -> dict[str, Callable[[int], object]]:
     """What is timed: with recordings, all of them by graphs, and two as always."""
     every: dict[str, Callable[[int], object]] = {"plain": draws.plain, "capture": draws.captured}
-    more = {"2nd step": partial(draws.captured, every=2), "generate's maps": partial(draws.captured, reads=None)}
+    more = {"generate's maps": partial(draws.captured, reads=None)}
     if graphs is None:
         return every | more
     ways: dict[str, Callable[[int], object]] = {way: partial(without, graphs, work) for way, work in every.items()}
@@ -225,7 +171,7 @@ def ways_of(draws: Draws, graphs: GraphedNetwork | None) -> dict[str, Callable[[
 
 
 @torch.no_grad()
-def draw_row(model: Model, batch: int, peak: float, folder: Path, *, made: int, rounds: int) -> dict[str, Any]:
+def draw_row(model: Model, batch: int, folder: Path, *, made: int, rounds: int) -> dict[str, Any]:
     """Figures of one model and batch. made: steps of a run, at least 2.
 
     The time for the family's default number of steps is the time of the run plus that of a step for each further step.
@@ -235,20 +181,15 @@ def draw_row(model: Model, batch: int, peak: float, folder: Path, *, made: int, 
     draws, device = Draws(model, batch), model.device
     graphs = find_graphs(model.network)  # of --graphs; then two ways are drawn without them
     ways = ways_of(draws, graphs)
-    backends = draws.backends(made)
     peaks: dict[str, int] = {}
-    reserved: dict[str, int] = {}
     first: dict[str, float] = {}
-    on_device: dict[str, float | None] = {}
     for way, work in ways.items():
         gc.collect()
         forget_peak_memory(device)
-        known = set(graphs._recorded) if graphs else set()
         first[way] = seconds(device, partial(work, made))
         if "graphs" in way:  # the second call of each kind is recorded
             work(made)
-        peaks[way], reserved[way] = peak_memory(device), reserved_memory(device)
-        on_device[way] = device_seconds(graphs, known) if graphs else None
+        peaks[way] = peak_memory(device)
 
     # 2. Bytes, files and operations
     same = compare(draws, graphs, made, 1) if graphs else {}
@@ -270,7 +211,6 @@ def draw_row(model: Model, batch: int, peak: float, folder: Path, *, made: int, 
             whole[way].append(one + (calls[draws.steps] - calls[made]) * price)
             step[way].append(price)
     image_s = {way: statistics.median(whole[way]) / batch for way in ways}
-    plain_step = statistics.median(step["plain"])
     ratio = {way: _ratio(step[way], step["plain"]) for way in ways if way != "plain"}
     files_s = files + (calls[draws.steps] - calls[made]) * files_step
     return {
@@ -281,17 +221,10 @@ def draw_row(model: Model, batch: int, peak: float, folder: Path, *, made: int, 
         "masks_and_files_s": beside,
         "ratio": ratio,
         "same_engine": _ratio(step["graphs: capture"], step["graphs: plain"]) if graphs else ratio["capture"],
-        "files_over_generates": files_step / statistics.median(step[[*ways][-1]]),
         "floor": floor,
         "first_s": first,
-        "host_s": {way: draws.host_seconds(work, made) for way, work in ways.items()},
-        "device_s": {way: took for way, took in on_device.items() if took is not None},
         "peak_bytes": peaks,
-        "reserved_bytes": reserved,
-        "backends": backends,
         "graphs": same,
-        "step_flop": flops,
-        "share_of_peak": flops / plain_step / peak,
         **({"failed": True} if same.get("failed") else {}),
     }
 

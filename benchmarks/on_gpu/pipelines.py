@@ -13,50 +13,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from builders.published import AUTOENCODERS, NETWORKS, TEXT_ENCODERS  # pyright: ignore[reportMissingImports]
-from builders.reference_attention import BOOKS  # pyright: ignore[reportMissingImports]
-from builders.twins import clip_tokenizer  # pyright: ignore[reportMissingImports]
+from builders.published import AUTOENCODERS, NETWORKS, TEXT_ENCODERS, saved_config  # pyright: ignore[reportMissingImports]
+from builders.reference_attention import BOOKS, file_of  # pyright: ignore[reportMissingImports]
 
 from seediff.models.describe import ModelInfo, ModelSettings
+from seediff.models.families import families
 from seediff.models.model_files import ModelFiles
 from seediff.models.registry import Model, load_model
 from seediff.models.short_names import BY_NAME
 
 TWINS: Mapping[str, Callable[[Path], Path]] = {
-    "LatentConsistencyModelPipeline": BOOKS["lcm"].save,
-    "StableDiffusionXLPipeline": BOOKS["xl"].save,
-    "StableDiffusion3Pipeline": BOOKS["sd3"].save,
-    "FluxPipeline": BOOKS["flux"].save,
-    "Flux2Pipeline": BOOKS["flux2"].save,
-    "Flux2KleinPipeline": BOOKS["flux2_klein"].save,
-    "PixArtAlphaPipeline": BOOKS["pixart"].save,
+    **{pipeline: BOOKS[file_of(family)].save for family in families() for pipeline in family.pipelines},
     "PixArtSigmaPipeline": BOOKS["pixart"].variants["sigma"],
-    "ZImagePipeline": BOOKS["z_image"].save,
-    "ChromaPipeline": BOOKS["chroma"].save,
-    "QwenImagePipeline": BOOKS["qwen_image"].save,
-    "ErnieImagePipeline": BOOKS["ernie_image"].save,
-    "Lumina2Pipeline": BOOKS["lumina2"].save,
-    "SanaPipeline": BOOKS["sana"].save,
-    "Krea2Pipeline": BOOKS["krea2"].save,
-    "QwenImage21Pipeline": BOOKS["qwen_image_21"].save,
 }
-"""Pipeline → the function that saves its twin. The twin of Stable Diffusion 1 and 2 is the embedded model."""
+"""Pipeline → the function that saves its twin."""
 
-FEWER: Mapping[str, Mapping[str, Any]] = {
-    "SD3Transformer2DModel": {"num_layers": 2},
-    "FluxTransformer2DModel": {"num_layers": 1, "num_single_layers": 2},
-    "Flux2Transformer2DModel": {"num_layers": 1, "num_single_layers": 2},
-    "ErnieImageTransformer2DModel": {"num_layers": 2},
-    "Lumina2Transformer2DModel": {"num_layers": 2, "num_refiner_layers": 1},
-    "ChromaTransformer2DModel": {"num_layers": 1, "num_single_layers": 2},
-    "PixArtTransformer2DModel": {"num_layers": 2},
-    "ZImageTransformer2DModel": {"n_layers": 2, "n_refiner_layers": 1},
-    "QwenImageTransformer2DModel": {"num_layers": 2},
-    "SanaTransformer2DModel": {"num_layers": 2},
-    "Krea2Transformer2DModel": {"num_layers": 2},
-    "QwenImage21Transformer2DModel": {"num_layers": 2},
-}
-"""Class of a network → a small number of blocks of each kind. UNets keep all blocks."""
+FEW = {"num_layers": 2, "n_layers": 2, "num_single_layers": 2, "num_refiner_layers": 1, "n_refiner_layers": 1}
+"""Setting of a transformer → a small number of its blocks; of those of two streams, 1 where some have one."""
 
 TWIN_SIDE = 16
 PROMPT = "a photo of a cat"
@@ -68,9 +41,7 @@ MROPE = {"rope_type": "default", "mrope_section": [16, 24, 24], "rope_theta": 1e
 def twin(name: str, device: str, dtype: str, folder: Path) -> Model:
     """The narrow twin of a model's family, under the model's name, drawing pictures of TWIN_SIDE positions per side.
     Otherwise pipelines whose size is in no configuration would draw as large as the original."""
-    save = TWINS.get(BY_NAME[name].pipeline)
-    source = "mini" if save is None else str(save(folder / name))
-    model = load_model(source, device=device, dtype=dtype)
+    model = load_model(str(TWINS[BY_NAME[name].pipeline](folder / name)), device=device, dtype=dtype)
     return replace(
         model,
         info=replace(model.info, files=replace(model.info.files, name=name), settings=ModelSettings()),
@@ -79,8 +50,10 @@ def twin(name: str, device: str, dtype: str, folder: Path) -> Model:
 
 
 def few_blocks(name: str) -> Mapping[str, Any]:
-    """The options of a network that leave a few of its repeating blocks: capture costs the same share of each."""
-    return FEWER.get(NETWORKS[name][0], {})
+    """The options of a network that leave a few of its repeating blocks: capture costs the same share of each. UNets
+    keep all."""
+    found = {key: few for key, few in FEW.items() if key in saved_config(name)}
+    return found | {"num_layers": 1} if "num_single_layers" in found else found
 
 
 def exact(
@@ -101,8 +74,6 @@ def exact(
 
     narrow = twin(name, "cpu", "float32", folder)
     family, parts = narrow.family, dict(narrow.pipe.components)
-    if BY_NAME[name].pipeline not in TWINS:
-        parts["tokenizer"] = clip_tokenizer()
     made = partial(_made, device=device, dtype=getattr(torch, dtype))
     kind, config = NETWORKS[name]
     for part, of, options in ((family.network, kind, {**config, **(changes or {})}), ("vae", *AUTOENCODERS[name])):

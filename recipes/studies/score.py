@@ -5,14 +5,12 @@ Shape letters: S settings, C classes of a scene, T thresholds, P (image, class) 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-from scipy.ndimage import binary_erosion, distance_transform_edt
 
 from seediff.attention.maps import AttentionMaps
 from seediff.config.constants import CaptureConfig
@@ -116,13 +114,11 @@ def label_map(masks: torch.Tensor) -> np.ndarray:
 class Scores:
     """The results of every setting on every (image, class) pair.
 
-    intersections, unions: (S, P) pixels. boundary: (S, P) boundary F-score, NaN where not computed. classes, images:
-    (P,) the pair's class, and its image's index.
+    intersections, unions: (S, P) pixels. classes, images: (P,) the pair's class, and its image's index.
     """
 
     intersections: np.ndarray
     unions: np.ndarray
-    boundary: np.ndarray
     classes: tuple[str, ...]
     images: np.ndarray
 
@@ -131,13 +127,8 @@ class Scores:
         return overlap(self.intersections[setting], self.unions[setting])
 
     def summary(self, setting: int) -> dict[str, Any]:
-        """Figures of one setting. iou: mean over (image, class) pairs, ci95 its bootstrap interval over images;
-        boundary_f.
-        """
-        result = self._mean(self.iou(setting))
-        if not np.isnan(self.boundary[setting]).all():
-            result["boundary_f"] = round(float(np.nanmean(self.boundary[setting])), 4)
-        return result
+        """Figures of one setting. iou: mean over (image, class) pairs, ci95 its bootstrap interval over images."""
+        return self._mean(self.iou(setting))
 
     def ahead(self, setting: int, other: int) -> dict[str, Any]:
         """By how much a setting's mean IoU is above another's, with the paired 95 % bootstrap interval over images."""
@@ -156,12 +147,10 @@ def mean_interval(values: np.ndarray, images: np.ndarray) -> tuple[float, float]
     return interval((times @ sums) / (times @ counts))
 
 
-def score(items: Iterable[Captured], settings: Sequence[Setting], boundary_of: Sequence[Setting] = ()) -> Scores:
-    """Run every setting at its own threshold, a number, on every captured scene. boundary_of: settings whose boundary
-    F-score, which is slow, is computed."""
-    with_boundary = [i for i, s in enumerate(settings) if s in set(boundary_of)]
+def score(items: Iterable[Captured], settings: Sequence[Setting]) -> Scores:
+    """Run every setting at its own threshold, a number, on every captured scene."""
     thresholds = torch.tensor([float(s.config.beta) for s in settings]).view(-1, 1, 1, 1)
-    columns: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    columns: list[tuple[np.ndarray, np.ndarray]] = []
     about: list[tuple[str, int]] = []
     for index, scene, maps in items:
         predicted = winners(soft_masks(scene.image, scene.classes, maps, settings)).cpu() >= thresholds
@@ -169,45 +158,8 @@ def score(items: Iterable[Captured], settings: Sequence[Setting], boundary_of: S
         intersections = (predicted & exact).sum((2, 3)).numpy()
         unions = (predicted | exact).sum((2, 3)).numpy()
         for c, name in enumerate(scene.classes):
-            f = np.full(len(settings), np.nan)
-            for s in with_boundary:
-                f[s] = boundary_f(predicted[s, c].numpy(), exact[c].numpy())
-            columns.append((intersections[:, c], unions[:, c], f))
+            columns.append((intersections[:, c], unions[:, c]))
             about.append((name, index))
     stacked = [np.stack(parts, 1) for parts in zip(*columns, strict=True)]
     names, images = zip(*about, strict=True)
     return Scores(*stacked, classes=names, images=np.array(images))
-
-
-BOUNDARY_TOLERANCE = 0.0075  # of the image's diagonal: 0.75 %, as in DAVIS and VOC boundary measures
-
-
-def boundary_tolerance(height: int, width: int) -> int:
-    """Maximum distance in pixels at which two boundaries still agree: 0.75 % of the diagonal, rounded up, at least
-    1.
-    """
-    return max(1, math.ceil(BOUNDARY_TOLERANCE * math.hypot(height, width)))
-
-
-def boundary(mask: np.ndarray) -> np.ndarray:
-    """Boundary pixels of a mask (H, W) bool: mask pixels with a 4-neighbour outside. The image's edge is not a
-    boundary.
-    """
-    return mask & ~np.asarray(binary_erosion(mask, border_value=1))
-
-
-def boundary_f(predicted: np.ndarray, exact: np.ndarray) -> float:
-    """Boundary F-score of two masks (H, W) bool: harmonic mean of the share of predicted boundary pixels that lie
-    within `boundary_tolerance` of the exact boundary (precision) and the reverse (recall). 1 if neither has a boundary.
-    """
-    tolerance = boundary_tolerance(*exact.shape)
-    predicted_edge, exact_edge = boundary(predicted), boundary(exact)
-    if not predicted_edge.any() or not exact_edge.any():
-        return float(predicted_edge.any() == exact_edge.any())
-    to_theirs, to_ours = (
-        np.asarray(distance_transform_edt(~exact_edge)),
-        np.asarray(distance_transform_edt(~predicted_edge)),
-    )
-    precision = float((to_theirs[predicted_edge] <= tolerance).mean())
-    recall = float((to_ours[exact_edge] <= tolerance).mean())
-    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0

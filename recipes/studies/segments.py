@@ -36,7 +36,7 @@ from seediff.segments.make_segments import look, propose
 from seediff.segments.winners import label
 
 from .floors import FLOORS, floor_map, score_floors
-from .markdown import table as markdown_table
+from .markdown import sections
 from .pairs import Pairs
 
 
@@ -84,6 +84,9 @@ TITLES = {
     "best": "Each at its own best on the tuning set",
     "floors": "Floors: divisions that never look at the picture",
 }
+
+
+COLUMNS = {"ACC": ("acc", "acc_ci95", ""), "mIoU": ("miou", "miou_ci95", "")}
 
 
 def grid() -> dict[str, list[Way]]:
@@ -169,7 +172,7 @@ def run_segments(
     result["floors"] = {floor: tested[f"blind {floor}"].figures() for floor in FLOORS}
     shown = {name: tested[f"{list(groups)[-1]} {name}"].images for name in PAPER}
     write_atomic(out / "results.json", (json.dumps(result, indent=1) + "\n").encode())
-    write_atomic(out / "results.md", markdown(result).encode())
+    write_atomic(out / "results.md", sections(result, TITLES, COLUMNS).encode())
     write_atomic(out / "segments.jpg", compress_image(segment_sheet(pairs, shown), "JPEG", quality=85))
     return result
 
@@ -258,22 +261,6 @@ def constants(way: Way) -> dict[str, Any]:
     if isinstance(way, SegmentConfig):
         return {name: getattr(way, name) for name in STUDIED if name in SEGMENT_OPTIONS[way.method]}
     return {"k": way.k} if isinstance(way, Colours) else {}
-
-
-def markdown(result: Mapping[str, Any]) -> str:
-    """Every section of the result as a Markdown table in percent."""
-    lines = []
-    for section, title in TITLES.items():
-        rows = [
-            [name, *(_cell(row, score) for score in ("acc", "miou"))] for name, row in result.get(section, {}).items()
-        ]
-        lines += [f"### {title}", "", *markdown_table(["", "ACC", "mIoU"], rows), ""]
-    return "\n".join(lines)
-
-
-def _cell(row: Mapping[str, Any], score: str) -> str:
-    low, high = row[f"{score}_ci95"]
-    return f"{100 * row[score]:.1f} [{100 * low:.1f}–{100 * high:.1f}]"
 
 
 def segment_sheet(pairs: Pairs, shown: Mapping[str, Sequence[np.ndarray]]) -> np.ndarray:

@@ -26,7 +26,7 @@ from seediff.mini.scenes import Scene
 from seediff.models.registry import load_model
 
 from .capture import Captured, captured
-from .markdown import table as markdown_table
+from .markdown import sections
 from .score import Scores, exact_masks, label_map, score, soft_masks, winners
 from .settings import CONTEST
 from .tuning import KINDS, Chosen, choose, preset, read_chosen, tune
@@ -35,7 +35,7 @@ SHEET_SCENES = 12
 RIVAL = "seediff"
 """The method that every other method is compared with."""
 TITLES = {name: entry.title for name, entry in CONTEST.items()}
-SECTIONS = dict(
+SECTIONS: dict[str, str] = dict(
     zip(
         KINDS,
         (
@@ -48,7 +48,7 @@ SECTIONS = dict(
         strict=True,
     )
 )
-COLUMNS = {"iou": "IoU", "ci95": "95 % CI", "boundary_f": "F", f"ahead_of_{RIVAL}": f"− {TITLES[RIVAL]}"}
+COLUMNS = {"IoU": ("iou", "ci95", ""), f"− {TITLES[RIVAL]}": ("iou", "ci95", f"ahead_of_{RIVAL}")}
 
 
 def run_truth(
@@ -98,15 +98,12 @@ def measure(items: Iterable[Captured], chosen: Chosen) -> tuple[dict[str, Any], 
     settings = list(dict.fromkeys(chosen.values()))
     items = iter(items)
     first = list(islice(items, SHEET_SCENES))
-    headline = [setting for (kind, _), setting in chosen.items() if kind in KINDS[:2]]
-    scores = score(chain(first, items), settings, boundary_of=headline)
+    scores = score(chain(first, items), settings)
     sheet = image_grid([scene for _, scene, _ in first], [sheet_masks(scene, maps, chosen) for _, scene, maps in first])
     figures: dict[str, Any] = {kind: {} for kind in KINDS}
     for (kind, name), setting in chosen.items():
         row = scores.summary(settings.index(setting))
-        if kind not in KINDS[:2]:
-            row.pop("boundary_f", None)
-        elif name != RIVAL and (kind, RIVAL) in chosen:
+        if kind in KINDS[:2] and name != RIVAL and (kind, RIVAL) in chosen:
             row[f"ahead_of_{RIVAL}"] = scores.ahead(settings.index(setting), settings.index(chosen[kind, RIVAL]))
         figures[kind][name] = row | {"setting": setting.table()}
     return figures, scores, sheet
@@ -136,27 +133,5 @@ def image_grid(scenes: Sequence[Scene], label_maps: Sequence[Mapping[str, np.nda
 
 def write_results(out: Path, result: Mapping[str, Any], sheet: np.ndarray) -> None:
     write_atomic(out / "results.json", (json.dumps(result, indent=1) + "\n").encode())
-    write_atomic(out / "results.md", markdown(result).encode())
+    write_atomic(out / "results.md", sections(result, SECTIONS, COLUMNS).encode())
     write_atomic(out / "scenes.png", compress_image(sheet))
-
-
-def markdown(result: Mapping[str, Any]) -> str:
-    """Every kind of setting as a Markdown table in percent, below its title."""
-    lines = [", ".join(f"{key} {value}" for key, value in result.items() if isinstance(value, str | int | float))]
-    for kind, title in SECTIONS.items():
-        if rows := {name: _cells(row) for name, row in result.get(kind, {}).items()}:
-            there = [column for column in COLUMNS if any(cells[column] for cells in rows.values())]
-            body = ([TITLES.get(name, name), *(cells[column] for column in there)] for name, cells in rows.items())
-            lines += ["", f"## {title}", "", *markdown_table(["", *(COLUMNS[column] for column in there)], body)]
-    return "\n".join(lines) + "\n"
-
-
-def _cells(row: Mapping[str, Any]) -> dict[str, str]:
-    low, high = row["ci95"]
-    cells = dict.fromkeys(COLUMNS, "") | {"iou": f"{100 * row['iou']:.1f}", "ci95": f"{100 * low:.1f}–{100 * high:.1f}"}
-    if "boundary_f" in row:
-        cells["boundary_f"] = f"{100 * row['boundary_f']:.1f}"
-    if ahead := row.get(f"ahead_of_{RIVAL}"):
-        low, high = ahead["ci95"]
-        cells[f"ahead_of_{RIVAL}"] = f"{100 * ahead['iou']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
-    return cells

@@ -43,7 +43,6 @@ def summarised(result: Mapping[str, Any]) -> list[dict[str, Any]]:
                         "highest": round(100 * max(values), 2),
                         "ci95": [round(100 * low, 2), round(100 * high, 2)],
                         "paper": paper,
-                        "minutes": round(sum(row["seconds"]) / 60, 1),
                     }
                 )
     references = {(one["test"], one["metric"]): one for one in entries if one["row"] == result.get("reference")}
@@ -78,13 +77,15 @@ def markdown(result: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> st
     several = len({(row["test"], row["metric"]) for row in rows}) > 1
     compared = any(row["ratio"] is not None for row in rows)
     columns = ["", *(["figure"] if several else []), "ours, % (seeds)", "95 % over images", "paper, %"]
-    columns += ["ratio", "paper's"] if compared else []
+    numbers = ["paper"]
+    if compared:
+        columns += ["ratio", "paper's"]
+        numbers += ["ratio", "paper_ratio"]
     table = []
     for row in rows:
-        numbers = (row["paper"], *([row["ratio"], row["paper_ratio"]] if compared else []))
         figures = [f"{row['test'].replace('_', ' ')}, {row['metric']}"] if several else []
         table.append(
-            [row["row"], *figures, *shown(row), *("" if number is None else str(number) for number in numbers)]
+            [row["row"], *figures, *shown(row), *("" if row[key] is None else str(row[key]) for key in numbers)]
         )
     lines += [
         f"| {' | '.join(columns)} |",
@@ -94,15 +95,9 @@ def markdown(result: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> st
         lines += ["", f"IoU of classes, {test.replace('_', ' ')}, % (the paper's):", ""]
         lines += markdown_table(["", *classes], class_rows(result, test, classes))
     tests = ", ".join(dict.fromkeys(row["test"].replace("_", " ") for row in rows))
-    minutes = sum({row["row"]: row["minutes"] for row in rows}.values())
     train = ", ".join(f"{key} {value}" for key, value in result["train"].items())
-    lines += [
-        "",
-        (
-            f"{tests}; seeds {', '.join(map(str, result['seeds']))}; {train}; {minutes:.0f} minutes; seediff"
-            f" {result['version']}."
-        ),
-    ]
+    seeds = ", ".join(map(str, result["seeds"]))
+    lines += ["", f"{tests}; seeds {seeds}; {train}; seediff {result['version']}."]
     if compared:
         lines += ["", f"Ratios are to “{result['reference']}”."]
     return "\n".join(lines) + "\n"

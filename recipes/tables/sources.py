@@ -21,8 +21,6 @@ from recipes.mini.world import SCENE_SEED, write_scene_set
 from seediff.cli.progress import bar_or_lines
 from seediff.config.augment import parse_recipe
 from seediff.dataset.dataset import Dataset
-from seediff.dataset.merge import renumber, renumber_table
-from seediff.dataset.native import open_native
 from seediff.dataset.sample import Sample
 from seediff.dataset.truths import open_truths
 from seediff.errors import UserError, first_line
@@ -67,33 +65,22 @@ class Places:
         return self.known[key]
 
 
-@dataclass(frozen=True)
-class Samples:
-    """Samples to train on. classes: without the background; classes[i] has id i + 1."""
-
-    classes: tuple[str, ...]
-    items: Sequence[Sample]
-
-
-def open_source(source: Source, sets: Mapping[str, SetConfig], places: Places) -> Samples:
+def open_source(source: Source, sets: Mapping[str, SetConfig], places: Places) -> Dataset:
     """The samples of a source to train on, made first if they do not exist. Raises UserError if anything needed is
     missing.
     """
     if source.set is not None:
         config = set_config(source, sets)
-        folder = set_folder(config, places)
+        folder = places.folder("sets", digest(_set_described(config, places)))
         with bar_or_lines(quiet=False) as progress:
             draw_set(config, folder, device=places.device, progress=progress)
-        classes, found = labelled(folder, str(source.labels))
+        found = Dataset(*labelled(folder, str(source.labels)))
     elif source.scenes is not None:
-        classes, found = open_native(_scenes(source, places))
+        found = Dataset.open(_scenes(source, places))
     else:
-        opened = open_truths(place(source, places), source.split)
-        classes, found = opened.classes, opened.samples
-    items = chosen(source, found, classes)
-    if source.augment is not None:
-        classes, items = open_native(_augmented(source, Samples(classes, items), sets, places))
-    return Samples(classes, items)
+        found = open_truths(place(source, places), source.split)
+    samples = Dataset(found.classes, chosen(source, found.samples, found.classes))
+    return samples if source.augment is None else Dataset.open(_augmented(source, samples, sets, places))
 
 
 def open_test(test: HeldOut, places: Places) -> Dataset:
@@ -102,16 +89,6 @@ def open_test(test: HeldOut, places: Places) -> Dataset:
     end = None if test.count is None else test.skip + test.count
     found = found[test.skip : end]
     return found[: max(2, round(test.share * len(found)))]
-
-
-def joined(parts: Sequence[Samples], classes: Sequence[str] = ()) -> Samples:
-    """Several sources as one. Their classes are merged by name and follow `classes`."""
-    classes = tuple(dict.fromkeys([*classes, *(name for part in parts for name in part.classes)]))
-    items: list[Sample] = []
-    for part in parts:
-        ids = renumber_table(part.classes, classes)
-        items += [renumber(item, ids, len(part.classes)) for item in part.items]
-    return Samples(classes, items)
 
 
 def chosen(source: Source, items: Sequence[Sample], classes: Sequence[str]) -> list[Sample]:
@@ -161,8 +138,13 @@ def described(source: Source, sets: Mapping[str, SetConfig], places: Places) -> 
     return json.loads(json.dumps(about))
 
 
-def _set_described(config: SetConfig, places: Places) -> dict[str, Any]:
-    return {"set": set_digest(config), **_weights(config, places)}
+def _set_described(config: SetConfig, places: Places) -> dict[str, str]:
+    """A set's digest and the fingerprint of the weights, which for a model of the hub are unknown before the download:
+    its id alone counts."""
+    about = {"set": set_digest(config)}
+    if isinstance(resolve_name(config.model), Path):
+        about["weights"] = places.once(weights_of, config.model)
+    return about
 
 
 def data_fingerprint(folder: Path) -> str:
@@ -178,13 +160,6 @@ def data_fingerprint(folder: Path) -> str:
 def weights_of(model: str) -> str:
     """The fingerprint of a model's weights, by its name."""
     return model_fingerprint(locate_model(model))
-
-
-def _weights(config: SetConfig, places: Places) -> dict[str, str]:
-    """The fingerprint of the weights. Empty for a model of the hub, whose weights are unknown before the download: its
-    id alone counts.
-    """
-    return {"weights": places.once(weights_of, config.model)} if isinstance(resolve_name(config.model), Path) else {}
 
 
 def classes_of(source: Source, sets: Mapping[str, SetConfig], places: Places) -> tuple[str, ...]:
@@ -221,10 +196,6 @@ def digest(value: Any) -> str:
     return hashlib.blake2b(json.dumps(value, sort_keys=True).encode(), digest_size=6).hexdigest()
 
 
-def set_folder(config: SetConfig, places: Places) -> Path:
-    return places.folder("sets", digest(_set_described(config, places)))
-
-
 def place(source: Source, places: Places) -> Path:
     """The folder that `--data` gave for a source. Raises UserError if it gave none."""
     name = str(source.folder)
@@ -245,7 +216,7 @@ def _scenes(source: Source, places: Places) -> Path:
     return folder
 
 
-def _augmented(source: Source, samples: Samples, sets: Mapping[str, SetConfig], places: Places) -> Path:
+def _augmented(source: Source, samples: Dataset, sets: Mapping[str, SetConfig], places: Places) -> Path:
     """The folder of a source's samples after `seediff augment`, made first if it does not exist."""
     from seediff.config.augment import AugmentConfig
     from seediff.dataset.augmented import AugmentedSamples, write_augmented
@@ -253,5 +224,5 @@ def _augmented(source: Source, samples: Samples, sets: Mapping[str, SetConfig], 
     out = places.folder("augmented", digest(described(source, sets, places)))
     if not out.is_dir():
         recipe = AugmentConfig(add=parse_recipe(str(source.augment)), seed=source.seed or 0)
-        write_augmented(AugmentedSamples(recipe, samples.classes, samples.items), out, link=True)
+        write_augmented(AugmentedSamples(recipe, samples.classes, samples.samples), out, link=True)
     return out

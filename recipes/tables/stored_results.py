@@ -1,8 +1,6 @@
-"""Figures that studies have already measured, so that nothing is trained twice: scores by segmenter and test, seconds
-by segmenter.
+"""Figures that studies have already measured, so that nothing is trained twice: scores by segmenter and test.
 
     work/scores/<segmenter>-<test>.json   as `seediff evaluate` writes them
-    work/costs/<segmenter>.json           seconds by activity
 
 A table's results.json holds the same figures under the same keys, so a table can be continued from it after its work
 folder is lost.
@@ -31,7 +29,6 @@ class Kept:
 
     work: Path
     reused_scores: Mapping[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
-    reused_seconds: Mapping[str, float] = field(default_factory=dict)
 
     def scores(self, segmenter: str, test: str) -> dict[str, Any] | None:
         """The stored scores of a segmenter on a test; None if there are none."""
@@ -41,30 +38,11 @@ class Kept:
     def add_scores(self, segmenter: str, test: str, scores: Mapping[str, Any]) -> dict[str, Any]:
         """Store scores, and return them as they are read back."""
         path = self._scores_path(segmenter, test)
-        self._write(path, scores)
+        write_atomic(path, (json.dumps(scores, indent=1) + "\n").encode())
         return read_scores(path)
-
-    def seconds(self, segmenter: str) -> float:
-        """The total seconds that a segmenter has cost; 0 if unknown."""
-        costs = self._costs(segmenter)
-        return sum(costs.values()) if costs else self.reused_seconds.get(segmenter, 0.0)
-
-    def add_seconds(self, segmenter: str, what: str, seconds: float) -> None:
-        costs = self._costs(segmenter)
-        self._write(self._costs_path(segmenter), {**costs, what: round(costs.get(what, 0.0) + seconds, 1)})
-
-    def _write(self, path: Path, value: Mapping[str, Any]) -> None:
-        write_atomic(path, (json.dumps(value, indent=1) + "\n").encode())
 
     def _scores_path(self, segmenter: str, test: str) -> Path:
         return self.work / "scores" / f"{segmenter}-{test}.json"
-
-    def _costs_path(self, segmenter: str) -> Path:
-        return self.work / "costs" / f"{segmenter}.json"
-
-    def _costs(self, segmenter: str) -> dict[str, float]:
-        path = self._costs_path(segmenter)
-        return read_json(path, dict[str, float]) if path.is_file() else {}
 
 
 def open_kept(work: Path, reuse: Sequence[Path] = ()) -> Kept:
@@ -74,7 +52,6 @@ def open_kept(work: Path, reuse: Sequence[Path] = ()) -> Kept:
     Raises UserError for a folder that does not exist.
     """
     scores: dict[tuple[str, str], dict[str, Any]] = {}
-    seconds: dict[str, float] = {}
     for folder in reuse:
         if not folder.is_dir():
             raise UserError("reuse", f"{folder}: there is no such folder")
@@ -82,10 +59,9 @@ def open_kept(work: Path, reuse: Sequence[Path] = ()) -> Kept:
             result = read_json(path, dict[str, Any])
             for row in result["rows"] if "table" in result else ():  # others are of another kind of study
                 for position, segmenter in enumerate(row["segmenters"]):
-                    seconds.setdefault(segmenter, row["seconds"][position])
                     for name, of_seeds in row["tests"].items():
                         scores.setdefault((segmenter, result["test_keys"][name]), shown_scores(of_seeds[position]))
-    return Kept(work, scores, seconds)
+    return Kept(work, scores)
 
 
 def read_scores(path: Path) -> dict[str, Any]:

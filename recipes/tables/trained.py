@@ -4,15 +4,15 @@ Every result is stored under a digest of everything that determines it, and is m
 study continues, a row that several tables share is trained once, and a changed row is trained again.
 
     work/segmenters/<digest>/          as `seediff train` writes it
-    work/scores/, work/costs/          figures (stored_results.py)
+    work/scores/                       figures (stored_results.py)
     out/results.json, .md              results.py
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +23,7 @@ from seediff import __version__
 from seediff.config.fields import Count, check_table
 from seediff.config.train import TrainConfig, make_config, with_device
 from seediff.dataset import native
+from seediff.dataset.sample import Sample
 from seediff.errors import UserError
 from seediff.evaluate.evaluation import evaluate
 from seediff.files.documents import fit
@@ -32,12 +33,10 @@ from seediff.models.hub import resolve_name
 from .definition import HeldOut, Row, Table, used_data
 from .sources import (
     Places,
-    Samples,
     check_named,
     classes_of,
     described,
     digest,
-    joined,
     open_source,
     open_test,
     set_config,
@@ -88,14 +87,12 @@ def run_table(
             for name in row.tests:
                 scores = kept.scores(segmenter, test_digest(table.tests[name], places))
                 if scores is None:
-                    folder = train_one(training, row, table, places, kept, label)
+                    folder = train_one(training, row, table, places, label)
                     scores = score_one(folder, table.tests[name], places, kept, f"{label}: measuring on {name}")
                 found[name].append(scores)
             segmenters.append(segmenter)
         about = {"name": row.name, "paper": row.paper, "train": list(row.train), "then": list(row.then)}
-        rows.append(
-            {**about, "segmenters": segmenters, "seconds": [kept.seconds(one) for one in segmenters], "tests": found}
-        )
+        rows.append({**about, "segmenters": segmenters, "tests": found})
     return {
         "table": table.name,
         "title": table.title,
@@ -165,7 +162,7 @@ def check_source(name: str, table: Table, places: Places) -> None:
     source = table.data[name]
     if source.folder is not None:
         samples = open_source(structs.replace(source, augment=None), table.sets, places)
-        check_stages([Stage(samples.items, samples.classes, epochs=1, name=name)], (), 1)
+        check_stages([Stage(samples.samples, samples.classes, epochs=1, name=name)], (), 1)
     if source.scenes in RENDERED and places.art is None:
         raise UserError(f"data '{name}' is rendered: name the folder of `python -m recipes.mini art` with --art")
     if source.set:
@@ -207,7 +204,7 @@ def _merged(*tables: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def train_one(training: Training, row: Row, table: Table, places: Places, kept: Kept, label: str) -> Path:
+def train_one(training: Training, row: Row, table: Table, places: Places, label: str) -> Path:
     """The folder of a row's segmenter, which is trained first if it does not exist."""
     from seediff.train.run import train
     from seediff.train.stages import Stage
@@ -215,27 +212,24 @@ def train_one(training: Training, row: Row, table: Table, places: Places, kept: 
     folder = places.folder("segmenters", training_digest(training, row, table, places))
     if (folder / native.CARD).is_file():
         return folder
-    samples = samples_of(training, row, table, places, label)
+    classes = tuple(row_classes(row, table, places))
+    samples = samples_of(training, classes, table, places, label)
     config = training.config
     if training.base is not None:
-        before = train_one(training.base, row, table, places, kept, f"{label}, first part")
+        before = train_one(training.base, row, table, places, f"{label}, first part")
         config = replace(config, weights=str(before))
     print(f"{label}: training", flush=True)
-    begun = time.perf_counter()
-    train(
-        config,
-        [Stage(samples.items, samples.classes, epochs=training.epochs, steps=training.steps)],
-        folder,
-    )
-    kept.add_seconds(folder.name, "training", time.perf_counter() - begun)
+    train(config, [Stage(samples, classes, epochs=training.epochs, steps=training.steps)], folder)
     return folder
 
 
-def samples_of(training: Training, row: Row, table: Table, places: Places, label: str) -> Samples:
-    """The samples of one part of a row's training, with class ids in the order of `row_classes`."""
+def samples_of(training: Training, classes: Sequence[str], table: Table, places: Places, label: str) -> list[Sample]:
+    """The samples of one part of a row's training, with ids in the order of `classes`."""
+    from seediff.train.stages import as_classes
+
     print(f"{label}: data {', '.join(training.data)}", flush=True)
     opened = [open_source(table.data[name], table.sets, places) for name in training.data]
-    return joined(opened, row_classes(row, table, places))
+    return list(chain.from_iterable(as_classes(data, classes) for data in opened))
 
 
 def row_classes(row: Row, table: Table, places: Places) -> list[str]:
@@ -275,15 +269,8 @@ def _first_weights(config: TrainConfig, places: Places) -> str | None:
 def score_one(folder: Path, test: HeldOut, places: Places, kept: Kept, label: str) -> dict[str, Any]:
     """Measure a segmenter on a test; store and return its scores."""
     print(label, flush=True)
-    begun = time.perf_counter()
-    evaluation = evaluate(
-        folder,
-        open_test(test, places),
-        protocol=test.protocol,
-        boundary=False,
-        device=places.device,
-    )
-    kept.add_seconds(folder.name, "measuring", time.perf_counter() - begun)
+    data = open_test(test, places)
+    evaluation = evaluate(folder, data, protocol=test.protocol, boundary=False, device=places.device)
     return kept.add_scores(folder.name, test_digest(test, places), evaluation.to_json())
 
 

@@ -127,6 +127,12 @@ def heads(states, count):
     return states.unflatten(2, (count, -1)).transpose(1, 2)
 
 
+def rotated(states, turn):
+    """States (B, H, S, D) whose neighbouring channels are multiplied as complex numbers by `turn` (…, S, D/2)."""
+    pairs = torch.view_as_complex(states.unflatten(3, (-1, 2)).contiguous())
+    return torch.view_as_real(pairs * turn).flatten(3)
+
+
 def softmax_of(query, key, mask=None):
     """Attention probabilities. mask: (B, S) bool, where False is hidden, or numbers (B, 1, S, S) to add to the
     scores.

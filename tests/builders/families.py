@@ -19,7 +19,7 @@ from seediff.attention.draw import check_drawing, check_shape, generate_batch, i
 from seediff.config.constants import CaptureConfig
 from seediff.dataset.native import read_rows
 from seediff.models.describe import check_known_classes, describe_here
-from seediff.models.families.family import DrawRequest
+from seediff.models.families.family import DrawRequest, named_inputs
 from seediff.prompts.specs import SampleSpec
 
 SPECS = (
@@ -67,6 +67,17 @@ def see(model, photos, first=0, **options):
         "indices": [spec.index for spec in specs],
     }
     return capture_images(model, photos, *told, **with_plan(model, defaults | options))
+
+
+def calls_of(model, run):
+    """The inputs of the network, by their names, in each call while `run` runs."""
+    calls = []
+    hook = model.network.register_forward_pre_hook(
+        lambda network, args, kwargs: calls.append(named_inputs(network, args, kwargs)), with_kwargs=True
+    )
+    run()
+    hook.remove()
+    return calls
 
 
 def plain(model, **arguments):
@@ -127,6 +138,16 @@ def assert_same_maps(a, b, atol=1e-4):
         assert list(left) == list(right)
         for side, tensor in left.items():
             torch.testing.assert_close(tensor, right[side][:, : tensor.shape[1]], atol=atol, rtol=0)
+
+
+def check_same_numbers(model, exact):
+    """That pictures are those without capture, and maps those of a model whose weights are the same numbers in
+    float32."""
+    (images, maps), (_, others) = generate(model), generate(exact)
+    assert largest_difference(exact) < 1e-5  # from float64 attention
+    for one, other in zip(maps, others, strict=True):
+        assert_same_maps(one, other)
+    assert np.array_equal(np.stack(images), plain(model, **book_of(model).plain(GUIDANCE, "")))
 
 
 def check_refused(model, message, **options):

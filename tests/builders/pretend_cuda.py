@@ -17,7 +17,6 @@ import importlib.util
 import itertools
 import sys
 import threading
-import time
 from collections import Counter
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -62,7 +61,6 @@ class Seen:
     races: Counter[tuple[str, str]] = field(default_factory=Counter)
     copies: Counter[tuple[str, str]] = field(default_factory=Counter)
     threads: set[str] = field(default_factory=set)
-    operations: int = 0
 
     def clear(self):
         self.__init__()
@@ -97,13 +95,10 @@ class Stream:
 
 class Event:
     def __init__(self, *_, **__):
-        self.stream, self.tick, self.time = DEFAULT, 0, 0.0
+        self.stream, self.tick = DEFAULT, 0
 
     def record(self, stream=None):
-        self.stream, self.tick, self.time = stream or current_stream(), next(_ticks), time.perf_counter()
-
-    def elapsed_time(self, later):
-        return 1000 * (later.time - self.time)
+        self.stream, self.tick = stream or current_stream(), next(_ticks)
 
     def wait(self, stream=None):
         (stream or current_stream()).wait_event(self)
@@ -322,7 +317,6 @@ def _runner(torch):
         onto = torch.device(asked).type == "cuda" if asked is not None else bool(there)
         if name == "copy_":
             onto = isinstance(args[0], There)
-        seen.operations += 1
         seen.threads.add(threading.current_thread().name)
         refuse(name, args, kwargs, tensors, there, onto)
         count(name, args, kwargs, there, onto)

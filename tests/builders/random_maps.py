@@ -2,6 +2,8 @@
 normalised.
 """
 
+from dataclasses import replace
+
 import torch
 import torch.nn.functional as F
 
@@ -34,13 +36,11 @@ def random_maps(
 
 def replaced(maps, *, self_value=None, cross_value=None):
     """The maps with all of self- or cross-attention set to one value."""
-    self_attention = {
-        s: t if self_value is None else torch.full_like(t, self_value) for s, t in maps.self_attention.items()
-    }
-    cross_attention = {
-        s: t if cross_value is None else torch.full_like(t, cross_value) for s, t in maps.cross_attention.items()
-    }
-    return AttentionMaps(self_attention, cross_attention, maps.latent_size, maps.words, maps.prompt, maps.normalized)
+    changes = {}
+    for name, value in {"self_attention": self_value, "cross_attention": cross_value}.items():
+        if value is not None:
+            changes[name] = {grid: torch.full_like(one, value) for grid, one in getattr(maps, name).items()}
+    return replace(maps, **changes)
 
 
 def class_map(maps, side, class_name, to):

@@ -4,13 +4,9 @@ authors' own programs write it: the reverse of diffusers' converters.
 
 import json
 import re
-from collections.abc import Sequence
 
 import torch
 from safetensors.torch import load_file, save_file
-
-Tensors = dict[str, torch.Tensor]
-Table = Sequence[tuple[str, str]]
 
 
 def table(text):
@@ -287,6 +283,11 @@ FORMATS = {
 tensors).
 """
 NETWORK = "model.diffusion_model."
+
+
+def rewrite(path, change):
+    """Change the tensors of a file. change: the tensors by name → those to write."""
+    save_file(change(load_file(path)), path, metadata={"format": "pt"})
 
 
 def part_state(folder, part):

@@ -7,12 +7,25 @@ This file has the parts that several twins share, the embedded model, and Stable
 
 import inspect
 import json
-from functools import lru_cache
+from functools import lru_cache, wraps
 
 import torch
 
 WIDTH = 32
 """The width of the text encoders' states, and of everything that needs no other width."""
+
+
+def saved(make):
+    """Of a function that makes a pipeline: it saves the pipeline, with weights from a seed, in a folder, and returns
+    the folder."""
+
+    @wraps(make)
+    def save(folder, **options):
+        torch.manual_seed(0)
+        make(**options).save_pretrained(folder)
+        return folder
+
+    return save
 
 
 def sharpen(network, factor=4):
@@ -38,6 +51,10 @@ def autoencoder(channels, blocks, **more):
         latent_channels=channels,
         **more,
     )
+
+
+def vae_of_flux(blocks=2):
+    return autoencoder(4, blocks, sample_size=32 * blocks, scaling_factor=0.3611, shift_factor=0.1159)
 
 
 @lru_cache
@@ -97,24 +114,15 @@ def flow_scheduler(**more):
     return FlowMatchEulerDiscreteScheduler(**more)
 
 
-def save_pipeline(folder, **parts):
-    """Save a pipeline of Stable Diffusion 1 and 2 with these parts; returns the folder."""
-    from diffusers import StableDiffusionPipeline
-
-    StableDiffusionPipeline(
-        **parts,
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    ).save_pretrained(folder)
-    return folder
+UNCHECKED = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
+"""Arguments of Stable Diffusion's pipelines."""
 
 
 def save_mini(folder, side=16):
     """Save a twin of the embedded model: attention at `side`, side / 2 and side / 4, pictures of 4 · side, known
     classes.
     """
-    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 
     from recipes.mini.denoiser import build_scheduler
     from recipes.mini.text import build_text_encoder, build_tokenizer
@@ -134,17 +142,9 @@ def save_mini(folder, side=16):
         norm_num_groups=side // 2,
         use_linear_projection=True,
     )
-    vae = AutoencoderKL(
-        block_out_channels=(side // 2,) * 3,
-        down_block_types=("DownEncoderBlock2D",) * 3,
-        up_block_types=("UpDecoderBlock2D",) * 3,
-        layers_per_block=1,
-        norm_num_groups=side // 4,
-        mid_block_add_attention=False,
-        sample_size=4 * side,
-    )
-    text = build_text_encoder(side, tokenizer)
-    save_pipeline(folder, unet=unet, vae=vae, text_encoder=text, tokenizer=tokenizer, scheduler=build_scheduler())
+    vae = autoencoder(4, 3, mid_block_add_attention=False, sample_size=4 * side)
+    parts = {"tokenizer": tokenizer, "text_encoder": build_text_encoder(side, tokenizer), "unet": unet, "vae": vae}
+    StableDiffusionPipeline(**parts, **UNCHECKED, scheduler=build_scheduler()).save_pretrained(folder)
     (folder / "seediff.json").write_text(json.dumps({"classes": list(CLASSES)}), encoding="utf-8")
     return folder
 
@@ -172,22 +172,19 @@ def unet(*, second=False, **more):
 
 def unet_parts(*, second=False):
     """The parts of a Stable Diffusion pipeline that have weights, and the tokenizer."""
-    torch.manual_seed(0)
     tokenizer = clip_tokenizer()
     parts = {"unet": unet(second=second), "vae": autoencoder(4, 4, sample_size=128), "tokenizer": tokenizer}
-    tower = (
-        {"num_hidden_layers": 4, "hidden_act": "gelu"}
-        if second
-        else {"num_hidden_layers": 3, "hidden_act": "quick_gelu"}
-    )
-    return parts | {"text_encoder": clip_encoder(tokenizer, projected=False, intermediate_size=64, **tower)}
+    layers, act = (4, "gelu") if second else (3, "quick_gelu")
+    tower = {"intermediate_size": 64, "num_hidden_layers": layers, "hidden_act": act}
+    return parts | {"text_encoder": clip_encoder(tokenizer, projected=False, **tower)}
 
 
-def save_unet(folder, *, second=False):
+@saved
+def save_unet(*, second=False):
     """Save a narrow twin of Stable Diffusion at 512². 1.x has the same number of heads at every level, 1 × 1
     convolutions around attention, and CLIP ViT-L's text tower. second: 2-base, with heads of one width, so that their
     number grows with the level, linear layers, and OpenCLIP's text tower."""
-    from diffusers import PNDMScheduler
+    from diffusers import PNDMScheduler, StableDiffusionPipeline
 
     scheduler = PNDMScheduler(
         beta_start=0.00085,
@@ -197,7 +194,7 @@ def save_unet(folder, *, second=False):
         set_alpha_to_one=False,
         steps_offset=1,
     )
-    return save_pipeline(folder, **unet_parts(second=second), scheduler=scheduler)
+    return StableDiffusionPipeline(**unet_parts(second=second), **UNCHECKED, scheduler=scheduler)
 
 
 CHAT = (
@@ -254,31 +251,31 @@ def qwen_tokenizer():
     return own
 
 
+def language(tokenizer, layers, width=WIDTH):
+    """Sizes of a narrow language model."""
+    return {"vocab_size": len(tokenizer), "num_hidden_layers": layers, **_tower(width)}
+
+
+def _tower(width):
+    heads = {"num_attention_heads": width // 8, "num_key_value_heads": width // 16, "head_dim": 8}
+    return {"hidden_size": width, "intermediate_size": width, **heads}
+
+
+QWEN_VISION = {"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": WIDTH}
+QWEN_IDS = {f"{name}_token_id": 0 for name in ("image", "video", "vision_start", "vision_end")}
+
+
 def qwen3_vl(tokenizer):
     """The configuration of a narrow Qwen3-VL."""
     from transformers import Qwen3VLConfig
 
     return Qwen3VLConfig(
         text_config={
-            "vocab_size": len(tokenizer),
-            "hidden_size": WIDTH,
-            "intermediate_size": WIDTH,
-            "num_hidden_layers": 3,
-            "num_attention_heads": 4,
-            "num_key_value_heads": 2,
-            "head_dim": 8,
+            **language(tokenizer, 3),
             "rope_parameters": {"rope_type": "default", "mrope_section": [2, 1, 1], "rope_theta": 5e6},
         },
-        vision_config={
-            "depth": 1,
-            "hidden_size": 16,
-            "intermediate_size": 16,
-            "num_heads": 2,
-            "out_hidden_size": WIDTH,
-            "deepstack_visual_indexes": [0],
-            "num_position_embeddings": 16,
-        },
-        **{f"{name}_token_id": 0 for name in ("image", "video", "vision_start", "vision_end")},
+        vision_config={**QWEN_VISION, "deepstack_visual_indexes": [0], "num_position_embeddings": 16},
+        **QWEN_IDS,
     )
 
 
@@ -329,6 +326,20 @@ def mistral_tokenizer():
     )
 
 
+MISTRAL_WIDTH = 16
+
+
+def mistral3(tokenizer, layers):
+    """The configuration of a narrow Mistral 3."""
+    from transformers import Mistral3Config
+
+    return Mistral3Config(
+        tie_word_embeddings=False,
+        text_config={"model_type": "mistral", **language(tokenizer, layers, MISTRAL_WIDTH)},
+        vision_config={"model_type": "pixtral", "num_hidden_layers": 1, "image_size": 28, **_tower(MISTRAL_WIDTH)},
+    )
+
+
 @lru_cache
 def gemma():
     """Gemma's tokenizer, which knows the words of Sana's instruction, and a narrow Gemma 2."""
@@ -340,11 +351,4 @@ def gemma():
     specials = ("<pad>", "<eos>", "<bos>", "<unk>", "<mask>")
     vocabulary, merges = _trained(GemmaTokenizer(), words, 900, specials)
     tokenizer = GemmaTokenizer(vocab=vocabulary, merges=merges, model_max_length=8192)
-    sizes = {
-        "hidden_size": WIDTH,
-        "intermediate_size": WIDTH,
-        "head_dim": 8,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-    }
-    return tokenizer, Gemma2Model(Gemma2Config(vocab_size=len(tokenizer), num_hidden_layers=2, **sizes))
+    return tokenizer, Gemma2Model(Gemma2Config(**language(tokenizer, 2)))

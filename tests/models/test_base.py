@@ -8,7 +8,7 @@ import pytest
 import torch
 from builders.families import generate, same_images
 from builders.refusals import refused, user_error
-from builders.single_files import save_single_file
+from builders.single_files import rewrite, save_single_file
 from huggingface_hub.errors import EntryNotFoundError
 from safetensors.torch import load_file, save_file
 
@@ -26,11 +26,7 @@ WEIGHTS = "diffusion_pytorch_model.safetensors"
 def tuned(twin, tmp_path):
     """A UNet that was trained further, as its training saved it, in a folder of its own."""
     folder = Path(shutil.copytree(twin("unet") / "unet", tmp_path / "tuned"))
-    save_file(
-        {name: tensor * 1.01 for name, tensor in load_file(folder / WEIGHTS).items()},
-        folder / WEIGHTS,
-        metadata={"format": "pt"},
-    )
+    rewrite(folder / WEIGHTS, lambda tensors: {name: tensor * 1.01 for name, tensor in tensors.items()})
     return folder
 
 

@@ -11,7 +11,7 @@ import huggingface_hub
 import pytest
 import torch
 from builders.refusals import refused, user_error
-from safetensors.torch import load_file, save_file
+from builders.single_files import rewrite
 
 from seediff.cli.main import main
 from seediff.config.train import make_config
@@ -49,7 +49,7 @@ def test_choice(files, float32, float16, bfloat16):
         needed = needed_files([*files, "unet/config.json", "extra/config.json"], PARTS, PARTS, dtype)
         assert [file for file in needed if file.startswith(("unet/", "extra/"))] == [
             "unet/config.json",
-            next(file for file, variant in variants(files, "unet").items() if variant == expected),
+            variants(files, "unet")[expected][0][0],
         ]
     configured = [*files, *(f"{part}/config.json" for part in PARTS)]
     for dtype, enough in (("float32", float32 is None), ("float16", files not in (SHARDS, OLD_SHARDS))):
@@ -61,10 +61,8 @@ def halve(folder, *, keep):
     """Give every part a .fp16 file of zeros, to tell it apart, beside the one that it has, or instead of it."""
     for part, name in WEIGHTS.items():
         plain = folder / part / f"{name}.safetensors"
-        tensors = {
-            key: value.half().zero_() if value.is_floating_point() else value for key, value in load_file(plain).items()
-        }
-        save_file(tensors, folder / part / f"{name}.fp16.safetensors", metadata={"format": "pt"})
+        half = Path(shutil.copy(plain, folder / part / f"{name}.fp16.safetensors"))
+        rewrite(half, lambda tensors: {key: torch.zeros_like(one, dtype=torch.half) for key, one in tensors.items()})
         if not keep:
             plain.unlink()
     return folder

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 from builders.refusals import refused, user_error
-from safetensors.torch import load_file, save_file
+from builders.single_files import rewrite
+from safetensors.torch import load_file
 
 from seediff.cli.failures import is_of_model
 from seediff.models.registry import load_model
@@ -22,12 +23,6 @@ FILES = {
 @pytest.fixture
 def folder(sd1_folder, tmp_path):
     return Path(shutil.copytree(sd1_folder, tmp_path / "model"))
-
-
-def rewrite(path, change):
-    """The tensors of a file, changed."""
-    tensors = load_file(path)
-    save_file(change(tensors), path, metadata={"format": "pt"})
 
 
 def without_one(tensors):
@@ -46,10 +41,7 @@ def test_a_missing_tensor_is_named(folder, part, accelerate, monkeypatch):
 
 @pytest.mark.parametrize("part", ["unet", "text_encoder"])
 def test_weights_that_are_not_numbers_are_named(folder, part):
-    rewrite(
-        folder / part / FILES[part],
-        lambda tensors: {**tensors, (key := max(tensors)): tensors[key].fill_(float("nan"))},
-    )
+    rewrite(folder / part / FILES[part], lambda tensors: {**tensors, max(tensors): tensors[max(tensors)] * torch.nan})
     with user_error(
         rf"model: .*: in its {part}, tensor [\w.]+ holds values that are not finite in float32; download it again"
     ):
@@ -58,12 +50,8 @@ def test_weights_that_are_not_numbers_are_named(folder, part):
 
 def test_of_two_files_of_a_part_the_one_that_is_loaded_counts(folder):
     path = folder / "unet" / FILES["unet"]
-    save_file(
-        {key: value.half() for key, value in load_file(path).items()},
-        path.with_suffix(".fp16.safetensors"),
-        metadata={"format": "pt"},
-    )
-    rewrite(path.with_suffix(".fp16.safetensors"), without_one)
+    half = Path(shutil.copy(path, path.with_suffix(".fp16.safetensors")))
+    rewrite(half, lambda tensors: {key: value.half() for key, value in without_one(tensors).items()})
     load_model(str(folder), device="cpu", dtype="float32")
     with user_error("in its unet, 1 of .* missing"):
         load_model(str(folder), device="cpu", dtype="float16")

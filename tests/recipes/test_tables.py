@@ -17,11 +17,10 @@ from recipes.tables.__main__ import app
 from recipes.tables.definition import FOLDER, TRIAL, HeldOut, Row, Source, Table, packaged, read_table
 from recipes.tables.drawn import SetConfig, draw_set, labelled, set_specs
 from recipes.tables.results import class_rows, figure, summarised, write_table
-from recipes.tables.sources import Places, Samples, data_fingerprint, described, joined, open_test
+from recipes.tables.sources import Places, data_fingerprint, described, open_test
 from recipes.tables.stored_results import open_kept
 from recipes.tables.trained import run_table, training_digest, training_of
 from seediff.cli.main import main
-from seediff.dataset.native import open_native
 
 SETTINGS = {"backbone": "tiny", "batch_size": 2, "epochs": 1}
 DATA = {"some": Source(folder="scenes", count=4), "more": Source(folder="scenes", skip=4, count=2)}
@@ -94,16 +93,6 @@ def test_data_is_known_by_the_names_and_sizes_of_its_files(tmp_path):
     assert data_fingerprint(tmp_path / "data") != first
 
 
-def test_sources_are_joined_by_the_names_of_their_classes(places):
-    classes, items = open_native(places.folders["scenes"])
-    turned = tuple(reversed(classes))
-    both = joined([Samples(classes, items[:1])], turned)
-    assert both.classes == turned
-    before, after = items[0].label_map, both.items[0].label_map
-    for number, name in enumerate(classes, 1):
-        assert ((before == number) == (after == turned.index(name) + 1)).all()
-
-
 def test_a_set_is_drawn_once_and_labelled_in_every_way(tmp_path):
     labels = {"ca": PAPER["ca"].table(), "seediff": PAPER["seediff"].table()}
     small = {"steps": 1, "guidance_scale": 1.0, "batch_size": 2, "threads": 1, "labels": labels}
@@ -160,7 +149,7 @@ def test_figures():
         return {**both, "groups": {"unseen": {"miou": 0.5, "miou_ci95": [0.4, 0.6]}}, "per_class": human}
 
     tests = {"held_out": [scores(0.5), scores(0.6)]}
-    rows = [{"name": "CA", "paper": {"miou": 68.8}, "seconds": [30.0, 30.0], "tests": tests}]
+    rows = [{"name": "CA", "paper": {"miou": 68.8}, "tests": tests}]
     (row,) = summarised({"metrics": ["miou"], "rows": rows})
     assert [row[key] for key in ("mean", "lowest", "highest", "ci95", "paper")] == [55, 50, 60, [53, 57], 68.8]
     assert figure(scores(0.5), "unseen") == (0.5, [0.4, 0.6])

@@ -121,8 +121,7 @@ class ModelInfo:
 def describe(files: ModelFiles) -> ModelInfo:
     """What a model's small files say, as far as they are here; without them, what the table of short names says. Raises
     UserError for a pipeline that no family has, for wrong settings, and for a model of which nothing is here."""
-    folder, named = files.folder, named_model(files.base)
-    index = read_index(folder) if folder else {}
+    folder, named, index = files.folder, named_model(files.base), files.index()
     pipeline = index.get("_class_name")
     if folder is None:
         if named is None:

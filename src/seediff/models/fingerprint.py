@@ -80,9 +80,12 @@ def files_below(folder: Path) -> list[Path]:
     paths, seen = [], set()
     for at, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(at)
-        folders[:] = [] if real in seen else [name for name in folders if not name.startswith(".")]
-        paths += [] if real in seen else [Path(at, name) for name in files if not name.startswith(".")]
+        if real in seen:
+            folders.clear()
+            continue
         seen.add(real)
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        paths += [Path(at, name) for name in files if not name.startswith(".")]
     return sorted(path for path in paths if path.is_file())
 
 

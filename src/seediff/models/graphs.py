@@ -24,7 +24,7 @@ import threading
 import warnings
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from statistics import median
 from typing import Any, Protocol
@@ -99,21 +99,6 @@ class Recorded:
             own.copy_(value, non_blocking=True)
 
 
-@dataclass
-class Trial:
-    """Seconds of calls of one kind, as always and replayed."""
-
-    eager: list[float] = field(default_factory=list)
-    replayed: list[float] = field(default_factory=list)
-
-    @property
-    def ratio(self) -> float | None:
-        """The time of replays as a share of calls as always; None until enough were timed."""
-        if min(len(self.eager), len(self.replayed)) < TIMED_CALLS:
-            return None
-        return median(self.replayed) / median(self.eager)
-
-
 class GraphedNetwork:
     """Takes the place of a network's `forward`. The network's own hooks run at every call, those of its layers only
     while a call runs as always or is recorded.
@@ -122,8 +107,8 @@ class GraphedNetwork:
     slots: name of a layer → its row in the vector of numbers that are NaN after an overflow. hooks: those of the
     capture that runs; without any, calls run as always.
     eager_because: why they run as always in this capture, "" if they are recorded. recorded_calls, replayed_calls: how
-    many there were. is_recording: whether a call is being recorded, which an error of a hook ends. trial: the times so
-    far; None: replays are kept, or were not wanted to be tried.
+    many there were. is_recording: whether a call is being recorded, which an error of a hook ends. trial: seconds of
+    replays and, under False, of calls as always; None: replays are kept, or were not wanted to be tried.
     """
 
     def __init__(self, network: Any, recording: CudaRecording, *, trial: bool = False) -> None:
@@ -135,7 +120,7 @@ class GraphedNetwork:
         self.hooks: CaptureHooks | None = None
         self.eager_because = ""
         self.recorded_calls = self.replayed_calls = 0
-        self.trial = Trial() if trial else None
+        self.trial: dict[bool, list[float]] | None = {True: [], False: []} if trial else None
         self._is_asked_for = not trial
         self._captures = 0
         self._is_checked = False  # in this capture
@@ -259,20 +244,20 @@ class GraphedNetwork:
         for tensor, earlier in zip(kept, before, strict=True):
             tensor.copy_(earlier)
         found = as_always()
-        if not all(map(_have_same_bytes, replayed, [*tree_leaves(found), *kept])):
+        if not all(map(have_same_bytes, replayed, [*tree_leaves(found), *kept])):
             self._give_up("a replayed call gave other bytes than a call as always on this card; please report it")
         return found
 
     def _take_turns(self, as_always: Callable[[], Any], replay: Callable[[], Any]) -> Any:
         """Run a call in the way that was timed less often. Once both were timed, the faster way is kept."""
         assert self.trial is not None
-        is_eager = len(self.trial.eager) <= len(self.trial.replayed)
-        found, seconds = self.recording.timed(as_always if is_eager else replay)
-        (self.trial.eager if is_eager else self.trial.replayed).append(seconds)
-        ratio = self.trial.ratio
-        if ratio is None:
+        replayed, eager = self.trial[True], self.trial[False]
+        is_replay = len(replayed) < len(eager)
+        found, seconds = self.recording.timed(replay if is_replay else as_always)
+        self.trial[is_replay].append(seconds)
+        if len(replayed) < TIMED_CALLS:
             return found
-        self.trial = None
+        self.trial, ratio = None, median(replayed) / median(eager)
         if ratio > WORTH:
             self._give_up(f"replays take {ratio:.2f} of the time of calls as always")
         else:
@@ -369,7 +354,7 @@ def _copies(leaves: Sequence[Any]) -> list[Any]:
     return [leaf.clone() if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
 
 
-def _have_same_bytes(one: Any, other: Any) -> bool:
+def have_same_bytes(one: Any, other: Any) -> bool:
     """Of two results. NaN equals itself, and 0 is not −0. Waits for the GPU."""
     if not isinstance(one, torch.Tensor):
         return one == other

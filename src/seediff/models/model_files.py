@@ -80,6 +80,11 @@ class ModelFiles:
         """The folder of the whole model, perhaps in the hub's cache; None: its model_index.json is not here."""
         return local_folder(self.whole)
 
+    def index(self) -> dict[str, Any]:
+        """model_index.json of the whole model; empty if it is not here. Raises UserError."""
+        folder = self.folder
+        return read_index(folder) if folder else {}
+
     @property
     def is_gguf(self) -> bool:
         """Whether weights come from a GGUF file."""
@@ -116,9 +121,9 @@ class ModelFiles:
         """Says to people where the parts come from; empty for a whole model."""
         if self.replacement is None:
             return ""
-        folder = self.folder
-        parts = self.replaced(family, read_index(folder) if folder else {})
-        return f"{', '.join(parts)} from {self.replacement.place}, the rest from {self.base}"
+        return (
+            f"{', '.join(self.replaced(family, self.index()))} from {self.replacement.place}, the rest from {self.base}"
+        )
 
 
 def find_model(name: str, base: str | None = None, *, planned: bool = False) -> ModelFiles:

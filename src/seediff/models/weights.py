@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -39,22 +39,22 @@ _WEIGHTS = re.compile(
 )
 
 
-def _weight_files(files: Iterable[str], part: str) -> list[re.Match[str]]:
-    """A part's weight files, taken apart by `_WEIGHTS`. files: paths in the pipeline's folder."""
-    return [match for match in map(_WEIGHTS.fullmatch, files) if match and match["part"] == part]
-
-
-def variants(files: Iterable[str], part: str) -> dict[str, str | None]:
-    """A part's weight files → their variant. files: paths in the pipeline's folder."""
-    return {match[0]: match["variant"] or match["old"] for match in _weight_files(files, part)}
+def variants(files: Iterable[str], part: str) -> dict[str | None, list[re.Match[str]]]:
+    """The variants of a part's weights, and the files of each, taken apart by `_WEIGHTS`. files: paths in the
+    pipeline's folder."""
+    found: dict[str | None, list[re.Match[str]]] = {}
+    for match in map(_WEIGHTS.fullmatch, files):
+        if match and match["part"] == part:
+            found.setdefault(match["variant"] or match["old"], []).append(match)
+    return found
 
 
 def chosen_files(files: Iterable[str], part: str, dtype: str) -> tuple[str | None, list[str]]:
     """The variant of a part that is loaded in the number format `dtype`, and its files. (None, []) without weights;
     loading then reports what is missing."""
     held = variants(files, part)
-    chosen = next((variant for variant in PREFERRED[dtype] if variant in held.values()), None)
-    return chosen, [file for file, variant in held.items() if variant == chosen]
+    chosen = next((variant for variant in PREFERRED[dtype] if variant in held), None)
+    return chosen, [match[0] for match in held.get(chosen, ())]
 
 
 def has_all(
@@ -68,13 +68,13 @@ def has_all(
     """
     files = [*files]
     configured = {file.partition("/")[0] for file in files if file.endswith(".json")}
-    return configured.issuperset(listed) and all({*allowed} & _whole_variants(files, part) for part in weighted)
+    return configured.issuperset(listed) and all(_is_whole(variants(files, part), allowed) for part in weighted)
 
 
-def _whole_variants(files: Iterable[str], part: str) -> set[str | None]:
-    """The variants of a part of which all files are there."""
-    counts = Counter((match["variant"] or match["old"], match["count"]) for match in _weight_files(files, part))
-    return {variant for (variant, count), there in counts.items() if there >= int(count or 1)}
+def _is_whole(held: Mapping[str | None, Sequence[re.Match[str]]], allowed: Collection[str | None]) -> bool:
+    """Whether all files of one of the allowed variants are there, each of which says how many they are."""
+    counts = Counter((variant, match["count"]) for variant in held.keys() & allowed for match in held[variant])
+    return any(there >= int(count or 1) for (_, count), there in counts.items())
 
 
 def needed_files(files: Collection[str], listed: Iterable[str], parts: Iterable[str], dtype: str) -> list[str]:
@@ -86,15 +86,10 @@ def needed_files(files: Collection[str], listed: Iterable[str], parts: Iterable[
     return needed
 
 
-def folder_files(folder: Path, parts: Iterable[str]) -> list[str]:
-    """The weight files of a local pipeline, as paths relative to its folder."""
-    paths = chain.from_iterable((folder / part).glob("*.safetensors") for part in parts)
-    return sorted(f"{path.parent.name}/{path.name}" for path in paths)
-
-
 def part_files(folder: Path, part: str, dtype: str) -> tuple[str | None, list[Path]]:
     """`chosen_files` of a folder."""
-    variant, files = chosen_files(folder_files(folder, [part]), part, dtype)
+    there = sorted(f"{part}/{path.name}" for path in (folder / part).glob("*.safetensors"))
+    variant, files = chosen_files(there, part, dtype)
     return variant, [folder / file for file in files]
 
 

@@ -61,7 +61,7 @@ def check_length(readers: Sequence[Reader], prompt: str) -> list[tuple[Reader, s
     for reader in readers:
         if reader.first is None:
             continue
-        text = _convert(reader, prompt)
+        text = reader.convert(prompt)
         spans = token_spans(reader, text)
         if len(spans) > reader.limit:
             # The last place is for the end token; with a template, perhaps only its end would be cut off.
@@ -104,7 +104,7 @@ def find_columns(reader: Reader, prompt: str, phrases: Sequence[str], chunks: in
     for number, part in enumerate(prompt.split(BREAK) if chunks > 1 else [prompt]):
         if reader.first is None:
             break
-        text = _convert(reader, part)
+        text = reader.convert(part)
         spans = token_spans(reader, text)
         if len(spans) > reader.limit:
             spans = spans[: reader.limit - 1]  # the last place goes to the end token
@@ -115,7 +115,7 @@ def find_columns(reader: Reader, prompt: str, phrases: Sequence[str], chunks: in
 
 def is_divided(reader: Reader, prompt: str, chunks: int) -> bool:
     """Whether the prompt has this number of parts between the words BREAK, none of which is too long."""
-    parts = [_convert(reader, part) for part in prompt.split(BREAK)]
+    parts = [reader.convert(part) for part in prompt.split(BREAK)]
     return len(parts) == chunks and all(len(token_spans(reader, part)) <= reader.limit for part in parts)
 
 
@@ -157,8 +157,3 @@ def token_spans(reader: Reader, text: str) -> list[tuple[int, int]]:
         whole, return_offsets_mapping=True, truncation=False, add_special_tokens=reader.adds_tokens, verbose=False
     )
     return [(start - begin, end - begin) for start, end in encoding["offset_mapping"]]
-
-
-def _convert(reader: Reader, text: str) -> str:
-    """The text as the tokenizer gets it."""
-    return reader.convert(text) if reader.convert else text

@@ -171,7 +171,8 @@ def predict_files(
                     failed.append(failed_row(photo, error))
             label_maps = segmenter.label_maps([*images.values()], scales=scales, flip=flip, side=side)
             for (photo, image), labels in zip(images.items(), label_maps, strict=True):
-                yield predicted_sample(photo, image, labels)
+                made = {"source": photo.name, "version": __version__}
+                yield Sample(encode_photo(photo.path, image)[1], labels, metadata=made, name=photo.name)
             if progress is not None:
                 progress(first + len(photos), len(found), photos[-1].name)
         if failed:
@@ -180,9 +181,3 @@ def predict_files(
     about = {"model": Path(model).resolve().name, "version": __version__}
     rows = save_native(out, segmenter.classes, predicted(), about=about, files=files)
     return len(rows), failed
-
-
-def predicted_sample(photo: Photo, image: np.ndarray, labels: np.ndarray) -> Sample:
-    """A picture (H, W, 3) uint8 of a file, with its label map (H, W) uint8."""
-    _, data = encode_photo(photo.path, image)
-    return Sample(data, labels, metadata={"source": photo.name, "version": __version__}, name=photo.name)

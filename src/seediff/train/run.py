@@ -151,8 +151,8 @@ def train(
         # Every step is seeded; the caller's random numbers go on as if nothing had happened
         device = torch.device(config.device or "cpu")
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            training = _Training(config, stages, out, state, validation, save_every, keep)
-            return training.run(progress, workers)
+            held = Decoded(validation, len(stages[0].classes))
+            return _Training(config, stages, out, state, held, save_every, keep).run(progress, workers)
 
 
 def _result(out: Path, state: State, seconds: float, images: int) -> TrainResult:
@@ -160,39 +160,35 @@ def _result(out: Path, state: State, seconds: float, images: int) -> TrainResult
     return TrainResult(out, state.step, miou, state.best_step, seconds, images / max(seconds, 1e-9))
 
 
+@dataclass
 class _Training:
-    """The state of one run, which all its steps share."""
+    """One run, and what all its steps share."""
 
-    def __init__(
-        self,
-        config: TrainConfig,
-        stages: Sequence[Stage],
-        out: Path,
-        state: State,
-        validation: Sequence[Sample],
-        save_every: int,
-        keep: Callable[[int], None],
-    ) -> None:
-        self.config, self.stages, self.out, self.state = config, stages, out, state
-        self.save_every, self.keep, self.device = save_every, keep, str(config.device)
-        self.network: Network = build_network(config, stages[0].classes).to(self.device)  # type: ignore[arg-type]
+    config: TrainConfig
+    stages: Sequence[Stage]
+    out: Path
+    state: State
+    validation: Decoded
+    save_every: int
+    keep: Callable[[int], None]
+
+    def __post_init__(self) -> None:
+        config, self.device = self.config, str(self.config.device)
+        self.network: Network = build_network(config, self.stages[0].classes).to(self.device)  # type: ignore[arg-type]
         self.trainee = Trainee(self.network, config).to(self.device)
         self.optimizer = torch.optim.AdamW(parameter_groups(self.trainee, config))
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
         # The moving average of the weights, if there is one.
         self.average: dict[str, torch.Tensor] = {}
-        if state.step:
-            average = read_checkpoint(out / CHECKPOINT, self.trainee, self.optimizer)
+        if self.state.step:
+            average = read_checkpoint(self.out / CHECKPOINT, self.trainee, self.optimizer)
             self.average = {k: v.to(self.device) for k, v in average.items()}
         elif config.ema:
             self.average = self._weights()
-        self.validation: Decoded | None = None
-        start_losses(out / LOSSES, state.step)
+        start_losses(self.out / LOSSES, self.state.step)
         self.charts = can_draw(CHART)
         if not self.charts:  # of fewer steps
-            (out / CHART).unlink(missing_ok=True)
-        if validation:
-            self.validation = Decoded(validation, len(stages[0].classes))
+            (self.out / CHART).unlink(missing_ok=True)
 
     def _weights(self) -> dict[str, torch.Tensor]:
         """A copy of the network's weights."""
@@ -226,7 +222,7 @@ class _Training:
                 raise UserError(f"step {now}: the loss is not a number; {lower}")
             last, miou = step == count - 1, None
             every = self.state.data["steps between validations"][number]
-            if self.validation is not None and ((step + 1) % every == 0 or last):
+            if self.validation.items and ((step + 1) % every == 0 or last):
                 miou = self._validate(start)
                 shown = f", mIoU {miou:.1%}"
             stop = self.interrupted.is_set()
@@ -276,7 +272,6 @@ class _Training:
         """The mIoU of the current weights (or their average). Writes the network if it is the best since step
         `start`.
         """
-        assert self.validation is not None
         last = self._weights() if self.average else {}
         if self.average:
             self.network.load_state_dict(self.average)
@@ -302,7 +297,7 @@ class _Training:
         write_atomic(self.out / "config.json", (json.dumps(about, indent=2) + "\n").encode())
 
     def _finish(self) -> None:
-        if self.validation is None:
+        if not self.validation.items:
             self._write_network()
         parameters = sum(p.numel() for p in self.network.parameters())
         write_atomic(self.out / RECORD, (json.dumps(asdict(self.state), indent=2) + "\n").encode())

@@ -1,16 +1,15 @@
 """Chroma: a narrow twin of its exact classes, with random weights from a seed, and its reference attention."""
 
-import torch
 from builders.eager import Book
 from builders.reference_attentions.flux import behind_t5, packed
-from builders.twins import WIDTH, autoencoder, flow_scheduler, sharpen, t5_encoder, t5_tokenizer
+from builders.twins import WIDTH, flow_scheduler, saved, sharpen, t5_encoder, t5_tokenizer, vae_of_flux
 
 
-def save_chroma(folder):
+@saved
+def save_chroma():
     """Chroma: two blocks of two streams and two of one; at 64 pixels, 16² positions."""
     from diffusers import ChromaPipeline, ChromaTransformer2DModel
 
-    torch.manual_seed(0)
     tokenizer = t5_tokenizer()
     transformer = ChromaTransformer2DModel(
         in_channels=16,
@@ -24,14 +23,13 @@ def save_chroma(folder):
         approximator_hidden_dim=16,
         approximator_layers=1,
     )
-    ChromaPipeline(
+    return ChromaPipeline(
         scheduler=flow_scheduler(shift=3.0, use_dynamic_shifting=True),
-        vae=autoencoder(4, 2, sample_size=64, scaling_factor=0.3611, shift_factor=0.1159),
+        vae=vae_of_flux(),
         text_encoder=t5_encoder(tokenizer),
         tokenizer=tokenizer,
         transformer=sharpen(transformer),
-    ).save_pretrained(folder)
-    return folder
+    )
 
 
 BOOK = Book(save_chroma, packed, behind_t5, calls=2, level=0.1)

@@ -3,32 +3,17 @@
 import torch
 from builders.eager import Book, guided, heads, softmax_of
 from builders.reference_attentions.flux2 import vae_of_flux2
-from builders.twins import flow_scheduler, mistral_tokenizer, sharpen
-
-WIDTH = 16
-"""The width of the text encoder's states."""
+from builders.twins import MISTRAL_WIDTH, flow_scheduler, mistral3, mistral_tokenizer, saved, sharpen
 
 
-def save_ernie_image(folder):
+@saved
+def save_ernie_image():
     """ERNIE-Image: three blocks of one stream; at 64 pixels, 16² positions."""
     from diffusers import ErnieImagePipeline, ErnieImageTransformer2DModel
-    from transformers import Mistral3Config, Mistral3Model
+    from transformers import Mistral3Model
 
-    torch.manual_seed(0)
     tokenizer = mistral_tokenizer()
-    small = {"hidden_size": WIDTH, "intermediate_size": WIDTH, "num_attention_heads": 2, "head_dim": 8}
-    encoder = Mistral3Model(
-        Mistral3Config(
-            text_config={
-                "model_type": "mistral",
-                "vocab_size": len(tokenizer),
-                "num_hidden_layers": 3,
-                "num_key_value_heads": 1,
-                **small,
-            },
-            vision_config={"model_type": "pixtral", "num_hidden_layers": 1, "image_size": 28, **small},
-        )
-    )
+    encoder = Mistral3Model(mistral3(tokenizer, 3))
     transformer = ErnieImageTransformer2DModel(
         hidden_size=32,
         num_attention_heads=2,
@@ -36,7 +21,7 @@ def save_ernie_image(folder):
         ffn_hidden_size=32,
         in_channels=16,
         out_channels=16,
-        text_in_dim=WIDTH,
+        text_in_dim=MISTRAL_WIDTH,
         rope_axes_dim=(4, 6, 6),
     )
     for layer in (
@@ -44,15 +29,13 @@ def save_ernie_image(folder):
         transformer.final_linear,
     ):  # zeros by default, which would pass nothing on
         torch.nn.init.normal_(layer.weight, std=0.1)
-    pipe = ErnieImagePipeline(
+    return ErnieImagePipeline(
         transformer=sharpen(transformer),
         vae=vae_of_flux2(),
         text_encoder=encoder,
         tokenizer=tokenizer,
         scheduler=flow_scheduler(shift=3.0),
     )
-    pipe.save_pretrained(folder)
-    return folder
 
 
 def single(attention, hidden, given):

@@ -3,26 +3,27 @@
 from functools import partial
 
 import torch
-from builders.eager import Book, softmax_of
+from builders.eager import Book, rotated, softmax_of
 from builders.twins import (
     WIDTH,
-    autoencoder,
     clip_encoder,
     clip_tokenizer,
     flow_scheduler,
+    saved,
     sharpen,
     t5_encoder,
     t5_tokenizer,
+    vae_of_flux,
 )
 
 
-def save_flux(folder, *, guidance=True):
+@saved
+def save_flux(*, guidance=True):
     """FLUX.1: two blocks of two streams and two of one, rotary; `guidance` False: schnell. At 64 pixels, 16²
     positions.
     """
     from diffusers import FluxPipeline, FluxTransformer2DModel
 
-    torch.manual_seed(0)
     clip, t5 = clip_tokenizer(), t5_tokenizer()
     transformer = FluxTransformer2DModel(
         in_channels=16,
@@ -35,16 +36,15 @@ def save_flux(folder, *, guidance=True):
         guidance_embeds=guidance,
         axes_dims_rope=(4, 6, 6),
     )
-    FluxPipeline(
-        vae=autoencoder(4, 2, sample_size=64, scaling_factor=0.3611, shift_factor=0.1159),
+    return FluxPipeline(
+        vae=vae_of_flux(),
         text_encoder=clip_encoder(clip, projected=False),
         text_encoder_2=t5_encoder(t5),
         tokenizer=clip,
         tokenizer_2=t5,
         transformer=sharpen(transformer),
         scheduler=flow_scheduler(shift=3.0, use_dynamic_shifting=True) if guidance else flow_scheduler(shift=1.0),
-    ).save_pretrained(folder)
-    return folder
+    )
 
 
 def packed(attention, hidden, given):
@@ -68,8 +68,7 @@ def packed(attention, hidden, given):
 def turned(states, given):
     """The states (B, S, H, D), rotated, as (B, H, S, D)."""
     cos, sin = given["image_rotary_emb"]  # (S, D), each value twice
-    pairs = torch.view_as_complex(states.transpose(1, 2).unflatten(3, (-1, 2)).contiguous())
-    return torch.view_as_real(pairs * torch.complex(cos[:, ::2], sin[:, ::2])).flatten(3)
+    return rotated(states.transpose(1, 2), torch.complex(cos[:, ::2], sin[:, ::2]))
 
 
 def behind_t5(_model, positions, _prompts):

@@ -5,10 +5,7 @@ import json
 import torch
 from builders.eager import Book, softmax_of
 from builders.reference_attentions.flux import behind_t5, packed, turned
-from builders.twins import flow_scheduler, mistral_tokenizer, sharpen
-
-WIDTH = 16
-"""The width of the text encoders' states. The network reads those of three layers."""
+from builders.twins import MISTRAL_WIDTH, flow_scheduler, mistral3, mistral_tokenizer, sharpen
 
 
 def parts(*, guidance):
@@ -21,7 +18,7 @@ def parts(*, guidance):
         num_single_layers=2,
         attention_head_dim=16,
         num_attention_heads=2,
-        joint_attention_dim=3 * WIDTH,
+        joint_attention_dim=3 * MISTRAL_WIDTH,  # the states of three layers
         timestep_guidance_channels=32,
         axes_dims_rope=(4, 4, 4, 4),
         guidance_embeds=guidance,
@@ -53,33 +50,11 @@ def vae_of_flux2():
 
 def save_flux2(folder):
     from diffusers import Flux2Pipeline
-    from transformers import Mistral3Config, Mistral3ForConditionalGeneration
+    from transformers import Mistral3ForConditionalGeneration
 
     torch.manual_seed(0)
     tokenizer = mistral_tokenizer()
-    encoder = Mistral3ForConditionalGeneration(
-        Mistral3Config(
-            tie_word_embeddings=False,
-            text_config={
-                "model_type": "mistral",
-                "vocab_size": len(tokenizer),
-                "hidden_size": WIDTH,
-                "intermediate_size": WIDTH,
-                "num_hidden_layers": 31,
-                "num_attention_heads": 2,
-                "num_key_value_heads": 1,
-                "head_dim": 8,
-            },
-            vision_config={
-                "model_type": "pixtral",
-                "hidden_size": WIDTH,
-                "intermediate_size": WIDTH,
-                "num_hidden_layers": 1,
-                "num_attention_heads": 2,
-                "image_size": 28,
-            },
-        )
-    )
+    encoder = Mistral3ForConditionalGeneration(mistral3(tokenizer, 31))
     Flux2Pipeline(**parts(guidance=True), text_encoder=encoder, tokenizer=tokenizer).save_pretrained(folder)
     index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
     index["tokenizer"] = ["transformers", "PixtralProcessor"]  # as published; it cannot be made without torchvision

@@ -4,20 +4,20 @@ from functools import partial
 
 import torch
 from builders.eager import Book, heads, softmax_of
-from builders.twins import WIDTH, flow_scheduler, qwen3_vl, qwen_tokenizer, sharpen, vae_of_qwen_image
+from builders.twins import WIDTH, flow_scheduler, qwen3_vl, qwen_tokenizer, saved, sharpen, vae_of_qwen_image
 
 TEXT = 512
 """Columns of every prompt: its tokens, padding, and the five of the template's end."""
 
 
-def save_krea2(folder, *, distilled=False):
+@saved
+def save_krea2(*, distilled=False):
     """Krea 2: two blocks of one stream, behind four of the text alone, with fewer heads of keys; at 64 pixels, 8²
     positions.
     """
     from diffusers import Krea2Pipeline, Krea2Transformer2DModel
     from transformers import Qwen3VLModel
 
-    torch.manual_seed(0)
     tokenizer = qwen_tokenizer()
     transformer = Krea2Transformer2DModel(
         in_channels=16,
@@ -37,7 +37,7 @@ def save_krea2(folder, *, distilled=False):
     for name, weight in transformer.named_parameters():  # zeros by default, which would pass nothing on
         if weight.ndim == 1 or "scale_shift_table" in name:
             torch.nn.init.normal_(weight, std=0.3)
-    Krea2Pipeline(
+    return Krea2Pipeline(
         scheduler=flow_scheduler(use_dynamic_shifting=True, base_image_seq_len=256, max_image_seq_len=6400),
         vae=vae_of_qwen_image(2),
         text_encoder=Qwen3VLModel(qwen3_vl(tokenizer)),
@@ -45,8 +45,7 @@ def save_krea2(folder, *, distilled=False):
         transformer=sharpen(transformer),
         text_encoder_select_layers=(0, 2, 3),
         is_distilled=distilled,
-    ).save_pretrained(folder)
-    return folder
+    )
 
 
 def single(attention, hidden, given):

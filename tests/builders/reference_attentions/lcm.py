@@ -3,10 +3,11 @@ attention.
 """
 
 from builders.eager import Book, cross_or_self
-from builders.twins import WIDTH, unet, unet_parts
+from builders.twins import UNCHECKED, WIDTH, saved, unet, unet_parts
 
 
-def save_lcm(folder):
+@saved
+def save_lcm():
     """A latent consistency model: the parts of Stable Diffusion 1, from whose weights distillation begins; in the UNet
     also a projection of the guidance scale, which is one of its inputs; and LCM's scheduler."""
     from diffusers import LatentConsistencyModelPipeline, LCMScheduler
@@ -14,14 +15,11 @@ def save_lcm(folder):
     parts = unet_parts()
     told = unet(time_cond_proj_dim=WIDTH)
     told.load_state_dict(parts["unet"].state_dict(), strict=False)
-    LatentConsistencyModelPipeline(
+    return LatentConsistencyModelPipeline(
         **(parts | {"unet": told}),
         scheduler=LCMScheduler(),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    ).save_pretrained(folder)
-    return folder
+        **UNCHECKED,
+    )
 
 
 BOOK = Book(save_lcm, cross_or_self, plain=lambda guidance, _negative: {"guidance_scale": max(guidance, 1.0)})

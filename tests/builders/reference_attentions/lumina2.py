@@ -1,15 +1,15 @@
 """Lumina 2: a narrow twin of its exact classes, with random weights from a seed, and its reference attention."""
 
 import torch
-from builders.eager import Book, softmax_of
-from builders.twins import WIDTH, autoencoder, flow_scheduler, gemma, sharpen
+from builders.eager import Book, rotated, softmax_of
+from builders.twins import WIDTH, flow_scheduler, gemma, saved, sharpen, vae_of_flux
 
 
-def save_lumina2(folder):
+@saved
+def save_lumina2():
     """Lumina 2: a block that sees the picture, one that sees the text, and two of both; at 64 pixels, 4² positions."""
     from diffusers import Lumina2Pipeline, Lumina2Transformer2DModel
 
-    torch.manual_seed(0)
     tokenizer, encoder = gemma()
     transformer = Lumina2Transformer2DModel(
         sample_size=16,
@@ -24,15 +24,13 @@ def save_lumina2(folder):
         axes_lens=(300, 32, 32),
         cap_feat_dim=WIDTH,
     )
-    pipe = Lumina2Pipeline(
+    return Lumina2Pipeline(
         transformer=sharpen(transformer),
         scheduler=flow_scheduler(shift=6.0),
-        vae=autoencoder(4, 4, sample_size=128, scaling_factor=0.3611, shift_factor=0.1159),
+        vae=vae_of_flux(4),
         text_encoder=encoder,
         tokenizer=tokenizer,
     )
-    pipe.save_pretrained(folder)
-    return folder
 
 
 def single(attention, hidden, given):
@@ -43,8 +41,7 @@ def single(attention, hidden, given):
         width = attention.to_q.out_features // attention.heads
         split = getattr(attention, f"to_{which}")(hidden).unflatten(2, (-1, width))
         states = getattr(attention, f"norm_{which}")(split).transpose(1, 2)
-        pairs = torch.view_as_complex(states.unflatten(3, (-1, 2)).contiguous())
-        turned = torch.view_as_real(pairs * turn[:, None]).flatten(3)
+        turned = rotated(states, turn[:, None])
         both.append(turned.repeat_interleave(attention.heads // turned.shape[1], 1))
     mask = given["attention_mask"]
     probabilities = softmax_of(*both, mask)

@@ -2,12 +2,12 @@
 
 from functools import partial
 
-import torch
 from builders.eager import Book, cross_or_self, guided
-from builders.twins import WIDTH, autoencoder, sharpen, t5_encoder, t5_tokenizer
+from builders.twins import WIDTH, autoencoder, saved, sharpen, t5_encoder, t5_tokenizer
 
 
-def save_pixart(folder, *, sigma=False):
+@saved
+def save_pixart(*, sigma=False):
     """PixArt-α or -Σ: two blocks; latents of 32², so 16² positions, images of 64². Neither gets the picture's size,
     unlike α at 1024².
     """
@@ -18,7 +18,6 @@ def save_pixart(folder, *, sigma=False):
         PixArtTransformer2DModel,
     )
 
-    torch.manual_seed(0)
     tokenizer = t5_tokenizer()
     transformer = PixArtTransformer2DModel(
         num_attention_heads=4,
@@ -32,14 +31,13 @@ def save_pixart(folder, *, sigma=False):
         caption_channels=WIDTH,
         use_additional_conditions=False,
     )
-    (PixArtSigmaPipeline if sigma else PixArtAlphaPipeline)(
+    return (PixArtSigmaPipeline if sigma else PixArtAlphaPipeline)(
         tokenizer=tokenizer,
         text_encoder=t5_encoder(tokenizer),
         vae=autoencoder(4, 2, sample_size=64, scaling_factor=0.13025),
         transformer=sharpen(transformer),
         scheduler=DPMSolverMultistepScheduler(),
-    ).save_pretrained(folder)
-    return folder
+    )
 
 
 def plain(guidance, negative):

@@ -5,7 +5,7 @@ from functools import partial
 from weakref import WeakKeyDictionary
 
 import torch
-from builders.eager import Book, heads, softmax_of
+from builders.eager import Book, heads, rotated, softmax_of
 from builders.reference_attentions.qwen_image import plain
 from builders.twins import WIDTH, flow_scheduler, qwen3_vl, qwen_tokenizer, sharpen
 
@@ -68,8 +68,7 @@ def single(attention, hidden, given):
     turn, both = given["rotary_emb"], []
     for which in ("q", "k"):
         states = getattr(attention, f"norm_{which}")(heads(getattr(attention, f"to_{which}")(hidden), attention.heads))
-        pairs = torch.view_as_complex(states.unflatten(3, (-1, 2)).contiguous())
-        both.append(torch.view_as_real(pairs * turn).flatten(3))
+        both.append(rotated(states, turn))
     query, key = both
     kept, mask = given["layer_cache"], given["key_valid"]
     if given["kv_cache_mode"] == "cached":

@@ -2,16 +2,15 @@
 
 from functools import partial
 
-import torch
 from builders.eager import Book, guided, heads
-from builders.twins import WIDTH, gemma, sharpen
+from builders.twins import WIDTH, gemma, saved, sharpen
 
 
-def save_sana(folder, *, qk_norm=None):
+@saved
+def save_sana(*, qk_norm=None):
     """Sana, or with `qk_norm` Sana 1.5: two blocks; latents of 16², images of 64²."""
     from diffusers import AutoencoderDC, DPMSolverMultistepScheduler, SanaPipeline, SanaTransformer2DModel
 
-    torch.manual_seed(0)
     tokenizer, encoder = gemma()
     transformer = SanaTransformer2DModel(
         in_channels=4,
@@ -38,14 +37,13 @@ def save_sana(folder, *, qk_norm=None):
         decoder_qkv_multiscales=((), (), ()),
         scaling_factor=0.41407,
     )
-    SanaPipeline(
+    return SanaPipeline(
         tokenizer=tokenizer,
         text_encoder=encoder,
         vae=vae,
         transformer=sharpen(transformer),
         scheduler=DPMSolverMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0),
-    ).save_pretrained(folder)
-    return folder
+    )
 
 
 def masked_cross(attention, hidden, given):

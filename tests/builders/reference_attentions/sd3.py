@@ -12,19 +12,20 @@ from builders.twins import (
     clip_encoder,
     clip_tokenizer,
     flow_scheduler,
+    saved,
     sharpen,
     t5_encoder,
     t5_tokenizer,
 )
 
 
-def save_sd3(folder, *, qk_norm="rms_norm", t5=True):
+@saved
+def save_sd3(*, qk_norm="rms_norm", t5=True):
     """SD 3.5: three blocks, the first with a second attention of the picture alone; latents of 32², so 16² positions,
     images of 64².
     """
     from diffusers import SD3Transformer2DModel, StableDiffusion3Pipeline
 
-    torch.manual_seed(0)
     first, second, third = clip_tokenizer(), clip_tokenizer("!"), t5_tokenizer()
     transformer = SD3Transformer2DModel(
         sample_size=32,
@@ -40,7 +41,7 @@ def save_sd3(folder, *, qk_norm="rms_norm", t5=True):
         dual_attention_layers=(0,) if qk_norm else (),
         qk_norm=qk_norm,
     )
-    StableDiffusion3Pipeline(
+    return StableDiffusion3Pipeline(
         vae=autoencoder(4, 2, sample_size=64, scaling_factor=1.5305, shift_factor=0.0609),
         text_encoder=clip_encoder(first, projected=True),
         text_encoder_2=clip_encoder(second, projected=True),
@@ -50,8 +51,7 @@ def save_sd3(folder, *, qk_norm="rms_norm", t5=True):
         tokenizer_3=third if t5 else None,
         transformer=sharpen(transformer),
         scheduler=flow_scheduler(shift=3.0),
-    ).save_pretrained(folder)
-    return folder
+    )
 
 
 def separate(attention, hidden, given):

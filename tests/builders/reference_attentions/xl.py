@@ -1,15 +1,14 @@
 """SDXL: a narrow twin of its exact classes, with random weights from a seed, and its reference attention."""
 
-import torch
 from builders.eager import Book, cross_or_self, guided
-from builders.twins import WIDTH, autoencoder, clip_encoder, clip_tokenizer, sharpen
+from builders.twins import WIDTH, autoencoder, clip_encoder, clip_tokenizer, saved, sharpen
 
 
-def save_xl(folder):
+@saved
+def save_xl():
     """SDXL: no attention at L, blocks of 2 and 3 layers where SDXL has 2 and 10; latents of 16², images of 128²."""
     from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
 
-    torch.manual_seed(0)
     first, second = clip_tokenizer(), clip_tokenizer("!")
     unet = UNet2DConditionModel(
         sample_size=16,
@@ -26,7 +25,7 @@ def save_xl(folder):
         addition_time_embed_dim=8,
         projection_class_embeddings_input_dim=6 * 8 + WIDTH,
     )
-    StableDiffusionXLPipeline(
+    return StableDiffusionXLPipeline(
         vae=autoencoder(4, 4, sample_size=128, scaling_factor=0.13025),
         text_encoder=clip_encoder(first, projected=False),
         text_encoder_2=clip_encoder(second, projected=True),
@@ -37,8 +36,7 @@ def save_xl(folder):
             beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1
         ),
         add_watermarker=False,
-    ).save_pretrained(folder)
-    return folder
+    )
 
 
 def plain(guidance, negative):

@@ -1,28 +1,18 @@
 """Z-Image: a narrow twin of its exact classes, with random weights from a seed, and its reference attention."""
 
 import torch
-from builders.eager import Book, guided, softmax_of
-from builders.twins import WIDTH, autoencoder, flow_scheduler, qwen_tokenizer, sharpen
+from builders.eager import Book, guided, rotated, softmax_of
+from builders.twins import WIDTH, flow_scheduler, language, qwen_tokenizer, saved, sharpen, vae_of_flux
 
 
-def save_z_image(folder):
+@saved
+def save_z_image():
     """Z-Image: two blocks that see the picture, two that see the text, and two of both; at 64 pixels, 16² positions."""
     from diffusers import ZImagePipeline, ZImageTransformer2DModel
     from transformers import Qwen3Config, Qwen3Model
 
-    torch.manual_seed(0)
     tokenizer = qwen_tokenizer()
-    encoder = Qwen3Model(
-        Qwen3Config(
-            vocab_size=len(tokenizer),
-            hidden_size=WIDTH,
-            intermediate_size=WIDTH,
-            num_hidden_layers=3,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            head_dim=8,
-        )
-    )
+    encoder = Qwen3Model(Qwen3Config(**language(tokenizer, 3)))
     transformer = ZImageTransformer2DModel(
         in_channels=4,
         dim=32,
@@ -36,14 +26,13 @@ def save_z_image(folder):
     )
     torch.nn.init.normal_(transformer.x_pad_token)
     torch.nn.init.normal_(transformer.cap_pad_token)
-    ZImagePipeline(
+    return ZImagePipeline(
         scheduler=flow_scheduler(shift=3.0),
-        vae=autoencoder(4, 2, sample_size=64, scaling_factor=0.3611, shift_factor=0.1159),
+        vae=vae_of_flux(),
         text_encoder=encoder,
         tokenizer=tokenizer,
         transformer=sharpen(transformer),
-    ).save_pretrained(folder)
-    return folder
+    )
 
 
 def single(attention, hidden, given):
@@ -52,8 +41,7 @@ def single(attention, hidden, given):
     for which in ("q", "k"):
         states = getattr(attention, f"to_{which}")(hidden).unflatten(2, (attention.heads, -1))
         states = getattr(attention, f"norm_{which}")(states).transpose(1, 2)
-        pairs = torch.view_as_complex(states.unflatten(3, (-1, 2)).contiguous())
-        both.append(torch.view_as_real(pairs * given["freqs_cis"][:, None]).flatten(3))
+        both.append(rotated(states, given["freqs_cis"][:, None]))
     return softmax_of(*both, given["attention_mask"])
 
 

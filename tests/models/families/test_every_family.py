@@ -1,8 +1,11 @@
 import dataclasses
+import re
 from collections.abc import Mapping
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from builders.configured import configured
 from builders.families import (
     SPECS,
     assert_same_maps,
+    calls_of,
     check_refused,
     check_singles,
     generate,
@@ -23,7 +27,7 @@ from builders.families import (
     spelled,
 )
 from builders.plans import capturing, expected_of, layer_maps
-from builders.reference_attention import BOOKS, book_of
+from builders.reference_attention import BOOKS, book_of, file_of
 from builders.refusals import user_error
 
 from seediff.attention.see_photos import capture_clean, encode_images, run_clean, run_noised
@@ -98,6 +102,34 @@ def test_maps_of_a_variant_are_those_by_the_book(variant):
     assert largest_difference(variant, guidance_scale=0.0 if weak else 3.0) < 1e-5
 
 
+@pytest.mark.parametrize(
+    ("family", "name", "steps"), [("krea2", "krea2-tdm", 8), ("flux2_klein", "klein-4b", 4), ("flux", "schnell", 4)]
+)
+def test_a_folder_says_that_it_is_distilled(family, name, steps, tmp_path):
+    """Whatever it is called."""
+    folder = BOOKS[family].variants[name](tmp_path / "own")
+    config = configured(GenerateConfig, {"classes": ("dog",), "model": str(folder)})
+    assert (config.steps, config.guidance_scale) == (steps, 0.0)
+    check_refused(load_model(str(folder), device="cpu"), r"^guidance_scale: 3\.0: model '.*' draws without guidance")
+
+
+LEFT_OUT = {
+    "krea2": r"text_fusion\..*",
+    "lumina2": r"context_refiner\..*",
+    "sana": r".*\.attn1",
+    "z_image": r"context_refiner\..*",
+}
+"""Family → the attention that is not captured, of the text alone or linear, although it is of the same class."""
+
+
+def test_all_attention_that_sees_the_picture_is_captured(model):
+    captured = {type(model.network.get_submodule(name)) for name in model.layers}
+    every = {name for name, module in model.network.named_modules() if type(module) in captured}
+    left = LEFT_OUT.get(file_of(model.family), "none")
+    assert {name for name in every if re.fullmatch(left, name)} == every - {*model.layers}
+    assert (left == "none") == (every == {*model.layers})
+
+
 NEGATIVE = "a cat" + " and a bus" * 20
 """Longer than the prompts: where both fill up a batch, it decides how far."""
 
@@ -122,7 +154,7 @@ def test_maps_of_a_seen_rectangle_are_those_by_the_book(model):
     assert largest_difference(model, photos(model)) < 1e-5
 
 
-OWN = {"sample", "hidden_states", "x", 0, "timestep", "t", 1, "guidance", "timestep_cond"}
+OWN = {"sample", "hidden_states", "x", "timestep", "t", "guidance", "timestep_cond", "return_dict"}
 """Arguments of a network that differ between a picture that is drawn and a photograph: what it is, how noisy, and the
 guidance.
 """
@@ -141,48 +173,63 @@ def told(arguments, path=()):
 
 def test_a_seen_rectangle_is_told_what_the_pipeline_tells(model):
     """Prompts, masks, sizes and positions are those that the pipeline hands over when it draws in that shape."""
-    calls = []
-    hook = model.network.register_forward_pre_hook(
-        lambda _module, args, kwargs: calls.append({**dict(enumerate(args)), **kwargs}), with_kwargs=True
+    prompts = [spec.prompt for spec in SPECS[:2]]
+    noise = [torch.Generator().manual_seed(spec.seed) for spec in SPECS[:2]]
+    drawing = model.family.call(model.pipe, DrawRequest(prompts, "", *pixels(model), 2, 0.0, noise))
+    (drawn, *_), (seen,) = (
+        calls_of(model, lambda: model.pipe(**drawing)),
+        calls_of(model, lambda: run_clean(model, encode_images(model, photos(model)), prompts, timestep=100)),
     )
-    prompts, noise = (
-        [spec.prompt for spec in SPECS[:2]],
-        [torch.Generator().manual_seed(spec.seed) for spec in SPECS[:2]],
-    )
-    model.pipe(**model.family.call(model.pipe, DrawRequest(prompts, "", *pixels(model), 2, 0.0, noise)))
-    run_clean(model, encode_images(model, photos(model)), prompts, timestep=100)
-    hook.remove()
-    theirs, ours = told(calls[0]), told(calls[-1])
+    theirs, ours = told(drawn), told(seen)
     assert any(torch.is_tensor(value) for value in ours.values())
     for where, value in ours.items():
         if torch.is_tensor(value):
             torch.testing.assert_close(value, theirs[where], msg=lambda text, where=where: f"{where}: {text}")
-        elif where[-1:] != ("return_dict",):
+        else:
             assert value == theirs[where], where
-    level = next(calls[-1][name] for name in ("timestep", "t", 1) if name in calls[-1])
+    level = seen["t"] if "t" in seen else seen["timestep"]
     assert torch.as_tensor(level).flatten().tolist() == pytest.approx(
         [book_of(model).level] * torch.as_tensor(level).numel()
     )
 
 
-def test_latents_are_packed_as_the_pipeline_packs(model):
+def test_latents_are_those_that_the_pipeline_decodes(model):
+    """Its own decoding, undone: where the autoencoder gives what it is asked to decode, the network is given what the
+    scheduler's last step gave.
+    """
+    pipe, vae, last = model.pipe, model.pipe.vae, []
+    step = pipe.scheduler.step
+    noise = [torch.Generator().manual_seed(1)]
+    call = model.family.call(pipe, DrawRequest(["a dog"], "", *pixels(model), 2, 0.0, noise))
+    with (
+        mock.patch.object(pipe.scheduler, "step", lambda *a, **k: (last.append(step(*a, **k)), last[-1])[1]),
+        mock.patch.object(vae, "decode", mock.Mock(wraps=vae.decode)) as decode,
+    ):
+        pipe(**call)
+    (asked,) = decode.call_args.args
+    encoded = SimpleNamespace(latent=asked, latent_dist=SimpleNamespace(mean=asked))
+    with mock.patch.object(vae, "encode", return_value=encoded), torch.no_grad():
+        latents = encode_images(model, photos(model, 1))
+        condition = model.family.encode(pipe, ["a dog"], "cpu")
+        (given,) = calls_of(model, lambda: model.family.denoise(pipe, latents, 100, condition))
+    (given,) = (given[name] for name in ("sample", "hidden_states", "x") if name in given)
+    expected = last[-1][0].flatten()
+    torch.testing.assert_close(torch.as_tensor(given[0]).flatten(), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_predictions_are_unpacked_as_the_pipeline_unpacks(model):
     pipe = model.pipe
     if not hasattr(pipe, "_unpack_latents"):
         pytest.skip("latents are not packed, or test_flux2.py says how")
-    calls = []
-    hook = model.network.register_forward_pre_hook(
-        lambda _module, _args, kwargs: calls.append(kwargs), with_kwargs=True
-    )
-    latents = encode_images(model, photos(model))
+    latents, found = encode_images(model, photos(model)), []
     with torch.no_grad():
-        found = model.family.denoise(pipe, latents, 100, model.family.encode(pipe, ["a dog", "a cat"], "cpu"))
-        predicted = model.network(**calls[0])[0]
-    hook.remove()
-    torch.testing.assert_close(calls[0]["hidden_states"], pipe._pack_latents(latents, *latents.shape))
-    positions = calls[0]["hidden_states"].shape[1]  # Qwen-Image 2.1 returns the text's rows before them
+        condition = model.family.encode(pipe, ["a dog", "a cat"], "cpu")
+        (given,) = calls_of(model, lambda: found.append(model.family.denoise(pipe, latents, 100, condition)))
+        predicted = model.network(**given)[0]
+    positions = given["hidden_states"].shape[1]  # Qwen-Image 2.1 returns the text's rows before them
     factor = [pipe.vae_scale_factor] * ("vae_scale_factor" in signature(pipe._unpack_latents).parameters)
     unpacked = pipe._unpack_latents(predicted[:, -positions:], *pixels(model), *factor)
-    torch.testing.assert_close(found, unpacked.reshape(found.shape))
+    torch.testing.assert_close(found[0], unpacked.reshape(found[0].shape))
 
 
 def test_rows_of_a_clean_capture(model):

@@ -1,19 +1,12 @@
-import numpy as np
-from builders.families import generate
-from builders.reference_attentions.flux import save_flux
-from builders.refusals import user_error
+from builders.families import calls_of, generate
 
-from seediff.models.registry import load_model
 from seediff.prompts.specs import SampleSpec
 
 
 def test_guidance_is_told_to_the_network(model):
-    calls = []
-    handle = model.network.register_forward_pre_hook(lambda _m, _a, kwargs: calls.append(kwargs), with_kwargs=True)
-    weak, strong = generate(model, guidance_scale=1.0)[0], generate(model, guidance_scale=9.0)[0]
-    handle.remove()
-    assert [call["guidance"].tolist() for call in calls] == [[1.0, 1.0]] * 2 + [[9.0, 9.0]] * 2
-    assert not np.array_equal(weak[0], strong[0])
+    for scale in (1.0, 9.0):
+        calls = calls_of(model, lambda scale=scale: generate(model, guidance_scale=scale))
+        assert [call["guidance"].tolist() for call in calls] == [[scale, scale]] * 2
 
 
 def test_words_are_t5s_and_a_long_prompt_is_clips_affair(model):
@@ -22,9 +15,3 @@ def test_words_are_t5s_and_a_long_prompt_is_clips_affair(model):
     long = "a photo of a dog" + " and a cat" * 40
     maps = generate(model, [SampleSpec(0, ("dog",), long, 0)])[1][0]
     assert maps.words == {"dog": (4, 5, 6, 7)}
-
-
-def test_schnell_draws_without_guidance(tmp_path):
-    schnell = load_model(str(save_flux(tmp_path / "schnell", guidance=False)), device="cpu")
-    with user_error(r"guidance_scale: 3\.5: model '.*schnell' draws without guidance"):
-        generate(schnell, guidance_scale=3.5)

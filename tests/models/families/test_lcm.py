@@ -1,30 +1,18 @@
 import numpy as np
 import pytest
 import torch
-from builders.families import SPECS, generate, plain
+from builders.families import SPECS, calls_of, generate, plain
 from diffusers import StableDiffusionPipeline
 
 from seediff.attention.see_photos import encode_images, run_clean
 from seediff.models.registry import load_model
 
 
-def calls_of(model, run):
-    """What the network was given in each call while `run` ran."""
-    calls = []
-    handle = model.network.register_forward_pre_hook(
-        lambda _m, args, kwargs: calls.append((args, kwargs)), with_kwargs=True
-    )
-    run()
-    handle.remove()
-    return calls
-
-
 def test_guidance_is_told_to_the_network(model):
     weak, strong = (calls_of(model, lambda g=guidance: generate(model, guidance_scale=g)) for guidance in (1.0, 9.0))
-    assert [len(args[0]) for args, _ in weak + strong] == [
-        2
-    ] * 4  # two steps each, of two images and no unconditional half
-    assert not torch.equal(weak[0][1]["timestep_cond"], strong[0][1]["timestep_cond"])
+    # two steps each, of two images and no unconditional half
+    assert [len(given["sample"]) for given in weak + strong] == [2] * 4
+    assert not torch.equal(weak[0]["timestep_cond"], strong[0]["timestep_cond"])
     assert not np.array_equal(generate(model, guidance_scale=1.0)[0][0], generate(model, guidance_scale=9.0)[0][0])
 
 
@@ -37,8 +25,8 @@ def test_a_photo_is_told_that_there_is_no_guidance(model, folder, tmp_path, as_s
         StableDiffusionPipeline(**parts, **more, requires_safety_checker=False).save_pretrained(tmp_path / "sd")
         model = load_model(str(tmp_path / "sd"), device="cpu")
     image = generate(model, SPECS[:1])[0][0]
-    theirs = calls_of(model, lambda: plain(model, guidance_scale=1.0))[0][1]
+    theirs = calls_of(model, lambda: plain(model, guidance_scale=1.0))[0]
     prompts = [spec.prompt for spec in SPECS[:2]]
-    ours = calls_of(model, lambda: run_clean(model, encode_images(model, [image] * 2), prompts, timestep=100))[-1][1]
+    ours = calls_of(model, lambda: run_clean(model, encode_images(model, [image] * 2), prompts, timestep=100))[-1]
     for name in ("timestep_cond", "encoder_hidden_states"):
         torch.testing.assert_close(ours[name], theirs[name])

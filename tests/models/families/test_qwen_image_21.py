@@ -3,7 +3,7 @@ import pytest
 import torch
 from builders import families
 from builders.configured import configured
-from builders.families import SPECS, generate, largest_difference
+from builders.families import SPECS, calls_of, generate, largest_difference
 from builders.reference_attentions.qwen_image_21 import behind_the_longest, save_qwen_image_21
 from builders.refusals import user_error
 from PIL import Image
@@ -53,12 +53,9 @@ def test_a_model_with_noise_levels_of_its_own(tmp_path, steps):
     folder = save_qwen_image_21(tmp_path / "own", sigmas=[1.0, 0.1])
     config = configured(GenerateConfig, {"classes": ("dog",), "model": str(folder)})
     assert (config.steps, config.guidance_scale) == (2, 0.0)
-    model, levels = load_model(str(folder), device="cpu"), []
-    hook = model.network.register_forward_pre_hook(
-        lambda _module, _args, given: levels.append(float(given["timestep"])), with_kwargs=True
-    )
-    model.pipe(**model.family.call(model.pipe, DrawRequest(["a dog"], "", 64, 64, steps, 0.0, [torch.Generator()])))
-    hook.remove()
+    model = load_model(str(folder), device="cpu")
+    call = model.family.call(model.pipe, DrawRequest(["a dog"], "", 64, 64, steps, 0.0, [torch.Generator()]))
+    levels = [float(given["timestep"]) for given in calls_of(model, lambda: model.pipe(**call))]
     assert len(levels) == steps
     assert (levels[1] < 0.3) == (steps == 2)
 

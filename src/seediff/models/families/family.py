@@ -40,8 +40,9 @@ PLAIN = {
 """Arguments of pipelines and their `encode_prompt`, for those that have them: one picture of the requested size, from
 the prompt as it is given."""
 
-QUICK = re.compile(r"turbo|lightning|schnell|hyper-?sd", re.IGNORECASE)
-"""Matches names of models that were distilled to draw in a few steps without guidance."""
+QUICK = re.compile(r"turbo|lightning|schnell|hyper-?sd|klein-\d+b", re.IGNORECASE)
+"""Matches names of models that were distilled to draw in a few steps without guidance. FLUX.2 klein's others are called
+like FLUX.2-klein-base-4B."""
 
 OF_PIPELINES = ("is_distilled", "sample_sigmas")
 """Settings in model_index.json that are added to the network's config.json."""
@@ -300,7 +301,7 @@ class Family:
         the last part of its name."""
         if self.distilled and config:
             return not config.get("guidance_embeds", True)
-        last = last_part(name)
+        last = re.split(r"[/\\]", name.rstrip("/\\"))[-1]
         return bool(config.get("is_distilled")) or (QUICK.search(last) is not None and "cfg" not in last.lower())
 
     def defaults(self, config: PartConfig, name: str) -> dict[str, Any]:
@@ -332,7 +333,8 @@ class Family:
 
     def calls(self, pipe: Any, steps: int) -> int:
         """How often the network predicts with the prompt: some schedulers need more predictions than steps."""
-        pipe.scheduler.set_timesteps(steps)
+        more = {"mu": 1.0} if pipe.scheduler.config.get("use_dynamic_shifting") else {}  # keeps the number of steps
+        pipe.scheduler.set_timesteps(steps, **more)
         return len(pipe.scheduler.timesteps)
 
     def call(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
@@ -403,12 +405,6 @@ class FlowMatching(Family):
     half: str = "bfloat16"
     gives_sigmas: bool = True
 
-    def calls(self, pipe: Any, steps: int) -> int:
-        shifts = pipe.scheduler.config.get("use_dynamic_shifting")
-        more = {"mu": 1.0} if shifts else {}  # which keeps the number of steps
-        pipe.scheduler.set_timesteps(steps, **more)
-        return len(pipe.scheduler.timesteps)
-
     def noise_levels(self, pipe: Any) -> int | None:
         return self.LEVELS if hasattr(pipe.scheduler, "sigmas") else None
 
@@ -438,11 +434,6 @@ def _parameters(network: type) -> list[str]:
 def latents_of(given: NetworkInputs) -> Any:
     """The latents of a network call."""
     return next(given[name] for name in ("sample", "hidden_states", "x") if name in given)
-
-
-def last_part(name: str) -> str:
-    """The last part of a path or hub id."""
-    return re.split(r"[/\\]", name.rstrip("/\\"))[-1]
 
 
 def refuse_adapters(name: str, attention: Any) -> None:

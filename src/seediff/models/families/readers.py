@@ -26,7 +26,7 @@ class Reader:
     """Prompt → (the text that the tokenizer reads, where the prompt begins in it)."""
     adds_tokens: bool = True
     """Whether the tokenizer adds start and end tokens."""
-    convert: Callable[[str], str] | None = None
+    convert: Callable[[str], str] = str
     """Prompt → the prompt as the tokenizer reads it, for example in lower case."""
 
 

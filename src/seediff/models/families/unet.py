@@ -71,7 +71,7 @@ def clip_reader(pipe: Any, part: str) -> Reader:
     """The reader of a CLIP tokenizer. Tokens that were added to it are a textual inversion's."""
     tokenizer = getattr(pipe, part)
     inverted = len(tokenizer.get_added_vocab()) > len(set(tokenizer.all_special_tokens))
-    convert = partial(pipe.maybe_convert_prompt, tokenizer=tokenizer) if inverted else None
+    convert = partial(pipe.maybe_convert_prompt, tokenizer=tokenizer) if inverted else str
     return Reader(part, tokenizer, tokenizer.model_max_length, convert=convert)
 
 
