@@ -20,7 +20,6 @@ from cyclopts import App
 from ..errors import Notice
 from ..files.messages import escaped_streams
 from .commands import app, make_app
-from .failures import describe_failure
 from .help import COMMON, HELP, HELP_ALL, prepare_help
 from .line import CommandLine
 
@@ -61,6 +60,8 @@ def run(words: Sequence[str], program: App | None = None) -> int:
                 raise
             if isinstance(error, BrokenPipeError):
                 return close_output()
+            from .failures import describe_failure  # knows all formats and options, which take long to import
+
             code, text = describe_failure(error, line, interrupted=interrupts.first is not None)
             with suppress(OSError):  # stderr may be closed
                 print(f"seediff: {' '.join(text.split())}", file=sys.stderr, flush=True)
