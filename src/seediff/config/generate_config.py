@@ -11,8 +11,6 @@ from ..errors import UserError
 from ..files.documents import read_toml
 from ..files.messages import plural
 from ..files.reading import composed
-from ..models.describe import read_settings
-from ..models.load_options import LoadOptions
 from .constants import CaptureConfig, MaskConfig
 from .fields import IMAGES, KEPT, MODEL, WORD, AtLeastZero, Count, Several, Share, read_names
 from .names import (
@@ -150,16 +148,12 @@ class GenerateConfig(DatasetConfig):
         masks = super().values_below(model, chosen, preset)
         if preset == "model":
             masks.append(model.own({"capture.steps": model.preset.capture_steps}))
-        return [*model.distilled_values(chosen.get("lora")), *masks]
+        return [*model.distilled, *masks]
 
     def extends(self, earlier: RunConfig) -> bool:
         if not isinstance(earlier, GenerateConfig) or earlier.per_class >= self.per_class:
             return False
         return not differences(replace(earlier, per_class=self.per_class), self)
-
-    @property
-    def load_options(self) -> LoadOptions:
-        return replace(super().load_options, scheduler=self.scheduler)
 
     @property
     def turns(self) -> tuple[int, ...]:
@@ -173,9 +167,11 @@ def own_constants(pipe: Any, method: str) -> tuple[MaskConfig, dict[str, Any]]:
     """
     config = MaskConfig(method=method)
     folder = getattr(pipe, "name_or_path", None)  # None if the pipeline was built from its parts
-    if folder and read_settings(Path(folder)).preset:
-        own = GenerateConfig.recommended(classes=("any",), model=str(folder), mask={"method": method})
-        return own.mask, {name: getattr(own.capture, name) for name in ("normalize", "layers", "mean")}
+    if folder and Path(folder, "seediff.json").exists():
+        values = {"classes": ("any",), "model": str(folder), "mask": {"method": method}}
+        own, model = recommend(GenerateConfig, values)
+        if model and model.settings.preset:
+            return own.mask, {name: getattr(own.capture, name) for name in ("normalize", "layers", "mean")}
     return replace(config, **config.facts.defaults.get("mask", {})), {}
 
 

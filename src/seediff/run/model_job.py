@@ -16,9 +16,9 @@ from .. import __version__
 from ..attention.plan import CapturePlan, plan_capture, plan_segments
 from ..config.generate_config import DatasetConfig, GenerateConfig
 from ..config.levels import EVERYTHING, Reads
-from ..config.methods import check_capture
+from ..config.methods import METHOD_FACTS, check_capture
 from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig, check_attention
-from ..config.presets import foreign_constants
+from ..config.presets import read_preset
 from ..config.settings import RunConfig
 from ..config.sizes import check_sides, pixels
 from ..config.speeds import time_line
@@ -30,8 +30,9 @@ from ..models.adapters import local_file
 from ..models.describe import ModelInfo, check_known_classes
 from ..models.families.family import Layer
 from ..models.families.readers import Reader
+from ..models.families.unet import SD
 from ..models.fingerprint import weights_fingerprint
-from ..models.load_options import check_options
+from ..models.load_options import LoadOptions, check_options
 from ..models.memory import Graphs, Offload, memory_bytes
 from ..models.short_names import named_model
 from ..report.page import write_reports
@@ -146,6 +147,14 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
         return [*lines, *capture, *self.config.source_lines()]
 
 
+def foreign_constants(info: ModelInfo, method: str) -> str:
+    """Whose constants a mask method has for a model, if they were never tuned for it; otherwise ""."""
+    own, preset = METHOD_FACTS[method].user_function is not None, read_preset(info.settings.preset, info.settings.path)
+    if own or info.family.title == SD.title or preset.methods.get(method, {}).get("mask"):
+        return ""
+    return f"the papers', of {SD.title}"
+
+
 def load_weights(
     config: ModelConfig, info: ModelInfo, *, offload: Offload = "none", graphs: Graphs = "auto"
 ) -> tuple[Model, str]:
@@ -158,7 +167,7 @@ def load_weights(
 
         load_sam(config.mask.sam)
         sam = config.mask.sam_weights
-    how = config.load_options
+    how = LoadOptions.of(config)
     model = load_found(info, how, device=config.device, dtype=config.dtype, offload=offload, graphs=graphs)
     return model, weights_fingerprint(model.info.files, config.lora, sam)
 
@@ -176,7 +185,7 @@ def check_values(config: ModelConfig, info: ModelInfo | None) -> None:
     """Raise UserError for values that do not fit each other or the model. info: None: nothing is known of it yet."""
     dataset = config if isinstance(config, DatasetConfig) else None
     family, gguf = (info.family, info.files.is_gguf) if info else (None, False)
-    check_options(config.load_options, family, config.model, gguf=gguf)
+    check_options(LoadOptions.of(config), family, config.model, gguf=gguf)
     sam = dataset and dataset.mask.sam_weights
     for what, source in (("lora", config.lora), ("sam", sam)):
         if source is not None:
