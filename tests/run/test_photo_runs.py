@@ -142,7 +142,7 @@ def test_objects_of_photos(tmp_path, mini_folder, fit, method):
 def test_every_photo_has_segments_of_its_size(tmp_path, segment, found, photos, fit):
     result = segment_photos(segment(fit=fit), found, tmp_path / "out")
     assert [row["source"] for row in result.rows] == ["0", "1", "2", "3", "4", "trip/last"]
-    assert (result.done, result.failed) == (6, [])
+    assert (result.done, result.failed) == (6, ())
     dataset = Dataset.open(tmp_path / "out")
     assert dataset.classes == ("segment",)
     for sample, photo in zip(dataset.samples, found, strict=True):

@@ -94,6 +94,7 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
     """Draws images, makes their masks, and writes both."""
 
     drawn = True
+    left_out = "rejected", native.REJECTED
 
     def __init__(self, config: GenerateConfig, draw: Draw | None = None, *, info: ModelInfo | None = None) -> None:
         super().__init__(config, info)
@@ -179,7 +180,7 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         kept: list[Drawn] = []
         rejected: list[dict[str, Any]] = []
         for attempt in range(self.config.attempts if reject else 1):
-            specs = [redraw(spec, self.config.seed, attempt) for spec in batch] if attempt else batch
+            specs = [redraw(spec, self.config.seed, attempt) for spec in batch]
             with self.timer("drawing"):
                 images, maps = (self.draw or self.draw_batch)(specs)
             batch = []
@@ -246,12 +247,6 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         if self.config.reject:
             write_atomic(out / native.REJECTED, native.jsonl(rejected))
         super().finish(rows_in_order(out, rows), rejected, out)
-
-    def read_result(self, out: Path) -> dict[str, Any]:
-        rejected: list[dict[str, Any]] = []
-        if (out / native.REJECTED).is_file():
-            rejected = native.read_rows(out, native.REJECTED)
-        return {**super().read_result(out), "rejected": rejected}
 
     def describe(self, verbose: bool) -> Iterator[str]:
         config, images = self.config, sample_count(self.config)

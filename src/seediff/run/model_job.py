@@ -52,6 +52,8 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
     drawn: bool | None = None
     capture_plan: CapturePlan | None = None
     """What is captured; None until the job is checked, or the model loaded if its small files are not here."""
+    reads: Reads | None = None
+    """What it captures beside its plan; None: nothing."""
     model: Model
     """Once it is loaded."""
     warn: Callable[[str], None] = staticmethod(warnings.warn)
@@ -120,13 +122,13 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
         write_reports(out, about, rows, classes, drawn=self.drawn)
         write_atomic(out / native.METADATA, native.jsonl(rows))
 
-    def plan_lines(self, items: int, verbose: bool = True, reads: Reads | None = None) -> list[str]:
+    def plan_lines(self, items: int, verbose: bool = True) -> list[str]:
         """Lines of a dry run: model, time, memory, untuned constants; verbose: also capture, replaced levels, all
-        values. items: the number of those that are made. reads: of the capture."""
+        values. items: the number of those that are made."""
         config, plan, info = Engine().resolve(self), self.capture_plan, self.info
         expected, capture = None, ["Capture: not known, because the model's configuration is not on this machine"]
         if plan is not None and plan.size is not None:
-            expected = plan.expected if reads is None else replace(plan, reads=reads).expected
+            expected = replace(plan, reads=self.reads or plan.reads).expected
             nearly = ", nearly as much in other shapes" if getattr(config, "fit", "") == "keep" else ""
             capture = [f"Capture: {expected}{nearly}"] if expected and expected.layers else []
             capture += [f"Levels: {note}" for note in plan.notes]

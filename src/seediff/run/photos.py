@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ..config.levels import Reads
 from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from ..config.settings import model_label
 from ..dataset import native
@@ -49,7 +48,12 @@ class PhotoSpec:
 
 
 class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Viewed]], Generic[PhotosConfig, ReadPhoto, Viewed]):
-    """A job that labels photographs."""
+    """A job that labels photographs. made: what it makes. words: what is looked for, under the heading `named`."""
+
+    left_out = "failed", FAILED
+    made: str
+    named: str
+    words: Sequence[str]
 
     def __init__(
         self,
@@ -81,8 +85,15 @@ class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Viewed]], Generic[Ph
     def check_words(self, words: tuple[str, ...], readers: Sequence[Reader]) -> None:
         """Raise UserError for words of a photograph that the model cannot look for."""
 
-    def plan_lines(self, items: int, verbose: bool = True, reads: Reads | None = None) -> list[str]:
-        return [*super().plan_lines(items, verbose, reads), *filter(None, [self.doubt])]
+    def describe(self, verbose: bool) -> Iterator[str]:
+        count = len(self.specs)
+        yield f"{self.made} of {plural(count, 'photograph')} in {plural(len(self.config.batches(count)), 'batch')}"
+        if self.words:
+            yield f"{self.named}: {', '.join(self.words)}"
+        yield from self.plan_lines(count, verbose)
+
+    def plan_lines(self, items: int, verbose: bool = True) -> list[str]:
+        return [*super().plan_lines(items, verbose), *filter(None, [self.doubt])]
 
     @cached_property
     def doubt(self) -> str:
@@ -109,8 +120,13 @@ class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Viewed]], Generic[Ph
         return sorted(numbers, key=together, reverse=True)
 
     def capture(self, batch: Sequence[PhotoSpec]) -> PhotoBatch[Viewed]:
+        photos, failed = list[ReadPhoto](), list[dict[str, str]]()
         with self.timer("reading"):
-            photos, failed = read_all(batch, self.read)
+            for spec in batch:
+                try:
+                    photos.append(self.read(spec))
+                except UserError as error:
+                    failed.append(failed_row(spec.photo, error))
         return self.see(photos), failed
 
     @abstractmethod
@@ -138,20 +154,6 @@ class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Viewed]], Generic[Ph
         else:
             (out / FAILED).unlink(missing_ok=True)  # of an earlier run
         super().finish(rows, (), out)
-
-    def read_result(self, out: Path) -> dict[str, Any]:
-        failed = native.read_rows(out, FAILED) if (out / FAILED).is_file() else []
-        return {**super().read_result(out), "failed": failed}
-
-
-def read_all(batch: Sequence[PhotoSpec], read: Callable[[PhotoSpec], ReadPhoto]) -> PhotoBatch[ReadPhoto]:
-    readable, failed = list[ReadPhoto](), list[dict[str, str]]()
-    for spec in batch:
-        try:
-            readable.append(read(spec))
-        except UserError as error:
-            failed.append(failed_row(spec.photo, error))
-    return readable, failed
 
 
 def fingerprint_photos(photos: Sequence[Photo], own: Sequence[str]) -> str:
