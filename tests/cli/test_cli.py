@@ -13,8 +13,7 @@ from refusals import refused
 
 from seediff import Dataset, __version__
 from seediff.cli import progress
-from seediff.cli.commands import COMMANDS, GROUPS
-from seediff.cli.help import COMMON, HELP_ALL
+from seediff.cli.commands import COMMANDS, COMMON, GROUPS, HELP_ALL
 from seediff.cli.main import main
 from seediff.errors import UserError
 from seediff.models.short_names import EMBEDDED

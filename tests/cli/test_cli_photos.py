@@ -5,7 +5,7 @@ from photo_set import write_photos
 from refusals import refused
 
 from seediff.cli.main import main
-from seediff.config.tuned import Tuned
+from seediff.config.presets import Tuned
 from seediff.dataset.dataset import Dataset
 
 

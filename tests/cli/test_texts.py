@@ -2,8 +2,7 @@ import re
 
 import pytest
 
-from seediff.cli.commands import COMMANDS
-from seediff.cli.help import HELP, HELP_ALL
+from seediff.cli.commands import COMMANDS, HELP, HELP_ALL
 from seediff.cli.main import main
 from seediff.config.constants import CaptureConfig
 from seediff.config.fields import field_types, tables_of

@@ -9,8 +9,8 @@ import recipes.methods  # noqa: F401  registers the methods that are files
 from seediff.config.constants import CaptureConfig, MaskConfig
 from seediff.config.generate_config import GenerateConfig
 from seediff.config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
+from seediff.config.presets import Tuned
 from seediff.config.resolve import load_config
-from seediff.config.tuned import Tuned
 from seediff.files.documents import read_toml
 
 PRESET = {

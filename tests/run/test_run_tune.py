@@ -11,7 +11,7 @@ from PIL import Image
 
 from seediff.cli.main import main
 from seediff.config.photos_config import MaskPhotosConfig
-from seediff.config.tuned import Tuned, read_tuned
+from seediff.config.presets import Tuned, read_tuned
 from seediff.files.documents import read_toml
 from seediff.models.describe import read_settings
 from seediff.models.short_names import EMBEDDED

@@ -16,7 +16,7 @@ from ..config.photos_config import MaskPhotosConfig
 from ..config.sizes import Size
 from ..errors import UserError
 from ..evaluate.tables import TableFormat
-from .help import HELP_ALL
+from .commands import HELP_ALL
 from .line import UNTYPED, Typed
 from .options import HERE, SEED, ConfigFile, Json
 

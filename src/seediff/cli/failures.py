@@ -14,7 +14,7 @@ from ..config.other_names import own_name
 from ..dataset.formats.format_table import FORMATS
 from ..errors import UserError, first_line, system_reason
 from ..files.messages import did_you_mean
-from .help import COMMON, HELP, HELP_ALL
+from .commands import COMMON, HELP, HELP_ALL
 from .line import CommandLine
 from .progress import InterruptedRun
 

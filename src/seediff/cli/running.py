@@ -19,8 +19,7 @@ from cyclopts import App
 
 from ..errors import Notice
 from ..files.messages import escaped_streams
-from .commands import app, make_app
-from .help import COMMON, HELP, HELP_ALL, prepare_help
+from .commands import COMMON, HELP, HELP_ALL, app, make_app, prepare_help
 from .line import CommandLine
 
 ENVIRONMENT = {

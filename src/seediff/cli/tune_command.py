@@ -58,14 +58,14 @@ def tune(
     - `seediff mask photos --model sd1.5 --classes dog,cat --preset sd1.5.toml --out masked`
     """
     from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
+    from ..config.presets import Tuned
     from ..config.resolve import recommend
-    from ..config.tuned import Tuned
     from ..dataset.truths import open_truths
     from ..files.output_folders import check_writable
     from ..files.outputs import write_atomic
     from ..models.describe import describe
     from ..models.model_files import find_model
-    from ..run.labelled import load_masker
+    from ..run.evaluate_masks import load_masker
     from ..run.photos import doubt_line, is_drawing
     from ..run.tune import countable
     from ..run.tune import tune as find_thresholds

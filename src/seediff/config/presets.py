@@ -1,21 +1,36 @@
-"""Constants tuned for a model, in the `preset` of its `seediff.json`.
+"""Constants tuned for a model, in the `preset` of its `seediff.json` or a file of `seediff tune`.
 
 The paper's constants are for Stable Diffusion at 512². A small model needs other constants, separately for each method,
-tuned on scenes that no study measures on (docs/truth.md). Thresholds for other models come from `seediff tune`.
+tuned on scenes that no study measures on (docs/truth.md). Thresholds for other models come from `seediff tune`, whose
+file `--preset` takes:
+
+command = "tune"
+model = "sd1.5"
+presence = 0.81
+name_threshold = 0.522
+beta = 0.36
+method = "ca_sa"
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
-from ..files.documents import fit
+import tomli_w
+
+from .. import __version__
+from ..errors import UserError
+from ..files.documents import fit, read_toml
 from .constants import CaptureConfig, CaptureSteps, MaskConfig, SegmentConfig
 from .fields import Share, check_table, flatten
 from .methods import METHOD_FACTS, Method
-from .settings import SourcedValues
-from .tuned import THRESHOLDS
+from .settings import TUNED, SourcedValues
+
+THRESHOLDS = {"mask": "presence", "segment": "name_threshold"}
+"""For each command, the threshold whose best value differs from model to model."""
 
 
 @dataclass(frozen=True)
@@ -101,3 +116,43 @@ class ModelConstants:
         """Values of the model's preset, without those of None."""
         values = {name: value for name, value in flatten(table).items() if value is not None}
         return SourcedValues(f"{self.label}'s preset", values)
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A file of `seediff tune`. model: the model's name. weights: its fingerprint, "" if unknown.
+    presence, name_threshold, beta: None if the set could not determine it. method: of masks, for which beta is. note:
+    the photographs used, and the result."""
+
+    command: ClassVar[str] = "tune"
+
+    model: str
+    weights: str = ""
+    presence: Share | None = None
+    name_threshold: Share | None = None
+    beta: Share | None = None
+    method: str = ""
+    note: str = ""
+
+    def to_toml(self) -> str:
+        """The text of the file, for `read_tuned`."""
+        values = {name: value for name, value in vars(self).items() if value not in (None, "")}
+        return tomli_w.dumps({"command": self.command, "version": __version__, **values})
+
+    def sourced(self, command: str, chosen: Mapping[str, Any]) -> SourcedValues:
+        """The thresholds for a command, and the model and the method unless others were chosen: then without beta,
+        which is the method's. chosen: flat name → value."""
+        name = THRESHOLDS[command]
+        values = {"model": None if "model" in chosen else self.model, name: getattr(self, name)}
+        if name == "presence" and self.beta is not None and chosen.get("mask.method", self.method) == self.method:
+            values |= {"mask.method": self.method, "mask.beta": self.beta}
+        there = {name: value for name, value in values.items() if value is not None}
+        return SourcedValues(f"{TUNED}{self.model}", there)
+
+
+def read_tuned(path: Path) -> Tuned:
+    """The contents of a file of `seediff tune`. Raises UserError naming the file and the problem."""
+    table = read_toml(path)
+    if table.get("command") != Tuned.command or "model" not in table:
+        raise UserError(path, "is not a file of `seediff tune`: it should say command = 'tune', and model")
+    return Tuned(**check_table(Tuned, {k: v for k, v in table.items() if k not in ("command", "version")}, str(path)))

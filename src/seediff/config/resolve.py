@@ -29,9 +29,8 @@ from ..models.schedulers import distilled_defaults
 from ..models.short_names import BY_NAME, EMBEDDED, REAL
 from .fields import check_names, check_table, field_types, flatten, tables_of
 from .names import sound, split_classes
-from .presets import ModelConstants, read_preset
+from .presets import ModelConstants, read_preset, read_tuned
 from .settings import DEFAULT, GIVEN, TUNED, AnySettings, Config, Settings, SourcedValues, defaults, model_label
-from .tuned import read_tuned
 
 ABOUT = ("command", "version", "weights")
 """Keys of an output's seediff.toml besides the configuration; weights: their fingerprint."""

@@ -17,9 +17,8 @@ import torch
 from ..attention.maps import AttentionMaps
 from ..attention.plan import fit_levels
 from ..attention.windows import Window, cut, seen_window
-from ..config.constants import MaskConfig
+from ..config.constants import MaskConfig, level_name
 from ..config.generate_config import DatasetConfig, GenerateConfig, load_dataset_config
-from ..config.levels import level_name
 from ..config.names import WORD, any_name, longest_first
 from ..config.photos_config import MaskPhotosConfig
 from ..dataset import native

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..config.constants import maps_read
 from ..config.generate_config import GenerateConfig
-from ..config.levels import maps_read
 from ..config.names import classes_in, spoken
 from ..config.resolve import recommend
 from ..config.sizes import pixels

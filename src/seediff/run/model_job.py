@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import __version__
 from ..attention.plan import CapturePlan, plan_capture, plan_segments
+from ..config.constants import EVERYTHING, Reads
 from ..config.generate_config import DatasetConfig, GenerateConfig
-from ..config.levels import EVERYTHING, Reads
 from ..config.methods import METHOD_FACTS, check_capture
 from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig, check_attention
 from ..config.presets import read_preset

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from .. import __version__
-from ..config.levels import EVERYTHING
+from ..config.constants import EVERYTHING
 from ..config.names import BACKGROUND, MAX_CLASSES, SEGMENT
 from ..config.photos_config import SegmentPhotosConfig, check_segment_names
 from ..dataset import native

@@ -26,7 +26,7 @@ from ..evaluate.mask_protocols import BETAS, best_beta
 from ..evaluate.protocols import join_names
 from ..files.label_maps import IGNORE
 from ..prompts.tokens import split_prompts
-from .labelled import LabelledPhoto, count_pixels, encode_labelled, evenly
+from .evaluate_masks import LabelledPhoto, count_pixels, encode_labelled, evenly
 
 if TYPE_CHECKING:
     from ..masks.photos import PhotoMasker
