@@ -278,7 +278,7 @@ def masks(
     check_mask_effects(line.values, settled.mask)
     # evaluate_masks refuses other names
     protocols = cast("list[MaskProtocol]", [name.strip() for name in protocol.split(",")])
-    words, data = read_class_map(class_map) if class_map else None, open_truths(labels, split)
+    words, data = read_class_map(class_map), open_truths(labels, split)
     check_writable(None, json)
 
     # 2. Scores, and what is written of them

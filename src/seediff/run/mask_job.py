@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ from ..config.names import join_classes
 from ..config.photos_config import MaskPhotosConfig
 from ..dataset.encoding import encode_photo
 from ..errors import UserError
-from ..files.photo_files import Found, Photo, read_photo
+from ..files.photo_files import Photo, read_photo
 from ..models.describe import ModelInfo
 from ..models.families.readers import Reader
 from ..models.memory import Graphs, Offload
@@ -32,7 +32,7 @@ CapturedPhoto = tuple[PhotoSpec, "FoundClasses"]
 
 def mask_photos(
     config: MaskPhotosConfig,
-    photos: Sequence[Photo] | Found,
+    photos: Iterable[Photo],
     out: Path | str,
     *,
     classes_of: Mapping[str, Sequence[str]] | None = None,
@@ -65,13 +65,13 @@ class MaskJob(
     def __init__(
         self,
         config: MaskPhotosConfig,
-        photos: Sequence[Photo] | Found,
+        photos: Iterable[Photo],
         classes_of: Mapping[str, Sequence[str]] | None = None,
         *,
         info: ModelInfo | None = None,
     ) -> None:
         """Arguments as in `mask_photos`."""
-        photos = photos.photos if isinstance(photos, Found) else photos
+        photos = list(photos)
         listed = [tuple((classes_of or {}).get(photo.name, config.classes)) for photo in photos]
         unknown = sorted(set().union(*listed) - set(config.classes))
         if unknown:

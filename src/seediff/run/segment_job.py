@@ -4,7 +4,7 @@ that of `mask`. What has no name is of the class `segment`."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -23,7 +23,7 @@ from ..dataset.sample import Sample
 from ..dataset.truths import open_truths
 from ..errors import UserError
 from ..files.label_maps import IGNORE, centre_square, find_name
-from ..files.photo_files import Found, Photo, read_photo
+from ..files.photo_files import Photo, read_photo
 from ..metrics.matching import count_segments
 from ..models.describe import ModelInfo, check_known_classes
 from ..models.families.readers import Reader
@@ -54,7 +54,7 @@ class DividedPhoto(NamedTuple):
 
 def segment_photos(
     config: SegmentPhotosConfig,
-    photos: Sequence[Photo] | Found,
+    photos: Iterable[Photo],
     out: Path | str,
     *,
     words: Mapping[str, Sequence[str]] | None = None,
@@ -115,14 +115,13 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
     def __init__(
         self,
         config: SegmentPhotosConfig,
-        photos: Sequence[Photo] | Found,
+        photos: Iterable[Photo],
         *,
         words: Mapping[str, Sequence[str]] | None = None,
         labels: Path | str | None = None,
         info: ModelInfo | None = None,
     ) -> None:
         """Arguments as in `segment_photos`."""
-        photos = photos.photos if isinstance(photos, Found) else photos
         truth, about = dict[str, Sample](), ""
         if config.segment.k == "truth":
             if labels is None:
