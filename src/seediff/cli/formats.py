@@ -195,7 +195,7 @@ def import_(
     options = options or ImportOptions()
     if accept_unchanged and corrects is None:
         raise UserError("accept_unchanged", "works only with --corrects DATASET")
-    check_apart(out, [source] if corrects is None else [source, corrects])
+    check_apart(out, [*filter(None, (source, corrects))])
     asked = {**vars(options), "classes": read_class_names(options.classes)}
     common: dict[str, Any] = {"workers": workers, "follow": follow_progress(quiet)}
     if unlabelled:

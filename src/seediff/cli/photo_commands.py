@@ -93,7 +93,7 @@ def segment(
     if captions is not None:
         from ..prompts.captions import read_words
 
-        words = read_words(captions, found.photos, settled.names, info.settings.words if info else None)
+        words = read_words(captions, found.photos, settled.names, info and info.settings.words)
     warning = threshold_warning(settled) if named else ""
     job = SegmentJob(settled, found, words=words, labels=labels, info=info)
     _run(job, found, out, options, show_segments, warning)

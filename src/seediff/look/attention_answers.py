@@ -187,7 +187,7 @@ class AttentionAnswers:
         """All words of the prompt according to the model's tokenizers, which take seconds to load the first time."""
         number, tuner = self.needed(request)
         config = self.config(number)
-        return JSONResponse({"words": find_words(tuner.attention.maps, config.model if config else None)})
+        return JSONResponse({"words": find_words(tuner.attention.maps, config and config.model)})
 
     def attends(self, request: Request) -> Response:
         pointed, (_, tuner) = read_address(request, Pointed), self.needed(request)
@@ -247,7 +247,7 @@ class AttentionAnswers:
     def make_labels(self, number: int, tuner: Tuner, constants: Constants) -> np.ndarray:
         """The label map with other constants, by the number of threads that made the set."""
         config = self.config(number)
-        threads = config.threads if config else None
+        threads = config and config.threads
         with tuner.lock, ALONE, cpu_threads(threads or 1, self.threads):
             return tuner.labels(constants.change(tuner.attention.config), self.session.index.ids)
 

@@ -106,7 +106,7 @@ def attention_of(sample: Sample, maps: AttentionMaps, config: DatasetConfig | No
 
     # A photograph, of which the model saw a part, at a size of its own
     part = seen_window(*size, config.fit)
-    sizes = info.sizes() if info is not None else None
+    sizes = info and info.sizes()
     pixels = sizes.position if sizes else PIXELS
     height, width = maps.latent_size
     seen = cut(image, part, (height * pixels, width * pixels))

@@ -30,7 +30,7 @@ from ..files.photo_files import find_photos, read_photo
 from ..models.describe import ModelInfo, describe
 from ..models.model_files import find_model
 from .model_job import check_model, load_weights
-from .photos import are_drawings, doubt_line
+from .photos import doubt_line
 
 if TYPE_CHECKING:
     import torch
@@ -99,7 +99,7 @@ def evaluate_masks(
     info = info or describe(find_model(config.model, config.base))
     words = words_of(classes, class_map or {}, config.model, info.settings.classes)
     config = replace(config, classes=tuple(words))
-    background = classes.classes.index(BACKGROUND) if BACKGROUND in classes.classes else None
+    background = next((i for i, name in enumerate(classes.classes) if name == BACKGROUND), None)
     check_model(config, info)
     samples, pixels = pair_photos(Path(photos), data, classes, count)
     order = np.random.default_rng(config.seed).permutation(len(samples))
@@ -107,8 +107,7 @@ def evaluate_masks(
     if not pixels[scored].any():
         raise UserError(f"{data.about}: no pixel is left to score in {len(scored)} pictures; use more")
 
-    label = config.model_label
-    doubt = "" if are_drawings([path for path, _ in samples], label) else doubt_line(info, label)
+    doubt = doubt_line(info, config.model_label, [path for path, _ in samples])
     if doubt:
         warnings.warn(doubt, stacklevel=2)
     masker, _ = load_masker(config, info)

@@ -259,16 +259,16 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         yield f"Prompts: {len(prompts)} different"
         yield from (f"  {prompt}" for prompt in [*prompts][:PROMPTS_SHOWN])
         yield from ["  …"] * (len(prompts) > PROMPTS_SHOWN)
-        expected = self.capture_plan.expected if self.capture_plan else None
-        if config.keep_attention and expected:
-            yield f"Attention maps: about {show_bytes(images * expected.map_bytes)} on the disk"
+        plan = self.capture_plan
+        if config.keep_attention and plan and plan.expected:
+            yield f"Attention maps: about {show_bytes(images * plan.expected.map_bytes)} on the disk"
         yield from self.plan_lines(images, verbose)
         yield from self.doubts()
 
     def _extent(self) -> str:
         """How large the images are, and what they take on the disk with their labels."""
         config = self.config
-        sizes = self.info.sizes() if self.info else None
+        sizes = self.info and self.info.sizes()
         size = config.size or (sizes and sizes.side)
         if size is None:
             named = named_model(config.model)

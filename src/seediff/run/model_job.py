@@ -72,7 +72,7 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
             self.capture_plan = check_model(self.config, self.info)
 
     def rehearse(self) -> None:
-        readers = self.info.readers() if self.info else ()
+        readers = self.info and self.info.readers()
         if readers:
             self.check_texts(readers)
 
@@ -136,7 +136,7 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
         lines = [
             model_line(config, info, self.offload, size),
             time_line(config, items, self.offload, self.graphs),
-            memory_line(config, info, size, expected.map_bytes if expected else None),
+            memory_line(config, info, size, expected and expected.map_bytes),
         ]
         if self.graphs == "auto" and str(config.device).startswith("cuda"):
             lines.append("Graphs: tried in the first picture, and kept if they are faster and give the same bytes")
@@ -180,7 +180,7 @@ def check_model(
     """What is captured of a model; None if nothing is known of its layers yet. Raises UserError for everything in the
     configuration that does not fit it. layers: of the loaded model; None: those that its small files show."""
     check_values(config, info)
-    return None if info is None else plan_model(config, info, layers or info.layers())
+    return info and plan_model(config, info, layers or info.layers())
 
 
 def check_values(config: ModelConfig, info: ModelInfo | None) -> None:

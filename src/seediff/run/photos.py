@@ -97,9 +97,8 @@ class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Viewed]], Generic[Ph
 
     @cached_property
     def doubt(self) -> str:
-        """`doubt_line`, if there are photographs that the model did not draw; otherwise ""."""
-        label = self.config.model_label
-        return "" if are_drawings([spec.photo.path for spec in self.specs], label) else doubt_line(self.info, label)
+        """`doubt_line` about the photographs."""
+        return doubt_line(self.info, self.config.model_label, [spec.photo.path for spec in self.specs])
 
     def about(self, rejected: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         return {**super().about(rejected), **({"note": self.doubt} if self.doubt else {})}
@@ -165,9 +164,10 @@ def fingerprint_photos(photos: Sequence[Photo], own: Sequence[str]) -> str:
     return f"{plural(len(photos), 'photograph')} ({digest.hexdigest()})"
 
 
-def doubt_line(info: ModelInfo | None, label: str) -> str:
-    """What to tell a person who gives photographs to a model that knows a small world of drawings; "" for others."""
-    if info is None or not info.settings.words:
+def doubt_line(info: ModelInfo | None, label: str, pictures: Sequence[Path] = ()) -> str:
+    """What to tell a person who gives photographs to a model that knows a small world of drawings; "" for others, and
+    if it drew all of these pictures."""
+    if info is None or not info.settings.words or (pictures and are_drawings(pictures, label)):
         return ""
     return (
         f"model '{label}' is for its own drawings: what it finds in photographs means nothing; {REAL} is a real model"
