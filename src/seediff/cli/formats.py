@@ -275,7 +275,7 @@ def options_given(own: Collection[str], options: Mapping[str, Any], format_: str
     for name in given:
         if name not in own:
             others = ", ".join(f"--{other.replace('_', '-')}" for other in options if other in own)
-            has = f"; it has {others}" if others else ""
+            has = f"; it has {others}" * bool(others)
             raise UserError(f"--{name.replace('_', '-')} is not an option of {format_}{has}")
     return given
 

@@ -275,12 +275,15 @@ def writing_thread(device: str | None) -> Iterator[Callable[[AnyJob, Any, Path],
 
     # A `draw` of the user's may use another machine's device.
     cuda = torch.cuda if (device or "").startswith("cuda") and torch.cuda.is_available() else None
-    # On CUDA the thread has its own stream; otherwise its work would wait for the capture that runs meanwhile.
-    initializer = (lambda: cuda.set_stream(cuda.Stream(device))) if cuda else None
-    with ThreadPoolExecutor(1, thread_name_prefix="writing", initializer=initializer) as thread:
+
+    def begin_thread() -> None:
+        if cuda:  # on its own stream; otherwise its work would wait for the capture that runs meanwhile
+            cuda.set_stream(cuda.Stream(device))
+
+    with ThreadPoolExecutor(1, thread_name_prefix="writing", initializer=begin_thread) as thread:
 
         def write(job: AnyJob, captured: Any, out: Path) -> Future[BatchRecord]:
-            ready = cuda.current_stream(device).record_event() if cuda else None
+            ready = cuda and cuda.current_stream(device).record_event()
             return thread.submit(job.write_ready, captured, out, ready)
 
         yield write

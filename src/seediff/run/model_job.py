@@ -129,9 +129,10 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
         expected, capture = None, ["Capture: not known, because the model's configuration is not on this machine"]
         if plan is not None and plan.size is not None:
             expected = replace(plan, reads=self.reads or plan.reads).expected
-            nearly = ", nearly as much in other shapes" if getattr(config, "fit", "") == "keep" else ""
-            capture = [f"Capture: {expected}{nearly}"] if expected and expected.layers else []
-            capture += [f"Levels: {note}" for note in plan.notes]
+            nearly = ", nearly as much in other shapes" * (getattr(config, "fit", "") == "keep")
+            capture = [f"Levels: {note}" for note in plan.notes]
+            if expected and expected.layers:
+                capture.insert(0, f"Capture: {expected}{nearly}")
         size = weight_bytes(config, info)
         lines = [
             model_line(config, info, self.offload, size),
@@ -263,8 +264,7 @@ def model_line(config: RunConfig, info: ModelInfo | None, offload: Offload, size
                 where += f": {half} if its files are in half precision, {full} if in float32"
         if info.files.replacement:
             where = f"{info.family.title}: {info.files.parts_line(info.family)}, {where}"
-    line = f"Model: {config.model} ({where})"
-    return line if offload == "none" else f"{line}, offload {offload}"
+    return f"Model: {config.model} ({where})" + f", offload {offload}" * (offload != "none")
 
 
 def weight_bytes(config: RunConfig, info: ModelInfo | None) -> int | None:
@@ -280,7 +280,7 @@ def memory_line(config: RunConfig, info: ModelInfo | None, size: int | None, map
     line = "Memory: not known, because the weights are not all on this machine"
     if size:
         line = f"Memory: {show_bytes(size)} of weights in {config.dtype}"
-        line += f", before {config.quantize}" if config.quantize else ""
+        line += f", before {config.quantize}" * bool(config.quantize)
     if maps:
         line += f"; {show_bytes(maps)} of attention maps an image"
     if info and info.family.measured and not info.settings.words and not (size and config.device == "cpu"):
