@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
 from cyclopts import Group, Parameter
 
 from ..config.fields import RUN, WORD
+from ..config.names import alike_names, meaning, name_of_zero, parse_classes
 from ..dataset.formats.format_table import (
     FORMATS,
     FormatName,
@@ -23,8 +24,9 @@ from ..dataset.formats.format_table import (
     recognise,
 )
 from ..errors import UserError
-from ..files.messages import plural
-from .options import Data, Link, NewOut, Quiet, WithRejected, Workers, option
+from ..files.messages import make_console, plural
+from ..files.output_folders import check_apart
+from .options import Data, Link, NewOut, Quiet, WithRejected, Workers, command_line, next_steps, option, train_line
 
 if TYPE_CHECKING:
     from ..dataset.sample import Sample
@@ -99,8 +101,6 @@ def export_(
     - `seediff export pets --to yolo --out pets-yolo --split 0.2`
     """
     from ..dataset.dataset import Dataset
-    from ..files.output_folders import check_apart
-    from .summary import command_line, next_steps, train_line
 
     check_apart(out, [data])
     options = options or ExportOptions()
@@ -185,11 +185,8 @@ def import_(
 
     - `seediff import photos --classes dog,cat --unlabelled --out pets`
     """
-    from ..config.names import alike_names
     from ..dataset.corrections import sum_changes
     from ..dataset.importing import import_set, import_unlabelled
-    from ..files.output_folders import check_apart
-    from .summary import command_line, next_steps, train_line
 
     options = options or ImportOptions()
     if accept_unchanged and corrects is None:
@@ -234,7 +231,6 @@ def import_(
 
 def read_class_names(classes: str | None) -> tuple[str, ...] | None:
     """The names of --classes, if they were given."""
-    from ..config.names import meaning, name_of_zero, parse_classes
 
     if classes is None:
         return None
@@ -287,8 +283,6 @@ def follow_progress(quiet: bool) -> Callable[[Iterable[T]], Iterable[T]]:
     if quiet or not sys.stderr.isatty():
         return iter
     from rich.progress import track
-
-    from ..files.messages import make_console
 
     def follow(samples: Iterable[T]) -> Iterable[T]:
         total = len(samples) if isinstance(samples, Sequence) else None

@@ -10,11 +10,27 @@ from cyclopts import Group, Parameter
 from ..config.augment import AugmentConfig
 from ..config.fields import RUN, WORD
 from ..config.resolve import configure
+from ..config.sides import side_notes
 from ..errors import UserError
 from ..files.messages import plural
+from ..files.output_folders import check_apart, check_free, stage_output
 from .formats import follow_progress, say_notes, say_reviewed
 from .line import UNTYPED, Typed
-from .options import HERE, ConfigFile, Data, DryRun, Link, NewOut, Quiet, Workers, option
+from .options import (
+    HERE,
+    ConfigFile,
+    Data,
+    DryRun,
+    Link,
+    NewOut,
+    Quiet,
+    Workers,
+    command_line,
+    export_line,
+    next_steps,
+    option,
+    train_line,
+)
 
 PARTS = Group("Parts", sort_key=2)
 
@@ -42,10 +58,7 @@ def augment(
 
     - `seediff augment pets --add diffumask,flip:10% --no-keep-originals --out new-pets`
     """
-    from ..config.sides import side_notes
     from ..dataset.augmented import open_augmented, write_augmented
-    from ..files.output_folders import check_apart, check_free
-    from .summary import next_steps, train_line
 
     settled = configure(AugmentConfig, line.values, config)
     check_apart(out, [data])
@@ -81,8 +94,6 @@ def merge(
     """
     from ..dataset.dataset import Dataset
     from ..dataset.merge import set_names
-    from ..files.output_folders import check_apart, check_free
-    from .summary import command_line, export_line, next_steps, train_line
 
     check_apart(out, data)
     check_free(out)
@@ -130,8 +141,6 @@ def split(
     """
     from ..dataset.dataset import Dataset
     from ..dataset.split import set_splits
-    from ..files.output_folders import check_apart, check_free, stage_output
-    from .summary import command_line, export_line, next_steps, train_line
 
     if (out is None) != in_place:
         raise UserError("split: give either --out FOLDER (one dataset per part) or --in-place (`split` in the rows)")

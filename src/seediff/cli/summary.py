@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
-import shutil
-import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from statistics import mean, median
 from typing import TYPE_CHECKING
 
@@ -14,54 +10,21 @@ from rich.table import Table
 from rich.text import Text
 
 from ..config.names import SEGMENT
-from ..dataset import native
+from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from ..files.messages import make_console, plural
 from ..report.tables import count_classes, show_reasons
 from ..run.dataset_job import rejections
+from .options import LOOK, command_line, export_line, next_steps, train_line
 
 if TYPE_CHECKING:
     from ..config.generate_config import GenerateConfig
-    from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
     from ..dataset.quality.check import Checked
     from ..dataset.quality.stats import Stats
     from ..run.loop import RunResult
 
-LOOK = "see how each mask was made, and correct it"
 ROWS_SHOWN = 12
 """Maximum number of photographs that a table lists."""
 BARS = " ▁▂▃▄▅▆▇█"
-
-
-def next_steps(*commands: str, made: Path | None = None) -> str:
-    """An empty line, then commands under the heading "Next:", and the page of the dataset that was made."""
-    steps = "\n  ".join(("\nNext:", *commands))
-    return steps if made is None else f"{steps}\n\nLook at {shlex.quote(str(made / native.PREVIEW))} (in a browser)"
-
-
-def command_line(*arguments: object, about: str = "") -> str:
-    """The shell command that runs this program with arguments. about: its purpose, appended as a comment."""
-    line = " ".join([own_command(), *(shlex.quote(str(argument)) for argument in arguments)])
-    return f"{line}    # {about}" if about else line
-
-
-def export_line(data: Path) -> str:
-    return command_line("export", data, "--to", "coco", "--out", f"{data}-coco", about="or yolo, voc, cvat …")
-
-
-def train_line(data: Path) -> str:
-    return command_line("train", data, "--out", "segmenter")
-
-
-def own_command() -> str:
-    """How the shell runs this program: `seediff` if it is found by that name, else the script's path, or
-    `python -m seediff` if it was started in another way."""
-    script = Path(sys.argv[0])
-    if script.stem != "seediff":
-        return f"{shlex.quote(sys.executable)} -m seediff"
-    installed = shutil.which("seediff")
-    if installed and Path(installed).resolve() == script.resolve():
-        return "seediff"
-    return shlex.quote(str(script))
 
 
 def show_generated(result: RunResult, config: GenerateConfig) -> None:

@@ -14,12 +14,25 @@ from cyclopts.validators import Number
 
 from ..config.fields import RUN, WORD, read_names
 from ..config.names import parse_classes
-from ..config.train import DATA, IMAGE_GROUP, TrainConfig
+from ..config.sides import side_notes
+from ..config.speeds import remember_speed
+from ..config.train import DATA, IMAGE_GROUP, TrainConfig, make_config, with_device
 from ..dataset import native
 from ..files.messages import plural
 from .formats import say_notes, say_reviewed
 from .line import UNTYPED, Typed
-from .options import AT_LEAST_1, HERE, ConfigFile, DryRun, Quiet, Verbose, WithRejected, option
+from .options import (
+    AT_LEAST_1,
+    HERE,
+    ConfigFile,
+    DryRun,
+    Quiet,
+    Verbose,
+    WithRejected,
+    command_line,
+    next_steps,
+    option,
+)
 from .progress import bar_or_lines, report_on_interrupt, show_progress
 
 
@@ -93,9 +106,6 @@ def train(
 
     - `seediff train synthetic real real --architecture segformer --out segmenter --dry-run`
     """
-    from ..config.sides import side_notes
-    from ..config.speeds import remember_speed
-    from ..config.train import make_config, with_device
     from ..train.stages import find_doubts, open_training
     from ..train.usual import settle
 
@@ -146,7 +156,6 @@ def train(
         print(f"{result.steps} steps, {speed}: {out}")
         if training.validation:
             print(f"mIoU {result.miou:.1%} on {len(training.validation)} samples, at step {result.best_step}")
-        from .summary import command_line, next_steps
 
         about = "masks of your pictures, as a dataset"
         predict = command_line("predict", out, "PHOTOS", "--out", "predicted", about=about)
@@ -209,9 +218,7 @@ def predict(
     from .photo_commands import check_photos, report_unusable
 
     check_photos(paths)
-    from ..config.sides import side_notes
     from ..train.predict import predict_files
-    from .summary import command_line, next_steps
 
     with show_progress(quiet, out, "pictures") as progress:
         count, failed = predict_files(
