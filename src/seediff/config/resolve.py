@@ -24,7 +24,7 @@ from ..files.documents import fit, read_toml
 from ..files.messages import show_bytes, show_json
 from ..files.outputs import CONFIG
 from ..models.describe import ModelInfo, ModelSettings, describe
-from ..models.model_files import ModelFiles, find_model, locate_model
+from ..models.model_files import find_model, locate_model
 from ..models.schedulers import distilled_defaults
 from ..models.short_names import BY_NAME, EMBEDDED, REAL
 from .fields import check_names, check_table, field_types, flatten, tables_of
@@ -169,14 +169,12 @@ def configure_run(
     name = str(values.get("model", kind.model))
     if not name:
         raise no_model()
-    files: ModelFiles | None = None
     if model is None:
-        base = values.get("base")
+        files, base = None, values.get("base")
         locate_model(name, base)  # raises for names of nothing
         with suppress(UserError):  # what the hub does not deliver: if it comes to loading, that says so
             files = find_model(name, base, planned=planned)
-    if model is None and files is not None:
-        model = describe(files)
+        model = files and describe(files)
     settings = ModelSettings() if model is None else model.settings
     if values.get("classes") == ("all",):
         if not settings.classes:
