@@ -102,16 +102,7 @@ def test_thresholds_that_nobody_tuned_are_told(bare, tmp_path, capsys):
 
 
 def test_a_models_own_thresholds(bare, tmp_path, capsys):
-    line = [
-        "mask",
-        str(write_photos(tmp_path / "photos", 1)),
-        "--classes",
-        "dog",
-        "--dry-run",
-        "--verbose",
-        "--out",
-        "x",
-    ]
+    line = f"mask {write_photos(tmp_path / 'photos', 1)} --classes dog --dry-run --verbose --out x".split()
     text = json.dumps({"classes": ["dog", "car"], "preset": {"presence": 0.6, "name_threshold": 0.7}})
     (bare / "seediff.json").write_text(text)
     for preset in ("model", "paper"):  # no paper has a threshold of presence
