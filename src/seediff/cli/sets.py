@@ -148,7 +148,9 @@ def split(
         check_apart(out, [data])
         check_free(out)
     dataset = Dataset.from_native(data)
-    shares = {"val": val} if test is None else {"val": val, "test": test}
+    shares = {"val": val}
+    if test is not None:
+        shares["test"] = test
     follow = follow_progress(quiet)
     parts = dict(zip(("train", *shares), dataset.split(**shares, seed=seed, follow=follow), strict=True))
     if out is None:

@@ -143,7 +143,9 @@ class Tuned:
         """The thresholds for a command, and the model and the method unless others were chosen: then without beta,
         which is the method's. chosen: flat name → value."""
         name = THRESHOLDS[command]
-        values = {"model": None if "model" in chosen else self.model, name: getattr(self, name)}
+        values: dict[str, Any] = {name: getattr(self, name)}
+        if "model" not in chosen:
+            values["model"] = self.model
         if name == "presence" and self.beta is not None and chosen.get("mask.method", self.method) == self.method:
             values |= {"mask.method": self.method, "mask.beta": self.beta}
         there = {name: value for name, value in values.items() if value is not None}

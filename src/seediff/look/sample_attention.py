@@ -61,7 +61,7 @@ def read_config(folder: Path, name: str | None = None) -> DatasetConfig | None:
     `generate` or `mask` that can be read."""
     with suppress(UserError):
         path = native.made_by(folder, name)
-        return None if path is None else load_dataset_config(path, MaskPhotosConfig)
+        return path and load_dataset_config(path, MaskPhotosConfig)
     return None
 
 

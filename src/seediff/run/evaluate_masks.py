@@ -237,4 +237,4 @@ def soft_masks(masker: PhotoMasker, photo: LabelledPhoto, words: tuple[str, ...]
 
 def evenly(total: int, most: int | None) -> list[int]:
     """At most so many of `total` positions, evenly spaced; None: all."""
-    return np.unique(np.linspace(0, total - 1, total if most is None else most).round().astype(int)).tolist()
+    return np.unique(np.linspace(0, total - 1, most or total).round().astype(int)).tolist()
