@@ -21,18 +21,13 @@ from ..files.messages import make_console
 from ..files.output_folders import check_free, check_writable
 from .commands import HELP_ALL
 from .line import UNTYPED, Typed
-from .options import HERE, SEED, ConfigFile, Json
+from .options import HERE, SEED, ConfigFile, Json, shown
 from .progress import bar_or_lines
 
 if TYPE_CHECKING:
     from ..evaluate.mask_protocols import MaskProtocol
 
 app = App(name="evaluate", help_flags=("--help", "-h", HELP_ALL))
-
-
-def shown(default: str | bool) -> Parameter:
-    """How the help names a default."""
-    return Parameter(show_default=default)
 
 
 NO = Parameter(negative=(), show_default="no")

@@ -32,6 +32,11 @@ def option(group: Group, text: str, default: object = None, **parameter: Any) ->
     return Parameter(group=group, help=text, show_default=shown, **parameter)
 
 
+def shown(default: str | bool) -> Parameter:
+    """How the help names a default."""
+    return Parameter(show_default=default)
+
+
 def _folder(kind: Any, tokens: Sequence[Token]) -> Path:
     return parse_folder(tokens[0].value)
 
