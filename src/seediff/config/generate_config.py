@@ -28,6 +28,8 @@ from .sizes import Size, check_size
 
 Self = TypeVar("Self", bound="DatasetConfig")
 
+ImageSize = Annotated[Size | None, WORD, Parameter(group=MODEL)]
+"""None: the model's own."""
 MAX_IMAGES = 10_000_000
 """Maximum number of images in a dataset, whose specifications are one list in memory."""
 
@@ -107,7 +109,7 @@ class GenerateConfig(DatasetConfig):
     """Guidance scale: how closely images follow the prompt; 1 turns guidance off."""
     scheduler: Annotated[str | None, Parameter(group=MODEL)] = None
     """Scheduler by name, such as euler, dpm++-karras, ddim or lcm; by default the model's own, or its LoRA's."""
-    size: Annotated[Size | None, WORD, Parameter(group=MODEL)] = None
+    size: ImageSize = None
     """Size of the images in pixels: one side, or width x height such as 1024x768; by default the model's own."""
     reject: Annotated[bool, Parameter(group=KEPT)] = False
     """Redraw a sample with different noise if its mask is flagged; leave it out if every attempt is."""
