@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from seediff import GenerateConfig
+from seediff.models.load_options import LoadOptions
 from seediff.models.registry import load_model
 from seediff.run.generate_job import GenerateJob
 
@@ -28,7 +29,7 @@ def main() -> None:
     job = GenerateJob(config)
     job.check()
     job.load()
-    pipe = load_model("mini", device="cpu", **vars(config.load_options)).pipe  # which nothing captures
+    pipe = load_model("mini", device="cpu", **vars(LoadOptions.of(config))).pipe  # which nothing captures
     pipe("a dog", num_inference_steps=1)  # warms up
 
     seconds = {"diffusers alone": 0.0, "with capture": 0.0, "masks": 0.0}

@@ -46,6 +46,17 @@ def test_no_module_imports_from_a_layer_below_its_own():
     assert not found
 
 
+def test_a_configuration_gets_a_models_facts_as_values():
+    """One module of theirs asks for them; how layers are chosen is written in a text, whose grammar `models` has."""
+    asking = {
+        (path.stem, names[1])
+        for path, parts in modules()
+        for _, names in imported(path)
+        if (parts[0], names[0]) == ("config", "models")
+    }
+    assert {module for module, asked in asking if asked != "groups"} == {"resolve"}
+
+
 def test_no_circles_between_modules():
     known = {parts for _, parts in modules()}
     graph = {parts: set() for parts in known}

@@ -17,10 +17,9 @@ import numpy as np
 import torch
 from rich.progress import track
 
-from seediff.config.constants import CaptureConfig, MaskConfig
-from seediff.config.levels import level_name
+from seediff.config.constants import CaptureConfig, MaskConfig, level_name
 from seediff.config.methods import METHOD_FACTS
-from seediff.config.presets import preset_of
+from seediff.config.presets import read_preset
 from seediff.errors import UserError
 from seediff.files.documents import read_json
 from seediff.mini.scenes import Scene
@@ -107,7 +106,7 @@ def choose(trials: Sequence[Trial], model: Model) -> Chosen:
             f"classes {'compete' if compete else 'by themselves'}",
             lambda s, compete=compete: s.config.compete == compete,
         )
-    shipped = preset_of(model.info.settings).methods.get("best")
+    shipped = read_preset(model.info.settings.preset, model.info.settings.path).methods.get("best")
     if shipped:
         chosen["own_best", "best"] = Setting(MaskConfig(**shipped["mask"]), CaptureConfig(**shipped["capture"]))
     return chosen

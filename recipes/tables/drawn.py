@@ -80,10 +80,6 @@ class SetConfig(RunConfig):
             raise UserError("objects", f"{self.objects} must be numbers of classes from 1 to {len(self.classes)}")
         self.settings()
 
-    @property
-    def load_options(self) -> LoadOptions:
-        return replace(super().load_options, scheduler=self.scheduler)
-
     def settings(self) -> dict[str, Setting]:
         """Name → constants of the labellings. Raises UserError naming a faulty labelling."""
         from recipes.studies.settings import Setting
@@ -162,7 +158,7 @@ class SetJob(Job[SetConfig, "SampleSpec", "tuple[Sequence[SampleSpec], Sequence[
         from seediff.models.registry import load_model
 
         config = self.config
-        options = vars(config.load_options)
+        options = vars(LoadOptions.of(config))
         self.model = load_model(config.model, base=config.base, device=config.device, dtype=config.dtype, **options)
         specs = [spec for batch in self.batches.values() for spec in batch]
         info = self.model.info

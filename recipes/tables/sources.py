@@ -27,6 +27,7 @@ from seediff.errors import UserError, first_line
 from seediff.mini.scenes import CLASSES
 from seediff.models.fingerprint import WHOLE, content_fingerprint, digest_files, files_below, model_fingerprint
 from seediff.models.hub import resolve_name
+from seediff.models.load_options import LoadOptions
 from seediff.models.model_files import locate_model
 
 from .definition import HeldOut, Source
@@ -182,7 +183,7 @@ def set_config(source: Source, sets: Mapping[str, SetConfig]) -> SetConfig:
 def set_digest(config: SetConfig) -> str:
     # Options that are newer than published keys count only if they differ from the default, so that these keys stay
     # valid: how a model is loaded, and at which steps the attention is captured.
-    young = {"base": None, **dict.fromkeys(vars(config.load_options)), "capture_steps": "all"}
+    young = {"base": None, **dict.fromkeys(vars(LoadOptions())), "capture_steps": "all"}
     table = {
         name: value
         for name, value in config.values().items()

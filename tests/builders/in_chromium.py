@@ -71,12 +71,7 @@ def open_sample(page, name):
     )
     page.press("#text", "Escape")  # moves to the grid
     page.keyboard.press("Enter")
-    # A sample that was open before shows its name at once, but strokes have no effect until its label map has arrived.
-    page.wait_for_function(
-        "name => document.querySelector('#sample:not([hidden])[aria-busy=false]')"
-        " && document.querySelector('#sample-name').textContent === name",
-        arg=name,
-    )
+    shown_sample(page, name)
 
 
 def shown_mask(page):
@@ -122,6 +117,35 @@ def at(page, x, y):
         "() => [document.querySelector('#mask').width, document.querySelector('#mask').height]"
     )
     return box["x"] + (x + 0.5) / width * box["width"], box["y"] + (y + 0.5) / height * box["height"]
+
+
+def drag(page, start, end, steps=4):
+    """Draw the pointer over the picture from one pixel (x, y) to another."""
+    page.mouse.move(*at(page, *start))
+    page.mouse.down()
+    page.mouse.move(*at(page, *end), steps=steps)
+    page.mouse.up()
+
+
+def press(page, *keys):
+    for key in keys:
+        page.keyboard.press(key)
+
+
+def noticed(page, text):
+    """Wait until the page says something to the person."""
+    until(page, "text => document.querySelector('#notice').textContent.includes(text)", text)
+
+
+def shown_sample(page, name):
+    """Wait until the sample that is open has this name, and its label map has come. A sample that was open before shows
+    its name at once, but strokes have no effect until then."""
+    until(
+        page,
+        "name => document.querySelector('#sample:not([hidden])[aria-busy=false]')"
+        " && document.querySelector('#sample-name').textContent === name",
+        name,
+    )
 
 
 def violations(page):

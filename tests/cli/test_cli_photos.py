@@ -5,7 +5,7 @@ from photo_set import write_photos
 from refusals import refused
 
 from seediff.cli.main import main
-from seediff.config.tuned import Tuned
+from seediff.config.presets import Tuned
 from seediff.dataset.dataset import Dataset
 
 
@@ -53,7 +53,9 @@ def test_classes_are_understood_as_the_model_spells_them(tmp_path, capsys):
         value = str(tmp_path / value) if "." in value else value
         given = [] if command == "generate" else [str(photos), "--model", "mini"]
         assert main([command, *given, option, value, "--dry-run", "--verbose", "--out", str(tmp_path / "out")]) == 0
-        assert '= ["dog"]' in capsys.readouterr().out
+        said = capsys.readouterr().out
+        assert '= ["dog"]' in said
+        assert " of cross-attention" in said  # names of segments need it, too
     line = f"segment {photos} --model mini --names fox --dry-run --out {tmp_path}/out".split()
     assert "--names: model 'mini' does not know 'fox'; it knows: " in refused(capsys, *line)
 

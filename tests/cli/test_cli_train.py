@@ -1,32 +1,14 @@
-import numpy as np
 import pytest
-from PIL import Image
+from items import write_pets
 from refusals import refused
 
 from seediff.cli.main import main
-from seediff.dataset.sample import Sample
-from seediff.dataset.saving import save_native
 from seediff.train.record import read_losses
-
-CLASSES = ("square", "disc")
-
-
-def write(folder, count=4, side=64):
-    def made():
-        for i in range(count):
-            labels = np.zeros((side, side), np.uint8)
-            labels[10 : 20 + 3 * i, 8:40] = i % 2 + 1
-            path = folder.with_name(f"{folder.name}-{i}.png")
-            Image.fromarray(np.repeat(labels[..., None] * 100, 3, 2)).save(path)
-            yield Sample(path, labels, name=f"s{i}")
-
-    save_native(folder, CLASSES, made(), about={"command": "test"})
-    return str(folder)
 
 
 @pytest.fixture
 def data(tmp_path):
-    return write(tmp_path / "data")
+    return str(write_pets(tmp_path / "data"))
 
 
 SMALL = "--backbone tiny --crop 64 --test-side 64 --batch-size 2 --device cpu --dtype float32".split()
@@ -34,7 +16,7 @@ SMALL = "--backbone tiny --crop 64 --test-side 64 --batch-size 2 --device cpu --
 
 def test_stages_and_resume(data, tmp_path, capsys):
     out = tmp_path / "out"
-    real = write(tmp_path / "real", 2)
+    real = write_pets(tmp_path / "real", 2)
     stages = f"--steps 2 --finetune {real} --finetune-steps 1 --val-share 0.25".split()
     line = ["train", data, "--out", str(out), *SMALL, *stages]
     assert main(line) == 0
@@ -62,7 +44,7 @@ def test_stages_and_resume(data, tmp_path, capsys):
         (["--epochs", "-1"], "--epochs: -1 must be above 0"),
         (["--epochs", "1e300"], "--epochs: 1e+300 must be above 0 and at most 1,000,000,000"),
         (["--scale", "1"], "Invalid value for --scale: '1' must be 2 values, each a number"),
-        (["--classes", "square"], "class 'disc' is not in square"),
+        (["--classes", "dog"], "class 'cat' is not in dog"),
         (["--val", "nowhere"], "nowhere: no such folder"),
         (["--workers", "-1"], 'Invalid value "-1" for --workers'),
     ],

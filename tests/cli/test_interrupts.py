@@ -44,16 +44,8 @@ def in_session(number):
 @pytest.mark.parametrize("attempt", range(int(os.environ.get("INTERRUPTS", "2"))))
 def test_interrupted_with_workers(commands, tmp_path, times, attempt):
     moments = random.Random(times * 100 + attempt)
-    command = [
-        sys.executable,
-        "-m",
-        "seediff",
-        *commands[attempt % 2],
-        "--out",
-        str(tmp_path / "out"),
-        "--workers",
-        "2",
-    ]
+    options = f"--out {tmp_path / 'out'} --workers 2".split()
+    command = [sys.executable, "-m", "seediff", *commands[attempt % 2], *options]
     run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
     wait_until(lambda: list(tmp_path.glob(".*.part/.lock")))  # it has begun; workers start, import and work from now on
     time.sleep(moments.uniform(0, 1.5))

@@ -55,20 +55,19 @@ def test_sources_that_no_path_may_be(command, tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     "line",
     [
-        ["mask", "", "--classes", "dog", "--model", "mini", "--out", "o"],
-        ["predict", "", "photos", "--out", "o"],
-        ["check", ""],
-        ["stats", ""],
-        ["split", "", "--in-place"],
-        ["evaluate", "", "--data", "pets"],
-        ["train", "", "--out", "o"],
+        "mask  --classes dog --model mini --out o",
+        "predict  photos --out o",
+        "check ",
+        "stats ",
+        "split  --in-place",
+        "evaluate  --data pets",
+        "train  --out o",
     ],
-    ids=" ".join,
 )
 def test_an_unset_variable_is_not_the_current_folder(line, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(write_set(tmp_path / "pets"))
     before = contents(tmp_path)
-    assert main(line) == 2
+    assert main(line.split(" ")) == 2  # two spaces: an empty word between them
     assert capsys.readouterr().err.endswith(": an empty path; the current folder is .\n")
     assert contents(tmp_path) == before
 

@@ -10,7 +10,7 @@ from seediff.config.constants import CaptureConfig, MaskConfig
 from seediff.config.generate_config import GenerateConfig
 from seediff.config.methods import METHOD_FACTS, Method
 from seediff.config.photos_config import MaskPhotosConfig
-from seediff.config.presets import preset_of
+from seediff.config.presets import read_preset
 from seediff.models.describe import read_settings
 from seediff.models.short_names import EMBEDDED
 from seediff.run.mask_job import MaskJob
@@ -29,9 +29,14 @@ def test_there_are_defaults_for_every_method():
         )
 
 
+def read(folder):
+    settings = read_settings(folder)
+    return read_preset(settings.preset, settings.path)
+
+
 def check_all(folder):
     """Check a preset with the tables of all methods, of which a run checks one."""
-    preset = preset_of(read_settings(folder))
+    preset = read(folder)
     for method in preset.methods:
         preset.mask_constants(method)
     for method in preset.segments:
@@ -60,7 +65,7 @@ def test_the_command_line_says_what_is_captured(tmp_path, mini_folder, capsys, c
 
 
 def test_the_embedded_model_captures_the_second_half_where_it_draws():
-    constants = preset_of(read_settings(EMBEDDED["mini"])).methods["seediff"]["capture"]
+    constants = read(EMBEDDED["mini"]).methods["seediff"]["capture"]
     assert GenerateConfig.recommended(classes=("dog",)).capture == CaptureConfig(**constants, steps="second-half")
     assert MaskPhotosConfig.recommended(classes=("dog",), model="mini").capture == CaptureConfig(**constants)
     assert GenerateConfig.recommended(classes=("dog",), model="sd2-base").capture.steps == "all"

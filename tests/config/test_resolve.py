@@ -1,40 +1,19 @@
-import json
 from dataclasses import replace
 
 import pytest
-from builders.configured import configured
+from builders.configured import PRESET, configured, write_model
 from refusals import user_error
 
 import recipes.methods  # noqa: F401  registers the methods that are files
 from seediff.config.constants import CaptureConfig, MaskConfig
 from seediff.config.generate_config import GenerateConfig
 from seediff.config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
+from seediff.config.presets import Tuned
 from seediff.config.resolve import load_config
-from seediff.config.tuned import Tuned
 from seediff.files.documents import read_toml
 
-PRESET = {
-    "steps": 20,
-    "guidance_scale": 4.0,
-    "capture_steps": "second-half",
-    "method": "ca_sa",
-    "presence": 0.7,
-    "note": "best on the tuning scenes",
-    "methods": {
-        "ca_sa": {
-            "mask": {"beta": 0.4, "tau": 1, "expand_levels": [2, 1], "pamr_dilations": [1, 2]},
-            "capture": {"layers": "up"},
-        },
-        "ca": {"mask": {"beta": 0.5}},
-    },
-}
 DOG = {"classes": ("dog",)}
 REFERENCE = {"mask": {"method": "reference"}}
-
-
-def add_index(folder):
-    folder.mkdir()
-    (folder / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}')
 
 
 def written(config, folder):
@@ -50,16 +29,7 @@ def tuned(folder, model, presence, **more):
 
 @pytest.fixture
 def model(tmp_path):
-    add_index(tmp_path / "own")
-    (tmp_path / "own" / "seediff.json").write_text(json.dumps({"classes": ["dog"], "preset": PRESET}))
-    return str(tmp_path / "own")
-
-
-@pytest.fixture
-def bare(tmp_path):
-    """A model without a preset."""
-    add_index(tmp_path / "bare")
-    return str(tmp_path / "bare")
+    return write_model(tmp_path / "own", PRESET)
 
 
 def test_a_tuned_beta_is_for_its_method_alone(model, tmp_path):

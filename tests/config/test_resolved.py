@@ -4,6 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from builders.configured import PRESET, write_model
 from PIL import Image
 
 import recipes.methods  # noqa: F401  registers the methods that are files
@@ -13,23 +14,6 @@ TABLE = Path(__file__).with_name("resolved.json")
 """`files`: name → text of a file for --config or --preset, `lines`: command line → what
 differs from the configuration's own defaults, and what is said about thresholds."""
 
-PRESET = {
-    "steps": 20,
-    "guidance_scale": 4.0,
-    "capture_steps": "second-half",
-    "method": "ca_sa",
-    "presence": 0.7,
-    "name_threshold": 0.6,
-    "methods": {
-        "ca_sa": {
-            "mask": {"beta": 0.4, "tau": 1, "expand_levels": [2, 1], "pamr_dilations": [1, 2]},
-            "capture": {"layers": "up"},
-        },
-        "ca": {"mask": {"beta": 0.5}, "capture": {"steps": 2}},
-        "reference": {"mask": {"alpha": 0.45}},
-    },
-    "segments": {"diffseg": {"kl_threshold": 0.5, "weights": [0.0, 1.0]}},
-}
 JOBS = (
     "seediff.run.generate_job.GenerateJob",
     "seediff.run.mask_job.MaskJob",
@@ -45,11 +29,8 @@ class Resolved(Exception):
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     """A folder with models, photographs and the table's files; commands stop where they would begin to work."""
-    for name, preset in (("own", PRESET), ("bare", {})):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}')
-        if preset:
-            (tmp_path / name / "seediff.json").write_text(json.dumps({"preset": preset}), encoding="utf-8")
+    write_model(tmp_path / "own", PRESET)
+    write_model(tmp_path / "bare")
     Image.new("RGB", (64, 64)).save(tmp_path / "photo.png")
     for name, text in json.loads(TABLE.read_text(encoding="utf-8"))["files"].items():
         (tmp_path / name).write_text(text, encoding="utf-8")

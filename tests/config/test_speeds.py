@@ -27,19 +27,16 @@ def test_a_measurement_holds_for_the_settings_that_decide_it():
     assert time_line(CONFIG, 100, "model").startswith(UNKNOWN)
 
 
-@pytest.mark.parametrize("content", ["no json", '{"a": "b"}'])
-def test_a_broken_file_is_replaced(cache, content):
-    cache.parent.mkdir(parents=True)
-    cache.write_text(content)
+@pytest.mark.parametrize("content", ["no json", '{"a": "b"}', None])
+def test_a_broken_file_is_replaced_and_one_that_cannot_be_written_stops_no_run(cache, content):
+    if content is None:
+        cache.parent.parent.write_text("a file where the folder should be")
+    else:
+        cache.parent.mkdir(parents=True)
+        cache.write_text(content)
     assert time_line(CONFIG, 1).startswith(UNKNOWN)
     remember_speed(CONFIG, 1.0)
-    assert not time_line(CONFIG, 1).startswith(UNKNOWN)
-
-
-def test_a_folder_that_cannot_be_written_to_stops_no_run(cache):
-    cache.parent.parent.write_text("a file where the folder should be")
-    remember_speed(CONFIG, 1.0)
-    assert time_line(CONFIG, 1).startswith(UNKNOWN)
+    assert time_line(CONFIG, 1).startswith(UNKNOWN) == (content is None)
 
 
 def test_a_run_is_measured_and_the_next_dry_run_says_it(tmp_path, cache, monkeypatch, capsys):

@@ -3,8 +3,9 @@ from dataclasses import MISSING, fields, replace
 import pytest
 from refusals import user_error
 
+import recipes.methods  # noqa: F401  registers the methods that are files
 from seediff.cli.main import main
-from seediff.config.constants import CaptureConfig, MaskConfig
+from seediff.config.constants import CaptureConfig, MaskConfig, maps_read
 from seediff.config.fields import field_types, fit_field
 from seediff.config.generate_config import GenerateConfig
 from seediff.config.names import VOC_CLASSES, join_classes, parse_classes, parse_prompts
@@ -192,3 +193,23 @@ def test_defaults_are_values_of_their_types(kind):
         if one.compare and one.default is not MISSING:
             fitting = fit_field(one.name, one.default, field_types(kind)[one.name])
             assert (fitting, type(fitting)) == (one.default, type(one.default))
+
+
+ALL = (4, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "cross", "own"),
+    [
+        ({}, (4,), ALL),
+        ({"expansion": "parallel"}, ALL, ALL),
+        ({"expansion": "none"}, ALL, ALL),  # of the background
+        ({"expansion": "none", "background": False}, ALL, None),
+        ({"method": "ca"}, ALL, None),
+        ({"method": "ca_sa"}, (4,), (2,)),
+        ({"method": "reference", "seed_level": 2}, (2,), ALL),
+    ],
+)
+def test_maps_that_a_method_reads(options, cross, own):
+    """What is not captured raises an error when a mask is made."""
+    assert maps_read(MaskConfig(**options)) == {"cross": cross} | ({"self": own} if own else {})

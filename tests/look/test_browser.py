@@ -2,7 +2,21 @@
 
 import numpy as np
 import pytest
-from in_chromium import at, needs_chromium, open_sample, saved, shown_mask, soon, until, violations, window
+from in_chromium import (
+    at,
+    drag,
+    needs_chromium,
+    noticed,
+    open_sample,
+    press,
+    saved,
+    shown_mask,
+    shown_sample,
+    soon,
+    until,
+    violations,
+    window,
+)
 from look_server import keep_attention, running, start, write_set
 
 from seediff.dataset import native
@@ -24,12 +38,8 @@ def labels_of(pets, name):
 def test_a_brush_paints_what_is_under_it(page, pets):
     open_sample(page, "000010")
     before = labels_of(pets, "000010")
-    page.keyboard.press("b")
-    page.keyboard.press("3")
-    page.mouse.move(*at(page, 10, 12))
-    page.mouse.down()
-    page.mouse.move(*at(page, 40, 30), steps=8)
-    page.mouse.up()
+    press(page, "b", "3")
+    drag(page, (10, 12), (40, 30), steps=8)
     saved(page)
     ys, xs = np.mgrid[:64, :64] + 0.5
     along = np.clip(((xs - 10.5) * 30 + (ys - 12.5) * 18) / (30**2 + 18**2), 0, 1)
@@ -50,8 +60,7 @@ def test_a_brush_paints_what_is_under_it(page, pets):
 def test_polygon_fill_and_eraser(page, pets):
     open_sample(page, "000011")
     before = labels_of(pets, "000011")
-    page.keyboard.press("p")
-    page.keyboard.press("i")
+    press(page, "p", "i")
     for x, y in [(4, 4), (20, 4), (20, 24), (4, 24)]:
         page.mouse.click(*at(page, x, y))
     page.keyboard.press("Enter")
@@ -59,16 +68,12 @@ def test_polygon_fill_and_eraser(page, pets):
     found = labels_of(pets, "000011")
     assert (found[5:24, 5:20] == 255).all()
     np.testing.assert_array_equal(found[26:], before[26:])
-    page.mouse.move(*at(page, 20, 24))
-    page.mouse.down()
-    page.mouse.move(*at(page, 12, 14), steps=3)  # a corner, until something else is done
-    page.mouse.up()
+    drag(page, (20, 24), (12, 14))  # a corner, until something else is done
     saved(page)
     found = labels_of(pets, "000011")
     assert (found[5:12, 5:10] == 255).all()
     np.testing.assert_array_equal(found[16:, 13:], before[16:, 13:])
-    page.keyboard.press("f")
-    page.keyboard.press("2")
+    press(page, "f", "2")
     page.mouse.click(*at(page, 10, 10))
     saved(page)
     filled = labels_of(pets, "000011")
@@ -106,8 +111,7 @@ def test_beta_is_dragged_and_used(page, pets):
     page.click("#untune")
     np.testing.assert_array_equal(shown_mask(page), before)
     page.focus("#beta")
-    page.keyboard.press("ArrowLeft")
-    page.keyboard.press("ArrowRight")
+    press(page, "ArrowLeft", "ArrowRight")
     page.click("#apply")
     until(page, "() => document.querySelector('#sample-state').textContent.includes('new mask')")
     np.testing.assert_array_equal(labels_of(pets, "000001"), wanted)
@@ -139,10 +143,7 @@ def test_segments_are_proposed_by_a_click_and_by_a_box_and_accepted(page, pets):
     np.testing.assert_array_equal(labels_of(pets, "000002"), given)
 
     top, left, bottom, right = 6, 4, 50, 60
-    page.mouse.move(*at(page, left - 0.5, top - 0.5))
-    page.mouse.down()
-    page.mouse.move(*at(page, right - 0.5, bottom - 0.5), steps=4)
-    page.mouse.up()
+    drag(page, (left - 0.5, top - 0.5), (right - 0.5, bottom - 0.5))
     within = np.bincount(segments[top:bottom, left:right].ravel(), minlength=segments.max() + 1)
     wanted = np.flatnonzero(2 * within > np.bincount(segments.ravel()))
     until(page, PROPOSED, f"{len(wanted)} of")
@@ -199,9 +200,9 @@ def test_a_change_that_waits_never_undoes_what_another_window_did(browser, pets)
         saved(two)
         others = labels_of(pets, name)
         np.testing.assert_array_equal(others, np.where(before == 0, 255, before))
-        until(one, "() => document.querySelector('#notice').textContent.includes('in another window')")
+        noticed(one, "in another window")
         held[0].continue_()
-        until(one, "() => document.querySelector('#notice').textContent.includes('2 of your changes were not saved')")
+        noticed(one, "2 of your changes were not saved")
         saved(one)
         assert [action.action for action in read_actions(pets[0]) if action.sample == name] == ["relabel"]
         np.testing.assert_array_equal(shown_mask(one), others)
@@ -223,9 +224,9 @@ def test_killed_in_the_middle_and_opened_again(browser, tmp_path):
         painted = shown_mask(page)
         run.kill()
         run.communicate()
-        until(page, "() => document.querySelector('#notice').textContent.includes('is not responding')")
+        noticed(page, "is not responding")
         page.mouse.click(*at(page, 5, 50))
-        until(page, "() => document.querySelector('#notice').textContent.startsWith('Not saved')")
+        noticed(page, "Not saved")
     run, client = start(folder)
     with window(browser, f"http://127.0.0.1:{client.port}/?token={client.token}") as page:
         open_sample(page, "000004")
@@ -241,27 +242,22 @@ def test_the_keyboard_alone(browser, tmp_path):
     """Twelve samples: judged, some of them corrected, without a pointer."""
     out = write_set(tmp_path / "pets", 12)
     with running(out) as (_, opened), window(browser, opened.url) as page:
-        keys = page.keyboard
-        keys.press("ArrowRight")
-        keys.press("ArrowLeft")
-        keys.press("Enter")
+        press(page, "ArrowRight", "ArrowLeft", "Enter")
         for number in range(12):
             until(page, "name => document.querySelector('#sample-name').textContent === name", f"{number:06d}")
             if number % 5 == 4:
-                for key in ("f", "2", "Space"):  # the class at the middle becomes a cat
-                    keys.press(key)
-            keys.press("x" if number % 4 == 3 else "a")
+                press(page, "f", "2", "Space")  # the class at the middle becomes a cat
+            press(page, "x" if number % 4 == 3 else "a")
         saved(page)
-        keys.press("Escape")  # leaves the tool
+        press(page, "Escape")  # leaves the tool
         assert page.locator("#sample").is_visible()
-        keys.press("Escape")
+        press(page, "Escape")
         until(page, "() => !document.querySelector('#browse').hidden")
         last = in_effect(out)
         assert [last[n].verdict for n in NAMES[:12]] == ["rejected" if i % 4 == 3 else "accepted" for i in range(12)]
         assert last[NAMES[9]].mask
-        keys.press("?")
+        press(page, "?")
         assert page.locator("#help").is_visible()
-        keys.press("Escape")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -298,7 +294,7 @@ def test_back_and_reload_keep_what_was_shown(fresh):
     until(page, "() => document.querySelector('#tile-1.active .name bdi')?.textContent.length === 6")
     name = page.text_content(".tile.active .name bdi")
     page.keyboard.press("Enter")
-    until(page, "name => document.querySelector('#sample[aria-busy=false] #sample-name')?.textContent === name", name)
+    shown_sample(page, name)
     page.keyboard.press("j")
     until(
         page,
@@ -308,22 +304,14 @@ def test_back_and_reload_keep_what_was_shown(fresh):
     )
     second = page.text_content("#sample-name")
     page.reload()
-    until(
-        page,
-        "name => document.querySelector('#sample[aria-busy=false]:not([hidden]) #sample-name')?.textContent === name",
-        second,
-    )
+    shown_sample(page, second)
     assert page.text_content("#sample-place") == "3 of 8"
     page.go_back()
     page.wait_for_selector("#browse:not([hidden])")
     until(page, "name => document.querySelector('.tile.active .name bdi')?.textContent === name", second)
     assert page.input_value("#sort") == "-order"
     page.go_forward()
-    until(
-        page,
-        "name => document.querySelector('#sample[aria-busy=false]:not([hidden]) #sample-name')?.textContent === name",
-        second,
-    )
+    shown_sample(page, second)
     page.keyboard.press("Escape")
     page.wait_for_selector("#browse:not([hidden])")
     page.reload()
@@ -422,8 +410,7 @@ def test_no_text_is_anything_but_text(browser, hostile):
                 assert page.text_content("#prompt") == native.read_rows(out)[number]["prompt"]
             assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
         assert violations(page) == []
-        page.keyboard.press("1")
-        page.keyboard.press("f")
+        press(page, "1", "f")
         page.locator("#stage").press("Space")
         saved(page)
         assert page.evaluate("() => [window.pwned, document.images.length > 500, document.scripts.length]") == [

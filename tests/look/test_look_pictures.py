@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 import numpy as np
-from in_chromium import at, needs_chromium, open_sample, saved, until, window
+from in_chromium import at, drag, needs_chromium, open_sample, saved, until, window
 from look_server import keep_attention, running, write_set
 from PIL import Image
 
@@ -88,10 +88,7 @@ def test_an_image_of_each_view(tmp_path, browser):
         page.evaluate("() => document.querySelector('#correct').scrollIntoView()")
         page.keyboard.press("s")
         until(page, "() => document.querySelector('#tool-shown').textContent.startsWith('Click')")
-        page.mouse.move(*at(page, 2, max(0, top - 4)))
-        page.mouse.down()
-        page.mouse.move(*at(page, column * 2 - 2, bottom + 2), steps=4)
-        page.mouse.up()
+        drag(page, (2, max(0, top - 4)), (column * 2 - 2, bottom + 2))
         until(page, "() => document.querySelector('#tool-shown').textContent.includes('Enter accepts')")
         take(page, "segments")
         page.keyboard.press("Escape")
@@ -100,10 +97,7 @@ def test_an_image_of_each_view(tmp_path, browser):
         width = max(3, before.shape[1] // 24)
         page.keyboard.press("e")
         page.locator("#brush-size").fill(str(width))
-        page.mouse.move(*at(page, column, max(0, top - width)))
-        page.mouse.down()
-        page.mouse.move(*at(page, column, min(before.shape[0] - 1, bottom + width)), steps=12)
-        page.mouse.up()
+        drag(page, (column, max(0, top - width)), (column, min(before.shape[0] - 1, bottom + width)), steps=12)
         saved(page)
         take(page, "correct")
         after = client.labels(number)

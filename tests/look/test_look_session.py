@@ -44,13 +44,8 @@ def test_a_correction_lies_beside_the_original_and_its_line_says_all(pets):
     np.testing.assert_array_equal(native.read_label_map(file), labels)
     assert first["from"] == hashlib.sha256(before).hexdigest()
     assert first["hash"] == hashlib.sha256(file.read_bytes()).hexdigest() == second["from"] == second["hash"]
-    assert (first["sample"], first["by"], first["action"], first["version"], first["verdict"]) == (
-        "000001",
-        "ann",
-        "brush",
-        1,
-        None,
-    )
+    told_of = [first[key] for key in ("sample", "by", "action", "version", "verdict")]
+    assert told_of == ["000001", "ann", "brush", 1, None]
     assert first["classes"] == ["cat"]
     assert first["area"] == {"cat": round(float((labels == 2).mean()), 6)}
     assert (second["verdict"], second["by"], second["mask"]) == ("accepted", "ann", first["mask"])

@@ -139,11 +139,8 @@ def test_masks_of_photos_are_made_as_mask_makes_them(tmp_path, mini_folder):
         )
         out = tmp_path / fit
         mask_photos(config, find_photos(tmp_path / "photos").photos, out)
-        with running(out) as (client, opened):
-            for number, sample in enumerate(opened.session.subject.samples):
-                about = client.get(f"/api/samples/{number}/attention")
-                made = client.ask("GET", f"/api/samples/{number}/tuned?{address(about['constants'])}")
-                np.testing.assert_array_equal(made.labels, native.read_label_map(out / original_mask(sample)))
+        check_explained(out)
+        with running(out) as (client, _):
             kept = client.get("/api/samples/1/attends?x=30&y=40")
         shutil.rmtree(out / native.ATTENTION)
         with running(out) as (client, _):
@@ -162,14 +159,15 @@ def test_a_pixel_and_a_word_attend_where_the_maps_say(tmp_path):
             ("L/2", 8, 8),
             ("L/4", 4, 4),
         ]
-        for one, side in zip(found, (16, 8, 4), strict=True):
-            row = maps.self_attention[side, side][(10 * side // 64) * side + 33 * side // 64].numpy()
-            levels = np.frombuffer(base64.b64decode(one["data"]), np.uint8)
-            np.testing.assert_allclose(levels / 255, (row - row.min()) / (row.max() - row.min()), atol=0.5 / 255 + 1e-6)
+        rows = [
+            maps.self_attention[side, side][(10 * side // 64) * side + 33 * side // 64].numpy() for side in (16, 8, 4)
+        ]
         word = client.get("/api/samples/0/attends?columns=2,3")["maps"][1]
         mean = maps.cross_attention[8, 8][:, [2, 3]].mean(1).numpy()
-        levels = np.frombuffer(base64.b64decode(word["data"]), np.uint8)
-        np.testing.assert_allclose(levels / 255, (mean - mean.min()) / (mean.max() - mean.min()), atol=0.5 / 255 + 1e-6)
+        for one, values in zip([*found, word], [*rows, mean], strict=True):
+            levels = np.frombuffer(base64.b64decode(one["data"]), np.uint8)
+            expected = (values - values.min()) / (values.max() - values.min())
+            np.testing.assert_allclose(levels / 255, expected, atol=0.5 / 255 + 1e-6)
         about = client.get("/api/samples/0/attention")
         assert [about["prompt"][one["start"] : one["end"]] for one in about["words"]] == ["cat", "dog"]
         assert [one["columns"] for one in about["words"]] == [[2, 3], [5]]

@@ -20,7 +20,6 @@ from seediff.files.label_maps import read_segment_ids
 from seediff.files.photo_files import find_photos
 from seediff.mini.scenes import CLASSES
 from seediff.run import evaluate_masks as evaluate
-from seediff.run import labelled
 from seediff.run.evaluate_masks import evaluate_masks, words_of
 from seediff.run.mask_job import mask_photos
 
@@ -48,7 +47,7 @@ def made_up(monkeypatch):
 
     monkeypatch.setattr(evaluate, "encode_labelled", lambda masker, index, pixels, truth: SimpleNamespace(truth=truth))
     monkeypatch.setattr(evaluate, "load_masker", lambda config, info: (None, ""))
-    monkeypatch.setattr(labelled, "soft_masks", soft_masks)
+    monkeypatch.setattr(evaluate, "soft_masks", soft_masks)
     return captured
 
 

@@ -8,7 +8,7 @@ from unittest import mock
 import pytest
 import torch
 from fake_engine import fake_draw
-from interrupted import check_interrupted, contents
+from interrupted import contents
 from patience import PATIENCE
 from photo_set import write_photos
 from PIL import Image
@@ -119,23 +119,6 @@ def test_a_complete_output_is_held_against_its_records(name, inputs, mini_folder
 CONFIG = GenerateConfig(classes=("dog", "cat"), per_class=5, batch_size=2)
 
 
-@pytest.fixture(scope="module")
-def inline(tmp_path_factory):
-    out = tmp_path_factory.mktemp("inline") / "out"
-    generate(CONFIG, out, draw=fake_draw, engine=Engine(beside=False))
-    return contents(out)
-
-
-def test_stopped_at_writes_and_continued(tmp_path, monkeypatch, inline):
-    check_interrupted(
-        lambda out: generate(CONFIG, out, draw=fake_draw, engine=Engine(beside=True)),
-        tmp_path,
-        monkeypatch,
-        (0, 1, 4, 12),
-    )
-    assert contents(tmp_path / "whole") == inline
-
-
 @pytest.mark.parametrize("beside", [False, True])
 def test_an_error_of_the_writer_stops_the_drawing_with_its_own_line(tmp_path, monkeypatch, beside):
     drawn = [0]
@@ -237,7 +220,7 @@ def test_photos_of_one_size_come_first_on_cuda(tmp_path):
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
-def test_interrupted_while_drawing(tmp_path, inline, error):
+def test_interrupted_while_drawing(tmp_path, error):
     """What is being written meanwhile is finished before the folder is given free, and the run continues."""
     calls = [0]
 
@@ -251,4 +234,5 @@ def test_interrupted_while_drawing(tmp_path, inline, error):
         generate(CONFIG, tmp_path / "out", draw=draw, engine=Engine(beside=True))
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("writing")]
     generate(CONFIG, tmp_path / "out", draw=fake_draw, engine=Engine(beside=True))
-    assert contents(tmp_path / "out") == inline
+    generate(CONFIG, tmp_path / "whole", draw=fake_draw, engine=Engine(beside=False))
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")

@@ -54,9 +54,10 @@ def segment(mini_folder):
 
 @pytest.mark.parametrize("fit", ["keep", "crop"])
 def test_a_dataset_with_masks_of_the_photos_sizes(tmp_path, mask, found, photos, fit):
-    result = mask_photos(mask(fit=fit, keep_soft=True), found, tmp_path / "out")
+    result = mask_photos(mask(fit=fit, keep_soft=True, objects=True), found, tmp_path / "out")
     samples = list(Dataset.open(tmp_path / "out"))
     assert result.made == len(samples) == 6
+    assert sum(len(sample.instances.class_ids) for sample in samples)
     for sample, photo in zip(samples, found, strict=True):
         np.testing.assert_array_equal(sample.image, read_photo(photo.path))
         height, width = sample.label_map.shape
@@ -65,8 +66,12 @@ def test_a_dataset_with_masks_of_the_photos_sizes(tmp_path, mask, found, photos,
         assert set(np.unique(sample.label_map)) <= {0, 1, 2, 255}
         assert sample.name == sample.metadata["source"] == photo.name
         assert set(sample.metadata["presence"]) == {"dog", "car"}
+        objects = sample.instances
         assert sample.soft is not None
-        assert sample.soft.shape == (2, height, width)
+        assert objects is not None
+        assert sample.soft.shape == (2, *objects.numbers.shape) == (2, height, width)
+        assert (objects.label_map() == sample.label_map)[objects.numbers > 0].all()
+        assert len(objects.scores) == len(objects.class_ids)
     assert (tmp_path / "out" / "images" / "1.jpg").read_bytes() == (photos / "1.jpg").read_bytes()
     assert "A model made these masks" in (tmp_path / "out" / "preview.html").read_text("utf-8")
     card = (tmp_path / "out" / "README.md").read_text("utf-8")
@@ -120,29 +125,11 @@ def test_bad_tables_are_told_by_line(tmp_path, found, text, message):
         read_classes_csv(table, found)
 
 
-@pytest.mark.parametrize(("fit", "method"), [("keep", {}), ("crop", {"method": "ca"})])
-def test_objects_of_photos(tmp_path, mini_folder, fit, method):
-    how = {"presence": 0.0, "timesteps": (100,), "model": str(mini_folder), "fit": fit, **SMALL}
-    chosen = MaskPhotosConfig.recommended(classes=("dog",), objects=True, mask=method, **how)
-    mask_photos(chosen, find_photos([write_photos(tmp_path / "in", 2)]), tmp_path / "out")
-    samples = Dataset.open(tmp_path / "out").samples
-    assert len(samples) == 3
-    count = 0
-    for sample in samples:
-        objects, labels = sample.instances, sample.label_map
-        assert objects is not None
-        count += len(objects.class_ids)
-        assert objects.numbers.shape == labels.shape
-        assert (labels[objects.numbers > 0] == 1).all()
-        assert len(objects.scores) == len(objects.class_ids)
-    assert count > 0
-
-
 @pytest.mark.parametrize("fit", ["keep", "crop"])
 def test_every_photo_has_segments_of_its_size(tmp_path, segment, found, photos, fit):
     result = segment_photos(segment(fit=fit), found, tmp_path / "out")
     assert [row["source"] for row in result.rows] == ["0", "1", "2", "3", "4", "trip/last"]
-    assert (result.done, result.failed) == (6, [])
+    assert (result.done, result.failed) == (6, ())
     dataset = Dataset.open(tmp_path / "out")
     assert dataset.classes == ("segment",)
     for sample, photo in zip(dataset.samples, found, strict=True):

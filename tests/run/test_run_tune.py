@@ -11,8 +11,7 @@ from PIL import Image
 
 from seediff.cli.main import main
 from seediff.config.photos_config import MaskPhotosConfig
-from seediff.config.presets import preset_of
-from seediff.config.tuned import Tuned, read_tuned
+from seediff.config.presets import Tuned, read_tuned
 from seediff.files.documents import read_toml
 from seediff.models.describe import read_settings
 from seediff.models.short_names import EMBEDDED
@@ -103,20 +102,9 @@ def test_thresholds_that_nobody_tuned_are_told(bare, tmp_path, capsys):
 
 
 def test_a_models_own_thresholds(bare, tmp_path, capsys):
-    line = [
-        "mask",
-        str(write_photos(tmp_path / "photos", 1)),
-        "--classes",
-        "dog",
-        "--dry-run",
-        "--verbose",
-        "--out",
-        "x",
-    ]
+    line = f"mask {write_photos(tmp_path / 'photos', 1)} --classes dog --dry-run --verbose --out x".split()
     text = json.dumps({"classes": ["dog", "car"], "preset": {"presence": 0.6, "name_threshold": 0.7}})
     (bare / "seediff.json").write_text(text)
-    preset = preset_of(read_settings(bare))
-    assert (preset.presence, preset.name_threshold) == (0.6, 0.7)
     for preset in ("model", "paper"):  # no paper has a threshold of presence
         assert main([*line, "--model", str(bare), "--preset", preset]) == 0
         told = capsys.readouterr()
@@ -125,7 +113,7 @@ def test_a_models_own_thresholds(bare, tmp_path, capsys):
     config = MaskPhotosConfig.recommended(classes=("dog",), model=str(bare))
     (tmp_path / "seediff.toml").write_text(config.to_toml())
     assert main([*line, "--config", str(tmp_path / "seediff.toml"), "--model", "mini"]) == 0
-    own = preset_of(read_settings(EMBEDDED["mini"])).presence
+    own = read_settings(EMBEDDED["mini"]).preset["presence"]
     assert f"presence = {own}" in capsys.readouterr().out  # another model's threshold gives way
 
 

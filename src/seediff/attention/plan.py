@@ -15,10 +15,12 @@ from dataclasses import dataclass, field, replace
 from math import log2
 from typing import Any, Literal
 
-from ..config.constants import CaptureConfig, MaskConfig, SegmentConfig
-from ..config.levels import (
+from ..config.constants import (
     EVERYTHING,
+    CaptureConfig,
+    MaskConfig,
     Reads,
+    SegmentConfig,
     level_name,
     level_options,
     levels_of,

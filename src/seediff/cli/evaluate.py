@@ -13,23 +13,21 @@ from ..config.constants import CaptureConfig, MaskConfig
 from ..config.fields import IMAGES, MODEL, RESEARCH, WORD, DType, Timestep, read_names
 from ..config.names import parse_classes
 from ..config.photos_config import MaskPhotosConfig
+from ..config.resolve import configure_run
 from ..config.sizes import Size
 from ..errors import UserError
-from ..evaluate.tables import TableFormat
-from .help import HELP_ALL
+from ..evaluate.tables import ScoreTable, TableFormat
+from ..files.messages import make_console
+from ..files.output_folders import check_free, check_writable
+from .commands import HELP_ALL
 from .line import UNTYPED, Typed
-from .options import HERE, SEED, ConfigFile, Json
+from .options import HERE, SEED, ConfigFile, Json, shown
+from .progress import bar_or_lines
 
 if TYPE_CHECKING:
     from ..evaluate.mask_protocols import MaskProtocol
-    from ..evaluate.tables import ScoreTable
 
 app = App(name="evaluate", help_flags=("--help", "-h", HELP_ALL))
-
-
-def shown(default: str | bool) -> Parameter:
-    """How the help names a default."""
-    return Parameter(show_default=default)
 
 
 NO = Parameter(negative=(), show_default="no")
@@ -115,8 +113,6 @@ def semantic(
     """
     from ..evaluate.evaluation import evaluate, notes, score_table, write_report
     from ..evaluate.semantic import write_json
-    from ..files.output_folders import check_free, check_writable
-    from .progress import bar_or_lines
 
     options = options or Comparison()
     check_writable(out, json)
@@ -134,7 +130,6 @@ def semantic(
 def _show(table: ScoreTable, form: TableFormat, notes: Iterable[str], **places: Path | None) -> None:
     """Print a table, notes, and the paths of the written files. In a format for papers, only the table is printed to
     stdout."""
-    from ..files.messages import make_console
 
     if form == "text":
         console = make_console()
@@ -196,8 +191,6 @@ def segments(
     """
     from ..evaluate.segments import evaluate_segments, notes, score_table
     from ..evaluate.semantic import write_json
-    from ..files.output_folders import check_writable
-    from .progress import bar_or_lines
 
     options = options or SegmentComparison()
     check_writable(None, json)
@@ -259,15 +252,12 @@ def masks(
     For example:
     `seediff evaluate masks VOC2012/JPEGImages --labels VOC2012 --model sd1.5 --method ca_sa --json ca_sa.json`
     """
-    from ..config.resolve import configure_run
     from ..dataset.truths import open_truths
     from ..evaluate.mask_protocols import mask_table
     from ..evaluate.protocols import read_class_map
     from ..evaluate.semantic import as_json, write_json
-    from ..files.output_folders import check_writable
     from ..run.evaluate_masks import evaluate_masks
     from .options import check_mask_effects
-    from .progress import bar_or_lines
 
     # 1. What was asked for
     for name in ("mask.beta", "mask.ignore_band"):
@@ -278,7 +268,7 @@ def masks(
     check_mask_effects(line.values, settled.mask)
     # evaluate_masks refuses other names
     protocols = cast("list[MaskProtocol]", [name.strip() for name in protocol.split(",")])
-    words, data = read_class_map(class_map) if class_map else None, open_truths(labels, split)
+    words, data = read_class_map(class_map), open_truths(labels, split)
     check_writable(None, json)
 
     # 2. Scores, and what is written of them

@@ -14,7 +14,7 @@ from ..config.other_names import own_name
 from ..dataset.formats.format_table import FORMATS
 from ..errors import UserError, first_line, system_reason
 from ..files.messages import did_you_mean
-from .help import COMMON, HELP, HELP_ALL
+from .commands import COMMON, HELP, HELP_ALL
 from .line import CommandLine
 from .progress import InterruptedRun
 
@@ -43,7 +43,7 @@ def describe_failure(error: BaseException, line: CommandLine, *, interrupted: bo
     if isinstance(error, RecursionError):  # a value that a parser could read, but a writer cannot take
         return 2, "a value in the input is nested too deeply"
     if is_out_of_memory(error):
-        offload = ", or --offload model on a GPU" if command in ("generate", "mask", "segment") else ""
+        offload = ", or --offload model on a GPU" * (command in ("generate", "mask", "segment"))
         return 2, f"the device is out of memory; use a smaller --batch-size or --size{offload}"
     debug = "SEEDIFF_DEBUG=1 shows where"
     if is_of_model(error):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
 from cyclopts import Group, Parameter
 
 from ..config.fields import RUN, WORD
+from ..config.names import alike_names, meaning, name_of_zero, parse_classes
 from ..dataset.formats.format_table import (
     FORMATS,
     FormatName,
@@ -23,8 +24,9 @@ from ..dataset.formats.format_table import (
     recognise,
 )
 from ..errors import UserError
-from ..files.messages import plural
-from .options import Data, Link, NewOut, Quiet, WithRejected, Workers, option
+from ..files.messages import make_console, plural
+from ..files.output_folders import check_apart
+from .options import Data, Link, NewOut, Quiet, WithRejected, Workers, command_line, next_steps, option, train_line
 
 if TYPE_CHECKING:
     from ..dataset.sample import Sample
@@ -99,8 +101,6 @@ def export_(
     - `seediff export pets --to yolo --out pets-yolo --split 0.2`
     """
     from ..dataset.dataset import Dataset
-    from ..files.output_folders import check_apart
-    from .summary import command_line, next_steps
 
     check_apart(out, [data])
     options = options or ExportOptions()
@@ -114,7 +114,7 @@ def export_(
         print(f"{plural(done.samples, 'sample')} in {out} ({', '.join([*parts, plural(done.files, 'file')])})")
         say_reviewed(dataset.labelled(with_rejected))
         say_notes(done.notes)
-        step = command_line("train", out, "--out", "segmenter")
+        step = train_line(out)
         if to == "yolo":
             step = (
                 f"yolo segment train data={shlex.quote(str(out / 'data.yaml'))} model=yolo11n-seg.pt    # Ultralytics"
@@ -185,17 +185,13 @@ def import_(
 
     - `seediff import photos --classes dog,cat --unlabelled --out pets`
     """
-    from ..config.names import alike_names
-    from ..dataset import native
     from ..dataset.corrections import sum_changes
     from ..dataset.importing import import_set, import_unlabelled
-    from ..files.output_folders import check_apart
-    from .summary import command_line, look_at, next_steps
 
     options = options or ImportOptions()
     if accept_unchanged and corrects is None:
         raise UserError("accept_unchanged", "works only with --corrects DATASET")
-    check_apart(out, [source] if corrects is None else [source, corrects])
+    check_apart(out, [*filter(None, (source, corrects))])
     asked = {**vars(options), "classes": read_class_names(options.classes)}
     common: dict[str, Any] = {"workers": workers, "follow": follow_progress(quiet)}
     if unlabelled:
@@ -230,13 +226,11 @@ def import_(
         say_notes(
             [f"no mask shows {len(absent)} of {plural(len(classes), 'class')}: {listed}{' …' * (len(absent) > SHOWN)}"]
         )
-    print(next_steps(command_line("check", out), command_line("train", out, "--out", "segmenter")))
-    print(f"\n{look_at(out / native.PREVIEW)}")
+    print(next_steps(command_line("check", out), train_line(out), made=out))
 
 
 def read_class_names(classes: str | None) -> tuple[str, ...] | None:
     """The names of --classes, if they were given."""
-    from ..config.names import meaning, name_of_zero, parse_classes
 
     if classes is None:
         return None
@@ -277,7 +271,7 @@ def options_given(own: Collection[str], options: Mapping[str, Any], format_: str
     for name in given:
         if name not in own:
             others = ", ".join(f"--{other.replace('_', '-')}" for other in options if other in own)
-            has = f"; it has {others}" if others else ""
+            has = f"; it has {others}" * bool(others)
             raise UserError(f"--{name.replace('_', '-')} is not an option of {format_}{has}")
     return given
 
@@ -289,8 +283,6 @@ def follow_progress(quiet: bool) -> Callable[[Iterable[T]], Iterable[T]]:
     if quiet or not sys.stderr.isatty():
         return iter
     from rich.progress import track
-
-    from ..files.messages import make_console
 
     def follow(samples: Iterable[T]) -> Iterable[T]:
         total = len(samples) if isinstance(samples, Sequence) else None

@@ -60,7 +60,7 @@ def generate(
         from ..prompts.variations import varied_prompts
 
         kinds = [kind.strip() for kind in vary.split(",")]
-        prompts = varied_prompts(settled.prompts, kinds, settled.classes, info.settings.words if info else None)
+        prompts = varied_prompts(settled.prompts, kinds, settled.classes, info and info.settings.words)
         settled = settled.changed(GIVEN, prompts=prompts)
     from ..run.generate_job import GenerateJob
 

@@ -11,7 +11,11 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from ..config.fields import MODEL, RUN, DType
-from .options import HERE, Quiet, option
+from ..files.messages import make_console
+from ..models.describe import describe
+from ..models.model_files import find_model
+from .options import HERE, Quiet, command_line, next_steps, option
+from .progress import report_on_interrupt
 
 ABOUT_MODELS = """\
 Sizes are those of all weights in half precision; licences are what the models' pages said: read them before use.
@@ -33,7 +37,6 @@ def models(
     from rich.padding import Padding
     from rich.text import Text
 
-    from ..files.messages import make_console
     from ..models.catalogue import HEADINGS, list_models
 
     console, families = make_console(), list_models()
@@ -89,11 +92,7 @@ def download(
     """
     from ..devices import default_device, default_dtype
     from ..errors import UserError
-    from ..models.describe import describe
-    from ..models.model_files import find_model
     from ..models.pipeline import fetch_pipeline
-    from .progress import report_on_interrupt
-    from .summary import command_line, next_steps
 
     with report_on_interrupt(lambda: "the download unfinished"):
         files = find_model(name, base)

@@ -1,7 +1,9 @@
-"""What the commands share: options of several commands, and carrying out a job."""
+"""What the commands share: options of several commands, carrying out a job, and what comes next."""
 
 from __future__ import annotations
 
+import shlex
+import shutil
 import sys
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from ..config.methods import METHOD_FACTS
 from ..errors import UserError
 from ..files.output_folders import parse_folder
 from ..models.memory import Graphs, Offload
+from .progress import show_progress
 
 if TYPE_CHECKING:
     from ..run.loop import AnyJob, Engine, RunResult
@@ -27,6 +30,11 @@ def option(group: Group, text: str, default: object = None, **parameter: Any) ->
     """An option with its help text. default: shown in the help."""
     shown = False if default in (None, "") else str(default)
     return Parameter(group=group, help=text, show_default=shown, **parameter)
+
+
+def shown(default: str | bool) -> Parameter:
+    """How the help names a default."""
+    return Parameter(show_default=default)
 
 
 def _folder(kind: Any, tokens: Sequence[Token]) -> Path:
@@ -118,7 +126,6 @@ def carry_out(job: AnyJob, out: Path, options: RunOptions, counted: str) -> RunR
     first line of that is printed before torch is imported. counted: the plural of what progress counts.
     """
     from ..run import loop
-    from .progress import show_progress
 
     engine = options.make_engine()
     job.offload, job.graphs = options.offload, options.graphs
@@ -158,3 +165,40 @@ def check_mask_effects(typed: Collection[str], mask: MaskConfig, reject: bool = 
     for name, applies, reason in unread:
         if applies and name in typed:
             raise UserError(name, f"has no effect, as {reason}", "leave it out")
+
+
+LOOK = "see how each mask was made, and correct it"
+
+
+def next_steps(*commands: str, made: Path | None = None) -> str:
+    """An empty line, then commands under the heading "Next:", and the page of the dataset that was made."""
+    from ..dataset.native import PREVIEW  # imports numpy
+
+    steps = "\n  ".join(("\nNext:", *commands))
+    return steps if made is None else f"{steps}\n\nLook at {shlex.quote(str(made / PREVIEW))} (in a browser)"
+
+
+def command_line(*arguments: object, about: str = "") -> str:
+    """The shell command that runs this program with arguments. about: its purpose, appended as a comment."""
+    line = " ".join([own_command(), *(shlex.quote(str(argument)) for argument in arguments)])
+    return f"{line}    # {about}" if about else line
+
+
+def export_line(data: Path) -> str:
+    return command_line("export", data, "--to", "coco", "--out", f"{data}-coco", about="or yolo, voc, cvat …")
+
+
+def train_line(data: Path) -> str:
+    return command_line("train", data, "--out", "segmenter")
+
+
+def own_command() -> str:
+    """How the shell runs this program: `seediff` if it is found by that name, else the script's path, or
+    `python -m seediff` if it was started in another way."""
+    script = Path(sys.argv[0])
+    if script.stem != "seediff":
+        return f"{shlex.quote(sys.executable)} -m seediff"
+    installed = shutil.which("seediff")
+    if installed and Path(installed).resolve() == script.resolve():
+        return "seediff"
+    return shlex.quote(str(script))

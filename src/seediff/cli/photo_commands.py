@@ -14,10 +14,10 @@ from ..config.fields import IMAGES, MASKS, RUN
 from ..config.methods import SEGMENT_OPTIONS
 from ..config.names import sound
 from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
+from ..config.presets import THRESHOLDS
 from ..config.resolve import configure_run
 from ..config.settings import DEFAULT, TUNED
 from ..config.sides import side_notes
-from ..config.tuned import THRESHOLDS
 from ..errors import UserError
 from .line import UNTYPED, Typed
 from .options import AS_USUAL, HERE, ConfigFile, RunOptions, RunOut, carry_out, check_mask_effects, option
@@ -93,7 +93,7 @@ def segment(
     if captions is not None:
         from ..prompts.captions import read_words
 
-        words = read_words(captions, found.photos, settled.names, info.settings.words if info else None)
+        words = read_words(captions, found.photos, settled.names, info and info.settings.words)
     warning = threshold_warning(settled) if named else ""
     job = SegmentJob(settled, found, words=words, labels=labels, info=info)
     _run(job, found, out, options, show_segments, warning)

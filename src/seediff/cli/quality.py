@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from ..config.filter import Criteria
 from ..errors import UserError
-from ..files.messages import plural
+from ..files.messages import make_console, plural
+from ..files.output_folders import check_apart, check_free, check_writable
 from .formats import follow_progress, say_reviewed
 from .line import UNTYPED, Typed
-from .options import Data, Json, Link, NewOut, Quiet
+from .options import LOOK, Data, Json, Link, NewOut, Quiet, command_line, export_line, next_steps, train_line
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -38,7 +39,6 @@ def check(
     """
     from ..dataset.quality.check import check_dataset
     from ..evaluate.semantic import write_json
-    from ..files.output_folders import check_writable
     from .summary import findings_table
 
     check_writable(None, json)
@@ -68,7 +68,6 @@ def stats(
     """
     from ..dataset.dataset import Dataset
     from ..evaluate.semantic import write_json
-    from ..files.output_folders import check_writable
 
     check_writable(None, json)
     counted = Dataset.from_native(data).stats(follow_progress(quiet))
@@ -97,8 +96,7 @@ def filter_(
     - `seediff filter pets --out reviewed --reviewed accepted`
     """
     from ..dataset.dataset import Dataset
-    from ..files.output_folders import check_apart, check_free
-    from .summary import LOOK, command_line, counts, export_line, next_steps
+    from .summary import counts
 
     check_apart(out, [data])
     check_free(out)
@@ -113,8 +111,7 @@ def filter_(
     if not quiet:
         print(f"{plural(len(kept), 'sample')} in {out}; dropped: {counts(kept.dropped) or 'none'}")
         say_reviewed(kept)
-        train = command_line("train", out, "--out", "segmenter")
-        print(next_steps(command_line("look", out, about=LOOK), train, export_line(out)))
+        print(next_steps(command_line("look", out, about=LOOK), train_line(out), export_line(out)))
 
 
 def describe_errors(data: Path, checked: Checked) -> str:
@@ -140,7 +137,6 @@ def describe_errors(data: Path, checked: Checked) -> str:
 
 
 def show(table: Table) -> None:
-    from ..files.messages import make_console
 
     make_console().print(table)
 

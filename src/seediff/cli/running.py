@@ -19,9 +19,7 @@ from cyclopts import App
 
 from ..errors import Notice
 from ..files.messages import escaped_streams
-from .commands import app, make_app
-from .failures import describe_failure
-from .help import COMMON, HELP, HELP_ALL, prepare_help
+from .commands import COMMON, HELP, HELP_ALL, app, make_app, prepare_help
 from .line import CommandLine
 
 ENVIRONMENT = {
@@ -61,6 +59,8 @@ def run(words: Sequence[str], program: App | None = None) -> int:
                 raise
             if isinstance(error, BrokenPipeError):
                 return close_output()
+            from .failures import describe_failure  # knows all formats and options, which take long to import
+
             code, text = describe_failure(error, line, interrupted=interrupts.first is not None)
             with suppress(OSError):  # stderr may be closed
                 print(f"seediff: {' '.join(text.split())}", file=sys.stderr, flush=True)

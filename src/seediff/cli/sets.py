@@ -10,11 +10,27 @@ from cyclopts import Group, Parameter
 from ..config.augment import AugmentConfig
 from ..config.fields import RUN, WORD
 from ..config.resolve import configure
+from ..config.sides import side_notes
 from ..errors import UserError
 from ..files.messages import plural
+from ..files.output_folders import check_apart, check_free, stage_output
 from .formats import follow_progress, say_notes, say_reviewed
 from .line import UNTYPED, Typed
-from .options import HERE, ConfigFile, Data, DryRun, Link, NewOut, Quiet, Workers, option
+from .options import (
+    HERE,
+    ConfigFile,
+    Data,
+    DryRun,
+    Link,
+    NewOut,
+    Quiet,
+    Workers,
+    command_line,
+    export_line,
+    next_steps,
+    option,
+    train_line,
+)
 
 PARTS = Group("Parts", sort_key=2)
 
@@ -42,11 +58,7 @@ def augment(
 
     - `seediff augment pets --add diffumask,flip:10% --no-keep-originals --out new-pets`
     """
-    from ..config.sides import side_notes
-    from ..dataset import native
     from ..dataset.augmented import open_augmented, write_augmented
-    from ..files.output_folders import check_apart, check_free
-    from .summary import command_line, look_at, next_steps
 
     settled = configure(AugmentConfig, line.values, config)
     check_apart(out, [data])
@@ -66,8 +78,7 @@ def augment(
     print(f"{plural(originals, 'original')} and {plural(new, 'new sample')} in {out}")
     say_reviewed(augmented.originals or [augmented.samples[position] for position in augmented.sources])
     say_notes(side_notes(augmented.classes) if any("flip" in kind for kind in augmented.added()) else ())
-    print(next_steps(command_line("train", out, "--out", "segmenter")))
-    print(f"\n{look_at(out / native.PREVIEW)}")
+    print(next_steps(train_line(out), made=out))
 
 
 def merge(
@@ -83,8 +94,6 @@ def merge(
     """
     from ..dataset.dataset import Dataset
     from ..dataset.merge import set_names
-    from ..files.output_folders import check_apart, check_free
-    from .summary import command_line, export_line, next_steps
 
     check_apart(out, data)
     check_free(out)
@@ -98,8 +107,7 @@ def merge(
         print(f"{plural(len(merged), 'sample')} of {plural(len(merged.classes), 'class')} in {out}")
         say_reviewed(merged)
         say_notes(merged.notes)
-        train = command_line("train", out, "--out", "segmenter")
-        print(next_steps(command_line("check", out), train, export_line(out)))
+        print(next_steps(command_line("check", out), train_line(out), export_line(out)))
 
 
 def split(
@@ -133,8 +141,6 @@ def split(
     """
     from ..dataset.dataset import Dataset
     from ..dataset.split import set_splits
-    from ..files.output_folders import check_apart, check_free, stage_output
-    from .summary import command_line, export_line, next_steps
 
     if (out is None) != in_place:
         raise UserError("split: give either --out FOLDER (one dataset per part) or --in-place (`split` in the rows)")
@@ -142,7 +148,9 @@ def split(
         check_apart(out, [data])
         check_free(out)
     dataset = Dataset.from_native(data)
-    shares = {"val": val} if test is None else {"val": val, "test": test}
+    shares = {"val": val}
+    if test is not None:
+        shares["test"] = test
     follow = follow_progress(quiet)
     parts = dict(zip(("train", *shares), dataset.split(**shares, seed=seed, follow=follow), strict=True))
     if out is None:
@@ -160,7 +168,7 @@ def split(
         print(f"{counts} of {plural(len(dataset), 'sample')}: {out or data}")
         say_reviewed(dataset)
         say_notes(parts["train"].notes)
-        steps = [command_line("train", data, "--out", "segmenter"), export_line(data)]
+        steps = [train_line(data), export_line(data)]
         if out is not None:
             steps = [command_line("train", out / "train", "--val", out / "val", "--out", "segmenter")]
         print(next_steps(*steps))

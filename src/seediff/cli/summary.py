@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
-import shutil
-import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from statistics import mean, median
 from typing import TYPE_CHECKING
 
@@ -14,53 +10,21 @@ from rich.table import Table
 from rich.text import Text
 
 from ..config.names import SEGMENT
-from ..dataset import native
+from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from ..files.messages import make_console, plural
 from ..report.tables import count_classes, show_reasons
 from ..run.dataset_job import rejections
+from .options import LOOK, command_line, export_line, next_steps, train_line
 
 if TYPE_CHECKING:
     from ..config.generate_config import GenerateConfig
-    from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
     from ..dataset.quality.check import Checked
     from ..dataset.quality.stats import Stats
     from ..run.loop import RunResult
 
-LOOK = "see how each mask was made, and correct it"
 ROWS_SHOWN = 12
 """Maximum number of photographs that a table lists."""
 BARS = " ▁▂▃▄▅▆▇█"
-
-
-def next_steps(*commands: str) -> str:
-    """An empty line, then commands under the heading "Next:"."""
-    return "\n  ".join(("\nNext:", *commands))
-
-
-def command_line(*arguments: object, about: str = "") -> str:
-    """The shell command that runs this program with arguments. about: its purpose, appended as a comment."""
-    line = " ".join([own_command(), *(shlex.quote(str(argument)) for argument in arguments)])
-    return f"{line}    # {about}" if about else line
-
-
-def export_line(data: Path) -> str:
-    return command_line("export", data, "--to", "coco", "--out", f"{data}-coco", about="or yolo, voc, cvat …")
-
-
-def look_at(page: Path) -> str:
-    return f"Look at {shlex.quote(str(page))} (in a browser)"
-
-
-def own_command() -> str:
-    """How the shell runs this program: `seediff` if it is found by that name, else the script's path, or
-    `python -m seediff` if it was started in another way."""
-    script = Path(sys.argv[0])
-    if script.stem != "seediff":
-        return f"{shlex.quote(sys.executable)} -m seediff"
-    installed = shutil.which("seediff")
-    if installed and Path(installed).resolve() == script.resolve():
-        return "seediff"
-    return shlex.quote(str(script))
 
 
 def show_generated(result: RunResult, config: GenerateConfig) -> None:
@@ -128,7 +92,7 @@ def show_masks(result: RunResult, config: MaskPhotosConfig, skipped: int, doubt:
     text = _describe_count(result, f"{plural(result.made, 'photograph')} with masks in {result.out}", skipped)
     commands = [command_line("look", result.out, about=LOOK)]
     if not doubt:  # masks that mean nothing are not to be trained on
-        commands += [command_line("train", result.out, "--out", "segmenter"), export_line(result.out)]
+        commands += [train_line(result.out), export_line(result.out)]
     _show(result, table, text + _own_line(doubt), commands)
 
 
@@ -145,7 +109,7 @@ def _describe_count(result: RunResult, count: str, skipped: int = 0, left_out: i
 
 
 def _own_line(text: str) -> str:
-    return f"\n{text[0].upper()}{text[1:]}." if text else ""
+    return f"\n{text[:1].upper()}{text[1:]}." * bool(text)
 
 
 def _share(value: float | None) -> str:
@@ -157,7 +121,7 @@ def _show(result: RunResult, table: Table, text: str, commands: Sequence[str]) -
     console.print(table)
     if result.seconds:
         text += f"\nTime: {sum(result.seconds.values()):.1f} s"
-    for line in (text, next_steps(*commands), f"\n{look_at(result.out / native.PREVIEW)}"):
+    for line in (text, next_steps(*commands, made=result.out)):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Annotated
@@ -14,13 +15,53 @@ from cyclopts.validators import Number
 
 from ..config.fields import RUN, WORD, read_names
 from ..config.names import parse_classes
-from ..config.train import DATA, IMAGE_GROUP, TrainConfig
+from ..config.sides import side_notes
+from ..config.speeds import remember_speed
+from ..config.train import DATA, IMAGE_GROUP, TrainConfig, make_config, with_device
 from ..dataset import native
 from ..files.messages import plural
 from .formats import say_notes, say_reviewed
 from .line import UNTYPED, Typed
-from .options import AT_LEAST_1, HERE, ConfigFile, DryRun, Quiet, Verbose, WithRejected, option
+from .options import (
+    AT_LEAST_1,
+    HERE,
+    ConfigFile,
+    DryRun,
+    Quiet,
+    Verbose,
+    WithRejected,
+    command_line,
+    next_steps,
+    option,
+    shown,
+)
 from .progress import bar_or_lines, report_on_interrupt, show_progress
+
+
+@Parameter(name="*", group=DATA)
+@dataclass(frozen=True)
+class TrainingOptions:
+    """Options of `train.stages.open_training`."""
+
+    epochs: Annotated[float | None, shown("10")] = None
+    """Number of passes through the data."""
+    steps: Annotated[int | None, WORD] = None
+    """Number of steps, instead of --epochs."""
+    finetune: Annotated[tuple[Path, ...], Parameter(negative=())] = ()
+    """Dataset for a second stage; repeat the option for several."""
+    finetune_epochs: Annotated[float | None, shown("10")] = None
+    """Epochs of the second stage."""
+    finetune_steps: Annotated[int | None, WORD] = None
+    """Steps of the second stage, instead of --finetune-epochs."""
+    validation: Annotated[Path | None, Parameter(name="--val")] = None
+    """Dataset to validate with. The segmenter with the best mIoU is kept."""
+    validation_share: Annotated[
+        float | None, Parameter(name="--val-share"), shown("the `val` parts of all datasets, if there are any")
+    ] = None
+    """Instead of --val: share of the first dataset to validate with."""
+    classes: Annotated[tuple[str, ...] | None, read_names(parse_classes), shown("the first dataset's")] = None
+    """Names separated by commas, a file with one per line, or `voc`."""
+    with_rejected: WithRejected = False
 
 
 def train(
@@ -33,33 +74,7 @@ def train(
     /,
     *,
     out: Annotated[Path, HERE, option(RUN, "Folder for the segmenter. Continues an unfinished training there.")],
-    epochs: Annotated[float | None, option(DATA, "Number of passes through the data.", 10)] = None,
-    steps: Annotated[int | None, WORD, option(DATA, "Number of steps, instead of --epochs.")] = None,
-    finetune: Annotated[
-        list[Path] | None, option(DATA, "Dataset for a second stage; repeat the option for several.", negative=())
-    ] = None,
-    finetune_epochs: Annotated[float | None, option(DATA, "Epochs of the second stage.", 10)] = None,
-    finetune_steps: Annotated[
-        int | None, WORD, option(DATA, "Steps of the second stage, instead of --finetune-epochs.")
-    ] = None,
-    validation: Annotated[
-        Path | None, option(DATA, "Dataset to validate with. The segmenter with the best mIoU is kept.", name="--val")
-    ] = None,
-    validation_share: Annotated[
-        float | None,
-        option(
-            DATA,
-            "Instead of --val: share of the first dataset to validate with.",
-            "the `val` parts of all datasets, if there are any",
-            name="--val-share",
-        ),
-    ] = None,
-    classes: Annotated[
-        tuple[str, ...] | None,
-        read_names(parse_classes),
-        option(DATA, "Names separated by commas, a file with one per line, or `voc`.", "the first dataset's"),
-    ] = None,
-    with_rejected: WithRejected = False,
+    options: TrainingOptions | None = None,
     line: Typed[TrainConfig] = UNTYPED,
     config: ConfigFile = None,
     validate_every: Annotated[
@@ -93,25 +108,11 @@ def train(
 
     - `seediff train synthetic real real --architecture segformer --out segmenter --dry-run`
     """
-    from ..config.sides import side_notes
-    from ..config.speeds import remember_speed
-    from ..config.train import make_config, with_device
     from ..train.stages import find_doubts, open_training
     from ..train.usual import settle
 
     make_config(line.values, config)  # refuses wrong values before data are read
-    training = open_training(
-        data,
-        epochs=epochs,
-        steps=steps,
-        finetune=finetune or (),
-        finetune_epochs=finetune_epochs,
-        finetune_steps=finetune_steps,
-        validation=validation,
-        validation_share=validation_share,
-        classes=classes,
-        with_rejected=with_rejected,
-    )
+    training = open_training(data, **vars(options or TrainingOptions()))
     settled, usual = settle(line.values, config, training, out)
     if not quiet:
         items = chain.from_iterable(stage.items for stage in training.stages)
@@ -146,7 +147,6 @@ def train(
         print(f"{result.steps} steps, {speed}: {out}")
         if training.validation:
             print(f"mIoU {result.miou:.1%} on {len(training.validation)} samples, at step {result.best_step}")
-        from .summary import command_line, next_steps
 
         about = "masks of your pictures, as a dataset"
         predict = command_line("predict", out, "PHOTOS", "--out", "predicted", about=about)
@@ -174,28 +174,26 @@ def _report_steps(out: Path, total: int) -> Iterator[Callable[[int], None]]:
         yield keep
 
 
+@Parameter(name="*", group=IMAGE_GROUP)
+@dataclass(frozen=True)
+class Views:
+    """How `predict` shows pictures to a segmenter."""
+
+    scales: Annotated[tuple[float, ...], WORD] = (1.0,)
+    """Relative sizes at which each picture is shown, such as 0.75,1,1.25; scores are averaged."""
+    flip: Annotated[bool, Parameter(negative=(), show_default=False)] = False
+    """Also show each picture mirrored; scores are averaged."""
+    side: Annotated[int | None, WORD, Parameter(validator=Number(gte=32)), shown("the segmenter's own")] = None
+    """Shorter side in pixels at which pictures are shown."""
+
+
 def predict(
     model: Annotated[Path, Parameter(help="Folder of a segmenter from `train`.")],
     paths: Annotated[list[Path], Parameter(help="Pictures, or folders of pictures.", negative=())],
     /,
     *,
     out: Annotated[Path, HERE, option(RUN, "Folder for the dataset.")],
-    scales: Annotated[
-        tuple[float, ...],
-        WORD,
-        option(
-            IMAGE_GROUP, "Relative sizes at which each picture is shown, such as 0.75,1,1.25; scores are averaged.", "1"
-        ),
-    ] = (1.0,),
-    flip: Annotated[
-        bool, option(IMAGE_GROUP, "Also show each picture mirrored; scores are averaged.", negative=())
-    ] = False,
-    side: Annotated[
-        int | None,
-        WORD,
-        Parameter(validator=Number(gte=32)),
-        option(IMAGE_GROUP, "Shorter side in pixels at which pictures are shown.", "the segmenter's own"),
-    ] = None,
+    views: Views | None = None,
     batch_size: Annotated[int, WORD, AT_LEAST_1, option(RUN, "Pictures per batch.", 8)] = 8,
     device: Annotated[str | None, option(RUN, "Device: cuda, mps or cpu.", "the fastest available")] = None,
     quiet: Quiet = False,
@@ -209,25 +207,21 @@ def predict(
     from .photo_commands import check_photos, report_unusable
 
     check_photos(paths)
-    from ..config.sides import side_notes
     from ..train.predict import predict_files
-    from .summary import command_line, look_at, next_steps
 
+    views = views or Views()
     with show_progress(quiet, out, "pictures") as progress:
         count, failed = predict_files(
             model,
             paths,
             out,
-            scales=scales,
-            flip=flip,
-            side=side,
             batch_size=batch_size,
             device=device,
             progress=progress,
+            **vars(views),
         )
     if not quiet:
         print(f"{plural(count, 'picture')} with masks in {out}")
-        say_notes(side_notes(native.read_classes(out)) if flip else ())
-        print(next_steps(command_line("look", out, about="see the masks, and correct them")))
-        print(f"\n{look_at(out / native.PREVIEW)}")
+        say_notes(side_notes(native.read_classes(out)) if views.flip else ())
+        print(next_steps(command_line("look", out, about="see the masks, and correct them"), made=out))
     report_unusable(failed, count + len(failed), out)

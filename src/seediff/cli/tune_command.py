@@ -11,9 +11,17 @@ from cyclopts import Parameter
 
 from ..config.fields import IMAGES, MODEL, RUN, WORD, DType, read_names
 from ..config.names import parse_classes
+from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
+from ..config.presets import Tuned
+from ..config.resolve import recommend
 from ..errors import UserError
 from ..files.messages import plural
+from ..files.output_folders import check_writable
+from ..files.outputs import write_atomic
+from ..models.describe import describe
+from ..models.model_files import find_model
 from .options import AT_LEAST_1, HERE, Quiet, option
+from .progress import bar_or_lines
 
 if TYPE_CHECKING:
     from ..run.tune import Thresholds
@@ -57,19 +65,11 @@ def tune(
 
     - `seediff mask photos --model sd1.5 --classes dog,cat --preset sd1.5.toml --out masked`
     """
-    from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
-    from ..config.resolve import recommend
-    from ..config.tuned import Tuned
     from ..dataset.truths import open_truths
-    from ..files.output_folders import check_writable
-    from ..files.outputs import write_atomic
-    from ..models.describe import describe
-    from ..models.model_files import find_model
-    from ..run.labelled import load_masker
+    from ..run.evaluate_masks import load_masker
     from ..run.photos import doubt_line, is_drawing
     from ..run.tune import countable
     from ..run.tune import tune as find_thresholds
-    from .progress import bar_or_lines
 
     check_writable(None, out)
     if out.exists():

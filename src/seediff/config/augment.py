@@ -47,7 +47,9 @@ class Addition:
         """The number of pictures to add to a set with `samples` training samples. A share above 0 gives at least 1."""
         if not self.shared:
             return int(self.amount)
-        return max(1, round(self.amount * samples)) if self.amount and samples else 0
+        if not (self.amount and samples):
+            return 0
+        return max(1, round(self.amount * samples))
 
 
 def parse_recipe(text: str) -> tuple[str, ...]:

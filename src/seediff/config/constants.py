@@ -1,5 +1,8 @@
-"""Every constant of the methods. The defaults are the papers' (`preset="paper"`)."""
+"""Every constant of the methods, and which maps a mask method reads with its own. The defaults are the papers'
+(`preset="paper"`). Level d of attention has the side L / d of the latent's side L.
+"""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -7,9 +10,9 @@ from cyclopts import Parameter
 from msgspec import Meta
 
 from ..errors import UserError
-from ..models.groups import LayerChoice, normal_choice
+from ..models.groups import Kind, LayerChoice, normal_choice
 from .fields import MASKS, RESEARCH, WORD, AtLeastZero, Count, Positive, Several, Timestep, check_fields
-from .methods import METHOD_FACTS, MethodFacts, SegmentMethodName
+from .methods import METHOD_FACTS, LevelOption, Levels, MethodFacts, SegmentMethodName
 from .names import check_prompts
 
 CaptureSteps = Annotated[Literal["all", "second-half"] | Annotated[int, Meta(ge=1)], WORD]
@@ -179,3 +182,44 @@ class SegmentConfig:
     @property
     def thresholds(self) -> tuple[float, ...]:
         return self.kl_threshold if isinstance(self.kl_threshold, tuple) else (self.kl_threshold,) * self.rounds
+
+
+Reads = Mapping[Kind, Collection[int] | None]
+"""Kind of attention to capture → its levels d (sides L / d); None: all levels."""
+EVERYTHING: Reads = {"self": None, "cross": None}
+
+
+def maps_read(mask: MaskConfig) -> Reads:
+    """Kind of attention → the levels that `mask.method` needs captured."""
+    if mask.facts.levels is None:
+        return EVERYTHING
+    return {kind: levels_of(mask, option) for kind, option in level_options(mask).items()}
+
+
+def reads_self_attention(mask: MaskConfig) -> bool:
+    """Whether the method is known to need self-attention maps."""
+    return "self" in level_options(mask)
+
+
+def level_options(mask: MaskConfig) -> dict[Kind, LevelOption | tuple[int, ...]]:
+    """For each kind of attention that the method is known to read: the option that sets its levels, or the fixed
+    levels."""
+    levels = mask.facts.levels or Levels()
+    cross, own = levels.cross, levels.self
+    if "expansion" in mask.facts.options and mask.expansion != "iterative":
+        cross = "expand_levels"  # each level has its own seeds, or nothing is expanded
+        own = own if mask.expansion == "parallel" or mask.background else None
+    kinds: tuple[tuple[Kind, LevelOption | tuple[int, ...] | None], ...]
+    kinds = ("cross", cross), ("self", own)
+    return {kind: option for kind, option in kinds if option is not None}
+
+
+def levels_of(mask: MaskConfig, option: LevelOption | tuple[int, ...]) -> tuple[int, ...]:
+    """The levels of an option of `mask`, or the fixed levels."""
+    value = getattr(mask, option) if isinstance(option, str) else option
+    return value if isinstance(value, tuple) else (value,)
+
+
+def level_name(divisor: int) -> str:
+    """1 → `L`, 4 → `L/4`."""
+    return "L" if divisor == 1 else f"L/{divisor}"

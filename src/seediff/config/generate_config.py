@@ -11,8 +11,6 @@ from ..errors import UserError
 from ..files.documents import read_toml
 from ..files.messages import plural
 from ..files.reading import composed
-from ..models.describe import read_settings
-from ..models.load_options import LoadOptions
 from .constants import CaptureConfig, MaskConfig
 from .fields import IMAGES, KEPT, MODEL, WORD, AtLeastZero, Count, Several, Share, read_names
 from .names import (
@@ -30,6 +28,8 @@ from .sizes import Size, check_size
 
 Self = TypeVar("Self", bound="DatasetConfig")
 
+ImageSize = Annotated[Size | None, WORD, Parameter(group=MODEL)]
+"""None: the model's own."""
 MAX_IMAGES = 10_000_000
 """Maximum number of images in a dataset, whose specifications are one list in memory."""
 
@@ -109,7 +109,7 @@ class GenerateConfig(DatasetConfig):
     """Guidance scale: how closely images follow the prompt; 1 turns guidance off."""
     scheduler: Annotated[str | None, Parameter(group=MODEL)] = None
     """Scheduler by name, such as euler, dpm++-karras, ddim or lcm; by default the model's own, or its LoRA's."""
-    size: Annotated[Size | None, WORD, Parameter(group=MODEL)] = None
+    size: ImageSize = None
     """Size of the images in pixels: one side, or width x height such as 1024x768; by default the model's own."""
     reject: Annotated[bool, Parameter(group=KEPT)] = False
     """Redraw a sample with different noise if its mask is flagged; leave it out if every attempt is."""
@@ -150,16 +150,12 @@ class GenerateConfig(DatasetConfig):
         masks = super().values_below(model, chosen, preset)
         if preset == "model":
             masks.append(model.own({"capture.steps": model.preset.capture_steps}))
-        return [*model.distilled_values(chosen.get("lora")), *masks]
+        return [*model.distilled, *masks]
 
     def extends(self, earlier: RunConfig) -> bool:
         if not isinstance(earlier, GenerateConfig) or earlier.per_class >= self.per_class:
             return False
         return not differences(replace(earlier, per_class=self.per_class), self)
-
-    @property
-    def load_options(self) -> LoadOptions:
-        return replace(super().load_options, scheduler=self.scheduler)
 
     @property
     def turns(self) -> tuple[int, ...]:
@@ -173,9 +169,11 @@ def own_constants(pipe: Any, method: str) -> tuple[MaskConfig, dict[str, Any]]:
     """
     config = MaskConfig(method=method)
     folder = getattr(pipe, "name_or_path", None)  # None if the pipeline was built from its parts
-    if folder and read_settings(Path(folder)).preset:
-        own = GenerateConfig.recommended(classes=("any",), model=str(folder), mask={"method": method})
-        return own.mask, {name: getattr(own.capture, name) for name in ("normalize", "layers", "mean")}
+    if folder and Path(folder, "seediff.json").exists():
+        values = {"classes": ("any",), "model": str(folder), "mask": {"method": method}}
+        own, model = recommend(GenerateConfig, values)
+        if model and model.settings.preset:
+            return own.mask, {name: getattr(own.capture, name) for name in ("normalize", "layers", "mean")}
     return replace(config, **config.facts.defaults.get("mask", {})), {}
 
 

@@ -211,8 +211,8 @@ def split_classes(text: str) -> tuple[str, ...]:
     if text.strip() == "voc":
         return VOC_CLASSES
     names = split_names(text)
-    for name in names if len(names) > 1 else ():
-        if name in ("all", "voc"):
+    for name in names:
+        if name in ("all", "voc") and len(names) > 1:
             problem = f"'{name}' stands for a whole list and cannot be combined with other names"
             raise UserError("classes", problem, "use it alone")
     return names
@@ -234,9 +234,10 @@ def parse_prompts(text: str) -> tuple[str, ...]:
 def check_classes(classes: Sequence[str], field: str = "classes") -> None:
     """Raise UserError if the names cannot be classes for a new dataset: they must be words for prompts, at least one,
     and no two may read the same. field: what they are, for messages."""
-    if not 0 < len(classes) <= MAX_CLASSES:
-        problem = f"{len(classes)} names, but a mask of 8 bits holds at most {MAX_CLASSES} classes"
-        raise UserError(field, problem if classes else "no names given", "write for example dog,cat")
+    if not classes:
+        raise UserError(field, "no names given", "write for example dog,cat")
+    if len(classes) > MAX_CLASSES:
+        raise UserError(field, f"{len(classes)} names, but a mask of 8 bits holds at most {MAX_CLASSES} classes")
     by_sound: dict[str, str] = {}
     for name in classes:
         if meaning(name) is not None:

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from ..errors import UserError
 from .constants import SegmentConfig
 from .fields import IMAGES, MASKS, MODEL, RESEARCH, WORD, AtLeastZero, Share, Timestep, read_names
-from .generate_config import DatasetConfig
+from .generate_config import DatasetConfig, ImageSize
 from .names import SEGMENT, check_classes, parse_classes, sound
 from .presets import ModelConstants
 from .resolve import no_model, recommend
@@ -18,6 +18,7 @@ from .settings import NOT_TYPED, RunConfig, SourcedValues
 from .sizes import Size, check_size, pixels
 
 Fit = Literal["keep", "resize", "crop"]
+NeededModel = Annotated[str, Parameter(group=MODEL, show_default=False)]
 
 PRESENCE, NAME_THRESHOLD = 0.86, 0.514
 """Defaults if the model's preset has none, for the first embedded model. The commands warn when they use these."""
@@ -41,7 +42,7 @@ class MaskPhotosConfig(DatasetConfig):
 
     classes: Annotated[tuple[str, ...], read_names(parse_listed)] = field(kw_only=False)
     """Names separated by commas, a file with one per line, `voc`, `all`, or a .csv with columns file and classes."""
-    model: Annotated[str, Parameter(group=MODEL, show_default=False)] = field(default="", kw_only=True)
+    model: NeededModel = field(default="", kw_only=True)
     """Needed: a name from `seediff models`, such as sd1.5, a local folder, a hub id, or a .safetensors or .gguf
     file."""
     timesteps: Annotated[tuple[Timestep, ...], WORD, Parameter(group=RESEARCH)] = (50, 150, 250, 350, 450, 550)
@@ -49,7 +50,7 @@ class MaskPhotosConfig(DatasetConfig):
     fit: Fit = "keep"
     """How the model sees photographs. keep: in their own shape; resize: squeezed into a square; crop: only the centred
     square (255 outside)."""
-    size: Annotated[Size | None, WORD, Parameter(group=MODEL)] = None
+    size: ImageSize = None
     """Side in pixels of the square that the model sees, by default the model's own; other shapes get the same area.
     With fit resize also width x height."""
     presence: Annotated[Share, Parameter(group=MASKS)] = PRESENCE
@@ -78,13 +79,13 @@ class SegmentPhotosConfig(RunConfig):
     command: ClassVar[str] = "segment"
     last_file: ClassVar[str] = "metadata.jsonl"
 
-    model: Annotated[str, Parameter(group=MODEL, show_default=False)] = field(default="", kw_only=True)
+    model: NeededModel = field(default="", kw_only=True)
     """Needed: a name from `seediff models`, such as sd1.5, a local folder, a hub id, or a .safetensors or .gguf
     file."""
     fit: Fit = "keep"
     """How the model sees photographs. keep: in their own shape; resize: squeezed into a square; crop: the centred
     square, as in the paper (255 outside)."""
-    size: Annotated[Size | None, WORD, Parameter(group=MODEL)] = None
+    size: ImageSize = None
     """Side in pixels of the square that the model sees, by default the model's own; other shapes get the same area.
     With fit resize also width x height."""
     names: Annotated[tuple[str, ...], read_names(parse_classes)] = ()

@@ -1,26 +1,36 @@
-"""Constants tuned for a model, in the `preset` of its `seediff.json`.
+"""Constants tuned for a model, in the `preset` of its `seediff.json` or a file of `seediff tune`.
 
 The paper's constants are for Stable Diffusion at 512². A small model needs other constants, separately for each method,
-tuned on scenes that no study measures on (docs/truth.md). Thresholds for other models come from `seediff tune`.
+tuned on scenes that no study measures on (docs/truth.md). Thresholds for other models come from `seediff tune`, whose
+file `--preset` takes:
+
+command = "tune"
+model = "sd1.5"
+presence = 0.81
+name_threshold = 0.522
+beta = 0.36
+method = "ca_sa"
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from ..files.documents import fit
-from ..models.describe import ModelInfo, ModelSettings
-from ..models.families.unet import SD
-from ..models.schedulers import distilled_defaults
-from ..models.short_names import EMBEDDED
+import tomli_w
+
+from .. import __version__
+from ..errors import UserError
+from ..files.documents import fit, read_toml
 from .constants import CaptureConfig, CaptureSteps, MaskConfig, SegmentConfig
 from .fields import Share, check_table, flatten
 from .methods import METHOD_FACTS, Method
-from .settings import SourcedValues, model_label
-from .tuned import THRESHOLDS
+from .settings import TUNED, SourcedValues
+
+THRESHOLDS = {"mask": "presence", "segment": "name_threshold"}
+"""For each command, the threshold whose best value differs from model to model."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +68,10 @@ class MethodConstants:
     capture: CaptureConfig = field(default_factory=CaptureConfig)
 
 
-def preset_of(settings: ModelSettings) -> Preset:
-    """The constants in the settings from a model's seediff.json. Those of a method are checked when they are used.
-    Raises UserError."""
-    table, where = dict(settings.preset), f"{settings.path} [preset"
+def read_preset(preset: Mapping[str, Any], path: str) -> Preset:
+    """The constants in the `preset` of a model's seediff.json, at this path. Those of a method are checked when they
+    are used. Raises UserError."""
+    table, where = dict(preset), f"{path} [preset"
     methods, segments = (
         fit(table.pop(name, {}), dict[str, dict[str, Any]], f"{where}.{name}]") for name in ("methods", "segments")
     )
@@ -70,16 +80,15 @@ def preset_of(settings: ModelSettings) -> Preset:
 
 @dataclass(frozen=True)
 class ModelConstants:
-    """A model's constants for a configuration. info: None if nothing is known about the model."""
+    """A model's constants for a configuration. name: the model's, also for an embedded one's folder. label: its name
+    for messages. authors: those of its family's authors. distilled: those for its LoRA or itself, if that was distilled
+    to a few steps."""
 
     name: str
-    preset: Preset
-    info: ModelInfo | None = None
-
-    @classmethod
-    def of(cls, name: str, info: ModelInfo | None) -> ModelConstants:
-        """Those of a model that was found by its name. Raises UserError for a broken preset."""
-        return cls(name, Preset() if info is None else preset_of(info.settings), info)
+    label: str
+    preset: Preset = Preset()
+    authors: Sequence[SourcedValues] = ()
+    distilled: Sequence[SourcedValues] = ()
 
     def mask_values(self, method: str | None, preset: str = "model") -> list[SourcedValues]:
         """The values below the given ones, for masks. method: None: the model's recommended method. preset: "paper"
@@ -96,11 +105,9 @@ class ModelConstants:
 
         # 2. What the method's file has for models, the model's authors, the method
         facts = METHOD_FACTS.get(method or MaskConfig.method)
-        named = next((name for name, folder in EMBEDDED.items() if str(folder) == self.name), self.name)
-        if facts and preset == "model" and named in facts.models:
-            ranked.append(SourcedValues(f"method {method} for {named}", flatten(facts.models[named])))
-        if self.info:
-            ranked.append(SourcedValues(f"the authors of {self.info.family.title}", flatten(self.info.defaults())))
+        if facts and preset == "model" and self.name in facts.models:
+            ranked.append(SourcedValues(f"method {method} for {self.name}", flatten(facts.models[self.name])))
+        ranked += self.authors
         if facts:
             ranked.append(SourcedValues(f"method {method}", flatten(facts.defaults)))
         return ranked
@@ -108,24 +115,46 @@ class ModelConstants:
     def own(self, table: Mapping[str, Any]) -> SourcedValues:
         """Values of the model's preset, without those of None."""
         values = {name: value for name, value in flatten(table).items() if value is not None}
-        return SourcedValues(f"{model_label(self.name)}'s preset", values)
-
-    def distilled_values(self, lora: str | None) -> list[SourcedValues]:
-        """Steps, scheduler and guidance for a LoRA that was distilled to a few steps, or for such a single file or
-        separate network; else none."""
-        if self.info is None:
-            return []
-        names = [lora] if self.info.files.replacement is None else [lora, self.name]
-        for name in filter(None, names):
-            values = distilled_defaults(self.info.family, name)
-            if values:
-                return [SourcedValues(f"what {Path(name).name} was distilled for", values)]
-        return []
+        return SourcedValues(f"{self.label}'s preset", values)
 
 
-def foreign_constants(info: ModelInfo, method: str) -> str:
-    """Whose constants a mask method has for a model, if they were never tuned for it; otherwise ""."""
-    own = METHOD_FACTS[method].user_function is not None
-    if own or info.family.title == SD.title or preset_of(info.settings).methods.get(method, {}).get("mask"):
-        return ""
-    return f"the papers', of {SD.title}"
+@dataclass(frozen=True)
+class Tuned:
+    """A file of `seediff tune`. model: the model's name. weights: its fingerprint, "" if unknown.
+    presence, name_threshold, beta: None if the set could not determine it. method: of masks, for which beta is. note:
+    the photographs used, and the result."""
+
+    command: ClassVar[str] = "tune"
+
+    model: str
+    weights: str = ""
+    presence: Share | None = None
+    name_threshold: Share | None = None
+    beta: Share | None = None
+    method: str = ""
+    note: str = ""
+
+    def to_toml(self) -> str:
+        """The text of the file, for `read_tuned`."""
+        values = {name: value for name, value in vars(self).items() if value not in (None, "")}
+        return tomli_w.dumps({"command": self.command, "version": __version__, **values})
+
+    def sourced(self, command: str, chosen: Mapping[str, Any]) -> SourcedValues:
+        """The thresholds for a command, and the model and the method unless others were chosen: then without beta,
+        which is the method's. chosen: flat name → value."""
+        name = THRESHOLDS[command]
+        values: dict[str, Any] = {name: getattr(self, name)}
+        if "model" not in chosen:
+            values["model"] = self.model
+        if name == "presence" and self.beta is not None and chosen.get("mask.method", self.method) == self.method:
+            values |= {"mask.method": self.method, "mask.beta": self.beta}
+        there = {name: value for name, value in values.items() if value is not None}
+        return SourcedValues(f"{TUNED}{self.model}", there)
+
+
+def read_tuned(path: Path) -> Tuned:
+    """The contents of a file of `seediff tune`. Raises UserError naming the file and the problem."""
+    table = read_toml(path)
+    if table.get("command") != Tuned.command or "model" not in table:
+        raise UserError(path, "is not a file of `seediff tune`: it should say command = 'tune', and model")
+    return Tuned(**check_table(Tuned, {k: v for k, v in table.items() if k not in ("command", "version")}, str(path)))

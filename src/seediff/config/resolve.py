@@ -24,13 +24,13 @@ from ..files.documents import fit, read_toml
 from ..files.messages import show_bytes, show_json
 from ..files.outputs import CONFIG
 from ..models.describe import ModelInfo, ModelSettings, describe
-from ..models.model_files import ModelFiles, find_model, locate_model
-from ..models.short_names import BY_NAME, REAL
+from ..models.model_files import find_model, locate_model
+from ..models.schedulers import distilled_defaults
+from ..models.short_names import BY_NAME, EMBEDDED, REAL
 from .fields import check_names, check_table, field_types, flatten, tables_of
 from .names import sound, split_classes
-from .presets import ModelConstants
-from .settings import DEFAULT, GIVEN, TUNED, AnySettings, Config, Settings, SourcedValues, defaults
-from .tuned import read_tuned
+from .presets import ModelConstants, read_preset, read_tuned
+from .settings import DEFAULT, GIVEN, TUNED, AnySettings, Config, Settings, SourcedValues, defaults, model_label
 
 ABOUT = ("command", "version", "weights")
 """Keys of an output's seediff.toml besides the configuration; weights: their fingerprint."""
@@ -169,22 +169,37 @@ def configure_run(
     name = str(values.get("model", kind.model))
     if not name:
         raise no_model()
-    files: ModelFiles | None = None
     if model is None:
-        base = values.get("base")
+        files, base = None, values.get("base")
         locate_model(name, base)  # raises for names of nothing
         with suppress(UserError):  # what the hub does not deliver: if it comes to loading, that says so
             files = find_model(name, base, planned=planned)
-    if model is None and files is not None:
-        model = describe(files)
+        model = files and describe(files)
     settings = ModelSettings() if model is None else model.settings
     if values.get("classes") == ("all",):
         if not settings.classes:
             problem = f"all: model '{name}' is not limited to a list of classes"
             raise UserError("classes", problem, "name those that you want")
         ranked.insert(0, SourcedValues(GIVEN, {"classes": settings.classes}))
-    ranked += kind.values_below(ModelConstants.of(name, model), values, preset)
+    ranked += kind.values_below(constants_of(name, model, values.get("lora")), values, preset)
     return _spelled(resolve(kind, ranked), settings), model
+
+
+def constants_of(name: str, model: ModelInfo | None, lora: str | None) -> ModelConstants:
+    """The constants of a model that was found by its name, None if nothing is known of it, with a LoRA. Raises
+    UserError for a broken preset."""
+    label = model_label(name)
+    known_as = next((short for short, folder in EMBEDDED.items() if str(folder) == name), name)
+    if model is None:
+        return ModelConstants(known_as, label)
+    authors = SourcedValues(f"the authors of {model.family.title}", flatten(model.defaults()))
+    distilled = list[SourcedValues]()
+    for source in filter(None, (lora, name if model.files.replacement else None)):
+        values = distilled_defaults(model.family, source)
+        if values and not distilled:
+            distilled.append(SourcedValues(f"what {Path(source).name} was distilled for", values))
+    preset = read_preset(model.settings.preset, model.settings.path)
+    return ModelConstants(known_as, label, preset, [authors], distilled)
 
 
 def no_model() -> UserError:

@@ -15,7 +15,6 @@ from cyclopts import Parameter
 from .. import __version__
 from ..errors import UserError
 from ..files.messages import show_json
-from ..models.load_options import LoadOptions
 from .fields import MODEL, Count, Device, DType, Seed, check_fields, flatten, tables_of
 
 GIVEN, DEFAULT = "given", "default"
@@ -93,7 +92,7 @@ class Settings:
         """Every value but None, one line per source, for dry runs; the defaults last."""
         flat, lines = self.flat(), list[str]()
         for source, names in sorted(self.sources().items(), key=lambda item: item[0] == DEFAULT):
-            begin = "Given" if source == GIVEN else f"From {source}"
+            begin = {GIVEN: "Given"}.get(source, f"From {source}")
             lines.append(f"{begin}: {', '.join(f'{name} = {show_json(flat[name])}' for name in names)}")
         return lines
 
@@ -148,11 +147,6 @@ class RunConfig(Settings):
         """The values below the given ones. model: its constants. chosen: flat name → given value. preset: one of
         `presets`."""
         return []
-
-    @property
-    def load_options(self) -> LoadOptions:
-        """What changes how the model is loaded, beside device and number format."""
-        return LoadOptions(self.lora, self.lora_scale, None, self.quantize, self.vae_tiling)
 
     @property
     def model_label(self) -> str:

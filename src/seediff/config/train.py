@@ -119,7 +119,9 @@ class TrainConfig(Settings):
     def defaults_below(cls, chosen: Mapping[str, Any]) -> list[SourcedValues]:
         architecture = chosen.get("architecture", cls.architecture)
         backbone = chosen.get("backbone", {"segformer": "b0"}.get(architecture, cls.backbone))
-        tiny = dict(TINY.get(architecture, {})) if backbone == "tiny" else {}
+        tiny = dict[str, Any]()
+        if backbone == "tiny":
+            tiny |= TINY.get(architecture, {})
         if chosen.get("weights") == "pretrained":
             # pretrained weights change slowly: a tenth of the rate, as for other backbones
             tiny.pop("backbone_factor", None)

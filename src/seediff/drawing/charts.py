@@ -17,7 +17,6 @@ from ..errors import Notice
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00")
 """Okabe and Ito's, which colour-blind readers tell apart."""
-MARKERS = "osD^v"
 PALE = "#a3a8ad"
 FEW = 40
 """The most points of a line that are all marked; of others, about as many are."""
@@ -54,19 +53,11 @@ def line_charts(charts: Mapping[str, Lines], x_label: str, borders: Sequence[flo
 
         rows = figure.subplots(len(charts), squeeze=False, sharex=True)[:, 0]
         for axes, (title, lines) in zip(rows, charts.items(), strict=True):
+            axes.set_prop_cycle(color=COLOURS, marker=[*"osD^v"], linewidth=[2.6, 2.2, 1.8, 1.4, 1.0])
             for number, (name, (x, y)) in enumerate(lines.items()):
                 # Lines that coincide are told apart by their widths and by marks in different places
                 every = max(1, len(x) // FEW)
-                axes.plot(
-                    x,
-                    y,
-                    label=name,
-                    color=COLOURS[number],
-                    linewidth=2.6 - 0.4 * number,
-                    marker=MARKERS[number],
-                    markersize=5,
-                    markevery=(number * every // len(lines), every),
-                )
+                axes.plot(x, y, label=name, markersize=5, markevery=(number * every // len(lines), every))
             for border in borders:
                 axes.axvline(border, color=PALE, linestyle="--")
             values = np.concatenate([y for _, y in lines.values()])

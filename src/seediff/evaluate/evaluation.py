@@ -115,12 +115,12 @@ def evaluate(
     samples that people rejected, too. Raises UserError, for names before the first image is read.
     """
     check_bootstrap(seed, draws)
-    mapped = read_class_map(class_map) if class_map else None
+    mapped = read_class_map(class_map)
     labelled = (data if isinstance(data, Dataset) else open_truths(data, split)).labelled(with_rejected)
     chosen = protocol_for(protocol, labelled.names.values())
     truth_table = chosen.truth_table(labelled.names, labelled.about)
     opened = []
-    for path in [predictions] if against is None else [predictions, against]:
+    for path in filter(None, (predictions, against)):
         predictor = open_predictor(Path(path), labelled, classes, tuple(scales), flip, device)
         opened.append((predictor, chosen.predicted_table(predictor.classes, mapped, str(path))))
     total = len(opened) * len(labelled)
@@ -141,7 +141,8 @@ def evaluate(
         scores = evaluate_pairs(pairs(number), chosen, seed=seed, bootstrap=draws, boundary=boundary)
         trained_on = sum(predictor.saw(sample) for sample in labelled)
         found.append(Evaluation(scores, labelled, predictor, truth_table, predicted_table, trained_on))
-    return replace(found[0], against=found[-1]) if against is not None else found[0]
+    first, *second = found
+    return replace(first, against=next(iter(second), None))
 
 
 def write_report(evaluation: Evaluation, out: Path) -> None:

@@ -89,14 +89,17 @@ def _open_folder(path: Path, data: Dataset, classes: Sequence[str] | None) -> Pr
     described, notes = semantic_yaml(path), list[str]()
 
     # The classes: as they are given, as a list in or beside the folder has them, or the data's.
-    listed, source = ClassList(data.classes, data.ids, where=OWN_IDS), OWN_IDS
-    found = find_list(folder, folder.parent, note=notes.append) if classes is None else named_classes(classes)
+    listed, source, names = ClassList(data.classes, data.ids, where=OWN_IDS), OWN_IDS, data.names
+    if classes is not None:
+        found, about_list = named_classes(classes), "the given classes"
+    else:
+        found = find_list(folder, folder.parent, note=notes.append)
+        about_list = str(found and found.where)
     if found is not None:
-        listed, source = found, "the given classes" if classes is not None else str(found.where)
+        listed, source, names = found, about_list, dict(enumerate((BACKGROUND, *found.classes)))
     elif described is not None:
         fix = "name the ids from 1 up with --classes, or make it a dataset with `seediff import`"
         raise UserError(described, "names the classes of these label maps, but only classes.txt is read here", fix)
-    names = data.names if found is None else dict(enumerate((BACKGROUND, *listed.classes)))
     if (
         BACKGROUND not in data.names.values()
         and Path(source).name in NAME_LISTS

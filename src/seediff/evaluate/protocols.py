@@ -136,8 +136,11 @@ def protocol_for(name: str, classes: Iterable[str]) -> Protocol:
     return own(classes)
 
 
-def read_class_map(path: Path) -> dict[str, str]:
-    """A model's class name → the data set's, from a TOML file of `name = "name"` lines. Raises UserError."""
+def read_class_map(path: Path | None) -> dict[str, str] | None:
+    """A model's class name → the data set's, from a TOML file, if there is one, of `name = "name"` lines. Raises
+    UserError."""
+    if path is None:
+        return None
     names = fit(read_toml(path), dict[str, str], str(path))
     if not names:
         raise UserError(path, "maps nothing", "a line has the model's name and the data's: bike = 'bicycle'")

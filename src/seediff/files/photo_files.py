@@ -66,6 +66,9 @@ class Found:
     photos: tuple[Photo, ...]
     skipped: int
 
+    def __iter__(self) -> Iterator[Photo]:
+        return iter(self.photos)
+
 
 def find_photos(paths: str | Path | Sequence[str | Path], *, exclude: Path | None = None) -> Found:
     """Find photographs. paths: one or several files, folders (with subfolders) and patterns such as `photos/*.jpg`. A

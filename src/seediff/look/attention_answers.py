@@ -17,9 +17,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from ..attention.maps import AttentionMaps
-from ..config.constants import MaskConfig
+from ..config.constants import MaskConfig, level_name
 from ..config.generate_config import DatasetConfig
-from ..config.levels import level_name
 from ..config.methods import METHOD_FACTS
 from ..dataset.rows import as_row
 from ..devices import cpu_threads
@@ -176,7 +175,7 @@ class AttentionAnswers:
         """The same for a sample without attention."""
         config = self.config(number)
         reason = cannot_capture(self.session.subject.samples[number], config)
-        hint = " (--keep-attention saves them)" if config else ""
+        hint = " (--keep-attention saves them)" * bool(config)
         ending = f", and {reason}." if reason else "; they can be recomputed."
         return {
             "note": f"No attention maps were saved{hint}{ending}",
@@ -188,7 +187,7 @@ class AttentionAnswers:
         """All words of the prompt according to the model's tokenizers, which take seconds to load the first time."""
         number, tuner = self.needed(request)
         config = self.config(number)
-        return JSONResponse({"words": find_words(tuner.attention.maps, config.model if config else None)})
+        return JSONResponse({"words": find_words(tuner.attention.maps, config and config.model)})
 
     def attends(self, request: Request) -> Response:
         pointed, (_, tuner) = read_address(request, Pointed), self.needed(request)
@@ -248,7 +247,7 @@ class AttentionAnswers:
     def make_labels(self, number: int, tuner: Tuner, constants: Constants) -> np.ndarray:
         """The label map with other constants, by the number of threads that made the set."""
         config = self.config(number)
-        threads = config.threads if config else None
+        threads = config and config.threads
         with tuner.lock, ALONE, cpu_threads(threads or 1, self.threads):
             return tuner.labels(constants.change(tuner.attention.config), self.session.index.ids)
 

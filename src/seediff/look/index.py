@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -61,7 +62,6 @@ class Index:
         """Of the predictions that the set is compared with; NaN if unknown."""
         self.changed = np.zeros(count, np.int64)
         """When each sample was last acted on: a number that grows with every action, 0 for none."""
-        self._texts: list[str] | None = None
         self._clock = 0
         for number, row in enumerate(rows):
             self.update(number, row, acted=False)
@@ -103,7 +103,7 @@ class Index:
         counts: for each class, flag and state, how many samples have it and match the query's other filters.
         histograms: the same for each of BARS ranges from 0 to 1 of area, of confidence and of agreement.
         """
-        # 1. Which samples match each filter
+        # 1. Which samples match each filter that is set
         everything = np.ones(len(self.rows), bool)
         unflagged = ~np.logical_or.reduce([~everything, *self.flagged.values()])
         members = {
@@ -115,13 +115,22 @@ class Index:
         chosen = [number for number in self.ids.values() if number in query.classes]
         shares = (self.area[:, chosen] if query.classes else self.area).sum(1)
         values = {"area": shares, **self.of_mask}
-        filters = {"text": self._with_text(query.text)}
-        filters |= {kind: _any(of_kind, wanted[kind], everything) for kind, of_kind in members.items()}
-        filters |= {key: _within(column, getattr(query, key)) for key, column in values.items()}
+        filters: dict[str, np.ndarray] = {}
+        text = query.text.casefold().strip()
+        if text:
+            filters["text"] = np.array([text in searched for searched in self.texts], bool)
+        for kind, names in wanted.items():
+            if names:
+                having = [members[kind][name] for name in names if name in members[kind]]
+                filters[kind] = np.logical_or.reduce([~everything, *having])
+        for key, column in values.items():
+            bounds = getattr(query, key)
+            if bounds:
+                filters[key] = (column >= bounds[0] - 1e-6) & (column <= bounds[1] + 1e-6)
 
         # 2. How many there would be with another choice of one filter
         def match(but: str = "") -> np.ndarray:
-            return np.logical_and.reduce([fits for name, fits in filters.items() if name != but])
+            return np.logical_and.reduce([everything, *(fits for name, fits in filters.items() if name != but)])
 
         counts: dict[str, Any] = {}
         for kind, of_kind in members.items():
@@ -130,15 +139,11 @@ class Index:
         histograms = {key: _bars(column[match(but=key)]) for key, column in values.items()}
         return self._sorted(np.flatnonzero(match()), query, shares), counts, histograms
 
-    def _with_text(self, text: str) -> np.ndarray:
-        """(count,) bool: which samples have a text in their prompt, source or name."""
-        wanted, count = text.casefold().strip(), len(self.rows)
-        if not wanted:
-            return np.ones(count, bool)
-        if self._texts is None:
-            parts = [(row.get("prompt"), row.get("source"), self.names[i]) for i, row in enumerate(self.rows)]
-            self._texts = ["\n".join(str(part or "") for part in of_row).casefold() for of_row in parts]
-        return np.fromiter((wanted in searched for searched in self._texts), bool, count)
+    @cached_property
+    def texts(self) -> list[str]:
+        """What is searched of each sample: its prompt, source and name."""
+        parts = [(row.get("prompt"), row.get("source"), self.names[i]) for i, row in enumerate(self.rows)]
+        return ["\n".join(str(part or "") for part in of_row).casefold() for of_row in parts]
 
     def _sorted(self, shown: np.ndarray, query: Query, shares: np.ndarray) -> np.ndarray:
         if query.sort == "order":
@@ -157,19 +162,6 @@ class Index:
         return shown[np.argsort(np.where(np.isnan(keys), np.inf, keys), kind="stable")]  # unknown values last
 
 
-def _within(values: np.ndarray, bounds: tuple[float, float] | None) -> np.ndarray:
-    """(count,) bool: whether each value is within closed bounds; True for all values if there are no bounds."""
-    if bounds is None:
-        return np.ones(len(values), bool)
-    return (values >= bounds[0] - 1e-6) & (values <= bounds[1] + 1e-6)
-
-
 def _bars(values: np.ndarray) -> list[int]:
     """The number of values in each of BARS ranges from 0 to 1, which those beyond are moved into."""
     return np.histogram(np.clip(values[~np.isnan(values)], 0, 1), BARS, (0, 1))[0].tolist()
-
-
-def _any(members: Mapping[str, np.ndarray], names: Sequence[str], everything: np.ndarray) -> np.ndarray:
-    """(count,) bool: which samples are members under any of the names; everything without a name."""
-    chosen = [members[name] for name in names if name in members]
-    return np.logical_or.reduce([~everything, *chosen]) if names else everything

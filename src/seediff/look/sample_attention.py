@@ -17,9 +17,8 @@ import torch
 from ..attention.maps import AttentionMaps
 from ..attention.plan import fit_levels
 from ..attention.windows import Window, cut, seen_window
-from ..config.constants import MaskConfig
+from ..config.constants import MaskConfig, level_name
 from ..config.generate_config import DatasetConfig, GenerateConfig, load_dataset_config
-from ..config.levels import level_name
 from ..config.names import WORD, any_name, longest_first
 from ..config.photos_config import MaskPhotosConfig
 from ..dataset import native
@@ -62,7 +61,7 @@ def read_config(folder: Path, name: str | None = None) -> DatasetConfig | None:
     `generate` or `mask` that can be read."""
     with suppress(UserError):
         path = native.made_by(folder, name)
-        return None if path is None else load_dataset_config(path, MaskPhotosConfig)
+        return path and load_dataset_config(path, MaskPhotosConfig)
     return None
 
 
@@ -107,7 +106,7 @@ def attention_of(sample: Sample, maps: AttentionMaps, config: DatasetConfig | No
 
     # A photograph, of which the model saw a part, at a size of its own
     part = seen_window(*size, config.fit)
-    sizes = info.sizes() if info is not None else None
+    sizes = info and info.sizes()
     pixels = sizes.position if sizes else PIXELS
     height, width = maps.latent_size
     seen = cut(image, part, (height * pixels, width * pixels))

@@ -24,7 +24,7 @@ from .samples import open_subject
 from .session import Session
 
 if TYPE_CHECKING:
-    from .against import Against
+    from ..evaluate.evaluation import Evaluation
 
 LOCAL = "127.0.0.1"
 
@@ -83,7 +83,7 @@ class Server(uvicorn.Server):
 
 @contextmanager
 def serve(
-    path: Path, *, by: str, host: str = LOCAL, port: int = 0, against: Against | None = None
+    path: Path, *, by: str, host: str = LOCAL, port: int = 0, against: Evaluation | None = None
 ) -> Iterator[tuple[Opened, Server, socket.socket]]:
     """A server that is ready to run on a set, its address, and its socket. against: predictions to show beside its
     masks. Raises UserError."""

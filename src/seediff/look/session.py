@@ -39,7 +39,7 @@ from .index import Index
 from .samples import Subject, original_mask
 
 if TYPE_CHECKING:
-    from .against import Against
+    from ..evaluate.evaluation import Evaluation
 
 KEEP: Literal["keep"] = "keep"
 """The verdict stays as it is."""
@@ -156,7 +156,7 @@ class Session:
         *,
         by: str,
         tell: Callable[[dict[str, Any]], None] = lambda report: None,
-        against: Against | None = None,
+        against: Evaluation | None = None,
     ) -> None:
         self.subject, self.by, self.tell, self.against = subject, by, tell, against
         self.acted = 0
@@ -179,7 +179,7 @@ class Session:
         try:
             actions = read_actions(subject.folder) if self.read_only else mend(subject.folder)
             names, rows = [one.name for one in subject.samples], [one.metadata for one in subject.samples]
-            self.index = Index(subject.classes, names, rows, against.scores if against else {})
+            self.index = Index(subject.classes, names, rows, against.scores.images if against else {})
             for action in actions:
                 number = self.numbers.get(action.sample)
                 if number is None:

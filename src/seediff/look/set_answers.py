@@ -212,8 +212,10 @@ class SetAnswers:
         number, against = self.number(request), self.session.against
         if against is None:
             raise HTTPException(404, "there are no predictions: seediff look SET --against PREDICTED")
+        from .against import draw_prediction
+
         with self.decoding:
-            data = against.picture(self.session.subject.samples[number])
+            data = draw_prediction(against, self.session.subject.samples[number])
         return Response(data, media_type="image/png", headers=FRESH)
 
     def labels(self, request: Request) -> Response:

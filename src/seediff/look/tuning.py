@@ -61,7 +61,7 @@ class Constants(msgspec.Struct, frozen=True, kw_only=True):
 
     def values(self) -> dict[str, Any]:
         """The constants alone; a subclass has more fields."""
-        return {"method": self.method, "alpha": self.alpha, "beta": self.beta, "pamr": self.pamr}
+        return {name: getattr(self, name) for name in Constants.__struct_fields__}
 
 
 def constants_of(config: MaskConfig) -> Constants:

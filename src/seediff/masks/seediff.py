@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 
 from ..attention.maps import AttentionMaps
-from ..config.constants import MaskConfig
-from ..config.levels import maps_read
+from ..config.constants import MaskConfig, maps_read
 from .arithmetic import mean_cross_attention, min_max, random_walk, resize, sum_of_rows
 from .steps import MaskStep, SoftMask, Steps
 

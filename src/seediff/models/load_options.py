@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 from ..errors import UserError
 from .families.family import Family
@@ -19,6 +20,12 @@ class LoadOptions:
     scheduler: str | None = None
     quantize: Quantize | None = None
     vae_tiling: bool = False
+
+    @classmethod
+    def of(cls, config: Any) -> LoadOptions:
+        """Those of a configuration."""
+        names = [field.name for field in fields(cls)]
+        return cls(**{name: getattr(config, name) for name in names if hasattr(config, name)})
 
 
 def check_options(options: LoadOptions, family: Family | None, name: str, *, gguf: bool) -> None:

@@ -7,5 +7,5 @@ generate_job.py, mask_job.py, segment_job.py    the commands: how each makes a b
 model_job.py, dataset_job.py    what jobs share that run a model (checks, dry runs, files about the set) or write masks
 photos.py    what `mask` and `segment` share: their photographs, and how a batch of them is made
 reopen.py    how a finished dataset becomes an unfinished one again
-evaluate_masks.py, tune.py    `evaluate masks` and `tune`, which count masks of labelled photographs (labelled.py)
+evaluate_masks.py, tune.py    `evaluate masks`, and `tune`, which counts masks of labelled photographs as it does
 """

@@ -62,7 +62,8 @@ class Ray(Engine):
     def __init__(self, workers: int | None = None, address: str | None = None) -> None:
         if find_spec("ray") is None:
             raise UserError("engine", "ray needs a package that is not installed", 'pip install "seediff[ray]"')
-        check_workers(1 if workers is None else workers)
+        if workers is not None:
+            check_workers(workers)
         self.workers, self.address = workers, address
         self.connected = False
 

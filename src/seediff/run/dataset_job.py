@@ -89,8 +89,7 @@ class DatasetJob(ModelJob[AnyDatasetConfig, Item, BatchCapture]):
     @property
     def mask_config(self) -> MaskConfig:
         """The constants of masks, with levels that the model has."""
-        plan = self.capture_plan
-        return self.config.mask if plan is None or plan.mask is None else plan.mask
+        return (self.capture_plan and self.capture_plan.mask) or self.config.mask
 
     def write_sample(self, record: BatchRecord, out: Path, sample: MaskedSample) -> None:
         """Write the sample's files into the folder `out` and add its row to the record."""

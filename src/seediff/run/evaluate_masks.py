@@ -1,4 +1,8 @@
-"""`evaluate masks`: scores a model's masks of labelled photographs by the protocols of evaluate/mask_protocols.py."""
+"""`evaluate masks`: scores a model's masks of labelled photographs by the protocols of evaluate/mask_protocols.py.
+
+The words of a prompt share a softmax, so attention to a word depends on the others. Therefore every list of classes has
+a capture of its own.
+"""
 
 from __future__ import annotations
 
@@ -17,18 +21,21 @@ from ..config.photos_config import MaskPhotosConfig
 from ..dataset.dataset import Dataset
 from ..dataset.sample import Sample
 from ..errors import UserError
-from ..evaluate.mask_protocols import MASK_PROTOCOLS, Column, MaskProtocol, score_column
+from ..evaluate import mask_protocols
+from ..evaluate.mask_protocols import MASK_PROTOCOLS, Column, MaskProtocol, score_column, strongest
 from ..evaluate.protocols import Protocol, join_names, protocol_for
 from ..evaluate.semantic import as_json, check_bootstrap
 from ..files.label_maps import IGNORE, PHOTO_ENDING
 from ..files.photo_files import find_photos, read_photo
 from ..models.describe import ModelInfo, describe
 from ..models.model_files import find_model
-from .labelled import count_pixels, encode_labelled, evenly, load_masker
-from .model_job import check_model
-from .photos import are_drawings, doubt_line
+from .model_job import check_model, load_weights
+from .photos import doubt_line
 
 if TYPE_CHECKING:
+    import torch
+
+    from ..masks.photos import PhotoMasker, PhotoView
     from ..workers import Progress
 
 TUNE_SHARE = 0.2
@@ -92,7 +99,7 @@ def evaluate_masks(
     info = info or describe(find_model(config.model, config.base))
     words = words_of(classes, class_map or {}, config.model, info.settings.classes)
     config = replace(config, classes=tuple(words))
-    background = classes.classes.index(BACKGROUND) if BACKGROUND in classes.classes else None
+    background = next((i for i, name in enumerate(classes.classes) if name == BACKGROUND), None)
     check_model(config, info)
     samples, pixels = pair_photos(Path(photos), data, classes, count)
     order = np.random.default_rng(config.seed).permutation(len(samples))
@@ -100,8 +107,7 @@ def evaluate_masks(
     if not pixels[scored].any():
         raise UserError(f"{data.about}: no pixel is left to score in {len(scored)} pictures; use more")
 
-    label = config.model_label
-    doubt = "" if are_drawings([path for path, _ in samples], label) else doubt_line(info, label)
+    doubt = doubt_line(info, config.model_label, [path for path, _ in samples])
     if doubt:
         warnings.warn(doubt, stacklevel=2)
     masker, _ = load_masker(config, info)
@@ -167,3 +173,68 @@ def pair_photos(
         pixels.append(np.bincount(truth[truth != IGNORE], minlength=len(classes.classes)))
         samples.append((path, sample.replace(label_map=lambda sample=sample: table[sample.unchecked_labels()])))
     return samples, np.array(pixels)
+
+
+@dataclass(frozen=True)
+class LabelledPhoto:
+    """An encoded photograph. latents: (1, C, h', w'). truth: (h, w) uint8 ids, 255 ignored, perhaps of another size
+    than the photograph."""
+
+    view: PhotoView
+    latents: torch.Tensor
+    truth: np.ndarray
+
+
+def load_masker(config: MaskPhotosConfig, info: ModelInfo) -> tuple[PhotoMasker, str]:
+    """What makes the masks, with its model, and the fingerprint of the weights. Raises UserError."""
+    from ..masks.photos import PhotoMasker
+
+    model, weights = load_weights(config, info)
+    plan = check_model(config, model.info, model.layers)
+    assert plan is not None  # a loaded model has layers
+    return PhotoMasker(model, config, plan), weights
+
+
+def encode_labelled(masker: PhotoMasker, index: int, pixels: np.ndarray, truth: np.ndarray) -> LabelledPhoto:
+    """A photograph (H, W, 3) uint8 with its labels. index: decides the noise."""
+    view = masker.view(pixels, index)
+    return LabelledPhoto(view, masker.encode([view]), truth)
+
+
+def count_pixels(
+    masker: PhotoMasker,
+    photo: LabelledPhoto,
+    words: Mapping[str, int],
+    size: int,
+    background: int | None,
+    protocols: Sequence[MaskProtocol],
+) -> dict[MaskProtocol, np.ndarray]:
+    """The counts of a photograph under each protocol, from `mask_protocols.count`. words: word for the prompt → id.
+    background: its id; None: there is none. size: the number of ids."""
+    pixels = np.bincount(photo.truth.ravel(), minlength=256)
+    captured: dict[tuple[str, ...], Sequence[torch.Tensor]] = {(): ()}
+    counts: dict[MaskProtocol, np.ndarray] = {}
+    for protocol in protocols:
+        everything = protocol == "vocabulary"
+        chosen = tuple(word for word, number in words.items() if everything or pixels[number])
+        if chosen not in captured:
+            captured[chosen] = list(soft_masks(masker, photo, chosen))
+        best = strongest(captured[chosen], [words[word] for word in chosen], photo.truth.shape)
+        truth, shown = photo.truth, background
+        if protocol == "oracle-ignored" and background is not None:
+            truth, shown = np.where(truth == background, np.uint8(IGNORE), truth), None
+        counts[protocol] = mask_protocols.count(*best, truth, size, shown)
+    return counts
+
+
+def soft_masks(masker: PhotoMasker, photo: LabelledPhoto, words: tuple[str, ...]) -> torch.Tensor:
+    """Soft masks (n, h, w) of n ≥ 1 words, as `mask` makes them."""
+    from ..masks.make_masks import make_masks
+
+    (maps,) = masker.attention([photo.view], [words], photo.latents)
+    return masker.fine_masks(photo.view, make_masks(photo.view.seen, maps, words, masker.mask_config, trace=False))
+
+
+def evenly(total: int, most: int | None) -> list[int]:
+    """At most so many of `total` positions, evenly spaced; None: all."""
+    return np.unique(np.linspace(0, total - 1, most or total).round().astype(int)).tolist()

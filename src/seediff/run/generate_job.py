@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..config.constants import maps_read
 from ..config.generate_config import GenerateConfig
-from ..config.levels import maps_read
 from ..config.names import classes_in, spoken
 from ..config.resolve import recommend
 from ..config.sizes import pixels
@@ -94,6 +94,7 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
     """Draws images, makes their masks, and writes both."""
 
     drawn = True
+    left_out = "rejected", native.REJECTED
 
     def __init__(self, config: GenerateConfig, draw: Draw | None = None, *, info: ModelInfo | None = None) -> None:
         super().__init__(config, info)
@@ -179,7 +180,7 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         kept: list[Drawn] = []
         rejected: list[dict[str, Any]] = []
         for attempt in range(self.config.attempts if reject else 1):
-            specs = [redraw(spec, self.config.seed, attempt) for spec in batch] if attempt else batch
+            specs = [redraw(spec, self.config.seed, attempt) for spec in batch]
             with self.timer("drawing"):
                 images, maps = (self.draw or self.draw_batch)(specs)
             batch = []
@@ -247,12 +248,6 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
             write_atomic(out / native.REJECTED, native.jsonl(rejected))
         super().finish(rows_in_order(out, rows), rejected, out)
 
-    def read_result(self, out: Path) -> dict[str, Any]:
-        rejected: list[dict[str, Any]] = []
-        if (out / native.REJECTED).is_file():
-            rejected = native.read_rows(out, native.REJECTED)
-        return {**super().read_result(out), "rejected": rejected}
-
     def describe(self, verbose: bool) -> Iterator[str]:
         config, images = self.config, sample_count(self.config)
         counts, prompts = Counter[str](), dict[str, None]()
@@ -264,16 +259,16 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         yield f"Prompts: {len(prompts)} different"
         yield from (f"  {prompt}" for prompt in [*prompts][:PROMPTS_SHOWN])
         yield from ["  …"] * (len(prompts) > PROMPTS_SHOWN)
-        expected = self.capture_plan.expected if self.capture_plan else None
-        if config.keep_attention and expected:
-            yield f"Attention maps: about {show_bytes(images * expected.map_bytes)} on the disk"
+        plan = self.capture_plan
+        if config.keep_attention and plan and plan.expected:
+            yield f"Attention maps: about {show_bytes(images * plan.expected.map_bytes)} on the disk"
         yield from self.plan_lines(images, verbose)
         yield from self.doubts()
 
     def _extent(self) -> str:
         """How large the images are, and what they take on the disk with their labels."""
         config = self.config
-        sizes = self.info.sizes() if self.info else None
+        sizes = self.info and self.info.sizes()
         size = config.size or (sizes and sizes.side)
         if size is None:
             named = named_model(config.model)

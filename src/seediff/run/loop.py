@@ -106,6 +106,8 @@ class Job(ABC, Generic[Config, Item, BatchCapture]):
     replaces `config`: by what the output says, then with the device that is there.
     """
 
+    left_out: tuple[str, str] = "", ""
+    """A field of `RunResult`, and the output's file with its rows about what did not become a sample."""
     on_device = True
     """Whether the configuration's device, number format and threads are filled in if left open."""
 
@@ -203,7 +205,11 @@ class Job(ABC, Generic[Config, Item, BatchCapture]):
 
     def read_result(self, out: Path) -> dict[str, Any]:
         """The fields of `RunResult` that come from the finished output."""
-        return {"rows": native.read_rows(out)}
+        field, file = self.left_out
+        result: dict[str, Any] = {"rows": native.read_rows(out)}
+        if (out / file).is_file():
+            result[field] = native.read_rows(out, file)
+        return result
 
 
 AnyJob = Job[Any, Any, Any]
@@ -269,12 +275,15 @@ def writing_thread(device: str | None) -> Iterator[Callable[[AnyJob, Any, Path],
 
     # A `draw` of the user's may use another machine's device.
     cuda = torch.cuda if (device or "").startswith("cuda") and torch.cuda.is_available() else None
-    # On CUDA the thread has its own stream; otherwise its work would wait for the capture that runs meanwhile.
-    initializer = (lambda: cuda.set_stream(cuda.Stream(device))) if cuda else None
-    with ThreadPoolExecutor(1, thread_name_prefix="writing", initializer=initializer) as thread:
+
+    def begin_thread() -> None:
+        if cuda:  # on its own stream; otherwise its work would wait for the capture that runs meanwhile
+            cuda.set_stream(cuda.Stream(device))
+
+    with ThreadPoolExecutor(1, thread_name_prefix="writing", initializer=begin_thread) as thread:
 
         def write(job: AnyJob, captured: Any, out: Path) -> Future[BatchRecord]:
-            ready = cuda.current_stream(device).record_event() if cuda else None
+            ready = cuda and cuda.current_stream(device).record_event()
             return thread.submit(job.write_ready, captured, out, ready)
 
         yield write
@@ -308,12 +317,7 @@ def dry_run(job: AnyJob, out: Path | str, verbose: bool = True) -> Iterator[str]
     out = parse_folder(out)
     state, job.config = look_into(out, job.config)
     job.check_values()
-    if state in ("shorter", "unfinished"):
-        check_records(out, job.batches)
-    if state == "shorter":
-        check_growth(out)
-    if state == "longer":
-        check_end(out, job.config)
+    check_state(job, out, state)
     verb = {"unfinished": "continue", "shorter": "extend to", "longer": "end with"}.get(state, "make")
     lines = job.describe(verbose)
     begin = f"Would {verb}"
@@ -333,8 +337,7 @@ def _make(job: AnyJob, out: Path, engine: Engine, report: Progress) -> int:
     """Make what is missing in an output that is locked. Returns the number of items that this run made."""
     state, job.config = look_into(out, job.config)  # again, now that no other run can change it
     done = 0
-    if state in ("shorter", "unfinished"):
-        check_records(out, job.batches)
+    check_state(job, out, state)
     if state == "shorter":
         grow(out, job.config)
     if state == "longer":
@@ -354,6 +357,16 @@ def _make(job: AnyJob, out: Path, engine: Engine, report: Progress) -> int:
                 done = _fill(job, out, engine, state == "new", report)
     (out / EARLIER).unlink(missing_ok=True)
     return done
+
+
+def check_state(job: AnyJob, out: Path, state: str) -> None:
+    """Raise UserError for an output that cannot become one of the job's configuration."""
+    if state in ("shorter", "unfinished"):
+        check_records(out, job.batches)
+    if state == "shorter":
+        check_growth(out)
+    if state == "longer":
+        check_end(out, job.config)
 
 
 def find_lost_batches(job: AnyJob, out: Path, state: str) -> list[int]:

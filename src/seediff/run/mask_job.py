@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,8 +10,7 @@ from ..config.names import join_classes
 from ..config.photos_config import MaskPhotosConfig
 from ..dataset.encoding import encode_photo
 from ..errors import UserError
-from ..files.messages import plural
-from ..files.photo_files import Found, Photo, read_photo
+from ..files.photo_files import Photo, read_photo
 from ..models.describe import ModelInfo
 from ..models.families.readers import Reader
 from ..models.memory import Graphs, Offload
@@ -33,7 +32,7 @@ CapturedPhoto = tuple[PhotoSpec, "FoundClasses"]
 
 def mask_photos(
     config: MaskPhotosConfig,
-    photos: Sequence[Photo] | Found,
+    photos: Iterable[Photo],
     out: Path | str,
     *,
     classes_of: Mapping[str, Sequence[str]] | None = None,
@@ -61,17 +60,18 @@ class MaskJob(
     """Reads photographs, has `PhotoMasker` find their classes and make their masks, and writes these."""
 
     drawn = False
+    made, named = "masks", "Classes"
 
     def __init__(
         self,
         config: MaskPhotosConfig,
-        photos: Sequence[Photo] | Found,
+        photos: Iterable[Photo],
         classes_of: Mapping[str, Sequence[str]] | None = None,
         *,
         info: ModelInfo | None = None,
     ) -> None:
         """Arguments as in `mask_photos`."""
-        photos = photos.photos if isinstance(photos, Found) else photos
+        photos = list(photos)
         listed = [tuple((classes_of or {}).get(photo.name, config.classes)) for photo in photos]
         unknown = sorted(set().union(*listed) - set(config.classes))
         if unknown:
@@ -79,6 +79,7 @@ class MaskJob(
         own = ["" if classes == config.classes else repr(classes) for classes in listed]
         specs = [PhotoSpec(i, *each) for i, each in enumerate(zip(photos, listed, strict=True))]
         super().__init__(config, specs, own, info)
+        self.words = config.classes
 
     def samples(self) -> Sequence[SampleSpec]:
         return [self.sample(spec, spec.words) for spec in self.specs]
@@ -131,9 +132,3 @@ class MaskJob(
                 facts=facts,
             )
             self.write_sample(record, out, sample)
-
-    def describe(self, verbose: bool) -> Iterator[str]:
-        count = len(self.specs)
-        yield f"masks of {plural(count, 'photograph')} in {plural(len(self.config.batches(count)), 'batch')}"
-        yield f"Classes: {', '.join(self.config.classes)}"
-        yield from self.plan_lines(count, verbose)

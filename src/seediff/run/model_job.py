@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import __version__
 from ..attention.plan import CapturePlan, plan_capture, plan_segments
+from ..config.constants import EVERYTHING, Reads
 from ..config.generate_config import DatasetConfig, GenerateConfig
-from ..config.levels import EVERYTHING, Reads
-from ..config.methods import check_capture
+from ..config.methods import METHOD_FACTS, check_capture
 from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig, check_attention
-from ..config.presets import foreign_constants
+from ..config.presets import read_preset
 from ..config.settings import RunConfig
 from ..config.sizes import check_sides, pixels
 from ..config.speeds import time_line
@@ -30,8 +30,9 @@ from ..models.adapters import local_file
 from ..models.describe import ModelInfo, check_known_classes
 from ..models.families.family import Layer
 from ..models.families.readers import Reader
+from ..models.families.unet import SD
 from ..models.fingerprint import weights_fingerprint
-from ..models.load_options import check_options
+from ..models.load_options import LoadOptions, check_options
 from ..models.memory import Graphs, Offload, memory_bytes
 from ..models.short_names import named_model
 from ..report.page import write_reports
@@ -51,6 +52,8 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
     drawn: bool | None = None
     capture_plan: CapturePlan | None = None
     """What is captured; None until the job is checked, or the model loaded if its small files are not here."""
+    reads: Reads | None = None
+    """What it captures beside its plan; None: nothing."""
     model: Model
     """Once it is loaded."""
     warn: Callable[[str], None] = staticmethod(warnings.warn)
@@ -69,7 +72,7 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
             self.capture_plan = check_model(self.config, self.info)
 
     def rehearse(self) -> None:
-        readers = self.info.readers() if self.info else ()
+        readers = self.info and self.info.readers()
         if readers:
             self.check_texts(readers)
 
@@ -119,21 +122,22 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
         write_reports(out, about, rows, classes, drawn=self.drawn)
         write_atomic(out / native.METADATA, native.jsonl(rows))
 
-    def plan_lines(self, items: int, verbose: bool = True, reads: Reads | None = None) -> list[str]:
+    def plan_lines(self, items: int, verbose: bool = True) -> list[str]:
         """Lines of a dry run: model, time, memory, untuned constants; verbose: also capture, replaced levels, all
-        values. items: the number of those that are made. reads: of the capture."""
+        values. items: the number of those that are made."""
         config, plan, info = Engine().resolve(self), self.capture_plan, self.info
         expected, capture = None, ["Capture: not known, because the model's configuration is not on this machine"]
         if plan is not None and plan.size is not None:
-            expected = plan.expected if reads is None else replace(plan, reads=reads).expected
-            nearly = ", nearly as much in other shapes" if getattr(config, "fit", "") == "keep" else ""
-            capture = [f"Capture: {expected}{nearly}"] if expected and expected.layers else []
-            capture += [f"Levels: {note}" for note in plan.notes]
+            expected = replace(plan, reads=self.reads or plan.reads).expected
+            nearly = ", nearly as much in other shapes" * (getattr(config, "fit", "") == "keep")
+            capture = [f"Levels: {note}" for note in plan.notes]
+            if expected and expected.layers:
+                capture.insert(0, f"Capture: {expected}{nearly}")
         size = weight_bytes(config, info)
         lines = [
             model_line(config, info, self.offload, size),
             time_line(config, items, self.offload, self.graphs),
-            memory_line(config, info, size, expected.map_bytes if expected else None),
+            memory_line(config, info, size, expected and expected.map_bytes),
         ]
         if self.graphs == "auto" and str(config.device).startswith("cuda"):
             lines.append("Graphs: tried in the first picture, and kept if they are faster and give the same bytes")
@@ -144,6 +148,14 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
         if not verbose:
             return [*lines, "Layers and all settings: with --verbose"]
         return [*lines, *capture, *self.config.source_lines()]
+
+
+def foreign_constants(info: ModelInfo, method: str) -> str:
+    """Whose constants a mask method has for a model, if they were never tuned for it; otherwise ""."""
+    own, preset = METHOD_FACTS[method].user_function is not None, read_preset(info.settings.preset, info.settings.path)
+    if own or info.family.title == SD.title or preset.methods.get(method, {}).get("mask"):
+        return ""
+    return f"the papers', of {SD.title}"
 
 
 def load_weights(
@@ -158,7 +170,7 @@ def load_weights(
 
         load_sam(config.mask.sam)
         sam = config.mask.sam_weights
-    how = config.load_options
+    how = LoadOptions.of(config)
     model = load_found(info, how, device=config.device, dtype=config.dtype, offload=offload, graphs=graphs)
     return model, weights_fingerprint(model.info.files, config.lora, sam)
 
@@ -169,14 +181,14 @@ def check_model(
     """What is captured of a model; None if nothing is known of its layers yet. Raises UserError for everything in the
     configuration that does not fit it. layers: of the loaded model; None: those that its small files show."""
     check_values(config, info)
-    return None if info is None else plan_model(config, info, layers or info.layers())
+    return info and plan_model(config, info, layers or info.layers())
 
 
 def check_values(config: ModelConfig, info: ModelInfo | None) -> None:
     """Raise UserError for values that do not fit each other or the model. info: None: nothing is known of it yet."""
     dataset = config if isinstance(config, DatasetConfig) else None
     family, gguf = (info.family, info.files.is_gguf) if info else (None, False)
-    check_options(config.load_options, family, config.model, gguf=gguf)
+    check_options(LoadOptions.of(config), family, config.model, gguf=gguf)
     sam = dataset and dataset.mask.sam_weights
     for what, source in (("lora", config.lora), ("sam", sam)):
         if source is not None:
@@ -252,8 +264,7 @@ def model_line(config: RunConfig, info: ModelInfo | None, offload: Offload, size
                 where += f": {half} if its files are in half precision, {full} if in float32"
         if info.files.replacement:
             where = f"{info.family.title}: {info.files.parts_line(info.family)}, {where}"
-    line = f"Model: {config.model} ({where})"
-    return line if offload == "none" else f"{line}, offload {offload}"
+    return f"Model: {config.model} ({where})" + f", offload {offload}" * (offload != "none")
 
 
 def weight_bytes(config: RunConfig, info: ModelInfo | None) -> int | None:
@@ -269,7 +280,7 @@ def memory_line(config: RunConfig, info: ModelInfo | None, size: int | None, map
     line = "Memory: not known, because the weights are not all on this machine"
     if size:
         line = f"Memory: {show_bytes(size)} of weights in {config.dtype}"
-        line += f", before {config.quantize}" if config.quantize else ""
+        line += f", before {config.quantize}" * bool(config.quantize)
     if maps:
         line += f"; {show_bytes(maps)} of attention maps an image"
     if info and info.family.measured and not info.settings.words and not (size and config.device == "cpu"):

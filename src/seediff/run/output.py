@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -165,7 +165,10 @@ def find_lost(out: Path, numbers: Iterable[int]) -> list[int]:
     """The batches of a complete output of which a file is missing. Raises UserError for a file that is not as its
     batch's record says, which may be somebody's work, and for a batch without a record whose files are not all
     there."""
-    classes = native.read_classes(out) if (out / native.METADATA).is_file() else ()
+    rows: Iterable[Mapping[str, Any]] = ()
+    if (out / native.METADATA).is_file():
+        native.read_classes(out)  # refuses a list that is damaged
+        rows = native.checked_rows(out / native.METADATA, native.ABSENT)
     lost, known = list[int](), set[str]()
     for number in numbers:
         try:
@@ -181,7 +184,7 @@ def find_lost(out: Path, numbers: Iterable[int]) -> list[int]:
                 problem = f"is not the file that the run wrote ({path.stat().st_size} bytes, then {size})"
                 fix = "move it away, and the same command makes it again; `seediff look` corrects masks"
                 raise UserError(path, problem, fix)
-    for row in native.checked_rows(out / native.METADATA, native.ABSENT) if classes else ():
+    for row in rows:
         for name in filter(None, (row.get("file_name"), row.get("mask_file_name"))):
             if name not in known and not (out / name).is_file():
                 raise UserError(out / name, "no such file", f"remove {native.METADATA}, and run the same command again")

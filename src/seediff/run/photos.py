@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ..config.levels import Reads
 from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from ..config.settings import model_label
 from ..dataset import native
@@ -49,7 +48,12 @@ class PhotoSpec:
 
 
 class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Viewed]], Generic[PhotosConfig, ReadPhoto, Viewed]):
-    """A job that labels photographs."""
+    """A job that labels photographs. made: what it makes. words: what is looked for, under the heading `named`."""
+
+    left_out = "failed", FAILED
+    made: str
+    named: str
+    words: Sequence[str]
 
     def __init__(
         self,
@@ -81,14 +85,20 @@ class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Viewed]], Generic[Ph
     def check_words(self, words: tuple[str, ...], readers: Sequence[Reader]) -> None:
         """Raise UserError for words of a photograph that the model cannot look for."""
 
-    def plan_lines(self, items: int, verbose: bool = True, reads: Reads | None = None) -> list[str]:
-        return [*super().plan_lines(items, verbose, reads), *filter(None, [self.doubt])]
+    def describe(self, verbose: bool) -> Iterator[str]:
+        count = len(self.specs)
+        yield f"{self.made} of {plural(count, 'photograph')} in {plural(len(self.config.batches(count)), 'batch')}"
+        if self.words:
+            yield f"{self.named}: {', '.join(self.words)}"
+        yield from self.plan_lines(count, verbose)
+
+    def plan_lines(self, items: int, verbose: bool = True) -> list[str]:
+        return [*super().plan_lines(items, verbose), *filter(None, [self.doubt])]
 
     @cached_property
     def doubt(self) -> str:
-        """`doubt_line`, if there are photographs that the model did not draw; otherwise ""."""
-        label = self.config.model_label
-        return "" if are_drawings([spec.photo.path for spec in self.specs], label) else doubt_line(self.info, label)
+        """`doubt_line` about the photographs."""
+        return doubt_line(self.info, self.config.model_label, [spec.photo.path for spec in self.specs])
 
     def about(self, rejected: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         return {**super().about(rejected), **({"note": self.doubt} if self.doubt else {})}
@@ -109,8 +119,13 @@ class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Viewed]], Generic[Ph
         return sorted(numbers, key=together, reverse=True)
 
     def capture(self, batch: Sequence[PhotoSpec]) -> PhotoBatch[Viewed]:
+        photos, failed = list[ReadPhoto](), list[dict[str, str]]()
         with self.timer("reading"):
-            photos, failed = read_all(batch, self.read)
+            for spec in batch:
+                try:
+                    photos.append(self.read(spec))
+                except UserError as error:
+                    failed.append(failed_row(spec.photo, error))
         return self.see(photos), failed
 
     @abstractmethod
@@ -139,20 +154,6 @@ class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Viewed]], Generic[Ph
             (out / FAILED).unlink(missing_ok=True)  # of an earlier run
         super().finish(rows, (), out)
 
-    def read_result(self, out: Path) -> dict[str, Any]:
-        failed = native.read_rows(out, FAILED) if (out / FAILED).is_file() else []
-        return {**super().read_result(out), "failed": failed}
-
-
-def read_all(batch: Sequence[PhotoSpec], read: Callable[[PhotoSpec], ReadPhoto]) -> PhotoBatch[ReadPhoto]:
-    readable, failed = list[ReadPhoto](), list[dict[str, str]]()
-    for spec in batch:
-        try:
-            readable.append(read(spec))
-        except UserError as error:
-            failed.append(failed_row(spec.photo, error))
-    return readable, failed
-
 
 def fingerprint_photos(photos: Sequence[Photo], own: Sequence[str]) -> str:
     """`12 photographs (3f2a…)`: identifies photographs by names, sizes in bytes, and settings of their own."""
@@ -163,9 +164,10 @@ def fingerprint_photos(photos: Sequence[Photo], own: Sequence[str]) -> str:
     return f"{plural(len(photos), 'photograph')} ({digest.hexdigest()})"
 
 
-def doubt_line(info: ModelInfo | None, label: str) -> str:
-    """What to tell a person who gives photographs to a model that knows a small world of drawings; "" for others."""
-    if info is None or not info.settings.words:
+def doubt_line(info: ModelInfo | None, label: str, pictures: Sequence[Path] = ()) -> str:
+    """What to tell a person who gives photographs to a model that knows a small world of drawings; "" for others, and
+    if it drew all of these pictures."""
+    if info is None or not info.settings.words or (pictures and are_drawings(pictures, label)):
         return ""
     return (
         f"model '{label}' is for its own drawings: what it finds in photographs means nothing; {REAL} is a real model"

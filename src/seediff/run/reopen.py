@@ -50,13 +50,14 @@ def check_growth(folder: Path) -> None:
 
 def grow(folder: Path, config: GenerateConfig) -> None:
     """Turn an output whose configuration `config` extends into an unfinished output of `config`. A last batch that is
-    smaller is made again, because the number of images in a batch changes rounding. Raises UserError.
+    smaller is made again, because the number of images in a batch changes rounding. To be called after `check_growth`.
     """
-    check_growth(folder)
     saved = load_config(folder / native.CONFIG, GenerateConfig)
     whole, rest = divmod(sample_count(saved), config.batch_size)
     if (folder / native.METADATA).is_file():
-        _set_aside(folder)
+        native.read_rows(folder)  # refuses what cannot be read, before it is set aside
+        inside(folder, BATCHES).mkdir(exist_ok=True)
+        (folder / native.METADATA).replace(folder / EARLIER)
     if rest:
         inside(folder, record_path(whole)).unlink(missing_ok=True)
     _configure(folder, config)
@@ -68,8 +69,7 @@ def check_end(folder: Path, config: GenerateConfig) -> None:
     batches = begun.batches(sample_count(begun))
     check_records(folder, range(len(batches)))
     made = [batch.stop for number, batch in enumerate(batches) if (folder / record_path(number)).exists()]
-    earlier = native.read_rows(folder, EARLIER) if (folder / EARLIER).is_file() else ()
-    made += [sample_number(row["file_name"]) + 1 for row in earlier]
+    made += [sample_number(row["file_name"]) + 1 for row in earlier_rows(folder)]
     drawn, count = max(made, default=0), sample_count(config)
     if drawn > count:
         numbers = range(1, begun.per_class + 1)
@@ -80,8 +80,8 @@ def check_end(folder: Path, config: GenerateConfig) -> None:
 
 
 def end(folder: Path, config: GenerateConfig) -> None:
-    """Make `config`, which an unfinished output's configuration extends, its configuration. Raises UserError."""
-    check_end(folder, config)
+    """Make `config`, which an unfinished output's configuration extends, its configuration. To be called after
+    `check_end`."""
     count = sample_count(config)
     for path in chain.from_iterable(inside(folder, name).glob("*") for name in RUN_FOLDERS):
         number = NUMBER.match(path.name)  # of a batch that was being written when the run was killed
@@ -95,17 +95,13 @@ def _configure(folder: Path, config: GenerateConfig) -> None:
     write_atomic(folder / native.CONFIG, config.to_toml(weights).encode("utf-8"))
 
 
-def _set_aside(folder: Path) -> None:
-    """Make metadata.jsonl EARLIER. Raises UserError if it cannot be read."""
-    native.read_rows(folder)
-    inside(folder, BATCHES).mkdir(exist_ok=True)
-    (folder / native.METADATA).replace(folder / EARLIER)
+def earlier_rows(folder: Path) -> list[dict[str, Any]]:
+    return native.read_rows(folder, EARLIER) if (folder / EARLIER).is_file() else []
 
 
 def rows_in_order(folder: Path, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows by the numbers of their samples, each with the split that it had in EARLIER."""
-    earlier = native.read_rows(folder, EARLIER) if (folder / EARLIER).is_file() else ()
-    splits = {row["file_name"]: {"split": row["split"]} for row in earlier if "split" in row}
+    splits = {row["file_name"]: {"split": row["split"]} for row in earlier_rows(folder) if "split" in row}
     by_number = sorted(rows, key=lambda row: sample_number(row["file_name"]))
     return [{**row, **splits.get(row["file_name"], {})} for row in by_number]
 

@@ -4,7 +4,7 @@ that of `mask`. What has no name is of the class `segment`."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from .. import __version__
-from ..config.levels import EVERYTHING, Reads
+from ..config.constants import EVERYTHING
 from ..config.names import BACKGROUND, MAX_CLASSES, SEGMENT
 from ..config.photos_config import SegmentPhotosConfig, check_segment_names
 from ..dataset import native
@@ -23,8 +23,7 @@ from ..dataset.sample import Sample
 from ..dataset.truths import open_truths
 from ..errors import UserError
 from ..files.label_maps import IGNORE, centre_square, find_name
-from ..files.messages import plural
-from ..files.photo_files import Found, Photo, read_photo
+from ..files.photo_files import Photo, read_photo
 from ..metrics.matching import count_segments
 from ..models.describe import ModelInfo, check_known_classes
 from ..models.families.readers import Reader
@@ -55,7 +54,7 @@ class DividedPhoto(NamedTuple):
 
 def segment_photos(
     config: SegmentPhotosConfig,
-    photos: Sequence[Photo] | Found,
+    photos: Iterable[Photo],
     out: Path | str,
     *,
     words: Mapping[str, Sequence[str]] | None = None,
@@ -109,19 +108,20 @@ def label_digest(sample: Sample) -> str | None:
 
 
 class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
-    """Reads photographs, divides them, names segments and writes them. words: of all photographs."""
+    """Reads photographs, divides them, names segments and writes them."""
+
+    made, named = "segments", "Names"
 
     def __init__(
         self,
         config: SegmentPhotosConfig,
-        photos: Sequence[Photo] | Found,
+        photos: Iterable[Photo],
         *,
         words: Mapping[str, Sequence[str]] | None = None,
         labels: Path | str | None = None,
         info: ModelInfo | None = None,
     ) -> None:
         """Arguments as in `segment_photos`."""
-        photos = photos.photos if isinstance(photos, Found) else photos
         truth, about = dict[str, Sample](), ""
         if config.segment.k == "truth":
             if labels is None:
@@ -149,6 +149,8 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
             none = f"no label map of any of the {len(specs)} photographs"
             raise UserError("labels", f"{none} among the {about}")
         super().__init__(config, specs, own, info)
+        if self.words:
+            self.reads = {"cross": None} if config.segment.divides_features else EVERYTHING
 
     @property
     def classes(self) -> Sequence[str]:
@@ -245,15 +247,6 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
                 **instance_row(objects),
             }
             record.rows.append(row)
-
-    def describe(self, verbose: bool) -> Iterator[str]:
-        count = len(self.specs)
-        yield f"segments of {plural(count, 'photograph')} in {plural(len(self.config.batches(count)), 'batch')}"
-        reads: Reads | None = None
-        if self.words:
-            yield f"Names: {', '.join(self.words)}"
-            reads = {"cross": None} if self.config.segment.divides_features else EVERYTHING
-        yield from self.plan_lines(count, verbose, reads)
 
 
 def as_objects(segments: Segments, names: Sequence[SegmentName], classes: Sequence[str]) -> Instances:

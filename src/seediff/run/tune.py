@@ -26,7 +26,7 @@ from ..evaluate.mask_protocols import BETAS, best_beta
 from ..evaluate.protocols import join_names
 from ..files.label_maps import IGNORE
 from ..prompts.tokens import split_prompts
-from .labelled import LabelledPhoto, count_pixels, encode_labelled, evenly
+from .evaluate_masks import LabelledPhoto, count_pixels, encode_labelled, evenly
 
 if TYPE_CHECKING:
     from ..masks.photos import PhotoMasker
@@ -179,9 +179,8 @@ def questions(shown: Sequence[str], classes: Sequence[str], index: int, seed: in
     shuffled = tuple(several[i] for i in rng.permutation(len(several)))
     many = [*shown, *others][:MOST_ASKED] if len(classes) > MOST_ASKED else list(classes)
     everything = tuple(str(name) for name in rng.permutation(many))
-    alone = [("one", (str(rng.choice(list(shown))),))] if shown else []
-    other = [("one", (others[-1],))] if others else []
-    asked = [("several", shuffled), *alone, *other, ("many", everything)]
+    alone = [str(rng.choice(list(shown)))] if shown else []
+    asked = [("several", shuffled), ("one", tuple(alone)), ("one", tuple(others[-1:])), ("many", everything)]
     return [(group, names) for group, names in asked if names]
 
 

@@ -26,9 +26,8 @@ from ..attention.maps import Grid
 from ..attention.networks import check_processors, find_networks
 from ..attention.plan import CapturePlan, plan_capture, plan_segments
 from ..attention.recorder import Apart, AttentionRecorder
-from ..config.constants import CaptureConfig, SegmentConfig
+from ..config.constants import EVERYTHING, CaptureConfig, Reads, SegmentConfig
 from ..config.generate_config import own_constants
-from ..config.levels import EVERYTHING, Reads
 from ..config.methods import METHOD_FACTS
 from ..errors import UserError
 from ..files.messages import show_bytes
