@@ -54,5 +54,8 @@ def test_many_steps_are_counted_in_memory(sd1_model, monkeypatch):
     monkeypatch.setattr("seediff.script.capturing.memory_bytes", lambda: int(3.5 * one))
     with seediff.capture(pipe):
         draw(pipe)
+    with seediff.capture(pipe, apart="step", steps=2) as seen:  # two of four calls, and their mean
+        draw(pipe)
+    assert len(seen.maps_apart()) == 2
     with user_error("^the attention maps of 1 images"), seediff.capture(pipe, apart="step"):
         draw(pipe)
