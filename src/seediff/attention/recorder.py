@@ -122,6 +122,11 @@ class AttentionRecorder(RecordedCalls):
             self.watch = None
 
     @property
+    def held(self) -> int:
+        """Bytes of the running maps."""
+        return sum(total.nbytes for total in self._sums.values())
+
+    @property
     def runs_here(self) -> bool:
         """Whether the network runs, in this thread."""
         return self._thread == threading.get_ident()
