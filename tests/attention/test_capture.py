@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 from builders.plans import capturing, plan_of
+from builders.same_maps import assert_same_maps
 
 import seediff.attention.probabilities
 from seediff.attention.capture import capture_attention
@@ -37,12 +38,6 @@ def captured(unet, config=CaptureConfig(), *, images=2, guidance=True, steps=STE
     return recorder.maps([{"dog": (2,)}] * count, ["a dog"] * count)
 
 
-def assert_equal_maps(a, b, atol):
-    for (*where, left), (*there, right) in zip(a.tensors(), b.tensors(), strict=True):
-        assert where == there
-        torch.testing.assert_close(left, right, atol=atol, rtol=0)
-
-
 @pytest.mark.parametrize("size", [(9, 13), (5, 16)])
 def test_sides_that_cannot_be_halved_evenly(mini_model, size):
     maps = captured(mini_model.pipe.unet, size=size, guidance=False)[0]
@@ -58,7 +53,7 @@ def test_block_size_changes_nothing(sd2_model, monkeypatch):
     whole = captured(unet, images=3, steps=1)
     for size in (10_000, 200_000):
         monkeypatch.setitem(seediff.attention.probabilities.BLOCK_BYTES, "cpu", size)
-        assert_equal_maps(captured(unet, images=3, steps=1)[1], whole[1], 1e-6)
+        assert_same_maps(captured(unet, images=3, steps=1)[1], whole[1], 1e-6)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +74,7 @@ def test_steps(sd1_model, chosen, steps, recorded):
 def test_fused_projections(sd1_model):
     unet = deepcopy(sd1_model.pipe.unet)  # diffusers keeps the fused weights for good
     unet.fuse_qkv_projections()
-    assert_equal_maps(captured(unet)[0], captured(sd1_model.pipe.unet)[0], 1e-5)
+    assert_same_maps(captured(unet)[0], captured(sd1_model.pipe.unet)[0], 1e-5)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

@@ -11,6 +11,7 @@ import pytest
 import torch
 from builders.plans import capturing, plan_of
 from builders.refusals import user_error
+from builders.same_maps import assert_same_maps
 
 from seediff.attention.capture import attach_recorder
 from seediff.attention.recorder import AttentionRecorder
@@ -201,8 +202,7 @@ def test_other_ways_to_compute_the_same(unet, change, monkeypatch):
     assert "get_attention_scores" not in vars(layers_of(unet)[0])
     assert ops.memory_efficient_attention is efficient
     (maps,), (others,) = recorder.maps([{}], [""]), expected.maps([{}], [""])
-    for (*_, one), (*_, other) in zip(maps.tensors(), others.tensors(), strict=True):
-        torch.testing.assert_close(one, other, atol=1e-5, rtol=0)
+    assert_same_maps(maps, others)
 
 
 def test_backends_of_diffusers(twin, monkeypatch):
@@ -231,8 +231,7 @@ def test_backends_of_diffusers(twin, monkeypatch):
         assert Registry._backends is table
     for maps in found[1:]:
         for one, other in zip(maps, found[0], strict=True):
-            for (*_, left), (*_, right) in zip(one.tensors(), other.tensors(), strict=True):
-                torch.testing.assert_close(left, right, atol=1e-5, rtol=0)
+            assert_same_maps(one, other)
 
 
 def test_what_has_no_queries_and_keys_to_see_is_refused(unet):

@@ -4,6 +4,7 @@ import torch
 from builders.refusals import user_error
 
 import seediff
+from seediff.errors import Notice
 
 HOW = {"height": 64, "width": 64, "num_inference_steps": 3, "output_type": "np"}
 
@@ -54,5 +55,24 @@ def test_many_steps_are_counted_in_memory(sd1_model, monkeypatch):
     monkeypatch.setattr("seediff.script.capturing.memory_bytes", lambda: int(3.5 * one))
     with seediff.capture(pipe):
         draw(pipe)
+    with seediff.capture(pipe, apart="step", steps=2) as seen:  # two of four calls, and their mean
+        draw(pipe)
+    assert len(seen.maps_apart()) == 2
     with user_error("^the attention maps of 1 images"), seediff.capture(pipe, apart="step"):
         draw(pipe)
+
+
+def test_steps_of_a_network_alone_are_counted_as_they_come(sd1_model, monkeypatch):
+    """How many there will be is unknown: the picture is drawn, and its maps are refused."""
+    pipe = sd1_model.pipe
+    with seediff.capture(pipe) as seen:
+        pass
+    one, how = seen.expected(64, 64).map_bytes, {**HOW, "guidance_scale": 1.0}
+    monkeypatch.setattr("seediff.script.capturing.memory_bytes", lambda: int(3.5 * one))
+    with seediff.capture(pipe.unet, apart="step") as seen:
+        pipe("a dog", **{**how, "num_inference_steps": 1})
+    assert len(seen.maps_apart()) == 1
+    with seediff.capture(pipe.unet, apart="step") as seen, pytest.warns(Notice, match="attention maps of 1 images"):
+        pipe("a dog", **how)
+    with user_error("^the attention maps of 1 images"):
+        seen.maps_apart()

@@ -10,6 +10,7 @@ import diffusers
 import numpy as np
 import pytest
 import torch
+from builders.same_maps import assert_same_maps
 from PIL import Image
 from refusals import user_error
 
@@ -679,5 +680,4 @@ def test_masks_of_joint_attention(twin, name):
     hidden = (~whole[0, :32] if name == "flux" else ~whole[0, positions:]).nonzero().flatten()
     assert (cross[:, hidden].max() == 0) == (name == "flux")
     for maps in drawn[1:]:
-        for (*_, one), (*_, other) in zip(maps.tensors(), drawn[0].tensors(), strict=True):
-            torch.testing.assert_close(one, other, atol=1e-5, rtol=0)
+        assert_same_maps(maps, drawn[0])

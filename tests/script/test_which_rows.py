@@ -4,6 +4,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from builders.refusals import user_error
+from builders.same_maps import assert_same_maps
 from builders.script_pipelines import PIPELINES
 
 import seediff
@@ -51,12 +52,6 @@ def right(pipe, texts):
     return seen.maps[0]
 
 
-def assert_same(maps, others):
-    for (kind, grid, one), (other_kind, other_grid, other) in zip(maps.tensors(), others.tensors(), strict=True):
-        assert (kind, grid) == (other_kind, other_grid)
-        torch.testing.assert_close(one, other, atol=1e-5, rtol=0)
-
-
 LOOPS = {
     "two calls, without first": ([1], [0]),
     "two calls, the prompt first": ([0], [1]),
@@ -80,7 +75,7 @@ def test_loops_of_ones_own(pipe, texts, right, name):
             loop(pipe, *calls)
         assert seen.prompts == ["a dog and a cat"] * sum(rows.count(0) for rows in LOOPS[name])
         for maps in seen.maps:
-            assert_same(maps, right)
+            assert_same_maps(maps, right)
     said = r"several texts, and which is the prompt is unknown; name the encoded prompt.*tokenizer=.*, states="
     with user_error(said), seediff.capture(pipe.unet, **named) as seen:
         loop(pipe, *calls)
@@ -159,8 +154,8 @@ def test_pipelines_whose_batch_has_more_than_the_prompts_two_rows(pipe, make, mo
         with seediff.capture(other.unet, normalize=False, states=encode(pipe, text)) as expected:
             other(generator=noise(), **given)
         same = [one for one, other_text in enumerate(prompts) if other_text == text]
-        assert_same(of_network[0][number], expected.maps[same.index(number)])
-        assert_same(of_network[1][number], of_network[0][number])
+        assert_same_maps(of_network[0][number], expected.maps[same.index(number)])
+        assert_same_maps(of_network[1][number], of_network[0][number])
     assert ("dog", "cat") in seen.words
 
 
@@ -198,7 +193,7 @@ def test_pipelines_that_encode_by_themselves(pipe, right, order, through):
     ):
         with seediff.capture(own, normalize=False, **named) as seen:
             own(**given)
-        assert_same(seen.maps[0], right)
+        assert_same_maps(seen.maps[0], right)
         assert len(seen.maps) == 1
     with user_error("no encode_prompt encoded the text, .*; name the text"), seediff.capture(own):
         own(text="a dog")
@@ -215,10 +210,10 @@ def test_rows_of_one_text(pipe):
         with seediff.capture(pipe, normalize=False) as seen:
             pipe(["a dog and a cat", "a bus"], generator=[noise() for _ in range(4)], **HOW, **more)
         assert seen.prompts == ["a dog and a cat"] * 2 + ["a bus"] * 2
-        assert_same(seen.maps[0], seen.maps[1])
+        assert_same_maps(seen.maps[0], seen.maps[1])
     with seediff.capture(pipe, normalize=False) as seen:
         pipe(["a bus", "a bus"], generator=[noise() for _ in range(2)], **HOW)
-    assert_same(seen.maps[0], plain(pipe, "a bus")[0])
+    assert_same_maps(seen.maps[0], plain(pipe, "a bus")[0])
 
 
 @pytest.mark.parametrize("unwanted", [["a bus", "a dog"], ["a bus", "a cat"]])
@@ -234,7 +229,7 @@ def test_negative_prompts_that_are_prompts_of_other_pictures(twin, name, unwante
         return seen.maps
 
     for found, expected in zip(maps(unwanted), maps(["", ""]), strict=True):
-        assert_same(found, expected)
+        assert_same_maps(found, expected)
 
 
 def test_negative_prompts_of_which_one_is_a_prompt(pipe):
@@ -243,7 +238,7 @@ def test_negative_prompts_of_which_one_is_a_prompt(pipe):
     with seediff.capture(pipe, normalize=False) as seen:
         pipe(prompts, negative_prompt=[prompts[0], "a car"], generator=[noise() for _ in range(2)], **once)
     for number, text in enumerate(prompts):
-        assert_same(seen.maps[number], plain(pipe, text, **once)[0])
+        assert_same_maps(seen.maps[number], plain(pipe, text, **once)[0])
 
 
 @pytest.mark.parametrize("is_same", [True, False])
@@ -263,7 +258,7 @@ def test_a_negative_prompt_that_is_the_prompt(pipe, right, is_same):
     if is_same:
         with torch.no_grad(), seediff.capture(own, normalize=False) as seen:
             own("a dog and a cat")
-        assert_same(seen.maps[0], right)
+        assert_same_maps(seen.maps[0], right)
         return
     with user_error("^2 rows of a batch of 2 have the prompt"), seediff.capture(own):
         own("a dog and a cat")
@@ -291,7 +286,7 @@ def test_texts_that_a_pipeline_encodes_together(pipe, right, order):
     with seediff.capture(own, normalize=False) as seen:
         own("a dog and a cat")
     assert seen.prompts == ["a dog and a cat"]
-    assert_same(seen.maps[0], right)
+    assert_same_maps(seen.maps[0], right)
 
 
 def test_more_rows_than_pictures(pipe):
@@ -357,5 +352,4 @@ def test_states_that_are_changed_in_place(pipe):
         pipe.unet(latents, 400, encoder_hidden_states=states)
     with seediff.capture(pipe.unet, prompt="a dog", tokenizer=pipe.tokenizer, states=prompt) as alone, torch.no_grad():
         pipe.unet(latents, 400, encoder_hidden_states=prompt)
-    for (*_, one), (*_, other) in zip(seen.maps[0].tensors(), alone.maps[0].tensors(), strict=True):
-        assert torch.equal(one, other)
+    assert_same_maps(seen.maps[0], alone.maps[0], atol=0)

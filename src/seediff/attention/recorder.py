@@ -122,6 +122,11 @@ class AttentionRecorder(RecordedCalls):
             self.watch = None
 
     @property
+    def held(self) -> int:
+        """Bytes of the running maps."""
+        return sum(total.nbytes for total in self._sums.values())
+
+    @property
     def runs_here(self) -> bool:
         """Whether the network runs, in this thread."""
         return self._thread == threading.get_ident()
@@ -265,13 +270,21 @@ class AttentionRecorder(RecordedCalls):
         words, prompts: for each image, as in AttentionMaps. Raises UserError if nothing was recorded or attention was
         not finite.
         """
-        means = {kind: self._means(kind) for kind in KINDS}
+        return self._of_images({kind: self._means(kind) for kind in KINDS}, words, prompts)
+
+    def _of_images(
+        self,
+        tensors: Mapping[Kind, Mapping[Grid, torch.Tensor]],
+        words: Sequence[Mapping[str, tuple[int, ...]]],
+        prompts: Sequence[str],
+    ) -> list[AttentionMaps]:
+        """The maps of each image. tensors: kind → (h, w) → (B, N, T). words, prompts: as in `maps`."""
         size, images, normalized = self.latent_size, self.images, self.config.normalize
         assert size is not None
         assert images is not None
         maps: list[AttentionMaps] = []
         for image, of_image, prompt in zip(range(images), words, prompts, strict=True):
-            own, cross = ({grid: tensor[image] for grid, tensor in means[kind].items()} for kind in KINDS)
+            own, cross = ({grid: tensor[image] for grid, tensor in tensors[kind].items()} for kind in KINDS)
             maps.append(AttentionMaps(own, cross, size, dict(of_image), prompt, normalized))
         return maps
 
@@ -292,20 +305,15 @@ class AttentionRecorder(RecordedCalls):
     @_ordinary_tensors()
     def parts(self, prompts: Sequence[str]) -> list[dict[str, AttentionMaps]]:
         """For each image, the step's number, or the layer's name → its maps; empty if they are not kept apart."""
-        parts: list[dict[str, AttentionMaps]] = [{} for _ in prompts]
-        if not self.apart:
-            return parts
-        assert self.latent_size is not None
         found: dict[str, dict[Kind, dict[Grid, torch.Tensor]]] = {}
-        for kind in KINDS:
+        for kind in KINDS if self.apart else ():
             for grid, tensors in self.layers(kind).items():
                 for name, tensor in tensors.items():
                     found.setdefault(name, {each: {} for each in KINDS})[kind][grid] = tensor
-        normalized = self.config.normalize
+        parts: list[dict[str, AttentionMaps]] = [{} for _ in prompts]
         for name, kinds in found.items():
-            for image, prompt in enumerate(prompts):
-                own, cross = ({grid: tensor[image] for grid, tensor in kinds[kind].items()} for kind in KINDS)
-                parts[image][name] = AttentionMaps(own, cross, self.latent_size, {}, prompt, normalized)
+            for of_image, maps in zip(parts, self._of_images(kinds, [{}] * len(prompts), prompts), strict=True):
+                of_image[name] = maps
         return parts
 
     def layers(self, kind: Kind) -> dict[Grid, dict[str, torch.Tensor]]:

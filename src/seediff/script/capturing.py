@@ -255,15 +255,15 @@ def _check_memory(
     device: torch.device,
     held: int,
     apart: Apart | None = None,
-    calls: int = 1,
+    steps: int = 1,
 ) -> None:
     """Raise UserError if the maps of `images` images with L = `size`, of all plans, do not fit into the free memory of
     the GPU that computes, or into the computer's whole memory beside `held` bytes of earlier images. apart: what has
-    maps of its own; calls: the number of steps."""
+    maps of its own; steps: the number of recorded steps."""
     expected = [*filter(None, (replace(plan, size=size).expected for plan in plans))]
     needed, whole = images * sum(one.map_bytes for one in expected), memory_bytes()
     if apart == "step":
-        needed *= 1 + calls
+        needed *= 1 + steps
     elif apart == "layer":
         needed += images * sum(one.bytes_by_layer for one in expected)
     rooms = [max(whole - held, 0)] if whole else []

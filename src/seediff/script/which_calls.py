@@ -180,10 +180,14 @@ class Listener:
         if rows is not None:
             if not call.run.steps:
                 check_processors(network)
+            has_no_end = self.pipe is None and self.recorder.apart == "step"  # so each step is counted when it comes
+            if has_no_end or not call.run.steps:
                 plans, images = [recorder.plan for recorder in self.recorders], len(rows.numbers) * frames
-                device = states[0].device  # weights may be offloaded
+                device, held = states[0].device, self.held + self.recorder.held  # weights may be offloaded
                 calls = len(getattr(getattr(self.pipe, "scheduler", None), "timesteps", ())) or 1
-                self.check(plans, (height, width), images, device, self.held, self.recorder.apart, calls)
+                every = self.recorder.config.steps
+                kept = calls if isinstance(every, str) else -(-calls // every)
+                self.check(plans, (height, width), images, device, held, self.recorder.apart, kept)
             self._start(self.recorder, call.run, rows, network, args, kwargs)
         level = _first(given, ("timestep", "t"))
         if level is not None:  # read when the run ends: a GPU would be waited for
