@@ -55,7 +55,7 @@ def test_a_notebook_runs_and_holds_its_outputs(path, tmp_path, monkeypatch):
 def test_a_notebook_is_small_and_its_images_are_described(path):
     assert path.stat().st_size < LARGEST
     for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
-        shows = any("image/png" in output.get("data", {}) for output in cell.get("outputs", ()))
+        shows = any("image/jpeg" in output.get("data", {}) for output in cell.get("outputs", ()))
         assert not shows or cell["metadata"]["alt"], f"{cell['id']}: say in the metadata's `alt` what the picture shows"
 
 

@@ -66,7 +66,7 @@ def problems(site: Path) -> Iterator[str]:
     if methods.text.count("<math") < 8 or "$$" in methods.text or [link for link in methods.loaded if "math" in link]:
         yield "docs/methods: its equations are not drawn, or by a script"
     notebook = pages[site / "docs/notebooks/first-masks.html"]
-    if not any(image.startswith("data:image/png") for image in notebook.loaded):
+    if not any(image.startswith("data:image/jpeg") for image in notebook.loaded):
         yield "docs/notebooks/first-masks: shows no pictures"
     if not any(link.endswith("first-masks.ipynb") for link in notebook.links):
         yield "docs/notebooks/first-masks: does not lead to its file"

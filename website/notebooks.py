@@ -42,9 +42,9 @@ def _cell(cell: dict[str, Any]) -> Iterator[str]:
     for output in cell["outputs"]:
         if output["output_type"] == "stream":
             yield _text("".join(output["text"]))
-        elif image := output["data"].get("image/png"):
+        elif image := output["data"].get("image/jpeg"):
             alt = html.escape(cell["metadata"]["alt"])  # a picture without one is an error: some readers see none
-            yield f'<img class="output" alt="{alt}" src="data:image/png;base64,{"".join(image).strip()}">'
+            yield f'<img class="output" alt="{alt}" src="data:image/jpeg;base64,{"".join(image).strip()}">'
         else:
             yield _text("".join(output["data"]["text/plain"]))
 

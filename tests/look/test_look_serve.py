@@ -17,7 +17,8 @@ def pets(tmp_path):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
-def test_it_ends_at_once_whoever_listens(pets, number, code):
+def test_it_ends_at_once_whoever_listens(pets, number, code, monkeypatch):
+    monkeypatch.setenv("COLAB_RELEASE_TAG", "release-colab")
     run, client = start(pets)
     client.act(0, "accept", 0)
     connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=PATIENCE)
@@ -29,6 +30,7 @@ def test_it_ends_at_once_whoever_listens(pets, number, code):
     assert run.returncode == code
     assert f"ended; 1 action saved in {pets / REVIEWS}" in (out + error).lower().replace(str(pets).lower(), str(pets))
     assert "Traceback" not in error
+    assert f"in Colab no browser reaches this address; show {pets / 'preview.html'}" in error
     assert not (pets / ".lock").exists()
 
 

@@ -81,6 +81,9 @@ def look(
     def ready(opened: Opened) -> None:
         samples = plural(len(opened.session.subject.samples), "sample")
         print(f"{path}: {samples} at {opened.url} (Ctrl-C ends it)", flush=True)
+        if "COLAB_RELEASE_TAG" in os.environ:
+            fix = f"show {path / 'preview.html'}, or zip the folder and download it"
+            print(f"seediff: in Colab no browser reaches this address; {fix}", file=sys.stderr)
         if not is_loopback(host):
             print(f"Other machines can connect, unencrypted, with the access token: {opened.token}", flush=True)
         if opened.session.read_only:
