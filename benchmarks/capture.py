@@ -49,7 +49,7 @@ from seediff.attention import fused, own_sums, recorder
 from seediff.attention.capture import capture_attention
 from seediff.attention.plan import plan_capture
 from seediff.attention.recorder import AttentionRecorder
-from seediff.config.constants import MaskConfig
+from seediff.config.method_constants import MaskConfig
 from seediff.models.families.family import Family
 from seediff.models.registry import Model
 

@@ -49,8 +49,8 @@ from on_gpu.tiles import LAYERS, TILES, TINY, compile_tiles, tune
 
 from seediff.devices import check_device, default_device, default_dtype, has_bfloat16
 from seediff.models.graphs import GraphedNetwork
-from seediff.models.memory import Offload, check_graphs, check_offload, place
 from seediff.models.registry import Model, load_model
+from seediff.models.saving_memory import Offload, check_graphs, check_offload, place
 
 MODELS = (
     "sd1.5,sd2-base,lcm-dreamshaper,sdxl,pixart-sigma,sd3.5-medium,flux-dev,flux2-dev,klein-4b,z-image-turbo,chroma,qwen-image,"

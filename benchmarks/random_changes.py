@@ -47,7 +47,7 @@ sys.path += [str(Path(__file__).parents[1] / part) for part in ("tests", "tests/
 from builders.layouts import save, save_png  # pyright: ignore[reportMissingImports]
 
 from seediff.cli.main import main as seediff
-from seediff.config.names import meaning
+from seediff.config.class_names import meaning
 from seediff.dataset.native import open_native
 from seediff.errors import UserError
 from seediff.files.photo_files import read_photo

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from seediff.config.names import VOC_CLASSES
+from seediff.config.class_names import VOC_CLASSES
 from seediff.dataset.formats.drivers import export
 from seediff.dataset.formats.format_table import FORMATS, FormatName
 from seediff.dataset.native import encode_image

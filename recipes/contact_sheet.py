@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from seediff import Dataset
-from seediff.config.names import SEGMENT
+from seediff.config.class_names import SEGMENT
 from seediff.drawing.colours import shown_ids
 from seediff.drawing.overlays import compress_image, contact_sheet, overlay, shrink
 from seediff.files.outputs import write_atomic

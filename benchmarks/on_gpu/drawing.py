@@ -31,8 +31,8 @@ from seediff.attention import recorder
 from seediff.attention.capture import capture_attention
 from seediff.attention.maps import AttentionMaps
 from seediff.attention.plan import plan_capture
-from seediff.config.constants import EVERYTHING, MaskConfig, Reads
 from seediff.config.generate_config import GenerateConfig
+from seediff.config.method_constants import EVERYTHING, MaskConfig, Reads
 from seediff.models.families.family import DrawRequest
 from seediff.models.graphs import GraphedNetwork, find_graphs
 from seediff.models.registry import Model

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from seediff.attention.maps import AttentionMaps
-from seediff.config.constants import MaskConfig
+from seediff.config.method_constants import MaskConfig
 from seediff.masks.arithmetic import level_shares, min_max, random_walk, resize
 from seediff.masks.steps import MaskStep, SoftMask, Steps
 

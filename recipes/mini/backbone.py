@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import ResNetBackbone
 
-from seediff.config.names import spoken
+from seediff.config.class_names import spoken
 from seediff.files.output_folders import stage_output
 from seediff.mini.scenes import CLASSES
 from seediff.train.models import BACKBONES, MEAN, STAGES, STD

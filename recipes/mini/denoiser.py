@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, StableDiffusionPipeline, UNet2DConditionModel
 
-from seediff.config.names import spoken
+from seediff.config.class_names import spoken
 from seediff.devices import mixed_precision
 from seediff.mini.scenes import CLASSES
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from seediff.config.names import join_classes
+from seediff.config.class_names import join_classes
 from seediff.dataset import native
 from seediff.dataset.sample import Sample
 from seediff.dataset.saving import save_native

@@ -16,8 +16,8 @@ from rich.progress import track
 
 from recipes.mini.sets import caption, load_set
 from recipes.mini.yardstick import Segmenter, load_segmenter, segment_known, segmenter_iou
-from seediff.config.constants import CaptureConfig
 from seediff.config.generate_config import GenerateConfig
+from seediff.config.method_constants import CaptureConfig
 from seediff.errors import UserError
 from seediff.files.output_folders import check_writable
 from seediff.mini.scenes import CLASS_IDS, CLASSES, Scene

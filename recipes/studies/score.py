@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from seediff.attention.maps import AttentionMaps
-from seediff.config.constants import CaptureConfig
+from seediff.config.method_constants import CaptureConfig
 from seediff.masks.make_masks import enlarge, refine, soft_mask
 from seediff.metrics.scores import draw_counts, interval, overlap
 from seediff.mini.scenes import CLASS_IDS, Scene

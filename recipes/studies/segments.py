@@ -19,8 +19,8 @@ from rich.progress import track
 from scipy.cluster.vq import kmeans2
 
 from seediff.attention.windows import Window, cut
-from seediff.config.constants import SegmentConfig
 from seediff.config.fields import check_table
+from seediff.config.method_constants import SegmentConfig
 from seediff.config.methods import SEGMENT_OPTIONS
 from seediff.drawing.overlays import compress_image, contact_sheet, fit_side, overlay
 from seediff.errors import UserError

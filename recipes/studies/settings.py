@@ -18,10 +18,10 @@ import numpy as np
 
 import recipes.methods  # noqa: F401  registers the methods that are files
 from seediff.attention.plan import fit_mask
-from seediff.config.constants import CaptureConfig, MaskConfig
 from seediff.config.fields import check_table
+from seediff.config.method_constants import CaptureConfig, MaskConfig
 from seediff.config.methods import METHOD_FACTS
-from seediff.models.groups import LayerChoice, block_names, by_kind
+from seediff.models.layer_choice import LayerChoice, block_names, by_kind
 from seediff.models.registry import Model
 
 LAYERS: tuple[LayerChoice, ...] = ("all", "up", "last", "up/last")

@@ -18,7 +18,7 @@ from rich.progress import track
 
 from recipes.mini.sets import load_set
 from seediff.attention.maps import AttentionMaps
-from seediff.config.constants import CaptureConfig
+from seediff.config.method_constants import CaptureConfig
 from seediff.drawing.overlays import compress_image, contact_sheet, overlay
 from seediff.files.output_folders import check_writable
 from seediff.files.outputs import write_atomic

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from rich.progress import track
 
-from seediff.config.constants import CaptureConfig, MaskConfig, level_name
+from seediff.config.method_constants import CaptureConfig, MaskConfig, level_name
 from seediff.config.methods import METHOD_FACTS
 from seediff.config.presets import read_preset
 from seediff.errors import UserError

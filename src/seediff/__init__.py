@@ -25,7 +25,7 @@ _HOMES = {
     "AttentionMaps": "attention.maps",
     "Dataset": "dataset.dataset",
     "GenerateConfig": "config.generate_config",
-    "MaskConfig": "config.constants",
+    "MaskConfig": "config.method_constants",
     "MaskPhotosConfig": "config.photos_config",
     "Sample": "dataset.sample",
     "SegmentPhotosConfig": "config.photos_config",
@@ -48,8 +48,8 @@ _HOMES = {
 
 if TYPE_CHECKING:
     from .attention.maps import AttentionMaps as AttentionMaps
-    from .config.constants import MaskConfig as MaskConfig
     from .config.generate_config import GenerateConfig as GenerateConfig
+    from .config.method_constants import MaskConfig as MaskConfig
     from .config.photos_config import MaskPhotosConfig as MaskPhotosConfig
     from .config.photos_config import SegmentPhotosConfig as SegmentPhotosConfig
     from .dataset.dataset import Dataset as Dataset

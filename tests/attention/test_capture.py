@@ -10,7 +10,7 @@ import seediff.attention.probabilities
 from seediff.attention.capture import capture_attention
 from seediff.attention.probabilities import Part, add_probabilities
 from seediff.attention.recorder import AttentionRecorder
-from seediff.config.constants import CaptureConfig
+from seediff.config.method_constants import CaptureConfig
 
 STEPS = 3
 CONTEXT = 7

@@ -17,7 +17,7 @@ from seediff.attention import fused, recorder
 from seediff.attention.fused import Blocks, add_probabilities_fused
 from seediff.attention.probabilities import Part, add_probabilities
 from seediff.errors import Notice
-from seediff.models.groups import KINDS
+from seediff.models.layer_choice import KINDS
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 TILE = Blocks(16, 32, 1)

@@ -5,7 +5,7 @@ from builders.plans import capturing, expected_of, layer_maps, plan_of
 
 from recipes.studies.capture import capture_images
 from seediff.attention.see_photos import encode_images, run_noised
-from seediff.config.constants import CaptureConfig
+from seediff.config.method_constants import CaptureConfig
 from seediff.models.registry import load_model
 
 

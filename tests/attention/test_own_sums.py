@@ -13,7 +13,7 @@ from torch.nn.attention import SDPBackend
 
 from seediff.attention import fused, own_sums, recorder
 from seediff.attention.fused import Blocks
-from seediff.models.groups import KINDS
+from seediff.models.layer_choice import KINDS
 
 
 def operation(query, key, value, scale):

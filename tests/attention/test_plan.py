@@ -1,8 +1,8 @@
 from builders.refusals import user_error
 
 from seediff.attention.plan import fit_levels
-from seediff.config.constants import MaskConfig
-from seediff.models.groups import Kind
+from seediff.config.method_constants import MaskConfig
+from seediff.models.layer_choice import Kind
 
 
 def test_only_levels_that_the_method_reads_are_checked():

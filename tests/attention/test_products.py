@@ -15,7 +15,7 @@ from builders.same_maps import assert_same_maps
 
 from seediff.attention.capture import attach_recorder
 from seediff.attention.recorder import AttentionRecorder
-from seediff.config.constants import CaptureConfig
+from seediff.config.method_constants import CaptureConfig
 from seediff.models.registry import load_model
 
 F = torch.nn.functional

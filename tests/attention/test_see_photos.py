@@ -13,7 +13,7 @@ from seediff.attention.see_photos import (
     encode_images,
     join_maps,
 )
-from seediff.config.constants import CaptureConfig
+from seediff.config.method_constants import CaptureConfig
 from seediff.models.registry import load_model
 
 PROMPTS = ["a photo of a dog", "a photo of a cat and a potted plant", "a photo of a bus"]

@@ -16,7 +16,7 @@ from PIL import Image
 
 from recipes.studies.capture import capture_images
 from seediff.attention.draw import check_drawing, check_shape, generate_batch, image_shape
-from seediff.config.constants import CaptureConfig
+from seediff.config.method_constants import CaptureConfig
 from seediff.dataset.native import read_rows
 from seediff.models.describe import check_known_classes, describe_here
 from seediff.models.families.family import DrawRequest, named_inputs

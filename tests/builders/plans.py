@@ -4,9 +4,9 @@ from contextlib import contextmanager
 
 from seediff.attention.capture import capture_attention
 from seediff.attention.plan import plan_capture
-from seediff.config.constants import CaptureConfig
+from seediff.config.method_constants import CaptureConfig
 from seediff.models.families import network_family
-from seediff.models.groups import KINDS
+from seediff.models.layer_choice import KINDS
 
 
 def plan_of(loaded, capture=CaptureConfig(), **more):  # noqa: B008

@@ -4,9 +4,9 @@ import pytest
 
 from seediff.cli.commands import COMMANDS, HELP, HELP_ALL
 from seediff.cli.main import main
-from seediff.config.constants import CaptureConfig
 from seediff.config.fields import field_types, tables_of
 from seediff.config.generate_config import GenerateConfig
+from seediff.config.method_constants import CaptureConfig
 from seediff.config.photos_config import SegmentPhotosConfig
 from seediff.config.train import TrainConfig
 

@@ -5,8 +5,8 @@ from builders.configured import PRESET, configured, write_model
 from refusals import user_error
 
 import recipes.methods  # noqa: F401  registers the methods that are files
-from seediff.config.constants import CaptureConfig, MaskConfig
 from seediff.config.generate_config import GenerateConfig
+from seediff.config.method_constants import CaptureConfig, MaskConfig
 from seediff.config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from seediff.config.presets import Tuned
 from seediff.config.resolve import load_config

@@ -5,10 +5,10 @@ from refusals import user_error
 
 import recipes.methods  # noqa: F401  registers the methods that are files
 from seediff.cli.main import main
-from seediff.config.constants import CaptureConfig, MaskConfig, maps_read
+from seediff.config.class_names import VOC_CLASSES, join_classes, parse_classes, parse_prompts
 from seediff.config.fields import field_types, fit_field
 from seediff.config.generate_config import GenerateConfig
-from seediff.config.names import VOC_CLASSES, join_classes, parse_classes, parse_prompts
+from seediff.config.method_constants import CaptureConfig, MaskConfig, maps_read
 from seediff.config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from seediff.config.resolve import load_config, read_file
 from seediff.config.settings import differences

@@ -4,7 +4,7 @@ from layouts import save_png
 from PIL import Image
 from refusals import user_error
 
-from seediff.config.names import name_of_zero, parse_classes
+from seediff.config.class_names import name_of_zero, parse_classes
 from seediff.dataset.class_lists import find_list, named_classes, read_mask
 from seediff.dataset.encoding import ObjectsFile, read_label_map
 from seediff.files.label_maps import read_segment_ids, voc_palette

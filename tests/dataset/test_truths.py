@@ -3,7 +3,7 @@ import pytest
 from layouts import add_images, save_ade20k, save_camvid, save_cityscapes, save_image, save_map, save_voc
 from refusals import user_error
 
-from seediff.config.names import VOC_CLASSES
+from seediff.config.class_names import VOC_CLASSES
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.formats.public_sets import (
     CAMVID_CLASSES,

@@ -7,8 +7,8 @@ from fake_engine import fake_draw
 from refusals import user_error
 
 from seediff.attention.maps import AttentionMaps
-from seediff.config.constants import MaskConfig
 from seediff.config.generate_config import GenerateConfig
+from seediff.config.method_constants import MaskConfig
 from seediff.masks.make_masks import agreement, make_masks, soft_mask
 from seediff.run.generate_job import generate
 

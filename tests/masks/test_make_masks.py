@@ -11,7 +11,7 @@ from random_maps import CLASSES, random_maps, replaced
 
 import recipes.methods  # noqa: F401  registers the methods that are files
 from seediff.attention.maps import AttentionMaps
-from seediff.config.constants import MaskConfig, maps_read
+from seediff.config.method_constants import MaskConfig, maps_read
 from seediff.config.methods import METHOD_FACTS
 from seediff.masks.arithmetic import compete, otsu
 from seediff.masks.flags import OF_CLASSES

@@ -6,7 +6,7 @@ import torch
 from random_maps import random_maps
 from refusals import user_error
 
-from seediff.config.constants import EVERYTHING, MaskConfig, maps_read
+from seediff.config.method_constants import EVERYTHING, MaskConfig, maps_read
 from seediff.config.methods import METHOD_FACTS, own_methods
 from seediff.config.photos_config import MaskPhotosConfig
 from seediff.masks.make_masks import make_masks, soft_mask

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from seediff.attention.windows import seen_window
-from seediff.config.constants import MaskConfig
+from seediff.config.method_constants import MaskConfig
 from seediff.masks.make_masks import MaskResult, refine_photo
 from seediff.masks.photos import enlarge_masks
 

@@ -21,7 +21,7 @@ import seediff
 from seediff.attention.capture import attach_recorder, capture_attention
 from seediff.attention.features import capture_features
 from seediff.attention.recorder import AttentionRecorder
-from seediff.config.constants import CaptureConfig
+from seediff.config.method_constants import CaptureConfig
 from seediff.errors import Notice
 from seediff.models import graphs
 from seediff.models.graph_changes import examine

@@ -3,8 +3,8 @@ from dataclasses import replace
 
 import pytest
 
+from seediff.config.class_names import VOC_CLASSES
 from seediff.config.generate_config import GenerateConfig
-from seediff.config.names import VOC_CLASSES
 from seediff.prompts.specs import redraw, sample_count, sample_seed, sample_specs
 
 

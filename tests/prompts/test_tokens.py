@@ -4,7 +4,7 @@ import pytest
 from refusals import user_error
 
 from recipes.mini.text import build_tokenizer
-from seediff.config.names import WORD, any_name, spoken
+from seediff.config.class_names import WORD, any_name, spoken
 from seediff.models.families.readers import Reader
 from seediff.prompts.tokens import find_columns, find_weight, locate_columns, split_prompts
 

@@ -17,7 +17,7 @@ from recipes.mini.sets import load_set
 from recipes.mini.train import train_mini
 from recipes.mini.world import render_scene, write_scenes
 from recipes.mini.yardstick import YardstickRecipe, load_segmenter, segment_known
-from seediff.config.names import spoken
+from seediff.config.class_names import spoken
 from seediff.mini.scenes import CLASS_IDS, load_scenes, read_scenes
 
 TINY = Recipe(

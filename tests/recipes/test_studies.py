@@ -20,8 +20,8 @@ from recipes.studies.settings import METHOD_NAMES, PAPER
 from recipes.studies.truth import run_truth
 from recipes.studies.tuning import KINDS, Trial, preset
 from seediff.cli.main import main
-from seediff.config.constants import CaptureConfig, SegmentConfig
 from seediff.config.generate_config import GenerateConfig
+from seediff.config.method_constants import CaptureConfig, SegmentConfig
 from seediff.masks.make_masks import make_masks
 from seediff.metrics.scores import iou
 from seediff.mini.scenes import CLASS_IDS

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from seediff.attention.maps import AttentionMaps
-from seediff.config.constants import MaskConfig
+from seediff.config.method_constants import MaskConfig
 from seediff.config.methods import METHOD_FACTS
 from seediff.masks.make_masks import soft_mask
 from seediff.masks.steps import MaskStep

@@ -9,8 +9,8 @@ from refusals import refused
 
 from seediff.attention.maps import AttentionMaps
 from seediff.cli.main import main
-from seediff.config.constants import MaskConfig
 from seediff.config.generate_config import GenerateConfig
+from seediff.config.method_constants import MaskConfig
 from seediff.dataset import native
 from seediff.dataset.sample import Sample
 from seediff.dataset.saving import save_native

@@ -17,8 +17,8 @@ from tiny_job import TinyConfig, TinyJob, tiny
 
 from seediff.attention import draw as drawing
 from seediff.cli.main import main
-from seediff.config.constants import SegmentConfig
 from seediff.config.generate_config import GenerateConfig
+from seediff.config.method_constants import SegmentConfig
 from seediff.config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from seediff.dataset import native
 from seediff.errors import UserError

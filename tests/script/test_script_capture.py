@@ -6,8 +6,8 @@ from builders.reference_attention import BOOKS
 
 import recipes.methods  # noqa: F401  registers the methods that are files
 import seediff
-from seediff.config.constants import MaskConfig
 from seediff.config.generate_config import GenerateConfig, own_constants
+from seediff.config.method_constants import MaskConfig
 from seediff.errors import Notice
 from seediff.masks.make_masks import make_masks
 from seediff.models.families.family import DrawRequest

@@ -15,7 +15,7 @@ from PIL import Image
 from refusals import user_error
 
 import seediff
-from seediff.config.constants import CaptureConfig
+from seediff.config.method_constants import CaptureConfig
 from seediff.errors import Notice
 from seediff.models.families import network_family
 from seediff.models.registry import load_model

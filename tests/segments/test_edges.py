@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from seediff.config.constants import SegmentConfig
+from seediff.config.method_constants import SegmentConfig
 from seediff.masks.pamr import affinity, pamr, scaled_dilations
 from seediff.segments.edges import follow_edges
 

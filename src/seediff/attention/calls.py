@@ -11,7 +11,7 @@ import torch
 
 from ..errors import UserError
 from ..models.families.family import NetworkInputs
-from ..models.groups import Kind
+from ..models.layer_choice import Kind
 from .maps import Grid, grid_at
 from .networks import leaves_out_half
 from .plan import CapturePlan

@@ -21,7 +21,7 @@ from weakref import WeakSet
 import torch
 
 from ..models.graphs import find_graphs
-from ..models.groups import KINDS, Kind
+from ..models.layer_choice import KINDS, Kind
 from .layers import CapturedLayer
 from .plan import CapturePlan
 from .product import places, take_away

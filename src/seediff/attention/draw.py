@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..config.names import join_classes
+from ..config.class_names import join_classes
 from ..config.sizes import Size, check_sides, pixels
 from ..errors import UserError, first_line
 from ..files.image_files import on_white

@@ -15,7 +15,7 @@ import torch
 
 from ..errors import UserError
 from ..models.families.family import Layer, Places
-from ..models.groups import Kind
+from ..models.layer_choice import Kind
 from .product import Place, Product, Read, Watch
 from .recorder import AttentionRecorder
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from math import log2
 from typing import Any, Literal
 
-from ..config.constants import (
+from ..config.method_constants import (
     EVERYTHING,
     CaptureConfig,
     MaskConfig,
@@ -31,7 +31,7 @@ from ..config.methods import LevelOption
 from ..errors import UserError
 from ..files.messages import show_bytes
 from ..models.families.family import Family, Layer
-from ..models.groups import KINDS, SIDES, Kind, LayerChoice, block_numbers, by_kind
+from ..models.layer_choice import KINDS, SIDES, Kind, LayerChoice, block_numbers, by_kind
 
 LayerKind = Literal["joint", "self", "cross"]
 DEFAULT_CAPTURE = CaptureConfig()

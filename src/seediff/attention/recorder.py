@@ -18,7 +18,7 @@ import torch
 from ..errors import Notice, UserError, first_line
 from ..models.families.family import named_inputs
 from ..models.graphs import GraphedNetwork
-from ..models.groups import KINDS, Kind
+from ..models.layer_choice import KINDS, Kind
 from ..models.weights import no_number
 from .calls import RecordedCalls
 from .fused import add_probabilities_fused, can_fuse

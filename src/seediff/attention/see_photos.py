@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from ..config.constants import CaptureConfig
+from ..config.method_constants import CaptureConfig
 from ..config.sides import partners
 from ..errors import UserError
 from ..models.families.family import Condition

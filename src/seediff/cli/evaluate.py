@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 from cyclopts import App, Parameter
 
-from ..config.constants import CaptureConfig, MaskConfig
+from ..config.class_names import parse_classes
 from ..config.fields import IMAGES, MODEL, RESEARCH, WORD, DType, Timestep, read_names
-from ..config.names import parse_classes
+from ..config.method_constants import CaptureConfig, MaskConfig
 from ..config.photos_config import MaskPhotosConfig
 from ..config.resolve import configure_run
 from ..config.sizes import Size

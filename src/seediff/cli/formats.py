@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
 
 from cyclopts import Group, Parameter
 
+from ..config.class_names import alike_names, meaning, name_of_zero, parse_classes
 from ..config.fields import RUN, WORD
-from ..config.names import alike_names, meaning, name_of_zero, parse_classes
 from ..dataset.formats.format_table import (
     FORMATS,
     FormatName,

@@ -14,12 +14,12 @@ from cyclopts import Group, Parameter, Token
 from cyclopts.validators import Number
 from cyclopts.validators import Path as Ending
 
-from ..config.constants import MaskConfig
 from ..config.fields import MODEL, RUN, WORD
+from ..config.method_constants import MaskConfig
 from ..config.methods import METHOD_FACTS
 from ..errors import UserError
 from ..files.output_folders import parse_folder
-from ..models.memory import Graphs, Offload
+from ..models.saving_memory import Graphs, Offload
 from .progress import show_progress
 
 if TYPE_CHECKING:

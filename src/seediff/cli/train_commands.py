@@ -13,8 +13,8 @@ from typing import Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from ..config.class_names import parse_classes
 from ..config.fields import RUN, WORD, read_names
-from ..config.names import parse_classes
 from ..config.sides import side_notes
 from ..config.speeds import remember_speed
 from ..config.train import DATA, IMAGE_GROUP, TrainConfig, make_config, with_device

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from ..config.class_names import parse_classes
 from ..config.fields import IMAGES, MODEL, RUN, WORD, DType, read_names
-from ..config.names import parse_classes
 from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from ..config.presets import Tuned
 from ..config.resolve import recommend

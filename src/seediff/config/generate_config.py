@@ -11,9 +11,7 @@ from ..errors import UserError
 from ..files.documents import read_toml
 from ..files.messages import plural
 from ..files.reading import composed
-from .constants import CaptureConfig, MaskConfig
-from .fields import IMAGES, KEPT, MODEL, WORD, AtLeastZero, Count, Several, Share, read_names
-from .names import (
+from .class_names import (
     DEFAULT_PROMPTS,
     check_classes,
     check_prompts,
@@ -21,6 +19,8 @@ from .names import (
     parse_classes,
     parse_prompts,
 )
+from .fields import IMAGES, KEPT, MODEL, WORD, AtLeastZero, Count, Several, Share, read_names
+from .method_constants import CaptureConfig, MaskConfig
 from .presets import ModelConstants
 from .resolve import load_config, recommend
 from .settings import RunConfig, SourcedValues, differences

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
-from .names import split_names
+from .class_names import split_names
 
 OTHER_NAMES = {
     "steps": "num_inference_steps inference_steps num_steps sampling_steps sample_steps ddim_steps n_steps max_steps"

@@ -8,10 +8,10 @@ from typing import Annotated, Any, ClassVar, Literal
 from cyclopts import Parameter
 
 from ..errors import UserError
-from .constants import SegmentConfig
+from .class_names import SEGMENT, check_classes, parse_classes, sound
 from .fields import IMAGES, MASKS, MODEL, RESEARCH, WORD, AtLeastZero, Share, Timestep, read_names
 from .generate_config import DatasetConfig, ImageSize
-from .names import SEGMENT, check_classes, parse_classes, sound
+from .method_constants import SegmentConfig
 from .presets import ModelConstants
 from .resolve import no_model, recommend
 from .settings import NOT_TYPED, RunConfig, SourcedValues

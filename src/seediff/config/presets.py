@@ -24,8 +24,8 @@ import tomli_w
 from .. import __version__
 from ..errors import UserError
 from ..files.documents import fit, read_toml
-from .constants import CaptureConfig, CaptureSteps, MaskConfig, SegmentConfig
 from .fields import Share, check_table, flatten
+from .method_constants import CaptureConfig, CaptureSteps, MaskConfig, SegmentConfig
 from .methods import METHOD_FACTS, Method
 from .settings import TUNED, SourcedValues
 

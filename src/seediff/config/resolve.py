@@ -27,8 +27,8 @@ from ..models.describe import ModelInfo, ModelSettings, describe
 from ..models.model_files import find_model, locate_model
 from ..models.schedulers import distilled_defaults
 from ..models.short_names import BY_NAME, EMBEDDED, REAL
+from .class_names import sound, split_classes
 from .fields import check_names, check_table, field_types, flatten, tables_of
-from .names import sound, split_classes
 from .presets import ModelConstants, read_preset, read_tuned
 from .settings import DEFAULT, GIVEN, TUNED, AnySettings, Config, Settings, SourcedValues, defaults, model_label
 

@@ -15,7 +15,7 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
-from ..config.names import BACKGROUND, GROUNDS, IGNORED, meaning, read_class_list
+from ..config.class_names import BACKGROUND, GROUNDS, IGNORED, meaning, read_class_list
 from ..errors import UserError
 from ..files.documents import fit, read_csv, read_json
 from ..files.image_files import open_image, stored_pixels

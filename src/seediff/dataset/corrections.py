@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..config.names import BACKGROUND
+from ..config.class_names import BACKGROUND
 from ..errors import UserError
 from . import native
 from .merge import renumber_table

@@ -9,7 +9,7 @@ from functools import partialmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from ..config.names import BACKGROUND
+from ..config.class_names import BACKGROUND
 from ..errors import Notice, UserError
 from ..files.messages import plural
 from ..files.reading import composed

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..config.names import alike_names
+from ..config.class_names import alike_names
 from . import native
 from .rows import check_class_list
 from .sample import Extras, Instances, Sample

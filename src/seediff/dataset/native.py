@@ -36,7 +36,7 @@ from typing import Any
 
 import numpy as np
 
-from ..config.names import BACKGROUND, read_class_list
+from ..config.class_names import BACKGROUND, read_class_list
 from ..errors import UserError
 from ..files.documents import Json, read_json_lines
 from ..files.label_maps import IGNORE as IGNORE

@@ -13,7 +13,7 @@ from unicodedata import category
 import msgspec
 import numpy as np
 
-from ..config.names import BACKGROUND, MAX_CLASSES
+from ..config.class_names import BACKGROUND, MAX_CLASSES
 from ..errors import UserError
 from ..files.documents import Json, fit, read_json_lines
 from ..files.reading import ABSENT, composed

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from .. import __version__
-from ..config.names import BACKGROUND
+from ..config.class_names import BACKGROUND
 from ..dataset.dataset import Dataset
 from ..dataset.native import encode_image
 from ..dataset.sample import Sample

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..config.names import BACKGROUND, read_class_list
+from ..config.class_names import BACKGROUND, read_class_list
 from ..config.sides import side_notes
 from ..dataset.class_lists import NAME_LISTS, ClassList, find_list, named_classes, read_mask, with_single
 from ..dataset.dataset import Dataset

@@ -20,8 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..config.names import BACKGROUND, plain_name
-from ..config.names import VOC_CLASSES as VOC_OBJECTS
+from ..config.class_names import BACKGROUND, plain_name
+from ..config.class_names import VOC_CLASSES as VOC_OBJECTS
 from ..dataset.formats.public_sets import CAMVID_CLASSES, CITYSCAPES_CLASSES
 from ..errors import UserError
 from ..files.documents import fit, read_toml

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..config.names import SEGMENT
+from ..config.class_names import SEGMENT
 from ..dataset import native
 from ..dataset.native import open_native
 from ..dataset.sample import Sample

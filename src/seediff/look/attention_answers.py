@@ -17,8 +17,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from ..attention.maps import AttentionMaps
-from ..config.constants import MaskConfig, level_name
 from ..config.generate_config import DatasetConfig
+from ..config.method_constants import MaskConfig, level_name
 from ..config.methods import METHOD_FACTS
 from ..dataset.rows import as_row
 from ..devices import cpu_threads

@@ -17,9 +17,9 @@ import torch
 from ..attention.maps import AttentionMaps
 from ..attention.plan import fit_levels
 from ..attention.windows import Window, cut, seen_window
-from ..config.constants import MaskConfig, level_name
+from ..config.class_names import WORD, any_name, longest_first
 from ..config.generate_config import DatasetConfig, GenerateConfig, load_dataset_config
-from ..config.names import WORD, any_name, longest_first
+from ..config.method_constants import MaskConfig, level_name
 from ..config.photos_config import MaskPhotosConfig
 from ..dataset import native
 from ..dataset.sample import Sample
@@ -27,7 +27,7 @@ from ..devices import check_device, default_device
 from ..errors import UserError
 from ..models.describe import describe_here
 from ..models.families.readers import Reader
-from ..models.groups import KINDS, Kind
+from ..models.layer_choice import KINDS, Kind
 from ..models.model_files import HubFile, locate_model
 from ..prompts.tokens import locate_columns
 from .samples import read_image

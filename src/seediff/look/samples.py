@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..config.names import SEGMENT
+from ..config.class_names import SEGMENT
 from ..dataset import native
 from ..dataset.encoding import Instances
 from ..dataset.native import open_native

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from ..config.names import check_classes, sound
+from ..config.class_names import check_classes, sound
 from ..dataset import native
 from ..dataset.encoding import Instances
 from ..dataset.reviews import (

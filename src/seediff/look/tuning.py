@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 import torch
 
-from ..config.constants import MaskConfig
+from ..config.method_constants import MaskConfig
 from ..config.methods import METHOD_FACTS
 from ..dataset.native import IGNORE, dataset_labels
 from ..errors import UserError

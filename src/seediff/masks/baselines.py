@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 
 from ..attention.maps import AttentionMaps
-from ..config.constants import MaskConfig
+from ..config.method_constants import MaskConfig
 from .arithmetic import mean_cross_attention, min_max, random_walk, resize
 from .steps import MaskStep, SoftMask, Steps
 

@@ -9,7 +9,7 @@ import torch
 
 from ..attention.maps import AttentionMaps
 from ..attention.windows import Window
-from ..config.constants import MaskConfig
+from ..config.method_constants import MaskConfig
 from .make_masks import check_classes, enlarge, soft_mask
 
 SAME_COLOUR = 0.05

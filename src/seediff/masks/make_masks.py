@@ -14,7 +14,7 @@ from PIL import Image
 
 from ..attention.maps import AttentionMaps
 from ..attention.windows import Window
-from ..config.constants import MaskConfig
+from ..config.method_constants import MaskConfig
 from ..config.methods import check_capture
 from ..drawing.overlays import cut_out, draw_named
 from ..drawing.shown import as_html, label_legend, label_names

@@ -21,8 +21,8 @@ from typing import Any
 import torch
 
 from ..attention.maps import AttentionMaps
-from ..config.constants import MaskConfig
 from ..config.fields import check_table
+from ..config.method_constants import MaskConfig
 from ..config.methods import METHOD_FACTS, Finish, Levels, MethodFacts
 from ..config.presets import MethodConstants
 from ..errors import UserError, first_line

@@ -13,7 +13,7 @@ from ..attention.maps import AttentionMaps
 from ..attention.plan import CapturePlan
 from ..attention.see_photos import capture_classes, encode_images, encode_mirrored
 from ..attention.windows import Window, batches_by_shape, cut, seen_shape, seen_window
-from ..config.constants import MaskConfig
+from ..config.method_constants import MaskConfig
 from ..config.photos_config import MaskPhotosConfig
 from ..files.label_maps import IGNORE
 from ..models.registry import Model

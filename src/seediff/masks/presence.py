@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..attention.maps import AttentionMaps
-from ..config.names import DEFAULT_PROMPTS, join_classes
+from ..config.class_names import DEFAULT_PROMPTS, join_classes
 from .arithmetic import TINY, resize
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from ..attention.maps import AttentionMaps
-from ..config.constants import MaskConfig, maps_read
+from ..config.method_constants import MaskConfig, maps_read
 from .arithmetic import mean_cross_attention, min_max, random_walk, resize, sum_of_rows
 from .steps import MaskStep, SoftMask, Steps
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from ..config.constants import level_name
+from ..config.method_constants import level_name
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..config.names import VOC_CLASSES
+from ..config.class_names import VOC_CLASSES
 from ..errors import UserError
 from ..files.image_files import open_image
 from ..files.tensors import TensorFile, read_header

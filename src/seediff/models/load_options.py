@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import UserError
 from .families.family import Family
-from .memory import Quantize, check_quantize
+from .saving_memory import Quantize, check_quantize
 from .schedulers import check_scheduler
 
 

@@ -13,7 +13,9 @@ from .describe import ModelInfo, Sizes, describe
 from .families.family import OF_PIPELINES, Family, Layer
 from .families.readers import Reader
 from .load_options import LoadOptions, check_options
-from .memory import (
+from .model_files import find_model
+from .pipeline import load_pipeline
+from .saving_memory import (
     Graphs,
     Offload,
     Quantize,
@@ -24,8 +26,6 @@ from .memory import (
     quantise,
     why_no_graphs,
 )
-from .model_files import find_model
-from .pipeline import load_pipeline
 from .schedulers import use_scheduler
 from .short_names import BYTES
 from .trust import import_diffusers

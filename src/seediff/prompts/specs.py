@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ..config.names import by_class, classes_in, join_classes
+from ..config.class_names import by_class, classes_in, join_classes
 
 if TYPE_CHECKING:
     from ..config.generate_config import GenerateConfig

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from itertools import pairwise
 
-from ..config.names import DEFAULT_PROMPTS, UNSPACED, WORD, any_name, join_classes, longest_first, spoken
+from ..config.class_names import DEFAULT_PROMPTS, UNSPACED, WORD, any_name, join_classes, longest_first, spoken
 from ..errors import UserError
 from ..models.families.readers import Reader
 

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Collection, Sequence
 from hashlib import blake2b
 
-from ..config.names import classes_in
+from ..config.class_names import classes_in
 from ..errors import UserError
 from .tokens import content_words
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..config.names import SEGMENT
+from ..config.class_names import SEGMENT
 from ..drawing.colours import css_colour, shown_ids
 from ..drawing.overlays import data_uri, draw_mask, jpeg_uri, shrink
 from ..errors import UserError

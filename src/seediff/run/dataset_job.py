@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from .. import __version__
-from ..config.constants import MaskConfig
 from ..config.generate_config import GenerateConfig
+from ..config.method_constants import MaskConfig
 from ..config.photos_config import MaskPhotosConfig
 from ..dataset import native
 from ..dataset.encoding import Instances, encode_objects, soft_levels

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import __version__
-from ..config.names import BACKGROUND
+from ..config.class_names import BACKGROUND
 from ..config.photos_config import MaskPhotosConfig
 from ..dataset.dataset import Dataset
 from ..dataset.sample import Sample

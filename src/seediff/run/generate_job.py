@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..config.constants import maps_read
+from ..config.class_names import classes_in, spoken
 from ..config.generate_config import GenerateConfig
-from ..config.names import classes_in, spoken
+from ..config.method_constants import maps_read
 from ..config.resolve import recommend
 from ..config.sizes import pixels
 from ..dataset import native
@@ -22,7 +22,7 @@ from ..files.messages import plural, show_bytes
 from ..files.outputs import write_atomic
 from ..models.describe import ModelInfo
 from ..models.families.readers import Reader
-from ..models.memory import Graphs, Offload
+from ..models.saving_memory import Graphs, Offload
 from ..models.short_names import named_model
 from ..prompts.specs import each_spec, redraw, sample_count, sample_specs
 from ..prompts.tokens import content_words

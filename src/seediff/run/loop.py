@@ -31,8 +31,8 @@ from ..files.output_folders import free_bytes, parse_folder
 from ..files.outputs import clear_leftovers, write_atomic
 from ..files.reading import read_bytes
 from ..models.describe import ModelInfo, describe
-from ..models.memory import Graphs, Offload
 from ..models.model_files import find_model
+from ..models.saving_memory import Graphs, Offload
 from ..workers import GPU_ALONE, Progress
 from .output import (
     RUN_FOLDERS,

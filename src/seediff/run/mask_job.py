@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..config.names import join_classes
+from ..config.class_names import join_classes
 from ..config.photos_config import MaskPhotosConfig
 from ..dataset.encoding import encode_photo
 from ..errors import UserError
 from ..files.photo_files import Photo, read_photo
 from ..models.describe import ModelInfo
 from ..models.families.readers import Reader
-from ..models.memory import Graphs, Offload
+from ..models.saving_memory import Graphs, Offload
 from ..prompts.specs import SampleSpec
 from ..prompts.tokens import split_prompts
 from ..workers import Progress

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import __version__
 from ..attention.plan import CapturePlan, plan_capture, plan_segments
-from ..config.constants import EVERYTHING, Reads
 from ..config.generate_config import DatasetConfig, GenerateConfig
+from ..config.method_constants import EVERYTHING, Reads
 from ..config.methods import METHOD_FACTS, check_capture
 from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig, check_attention
 from ..config.presets import read_preset
@@ -33,7 +33,7 @@ from ..models.families.readers import Reader
 from ..models.families.unet import SD
 from ..models.fingerprint import weights_fingerprint
 from ..models.load_options import LoadOptions, check_options
-from ..models.memory import Graphs, Offload, memory_bytes
+from ..models.saving_memory import Graphs, Offload, memory_bytes
 from ..models.short_names import named_model
 from ..report.page import write_reports
 from .loop import BatchCapture, Engine, Item, Job

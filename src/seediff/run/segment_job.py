@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from .. import __version__
-from ..config.constants import EVERYTHING
-from ..config.names import BACKGROUND, MAX_CLASSES, SEGMENT
+from ..config.class_names import BACKGROUND, MAX_CLASSES, SEGMENT
+from ..config.method_constants import EVERYTHING
 from ..config.photos_config import SegmentPhotosConfig, check_segment_names
 from ..dataset import native
 from ..dataset.encoding import Instances, encode_objects, encode_photo
@@ -27,7 +27,7 @@ from ..files.photo_files import Photo, read_photo
 from ..metrics.matching import count_segments
 from ..models.describe import ModelInfo, check_known_classes
 from ..models.families.readers import Reader
-from ..models.memory import Graphs, Offload
+from ..models.saving_memory import Graphs, Offload
 from ..prompts.tokens import split_prompts
 from ..workers import Progress
 from .loop import Engine, RunResult, run

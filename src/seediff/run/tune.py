@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..config.constants import SegmentConfig
-from ..config.names import BACKGROUND
+from ..config.class_names import BACKGROUND
+from ..config.method_constants import SegmentConfig
 from ..config.photos_config import Fit, check_attention
 from ..config.sizes import Size
 from ..dataset.dataset import Dataset

@@ -19,9 +19,9 @@ from PIL import Image
 from ..attention.maps import AttentionMaps, Grid
 from ..attention.plan import CapturePlan, Expected, check_kinds, fit_mask, plan_segments
 from ..attention.windows import Window, paste
-from ..config.constants import MaskConfig, SegmentConfig
 from ..config.fields import check_table
 from ..config.generate_config import own_constants
+from ..config.method_constants import MaskConfig, SegmentConfig
 from ..errors import Notice, UserError
 from ..masks.clips import clip_softs
 from ..masks.flags import BLANK

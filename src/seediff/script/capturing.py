@@ -26,15 +26,15 @@ from ..attention.maps import Grid
 from ..attention.networks import check_processors, find_networks
 from ..attention.plan import CapturePlan, plan_capture, plan_segments
 from ..attention.recorder import Apart, AttentionRecorder
-from ..config.constants import EVERYTHING, CaptureConfig, Reads, SegmentConfig
 from ..config.generate_config import own_constants
+from ..config.method_constants import EVERYTHING, CaptureConfig, Reads, SegmentConfig
 from ..config.methods import METHOD_FACTS
 from ..errors import UserError
 from ..files.messages import show_bytes
 from ..models.families.family import Family, Layer
 from ..models.families.readers import Reader
 from ..models.graphs import CudaRecording, GraphedNetwork, find_graphs
-from ..models.memory import check_graphs, memory_bytes
+from ..models.saving_memory import check_graphs, memory_bytes
 from ..prompts.tokens import find_weight
 from .captured import Captured
 from .what_size import PLACING

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ..config.constants import SegmentConfig
+from ..config.method_constants import SegmentConfig
 from ..files.label_maps import resize_nearest
 from ..masks.arithmetic import resize
 from ..masks.pamr import affinity, largest_size, pamr, reduce_picture, scaled_dilations

@@ -18,7 +18,7 @@ from ..attention.maps import AttentionMaps, Grid
 from ..attention.plan import plan_segments
 from ..attention.see_photos import capture_clean, encode_images, run_clean
 from ..attention.windows import Window, batches_by_shape, cut, paste, seen_shape, seen_window
-from ..config.constants import SegmentConfig
+from ..config.method_constants import SegmentConfig
 from ..config.photos_config import Fit
 from ..config.sizes import Size
 from ..drawing.colours import shown_ids

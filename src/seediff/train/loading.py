@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import msgspec
 from torch import nn
 
-from ..config.names import BACKGROUND
+from ..config.class_names import BACKGROUND
 from ..config.train import LARGEST_SIDE
 from ..dataset.rows import check_class_list
 from ..errors import UserError, first_line

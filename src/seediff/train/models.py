@@ -26,7 +26,7 @@ from transformers import (
     SwinConfig,
 )
 
-from ..config.names import BACKGROUND
+from ..config.class_names import BACKGROUND
 from ..config.train import TrainConfig
 from ..devices import mixed_precision
 from ..errors import UserError

@@ -31,11 +31,11 @@ from builders.reference_attention import BOOKS, book_of, file_of
 from builders.refusals import user_error
 
 from seediff.attention.see_photos import capture_clean, encode_images, run_clean, run_noised
-from seediff.config.constants import CaptureConfig
 from seediff.config.generate_config import GenerateConfig
+from seediff.config.method_constants import CaptureConfig
 from seediff.models.families import FILES, REFUSED, families
 from seediff.models.families.family import DrawRequest
-from seediff.models.groups import KINDS, block_names
+from seediff.models.layer_choice import KINDS, block_names
 from seediff.models.registry import load_model
 from seediff.prompts.specs import SampleSpec
 

@@ -3,7 +3,7 @@ import torch
 from builders.families import generate
 from builders.reference_attentions.pixart import save_pixart
 
-from seediff.config.constants import CaptureConfig
+from seediff.config.method_constants import CaptureConfig
 from seediff.models.registry import load_model
 from seediff.prompts.specs import SampleSpec
 from seediff.prompts.tokens import locate_columns

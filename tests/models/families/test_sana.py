@@ -3,7 +3,7 @@ from builders.families import SPECS, generate, spelled
 from PIL import Image
 
 from seediff.cli.main import main
-from seediff.config.constants import CaptureConfig
+from seediff.config.method_constants import CaptureConfig
 from seediff.prompts.specs import SampleSpec
 
 

@@ -5,7 +5,7 @@ from builders.reference_attentions.sd3 import save_sd3
 from builders.refusals import user_error
 
 from seediff.attention.see_photos import encode_images
-from seediff.config.constants import EVERYTHING, CaptureConfig, SegmentConfig
+from seediff.config.method_constants import EVERYTHING, CaptureConfig, SegmentConfig
 from seediff.masks.presence import denoising_errors
 from seediff.models.registry import load_model
 from seediff.segments.make_segments import check_fits

@@ -3,7 +3,7 @@ import pytest
 from builders.families import generate, plain
 
 from seediff.attention.plan import fit_mask
-from seediff.config.constants import MaskConfig
+from seediff.config.method_constants import MaskConfig
 
 
 @pytest.mark.parametrize(("guidance", "negative"), [(3.0, "a cat"), (3.0, ""), (0.0, "")])

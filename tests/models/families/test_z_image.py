@@ -1,7 +1,7 @@
 import torch
 from builders.families import SPECS, calls_of, generate, largest_difference
 
-from seediff.config.constants import CaptureConfig
+from seediff.config.method_constants import CaptureConfig
 from seediff.prompts.specs import SampleSpec
 
 

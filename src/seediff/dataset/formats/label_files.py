@@ -12,7 +12,7 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
-from ...config.names import IGNORED
+from ...config.class_names import IGNORED
 from ...errors import UserError
 from ...files.image_files import check_pixels, orientation_of
 from ...files.label_maps import IGNORE, named_images, voc_palette

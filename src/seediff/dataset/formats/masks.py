@@ -31,7 +31,7 @@ from typing import Literal
 
 import numpy as np
 
-from ...config.names import BACKGROUND, MAX_CLASSES
+from ...config.class_names import BACKGROUND, MAX_CLASSES
 from ...errors import UserError
 from ...files.documents import fit, read_yaml
 from ...files.label_maps import IGNORE, map_folder, named_images

@@ -20,7 +20,7 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
-from ...config.names import BACKGROUND
+from ...config.class_names import BACKGROUND
 from ...errors import UserError
 from ...files.documents import Json
 from ...files.image_files import read_pixels

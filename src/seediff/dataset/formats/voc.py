@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...config.names import VOC_CLASSES
+from ...config.class_names import VOC_CLASSES
 from ...errors import UserError
 from ...files.image_files import open_image, stored_pixels
 from ...files.label_maps import IGNORE, named_images, visible, walk

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from ...config.names import read_class_list
+from ...config.class_names import read_class_list
 from ...errors import UserError
 from ...files.documents import fit, read_yaml
 from ...files.label_maps import visible

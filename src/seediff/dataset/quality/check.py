@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from ...config.names import alike_names
+from ...config.class_names import alike_names
 from ...errors import UserError
 from ...files.documents import Json, read_json_lines
 from ...files.messages import show_json

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from ...errors import UserError
-from ..groups import Kind, LayerChoice, block_names, block_numbers, by_kind
+from ..layer_choice import Kind, LayerChoice, block_names, block_numbers, by_kind
 from .readers import Reader
 
 if TYPE_CHECKING:

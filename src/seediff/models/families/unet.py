@@ -9,7 +9,7 @@ from itertools import chain
 from typing import Any
 
 from ...errors import UserError
-from ..groups import Kind, LayerChoice, block_numbers
+from ..layer_choice import Kind, LayerChoice, block_numbers
 from .family import (
     Condition,
     Family,

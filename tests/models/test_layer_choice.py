@@ -2,12 +2,12 @@ import pytest
 from refusals import user_error
 
 from seediff.attention.plan import plan_capture
-from seediff.config.constants import CaptureConfig, MaskConfig
+from seediff.config.method_constants import CaptureConfig, MaskConfig
 from seediff.models.families.family import JOINT, SELF
 from seediff.models.families.flux import FLUX
 from seediff.models.families.unet import layers_in
 from seediff.models.families.z_image import Z_IMAGE
-from seediff.models.groups import block_numbers
+from seediff.models.layer_choice import block_numbers
 
 
 @pytest.mark.parametrize(

@@ -8,25 +8,25 @@ from builders.refusals import user_error
 
 from seediff.attention.see_photos import encode_images
 from seediff.cli.main import main
-from seediff.models import memory
+from seediff.models import saving_memory
 from seediff.models.registry import load_model
 
 
 @pytest.fixture
 def offered(monkeypatch):
     """The CPU as if it had something to save."""
-    monkeypatch.delitem(memory.NOTHING_TO_SAVE, "cpu")
+    monkeypatch.delitem(saving_memory.NOTHING_TO_SAVE, "cpu")
 
 
 def test_offload_is_refused_where_it_saves_nothing(sd1_folder, monkeypatch):
     for device, why in (("cpu", "here it runs on the cpu"), ("mps", "mps shares the computer's memory")):
         with user_error(rf"^offload: model: needs a GPU, but {why}; leave it out$"):
-            memory.check_offload("model", device)
-    memory.check_offload("sequential", "cuda:1")
-    memory.check_offload("none", "cpu")
-    monkeypatch.setattr(memory, "find_spec", lambda name: None)
+            saving_memory.check_offload("model", device)
+    saving_memory.check_offload("sequential", "cuda:1")
+    saving_memory.check_offload("none", "cpu")
+    monkeypatch.setattr(saving_memory, "find_spec", lambda name: None)
     with user_error(r"^offload: model: needs accelerate; pip install 'seediff\[offload\]'$"):
-        memory.check_offload("model", "cuda")
+        saving_memory.check_offload("model", "cuda")
 
 
 def test_a_run_is_continued_with_offload_or_without(mini_folder, tmp_path, offered, monkeypatch):
@@ -40,7 +40,7 @@ def test_a_run_is_continued_with_offload_or_without(mini_folder, tmp_path, offer
     (tmp_path / "set" / "metadata.jsonl").unlink()
     assert main(command) == 0  # the same configuration: no word of another one
     assert len((tmp_path / "set" / "metadata.jsonl").read_text().splitlines()) == len(rows.splitlines()) == 2
-    monkeypatch.setitem(memory.NOTHING_TO_SAVE, "cpu", "here it runs on the cpu")
+    monkeypatch.setitem(saving_memory.NOTHING_TO_SAVE, "cpu", "here it runs on the cpu")
     for more in ((), ("--dry-run",)):  # a dataset that is complete needs no model
         assert main([*command, "--offload", "model", *more]) == 0
 
@@ -61,5 +61,5 @@ def test_on_a_gpu_images_are_decoded_one_at_a_time(sd1_folder):
     pipe = load_model(str(sd1_folder), device="cpu").pipe
     assert not pipe.vae.use_slicing
     moved = SimpleNamespace(vae=pipe.vae, to=lambda device: None)
-    memory.place(moved, "cuda:0", "none")
+    saving_memory.place(moved, "cuda:0", "none")
     assert pipe.vae.use_slicing

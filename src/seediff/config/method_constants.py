@@ -10,10 +10,10 @@ from cyclopts import Parameter
 from msgspec import Meta
 
 from ..errors import UserError
-from ..models.groups import Kind, LayerChoice, normal_choice
+from ..models.layer_choice import Kind, LayerChoice, normal_choice
+from .class_names import check_prompts
 from .fields import MASKS, RESEARCH, WORD, AtLeastZero, Count, Positive, Several, Timestep, check_fields
 from .methods import METHOD_FACTS, LevelOption, Levels, MethodFacts, SegmentMethodName
-from .names import check_prompts
 
 CaptureSteps = Annotated[Literal["all", "second-half"] | Annotated[int, Meta(ge=1)], WORD]
 """Denoising steps to capture; a number k means every k-th."""
