@@ -106,7 +106,9 @@ def name_arguments(arguments: Iterable[Any]) -> Iterator[tuple[Any, str, str | N
             continue
         # A parameter of the command, which the fields of its dataclass follow
         name = argument.field_info.name
-        parameter = name if Typed in get_args(argument.field_info.annotation) else None
+        annotation = argument.field_info.annotation
+        inner = (annotation, *get_args(annotation))  # Python 3.10 puts Optional[…] around one whose default is None
+        parameter = name if any(Typed in get_args(one) for one in inner) else None
         yield argument, name, parameter
 
 
