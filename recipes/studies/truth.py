@@ -31,7 +31,9 @@ from .score import Scores, exact_masks, label_map, score, soft_masks, winners
 from .settings import CONTEST
 from .tuning import KINDS, Chosen, choose, preset, read_chosen, tune
 
-SHEET_SCENES = 12
+SHEET_SCENES = 8
+SHEET_METHODS = ("ca", "daam", "ca_sa", "seediff")
+"""What the picture shows beside each scene and its exact masks, wide enough to be seen."""
 RIVAL = "seediff"
 """The method that every other method is compared with."""
 TITLES = {name: entry.title for name, entry in CONTEST.items()}
@@ -110,8 +112,8 @@ def measure(items: Iterable[Captured], chosen: Chosen) -> tuple[dict[str, Any], 
 
 
 def sheet_masks(scene: Scene, maps: Mapping[CaptureConfig, AttentionMaps], chosen: Chosen) -> dict[str, np.ndarray]:
-    """A scene's label maps by title: the exact map, then every method's at its own best."""
-    own = {method: setting for (kind, method), setting in chosen.items() if kind == "own_best"}
+    """A scene's label maps by title: the exact map, then those of SHEET_METHODS, each method at its own best."""
+    own = {method: chosen["own_best", method] for method in SHEET_METHODS}
     soft = winners(soft_masks(scene.image, scene.classes, maps, [*own.values()])).cpu()
     cut = {
         TITLES.get(m, m): label_map(masks >= float(setting.config.beta))
