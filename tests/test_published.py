@@ -9,7 +9,8 @@ import recipes.studies.__main__ as studies
 import recipes.tables.__main__ as recipes_tables
 from recipes import renew
 from recipes.mini.recipe import Denoiser, Recipe
-from recipes.studies.truth import markdown
+from recipes.studies.markdown import sections
+from recipes.studies.truth import COLUMNS, SECTIONS
 from recipes.tables.results import write_table
 from seediff.cli.commands import app
 from seediff.cli.line import CommandLine
@@ -95,7 +96,7 @@ def test_the_pasted_table_says_what_the_results_do():
     pasted = {title: {row[0]: row[number] for row in page[2:]} for number, title in enumerate(page[0])}
     for name, title in (("truth", "held out"), ("shift", "another vendor's art"), ("truth-dit", "joint attention")):
         result = json.loads((DOCS / f"{name}.json").read_text(encoding="utf-8"))
-        made = cells(tables(markdown(result).splitlines())[BEST])
+        made = cells(tables(sections(result, SECTIONS, COLUMNS).splitlines())[BEST])
         assert pasted[title] == {method: f"{iou} ({interval})" for method, iou, interval, *_ in made[2:]}
         if name == "truth":
             assert pasted["− SeeDiff"] == {row[0]: row[made[0].index("− SeeDiff")] for row in made[2:]}
