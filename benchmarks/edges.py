@@ -39,7 +39,7 @@ PARTS = [*CLASS_IDS][:8]
 def near(mask: np.ndarray, exact: np.ndarray, pixels: int) -> float:
     """F of two boundaries that agree where they are at most `pixels` apart, along rows or columns or both."""
     square = np.ones((2 * pixels + 1,) * 2, bool)
-    own, true = (one & np.logical_not(binary_erosion(one, border_value=1)) for one in (mask, exact))
+    own, true = (one ^ np.asarray(binary_erosion(one, border_value=1), bool) for one in (mask, exact))
     if not own.any() or not true.any():
         return 0.0
     precision = (own & binary_dilation(true, square)).sum() / own.sum()
