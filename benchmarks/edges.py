@@ -42,8 +42,8 @@ def near(mask: np.ndarray, exact: np.ndarray, pixels: int) -> float:
     own, true = (one ^ np.asarray(binary_erosion(one, border_value=1), bool) for one in (mask, exact))
     if not own.any() or not true.any():
         return 0.0
-    precision = (own & binary_dilation(true, square)).sum() / own.sum()
-    recall = (true & binary_dilation(own, square)).sum() / true.sum()
+    precision = (own & np.asarray(binary_dilation(true, square), bool)).sum() / own.sum()
+    recall = (true & np.asarray(binary_dilation(own, square), bool)).sum() / true.sum()
     return 2 * precision * recall / max(precision + recall, 1e-9)
 
 
