@@ -62,5 +62,6 @@ def folder_pairs(images: Path, labels: Path, count: int | None = None) -> Pairs:
         centre = seen_window(label_map.shape[0], label_map.shape[1], "crop").slices
         return photo[centre], label_map[centre]
 
-    about = f"{len(pairs)} photographs of {images.resolve().parent.name} ({known.title}, {len(known.names)} classes)"
+    folder = images.resolve().parent.name
+    about = f"{len(pairs)} photographs of {folder} (labels in {labels.name}, {len(known.names)} classes)"
     return Pairs(about, len(known.names), [partial(load, path, label) for path, label in pairs])
