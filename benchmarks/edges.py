@@ -2,7 +2,7 @@
 sprites, with `--edge-megapixels` 0 and 2, against the exact ones.
 
     python -m recipes.mini art --out art
-    python -m benchmarks.edges art               # 24 scenes of 512², four methods: about six minutes of one core
+    python -m benchmarks.edges art               # 40 scenes of 512², four methods: fifteen minutes of one core
     python -m benchmarks.edges art --cost        # seconds and memory by megapixels and number of classes
 
 The classes of each scene are given, and presence is not asked for.
@@ -111,7 +111,7 @@ def main() -> None:
     parser.add_argument("art", type=Path, help="folder that `python -m recipes.mini art` wrote")
     parser.add_argument("--model", default="mini")
     parser.add_argument("--side", type=int, default=512)
-    parser.add_argument("--count", type=int, default=24)
+    parser.add_argument("--count", type=int, default=40)
     parser.add_argument("--cost", action="store_true")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     given = parser.parse_args()

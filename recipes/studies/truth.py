@@ -113,7 +113,7 @@ def measure(items: Iterable[Captured], chosen: Chosen) -> tuple[dict[str, Any], 
 
 def sheet_masks(scene: Scene, maps: Mapping[CaptureConfig, AttentionMaps], chosen: Chosen) -> dict[str, np.ndarray]:
     """A scene's label maps by title: the exact map, then those of SHEET_METHODS, each method at its own best."""
-    own = {method: chosen["own_best", method] for method in SHEET_METHODS}
+    own = {name: setting for (kind, name), setting in chosen.items() if kind == "own_best" and name in SHEET_METHODS}
     soft = winners(soft_masks(scene.image, scene.classes, maps, [*own.values()])).cpu()
     cut = {
         TITLES.get(m, m): label_map(masks >= float(setting.config.beta))

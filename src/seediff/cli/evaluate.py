@@ -130,7 +130,6 @@ def semantic(
 def _show(table: ScoreTable, form: TableFormat, notes: Iterable[str], **places: Path | None) -> None:
     """Print a table, notes, and the paths of the written files. In a format for papers, only the table is printed to
     stdout."""
-
     if form == "text":
         console = make_console()
         console.print(table.rich())

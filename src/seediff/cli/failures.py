@@ -43,7 +43,9 @@ def describe_failure(error: BaseException, line: CommandLine, *, interrupted: bo
     if isinstance(error, RecursionError):  # a value that a parser could read, but a writer cannot take
         return 2, "a value in the input is nested too deeply"
     if is_out_of_memory(error):
-        offload = ", or --offload model on a GPU" * (command in ("generate", "mask", "segment"))
+        offload = ""
+        if command in ("generate", "mask", "segment"):
+            offload = ", or --offload model on a GPU"
         return 2, f"the device is out of memory; use a smaller --batch-size or --size{offload}"
     debug = "SEEDIFF_DEBUG=1 shows where"
     if is_of_model(error):

@@ -231,7 +231,6 @@ def import_(
 
 def read_class_names(classes: str | None) -> tuple[str, ...] | None:
     """The names of --classes, if they were given."""
-
     if classes is None:
         return None
     zero = name_of_zero(classes)
@@ -271,7 +270,7 @@ def options_given(own: Collection[str], options: Mapping[str, Any], format_: str
     for name in given:
         if name not in own:
             others = ", ".join(f"--{other.replace('_', '-')}" for other in options if other in own)
-            has = f"; it has {others}" * bool(others)
+            has = f"; it has {others}" if others else ""
             raise UserError(f"--{name.replace('_', '-')} is not an option of {format_}{has}")
     return given
 

@@ -123,7 +123,7 @@ def describe_errors(data: Path, checked: Checked) -> str:
 
     errors = checked.findings[: checked.errors]
     first, kinds = errors[0], Counter(finding.kind for finding in errors)
-    where = f"{first.where}: " * (first.kind != "structure")
+    where = "" if first.kind == "structure" else f"{first.where}: "
     text = f"{plural(checked.errors, 'error')} ({counts(kinds)}); the first: {where}{first.text}"
     if not kinds.keys() & {*DAMAGED} and not any(finding.where.startswith("row ") for finding in errors):
         return text  # a label map that does not fit its row may be somebody's work
@@ -137,7 +137,6 @@ def describe_errors(data: Path, checked: Checked) -> str:
 
 
 def show(table: Table) -> None:
-
     make_console().print(table)
 
 

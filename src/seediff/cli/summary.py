@@ -109,7 +109,7 @@ def _describe_count(result: RunResult, count: str, skipped: int = 0, left_out: i
 
 
 def _own_line(text: str) -> str:
-    return f"\n{text[:1].upper()}{text[1:]}." * bool(text)
+    return f"\n{text[0].upper()}{text[1:]}." if text else ""
 
 
 def _share(value: float | None) -> str:

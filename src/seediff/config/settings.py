@@ -92,7 +92,7 @@ class Settings:
         """Every value but None, one line per source, for dry runs; the defaults last."""
         flat, lines = self.flat(), list[str]()
         for source, names in sorted(self.sources().items(), key=lambda item: item[0] == DEFAULT):
-            begin = {GIVEN: "Given"}.get(source, f"From {source}")
+            begin = "Given" if source == GIVEN else f"From {source}"
             lines.append(f"{begin}: {', '.join(f'{name} = {show_json(flat[name])}' for name in names)}")
         return lines
 

@@ -232,7 +232,7 @@ def _stored(path: Path, listed: ClassList) -> tuple[np.ndarray, str, list[int]]:
         pixels, mode = _narrow(pixels, path), "L"
     one_bit = mode == "1" and len(listed.classes) == 1 and listed.colours is None
     if kind != "PNG" or not (one_bit or mode in ("P", "L", "LA", "RGB", "RGBA")):
-        single = "; one of 1 bit can only mean a single class" * (mode == "1")
+        single = "; one of 1 bit can only mean a single class" if mode == "1" else ""
         problem = f"is {kind} {mode} data; a mask is a PNG: palette, grey or in colours of 8 bits{single}"
         raise UserError(path, problem)
     if shown is not None:

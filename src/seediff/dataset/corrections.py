@@ -135,7 +135,7 @@ def sum_changes(changes: Iterable[Change]) -> list[str]:
     for change in other:
         gained.update(change.gained)
         lost.update(change.lost)
-    more = f" and {len(other) - SHOWN} more" * (len(other) > SHOWN)
+    more = f" and {len(other) - SHOWN} more" if len(other) > SHOWN else ""
     listed = ", ".join(change.name for change in other[:SHOWN])
     pixels = ", ".join(f"{name} +{gained[name]} −{lost[name]}" for name in dict.fromkeys([*gained, *lost]))
     return [f"{len(changes)} samples came back, {len(other)} changed: {listed}{more}", f"pixels: {pixels}"]

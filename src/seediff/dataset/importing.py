@@ -81,7 +81,7 @@ def import_unlabelled(
     if source.is_dir():
         native.check_finished(source)
         native.check_single(source)
-        held = "native" * (source / native.METADATA).is_file()
+        held = "native" if (source / native.METADATA).is_file() else ""
         with suppress(UserError):
             held = held or recognise(Seen(source))
         if held:

@@ -94,7 +94,7 @@ def _open_folder(path: Path, data: Dataset, classes: Sequence[str] | None) -> Pr
         found, about_list = named_classes(classes), "the given classes"
     else:
         found = find_list(folder, folder.parent, note=notes.append)
-        about_list = str(found and found.where)
+        about_list = "" if found is None else str(found.where)
     if found is not None:
         listed, source, names = found, about_list, dict(enumerate((BACKGROUND, *found.classes)))
     elif described is not None:

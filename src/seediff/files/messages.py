@@ -31,7 +31,7 @@ def show_json(value: Any) -> str:
 def plural(count: int, noun: str) -> str:
     """`1 image`, `2 images`, `2 classes`."""
     if count != 1:
-        noun += "e" * noun.endswith(("s", "ch")) + "s"
+        noun += "es" if noun.endswith(("s", "ch")) else "s"
     return f"{count} {noun}"
 
 

@@ -175,7 +175,7 @@ class AttentionAnswers:
         """The same for a sample without attention."""
         config = self.config(number)
         reason = cannot_capture(self.session.subject.samples[number], config)
-        hint = " (--keep-attention saves them)" * bool(config)
+        hint = " (--keep-attention saves them)" if config else ""
         ending = f", and {reason}." if reason else "; they can be recomputed."
         return {
             "note": f"No attention maps were saved{hint}{ending}",

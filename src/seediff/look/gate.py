@@ -111,7 +111,7 @@ class Gate:
         once = _same(given or "", self.once)
         if not once and not _same(given or "", self.token):
             text = files(PACKAGE).joinpath("static/token.html").read_text(encoding="utf-8")
-            message = "Wrong token." * (given is not None)
+            message = "" if given is None else "Wrong token."
             return HTMLResponse(text.replace("{message}", message), 401)
         if once:
             self.once = secrets.token_urlsafe(24)

@@ -56,7 +56,7 @@ def dataset_card(
     facts = plain_facts(about)
     if objects:
         facts.append(("objects", f"{sum(objects)} in {len(objects)} images"))
-    shown = [*class_names[:5], *["…"] * (len(class_names) > 5)]
+    shown = class_names if len(class_names) <= 5 else [*class_names[:5], "…"]
     subject = "Masks"
     if drawn:
         subject = "Generated masks"

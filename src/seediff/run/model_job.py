@@ -129,7 +129,7 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
         expected, capture = None, ["Capture: not known, because the model's configuration is not on this machine"]
         if plan is not None and plan.size is not None:
             expected = replace(plan, reads=self.reads or plan.reads).expected
-            nearly = ", nearly as much in other shapes" * (getattr(config, "fit", "") == "keep")
+            nearly = ", nearly as much in other shapes" if getattr(config, "fit", "") == "keep" else ""
             capture = [f"Levels: {note}" for note in plan.notes]
             if expected and expected.layers:
                 capture.insert(0, f"Capture: {expected}{nearly}")
@@ -264,7 +264,8 @@ def model_line(config: RunConfig, info: ModelInfo | None, offload: Offload, size
                 where += f": {half} if its files are in half precision, {full} if in float32"
         if info.files.replacement:
             where = f"{info.family.title}: {info.files.parts_line(info.family)}, {where}"
-    return f"Model: {config.model} ({where})" + f", offload {offload}" * (offload != "none")
+    line = f"Model: {config.model} ({where})"
+    return line if offload == "none" else f"{line}, offload {offload}"
 
 
 def weight_bytes(config: RunConfig, info: ModelInfo | None) -> int | None:
@@ -280,7 +281,8 @@ def memory_line(config: RunConfig, info: ModelInfo | None, size: int | None, map
     line = "Memory: not known, because the weights are not all on this machine"
     if size:
         line = f"Memory: {show_bytes(size)} of weights in {config.dtype}"
-        line += f", before {config.quantize}" * bool(config.quantize)
+        if config.quantize:
+            line += f", before {config.quantize}"
     if maps:
         line += f"; {show_bytes(maps)} of attention maps an image"
     if info and info.family.measured and not info.settings.words and not (size and config.device == "cpu"):

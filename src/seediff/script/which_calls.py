@@ -8,6 +8,7 @@ requested.
 
 from __future__ import annotations
 
+import math
 import threading
 import warnings
 from collections import Counter
@@ -186,7 +187,7 @@ class Listener:
                 device, held = states[0].device, self.held + self.recorder.held  # weights may be offloaded
                 calls = len(getattr(getattr(self.pipe, "scheduler", None), "timesteps", ())) or 1
                 every = self.recorder.config.steps
-                kept = calls if isinstance(every, str) else -(-calls // every)
+                kept = calls if isinstance(every, str) else math.ceil(calls / every)
                 self.check(plans, (height, width), images, device, held, self.recorder.apart, kept)
             self._start(self.recorder, call.run, rows, network, args, kwargs)
         level = _first(given, ("timestep", "t"))

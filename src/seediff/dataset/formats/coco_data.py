@@ -235,7 +235,7 @@ def find_annotations(source: Path) -> list[Path]:
     parts = [path for path in others if part_of(path)]
     if parts or len(others) == 1:
         return parts or others
-    held = f": it holds {', '.join(path.name for path in others[:5])}" * bool(others)
+    held = f": it holds {', '.join(path.name for path in others[:5])}" if others else ""
     raise UserError(folder, f"has no {SEMANTIC}*.json or {INSTANCES}*.json", f"name the JSON file itself{held}")
 
 
@@ -255,7 +255,7 @@ def image_folders(root: Path, path: Path, images: Path | str | None) -> list[Pat
     parts = [part for part in dict.fromkeys((rest, rest.rpartition("_")[2])) if part.strip(".")]
     if images is not None:
         return [Path(images), *(Path(images, part) for part in parts)]
-    above, folders = path.parent, [path.parent] * (path.name == ROBOFLOW)
+    above, folders = path.parent, [path.parent] if path.name == ROBOFLOW else []
     if above.name == ANNOTATIONS:
         above = above.parent
     # SeeDiff's pictures of all parts are in one folder, where `train` may be a folder of samples' names.

@@ -52,13 +52,13 @@ CORNERS = ("tl1", "bl1", "tr1", "br1", "tl2", "bl2", "tr2", "br2")
 
 def write(export: Export, *, objects: bool = False) -> None:
     """ "CVAT for images 1.1". objects: a mask per object, not per class."""
-    several = export.parts * (export.parts != ["train"])
+    several = export.parts not in ([], ["train"])
     images = []
     names = label_names(export.classes)
     for placed in sorted(export.placed(draw, names=names, objects=objects), key=lambda placed: placed.name):
         export.put(f"{IMAGES}/{placed.file_name}", placed.picture)
         (height, width), masks = placed.data
-        subset = f' subset="{placed.split}"' * bool(several)
+        subset = f' subset="{placed.split}"' if several else ""
         about = f'id="{len(images)}" name={quoteattr(placed.file_name)}{subset} width="{width}" height="{height}"'
         images.append(f"  <image {about}>\n{masks}  </image>\n")
     kinds = "<type>mask</type><attributes></attributes>"
@@ -93,7 +93,9 @@ def _mask(label: str, inside: np.ndarray, left: int, top: int) -> str:
     """A <mask>. inside: (h, w) bool, its pixels in the box at `left`, `top`."""
     flat = inside.ravel()
     counts = np.diff(np.flatnonzero(flat[1:] != flat[:-1]) + 1, prepend=0, append=flat.size).tolist()
-    rle = "0, " * bool(flat[0]) + ", ".join(map(str, counts))
+    if flat[0]:  # run lengths begin outside
+        counts.insert(0, 0)
+    rle = ", ".join(map(str, counts))
     place = f'left="{left}" top="{top}" width="{inside.shape[1]}" height="{inside.shape[0]}"'
     return f'    <mask label={quoteattr(label)} source="auto" occluded="0" rle="{rle}" {place} z_order="0"></mask>\n'
 

@@ -243,7 +243,7 @@ class Import(Notes):
     def no_image(self, where: object, problem: str) -> None:
         """Count labels whose picture is missing, or refuse them."""
         if not self.skip_missing:
-            elsewhere = "--images names the folder of the pictures, and " * self.images
+            elsewhere = "--images names the folder of the pictures, and " if self.images else ""
             raise UserError(where, problem, f"{elsewhere}--skip-missing leaves out labels without one")
         self.missing += 1
 

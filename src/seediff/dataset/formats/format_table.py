@@ -208,7 +208,9 @@ def _keys(file: Path) -> tuple[str, ...]:
     top = read_json(file, parts)
     if isinstance(top, dict):
         annotations = bytes(memoryview(top.get("annotations", b""))[: 1 << 20])  # the first is enough
-        return (*top, *["segments_info"] * (b'"segments_info"' in annotations))
+        if b'"segments_info"' in annotations:
+            return (*top, "segments_info")
+        return tuple(top)
     keys: list[str] = []
     for first in top[:1]:
         with suppress(UserError):  # a number, text or list

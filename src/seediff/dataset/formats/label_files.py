@@ -52,7 +52,7 @@ def unique_names(images: Iterable[tuple[str | None, str]]) -> list[str]:
     the part, the path, and the path after the part."""
     forms: list[tuple[str, ...]] = []
     for part, path in images:
-        stem, top = without_suffix(path), f"{part}/" * bool(part)
+        stem, top = without_suffix(path), f"{part}/" if part else ""
         forms.append((stem, top + stem, path, top + path))
     counts = [Counter(form) for form in zip(*forms, strict=True)]
     names: list[str] = []
@@ -153,7 +153,7 @@ def check_frame(image: Path | bytes, shape: tuple[int, int], where: str) -> None
     """Raises UserError unless labels of `shape` (H, W) have the size of their picture, as stored or as shown."""
     size = image_size(image)
     if size != shape != shown_size(image):
-        named = f" {image}" * isinstance(image, Path)
+        named = f" {image}" if isinstance(image, Path) else ""
         raise UserError(f"{where}: is {shape}, but its picture{named} is {size}; both are (height, width)")
     check_pixels((shape[1], shape[0]), where)
 
