@@ -52,7 +52,7 @@ CORNERS = ("tl1", "bl1", "tr1", "br1", "tl2", "bl2", "tr2", "br2")
 
 def write(export: Export, *, objects: bool = False) -> None:
     """ "CVAT for images 1.1". objects: a mask per object, not per class."""
-    several = export.parts not in ([], ["train"])
+    several = export.parts if export.parts != ["train"] else []
     images = []
     names = label_names(export.classes)
     for placed in sorted(export.placed(draw, names=names, objects=objects), key=lambda placed: placed.name):
