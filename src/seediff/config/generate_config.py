@@ -82,7 +82,7 @@ class DatasetConfig(RunConfig):
 
     @classmethod
     def values_below(cls, model: ModelConstants, chosen: Mapping[str, Any], preset: str) -> list[SourcedValues]:
-        return model.mask_values(chosen.get("mask.method"), preset)
+        return model.mask_values(chosen.get("mask.method"), preset, chosen.get("mask.expansion"))
 
 
 @Parameter(group=IMAGES)

@@ -32,6 +32,10 @@ from .settings import TUNED, SourcedValues
 THRESHOLDS = {"mask": "presence", "segment": "name_threshold"}
 """For each command, the threshold whose best value differs from model to model."""
 
+ALL_LEVELS = (8, 4, 2, 1)
+"""The paper's "all resolutions" (supplement S2.5), which CA, CAA, CRE and DAAM read. The default leaves out 8, which
+small models lack."""
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -90,9 +94,11 @@ class ModelConstants:
     authors: Sequence[SourcedValues] = ()
     distilled: Sequence[SourcedValues] = ()
 
-    def mask_values(self, method: str | None, preset: str = "model") -> list[SourcedValues]:
+    def mask_values(
+        self, method: str | None, preset: str = "model", expansion: str | None = None
+    ) -> list[SourcedValues]:
         """The values below the given ones, for masks. method: None: the model's recommended method. preset: "paper"
-        leaves out the model's constants."""
+        leaves out the model's constants. expansion: as in MaskConfig, if it was given."""
         # 1. The model's preset. Thresholds always come from the model, because the papers have none.
         mine = self.preset
         table: dict[str, Any] = {name: getattr(mine, name) for name in THRESHOLDS.values()}
@@ -108,6 +114,8 @@ class ModelConstants:
         if facts and preset == "model" and self.name in facts.models:
             ranked.append(SourcedValues(f"method {method} for {self.name}", flatten(facts.models[self.name])))
         ranked += self.authors
+        if preset == "paper" and (method in ("ca", "daam") or expansion in ("parallel", "none")):
+            ranked.append(SourcedValues("the paper", {"mask.expand_levels": ALL_LEVELS}))
         if facts:
             ranked.append(SourcedValues(f"method {method}", flatten(facts.defaults)))
         return ranked
