@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from in_chromium import WAIT, chromium, needs_chromium
 from PIL import Image
 
 import seediff
@@ -16,6 +17,23 @@ def test_words_become_a_picture_with_heat_maps_and_masks():
         draw(" , ", 2)
 
 
-def test_the_page_is_made():
+@needs_chromium
+def test_the_page_answers_in_a_browser():
     pytest.importorskip("gradio", reason="gradio is not installed")
-    assert page().fn is not None
+    app = page()
+    _, url, _ = app.launch(prevent_thread_lock=True, server_name="127.0.0.1", quiet=True)
+    try:
+        with chromium() as browser:
+            window = browser.new_page()
+            window.set_default_timeout(WAIT)
+            window.goto(url)
+            window.get_by_label("classes, with commas").fill("dog, boat")
+            window.get_by_role("button", name="Submit").click()
+            window.get_by_text("boat", exact=True).first.wait_for()  # beneath its heat map
+            window.get_by_text(".png").first.wait_for()  # to be downloaded
+            assert window.locator("img").count() >= 4
+            window.get_by_label("classes, with commas").fill(" , ")
+            window.get_by_role("button", name="Submit").click()
+            window.get_by_text("such as").first.wait_for()
+    finally:
+        app.close()
