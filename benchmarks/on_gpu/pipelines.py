@@ -76,7 +76,7 @@ def exact(
     family, parts = narrow.family, dict(narrow.pipe.components)
     made = partial(_made, device=device, dtype=getattr(torch, dtype))
     kind, config = NETWORKS[name]
-    for part, of, options in ((family.network, kind, {**config, **(changes or {})}), ("vae", *AUTOENCODERS[name])):
+    for part, of, options in ((family.network_part, kind, {**config, **(changes or {})}), ("vae", *AUTOENCODERS[name])):
         parts[part] = made(partial(getattr(diffusers, of).from_config, options))
     encoders = sorted(part for part in parts if part.startswith("text_encoder"))
     for part, (kind, config) in zip(encoders, TEXT_ENCODERS[name], strict=True):
@@ -86,7 +86,7 @@ def exact(
         parts[part] = made(partial(model, model.config_class(**told)))
     pipe: Any = type(narrow.pipe)(**parts)
     pipe.set_progress_bar_config(disable=True)
-    config = getattr(pipe, family.network).config
+    config = getattr(pipe, family.network_part).config
     info = ModelInfo(ModelFiles(name, name, name), family, type(pipe).__name__, dict(config), pipe.vae.config)
     sizes = info.sizes()
     assert sizes is not None  # published configurations say them

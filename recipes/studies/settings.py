@@ -209,7 +209,7 @@ def fitted(model: Model, setting: Setting) -> list[Setting]:
 def layer_groups(model: Model, layers: LayerChoice) -> Sequence[LayerChoice]:
     """The groups of layers that are tried in place of a UNet's `layers`. For a transformer, which has no sides: all
     blocks, and each third of them."""
-    sides = ("all", "up", "down", "last") if model.family.network == "unet" else ("all",)
+    sides = ("all", "up", "down", "last") if model.family.network_part == "unet" else ("all",)
     if {*by_kind(layers).values()} <= {*sides}:
         if len(sides) > 1:
             return (layers,)

@@ -94,7 +94,7 @@ def test_half_precision_is_of_queries_and_keys_alone(dtype, spread):
 def test_a_plan_of_a_network_that_has_changed_is_refused(sd1_model):
     unet = sd1_model.network
     plan = plan_of(unet)
-    shorter = replace(plan, network=dict(list(plan.network.items())[:-1]))
+    shorter = replace(plan, all_layers=dict(list(plan.all_layers.items())[:-1]))
     with (
         pytest.raises(ValueError, match="before its attention changed"),
         capture_attention(unet, shorter, guidance=False),

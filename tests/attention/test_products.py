@@ -83,7 +83,7 @@ def captured(unet):
 
 
 def layers_of(unet):
-    return [unet.get_submodule(name) for name in plan_of(unet).network]
+    return [unet.get_submodule(name) for name in plan_of(unet).all_layers]
 
 
 def masked(*, kind, shape):

@@ -73,7 +73,7 @@ def written(name, folder):
     pipeline = BY_NAME[name].pipeline
     family = pipeline_family(pipeline)
     assert family is not None
-    files = {"model_index.json": {"_class_name": pipeline}, f"{family.network}/config.json": saved_config(name)}
+    files = {"model_index.json": {"_class_name": pipeline}, f"{family.network_part}/config.json": saved_config(name)}
     for path, content in (files | {"vae/config.json": AUTOENCODERS[name][1]}).items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(json.dumps(content))

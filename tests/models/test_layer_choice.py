@@ -37,9 +37,9 @@ def test_blocks_that_lack_what_a_method_reads():
 
 def test_blocks_that_are_not_there():
     names = ["transformer_blocks.0.attn", "single_transformer_blocks.0.attn"]
-    assert FLUX.chosen(names, "0-1") == FLUX.chosen(names, "up") == names
+    assert FLUX.names_in(names, "0-1") == FLUX.names_in(names, "up") == names
     with user_error(r"^capture\.layers: 0,2: the model has blocks 0 to 1$"):
-        FLUX.chosen(names, "0,2")
+        FLUX.names_in(names, "0,2")
 
 
 def test_the_last_layer_of_each_block_on_the_way_up():

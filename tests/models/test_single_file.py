@@ -68,7 +68,7 @@ def test_a_file_is_the_model_that_it_was_written_of(name, folder_of, narrow, tmp
 def test_what_a_file_lacks_is_the_bases(name, prefix, twin, narrow, tmp_path):
     """As ComfyUI's folder of diffusion models has them: the network alone, also without the names' prefix."""
     folder = twin(name)
-    network = load_model(str(folder), device="cpu").family.network
+    network = load_model(str(folder), device="cpu").family.network_part
     path = save_single_file(tmp_path / "network.safetensors", folder, name, [network], prefix=prefix)
     base = Path(shutil.copytree(folder, tmp_path / "base"))
     for weights in (base / network).glob("*.safetensors"):

@@ -38,7 +38,7 @@ class Attack:
         self.folder, self.marker = Path(shutil.copytree(sound, path / "model")), path / "ran"
         self.index = json.loads((self.folder / "model_index.json").read_text())
         self.family = next(family for family in families() if self.index["_class_name"] in family.pipelines)
-        for place in ("", "text_encoder", "tokenizer", self.family.network):
+        for place in ("", "text_encoder", "tokenizer", self.family.network_part):
             self.code(f"{place}/evil.py")
 
     @property
@@ -77,7 +77,7 @@ def refused(attack, out, capsys, model=None):
 
 
 def test_classes_that_look_for_code(attack, tmp_path, capsys):
-    network = attack.family.network
+    network = attack.family.network_part
     attack.retell("text_encoder/config.json", auto_map=AUTO_MAP, model_type="evil")
     attack.retell("tokenizer/tokenizer_config.json", auto_map=AUTO_MAP, tokenizer_class="EvilTokenizer")
     attack.retell(f"{network}/config.json", auto_map=AUTO_MAP)
@@ -99,7 +99,7 @@ def test_classes_that_look_for_code(attack, tmp_path, capsys):
 
 def test_configurations_that_name_code(attack, tmp_path, capsys):
     """Of a class that would not look at them, in every part, at any depth."""
-    attack.without_code("text_encoder", "tokenizer", attack.family.network)
+    attack.without_code("text_encoder", "tokenizer", attack.family.network_part)
     files = [
         "model_index.json",
         *(p.relative_to(attack.folder).as_posix() for p in attack.folder.glob("*/*config.json")),
@@ -116,7 +116,7 @@ def test_configurations_that_name_code(attack, tmp_path, capsys):
 
 def test_which_attention_computes_is_not_the_configurations_choice(attack):
     """transformers would fetch a repository's code by the package `kernels`."""
-    attack.without_code("text_encoder", "tokenizer", attack.family.network)
+    attack.without_code("text_encoder", "tokenizer", attack.family.network_part)
 
     def chosen():
         return load_model(str(attack.folder), device="cpu").pipe.text_encoder.config._attn_implementation

@@ -72,7 +72,7 @@ class RecordedCalls:
             self.recording = self.step >= self.total_steps // 2
         else:
             self.recording = every == "all" or self.step % every == 0
-        if self.recording and any(layer.is_joint for layer in self.plan.network.values()):
+        if self.recording and any(layer.is_joint for layer in self.plan.all_layers.values()):
             self.texts = self.family.texts(given)
 
     def pass_over(self) -> None:

@@ -65,7 +65,7 @@ def attach_recorder(network: Any, recorder: AttentionRecorder, begin: Callable[.
             "the attention of this network is already being captured: end the first `with` block before the next"
         )
     plan = recorder.plan
-    if plan.family.layers(network) != plan.network:  # which also refuses adapters that came after the plan
+    if plan.family.layers(network) != plan.all_layers:  # which also refuses adapters that came after the plan
         raise ValueError("the plan is of another network, or of this one before its attention changed")
     handles: list[Any] = []
     where = places()
@@ -78,7 +78,7 @@ def attach_recorder(network: Any, recorder: AttentionRecorder, begin: Callable[.
     try:
         handles.append(network.register_forward_pre_hook(of_network, with_kwargs=True))
         handles.append(network.register_forward_hook(lambda *_: recorder.end_step(), always_call=True))
-        for name, layer in plan.network.items():
+        for name, layer in plan.all_layers.items():
             kinds: list[Kind] = [kind for kind in KINDS if kind in plan.reads and name in plan.layers[kind]]
             if kinds:
                 handles += CapturedLayer(name, layer, kinds, network.get_submodule(name), recorder, where).hook()

@@ -43,7 +43,7 @@ class CapturePlan:
     """What is captured of a network. Made by `plan_capture`, then passed down unchanged."""
 
     family: Family
-    network: Mapping[str, Layer] = field(repr=False)
+    all_layers: Mapping[str, Layer] = field(repr=False)
     """All layers of the network that can be captured, by name, from `Family.layers`."""
     layers: Mapping[Kind, Mapping[str, Layer]] = field(repr=False)
     """Kind of attention → the chosen layers that have it, by name."""
@@ -75,7 +75,7 @@ class CapturePlan:
 
 def plan_capture(
     family: Family,
-    network: Mapping[str, Layer],
+    all_layers: Mapping[str, Layer],
     capture: CaptureConfig = DEFAULT_CAPTURE,
     *,
     mask: MaskConfig | None = None,
@@ -93,12 +93,12 @@ def plan_capture(
     have, and for `capture.prompt` without a UNet.
     """
     # 1. Whose words
-    if capture.prompt is not None and family.network != "unet":
+    if capture.prompt is not None and family.network_part != "unet":
         problem = f"{capture.prompt}: works with UNets, and {family.title} has none"
         raise UserError("capture.prompt", problem, "leave it out")
 
     # 2. Layers
-    layers = family.choose(network, capture.layers)
+    layers = family.choose(all_layers, capture.layers)
 
     # 3. Kinds and levels that the method reads
     notes: list[str] = []
@@ -106,18 +106,18 @@ def plan_capture(
         check_kinds(family, mask)
         for kind in maps_read(mask):
             _check_blocks(layers[kind], mask, by_kind(capture.layers)[kind], kind)
-        mask, notes = fit_mask(family, network, mask, capture.layers)
+        mask, notes = fit_mask(family, all_layers, mask, capture.layers)
     if reads is None:
         reads = EVERYTHING if mask is None else maps_read(mask)
 
     # 4. Softmax
     kinds: frozenset[Kind] = frozenset({*alone, "cross"} if capture.text_share == "text" else alone)
-    return CapturePlan(family, network, layers, capture, reads, kinds, mask, tuple(notes), pipeline, size)
+    return CapturePlan(family, all_layers, layers, capture, reads, kinds, mask, tuple(notes), pipeline, size)
 
 
 def plan_segments(
     family: Family,
-    network: Mapping[str, Layer],
+    all_layers: Mapping[str, Layer],
     segment: SegmentConfig,
     model: str,
     capture: CaptureConfig = PLAIN_MEANS,
@@ -131,11 +131,11 @@ def plan_segments(
         why = family.no_self_attention
         problem = f"{model}: segments need self-attention, and {family.title} has no maps of it: {why}"
         raise UserError("model", problem, "use another model")
-    if segment.divides_features and family.network != "unet":
+    if segment.divides_features and family.network_part != "unet":
         problem = f"{segment.method}: divides the features of a UNet's encoder, and model '{model}' has none"
         raise UserError("segment.method", problem, "use diffseg or kmeans")
     reads: Reads = {} if segment.divides_features else {"self": None}
-    return plan_capture(family, network, capture, reads=reads, alone=("self",), pipeline=pipeline, size=size)
+    return plan_capture(family, all_layers, capture, reads=reads, alone=("self",), pipeline=pipeline, size=size)
 
 
 def _check_blocks(layers: Collection[str], mask: MaskConfig, group: LayerChoice, kind: Kind) -> None:
@@ -153,14 +153,14 @@ def check_kinds(family: Family, mask: MaskConfig) -> None:
 
 
 def fit_mask(
-    family: Family, network: Mapping[str, Layer], mask: MaskConfig, layers: LayerChoice
+    family: Family, all_layers: Mapping[str, Layer], mask: MaskConfig, layers: LayerChoice
 ) -> tuple[MaskConfig, list[str]]:
     """`fit_levels` for a network, of which a capture reads the groups `layers`. A note says if the network does not
     distinguish these. Raises UserError for layers and levels that are not there."""
-    chosen = family.choose(network, layers)
+    chosen = family.choose(all_layers, layers)
     there: dict[Kind, set[int]] = {kind: {layer.level for layer in chosen[kind].values()} for kind in KINDS}
     mask, notes = fit_levels(there, mask, layers, fitted=family.fitted)
-    if family.network != "unet" and not {*SIDES[1:]}.isdisjoint(by_kind(layers).values()):
+    if family.network_part != "unet" and not {*SIDES[1:]}.isdisjoint(by_kind(layers).values()):
         notes.insert(0, f"layers = {layers}: this model does not distinguish these layers; all are read")
     return mask, notes
 

@@ -58,9 +58,9 @@ class ModelInfo:
     family: Family
     pipeline: str
     """The model's class in diffusers."""
-    network: Mapping[str, Any]
+    network_config: Mapping[str, Any]
     """config.json of the part with the attention; empty if it is not here or cannot be read."""
-    vae: Mapping[str, Any]
+    vae_config: Mapping[str, Any]
     """config.json of the autoencoder; empty in the same cases."""
     settings: ModelSettings = ModelSettings()
 
@@ -73,15 +73,16 @@ class ModelInfo:
         """The attention layers that can be captured, by name. None if config.json of the network is not here or broken,
         which loading reports. Builds the network without weights, on torch's meta device, in 0.1 to 1.3 s. Raises
         UserError for attention that cannot be captured."""
-        if not self.network:
+        if not self.network_config:
             return None
-        torch = import_diffusers()
+        import_diffusers()
         import diffusers
+        import torch
 
         module = None
         with suppress(Exception), torch.device("meta"):  # the file may hold anything
-            check_settings("config.json", self.network)
-            module = getattr(diffusers, self.family.class_name).from_config(dict(self.network))
+            check_settings("config.json", self.network_config)
+            module = getattr(diffusers, self.family.class_name).from_config(dict(self.network_config))
         return None if module is None else self.family.layers(module)
 
     def readers(self) -> tuple[Reader, ...]:
@@ -103,16 +104,16 @@ class ModelInfo:
         """The family's default values, and the steps and guidance from the model's page if the table of short names has
         them. A missing value has the package's default. A model that was distilled to draw without guidance has the
         family's values only: the page may be its base's."""
-        values = self.family.defaults(self.network, self.name)
-        named = None if self.family.unguided(self.network, self.name) else named_model(self.files.base)
+        values = self.family.defaults(self.network_config, self.name)
+        named = None if self.family.unguided(self.network_config, self.name) else named_model(self.files.base)
         page = {"steps": named.steps, "guidance_scale": named.guidance_scale} if named else {}
         return values | {key: value for key, value in page.items() if value is not None}
 
     def sizes(self) -> Sizes | None:
         """The sizes of the model's images; None if its files do not say."""
-        family, config = self.family, self.network
+        family, config = self.family, self.network_config
         with suppress(KeyError, TypeError, ValueError, IndexError):
-            factor = family.factor(self.vae)
+            factor = family.factor(self.vae_config)
             rules = family.multiple(factor, config), family.largest(factor, config)
             return Sizes(family.image_side(factor, config), family.pixels(factor, config), *rules)
         return None
@@ -130,7 +131,7 @@ def describe(files: ModelFiles) -> ModelInfo:
     family = pipeline_family(pipeline)
     if family is None:
         raise unsupported(files.base, pipeline)
-    network, vae = (_read_config(folder, part) for part in (family.network, "vae"))
+    network, vae = (_read_config(folder, part) for part in (family.network_part, "vae"))
     if isinstance(files.replacement, NetworkFolder):
         network = _read_config(files.replacement.path, "") or network
     if network:

@@ -32,7 +32,7 @@ class NetworkFolder:
 
     def parts(self, family: Family, index: Mapping[str, Any]) -> list[str]:
         """As `Checkpoint.parts`."""
-        return [family.network]
+        return [family.network_part]
 
     def weight_files(self, dtype: str) -> list[Path]:
         """The files that are loaded in a number format."""
@@ -55,7 +55,7 @@ class HubFile:
 
     def parts(self, family: Family, index: Mapping[str, Any]) -> list[str]:
         """The network: only the file's header says what else it holds."""
-        return [family.network]
+        return [family.network_part]
 
     def weight_files(self, dtype: str) -> list[Path]:
         """Nothing: the file is not here."""
@@ -151,7 +151,7 @@ def _fetch_configurations(hub_id: str) -> None:
     index = read_index(fetch_file(hub_id, INDEX).parent)
     family = pipeline_family(index.get("_class_name"))
     if family is not None:
-        for part in (family.network, "vae"):
+        for part in (family.network_part, "vae"):
             fetch_file(hub_id, f"{part}/config.json")
 
 

@@ -50,7 +50,7 @@ def load_pipeline(files: ModelFiles, family: Family, dtype: str) -> Any:
         check_parts(own.path.parent, [own.path.name])
         with _naming(own.path):
             kind = getattr(diffusers, family.class_name)
-            networks[family.network] = load_part(kind, own.path.parent, own.path.name, dtype, files.name)
+            networks[family.network_part] = load_part(kind, own.path.parent, own.path.name, dtype, files.name)
     elif isinstance(own, Checkpoint):
         networks |= load_parts(own, family, folder, index, getattr(torch, dtype))
 

@@ -64,7 +64,7 @@ class Model:
     @property
     def network(self) -> Any:
         """The part of the pipeline that contains the attention."""
-        return getattr(self.pipe, self.family.network)
+        return getattr(self.pipe, self.family.network_part)
 
     @property
     def layers(self) -> Mapping[str, Layer]:
@@ -144,7 +144,9 @@ def load_found(
     """`load_model` for a described model, with checked options (`check_options`)."""
     # 1. What can be refused before weights are read
     _check_words(offload=offload, graphs=graphs)
-    torch = import_diffusers()
+    import_diffusers()
+    import torch
+
     from ..devices import check_device, default_device, default_dtype
 
     name, family = info.name, info.family
@@ -168,7 +170,7 @@ def load_found(
     if options.vae_tiling:
         enable_tiling(pipe, name)
     pipe.set_progress_bar_config(disable=True)
-    network = getattr(pipe, family.network)
+    network = getattr(pipe, family.network_part)
     try:
         place(pipe, device, offload)
     except torch.OutOfMemoryError as error:
@@ -182,9 +184,9 @@ def load_found(
 
     # 4. The model's image size, and its configurations as they were loaded
     config = {**network.config, **{key: pipe.config[key] for key in OF_PIPELINES if key in pipe.config}}
-    info = replace(info, pipeline=type(pipe).__name__, files=files, network=config, vae=pipe.vae.config)
+    info = replace(info, pipeline=type(pipe).__name__, files=files, network_config=config, vae_config=pipe.vae.config)
     sizes = info.sizes()
     if sizes is None:
-        problem = f"{name}: config.json of its {family.network} does not tell the size of its images"
+        problem = f"{name}: config.json of its {family.network_part} does not tell the size of its images"
         raise UserError("model", problem, "download it again")
     return Model(pipe, info, sizes, device, dtype, offload)

@@ -97,7 +97,7 @@ class Checkpoint:
     def parts(self, family: Family, index: Mapping[str, Any]) -> dict[str, str]:
         """The parts of the base's pipeline that the file holds → the prefixes of their tensors' names. index: the
         base's model_index.json; empty if it is not here: then only the network is known."""
-        found = {family.network: self.prefix}
+        found = {family.network_part: self.prefix}
         for part, prefixes in PREFIXES.items():
             made_of = index.get(part)
             kind = made_of[-1] if isinstance(made_of, list) and made_of else None

@@ -56,7 +56,7 @@ def check_index(path: Path, index: Mapping[str, Any], family: Family) -> set[str
     """The parts that a model_index.json lists and that are loaded. Raises UserError for a network of another class than
     the family's, for other parts that PARTS does not allow, and if one that the family needs is missing."""
     check_settings(path, index)
-    listed, needed = set(), {family.network, "vae", "text_encoder", family.reads_text}
+    listed, needed = set(), {family.network_part, "vae", "text_encoder", family.reads_text}
     for part, made_of in index.items():
         numbers = isinstance(made_of, list) and all(isinstance(one, int | float) for one in made_of)
         if not isinstance(made_of, list) or numbers or part.startswith("_") or part in NOT_LOADED:
@@ -65,7 +65,7 @@ def check_index(path: Path, index: Mapping[str, Any], family: Family) -> set[str
         if made_of == [None, None]:
             continue
         allowed = PARTS.get(re.sub("_[0-9]$", "", part), "")
-        if part == family.network:
+        if part == family.network_part:
             allowed = f"diffusers {family.class_name}"
         kind = " ".join(map(str, made_of))
         if not re.fullmatch(allowed, kind) or NAMED_BY_FILES.search(kind):
@@ -138,15 +138,15 @@ def import_transformers() -> Any:
     return transformers
 
 
-def import_diffusers() -> Any:
-    """torch, after importing diffusers with the libraries' warnings and loading bars switched off. Raises UserError if
+def import_diffusers() -> None:
+    """Import diffusers with the warnings and loading bars of libraries switched off. Raises UserError if
     torchvision breaks the import."""
     os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
     for name in ("bitsandbytes", "torchao", "torch.utils._pytree"):  # which diffusers imports if installed
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
         import_without_kernels("bitsandbytes")
-        import torch
+        import torch  # noqa: F401  # first, so that its own faults are told as its own
 
         import_transformers()
         from diffusers import DiffusionPipeline  # noqa: F401  # whose import imports torchvision
@@ -158,4 +158,3 @@ def import_diffusers() -> Any:
         raise UserError(f"{problem}; `pip uninstall torchvision`") from error
     diffusers_logging.set_verbosity(logging.CRITICAL)
     diffusers_logging.disable_progress_bar()
-    return torch

@@ -204,8 +204,8 @@ def check_values(config: ModelConfig, info: ModelInfo | None) -> None:
     elif isinstance(config, SegmentPhotosConfig):
         check_known_classes(config.model, info.settings.words, config.names, "names")
     if isinstance(config, GenerateConfig):
-        if info.network:
-            info.family.check_guidance(info.network, config.model, config.guidance_scale)
+        if info.network_config:
+            info.family.check_guidance(info.network_config, config.model, config.guidance_scale)
         info.family.check_negative(config.model, config.negative_prompt)
     sizes = info.sizes()
     if sizes:

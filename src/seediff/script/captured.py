@@ -56,7 +56,7 @@ class Captured:
     ) -> None:
         self._listener, self._pipe, self._plan, self._family = listener, pipe, plan, plan.family
         self._method, self._columns = method, columns
-        self._config = getattr(pipe, plan.family.network, pipe).config
+        self._config = getattr(pipe, plan.family.network_part, pipe).config
         self._factor: int | None = next((getattr(pipe, name) for name in FACTORS if hasattr(pipe, name)), None)
 
     # What was captured
@@ -183,7 +183,7 @@ class Captured:
         method = method or self._method or usual
         config = replace(own_constants(self._pipe, method)[0], **check_table(MaskConfig, constants, "masks"))
         check_kinds(self._family, config)
-        config, _ = fit_mask(self._family, self._plan.network, config, "all")
+        config, _ = fit_mask(self._family, self._plan.all_layers, config, "all")
         return self._make(phrases, image, pixels, config)
 
     def segments(self, image: int = 0, *, pixels: ImageInput = None, seed: int = 0, **constants: Any) -> Segments:
@@ -198,7 +198,7 @@ class Captured:
             raise UserError("method", problem, "use diffseg or kmeans")
         if config.k == "truth":
             raise UserError("k", "truth: there are no label maps of a picture that was drawn", "give a number")
-        plan_segments(self._family, self._plan.network, config, type(self._pipe).__name__)
+        plan_segments(self._family, self._plan.all_layers, config, type(self._pipe).__name__)
         maps, shown = self._maps(image, ()), self._pixels(image, pixels)
         drawn, multiple = self._drawn(maps), self._family.multiple(self._factor or 1, self._config)
         if any(side % multiple for side in drawn):

@@ -220,9 +220,9 @@ def wrap_method(owner: Any, name: str, note: Callable[[Mapping[str, Any], Any], 
 
 
 def plan_pipeline(
-    keep: str, pipe: Any, family: Family, network: Mapping[str, Layer], capture: CaptureConfig
+    keep: str, pipe: Any, family: Family, all_layers: Mapping[str, Layer], capture: CaptureConfig
 ) -> CapturePlan:
-    """What `keep` captures of a pipeline. network: the layers of its network. Raises UserError for attention that it
+    """What `keep` captures of a pipeline. Raises UserError for attention that it
     does not have.
     """
     pipeline = type(pipe).__name__
@@ -231,10 +231,10 @@ def plan_pipeline(
         raise UserError("steps", problem, "use a number k for every k-th")
     if keep == "all":
         reads: Reads = {"cross": None} if family.no_self_attention else EVERYTHING
-        return plan_capture(family, network, capture, reads=reads, pipeline=pipeline)
+        return plan_capture(family, all_layers, capture, reads=reads, pipeline=pipeline)
     if keep == "segments":
         plain = replace(capture, normalize=False)
-        return plan_segments(family, network, SegmentConfig(), pipeline, plain, pipeline=pipeline)
+        return plan_segments(family, all_layers, SegmentConfig(), pipeline, plain, pipeline=pipeline)
     if keep not in METHOD_FACTS:
         raise UserError("keep", f"{keep!r} must be all, segments or a method of masks ({', '.join(METHOD_FACTS)})")
 
@@ -245,7 +245,7 @@ def plan_pipeline(
         own["layers"] = capture.layers
     if not capture.normalize:
         own["normalize"] = False
-    return plan_capture(family, network, replace(capture, **own), mask=mask, pipeline=pipeline)
+    return plan_capture(family, all_layers, replace(capture, **own), mask=mask, pipeline=pipeline)
 
 
 def _check_memory(

@@ -294,7 +294,7 @@ class Listener:
         """Why no call of the network was recorded, although pictures were drawn."""
         if self.states is not None:
             return UserError("states", "no call of the network was given them", "name the states that it is given")
-        current = [getattr(self.pipe, name, None) for name in (self.family.network, "transformer_2")]
+        current = [getattr(self.pipe, name, None) for name in (self.family.network_part, "transformer_2")]
         if not any(network is one for network in self.networks for one in current):
             return UserError("the pipeline's network was replaced inside of the `with` block", fix=NEW_BLOCK)
         return UserError("the pipeline returned pictures, but its network was never given the prompt", fix=THE_WAY)

@@ -121,7 +121,7 @@ class TextColumns:
 
     @property
     def _is_transformer(self) -> bool:
-        return self._family.network != "unet"
+        return self._family.network_part != "unet"
 
     def _weight(self, texts: Texts) -> str | None:
         """A weight in a prompt for a pipeline that does not encode it as diffusers' do."""

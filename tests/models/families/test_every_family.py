@@ -98,7 +98,7 @@ def test_maps_are_those_by_the_book(model, guidance, capture):
 
 
 def test_maps_of_a_variant_are_those_by_the_book(variant):
-    weak = variant.family.unguided(variant.info.network, variant.info.name)
+    weak = variant.family.unguided(variant.info.network_config, variant.info.name)
     assert largest_difference(variant, guidance_scale=0.0 if weak else 3.0) < 1e-5
 
 
@@ -145,7 +145,7 @@ def test_the_image_is_that_without_capture(model):
 
 def test_the_image_of_a_variant_is_that_without_capture(variant):
     check_image(variant, 0.0, "")
-    weak = variant.family.unguided(variant.info.network, variant.info.name)
+    weak = variant.family.unguided(variant.info.network_config, variant.info.name)
     if variant.family.reads_negative(variant.pipe, 3.0) and not weak:
         check_image(variant, 3.0, NEGATIVE)
 
@@ -411,19 +411,19 @@ def test_the_page_has_a_row_for_it(family):
 def test_blocks_are_chosen_by_their_numbers(model):
     """A mean over some blocks is that of their layers' own maps; a UNet has sides instead."""
     family = model.family
-    if family.network == "unet":
+    if family.network_part == "unet":
         with user_error(r"^capture\.layers: 0-1: blocks are a transformer's, and this model has a UNet"):
             see(model, photos(model, 1), capture=CaptureConfig(layers="0-1"))
         return
     names, count = list(model.layers), len(block_names(model.layers))
-    last = family.chosen(names, f"{count - 1}")
-    assert family.chosen(names, f"0-{count - 1}") == names
-    assert family.chosen(names, "up") == names
+    last = family.names_in(names, f"{count - 1}")
+    assert family.names_in(names, f"0-{count - 1}") == names
+    assert family.names_in(names, "up") == names
     assert 0 < len(last) < len(names)
     seen = photos(model, 1)
     (some,) = see(model, seen, capture=CaptureConfig(layers=f"0,{count - 1}"))
     own = see_layers(model, seen)
-    wanted = family.chosen(names, f"0,{count - 1}")
+    wanted = family.names_in(names, f"0,{count - 1}")
     for kind, maps in (("self", some.self_attention), ("cross", some.cross_attention)):
         for grid, found in maps.items():
             means = [layer for name, layer in own[kind][grid].items() if name in wanted]

@@ -130,7 +130,7 @@ class Family:
     """diffusers' classes."""
     class_name: str
     """Class of the part with the attention."""
-    network: str = "transformer"
+    network_part: str = "transformer"
     """The part with the attention."""
 
     # The other parts, and how they are loaded
@@ -202,7 +202,7 @@ class Family:
 
     def has_weights(self, part: str) -> bool:
         """Whether a part of the pipeline has weights: the network, the autoencoder or a text encoder."""
-        return re.fullmatch(rf"{self.network}|vae|text_encoder(_[0-9])?", part) is not None
+        return re.fullmatch(rf"{self.network_part}|vae|text_encoder(_[0-9])?", part) is not None
 
     def layers(self, network: Any) -> dict[str, Layer]:
         """The attention modules that can be captured, by name, in block order. Raises UserError."""
@@ -222,7 +222,7 @@ class Family:
         """The maximum number of text columns for this pipeline class."""
         return self.text_columns
 
-    def chosen(self, names: Sequence[str], group: LayerChoice) -> list[str]:
+    def names_in(self, names: Sequence[str], group: LayerChoice) -> list[str]:
         """The chosen names of attention modules. names: all of them. group: block numbers; the sides of a UNet mean all
         names, except in UNets. Raises UserError for blocks that the network lacks."""
         numbers = block_numbers(group)
@@ -233,13 +233,12 @@ class Family:
             raise UserError("capture.layers", f"{group}: the model has blocks 0 to {len(blocks) - 1}")
         return list(chain.from_iterable(blocks[number] for number in sorted(numbers)))
 
-    def choose(self, network: Mapping[str, Layer], layers: LayerChoice) -> dict[Kind, dict[str, Layer]]:
-        """Kind of attention → the chosen layers of this kind. network: all layers. Raises UserError for blocks that the
-        network lacks."""
+    def choose(self, all_layers: Mapping[str, Layer], layers: LayerChoice) -> dict[Kind, dict[str, Layer]]:
+        """Kind of attention → the chosen layers of this kind. Raises UserError for blocks that the network lacks."""
         found: dict[Kind, dict[str, Layer]] = {}
         for kind, group in by_kind(layers).items():
-            names = self.chosen(list(network), group)
-            found[kind] = {name: network[name] for name in names if kind in network[name].kinds}
+            names = self.names_in(list(all_layers), group)
+            found[kind] = {name: all_layers[name] for name in names if kind in all_layers[name].kinds}
         return found
 
     def lattice(self, network: Any, given: NetworkInputs) -> tuple[int, int, int]:

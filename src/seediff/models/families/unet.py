@@ -115,7 +115,7 @@ def layers_in(names: Sequence[str], layers: LayerChoice) -> list[str]:
 SD = UNet(
     title="Stable Diffusion 1.x and 2.x",
     pipelines=("StableDiffusionPipeline",),
-    network="unet",
+    network_part="unet",
     class_name="UNet2DConditionModel",
     fitted=False,
     measured="2.9 GB for one picture of sd1.5 at 512², 3.9 GB for 8",

@@ -53,7 +53,7 @@ class XL(UNet):
 SDXL = XL(
     title="SDXL",
     pipelines=("StableDiffusionXLPipeline",),
-    network="unet",
+    network_part="unet",
     class_name="UNet2DConditionModel",
     steps=50,
     guidance_scale=5.0,
