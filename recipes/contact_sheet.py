@@ -33,7 +33,8 @@ def dataset_sheet(dataset: Path, columns: int, side: int) -> np.ndarray:
             ids = shown_ids(ids, numbers, 1, alone=not named) if SEGMENT in sample.metadata["classes"] else ids
         laid_over = overlay(sample.image, ids, numbers)
         tiles.append(np.hstack([shrink(image, side, Image.Resampling.BOX) for image in (sample.image, laid_over)]))
-        labels.append(", ".join(sample.metadata["classes"]))
+        named = [name for name in sample.metadata["classes"] if name != SEGMENT]
+        labels.append(", ".join(named) or ("" if SEGMENT in sample.metadata["classes"] else "nothing found"))
     return contact_sheet(tiles, columns, labels)
 
 

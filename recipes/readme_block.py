@@ -34,13 +34,15 @@ def sheet(names: dict[str, Any]) -> np.ndarray:
     image, result, seen = names["image"], names["result"], names["seen"]
     heats = [np.asarray(seen.heatmap(name).over(image)) for name in result.classes]
     tiles = [np.asarray(image), *heats, overlay(np.asarray(image), result.label_map)]
-    labels = ["image", *(f'heat map of "{name}"' for name in result.classes), "masks"]
+    labels = ["image", *(f'heat map of "{name}"' for name in result.classes), f"masks: {', '.join(result.classes)}"]
     return contact_sheet([fit_side(tile, 180, Image.Resampling.BICUBIC) for tile in tiles], len(tiles), labels)
 
 
 def strip(masks: list[Any]) -> np.ndarray:
     shown = [overlay(mask.pixels, mask.label_map) for mask in masks]
-    return contact_sheet([mask.pixels for mask in masks] + shown, len(masks))
+    frames = [f"frame {number}" for number in range(1, len(masks) + 1)]
+    named = [f"mask: {', '.join(mask.classes)}" for mask in masks]
+    return contact_sheet([mask.pixels for mask in masks] + shown, len(masks), frames + named)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from seediff import Dataset
-from seediff.drawing.overlays import compress_image, contact_sheet, draw_named, fit_side
+from seediff.drawing.overlays import compress_image, contact_sheet, fit_side, overlay
 from seediff.files.outputs import write_atomic
 
 SHOWN, SIDE, WIDTH = 4, 176, 320
@@ -29,15 +29,14 @@ def listing(folder: Path) -> list[str]:
 
 
 def sheet(folder: Path) -> np.ndarray:
-    """(H, W, 3) uint8: the listing at the left, pictures above the same with their masks at the right."""
-    data = Dataset.open(folder)
-    names = dict(enumerate(data.classes, 1))
-    pictures, masks = [], []
-    for sample in list(data)[:SHOWN]:
+    """(H, W, 3) uint8: the listing at the left, pictures above the same with their masks and classes at the right."""
+    pictures, masks, names = [], [], []
+    for sample in list(Dataset.open(folder))[:SHOWN]:
         pictures.append(fit_side(sample.image, SIDE, Image.Resampling.LANCZOS))
         labels = fit_side(sample.label_map, SIDE, Image.Resampling.NEAREST)
-        masks.append(draw_named(pictures[-1], labels, names))
-    right = contact_sheet(pictures + masks, SHOWN)
+        masks.append(overlay(pictures[-1], labels))
+        names.append(", ".join(sample.metadata["classes"]))
+    right = contact_sheet(pictures + masks, SHOWN, [*[""] * SHOWN, *names])
     left = Image.new("RGB", (WIDTH, right.shape[0]), "white")
     draw = ImageDraw.Draw(left)
     for number, line in enumerate(listing(folder)):

@@ -22,7 +22,7 @@ from seediff.config.method_constants import CaptureConfig
 from seediff.drawing.overlays import compress_image, contact_sheet, overlay
 from seediff.files.output_folders import check_writable
 from seediff.files.outputs import write_atomic
-from seediff.mini.scenes import Scene
+from seediff.mini.scenes import CLASS_IDS, Scene
 from seediff.models.registry import load_model
 
 from .capture import Captured, captured
@@ -123,13 +123,14 @@ def sheet_masks(scene: Scene, maps: Mapping[CaptureConfig, AttentionMaps], chose
 
 
 def image_grid(scenes: Sequence[Scene], label_maps: Sequence[Mapping[str, np.ndarray]]) -> np.ndarray:
-    """One row per scene: the image, then each label map (i + 1 = the scene's class i) over it, titled; (H, W, 3)
-    uint8.
+    """One row per scene: the image, then each label map (i + 1 = the scene's class i) over it, titled; (H, W, 3) uint8.
+    A class has the same colour in all rows.
     """
     tiles, labels = [], []
     for scene, row in zip(scenes, label_maps, strict=True):
-        tiles += [scene.image, *(overlay(scene.image, mask) for mask in row.values())]
-        labels += [scene.caption, *row]
+        shown = np.array([0, *(CLASS_IDS[name] for name in scene.classes)], np.uint8)
+        tiles += [scene.image, *(overlay(scene.image, shown[mask]) for mask in row.values())]
+        labels += [", ".join(scene.classes), *row]
     return contact_sheet(tiles, len(tiles) // len(scenes), labels)
 
 

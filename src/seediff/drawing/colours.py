@@ -30,6 +30,11 @@ def mask_colours() -> np.ndarray:
     return table
 
 
+def is_dark() -> np.ndarray:
+    """(256,) bool: which ids have dark colours, around which white is seen best."""
+    return mask_colours() @ np.array([0.299, 0.587, 0.114]) <= 128
+
+
 def css_colour(label: int) -> str:
     """The colour of an id, for pages: #rrggbb."""
     return f"#{mask_colours()[label].tobytes().hex()}"

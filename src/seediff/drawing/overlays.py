@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ..files.label_maps import IGNORE
-from .colours import css_colour, mask_colours
+from .colours import css_colour, is_dark, mask_colours
 
 VIRIDIS_ANCHORS = (
     "440154", "481a6c", "472f7d", "414487", "39568c", "31688e", "2a788e", "23888e",
@@ -68,8 +68,8 @@ def shrink(array: np.ndarray, side: int, resample: Image.Resampling) -> np.ndarr
 def overlay(
     image: np.ndarray, label_map: np.ndarray, regions: np.ndarray | None = None, *, alpha: float = 0.35
 ) -> np.ndarray:
-    """The image with its labels laid over it: a light fill, and around each region a bright line with a dark one
-    outside, so that it is seen on any picture: (H, W, 3) uint8. Background stays as it is, but for these.
+    """The image with its labels laid over it: a light fill, and around each region a line in its colour, outside of
+    which is a black one, or a white one around dark colours: (H, W, 3) uint8. Nothing else of the background changes.
 
     regions: (H, W) whole numbers that tell regions of one label apart, such as objects' numbers; None: the label map's.
     alpha: how much of the fill's colour shows, in [0, 1].
@@ -77,14 +77,17 @@ def overlay(
     wide = max(1, round(min(label_map.shape) / 200))
     line = _edges(label_map if regions is None else regions, wide) & (label_map > 0)
     rim = _edges(label_map > 0, max(1, wide // 2)) & (label_map == 0)
+    white = _edges((label_map > 0) & is_dark()[label_map], max(1, wide // 2)) & rim
     drawn = np.empty_like(image)
     rows = max(1, BAND // max(1, image.shape[1]))
     for top in range(0, len(image), rows):
         band = slice(top, top + rows)
         opacity = np.where(label_map[band] > 0, alpha, 0.0)
         opacity[line[band]] = 1.0
-        opacity[rim[band]] = 0.6  # of black, the background's colour
-        mixed = image[band] * (1 - opacity[..., None]) + mask_colours()[label_map[band]] * opacity[..., None]
+        opacity[rim[band]] = 0.6
+        colours = mask_colours()[label_map[band]]  # black in the background
+        colours[white[band]] = 255
+        mixed = image[band] * (1 - opacity[..., None]) + colours * opacity[..., None]
         drawn[band] = mixed.round().astype(np.uint8)
     return drawn
 
@@ -143,8 +146,7 @@ def draw_named(
             taken[box] = True
             label = int(label_map[regions == number][0])
             colour = css_colour(label) if image is not None else "white"
-            luma = float(mask_colours()[label] @ (0.299, 0.587, 0.114))
-            around = "black" if luma > 128 else "white"
+            around = "white" if is_dark()[label] else "black"
             draw.text((x, y), text, colour, font, anchor="mm", stroke_width=stroke, stroke_fill=around)
     return np.asarray(sheet)
 
