@@ -42,7 +42,7 @@ from PIL import Image, ImageDraw
 from pycocotools import mask as rle
 from scipy.ndimage import maximum_filter, minimum_filter
 
-sys.path += [str(Path(__file__).parents[1] / part) for part in ("tests", "tests/builders", "tests/masks")]
+sys.path += [str(Path(__file__).parents[1] / part) for part in ("", "tests", "tests/builders", "tests/masks")]
 
 from builders.layouts import save, save_png  # pyright: ignore[reportMissingImports]
 

@@ -152,6 +152,12 @@ def test_the_name_of_id_zero_of_a_file(tmp_path):
     assert name_of_zero(",".join(f"class {number}" for number in range(254))) == ""  # longer than a path may be
 
 
+def test_a_list_of_colours_says_what_is_ignored(tmp_path):
+    notes, path = [], listing(tmp_path, "background:0,0,0:: / Void:9,9,9:: / dog:128,0,0::", "labelmap.txt")
+    assert find_list(tmp_path, note=notes.append) is not None
+    assert notes == [f'"Void" in {path} is no class: its pixels are ignored (255)']
+
+
 def test_lists_of_names_and_colours_that_disagree_are_refused(tmp_path):
     listing(tmp_path, "background:0,0,0:: / dog:128,0,0:: / cat:0,128,0::", "labelmap.txt")
     listing(tmp_path, "dog / cat")

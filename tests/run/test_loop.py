@@ -98,7 +98,7 @@ def test_a_complete_output_is_held_against_its_records(name, inputs, mini_folder
     mask = out / rows[1]["mask_file_name"]
     painted = mask.read_bytes() + b"x"
     mask.write_bytes(painted)
-    with user_error(r"is not the file that the run wrote \(.* bytes, then .*; move it away, and the same command"):
+    with user_error(r"is not the file that the run wrote \(it has .* bytes, and had .*; move it away, and the same"):
         run(out=out)
     # Of the size that it had, and beside a file that is missing.
     same = bytearray(painted[:-1])
@@ -112,8 +112,11 @@ def test_a_complete_output_is_held_against_its_records(name, inputs, mini_folder
     run(out=out)
     assert contents(out) == before
     (out / "classes.txt").write_bytes(b"")
-    with user_error(r"classes\.txt: the first line must be 'background'"):
+    with user_error(r"classes\.txt: the first line must be 'background'.*; remove metadata\.jsonl, and run the same"):
         run(out=out)
+    (out / native.METADATA).unlink()
+    run(out=out)
+    assert contents(out) == before
 
 
 CONFIG = GenerateConfig(classes=("dog", "cat"), per_class=5, batch_size=2)

@@ -52,9 +52,12 @@ def test_finished_is_left_alone(tmp_path):
     ):
         with user_error(f"{says}.*choose another folder"):
             train(config, stages, out)
-    (out / "model.safetensors").unlink()
-    with user_error("model.safetensors: no such file, though the training was finished; restore it$"):
-        train(small(), [stage()], out, **held)
+    for name in ("model.safetensors", "config.json", "trained_on.txt", "training.json", "classes.txt"):
+        kept = (out / name).read_bytes()
+        (out / name).unlink()
+        with user_error(f"{name}: no such file, though the training was finished; restore it$"):
+            train(small(), [stage()], out, **held)
+        (out / name).write_bytes(kept)
 
 
 def renamed(samples, **changes):

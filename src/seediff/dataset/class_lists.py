@@ -97,7 +97,8 @@ def check_meaning(classes: Sequence[str], *, void: bool = True) -> None:
     for name in classes:
         meant = meaning(name)
         if meant == 0 or (void and meant == IGNORE):
-            raise UserError(f"class '{name}': means {words[meant]} in this format; give it another name in classes.txt")
+            fix = "give it another name in classes.txt, and in metadata.jsonl"
+            raise UserError(f"class '{name}'", f"means {words[meant]} in this format", fix)
 
 
 class Meta(msgspec.Struct, frozen=True):
@@ -120,6 +121,7 @@ def find_list(*folders: Path, classes: Sequence[str] | None = None, note: Note =
     rows = list(_read_colours(path))
     names = {number: name for number, (name, *_) in enumerate(rows)}
     listed = number_classes(names, path, classes=classes, note=note)
+    _tell_void(names, listed, note)
     if by_name is not None and by_name.classes != listed.classes:
         raise UserError(path, f"and {plain} do not list the same classes in the same order", "remove one of them")
     # Unless the list says otherwise, black is the background and VOC's border is ignored.
@@ -144,10 +146,14 @@ def _read_names(path: Path, note: Note) -> ClassList:
         problem = f"names id {max(names)}; ids of label maps are 0 to {IGNORE - 1}, and {IGNORE} is ignored"
         raise UserError(path, problem)
     listed = number_classes(names, path, note=note)
+    _tell_void(names, listed, note)
+    return replace(listed, ids={0: 0, **listed.ids})
+
+
+def _tell_void(names: Mapping[int, str], listed: ClassList, note: Note) -> None:
     void = [show_json(name) for number, name in names.items() if listed.ids[number] == IGNORE != number]
     if note and void:
-        note(f"{', '.join(void)} in {path} is no class: its pixels are ignored (255)")
-    return replace(listed, ids={0: 0, **listed.ids})
+        note(f"{', '.join(void)} in {listed.where} is no class: its pixels are ignored (255)")
 
 
 def _read_colours(path: Path) -> Iterator[tuple[str, Sequence[object], str]]:

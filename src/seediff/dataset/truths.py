@@ -46,5 +46,6 @@ def open_truths(
         ]
     if not found.samples:
         part = f"split '{split}'" if split else "the folder"
-        raise UserError(path, f"{part} holds no labelled images ({found.about})")
+        fix = "--split names another list" if name == "voc" else ""
+        raise UserError(path, f"{part} holds no labelled images ({found.about})", fix)
     return found.labelled(with_rejected=True)

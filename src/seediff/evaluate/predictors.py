@@ -52,7 +52,8 @@ def _open_dataset(path: Path, data: Dataset, classes: Sequence[str] | None) -> P
     others = [sample.name for sample in data if not _same_picture(sample, samples[paired[sample.name]])]
     if others:
         problem = f"{len(others)} of {len(data)} pictures differ from those of the same names in {data.path}"
-        raise UserError(path, f"{problem}: {join_names(others)}", "compare sets of the same pictures")
+        fix = f"compare sets of the same pictures, or, of pictures that were saved anew, give {map_folder(path)}"
+        raise UserError(path, f"{problem}: {join_names(others)}", fix)
     if classes is None:
         classes = own_classes
     names = dict(enumerate((BACKGROUND, *classes)))

@@ -166,9 +166,13 @@ def find_lost(out: Path, numbers: Iterable[int]) -> list[int]:
     batch's record says, which may be somebody's work, and for a batch without a record whose files are not all
     there."""
     rows: Iterable[Mapping[str, Any]] = ()
+    again = f"remove {native.METADATA}, and run the same command again"
     if (out / native.METADATA).is_file():
-        native.read_classes(out)  # refuses a list that is damaged
-        rows = native.checked_rows(out / native.METADATA, native.ABSENT)
+        try:
+            native.read_classes(out)  # refuses a list that is damaged
+            rows = [*native.checked_rows(out / native.METADATA, native.ABSENT)]
+        except UserError as error:
+            raise UserError(error.subject, error.problem, again) from error
     lost, known = list[int](), set[str]()
     for number in numbers:
         try:
@@ -181,13 +185,13 @@ def find_lost(out: Path, numbers: Iterable[int]) -> list[int]:
             if not path.is_file():
                 lost.append(number)
             elif path.stat().st_size != size:
-                problem = f"is not the file that the run wrote ({path.stat().st_size} bytes, then {size})"
+                problem = f"is not the file that the run wrote (it has {path.stat().st_size} bytes, and had {size})"
                 fix = "move it away, and the same command makes it again; `seediff look` corrects masks"
                 raise UserError(path, problem, fix)
     for row in rows:
         for name in filter(None, (row.get("file_name"), row.get("mask_file_name"))):
             if name not in known and not (out / name).is_file():
-                raise UserError(out / name, "no such file", f"remove {native.METADATA}, and run the same command again")
+                raise UserError(out / name, "no such file", again)
     return list(dict.fromkeys(lost))
 
 

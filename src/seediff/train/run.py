@@ -37,6 +37,7 @@ from ..drawing.charts import can_draw
 from ..errors import Notice, UserError
 from ..files.output_folders import open_folder
 from ..files.outputs import write_atomic, write_tensors
+from ..files.reading import read_lines
 from ..files.tensors import read_header
 from ..metrics.confusion import Confusion
 from .data import Decoded, Pair, batches
@@ -47,6 +48,7 @@ from .record import (
     CHECKPOINT,
     LOSSES,
     RECORD,
+    TRAINED_ON,
     State,
     add_losses,
     draw_losses,
@@ -138,7 +140,11 @@ def train(
     with open_folder(out):
         state = find_state(out, config, State(data=data))
         if (out / native.CARD).is_file():
-            read_header(out / "model.safetensors", "no such file, though the training was finished; restore it")
+            absent = "no such file, though the training was finished; restore it"
+            for name in (TRAINED_ON, RECORD, "config.json", native.CLASSES):
+                read_lines(out / name, absent=absent)
+            native.read_classes(out)
+            read_header(out / "model.safetensors", absent)
             (out / CHECKPOINT).unlink(missing_ok=True)  # a run that was killed after the card left it
             return _result(out, state, 0.0, 0)
         if not state.step:

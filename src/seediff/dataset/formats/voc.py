@@ -104,7 +104,7 @@ def read(
         held = ", ".join(sorted({path.suffix or path.name for path in walk(masks)})[:5]) or "nothing"
         fix = "masks are PNG files"
         if (root / f"{CLASS_MAPS}PNG").is_dir():
-            fix = f"rename {CLASS_MAPS}PNG, which labelme writes, to {CLASS_MAPS}"
+            fix = f"put {CLASS_MAPS}PNG, which labelme writes, in its place: remove it, and rename that folder"
         raise UserError(masks, f"has no PNG file; it holds {held}", fix)
     files, known = sorted(filter(Path.is_file, visible(root / LISTS, "*.txt"))), {*image_paths, *maps}
     lists = {path.stem: _read_list(path, known) for path in files}
@@ -155,7 +155,8 @@ def _read_list(path: Path, known: Collection[str]) -> dict[str, str]:
     for number, line in enumerate(read_lines(path), 1):
         line = composed(line.strip())
         for first in line.split()[:1]:
-            name = next((one for one in (line, *map(without_suffix, (line, first))) if one in known), line)
+            paths = line, first, first.removeprefix("/").removeprefix(f"{IMAGES}/")
+            name = next((one for one in (line, *map(without_suffix, paths)) if one in known), line)
             found.setdefault(name, f"{path}, line {number}")
     return found
 
