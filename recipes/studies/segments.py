@@ -22,6 +22,7 @@ from seediff.attention.windows import Window, cut
 from seediff.config.fields import check_table
 from seediff.config.method_constants import SegmentConfig
 from seediff.config.methods import SEGMENT_OPTIONS
+from seediff.drawing.colours import UNNAMED
 from seediff.drawing.overlays import compress_image, contact_sheet, fit_side, overlay
 from seediff.errors import UserError
 from seediff.files.documents import read_json
@@ -68,6 +69,15 @@ PAPER: dict[str, Way] = {
     "colour-c": Colours(6),
 }
 """Every method at its paper's constants, and along the pictures' edges."""
+SHEET = {
+    "diffseg": "DiffSeg",
+    "diffseg+edges": "DiffSeg, edges",
+    "kmeans-s": "K-Means-S",
+    "kmeans-s+edges": "K-Means-S, edges",
+    "diffcut": "DiffCut",
+    "diffcut+edges": "DiffCut, edges",
+}
+"""The columns of the picture."""
 THRESHOLDS = (0.1, 0.2, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7, 0.9, 1.1)
 WEIGHTS: tuple[Any, ...] = ("proportional", "uniform", (1.0,), (0.0, 1.0), (0.0, 0.0, 1.0))
 CUTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
@@ -264,13 +274,20 @@ def constants(way: Way) -> dict[str, Any]:
 
 
 def segment_sheet(pairs: Pairs, shown: Mapping[str, Sequence[np.ndarray]]) -> np.ndarray:
-    """A row per image: the image, its label map, then each way's segments, with names beneath."""
+    """A row per image: the image, its labels, then the segments of each of SHEET, with names beneath. A segment has the
+    colour of the label that it is matched with, or is grey."""
     tiles, labels = [], []
     for number in range(len(next(iter(shown.values())))):
         image, exact = pairs.load[number]()
-        for name, ids in [("image", None), ("labels", exact), *((way, maps[number]) for way, maps in shown.items())]:
-            colours = None if ids is None else np.where(ids < 0, 0, ids % 254 + 1).astype(np.uint8)
-            tile = image if colours is None else overlay(image, colours)
-            tiles.append(fit_side(tile, SIDE, Image.Resampling.BILINEAR))
-            labels.append(name)
-    return contact_sheet(tiles, columns=len(shown) + 2, labels=labels)
+        maps = {name: matched(shown[way][number], exact, pairs.classes) for way, name in SHEET.items()}
+        laid_over = [overlay(image, ids) for ids in (np.maximum(exact, 0).astype(np.uint8), *maps.values())]
+        tiles += [fit_side(tile, SIDE, Image.Resampling.BILINEAR) for tile in (image, *laid_over)]
+        labels += ["image", "labels", *maps]
+    return contact_sheet(tiles, columns=len(SHEET) + 2, labels=labels)
+
+
+def matched(segments: np.ndarray, exact: np.ndarray, classes: int) -> np.ndarray:
+    """(H, W) uint8: for each segment the label that it is matched with; those without one have ids shown in greys."""
+    owner = match([contingency(segments, exact, classes)])
+    ids = [int(label) if label in exact else UNNAMED + number % 50 for number, label in enumerate(owner)]
+    return np.where(segments < 0, 0, np.array(ids)[segments]).astype(np.uint8)
