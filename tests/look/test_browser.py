@@ -20,6 +20,7 @@ from in_chromium import (
 from look_server import keep_attention, running, start, write_set
 
 from seediff.dataset import native
+from seediff.dataset.encoding import encode_mask, read_label_map
 from seediff.dataset.reviews import in_effect, read_actions
 
 pytestmark = needs_chromium
@@ -32,7 +33,7 @@ SCRIPT = "<script>window.pwned=1</script>"
 
 def labels_of(pets, name):
     action = in_effect(pets[0]).get(name)
-    return native.read_label_map(pets[0] / (action.mask if action and action.mask else f"masks/{name}.png"))
+    return read_label_map(pets[0] / (action.mask if action and action.mask else f"masks/{name}.png"))
 
 
 def test_a_brush_paints_what_is_under_it(page, pets):
@@ -233,7 +234,7 @@ def test_killed_in_the_middle_and_opened_again(browser, tmp_path):
         np.testing.assert_array_equal(shown_mask(page), painted)
         page.keyboard.press("z")
         until(page, "() => !document.querySelector('#redo').disabled")
-        np.testing.assert_array_equal(shown_mask(page), native.read_label_map(folder / "masks/000004.png"))
+        np.testing.assert_array_equal(shown_mask(page), read_label_map(folder / "masks/000004.png"))
     run.kill()
     run.communicate()
 
@@ -389,7 +390,7 @@ def hostile(tmp_path_factory):
     for number, row in enumerate(native.read_rows(out)):
         labels = np.zeros((64, 64), np.uint8)
         labels[:20] = row["class_ids"][0]
-        (out / f"masks/{number:06d}.png").write_bytes(native.encode_mask(labels))
+        (out / f"masks/{number:06d}.png").write_bytes(encode_mask(labels))
     keep_attention(out, ["000000"], words={SCRIPT: (5,)})
     return out, classes
 

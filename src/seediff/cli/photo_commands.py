@@ -188,7 +188,7 @@ PHOTOS_AND_MAPS = (("images", "masks"), ("JPEGImages", "SegmentationClass"), ("l
 def check_photos(paths: Sequence[Path]) -> None:
     """Raise UserError for a folder that is a dataset, or holds one that no run made: its label maps would be read as
     photographs."""
-    from ..dataset.native import CONFIG
+    from ..files.outputs import CONFIG
 
     for path in filter(Path.is_dir, paths):
         below = [folder for folder in sorted(path.iterdir()) if not (folder / CONFIG).is_file()]

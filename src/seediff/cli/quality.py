@@ -116,9 +116,10 @@ def filter_(
 
 def describe_errors(data: Path, checked: Checked) -> str:
     """How many errors there are, the first, and what helps: a run only writes its own files again."""
-    from ..dataset.native import CONFIG, METADATA
+    from ..dataset.native import METADATA
     from ..dataset.quality.check import DAMAGED
     from ..dataset.reviews import REVIEWED, REVIEWS
+    from ..files.outputs import CONFIG
     from .summary import counts
 
     errors = checked.findings[: checked.errors]

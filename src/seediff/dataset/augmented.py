@@ -17,6 +17,7 @@ from ..config.augment import AugmentConfig
 from ..config.sides import mirrored_ids
 from ..drawing.overlays import compress_image, contact_sheet, draw_mask
 from ..errors import UserError
+from ..files.outputs import CONFIG
 from ..prompts.specs import sample_seed
 from ..report.page import AUGMENTATIONS
 from ..report.tables import is_of_photo
@@ -176,5 +177,5 @@ def write_augmented(
         "seed": config.seed,
         "version": __version__,
     }
-    files = {AUGMENTATIONS: samples.before_after(), native.CONFIG: config.to_toml().encode("utf-8")}
+    files = {AUGMENTATIONS: samples.before_after(), CONFIG: config.to_toml().encode("utf-8")}
     save_native(out, samples.classes, samples, about=about, files=files, link=link, workers=workers, follow=follow)

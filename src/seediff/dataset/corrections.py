@@ -11,12 +11,12 @@ import numpy as np
 
 from ..config.class_names import BACKGROUND
 from ..errors import UserError
-from . import native
+from ..files.label_maps import IGNORE
 from .merge import renumber_table
 from .native import open_native
 from .reviews import reviewed_as_is
 from .rows import OF_THE_MASK, check_class_list, flat_name
-from .sample import Sample
+from .sample import SOFT, Sample
 from .shapes.objects import follow
 
 SHOWN = 10
@@ -35,7 +35,7 @@ class Change:
 
 def compare_maps(name: str, before: np.ndarray, after: np.ndarray, classes: Sequence[str]) -> Change:
     """The change between two label maps (H, W) uint8 whose ids are those of `classes`."""
-    names = {0: BACKGROUND, native.IGNORE: "ignored", **dict(enumerate(classes, 1))}
+    names = {0: BACKGROUND, IGNORE: "ignored", **dict(enumerate(classes, 1))}
     other = before != after
 
     def counted(ids: np.ndarray) -> dict[str, int]:
@@ -66,7 +66,7 @@ def correct(
     matches = _matched(items, [item.name for item in originals], folder)
     # A set keeps the soft masks of all classes or of none.
     if not all(item.row.review.replaced or item.has_soft() for item in originals):
-        originals = [item.replace(extras=item.extras_but(native.SOFT)) for item in originals]
+        originals = [item.replace(extras=item.extras_but(SOFT)) for item in originals]
     table = renumber_table(classes, names)
 
     def corrected(original: Sample) -> Sample:
@@ -93,7 +93,7 @@ def correct(
         row["review"] = {**review, "gained": change.gained, "lost": change.lost}
         objects = original.instances
         instances = objects and follow(objects, before, after)
-        extras = original.extras_but(native.SOFT)
+        extras = original.extras_but(SOFT)
         return original.replace(label_map=after, instances=instances, metadata=row, extras=extras)
 
     return names, map(corrected, originals)

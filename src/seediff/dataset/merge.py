@@ -13,7 +13,7 @@ import numpy as np
 from ..config.class_names import alike_names
 from . import native
 from .rows import check_class_list
-from .sample import Extras, Instances, Sample
+from .sample import CONFIGS, SOFT, Extras, Instances, Sample
 
 Set = tuple[str, Sequence[str], Sequence[Sample]]
 """The name of a set, its classes, and its samples."""
@@ -31,7 +31,7 @@ def merge_sets(sets: Sequence[Set]) -> tuple[tuple[str, ...], list[Sample], list
     present: list[set[str]] = []
     for _, _, samples in sets:
         present.append({kind for kind, _ in chain(*(sample.extras for sample in samples))})
-    kept = {native.SOFT, native.ATTENTION}.intersection(*present)
+    kept = {SOFT, native.ATTENTION}.intersection(*present)
     behind = [kind for kind in native.EXTRAS if kind in set().union(*present) - kept]
     names = [sample.name for sample in chain(*(samples for _, _, samples in sets))]
     apart = len({*names}) < len(names)
@@ -41,7 +41,7 @@ def merge_sets(sets: Sequence[Set]) -> tuple[tuple[str, ...], list[Sample], list
         for sample in samples:
             extras: Extras = {}
             for (kind, class_id), path in sample.extras.items():
-                if kind in {*kept, native.MADE} and (class_id is None or class_id <= len(class_names)):
+                if kind in {*kept, CONFIGS} and (class_id is None or class_id <= len(class_names)):
                     extras[kind, class_id and int(ids[class_id])] = path
             row = {**sample.metadata, "origin": f"{label}/{sample.metadata.get('origin', sample.name)}"}
             if "class_ids" in row:  # `Sample.soft` finds the soft masks by them

@@ -39,23 +39,16 @@ import numpy as np
 from ..config.class_names import BACKGROUND, read_class_list
 from ..errors import UserError
 from ..files.documents import Json, read_json_lines
-from ..files.label_maps import IGNORE as IGNORE
+from ..files.label_maps import IGNORE
 from ..files.messages import show_json
-from ..files.outputs import BATCHES, put
-from ..files.outputs import CONFIG as CONFIG  # re-exported: also a name of this format
+from ..files.outputs import BATCHES, CONFIG, put
 from ..files.photo_files import looks_like_image, without_suffix
 from ..files.reading import check_unpacked, inside, read_bytes
 from ..workers import Follow, in_order
-from .encoding import Instances, LabelFile, ObjectsFile, encode_objects
-from .encoding import encode_image as encode_image  # re-exported: how the format encodes pictures
-from .encoding import encode_mask as encode_mask
-from .encoding import encode_soft as encode_soft
-from .encoding import read_label_map as read_label_map
+from .encoding import Instances, LabelFile, ObjectsFile, encode_mask, encode_objects, read_label_map
 from .reviews import Action, makers, read_actions, reviewed_row
 from .rows import as_row, check_class_list, check_name, check_row, checked_rows, shown_classes
-from .sample import MADE as MADE
-from .sample import SOFT as SOFT
-from .sample import Extras, Sample
+from .sample import CONFIGS, SOFT, Extras, Sample
 from .shapes.objects import follow
 
 CARD, CLASSES, METADATA = "README.md", "classes.txt", "metadata.jsonl"
@@ -68,7 +61,7 @@ CHUNK = 8
 """Samples sent to another process together: one takes a millisecond or two."""
 INSTANCE_KEYS = ("instances", "instance_scores")
 """The keys of a row that belong to the file of its objects."""
-_MADE = re.compile(rf"{MADE}/[0-9a-f]{{16}}\.toml|{re.escape(CONFIG)}")
+_MADE = re.compile(rf"{CONFIGS}/[0-9a-f]{{16}}\.toml|{re.escape(CONFIG)}")
 
 
 def made_by(folder: Path, made: str | None) -> Path | None:
@@ -204,7 +197,7 @@ class RowReader:
         except UserError as error:
             raise UserError(where, f"{error.subject} {error.reason}") from error
         if config:
-            extras[MADE, None] = config
+            extras[CONFIGS, None] = config
         instances = self._objects(name, row, where)
         if instances is not None and sha256:
             before = inside(self.folder, original["mask_file_name"], where, "mask_file_name")
@@ -353,9 +346,9 @@ def _encoded(
 
     # Other files of the sample, which keep its name, but for a configuration, which merged sets often have in common.
     for (kind, class_id), path in sample.extras.items():
-        if kind == MADE:
+        if kind == CONFIGS:
             data = read_bytes(path)
-            row["made"] = f"{MADE}/{hashlib.sha256(data).hexdigest()[:16]}.toml"
+            row["made"] = f"{CONFIGS}/{hashlib.sha256(data).hexdigest()[:16]}.toml"
             files[row["made"]] = data
         else:
             ending = path.suffix if class_id is None else f"_{class_id}{path.suffix}"

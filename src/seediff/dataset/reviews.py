@@ -27,7 +27,7 @@ from ..masks.flags import UNLABELLED, degenerate
 from .rows import OF_THE_MASK, Row
 
 REVIEWS, REVIEWED = "review.jsonl", "reviewed"
-MADE = "made"
+REMADE = "made"
 """The action whose mask a method made, not a person."""
 Verdict = Literal["accepted", "rejected"]
 _Hash = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
@@ -121,7 +121,7 @@ def reviewed_row(row: Mapping[str, Any], action: Action | None, maker: Action | 
     if action.mask is None:
         review |= {key: value for key, value in own.items() if key in ("gained", "lost", "made")}
         return reviewed_as_is(row, review)
-    tried = maker.detail if maker and maker.action == MADE else None
+    tried = maker.detail if maker and maker.action == REMADE else None
     review["corrected"] = tried is None
     if tried is not None:
         review["made"] = {key: value for key, value in tried.items() if key != "job"}

@@ -23,7 +23,7 @@ KINDS = ("PNG", "JPEG", "MPO")
 """Pillow's names of formats. MPO is a JPEG file with further pictures behind the first."""
 SOFT = "soft"
 """The folder of soft masks in a native dataset, and their kind in `extras`."""
-MADE = "made"
+CONFIGS = "made"
 """The folder of the configurations that made masks, and their kind in `extras`."""
 
 
@@ -67,7 +67,7 @@ class Sample:
         same = {"image": self.source, "label_map": self.stored_labels, "instances": self.stored_instances}
         same |= {"metadata": self.metadata, "name": self.name, "extras": self.extras}
         if "label_map" in changes:
-            same["extras"] = self.extras_but(MADE)
+            same["extras"] = self.extras_but(CONFIGS)
         return Sample(**{**same, **changes})
 
     def extras_but(self, *kinds: str) -> Extras:

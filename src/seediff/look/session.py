@@ -18,9 +18,9 @@ import numpy as np
 
 from ..config.class_names import check_classes, sound
 from ..dataset import native
-from ..dataset.encoding import Instances
+from ..dataset.encoding import Instances, encode_mask
 from ..dataset.reviews import (
-    MADE,
+    REMADE,
     REVIEWED,
     Action,
     Verdict,
@@ -118,7 +118,7 @@ class History:
         """Whether a person's verdict or correction is in effect."""
         if self.verdict:
             return True
-        return self.maker.action != MADE if self.maker else self.own_corrected
+        return self.maker.action != REMADE if self.maker else self.own_corrected
 
     @property
     def maker(self) -> Action | None:
@@ -354,6 +354,6 @@ class Session:
         if np.array_equal(corrected, present):
             return state, None
         path = f"{REVIEWED}/{self.subject.samples[number].name}.{history.version + 1}.png"
-        data = native.encode_mask(corrected)
+        data = encode_mask(corrected)
         shown, digest = shown_classes(counts, classes), hashlib.sha256(data).hexdigest()
         return SampleState(state.verdict, path, digest, tuple(shown["classes"]), shown["area"]), data

@@ -35,7 +35,7 @@ from ...config.class_names import BACKGROUND, MAX_CLASSES
 from ...errors import UserError
 from ...files.documents import fit, read_yaml
 from ...files.label_maps import IGNORE, map_folder, named_images
-from ...files.outputs import BATCHES
+from ...files.outputs import BATCHES, CONFIG
 from ...files.reading import inside
 from .. import native
 from ..class_lists import (
@@ -99,7 +99,7 @@ def is_folder(seen: Seen) -> bool:
         return True
     if folder.is_file():
         return False
-    own = any((folder / name).exists() for name in (native.METADATA, native.CONFIG, BATCHES))
+    own = any((folder / name).exists() for name in (native.METADATA, CONFIG, BATCHES))
     coco = any(any(folder.glob(pattern)) for pattern in ("annotations/*.json", "*.coco.json", "instances*.json"))
     published = find_published(folder)
     if (

@@ -23,7 +23,7 @@ from ...files.photo_files import without_suffix
 from ...files.reading import composed, inside, read_lines
 from .. import native
 from ..class_lists import WEIGHTS, find_list, named_classes, read_mask, voc_colours, with_single
-from ..encoding import Instances
+from ..encoding import Instances, encode_image, encode_mask
 from ..rows import SPLITS
 from ..sample import Sample
 from .drivers import Contents, Export, Import
@@ -60,9 +60,9 @@ def write(export: Export, *, jpeg: bool = False) -> None:
 
 def convert(sample: Sample, labels: np.ndarray, jpeg: bool) -> tuple[bytes, bytes | None]:
     """The label map's file of a sample, and the JPEG of a picture that is converted."""
-    label_map = native.encode_mask(labels)
+    label_map = encode_mask(labels)
     if jpeg and sample.suffix != "jpg":
-        return label_map, native.encode_image(sample.image, "jpg")
+        return label_map, encode_image(sample.image, "jpg")
     return label_map, None
 
 

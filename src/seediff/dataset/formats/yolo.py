@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import UserError
+from ...files.label_maps import IGNORE
 from ...files.messages import show_json
 from ...files.reading import read_text
 from .. import native
@@ -55,11 +56,11 @@ def outline(sample: Sample, labels: np.ndarray, min_area: int) -> tuple[str, dic
     objects = sample.objects(labels)
     pieces, owners = objects.pieces(min_area)
     text, small, rest = as_yolo(pieces), pieces.small, objects.rest(labels)
-    if (rest % native.IGNORE).any():
+    if (rest % IGNORE).any():
         beside = find_objects(rest).pieces(min_area)[0]
         text, small = text + as_yolo(beside), small + beside.small
     several = sum(count > 1 for count in Counter(owners).values())
-    return text, {"ignored": int((labels == native.IGNORE).sum()), "small": small, "several": several}
+    return text, {"ignored": int((labels == IGNORE).sum()), "small": small, "several": several}
 
 
 def as_yolo(pieces: Objects) -> str:

@@ -25,7 +25,7 @@ from ..encoding import Instances
 from ..native import RowReader, check_finished, check_native
 from ..reviews import REVIEWS, read_actions
 from ..rows import SPLITS, shown_classes
-from ..sample import Sample
+from ..sample import SOFT, Sample
 from ..split import group_copies, pixel_digest, positions_of
 from .stats import Measured, Stats, measure, summarize
 
@@ -178,8 +178,8 @@ def _read_files(
     # Files that describe the original mask.
     if sample.row.review.replaced:
         return findings, measured, pixels
-    for class_id in sample.row.class_ids * (native.SOFT in kinds):
-        findings.read("soft", f"{native.SOFT}/{name}_{class_id}.png", partial(sample.soft_level, class_id))
+    for class_id in sample.row.class_ids * (SOFT in kinds):
+        findings.read("soft", f"{SOFT}/{name}_{class_id}.png", partial(sample.soft_level, class_id))
     if native.ATTENTION in kinds and sample.row.classes:  # `mask` captures nothing of a picture without a class
         file = f"{native.ATTENTION}/{name}.safetensors"
         findings.read("tensors", file, partial(read_header, folder / file))

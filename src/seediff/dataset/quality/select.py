@@ -14,9 +14,9 @@ import numpy as np
 
 from ...config.filter import Criteria
 from ...errors import UserError
+from ...files.label_maps import IGNORE
 from ...masks.flags import check_flags, flag_kind
 from ...workers import Follow
-from .. import native
 from ..rows import Review, shown_classes
 from ..sample import Sample
 from .stats import measure
@@ -104,7 +104,7 @@ def confidence(labels: np.ndarray, soft: np.ndarray, class_id: int) -> float:
     """Confidence of a class, in [−1, 1]. soft: (H, W) uint8 with 255 = 1. Ignored pixels are on neither side. A class
     without a pixel has −1; one that fills the picture has its mean inside."""
     inside = labels == class_id
-    outside = ~inside & (labels != native.IGNORE)
+    outside = ~inside & (labels != IGNORE)
     if not inside.any():
         return -1.0
     level = soft[inside].mean()
