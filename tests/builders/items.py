@@ -3,6 +3,7 @@
 import numpy as np
 
 from seediff.dataset.encoding import encode_image
+from seediff.dataset.reviews import read_actions
 from seediff.dataset.sample import Sample
 from seediff.dataset.saving import save_native
 
@@ -28,6 +29,11 @@ def pets(count, shape=(16, 20), row=lambda number: {}):
 def write_pets(folder, count=4, **options):
     save_native(folder, ("dog", "cat"), pets(count, **options), about={})
     return folder
+
+
+def last_actions(folder):
+    """Sample's name → the last action about it."""
+    return {action.sample: action for action in read_actions(folder)}
 
 
 def names(folder):

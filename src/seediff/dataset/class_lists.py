@@ -10,14 +10,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import Annotated
 
 import msgspec
 import numpy as np
 
 from ..config.class_names import BACKGROUND, GROUNDS, IGNORED, meaning, read_class_list
 from ..errors import UserError
-from ..files.documents import fit, read_csv, read_json
+from ..files.documents import Byte, fit, read_csv, read_json
 from ..files.image_files import open_image, stored_pixels
 from ..files.label_maps import IGNORE, voc_palette
 from ..files.messages import show_json
@@ -28,8 +27,7 @@ COLOUR_LISTS = ("labelmap.txt", "class_dict.csv", "labelmap.csv", "dataset_meta.
 NAME_LISTS = ("classes.txt", "class_names.txt", "labels.txt")
 WEIGHTS = np.array([65536, 256, 1], np.uint32)
 """Turns a colour (r, g, b) into one number."""
-Channel = Annotated[int, msgspec.Meta(ge=0, le=255)]
-Colour = tuple[Channel, Channel, Channel]
+Colour = tuple[Byte, Byte, Byte]
 Note = Callable[[str], None] | None
 
 

@@ -17,7 +17,7 @@ from .native import open_native
 from .reviews import reviewed_as_is
 from .rows import OF_THE_MASK, check_class_list, flat_name
 from .sample import SOFT, Sample
-from .shapes.objects import follow
+from .shapes.objects import objects_after
 
 SHOWN = 10
 
@@ -92,7 +92,7 @@ def correct(
         row["flags"] = []  # a person drew it
         row["review"] = {**review, "gained": change.gained, "lost": change.lost}
         objects = original.instances
-        instances = objects and follow(objects, before, after)
+        instances = objects and objects_after(objects, before, after)
         extras = original.extras_but(SOFT)
         return original.replace(label_map=after, instances=instances, metadata=row, extras=extras)
 

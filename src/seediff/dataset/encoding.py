@@ -116,7 +116,7 @@ class Instances:
         """(H, W) uint8: the class of each pixel's object, 0 where there is no object."""
         return np.array([0, *self.class_ids], np.uint8)[self.numbers]
 
-    def seen(self, *, ignored: bool = False) -> Instances:
+    def visible(self, *, ignored: bool = False) -> Instances:
         """The objects that have a class and a pixel, renumbered in their order. ignored: also ignored shapes."""
         counts = np.bincount(self.numbers.ravel(), minlength=len(self.class_ids) + 1)[1:]
         kept = [i for i, class_id in enumerate(self.class_ids) if counts[i] and 0 < class_id < IGNORE + ignored]

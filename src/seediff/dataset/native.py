@@ -49,7 +49,7 @@ from .encoding import Instances, LabelFile, ObjectsFile, encode_mask, encode_obj
 from .reviews import Action, makers, read_actions, reviewed_row
 from .rows import as_row, check_class_list, check_name, check_row, checked_rows, shown_classes
 from .sample import CONFIGS, SOFT, Extras, Sample
-from .shapes.objects import follow
+from .shapes.objects import objects_after
 
 CARD, CLASSES, METADATA = "README.md", "classes.txt", "metadata.jsonl"
 REJECTED, PREVIEW = "rejected.jsonl", "preview.html"
@@ -201,7 +201,7 @@ class RowReader:
         instances = self._objects(name, row, where)
         if instances is not None and sha256:
             before = inside(self.folder, original["mask_file_name"], where, "mask_file_name")
-            instances = partial(_followed, instances, before, mask, sha256)
+            instances = partial(_objects_after, instances, before, mask, sha256)
         for key in INSTANCE_KEYS:  # a Sample has them in `instances`
             row.pop(key, None)
         return Sample(image, LabelFile(mask, sha256), instances, row, name=name, extras=extras)
@@ -250,9 +250,9 @@ def open_native(folder: Path | str, *, reviewed: bool = True) -> tuple[tuple[str
     return classes, samples
 
 
-def _followed(read: Callable[[], Instances], before: Path, mask: Path, sha256: str) -> Instances:
+def _objects_after(read: Callable[[], Instances], before: Path, mask: Path, sha256: str) -> Instances:
     """The objects in a corrected label map."""
-    return follow(read(), read_label_map(before), read_label_map(mask, sha256), mask)
+    return objects_after(read(), read_label_map(before), read_label_map(mask, sha256), mask)
 
 
 def instance_row(instances: Instances) -> Json:

@@ -49,7 +49,7 @@ def apart(labels: np.ndarray) -> tuple[np.ndarray, Instances]:
     values, numbers = np.unique(np.append(labels, 0), return_inverse=True)  # the appended 0 is always the first value
     class_ids = np.where(values >> 8, values & 255, 0)[1:].tolist()
     objects = Instances(numbers[:-1].reshape(labels.shape).astype(np.int32), tuple(class_ids))
-    return (labels & 255).astype(np.uint8), objects.seen()
+    return (labels & 255).astype(np.uint8), objects.visible()
 
 
 Others = Callable[[int], Sequence[LabelledImage]]

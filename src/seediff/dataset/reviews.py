@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from ..config.fields import Share
 from ..errors import UserError
 from ..files.documents import Json, parse_json
 from ..files.messages import plural
@@ -31,7 +32,6 @@ REMADE = "made"
 """The action whose mask a method made, not a person."""
 Verdict = Literal["accepted", "rejected"]
 _Hash = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
-_Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 class Action(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +45,7 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     mask: str | None = None
     hash: _Hash | None = None
     classes: tuple[str, ...] = ()
-    area: dict[str, _Share] = {}
+    area: dict[str, Share] = {}
     by: str = ""
     time: str = ""
     detail: Json = {}
@@ -86,11 +86,6 @@ def _read(path: Path) -> tuple[list[Action], bytes, bytes]:
     lines = enumerate(whole.split(b"\n"), 1)
     actions = [parse_json(line, Action, f"{path}, line {number}") for number, line in lines if line.strip()]
     return actions, data, whole.removesuffix(b"\n") + b"\n" * bool(whole)
-
-
-def in_effect(folder: Path) -> dict[str, Action]:
-    """Sample name → the last action about it."""
-    return {action.sample: action for action in read_actions(folder)}
 
 
 def makers(actions: Sequence[Action]) -> dict[str, Action]:

@@ -14,13 +14,12 @@ import msgspec
 import numpy as np
 
 from ..config.class_names import BACKGROUND, MAX_CLASSES
+from ..config.fields import Share
 from ..errors import UserError
-from ..files.documents import Json, fit, read_json_lines
+from ..files.documents import Byte, Json, fit, read_json_lines
 from ..files.reading import ABSENT, composed
 from ..masks.flags import UNLABELLED
 
-_Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
-_ClassId = Annotated[int, msgspec.Meta(ge=0, le=255)]
 _Number = Annotated[int, msgspec.Meta(ge=0)]
 
 
@@ -72,14 +71,14 @@ class Row(msgspec.Struct, frozen=True):
     mask_file_name: str | None = None
     prompt: str | None = None
     classes: tuple[str, ...] = ()
-    class_ids: tuple[_ClassId, ...] = ()
-    instances: tuple[_ClassId, ...] = ()
-    instance_scores: tuple[_Share, ...] = ()
+    class_ids: tuple[Byte, ...] = ()
+    instances: tuple[Byte, ...] = ()
+    instance_scores: tuple[Share, ...] = ()
     flags: tuple[str, ...] = ()
-    area: dict[str, _Share] = {}
+    area: dict[str, Share] = {}
     asked: tuple[str, ...] | None = ()
     confidence: dict[str, float] = {}
-    agreement: dict[str, _Share] = {}
+    agreement: dict[str, Share] = {}
     presence: dict[str, float] | None = None
     seed: _Number | None = None
     attempt: _Number | None = None

@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 from xml.parsers import expat
 
 import msgspec
@@ -36,6 +36,7 @@ else:
 T = TypeVar("T")
 Json = dict[str, Any]
 """A JSON object."""
+Byte = Annotated[int, msgspec.Meta(ge=0, le=255)]
 BOM = b"\xef\xbb\xbf"
 DEPTH = 64
 """Maximum nesting in YAML, whose parser takes minutes for more."""

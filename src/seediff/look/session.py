@@ -30,7 +30,7 @@ from ..dataset.reviews import (
     reviewed_row,
 )
 from ..dataset.rows import as_row, check_class_list, shown_classes
-from ..dataset.shapes.objects import follow
+from ..dataset.shapes.objects import objects_after
 from ..errors import UserError
 from ..files.output_folders import InUse, open_folder
 from ..files.outputs import write_atomic
@@ -240,7 +240,7 @@ class Session:
         """A sample's objects in a label map (H, W) of it; None if the set records none. Raises UserError."""
         sample = self.subject.samples[number]
         objects, mask = sample.instances, original_mask(sample)
-        return objects and follow(objects, self.subject.read_labels(mask), labels, mask)
+        return objects and objects_after(objects, self.subject.read_labels(mask), labels, mask)
 
     def state(self, number: int) -> dict[str, Any]:
         """A sample's state for the page."""

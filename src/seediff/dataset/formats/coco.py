@@ -48,7 +48,7 @@ from .coco_data import (
     part_of,
 )
 from .drivers import Contents, Export, Import, PictureRecord
-from .format_table import Seen
+from .format_table import Candidate
 
 WRITTEN_ANEW = ("file_name", "mask_file_name", "class_ids", "area")
 """Keys of a row that follow from the files. `classes` does not: it may have names without a pixel, and an order."""
@@ -125,12 +125,12 @@ def _polygons(objects: Objects) -> list[list[list[int]]]:
     return polygons
 
 
-def is_folder(seen: Seen) -> bool:
-    folder = seen.path
+def is_folder(candidate: Candidate) -> bool:
+    folder = candidate.path
     others = (path for path in folder.glob(f"{ANNOTATIONS}/*.json") if not path.name.startswith(PANOPTIC))
     if any(others) or any(folder.glob(f"*/{ROBOFLOW}")):
         return True
-    return any(seen.is_json("coco", path) for path in sorted(folder.glob("*.json"))[:8])
+    return any(candidate.is_json("coco", path) for path in sorted(folder.glob("*.json"))[:8])
 
 
 def read(

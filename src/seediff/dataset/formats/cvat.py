@@ -28,7 +28,7 @@ from ..encoding import Instances
 from ..sample import Sample
 from ..shapes.rle import polygon_runs
 from .drivers import Contents, Export, Import, PictureRecord
-from .format_table import Seen
+from .format_table import Candidate
 from .label_files import (
     PARTS,
     Near,
@@ -100,8 +100,8 @@ def _mask(label: str, inside: np.ndarray, left: int, top: int) -> str:
     return f'    <mask label={quoteattr(label)} source="auto" occluded="0" rle="{rle}" {place} z_order="0"></mask>\n'
 
 
-def is_folder(seen: Seen) -> bool:
-    return find_file(seen.path).is_file()
+def is_folder(candidate: Candidate) -> bool:
+    return find_file(candidate.path).is_file()
 
 
 def find_file(folder: Path) -> Path:

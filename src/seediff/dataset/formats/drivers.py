@@ -32,7 +32,7 @@ from ..encoding import Instances
 from ..rows import SPLITS, check_name, flat_name
 from ..sample import Sample, image_size
 from ..split import assign_splits
-from .format_table import FORMATS, FormatName, Seen, SourceName, codec
+from .format_table import FORMATS, Candidate, FormatName, SourceName, codec
 from .format_table import Contents as Contents
 from .label_files import IMAGE_SUFFIXES, portable, unique_names
 
@@ -196,7 +196,7 @@ class Painted:
         return _painted(self.paint).label_map()
 
     def objects(self) -> Instances:
-        return _painted(self.paint).seen()
+        return _painted(self.paint).visible()
 
 
 @lru_cache(maxsize=1)  # only the last picture's: the shapes of a set may be larger than memory
@@ -232,9 +232,9 @@ class Import(Notes):
         return self.path if self.path.is_dir() else self.path.parent
 
     @cached_property
-    def seen(self) -> Seen:
+    def candidate(self) -> Candidate:
         """What is known of the JSON files."""
-        return Seen(self.path)
+        return Candidate(self.path)
 
     def file(self, find: Callable[[Path], Path]) -> Path:
         """The file that is read, which `find` finds in a folder."""

@@ -82,11 +82,11 @@ JSON_KINDS: tuple[tuple[set[str], str, str], ...] = (
         "put it as 'annotations' beside the 'images' and 'categories' of the set",
     ),
 )
-"""Keys of a JSON file, as in `Seen.keys`, its format, or what it is, and the way out if it is not read. The first
+"""Keys of a JSON file, as in `Candidate.keys`, its format, or what it is, and the way out if it is not read. The first
 fitting row counts."""
 
 
-class Seen:
+class Candidate:
     """A folder or file whose format is sought. Each of its JSON files, which may have hundreds of megabytes, is parsed
     once, however many formats ask."""
 
@@ -120,7 +120,7 @@ class Codec(Protocol):
     `masks`, also whether a YAML file is. write: `write(export, **options)`, where `export` is an `Export`."""
 
     read: Callable[..., Contents]
-    is_folder: Callable[[Seen], bool]
+    is_folder: Callable[[Candidate], bool]
     write: Callable[..., None]
 
 
@@ -138,28 +138,28 @@ def import_options(name: SourceName) -> list[str]:
     return [*list(signature(codec(name).read).parameters)[1:], *shared]
 
 
-def recognise(seen: Seen, labels_alone: bool = False) -> SourceName:
+def recognise(candidate: Candidate, labels_alone: bool = False) -> SourceName:
     """The format of a folder or file, by its files and what is in them. labels_alone: `masks` for any other folder of
     PNG files."""
-    path = seen.path
+    path = candidate.path
     if not path.exists():
         raise UserError(path, "no such folder or file")
     from ..native import METADATA, check_finished, check_single, how_to_paint  # imports Pillow
 
     check_unpacked(path)
     if path.is_file():
-        return _of_file(seen)
+        return _of_file(candidate)
     check_finished(path)
     check_single(path)
     for name in READ:
-        if codec(name).is_folder(seen):
+        if codec(name).is_folder(candidate):
             return name
     if labels_alone and any(path.rglob("*.[pP][nN][gG]")):
         return "masks"
     if (path / METADATA).is_file():
         raise UserError(path, "is already a native dataset", "`seediff merge` joins datasets")
     for file in sorted(path.glob("*.json"))[:1]:
-        seen.known_json(file)
+        candidate.known_json(file)
     for entry in path.iterdir():
         check_unpacked(entry)
     held = ", ".join(sorted(entry.name for entry in path.iterdir())[:5]) or "nothing"
@@ -170,34 +170,35 @@ def recognise(seen: Seen, labels_alone: bool = False) -> SourceName:
     raise UserError(path, f"not a dataset of a known format: it holds {held}, but none of {looked_for}")
 
 
-def _of_file(seen: Seen) -> SourceName:
+def _of_file(candidate: Candidate) -> SourceName:
     """The format of a single file."""
-    path = seen.path
+    path = candidate.path
     suffix = path.suffix.lower()
     if suffix == ".json":
-        kind = seen.known_json(path)
+        kind = candidate.known_json(path)
         if kind is None:
-            problem = f"is JSON of no format that is read; it has {', '.join(seen.keys(path)[:5]) or 'no keys'}"
+            problem = f"is JSON of no format that is read; it has {', '.join(candidate.keys(path)[:5]) or 'no keys'}"
             raise UserError(path, problem, "COCO has images, annotations and categories, labelme shapes")
         return kind
     if suffix not in SUFFIXES:
         raise UserError(path, "is not a dataset", "name its folder, or a .json, .xml or .yaml file")
-    if SUFFIXES[suffix] == "yolo" and codec("masks").is_folder(seen):
+    if SUFFIXES[suffix] == "yolo" and codec("masks").is_folder(candidate):
         return "masks"
     return SUFFIXES[suffix]
 
 
-def others_like(seen: Seen, name: SourceName) -> list[SourceName]:
+def others_like(candidate: Candidate, name: SourceName) -> list[SourceName]:
     """The formats besides this one that a folder looks like."""
-    return [other for other in READ if seen.path.is_dir() and other != name and codec(other).is_folder(seen)]
+    return [other for other in READ if candidate.path.is_dir() and other != name and codec(other).is_folder(candidate)]
 
 
 def read_known(file: Path, kind: type[T], *, strict: bool = True) -> T:
-    """A JSON document as `kind`; strict: as of `fit`. Raises UserError, for another format as `Seen.known_json`."""
+    """A JSON document as `kind`. strict: as for `fit`. Raises UserError; for a file of another format, the error of
+    `Candidate.known_json`, which names that format."""
     try:
         return parse_json(read_bytes(file), kind, str(file), strict=strict)
     except UserError:
-        Seen(file).known_json(file)
+        Candidate(file).known_json(file)
         raise
 
 

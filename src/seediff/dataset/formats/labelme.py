@@ -36,7 +36,7 @@ from ..sample import Sample
 from ..shapes.objects import Objects
 from ..shapes.polygons import object_polygons
 from .drivers import Contents, Export, Import, Painted
-from .format_table import Seen
+from .format_table import Candidate
 from .label_files import (
     IMAGE_SUFFIXES,
     Near,
@@ -129,9 +129,9 @@ def _polygons(found: Objects) -> Iterator[tuple[int, Json]]:
         yield number, {"shape_type": "polygon", "points": polygon.round(2).tolist()}
 
 
-def is_folder(seen: Seen) -> bool:
-    paths = sorted(seen.path.glob("*.json"))[:8] + sorted(seen.path.glob("*/*.json"))[:8]
-    return any(path.is_file() and seen.is_json("labelme", path) for path in paths)
+def is_folder(candidate: Candidate) -> bool:
+    paths = sorted(candidate.path.glob("*.json"))[:8] + sorted(candidate.path.glob("*/*.json"))[:8]
+    return any(path.is_file() and candidate.is_json("labelme", path) for path in paths)
 
 
 def read(source: Import, *, classes: Sequence[str] | None = None, images: Path | str | None = None) -> Contents:
@@ -148,7 +148,7 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
     for path in filter(Path.is_file, [source.path, *sorted(source.path.rglob("*.json"))]):
         if path.name.startswith("."):
             continue
-        if path == source.path or _is_labelme(source.seen, path):
+        if path == source.path or _is_labelme(source.candidate, path):
             file = read_json(inside(root, path), LabelmeFile)  # one at a time in memory
             image_paths[path] = file.imagePath
             filled = [shape for shape in file.shapes if shape.kind in FILLED]
@@ -179,10 +179,10 @@ def _by_object(shapes: Sequence[LabelmeShape]) -> bool:
     return by_object([[label for label, _ in whole] + [shape.label for shape in shapes if shape.group_id is None]])
 
 
-def _is_labelme(seen: Seen, path: Path) -> bool:
+def _is_labelme(candidate: Candidate, path: Path) -> bool:
     """Raises UserError for a file that is no JSON."""
-    seen.keys(path)
-    return seen.is_json("labelme", path)
+    candidate.keys(path)
+    return candidate.is_json("labelme", path)
 
 
 def _samples(

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import quote, unquote
 from xml.sax.saxutils import quoteattr
 
@@ -24,7 +24,7 @@ import numpy as np
 
 from ... import __version__
 from ...errors import UserError
-from ...files.documents import Json, Node, fit, read_xml
+from ...files.documents import Byte, Json, Node, fit, read_xml
 from ...files.label_maps import IGNORE, visible
 from ...files.messages import show_json
 from ..class_lists import number_labels
@@ -33,7 +33,7 @@ from ..rows import check_row
 from ..sample import Sample
 from ..shapes.rle import decode_brush, encode_brush, polygon_runs
 from .drivers import Contents, Export, Import, PictureRecord
-from .format_table import Seen, read_known
+from .format_table import Candidate, read_known
 from .label_files import (
     IMAGE_SUFFIXES,
     Near,
@@ -113,9 +113,6 @@ def _score(sample: Sample, name: str) -> float | None:
     if sample.row.review.corrected or name not in scores:
         return None
     return float(np.clip(scores[name], 0, 1))
-
-
-Byte = Annotated[int, msgspec.Meta(ge=0, le=255)]
 
 
 class Own(msgspec.Struct, frozen=True):
@@ -202,17 +199,17 @@ MASKS = ("brushlabels", "polygonlabels", "ellipselabels")
 BOXES = ("rectanglelabels", "rectangle")
 
 
-def is_folder(seen: Seen) -> bool:
-    return _tasks(seen) is not None
+def is_folder(candidate: Candidate) -> bool:
+    return _tasks(candidate) is not None
 
 
-def _tasks(seen: Seen) -> Path | None:
+def _tasks(candidate: Candidate) -> Path | None:
     """tasks.json beside label_config.xml, or else Label Studio's export, if it is the only JSON file."""
-    folder = seen.path
+    folder = candidate.path
     if (folder / TASKS).is_file() and (folder / CONFIG).is_file():
         return folder / TASKS
     files = [path for path in visible(folder, "*.json") if path.is_file()]
-    return files[0] if len(files) == 1 and seen.is_json("labelstudio", files[0]) else None
+    return files[0] if len(files) == 1 and candidate.is_json("labelstudio", files[0]) else None
 
 
 def read(source: Import, *, classes: Sequence[str] | None = None, images: Path | str | None = None) -> Contents:
@@ -227,7 +224,7 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
     polygons are painted in their order, over boxes, which are 255, as are the boxes around other regions with an area;
     regions without one are left out.
     """
-    file, source.shown = source.file(lambda folder: _tasks(source.seen) or folder / TASKS), True
+    file, source.shown = source.file(lambda folder: _tasks(source.candidate) or folder / TASKS), True
     tasks = read_known(file, list[Task])
     config = file.parent / CONFIG
     view = read_xml(config, "View") if config.is_file() else Node("View", {}, "")

@@ -51,7 +51,7 @@ from ..encoding import encode_grey
 from ..rows import flat_name
 from ..sample import Sample
 from .drivers import Contents, Export, Import
-from .format_table import Seen
+from .format_table import Candidate
 from .label_files import IMAGE_SUFFIXES, PARTS, images_by_name, unique_names
 from .public_sets import Found, find_published, read_published
 from .yolo_data import IMAGES, find_images, find_yaml, label_file, read_data, write_data
@@ -92,9 +92,9 @@ def semantic_yaml(path: Path) -> Path | None:
     return file if KEY in data or usual else None
 
 
-def is_folder(seen: Seen) -> bool:
+def is_folder(candidate: Candidate) -> bool:
     """False for SeeDiff's own folders, which may be unfinished, and for folders that a JSON file describes."""
-    folder = seen.path
+    folder = candidate.path
     if semantic_yaml(folder) is not None:
         return True
     if folder.is_file():

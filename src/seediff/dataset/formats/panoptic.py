@@ -44,7 +44,7 @@ from .coco_data import (
     part_of,
 )
 from .drivers import Contents, Export, Import, PictureRecord
-from .format_table import Seen, read_known
+from .format_table import Candidate, read_known
 from .label_files import check_frame
 
 
@@ -120,9 +120,9 @@ def _files(folder: Path) -> list[Path]:
     return sorted(folder.glob(f"{ANNOTATIONS}/{PANOPTIC}*.json")) + sorted(folder.glob(f"{PANOPTIC}*.json"))
 
 
-def is_folder(seen: Seen) -> bool:
+def is_folder(candidate: Candidate) -> bool:
     """Also of a folder that has COCO's other files."""
-    return bool(_files(seen.path))
+    return bool(_files(candidate.path))
 
 
 def read(source: Import, *, images: Path | str | None = None) -> Contents:

@@ -27,7 +27,7 @@ from ..encoding import Instances, encode_image, encode_mask
 from ..rows import SPLITS
 from ..sample import Sample
 from .drivers import Contents, Export, Import
-from .format_table import Seen
+from .format_table import Candidate
 from .label_files import PARTS, images_by_name
 
 IMAGES, CLASS_MAPS, OBJECT_MAPS = "JPEGImages", "SegmentationClass", "SegmentationObject"
@@ -74,8 +74,8 @@ def find_voc(folder: Path) -> Path | None:
     return next((root for root in roots if (root / "SegmentationClass").is_dir()), None)
 
 
-def is_folder(seen: Seen) -> bool:
-    return find_voc(seen.path) is not None
+def is_folder(candidate: Candidate) -> bool:
+    return find_voc(candidate.path) is not None
 
 
 def read(
@@ -178,4 +178,4 @@ def _objects(decode: Callable[[], np.ndarray], path: Path) -> Instances:
     found, numbers = np.unique(np.append(0, values), return_inverse=True)  # 0 comes first, even if no pixel has it
     numbers = numbers[1:].reshape(labels.shape)
     counts = np.bincount(numbers.ravel() * 256 + labels.ravel(), minlength=256 * len(found)).reshape(-1, 256)
-    return Instances(numbers, tuple(counts[1:].argmax(1).tolist())).seen()
+    return Instances(numbers, tuple(counts[1:].argmax(1).tolist())).visible()

@@ -27,7 +27,7 @@ from ..sample import Sample
 from ..shapes.objects import Objects, find_objects
 from ..shapes.polygons import fill_polygon, object_polygons
 from .drivers import Contents, Export, Import, Painted
-from .format_table import Seen
+from .format_table import Candidate
 from .label_files import Shapes, shown_size, unique_names
 from .masks import semantic_yaml
 from .yolo_data import DATA, IMAGES, LABELS, YoloImage, find_images, is_data, label_file, read_data, write_data
@@ -119,9 +119,9 @@ def _number(text: str) -> float:
         return math.nan
 
 
-def is_folder(seen: Seen) -> bool:
+def is_folder(candidate: Candidate) -> bool:
     """False for a folder whose YAML file names masks, which the format `masks` reads."""
-    folder = seen.path
+    folder = candidate.path
     if semantic_yaml(folder) is not None:
         return False
     named = all((folder / part).exists() for part in (IMAGES, native.CLASSES))

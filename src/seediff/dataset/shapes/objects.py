@@ -87,7 +87,9 @@ def scored_pieces(labels: np.ndarray, class_ids: Sequence[int], soft: Iterable[n
     return Instances(numbers[found.index], tuple(found.class_ids[i] for i in order), tuple(scores[i] for i in order))
 
 
-def follow(instances: Instances, before: np.ndarray, after: np.ndarray, where: Path | str = "a label map") -> Instances:
+def objects_after(
+    instances: Instances, before: np.ndarray, after: np.ndarray, where: Path | str = "a label map"
+) -> Instances:
     """The objects of label map `before` in label map `after`, both (H, W) uint8. where: the label map's name in errors.
     Raises UserError if its size is not that of the objects.
 
@@ -117,7 +119,7 @@ def follow(instances: Instances, before: np.ndarray, after: np.ndarray, where: P
     table[alone] = np.arange(count + 1, count + 1 + len(alone))
     scores = (*instances.scores, *([1.0] * len(alone))) if instances.scores else ()
     ids = (*class_ids[1:].tolist(), *(pieces.class_ids[piece] for piece in alone))
-    return Instances(np.where(pieces.index >= 0, table[pieces.index], numbers), ids, scores).seen(ignored=True)
+    return Instances(np.where(pieces.index >= 0, table[pieces.index], numbers), ids, scores).visible(ignored=True)
 
 
 def _longest_border(index: np.ndarray, numbers: np.ndarray, labels: np.ndarray) -> dict[int, int]:
