@@ -56,8 +56,8 @@ def correct(
     """The classes of a native set and its samples in their order, with their masks replaced by those of `items`.
 
     classes: those of the items' ids; they are matched by name, and new ones follow the set's. Samples are matched by
-    name, or by the flat name that some formats use. by: who corrected, for `review`. accept_unchanged: whether
-    masks that came back as they were count as accepted: tools return them also if nobody looked. tell: called with each
+    name, or by the flat name that some formats use. by: who corrected, for `review`. accept_unchanged: whether masks
+    that came back as they were count as accepted: tools return them also if nobody looked. tell: called with each
     change. Raises UserError for an item that the set does not have, and for a mask of another size than its picture.
     """
     own_classes, originals = open_native(folder)

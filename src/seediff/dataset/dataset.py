@@ -124,8 +124,8 @@ class Dataset(Sequence[Sample]):
         in the format's module of `seediff.dataset.formats`. Raises UserError naming the file and line that cannot be
         used, and TypeError for an option that the format does not have."""
         check_class_list(options.get("classes") or ())  # formats would take the letters of a text
-        classes, samples, source = read_format(name, path, **options)
-        return cls(classes, list(samples), path=path, notes=source.notes, ids=source.ids, title=source.about)
+        read = read_format(name, path, **options)
+        return cls(read.classes, list(read.samples), path=path, notes=read.notes, ids=read.ids, title=read.about)
 
     from_voc, from_coco = partialmethod(load, "voc"), partialmethod(load, "coco")
     from_yolo, from_masks = partialmethod(load, "yolo"), partialmethod(load, "masks")
@@ -204,8 +204,8 @@ class Dataset(Sequence[Sample]):
     def split(
         self, *, val: float = 0.2, test: float | None = None, seed: int = 0, follow: Follow = iter
     ) -> tuple[Dataset, ...]:
-        """Parts for training, validation and, with `test`, testing. Each gets its share of every class.
-        Pictures with the same pixels, and those that `augment` or Roboflow made of one, are in the same part."""
+        """Parts for training, validation and, with `test`, testing. Each gets its share of every class. Pictures with
+        the same pixels, and those that `augment` or Roboflow made of one, are in the same part."""
         shares = {"val": val}
         if test is not None:
             shares["test"] = test

@@ -1,5 +1,5 @@
-"""Makes native datasets of files in other formats, of masks that were corrected elsewhere, and of pictures
-without labels."""
+"""Makes native datasets of files in other formats, of masks that were corrected elsewhere, and of pictures without
+labels."""
 
 from __future__ import annotations
 
@@ -62,8 +62,9 @@ def import_set(
         if not any((folder / part).is_dir() for part in (native.IMAGES, "JPEGImages")):
             options["images"] = corrects / native.IMAGES
 
-    classes, samples, read = read_format(name, source, **options)  # streams the samples of a single large file
-    samples, changes = _require(samples, source, empty=corrects is not None), list[Change]()
+    read = read_format(name, source, **options)  # streams the samples of a single large file
+    classes, samples = read.classes, _require(read.samples, source, empty=corrects is not None)
+    changes = list[Change]()
     if corrects is not None:
         correction: dict[str, Any] = {"by": name, "accept_unchanged": accept_unchanged, "tell": changes.append}
         classes, samples = correct(corrects, classes, samples, **correction)

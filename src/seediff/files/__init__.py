@@ -2,6 +2,6 @@
 half-written file.
 
 reading.py bytes and text; documents.py JSON, TOML, YAML, CSV, XML; tensors.py safetensors and GGUF; image_files.py,
-label_maps.py and photo_files.py pictures. outputs.py writes files, output_folders.py has the places for them,
-and messages.py the text for terminals.
+label_maps.py and photo_files.py pictures. outputs.py writes files, output_folders.py has the places for them, and
+messages.py the text for terminals.
 """

@@ -108,8 +108,8 @@ def parse_json(data: bytes | str, kind: type[T], where: str, *, strict: bool = T
 
 
 def read_json_lines(path: Path | str, kind: type[T], *, absent: str = ABSENT) -> Iterator[tuple[int, T]]:
-    """(line number, value) of a file with one JSON value per line; empty lines are skipped. Raises UserError
-    naming the line."""
+    """(line number, value) of a file with one JSON value per line; empty lines are skipped. Raises UserError naming the
+    line."""
     for number, line in enumerate(read_bytes(path, absent).split(b"\n"), 1):
         if line.removeprefix(BOM).strip():
             yield number, parse_json(decode_text(line, path, number), kind, f"{path}, line {number}")

@@ -1,5 +1,5 @@
-"""Text for people: values in a short form, and streams that escape control characters, because names from foreign
-files must not control the terminal. Messages hold names as they are."""
+"""Text for people: values in a short form, and streams that escape control characters, because names from foreign files
+must not control the terminal. Messages hold names as they are."""
 
 from __future__ import annotations
 

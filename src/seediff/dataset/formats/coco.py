@@ -47,8 +47,8 @@ from .coco_data import (
     paint,
     part_of,
 )
-from .drivers import Contents, Export, Import, PictureRecord
-from .format_table import Candidate
+from .drivers import Export, Import, PictureRecord
+from .format_table import Candidate, Contents
 
 WRITTEN_ANEW = ("file_name", "mask_file_name", "class_ids", "area")
 """Keys of a row that follow from the files. `classes` does not: it may have names without a pixel, and an order."""
@@ -161,22 +161,25 @@ def read(
             own = of_images[image.id]
             if len(records) < 100:  # reading run lengths takes long
                 elsewhere += sum(is_elsewhere(one, (image.height, image.width)) for one in own)
+            draw = partial(paint, image=image, annotations=own, ids=ids, where=path, all_objects=crowds == "objects")
+            objects = draw
+            if path.name.startswith((SEMANTIC, "stuff")):
+                objects = beside.get(image.file_name)
             records.append(
                 PictureRecord(
                     f"{path}, image {image.id}",
                     folders,
                     [image.file_name],
-                    partial(paint, image=image, annotations=own, ids=ids, where=path, all_objects=crowds == "objects"),
+                    draw,
                     part=(split or "") * (len(files) > 1),
                     split=split,
                     row=image.metadata,
-                    objects=not path.name.startswith((SEMANTIC, "stuff")),
-                    paint_objects=beside.get(image.file_name),
+                    objects=objects,
                 )
             )
     cause = "are run lengths by rows, or corners of a picture of another size or counted from below?"
     source.count(elsewhere, f"masks of the first 100 pictures are not where their `bbox` is; {cause}")
-    return classes, source.samples_of(records)
+    return Contents(classes, source.samples_of(records))
 
 
 def _objects_beside(path: Path, classes: Sequence[str]) -> dict[str, Callable[[Path], Instances]]:

@@ -27,8 +27,8 @@ from ..class_lists import number_labels
 from ..encoding import Instances
 from ..sample import Sample
 from ..shapes.rle import polygon_runs
-from .drivers import Contents, Export, Import, PictureRecord
-from .format_table import Candidate
+from .drivers import Export, Import, PictureRecord
+from .format_table import Candidate, Contents
 from .label_files import (
     PARTS,
     Near,
@@ -167,7 +167,7 @@ def read(source: Import, *, images: Path | str | None = None) -> Contents:
     Masks, polygons and ellipses are painted in the order of `z_order`, then of the file; `by_object` decides whether
     they are objects. Pixels in a box, or in one around a cuboid, but in no mask are ignored; other shapes are left out.
     """
-    file, source.shown = source.file(find_file), True
+    file = source.file(find_file)
     root = read_xml(file, "annotations", absent="no such file; CVAT's export for images has one")
     for track in root.all("track"):
         raise UserError(track.where, "has tracks, which belong to videos", "export the task as `CVAT for images 1.1`")
@@ -182,16 +182,17 @@ def read(source: Import, *, images: Path | str | None = None) -> Contents:
     records: list[PictureRecord] = []
     for node in nodes:
         image = fit(node.attributes, CvatImage, node.where, strict=False)
+        draw = partial(_paint, node=node, shape=(image.height, image.width), ids=ids)
         records.append(
             PictureRecord(
                 node.where,
                 folders,
                 [f"{image.subset}/{image.name}".removeprefix("/")],
-                partial(_paint, node=node, shape=(image.height, image.width), ids=ids),
+                draw,
+                draw if objects else None,
                 part=image.subset,
                 top=image.subset,
                 split=PARTS.get(image.subset.lower()),
-                objects=objects,
             )
         )
     samples = source.samples_of(records)
@@ -200,7 +201,7 @@ def read(source: Import, *, images: Path | str | None = None) -> Contents:
         boxed += [f"{tag} {label}" for tag in used if tag in BOXES]
         others += [f"{tag} {label}".strip() for tag in used if tag in OTHERS]
     source.not_drawn(boxed, others)
-    return classes, samples
+    return Contents(classes, samples)
 
 
 def _classes(root: Node, uses: Mapping[str, Sequence[str]], source: Import) -> tuple[tuple[str, ...], dict[str, int]]:

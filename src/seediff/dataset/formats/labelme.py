@@ -35,8 +35,8 @@ from ..encoding import Instances, encode_grey
 from ..sample import Sample
 from ..shapes.objects import Objects
 from ..shapes.polygons import object_polygons
-from .drivers import Contents, Export, Import, Painted
-from .format_table import Candidate
+from .drivers import Export, Import, Painted
+from .format_table import Candidate, Contents
 from .label_files import (
     IMAGE_SUFFIXES,
     Near,
@@ -90,8 +90,8 @@ class LabelmeFile(msgspec.Struct, frozen=True):
 
 
 def write(export: Export, *, polygons: bool = False) -> None:
-    """labelme's JSON files, beside their pictures. polygons: instead of masks, which X-AnyLabeling does not read;
-    one per connected piece, in a group per class or object. labelme fills them exactly."""
+    """labelme's JSON files, beside their pictures. polygons: instead of masks, which X-AnyLabeling does not read; one
+    per connected piece, in a group per class or object. labelme fills them exactly."""
     for placed in export.placed(draw, names={**label_names(export.classes), IGNORE: IGNORED}, polygons=polygons):
         (height, width), shapes = placed.data
         export.put(placed.file_name, placed.picture)
@@ -142,7 +142,7 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
     Lines and points are left out; boxes around shapes of other kinds are ignored. Pictures inside the files are decoded
     when samples are asked for.
     """
-    root, source.shown = source.folder, True
+    root = source.folder
     left, used, image_paths = list[Path](), set[str](), dict[Path, str]()
     boxed, others, objects = list[str](), list[str](), False
     for path in filter(Path.is_file, [source.path, *sorted(source.path.rglob("*.json"))]):
@@ -168,7 +168,7 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
         listed = find_list(root, root.parent)
         classes, where = (listed.classes, listed.where) if listed else (sorted(used), root)
     names, ids = number_labels(classes, where, source.note)
-    return names, _samples(source, image_paths, ids, root, images, objects)
+    return Contents(names, _samples(source, image_paths, ids, root, images, objects))
 
 
 def _by_object(shapes: Sequence[LabelmeShape]) -> bool:
@@ -198,7 +198,7 @@ def _samples(
     for path, image_name in image_paths.items():
         inner = f"{path.parent.relative_to(root).as_posix()}/{image_name}"
         folders = given_or(images, root, path.parent, path.parent / native.IMAGES, root / native.IMAGES)
-        found = source.found(folders, [inner], str(path)) if image_name else None
+        found = source.find_picture(folders, [inner], str(path)) if image_name else None
         image: Path | bytes | None = None
         suffix = ""
         if found is not None:
@@ -212,7 +212,7 @@ def _samples(
             source.no_image(path, f"there is no picture {show_json(image_name)}, and 'imageData' is empty")
             continue
         name = path.relative_to(above).with_suffix("").as_posix()
-        shapes = Painted(partial(_paint, path, image, ids))
+        shapes = Painted(partial(_paint, path=path, ids=ids), image)
         seen = shapes.objects if objects else None
         yield source.sample(name, image, shapes.label_map, {}, path, objects=seen)
 
@@ -224,7 +224,7 @@ def _decoded(text: str, where: str) -> bytes:
         raise UserError(where, "is not a base64-encoded picture") from error
 
 
-def _paint(path: Path, image: Path | bytes, ids: dict[str, int]) -> Instances:
+def _paint(image: Path | bytes, path: Path, ids: dict[str, int]) -> Instances:
     file = read_json(path, LabelmeFile)
     height, width = shown_size(image, str(image) if isinstance(image, Path) else f"{path}: imageData")
     shape = file.imageHeight or height, file.imageWidth or width

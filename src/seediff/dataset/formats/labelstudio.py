@@ -32,8 +32,8 @@ from ..encoding import Instances
 from ..rows import check_row
 from ..sample import Sample
 from ..shapes.rle import decode_brush, encode_brush, polygon_runs
-from .drivers import Contents, Export, Import, PictureRecord
-from .format_table import Candidate, read_known
+from .drivers import Export, Import, PictureRecord
+from .format_table import Candidate, Contents, read_known
 from .label_files import (
     IMAGE_SUFFIXES,
     Near,
@@ -224,7 +224,7 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
     polygons are painted in their order, over boxes, which are 255, as are the boxes around other regions with an area;
     regions without one are left out.
     """
-    file, source.shown = source.file(lambda folder: _tasks(source.candidate) or folder / TASKS), True
+    file = source.file(lambda folder: _tasks(source.candidate) or folder / TASKS)
     tasks = read_known(file, list[Task])
     config = file.parent / CONFIG
     view = read_xml(config, "View") if config.is_file() else Node("View", {}, "")
@@ -262,19 +262,20 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
         if isinstance(task.data.get(OWN), Mapping):
             own = fit(task.data[OWN], Own, f"{where}: data.{OWN}")
             check_row(own.metadata, f"{where}: metadata in its data.{OWN}")
+        paint = partial(_paint, regions=found, ids=ids, where=where)
         records.append(
             PictureRecord(
                 where,
                 folders,
                 _image_names(address),
-                partial(_paint, regions=found, ids=ids, where=where),
+                paint,
+                paint if objects else None,
                 top=IMAGES,
                 row=own.metadata,
                 name=own.name,
-                objects=objects,
             )
         )
-    return names, source.samples_of(records)
+    return Contents(names, source.samples_of(records))
 
 
 def _answer(task: Task, where: str) -> TaskAnswer:

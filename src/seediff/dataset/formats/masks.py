@@ -50,8 +50,8 @@ from ..class_lists import (
 from ..encoding import encode_grey
 from ..rows import flat_name
 from ..sample import Sample
-from .drivers import Contents, Export, Import
-from .format_table import Candidate
+from .drivers import Export, Import
+from .format_table import Candidate, Contents
 from .label_files import IMAGE_SUFFIXES, PARTS, images_by_name, unique_names
 from .public_sets import Found, find_published, read_published
 from .yolo_data import IMAGES, find_images, find_yaml, label_file, read_data, write_data
@@ -149,15 +149,17 @@ def read(
     root = source.path
     file = semantic_yaml(root) if masks is None and classes is None else None
     published = find_published(root) if not (file or classes or images or masks) else None
-    source.images, source.shown = published is None, file is not None
+    source.images, source.shown, about = published is None, file is not None, ""
     if void and (file or published):
         raise UserError("void", f"is only for plain folders of label maps; {root} names its own", "leave it out")
     if file is not None:
         listed, found = _named_by_yaml(source, file, split, images)
     elif published is not None:
         listed, found = read_published(source, *published, split)
+        about = str(listed.where)
     elif source.labels_alone and (map_folder(root) != root or not any(True for _ in _folders(root))):
-        listed, found = _labels_alone(source, num_classes)
+        about = f"label maps in {map_folder(root)}"
+        listed, found = _labels_alone(source, num_classes, about)
     elif images is None and masks is None:
         listed, found = _matched(source, [*_folders(root)], classes)
     else:
@@ -170,7 +172,6 @@ def read(
     listed = replace(listed, ids={**listed.ids, **dict.fromkeys(void, IGNORE)})
     if file is None and published is None and found:
         listed = with_single(listed, [mask for *_, mask in found], source.note)
-    source.ids = listed.ids
     samples: list[Sample] = []
     names = unique_names((folder, name + (image or mask).suffix) for folder, name, image, mask in found)
     for name, (folder, path, image, mask) in zip(names, found, strict=True):
@@ -184,7 +185,7 @@ def read(
             samples.append(source.sample(name, image, labels, {}, image or mask, split=part))
     if not samples and split is not None:
         raise UserError("split", f"{split}: {root} has no picture in this part")
-    return listed.classes, samples
+    return Contents(listed.classes, samples, listed.ids, about)
 
 
 def _named_by_yaml(source: Import, path: Path, split: str | None, images: Path | str | None) -> tuple[ClassList, Found]:
@@ -223,16 +224,15 @@ def _meanings(names: Mapping[int, str], mapping: Mapping[int, int | str | None],
     return replace(listed, ids={**ids, **{value: ids[meant[value]] for value in meant if 0 <= value <= 255}})
 
 
-def _labels_alone(source: Import, num_classes: int | None) -> tuple[ClassList, Found]:
+def _labels_alone(source: Import, num_classes: int | None, about: str) -> tuple[ClassList, Found]:
     where = map_folder(source.path)
     maps = named_images(where)
-    source.about = f"label maps in {where}"
     listed = find_list(where, where.parent, note=source.note)
     if listed is None and num_classes is not None:
         if not 1 <= num_classes <= MAX_CLASSES:
             raise UserError("num_classes", f"{num_classes} must be between 1 and {MAX_CLASSES}")
         numbers = range(num_classes)
-        listed = ClassList(tuple(map(str, numbers)), {number: number + 1 for number in numbers}, {}, source.about)
+        listed = ClassList(tuple(map(str, numbers)), {number: number + 1 for number in numbers}, {}, about)
     if listed is None:
         fix = "add a classes.txt of names from id 1 on, or lines `id name`; `evaluate segments` takes --num-classes"
         raise UserError(source.path, "nothing says what the ids of its label maps mean", fix)

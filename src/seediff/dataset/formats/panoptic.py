@@ -43,8 +43,8 @@ from .coco_data import (
     image_folders,
     part_of,
 )
-from .drivers import Contents, Export, Import, PictureRecord
-from .format_table import Candidate, read_known
+from .drivers import Export, Import, PictureRecord
+from .format_table import Candidate, Contents, read_known
 from .label_files import check_frame
 
 
@@ -163,12 +163,12 @@ def read(source: Import, *, images: Path | str | None = None) -> Contents:
                     folders,
                     [image.file_name],
                     partial(draw, segments=segments),
+                    partial(draw, segments={**segments, **rest}) if things else None,
                     part=(split or "") * (len(files) > 1),
                     split=split,
-                    paint_objects=partial(draw, segments={**segments, **rest}) if things else None,
                 )
             )
-    return classes, source.samples_of(records)
+    return Contents(classes, source.samples_of(records))
 
 
 def _paint(path: Path, mask: Path, image: Image, where: str, segments: Mapping[int, int]) -> Instances:

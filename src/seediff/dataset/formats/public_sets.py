@@ -52,8 +52,8 @@ Found = list[tuple[str | None, str, Path | None, Path]]
 
 @dataclass(frozen=True)
 class PublicSet:
-    """A public data set as it is distributed. masks, images: folders in the root, where {} is the part's, of which
-    the first that is there counts. parts: split → its folder. classes: of the ids from `first` on. void: ids without a
+    """A public data set as it is distributed. masks, images: folders in the root, where {} is the part's, of which the
+    first that is there counts. parts: split → its folder. classes: of the ids from `first` on. void: ids without a
     class. maps: names of label maps, whose group is the sample's. ending: of a picture's name after it. below: where
     the root may be in the named folder. listed: a file that the root must have. usual: the split that papers use."""
 
@@ -150,8 +150,7 @@ def read_published(
                 source.no_image(file, f"there is no picture of it in {folder}")
             else:
                 found.append((name, label, image, file))
-    source.about = f"{layout.title} in {root}, {', '.join(asked)}"
-    return _classes(layout, root, source.about), found
+    return _classes(layout, root, f"{layout.title} in {root}, {', '.join(asked)}"), found
 
 
 def _classes(layout: PublicSet, root: Path, where: str) -> ClassList:

@@ -26,8 +26,8 @@ from ..class_lists import WEIGHTS, find_list, named_classes, read_mask, voc_colo
 from ..encoding import Instances, encode_image, encode_mask
 from ..rows import SPLITS
 from ..sample import Sample
-from .drivers import Contents, Export, Import
-from .format_table import Candidate
+from .drivers import Export, Import
+from .format_table import Candidate, Contents
 from .label_files import PARTS, images_by_name
 
 IMAGES, CLASS_MAPS, OBJECT_MAPS = "JPEGImages", "SegmentationClass", "SegmentationObject"
@@ -97,7 +97,6 @@ def read(
         raise UserError(source.path, f"has no {CLASS_MAPS}", "name the folder that holds it, such as VOCdevkit/VOC2012")
     listed = find_list(root, classes=classes, note=source.note)
     listed = listed or named_classes(VOC_CLASSES if classes is None else classes)
-    source.about = f"Pascal VOC's folders in {root}, {split or 'all lists'}"
     folder, masks = root / IMAGES if images is None else Path(images), root / CLASS_MAPS
     image_paths, maps = images_by_name(folder), dict(named_images(masks))
     if not maps:
@@ -122,7 +121,6 @@ def read(
             if split is not None or parts[title] in OWN or name in known:
                 named.setdefault(name, where)
     listed = with_single(listed, [maps[name] for name in named if name in maps], source.note)
-    source.ids = listed.ids
     samples, left, both = list[Sample](), 0, 0
     for name, where in named.items():
         image, mask = image_paths.get(name), maps.get(name)
@@ -146,7 +144,8 @@ def read(
         raise UserError(masks, f"has no mask of '{next(iter(named))}' or of any other picture")
     source.count(both, f"pictures are in several lists of {LISTS}: a list for validation or testing counts")
     source.count(left, f"of {len(named)} pictures have no mask in {CLASS_MAPS}: they are left out")
-    return listed.classes, samples
+    about = f"Pascal VOC's folders in {root}, {split or 'all lists'}"
+    return Contents(listed.classes, samples, listed.ids, about)
 
 
 def _read_list(path: Path, known: Collection[str]) -> dict[str, str]:

@@ -26,8 +26,8 @@ from ..encoding import Instances
 from ..sample import Sample
 from ..shapes.objects import Objects, find_objects
 from ..shapes.polygons import fill_polygon, object_polygons
-from .drivers import Contents, Export, Import, Painted
-from .format_table import Candidate
+from .drivers import Export, Import, Painted
+from .format_table import Candidate, Contents
 from .label_files import Shapes, shown_size, unique_names
 from .masks import semantic_yaml
 from .yolo_data import DATA, IMAGES, LABELS, YoloImage, find_images, is_data, label_file, read_data, write_data
@@ -146,7 +146,7 @@ def read(
     listed = number_classes(class_names, file, void=(), classes=classes, note=source.note)
     if "kpt_shape" in data:
         raise UserError(file, "has poses (kpt_shape), whose points would be read as corners; masks need polygons")
-    source.shown, samples = True, list[Sample]()
+    samples, paint = list[Sample](), partial(_paint, ids=listed.ids)
     found_images = find_images(source, file, data, split, images, label_file, _has_labels)
     without, lengths = 0, Counter[int]()
     for image in found_images:
@@ -155,7 +155,7 @@ def read(
     boxes, lines = lengths[5], lengths.total()
     names = unique_names((image.split, image.name) for image in found_images)
     for image, name in zip(found_images, names, strict=True):
-        shapes = Painted(partial(_paint, image, listed.ids))
+        shapes = Painted(paint, image)
         labels, objects = shapes.label_map, shapes.objects
         samples.append(source.sample(name, image.path, labels, {}, image.labels, split=image.split, objects=objects))
     if samples and without == len(samples):
@@ -166,7 +166,7 @@ def read(
         source.note("every object has four corners; if they are rotated boxes (OBB), they are no masks")
     source.count(boxes, f"of {lines} objects are boxes; pixels in them but in no polygon are ignored (255)")
     source.count(without, f"of {len(samples)} pictures have no label file: background only")
-    return listed.classes, samples
+    return Contents(listed.classes, samples)
 
 
 def _has_labels(path: Path) -> bool:

@@ -73,8 +73,8 @@ def find_images(
     label: Callable[[Path], Path],
     labelled: Callable[[Path], bool],
 ) -> list[YoloImage]:
-    """The pictures of a split, None: of all. file, data: the YAML file and its content.
-    label: a picture's path → its label file's path. labelled: whether a label file has labels.
+    """The pictures of a split, None: of all. file, data: the YAML file and its content. label: a picture's path → its
+    label file's path. labelled: whether a label file has labels.
 
     Label files that have no picture count as missing pictures; otherwise their labels would be lost silently.
     """

@@ -34,8 +34,8 @@ class Measured:
 
 @dataclass(frozen=True)
 class ClassStats:
-    """images: number with a pixel of the class. pixels: share of all in the set. mean_area, mean_pieces: over
-    `images`. areas: number of images in each bin of AREA_BINS, the last one closed. flags: kind → number of images."""
+    """images: number with a pixel of the class. pixels: share of all in the set. mean_area, mean_pieces: over `images`.
+    areas: number of images in each bin of AREA_BINS, the last one closed. flags: kind → number of images."""
 
     name: str
     images: int
