@@ -1,7 +1,7 @@
-"""What the values, colours and labels of a set mean: one reader of class lists, and one of masks by such a list.
+"""What the values, colours and labels of a set mean: reads class lists, and masks by such a list.
 
-A list is a `classes.txt`, `class_names.txt` or `labels.txt` (labelme's) of names, or defines colours: `labelmap.txt`
-(`name:r,g,b::`, CVAT's), `class_dict.csv` or `labelmap.csv` (`name,r,g,b`), or Datumaro's `dataset_meta.json`.
+A list has names: `classes.txt`, `class_names.txt` or labelme's `labels.txt`. Or it defines colours: CVAT's
+`labelmap.txt` (`name:r,g,b::`), `class_dict.csv` or `labelmap.csv` (`name,r,g,b`), or Datumaro's `dataset_meta.json`.
 """
 
 from __future__ import annotations
@@ -33,14 +33,18 @@ Note = Callable[[str], None] | None
 
 @dataclass(frozen=True)
 class ClassList:
-    """classes: the names of ids 1, 2, … ids: stored value → id. colours: a colour's number → id, if the list defines
-    colours. where: its name in errors. single: whether grey masks of 0 and 255 alone show the only class as 255."""
+    """What stored values mean."""
 
     classes: tuple[str, ...]
+    """The names of ids 1, 2, …"""
     ids: Mapping[int, int]
+    """Stored value → id."""
     colours: Mapping[int, int] | None = None
+    """A colour's number → id; None if the list does not define colours."""
     where: object = "--classes"
+    """The list's name in errors."""
     single: bool = False
+    """Whether 255 is the only class of the list in grey masks that have no other value but 0."""
 
 
 def number_classes(
@@ -51,9 +55,9 @@ def number_classes(
     classes: Sequence[str] | None = None,
     note: Note = None,
 ) -> ClassList:
-    """The classes of a list of stored number → name, in the order of the numbers. A name of the background means id 0,
-    and one of no class 255, except numbers that are not in `void`. classes: in the order of their ids, if the user
-    named them. note: is told of several numbers with one meaning."""
+    """The list of classes of stored number → name, in the order of the numbers. A name of the background means id 0. A
+    name such as `ignore` means 255; with `void`, only for the numbers in it. classes: the classes in the order of their
+    ids, if the user named them. note: called with a line about several numbers of one meaning. Raises UserError."""
     ids: dict[int, int] = {}
     listed: dict[int, str] = {}
     for number, name in sorted(names.items()):
@@ -77,12 +81,13 @@ def number_classes(
 
 
 def named_classes(classes: Sequence[str]) -> ClassList:
-    """The list of classes whose values count from 1."""
+    """The list of classes whose stored values count from 1."""
     return number_classes({0: BACKGROUND, **dict(enumerate(classes, 1))}, "--classes")
 
 
 def number_labels(labels: Iterable[str], where: object, note: Note) -> tuple[tuple[str, ...], dict[str, int]]:
-    """The classes among labels, in their order, and the id of each, and of each name that means 0 or 255."""
+    """(classes, ids): the classes among labels, in their order; and the id of each class and of each name that means 0
+    or 255."""
     names = dict(enumerate(labels))
     listed = number_classes(names, where, note=note)
     own = {name: number for number, name in enumerate(listed.classes, 1)}
@@ -90,7 +95,7 @@ def number_labels(labels: Iterable[str], where: object, note: Note) -> tuple[tup
 
 
 def check_meaning(classes: Sequence[str], *, void: bool = True) -> None:
-    """Refuses a class whose name would be read back as id 0, or, if `void`, as 255."""
+    """Raise UserError for a class whose name would be read back as id 0, or, if `void`, as 255."""
     words = {0: "the background", IGNORE: "pixels that are ignored"}
     for name in classes:
         meant = meaning(name)
@@ -99,16 +104,16 @@ def check_meaning(classes: Sequence[str], *, void: bool = True) -> None:
 
 
 class Meta(msgspec.Struct, frozen=True):
-    """Datumaro's. The ids of `label_map` are positions in `segmentation_colors`."""
+    """Datumaro's `dataset_meta.json`. The ids of `label_map` are positions in `segmentation_colors`."""
 
     label_map: dict[int, str]
     segmentation_colors: list[list[int]]
 
 
 def find_list(*folders: Path, classes: Sequence[str] | None = None, note: Note = None) -> ClassList | None:
-    """The first list in these folders, one of colours before others, and one of names beside it must be equal: values
-    would mean one thing and colours another. classes, note: as of `number_classes`; with classes, only colours are
-    looked for."""
+    """The first list in these folders; None if there is none. A list of colours goes before a list of names, which must
+    have the same classes: otherwise values would mean one thing and colours another. classes, note: as for
+    `number_classes`; with `classes`, only lists of colours are searched. Raises UserError."""
     path, plain = _first(folders, COLOUR_LISTS), None
     if classes is None:
         plain = _first(folders, NAME_LISTS)
@@ -131,7 +136,7 @@ def find_list(*folders: Path, classes: Sequence[str] | None = None, note: Note =
 
 
 def _first(folders: Sequence[Path], names: Sequence[str]) -> Path | None:
-    """The first of these files that is there, in the order of the names."""
+    """The first of these files that exists, in the order of the names."""
     paths = [folder / name for name, folder in product(names, folders)]
     return next(filter(Path.is_file, paths), None)
 
@@ -166,21 +171,27 @@ def _read_colours(path: Path) -> Iterator[tuple[str, Sequence[object], str]]:
 
 
 def voc_colours(count: int) -> dict[int, int]:
-    """A colour's number in VOC's palette → id, for ids 0 to `count` and 255."""
+    """Number of a colour in VOC's palette → id, for the ids 0 to `count` and 255."""
     colours = (np.array(voc_palette(), np.uint32).reshape(256, 3) @ WEIGHTS).tolist()
     return {colours[number]: number for number in (*range(count + 1), IGNORE)}
 
 
 def read_mask(path: Path, listed: ClassList) -> np.ndarray:
-    """(H, W) uint8 of ids. Grey values and indices of a palette are values of the list; 255 is ignored, and 65535 of 16
-    bits. Colours decide in pictures in colours, unless they are greys of which VOC's palette does not have all, in
-    palettes if the list defines colours, and in palettes where each index in use has a colour of VOC's, for a class of
-    the list, that no earlier index has. In pictures that are all black or all white, the alpha channel is the mask."""
+    """(H, W) uint8 of ids. Raises UserError. The id of a pixel follows from its value, which is
+
+    1. the stored number in a grey picture or palette; 255, and 65535 of 16 bits, are ignored;
+    2. the colour in a picture in colours, unless it has greys alone, of which VOC's palette lacks one;
+    3. the colour in a palette, if the list defines colours, or if each index in use has a colour of VOC's palette, for
+       a class of the list, that no earlier index has.
+
+    In pictures that are all black or all white, the alpha channel is the mask.
+    """
     return _read(path, listed)[0]
 
 
 def _read(path: Path, listed: ClassList) -> tuple[np.ndarray, bool]:
-    """As `read_mask`, and whether 255 is the only class of the list, by its `single`."""
+    """(ids, is_single): the ids as `read_mask` returns them, and whether `listed.single` decided that 255 is the only
+    class."""
     pixels, mode, entries = _stored(path, listed)
     stored = {IGNORE: IGNORE, **listed.ids}
     colours = listed.colours
@@ -194,21 +205,20 @@ def _read(path: Path, listed: ClassList) -> tuple[np.ndarray, bool]:
     if listed.single and grey and {*np.unique(pixels).tolist()} | {0} == {0, IGNORE}:
         return (pixels // IGNORE).astype(np.uint8), True
 
-    # values: those whose ids are looked up; places: for each pixel, the position of its value.
-    values, places, by_colour = np.arange(256), pixels, True
+    # The values in the table of ids, and for each pixel the position of its value among them.
+    table, values, at = colours, np.arange(256), pixels
     if pixels.ndim == 3:
-        values, places = np.unique(pixels @ WEIGHTS, return_inverse=True)
-        places = places.reshape(pixels.shape[:2])
+        values, at = np.unique(pixels @ WEIGHTS, return_inverse=True)
+        at = at.reshape(pixels.shape[:2])
     elif mode == "P" and (listed.colours or _has_meaning(entries, np.unique(pixels).tolist(), colours)):
         values = np.array([*entries, *[1 << 24] * (256 - len(entries))])
     else:
-        by_colour = False
-    table = colours if by_colour else stored
-    ids = np.array([table.get(value, -1) for value in values.tolist()])[places]
+        table = stored
+    ids = np.array([table.get(value, -1) for value in values.tolist()])[at]
     if (ids < 0).any():
-        wrong = int(values[places[ids < 0][0]])
+        wrong = int(values[at[ids < 0][0]])
         what, where = f"id {wrong}", listed.where
-        if by_colour:
+        if table is colours:
             what = f"the colour {','.join(str(wrong >> shift & 255) for shift in (16, 8, 0))}"
             if listed.colours is None:
                 where = "VOC's palette; a labelmap.txt beside the folders says what colours are"
@@ -217,8 +227,8 @@ def _read(path: Path, listed: ClassList) -> tuple[np.ndarray, bool]:
 
 
 def _stored(path: Path, listed: ClassList) -> tuple[np.ndarray, str, list[int]]:
-    """The greys or indices (H, W) or colours (H, W, 3) of a mask, Pillow's mode, and its palette's colours as numbers.
-    Raises UserError for a picture that is no mask."""
+    """(pixels, mode, entries): the greys or indices (H, W) or colours (H, W, 3) of a mask, Pillow's mode, and the
+    palette's colours as numbers. Raises UserError for a picture that cannot be a mask."""
     with open_image(path) as image:
         kind = image.format
         palette = bytes(image.palette.palette if image.mode == "P" and image.palette else b"")
@@ -242,7 +252,8 @@ def _stored(path: Path, listed: ClassList) -> tuple[np.ndarray, str, list[int]]:
 
 
 def with_single(listed: ClassList, masks: Iterable[Path], note: Callable[[str], None]) -> ClassList:
-    """The list, `single` if it names one class and the background. note: is told in which masks 255 is this class."""
+    """The list; `single` if it names one class and the background. note: called with a line about the masks in which
+    255 is this class."""
     if len(listed.classes) != 1 or listed.colours or listed.ids.get(0) != 0 or listed.ids.get(IGNORE) == 1:
         return listed
     listed, name = replace(listed, single=True), listed.classes[0]
@@ -259,8 +270,9 @@ def with_single(listed: ClassList, masks: Iterable[Path], note: Callable[[str], 
 
 
 def _without_alpha(pixels: np.ndarray, shown: np.ndarray, path: Path, listed: ClassList) -> np.ndarray:
-    """The colours, greys or indices of a mask that may be transparent, or its alpha channel if that is the mask. shown:
-    in RGBA. Raises UserError where transparent pixels are not black, or only the alpha channel varies."""
+    """The colours, greys or indices of a mask with transparency, or its alpha channel if that is the mask. shown: the
+    picture (H, W, 4) in RGBA. Raises UserError if transparent pixels are not black, or only the alpha channel
+    varies."""
     colours, alpha = shown[..., :3], shown[..., 3]
     all_black_or_white = colours.max() == 0 or colours.min() == 255
     if all_black_or_white and pixels.ndim == 3 and listed.colours is None and alpha.min() < 255:
@@ -275,7 +287,8 @@ def _without_alpha(pixels: np.ndarray, shown: np.ndarray, path: Path, listed: Cl
 
 
 def _has_meaning(entries: list[int], used: Sequence[int], colours: Mapping[int, int]) -> bool:
-    """Whether a palette says what its indices in use mean. Padding, a repeated colour or none does not."""
+    """Whether a palette says what its indices in use mean. An index without a colour or with an earlier index's colour,
+    such as padding, says nothing."""
     if used[-1] >= len(entries):
         return False
     return all(entries[index] in colours and entries.index(entries[index]) == index for index in used)
