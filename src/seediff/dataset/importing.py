@@ -1,5 +1,5 @@
-"""Makes native datasets of files in other formats, of masks that were corrected elsewhere, and of pictures without
-labels."""
+"""Makes native datasets from files in other formats, from masks that were corrected elsewhere, and from pictures
+without labels."""
 
 from __future__ import annotations
 
@@ -27,12 +27,14 @@ from .saving import save_native
 
 @dataclass(frozen=True)
 class Imported:
-    """classes, rows: of the new dataset. notes: lines about what was left out. changes: the masks that came back."""
+    """The new dataset."""
 
     classes: Sequence[str]
     rows: Sequence[Mapping[str, Any]]
     notes: Sequence[str]
+    """Lines about what was left out."""
     changes: Sequence[Change]
+    """The change of each mask that came back."""
 
 
 def import_set(
@@ -49,12 +51,12 @@ def import_set(
 ) -> Imported:
     """Writes a folder or file of another format as the native dataset `out`, which appears only when it is complete.
 
-    corrects: the dataset whose masks the source holds, corrected; its pictures and rows are kept. accept_unchanged, and
-    how masks come back: as for `correct`. link, workers, follow: as for `write_native`. options: the parameters of
-    `read` in the format's module. Raises UserError, also for a source without samples or, except with `corrects`,
-    without objects.
+    corrects: the dataset whose masks the source holds, corrected; its pictures and rows are kept. accept_unchanged: as
+    for `correct`, which also says how masks are matched. link, workers, follow: as for `write_native`. options: the
+    parameters of `read` in the format's module. Raises UserError, also for a source without samples, and without
+    `corrects` for one in which no sample shows a class.
     """
-    # Corrected masks alone: their pictures are those of the dataset that they correct.
+    # Corrected masks without pictures belong to the pictures of the dataset that they correct.
     if corrects is not None and "images" not in options and "images" in import_options(name):
         folder = source
         if not source.is_dir():
@@ -76,9 +78,9 @@ def import_set(
 def import_unlabelled(
     source: Path, out: Path, classes: Sequence[str], *, workers: int = 1, follow: Follow = iter
 ) -> int:
-    """Writes each picture that `find_photos` finds as a sample with an empty mask and the flag `unlabelled`, to paint
-    masks of `classes` in `seediff look`, and returns their number. Raises UserError for a dataset, whose label maps
-    would be taken for pictures, and for a picture that cannot be read."""
+    """Writes each picture that `find_photos` finds as a sample with an empty mask and the flag `unlabelled`, so that
+    people can paint masks of `classes` in `seediff look`. Returns the number of samples. Raises UserError for a
+    dataset, whose label maps would be taken for pictures, and for a picture that cannot be read."""
     if source.is_dir():
         native.check_finished(source)
         native.check_single(source)
@@ -99,8 +101,8 @@ def _unlabelled(photo: Photo) -> Sample:
 
 
 def _require(samples: Iterable[Sample], source: Path, *, empty: bool) -> Iterator[Sample]:
-    """Yields the samples. Raises UserError at the end if there were none, or if no sample shows a class. empty: allow
-    that no sample does."""
+    """Yields the samples. empty: whether all of them may be without a class. Raises UserError at the end if there was
+    no sample, or if none shows a class that should."""
     count, shows = 0, empty
     for sample in samples:
         count += 1

@@ -20,7 +20,7 @@ Set = tuple[str, Sequence[str], Sequence[Sample]]
 
 
 def merge_sets(sets: Sequence[Set]) -> tuple[tuple[str, ...], list[Sample], list[str]]:
-    """The classes and samples of sets, and notes on folders, such as soft/, that are left out.
+    """(classes, samples, notes) of sets as one. `notes`: lines about folders, such as soft/, that are left out.
 
     Classes are joined by name, in the order in which they first appear. If two samples have the same name, all names
     get the name of their set as a prefix. `origin` in a row names the source of the sample, as `set/name`.
@@ -63,13 +63,14 @@ def set_names(folders: Sequence[Path | str]) -> list[str]:
 
 
 def renumber_table(class_names: Sequence[str], classes: Sequence[str]) -> np.ndarray:
-    """(256,) uint8: id in a set → id in `classes`. 0 and 255 stay."""
+    """(256,) uint8: id in a set of `class_names` → id in `classes`. 0 and 255 stay."""
     ids = [list(classes).index(name) + 1 for name in class_names]
     return native.dataset_labels(np.arange(256, dtype=np.uint8), ids)
 
 
 def renumber(sample: Sample, ids: np.ndarray, classes: int) -> Sample:
-    """The sample with the ids in its label map and instances mapped by `ids`. classes: number of its set's classes."""
+    """The sample with new ids in its label map and instances. ids: (256,), old → new. classes: number of classes of its
+    set."""
     if np.array_equal(ids[: classes + 1], np.arange(classes + 1)):
         return sample
     instances = sample.stored_instances and partial(_renumbered_instances, sample, ids)

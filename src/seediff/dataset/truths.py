@@ -23,9 +23,9 @@ def open_truths(
 ) -> Dataset:
     """Opens any set that `Dataset.open` reads, COCO-Stuff, or a folder of label maps without pictures.
 
-    split: None: of public sets `val` (CamVid: `test`) or the part that `path` is, and otherwise all. num_classes, void:
-    of a plain folder, see `formats.masks.read`. maps_first: whether COCO-Stuff's maps count more than COCO's JSON
-    beside them. Unlabelled samples are left out. Raises UserError, also if no sample is labelled.
+    split: None reads `val` of a public set (CamVid: `test`), or the part that `path` is, and all samples of other sets.
+    num_classes, void: for a plain folder, as in `formats.masks.read`. maps_first: whether COCO-Stuff's maps are read
+    rather than COCO's JSON beside them. Unlabelled samples are left out. Raises UserError, also if none is labelled.
     """
     path, name = Path(path), None
     if not path.exists():
