@@ -114,8 +114,8 @@ class AugmentedSamples(Sequence[Sample]):
         if self.objects:
             labels, objects = apart(labelled.labels)
 
-        # The prompt, unless other samples are part of the picture, and the model, if it drew the picture. Not the flags:
-        # they are about the source's mask.
+        # The prompt, unless other samples are part of the picture, and the model, if it drew the picture; not flags,
+        # which are about the source's mask.
         sample = self.samples[source]
         left = {"prompt": "sources" in step, "split": False, "model": is_of_photo(sample.metadata)}
         row = {key: sample.metadata[key] for key, out in left.items() if key in sample.metadata and not out}
