@@ -61,7 +61,7 @@ MASK_FOLDERS = ("masks", "mask", "labels", "label", "annotations", "ann_dir", "g
 ENDINGS = ("_mask", "-mask", "_masks", "_label", "_labels", "_gt", "_seg", "_segmentation")
 """Endings that names of masks may have after the names of their pictures."""
 IMAGE_ENDINGS = ("_sat", "_img", "_image")
-"""Endings that such a mask has instead."""
+"""Endings that a picture's name may have in place of its mask's ending."""
 PNG = "*.[pP][nN][gG]"
 KEY, MASKS = "masks_dir", "masks"
 
@@ -82,7 +82,8 @@ def grey(sample: Sample, labels: np.ndarray) -> bytes:
 
 
 def semantic_yaml(path: Path) -> Path | None:
-    """The YAML file that is `path` or in it, if it names the folder of masks, or has Ultralytics' default beside it."""
+    """The YAML file that is `path` or in it, if it names the folder of masks, or if Ultralytics' default folder is
+    beside it; otherwise None."""
     try:
         file = find_yaml(path)
         data = read_yaml(file) if file.suffix in (".yaml", ".yml") else {}
@@ -93,7 +94,8 @@ def semantic_yaml(path: Path) -> Path | None:
 
 
 def is_folder(candidate: Candidate) -> bool:
-    """False for SeeDiff's own folders, which may be unfinished, and for folders that a JSON file describes."""
+    """Whether a folder or YAML file is of the format. False for SeeDiff's own folders, which may be unfinished, and for
+    folders that a JSON file describes."""
     folder = candidate.path
     if semantic_yaml(folder) is not None:
         return True
@@ -110,7 +112,7 @@ def is_folder(candidate: Candidate) -> bool:
 
 
 def _folders(root: Path) -> Iterator[tuple[str | None, Path, Path]]:
-    """(split, folder of pictures, folder of masks) wherever both have files; they may be the same folder."""
+    """(split, folder of pictures, folder of masks) for each pair of folders with files; the two may be one folder."""
     inner = sorted(filter(Path.is_dir, root.glob("*")))
     parts = [(path, PARTS[path.name.lower()]) for path in inner if path.name.lower() in PARTS]
     for base, split in ((root, None), *parts):
@@ -138,13 +140,13 @@ def read(
     num_classes: int | None = None,
     void: Sequence[int] = (),
 ) -> Contents:
-    """Pictures and PNG masks, as Ultralytics' YAML file names them, or as a public set is distributed. images, masks:
-    their folders; None: the usual one of the two in the folder, or else the folder itself.
+    """Pictures and PNG masks in usual folders, as Ultralytics' YAML file names them, or as a public set is distributed.
 
-    split: "train", "val" or "test"; None: all. classes: None: those of a list (class_lists.py) in or beside the
-    folders. num_classes: of labels alone without a list: ids from 0 on are classes. void: stored values to ignore,
-    besides 255. With a single class, 255 is that class in grey masks and alpha channels that have no other value but 0.
-    Otherwise 255 is ignored.
+    split: "train", "val" or "test"; None: all. classes: the classes in the order of their ids; None: the names in a
+    list (class_lists.py) in or beside the folders. images, masks: the folders of pictures and of masks; None: the usual
+    ones in the folder, or else the folder itself. num_classes: for labels alone without a list: the ids from 0 on are
+    that many classes. void: stored values to ignore, besides 255. With a single class, 255 is that class in grey masks
+    and alpha channels that have no other value but 0. Otherwise 255 is ignored.
     """
     root = source.path
     file = semantic_yaml(root) if masks is None and classes is None else None
@@ -189,8 +191,8 @@ def read(
 
 
 def _named_by_yaml(source: Import, path: Path, split: str | None, images: Path | str | None) -> tuple[ClassList, Found]:
-    """What Ultralytics' YAML file names. If no name is `background`, there is none: every name is a class. A single
-    name means masks of 0 (background) and 1."""
+    """What Ultralytics' YAML file names. If no name is `background`, every name is a class. A single name means masks
+    of 0 (background) and 1. Raises UserError."""
     file, data, names = read_data(path)
     folder = data.get(KEY, MASKS)
     if not isinstance(folder, str) or not folder:
@@ -209,7 +211,8 @@ def _named_by_yaml(source: Import, path: Path, split: str | None, images: Path |
 
 
 def _meanings(names: Mapping[int, str], mapping: Mapping[int, int | str | None], file: Path, note: Note) -> ClassList:
-    """mapping: mask value → number of a class, or else ignored."""
+    """The classes by a YAML file's names. mapping: mask value → number of a class, or anything else to ignore it.
+    Raises UserError."""
     if max(names) >= IGNORE:
         raise UserError(file, f"'names' has a class number {max(names)}; masks hold 0 to 254, and 255 is ignored")
     first, *others = names.values()
@@ -261,7 +264,7 @@ def _matched(
 
 
 def _pairs(source: Import, images: Path, masks: Path) -> list[tuple[str, Path, Path]]:
-    """(name, picture, mask) of each picture that has a mask; the others are left out."""
+    """(name, picture, mask) for each picture that has a mask; other pictures are left out. Raises UserError."""
     beside = images == masks
     maps = {name: path for name, path in named_images(masks) if not beside or name.endswith(ENDINGS)}
     files, ends = {*maps.values()}, ("", *ENDINGS)

@@ -69,7 +69,8 @@ def write(export: Export) -> None:
 
 
 def segment(sample: Sample, labels: np.ndarray, things: bool) -> tuple[tuple[int, ...], bytes, list[Json]]:
-    """(height, width), mask and `segments_info` of a sample. things: whether classes have objects."""
+    """((height, width), mask, segments) of a sample: the mask as a PNG, and its `segments_info`. things: whether
+    classes have objects."""
     found = Objects(np.full(labels.shape, -1, np.int32), [])
     if sample.stored_instances is not None:
         found = sample.objects(labels)
@@ -93,10 +94,11 @@ class Segment(msgspec.Struct, frozen=True):
 
 
 class Panoptic(msgspec.Struct, frozen=True):
-    """The segments of a picture. file_name: of their mask."""
+    """The segments of a picture."""
 
     image_id: Id
     file_name: str
+    """The name of their mask."""
     segments_info: list[Segment]
 
 
@@ -121,13 +123,13 @@ def _files(folder: Path) -> list[Path]:
 
 
 def is_folder(candidate: Candidate) -> bool:
-    """Also of a folder that has COCO's other files."""
+    """Whether a folder is of the format; it may also have COCO's other files."""
     return bool(_files(candidate.path))
 
 
 def read(source: Import, *, images: Path | str | None = None) -> Contents:
-    """A folder with panoptic*.json, also in annotations/, or one such file; the masks are in the folder with its name.
-    images: the pictures' folder; None: the usual places near the file.
+    """A folder with panoptic*.json, also in annotations/, or one such file. The masks are in a folder with the file's
+    name. images: the pictures' folder; None: the usual places near the file.
 
     Class ids count from 1 in the order of the category ids. Void is ignored (255). Segments of things are objects,
     except crowds, which keep their class.
@@ -172,7 +174,7 @@ def read(source: Import, *, images: Path | str | None = None) -> Contents:
 
 
 def _paint(path: Path, mask: Path, image: Image, where: str, segments: Mapping[int, int]) -> Instances:
-    """Every segment in a mask as a shape. segments: id → class id."""
+    """Every segment of a mask as a shape. segments: segment's id → class id. Raises UserError."""
     check_frame(path, (image.height, image.width), where)
     pixels, kind, mode = read_pixels(mask)
     if kind != "PNG" or mode != "RGB":

@@ -33,11 +33,11 @@ from .label_files import PARTS, images_by_name
 IMAGES, CLASS_MAPS, OBJECT_MAPS = "JPEGImages", "SegmentationClass", "SegmentationObject"
 LISTS = "ImageSets/Segmentation"
 OWN = ("trainval", *SPLITS)
-"""Other programs add lists of something else than files."""
+"""The lists that name files of parts. Other programs add lists of something else."""
 
 
 def write(export: Export, *, jpeg: bool = False) -> None:
-    """Pascal VOC's folders. jpeg: convert PNG pictures to JPEG of quality 95, because some readers open only
+    """Pascal VOC's folders. jpeg: convert PNG pictures to JPEG with quality 95, because some readers open only
     NAME.jpg."""
     stay = 0
     for placed in export.placed(convert, jpeg=jpeg):
@@ -59,7 +59,8 @@ def write(export: Export, *, jpeg: bool = False) -> None:
 
 
 def convert(sample: Sample, labels: np.ndarray, jpeg: bool) -> tuple[bytes, bytes | None]:
-    """The label map's file of a sample, and the JPEG of a picture that is converted."""
+    """(label map, picture) of a sample: the bytes of its label map's file, and of a JPEG if the picture is
+    converted."""
     label_map = encode_mask(labels)
     if jpeg and sample.suffix != "jpg":
         return label_map, encode_image(sample.image, "jpg")
@@ -67,7 +68,8 @@ def convert(sample: Sample, labels: np.ndarray, jpeg: bool) -> tuple[bytes, byte
 
 
 def find_voc(folder: Path) -> Path | None:
-    """The folder with SegmentationClass/: this one, or that of a year in it or in its VOCdevkit/, VOC2012 first."""
+    """The folder with SegmentationClass/: this folder, or a year's folder in it or in its VOCdevkit/, VOC2012 first;
+    None without one."""
     year = "VOC2[0-9][0-9][0-9]"
     years = sorted(folder.glob(year)) + sorted((folder / "VOCdevkit").glob(year))
     roots = [folder, *sorted(years, key=lambda path: (path.name != "VOC2012", path.parent != folder))]
@@ -88,9 +90,9 @@ def read(
     """A Pascal VOC folder, or the VOCdevkit that holds it.
 
     split: the list in ImageSets/Segmentation to read, such as "train"; None: all lists together, or every label map if
-    no list is of a part. Names without a mask are left out. classes: None: those of a list in the folder
-    (class_lists.py), or else VOC's twenty. Colours in masks have the meaning given by the list or by VOC's palette.
-    images: the folder of the pictures, if JPEGImages is a link that leads out of the folder.
+    no list is of a part. Names without a mask are left out. classes: the classes in the order of their ids; None: the
+    names in a list in the folder (class_lists.py), or else VOC's twenty. images: the folder of the pictures, if
+    JPEGImages is a link that leads out of the folder. The list, or else VOC's palette, says what colours in masks mean.
     """
     root = find_voc(source.path)
     if root is None:
@@ -149,7 +151,8 @@ def read(
 
 
 def _read_list(path: Path, known: Collection[str]) -> dict[str, str]:
-    """Name → place in the file. A line may be a name, or have a picture's suffix or more columns. known: the names."""
+    """Name → the file and line that has it. A line may be a name, a name with a picture's suffix, or more columns.
+    known: the names of pictures and masks."""
     found: dict[str, str] = {}
     for number, line in enumerate(read_lines(path), 1):
         line = composed(line.strip())
@@ -160,7 +163,8 @@ def _read_list(path: Path, known: Collection[str]) -> dict[str, str]:
 
 
 def _objects(decode: Callable[[], np.ndarray], path: Path) -> Instances:
-    """The objects of an object map: each value or colour is one, with the class that most of its pixels have."""
+    """The objects of an object map: each value or colour is an object, with the class that most of its pixels have.
+    decode: reads the label map. Raises UserError."""
     labels = decode()
     with open_image(path) as image:
         pixels, mode = stored_pixels(image)

@@ -33,11 +33,11 @@ from .masks import semantic_yaml
 from .yolo_data import DATA, IMAGES, LABELS, YoloImage, find_images, is_data, label_file, read_data, write_data
 
 HAIR = 0.01
-"""Corners outside the picture by up to this share of a side are moved to the edge, as in Ultralytics."""
+"""Corners that are outside the picture by up to this share of a side are moved to its edge, as in Ultralytics."""
 
 
 def write(export: Export, *, min_area: int = 1) -> None:
-    """YOLO's polygons, which readers fill exactly to the masks. min_area: connected pieces with fewer pixels are left
+    """YOLO's polygons, from which readers get exactly the masks. min_area: connected pieces with fewer pixels are left
     out."""
     counts: Counter[str] = Counter()
     for placed in export.placed(outline, min_area=min_area):
@@ -52,7 +52,8 @@ def write(export: Export, *, min_area: int = 1) -> None:
 
 
 def outline(sample: Sample, labels: np.ndarray, min_area: int) -> tuple[str, dict[str, int]]:
-    """The text of a sample's label file: the pieces of its objects, then those of the rest; and counts for notes."""
+    """(text, counts) of a sample: the text of its label file, with the pieces of its objects, then of the rest of its
+    label map; and counts for notes."""
     objects = sample.objects(labels)
     pieces, owners = objects.pieces(min_area)
     text, small, rest = as_yolo(pieces), pieces.small, objects.rest(labels)
@@ -64,7 +65,7 @@ def outline(sample: Sample, labels: np.ndarray, min_area: int) -> tuple[str, dic
 
 
 def as_yolo(pieces: Objects) -> str:
-    """The text of a label file: one line per piece, as of `Objects.pieces`."""
+    """The text of a label file: one line for each of `pieces`, which `Objects.pieces` returned."""
     sides = np.array(pieces.index.shape[::-1], np.float64)
     lines = []
     for class_id, polygon in zip(pieces.class_ids, object_polygons(pieces), strict=True):
@@ -74,8 +75,8 @@ def as_yolo(pieces: Objects) -> str:
 
 
 def from_yolo(text: str, shape: tuple[int, ...], ids: Mapping[int, int], where: str | Path) -> Instances:
-    """The objects in a label file's text: polygons filled as Ultralytics does, small ones over large ones, and 255 in
-    boxes where no polygon is. shape: (H, W). ids: class number → id."""
+    """The objects in a label file's text: polygons filled as Ultralytics fills them, small ones over large ones, and
+    255 in boxes where no polygon is. shape: (H, W). ids: class number → id. where: the file. Raises UserError."""
     height, width = shape
     shapes = Shapes(shape)
     polygons: list[tuple[int, int, np.ndarray]] = []
@@ -108,11 +109,12 @@ def from_yolo(text: str, shape: tuple[int, ...], ids: Mapping[int, int], where: 
 
 
 def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
+    """(line number, words) of each line that is not empty."""
     return ((number, line.split()) for number, line in enumerate(text.splitlines(), 1) if line.strip())
 
 
 def _number(text: str) -> float:
-    """A number; NaN for another text."""
+    """The number in a text; NaN for another text."""
     try:
         return math.nan if "_" in text else float(text)
     except ValueError:
@@ -138,9 +140,9 @@ def read(
 ) -> Contents:
     """A YOLO folder, or the folder of the given YAML file.
 
-    split: "train", "val" or "test"; None: all that the YAML file lists. classes: in the order of their ids; None: those
-    of the YAML file or of classes.txt. images: the folder of the pictures, if they lie elsewhere or `images` is a link
-    that leads out of the folder. A picture without a label file is all background.
+    split: "train", "val" or "test"; None: all splits of the YAML file. classes: the classes in the order of their ids;
+    None: the names in the YAML file or in classes.txt. images: the folder of the pictures, if they lie elsewhere or
+    `images` is a link that leads out of the folder. A picture without a label file is all background.
     """
     file, data, class_names = read_data(source.path, classes or ())
     listed = number_classes(class_names, file, void=(), classes=classes, note=source.note)
@@ -170,7 +172,7 @@ def read(
 
 
 def _has_labels(path: Path) -> bool:
-    """Whether a text file has a line of a class and numbers, and is not some other text."""
+    """Whether a text file has a line with a class and numbers: other texts may lie beside label files."""
     if path.name == native.CLASSES:
         return False
     for _, (_, *numbers) in _lines(read_text(path)):
@@ -184,4 +186,5 @@ def _paint(image: YoloImage, ids: Mapping[int, int]) -> Instances:
 
 
 def _text(image: YoloImage) -> str:
+    """The text of a picture's label file; "" without one."""
     return read_text(image.labels) if image.labels.exists() else ""
