@@ -41,7 +41,7 @@ def check(
     from ..evaluate.semantic import write_json
     from .summary import findings_table
 
-    check_writable(None, json)
+    check_writable(json, is_file=True)
     checked = check_dataset(data, follow_progress(quiet))
     if not quiet:
         if checked.findings:
@@ -69,7 +69,7 @@ def stats(
     from ..dataset.dataset import Dataset
     from ..evaluate.semantic import write_json
 
-    check_writable(None, json)
+    check_writable(json, is_file=True)
     counted = Dataset.from_native(data).stats(follow_progress(quiet))
     if not quiet:
         show_stats(counted)

@@ -49,16 +49,20 @@ def free_bytes(out: Path) -> int:
     return shutil.disk_usage(_nearest(out)).free
 
 
-def check_writable(out: Path | None, file: Path | None = None) -> None:
-    """Raise UserError unless an output's folder, and a file, can be written to, so that long work does not fail at the
-    end. Leaves nothing behind. Files are written by renaming, which would replace a device such as /dev/null."""
-    for path, folder in ((out, out), (file, file and file.parent)):
-        if path is not None and folder is not None:
-            with _writing(path, "choose another folder"):
-                if path is file and path.exists() and not path.is_file():
-                    kind = "a folder" if path.is_dir() else "a device or a pipe"
-                    raise UserError(path, f"is {kind}", "name a file")
-                tempfile.TemporaryFile(dir=_nearest(folder)).close()
+def check_writable(path: Path | None, *, is_file: bool = False) -> None:
+    """Raise UserError unless an output folder, or with `is_file` a file, can be written to, so that long work does not
+    fail at the end; None passes. Leaves nothing behind. Files are written by renaming, which would replace a device
+    such as /dev/null."""
+    if path is None:
+        return
+    folder = path
+    with _writing(path, "choose another folder"):
+        if is_file:
+            folder = path.parent
+            if path.exists() and not path.is_file():
+                kind = "a folder" if path.is_dir() else "a device or a pipe"
+                raise UserError(path, f"is {kind}", "name a file")
+        tempfile.TemporaryFile(dir=_nearest(folder)).close()
 
 
 @contextmanager

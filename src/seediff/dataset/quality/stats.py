@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...files.label_maps import IGNORE
+from ...masks.flags import flag_kind
 from ..shapes.objects import find_objects
 
 AREA_BINS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.95, 1.0)
@@ -94,7 +95,7 @@ def summarize(samples: Sequence[Measured], classes: Sequence[str]) -> Stats:
         ignored=float(total[IGNORE]) / pixels,
         sizes=dict(Counter(f"{sample.size[0]}×{sample.size[1]}" for sample in samples).most_common()),
         classes=tuple(_class_stats(samples, i, name, float(total[i]) / pixels) for i, name in enumerate(classes, 1)),
-        flags=_count_kinds({flag.partition(":")[0] for flag in sample.flags} for sample in samples),
+        flags=_count_kinds({flag_kind(flag) for flag in sample.flags} for sample in samples),
     )
 
 
@@ -114,8 +115,7 @@ def _class_stats(samples: Sequence[Measured], class_id: int, name: str, pixels: 
 
 def _kinds_of(name: str, flags: Sequence[str]) -> list[str]:
     """The kinds of the flags about a class."""
-    parts = [flag.partition(":") for flag in flags]
-    return [kind for kind, _, whose in parts if whose == name]
+    return [flag_kind(flag) for flag in flags if flag == f"{flag_kind(flag)}:{name}"]
 
 
 def _count_kinds(kinds: Iterable[Iterable[str]]) -> dict[str, int]:
