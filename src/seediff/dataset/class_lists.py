@@ -89,9 +89,9 @@ def number_labels(labels: Iterable[str], where: object, note: Note) -> tuple[tup
     """(classes, ids): the classes among labels, in their order; and the id of each class and of each name that means 0
     or 255."""
     names = dict(enumerate(labels))
-    listed = number_classes(names, where, note=note)
-    own = {name: number for number, name in enumerate(listed.classes, 1)}
-    return listed.classes, {**dict.fromkeys(GROUNDS, 0), **dict.fromkeys(IGNORED, IGNORE), **own}
+    class_list = number_classes(names, where, note=note)
+    own = {name: number for number, name in enumerate(class_list.classes, 1)}
+    return class_list.classes, {**dict.fromkeys(GROUNDS, 0), **dict.fromkeys(IGNORED, IGNORE), **own}
 
 
 def check_meaning(classes: Sequence[str], *, void: bool = True) -> None:
@@ -122,17 +122,17 @@ def find_list(*folders: Path, classes: Sequence[str] | None = None, note: Note =
         return by_name
     rows = list(_read_colours(path))
     names = {number: name for number, (name, *_) in enumerate(rows)}
-    listed = number_classes(names, path, classes=classes, note=note)
-    if by_name is not None and by_name.classes != listed.classes:
+    class_list = number_classes(names, path, classes=classes, note=note)
+    if by_name is not None and by_name.classes != class_list.classes:
         raise UserError(path, f"and {plain} do not list the same classes in the same order", "remove one of them")
     # Unless the list says otherwise, black is the background and VOC's border is ignored.
     own, meant = dict[int, int](), voc_colours(0)
     for number, (name, parts, where) in enumerate(rows):
         colour = int(fit(parts, Colour, f"{where}: {show_json(name)} needs a colour r,g,b", strict=False) @ WEIGHTS)
-        if own.setdefault(colour, number) != number and meant[colour] != listed.ids[number]:
+        if own.setdefault(colour, number) != number and meant[colour] != class_list.ids[number]:
             raise UserError(path, f"gives {show_json(name)} the same colour as another name")
-        meant[colour] = listed.ids[number]
-    return ClassList(listed.classes, listed.ids, meant, path)
+        meant[colour] = class_list.ids[number]
+    return ClassList(class_list.classes, class_list.ids, meant, path)
 
 
 def _first(folders: Sequence[Path], names: Sequence[str]) -> Path | None:
@@ -146,11 +146,11 @@ def _read_names(path: Path, note: Note) -> ClassList:
     if max(names, default=0) > IGNORE:
         problem = f"names id {max(names)}; ids of label maps are 0 to {IGNORE - 1}, and {IGNORE} is ignored"
         raise UserError(path, problem)
-    listed = number_classes(names, path, note=note)
-    void = [show_json(name) for number, name in names.items() if listed.ids[number] == IGNORE != number]
+    class_list = number_classes(names, path, note=note)
+    void = [show_json(name) for number, name in names.items() if class_list.ids[number] == IGNORE != number]
     if note and void:
         note(f"{', '.join(void)} in {path} is no class: its pixels are ignored (255)")
-    return replace(listed, ids={0: 0, **listed.ids})
+    return replace(class_list, ids={0: 0, **class_list.ids})
 
 
 def _read_colours(path: Path) -> Iterator[tuple[str, Sequence[object], str]]:
@@ -176,7 +176,7 @@ def voc_colours(count: int) -> dict[int, int]:
     return {colours[number]: number for number in (*range(count + 1), IGNORE)}
 
 
-def read_mask(path: Path, listed: ClassList) -> np.ndarray:
+def read_mask(path: Path, class_list: ClassList) -> np.ndarray:
     """(H, W) uint8 of ids. Raises UserError. The id of a pixel follows from its value, which is
 
     1. the stored number in a grey picture or palette; 255, and 65535 of 16 bits, are ignored;
@@ -186,23 +186,23 @@ def read_mask(path: Path, listed: ClassList) -> np.ndarray:
 
     In pictures that are all black or all white, the alpha channel is the mask.
     """
-    return _read(path, listed)[0]
+    return _read(path, class_list)[0]
 
 
-def _read(path: Path, listed: ClassList) -> tuple[np.ndarray, bool]:
-    """(ids, is_single): the ids as `read_mask` returns them, and whether `listed.single` decided that 255 is the only
-    class."""
-    pixels, mode, entries = _stored(path, listed)
-    stored = {IGNORE: IGNORE, **listed.ids}
-    colours = listed.colours
+def _read(path: Path, class_list: ClassList) -> tuple[np.ndarray, bool]:
+    """(ids, is_single): the ids as `read_mask` returns them, and whether `class_list.single` decided that 255 is the
+    only class."""
+    pixels, mode, entries = _stored(path, class_list)
+    stored = {IGNORE: IGNORE, **class_list.ids}
+    colours = class_list.colours
     if colours is None:
         colours = {colour: stored[number] for colour, number in voc_colours(254).items() if number in stored}
-    if pixels.ndim == 3 and listed.colours is None and (pixels == pixels[..., :1]).all():
+    if pixels.ndim == 3 and class_list.colours is None and (pixels == pixels[..., :1]).all():
         greys = np.unique(pixels[..., 0]) * WEIGHTS.sum()
         if not colours.keys() >= {*greys.tolist()}:
             pixels = pixels[..., 0]
     grey = pixels.ndim == 2 and mode != "P"
-    if listed.single and grey and {*np.unique(pixels).tolist()} | {0} == {0, IGNORE}:
+    if class_list.single and grey and {*np.unique(pixels).tolist()} | {0} == {0, IGNORE}:
         return (pixels // IGNORE).astype(np.uint8), True
 
     # The values in the table of ids, and for each pixel the position of its value among them.
@@ -210,23 +210,23 @@ def _read(path: Path, listed: ClassList) -> tuple[np.ndarray, bool]:
     if pixels.ndim == 3:
         values, at = np.unique(pixels @ WEIGHTS, return_inverse=True)
         at = at.reshape(pixels.shape[:2])
-    elif mode == "P" and (listed.colours or _has_meaning(entries, np.unique(pixels).tolist(), colours)):
+    elif mode == "P" and (class_list.colours or _has_meaning(entries, np.unique(pixels).tolist(), colours)):
         values = np.array([*entries, *[1 << 24] * (256 - len(entries))])
     else:
         table = stored
     ids = np.array([table.get(value, -1) for value in values.tolist()])[at]
     if (ids < 0).any():
         wrong = int(values[at[ids < 0][0]])
-        what, where = f"id {wrong}", listed.where
+        what, where = f"id {wrong}", class_list.where
         if table is colours:
             what = f"the colour {','.join(str(wrong >> shift & 255) for shift in (16, 8, 0))}"
-            if listed.colours is None:
+            if class_list.colours is None:
                 where = "VOC's palette; a labelmap.txt beside the folders says what colours are"
         raise UserError(path, f"has {what}, which is not a class of {where}")
     return ids.astype(np.uint8), False
 
 
-def _stored(path: Path, listed: ClassList) -> tuple[np.ndarray, str, list[int]]:
+def _stored(path: Path, class_list: ClassList) -> tuple[np.ndarray, str, list[int]]:
     """(pixels, mode, entries): the greys or indices (H, W) or colours (H, W, 3) of a mask, Pillow's mode, and the
     palette's colours as numbers. Raises UserError for a picture that cannot be a mask."""
     with open_image(path) as image:
@@ -238,44 +238,45 @@ def _stored(path: Path, listed: ClassList) -> tuple[np.ndarray, str, list[int]]:
             shown = np.asarray(image.convert("RGBA"))
     if kind == "PNG" and mode in ("I", "I;16"):
         pixels, mode = _narrow(pixels, path), "L"
-    one_bit = mode == "1" and len(listed.classes) == 1 and listed.colours is None
+    one_bit = mode == "1" and len(class_list.classes) == 1 and class_list.colours is None
     if kind != "PNG" or not (one_bit or mode in ("P", "L", "LA", "RGB", "RGBA")):
         single = "; one of 1 bit can only mean a single class" if mode == "1" else ""
         problem = f"is {kind} {mode} data; a mask is a PNG: palette, grey or in colours of 8 bits{single}"
         raise UserError(path, problem)
     if shown is not None:
-        pixels = _without_alpha(pixels, shown, path, listed)
+        pixels = _without_alpha(pixels, shown, path, class_list)
     if one_bit:
         pixels = pixels.astype(np.uint8)
     entries = np.frombuffer(palette[: len(palette) // 3 * 3], np.uint8).reshape(-1, 3) @ WEIGHTS
     return pixels, mode, entries.tolist()
 
 
-def with_single(listed: ClassList, masks: Iterable[Path], note: Callable[[str], None]) -> ClassList:
+def with_single(class_list: ClassList, masks: Iterable[Path], note: Callable[[str], None]) -> ClassList:
     """The list; `single` if it names one class and the background. note: called with a line about the masks in which
     255 is this class."""
-    if len(listed.classes) != 1 or listed.colours or listed.ids.get(0) != 0 or listed.ids.get(IGNORE) == 1:
-        return listed
-    listed, name = replace(listed, single=True), listed.classes[0]
+    ids = class_list.ids
+    if len(class_list.classes) != 1 or class_list.colours or ids.get(0) != 0 or ids.get(IGNORE) == 1:
+        return class_list
+    class_list, name = replace(class_list, single=True), class_list.classes[0]
     white = other = 0
     for mask in masks:
-        ids, is_white = _read(mask, listed)
+        labels, is_white = _read(mask, class_list)
         white += is_white
-        other += not is_white and bool(ids.any())
+        other += not is_white and bool(labels.any())
     if white and not other:
         note(f"the only values in the masks are 0 and 255: 255 is '{name}', and nothing is ignored")
     elif white:
         note(f"255 is '{name}' in the {white} masks that have only 0 and 255, and ignored in the {other} others")
-    return listed
+    return class_list
 
 
-def _without_alpha(pixels: np.ndarray, shown: np.ndarray, path: Path, listed: ClassList) -> np.ndarray:
+def _without_alpha(pixels: np.ndarray, shown: np.ndarray, path: Path, class_list: ClassList) -> np.ndarray:
     """The colours, greys or indices of a mask with transparency, or its alpha channel if that is the mask. shown: the
     picture (H, W, 4) in RGBA. Raises UserError if transparent pixels are not black, or only the alpha channel
     varies."""
     colours, alpha = shown[..., :3], shown[..., 3]
     all_black_or_white = colours.max() == 0 or colours.min() == 255
-    if all_black_or_white and pixels.ndim == 3 and listed.colours is None and alpha.min() < 255:
+    if all_black_or_white and pixels.ndim == 3 and class_list.colours is None and alpha.min() < 255:
         return alpha
     even = (colours == colours[0, 0]).all()
     if alpha.min() < alpha.max() and (even or (pixels.ndim == 3 and colours[alpha == 0].any())):

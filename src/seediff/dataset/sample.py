@@ -19,7 +19,7 @@ from .rows import Row, as_row
 from .shapes.objects import Objects, find_objects
 
 JPEG_SUFFIXES = ("jpg", "jpeg", "jpe", "jfif")
-KINDS = ("PNG", "JPEG", "MPO")
+PICTURE_FORMATS = ("PNG", "JPEG", "MPO")
 """Pillow's names of the formats of pictures. MPO is a JPEG file with further pictures behind the first."""
 SOFT = "soft"
 """The folder of soft masks in a native dataset, and their kind in `extras`."""
@@ -192,7 +192,7 @@ def open_own(source: Path | bytes, where: str | None = None) -> Iterator[Image.I
     JPEG."""
     where = named(source, where)
     with open_image(source, where) as image:
-        if image.format not in KINDS:
+        if image.format not in PICTURE_FORMATS:
             raise UserError(where, f"is {image.format} data; pictures of datasets must be PNG or JPEG")
         yield image
 

@@ -40,9 +40,9 @@ Byte = Annotated[int, msgspec.Meta(ge=0, le=255)]
 BOM = b"\xef\xbb\xbf"
 DEPTH = 64
 """Maximum nesting in YAML; its parser takes minutes for deeper nesting."""
-KINDS = {"str": "a text", "int": "a whole number", "float": "a number", "bool": "true or false", "array": "a list"}
-KINDS |= {"object": "an object", "null": "null"}
-KIND = re.compile(f"`((?:{'|'.join(KINDS)}| [|] )+)`")
+TYPE_WORDS = {"str": "a text", "int": "a whole number", "float": "a number", "bool": "true or false", "array": "a list"}
+TYPE_WORDS |= {"object": "an object", "null": "null"}
+TYPE = re.compile(f"`((?:{'|'.join(TYPE_WORDS)}| [|] )+)`")
 """Matches msgspec's names of kinds of values in a message."""
 _ONE_AT_A_TIME = threading.RLock()
 """msgspec 0.22 crashes if two threads use a type for the first time at once."""
@@ -65,7 +65,7 @@ def _plain_words(problem: str) -> str:
         "Object missing required field": "has no",
     }.items():
         problem = problem.replace(theirs, ours)
-    return KIND.sub(lambda found: " or ".join(map(KINDS.__getitem__, found[1].split(" | "))), problem)
+    return TYPE.sub(lambda found: " or ".join(map(TYPE_WORDS.__getitem__, found[1].split(" | "))), problem)
 
 
 def _typed(convert: Callable[[], T], where: str) -> T:

@@ -18,7 +18,7 @@ from PIL.ExifTags import Base
 from ..errors import UserError, first_line
 from .reading import open_regular, read_bytes
 
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP", "JPEG2000", "AVIF")
+DECODERS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP", "JPEG2000", "AVIF")
 """Allowed decoders of Pillow; loading the last ones takes time. Others run programs (EPS) or accept any bytes (TGA)."""
 MAX_MEGAPIXELS = 100.0
 """Default maximum size of a picture: 300 MB of colours."""
@@ -52,7 +52,7 @@ def open_image(
     with nullcontext(io.BytesIO(source)) if isinstance(source, bytes) else open_regular(source) as file:
         try:
             with quiet_pillow():
-                image = Image.open(file, formats=FORMATS)
+                image = Image.open(file, formats=DECODERS)
                 if image.format == "TIFF":
                     image.seek(whole_pages(image)[0])
                     _check_planes(image)
@@ -91,7 +91,7 @@ def _why_unknown(file: BinaryIO) -> tuple[str, str]:
     file.seek(0)
     if file.read(2) in (b"II", b"MM"):
         return "is a TIFF of a kind that is not read", "save one band as grey, or three as RGB, with 8 bits"
-    supported = ", ".join(sorted(FORMATS))
+    supported = ", ".join(sorted(DECODERS))
     return f"cannot be read as a picture (empty, or an unsupported image format; supported: {supported})", ""
 
 

@@ -32,7 +32,7 @@ SUFFIXES = (
 )  # fmt: skip
 """Suffixes by which pictures in folders are recognised. A file that is named directly may have any."""
 
-LONGEST = 200
+LONGEST_PART = 200
 """Maximum bytes of a part of a name; file systems allow 255."""
 FAILED = "failed.jsonl"
 """The file with a row {"photo": file name, "reason"} for every photograph that could not be used. Without such a
@@ -61,7 +61,7 @@ class Photo:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundPhotos:
     """The photographs among the named files, folders and patterns."""
 
     photos: tuple[Photo, ...]
@@ -73,7 +73,7 @@ class Found:
         return iter(self.photos)
 
 
-def find_photos(paths: str | Path | Sequence[str | Path], *, exclude: Path | None = None) -> Found:
+def find_photos(paths: str | Path | Sequence[str | Path], *, exclude: Path | None = None) -> FoundPhotos:
     """Finds photographs. paths: one or several files, folders (with subfolders) and patterns such as `photos/*.jpg`. A
     file that is named twice, also through a link, is taken once. exclude: the output folder. It is skipped, and so are
     hidden files, and outputs of earlier runs (folders with a seediff.toml) below the given folders.
@@ -117,7 +117,7 @@ def find_photos(paths: str | Path | Sequence[str | Path], *, exclude: Path | Non
         read = ", ".join(suffix[1:] for suffix in SUFFIXES)
         raise UserError(paths[0], f"has no pictures among {plural(len(skipped), 'file')}", f"supported: {read}")
     named_photos = zip(depths.values(), _unique_names([*depths.values()]), strict=True)
-    return Found(tuple(Photo(path, name) for (path, _), name in named_photos), len(skipped))
+    return FoundPhotos(tuple(Photo(path, name) for (path, _), name in named_photos), len(skipped))
 
 
 def looks_like_image(name: str) -> bool:
@@ -171,7 +171,7 @@ def _readable(name: str) -> str:
     endings."""
     text = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     text = "".join(letter if letter.isprintable() and letter not in "\\:" else "_" for letter in text)
-    text = "/".join(part.encode("utf-8")[:LONGEST].decode("utf-8", "ignore") for part in text.split("/"))
+    text = "/".join(part.encode("utf-8")[:LONGEST_PART].decode("utf-8", "ignore") for part in text.split("/"))
     return re.sub(r"(?<![^/])[. ]| (?=/|$)", "_", text)
 
 

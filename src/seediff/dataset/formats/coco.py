@@ -31,7 +31,7 @@ from ..shapes.polygons import object_polygons
 from ..shapes.rle import encode
 from .coco_data import (
     ANNOTATIONS,
-    IGNORED,
+    IGNORED_CATEGORY,
     IMAGES,
     INSTANCES,
     PANOPTIC,
@@ -61,7 +61,7 @@ def write(export: Export, *, min_area: int = 1, polygons: bool = False) -> None:
     endings = {part: f"_{part}" for part in export.parts}
     if export.parts in ([], ["train"]):
         endings = {"train": ""}
-    ignored = {"id": IGNORED[0], "name": IGNORED[1]}
+    ignored = {"id": IGNORED_CATEGORY[0], "name": IGNORED_CATEGORY[1]}
     instances = {ending: new_document(named) for ending in endings.values()}
     semantic = {ending: new_document([*named, ignored]) for ending in endings.values()}
     small = 0
@@ -160,7 +160,7 @@ def read(
     elsewhere = 0
     for path, document in documents.items():
         folders = image_folders(source.folder, path, images)
-        split, of_images, beside = part_of(path), document.of_images(), _objects_beside(path, classes)
+        split, of_images, object_paints = part_of(path), document.of_images(), _objects_beside(path, classes)
         for image in document.images:
             check_row(image.metadata, f"{path}: metadata of image '{image.file_name}'")
             own = of_images[image.id]
@@ -169,7 +169,7 @@ def read(
             draw = partial(paint, image=image, annotations=own, ids=ids, where=path, all_objects=crowds == "objects")
             objects = draw
             if path.name.startswith((SEMANTIC, "stuff")):
-                objects = beside.get(image.file_name)
+                objects = object_paints.get(image.file_name)
             records.append(
                 PictureRecord(
                     f"{path}, image {image.id}",

@@ -25,11 +25,11 @@ from ..shapes.rle import box_xyxy, count_runs, polygon_runs
 from .format_table import read_known
 from .label_files import PARTS, Near, Shapes, Side, check_frame
 
-IGNORED = (IGNORE, "ignore")
+IGNORED_CATEGORY = (IGNORE, "ignore")
 """Id and name of the category that stands for 255 in SeeDiff's semantic.json."""
 IMAGES, ANNOTATIONS = "images", "annotations"
 INSTANCES, SEMANTIC, PANOPTIC = "instances", "semantic", "panoptic"
-KINDS = (SEMANTIC, INSTANCES, "person_keypoints", "stuff")
+FILE_KINDS = (SEMANTIC, INSTANCES, "person_keypoints", "stuff")
 """Beginnings of file names. The first kind in a folder is read."""
 ROBOFLOW = "_annotations.coco.json"
 
@@ -44,7 +44,7 @@ class Category(msgspec.Struct, frozen=True):
     isthing: bool | int = 1
 
 
-class Image(msgspec.Struct, frozen=True):
+class CocoImage(msgspec.Struct, frozen=True):
     id: Id
     file_name: str
     height: Side
@@ -118,7 +118,7 @@ class Annotation(msgspec.Struct, frozen=True):
 
 class CocoFile(msgspec.Struct, frozen=True):
     categories: list[Category]
-    images: list[Image]
+    images: list[CocoImage]
     annotations: list[Annotation]
 
     def of_images(self) -> dict[Id, list[Annotation]]:
@@ -196,7 +196,7 @@ def _runs(one: Annotation, shape: tuple[int, int], where: str) -> np.ndarray:
 
 def paint(
     path: Path,
-    image: Image,
+    image: CocoImage,
     annotations: Sequence[Annotation],
     ids: Mapping[int, int],
     where: Path,
@@ -230,7 +230,7 @@ def find_annotations(source: Path) -> list[Path]:
     folder = source / ANNOTATIONS
     if not folder.is_dir():
         folder = source
-    usual = [*((folder, f"{kind}*.json") for kind in KINDS), (folder, ROBOFLOW), (source, f"*/{ROBOFLOW}")]
+    usual = [*((folder, f"{kind}*.json") for kind in FILE_KINDS), (folder, ROBOFLOW), (source, f"*/{ROBOFLOW}")]
     for base, pattern in usual:
         files = sorted(visible(base, pattern))
         if files:
@@ -257,7 +257,7 @@ def part_of(path: Path) -> str | None:
 def image_folders(root: Path, path: Path, images: Path | str | None) -> list[Path]:
     """Folders that may contain the pictures of a file, the likeliest first. root: the folder that is read. images: the
     folder of pictures that the user named."""
-    kind = next((kind for kind in KINDS if f"{path.stem}_".startswith(f"{kind}_")), "")
+    kind = next((kind for kind in FILE_KINDS if f"{path.stem}_".startswith(f"{kind}_")), "")
     rest = path.stem.removeprefix(kind).removeprefix("_" * bool(kind))
     parts = [part for part in dict.fromkeys((rest, rest.rpartition("_")[2])) if part.strip(".")]
     if images is not None:

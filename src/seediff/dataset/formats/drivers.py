@@ -28,14 +28,12 @@ from ...files.reading import check_unpacked, composed, inside
 from ...workers import Follow, in_order
 from ..class_lists import check_meaning
 from ..encoding import Instances
+from ..native import CHUNK
 from ..rows import SPLITS, check_name, flat_name
 from ..sample import Sample, image_size
 from ..split import assign_splits
 from .format_table import FORMATS, Candidate, Contents, FormatName, SourceName, codec
 from .label_files import IMAGE_SUFFIXES, portable, unique_names
-
-CHUNK = 8
-"""Samples that are sent to a worker process together: one takes only a millisecond or two."""
 
 
 @dataclass(frozen=True)
@@ -301,28 +299,28 @@ class Import(Notes):
         return folder / alike[0] if len(alike) == 1 else None
 
     def samples_of(self, records: Iterable[PictureRecord]) -> list[Sample]:
-        """The samples of records whose picture is there. Raises UserError for two records of one picture."""
-        found: list[tuple[PictureRecord, Path, str]] = []
+        """The samples of records with a picture. Raises UserError for two records of one picture."""
+        with_picture: list[tuple[PictureRecord, Path, str]] = []
         owners: dict[Path, str] = {}
-        for one in records:
-            at = self.find_picture(one.folders, one.names, one.where)
-            if at is None:
-                tried = [folder for folder in one.folders if folder.is_dir()] or one.folders
-                self.no_image(one.where, f"there is no picture {show_json(one.names[0])} in {tried[0]}")
+        for record in records:
+            found = self.find_picture(record.folders, record.names, record.where)
+            if found is None:
+                tried = [folder for folder in record.folders if folder.is_dir()] or record.folders
+                self.no_image(record.where, f"there is no picture {show_json(record.names[0])} in {tried[0]}")
                 continue
-            path, end = at
-            other = owners.setdefault(path, one.where)
-            if other != one.where:
+            path, end = found
+            other = owners.setdefault(path, record.where)
+            if other != record.where:
                 fix = "make them one record; of several files with pictures of one name, import each with its --images"
-                raise UserError(one.where, f"its picture, {path}, is that of {other}, too", fix)
-            found.append((one, path, end.removeprefix(f"{one.top}/")))
+                raise UserError(record.where, f"its picture, {path}, is that of {other}, too", fix)
+            with_picture.append((record, path, end.removeprefix(f"{record.top}/")))
         samples: list[Sample] = []
-        names = unique_names((one.part, end) for one, _, end in found)
-        for (one, path, _), name in zip(found, names, strict=True):
-            labels = Painted(one.paint, path).label_map
-            objects = one.objects and Painted(one.objects, path).objects
-            named = one.name or name
-            samples.append(self.sample(named, path, labels, one.row, one.where, split=one.split, objects=objects))
+        names = unique_names((record.part, end) for record, _, end in with_picture)
+        for (record, path, _), name in zip(with_picture, names, strict=True):
+            labels = Painted(record.paint, path).label_map
+            objects = record.objects and Painted(record.objects, path).objects
+            name, where, split = record.name or name, record.where, record.split
+            samples.append(self.sample(name, path, labels, record.row, where, split=split, objects=objects))
         return samples
 
     def sample(

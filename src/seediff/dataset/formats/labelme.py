@@ -50,7 +50,7 @@ from .label_files import (
     shown_size,
 )
 
-IGNORED, GROUND = "__ignore__", "_background_"
+IGNORE_LABEL, BACKGROUND_LABEL = "__ignore__", "_background_"
 """labelme's names for 255 and 0."""
 
 FILLED = ("polygon", "rectangle", "circle", "oriented_rectangle", "rotation", "mask")
@@ -97,13 +97,13 @@ class LabelmeFile(msgspec.Struct, frozen=True):
 def write(export: Export, *, polygons: bool = False) -> None:
     """labelme's JSON files, beside their pictures. polygons: write polygons instead of masks, which X-AnyLabeling does
     not read: one per connected piece, in a group per class or object. labelme fills them exactly."""
-    for placed in export.placed(draw, names={**label_names(export.classes), IGNORE: IGNORED}, polygons=polygons):
+    for placed in export.placed(draw, names={**label_names(export.classes), IGNORE: IGNORE_LABEL}, polygons=polygons):
         (height, width), shapes = placed.data
         export.put(placed.file_name, placed.picture)
         picture = {"imagePath": placed.file_name, "imageData": None, "imageHeight": height, "imageWidth": width}
         document = {"version": "5.10.1", "flags": {}, "shapes": shapes, **picture}
         export.put(f"{placed.name}.json", json.dumps(document, ensure_ascii=False))
-    export.put("labels.txt", "".join(f"{name}\n" for name in (IGNORED, GROUND, *export.classes)))
+    export.put("labels.txt", "".join(f"{name}\n" for name in (IGNORE_LABEL, BACKGROUND_LABEL, *export.classes)))
 
 
 def draw(
@@ -170,8 +170,8 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
     source.not_drawn(boxed, others)
     where: object = "--classes"
     if classes is None:
-        listed = find_list(root, root.parent)
-        classes, where = (listed.classes, listed.where) if listed else (sorted(used), root)
+        class_list = find_list(root, root.parent)
+        classes, where = (class_list.classes, class_list.where) if class_list else (sorted(used), root)
     names, ids = number_labels(classes, where, source.note)
     return Contents(names, _samples(source, image_paths, ids, root, images, objects))
 

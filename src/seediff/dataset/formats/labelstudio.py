@@ -49,8 +49,8 @@ from .label_files import (
     shown_size,
 )
 
-TASKS, CONFIG, IMAGES = "tasks.json", "label_config.xml", "images"
-OWN = "seediff"
+TASKS, INTERFACE, IMAGES = "tasks.json", "label_config.xml", "images"
+OWN_KEY = "seediff"
 """The key in a task's data for the sample's name and row, which Label Studio returns."""
 SERVED = "/data/local-files/?d="
 TAG, IMAGE = "label", "image"
@@ -74,7 +74,7 @@ def write(export: Export) -> None:
         if scores:
             prediction["score"] = min(scores)
         prediction["result"] = placed.data
-        data = {"image": SERVED + quote(file_name), OWN: {"name": placed.name, "metadata": row}}
+        data = {"image": SERVED + quote(file_name), OWN_KEY: {"name": placed.name, "metadata": row}}
         tasks.append(json.dumps({"data": data, "predictions": [prediction]}, ensure_ascii=False))
     export.put(TASKS, "[\n" + ",\n".join(tasks) + "\n]\n")
     labels = [
@@ -82,7 +82,7 @@ def write(export: Export) -> None:
         for name, colour in named_colours(export.classes)
     ]
     export.put(
-        CONFIG,
+        INTERFACE,
         f'<View>\n  <Image name="{IMAGE}" value="$image" zoom="true"/>\n'
         f'  <BrushLabels name="{TAG}" toName="{IMAGE}">\n{"".join(labels)}  </BrushLabels>\n</View>\n',
     )
@@ -98,7 +98,7 @@ def draw(sample: Sample, labels: np.ndarray, names: Mapping[int, str]) -> list[J
         masks = [(f"object-{i}", class_id, found.index == i) for i, class_id in enumerate(found.class_ids)]
     masks += [(f"{class_id}", class_id, rest.index == i) for i, class_id in enumerate(rest.class_ids)]
     for key, number, inside in masks:
-        tags = {"id": f"{OWN}-{key}", "type": "brushlabels", "from_name": TAG, "to_name": IMAGE}
+        tags = {"id": f"{OWN_KEY}-{key}", "type": "brushlabels", "from_name": TAG, "to_name": IMAGE}
         value = {"format": "rle", "rle": list(encode_brush(inside)), "brushlabels": [names[number]]}
         result = {**tags, "origin": "prediction", **size, "value": value}
         score = _score(sample, names[number])
@@ -214,7 +214,7 @@ def is_folder(candidate: Candidate) -> bool:
 def _tasks(candidate: Candidate) -> Path | None:
     """tasks.json beside label_config.xml, or else Label Studio's export if it is the only JSON file of the folder."""
     folder = candidate.path
-    if (folder / TASKS).is_file() and (folder / CONFIG).is_file():
+    if (folder / TASKS).is_file() and (folder / INTERFACE).is_file():
         return folder / TASKS
     files = [path for path in visible(folder, "*.json") if path.is_file()]
     return files[0] if len(files) == 1 and candidate.is_json("labelstudio", files[0]) else None
@@ -235,8 +235,8 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
     """
     file = source.file(lambda folder: _tasks(source.candidate) or folder / TASKS)
     tasks = read_known(file, list[Task])
-    config = file.parent / CONFIG
-    view = read_xml(config, "View") if config.is_file() else Node("View", {}, "")
+    interface = file.parent / INTERFACE
+    view = read_xml(interface, "View") if interface.is_file() else Node("View", {}, "")
     # The answers that count, and the regions of each picture.
     numbered = [(f"{file}: task {number}", task) for number, task in enumerate(tasks, 1)]
     read = [(where, task) for where, task in numbered if task.done] or numbered
@@ -258,8 +258,8 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
     # The classes.
     used = [list(chain(*(one.labels for _, one, region in found if region.masked))) for *_, found in pictures]
     listing: object = "--classes"
-    if classes is None and config.is_file():
-        classes, listing = _labels(view), config
+    if classes is None and interface.is_file():
+        classes, listing = _labels(view), interface
     elif classes is None:
         classes, listing = sorted({*chain(*used)}), file
     names, ids = number_labels(classes, listing, source.note)
@@ -268,9 +268,9 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
     objects, records = by_object(used), list[PictureRecord]()
     for where, task, address, found in pictures:
         own = Own()
-        if isinstance(task.data.get(OWN), Mapping):
-            own = fit(task.data[OWN], Own, f"{where}: data.{OWN}")
-            check_row(own.metadata, f"{where}: metadata in its data.{OWN}")
+        if isinstance(task.data.get(OWN_KEY), Mapping):
+            own = fit(task.data[OWN_KEY], Own, f"{where}: data.{OWN_KEY}")
+            check_row(own.metadata, f"{where}: metadata in its data.{OWN_KEY}")
         paint = partial(_paint, regions=found, ids=ids, where=where)
         records.append(
             PictureRecord(
@@ -379,7 +379,7 @@ def _pictures(
         raise UserError(where, f"'data' must have the picture's path as 'image', not {show_json(data.get(IMAGE))}")
     if len(named) > 1 and not shown:
         problem = f"its data has several pictures: {', '.join(map(show_json, named))}"
-        fix = f"save the project's labeling interface as {CONFIG} beside the file: it says which regions are on which"
+        fix = f"save the labeling interface as {INTERFACE} beside the file: it says which regions are on which"
         raise UserError(where, problem, fix)
     found: dict[tuple[str, int], Regions] = {}
     for key, texts in named.items():
@@ -391,7 +391,7 @@ def _pictures(
             place = next(iter(named)), result.item_index
         if place not in found:
             on = f"is on picture {result.item_index + 1} of {show_json(result.to_name)}"
-            raise UserError(here, f"{on}, which the task's data or {CONFIG} does not name")
+            raise UserError(here, f"{on}, which the task's data or {INTERFACE} does not name")
         found[place].append(region)
     return [(named[key][number], on) for (key, number), on in found.items()]
 

@@ -155,25 +155,25 @@ def read(
     if void and (file or published):
         raise UserError("void", f"is only for plain folders of label maps; {root} names its own", "leave it out")
     if file is not None:
-        listed, found = _named_by_yaml(source, file, split, images)
+        class_list, found = _named_by_yaml(source, file, split, images)
     elif published is not None:
-        listed, found = read_published(source, *published, split)
-        about = str(listed.where)
+        class_list, found = read_published(source, *published, split)
+        about = str(class_list.where)
     elif source.labels_alone and (map_folder(root) != root or not any(True for _ in _folders(root))):
         about = f"label maps in {map_folder(root)}"
-        listed, found = _labels_alone(source, num_classes, about)
+        class_list, found = _labels_alone(source, num_classes, about)
     elif images is None and masks is None:
-        listed, found = _matched(source, [*_folders(root)], classes)
+        class_list, found = _matched(source, [*_folders(root)], classes)
     else:
-        image_folders, truth = [*_usual(root, IMAGE_FOLDERS), root], [*_usual(root, MASK_FOLDERS), root]
-        folders = [(None, Path(images or image_folders[0]), Path(masks or truth[0]))]
-        listed, found = _matched(source, folders, classes)
+        image_folders, mask_folders = [*_usual(root, IMAGE_FOLDERS), root], [*_usual(root, MASK_FOLDERS), root]
+        folders = [(None, Path(images or image_folders[0]), Path(masks or mask_folders[0]))]
+        class_list, found = _matched(source, folders, classes)
     for number in void:
         if not 0 <= number < IGNORE:
             raise UserError("void", f"{number} must be ids of label maps, from 0 to {IGNORE - 1}")
-    listed = replace(listed, ids={**listed.ids, **dict.fromkeys(void, IGNORE)})
+    class_list = replace(class_list, ids={**class_list.ids, **dict.fromkeys(void, IGNORE)})
     if file is None and published is None and found:
-        listed = with_single(listed, [mask for *_, mask in found], source.note)
+        class_list = with_single(class_list, [mask for *_, mask in found], source.note)
     samples: list[Sample] = []
     names = unique_names((folder, name + (image or mask).suffix) for folder, name, image, mask in found)
     for name, (folder, path, image, mask) in zip(names, found, strict=True):
@@ -183,11 +183,11 @@ def read(
             if file is None and image is not None and not source.labels_alone:  # a YAML file's are inside
                 inside(Path(images or root), image)
                 inside(Path(masks or root), mask)
-            labels = partial(read_mask, mask, listed)
+            labels = partial(read_mask, mask, class_list)
             samples.append(source.sample(name, image, labels, {}, image or mask, split=part))
     if not samples and split is not None:
         raise UserError("split", f"{split}: {root} has no picture in this part")
-    return Contents(listed.classes, samples, listed.ids, about)
+    return Contents(class_list.classes, samples, class_list.ids, about)
 
 
 def _named_by_yaml(source: Import, path: Path, split: str | None, images: Path | str | None) -> tuple[ClassList, Found]:
@@ -218,29 +218,29 @@ def _meanings(names: Mapping[int, str], mapping: Mapping[int, int | str | None],
     first, *others = names.values()
     if not others and first.casefold() != BACKGROUND:
         names = {0: BACKGROUND, 1: first}
-    listed = number_classes(names, file, void=(), note=note)
-    ids = {**listed.ids, IGNORE: IGNORE}
+    class_list = number_classes(names, file, void=(), note=note)
+    ids = {**class_list.ids, IGNORE: IGNORE}
     meant = {value: number if isinstance(number, int) else IGNORE for value, number in mapping.items()}
     for value, number in meant.items():
         if number not in ids:
             raise UserError(f"{file}: label_mapping", f"maps {value} to a number that no class has")
-    return replace(listed, ids={**ids, **{value: ids[meant[value]] for value in meant if 0 <= value <= 255}})
+    return replace(class_list, ids={**ids, **{value: ids[meant[value]] for value in meant if 0 <= value <= 255}})
 
 
 def _labels_alone(source: Import, num_classes: int | None, about: str) -> tuple[ClassList, Found]:
     where = map_folder(source.path)
     maps = named_images(where)
-    listed = find_list(where, where.parent, note=source.note)
-    if listed is None and num_classes is not None:
+    class_list = find_list(where, where.parent, note=source.note)
+    if class_list is None and num_classes is not None:
         if not 1 <= num_classes <= MAX_CLASSES:
             raise UserError("num_classes", f"{num_classes} must be between 1 and {MAX_CLASSES}")
         numbers = range(num_classes)
-        listed = ClassList(tuple(map(str, numbers)), {number: number + 1 for number in numbers}, {}, about)
-    if listed is None:
+        class_list = ClassList(tuple(map(str, numbers)), {number: number + 1 for number in numbers}, {}, about)
+    if class_list is None:
         fix = "add a classes.txt of names from id 1 on, or lines `id name`; `evaluate segments` takes --num-classes"
         raise UserError(source.path, "nothing says what the ids of its label maps mean", fix)
     images = images_by_name(source.path / IMAGE_FOLDERS[0])
-    return listed, [(None, name, images.get(name), path) for name, path in maps]
+    return class_list, [(None, name, images.get(name), path) for name, path in maps]
 
 
 def _matched(
@@ -251,22 +251,22 @@ def _matched(
         problem = f"has no {IMAGE_FOLDERS[0]}/ and {MASK_FOLDERS[0]}/ with PNG masks, and no NAME{ENDINGS[0]}.png"
         raise UserError(root, problem)
     places = [root, *(masks for *_, masks in folders), *(masks.parent for *_, masks in folders)]
-    listed = find_list(*places, classes=classes, note=source.note)
-    if listed is None and classes is not None:
-        listed = named_classes(classes)
-    if listed is None:
+    class_list = find_list(*places, classes=classes, note=source.note)
+    if class_list is None and classes is not None:
+        class_list = named_classes(classes)
+    if class_list is None:
         problem = "nothing says what the masks' values mean"
         raise UserError(root, problem, "name the ids from 1 up with --classes or a classes.txt")
     found: Found = []
     for split, images, masks in folders:
         found += [(split, *pair) for pair in _pairs(source, images, masks)]
-    return listed, found
+    return class_list, found
 
 
 def _pairs(source: Import, images: Path, masks: Path) -> list[tuple[str, Path, Path]]:
     """(name, picture, mask) for each picture that has a mask; other pictures are left out. Raises UserError."""
-    beside = images == masks
-    maps = {name: path for name, path in named_images(masks) if not beside or name.endswith(ENDINGS)}
+    in_one_folder = images == masks
+    maps = {name: path for name, path in named_images(masks) if not in_one_folder or name.endswith(ENDINGS)}
     files, ends = {*maps.values()}, ("", *ENDINGS)
     photos = [(name, path) for name, path in named_images(images, IMAGE_SUFFIXES) if path not in files]
     pairs, owners = [], dict[Path, Path]()

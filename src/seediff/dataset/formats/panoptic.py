@@ -36,8 +36,8 @@ from .coco_data import (
     Annotation,
     Category,
     CocoFile,
+    CocoImage,
     Id,
-    Image,
     checked,
     classes_of,
     image_folders,
@@ -104,7 +104,7 @@ class Panoptic(msgspec.Struct, frozen=True):
 
 class PanopticFile(msgspec.Struct, frozen=True):
     categories: list[Category]
-    images: list[Image]
+    images: list[CocoImage]
     annotations: list[Panoptic]
 
     def as_coco(self) -> CocoFile:
@@ -173,7 +173,7 @@ def read(source: Import, *, images: Path | str | None = None) -> Contents:
     return Contents(classes, source.samples_of(records))
 
 
-def _paint(path: Path, mask: Path, image: Image, where: str, segments: Mapping[int, int]) -> Instances:
+def _paint(path: Path, mask: Path, image: CocoImage, where: str, segments: Mapping[int, int]) -> Instances:
     """Every segment of a mask as a shape. segments: segment's id → class id. Raises UserError."""
     check_frame(path, (image.height, image.width), where)
     pixels, kind, mode = read_pixels(mask)

@@ -32,7 +32,7 @@ from .label_files import PARTS, images_by_name
 
 IMAGES, CLASS_MAPS, OBJECT_MAPS = "JPEGImages", "SegmentationClass", "SegmentationObject"
 LISTS = "ImageSets/Segmentation"
-OWN = ("trainval", *SPLITS)
+PART_LISTS = ("trainval", *SPLITS)
 """The lists that name files of parts. Other programs add lists of something else."""
 
 
@@ -97,8 +97,8 @@ def read(
     root = find_voc(source.path)
     if root is None:
         raise UserError(source.path, f"has no {CLASS_MAPS}", "name the folder that holds it, such as VOCdevkit/VOC2012")
-    listed = find_list(root, classes=classes, note=source.note)
-    listed = listed or named_classes(VOC_CLASSES if classes is None else classes)
+    class_list = find_list(root, classes=classes, note=source.note)
+    class_list = class_list or named_classes(VOC_CLASSES if classes is None else classes)
     folder, masks = root / IMAGES if images is None else Path(images), root / CLASS_MAPS
     image_paths, maps = images_by_name(folder), dict(named_images(masks))
     if not maps:
@@ -110,33 +110,33 @@ def read(
     files, known = sorted(filter(Path.is_file, visible(root / LISTS, "*.txt"))), {*image_paths, *maps}
     lists = {path.stem: _read_list(path, known) for path in files}
     parts = {title: PARTS.get(title.lower(), title.lower()) for title in lists}
-    asked = sorted(lists, key=lambda title: (*OWN, parts[title]).index(parts[title]))
+    asked = sorted(lists, key=lambda title: (*PART_LISTS, parts[title]).index(parts[title]))
     named: dict[str, str] = {}
     if split is not None:
         asked = [title for title in lists if title == split] or [title for title in lists if parts[title] == split]
         if not asked:
             raise UserError(root / LISTS / f"{split}.txt", f"no such file; --split names a list of {LISTS}")
-    elif set(OWN).isdisjoint(parts.values()):
+    elif set(PART_LISTS).isdisjoint(parts.values()):
         asked, named = [], {name: str(path) for name, path in maps.items()}
     for title in asked:
         for name, where in lists[title].items():
-            if split is not None or parts[title] in OWN or name in known:
+            if split is not None or parts[title] in PART_LISTS or name in known:
                 named.setdefault(name, where)
-    listed = with_single(listed, [maps[name] for name in named if name in maps], source.note)
+    class_list = with_single(class_list, [maps[name] for name in named if name in maps], source.note)
     samples, left, both = list[Sample](), 0, 0
     for name, where in named.items():
         image, mask = image_paths.get(name), maps.get(name)
         if source.labels_alone:
             if mask is None:
                 raise UserError(masks / f"{name}.png", f"no such file, but {where} lists it")
-            samples.append(source.sample(name, image, partial(read_mask, mask, listed), {}, where))
+            samples.append(source.sample(name, image, partial(read_mask, mask, class_list), {}, where))
         elif image is None:
             source.no_image(where, f"{folder} has no picture '{name}'")
         elif mask is None:
             left += 1
         else:
             inside(root if images is None else folder, image)
-            labels, numbers = partial(read_mask, mask, listed), root / OBJECT_MAPS / mask.relative_to(masks)
+            labels, numbers = partial(read_mask, mask, class_list), root / OBJECT_MAPS / mask.relative_to(masks)
             objects = partial(_objects, labels, numbers) if numbers.is_file() else None
             within = {parts[title] for title in lists if parts[title] in SPLITS and name in lists[title]}
             both += len(within) > 1
@@ -147,7 +147,7 @@ def read(
     source.count(both, f"pictures are in several lists of {LISTS}: a list for validation or testing counts")
     source.count(left, f"of {len(named)} pictures have no mask in {CLASS_MAPS}: they are left out")
     about = f"Pascal VOC's folders in {root}, {split or 'all lists'}"
-    return Contents(listed.classes, samples, listed.ids, about)
+    return Contents(class_list.classes, samples, class_list.ids, about)
 
 
 def _read_list(path: Path, known: Collection[str]) -> dict[str, str]:

@@ -58,8 +58,8 @@ def outline(sample: Sample, labels: np.ndarray, min_area: int) -> tuple[str, dic
     pieces, owners = objects.pieces(min_area)
     text, small, rest = as_yolo(pieces), pieces.small, objects.rest(labels)
     if (rest % IGNORE).any():
-        beside = find_objects(rest).pieces(min_area)[0]
-        text, small = text + as_yolo(beside), small + beside.small
+        more = find_objects(rest).pieces(min_area)[0]
+        text, small = text + as_yolo(more), small + more.small
     several = sum(count > 1 for count in Counter(owners).values())
     return text, {"ignored": int((labels == IGNORE).sum()), "small": small, "several": several}
 
@@ -145,10 +145,10 @@ def read(
     `images` is a link that leads out of the folder. A picture without a label file is all background.
     """
     file, data, class_names = read_data(source.path, classes or ())
-    listed = number_classes(class_names, file, void=(), classes=classes, note=source.note)
+    class_list = number_classes(class_names, file, void=(), classes=classes, note=source.note)
     if "kpt_shape" in data:
         raise UserError(file, "has poses (kpt_shape), whose points would be read as corners; masks need polygons")
-    samples, paint = list[Sample](), partial(_paint, ids=listed.ids)
+    samples, paint = list[Sample](), partial(_paint, ids=class_list.ids)
     found_images = find_images(source, file, data, split, images, label_file, _has_labels)
     without, lengths = 0, Counter[int]()
     for image in found_images:
@@ -168,7 +168,7 @@ def read(
         source.note("every object has four corners; if they are rotated boxes (OBB), they are no masks")
     source.count(boxes, f"of {lines} objects are boxes; pixels in them but in no polygon are ignored (255)")
     source.count(without, f"of {len(samples)} pictures have no label file: background only")
-    return Contents(listed.classes, samples)
+    return Contents(class_list.classes, samples)
 
 
 def _has_labels(path: Path) -> bool:

@@ -17,7 +17,7 @@ from ...errors import UserError
 from ...files.label_maps import IGNORE
 from ..encoding import MOST_OBJECTS, Instances
 
-LEAST = 0.01
+SMALLEST_SHARE = 0.01
 """The smallest share of the picture that `scored_pieces` takes for an object."""
 
 
@@ -78,9 +78,9 @@ def whole_classes(labels: np.ndarray) -> Objects:
 
 
 def scored_pieces(labels: np.ndarray, class_ids: Sequence[int], soft: Iterable[np.ndarray]) -> Instances:
-    """The connected pieces of classes with at least LEAST of the picture, the surest first. soft: the soft mask (H, W)
-    of each of `class_ids`; its mean in a piece is the piece's score."""
-    found = find_objects(labels, math.ceil(LEAST * labels.size))
+    """The connected pieces of classes with at least SMALLEST_SHARE of the picture, the surest first. soft: the soft
+    mask (H, W) of each of `class_ids`; its mean in a piece is the piece's score."""
+    found = find_objects(labels, math.ceil(SMALLEST_SHARE * labels.size))
     scores = [0.0] * len(found.class_ids)
     for class_id, values in zip(class_ids, soft, strict=True):
         for piece in np.flatnonzero(np.equal(found.class_ids, class_id)).tolist():

@@ -86,8 +86,8 @@ def _edges(index: np.ndarray) -> tuple[dict[int, int], Corners]:
     next_edge, corners = dict[int, int](), Corners(list)
     for direction in range(4):
         ahead, left = STEP[direction], STEP[direction - 1]
-        beside = padded[1 + left[0] :, 1 + left[1] :][: len(index), :width]
-        pixels = np.argwhere((index >= 0) & (beside != index))
+        neighbours = padded[1 + left[0] :, 1 + left[1] :][: len(index), :width]
+        pixels = np.argwhere((index >= 0) & (neighbours != index))
         straight, turns_left = (
             padded[tuple((pixels + 1 + step).T)] == index[tuple(pixels.T)] for step in (ahead, ahead + left)
         )

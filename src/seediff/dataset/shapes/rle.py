@@ -24,7 +24,7 @@ from pycocotools import mask
 from ...errors import UserError
 from ...files.messages import show_json
 
-WORD, SIZES, CHANNELS = 8, (3, 4, 8, 16), 4
+WORD_BITS, SIZES, CHANNELS = 8, (3, 4, 8, 16), 4
 
 
 def encode(inside: np.ndarray) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def encode_brush(inside: np.ndarray) -> bytes:
     flat = inside.ravel()
     begins = np.append(0, np.flatnonzero(flat[1:] != flat[:-1]) + 1)
     lengths = np.diff(begins, append=flat.size) * CHANNELS
-    bits = [f"{flat.size * CHANNELS:032b}{WORD - 1:05b}", *(f"{size - 1:04b}" for size in SIZES)]
+    bits = [f"{flat.size * CHANNELS:032b}{WORD_BITS - 1:05b}", *(f"{size - 1:04b}" for size in SIZES)]
     bits += map(_run, lengths.tolist(), flat[begins].tolist())
     text = "".join(bits)
     count = len(text) // 8 + 1
@@ -126,16 +126,16 @@ def decode_brush(stream: bytes, shape: tuple[int, int]) -> np.ndarray:
     sizes = [take(4) + 1 for _ in SIZES]
     if count != shape[0] * shape[1] * CHANNELS:
         raise ValueError(f"it has {count} values, not {CHANNELS} for each of {shape[0]} × {shape[1]} pixels")
-    if word != WORD:
-        raise ValueError(f"its values have {word} bits, not {WORD}")
+    if word != WORD_BITS:
+        raise ValueError(f"its values have {word} bits, not {WORD_BITS}")
     values = bytearray()
     while len(values) < count:
         repeated = take(1)
         length = take(sizes[take(2)]) + 1
         if repeated:
-            values += bytes([take(WORD)]) * length
+            values += bytes([take(WORD_BITS)]) * length
         else:
-            values += take(WORD * length).to_bytes(length, "big")
+            values += take(WORD_BITS * length).to_bytes(length, "big")
     if len(values) > count:
         raise ValueError(f"it has more than the {count} values that it says")
     return np.frombuffer(values, np.uint8).reshape(*shape, CHANNELS)[..., 3] > 0
