@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 from PIL.ExifTags import Base
 
+from ..drawing.overlays import compress_image
 from ..errors import UserError
 from ..files.image_files import open_image, read_pixels
 from ..files.label_maps import IGNORE, voc_palette
@@ -30,11 +31,9 @@ MOST_OBJECTS = (1 << 16) - 1
 def encode_image(image: np.ndarray, image_format: str) -> bytes:
     """(H, W, 3) uint8 as a PNG, or for "jpg" as a JPEG with full colour resolution, so that edges stay where the mask
     has them."""
-    pil_image, buffer = Image.fromarray(image), io.BytesIO()
-    if image_format != "jpg":
-        return png(pil_image)
-    pil_image.save(buffer, "JPEG", quality=95, subsampling=0)
-    return buffer.getvalue()
+    if image_format == "jpg":
+        return compress_image(image, "JPEG", quality=95, subsampling=0)
+    return png(Image.fromarray(image))
 
 
 def encode_photo(path: Path, photo: np.ndarray) -> tuple[str, bytes]:

@@ -335,8 +335,8 @@ def _encoded(
     row |= shown_classes(labels, classes, sample.row.classes, where)
     files: dict[str, bytes | Path] = {file_name: sample.picture()}
     # The files of a native dataset are copied, because writing them anew takes longer than reading them.
-    if isinstance(sample.stored_labels, LabelFile):
-        files[mask] = sample.stored_labels.path
+    if isinstance(sample.unchecked_labels, LabelFile):
+        files[mask] = sample.unchecked_labels.path
     else:
         files[mask] = encode_mask(labels)
     instances = sample.instances

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,9 @@ class Sample:
         self.name, self.extras = name, extras or {}
         self.suffix = "" if self.source is None else image_suffix(self.source, f"sample '{name}': its picture")
         """ "png" or "jpg"."""
-        self.stored_labels, self.stored_instances = label_map, instances
+        self.unchecked_labels = label_map if callable(label_map) else partial(np.asarray, label_map)
+        """Reads the label map as it is stored, of any size and with any ids."""
+        self.stored_instances = instances
         self.metadata: Mapping[str, Any] = metadata or {}
 
     def __repr__(self) -> str:
@@ -65,7 +67,7 @@ class Sample:
     def replace(self, **changes: Any) -> Sample:
         """The same sample with some arguments changed. With another label map, the sample loses the configuration that
         made the old one."""
-        same = {"image": self.source, "label_map": self.stored_labels, "instances": self.stored_instances}
+        same = {"image": self.source, "label_map": self.unchecked_labels, "instances": self.stored_instances}
         same |= {"metadata": self.metadata, "name": self.name, "extras": self.extras}
         if "label_map" in changes:
             same["extras"] = self.extras_but(CONFIGS)
@@ -167,10 +169,6 @@ class Sample:
             raise UserError(where, problem)
         return labels
 
-    def unchecked_labels(self) -> np.ndarray:
-        """The label map as it is stored, of any size and with any ids."""
-        return self.stored_labels() if callable(self.stored_labels) else self.stored_labels
-
     def _check_size(self, values: np.ndarray, where: object, what: str) -> None:
         size = self.size()
         if values.shape != size:
@@ -212,8 +210,8 @@ def image_suffix(source: Path | bytes, where: str | None = None) -> str:
             return "jpg"
         raise UserError(where or "a picture", "is neither PNG nor JPEG")
     suffix = source.suffix.lower().removeprefix(".")
-    if suffix not in ("png", *JPEG_SUFFIXES):
-        raise UserError(source, "pictures of datasets are PNG or JPEG files")
     if suffix in JPEG_SUFFIXES:
         return "jpg"
+    if suffix != "png":
+        raise UserError(source, "pictures of datasets are PNG or JPEG files")
     return suffix
