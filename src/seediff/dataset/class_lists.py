@@ -100,7 +100,7 @@ def check_meaning(classes: Sequence[str], *, void: bool = True) -> None:
     for name in classes:
         meant = meaning(name)
         if meant == 0 or (void and meant == IGNORE):
-            raise UserError(f"class '{name}': means {words[meant]} in this format; give it another name in classes.txt")
+            raise UserError(f"class '{name}'", f"means {words[meant]} in this format", "rename it in classes.txt")
 
 
 class Meta(msgspec.Struct, frozen=True):

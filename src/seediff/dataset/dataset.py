@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from ..config.class_names import BACKGROUND
+from ..config.filter import Criteria
 from ..errors import Notice, UserError
 from ..files.messages import plural
 from ..files.reading import composed
@@ -20,6 +21,8 @@ from .formats.drivers import export as write_format
 from .formats.format_table import Candidate, FormatName, SourceName, import_options, recognise
 from .merge import merge_sets, set_names
 from .native import open_native
+from .quality.select import select_samples
+from .quality.stats import Stats, measure, summarize
 from .reviews import left_out_notes
 from .rows import check_class_list
 from .sample import Sample
@@ -27,7 +30,6 @@ from .saving import save_native
 from .split import split_samples
 
 if TYPE_CHECKING:
-    from .quality.stats import Stats
     from .torch_samples import TorchSamples, Transform
 
 
@@ -167,9 +169,6 @@ class Dataset(Sequence[Sample]):
         """The samples for which `keep` returns True and that meet all criteria. criteria: the fields of
         `config.filter.Criteria`; `drop_flags` may be one text. `dropped` of the result counts the other samples. Raises
         UserError naming what a criterion needs."""
-        from ..config.filter import Criteria
-        from .quality.select import select_samples
-
         samples = [sample for sample in self.samples if keep is None or keep(sample)]
         if isinstance(criteria.get("drop_flags"), str):
             criteria["drop_flags"] = (criteria["drop_flags"],)
@@ -218,8 +217,6 @@ class Dataset(Sequence[Sample]):
 
     def stats(self, follow: Follow = iter) -> Stats:
         """Images, pixels, areas, pieces and flags per class."""
-        from .quality.stats import measure, summarize
-
         count = len(self.classes)
         measured = [measure(sample.labels(count), sample.row.flags) for sample in follow(self.samples)]
         return summarize(measured, self.classes)

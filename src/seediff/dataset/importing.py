@@ -109,7 +109,7 @@ def _require(samples: Iterable[Sample], source: Path, *, empty: bool) -> Iterato
         shows = shows or bool((sample.label_map % 255).any())  # 0 is background, 255 ignored
         yield sample
     if not count:
-        raise UserError(f"{source}: has no samples; nothing was written")
+        raise UserError(source, "has no samples; nothing was written")
     if not shows:
         problem = f"has {plural(count, 'picture')} but no object, only background (0) or ignored (255)"
         fix = "name the folder that also holds the labels, or their format with --from"

@@ -156,7 +156,7 @@ def shown_classes(
     ids = {name: number for number, name in enumerate(classes, 1)}
     for name in named:
         if name not in ids:
-            raise UserError(f"{where}: class '{name}' is not one of the dataset's: {', '.join(classes)}")
+            raise UserError(where, f"class '{name}' is not one of the dataset's: {', '.join(classes)}")
     names = list(dict.fromkeys([*named, *(name for name, number in ids.items() if counts[number])]))
     total = max(int(counts.sum()), 1)
     areas = {name: round(int(counts[ids[name]]) / total, 6) for name in names}

@@ -161,7 +161,7 @@ def check_frame(image: Path | bytes, shape: tuple[int, int], where: str) -> None
     size = image_size(image)
     if size != shape != shown_size(image):
         named = f" {image}" if isinstance(image, Path) else ""
-        raise UserError(f"{where}: is {shape}, but its picture{named} is {size}; both are (height, width)")
+        raise UserError(where, f"is {shape}, but its picture{named} is {size}; both are (height, width)")
     check_pixels((shape[1], shape[0]), where)
 
 

@@ -59,21 +59,21 @@ def count_runs(size: Sequence[int], counts: Sequence[int] | str, shape: tuple[in
     UserError."""
     if list(size) != list(shape):
         problem = f"its mask is {show_json(size)}, but its image is {list(shape)}; both are [height, width]"
-        raise UserError(f"{where}: {problem}")
+        raise UserError(where, problem)
     try:
         runs = decompress(counts) if isinstance(counts, str) else counts
         if sum(runs) == math.prod(shape) and min(runs) >= 0:
             return np.array(runs, np.int64)
     except ValueError:
         pass
-    raise UserError(f"{where}: 'counts' are not valid for a mask of {shape[0]} × {shape[1]} pixels")
+    raise UserError(where, f"'counts' are not valid for a mask of {shape[0]} × {shape[1]} pixels")
 
 
 def polygon_runs(polygons: Sequence[Sequence[float]], shape: tuple[int, ...], where: str) -> np.ndarray:
     """Run lengths of polygons [x, y, x, y, …] in pixels, filled as pycocotools fills them. Raises UserError."""
     for polygon in polygons:
         if len(polygon) < 6 or len(polygon) % 2:
-            raise UserError(f"{where}: a polygon is a list of at least three x, y")
+            raise UserError(where, "a polygon is a list of at least three x, y")
     filled: Any = mask.merge(mask.frPyObjects(polygons, *shape))  # type: ignore[call-overload]
     return np.array(decompress(filled["counts"].decode("ascii")), np.int64)
 
