@@ -66,7 +66,7 @@ def write(export: Export, *, min_area: int = 1, polygons: bool = False) -> None:
     semantic = {ending: new_document([*named, ignored]) for ending in endings.values()}
     small = 0
     for placed in export.placed(annotate, min_area=min_area, polygons=polygons):
-        (height, width), objects, areas, left_out = placed.data
+        (height, width), objects, areas, left_out = placed.encoded
         small += left_out
         ending = endings[placed.split]
         export.put(f"{IMAGES}/{placed.file_name}", placed.picture)

@@ -31,8 +31,8 @@ def write(export: Export) -> None:
             raise UserError(f"class '{name}'", f"would share the folder {folder} with '{other}'", "rename one of them")
     hard = 0
     for placed in export.placed(cut):
-        hard += not all(_is_soft(placed.sample, class_id) for class_id, _ in placed.data)
-        for class_id, data in placed.data:
+        hard += not all(_is_soft(placed.sample, class_id) for class_id, _ in placed.encoded)
+        for class_id, data in placed.encoded:
             export.put(f"{folders[class_id]}/{placed.name}.png", data)
     export.count(hard, "samples have no soft masks that describe their masks: their edges are hard")
 

@@ -57,7 +57,7 @@ def write(export: Export, *, objects: bool = False) -> None:
     names = label_names(export.classes)
     for placed in sorted(export.placed(draw, names=names, objects=objects), key=lambda placed: placed.name):
         export.put(f"{IMAGES}/{placed.file_name}", placed.picture)
-        (height, width), masks = placed.data
+        (height, width), masks = placed.encoded
         subset = f' subset="{placed.split}"' if several else ""
         about = f'id="{len(images)}" name={quoteattr(placed.file_name)}{subset} width="{width}" height="{height}"'
         images.append(f"  <image {about}>\n{masks}  </image>\n")

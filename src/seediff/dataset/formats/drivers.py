@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache, partial
-from inspect import signature
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -57,7 +56,7 @@ class Placed:
     name: str
     split: str
     sample: Sample
-    data: Any
+    encoded: Any
     """What the codec's `encode` returned for the sample."""
 
     @property
@@ -103,10 +102,14 @@ class Export(Notes):
     splits: Sequence[str]
     """The split of each sample, one of SPLITS."""
     stack: ExitStack
+    """Ends the worker processes."""
     link: bool
+    """Whether pictures become hard links instead of copies."""
     workers: int
     follow: Follow
+    """Wraps the samples, to show progress."""
     files: int = 0
+    """Number of files written so far."""
 
     @property
     def parts(self) -> list[str]:
@@ -120,9 +123,9 @@ class Export(Notes):
         work = self.stack.enter_context(in_order(encode, self.workers, chunk=CHUNK))
         taken: set[str] = set()
         rows = zip(self.names, self.splits, self.follow(self.samples), work(self.samples), strict=True)
-        for name, split, sample, data in rows:
+        for name, split, sample, encoded in rows:
             check_name(name, taken)
-            yield Placed(name, split, sample, data)
+            yield Placed(name, split, sample, encoded)
 
     def put(self, path: str, data: bytes | str | Path) -> None:
         """Write the file folder/path, or copy or link a file there."""
@@ -223,10 +226,10 @@ class Import(Notes):
     """Whether labels whose picture is missing are left out."""
     labels_alone: bool = False
     """Whether only labels are compared: their pictures may be missing, and no label map is turned."""
-    images: bool = True
-    """Whether the import has the option `images`."""
     shown: bool = False
     """Whether labels belong to pictures as their EXIF orientation turns them."""
+    images: bool = True
+    """Whether the option `images` has an effect."""
     taken: set[str] = field(default_factory=set)
     """The names of the samples so far."""
     used: dict[Path, str] = field(default_factory=dict)
@@ -395,8 +398,7 @@ def read_format(
             check_unpacked(options[key])
             raise UserError(key, f"{options[key]}: no such folder")
     read = codec(name).read
-    has_images = "images" in signature(read).parameters
-    source = Import(Path(path), skip_missing, labels_alone, has_images, FORMATS[name].shown)
+    source = Import(Path(path), skip_missing, labels_alone, FORMATS[name].shown)
     contents = read(source, **{key: value for key, value in options.items() if value is not None})
     return contents._replace(samples=_with_notes(source, contents.samples), notes=source.notes)
 

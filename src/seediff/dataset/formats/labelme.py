@@ -98,7 +98,7 @@ def write(export: Export, *, polygons: bool = False) -> None:
     """labelme's JSON files, beside their pictures. polygons: write polygons instead of masks, which X-AnyLabeling does
     not read: one per connected piece, in a group per class or object. labelme fills them exactly."""
     for placed in export.placed(draw, names={**label_names(export.classes), IGNORE: IGNORE_LABEL}, polygons=polygons):
-        (height, width), shapes = placed.data
+        (height, width), shapes = placed.encoded
         export.put(placed.file_name, placed.picture)
         picture = {"imagePath": placed.file_name, "imageData": None, "imageHeight": height, "imageWidth": width}
         document = {"version": "5.10.1", "flags": {}, "shapes": shapes, **picture}

@@ -70,10 +70,10 @@ def write(export: Export) -> None:
             row["split"] = placed.split
         maker = " ".join(str(row[key]) for key in ("model", "method") if isinstance(row.get(key), str))
         prediction: Json = {"model_version": maker or f"seediff {__version__}"}
-        scores = [result["score"] for result in placed.data if "score" in result]
+        scores = [result["score"] for result in placed.encoded if "score" in result]
         if scores:
             prediction["score"] = min(scores)
-        prediction["result"] = placed.data
+        prediction["result"] = placed.encoded
         data = {"image": SERVED + quote(file_name), OWN_KEY: {"name": placed.name, "metadata": row}}
         tasks.append(json.dumps({"data": data, "predictions": [prediction]}, ensure_ascii=False))
     export.put(TASKS, "[\n" + ",\n".join(tasks) + "\n]\n")

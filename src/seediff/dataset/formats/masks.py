@@ -72,7 +72,7 @@ def write(export: Export) -> None:
     export.names = [flat_name(name) if IMAGES in name.split("/")[:-1] else name for name in export.names]
     for placed in export.placed(grey):
         export.put(f"{IMAGES}/{placed.split}/{placed.file_name}", placed.picture)
-        export.put(f"{MASKS}/{placed.split}/{placed.name}.png", placed.data)
+        export.put(f"{MASKS}/{placed.split}/{placed.name}.png", placed.encoded)
     write_data(export, (BACKGROUND, *export.classes), f"{KEY}: {MASKS}\n")
 
 

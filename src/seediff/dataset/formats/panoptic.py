@@ -58,7 +58,7 @@ def write(export: Export) -> None:
         categories.append({"id": number, "name": name, "supercategory": name, **kind})
     documents = {part: new_document(categories) for part in export.parts}
     for placed in export.placed(segment, things=things):
-        (height, width), mask, segments = placed.data
+        (height, width), mask, segments = placed.encoded
         export.put(f"{placed.split}/{placed.file_name}", placed.picture)
         file_name = f"{placed.name}.png"
         export.put(f"{ANNOTATIONS}/{PANOPTIC}_{placed.split}/{file_name}", mask)

@@ -41,7 +41,7 @@ def write(export: Export, *, jpeg: bool = False) -> None:
     NAME.jpg."""
     stay = 0
     for placed in export.placed(convert, jpeg=jpeg):
-        label_map, image = placed.data
+        label_map, image = placed.encoded
         if image is None:
             stay += placed.sample.suffix != "jpg"
             export.put(f"{IMAGES}/{placed.file_name}", placed.picture)

@@ -41,7 +41,7 @@ def write(export: Export, *, min_area: int = 1) -> None:
     out."""
     counts: Counter[str] = Counter()
     for placed in export.placed(outline, min_area=min_area):
-        text, counted = placed.data
+        text, counted = placed.encoded
         export.put(f"{IMAGES}/{placed.split}/{placed.file_name}", placed.picture)
         export.put(f"{LABELS}/{placed.split}/{placed.name}.txt", text)
         counts.update(counted)
