@@ -91,7 +91,7 @@ class AugmentedSamples(Sequence[Sample]):
     def __getitem__(self, position: int) -> Sample:  # type: ignore[override]  # nobody asks for slices
         position, before = range(len(self))[position], len(self.originals)
         if position < before:
-            # Not soft masks, attention and steps: a set has them for all of its samples or for none.
+            # Without soft masks, attention and steps: a set has these for all samples or for none.
             sample = self.originals[position]
             return sample.replace(extras=sample.extras_but(*native.EXTRAS))
         return self.make(self.new[position - before])

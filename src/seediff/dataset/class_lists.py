@@ -142,6 +142,7 @@ def _first(folders: Sequence[Path], names: Sequence[str]) -> Path | None:
 
 
 def _read_names(path: Path, note: Note) -> ClassList:
+    """The list in a file of names. Raises UserError."""
     names = read_class_list(path)
     if max(names, default=0) > IGNORE:
         problem = f"names id {max(names)}; ids of label maps are 0 to {IGNORE - 1}, and {IGNORE} is ignored"

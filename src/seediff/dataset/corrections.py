@@ -73,6 +73,7 @@ def correct(
     table = renumber_table(classes, names)
 
     def corrected(original: Sample) -> Sample:
+        """The sample with the mask that came back, and its change told."""
         item = matches.get(original.name)
         if item is None:
             return original

@@ -205,7 +205,7 @@ class RowReader:
         if instances is not None and mask_sha256:
             original_mask = inside(self.folder, as_made["mask_file_name"], where, "mask_file_name")
             instances = partial(_objects_after, instances, original_mask, mask, mask_sha256)
-        for key in INSTANCE_KEYS:  # a Sample has them in `instances`
+        for key in INSTANCE_KEYS:  # they are in the sample's `instances`
             row.pop(key, None)
         return Sample(image, LabelFile(mask, mask_sha256), instances, row, name=name, extras=extras)
 
@@ -348,7 +348,7 @@ def _encoded(
             files[objects] = encode_objects(instances, where)
         row |= instance_row(instances)
 
-    # Other files of the sample, which keep its name, but for a configuration, which merged sets often have in common.
+    # Other files keep the sample's name. A configuration does not: samples, also of merged sets, have it in common.
     for (kind, class_id), path in sample.extras.items():
         if kind == CONFIGS:
             data = read_bytes(path)

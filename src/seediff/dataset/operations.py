@@ -88,7 +88,7 @@ def splice(labelled: LabelledImage, rows: int, columns: int, others: Others) -> 
         place = slice(tops[row], tops[row + 1]), slice(lefts[column], lefts[column + 1])
         size = lefts[column + 1] - lefts[column], tops[row + 1] - tops[row]
         numbered = cell.labels
-        if objects:  # numbered on from those of the cells before it
+        if objects:  # its objects are numbered after those of earlier cells
             numbered = numbered + (numbered >= 256) * np.int32(objects << 8)
         objects += int(cell.labels.max()) >> 8
         image[place] = np.asarray(Image.fromarray(cell.image).resize(size, Image.Resampling.BILINEAR))

@@ -143,7 +143,7 @@ class Sample:
         stored = stored_bytes(self.image_file)
         with open_own(stored, self.where) as image:
             if image.format == "PNG" and not is_wide(image):
-                image.verify()  # its checksums; a JPEG has none
+                image.verify()  # compares checksums; a JPEG has none
             else:
                 check_bright(image, self.where)
                 image.load()  # detects a file that is cut off

@@ -102,7 +102,7 @@ def group_copies(items: Sequence[Sample], digests: Sequence[str]) -> list[list[i
     """Groups of the positions of samples that belong together: if their pictures have the same pixels, if `augment`
     made one of the other or both of a third, or if Roboflow made both of one. A splice counts as made of the picture in
     its first cell. digests: the `pixel_digest` of each sample's picture."""
-    joined = list(range(len(items)))  # position → one before it in its group
+    joined = list(range(len(items)))  # position → an earlier position in its group, or itself
 
     def first(position: int) -> int:
         while joined[position] < position:

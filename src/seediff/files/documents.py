@@ -131,6 +131,7 @@ def read_yaml(path: Path | str) -> Json:
 
 
 def _parse_yaml(text: str) -> Any:
+    """A YAML document in which all values are texts. Raises nearly anything."""
     import yaml
 
     kind: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
@@ -155,6 +156,7 @@ def _parse_yaml(text: str) -> Any:
 
 
 def _settings(path: Path | str, language: str, parse: Callable[[str], Any]) -> Json:
+    """The content of a file that `parse` reads. language: its name in messages. Raises UserError."""
     text = read_text(path)
     try:
         document = parse(text)
@@ -173,6 +175,7 @@ def _settings(path: Path | str, language: str, parse: Callable[[str], Any]) -> J
 
 
 def _is_finite(document: Any) -> bool:
+    """Whether all numbers in a document are finite."""
     try:
         json.dumps(document, allow_nan=False, default=str)
     except ValueError:

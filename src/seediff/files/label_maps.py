@@ -60,7 +60,7 @@ def walk(top: Path, leave_out: Callable[[Path], bool] = lambda folder: False) ->
             folders.clear()
             continue
         seen.add(real)
-        # Sorted, because of a folder and a link to it the first is taken.
+        # Sorted: of a folder and a link to it, every machine takes the same first one.
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (Path(here, name) for name in names if not name.startswith("."))
 

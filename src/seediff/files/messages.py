@@ -23,7 +23,7 @@ def show_json(value: Any) -> str:
     """A value as JSON, shortened: `5`, `"dog"`, `[1, 2, 3…`."""
     try:
         text = str(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False, default=str)
-    except (TypeError, ValueError, RecursionError):  # names that are no texts, numbers of thousands of digits
+    except (TypeError, ValueError, RecursionError):  # keys that are not texts, numbers of thousands of digits
         text = f"a {type(value).__name__} that is too large to show"
     return text if len(text) <= TEXT + 2 else text[:TEXT] + "…"
 
@@ -88,7 +88,7 @@ def make_console(*, stderr: bool = False) -> Console:
                 yield segment if segment.control else Segment(_escape(segment.text), segment.style)
 
     stream: Any = sys.stderr if stderr else sys.stdout
-    while hasattr(stream, "rich_proxied_file"):  # also of a bar that is being shown
+    while hasattr(stream, "rich_proxied_file"):  # such as that of a progress bar
         stream = stream.rich_proxied_file
     return Escaping(file=stream)
 

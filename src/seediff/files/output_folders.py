@@ -67,6 +67,7 @@ def check_writable(path: Path | None, *, is_file: bool = False) -> None:
 
 @contextmanager
 def _writing(path: Path, fix: str = "") -> Iterator[None]:
+    """Turns OSErrors in the block into UserErrors about `path`."""
     try:
         yield
     except (FileExistsError, NotADirectoryError) as error:

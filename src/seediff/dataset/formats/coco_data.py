@@ -117,6 +117,8 @@ class Annotation(msgspec.Struct, frozen=True):
 
 
 class CocoFile(msgspec.Struct, frozen=True):
+    """A file of annotations."""
+
     categories: list[Category]
     images: list[CocoImage]
     annotations: list[Annotation]
@@ -180,7 +182,7 @@ def is_elsewhere(one: Annotation, shape: tuple[int, int]) -> bool:
         return False
     try:
         drawn = box_xyxy(_runs(one, shape, ""), shape)
-    except (UserError, OverflowError):  # which painting refuses
+    except (UserError, OverflowError):  # painting refuses such a mask
         return False
     left, top, width, height = one.box
     given = np.array([left, top, left + width, top + height]).clip(0, [*shape[::-1], *shape[::-1]])

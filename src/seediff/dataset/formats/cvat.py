@@ -229,6 +229,7 @@ def _masks(node: Node) -> list[Node]:
 
 
 def _paint(image: Path, node: Node, shape: tuple[int, int], ids: Mapping[str, int]) -> Instances:
+    """Paints boxes, then the shapes with an inside of an <image>. image: its picture. Raises UserError."""
     check_frame(image, shape, node.where)
     shapes = Shapes(shape)
     for child in node.children:
@@ -246,6 +247,7 @@ def _paint(image: Path, node: Node, shape: tuple[int, int], ids: Mapping[str, in
 
 
 def _paint_mask(shapes: Shapes, one: CvatShape, number: int, where: str) -> None:
+    """Paints a mask with its number. Raises UserError."""
     height, width = shapes.numbers.shape
     inner = one.left + one.width <= width and one.top + one.height <= height
     if not (inner and one.width and one.height):

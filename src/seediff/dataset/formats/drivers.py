@@ -291,6 +291,7 @@ class Import(Notes):
         return None
 
     def _alike(self, path: Path) -> Path | None:
+        """The only picture whose name differs from that of `path` in spelling alone, or else in spelling and suffix."""
         folder = path.parent
         if folder not in self.listed:
             listed = self.listed[folder] = defaultdict[str, list[str]](list)
@@ -404,6 +405,7 @@ def read_format(
 
 
 def _with_notes(source: Import, samples: Iterable[Sample]) -> Iterator[Sample]:
+    """Yields the samples, and then adds the notes about pictures."""
     yield from samples
     count = source.turned_pictures
     if count:

@@ -129,7 +129,9 @@ def _masks(found: Objects) -> Iterator[tuple[int, Json]]:
 
 def _polygons(found: Objects) -> Iterator[tuple[int, Json]]:
     """(number of the object, outline of the piece) for each piece."""
-    pieces, owners = Objects(found.index, [1] * len(found.class_ids)).pieces()  # as a class, because 255 has none
+    pieces, owners = Objects(
+        found.index, [1] * len(found.class_ids)
+    ).pieces()  # 1 stands for any class, because 255 is none
     for number, polygon in zip(owners, object_polygons(pieces), strict=True):
         yield number, {"shape_type": "polygon", "points": polygon.round(2).tolist()}
 
@@ -211,7 +213,7 @@ def _samples(
         if found is not None:
             image, _ = found
             suffix = image.suffix.lower()
-        if suffix not in IMAGE_SUFFIXES or not image_name.lower().endswith(suffix):  # then the file may hold it
+        if suffix not in IMAGE_SUFFIXES or not image_name.lower().endswith(suffix):  # the JSON file may hold it
             data = read_json(path, LabelmeFile).imageData
             if data:
                 image = _decoded(data, f"{path}: imageData")
@@ -232,6 +234,7 @@ def _decoded(text: str, where: str) -> bytes:
 
 
 def _paint(image: Path | bytes, path: Path, ids: dict[str, int]) -> Instances:
+    """Paints the shapes in the JSON file at `path` over boxes around what is not drawn. Raises UserError."""
     file = read_json(path, LabelmeFile)
     height, width = shown_size(image, str(image) if isinstance(image, Path) else f"{path}: imageData")
     shape = file.imageHeight or height, file.imageWidth or width

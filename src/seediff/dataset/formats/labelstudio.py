@@ -182,6 +182,8 @@ class Result(msgspec.Struct, frozen=True):
 
 
 class TaskAnswer(msgspec.Struct, frozen=True):
+    """An annotation or prediction."""
+
     result: list[Result] = []
     was_cancelled: bool | None = None
     ground_truth: bool | None = None
@@ -322,7 +324,7 @@ def _region(result: Result, here: str) -> Region | None:
             region = fit(value, Region, here)
             if region.masked or value.keys() >= {"x", "y", "width", "height"}:
                 return region
-        except UserError:  # <Labels> are of regions of any kind
+        except UserError:  # <Labels> may be on regions of any kind
             if mask or "rle" in value:
                 raise
     if mask:
@@ -413,6 +415,7 @@ def _image_names(address: str) -> list[str]:
 
 
 def _paint(image: Path, regions: Regions, ids: Mapping[str, int], where: str) -> Instances:
+    """Paints boxes, then masks, polygons and ellipses in their order. Raises UserError."""
     shape = shown_size(image)
     for _, result, _ in regions[:1]:
         shape = result.size

@@ -68,7 +68,7 @@ KEY, MASKS = "masks_dir", "masks"
 
 def write(export: Export) -> None:
     """Ultralytics' folders for semantic segmentation."""
-    # The last `images` of a picture's path becomes `masks`, so it must be that of the format.
+    # Readers replace the last `images` of a picture's path by `masks`, so names must not have such a folder.
     export.names = [flat_name(name) if IMAGES in name.split("/")[:-1] else name for name in export.names]
     for placed in export.placed(grey):
         export.put(f"{IMAGES}/{placed.split}/{placed.file_name}", placed.picture)
@@ -104,9 +104,8 @@ def is_folder(candidate: Candidate) -> bool:
     own = any((folder / name).exists() for name in (native.METADATA, CONFIG, BATCHES))
     coco = any(any(folder.glob(pattern)) for pattern in ("annotations/*.json", "*.coco.json", "instances*.json"))
     published = find_published(folder)
-    if (
-        published and published[0].title == "COCO-Stuff"
-    ):  # may lie in the folder of COCO's JSON, whose pictures are called alike
+    # COCO-Stuff may lie in the folder of COCO's JSON, and its pictures have the same names.
+    if published and published[0].title == "COCO-Stuff":
         return not coco
     return published is not None or (not own and not coco and any(True for _ in _folders(folder)))
 
@@ -228,6 +227,8 @@ def _meanings(names: Mapping[int, str], mapping: Mapping[int, int | str | None],
 
 
 def _labels_alone(source: Import, num_classes: int | None, about: str) -> tuple[ClassList, Found]:
+    """The classes and label maps of a folder whose pictures may be missing. about: the set, in words. Raises
+    UserError."""
     where = map_folder(source.path)
     maps = named_images(where)
     class_list = find_list(where, where.parent, note=source.note)
@@ -246,6 +247,8 @@ def _labels_alone(source: Import, num_classes: int | None, about: str) -> tuple[
 def _matched(
     source: Import, folders: Sequence[tuple[str | None, Path, Path]], classes: Sequence[str] | None
 ) -> tuple[ClassList, Found]:
+    """The classes, and the pictures with a mask. folders: split, folder of pictures, folder of masks. Raises
+    UserError."""
     root = source.path
     if not folders:
         problem = f"has no {IMAGE_FOLDERS[0]}/ and {MASK_FOLDERS[0]}/ with PNG masks, and no NAME{ENDINGS[0]}.png"

@@ -103,6 +103,8 @@ class Panoptic(msgspec.Struct, frozen=True):
 
 
 class PanopticFile(msgspec.Struct, frozen=True):
+    """A file of segments."""
+
     categories: list[Category]
     images: list[CocoImage]
     annotations: list[Panoptic]

@@ -162,6 +162,7 @@ def read_published(
 
 
 def _classes(layout: PublicSet, root: Path, where: str) -> ClassList:
+    """The classes of a public set, and the class of each stored id."""
     classes = layout.classes or _object_info(root / layout.listed)
     ids = {layout.first + number: number + 1 for number in range(len(classes))}
     if classes == COCO_STUFF_CLASSES:

@@ -95,7 +95,7 @@ def find_images(
         there = ", ".join(name for name in SPLITS if data.get(name) not in EMPTY)
         raise UserError(file, f"has no '{split or 'train'}', the folder of the pictures", there and f"it has {there}")
     roots, named = [file.parent / str(data.get("path") or "."), file.parent], [Path(images)] if images else []
-    found_images: dict[Path, YoloImage] = {}  # of a picture that is named twice, the first with labels counts
+    found_images: dict[Path, YoloImage] = {}  # if a picture is named twice, the first with labels counts
     parts: dict[str, set[Path]] = {}
     folders: defaultdict[Path, set[Path]] = defaultdict(set)  # folder of label files → folders of their pictures
     for name, entries in fit(wanted, dict[str, str | list[str]], str(file)).items():
@@ -168,9 +168,9 @@ def _locate(
     dataset's last. named: the folder of pictures that the user named, if any. is_wanted: whether a path is of the
     wanted kind."""
     root, name = roots[-1], os.path.normpath(portable(text))
-    # All that counts of another machine's path: what follows the folder images/.
+    # Of another machine's path only the part behind the folder images/ counts.
     inner = f"/{name}".rpartition(f"/{IMAGES}/")[2].removeprefix("/")
-    # `path` is often another machine's, and some files name ../train/images.
+    # `path` is often a folder of another machine, and some files name ../train/images.
     paths = [*(one / name for one in roots), root / name.removeprefix("../")]
     if not inner.startswith(".."):
         paths += [one / IMAGES / inner for one in roots]

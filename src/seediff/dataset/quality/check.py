@@ -181,7 +181,7 @@ def _read_files(
             if lost:
                 findings.add("objects", file, f"object {lost[0]} has no pixel of its class in the label map", "warning")
 
-    # Files that describe the original mask.
+    # The other files describe the original mask.
     if sample.row.review.replaced:
         return findings, measured, pixels
     for class_id in sample.row.class_ids * (SOFT in kinds):

@@ -100,6 +100,7 @@ def summarize(samples: Sequence[Measured], classes: Sequence[str]) -> Stats:
 
 
 def _class_stats(samples: Sequence[Measured], class_id: int, name: str, pixels: float) -> ClassStats:
+    """The statistics of a class. pixels: its share of all pixels."""
     showing = [sample for sample in samples if sample.counts[class_id]]
     areas = np.array([sample.area(class_id) for sample in showing])
     return ClassStats(

@@ -86,7 +86,7 @@ def scored_pieces(labels: np.ndarray, class_ids: Sequence[int], soft: Iterable[n
         for piece in np.flatnonzero(np.equal(found.class_ids, class_id)).tolist():
             scores[piece] = float(values[found.index == piece].mean())
     order = sorted(range(len(scores)), key=lambda piece: -scores[piece])
-    numbers = np.zeros(len(scores) + 1, np.int32)  # the last entry is for pixels without a piece, −1
+    numbers = np.zeros(len(scores) + 1, np.int32)  # the last entry, at −1, is for pixels without a piece
     numbers[order] = range(1, len(order) + 1)
     return Instances(numbers[found.index], tuple(found.class_ids[i] for i in order), tuple(scores[i] for i in order))
 
@@ -115,10 +115,10 @@ def objects_after(
     numbers = np.where(class_ids[instances.numbers] == after, instances.numbers, 0)
     pieces = find_objects(np.where((before != after) & (numbers == 0), after, np.uint8(0)))
     joins = _longest_border(pieces.index, numbers, after)
-    # Pieces above the number that a file can hold are noise, and in no object.
+    # More pieces than a file can number are noise: they become no objects.
     count = len(instances.class_ids)
     alone = [piece for piece in range(len(pieces.class_ids)) if piece not in joins][: MOST_OBJECTS - count]
-    table = np.zeros(len(pieces.class_ids) + 1, np.int32)  # the last entry is for pixels without a piece, −1
+    table = np.zeros(len(pieces.class_ids) + 1, np.int32)  # the last entry, at −1, is for pixels without a piece
     table[list(joins)] = list(joins.values())
     table[alone] = np.arange(count + 1, count + 1 + len(alone))
     scores = (*instances.scores, *([1.0] * len(alone))) if instances.scores else ()
@@ -161,7 +161,7 @@ def _ordered(numbers: np.ndarray, classes: np.ndarray, min_area: int) -> tuple[O
     flat = numbers.ravel(order="F")
     areas, first = np.bincount(flat, minlength=len(classes)), np.zeros(len(classes), np.int64)
     starts = np.flatnonzero(np.append(True, flat[1:] != flat[:-1]))[::-1]
-    first[flat[starts]] = starts  # the last value that is assigned counts, that of the first pixel
+    first[flat[starts]] = starts  # of several values the last one stays: that of the first pixel
     objects = (areas > 0) & (classes > 0) & (classes < IGNORE)
     kept = np.flatnonzero(objects & (areas >= min_area))
     kept = kept[np.lexsort((first[kept], classes[kept]))]

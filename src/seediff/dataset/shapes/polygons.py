@@ -91,7 +91,7 @@ def _edges(index: np.ndarray) -> tuple[dict[int, int], Corners]:
         straight, turns_left = (
             padded[tuple((pixels + 1 + step).T)] == index[tuple(pixels.T)] for step in (ahead, ahead + left)
         )
-        # Not where pixels only touch at a corner: pieces meet at edges, and their surroundings also at corners.
+        # A left turn needs both pixels: those of a piece meet at edges, and only those around it also at corners.
         inner, axis = turns_left & straight, 1 - direction % 2
         turn = np.where(inner, -1, np.where(straight, 0, 1))
         to = pixels + np.array([ahead, 0 * ahead, ahead + left])[turn]
