@@ -68,8 +68,9 @@ def import_set(
     classes, samples = read.classes, _require(read.samples, source, empty=corrects is not None)
     changes = list[Change]()
     if corrects is not None:
-        correction: dict[str, Any] = {"by": name, "accept_unchanged": accept_unchanged, "tell": changes.append}
-        classes, samples = correct(corrects, classes, samples, **correction)
+        classes, samples = correct(
+            corrects, classes, samples, by=name, accept_unchanged=accept_unchanged, tell=changes.append
+        )
     about = {"command": "import", "format": name}
     rows = save_native(out, classes, samples, about=about, link=link, workers=workers, follow=follow)
     return Imported(classes, rows, read.notes, changes)
