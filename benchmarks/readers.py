@@ -27,9 +27,9 @@ import numpy as np
 from PIL import Image
 
 from seediff.config.class_names import VOC_CLASSES
+from seediff.dataset.encoding import encode_image
 from seediff.dataset.formats.drivers import export
 from seediff.dataset.formats.format_table import FORMATS, FormatName
-from seediff.dataset.native import encode_image
 from seediff.dataset.sample import Sample
 
 PROGRAM = Path(__file__).parent / "readers" / "by_tools.py"

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from seediff.config.class_names import join_classes
-from seediff.dataset import native
 from seediff.dataset.sample import Sample
 from seediff.dataset.saving import save_native
 from seediff.errors import UserError
+from seediff.files.label_maps import IGNORE
 from seediff.mini.scenes import CLASS_IDS, CLASSES, Scene, read_scenes
 
 PLACES = {  # place: (upper colour, lower colour), RGB
@@ -59,7 +59,7 @@ def dataset_ids(classes: Sequence[str]) -> np.ndarray:
     classes.
     """
     ids = np.zeros(256, np.uint8)
-    ids[native.IGNORE] = native.IGNORE
+    ids[IGNORE] = IGNORE
     for number, name in enumerate(classes, 1):
         ids[CLASS_IDS[name]] = number
     return ids

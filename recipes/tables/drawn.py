@@ -26,11 +26,11 @@ from seediff.config.method_constants import CaptureSteps
 from seediff.config.settings import Config, RunConfig
 from seediff.config.sizes import Size, check_size
 from seediff.dataset import native
-from seediff.dataset.encoding import read_label_map
+from seediff.dataset.encoding import encode_image, encode_mask, read_label_map
 from seediff.dataset.rows import checked_rows
 from seediff.dataset.sample import Sample
 from seediff.errors import UserError
-from seediff.files.outputs import write_atomic
+from seediff.files.outputs import CONFIG, write_atomic
 from seediff.files.reading import inside
 from seediff.models.describe import check_known_classes
 from seediff.models.fingerprint import weights_fingerprint
@@ -103,7 +103,7 @@ def on_device(config: Config, out: Path, device: str | None) -> Config:
     """The configuration with `device`; unchanged if a run has begun in `out`, which continues on the device that it
     began on.
     """
-    return config if (out / native.CONFIG).is_file() else replace(config, device=device or config.device)
+    return config if (out / CONFIG).is_file() else replace(config, device=device or config.device)
 
 
 def labelled(folder: Path, labelling: str, count: int | None = None) -> tuple[tuple[str, ...], list[Sample]]:
@@ -206,9 +206,9 @@ class SetJob(Job[SetConfig, "SampleSpec", "tuple[Sequence[SampleSpec], Sequence[
             ids = [self.ids[name] for name in spec.classes]
             for name, setting, soft in zip(self.settings, settings, softs, strict=True):
                 label_map = native.dataset_labels(label_pixels(soft, setting.config).cpu().numpy(), ids)
-                record.write(out, mask_path(name, spec.index), native.encode_mask(label_map))
+                record.write(out, mask_path(name, spec.index), encode_mask(label_map))
             file_name = f"{native.IMAGES}/{spec.index:06d}.png"
-            record.write(out, file_name, native.encode_image(image, "png"))
+            record.write(out, file_name, encode_image(image, "png"))
             about = {"index": spec.index, "prompt": spec.prompt, "classes": list(spec.classes), "seed": spec.seed}
             record.rows.append({"file_name": file_name, **about, "labels": list(self.settings)})
         return record

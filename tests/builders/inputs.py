@@ -8,7 +8,7 @@ import numpy as np
 from builders import twins
 
 from seediff.cli.main import main
-from seediff.dataset.native import encode_image
+from seediff.dataset.encoding import encode_image
 from seediff.dataset.sample import Sample
 from seediff.dataset.saving import save_native
 

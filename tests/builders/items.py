@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from seediff.dataset import native
+from seediff.dataset.encoding import encode_image
+from seediff.dataset.reviews import read_actions
 from seediff.dataset.sample import Sample
 from seediff.dataset.saving import save_native
 
@@ -10,7 +11,7 @@ from seediff.dataset.saving import save_native
 def item(name="a/0", labels=None, row=None, shape=(4, 6), suffix="png"):
     labels = np.zeros(shape, np.uint8) if labels is None else labels
     image = np.arange(np.prod(shape) * 3).reshape(*shape, 3).astype(np.uint8)
-    return Sample(native.encode_image(image, suffix), labels, metadata=row or {}, name=name)
+    return Sample(encode_image(image, suffix), labels, metadata=row or {}, name=name)
 
 
 def pets(count, shape=(16, 20), row=lambda number: {}):
@@ -22,12 +23,17 @@ def pets(count, shape=(16, 20), row=lambda number: {}):
     for number in range(count):
         image = np.kron(rng.integers(0, 256, (rows, columns, 3)), np.ones((4, 4, 1))).astype(np.uint8)
         labels = inside * np.uint8(1 + number % 2)
-        yield Sample(native.encode_image(image, "png"), labels, metadata=row(number), name=f"{number:06d}")
+        yield Sample(encode_image(image, "png"), labels, metadata=row(number), name=f"{number:06d}")
 
 
 def write_pets(folder, count=4, **options):
     save_native(folder, ("dog", "cat"), pets(count, **options), about={})
     return folder
+
+
+def last_actions(folder):
+    """Sample's name → the last action about it."""
+    return {action.sample: action for action in read_actions(folder)}
 
 
 def names(folder):

@@ -10,8 +10,8 @@ from PIL import Image
 from refusals import user_error
 
 from seediff.cli.formats import export_, import_
-from seediff.dataset import native
 from seediff.dataset.dataset import Dataset
+from seediff.dataset.encoding import encode_image
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.sample import Sample
 from seediff.dataset.saving import save_native
@@ -26,7 +26,7 @@ def pets(tmp_path):
     for number in range(4):
         labels = np.kron(rng.choice([0, 1, 2, 255], (4, 6)), np.ones((8, 8))).astype(np.uint8)
         image = rng.integers(0, 256, (32, 48, 3), np.uint8)
-        items.append(Sample(native.encode_image(image, "png"), labels, metadata={"prompt": "p"}, name=f"{number:06d}"))
+        items.append(Sample(encode_image(image, "png"), labels, metadata={"prompt": "p"}, name=f"{number:06d}"))
     save_native(tmp_path / "pets", ("dog", "cat"), items, about={})
     return tmp_path / "pets"
 

@@ -13,10 +13,12 @@ from seediff.config.augment import AugmentConfig
 from seediff.config.generate_config import GenerateConfig
 from seediff.dataset import native
 from seediff.dataset.augmented import AugmentedSamples, open_augmented, write_augmented
+from seediff.dataset.encoding import encode_image
 from seediff.dataset.native import open_native
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.sample import Sample
 from seediff.dataset.saving import save_native
+from seediff.files.outputs import CONFIG
 from seediff.run.generate_job import generate
 
 CLASSES = ("dog", "cat", "car")
@@ -39,7 +41,7 @@ def pets(tmp_path_factory):
         row = {"prompt": f"a photo {number}", "flags": ["degenerate:dog"] if number == 0 else []}
         row |= {"split": "val"} if number == 6 else {}
         suffix = "png" if number % 2 else "jpg"
-        data = native.encode_image(image.astype(np.uint8), suffix)
+        data = encode_image(image.astype(np.uint8), suffix)
         items.append(Sample(data, labels, metadata=row, name="trip/7" if number == 7 else f"{number:06d}"))
     out = tmp_path_factory.mktemp("in") / "pets"
     save_native(out, CLASSES, items, about={})
@@ -112,7 +114,7 @@ def test_where_masks_came_from_travels_and_what_only_originals_have_stays_behind
     generate(GenerateConfig(classes=("dog",), per_class=2, keep_soft=True), tmp_path / "pets", draw=fake_draw)
     write_augmented(open_augmented(config(add=("flip:1",)), tmp_path / "pets"), tmp_path / "more")
     first, _, new = native.read_rows(tmp_path / "more")
-    assert (tmp_path / "more" / first["made"]).read_bytes() == (tmp_path / "pets" / native.CONFIG).read_bytes()
+    assert (tmp_path / "more" / first["made"]).read_bytes() == (tmp_path / "pets" / CONFIG).read_bytes()
     assert "made" not in new
     assert not {"soft", "steps"} & {path.name for path in (tmp_path / "more").iterdir()}
     assert check_dataset(tmp_path / "more").errors == 0

@@ -6,6 +6,7 @@ from refusals import user_error
 
 from seediff.dataset import native
 from seediff.dataset.corrections import correct
+from seediff.dataset.encoding import encode_soft
 from seediff.dataset.native import open_native
 from seediff.dataset.saving import save_native
 
@@ -16,7 +17,7 @@ CLASSES = ("cat", "dog", "cow")
 def pets(tmp_path):
     """The samples of `some`, one soft mask of the first among its extras."""
     items = some()
-    (tmp_path / "soft.png").write_bytes(native.encode_soft(np.ones((20, 30))))
+    (tmp_path / "soft.png").write_bytes(encode_soft(np.ones((20, 30))))
     items[0].extras["soft", 1] = tmp_path / "soft.png"
     save_native(tmp_path / "pets", CLASSES, items, about={})
     return tmp_path / "pets"

@@ -7,6 +7,7 @@ from items import item, names
 
 from seediff import Dataset
 from seediff.dataset import native
+from seediff.dataset.encoding import encode_soft
 from seediff.dataset.native import open_native
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.saving import save_native
@@ -29,7 +30,7 @@ def make(folder, classes, count=2, first=0, soft=False, shape=(32, 40)):
         for class_id in row["class_ids"]:
             path = folder / "soft" / f"{native.sample_name(row['file_name'])}_{class_id}.png"
             path.parent.mkdir(exist_ok=True)
-            path.write_bytes(native.encode_soft(np.full(shape, class_id * 10 / 255)))
+            path.write_bytes(encode_soft(np.full(shape, class_id * 10 / 255)))
         (folder / "attention").mkdir(exist_ok=True)
         (folder / "attention" / f"{native.sample_name(row['file_name'])}.safetensors").write_bytes(
             attention(row["prompt"])

@@ -12,13 +12,15 @@ from refusals import user_error
 from seediff import Dataset
 from seediff.cli.main import main
 from seediff.dataset import native
+from seediff.dataset.encoding import encode_mask, encode_soft
 from seediff.dataset.native import open_native
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.rows import check_name
-from seediff.dataset.sample import Sample
+from seediff.dataset.sample import SOFT, Sample
 from seediff.dataset.saving import save_native
 from seediff.files.label_maps import voc_palette
 from seediff.files.output_folders import stage_output
+from seediff.files.outputs import CONFIG
 
 
 @pytest.fixture
@@ -28,22 +30,20 @@ def folder(tmp_path):
     labels[1, 2:5] = 2, 7, 255
     given = [item("000003", labels)]
     save_native(tmp_path / "set", ("x", "a", "b", "c", "d", "e", "é"), given, about={})
-    (tmp_path / "set" / native.SOFT).mkdir()
+    (tmp_path / "set" / SOFT).mkdir()
     for class_id, value in ((2, 0.0), (7, 1.0)):
-        (tmp_path / f"set/soft/000003_{class_id}.png").write_bytes(
-            native.encode_soft(np.full((4, 6), value, np.float32))
-        )
+        (tmp_path / f"set/soft/000003_{class_id}.png").write_bytes(encode_soft(np.full((4, 6), value, np.float32)))
     return tmp_path / "set"
 
 
 @pytest.mark.parametrize(
     ("file", "data", "place"),
     [
-        ("masks/000003.png", native.encode_mask(np.zeros((4, 5), np.uint8)), r"sample '000003': label map is \(4, 5\)"),
+        ("masks/000003.png", encode_mask(np.zeros((4, 5), np.uint8)), r"sample '000003': label map is \(4, 5\)"),
         ("masks/000003.png", None, r"row 1: .*masks/000003\.png: no such file"),
         ("masks/000003.png", item().source, "masks/000003.png: .*8-bit palette or grey"),
         ("images/000003.png", b"\x89PNG nothing", "images/000003.png: cannot be read as a picture"),
-        ("soft/000003_7.png", native.encode_soft(np.zeros((4, 5), np.float32)), r"000003_7\.png: is \(4, 5\)"),
+        ("soft/000003_7.png", encode_soft(np.zeros((4, 5), np.float32)), r"000003_7\.png: is \(4, 5\)"),
         ("classes.txt", b"background\n" + b"".join(b"c%d\n" % i for i in range(255)), "255 classes"),
         ("metadata.jsonl", b"\n[1]\n", r"metadata\.jsonl, line 2: must be an object"),
     ],
@@ -58,13 +58,13 @@ def test_broken_datasets_name_the_file(folder, file, data, place):
 
 def test_soft_masks_are_rounded_to_255_steps():
     soft = np.array([[0.0, 0.5, 1.0, 1.2]], np.float32)
-    assert np.asarray(Image.open(io.BytesIO(native.encode_soft(soft)))).tolist() == [[0, 128, 255, 255]]
+    assert np.asarray(Image.open(io.BytesIO(encode_soft(soft)))).tolist() == [[0, 128, 255, 255]]
 
 
 @pytest.mark.parametrize("shape", [(8, 32), (256, 1)])
 def test_masks_are_palette_pngs_with_every_id(shape):
     labels = np.arange(256, dtype=np.uint8).reshape(shape)
-    with Image.open(io.BytesIO(native.encode_mask(labels))) as image:
+    with Image.open(io.BytesIO(encode_mask(labels))) as image:
         assert (image.mode, image.getpalette()) == ("P", voc_palette())
         assert np.array_equal(np.asarray(image), labels)
 
@@ -127,7 +127,7 @@ def test_a_run_that_is_not_finished(tmp_path, capsys):
     """One that was stopped while it tidied up is finished."""
     folder = tmp_path / "pets"
     (folder / ".batches").mkdir(parents=True)
-    (folder / native.CONFIG).write_text('command = "mask"\n')
+    (folder / CONFIG).write_text('command = "mask"\n')
     for words in (["check"], ["filter", "--drop-flags", "all", "--out", f"{tmp_path}/good"]):
         assert main([words[0], str(folder), *words[1:]]) == 2
         said = "pets: the run that makes it is not finished; run the same command to continue it\n"

@@ -16,6 +16,7 @@ from seediff.dataset import native
 from seediff.dataset.augmented import open_augmented
 from seediff.dataset.corrections import correct
 from seediff.dataset.dataset import Dataset
+from seediff.dataset.encoding import encode_mask, encode_soft, read_label_map
 from seediff.dataset.native import open_native
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.reviews import REVIEWS, review_summary
@@ -38,9 +39,9 @@ def pets(tmp_path):
     out = write_set(tmp_path / "pets")
     (out / "soft").mkdir()
     for row in native.read_rows(out):
-        labels = native.read_label_map(out / row["mask_file_name"])
+        labels = read_label_map(out / row["mask_file_name"])
         (out / f"soft/{native.sample_name(row['file_name'])}_{row['class_ids'][0]}.png").write_bytes(
-            native.encode_soft((labels > 0) * 0.8)
+            encode_soft((labels > 0) * 0.8)
         )
     session = Session(open_subject(out), by="ann")
     session.act(0, 0, Edit("accept", verdict="accepted"))
@@ -151,7 +152,7 @@ def test_commands_use_the_corrected_masks_and_say_so(pets, tmp_path, line, capsy
     assert f"Reviewed: {said}\n" in capsys.readouterr().out
     parts = [tmp_path / "out" / part for part in ("train", "val")] if line.startswith("split") else [tmp_path / "out"]
     items = [item for part in parts for item in opened(part)[1]]
-    corrected = native.read_label_map(pets / "reviewed/000003.1.png")
+    corrected = read_label_map(pets / "reviewed/000003.1.png")
     found = {item.name.removeprefix("pets/"): item for item in items}
     assert found["000003"].metadata["classes"] == ["cat"]
     np.testing.assert_array_equal(found["000003"].label_map, corrected)
@@ -192,7 +193,7 @@ def test_check_finds_what_is_wrong_with_reviews(pets):
     assert found(pets) == []
     mask = pets / "reviewed/000003.1.png"
     data = mask.read_bytes()
-    mask.write_bytes(native.encode_mask(np.zeros((64, 64), np.uint8)))
+    mask.write_bytes(encode_mask(np.zeros((64, 64), np.uint8)))
     assert found(pets) == [("mask", "error", "reviewed/000003.1.png")]
     mask.unlink()
     assert found(pets) == [("missing", "error", "reviewed/000003.1.png")]
@@ -205,7 +206,7 @@ def test_check_finds_what_is_wrong_with_reviews(pets):
 
 
 def test_a_corrected_mask_that_somebody_changed_is_used_by_nothing(pets, tmp_path):
-    (pets / "reviewed/000003.1.png").write_bytes(native.encode_mask(np.full((64, 64), 3, np.uint8)))
+    (pets / "reviewed/000003.1.png").write_bytes(encode_mask(np.full((64, 64), 3, np.uint8)))
     for use in (
         lambda: run(f"filter {pets} --out {tmp_path}/out"),
         lambda: Dataset.from_native(pets).stats(),

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from seediff.config.augment import AugmentConfig
-from seediff.dataset import native
 from seediff.dataset.augmented import open_augmented, write_augmented
 from seediff.dataset.dataset import Dataset
+from seediff.dataset.encoding import encode_image
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.sample import Sample
 from seediff.dataset.split import assign_splits, deal, group_copies, set_splits, split_samples
@@ -35,7 +35,7 @@ def samples(count=60, seed=0, copies=0):
         labels[:8] = 1 + number % count % 3
         if number % 5 == 0:
             labels[8:16] = 1 + (number + 1) % 3
-        items.append(Sample(native.encode_image(image, "png"), labels, metadata=row, name=f"{number:03d}"))
+        items.append(Sample(encode_image(image, "png"), labels, metadata=row, name=f"{number:03d}"))
     return items
 
 

@@ -16,8 +16,9 @@ from refusals import refused, user_error
 
 from seediff.config.generate_config import GenerateConfig
 from seediff.dataset import native
+from seediff.dataset.encoding import encode_soft
 from seediff.files.output_folders import stage_output
-from seediff.files.outputs import fresh_name
+from seediff.files.outputs import CONFIG, fresh_name
 from seediff.files.reading import inside
 from seediff.run.generate_job import generate
 
@@ -45,7 +46,7 @@ def pets(tmp_path):
     folder = write_pets(tmp_path / "pets", 6)
     (folder / "soft").mkdir()
     for number in range(6):
-        soft = native.encode_soft(np.full((16, 20), 0.5))
+        soft = encode_soft(np.full((16, 20), 0.5))
         (folder / f"soft/{number:06d}_{1 + number % 2}.png").write_bytes(soft)
     return folder
 
@@ -62,7 +63,7 @@ def begun(tmp_path):
     run(tmp_path / "whole")
     (tmp_path / "out/.batches").mkdir(parents=True)
     (tmp_path / "out/.batches/000000.json").write_text("no record")
-    shutil.copy(tmp_path / "whole" / native.CONFIG, tmp_path / "out")
+    shutil.copy(tmp_path / "whole" / CONFIG, tmp_path / "out")
     return contents(tmp_path / "whole"), tmp_path / "out"
 
 

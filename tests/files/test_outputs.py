@@ -11,25 +11,27 @@ from seediff.files.outputs import write_atomic, write_tensors
 
 def test_folders_are_tried_and_nothing_is_left(tmp_path):
     (tmp_path / "c").mkdir()
-    check_writable(tmp_path / "a" / "b", tmp_path / "c" / "figures.json")
+    check_writable(None)
+    check_writable(tmp_path / "a" / "b")
+    check_writable(tmp_path / "c" / "figures.json", is_file=True)
     assert [p.name for p in tmp_path.rglob("*")] == ["c"]
     write_atomic(tmp_path / "a" / "b" / "figures.json", b"{}")  # makes its folder
     assert (tmp_path / "a" / "b" / "figures.json").read_bytes() == b"{}"
 
 
 @pytest.mark.parametrize(
-    ("out", "file", "named"),
+    ("path", "is_file", "named"),
     [
-        ("file", None, "file: there is a file where"), ("file/below", None, "file/below: there is a file where"),
-        ("long" * 100, None, "File name too long"), ("out", ".", "is a folder"), ("out", "file/t.json", "t.json: "),
-        ("out", "pipe", "pipe: is a device or a pipe"), ("out", "/dev/null", "/dev/null: is a device or a pipe"),
+        ("file", False, "file: there is a file where"), ("file/below", False, "file/below: there is a file where"),
+        ("long" * 100, False, "File name too long"), (".", True, "is a folder"), ("file/t.json", True, "t.json: "),
+        ("pipe", True, "pipe: is a device or a pipe"), ("/dev/null", True, "/dev/null: is a device or a pipe"),
     ],
 )  # fmt: skip
-def test_what_is_no_use_is_named(tmp_path, out, file, named):
+def test_what_is_no_use_is_named(tmp_path, path, is_file, named):
     (tmp_path / "file").write_text("")
     os.mkfifo(tmp_path / "pipe")
     with user_error(named):
-        check_writable(tmp_path / out, tmp_path / file if file else None)
+        check_writable(tmp_path / path, is_file=is_file)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "pipe"]
 
 

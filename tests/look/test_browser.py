@@ -17,10 +17,12 @@ from in_chromium import (
     violations,
     window,
 )
+from items import last_actions
 from look_server import keep_attention, running, start, write_set
 
 from seediff.dataset import native
-from seediff.dataset.reviews import in_effect, read_actions
+from seediff.dataset.encoding import encode_mask, read_label_map
+from seediff.dataset.reviews import read_actions
 
 pytestmark = needs_chromium
 NAMES, KEPT = [f"{number:06d}" for number in range(40)], 4
@@ -31,8 +33,8 @@ SCRIPT = "<script>window.pwned=1</script>"
 
 
 def labels_of(pets, name):
-    action = in_effect(pets[0]).get(name)
-    return native.read_label_map(pets[0] / (action.mask if action and action.mask else f"masks/{name}.png"))
+    action = last_actions(pets[0]).get(name)
+    return read_label_map(pets[0] / (action.mask if action and action.mask else f"masks/{name}.png"))
 
 
 def test_a_brush_paints_what_is_under_it(page, pets):
@@ -107,7 +109,7 @@ def test_beta_is_dragged_and_used(page, pets):
     address = "&".join(f"{name}={value}" for name, value in constants.items())
     wanted = pets[1].ask("GET", f"/api/samples/1/tuned?{address}&pamr=true").labels
     soon(page, lambda: np.array_equal(shown_mask(page), wanted))  # answers to earlier places of the slider come first
-    assert "000001" not in in_effect(pets[0])
+    assert "000001" not in last_actions(pets[0])
     page.click("#untune")
     np.testing.assert_array_equal(shown_mask(page), before)
     page.focus("#beta")
@@ -209,7 +211,7 @@ def test_a_change_that_waits_never_undoes_what_another_window_did(browser, pets)
         one.mouse.click(*at(one, 50, 50))  # made of the newer one
         saved(one)
         found = labels_of(pets, name)
-        assert in_effect(pets[0])[name].action == "brush"
+        assert last_actions(pets[0])[name].action == "brush"
         assert (found[5, 5], found[50, 50]) == (others[5, 5], in_class)
 
 
@@ -233,7 +235,7 @@ def test_killed_in_the_middle_and_opened_again(browser, tmp_path):
         np.testing.assert_array_equal(shown_mask(page), painted)
         page.keyboard.press("z")
         until(page, "() => !document.querySelector('#redo').disabled")
-        np.testing.assert_array_equal(shown_mask(page), native.read_label_map(folder / "masks/000004.png"))
+        np.testing.assert_array_equal(shown_mask(page), read_label_map(folder / "masks/000004.png"))
     run.kill()
     run.communicate()
 
@@ -253,7 +255,7 @@ def test_the_keyboard_alone(browser, tmp_path):
         assert page.locator("#sample").is_visible()
         press(page, "Escape")
         until(page, "() => !document.querySelector('#browse').hidden")
-        last = in_effect(out)
+        last = last_actions(out)
         assert [last[n].verdict for n in NAMES[:12]] == ["rejected" if i % 4 == 3 else "accepted" for i in range(12)]
         assert last[NAMES[9]].mask
         press(page, "?")
@@ -333,7 +335,7 @@ def test_many_are_selected_accepted_and_undone(fresh):
     assert violations(page) == []
     page.keyboard.press("a")
     until(page, ENDED, "4 accepted")
-    last = in_effect(out)
+    last = last_actions(out)
     assert {name for name in NAMES[:24] if name in last and last[name].verdict == "accepted"} == {
         NAMES[i] for i in (2, 3, 4, 7)
     }
@@ -343,7 +345,7 @@ def test_many_are_selected_accepted_and_undone(fresh):
     )  # the class stays in its place
     page.click("#job-undo")
     until(page, ENDED, "4 undone")
-    assert {in_effect(out)[NAMES[i]].verdict for i in (2, 3, 4, 7)} == {None}
+    assert {last_actions(out)[NAMES[i]].verdict for i in (2, 3, 4, 7)} == {None}
     page.click("#job-close")
     page.locator("#grid").focus()
     page.keyboard.press("Control+a")
@@ -389,7 +391,7 @@ def hostile(tmp_path_factory):
     for number, row in enumerate(native.read_rows(out)):
         labels = np.zeros((64, 64), np.uint8)
         labels[:20] = row["class_ids"][0]
-        (out / f"masks/{number:06d}.png").write_bytes(native.encode_mask(labels))
+        (out / f"masks/{number:06d}.png").write_bytes(encode_mask(labels))
     keep_attention(out, ["000000"], words={SCRIPT: (5,)})
     return out, classes
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
+from items import last_actions
 from look_server import Heard, running, write_set
 
-from seediff.dataset.reviews import in_effect
 from seediff.look.index import BARS, Index, Query
 
 
@@ -46,7 +46,7 @@ def test_many_are_accepted_relabelled_and_undone_as_one(pets):
         assert heard.ended()["changed"] == job["changed"]
         for i, labels in enumerate(before):
             np.testing.assert_array_equal(client.labels(i), labels)
-    assert in_effect(pets)["000000"].action == "undo"
+    assert last_actions(pets)["000000"].action == "undo"
 
 
 def test_histograms_count_what_all_other_filters_leave():

@@ -5,7 +5,7 @@ from look_server import running, write_set
 
 from seediff.cli.quality import filter_
 from seediff.dataset import native
-from seediff.dataset.encoding import encode_grey
+from seediff.dataset.encoding import encode_grey, encode_mask
 from seediff.dataset.native import open_native
 from seediff.dataset.quality.check import check_dataset
 
@@ -26,7 +26,7 @@ def pets(tmp_path):
     rows = native.read_rows(out)
     rows[1] |= {"classes": ["dog", "cat"], "class_ids": [1, 2], "area": {"dog": 0.15, "cat": 0.05}, "flags": []}
     (out / native.METADATA).write_bytes(native.jsonl(rows))
-    (out / rows[1]["mask_file_name"]).write_bytes(native.encode_mask(pieces_map()))
+    (out / rows[1]["mask_file_name"]).write_bytes(encode_mask(pieces_map()))
     return out
 
 

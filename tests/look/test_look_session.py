@@ -6,7 +6,7 @@ import pytest
 from look_server import CLASSES, write_set
 from refusals import user_error
 
-from seediff.dataset import native
+from seediff.dataset.encoding import read_label_map
 from seediff.dataset.native import open_native
 from seediff.dataset.reviews import REVIEWS, read_actions
 from seediff.look.index import Query
@@ -41,7 +41,7 @@ def test_a_correction_lies_beside_the_original_and_its_line_says_all(pets):
     first, second = [json.loads(line) for line in (pets / REVIEWS).read_text().splitlines()]
     file = pets / first["mask"]
     assert first["mask"] == "reviewed/000001.1.png"
-    np.testing.assert_array_equal(native.read_label_map(file), labels)
+    np.testing.assert_array_equal(read_label_map(file), labels)
     assert first["from"] == hashlib.sha256(before).hexdigest()
     assert first["hash"] == hashlib.sha256(file.read_bytes()).hexdigest() == second["from"] == second["hash"]
     told_of = [first[key] for key in ("sample", "by", "action", "version", "verdict")]

@@ -13,8 +13,11 @@ from refusals import user_error
 from seediff.config.generate_config import GenerateConfig
 from seediff.dataset import native
 from seediff.dataset.dataset import Dataset
+from seediff.dataset.encoding import read_label_map
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.reviews import read_actions
+from seediff.dataset.sample import CONFIGS
+from seediff.files import outputs
 from seediff.look.samples import original_mask
 from seediff.run.generate_job import generate
 
@@ -60,8 +63,8 @@ def test_a_filtered_split_or_merged_set_knows_what_made_each_mask(copied, tmp_pa
     Dataset.open(tmp_path / "filtered").merge(Dataset.open(tmp_path / "train"), Dataset.open(copied)).save(
         tmp_path / "merged"
     )
-    assert {len(list((tmp_path / name / native.MADE).iterdir())) for name in ("filtered", "train")} == {1}
-    assert len(list((tmp_path / "merged" / native.MADE).iterdir())) == 2
+    assert {len(list((tmp_path / name / CONFIGS).iterdir())) for name in ("filtered", "train")} == {1}
+    assert len(list((tmp_path / "merged" / CONFIGS).iterdir())) == 2
     for name in ("filtered", "train", "merged"):
         check_explained(tmp_path / name)
     assert {finding.kind for finding in check_dataset(tmp_path / "merged").findings} <= {"duplicate", "near"}
@@ -71,7 +74,7 @@ def test_a_page_that_does_not_know_what_made_a_mask_says_so(copied, tmp_path):
     """A configuration that was lost, and a label map that somebody's script replaced. One that a row names outside of
     the folder is refused.
     """
-    (copied / native.CONFIG).rename(copied / "lost.toml")
+    (copied / outputs.CONFIG).rename(copied / "lost.toml")
     rows = native.read_rows(copied)
     outside = [{**row, "made": "../drawn/lost.toml"} for row in rows]
     (copied / native.METADATA).write_bytes(native.jsonl(outside))
@@ -81,7 +84,7 @@ def test_a_page_that_does_not_know_what_made_a_mask_says_so(copied, tmp_path):
     with running(copied) as (client, _):
         for number in range(len(rows)):
             assert "not known" in client.get(f"/api/samples/{number}/attention")["note"]
-    (copied / "lost.toml").rename(copied / native.CONFIG)
+    (copied / "lost.toml").rename(copied / outputs.CONFIG)
     opened = Dataset.open(copied)
     changed = [sample.replace(label_map=sample.label_map) for sample in opened]
     Dataset(opened.classes, changed).save(tmp_path / "changed")
@@ -118,7 +121,7 @@ def test_other_constants_make_what_the_command_makes(copied, tmp_path, change):
         constants = {**client.get("/api/samples/0/attention")["constants"], **change}
         for number, sample in enumerate(opened.session.subject.samples):
             made = client.ask("GET", f"/api/samples/{number}/tuned?{address(constants)}")
-            expected = native.read_label_map(tmp_path / "other" / original_mask(sample))
+            expected = read_label_map(tmp_path / "other" / original_mask(sample))
             np.testing.assert_array_equal(made.labels, expected)
 
 

@@ -14,6 +14,7 @@ from seediff.config.method_constants import MaskConfig
 from seediff.dataset import native
 from seediff.dataset.sample import Sample
 from seediff.dataset.saving import save_native
+from seediff.files.outputs import CONFIG
 from seediff.prompts.specs import SampleSpec
 from seediff.run.generate_job import GenerateJob
 from seediff.run.photos import are_drawings
@@ -48,9 +49,9 @@ def test_whose_drawings_pictures_are_is_what_their_set_says(tmp_path):
     assert not drawn(pets)  # a picture that somebody put there
     (pets / native.METADATA).write_bytes(native.jsonl([{k: v for k, v in row.items() if k != "seed"} for row in rows]))
     assert not drawn(pets)  # `mask` made these rows
-    (pets / native.CONFIG).write_text('command = "generate"\nmodel = "mini"\nseed = 0\n')
+    (pets / CONFIG).write_text('command = "generate"\nmodel = "mini"\nseed = 0\n')
     assert drawn(pets)
-    (pets / native.CONFIG).write_text('command = "mask"\nmodel = "mini"\nseed = 0\n')
+    (pets / CONFIG).write_text('command = "mask"\nmodel = "mini"\nseed = 0\n')
     assert not drawn(pets)
 
 

@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 from fake_engine import fake_draw
 from interrupted import check_interrupted, contents, interrupt_after
+from items import last_actions
 from refusals import user_error
 
 from seediff.cli.quality import describe_errors
@@ -15,7 +16,7 @@ from seediff.config.generate_config import GenerateConfig
 from seediff.dataset import native
 from seediff.dataset.native import open_native
 from seediff.dataset.quality.check import check_dataset
-from seediff.dataset.reviews import REVIEWS, in_effect
+from seediff.dataset.reviews import REVIEWS
 from seediff.dataset.split import set_splits
 from seediff.files.outputs import BATCHES
 from seediff.run.generate_job import GenerateJob, generate
@@ -156,7 +157,7 @@ def test_growth_that_is_stopped_goes_on(tmp_path, monkeypatch):
 
 def topped_up(out, name):
     """Make of a set what --top-up once left behind: sample `name` alone in a batch of its own, with another picture."""
-    version = in_effect(out)[name].version
+    version = last_actions(out)[name].version
     (out / REVIEWS).open("a").write(f'{{"sample": "{name}", "version": {version + 1}, "action": "redrawn"}}\n')
     (out / BATCHES / "10000001.json").write_text('{"rows": [], "rejected": [], "files": {}}')
 

@@ -16,6 +16,7 @@ from seediff.config.generate_config import GenerateConfig
 from seediff.config.resolve import load_config
 from seediff.dataset import native
 from seediff.dataset.quality.check import check_dataset
+from seediff.files import outputs
 from seediff.files.outputs import BATCHES
 from seediff.run import generate_job as run_module
 from seediff.run import output
@@ -180,7 +181,7 @@ def test_with_a_real_pipeline(tmp_path, mini_folder):
     text = (tmp_path / "out" / "README.md").read_text() + (tmp_path / "out" / "preview.html").read_text()
     assert str(mini_folder.parent) not in text
     before = fingerprints(tmp_path / "out")
-    assert load_config(tmp_path / "out" / native.CONFIG, GenerateConfig).threads == torch.get_num_threads()
+    assert load_config(tmp_path / "out" / outputs.CONFIG, GenerateConfig).threads == torch.get_num_threads()
     (tmp_path / "out" / native.METADATA).unlink()
     generate(config, tmp_path / "out")
     assert fingerprints(tmp_path / "out") == before

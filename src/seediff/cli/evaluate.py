@@ -115,7 +115,8 @@ def semantic(
     from ..evaluate.semantic import write_json
 
     options = options or Comparison()
-    check_writable(out, json)
+    check_writable(out)
+    check_writable(json, is_file=True)
     if out is not None:
         check_free(out, replaced=False)
     with bar_or_lines(quiet) as progress:
@@ -192,7 +193,7 @@ def segments(
     from ..evaluate.semantic import write_json
 
     options = options or SegmentComparison()
-    check_writable(None, json)
+    check_writable(json, is_file=True)
     with bar_or_lines(quiet) as progress:
         scores = evaluate_segments(predictions, labels, progress=progress, **vars(options))
     if json is not None:
@@ -268,7 +269,7 @@ def masks(
     # evaluate_masks refuses other names
     protocols = cast("list[MaskProtocol]", [name.strip() for name in protocol.split(",")])
     words, data = read_class_map(class_map), open_truths(labels, split)
-    check_writable(None, json)
+    check_writable(json, is_file=True)
 
     # 2. Scores, and what is written of them
     with bar_or_lines(quiet, "looks") as progress:

@@ -15,8 +15,8 @@ from ..config.class_names import alike_names, meaning, name_of_zero, parse_class
 from ..config.fields import RUN, WORD
 from ..dataset.formats.format_table import (
     FORMATS,
+    Candidate,
     FormatName,
-    Seen,
     SourceName,
     export_options,
     import_options,
@@ -242,11 +242,11 @@ def read_class_names(classes: str | None) -> tuple[str, ...] | None:
 
 def recognise_source(source: Path, options: ImportOptions, quiet: bool) -> SourceName:
     """The format of a source without --from. Prints it, and the others that it looks like."""
-    seen = Seen(source)
-    format_: SourceName = "masks" if options.masks is not None else recognise(seen)
+    candidate = Candidate(source)
+    format_: SourceName = "masks" if options.masks is not None else recognise(candidate)
     if not quiet:
         print(f"{source} is read as {format_}: {FORMATS[format_].looked_for}")
-        for other in others_like(seen, format_):
+        for other in others_like(candidate, format_):
             say_notes([f"{source} also looks like {FORMATS[other].looked_for}; --from {other} reads that"])
     return format_
 

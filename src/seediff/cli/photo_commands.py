@@ -23,7 +23,7 @@ from .line import UNTYPED, Typed
 from .options import AS_USUAL, HERE, ConfigFile, RunOptions, RunOut, carry_out, check_mask_effects, option
 
 if TYPE_CHECKING:
-    from ..files.photo_files import Found
+    from ..files.photo_files import FoundPhotos
     from ..run.mask_job import MaskJob
     from ..run.segment_job import SegmentJob
 
@@ -163,7 +163,7 @@ def mask(
 
 def _run(
     job: SegmentJob | MaskJob,
-    found: Found,
+    found: FoundPhotos,
     out: Path,
     options: RunOptions,
     show: Callable[..., None],
@@ -188,7 +188,7 @@ PHOTOS_AND_MAPS = (("images", "masks"), ("JPEGImages", "SegmentationClass"), ("l
 def check_photos(paths: Sequence[Path]) -> None:
     """Raise UserError for a folder that is a dataset, or holds one that no run made: its label maps would be read as
     photographs."""
-    from ..dataset.native import CONFIG
+    from ..files.outputs import CONFIG
 
     for path in filter(Path.is_dir, paths):
         below = [folder for folder in sorted(path.iterdir()) if not (folder / CONFIG).is_file()]

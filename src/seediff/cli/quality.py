@@ -41,7 +41,7 @@ def check(
     from ..evaluate.semantic import write_json
     from .summary import findings_table
 
-    check_writable(None, json)
+    check_writable(json, is_file=True)
     checked = check_dataset(data, follow_progress(quiet))
     if not quiet:
         if checked.findings:
@@ -69,7 +69,7 @@ def stats(
     from ..dataset.dataset import Dataset
     from ..evaluate.semantic import write_json
 
-    check_writable(None, json)
+    check_writable(json, is_file=True)
     counted = Dataset.from_native(data).stats(follow_progress(quiet))
     if not quiet:
         show_stats(counted)
@@ -116,9 +116,10 @@ def filter_(
 
 def describe_errors(data: Path, checked: Checked) -> str:
     """How many errors there are, the first, and what helps: a run only writes its own files again."""
-    from ..dataset.native import CONFIG, METADATA
+    from ..dataset.native import METADATA
     from ..dataset.quality.check import DAMAGED
     from ..dataset.reviews import REVIEWED, REVIEWS
+    from ..files.outputs import CONFIG
     from .summary import counts
 
     errors = checked.findings[: checked.errors]

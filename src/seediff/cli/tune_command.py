@@ -71,7 +71,7 @@ def tune(
     from ..run.tune import countable
     from ..run.tune import tune as find_thresholds
 
-    check_writable(None, out)
+    check_writable(out, is_file=True)
     if out.exists():
         raise UserError("out", f"{out} already exists", "choose another file")
     labelled = open_truths(data, split)

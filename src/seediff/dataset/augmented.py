@@ -17,6 +17,7 @@ from ..config.augment import AugmentConfig
 from ..config.sides import mirrored_ids
 from ..drawing.overlays import compress_image, contact_sheet, draw_mask
 from ..errors import UserError
+from ..files.outputs import CONFIG
 from ..prompts.specs import sample_seed
 from ..report.page import AUGMENTATIONS
 from ..report.tables import is_of_photo
@@ -35,27 +36,28 @@ MOST_PAIRS = 24
 
 @dataclass(frozen=True)
 class NewSample:
-    """What a new sample is made of. source: the position of the sample that is changed. number: from 0."""
+    """What a new sample is made of."""
 
     name: str
     source: int
+    """The position of the sample that is changed."""
     operation: str
     number: int
+    """Counted from 0."""
 
 
 class AugmentedSamples(Sequence[Sample]):
-    """The samples of a set, unless the configuration leaves them out, and then the new ones, each made when it is read.
-
-    originals: those that are kept. sources: the positions of those that new ones are made of: samples for training.
-    objects: whether any sample has objects; then every new one has them. Raises UserError for a set without sources,
-    and for no new samples.
-    """
+    """First a set's own samples, unless the configuration leaves them out, then the new ones, each of which is made
+    when it is read. Raises UserError for a set without samples for training, and if nothing is added."""
 
     def __init__(self, config: AugmentConfig, classes: Sequence[str], samples: Sequence[Sample]) -> None:
         self.config, self.classes, self.samples = config, tuple(classes), samples
         self.originals = samples if config.keep_originals else ()
+        """The set's own samples that are kept."""
         self.objects = any(sample.stored_instances is not None for sample in samples)
+        """Whether any sample has objects; then every new sample has."""
         rows = [sample.row for sample in samples]
+        # The positions of the samples for training, of which new ones are made.
         self.sources = [i for i, row in enumerate(rows) if row.split in (None, "train") and not row.why_left_out()]
         if not self.sources:
             problem = "the dataset has no samples to augment: only those whose `split` is 'train' are changed"
@@ -64,7 +66,7 @@ class AugmentedSamples(Sequence[Sample]):
         self.new = self._choose()
 
     def _choose(self) -> list[NewSample]:
-        """Sources take turns, in another order each round."""
+        """The new samples to make. Sources take turns, in another order each round."""
         count = len(self.sources)
         prefix, again = "augmented", 1
         while any(sample.name.startswith(prefix) for sample in self.samples):  # the set was augmented before
@@ -89,13 +91,13 @@ class AugmentedSamples(Sequence[Sample]):
     def __getitem__(self, position: int) -> Sample:  # type: ignore[override]  # nobody asks for slices
         position, before = range(len(self))[position], len(self.originals)
         if position < before:
-            # Not soft masks, attention and steps: a set has them for all of its samples or for none.
+            # Without soft masks, attention and steps: a set has these for all samples or for none.
             sample = self.originals[position]
             return sample.replace(extras=sample.extras_but(*native.EXTRAS))
         return self.make(self.new[position - before])
 
     def make(self, new: NewSample) -> Sample:
-        """A new sample."""
+        """Makes a new sample."""
         seed = sample_seed(self.config.seed, new.number, 0)
         rng = np.random.default_rng(seed)
         source, place, rest = new.source, bisect_left(self.sources, new.source), len(self.sources) - 1
@@ -112,8 +114,8 @@ class AugmentedSamples(Sequence[Sample]):
         if self.objects:
             labels, objects = apart(labelled.labels)
 
-        # The prompt, if no other sample is part of the picture, and the model, if it drew it; not the flags, which are
-        # about the source's mask.
+        # The prompt, unless other samples are part of the picture, and the model, if it drew the picture; not flags,
+        # which are about the source's mask.
         sample = self.samples[source]
         left = {"prompt": "sources" in step, "split": False, "model": is_of_photo(sample.metadata)}
         row = {key: sample.metadata[key] for key, out in left.items() if key in sample.metadata and not out}
@@ -125,7 +127,7 @@ class AugmentedSamples(Sequence[Sample]):
         return Sample(data, labels, objects, row, name=new.name)
 
     def read(self, position: int) -> LabelledImage:
-        """A sample's picture and labels in memory, with objects if the set has any."""
+        """A sample's picture and labels in memory; the labels number objects if the set has any."""
         sample = self.samples[position]
         labels = sample.labels(len(self.classes))
         if self.objects:
@@ -137,7 +139,7 @@ class AugmentedSamples(Sequence[Sample]):
         return Counter(new.operation for new in self.new)
 
     def before_after(self) -> bytes:
-        """A JPEG of the first new sample of each kind beside its source, with their masks laid over them."""
+        """A JPEG of the first new sample of each operation beside its source, with their masks laid over them."""
         first: dict[str, NewSample] = {}
         for new in self.new:
             first.setdefault(new.operation, new)
@@ -151,7 +153,7 @@ class AugmentedSamples(Sequence[Sample]):
 
 
 def open_augmented(config: AugmentConfig, data: Path | str) -> AugmentedSamples:
-    """The samples of the native dataset `data` and those to add. Raises UserError as `open_native`, too."""
+    """The samples of the native dataset `data` and those to add. Raises UserError, also as `open_native` does."""
     return AugmentedSamples(config, *open_native(data))
 
 
@@ -165,8 +167,8 @@ def write_augmented(
 ) -> None:
     """Write the samples as the native dataset `out`, which appears when it is complete.
 
-    link: hard links to the originals' pictures instead of copies. workers: processes that make samples. follow: wraps
-    the samples' numbers, to show progress. Raises UserError as `save_native`.
+    link: make hard links to the originals' pictures instead of copies. workers: number of processes that make samples.
+    follow: wraps the samples' numbers, to show progress. Raises UserError as `save_native` does.
     """
     config = samples.config
     about = {
@@ -176,5 +178,5 @@ def write_augmented(
         "seed": config.seed,
         "version": __version__,
     }
-    files = {AUGMENTATIONS: samples.before_after(), native.CONFIG: config.to_toml().encode("utf-8")}
+    files = {AUGMENTATIONS: samples.before_after(), CONFIG: config.to_toml().encode("utf-8")}
     save_native(out, samples.classes, samples, about=about, files=files, link=link, workers=workers, follow=follow)

@@ -11,37 +11,39 @@ import numpy as np
 
 from ..config.class_names import BACKGROUND
 from ..errors import UserError
-from . import native
+from ..files.label_maps import IGNORE
 from .merge import renumber_table
 from .native import open_native
 from .reviews import reviewed_as_is
 from .rows import OF_THE_MASK, check_class_list, flat_name
-from .sample import Sample
-from .shapes.objects import follow
+from .sample import SOFT, Sample
+from .shapes.objects import objects_after
 
 SHOWN = 10
 
 
 @dataclass(frozen=True)
 class Change:
-    """The change of a sample's mask. pixels: with a new id. gained, lost: pixels per class, `background` and `ignored`
-    included."""
+    """The change of a sample's mask."""
 
     name: str
     pixels: int
+    """Number of pixels with a new id."""
     gained: Mapping[str, int]
+    """Class → number of pixels that it gained; `background` and `ignored` count as classes."""
     lost: Mapping[str, int]
+    """Class → number of pixels that it lost."""
 
 
 def compare_maps(name: str, before: np.ndarray, after: np.ndarray, classes: Sequence[str]) -> Change:
-    """The change between two label maps (H, W) uint8 whose ids are those of `classes`."""
-    names = {0: BACKGROUND, native.IGNORE: "ignored", **dict(enumerate(classes, 1))}
-    other = before != after
+    """The change between two label maps (H, W) uint8 of ids of `classes`."""
+    names = {0: BACKGROUND, IGNORE: "ignored", **dict(enumerate(classes, 1))}
+    changed = before != after
 
     def counted(ids: np.ndarray) -> dict[str, int]:
         return {names[i]: count for i, count in enumerate(np.bincount(ids).tolist()) if count}
 
-    return Change(name, int(other.sum()), counted(after[other]), counted(before[other]))
+    return Change(name, int(changed.sum()), counted(after[changed]), counted(before[changed]))
 
 
 def correct(
@@ -53,12 +55,13 @@ def correct(
     accept_unchanged: bool = False,
     tell: Callable[[Change], None] = lambda change: None,
 ) -> tuple[tuple[str, ...], Iterator[Sample]]:
-    """The classes of a native set and its samples in their order, with their masks replaced by those of `items`.
+    """(classes, samples) of a native set, in which the masks of `items` replace those of the samples.
 
-    classes: those of the items' ids; they are matched by name, and new ones follow the set's. Samples are matched by
-    name, or by the flat name that some formats use. by: who corrected, for `review`. accept_unchanged: whether
-    masks that came back as they were count as accepted: tools return them also if nobody looked. tell: called with each
-    change. Raises UserError for an item that the set does not have, and for a mask of another size than its picture.
+    classes: the classes of the items' ids. They are matched by name, and new ones follow the set's. Samples are matched
+    by name, or by the flat name that some formats use. by: who corrected the masks, for `review`. accept_unchanged:
+    whether masks that came back as they were count as accepted; tools return them also if nobody looked at them. tell:
+    called with each change. Raises UserError for an item that the set does not have, and for a mask of another size
+    than its picture.
     """
     own_classes, originals = open_native(folder)
     names = tuple(dict.fromkeys([*own_classes, *classes]))
@@ -66,10 +69,11 @@ def correct(
     matches = _matched(items, [item.name for item in originals], folder)
     # A set keeps the soft masks of all classes or of none.
     if not all(item.row.review.replaced or item.has_soft() for item in originals):
-        originals = [item.replace(extras=item.extras_but(native.SOFT)) for item in originals]
+        originals = [item.replace(extras=item.extras_but(SOFT)) for item in originals]
     table = renumber_table(classes, names)
 
     def corrected(original: Sample) -> Sample:
+        """The sample with the mask that came back, and its change told."""
         item = matches.get(original.name)
         if item is None:
             return original
@@ -92,8 +96,8 @@ def correct(
         row["flags"] = []  # a person drew it
         row["review"] = {**review, "gained": change.gained, "lost": change.lost}
         objects = original.instances
-        instances = objects and follow(objects, before, after)
-        extras = original.extras_but(native.SOFT)
+        instances = objects and objects_after(objects, before, after)
+        extras = original.extras_but(SOFT)
         return original.replace(label_map=after, instances=instances, metadata=row, extras=extras)
 
     return names, map(corrected, originals)
@@ -110,7 +114,7 @@ def _same_objects(original: Sample, item: Sample) -> bool:
 
 
 def _matched(items: Iterable[Sample], names: Sequence[str], folder: Path | str) -> dict[str, Sample]:
-    """Sample name → its item."""
+    """Sample's name → its item."""
     flat = Counter(map(flat_name, names))
     own = {flat_name(name): name for name in names if flat[flat_name(name)] == 1} | {name: name for name in names}
     matches: dict[str, Sample] = {}
@@ -128,14 +132,14 @@ def _matched(items: Iterable[Sample], names: Sequence[str], folder: Path | str) 
 def sum_changes(changes: Iterable[Change]) -> list[str]:
     """A summary in lines for people."""
     changes = list(changes)
-    other = [change for change in changes if change.pixels]
-    if not other:
+    changed = [change for change in changes if change.pixels]
+    if not changed:
         return [f"{len(changes)} samples came back, none changed"]
     gained, lost = Counter[str](), Counter[str]()
-    for change in other:
+    for change in changed:
         gained.update(change.gained)
         lost.update(change.lost)
-    more = f" and {len(other) - SHOWN} more" if len(other) > SHOWN else ""
-    listed = ", ".join(change.name for change in other[:SHOWN])
+    more = f" and {len(changed) - SHOWN} more" if len(changed) > SHOWN else ""
+    listed = ", ".join(change.name for change in changed[:SHOWN])
     pixels = ", ".join(f"{name} +{gained[name]} −{lost[name]}" for name in dict.fromkeys([*gained, *lost]))
-    return [f"{len(changes)} samples came back, {len(other)} changed: {listed}{more}", f"pixels: {pixels}"]
+    return [f"{len(changes)} samples came back, {len(changed)} changed: {listed}{more}", f"pixels: {pixels}"]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from ..config.class_names import BACKGROUND
+from ..config.filter import Criteria
 from ..errors import Notice, UserError
 from ..files.messages import plural
 from ..files.reading import composed
@@ -17,9 +18,11 @@ from ..workers import Follow
 from . import native
 from .formats.drivers import Exported, read_format
 from .formats.drivers import export as write_format
-from .formats.format_table import FormatName, Seen, SourceName, import_options, recognise
+from .formats.format_table import Candidate, FormatName, SourceName, import_options, recognise
 from .merge import merge_sets, set_names
 from .native import open_native
+from .quality.select import select_samples
+from .quality.stats import Stats, measure, summarize
 from .reviews import left_out_notes
 from .rows import check_class_list
 from .sample import Sample
@@ -27,7 +30,6 @@ from .saving import save_native
 from .split import split_samples
 
 if TYPE_CHECKING:
-    from .quality.stats import Stats
     from .torch_samples import TorchSamples, Transform
 
 
@@ -37,9 +39,9 @@ class Dataset(Sequence[Sample]):
         pets = Dataset.from_coco("pets-coco").filter(min_area=0.01)
         train, val = pets.merge(Dataset.open("drawn")).split(val=0.2)
 
-    Its methods return new datasets. classes: without the background; the i-th, from 0, has id i + 1. path: where it was
-    read from, for messages. notes: what was left out when it was read. ids: stored value → id in label maps, of files
-    that number otherwise; 255 is ignored. title: of the set, in words.
+    Its methods return new datasets. classes: the names of ids 1, 2, …, without the background. path: where the dataset
+    was read from, for messages. notes: lines about what was left out when it was read. ids: stored value → id in label
+    maps, for files with other numbers; 255 is ignored. title: the dataset, in words.
     """
 
     def __init__(
@@ -58,7 +60,7 @@ class Dataset(Sequence[Sample]):
         self.ids = ids or {number: number for number in range(len(self.classes) + 1)}
         self.title = title or f"dataset in {path}"
         self.dropped: Mapping[str, int] = {}
-        """Of a filtered dataset: the first criterion that samples did not meet → their number."""
+        """In a filtered dataset: criterion → number of samples of which it is the first that they did not meet."""
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -68,7 +70,7 @@ class Dataset(Sequence[Sample]):
     @overload
     def __getitem__(self, index: slice) -> Dataset: ...
     def __getitem__(self, index: int | str | slice) -> Sample | Dataset:
-        """A sample by its place or name, or the samples of a slice. Raises UserError for an unknown name."""
+        """The sample with a position or name, or the samples of a slice. Raises UserError for an unknown name."""
         if isinstance(index, str):
             for sample in self.samples:
                 if sample.name == index:
@@ -88,7 +90,7 @@ class Dataset(Sequence[Sample]):
 
     @property
     def names(self) -> dict[int, str]:
-        """The name of each id in label maps, and of the background, if any stored value means it."""
+        """Id in label maps → its name. The background is among them if a stored value means it."""
         names = dict(enumerate((BACKGROUND, *self.classes)))
         if 0 not in self.ids.values():
             del names[0]
@@ -107,7 +109,7 @@ class Dataset(Sequence[Sample]):
         if (path / native.METADATA).is_file():
             dataset = cls.from_native(path)
         else:
-            name = recognise(Seen(path))
+            name = recognise(Candidate(path))
             if "split" in import_options(name):  # a folder may have parts that rows do not name: VOC's trainval
                 return cls.load(name, path, split=split)
             dataset = cls.load(name, path)
@@ -124,8 +126,8 @@ class Dataset(Sequence[Sample]):
         in the format's module of `seediff.dataset.formats`. Raises UserError naming the file and line that cannot be
         used, and TypeError for an option that the format does not have."""
         check_class_list(options.get("classes") or ())  # formats would take the letters of a text
-        classes, samples, source = read_format(name, path, **options)
-        return cls(classes, list(samples), path=path, notes=source.notes, ids=source.ids, title=source.about)
+        read = read_format(name, path, **options)
+        return cls(read.classes, list(read.samples), path=path, notes=read.notes, ids=read.ids, title=read.about)
 
     from_voc, from_coco = partialmethod(load, "voc"), partialmethod(load, "coco")
     from_yolo, from_masks = partialmethod(load, "yolo"), partialmethod(load, "masks")
@@ -135,10 +137,10 @@ class Dataset(Sequence[Sample]):
     def export(self, name: FormatName, out: Path | str, *, with_rejected: bool = False, **options: Any) -> Exported:
         """Writes a format: `pets.as_coco(out)` is `pets.export("coco", out)`. `out` appears only when it is complete.
 
-        options: the parameters of `write` in the format's module of `seediff.dataset.formats`, and for most: split, the
-        share for validation in [0, 1], or None for the `split` in the metadata; link, hard links to pictures; workers,
-        processes. with_rejected: also samples that people rejected. Raises UserError naming a sample that cannot be
-        used, and TypeError for an unknown option.
+        with_rejected: also export samples that people rejected. options: the parameters of `write` in the format's
+        module of `seediff.dataset.formats`. Most formats also have split, the share for validation in [0, 1] (None: the
+        `split` in the metadata); link, hard links to pictures instead of copies; and workers, the number of processes.
+        Raises UserError naming a sample that cannot be used, and TypeError for an unknown option.
         """
         kept = self.labelled(with_rejected)
         done = write_format(name, self.classes, kept.samples, out, **options)
@@ -158,18 +160,15 @@ class Dataset(Sequence[Sample]):
     def save(
         self, out: Path | str, *, link: bool = False, about: Mapping[str, Any] | None = None, follow: Follow = iter
     ) -> None:
-        """Writes the native folder, as `save_native`. follow: wraps the samples, to show progress."""
+        """Writes the native folder, as `save_native` does. follow: wraps the samples, to show progress."""
         save_native(out, self.classes, self.samples, about=about or {}, link=link, follow=follow)
 
     def filter(
         self, keep: Callable[[Sample], bool] | None = None, *, follow: Follow = iter, **criteria: Any
     ) -> Dataset:
-        """The samples for which `keep` returns True and that meet all criteria, the fields of `config.filter.Criteria`;
-        `drop_flags` may be one text. `dropped` of the result counts the others. Raises UserError naming what a
-        criterion needs."""
-        from ..config.filter import Criteria
-        from .quality.select import select_samples
-
+        """The samples for which `keep` returns True and that meet all criteria. criteria: the fields of
+        `config.filter.Criteria`; `drop_flags` may be one text. `dropped` of the result counts the other samples. Raises
+        UserError naming what a criterion needs."""
         samples = [sample for sample in self.samples if keep is None or keep(sample)]
         if isinstance(criteria.get("drop_flags"), str):
             criteria["drop_flags"] = (criteria["drop_flags"],)
@@ -180,9 +179,9 @@ class Dataset(Sequence[Sample]):
         return kept
 
     def labelled(self, with_rejected: bool = False) -> Dataset:
-        """The samples for training and comparing: without those that people rejected in `seediff look`, unless
-        with_rejected, and those that nobody has labelled, with notes of how many are left out. Raises UserError if that
-        is all of them."""
+        """The samples for training and comparing, with notes that say how many are left out: samples that nobody has
+        labelled, and unless `with_rejected`, samples that people rejected in `seediff look`. Raises UserError if none
+        stays."""
         reasons = [sample.row.why_left_out(with_rejected) for sample in self.samples]
         kept = [sample for sample, reason in zip(self.samples, reasons, strict=True) if not reason]
         if self.samples and not kept:
@@ -204,8 +203,8 @@ class Dataset(Sequence[Sample]):
     def split(
         self, *, val: float = 0.2, test: float | None = None, seed: int = 0, follow: Follow = iter
     ) -> tuple[Dataset, ...]:
-        """Parts for training, validation and, with `test`, testing. Each gets its share of every class.
-        Pictures with the same pixels, and those that `augment` or Roboflow made of one, are in the same part."""
+        """Parts for training, validation and, with `test`, testing. Each gets its share of every class. Pictures with
+        the same pixels are in one part, and so are those that `augment` or Roboflow made of one picture."""
         shares = {"val": val}
         if test is not None:
             shares["test"] = test
@@ -218,8 +217,6 @@ class Dataset(Sequence[Sample]):
 
     def stats(self, follow: Follow = iter) -> Stats:
         """Images, pixels, areas, pieces and flags per class."""
-        from .quality.stats import measure, summarize
-
         count = len(self.classes)
         measured = [measure(sample.labels(count), sample.row.flags) for sample in follow(self.samples)]
         return summarize(measured, self.classes)
@@ -228,9 +225,9 @@ class Dataset(Sequence[Sample]):
         self, transform: Transform | None = None, *, objects: bool = False, with_rejected: bool = False
     ) -> TorchSamples:
         """A `torch.utils.data.Dataset` of (image, label_map): (3, H, W) float32 in [0, 1], and (H, W) int64 of class
-        ids, 255 ignored. transform: a function of the two, whose result replaces them. objects: "masks", "labels" and
-        "boxes" as torchvision's detectors take them, of `instances` or else connected pieces. with_rejected: also
-        samples that people rejected; otherwise a warning says how many are left out."""
+        ids, 255 ignored. transform: a function of the two, whose result replaces them. objects: instead of the label
+        map, "masks", "labels" and "boxes" as torchvision's detectors take them, of `instances` or else of connected
+        pieces. with_rejected: also samples that people rejected; otherwise a warning says how many are left out."""
         from .torch_samples import TorchSamples
 
         kept = self.labelled(with_rejected)

@@ -13,42 +13,43 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from PIL.ExifTags import Base
 
+from ..drawing.overlays import compress_image
 from ..errors import UserError
 from ..files.image_files import open_image, read_pixels
 from ..files.label_maps import IGNORE, voc_palette
 from ..files.reading import read_bytes
 
-EXIF_ORIENTATION = 274
 COPIED = {"JPEG": "jpg", "PNG": "png"}
-"""Format → suffix of photographs that go into a dataset unchanged."""
+"""Format → suffix, for photographs that go into a dataset unchanged."""
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MOST_OBJECTS = (1 << 16) - 1
-"""Maximum number of objects that a picture's file of 16 bits can number."""
+"""Maximum number of objects in a picture; files number them with 16 bits."""
 
 
 def encode_image(image: np.ndarray, image_format: str) -> bytes:
-    """(H, W, 3) uint8 as a PNG, or as a JPEG with full colour resolution: edges stay where the mask has them."""
-    pil_image, buffer = Image.fromarray(image), io.BytesIO()
-    if image_format != "jpg":
-        return png(pil_image)
-    pil_image.save(buffer, "JPEG", quality=95, subsampling=0)
-    return buffer.getvalue()
+    """(H, W, 3) uint8 as a PNG, or for "jpg" as a JPEG with full colour resolution, so that edges stay where the mask
+    has them."""
+    if image_format == "jpg":
+        return compress_image(image, "JPEG", quality=95, subsampling=0)
+    return png(Image.fromarray(image))
 
 
 def encode_photo(path: Path, photo: np.ndarray) -> tuple[str, bytes]:
-    """(suffix, bytes) of a photograph for a dataset. photo: (H, W, 3) uint8, as `read_photo` reads it. The bytes are
-    those of its file if any reader decodes these pixels from it, otherwise a PNG."""
+    """(suffix, bytes) of a photograph for a dataset: its file's bytes if every reader decodes the same pixels from
+    them, otherwise a PNG. photo: (H, W, 3) uint8, as `read_photo` returns it."""
     data = read_bytes(path)
     with open_image(data, str(path), max_megapixels=math.inf) as image:  # `read_photo` has checked its size
         suffix = COPIED.get(image.format or "")
-        plain = suffix and image.mode == "RGB" and image.getexif().get(EXIF_ORIENTATION, 1) == 1
+        plain = suffix and image.mode == "RGB" and image.getexif().get(Base.Orientation, 1) == 1
         if suffix and plain and np.array_equal(np.asarray(image), photo):
             return suffix, data
     return "png", encode_image(photo, "png")
 
 
 def png(image: Image.Image, **options: Any) -> bytes:
+    """A picture as a PNG. options: for Pillow's `save`."""
     buffer = io.BytesIO()
     # Several times faster than the default for a tenth more bytes.
     image.save(buffer, "PNG", compress_level=1, **options)
@@ -61,11 +62,12 @@ def encode_grey(values: np.ndarray) -> bytes:
 
 
 def encode_soft(soft: np.ndarray) -> bytes:
+    """A soft mask (H, W) in [0, 1] as a grey PNG with 255 = 1."""
     return encode_grey(soft_levels(soft))
 
 
 def soft_levels(soft: np.ndarray) -> np.ndarray:
-    """(H, W) in [0, 1] as uint8 with 255 = 1, the precision that files keep."""
+    """A soft mask (H, W) in [0, 1] as uint8 with 255 = 1, the precision that files keep."""
     return (np.clip(soft, 0, 1) * 255).round().astype(np.uint8)
 
 
@@ -78,7 +80,8 @@ def encode_mask(label_map: np.ndarray) -> bytes:
 
 
 def read_label_map(path: Path, sha256: str | None = None) -> np.ndarray:
-    """(H, W) uint8: the ids in an 8-bit palette or grey PNG. sha256: which a mask that a person corrected must have."""
+    """(H, W) uint8: the ids in an 8-bit palette or grey PNG. sha256: the digest of the file, if a person corrected the
+    mask. Raises UserError for any other file."""
     source: Path | bytes = path
     if sha256:
         source = read_bytes(path)
@@ -94,7 +97,7 @@ def read_label_map(path: Path, sha256: str | None = None) -> np.ndarray:
 
 @dataclass(frozen=True)
 class LabelFile:
-    """A label map as it lies in a native dataset, read when it is called. path, sha256: as of `read_label_map`."""
+    """A function that reads a label map of a native dataset. path, sha256: as for `read_label_map`."""
 
     path: Path
     sha256: str | None = None
@@ -105,19 +108,21 @@ class LabelFile:
 
 @dataclass(frozen=True)
 class Instances:
-    """The objects of a picture. numbers: (H, W) of integers, 0 where there is no object. class_ids: the classes of
-    objects 1, 2, …; 255 for an ignored shape. scores: in [0, 1], one per object, or empty."""
+    """The objects of a picture."""
 
     numbers: np.ndarray
+    """(H, W) of integers: the object at each pixel, 0 for none."""
     class_ids: tuple[int, ...]
+    """The classes of objects 1, 2, …; 255 for an ignored shape."""
     scores: tuple[float, ...] = ()
+    """One score in [0, 1] for each object, or empty."""
 
     def label_map(self) -> np.ndarray:
         """(H, W) uint8: the class of each pixel's object, 0 where there is no object."""
         return np.array([0, *self.class_ids], np.uint8)[self.numbers]
 
-    def seen(self, *, ignored: bool = False) -> Instances:
-        """The objects that have a class and a pixel, renumbered in their order. ignored: also ignored shapes."""
+    def visible(self, *, ignored: bool = False) -> Instances:
+        """The objects with a class and a pixel, renumbered in their order. ignored: also keep ignored shapes."""
         counts = np.bincount(self.numbers.ravel(), minlength=len(self.class_ids) + 1)[1:]
         kept = [i for i, class_id in enumerate(self.class_ids) if counts[i] and 0 < class_id < IGNORE + ignored]
         table = np.zeros(len(counts) + 1, np.int32)
@@ -127,7 +132,8 @@ class Instances:
 
 
 def encode_objects(instances: Instances, where: str) -> bytes:
-    """The numbers of objects as a grey PNG of 16 bits. Raises UserError above MOST_OBJECTS."""
+    """The numbers of objects as a grey PNG of 16 bits. where: the sample's name in errors. Raises UserError for more
+    than MOST_OBJECTS."""
     count = len(instances.class_ids)
     if count > MOST_OBJECTS:
         raise UserError(where, f"has {count} objects; at most {MOST_OBJECTS} can be numbered in one picture")
@@ -136,8 +142,8 @@ def encode_objects(instances: Instances, where: str) -> bytes:
 
 @dataclass(frozen=True)
 class ObjectsFile:
-    """Objects as they lie in a native dataset, read when it is called. path: a grey PNG of 8 or 16 bits, which holds
-    their numbers. class_ids, scores: as of `Instances`."""
+    """A function that reads the objects of a sample in a native dataset. path: a grey PNG of 8 or 16 bits with their
+    numbers. class_ids, scores: as in `Instances`."""
 
     path: Path
     class_ids: tuple[int, ...]

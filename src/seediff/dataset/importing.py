@@ -1,4 +1,4 @@
-"""Makes native datasets of files in other formats, of masks that were corrected elsewhere, and of pictures
+"""Makes native datasets from files in other formats, from masks that were corrected elsewhere, and from pictures
 without labels."""
 
 from __future__ import annotations
@@ -20,19 +20,21 @@ from . import native
 from .corrections import Change, correct
 from .encoding import encode_photo
 from .formats.drivers import read_format
-from .formats.format_table import Seen, SourceName, import_options, recognise
+from .formats.format_table import Candidate, SourceName, import_options, recognise
 from .sample import Sample
 from .saving import save_native
 
 
 @dataclass(frozen=True)
 class Imported:
-    """classes, rows: of the new dataset. notes: lines about what was left out. changes: the masks that came back."""
+    """The new dataset."""
 
     classes: Sequence[str]
     rows: Sequence[Mapping[str, Any]]
     notes: Sequence[str]
+    """Lines about what was left out."""
     changes: Sequence[Change]
+    """The change of each mask that came back."""
 
 
 def import_set(
@@ -49,12 +51,12 @@ def import_set(
 ) -> Imported:
     """Writes a folder or file of another format as the native dataset `out`, which appears only when it is complete.
 
-    corrects: the dataset whose masks the source holds, corrected; its pictures and rows are kept. accept_unchanged, and
-    how masks come back: as for `correct`. link, workers, follow: as for `write_native`. options: the parameters of
-    `read` in the format's module. Raises UserError, also for a source without samples or, except with `corrects`,
-    without objects.
+    corrects: the dataset whose masks the source holds, corrected; its pictures and rows are kept. accept_unchanged: as
+    for `correct`, which also says how masks are matched. link, workers, follow: as for `write_native`. options: the
+    parameters of `read` in the format's module. Raises UserError, also for a source without samples, and without
+    `corrects` for one in which no sample shows a class.
     """
-    # Corrected masks alone: their pictures are those of the dataset that they correct.
+    # Corrected masks without pictures belong to the pictures of the dataset that they correct.
     if corrects is not None and "images" not in options and "images" in import_options(name):
         folder = source
         if not source.is_dir():
@@ -62,11 +64,13 @@ def import_set(
         if not any((folder / part).is_dir() for part in (native.IMAGES, "JPEGImages")):
             options["images"] = corrects / native.IMAGES
 
-    classes, samples, read = read_format(name, source, **options)  # streams the samples of a single large file
-    samples, changes = _require(samples, source, empty=corrects is not None), list[Change]()
+    read = read_format(name, source, **options)  # streams the samples of a single large file
+    classes, samples = read.classes, _require(read.samples, source, empty=corrects is not None)
+    changes = list[Change]()
     if corrects is not None:
-        correction: dict[str, Any] = {"by": name, "accept_unchanged": accept_unchanged, "tell": changes.append}
-        classes, samples = correct(corrects, classes, samples, **correction)
+        classes, samples = correct(
+            corrects, classes, samples, by=name, accept_unchanged=accept_unchanged, tell=changes.append
+        )
     about = {"command": "import", "format": name}
     rows = save_native(out, classes, samples, about=about, link=link, workers=workers, follow=follow)
     return Imported(classes, rows, read.notes, changes)
@@ -75,15 +79,15 @@ def import_set(
 def import_unlabelled(
     source: Path, out: Path, classes: Sequence[str], *, workers: int = 1, follow: Follow = iter
 ) -> int:
-    """Writes each picture that `find_photos` finds as a sample with an empty mask and the flag `unlabelled`, to paint
-    masks of `classes` in `seediff look`, and returns their number. Raises UserError for a dataset, whose label maps
-    would be taken for pictures, and for a picture that cannot be read."""
+    """Writes each picture that `find_photos` finds as a sample with an empty mask and the flag `unlabelled`, so that
+    people can paint masks of `classes` in `seediff look`. Returns the number of samples. Raises UserError for a
+    dataset, whose label maps would be taken for pictures, and for a picture that cannot be read."""
     if source.is_dir():
         native.check_finished(source)
         native.check_single(source)
         held = "native" if (source / native.METADATA).is_file() else ""
         with suppress(UserError):
-            held = held or recognise(Seen(source))
+            held = held or recognise(Candidate(source))
         if held:
             fix = "leave out --unlabelled, or name the folder of its pictures alone"
             raise UserError(source, f"holds labels ({held})", fix)
@@ -98,15 +102,15 @@ def _unlabelled(photo: Photo) -> Sample:
 
 
 def _require(samples: Iterable[Sample], source: Path, *, empty: bool) -> Iterator[Sample]:
-    """Yields the samples. Raises UserError at the end if there were none, or if no sample shows a class. empty: allow
-    that no sample does."""
+    """Yields the samples. empty: whether all of them may be without a class. Raises UserError at the end if there was
+    no sample, or if none shows a class that should."""
     count, shows = 0, empty
     for sample in samples:
         count += 1
         shows = shows or bool((sample.label_map % 255).any())  # 0 is background, 255 ignored
         yield sample
     if not count:
-        raise UserError(f"{source}: has no samples; nothing was written")
+        raise UserError(source, "has no samples; nothing was written")
     if not shows:
         problem = f"has {plural(count, 'picture')} but no object, only background (0) or ignored (255)"
         fix = "name the folder that also holds the labels, or their format with --from"

@@ -13,14 +13,14 @@ import numpy as np
 from ..config.class_names import alike_names
 from . import native
 from .rows import check_class_list
-from .sample import Extras, Instances, Sample
+from .sample import CONFIGS, SOFT, Extras, Instances, Sample
 
 Set = tuple[str, Sequence[str], Sequence[Sample]]
 """The name of a set, its classes, and its samples."""
 
 
 def merge_sets(sets: Sequence[Set]) -> tuple[tuple[str, ...], list[Sample], list[str]]:
-    """The classes and samples of sets, and notes on folders, such as soft/, that are left out.
+    """(classes, samples, notes) of sets as one. `notes`: lines about folders, such as soft/, that are left out.
 
     Classes are joined by name, in the order in which they first appear. If two samples have the same name, all names
     get the name of their set as a prefix. `origin` in a row names the source of the sample, as `set/name`.
@@ -31,7 +31,7 @@ def merge_sets(sets: Sequence[Set]) -> tuple[tuple[str, ...], list[Sample], list
     present: list[set[str]] = []
     for _, _, samples in sets:
         present.append({kind for kind, _ in chain(*(sample.extras for sample in samples))})
-    kept = {native.SOFT, native.ATTENTION}.intersection(*present)
+    kept = {SOFT, native.ATTENTION}.intersection(*present)
     behind = [kind for kind in native.EXTRAS if kind in set().union(*present) - kept]
     names = [sample.name for sample in chain(*(samples for _, _, samples in sets))]
     apart = len({*names}) < len(names)
@@ -41,7 +41,7 @@ def merge_sets(sets: Sequence[Set]) -> tuple[tuple[str, ...], list[Sample], list
         for sample in samples:
             extras: Extras = {}
             for (kind, class_id), path in sample.extras.items():
-                if kind in {*kept, native.MADE} and (class_id is None or class_id <= len(class_names)):
+                if kind in {*kept, CONFIGS} and (class_id is None or class_id <= len(class_names)):
                     extras[kind, class_id and int(ids[class_id])] = path
             row = {**sample.metadata, "origin": f"{label}/{sample.metadata.get('origin', sample.name)}"}
             if "class_ids" in row:  # `Sample.soft` finds the soft masks by them
@@ -63,13 +63,14 @@ def set_names(folders: Sequence[Path | str]) -> list[str]:
 
 
 def renumber_table(class_names: Sequence[str], classes: Sequence[str]) -> np.ndarray:
-    """(256,) uint8: id in a set → id in `classes`. 0 and 255 stay."""
+    """(256,) uint8: id in a set of `class_names` → id in `classes`. 0 and 255 stay."""
     ids = [list(classes).index(name) + 1 for name in class_names]
     return native.dataset_labels(np.arange(256, dtype=np.uint8), ids)
 
 
 def renumber(sample: Sample, ids: np.ndarray, classes: int) -> Sample:
-    """The sample with the ids in its label map and instances mapped by `ids`. classes: number of its set's classes."""
+    """The sample with new ids in its label map and instances. ids: (256,), old → new. classes: number of classes of its
+    set."""
     if np.array_equal(ids[: classes + 1], np.arange(classes + 1)):
         return sample
     instances = sample.stored_instances and partial(_renumbered_instances, sample, ids)

@@ -39,24 +39,17 @@ import numpy as np
 from ..config.class_names import BACKGROUND, read_class_list
 from ..errors import UserError
 from ..files.documents import Json, read_json_lines
-from ..files.label_maps import IGNORE as IGNORE
+from ..files.label_maps import IGNORE
 from ..files.messages import show_json
-from ..files.outputs import BATCHES, put
-from ..files.outputs import CONFIG as CONFIG  # re-exported: also a name of this format
+from ..files.outputs import BATCHES, CONFIG, put
 from ..files.photo_files import looks_like_image, without_suffix
 from ..files.reading import check_unpacked, inside, read_bytes
 from ..workers import Follow, in_order
-from .encoding import Instances, LabelFile, ObjectsFile, encode_objects
-from .encoding import encode_image as encode_image  # re-exported: how the format encodes pictures
-from .encoding import encode_mask as encode_mask
-from .encoding import encode_soft as encode_soft
-from .encoding import read_label_map as read_label_map
+from .encoding import Instances, LabelFile, ObjectsFile, encode_mask, encode_objects, read_label_map
 from .reviews import Action, makers, read_actions, reviewed_row
 from .rows import as_row, check_class_list, check_name, check_row, checked_rows, shown_classes
-from .sample import MADE as MADE
-from .sample import SOFT as SOFT
-from .sample import Extras, Sample
-from .shapes.objects import follow
+from .sample import CONFIGS, SOFT, Extras, Sample
+from .shapes.objects import objects_after
 
 CARD, CLASSES, METADATA = "README.md", "classes.txt", "metadata.jsonl"
 REJECTED, PREVIEW = "rejected.jsonl", "preview.html"
@@ -65,15 +58,15 @@ EXTRAS = (SOFT, ATTENTION, STEPS)
 """Folders of optional files of a sample, besides its picture and label map."""
 ABSENT = "no such file; a finished SeeDiff dataset has one"
 CHUNK = 8
-"""Samples sent to another process together: one takes a millisecond or two."""
+"""Samples that are sent to another process together: each takes a millisecond or two."""
 INSTANCE_KEYS = ("instances", "instance_scores")
 """The keys of a row that belong to the file of its objects."""
-_MADE = re.compile(rf"{MADE}/[0-9a-f]{{16}}\.toml|{re.escape(CONFIG)}")
+_MADE = re.compile(rf"{CONFIGS}/[0-9a-f]{{16}}\.toml|{re.escape(CONFIG)}")
 
 
 def made_by(folder: Path, made: str | None) -> Path | None:
-    """The configuration that made a mask, which `made` in its row names, or else the set's own; None without one.
-    Raises UserError if a row names one that is not there."""
+    """The configuration that made a mask: the file that `made` in its row names, or else the set's own; None if the set
+    has none. Raises UserError for a file that `made` names and that is not there."""
     path = inside(folder, made or CONFIG)
     if path.is_file() and _MADE.fullmatch(made or CONFIG):
         return path
@@ -93,7 +86,8 @@ def sample_files(name: str, image_format: str) -> tuple[str, str]:
 
 
 def dataset_labels(label_map: np.ndarray, class_ids: Sequence[int]) -> np.ndarray:
-    """(H, W) uint8: a label map with id i + 1 for the i-th of `class_ids`, from 0, and 255, in the dataset's ids."""
+    """A label map (H, W) uint8 in the dataset's ids. label_map: (H, W) of ids 1, 2, …, which become the first, second,
+    … of `class_ids`, and of 0 and 255, which stay."""
     table = np.zeros(256, np.uint8)
     table[1 : len(class_ids) + 1] = class_ids
     table[IGNORE] = IGNORE
@@ -122,7 +116,8 @@ def read_classes(out: Path | str) -> tuple[str, ...]:
 
 
 def read_rows(out: Path | str, name: str = METADATA) -> list[Json]:
-    """The rows of metadata.jsonl, which name a picture and a mask, or of another file, checked."""
+    """The rows of metadata.jsonl or of another file, checked. Raises UserError, also for a row of metadata.jsonl that
+    does not name a picture and a mask."""
     path = Path(out) / name
     rows = list(checked_rows(path, ABSENT))
     for number, row in enumerate(rows if name == METADATA else (), 1):
@@ -139,13 +134,13 @@ def check_finished(folder: Path) -> None:
         if folder.exists():
             raise UserError(folder, "is a file; name the folder of a dataset")
         raise UserError(folder, "no such folder")
-    # A file that is missing from a set that no run made was lost, which `check` reports.
+    # In a set that no run made, a missing file was lost: `check` reports it.
     if (folder / BATCHES).is_dir() and not (folder / METADATA).is_file():
         raise UserError(folder, "the run that makes it is not finished", "run the same command to continue it")
 
 
 def check_native(folder: Path) -> None:
-    """Raises UserError for a folder that is no dataset, naming those in it."""
+    """Raises UserError for a folder that is no dataset, naming the datasets in it."""
     if (folder / CLASSES).is_file() or (folder / METADATA).is_file():
         return
     held = ", ".join(sorted(entry.name for entry in folder.iterdir())[:5]) or "nothing"
@@ -157,7 +152,7 @@ def check_native(folder: Path) -> None:
 
 
 def how_to_paint(folder: Path) -> str:
-    """The command that makes a set of pictures without labels; "" for a folder that holds anything else."""
+    """A line with the command that makes a set of pictures without labels; "" for a folder that holds anything else."""
     names = [entry.name for entry in folder.iterdir() if not entry.name.startswith(".")]
     if not names or not all(map(looks_like_image, names)):
         return ""
@@ -167,13 +162,13 @@ def how_to_paint(folder: Path) -> str:
 
 
 def check_single(folder: Path) -> None:
-    """Raises UserError for a folder that is no dataset, but holds some, such as `split` writes."""
+    """Raises UserError for a folder that holds several datasets, such as `split` writes."""
     if any(folder.glob(f"*/{METADATA}")):
         check_native(folder)
 
 
 class RowReader:
-    """Makes the sample of each row of a native dataset. actions: what people did about samples, the oldest first."""
+    """Makes a sample of each row of a native dataset. actions: what people did about samples, the oldest first."""
 
     def __init__(self, folder: Path, classes: Sequence[str], actions: Sequence[Action] = ()) -> None:
         self.folder, self.classes = folder, classes
@@ -182,14 +177,15 @@ class RowReader:
         self.last, self.makers = {action.sample: action for action in actions}, makers(actions)
         self.names: set[str] = set()
 
-    def sample(self, original: Json, where: str) -> Sample:
-        """The sample of a row, whose files may be missing. where: the row, for errors. Raises UserError."""
-        check_row(original, where)
-        name = sample_name(original.get("file_name") or "")
+    def sample(self, as_made: Json, where: str) -> Sample:
+        """The sample of a row, whose files may be missing. as_made: the row before people's decisions. where: the row's
+        name in errors. Raises UserError."""
+        check_row(as_made, where)
+        name = sample_name(as_made.get("file_name") or "")
         action = self.last.get(name)
         maker = self.makers.get(action.mask or "") if action else None
-        row = reviewed_row(original, action, maker, self.classes)
-        sha256 = action.hash if action and action.mask else None
+        row = reviewed_row(as_made, action, maker, self.classes)
+        mask_sha256 = action.hash if action and action.mask else None
         image = inside(self.folder, row.get("file_name"), where, "file_name")
         mask = inside(self.folder, row.get("mask_file_name"), where, "mask_file_name")
         check_name(name, self.names, where)
@@ -204,18 +200,18 @@ class RowReader:
         except UserError as error:
             raise UserError(where, f"{error.subject} {error.reason}") from error
         if config:
-            extras[MADE, None] = config
+            extras[CONFIGS, None] = config
         instances = self._objects(name, row, where)
-        if instances is not None and sha256:
-            before = inside(self.folder, original["mask_file_name"], where, "mask_file_name")
-            instances = partial(_followed, instances, before, mask, sha256)
-        for key in INSTANCE_KEYS:  # a Sample has them in `instances`
+        if instances is not None and mask_sha256:
+            original_mask = inside(self.folder, as_made["mask_file_name"], where, "mask_file_name")
+            instances = partial(_objects_after, instances, original_mask, mask, mask_sha256)
+        for key in INSTANCE_KEYS:  # they are in the sample's `instances`
             row.pop(key, None)
-        return Sample(image, LabelFile(mask, sha256), instances, row, name=name, extras=extras)
+        return Sample(image, LabelFile(mask, mask_sha256), instances, row, name=name, extras=extras)
 
     def _objects(self, name: str, row: Mapping[str, Any], where: str) -> Callable[[], Instances] | None:
-        """The function that reads the objects of a sample; None if it has none. Raises UserError for a row whose class
-        ids and scores cannot be those of objects."""
+        """A function that reads the objects of a sample; None for a sample without objects. Raises UserError for a row
+        with class ids or scores that objects cannot have."""
         file = f"{INSTANCES}/{name}.png"
         if "instances" not in row and not os.path.isfile(f"{self.folder}/{file}"):
             return None
@@ -232,8 +228,9 @@ class RowReader:
 
 
 def open_native(folder: Path | str, *, reviewed: bool = True) -> tuple[tuple[str, ...], list[Sample]]:
-    """The classes of a native dataset, without the background, and its samples, with corrected masks in place of the
-    originals, and people's decisions as `review` in the rows. reviewed: False: the samples as they were made.
+    """(classes, samples) of a native dataset. `classes`: without the background. `samples`: with corrected masks in
+    place of the originals, and people's decisions as `review` in the rows. reviewed: False returns the samples as they
+    were made.
 
     Raises UserError naming the file and row of a path that is missing, leads out of the folder or is a duplicate, and
     if the folder's run is not finished."""
@@ -257,9 +254,9 @@ def open_native(folder: Path | str, *, reviewed: bool = True) -> tuple[tuple[str
     return classes, samples
 
 
-def _followed(read: Callable[[], Instances], before: Path, mask: Path, sha256: str) -> Instances:
-    """The objects in a corrected label map."""
-    return follow(read(), read_label_map(before), read_label_map(mask, sha256), mask)
+def _objects_after(read: Callable[[], Instances], original_mask: Path, mask: Path, mask_sha256: str) -> Instances:
+    """The objects in a corrected mask. read: reads those in the original mask."""
+    return objects_after(read(), read_label_map(original_mask), read_label_map(mask, mask_sha256), mask)
 
 
 def instance_row(instances: Instances) -> Json:
@@ -297,9 +294,9 @@ def write_native(
 ) -> list[Json]:
     """Writes a native dataset without its card and page into an empty folder, and returns its rows.
 
-    Rows keep their keys, except other keys that end in `file_name`; classes, class_ids and area describe the written
-    files. link: hard links to pictures and extras instead of copies. workers: processes that read samples. Each gets a
-    whole Sequence and reads its part of it; other iterables are read in this process, and their samples must be
+    Rows keep their keys, but for keys that end in `file_name`; classes, class_ids and area describe the written files.
+    link: make hard links to pictures and extras instead of copies. workers: number of processes that read samples. Each
+    gets a whole Sequence and reads its part; other iterables are read in this process, and their samples must be
     picklable. follow: wraps what is read, to show progress. Raises UserError naming a sample that cannot be used.
     """
     check_class_list(classes)
@@ -326,20 +323,20 @@ def write_native(
 def _encoded(
     item: Any, *, read: Callable[[Any], Sample] | None, classes: Sequence[str]
 ) -> tuple[str, Json, dict[str, bytes | Path]]:
-    """A sample's name and row, and its files: path in the dataset → bytes, or the file to copy. read: makes the sample
-    of an item that is none."""
+    """(name, row, files) of a sample. `files`: path in the dataset → bytes, or the file to copy. read: makes a sample
+    of an item; None if items are samples."""
     sample: Sample = read(item) if read else item
     name, labels, where = sample.name, sample.labels(len(classes)), f"sample '{sample.name}'"
     file_name, mask = sample_files(name, sample.suffix)
     row: Json = {"file_name": file_name, "mask_file_name": mask}
     for key, value in sample.metadata.items():
-        if key not in ("mask", "made") and not key.endswith("file_name"):
+        if key != "made" and not key.endswith("file_name"):
             row[key] = value
     row |= shown_classes(labels, classes, sample.row.classes, where)
     files: dict[str, bytes | Path] = {file_name: sample.picture()}
     # The files of a native dataset are copied, because writing them anew takes longer than reading them.
-    if isinstance(sample.stored_labels, LabelFile):
-        files[mask] = sample.stored_labels.path
+    if isinstance(sample.unchecked_labels, LabelFile):
+        files[mask] = sample.unchecked_labels.path
     else:
         files[mask] = encode_mask(labels)
     instances = sample.instances
@@ -351,11 +348,11 @@ def _encoded(
             files[objects] = encode_objects(instances, where)
         row |= instance_row(instances)
 
-    # Other files of the sample, which keep its name, but for a configuration, which merged sets often have in common.
+    # Other files keep the sample's name. A configuration does not: samples, also of merged sets, have it in common.
     for (kind, class_id), path in sample.extras.items():
-        if kind == MADE:
+        if kind == CONFIGS:
             data = read_bytes(path)
-            row["made"] = f"{MADE}/{hashlib.sha256(data).hexdigest()[:16]}.toml"
+            row["made"] = f"{CONFIGS}/{hashlib.sha256(data).hexdigest()[:16]}.toml"
             files[row["made"]] = data
         else:
             ending = path.suffix if class_id is None else f"_{class_id}{path.suffix}"

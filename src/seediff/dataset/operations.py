@@ -22,8 +22,8 @@ from .encoding import Instances
 from .shapes.objects import Objects
 
 NOISE_SIGMA = 0.02, 0.1
-"""Standard deviation of the noise, where 1 is white minus black. Strengths of two numbers are drawn between them, anew
-for each picture; all are this package's choice."""
+"""Standard deviation of the noise, where 1 is white minus black. Where a strength has two numbers, each picture gets a
+random one between them. All strengths are this package's choice."""
 PERSPECTIVE_SHIFT = 0.05, 0.25
 """Distance that corners move inwards, as a share of the sides."""
 BOX_COUNT, BOX_SIDE = (1, 3), (0.1, 0.3)
@@ -40,29 +40,29 @@ class LabelledImage:
 
 
 def with_objects(label_map: np.ndarray, objects: Objects) -> np.ndarray:
-    """The labels (H, W) int32 of a label map (H, W) uint8 and its objects."""
+    """Labels (H, W) int32 with the ids of a label map (H, W) uint8 and the numbers of its objects."""
     return (objects.index + 1) << 8 | label_map
 
 
 def apart(labels: np.ndarray) -> tuple[np.ndarray, Instances]:
-    """The label map (H, W) uint8 and the objects of labels (H, W) int32."""
+    """(label map, objects) of labels (H, W) int32; the label map is (H, W) uint8."""
     values, numbers = np.unique(np.append(labels, 0), return_inverse=True)  # the appended 0 is always the first value
     class_ids = np.where(values >> 8, values & 255, 0)[1:].tolist()
     objects = Instances(numbers[:-1].reshape(labels.shape).astype(np.int32), tuple(class_ids))
-    return (labels & 255).astype(np.uint8), objects.seen()
+    return (labels & 255).astype(np.uint8), objects.visible()
 
 
 Others = Callable[[int], Sequence[LabelledImage]]
 """Returns the given number of other samples of the set, at random, all different if there are enough."""
 Changed = tuple[np.ndarray, np.ndarray, dict[str, Any]]
-"""The new image and labels, and what was drawn at random, for the recipe; "sources" names other samples."""
+"""The new image, the new labels, and what was drawn at random, for the recipe; "sources" names the other samples."""
 
 
 def apply(
     labelled: LabelledImage, operation: str, rng: np.random.Generator, others: Others, mirrored: np.ndarray
 ) -> tuple[LabelledImage, dict[str, Any]]:
-    """The picture after an operation, and a step of its recipe: the operation, and what was drawn at random. mirrored:
-    (256,), `mirrored_ids` of the classes."""
+    """(picture, step): the picture after an operation, and the step of its recipe, which holds the operation and what
+    was drawn at random. mirrored: (256,), `mirrored_ids` of the classes."""
     grid = grid_of(operation)
     if grid:
         image, labels, drawn = splice(labelled, *grid, others)
@@ -74,8 +74,8 @@ def apply(
 
 
 def splice(labelled: LabelledImage, rows: int, columns: int, others: Others) -> Changed:
-    """A picture of the same size whose rows × columns cells are this picture and others, row by row. The sides of cells
-    differ by at most a pixel."""
+    """A picture of the same size with rows × columns cells: this picture, then others, row by row. The sides of cells
+    differ by at most a pixel. Raises UserError for a picture with fewer pixels than cells."""
     height, width = labelled.labels.shape
     if height < rows or width < columns:
         why = f"splice-{rows}x{columns} needs a picture with at least as many pixels; this one is {width}×{height}"
@@ -88,7 +88,7 @@ def splice(labelled: LabelledImage, rows: int, columns: int, others: Others) -> 
         place = slice(tops[row], tops[row + 1]), slice(lefts[column], lefts[column + 1])
         size = lefts[column + 1] - lefts[column], tops[row + 1] - tops[row]
         numbered = cell.labels
-        if objects:  # numbered on from those of the cells before it
+        if objects:  # its objects are numbered after those of earlier cells
             numbered = numbered + (numbered >= 256) * np.int32(objects << 8)
         objects += int(cell.labels.max()) >> 8
         image[place] = np.asarray(Image.fromarray(cell.image).resize(size, Image.Resampling.BILINEAR))
@@ -104,8 +104,8 @@ def noise(labelled: LabelledImage, rng: np.random.Generator) -> Changed:
 
 
 def tilt(labelled: LabelledImage, rng: np.random.Generator) -> Changed:
-    """Moves each corner inwards by a random share of the sides. Outside of them the image is black and the labels are
-    255."""
+    """Moves each corner inwards by a random share of the sides. Outside of the corners the image is black and the
+    labels are 255."""
     height, width = labelled.labels.shape
     shifts = rng.uniform(*PERSPECTIVE_SHIFT, (4, 2)) * (width, height)
     whole = np.array([(0, 0), (width, 0), (width, height), (0, height)])
@@ -133,8 +133,8 @@ def perspective(image: np.ndarray, labels: np.ndarray, corners: np.ndarray) -> t
 
 
 def boxes(labelled: LabelledImage, rng: np.random.Generator) -> Changed:
-    """Fills boxes with colour noise, centred on pixels of objects if there are any. Labels become 0 there, but 255
-    stays. A box is left, top, right, bottom; the last two exclusive."""
+    """Fills boxes with colour noise. They are centred on pixels with a class, if any pixel has one. Labels in boxes
+    become 0, but 255 stays. A box is left, top, right, bottom; the last two are exclusive."""
     image, labels = labelled.image.copy(), labelled.labels.copy()
     height, width = labels.shape
     drawn = []
@@ -158,12 +158,12 @@ RANDOM: Mapping[str, Callable[[LabelledImage, np.random.Generator], Changed]] = 
 
 
 def uniform(rng: np.random.Generator, limits: tuple[float, float]) -> float:
-    """A random number within the limits, rounded as in the recipe, which so states exactly what was done."""
+    """A random number within the limits. It is rounded, so that the recipe states exactly what was done."""
     return round(float(rng.uniform(*limits)), 4)
 
 
 def middle(labels: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:
-    """(x, y) of a random pixel that has a class, or of any random pixel if none has."""
+    """(x, y) of a random pixel with a class; of any random pixel if none has a class."""
     places = np.flatnonzero((labels > 0) & (labels != IGNORE))
     if not len(places):
         places = np.arange(labels.size)

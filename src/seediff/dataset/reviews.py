@@ -3,9 +3,7 @@
     set/  review.jsonl             one line per action, only ever appended to
           reviewed/000003.2.png    the mask that the second action about sample 000003 made; the original stays
 
-Every line holds the full state of its sample after the action, so a reader needs only the last one. version: 1, 2, …
-action: such as accept, brush or undo. from: the SHA-256 of the mask before. mask: the corrected mask's path in the set,
-null for the original. hash: its SHA-256. detail: what the action was made with. time: UTC.
+Every line holds the full state of its sample after the action, so a reader needs only the sample's last line.
 """
 
 from __future__ import annotations
@@ -18,6 +16,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from ..config.fields import Share
 from ..errors import UserError
 from ..files.documents import Json, parse_json
 from ..files.messages import plural
@@ -27,11 +26,10 @@ from ..masks.flags import UNLABELLED, degenerate
 from .rows import OF_THE_MASK, Row
 
 REVIEWS, REVIEWED = "review.jsonl", "reviewed"
-MADE = "made"
-"""The action whose mask a method made, not a person."""
+REMADE = "made"
+"""The action whose mask was made by a method, not by a person."""
 Verdict = Literal["accepted", "rejected"]
 _Hash = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
-_Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 class Action(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,16 +37,23 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
 
     sample: str
     version: Annotated[int, msgspec.Meta(ge=1)]
+    """1, 2, …, counted for each sample."""
     action: str
+    """Such as accept, brush or undo."""
     verdict: Verdict | None = None
     made_of: _Hash | None = msgspec.field(default=None, name="from")
+    """The SHA-256 of the mask before."""
     mask: str | None = None
+    """The path of the corrected mask in the set; None for the original."""
     hash: _Hash | None = None
+    """The SHA-256 of the corrected mask."""
     classes: tuple[str, ...] = ()
-    area: dict[str, _Share] = {}
+    area: dict[str, Share] = {}
     by: str = ""
     time: str = ""
+    """In UTC."""
     detail: Json = {}
+    """What the action was made with."""
 
     def __post_init__(self) -> None:
         if self.mask is not None and self.hash is None:
@@ -56,7 +61,7 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def state(self) -> tuple[Any, ...]:
-        """What an undo can restore."""
+        """The part of the action that an undo can restore."""
         return self.verdict, self.mask, self.hash, self.classes, self.area
 
 
@@ -75,7 +80,7 @@ def mend(folder: Path) -> list[Action]:
 
 
 def _read(path: Path) -> tuple[list[Action], bytes, bytes]:
-    """The actions, the file's bytes, and the bytes of its whole lines."""
+    """(actions, data, whole): the actions, the file's bytes, and the bytes of its complete lines."""
     data = whole = read_bytes(path) if path.exists() else b""
     last = data[data.rfind(b"\n") + 1 :]
     if last.startswith(b"{"):
@@ -88,18 +93,13 @@ def _read(path: Path) -> tuple[list[Action], bytes, bytes]:
     return actions, data, whole.removesuffix(b"\n") + b"\n" * bool(whole)
 
 
-def in_effect(folder: Path) -> dict[str, Action]:
-    """Sample name → the last action about it."""
-    return {action.sample: action for action in read_actions(folder)}
-
-
 def makers(actions: Sequence[Action]) -> dict[str, Action]:
-    """Path of each new mask → the action that made it, which is the first that names it."""
+    """Path of each new mask → the action that made it: the first that names it."""
     return {action.mask: action for action in reversed(actions) if action.mask}
 
 
 def append_action(folder: Path, *actions: Action) -> None:
-    """Appends lines durably, all or none: they are on the disk when this returns."""
+    """Append all lines or none; they are on the disk when this returns."""
     text = ""
     for action in actions:
         values = msgspec.to_builtins(action).items()
@@ -109,22 +109,23 @@ def append_action(folder: Path, *actions: Action) -> None:
 
 
 def reviewed_row(row: Mapping[str, Any], action: Action | None, maker: Action | None, classes: Sequence[str]) -> Json:
-    """A row of metadata.jsonl with the state after the last action about its sample.
+    """A row of metadata.jsonl in the state after the last action about its sample. maker: the action that made the
+    current mask.
 
-    maker: the action that made the current mask. `review` holds the verdict, whether a person corrected the mask, who
-    acted, and with what a mask that no person drew was made. OF_THE_MASK and flags about attention go.
+    `review` holds the verdict, whether a person corrected the mask, and who acted; for a mask that a method made anew,
+    also its constants. Such a row loses the keys OF_THE_MASK, and flags about attention.
     """
     own = row.get("review", {})
-    if action is None or (action.action == "undo" and action.state[:2] == (own.get("verdict"), None)):
+    if action is None or (action.action == "undo" and (action.verdict, action.mask) == (own.get("verdict"), None)):
         return dict(row)  # if everything was undone, what the row itself says is in effect again
     review = {"verdict": action.verdict, "corrected": bool(own.get("corrected")), "by": action.by}
     if action.mask is None:
         review |= {key: value for key, value in own.items() if key in ("gained", "lost", "made")}
         return reviewed_as_is(row, review)
-    tried = maker.detail if maker and maker.action == MADE else None
-    review["corrected"] = tried is None
-    if tried is not None:
-        review["made"] = {key: value for key, value in tried.items() if key != "job"}
+    constants = maker.detail if maker and maker.action == REMADE else None
+    review["corrected"] = constants is None
+    if constants is not None:
+        review["made"] = {key: value for key, value in constants.items() if key != "job"}
     number = {name: class_id for class_id, name in enumerate(classes, 1)}
     for name in action.classes:
         if name not in number:
@@ -132,12 +133,14 @@ def reviewed_row(row: Mapping[str, Any], action: Action | None, maker: Action | 
     ids = [number[name] for name in action.classes]
     new = {"mask_file_name": action.mask, "classes": list(action.classes), "class_ids": ids, "area": dict(action.area)}
     # Flags are about masks that nobody looked at.
-    new["flags"] = [] if tried is None else degenerate({name: action.area.get(name, 0.0) for name in action.classes})
+    new["flags"] = (
+        [] if constants is None else degenerate({name: action.area.get(name, 0.0) for name in action.classes})
+    )
     return {**{key: value for key, value in row.items() if key not in OF_THE_MASK}, **new, "review": review}
 
 
 def reviewed_as_is(row: Mapping[str, Any], review: Mapping[str, Any]) -> Json:
-    """A row with a review that leaves its mask as it is. One that is accepted is a label, even if it is empty."""
+    """A row with a review that leaves its mask as it is. An accepted mask is a label, even if it is empty."""
     row = {**row, "review": dict(review)}
     if review["verdict"] == "accepted" and UNLABELLED in row.get("flags", ()):
         row["flags"] = [flag for flag in row["flags"] if flag != UNLABELLED]
@@ -145,13 +148,14 @@ def reviewed_as_is(row: Mapping[str, Any], review: Mapping[str, Any]) -> Json:
 
 
 def left_out_notes(reasons: Iterable[str]) -> list[str]:
-    """Lines that count the samples that are left out. reasons: of each sample, as of `Row.why_left_out`."""
+    """Lines that say how many samples are left out, one per reason. reasons: for each sample what `Row.why_left_out`
+    returned."""
     counts = sorted(Counter(filter(None, reasons)).items())
     return [f"{plural(count, f'{reason} sample')} left out" for reason, count in counts]
 
 
 def review_summary(rows: Iterable[Row]) -> str:
-    """A summary such as `2 masks replaced, 1 sample rejected`, without what there is none of."""
+    """A summary such as `2 masks replaced, 1 sample rejected`; counts of 0 are left out."""
     reviews = [row.review for row in rows]
     replaced, rejected = sum(review.replaced for review in reviews), sum(review.rejected for review in reviews)
     counts = ((replaced, "mask", "replaced"), (rejected, "sample", "rejected"))

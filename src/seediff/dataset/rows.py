@@ -14,13 +14,12 @@ import msgspec
 import numpy as np
 
 from ..config.class_names import BACKGROUND, MAX_CLASSES
+from ..config.fields import Share
 from ..errors import UserError
-from ..files.documents import Json, fit, read_json_lines
+from ..files.documents import Byte, Json, fit, read_json_lines
 from ..files.reading import ABSENT, composed
 from ..masks.flags import UNLABELLED
 
-_Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
-_ClassId = Annotated[int, msgspec.Meta(ge=0, le=255)]
 _Number = Annotated[int, msgspec.Meta(ge=0)]
 
 
@@ -37,22 +36,25 @@ class RecipeStep(msgspec.Struct, frozen=True):
 
 
 class Recipe(msgspec.Struct, frozen=True):
-    """How `augment` made a sample. source: the name of the sample that it changed. pixels: `pixel_digest` of its
-    picture, or of the first one if `augment` made that, too."""
+    """How `augment` made a sample."""
 
     source: str | None = None
+    """The name of the sample that was changed."""
     pixels: str | None = None
+    """`pixel_digest` of that sample's picture; if `augment` had made it, too, of the picture that it came from."""
     steps: tuple[RecipeStep, ...] = ()
 
 
 class Review(msgspec.Struct, frozen=True):
-    """`review` of a row. corrected: whether a person corrected the mask. made: the constants with which `seediff look`
-    made it. by: who acted last."""
+    """`review` of a row: what people decided about the sample."""
 
     verdict: Literal["accepted", "rejected"] | None = None
     corrected: bool = False
+    """Whether a person corrected the mask."""
     made: Annotated[Json, msgspec.Meta(min_length=1)] | None = None
+    """The constants with which `seediff look` made the mask anew."""
     by: str | None = None
+    """Who acted last."""
 
     @property
     def replaced(self) -> bool:
@@ -65,25 +67,30 @@ class Review(msgspec.Struct, frozen=True):
 
 
 class Row(msgspec.Struct, frozen=True):
-    """The keys of a row. instances, instance_scores: class ids and scores of objects 1, 2, … confidence: in [-1, 1].
-    agreement: with CA·SA's masks. index: in its run. attempt: of a draw. photo, reason: of a photograph that failed."""
+    """The keys of a row that SeeDiff reads."""
 
     file_name: str | None = None
     mask_file_name: str | None = None
     prompt: str | None = None
     classes: tuple[str, ...] = ()
-    class_ids: tuple[_ClassId, ...] = ()
-    instances: tuple[_ClassId, ...] = ()
-    instance_scores: tuple[_Share, ...] = ()
+    class_ids: tuple[Byte, ...] = ()
+    instances: tuple[Byte, ...] = ()
+    """The class ids of objects 1, 2, …"""
+    instance_scores: tuple[Share, ...] = ()
+    """The scores of objects 1, 2, …"""
     flags: tuple[str, ...] = ()
-    area: dict[str, _Share] = {}
+    area: dict[str, Share] = {}
     asked: tuple[str, ...] | None = ()
     confidence: dict[str, float] = {}
-    agreement: dict[str, _Share] = {}
+    """Class → how sure its mask is, in [-1, 1]."""
+    agreement: dict[str, Share] = {}
+    """Class → IoU of its mask with a mask by CA·SA."""
     presence: dict[str, float] | None = None
     seed: _Number | None = None
     attempt: _Number | None = None
+    """How often the sample was drawn before."""
     index: _Number | None = None
+    """The sample's number in its run."""
     split: str | None = None
     model: str | None = None
     method: str | None = None
@@ -92,7 +99,9 @@ class Row(msgspec.Struct, frozen=True):
     recipe: Recipe = Recipe()
     review: Review = Review()
     photo: str | None = None
+    """The photograph's name; only in failed.jsonl."""
     reason: str | None = None
+    """Why the photograph could not be used; only in failed.jsonl."""
 
     @property
     def part(self) -> str:
@@ -102,7 +111,7 @@ class Row(msgspec.Struct, frozen=True):
         return "train"
 
     def why_left_out(self, with_rejected: bool = False) -> str:
-        """Why the sample is not for training or comparing: "rejected" or "unlabelled"; "" if it is."""
+        """Why the sample is not for training or comparing: "rejected" or "unlabelled"; "" for a sample that is."""
         if self.review.rejected and not with_rejected:
             return "rejected"
         if UNLABELLED in self.flags:
@@ -124,8 +133,8 @@ def as_row(row: Mapping[str, Any], where: str = "a row") -> Row:
 
 
 def check_row(row: Json, where: str) -> None:
-    """Composes the letters of classes, and gives `mask`, of sets that were made before, its name. Raises UserError as
-    `as_row`."""
+    """Composes the letters of class names, and renames the key `mask` of older sets to `mask_file_name`. Raises
+    UserError as `as_row` does."""
     if "mask" in row:
         row.setdefault("mask_file_name", row.pop("mask"))
     as_row(row, where)
@@ -138,8 +147,8 @@ def shown_classes(
 ) -> Json:
     """`classes`, `class_ids` and `area` of a row: the classes that a label map shows, and the share of each.
 
-    labels: (H, W) uint8 of class ids, or (256,): the number of pixels of each id. classes: those of the dataset. named:
-    classes that come first, even without a pixel; all must be among `classes`.
+    labels: (H, W) uint8 of class ids, or (256,): the number of pixels of each id. classes: the dataset's classes.
+    named: classes that come first, even without a pixel; all must be among `classes`. Raises UserError.
     """
     counts = labels
     if labels.ndim == 2:
@@ -147,7 +156,7 @@ def shown_classes(
     ids = {name: number for number, name in enumerate(classes, 1)}
     for name in named:
         if name not in ids:
-            raise UserError(f"{where}: class '{name}' is not one of the dataset's: {', '.join(classes)}")
+            raise UserError(where, f"class '{name}' is not one of the dataset's: {', '.join(classes)}")
     names = list(dict.fromkeys([*named, *(name for name, number in ids.items() if counts[number])]))
     total = max(int(counts.sum()), 1)
     areas = {name: round(int(counts[ids[name]]) / total, 6) for name in names}
@@ -156,7 +165,7 @@ def shown_classes(
 
 def check_class_list(classes: Sequence[str], where: object = "classes") -> None:
     """Raises UserError unless the names can be the lines of classes.txt below the background. For new classes,
-    `names.check_classes` is stricter."""
+    `class_names.check_classes` is stricter."""
     problem = ""
     if isinstance(classes, str):
         problem = f"must be a list of names, like [{classes!r}]"
@@ -176,7 +185,7 @@ def check_class_list(classes: Sequence[str], where: object = "classes") -> None:
 
 
 def check_name(name: str, taken: set[str], where: object = "") -> None:
-    """Adds a sample's name to `taken`. Raises UserError if it is already there, or could lead out of a folder."""
+    """Adds a sample's name to `taken`. Raises UserError if it is already there, or cannot be a file name."""
     parts = name.split("/")
     if any(part[:1] in ("", ".") or not part.isprintable() or {"\\", ":"} & {*part} for part in parts):
         problem = f"sample name {name!r} cannot be a file name"

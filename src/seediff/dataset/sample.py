@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,26 +19,26 @@ from .rows import Row, as_row
 from .shapes.objects import Objects, find_objects
 
 JPEG_SUFFIXES = ("jpg", "jpeg", "jpe", "jfif")
-KINDS = ("PNG", "JPEG", "MPO")
-"""Pillow's names of formats. MPO is a JPEG file with further pictures behind the first."""
+PICTURE_FORMATS = ("PNG", "JPEG", "MPO")
+"""Pillow's names of the formats of pictures. MPO is a JPEG file with further pictures behind the first."""
 SOFT = "soft"
 """The folder of soft masks in a native dataset, and their kind in `extras`."""
-MADE = "made"
+CONFIGS = "made"
 """The folder of the configurations that made masks, and their kind in `extras`."""
 
 
 Extras = dict[tuple[str, int | None], Path]
-"""(folder, class id or None) → file, for the other files that a native dataset keeps of a sample."""
+"""(kind, class id or None) → file: what a native dataset keeps of a sample besides its picture and label map."""
 
 
 class Sample:
     """A picture of a dataset, and its label map.
 
-    image: (H, W, 3) uint8, or the PNG or JPEG file that holds it, or that file's bytes; None for labels whose picture
-    is not there, which can only be compared. label_map: (H, W) uint8 of class ids, 0 background, 255 ignored, or a
-    function that reads it. instances: the objects in the picture, or a function that reads them. metadata: its row of
-    metadata.jsonl. name: unique in its dataset, perhaps with folders (`trip/1`). Raises UserError, also on access, for
-    a picture that is neither PNG nor JPEG.
+    image: (H, W, 3) uint8, a PNG or JPEG file, or the bytes of such a file; None for labels without a picture, which
+    can only be compared. label_map: (H, W) uint8 of class ids, 0 background, 255 ignored, or a function that reads it.
+    instances: the objects in the picture, or a function that reads them; None if only classes are distinguished.
+    metadata: the sample's row of metadata.jsonl. name: unique in the dataset, perhaps with folders (`trip/1`). extras:
+    see `Extras`. Raises UserError, also on access, for a picture that is neither PNG nor JPEG.
     """
 
     def __init__(
@@ -56,22 +56,25 @@ class Sample:
         self.name, self.extras = name, extras or {}
         self.suffix = "" if self.source is None else image_suffix(self.source, f"sample '{name}': its picture")
         """ "png" or "jpg"."""
-        self.stored_labels, self.stored_instances = label_map, instances
+        self.unchecked_labels = label_map if callable(label_map) else partial(np.asarray, label_map)
+        """Reads the label map as it is stored, of any size and with any ids."""
+        self.stored_instances = instances
         self.metadata: Mapping[str, Any] = metadata or {}
 
     def __repr__(self) -> str:
         return f"Sample({self.name!r}, classes={list(self.row.classes)})"
 
     def replace(self, **changes: Any) -> Sample:
-        """The same sample with these arguments changed. Another label map loses the configuration that made it."""
-        same = {"image": self.source, "label_map": self.stored_labels, "instances": self.stored_instances}
+        """The same sample with some arguments changed. With another label map, the sample loses the configuration that
+        made the old one."""
+        same = {"image": self.source, "label_map": self.unchecked_labels, "instances": self.stored_instances}
         same |= {"metadata": self.metadata, "name": self.name, "extras": self.extras}
         if "label_map" in changes:
-            same["extras"] = self.extras_but(MADE)
+            same["extras"] = self.extras_but(CONFIGS)
         return Sample(**{**same, **changes})
 
     def extras_but(self, *kinds: str) -> Extras:
-        """The `extras` without those of some kinds."""
+        """The `extras` without some kinds."""
         return {key: path for key, path in self.extras.items() if key[0] not in kinds}
 
     @cached_property
@@ -94,12 +97,12 @@ class Sample:
 
     @property
     def label_map(self) -> np.ndarray:
-        """(H, W) uint8 of class ids, 0 background, 255 ignored; of the picture's size."""
+        """(H, W) uint8 of class ids, 0 background, 255 ignored, in the picture's size. Raises UserError."""
         return self.labels(MAX_CLASSES)
 
     @property
     def instances(self) -> Instances | None:
-        """The objects in the picture, checked; None if only classes are distinguished."""
+        """The objects in the picture; None if only classes are distinguished. Raises UserError."""
         found = self.stored_instances
         instances = found() if callable(found) else found
         if instances is not None:
@@ -135,12 +138,12 @@ class Sample:
         return stored_bytes(self.picture())
 
     def picture(self) -> Path | bytes:
-        """What a dataset holds of the picture: its file, or the bytes of `data` if they are no file's. Reads it to the
-        end, to find damage."""
+        """The file to copy into a dataset, or the bytes of `data` if no file has them. Reads the picture to its end,
+        and raises UserError if it is damaged."""
         stored = stored_bytes(self.image_file)
         with open_own(stored, self.where) as image:
             if image.format == "PNG" and not is_wide(image):
-                image.verify()  # its checksums; a JPEG has none
+                image.verify()  # compares checksums; a JPEG has none
             else:
                 check_bright(image, self.where)
                 image.load()  # detects a file that is cut off
@@ -154,7 +157,8 @@ class Sample:
         return image_size(self.image_file, self.where)
 
     def labels(self, classes: int) -> np.ndarray:
-        """The label map (H, W) uint8, checked: it has the picture's size, and ids from 0 to `classes` and 255."""
+        """The label map (H, W) uint8. Raises UserError unless it has the picture's size, and ids from 0 to `classes`
+        and 255."""
         labels, where = self.unchecked_labels(), f"sample '{self.name}'"
         if labels.ndim != 2 or labels.dtype != np.uint8:
             raise UserError(where, f"label map must be (height, width) uint8, not {labels.shape} {labels.dtype}")
@@ -165,17 +169,13 @@ class Sample:
             raise UserError(where, problem)
         return labels
 
-    def unchecked_labels(self) -> np.ndarray:
-        """The label map as it is stored, of any size and with any ids."""
-        return self.stored_labels() if callable(self.stored_labels) else self.stored_labels
-
     def _check_size(self, values: np.ndarray, where: object, what: str) -> None:
         size = self.size()
         if values.shape != size:
             raise UserError(where, f"{what} {values.shape}, but its picture is {size}; both are (height, width)")
 
     def objects(self, labels: np.ndarray, min_area: int = 1) -> Objects:
-        """The `instances`, or else connected pieces of a class in `labels`."""
+        """The objects in `labels` (H, W) uint8: the `instances`, or else the connected pieces of each class."""
         return find_objects(labels, min_area, self.instances)
 
     @property
@@ -186,10 +186,11 @@ class Sample:
 
 @contextmanager
 def open_own(source: Path | bytes, where: str | None = None) -> Iterator[Image.Image]:
-    """Opens a picture of a dataset. where: its name in errors. Raises UserError unless it is PNG or JPEG inside."""
+    """Opens a picture of a dataset. where: the picture's name in errors. Raises UserError unless the content is PNG or
+    JPEG."""
     where = named(source, where)
     with open_image(source, where) as image:
-        if image.format not in KINDS:
+        if image.format not in PICTURE_FORMATS:
             raise UserError(where, f"is {image.format} data; pictures of datasets must be PNG or JPEG")
         yield image
 
@@ -201,7 +202,7 @@ def image_size(source: Path | bytes, where: str | None = None) -> tuple[int, int
 
 
 def image_suffix(source: Path | bytes, where: str | None = None) -> str:
-    """ "png" or "jpg" by the name of a picture's file, or by its bytes; anything else raises UserError."""
+    """ "png" or "jpg", by the name of a picture's file or by its bytes. Raises UserError for anything else."""
     if isinstance(source, bytes):
         if source.startswith(PNG_SIGNATURE):
             return "png"
@@ -209,8 +210,8 @@ def image_suffix(source: Path | bytes, where: str | None = None) -> str:
             return "jpg"
         raise UserError(where or "a picture", "is neither PNG nor JPEG")
     suffix = source.suffix.lower().removeprefix(".")
-    if suffix not in ("png", *JPEG_SUFFIXES):
-        raise UserError(source, "pictures of datasets are PNG or JPEG files")
     if suffix in JPEG_SUFFIXES:
         return "jpg"
+    if suffix != "png":
+        raise UserError(source, "pictures of datasets are PNG or JPEG files")
     return suffix

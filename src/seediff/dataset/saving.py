@@ -25,7 +25,7 @@ def save_native(
 ) -> list[dict[str, Any]]:
     """Writes the native dataset `out`, and returns its rows.
 
-    about: facts for the card and the page. files: more files, name → bytes, read after the samples. options: link,
+    about: facts for the card and the page. files: name → bytes of more files, written after the samples. options: link,
     workers and follow, as for `write_native`. Raises UserError naming a sample that cannot be used.
     """
     with stage_output(out) as folder:

@@ -28,7 +28,7 @@ from .sample import Sample
 
 ROUNDING = 1e-6
 ROBOFLOW = re.compile(r"(.+)\.rf\.[0-9A-Za-z]{16,}")
-"""The name of a copy that Roboflow made: the group is its source's."""
+"""The name of a copy that Roboflow made; the group is the name of its source."""
 Note = Callable[[str], None]
 
 
@@ -42,8 +42,8 @@ def split_samples(
     note: Note = lambda line: None,
 ) -> list[str]:
     """The part of each item: "train", or a key of `shares`, such as {"val": 0.2, "test": 0.1}. The order of the items
-    changes nothing. follow: wraps the items to show progress. note: is told how many pictures are copies. Raises
-    UserError for shares or a seed out of range, and for a part that would be empty."""
+    changes nothing. follow: wraps the items to show progress. note: called with a line about pictures that are copies.
+    Raises UserError for shares or a seed out of range, and for a part that would be empty."""
     for name, share in shares.items():
         if not 0 < share < 1:
             raise UserError(name, f"{share} must be a share of the samples, between 0 and 1")
@@ -64,7 +64,7 @@ def _divide(
     follow: Follow,
     note: Note,
 ) -> list[str]:
-    """The part of each item: "train" has what the `shares` leave."""
+    """The part of each item; "train" gets the share that `shares` leave."""
     check_seed(seed)
     shares = {"train": 1 - sum(shares.values()), **shares}
     salt = seed.to_bytes(hashlib.blake2b.SALT_SIZE, "little")
@@ -86,22 +86,23 @@ def _divide(
 
 
 def _read(salt: bytes, classes: int, item: Sample) -> tuple[bytes, str, list[int]]:
-    """The salted hash of a picture's bytes, the digest of its pixels, and the ids that its label map shows."""
+    """(hash, digest, ids): the salted hash of a picture's bytes, the digest of its pixels, and the ids in its label
+    map."""
     shown = np.flatnonzero(np.bincount(item.labels(classes).ravel(), minlength=256)[1:255]) + 1
     digest = hashlib.blake2b(stored_bytes(item.image_file), salt=salt).digest()
     return digest, pixel_digest(item.image), shown.tolist()
 
 
 def pixel_digest(image: np.ndarray) -> str:
-    """Of the pixels (H, W, 3) uint8 of a picture, whatever its file is."""
+    """A digest of the pixels (H, W, 3) uint8 of a picture; its file's format does not matter."""
     return hashlib.blake2b(image.tobytes(), digest_size=16, key=repr(image.shape).encode()).hexdigest()
 
 
 def group_copies(items: Sequence[Sample], digests: Sequence[str]) -> list[list[int]]:
-    """The positions of the samples that belong together: samples are connected if their pictures have the same pixels,
-    if `augment` made one of the other or both of a third, and if Roboflow made both of one. A splice counts as made of
-    the picture in its first cell. digests: of the pictures' pixels."""
-    joined = list(range(len(items)))  # position → one before it in its group
+    """Groups of the positions of samples that belong together: if their pictures have the same pixels, if `augment`
+    made one of the other or both of a third, or if Roboflow made both of one. A splice counts as made of the picture in
+    its first cell. digests: the `pixel_digest` of each sample's picture."""
+    joined = list(range(len(items)))  # position → an earlier position in its group, or itself
 
     def first(position: int) -> int:
         while joined[position] < position:
@@ -132,11 +133,12 @@ def group_copies(items: Sequence[Sample], digests: Sequence[str]) -> list[list[i
 def deal(held: Sequence[Mapping[int, int]], sizes: Sequence[int], shares: Sequence[float]) -> list[int]:
     """The index of the part for each group of samples.
 
-    held: per group, class id → number of samples that show the class. sizes: samples per group. shares: with sum 1.
+    held: for each group, class id → number of samples that show the class. sizes: number of samples of each group.
+    shares: the share of each part; their sum is 1.
 
-    Classes come from the rarest on; their groups by size, number of classes, and the given order. A group goes to the
-    part with the largest sum of shares that it still lacks, of each of the group's classes and of all samples; of equal
-    parts, to the larger. A part without room for half of the group gets it only if all parts are full.
+    The rarest class is dealt first; its groups by size, number of classes, and the given order. A group goes to the
+    part that still lacks most, summed over the group's classes and all samples, each as a share of the part's due; of
+    equal parts, to the larger. A part without room for half of the group gets it only if all parts are full.
     """
     order = sorted(range(len(sizes)), key=lambda i: (-sizes[i], -len(held[i])))
     # The key None counts all samples of a group.
@@ -161,7 +163,8 @@ def deal(held: Sequence[Mapping[int, int]], sizes: Sequence[int], shares: Sequen
 
 
 def set_splits(folder: Path | str, parts: Mapping[str, str]) -> None:
-    """Writes `split` into the rows of a native dataset. parts: sample name → part."""
+    """Writes `split` into the rows of a native dataset. parts: sample's name → part. Raises UserError if the dataset
+    has other samples."""
     folder = Path(folder)
     with open_folder(folder):
         rows = {native.sample_name(row["file_name"]): row for row in native.read_rows(folder)}
@@ -180,8 +183,8 @@ def assign_splits(
     follow: Follow = iter,
     note: Note = lambda line: None,
 ) -> list[str]:
-    """One of SPLITS for each sample: the `split` of its row, or else "train"; with a share in [0, 1], "val" for this
-    share of the samples and "train" for the others, as `split_samples` divides them."""
+    """One of SPLITS for each sample. share: in [0, 1], "val" for this share of the samples and "train" for the others,
+    divided as by `split_samples`; None: the `split` of each row, or else "train". Raises UserError."""
     if share is None:
         return [item.row.part for item in items]
     if not 0 <= share <= 1:
@@ -197,8 +200,8 @@ def check_seed(seed: int) -> None:
 
 
 def positions_of(keys: Iterable[Hashable]) -> list[list[int]]:
-    """The positions of each key, in order of the first."""
-    places: dict[Hashable, list[int]] = {}
+    """The positions of each key, in the order of each key's first position."""
+    positions: dict[Hashable, list[int]] = {}
     for index, key in enumerate(keys):
-        places.setdefault(key, []).append(index)
-    return list(places.values())
+        positions.setdefault(key, []).append(index)
+    return list(positions.values())

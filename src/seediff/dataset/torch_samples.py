@@ -38,9 +38,9 @@ class TorchSamples(Dataset[Any]):
 
 
 def object_target(sample: Sample, labels: np.ndarray) -> dict[str, torch.Tensor]:
-    """The objects of a sample, whose label map is `labels`, as torchvision's detectors take them: "masks" (N, H, W)
-    uint8, "labels" (N,) int64 of class ids, "boxes" (N, 4) float32: left, top, right, bottom in pixels, the last two
-    exclusive."""
+    """The N objects of a sample with the label map `labels` (H, W), as torchvision's detectors take them: "masks" (N,
+    H, W) uint8, "labels" (N,) int64 of class ids, and "boxes" (N, 4) float32 of left, top, right, bottom in pixels, the
+    last two exclusive."""
     objects = sample.objects(labels)
     masks = objects.index == np.arange(len(objects.class_ids))[:, None, None]
     return {

@@ -9,7 +9,7 @@ from pathlib import Path
 from ..errors import UserError
 from . import native
 from .dataset import Dataset
-from .formats.format_table import Seen, recognise
+from .formats.format_table import Candidate, recognise
 from .formats.public_sets import find_published
 
 
@@ -23,16 +23,16 @@ def open_truths(
 ) -> Dataset:
     """Opens any set that `Dataset.open` reads, COCO-Stuff, or a folder of label maps without pictures.
 
-    split: None: of public sets `val` (CamVid: `test`) or the part that `path` is, and otherwise all. num_classes, void:
-    of a plain folder, see `formats.masks.read`. maps_first: whether COCO-Stuff's maps count more than COCO's JSON
-    beside them. Unlabelled samples are left out. Raises UserError, also if no sample is labelled.
+    split: None reads `val` of a public set (CamVid: `test`), or the part that `path` is, and all samples of other sets.
+    num_classes, void: for a plain folder, as in `formats.masks.read`. maps_first: whether COCO-Stuff's maps are read
+    rather than COCO's JSON beside them. Unlabelled samples are left out. Raises UserError, also if none is labelled.
     """
     path, name = Path(path), None
     if not path.exists():
         raise UserError(path, "no such folder")
     if not (path / native.METADATA).is_file():
         published = maps_first and find_published(path)
-        name = "masks" if published else recognise(Seen(path), labels_alone=True)
+        name = "masks" if published else recognise(Candidate(path), labels_alone=True)
     if void and name != "masks":
         raise UserError("void", f"is only for plain folders of label maps, not for {path}", "leave it out")
     if name == "masks":

@@ -19,7 +19,7 @@ from PIL import Image
 from .. import __version__
 from ..config.class_names import BACKGROUND
 from ..dataset.dataset import Dataset
-from ..dataset.native import encode_image
+from ..dataset.encoding import encode_image
 from ..dataset.sample import Sample
 from ..dataset.truths import open_truths
 from ..drawing.charts import Bar, bar_chart, can_draw

@@ -1,8 +1,8 @@
 """Reads foreign documents as typed values: JSON, TOML, YAML, CSV and XML. `fit` checks any value.
 
 A type is anything that msgspec knows. "5" is not a number, and 1 is not true. Dataclasses ignore unknown names; a
-Struct may forbid them. Numbers that are not finite are refused, and aliases in YAML and document types in XML, a few
-lines of which can become gigabytes.
+Struct may forbid them. Refused are numbers that are not finite, aliases in YAML, and document types in XML: a few lines
+of the last two can become gigabytes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 from xml.parsers import expat
 
 import msgspec
@@ -36,13 +36,14 @@ else:
 T = TypeVar("T")
 Json = dict[str, Any]
 """A JSON object."""
+Byte = Annotated[int, msgspec.Meta(ge=0, le=255)]
 BOM = b"\xef\xbb\xbf"
 DEPTH = 64
-"""Maximum nesting in YAML, whose parser takes minutes for more."""
-KINDS = {"str": "a text", "int": "a whole number", "float": "a number", "bool": "true or false", "array": "a list"}
-KINDS |= {"object": "an object", "null": "null"}
-KIND = re.compile(f"`((?:{'|'.join(KINDS)}| [|] )+)`")
-"""msgspec's names of kinds of values, in a message."""
+"""Maximum nesting in YAML; its parser takes minutes for deeper nesting."""
+TYPE_WORDS = {"str": "a text", "int": "a whole number", "float": "a number", "bool": "true or false", "array": "a list"}
+TYPE_WORDS |= {"object": "an object", "null": "null"}
+TYPE = re.compile(f"`((?:{'|'.join(TYPE_WORDS)}| [|] )+)`")
+"""Matches msgspec's names of kinds of values in a message."""
 _ONE_AT_A_TIME = threading.RLock()
 """msgspec 0.22 crashes if two threads use a type for the first time at once."""
 
@@ -51,23 +52,24 @@ _ONE_AT_A_TIME = threading.RLock()
 
 
 def fit(value: Any, kind: type[T], where: str, *, strict: bool = True) -> T:
-    """The value as `kind`. where: the file and place, for the message. strict=False: numbers may be texts. Raises
-    UserError."""
+    """The value as `kind`. where: the file and place, for the message. strict: whether a number must not be a text.
+    Raises UserError."""
     return _typed(lambda: msgspec.convert(value, kind, strict=strict), where)
 
 
 def _plain_words(problem: str) -> str:
-    """A message of msgspec's: "must be a text or null, not a whole number"."""
+    """A message of msgspec in plain words: "must be a text or null, not a whole number"."""
     for theirs, ours in {
         "Expected ": "must be ",
         ", got ": ", not ",
         "Object missing required field": "has no",
     }.items():
         problem = problem.replace(theirs, ours)
-    return KIND.sub(lambda found: " or ".join(map(KINDS.__getitem__, found[1].split(" | "))), problem)
+    return TYPE.sub(lambda found: " or ".join(map(TYPE_WORDS.__getitem__, found[1].split(" | "))), problem)
 
 
 def _typed(convert: Callable[[], T], where: str) -> T:
+    """What `convert` returns. Raises UserError for any error of msgspec."""
     try:
         with _ONE_AT_A_TIME:
             return convert()
@@ -85,12 +87,13 @@ def _typed(convert: Callable[[], T], where: str) -> T:
 
 
 def read_json(path: Path | str, kind: type[T], *, absent: str = ABSENT) -> T:
-    """A JSON document as `kind`, such as a frozen dataclass or `Json`. Raises UserError."""
+    """A file's JSON document as `kind`, such as a frozen dataclass or `Json`. absent: the message for a missing file.
+    Raises UserError."""
     return parse_json(read_bytes(path, absent), kind, str(path))
 
 
 def parse_json(data: bytes | str, kind: type[T], where: str, *, strict: bool = True) -> T:
-    """JSON from within another file. where, strict: as of `fit`. Raises UserError."""
+    """A JSON text as `kind`. where, strict: as for `fit`. Raises UserError."""
     text = data.removeprefix(BOM) if isinstance(data, bytes) else data
     try:
         return _typed(lambda: msgspec.json.decode(text, type=kind, strict=strict), where)
@@ -107,8 +110,8 @@ def parse_json(data: bytes | str, kind: type[T], where: str, *, strict: bool = T
 
 
 def read_json_lines(path: Path | str, kind: type[T], *, absent: str = ABSENT) -> Iterator[tuple[int, T]]:
-    """(line number, value) of a file with one JSON value per line; empty lines are skipped. Raises UserError
-    naming the line."""
+    """(line number, value) for each line of a file with one JSON value per line; empty lines are skipped. Raises
+    UserError naming the line."""
     for number, line in enumerate(read_bytes(path, absent).split(b"\n"), 1):
         if line.removeprefix(BOM).strip():
             yield number, parse_json(decode_text(line, path, number), kind, f"{path}, line {number}")
@@ -118,16 +121,17 @@ def read_json_lines(path: Path | str, kind: type[T], *, absent: str = ABSENT) ->
 
 
 def read_toml(path: Path | str) -> Json:
-    """A TOML file. Raises UserError."""
+    """The content of a TOML file. Raises UserError."""
     return _settings(path, "TOML", tomllib.loads)
 
 
 def read_yaml(path: Path | str) -> Json:
-    """A YAML file. Its values are texts, as they are written: `no` is a name. Raises UserError."""
+    """The content of a YAML file. All values are texts as they are written: `no` is a name. Raises UserError."""
     return _settings(path, "YAML", _parse_yaml)
 
 
 def _parse_yaml(text: str) -> Any:
+    """A YAML document in which all values are texts. Raises nearly anything."""
     import yaml
 
     kind: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
@@ -152,6 +156,7 @@ def _parse_yaml(text: str) -> Any:
 
 
 def _settings(path: Path | str, language: str, parse: Callable[[str], Any]) -> Json:
+    """The content of a file that `parse` reads. language: its name in messages. Raises UserError."""
     text = read_text(path)
     try:
         document = parse(text)
@@ -170,6 +175,7 @@ def _settings(path: Path | str, language: str, parse: Callable[[str], Any]) -> J
 
 
 def _is_finite(document: Any) -> bool:
+    """Whether all numbers in a document are finite."""
     try:
         json.dumps(document, allow_nan=False, default=str)
     except ValueError:
@@ -181,14 +187,15 @@ def _is_finite(document: Any) -> bool:
 
 
 def read_csv(path: Path | str, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
-    """(line number, row) of a file whose first line names its columns, which must include these. Raises UserError."""
+    """(line number, row) of each line below the first, which must name these columns and may name others. Raises
+    UserError."""
     return parse_csv(read_text(path), columns, path)
 
 
 def parse_csv(
     text: str, columns: Sequence[str], path: Path | str, *, delimiter: str = ","
 ) -> list[tuple[int, dict[str, str]]]:
-    """Same as `read_csv`, for a file's text. Cells are stripped, and blank lines left out."""
+    """Like `read_csv`, for the text of a file. Cells are stripped, and blank lines left out. path: for messages."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
     try:
         lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
@@ -209,12 +216,14 @@ def parse_csv(
 
 @dataclass(eq=False, slots=True)
 class Node:
-    """An XML element. where: the file and line in which it begins. text: the text before its first child."""
+    """An XML element."""
 
     tag: str
     attributes: dict[str, str]
     where: str
+    """The file and line in which it begins."""
     text: str = ""
+    """The text before its first child."""
     children: list[Node] = field(default_factory=list)
 
     def all(self, *path: str) -> Iterator[Node]:
@@ -225,15 +234,15 @@ class Node:
         yield from below
 
     def get(self, name: str) -> str:
-        """An attribute. Raises UserError if it is missing."""
+        """The value of an attribute. Raises UserError if it is missing."""
         if name not in self.attributes:
             raise UserError(self.where, f"<{self.tag}> must have '{name}'")
         return self.attributes[name]
 
 
 def read_xml(path: Path, root: str, *, absent: str = ABSENT) -> Node:
-    """The root of a file, whose tag must be `root`. Raises UserError, also for a document type, so there are no
-    entities that expand or download."""
+    """The root element of a file. root: the tag that it must have. Raises UserError, also for a document type: its
+    entities could expand or download."""
     data = read_bytes(path, absent)
     parser: Any = expat.ParserCreate()
     parser.buffer_text = True

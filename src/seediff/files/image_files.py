@@ -1,4 +1,5 @@
-"""Pictures: a limit on pixels checked in the header, one-line errors from all decoders, and orientation."""
+"""Opens pictures, with a limit on pixels that is checked in the header, one-line errors from all decoders, and the EXIF
+orientation."""
 
 from __future__ import annotations
 
@@ -17,14 +18,14 @@ from PIL.ExifTags import Base
 from ..errors import UserError, first_line
 from .reading import open_regular, read_bytes
 
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP", "JPEG2000", "AVIF")
-"""Pillow's allowed decoders; loading the later ones takes time. Others run programs (EPS) or accept any bytes (TGA)."""
+DECODERS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP", "JPEG2000", "AVIF")
+"""Allowed decoders of Pillow; loading the last ones takes time. Others run programs (EPS) or accept any bytes (TGA)."""
 MAX_MEGAPIXELS = 100.0
 """Default maximum size of a picture: 300 MB of colours."""
 SPREAD = {"L;2": 85, "L;4": 17}
-"""Greys of a PNG with 2 or 4 bits → the number by which Pillow multiplies them, so that they fill 0 to 255."""
+"""Layout of a PNG with greys of 2 or 4 bits → the number by which Pillow multiplies them to fill 0 to 255."""
 WHITES = (255, 1023, 4095, 65535)
-"""The highest values of grey that cameras, DICOM and satellites store in 16 bits."""
+"""The highest greys that cameras, DICOM and satellites store in 16 bits."""
 _TURNS = threading.Lock()
 
 
@@ -34,7 +35,7 @@ def named(source: Path | bytes, where: str | None = None) -> str:
 
 
 def stored_bytes(source: Path | bytes) -> bytes:
-    """The bytes of a picture's file, or those given."""
+    """The bytes of a picture's file; bytes themselves."""
     return read_bytes(source) if isinstance(source, Path) else source
 
 
@@ -45,13 +46,13 @@ def open_image(
     *,
     max_megapixels: float = MAX_MEGAPIXELS,
 ) -> Iterator[Image.Image]:
-    """Open a picture and read its header. where: its name in messages; None: its path. Raises UserError for anything
-    but a whole picture of an allowed size, also from the block that decodes it."""
+    """Opens a picture and reads its header. where: the picture's name in messages; None: its path. Raises UserError for
+    anything but a whole picture of an allowed size, also for an error of a decoder in the block."""
     name = named(source, where)
     with nullcontext(io.BytesIO(source)) if isinstance(source, bytes) else open_regular(source) as file:
         try:
             with quiet_pillow():
-                image = Image.open(file, formats=FORMATS)
+                image = Image.open(file, formats=DECODERS)
                 if image.format == "TIFF":
                     image.seek(whole_pages(image)[0])
                     _check_planes(image)
@@ -67,7 +68,8 @@ def open_image(
 
 
 def whole_pages(image: Any) -> list[int]:
-    """The pages of an opened TIFF that are no smaller copies or masks of another page; the first if all are."""
+    """The pages of an opened TIFF, without smaller copies and masks of other pages; the first page if no other is
+    left."""
     here, found = image.tell(), []
     for number in range(image.n_frames):
         image.seek(number)
@@ -78,24 +80,25 @@ def whole_pages(image: Any) -> list[int]:
 
 
 def _check_planes(image: Any) -> None:
-    """Raises UnidentifiedImageError for a TIFF of several grey planes, of which Pillow would read the first alone."""
+    """Raises UnidentifiedImageError for a TIFF of several grey planes, of which Pillow would only read the first."""
     tags = image.tag_v2
     if tags.get(Base.PhotometricInterpretation) in (0, 1) and tags.get(Base.SamplesPerPixel, 1) > 2:
         raise UnidentifiedImageError
 
 
 def _why_unknown(file: BinaryIO) -> tuple[str, str]:
-    """Why Pillow does not read a file, and what to do."""
+    """(problem, fix) of a file that Pillow does not read."""
     file.seek(0)
     if file.read(2) in (b"II", b"MM"):
         return "is a TIFF of a kind that is not read", "save one band as grey, or three as RGB, with 8 bits"
-    supported = ", ".join(sorted(FORMATS))
+    supported = ", ".join(sorted(DECODERS))
     return f"cannot be read as a picture (empty, or an unsupported image format; supported: {supported})", ""
 
 
 @contextmanager
 def quiet_pillow() -> Iterator[None]:
-    """Switches off Pillow's warnings and its size limit. Threads take turns, because both are global to the process."""
+    """Switches off Pillow's warnings and its size limit in the block. Threads take turns, because both are global to
+    the process."""
     with _TURNS, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
@@ -106,7 +109,7 @@ def quiet_pillow() -> Iterator[None]:
 
 
 def check_pixels(size: tuple[int, int], name: str, max_megapixels: float = MAX_MEGAPIXELS) -> None:
-    """Raise UserError if a picture (width, height) has more pixels than allowed."""
+    """Raises UserError if a picture of `size` (width, height) has more pixels than allowed."""
     width, height = size
     if width * height > max_megapixels * 1e6:
         megapixels = f"{width * height / 1e6:.4g} megapixels ({width} × {height})"
@@ -115,8 +118,8 @@ def check_pixels(size: tuple[int, int], name: str, max_megapixels: float = MAX_M
 
 def eight_bits(image: Image.Image, name: Path | str = "the picture") -> Image.Image:
     """The picture with 8 bits per channel; Pillow itself would clip 16-bit grey to white. White is the highest value of
-    the 8, 10, 12 or 16 bits that are in use; it is 0 in a TIFF that says so. Raises UserError for pixels that do not
-    say which value is white."""
+    as many bits, 8, 10, 12 or 16, as the picture uses; in a TIFF that says so it is 0. Raises UserError for kinds of
+    pixels that do not say which value is white."""
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):  # Pillow scales PGM to 16 bits
         pixels = np.asarray(image)
         highest = min(white for white in WHITES if white >= pixels.max())
@@ -131,29 +134,29 @@ def eight_bits(image: Image.Image, name: Path | str = "the picture") -> Image.Im
 
 
 def check_bright(image: Image.Image, name: Path | str) -> None:
-    """Raises UserError for colours of 16 bits that use only 12 or fewer, if the picture was not yet decoded: they would
-    be nearly black, and Pillow keeps only their upper halves."""
+    """Raises UserError for a picture, not decoded yet, whose colours of 16 bits use only 12 bits or fewer: they would
+    be nearly black, because Pillow keeps only their upper 8 bits."""
     if is_wide(image) and np.asarray(image)[..., :3].max() < 16:
         problem = "its highest value is below 4096 of 65535, so it would be nearly black"
         raise UserError(name, problem, "save its values with 8 bits")
 
 
 def in_rgb(image: Image.Image, name: Path | str = "the picture") -> Image.Image:
-    """The picture in RGB. Raises UserError as `eight_bits` and `check_bright` do."""
+    """The opened picture in RGB. Raises UserError as `eight_bits` and `check_bright` do."""
     check_bright(image, name)
     return eight_bits(image, name).convert("RGB")
 
 
 def on_white(image: Image.Image) -> Image.Image:
-    """The picture in RGB, what is transparent laid on white."""
+    """The picture in RGB; transparent pixels are laid on white."""
     if image.mode == "RGBA":
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert("RGB")
 
 
 def stored_pixels(image: Image.Image) -> tuple[np.ndarray, str]:
-    """The numbers in the file of an opened picture, of palette pictures the indices, and Pillow's name for its mode, or
-    one with ";16" for colours of 16 bits, of which Pillow keeps only the upper halves."""
+    """(pixels, mode) of an opened picture. `pixels`: the numbers as stored; for a palette picture the indices. `mode`:
+    Pillow's name, with ";16" behind it for colours of 16 bits, of which Pillow keeps only the upper 8."""
     wide, layout = is_wide(image), str(getattr(image, "tile", ""))  # gone once it is decoded
     pixels, mode = np.asarray(image), image.mode
     for name, step in SPREAD.items():
@@ -163,27 +166,29 @@ def stored_pixels(image: Image.Image) -> tuple[np.ndarray, str]:
 
 
 def is_wide(image: Image.Image) -> bool:
-    """Whether an opened picture, which was not decoded, has colours of 16 bits."""
+    """Whether an opened picture, not decoded yet, has colours of 16 bits."""
     return image.mode in ("RGB", "RGBA") and ";16" in str(getattr(image, "tile", ""))
 
 
 def read_pixels(source: Path | bytes, where: str | None = None) -> tuple[np.ndarray, str | None, str]:
-    """A picture's pixels and mode as of `stored_pixels`, and Pillow's name for its format. Raises UserError."""
+    """(pixels, format, mode) of a picture: what `stored_pixels` returns, and Pillow's name of the format. where: as for
+    `open_image`. Raises UserError."""
     with open_image(source, where) as image:
         pixels, mode = stored_pixels(image)
         return pixels, image.format, mode
 
 
-# EXIF orientation, by which some readers turn a picture and others do not.
+# EXIF orientation: some readers turn a picture by it, and others do not.
 
 MARKS = {b"\x89PNG": (b"eXIf", b"com.adobe.xmp", b"Raw profile type "), b"\xff\xd8": (b"\xff\xe1",)}
-"""First bytes of a file → one of these is in every file with an orientation. Pillow would decode a whole PNG for it."""
+"""First bytes of a file → markers, of which every file with an orientation has one. Pillow would decode a whole PNG to
+find out."""
 JPEG_XMP = b"http://ns.adobe.com/xap/1.0/\0"
 
 
 def orientation_of(source: Path | bytes, where: str | None = None) -> int:
-    """The orientation, 1 to 8, of a PNG or JPEG; 1 if it is missing or broken. where: its name in messages. Raises
-    UserError if it may have one, but is no picture."""
+    """The EXIF orientation, 1 to 8, of a PNG or JPEG; 1 if it is missing or broken. where: the picture's name in
+    messages. Raises UserError for bytes that look as if they had an orientation and cannot be opened as a picture."""
     data = stored_bytes(source)
     if not any(data.startswith(start) and any(mark in data for mark in marks) for start, marks in MARKS.items()):
         return 1
@@ -195,7 +200,8 @@ def orientation_of(source: Path | bytes, where: str | None = None) -> int:
 
 
 def turned_back(pixels: np.ndarray, turn: int) -> np.ndarray:
-    """Pixels (H, W) of a picture as shown, turned as it is stored: (W, H) for an orientation `turn` of 5 to 8."""
+    """Pixels (H, W) of a picture as shown, turned as the picture is stored: (W, H) for an orientation `turn` of 5 to
+    8."""
     if turn in (3, 4, 7, 8):
         pixels = pixels[::-1]
     if turn in (2, 3, 6, 7):
@@ -206,8 +212,9 @@ def turned_back(pixels: np.ndarray, turn: int) -> np.ndarray:
 
 
 def as_stored(data: bytes, where: str | None = None) -> bytes:
-    """The bytes of a PNG or JPEG, without EXIF and XMP if readers would turn it by them: a PNG is written anew, from a
-    JPEG these segments are cut. where: its name in messages. Raises UserError as `orientation_of` does."""
+    """The bytes of a PNG or JPEG. If readers would turn the picture by its EXIF or XMP, a PNG is written anew without
+    them, and from a JPEG these segments are cut. where: the picture's name in messages. Raises UserError as
+    `orientation_of` does, and if the orientation cannot be removed."""
     if orientation_of(data, where) == 1:
         return data
     with open_image(data, where) as image:

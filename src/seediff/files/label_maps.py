@@ -1,5 +1,5 @@
-"""Label maps on disk: reading, finding and pairing them, and their colours. 255 in an 8-bit picture and 65535 in a
-16-bit one mean "no label"; in arrays this is −1."""
+"""Label maps on disk: reading, finding and pairing them, and their colours. In `read_segment_ids`, 255 of 8 bits and
+65535 of 16 bits mean "no label" and become −1."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ from .reading import composed
 
 IGNORE = 255
 """The 8-bit id of ignored pixels."""
-MAP_FOLDERS = ("labels", "masks")  # folders in which other programs and SeeDiff's datasets store label maps
-PHOTO_ENDING = "_leftImg8bit"  # ending of Cityscapes' photographs; its labels have another
+MAP_FOLDERS = ("labels", "masks")
+"""Folders in which other programs and SeeDiff's datasets store label maps."""
+PHOTO_ENDING = "_leftImg8bit"
+"""The ending of the names of Cityscapes' photographs; its labels have another."""
 
 
 def read_segment_ids(path: Path) -> np.ndarray:
-    """(H, W) int32: the ids of an 8- or 16-bit palette or grey PNG. Raises UserError naming any other file."""
+    """(H, W) int32: the ids in an 8- or 16-bit palette or grey PNG, −1 for no label. Raises UserError naming any other
+    file."""
     array, kind, mode = read_pixels(path)
     if kind != "PNG":
         raise UserError(path, f"is {kind} data; a label map must be PNG, which keeps ids exactly")
@@ -34,7 +37,8 @@ def read_segment_ids(path: Path) -> np.ndarray:
 
 
 def map_folder(folder: Path) -> Path:
-    """The folder of the label maps: `labels/` or `masks/` in this folder, or else the folder itself."""
+    """The folder of the label maps: `labels/` or `masks/` in this folder, or else the folder itself. Raises
+    UserError."""
     if not folder.exists():
         raise UserError(folder, "no such folder")
     if not folder.is_dir():
@@ -43,8 +47,8 @@ def map_folder(folder: Path) -> Path:
 
 
 def walk(top: Path, leave_out: Callable[[Path], bool] = lambda folder: False) -> Iterator[Path]:
-    """Every file below a folder, without hidden ones and what is in folders to leave out. Follows links, but not in
-    circles. Raises UserError."""
+    """Every file below a folder, without hidden files and folders. Follows links, but not in circles. leave_out:
+    whether to skip a folder below it. Raises UserError for a folder that cannot be read."""
 
     def stop(error: OSError) -> None:
         raise UserError(error.filename, f"the folder cannot be read ({error.strerror})") from error
@@ -56,19 +60,20 @@ def walk(top: Path, leave_out: Callable[[Path], bool] = lambda folder: False) ->
             folders.clear()
             continue
         seen.add(real)
-        # Sorted, because the first of a folder and a link to it is taken.
+        # Sorted: of a folder and a link to it, every machine takes the same first one.
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (Path(here, name) for name in names if not name.startswith("."))
 
 
 def visible(folder: Path, pattern: str) -> Iterator[Path]:
-    """The files of a pattern in a folder but hidden ones, such as those that macOS adds (`._NAME`)."""
+    """The files in a folder that match a pattern, without hidden ones, such as those that macOS adds (`._NAME`)."""
     return (path for path in folder.glob(pattern) if not path.name.startswith("."))
 
 
 def named_images(folder: Path, suffixes: Collection[str] = (".png",)) -> list[tuple[str, Path]]:
-    """(path without suffix, composed, with `/`; file) of the pictures below a folder, sorted, without hidden ones.
-    Raises UserError for two files of one name, in which accents or the suffix are written in two ways."""
+    """(name, file) for each picture below a folder, sorted, without hidden ones. A name is the path in the folder
+    without suffix, composed and with `/`. Raises UserError for two files of one name that differ in the encoding of
+    accents or in the case of the suffix."""
     files = walk(folder) if folder.is_dir() else ()
     found = sorted(path for path in files if path.suffix.lower() in suffixes and path.is_file())
     named = [(composed(path.relative_to(folder).with_suffix("").as_posix()), path) for path in found]
@@ -81,9 +86,9 @@ def named_images(folder: Path, suffixes: Collection[str] = (".png",)) -> list[tu
 
 
 def pair(names: Iterable[str], predictions: Path) -> tuple[dict[str, Path], list[str]]:
-    """The prediction for each label, and the labels without one: the prediction of the same path in its folder, or else
-    of the same file name anywhere, perhaps with the ending of Cityscapes' photographs. Raises UserError if this is
-    ambiguous."""
+    """(label's name → its prediction's file, names of labels without a prediction). A prediction has the same path in
+    its folder, or else the same file name anywhere, perhaps with the ending of Cityscapes' photographs. Raises
+    UserError if this is ambiguous."""
     folder = map_folder(predictions)
     maps = dict(named_images(folder))
     if not maps:
@@ -93,8 +98,8 @@ def pair(names: Iterable[str], predictions: Path) -> tuple[dict[str, Path], list
 
 
 def match_names(labels: Iterable[str], predictions: Iterable[str], where: Path) -> tuple[dict[str, str], list[str]]:
-    """Label → its prediction, by the rule of `pair`, and the labels without one; all are names. where: the predictions'
-    folder, for errors."""
+    """(label → its prediction, labels without a prediction), by the rule of `pair`. Labels and predictions are names.
+    where: the predictions' folder, for errors."""
     found = {composed(name): name for name in predictions}
     names = {key.removesuffix(PHOTO_ENDING): name for key, name in found.items()} | found
     by_stem: dict[str, list[str]] = {}
@@ -119,8 +124,8 @@ def match_names(labels: Iterable[str], predictions: Iterable[str], where: Path) 
 
 
 def find_name(labels: Collection[str], name: str) -> str | None:
-    """The label of a photograph or prediction with this name (a path without ending), or else the only one with the
-    same last part. A label's name may lack the ending of Cityscapes' photographs."""
+    """The label of a photograph or prediction with this name (a path without suffix), or else the only label with the
+    same last part; otherwise None. A label's name may lack the ending of Cityscapes' photographs."""
     names = name, name.removesuffix(PHOTO_ENDING)
     for one in names:
         if one in labels:
@@ -135,7 +140,8 @@ def stem(name: str) -> str:
 
 
 def centre_square(array: np.ndarray) -> np.ndarray:
-    """The largest centred square of (H, W): DiffSeg's crop, where an odd pixel is left over at the bottom or right."""
+    """The largest centred square of an array (H, W): DiffSeg's crop, which leaves an odd pixel at the bottom or
+    right."""
     height, width = array.shape
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
@@ -152,7 +158,7 @@ def resize_nearest(array: np.ndarray, height: int, width: int) -> np.ndarray:
 @cache  # it takes longer than encoding a mask
 def voc_palette() -> list[int]:
     """VOC's 256 colours as 768 values in [0, 255] (R, G, B, R, …): 0 is black, 255 cream (224, 224, 192)."""
-    # The label's bits, lowest first, go in turn to red, green and blue, from each colour's highest bit down.
+    # The bits of a label, the lowest first, go in turn to red, green and blue, from the highest bit of each down.
     labels, colours = np.arange(256), np.zeros((256, 3), int)
     for bit in range(8):
         colours[:, bit % 3] |= (labels >> bit & 1) << (7 - bit // 3)

@@ -1,5 +1,5 @@
-"""Text for people: values in a short form, and streams that escape control characters, because names from foreign
-files must not control the terminal. Messages hold names as they are."""
+"""Text for people: values in a short form, and streams that escape control characters, because names from foreign files
+must not control the terminal. In messages themselves, names are as they are."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def show_json(value: Any) -> str:
     """A value as JSON, shortened: `5`, `"dog"`, `[1, 2, 3…`."""
     try:
         text = str(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False, default=str)
-    except (TypeError, ValueError, RecursionError):  # names that are no texts, numbers of thousands of digits
+    except (TypeError, ValueError, RecursionError):  # keys that are not texts, numbers of thousands of digits
         text = f"a {type(value).__name__} that is too large to show"
     return text if len(text) <= TEXT + 2 else text[:TEXT] + "…"
 
@@ -36,7 +36,7 @@ def plural(count: int, noun: str) -> str:
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """` (did you mean 'bicycle'?)`, or "" if none of the names is similar."""
+    """` (did you mean 'bicycle'?)`; "" if no name is similar."""
     return "".join(f" (did you mean {near!r}?)" for near in get_close_matches(name.casefold(), list(names), 1))
 
 
@@ -52,10 +52,10 @@ def show_bytes(count: float) -> str:
 
 
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]|(?<=.)\r(?!\n)")
-"""Control characters but tabs, line ends, and \\r at a write's beginning; changes of the writing direction;
-surrogates."""
+"""Matches control characters, except tabs, line ends, and \\r at the beginning of a write; changes of the writing
+direction; and surrogates."""
 UP = re.compile(r"[\n\r]*(\x1b\[A)+")
-"""Complete writes of libraries that show several progress bars above each other."""
+"""Matches whole writes of libraries that show several progress bars above each other."""
 
 
 def _escape(text: str) -> str:
@@ -63,7 +63,8 @@ def _escape(text: str) -> str:
 
 
 class EscapedStream:
-    """A stream that writes control characters as `\\x1b` and the like. rich_proxied_file: the stream behind it."""
+    """A stream that writes control characters as `\\x1b` and the like. rich_proxied_file: the stream that it writes
+    to."""
 
     def __init__(self, stream: TextIO) -> None:
         self.rich_proxied_file = stream
@@ -87,15 +88,15 @@ def make_console(*, stderr: bool = False) -> Console:
                 yield segment if segment.control else Segment(_escape(segment.text), segment.style)
 
     stream: Any = sys.stderr if stderr else sys.stdout
-    while hasattr(stream, "rich_proxied_file"):  # also of a bar that is being shown
+    while hasattr(stream, "rich_proxied_file"):  # such as that of a progress bar
         stream = stream.rich_proxied_file
     return Escaping(file=stream)
 
 
 @contextmanager
 def escaped_streams() -> Iterator[None]:
-    """During the block, stdout and stderr are `EscapedStream`. They write characters missing in their encoding as
-    `\\u2192`, and discard output if closed."""
+    """In the block, stdout and stderr are `EscapedStream`. They write characters that their encoding lacks as
+    `\\u2192`, and discard output if they are closed."""
     before = sys.stdout, sys.stderr
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
         for name in ("stdout", "stderr"):

@@ -1,4 +1,4 @@
-"""Folders for output: checked before long work, written to by one run at a time."""
+"""Folders for output, which are checked before long work, and to which one run at a time writes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LOCK = ".lock"
 
 
 def parse_folder(text: Path | str) -> Path:
-    """A folder or file on this machine. Raises UserError for an address, and for what no path may be."""
+    """A folder or file on this machine. Raises UserError for an address, and for a text that cannot be a path."""
     if not str(text).strip():
         raise UserError(repr(text), "empty path", "the current folder is .")
     if "\0" in str(text):
@@ -28,8 +28,8 @@ def parse_folder(text: Path | str) -> Path:
 
 
 def check_apart(out: Path, sources: Iterable[Path]) -> None:
-    """Raise UserError if the output is a source itself, or in or around it, also through links: the next run would read
-    this one's output."""
+    """Raise UserError if the output is a source, or in or around one, also through links: the next run would read the
+    output of this run."""
     inner = Path(os.path.realpath(out))
     for source in sources:
         outer = Path(os.path.realpath(parse_folder(source)))
@@ -38,7 +38,7 @@ def check_apart(out: Path, sources: Iterable[Path]) -> None:
 
 
 def check_outside(out: Path) -> None:
-    """Raise UserError for an output inside of a finished set, whose other files it would be taken for."""
+    """Raise UserError for an output inside of a finished dataset, which would seem to be part of it."""
     for folder in Path(os.path.realpath(out)).parents:
         if (folder / "metadata.jsonl").is_file() and (folder / "classes.txt").is_file():
             raise UserError(out, f"is inside of the dataset {folder}", "choose a folder beside it")
@@ -49,20 +49,25 @@ def free_bytes(out: Path) -> int:
     return shutil.disk_usage(_nearest(out)).free
 
 
-def check_writable(out: Path | None, file: Path | None = None) -> None:
-    """Raise UserError unless an output's folder, and a file, can be written to, so that long work does not fail at the
-    end. Leaves nothing behind. Files are written by renaming, which would replace a device such as /dev/null."""
-    for path, folder in ((out, out), (file, file and file.parent)):
-        if path is not None and folder is not None:
-            with _writing(path, "choose another folder"):
-                if path is file and path.exists() and not path.is_file():
-                    kind = "a folder" if path.is_dir() else "a device or a pipe"
-                    raise UserError(path, f"is {kind}", "name a file")
-                tempfile.TemporaryFile(dir=_nearest(folder)).close()
+def check_writable(path: Path | None, *, is_file: bool = False) -> None:
+    """Raise UserError unless an output folder, or with `is_file` a file, can be written to, so that long work does not
+    fail at the end; None passes. Leaves nothing behind. Files are written by renaming, which would replace a device
+    such as /dev/null."""
+    if path is None:
+        return
+    folder = path
+    with _writing(path, "choose another folder"):
+        if is_file:
+            folder = path.parent
+            if path.exists() and not path.is_file():
+                kind = "a folder" if path.is_dir() else "a device or a pipe"
+                raise UserError(path, f"is {kind}", "name a file")
+        tempfile.TemporaryFile(dir=_nearest(folder)).close()
 
 
 @contextmanager
 def _writing(path: Path, fix: str = "") -> Iterator[None]:
+    """Turns OSErrors in the block into UserErrors about `path`."""
     try:
         yield
     except (FileExistsError, NotADirectoryError) as error:
@@ -72,7 +77,7 @@ def _writing(path: Path, fix: str = "") -> Iterator[None]:
 
 
 def _nearest(folder: Path) -> Path:
-    """The folder, or its nearest existing parent. Raises OSError for an impossible name."""
+    """The folder, or its nearest parent that exists. Raises OSError for an impossible name."""
     return next(each for each in (folder, *folder.parents) if each.exists())
 
 
@@ -82,10 +87,10 @@ class InUse(UserError):
 
 @contextmanager
 def open_folder(folder: Path, below: Collection[str] = (), *, out: Path | None = None) -> Iterator[None]:
-    """Make the folder if needed, remove half-written files of killed runs in it and in its folders `below`, and lock
-    out other runs during the block. A folder in which nothing was written is removed again. out: the name in errors.
+    """Makes the folder if needed, removes half-written files of killed runs in it and in its folders `below`, and locks
+    out other runs during the block. Removes the folder again if nothing was written. out: the folder's name in errors.
 
-    The lock is the kernel's, so a killed run never holds it. Raises UserError, InUse if another run does.
+    The lock is the kernel's, so a killed run never holds it. Raises UserError; InUse if another run holds the lock.
     """
     from filelock import FileLock, Timeout
 
@@ -120,8 +125,8 @@ def open_folder(folder: Path, below: Collection[str] = (), *, out: Path | None =
 
 @contextmanager
 def stage_output(out: Path | str) -> Iterator[Path]:
-    """A hidden folder beside `out` that becomes `out` if the block succeeds, and is removed otherwise. First empties
-    what a killed run left there. Raises UserError if another run is making `out`, or it is not empty."""
+    """Yields a hidden folder beside `out`, which becomes `out` if the block succeeds, and is removed otherwise. What a
+    killed run left there is removed first. Raises UserError if another run is making `out`, or `out` is not empty."""
     out = parse_folder(out)
     check_free(out)
     check_outside(out)
@@ -147,8 +152,8 @@ def stage_output(out: Path | str) -> Iterator[Path]:
 
 
 def check_free(out: Path, *, replaced: bool = True) -> None:
-    """Raise UserError unless `out` is free, or an empty folder. replaced: the output is made beside it and takes its
-    place, which neither a mounted folder nor the current one allows."""
+    """Raise UserError unless `out` is free, or an empty folder. replaced: whether the output is made beside `out` and
+    then takes its place; a mounted folder and the current folder cannot be replaced."""
     with _writing(out, "choose another folder"):
         if not os.path.lexists(out):
             return

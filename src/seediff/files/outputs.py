@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     import torch
 
 CONFIG = "seediff.toml"
-"""The configuration file in every output, by which outputs are recognised and runs continued."""
+"""The configuration file in every output. It marks a folder as an output, and says how to continue a run."""
 BATCHES = ".batches"
-"""Folder of a run's records, one of each finished batch."""
+"""The folder of a run's records: one for each finished batch."""
 LEFTOVER = re.compile(r"\.[0-9a-f]{16}\.part")
-"""Matches names from `fresh_name`. Such a file was left by a killed run, unless a process is using it."""
+"""Matches names from `fresh_name`. A killed run left such a file, unless a process is using it."""
 
 
 def fresh_name() -> str:
@@ -34,7 +34,7 @@ def fresh_name() -> str:
 
 @contextmanager
 def name_errors(path: Path) -> Iterator[None]:
-    """OSErrors in the block name this file, because systems do not report the file on a full disk."""
+    """Makes OSErrors in the block name this file: systems do not report the file when the disk is full."""
     try:
         yield
     except OSError as error:
@@ -43,8 +43,8 @@ def name_errors(path: Path) -> Iterator[None]:
 
 @contextmanager
 def replace_file(path: Path) -> Iterator[Path]:
-    """Yields a free path in the folder, which is made if needed. The file there becomes `path` if the block
-    succeeds."""
+    """Yields a free path in the folder of `path`, which is made if needed. The file there becomes `path` if the block
+    succeeds. Raises OSError naming the file."""
     part = path.with_name(fresh_name())
     with name_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -58,8 +58,8 @@ def replace_file(path: Path) -> Iterator[Path]:
 
 
 def write_atomic(path: Path, data: bytes, *, durable: bool = False) -> None:
-    """Write a file, and make its folder if needed. Replaces a file or link of this name. durable: the data is on the
-    disk when this returns. Raises OSError naming the file."""
+    """Write a file, and make its folder if needed. A file or link of this name is replaced. durable: return only when
+    the data is on the disk. Raises OSError naming the file."""
     with replace_file(path) as part, part.open("xb") as file:
         file.write(data)
         if durable:
@@ -68,14 +68,15 @@ def write_atomic(path: Path, data: bytes, *, durable: bool = False) -> None:
 
 
 def flush(path: Path) -> None:
-    """Return when a file's data is on the disk. A file that may only be read, such as a linked photograph, is left."""
+    """Return when a file's data is on the disk. A file that may only be read, such as a linked photograph, is not
+    touched."""
     with suppress(PermissionError), path.open("r+b") as file:
         os.fsync(file.fileno())
 
 
 def put(path: Path, source: bytes | Path, *, link: bool = False) -> None:
-    """Write bytes, or copy a file, to a name that must be free, and make its parents. link: make a hard link to the
-    file instead, if the file system has them. Raises UserError if the name is taken, or the source is no file."""
+    """Write bytes, or copy a file, to a free path, and make its folder if needed. link: make a hard link to the file
+    instead, if the file system has hard links. Raises UserError if the path is taken, or the source is no file."""
     if path.exists():
         problem = "two files would have this name in the output"
         raise UserError(path.name, problem, "rename one (some file systems ignore case)")
@@ -90,8 +91,8 @@ def put(path: Path, source: bytes | Path, *, link: bool = False) -> None:
 
 
 def append(path: Path, data: bytes, *, durable: bool = False) -> None:
-    """Append to a file, which is made if needed; all of the data, or none of it. durable: as in `write_atomic`. Raises
-    OSError naming the file."""
+    """Append all of the data to a file, or none of it. The file is made if needed. durable: as for `write_atomic`.
+    Raises OSError naming the file."""
     with name_errors(path), path.open("ab", buffering=0) as file:
         before = file.tell()
         if file.write(data) < len(data):
@@ -102,16 +103,16 @@ def append(path: Path, data: bytes, *, durable: bool = False) -> None:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None) -> None:
-    """Write one safetensors file, atomically. Tensors must not share memory. metadata: of one key at most, because
-    several are written in no fixed order."""
+    """Write a safetensors file, atomically. Tensors must not share memory. metadata: at most one key, because several
+    would be written in no fixed order."""
     from safetensors.torch import save
 
     write_atomic(path, save(dict(tensors), dict(metadata) if metadata else None))
 
 
 def clear_leftovers(folder: Path, below: Collection[str] = ()) -> None:
-    """Remove half-written files of killed runs in a folder, and everywhere in its folders `below`, but through no
-    link."""
+    """Remove half-written files of killed runs in a folder, and at any depth in its folders `below`, without following
+    links."""
     inner = [folder / name for name in below if not (folder / name).is_symlink()]
     for path in chain(folder.glob(".*.part"), *(each.rglob(".*.part") for each in inner)):
         with suppress(OSError):

@@ -32,10 +32,11 @@ SUFFIXES = (
 )  # fmt: skip
 """Suffixes by which pictures in folders are recognised. A file that is named directly may have any."""
 
-LONGEST = 200
-"""Maximum bytes of a part of a name; file systems take 255."""
+LONGEST_PART = 200
+"""Maximum bytes of a part of a name; file systems allow 255."""
 FAILED = "failed.jsonl"
-"""A row {"photo": file name, "reason"} for every photograph that could not be used. Written only if there are any."""
+"""The file with a row {"photo": file name, "reason"} for every photograph that could not be used. Without such a
+photograph it is not written."""
 SHORTEST_SIDE = 8
 """Minimum side in pixels."""
 
@@ -45,40 +46,42 @@ logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 @dataclass(frozen=True)
 class Photo:
-    """path: as named by the user. name: of its results, such as `trip/IMG_1`: relative, and unique whatever its
-    case."""
+    """A photograph of the user."""
 
     path: Path
+    """The path as the user named it."""
     name: str
+    """The name of its results, such as `trip/IMG_1`: relative, and unique even if case is ignored."""
 
     @property
     def file_name(self) -> str:
-        """The name with the file's suffix, as unique as the name."""
+        """The name with the file's suffix, which is as unique as the name."""
         kept = not looks_like_image(self.path.name) or self.name.rpartition("/")[2] == _readable(self.path.name)
         return self.name if kept else self.name + self.path.suffix
 
 
 @dataclass(frozen=True)
-class Found:
-    """photos: in the given order, folders in natural order (img2 before img10). skipped: the number of files in folders
-    and patterns that have no picture suffix."""
+class FoundPhotos:
+    """The photographs among the named files, folders and patterns."""
 
     photos: tuple[Photo, ...]
+    """In the given order, each folder in natural order (img2 before img10)."""
     skipped: int
+    """Number of files in folders and patterns without a suffix of pictures."""
 
     def __iter__(self) -> Iterator[Photo]:
         return iter(self.photos)
 
 
-def find_photos(paths: str | Path | Sequence[str | Path], *, exclude: Path | None = None) -> Found:
-    """Find photographs. paths: one or several files, folders (with subfolders) and patterns such as `photos/*.jpg`. A
-    file that is named twice, also through a link, is taken once.
+def find_photos(paths: str | Path | Sequence[str | Path], *, exclude: Path | None = None) -> FoundPhotos:
+    """Finds photographs. paths: one or several files, folders (with subfolders) and patterns such as `photos/*.jpg`. A
+    file that is named twice, also through a link, is taken once. exclude: the output folder. It is skipped, and so are
+    hidden files, and outputs of earlier runs (folders with a seediff.toml) below the given folders.
 
-    exclude: the output folder. It, hidden files, and outputs of earlier runs (folders with a seediff.toml) below what
-    is given are skipped. A photograph's name is its path below the given folder, or its file name, without suffix:
-    `photos` → `trip/IMG_1`. If files of several folders would have equal names, all names are paths below the common
-    folder (`a/1`, `b/1`). Files that differ only in their suffix keep it (`1.jpg`, `1.png`); names that still differ
-    only in case get numbers (`1.JPG`, `1.jpg~2`).
+    A photograph's name is its path below the given folder, or its file name, without suffix: `photos` → `trip/IMG_1`.
+    If files of several folders would have equal names, all names are paths below the common folder (`a/1`, `b/1`).
+    Files that differ only in their suffix keep it (`1.jpg`, `1.png`); names that still differ only in case get numbers
+    (`1.JPG`, `1.jpg~2`).
 
     Raises UserError if a path or pattern matches nothing, a folder cannot be listed, input is inside `exclude`, or no
     picture is found.
@@ -114,22 +117,25 @@ def find_photos(paths: str | Path | Sequence[str | Path], *, exclude: Path | Non
         read = ", ".join(suffix[1:] for suffix in SUFFIXES)
         raise UserError(paths[0], f"has no pictures among {plural(len(skipped), 'file')}", f"supported: {read}")
     named_photos = zip(depths.values(), _unique_names([*depths.values()]), strict=True)
-    return Found(tuple(Photo(path, name) for (path, _), name in named_photos), len(skipped))
+    return FoundPhotos(tuple(Photo(path, name) for (path, _), name in named_photos), len(skipped))
 
 
 def looks_like_image(name: str) -> bool:
+    """Whether a file's name has a suffix of pictures."""
     return os.path.splitext(name)[1].lower() in SUFFIXES
 
 
 def _reading_order(path: Path) -> tuple[list[list[str | int]], Path]:
-    """Sort key: img2 before img10, ignoring case; ties by the path itself."""
+    """A sort key: img2 before img10, without regard to case; equal paths are sorted by the path itself."""
     return [
         [int(t) if i % 2 else t for i, t in enumerate(re.split("([0-9]+)", part.casefold()))] for part in path.parts
     ], path
 
 
 def _unique_names(depths: Sequence[tuple[Path, int]]) -> list[str]:
-    """A name for each file, made from its last parts; see `find_photos`."""
+    """A name for each file, as `find_photos` describes. depths: path, and number of its last parts below the given
+    folder."""
+    # Paths below the given folders, or below the common folder if those of several folders are equal.
     full = [Path(os.path.abspath(path)) for path, _ in depths]
     below = [Path(*path.parts[-depth:]) for path, (_, depth) in zip(full, depths, strict=True)]
     folders: dict[str, set[Path]] = {}
@@ -138,6 +144,8 @@ def _unique_names(depths: Sequence[tuple[Path, int]]) -> list[str]:
     if any(len(homes) > 1 for homes in folders.values()):
         common = os.path.commonpath([path.parent for path in full])
         below = [path.relative_to(common) for path in full]
+
+    # Without suffix where that is unique, and numbered where even the name with suffix is not.
     whole = [_readable(name.as_posix()) for name in below]
     short = [_readable(without_suffix(name)) for name in whole]
     count = Counter(map(_folded, short))
@@ -153,17 +161,17 @@ def _unique_names(depths: Sequence[tuple[Path, int]]) -> list[str]:
 
 
 def _folded(name: str) -> str:
-    """What names have in common that are one to some file systems."""
+    """A form of a name that is the same for all names that some file system takes for one."""
     return composed(name).casefold()
 
 
 def _readable(name: str) -> str:
-    """A relative path as a sample's name (`rows.check_name`): with bytes that are not UTF-8 and characters that some
-    file system, list of names or terminal refuses replaced, no hidden part, and room for the endings of its files in
-    each part."""
+    """A relative path as a sample's name that `rows.check_name` allows. Replaces bytes that are not UTF-8 and
+    characters that some file system, list of names or terminal refuses. No part is hidden, and each has room for
+    endings."""
     text = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     text = "".join(letter if letter.isprintable() and letter not in "\\:" else "_" for letter in text)
-    text = "/".join(part.encode("utf-8")[:LONGEST].decode("utf-8", "ignore") for part in text.split("/"))
+    text = "/".join(part.encode("utf-8")[:LONGEST_PART].decode("utf-8", "ignore") for part in text.split("/"))
     return re.sub(r"(?<![^/])[. ]| (?=/|$)", "_", text)
 
 
@@ -173,14 +181,15 @@ def without_suffix(name: str) -> str:
 
 
 def read_photo(path: Path | str, *, max_megapixels: float = MAX_MEGAPIXELS) -> np.ndarray:
-    """Read a picture as upright sRGB pixels (H, W, 3) uint8.
+    """Reads a picture as upright sRGB pixels (H, W, 3) uint8. max_megapixels: a larger picture is refused from its
+    header.
 
-    EXIF orientation is applied, transparency laid on white, 16-bit grey scaled as in `eight_bits`, a valid ICC profile
-    converted. A fourth band of a TIFF of which less than half is 0 or 255 is no transparency, whatever the file says.
-    Refused are pixels that do not say which value is white, colours of 16 bits that are nearly black, animations and
-    several pages; further pictures in an MPO, and smaller copies and masks in a TIFF, are ignored. max_megapixels: a
-    larger picture is refused from its header. Raises UserError naming a file that is no whole picture, too large, or
-    has a side below 8 pixels.
+    The EXIF orientation is applied, transparency laid on white, 16-bit grey scaled as in `eight_bits`, and a valid ICC
+    profile converted. A fourth band of a TIFF is only transparency if at least half of it is 0 or 255, whatever the
+    file says. Further pictures in an MPO, and smaller copies and masks in a TIFF, are ignored.
+
+    Raises UserError for a file that is no whole picture, too large, or has a side below 8 pixels; for animations and
+    several pages; for pixels that do not say which value is white, and colours of 16 bits that are nearly black.
     """
     path = Path(path)
     with open_image(path, max_megapixels=max_megapixels) as image, quiet_pillow():
@@ -188,15 +197,15 @@ def read_photo(path: Path | str, *, max_megapixels: float = MAX_MEGAPIXELS) -> n
 
 
 def failed_row(photo: Photo, error: UserError) -> dict[str, str]:
-    """A row of failed.jsonl."""
+    """The row of failed.jsonl for a photograph."""
     # without the path, so that an output does not reveal where its input was
     reason = error.reason if error.subject == str(photo.path) else str(error)
     return {"photo": photo.file_name, "reason": reason}
 
 
 def as_pixels(image: Path | str | Image.Image | np.ndarray) -> np.ndarray:
-    """The pixels (H, W, 3) uint8 of a file or a Pillow picture, as `read_photo` reads them, or of an array of this
-    form. Raises UserError."""
+    """The pixels (H, W, 3) uint8 of a file or a Pillow picture, as `read_photo` reads them; an array of this form
+    itself. Raises UserError."""
     if isinstance(image, Path | str):
         return read_photo(image)
     if isinstance(image, Image.Image):
@@ -213,6 +222,7 @@ def as_pixels(image: Path | str | Image.Image | np.ndarray) -> np.ndarray:
 
 
 def _check_frames(image: Image.Image, name: Path | str) -> None:
+    """Raises UserError for a picture with several frames or pages. name: the picture's name in messages."""
     several = image.format != "MPO" and getattr(image, "is_animated", False)
     if several and image.format == "TIFF":
         several = len(whole_pages(image)) > 1
@@ -221,6 +231,7 @@ def _check_frames(image: Image.Image, name: Path | str) -> None:
 
 
 def _decode(image: Image.Image, name: Path | str) -> np.ndarray:
+    """The pixels of an opened picture, as `read_photo` returns them. name: the picture's name in messages."""
     if min(image.size) < SHORTEST_SIDE:
         sides = f"{image.width} × {image.height} pixels"
         raise UserError(name, f"{sides}; both sides must have at least {SHORTEST_SIDE}")
@@ -231,6 +242,8 @@ def _decode(image: Image.Image, name: Path | str) -> np.ndarray:
     with suppress(Exception):  # broken EXIF: a turned picture is better than none
         ImageOps.exif_transpose(image, in_place=True)
     profile = image.info.get("icc_profile")
+
+    # To 8 bits of grey, RGB, CMYK or RGBA, then by the profile to sRGB.
     image = eight_bits(image, name)
     if image.has_transparency_data:
         image = image.convert("RGBA")
@@ -262,8 +275,8 @@ def _decode(image: Image.Image, name: Path | str) -> np.ndarray:
 def find_named(
     path: Path, rows: Sequence[tuple[int, dict[str, str]]], photos: Sequence[Photo]
 ) -> Iterator[tuple[Photo, dict[str, str]]]:
-    """(photograph, row) for rows whose column `file` names a photograph, each once: by its path in the folder, or else
-    by its file's name alone. Raises UserError for other rows."""
+    """(photograph, row) for each row. The column `file` names a photograph by its path in the folder, or else by its
+    file's name alone, and no two rows name the same. path: the table, for messages. Raises UserError."""
     by_path, by_name = defaultdict[str, set[Photo]](set), defaultdict[str, set[Photo]](set)
     for photo in photos:
         for whole in (photo.name, photo.file_name, photo.path.as_posix()):

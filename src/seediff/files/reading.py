@@ -1,5 +1,5 @@
-"""Bytes, text and lines of regular files, up to a limit: a named pipe could take forever, and a terabyte would fill the
-memory."""
+"""Reads bytes, text and lines of regular files up to a limit: a named pipe could take forever, and a terabyte would
+fill the memory."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar")
 
 
 def open_regular(path: Path | str, absent: str = ABSENT) -> BinaryIO:
-    """Open a regular file. Raises UserError naming a file that is missing (message `absent`), of another kind, or not
-    readable."""
+    """Opens a regular file. absent: the message for a missing file. Raises UserError naming a file that is missing, of
+    another kind, or not readable."""
     try:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
@@ -35,13 +35,13 @@ def open_regular(path: Path | str, absent: str = ABSENT) -> BinaryIO:
 
 
 def check_unpacked(path: Path | str) -> None:
-    """Raises UserError for an archive, which may hold the folder or file that is wanted."""
+    """Raises UserError for an archive, which may hold the wanted folder or file."""
     if str(path).lower().endswith(ARCHIVES) and os.path.isfile(path):
         raise UserError(path, "is an archive", "unpack it, and name what was in it")
 
 
 def read_bytes(path: Path | str, absent: str = ABSENT) -> bytes:
-    """All bytes of a regular file of at most LARGEST bytes. Raises UserError like `open_regular`."""
+    """All bytes of a regular file of at most LARGEST bytes. Raises UserError, also as `open_regular` does."""
     with open_regular(path, absent) as file:
         size = os.fstat(file.fileno()).st_size
         if size > LARGEST:
@@ -50,13 +50,13 @@ def read_bytes(path: Path | str, absent: str = ABSENT) -> bytes:
 
 
 def read_text(path: Path | str, absent: str = ABSENT) -> str:
-    """A UTF-8 file's text, without a byte-order mark. Raises UserError as `decode_text`."""
+    """The text of a UTF-8 file, without a byte-order mark. Raises UserError as `decode_text` does."""
     return decode_text(read_bytes(path, absent), path)
 
 
 def decode_text(data: bytes, path: Path | str, first: int = 1) -> str:
-    """UTF-8 text, without a byte-order mark. path, first: the file, and the number of its first line here. Raises
-    UserError naming the line and the likely encoding."""
+    """The text of UTF-8 bytes, without a byte-order mark. path, first: the file, and the number of its line with which
+    the bytes begin. Raises UserError naming the line and the likely encoding."""
     text, wrong = "", data.find(0)
     try:
         text = data.decode("utf-8-sig")
@@ -75,20 +75,20 @@ def decode_text(data: bytes, path: Path | str, first: int = 1) -> str:
 
 
 def read_lines(path: Path | str, absent: str = ABSENT) -> list[str]:
-    """The lines of a UTF-8 list without their ends, including empty ones: `lines[i]` is line i + 1."""
+    """The lines of a UTF-8 file without their ends. Empty lines are kept: `lines[i]` is line i + 1."""
     lines = [line.removesuffix("\r") for line in read_text(path, absent).split("\n")]
     return lines if lines[-1] else lines[:-1]
 
 
 def composed(name: str) -> str:
-    """A name with accents as part of their letters (NFC); some file systems take them apart."""
+    """A name in which accents are part of their letters (NFC); some file systems take the two apart."""
     return unicodedata.normalize("NFC", name)
 
 
 def inside(root: Path, name: object, where: object = "", field: str = "") -> Path:
-    """root/name, which must be inside `root`, also after following links, because data sets may come from anybody.
-    name: text from a file, or a Path below `root`. where, field: the row and field with the name, for errors. Raises
-    UserError."""
+    """The path root/name. Raises UserError unless it is inside `root`, also after following links, because data sets
+    may come from anybody. name: a text from a file, or a Path below `root`. where, field: the row and field with the
+    name, for errors."""
     if isinstance(name, str) and _is_plain(root, name):
         return root / name
     about = f"'{field}' " * bool(field)
@@ -109,7 +109,8 @@ def inside(root: Path, name: object, where: object = "", field: str = "") -> Pat
 
 
 def _is_plain(root: Path, name: str) -> bool:
-    """Whether root/name is there, without a link or `..` below `root`: resolving 100,000 paths takes half a minute."""
+    """Whether root/name exists, without a link or `..` below `root`. This is fast: resolving 100,000 paths takes half a
+    minute."""
     here = str(root)
     with suppress(OSError, ValueError):
         for part in name.split("/"):

@@ -1,4 +1,4 @@
-"""Safetensors files, whose library checks the header against the file's size, and the headers of GGUF files."""
+"""Reads safetensors files, whose library checks the header against the file's size, and headers of GGUF files."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Tensor:
-    """An entry in a header. dtype: the format's name, such as "F32"."""
+    """An entry in a header."""
 
     dtype: str
+    """The format's name of the type, such as "F32"."""
     shape: tuple[int, ...]
 
 
@@ -33,15 +34,15 @@ class TensorFile:
     metadata: Mapping[str, str]
 
     def about(self, key: str, kind: type[T], what: str) -> T:
-        """A metadata text, parsed as typed JSON. what: the expected kind of file, such as "saved attention maps".
-        Raises UserError.
-        """
+        """The metadata of a key, a JSON text, as `kind`. what: the expected content, such as "saved attention maps",
+        for messages. Raises UserError."""
         if key not in self.metadata:
             raise UserError(self.path, f"is not a file of {what}: its header has no '{key}'")
         return parse_json(self.metadata[key], kind, f"{self.path}, '{key}' of its header")
 
     def check(self, name: str, dtype: str, shape: tuple[int | None, ...], what: str) -> None:
-        """Raise UserError unless there is a tensor `name` of this type and shape (None: any size)."""
+        """Raises UserError unless there is a tensor `name` of this type and shape (None: any size). what: as for
+        `about`."""
         tensor = self.tensors.get(name)
         if tensor is None:
             raise UserError(self.path, f"is not a file of {what}: it has no tensor '{name}'")
@@ -51,13 +52,13 @@ class TensorFile:
             raise UserError(self.path, f"tensor '{name}' is {tensor.dtype} {tensor.shape}, but must be {wanted}")
 
     def load(self, framework: Literal["np", "pt"], names: Collection[str] | None = None) -> dict[str, Any]:
-        """The tensors, or only those called `names`, as numpy arrays or torch tensors. Raises UserError."""
+        """The tensors as numpy arrays or torch tensors. names: None: all. Raises UserError."""
         with _opened(self.path, framework) as file:
             return {name: file.get_tensor(name) for name in (self.tensors if names is None else names)}
 
 
 def read_header(path: Path | str, absent: str = ABSENT) -> TensorFile:
-    """A safetensors file's header. Raises UserError naming the file, also if its tensors do not fill the file."""
+    """The header of a safetensors file. Raises UserError naming the file, also if its tensors do not fill it."""
     path = Path(path)
     with open_regular(path, absent), _opened(path, "np") as file:
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  # no mapping
@@ -66,9 +67,8 @@ def read_header(path: Path | str, absent: str = ABSENT) -> TensorFile:
 
 
 def read_gguf_header(path: Path) -> dict[str, Tensor]:
-    """The tensors of a GGUF file by name, with types such as "Q4_K" and shapes as in torch, where the last dimension
-    varies fastest. Needs the package gguf. Raises UserError naming the file, also if it is cut off.
-    """
+    """Name → tensor of a GGUF file, with types such as "Q4_K" and shapes as in torch, where the last dimension varies
+    fastest. Needs the package gguf. Raises UserError naming the file, also if it is cut off."""
     library: Any = import_module("gguf")
     with open_regular(path):
         pass

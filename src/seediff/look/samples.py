@@ -10,14 +10,14 @@ import numpy as np
 from PIL import Image
 
 from ..config.class_names import SEGMENT
-from ..dataset import native
-from ..dataset.encoding import Instances
+from ..dataset.encoding import Instances, read_label_map
 from ..dataset.native import open_native
 from ..dataset.sample import Sample, open_own
 from ..drawing.colours import shown_ids
 from ..drawing.overlays import compress_image, overlay, shrink
 from ..errors import UserError
 from ..files.image_files import in_rgb
+from ..files.label_maps import IGNORE
 from ..files.reading import inside, read_bytes
 
 THUMB = 208
@@ -49,8 +49,8 @@ class Subject:
         """(H, W) uint8: the class ids of the label map `name`, a path in the set. sha256: the expected hash of a
         corrected mask. Raises UserError."""
         path = self.mask_path(name)
-        labels = native.read_label_map(path, sha256)
-        highest = int(labels[labels < native.IGNORE].max(initial=0))
+        labels = read_label_map(path, sha256)
+        highest = int(labels[labels < IGNORE].max(initial=0))
         if highest > len(self.classes):
             raise UserError(f"{path}: has id {highest}, but there are {len(self.classes)} classes")
         return labels

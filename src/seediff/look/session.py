@@ -18,9 +18,9 @@ import numpy as np
 
 from ..config.class_names import check_classes, sound
 from ..dataset import native
-from ..dataset.encoding import Instances
+from ..dataset.encoding import Instances, encode_mask
 from ..dataset.reviews import (
-    MADE,
+    REMADE,
     REVIEWED,
     Action,
     Verdict,
@@ -30,7 +30,7 @@ from ..dataset.reviews import (
     reviewed_row,
 )
 from ..dataset.rows import as_row, check_class_list, shown_classes
-from ..dataset.shapes.objects import follow
+from ..dataset.shapes.objects import objects_after
 from ..errors import UserError
 from ..files.output_folders import InUse, open_folder
 from ..files.outputs import write_atomic
@@ -118,7 +118,7 @@ class History:
         """Whether a person's verdict or correction is in effect."""
         if self.verdict:
             return True
-        return self.maker.action != MADE if self.maker else self.own_corrected
+        return self.maker.action != REMADE if self.maker else self.own_corrected
 
     @property
     def maker(self) -> Action | None:
@@ -240,7 +240,7 @@ class Session:
         """A sample's objects in a label map (H, W) of it; None if the set records none. Raises UserError."""
         sample = self.subject.samples[number]
         objects, mask = sample.instances, original_mask(sample)
-        return objects and follow(objects, self.subject.read_labels(mask), labels, mask)
+        return objects and objects_after(objects, self.subject.read_labels(mask), labels, mask)
 
     def state(self, number: int) -> dict[str, Any]:
         """A sample's state for the page."""
@@ -354,6 +354,6 @@ class Session:
         if np.array_equal(corrected, present):
             return state, None
         path = f"{REVIEWED}/{self.subject.samples[number].name}.{history.version + 1}.png"
-        data = native.encode_mask(corrected)
+        data = encode_mask(corrected)
         shown, digest = shown_classes(counts, classes), hashlib.sha256(data).hexdigest()
         return SampleState(state.verdict, path, digest, tuple(shown["classes"]), shown["area"]), data

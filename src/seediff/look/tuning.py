@@ -17,8 +17,9 @@ import torch
 
 from ..config.method_constants import MaskConfig
 from ..config.methods import METHOD_FACTS
-from ..dataset.native import IGNORE, dataset_labels
+from ..dataset.native import dataset_labels
 from ..errors import UserError
+from ..files.label_maps import IGNORE
 from ..masks.arithmetic import resize
 from ..masks.make_masks import (
     enlarge,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from ..errors import UserError, first_line
+from ..files.label_maps import walk
 from .adapters import weight_file
 from .hub import INDEX, read_index
 from .model_files import ModelFiles
@@ -50,7 +50,7 @@ def content_fingerprint(path: Path) -> str:
     """
     if path.is_file():
         return digest_files(path.parent, [path])
-    return digest_files(path, files_below(path))
+    return digest_files(path, sorted(filter(Path.is_file, walk(path))))
 
 
 def _samples(path: Path, size: int) -> bytes:
@@ -73,20 +73,6 @@ def digest_files(folder: Path, files: Iterable[Path], content: Callable[[Path, i
         digest.update(f"{path.relative_to(folder).as_posix()}\0{size}\0".encode("utf-8", "surrogateescape"))
         digest.update(content(path, size))
     return "sha256:" + digest.hexdigest()[:32]
-
-
-def files_below(folder: Path) -> list[Path]:
-    """All files below a folder, also through links, sorted by path, except those whose names begin with a dot."""
-    paths, seen = [], set()
-    for at, folders, files in os.walk(folder, followlinks=True):
-        real = os.path.realpath(at)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        paths += [Path(at, name) for name in files if not name.startswith(".")]
-    return sorted(path for path in paths if path.is_file())
 
 
 def _pipeline_files(folder: Path) -> Iterator[Path]:

@@ -17,9 +17,10 @@ from ..config.generate_config import GenerateConfig
 from ..config.method_constants import MaskConfig
 from ..config.photos_config import MaskPhotosConfig
 from ..dataset import native
-from ..dataset.encoding import Instances, encode_objects, soft_levels
+from ..dataset.encoding import Instances, encode_mask, encode_objects, encode_soft, soft_levels
 from ..dataset.native import instance_row
 from ..dataset.rows import shown_classes
+from ..dataset.sample import SOFT
 from ..dataset.shapes.objects import scored_pieces
 from .loop import BatchCapture, Item
 from .model_job import ModelJob
@@ -98,7 +99,7 @@ class DatasetJob(ModelJob[AnyDatasetConfig, Item, BatchCapture]):
         labels = native.dataset_labels(sample.masks.label_map, class_ids)
         file_name, mask = native.sample_files(name, sample.suffix)
         record.write(out, file_name, sample.image)
-        record.write(out, mask, native.encode_mask(labels))
+        record.write(out, mask, encode_mask(labels))
 
         # Files that are asked for, and pictures of the steps.
         objects = scored_pieces(labels, class_ids, sample.soft()) if config.objects else None
@@ -106,7 +107,7 @@ class DatasetJob(ModelJob[AnyDatasetConfig, Item, BatchCapture]):
             record.write(out, f"{native.INSTANCES}/{name}.png", encode_objects(objects, name))
         if config.keep_soft:
             for class_id, values in zip(class_ids, sample.soft(), strict=True):
-                record.write(out, f"{native.SOFT}/{name}_{class_id}.png", native.encode_soft(values))
+                record.write(out, f"{SOFT}/{name}_{class_id}.png", encode_soft(values))
         if config.keep_attention and sample.attention is not None:
             record.write_by(out, f"{native.ATTENTION}/{name}.safetensors", sample.attention.save)
         for class_id, strip in self.strips(sample).items():

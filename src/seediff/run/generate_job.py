@@ -17,6 +17,7 @@ from ..config.method_constants import maps_read
 from ..config.resolve import recommend
 from ..config.sizes import pixels
 from ..dataset import native
+from ..dataset.encoding import encode_image
 from ..errors import UserError
 from ..files.messages import plural, show_bytes
 from ..files.outputs import write_atomic
@@ -232,7 +233,7 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
                     name=numbered_name(spec.index),
                     spec=spec,
                     suffix=self.config.image_format,
-                    image=native.encode_image(image, self.config.image_format),
+                    image=encode_image(image, self.config.image_format),
                     masks=result,
                     soft=result.soft.cpu().numpy,
                     small=result,

@@ -28,7 +28,7 @@ from ..errors import Notice, UserError
 from ..files.documents import read_json, read_toml
 from ..files.messages import plural, show_bytes
 from ..files.output_folders import free_bytes, parse_folder
-from ..files.outputs import clear_leftovers, write_atomic
+from ..files.outputs import CONFIG, clear_leftovers, write_atomic
 from ..files.reading import read_bytes
 from ..models.describe import ModelInfo, describe
 from ..models.model_files import find_model
@@ -379,7 +379,7 @@ def find_lost_batches(job: AnyJob, out: Path, state: str) -> list[int]:
 def _make_lost(job: AnyJob, out: Path, engine: Engine, lost: Sequence[int], report: Progress) -> int:
     """Make batches of a complete output again, and return the number of their items. Rows stay as they are. Raises
     UserError for a file that would be another one, which stays, too."""
-    version = read_toml(out / native.CONFIG).get("version")
+    version = read_toml(out / CONFIG).get("version")
     if version != __version__:
         problem = f"files are missing, and seediff {version} made them, not {__version__}"
         raise UserError(out, problem, "restore them from a copy")

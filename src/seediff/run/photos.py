@@ -19,7 +19,7 @@ from ..errors import UserError
 from ..files.documents import read_csv, read_toml
 from ..files.image_files import open_image
 from ..files.messages import plural
-from ..files.outputs import write_atomic
+from ..files.outputs import CONFIG, write_atomic
 from ..files.photo_files import FAILED, Photo, failed_row, find_named
 from ..models.describe import ModelInfo
 from ..models.families.readers import Reader
@@ -185,7 +185,7 @@ def are_drawings(pictures: Sequence[Path], label: str) -> bool:
 
 def _drew(folder: Path, names: Collection[str], label: str) -> bool:
     with suppress(UserError):
-        about = read_toml(folder / native.CONFIG) if (folder / native.CONFIG).is_file() else {}
+        about = read_toml(folder / CONFIG) if (folder / CONFIG).is_file() else {}
         if about.get("command") == "generate":
             return is_drawing({**about, "model": model_label(str(about.get("model")))}, label)
         rows = {row["file_name"]: row for row in native.read_rows(folder)}

@@ -21,7 +21,7 @@ from ..dataset.reviews import read_actions
 from ..errors import UserError
 from ..files.documents import read_toml
 from ..files.messages import plural, show_json
-from ..files.outputs import BATCHES, write_atomic
+from ..files.outputs import BATCHES, CONFIG, write_atomic
 from ..files.reading import inside
 from ..prompts.specs import sample_count
 from .output import RUN_FOLDERS, check_records, record_path
@@ -38,7 +38,7 @@ def numbered_name(index: int) -> str:
 
 def check_growth(folder: Path) -> None:
     """Raise UserError if a sample of the smaller last batch, which is drawn again to grow, was reviewed."""
-    saved = load_config(folder / native.CONFIG, GenerateConfig)
+    saved = load_config(folder / CONFIG, GenerateConfig)
     count = sample_count(saved)
     last = set(map(numbered_name, range(count - count % saved.batch_size, count)))
     reviewed = sorted(last & {action.sample for action in read_actions(folder)})
@@ -52,7 +52,7 @@ def grow(folder: Path, config: GenerateConfig) -> None:
     """Turn an output whose configuration `config` extends into an unfinished output of `config`. A last batch that is
     smaller is made again, because the number of images in a batch changes rounding. To be called after `check_growth`.
     """
-    saved = load_config(folder / native.CONFIG, GenerateConfig)
+    saved = load_config(folder / CONFIG, GenerateConfig)
     whole, rest = divmod(sample_count(saved), config.batch_size)
     if (folder / native.METADATA).is_file():
         native.read_rows(folder)  # refuses what cannot be read, before it is set aside
@@ -65,7 +65,7 @@ def grow(folder: Path, config: GenerateConfig) -> None:
 
 def check_end(folder: Path, config: GenerateConfig) -> None:
     """Raise UserError if samples that `config` does not have were drawn, which would be lost."""
-    begun = load_config(folder / native.CONFIG, GenerateConfig)
+    begun = load_config(folder / CONFIG, GenerateConfig)
     batches = begun.batches(sample_count(begun))
     check_records(folder, range(len(batches)))
     made = [batch.stop for number, batch in enumerate(batches) if (folder / record_path(number)).exists()]
@@ -91,8 +91,8 @@ def end(folder: Path, config: GenerateConfig) -> None:
 
 
 def _configure(folder: Path, config: GenerateConfig) -> None:
-    weights = read_toml(folder / native.CONFIG).get("weights", "")
-    write_atomic(folder / native.CONFIG, config.to_toml(weights).encode("utf-8"))
+    weights = read_toml(folder / CONFIG).get("weights", "")
+    write_atomic(folder / CONFIG, config.to_toml(weights).encode("utf-8"))
 
 
 def earlier_rows(folder: Path) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from ..config.class_names import BACKGROUND, MAX_CLASSES, SEGMENT
 from ..config.method_constants import EVERYTHING
 from ..config.photos_config import SegmentPhotosConfig, check_segment_names
 from ..dataset import native
-from ..dataset.encoding import Instances, encode_objects, encode_photo
+from ..dataset.encoding import Instances, encode_mask, encode_objects, encode_photo
 from ..dataset.native import instance_row
 from ..dataset.rows import shown_classes
 from ..dataset.sample import Sample
@@ -231,7 +231,7 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
             labels = np.where(objects.numbers > 0, objects.label_map(), np.uint8(IGNORE))
             file_name, mask = native.sample_files(name, suffix)
             record.write(out, file_name, image)
-            record.write(out, mask, native.encode_mask(labels))
+            record.write(out, mask, encode_mask(labels))
             record.write(out, f"{native.INSTANCES}/{name}.png", encode_objects(objects, f"photograph '{name}'"))
             row = {
                 "file_name": file_name,

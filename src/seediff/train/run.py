@@ -36,7 +36,7 @@ from ..dataset.sample import Sample
 from ..drawing.charts import can_draw
 from ..errors import Notice, UserError
 from ..files.output_folders import open_folder
-from ..files.outputs import write_atomic, write_tensors
+from ..files.outputs import CONFIG, write_atomic, write_tensors
 from ..files.reading import read_lines
 from ..files.tensors import read_header
 from ..metrics.confusion import Confusion
@@ -148,7 +148,7 @@ def train(
             (out / CHECKPOINT).unlink(missing_ok=True)  # a run that was killed after the card left it
             return _result(out, state, 0.0, 0)
         if not state.step:
-            write_atomic(out / native.CONFIG, config.to_toml().encode())
+            write_atomic(out / CONFIG, config.to_toml().encode())
             write_atomic(out / native.CLASSES, native.classes_text(stages[0].classes))
             write_trained_on(out, chain.from_iterable(stage.items for stage in stages))
         keep(state.step)

@@ -10,9 +10,9 @@ from typing import Any
 from ..config.resolve import load_config
 from ..config.settings import DEFAULT, MACHINE, SourcedValues
 from ..config.train import TrainConfig, make_config
-from ..dataset import native
 from ..errors import UserError
 from ..files.output_folders import check_outside
+from ..files.outputs import CONFIG
 from .stages import TrainingData
 
 SMALL = 256
@@ -55,10 +55,10 @@ def find_begun(out: Path) -> TrainConfig | None:
     if not names:
         check_outside(out)
         return None
-    if native.CONFIG not in names:
+    if CONFIG not in names:
         problem = f"not empty, and not a training of SeeDiff (it holds {min(names)})"
         raise UserError(out, problem, "choose another folder")
     try:
-        return load_config(out / native.CONFIG, TrainConfig)
+        return load_config(out / CONFIG, TrainConfig)
     except UserError as error:
         raise UserError(out, f"{DAMAGED} ({error})", "choose another folder") from error

@@ -10,7 +10,7 @@ from refusals import user_error
 
 from seediff import Dataset
 from seediff.dataset.encoding import Instances
-from seediff.dataset.formats.format_table import Seen, others_like, recognise
+from seediff.dataset.formats.format_table import Candidate, others_like, recognise
 
 CLASSES = ("cat", "ignore")
 LABELS = np.array([[0, 1, 1, 255, 2, 2]] * 4, np.uint8)
@@ -102,12 +102,12 @@ def test_coco_itself(tmp_path):
     assert (classes, sample.metadata) == (("sky-other-merged", "zebra", "car"), {"split": "val"})
     assert np.array_equal(sample.label_map, np.where(LABELS < 255, LABELS + 1, 255))
     assert sample.instances.class_ids == (2, 2)
-    assert recognise(Seen(root)) == "panoptic"
+    assert recognise(Candidate(root)) == "panoptic"
     assert Dataset.open(root / "annotations/panoptic_val2017.json").classes == classes
     Dataset(CLASSES, [item("b", LABELS)]).as_coco(tmp_path / "other")
     shutil.copy(tmp_path / "other/annotations/instances.json", root / "annotations/instances_val2017.json")
-    assert recognise(Seen(root)) == "coco"
-    assert others_like(Seen(root), "coco") == ["panoptic"]
+    assert recognise(Candidate(root)) == "coco"
+    assert others_like(Candidate(root), "coco") == ["panoptic"]
 
 
 def change(path, edit):

@@ -74,8 +74,8 @@ def frames(folder, name, turn, size, *, shown, file="", **options):
     tagged = Image.Exif()
     tagged[0x0112] = turn
     Image.fromarray(pixels).save(image, exif=tagged)
-    _, samples, source = read_format(name, folder / "out" / file)
-    return labels, list(samples), source.notes
+    read = read_format(name, folder / "out" / file)
+    return labels, list(read.samples), read.notes
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from refusals import user_error
 from safetensors.numpy import save_file
 
 from seediff.dataset import native
+from seediff.dataset.encoding import encode_mask
 from seediff.dataset.native import open_native
 from seediff.dataset.quality.check import check_dataset
 
@@ -69,7 +70,7 @@ def mask_in_colour(pets):
 
 
 def unknown_id(pets):
-    (pets / "masks/000001.png").write_bytes(native.encode_mask(np.full((24, 32), 7, np.uint8)))
+    (pets / "masks/000001.png").write_bytes(encode_mask(np.full((24, 32), 7, np.uint8)))
 
 
 def linked(pets):
@@ -147,7 +148,7 @@ def test_attention_is_expected_of_images_with_a_class_that_the_model_found(pets)
     (pets / "attention").mkdir()
     for number in (0, 1):
         shutil.copy(pets / "maps.safetensors", pets / f"attention/{number:06d}.safetensors")
-    (pets / "masks/000002.png").write_bytes(native.encode_mask(np.zeros((24, 32), np.uint8)))
+    (pets / "masks/000002.png").write_bytes(encode_mask(np.zeros((24, 32), np.uint8)))
     edit(pets, 2, classes=[], class_ids=[], area={})
     edit(pets, 3, review={"verdict": "accepted", "corrected": True, "by": "a"})
     assert kinds(pets) == []

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from refusals import user_error
 
-from seediff.dataset import native
 from seediff.dataset.dataset import Dataset
+from seediff.dataset.encoding import encode_image
 from seediff.dataset.quality.select import confidence
 from seediff.dataset.sample import Sample
 from seediff.dataset.saving import save_native
@@ -32,7 +32,7 @@ def pets(tmp_path):
         sure = round(confidence(labels, np.round(soft * 255).astype(np.uint8), class_id), 4)
         row = {"flags": ["constant:cat"] if number == 5 else [], "classes": [name], "confidence": {name: sure}}
         image = rng.integers(0, 256, (16, 20, 3), np.uint8)
-        items.append(Sample(native.encode_image(image, "png"), labels, metadata=row, name=f"{number:06d}"))
+        items.append(Sample(encode_image(image, "png"), labels, metadata=row, name=f"{number:06d}"))
     save_native(tmp_path / "pets", CLASSES, items, about={})
     return tmp_path / "pets"
 
@@ -76,7 +76,7 @@ def test_samples_stay_by_what_their_rows_say(key):
         {"classes": ["dog"], "review": {"made": {"alpha": 0.5}}},
         {"classes": []},
     ]
-    image, labels = native.encode_image(np.zeros((4, 4, 3), np.uint8), "png"), np.eye(4, dtype=np.uint8)
+    image, labels = encode_image(np.zeros((4, 4, 3), np.uint8), "png"), np.eye(4, dtype=np.uint8)
     samples = [Sample(image, labels, metadata=row, name=str(number)) for number, row in enumerate(rows)]
     selected = Dataset(("dog",), samples).filter(**{f"min_{key}": 0.5})
     assert ([sample.name for sample in selected], selected.dropped) == (["1", "2"], {key: 3})

@@ -3,7 +3,7 @@ import pytest
 from scipy import ndimage
 
 from seediff.dataset.encoding import Instances
-from seediff.dataset.shapes.objects import find_objects, follow, scored_pieces
+from seediff.dataset.shapes.objects import find_objects, objects_after, scored_pieces
 
 
 def map_of(*rows):
@@ -78,7 +78,7 @@ def test_held_to_the_reference(seed):
     for _ in range(rng.integers(1, 5)):
         y, x = rng.integers(0, 10, 2)
         after[y : y + rng.integers(1, 5), x : x + rng.integers(1, 7)] = rng.choice([0, 1, 1, 2, 3, 255])
-    found = follow(instances, before, after)
+    found = objects_after(instances, before, after)
     shown = {(class_id, (found.numbers.astype(int) == i).tobytes()) for i, class_id in enumerate(found.class_ids, 1)}
     assert shown == reference(instances, before, after)
     assert len(found.scores) == len(found.class_ids)

@@ -31,7 +31,7 @@ from ..shapes.polygons import object_polygons
 from ..shapes.rle import encode
 from .coco_data import (
     ANNOTATIONS,
-    IGNORED,
+    IGNORED_CATEGORY,
     IMAGES,
     INSTANCES,
     PANOPTIC,
@@ -47,26 +47,26 @@ from .coco_data import (
     paint,
     part_of,
 )
-from .drivers import Contents, Export, Import, PictureRecord
-from .format_table import Seen
+from .drivers import Export, Import, PictureRecord
+from .format_table import Candidate, Contents
 
 WRITTEN_ANEW = ("file_name", "mask_file_name", "class_ids", "area")
-"""Keys of a row that follow from the files. `classes` does not: it may have names without a pixel, and an order."""
+"""Keys of a row that follow from the files. `classes` does not: it may have names without a pixel, in any order."""
 
 
 def write(export: Export, *, min_area: int = 1, polygons: bool = False) -> None:
-    """COCO's instances.json, and semantic.json, from which label maps are restored exactly. min_area: objects with
-    fewer pixels are left out. polygons: objects as polygons instead of RLE, which pycocotools fills exactly."""
+    """COCO's instances.json, and semantic.json, from which label maps come back exactly. min_area: objects with fewer
+    pixels are left out. polygons: write objects as polygons, which pycocotools fills exactly, instead of RLE."""
     named = [{"id": i, "name": name} for i, name in enumerate(export.classes, 1)]
     endings = {part: f"_{part}" for part in export.parts}
     if export.parts in ([], ["train"]):
         endings = {"train": ""}
-    ignored = {"id": IGNORED[0], "name": IGNORED[1]}
+    ignored = {"id": IGNORED_CATEGORY[0], "name": IGNORED_CATEGORY[1]}
     instances = {ending: new_document(named) for ending in endings.values()}
     semantic = {ending: new_document([*named, ignored]) for ending in endings.values()}
     small = 0
     for placed in export.placed(annotate, min_area=min_area, polygons=polygons):
-        (height, width), objects, areas, left_out = placed.data
+        (height, width), objects, areas, left_out = placed.encoded
         small += left_out
         ending = endings[placed.split]
         export.put(f"{IMAGES}/{placed.file_name}", placed.picture)
@@ -85,12 +85,13 @@ def write(export: Export, *, min_area: int = 1, polygons: bool = False) -> None:
 
 
 def new_document(categories: list[Json]) -> Json:
+    """A document of COCO without images."""
     info = {"description": "masks by SeeDiff", "version": __version__}
     return {"info": info, "images": [], "annotations": [], "categories": categories}
 
 
 def add_image(document: Json, image: Mapping[str, Any], annotations: Sequence[Mapping[str, Any]]) -> None:
-    """Adds an image and its annotations, numbered from 1."""
+    """Adds an image and its annotations to a document. Both are numbered from 1."""
     number = len(document["images"]) + 1
     document["images"].append({"id": number, **image})
     for one in annotations:
@@ -100,12 +101,14 @@ def add_image(document: Json, image: Mapping[str, Any], annotations: Sequence[Ma
 def annotate(
     sample: Sample, labels: np.ndarray, min_area: int, polygons: bool
 ) -> tuple[tuple[int, ...], list[Json], list[Json], int]:
-    """(height, width) of a sample; the annotations of its objects and of its classes; the number of small pieces."""
+    """((height, width), objects, areas, small) of a sample: the annotations of its objects and of its classes, and the
+    number of pieces that are too small."""
     pieces = sample.objects(labels, min_area)
     return labels.shape, of_objects(pieces, polygons), of_objects(whole_classes(labels)), pieces.small
 
 
 def of_objects(objects: Objects, polygons: bool = False) -> list[Json]:
+    """An annotation for each object. polygons: as polygons instead of RLE."""
     index = np.asfortranarray(objects.index)
     shapes = _polygons(objects) if polygons else [encode(index == number) for number in range(len(objects.class_ids))]
     boxes = [[x, y, right - x, bottom - y] for x, y, right, bottom in objects.boxes_xyxy]
@@ -116,7 +119,7 @@ def of_objects(objects: Objects, polygons: bool = False) -> list[Json]:
 
 
 def _polygons(objects: Objects) -> list[list[list[int]]]:
-    """Each object's polygons, one per connected piece, along the edges of its pixels."""
+    """The polygons of each object, one per connected piece, along the edges of its pixels."""
     pieces, owners = objects.pieces()
     polygons: list[list[list[int]]] = [[] for _ in objects.class_ids]
     for number, polygon in zip(owners, object_polygons(pieces), strict=True):
@@ -125,12 +128,12 @@ def _polygons(objects: Objects) -> list[list[list[int]]]:
     return polygons
 
 
-def is_folder(seen: Seen) -> bool:
-    folder = seen.path
+def is_folder(candidate: Candidate) -> bool:
+    folder = candidate.path
     others = (path for path in folder.glob(f"{ANNOTATIONS}/*.json") if not path.name.startswith(PANOPTIC))
     if any(others) or any(folder.glob(f"*/{ROBOFLOW}")):
         return True
-    return any(seen.is_json("coco", path) for path in sorted(folder.glob("*.json"))[:8])
+    return any(candidate.is_json("coco", path) for path in sorted(folder.glob("*.json"))[:8])
 
 
 def read(
@@ -141,11 +144,13 @@ def read(
 ) -> Contents:
     """A COCO folder, or one JSON file. Class ids count from 1 in the order of the category ids.
 
-    In a folder, annotations/semantic*.json are read, or else instances*.json and other usual names. images: the
-    pictures' folder; None: the usual places near the annotations. Where objects overlap, the smaller one is visible.
-    Pixels that are only in a crowd (iscrowd 1), or only in a box without a mask, are ignored (255). crowds: how to
-    treat crowds; None: as ignored, but with an error if all masks are crowds, because some tools write every mask as a
-    crowd.
+    images: the pictures' folder; None: the usual places near the annotations. crowds: whether crowds (iscrowd 1) are
+    ignored or objects; None: they are ignored, but it is an error if all masks are crowds, because some tools write
+    every mask as a crowd.
+
+    In a folder, annotations/semantic*.json are read, or else instances*.json and other usual names. Where objects
+    overlap, the smaller one is visible. Pixels that are only in an ignored crowd, or only in a box without a mask, are
+    ignored (255).
     """
     files = find_annotations(source.path)
     documents = {path: load_coco(path) for path in files}
@@ -155,32 +160,36 @@ def read(
     elsewhere = 0
     for path, document in documents.items():
         folders = image_folders(source.folder, path, images)
-        split, of_images, beside = part_of(path), document.of_images(), _objects_beside(path, classes)
+        split, of_images, object_paints = part_of(path), document.of_images(), _objects_beside(path, classes)
         for image in document.images:
             check_row(image.metadata, f"{path}: metadata of image '{image.file_name}'")
             own = of_images[image.id]
             if len(records) < 100:  # reading run lengths takes long
                 elsewhere += sum(is_elsewhere(one, (image.height, image.width)) for one in own)
+            draw = partial(paint, image=image, annotations=own, ids=ids, where=path, all_objects=crowds == "objects")
+            objects = draw
+            if path.name.startswith((SEMANTIC, "stuff")):
+                objects = object_paints.get(image.file_name)
             records.append(
                 PictureRecord(
                     f"{path}, image {image.id}",
                     folders,
                     [image.file_name],
-                    partial(paint, image=image, annotations=own, ids=ids, where=path, all_objects=crowds == "objects"),
+                    draw,
                     part=(split or "") * (len(files) > 1),
                     split=split,
                     row=image.metadata,
-                    objects=not path.name.startswith((SEMANTIC, "stuff")),
-                    paint_objects=beside.get(image.file_name),
+                    objects=objects,
                 )
             )
     cause = "are run lengths by rows, or corners of a picture of another size or counted from below?"
     source.count(elsewhere, f"masks of the first 100 pictures are not where their `bbox` is; {cause}")
-    return classes, source.samples_of(records)
+    return Contents(classes, source.samples_of(records))
 
 
 def _objects_beside(path: Path, classes: Sequence[str]) -> dict[str, Callable[[Path], Instances]]:
-    """Picture's name → a function that paints its objects, from the instances.json beside SeeDiff's semantic.json."""
+    """Picture's name → a function that paints its objects, which are read from the instances.json beside SeeDiff's
+    semantic.json."""
     file = path.with_name(path.name.replace(SEMANTIC, INSTANCES, 1))
     if not path.name.startswith(SEMANTIC) or not file.is_file():
         return {}

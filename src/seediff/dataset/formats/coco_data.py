@@ -1,8 +1,8 @@
-"""COCO's JSON, from any program: its files and pictures, its types, and its shapes as painted pixels.
+"""COCO's JSON from any program: its files and pictures, its types, and its shapes as painted pixels.
 
-annotations/instances_val2017.json       pictures in val2017/, as COCO itself; likewise stuff_
-annotations/instances_train.json         pictures in images/train/, as others, or all in images/, as SeeDiff
-train/_annotations.coco.json             Roboflow's, beside its pictures; likewise valid/ and test/
+annotations/instances_val2017.json       COCO itself: pictures in val2017/; likewise stuff_
+annotations/instances_train.json         others: pictures in images/train/; SeeDiff: all in images/
+train/_annotations.coco.json             Roboflow: pictures beside it; likewise valid/ and test/
 labels.json, or another single file      pictures in images/, data/ or beside it
 """
 
@@ -25,12 +25,12 @@ from ..shapes.rle import box_xyxy, count_runs, polygon_runs
 from .format_table import read_known
 from .label_files import PARTS, Near, Shapes, Side, check_frame
 
-IGNORED = (IGNORE, "ignore")
-"""Id and name of the category for 255 in SeeDiff's semantic.json."""
+IGNORED_CATEGORY = (IGNORE, "ignore")
+"""Id and name of the category that stands for 255 in SeeDiff's semantic.json."""
 IMAGES, ANNOTATIONS = "images", "annotations"
 INSTANCES, SEMANTIC, PANOPTIC = "instances", "semantic", "panoptic"
-KINDS = (SEMANTIC, INSTANCES, "person_keypoints", "stuff")
-"""Beginnings of file names. The first kind that a folder has is read."""
+FILE_KINDS = (SEMANTIC, INSTANCES, "person_keypoints", "stuff")
+"""Beginnings of file names. The first kind in a folder is read."""
 ROBOFLOW = "_annotations.coco.json"
 
 Crowds = Literal["ignored", "objects"]
@@ -44,7 +44,7 @@ class Category(msgspec.Struct, frozen=True):
     isthing: bool | int = 1
 
 
-class Image(msgspec.Struct, frozen=True):
+class CocoImage(msgspec.Struct, frozen=True):
     id: Id
     file_name: str
     height: Side
@@ -53,14 +53,15 @@ class Image(msgspec.Struct, frozen=True):
 
 
 class Rle(msgspec.Struct, frozen=True):
-    """counts: run lengths, or COCO's compressed text of them."""
+    """A mask as run lengths."""
 
     size: list[int]
     counts: list[int] | str
+    """Run lengths, or COCO's compressed text of them."""
 
 
 class Annotation(msgspec.Struct, frozen=True):
-    """An object: polygons [x, y, x, y, …] or run lengths, or only a box [x, y, width, height]."""
+    """An object as polygons [x, y, x, y, …], as run lengths, or only as a box [x, y, width, height]."""
 
     image_id: Id
     id: Any = None
@@ -78,7 +79,7 @@ class Annotation(msgspec.Struct, frozen=True):
 
     @property
     def box(self) -> list[float]:
-        """Its box; empty if it has none."""
+        """The object's box; empty if it has none."""
         try:
             values = [float(value) for value in self.bbox]
         except (TypeError, ValueError):
@@ -87,7 +88,7 @@ class Annotation(msgspec.Struct, frozen=True):
 
     @property
     def rotation(self) -> float:
-        """The degrees by which its box is turned clockwise about its centre, as CVAT writes them."""
+        """The degrees by which the box is turned clockwise about its centre, as CVAT writes them."""
         if isinstance(self.attributes, dict):
             given = self.attributes.get("rotation")
             if isinstance(given, int | float) and abs(given) < 1e6:
@@ -96,7 +97,7 @@ class Annotation(msgspec.Struct, frozen=True):
 
     @property
     def listed(self) -> list[list[float]]:
-        """Its polygons, also of a flat list of one."""
+        """The polygons; a flat list counts as one polygon."""
         given: Any = self.segmentation
         if not isinstance(given, list):
             return []
@@ -106,17 +107,20 @@ class Annotation(msgspec.Struct, frozen=True):
 
     @property
     def polygons(self) -> list[list[float]]:
-        """Without stray points and lines, which have no inside."""
+        """The polygons without stray points and lines, which have no inside."""
         return [one for one in self.listed if len(one) not in (0, 2, 4)]
 
     @property
     def masked(self) -> bool:
+        """Whether the object has a mask, not only a box."""
         return isinstance(self.segmentation, Rle) or bool(self.polygons)
 
 
 class CocoFile(msgspec.Struct, frozen=True):
+    """A file of annotations."""
+
     categories: list[Category]
-    images: list[Image]
+    images: list[CocoImage]
     annotations: list[Annotation]
 
     def of_images(self) -> dict[Id, list[Annotation]]:
@@ -128,27 +132,28 @@ class CocoFile(msgspec.Struct, frozen=True):
 
 
 def load_coco(path: Path) -> CocoFile:
+    """A file of annotations, checked. Raises UserError."""
     return checked(read_known(path, CocoFile, strict=False), path)
 
 
 def checked(document: CocoFile, path: Path) -> CocoFile:
-    """The same file: ids are unique, and annotations refer to existing ones."""
+    """The same document. Raises UserError unless ids are unique, and annotations refer to existing ids."""
     images, categories = [one.id for one in document.images], [one.id for one in document.categories]
     for part, ids in (("images", images), ("categories", categories)):
         for id_, count in Counter(ids).items():
             if count > 1:
                 raise UserError(path, f"two {part} have the id {id_}")
-    there = {"image": {*images}, "category": {*categories}}
+    existing = {"image": {*images}, "category": {*categories}}
     for number, one in enumerate(document.annotations):
         for part, id_ in (("image", one.image_id), ("category", one.category_id)):
-            if id_ not in there[part]:
+            if id_ not in existing[part]:
                 raise UserError(path, f"annotations[{number}] is of {part} {id_}, which does not exist")
     return document
 
 
 def classes_of(documents: Mapping[Path, CocoFile], note: Note = None) -> tuple[tuple[str, ...], dict[int, int]]:
-    """The classes, without the background, and category id → id in label maps, from 1 in the order of the category ids.
-    All documents must have the same categories."""
+    """(classes, ids): the classes, without the background, in the order of the category ids; and category id → id in
+    label maps. Raises UserError if the documents have different categories."""
     used: set[int | None] = set()
     for document in documents.values():
         used.update(one.category_id for one in document.annotations)
@@ -162,7 +167,8 @@ def classes_of(documents: Mapping[Path, CocoFile], note: Note = None) -> tuple[t
 
 
 def _names(categories: Sequence[Category], used: Collection[int | None]) -> dict[int, str]:
-    """The categories' names by id, in rising order, without Roboflow's parent category 0 that no annotation has."""
+    """Category id → name, in rising order, without Roboflow's parent category 0, which no annotation has. used: the
+    categories of annotations."""
     names = {one.id: one.name for one in sorted(categories, key=lambda category: category.id)}
     if 0 not in used and any(one.id and one.supercategory == names.get(0, object) for one in categories):
         del names[0]
@@ -170,12 +176,13 @@ def _names(categories: Sequence[Category], used: Collection[int | None]) -> dict
 
 
 def is_elsewhere(one: Annotation, shape: tuple[int, int]) -> bool:
-    """Whether a side of a mask in a picture of `shape` (H, W) is more than 2 pixels from that of its `bbox`."""
+    """Whether a side of a mask in a picture of `shape` (H, W) is more than 2 pixels away from the same side of its
+    `bbox`."""
     if not (one.masked and one.box):
         return False
     try:
         drawn = box_xyxy(_runs(one, shape, ""), shape)
-    except (UserError, OverflowError):  # which painting refuses
+    except (UserError, OverflowError):  # painting refuses such a mask
         return False
     left, top, width, height = one.box
     given = np.array([left, top, left + width, top + height]).clip(0, [*shape[::-1], *shape[::-1]])
@@ -191,14 +198,14 @@ def _runs(one: Annotation, shape: tuple[int, int], where: str) -> np.ndarray:
 
 def paint(
     path: Path,
-    image: Image,
+    image: CocoImage,
     annotations: Sequence[Annotation],
     ids: Mapping[int, int],
     where: Path,
     all_objects: bool = False,
 ) -> Instances:
-    """First boxes without a mask and crowds, as 255, then the objects from the largest to the smallest. ids: category
-    id → id in label maps. all_objects: crowds are objects, too."""
+    """Paints boxes without a mask and crowds as 255, then the objects from the largest to the smallest. ids: category
+    id → id in label maps. where: the file. all_objects: crowds are objects, too. Raises UserError."""
     shape, of_image = (image.height, image.width), f"{where}, image {image.id}"
     check_frame(path, shape, of_image)  # before an array of that size is made
     shapes = Shapes(shape)
@@ -217,7 +224,7 @@ def paint(
 
 
 def find_annotations(source: Path) -> list[Path]:
-    """The JSON files of a folder that belong together, or `source` itself if it is a file."""
+    """The JSON files of a folder that belong together, or `source` itself if it is a file. Raises UserError."""
     if source.is_file():
         return [source]
     if not source.is_dir():
@@ -225,7 +232,7 @@ def find_annotations(source: Path) -> list[Path]:
     folder = source / ANNOTATIONS
     if not folder.is_dir():
         folder = source
-    usual = [*((folder, f"{kind}*.json") for kind in KINDS), (folder, ROBOFLOW), (source, f"*/{ROBOFLOW}")]
+    usual = [*((folder, f"{kind}*.json") for kind in FILE_KINDS), (folder, ROBOFLOW), (source, f"*/{ROBOFLOW}")]
     for base, pattern in usual:
         files = sorted(visible(base, pattern))
         if files:
@@ -240,7 +247,8 @@ def find_annotations(source: Path) -> list[Path]:
 
 
 def part_of(path: Path) -> str | None:
-    """The split in the name of a file, or for Roboflow's files in the name of its folder."""
+    """The split that the name of a file ends in, or for Roboflow's files the name of the folder; None for another
+    name."""
     words = path.stem
     if path.name == ROBOFLOW:
         words = path.parent.name
@@ -249,8 +257,9 @@ def part_of(path: Path) -> str | None:
 
 
 def image_folders(root: Path, path: Path, images: Path | str | None) -> list[Path]:
-    """Folders that may contain a file's pictures, the likeliest first. images: the folder that the user named."""
-    kind = next((kind for kind in KINDS if f"{path.stem}_".startswith(f"{kind}_")), "")
+    """Folders that may contain the pictures of a file, the likeliest first. root: the folder that is read. images: the
+    folder of pictures that the user named."""
+    kind = next((kind for kind in FILE_KINDS if f"{path.stem}_".startswith(f"{kind}_")), "")
     rest = path.stem.removeprefix(kind).removeprefix("_" * bool(kind))
     parts = [part for part in dict.fromkeys((rest, rest.rpartition("_")[2])) if part.strip(".")]
     if images is not None:

@@ -1,6 +1,6 @@
-"""Writes each class of each picture cut out, in a folder per class. It is not read.
+"""Writes each class of each picture cut out, in a folder per class. The format is not read.
 
-out/  CLASS/NAME.png    RGBA: the picture, and as its transparency the soft mask, or else the pixels of the label map
+out/  CLASS/NAME.png    RGBA: the picture, with the soft mask, or else the label map, as its transparency
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from ..sample import SOFT, Sample
 from .drivers import Export
 
 UNSAFE = re.compile(r'^\.|[\\/:*?"<>|]|\.$')
-"""What the name of a folder cannot have on some system."""
+"""Characters that the name of a folder cannot have on some system."""
 
 
 def write(export: Export) -> None:
     """Pictures with transparency: a PNG for each class of a sample. Its edge is soft if the dataset has the soft mask
-    and nobody replaced the mask."""
+    and the mask was not replaced."""
     folders = {number: UNSAFE.sub("_", name) for number, name in enumerate(export.classes, 1)}
     owners: dict[str, str] = {}
     for name, folder in zip(export.classes, folders.values(), strict=True):
@@ -31,8 +31,8 @@ def write(export: Export) -> None:
             raise UserError(f"class '{name}'", f"would share the folder {folder} with '{other}'", "rename one of them")
     hard = 0
     for placed in export.placed(cut):
-        hard += not all(_is_soft(placed.sample, class_id) for class_id, _ in placed.data)
-        for class_id, data in placed.data:
+        hard += not all(_is_soft(placed.sample, class_id) for class_id, _ in placed.encoded)
+        for class_id, data in placed.encoded:
             export.put(f"{folders[class_id]}/{placed.name}.png", data)
     export.count(hard, "samples have no soft masks that describe their masks: their edges are hard")
 
@@ -47,4 +47,5 @@ def cut(sample: Sample, labels: np.ndarray) -> list[tuple[int, bytes]]:
 
 
 def _is_soft(sample: Sample, class_id: int) -> bool:
+    """Whether a sample has a soft mask that describes its mask of a class."""
     return (SOFT, class_id) in sample.extras and not sample.row.review.replaced

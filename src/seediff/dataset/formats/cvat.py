@@ -27,8 +27,8 @@ from ..class_lists import number_labels
 from ..encoding import Instances
 from ..sample import Sample
 from ..shapes.rle import polygon_runs
-from .drivers import Contents, Export, Import, PictureRecord
-from .format_table import Seen
+from .drivers import Export, Import, PictureRecord
+from .format_table import Candidate, Contents
 from .label_files import (
     PARTS,
     Near,
@@ -47,17 +47,17 @@ ANNOTATIONS, IMAGES, LABELS = "annotations.xml", "images", "labels.json"
 BOXES = ("box", "cuboid")
 OTHERS = ("polyline", "points", "skeleton", "tag")
 CORNERS = ("tl1", "bl1", "tr1", "br1", "tl2", "bl2", "tr2", "br2")
-"""Of a cuboid: xtl1, ytl1 …"""
+"""Names of a cuboid's corners: x and y are xtl1, ytl1 …"""
 
 
 def write(export: Export, *, objects: bool = False) -> None:
-    """ "CVAT for images 1.1". objects: a mask per object, not per class."""
+    """ "CVAT for images 1.1". objects: write a mask per object, not per class."""
     several = export.parts if export.parts != ["train"] else []
     images = []
     names = label_names(export.classes)
     for placed in sorted(export.placed(draw, names=names, objects=objects), key=lambda placed: placed.name):
         export.put(f"{IMAGES}/{placed.file_name}", placed.picture)
-        (height, width), masks = placed.data
+        (height, width), masks = placed.encoded
         subset = f' subset="{placed.split}"' if several else ""
         about = f'id="{len(images)}" name={quoteattr(placed.file_name)}{subset} width="{width}" height="{height}"'
         images.append(f"  <image {about}>\n{masks}  </image>\n")
@@ -80,7 +80,7 @@ def write(export: Export, *, objects: bool = False) -> None:
 
 
 def draw(sample: Sample, labels: np.ndarray, names: Mapping[int, str], objects: bool) -> tuple[tuple[int, ...], str]:
-    """(height, width) of a sample and its <mask> elements: of the objects, then of the rest of the label map."""
+    """((height, width), masks) of a sample: the <mask> elements of its objects, then of the rest of its label map."""
     masks = ""
     for found in masks_of(sample, labels, objects):
         for number, class_id in enumerate(found.class_ids):
@@ -90,7 +90,7 @@ def draw(sample: Sample, labels: np.ndarray, names: Mapping[int, str], objects: 
 
 
 def _mask(label: str, inside: np.ndarray, left: int, top: int) -> str:
-    """A <mask>. inside: (h, w) bool, its pixels in the box at `left`, `top`."""
+    """A <mask> element. inside: (h, w) bool, the mask's pixels in its box, which begins at `left`, `top`."""
     flat = inside.ravel()
     counts = np.diff(np.flatnonzero(flat[1:] != flat[:-1]) + 1, prepend=0, append=flat.size).tolist()
     if flat[0]:  # run lengths begin outside
@@ -100,12 +100,13 @@ def _mask(label: str, inside: np.ndarray, left: int, top: int) -> str:
     return f'    <mask label={quoteattr(label)} source="auto" occluded="0" rle="{rle}" {place} z_order="0"></mask>\n'
 
 
-def is_folder(seen: Seen) -> bool:
-    return find_file(seen.path).is_file()
+def is_folder(candidate: Candidate) -> bool:
+    return find_file(candidate.path).is_file()
 
 
 def find_file(folder: Path) -> Path:
-    """annotations.xml, even if it is missing; or else the only XML file of CVAT, which may be named after a subset."""
+    """annotations.xml, or else the only XML file of CVAT, which may be named after a subset; annotations.xml again if
+    there is no such file."""
     file = folder / ANNOTATIONS
     if not file.is_file():
         others = [path for path in folder.glob("*.xml") if path.is_file() and _is_cvat(path)]
@@ -131,14 +132,15 @@ class CvatImage(msgspec.Struct, frozen=True):
 
 
 class CvatShape(msgspec.Struct, frozen=True):
-    """A mask, polygon or ellipse, which is turned clockwise by degrees. group_id: of the shapes of an object. rle: run
-    lengths in the box, row by row, outside first."""
+    """A mask, a polygon, or an ellipse."""
 
     label: str
     z_order: int = 0
     group_id: int = 0
+    """The same for all shapes of an object; 0: the shape is in no group."""
     points: str = ""
     rle: str = ""
+    """Run lengths in the box, row by row, outside first."""
     left: Count = 0
     top: Count = 0
     width: Count = 0
@@ -148,6 +150,7 @@ class CvatShape(msgspec.Struct, frozen=True):
     rx: Near = 0
     ry: Near = 0
     rotation: Near = 0
+    """Degrees by which the ellipse is turned clockwise."""
 
 
 class Box(msgspec.Struct, frozen=True):
@@ -159,15 +162,14 @@ class Box(msgspec.Struct, frozen=True):
 
 
 def read(source: Import, *, images: Path | str | None = None) -> Contents:
-    """An unpacked export of "CVAT for images 1.1", or its XML file.
+    """An unpacked export of "CVAT for images 1.1", or its XML file. images: the folder of the pictures; None: images/,
+    or the folder of the file.
 
-    Classes are its labels in their order; `ignore`, `ignored`, `void` and `unlabeled` become 255. images: the folder of
-    the pictures; None: images/, or beside the file.
-
-    Masks, polygons and ellipses are painted in the order of `z_order`, then of the file; `by_object` decides whether
-    they are objects. Pixels in a box, or in one around a cuboid, but in no mask are ignored; other shapes are left out.
+    Classes are the labels in their order; `ignore`, `ignored`, `void` and `unlabeled` become 255. Masks, polygons and
+    ellipses are painted in the order of `z_order`, then of the file; `by_object` decides whether they are objects.
+    Pixels in a box or around a cuboid, but in no mask, are ignored; other shapes are left out.
     """
-    file, source.shown = source.file(find_file), True
+    file = source.file(find_file)
     root = read_xml(file, "annotations", absent="no such file; CVAT's export for images has one")
     for track in root.all("track"):
         raise UserError(track.where, "has tracks, which belong to videos", "export the task as `CVAT for images 1.1`")
@@ -182,16 +184,17 @@ def read(source: Import, *, images: Path | str | None = None) -> Contents:
     records: list[PictureRecord] = []
     for node in nodes:
         image = fit(node.attributes, CvatImage, node.where, strict=False)
+        draw = partial(_paint, node=node, shape=(image.height, image.width), ids=ids)
         records.append(
             PictureRecord(
                 node.where,
                 folders,
                 [f"{image.subset}/{image.name}".removeprefix("/")],
-                partial(_paint, node=node, shape=(image.height, image.width), ids=ids),
+                draw,
+                draw if objects else None,
                 part=image.subset,
                 top=image.subset,
                 split=PARTS.get(image.subset.lower()),
-                objects=objects,
             )
         )
     samples = source.samples_of(records)
@@ -200,11 +203,12 @@ def read(source: Import, *, images: Path | str | None = None) -> Contents:
         boxed += [f"{tag} {label}" for tag in used if tag in BOXES]
         others += [f"{tag} {label}".strip() for tag in used if tag in OTHERS]
     source.not_drawn(boxed, others)
-    return classes, samples
+    return Contents(classes, samples)
 
 
 def _classes(root: Node, uses: Mapping[str, Sequence[str]], source: Import) -> tuple[tuple[str, ...], dict[str, int]]:
-    """The classes, and the id of each label that can be of a mask. uses: the tags of each label's shapes."""
+    """(classes, ids): the classes, and the id of each label that a mask can have. uses: the tags of each label's
+    shapes. Raises UserError."""
     named: list[str] = []
     others: set[str] = set()
     for label in chain(*(root.all("meta", kind, "labels", "label") for kind in ("task", "project", "job"))):
@@ -225,6 +229,7 @@ def _masks(node: Node) -> list[Node]:
 
 
 def _paint(image: Path, node: Node, shape: tuple[int, int], ids: Mapping[str, int]) -> Instances:
+    """Paints boxes, then the shapes with an inside of an <image>. image: its picture. Raises UserError."""
     check_frame(image, shape, node.where)
     shapes = Shapes(shape)
     for child in node.children:
@@ -242,6 +247,7 @@ def _paint(image: Path, node: Node, shape: tuple[int, int], ids: Mapping[str, in
 
 
 def _paint_mask(shapes: Shapes, one: CvatShape, number: int, where: str) -> None:
+    """Paints a mask with its number. Raises UserError."""
     height, width = shapes.numbers.shape
     inner = one.left + one.width <= width and one.top + one.height <= height
     if not (inner and one.width and one.height):
@@ -266,4 +272,4 @@ def _paint_ellipse(shapes: Shapes, one: CvatShape, number: int, where: str) -> N
 
 
 PAINT = {"mask": _paint_mask, "polygon": _paint_polygon, "ellipse": _paint_ellipse}
-"""Tag of a shape with an inside → the function that paints it."""
+"""Tag of a shape with an inside → the function that paints such a shape."""

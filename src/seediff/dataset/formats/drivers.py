@@ -1,6 +1,5 @@
 """Writes and reads a dataset in any format. Names, splits, workers, links and notes are handled here. A codec, the
-module of a format, puts files in `write(export, **options)`, and returns classes and samples of `read(source,
-**options)`."""
+module of a format, puts files in `write(export, **options)`, and `read(source, **options)` returns its `Contents`."""
 
 from __future__ import annotations
 
@@ -11,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache, partial
-from inspect import signature
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -29,36 +27,37 @@ from ...files.reading import check_unpacked, composed, inside
 from ...workers import Follow, in_order
 from ..class_lists import check_meaning
 from ..encoding import Instances
+from ..native import CHUNK
 from ..rows import SPLITS, check_name, flat_name
 from ..sample import Sample, image_size
 from ..split import assign_splits
-from .format_table import FORMATS, FormatName, Seen, SourceName, codec
-from .format_table import Contents as Contents
+from .format_table import FORMATS, Candidate, Contents, FormatName, SourceName, codec
 from .label_files import IMAGE_SUFFIXES, portable, unique_names
-
-CHUNK = 8
-"""Samples that are sent to a worker process together: one takes only a millisecond or two."""
 
 
 @dataclass(frozen=True)
 class Exported:
-    """The numbers of samples, of files of all kinds, and of each split's samples; and notes, lines about what was
-    lost."""
+    """What was written."""
 
     samples: int
+    """Number of samples."""
     files: int
+    """Number of files of all kinds."""
     notes: tuple[str, ...]
+    """Lines about what was lost."""
     splits: Mapping[str, int]
+    """Split → its number of samples."""
 
 
 @dataclass(frozen=True)
 class Placed:
-    """A sample in the format. data: the result of the codec's `encode`."""
+    """A sample and its name and split in the format."""
 
     name: str
     split: str
     sample: Sample
-    data: Any
+    encoded: Any
+    """What the codec's `encode` returned for the sample."""
 
     @property
     def file_name(self) -> str:
@@ -71,7 +70,7 @@ class Placed:
 
 @dataclass(kw_only=True)
 class Notes:
-    """notes: lines about what is lost or left out."""
+    """Collects lines about what is lost or left out."""
 
     notes: list[str] = field(default_factory=list)
 
@@ -83,43 +82,50 @@ class Notes:
         if number:
             self.note(f"{number} {line}")
 
-    def not_drawn(self, boxed: Sequence[str], left: Sequence[str]) -> None:
-        """Add lines that count shapes that are no masks, if there are any. boxed: kind and class of each shape with an
-        area. left: of each without."""
+    def not_drawn(self, boxed: Sequence[str], lines: Sequence[str]) -> None:
+        """Add lines that count the shapes that are no masks, if there are any. boxed: kind and class of each such shape
+        with an area. lines: kind and class of each such shape without one."""
         around = "shapes are not masks; pixels in the boxes around them but in no mask are ignored (255)"
-        for shapes, line in ((boxed, around), (left, "shapes are no masks and are left out")):
+        for shapes, line in ((boxed, around), (lines, "shapes are no masks and are left out")):
             self.count(len(shapes), f"{line}, such as {', '.join(sorted({*shapes})[:8])}")
 
 
 @dataclass
 class Export(Notes):
-    """A dataset that is being written. names, splits: of each sample."""
+    """A dataset that is being written to a folder."""
 
     folder: Path
     classes: tuple[str, ...]
     samples: Sequence[Sample]
     names: Sequence[str]
+    """The name of each sample in the format."""
     splits: Sequence[str]
+    """The split of each sample, one of SPLITS."""
     stack: ExitStack
+    """Ends the worker processes."""
     link: bool
+    """Whether pictures become hard links instead of copies."""
     workers: int
     follow: Follow
+    """Wraps the samples, to show progress."""
     files: int = 0
+    """Number of files written so far."""
 
     @property
     def parts(self) -> list[str]:
+        """The splits that have a sample, in the order of SPLITS."""
         return [split for split in SPLITS if split in self.splits]
 
     def placed(self, encode: Callable[..., Any], **options: Any) -> Iterator[Placed]:
-        """The samples, each with the result of `encode(sample, labels, **options)`, a module-level function, because it
-        may run in another process. labels: its label map."""
+        """The samples, each with the result of `encode(sample, labels, **options)`, where `labels` is its label map.
+        `encode` must be a function of a module, because it may run in another process."""
         encode = partial(_encoded, len(self.classes), partial(encode, **options))
         work = self.stack.enter_context(in_order(encode, self.workers, chunk=CHUNK))
         taken: set[str] = set()
         rows = zip(self.names, self.splits, self.follow(self.samples), work(self.samples), strict=True)
-        for name, split, sample, data in rows:
+        for name, split, sample, encoded in rows:
             check_name(name, taken)
-            yield Placed(name, split, sample, data)
+            yield Placed(name, split, sample, encoded)
 
     def put(self, path: str, data: bytes | str | Path) -> None:
         """Write the file folder/path, or copy or link a file there."""
@@ -167,77 +173,84 @@ def export(
 
 @dataclass(frozen=True)
 class PictureRecord:
-    """What a file says about a picture and its shapes. where: its name in errors. folders, names: where the picture may
-    be, and its names, as in `found`. paint: paints the shapes of the picture at a path. part: of the set, if pictures
-    of several may have one name. top: a folder that is no part of the sample's name. name: of the sample; "" for the
-    picture's. objects: whether each shape is an object. paint_objects: paints the objects, if they are other shapes."""
+    """What a file says about a picture and its shapes."""
 
     where: str
+    """The record's name in errors."""
     folders: Sequence[Path]
+    """Folders where the picture may be."""
     names: Sequence[str]
+    """The picture's names, as for `Import.find_picture`."""
     paint: Callable[[Path], Instances]
+    """Paints the shapes of the picture at a path."""
+    objects: Callable[[Path], Instances] | None = None
+    """Paints the objects: `paint` itself if each shape is an object; None if the file does not say what they are."""
     part: str = ""
+    """The part of the set, if pictures of several parts may have one name."""
     top: str = ""
+    """A folder that is not part of the sample's name."""
     split: str | None = None
     row: Mapping[str, Any] = field(default_factory=dict)
     name: str = ""
-    objects: bool = False
-    paint_objects: Callable[[Path], Instances] | None = None
+    """The sample's name; "": the name of its picture."""
 
 
 @dataclass(frozen=True)
 class Painted:
-    """The shapes of a picture as its label map and its objects. paint: paints the visible pixels of each shape, when
-    one of the two is asked for."""
+    """The shapes of a picture as its label map and its objects. Nothing is painted before one of the two methods is
+    called, when the sample is read."""
 
-    paint: Callable[[], Instances]
+    paint: Callable[[Any], Instances]
+    """Paints the visible pixels of each shape of a picture."""
+    picture: Any
+    """The argument of `paint`."""
 
     def label_map(self) -> np.ndarray:
-        return _painted(self.paint).label_map()
+        return _painted(self.paint, self.picture).label_map()
 
     def objects(self) -> Instances:
-        return _painted(self.paint).seen()
+        return _painted(self.paint, self.picture).visible()
 
 
-@lru_cache(maxsize=1)  # only the last picture's: the shapes of a set may be larger than memory
-def _painted(paint: Callable[[], Instances]) -> Instances:
-    return paint()
+@lru_cache(maxsize=1)  # only the last picture's shapes: those of a set may be larger than memory
+def _painted(paint: Callable[[Any], Instances], picture: Any) -> Instances:
+    return paint(picture)
 
 
 @dataclass
 class Import(Notes):
-    """The folder or file that is read. skip_missing: leave out labels whose picture is missing. images: whether the
-    import has this option. shown: whether the format's tool draws on pictures as their EXIF orientation turns them.
-    labels_alone: read labels to compare with, whose pictures may be missing and stay as they
-    are stored. ids: what stored values mean, as of a `ClassList`, if the format has such a list. about: the set, in
-    words. taken: the names of samples. used: picture → its name. listed: folder → name without suffix, composed and in
-    small letters → files. missing, turned: numbers of pictures."""
+    """A folder or file that is being read: how to read it, and what has been found so far."""
 
     path: Path
     skip_missing: bool = False
-    images: bool = True
+    """Whether labels whose picture is missing are left out."""
     labels_alone: bool = False
+    """Whether only labels are compared: their pictures may be missing, and no label map is turned."""
     shown: bool = False
-    ids: Mapping[int, int] | None = None
-    about: str = ""
+    """Whether labels belong to pictures as their EXIF orientation turns them."""
+    images: bool = True
+    """Whether the option `images` has an effect."""
     taken: set[str] = field(default_factory=set)
+    """The names of the samples so far."""
     used: dict[Path, str] = field(default_factory=dict)
+    """Picture → the name by which it was found."""
     listed: dict[Path, dict[str, list[str]]] = field(default_factory=dict)
-    missing: int = 0
-    turned: int = 0
+    """Folder → name without suffix, composed and in small letters → its files."""
+    missing_pictures: int = 0
+    turned_pictures: int = 0
 
     @property
     def folder(self) -> Path:
-        """The folder that is read, or that of the file."""
+        """The folder itself, or the folder of the file."""
         return self.path if self.path.is_dir() else self.path.parent
 
     @cached_property
-    def seen(self) -> Seen:
-        """What is known of the JSON files."""
-        return Seen(self.path)
+    def candidate(self) -> Candidate:
+        """The folder or file with what is known of its JSON files."""
+        return Candidate(self.path)
 
     def file(self, find: Callable[[Path], Path]) -> Path:
-        """The file that is read, which `find` finds in a folder."""
+        """The file itself, or the file that `find` finds in the folder."""
         return find(self.path) if self.path.is_dir() else self.path
 
     def no_image(self, where: object, problem: str) -> None:
@@ -245,16 +258,16 @@ class Import(Notes):
         if not self.skip_missing:
             elsewhere = "--images names the folder of the pictures, and " if self.images else ""
             raise UserError(where, problem, f"{elsewhere}--skip-missing leaves out labels without one")
-        self.missing += 1
+        self.missing_pictures += 1
 
-    def found(self, folders: Sequence[Path], names: Sequence[str], where: str) -> tuple[Path, str] | None:
-        """The path of a picture, and the end of a name by which it was found; None if it is missing. Folders in a name
-        may be those of another machine, so that its ends are tried, the longest first: in each folder the file of this
-        name, then the only one of this name in another spelling or with another suffix. Raises UserError if two names
-        mean one picture."""
+    def find_picture(self, folders: Sequence[Path], names: Sequence[str], where: str) -> tuple[Path, str] | None:
+        """(path of a picture, end of a name by which it was found); None if the picture is missing. Names may begin
+        with folders of another machine, so their ends are tried, the longest first: in each folder the file of this
+        name, then the only file whose name differs in spelling or suffix alone. Raises UserError if two names mean one
+        picture."""
         ends = list(dict.fromkeys(chain.from_iterable(map(_ends, names))))
         for end in ends:
-            match = self._match(folders, end)
+            match = self._picture_in(folders, end)
             if match is not None:
                 folder, path = match
                 other = self.used.setdefault(inside(folder, path), ends[0])
@@ -263,8 +276,8 @@ class Import(Notes):
                 return path, end
         return None
 
-    def _match(self, folders: Sequence[Path], end: str) -> tuple[Path, Path] | None:
-        """The folder and path of the picture of a name: a file of this name that can be read, else one that is alike,
+    def _picture_in(self, folders: Sequence[Path], end: str) -> tuple[Path, Path] | None:
+        """(folder, path) of the picture with a name: a file of this name that can be read, else one of a similar name,
         else one of this name whose suffix no dataset has, which is refused later."""
         exact = [folder for folder in folders if os.path.isfile(folder / end)]
         if exact and end.lower().endswith(IMAGE_SUFFIXES):
@@ -278,6 +291,7 @@ class Import(Notes):
         return None
 
     def _alike(self, path: Path) -> Path | None:
+        """The only picture whose name differs from that of `path` in spelling alone, or else in spelling and suffix."""
         folder = path.parent
         if folder not in self.listed:
             listed = self.listed[folder] = defaultdict[str, list[str]](list)
@@ -289,33 +303,28 @@ class Import(Notes):
         return folder / alike[0] if len(alike) == 1 else None
 
     def samples_of(self, records: Iterable[PictureRecord]) -> list[Sample]:
-        """The samples of records whose picture is there. Raises UserError for two records of one picture."""
-        found: list[tuple[PictureRecord, Path, str]] = []
+        """The samples of records with a picture. Raises UserError for two records of one picture."""
+        with_picture: list[tuple[PictureRecord, Path, str]] = []
         owners: dict[Path, str] = {}
-        for one in records:
-            at = self.found(one.folders, one.names, one.where)
-            if at is None:
-                tried = [folder for folder in one.folders if folder.is_dir()] or one.folders
-                self.no_image(one.where, f"there is no picture {show_json(one.names[0])} in {tried[0]}")
+        for record in records:
+            found = self.find_picture(record.folders, record.names, record.where)
+            if found is None:
+                tried = [folder for folder in record.folders if folder.is_dir()] or record.folders
+                self.no_image(record.where, f"there is no picture {show_json(record.names[0])} in {tried[0]}")
                 continue
-            path, end = at
-            other = owners.setdefault(path, one.where)
-            if other != one.where:
+            path, end = found
+            other = owners.setdefault(path, record.where)
+            if other != record.where:
                 fix = "make them one record; of several files with pictures of one name, import each with its --images"
-                raise UserError(one.where, f"its picture, {path}, is that of {other}, too", fix)
-            found.append((one, path, end.removeprefix(f"{one.top}/")))
+                raise UserError(record.where, f"its picture, {path}, is that of {other}, too", fix)
+            with_picture.append((record, path, end.removeprefix(f"{record.top}/")))
         samples: list[Sample] = []
-        names = unique_names((one.part, end) for one, _, end in found)
-        for (one, path, _), name in zip(found, names, strict=True):
-            shapes = Painted(partial(one.paint, path))
-            objects = None
-            if one.paint_objects is not None:
-                objects = Painted(partial(one.paint_objects, path)).objects
-            elif one.objects:
-                objects = shapes.objects
-            named = one.name or name
-            labels = shapes.label_map
-            samples.append(self.sample(named, path, labels, one.row, one.where, split=one.split, objects=objects))
+        names = unique_names((record.part, end) for record, _, end in with_picture)
+        for (record, path, _), name in zip(with_picture, names, strict=True):
+            labels = Painted(record.paint, path).label_map
+            objects = record.objects and Painted(record.objects, path).objects
+            name, where, split = record.name or name, record.where, record.split
+            samples.append(self.sample(name, path, labels, record.row, where, split=split, objects=objects))
         return samples
 
     def sample(
@@ -329,8 +338,9 @@ class Import(Notes):
         split: str | None = None,
         objects: Callable[[], Instances] | None = None,
     ) -> Sample:
-        """A sample. labels: reads its label map. where: its name in errors. files: must not be links that lead out of
-        the source. split: for its row, if the format names it. objects: reads its objects."""
+        """A sample. labels: reads its label map. where: the sample's name in errors. files: its files, which must not
+        be links that lead out of the source. split: the split for its row, if the format names one. objects: reads its
+        objects."""
         check_name(name, self.taken, where)
         if split:
             row = {**row, "split": split}
@@ -341,7 +351,7 @@ class Import(Notes):
         named = str(image) if isinstance(image, Path) else str(where)
         turn = orientation_of(image, named)
         if 2 <= turn <= 8:
-            self.turned += 1
+            self.turned_pictures += 1
             back = partial(_turn_back, image=image, turn=turn, shown=self.shown, where=named)
             labels = partial(_turned_labels, labels, back)
             objects = objects and partial(_turned_objects, objects, back)
@@ -358,8 +368,8 @@ def _turned_objects(read: Callable[[], Instances], back: Callable[[np.ndarray], 
 
 
 def _turn_back(pixels: np.ndarray, image: Path | bytes, turn: int, shown: bool, where: str) -> np.ndarray:
-    """Pixels of the picture as it is stored. Their size says whether they were drawn on the stored picture or on the
-    picture as its EXIF orientation turns it; where both have one size, `shown` does."""
+    """Labels (H, W), turned as their picture is stored. Their size says whether they were drawn on the stored picture
+    or on the picture as its EXIF orientation turns it; where both pictures have one size, `shown` says it."""
     size = turned = image_size(image, where)
     if turn >= 5:
         turned = size[::-1]
@@ -381,24 +391,26 @@ def _ends(name: str) -> list[str]:
 
 def read_format(
     name: SourceName, path: Path | str, *, skip_missing: bool = False, labels_alone: bool = False, **options: Any
-) -> tuple[tuple[str, ...], Iterable[Sample], Import]:
-    """The classes without the background, the samples, and the source, whose notes are complete after the last sample.
-    options: None counts as not given."""
+) -> Contents:
+    """The contents of a folder or file; the notes are complete after the last sample. options: parameters of the
+    codec's `read`; None counts as not given. Raises UserError."""
     for key in ("images", "masks"):
         if options.get(key) is not None and not Path(options[key]).is_dir():
             check_unpacked(options[key])
             raise UserError(key, f"{options[key]}: no such folder")
     read = codec(name).read
-    source = Import(Path(path), skip_missing, "images" in signature(read).parameters, labels_alone)
-    classes, samples = read(source, **{key: value for key, value in options.items() if value is not None})
-    return classes, _with_notes(source, samples), source
+    source = Import(Path(path), skip_missing, labels_alone, FORMATS[name].shown)
+    contents = read(source, **{key: value for key, value in options.items() if value is not None})
+    return contents._replace(samples=_with_notes(source, contents.samples), notes=source.notes)
 
 
 def _with_notes(source: Import, samples: Iterable[Sample]) -> Iterator[Sample]:
+    """Yields the samples, and then adds the notes about pictures."""
     yield from samples
-    if source.turned:
-        have = "has" if source.turned == 1 else "have"
+    count = source.turned_pictures
+    if count:
+        have = "has" if count == 1 else "have"
         turned = "written as stored, with labels of the turned picture turned back"
-        source.note(f"{plural(source.turned, 'picture')} {have} an EXIF orientation: {turned}")
-    if source.missing:
-        source.note(f"labels whose picture is missing, left out: {source.missing}")
+        source.note(f"{plural(count, 'picture')} {have} an EXIF orientation: {turned}")
+    if source.missing_pictures:
+        source.note(f"labels whose picture is missing, left out: {source.missing_pictures}")

@@ -35,8 +35,8 @@ from ..encoding import Instances, encode_grey
 from ..sample import Sample
 from ..shapes.objects import Objects
 from ..shapes.polygons import object_polygons
-from .drivers import Contents, Export, Import, Painted
-from .format_table import Seen
+from .drivers import Export, Import, Painted
+from .format_table import Candidate, Contents
 from .label_files import (
     IMAGE_SUFFIXES,
     Near,
@@ -50,7 +50,7 @@ from .label_files import (
     shown_size,
 )
 
-IGNORED, GROUND = "__ignore__", "_background_"
+IGNORE_LABEL, BACKGROUND_LABEL = "__ignore__", "_background_"
 """labelme's names for 255 and 0."""
 
 FILLED = ("polygon", "rectangle", "circle", "oriented_rectangle", "rotation", "mask")
@@ -60,51 +60,56 @@ LINES = ("line", "linestrip", "point", "points")
 
 
 class LabelmeShape(msgspec.Struct, frozen=True):
-    """points: the corners; a circle's centre and a point on it; opposite corners of a rectangle or of a mask's box.
-    mask: a PNG as base64. group_id: the same for shapes of one object."""
+    """A shape of a picture."""
 
     label: str
     points: list[tuple[Near, Near]]
+    """The corners; for a circle its centre and a point on it; opposite corners of a rectangle or of a mask's box."""
     shape_type: str | None = None
     mask: str | None = None
+    """A PNG as base64."""
     group_id: int | None = None
+    """The same for all shapes of an object."""
 
     @property
     def kind(self) -> str:
+        """`shape_type`; without one, a shape is a polygon."""
         return self.shape_type or "polygon"
 
     @property
     def boxed(self) -> bool:
-        """Whether it has an inside that is not drawn."""
+        """Whether the shape has an inside that is not drawn: only the box around it is."""
         return self.kind not in (*FILLED, *LINES) and len(self.points) >= 3
 
 
 class LabelmeFile(msgspec.Struct, frozen=True):
-    """imageData: a picture as base64. imageHeight, imageWidth: as labelme shows it, turned by its EXIF orientation."""
+    """The shapes of a picture."""
 
     shapes: list[LabelmeShape]
     imagePath: str
     imageData: str | None = None
+    """The picture as base64."""
     imageHeight: int | None = None
+    """The height of the picture as labelme shows it, turned by its EXIF orientation."""
     imageWidth: int | None = None
 
 
 def write(export: Export, *, polygons: bool = False) -> None:
-    """labelme's JSON files, beside their pictures. polygons: instead of masks, which X-AnyLabeling does not read;
-    one per connected piece, in a group per class or object. labelme fills them exactly."""
-    for placed in export.placed(draw, names={**label_names(export.classes), IGNORE: IGNORED}, polygons=polygons):
-        (height, width), shapes = placed.data
+    """labelme's JSON files, beside their pictures. polygons: write polygons instead of masks, which X-AnyLabeling does
+    not read: one per connected piece, in a group per class or object. labelme fills them exactly."""
+    for placed in export.placed(draw, names={**label_names(export.classes), IGNORE: IGNORE_LABEL}, polygons=polygons):
+        (height, width), shapes = placed.encoded
         export.put(placed.file_name, placed.picture)
         picture = {"imagePath": placed.file_name, "imageData": None, "imageHeight": height, "imageWidth": width}
         document = {"version": "5.10.1", "flags": {}, "shapes": shapes, **picture}
         export.put(f"{placed.name}.json", json.dumps(document, ensure_ascii=False))
-    export.put("labels.txt", "".join(f"{name}\n" for name in (IGNORED, GROUND, *export.classes)))
+    export.put("labels.txt", "".join(f"{name}\n" for name in (IGNORE_LABEL, BACKGROUND_LABEL, *export.classes)))
 
 
 def draw(
     sample: Sample, labels: np.ndarray, names: Mapping[int, str], polygons: bool
 ) -> tuple[tuple[int, ...], list[Json]]:
-    """(height, width) of a sample, and its shapes: of the objects, then of the rest of the label map."""
+    """((height, width), shapes) of a sample: the shapes of its objects, then of the rest of its label map."""
     shapes, before = list[Json](), 0
     for found in masks_of(sample, labels, sample.stored_instances is not None):
         for number, shape in _polygons(found) if polygons else _masks(found):
@@ -115,7 +120,7 @@ def draw(
 
 
 def _masks(found: Objects) -> Iterator[tuple[int, Json]]:
-    """(number, a mask in its box) of each object."""
+    """(number of the object, its mask in a box) for each object."""
     for number, (left, top, right, bottom) in enumerate(found.boxes_xyxy):
         inside = found.index[top:bottom, left:right] == number
         mask = base64.b64encode(encode_grey(inside * np.uint8(255))).decode()
@@ -123,32 +128,34 @@ def _masks(found: Objects) -> Iterator[tuple[int, Json]]:
 
 
 def _polygons(found: Objects) -> Iterator[tuple[int, Json]]:
-    """(number of its object, outline) of each piece."""
-    pieces, owners = Objects(found.index, [1] * len(found.class_ids)).pieces()  # as a class, because 255 has none
+    """(number of the object, outline of the piece) for each piece."""
+    pieces, owners = Objects(
+        found.index, [1] * len(found.class_ids)
+    ).pieces()  # 1 stands for any class, because 255 is none
     for number, polygon in zip(owners, object_polygons(pieces), strict=True):
         yield number, {"shape_type": "polygon", "points": polygon.round(2).tolist()}
 
 
-def is_folder(seen: Seen) -> bool:
-    paths = sorted(seen.path.glob("*.json"))[:8] + sorted(seen.path.glob("*/*.json"))[:8]
-    return any(path.is_file() and seen.is_json("labelme", path) for path in paths)
+def is_folder(candidate: Candidate) -> bool:
+    paths = sorted(candidate.path.glob("*.json"))[:8] + sorted(candidate.path.glob("*/*.json"))[:8]
+    return any(path.is_file() and candidate.is_json("labelme", path) for path in paths)
 
 
 def read(source: Import, *, classes: Sequence[str] | None = None, images: Path | str | None = None) -> Contents:
-    """Folders of labelme's JSON files, or one such file. classes: None: those of a labels.txt or class_names.txt, or
-    else the labels in use, sorted by name. images: the folder of the pictures; None: where the files say, or else their
-    `imageData`.
+    """Folders of labelme's JSON files, or one such file. classes: the classes in the order of their ids; None: the
+    names in a labels.txt or class_names.txt, or else the labels in use, sorted by name. images: the folder of the
+    pictures; None: the paths in the files count, or else their `imageData`.
 
-    Lines and points are left out; boxes around shapes of other kinds are ignored. Pictures inside the files are decoded
-    when samples are asked for.
+    Lines and points are left out; boxes around shapes of other kinds are ignored (255). Pictures inside the files are
+    decoded when the samples are read.
     """
-    root, source.shown = source.folder, True
+    root = source.folder
     left, used, image_paths = list[Path](), set[str](), dict[Path, str]()
     boxed, others, objects = list[str](), list[str](), False
     for path in filter(Path.is_file, [source.path, *sorted(source.path.rglob("*.json"))]):
         if path.name.startswith("."):
             continue
-        if path == source.path or _is_labelme(source.seen, path):
+        if path == source.path or _is_labelme(source.candidate, path):
             file = read_json(inside(root, path), LabelmeFile)  # one at a time in memory
             image_paths[path] = file.imagePath
             filled = [shape for shape in file.shapes if shape.kind in FILLED]
@@ -165,24 +172,25 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
     source.not_drawn(boxed, others)
     where: object = "--classes"
     if classes is None:
-        listed = find_list(root, root.parent)
-        classes, where = (listed.classes, listed.where) if listed else (sorted(used), root)
+        class_list = find_list(root, root.parent)
+        classes, where = (class_list.classes, class_list.where) if class_list else (sorted(used), root)
     names, ids = number_labels(classes, where, source.note)
-    return names, _samples(source, image_paths, ids, root, images, objects)
+    return Contents(names, _samples(source, image_paths, ids, root, images, objects))
 
 
 def _by_object(shapes: Sequence[LabelmeShape]) -> bool:
-    """Whether the filled shapes of a picture, or groups of them, are objects; masks may each be all of a class."""
+    """Whether the filled shapes of a picture, or groups of them, are objects. A mask may also hold all objects of a
+    class."""
     if any(shape.kind != "mask" and shape.group_id is None for shape in shapes):
         return True
     whole = {(shape.label, shape.group_id) for shape in shapes if shape.group_id is not None}
     return by_object([[label for label, _ in whole] + [shape.label for shape in shapes if shape.group_id is None]])
 
 
-def _is_labelme(seen: Seen, path: Path) -> bool:
-    """Raises UserError for a file that is no JSON."""
-    seen.keys(path)
-    return seen.is_json("labelme", path)
+def _is_labelme(candidate: Candidate, path: Path) -> bool:
+    """Whether a file is labelme's. Raises UserError for a file that is not JSON."""
+    candidate.keys(path)
+    return candidate.is_json("labelme", path)
 
 
 def _samples(
@@ -193,18 +201,19 @@ def _samples(
     images: Path | str | None,
     objects: bool,
 ) -> Iterator[Sample]:
-    """image_paths: path of a file → its `imagePath`. ids: label → id. objects: whether shapes are objects."""
+    """The samples. image_paths: path of a file → its `imagePath`. ids: label → id. images: the folder of pictures that
+    the user named. objects: whether each shape is an object. Raises UserError."""
     above = Path(os.path.commonpath([path.parent for path in image_paths]))
     for path, image_name in image_paths.items():
         inner = f"{path.parent.relative_to(root).as_posix()}/{image_name}"
         folders = given_or(images, root, path.parent, path.parent / native.IMAGES, root / native.IMAGES)
-        found = source.found(folders, [inner], str(path)) if image_name else None
+        found = source.find_picture(folders, [inner], str(path)) if image_name else None
         image: Path | bytes | None = None
         suffix = ""
         if found is not None:
             image, _ = found
             suffix = image.suffix.lower()
-        if suffix not in IMAGE_SUFFIXES or not image_name.lower().endswith(suffix):  # then the file may hold it
+        if suffix not in IMAGE_SUFFIXES or not image_name.lower().endswith(suffix):  # the JSON file may hold it
             data = read_json(path, LabelmeFile).imageData
             if data:
                 image = _decoded(data, f"{path}: imageData")
@@ -212,7 +221,7 @@ def _samples(
             source.no_image(path, f"there is no picture {show_json(image_name)}, and 'imageData' is empty")
             continue
         name = path.relative_to(above).with_suffix("").as_posix()
-        shapes = Painted(partial(_paint, path, image, ids))
+        shapes = Painted(partial(_paint, path=path, ids=ids), image)
         seen = shapes.objects if objects else None
         yield source.sample(name, image, shapes.label_map, {}, path, objects=seen)
 
@@ -224,7 +233,8 @@ def _decoded(text: str, where: str) -> bytes:
         raise UserError(where, "is not a base64-encoded picture") from error
 
 
-def _paint(path: Path, image: Path | bytes, ids: dict[str, int]) -> Instances:
+def _paint(image: Path | bytes, path: Path, ids: dict[str, int]) -> Instances:
+    """Paints the shapes in the JSON file at `path` over boxes around what is not drawn. Raises UserError."""
     file = read_json(path, LabelmeFile)
     height, width = shown_size(image, str(image) if isinstance(image, Path) else f"{path}: imageData")
     shape = file.imageHeight or height, file.imageWidth or width
@@ -243,7 +253,7 @@ def _paint(path: Path, image: Path | bytes, ids: dict[str, int]) -> Instances:
 
 
 def _draw(canvas: Image.Image, each: LabelmeShape, number: int, where: str) -> None:
-    """Fill a shape."""
+    """Fills a shape with its number. where: the shape's name in errors. Raises UserError."""
     corners = np.array(each.points, np.float64).reshape(-1, 2)
     draw: Any = ImageDraw.Draw(canvas)
     two = each.kind in ("circle", "mask") or (each.kind == "rectangle" and len(corners) != 4)

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import quote, unquote
 from xml.sax.saxutils import quoteattr
 
@@ -24,7 +24,7 @@ import numpy as np
 
 from ... import __version__
 from ...errors import UserError
-from ...files.documents import Json, Node, fit, read_xml
+from ...files.documents import Byte, Json, Node, fit, read_xml
 from ...files.label_maps import IGNORE, visible
 from ...files.messages import show_json
 from ..class_lists import number_labels
@@ -32,8 +32,8 @@ from ..encoding import Instances
 from ..rows import check_row
 from ..sample import Sample
 from ..shapes.rle import decode_brush, encode_brush, polygon_runs
-from .drivers import Contents, Export, Import, PictureRecord
-from .format_table import Seen, read_known
+from .drivers import Export, Import, PictureRecord
+from .format_table import Candidate, Contents, read_known
 from .label_files import (
     IMAGE_SUFFIXES,
     Near,
@@ -49,18 +49,18 @@ from .label_files import (
     shown_size,
 )
 
-TASKS, CONFIG, IMAGES = "tasks.json", "label_config.xml", "images"
-OWN = "seediff"
+TASKS, INTERFACE, IMAGES = "tasks.json", "label_config.xml", "images"
+OWN_KEY = "seediff"
 """The key in a task's data for the sample's name and row, which Label Studio returns."""
 SERVED = "/data/local-files/?d="
 TAG, IMAGE = "label", "image"
 UPLOADED = re.compile(r"[0-9a-f]{8}-")
-"""The prefix that Label Studio gives to the name of an uploaded file."""
+"""The prefix that Label Studio adds to the name of an uploaded file."""
 
 
 def write(export: Export) -> None:
-    """Label Studio's tasks, with the masks as predictions. A prediction's score is the lowest among its classes; the
-    score of a class is its `confidence` in the metadata, or else its `presence`, if given."""
+    """Label Studio's tasks, with the masks as predictions. A prediction's score is the lowest score of its classes. A
+    class's score is its `confidence` in the metadata, or else its `presence`."""
     tasks = []
     for placed in export.placed(draw, names=label_names(export.classes)):
         file_name = f"{IMAGES}/{placed.file_name}"
@@ -70,11 +70,11 @@ def write(export: Export) -> None:
             row["split"] = placed.split
         maker = " ".join(str(row[key]) for key in ("model", "method") if isinstance(row.get(key), str))
         prediction: Json = {"model_version": maker or f"seediff {__version__}"}
-        scores = [result["score"] for result in placed.data if "score" in result]
+        scores = [result["score"] for result in placed.encoded if "score" in result]
         if scores:
             prediction["score"] = min(scores)
-        prediction["result"] = placed.data
-        data = {"image": SERVED + quote(file_name), OWN: {"name": placed.name, "metadata": row}}
+        prediction["result"] = placed.encoded
+        data = {"image": SERVED + quote(file_name), OWN_KEY: {"name": placed.name, "metadata": row}}
         tasks.append(json.dumps({"data": data, "predictions": [prediction]}, ensure_ascii=False))
     export.put(TASKS, "[\n" + ",\n".join(tasks) + "\n]\n")
     labels = [
@@ -82,14 +82,15 @@ def write(export: Export) -> None:
         for name, colour in named_colours(export.classes)
     ]
     export.put(
-        CONFIG,
+        INTERFACE,
         f'<View>\n  <Image name="{IMAGE}" value="$image" zoom="true"/>\n'
         f'  <BrushLabels name="{TAG}" toName="{IMAGE}">\n{"".join(labels)}  </BrushLabels>\n</View>\n',
     )
 
 
 def draw(sample: Sample, labels: np.ndarray, names: Mapping[int, str]) -> list[Json]:
-    """The results of a prediction: a brush mask per object of a sample with `instances`, then per class in the rest."""
+    """The results of a prediction: a brush mask for each object of a sample with `instances`, then for each class in
+    the rest of its label map."""
     size = {"original_width": labels.shape[1], "original_height": labels.shape[0], "image_rotation": 0}
     results, masks = [], []
     *objects, rest = masks_of(sample, labels, sample.stored_instances is not None)
@@ -97,7 +98,7 @@ def draw(sample: Sample, labels: np.ndarray, names: Mapping[int, str]) -> list[J
         masks = [(f"object-{i}", class_id, found.index == i) for i, class_id in enumerate(found.class_ids)]
     masks += [(f"{class_id}", class_id, rest.index == i) for i, class_id in enumerate(rest.class_ids)]
     for key, number, inside in masks:
-        tags = {"id": f"{OWN}-{key}", "type": "brushlabels", "from_name": TAG, "to_name": IMAGE}
+        tags = {"id": f"{OWN_KEY}-{key}", "type": "brushlabels", "from_name": TAG, "to_name": IMAGE}
         value = {"format": "rle", "rle": list(encode_brush(inside)), "brushlabels": [names[number]]}
         result = {**tags, "origin": "prediction", **size, "value": value}
         score = _score(sample, names[number])
@@ -108,14 +109,12 @@ def draw(sample: Sample, labels: np.ndarray, names: Mapping[int, str]) -> list[J
 
 
 def _score(sample: Sample, name: str) -> float | None:
-    """A class's `confidence`, or else its `presence`; neither describes a mask that a person corrected."""
+    """The `confidence` of a class, or else its `presence`; None without both, and for a mask that a person corrected,
+    which they do not describe."""
     scores = {**(sample.row.presence or {}), **sample.row.confidence}
     if sample.row.review.corrected or name not in scores:
         return None
     return float(np.clip(scores[name], 0, 1))
-
-
-Byte = Annotated[int, msgspec.Meta(ge=0, le=255)]
 
 
 class Own(msgspec.Struct, frozen=True):
@@ -126,8 +125,7 @@ class Own(msgspec.Struct, frozen=True):
 
 
 class Region(msgspec.Struct, frozen=True):
-    """A brush mask, a polygon, an ellipse or a box. Lengths are in percent of the picture's sides. rotation: degrees
-    clockwise, about (x, y), an ellipse's centre or a box's corner."""
+    """A brush mask, a polygon, an ellipse or a box. Lengths are in percent of the picture's sides."""
 
     rle: list[Byte] | None = None
     points: list[tuple[Near, Near]] | None = None
@@ -138,13 +136,16 @@ class Region(msgspec.Struct, frozen=True):
     radiusX: Near | None = None
     radiusY: Near = 0
     rotation: Near = 0
+    """Degrees clockwise about (x, y), which is an ellipse's centre or a box's corner."""
 
     @property
     def masked(self) -> bool:
+        """Whether the region is not a box."""
         return self.rle is not None or self.points is not None or self.radiusX is not None
 
     def pixels(self, shape: tuple[int, int]) -> tuple[complex, float, float]:
-        """The point x + yi of an ellipse or box, and its radii or width and height, in a picture (H, W)."""
+        """(point, across, down) in pixels of a picture of `shape` (H, W): an ellipse's centre x + yi and radii, or a
+        box's corner, width and height."""
         height, width = shape[0] / 100, shape[1] / 100
         across, down = self.width, self.height
         if self.radiusX is not None:
@@ -153,14 +154,16 @@ class Region(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct, frozen=True):
-    """A region, choice or relation. to_name: the tag that shows its picture. item_index: of the picture in a list.
-    value: also its labels, or choices, in a list with the name of its type."""
+    """A region, choice or relation."""
 
     type: str = ""
     id: str | int | None = None
     to_name: str = ""
+    """The tag that shows its picture."""
     item_index: int = 0
+    """The position of the picture in a list of pictures."""
     value: Json = {}
+    """The region; under the name of `type` also a list of its labels or choices."""
     original_width: Side = 0
     original_height: Side = 0
     image_rotation: float = 0
@@ -171,6 +174,7 @@ class Result(msgspec.Struct, frozen=True):
 
     @property
     def labels(self) -> list[str]:
+        """The labels of a region."""
         named = self.value.get(self.type)
         if not self.type.endswith("labels") or not isinstance(named, list):
             return []
@@ -178,6 +182,8 @@ class Result(msgspec.Struct, frozen=True):
 
 
 class TaskAnswer(msgspec.Struct, frozen=True):
+    """An annotation or prediction."""
+
     result: list[Result] = []
     was_cancelled: bool | None = None
     ground_truth: bool | None = None
@@ -185,11 +191,12 @@ class TaskAnswer(msgspec.Struct, frozen=True):
 
 
 class Task(msgspec.Struct, frozen=True):
-    """predictions: objects, or in some exports only their ids."""
+    """A task: pictures, and the answers of people and models."""
 
     data: Json
     annotations: list[TaskAnswer] = []
     predictions: list[Any] = []
+    """Objects; in some exports only their ids."""
 
     @property
     def done(self) -> list[TaskAnswer]:
@@ -202,35 +209,36 @@ MASKS = ("brushlabels", "polygonlabels", "ellipselabels")
 BOXES = ("rectanglelabels", "rectangle")
 
 
-def is_folder(seen: Seen) -> bool:
-    return _tasks(seen) is not None
+def is_folder(candidate: Candidate) -> bool:
+    return _tasks(candidate) is not None
 
 
-def _tasks(seen: Seen) -> Path | None:
-    """tasks.json beside label_config.xml, or else Label Studio's export, if it is the only JSON file."""
-    folder = seen.path
-    if (folder / TASKS).is_file() and (folder / CONFIG).is_file():
+def _tasks(candidate: Candidate) -> Path | None:
+    """tasks.json beside label_config.xml, or else Label Studio's export if it is the only JSON file of the folder."""
+    folder = candidate.path
+    if (folder / TASKS).is_file() and (folder / INTERFACE).is_file():
         return folder / TASKS
     files = [path for path in visible(folder, "*.json") if path.is_file()]
-    return files[0] if len(files) == 1 and seen.is_json("labelstudio", files[0]) else None
+    return files[0] if len(files) == 1 and candidate.is_json("labelstudio", files[0]) else None
 
 
 def read(source: Import, *, classes: Sequence[str] | None = None, images: Path | str | None = None) -> Contents:
     """A JSON export of Label Studio (not JSON-MIN), or a folder that SeeDiff wrote.
 
-    classes: None: those of the label_config.xml beside the file, or else the labels in use, sorted by name; `ignore`,
-    `ignored`, `void` and `unlabeled` become 255. images: the folder of the pictures; None: beside the file, or images/.
+    classes: the classes in the order of their ids; None: the labels in the label_config.xml beside the file, or else
+    the labels in use, sorted by name; `ignore`, `ignored`, `void` and `unlabeled` become 255. images: the folder of the
+    pictures; None: beside the file, or images/.
 
-    Of each task's annotations that were not skipped, one is read: a ground truth before others, then the one that was
-    changed last. If any task has an annotation, tasks without are left out; if none has, predictions are read. Each
-    picture of a task is a sample; of several, the label_config.xml says which regions belong to it. Brush masks and
-    polygons are painted in their order, over boxes, which are 255, as are the boxes around other regions with an area;
-    regions without one are left out.
+    One annotation of each task is read: not a skipped one, a ground truth before others, then the last changed. If any
+    task has an annotation, tasks without one are left out; if none has, predictions are read. Each picture of a task is
+    a sample; the label_config.xml says which regions belong to which of several pictures. Brush masks, polygons and
+    ellipses are painted in their order, over boxes. Pixels in a box, or in the box around another region with an area,
+    but in no mask are ignored (255). Regions without an area are left out.
     """
-    file, source.shown = source.file(lambda folder: _tasks(source.seen) or folder / TASKS), True
+    file = source.file(lambda folder: _tasks(source.candidate) or folder / TASKS)
     tasks = read_known(file, list[Task])
-    config = file.parent / CONFIG
-    view = read_xml(config, "View") if config.is_file() else Node("View", {}, "")
+    interface = file.parent / INTERFACE
+    view = read_xml(interface, "View") if interface.is_file() else Node("View", {}, "")
     # The answers that count, and the regions of each picture.
     numbered = [(f"{file}: task {number}", task) for number, task in enumerate(tasks, 1)]
     read = [(where, task) for where, task in numbered if task.done] or numbered
@@ -252,8 +260,8 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
     # The classes.
     used = [list(chain(*(one.labels for _, one, region in found if region.masked))) for *_, found in pictures]
     listing: object = "--classes"
-    if classes is None and config.is_file():
-        classes, listing = _labels(view), config
+    if classes is None and interface.is_file():
+        classes, listing = _labels(view), interface
     elif classes is None:
         classes, listing = sorted({*chain(*used)}), file
     names, ids = number_labels(classes, listing, source.note)
@@ -262,22 +270,23 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
     objects, records = by_object(used), list[PictureRecord]()
     for where, task, address, found in pictures:
         own = Own()
-        if isinstance(task.data.get(OWN), Mapping):
-            own = fit(task.data[OWN], Own, f"{where}: data.{OWN}")
-            check_row(own.metadata, f"{where}: metadata in its data.{OWN}")
+        if isinstance(task.data.get(OWN_KEY), Mapping):
+            own = fit(task.data[OWN_KEY], Own, f"{where}: data.{OWN_KEY}")
+            check_row(own.metadata, f"{where}: metadata in its data.{OWN_KEY}")
+        paint = partial(_paint, regions=found, ids=ids, where=where)
         records.append(
             PictureRecord(
                 where,
                 folders,
                 _image_names(address),
-                partial(_paint, regions=found, ids=ids, where=where),
+                paint,
+                paint if objects else None,
                 top=IMAGES,
                 row=own.metadata,
                 name=own.name,
-                objects=objects,
             )
         )
-    return names, source.samples_of(records)
+    return Contents(names, source.samples_of(records))
 
 
 def _answer(task: Task, where: str) -> TaskAnswer:
@@ -289,8 +298,8 @@ def _answer(task: Task, where: str) -> TaskAnswer:
 
 
 def _regions(answer: TaskAnswer, where: str) -> tuple[Regions, list[str]]:
-    """The masks and boxes of an answer, and type and label of its other results. Of a tag such as <Ellipse> with
-    <Labels> there are two results with the same id, of which the one with the label counts."""
+    """(regions, others): the masks and boxes of an answer, and type and label of each other result. A tag such as
+    <Ellipse> with <Labels> makes two results with the same id; the result with the label counts."""
     labelled = [result.id for result in answer.result if result.labels and result.id is not None]
     found: Regions = []
     others: list[str] = []
@@ -307,15 +316,15 @@ def _regions(answer: TaskAnswer, where: str) -> tuple[Regions, list[str]]:
 
 
 def _region(result: Result, here: str) -> Region | None:
-    """A mask or box, or the box around what is not drawn: of its corners, or else the whole picture for a mask in
-    pixels; None for what has no area."""
+    """A mask or box. For another result with an area, the box around its corners, or for a mask in pixels the whole
+    picture; None for a result without an area. here: the result's name in errors. Raises UserError."""
     value, mask = result.value, result.type in MASKS
     if mask or result.type in (*BOXES, "labels"):
         try:
             region = fit(value, Region, here)
             if region.masked or value.keys() >= {"x", "y", "width", "height"}:
                 return region
-        except UserError:  # <Labels> are of regions of any kind
+        except UserError:  # <Labels> may be on regions of any kind
             if mask or "rle" in value:
                 raise
     if mask:
@@ -332,27 +341,27 @@ def _region(result: Result, here: str) -> Region | None:
 
 
 def _named(result: Result) -> str:
-    """A result's type and labels."""
+    """The type and labels of a result, for notes."""
     named = result.value.get(result.type)
     return f"{result.type} {show_json(named)}" if isinstance(named, list) else result.type
 
 
 def _nodes(root: Node) -> Iterator[Node]:
-    """The tags at any depth, in the order of the file."""
+    """A tag and the tags below it at any depth, in the order of the file."""
     yield root
     for child in root.children:
         yield from _nodes(child)
 
 
 def _labels(root: Node) -> list[str]:
-    """The labels of masks."""
+    """The labels that masks can have, by a labeling interface."""
     tags = ("BrushLabels", "PolygonLabels", "EllipseLabels", "Labels")
     values = [label.get("value") for node in _nodes(root) if node.tag in tags for label in node.all("Label")]
     return list(dict.fromkeys(values))
 
 
 def _shown(root: Node) -> dict[str, str]:
-    """Name of an <Image> → the key in a task's data of what it shows."""
+    """Name of an <Image> tag → the key of its picture in a task's data."""
     images = [node.attributes for node in _nodes(root) if node.tag == "Image"]
     return {one.get("name", ""): one.get("value", one.get("valueList", "")).lstrip("$") for one in images}
 
@@ -360,7 +369,8 @@ def _shown(root: Node) -> dict[str, str]:
 def _pictures(
     data: Mapping[str, Any], regions: Regions, shown: Mapping[str, str], where: str
 ) -> list[tuple[str, Regions]]:
-    """The address of each picture of a task, and its regions. shown: as of `_shown`, if it is known."""
+    """(address, regions) of each picture of a task. shown: what `_shown` returned; empty if it is not known. Raises
+    UserError."""
     addresses: dict[str, list[Any]] = {}
     for key, value in data.items():
         texts = value if isinstance(value, list) else [value]
@@ -371,7 +381,7 @@ def _pictures(
         raise UserError(where, f"'data' must have the picture's path as 'image', not {show_json(data.get(IMAGE))}")
     if len(named) > 1 and not shown:
         problem = f"its data has several pictures: {', '.join(map(show_json, named))}"
-        fix = f"save the project's labeling interface as {CONFIG} beside the file: it says which regions are on which"
+        fix = f"save the labeling interface as {INTERFACE} beside the file: it says which regions are on which"
         raise UserError(where, problem, fix)
     found: dict[tuple[str, int], Regions] = {}
     for key, texts in named.items():
@@ -383,12 +393,13 @@ def _pictures(
             place = next(iter(named)), result.item_index
         if place not in found:
             on = f"is on picture {result.item_index + 1} of {show_json(result.to_name)}"
-            raise UserError(here, f"{on}, which the task's data or {CONFIG} does not name")
+            raise UserError(here, f"{on}, which the task's data or {INTERFACE} does not name")
         found[place].append(region)
     return [(named[key][number], on) for (key, number), on in found.items()]
 
 
 def _path(address: str) -> str:
+    """The path in a picture's address."""
     return unquote(address.partition("?d=")[2] or address.partition("?")[0])
 
 
@@ -397,13 +408,14 @@ def _is_image(address: str) -> bool:
 
 
 def _image_names(address: str) -> list[str]:
-    """A picture's path, and its last part without the prefix of an uploaded file."""
+    """A picture's path; for an uploaded file also its name without the prefix."""
     path = _path(address)
     last = path.rpartition("/")[2]
     return [path, last[9:]] if UPLOADED.match(last) else [path]
 
 
 def _paint(image: Path, regions: Regions, ids: Mapping[str, int], where: str) -> Instances:
+    """Paints boxes, then masks, polygons and ellipses in their order. Raises UserError."""
     shape = shown_size(image)
     for _, result, _ in regions[:1]:
         shape = result.size

@@ -35,7 +35,7 @@ from ...config.class_names import BACKGROUND, MAX_CLASSES
 from ...errors import UserError
 from ...files.documents import fit, read_yaml
 from ...files.label_maps import IGNORE, map_folder, named_images
-from ...files.outputs import BATCHES
+from ...files.outputs import BATCHES, CONFIG
 from ...files.reading import inside
 from .. import native
 from ..class_lists import (
@@ -50,8 +50,8 @@ from ..class_lists import (
 from ..encoding import encode_grey
 from ..rows import flat_name
 from ..sample import Sample
-from .drivers import Contents, Export, Import
-from .format_table import Seen
+from .drivers import Export, Import
+from .format_table import Candidate, Contents
 from .label_files import IMAGE_SUFFIXES, PARTS, images_by_name, unique_names
 from .public_sets import Found, find_published, read_published
 from .yolo_data import IMAGES, find_images, find_yaml, label_file, read_data, write_data
@@ -61,18 +61,18 @@ MASK_FOLDERS = ("masks", "mask", "labels", "label", "annotations", "ann_dir", "g
 ENDINGS = ("_mask", "-mask", "_masks", "_label", "_labels", "_gt", "_seg", "_segmentation")
 """Endings that names of masks may have after the names of their pictures."""
 IMAGE_ENDINGS = ("_sat", "_img", "_image")
-"""Endings that such a mask has instead."""
+"""Endings that a picture's name may have in place of its mask's ending."""
 PNG = "*.[pP][nN][gG]"
 KEY, MASKS = "masks_dir", "masks"
 
 
 def write(export: Export) -> None:
     """Ultralytics' folders for semantic segmentation."""
-    # The last `images` of a picture's path becomes `masks`, so it must be that of the format.
+    # Readers replace the last `images` of a picture's path by `masks`, so names must not have such a folder.
     export.names = [flat_name(name) if IMAGES in name.split("/")[:-1] else name for name in export.names]
     for placed in export.placed(grey):
         export.put(f"{IMAGES}/{placed.split}/{placed.file_name}", placed.picture)
-        export.put(f"{MASKS}/{placed.split}/{placed.name}.png", placed.data)
+        export.put(f"{MASKS}/{placed.split}/{placed.name}.png", placed.encoded)
     write_data(export, (BACKGROUND, *export.classes), f"{KEY}: {MASKS}\n")
 
 
@@ -82,7 +82,8 @@ def grey(sample: Sample, labels: np.ndarray) -> bytes:
 
 
 def semantic_yaml(path: Path) -> Path | None:
-    """The YAML file that is `path` or in it, if it names the folder of masks, or has Ultralytics' default beside it."""
+    """The YAML file that is `path` or in it, if it names the folder of masks, or if Ultralytics' default folder is
+    beside it; otherwise None."""
     try:
         file = find_yaml(path)
         data = read_yaml(file) if file.suffix in (".yaml", ".yml") else {}
@@ -92,25 +93,25 @@ def semantic_yaml(path: Path) -> Path | None:
     return file if KEY in data or usual else None
 
 
-def is_folder(seen: Seen) -> bool:
-    """False for SeeDiff's own folders, which may be unfinished, and for folders that a JSON file describes."""
-    folder = seen.path
+def is_folder(candidate: Candidate) -> bool:
+    """Whether a folder or YAML file is of the format. False for SeeDiff's own folders, which may be unfinished, and for
+    folders that a JSON file describes."""
+    folder = candidate.path
     if semantic_yaml(folder) is not None:
         return True
     if folder.is_file():
         return False
-    own = any((folder / name).exists() for name in (native.METADATA, native.CONFIG, BATCHES))
+    own = any((folder / name).exists() for name in (native.METADATA, CONFIG, BATCHES))
     coco = any(any(folder.glob(pattern)) for pattern in ("annotations/*.json", "*.coco.json", "instances*.json"))
     published = find_published(folder)
-    if (
-        published and published[0].title == "COCO-Stuff"
-    ):  # may lie in the folder of COCO's JSON, whose pictures are called alike
+    # COCO-Stuff may lie in the folder of COCO's JSON, and its pictures have the same names.
+    if published and published[0].title == "COCO-Stuff":
         return not coco
     return published is not None or (not own and not coco and any(True for _ in _folders(folder)))
 
 
 def _folders(root: Path) -> Iterator[tuple[str | None, Path, Path]]:
-    """(split, folder of pictures, folder of masks) wherever both have files; they may be the same folder."""
+    """(split, folder of pictures, folder of masks) for each pair of folders with files; the two may be one folder."""
     inner = sorted(filter(Path.is_dir, root.glob("*")))
     parts = [(path, PARTS[path.name.lower()]) for path in inner if path.name.lower() in PARTS]
     for base, split in ((root, None), *parts):
@@ -138,39 +139,40 @@ def read(
     num_classes: int | None = None,
     void: Sequence[int] = (),
 ) -> Contents:
-    """Pictures and PNG masks, as Ultralytics' YAML file names them, or as a public set is distributed. images, masks:
-    their folders; None: the usual one of the two in the folder, or else the folder itself.
+    """Pictures and PNG masks in usual folders, as Ultralytics' YAML file names them, or as a public set is distributed.
 
-    split: "train", "val" or "test"; None: all. classes: None: those of a list (class_lists.py) in or beside the
-    folders. num_classes: of labels alone without a list: ids from 0 on are classes. void: stored values to ignore,
-    besides 255. With a single class, 255 is that class in grey masks and alpha channels that have no other value but 0.
-    Otherwise 255 is ignored.
+    split: "train", "val" or "test"; None: all. classes: the classes in the order of their ids; None: the names in a
+    list (class_lists.py) in or beside the folders. images, masks: the folders of pictures and of masks; None: the usual
+    ones in the folder, or else the folder itself. num_classes: for labels alone without a list: the ids from 0 on are
+    that many classes. void: stored values to ignore, besides 255. With a single class, 255 is that class in grey masks
+    and alpha channels that have no other value but 0. Otherwise 255 is ignored.
     """
     root = source.path
     file = semantic_yaml(root) if masks is None and classes is None else None
     published = find_published(root) if not (file or classes or images or masks) else None
-    source.images, source.shown = published is None, file is not None
+    source.images, source.shown, about = published is None, file is not None, ""
     if void and (file or published):
         raise UserError("void", f"is only for plain folders of label maps; {root} names its own", "leave it out")
     if file is not None:
-        listed, found = _named_by_yaml(source, file, split, images)
+        class_list, found = _named_by_yaml(source, file, split, images)
     elif published is not None:
-        listed, found = read_published(source, *published, split)
+        class_list, found = read_published(source, *published, split)
+        about = str(class_list.where)
     elif source.labels_alone and (map_folder(root) != root or not any(True for _ in _folders(root))):
-        listed, found = _labels_alone(source, num_classes)
+        about = f"label maps in {map_folder(root)}"
+        class_list, found = _labels_alone(source, num_classes, about)
     elif images is None and masks is None:
-        listed, found = _matched(source, [*_folders(root)], classes)
+        class_list, found = _matched(source, [*_folders(root)], classes)
     else:
-        image_folders, truth = [*_usual(root, IMAGE_FOLDERS), root], [*_usual(root, MASK_FOLDERS), root]
-        folders = [(None, Path(images or image_folders[0]), Path(masks or truth[0]))]
-        listed, found = _matched(source, folders, classes)
+        image_folders, mask_folders = [*_usual(root, IMAGE_FOLDERS), root], [*_usual(root, MASK_FOLDERS), root]
+        folders = [(None, Path(images or image_folders[0]), Path(masks or mask_folders[0]))]
+        class_list, found = _matched(source, folders, classes)
     for number in void:
         if not 0 <= number < IGNORE:
             raise UserError("void", f"{number} must be ids of label maps, from 0 to {IGNORE - 1}")
-    listed = replace(listed, ids={**listed.ids, **dict.fromkeys(void, IGNORE)})
+    class_list = replace(class_list, ids={**class_list.ids, **dict.fromkeys(void, IGNORE)})
     if file is None and published is None and found:
-        listed = with_single(listed, [mask for *_, mask in found], source.note)
-    source.ids = listed.ids
+        class_list = with_single(class_list, [mask for *_, mask in found], source.note)
     samples: list[Sample] = []
     names = unique_names((folder, name + (image or mask).suffix) for folder, name, image, mask in found)
     for name, (folder, path, image, mask) in zip(names, found, strict=True):
@@ -180,16 +182,16 @@ def read(
             if file is None and image is not None and not source.labels_alone:  # a YAML file's are inside
                 inside(Path(images or root), image)
                 inside(Path(masks or root), mask)
-            labels = partial(read_mask, mask, listed)
+            labels = partial(read_mask, mask, class_list)
             samples.append(source.sample(name, image, labels, {}, image or mask, split=part))
     if not samples and split is not None:
         raise UserError("split", f"{split}: {root} has no picture in this part")
-    return listed.classes, samples
+    return Contents(class_list.classes, samples, class_list.ids, about)
 
 
 def _named_by_yaml(source: Import, path: Path, split: str | None, images: Path | str | None) -> tuple[ClassList, Found]:
-    """What Ultralytics' YAML file names. If no name is `background`, there is none: every name is a class. A single
-    name means masks of 0 (background) and 1."""
+    """What Ultralytics' YAML file names. If no name is `background`, every name is a class. A single name means masks
+    of 0 (background) and 1. Raises UserError."""
     file, data, names = read_data(path)
     folder = data.get(KEY, MASKS)
     if not isinstance(folder, str) or not folder:
@@ -208,62 +210,66 @@ def _named_by_yaml(source: Import, path: Path, split: str | None, images: Path |
 
 
 def _meanings(names: Mapping[int, str], mapping: Mapping[int, int | str | None], file: Path, note: Note) -> ClassList:
-    """mapping: mask value → number of a class, or else ignored."""
+    """The classes by a YAML file's names. mapping: mask value → number of a class, or anything else to ignore it.
+    Raises UserError."""
     if max(names) >= IGNORE:
         raise UserError(file, f"'names' has a class number {max(names)}; masks hold 0 to 254, and 255 is ignored")
     first, *others = names.values()
     if not others and first.casefold() != BACKGROUND:
         names = {0: BACKGROUND, 1: first}
-    listed = number_classes(names, file, void=(), note=note)
-    ids = {**listed.ids, IGNORE: IGNORE}
+    class_list = number_classes(names, file, void=(), note=note)
+    ids = {**class_list.ids, IGNORE: IGNORE}
     meant = {value: number if isinstance(number, int) else IGNORE for value, number in mapping.items()}
     for value, number in meant.items():
         if number not in ids:
             raise UserError(f"{file}: label_mapping", f"maps {value} to a number that no class has")
-    return replace(listed, ids={**ids, **{value: ids[meant[value]] for value in meant if 0 <= value <= 255}})
+    return replace(class_list, ids={**ids, **{value: ids[meant[value]] for value in meant if 0 <= value <= 255}})
 
 
-def _labels_alone(source: Import, num_classes: int | None) -> tuple[ClassList, Found]:
+def _labels_alone(source: Import, num_classes: int | None, about: str) -> tuple[ClassList, Found]:
+    """The classes and label maps of a folder whose pictures may be missing. about: the set, in words. Raises
+    UserError."""
     where = map_folder(source.path)
     maps = named_images(where)
-    source.about = f"label maps in {where}"
-    listed = find_list(where, where.parent, note=source.note)
-    if listed is None and num_classes is not None:
+    class_list = find_list(where, where.parent, note=source.note)
+    if class_list is None and num_classes is not None:
         if not 1 <= num_classes <= MAX_CLASSES:
             raise UserError("num_classes", f"{num_classes} must be between 1 and {MAX_CLASSES}")
         numbers = range(num_classes)
-        listed = ClassList(tuple(map(str, numbers)), {number: number + 1 for number in numbers}, {}, source.about)
-    if listed is None:
+        class_list = ClassList(tuple(map(str, numbers)), {number: number + 1 for number in numbers}, {}, about)
+    if class_list is None:
         fix = "add a classes.txt of names from id 1 on, or lines `id name`; `evaluate segments` takes --num-classes"
         raise UserError(source.path, "nothing says what the ids of its label maps mean", fix)
     images = images_by_name(source.path / IMAGE_FOLDERS[0])
-    return listed, [(None, name, images.get(name), path) for name, path in maps]
+    return class_list, [(None, name, images.get(name), path) for name, path in maps]
 
 
 def _matched(
     source: Import, folders: Sequence[tuple[str | None, Path, Path]], classes: Sequence[str] | None
 ) -> tuple[ClassList, Found]:
+    """The classes, and the pictures with a mask. folders: split, folder of pictures, folder of masks. Raises
+    UserError."""
     root = source.path
     if not folders:
         problem = f"has no {IMAGE_FOLDERS[0]}/ and {MASK_FOLDERS[0]}/ with PNG masks, and no NAME{ENDINGS[0]}.png"
         raise UserError(root, problem)
     places = [root, *(masks for *_, masks in folders), *(masks.parent for *_, masks in folders)]
-    listed = find_list(*places, classes=classes, note=source.note)
-    if listed is None and classes is not None:
-        listed = named_classes(classes)
-    if listed is None:
+    class_list = find_list(*places, classes=classes, note=source.note)
+    if class_list is None and classes is not None:
+        class_list = named_classes(classes)
+    if class_list is None:
         problem = "nothing says what the masks' values mean"
         raise UserError(root, problem, "name the ids from 1 up with --classes or a classes.txt")
     found: Found = []
     for split, images, masks in folders:
         found += [(split, *pair) for pair in _pairs(source, images, masks)]
-    return listed, found
+    return class_list, found
 
 
 def _pairs(source: Import, images: Path, masks: Path) -> list[tuple[str, Path, Path]]:
-    """(name, picture, mask) of each picture that has a mask; the others are left out."""
-    beside = images == masks
-    maps = {name: path for name, path in named_images(masks) if not beside or name.endswith(ENDINGS)}
+    """(name, picture, mask) for each picture that has a mask; other pictures are left out. Raises UserError."""
+    in_one_folder = images == masks
+    maps = {name: path for name, path in named_images(masks) if not in_one_folder or name.endswith(ENDINGS)}
     files, ends = {*maps.values()}, ("", *ENDINGS)
     photos = [(name, path) for name, path in named_images(images, IMAGE_SUFFIXES) if path not in files]
     pairs, owners = [], dict[Path, Path]()

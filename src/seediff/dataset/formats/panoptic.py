@@ -36,15 +36,15 @@ from .coco_data import (
     Annotation,
     Category,
     CocoFile,
+    CocoImage,
     Id,
-    Image,
     checked,
     classes_of,
     image_folders,
     part_of,
 )
-from .drivers import Contents, Export, Import, PictureRecord
-from .format_table import Seen, read_known
+from .drivers import Export, Import, PictureRecord
+from .format_table import Candidate, Contents, read_known
 from .label_files import check_frame
 
 
@@ -58,7 +58,7 @@ def write(export: Export) -> None:
         categories.append({"id": number, "name": name, "supercategory": name, **kind})
     documents = {part: new_document(categories) for part in export.parts}
     for placed in export.placed(segment, things=things):
-        (height, width), mask, segments = placed.data
+        (height, width), mask, segments = placed.encoded
         export.put(f"{placed.split}/{placed.file_name}", placed.picture)
         file_name = f"{placed.name}.png"
         export.put(f"{ANNOTATIONS}/{PANOPTIC}_{placed.split}/{file_name}", mask)
@@ -69,7 +69,8 @@ def write(export: Export) -> None:
 
 
 def segment(sample: Sample, labels: np.ndarray, things: bool) -> tuple[tuple[int, ...], bytes, list[Json]]:
-    """(height, width), mask and `segments_info` of a sample. things: whether classes have objects."""
+    """((height, width), mask, segments) of a sample: the mask as a PNG, and its `segments_info`. things: whether
+    classes have objects."""
     found = Objects(np.full(labels.shape, -1, np.int32), [])
     if sample.stored_instances is not None:
         found = sample.objects(labels)
@@ -93,16 +94,19 @@ class Segment(msgspec.Struct, frozen=True):
 
 
 class Panoptic(msgspec.Struct, frozen=True):
-    """The segments of a picture. file_name: of their mask."""
+    """The segments of a picture."""
 
     image_id: Id
     file_name: str
+    """The name of their mask."""
     segments_info: list[Segment]
 
 
 class PanopticFile(msgspec.Struct, frozen=True):
+    """A file of segments."""
+
     categories: list[Category]
-    images: list[Image]
+    images: list[CocoImage]
     annotations: list[Panoptic]
 
     def as_coco(self) -> CocoFile:
@@ -120,14 +124,14 @@ def _files(folder: Path) -> list[Path]:
     return sorted(folder.glob(f"{ANNOTATIONS}/{PANOPTIC}*.json")) + sorted(folder.glob(f"{PANOPTIC}*.json"))
 
 
-def is_folder(seen: Seen) -> bool:
-    """Also of a folder that has COCO's other files."""
-    return bool(_files(seen.path))
+def is_folder(candidate: Candidate) -> bool:
+    """Whether a folder is of the format; it may also have COCO's other files."""
+    return bool(_files(candidate.path))
 
 
 def read(source: Import, *, images: Path | str | None = None) -> Contents:
-    """A folder with panoptic*.json, also in annotations/, or one such file; the masks are in the folder with its name.
-    images: the pictures' folder; None: the usual places near the file.
+    """A folder with panoptic*.json, also in annotations/, or one such file. The masks are in a folder with the file's
+    name. images: the pictures' folder; None: the usual places near the file.
 
     Class ids count from 1 in the order of the category ids. Void is ignored (255). Segments of things are objects,
     except crowds, which keep their class.
@@ -163,16 +167,16 @@ def read(source: Import, *, images: Path | str | None = None) -> Contents:
                     folders,
                     [image.file_name],
                     partial(draw, segments=segments),
+                    partial(draw, segments={**segments, **rest}) if things else None,
                     part=(split or "") * (len(files) > 1),
                     split=split,
-                    paint_objects=partial(draw, segments={**segments, **rest}) if things else None,
                 )
             )
-    return classes, source.samples_of(records)
+    return Contents(classes, source.samples_of(records))
 
 
-def _paint(path: Path, mask: Path, image: Image, where: str, segments: Mapping[int, int]) -> Instances:
-    """Every segment in a mask as a shape. segments: id → class id."""
+def _paint(path: Path, mask: Path, image: CocoImage, where: str, segments: Mapping[int, int]) -> Instances:
+    """Every segment of a mask as a shape. segments: segment's id → class id. Raises UserError."""
     check_frame(path, (image.height, image.width), where)
     pixels, kind, mode = read_pixels(mask)
     if kind != "PNG" or mode != "RGB":

@@ -52,23 +52,30 @@ Found = list[tuple[str | None, str, Path | None, Path]]
 
 @dataclass(frozen=True)
 class PublicSet:
-    """A public data set as it is distributed. masks, images: folders in the root, where {} is the part's, of which
-    the first that is there counts. parts: split → its folder. classes: of the ids from `first` on. void: ids without a
-    class. maps: names of label maps, whose group is the sample's. ending: of a picture's name after it. below: where
-    the root may be in the named folder. listed: a file that the root must have. usual: the split that papers use."""
+    """A public data set as it is distributed."""
 
     title: str
     masks: tuple[str, ...]
+    """Folders of label maps in the root, of which the first existing one counts. {} stands for the part's folder."""
     parts: Mapping[str, str]
+    """Split → its folder."""
     images: tuple[str, ...]
+    """Folders of pictures, like `masks`."""
     classes: tuple[str, ...] = ()
+    """The classes of the ids from `first` on; empty: those in the file `listed`."""
     first: int = 0
     void: tuple[int, ...] = ()
+    """Ids without a class."""
     maps: str = "(.+)"
+    """A pattern of label maps' names; its group is the sample's name."""
     ending: str = ""
+    """What follows the sample's name in the picture's name."""
     below: tuple[str, ...] = ("",)
+    """Where the root may be in the named folder."""
     listed: str = ""
+    """A file that the root must have."""
     usual: str = "val"
+    """The split that papers use."""
 
 
 PUBLIC = (
@@ -96,8 +103,9 @@ PUBLIC = (
 
 
 def find_published(folder: Path) -> tuple[PublicSet, Path, dict[str, Path]] | None:
-    """The public data set in a folder, its root, and split → its folder of label maps. folder: the root, its parent, or
-    a part's label maps, without a classes.txt, which gives classes of its own."""
+    """(public set, root, split → its folder of label maps) for a public data set; None for another folder, and for a
+    folder with a classes.txt, which gives classes of its own. folder: the root, its parent, or a part's label maps.
+    Raises UserError."""
     here = Path(os.path.abspath(folder))
     if (folder / "classes.txt").is_file():
         return None
@@ -122,8 +130,8 @@ def find_published(folder: Path) -> tuple[PublicSet, Path, dict[str, Path]] | No
 def read_published(
     source: Import, layout: PublicSet, root: Path, parts: Mapping[str, Path], split: str | None
 ) -> tuple[ClassList, Found]:
-    """What `find_published` found. split: None: all, and of labels alone the part that is read itself, or else the one
-    that papers use. Raises UserError if a part is not there."""
+    """(list of classes, samples) of what `find_published` found. split: None reads all parts; of labels alone, the part
+    that is itself read, or else the part that papers use. Raises UserError, also for a part that does not exist."""
     if split is None and source.labels_alone:
         split = layout.usual
         if len(parts) == 1 and source.path not in (root, root.parent):
@@ -150,11 +158,11 @@ def read_published(
                 source.no_image(file, f"there is no picture of it in {folder}")
             else:
                 found.append((name, label, image, file))
-    source.about = f"{layout.title} in {root}, {', '.join(asked)}"
-    return _classes(layout, root, source.about), found
+    return _classes(layout, root, f"{layout.title} in {root}, {', '.join(asked)}"), found
 
 
 def _classes(layout: PublicSet, root: Path, where: str) -> ClassList:
+    """The classes of a public set, and the class of each stored id."""
     classes = layout.classes or _object_info(root / layout.listed)
     ids = {layout.first + number: number + 1 for number in range(len(classes))}
     if classes == COCO_STUFF_CLASSES:

@@ -23,25 +23,25 @@ from ...files.photo_files import without_suffix
 from ...files.reading import composed, inside, read_lines
 from .. import native
 from ..class_lists import WEIGHTS, find_list, named_classes, read_mask, voc_colours, with_single
-from ..encoding import Instances
+from ..encoding import Instances, encode_image, encode_mask
 from ..rows import SPLITS
 from ..sample import Sample
-from .drivers import Contents, Export, Import
-from .format_table import Seen
+from .drivers import Export, Import
+from .format_table import Candidate, Contents
 from .label_files import PARTS, images_by_name
 
 IMAGES, CLASS_MAPS, OBJECT_MAPS = "JPEGImages", "SegmentationClass", "SegmentationObject"
 LISTS = "ImageSets/Segmentation"
-OWN = ("trainval", *SPLITS)
-"""Other programs add lists of something else than files."""
+PART_LISTS = ("trainval", *SPLITS)
+"""The lists that name files of parts. Other programs add lists of something else."""
 
 
 def write(export: Export, *, jpeg: bool = False) -> None:
-    """Pascal VOC's folders. jpeg: convert PNG pictures to JPEG of quality 95, because some readers open only
+    """Pascal VOC's folders. jpeg: convert PNG pictures to JPEG with quality 95, because some readers open only
     NAME.jpg."""
     stay = 0
     for placed in export.placed(convert, jpeg=jpeg):
-        label_map, image = placed.data
+        label_map, image = placed.encoded
         if image is None:
             stay += placed.sample.suffix != "jpg"
             export.put(f"{IMAGES}/{placed.file_name}", placed.picture)
@@ -59,23 +59,25 @@ def write(export: Export, *, jpeg: bool = False) -> None:
 
 
 def convert(sample: Sample, labels: np.ndarray, jpeg: bool) -> tuple[bytes, bytes | None]:
-    """The label map's file of a sample, and the JPEG of a picture that is converted."""
-    label_map = native.encode_mask(labels)
+    """(label map, picture) of a sample: the bytes of its label map's file, and of a JPEG if the picture is
+    converted."""
+    label_map = encode_mask(labels)
     if jpeg and sample.suffix != "jpg":
-        return label_map, native.encode_image(sample.image, "jpg")
+        return label_map, encode_image(sample.image, "jpg")
     return label_map, None
 
 
 def find_voc(folder: Path) -> Path | None:
-    """The folder with SegmentationClass/: this one, or that of a year in it or in its VOCdevkit/, VOC2012 first."""
+    """The folder with SegmentationClass/: this folder, or a year's folder in it or in its VOCdevkit/, VOC2012 first;
+    None without one."""
     year = "VOC2[0-9][0-9][0-9]"
     years = sorted(folder.glob(year)) + sorted((folder / "VOCdevkit").glob(year))
     roots = [folder, *sorted(years, key=lambda path: (path.name != "VOC2012", path.parent != folder))]
     return next((root for root in roots if (root / "SegmentationClass").is_dir()), None)
 
 
-def is_folder(seen: Seen) -> bool:
-    return find_voc(seen.path) is not None
+def is_folder(candidate: Candidate) -> bool:
+    return find_voc(candidate.path) is not None
 
 
 def read(
@@ -88,16 +90,15 @@ def read(
     """A Pascal VOC folder, or the VOCdevkit that holds it.
 
     split: the list in ImageSets/Segmentation to read, such as "train"; None: all lists together, or every label map if
-    no list is of a part. Names without a mask are left out. classes: None: those of a list in the folder
-    (class_lists.py), or else VOC's twenty. Colours in masks have the meaning given by the list or by VOC's palette.
-    images: the folder of the pictures, if JPEGImages is a link that leads out of the folder.
+    no list is of a part. Names without a mask are left out. classes: the classes in the order of their ids; None: the
+    names in a list in the folder (class_lists.py), or else VOC's twenty. images: the folder of the pictures, if
+    JPEGImages is a link that leads out of the folder. The list, or else VOC's palette, says what colours in masks mean.
     """
     root = find_voc(source.path)
     if root is None:
         raise UserError(source.path, f"has no {CLASS_MAPS}", "name the folder that holds it, such as VOCdevkit/VOC2012")
-    listed = find_list(root, classes=classes, note=source.note)
-    listed = listed or named_classes(VOC_CLASSES if classes is None else classes)
-    source.about = f"Pascal VOC's folders in {root}, {split or 'all lists'}"
+    class_list = find_list(root, classes=classes, note=source.note)
+    class_list = class_list or named_classes(VOC_CLASSES if classes is None else classes)
     folder, masks = root / IMAGES if images is None else Path(images), root / CLASS_MAPS
     image_paths, maps = images_by_name(folder), dict(named_images(masks))
     if not maps:
@@ -109,34 +110,33 @@ def read(
     files, known = sorted(filter(Path.is_file, visible(root / LISTS, "*.txt"))), {*image_paths, *maps}
     lists = {path.stem: _read_list(path, known) for path in files}
     parts = {title: PARTS.get(title.lower(), title.lower()) for title in lists}
-    asked = sorted(lists, key=lambda title: (*OWN, parts[title]).index(parts[title]))
+    asked = sorted(lists, key=lambda title: (*PART_LISTS, parts[title]).index(parts[title]))
     named: dict[str, str] = {}
     if split is not None:
         asked = [title for title in lists if title == split] or [title for title in lists if parts[title] == split]
         if not asked:
             raise UserError(root / LISTS / f"{split}.txt", f"no such file; --split names a list of {LISTS}")
-    elif set(OWN).isdisjoint(parts.values()):
+    elif set(PART_LISTS).isdisjoint(parts.values()):
         asked, named = [], {name: str(path) for name, path in maps.items()}
     for title in asked:
         for name, where in lists[title].items():
-            if split is not None or parts[title] in OWN or name in known:
+            if split is not None or parts[title] in PART_LISTS or name in known:
                 named.setdefault(name, where)
-    listed = with_single(listed, [maps[name] for name in named if name in maps], source.note)
-    source.ids = listed.ids
+    class_list = with_single(class_list, [maps[name] for name in named if name in maps], source.note)
     samples, left, both = list[Sample](), 0, 0
     for name, where in named.items():
         image, mask = image_paths.get(name), maps.get(name)
         if source.labels_alone:
             if mask is None:
                 raise UserError(masks / f"{name}.png", f"no such file, but {where} lists it")
-            samples.append(source.sample(name, image, partial(read_mask, mask, listed), {}, where))
+            samples.append(source.sample(name, image, partial(read_mask, mask, class_list), {}, where))
         elif image is None:
             source.no_image(where, f"{folder} has no picture '{name}'")
         elif mask is None:
             left += 1
         else:
             inside(root if images is None else folder, image)
-            labels, numbers = partial(read_mask, mask, listed), root / OBJECT_MAPS / mask.relative_to(masks)
+            labels, numbers = partial(read_mask, mask, class_list), root / OBJECT_MAPS / mask.relative_to(masks)
             objects = partial(_objects, labels, numbers) if numbers.is_file() else None
             within = {parts[title] for title in lists if parts[title] in SPLITS and name in lists[title]}
             both += len(within) > 1
@@ -146,11 +146,13 @@ def read(
         raise UserError(masks, f"has no mask of '{next(iter(named))}' or of any other picture")
     source.count(both, f"pictures are in several lists of {LISTS}: a list for validation or testing counts")
     source.count(left, f"of {len(named)} pictures have no mask in {CLASS_MAPS}: they are left out")
-    return listed.classes, samples
+    about = f"Pascal VOC's folders in {root}, {split or 'all lists'}"
+    return Contents(class_list.classes, samples, class_list.ids, about)
 
 
 def _read_list(path: Path, known: Collection[str]) -> dict[str, str]:
-    """Name → place in the file. A line may be a name, or have a picture's suffix or more columns. known: the names."""
+    """Name → the file and line that has it. A line may be a name, a name with a picture's suffix, or more columns.
+    known: the names of pictures and masks."""
     found: dict[str, str] = {}
     for number, line in enumerate(read_lines(path), 1):
         line = composed(line.strip())
@@ -162,7 +164,8 @@ def _read_list(path: Path, known: Collection[str]) -> dict[str, str]:
 
 
 def _objects(decode: Callable[[], np.ndarray], path: Path) -> Instances:
-    """The objects of an object map: each value or colour is one, with the class that most of its pixels have."""
+    """The objects of an object map: each value or colour is an object, with the class that most of its pixels have.
+    decode: reads the label map. Raises UserError."""
     labels = decode()
     with open_image(path) as image:
         pixels, mode = stored_pixels(image)
@@ -179,4 +182,4 @@ def _objects(decode: Callable[[], np.ndarray], path: Path) -> Instances:
     found, numbers = np.unique(np.append(0, values), return_inverse=True)  # 0 comes first, even if no pixel has it
     numbers = numbers[1:].reshape(labels.shape)
     counts = np.bincount(numbers.ravel() * 256 + labels.ravel(), minlength=256 * len(found)).reshape(-1, 256)
-    return Instances(numbers, tuple(counts[1:].argmax(1).tolist())).seen()
+    return Instances(numbers, tuple(counts[1:].argmax(1).tolist())).visible()

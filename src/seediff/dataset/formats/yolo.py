@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import UserError
+from ...files.label_maps import IGNORE
 from ...files.messages import show_json
 from ...files.reading import read_text
 from .. import native
@@ -25,22 +26,22 @@ from ..encoding import Instances
 from ..sample import Sample
 from ..shapes.objects import Objects, find_objects
 from ..shapes.polygons import fill_polygon, object_polygons
-from .drivers import Contents, Export, Import, Painted
-from .format_table import Seen
+from .drivers import Export, Import, Painted
+from .format_table import Candidate, Contents
 from .label_files import Shapes, shown_size, unique_names
 from .masks import semantic_yaml
 from .yolo_data import DATA, IMAGES, LABELS, YoloImage, find_images, is_data, label_file, read_data, write_data
 
 HAIR = 0.01
-"""Corners outside the picture by up to this share of a side are moved to the edge, as in Ultralytics."""
+"""Corners that are outside the picture by up to this share of a side are moved to its edge, as in Ultralytics."""
 
 
 def write(export: Export, *, min_area: int = 1) -> None:
-    """YOLO's polygons, which readers fill exactly to the masks. min_area: connected pieces with fewer pixels are left
+    """YOLO's polygons, from which readers get exactly the masks. min_area: connected pieces with fewer pixels are left
     out."""
     counts: Counter[str] = Counter()
     for placed in export.placed(outline, min_area=min_area):
-        text, counted = placed.data
+        text, counted = placed.encoded
         export.put(f"{IMAGES}/{placed.split}/{placed.file_name}", placed.picture)
         export.put(f"{LABELS}/{placed.split}/{placed.name}.txt", text)
         counts.update(counted)
@@ -51,19 +52,20 @@ def write(export: Export, *, min_area: int = 1) -> None:
 
 
 def outline(sample: Sample, labels: np.ndarray, min_area: int) -> tuple[str, dict[str, int]]:
-    """The text of a sample's label file: the pieces of its objects, then those of the rest; and counts for notes."""
+    """(text, counts) of a sample: the text of its label file, with the pieces of its objects, then of the rest of its
+    label map; and counts for notes."""
     objects = sample.objects(labels)
     pieces, owners = objects.pieces(min_area)
     text, small, rest = as_yolo(pieces), pieces.small, objects.rest(labels)
-    if (rest % native.IGNORE).any():
-        beside = find_objects(rest).pieces(min_area)[0]
-        text, small = text + as_yolo(beside), small + beside.small
+    if (rest % IGNORE).any():
+        more = find_objects(rest).pieces(min_area)[0]
+        text, small = text + as_yolo(more), small + more.small
     several = sum(count > 1 for count in Counter(owners).values())
-    return text, {"ignored": int((labels == native.IGNORE).sum()), "small": small, "several": several}
+    return text, {"ignored": int((labels == IGNORE).sum()), "small": small, "several": several}
 
 
 def as_yolo(pieces: Objects) -> str:
-    """The text of a label file: one line per piece, as of `Objects.pieces`."""
+    """The text of a label file: one line for each of `pieces`, which `Objects.pieces` returned."""
     sides = np.array(pieces.index.shape[::-1], np.float64)
     lines = []
     for class_id, polygon in zip(pieces.class_ids, object_polygons(pieces), strict=True):
@@ -73,8 +75,8 @@ def as_yolo(pieces: Objects) -> str:
 
 
 def from_yolo(text: str, shape: tuple[int, ...], ids: Mapping[int, int], where: str | Path) -> Instances:
-    """The objects in a label file's text: polygons filled as Ultralytics does, small ones over large ones, and 255 in
-    boxes where no polygon is. shape: (H, W). ids: class number → id."""
+    """The objects in a label file's text: polygons filled as Ultralytics fills them, small ones over large ones, and
+    255 in boxes where no polygon is. shape: (H, W). ids: class number → id. where: the file. Raises UserError."""
     height, width = shape
     shapes = Shapes(shape)
     polygons: list[tuple[int, int, np.ndarray]] = []
@@ -107,20 +109,21 @@ def from_yolo(text: str, shape: tuple[int, ...], ids: Mapping[int, int], where: 
 
 
 def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
+    """(line number, words) of each line that is not empty."""
     return ((number, line.split()) for number, line in enumerate(text.splitlines(), 1) if line.strip())
 
 
 def _number(text: str) -> float:
-    """A number; NaN for another text."""
+    """The number in a text; NaN for another text."""
     try:
         return math.nan if "_" in text else float(text)
     except ValueError:
         return math.nan
 
 
-def is_folder(seen: Seen) -> bool:
+def is_folder(candidate: Candidate) -> bool:
     """False for a folder whose YAML file names masks, which the format `masks` reads."""
-    folder = seen.path
+    folder = candidate.path
     if semantic_yaml(folder) is not None:
         return False
     named = all((folder / part).exists() for part in (IMAGES, native.CLASSES))
@@ -137,15 +140,15 @@ def read(
 ) -> Contents:
     """A YOLO folder, or the folder of the given YAML file.
 
-    split: "train", "val" or "test"; None: all that the YAML file lists. classes: in the order of their ids; None: those
-    of the YAML file or of classes.txt. images: the folder of the pictures, if they lie elsewhere or `images` is a link
-    that leads out of the folder. A picture without a label file is all background.
+    split: "train", "val" or "test"; None: all splits of the YAML file. classes: the classes in the order of their ids;
+    None: the names in the YAML file or in classes.txt. images: the folder of the pictures, if they lie elsewhere or
+    `images` is a link that leads out of the folder. A picture without a label file is all background.
     """
     file, data, class_names = read_data(source.path, classes or ())
-    listed = number_classes(class_names, file, void=(), classes=classes, note=source.note)
+    class_list = number_classes(class_names, file, void=(), classes=classes, note=source.note)
     if "kpt_shape" in data:
         raise UserError(file, "has poses (kpt_shape), whose points would be read as corners; masks need polygons")
-    source.shown, samples = True, list[Sample]()
+    samples, paint = list[Sample](), partial(_paint, ids=class_list.ids)
     found_images = find_images(source, file, data, split, images, label_file, _has_labels)
     without, lengths = 0, Counter[int]()
     for image in found_images:
@@ -154,7 +157,7 @@ def read(
     boxes, lines = lengths[5], lengths.total()
     names = unique_names((image.split, image.name) for image in found_images)
     for image, name in zip(found_images, names, strict=True):
-        shapes = Painted(partial(_paint, image, listed.ids))
+        shapes = Painted(paint, image)
         labels, objects = shapes.label_map, shapes.objects
         samples.append(source.sample(name, image.path, labels, {}, image.labels, split=image.split, objects=objects))
     if samples and without == len(samples):
@@ -165,11 +168,11 @@ def read(
         source.note("every object has four corners; if they are rotated boxes (OBB), they are no masks")
     source.count(boxes, f"of {lines} objects are boxes; pixels in them but in no polygon are ignored (255)")
     source.count(without, f"of {len(samples)} pictures have no label file: background only")
-    return listed.classes, samples
+    return Contents(class_list.classes, samples)
 
 
 def _has_labels(path: Path) -> bool:
-    """Whether a text file has a line of a class and numbers, and is not some other text."""
+    """Whether a text file has a line with a class and numbers: other texts may lie beside label files."""
     if path.name == native.CLASSES:
         return False
     for _, (_, *numbers) in _lines(read_text(path)):
@@ -183,4 +186,5 @@ def _paint(image: YoloImage, ids: Mapping[int, int]) -> Instances:
 
 
 def _text(image: YoloImage) -> str:
+    """The text of a picture's label file; "" without one."""
     return read_text(image.labels) if image.labels.exists() else ""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
@@ -30,14 +30,14 @@ from .label_files import portable
 
 DATA, IMAGES, LABELS = "data.yaml", "images", "labels"
 YOLO_SUFFIXES = ("bmp", "dng", "heic", "jpeg", "jpg", "mpo", "png", "tif", "tiff", "webp")
-"""Suffixes of pictures in the format. SeeDiff reads PNG and JPEG."""
+"""Suffixes of pictures in the format. SeeDiff reads those of PNG and JPEG."""
 ClassNumber = Annotated[int, msgspec.Meta(ge=0)]
 EMPTY = (None, "", "~", "null")
 ELSEWHERE = "--images names a folder of pictures elsewhere that may be read"
 
 
 def write_data(export: Export, names: Sequence[str], more: str = "") -> None:
-    """Write data.yaml, without `path`, so that readers look for folders beside it. more: lines at its end."""
+    """Write data.yaml, without `path`, so that readers search for folders beside it. more: lines at its end."""
     if "train" not in export.parts:  # data.yaml names its folder, and readers expect it
         (export.folder / IMAGES / "train").mkdir(parents=True, exist_ok=True)
         export.note(f"no samples for training: {IMAGES}/train is empty")
@@ -52,16 +52,28 @@ def write_data(export: Export, names: Sequence[str], more: str = "") -> None:
 
 @dataclass(frozen=True)
 class YoloImage:
-    """base: the folder from which its sample's name counts. labels: its label file, which may be missing."""
+    """A picture of a YOLO dataset."""
 
     path: Path
     split: str
     base: Path
+    """The folder from which the sample's name counts."""
     labels: Path
+    """Its label file, which may be missing."""
 
     @property
     def name(self) -> str:
+        """The path below `base`, with `/`."""
         return Path(os.path.relpath(self.path, self.base)).as_posix()
+
+
+class Located(NamedTuple):
+    """A picture, or a folder or list of pictures."""
+
+    path: Path
+    in_set: Path
+    """Where it would lie in the dataset itself, from which the paths of label files follow. It differs from `path` only
+    for pictures in the folder that the user named."""
 
 
 def find_images(
@@ -73,31 +85,31 @@ def find_images(
     label: Callable[[Path], Path],
     labelled: Callable[[Path], bool],
 ) -> list[YoloImage]:
-    """The pictures of a split, None: of all. file, data: the YAML file and its content.
-    label: a picture's path → its label file's path. labelled: whether a label file has labels.
+    """The pictures of a split; None: of all splits. file, data: the YAML file and its content. images: the folder of
+    pictures that the user named. label: picture's path → label file's path. labelled: whether a label file has labels.
 
-    Label files that have no picture count as missing pictures; otherwise their labels would be lost silently.
+    Label files without a picture count as missing pictures; otherwise their labels would be lost silently.
     """
     wanted = {name: data[name] for name in (*SPLITS, "") if data.get(name) not in EMPTY and split in (None, name)}
     if not wanted:
         there = ", ".join(name for name in SPLITS if data.get(name) not in EMPTY)
         raise UserError(file, f"has no '{split or 'train'}', the folder of the pictures", there and f"it has {there}")
-    beside, others = [file.parent / str(data.get("path") or "."), file.parent], [Path(images)] if images else []
-    found_images: dict[Path, YoloImage] = {}  # of a picture that is named twice, the first with labels counts
+    roots, named = [file.parent / str(data.get("path") or "."), file.parent], [Path(images)] if images else []
+    found_images: dict[Path, YoloImage] = {}  # if a picture is named twice, the first with labels counts
     parts: dict[str, set[Path]] = {}
-    folders: defaultdict[Path, set[Path]] = defaultdict(set)  # folder of label files → of their pictures
+    folders: defaultdict[Path, set[Path]] = defaultdict(set)  # folder of label files → folders of their pictures
     for name, entries in fit(wanted, dict[str, str | list[str]], str(file)).items():
         found: list[YoloImage] = []
         for entry in [entries] if isinstance(entries, str) else entries:
-            path, lexical = _locate(entry, beside, others, _is_entry, f"{file}: '{name}'")
+            path, in_set = _locate(entry, roots, named, _is_entry, f"{file}: '{name}'")
             if path.is_file():
-                places = _listed(path, beside, others)
-                base = _common(one for one, _ in places)
+                located = _listed(path, roots, named)
+                base = _common(one.path for one in located)
             else:
                 inner = [one.relative_to(path) for one in sorted(path.rglob("*")) if _is_image(one)]
-                places, base = [(path / one, lexical / one) for one in inner], path
-                folders[label(lexical / "any").parent].add(path)  # also if it has no pictures, but labels
-            found += [YoloImage(one, name, base, label(at)) for one, at in places]
+                located, base = [Located(path / one, in_set / one) for one in inner], path
+                folders[label(in_set / "any").parent].add(path)  # also if it has no pictures, but labels
+            found += [YoloImage(one.path, name, base, label(one.in_set)) for one in located]
         if len({one.name for one in found}) < len({one.path for one in found}):
             base = _common(one.path for one in found)
             found = [replace(one, base=base) for one in found]
@@ -108,16 +120,16 @@ def find_images(
                 found_images[one.path] = one
 
     for path in (*found_images, *(one.labels for one in found_images.values()), *folders):
-        if not _inside(path, (file.parent, *others)):
+        if not _inside(path, (file.parent, *named)):
             raise UserError(path, f"leads out of {file.parent}", ELSEWHERE)
     for path in _left_labels(found_images, folders, label(Path("any")).suffix):
         if labelled(path):
             source.no_image(path, f"has labels, but there is no picture '{path.stem}' for them")
     held_back: dict[Path, str] = {}
     for name in ("val", "test"):
-        others = [paths for other, paths in parts.items() if other != name]
-        if name in parts and parts[name] not in others:  # `val: images/train` holds nothing back
-            held_back |= dict.fromkeys(parts[name] & set(chain(*others)), name)
+        elsewhere = [paths for other, paths in parts.items() if other != name]
+        if name in parts and parts[name] not in elsewhere:  # `val: images/train` holds nothing back
+            held_back |= dict.fromkeys(parts[name] & set(chain(*elsewhere)), name)
     source.count(len(held_back), f"pictures are in several parts of {file.name}: one for validation or testing counts")
     for path, name in held_back.items():
         found_images[path] = replace(found_images[path], split=name)
@@ -127,62 +139,63 @@ def find_images(
 def _left_labels(
     images: Mapping[Path, YoloImage], folders: Mapping[Path, Collection[Path]], suffix: str
 ) -> Iterator[Path]:
-    """The label files that have no picture. folders: folder of label files → the folders of their pictures, which may
-    also hold pictures of other splits."""
+    """The label files without a picture. folders: folder of label files → the folders of their pictures, which may also
+    hold pictures of other splits."""
     used = {one.labels for one in images.values()}
-    for folder, of in sorted(folders.items()):
-        there = filter(_is_image, chain(*(one.iterdir() for one in of)))
-        unasked = {path.stem for path in there if path not in images}
+    for folder, picture_folders in sorted(folders.items()):
+        pictures = filter(_is_image, chain(*(one.iterdir() for one in picture_folders)))
+        unasked = {path.stem for path in pictures if path not in images}
         for path in sorted(visible(folder, f"*{suffix}")):
             if path not in used and path.stem not in unasked:
                 yield path
 
 
-def _listed(path: Path, beside: Sequence[Path], others: Sequence[Path]) -> list[tuple[Path, Path]]:
+def _listed(path: Path, roots: Sequence[Path], named: Sequence[Path]) -> list[Located]:
     """The pictures that a text file lists, as `_locate` finds them."""
-    near = [path.parent, *beside]
-    found: list[tuple[Path, Path]] = []
+    found: list[Located] = []
     for number, line in enumerate(read_lines(path), 1):
         if line.strip():
-            found.append(_locate(line.strip(), near, others, _is_image, f"{path}, line {number}"))
+            found.append(_locate(line.strip(), [path.parent, *roots], named, _is_image, f"{path}, line {number}"))
     if not found:
         raise UserError(path, "lists no pictures")
     return found
 
 
 def _locate(
-    text: str, beside: Sequence[Path], others: Sequence[Path], right: Callable[[Path], bool], where: str
-) -> tuple[Path, Path]:
-    """What a path in the YAML file or in a list names, and the path from which those of its label files follow. beside:
-    the folders to which it may be relative. right: whether a path is of the kind that is looked for."""
-    root, name = beside[-1], os.path.normpath(portable(text))
-    # All that counts of another machine's path: what follows the folder images/.
+    text: str, roots: Sequence[Path], named: Sequence[Path], is_wanted: Callable[[Path], bool], where: str
+) -> Located:
+    """What a path in the YAML file or in a list names. roots: the folders to which the path may be relative, the
+    dataset's last. named: the folder of pictures that the user named, if any. is_wanted: whether a path is of the
+    wanted kind."""
+    root, name = roots[-1], os.path.normpath(portable(text))
+    # Of another machine's path only the part behind the folder images/ counts.
     inner = f"/{name}".rpartition(f"/{IMAGES}/")[2].removeprefix("/")
-    # `path` is often another machine's, and some files name ../train/images.
-    near = [*(one / name for one in beside), root / name.removeprefix("../")]
+    # `path` is often a folder of another machine, and some files name ../train/images.
+    paths = [*(one / name for one in roots), root / name.removeprefix("../")]
     if not inner.startswith(".."):
-        near += [one / IMAGES / inner for one in beside]
-    places = [(path, path) for path in near]
-    lexical = root / IMAGES / inner if os.path.isabs(name) else root / name
-    for one in others:
-        places += [(one / part, lexical) for part in (inner, name, "")]
-    for path, at in places:
-        if right(path) and _inside(path, (root, *others)):
-            return Path(os.path.normpath(path)), Path(os.path.normpath(at))
+        paths += [one / IMAGES / inner for one in roots]
+    candidates = [(path, path) for path in paths]
+    in_set = root / IMAGES / inner if os.path.isabs(name) else root / name
+    for one in named:
+        candidates += [(one / part, in_set) for part in (inner, name, "")]
+    for candidate in candidates:
+        if is_wanted(candidate[0]) and _inside(candidate[0], (root, *named)):
+            return Located(*(Path(os.path.normpath(path)) for path in candidate))
     raise UserError(where, f"must name pictures in {root}, not {show_json(text)}", ELSEWHERE)
 
 
 def _inside(path: Path, roots: Sequence[Path]) -> bool:
-    """Whether a file is in one of the folders that may be read, also behind links."""
+    """Whether a file is in one of the folders that may be read, also after following links."""
     return any(Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)) for root in roots)
 
 
 def _is_entry(path: Path) -> bool:
-    """Whether it is a folder of pictures or a list of them."""
+    """Whether a path is a folder, or a list of pictures."""
     return os.path.isdir(path) or (path.suffix.lower() == ".txt" and os.path.isfile(path))
 
 
 def _is_image(path: Path) -> bool:
+    """Whether a path is a picture that is not hidden."""
     suffix = path.suffix.lower().removeprefix(".")
     return suffix in YOLO_SUFFIXES and not path.name.startswith(".") and os.path.isfile(path)
 
@@ -193,7 +206,7 @@ def _common(paths: Iterable[Path]) -> Path:
 
 
 def find_yaml(folder: Path) -> Path:
-    """data.yaml, or else the only YAML file; or the file itself."""
+    """data.yaml in a folder, or else its only YAML file; a file itself. Raises UserError."""
     if not folder.is_dir():
         return folder
     others = sorted(path for path in visible(folder, "*.y*ml") if path.suffix in (".yaml", ".yml"))
@@ -206,8 +219,8 @@ def find_yaml(folder: Path) -> Path:
 
 
 def label_file(image: Path, folder: str = LABELS, suffix: str = ".txt") -> Path:
-    """The path of a picture's labels: the last `images` in the picture's path becomes `folder`; without one, the labels
-    are beside the picture."""
+    """The path of a picture's labels: the last folder `images` in the picture's path becomes `folder`; without such a
+    folder, the labels are beside the picture."""
     parts = list(image.with_suffix(suffix).parts)
     if IMAGES in parts:
         parts[len(parts) - 1 - parts[::-1].index(IMAGES)] = folder
@@ -223,8 +236,8 @@ def is_data(file: Path) -> bool:
 
 
 def read_data(path: Path, classes: Sequence[str] = ()) -> tuple[Path, dict[str, Any], dict[int, str]]:
-    """The YAML file of a dataset, which is `path` or in it; its content; and class number → name, in rising order.
-    classes: the names in a folder that has neither such a file nor classes.txt."""
+    """(file, data, names): the YAML file, which is `path` or in it; its content; and class number → name, in rising
+    order. classes: the names for a folder that has neither such a file nor classes.txt."""
     listed = path / native.CLASSES
     if path.is_dir() and not any(path.glob("*.y*ml")) and (listed.is_file() or classes):
         names = read_class_list(listed, first=0) if listed.is_file() else dict(enumerate(classes))

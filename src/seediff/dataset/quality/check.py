@@ -25,40 +25,43 @@ from ..encoding import Instances
 from ..native import RowReader, check_finished, check_native
 from ..reviews import REVIEWS, read_actions
 from ..rows import SPLITS, shown_classes
-from ..sample import Sample
+from ..sample import SOFT, Sample
 from ..split import group_copies, pixel_digest, positions_of
 from .stats import Measured, Stats, measure, summarize
 
 T = TypeVar("T")
 Level = Literal["error", "warning"]
 DAMAGED = ("structure", "missing", "picture", "mask", "instances", "soft", "tensors")
-"""Kinds of findings about a file that is missing or damaged, and that another copy would replace."""
+"""Kinds of findings about a missing or damaged file, which another copy could replace."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A finding about a dataset. kind: one word. where: a file relative to the folder, `row N`, or a class."""
+    """A finding about a dataset."""
 
     kind: str
+    """One word."""
     level: Level
     where: str
+    """A file relative to the folder, `row N`, or a class."""
     text: str
 
 
 @dataclass(frozen=True)
 class Checked:
-    """The result of a check. findings: errors first. stats: of the samples whose label map could be read; None without
-    readable classes.txt and metadata.jsonl."""
+    """The result of a check."""
 
     findings: tuple[Finding, ...]
+    """Errors first."""
     stats: Stats | None
+    """The statistics of the samples whose label maps could be read; None if classes.txt or metadata.jsonl could not."""
 
     @property
     def errors(self) -> int:
         return sum(finding.level == "error" for finding in self.findings)
 
     def as_json(self) -> Json:
-        """For json.dumps."""
+        """The result as values for `json.dumps`."""
         return {
             "errors": self.errors,
             "warnings": len(self.findings) - self.errors,
@@ -68,6 +71,8 @@ class Checked:
 
 
 class _Findings(list[Finding]):
+    """Collects findings about a folder."""
+
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self.folder = folder
@@ -76,7 +81,7 @@ class _Findings(list[Finding]):
         self.append(Finding(kind, level, where, text))
 
     def attempt(self, kind: str, place: str, read: Callable[[], T]) -> T | None:
-        """The result of `read`, or None if it raises UserError, which becomes a finding."""
+        """What `read` returns; None if it raises UserError, which becomes a finding."""
         try:
             return read()
         except UserError as error:
@@ -84,7 +89,7 @@ class _Findings(list[Finding]):
             return self.add(kind, place, str(error) if kind == "structure" else error.reason)
 
     def read(self, kind: str, file: str, read: Callable[[], T]) -> T | None:
-        """Like `attempt`, for a file of the folder, which must be there."""
+        """Like `attempt`, for a file of the folder, which must exist."""
         if (self.folder / file).is_file():
             return self.attempt(kind, file, read)
         return self.add("missing", file, ABSENT)
@@ -92,7 +97,7 @@ class _Findings(list[Finding]):
 
 def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
     """Reads the whole dataset and returns the findings. follow: wraps the samples, to show progress. Raises UserError
-    only if `folder` is no dataset, or belongs to a run that is not finished."""
+    only if `folder` is no dataset, or if its run is not finished."""
     folder = Path(folder)
     check_finished(folder)
     check_native(folder)
@@ -106,7 +111,7 @@ def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
     if reader is None:
         return Checked(tuple(findings), None)
 
-    # What the rows say, as to everybody who opens the set, and what their files hold.
+    # What the rows say, read as by everybody who opens the set, and what their files hold.
     samples: list[Sample] = []
     for number, row in enumerate(rows, 1):
         place = f"row {number}"
@@ -126,7 +131,7 @@ def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
         if pixels is not None:
             images.append((sample, pixels))
 
-    # Decisions about no sample, copies of pictures, and those that are in two parts.
+    # Decisions about samples that do not exist, and copies of pictures, also in different parts.
     names = {native.sample_name(str(row.get("file_name"))) for row in rows}
     for name in sorted({action.sample for action in actions} - names):
         problem = f"is about a sample '{name}', which {native.METADATA} does not have"
@@ -148,6 +153,7 @@ def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
 
 
 def _read_rows(folder: Path) -> list[Json]:
+    """The rows of metadata.jsonl, which may only be empty if every draw was rejected. Raises UserError."""
     rows = [row for _, row in read_json_lines(folder / native.METADATA, Json, absent=native.ABSENT)]
     if not rows and not (folder / native.REJECTED).is_file():
         raise UserError(folder / native.METADATA, "has no rows")
@@ -157,8 +163,8 @@ def _read_rows(folder: Path) -> list[Json]:
 def _read_files(
     folder: Path, classes: Sequence[str], kinds: Sequence[str], sample: Sample
 ) -> tuple[_Findings, Measured | None, str | None]:
-    """What is wrong with the files of a sample, its measures, and its picture's digest. kinds: the folders that the set
-    has."""
+    """(findings, measured, digest): what is wrong with the files of a sample, the measures of its label map, and the
+    digest of its picture; None for a file that cannot be read. kinds: the folders of EXTRAS that the set has."""
     findings, row, name = _Findings(folder), sample.metadata, sample.name
     measured: Measured | None = None
     pixels = findings.read("picture", row["file_name"], partial(_pixels, sample))
@@ -175,11 +181,11 @@ def _read_files(
             if lost:
                 findings.add("objects", file, f"object {lost[0]} has no pixel of its class in the label map", "warning")
 
-    # Files that describe the original mask.
+    # The other files describe the original mask.
     if sample.row.review.replaced:
         return findings, measured, pixels
-    for class_id in sample.row.class_ids * (native.SOFT in kinds):
-        findings.read("soft", f"{native.SOFT}/{name}_{class_id}.png", partial(sample.soft_level, class_id))
+    for class_id in sample.row.class_ids * (SOFT in kinds):
+        findings.read("soft", f"{SOFT}/{name}_{class_id}.png", partial(sample.soft_level, class_id))
     if native.ATTENTION in kinds and sample.row.classes:  # `mask` captures nothing of a picture without a class
         file = f"{native.ATTENTION}/{name}.safetensors"
         findings.read("tensors", file, partial(read_header, folder / file))
@@ -187,13 +193,14 @@ def _read_files(
 
 
 def _pixels(sample: Sample) -> str:
-    """The digest of a picture that can be read to its end."""
+    """The digest of a sample's picture. Raises UserError if it cannot be read to its end."""
     sample.picture()
     return pixel_digest(sample.image)
 
 
 def _check_counts(row: Mapping[str, Any], counts: np.ndarray, classes: Sequence[str]) -> None:
-    """Raises UserError unless a row names the classes that its label map shows. counts: the map's pixels of each id."""
+    """Raises UserError unless a row names the classes in its label map, with their areas. counts: (256,), the label
+    map's pixels of each id."""
     rounded = {**row, "area": {name: round(share, 6) for name, share in row.get("area", {}).items()}}
     for key, value in shown_classes(counts, classes, row.get("classes", ())).items():
         if key in row and rounded[key] != value:

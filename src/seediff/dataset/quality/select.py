@@ -1,7 +1,7 @@
 """Selects the samples of a dataset that are worth training on, by their rows and label maps.
 
-The confidence of a class in a picture is the mean of its soft mask inside the class's pixels minus the mean outside, in
-[−1, 1]: near 1 if the method was sure everywhere. `generate` and `mask` write it into the rows.
+The confidence of a class in a picture, in [−1, 1], is the mean of its soft mask inside the class's pixels minus the
+mean outside: near 1 if the method was sure everywhere. `generate` and `mask` write it into the rows.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import numpy as np
 
 from ...config.filter import Criteria
 from ...errors import UserError
+from ...files.label_maps import IGNORE
 from ...masks.flags import check_flags, flag_kind
 from ...workers import Follow
-from .. import native
 from ..rows import Review, shown_classes
 from ..sample import Sample
 from .stats import measure
@@ -25,7 +25,7 @@ WRITTEN = {
     "confidence": "generate and mask write it",
     "agreement": "generate and mask write it for method seediff",
 }
-"""Key of a row → where it comes from."""
+"""Key of a row → which commands write it."""
 
 
 def select_samples(
@@ -35,9 +35,9 @@ def select_samples(
     where: str,
     follow: Follow,
 ) -> tuple[list[Sample], Mapping[str, int]]:
-    """The samples that meet the criteria; and the first criterion that samples do not meet → their number. where: the
-    set's name in errors. follow: wraps the samples to show progress. Raises UserError naming what a criterion needs,
-    and for a flag that no sample could have."""
+    """(selected, dropped): the samples that meet all criteria; and criterion → number of samples of which it is the
+    first that they do not meet. where: the set's name in errors. follow: wraps the samples to show progress. Raises
+    UserError naming what a criterion needs, and for a flag that no sample could have."""
     check_flags(criteria.drop_flags, classes, chain(*(sample.row.flags for sample in samples)))
     stays, dropped = list[Sample](), Counter[str]()
     for sample in follow(samples):
@@ -55,7 +55,7 @@ def select_samples(
 
 
 def _unmet(sample: Sample, classes: Sequence[str], criteria: Criteria, where: str) -> str | None:
-    """The first criterion that a sample does not meet, except `best`; None if it meets all."""
+    """The first criterion, except `best`, that a sample does not meet; None if it meets all. Raises UserError."""
     row = sample.row
     if criteria.reviewed is not None and criteria.reviewed not in _decisions(row.review):
         return "reviewed"
@@ -88,8 +88,8 @@ def _decisions(review: Review) -> set[str | None]:
 
 
 def _scores(sample: Sample, key: str, criterion: str, where: str) -> Mapping[str, float]:
-    """Class → confidence or agreement in a sample's row. A mask that a person corrected has 1; of one that was made in
-    the viewer nothing is known. Raises UserError naming the criterion if the row has none."""
+    """Class → `key`, which is confidence or agreement, in a sample's row. A mask that a person corrected has 1; a mask
+    that was made anew in the viewer has none. Raises UserError naming the criterion if the row lacks the key."""
     row, review = sample.metadata, sample.row.review
     if review.corrected:
         return dict.fromkeys(sample.row.classes, 1.0)
@@ -101,10 +101,10 @@ def _scores(sample: Sample, key: str, criterion: str, where: str) -> Mapping[str
 
 
 def confidence(labels: np.ndarray, soft: np.ndarray, class_id: int) -> float:
-    """Confidence of a class, in [−1, 1]. soft: (H, W) uint8 with 255 = 1. Ignored pixels are on neither side. A class
-    without a pixel has −1; one that fills the picture has its mean inside."""
+    """The confidence of a class, in [−1, 1]. labels: (H, W) uint8. soft: (H, W) uint8 with 255 = 1. Ignored pixels are
+    neither inside nor outside. A class without a pixel has −1; a class that fills the picture has its mean inside."""
     inside = labels == class_id
-    outside = ~inside & (labels != native.IGNORE)
+    outside = ~inside & (labels != IGNORE)
     if not inside.any():
         return -1.0
     level = soft[inside].mean()
@@ -114,7 +114,8 @@ def confidence(labels: np.ndarray, soft: np.ndarray, class_id: int) -> float:
 
 
 def best_per_class(confidences: Sequence[Mapping[str, float]], count: int) -> set[int]:
-    """Positions of the samples among the `count` most certain of at least one class; of equals, the earlier."""
+    """Positions of the samples that are among the `count` most certain of at least one class. Of equally certain
+    samples, the earlier goes first. confidences: for each sample, class → confidence."""
     chosen: set[int] = set()
     for name in set[str]().union(*confidences):
         having = [i for i, sure in enumerate(confidences) if name in sure]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...files.label_maps import IGNORE
+from ...masks.flags import flag_kind
 from ..shapes.objects import find_objects
 
 AREA_BINS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.95, 1.0)
@@ -19,13 +20,16 @@ AREA_BINS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.95, 1.0)
 
 @dataclass(frozen=True)
 class Measured:
-    """size: (height, width). counts: (256,) pixels of each id. pieces: class id → number of connected pieces. flags:
-    those of its row."""
+    """The measures of a label map."""
 
     size: tuple[int, int]
+    """(height, width)."""
     counts: np.ndarray
+    """(256,): number of pixels of each id."""
     pieces: Mapping[int, int]
+    """Class id → number of connected pieces."""
     flags: tuple[str, ...]
+    """The flags in its sample's row."""
 
     def area(self, class_id: int) -> float:
         """A class's share of the picture, in [0, 1]."""
@@ -34,36 +38,47 @@ class Measured:
 
 @dataclass(frozen=True)
 class ClassStats:
-    """images: number with a pixel of the class. pixels: share of all in the set. mean_area, mean_pieces: over
-    `images`. areas: number of images in each bin of AREA_BINS, the last one closed. flags: kind → number of images."""
+    """The statistics of a class."""
 
     name: str
     images: int
+    """Number of images with a pixel of the class."""
     pixels: float
+    """Share of all pixels in the set."""
     mean_area: float | None
+    """Mean share of the picture, over `images`."""
     mean_pieces: float | None
+    """Mean number of connected pieces, over `images`."""
     areas: tuple[int, ...]
+    """Number of images in each bin of AREA_BINS; the last bin is closed."""
     flags: Mapping[str, int]
+    """Kind of flag → number of images."""
 
 
 @dataclass(frozen=True)
 class Stats:
-    """background, ignored: shares of all pixels. sizes: "height×width" → number of images. flags: kind → number of
-    images, whatever the class."""
+    """The statistics of a set."""
 
     images: int
+    """Number of images."""
     background: float
+    """Share of all pixels."""
     ignored: float
+    """Share of all pixels."""
     sizes: Mapping[str, int]
+    """`height×width` → number of images."""
     classes: tuple[ClassStats, ...]
     flags: Mapping[str, int]
+    """Kind of flag → number of images, for any class."""
 
     def as_json(self) -> dict[str, Any]:
+        """The statistics as values for `json.dumps`."""
         return {**asdict(self), "area_bins": list(AREA_BINS)}
 
 
 def measure(labels: np.ndarray, flags: Sequence[str] = (), min_piece: int = 1) -> Measured:
-    """The measures of labels (H, W) uint8. Pieces with fewer than `min_piece` pixels are not counted."""
+    """The measures of labels (H, W) uint8. flags: the flags in their row. Pieces with fewer than `min_piece` pixels are
+    not counted."""
     pieces = Counter(find_objects(labels, min_piece).class_ids)
     return Measured(
         (labels.shape[0], labels.shape[1]), np.bincount(labels.ravel(), minlength=256), dict(pieces), tuple(flags)
@@ -71,7 +86,7 @@ def measure(labels: np.ndarray, flags: Sequence[str] = (), min_piece: int = 1) -
 
 
 def summarize(samples: Sequence[Measured], classes: Sequence[str]) -> Stats:
-    """The statistics of all label maps of a dataset. classes: without the background."""
+    """The statistics of a dataset from the measures of its label maps. classes: without the background."""
     total = sum((sample.counts for sample in samples), np.zeros(256, np.int64))
     pixels = max(int(total.sum()), 1)
     return Stats(
@@ -80,11 +95,12 @@ def summarize(samples: Sequence[Measured], classes: Sequence[str]) -> Stats:
         ignored=float(total[IGNORE]) / pixels,
         sizes=dict(Counter(f"{sample.size[0]}×{sample.size[1]}" for sample in samples).most_common()),
         classes=tuple(_class_stats(samples, i, name, float(total[i]) / pixels) for i, name in enumerate(classes, 1)),
-        flags=_count_kinds({flag.partition(":")[0] for flag in sample.flags} for sample in samples),
+        flags=_count_kinds({flag_kind(flag) for flag in sample.flags} for sample in samples),
     )
 
 
 def _class_stats(samples: Sequence[Measured], class_id: int, name: str, pixels: float) -> ClassStats:
+    """The statistics of a class. pixels: its share of all pixels."""
     showing = [sample for sample in samples if sample.counts[class_id]]
     areas = np.array([sample.area(class_id) for sample in showing])
     return ClassStats(
@@ -99,11 +115,10 @@ def _class_stats(samples: Sequence[Measured], class_id: int, name: str, pixels: 
 
 
 def _kinds_of(name: str, flags: Sequence[str]) -> list[str]:
-    """The kinds of the flags that are about a class."""
-    parts = [flag.partition(":") for flag in flags]
-    return [kind for kind, _, whose in parts if whose == name]
+    """The kinds of the flags about a class."""
+    return [flag_kind(flag) for flag in flags if flag == f"{flag_kind(flag)}:{name}"]
 
 
 def _count_kinds(kinds: Iterable[Iterable[str]]) -> dict[str, int]:
-    """The kinds of each image → their number."""
+    """Kind → number of images with it. kinds: the kinds of each image."""
     return dict(sorted(Counter(chain(*kinds)).items()))

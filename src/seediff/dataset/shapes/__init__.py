@@ -1,3 +1,1 @@
-"""Other representations of a label map: the runs, run lengths, polygons and objects that formats store instead of
-pixels.
-"""
+"""Other representations of a label map, which formats store instead of pixels: run lengths, polygons and objects."""

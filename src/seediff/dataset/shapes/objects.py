@@ -1,4 +1,5 @@
-"""Objects in a label map: known objects, or else the connected pieces of a class; and after a correction of the map."""
+"""Objects in a label map: known objects, or else the connected pieces of each class; and objects after a correction of
+the map."""
 
 from __future__ import annotations
 
@@ -16,37 +17,40 @@ from ...errors import UserError
 from ...files.label_maps import IGNORE
 from ..encoding import MOST_OBJECTS, Instances
 
-LEAST = 0.01
+SMALLEST_SHARE = 0.01
 """The smallest share of the picture that `scored_pieces` takes for an object."""
 
 
 @dataclass(frozen=True)
 class Objects:
-    """The objects in one label map, ordered by class, then by their first pixel column by column. index: (H, W) int32,
-    the object at each pixel, −1 for none. small: the number of pieces left out."""
+    """The objects in one label map, ordered by class, then by their first pixel column by column."""
 
     index: np.ndarray
+    """(H, W) int32: the object at each pixel, −1 for none."""
     class_ids: Sequence[int]
     small: int = 0
+    """Number of pieces that were left out because they are small."""
 
     @cached_property
     def areas(self) -> list[int]:
+        """The number of pixels of each object."""
         return np.bincount(self.index.ravel() + 1, minlength=1)[1:].tolist()
 
     @cached_property
     def boxes_xyxy(self) -> list[tuple[int, int, int, int]]:
-        """Left, top, right, bottom of each object; the last two exclusive."""
+        """Left, top, right, bottom of each object in pixels; the last two are exclusive."""
         from scipy import ndimage
 
         return [(x.start, y.start, x.stop, y.stop) for y, x in ndimage.find_objects(self.index + 1)]
 
     def rest(self, labels: np.ndarray) -> np.ndarray:
-        """The labels (H, W) uint8 where no object is, elsewhere 0."""
+        """The labels (H, W) uint8 at pixels without an object, elsewhere 0."""
         return np.where(self.index >= 0, np.uint8(0), labels)
 
     def pieces(self, min_area: int = 1) -> tuple[Objects, list[int]]:
-        """The pieces of the objects with at least `min_area` pixels, and the object of each. The pixels of a piece meet
-        at edges: readers of polygons that round corners would add pixels where pieces touch at a corner."""
+        """(pieces, owners): the pieces of the objects with at least `min_area` pixels, and the object of each piece.
+        The pixels of a piece meet at edges: readers of polygons that round corners would add pixels where pieces touch
+        at a corner."""
         cross = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]])
         pieces, owners = _connected(self.index + 1, cross)
         found, kept = _ordered(pieces, np.array([0, *self.class_ids], np.uint8)[owners], min_area)
@@ -54,9 +58,9 @@ class Objects:
 
 
 def find_objects(labels: np.ndarray, min_area: int = 1, instances: Instances | None = None) -> Objects:
-    """The connected pieces of each class in labels (H, W) uint8, with at least `min_area` pixels; 0 and 255 are not
-    classes. Pixels that meet at a corner are connected. instances: the objects to take instead of pieces, each where
-    labels have its class."""
+    """The connected pieces of each class in labels (H, W) uint8 with at least `min_area` pixels; 0 and 255 are not
+    classes. Pixels that meet at a corner are connected. instances: objects that are taken instead of pieces, each at
+    the pixels where labels have its class."""
     if instances is None:
         numbers, classes = _connected(np.where(labels == IGNORE, np.uint8(0), labels), np.ones((3, 3)))
     else:
@@ -66,7 +70,7 @@ def find_objects(labels: np.ndarray, min_area: int = 1, instances: Instances | N
 
 
 def whole_classes(labels: np.ndarray) -> Objects:
-    """Each id above 0 in labels (H, W) uint8 as one object, also 255."""
+    """Each id above 0 in labels (H, W) uint8, 255 included, as one object."""
     ids = np.flatnonzero(np.bincount(labels.ravel(), minlength=IGNORE + 1)[1:]) + 1
     table = np.full(IGNORE + 1, -1, np.int32)
     table[ids] = np.arange(len(ids))
@@ -74,22 +78,24 @@ def whole_classes(labels: np.ndarray) -> Objects:
 
 
 def scored_pieces(labels: np.ndarray, class_ids: Sequence[int], soft: Iterable[np.ndarray]) -> Instances:
-    """The connected pieces of classes with at least LEAST of the picture, the surest first. soft: each class's soft
-    mask (H, W); a score is its mean in the piece."""
-    found = find_objects(labels, math.ceil(LEAST * labels.size))
+    """The connected pieces of classes with at least SMALLEST_SHARE of the picture, the surest first. soft: the soft
+    mask (H, W) of each of `class_ids`; its mean in a piece is the piece's score."""
+    found = find_objects(labels, math.ceil(SMALLEST_SHARE * labels.size))
     scores = [0.0] * len(found.class_ids)
     for class_id, values in zip(class_ids, soft, strict=True):
         for piece in np.flatnonzero(np.equal(found.class_ids, class_id)).tolist():
             scores[piece] = float(values[found.index == piece].mean())
     order = sorted(range(len(scores)), key=lambda piece: -scores[piece])
-    numbers = np.zeros(len(scores) + 1, np.int32)  # the last entry is for pixels without a piece, −1
+    numbers = np.zeros(len(scores) + 1, np.int32)  # the last entry, at −1, is for pixels without a piece
     numbers[order] = range(1, len(order) + 1)
     return Instances(numbers[found.index], tuple(found.class_ids[i] for i in order), tuple(scores[i] for i in order))
 
 
-def follow(instances: Instances, before: np.ndarray, after: np.ndarray, where: Path | str = "a label map") -> Instances:
-    """The objects of label map `before` in label map `after`, both (H, W) uint8. where: the label map's name in errors.
-    Raises UserError if its size is not that of the objects.
+def objects_after(
+    instances: Instances, before: np.ndarray, after: np.ndarray, where: Path | str = "a label map"
+) -> Instances:
+    """The objects of label map `before` in label map `after`, both (H, W) uint8. where: the name of `after` in errors.
+    Raises UserError if the two and the objects have different sizes.
 
     An object that has changed to another class as a whole keeps its pixels. Otherwise pixels that leave their class
     leave their object. Connected pixels that are new in a class join the object of this class that they touch along the
@@ -109,19 +115,20 @@ def follow(instances: Instances, before: np.ndarray, after: np.ndarray, where: P
     numbers = np.where(class_ids[instances.numbers] == after, instances.numbers, 0)
     pieces = find_objects(np.where((before != after) & (numbers == 0), after, np.uint8(0)))
     joins = _longest_border(pieces.index, numbers, after)
-    # Pieces above the number that a file can hold are noise, and in no object.
+    # More pieces than a file can number are noise: they become no objects.
     count = len(instances.class_ids)
     alone = [piece for piece in range(len(pieces.class_ids)) if piece not in joins][: MOST_OBJECTS - count]
-    table = np.zeros(len(pieces.class_ids) + 1, np.int32)  # the last entry is for pixels without a piece, −1
+    table = np.zeros(len(pieces.class_ids) + 1, np.int32)  # the last entry, at −1, is for pixels without a piece
     table[list(joins)] = list(joins.values())
     table[alone] = np.arange(count + 1, count + 1 + len(alone))
     scores = (*instances.scores, *([1.0] * len(alone))) if instances.scores else ()
     ids = (*class_ids[1:].tolist(), *(pieces.class_ids[piece] for piece in alone))
-    return Instances(np.where(pieces.index >= 0, table[pieces.index], numbers), ids, scores).seen(ignored=True)
+    return Instances(np.where(pieces.index >= 0, table[pieces.index], numbers), ids, scores).visible(ignored=True)
 
 
 def _longest_border(index: np.ndarray, numbers: np.ndarray, labels: np.ndarray) -> dict[int, int]:
-    """Piece → the object of its class that it touches most. index: pieces, −1 for none; numbers: objects."""
+    """Piece → the object of its class that it touches most. index: (H, W), the piece at each pixel, −1 for none.
+    numbers: (H, W), the object at each pixel, 0 for none."""
     pieces, objects, classes = np.pad(index, 1, constant_values=-1), np.pad(numbers, 1), np.pad(labels, 1)
     pairs = []
     for shift in filter(any, product((-1, 0, 1), repeat=2)):  # down and right
@@ -134,8 +141,9 @@ def _longest_border(index: np.ndarray, numbers: np.ndarray, labels: np.ndarray) 
 
 
 def _connected(numbers: np.ndarray, neighbours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(H, W) int32: the connected pieces, from 1 on, of each number above 0; and the number of each piece. neighbours:
-    (3, 3), which pixels around one are connected to it."""
+    """(pieces, owners). `pieces`: (H, W) int32, the connected areas of equal numbers above 0, counted from 1.
+    `owners[p]`: the number that piece p has in `numbers`. neighbours: (3, 3), which of the pixels around one count as
+    connected."""
     from scipy import ndimage  # late: it takes a quarter of a second, which errors need not wait for
 
     pieces, owners = np.zeros(numbers.shape, np.int32), [0]
@@ -148,11 +156,12 @@ def _connected(numbers: np.ndarray, neighbours: np.ndarray) -> tuple[np.ndarray,
 
 
 def _ordered(numbers: np.ndarray, classes: np.ndarray, min_area: int) -> tuple[Objects, np.ndarray]:
-    """The objects of numbers (H, W), and the number of each. classes: of each number; 0 and 255 are not objects."""
+    """(objects, kept): the objects with at least `min_area` pixels, and the number that each has in `numbers` (H, W).
+    classes: the class of each number; numbers of class 0 or 255 are not objects."""
     flat = numbers.ravel(order="F")
     areas, first = np.bincount(flat, minlength=len(classes)), np.zeros(len(classes), np.int64)
     starts = np.flatnonzero(np.append(True, flat[1:] != flat[:-1]))[::-1]
-    first[flat[starts]] = starts  # the last value that is assigned counts, that of the first pixel
+    first[flat[starts]] = starts  # of several values the last one stays: that of the first pixel
     objects = (areas > 0) & (classes > 0) & (classes < IGNORE)
     kept = np.flatnonzero(objects & (areas >= min_area))
     kept = kept[np.lexsort((first[kept], classes[kept]))]

@@ -2,7 +2,16 @@
 
 Readers of YOLO's format convert the corners to integers, Ultralytics by rounding down, supervision to the nearest, and
 fill the polygon with its border (OpenCV's fillPoly). Corners of an outline therefore lie in the upper left quarter of
-the pixels at its turns, where both give this pixel. A hole is joined to the outline above it by a slit of zero width.
+the pixels at its turns, where both give this pixel.
+
+An edge of a pixel has the number 4 · pixel + direction: 0 east along its top, 1 south along its right side, 2 west
+along its bottom, 3 north along its left side. The object is on the right hand of its edges. A hole is joined to the
+outline above it by a slit of zero width, which is followed down and up:
+
+    outline: … upper → next …       hole: bottom → … → bottom
+    joined:  … upper ⇓ (slit) ⇓ the hole's edges … bottom ⇑ (slit) ⇑ again → next …
+
+`again` is a second visit of `upper`, with a negative number.
 """
 
 from __future__ import annotations
@@ -14,8 +23,8 @@ import numpy as np
 from .objects import Objects
 
 NEAR, FAR = 0.05, 0.45
-"""Position in pixels of left and upper sides, and of right and lower ones, which six decimals keep apart from 0 and 0.5
-in a side of 40,000 pixels."""
+"""Positions within a pixel: of left and upper sides, and of right and lower sides. Six decimals keep them apart from 0
+and 0.5 in a picture with sides of 40,000 pixels."""
 SNAP = 0.01
 """Coordinates less than this below an integer are rounded up: programs write rounded decimals."""
 
@@ -24,77 +33,82 @@ STEP = np.array([(0, 1), (1, 0), (0, -1), (-1, 0)])
 START = np.array([(NEAR, NEAR), (NEAR, FAR), (FAR, FAR), (FAR, NEAR)])
 """(row, column) within a pixel where the outline begins to follow its edge in each direction."""
 
+Corners = defaultdict[int, list[float]]
+"""Edge → x, y, x, y, … of the corners between it and the next edge."""
+
 
 def object_polygons(objects: Objects) -> list[np.ndarray]:
-    """The outline of every object, each a piece as of `Objects.pieces`, in their order: (P, 2) float64, x in (0, W) and
-    y in (0, H) in pixels. `fill_polygon` gives exactly its pixels."""
-    index, width = objects.index, objects.index.shape[1]
-    follow, corners = _edges(index)
-    owners = index.ravel()
+    """The outline of each object, in their order: (P, 2) float64, x in (0, W) and y in (0, H) in pixels. Each object
+    must be one piece, as those of `Objects.pieces`. `fill_polygon` gives exactly its pixels."""
+    next_edge, corners = _edges(objects.index)
+    owners = objects.index.ravel()
     starts: dict[int, int] = {}  # object → its first edge: the top of its first pixel, on its outer outline
-    seen: set[int] = set()
-    for start in sorted(follow):
-        if start in seen:
+    visited: set[int] = set()
+    for start in sorted(next_edge):
+        if start in visited:
             continue
         edge = start
-        while edge not in seen:
-            seen.add(edge)
-            edge = follow[edge]
-        pixel = start // 4
-        if owners[pixel] not in starts:
-            starts[owners[pixel]] = start
-            continue
-        # A hole, whose first edge is the bottom of a pixel: the slit goes straight up to an edge seen before.
-        top = pixel
-        while top >= width and owners[top - width] == owners[pixel]:
-            top -= width
-        column = pixel % width + NEAR
-        up, down = [column, top // width + NEAR], [column, pixel // width + FAR]
-        upper, node = 4 * top, -1 - len(follow)
-        follow[node], corners[node] = follow[upper], corners[upper]
-        follow[upper], corners[upper] = follow[start], [*up, *down, *corners[start]]
-        follow[start], corners[start] = node, [*down, *up]
+        while edge not in visited:
+            visited.add(edge)
+            edge = next_edge[edge]
+        if starts.setdefault(owners[start // 4], start) != start:
+            _join_hole(start, next_edge, corners, objects.index)
     polygons = []
     for _, start in sorted(starts.items()):
-        path, edge = corners[start][:], follow[start]
+        path, edge = corners[start][:], next_edge[start]
         while edge != start:
             if edge in corners:
                 path += corners[edge]
-            edge = follow[edge]
+            edge = next_edge[edge]
         polygons.append(np.array(path[-2:] + path[:-2], np.float64).reshape(-1, 2))
     return polygons
 
 
-def _edges(index: np.ndarray) -> tuple[dict[int, int], defaultdict[int, list[float]]]:
-    """The edges of objects, as 4 · pixel + direction: edge → the next one, and → x, y of the corners between."""
+def _join_hole(bottom: int, next_edge: dict[int, int], corners: Corners, index: np.ndarray) -> None:
+    """Joins a hole to the outline straight above it, which was visited before. bottom: the hole's first edge, which is
+    the bottom of a pixel."""
+    row, column = divmod(bottom // 4, index.shape[1])
+    top = row
+    while top and index[top - 1, column] == index[row, column]:
+        top -= 1
+    up, down = [column + NEAR, top + NEAR], [column + NEAR, row + FAR]
+    upper, again = 4 * (top * index.shape[1] + column), -1 - len(next_edge)
+    next_edge[again], corners[again] = next_edge[upper], corners[upper]
+    next_edge[upper], corners[upper] = next_edge[bottom], [*up, *down, *corners[bottom]]
+    next_edge[bottom], corners[bottom] = again, [*down, *up]
+
+
+def _edges(index: np.ndarray) -> tuple[dict[int, int], Corners]:
+    """(next_edge, corners) of the objects at each pixel (H, W). `next_edge`: edge → the edge after it on its
+    outline."""
     width = index.shape[1]
     padded = np.pad(index, 1, constant_values=-1)
-    follow, corners = {}, defaultdict(list)
+    next_edge, corners = dict[int, int](), Corners(list)
     for direction in range(4):
         ahead, left = STEP[direction], STEP[direction - 1]
-        beside = padded[1 + left[0] :, 1 + left[1] :][: len(index), :width]
-        pixels = np.argwhere((index >= 0) & (beside != index))
+        neighbours = padded[1 + left[0] :, 1 + left[1] :][: len(index), :width]
+        pixels = np.argwhere((index >= 0) & (neighbours != index))
         straight, turns_left = (
             padded[tuple((pixels + 1 + step).T)] == index[tuple(pixels.T)] for step in (ahead, ahead + left)
         )
-        # Not where pixels only touch at a corner: pieces meet at edges, and their surroundings also at corners.
+        # A left turn needs both pixels: those of a piece meet at edges, and only those around it also at corners.
         inner, axis = turns_left & straight, 1 - direction % 2
         turn = np.where(inner, -1, np.where(straight, 0, 1))
         to = pixels + np.array([ahead, 0 * ahead, ahead + left])[turn]
         then = (direction + turn) % 4
         edges = 4 * (pixels @ (width, 1)) + direction
-        follow.update(zip(edges.tolist(), (4 * (to @ (width, 1)) + then).tolist(), strict=True))
+        next_edge.update(zip(edges.tolist(), (4 * (to @ (width, 1)) + then).tolist(), strict=True))
         ends, begins = pixels + START[(direction + 1) % 4], to + START[then]
         # An inner corner is in the pixel ahead: the horizontal edge gives y, the vertical one x.
         ends[inner, axis] = begins[inner, axis]
         corners.update(zip(edges[turn != 0].tolist(), ends[turn != 0, ::-1].tolist(), strict=True))
-    return follow, corners
+    return next_edge, corners
 
 
 def fill_polygon(polygon: np.ndarray, shape: tuple[int, int]) -> tuple[int, int, np.ndarray]:
-    """The pixels of a polygon, filled like readers of YOLO's format do: (top, left, (h, w) bool), the mask of its
-    bounding box. polygon: (P, 2), x and y in pixels, rounded down to those of `shape` (H, W). Pixels on the lines
-    between corners are inside, and others by the even-odd rule, which leaves out holes that are cut in."""
+    """(top, left, mask): the pixels of a polygon, filled as readers of YOLO's format fill it, as the mask (h, w) bool
+    of its bounding box. polygon: (P, 2), x and y in pixels, which are rounded down to pixels of `shape` (H, W). Pixels
+    on the lines between corners are inside; the even-odd rule decides on others, so that joined holes stay open."""
     corners = np.clip(np.floor(polygon + SNAP).astype(np.int64), 0, (shape[1] - 1, shape[0] - 1))
     left, top = corners.min(0)
     begins = corners - (left, top)
@@ -117,6 +131,6 @@ def fill_polygon(polygon: np.ndarray, shape: tuple[int, int]) -> tuple[int, int,
 
 
 def _steps(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Each index i of `counts`, counts[i] times, and with it 0, 1, … counts[i] − 1."""
+    """(indices, steps): each index i of `counts`, repeated counts[i] times, and beside it 0, 1, … counts[i] − 1."""
     numbers = np.repeat(np.arange(len(counts)), counts)
     return numbers, np.arange(len(numbers)) - np.repeat(np.cumsum(counts) - counts, counts)

@@ -1,7 +1,8 @@
 """Masks as COCO's run lengths, polygons as pycocotools fills them, and masks of Label Studio's brush.
 
-Run lengths count the pixels outside, inside, outside … of a mask, column by column. COCO's text of them is read here,
-because pycocotools reads on behind one that ends within a number, and takes run lengths that end before the picture.
+Run lengths count the pixels outside, inside, outside … of a mask, column by column. COCO's compressed text of them is
+decoded here, because pycocotools reads past the end of a text that ends within a number, and accepts run lengths that
+end before the picture does.
 
 The brush writes the values of a four-channel picture, whose fourth channel is the mask, row by row, as a stream of bits
 in blocks. A stream begins with the number of values (32 bits), the bits per value minus one (5), and four possible
@@ -23,7 +24,7 @@ from pycocotools import mask
 from ...errors import UserError
 from ...files.messages import show_json
 
-WORD, SIZES, CHANNELS = 8, (3, 4, 8, 16), 4
+WORD_BITS, SIZES, CHANNELS = 8, (3, 4, 8, 16), 4
 
 
 def encode(inside: np.ndarray) -> dict[str, Any]:
@@ -33,8 +34,9 @@ def encode(inside: np.ndarray) -> dict[str, Any]:
 
 
 def decompress(counts: str) -> list[int]:
-    """The run lengths of COCO's text: numbers of five bits a character from "0" on, the lowest first, with a sixth bit
-    if another follows; from the fourth on, differences to the run length two before. Raises ValueError."""
+    """The run lengths in COCO's compressed text. Each character from "0" on holds five bits of a number, the lowest
+    bits first, and a sixth bit if another character follows. From the fourth number on, a number is the difference to
+    the run length two before. Raises ValueError."""
     runs: list[int] = []
     value = shift = 0
     for character in counts.encode("ascii"):
@@ -53,30 +55,31 @@ def decompress(counts: str) -> list[int]:
 
 
 def count_runs(size: Sequence[int], counts: Sequence[int] | str, shape: tuple[int, int], where: str) -> np.ndarray:
-    """(N,) int64: the run lengths of an RLE in a picture of `shape` (H, W)."""
+    """(N,) int64: the run lengths of an RLE in a picture of `shape` (H, W). where: the RLE's name in errors. Raises
+    UserError."""
     if list(size) != list(shape):
         problem = f"its mask is {show_json(size)}, but its image is {list(shape)}; both are [height, width]"
-        raise UserError(f"{where}: {problem}")
+        raise UserError(where, problem)
     try:
         runs = decompress(counts) if isinstance(counts, str) else counts
         if sum(runs) == math.prod(shape) and min(runs) >= 0:
             return np.array(runs, np.int64)
     except ValueError:
         pass
-    raise UserError(f"{where}: 'counts' are not valid for a mask of {shape[0]} × {shape[1]} pixels")
+    raise UserError(where, f"'counts' are not valid for a mask of {shape[0]} × {shape[1]} pixels")
 
 
 def polygon_runs(polygons: Sequence[Sequence[float]], shape: tuple[int, ...], where: str) -> np.ndarray:
-    """Run lengths of polygons [x, y, x, y, …] in pixels, filled as pycocotools does."""
+    """Run lengths of polygons [x, y, x, y, …] in pixels, filled as pycocotools fills them. Raises UserError."""
     for polygon in polygons:
         if len(polygon) < 6 or len(polygon) % 2:
-            raise UserError(f"{where}: a polygon is a list of at least three x, y")
+            raise UserError(where, "a polygon is a list of at least three x, y")
     filled: Any = mask.merge(mask.frPyObjects(polygons, *shape))  # type: ignore[call-overload]
     return np.array(decompress(filled["counts"].decode("ascii")), np.int64)
 
 
 def box_xyxy(runs: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """(4,): left, top, right, bottom of the pixels inside of run lengths; all 0 if there are none."""
+    """(4,): left, top, right, bottom of the pixels inside of run lengths; all 0 if no pixel is inside."""
     rle: Any = {"size": shape, "counts": runs.tolist()}
     box = mask.toBbox(mask.frPyObjects(rle, *shape))
     box[2:] += box[:2]
@@ -84,11 +87,11 @@ def box_xyxy(runs: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 
 def encode_brush(inside: np.ndarray) -> bytes:
-    """The stream of a mask (H, W) bool, as `label_studio_sdk.converter.brush.mask2rle` encodes it."""
+    """The stream of a mask (H, W) bool, equal to that of `label_studio_sdk.converter.brush.mask2rle`."""
     flat = inside.ravel()
     begins = np.append(0, np.flatnonzero(flat[1:] != flat[:-1]) + 1)
     lengths = np.diff(begins, append=flat.size) * CHANNELS
-    bits = [f"{flat.size * CHANNELS:032b}{WORD - 1:05b}", *(f"{size - 1:04b}" for size in SIZES)]
+    bits = [f"{flat.size * CHANNELS:032b}{WORD_BITS - 1:05b}", *(f"{size - 1:04b}" for size in SIZES)]
     bits += map(_run, lengths.tolist(), flat[begins].tolist())
     text = "".join(bits)
     count = len(text) // 8 + 1
@@ -97,8 +100,8 @@ def encode_brush(inside: np.ndarray) -> bytes:
 
 @lru_cache(1 << 11)
 def _run(left: int, value: bool) -> str:
-    """The bits of the blocks of a run."""
-    # The last part of a run that is cut has the longest size, too.
+    """The bits of the blocks of a run of `left` equal values."""
+    # All parts of a run that is cut have the longest size.
     kind = next((kind for kind, size in enumerate(SIZES) if left <= 1 << size), len(SIZES) - 1)
     size, bits = SIZES[kind], ""
     while left:
@@ -113,7 +116,7 @@ def decode_brush(stream: bytes, shape: tuple[int, int]) -> np.ndarray:
     bits = iter("".join([f"{byte:08b}" for byte in stream]))
 
     def take(count: int) -> int:
-        """The number that the next bits are."""
+        """The number in the next `count` bits."""
         taken = "".join(islice(bits, count))
         if len(taken) < count:
             raise ValueError("it is truncated")
@@ -123,16 +126,16 @@ def decode_brush(stream: bytes, shape: tuple[int, int]) -> np.ndarray:
     sizes = [take(4) + 1 for _ in SIZES]
     if count != shape[0] * shape[1] * CHANNELS:
         raise ValueError(f"it has {count} values, not {CHANNELS} for each of {shape[0]} × {shape[1]} pixels")
-    if word != WORD:
-        raise ValueError(f"its values have {word} bits, not {WORD}")
+    if word != WORD_BITS:
+        raise ValueError(f"its values have {word} bits, not {WORD_BITS}")
     values = bytearray()
     while len(values) < count:
         repeated = take(1)
         length = take(sizes[take(2)]) + 1
         if repeated:
-            values += bytes([take(WORD)]) * length
+            values += bytes([take(WORD_BITS)]) * length
         else:
-            values += take(WORD * length).to_bytes(length, "big")
+            values += take(WORD_BITS * length).to_bytes(length, "big")
     if len(values) > count:
         raise ValueError(f"it has more than the {count} values that it says")
     return np.frombuffer(values, np.uint8).reshape(*shape, CHANNELS)[..., 3] > 0
