@@ -55,8 +55,8 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
             raise UserError("a corrected 'mask' must have its 'hash'")
 
     @property
-    def state(self) -> tuple[Any, ...]:
-        """What an undo can restore."""
+    def result(self) -> tuple[Any, ...]:
+        """The sample after the action, which an undo can restore."""
         return self.verdict, self.mask, self.hash, self.classes, self.area
 
 
@@ -115,7 +115,7 @@ def reviewed_row(row: Mapping[str, Any], action: Action | None, maker: Action | 
     acted, and with what a mask that no person drew was made. OF_THE_MASK and flags about attention go.
     """
     own = row.get("review", {})
-    if action is None or (action.action == "undo" and action.state[:2] == (own.get("verdict"), None)):
+    if action is None or (action.action == "undo" and action.result[:2] == (own.get("verdict"), None)):
         return dict(row)  # if everything was undone, what the row itself says is in effect again
     review = {"verdict": action.verdict, "corrected": bool(own.get("corrected")), "by": action.by}
     if action.mask is None:
