@@ -1,26 +1,40 @@
 // Why a mask is as it is: where pixels and words attend, other constants, every step.
 
 import { WINDOW, decode, get, pixels, post } from "./api.js";
-import { $, element, latest } from "./page.js";
+import { $, counted, element, latest } from "./page.js";
 import { paintHeat } from "./stage.js";
 
 const digits = (value) => (Number(value.toFixed(2)) === value ? value.toFixed(2) : String(Number(value.toFixed(4))));
 const unpack = (map) => ({ ...map, values: decode(map.data) });
 
-export class Why {
-  // page: { set, heat, notice(text), view: SampleView, list, many }
+export class AttentionPanel {
+  number = null; // the sample's
+  info = null; // what the server says of its attention; null if it has none
+  maps = []; // of a pixel or a word, one a level
+  level = 0; // the index of the map that is shown large
+  word = -1; // the index of the word whose maps are shown
+  fixed = false; // whether the pixel was clicked, and stays
+  trial = null; // constants that are tried
+  untouched = {}; // what the sliders said at first
+
+  // page: { set, heat, notice(text), view: SampleView, list, bulk }
   constructor(page) {
-    Object.assign(this, { page, info: null, level: 0 });
-    this.fetchMaps = latest((about) => this.ask(`attends?${new URLSearchParams(about)}`, ({ maps }) => this.showMaps(maps.map(unpack))));
+    this.page = page;
+    this.fetchMaps = latest((about) => {
+      return this.ask(`attends?${new URLSearchParams(about)}`, ({ maps }) => this.showMaps(maps.map(unpack)));
+    });
     this.tryOut = latest((constants) => this.tried(constants));
     for (const id of ["alpha", "beta"]) $(id).oninput = () => this.try();
     for (const id of ["method", "pamr"]) $(id).onchange = () => this.try();
-    const actions = { untune: "endTrial", apply: "apply", "apply-shown": "applyToShown", "show-steps": "steps", capture: "capture" };
-    for (const [id, action] of Object.entries(actions)) $(id).onclick = () => this[action]();
+    $("untune").onclick = () => this.endTrial();
+    $("apply").onclick = () => this.apply();
+    $("apply-shown").onclick = () => this.applyToShown();
+    $("show-steps").onclick = () => this.steps();
+    $("capture").onclick = () => this.capture();
   }
 
   // Ask about this sample; `then` gets the answer, unless another sample was opened.
-  async ask(path, then, failed = (text) => this.page.notice(text), from = get) {
+  async ask(path, then, { failed = (text) => this.page.notice(text), from = get } = {}) {
     const { number } = this;
     try {
       const found = await from(`/api/samples/${number}/${path}`);
@@ -43,25 +57,29 @@ export class Why {
     this.number = number;
     this.state("Loading the attention maps …"); // the first time, torch too
     $("prompt").textContent = about.prompt;
-    await this.ask("attention", async (info) => {
+    const more = ({ words }) => {
+      if (words.length > this.info.words.length && this.word < 0) this.words({ ...this.info, words });
+    };
+    await this.ask("attention", (info) => {
       this.show(info);
-      const more = ({ words }) => { if (words.length > info.words.length && this.word < 0) this.words({ ...this.info, words }); };
-      if (info.levels.length) await this.ask("words", more, () => {});
-    }, (text) => this.state(text));
+      return info.words && this.ask("words", more, { failed: () => {} });
+    }, { failed: (text) => this.state(text) });
   }
 
   show(info) {
     this.state(info.note);
     $("capture").hidden = !info.canCapture;
-    this.page.view.attention(info.levels.length ? "" : info.note);
-    if (!info.levels.length) return;
+    this.page.view.allowAttention(info.words ? "" : info.note);
+    if (!info.words) return;
     $("attention").hidden = false;
     this.words(info);
-    this.level = Math.min(this.level, info.levels.length - 1);
-    const constants = info.constants;
-    $("method").replaceChildren(...info.methods.map((name) => new Option(name, name, false, name === constants.method)));
-    for (const id of ["alpha", "beta"]) $(id).value = constants[id];
-    this.untouched = { alpha: $("alpha").value, beta: $("beta").value };
+    const { constants } = info;
+    $("method").replaceChildren(...info.methods.map((name) => new Option(name, name)));
+    $("method").value = constants.method;
+    for (const id of ["alpha", "beta"]) {
+      $(id).value = constants[id];
+      this.untouched[id] = $(id).value;
+    }
     $("pamr").checked = constants.pamr;
     $("steps-class").replaceChildren(...info.classes.map((name) => new Option(name, name)));
     this.say();
@@ -73,7 +91,8 @@ export class Why {
     this.word = -1;
     let at = 0;
     const parts = info.words.flatMap((word, i) => {
-      const before = info.prompt.slice(at, word.start), button = element("button", { textContent: info.prompt.slice(word.start, word.end) });
+      const before = info.prompt.slice(at, word.start);
+      const button = element("button", { textContent: info.prompt.slice(word.start, word.end) });
       at = word.end;
       button.setAttribute("aria-pressed", "false");
       button.onclick = () => this.showWord(this.word === i ? -1 : i);
@@ -102,21 +121,22 @@ export class Why {
 
   showMaps(maps) {
     this.maps = maps;
-    const box = $("levels");
-    if (box.children.length !== maps.length) {
-      box.replaceChildren(...maps.map((map, i) => {
-        const button = element("button", {}, element("canvas"), element("span"));
-        button.onclick = () => { this.level = i; this.showMaps(this.maps); };
-        return button;
-      }));
+    const shown = Math.min(this.level, maps.length - 1);
+    const buttons = $("levels").children;
+    if (buttons.length !== maps.length) {
+      $("levels").replaceChildren(...maps.map(() => element("button", {}, element("canvas"), element("span"))));
     }
     maps.forEach((map, i) => {
-      const [canvas, text] = box.children[i].children;
+      const [canvas, text] = buttons[i].children;
       paintHeat(canvas, map, this.page.heat);
       text.textContent = `${map.name}, ${map.height} × ${map.width}`;
-      box.children[i].setAttribute("aria-pressed", i === this.level);
+      buttons[i].setAttribute("aria-pressed", i === shown);
+      buttons[i].onclick = () => {
+        this.level = i;
+        this.showMaps(this.maps);
+      };
     });
-    this.page.view.stage.drawHeat(maps[Math.min(this.level, maps.length - 1)], this.page.heat, this.info.part);
+    this.page.view.stage.drawHeat(maps[shown], this.page.heat, this.info.part, { whiteEdges: true });
   }
 
   constants() {
@@ -133,7 +153,6 @@ export class Why {
     $("beta-shown").textContent = digits(this.value("beta"));
   }
 
-  // Show what other constants make.
   try() {
     if (!this.info) return;
     this.say();
@@ -143,24 +162,24 @@ export class Why {
 
   // null: none, as a trial was ended.
   async tried(constants) {
-    const begun = performance.now(), trial = (this.trial = constants);
+    this.trial = constants;
     if (!constants) return;
     await this.ask(`tuned?${new URLSearchParams(constants)}`, (made) => {
-      if (trial !== this.trial) return;
-      this.page.view.shownLabels = made.values;
+      if (constants !== this.trial) return;
+      this.page.view.triedLabels = made.values;
       this.page.view.draw();
-      $("tuned-shown").textContent = `tried, not saved (${Math.round(performance.now() - begun)} ms)`;
-    }, undefined, pixels);
+      $("tuned-shown").textContent = "tried, not saved";
+    }, { from: pixels });
   }
 
   // Back to the mask as it is; whether anything was tried.
   endTrial() {
-    const view = this.page.view;
+    const { view } = this.page;
     this.trial = null;
     this.tryOut(null);
     this.fixed = false;
-    if (!view?.shownLabels) return false;
-    view.shownLabels = null;
+    if (!view?.triedLabels) return false;
+    view.triedLabels = null;
     view.draw();
     $("tuned-shown").textContent = "";
     return true;
@@ -168,32 +187,37 @@ export class Why {
 
   apply() {
     if (!this.info) return;
-    const number = this.number, view = this.page.view, constants = this.constants();
+    const { number } = this;
+    const { view } = this.page;
+    const constants = this.constants();
     this.endTrial();
-    if (number !== view.base.number) return; // the next one is being opened
+    if (number !== view.number) return; // the next one is being opened
     const send = (version) => post(`/api/samples/${number}/tuned`, { ...constants, version, window: WINDOW });
-    return view.changes.enqueue(view.base, send, { redrawn: true });
+    view.changes.enqueue(view.shown, send, { newMap: true });
   }
 
   applyToShown() {
-    const { list, many } = this.page;
-    if (!window.confirm(`Make new masks for ${list.count === 1 ? "the sample" : `all ${list.count.toLocaleString()} samples`} shown? Reviewed and corrected samples keep their masks.`)) return;
-    many.ask("/api/job/masks", { ...this.constants(), view: list.view });
+    const { list, bulk } = this.page;
+    const samples = counted(list.count, "sample");
+    const question = `Make new masks for ${samples}? Reviewed and corrected samples keep their masks.`;
+    if (window.confirm(question)) bulk.ask("/api/job/masks", { ...this.constants(), view: list.view });
   }
 
   async capture() {
     $("capture").disabled = true;
     this.state("Recomputing …");
-    await this.ask("capture", (info) => this.show(info), (text) => this.state(text), (path) => post(path, {}));
+    const from = (path) => post(path, {});
+    await this.ask("capture", (info) => this.show(info), { failed: (text) => this.state(text), from });
     $("capture").disabled = false;
   }
 
   steps() {
     const query = new URLSearchParams({ ...this.constants(), name: $("steps-class").value });
     return this.ask(`steps?${query}`, ({ steps }) => $("steps").replaceChildren(...steps.map((step) => {
-      const canvas = element("canvas"), text = [step.text, step.equation].filter(Boolean).join(" ");
+      const canvas = element("canvas");
       paintHeat(canvas, unpack(step), this.page.heat);
-      return element("li", {}, canvas, element("strong", { textContent: `${step.name} ` }), element("span", { textContent: text }));
+      const equation = step.equation && ` (${step.equation} of the paper)`;
+      return element("li", {}, canvas, element("strong", { textContent: step.name }), ` ${step.text}${equation}`);
     })));
   }
 }
