@@ -4,7 +4,7 @@ import { WINDOW, decode, get, pixels, post } from "./api.js";
 import { $, counted, element, latest } from "./page.js";
 import { paintHeat } from "./stage.js";
 
-const digits = (value) => (Number(value.toFixed(2)) === value ? value.toFixed(2) : String(Number(value.toFixed(4))));
+const digits = (value) => String(Number(value.toFixed(4)));
 const unpack = (map) => ({ ...map, values: decode(map.data) });
 
 export class AttentionPanel {
@@ -160,7 +160,7 @@ export class AttentionPanel {
     this.tryOut(this.constants());
   }
 
-  // null: none, as a trial was ended.
+  // constants: null after the trial's end.
   async tried(constants) {
     this.trial = constants;
     if (!constants) return;
@@ -216,7 +216,7 @@ export class AttentionPanel {
     return this.ask(`steps?${query}`, ({ steps }) => $("steps").replaceChildren(...steps.map((step) => {
       const canvas = element("canvas");
       paintHeat(canvas, unpack(step), this.page.heat);
-      const equation = step.equation && ` (${step.equation} of the paper)`;
+      const equation = step.equation && ` (paper, ${step.equation})`;
       return element("li", {}, canvas, element("strong", { textContent: step.name }), ` ${step.text}${equation}`);
     })));
   }

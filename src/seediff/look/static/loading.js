@@ -14,13 +14,14 @@ export function load(number) {
   if (!loading.has(number)) {
     const both = Promise.all([fetchSample(number), image(`/api/samples/${number}/image`)]);
     loading.set(number, both.then(([sample, photo]) => ({ ...sample, photo })));
+    both.catch(() => forget(number)); // so that it can be tried again
   }
   return loading.get(number);
 }
 
 // Load a sample that is likely to be opened next.
 export function prefetch(number) {
-  if (loading.size < 2) load(number).catch(() => forget(number));
+  if (loading.size < 2) load(number).catch(() => {});
 }
 
 // What is at hand of a sample is old.
