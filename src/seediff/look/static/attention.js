@@ -9,15 +9,14 @@ const unpack = (map) => ({ ...map, values: decode(map.data) });
 
 export class AttentionPanel {
   number = null; // the sample's
-  info = null; // what the server says of its attention; null if it has none
-  maps = []; // of a pixel or a word, one a level
-  level = 0; // the index of the map that is shown large
-  word = -1; // the index of the word whose maps are shown
+  info = null; // about its attention
+  maps = []; // a pixel's or a word's, one a level
+  level = 0; // index of the map in the picture
+  word = -1; // index of the word whose maps are shown
   fixed = false; // whether the pixel was clicked, and stays
-  trial = null; // constants that are tried
-  untouched = {}; // what the sliders said at first
+  trial = null; // tried constants
+  untouched = {}; // the sliders' first values
 
-  // page: { set, heat, notice(text), view: SampleView, list, bulk }
   constructor(page) {
     this.page = page;
     this.fetchMaps = latest((about) => {
@@ -33,7 +32,7 @@ export class AttentionPanel {
     $("capture").onclick = () => this.capture();
   }
 
-  // Ask about this sample; `then` gets the answer, unless another sample was opened.
+  // Ask about this sample. An answer after another sample was opened is dropped.
   async ask(path, then, { failed = (text) => this.page.notice(text), from = get } = {}) {
     const { number } = this;
     try {
@@ -143,7 +142,7 @@ export class AttentionPanel {
     return { method: $("method").value, alpha: this.value("alpha"), beta: this.value("beta"), pamr: $("pamr").checked };
   }
 
-  // Sliders have steps of 0.01; one where it began stands for the exact value.
+  // An untouched slider stands for the exact value, between its steps.
   value(id) { return $(id).value === this.untouched[id] ? this.info.constants[id] : Number($(id).value); }
 
   say() {
@@ -172,7 +171,7 @@ export class AttentionPanel {
     }, { from: pixels });
   }
 
-  // Back to the mask as it is; whether anything was tried.
+  // Back to the saved mask. Returns whether anything was tried.
   endTrial() {
     const { view } = this.page;
     this.trial = null;

@@ -4,7 +4,6 @@ import { post } from "./api.js";
 import { $, fillClasses, grey } from "./page.js";
 
 export class Bulk {
-  // page: { set, notice(text), refresh(), list, grid }
   constructor(page) {
     this.page = page;
     this.fill();

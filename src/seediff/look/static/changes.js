@@ -30,14 +30,12 @@ export class Changes {
   last = Promise.resolve(); // fulfilled after the last change
   pending = new Map(); // sample's number → changes that are not saved yet
 
-  // page: { pending(by), hear(state), notice(text) }. saved(shown, state, newMap), wrong(shown): mend what is shown;
-  // return a promise.
+  // page: { pending(by), hear(state), notice(text) }. saved(shown, state, newMap), wrong(shown): promise to mend the view.
   constructor(page, { saved, wrong }) { Object.assign(this, { page, saved, wrong }); }
 
   pendingOf(number) { return this.pending.get(number) || 0; }
 
-  // send(version): returns a promise of the sample's new state. painted: it sends the label map shown. newMap: the
-  // server makes another label map.
+  // send(version): promises the new state. painted: it sends the label map shown. newMap: the server makes another one.
   enqueue(shown, send, { painted = false, newMap = false } = {}) {
     const { number, map } = shown;
     this.count(number, 1);
@@ -47,7 +45,7 @@ export class Changes {
         if (shown.replaced || (painted && map !== shown.map)) return void (await this.lose(shown));
         const state = await send(shown.version);
         shown.version = state.version;
-        if (newMap) shown.map += 1; // what somebody paints before the new map is shown, is on the old one
+        if (newMap) shown.map += 1; // strokes until the new map is shown are on the old one
         this.page.hear(state);
         await this.saved(shown, state, newMap);
       } catch (error) {

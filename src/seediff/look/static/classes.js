@@ -3,8 +3,7 @@
 import { $, IGNORED, choice, element, fillClasses, grey, percent, values } from "./page.js";
 
 export class Classes {
-  // page: { set, css(value), notice(text), addClass(name), view }. closed: why nothing can be painted. leave(): give keys
-  // back to the picture.
+  // closed: why nothing can be painted. leave(): gives keys back to the picture.
   constructor(page, closed, leave) {
     Object.assign(this, { page, closed, leave });
     this.value = page.set.classes.length ? 1 : 0;

@@ -13,22 +13,21 @@ const range = (from, to) => Array.from({ length: to - from }, (_, i) => from + i
 
 export class Grid {
   least = 148; // pixels of a tile's side
-  view = null; // the name of the list that is shown
-  count = 0; // its samples, of which each has a place in it
+  view = null; // the name of the list
+  count = 0; // its samples, each of which has a place
   sort = ""; // what it is sorted by
-  active = 0; // the place that keys are about
-  anchor = 0; // the place from which a selection is extended
+  active = 0; // place that keys are about
+  anchor = 0; // place from which a selection is extended
   chosen = new Set(); // selected places
   labels = true; // whether thumbnails have masks
-  chunks = new Map(); // number of a chunk → its samples; null while they are asked for
-  asking = 0; // how many chunks are
-  heard = new Map(); // states that were heard of in the meantime
+  chunks = new Map(); // number → samples; null while asked for
+  asking = 0; // chunks that are
+  heard = new Map(); // newer states, heard in the meantime
   tiles = new Map(); // place → element
-  free = []; // elements without a place
+  free = []; // other elements
   columns = 1;
 
-  // handlers: open(place), act(key, place), failed(error), moved(): to another place, chose(): the selection changed;
-  // and names: class names by id.
+  // handlers: open(place), act(key, place), failed(error), moved(), chose(); and names: class names by id.
   constructor(box, inner, handlers) {
     Object.assign(this, { box, inner }, handlers);
     box.onscroll = () => this.soon();
@@ -199,7 +198,7 @@ export class Grid {
     }
   }
 
-  // The last line of a sample's tile, which begins with what it is sorted by.
+  // A tile's last line, which begins with what it is sorted by.
   about({ corrected, made, flags, miou, classes, ...more }) {
     const number = OF_THE_MASK.includes(this.sort) ? more[this.sort] : null;
     return [

@@ -36,6 +36,7 @@ function pending(by) {
   $("saving").textContent = unsaved ? "Saving …" : "Saved";
 }
 
+// What the other views get.
 const page = {
   set, css, notice, pending, refresh, move, open, addClass,
   heat: packColours(set.heat), colours: packColours(set.palette),
@@ -63,7 +64,7 @@ Object.assign(page, { bulk, grid, attention: new AttentionPanel(page) });
 const view = new SampleView(page);
 page.view = view;
 
-// Keep what is shown in the address. later: milliseconds to wait, for keys held down. push: Back leads to what was before.
+// Keep what is shown in the address. later: milliseconds to wait. push: Back leads to what was before.
 function keep(later = 0, { push = false } = {}) {
   clearTimeout(keeping);
   if (later) {
@@ -121,7 +122,7 @@ function recount() {
   }, SOON);
 }
 
-// Act on a tile of the grid, or on all selected. The next key is about the next sample, whether this one is saved or not.
+// Act on a tile of the grid, or on all selected. The next key is about the next sample, even before this one is saved.
 function judge(key, at) {
   const action = { a: "accept", x: "reject", r: "reset", z: "undo", y: "redo" }[key];
   if (grid.chosen.size && key !== "z" && key !== "y") return bulk.act(action);

@@ -108,8 +108,8 @@ export function inBox(segments, width, height, box) {
   return new Set([...inside.keys()].filter((number) => number && 2 * inside.get(number) > all.get(number)));
 }
 
-// Give connected pieces of fewer than `least` pixels the label that most of their border touches. Ignored pixels (255)
-// and the largest piece stay. Returns how many went, and the box.
+// Give connected pieces of fewer than `least` pixels the label that most of their border touches; ignored pixels (255)
+// stay. Returns { count, box }.
 export function clean(labels, width, height, least) {
   const seen = new Uint8Array(labels.length);
   let count = 0, box = null;

@@ -22,14 +22,13 @@ const SIZED = ["brush", "eraser"];
 
 export class SampleView {
   tool = "look";
-  turn = 0; // counts opens and reloads: an answer to any but the last is too late
+  turn = 0; // counts opens and reloads: only the last one's answer is used
   shown = null; // the ShownVersion that changes are made on
-  about = null; // what the server says of it
-  labels = null; // its label map, which tools paint on; null until it has come
-  triedLabels = null; // the label map of constants that are tried, shown in its place
-  stroke = null; // while one is drawn, { at: its end, box: what it changed }
+  about = null; // the server's state of it
+  labels = null; // its label map; null until it has come
+  triedLabels = null; // the label map of tried constants, shown in place of `labels`
+  stroke = null; // during a stroke { at: its end, box: what it changed }
 
-  // page: { set, colours, css, notice(text), move(by), open(place), place(), grid, list, attention }
   constructor(page) {
     this.page = page;
     this.changes = new Changes(page, {
@@ -85,7 +84,7 @@ export class SampleView {
     this.fade();
   }
 
-  // Show the mask and the map of attention as the sliders say; by: more or less of one, in percent.
+  // Show mask and heat as strongly as the sliders say. by: change one, in percent.
   fade(id, by = 0) {
     if (by) $(id).value = Number($(id).value) + by;
     for (const slider of ["opacity", "heat-opacity"]) {
@@ -138,8 +137,8 @@ export class SampleView {
     const loading = pending ? this.changes.last.then(() => load(number)) : load(number);
     this.shown = new ShownVersion(number, loading.then(({ about }) => about));
     this.page.attention.leave();
-    $("sample").setAttribute("aria-busy", "true"); // the sample before is seen until this one has come,
-    this.labels = this.stroke = this.objects.values = null; // but not painted on
+    $("sample").setAttribute("aria-busy", "true");
+    this.labels = this.stroke = this.objects.values = null; // nobody paints on the sample before, which is still seen
     this.polygon.forget();
     const { about, photo, labels } = await loading;
     forgetAll();
@@ -264,7 +263,7 @@ export class SampleView {
     if (box) this.draw(box);
   }
 
-  // Esc: whether there was something to give up, or a tool to leave.
+  // Esc. Returns whether there was something to give up.
   giveUp() {
     if (this.segment.giveUp() || this.polygon.forget() || this.page.attention.endTrial()) return true;
     if (this.tool === "look") return false;
@@ -298,7 +297,6 @@ export class SampleView {
     if ((action === "accept" || action === "reject") && $("onward").checked) this.page.move(1);
   }
 
-  // The server has saved a change: its state counts.
   async saved(shown, state, newMap) {
     forget(shown.number);
     if (shown !== this.shown || shown.replaced) return;
@@ -325,7 +323,7 @@ export class SampleView {
     await this.reload();
   }
 
-  // Keys of this view; whether it was one.
+  // Returns whether the key was one of this view's.
   key(event) {
     const key = keyOf(event);
     const tool = !event.shiftKey && TOOLS.find(([, letter]) => letter.toLowerCase() === key);

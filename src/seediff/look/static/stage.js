@@ -1,4 +1,4 @@
-// The picture with its mask, heat, outlines and lines; from the pointer and the keyboard to pixels.
+// The picture with its mask, heat, outlines and lines; and what the pointer and the keyboard do on it.
 
 import { outlines, strokeOutlines } from "./outlines.js";
 import { clamp } from "./page.js";
@@ -7,8 +7,7 @@ const MOST = 48; // times the picture's size on the screen
 const LARGE = 4e6; // pixels whose outlines take longer than a frame
 
 export class Stage {
-  // parts: { stage, layers, beside, photo, mask, heat, edges, lines, pixel }. handlers: down, drag, up, hover, use and
-  // twice, which get x and y in pixels of the picture.
+  // parts: elements by name. handlers: down, drag, up, hover, use and twice, which get x and y in pixels of the picture.
   constructor(parts, handlers) {
     Object.assign(this, parts, { handlers });
     this.width = this.height = 0;
@@ -134,7 +133,7 @@ export class Stage {
     const scale = this.zoom || fit;
     const size = [this.width * scale, this.height * scale];
     this.scale = scale;
-    // The middle of the room is never off the picture; one that is seen whole is in the middle.
+    // The middle of the room is never off the picture.
     const within = (at, i) => (scale <= fit ? (room[i] - size[i]) / 2 : clamp(at, room[i] / 2 - size[i], room[i] / 2));
     this.left = within(this.left, 0);
     this.top = within(this.top, 1);
@@ -202,10 +201,9 @@ export class Stage {
   drawEdges() {
     const context = this.inPixels(this.edges);
     if (this.outlined) strokeOutlines(context, this.paths, this.whiteEdges ? [] : this.colours, this.scale);
-    this.stage.dataset.outlines = this.outlined ? this.paths.size : 0;
   }
 
-  // A canvas over the whole stage, emptied, to be drawn on in pixels of the picture.
+  // An emptied canvas over the whole stage, to draw on in pixels of the picture.
   inPixels(canvas) {
     const context = canvas.getContext("2d"), scale = this.ratio * this.scale;
     context.setTransform(1, 0, 0, 1, 0, 0);
