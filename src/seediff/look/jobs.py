@@ -80,10 +80,6 @@ class JobRun:
     waiting: list[Prepared] = field(default_factory=list)
     """Actions to save."""
 
-    @property
-    def session(self) -> Session:
-        return self.jobs.session
-
     def run(self) -> None:
         """Change the samples, then report how many have which outcome."""
         failed = ""
@@ -128,11 +124,11 @@ class JobRun:
             self.counts[made or UNCHANGED] += 1
 
     def save(self) -> None:
-        count = self.session.commit(self.waiting)
+        count = self.jobs.session.commit(self.waiting)
         self.counts.update({self.outcome: count, STALE: len(self.waiting) - count})
         self.waiting.clear()
 
     def report(self, text: str, done: int, **more: Any) -> None:
         """Tell all windows."""
         about = {"kind": "job", "job": self.name, "text": text, "done": done, "total": len(self.numbers)}
-        self.session.tell({**about, "ended": False, "undoable": False, **more})
+        self.jobs.session.tell({**about, "ended": False, "undoable": False, **more})

@@ -92,9 +92,9 @@ class Stale(Exception):
 class History:
     """The actions on a sample, and which of them are in effect."""
 
-    own_verdict: Verdict | None = None
-    """The verdict in the original's row."""
-    own_corrected: bool = False
+    original: Result
+    """The sample before all actions, with the verdict in its row."""
+    own_corrected: bool
     """Whether, by its row, a person corrected the original."""
     makers: dict[str, Action] = field(default_factory=dict)
     """Path of each new mask → the action that made it."""
@@ -134,8 +134,8 @@ class History:
         """The action that made the current mask; None for the original."""
         return self.makers.get(self.mask or "")
 
-    def follow(self, action: Action) -> None:
-        """Apply an action, also one read from the file."""
+    def apply(self, action: Action) -> None:
+        """Put an action into effect, also one read from the file."""
         self.version = action.version
         if action.mask:
             self.makers.setdefault(action.mask, action)
@@ -154,10 +154,6 @@ class History:
         """The sample after a move along its steps."""
         action = self.steps[self.at + move]
         return Result(*action.result) if action else self.original
-
-    @property
-    def original(self) -> Result:
-        return Result(self.own_verdict)
 
 
 class Session:
@@ -199,7 +195,7 @@ class Session:
                 if number is None:
                     continue
                 history = self.histories.pop(number, None) or self.history(number)
-                history.follow(action)
+                history.apply(action)
                 self.histories[number] = history  # in the order of their last actions
             for number in self.histories:
                 self.index.update(number, self.row(number))
@@ -231,7 +227,7 @@ class Session:
         if number in self.histories:
             return self.histories[number]
         review = self.dataset.samples[number].row.review
-        return History(review.verdict, review.corrected)
+        return History(Result(review.verdict), review.corrected)
 
     def row(self, number: int) -> dict[str, Any]:
         """A sample's current row."""
@@ -320,7 +316,7 @@ class Session:
                 append_action(self.dataset.folder, *(action for _, action in current))
             for number, action in current:
                 history = self.history(number)
-                history.follow(action)
+                history.apply(action)
                 self.histories[number] = history
                 self.index.update(number, self.row(number))
             self.acted += len(current)

@@ -38,7 +38,7 @@ export const typing = (event, ours) => {
   const target = document.activeElement; // not the event's: a key may have waited for a sample, after a search
   if ((event.ctrlKey || event.metaKey || event.altKey) && !ours) return true;
   if (target instanceof HTMLInputElement) return !["checkbox", "radio", "button", "range"].includes(target.type);
-  return target instanceof HTMLSelectElement || target instanceof HTMLTextAreaElement;
+  return target instanceof HTMLSelectElement;
 };
 
 // Tools: name, key, title, and an icon of lines on a field of 24 × 24.
