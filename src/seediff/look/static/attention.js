@@ -4,7 +4,6 @@ import { WINDOW, decode, get, pixels, post } from "./api.js";
 import { $, counted, element, latest } from "./page.js";
 import { paintHeat } from "./stage.js";
 
-const digits = (value) => String(Number(value.toFixed(4)));
 const unpack = (map) => ({ ...map, values: decode(map.data) });
 
 export class AttentionPanel {
@@ -15,7 +14,6 @@ export class AttentionPanel {
   word = -1; // index of the word whose maps are shown
   fixed = false; // whether the pixel was clicked, and stays
   trial = null; // tried constants
-  untouched = {}; // the sliders' first values
 
   constructor(page) {
     this.page = page;
@@ -23,7 +21,12 @@ export class AttentionPanel {
       return this.ask(`attends?${new URLSearchParams(about)}`, ({ maps }) => this.showMaps(maps.map(unpack)));
     });
     this.tryOut = latest((constants) => this.tried(constants));
-    for (const id of ["alpha", "beta"]) $(id).oninput = () => this.try();
+    for (const id of ["alpha", "beta"]) {
+      $(id).oninput = () => {
+        $(id).value = Number($(id).value).toFixed(2); // untouched, it keeps its exact value
+        this.try();
+      };
+    }
     for (const id of ["method", "pamr"]) $(id).onchange = () => this.try();
     $("untune").onclick = () => this.endTrial();
     $("apply").onclick = () => this.apply();
@@ -75,10 +78,7 @@ export class AttentionPanel {
     const { constants } = info;
     $("method").replaceChildren(...info.methods.map((name) => new Option(name, name)));
     $("method").value = constants.method;
-    for (const id of ["alpha", "beta"]) {
-      $(id).value = constants[id];
-      this.untouched[id] = $(id).value;
-    }
+    for (const id of ["alpha", "beta"]) $(id).value = constants[id];
     $("pamr").checked = constants.pamr;
     $("steps-class").replaceChildren(...info.classes.map((name) => new Option(name, name)));
     this.say();
@@ -139,17 +139,15 @@ export class AttentionPanel {
   }
 
   constants() {
-    return { method: $("method").value, alpha: this.value("alpha"), beta: this.value("beta"), pamr: $("pamr").checked };
+    const { value: method } = $("method");
+    return { method, alpha: Number($("alpha").value), beta: Number($("beta").value), pamr: $("pamr").checked };
   }
-
-  // An untouched slider stands for the exact value, between its steps.
-  value(id) { return $(id).value === this.untouched[id] ? this.info.constants[id] : Number($(id).value); }
 
   say() {
     const seeded = this.info.seeded.includes($("method").value);
     $("alpha").disabled = !seeded;
-    $("alpha-shown").textContent = seeded ? digits(this.value("alpha")) : "none";
-    $("beta-shown").textContent = digits(this.value("beta"));
+    $("alpha-shown").textContent = seeded ? $("alpha").value : "none";
+    $("beta-shown").textContent = $("beta").value;
   }
 
   try() {
