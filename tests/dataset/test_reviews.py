@@ -24,7 +24,7 @@ from seediff.dataset.saving import save_native
 from seediff.errors import Notice
 from seediff.evaluate.evaluation import evaluate
 from seediff.evaluate.evaluation import notes as evaluation_notes
-from seediff.look.samples import open_subject
+from seediff.look.samples import open_set
 from seediff.look.session import Edit, Session
 from seediff.train.stages import find_doubts, open_training
 
@@ -43,7 +43,7 @@ def pets(tmp_path):
         (out / f"soft/{native.sample_name(row['file_name'])}_{row['class_ids'][0]}.png").write_bytes(
             encode_soft((labels > 0) * 0.8)
         )
-    session = Session(open_subject(out), by="ann")
+    session = Session(open_set(out), by="ann")
     session.act(0, 0, Edit("accept", verdict="accepted"))
     session.act(1, 0, Edit("reject", verdict="rejected"))
     session.act(3, 0, Edit("relabel", labels=lambda present: np.where(present == 1, np.uint8(2), present)))
@@ -84,7 +84,7 @@ def returned(pets, tmp_path):
 
 def test_a_mask_of_a_persons_stays_one_when_it_is_accepted(returned, tmp_path):
     before = open_native(returned)[1]
-    session = Session(open_subject(returned), by="ann")
+    session = Session(open_set(returned), by="ann")
     for number, verdict in enumerate(("accepted", "rejected", "accepted", "accepted")):
         session.act(number, 0, Edit("decide", verdict=verdict))
     session.close()
@@ -107,7 +107,7 @@ CONSTANTS = {"method": "ca", "alpha": 0.5, "beta": 0.6, "pamr": True}
 @pytest.fixture
 def remade(pets):
     """`pets`, where constants made new masks of 2 and 4; somebody accepted the second."""
-    session = Session(open_subject(pets), by="ann")
+    session = Session(open_set(pets), by="ann")
     for number in (2, 4):
         labels = np.roll(session.labels(number), 9, 1)
         session.act(number, 0, Edit("made", labels=labels, detail={**CONSTANTS, "job": "a"}))
@@ -126,7 +126,7 @@ def test_a_mask_that_nobody_drew_is_not_a_persons(remade, tmp_path, capsys):
         run(f"filter {remade} --out {tmp_path}/{reviewed} --reviewed {reviewed}")
         assert [item.name for item in open_native(tmp_path / reviewed)[1]] == [f"00000{number}" for number in numbers]
     assert "2 masks replaced" in capsys.readouterr().out
-    session = Session(open_subject(tmp_path / "unreviewed"), by="bob")  # what made a mask goes along
+    session = Session(open_set(tmp_path / "unreviewed"), by="bob")  # what made a mask goes along
     session.act(0, 0, Edit("reject", verdict="rejected"))
     session.close()
     classes, items = open_native(tmp_path / "unreviewed")
@@ -210,7 +210,7 @@ def test_a_corrected_mask_that_somebody_changed_is_used_by_nothing(pets, tmp_pat
     for use in (
         lambda: run(f"filter {pets} --out {tmp_path}/out"),
         lambda: Dataset.from_native(pets).stats(),
-        lambda: Session(open_subject(pets), by="").labels(3),
+        lambda: Session(open_set(pets), by="").labels(3),
     ):
         with user_error(r"000003.1.png: is not the corrected mask that was saved"):
             use()
@@ -220,7 +220,7 @@ def test_damage_at_the_end_is_no_line_cut_off(pets):
     data = (pets / REVIEWS).read_bytes() + b'{"sample": "000000", "version": 0}'
     (pets / REVIEWS).write_bytes(data)
     assert found(pets) == [("structure", "error", REVIEWS)]
-    for use in (open_native, lambda folder: Session(open_subject(folder), by="")):
+    for use in (open_native, lambda folder: Session(open_set(folder), by="")):
         with user_error(r"review.jsonl, line \d"):
             use(pets)
     assert (pets / REVIEWS).read_bytes() == data

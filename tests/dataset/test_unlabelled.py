@@ -13,7 +13,7 @@ from seediff.dataset.native import open_native
 from seediff.dataset.truths import open_truths
 from seediff.evaluate.evaluation import evaluate
 from seediff.evaluate.segments import evaluate_segments
-from seediff.look.samples import open_subject
+from seediff.look.samples import open_set
 from seediff.look.session import Edit, Session
 from seediff.train.stages import find_doubts, open_training
 
@@ -40,7 +40,7 @@ def empty(tmp_path):
 @pytest.fixture
 def begun(empty):
     """The same when a is painted and b is accepted as empty."""
-    session = Session(open_subject(empty), by="ann")
+    session = Session(open_set(empty), by="ann")
     session.act(0, 0, Edit("brush", labels=lambda present: np.maximum(present, np.uint8(2))))
     session.act(1, 0, Edit("accept", verdict="accepted"))
     session.act(2, 0, Edit("accept", verdict="accepted"))

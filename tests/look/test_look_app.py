@@ -3,7 +3,7 @@ from look_server import running, write_set
 from PIL import Image
 from refusals import user_error
 
-from seediff.look.samples import open_subject
+from seediff.look.samples import open_set
 
 
 @pytest.fixture
@@ -14,7 +14,7 @@ def pets(tmp_path):
 
 def test_lists_by_filter_and_in_order(pets):
     client, opened = pets
-    rows = [one.metadata for one in opened.session.subject.samples]
+    rows = [one.metadata for one in opened.session.dataset.samples]
     assert client.numbers() == list(range(30))
     assert client.numbers(classes=[2]) == [i for i, row in enumerate(rows) if row["classes"] == ["cat"]]
     assert client.numbers(flags=["degenerate"]) == [6, 13, 20, 27]
@@ -66,4 +66,4 @@ def test_what_is_no_dataset_is_refused(tmp_path):
         ("notes.txt", "is a file; name the folder"),
     ):
         with user_error(said):
-            open_subject(tmp_path / name)
+            open_set(tmp_path / name)

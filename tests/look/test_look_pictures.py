@@ -89,7 +89,7 @@ def test_an_image_of_each_view(tmp_path, browser):
         page.keyboard.press("s")
         until(page, "() => document.querySelector('#tool-shown').textContent.startsWith('Click')")
         drag(page, (2, max(0, top - 4)), (column * 2 - 2, bottom + 2))
-        until(page, "() => document.querySelector('#tool-shown').textContent.includes('Enter accepts')")
+        until(page, "() => document.querySelector('#tool-shown').textContent.includes('Enter paints')")
         take(page, "segments")
         page.keyboard.press("Escape")
         number = next(i for i, item in enumerate(open_native(out)[1]) if item.name == name)

@@ -10,7 +10,7 @@ from seediff.dataset.encoding import read_label_map
 from seediff.dataset.native import open_native
 from seediff.dataset.reviews import REVIEWS, read_actions
 from seediff.look.index import Query
-from seediff.look.samples import open_subject
+from seediff.look.samples import open_set
 from seediff.look.session import Edit, Session
 
 
@@ -20,7 +20,7 @@ def pets(tmp_path):
 
 
 def opened(folder, **options):
-    return Session(open_subject(folder), by="ann", **options)
+    return Session(open_set(folder), by="ann", **options)
 
 
 def painted(session, number, value=2):
@@ -117,8 +117,8 @@ def test_every_place_where_a_kill_can_cut_the_log(pets):
         whole = end >= len(data) - 1
         assert len(read_actions(pets)) == 1 + whole
         session = opened(pets)
-        assert session.state(0)["verdict"] == "accepted"
-        assert session.state(1)["corrected"] is whole
+        assert session.for_page(0)["verdict"] == "accepted"
+        assert session.for_page(1)["corrected"] is whole
         session.act(3, 0, Edit("reject", verdict="rejected"))
         session.close()
         lines = (pets / REVIEWS).read_bytes().splitlines()

@@ -46,9 +46,9 @@ def address(constants):
 def check_explained(folder):
     """What the page begins with makes the mask that is there."""
     with running(folder) as (client, opened):
-        for number in range(len(opened.session.subject.samples)):
+        for number in range(len(opened.session.dataset.samples)):
             about = client.get(f"/api/samples/{number}/attention")
-            assert about["note"] == "Attention maps: saved."
+            assert about["note"] == ""
             made = client.ask("GET", f"/api/samples/{number}/tuned?{address(about['constants'])}")
             np.testing.assert_array_equal(made.labels, opened.session.labels(number))
 
@@ -119,7 +119,7 @@ def test_other_constants_make_what_the_command_makes(copied, tmp_path, change):
     generate(replace(CONFIG, mask=mask), tmp_path / "other", draw=fake_draw)
     with running(copied) as (client, opened):
         constants = {**client.get("/api/samples/0/attention")["constants"], **change}
-        for number, sample in enumerate(opened.session.subject.samples):
+        for number, sample in enumerate(opened.session.dataset.samples):
             made = client.ask("GET", f"/api/samples/{number}/tuned?{address(constants)}")
             expected = read_label_map(tmp_path / "other" / original_mask(sample))
             np.testing.assert_array_equal(made.labels, expected)
@@ -147,7 +147,7 @@ def test_masks_of_photos_are_made_as_mask_makes_them(tmp_path, mini_folder):
             kept = client.get("/api/samples/1/attends?x=30&y=40")
         shutil.rmtree(out / native.ATTENTION)
         with running(out) as (client, _):
-            assert client.post("/api/samples/1/capture", {}).json["note"] == "Attention maps: recomputed."
+            assert client.post("/api/samples/1/capture", {}).json["note"] == ""
             assert client.get("/api/samples/1/attends?x=30&y=40") == kept
 
 
@@ -176,7 +176,7 @@ def test_a_pixel_and_a_word_attend_where_the_maps_say(tmp_path):
         assert [one["columns"] for one in about["words"]] == [[2, 3], [5]]
         for wrong in ("x=64&y=0", "x=-1&y=0", "x=1", "columns=8", "columns=a", "columns="):
             assert client.ask("GET", f"/api/samples/0/attends?{wrong}").status == 400
-        assert client.get("/api/samples/1/attention")["levels"] == []
+        assert "words" not in client.get("/api/samples/1/attention")
         assert "no attention maps" in client.ask("GET", "/api/samples/1/attends?x=0&y=0").json["error"]
 
 

@@ -17,7 +17,7 @@ from seediff.dataset import native
 from seediff.dataset.quality.check import check_dataset
 from seediff.evaluate.segments import evaluate_segments
 from seediff.files.photo_files import find_photos, read_photo
-from seediff.look.samples import open_subject
+from seediff.look.samples import open_set
 from seediff.look.session import Edit, Session
 from seediff.run.mask_job import mask_photos
 from seediff.run.photos import read_classes_csv
@@ -180,7 +180,7 @@ def test_corrected_segments_are_exported_and_evaluated(tmp_path, segment, found)
     """A correction takes pixels from their segment, and paints a new one where it touches none of its class."""
     out = tmp_path / "out"
     segment_photos(segment(), found[:1], out)
-    session = Session(open_subject(out), by="ann")
+    session = Session(open_set(out), by="ann")
     labels = session.labels(0).copy()
     before = session.instances(0, labels)
     labels[:, :20] = 0

@@ -79,7 +79,7 @@ def look(
         register_file(method)
 
     def ready(opened: Opened) -> None:
-        samples = plural(len(opened.session.subject.samples), "sample")
+        samples = plural(len(opened.session.dataset.samples), "sample")
         print(f"{path}: {samples} at {opened.url} (Ctrl-C ends it)", flush=True)
         if "COLAB_RELEASE_TAG" in os.environ:
             fix = f"show {path / 'preview.html'}, or zip the folder and download it"

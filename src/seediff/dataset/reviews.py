@@ -60,8 +60,8 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
             raise UserError("a corrected 'mask' must have its 'hash'")
 
     @property
-    def state(self) -> tuple[Any, ...]:
-        """The part of the action that an undo can restore."""
+    def result(self) -> tuple[Any, ...]:
+        """The sample after the action, which an undo can restore."""
         return self.verdict, self.mask, self.hash, self.classes, self.area
 
 

@@ -2,7 +2,7 @@
 them.
 
 `samples` opens a set, `index` filters and sorts it, `session` keeps the reviewers' actions, `sample_attention` and
-`tuning` make maps and masks from attention. `app` says which function answers which address of the page (`static/`):
-those of `set_answers` and `attention_answers`, with the help of `events` and `jobs`. `gate` keeps everybody else out,
-and `serve` runs the server.
+`tuning` make maps and masks from attention. `app` says which function of `set_answers` and `attention_answers` answers
+which address of the page (`static/`); `events` and `jobs` help them. `gate` keeps everybody else out, and `serve` runs
+the server.
 """

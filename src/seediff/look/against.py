@@ -1,4 +1,4 @@
-"""Predictions beside the set that is shown, and how well each agrees with it."""
+"""Compares the set with predictions, which the page shows beside its masks."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from .samples import read_image
 
 
 def open_against(predictions: Path, folder: Path, progress: Progress) -> Evaluation:
-    """Compare all samples of the dataset in `folder`, rejected ones too, with a folder of label maps or a set: in the
-    set's own classes, its masks as they are now. Raises UserError if names, sizes or classes do not match."""
+    """Compare the present masks of the dataset in `folder`, also of rejected samples, with predictions: a folder of
+    label maps, or another dataset. Raises UserError if names, sizes or classes do not match."""
     return evaluate(predictions, folder, boundary=False, draws=1, with_rejected=True, progress=progress)
 
 
 def draw_prediction(against: Evaluation, sample: Sample) -> bytes:
-    """A PNG of a sample's picture with its prediction laid over it. Raises UserError."""
+    """A PNG of a sample's picture, with its prediction drawn over it. Raises UserError."""
     image = read_image(sample)
     (predicted,) = against.predictor.predict([sample])
     labels = against.predicted_table[predicted].astype(np.uint8)

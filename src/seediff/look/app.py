@@ -26,13 +26,13 @@ from .set_answers import FRESH, SetAnswers
 
 SAMPLE = "/samples/{number:short}"
 SOON = 1.5
-"""Seconds from the opening of a window to the import of torch, so that it delays no first sample."""
+"""Seconds from the opening of a window to the import of torch, which would delay the first sample."""
 Run = Callable[[Callable[[], Response]], Awaitable[Response]]
-"""Runs a function in another thread, and waits for its response."""
+"""A function that runs another one in a thread, and returns its response."""
 
 
 class ShortConvertor(IntegerConvertor):
-    """Numbers that samples may have: Python refuses to read one of thousands of digits."""
+    """The numbers of samples in an address. Python raises an error for numbers of thousands of digits."""
 
     regex = "[0-9]{1,9}"
 
@@ -52,8 +52,8 @@ def make_app(session: Session, events: Events) -> Starlette:
         return StreamingResponse(events.listen(), media_type="text/event-stream", headers=FRESH)
 
     async def refuse_stale(request: Request, error: Any) -> Response:
-        state = session.state(error.number)
-        return JSONResponse({"error": "someone else changed it in the meantime", **state}, 409)
+        sample = session.for_page(error.number)
+        return JSONResponse({"error": "someone else changed it in the meantime", **sample}, 409)
 
     routes = [
         get("/set", set_answers.describe),
@@ -86,8 +86,8 @@ def make_app(session: Session, events: Events) -> Starlette:
 
 
 class AttentionRoutes:
-    """The addresses about attention, as an application that imports torch, which the first samples do not wait for,
-    when it is first used or loaded."""
+    """An application (ASGI) for the addresses about attention. It imports torch at its first use or by `load`, so that
+    the first samples do not wait for torch."""
 
     def __init__(self, set_answers: SetAnswers) -> None:
         self.set_answers = set_answers
@@ -125,7 +125,7 @@ class AttentionRoutes:
 
 
 def get(path: str, answer: Callable[[Request], Response], run: Run = run_in_threadpool) -> Route:
-    """A GET route. answer: makes the response."""
+    """A GET route. answer: makes the response from the request."""
 
     async def respond(request: Request) -> Response:
         return await run(partial(answer, request))
@@ -134,7 +134,7 @@ def get(path: str, answer: Callable[[Request], Response], run: Run = run_in_thre
 
 
 def post(path: str, answer: Callable[[Request, bytes], Response], run: Run = run_in_threadpool) -> Route:
-    """A POST route. answer: makes the response, from the request and its body."""
+    """A POST route. answer: makes the response from the request and its body."""
 
     async def respond(request: Request) -> Response:
         return await run(partial(answer, request, await request.body()))

@@ -1,5 +1,5 @@
 """Answers the page's questions about a sample's attention: where pixels and words attend, masks with other constants,
-steps, segments.
+the steps of a mask, segments.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, Response
 
 from ..attention.maps import AttentionMaps
 from ..config.generate_config import DatasetConfig
-from ..config.method_constants import MaskConfig, level_name
+from ..config.method_constants import MaskConfig
 from ..config.methods import METHOD_FACTS
 from ..dataset.rows import as_row
 from ..devices import cpu_threads
@@ -34,7 +34,6 @@ from .sample_attention import (
     attention_of,
     cannot_capture,
     find_words,
-    grids,
     maps_path,
     pixel_maps,
     read_config,
@@ -45,21 +44,23 @@ from .set_answers import Name, Number, SetAnswers, pack, read_address
 from .tuning import Constants, Tuner, constants_of
 
 MEMORY = 1 << 30
-"""Maximum bytes of cached attention; at least one sample's."""
+"""Maximum bytes of cached attention. One sample's attention is always kept."""
 THRESHOLDS = (1.1, 0.8, 0.55, 0.4, 0.28, 0.2, 0.14, 0.1, 0.07, 0.05)
-"""DiffSeg's thresholds for clickable segments, from coarse to fine: the paper's, and lower ones for flatter maps."""
+"""DiffSeg's thresholds for clickable segments, from coarse to fine: the paper's, then lower ones for flatter maps."""
 FEW = 6
 """Minimum number of segments, if the page does not choose a threshold."""
 MOST_POINTS = 16
+"""Maximum number of DiffSeg's starting points along a side."""
+"""Maximum number of DiffSeg's starting points along a side."""
 REMADE = "remade"
 CORRECTED = "A person corrected this mask; attention explains the mask before that."
 UNKNOWN = "It is not known how this mask was made: masks and steps shown here use the default constants."
 ALONE = threading.Lock()
-"""Its holder sets torch's number of threads, which is global to the process."""
+"""The lock of torch's number of threads, which is global to the process."""
 
 
 class Pointed(msgspec.Struct, frozen=True):
-    """A pixel of a sample, or columns of its text."""
+    """The address's fields: a pixel of the sample, or columns of its text, separated by commas."""
 
     x: int = -1
     y: int = -1
@@ -67,20 +68,22 @@ class Pointed(msgspec.Struct, frozen=True):
 
 
 class Fine(msgspec.Struct, frozen=True):
-    """An index of THRESHOLDS; None for the usual one."""
+    """The address's field: how fine the segments are."""
 
     fine: Annotated[int, msgspec.Meta(ge=0, lt=len(THRESHOLDS))] | None = None
+    """An index of THRESHOLDS; None for the usual one."""
+    """An index of THRESHOLDS; None for the usual one."""
 
 
 class Apply(Constants, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Constants for one sample, and the version of the sample that the page shows."""
+    """The body of a request to make one sample's mask with other constants. version: the sample's on the page."""
 
     version: Number
     window: Name = ""
 
 
 class ApplyToMany(Constants, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Constants for a list of samples."""
+    """The body of a request to make masks with other constants for all samples of the list `view`."""
 
     view: Name
 
@@ -90,7 +93,7 @@ class AttentionAnswers:
 
     def __init__(self, set_answers: SetAnswers) -> None:
         self.set_answers, self.session = set_answers, set_answers.session
-        self._configs = cache(partial(read_config, self.session.subject.folder))
+        self._configs = cache(partial(read_config, self.session.dataset.folder))
         self.tuners: Cache[Tuner] = Cache(MEMORY, lambda tuner: tuner.size)
         self.segmented: Cache[np.ndarray] = Cache(128 << 20, lambda labels: labels.nbytes)
         self.capturer = Capturer()
@@ -100,10 +103,11 @@ class AttentionAnswers:
     # Where attention comes from.
 
     def config(self, number: int) -> DatasetConfig | None:
-        return self._configs(self.session.subject.samples[number].metadata.get("made"))
+        return self._configs(self.session.dataset.samples[number].metadata.get("made"))
 
     def constants(self, number: int) -> tuple[Constants, str]:
-        """The constants of a sample's current mask, or the usual ones; and a note about this for the page."""
+        """(constants, note) of a sample's current mask. If they are unknown, the constants are the usual ones, and the
+        note says so to the page."""
         review, config = as_row(self.session.row(number)).review, self.config(number)
         remade = review.made
         if remade is not None:
@@ -117,17 +121,17 @@ class AttentionAnswers:
     def tuner(self, number: int) -> Tuner | None:
         """A sample's attention, loaded; None if there is none. Raises UserError for an unusable file."""
         with self.loading:  # otherwise two threads would read the same file
-            tuner, path = self.tuners.get(number), maps_path(self.session.subject.samples[number])
+            tuner, path = self.tuners.get(number), maps_path(self.session.dataset.samples[number])
             if tuner is not None or path is None:
                 return tuner
             return self.put(number, AttentionMaps.load(path))
 
     def put(self, number: int, maps: AttentionMaps) -> Tuner:
-        sample = self.session.subject.samples[number]
+        sample = self.session.dataset.samples[number]
         return self.tuners.put(number, Tuner(attention_of(sample, maps, self.config(number))))
 
     def needed(self, request: Request) -> tuple[int, Tuner]:
-        """The sample that a request names, and its attention, without which there is no answer."""
+        """The number of the sample that a request names, and its attention. Raises UserError if it has none."""
         number = self.set_answers.number(request)
         tuner = self.tuner(number)
         if tuner is None:
@@ -135,9 +139,9 @@ class AttentionAnswers:
         return number, tuner
 
     def capture(self, request: Request, body: bytes) -> Response:
-        """Run the model again, which takes as long as drawing, and keep its maps in memory."""
+        """Run the model again, which takes as long as drawing the sample, and keep the maps in memory."""
         number = self.set_answers.number(request)
-        sample, config = self.session.subject.samples[number], self.config(number)
+        sample, config = self.session.dataset.samples[number], self.config(number)
         reason = cannot_capture(sample, config)
         if config is None or reason:
             raise UserError(f"cannot recompute: {reason}")
@@ -149,18 +153,14 @@ class AttentionAnswers:
     def about(self, request: Request) -> Response:
         """The page's initial data about a sample."""
         number = self.set_answers.number(request)
-        sample, tuner = self.session.subject.samples[number], self.tuner(number)
+        tuner = self.tuner(number)
         if tuner is None:
             return JSONResponse(self._about_none(number))
         of, facts = tuner.attention, METHOD_FACTS.items()
         constants, note = self.constants(number)
-        origin = "saved" if maps_path(sample) else "recomputed"
-        levels = [{"name": level_name(level), "height": h, "width": w} for level, (h, w) in grids(of.maps).items()]
         return JSONResponse(
             {
-                "note": f"Attention maps: {origin}. {note}".strip(),
-                "canCapture": False,
-                "levels": levels,
+                "note": note,
                 "prompt": of.maps.prompt,
                 "words": find_words(of.maps, None),
                 "classes": of.classes,
@@ -172,19 +172,18 @@ class AttentionAnswers:
         )
 
     def _about_none(self, number: int) -> dict[str, Any]:
-        """The same for a sample without attention."""
+        """What `about` answers for a sample without attention."""
         config = self.config(number)
-        reason = cannot_capture(self.session.subject.samples[number], config)
+        reason = cannot_capture(self.session.dataset.samples[number], config)
         hint = " (--keep-attention saves them)" if config else ""
         ending = f", and {reason}." if reason else "; they can be recomputed."
         return {
             "note": f"No attention maps were saved{hint}{ending}",
-            "levels": [],
             "canCapture": not reason and not self.session.read_only,
         }
 
     def words(self, request: Request) -> Response:
-        """All words of the prompt according to the model's tokenizers, which take seconds to load the first time."""
+        """All words of the prompt that the model's tokenizers find. Loading them takes seconds, the first time."""
         number, tuner = self.needed(request)
         config = self.config(number)
         return JSONResponse({"words": find_words(tuner.attention.maps, config and config.model)})
@@ -201,8 +200,8 @@ class AttentionAnswers:
         return JSONResponse({"steps": tuner.steps(constants, request.query_params.get("name", ""))})
 
     def segments(self, request: Request) -> Response:
-        """(H, W) uint16: DiffSeg's segment at each pixel, from the sample's attention, at one of THRESHOLDS, whose
-        index is in the answer; by default, the coarsest with at least FEW."""
+        """(H, W) uint16: DiffSeg's segment at each pixel, made of the sample's attention at one of THRESHOLDS. Its
+        index is in the answer. By default, it is the coarsest that makes at least FEW segments."""
         number, tuner = self.needed(request)
         wanted = read_address(request, Fine).fine
         for fine in range(len(THRESHOLDS)) if wanted is None else (wanted,):
@@ -245,7 +244,7 @@ class AttentionAnswers:
         return REMADE if state["version"] > version else UNCHANGED
 
     def make_labels(self, number: int, tuner: Tuner, constants: Constants) -> np.ndarray:
-        """The label map with other constants, by the number of threads that made the set."""
+        """(H, W) uint8: the label map with other constants, computed with as many threads as the set was."""
         config = self.config(number)
         threads = config and config.threads
         with tuner.lock, ALONE, cpu_threads(threads or 1, self.threads):

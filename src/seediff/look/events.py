@@ -1,4 +1,4 @@
-"""What all requests share: a worker thread for slow work, reports to every open window, and caches."""
+"""A worker thread for slow work, reports to every open window, and caches: what all requests share."""
 
 from __future__ import annotations
 
@@ -14,15 +14,13 @@ from typing import Any, Generic, TypeVar
 Result = TypeVar("Result")
 Value = TypeVar("Value")
 PING = 15.0
-"""Seconds without a report after which a comment is sent, so that a lost connection is noticed."""
+"""Seconds without a report after which the server sends a comment, by which it notices a lost connection."""
 BEHIND = 1000
-"""Maximum number of reports waiting for a window. Beyond it, they are replaced by one that makes the window reload its
-state.
-"""
+"""Maximum number of reports that wait for a window. One that makes the window load everything anew replaces more."""
 
 
 class Worker:
-    """Runs functions one after another. Its thread ends with the process, even in the middle of a function."""
+    """Runs functions one after another in a thread, which ends with the process, even in the middle of a function."""
 
     def __init__(self) -> None:
         self._waiting: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = queue.SimpleQueue()
@@ -64,7 +62,7 @@ class Events:
             window.put_nowait('{"kind": "behind"}' if behind else line)
 
     async def listen(self) -> AsyncIterator[bytes]:
-        """The reports from now on, as lines of server-sent events."""
+        """All further reports, as lines of server-sent events."""
         self._loop = asyncio.get_running_loop()
         window: asyncio.Queue[str | None] = asyncio.Queue()
         self._windows.add(window)
@@ -82,9 +80,7 @@ class Events:
 
 
 class Cache(Generic[Value]):
-    """Recent values, whose sizes add up to at most `limit`, or one larger value. The least recently used is dropped
-    first. Thread-safe.
-    """
+    """Keeps recently used values whose sizes add up to at most `limit`, or one larger value. Thread-safe."""
 
     def __init__(self, limit: int, size: Callable[[Value], int]) -> None:
         self.limit, self.size, self.held = limit, size, 0
@@ -109,6 +105,6 @@ class Cache(Generic[Value]):
         return value
 
     def get_or_make(self, key: Hashable, make: Callable[[], Value]) -> Value:
-        """The value of a key; if there is none, `make` makes it."""
+        """A key's value, which `make` makes if the cache lacks it."""
         value = self.get(key)
         return self.put(key, make()) if value is None else value

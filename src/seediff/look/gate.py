@@ -47,13 +47,13 @@ OPEN = ("/static/look.css", "/static/icon.svg")
 
 
 class Gate:
-    """Passes permitted requests on to the application (ASGI). host: the address that the server listens at. once:
-    accepted a single time in place of the token, for the address that a browser is started with, which everybody on
-    the machine can read."""
+    """Passes permitted requests on to the application (ASGI). host: the address that the server listens at."""
 
     def __init__(self, app: ASGIApp, *, token: str, host: str, port: int) -> None:
         self.app, self.token, self.host = app, token, host
         self.once = secrets.token_urlsafe(24)
+        """What is accepted a single time in place of the token. It is in the address that a browser is started with,
+        which everybody on the machine can read."""
         # Browsers share cookies between a host's ports, so each server needs its own.
         self.cookie = f"seediff_look_{port}"
 
@@ -69,12 +69,12 @@ class Gate:
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
-        with suppress(ClientDisconnect):  # inside of a body: there is nobody to answer
+        with suppress(ClientDisconnect):  # in the middle of a body: nobody waits for the answer
             answer = self._refuse(scope, headers) or await self._admit(scope, headers, receive) or self.app
             await answer(scope, receive, sending)
 
     def _refuse(self, scope: Scope, headers: Headers) -> Response | None:
-        """The response to a request that is refused, whoever sends it; None for all others."""
+        """The response that refuses a request, whoever sends it; None if the request is permitted."""
         if len(headers.getlist("host")) != 1 or not allowed_host(headers["host"], self.host):
             return PlainTextResponse("This name is not the server's; use the address that `seediff look` printed.", 421)
         length = headers.get("content-length", "0")
@@ -93,7 +93,7 @@ class Gate:
         return None
 
     async def _admit(self, scope: Scope, headers: Headers, receive: Receive) -> Response | None:
-        """The response to a request without the token's cookie, or with a token in its address; None if it may pass."""
+        """The response to a request without the token's cookie, or with a token in its address; None lets it pass."""
         request = Request(scope, receive)
         if _same(request.cookies.get(self.cookie, ""), self.token) or scope["path"] in OPEN:
             if scope["path"] == "/" and "token" in request.query_params:

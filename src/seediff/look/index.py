@@ -1,4 +1,4 @@
-"""Filters, sorts and counts the samples of a set, on columns of numbers in memory."""
+"""Filters, sorts and counts the samples of a set by columns of numbers in memory."""
 
 from __future__ import annotations
 
@@ -13,30 +13,36 @@ from ..dataset.rows import OF_THE_MASK, as_row
 from ..masks.flags import flag_kind
 
 VERDICTS = ("unreviewed", "accepted", "rejected")
-"""The position of a verdict is its number in `Index.verdict`."""
+"""A verdict's position is its number in `Index.verdict`."""
 BARS = 20
 """Number of ranges in a histogram."""
 Sort = Literal["order", "name", "area", "confidence", "agreement", "flags", "recent", "miou"]
 
 
 class Query(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which samples to show, in which order. classes (ids), flags (kinds, or "none"), states: a sample needs any of
-    them. area, confidence, agreement: closed ranges; the area is that of the chosen classes together, or of all. text:
-    part of the prompt, the source or the name, ignoring case."""
+    """Which samples to show, and in which order. A sample must match every filter that is set."""
 
     classes: tuple[Annotated[int, msgspec.Meta(ge=1, le=254)], ...] = ()
+    """Ids, of which a sample needs any."""
     flags: tuple[str, ...] = ()
+    """Kinds of flags or "none", of which a sample needs any."""
     states: tuple[Literal["unreviewed", "accepted", "rejected", "corrected"], ...] = ()
+    """Of these, too, a sample needs any."""
     area: tuple[float, float] | None = None
+    """Bounds, both included, of the area of all chosen `classes` together, or of all classes, as a share of the
+    picture."""
     confidence: tuple[float, float] | None = None
+    """Bounds, both included."""
     agreement: tuple[float, float] | None = None
+    """Bounds, both included."""
     text: Annotated[str, msgspec.Meta(max_length=1000)] = ""
+    """A part of the prompt, the source or the name, in any case."""
     sort: Sort = "order"
     descending: bool = False
 
 
 class Index:
-    """Columns over the samples of a set: one row of numbers a sample, which `update` sets."""
+    """Columns of numbers about the samples of a set. `update` sets a sample's row in all of them."""
 
     def __init__(
         self,
@@ -54,14 +60,14 @@ class Index:
         """Which classes each sample has, by id."""
         self.area = np.zeros((count, len(classes) + 1), np.float32)
         self.flagged: dict[str, np.ndarray] = {}
-        """Kind of flag → (count,) which samples have it."""
+        """Kind of flag → (count,) bool: whether each sample has it."""
         self.of_mask = {key: np.full(count, np.nan, np.float32) for key in OF_THE_MASK}
-        """Confidence and agreement as `seediff filter` takes them: a corrected mask has 1, and that of a mask that was
-        made here is unknown."""
+        """Confidence and agreement, by the rules of `seediff filter`: 1 for a corrected mask, NaN if unknown, as for a
+        mask that was made in the viewer."""
         self.miou = np.array([scores.get(name, np.nan) for name in names], np.float32)
-        """Of the predictions that the set is compared with; NaN if unknown."""
+        """Each sample's mIoU with its prediction; NaN if unknown."""
         self.changed = np.zeros(count, np.int64)
-        """When each sample was last acted on: a number that grows with every action, 0 for none."""
+        """A number of each sample's last action, which grows with every action; 0 without an action."""
         self._clock = 0
         for number, row in enumerate(rows):
             self.update(number, row, acted=False)
@@ -71,7 +77,8 @@ class Index:
         self.present, self.area = (np.pad(column, ((0, 0), (0, 1))) for column in (self.present, self.area))
 
     def update(self, number: int, row: Mapping[str, Any], *, acted: bool = True) -> None:
-        """Set a sample's values from its current row. acted: somebody acted on it, which makes it the most recent."""
+        """Set a sample's values from its current row. acted: whether somebody acted on it, which makes it the most
+        recently changed."""
         if acted:
             self._clock += 1
             self.changed[number] = self._clock
@@ -98,10 +105,11 @@ class Index:
                 values[number] = min(of_classes.values())
 
     def select(self, query: Query) -> tuple[np.ndarray, dict[str, Any], dict[str, list[int]]]:
-        """The numbers of the samples that match the query, in its order; counts; and histograms.
+        """(numbers, counts, histograms) for a query.
 
-        counts: for each class, flag and state, how many samples have it and match the query's other filters.
-        histograms: the same for each of BARS ranges from 0 to 1 of area, of confidence and of agreement.
+        numbers: the samples that match the query, in its order. counts: for each class, flag and state, the number of
+        samples that have it and match all filters of other kinds. histograms: such numbers for each of BARS ranges
+        from 0 to 1 of area, of confidence and of agreement.
         """
         # 1. Which samples match each filter that is set
         everything = np.ones(len(self.rows), bool)
@@ -141,7 +149,7 @@ class Index:
 
     @cached_property
     def texts(self) -> list[str]:
-        """What is searched of each sample: its prompt, source and name."""
+        """The text of each sample that `Query.text` searches: its prompt, source and name."""
         parts = [(row.get("prompt"), row.get("source"), self.names[i]) for i, row in enumerate(self.rows)]
         return ["\n".join(str(part or "") for part in of_row).casefold() for of_row in parts]
 
@@ -163,5 +171,5 @@ class Index:
 
 
 def _bars(values: np.ndarray) -> list[int]:
-    """The number of values in each of BARS ranges from 0 to 1, which those beyond are moved into."""
+    """The number of values in each of BARS ranges from 0 to 1. Values beyond are moved into the first or last."""
     return np.histogram(np.clip(values[~np.isnan(values)], 0, 1), BARS, (0, 1))[0].tolist()

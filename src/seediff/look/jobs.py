@@ -22,10 +22,10 @@ from .session import Edit, Prepared, Session, Stale
 DAMAGED, UNDONE = "failed", "undone"
 STALE, UNCHANGED = "changed by someone else", "unchanged"
 EditOne = Callable[[int, dict[str, Any]], Prepared | str | None]
-"""Changes one sample: its number, and the fields that its action's `detail` must have → the action, or why there is
+"""A change of one sample: (its number, the fields that its action's `detail` must have) → the action, or why there is
 none."""
 EVERY = 0.2
-"""Seconds after which actions are saved together: each write waits for the disk."""
+"""Seconds between writes, each of which saves many actions: it waits for the disk."""
 
 
 class Jobs:
@@ -37,8 +37,8 @@ class Jobs:
         self.busy = False
 
     def start(self, numbers: Sequence[int], outcome: str, edit_one: EditOne) -> None:
-        """Change samples in a job. outcome: the word that counts as success. Raises UserError if nothing can be saved,
-        HTTPException while another job is running."""
+        """Change samples in a job. outcome: what the report calls a changed sample. Raises UserError if nothing can be
+        saved, HTTPException while another job is running."""
         if self.session.read_only:
             raise UserError(self.session.read_only)
         if self.busy:
@@ -54,7 +54,7 @@ class Jobs:
         def version(number: int) -> int | None:
             history = self.session.history(number)
             latest = history.version  # read first, so that somebody who acts in between makes it stale
-            return latest if history.now and history.now.detail.get("job") == job else None
+            return latest if history.last and history.last.detail.get("job") == job else None
 
         def undo_one(number: int, detail: dict[str, Any]) -> Prepared | None:
             latest = version(number)
@@ -68,7 +68,7 @@ class Jobs:
 
 @dataclass
 class JobRun:
-    """One job, for its thread. counts: outcome → number of samples. waiting: actions that are not saved yet."""
+    """One job, which runs in a thread of its own."""
 
     jobs: Jobs
     numbers: Sequence[int]
@@ -76,14 +76,12 @@ class JobRun:
     edit_one: EditOne
     name: str = field(default_factory=partial(secrets.token_hex, 8))
     counts: Counter[str] = field(default_factory=Counter)
+    """Outcome → number of samples."""
     waiting: list[Prepared] = field(default_factory=list)
-
-    @property
-    def session(self) -> Session:
-        return self.jobs.session
+    """Actions to save."""
 
     def run(self) -> None:
-        """Change the samples, then report what became of them."""
+        """Change the samples, then report how many have which outcome."""
         failed = ""
         try:
             self.change_all()
@@ -99,7 +97,7 @@ class JobRun:
         self.report(text, changed + sum(self.counts.values()), ended=True, changed=changed, undoable=undoable)
 
     def change_all(self) -> None:
-        """Change samples until all are done or the job is stopped. What was changed is saved, whatever happens."""
+        """Change samples until all are done or the job is stopped. Even after an error, changes are saved."""
         saved = 0.0
         try:
             for done, number in enumerate(self.numbers):
@@ -126,11 +124,11 @@ class JobRun:
             self.counts[made or UNCHANGED] += 1
 
     def save(self) -> None:
-        count = self.session.commit(self.waiting)
+        count = self.jobs.session.commit(self.waiting)
         self.counts.update({self.outcome: count, STALE: len(self.waiting) - count})
         self.waiting.clear()
 
     def report(self, text: str, done: int, **more: Any) -> None:
         """Tell all windows."""
         about = {"kind": "job", "job": self.name, "text": text, "done": done, "total": len(self.numbers)}
-        self.session.tell({**about, "ended": False, "undoable": False, **more})
+        self.jobs.session.tell({**about, "ended": False, "undoable": False, **more})

@@ -1,4 +1,6 @@
-"""The attention behind a sample's mask, saved in the dataset or captured again; and where pixels and words attend."""
+"""The attention that a sample's mask was made of, saved in the dataset or captured again; and where pixels and words
+attend.
+"""
 
 from __future__ import annotations
 
@@ -39,17 +41,21 @@ MAX_WORDS = 100
 
 @dataclass(frozen=True)
 class SampleAttention:
-    """The attention of one sample, and the sample as its model saw it. image: (h, w, 3) uint8, as the model saw it.
-    size: (H, W) of the sample. part: the part of it that the model saw. photo: the pixels (H', W', 3) of this part of a
-    photograph, whose edges masks follow at up to `edge_megapixels`; None: masks of the size of `image` are final."""
+    """The attention of one sample, and the sample as its model saw it."""
 
     maps: AttentionMaps
     image: np.ndarray
+    """(h, w, 3) uint8: the picture as the model saw it."""
     size: tuple[int, int]
+    """(H, W) of the sample."""
     part: Window
+    """The part of the sample that the model saw."""
     config: MaskConfig
     photo: np.ndarray | None = None
+    """(H', W', 3) uint8: this part of a photograph at its own size, whose edges masks follow; None for drawn pictures,
+    whose masks have the size of `image`."""
     edge_megapixels: float = 0.0
+    """The size up to which masks follow the edges of `photo`."""
 
     @property
     def classes(self) -> list[str]:
@@ -57,8 +63,8 @@ class SampleAttention:
 
 
 def read_config(folder: Path, name: str | None = None) -> DatasetConfig | None:
-    """The configuration that made a dataset, or the samples whose rows name it as `made`; None if there is none of
-    `generate` or `mask` that can be read."""
+    """The configuration of `generate` or `mask` that made a dataset. name: the value of `made` in the rows of some of
+    its samples, which have a configuration of their own. None if there is none, or it cannot be read."""
     with suppress(UserError):
         path = native.made_by(folder, name)
         return path and load_dataset_config(path, MaskPhotosConfig)
@@ -66,7 +72,7 @@ def read_config(folder: Path, name: str | None = None) -> DatasetConfig | None:
 
 
 def maps_path(sample: Sample) -> Path | None:
-    """The file of a sample's attention; None if the dataset has none."""
+    """The file with a sample's attention; None if the dataset has none."""
     return sample.extras.get((native.ATTENTION, None))
 
 
@@ -88,8 +94,8 @@ def cannot_capture(sample: Sample, config: DatasetConfig | None) -> str:
 
 
 def attention_of(sample: Sample, maps: AttentionMaps, config: DatasetConfig | None) -> SampleAttention:
-    """A sample and its maps, ready for making masks. config: what made it, if that is known. Raises UserError without
-    a class."""
+    """What making a sample's masks needs. config: the configuration that made the sample; None if unknown. Raises
+    UserError for maps without a class."""
     image = read_image(sample)
     if not maps.words:
         raise UserError(f"sample '{sample.name}' has attention of no class")
@@ -113,14 +119,9 @@ def attention_of(sample: Sample, maps: AttentionMaps, config: DatasetConfig | No
     return SampleAttention(maps, seen, size, part, mask, image[part.slices], config.edge_megapixels)
 
 
-def grids(maps: AttentionMaps) -> dict[int, tuple[int, int]]:
-    """Divisor of L → (h, w) of the attention at that level, the finest first."""
-    return {maps.level(grid): grid for grid in sorted({*maps.self_attention, *maps.cross_attention}, reverse=True)}
-
-
 def pixel_maps(of: SampleAttention, x: int, y: int) -> list[dict[str, Any]]:
-    """Where the position under pixel (x, y) of the sample attends, at each level, from the map's minimum to its
-    maximum. Raises UserError for a pixel that the model did not see."""
+    """`show_levels` of where pixel (x, y) of the sample attends, at each level. Raises UserError for a pixel that the
+    model did not see."""
     part = of.part
     if not (part.top <= y < part.top + part.height and part.left <= x < part.left + part.width):
         raise UserError("the model did not see this pixel")
@@ -132,7 +133,7 @@ def pixel_maps(of: SampleAttention, x: int, y: int) -> list[dict[str, Any]]:
 
 
 def word_maps(of: SampleAttention, columns: tuple[int, ...]) -> list[dict[str, Any]]:
-    """How much each position attends to some columns of the text (their mean), in the form of `pixel_maps`. Raises
+    """`show_levels` of how much each position attends to columns of the text (their mean), at each level. Raises
     UserError for a column that the text lacks."""
     maps = []
     for grid, crossed in sorted(of.maps.cross_attention.items(), reverse=True):
@@ -143,7 +144,7 @@ def word_maps(of: SampleAttention, columns: tuple[int, ...]) -> list[dict[str, A
 
 
 def _levels(maps: AttentionMaps, values: torch.Tensor) -> dict[str, Any]:
-    """A map (h, w) for the page, from its minimum to its maximum."""
+    """`show_levels` of a map (h, w), whose minimum becomes 0 and whose maximum becomes 255."""
     name = level_name(maps.level((values.shape[0], values.shape[1])))
     low, high = map(float, values.aminmax())
     levels = ((values - low) / max(high - low, 1e-20) * 255).round().to(torch.uint8)
@@ -158,8 +159,8 @@ def show_levels(name: str, levels: np.ndarray) -> dict[str, Any]:
 
 
 def find_words(maps: AttentionMaps, model: str | None) -> list[dict[str, Any]]:
-    """The words of the prompt that have columns of cross-attention: classes and, if the model's tokenizers are here,
-    others: {start, end, columns}, with their places in the prompt."""
+    """The words of the prompt whose columns of cross-attention are known: {start, end, columns}, with the word's place
+    in the prompt. They are the classes and, if the tokenizers of `model` are on this machine, all other words."""
     # 1. Classes
     names, found = longest_first(list(maps.words)), dict[tuple[int, int], tuple[int, ...]]()
     for match in any_name(names).finditer(maps.prompt):
@@ -184,26 +185,28 @@ def _readers(model: str) -> Sequence[Reader]:
 
 
 def sample_index(sample: Sample) -> int:
-    """A sample's number in its run, which determines its noise. Drawings have it as their name."""
+    """A sample's number in its run, which determines its noise. The names of drawn samples are their numbers."""
     last = sample.name.rpartition("/")[2]
     return sample.metadata.get("index", int(last) if last.isdecimal() and len(last) < 12 else 0)
 
 
 class Capturer:
-    """Captures the attention of samples again with their models. The last model stays loaded. Not thread-safe."""
+    """Captures the attention of samples again with their models, the last of which stays loaded. Not thread-safe."""
 
     def __init__(self) -> None:
         self._job: Any = None
         self._key = ""
 
     def capture(self, sample: Sample, config: DatasetConfig) -> AttentionMaps:
-        """A sample's attention, from drawing it again or giving its photograph to the model again. Raises UserError."""
+        """Draw a sample again, or give its photograph to the model again, and return its attention. Raises
+        UserError."""
         row, number = sample.metadata, sample_index(sample)
-        config = replace(config, keep_attention=True)  # all maps: people look at any of them, and try other methods
+        config = replace(config, keep_attention=True)  # all maps, for the page shows any of them and tries all methods
         try:
             check_device(config.device or default_device())
         except UserError:  # this machine lacks the device
             config = replace(config, device=None, dtype=None)
+        # The jobs of `run` are imported here, as only this function needs them.
         if isinstance(config, GenerateConfig):
             from ..prompts.specs import SampleSpec
             from ..run.generate_job import GenerateJob
@@ -221,7 +224,7 @@ class Capturer:
         return masker.attention(views, [row["classes"]], masker.encode(views))[0].cpu()
 
     def _load(self, config: DatasetConfig, make: Callable[[], Any]) -> Any:
-        """The job that `make` makes, with its model; the last one, if only the classes differ."""
+        """The job that `make` makes, with its model loaded; the last job again, if only the classes differ."""
         key = repr(replace(config, classes=("any",)))
         if self._key != key:
             self._job, self._key = None, ""  # one model at a time

@@ -1,4 +1,4 @@
-"""The samples of the set that is shown, and their pictures for the browser."""
+"""The set that the page shows, and pictures of its samples for the browser."""
 
 from __future__ import annotations
 
@@ -25,29 +25,33 @@ THUMB = 208
 
 
 @dataclass(frozen=True)
-class Subject:
-    """An open native dataset. classes: without the background. samples: as they were made, before any review."""
+class OpenedSet:
+    """An open native dataset."""
 
     folder: Path
     classes: tuple[str, ...]
+    """Their names, without the background."""
     samples: Sequence[Sample]
+    """The samples as they were made, before any review."""
 
     @property
     def by_object(self) -> bool:
-        """Whether masks are shown by their objects, because segments without a name are of one class."""
+        """Whether the page shows objects from the start, because the set has segments without a name."""
         return SEGMENT in self.classes
 
-    def shown_ids(self, labels: np.ndarray, objects: Instances) -> np.ndarray:
-        """(H, W) uint8: a label map to show, in which segments without a name differ."""
-        unnamed = self.classes.index(SEGMENT) + 1
-        return shown_ids(labels, objects.numbers, unnamed, alone=len(self.classes) == 1)
+    def shown_objects(self, labels: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+        """(H, W) uint8: a label map to show, in which objects differ, or only segments without a name, if there are
+        classes too. numbers: (H, W) of the objects, 0 in none."""
+        if self.by_object and len(self.classes) > 1:
+            return shown_ids(labels, numbers, self.classes.index(SEGMENT) + 1, alone=False)
+        return shown_ids(np.where(labels == native.IGNORE, labels, 0), numbers, 0, alone=True)
 
     def mask_path(self, name: str) -> Path:
         return inside(self.folder, name, "a label map", "mask")
 
     def read_labels(self, name: str, sha256: str | None = None) -> np.ndarray:
-        """(H, W) uint8: the class ids of the label map `name`, a path in the set. sha256: the expected hash of a
-        corrected mask. Raises UserError."""
+        """(H, W) uint8: the class ids of the label map at `name`, a path in the set. sha256: the hash that a corrected
+        mask must have. Raises UserError."""
         path = self.mask_path(name)
         labels = read_label_map(path, sha256)
         highest = int(labels[labels < IGNORE].max(initial=0))
@@ -56,19 +60,19 @@ class Subject:
         return labels
 
 
-def open_subject(folder: Path) -> Subject:
+def open_set(folder: Path) -> OpenedSet:
     """Open the dataset in a folder. Raises UserError."""
-    return Subject(folder, *open_native(folder, reviewed=False))
+    return OpenedSet(folder, *open_native(folder, reviewed=False))
 
 
 def original_mask(sample: Sample) -> str:
-    """The path in the set of the label map that was made first."""
+    """The path in the set of a sample's first label map."""
     return str(sample.metadata["mask_file_name"])
 
 
 def read_image(sample: Sample, side: int | None = None) -> np.ndarray:
-    """(H, W, 3) uint8: a sample's picture, aligned with its label map. side: a larger JPEG may be decoded at a fraction
-    of its size. Raises UserError."""
+    """(H, W, 3) uint8: a sample's picture, turned as its label map is. side: the least pixels of the longer side, to
+    which a JPEG may be decoded faster. Raises UserError."""
     with open_own(sample.image_file, sample.where) as image:
         if side:
             image.draft("RGB", (side, side))
@@ -76,7 +80,7 @@ def read_image(sample: Sample, side: int | None = None) -> np.ndarray:
 
 
 def image_bytes(sample: Sample) -> tuple[bytes, str]:
-    """The bytes of a sample's picture, and their media type. Raises UserError."""
+    """(bytes, media type) of a sample's picture. Raises UserError."""
     assert isinstance(sample.source, Path)
     data = read_bytes(sample.source)
     with open_own(data, sample.where) as image:
@@ -84,8 +88,8 @@ def image_bytes(sample: Sample) -> tuple[bytes, str]:
 
 
 def thumbnail(sample: Sample, labels: np.ndarray | None, objects: Instances | None, side: int = THUMB) -> bytes:
-    """A JPEG whose longer side is at most `side` pixels. labels: (H, W) uint8 ids, drawn over it, with lines around
-    `objects` if there are any. Raises UserError."""
+    """A JPEG of a sample whose longer side has at most `side` pixels. labels: (H, W) uint8 ids to draw over it.
+    objects: what to draw lines around in place of classes. Raises UserError."""
     small = shrink(read_image(sample, side), side, Image.Resampling.BILINEAR)
     if labels is not None:
         regions = labels if objects is None else objects.numbers.astype(np.int32)

@@ -20,7 +20,7 @@ from ..errors import UserError
 from .app import make_app
 from .events import Events
 from .gate import Gate, is_loopback
-from .samples import open_subject
+from .samples import open_set
 from .session import Session
 
 if TYPE_CHECKING:
@@ -31,13 +31,14 @@ LOCAL = "127.0.0.1"
 
 @dataclass(frozen=True)
 class Opened:
-    """An open set and its address. url: contains the token on the loopback; elsewhere the page asks for it. once: the
-    address for the browser that is started, which is accepted once."""
+    """An open set and its address."""
 
     session: Session
     url: str
+    """The page's address. On the loopback it contains the token; elsewhere the page asks for it."""
     token: str
     once: str
+    """An address that is accepted once, for the browser that `seediff look` starts."""
 
 
 def _open_socket(host: str, port: int) -> socket.socket:
@@ -46,24 +47,25 @@ def _open_socket(host: str, port: int) -> socket.socket:
     dual_stack = host == "::" and socket.has_dualstack_ipv6()
     try:
         return socket.create_server((host, port), family=family, backlog=128, dualstack_ipv6=dual_stack)
-    except (OSError, TypeError, UnicodeError) as error:  # the last two: a host that no name may be
+    except (OSError, TypeError, UnicodeError) as error:  # the last two are about impossible names of hosts
         problem = f"{port} cannot be used at {host} ({error.args[-1]})"
         raise UserError("port", problem, "name another port or host, or none") from error
 
 
 def _unless_cancelled(record: logging.LogRecord) -> bool:
-    """Whether to log a record: not if a task was cancelled, as when windows still listen while the server ends."""
+    """Whether to log a record, which is not about a cancelled task: windows may still listen when the server ends."""
     return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
 class Server(uvicorn.Server):
-    """Ends at the first SIGINT or SIGTERM, even if clients are connected. interrupted: the signal was SIGINT."""
+    """A server that ends at the first SIGINT or SIGTERM, even if clients are connected."""
 
     interrupted = False
+    """Whether SIGINT ended it."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Overrides uvicorn's, which waits for clients and raises the signal again at the end."""
+        """Replaces uvicorn's method, which waits for clients and raises the signal again at the end."""
         logging.getLogger("uvicorn.error").addFilter(_unless_cancelled)
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -85,10 +87,10 @@ class Server(uvicorn.Server):
 def serve(
     path: Path, *, by: str, host: str = LOCAL, port: int = 0, against: Evaluation | None = None
 ) -> Iterator[tuple[Opened, Server, socket.socket]]:
-    """A server that is ready to run on a set, its address, and its socket. against: predictions to show beside its
-    masks. Raises UserError."""
+    """(opened set, server, its socket), ready to run. against: predictions to show beside the masks. Raises
+    UserError."""
     events = Events()
-    session = Session(open_subject(path), by=by, tell=events.tell, against=against)
+    session = Session(open_set(path), by=by, tell=events.tell, against=against)
     try:
         with _open_socket(host, port) as listening:
             token, bound_port = secrets.token_urlsafe(24), listening.getsockname()[1]
@@ -114,8 +116,8 @@ def serve(
 
 
 def look(path: Path, *, ready: Callable[[Opened], None] = lambda opened: None, **options: Any) -> tuple[int, bool]:
-    """Serve a set until the server is stopped. Returns the number of saved actions, and whether Ctrl-C stopped it.
-    ready: called once the socket accepts connections. options: of `serve`."""
+    """Serve a set until the server is stopped. Returns (number of saved actions, whether Ctrl-C stopped it). ready: is
+    called once the socket accepts connections. options: passed to `serve`."""
     with serve(path, **options) as (opened, server, listening):
         ready(opened)
         server.run(sockets=[listening])

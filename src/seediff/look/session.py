@@ -7,6 +7,7 @@ faster, it is refused (`Stale`), and nothing is lost or overwritten.
 from __future__ import annotations
 
 import hashlib
+import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -36,24 +37,24 @@ from ..files.output_folders import InUse, open_folder
 from ..files.outputs import write_atomic
 from ..files.reading import inside, read_bytes
 from .index import Index
-from .samples import Subject, original_mask
+from .samples import OpenedSet, original_mask
 
 if TYPE_CHECKING:
     from ..evaluate.evaluation import Evaluation
 
 KEEP: Literal["keep"] = "keep"
-"""The verdict stays as it is."""
+"""A `NewVerdict` that leaves the verdict as it is."""
 NewVerdict = Verdict | Literal["keep"] | None
 Labels = np.ndarray | Callable[[np.ndarray], np.ndarray]
 """A corrected label map (H, W) uint8, or a function of the current one."""
 ORIGINAL = "original"
 """The action that puts the first mask into effect again."""
-STEPS = {"undo": -1, "redo": 1}
-"""Actions that move along a sample's states."""
+MOVES = {"undo": -1, "redo": 1}
+"""Actions that move along a sample's history, and by how many steps."""
 
 
-class SampleState(NamedTuple):
-    """What an action leaves behind of a sample, in the order of `Action.state`. The original mask has no path."""
+class Result(NamedTuple):
+    """A sample after an action, in the order of `Action.result`. The original mask has no path."""
 
     verdict: Verdict | None
     mask: str | None = None
@@ -64,9 +65,10 @@ class SampleState(NamedTuple):
 
 @dataclass(frozen=True)
 class Edit:
-    """What somebody does to a sample. name: "undo" and "redo" move along its states."""
+    """What somebody does to a sample."""
 
     name: str
+    """The action's name in the file; "undo" and "redo" move along the sample's history."""
     verdict: NewVerdict = KEEP
     labels: Labels | None = None
     detail: Mapping[str, Any] = field(default_factory=dict)
@@ -88,30 +90,37 @@ class Stale(Exception):
 
 @dataclass
 class History:
-    """A sample's states; those after `at` were undone. The first is the original, None."""
+    """The actions on a sample, and which of them are in effect."""
 
-    own_verdict: Verdict | None = None
-    """The verdict in the original's row."""
-    own_corrected: bool = False
+    original: Result
+    """The sample before all actions, with the verdict in its row."""
+    own_corrected: bool
     """Whether, by its row, a person corrected the original."""
     makers: dict[str, Action] = field(default_factory=dict)
     """Path of each new mask → the action that made it."""
-    states: list[Action | None] = field(default_factory=lambda: [None])
+    steps: list[Action | None] = field(default_factory=lambda: [None])
+    """None for the original, then an action each."""
     at: int = 0
+    """The position in `steps` of the last action in effect; those after it were undone."""
     version: int = 0
 
     @property
-    def now(self) -> Action | None:
-        return self.states[self.at]
+    def last(self) -> Action | None:
+        """The last action in effect; None for the original."""
+        return self.steps[self.at]
+
+    @property
+    def result(self) -> Result:
+        return self.result_of(0)
 
     @property
     def verdict(self) -> Verdict | None:
-        return self.state(self.at).verdict
+        return self.result.verdict
 
     @property
     def mask(self) -> str | None:
         """The path of the current mask; None for the original."""
-        return self.state(self.at).mask
+        return self.result.mask
 
     @property
     def reviewed(self) -> bool:
@@ -125,51 +134,52 @@ class History:
         """The action that made the current mask; None for the original."""
         return self.makers.get(self.mask or "")
 
-    def follow(self, action: Action) -> None:
-        """Apply an action, also one read from the file."""
+    def apply(self, action: Action) -> None:
+        """Put an action into effect, also one read from the file."""
         self.version = action.version
         if action.mask:
             self.makers.setdefault(action.mask, action)
-        if action.action == "redrawn":  # nobody writes it any more: the sample got another picture
-            self.states, self.at = [None], 0
+        move = MOVES.get(action.action, 0)
+        if move and self.can_move(move) and self.result_of(move) == action.result:
+            self.at += move
             return
-        step = STEPS.get(action.action, 0)
-        if step and 0 <= self.at + step < len(self.states) and self.state(self.at + step) == action.state:
-            self.at += step
-            return
-        del self.states[self.at + 1 :]
-        self.states.append(action)
+        del self.steps[self.at + 1 :]
+        self.steps.append(action)
         self.at += 1
 
-    def state(self, at: int) -> SampleState:
-        action = self.states[at]
-        return SampleState(*action.state) if action else SampleState(self.own_verdict)
+    def can_move(self, move: int) -> bool:
+        return 0 <= self.at + move < len(self.steps)
+
+    def result_of(self, move: int) -> Result:
+        """The sample after a move along its steps."""
+        action = self.steps[self.at + move]
+        return Result(*action.result) if action else self.original
 
 
 class Session:
-    """A set that is being reviewed. tell: called with every action's report, from the acting thread. against:
-    predictions to show beside its masks. Raises UserError if another process reviews the set."""
+    """A set that somebody reviews. The session calls `tell` with a report of every action, from the acting thread.
+    against: predictions to show beside the masks. Raises UserError if another process reviews the set."""
 
     def __init__(
         self,
-        subject: Subject,
+        dataset: OpenedSet,
         *,
         by: str,
         tell: Callable[[dict[str, Any]], None] = lambda report: None,
         against: Evaluation | None = None,
     ) -> None:
-        self.subject, self.by, self.tell, self.against = subject, by, tell, against
+        self.dataset, self.by, self.tell, self.against = dataset, by, tell, against
         self.acted = 0
         self.lock = threading.RLock()
         self.read_only = ""
         """Why nothing can be saved; empty if it can."""
         self.histories: dict[int, History] = {}
-        self.numbers = {sample.name: number for number, sample in enumerate(subject.samples)}
+        self.numbers = {sample.name: number for number, sample in enumerate(dataset.samples)}
 
         # Only one process may write, if any
         self._stack = ExitStack()
         try:
-            self._stack.enter_context(open_folder(subject.folder, (REVIEWED,)))
+            self._stack.enter_context(open_folder(dataset.folder, (REVIEWED,)))
         except InUse:
             raise
         except UserError:
@@ -177,16 +187,16 @@ class Session:
 
         # What was done before
         try:
-            actions = read_actions(subject.folder) if self.read_only else mend(subject.folder)
-            names, rows = [one.name for one in subject.samples], [one.metadata for one in subject.samples]
-            self.index = Index(subject.classes, names, rows, against.scores.images if against else {})
+            actions = read_actions(dataset.folder) if self.read_only else mend(dataset.folder)
+            names, rows = [one.name for one in dataset.samples], [one.metadata for one in dataset.samples]
+            self.index = Index(dataset.classes, names, rows, against.scores.images if against else {})
             for action in actions:
                 number = self.numbers.get(action.sample)
                 if number is None:
                     continue
                 history = self.histories.pop(number, None) or self.history(number)
-                history.follow(action)
-                self.histories[number] = history  # the last that somebody acted on comes last
+                history.apply(action)
+                self.histories[number] = history  # in the order of their last actions
             for number in self.histories:
                 self.index.update(number, self.row(number))
         except BaseException:
@@ -194,17 +204,17 @@ class Session:
             raise
 
     def add_class(self, name: str) -> None:
-        """Append a class to the set's classes.txt; every export has it. Raises UserError."""
+        """Append a class to the set's classes.txt, and so to every export. Raises UserError."""
         with self.lock:
             if self.read_only:
                 raise UserError(self.read_only)
-            subject = replace(self.subject, classes=(*self.subject.classes, name))
-            alike = [present for present in self.subject.classes if sound(present) == sound(name)]
+            dataset = replace(self.dataset, classes=(*self.dataset.classes, name))
+            alike = [present for present in self.dataset.classes if sound(present) == sound(name)]
             check_classes([*alike, name], "class")
-            check_class_list(subject.classes, "class")
-            text = native.classes_text(subject.classes)
-            write_atomic(inside(subject.folder, native.CLASSES), text, durable=True)
-            self.subject = subject
+            check_class_list(dataset.classes, "class")
+            text = native.classes_text(dataset.classes)
+            write_atomic(inside(dataset.folder, native.CLASSES), text, durable=True)
+            self.dataset = dataset
             self.index.add_class(name)
         self.tell({"kind": "classes"})
 
@@ -216,37 +226,38 @@ class Session:
     def history(self, number: int) -> History:
         if number in self.histories:
             return self.histories[number]
-        review = self.subject.samples[number].row.review
-        return History(review.verdict, review.corrected)
+        review = self.dataset.samples[number].row.review
+        return History(Result(review.verdict), review.corrected)
 
     def row(self, number: int) -> dict[str, Any]:
         """A sample's current row."""
         history = self.history(number)
-        row = self.subject.samples[number].metadata
-        return reviewed_row(row, history.now, history.maker, self.subject.classes)
+        row = self.dataset.samples[number].metadata
+        return reviewed_row(row, history.last, history.maker, self.dataset.classes)
 
     def mask(self, number: int) -> str:
         """The path in the set of the current label map."""
-        return self.history(number).mask or original_mask(self.subject.samples[number])
+        return self.history(number).mask or original_mask(self.dataset.samples[number])
 
     def labels(self, number: int) -> np.ndarray:
         """The current label map (H, W) uint8. Raises UserError."""
         history = self.history(number)
         if history.mask is None:
-            return self.subject.read_labels(self.mask(number))
-        return self.subject.read_labels(history.mask, history.state(history.at).hash)
+            return self.dataset.read_labels(self.mask(number))
+        return self.dataset.read_labels(history.mask, history.result.hash)
 
     def instances(self, number: int, labels: np.ndarray) -> Instances | None:
         """A sample's objects in a label map (H, W) of it; None if the set records none. Raises UserError."""
-        sample = self.subject.samples[number]
+        sample = self.dataset.samples[number]
         objects, mask = sample.instances, original_mask(sample)
-        return objects and objects_after(objects, self.subject.read_labels(mask), labels, mask)
+        return objects and objects_after(objects, self.dataset.read_labels(mask), labels, mask)
 
-    def state(self, number: int) -> dict[str, Any]:
-        """A sample's state for the page."""
+    def for_page(self, number: int) -> dict[str, Any]:
+        """What the page shows of a sample and its review, by name."""
         history, row = self.history(number), as_row(self.row(number))
-        now, ids, sure = history.now, self.index.ids, self.index.of_mask["confidence"][number]
-        unknown, score = np.isnan(sure) or row.review.replaced, self.index.miou[number]
+        last, ids = history.last, self.index.ids
+        columns = {**self.index.of_mask, "miou": self.index.miou}
+        scores = {name: round(float(column[number]), 4) for name, column in columns.items()}
         return {
             "index": number,
             "version": history.version,
@@ -257,28 +268,26 @@ class Session:
             "classes": [ids[name] for name in row.classes if name in ids],
             "flags": list(row.flags),
             "area": row.area,
-            "confidence": None if unknown else round(float(sure), 3),
-            "miou": None if np.isnan(score) else round(float(score), 4),
-            "by": now.by if now else row.review.by or "",
-            "time": now.time if now else "",
-            "undo": history.at > 0,
-            "redo": history.at + 1 < len(history.states),
+            **{name: None if math.isnan(score) else score for name, score in scores.items()},
+            "by": last.by if last else row.review.by or "",
+            "undo": history.can_move(-1),
+            "redo": history.can_move(1),
         }
 
     def act(self, number: int, version: int, edit: Edit, window: str = "") -> dict[str, Any]:
-        """Act on a sample, save the action, send it to all windows, and return the new state.
+        """Act on a sample, save the action, send it to all windows, and return what `for_page` returns.
 
-        version: the version that the edit was made on. What changes nothing is no action, and the version stays. Raises
-        Stale, and UserError for an impossible edit.
+        version: the version that the edit was made on. An edit that changes nothing is not an action, and the version
+        stays. Raises Stale, and UserError for an impossible edit.
         """
         with self.lock:
             prepared = self.prepare(number, version, edit)
             if prepared is not None:
                 self.commit([prepared], window)
-            return self.state(number)
+            return self.for_page(number)
 
     def prepare(self, number: int, version: int, edit: Edit) -> Prepared | None:
-        """The action, as of `act`, to be saved; None if it changes nothing. Writes nothing."""
+        """The action that `act` would save; None if it would change nothing. Raises what `act` raises."""
         with self.lock:
             history = self.history(number)
             if version != history.version:
@@ -286,12 +295,15 @@ class Session:
             if self.read_only:
                 raise UserError(self.read_only)
             prepared = self._action(number, history, edit)
-            redrawn = edit.name == ORIGINAL or edit.labels is not None
-            return None if redrawn and prepared.action.state == history.state(history.at) else prepared
+            changes_mask = edit.name == ORIGINAL or edit.labels is not None
+            return None if changes_mask and prepared.action.result == history.result else prepared
 
     def commit(self, prepared: Sequence[Prepared], window: str = "") -> int:
-        """Save prepared actions, their label maps first, in one write, which takes as long for many as for one, and
-        send them to all windows. Returns how many: without those on samples that somebody changed in the meantime."""
+        """Save prepared actions and send them to all windows. Actions on samples that somebody changed in the meantime
+        are left out. Returns the number of saved actions.
+
+        Label maps are saved first; then all actions in one write, which takes as long for many actions as for one.
+        """
         with self.lock:
             current: list[tuple[int, Action]] = []
             for action, label_map in prepared:
@@ -299,51 +311,49 @@ class Session:
                 if self.history(number).version == action.version - 1:
                     current.append((number, action))
                     if label_map is not None and action.mask is not None:
-                        write_atomic(inside(self.subject.folder, action.mask), label_map, durable=True)
+                        write_atomic(inside(self.dataset.folder, action.mask), label_map, durable=True)
             if current:
-                append_action(self.subject.folder, *(action for _, action in current))
+                append_action(self.dataset.folder, *(action for _, action in current))
             for number, action in current:
                 history = self.history(number)
-                history.follow(action)
+                history.apply(action)
                 self.histories[number] = history
                 self.index.update(number, self.row(number))
             self.acted += len(current)
-            states = [{"action": action.action, **self.state(number)} for number, action in current]
-        for state in states:
-            self.tell({"kind": "state", "window": window, **state})
+            shown = [{"action": action.action, **self.for_page(number)} for number, action in current]
+        for sample in shown:
+            self.tell({"kind": "state", "window": window, **sample})
         return len(current)
 
     def _action(self, number: int, history: History, edit: Edit) -> Prepared:
         label_map = None
-        before = read_bytes(self.subject.mask_path(self.mask(number)))
-        step = STEPS.get(edit.name, 0)
-        if not 0 <= history.at + step < len(history.states):
+        before = read_bytes(self.dataset.mask_path(self.mask(number)))
+        move = MOVES.get(edit.name, 0)
+        if not history.can_move(move):
             raise UserError(f"there is nothing to {edit.name}")
-        state = history.state(history.at + step)
-        if not step:
+        result = history.result_of(move)
+        if not move:
             if edit.name == ORIGINAL:
-                state = history.state(0)._replace(verdict=state.verdict)
+                result = history.original._replace(verdict=result.verdict)
             if edit.verdict != KEEP:
-                state = state._replace(verdict=edit.verdict)
+                result = result._replace(verdict=edit.verdict)
             if edit.labels is not None:
-                state, label_map = self._correct(number, history, state, edit.labels)
+                result, label_map = self._correct(number, history, result, edit.labels)
         action = Action(
-            sample=self.subject.samples[number].name,
+            sample=self.dataset.samples[number].name,
             version=history.version + 1,
             action=edit.name,
             made_of=hashlib.sha256(before).hexdigest(),
             by=self.by,
             time=datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             detail=dict(edit.detail),
-            **state._asdict(),
+            **result._asdict(),
         )
         return Prepared(action, label_map)
 
-    def _correct(
-        self, number: int, history: History, state: SampleState, labels: Labels
-    ) -> tuple[SampleState, bytes | None]:
-        """A sample's state with new labels, and their PNG; None if they are those that are there."""
-        classes = self.subject.classes
+    def _correct(self, number: int, history: History, result: Result, labels: Labels) -> tuple[Result, bytes | None]:
+        """(result with new labels, their PNG). The PNG is None if nothing changes. Raises UserError."""
+        classes = self.dataset.classes
         present = self.labels(number)
         corrected = labels(present) if callable(labels) else labels
         if corrected.shape != present.shape or corrected.dtype != np.uint8:
@@ -352,8 +362,8 @@ class Session:
         if counts[len(classes) + 1 : 255].any():
             raise UserError(f"the label map has ids above {len(classes)}, the number of classes")
         if np.array_equal(corrected, present):
-            return state, None
-        path = f"{REVIEWED}/{self.subject.samples[number].name}.{history.version + 1}.png"
+            return result, None
+        path = f"{REVIEWED}/{self.dataset.samples[number].name}.{history.version + 1}.png"
         data = encode_mask(corrected)
         shown, digest = shown_classes(counts, classes), hashlib.sha256(data).hexdigest()
-        return SampleState(state.verdict, path, digest, tuple(shown["classes"]), shown["area"]), data
+        return Result(result.verdict, path, digest, tuple(shown["classes"]), shown["area"]), data

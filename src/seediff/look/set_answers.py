@@ -1,5 +1,5 @@
-"""Answers the page's requests about a set and its samples, which are named by their number alone, and carries out its
-changes.
+"""Answers the page's requests about the set and its samples, and carries out changes. A request names a sample by its
+number.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from ..dataset.encoding import MOST_OBJECTS
 from ..dataset.reviews import Verdict
 from ..dataset.rows import OF_THE_MASK
 from ..dataset.sample import Sample
@@ -35,9 +34,9 @@ from .samples import THUMB, image_bytes, thumbnail
 from .session import KEEP, Edit, Prepared, Session
 
 FRESH = {"cache-control": "no-store"}
-"""Another set may be served at the same address."""
+"""Forbids the browser to keep an answer: another set may be served at the same address."""
 VIEWS = 16
-"""Maximum number of lists of samples that are kept for windows."""
+"""Maximum number of lists of samples that the server keeps for windows."""
 ABOUT = ("seed", "model", "method", "source", "split", "confidence", "agreement", "presence")
 """Fields of a sample's row that the page shows as they are."""
 VERDICTS: dict[str, Verdict | None] = {"accept": "accepted", "reject": "rejected", "reset": None}
@@ -49,7 +48,8 @@ Name = Annotated[str, msgspec.Meta(max_length=64)]
 
 
 class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An action on one sample: a verdict, undo or redo, class `old` changed to `new`, or the original mask restored."""
+    """The body of a request to act on one sample. "relabel" changes class `old` to `new`; "original" restores the
+    original mask."""
 
     version: Number
     action: Literal["accept", "reject", "reset", "undo", "redo", "relabel", "original"]
@@ -59,7 +59,7 @@ class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Painted(msgspec.Struct, frozen=True):
-    """The description of a painted label map, whose bytes are the request's body."""
+    """The address's fields of a request to save a painted label map, whose bytes are the body."""
 
     version: Number
     tool: Literal["brush", "eraser", "polygon", "fill", "segment", "cleaned"]
@@ -67,40 +67,41 @@ class Painted(msgspec.Struct, frozen=True):
 
 
 class ActOnMany(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An action on many samples: those at `places`, ranges [from, to) of the list `view`. Or on the job that runs, to
-    stop it, or on an earlier one, to undo it."""
+    """The body of a request to act on many samples, to "stop" the running job, or to "undo" an ended one."""
 
     action: Literal["accept", "reject", "reset", "relabel", "stop", "undo"]
     view: Name = ""
+    """The list that has the samples."""
     places: tuple[tuple[Number, Number], ...] = ()
+    """The samples' places in the list, as ranges [from, to)."""
     old: Label = 0
     new: Label = 0
     job: Name = ""
+    """The name of the job to undo."""
 
 
 class NewClass(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A class that the set is to have besides its own."""
+    """The body of a request to add a class to the set."""
 
     name: Name
 
 
 class ListPart(msgspec.Struct, frozen=True):
-    """A part of a list: `count` samples from place `begin` on."""
+    """The address's fields for a part of a list: `count` samples from place `begin` on."""
 
     begin: Number
     count: Annotated[int, msgspec.Meta(ge=0, le=500)]
 
 
 class Thumb(msgspec.Struct, frozen=True):
-    """A thumbnail: the longer side's pixels, and whether the labels are drawn over the picture."""
+    """The address's fields for a thumbnail. side: the longer side in pixels. labels: whether to draw the mask."""
 
     side: Annotated[int, msgspec.Meta(ge=1, le=2 * THUMB)] = THUMB
     labels: bool = True
 
 
 class SetAnswers:
-    """The answers about one session. Each is made in a thread of its own, from the request, and its body if it is a
-    POST."""
+    """The answers about one session. The server makes each in a thread, from the request and, for a POST, its body."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -112,14 +113,14 @@ class SetAnswers:
     # The set as a whole.
 
     def describe(self, request: Request) -> Response:
-        session, subject = self.session, self.session.subject
+        session, dataset = self.session, self.session.dataset
         return JSONResponse(
             {
-                "name": subject.folder.resolve().name,
-                "classes": list(subject.classes),
-                "count": len(subject.samples),
-                "byObject": subject.by_object,
-                **{key: any(sample.metadata.get(key) for sample in subject.samples) for key in OF_THE_MASK},
+                "name": dataset.folder.resolve().name,
+                "classes": list(dataset.classes),
+                "count": len(dataset.samples),
+                "byObject": dataset.by_object,
+                **{key: any(sample.metadata.get(key) for sample in dataset.samples) for key in OF_THE_MASK},
                 "against": session.against is not None,
                 "readOnly": session.read_only,
                 "palette": mask_colours().ravel().tolist(),
@@ -132,8 +133,8 @@ class SetAnswers:
         return self.describe(request)
 
     def view(self, request: Request, body: bytes) -> Response:
-        """A list of samples: its name, by which the page requests parts of the list, and counts. counts=1 in the
-        address: only counts, so that no list that a window shows is forgotten.
+        """Filter the samples: counts, and the new list's name, by which the page requests parts of the list. With
+        counts=1 in the address, the answer has only counts, and no other list is forgotten.
         """
         query = parse_json(body, Query, "the filter")
         with self.session.lock:
@@ -145,21 +146,21 @@ class SetAnswers:
         return JSONResponse(found)
 
     def page(self, request: Request) -> Response:
-        """Part of a list: the number, name and state of each sample."""
+        """Part of a list: each sample's name, and what `Session.for_page` returns."""
         shown, part = self.shown(request.path_params["view"]), read_address(request, ListPart)
         numbers = shown[part.begin :][: part.count].tolist()
         with self.session.lock:
-            samples = self.session.subject.samples
-            rows = [{"name": title_of(samples[number]), **self.session.state(number)} for number in numbers]
+            samples = self.session.dataset.samples
+            rows = [{"name": title_of(samples[number]), **self.session.for_page(number)} for number in numbers]
         return JSONResponse({"samples": rows})
 
     def place(self, request: Request) -> Response:
-        """The position of a sample in a list; -1 if the list does not have it."""
+        """The position of a sample in a list; -1 if the list lacks it."""
         places = np.flatnonzero(self.shown(request.path_params["view"]) == request.path_params["number"])
         return JSONResponse({"place": int(places[0]) if len(places) else -1})
 
     def shown(self, name: str) -> np.ndarray:
-        """The numbers of the samples in a list."""
+        """The numbers of the samples in a list. Raises HTTPException if the server has forgotten the list."""
         numbers = self.views.get(name)
         if numbers is None:
             raise HTTPException(410, "the list is gone; ask for it again")
@@ -169,7 +170,7 @@ class SetAnswers:
 
     def number(self, request: Request) -> int:
         number = request.path_params["number"]
-        if not 0 <= number < len(self.session.subject.samples):
+        if not 0 <= number < len(self.session.dataset.samples):
             raise HTTPException(404, f"there is no sample {number}")
         return number
 
@@ -178,11 +179,11 @@ class SetAnswers:
         row = self.session.row(number)
         return JSONResponse(
             {
-                "name": title_of(self.session.subject.samples[number]),
+                "name": title_of(self.session.dataset.samples[number]),
                 "prompt": "" if row.get("source") else str(row.get("prompt") or ""),  # photographs do not show one
                 "why": {flag: explain_flag(flag) for flag in row.get("flags") or ()},
                 "about": {key: row[key] for key in ABOUT if row.get(key) is not None},
-                **self.session.state(number),
+                **self.session.for_page(number),
             }
         )
 
@@ -198,24 +199,24 @@ class SetAnswers:
         labels = objects = None
         if wanted.labels:
             labels = session.labels(number)
-            if session.subject.by_object:
+            if session.dataset.by_object:
                 objects = session.instances(number, labels)
-        return thumbnail(session.subject.samples[number], labels, objects, wanted.side)
+        return thumbnail(session.dataset.samples[number], labels, objects, wanted.side)
 
     def image(self, request: Request) -> Response:
         with self.decoding:
-            data, kind = image_bytes(self.session.subject.samples[self.number(request)])
+            data, kind = image_bytes(self.session.dataset.samples[self.number(request)])
         return Response(data, media_type=kind, headers=FRESH)
 
     def predicted(self, request: Request) -> Response:
-        """The picture with the prediction that it is compared with."""
+        """The sample's picture with its prediction."""
         number, against = self.number(request), self.session.against
         if against is None:
             raise HTTPException(404, "there are no predictions: seediff look SET --against PREDICTED")
         from .against import draw_prediction
 
         with self.decoding:
-            data = draw_prediction(against, self.session.subject.samples[number])
+            data = draw_prediction(against, self.session.dataset.samples[number])
         return Response(data, media_type="image/png", headers=FRESH)
 
     def labels(self, request: Request) -> Response:
@@ -226,15 +227,13 @@ class SetAnswers:
             return pack(self.session.labels(number), {"x-version": str(version)})
 
     def pieces(self, request: Request) -> Response:
-        """The objects of the current label map, or its connected pieces if no objects are known: two bytes per pixel,
-        numbers from 1, 0 outside. Those beyond the 65,535th share the last number."""
+        """The current label map to show by object, or by connected piece if no objects are known."""
         number = self.number(request)
         version = self.session.history(number).version
         with self.decoding:
             labels = self.session.labels(number)
             index = find_objects(labels, instances=self.session.instances(number, labels)).index
-            pieces = np.minimum(index + 1, MOST_OBJECTS).astype(np.uint16)
-        return pack(pieces, {"x-version": str(version)})
+            return pack(self.session.dataset.shown_objects(labels, index + 1), {"x-version": str(version)})
 
     # Changes.
 
@@ -243,15 +242,13 @@ class SetAnswers:
         return JSONResponse(self.session.act(number, act.version, edit_of(act), act.window))
 
     def paint(self, request: Request, body: bytes) -> Response:
-        """Save a painted label map. The body has its bytes, row by row, packed by zlib; the address has the fields of
-        `Painted`.
-        """
+        """Save a painted label map. The body has its bytes, row by row, packed by zlib."""
         number, painted = self.number(request), read_address(request, Painted)
         edit = Edit(painted.tool, labels=partial(unpack, body), detail={"tool": painted.tool})
         return JSONResponse(self.session.act(number, painted.version, edit, painted.window))
 
     def change_many(self, request: Request, body: bytes) -> Response:
-        """Change the verdicts or the classes of many samples, in a job; or stop or undo one."""
+        """Change the verdicts or the classes of many samples in a job, or stop or undo a job."""
         act = parse_json(body, ActOnMany, "the change")
         if act.action == "stop":
             self.jobs.stop.set()
@@ -279,12 +276,12 @@ class SetAnswers:
 
 
 def title_of(sample: Sample) -> str:
-    """The file of a photograph, the name of a drawn picture."""
+    """What the page calls a sample: the file of a photograph, or the name of a drawn picture."""
     return str(sample.metadata.get("source") or sample.name)
 
 
 def edit_of(act: Act | ActOnMany) -> Edit:
-    """What an action of the page changes."""
+    """The edit that an action of the page stands for."""
     if act.action == "relabel":
         labels = partial(change_class, act.old, act.new)
         return Edit(act.action, labels=labels, detail={"old": act.old, "new": act.new})
@@ -292,13 +289,13 @@ def edit_of(act: Act | ActOnMany) -> Edit:
 
 
 def change_class(old: int, new: int, labels: np.ndarray) -> np.ndarray:
-    """The label map (H, W) uint8 with one class in place of another."""
+    """(H, W) uint8: a label map with class `new` in place of `old`."""
     return np.where(labels == old, np.uint8(new), labels)
 
 
 def pack(labels: np.ndarray, headers: dict[str, str] | None = None) -> Response:
-    """A response with a label map (H, W), uint8 or little-endian uint16: gzip bytes, which the browser itself unpacks,
-    and headers with its height and width."""
+    """A response with a label map (H, W), uint8 or little-endian uint16, as gzip bytes, which the browser unpacks. Its
+    headers have the height and width."""
     height, width = labels.shape
     about = {"content-encoding": "gzip", **FRESH, "x-height": str(height), "x-width": str(width), **(headers or {})}
     data = gzip.compress(np.ascontiguousarray(labels).tobytes(), 1)
@@ -306,8 +303,8 @@ def pack(labels: np.ndarray, headers: dict[str, str] | None = None) -> Response:
 
 
 def unpack(data: bytes, present: np.ndarray) -> np.ndarray:
-    """(H, W) uint8, of the shape of `present`, from bytes packed by zlib. Raises UserError for any other number of
-    pixels; at most one byte more is ever unpacked.
+    """(H, W) uint8: a label map of the shape of `present`, from bytes packed by zlib. Raises UserError for any other
+    number of pixels, after unpacking at most one byte more.
     """
     height, width = present.shape
     decompressor = zlib.decompressobj()
@@ -321,5 +318,5 @@ def unpack(data: bytes, present: np.ndarray) -> np.ndarray:
 
 
 def read_address(request: Request, kind: type[T]) -> T:
-    """What a request's address asks for, after its question mark."""
+    """The fields in a request's address, after its question mark. Raises UserError."""
     return fit(dict(request.query_params), kind, "the address", strict=False)

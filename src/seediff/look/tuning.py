@@ -1,6 +1,6 @@
-"""Makes one sample's masks with other constants, quickly: soft masks are cached, and PAMR's weights.
+"""Makes one sample's masks with other constants, quickly: it caches soft masks and PAMR's weights.
 
-The steps are those of `masks.make_masks`, so the page shows the masks that `generate` and `mask` would write with these
+The steps are those of `masks.make_masks`. So the page shows the masks that `generate` and `mask` would write with these
 constants.
 """
 
@@ -39,7 +39,7 @@ CACHED = 3
 
 
 class Constants(msgspec.Struct, frozen=True, kw_only=True):
-    """The constants that can be changed on the page."""
+    """The constants that the page can change."""
 
     method: str
     alpha: Annotated[float, msgspec.Meta(gt=0, le=1)]
@@ -47,12 +47,12 @@ class Constants(msgspec.Struct, frozen=True, kw_only=True):
     pamr: bool
 
     def __post_init__(self) -> None:
-        if self.method not in METHOD_FACTS:  # such as one's own, of a file that is not named now
+        if self.method not in METHOD_FACTS:  # for example, a user's method whose file is not named this time
             raise ValueError(f"method {self.method!r} is not known here")
 
     def change(self, config: MaskConfig) -> MaskConfig:
-        """The configuration with these constants. A new method also brings the other constants that its authors chose.
-        If any constant changes, `ignore_band` is turned off."""
+        """The configuration with these constants. A new method also brings the other constants that its authors chose,
+        and any change turns `ignore_band` off."""
         if self.values() == constants_of(config).values():
             return config
         brought = {}
@@ -66,25 +66,24 @@ class Constants(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def constants_of(config: MaskConfig) -> Constants:
-    """A configuration's constants. If each image has a threshold of its own ("otsu"), β is the usual 0.3."""
+    """A configuration's constants. β is the usual 0.3 if each image has a threshold of its own ("otsu")."""
     beta = 0.3 if config.beta == "otsu" else config.beta
     return Constants(method=config.method, alpha=config.alpha, beta=beta, pamr=config.pamr)
 
 
 class Tuner:
-    """Makes masks of one sample. Not thread-safe: callers with several threads must hold `lock`. size: bytes of its
-    attention."""
+    """Makes masks of one sample. Not thread-safe: callers with several threads must hold `lock`."""
 
     def __init__(self, attention: SampleAttention) -> None:
         self.attention = attention
-        self.size = sum(tensor.nbytes for *_, tensor in attention.maps.tensors())
+        self.size = sum(tensor.nbytes for *_, tensor in attention.maps.tensors())  # bytes
         self.lock = threading.Lock()
         self._soft = Cache[torch.Tensor](CACHED, lambda values: 1)
         self._weights = Cache[torch.Tensor](CACHED, lambda values: 1)
 
     def labels(self, config: MaskConfig, ids: Mapping[str, int]) -> np.ndarray:
-        """(H, W) uint8: the label map with the set's class ids. ids: class → id. Raises UserError, for example for a
-        level that was not captured."""
+        """(H, W) uint8: the label map. ids: the set's classes → their ids. Raises UserError, for example for a level
+        that was not captured."""
         of, classes = self.attention, self.attention.classes
         for name in classes:
             if name not in ids:
@@ -99,7 +98,7 @@ class Tuner:
         return dataset_labels(labels, class_ids)
 
     def _soft_masks(self, config: MaskConfig) -> torch.Tensor:
-        """(C, h, w): the soft masks to threshold."""
+        """(C, h, w) float32: the soft masks, before their threshold."""
         of, finish = self.attention, config.facts.finish
         image, seen, picture = of.image, of.image.shape[:2], None
         maps = torch.stack([soft_mask(of.maps, name, config).soft for name in of.classes])
@@ -115,7 +114,7 @@ class Tuner:
         return refine(image, soft, config, weights, seen)
 
     def steps(self, constants: Constants, name: str) -> list[dict[str, Any]]:
-        """Every step of one class's mask, in order: `show_levels` with a text and an equation."""
+        """Every step of the mask of class `name`, in order: `show_levels`, with a text and an equation."""
         of = self.attention
         config = constants.change(of.config)
         if name not in of.classes:

@@ -1,10 +1,12 @@
 // What the page asks of its server, and what it hears from it.
 
+import { $ } from "./page.js";
+
 export const LOST = "The server is not responding. Changes are not saved. Restart seediff look.";
 export const WINDOW = crypto.randomUUID().slice(0, 8);
 
 export class Refused extends Error {
-  // answer: of the server; of a change that came too late, with the sample's state.
+  // answer: the server's; for a change that came too late, with the sample's state.
   constructor(status, answer) {
     super(answer.error || `The server answered ${status}`);
     Object.assign(this, { status, answer });
@@ -13,7 +15,7 @@ export class Refused extends Error {
 
 const SLOW = 1500; // milliseconds after which the page says that it waits
 const late = new Set();
-const wait = () => { document.getElementById("waiting").textContent = late.size ? "Working …" : ""; };
+const wait = () => { $("waiting").textContent = late.size ? "Working …" : ""; };
 
 async function ask(path, options = {}) {
   let answer;
@@ -35,8 +37,10 @@ async function ask(path, options = {}) {
 
 export const get = async (path) => (await ask(path)).json();
 
-export const post = async (path, body) =>
-  (await ask(path, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) })).json();
+export async function post(path, body) {
+  const headers = { "content-type": "application/json" };
+  return (await ask(path, { method: "POST", headers, body: JSON.stringify(body) })).json();
+}
 
 // A map of one or two bytes a value: { values, height, width, version }.
 export async function pixels(path) {
@@ -51,19 +55,24 @@ export const image = async (path) => createImageBitmap(await (await ask(path)).b
 
 // Send a label map, packed: { tool, version } say what it is.
 export async function sendLabels(number, labels, about) {
-  const packed = await new Response(new Blob([labels]).stream().pipeThrough(new CompressionStream("deflate"))).arrayBuffer();
+  const stream = new Blob([labels]).stream().pipeThrough(new CompressionStream("deflate"));
+  const packed = await new Response(stream).arrayBuffer();
   const query = new URLSearchParams({ ...about, window: WINDOW });
   return (await ask(`/api/samples/${number}/labels?${query}`, { method: "POST", body: packed })).json();
 }
 
 // The address of a sample's thumbnail. labels: whether its mask lies over it.
-export const thumb = ({ index, version }, labels) => `/api/samples/${index}/thumb?v=${version}&labels=${Number(labels)}`;
+export const thumb = ({ index, version }, labels) =>
+  `/api/samples/${index}/thumb?v=${version}&labels=${Number(labels)}`;
 
 export const act = (number, body) => post(`/api/samples/${number}/act`, { ...body, window: WINDOW });
 
 // Hear what happens in this and other windows. hear(report); lost(isLost) when the connection goes and comes.
 export function listen(hear, lost) {
-  Object.assign(new EventSource("/api/events"), { onmessage: (event) => hear(JSON.parse(event.data)), onopen: () => lost(false), onerror: () => lost(true) });
+  const events = new EventSource("/api/events");
+  events.onmessage = (event) => hear(JSON.parse(event.data));
+  events.onopen = () => lost(false);
+  events.onerror = () => lost(true);
 }
 
 export const decode = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));

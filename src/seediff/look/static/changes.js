@@ -1,68 +1,83 @@
-// Changes on their way to the server, one at a time. Once someone else has changed the sample, those that wait are not sent.
+// Changes of samples, sent one at a time, each on what the one before left.
+//
+//   open, reload ──> ShownVersion: version 4, map 0
+//                      │  a stroke is made on map 0, and on any version
+//                      ├─ saved ─────────────────────────> version 5, map 0
+//                      ├─ saved, as an undo or relabel ──> version 6, map 1: strokes made on map 0 are lost
+//                      └─ someone else was faster ───────> replaced: all changes made on it are lost, and
+//                                                          a reload makes another ShownVersion
 
 import { Refused } from "./api.js";
 
-const lost = (count) => (count === 1 ? "1 of your changes was not saved." : `${count} of your changes were not saved.`);
+export class ShownVersion {
+  name = "";
+  version = 0; // the sample's on the server
+  map = 0; // counts the label maps shown
+  replaced = ""; // how someone else replaced it; empty while it is the newest
+  lost = 0; // changes that were not saved
 
-// What changes of a sample are based on. version: the sample's. map: counts the label maps shown, as an undo brings another.
-export class Base {
-  // number: none from the grid. found: a promise of what the server has: { name, version }.
+  // number: the sample's; none from the grid. found: a promise of the server's { name, version }.
   constructor(number, found) {
-    Object.assign(this, { number, name: "", version: 0, map: 0, gone: false, why: "The mask changed in the meantime.", lost: 0 });
+    this.number = number;
     this.ready = found.then(({ name, version }) => Object.assign(this, { name, version }));
-    this.ready.catch(() => {}); // who waits for it hears of it
+    this.ready.catch(() => {}); // those who await it report it
   }
 
-  // Someone else acted: nothing can follow any more.
-  leave(why) { if (!this.gone) Object.assign(this, { gone: true, why }); }
+  replace(how) { this.replaced ||= how; }
 }
 
 export class Changes {
-  // page: { pending(by), hear(state), notice(text) }. saved(base, state, redrawn), wrong(base): what is shown is to follow; a promise.
-  constructor(page, { saved, wrong }) {
-    Object.assign(this, { page, saved, wrong, last: Promise.resolve(), waiting: new Map() });
-  }
+  last = Promise.resolve(); // fulfilled after the last change
+  pending = new Map(); // sample's number → changes that are not saved yet
 
-  // Whether changes of a sample are on their way.
-  of(number) { return this.waiting.get(number) || 0; }
+  // page: { pending(by), hear(state), notice(text) }. saved(shown, state, newMap), wrong(shown): promise to mend the view.
+  constructor(page, { saved, wrong }) { Object.assign(this, { page, saved, wrong }); }
 
-  // send(version): a promise of the sample's new state. painted: it is the label map shown. redrawn: it makes one that only the server
-  // knows.
-  enqueue(base, send, { painted = false, redrawn = false } = {}) {
-    const { number, map } = base;
-    this.waiting.set(number, this.of(number) + 1);
-    this.page.pending(1);
+  pendingOf(number) { return this.pending.get(number) || 0; }
+
+  // send(version): promises the new state. painted: it sends the label map shown. newMap: the server makes another one.
+  enqueue(shown, send, { painted = false, newMap = false } = {}) {
+    const { number, map } = shown;
+    this.count(number, 1);
     this.last = this.last.then(async () => {
       try {
-        await base.ready;
-        if (base.gone || (painted && map !== base.map)) return void (await this.lose(base));
-        const state = await send(base.version);
-        base.version = state.version;
-        if (redrawn) base.map += 1; // what is painted until the new one is shown is on the old one
+        await shown.ready;
+        if (shown.replaced || (painted && map !== shown.map)) return void (await this.lose(shown));
+        const state = await send(shown.version);
+        shown.version = state.version;
+        if (newMap) shown.map += 1; // strokes until the new map is shown are on the old one
         this.page.hear(state);
-        await this.saved(base, state, redrawn);
+        await this.saved(shown, state, newMap);
       } catch (error) {
-        if (!(error instanceof Refused)) throw error;
-        if (error.status === 409) {
-          this.page.hear(error.answer);
-          base.leave(`Someone else changed ${base.name}; their version was kept.`);
-          await this.lose(base);
-        } else {
-          this.page.notice(`Not saved: ${error.message}`);
-          if (error.status) await this.wrong(base);
-        }
+        await this.failed(shown, error);
       } finally {
-        this.waiting.set(number, this.of(number) - 1);
-        if (!this.of(number)) this.waiting.delete(number);
-        this.page.pending(-1);
+        this.count(number, -1);
       }
     });
     return this.last;
   }
 
-  async lose(base) {
-    base.lost += 1;
-    this.page.notice(`${base.why} ${lost(base.lost)}`);
-    if (base.gone) await this.wrong(base);
+  count(number, by) {
+    this.pending.set(number, this.pendingOf(number) + by);
+    this.page.pending(by);
+  }
+
+  async failed(shown, error) {
+    if (!(error instanceof Refused)) throw error;
+    if (error.status === 409) {
+      this.page.hear(error.answer);
+      shown.replace(`Someone else changed ${shown.name}; their version was kept.`);
+      await this.lose(shown);
+    } else {
+      this.page.notice(`Not saved: ${error.message}`);
+      if (error.status) await this.wrong(shown);
+    }
+  }
+
+  async lose(shown) {
+    shown.lost += 1;
+    const lost = shown.lost === 1 ? "1 of your changes was" : `${shown.lost} of your changes were`;
+    this.page.notice(`${shown.replaced || "The mask changed in the meantime."} ${lost} not saved.`);
+    if (shown.replaced) await this.wrong(shown);
   }
 }

@@ -1,13 +1,11 @@
-// The classes to paint with, in the set's order; those that the picture lacks are dimmed. A field finds or adds a class.
+// The classes to paint with, in the set's order. Those that the mask lacks are dimmed. A field finds or adds a class.
 
 import { $, IGNORED, choice, element, fillClasses, grey, percent, values } from "./page.js";
 
 export class Classes {
-  // page: { set, css(value), notice(text), addClass(name) }. closed: why nothing can be painted. leave(): keys go to the picture again.
+  // closed: why nothing can be painted. leave(): gives keys back to the picture.
   constructor(page, closed, leave) {
-    this.page = page;
-    this.closed = closed;
-    this.leave = leave;
+    Object.assign(this, { page, closed, leave });
     this.value = page.set.classes.length ? 1 : 0;
     this.area = {};
     this.field = $("class-search");
@@ -28,7 +26,8 @@ export class Classes {
   fill() {
     const { classes } = this.page.set;
     this.rows = values(classes).map(([value, name]) => {
-      const { label, box, more } = choice("radio", "paint-class", value, name, { colour: this.page.css(value), more: "kbd" }), share = element("span", { className: "count" });
+      const { label, box, more } = choice("radio", "paint-class", value, name, "kbd", this.page.css(value));
+      const share = element("span", { className: "count" });
       more.textContent = value === IGNORED ? "I" : value;
       more.hidden = value > 9 && value !== IGNORED;
       label.append(share);
@@ -47,44 +46,52 @@ export class Classes {
     this.value = value;
     $("class-said").textContent = "";
     box.checked = true;
-    const list = $("paint-classes"), top = label.offsetTop - list.offsetTop;
-    if (top < list.scrollTop || top + label.offsetHeight > list.scrollTop + list.clientHeight) list.scrollTop = top - list.clientHeight / 3;
+    const list = $("paint-classes");
+    const top = label.offsetTop - list.offsetTop - list.scrollTop; // scrollIntoView would scroll the panels, too
+    if (top < 0 || top + label.offsetHeight > list.clientHeight) list.scrollTop += top - list.clientHeight / 3;
   }
 
   // The picture's classes, and the share of it that each has.
   tell(area) {
     this.area = area;
     for (const { value, name, label, share } of this.rows) {
+      const absent = value > 0 && value < IGNORED && !(name in area);
       share.textContent = name in area ? percent(area[name]) : "";
-      label.classList.toggle("absent", value > 0 && value < IGNORED && !(name in area));
+      label.classList.toggle("absent", absent);
+      label.title = absent ? "Not in this mask" : "";
     }
     this.list();
   }
 
   // Another picture: paint and relabel one of its classes.
   enter() {
-    const present = this.rows.filter(({ value, name }) => value && name in this.area).sort((a, b) => this.area[b.name] - this.area[a.name]).map(({ value }) => value);
+    const present = this.rows.filter(({ value, name }) => value && name in this.area);
     if (!present.length) return;
-    $("old-class").value = present[0];
+    const largest = present.reduce((a, b) => (this.area[b.name] > this.area[a.name] ? b : a));
+    $("old-class").value = largest.value;
     $("old-class").onchange();
-    if (this.value === 0 || this.value === IGNORED || present.includes(this.value)) return;
-    const name = (value) => this.rows.find((row) => row.value === value).name;
-    const said = this.page.view.tool === "look" ? "" : `No ${name(this.value)} here: painting ${name(present[0])}.`;
-    this.choose(present[0]);
-    $("class-said").textContent = said;
+    const chosen = this.rows.find(({ value }) => value === this.value);
+    if (chosen.value === 0 || chosen.value === IGNORED || present.includes(chosen)) return;
+    this.choose(largest.value);
+    if (this.page.view.tool !== "look") {
+      $("class-said").textContent = `No ${chosen.name} here: painting ${largest.name}.`;
+    }
   }
 
   get typed() { return this.field.value.trim(); }
 
   matching() {
-    const text = this.typed.toLowerCase(), rank = ({ name }) => (name.toLowerCase().startsWith(text) ? 0 : 1);
+    const text = this.typed.toLowerCase();
+    const rank = ({ name }) => (name.toLowerCase().startsWith(text) ? 0 : 1);
     return this.rows.filter(({ name }) => name.toLowerCase().includes(text)).sort((a, b) => rank(a) - rank(b));
   }
 
   list() {
-    const shown = new Set(this.matching()), known = this.rows.some(({ name }) => name === this.typed);
-    for (const row of this.rows) row.label.hidden = !shown.has(row);
-    grey($("class-add"), this.closed || (known ? "This class already exists" : !this.typed && "Type the name of the new class"));
+    const shown = this.matching();
+    for (const row of this.rows) row.label.hidden = !shown.includes(row);
+    let why = !this.typed && "Type the name of the new class";
+    if (this.rows.some(({ name }) => name === this.typed)) why = "This class already exists";
+    grey($("class-add"), this.closed || why);
   }
 
   // Paint with the first class that matches.

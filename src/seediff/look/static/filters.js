@@ -1,60 +1,89 @@
 // The form that says what is shown, and how many there are of each.
 
 import { Histogram } from "./histogram.js";
-import { $, VERDICT, choice, element } from "./page.js";
+import { $, OF_THE_MASK, VERDICT, choice, element } from "./page.js";
 
 const STATES = { unreviewed: "not reviewed", ...VERDICT, corrected: "✎ corrected" };
-const OF_THE_MASK = ["confidence", "agreement"]; // numbers that a set has or lacks
-// Name, title, scale of the fields, least value.
-const RANGES = [["area", "Area, % of the picture", 100, 0], ["confidence", "Confidence, 0 to 1", 1, -1], ["agreement", "Agreement with CA·SA, 0 to 1", 1, 0]];
-const FIELDS = ["text", "sort", ...RANGES.flatMap(([name]) => [`${name}-low`, `${name}-high`])];
-const SORTS = [
-  ["order", "as in the dataset", "as in the dataset, last first"], ["name", "name"], ["area", "area, smallest first", "area, largest first"],
-  ["confidence", "confidence, lowest first", "confidence, highest first"], ["agreement", "agreement, lowest first", "agreement, highest first"],
-  ["flags", "", "most flags"], ["recent", "", "recently changed"], ["miou", "mIoU, worst first", "mIoU, best first"],
-]; // name, title, title if descending
 const GROUPS = ["states", "classes", "flags"];
-
-const counted = (group, value, text, colour) => {
-  const { label, box, more: count } = choice("checkbox", group, value, text, { colour, more: "span" });
-  count.className = "count";
-  $(group).append(label);
-  return { label, box, count };
-};
+const RANGES = [
+  { name: "area", title: "Area, % of the picture", scale: 100, least: 0, help: "" },
+  { name: "confidence", title: "Confidence, 0 to 1", scale: 1, least: -1, help: "How far a mask stands out" },
+  {
+    name: "agreement", title: "Agreement with CA·SA, 0 to 1", scale: 1, least: 0,
+    help: "Whether a second method, CA·SA, makes the same mask",
+  },
+]; // scale: of the fields; least: the lowest value
+const SORTS = [
+  ["order", "as in the dataset", "as in the dataset, last first"],
+  ["name", "name"],
+  ["area", "area, smallest first", "area, largest first"],
+  ["confidence", "confidence, lowest first", "confidence, highest first"],
+  ["agreement", "agreement, lowest first", "agreement, highest first"],
+  ["flags", "", "most flags"],
+  ["recent", "", "recently changed"],
+  ["miou", "mIoU, worst first", "mIoU, best first"],
+]; // name, title, title if descending
+const FIELDS = ["text", "sort", ...RANGES.flatMap(({ name }) => [`${name}-low`, `${name}-high`])];
 
 export class Filters {
+  boxes = { states: {}, classes: {}, flags: {} }; // value → { label, box, more }
+  histograms = {}; // name of a range → Histogram
+
   // changed(): the form says something else.
   constructor(form, set, colour, changed) {
     this.form = form;
-    this.boxes = { states: {}, classes: {}, flags: {} };
-    for (const [value, text] of Object.entries(STATES)) this.boxes.states[value] = counted("states", value, text);
+    for (const [value, text] of Object.entries(STATES)) this.add("states", value, text);
     this.classes(set.classes, colour);
-    this.histograms = {};
-    for (const [name, title, scale, least] of RANGES) {
-      const bars = element("div", { id: `${name}-bars`, className: "histogram", ariaHidden: "true" });
-      const fields = ["low", "high"].map((end) => element("input", { id: `${name}-${end}`, name: `${name}-${end}`, type: "number", min: least * scale, max: scale, step: "any", inputMode: "decimal" }));
-      const labels = ["from", "to"].map((text, i) => element("label", { htmlFor: fields[i].id, textContent: text }));
-      $("reset-filters").before(element("fieldset", { id: name, className: "range" }, element("legend", { textContent: title }), bars, labels[0], fields[0], labels[1], fields[1]));
-      this.histograms[name] = new Histogram(bars, ...fields, scale);
-    }
+    for (const range of RANGES) this.addRange(range);
     for (const name of OF_THE_MASK) $(name).hidden = !set[name];
-    const lacks = (name) => (name === "miou" ? !set.against : OF_THE_MASK.includes(name) && !set[name]);
-    for (const [name, ...titles] of SORTS.filter(([one]) => !lacks(one))) titles.forEach((title, i) => { if (title) $("sort").add(new Option(title, (i ? "-" : "") + name)); });
     this.usual = set.against ? "miou" : "order";
-    $("sort").value = this.usual;
+    this.fillSorts((name) => (name === "miou" && !set.against) || (OF_THE_MASK.includes(name) && !set[name]));
     form.onsubmit = () => false;
     form.oninput = (event) => {
       clearTimeout(this.waiting);
       this.waiting = setTimeout(changed, event.target.type === "checkbox" ? 0 : 150);
     };
-    $("reset-filters").onclick = () => { this.reset(); changed(); };
+    $("reset-filters").onclick = () => {
+      this.reset();
+      changed();
+    };
     const toggle = $("filters-toggle");
     toggle.onclick = () => toggle.setAttribute("aria-expanded", toggle.ariaExpanded !== "true");
   }
 
-  // The set's classes, of which there may be more than before.
+  add(group, value, text, colour) {
+    const made = choice("checkbox", group, value, text, "span", colour);
+    made.more.className = "count";
+    $(group).append(made.label);
+    this.boxes[group][value] = made;
+  }
+
+  addRange({ name, title, scale, least, help }) {
+    const bars = element("div", { className: "histogram", ariaHidden: "true" });
+    const bounds = { type: "number", min: least * scale, max: scale, step: "any", inputMode: "decimal" };
+    const [low, high] = ["low", "high"].map((end) => {
+      return element("input", { id: `${name}-${end}`, name: `${name}-${end}`, ...bounds });
+    });
+    $("reset-filters").before(element("fieldset", { id: name, className: "range" },
+      element("legend", { textContent: title, title: help }), bars,
+      element("label", { htmlFor: low.id, textContent: "from" }), low,
+      element("label", { htmlFor: high.id, textContent: "to" }), high));
+    this.histograms[name] = new Histogram(bars, low, high, scale);
+  }
+
+  // lacks(name): whether the set lacks what would be sorted by.
+  fillSorts(lacks) {
+    for (const [name, title, descending] of SORTS) {
+      if (title && !lacks(name)) $("sort").add(new Option(title, name));
+      if (descending && !lacks(name)) $("sort").add(new Option(descending, `-${name}`));
+    }
+    $("sort").value = this.usual;
+  }
+
   classes(names, colour) {
-    names.forEach((name, i) => { this.boxes.classes[i + 1] ||= counted("classes", i + 1, name, colour(i + 1)); });
+    names.forEach((name, i) => {
+      if (!this.boxes.classes[i + 1]) this.add("classes", i + 1, name, colour(i + 1));
+    });
     $("classes").hidden = !names.length;
   }
 
@@ -74,7 +103,8 @@ export class Filters {
   // What the form says, as texts for the address.
   values() {
     const data = new FormData(this.form);
-    return Object.fromEntries([...FIELDS, ...GROUPS].map((name) => [name, data.getAll(name).join(",").trim()]).filter(([, value]) => value !== this.usual));
+    const texts = [...FIELDS, ...GROUPS].map((name) => [name, data.getAll(name).join(",").trim()]);
+    return Object.fromEntries(texts.filter(([, text]) => text !== this.usual));
   }
 
   // The form says what an address said; whether that is something else.
@@ -90,26 +120,29 @@ export class Filters {
     return JSON.stringify(this.values()) !== before;
   }
 
-  flag(kind) { this.boxes.flags[kind] ||= counted("flags", kind, kind === "none" ? "no flag" : kind.replaceAll("_", " ")); }
+  flag(kind) {
+    if (!this.boxes.flags[kind]) this.add("flags", kind, kind.replaceAll("_", " "));
+  }
 
   query() {
-    const data = new FormData(this.form), value = (id) => data.get(id).trim(), sort = value("sort");
-    const range = ([name, , scale, least]) => {
-      const [low, high] = [value(`${name}-low`), value(`${name}-high`)];
-      return [name, low === "" && high === "" ? null : [low === "" ? least : Number(low) / scale, high === "" ? 1 : Number(high) / scale]];
+    const data = new FormData(this.form);
+    const sort = data.get("sort");
+    const query = {
+      classes: data.getAll("classes").map(Number), flags: data.getAll("flags"), states: data.getAll("states"),
+      text: data.get("text").trim(), sort: sort.replace(/^-/, ""), descending: sort.startsWith("-"),
     };
-    return {
-      classes: data.getAll("classes").map(Number), flags: data.getAll("flags"), states: data.getAll("states"), text: value("text"),
-      ...Object.fromEntries(RANGES.map(range)),
-      sort: sort.replace(/^-/, ""), descending: sort.startsWith("-"),
-    };
+    for (const { name, scale, least } of RANGES) {
+      const [low, high] = [data.get(`${name}-low`), data.get(`${name}-high`)];
+      if (low || high) query[name] = [low ? low / scale : least, high ? high / scale : 1];
+    }
+    return query;
   }
 
   counts({ counts, histograms }) {
     for (const kind of Object.keys(counts.flags)) this.flag(kind);
     for (const group of GROUPS) {
       for (const [name, one] of Object.entries(this.boxes[group])) {
-        one.count.textContent = (counts[group][name] || 0).toLocaleString();
+        one.more.textContent = (counts[group][name] || 0).toLocaleString();
       }
     }
     for (const [name, bars] of Object.entries(this.histograms)) bars.show(histograms[name]);

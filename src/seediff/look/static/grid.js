@@ -2,30 +2,34 @@
 
 import { get, thumb } from "./api.js";
 import { keyOf } from "./keys.js";
-import { VERDICT, clamp, element, percent } from "./page.js";
+import { OF_THE_MASK, VERDICT, clamp, element, percent } from "./page.js";
 
-const GAP = 8, CAPTION = 42, CHUNK = 100, SETTLED = 70;
-const range = (from, to) => Array.from({ length: to - from }, (_, i) => from + i);
+const GAP = 8; // pixels between tiles
+const CAPTION = 42; // pixels of a tile below its picture
+const CHUNK = 100; // samples that are asked for together
+const SETTLED = 70; // milliseconds after which scrolling has ended
 const LARGE = 416; // the side of a thumbnail for large tiles; small ones have the usual
+const range = (from, to) => Array.from({ length: to - from }, (_, i) => from + i);
 
 export class Grid {
-  // handlers: open(place), act(key, place), failed(error), moved(): to another place, chose(): the selection changed; and names: class
-  // names by id.
+  least = 148; // pixels of a tile's side
+  view = null; // the name of the list
+  count = 0; // its samples, each of which has a place
+  sort = ""; // what it is sorted by
+  active = 0; // place that keys are about
+  anchor = 0; // place from which a selection is extended
+  chosen = new Set(); // selected places
+  labels = true; // whether thumbnails have masks
+  chunks = new Map(); // number → samples; null while asked for
+  asking = 0; // chunks that are
+  heard = new Map(); // newer states, heard in the meantime
+  tiles = new Map(); // place → element
+  free = []; // other elements
+  columns = 1;
+
+  // handlers: open(place), act(key, place), failed(error), moved(), chose(); and names: class names by id.
   constructor(box, inner, handlers) {
     Object.assign(this, { box, inner }, handlers);
-    this.least = 148; // pixels of a tile's side
-    this.chosen = new Set(); // places
-    this.anchor = 0; // from which a selection is extended
-    this.view = null;
-    this.count = 0;
-    this.active = 0;
-    this.labels = true;
-    this.chunks = new Map();
-    this.heard = new Map(); // while chunks are asked for
-    this.asking = 0;
-    this.tiles = new Map();
-    this.free = [];
-    this.columns = 1;
     box.onscroll = () => this.soon();
     box.onkeydown = (event) => this.key(event);
     inner.onclick = (event) => {
@@ -42,7 +46,7 @@ export class Grid {
     this.count = count;
     this.chunks.clear();
     this.releaseAll();
-    if (!keep) { this.active = this.anchor = 0; this.box.scrollTop = 0; }
+    if (!keep) this.active = this.anchor = this.box.scrollTop = 0;
     this.active = clamp(this.active, 0, Math.max(0, count - 1));
     this.measure();
   }
@@ -59,16 +63,21 @@ export class Grid {
   }
 
   soon() {
-    if (this.waiting) return;
-    this.waiting = requestAnimationFrame(() => { this.waiting = 0; this.draw(); });
+    this.waiting ||= requestAnimationFrame(() => {
+      this.waiting = 0;
+      this.draw();
+    });
   }
 
   draw() {
     if (!this.view || !this.step) return;
-    const top = this.box.scrollTop, first = Math.max(0, Math.floor(top / this.step) - 1) * this.columns;
+    const top = this.box.scrollTop;
+    const first = Math.max(0, Math.floor(top / this.step) - 1) * this.columns;
     const last = Math.min(this.count, (Math.ceil((top + this.box.clientHeight) / this.step) + 1) * this.columns);
     for (const [place, tile] of this.tiles) {
-      if (place < first || place >= last) { this.tiles.delete(place); this.release(tile); }
+      if (place >= first && place < last) continue;
+      this.tiles.delete(place);
+      this.release(tile);
     }
     for (let place = first; place < last; place++) {
       if (!this.tiles.has(place)) this.put(place);
@@ -79,9 +88,9 @@ export class Grid {
 
   // After scrolling: names, states and pictures of what is visible.
   async fill() {
-    const wanted = new Set([...this.tiles.keys()].map((place) => Math.floor(place / CHUNK)));
-    const view = this.view;
-    for (const number of [...wanted].filter((one) => !this.chunks.has(one))) {
+    const { view } = this;
+    for (const number of new Set([...this.tiles.keys()].map((place) => Math.floor(place / CHUNK)))) {
+      if (this.chunks.has(number)) continue;
       this.chunks.set(number, null);
       try {
         await this.ask(number);
@@ -108,7 +117,10 @@ export class Grid {
     this.asking += 1;
     try {
       const { samples } = await get(`/api/views/${view}?begin=${number * CHUNK}&count=${CHUNK}`);
-      for (const one of samples) if (this.heard.get(one.index)?.version > one.version) Object.assign(one, this.heard.get(one.index));
+      for (const one of samples) {
+        const heard = this.heard.get(one.index);
+        if (heard?.version > one.version) Object.assign(one, heard);
+      }
       if (view === this.view) this.chunks.set(number, samples);
       return samples;
     } finally {
@@ -142,14 +154,12 @@ export class Grid {
     this.write(place, tile, { images: false });
   }
 
-  // Mark the active tile and selected tiles.
   mark(place, tile) {
     tile.classList.toggle("active", place === this.active);
     tile.setAttribute("aria-selected", this.chosen.has(place));
     if (place === this.active) this.box.setAttribute("aria-activedescendant", tile.id);
   }
 
-  // Where a tile stands, and how large it is.
   move(place, tile) {
     tile.style.width = `${this.side}px`;
     tile.style.height = `${this.side + CAPTION}px`;
@@ -159,30 +169,46 @@ export class Grid {
   }
 
   make() {
-    const image = element("img", { alt: "", decoding: "async" }), name = element("div", { className: "name" }, element("bdi"), element("span"));
-    const tile = element("div", { className: "tile" }, image, name, element("div", { className: "more" }), element("span", { className: "tick" }));
+    const tile = element("div", { className: "tile" },
+      element("img", { alt: "", decoding: "async" }),
+      element("div", { className: "name" }, element("bdi"), element("span")),
+      element("div", { className: "more" }),
+      element("span", { className: "tick" }));
     tile.setAttribute("role", "option");
     this.inner.append(tile);
     return tile;
   }
 
   write(place, tile, { images = true } = {}) {
-    const sample = this.at(place), [image, name, more] = tile.children;
-    const names = sample ? sample.classes.map((id) => this.names[id]).join(", ") : "", verdict = VERDICT[sample?.verdict] || "";
-    const marks = sample ? [sample.corrected && "✎ corrected", sample.made && "new mask", sample.flags.length && `⚑ ${sample.flags.length}`, sample.miou != null && `mIoU ${percent(sample.miou)}`] : [];
+    const sample = this.at(place);
+    const [image, name, more] = tile.children;
+    const verdict = sample?.verdict || "";
     name.firstChild.textContent = sample ? sample.name : "…";
-    name.lastChild.textContent = verdict;
-    name.lastChild.className = sample?.verdict || "";
-    more.textContent = [...marks, names].filter(Boolean).join(" · ");
-    tile.dataset.verdict = sample?.verdict || "";
-    tile.title = sample ? [sample.name, more.textContent].filter(Boolean).join("\n") : "";
-    const wanted = sample && images ? thumb(sample, this.labels) + (this.side > LARGE / 2 + 40 ? `&side=${LARGE}` : "") : "";
+    name.lastChild.textContent = VERDICT[verdict] || "";
+    name.lastChild.className = tile.dataset.verdict = verdict;
+    more.textContent = sample ? this.about(sample) : "";
+    tile.title = sample ? `${sample.name}\n${more.textContent}` : "";
+    let wanted = "";
+    if (sample && images) wanted = thumb(sample, this.labels) + (this.side > LARGE / 2 + 40 ? `&side=${LARGE}` : "");
     if (image.dataset.wanted !== wanted && (wanted || !sample || image.dataset.index !== String(sample.index))) {
       image.dataset.wanted = wanted;
       image.dataset.index = sample ? sample.index : "";
       if (wanted) image.src = wanted;
       else image.removeAttribute("src"); // a picture on its way is not waited for
     }
+  }
+
+  // A tile's last line, which begins with what it is sorted by.
+  about({ corrected, made, flags, miou, classes, ...more }) {
+    const number = OF_THE_MASK.includes(this.sort) ? more[this.sort] : null;
+    return [
+      number !== null && number.toFixed(2),
+      corrected && "✎ corrected",
+      made && "new mask",
+      flags.length && `⚑ ${flags.length}`,
+      miou !== null && `mIoU ${percent(miou)}`,
+      classes.map((id) => this.names[id]).join(", "),
+    ].filter(Boolean).join(" · ");
   }
 
   release(tile) {
@@ -202,15 +228,14 @@ export class Grid {
 
   select(place) {
     this.active = clamp(place, 0, Math.max(0, this.count - 1));
-    const row = Math.floor(this.active / this.columns), top = row * this.step;
-    if (top < this.box.scrollTop) this.box.scrollTop = top;
-    else if (top + this.step > this.box.scrollTop + this.box.clientHeight) this.box.scrollTop = top + this.step - this.box.clientHeight;
+    const { box, step } = this;
+    const top = Math.floor(this.active / this.columns) * step;
+    box.scrollTop = clamp(box.scrollTop, top + step - box.clientHeight, top);
     this.draw();
     for (const [at, tile] of this.tiles) this.mark(at, tile);
     this.moved();
   }
 
-  // These places are selected, and no others.
   choose(places) {
     this.chosen = new Set(places);
     for (const [at, tile] of this.tiles) this.mark(at, tile);
@@ -225,7 +250,6 @@ export class Grid {
     this.choose(this.chosen);
   }
 
-  // From the anchor to a place.
   extend(place) {
     this.choose(range(Math.min(this.anchor, place), Math.max(this.anchor, place) + 1));
   }
@@ -252,7 +276,10 @@ export class Grid {
     if (event.altKey || !this.count) return;
     const key = keyOf(event);
     const rows = Math.max(1, Math.floor(this.box.clientHeight / this.step)) * this.columns;
-    const moves = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -this.columns, ArrowDown: this.columns, PageUp: -rows, PageDown: rows, Home: -this.count, End: this.count };
+    const moves = {
+      ArrowLeft: -1, ArrowRight: 1, ArrowUp: -this.columns, ArrowDown: this.columns,
+      PageUp: -rows, PageDown: rows, Home: -this.count, End: this.count,
+    };
     if (event.ctrlKey || event.metaKey) {
       if (key !== "a") return;
       this.chooseAll();

@@ -17,7 +17,8 @@ export class Histogram {
   }
 
   bar(event) {
-    const box = this.element.getBoundingClientRect(), count = this.element.children.length;
+    const box = this.element.getBoundingClientRect();
+    const count = this.element.children.length;
     return clamp(Math.floor(((event.clientX - box.left) / box.width) * count), 0, count - 1);
   }
 
@@ -26,8 +27,10 @@ export class Histogram {
 
   // The first bar also counts values below the bounds.
   choose(event) {
-    const to = this.bar(event), first = Math.min(this.from, to);
-    const [low, high] = [first ? this.edge(first) : "", this.edge(Math.max(this.from, to) + 1)];
+    const to = this.bar(event);
+    const first = Math.min(this.from, to);
+    const low = first ? this.edge(first) : "";
+    const high = this.edge(Math.max(this.from, to) + 1);
     if (this.low.value === low && this.high.value === high) return;
     this.low.value = low;
     this.high.value = high;
@@ -39,14 +42,15 @@ export class Histogram {
     while (this.element.children.length < counts.length) this.element.append(document.createElement("i"));
     counts.forEach((count, i) => {
       this.element.children[i].style.height = count ? `${Math.max(8, (100 * count) / most)}%` : "0";
-      this.element.children[i].title = `${this.edge(i)} to ${this.edge(i + 1)}: ${count.toLocaleString()}`;
     });
     this.mark();
   }
 
   mark() {
-    const number = (field, otherwise) => (field.value === "" ? otherwise : Number(field.value));
-    const low = number(this.low, -Infinity), high = number(this.high, Infinity);
-    [...this.element.children].forEach((bar, i) => bar.classList.toggle("out", Number(this.edge(i + 1)) <= low || Number(this.edge(i)) >= high));
+    const low = this.low.value === "" ? -Infinity : Number(this.low.value);
+    const high = this.high.value === "" ? Infinity : Number(this.high.value);
+    [...this.element.children].forEach((bar, i) => {
+      bar.classList.toggle("out", Number(this.edge(i + 1)) <= low || Number(this.edge(i)) >= high);
+    });
   }
 }

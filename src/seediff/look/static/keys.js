@@ -24,20 +24,21 @@ export const KEYS = [
 ];
 
 export function fillHelp(body) {
-  for (const [key, text] of KEYS) {
-    body.append(element("tr", {}, element("th", { scope: "row", textContent: key }), element("td", { textContent: text })));
+  for (const [key, textContent] of KEYS) {
+    const head = element("th", { scope: "row", textContent: key });
+    body.append(element("tr", {}, head, element("td", { textContent })));
   }
 }
 
 // A key's name; of a letter, without Shift.
 export const keyOf = ({ key }) => (key.length === 1 ? key.toLowerCase() : key);
 
-// Whether a key is typed into a field, or is the browser's. ours: a key with Ctrl that is not.
+// Whether a key is typed into a field, or is the browser's. ours: it is a key with Ctrl, but the page's.
 export const typing = (event, ours) => {
-  const target = document.activeElement; // not the event's: a key may have waited for a sample, and for a search before it
+  const target = document.activeElement; // not the event's: a key may have waited for a sample, after a search
   if ((event.ctrlKey || event.metaKey || event.altKey) && !ours) return true;
   if (target instanceof HTMLInputElement) return !["checkbox", "radio", "button", "range"].includes(target.type);
-  return target instanceof HTMLSelectElement || target instanceof HTMLTextAreaElement;
+  return target instanceof HTMLSelectElement;
 };
 
 // Tools: name, key, title, and an icon of lines on a field of 24 × 24.
@@ -51,11 +52,11 @@ export const TOOLS = [
 ];
 const SVG = "http://www.w3.org/2000/svg";
 
-// Fill the bar. choose(tool) is called when one is chosen.
 export function fillTools(bar, choose) {
   for (const [value, key, title, icon] of TOOLS) {
-    const { label, box, more } = choice("radio", "tool", value, title, { more: "kbd" });
-    const svg = document.createElementNS(SVG, "svg"), path = document.createElementNS(SVG, "path");
+    const { label, box, more } = choice("radio", "tool", value, title, "kbd");
+    const svg = document.createElementNS(SVG, "svg");
+    const path = document.createElementNS(SVG, "path");
     svg.setAttribute("viewBox", "0 0 24 24");
     svg.setAttribute("aria-hidden", "true");
     path.setAttribute("d", icon);

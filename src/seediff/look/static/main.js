@@ -1,15 +1,16 @@
 // The page: the grid or one sample, the address, and reports from the server.
 
 import { LOST, WINDOW, act, get, listen, post } from "./api.js";
-import { Base } from "./changes.js";
+import { AttentionPanel } from "./attention.js";
+import { Bulk } from "./bulk.js";
+import { ShownVersion } from "./changes.js";
 import { Filters } from "./filters.js";
 import { Grid } from "./grid.js";
 import { fillHelp, keyOf, typing } from "./keys.js";
-import { Many } from "./many.js";
-import { $, counted, toPicture } from "./page.js";
+import { forget, prefetch } from "./loading.js";
+import { $, toPicture } from "./page.js";
 import { SampleView } from "./sample.js";
 import { packColours } from "./stage.js";
-import { Why } from "./why.js";
 
 const set = await get("/api/set");
 const SOON = 700; // milliseconds after which a change is counted
@@ -17,7 +18,11 @@ const FADE = 6000; // and after which a message goes
 const SIDE = 148; // of a tile
 const css = (id) => `rgb(${set.palette.slice(3 * id, 3 * id + 3).join(" ")})`;
 
-let place = -1, unsaved = 0, asking = 0, fading = 0, counting = 0, keeping = 0;
+let place = -1; // of the open sample in the list
+let unsaved = 0; // changes on their way
+let asking = 0; // counts lists that were asked for
+let fading, counting, keeping; // timers
+let turning = null; // a promise of the next sample, while its number is still asked for
 
 function notice(text, { fades = false } = {}) {
   clearTimeout(fading);
@@ -31,6 +36,7 @@ function pending(by) {
   $("saving").textContent = unsaved ? "Saving …" : "Saved";
 }
 
+// What the other views get.
 const page = {
   set, css, notice, pending, refresh, move, open, addClass,
   heat: packColours(set.heat), colours: packColours(set.palette),
@@ -40,25 +46,34 @@ const page = {
 };
 
 $("set-name").textContent = set.name;
-$("set-count").textContent = counted(set.count, "sample");
 document.title = `${set.name}: seediff look`;
 fillHelp($("help-rows"));
 if (set.readOnly) notice(`${set.readOnly}.`);
 
 const tell = (error) => notice(error.message);
 const failed = (error) => (error.status === 410 ? refresh({ keep: true }) : tell(error));
-page.many = new Many(page);
-const grid = (page.grid = new Grid($("grid"), $("grid-inner"), { open, names: ["", ...set.classes], act: judge, failed, moved: () => keep(300), chose: () => page.many.show() }));
-const filters = new Filters($("filters"), set, css, () => { refresh(); keep(); });
-page.why = new Why(page);
-page.view = new SampleView(page);
+const bulk = new Bulk(page);
+const grid = new Grid($("grid"), $("grid-inner"), {
+  open, failed, act: judge, moved: () => keep(300), chose: () => bulk.show(), names: ["", ...set.classes],
+});
+const filters = new Filters($("filters"), set, css, () => {
+  refresh();
+  keep();
+});
+Object.assign(page, { bulk, grid, attention: new AttentionPanel(page) });
+const view = new SampleView(page);
+page.view = view;
 
-// Keep what is shown in the address. later: milliseconds to wait, for keys held down. push: Back leads to what was shown before.
+// Keep what is shown in the address. later: milliseconds to wait. push: Back leads to what was before.
 function keep(later = 0, { push = false } = {}) {
   clearTimeout(keeping);
-  if (later) return (keeping = setTimeout(() => keep(), later));
-  const open = $("sample").hidden ? "" : page.view.number, size = grid.least === SIDE ? "" : grid.least;
-  const about = { ...filters.values(), size, at: grid.active || "", sample: open ?? "" };
+  if (later) {
+    keeping = setTimeout(() => keep(), later);
+    return;
+  }
+  const sample = $("sample").hidden ? "" : view.number;
+  const size = grid.least === SIDE ? "" : grid.least;
+  const about = { ...filters.values(), size, at: grid.active || "", sample };
   const kept = new URLSearchParams(Object.entries(about).filter(([, value]) => value !== ""));
   const state = { inside: push || inside() };
   history[push ? "pushState" : "replaceState"](state, "", `${location.pathname}${kept.size ? `#${kept}` : ""}`);
@@ -74,7 +89,7 @@ async function restore() {
   if (filters.set(wanted) || !page.list.view) await refresh();
   if (!/^\d{1,9}$/.test(wanted.sample ?? "")) return leave(Number(wanted.at) || 0);
   const found = page.list.view ? (await get(`/api/views/${page.list.view}/${wanted.sample}`)).place : -1;
-  return found >= 0 ? void (await show(found)) : void leave(0);
+  return found >= 0 ? show(found) : leave(0);
 }
 
 function resize(side) {
@@ -85,33 +100,38 @@ function resize(side) {
 
 async function refresh(options = {}) {
   const turn = ++asking;
+  const query = filters.query();
   try {
-    const found = await post("/api/views", filters.query());
+    const found = await post("/api/views", query);
     if (turn !== asking) return;
     page.list = found;
     filters.counts(found);
+    grid.sort = query.sort;
     $("shown").textContent = `${found.count.toLocaleString()} of ${set.count.toLocaleString()} shown`;
     grid.show(found.view, found.count, options);
   } catch (error) {
-    notice(error.message);
+    tell(error);
   }
 }
 
-// Count anew a little later.
 function recount() {
   clearTimeout(counting);
-  counting = setTimeout(() => { if (!$("browse").hidden) post("/api/views?counts=1", filters.query()).then((found) => filters.counts(found), () => {}); }, SOON);
+  counting = setTimeout(() => {
+    if ($("browse").hidden) return;
+    post("/api/views?counts=1", filters.query()).then((found) => filters.counts(found), () => {});
+  }, SOON);
 }
 
-// Accept, reject and the like on a tile of the grid, or on all selected. The next key is about the next sample, saved or not.
+// Act on a tile of the grid, or on all selected. The next key is about the next sample, even before this one is saved.
 function judge(key, at) {
   const action = { a: "accept", x: "reject", r: "reset", z: "undo", y: "redo" }[key];
-  if (grid.chosen.size && key !== "z" && key !== "y") return page.many.act(action);
+  if (grid.chosen.size && key !== "z" && key !== "y") return bulk.act(action);
   if (at >= grid.count) return;
-  const { changes } = page.view, asked = grid.sampleAt(at);
+  const { changes } = view;
+  const asked = grid.sampleAt(at);
   if (key === "a" || key === "x") grid.select(at + 1);
-  // The sample's version is that after the changes before.
-  changes.enqueue(new Base(undefined, changes.last.then(() => asked)), async (version) => act((await asked).index, { action, version }));
+  const shown = new ShownVersion(undefined, changes.last.then(() => asked)); // the version after the changes before
+  changes.enqueue(shown, async (version) => act((await asked).index, { action, version }));
 }
 
 // Open a sample from the grid, or in place of another one.
@@ -121,26 +141,24 @@ function open(at) {
   return show(at, { push: inGrid });
 }
 
-// The next key is about the next sample, also while its number is still asked for.
-let turning = null;
 async function show(at, { push } = {}) {
   if (at < 0 || at >= page.list.count) return;
   try {
-    turning = page.view.changes.last.then(() => grid.sampleAt(at)).then((sample) => {
+    turning = view.changes.last.then(() => grid.sampleAt(at)).then((sample) => {
       turning = null;
       place = at;
       $("browse").hidden = true;
       $("sample").hidden = false;
       if (!$("sample").contains(document.activeElement)) toPicture();
-      const opened = page.view.open(sample.index);
+      const opened = view.open(sample.index);
       if (push !== undefined) keep(0, { push });
       return { opened };
     });
     await (await turning).opened;
-    if (at + 1 < page.list.count) page.view.prefetch((await grid.sampleAt(at + 1)).index);
+    if (at + 1 < page.list.count) prefetch((await grid.sampleAt(at + 1)).index);
   } catch (error) {
     turning = null;
-    notice(error.message);
+    tell(error);
   }
 }
 
@@ -149,39 +167,39 @@ function move(by) {
   notice(by > 0 ? "This was the last sample shown." : "This is the first sample shown.", { fades: true });
 }
 
-// Back to the grid.
 function close() {
   if (inside()) return history.back();
   leave(place);
   return keep();
 }
 
-function leave(at) {
+async function leave(at) {
   if ($("sample").hidden) return grid.select(at);
-  page.why.leave();
+  page.attention.leave();
   $("sample").hidden = true;
   $("browse").hidden = false;
-  return refresh({ keep: true }).then(() => { grid.select(place); grid.box.focus({ preventScroll: true }); });
+  await refresh({ keep: true });
+  grid.select(place);
+  grid.box.focus({ preventScroll: true });
 }
 
 function hear(report) {
-  if (report.kind === "job") return page.many.hear(report);
+  if (report.kind === "job") return bulk.hear(report);
   if (report.kind === "classes") return get("/api/set").then(update, failed);
   if (report.kind === "behind") return refresh({ keep: true });
   grid.hear(report);
-  page.view.prefetched.delete(report.index);
+  forget(report.index);
   recount();
-  return report.window === WINDOW ? undefined : page.view.heard(report).catch(tell);
+  if (report.window !== WINDOW) view.heard(report).catch(tell);
 }
 
-// The set has another class.
 function update(found) {
   if (found.classes.length === set.classes.length) return;
   Object.assign(set, found);
   grid.names = ["", ...set.classes];
   filters.classes(set.classes, css);
-  page.many.fill();
-  page.view.classes.fill();
+  bulk.fill();
+  view.classes.fill();
 }
 
 // Add a class to the set; whether it could be.
@@ -198,13 +216,20 @@ async function addClass(name) {
 
 let away = false;
 listen(hear, (lost) => {
-  if (lost) notice(LOST);
-  else if (away) { notice(""); refresh({ keep: true }); }
+  if (lost || away) notice(lost ? LOST : "");
+  if (away && !lost) refresh({ keep: true });
   away = lost;
 });
 
-$("with-labels").onchange = (event) => { grid.labels = event.target.checked; grid.releaseAll(); grid.draw(); };
-$("tile-size").oninput = () => { resize($("tile-size").value); grid.select(grid.active); };
+$("with-labels").onchange = (event) => {
+  grid.labels = event.target.checked;
+  grid.releaseAll();
+  grid.draw();
+};
+$("tile-size").oninput = () => {
+  resize($("tile-size").value);
+  grid.select(grid.active);
+};
 $("tile-size").onchange = () => keep();
 $("select-all").onclick = () => grid.chooseAll();
 $("notice-close").onclick = () => notice("");
@@ -212,9 +237,12 @@ $("back").onclick = close;
 $("next").onclick = () => move(1);
 $("previous").onclick = () => move(-1);
 $("help-button").onclick = () => $("help").showModal();
+for (const button of document.querySelectorAll("button[aria-label]")) button.title = button.ariaLabel;
 // After a click on a button, keys go to the picture again.
 let pointed = false;
-for (const kind of ["pointerdown", "keydown"]) $("sample").addEventListener(kind, () => { pointed = kind === "pointerdown"; }, true);
+for (const kind of ["pointerdown", "keydown"]) {
+  $("sample").addEventListener(kind, () => { pointed = kind === "pointerdown"; }, true);
+}
 $("sample").onclick = (event) => {
   if (pointed && event.target.closest("button, input[type=radio], input[type=checkbox]")) toPicture();
 };
@@ -222,8 +250,10 @@ window.addEventListener("popstate", () => restore().catch(tell));
 
 // Keys; whether it was one of ours.
 function press(event) {
-  const step = (event.ctrlKey || event.metaKey) && !event.altKey && { z: event.shiftKey ? "y" : "z", y: "y" }[event.key.toLowerCase()];
-  const key = keyOf(event), typed = typing(event, step);
+  const control = (event.ctrlKey || event.metaKey) && !event.altKey;
+  const step = control && { z: event.shiftKey ? "y" : "z", y: "y" }[event.key.toLowerCase()];
+  const key = keyOf(event);
+  const typed = typing(event, step);
   if ($("help").open || (typed && key !== "Escape")) return false;
   const browsing = !$("browse").hidden;
   if (key === "c") { // also while a sample is on its way, for what is typed next is no key of ours
@@ -231,7 +261,7 @@ function press(event) {
     else $("class-search").focus();
     return true;
   }
-  if (turning) {
+  if (turning) { // the key is about the next sample
     turning.then(() => press(event), () => {});
     return true;
   }
@@ -241,14 +271,14 @@ function press(event) {
   else if (browsing && key === "Escape") grid.box.focus();
   else if (browsing) return false;
   else if (key === "Escape" && typed) toPicture();
-  else if (key === "Escape") { if (!page.view.giveUp()) close(); }
-  else if (step) page.view.key({ key: step });
+  else if (key === "Escape") view.giveUp() || close();
+  else if (step) view.key({ key: step });
   else if (by) move(by);
-  else return page.view.key(event);
+  else return view.key(event);
   return true;
 }
 
-document.addEventListener("keydown", (event) => { if (press(event)) event.preventDefault(); });
+document.addEventListener("keydown", (event) => press(event) && event.preventDefault());
 
 grid.box.focus({ preventScroll: true });
 await restore().catch(tell);

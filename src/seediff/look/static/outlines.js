@@ -35,7 +35,7 @@ export function outlines(labels, width, height) {
   return room < 0 ? new Map() : paths;
 }
 
-// Stroke paths, all with a dark rim, then each in its colour. scale: of the context, so that lines are as wide at every zoom.
+// Stroke paths with a dark rim, each in its colour or white. scale: the context's, for lines of the same width.
 export function strokeOutlines(context, paths, colours, scale) {
   context.lineCap = "square";
   for (const size of [4, 2]) {

@@ -1,6 +1,7 @@
 // Small parts that several views are made of.
 
 export const VERDICT = { accepted: "✓ accepted", rejected: "✗ rejected" };
+export const OF_THE_MASK = ["confidence", "agreement"]; // numbers that a set has or lacks
 export const IGNORED = 255;
 
 export const $ = (id) => document.getElementById(id);
@@ -13,12 +14,14 @@ export const element = (tag, properties = {}, ...children) => {
 };
 
 // [value, name] of all that a pixel may be.
-export const values = (classes) => [[0, "background"], ...classes.map((name, i) => [i + 1, name]), [IGNORED, "ignored (255)"]];
+export const values = (classes) =>
+  [[0, "background"], ...classes.map((name, i) => [i + 1, name]), [IGNORED, "ignored (255)"]];
 
 // Fill two lists to change one class into another, which is never the same.
 export const fillClasses = (from, to, classes) => {
   for (const list of [from, to]) {
-    const [background, ...others] = values(classes).map(([value, name]) => new Option(name, value)), { value } = list;
+    const [background, ...others] = values(classes).map(([value, name]) => new Option(name, value));
+    const { value } = list;
     others.splice(-1, 0, background);
     list.replaceChildren(...others);
     if (value) list.value = value;
@@ -38,19 +41,22 @@ export const toPicture = () => $("stage").focus({ preventScroll: true });
 
 export const counted = (count, noun) => `${count.toLocaleString()} ${noun}${count === 1 ? "" : "s"}`;
 
-// Disable a control, and say why.
 export const grey = (part, why) => {
   part.disabled = Boolean(why);
   if (why) part.title = why;
   else part.removeAttribute("title");
 };
 
-// A radio button or checkbox: { label, box, more }. more: the tag of a last element.
-export const choice = (type, group, value, text, { colour, more }) => {
-  const box = element("input", { type, name: group, value }), last = element(more), swatch = element("i", { className: "swatch" });
-  swatch.style.background = colour;
-  const label = element("label", { className: "choice" }, box, ...(colour === undefined ? [] : [swatch]), element("bdi", { textContent: text }), last);
-  return { label, box, more: last };
+// A radio button or checkbox: { label, box, more }. colour: of a swatch. tag: of `more`, the last element.
+export const choice = (type, name, value, text, tag, colour) => {
+  const box = element("input", { type, name, value });
+  const more = element(tag);
+  const label = element("label", { className: "choice" }, box, element("bdi", { textContent: text }), more);
+  if (colour) {
+    box.after(element("i", { className: "swatch" }));
+    box.nextSibling.style.background = colour;
+  }
+  return { label, box, more };
 };
 
 // A function of whose calls only the last waits while one is at work.

@@ -1,10 +1,12 @@
-// Painting on label maps, rows of pixels of one byte each. Functions return the box [left, top, right, bottom) that they changed, or null.
+// Painting on label maps, one byte a pixel, row by row. Functions return the box [left, top, right, bottom) that they
+// changed, or null.
 
 import { clamp } from "./page.js";
 
-const clip = (box, width, height) => {
-  const [left, top, right, bottom] = [Math.max(0, box[0]), Math.max(0, box[1]), Math.min(width, box[2]), Math.min(height, box[3])];
-  return left < right && top < bottom ? [left, top, right, bottom] : null;
+// The part of a box within the picture.
+const clip = ([left, top, right, bottom], width, height) => {
+  const box = [Math.max(0, left), Math.max(0, top), Math.min(width, right), Math.min(height, bottom)];
+  return box[0] < box[2] && box[1] < box[3] ? box : null;
 };
 
 export const join = (a, b) => {
@@ -14,16 +16,19 @@ export const join = (a, b) => {
 
 // All pixels whose middle is within `radius` of the line from (x0, y0) to (x1, y1).
 export function stroke(labels, width, height, x0, y0, x1, y1, radius, value) {
-  const box = clip([Math.floor(Math.min(x0, x1) - radius), Math.floor(Math.min(y0, y1) - radius),
-    Math.ceil(Math.max(x0, x1) + radius) + 1, Math.ceil(Math.max(y0, y1) + radius) + 1], width, height);
+  const box = clip([
+    Math.floor(Math.min(x0, x1) - radius), Math.floor(Math.min(y0, y1) - radius),
+    Math.ceil(Math.max(x0, x1) + radius) + 1, Math.ceil(Math.max(y0, y1) + radius) + 1,
+  ], width, height);
   if (!box) return null;
-  const [dx, dy] = [x1 - x0, y1 - y0], length = dx * dx + dy * dy, square = radius * radius;
+  const [dx, dy] = [x1 - x0, y1 - y0];
+  const length = dx * dx + dy * dy;
   for (let y = box[1]; y < box[3]; y++) {
     for (let x = box[0]; x < box[2]; x++) {
       const [px, py] = [x + 0.5 - x0, y + 0.5 - y0];
-      const along = length ? Math.max(0, Math.min(1, (px * dx + py * dy) / length)) : 0;
+      const along = length ? clamp((px * dx + py * dy) / length, 0, 1) : 0;
       const [ex, ey] = [px - along * dx, py - along * dy];
-      if (ex * ex + ey * ey <= square) labels[y * width + x] = value;
+      if (ex * ex + ey * ey <= radius * radius) labels[y * width + x] = value;
     }
   }
   return box;
@@ -57,18 +62,23 @@ export function fill(labels, width, height, x, y, value) {
 // Pixels whose middle is inside the polygon of points [[x, y], …], by the even-odd rule.
 export function polygon(labels, width, height, points, value) {
   if (points.length < 3) return null;
-  const xs = points.map((p) => p[0]), ys = points.map((p) => p[1]);
-  const box = clip([Math.floor(Math.min(...xs)), Math.floor(Math.min(...ys)), Math.ceil(Math.max(...xs)), Math.ceil(Math.max(...ys))], width, height);
+  const xs = points.map(([x]) => x);
+  const ys = points.map(([, y]) => y);
+  const box = clip([
+    Math.floor(Math.min(...xs)), Math.floor(Math.min(...ys)), Math.ceil(Math.max(...xs)), Math.ceil(Math.max(...ys)),
+  ], width, height);
   if (!box) return null;
   for (let y = box[1]; y < box[3]; y++) {
-    const crossings = [], at = y + 0.5;
+    const crossings = [];
+    const at = y + 0.5;
     points.forEach(([x0, y0], i) => {
       const [x1, y1] = points[(i + 1) % points.length];
       if ((y0 <= at) !== (y1 <= at)) crossings.push(x0 + ((at - y0) / (y1 - y0)) * (x1 - x0));
     });
     crossings.sort((a, b) => a - b);
     for (let i = 0; i + 1 < crossings.length; i += 2) {
-      const [left, right] = [Math.max(0, Math.ceil(crossings[i] - 0.5)), Math.min(width, Math.ceil(crossings[i + 1] - 0.5))];
+      const left = Math.max(0, Math.ceil(crossings[i] - 0.5));
+      const right = Math.min(width, Math.ceil(crossings[i + 1] - 0.5));
       if (left < right) labels.fill(value, y * width + left, y * width + right);
     }
   }
@@ -83,9 +93,10 @@ export function segment(labels, segments, numbers, value) {
   for (let i = 0; i < labels.length; i++) if (numbers.has(segments[i])) labels[i] = given;
 }
 
-// The segments that lie mostly in a box [left, top, right, bottom]; if none does, the one in its middle.
+// The segments that lie mostly in a box [left, top, right, bottom].
 export function inBox(segments, width, height, box) {
-  const all = new Map(), inside = new Map();
+  const all = new Map();
+  const inside = new Map(); // numbers → pixels
   const [left, top, right, bottom] = box.map((side) => Math.round(side));
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
@@ -94,25 +105,28 @@ export function inBox(segments, width, height, box) {
       if (x >= left && x < right && y >= top && y < bottom) inside.set(number, (inside.get(number) || 0) + 1);
     }
   }
-  const within = [...inside].filter(([number, count]) => number && 2 * count > all.get(number)).map(([number]) => number);
-  const middle = (low, high, most) => clamp(Math.floor((low + high) / 2), 0, most - 1);
-  const under = segments[middle(box[1], box[3], height) * width + middle(box[0], box[2], width)];
-  return new Set(within.length ? within : [under].filter(Boolean));
+  return new Set([...inside.keys()].filter((number) => number && 2 * inside.get(number) > all.get(number)));
 }
 
-// Give connected pieces of fewer than `least` pixels the label that most of their border touches. Ignored pixels (255) and the largest
-// piece stay. Returns how many went, and the box.
+// Give connected pieces of fewer than `least` pixels the label that most of their border touches; ignored pixels (255)
+// stay. Returns { count, box }.
 export function clean(labels, width, height, least) {
   const seen = new Uint8Array(labels.length);
   let count = 0, box = null;
   for (let start = 0; start < labels.length; start++) {
     if (seen[start]) continue;
-    const piece = [start], border = [], touched = new Map(), label = labels[start];
+    const label = labels[start];
+    const piece = [start];
+    const border = []; // pixels around the piece
+    const touched = new Map(); // labels → pixels of them in the border
     seen[start] = 1;
     for (let i = 0; i < piece.length; i++) {
       for (const next of beside(piece[i], width, labels.length)) {
         if (labels[next] !== label) border.push(next);
-        else if (!seen[next]) { seen[next] = 1; piece.push(next); }
+        else if (!seen[next]) {
+          seen[next] = 1;
+          piece.push(next);
+        }
       }
     }
     if (piece.length >= least || label === 255 || !border.length) continue;

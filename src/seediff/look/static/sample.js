@@ -1,9 +1,10 @@
 // One sample: its picture, its mask and what is done to them. Every change is saved before the next one is sent.
 
-import { act, get, image, pixels, sendLabels } from "./api.js";
-import { Base, Changes } from "./changes.js";
+import { act, sendLabels } from "./api.js";
+import { Changes, ShownVersion } from "./changes.js";
 import { Classes } from "./classes.js";
 import { TOOLS, fillTools, keyOf } from "./keys.js";
+import { fetchSample, forget, forgetAll, load } from "./loading.js";
 import { Objects } from "./objects.js";
 import { $, IGNORED, VERDICT, counted, element, grey, percent, toPicture } from "./page.js";
 import * as paint from "./paint.js";
@@ -15,30 +16,37 @@ const BUTTONS = {
   a: "accept", x: "reject", r: "reset", z: "undo", y: "redo", v: "clean", u: "apply", t: "outlined", h: "by-object",
   ",": "coarser-button", ".": "finer-button", "+": "zoom-in", "-": "zoom-out", "=": "zoom-fit",
 }; // that keys press
+const JUDGED = ["accept", "reject", "reset", "undo", "redo", "original"];
+const NEW_MAP = ["undo", "redo", "original", "relabel"]; // actions after which the server has another label map
+const SIZED = ["brush", "eraser"];
 
 export class SampleView {
-  // page: { set, colours, css, notice(text), move(by), open(place), place(), grid, list, why }
+  tool = "look";
+  turn = 0; // counts opens and reloads: only the last one's answer is used
+  shown = null; // the ShownVersion that changes are made on
+  about = null; // the server's state of it
+  labels = null; // its label map; null until it has come
+  triedLabels = null; // the label map of tried constants, shown in place of `labels`
+  stroke = null; // during a stroke { at: its end, box: what it changed }
+
   constructor(page) {
     this.page = page;
-    this.number = null;
-    this.labels = null;
-    this.shownLabels = null; // constants that are tried
-    this.tool = "look";
-    this.base = null; // what changes follow
-    this.changes = new Changes(page, { saved: (...what) => this.saved(...what), wrong: (base) => this.wrong(base) });
-    this.prefetched = new Map();
-    this.stage = new Stage(
-      Object.fromEntries(["stage", "layers", "beside", "photo", "mask", "heat", "edges", "lines", "pixel"].map((id) => [id, $(id)])),
-      this,
-    );
+    this.changes = new Changes(page, {
+      saved: (...what) => this.saved(...what),
+      wrong: (shown) => this.wrong(shown),
+    });
+    const parts = ["stage", "layers", "beside", "photo", "mask", "heat", "edges", "lines", "pixel"];
+    this.stage = new Stage(Object.fromEntries(parts.map((id) => [id, $(id)])), this);
     this.polygon = new Polygon(this);
     this.segment = new Segments(this, $("tool-shown"));
     this.objects = new Objects(this, $("by-object"));
-    this.stage.nameAt = (x, y) => this.nameOf((this.shownLabels || this.labels)?.[y * this.stage.width + x]);
+    this.stage.nameAt = (x, y) => this.nameOf((this.triedLabels || this.labels)?.[y * this.stage.width + x]);
     this.build();
   }
 
   get set() { return this.page.set; }
+
+  get number() { return this.shown?.number; }
 
   nameOf(value) {
     if (value === IGNORED) return "ignored";
@@ -47,11 +55,16 @@ export class SampleView {
 
   build() {
     const { readOnly } = this.set;
+    const click = (id, action) => { $(id).onclick = action; };
     fillTools($("tools"), (tool) => this.choose(tool));
     this.classes = new Classes(this.page, readOnly, toPicture);
-    const click = (id, action) => { $(id).onclick = action; }, judged = ["accept", "reject", "reset", "undo", "redo", "original"];
-    for (const action of judged) click(action, () => this.judge(action));
-    click("relabel-button", () => this.judge("relabel", { old: Number($("old-class").value), new: Number($("new-class").value) }));
+    for (const action of JUDGED) {
+      click(action, () => this.judge(action));
+      grey($(action), readOnly);
+    }
+    click("relabel-button", () => {
+      this.judge("relabel", { old: Number($("old-class").value), new: Number($("new-class").value) });
+    });
     click("coarser-button", () => this.segment.fetch(-1));
     click("finer-button", () => this.segment.fetch(1));
     click("clean", () => this.clean());
@@ -60,19 +73,23 @@ export class SampleView {
     click("zoom-fit", () => this.stage.zoomBy(0));
     $("brush-size").oninput = () => this.sized();
     for (const id of ["opacity", "heat-opacity"]) $(id).oninput = () => this.fade();
-    $("outlined").onchange = () => { this.stage.outlined = $("outlined").checked; this.stage.drawEdges(); };
-    for (const part of document.querySelectorAll("#repair :is(input, select, button), #tools input")) grey(part, part.value !== "look" && readOnly);
-    for (const id of judged) grey($(id), readOnly);
+    $("outlined").onchange = () => {
+      this.stage.outlined = $("outlined").checked;
+      this.stage.drawEdges();
+    };
+    for (const part of $("repair").querySelectorAll("input, select, button")) grey(part, readOnly);
+    for (const [tool] of TOOLS) if (tool !== "look" && readOnly) grey(this.boxOf(tool), readOnly);
     $("against").hidden = !this.set.against;
     this.choose("look");
     this.fade();
   }
 
-  // Show the mask and the map of attention as the sliders say; by: more or less of one, in percent.
+  // Show mask and heat as strongly as the sliders say. by: change one, in percent.
   fade(id, by = 0) {
     if (by) $(id).value = Number($(id).value) + by;
-    const { style } = document.querySelector(".picture");
-    for (const slider of ["opacity", "heat-opacity"]) style.setProperty(`--${slider}`, $(slider).value / 100);
+    for (const slider of ["opacity", "heat-opacity"]) {
+      $("sample").style.setProperty(`--${slider}`, $(slider).value / 100);
+    }
   }
 
   choose(tool) {
@@ -82,56 +99,54 @@ export class SampleView {
     box.checked = true;
     this.polygon.forget();
     this.sized();
-    if (tool !== "look") this.page.why.endTrial();
-    else $("class-said").textContent = "";
-    $("sizes").hidden = !["brush", "eraser"].includes(tool);
+    if (tool === "look") $("class-said").textContent = "";
+    else this.page.attention.endTrial();
+    $("sizes").hidden = !SIZED.includes(tool);
     $("finer").hidden = tool !== "segment";
-    $("tool-shown").textContent = tool === "polygon" ? "Click the corners; double-click or Enter to close. Then drag corners to adjust." : "";
+    $("tool-shown").textContent = "";
+    if (tool === "polygon") {
+      $("tool-shown").textContent = "Click the corners; double-click or Enter to close. Then drag corners to adjust.";
+    }
     this.segment.leave();
     if (tool === "segment") this.segment.fetch();
   }
 
-  boxOf(tool) { return document.querySelector(`input[name="tool"][value="${tool}"]`); }
+  boxOf(tool) { return $("tools").querySelector(`[value="${tool}"]`); }
 
   // Segments and heat need attention. why: why there is none.
-  attention(why) {
+  allowAttention(why) {
     grey(this.boxOf("segment"), this.set.readOnly || why);
     $("heat-line").classList.toggle("none", Boolean(why));
   }
 
+  // The brush's size; by: larger or smaller.
   sized(by = 0) {
     const slider = $("brush-size");
-    if (by) slider.value = Math.max(1, Math.round(Number(slider.value) * (by > 0 ? 1.25 : 0.8) + (by > 0 ? 1 : 0)));
+    const size = Number(slider.value);
+    if (by) slider.value = by > 0 ? Math.round(size * 1.25) + 1 : Math.max(1, Math.round(size * 0.8));
     $("brush-shown").textContent = `${slider.value} px`;
     this.radius = slider.value / 2;
-    this.stage.radius = ["brush", "eraser"].includes(this.tool) ? this.radius : 0;
+    this.stage.radius = SIZED.includes(this.tool) ? this.radius : 0;
     this.stage.drawLines();
   }
 
-  // Open a sample by its number.
   async open(number) {
-    const turn = (this.turn = (this.turn || 0) + 1);
-    this.number = number;
-    this.page.why.leave();
-    $("sample").setAttribute("aria-busy", "true"); // what is shown until then is of the sample before
-    const before = this.changes.of(number) ? this.changes.last : null; // of the same sample, opened again
-    if (before) this.prefetched.delete(number);
-    const loading = before ? before.then(() => this.load(number)) : this.load(number);
-    this.base = new Base(number, loading.then(([about]) => about));
-    this.labels = this.last = this.objects.values = null; // those of the sample before are not painted on
+    const turn = ++this.turn;
+    const pending = this.changes.pendingOf(number); // of the same sample, opened again
+    if (pending) forget(number);
+    const loading = pending ? this.changes.last.then(() => load(number)) : load(number);
+    this.shown = new ShownVersion(number, loading.then(({ about }) => about));
+    this.page.attention.leave();
+    $("sample").setAttribute("aria-busy", "true");
+    this.labels = this.stroke = this.objects.values = null; // nobody paints on the sample before, which is still seen
     this.polygon.forget();
-    const loaded = await loading;
-    this.prefetched.clear();
+    const { about, photo, labels } = await loading;
+    forgetAll();
     if (turn !== this.turn) return;
-    const [about, photo, labels] = loaded;
-    const { values, height, width } = labels;
-    this.about = this.state = about;
-    this.labels = values;
-    this.height = height;
-    this.width = width;
-    this.shownLabels = null;
+    const { height, width } = labels;
+    Object.assign(this, { about, height, width, labels: labels.values, triedLabels: null });
     if (this.set.against) $("beside").src = `/api/samples/${number}/predicted`;
-    this.stage.setImage(photo, labels.height, labels.width);
+    this.stage.setImage(photo, height, width);
     this.draw();
     this.tell();
     this.classes.enter();
@@ -139,82 +154,75 @@ export class SampleView {
     this.segment.leave();
     this.segment.forget();
     this.objects.fetch();
-    this.page.why.enter(number, about);
+    this.page.attention.enter(number, about);
   }
 
-  load(number) {
-    if (!this.prefetched.has(number)) {
-      this.prefetched.set(number, Promise.all([this.fetchBoth(number), image(`/api/samples/${number}/image`)])
-        .then(([[about, labels], photo]) => [about, photo, labels]));
-    }
-    return this.prefetched.get(number);
-  }
-
-  // Have a sample at hand that is likely to be opened next.
-  prefetch(number) {
-    if (this.prefetched.size < 2) this.load(number).catch(() => this.prefetched.delete(number));
-  }
-
-  // A sample's state and its label map; if they are of two versions, what follows is refused.
-  async fetchBoth(number) {
-    const [about, labels] = await Promise.all([get(`/api/samples/${number}`), pixels(`/api/samples/${number}/labels`)]);
-    return [{ ...about, version: Math.min(about.version, labels.version) }, labels];
-  }
-
+  // Show what the server has now of the same sample.
   async reload() {
-    const turn = (this.reloading = (this.reloading || 0) + 1), { number, turn: opened } = this;
-    const [about, labels] = await this.fetchBoth(number);
-    if (turn !== this.reloading || opened !== this.turn) return;
-    if (!this.base.gone && about.version < this.base.version) return void (await this.reload()); // of before a change
-    if (this.base.gone || about.version !== this.base.version) {
-      this.base.leave(`Someone else changed ${about.name}; their version was kept.`);
-      this.base = new Base(number, Promise.resolve(about));
-      await this.base.ready;
-    } else this.base.map += 1;
+    const turn = ++this.turn;
+    const { shown } = this;
+    const { about, labels } = await fetchSample(shown.number);
+    if (turn !== this.turn) return;
+    if (!shown.replaced && about.version < shown.version) return void (await this.reload()); // from before a change
+    if (shown.replaced || about.version !== shown.version) {
+      shown.replace(`Someone else changed ${about.name}; their version was kept.`);
+      this.shown = new ShownVersion(shown.number, Promise.resolve(about));
+      await this.shown.ready;
+    } else shown.map += 1;
     if (this.stage.closed) this.polygon.forget();
-    this.about = this.state = about;
-    this.labels = labels.values;
+    Object.assign(this, { about, labels: labels.values });
     this.draw();
     this.tell();
     this.objects.fetch();
   }
 
   tell() {
-    const { about, state, page } = this, place = page.place(), { count } = page.list;
+    const { about, page } = this;
+    const place = (page.place() + 1).toLocaleString();
     $("sample-name").textContent = about.name;
-    $("against-said").textContent = `Prediction${state.miou == null ? "" : `: mIoU ${percent(state.miou)}`}`;
-    $("sample-place").textContent = `${(place + 1).toLocaleString()} of ${count.toLocaleString()}`;
-    const done = [VERDICT[state.verdict], state.corrected && "✎ corrected", state.made && "new mask"].filter(Boolean).join(", ");
-    const by = state.by ? ` by ${state.by}` : "", open = state.verdict ? "" : ", not accepted yet";
-    $("sample-state").textContent = done ? done + by + open : "not reviewed";
-    $("sample-state").className = state.verdict || "";
-    $("accept").setAttribute("aria-pressed", state.verdict === "accepted");
-    $("reject").setAttribute("aria-pressed", state.verdict === "rejected");
-    for (const [id, can, why] of [["undo", state.undo, "Nothing to undo"], ["redo", state.redo, "Nothing to redo"], ["original", !state.original, "This is the original mask"]]) grey($(id), this.set.readOnly || (!can && why));
-    this.classes.tell(state.area);
+    $("against-said").textContent = `Prediction${about.miou === null ? "" : `: mIoU ${percent(about.miou)}`}`;
+    $("sample-place").textContent = `${place} of ${page.list.count.toLocaleString()} shown`;
+    this.tellReview();
+    this.classes.tell(about.area);
     const facts = [["size", `${this.width} × ${this.height}`]];
-    for (const flag of state.flags) facts.push(["flag", about.why?.[flag] ? `${flag}: ${about.why[flag]}` : flag]);
-    const shown = (value) => (typeof value === "object" ? Object.entries(value).map((pair) => pair.join(" ")).join(", ") : String(value));
-    for (const [name, value] of Object.entries(about.about)) facts.push([name, shown(value)]);
-    $("facts").replaceChildren(...facts.flatMap(([name, value]) => [element("dt", { textContent: name }), element("dd", { textContent: value })]));
+    for (const flag of about.flags) facts.push(["flag", [flag, about.why[flag]].filter(Boolean).join(": ")]);
+    for (const [name, value] of Object.entries(about.about)) {
+      const pairs = Object.entries(value).map((pair) => pair.join(" "));
+      facts.push([name, typeof value === "object" ? pairs.join(", ") : value]);
+    }
+    $("facts").replaceChildren(...facts.flatMap(([name, value]) => [
+      element("dt", { textContent: name }), element("dd", { textContent: value }),
+    ]));
+  }
+
+  tellReview() {
+    const { verdict, corrected, made, by, undo, redo, original } = this.about;
+    const done = [VERDICT[verdict], corrected && "✎ corrected", made && "new mask"].filter(Boolean).join(", ");
+    const more = [by && ` by ${by}`, !verdict && ", not accepted yet"].filter(Boolean).join("");
+    $("sample-state").textContent = done ? done + more : "not reviewed";
+    $("sample-state").className = verdict || "";
+    $("accept").setAttribute("aria-pressed", verdict === "accepted");
+    $("reject").setAttribute("aria-pressed", verdict === "rejected");
+    const { readOnly } = this.set;
+    grey($("undo"), readOnly || (!undo && "Nothing to undo"));
+    grey($("redo"), readOnly || (!redo && "Nothing to redo"));
+    grey($("original"), readOnly || (original && "This is the original mask"));
   }
 
   draw(box) {
     if (!this.labels) return;
-    const labels = this.shownLabels || this.objects.values || this.labels;
-    this.stage.drawLabels(labels, this.page.colours, box || undefined);
+    this.stage.drawLabels(this.triedLabels || this.objects.values || this.labels, this.page.colours, box || undefined);
   }
 
   // Tools. down, drag, up: of the pointer; use: of the space bar.
   down(x, y) {
     const [column, row] = this.stage.cross;
-    if (this.tool === "look") return this.page.why.point(column, row, true);
+    if (this.tool === "look") return this.page.attention.point(column, row, true);
     if (!this.labels) return;
-    this.page.why.endTrial();
+    this.page.attention.endTrial();
     this.objects.leave();
-    if (this.tool === "brush" || this.tool === "eraser") {
-      this.last = [x, y];
-      this.changed = null;
+    if (SIZED.includes(this.tool)) {
+      this.stroke = { at: [x, y], box: null };
       this.strokeTo(x, y);
     } else if (this.tool === "fill") {
       this.finish("fill", paint.fill(this.labels, this.width, this.height, column, row, this.classes.value));
@@ -222,22 +230,22 @@ export class SampleView {
   }
 
   drag(x, y) {
-    if (this.last) this.strokeTo(x, y);
+    if (this.stroke) this.strokeTo(x, y);
     else if (this.tool === "segment" || this.tool === "polygon") this[this.tool].drag(x, y);
-    else if (this.tool === "look") this.page.why.point(...this.stage.cross, true);
+    else if (this.tool === "look") this.page.attention.point(...this.stage.cross, true);
   }
 
   hover() {
-    const [column, row] = this.stage.cross;
-    if (this.tool === "look") this.page.why.point(column, row, false);
-    else if (this.tool === "segment") this.segment.hover(column, row);
+    if (this.tool === "look") this.page.attention.point(...this.stage.cross, false);
+    else if (this.tool === "segment") this.segment.hover(...this.stage.cross);
   }
 
   up() {
     if (this.tool === "segment" || this.tool === "polygon") return this[this.tool].up();
-    if (!this.last) return;
-    this.last = null;
-    return this.finish(this.tool, this.changed);
+    const { stroke } = this;
+    if (!stroke) return;
+    this.stroke = null;
+    return this.finish(this.tool, stroke.box);
   }
 
   twice() { this.polygon.twice(); }
@@ -249,15 +257,15 @@ export class SampleView {
 
   strokeTo(x, y) {
     const value = this.tool === "eraser" ? 0 : this.classes.value;
-    const box = paint.stroke(this.labels, this.width, this.height, ...this.last, x, y, this.radius, value);
-    this.last = [x, y];
-    this.changed = paint.join(this.changed, box);
+    const { labels, width, height, radius, stroke } = this;
+    const box = paint.stroke(labels, width, height, ...stroke.at, x, y, radius, value);
+    this.stroke = { at: [x, y], box: paint.join(stroke.box, box) };
     if (box) this.draw(box);
   }
 
-  // Esc: whether there was something to give up, or a tool to leave.
+  // Esc. Returns whether there was something to give up.
   giveUp() {
-    if (this.segment.giveUp() || this.polygon.forget() || this.page.why.endTrial()) return true;
+    if (this.segment.giveUp() || this.polygon.forget() || this.page.attention.endTrial()) return true;
     if (this.tool === "look") return false;
     this.choose("look");
     return true;
@@ -266,76 +274,73 @@ export class SampleView {
   clean() {
     if (!this.labels) return;
     const { count, box } = paint.clean(this.labels, this.width, this.height, Number($("least").value));
-    this.page.notice(count ? `Removed ${counted(count, "small piece")}.` : "There are no holes or islands this small.", { fades: true });
+    const text = count ? `Removed ${counted(count, "small piece")}.` : "There are no holes or islands this small.";
+    this.page.notice(text, { fades: true });
     this.finish("cleaned", box);
   }
 
-  // Save what a tool did.
   finish(tool, box) {
     if (!box) return this.objects.fetch();
     if (tool !== "polygon") this.polygon.forget();
     this.objects.leave();
     this.draw(box);
-    const labels = this.labels.slice(), { number } = this.base;
-    this.changes.enqueue(this.base, (version) => sendLabels(number, labels, { tool, version }), { painted: true });
+    const { number } = this;
+    const labels = this.labels.slice();
+    this.changes.enqueue(this.shown, (version) => sendLabels(number, labels, { tool, version }), { painted: true });
   }
 
   judge(action, more = {}) {
     this.polygon.forget();
-    const { number } = this.base, decided = action === "accept" || action === "reject";
-    const done = this.changes.enqueue(this.base, (version) => act(number, { action, version, ...more }), { redrawn: ["undo", "redo", "relabel", "original"].includes(action) });
-    if (decided && $("onward").checked) this.page.move(1);
-    return done;
+    const { number } = this;
+    const send = (version) => act(number, { action, version, ...more });
+    this.changes.enqueue(this.shown, send, { newMap: NEW_MAP.includes(action) });
+    if ((action === "accept" || action === "reject") && $("onward").checked) this.page.move(1);
   }
 
-  // What the server says of the sample is what counts.
-  async saved(base, state, redrawn) {
-    this.prefetched.delete(base.number);
-    if (base !== this.base || base.gone) return;
-    if (state.version === this.state.version) this.page.notice("That changed nothing.", { fades: true });
-    this.state = state;
-    if (redrawn) await this.reload();
-    else {
-      this.tell();
-      this.objects.fetch();
-    }
+  async saved(shown, state, newMap) {
+    forget(shown.number);
+    if (shown !== this.shown || shown.replaced) return;
+    if (state.version === this.about.version) this.page.notice("That changed nothing.", { fades: true });
+    Object.assign(this.about, state);
+    if (newMap) return this.reload();
+    this.tell();
+    this.objects.fetch();
   }
 
   // What is shown is not what the server has.
-  async wrong(base) {
-    if (base === this.base && this.labels) await this.reload().catch(() => {});
+  async wrong(shown) {
+    if (shown === this.shown && this.labels) await this.reload().catch(() => {});
   }
 
-  // Another window did something.
   async heard(report) {
-    this.prefetched.delete(report.index);
-    const { base } = this;
-    if (report.index !== base?.number) return;
-    await base.ready;
-    if (base !== this.base || report.version <= base.version) return;
+    const { shown } = this;
+    if (report.index !== shown?.number) return;
+    await shown.ready;
+    if (shown !== this.shown || report.version <= shown.version) return;
     const text = `Changed in another window by ${report.by || "someone"}: ${report.action}`;
-    base.leave(`${text}.`);
+    shown.replace(`${text}.`);
     this.page.notice(text, { fades: true });
     await this.reload();
   }
 
-  // Keys of this view; whether it was one.
+  // Returns whether the key was one of this view's.
   key(event) {
     const key = keyOf(event);
     const tool = !event.shiftKey && TOOLS.find(([, letter]) => letter.toLowerCase() === key);
-    const waits = key === "z" && !this.set.readOnly && this.changes.of(this.base.number); // what is to be undone is still on its way
     const fade = (by) => this.fade(event.shiftKey ? "heat-opacity" : "opacity", by);
     const others = {
       i: () => this.classes.choose(IGNORED),
       "[": () => this.sized(-1), "]": () => this.sized(1), n: () => fade(-10), m: () => fade(10),
       o: () => { $("mask").hidden = !$("mask").hidden; },
     };
-    if (waits) this.judge("undo");
+    const isPending = !this.set.readOnly && this.changes.pendingOf(this.number);
+    if (key === "z" && isPending) this.judge("undo"); // what the button cannot know yet
     else if (key in BUTTONS) $(BUTTONS[key]).click();
     else if (tool) this.choose(tool[0]);
     else if (key in others) others[key]();
-    else if (/^\d$/.test(key)) { if (Number(key) <= this.set.classes.length) this.classes.choose(Number(key)); }
-    else if (key === "Enter" && this.polygon.open) this.polygon.close();
+    else if (/^\d$/.test(key)) {
+      if (Number(key) <= this.set.classes.length) this.classes.choose(Number(key));
+    } else if (key === "Enter" && this.polygon.open) this.polygon.close();
     else return key === "Enter" && this.segment.accept();
     return true;
   }

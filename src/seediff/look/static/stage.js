@@ -1,4 +1,4 @@
-// The picture with its mask, heat, outlines and lines; from the pointer and the keyboard to pixels.
+// The picture with its mask, heat, outlines and lines; and what the pointer and the keyboard do on it.
 
 import { outlines, strokeOutlines } from "./outlines.js";
 import { clamp } from "./page.js";
@@ -7,13 +7,13 @@ const MOST = 48; // times the picture's size on the screen
 const LARGE = 4e6; // pixels whose outlines take longer than a frame
 
 export class Stage {
-  // parts: { stage, layers, beside, photo, mask, heat, edges, lines, pixel }. handlers: has down, drag, up, hover, use and twice, which get
-  // x and y in pixels of the picture.
+  // parts: elements by name. handlers: down, drag, up, hover, use and twice, which get x and y in pixels of the picture.
   constructor(parts, handlers) {
     Object.assign(this, parts, { handlers });
     this.width = this.height = 0;
     this.zoom = 0; // 0: the whole picture is seen
     this.outlined = true;
+    this.whiteEdges = false; // over heat, in whose colours those of classes are lost
     this.cross = [0, 0];
     this.paths = new Map(); // outlines of the mask
     new ResizeObserver(() => this.layout()).observe(parts.stage);
@@ -21,7 +21,8 @@ export class Stage {
   }
 
   listen() {
-    const { stage } = this, call = (name, event) => this.handlers[name](...this.at(event));
+    const { stage } = this;
+    const call = (name, event) => this.handlers[name](...this.at(event));
     stage.onpointerdown = (event) => {
       if (!this.width) return;
       stage.setPointerCapture(event.pointerId);
@@ -42,8 +43,7 @@ export class Stage {
         return this.shift(event.clientX - x, event.clientY - y);
       }
       this.place(event);
-      const every = this.pressed && event.getCoalescedEvents ? event.getCoalescedEvents() : [];
-      for (const one of every.length ? every : [event]) call(this.pressed ? "drag" : "hover", one);
+      call(this.pressed ? "drag" : "hover", event);
     };
     stage.onpointerup = stage.onpointercancel = (event) => {
       const { pressed } = this;
@@ -104,8 +104,8 @@ export class Stage {
   }
 
   at(event) {
-    const box = this.stage.getBoundingClientRect();
-    return [(event.clientX - box.left - this.stage.clientLeft - this.left) / this.scale, (event.clientY - box.top - this.stage.clientTop - this.top) / this.scale];
+    const { left, top } = this.layers.getBoundingClientRect();
+    return [(event.clientX - left) / this.scale, (event.clientY - top) / this.scale];
   }
 
   place(event) { this.moveCross(...this.at(event).map(Math.floor)); }
@@ -113,14 +113,14 @@ export class Stage {
   moveCross(x, y) {
     this.cross = [clamp(x, 0, this.width - 1), clamp(y, 0, this.height - 1)];
     this.drawLines();
-    this.pixel.textContent = `${this.cross[0]}, ${this.cross[1]}${this.nameAt ? `: ${this.nameAt(...this.cross)}` : ""}`;
+    this.pixel.textContent = `${this.cross.join(", ")}: ${this.nameAt(...this.cross)}`;
   }
 
   // The picture of a sample, and the size of its label map.
   setImage(image, height, width) {
     Object.assign(this, { width, height, zoom: 0 });
     this.cross = [Math.floor(width / 2), Math.floor(height / 2)];
-    for (const canvas of [this.photo, this.mask]) { canvas.width = width; canvas.height = height; }
+    for (const canvas of [this.photo, this.mask]) Object.assign(canvas, { width, height });
     this.photo.getContext("2d").drawImage(image, 0, 0, width, height);
     this.layout();
     this.moveCross(...this.cross);
@@ -128,9 +128,12 @@ export class Stage {
 
   layout() {
     if (!this.width) return;
-    const room = [this.stage.clientWidth, this.stage.clientHeight], fit = Math.min(room[0] / this.width, room[1] / this.height);
-    const scale = (this.scale = this.zoom || fit), size = [this.width * scale, this.height * scale];
-    // The middle of the room is never off the picture; one that is seen whole is in the middle.
+    const room = [this.stage.clientWidth, this.stage.clientHeight];
+    const fit = Math.min(room[0] / this.width, room[1] / this.height);
+    const scale = this.zoom || fit;
+    const size = [this.width * scale, this.height * scale];
+    this.scale = scale;
+    // The middle of the room is never off the picture.
     const within = (at, i) => (scale <= fit ? (room[i] - size[i]) / 2 : clamp(at, room[i] / 2 - size[i], room[i] / 2));
     this.left = within(this.left, 0);
     this.top = within(this.top, 1);
@@ -151,16 +154,17 @@ export class Stage {
   // What is at a point of the window stays there.
   zoomAt(factor, clientX, clientY) {
     if (!this.width) return;
-    const box = this.stage.getBoundingClientRect(), x = clientX - box.left, y = clientY - box.top;
+    const box = this.stage.getBoundingClientRect();
+    const [x, y] = [clientX - box.left, clientY - box.top];
     const fit = Math.min(this.stage.clientWidth / this.width, this.stage.clientHeight / this.height);
-    const scale = clamp(this.scale * factor, fit / 2, Math.max(MOST, 2 * fit)), by = scale / this.scale;
+    const scale = clamp(this.scale * factor, fit / 2, Math.max(MOST, 2 * fit));
+    const by = scale / this.scale;
     this.zoom = Math.abs(scale - fit) < fit / 1000 ? 0 : scale;
     this.left = x - (x - this.left) * by;
     this.top = y - (y - this.top) * by;
     this.layout();
   }
 
-  // Around the middle of what is seen; 0: the whole picture.
   zoomBy(factor) {
     const box = this.stage.getBoundingClientRect();
     if (factor) return this.zoomAt(factor, box.left + box.width / 2, box.top + box.height / 2);
@@ -170,9 +174,15 @@ export class Stage {
 
   // Draw a label map, or a box [left, top, right, bottom) of it. Its outlines follow in the next frame.
   drawLabels(labels, colours, box = [0, 0, this.width, this.height]) {
-    const [left, top, right, bottom] = box, data = new ImageData(right - left, bottom - top), out = new Uint32Array(data.data.buffer);
-    for (let y = top, to = 0; y < bottom; y++) {
-      for (let at = y * this.width + left; at < y * this.width + right; at++, to++) out[to] = labels[at] ? colours[labels[at]] : 0;
+    const [left, top, right, bottom] = box;
+    const data = new ImageData(right - left, bottom - top);
+    const out = new Uint32Array(data.data.buffer);
+    let to = 0;
+    for (let y = top; y < bottom; y++) {
+      for (let x = left; x < right; x++) {
+        const label = labels[y * this.width + x];
+        out[to++] = label ? colours[label] : 0;
+      }
     }
     this.mask.getContext("2d").putImageData(data, left, top);
     this.outline(labels, colours);
@@ -190,11 +200,10 @@ export class Stage {
 
   drawEdges() {
     const context = this.inPixels(this.edges);
-    if (this.outlined) strokeOutlines(context, this.paths, this.colours, this.scale);
-    this.stage.dataset.outlines = this.outlined ? this.paths.size : 0;
+    if (this.outlined) strokeOutlines(context, this.paths, this.whiteEdges ? [] : this.colours, this.scale);
   }
 
-  // A canvas over the whole stage, emptied, to be drawn on in pixels of the picture.
+  // An emptied canvas over the whole stage, to draw on in pixels of the picture.
   inPixels(canvas) {
     const context = canvas.getContext("2d"), scale = this.ratio * this.scale;
     context.setTransform(1, 0, 0, 1, 0, 0);
@@ -204,16 +213,24 @@ export class Stage {
   }
 
   // A map of attention over the part [top, left, height, width] of the picture; null: none.
-  drawHeat(map, colours, part) {
+  drawHeat(map, colours, part, { whiteEdges = false } = {}) {
     this.heat.hidden = !map;
+    if (whiteEdges !== this.whiteEdges) {
+      this.whiteEdges = whiteEdges;
+      this.drawEdges();
+    }
     if (!map) return;
     paintHeat(this.heat, map, colours);
-    ["top", "left", "height", "width"].forEach((side, i) => { this.heat.style[side] = `${(part[i] / (i % 2 ? this.width : this.height)) * 100}%`; });
+    ["top", "left", "height", "width"].forEach((side, i) => {
+      this.heat.style[side] = `${(part[i] / (i % 2 ? this.width : this.height)) * 100}%`;
+    });
   }
 
   drawLines() {
     if (!this.width) return;
-    const context = this.inPixels(this.lines), { scale } = this, [x, y] = [this.cross[0] + 0.5, this.cross[1] + 0.5];
+    const context = this.inPixels(this.lines);
+    const { scale } = this;
+    const [x, y] = [this.cross[0] + 0.5, this.cross[1] + 0.5];
     if (this.shapes) strokeOutlines(context, this.shapes, [], scale);
     const trace = (draw) => {
       for (const [colour, width] of [["#000", 3], ["#fff", 1]]) {
@@ -232,12 +249,34 @@ export class Stage {
         else context.closePath();
       });
       const half = 4 / scale;
-      if (this.closed) trace(() => { for (const [left, top] of this.points) context.rect(left - half, top - half, 2 * half, 2 * half); });
+      if (this.closed) {
+        trace(() => {
+          for (const [left, top] of this.points) context.rect(left - half, top - half, 2 * half, 2 * half);
+        });
+      }
     }
-    if (this.box) trace(() => context.rect(this.box[0], this.box[1], this.box[2] - this.box[0], this.box[3] - this.box[1]));
+    if (this.box) this.drawBox(context, ...this.box);
     const arm = 7 / scale;
     if (this.radius) trace(() => context.arc(x, y, Math.max(1.5 / scale, this.radius), 0, 2 * Math.PI));
-    else trace(() => { context.moveTo(x - arm, y); context.lineTo(x + arm, y); context.moveTo(x, y - arm); context.lineTo(x, y + arm); });
+    else {
+      trace(() => {
+        context.moveTo(x - arm, y);
+        context.lineTo(x + arm, y);
+        context.moveTo(x, y - arm);
+        context.lineTo(x, y + arm);
+      });
+    }
+  }
+
+  // Dashed, unlike outlines.
+  drawBox(context, left, top, right, bottom) {
+    context.lineWidth = 3 / this.scale;
+    for (const [colour, dash] of [["#000", []], ["#fff", [9, 6]]]) {
+      context.strokeStyle = colour;
+      context.setLineDash(dash.map((length) => length / this.scale));
+      context.strokeRect(left, top, right - left, bottom - top);
+    }
+    context.setLineDash([]);
   }
 }
 
@@ -245,10 +284,14 @@ export class Stage {
 export function paintHeat(canvas, map, colours) {
   canvas.width = map.width;
   canvas.height = map.height;
-  const data = new ImageData(map.width, map.height), out = new Uint32Array(data.data.buffer);
+  const data = new ImageData(map.width, map.height);
+  const out = new Uint32Array(data.data.buffer);
   for (let i = 0; i < out.length; i++) out[i] = colours[map.values[i]];
   canvas.getContext("2d").putImageData(data, 0, 0);
 }
 
 // [r, g, b, r, …] as little-endian 32-bit colours.
-export const packColours = (flat) => Uint32Array.from({ length: flat.length / 3 }, (_, i) => 0xff000000 | flat[3 * i] | (flat[3 * i + 1] << 8) | (flat[3 * i + 2] << 16));
+export function packColours(flat) {
+  const pack = (_, i) => 0xff000000 | flat[3 * i] | (flat[3 * i + 1] << 8) | (flat[3 * i + 2] << 16);
+  return Uint32Array.from({ length: flat.length / 3 }, pack);
+}

@@ -3,12 +3,13 @@
 import { post } from "./api.js";
 import { $, fillClasses, grey } from "./page.js";
 
-export class Many {
-  // page: { set, notice(text), refresh(), list }
+export class Bulk {
   constructor(page) {
     this.page = page;
     this.fill();
-    for (const part of $("selection").querySelectorAll("[data-action]")) part.onclick = () => this.act(part.dataset.action);
+    for (const part of $("selection").querySelectorAll("[data-action]")) {
+      part.onclick = () => this.act(part.dataset.action);
+    }
     $("select-none").onclick = () => page.grid.choose([]);
     $("job-stop").onclick = () => this.ask("/api/job", { action: "stop" });
     $("job-undo").onclick = () => this.ask("/api/job", { action: "undo", job: this.job });
@@ -20,13 +21,15 @@ export class Many {
   ask(path, body) { return post(path, body).catch((error) => this.page.notice(error.message)); }
 
   act(action) {
-    const more = action === "relabel" ? { old: Number($("many-old").value), new: Number($("many-new").value) } : {};
-    return this.ask("/api/job", { view: this.page.list.view, places: this.page.grid.ranges(), action, ...more });
+    const places = this.page.grid.ranges();
+    const classes = action === "relabel" && { old: Number($("many-old").value), new: Number($("many-new").value) };
+    return this.ask("/api/job", { view: this.page.list.view, places, action, ...classes });
   }
 
   show() {
-    const { set, grid } = this.page, { size } = grid.chosen, none = !size && "Select samples first: click the corner of a tile";
-    $("selected").textContent = `${size.toLocaleString()} selected`;
+    const { set, grid } = this.page;
+    const none = !grid.chosen.size && "Select samples first: click the corner of a tile";
+    $("selected").textContent = `${grid.chosen.size.toLocaleString()} selected`;
     for (const part of $("selection").querySelectorAll("button, select")) {
       grey(part, none || (part.id !== "select-none" && set.readOnly));
     }

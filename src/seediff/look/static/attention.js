@@ -1,0 +1,220 @@
+// Why a mask is as it is: where pixels and words attend, other constants, every step.
+
+import { WINDOW, decode, get, pixels, post } from "./api.js";
+import { $, counted, element, latest } from "./page.js";
+import { paintHeat } from "./stage.js";
+
+const unpack = (map) => ({ ...map, values: decode(map.data) });
+
+export class AttentionPanel {
+  number = null; // the sample's
+  info = null; // about its attention
+  maps = []; // a pixel's or a word's, one a level
+  level = 0; // index of the map in the picture
+  word = -1; // index of the word whose maps are shown
+  fixed = false; // whether the pixel was clicked, and stays
+  trial = null; // tried constants
+
+  constructor(page) {
+    this.page = page;
+    this.fetchMaps = latest((about) => {
+      return this.ask(`attends?${new URLSearchParams(about)}`, ({ maps }) => this.showMaps(maps.map(unpack)));
+    });
+    this.tryOut = latest((constants) => this.tried(constants));
+    for (const id of ["alpha", "beta"]) {
+      $(id).oninput = () => {
+        $(id).value = Number($(id).value).toFixed(2); // untouched, it keeps its exact value
+        this.try();
+      };
+    }
+    for (const id of ["method", "pamr"]) $(id).onchange = () => this.try();
+    $("untune").onclick = () => this.endTrial();
+    $("apply").onclick = () => this.apply();
+    $("apply-shown").onclick = () => this.applyToShown();
+    $("show-steps").onclick = () => this.steps();
+    $("capture").onclick = () => this.capture();
+  }
+
+  // Ask about this sample. An answer after another sample was opened is dropped.
+  async ask(path, then, { failed = (text) => this.page.notice(text), from = get } = {}) {
+    const { number } = this;
+    try {
+      const found = await from(`/api/samples/${number}/${path}`);
+      if (number === this.number) await then(found);
+    } catch (error) {
+      if (number === this.number) failed(error.message);
+    }
+  }
+
+  state(text) { $("attention-state").textContent = text; }
+
+  leave() {
+    Object.assign(this, { info: null, number: null, word: -1, fixed: false });
+    this.page.view?.stage.drawHeat(null);
+    $("attention").hidden = $("capture").hidden = true;
+    for (const id of ["attention-state", "prompt", "levels", "steps", "tuned-shown"]) $(id).replaceChildren();
+  }
+
+  async enter(number, about) {
+    this.number = number;
+    this.state("Loading the attention maps …"); // the first time, torch too
+    $("prompt").textContent = about.prompt;
+    const more = ({ words }) => {
+      if (words.length > this.info.words.length && this.word < 0) this.words({ ...this.info, words });
+    };
+    await this.ask("attention", (info) => {
+      this.show(info);
+      return info.words && this.ask("words", more, { failed: () => {} });
+    }, { failed: (text) => this.state(text) });
+  }
+
+  show(info) {
+    this.state(info.note);
+    $("capture").hidden = !info.canCapture;
+    this.page.view.allowAttention(info.words ? "" : info.note);
+    if (!info.words) return;
+    $("attention").hidden = false;
+    this.words(info);
+    const { constants } = info;
+    $("method").replaceChildren(...info.methods.map((name) => new Option(name, name)));
+    $("method").value = constants.method;
+    for (const id of ["alpha", "beta"]) $(id).value = constants[id];
+    $("pamr").checked = constants.pamr;
+    $("steps-class").replaceChildren(...info.classes.map((name) => new Option(name, name)));
+    this.say();
+  }
+
+  // The prompt, with a button for each word whose columns are known.
+  words(info) {
+    this.info = info;
+    this.word = -1;
+    let at = 0;
+    const parts = info.words.flatMap((word, i) => {
+      const before = info.prompt.slice(at, word.start);
+      const button = element("button", { textContent: info.prompt.slice(word.start, word.end) });
+      at = word.end;
+      button.setAttribute("aria-pressed", "false");
+      button.onclick = () => this.showWord(this.word === i ? -1 : i);
+      return [before, button];
+    });
+    $("prompt").replaceChildren(...[...parts, info.prompt.slice(at)].filter(Boolean));
+  }
+
+  showWord(i) {
+    this.word = i;
+    $("prompt").querySelectorAll("button").forEach((button, at) => button.setAttribute("aria-pressed", at === i));
+    if (i < 0) this.page.view.stage.drawHeat(null);
+    else this.fetchMaps({ columns: this.info.words[i].columns.join(",") });
+  }
+
+  // A pixel: where it attends. fixed: it was clicked, and stays.
+  point(x, y, fixed) {
+    if (!this.info || (this.fixed && !fixed)) return;
+    if (fixed) {
+      this.fixed = true;
+      this.showWord(-1);
+    }
+    const [top, left, height, width] = this.info.part;
+    if (y >= top && x >= left && y < top + height && x < left + width) this.fetchMaps({ x, y });
+  }
+
+  showMaps(maps) {
+    this.maps = maps;
+    const shown = Math.min(this.level, maps.length - 1);
+    const buttons = $("levels").children;
+    if (buttons.length !== maps.length) {
+      $("levels").replaceChildren(...maps.map(() => element("button", {}, element("canvas"), element("span"))));
+    }
+    maps.forEach((map, i) => {
+      const [canvas, text] = buttons[i].children;
+      paintHeat(canvas, map, this.page.heat);
+      text.textContent = `${map.name}, ${map.height} × ${map.width}`;
+      buttons[i].setAttribute("aria-pressed", i === shown);
+      buttons[i].onclick = () => {
+        this.level = i;
+        this.showMaps(this.maps);
+      };
+    });
+    this.page.view.stage.drawHeat(maps[shown], this.page.heat, this.info.part, { whiteEdges: true });
+  }
+
+  constants() {
+    const { value: method } = $("method");
+    return { method, alpha: Number($("alpha").value), beta: Number($("beta").value), pamr: $("pamr").checked };
+  }
+
+  say() {
+    const seeded = this.info.seeded.includes($("method").value);
+    $("alpha").disabled = !seeded;
+    $("alpha-shown").textContent = seeded ? $("alpha").value : "none";
+    $("beta-shown").textContent = $("beta").value;
+  }
+
+  try() {
+    if (!this.info) return;
+    this.say();
+    this.page.view.stage.drawHeat(null);
+    this.tryOut(this.constants());
+  }
+
+  // constants: null after the trial's end.
+  async tried(constants) {
+    this.trial = constants;
+    if (!constants) return;
+    await this.ask(`tuned?${new URLSearchParams(constants)}`, (made) => {
+      if (constants !== this.trial) return;
+      this.page.view.triedLabels = made.values;
+      this.page.view.draw();
+      $("tuned-shown").textContent = "tried, not saved";
+    }, { from: pixels });
+  }
+
+  // Back to the saved mask. Returns whether anything was tried.
+  endTrial() {
+    const { view } = this.page;
+    this.trial = null;
+    this.tryOut(null);
+    this.fixed = false;
+    if (!view?.triedLabels) return false;
+    view.triedLabels = null;
+    view.draw();
+    $("tuned-shown").textContent = "";
+    return true;
+  }
+
+  apply() {
+    if (!this.info) return;
+    const { number } = this;
+    const { view } = this.page;
+    const constants = this.constants();
+    this.endTrial();
+    if (number !== view.number) return; // the next one is being opened
+    const send = (version) => post(`/api/samples/${number}/tuned`, { ...constants, version, window: WINDOW });
+    view.changes.enqueue(view.shown, send, { newMap: true });
+  }
+
+  applyToShown() {
+    const { list, bulk } = this.page;
+    const samples = counted(list.count, "sample");
+    const question = `Make new masks for ${samples}? Reviewed and corrected samples keep their masks.`;
+    if (window.confirm(question)) bulk.ask("/api/job/masks", { ...this.constants(), view: list.view });
+  }
+
+  async capture() {
+    $("capture").disabled = true;
+    this.state("Recomputing …");
+    const from = (path) => post(path, {});
+    await this.ask("capture", (info) => this.show(info), { failed: (text) => this.state(text), from });
+    $("capture").disabled = false;
+  }
+
+  steps() {
+    const query = new URLSearchParams({ ...this.constants(), name: $("steps-class").value });
+    return this.ask(`steps?${query}`, ({ steps }) => $("steps").replaceChildren(...steps.map((step) => {
+      const canvas = element("canvas");
+      paintHeat(canvas, unpack(step), this.page.heat);
+      const equation = step.equation && ` (paper, ${step.equation})`;
+      return element("li", {}, canvas, element("strong", { textContent: step.name }), ` ${step.text}${equation}`);
+    })));
+  }
+}
