@@ -94,7 +94,7 @@ def test_masks_and_heat_maps_of_clips(made):
     heats = seen.heatmap("cat")
     assert np.array_equal(seen.heatmap("cat", 7).values, heats[7].values)
     assert len({heat.values.tobytes() for heat in heats}) == 9  # no two frames have the same
-    assert seen._listener.held == 2 * (3 + 2) * 4 * (16 * 16 + 16 * 512)  # latent frames, not frames
+    assert seen._listener.map_bytes == 2 * (3 + 2) * 4 * (16 * 16 + 16 * 512)  # latent frames, not frames
     for options, said in (
         ({"image": range(3)}, r"^image: range\(0, 3\) is none of the clips"),
         ({"image": 28}, "^image: 28: 28 were drawn"),

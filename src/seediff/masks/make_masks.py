@@ -99,12 +99,11 @@ def make_masks(
     *,
     size: tuple[int, int] | None = None,
     trace: bool = True,
-    soft: torch.Tensor | None = None,
 ) -> MaskResult:
     """Masks of `classes` in one image, from its attention alone; on the CPU.
 
     image: (H, W, 3) uint8, for PAMR and SAM. Without these it may be None; then `size` (H, W) gives the masks' size.
-    trace: also return every step's map. soft: (C, H, W), to refine in place of those of these maps.
+    trace: also return every step's map.
 
     A pixel goes to the class with the highest soft value among those that reach
     their threshold, to the first of equals. Raises UserError if the image or size is missing, for a class that is given
@@ -120,15 +119,28 @@ def make_masks(
     if size is None:
         raise UserError("the image", "is missing", "give it; without pamr and sam, the masks' size is enough")
 
-    # 1. Each class's soft map, and all of them at the image's size.
-    softs = {name: soft_mask(maps, name, config) for name in classes}
+    softs = [soft_mask(maps, name, config) for name in classes]
+    large = enlarge(torch.stack([mask.soft for mask in softs]), size, config)
+    return finish_masks(image, classes, softs, large, config, trace=trace)
+
+
+def finish_masks(
+    image: np.ndarray | None,
+    classes: Sequence[str],
+    softs: Sequence[SoftMask],
+    soft: torch.Tensor,
+    config: MaskConfig,
+    *,
+    trace: bool = True,
+) -> MaskResult:
+    """The masks of an image, after each class's soft mask is known. softs: from `soft_mask`, one per class. soft:
+    (C, H, W), the same at the image's size. image, config, trace: as in `make_masks`."""
+    # 1. What the classes' methods report
     steps, flags = {}, []
-    for name, mask in softs.items():
+    for name, mask in zip(classes, softs, strict=True):
         flags += [f"{flag}:{name}" for flag in mask.flags]
         if trace:
             steps[name] = dict(mask.trace)
-    if soft is None:
-        soft = enlarge(torch.stack([mask.soft for mask in softs.values()]), size, config)
 
     # 2. PAMR and SAM, all classes at once.
     unrefined = soft
@@ -145,7 +157,7 @@ def make_masks(
     on_cpu = {name: {step: values.cpu() for step, values in by_step.items()} for name, by_step in steps.items()}
 
     # 4. The agreement with second masks.
-    seconds = [mask.second for mask in softs.values() if mask.second is not None]
+    seconds = [mask.second for mask in softs if mask.second is not None]
     agreed = {}
     if len(seconds) == len(classes):
         agreed = agreement(label_map, classes, seconds)

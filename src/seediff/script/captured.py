@@ -25,7 +25,7 @@ from ..config.method_constants import MaskConfig, SegmentConfig
 from ..errors import Notice, UserError
 from ..masks.clips import clip_softs
 from ..masks.flags import BLANK
-from ..masks.make_masks import MaskResult, make_masks
+from ..masks.make_masks import MaskResult, check_classes, finish_masks, soft_mask
 from .heatmap import HeatMap, Phrase, heat_sheet, phrase_name
 from .run import Run
 from .what_size import Placement
@@ -103,12 +103,12 @@ class Captured:
         """Forget all pictures until now, which frees their maps. The next one has the number 0."""
         self._runs().clear()
 
-    def expected(self, height: int | None = None, width: int | None = None) -> Expected | None:
+    def expected(self, height: int | None = None, width: int | None = None) -> Expected:
         """What an image of height × width pixels (by default the pipeline's own size), or a latent frame, will hold."""
         factor = self._factor or 8
         cell = self._family.pixels(factor, self._config)
         height = height or self._family.image_side(factor, self._config)
-        return replace(self._plan, size=(height // cell, (width or height) // cell)).expected
+        return self._plan.expected((height // cell, (width or height) // cell), type(self._pipe).__name__)
 
     # Heat maps, masks and segments
 
@@ -116,8 +116,8 @@ class Captured:
         self, phrase: Phrase, image: int | range | None = None, *, pixels: ImageInput = None, of: Of = "prompt"
     ) -> Any:
         """How much each place of a picture attends to a word: the mean of cross-attention over levels, layers, heads
-        and steps, scaled from 0 at its lowest to 1 at its highest (method ca). image: the picture's number, -1
-        the last. pixels: the picture, if the pipeline did not return it. Raises UserError for a word that is not in the
+        and steps, scaled from 0 at its lowest to 1 at its highest (method ca). image: the picture's number, -1 the
+        last. pixels: the picture, if the pipeline did not return it. Raises UserError for a word that is not in the
         prompt.
 
         image may also be one of `clips`, for a list with those of all its frames. By default it is the first clip, or
@@ -155,7 +155,7 @@ class Captured:
         for part, maps in self.maps_apart(image).items():
             if maps.cross_attention:
                 one = replace(maps, words=words)
-                (mask,) = _masks_placed([one], [one], [name], _heat_config(one), place, [shown], range(1))
+                (mask,) = _masks_placed([one], [name], _heat_config(one), place, [shown], range(1))
                 found[part] = replace(_heats(mask)[0], phrase=f"{name}: {part}")
         return found
 
@@ -188,8 +188,8 @@ class Captured:
 
     def segments(self, image: int = 0, *, pixels: ImageInput = None, seed: int = 0, **constants: Any) -> Segments:
         """Segments of one picture without any words, from its self-attention of all steps (the papers look once at a
-        picture without noise). pixels: as in `heatmap`; the segments follow the picture's edges, unless
-        edge_rounds is 0. constants: fields of SegmentConfig, such as method="kmeans" and k=6."""
+        picture without noise). pixels: as in `heatmap`; the segments follow the picture's edges, unless edge_rounds is
+        0. constants: fields of SegmentConfig, such as method="kmeans" and k=6."""
         from ..segments.make_segments import label_photo, propose
 
         config = SegmentConfig(**check_table(SegmentConfig, constants, "segments"))
@@ -276,12 +276,12 @@ class Captured:
         every = run.maps[start : start + len(frames)]
         latents = {id(maps): replace(maps, words=first.words) for maps in every}
         shown = [self._pixels(number, pixels) for number in frames]
-        if shown[0] is None and config.pamr:
-            raise UserError("pixels", "masks follow its edges, but the pipeline gave none", "give it, or pamr=False")
+        if shown[0] is None and (config.pamr or config.sam is not None):
+            fix = "give it, or pamr=False without sam"
+            raise UserError("pixels", "masks follow its edges, but the pipeline gave none", fix)
         place, names = self._place(frames.start, first, shown[0]), [phrase_name(phrase) for phrase in phrases]
         wanted = range(len(frames)) if isinstance(image, range) else [image - frames.start]
-        of_frames = [latents[id(maps)] for maps in every]
-        masks = _masks_placed(list(latents.values()), of_frames, names, config, place, shown, wanted)
+        masks = _masks_placed([latents[id(maps)] for maps in every], names, config, place, shown, wanted)
         return masks if isinstance(image, range) else masks[0]
 
     def _number(self, image: int) -> int:
@@ -333,22 +333,24 @@ def _heat_config(maps: AttentionMaps) -> MaskConfig:
 
 
 def _masks_placed(
-    latents: Sequence[AttentionMaps],
-    of_frames: Sequence[AttentionMaps],
+    maps: Sequence[AttentionMaps],
     names: Sequence[str],
     config: MaskConfig,
     place: Placement,
     shown: Sequence[np.ndarray | None],
     wanted: Sequence[int],
 ) -> list[MaskResult]:
-    """The masks of the `wanted` frames of a clip, or of a picture. latents: the maps of its latent frames; of_frames:
-    those of each frame. shown: the pixels (H, W, 3) of each."""
+    """The masks of the `wanted` frames of a clip, or of a picture. maps: those of each frame; frames share the maps of
+    a latent frame. shown: the pixels (H, W, 3) of each frame."""
+    check_classes(names)
+    latents = {id(one): one for one in maps}
+    softs = {key: [soft_mask(one, name, config) for name in names] for key, one in latents.items()}
     parts = [None if one is None else one[place.window.slices] for one in shown]
-    softs = clip_softs(parts, latents, names, config, place.drawn, place.scaled, place.view)
-    size = place.window.height, place.window.width
+    small = [torch.stack([mask.soft for mask in each]) for each in softs.values()]
+    large = clip_softs(parts, small, config, place.drawn, place.scaled, place.view)
     masks: list[MaskResult] = []
     for i in wanted:
-        mask = make_masks(parts[i], of_frames[i], names, config, size=size, soft=softs[i])
+        mask = finish_masks(parts[i], names, softs[id(maps[i])], large[i], config)
         masks.append(_whole_picture(mask, place, shown[i]))
     return masks
 

@@ -15,14 +15,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial, wraps
-from itertools import product
 from types import MethodType
 from typing import Any, Literal, get_args
 
 import torch
 
 from ..attention.capture import attach_recorder
-from ..attention.maps import Grid
 from ..attention.networks import check_processors, find_networks
 from ..attention.plan import CapturePlan, plan_capture, plan_segments
 from ..attention.recorder import Apart, AttentionRecorder
@@ -30,11 +28,10 @@ from ..config.generate_config import own_constants
 from ..config.method_constants import EVERYTHING, CaptureConfig, Reads, SegmentConfig
 from ..config.methods import METHOD_FACTS
 from ..errors import UserError
-from ..files.messages import show_bytes
 from ..models.families.family import Family, Layer
 from ..models.families.readers import Reader
 from ..models.graphs import CudaRecording, GraphedNetwork, find_graphs
-from ..models.saving_memory import check_graphs, memory_bytes
+from ..models.saving_memory import check_graphs
 from ..prompts.tokens import find_weight
 from .captured import Captured
 from .what_size import PLACING
@@ -114,13 +111,15 @@ def capture(
     # 2. The listener hears what the pipeline encodes and what its network is given
     with ExitStack() as stack:
         recordings = stack.enter_context(recorded_calls(network)) if graphs else None
-        recorders = [AttentionRecorder(plan, guidance=False, graphs=recordings, apart=apart, keeps_errors=True)]
+        recorder = AttentionRecorder(plan, guidance=False, graphs=recordings, apart=apart, keeps_errors=True)
+        negative_recorder = None
         if negative:
             if "cross" not in plan.reads:
                 raise UserError("negative", f"keep='{keep}' captures no attention to text", "use keep='all'")
             text_alone = replace(plan, reads={"cross": plan.reads["cross"]})
-            recorders.append(AttentionRecorder(text_alone, guidance=False, keeps_errors=True))
-        listener = Listener(recorders, networks, None if alone else pipe, prompts, states, _check_memory)
+            negative_recorder = AttentionRecorder(text_alone, guidance=False, keeps_errors=True)
+        owner = None if alone else pipe
+        listener = Listener(recorder, negative_recorder, networks, owner, prompts, states)
         encode = next((name for name in ENCODE if hasattr(pipe, name)), None)
         if encode is not None:
             stack.enter_context(wrap_method(pipe, encode, listener.note_encoding))
@@ -130,9 +129,10 @@ def capture(
                 stack.enter_context(wrap_method(processor, name, partial(listener.note_placing, name)))
         if not alone:
             stack.enter_context(wrap_call(pipe, listener))
-        for each, recorder in product(networks, recorders):
-            begin = listener.begin if recorder is listener.recorder else None
-            stack.enter_context(attach_recorder(each, recorder, begin))
+        for each in networks:
+            stack.enter_context(attach_recorder(each, recorder, listener.before_network))
+            if negative_recorder is not None:
+                stack.enter_context(attach_recorder(each, negative_recorder, None))
         columns = TextColumns(pipe, family, readers, prompts)
         yield Captured(listener, pipe, plan, keep if keep in METHOD_FACTS else None, columns)
 
@@ -167,8 +167,8 @@ def recorded_calls(network: Any) -> Iterator[GraphedNetwork]:
 
 @contextmanager
 def wrap_call(pipe: Any, listener: Listener) -> Iterator[None]:
-    """Inside the `with` block, the listener follows the pipeline's calls: its class is one of the same name, derived
-    from its own, because Python looks for `__call__` in the class."""
+    """Inside the `with` block, the listener hears of the pipeline's calls: the pipeline has a class of the same name,
+    derived from its own, because Python looks for `__call__` in the class."""
     kind = type(pipe)
     signature = inspect.signature(kind.__call__)
 
@@ -178,7 +178,7 @@ def wrap_call(pipe: Any, listener: Listener) -> Iterator[None]:
             return kind.__call__(self, *args, **kwargs)
         bound = signature.bind(self, *args, **kwargs)
         bound.apply_defaults()
-        return listener.follow(bound.arguments, partial(kind.__call__, self, *args, **kwargs))
+        return listener.draw(bound.arguments, partial(kind.__call__, self, *args, **kwargs))
 
     pipe.__class__ = type(kind.__name__, (kind,), {"__call__": call, "__module__": kind.__module__})
     try:
@@ -222,19 +222,16 @@ def wrap_method(owner: Any, name: str, note: Callable[[Mapping[str, Any], Any], 
 def plan_pipeline(
     keep: str, pipe: Any, family: Family, all_layers: Mapping[str, Layer], capture: CaptureConfig
 ) -> CapturePlan:
-    """What `keep` captures of a pipeline. Raises UserError for attention that it
-    does not have.
-    """
-    pipeline = type(pipe).__name__
+    """What `keep` captures of a pipeline. Raises UserError for attention that it does not have."""
     if capture.steps == "second-half":
         problem = "second-half: the number of steps is unknown before the pipeline runs"
         raise UserError("steps", problem, "use a number k for every k-th")
     if keep == "all":
         reads: Reads = {"cross": None} if family.no_self_attention else EVERYTHING
-        return plan_capture(family, all_layers, capture, reads=reads, pipeline=pipeline)
+        return plan_capture(family, all_layers, capture, reads=reads)
     if keep == "segments":
         plain = replace(capture, normalize=False)
-        return plan_segments(family, all_layers, SegmentConfig(), pipeline, plain, pipeline=pipeline)
+        return plan_segments(family, all_layers, SegmentConfig(), type(pipe).__name__, plain)
     if keep not in METHOD_FACTS:
         raise UserError("keep", f"{keep!r} must be all, segments or a method of masks ({', '.join(METHOD_FACTS)})")
 
@@ -245,35 +242,4 @@ def plan_pipeline(
         own["layers"] = capture.layers
     if not capture.normalize:
         own["normalize"] = False
-    return plan_capture(family, all_layers, replace(capture, **own), mask=mask, pipeline=pipeline)
-
-
-def _check_memory(
-    plans: Sequence[CapturePlan],
-    size: Grid,
-    images: int,
-    device: torch.device,
-    held: int,
-    apart: Apart | None = None,
-    steps: int = 1,
-) -> None:
-    """Raise UserError if the maps of `images` images with L = `size`, of all plans, do not fit into the free memory of
-    the GPU that computes, or into the computer's whole memory beside `held` bytes of earlier images. apart: what has
-    maps of its own; steps: the number of recorded steps."""
-    expected = [*filter(None, (replace(plan, size=size).expected for plan in plans))]
-    needed, whole = images * sum(one.map_bytes for one in expected), memory_bytes()
-    if apart == "step":
-        needed *= 1 + steps
-    elif apart == "layer":
-        needed += images * sum(one.bytes_by_layer for one in expected)
-    rooms = [max(whole - held, 0)] if whole else []
-    if device.type == "cuda":
-        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        rooms.append(torch.cuda.mem_get_info(device)[0] + cached)
-    if rooms and needed > min(rooms):
-        earlier = f" (earlier images hold {show_bytes(held)}, which seen.clear() frees)" if held else ""
-        raise UserError(
-            f"the attention maps of {images} images of {size[1]} × {size[0]} positions take {show_bytes(needed)}, and"
-            f" {show_bytes(min(rooms))} of memory are there{earlier}; draw fewer or smaller images at once, or capture"
-            " less (keep, such as keep='ca')"
-        )
+    return plan_capture(family, all_layers, replace(capture, **own), mask=mask)

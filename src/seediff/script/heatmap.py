@@ -42,9 +42,9 @@ class HeatMap:
         return Image.fromarray(heat_colours()[to_levels(self.values)])
 
     def over(self, pixels: Any = None, alpha: float = 0.6, *, scale: bool = False) -> Image.Image:
-        """The heat map laid over the picture. alpha: its opacity in [0, 1]. pixels: a Pillow picture or (H, W, 3)
-        uint8 of any size; None: the picture that was drawn. scale: with the scale of colours beneath. Raises UserError
-        if there is no picture."""
+        """The heat map laid over the picture. alpha: its opacity in [0, 1]. pixels: a Pillow picture or (H, W, 3) uint8
+        of any size; None: the picture that was drawn. scale: with the scale of colours beneath. Raises UserError if
+        there is no picture."""
         if pixels is None:
             pixels = self.pixels
         if pixels is None:

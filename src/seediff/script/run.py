@@ -20,9 +20,9 @@ class Run:
     """What one call of the pipeline drew, or what was drawn in the block around a network alone.
 
     maps, texts: of each image; no texts if only its encoded text is known. steps: calls of the network with the prompt.
-    images: (H, W, 3) uint8 each, as the pipeline returned them; None if it did not. placing: what
-    was done to them afterwards. error: to raise when maps are requested. frames: of each clip; 0: it drew images.
-    negative: the maps of the negative prompt, if they are captured. parts: of each image, those of each step or layer.
+    images: (H, W, 3) uint8 each, as the pipeline returned them; None if it did not. placing: what was done to them
+    afterwards. error: to raise when maps are requested. frames: of each clip; 0: it drew images. negative: the maps of
+    the negative prompt, if they are captured. parts: of each image, those of each step or layer.
     """
 
     maps: list[AttentionMaps] = field(default_factory=list)

@@ -39,10 +39,10 @@ def mask(image: ImageInput, classes: Sequence[str], *, model: str | Path | Model
     ignored; and soft masks. (The command `seediff mask` is `mask_photos`.)
 
     model: needed, a name as for `--model`, or a model from `load_model`; the one that was named last stays loaded; one
-    that knows only its own drawings warns, unless the picture is a file of a set that it drew. options:
-    fields of MaskPhotosConfig, such as presence=0, or of MaskConfig, as in `Captured.masks`: beta=0.4. A class that
-    scores below `presence` has no pixels, and the result has the flag `absent:NAME`. Raises UserError for a picture or
-    option that cannot be used, and for a class that the model does not know.
+    that knows only its own drawings warns, unless the picture is a file of a set that it drew. options: fields of
+    MaskPhotosConfig, such as presence=0, or of MaskConfig, as in `Captured.masks`: beta=0.4. A class that scores below
+    `presence` has no pixels, and the result has the flag `absent:NAME`. Raises UserError for a picture or option that
+    cannot be used, and for a class that the model does not know.
     """
     config, info = _configure(MaskPhotosConfig, model, {**options, "classes": classes})
     pixels = as_pixels(image)
