@@ -38,21 +38,23 @@ def capture_attention(
     *,
     guidance: bool,
     total_steps: int | None = None,
-    asked: torch.Tensor | None = None,
+    text_states: torch.Tensor | None = None,
 ) -> Iterator[AttentionRecorder]:
     """Record the attention of every network call inside the `with` block. Afterwards the network is always restored.
 
     network: a UNet2DConditionModel, or a transformer of a family in `models/families`. plan: from `plan_capture` with
     this network's layers. guidance: whether the network predicts with and without the prompt, in two halves of a batch
     or in two calls; only predictions with the prompt are recorded. total_steps: the number of calls with the prompt;
-    `steps="second-half"` needs it. asked: (B, T, C) text encoder states of one text per image, whose keys
+    `steps="second-half"` needs it. text_states: (B, T, C) text encoder states of one text per image, whose keys
     cross-attention is captured with instead of the prompt's; the network's own result does not change.
 
     Raises RuntimeError if this network is already being captured, ValueError if the plan is of another one, UserError
     for attention that this capture does not understand.
     """
     graphs = find_graphs(network)
-    recorder = AttentionRecorder(plan, guidance=guidance, total_steps=total_steps, asked=asked, graphs=graphs)
+    recorder = AttentionRecorder(
+        plan, guidance=guidance, total_steps=total_steps, text_states=text_states, graphs=graphs
+    )
     with attach_recorder(network, recorder, recorder.start_step):
         yield recorder
 

@@ -51,7 +51,7 @@ def generate_batch(
     pipe, family = model.pipe, model.family
     height, width = image_shape(model, size)
     prompts = [spec.prompt for spec in specs]
-    texts, asked = asked_texts(model, plan, prompts, [spec.classes for spec in specs])
+    texts, text_states = captured_texts(model, plan, prompts, [spec.classes for spec in specs])
     words = [locate_columns(model.readers, text, spec.classes) for text, spec in zip(texts, specs, strict=True)]
 
     # 2. Run the pipeline; noise comes from the CPU in float32, so that a seed means the same on every device
@@ -60,7 +60,9 @@ def generate_batch(
     guidance, calls = family.guided(pipe, guidance_scale), family.calls(pipe, steps)
     with (
         draw_noise_in_float32(pipe),
-        capture_attention(model.network, plan, guidance=guidance, total_steps=calls, asked=asked) as recorder,
+        capture_attention(
+            model.network, plan, guidance=guidance, total_steps=calls, text_states=text_states
+        ) as recorder,
     ):
         result = pipe(**family.call(pipe, drawing))
 
@@ -95,20 +97,20 @@ def draw_noise_in_float32(pipe: Any) -> Iterator[None]:
 
 
 @torch.no_grad()
-def asked_texts(
+def captured_texts(
     model: Model, plan: CapturePlan, prompts: Sequence[str], classes: Sequence[Sequence[str]]
 ) -> tuple[list[str], torch.Tensor | None]:
     """(texts, states): one text per image, to whose words cross-attention is captured, and the texts' states (B, T, C);
     None instead of states if the texts are the prompts."""
     if plan.capture.prompt is None:
         return list(prompts), None
-    texts = [asked_text(plan, prompt, names) for prompt, names in zip(prompts, classes, strict=True)]
+    texts = [captured_text(plan, prompt, names) for prompt, names in zip(prompts, classes, strict=True)]
     states = model.family.encode(model.pipe, texts, model.device)["encoder_hidden_states"]
     model.rest()
     return texts, states
 
 
-def asked_text(plan: CapturePlan | None, prompt: str, classes: Sequence[str]) -> str:
+def captured_text(plan: CapturePlan | None, prompt: str, classes: Sequence[str]) -> str:
     """The text to whose words cross-attention is captured: the prompt, unless `capture.prompt` replaces it."""
     if plan is None or plan.capture.prompt is None:
         return prompt
@@ -118,7 +120,7 @@ def asked_text(plan: CapturePlan | None, prompt: str, classes: Sequence[str]) ->
 def check_texts(readers: Sequence[Reader], specs: Iterable[SampleSpec], plan: CapturePlan | None) -> None:
     """Raise UserError for specs whose text a tokenizer cuts off, or does not have the spec's classes."""
     for prompt, classes in dict.fromkeys((spec.prompt, spec.classes) for spec in specs):
-        for text in dict.fromkeys((prompt, asked_text(plan, prompt, classes))):
+        for text in dict.fromkeys((prompt, captured_text(plan, prompt, classes))):
             locate_columns(readers, text, classes)
 
 

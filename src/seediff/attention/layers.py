@@ -119,8 +119,8 @@ class CapturedLayer:
         if sums is not None:
             sums = recorder.choose(sums, rows)[:, :, spans.queries]
         bias = None if mask is None else _bias(mask, spans.queries)
-        if recorder.asked is not None and layer.kinds == ("cross",):
-            key, bias, sums = self._asked_keys(recorder.asked, query.shape[1]), None, None
+        if recorder.text_states is not None and layer.kinds == ("cross",):
+            key, bias, sums = self._keys_of(recorder.text_states, query.shape[1]), None, None
         if key.shape[1] < query.shape[1]:  # several heads of the queries share one of the keys
             key = key.repeat_interleave(query.shape[1] // key.shape[1], 1)
         if bias is not None:
@@ -166,7 +166,7 @@ class CapturedLayer:
         there = next((count for count in counts if count != positions), positions)
         return f"attends over {there} positions instead of {positions} (token merging or tiles?)"
 
-    def _asked_keys(self, states: torch.Tensor, heads: int) -> torch.Tensor:
+    def _keys_of(self, states: torch.Tensor, heads: int) -> torch.Tensor:
         """The keys (B, H, T, D) of another text's states, computed by the layer's own modules without their hooks."""
         key = self.attention.to_k.forward(states).unflatten(2, (heads, -1)).transpose(1, 2)
         return key if self.attention.norm_k is None else self.attention.norm_k.forward(key)

@@ -68,7 +68,7 @@ class AttentionRecorder(RecordedCalls):
     """Running sums of attention, one (B, N, T) float32 buffer per resolution and kind, and per owner where maps are
     kept apart.
 
-    guidance, total_steps, asked: as in `capture_attention`. graphs: the network's recordings, which then write to
+    guidance, total_steps, text_states: as in `capture_attention`. graphs: the network's recordings, which then write to
     memory that outlives this capture; None: it has none, or they are not used. apart: keep each step's, or each
     layer's, maps apart. keeps_errors: whether an error of capture while the network runs ends only the capture: it is
     kept, reported once in a warning, and raised where maps are requested. Otherwise it is raised at once.
@@ -80,14 +80,14 @@ class AttentionRecorder(RecordedCalls):
         *,
         guidance: bool,
         total_steps: int | None = None,
-        asked: torch.Tensor | None = None,
+        text_states: torch.Tensor | None = None,
         graphs: GraphedNetwork | None = None,
         apart: Apart | None = None,
         keeps_errors: bool = False,
     ) -> None:
         super().__init__(plan, guidance=guidance, total_steps=total_steps)
         self.apart = apart
-        self.graphs, self.keeps_errors, self._given_asked = graphs, keeps_errors, asked
+        self.graphs, self.keeps_errors, self._given_states = graphs, keeps_errors, text_states
         self.owners: dict[Kind, Apart | None] = dict.fromkeys(KINDS, apart)
         """What has running maps of its own; None: all share one."""
         if self.config.mean == "geometric":
@@ -116,7 +116,7 @@ class AttentionRecorder(RecordedCalls):
         self._scratch = Scratch()
         self._finished = False
         self.touched: set[Hashable] = set()
-        self.asked = self._given_asked
+        self.text_states = self._given_states
 
     # While the network runs
 
@@ -250,11 +250,11 @@ class AttentionRecorder(RecordedCalls):
         self._slots = graphs.slots
         for kept in graphs.memory.values():
             kept.zero_()
-        if self._given_asked is not None:
-            name = ("asked", tuple(self._given_asked.shape), self._given_asked.dtype)
+        if self._given_states is not None:
+            name = ("text_states", tuple(self._given_states.shape), self._given_states.dtype)
             if name not in graphs.memory:
-                graphs.memory[name] = torch.empty_like(self._given_asked)
-            self.asked = graphs.memory[name].copy_(self._given_asked)
+                graphs.memory[name] = torch.empty_like(self._given_states)
+            self.text_states = graphs.memory[name].copy_(self._given_states)
             self.touched.add(name)
 
     def kind_of_call(self) -> Hashable:
@@ -264,8 +264,8 @@ class AttentionRecorder(RecordedCalls):
             return None
         if not self.recording:
             return "none"
-        asked = None if self.asked is None else (tuple(self.asked.shape), self.asked.dtype)
-        return self._plan_text, self.latent_size, self.images, tuple(self._recorded_rows), asked
+        text_states = None if self.text_states is None else (tuple(self.text_states.shape), self.text_states.dtype)
+        return self._plan_text, self.latent_size, self.images, tuple(self._recorded_rows), text_states
 
     def add_again(self, additions: Sequence[tuple[LayerMap, torch.Tensor]]) -> None:
         """Count what a replay adds to its maps."""

@@ -17,7 +17,7 @@ from ..models.registry import Model
 from ..models.weights import no_number
 from ..prompts.tokens import locate_columns
 from .capture import capture_attention
-from .draw import asked_texts, check_shape
+from .draw import captured_texts, check_shape
 from .maps import AttentionMaps, Grid
 from .plan import PLAIN_MEANS, CapturePlan, plan_capture
 
@@ -74,10 +74,12 @@ def capture_classes(
         def capture_images(
             rows: Sequence[int], prompts: Sequence[str], classes: Sequence[Sequence[str]]
         ) -> list[AttentionMaps]:
-            texts, asked = asked_texts(model, plan, prompts, classes)
+            texts, text_states = captured_texts(model, plan, prompts, classes)
             words = [locate_columns(model.readers, text, names) for text, names in zip(texts, classes, strict=True)]
             numbers, calls = [indices[row] for row in rows], len(timesteps)
-            with capture_attention(model.network, plan, guidance=False, total_steps=calls, asked=asked) as recorder:
+            with capture_attention(
+                model.network, plan, guidance=False, total_steps=calls, text_states=text_states
+            ) as recorder:
                 run_noised(model, shown[rows], prompts, timesteps=timesteps, seed=seed, indices=numbers)
             return recorder.maps(words, texts)
 

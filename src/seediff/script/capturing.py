@@ -5,7 +5,8 @@
     seen.heatmap("dog").save("dog.png")
 
 Nothing in the pipeline is replaced permanently: inside the block, its call and `encode_prompt` are wrapped, and its
-network has hooks. Its pictures are bit-identical to those without capture (`attention/capture.py`).
+network has hooks (which_calls.py has a drawing). Its pictures are the same, bit for bit, as without capture
+(attention/capture.py).
 """
 
 from __future__ import annotations
@@ -60,22 +61,23 @@ def capture(
     pipe: a pipeline whose network is of a known family (docs/models.md). Or its network alone (`pipe.unet`,
     `pipe.transformer`): then the whole block is one run, and every row of a batch with the prompt is a picture.
 
-    keep: which attention: "all"; a method of masks ("seediff", "ca_sa", …), for only the maps that it reads, of the
-    layers that the model's folder names for it; "segments", for self-attention alone, as it is captured for
-    photographs. prompt: the prompt, if the pipeline is given only embeddings: one text, or one per picture, without
-    weights, and with the word BREAK between the chunks of a long one. tokenizer: of the text, if a network alone or a
-    pipeline without tokenizers is given; the text columns must begin with its first token. states: the encoded prompt
-    as the network is given it, (T, D), or one for each picture, (B, T, D) or a list; needed if a network alone is given
-    other texts, too. negative: also capture attention to the negative prompt, for `heatmap(word, of="negative")`.
-    steps: which steps to record: "all", or a number k for every k-th. apart: also keep the maps of each "step" or
-    "layer", for `heatmaps_apart` and `maps_apart`; memory grows with their number. normalize: divide each layer's and
-    step's map by its maximum (eq. 5). layers: as in `CaptureConfig`. graphs: replay the network's calls as CUDA graphs,
-    which the block's first picture records; weights, LoRAs and attention processors may be changed between pictures,
-    not the modules' own code.
+    keep: what to capture: "all"; the name of a method of masks ("seediff", "ca_sa", …), for only the maps that it
+    reads, in the layers that the model's folder names for it; or "segments", for self-attention alone, as it is
+    captured of photographs. prompt: the prompt, if the pipeline is given only embeddings: one text, or one per picture,
+    without weights, and with the word BREAK between the chunks of a long text. tokenizer: the text's tokenizer, if a
+    network alone or a pipeline without tokenizers is given; the text columns must begin with its first token. states:
+    the encoded prompt as the network is given it, (T, D); or one for each picture, (B, T, D) or a list. They are needed
+    if a network alone is also given other texts. negative: whether to capture attention to the negative prompt, too,
+    for `heatmap(word, of="negative")`. steps: "all", or a number k, to record every k-th step. apart: also keep the
+    maps of each "step" or "layer" for `heatmaps_apart` and `maps_apart`; memory grows with their number. normalize:
+    whether to divide each layer's and step's map by its maximum (eq. 5). layers: as in `CaptureConfig`. graphs: whether
+    to replay the network's calls as CUDA graphs, which the block's first picture records. Between pictures, weights,
+    LoRAs and attention processors may change, but not the modules' own code.
 
-    Raises UserError for a network of no known family, attention beside the network's own (perturbed-attention guidance,
-    IP-Adapters, GLIGEN), a network that torch compiled, a method that does not work with the model, and maps that do
-    not fit into memory, before the first step; RuntimeError if this network is already being captured.
+    Raises UserError, before the first step, for a network of no known family, for attention in addition to the
+    network's own (perturbed-attention guidance, IP-Adapters, GLIGEN), for a network that torch compiled, for a method
+    that does not work with the model, and for maps that do not fit into memory; RuntimeError if this network is already
+    being captured.
     """
     # 1. Whether it can be captured
     pipe = getattr(pipe, "pipe", pipe)  # a Model from `load_model`
@@ -108,7 +110,7 @@ def capture(
         raise UserError("negative", "True: cannot be recorded with graphs=True", "leave one of them out")
     readers = None if tokenizer is None else (Reader("tokenizer", tokenizer, tokenizer.model_max_length),)
 
-    # 2. The listener hears what the pipeline encodes and what its network is given
+    # 2. The listener is told what the pipeline encodes, and what its network is given
     with ExitStack() as stack:
         recordings = stack.enter_context(recorded_calls(network)) if graphs else None
         recorder = AttentionRecorder(plan, guidance=False, graphs=recordings, apart=apart, keeps_errors=True)
@@ -138,7 +140,7 @@ def capture(
 
 
 def _check_named(prompts: Sequence[Any], tokenizer: Any, states: Any) -> None:
-    """Raise UserError for what a script named of the text, if it is of another kind."""
+    """Raise UserError for a prompt, tokenizer or states of a wrong kind."""
     if not all(isinstance(text, str) for text in prompts):
         raise UserError("prompt", f"{prompts[0]!r}", "give a text, or a list of texts")
     if tokenizer is not None and not hasattr(tokenizer, "model_max_length"):
@@ -150,8 +152,8 @@ def _check_named(prompts: Sequence[Any], tokenizer: Any, states: Any) -> None:
 
 @contextmanager
 def recorded_calls(network: Any) -> Iterator[GraphedNetwork]:
-    """The recordings of a network, which end with the block unless its model was loaded with some. Raises UserError
-    where calls cannot be recorded."""
+    """The network's recordings. They end with the block, unless its model was loaded with them. Raises UserError on a
+    device where calls cannot be recorded."""
     loaded = find_graphs(network)
     if loaded is not None:
         yield loaded
@@ -189,8 +191,8 @@ def wrap_call(pipe: Any, listener: Listener) -> Iterator[None]:
 
 @contextmanager
 def wrap_method(owner: Any, name: str, note: Callable[[Mapping[str, Any], Any], None]) -> Iterator[None]:
-    """Inside the `with` block, call `note` after each call of an object's method, with its arguments by name and its
-    result.
+    """Inside the `with` block, call `note` after each call of an object's method, with the call's arguments by name and
+    its result.
     """
     before, method = vars(owner).get(name), getattr(owner, name)
     signature = inspect.signature(method)
@@ -199,10 +201,10 @@ def wrap_method(owner: Any, name: str, note: Callable[[Mapping[str, Any], Any], 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         if self is not owner:  # a copy that was made inside of the block
             return (before or getattr(type(self), name).__get__(self))(*args, **kwargs)
-        given = signature.bind(*args, **kwargs)
-        given.apply_defaults()
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
         # The method may change a list of prompts (Z-Image writes its template into it).
-        copies = {name: list(value) if isinstance(value, list) else value for name, value in given.arguments.items()}
+        copies = {name: list(value) if isinstance(value, list) else value for name, value in bound.arguments.items()}
         output = method(*args, **kwargs)
         note(copies, output)
         return output

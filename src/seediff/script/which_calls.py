@@ -48,8 +48,6 @@ class Call:
 
     prompt: PromptRows
     """Finds the prompt's rows."""
-    arguments: Mapping[str, Any]
-    """The arguments of the pipeline's call, by name."""
     run: Run = field(default_factory=Run)
     prompt_timesteps: list[torch.Tensor] = field(default_factory=list)
     """The timestep of each call of the network with the prompt."""
@@ -99,7 +97,7 @@ class Listener:
     def map_bytes(self) -> int:
         """Bytes of the maps of finished runs."""
         runs = filter(None, chain.from_iterable((run, run.negative) for run in self.finished))
-        every = chain.from_iterable([*run.maps, *chain(*(part.values() for part in run.parts))] for run in runs)
+        every = chain.from_iterable([*run.maps, *chain(*(apart.values() for apart in run.maps_apart))] for run in runs)
         each = {id(one): one for one in every}  # frames share some
         return sum(tensor.nbytes for *_, tensor in chain.from_iterable(one.tensors() for one in each.values()))
 
@@ -128,7 +126,7 @@ class Listener:
         return output
 
     def _new_call(self, arguments: Mapping[str, Any]) -> Call:
-        return Call(PromptRows(self.family, self.pipe, self.prompts, self.states, arguments), arguments)
+        return Call(PromptRows(self.family, self.pipe, self.prompts, self.states, arguments))
 
     def note_encoding(self, arguments: Mapping[str, Any], output: Any) -> None:
         """Called after the pipeline's `encode_prompt`, with its arguments by name."""
@@ -217,7 +215,7 @@ class Listener:
 
     def _encode_negative(self, call: Call) -> None:
         """Encode the negative prompt as the pipeline encodes prompts, because words are located as in prompts."""
-        texts, run = listed(call.arguments.get("negative_prompt")), Run()
+        texts, run = listed(call.prompt.call_arguments.get("negative_prompt")), Run()
         call.run.negative = run
         if not any(texts):
             problem = "is empty, or was not given as a text"
@@ -251,7 +249,7 @@ class Listener:
             return
         run = call.run
         with self._keeping_errors():
-            if call.arguments.get("output_type") != "latent":
+            if call.prompt.call_arguments.get("output_type") != "latent":
                 run.images = returned_images(output)
         if not run.texts:
             self._name_pictures(call)
@@ -285,13 +283,13 @@ class Listener:
             raise UserError("pictures", problem, "which rows draw them is unknown: draw one at a time")
         run.take(_maps(self.recorder, run))
         prompts = [maps.prompt for maps in run.maps]
-        run.parts = [{name: one.cpu() for name, one in of.items()} for of in self.recorder.maps_apart(prompts)]
+        run.maps_apart = [{name: one.cpu() for name, one in of.items()} for of in self.recorder.maps_apart(prompts)]
         if self.negative_recorder is not None and run.negative is not None:
             self._close_negative(call, self.negative_recorder, run.negative)
 
     def _name_pictures(self, call: Call) -> None:
         """The texts of the pictures that a call returned without a recorded call of the network."""
-        run, prompts = call.run, listed(call.arguments.get("prompt")) or list(self.prompts) or [""]
+        run, prompts = call.run, listed(call.prompt.call_arguments.get("prompt")) or list(self.prompts) or [""]
         count = len(run.images) if self.pipe is not None else int(self.states is not None)
         run.texts = [ReadText({"prompt": prompts[number * len(prompts) // count]}) for number in range(count)]
 
@@ -365,7 +363,7 @@ def _first_of(inputs: Mapping[str, Any], names: Sequence[str]) -> Any:
 
 def _maps(recorder: AttentionRecorder, run: Run) -> list[AttentionMaps]:
     """The maps of a run, on the CPU."""
-    prompts = [text.texts.get("prompt", "") for text, _ in product(run.texts, range(recorder.frames))]
+    prompts = [text.prompt for text, _ in product(run.texts, range(recorder.frames))]
     try:
         return [maps.cpu() for maps in recorder.maps([{}] * len(prompts), prompts)]
     except UserError as error:

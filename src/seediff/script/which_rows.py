@@ -67,6 +67,12 @@ class Encoded:
         """The number of pictures that are drawn of these texts at once."""
         return len(self.states) * self.repeats
 
+    @property
+    def order(self) -> list[int | None]:
+        """What `match` finds in a batch of these states alone."""
+        first = match(self.states, self.states)
+        return [first[row // self.repeats] for row in range(self.count)]
+
 
 class ReadText(NamedTuple):
     """The text of a picture."""
@@ -76,6 +82,11 @@ class ReadText(NamedTuple):
     """The number of columns that it was encoded to, which padding may follow; 0: unknown."""
     columns: int = 0
     """The number of columns of its maps."""
+
+    @property
+    def prompt(self) -> str:
+        """The text for the first encoder; empty if only embeddings were given."""
+        return self.texts.get("prompt", "")
 
 
 def match(prompt_states: Sequence[torch.Tensor], batch_states: Sequence[torch.Tensor]) -> list[int | None]:
@@ -175,9 +186,8 @@ class PromptRows:
         if texts and INSTRUCTION in arguments:
             texts[INSTRUCTION] = ["\n".join(arguments[INSTRUCTION] or ())]
         others = [part for part in beside if isinstance(part, list) or (torch.is_tensor(part) and part.ndim > 2)]
-        encoded = Encoded(list(states), texts, [*chain.from_iterable(others)])
-        if not any(name in arguments for name in PER_PROMPT):
-            encoded = replace(encoded, repeats=self.images_per_prompt)
+        repeats = 1 if any(name in arguments for name in PER_PROMPT) else self.images_per_prompt
+        encoded = Encoded(list(states), texts, [*chain.from_iterable(others)], repeats)
         if not isinstance(output, tuple) and arguments.get("do_classifier_free_guidance"):
             encoded = self._take_apart(encoded, arguments)
         self.encodings.append(encoded)
@@ -223,7 +233,7 @@ class PromptRows:
                 return None  # the call without the prompt, or with a text that a callback put in its place
             problem = "the network was given no text that equals the prompt's encoded states"
             raise UserError(problem, fix=NAME_TEXT)
-        if self.negative_is_prompt and len(states) == prompt.count and list(matched) != self._in_order(prompt):
+        if self.negative_is_prompt and len(states) == prompt.count and list(matched) != prompt.order:
             return None  # the call with the negative prompts, of which some are prompts of other pictures
 
         # 3. Of several parts with the same text, the one that draws
@@ -260,12 +270,6 @@ class PromptRows:
             return False
         return any(found is not None for found in match(self.encoded_prompt.states, self._other_states()))
 
-    @staticmethod
-    def _in_order(prompt: Encoded) -> list[int | None]:
-        """What `match` finds in a batch of the prompt's states alone."""
-        first = match(prompt.states, prompt.states)
-        return [first[row // prompt.repeats] for row in range(prompt.count)]
-
     def _other_states(self) -> list[torch.Tensor]:
         """The states that were encoded in addition to the prompt's."""
         others: list[torch.Tensor] = []
@@ -280,12 +284,13 @@ class PromptRows:
     ) -> Sequence[int]:
         """The rows of the part of a batch that has the prompts in their order. If several parts have, they are the
         first one's, provided that all other inputs are the same, too, or that the pipeline edits; otherwise none."""
-        order = self._in_order(prompt)
+        order = prompt.order
         parts = [range(start, start + prompt.count) for start in range(0, len(matched), prompt.count)]
         fitting = [part for part in parts if list(matched[part.start : part.stop]) == order]
         network = getattr(self.pipe, "unet", None)
         if network is None or network.config.in_channels != EDITING_CHANNELS:
-            batches = [leaf for leaf in tree_leaves(dict(inputs)) if _has_rows(leaf, len(matched))]
+            rows = (len(matched),)
+            batches = [leaf for leaf in tree_leaves(dict(inputs)) if torch.is_tensor(leaf) and leaf.shape[:1] == rows]
             for part, batch in product(fitting[1:], [latents_of(inputs), *batches]):
                 pairs = zip(fitting[0], part, strict=True)
                 if not all(torch.equal(batch[one], batch[other]) for one, other in pairs):
@@ -320,10 +325,6 @@ def _versions(states: Any) -> list[int]:
     """How often each tensor was changed in place, which PyTorch does not count in `inference_mode`."""
     tensors = states if isinstance(states, list) else [states]
     return [one._version for one in tensors if not one.is_inference()]
-
-
-def _has_rows(value: Any, count: int) -> bool:
-    return torch.is_tensor(value) and value.shape[:1] == (count,)
 
 
 def encode_texts(family: Family, pipe: Any, texts: Sequence[str]) -> list[torch.Tensor]:
