@@ -185,7 +185,7 @@ def _add(
     images, heads, queries, channels = query.shape
     keys = key.shape[2]
     row_tiles = -(-queries // rows)
-    biases, strides = query, (0, 0, 0, 0)  # any tensor if there is none
+    biases, strides = query, (0, 0, 0, 0)  # without a bias, any tensor
     if bias is not None:
         biases = bias.expand(images, heads, queries, keys)  # no copy
         strides = biases.stride()
@@ -203,7 +203,7 @@ def _add(
         launch = kernels.log_sum_exps[row_tiles, images * heads]
         launch(query, key, biases, sums, scale * LOG2_E, *sizes, keys, **constants)
 
-    # 2. The means, into the running maps or, with their maxima, beside them
+    # 2. The means, into the running maps; if they are normalised, into memory of their own, with their maxima
     kernel_parts: list[KernelPart] = []
     for part in parts:
         first, last, _ = part.columns.indices(keys)

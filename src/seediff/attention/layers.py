@@ -1,11 +1,11 @@
-"""Records one layer's products of attention: those of the picture's positions, in the rows with the prompt.
+"""Records the attention of one layer: its product for the picture's positions, in the rows with the prompt.
 
     begin ─▶ Watch (product.py) ─▶ record, once a product ─▶ AttentionRecorder.add (recorder.py)
     end   ─▶ ends the watch, and refuses a layer whose products were all of something else
 
-Nothing is guessed. A layer that computes no product in a call, because a cache gives its earlier result again, adds
-nothing. Products of something other than the picture's positions do not count. A layer is refused if it computes
-products, but none of the picture's positions, or two of them.
+Nothing is guessed. A layer that computes no product in a call, because a cache returns its earlier result, adds
+nothing. Products for something other than the picture's positions do not count. A layer is refused if it computes
+products, but not one for the picture's positions, or two.
 """
 
 from __future__ import annotations

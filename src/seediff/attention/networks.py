@@ -27,7 +27,7 @@ FROM_IMAGES = {"StableDiffusionXLImg2ImgPipeline"}
 
 OVERLAPPING = "it draws parts that overlap, each with maps of its own"
 PIECEWISE = {"StableDiffusionPanoramaPipeline": OVERLAPPING}
-"""Pipeline class → why its maps would not be those of its picture."""
+"""Pipeline class → why its maps would not be its picture's."""
 
 
 def find_networks(pipe: Any) -> tuple[list[Any], Family]:

@@ -192,7 +192,7 @@ def fit_levels(
     if replaces_missing and not all(usable.values()):
         raise UserError("capture.layers", f"{layers}: the model has no attention there")
 
-    # 2. The nearest of these
+    # 2. The nearest of the usable levels
     changed, notes = dict[str, Any](), list[str]()
     for option, levels in usable.items():
         wanted = levels_of(mask, option)

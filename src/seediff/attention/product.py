@@ -139,7 +139,7 @@ def _watched(read: ProductReader, watch: Watch, under: Any) -> Any:
 
 class _Backends(Mapping[Any, Any]):
     """diffusers' table of backends, watched. Most backends call PyTorch's function, which reports the product; the
-    table reports those of the others."""
+    table reports the other backends' products."""
 
     def __init__(self, watch: Watch, under: Mapping[Any, Any]) -> None:
         self.watch, self.under = watch, under

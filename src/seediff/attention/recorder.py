@@ -69,7 +69,7 @@ class AttentionRecorder(RecordedCalls):
     kept apart.
 
     guidance, total_steps, text_states: as in `capture_attention`. graphs: the network's recordings, which then write to
-    memory that outlives this capture; None: it has none, or they are not used. apart: keep each step's, or each
+    memory that outlives this capture; None: nothing is recorded or replayed. apart: keep each step's, or each
     layer's, maps apart. keeps_errors: whether an error of capture while the network runs ends only the capture: it is
     kept, reported once in a warning, and raised where maps are requested. Otherwise it is raised at once.
     """

@@ -109,7 +109,6 @@ def make_masks(
     their threshold, to the first of equals. Raises UserError if the image or size is missing, for a class that is given
     twice or is not in the prompt, and for a level that was not captured.
     """
-    check_classes(classes)
     if image is not None and (image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8):
         raise UserError(f"the image must be uint8 (H, W, 3), not {image.dtype} {image.shape}")
     if image is not None:
@@ -119,7 +118,7 @@ def make_masks(
     if size is None:
         raise UserError("the image", "is missing", "give it; without pamr and sam, the masks' size is enough")
 
-    softs = [soft_mask(maps, name, config) for name in classes]
+    softs = soft_masks(maps, classes, config)
     large = enlarge(torch.stack([mask.soft for mask in softs]), size, config)
     return finish_masks(image, classes, softs, large, config, trace=trace)
 
@@ -133,8 +132,8 @@ def finish_masks(
     *,
     trace: bool = True,
 ) -> MaskResult:
-    """The masks of an image, after each class's soft mask is known. softs: from `soft_mask`, one per class. soft:
-    (C, H, W), the same at the image's size. image, config, trace: as in `make_masks`."""
+    """The masks of an image, once each class's soft mask is known. softs: from `soft_masks`. soft: (C, H, W), the same
+    at the image's size. image, config, trace: as in `make_masks`."""
     # 1. What the classes' methods report
     steps, flags = {}, []
     for name, mask in zip(classes, softs, strict=True):
@@ -164,10 +163,12 @@ def finish_masks(
     return MaskResult(label_map, soft.cpu(), tuple(classes), tuple(flags), on_cpu, agreed, image, unrefined.cpu())
 
 
-def check_classes(classes: Sequence[str]) -> None:
-    """Raise UserError unless masks can have these classes."""
+def soft_masks(maps: AttentionMaps, classes: Sequence[str], config: MaskConfig) -> list[SoftMask]:
+    """The soft mask of each class. Raises UserError as `soft_mask` does, and unless there are 1 to 254 classes, each
+    once."""
     if not 0 < len(set(classes)) == len(classes) < IGNORE:
         raise UserError("classes", f"{', '.join(classes) or 'none'}: must be 1 to {IGNORE - 1} names, each once")
+    return [soft_mask(maps, name, config) for name in classes]
 
 
 def soft_mask(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:

@@ -25,7 +25,7 @@ from ..errors import Notice, UserError
 from ..files.photo_files import ImageInput, as_pixels
 from ..masks.clips import clip_softs
 from ..masks.flags import BLANK
-from ..masks.make_masks import MaskResult, check_classes, finish_masks, soft_mask
+from ..masks.make_masks import MaskResult, finish_masks, soft_masks
 from .heatmap import HeatMap, Phrase, heat_sheet, phrase_name
 from .run import Run
 from .what_size import Placement
@@ -142,7 +142,7 @@ class Captured:
 
     def maps_apart(self, image: int = 0) -> dict[str, AttentionMaps]:
         """The maps of each step ("0", "1", …) after `capture(pipe, apart="step")`, or of each layer by its name after
-        `apart="layer"`. Their mean is that of `maps`. Raises UserError if they were not kept apart."""
+        `apart="layer"`. The mean of a picture's is in `maps`. Raises UserError if they were not kept apart."""
         run, number = self._run(image)
         if not run.maps_apart or not run.maps_apart[number]:
             raise UserError("apart", "steps and layers were not kept apart", "capture(pipe, apart='step'), or 'layer'")
@@ -346,11 +346,10 @@ def _masks_placed(
     shown: Sequence[np.ndarray | None],
     wanted: Sequence[int],
 ) -> list[MaskResult]:
-    """The masks of the `wanted` frames of a clip, or of a picture. maps: those of each frame; frames share the maps of
-    a latent frame. words: name → its columns. shown: the pixels (H, W, 3) of each frame."""
-    check_classes(names)
+    """The masks of the `wanted` frames of a clip, or of a picture. maps: each frame's maps; frames share the maps of a
+    latent frame. words: name → its columns. shown: the pixels (H, W, 3) of each frame."""
     latents = {id(one): replace(one, words=words) for one in maps}
-    softs = {key: [soft_mask(one, name, config) for name in names] for key, one in latents.items()}
+    softs = {key: soft_masks(one, names, config) for key, one in latents.items()}
     parts = [None if one is None else one[place.window.slices] for one in shown]
     small = [torch.stack([mask.soft for mask in each]) for each in softs.values()]
     large = clip_softs(parts, small, config, place.drawn, place.scaled, place.view)

@@ -66,11 +66,11 @@ class Call:
 
 
 class Listener:
-    """Listens to a pipeline and its network, and tells the recorders which rows to record.
+    """Listens to a pipeline and its network, and sets which rows the recorders record.
 
-    recorder: of the prompts. negative_recorder: of the negative prompts; None: they are not captured. networks: those
-    that are captured. pipe: None: only its network is captured. prompts, states: the texts and their encoded states, if
-    the script named them.
+    recorder: records attention to the prompts. negative_recorder: records attention to the negative prompts; None: it
+    is not captured. networks: the captured networks. pipe: None: only its network is captured. prompts, states: the
+    texts and their encoded states, if the script named them.
     """
 
     def __init__(
@@ -103,9 +103,9 @@ class Listener:
 
     # What the pipeline does
 
-    def draw(self, arguments: Mapping[str, Any], draw: Callable[[], Any]) -> Any:
-        """Let the pipeline draw, and return its result. arguments: those of its call, by name. A call that an error
-        ends is no run."""
+    def draw(self, arguments: Mapping[str, Any], call_pipeline: Callable[[], Any]) -> Any:
+        """Let the pipeline draw, and return its result. arguments: the arguments of the pipeline's call, by name. A
+        call that an error ends is no run."""
         if self.call is not None:
             self.call.check_thread()
             if self.call.run.steps:
@@ -117,7 +117,7 @@ class Listener:
         call.run.placing.must_crop = arguments.get("padding_mask_crop") is not None
         self._encoded_outside = False
         try:
-            output = draw()
+            output = call_pipeline()
         except BaseException:
             self.call = None
             self._restart()

@@ -58,7 +58,7 @@ class Encoded:
     texts: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """The pipeline's argument → its texts; empty if embeddings were given instead."""
     other_states: Sequence[torch.Tensor] = ()
-    """Further states of the result: those of negative prompts."""
+    """Further states of the result: the states of negative prompts."""
     repeats: int = 1
     """How many rows of a batch have each of `states`."""
 
@@ -174,7 +174,7 @@ class PromptRows:
             self.is_encoding = False
 
     def note(self, arguments: Mapping[str, Any], output: Any) -> None:
-        """Remember what `encode_prompt` returned before the first step. arguments: those of its call, by name."""
+        """Remember what `encode_prompt` returned before the first step. arguments: the call's arguments, by name."""
         states, *beside = output if isinstance(output, tuple) else (output,)
         if states is None or self.is_encoding:
             return
@@ -210,7 +210,7 @@ class PromptRows:
 
     def find(self, states: Any, inputs: Mapping[str, Any]) -> Sequence[int] | None:
         """The numbers of the rows with the prompt, one for each picture; None if this call of the network has none.
-        states: those of the batch. inputs: the network's. Raises UserError if the rows are unknown."""
+        states: the batch's text states. inputs: the network's inputs. Raises UserError if the rows are unknown."""
         versions = _versions(states)
         for known, of_known, rows in self._known:
             if known is states and of_known == versions:
@@ -298,8 +298,8 @@ class PromptRows:
         return fitting[0] if fitting else ()
 
     def _encoding_with_prompt(self, states: Any) -> Encoded:
-        """The encoding with the prompt. states: those of the batch. Raises UserError if the prompt is unknown, or if
-        the pipeline encoded several texts one by one, and none of them is the call's prompt or a named one."""
+        """The encoding with the prompt. states: the batch's text states. Raises UserError if the prompt is unknown, or
+        if the pipeline encoded several texts one by one, and none of them is the call's prompt or a named one."""
         if self.pipe is None:  # one text in the whole run
             return Encoded([states[0]])
         if len(self.encodings) == 1:
@@ -328,7 +328,8 @@ def _versions(states: Any) -> list[int]:
 
 
 def encode_texts(family: Family, pipe: Any, texts: Sequence[str]) -> list[torch.Tensor]:
-    """The states of texts from the pipeline's own tokenizer and text encoder. Raises UserError if it has none."""
+    """The states of texts from the pipeline's own tokenizer and text encoder. Raises UserError if that is
+    impossible."""
     device = getattr(pipe, "_execution_device", "cpu")
     try:
         with torch.no_grad():
