@@ -107,6 +107,6 @@ def test_a_plan_of_a_network_that_has_changed_is_refused(sd1_model):
 @pytest.mark.parametrize("rows", [range(3), range(1, 3), [0, 2]])
 def test_rows_of_a_batch_are_recorded_as_they_are_set(sd1_model, rows):
     recorder = AttentionRecorder(plan_of(sd1_model.network), guidance=False)
-    recorder.rows = rows
+    recorder.chosen_rows = rows
     recorder.start_step(sd1_model.network, (torch.zeros(3, 4, 8, 8),), {})
-    assert recorder.choose(torch.arange(3), recorder.rows_of(3)).tolist() == list(rows)
+    assert recorder.choose(torch.arange(3), recorder.rows_of_product(3)).tolist() == list(rows)

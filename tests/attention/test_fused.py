@@ -169,7 +169,7 @@ def compiled(width, major, minor, shared):
     constants = {"ROWS": tile.rows, "COLUMNS": tile.columns, "CHANNELS": channels, "EXACT": False, "UNIT": 8}
     constants |= {"HAS_BIAS": False, "NORMALIZE": True, "query_channel": 1, "key_channel": 1, "channels": width}
     kinds = dict.fromkeys(("query", "key", "bias"), "*bf16") | dict.fromkeys(("scale", "base"), "fp32")
-    kinds |= dict.fromkeys(("sums", "found", "place_0", "place_1", "peaks", "finite"), "*fp32")
+    kinds |= dict.fromkeys(("sums", "out", "means_0", "means_1", "peaks", "finite"), "*fp32")
     strides = ("query_image", "query_row", "key_image", "key_row")  # multiples of 16 numbers in all published networks
     found = []
     for kernel in (kernels.log_sum_exps, kernels.head_means):

@@ -30,7 +30,7 @@ def on_a_gpu(monkeypatch):
         calls.append(given)
         return operation(*given)
 
-    monkeypatch.setattr(own_sums, "_is_on_gpu", lambda _: True)
+    monkeypatch.setattr(own_sums, "DEVICES", ("cpu",))
     monkeypatch.setattr(own_sums, "_same", {})
     monkeypatch.setattr(own_sums, "OPERATIONS", {SDPBackend.FLASH_ATTENTION.value: counted})
     monkeypatch.setattr(torch, "_fused_sdp_choice", lambda *_, **__: SDPBackend.FLASH_ATTENTION.value)

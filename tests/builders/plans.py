@@ -37,19 +37,18 @@ def capturing(
     """`capture_attention` of a network's own plan. per_layer: keep the map of each layer. how: its other arguments."""
     with capture_attention(network, plan_of(network, capture, reads=reads), **how) as recorder:
         if per_layer:
-            recorder.by_layer = KINDS
+            recorder.owners = dict.fromkeys(KINDS, "layer")
         yield recorder
 
 
 def layer_maps(recorder, kind, image):
     """(h, w) → layer name → (N, T) for one image, averaged over steps."""
     return {
-        grid: {name: tensor[image] for name, tensor in maps.items()} for grid, maps in recorder.layers(kind).items()
+        grid: {name: tensor[image] for name, tensor in maps.items()}
+        for grid, maps in recorder.maps_by_size(kind).items()
     }
 
 
-def expected_of(loaded, capture=CaptureConfig(), **more):  # noqa: B008
-    """What `plan_of` expects, with its `size` and `pipeline` in `more`."""
-    expected = plan_of(loaded, capture, **more).expected
-    assert expected is not None
-    return expected
+def expected_of(loaded, capture=CaptureConfig(), *, size, pipeline="", **more):  # noqa: B008
+    """What `plan_of` expects of an image of this size."""
+    return plan_of(loaded, capture, **more).expected(size, pipeline)

@@ -36,12 +36,12 @@ TOLERANCE = 1e-6
 
 
 @torch.no_grad()
-def one_capture(unet, seed, *, plan=None, steps=4, total=None, size=(16, 16), asked=None, columns=7):
+def one_capture(unet, seed, *, plan=None, steps=4, total=None, size=(16, 16), text_states=None, columns=7):
     """The results of calls with guidance, as they were then, and the maps."""
     noise, text = (torch.Generator().manual_seed(number) for number in (seed, 99))
     states = torch.randn(2, columns, unet.config.cross_attention_dim, generator=text)
     plan = plan or plan_of(unet)
-    with capture_attention(unet, plan, guidance=True, total_steps=total or steps, asked=asked) as recorder:
+    with capture_attention(unet, plan, guidance=True, total_steps=total or steps, text_states=text_states) as recorder:
         results = []
         for step in range(steps):
             latents = torch.randn(2, 4, *size, generator=noise)
@@ -84,9 +84,9 @@ def test_every_image_has_the_maps_of_calls_that_run_as_always(unet, steps, mean)
 def test_keys_that_are_asked_for_are_those_of_each_capture(unet):
     plan = plan_of(unet, CaptureConfig(prompt="a {class}"))
     asked = [torch.randn(1, 7, unet.config.cross_attention_dim) for _ in range(3)]
-    expected = [one_capture(unet, 1, plan=plan, total=20, asked=states) for states in asked]
+    expected = [one_capture(unet, 1, plan=plan, total=20, text_states=states) for states in asked]
     with graphed(unet) as own:
-        assert_same([one_capture(unet, 1, plan=plan, total=20, asked=states) for states in asked], expected)
+        assert_same([one_capture(unet, 1, plan=plan, total=20, text_states=states) for states in asked], expected)
     assert own.recorded_calls == 1
 
 

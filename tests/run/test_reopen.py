@@ -154,13 +154,6 @@ def test_growth_that_is_stopped_goes_on(tmp_path, monkeypatch):
     check_interrupted(grow, tmp_path, monkeypatch, range(0, 25, 2))
 
 
-def topped_up(out, name):
-    """Make of a set what --top-up once left behind: sample `name` alone in a batch of its own, with another picture."""
-    version = last_actions(out)[name].version
-    (out / REVIEWS).open("a").write(f'{{"sample": "{name}", "version": {version + 1}, "action": "redrawn"}}\n')
-    (out / BATCHES / "10000001.json").write_text('{"rows": [], "rejected": [], "files": {}}')
-
-
 def test_samples_keep_their_split_when_their_set_grows(tmp_path):
     out = tmp_path / "out"
     faked(CONFIG, out)

@@ -1,4 +1,5 @@
 from functools import lru_cache
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import seediff
 from seediff.attention import layers
 from seediff.masks import clips
 from seediff.models.registry import load_model
+from seediff.script import captured
 
 
 @pytest.fixture(scope="module")
@@ -77,14 +79,16 @@ def test_frames_that_do_not_move_are_images(monkeypatch):
         assert not torch.equal(shared[number].soft, mask.soft)
 
 
-def test_masks_and_heat_maps_of_clips(made):
-    pipe = made("Wan 2.1")
+def test_masks_and_heat_maps_of_clips(made, monkeypatch):
+    pipe, method = made("Wan 2.1"), Mock(wraps=captured.soft_masks)
+    monkeypatch.setattr(captured, "soft_masks", method)
     with seediff.capture(pipe) as seen:
         draw(pipe, ["a cat", "a bus"])
         draw(pipe, "a cat", num_videos_per_prompt=2, num_frames=5)
     assert seen.clips == [range(9), range(9, 18), range(18, 23), range(23, 28)]
     assert seen.prompts == ["a cat"] * 9 + ["a bus"] * 9 + ["a cat"] * 10
     masks = seen.masks("cat", beta=0.5)
+    assert method.call_count == 3  # of the latent frames, which nine frames share
     assert [mask.label_map.shape for mask in masks] == [(64, 64)] * 9
     assert all(mask.pixels is shown for mask, shown in zip(masks, seen.images, strict=False))
     one = seen.masks("cat", beta=0.5, image=7)
@@ -94,7 +98,7 @@ def test_masks_and_heat_maps_of_clips(made):
     heats = seen.heatmap("cat")
     assert np.array_equal(seen.heatmap("cat", 7).values, heats[7].values)
     assert len({heat.values.tobytes() for heat in heats}) == 9  # no two frames have the same
-    assert seen._listener.held == 2 * (3 + 2) * 4 * (16 * 16 + 16 * 512)  # latent frames, not frames
+    assert seen._listener.map_bytes == 2 * (3 + 2) * 4 * (16 * 16 + 16 * 512)  # latent frames, not frames
     for options, said in (
         ({"image": range(3)}, r"^image: range\(0, 3\) is none of the clips"),
         ({"image": 28}, "^image: 28: 28 were drawn"),
@@ -112,8 +116,9 @@ def test_latents_alone(made, name):
     with seediff.capture(pipe) as seen:
         draw(pipe, output_type="latent")
     assert seen.images == [None] * 3
-    with user_error("^pixels: masks follow its edges"):
-        seen.masks("cat")
+    for followed in ({}, {"pamr": False, "sam": "."}):
+        with user_error("^pixels: masks follow its edges"):
+            seen.masks("cat", **followed)
     assert [mask.soft.shape for mask in seen.masks("cat", pamr=False)] == [(1, 64, 64)] * 3
 
 

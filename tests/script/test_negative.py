@@ -122,7 +122,7 @@ def test_maps_of_the_negative_prompt_are_counted_in_memory(sd1_model, monkeypatc
     pipe, how = sd1_model.pipe, {"height": 64, "width": 64, "num_inference_steps": 1}
     with seediff.capture(pipe, keep="ca", negative=negative) as seen:
         needed = seen.expected(64, 64).map_bytes
-        monkeypatch.setattr("seediff.script.capturing.memory_bytes", lambda: int(1.5 * needed))
+        monkeypatch.setattr("seediff.script.memory.memory_bytes", lambda: int(1.5 * needed))
         with user_error("^the attention maps of 1 images") if negative else nullcontext():
             pipe("a dog", negative_prompt="a bus", **how)
 

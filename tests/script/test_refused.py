@@ -274,7 +274,7 @@ def test_a_method_that_needs_another_capture(pipe):
 
 def test_more_than_the_memory_holds(pipe, monkeypatch):
     """Known before the first layer runs."""
-    monkeypatch.setattr("seediff.script.capturing.memory_bytes", lambda: 1000)
+    monkeypatch.setattr("seediff.script.memory.memory_bytes", lambda: 1000)
     calls = []
     pipe.unet.conv_in.register_forward_hook(lambda *_: calls.append(1))
     said = r"^the attention maps of 1 images of 8 × 8 positions take .*; draw fewer or smaller images at once"

@@ -15,11 +15,13 @@ from PIL import Image
 from refusals import user_error
 
 import seediff
+from seediff.attention.recorder import AttentionRecorder
 from seediff.config.method_constants import CaptureConfig
 from seediff.errors import Notice
 from seediff.models.families import network_family
 from seediff.models.registry import load_model
-from seediff.script.capturing import _check_memory, plan_pipeline
+from seediff.script.capturing import plan_pipeline
+from seediff.script.memory import check_memory
 from seediff.script.what_size import returned_images
 
 
@@ -348,12 +350,12 @@ def test_images_that_are_forgotten(pipe, monkeypatch):
     with seediff.capture(pipe) as seen:
         draw(pipe, "a bus")
         assert len(seen.maps) == 1
-        held = seen._listener.held
+        held = seen._listener.map_bytes
         assert held == seen.expected(64, 64).map_bytes
         seen.clear()
         draw(pipe)
         assert seen.prompts == ["a dog and a cat"]
-        monkeypatch.setattr("seediff.script.capturing.memory_bytes", lambda: int(1.5 * held))
+        monkeypatch.setattr("seediff.script.memory.memory_bytes", lambda: int(1.5 * held))
         with user_error(r"earlier images hold .*, which seen\.clear\(\) frees"):
             draw(pipe)
         seen.clear()
@@ -370,7 +372,7 @@ def test_a_network_that_waits_in_the_computers_memory(pipe, monkeypatch):
     family = network_family(pipe.unet)
     plan = plan_pipeline("all", pipe, family, family.layers(pipe.unet), CaptureConfig())
     with user_error(r"2\.5 kB of memory are there"):
-        _check_memory([plan], (8, 8), 1, torch.device("cuda:1"), 0)
+        check_memory(pipe, [AttentionRecorder(plan, guidance=False)], (8, 8), 1, torch.device("cuda:1"), 0)
     assert set(asked) == {torch.device("cuda:1")}
 
 
@@ -452,9 +454,7 @@ def test_only_what_is_kept_is_held(pipe, keep, kinds):
         assert seen.masks("dog").label_map.shape == (64, 64)
         if keep == "ca":
             for ask in (seen.segments, lambda: seen.masks("dog", method="seediff")):
-                with user_error(
-                    r"self-attention.* was(.*)captured.*; use maps that have it, as of capture\(pipe, keep='all'\)"
-                ):
+                with user_error(r"self-attention.* was(.*)captured.*; use maps that have it"):
                     ask()
     else:
         with user_error("no attention to text was captured"):

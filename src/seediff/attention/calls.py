@@ -1,4 +1,7 @@
-"""Which calls of a network are recorded, and which rows of their batches: those with the prompt."""
+"""Which calls of a network are recorded, and which rows of their batches: those with the prompt.
+
+Rows are members of a batch. Attention may have other rows than the network: one for each frame of a clip.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from .plan import CapturePlan
 
 
 class RecordedCalls:
-    """The call of the network that runs. guidance, total_steps: as in `capture_attention`."""
+    """What is known of the network's current call. guidance, total_steps: as in `capture_attention`."""
 
     def __init__(self, plan: CapturePlan, *, guidance: bool, total_steps: int | None = None) -> None:
         if plan.capture.steps == "second-half" and total_steps is None:
@@ -28,34 +31,39 @@ class RecordedCalls:
         self.restart_calls()
 
     def restart_calls(self) -> None:
-        """As before the first call."""
+        """Return to the state before the first call."""
         self.calls = 0
+        """The number of calls until now."""
         self.step = -1
+        """The number of calls with the prompt before this one."""
         self.recording = False
-        self.rows: Sequence[int] | None = None
-        """The rows, or clips, of each batch to record, if they are set before every call (script/which_calls.py);
-        None: as `guidance` says."""
+        """Whether this call is recorded."""
+        self.chosen_rows: Sequence[int] | None = None
+        """The rows, or clips, of the batch to record, which scripts set before every call (script/which_calls.py);
+        None: those that `guidance` implies."""
         self.half_left_out = False
         """Whether the network may compute only the second half of its batch."""
         self.batch = 0
-        """The number of rows, or clips, of the network's call."""
+        """The number of rows, or clips, in the batch."""
         self.texts: int | None = None
-        """The number of the text's columns in joint attention, in this call."""
+        """The number of text columns in joint attention."""
         self.latent_size: Grid | None = None
+        """(height, width) of L."""
         self.frames = 1
-        """The number of latent frames of each clip, each of which has maps of its own; of images, 1."""
+        """The number of latent frames of a clip, each of which has its own maps; 1 for images."""
         self.images: int | None = None
+        """The number of images, or latent frames, that are recorded."""
         self.dtype = ""
         """The network's number format."""
 
-    def begin_call(self, network: Any, given: NetworkInputs) -> None:
-        """Decide whether to record a call, and what its rows are. Raises UserError for one that does not go with those
-        before."""
-        batch, height, width = self.family.lattice(network, given)
+    def begin_call(self, network: Any, inputs: NetworkInputs) -> None:
+        """Decide whether to record a call, and what its rows are. Raises UserError for a call that does not go with the
+        calls before."""
+        batch, height, width = self.family.lattice(network, inputs)
         images = batch // 2 if self.halved else batch
-        if self.rows is not None:
-            images = len(self.rows)
-        self.batch, self.frames = batch, self.family.frames(given)
+        if self.chosen_rows is not None:
+            images = len(self.chosen_rows)
+        self.batch, self.frames = batch, self.family.frames(inputs)
         self.half_left_out = leaves_out_half(network)
         images, size = images * self.frames, (height, width)
         if self.latent_size is not None and (self.latent_size, self.images) != (size, images):
@@ -73,7 +81,7 @@ class RecordedCalls:
         else:
             self.recording = every == "all" or self.step % every == 0
         if self.recording and any(layer.is_joint for layer in self.plan.all_layers.values()):
-            self.texts = self.family.texts(given)
+            self.texts = self.family.texts(inputs)
 
     def pass_over(self) -> None:
         """Record nothing of this call."""
@@ -86,19 +94,19 @@ class RecordedCalls:
 
     @property
     def frames_of_row(self) -> int:
-        """The number of frames whose positions are in one row of a batch."""
+        """How many frames have their positions in one row of a batch."""
         if self.family.frames_in_rows:
             return 1
         return self.frames
 
     @property
     def rows_in_product(self) -> int:
-        """The number of rows that attention has of the network's batch."""
+        """How many rows attention has for the network's batch."""
         return self.batch * (self.frames // self.frames_of_row)
 
-    def rows_of(self, count: int) -> Sequence[int] | None:
-        """The rows with the prompt, of a product with `count` rows; None: it is of other rows."""
-        each, rows = self.frames // self.frames_of_row, self._rows
+    def rows_of_product(self, count: int) -> Sequence[int] | None:
+        """The rows with the prompt in a product with `count` rows; None: these are not the rows of the batch."""
+        each, rows = self.frames // self.frames_of_row, self._recorded_rows
         if count == self.rows_in_product:
             return rows if each == 1 else [row * each + frame for row, frame in product(rows, range(each))]
         second_half = [*range(self.batch // 2, self.batch)]
@@ -107,10 +115,10 @@ class RecordedCalls:
         return None
 
     @property
-    def _rows(self) -> Sequence[int]:
+    def _recorded_rows(self) -> Sequence[int]:
         """The rows, or clips, of the network's batch that are recorded."""
-        if self.rows is not None:
-            return self.rows
+        if self.chosen_rows is not None:
+            return self.chosen_rows
         if not self.halved:
             return range(self.batch)
         half = self.batch // 2
@@ -118,7 +126,7 @@ class RecordedCalls:
 
     @staticmethod
     def choose(tensor: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
-        """Rows of a batch (first dimension); those that follow each other without a copy."""
+        """Some rows of a batch (its first dimension), without a copy if they follow each other."""
         if rows == range(len(tensor)):
             return tensor
         if isinstance(rows, range):
@@ -126,11 +134,11 @@ class RecordedCalls:
         return torch.stack([tensor[row] for row in rows])  # a list of indices would be copied to the GPU at each call
 
     def positions(self, level: int = 1) -> int:
-        """The number of positions at L / level in one row of a batch."""
+        """How many positions one row of a batch has at L / level."""
         assert self.latent_size is not None
         return self.frames_of_row * math.prod(grid_at(self.latent_size, level))
 
     def wants(self, kind: Kind, level: int = 1) -> bool:
-        """Whether to record maps of this kind at L / level in this network call."""
+        """Whether to record maps of this kind at L / level in this call."""
         levels = self.plan.reads.get(kind, ())
         return self.recording and (levels is None or level in levels)

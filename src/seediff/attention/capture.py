@@ -1,4 +1,4 @@
-"""Captures the attention of a network while it runs: a running mean, whose memory does not grow with the number of
+"""Captures the attention of a network while it runs, as a running mean, whose memory does not grow with the number of
 denoising steps.
 
     plan = plan_capture(SD, SD.layers(pipe.unet))
@@ -7,8 +7,9 @@ denoising steps.
     maps = recorder.maps([{"dog": (5,)}], ["a photo of a dog"])[0]
 
 The network's own attention processors still compute its output, so an image is bit-identical to one made without
-capture. While a layer runs, capture sees what attention is given (product.py), computes the probabilities of the
-text-conditional half of the batch a second time, and adds their mean over heads to the running map of that resolution.
+capture. While a layer runs, capture sees what attention is given (product.py), picks the picture's part of the rows
+with the prompt (layers.py, calls.py), computes its probabilities a second time (probabilities.py, on a GPU fused.py),
+and adds their mean over heads to the running map of that resolution (recorder.py).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from ..models.graphs import find_graphs
 from ..models.layer_choice import KINDS, Kind
 from .layers import CapturedLayer
 from .plan import CapturePlan
-from .product import places, take_away
+from .product import patch_points, unpatch
 from .recorder import AttentionRecorder
 
 _captured: WeakSet[torch.nn.Module] = WeakSet()
@@ -37,29 +38,31 @@ def capture_attention(
     *,
     guidance: bool,
     total_steps: int | None = None,
-    asked: torch.Tensor | None = None,
+    text_states: torch.Tensor | None = None,
 ) -> Iterator[AttentionRecorder]:
     """Record the attention of every network call inside the `with` block. Afterwards the network is always restored.
 
     network: a UNet2DConditionModel, or a transformer of a family in `models/families`. plan: from `plan_capture` with
-    this network's layers. guidance: whether the network predicts with and without the
-    prompt, in two halves of a batch or in two calls; only predictions with the prompt are recorded. total_steps: the
-    number of calls with the prompt; needed for `steps="second-half"`. asked: (B, T, C) text encoder states of one text
-    per image, of which the keys of cross-attention are captured instead; the network's own result does not change.
+    this network's layers. guidance: whether the network predicts with and without the prompt, in two halves of a batch
+    or in two calls; only predictions with the prompt are recorded. total_steps: the number of calls with the prompt;
+    `steps="second-half"` needs it. text_states: (B, T, C) text encoder states of one text per image, whose keys
+    cross-attention is captured with instead of the prompt's; the network's own result does not change.
 
     Raises RuntimeError if this network is already being captured, ValueError if the plan is of another one, UserError
-    for attention layers of a kind that this capture does not understand.
+    for attention that this capture does not understand.
     """
     graphs = find_graphs(network)
-    recorder = AttentionRecorder(plan, guidance=guidance, total_steps=total_steps, asked=asked, graphs=graphs)
+    recorder = AttentionRecorder(
+        plan, guidance=guidance, total_steps=total_steps, text_states=text_states, graphs=graphs
+    )
     with attach_recorder(network, recorder, recorder.start_step):
         yield recorder
 
 
 @contextmanager
 def attach_recorder(network: Any, recorder: AttentionRecorder, begin: Callable[..., None] | None) -> Iterator[None]:
-    """Connect a recorder to a network inside the `with` block. begin: forward pre-hook of the network (registered with
-    `with_kwargs`) that makes the recorder start each call; None: that of another recorder does."""
+    """Connect a recorder to a network inside the `with` block. begin: the network's forward pre-hook (registered with
+    `with_kwargs`), which makes the recorder start each call; None: another recorder's hook does."""
     if network in _captured and begin is not None:
         raise RuntimeError(
             "the attention of this network is already being captured: end the first `with` block before the next"
@@ -68,7 +71,7 @@ def attach_recorder(network: Any, recorder: AttentionRecorder, begin: Callable[.
     if plan.family.layers(network) != plan.all_layers:  # which also refuses adapters that came after the plan
         raise ValueError("the plan is of another network, or of this one before its attention changed")
     handles: list[Any] = []
-    where = places()
+    points = patch_points()
     _captured.add(network)
 
     def of_network(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -81,13 +84,13 @@ def attach_recorder(network: Any, recorder: AttentionRecorder, begin: Callable[.
         for name, layer in plan.all_layers.items():
             kinds: list[Kind] = [kind for kind in KINDS if kind in plan.reads and name in plan.layers[kind]]
             if kinds:
-                handles += CapturedLayer(name, layer, kinds, network.get_submodule(name), recorder, where).hook()
+                handles += CapturedLayer(name, layer, kinds, network.get_submodule(name), recorder, points).hook()
         with nullcontext() if recorder.graphs is None else recorder.graphs.captured_by(recorder, handles):
             yield
     finally:
         for handle in handles:
             handle.remove()
         recorder.end_watch()
-        take_away(where)
+        unpatch(points)
         if begin is not None:
             _captured.discard(network)

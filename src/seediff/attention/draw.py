@@ -1,4 +1,4 @@
-"""Draws images and captures their attention by running diffusers' own pipeline under `capture_attention`."""
+"""Draws images and captures their attention: runs diffusers' own pipeline under `capture_attention`."""
 
 from __future__ import annotations
 
@@ -37,20 +37,21 @@ def generate_batch(
     size: Size | None,
     plan: CapturePlan,
 ) -> tuple[list[np.ndarray], list[AttentionMaps]]:
-    """One image (H, W, 3) uint8 per spec, all drawn in one batch, and the attention to its prompt, on the model's
-    device. Other images in the batch only change rounding (but for Qwen-Image 2.1: docs/models.md).
+    """(images, maps): for each spec an image (H, W, 3) uint8 and the attention to its prompt, on the model's device.
+    All are drawn in one batch. Other images in the batch change only rounding (except with Qwen-Image 2.1:
+    docs/models.md).
 
-    steps: number of denoising steps; some schedulers make a few more calls. guidance_scale: 1 or less: no guidance, and
-    the negative prompt is not used. size: of the images in pixels, a side or `WIDTHxHEIGHT`; None for the model's own.
-    plan: what is captured, from `plan_capture`. `check_drawing` says before whether these values can be used.
+    steps: the number of denoising steps; some schedulers make a few more calls. guidance_scale: 1 or less means no
+    guidance, and the negative prompt is not used. size: the images' size in pixels, a side or `WIDTHxHEIGHT`; None: the
+    model's own. plan: what is captured, from `plan_capture`. `check_drawing` refuses values that cannot be used.
 
-    Raises UserError for a prompt without its classes, and a result with values that are not finite.
+    Raises UserError for a prompt without its classes, and for a result with values that are not finite.
     """
     # 1. The columns of each class
     pipe, family = model.pipe, model.family
     height, width = image_shape(model, size)
     prompts = [spec.prompt for spec in specs]
-    texts, asked = asked_texts(model, plan, prompts, [spec.classes for spec in specs])
+    texts, text_states = captured_texts(model, plan, prompts, [spec.classes for spec in specs])
     words = [locate_columns(model.readers, text, spec.classes) for text, spec in zip(texts, specs, strict=True)]
 
     # 2. Run the pipeline; noise comes from the CPU in float32, so that a seed means the same on every device
@@ -59,7 +60,9 @@ def generate_batch(
     guidance, calls = family.guided(pipe, guidance_scale), family.calls(pipe, steps)
     with (
         draw_noise_in_float32(pipe),
-        capture_attention(model.network, plan, guidance=guidance, total_steps=calls, asked=asked) as recorder,
+        capture_attention(
+            model.network, plan, guidance=guidance, total_steps=calls, text_states=text_states
+        ) as recorder,
     ):
         result = pipe(**family.call(pipe, drawing))
 
@@ -73,8 +76,8 @@ def generate_batch(
 
 @contextmanager
 def draw_noise_in_float32(pipe: Any) -> Iterator[None]:
-    """diffusers draws noise in the model's number format, where a seed has other values in half precision than in
-    float32. In this block, noise is drawn in float32 and then cast. One thread at a time may draw."""
+    """In this block, noise is drawn in float32 and then cast. Otherwise diffusers draws it in the model's number
+    format, so that a seed means other noise in half precision. Only one thread at a time may draw."""
     from diffusers.utils.torch_utils import randn_tensor
 
     def draw(shape: Any, generator: Any = None, device: Any = None, dtype: Any = None, layout: Any = None) -> Any:
@@ -94,30 +97,30 @@ def draw_noise_in_float32(pipe: Any) -> Iterator[None]:
 
 
 @torch.no_grad()
-def asked_texts(
+def captured_texts(
     model: Model, plan: CapturePlan, prompts: Sequence[str], classes: Sequence[Sequence[str]]
 ) -> tuple[list[str], torch.Tensor | None]:
-    """The texts whose words' cross-attention is captured, one per image, and their states (B, T, C); no states if the
-    texts are the prompts."""
+    """(texts, states): one text per image, to whose words cross-attention is captured, and the texts' states (B, T, C);
+    None instead of states if the texts are the prompts."""
     if plan.capture.prompt is None:
         return list(prompts), None
-    texts = [asked_text(plan, prompt, names) for prompt, names in zip(prompts, classes, strict=True)]
+    texts = [captured_text(plan, prompt, names) for prompt, names in zip(prompts, classes, strict=True)]
     states = model.family.encode(model.pipe, texts, model.device)["encoder_hidden_states"]
     model.rest()
     return texts, states
 
 
-def asked_text(plan: CapturePlan | None, prompt: str, classes: Sequence[str]) -> str:
-    """The text whose words' cross-attention is captured for an image of a prompt."""
+def captured_text(plan: CapturePlan | None, prompt: str, classes: Sequence[str]) -> str:
+    """The text to whose words cross-attention is captured: the prompt, unless `capture.prompt` replaces it."""
     if plan is None or plan.capture.prompt is None:
         return prompt
     return plan.capture.prompt.replace("{class}", join_classes(classes))
 
 
 def check_texts(readers: Sequence[Reader], specs: Iterable[SampleSpec], plan: CapturePlan | None) -> None:
-    """Raise UserError for texts of specs that tokenizers cut off, or without their classes."""
+    """Raise UserError for specs whose text a tokenizer cuts off, or does not have the spec's classes."""
     for prompt, classes in dict.fromkeys((spec.prompt, spec.classes) for spec in specs):
-        for text in dict.fromkeys((prompt, asked_text(plan, prompt, classes))):
+        for text in dict.fromkeys((prompt, captured_text(plan, prompt, classes))):
             locate_columns(readers, text, classes)
 
 
@@ -130,8 +133,8 @@ def check_drawing(
     guidance_scale: float,
     negative_prompt: str,
 ) -> None:
-    """Raise UserError for what only a loaded model can refuse: steps that its scheduler cannot make, and texts that its
-    tokenizers cut off or read otherwise. Computes nothing."""
+    """Raise UserError for values that only a loaded model can refuse: steps that its scheduler cannot make, and texts
+    that its tokenizers cut off or read differently. Computes nothing."""
     pipe, family, readers = model.pipe, model.family, model.readers
     check_texts(readers, specs, plan)
     if family.reads_negative(pipe, guidance_scale):
@@ -155,10 +158,11 @@ def check_drawing(
 
 
 def image_shape(model: Model, size: Size | None) -> tuple[int, int]:
-    """(height, width) in pixels of images of this size; None: the model's own."""
+    """(height, width) in pixels of images. size: a side or `WIDTHxHEIGHT`; None: the model's own."""
     return pixels(model.sizes.side if size is None else size)
 
 
 def check_shape(model: Model, shape: tuple[int, int], what: str) -> None:
-    """Raise UserError about `what` for (height, width) in pixels that the model does not support."""
+    """Raise UserError for a shape (height, width) in pixels that the model does not support. what: its name in the
+    error."""
     check_sides(shape, what, model.info.name, model.sizes.multiple, model.sizes.largest)

@@ -1,4 +1,4 @@
-"""Features of the UNet's encoder while it runs: what DiffCut cuts into segments.
+"""Features of a UNet's encoder, recorded while it runs. DiffCut cuts them into segments.
 
     with capture_features(pipe.unet, latents.shape[-2:]) as found:
         pipe.unet(latents, 50, encoder_hidden_states=embeddings)
@@ -30,9 +30,9 @@ mIoU of 0.44 instead of 0.30."""
 
 @contextmanager
 def capture_features(unet: Any, latent_size: Sequence[int]) -> Iterator[list[torch.Tensor]]:
-    """Record the encoder's features (B, C, h, w) float32 in each UNet call inside the `with` block, of the last encoder
-    level with attention whose longer side has at least COARSEST_SIDE positions, or of the first level if there is none.
-    latent_size: (height, width) of L. Raises UserError when the encoder has no self-attention, and at the end for
+    """Record the encoder's features (B, C, h, w) float32 in each UNet call inside the `with` block. They are from the
+    last level with attention whose longer side has at least COARSEST_SIDE positions; if there is none, from the first
+    level. latent_size: (height, width) of L. Raises UserError if the encoder has no self-attention, and at the end for
     features that are not finite.
     """
     layers = encoder_layers(unet)
@@ -44,7 +44,7 @@ def capture_features(unet: Any, latent_size: Sequence[int]) -> Iterator[list[tor
     found: list[torch.Tensor] = []
 
     def record(_attention: Any, _args: Any, output: torch.Tensor) -> None:
-        """Forward hook of the self-attention module; output (B, N, C)."""
+        """Forward hook of the self-attention module. output: (B, N, C)."""
         copy = output.detach().to(torch.float32, copy=True)
         found.append(copy.transpose(1, 2).unflatten(2, grid).contiguous())
 
@@ -58,7 +58,7 @@ def capture_features(unet: Any, latent_size: Sequence[int]) -> Iterator[list[tor
 
 
 def encoder_layers(unet: Any) -> dict[int, str]:
-    """Level → name of the last self-attention module of the encoder at L / level, from fine to coarse. Every encoder
+    """Level → the name of the encoder's last self-attention module at L / level, from fine to coarse. Every encoder
     block but the last halves both sides at its end, so block i works at L / 2^i.
     """
     layers = {}

@@ -1,13 +1,14 @@
-"""Three Triton kernels: the log-sum-exps of scores; the mean over heads of the probabilities, recomputed from them tile
-by tile; and the sum of a running map and a mean that is divided by its maximum.
+"""Three Triton kernels. They compute the log-sum-exps of scores; the mean over heads of the probabilities, tile by tile
+from these sums; and the sum of a running map and a mean that is divided by its maximum.
 
 The N × T scores of a head are never stored. `fused.py` calls the kernels and imports them only if Triton is installed.
 With TRITON_INTERPRET=1, set before the import, they run on a CPU.
 
-One launch covers one or two parts of a softmax, as the picture's and the text's columns of a joint layer. A part has a
-first column and a width; its tiles follow those of the part before. Exponents have base 2, for which GPUs have an
-instruction: scores are multiplied by log₂ e. Strides of heads are in units of UNIT numbers: with 8, and the number of
-channels known, the compiler proves that rows begin at multiples of 16 bytes, and loads 16 bytes at a time, not 2.
+One launch covers one or two parts of a softmax, such as the picture's and the text's columns of a joint layer. A part
+has a first column and a width; its tiles follow the tiles of the part before. Exponents have base 2, for which GPUs
+have an instruction: scores are multiplied by log₂ e. Strides of heads are in units of UNIT numbers. If UNIT is 8 and
+the number of channels is known, the compiler proves that rows begin at multiples of 16 bytes, and loads 16 bytes at a
+time instead of 2.
 
 Shape letters: B images, H heads, N queries, T keys, D channels per head, W columns of a part.
 """
@@ -22,7 +23,7 @@ import triton.language as tl  # pyright: ignore[reportMissingImports]
 
 @triton.jit
 def _states(states, numbers, count, width, row, channel, CHANNELS: tl.constexpr):
-    """A tile of queries or keys; 0 beyond the last one and the last channel."""
+    """A tile of queries or keys, with 0 beyond the last of them and beyond the last channel."""
     channels = tl.arange(0, CHANNELS)
     seen = (numbers < count)[:, None] & (channels < width)[None, :]
     return tl.load(states + numbers[:, None] * row + channels[None, :] * channel, mask=seen, other=0.0)
@@ -44,13 +45,13 @@ def _scores(
 
 @triton.jit
 def log_sum_exps(
-    query, key, bias, found, scale, heads, queries, channels: tl.constexpr, query_image, query_head, query_row,
+    query, key, bias, out, scale, heads, queries, channels: tl.constexpr, query_image, query_head, query_row,
     query_channel, key_image, key_head, key_row, key_channel, bias_image, bias_head, bias_row, bias_column, keys,
     HAS_BIAS: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, CHANNELS: tl.constexpr, EXACT: tl.constexpr,
     UNIT: tl.constexpr,
 ):  # fmt: skip
-    """Write log₂ Σ_t exp(score) to `found` (B, H, N); NaN where a score is NaN or +inf. One program handles ROWS
-    queries of one head of one image."""
+    """Write log₂ Σ_t exp(score) to `out` (B, H, N); NaN where a score is NaN or +inf. One program handles ROWS queries
+    of one head of one image."""
     rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     image = (tl.program_id(1) // heads).to(tl.int64)
     head = (tl.program_id(1) % heads).to(tl.int64)
@@ -71,29 +72,29 @@ def log_sum_exps(
         total = total * tl.exp2(highest - base) + tl.sum(tl.exp2(scores - base[:, None]), 1)
         highest = higher
     place = tl.program_id(1).to(tl.int64) * queries + rows
-    tl.store(found + place, highest + tl.log2(total), mask=rows < queries)
+    tl.store(out + place, highest + tl.log2(total), mask=rows < queries)
 
 
 @triton.jit
 def head_means(
-    query, key, bias, sums, place_0, place_1, peaks, finite, scale, base, heads, queries, channels: tl.constexpr,
+    query, key, bias, sums, means_0, means_1, peaks, finite, scale, base, heads, queries, channels: tl.constexpr,
     query_image, query_head, query_row, query_channel, key_image, key_head, key_row, key_channel, bias_image,
     bias_head, bias_row, bias_column, first_0, width_0, step_0, first_1, width_1, step_1, tiles_0, peak_1, peak_image,
     HAS_BIAS: tl.constexpr, NORMALIZE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, CHANNELS: tl.constexpr,
     EXACT: tl.constexpr, UNIT: tl.constexpr,
 ):  # fmt: skip
-    """Compute a tile of the mean over heads of exp(score − sums). NORMALIZE: write it to its place and its maxima to
-    `peaks`; otherwise add it to its place. `finite`, a number, becomes NaN if a sum or a mean is not finite. One
-    program handles ROWS × COLUMNS of one part of one image.
+    """Compute a tile of the mean over heads of exp(score − sums). NORMALIZE: write the tile to its part's means, and
+    its maxima to `peaks`; otherwise add the tile to the means. `finite`, a number, becomes NaN if a sum or a mean is
+    not finite. One program handles ROWS × COLUMNS of one part of one image.
 
-    sums: (B, H, N); times `base` they are of base 2. place_0, place_1: (B, N, W) of each part. peaks: (B, maxima of
-    both parts), 0 at first; the second part's begin at peak_1; a
-    part has one (step 0) or one per column (step 1). The programs' order does not matter to a maximum.
+    sums: (B, H, N); times `base` they are of base 2. means_0, means_1: (B, N, W) of each part. peaks: (B, maxima of
+    both parts), 0 at first; the second part's begin at peak_1; a part has one (step 0) or one per column (step 1). The
+    programs' order does not matter to a maximum.
     """
     second = tl.program_id(1) >= tiles_0
     first = first_1 if second else first_0
     width = width_1 if second else width_0
-    place = place_1 if second else place_0
+    means = means_1 if second else means_0
     step = step_1 if second else step_0
     tile = tl.program_id(1) - (tiles_0 if second else 0)
     rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
@@ -119,16 +120,16 @@ def head_means(
     inside = (rows < queries)[:, None] & (columns < width)[None, :]
     mean = tl.where(inside, mean / heads, 0.0)
     tl.atomic_add(finite, tl.sum(tl.sum(0.0 * mean, 1) + unsure, 0))
-    place += image * queries * width + rows.to(tl.int64)[:, None] * width + columns[None, :]
+    means += image * queries * width + rows.to(tl.int64)[:, None] * width + columns[None, :]
     if NORMALIZE:
-        tl.store(place, mean, mask=inside)
+        tl.store(means, mean, mask=inside)
         peaks += image * peak_image + (peak_1 if second else 0)
         if step == 0:
             tl.atomic_max(peaks, tl.max(tl.max(mean, 1), 0))
         else:
             tl.atomic_max(peaks + columns, tl.max(mean, 0), mask=columns < width)
     else:
-        tl.store(place, tl.load(place, mask=inside, other=0.0) + mean, mask=inside)
+        tl.store(means, tl.load(means, mask=inside, other=0.0) + mean, mask=inside)
 
 
 @triton.jit

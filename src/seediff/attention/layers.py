@@ -1,8 +1,11 @@
-"""What is recorded of one layer's products of attention: those of the picture's positions, in the rows with the prompt.
+"""Records the attention of one layer: its product for the picture's positions, in the rows with the prompt.
 
-Nothing is guessed. A layer that computes no product in a call, because a cache gives its earlier result again, adds
-nothing. Products of something else, beside the picture's, do not count. A layer that computes products, but none of the
-picture's positions, or two of them, is refused.
+    begin ─▶ Watch (product.py) ─▶ record, once a product ─▶ AttentionRecorder.add (recorder.py)
+    end   ─▶ ends the watch, and refuses a layer whose products were all of something else
+
+Nothing is guessed. A layer that computes no product in a call, because a cache returns its earlier result, adds
+nothing. Products for something other than the picture's positions do not count. A layer is refused if it computes
+products, but not one for the picture's positions, or two.
 """
 
 from __future__ import annotations
@@ -14,14 +17,15 @@ from typing import Any
 import torch
 
 from ..errors import UserError
-from ..models.families.family import Layer, Places
+from ..models.families.family import Layer, Spans
 from ..models.layer_choice import Kind
-from .product import Place, Product, Read, Watch
+from .product import PatchPoint, Product, ProductReader, Watch
 from .recorder import AttentionRecorder
 
 
 class CapturedLayer:
-    """An attention module of the network, while it is captured. kinds: of attention to record. where: from `places`."""
+    """An attention module of the network, while it is captured. kinds: which of the picture's attention to record, to
+    itself or to the text. points: from `patch_points`."""
 
     def __init__(
         self,
@@ -30,20 +34,20 @@ class CapturedLayer:
         kinds: Collection[Kind],
         attention: Any,
         recorder: AttentionRecorder,
-        where: list[Place],
+        points: list[PatchPoint],
     ) -> None:
         self.name, self.layer, self.kinds, self.attention = name, layer, kinds, attention
-        self.recorder, self.where = recorder, where
+        self.recorder, self.points = recorder, points
         self._reset()
 
     def _reset(self) -> None:
         self._taken = False
         self._pieces: list[Product] = []
-        self._other = ""  # what a product was of, if not of the picture
+        self._other = ""  # why a product was not the picture's
 
     def hook(self) -> list[Any]:
-        """Register the hooks of the module; their handles. They are functions, of which a copy of the module that
-        somebody makes meanwhile gets the same, not a copy of the recorder."""
+        """Register the module's hooks, and return their handles. Hooks are functions, because a copy of the module that
+        somebody makes meanwhile shares them, and does not copy the recorder."""
         begin = self.attention.register_forward_pre_hook(lambda attention, _: self.begin(attention))
         end = self.attention.register_forward_hook(
             lambda attention, _, output: self.end(attention, output), always_call=True
@@ -51,7 +55,7 @@ class CapturedLayer:
         return [begin, end]
 
     def begin(self, attention: Any) -> None:
-        """When the layer begins."""
+        """Watch the layer, which begins."""
         recorder = self.recorder
         if not recorder.runs_here or attention is not self.attention:
             return
@@ -60,30 +64,30 @@ class CapturedLayer:
             recorder.ran.add(self.name)
             recorder.end_watch()
             try:
-                recorder.watch = Watch(attention, self.see, self.where)
+                recorder.watch = Watch(attention, self.record, self.points)
             except Exception as error:
-                recorder.keep(error, self.name)
+                recorder.fail(error, self.name)
 
     def end(self, attention: Any, output: Any) -> None:
-        """When the layer ends, also by an error, and then without an output."""
+        """End the watch, because the layer has ended. output: None if an error ended it."""
         watch = self.recorder.watch
         if watch is None or not watch.is_here or attention is not self.attention:
             return
         self.recorder.end_watch()
         if output is not None and watch.count and not self._taken:
             other = self._other or "computes a part of its attention in a way that is not known"
-            self.recorder.keep(UserError(self.name, other, "draw without it"))
+            self.recorder.fail(UserError(self.name, other, "draw without it"))
         self._reset()
 
-    def see(self, read: Read, *args: Any, **kwargs: Any) -> None:
+    def record(self, read: ProductReader, *args: Any, **kwargs: Any) -> None:
         """Record a product, if it is the picture's."""
         try:
             with torch.no_grad() if torch.is_grad_enabled() else nullcontext():
-                self._see(read(*args, **kwargs))
+                self._record(read(*args, **kwargs))
         except Exception as error:
-            self.recorder.keep(error, self.name)
+            self.recorder.fail(error, self.name)
 
-    def _see(self, product: Product) -> None:
+    def _record(self, product: Product) -> None:
         recorder, layer = self.recorder, self.layer
         whole = self._whole(product)
         if whole is None or recorder.error is not None:
@@ -91,10 +95,10 @@ class CapturedLayer:
         query, key, mask, scale, sums = whole
 
         # 1. Whether it is the picture's
-        rows, positions = recorder.rows_of(len(query)), recorder.positions(layer.level)
-        places = layer.find(query.shape[2], key.shape[2], positions, recorder.texts)
-        if rows is None or places is None:
-            self._other = self._explain(query, key, positions, places is None)
+        rows, positions = recorder.rows_of_product(len(query)), recorder.positions(layer.level)
+        spans = layer.find(query.shape[2], key.shape[2], positions, recorder.texts)
+        if rows is None or spans is None:
+            self._other = self._explain(query, key, positions, spans is None)
             return
         if self._taken:
             problem = "computes attention of the picture's positions twice in one call (regional prompts?)"
@@ -110,13 +114,13 @@ class CapturedLayer:
             order = _image_first(mask, positions)
             query = query.take_along_dim(order[:, None, :positions, None], 2)
             key, mask = key.take_along_dim(order[:, None, :, None], 2), mask.take_along_dim(order[:, None, None], 3)
-            places = Places(slice(None), slice(positions), slice(positions, None))
-        query = query[:, :, places.rows]
+            spans = Spans(slice(None), slice(positions), slice(positions, None))
+        query = query[:, :, spans.queries]
         if sums is not None:
-            sums = recorder.choose(sums, rows)[:, :, places.rows]
-        bias = None if mask is None else _bias(mask, places.rows)
-        if recorder.asked is not None and layer.kinds == ("cross",):
-            key, bias, sums = self._asked_keys(recorder.asked, query.shape[1]), None, None
+            sums = recorder.choose(sums, rows)[:, :, spans.queries]
+        bias = None if mask is None else _bias(mask, spans.queries)
+        if recorder.text_states is not None and layer.kinds == ("cross",):
+            key, bias, sums = self._keys_of(recorder.text_states, query.shape[1]), None, None
         if key.shape[1] < query.shape[1]:  # several heads of the queries share one of the keys
             key = key.repeat_interleave(query.shape[1] // key.shape[1], 1)
         if bias is not None:
@@ -124,14 +128,15 @@ class CapturedLayer:
 
         # 3. Each frame of a clip, with its own positions and the text
         if recorder.frames_of_row > 1:
-            query, key, bias, places = _of_frames(recorder.frames, query, key, bias, places)
+            query, key, bias, spans = _of_frames(recorder.frames, query, key, bias, spans)
             sums = None  # each frame attends to fewer columns
-        columns: dict[Kind, slice | None] = {"self": places.image, "cross": places.text}
+        columns: dict[Kind, slice | None] = {"self": spans.image, "cross": spans.text}
         parts: dict[Kind, slice | None] = {kind: columns[kind] for kind in self.kinds}
         recorder.add(self.name, parts, Product(query, key, bias, scale, sums), layer.level)
 
     def _whole(self, product: Product) -> Product | None:
-        """The product with a dimension for the heads; None for a piece of one, unless it is the last."""
+        """The product, with a dimension for the heads. None: it is a piece of a product, and more pieces will
+        follow."""
         if product.query.ndim == 4:
             return product
         self._pieces.append(product)
@@ -152,7 +157,7 @@ class CapturedLayer:
         return Product(query, key, mask, product.scale)
 
     def _explain(self, query: torch.Tensor, key: torch.Tensor, positions: int, of_others: bool) -> str:
-        """Why a product is not the picture's. of_others: it has other positions, not just another batch."""
+        """Why a product is not the picture's. of_others: it has other positions, and not just another batch."""
         recorder = self.recorder
         if not of_others:
             return f"computes attention of a batch of {len(query)} instead of {recorder.rows_in_product}"
@@ -161,14 +166,14 @@ class CapturedLayer:
         there = next((count for count in counts if count != positions), positions)
         return f"attends over {there} positions instead of {positions} (token merging or tiles?)"
 
-    def _asked_keys(self, states: torch.Tensor, heads: int) -> torch.Tensor:
-        """(B, H, T, D) of the states of another text, by the layer's own modules, but so that no hook runs."""
+    def _keys_of(self, states: torch.Tensor, heads: int) -> torch.Tensor:
+        """The keys (B, H, T, D) of another text's states, computed by the layer's own modules without their hooks."""
         key = self.attention.to_k.forward(states).unflatten(2, (heads, -1)).transpose(1, 2)
         return key if self.attention.norm_k is None else self.attention.norm_k.forward(key)
 
 
 def _bias(mask: torch.Tensor, rows: slice) -> torch.Tensor:
-    """A mask (B, H, N, T), any of them 1, as float32 to add to the scores of some rows."""
+    """What a mask adds to the scores of some rows, in float32. mask: (B, H, N, T), of which any may be 1."""
     if mask.shape[2] > 1:
         mask = mask[:, :, rows]
     if mask.dtype == torch.bool:
@@ -177,8 +182,8 @@ def _bias(mask: torch.Tensor, rows: slice) -> torch.Tensor:
 
 
 def _image_first(mask: torch.Tensor, positions: int) -> torch.Tensor:
-    """(B or 1, S): column indices that reorder text, picture (N = positions), padding to picture, text, padding. mask:
-    (B or 1, 1, 1, S), False where a column is padding."""
+    """Column indices (B or 1, S) that bring text, picture (N = positions), padding into the order picture, text,
+    padding. mask: (B or 1, 1, 1, S), False where a column is padding."""
     if mask.dtype != torch.bool or mask.shape[1:3] != (1, 1):
         raise UserError("attention", "has a mask that does not say where the text ends", "draw without it")
     filled = mask[:, 0, 0].sum(1, keepdim=True)
@@ -188,12 +193,13 @@ def _image_first(mask: torch.Tensor, positions: int) -> torch.Tensor:
 
 
 def _of_frames(
-    frames: int, query: torch.Tensor, key: torch.Tensor, bias: torch.Tensor | None, places: Places
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, Places]:
-    """Each frame of clips as a row of its own, which attends to its own positions, then to the text."""
+    frames: int, query: torch.Tensor, key: torch.Tensor, bias: torch.Tensor | None, spans: Spans
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, Spans]:
+    """(queries, keys, bias, spans) with each frame of a clip as a row of its own, which attends to its own positions,
+    then to the text."""
     rows, keys, biases = by_frame(query, frames), list[torch.Tensor](), list[torch.Tensor]()
     whole = None if bias is None else bias.expand(-1, -1, query.shape[2], -1)
-    image, text = places.image, places.text
+    image, text = spans.image, spans.text
     if image is not None:
         keys.append(by_frame(key[:, :, image], frames))
         if whole is not None:  # (B, H, frames, N, frames, N)
@@ -205,9 +211,9 @@ def _of_frames(
         if whole is not None:
             biases.append(by_frame(whole[..., text], frames))
         text = slice(rows.shape[2] if image else 0, None)
-    return rows, torch.cat(keys, 2), torch.cat(biases, 3) if biases else None, Places(slice(None), image, text)
+    return rows, torch.cat(keys, 2), torch.cat(biases, 3) if biases else None, Spans(slice(None), image, text)
 
 
 def by_frame(states: torch.Tensor, frames: int) -> torch.Tensor:
-    """(B, H, frames · N, D) → (B · frames, H, N, D)."""
+    """The states (B, H, frames · N, D), each frame as a row of its own: (B · frames, H, N, D)."""
     return states.unflatten(2, (frames, -1)).transpose(1, 2).flatten(0, 1)

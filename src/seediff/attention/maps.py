@@ -21,6 +21,8 @@ from msgspec import Meta
 
 from ..errors import UserError
 from ..files.messages import show_json
+from ..files.outputs import write_tensors
+from ..files.tensors import read_header
 
 Grid = tuple[int, int]
 """(height, width) of a map, in positions. Positions are counted row by row."""
@@ -28,21 +30,21 @@ Grid = tuple[int, int]
 
 @dataclass(frozen=True)
 class AttentionMaps:
-    """Attention of one image, averaged over heads, layers and denoising steps (SeeDiff eq. 5).
-
-    self_attention: {(h, w): (N, N)} float32, row = query, column = key. cross_attention: {(h, w): (N, T)} float32.
-    latent_size: (height, width) of L; maps are looked up relative to it (L, L/2, L/4, L/8), never as 64, 32, 16, 8.
-    words: class name → its token columns in T, for example {"potted plant": (5, 6)}. prompt: the text that the image
-    attended to. normalized: whether the map of each layer and step was divided by its maximum before averaging,
-    cross-attention by the maximum of each token column. False: plain means of probabilities.
-    """
+    """Attention of one image, averaged over heads, layers and denoising steps (SeeDiff eq. 5)."""
 
     self_attention: Mapping[Grid, torch.Tensor]
+    """(h, w) → (N, N) float32; a row is a query, a column is a key."""
     cross_attention: Mapping[Grid, torch.Tensor]
+    """(h, w) → (N, T) float32."""
     latent_size: Grid
+    """(height, width) of L. Maps are looked up relative to it (L, L/2, L/4, L/8), never as 64, 32, 16, 8."""
     words: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Class name → its token columns in T, for example {"potted plant": (5, 6)}."""
     prompt: str = ""
+    """The text that the image attended to."""
     normalized: bool = True
+    """Whether the map of each layer and step was divided by its maximum before averaging, cross-attention by the
+    maximum of each token column. False: the maps are plain means of probabilities."""
 
     def __post_init__(self) -> None:
         for kind, grid, tensor in self.tensors():
@@ -56,7 +58,7 @@ class AttentionMaps:
         return f"<AttentionMaps of {self.prompt!r}: {held}>"
 
     def tensors(self) -> Iterator[tuple[str, Grid, torch.Tensor]]:
-        """(kind, size, map) of each map. Kind: self or cross."""
+        """(kind, size, map) of each map. kind: self or cross."""
         for kind, maps in (("self", self.self_attention), ("cross", self.cross_attention)):
             for grid, tensor in maps.items():
                 yield kind, grid, tensor
@@ -68,11 +70,11 @@ class AttentionMaps:
         return replace(self, self_attention=own, cross_attention=cross)
 
     def grid(self, divisor: int) -> Grid:
-        """Height and width of a map at L / divisor."""
+        """(height, width) of a map at L / divisor."""
         return grid_at(self.latent_size, divisor)
 
     def levels(self, kind: Literal["self", "cross"]) -> tuple[int, ...]:
-        """The levels of one kind of attention that are there, as divisors of L, from coarse to fine."""
+        """The levels at which there are maps of a kind, as divisors of L, from coarse to fine."""
         maps = self.self_attention if kind == "self" else self.cross_attention
         return tuple(sorted(map(self.level, maps), reverse=True))
 
@@ -102,14 +104,12 @@ class AttentionMaps:
         if grid not in maps:
             held = ", ".join(f"L/{level}" for level in reversed(self.levels(kind))) or "none"
             what = f"{kind}-attention at L/{divisor} ({grid_text(grid)})"
-            fix = "use maps that have it, as of capture(pipe, keep='all')"
+            fix = "use maps that have it, as capture(pipe, keep='all') makes them"
             raise UserError(what, f"was not captured; captured: {held}", fix)
         return maps[grid]
 
     def save(self, path: Path | str) -> None:
         """Write one safetensors file, atomically. `load` returns an equal object."""
-        from ..files.outputs import write_tensors
-
         tensors = {f"{kind}.{grid_text(grid, ',')}": tensor.contiguous() for kind, grid, tensor in self.tensors()}
         height, width = self.latent_size
         side = height if height == width else self.latent_size
@@ -118,9 +118,7 @@ class AttentionMaps:
 
     @classmethod
     def load(cls, path: Path | str) -> AttentionMaps:
-        """Read a file from `save`. Raises UserError naming the file if it is anything else."""
-        from ..files.tensors import read_header
-
+        """Read a file from `save`. Raises UserError with the file's name if it is anything else."""
         what = "saved attention maps"
         file = read_header(path)
         about = file.about("seediff", MapsAbout, what)
@@ -147,12 +145,13 @@ class AttentionMaps:
 
 
 def grid_at(latent_size: Grid, divisor: int) -> Grid:
-    """Height and width of a map at L / divisor: rounded up, as convolutions that halve an odd side do."""
+    """(height, width) of a map at L / divisor, rounded up, as convolutions do that halve an odd side."""
     return -(-latent_size[0] // divisor), -(-latent_size[1] // divisor)
 
 
 def grid_text(grid: Grid, between: str = " × ") -> str:
-    """A map's size for people: its side, or height × width; with a comma between, in the name of its tensor."""
+    """A map's size as a text: its side if it is square, otherwise height and width. between: the text between them: a
+    comma in the name of a tensor."""
     height, width = grid
     return str(height) if height == width else f"{height}{between}{width}"
 
@@ -171,10 +170,11 @@ Side = Annotated[int, Meta(ge=1, le=4096)]
 
 @dataclass(frozen=True)
 class MapsAbout:
-    """The header of saved maps. latent_side: the side of a square, or height and width."""
+    """The header of saved maps."""
 
     # The tuple has two numbers; msgspec 0.22 crashes on a tuple of fixed length in a union with bounds.
     latent_side: Side | tuple[Side, ...]
+    """The side of a square, or height and width."""
     words: dict[str, tuple[Annotated[int, Meta(ge=0)], ...]]
     prompt: str
     normalized: bool

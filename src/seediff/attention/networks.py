@@ -1,4 +1,4 @@
-"""Finds the network of a pipeline, and refuses those whose attention capture could not record completely."""
+"""Finds a pipeline's network, and refuses networks whose attention capture could not record completely."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from ..models.families.family import Family, refuse_adapters
 NETWORKS = ("unet", "transformer")
 """Pipelines' names for the part that has the attention."""
 
-PLAIN = {
+KNOWN_PROCESSORS = {
     "AttnProcessor", "AttnProcessor2_0", "AttnProcessorNPU", "SlicedAttnProcessor", "XFormersAttnProcessor",
     "XLAFlashAttnProcessor2_0",
     "FusedAttnProcessor2_0", "JointAttnProcessor2_0", "XFormersJointAttnProcessor", "FusedJointAttnProcessor2_0",
     "SanaLinearAttnProcessor2_0", "SanaAttnProcessor2_0", "Lumina2AttnProcessor2_0", "ZSingleStreamAttnProcessor",
     "QwenDoubleStreamAttnProcessor2_0", "CogVideoXAttnProcessor2_0",
 }  # fmt: skip
-"""diffusers' processors that compute the network's own attention and nothing else. So do the default processors that
-diffusers declares for layers."""
+"""diffusers' processors that compute the network's own attention and nothing else. The default processors that
+diffusers declares for its layers also do."""
 
 FROM_IMAGES = {"StableDiffusionXLImg2ImgPipeline"}
 """Pipelines that are in REFUSED because they need a picture, which a script can give them."""
 
 OVERLAPPING = "it draws parts that overlap, each with maps of its own"
 PIECEWISE = {"StableDiffusionPanoramaPipeline": OVERLAPPING}
-"""Pipeline class → why its maps would not be those of its picture."""
+"""Pipeline class → why its maps would not be its picture's."""
 
 
 def find_networks(pipe: Any) -> tuple[list[Any], Family]:
-    """The network of a pipeline (or `pipe` itself), with the second of Wan 2.2, which draws after it; and their family.
-    Raises UserError if it cannot be captured."""
+    """(networks, family): a pipeline's network (or `pipe` itself), followed by Wan 2.2's second one, which draws after
+    it. Raises UserError for a pipeline or network that cannot be captured."""
     called = type(pipe).__name__
     bases = {kind.__name__ for kind in type(pipe).__mro__}
     if "PAGMixin" in bases:
@@ -71,8 +71,8 @@ def leaves_out_half(network: Any) -> bool:
 
 
 def _check_compiled(network: Any, family: Family | None) -> None:
-    """Raise UserError for a network that torch compiled, and for what runs in its place, such as a traced one or an
-    engine. family: the pipeline's."""
+    """Raise UserError for a network that torch compiled, and for what runs in a network's place, such as a traced
+    network or an engine. family: the pipeline's family; None: its class belongs to no family."""
     kinds = {kind.__name__ for kind in type(network).__mro__}
     replaced = "Module" not in kinds or (family is not None and "ModelMixin" not in kinds)
     if kinds & {"OptimizedModule", "ScriptModule"} or replaced:
@@ -86,9 +86,9 @@ def _check_compiled(network: Any, family: Family | None) -> None:
 
 
 def check_processors(network: Any) -> None:
-    """Raise UserError for one of diffusers' attention processors that does more than the network's own attention. Other
-    libraries' may compute the same in another way (SageAttention and the like), or something else, which a warning
-    says.
+    """Raise UserError for a diffusers attention processor that does more than the network's own attention. Warn of
+    other libraries' processors: they may compute the same in another way (SageAttention and the like), or something
+    else.
     """
     foreign = {}
     for name, module in network.named_modules():
@@ -99,7 +99,11 @@ def check_processors(network: Any) -> None:
             foreign["forward of its own"] = name
         if "fuser" in name.split("."):
             raise UserError(f"{name} (GLIGEN) adds attention of its own to the network's; use a pipeline without it")
-        if processor is None or kind is getattr(type(module), "_default_processor_cls", None) or kind.__name__ in PLAIN:
+        if (
+            processor is None
+            or kind is getattr(type(module), "_default_processor_cls", None)
+            or kind.__name__ in KNOWN_PROCESSORS
+        ):
             continue
         if kind.__module__.startswith("diffusers."):
             refuse_adapters(name, module)

@@ -1,8 +1,8 @@
 """The log-sum-exps that a layer's own attention computes on a GPU, which save capture one of its two products.
 
-`torch.nn.functional.scaled_dot_product_attention` calls one of three operations, which can return them beside the same
-result. That it is the same is tried: the first call of each shape runs both ways, and unless every byte is equal, and
-the sums are right, the layer's attention is left alone, and capture multiplies once more.
+`torch.nn.functional.scaled_dot_product_attention` calls one of three operations. Called directly, they return the same
+result and the sums. The first call of each shape is made both ways to try this: unless every byte is equal and the sums
+are right, the layer's attention is left alone, and capture multiplies once more.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch.nn.attention import SDPBackend
 
 aten = torch.ops.aten
 TORCHS: Any = torch.nn.functional.scaled_dot_product_attention
-"""PyTorch's own function, in whose place others may stand."""
+"""PyTorch's own function, before anybody replaced it."""
 OPERATIONS: dict[int, Callable[..., Any]] = {
     SDPBackend.FLASH_ATTENTION.value: lambda query, key, value, scale: aten._scaled_dot_product_flash_attention(
         query, key, value, scale=scale
@@ -27,11 +27,14 @@ OPERATIONS: dict[int, Callable[..., Any]] = {
         query, key, value, None, True, scale=scale
     ),
 }
-"""PyTorch's choice → the operation, whose first two results are the layer's and the sums."""
+"""PyTorch's choice → the operation. Its first two results are the layer's result and the sums."""
+DEVICES = ("cuda",)
+"""Where sums are worth taking."""
 CLOSE = 1e-3
-"""Largest error of a sum: a thousandth of a probability. Other conventions, such as base 2, are off by far more."""
+"""Largest error of a sum, which changes a probability by a thousandth. Other conventions, such as base 2, differ by far
+more."""
 _same: dict[Hashable, bool] = {}
-"""A shape on a card → whether the operation gives the bytes of the function. What a card does never changes."""
+"""A shape on a card → whether the operation gives the function's bytes. A card's answer never changes."""
 
 
 def attend_with_sums(
@@ -45,14 +48,14 @@ def attend_with_sums(
     enable_gqa: bool = False,
     **more: Any,
 ) -> tuple[torch.Tensor, torch.Tensor] | None:
-    """The result of `TORCHS`, and log Σ_t exp(scale · QKᵀ) (B, H, N) of it in float32; None where they cannot be had:
-    with a mask, with arguments of later versions, with gradients, in float32, where PyTorch chooses plain products, and
-    while a graph is recorded that comes before any other call."""
+    """(result, sums): the result of `TORCHS`, and log Σ_t exp(scale · QKᵀ) (B, H, N) in float32. None if there are no
+    sums: with a mask, with arguments of later versions, with gradients, in float32, where PyTorch chooses plain
+    products, and while a graph is recorded before any other call with this shape."""
     if attn_mask is not None or dropout_p or is_causal or enable_gqa or more or not _can_return_sums(query, value):
         return None
     try:
         choice = torch._fused_sdp_choice(query, key, value, scale=scale)
-    except Exception:  # it is no documented function; what is wrong with the arguments, TORCHS says
+    except Exception:  # the function is not documented; TORCHS reports what is wrong with the arguments
         return None
     if choice not in OPERATIONS:
         return None
@@ -67,15 +70,16 @@ def attend_with_sums(
 
 
 def _both(operation: Callable[..., Any], query: Any, key: Any, value: Any, scale: float | None) -> Any:
-    """The result and the sums (B, H, N) of an operation."""
+    """(result, sums) of an operation. sums: (B, H, N)."""
     result, sums, *_ = operation(query, key, value, scale)
-    # cuDNN's have a dimension more, and those of the memory-efficient one are padded
+    # cuDNN's sums have one more dimension, and the memory-efficient operation pads them
     return result, sums.reshape(*query.shape[:2], -1)[:, :, : query.shape[2]]
 
 
 def _can_return_sums(query: torch.Tensor, value: torch.Tensor) -> bool:
-    """Other widths are padded by the function. Autocast, and others who see each function, see no operation."""
-    if not _is_on_gpu(query):
+    """Whether an operation can take the function's place. The function pads other widths, and autocast and modes that
+    watch functions do not see operations."""
+    if query.device.type not in DEVICES:
         return False
     is_plain = type(query) is torch.Tensor and query.ndim == 4 and query.itemsize == 2
     is_whole = query.shape[-1] % 8 == value.shape[-1] % 8 == 0
@@ -84,16 +88,12 @@ def _can_return_sums(query: torch.Tensor, value: torch.Tensor) -> bool:
     return is_plain and is_whole and not has_gradients and not is_watched
 
 
-def _is_on_gpu(tensor: torch.Tensor) -> bool:
-    return tensor.is_cuda
-
-
 def _layout(tensor: torch.Tensor) -> tuple[Hashable, Hashable]:
     return tuple(tensor.shape), tensor.stride()
 
 
 def _is_right(operation: Callable[..., Any], query: Any, key: Any, value: Any, scale: float | None) -> bool:
-    """Whether an operation gives the function's bytes, and the sums of the first head."""
+    """Whether an operation gives the function's bytes, and right sums for the first head."""
     try:
         ours, sums = _both(operation, query, key, value, scale)
         theirs = TORCHS(query, key, value, scale=scale)

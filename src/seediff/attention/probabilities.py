@@ -16,15 +16,15 @@ import torch
 
 
 class Part(NamedTuple):
-    """Some columns of one softmax, and the running map to which they are added.
-
-    total: (B, N, width) float32. columns: which of the T columns. per_column: whether to divide by each column's
-    maximum instead of the whole map's, which in cross-attention would always be the start token's.
-    """
+    """Some columns of one softmax, and the running map to which they are added."""
 
     total: torch.Tensor
+    """The running map, (B, N, width) float32."""
     columns: slice = slice(None)
+    """Which of the T columns."""
     per_column: bool = False
+    """Whether to divide by each column's maximum. The whole map's maximum, which is used otherwise, is always the start
+    token's in cross-attention."""
 
 
 class Scratch:
@@ -34,7 +34,7 @@ class Scratch:
         self._buffer: torch.Tensor | None = None
 
     def take(self, numbers: int, like: torch.Tensor) -> torch.Tensor:
-        """`numbers` uninitialised float32 values on the device of `like`, in the same memory at every call."""
+        """`numbers` uninitialised float32 values on the device of `like`; on a CPU in the same memory at every call."""
         if like.device.type != "cpu" or numbers > SCRATCH_BYTES // torch.float32.itemsize:
             return like.new_empty(numbers, dtype=torch.float32)
         if self._buffer is None or len(self._buffer) < numbers:
@@ -55,13 +55,12 @@ def add_probabilities(
     finite: torch.Tensor,
     scratch: Scratch | None = None,
 ) -> None:
-    """`total += mean over heads of softmax(scale · QKᵀ + bias)`, divided by its maximum when asked (eq. 5), in place,
-    for every part.
+    """Add the mean over heads of softmax(scale · QKᵀ + bias) to the running map of every part, in place.
 
     query: (B, H, N, D). key: (B, H, T, D). bias: (B, H or 1, N or 1, T) or None; −inf hides a column; a row without any
-    visible column is 0. normalize: divide each image's map of each part by its maximum. finite: a float32 scalar
-    tensor, which becomes NaN when any probability is, otherwise stays finite. scratch: memory for the call; None:
-    allocate new memory.
+    visible column is 0. normalize: first divide each image's map of each part by its maximum (eq. 5). finite: a float32
+    scalar tensor, which becomes NaN if any probability is, and otherwise stays finite. scratch: memory for the call;
+    None: allocate new memory.
     """
     images, heads, queries, _ = query.shape
     keys = key.shape[2]
@@ -120,7 +119,7 @@ def add_probabilities(
 
 
 def _block(values: torch.Tensor, images: slice, heads: slice, rows: slice) -> torch.Tensor:
-    """A part of what is (B, H or 1, N or 1, …)."""
+    """Some images, heads and rows of values (B, H or 1, N or 1, …)."""
     part = values[images] if values.shape[1] == 1 else values[images, heads]
     return part if part.shape[2] == 1 else part[:, :, rows]
 

@@ -1,12 +1,18 @@
-"""Sees the products of attention while a layer runs: the very queries, keys and mask that its output is computed of.
+"""Watches the products of attention while a layer runs: the very queries, keys and mask that make its output.
 
-    watch = Watch(attention, see, places())   # when the layer begins
-    watch.end()                               # when it ends, also with an error
+    watch = Watch(attention, on_product, patch_points())   # when the layer begins
+    watch.end()                                            # when it ends, also with an error
 
-A `Watch` puts a function of its own around whatever computes attention at that moment, which is called with its
-arguments untouched: the output stays the same to the bit, and functions that others put there, before or after, keep
-working. It looks only in its own thread and until its layer ends. What has ended lets everything through, and is taken
-away as soon as it is on top.
+A `Watch` puts a function of its own around whatever computes attention at that moment, and passes all arguments on
+untouched: the output stays the same to the bit, and functions that others put there, before or after, keep working.
+
+    nobody watches:              F.scaled_dot_product_attention ─▶ torch's
+    a layer begins:              F.scaled_dot_product_attention ─▶ attend (watch A) ─▶ torch's
+    somebody else wraps it:      F.scaled_dot_product_attention ─▶ theirs ─▶ attend (A) ─▶ torch's
+    A ends, the next begins:     F.scaled_dot_product_attention ─▶ attend (B) ─▶ theirs ─▶ attend (A) ─▶ torch's
+
+A watch reports only what its own thread computes, until its layer ends. From then on its function only passes calls on.
+It is removed once it is on top: below, somebody else's function calls it, as in the last line.
 
 Shape letters: B images, H heads, N queries, T keys, D channels per head.
 """
@@ -26,28 +32,30 @@ from .own_sums import TORCHS, attend_with_sums
 
 
 class Product(NamedTuple):
-    """One product of attention. query: (B, H, N, D). key: (B, H, T, D), or with fewer heads, which several heads of the
-    queries share. mask: to be broadcast to (B, H, N, T): bool, False where a column is hidden, or numbers that are
-    added to the scores; None: no mask. A product without a dimension for the heads (B·H, N, D) may be a piece of one.
-    sums: (B, H, N) log-sum-exps of the scores, if attention has computed them.
-    """
+    """One product of attention. One without a dimension for the heads, (B·H, N, D), may be a piece of a product."""
 
     query: torch.Tensor
+    """(B, H, N, D)"""
     key: torch.Tensor
+    """(B, H, T, D), or with fewer heads, each of which several heads of the queries share."""
     mask: torch.Tensor | None
+    """Is broadcast to (B, H, N, T): bool, False where a column is hidden, or numbers that are added to the scores.
+    None: nothing is hidden."""
     scale: float
+    """The factor of the scores."""
     sums: torch.Tensor | None = None
+    """(B, H, N) log-sum-exps of the scores, if attention has computed them."""
 
 
-Read = Callable[..., Product]
-"""The arguments of a function that computes attention → the product."""
+ProductReader = Callable[..., Product]
+"""Makes a product of the arguments of a function that computes attention."""
 
 
 def _read_torch(
     query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_p: float = 0.0, is_causal: bool = False,
     scale: float | None = None, **_more: Any,
 ) -> Product:  # fmt: skip
-    """`torch.nn.functional.scaled_dot_product_attention`."""
+    """The product in a call of `torch.nn.functional.scaled_dot_product_attention`, from the call's arguments."""
     if is_causal:
         attn_mask = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool, device=query.device).tril()
     elif attn_mask is not None and not isinstance(attn_mask, torch.Tensor):
@@ -59,7 +67,8 @@ def _read_torch(
 def _read_dispatched(
     query: Any, key: Any, value: Any, attn_mask: Any = None, _parallel_config: Any = None, **more: Any
 ) -> Product:
-    """A backend of diffusers, with heads as the third dimension, and masks that may be (B, T)."""
+    """The product in a call of a diffusers backend, which has heads as the third dimension, and may have a mask (B,
+    T)."""
     if _parallel_config is not None:
         raise UserError("attention", "is divided over several GPUs (context parallel)", "draw without it")
     if isinstance(attn_mask, torch.Tensor) and attn_mask.shape == (query.shape[0], key.shape[1]):
@@ -70,55 +79,58 @@ def _read_dispatched(
 def _read_xformers(
     query: Any, key: Any, value: Any, attn_bias: Any = None, p: float = 0.0, scale: float | None = None, **_more: Any
 ) -> Product:
-    """`xformers.ops.memory_efficient_attention`: (B·H, N, D), or with heads as the third dimension."""
+    """The product in a call of `xformers.ops.memory_efficient_attention`, whose states are (B·H, N, D), or have heads
+    as the third dimension."""
     if query.ndim == 4:
         query, key = query.transpose(1, 2), key.transpose(1, 2)
     return _read_torch(query, key, value, attn_bias, scale=scale)
 
 
 SCORES = "get_attention_scores"
+"""The method of diffusers' attention modules that returns probabilities."""
 
 
 def _read_scores(attention: Any, query: Any, key: Any, attention_mask: Any = None) -> Product:
-    """The method SCORES of an attention module of diffusers, (B·H, N, D)."""
+    """The product in a call of an attention module's method SCORES, whose states are (B·H, N, D)."""
     return Product(query, key, attention_mask, attention.scale)
 
 
-class Place(NamedTuple):
-    """Where something that computes attention is looked up at each call: an attribute of a module or a class. wrap:
-    (watch, what is there) → what is put there instead."""
+class PatchPoint(NamedTuple):
+    """An attribute of a module or a class in which callers look up, at each call, what computes attention."""
 
     owner: Any
     name: str
     wrap: Callable[[Watch, Any], Any]
+    """(watch, the attribute's value) → the value that takes its place."""
 
 
-def places() -> list[Place]:
-    """Those of PyTorch, of diffusers' dispatcher, and of xformers if it is in use."""
+def patch_points() -> list[PatchPoint]:
+    """PyTorch's function, the table of diffusers' dispatcher, and xformers' function if a script imported it."""
     from diffusers.models.attention_dispatch import _AttentionBackendRegistry as Registry
 
-    found = [
-        Place(torch.nn.functional, "scaled_dot_product_attention", partial(_looking, _read_torch)),
-        Place(Registry, "_backends", _Backends),
+    points = [
+        PatchPoint(torch.nn.functional, "scaled_dot_product_attention", partial(_watched, _read_torch)),
+        PatchPoint(Registry, "_backends", _Backends),
     ]
     if "xformers.ops" in sys.modules:
         xformers = sys.modules["xformers.ops"]
-        found.append(Place(xformers, "memory_efficient_attention", partial(_looking, _read_xformers)))
-    return found
+        points.append(PatchPoint(xformers, "memory_efficient_attention", partial(_watched, _read_xformers)))
+    return points
 
 
-def _looking(read: Read, watch: Watch, under: Any) -> Any:
-    """A function around `under`, whose sums are taken, too, if it is PyTorch's own and can return them."""
+def _watched(read: ProductReader, watch: Watch, under: Any) -> Any:
+    """A function that reports its products and calls `under`. PyTorch's own function also returns the sums, if it
+    can."""
 
     def attend(*args: Any, **kwargs: Any) -> Any:
         if not watch.is_here:
             return under(*args, **kwargs)
         found = attend_with_sums(*args, **kwargs) if under is TORCHS else None
         if found is None:
-            watch.look(read, *args, **kwargs)
+            watch.report(read, *args, **kwargs)
             return under(*args, **kwargs)
         result, sums = found
-        watch.look(lambda *given, **more: read(*given, **more)._replace(sums=sums), *args, **kwargs)
+        watch.report(lambda *given, **more: read(*given, **more)._replace(sums=sums), *args, **kwargs)
         return result
 
     attend.watch, attend.under = watch, under  # type: ignore[attr-defined]  # a function may have attributes
@@ -126,8 +138,8 @@ def _looking(read: Read, watch: Watch, under: Any) -> Any:
 
 
 class _Backends(Mapping[Any, Any]):
-    """diffusers' table of backends, each of which is looked at where nothing inside of it was: most call PyTorch's
-    function."""
+    """diffusers' table of backends, watched. Most backends call PyTorch's function, which reports the product; the
+    table reports the other backends' products."""
 
     def __init__(self, watch: Watch, under: Mapping[Any, Any]) -> None:
         self.watch, self.under = watch, under
@@ -146,11 +158,11 @@ class _Backends(Mapping[Any, Any]):
         if not watch.is_here:
             return backend(*args, **kwargs)
         if kwargs.get("_parallel_config") is not None:  # each GPU has some of the rows
-            watch.look(_read_dispatched, *args, **kwargs)
+            watch.report(_read_dispatched, *args, **kwargs)
         before = watch.count
         found = backend(*args, **kwargs)
         if watch.count == before:
-            watch.look(_read_dispatched, *args, **kwargs)
+            watch.report(_read_dispatched, *args, **kwargs)
         return found
 
 
@@ -158,55 +170,56 @@ _lock = threading.Lock()
 
 
 class Watch:
-    """One call of one layer. see: is called with a reader and the arguments of each product. count: how many there
-    were."""
+    """Watches one call of one layer. on_product: called with a reader and the arguments of each product."""
 
-    def __init__(self, attention: Any, see: Callable[..., None], where: Sequence[Place]) -> None:
-        self.count, self.has_ended = 0, False
-        self._see, self._where, self._thread = see, where, threading.get_ident()
+    def __init__(self, attention: Any, on_product: Callable[..., None], points: Sequence[PatchPoint]) -> None:
+        self.count = 0
+        """The number of products until now."""
+        self.has_ended = False
+        self._on_product, self._points, self._thread = on_product, points, threading.get_ident()
         with _lock:
-            for owner, name, wrap in where:
-                setattr(owner, name, wrap(self, _alive(getattr(owner, name))))
+            for owner, name, wrap in points:
+                setattr(owner, name, wrap(self, _below_ended(getattr(owner, name))))
         self._attention = attention if hasattr(attention, SCORES) else None
         if self._attention is not None:  # a method, which no other layer looks up
-            below = _alive(getattr(attention, SCORES))
-            vars(attention)[SCORES] = _looking(partial(_read_scores, attention), self, below)
+            below = _below_ended(getattr(attention, SCORES))
+            vars(attention)[SCORES] = _watched(partial(_read_scores, attention), self, below)
 
     @property
     def is_here(self) -> bool:
         """Whether the layer runs, in this thread."""
         return not self.has_ended and self._thread == threading.get_ident()
 
-    def look(self, read: Read, *args: Any, **kwargs: Any) -> None:
+    def report(self, read: ProductReader, *args: Any, **kwargs: Any) -> None:
         self.count += 1
-        self._see(read, *args, **kwargs)
+        self._on_product(read, *args, **kwargs)
 
     def end(self) -> None:
         if self.has_ended:
             return
         self.has_ended = True
-        take_away(self._where)
+        unpatch(self._points)
         attention = self._attention
         if attention is None:
             return
-        alive = _alive(getattr(attention, SCORES))
-        vars(attention)[SCORES] = alive
-        if alive == getattr(type(attention), SCORES).__get__(attention):  # the class's own
+        below = _below_ended(getattr(attention, SCORES))
+        vars(attention)[SCORES] = below
+        if below == getattr(type(attention), SCORES).__get__(attention):  # the class's own
             del vars(attention)[SCORES]
 
 
-def take_away(where: Sequence[Place]) -> None:
-    """Take away what has ended and is on top."""
+def unpatch(points: Sequence[PatchPoint]) -> None:
+    """Remove the functions of ended watches that are on top."""
     with _lock:
-        for owner, name, _ in where:
+        for owner, name, _ in points:
             top = getattr(owner, name)
-            alive = _alive(top)
-            if alive is not top:
-                setattr(owner, name, alive)
+            below = _below_ended(top)
+            if below is not top:
+                setattr(owner, name, below)
 
 
-def _alive(top: Any) -> Any:
-    """What stands in a place below all watches that have ended and are on top."""
+def _below_ended(top: Any) -> Any:
+    """The first function, from the top, that does not belong to an ended watch."""
     while getattr(getattr(top, "watch", None), "has_ended", False):
         top = top.under
     return top

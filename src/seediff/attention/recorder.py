@@ -1,5 +1,9 @@
 """The running maps of a capture: layers add to them while the network runs; afterwards they become `AttentionMaps`.
 
+    _sums     SumKey → the sum of what was added to a running map
+    _counts   SumKey → how often something was added to it; `_finish` divides the sum by it
+    _steps    LayerMap → the steps in which a layer added something; `_check_layers` reads it
+
 Shape letters: B images, H heads, N = h·w queries, T keys (N in self-attention, tokens in cross-attention), D channels
 per head.
 """
@@ -11,7 +15,7 @@ import warnings
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 
@@ -30,11 +34,26 @@ from .product import Product, Watch
 MOST_LAYERS = 1024
 """More layers than any network has."""
 Apart = Literal["step", "layer"]
-"""What has maps of its own beside the means."""
-MapName = tuple[Kind, Grid, str]
-"""A kind of attention, its size, and a layer, or a step; "" stands for the mean of all."""
+"""What has running maps of its own: each step, or each layer."""
 LEAST = 1e-6
 """Lower bound of attention in a geometric mean, so that no single layer can make it 0."""
+
+
+class LayerMap(NamedTuple):
+    """Names what a layer adds to running maps."""
+
+    kind: Kind
+    grid: Grid
+    layer: str
+
+
+class SumKey(NamedTuple):
+    """Names a running map."""
+
+    kind: Kind
+    grid: Grid
+    owner: str
+    """The layer, or the number of the step, whose map it is; "": all layers and steps share it."""
 
 
 @contextmanager
@@ -46,14 +65,13 @@ def _ordinary_tensors() -> Iterator[None]:
 
 
 class AttentionRecorder(RecordedCalls):
-    """Running sums of attention, one (B, N, T) float32 buffer per resolution and kind; for a geometric mean of
-    cross-attention, per layer. guidance, total_steps, asked: as in `capture_attention`. graphs: the network's
-    recordings, which then write to memory that outlives this capture; None: it has none, or they are not used.
+    """Running sums of attention, one (B, N, T) float32 buffer per resolution and kind, and per owner where maps are
+    kept apart.
 
-    apart: also keep the maps of each step, or layer, by itself.
-
-    keeps_errors: whether what goes wrong while the network runs is kept, told once, and raised where maps are asked
-    for, instead of at once: then it ends no drawing, but capture.
+    guidance, total_steps, text_states: as in `capture_attention`. graphs: the network's recordings, which then write to
+    memory that outlives this capture; None: nothing is recorded or replayed. apart: keep each step's, or each
+    layer's, maps apart. keeps_errors: whether an error of capture while the network runs ends only the capture: it is
+    kept, reported once in a warning, and raised where maps are requested. Otherwise it is raised at once.
     """
 
     def __init__(
@@ -62,18 +80,20 @@ class AttentionRecorder(RecordedCalls):
         *,
         guidance: bool,
         total_steps: int | None = None,
-        asked: torch.Tensor | None = None,
+        text_states: torch.Tensor | None = None,
         graphs: GraphedNetwork | None = None,
         apart: Apart | None = None,
         keeps_errors: bool = False,
     ) -> None:
         super().__init__(plan, guidance=guidance, total_steps=total_steps)
         self.apart = apart
-        self.graphs, self.keeps_errors, self._given_asked = graphs, keeps_errors, asked
-        self.by_layer: tuple[Kind, ...] = ("cross",) if self.config.mean == "geometric" else ()
-        """Kinds with a buffer for each layer."""
+        self.graphs, self.keeps_errors, self._given_states = graphs, keeps_errors, text_states
+        self.owners: dict[Kind, Apart | None] = dict.fromkeys(KINDS, apart)
+        """What has running maps of its own; None: all share one."""
+        if self.config.mean == "geometric":
+            self.owners["cross"] = "layer"
         self.watch: Watch | None = None
-        """Of the layer that runs."""
+        """The watch of the layer that runs."""
         self._plan_text = repr((plan.capture, sorted(plan.reads.items()), sorted(plan.alone)))
         self.restart()
 
@@ -82,19 +102,21 @@ class AttentionRecorder(RecordedCalls):
         self.end_watch()
         self.restart_calls()
         self.error: UserError | None = None
-        """What went wrong, if it is kept: nothing more is recorded."""
-        self._thread = 0  # in which the network runs
-        self._sums: dict[MapName, torch.Tensor] = {}
-        self._steps: dict[MapName, list[int]] = {}  # in which a layer computed attention
+        """The error that is kept, after which nothing more is recorded."""
+        self._thread = 0  # the one in which the network runs
+        self._sums: dict[SumKey, torch.Tensor] = {}
+        self._counts = Counter[SumKey]()
+        self._steps: dict[LayerMap, list[int]] = {}
         self._recorded_steps: list[int] = []
         self.ran: set[str] = set()
         """The layers whose modules ran while they were recorded."""
-        self._slots: dict[str, int] = {}  # layer → the row of its number, which is NaN if a probability was
-        self._finite: torch.Tensor | None = None  # numbers in the first column: kernels want them 16 bytes apart
+        self._slots: dict[str, int] = {}  # layer → its row in `_finite`
+        # One number a layer, NaN if a probability was, in the first of four columns: kernels want them 16 bytes apart
+        self._finite: torch.Tensor | None = None
         self._scratch = Scratch()
         self._finished = False
         self.touched: set[Hashable] = set()
-        self.asked = self._given_asked
+        self.text_states = self._given_states
 
     # While the network runs
 
@@ -111,7 +133,7 @@ class AttentionRecorder(RecordedCalls):
             self._recorded_steps.append(self.step)
 
     def end_step(self) -> None:
-        """When a call of the network ends, also by an error. What backward computes again is not recorded."""
+        """Record nothing more, because the network's call has ended: backward computes some layers again."""
         self._thread = 0
         self.end_watch()
 
@@ -122,7 +144,7 @@ class AttentionRecorder(RecordedCalls):
             self.watch = None
 
     @property
-    def held(self) -> int:
+    def map_bytes(self) -> int:
         """Bytes of the running maps."""
         return sum(total.nbytes for total in self._sums.values())
 
@@ -133,7 +155,7 @@ class AttentionRecorder(RecordedCalls):
 
     # What goes wrong
 
-    def keep(self, error: Exception, layer: str = "") -> None:
+    def fail(self, error: Exception, layer: str = "") -> None:
         """Raise an error of capture, or keep it and record nothing more. layer: where it happened."""
         if not self.keeps_errors or (self.graphs is not None and self.graphs.is_recording):
             raise error
@@ -149,19 +171,19 @@ class AttentionRecorder(RecordedCalls):
     def add(self, name: str, parts: Mapping[Kind, slice | None], product: Product, level: int = 1) -> None:
         """Add the probabilities of a layer at L / level at one step, averaged over heads.
 
-        parts: kind → the columns that have it; those without columns, and unwanted ones, are skipped. product: keys
-        with as many heads as queries, and a mask (B, 1 or H, 1 or N, T) of numbers.
+        parts: kind → its columns; kinds without columns, and unwanted ones, are skipped. product: keys with as many
+        heads as queries, and a mask (B, 1 or H, 1 or N, T) of numbers.
         """
         assert self.latent_size is not None
         grid, together = grid_at(self.latent_size, level), list[Part]()
-        added: list[MapName] = []
+        added: list[LayerMap] = []
         query, key, mask = product.query, product.key, product.mask
         for kind, columns in parts.items():
             if columns is None or not self.wants(kind, level):
                 continue
             width = len(range(*columns.indices(key.shape[2])))
-            added.append((kind, grid, name))
-            total = self._total(self._where(*added[-1]), (query.shape[0], query.shape[2], width), query)
+            added.append(LayerMap(kind, grid, name))
+            total = self._sum(self._key(added[-1]), (query.shape[0], query.shape[2], width), query)
             if kind in self.plan.alone:
                 own = product._replace(key=key[:, :, columns], mask=mask if mask is None else mask[..., columns])
                 self._add([Part(total, per_column=kind == "cross")], name, own._replace(sums=None))
@@ -175,7 +197,7 @@ class AttentionRecorder(RecordedCalls):
     def _add(self, parts: Sequence[Part], name: str, product: Product) -> None:
         query, key, mask, scale, sums = product
         if self._finite is None:
-            self._finite = self._keep("finite", (MOST_LAYERS, 4), query)
+            self._finite = self._zeros("finite", (MOST_LAYERS, 4), query)
         finite = self._finite[self._slots.setdefault(name, len(self._slots)), 0]
         normalize = self.config.normalize
         if can_fuse(query):
@@ -185,80 +207,84 @@ class AttentionRecorder(RecordedCalls):
             own = {"normalize": normalize, "finite": finite, "scratch": self._scratch}
             add_probabilities(parts, query, key, scale, mask, **own)
 
-    def _total(self, where: MapName, shape: tuple[int, int, int], like: torch.Tensor) -> torch.Tensor:
-        """The running map (B, N, T) to which a layer adds. Raises UserError if it has had another shape."""
-        if where not in self._sums:
-            self._sums[where] = self._keep(where, shape, like)
-        total = self._sums[where]
+    def _sum(self, key: SumKey, shape: tuple[int, int, int], like: torch.Tensor) -> torch.Tensor:
+        """The running map (B, N, T) with this key. Raises UserError if it has had another shape."""
+        if key not in self._sums:
+            self._sums[key] = self._zeros(key, shape, like)
+        total = self._sums[key]
         if total.shape != shape:
             problem = f"the network was given texts of {total.shape[2]} and of {shape[2]} columns in one run"
             raise UserError(problem, fix="use one `with` block for each")
         return total
 
-    def _where(self, kind: Kind, grid: Grid, name: str) -> MapName:
-        """The running map of a layer."""
-        if self.apart == "step":
-            return kind, grid, str(self.step)
-        return kind, grid, name if kind in self.by_layer or self.apart == "layer" else ""
+    def _key(self, added: LayerMap) -> SumKey:
+        """The running map to which a layer adds in this step."""
+        owners: dict[Apart | None, str] = {None: "", "layer": added.layer, "step": str(self.step)}
+        return SumKey(added.kind, added.grid, owners[self.owners[added.kind]])
 
-    def _count(self, added: MapName) -> None:
+    def _count(self, added: LayerMap) -> None:
         """Count what a layer has added."""
-        where = self._where(*added)
+        key = self._key(added)
         self._steps.setdefault(added, []).append(self.step)
-        self.touched.add((where, tuple(self._sums[where].shape)))
+        self._counts[key] += 1
+        self.touched.add((key, tuple(self._sums[key].shape)))
 
     @_ordinary_tensors()
-    def _keep(self, what: Hashable, shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
-        """Float32 zeros; where recordings write to them, those of an earlier capture, zero at its begin."""
+    def _zeros(self, name: Hashable, shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
+        """Float32 zeros. Where recordings write to them, they are the tensor of an earlier capture with this name."""
         if self.graphs is None:
             return like.new_zeros(shape, dtype=torch.float32)
-        kept = self.graphs.memory
-        if (what, shape) not in kept:
-            kept[what, shape] = like.new_zeros(shape, dtype=torch.float32)
-        self.touched.add((what, shape))
-        return kept[what, shape]
+        memory = self.graphs.memory
+        if (name, shape) not in memory:
+            memory[name, shape] = like.new_zeros(shape, dtype=torch.float32)
+        self.touched.add((name, shape))
+        return memory[name, shape]
 
     # What recordings of the network must know (models/graphs.py)
 
     @_ordinary_tensors()
     def _take_memory(self, graphs: GraphedNetwork) -> None:
-        """Use the memory of recordings, set to zero: before the first call, because a zero that is set in a recorded
-        call would be set again at every replay, and no earlier, because a script may change its network until then."""
+        """Set the recordings' memory to zero and use it: not in a recorded call, of which each replay would set it to
+        zero again, and not before the first call, because a script may change its network until then."""
         graphs.prepare()
         self._slots = graphs.slots
         for kept in graphs.memory.values():
             kept.zero_()
-        if self._given_asked is not None:
-            name = ("asked", tuple(self._given_asked.shape), self._given_asked.dtype)
+        if self._given_states is not None:
+            name = ("text_states", tuple(self._given_states.shape), self._given_states.dtype)
             if name not in graphs.memory:
-                graphs.memory[name] = torch.empty_like(self._given_asked)
-            self.asked = graphs.memory[name].copy_(self._given_asked)
+                graphs.memory[name] = torch.empty_like(self._given_states)
+            self.text_states = graphs.memory[name].copy_(self._given_states)
             self.touched.add(name)
 
     def kind_of_call(self) -> Hashable:
-        """All that decides which operations the hooks start in this call; None if it is no call of this capture."""
+        """Everything that decides which operations the hooks start in this call; None before this capture's first
+        call."""
         if self.calls == 0:
             return None
         if not self.recording:
             return "none"
-        asked = None if self.asked is None else (tuple(self.asked.shape), self.asked.dtype)
-        return self._plan_text, self.latent_size, self.images, tuple(self._rows), asked
+        text_states = None if self.text_states is None else (tuple(self.text_states.shape), self.text_states.dtype)
+        return self._plan_text, self.latent_size, self.images, tuple(self._recorded_rows), text_states
 
-    def add_again(self, additions: Sequence[tuple[MapName, torch.Tensor]]) -> None:
+    def add_again(self, additions: Sequence[tuple[LayerMap, torch.Tensor]]) -> None:
         """Count what a replay adds to its maps."""
         for added, total in additions:
-            self._sums[self._where(*added)] = total
+            self._sums[self._key(added)] = total
             self._count(added)
         if additions and self._finite is None:
-            self._finite = self._keep("finite", (MOST_LAYERS, 4), additions[0][1])
+            self._finite = self._zeros("finite", (MOST_LAYERS, 4), additions[0][1])
 
-    def take_back(self) -> Sequence[tuple[MapName, torch.Tensor]]:
-        """What this call added to which maps, which does not count."""
-        additions: list[tuple[MapName, torch.Tensor]] = []
+    def take_back(self) -> Sequence[tuple[LayerMap, torch.Tensor]]:
+        """Count nothing of what this call added. Returns what each layer added, and the running map that it added
+        to."""
+        additions: list[tuple[LayerMap, torch.Tensor]] = []
         for added, steps in self._steps.items():
             if self.recording and steps[-1:] == [self.step]:
                 steps.pop()
-                additions.append((added, self._sums[self._where(*added)]))
+                key = self._key(added)
+                self._counts[key] -= 1
+                additions.append((added, self._sums[key]))
         return additions
 
     # The result
@@ -270,9 +296,9 @@ class AttentionRecorder(RecordedCalls):
         words, prompts: for each image, as in AttentionMaps. Raises UserError if nothing was recorded or attention was
         not finite.
         """
-        return self._of_images({kind: self._means(kind) for kind in KINDS}, words, prompts)
+        return self._split_images({kind: self._means(kind) for kind in KINDS}, words, prompts)
 
-    def _of_images(
+    def _split_images(
         self,
         tensors: Mapping[Kind, Mapping[Grid, torch.Tensor]],
         words: Sequence[Mapping[str, tuple[int, ...]]],
@@ -289,13 +315,13 @@ class AttentionRecorder(RecordedCalls):
         return maps
 
     def _means(self, kind: Kind) -> dict[Grid, torch.Tensor]:
-        """(h, w) → (B, N, T): the mean over layers and steps, a geometric one if there is a buffer for each layer."""
+        """(h, w) → (B, N, T): the mean over layers and steps, as `config.mean` says."""
         means: dict[Grid, torch.Tensor] = {}
-        for grid, parts in self.layers(kind).items():
-            maps = list(parts.values())
+        for grid, by_owner in self.maps_by_size(kind).items():
+            maps = list(by_owner.values())
             means[grid] = maps[0]
             if len(maps) > 1 and self.apart:
-                counts = [self._counts[kind, grid, name] for name in parts]
+                counts = [self._counts[SumKey(kind, grid, owner)] for owner in by_owner]
                 weighted = (each * count for each, count in zip(maps, counts, strict=True))
                 means[grid] = sum(weighted, torch.zeros_like(maps[0])) / sum(counts)
             elif len(maps) > 1:
@@ -303,27 +329,27 @@ class AttentionRecorder(RecordedCalls):
         return means
 
     @_ordinary_tensors()
-    def parts(self, prompts: Sequence[str]) -> list[dict[str, AttentionMaps]]:
-        """For each image, the step's number, or the layer's name → its maps; empty if they are not kept apart."""
+    def maps_apart(self, prompts: Sequence[str]) -> list[dict[str, AttentionMaps]]:
+        """For each image, its maps by the step's number, or the layer's name; empty if they are not kept apart."""
         found: dict[str, dict[Kind, dict[Grid, torch.Tensor]]] = {}
         for kind in KINDS if self.apart else ():
-            for grid, tensors in self.layers(kind).items():
-                for name, tensor in tensors.items():
-                    found.setdefault(name, {each: {} for each in KINDS})[kind][grid] = tensor
-        parts: list[dict[str, AttentionMaps]] = [{} for _ in prompts]
-        for name, kinds in found.items():
-            for of_image, maps in zip(parts, self._of_images(kinds, [{}] * len(prompts), prompts), strict=True):
-                of_image[name] = maps
-        return parts
+            for grid, tensors in self.maps_by_size(kind).items():
+                for owner, tensor in tensors.items():
+                    found.setdefault(owner, {each: {} for each in KINDS})[kind][grid] = tensor
+        images: list[dict[str, AttentionMaps]] = [{} for _ in prompts]
+        for owner, kinds in found.items():
+            for of_image, maps in zip(images, self._split_images(kinds, [{}] * len(prompts), prompts), strict=True):
+                of_image[owner] = maps
+        return images
 
-    def layers(self, kind: Kind) -> dict[Grid, dict[str, torch.Tensor]]:
-        """(h, w), the finest first → the name of a layer, or "" for the mean of all → (B, N, T), averaged over steps.
-        Raises UserError as `maps` does."""
+    def maps_by_size(self, kind: Kind) -> dict[Grid, dict[str, torch.Tensor]]:
+        """(h, w), the finest first → owner, as in `SumKey` → (B, N, T), averaged over what was added. Raises UserError
+        as `maps` does."""
         self._finish()
         grids: dict[Grid, dict[str, torch.Tensor]] = {}
-        for (of, grid, name), tensor in self._sums.items():
-            if of == kind:
-                grids.setdefault(grid, {})[name] = tensor
+        for key, tensor in self._sums.items():
+            if key.kind == kind:
+                grids.setdefault(key.grid, {})[key.owner] = tensor
         return dict(sorted(grids.items(), reverse=True))
 
     def _finish(self) -> None:
@@ -339,24 +365,17 @@ class AttentionRecorder(RecordedCalls):
         bad = [name for name, slot in self._slots.items() if not numbers[slot]]
         if bad:
             raise no_number(f"probabilities of {_listed(bad)}", self.dtype)
-        counts: Counter[MapName] = Counter()
-        for (kind, grid, name), steps in self._steps.items():
-            if self.apart == "step":
-                counts.update((kind, grid, str(step)) for step in steps)
-            else:
-                counts[self._where(kind, grid, name)] += len(steps)
-        self._counts = counts
-        for where, total in self._sums.items():
+        for key, total in self._sums.items():
             if self.graphs is None:
-                total.div_(counts[where])
+                total.div_(self._counts[key])
             else:  # recordings will add to it in the next capture
-                self._sums[where] = total / counts[where]
+                self._sums[key] = total / self._counts[key]
         self._finished = True
 
     def _check_layers(self) -> None:
-        """Raise UserError for a layer of which no attention was seen, and name those that computed it in fewer steps
-        than were recorded."""
-        seen = {(kind, name): steps for (kind, _, name), steps in self._steps.items()}
+        """Raise UserError for a layer that computed no attention, as far as capture saw, and warn of layers that
+        computed it in fewer steps than were recorded."""
+        seen = {(added.kind, added.layer): steps for added, steps in self._steps.items()}
         steps: dict[tuple[Kind, str], list[int]] = {}
         for kind, levels in self.plan.reads.items():
             for name, layer in self.plan.layers[kind].items():
@@ -380,5 +399,6 @@ class AttentionRecorder(RecordedCalls):
 
 
 def _listed(names: Sequence[str]) -> str:
+    """The first of some layers, and how many more there are."""
     more = f" and {len(names) - 1} more layers" if len(names) > 1 else ""
     return f"{names[0]}{more}"

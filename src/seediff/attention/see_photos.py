@@ -1,6 +1,4 @@
-"""Attention maps of existing images: each image is encoded, noised and shown to the network with a caption, under
-capture.
-"""
+"""Captures the attention of existing images: each image is encoded, noised, and given to the network with a caption."""
 
 from __future__ import annotations
 
@@ -14,23 +12,23 @@ from ..config.method_constants import CaptureConfig
 from ..config.sides import partners
 from ..errors import UserError
 from ..models.families.family import Condition
+from ..models.layer_choice import Kind
 from ..models.registry import Model
 from ..models.weights import no_number
 from ..prompts.tokens import locate_columns
 from .capture import capture_attention
-from .draw import asked_texts, check_shape
+from .draw import captured_texts, check_shape
 from .maps import AttentionMaps, Grid
 from .plan import PLAIN_MEANS, CapturePlan, plan_capture
-from .recorder import Kind
 
 Sentence = tuple[str, Sequence[str]]
-"""A prompt, and the classes that it names."""
+"""(prompt, classes): a text, and the classes that it names."""
 
 
 @torch.no_grad()
 def encode_images(model: Model, images: Sequence[np.ndarray]) -> torch.Tensor:
-    """Latents (B, C, h, w) of images (H, W, 3) uint8 of one size, on the model's device: the mean, shifted and scaled
-    for the network. Raises UserError if the images have a side that the model cannot halve evenly.
+    """Latents (B, C, h, w) of images (H, W, 3) uint8 of one size, on the model's device: the encoder's mean, shifted
+    and scaled for the network. Raises UserError if the images have a side that the model cannot halve evenly.
     """
     check_shape(model, (images[0].shape[0], images[0].shape[1]), "image size")
     vae = model.pipe.vae
@@ -43,7 +41,7 @@ def encode_images(model: Model, images: Sequence[np.ndarray]) -> torch.Tensor:
 
 
 def encode_mirrored(model: Model, images: Sequence[np.ndarray], capture: CaptureConfig) -> torch.Tensor | None:
-    """`encode_images` of the images mirrored left to right, for `capture.flip`; None if that is off."""
+    """Latents of the images mirrored left to right, as `encode_images` returns them; None if `capture.flip` is off."""
     return encode_images(model, [image[:, ::-1].copy() for image in images]) if capture.flip else None
 
 
@@ -59,29 +57,33 @@ def capture_classes(
     indices: Sequence[int],
     mirrored: torch.Tensor | None = None,
 ) -> list[AttentionMaps]:
-    """Attention of images of one size to sentences about them, averaged over timesteps, on the model's device. Each
-    image's maps have the tokens of all its sentences, and self-attention is averaged over these. One network call per
-    timestep and sentence, without guidance; all sentences use the same noise.
+    """Attention of images of one size to sentences about them, averaged over timesteps, on the model's device. An
+    image's maps have the tokens of all its sentences; self-attention is averaged over the sentences. The network is
+    called once per timestep and sentence, without guidance; all sentences use the same noise.
 
-    latents: (B, C, h, w) from `encode_images`. sentences: for each image, at least one. timesteps: of the noise
-    schedule, in any order; the network sees the noisiest first. seed, indices: an image's noise depends only on the
-    seed and the image's number, so batches do not change it. plan: from `plan_capture`; its steps are these timesteps.
-    mirrored: latents from `encode_mirrored`. They get the same noise; their maps are mirrored back and averaged with
-    those of `latents`.
+    latents: (B, C, h, w) from `encode_images`. sentences: at least one for each image. timesteps: timesteps of the
+    noise schedule, in any order; the network sees the noisiest first. seed, indices: an image's noise depends only on
+    the seed and the image's number, so batches do not change it. plan: from `plan_capture`; its steps are these
+    timesteps. mirrored: latents from `encode_mirrored`, which get the same noise; their maps are mirrored back and
+    averaged with the maps of `latents`.
     """
 
     def maps_of(shown: torch.Tensor) -> list[AttentionMaps]:
         """The maps of all images, from these latents."""
 
-        def look(rows: Sequence[int], prompts: Sequence[str], classes: Sequence[Sequence[str]]) -> list[AttentionMaps]:
-            texts, asked = asked_texts(model, plan, prompts, classes)
+        def capture_images(
+            rows: Sequence[int], prompts: Sequence[str], classes: Sequence[Sequence[str]]
+        ) -> list[AttentionMaps]:
+            texts, text_states = captured_texts(model, plan, prompts, classes)
             words = [locate_columns(model.readers, text, names) for text, names in zip(texts, classes, strict=True)]
             numbers, calls = [indices[row] for row in rows], len(timesteps)
-            with capture_attention(model.network, plan, guidance=False, total_steps=calls, asked=asked) as recorder:
+            with capture_attention(
+                model.network, plan, guidance=False, total_steps=calls, text_states=text_states
+            ) as recorder:
                 run_noised(model, shown[rows], prompts, timesteps=timesteps, seed=seed, indices=numbers)
             return recorder.maps(words, texts)
 
-        return [join_maps(of_image) for of_image in by_sentence(sentences, look)]
+        return [join_maps(of_image) for of_image in by_sentence(sentences, capture_images)]
 
     maps = maps_of(latents)
     if mirrored is None:
@@ -91,15 +93,17 @@ def capture_classes(
 
 def by_sentence(
     sentences: Sequence[Sequence[Sentence]],
-    look: Callable[[Sequence[int], Sequence[str], Sequence[Sequence[str]]], Sequence[AttentionMaps]],
+    capture_images: Callable[[Sequence[int], Sequence[str], Sequence[Sequence[str]]], Sequence[AttentionMaps]],
 ) -> list[list[AttentionMaps]]:
-    """For each image, its maps with each of its sentences. look: captures images (their numbers) with a prompt each,
-    and the classes that it names. No call has an image twice, so none needs more memory than all images do."""
+    """For each image, its maps with each of its sentences. `capture_images(numbers, prompts, classes)` returns the maps
+    of the images with these numbers, each with one prompt, which names these classes. It is called for the first
+    sentences of all images, then for the second ones, and so on: no call has an image twice, and none needs more memory
+    than all images once."""
     by_image: list[list[AttentionMaps]] = [[] for _ in sentences]
     for turn in range(max(map(len, sentences), default=0)):
         rows = [i for i, of_image in enumerate(sentences) if turn < len(of_image)]
         prompts, classes = zip(*(sentences[i][turn] for i in rows), strict=True)
-        for i, maps in zip(rows, look(rows, prompts, classes), strict=True):
+        for i, maps in zip(rows, capture_images(rows, prompts, classes), strict=True):
             by_image[i].append(maps)
     return by_image
 
@@ -114,7 +118,8 @@ def run_noised(
     seed: int,
     indices: Sequence[int],
 ) -> None:
-    """One network call per timestep on noisy latents (B, C, h, w), the noisiest first. Hooks read the results."""
+    """Call the network once per timestep with noisy latents (B, C, h, w), the noisiest first. Hooks read the
+    attention."""
     descending = check_schedule(model, timesteps)
     family, pipe = model.family, model.pipe
     condition = read_prompts(model, prompts)
@@ -127,7 +132,7 @@ def run_noised(
 
 
 def read_prompts(model: Model, prompts: Sequence[str]) -> Condition:
-    """The network's inputs for prompts, without guidance."""
+    """The network's inputs for prompts without guidance."""
     condition = model.family.encode(model.pipe, list(prompts), model.device)
     model.rest()
     return condition
@@ -167,8 +172,9 @@ def join_maps(maps: Sequence[AttentionMaps]) -> AttentionMaps:
 
 
 def mean_of_looks(maps: AttentionMaps, mirrored: AttentionMaps) -> AttentionMaps:
-    """The mean of an image's maps and those of its mirrored copy, mirrored back. Words that change sides in a mirror
-    exchange their tokens. Raises UserError if one has more of them than the other."""
+    """The mean of an image's maps and the maps of its mirrored copy, mirrored back. Words that change sides in a
+    mirror, such as left and right, exchange their tokens. Raises UserError if one word has more tokens than the
+    other."""
     pairs = partners([*maps.words])
     for name, other in pairs.items():
         if len(maps.words[name]) != len(maps.words[other]):
@@ -189,8 +195,8 @@ def mean_of_looks(maps: AttentionMaps, mirrored: AttentionMaps) -> AttentionMaps
 
 @torch.no_grad()
 def run_clean(model: Model, latents: torch.Tensor, prompts: Sequence[str] | None = None, *, timestep: int) -> None:
-    """One network call on noise-free latents (B, C, h, w), without guidance, as in DiffSeg. Hooks read the results.
-    prompts: one per image; None: the empty prompt for all.
+    """Call the network once with noise-free latents (B, C, h, w), without guidance, as in DiffSeg. Hooks read the
+    attention. prompts: one per image; None: the empty prompt for all.
     """
     condition = read_prompts(model, prompts or [""] * len(latents))
     model.family.denoise(model.pipe, latents, timestep, condition)
@@ -206,8 +212,9 @@ def capture_clean(
     timestep: int,
     kind: Kind,
 ) -> list[AttentionMaps]:
-    """One kind of attention from `run_clean`: plain means over heads and layers. Rows of self-attention sum to 1; in
-    joint attention the softmax is over the picture's columns alone. classes: those that each prompt names; None: none.
+    """One kind of attention from `run_clean`, as plain means over heads and layers. Rows of self-attention sum to 1; in
+    joint attention the softmax is over the picture's columns alone. classes: the classes that each prompt names; None:
+    the prompts name no classes.
     """
     texts, names = prompts or [""] * len(latents), classes or [()] * len(latents)
     words = [locate_columns(model.readers, text, of_text) for text, of_text in zip(texts, names, strict=True)]
@@ -218,6 +225,6 @@ def capture_clean(
 
 
 def _generator(seed: int, index: int) -> torch.Generator:
-    """Independent noise for each (seed, index) pair, also for neighbouring numbers."""
+    """A generator whose noise is independent for each (seed, index), also for neighbouring numbers."""
     state = np.random.SeedSequence((seed, index)).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(state))

@@ -1,4 +1,4 @@
-"""Fits photographs of any shape to a model: which parts the model sees, at which size, and how results map back."""
+"""Fits photographs of any shape to a model: which part the model sees, at which size, and how results are put back."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def seen_window(height: int, width: int, fit: Fit) -> Window:
 
 
 def seen_shape(model: Model, shape: Sequence[int], fit: Fit, size: Size | None) -> tuple[int, int]:
-    """(height, width) in pixels at which a model sees a photograph of `shape` (height, width, …), or its
-    `seen_window`: for keep the photograph's own shape, with as many positions as `size` has (`sides_of_shape`),
-    otherwise `size`; None: the model's own. Raises UserError for a photograph that is too long and narrow to be seen
-    whole."""
+    """(height, width) in pixels at which a model sees a photograph, or its `seen_window`. shape: the photograph's
+    (height, width, …). fit: keep means the photograph's proportions and about the area of `size` (`sides_of_shape`),
+    any other fit means `size` itself. size: None: the model's own. Raises UserError for a photograph that is too long
+    and narrow to be seen whole."""
     shape_of_size = pixels(model.sizes.side if size is None else size)
     if fit != "keep":
         return shape_of_size
@@ -62,10 +62,10 @@ def seen_shape(model: Model, shape: Sequence[int], fit: Fit, size: Size | None) 
 
 
 def sides_of_shape(aspect: float, area: int, multiple: int, largest: int | None = None) -> tuple[int, int]:
-    """(longer, shorter) side in pixels, multiples of `multiple`, for a picture with long / short = `aspect` and close
-    to `area` pixels, but never more, so that it needs no more memory than the square. An error in shape counts twice as
-    much as missing area, both as logarithms. largest: the maximum side, unless the square's own is longer; None: no
-    limit. Raises UserError for an area below `multiple`².
+    """(longer, shorter) side of a picture in pixels, both multiples of `multiple`. aspect: the wanted longer / shorter.
+    area: the picture has about this many pixels, but never more, so that it needs no more memory than the square. An
+    error in shape counts twice as much as missing area, both as logarithms. largest: the maximum side, unless the
+    square's own is longer; None: no limit. Raises UserError for an area below `multiple`².
     """
     if area < multiple**2:
         raise UserError(f"a picture of {area} pixels is smaller than {multiple} × {multiple}, the model's minimum")
@@ -84,13 +84,13 @@ def sides_of_shape(aspect: float, area: int, multiple: int, largest: int | None 
 
 
 def _about(side: float, multiple: int) -> set[int]:
-    """The multiples below and above a side."""
+    """The multiples just below and just above a side."""
     steps = int(side / multiple)
     return {max(1, steps) * multiple, (steps + 1) * multiple}
 
 
 def batches_by_shape(shapes: Sequence[Hashable], most: int) -> list[list[int]]:
-    """Batches of indices of pictures of one shape, at most `most`; shapes in the order of their first picture."""
+    """Batches of at most `most` pictures of one shape, as indices. Shapes are in the order of their first picture."""
     groups: dict[Hashable, list[int]] = {}
     for number, shape in enumerate(shapes):
         groups.setdefault(shape, []).append(number)
@@ -101,16 +101,16 @@ def batches_by_shape(shapes: Sequence[Hashable], most: int) -> list[list[int]]:
 
 
 def cut(image: np.ndarray, window: Window, shape: tuple[int, int]) -> np.ndarray:
-    """A window of an image (H, W, 3) uint8, resized to (h, w, 3) uint8 with Pillow's bilinear filter: DiffSeg's
-    interpolation when enlarging; when reducing, its program skips pixels, which turns fine texture into noise.
+    """A window of an image (H, W, 3) uint8, resized to `shape` (h, w) with Pillow's bilinear filter: (h, w, 3) uint8.
+    It enlarges as DiffSeg's program does, which skips pixels when reducing, and so turns fine texture into noise.
     """
     part = np.ascontiguousarray(image[window.slices])
     return np.asarray(Image.fromarray(part).resize((shape[1], shape[0]), Image.Resampling.BILINEAR))
 
 
 def paste(values: np.ndarray, window: Window, shape: tuple[int, int], outside: float = -1) -> np.ndarray:
-    """A window's values (…, h, w) placed in the photograph (…, H, W), with `outside` around them: −1 (not segmented)
-    for segment ids (int32), 255 (ignored) for masks, 0 for soft maps.
+    """A window's values (…, h, w) put into an array of the photograph's shape, (…, H, W). outside: the value around
+    them: −1 (not segmented) for segment ids (int32), 255 (ignored) for masks, 0 for soft maps.
     """
     whole = np.full((*values.shape[:-2], *shape), outside, values.dtype)
     whole[(..., *window.slices)] = values

@@ -203,9 +203,13 @@ def failed_row(photo: Photo, error: UserError) -> dict[str, str]:
     return {"photo": photo.file_name, "reason": reason}
 
 
-def as_pixels(image: Path | str | Image.Image | np.ndarray) -> np.ndarray:
-    """The pixels (H, W, 3) uint8 of a file or a Pillow picture, as `read_photo` reads them; an array of this form
-    itself. Raises UserError."""
+ImageInput = Path | str | Image.Image | np.ndarray
+"""A file's path, a Pillow picture, or an array (H, W, 3) uint8."""
+
+
+def as_pixels(image: ImageInput) -> np.ndarray:
+    """The pixels (H, W, 3) uint8 of a file or a Pillow picture, as `read_photo` reads them, or of an array of this
+    form. Raises UserError."""
     if isinstance(image, Path | str):
         return read_photo(image)
     if isinstance(image, Image.Image):

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from ..attention.maps import AttentionMaps
 from ..attention.windows import Window
 from ..config.method_constants import MaskConfig
-from .make_masks import check_classes, enlarge, soft_mask
+from .make_masks import enlarge
 
 SAME_COLOUR = 0.05
 """The mean difference of R, G and B, in [0, 1], at which 1/e of a pixel's value is shared."""
@@ -30,8 +29,7 @@ def frame_weights(frames: int, latents: int) -> np.ndarray:
 
 def clip_softs(
     images: Sequence[np.ndarray | None],
-    latents: Sequence[AttentionMaps],
-    classes: Sequence[str],
+    latents: Sequence[torch.Tensor],
     config: MaskConfig,
     size: tuple[int, int],
     scaled: tuple[int, int] | None = None,
@@ -39,12 +37,10 @@ def clip_softs(
 ) -> torch.Tensor:
     """Soft masks (frames, C, H, W) of a clip, before PAMR: blended between its latent frames, then shared along time.
 
-    images: its frames, (H, W, 3) uint8, or None each; then nothing is shared. latents: the maps of its latent frames.
-    size, scaled, view: as in `enlarge`. Raises UserError as `make_masks` does.
+    images: its frames, (H, W, 3) uint8, or None each; then nothing is shared. latents: the soft masks (C, h, w) of its
+    latent frames. size, scaled, view: as in `enlarge`.
     """
-    check_classes(classes)
-    softs = [torch.stack([soft_mask(maps, name, config).soft for name in classes]) for maps in latents]
-    large = torch.stack([enlarge(soft, size, config, scaled, view) for soft in softs])
+    large = torch.stack([enlarge(soft, size, config, scaled, view) for soft in latents])
     soft = torch.tensordot(torch.from_numpy(frame_weights(len(images), len(latents))), large, 1)
     shown = [image for image in images if image is not None]
     if not shown:

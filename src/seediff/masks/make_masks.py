@@ -99,18 +99,16 @@ def make_masks(
     *,
     size: tuple[int, int] | None = None,
     trace: bool = True,
-    soft: torch.Tensor | None = None,
 ) -> MaskResult:
     """Masks of `classes` in one image, from its attention alone; on the CPU.
 
     image: (H, W, 3) uint8, for PAMR and SAM. Without these it may be None; then `size` (H, W) gives the masks' size.
-    trace: also return every step's map. soft: (C, H, W), to refine in place of those of these maps.
+    trace: also return every step's map.
 
     A pixel goes to the class with the highest soft value among those that reach
     their threshold, to the first of equals. Raises UserError if the image or size is missing, for a class that is given
     twice or is not in the prompt, and for a level that was not captured.
     """
-    check_classes(classes)
     if image is not None and (image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8):
         raise UserError(f"the image must be uint8 (H, W, 3), not {image.dtype} {image.shape}")
     if image is not None:
@@ -120,15 +118,28 @@ def make_masks(
     if size is None:
         raise UserError("the image", "is missing", "give it; without pamr and sam, the masks' size is enough")
 
-    # 1. Each class's soft map, and all of them at the image's size.
-    softs = {name: soft_mask(maps, name, config) for name in classes}
+    softs = soft_masks(maps, classes, config)
+    large = enlarge(torch.stack([mask.soft for mask in softs]), size, config)
+    return finish_masks(image, classes, softs, large, config, trace=trace)
+
+
+def finish_masks(
+    image: np.ndarray | None,
+    classes: Sequence[str],
+    softs: Sequence[SoftMask],
+    soft: torch.Tensor,
+    config: MaskConfig,
+    *,
+    trace: bool = True,
+) -> MaskResult:
+    """The masks of an image, once each class's soft mask is known. softs: from `soft_masks`. soft: (C, H, W), the same
+    at the image's size. image, config, trace: as in `make_masks`."""
+    # 1. What the classes' methods report
     steps, flags = {}, []
-    for name, mask in softs.items():
+    for name, mask in zip(classes, softs, strict=True):
         flags += [f"{flag}:{name}" for flag in mask.flags]
         if trace:
             steps[name] = dict(mask.trace)
-    if soft is None:
-        soft = enlarge(torch.stack([mask.soft for mask in softs.values()]), size, config)
 
     # 2. PAMR and SAM, all classes at once.
     unrefined = soft
@@ -145,17 +156,19 @@ def make_masks(
     on_cpu = {name: {step: values.cpu() for step, values in by_step.items()} for name, by_step in steps.items()}
 
     # 4. The agreement with second masks.
-    seconds = [mask.second for mask in softs.values() if mask.second is not None]
+    seconds = [mask.second for mask in softs if mask.second is not None]
     agreed = {}
     if len(seconds) == len(classes):
         agreed = agreement(label_map, classes, seconds)
     return MaskResult(label_map, soft.cpu(), tuple(classes), tuple(flags), on_cpu, agreed, image, unrefined.cpu())
 
 
-def check_classes(classes: Sequence[str]) -> None:
-    """Raise UserError unless masks can have these classes."""
+def soft_masks(maps: AttentionMaps, classes: Sequence[str], config: MaskConfig) -> list[SoftMask]:
+    """The soft mask of each class. Raises UserError as `soft_mask` does, and unless there are 1 to 254 classes, each
+    once."""
     if not 0 < len(set(classes)) == len(classes) < IGNORE:
         raise UserError("classes", f"{', '.join(classes) or 'none'}: must be 1 to {IGNORE - 1} names, each once")
+    return [soft_mask(maps, name, config) for name in classes]
 
 
 def soft_mask(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:

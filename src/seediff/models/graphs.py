@@ -66,7 +66,7 @@ class CaptureHooks(Protocol):
         `prepare` came before it."""
         ...
 
-    def keep(self, error: Exception) -> None:
+    def fail(self, error: Exception) -> None:
         """Raise an error of the hooks, or keep it and do nothing more in this capture."""
         ...
 
@@ -302,7 +302,7 @@ class GraphedNetwork:
         except UserError as error:
             self.is_recording = False
             hooks.take_back()
-            hooks.keep(error)
+            hooks.fail(error)
             return None
         except Exception as error:
             hooks.take_back()

@@ -260,9 +260,9 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         yield f"Prompts: {len(prompts)} different"
         yield from (f"  {prompt}" for prompt in [*prompts][:PROMPTS_SHOWN])
         yield from ["  …"] * (len(prompts) > PROMPTS_SHOWN)
-        plan = self.capture_plan
-        if config.keep_attention and plan and plan.expected:
-            yield f"Attention maps: about {show_bytes(images * plan.expected.map_bytes)} on the disk"
+        expected = self.expected
+        if config.keep_attention and expected:
+            yield f"Attention maps: about {show_bytes(images * expected.map_bytes)} on the disk"
         yield from self.plan_lines(images, verbose)
         yield from self.doubts()
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import __version__
-from ..attention.plan import CapturePlan, plan_capture, plan_segments
+from ..attention.plan import CapturePlan, Expected, plan_capture, plan_segments
 from ..config.generate_config import DatasetConfig, GenerateConfig
 from ..config.method_constants import EVERYTHING, Reads
 from ..config.methods import METHOD_FACTS, check_capture
@@ -108,6 +108,15 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
         assert self.capture_plan is not None
         return self.capture_plan
 
+    @property
+    def expected(self) -> Expected | None:
+        """The maps of one image; None if the model's files do not say how large they are."""
+        plan, info = self.capture_plan, self.info
+        lattice = info and lattice_of(self.config, info)
+        if plan is None or info is None or lattice is None:
+            return None
+        return replace(plan, reads=self.reads or plan.reads).expected(lattice, info.pipeline)
+
     def about(self, rejected: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Facts about the whole run, without times and paths, so that they are reproducible."""
         label = self.config.model_label
@@ -126,12 +135,14 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
         """Lines of a dry run: model, time, memory, untuned constants; verbose: also capture, replaced levels, all
         values. items: the number of those that are made."""
         config, plan, info = Engine().resolve(self), self.capture_plan, self.info
-        expected, capture = None, ["Capture: not known, because the model's configuration is not on this machine"]
-        if plan is not None and plan.size is not None:
-            expected = replace(plan, reads=self.reads or plan.reads).expected
+        expected, capture = (
+            self.expected,
+            ["Capture: not known, because the model's configuration is not on this machine"],
+        )
+        if plan is not None and expected is not None:
             nearly = ", nearly as much in other shapes" if getattr(config, "fit", "") == "keep" else ""
             capture = [f"Levels: {note}" for note in plan.notes]
-            if expected and expected.layers:
+            if expected.layers:
                 capture.insert(0, f"Capture: {expected}{nearly}")
         size = weight_bytes(config, info)
         lines = [
@@ -217,39 +228,36 @@ def check_values(config: ModelConfig, info: ModelInfo | None) -> None:
 def plan_model(config: ModelConfig, info: ModelInfo, layers: Mapping[str, Layer] | None) -> CapturePlan | None:
     """The plan of the capture with a model; None if its layers are not known yet. Raises UserError for layers and
     levels that it lacks, and for maps that do not fit into memory."""
-    sizes, size = info.sizes(), None
-    if sizes:
-        height, width = pixels(config.size or sizes.side)
-        size = height // sizes.position, width // sizes.position
+    sizes, lattice = info.sizes(), lattice_of(config, info)
     if layers is None:
         return None
     if isinstance(config, DatasetConfig):
         reads = EVERYTHING if config.keep_attention else None
-        plan = plan_capture(
-            info.family,
-            layers,
-            config.capture,
-            mask=config.mask,
-            reads=reads,
-            pipeline=info.pipeline,
-            size=size,
-        )
+        plan = plan_capture(info.family, layers, config.capture, mask=config.mask, reads=reads)
     else:
-        plan = plan_segments(info.family, layers, config.segment, config.model, pipeline=info.pipeline, size=size)
-        if size:
+        plan = plan_segments(info.family, layers, config.segment, config.model)
+        if lattice:
             from ..segments.make_segments import check_positions  # imports torch
 
-            check_positions(config.segment, plan.levels("self"), size)
-    expected = plan.expected if config.size is not None else None
-    if sizes and expected:
-        there = memory_bytes()
-        if there and expected.map_bytes > there:
-            needed = f"attention maps of an image of this size take {show_bytes(expected.map_bytes)}"
+            check_positions(config.segment, plan.levels("self"), lattice)
+    if sizes and lattice and config.size is not None:
+        there, maps = memory_bytes(), plan.expected(lattice, info.pipeline).map_bytes
+        if there and maps > there:
+            needed = f"attention maps of an image of this size take {show_bytes(maps)}"
             problem = f"{config.size}: {needed}, and this computer has {show_bytes(there)} of memory"
             raise UserError(
                 "size", problem, f"choose a smaller one (model '{config.model}' has {sizes.side} of its own)"
             )
     return plan
+
+
+def lattice_of(config: ModelConfig, info: ModelInfo) -> tuple[int, int] | None:
+    """(height, width) of L, in positions; None if the model's files do not say how large a position is."""
+    sizes = info.sizes()
+    if sizes is None:
+        return None
+    height, width = pixels(config.size or sizes.side)
+    return height // sizes.position, width // sizes.position
 
 
 def model_line(config: RunConfig, info: ModelInfo | None, offload: Offload, size: int | None) -> str:

@@ -1,15 +1,14 @@
-"""`Captured`: the attention of a pipeline while it drew, and heat maps, masks and segments from it for any words of the
+"""`Captured`: the attention of a pipeline while it drew, and heat maps, masks and segments of it, for any words of the
 prompt.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate, chain, pairwise
 from numbers import Integral
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -23,9 +22,10 @@ from ..config.fields import check_table
 from ..config.generate_config import own_constants
 from ..config.method_constants import MaskConfig, SegmentConfig
 from ..errors import Notice, UserError
+from ..files.photo_files import ImageInput, as_pixels
 from ..masks.clips import clip_softs
 from ..masks.flags import BLANK
-from ..masks.make_masks import MaskResult, make_masks
+from ..masks.make_masks import MaskResult, finish_masks, soft_masks
 from .heatmap import HeatMap, Phrase, heat_sheet, phrase_name
 from .run import Run
 from .what_size import Placement
@@ -36,19 +36,16 @@ from .which_rows import ReadText
 if TYPE_CHECKING:
     from ..segments.make_segments import Segments
 
-ImageInput = Path | str | Image.Image | np.ndarray | None
-"""A file's path, a Pillow picture, or (H, W, 3) uint8."""
-Of = Literal["prompt", "negative"]
-"""The text whose maps are meant."""
+TextKind = Literal["prompt", "negative"]
 FACTORS = ("vae_scale_factor", "vae_scale_factor_spatial", "vae_spatial_compression_ratio")
 """Pipelines' names for the pixels per latent position."""
 HEAT_LEVELS = (4, 2, 1)
-"""Levels of attention in a heat map, as in method ca; if a model has none of them, all its levels are used."""
+"""The levels of attention in a heat map, as in method ca. A model without any of them uses all its levels."""
 
 
 class Captured:
-    """The result of `capture`. Pictures are numbered from 0 in the order in which they were drawn, over all calls of
-    the pipeline in the block. It may also be used inside the block, but not while the pipeline draws.
+    """The result of `capture`. Pictures are numbered from 0 in the order in which the pipeline drew them, over all its
+    calls in the block. It may also be used inside the block, but not while the pipeline draws.
     """
 
     def __init__(
@@ -78,13 +75,13 @@ class Captured:
 
     @property
     def prompts(self) -> list[str]:
-        """The prompt of each picture; "" if only embeddings were given."""
-        return [text.texts.get("prompt", "") for text in self._texts()]
+        """The prompt of each picture; "" if the pipeline was given only embeddings."""
+        return [text.prompt for text in self._texts()]
 
     @property
     def words(self) -> list[tuple[str, ...]]:
-        """For each picture, the words that the model read of its prompt and that may name something. All others can be
-        used, too."""
+        """For each picture, the words of its prompt that the model read and that may name something. Any other word can
+        be used, too."""
         return list(map(self._columns.words, self._texts()))
 
     @property
@@ -94,44 +91,49 @@ class Captured:
 
     @property
     def maps(self) -> list[AttentionMaps]:
-        """The maps of each picture, on the CPU, with the columns of `words`: to save, or for any method later. Raises
-        UserError if attention was not a number.
+        """The maps of each picture, on the CPU, with the columns of `words`, to save them, or for any method later.
+        Raises UserError if attention was not a number.
         """
         return [self._maps(number, words) for number, words in enumerate(self.words)]
 
     def clear(self) -> None:
-        """Forget all pictures until now, which frees their maps. The next one has the number 0."""
+        """Forget all pictures until now and free their maps. The next picture has the number 0."""
         self._runs().clear()
 
-    def expected(self, height: int | None = None, width: int | None = None) -> Expected | None:
-        """What an image of height × width pixels (by default the pipeline's own size), or a latent frame, will hold."""
+    def expected(self, height: int | None = None, width: int | None = None) -> Expected:
+        """The maps that capture will keep of one image of height × width pixels (by default of the pipeline's own
+        size), or of one latent frame of a clip, and their memory."""
         factor = self._factor or 8
         cell = self._family.pixels(factor, self._config)
         height = height or self._family.image_side(factor, self._config)
-        return replace(self._plan, size=(height // cell, (width or height) // cell)).expected
+        return self._plan.expected((height // cell, (width or height) // cell), type(self._pipe).__name__)
 
     # Heat maps, masks and segments
 
     def heatmap(
-        self, phrase: Phrase, image: int | range | None = None, *, pixels: ImageInput = None, of: Of = "prompt"
+        self,
+        phrase: Phrase,
+        image: int | range | None = None,
+        *,
+        pixels: ImageInput | None = None,
+        of: TextKind = "prompt",
     ) -> Any:
         """How much each place of a picture attends to a word: the mean of cross-attention over levels, layers, heads
-        and steps, scaled from 0 at its lowest to 1 at its highest (method ca). image: the picture's number, -1
-        the last. pixels: the picture, if the pipeline did not return it. Raises UserError for a word that is not in the
-        prompt.
+        and steps, scaled from 0 at its lowest to 1 at its highest (method ca).
 
-        image may also be one of `clips`, for a list with those of all its frames. By default it is the first clip, or
-        picture 0 if there is none. of: "negative" for a word of the negative prompt, after `capture(pipe,
-        negative=True)`.
+        image: the picture's number; -1 is the last picture. Or one of `clips`, for a list with the heat maps of all its
+        frames. By default, the first clip; if there is none, picture 0. pixels: the picture, if the pipeline did not
+        return it. of: "negative" for a word of the negative prompt, after `capture(pipe, negative=True)`. Raises
+        UserError for a word that is not in the prompt.
         """
         found = self._make([phrase], image, pixels, of=of)
         if isinstance(found, list):
             return [_heats(mask)[0] for mask in found]
         return _heats(found)[0]
 
-    def heatmaps(self, *phrases: Phrase, image: int = 0, pixels: ImageInput = None) -> Image.Image:
-        """One picture beside the heat maps of phrases, by default of all its `words`. image, pixels: as in `heatmap`.
-        Raises UserError for a word that is not in the prompt, and without any word."""
+    def heatmaps(self, *phrases: Phrase, image: int = 0, pixels: ImageInput | None = None) -> Image.Image:
+        """A sheet with one picture and the heat maps of phrases, by default of all its `words`. image, pixels: as in
+        `heatmap`. Raises UserError for a word that is not in the prompt, and if no word is known."""
         run, number = self._run(image)
         wanted = phrases or self._columns.words(run.texts[number])
         if not wanted:
@@ -139,41 +141,41 @@ class Captured:
         return heat_sheet(_heats(self._make(wanted, image, pixels)))
 
     def maps_apart(self, image: int = 0) -> dict[str, AttentionMaps]:
-        """The maps of each step ("0", "1", …), or of each layer by its name, after `capture(pipe, apart="step")` or
-        "layer": plain means, whose mean is that of `maps`. Raises UserError if they were not kept apart."""
+        """The maps of each step ("0", "1", …) after `capture(pipe, apart="step")`, or of each layer by its name after
+        `apart="layer"`. The mean of a picture's is in `maps`. Raises UserError if they were not kept apart."""
         run, number = self._run(image)
-        if not run.parts or not run.parts[number]:
+        if not run.maps_apart or not run.maps_apart[number]:
             raise UserError("apart", "steps and layers were not kept apart", "capture(pipe, apart='step'), or 'layer'")
-        return run.parts[number]
+        return run.maps_apart[number]
 
-    def heatmaps_apart(self, phrase: Phrase, image: int = 0, *, pixels: ImageInput = None) -> dict[str, HeatMap]:
-        """The heat map of a word in each step or layer that attends to text, as `heatmap` has it of all. Raises
-        UserError as `heatmap` and `maps_apart` do."""
-        words, shown = self._maps(image, [phrase]).words, self._pixels(image, pixels)
-        place, name = self._place(image, self._maps(image, ()), shown), phrase_name(phrase)
+    def heatmaps_apart(self, phrase: Phrase, image: int = 0, *, pixels: ImageInput | None = None) -> dict[str, HeatMap]:
+        """The heat map of a word in each step, or in each layer that attends to text. image, pixels: as in `heatmap`.
+        Raises UserError as `heatmap` and `maps_apart` do."""
+        whole, shown = self._maps(image, [phrase]), self._pixels(image, pixels)
+        place, name = self._place(image, whole, shown), phrase_name(phrase)
         found: dict[str, HeatMap] = {}
-        for part, maps in self.maps_apart(image).items():
+        for step_or_layer, maps in self.maps_apart(image).items():
             if maps.cross_attention:
-                one = replace(maps, words=words)
-                (mask,) = _masks_placed([one], [one], [name], _heat_config(one), place, [shown], range(1))
-                found[part] = replace(_heats(mask)[0], phrase=f"{name}: {part}")
+                config = _heat_config(maps)
+                (mask,) = _masks_placed([maps], whole.words, [name], config, place, [shown], range(1))
+                found[step_or_layer] = replace(_heats(mask)[0], phrase=f"{name}: {step_or_layer}")
         return found
 
     def masks(
         self,
         *phrases: Phrase,
         image: int | range | None = None,
-        pixels: ImageInput = None,
+        pixels: ImageInput | None = None,
         method: str | None = None,
         **constants: Any,
     ) -> Any:
-        """Masks of words in one picture, from `make_masks`: label map, soft masks, flags and every step.
+        """Masks of words in one picture, as `make_masks` makes them: label map, soft masks, flags and every step.
 
-        image, pixels: as in `heatmap`; PAMR follows the picture's edges, and no picture replaces a frame of a clip.
-        method: by default that of `keep`, otherwise seediff, or ca for a model without self-attention; not best.
-        constants: fields of MaskConfig, such as beta=0.4 or pamr=False. The others are the model's own if its folder
-        has some, which were chosen for the layers that `keep=METHOD` captures, otherwise those of the method's paper;
-        levels that the model lacks are replaced by the nearest.
+        image, pixels: as in `heatmap`. PAMR follows the picture's edges. A clip's frames cannot be replaced by
+        `pixels`. method: by default the method that `keep` names; otherwise seediff, or ca for a model without
+        self-attention. constants: fields of MaskConfig, such as beta=0.4 or pamr=False. The other constants are those
+        in the model's folder, which were chosen for the layers that `keep=METHOD` captures; if it has none, those of
+        the method's paper. Levels that the model lacks are replaced by the nearest.
         """
         if not phrases:
             raise UserError("masks", "there is no word", "name at least one: masks('dog', 'cat')")
@@ -186,11 +188,13 @@ class Captured:
         config, _ = fit_mask(self._family, self._plan.all_layers, config, "all")
         return self._make(phrases, image, pixels, config)
 
-    def segments(self, image: int = 0, *, pixels: ImageInput = None, seed: int = 0, **constants: Any) -> Segments:
-        """Segments of one picture without any words, from its self-attention of all steps (the papers look once at a
-        picture without noise). pixels: as in `heatmap`; the segments follow the picture's edges, unless
-        edge_rounds is 0. constants: fields of SegmentConfig, such as method="kmeans" and k=6."""
-        from ..segments.make_segments import label_photo, propose
+    def segments(
+        self, image: int = 0, *, pixels: ImageInput | None = None, seed: int = 0, **constants: Any
+    ) -> Segments:
+        """Segments of one picture without any words, from its self-attention in all steps (the papers use one call of
+        the network, with a picture without noise). image, pixels: as in `heatmap`; the segments follow the picture's
+        edges, unless edge_rounds is 0. constants: fields of SegmentConfig, such as method="kmeans" and k=6."""
+        from ..segments.make_segments import label_photo, propose  # imports scipy
 
         config = SegmentConfig(**check_table(SegmentConfig, constants, "segments"))
         if config.divides_features:
@@ -229,8 +233,9 @@ class Captured:
     def _texts(self) -> list[ReadText]:
         return [*chain.from_iterable(run.texts for run in self._runs())]
 
-    def _run(self, image: int, of: Of = "prompt") -> tuple[Run, int]:
-        """The run that drew a picture, or that of its negative prompt, and the picture's number in it."""
+    def _run(self, image: int, of: TextKind = "prompt") -> tuple[Run, int]:
+        """(run, number): the run that drew a picture, or the run of its negative prompt, and the picture's number in
+        it."""
         if of not in ("prompt", "negative"):
             raise UserError("of", f"{of!r} must be prompt or negative")
         image, fix = self._number(image), ""
@@ -246,8 +251,9 @@ class Captured:
         drawn = "1 was" if len(self.prompts) == 1 else f"{len(self.prompts)} were"
         raise UserError("image", f"{image}: {drawn} drawn in the block, numbered from 0", fix)
 
-    def _chosen(self, image: int | range | None) -> tuple[int | range, range]:
-        """A picture's number or a clip, the first by default; and the clip, or the picture alone, that it is of."""
+    def _find_frames(self, image: int | range | None) -> tuple[int | range, range]:
+        """(image, frames): a picture's number or a clip, by default the first; and the clip that it is or belongs to.
+        An image is a clip of one frame."""
         clips = self.clips
         if image is None:
             image = clips[0] if clips else 0
@@ -262,30 +268,30 @@ class Captured:
         self,
         phrases: Sequence[Phrase],
         image: int | range | None,
-        pixels: ImageInput,
+        pixels: ImageInput | None,
         config: MaskConfig | None = None,
-        of: Of = "prompt",
+        of: TextKind = "prompt",
     ) -> Any:
-        """Masks of one picture, or a list of those of a clip. config: None: for heat maps."""
-        image, frames = self._chosen(image)
+        """The masks of one picture, or a list of the masks of a clip's frames. config: None: the constants of heat
+        maps."""
+        image, frames = self._find_frames(image)
         if len(frames) > 1 and pixels is not None:
             raise UserError("pixels", "those of a clip are what the pipeline returned", "leave it out")
         first = self._maps(frames.start, phrases, of)
         config = config or _heat_config(first)
         run, start = self._run(frames.start, of)
-        every = run.maps[start : start + len(frames)]
-        latents = {id(maps): replace(maps, words=first.words) for maps in every}
         shown = [self._pixels(number, pixels) for number in frames]
-        if shown[0] is None and config.pamr:
-            raise UserError("pixels", "masks follow its edges, but the pipeline gave none", "give it, or pamr=False")
+        if shown[0] is None and (config.pamr or config.sam is not None):
+            fix = "give it, or pamr=False without sam"
+            raise UserError("pixels", "masks follow its edges, but the pipeline gave none", fix)
         place, names = self._place(frames.start, first, shown[0]), [phrase_name(phrase) for phrase in phrases]
         wanted = range(len(frames)) if isinstance(image, range) else [image - frames.start]
-        of_frames = [latents[id(maps)] for maps in every]
-        masks = _masks_placed(list(latents.values()), of_frames, names, config, place, shown, wanted)
+        maps = run.maps[start : start + len(frames)]
+        masks = _masks_placed(maps, first.words, names, config, place, shown, wanted)
         return masks if isinstance(image, range) else masks[0]
 
     def _number(self, image: int) -> int:
-        """A picture's number, counted from the first. Raises UserError for what is no whole number."""
+        """A picture's number, counted from the first picture. Raises UserError if it is no whole number."""
         if not isinstance(image, Integral):
             raise UserError("image", f"{image!r} is no whole number", "pictures are numbered from 0; -1 is the last")
         count = len(self.prompts)
@@ -293,8 +299,8 @@ class Captured:
             image %= count
         return image
 
-    def _maps(self, image: int, phrases: Sequence[Phrase], of: Of = "prompt") -> AttentionMaps:
-        """The maps of a picture with the columns of phrases, each of which must have some."""
+    def _maps(self, image: int, phrases: Sequence[Phrase], of: TextKind = "prompt") -> AttentionMaps:
+        """The maps of a picture with the columns of phrases. Raises UserError for a phrase without columns."""
         run, number = self._run(image, of)
         text = run.texts[number]
         words = self._columns.find(text, phrases)
@@ -305,20 +311,19 @@ class Captured:
 
     # Pixels
 
-    def _pixels(self, image: int, pixels: ImageInput) -> np.ndarray | None:
+    def _pixels(self, image: int, pixels: ImageInput | None) -> np.ndarray | None:
         if pixels is None:
             return self.images[image]
-        from ..files.photo_files import as_pixels
-
         return as_pixels(pixels)
 
     def _drawn(self, maps: AttentionMaps) -> Grid:
-        """(H, W) in pixels of what was drawn: that of the positions, a pixel each if the pipeline does not say."""
+        """(H, W) in pixels of the drawn picture. A position counts as one pixel if the pipeline does not say how large
+        it is."""
         cell = 1 if self._factor is None else self._family.pixels(self._factor, self._config)
         return maps.latent_size[0] * cell, maps.latent_size[1] * cell
 
     def _place(self, image: int, maps: AttentionMaps, pixels: np.ndarray | None) -> Placement:
-        """Where what was drawn lies in the picture, or in the given pixels."""
+        """Where the drawn picture lies in the returned one, or in the given pixels."""
         run, _ = self._run(image)
         returned = self.images[image]
         sizes = [None if one is None else (one.shape[0], one.shape[1]) for one in (pixels, returned)]
@@ -326,40 +331,42 @@ class Captured:
 
 
 def _heat_config(maps: AttentionMaps) -> MaskConfig:
-    """The constants of heat maps, for the levels that there are."""
+    """The constants of heat maps, with levels that the maps have."""
     own = maps.levels("cross")
     levels = tuple(level for level in own if level in HEAT_LEVELS) or own
     return MaskConfig(method="ca", expand_levels=levels, pamr=False)
 
 
 def _masks_placed(
-    latents: Sequence[AttentionMaps],
-    of_frames: Sequence[AttentionMaps],
+    maps: Sequence[AttentionMaps],
+    words: Mapping[str, tuple[int, ...]],
     names: Sequence[str],
     config: MaskConfig,
     place: Placement,
     shown: Sequence[np.ndarray | None],
     wanted: Sequence[int],
 ) -> list[MaskResult]:
-    """The masks of the `wanted` frames of a clip, or of a picture. latents: the maps of its latent frames; of_frames:
-    those of each frame. shown: the pixels (H, W, 3) of each."""
+    """The masks of the `wanted` frames of a clip, or of a picture. maps: each frame's maps; frames share the maps of a
+    latent frame. words: name → its columns. shown: the pixels (H, W, 3) of each frame."""
+    latents = {id(one): replace(one, words=words) for one in maps}
+    softs = {key: soft_masks(one, names, config) for key, one in latents.items()}
     parts = [None if one is None else one[place.window.slices] for one in shown]
-    softs = clip_softs(parts, latents, names, config, place.drawn, place.scaled, place.view)
-    size = place.window.height, place.window.width
+    small = [torch.stack([mask.soft for mask in each]) for each in softs.values()]
+    large = clip_softs(parts, small, config, place.drawn, place.scaled, place.view)
     masks: list[MaskResult] = []
     for i in wanted:
-        mask = make_masks(parts[i], of_frames[i], names, config, size=size, soft=softs[i])
+        mask = finish_masks(parts[i], names, softs[id(maps[i])], large[i], config)
         masks.append(_whole_picture(mask, place, shown[i]))
     return masks
 
 
 def _heats(mask: MaskResult) -> list[HeatMap]:
-    """The heat maps of each word of masks."""
+    """The heat map of each word."""
     return [HeatMap(soft.numpy(), name, mask.pixels) for name, soft in zip(mask.classes, mask.soft, strict=True)]
 
 
 def _whole_picture(mask: MaskResult, place: Placement, pixels: np.ndarray | None) -> MaskResult:
-    """Masks of the drawn part of a picture, placed in the picture."""
+    """Masks of the drawn picture, placed in the returned one."""
     mask = replace(mask, flags=(*mask.flags, *_blank(pixels)), pixels=pixels)
     if place.is_whole:
         return mask
@@ -369,5 +376,5 @@ def _whole_picture(mask: MaskResult, place: Placement, pixels: np.ndarray | None
 
 
 def _blank(pixels: np.ndarray | None) -> tuple[str, ...]:
-    """The flag of a picture that is black; usually none."""
+    """The flag of a black picture; no flag for other pictures."""
     return (BLANK,) if pixels is not None and not pixels.any() else ()

@@ -5,7 +5,8 @@
     seen.heatmap("dog").save("dog.png")
 
 Nothing in the pipeline is replaced permanently: inside the block, its call and `encode_prompt` are wrapped, and its
-network has hooks. Its pictures are bit-identical to those without capture (`attention/capture.py`).
+network has hooks (which_calls.py has a drawing). Its pictures are the same, bit for bit, as without capture
+(attention/capture.py).
 """
 
 from __future__ import annotations
@@ -15,14 +16,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial, wraps
-from itertools import product
 from types import MethodType
 from typing import Any, Literal, get_args
 
 import torch
 
 from ..attention.capture import attach_recorder
-from ..attention.maps import Grid
 from ..attention.networks import check_processors, find_networks
 from ..attention.plan import CapturePlan, plan_capture, plan_segments
 from ..attention.recorder import Apart, AttentionRecorder
@@ -30,11 +29,10 @@ from ..config.generate_config import own_constants
 from ..config.method_constants import EVERYTHING, CaptureConfig, Reads, SegmentConfig
 from ..config.methods import METHOD_FACTS
 from ..errors import UserError
-from ..files.messages import show_bytes
 from ..models.families.family import Family, Layer
 from ..models.families.readers import Reader
 from ..models.graphs import CudaRecording, GraphedNetwork, find_graphs
-from ..models.saving_memory import check_graphs, memory_bytes
+from ..models.saving_memory import check_graphs
 from ..prompts.tokens import find_weight
 from .captured import Captured
 from .what_size import PLACING
@@ -63,22 +61,23 @@ def capture(
     pipe: a pipeline whose network is of a known family (docs/models.md). Or its network alone (`pipe.unet`,
     `pipe.transformer`): then the whole block is one run, and every row of a batch with the prompt is a picture.
 
-    keep: which attention: "all"; a method of masks ("seediff", "ca_sa", …), for only the maps that it reads, of the
-    layers that the model's folder names for it; "segments", for self-attention alone, as it is captured for
-    photographs. prompt: the prompt, if the pipeline is given only embeddings: one text, or one per picture, without
-    weights, and with the word BREAK between the chunks of a long one. tokenizer: of the text, if a network alone or a
-    pipeline without tokenizers is given; the text columns must begin with its first token. states: the encoded prompt
-    as the network is given it, (T, D), or one for each picture, (B, T, D) or a list; needed if a network alone is given
-    other texts, too. negative: also capture attention to the negative prompt, for `heatmap(word, of="negative")`.
-    steps: which steps to record: "all", or a number k for every k-th. apart: also keep the maps of each "step" or
-    "layer", for `heatmaps_apart` and `maps_apart`; memory grows with their number. normalize: divide each layer's and
-    step's map by its maximum (eq. 5). layers: as in `CaptureConfig`. graphs: replay the network's calls as CUDA graphs,
-    which the block's first picture records; weights, LoRAs and attention processors may be changed between pictures,
-    not the modules' own code.
+    keep: what to capture: "all"; the name of a method of masks ("seediff", "ca_sa", …), for only the maps that it
+    reads, in the layers that the model's folder names for it; or "segments", for self-attention alone, as it is
+    captured of photographs. prompt: the prompt, if the pipeline is given only embeddings: one text, or one per picture,
+    without weights, and with the word BREAK between the chunks of a long text. tokenizer: the text's tokenizer, if a
+    network alone or a pipeline without tokenizers is given; the text columns must begin with its first token. states:
+    the encoded prompt as the network is given it, (T, D); or one for each picture, (B, T, D) or a list. They are needed
+    if a network alone is also given other texts. negative: whether to capture attention to the negative prompt, too,
+    for `heatmap(word, of="negative")`. steps: "all", or a number k, to record every k-th step. apart: also keep the
+    maps of each "step" or "layer" for `heatmaps_apart` and `maps_apart`; memory grows with their number. normalize:
+    whether to divide each layer's and step's map by its maximum (eq. 5). layers: as in `CaptureConfig`. graphs: whether
+    to replay the network's calls as CUDA graphs, which the block's first picture records. Between pictures, weights,
+    LoRAs and attention processors may change, but not the modules' own code.
 
-    Raises UserError for a network of no known family, attention beside the network's own (perturbed-attention guidance,
-    IP-Adapters, GLIGEN), a network that torch compiled, a method that does not work with the model, and maps that do
-    not fit into memory, before the first step; RuntimeError if this network is already being captured.
+    Raises UserError, before the first step, for a network of no known family, for attention in addition to the
+    network's own (perturbed-attention guidance, IP-Adapters, GLIGEN), for a network that torch compiled, for a method
+    that does not work with the model, and for maps that do not fit into memory; RuntimeError if this network is already
+    being captured.
     """
     # 1. Whether it can be captured
     pipe = getattr(pipe, "pipe", pipe)  # a Model from `load_model`
@@ -111,16 +110,18 @@ def capture(
         raise UserError("negative", "True: cannot be recorded with graphs=True", "leave one of them out")
     readers = None if tokenizer is None else (Reader("tokenizer", tokenizer, tokenizer.model_max_length),)
 
-    # 2. The listener hears what the pipeline encodes and what its network is given
+    # 2. The listener is told what the pipeline encodes, and what its network is given
     with ExitStack() as stack:
         recordings = stack.enter_context(recorded_calls(network)) if graphs else None
-        recorders = [AttentionRecorder(plan, guidance=False, graphs=recordings, apart=apart, keeps_errors=True)]
+        recorder = AttentionRecorder(plan, guidance=False, graphs=recordings, apart=apart, keeps_errors=True)
+        negative_recorder = None
         if negative:
             if "cross" not in plan.reads:
                 raise UserError("negative", f"keep='{keep}' captures no attention to text", "use keep='all'")
             text_alone = replace(plan, reads={"cross": plan.reads["cross"]})
-            recorders.append(AttentionRecorder(text_alone, guidance=False, keeps_errors=True))
-        listener = Listener(recorders, networks, None if alone else pipe, prompts, states, _check_memory)
+            negative_recorder = AttentionRecorder(text_alone, guidance=False, keeps_errors=True)
+        owner = None if alone else pipe
+        listener = Listener(recorder, negative_recorder, networks, owner, prompts, states)
         encode = next((name for name in ENCODE if hasattr(pipe, name)), None)
         if encode is not None:
             stack.enter_context(wrap_method(pipe, encode, listener.note_encoding))
@@ -130,15 +131,16 @@ def capture(
                 stack.enter_context(wrap_method(processor, name, partial(listener.note_placing, name)))
         if not alone:
             stack.enter_context(wrap_call(pipe, listener))
-        for each, recorder in product(networks, recorders):
-            begin = listener.begin if recorder is listener.recorder else None
-            stack.enter_context(attach_recorder(each, recorder, begin))
+        for each in networks:
+            stack.enter_context(attach_recorder(each, recorder, listener.before_network))
+            if negative_recorder is not None:
+                stack.enter_context(attach_recorder(each, negative_recorder, None))
         columns = TextColumns(pipe, family, readers, prompts)
         yield Captured(listener, pipe, plan, keep if keep in METHOD_FACTS else None, columns)
 
 
 def _check_named(prompts: Sequence[Any], tokenizer: Any, states: Any) -> None:
-    """Raise UserError for what a script named of the text, if it is of another kind."""
+    """Raise UserError for a prompt, tokenizer or states of a wrong kind."""
     if not all(isinstance(text, str) for text in prompts):
         raise UserError("prompt", f"{prompts[0]!r}", "give a text, or a list of texts")
     if tokenizer is not None and not hasattr(tokenizer, "model_max_length"):
@@ -150,8 +152,8 @@ def _check_named(prompts: Sequence[Any], tokenizer: Any, states: Any) -> None:
 
 @contextmanager
 def recorded_calls(network: Any) -> Iterator[GraphedNetwork]:
-    """The recordings of a network, which end with the block unless its model was loaded with some. Raises UserError
-    where calls cannot be recorded."""
+    """The network's recordings. They end with the block, unless its model was loaded with them. Raises UserError on a
+    device where calls cannot be recorded."""
     loaded = find_graphs(network)
     if loaded is not None:
         yield loaded
@@ -167,8 +169,8 @@ def recorded_calls(network: Any) -> Iterator[GraphedNetwork]:
 
 @contextmanager
 def wrap_call(pipe: Any, listener: Listener) -> Iterator[None]:
-    """Inside the `with` block, the listener follows the pipeline's calls: its class is one of the same name, derived
-    from its own, because Python looks for `__call__` in the class."""
+    """Inside the `with` block, the listener hears of the pipeline's calls: the pipeline has a class of the same name,
+    derived from its own, because Python looks for `__call__` in the class."""
     kind = type(pipe)
     signature = inspect.signature(kind.__call__)
 
@@ -178,7 +180,7 @@ def wrap_call(pipe: Any, listener: Listener) -> Iterator[None]:
             return kind.__call__(self, *args, **kwargs)
         bound = signature.bind(self, *args, **kwargs)
         bound.apply_defaults()
-        return listener.follow(bound.arguments, partial(kind.__call__, self, *args, **kwargs))
+        return listener.draw(bound.arguments, partial(kind.__call__, self, *args, **kwargs))
 
     pipe.__class__ = type(kind.__name__, (kind,), {"__call__": call, "__module__": kind.__module__})
     try:
@@ -189,8 +191,8 @@ def wrap_call(pipe: Any, listener: Listener) -> Iterator[None]:
 
 @contextmanager
 def wrap_method(owner: Any, name: str, note: Callable[[Mapping[str, Any], Any], None]) -> Iterator[None]:
-    """Inside the `with` block, call `note` after each call of an object's method, with its arguments by name and its
-    result.
+    """Inside the `with` block, call `note` after each call of an object's method, with the call's arguments by name and
+    its result.
     """
     before, method = vars(owner).get(name), getattr(owner, name)
     signature = inspect.signature(method)
@@ -199,10 +201,10 @@ def wrap_method(owner: Any, name: str, note: Callable[[Mapping[str, Any], Any], 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         if self is not owner:  # a copy that was made inside of the block
             return (before or getattr(type(self), name).__get__(self))(*args, **kwargs)
-        given = signature.bind(*args, **kwargs)
-        given.apply_defaults()
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
         # The method may change a list of prompts (Z-Image writes its template into it).
-        copies = {name: list(value) if isinstance(value, list) else value for name, value in given.arguments.items()}
+        copies = {name: list(value) if isinstance(value, list) else value for name, value in bound.arguments.items()}
         output = method(*args, **kwargs)
         note(copies, output)
         return output
@@ -222,19 +224,16 @@ def wrap_method(owner: Any, name: str, note: Callable[[Mapping[str, Any], Any], 
 def plan_pipeline(
     keep: str, pipe: Any, family: Family, all_layers: Mapping[str, Layer], capture: CaptureConfig
 ) -> CapturePlan:
-    """What `keep` captures of a pipeline. Raises UserError for attention that it
-    does not have.
-    """
-    pipeline = type(pipe).__name__
+    """What `keep` captures of a pipeline. Raises UserError for attention that it does not have."""
     if capture.steps == "second-half":
         problem = "second-half: the number of steps is unknown before the pipeline runs"
         raise UserError("steps", problem, "use a number k for every k-th")
     if keep == "all":
         reads: Reads = {"cross": None} if family.no_self_attention else EVERYTHING
-        return plan_capture(family, all_layers, capture, reads=reads, pipeline=pipeline)
+        return plan_capture(family, all_layers, capture, reads=reads)
     if keep == "segments":
         plain = replace(capture, normalize=False)
-        return plan_segments(family, all_layers, SegmentConfig(), pipeline, plain, pipeline=pipeline)
+        return plan_segments(family, all_layers, SegmentConfig(), type(pipe).__name__, plain)
     if keep not in METHOD_FACTS:
         raise UserError("keep", f"{keep!r} must be all, segments or a method of masks ({', '.join(METHOD_FACTS)})")
 
@@ -245,35 +244,4 @@ def plan_pipeline(
         own["layers"] = capture.layers
     if not capture.normalize:
         own["normalize"] = False
-    return plan_capture(family, all_layers, replace(capture, **own), mask=mask, pipeline=pipeline)
-
-
-def _check_memory(
-    plans: Sequence[CapturePlan],
-    size: Grid,
-    images: int,
-    device: torch.device,
-    held: int,
-    apart: Apart | None = None,
-    steps: int = 1,
-) -> None:
-    """Raise UserError if the maps of `images` images with L = `size`, of all plans, do not fit into the free memory of
-    the GPU that computes, or into the computer's whole memory beside `held` bytes of earlier images. apart: what has
-    maps of its own; steps: the number of recorded steps."""
-    expected = [*filter(None, (replace(plan, size=size).expected for plan in plans))]
-    needed, whole = images * sum(one.map_bytes for one in expected), memory_bytes()
-    if apart == "step":
-        needed *= 1 + steps
-    elif apart == "layer":
-        needed += images * sum(one.bytes_by_layer for one in expected)
-    rooms = [max(whole - held, 0)] if whole else []
-    if device.type == "cuda":
-        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        rooms.append(torch.cuda.mem_get_info(device)[0] + cached)
-    if rooms and needed > min(rooms):
-        earlier = f" (earlier images hold {show_bytes(held)}, which seen.clear() frees)" if held else ""
-        raise UserError(
-            f"the attention maps of {images} images of {size[1]} × {size[0]} positions take {show_bytes(needed)}, and"
-            f" {show_bytes(min(rooms))} of memory are there{earlier}; draw fewer or smaller images at once, or capture"
-            " less (keep, such as keep='ca')"
-        )
+    return plan_capture(family, all_layers, replace(capture, **own), mask=mask)

@@ -16,19 +16,20 @@ from ..drawing.shown import as_html
 from ..errors import UserError
 
 Phrase = str | Sequence[int]
-"""A word or phrase of the prompt; or the numbers of text columns."""
+"""A word or phrase of the prompt, or the numbers of text columns."""
 SIDE = 320
 """The longer side in pixels of the pictures in a sheet."""
 
 
 @dataclass(frozen=True, repr=False)
 class HeatMap:
-    """A heat map, which notebooks show. values: (H, W) float32 in [0, 1], which `np.asarray` returns. phrase: the word
-    or phrase. pixels: the picture (H, W, 3) uint8; None: not known."""
+    """A heat map, which notebooks show."""
 
     values: np.ndarray
+    """(H, W) float32 in [0, 1]; `np.asarray` returns them, too."""
     phrase: str
     pixels: np.ndarray | None = None
+    """The picture (H, W, 3) uint8; None: it is not known."""
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.values, dtype=dtype) if copy else np.asarray(self.values, dtype=dtype)
@@ -42,8 +43,8 @@ class HeatMap:
         return Image.fromarray(heat_colours()[to_levels(self.values)])
 
     def over(self, pixels: Any = None, alpha: float = 0.6, *, scale: bool = False) -> Image.Image:
-        """The heat map laid over the picture. alpha: its opacity in [0, 1]. pixels: a Pillow picture or (H, W, 3)
-        uint8 of any size; None: the picture that was drawn. scale: with the scale of colours beneath. Raises UserError
+        """The heat map laid over the picture. alpha: its opacity in [0, 1]. pixels: a Pillow picture or (H, W, 3) uint8
+        of any size; None: the picture that was drawn. scale: whether the scale of colours is beneath. Raises UserError
         if there is no picture."""
         if pixels is None:
             pixels = self.pixels
@@ -73,14 +74,15 @@ class HeatMap:
         return as_html(self.phrase, self.pixels, self.best(), legend)
 
     def best(self) -> Image.Image:
-        """The heat map over the picture, alone if that is not known."""
+        """The heat map over the picture, or alone if the picture is not known."""
         if self.pixels is None:
             return self.image()
         return self.over()
 
 
 def heat_sheet(maps: Sequence[HeatMap]) -> Image.Image:
-    """The picture, if it is known, and its heat maps over it, each with its word; beneath all, the scale of colours."""
+    """A sheet of pictures: the picture itself, if it is known, then each heat map over it with its word, and beneath
+    all the scale of colours."""
     tiles, labels = [np.asarray(heat.best()) for heat in maps], [heat.phrase for heat in maps]
     if maps[0].pixels is not None:
         tiles, labels = [maps[0].pixels, *tiles], ["picture", *labels]
@@ -89,7 +91,7 @@ def heat_sheet(maps: Sequence[HeatMap]) -> Image.Image:
 
 
 def phrase_name(phrase: Phrase) -> str:
-    """A phrase as a text. Raises UserError if it is none."""
+    """A phrase as a text. Raises UserError for something else than a phrase."""
     if isinstance(phrase, str):
         return phrase
     if not isinstance(phrase, Collection) or not all(isinstance(column, Integral) for column in phrase):

@@ -17,31 +17,35 @@ from .which_rows import ReadText
 
 @dataclass
 class Run:
-    """What one call of the pipeline drew, or what was drawn in the block around a network alone.
-
-    maps, texts: of each image; no texts if only its encoded text is known. steps: calls of the network with the prompt.
-    images: (H, W, 3) uint8 each, as the pipeline returned them; None if it did not. placing: what
-    was done to them afterwards. error: to raise when maps are requested. frames: of each clip; 0: it drew images.
-    negative: the maps of the negative prompt, if they are captured. parts: of each image, those of each step or layer.
-    """
+    """What one call of the pipeline drew, or what was drawn in the block around a network alone."""
 
     maps: list[AttentionMaps] = field(default_factory=list)
+    """The maps of each picture, or latent frame."""
     texts: list[ReadText] = field(default_factory=list)
+    """The text of each picture."""
     steps: int = 0
+    """How often the network was called with the prompt."""
     images: Sequence[np.ndarray | None] = ()
+    """The pictures (H, W, 3) uint8 that the pipeline returned; None for each that it did not return."""
     placing: Placing = field(default_factory=Placing)
+    """What the pipeline did to the pictures after they were drawn."""
     error: UserError | None = None
+    """The error to raise when maps are requested."""
     frames: int = 0
+    """The number of frames of each clip; 0: the run drew images."""
     negative: Run | None = None
-    parts: list[dict[str, AttentionMaps]] = field(default_factory=list)
+    """The maps of the negative prompt, if they are captured."""
+    maps_apart: list[dict[str, AttentionMaps]] = field(default_factory=list)
+    """For each picture, the maps of each step or layer, if they are kept apart."""
 
     @property
     def count(self) -> int:
+        """The number of pictures."""
         return len(self.texts)
 
     @property
     def of_negative(self) -> Run:
-        """The maps of the negative prompt. Raises UserError if there are none."""
+        """The run of the negative prompt. Raises UserError if it has no maps."""
         if self.negative is None:
             raise UserError("of", "the negative prompt was not captured", "capture(pipe, negative=True)")
         if self.negative.error is not None:
@@ -49,7 +53,7 @@ class Run:
         return self.negative
 
     def take(self, maps: list[AttentionMaps]) -> None:
-        """Take the maps, whose columns the texts have from now on."""
+        """Take the maps, and note in the texts how many columns they have."""
         every = chain.from_iterable(each.cross_attention.values() for each in maps)
         columns = next((each.shape[1] for each in every), 0)
         self.maps, self.texts = maps, [text._replace(columns=columns) for text in self.texts]

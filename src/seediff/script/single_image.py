@@ -9,9 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
 
 from ..attention.plan import CapturePlan
 from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
@@ -19,7 +17,7 @@ from ..config.resolve import recommend
 from ..config.settings import Config, RunConfig
 from ..dataset import native
 from ..errors import Notice, UserError
-from ..files.photo_files import as_pixels
+from ..files.photo_files import ImageInput, as_pixels
 from ..masks.make_masks import MaskResult
 from ..masks.photos import PhotoMasker
 from ..models import registry
@@ -30,19 +28,17 @@ from ..run.model_job import check_model
 from ..run.photos import are_drawings, doubt_line
 from ..segments.make_segments import Segments, check_fits, check_photo, make_segments
 
-ImageInput = Path | str | Image.Image | np.ndarray
-"""A file's path, a Pillow picture, or (H, W, 3) uint8."""
-
 
 def mask(image: ImageInput, classes: Sequence[str], *, model: str | Path | Model = "", **options: Any) -> MaskResult:
-    """Masks of named classes in one picture: a label map (H, W) of its size, 0 background, i + 1 = classes[i], 255
-    ignored; and soft masks. (The command `seediff mask` is `mask_photos`.)
+    """Masks of named classes in one picture: soft masks, and a label map (H, W) of the picture's size, with 0 for the
+    background, i + 1 for classes[i], 255 for ignored pixels. (`mask_photos` is the command `seediff mask`.)
 
-    model: needed, a name as for `--model`, or a model from `load_model`; the one that was named last stays loaded; one
-    that knows only its own drawings warns, unless the picture is a file of a set that it drew. options:
-    fields of MaskPhotosConfig, such as presence=0, or of MaskConfig, as in `Captured.masks`: beta=0.4. A class that
-    scores below `presence` has no pixels, and the result has the flag `absent:NAME`. Raises UserError for a picture or
-    option that cannot be used, and for a class that the model does not know.
+    model: required: a name as for `--model`, or a model from `load_model`. The model that was named last stays loaded.
+    A model that knows only its own drawings warns, unless the picture is a file of a set that it drew. options: fields
+    of MaskPhotosConfig, such as presence=0, or of MaskConfig, such as beta=0.4, as in `Captured.masks`. A class that
+    scores below `presence` has no pixels, and the result has the flag `absent:NAME`.
+
+    Raises UserError for a picture or option that cannot be used, and for a class that the model does not know.
     """
     config, info = _configure(MaskPhotosConfig, model, {**options, "classes": classes})
     pixels = as_pixels(image)
@@ -64,9 +60,10 @@ def mask(image: ImageInput, classes: Sequence[str], *, model: str | Path | Model
 
 
 def segment(image: ImageInput, *, model: str | Path | Model = "", **options: Any) -> Segments:
-    """Segments of one picture without any class: label map (H, W) int32 of ids at its size, and how clear each segment
-    is. model: as in `mask`. options: fields of SegmentPhotosConfig, such as fit="crop", or of SegmentConfig, as in
-    `Captured.segments`: method="kmeans", k=6. Raises UserError for a picture or option that cannot be used.
+    """Segments of one picture without any class: a label map (H, W) int32 of the picture's size with their ids, and how
+    clear each segment is. model: as in `mask`. options: fields of SegmentPhotosConfig, such as fit="crop", or of
+    SegmentConfig, such as method="kmeans" and k=6, as in `Captured.segments`. Raises UserError for a picture or option
+    that cannot be used.
     """
     if "names" in options:
         fix = "use segment_photos, or ask `mask` for the words"
@@ -84,7 +81,7 @@ def segment(image: ImageInput, *, model: str | Path | Model = "", **options: Any
 
 
 def _warn(model: Model, config: RunConfig, image: ImageInput) -> None:
-    """Warn of a picture, unless the model is for photographs or drew it."""
+    """Warn that results may mean nothing, unless the model is for photographs or drew the picture."""
     label = config.model_label
     if not (isinstance(image, Path | str) and are_drawings([Path(image)], label)):
         line = doubt_line(model.info, label)
@@ -95,8 +92,8 @@ def _warn(model: Model, config: RunConfig, image: ImageInput) -> None:
 def _configure(
     kind: type[Config], model: str | Path | Model, options: Mapping[str, Any]
 ) -> tuple[Config, ModelInfo | None]:
-    """The configuration of `kind` with these options, and what is known of the model. Raises UserError for an option of
-    loading beside a model that is loaded."""
+    """(config, info): the configuration of `kind` with these options, and what is known of the model. Raises UserError
+    if an option for loading, such as lora, is given with a model that is already loaded."""
     if not isinstance(model, Model):
         return recommend(kind, {**options, "model": model})
     for name in ("base", *(field.name for field in fields(LoadOptions)), "device", "dtype"):
@@ -108,7 +105,7 @@ def _configure(
 def _prepare(
     config: MaskPhotosConfig | SegmentPhotosConfig, info: ModelInfo | None, model: str | Path | Model
 ) -> tuple[Model, CapturePlan]:
-    """The loaded model, and what is captured of it. info: what is known of it before it is loaded."""
+    """(model, plan): the loaded model, and what is captured of it. info: what is known of it before it is loaded."""
     if not isinstance(model, Model):
         check_model(config, info)
         model = _load(config.model, config.base, config.device, config.dtype, LoadOptions.of(config))
@@ -119,5 +116,5 @@ def _prepare(
 
 @lru_cache(maxsize=1)
 def _load(name: str, base: str | None, device: str | None, dtype: str | None, options: LoadOptions) -> Model:
-    """Load a model; the one that was named last is kept."""
+    """Load a model, and keep it until another one is named."""
     return registry.load_model(name, base=base, device=device, dtype=dtype, **vars(options))

@@ -1,5 +1,5 @@
-"""What size a picture has, and where in it lies what was drawn: a pipeline may draw a part of it alone
-(`padding_mask_crop`), or draw at another size and cut the picture to the requested one (`use_resolution_binning`).
+"""What size a picture has, and where the drawn part lies in it: a pipeline may draw only a part of the picture
+(`padding_mask_crop`), or draw at another size and cut the picture to the requested size (`use_resolution_binning`).
 """
 
 from __future__ import annotations
@@ -24,42 +24,47 @@ PLACING = ("apply_overlay", "resize_and_crop_tensor")
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the drawn picture lies in the returned one, in pixels. size: (H, W) of the returned picture. drawn, scaled:
-    (H, W) of the drawn one, and after it was resized. view: the part of it that is shown, which fills `window` of the
-    picture."""
+    """Where the drawn picture lies in the returned one, in pixels."""
 
     size: Grid
+    """(H, W) of the returned picture."""
     drawn: Grid
+    """(H, W) of the drawn picture."""
     scaled: Grid
+    """(H, W) of the drawn picture after it was resized."""
     view: Window
+    """The part of the resized picture that is shown."""
     window: Window
+    """The part of the returned picture that it fills."""
 
     @property
     def is_whole(self) -> bool:
-        """Whether the picture shows all that was drawn, and nothing else."""
+        """Whether the returned picture is the drawn one."""
         return self.size == self.scaled == (self.window.height, self.window.width)
 
 
 @dataclass
 class Placing:
-    """What a pipeline's call did to its pictures after they were drawn. crop: the edges (left, top, right, bottom) of
-    the part that was drawn. is_resized: the picture was resized and its edges cut off. must_crop: `padding_mask_crop`
-    was given."""
+    """What a pipeline's call did to its pictures after they were drawn."""
 
     crop: tuple[int, int, int, int] | None = None
+    """The edges (left, top, right, bottom) of the part that was drawn; None: the whole picture was."""
     is_resized: bool = False
+    """Whether the picture was resized and its edges cut off."""
     must_crop: bool = False
+    """Whether the call was given `padding_mask_crop`."""
 
-    def note(self, name: str, given: Mapping[str, Any]) -> None:
+    def note(self, name: str, arguments: Mapping[str, Any]) -> None:
         """Called after a method in PLACING, with its arguments by name."""
         self.is_resized = self.is_resized or name == "resize_and_crop_tensor"
-        if given.get("crop_coords") is not None:
-            self.crop = tuple(given["crop_coords"])
+        if arguments.get("crop_coords") is not None:
+            self.crop = tuple(arguments["crop_coords"])
 
     def place(self, lattice: Grid, drawn: Grid, shown: Grid | None, returned: Grid | None) -> Placement:
-        """Where the picture lies that was drawn on a lattice. drawn: its (H, W) in pixels, as far as the pipeline says
-        it. shown: (H, W) of the picture to place it in; None: there is none. returned: (H, W) of the returned picture.
-        Raises UserError if the place is unknown.
+        """Where the drawn picture lies in another one. lattice: (height, width) in positions on which it was drawn.
+        drawn: its (H, W) in pixels; in positions, if the pipeline does not say how large one is. shown: (H, W) of the
+        other picture; None: there is none. returned: (H, W) of the returned picture; None: none was returned. Raises
+        UserError if the place is unknown.
         """
         moved = self.is_resized or self.crop is not None
         if self.must_crop and self.crop is None:
@@ -85,11 +90,13 @@ class Placing:
 
 
 def _whole(size: Grid) -> Placement:
-    return Placement(size, size, size, Window(0, 0, *size), Window(0, 0, *size))
+    """The placement of a picture that is all that was drawn."""
+    whole = Window(0, 0, *size)
+    return Placement(size, size, size, whole, whole)
 
 
 def _fill(drawn: Grid, window: Window, size: Grid) -> Placement:
-    """The drawn picture fills a window, and what is too long of it is cut off at both ends."""
+    """The placement of a drawn picture that fills a window; the side that is too long is cut off at both ends."""
     factor = max(window.height / drawn[0], window.width / drawn[1])
     scaled = max(int(drawn[0] * factor), window.height), max(int(drawn[1] * factor), window.width)
     top, left = (scaled[0] - window.height) // 2, (scaled[1] - window.width) // 2
@@ -97,7 +104,7 @@ def _fill(drawn: Grid, window: Window, size: Grid) -> Placement:
 
 
 def returned_images(output: Any) -> list[np.ndarray]:
-    """The pictures (H, W, 3) uint8 in what a pipeline returns, on white; none for latents."""
+    """The pictures (H, W, 3) uint8 in what a pipeline returned, on white; an empty list for latents."""
     images: Any = getattr(output, "images", getattr(output, "frames", output))
     if isinstance(images, tuple) and images:
         images = images[0]

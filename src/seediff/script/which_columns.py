@@ -1,4 +1,5 @@
-"""Which columns of the text a word has: those of its tokens, as each tokenizer of the pipeline reads the prompt."""
+"""Which columns of the text a word has: the columns of its tokens, as each tokenizer of the pipeline reads the
+prompt."""
 
 from __future__ import annotations
 
@@ -19,15 +20,15 @@ NAME_TOKENIZER = "name one, capture(pipe, prompt='…', tokenizer=…), or name 
 
 
 class TextColumns:
-    """Finds the columns of words. readers: named by the script; None: the pipeline's own. named: the texts that the
-    script named, which were encoded elsewhere."""
+    """Finds the columns of words. readers: the tokenizers that the script named; None: the pipeline's own. named: the
+    texts that the script named, which were encoded elsewhere."""
 
     def __init__(self, pipe: Any, family: Family, readers: Sequence[Reader] | None, named: Sequence[str]) -> None:
         self._pipe, self._family, self._readers, self._named = pipe, family, readers, named
 
     def find(self, text: ReadText, phrases: Sequence[Phrase]) -> dict[str, tuple[int, ...]]:
-        """Phrase → its columns; empty if `refusal` says why there are none. Where phrases contain each other, the
-        longer one has the words."""
+        """Phrase → its columns. A phrase without columns has an empty tuple, and `refusal` says why. Where phrases
+        contain each other, the longer one has the words."""
         columns: dict[str, set[int]] = {}
         for phrase in phrases:
             name = phrase_name(phrase)
@@ -45,20 +46,18 @@ class TextColumns:
 
     def words(self, text: ReadText) -> tuple[str, ...]:
         """The words of a prompt that may name something and have columns."""
-        found = self.find(text, content_words(text.texts.get("prompt", "")))
+        found = self.find(text, content_words(text.prompt))
         return tuple(word for word, columns in found.items() if columns)
 
     def refusal(self, text: ReadText, phrase: Phrase) -> UserError:
-        """Why a phrase has no columns."""
+        """The error that says why a phrase has no columns."""
         if not text.columns:
             return UserError("no attention to text was captured: use keep='all', or a method of masks")
         if not isinstance(phrase, str):
             return UserError(f"columns {tuple(phrase)} must be from 0 to {text.columns - 1}, those of the text")
         why = self._why_unknown(text)
         if why is None and self.find(text, [phrase])[phrase]:
-            problem = (
-                f"is in the prompt '{text.texts['prompt']}' only as part of a longer phrase that you also asked for"
-            )
+            problem = f"is in the prompt '{text.prompt}' only as part of a longer phrase that you also asked for"
             why = problem, "ask for it alone"
         if why is None:
             read = [self._read(each, text.texts) for each in self._all_readers() if each.first is not None]
@@ -69,7 +68,7 @@ class TextColumns:
         return UserError(f"'{phrase}'", *why)
 
     def _why_unknown(self, text: ReadText) -> tuple[str, str] | None:
-        """Why the columns of no word of a text are known, and what to do; None if they are."""
+        """(problem, fix): why the columns of a text's words are unknown, and what to do. None: they are known."""
         if not text.texts:
             fix = "name it, capture(pipe, prompt='…')" if self._all_readers() else NAME_TOKENIZER
             return "the pipeline was given no prompt, only embeddings", fix
@@ -88,35 +87,36 @@ class TextColumns:
         if weight:
             return f"the prompt has a weight ('{weight}'), so its words cannot be found", "name columns"
         if not self._chunks(text):
-            divided = f"the prompt '{text.texts['prompt']}' does not say where they divide"
+            divided = f"the prompt '{text.prompt}' does not say where they divide"
             problem = f"the network was given {text.columns} columns, and {divided}"
             return problem, "write BREAK between its chunks, capture(pipe, prompt='… BREAK …'), or name columns"
         return None
 
     def _chunks(self, text: ReadText) -> int:
-        """The number of chunks in which a text was encoded, each to as many columns as a tokenizer reads; 0: not
-        known."""
+        """The number of chunks in which a text was encoded, each to as many columns as a tokenizer reads; 0: it is
+        unknown."""
+        is_encoded_elsewhere = text.prompt in self._named
+        if self._is_transformer and not is_encoded_elsewhere:
+            return 1  # its pipeline divides no text, but may be told to read a longer one
         readers = [(reader, reader.first) for reader in self._all_readers() if reader.first is not None]
-        usual = max((first + reader.limit for reader, first in readers), default=text.columns)
-        if self._is_transformer and text.texts["prompt"] in self._named:  # encoded elsewhere
-            usual = max(usual, self._family.text_columns)  # SD3 without T5 has columns that no tokenizer reads
-        elif self._is_transformer:
-            usual = text.columns  # its pipeline divides no text, but may be told to read a longer one
-        if text.columns <= usual:
+        columns = max((first + reader.limit for reader, first in readers), default=text.columns)
+        if self._is_transformer:
+            columns = max(columns, self._family.text_columns)  # SD3 without T5 has columns that no tokenizer reads
+        if text.columns <= columns:
             return 1
-        chunks, rest = divmod(text.columns, usual)
+        chunks, rest = divmod(text.columns, columns)
         plain = not rest and all(first == 0 and reader.wrap is None for reader, first in readers)
         divided = plain and all(is_divided(reader, self._read(reader, text.texts), chunks) for reader, _ in readers)
         return chunks if divided else 0
 
     def _fitted(self, reader: Reader, text: ReadText) -> Reader:
-        """A reader whose limit is this run's: a transformer's last tokenizer reads as many tokens as there were columns
-        for it, and where padding comes before a text, the text ends with the last column."""
+        """A reader with the limit that it had in this run: a transformer's last tokenizer read as many tokens as there
+        were columns for it. Where padding comes before a text, the text ends with the last column."""
         if not self._is_transformer or reader.first is None or not text.width:
             return reader
         last = max(each.first for each in self._all_readers() if each.first is not None)
-        there = text.width - reader.first
-        limit = there if reader.first == last else min(reader.limit, there)
+        columns = text.width - reader.first
+        limit = columns if reader.first == last else min(reader.limit, columns)
         return replace(reader, limit=limit, end=None if reader.end is None else text.columns)
 
     @property
@@ -124,7 +124,7 @@ class TextColumns:
         return self._family.network_part != "unet"
 
     def _weight(self, texts: Texts) -> str | None:
-        """A weight in a prompt for a pipeline that does not encode it as diffusers' do."""
+        """A weight in a prompt; None: there is none, or the pipeline reads it as diffusers' pipelines do."""
         kind = type(self._pipe)
         encode = next((getattr(kind, name) for name in ENCODE if hasattr(kind, name)), None)
         if encode is None or encode.__module__.startswith("diffusers."):
@@ -136,12 +136,13 @@ class TextColumns:
         return [name for name in TOKENIZERS if getattr(self._pipe, name, None) is not None]
 
     def _all_readers(self) -> Sequence[Reader]:
-        """The readers of the pipeline; none for a network alone, unless its tokenizer was given."""
+        """The pipeline's readers; none for a network alone, unless the script named its tokenizer."""
         if self._readers is not None:
             return self._readers
         return self._family.readers(self._pipe) if self._tokenizers() else ()
 
     def _read(self, reader: Reader, texts: Texts) -> str:
-        """The text that a tokenizer read: `prompt_2` for the pipeline's second if that was given."""
+        """The text that a tokenizer read: the second one read `prompt_2` if the call had it, the third one
+        `prompt_3`."""
         number = self._tokenizers().index(reader.name) if reader.name in self._tokenizers() else 0
         return texts.get(f"prompt_{number + 1}") or texts["prompt"]

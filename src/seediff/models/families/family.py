@@ -55,10 +55,10 @@ Condition = Mapping[str, Any]
 """The network's inputs for a batch of prompts: tensors by name, the batch first."""
 
 
-class Places(NamedTuple):
+class Spans(NamedTuple):
     """Where picture and text are in a layer's product of queries and keys."""
 
-    rows: slice
+    queries: slice
     """The picture's queries."""
     image: slice | None
     """The picture's columns; None if the layer does not attend to the picture."""
@@ -86,23 +86,23 @@ class Layer:
         """Whether picture and text attend to each other."""
         return len(self.kinds) > 1
 
-    def find(self, queries: int, columns: int, positions: int, texts: int | None) -> Places | None:
+    def find(self, queries: int, columns: int, positions: int, texts: int | None) -> Spans | None:
         """Where picture and text are in a product of this many queries and columns; None if it is of something else.
         positions: N. texts: the number of text columns in this call; None if it is unknown."""
         picture = -(-positions // self.multiple) * self.multiple
         if self.kinds == ("cross",):
-            return Places(slice(None), None, slice(None)) if queries == picture else None
+            return Spans(slice(None), None, slice(None)) if queries == picture else None
         if columns < picture or queries not in (picture, columns):
             return None
         between = columns - picture
         if not self.is_joint:
-            return Places(slice(positions), slice(positions), None) if between == 0 else None
+            return Spans(slice(positions), slice(positions), None) if between == 0 else None
         if between == 0 or (texts is not None and between != texts):
             return None
         before = 0 if self.image_first else between
         rows = slice(positions) if queries == picture else slice(before, before + positions)
         text = slice(picture, columns) if self.image_first else slice(between)
-        return Places(rows, slice(before, before + positions), text)
+        return Spans(rows, slice(before, before + positions), text)
 
 
 SELF, CROSS, JOINT = Layer(("self",)), Layer(("cross",)), Layer(("self", "cross"))
