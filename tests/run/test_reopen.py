@@ -15,9 +15,8 @@ from seediff.config.generate_config import GenerateConfig
 from seediff.dataset import native
 from seediff.dataset.native import open_native
 from seediff.dataset.quality.check import check_dataset
-from seediff.dataset.reviews import REVIEWS, in_effect
+from seediff.dataset.reviews import REVIEWS
 from seediff.dataset.split import set_splits
-from seediff.files.outputs import BATCHES
 from seediff.run.generate_job import GenerateJob, generate
 from seediff.run.loop import dry_run
 
@@ -154,13 +153,6 @@ def test_growth_that_is_stopped_goes_on(tmp_path, monkeypatch):
     check_interrupted(grow, tmp_path, monkeypatch, range(0, 25, 2))
 
 
-def topped_up(out, name):
-    """Make of a set what --top-up once left behind: sample `name` alone in a batch of its own, with another picture."""
-    version = in_effect(out)[name].version
-    (out / REVIEWS).open("a").write(f'{{"sample": "{name}", "version": {version + 1}, "action": "redrawn"}}\n')
-    (out / BATCHES / "10000001.json").write_text('{"rows": [], "rejected": [], "files": {}}')
-
-
 def test_samples_keep_their_split_when_their_set_grows(tmp_path):
     out = tmp_path / "out"
     faked(CONFIG, out)
@@ -168,36 +160,6 @@ def test_samples_keep_their_split_when_their_set_grows(tmp_path):
     set_splits(out, splits)
     faked(LARGER, out)
     assert {item.name: item.metadata.get("split") for item in open_native(out)[1][:9]} == splits
-
-
-def test_a_set_that_was_topped_up_opens_and_does_not_grow(tmp_path):
-    """Masks and verdicts of the picture before are not used, and its new one is not lost without a word."""
-    from seediff.look.samples import open_subject
-    from seediff.look.session import Edit, Session
-
-    out = tmp_path / "out"
-    faked(CONFIG, out)
-
-    def session():
-        return Session(open_subject(out), by="ann")
-
-    opened = session()
-    version = opened.act(1, 0, Edit("brush", labels=opened.labels(1) * 0 + 2))["version"]
-    opened.act(1, version, Edit("reject", verdict="rejected"))
-    opened.close()
-    topped_up(out, "000001")
-    sample = open_native(out)[1][1]
-    assert (sample.metadata["mask_file_name"], sample.metadata["review"]["verdict"]) == ("masks/000001.png", None)
-    opened = session()
-    state = opened.state(1)
-    assert (state["verdict"], state["corrected"], state["undo"], state["version"]) == (None, False, False, 3)
-    assert opened.act(1, 3, Edit("accept", verdict="accepted"))["verdict"] == "accepted"
-    opened.close()
-    assert faked(CONFIG, out).done == 0
-    before = contents(out)
-    with user_error(r"drawn again with --top-up.*seediff merge"):
-        faked(LARGER, out)
-    assert contents(out) == before
 
 
 @pytest.mark.parametrize("changes", [{}, REJECT, {"classes_per_image": (1, 1, 2)}], ids=["", "reject", "several"])

@@ -64,7 +64,7 @@ def generate(
         settled = settled.changed(GIVEN, prompts=prompts)
     from ..run.generate_job import GenerateJob
 
-    job = GenerateJob(settled, info=info)
+    job = GenerateJob(settled, info=info, loading=options.loading)
     job.warn = options.warn
     result = carry_out(job, out, options, "images")
     if result and not options.quiet:

@@ -19,7 +19,7 @@ from ..config.method_constants import MaskConfig
 from ..config.methods import METHOD_FACTS
 from ..errors import UserError
 from ..files.output_folders import parse_folder
-from ..models.saving_memory import Graphs, Offload
+from ..models.saving_memory import Graphs, Loading, Offload
 from .progress import show_progress
 
 if TYPE_CHECKING:
@@ -105,6 +105,10 @@ class RunOptions:
             if value is not None and self.engine != "ray":
                 raise UserError(name, "is an option of --engine ray")
 
+    @property
+    def loading(self) -> Loading:
+        return Loading(self.offload, self.graphs)
+
     def warn(self, text: str) -> None:
         if not self.quiet:
             print(f"seediff: {text}", file=sys.stderr, flush=True)
@@ -128,7 +132,6 @@ def carry_out(job: AnyJob, out: Path, options: RunOptions, counted: str) -> RunR
     from ..run import loop
 
     engine = options.make_engine()
-    job.offload, job.graphs = options.offload, options.graphs
     lines = loop.dry_run(job, out, options.verbose)
     if options.dry_run:
         print(next(lines), flush=True)

@@ -95,7 +95,7 @@ def segment(
 
         words = read_words(captions, found.photos, settled.names, info and info.settings.words)
     warning = threshold_warning(settled) if named else ""
-    job = SegmentJob(settled, found, words=words, labels=labels, info=info)
+    job = SegmentJob(settled, found, words=words, labels=labels, info=info, loading=options.loading)
     _run(job, found, out, options, show_segments, warning)
 
 
@@ -157,7 +157,7 @@ def mask(
     check_mask_effects(line.values, settled.mask)
     mirrored = side_notes(settled.classes) if settled.capture.flip else []
     warning = "; ".join(filter(None, [threshold_warning(settled), *mirrored]))
-    job = MaskJob(settled, found, classes_of, info=info)
+    job = MaskJob(settled, found, classes_of, info=info, loading=options.loading)
     _run(job, found, out, options, show_masks, warning)
 
 

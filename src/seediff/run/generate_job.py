@@ -22,7 +22,7 @@ from ..files.messages import plural, show_bytes
 from ..files.outputs import write_atomic
 from ..models.describe import ModelInfo
 from ..models.families.readers import Reader
-from ..models.saving_memory import Graphs, Offload
+from ..models.saving_memory import USUAL_LOADING, Graphs, Loading, Offload
 from ..models.short_names import named_model
 from ..prompts.specs import each_spec, redraw, sample_count, sample_specs
 from ..prompts.tokens import content_words
@@ -79,8 +79,7 @@ def generate(
     info = None
     if config is None:
         config, info = recommend(GenerateConfig, options)
-    job = GenerateJob(config, draw, info=info)
-    job.offload, job.graphs = offload, graphs
+    job = GenerateJob(config, draw, info=info, loading=Loading(offload, graphs))
     return run(job, out, engine=engine, progress=progress)
 
 
@@ -96,10 +95,17 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
     drawn = True
     left_out = "rejected", native.REJECTED
 
-    def __init__(self, config: GenerateConfig, draw: Draw | None = None, *, info: ModelInfo | None = None) -> None:
-        super().__init__(config, info)
+    def __init__(
+        self,
+        config: GenerateConfig,
+        draw: Draw | None = None,
+        *,
+        info: ModelInfo | None = None,
+        loading: Loading = USUAL_LOADING,
+    ) -> None:
+        super().__init__(config, info, loading)
         self.draw = draw
-        self.on_device = draw is None
+        self.runs_model = draw is None
 
     def items(self) -> list[SampleSpec]:
         return sample_specs(self.config)
@@ -133,8 +139,8 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
 
     def doubts(self) -> list[str]:
         """Lines about words of the prompts that will not be drawn or labelled, if the model has a list of its words."""
-        settings = self.info and self.info.settings
-        if not settings or not settings.words or not settings.classes:
+        settings = self.info.settings
+        if not settings.words or not settings.classes:
             return []
         lines = list[str]()
 
@@ -268,7 +274,7 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
     def _extent(self) -> str:
         """How large the images are, and what they take on the disk with their labels."""
         config = self.config
-        sizes = self.info and self.info.sizes()
+        sizes = self.info.sizes()
         size = config.size or (sizes and sizes.side)
         if size is None:
             named = named_model(config.model)

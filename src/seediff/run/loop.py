@@ -32,13 +32,13 @@ from ..files.outputs import clear_leftovers, write_atomic
 from ..files.reading import read_bytes
 from ..models.describe import ModelInfo, describe
 from ..models.model_files import find_model
-from ..models.saving_memory import Graphs, Offload
+from ..models.saving_memory import USUAL_LOADING, Loading
 from ..workers import GPU_ALONE, Progress
 from .output import (
     RUN_FOLDERS,
     BatchRecord,
+    State,
     begin,
-    check_records,
     check_weights,
     commit,
     find_lost,
@@ -102,24 +102,21 @@ class RunResult:
 
 class Job(ABC, Generic[Config, Item, BatchCapture]):
     """The work of one command. A batch must depend only on the configuration and on its number, never on which files
-    exist already. Every process that makes batches loads its own copy of the job. `run` alone
-    replaces `config`: by what the output says, then with the device that is there.
+    exist already. Every process that makes batches loads its own copy of the job. Only `run` replaces `config`: first
+    by what the output says, then by one with this machine's device.
     """
 
     left_out: tuple[str, str] = "", ""
-    """A field of `RunResult`, and the output's file with its rows about what did not become a sample."""
-    on_device = True
-    """Whether the configuration's device, number format and threads are filled in if left open."""
+    """A field of `RunResult`, and the output's file that it comes from: its rows are about what did not become a
+    sample."""
+    runs_model = True
+    """False for a job that draws without a model: its device, number format and threads stay open."""
 
-    offload: Offload = "none"
-    graphs: Graphs = "auto"
-    """How the model is loaded, as in `load_model`; neither changes a byte."""
-
-    def __init__(self, config: Config, info: ModelInfo | None = None) -> None:
+    def __init__(self, config: Config, info: ModelInfo | None = None, loading: Loading = USUAL_LOADING) -> None:
         """info: the model, if it was found already."""
-        self.config = config
+        self.config, self.loading = config, loading
         if info is not None:
-            self.info = info
+            self.info = info  # takes the place of the cached property
         self.device = config.device
         """As the user named it, possibly with an index."""
         self.timer = Timer()
@@ -138,6 +135,16 @@ class Job(ABC, Generic[Config, Item, BatchCapture]):
     def info(self) -> ModelInfo:
         """The model, as far as it is known before it is loaded. Raises UserError."""
         return describe(find_model(self.config.model, self.config.base))
+
+    def resolved(self) -> Config:
+        """The configuration with device, number format and, on the cpu, threads filled in: they decide rounding."""
+        import torch
+
+        from ..devices import default_device  # imports torch
+
+        device = self.config.device or default_device()
+        threads = torch.get_num_threads() if device == "cpu" else None
+        return self.config.filled(MACHINE, device=device, dtype=self.usual_dtype(device), threads=threads)
 
     def usual_dtype(self, device: str) -> str:
         """The number format in which the model computes on a device by default."""
@@ -220,26 +227,21 @@ FinishedBatch = tuple[int, BatchRecord]
 
 
 class Engine(AbstractContextManager["Engine"]):
-    """Makes batches in this process; its subclasses make them in others. beside: whether another thread makes a batch's
-    masks and files while the next batch is captured. None: on CUDA alone, which then never waits for a disk; on a CPU
-    the same cores do both, and two threads crash Metal.
+    """Makes batches in this process; its subclasses make them in others.
+
+    writes_in_thread: whether another thread makes a batch's masks and files while the next batch is captured. None:
+    only on CUDA, which then never waits for a disk; on a CPU the same cores do both, and two threads crash Metal.
     """
 
-    def __init__(self, beside: bool | None = None) -> None:
-        self.beside = beside
+    def __init__(self, writes_in_thread: bool | None = None) -> None:
+        self.writes_in_thread = writes_in_thread
 
     def __exit__(self, *_: object) -> None:
         return None
 
     def resolve(self, job: AnyJob) -> RunConfig:
-        """A job's configuration with device, number format and, on the cpu, threads filled in: they decide rounding."""
-        import torch
-
-        from ..devices import default_device  # imports torch
-
-        device = job.config.device or default_device()
-        threads = torch.get_num_threads() if device == "cpu" else None
-        return job.config.filled(MACHINE, device=device, dtype=job.usual_dtype(device), threads=threads)
+        """The job's configuration with device, number format and threads, as its batches will be made."""
+        return job.resolved()
 
     def load(self, job: AnyJob) -> str:
         """Prepare for making batches. Returns the fingerprint of the model's weights, "" without a model."""
@@ -248,7 +250,7 @@ class Engine(AbstractContextManager["Engine"]):
     def map(self, job: AnyJob, out: Path, numbers: Sequence[int], say: Say) -> Generator[FinishedBatch, None, None]:
         """Make batches, and yield each when its files are there and its seconds are in the job's timer."""
         device = job.device or job.config.device or "cpu"
-        if not (device.startswith("cuda") if self.beside is None else self.beside):
+        if not (device.startswith("cuda") if self.writes_in_thread is None else self.writes_in_thread):
             for number in numbers:
                 yield number, job.make_batch(number, out)
             return
@@ -298,14 +300,12 @@ def run(job: AnyJob, out: Path | str, *, engine: Engine | None = None, progress:
     or in use, and what the job raises; OSError if the disk fills up.
     """
     out, done = parse_folder(out), 0
-    state, job.config = look_into(out, job.config)
-    # A run that was killed when it had grown a dataset left the earlier rows in a complete output.
-    lost = find_lost_batches(job, out, state)
-    if state == "new" and job.on_device:
+    state, lost = inspect(job, out)
+    if state == "new" and job.runs_model:
         job.check_values()
-    if state != "complete" or (out / EARLIER).exists() or lost:
+    if state != "complete" or lost or (out / EARLIER).exists():
         with lock(out):
-            done = _make(job, out, engine or Engine(), progress or (lambda done, total, what: None))
+            done = _complete_locked(job, out, engine or Engine(), progress or (lambda done, total, what: None))
     return RunResult(out=out, done=done, seconds=job.timer, **job.read_result(out))
 
 
@@ -315,17 +315,16 @@ def dry_run(job: AnyJob, out: Path | str, verbose: bool = True) -> Iterator[str]
     loads the model.
     """
     out = parse_folder(out)
-    state, job.config = look_into(out, job.config)
+    state, lost = inspect(job, out)
     job.check_values()
     check_state(job, out, state)
-    verb = {"unfinished": "continue", "shorter": "extend to", "longer": "end with"}.get(state, "make")
+    verb = {"unfinished": "continue", "to grow": "extend to", "to cut": "end with"}.get(state, "make")
     lines = job.describe(verbose)
     begin = f"Would {verb}"
-    if state == "complete":
-        lost = find_lost_batches(job, out, state)
+    if lost:
+        begin = f"Would make again {plural(len(lost), 'batch')} with missing files"
+    elif state == "complete":
         begin = "already complete; nothing to do"
-        if lost:
-            begin = f"Would make again {plural(len(lost), 'batch')} with missing files"
     yield f"{begin}: {next(lines)}"
     job.check()
     job.rehearse()
@@ -333,52 +332,52 @@ def dry_run(job: AnyJob, out: Path | str, verbose: bool = True) -> Iterator[str]
     yield f"Output: {out}, {show_bytes(free_bytes(out))} free"
 
 
-def _make(job: AnyJob, out: Path, engine: Engine, report: Progress) -> int:
-    """Make what is missing in an output that is locked. Returns the number of items that this run made."""
-    state, job.config = look_into(out, job.config)  # again, now that no other run can change it
+def inspect(job: AnyJob, out: Path) -> tuple[State, list[int]]:
+    """The state of an output, and the batches of a complete one of which files are missing. Replaces the job's
+    configuration as `look_into` says, and raises UserError as it and `find_lost` do."""
+    state, job.config = look_into(out, job.config)
+    # A run that was killed when it had grown a dataset left the earlier rows in a complete output.
+    if state != "complete" or (out / EARLIER).exists():
+        return state, []
+    return state, find_lost(out, job.batches)
+
+
+def _complete_locked(job: AnyJob, out: Path, engine: Engine, report: Progress) -> int:
+    """Make what is missing in a locked output. Returns the number of items that this run made."""
+    state, lost = inspect(job, out)  # again, now that no other run can change it
     done = 0
     check_state(job, out, state)
-    if state == "shorter":
+    if state == "to grow":
         grow(out, job.config)
-    if state == "longer":
+    if state == "to cut":
         end(out, job.config)
-    lost = find_lost_batches(job, out, state)
     if state != "complete" or lost:
         with engine, ExitStack() as stack:
-            if state == "new" and job.on_device:
+            if state == "new" and job.runs_model:
                 job.config = engine.resolve(job)
             if job.config.threads is not None:
                 from ..devices import cpu_threads  # imports torch, which takes seconds and not every job needs
 
                 stack.enter_context(cpu_threads(job.config.threads))
             if lost:
-                done = _make_lost(job, out, engine, lost, report)
+                done = _restore_lost(job, out, engine, lost, report)
             else:
-                done = _fill(job, out, engine, state == "new", report)
+                done = _make_all(job, out, engine, state == "new", report)
     (out / EARLIER).unlink(missing_ok=True)
     return done
 
 
 def check_state(job: AnyJob, out: Path, state: str) -> None:
     """Raise UserError for an output that cannot become one of the job's configuration."""
-    if state in ("shorter", "unfinished"):
-        check_records(out, job.batches)
-    if state == "shorter":
+    if state == "to grow":
         check_growth(out)
-    if state == "longer":
+    if state == "to cut":
         check_end(out, job.config)
 
 
-def find_lost_batches(job: AnyJob, out: Path, state: str) -> list[int]:
-    """The batches of a complete output of which files are missing. Raises UserError as `find_lost`."""
-    if state != "complete" or (out / EARLIER).exists():
-        return []
-    return find_lost(out, job.batches)
-
-
-def _make_lost(job: AnyJob, out: Path, engine: Engine, lost: Sequence[int], report: Progress) -> int:
-    """Make batches of a complete output again, and return the number of their items. Rows stay as they are. Raises
-    UserError for a file that would be another one, which stays, too."""
+def _restore_lost(job: AnyJob, out: Path, engine: Engine, lost: Sequence[int], report: Progress) -> int:
+    """Make batches of a complete output again, and return the number of their items. Rows stay as they are, and so does
+    a file that would come out differently, for which it raises UserError."""
     version = read_toml(out / native.CONFIG).get("version")
     if version != __version__:
         problem = f"files are missing, and seediff {version} made them, not {__version__}"
@@ -388,7 +387,7 @@ def _make_lost(job: AnyJob, out: Path, engine: Engine, lost: Sequence[int], repo
     # A batch writes all of its files, also those that are there.
     names = [name for number in lost for name in read_json(out / record_path(number), BatchRecord).files]
     before = {name: read_bytes(out / name) for name in names if (out / name).is_file()}
-    _make_missing(job, out, engine, dict.fromkeys(lost), report)
+    _make_and_commit(job, out, engine, dict.fromkeys(lost), report)
     changed = [name for name, data in before.items() if read_bytes(out / name) != data]
     for name in changed:
         write_atomic(out / name, before[name])
@@ -398,7 +397,7 @@ def _make_lost(job: AnyJob, out: Path, engine: Engine, lost: Sequence[int], repo
     return sum(len(job.batches[number]) for number in lost)
 
 
-def _fill(job: AnyJob, out: Path, engine: Engine, new: bool, report: Progress) -> int:
+def _make_all(job: AnyJob, out: Path, engine: Engine, new: bool, report: Progress) -> int:
     """Make the missing batches and finish the output. new: there is nothing to continue in it."""
     records = {number: None if new else read_record(out, number) for number in job.batches}
     before, total = _count_items(job, records), sum(map(len, job.batches.values()))
@@ -413,7 +412,7 @@ def _fill(job: AnyJob, out: Path, engine: Engine, new: bool, report: Progress) -
         if new:
             begin(out, job.config, weights)
         try:
-            _make_missing(job, out, engine, records, report)
+            _make_and_commit(job, out, engine, records, report)
             break
         except RuntimeError as error:
             if not new or any(records.values()) or not _can_halve(job.config, total, error):
@@ -436,10 +435,10 @@ def _count_items(job: AnyJob, records: Mapping[int, BatchRecord | None]) -> int:
     return sum(len(job.batches[number]) for number, record in records.items() if record)
 
 
-def _make_missing(
+def _make_and_commit(
     job: AnyJob, out: Path, engine: Engine, records: dict[int, BatchRecord | None], report: Progress
 ) -> None:
-    """Make and commit the batches that have no record in `records`, and put theirs there."""
+    """Make and commit the batches without a record in `records`, and put their records there."""
     done = before = _count_items(job, records)
     total, begun = sum(map(len, job.batches.values())), time.perf_counter()
 
@@ -455,8 +454,8 @@ def _make_missing(
                 commit(out, number, record)
             done += len(job.batches[number])
             say("")
-    if done - before >= TIMED and type(engine) is Engine and job.on_device:
-        remember_speed(job.config, (time.perf_counter() - begun) / (done - before), job.offload, job.graphs)
+    if done - before >= TIMED and type(engine) is Engine and job.runs_model:
+        remember_speed(job.config, (time.perf_counter() - begun) / (done - before), *job.loading)
 
 
 def _can_halve(config: RunConfig, total: int, error: RuntimeError) -> bool:

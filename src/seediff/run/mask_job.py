@@ -13,7 +13,7 @@ from ..errors import UserError
 from ..files.photo_files import Photo, read_photo
 from ..models.describe import ModelInfo
 from ..models.families.readers import Reader
-from ..models.saving_memory import Graphs, Offload
+from ..models.saving_memory import USUAL_LOADING, Graphs, Loading, Offload
 from ..prompts.specs import SampleSpec
 from ..prompts.tokens import split_prompts
 from ..workers import Progress
@@ -48,8 +48,7 @@ def mask_photos(
     photographs get all classes. Photographs that cannot be read do not stop the run: they are listed in the result and
     in failed.jsonl. offload, graphs, engine: as in `generate`. Raises UserError as `generate` does.
     """
-    job = MaskJob(config, photos, classes_of)
-    job.offload, job.graphs = offload, graphs
+    job = MaskJob(config, photos, classes_of, loading=Loading(offload, graphs))
     return run(job, out, engine=engine, progress=progress)
 
 
@@ -69,6 +68,7 @@ class MaskJob(
         classes_of: Mapping[str, Sequence[str]] | None = None,
         *,
         info: ModelInfo | None = None,
+        loading: Loading = USUAL_LOADING,
     ) -> None:
         """Arguments as in `mask_photos`."""
         photos = list(photos)
@@ -78,7 +78,7 @@ class MaskJob(
             raise UserError(f"classes of single photographs that the dataset does not have: {', '.join(unknown)}")
         own = ["" if classes == config.classes else repr(classes) for classes in listed]
         specs = [PhotoSpec(i, *each) for i, each in enumerate(zip(photos, listed, strict=True))]
-        super().__init__(config, specs, own, info)
+        super().__init__(config, specs, own, info, loading)
         self.words = config.classes
 
     def samples(self) -> Sequence[SampleSpec]:

@@ -33,10 +33,10 @@ from ..models.families.readers import Reader
 from ..models.families.unet import SD
 from ..models.fingerprint import weights_fingerprint
 from ..models.load_options import LoadOptions, check_options
-from ..models.saving_memory import Graphs, Offload, memory_bytes
+from ..models.saving_memory import USUAL_LOADING, Loading, Offload, memory_bytes
 from ..models.short_names import named_model
 from ..report.page import write_reports
-from .loop import BatchCapture, Engine, Item, Job
+from .loop import BatchCapture, Item, Job
 
 if TYPE_CHECKING:
     from ..models.registry import Model
@@ -72,7 +72,7 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
             self.capture_plan = check_model(self.config, self.info)
 
     def rehearse(self) -> None:
-        readers = self.info and self.info.readers()
+        readers = self.info.readers()
         if readers:
             self.check_texts(readers)
 
@@ -83,7 +83,7 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
     def load(self) -> str:
         self.check()
         config = replace(self.config, device=self.device or self.config.device)
-        model, weights = load_weights(config, self.info, offload=self.offload, graphs=self.graphs)
+        model, weights = load_weights(config, self.info, self.loading)
         self.use(model)
         return weights
 
@@ -125,7 +125,7 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
     def plan_lines(self, items: int, verbose: bool = True) -> list[str]:
         """Lines of a dry run: model, time, memory, untuned constants; verbose: also capture, replaced levels, all
         values. items: the number of those that are made."""
-        config, plan, info = Engine().resolve(self), self.capture_plan, self.info
+        config, plan, info = self.resolved(), self.capture_plan, self.info
         expected, capture = None, ["Capture: not known, because the model's configuration is not on this machine"]
         if plan is not None and plan.size is not None:
             expected = replace(plan, reads=self.reads or plan.reads).expected
@@ -135,13 +135,13 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
                 capture.insert(0, f"Capture: {expected}{nearly}")
         size = weight_bytes(config, info)
         lines = [
-            model_line(config, info, self.offload, size),
-            time_line(config, items, self.offload, self.graphs),
+            model_line(config, info, self.loading.offload, size),
+            time_line(config, items, *self.loading),
             memory_line(config, info, size, expected and expected.map_bytes),
         ]
-        if self.graphs == "auto" and str(config.device).startswith("cuda"):
+        if self.loading.graphs == "auto" and str(config.device).startswith("cuda"):
             lines.append("Graphs: tried in the first picture, and kept if they are faster and give the same bytes")
-        if isinstance(config, DatasetConfig) and info:
+        if isinstance(config, DatasetConfig):
             whose = foreign_constants(info, config.mask.method)
             if whose:
                 lines.append(f"Constants: those for masks were never tuned for {info.family.title}; they are {whose}")
@@ -158,10 +158,8 @@ def foreign_constants(info: ModelInfo, method: str) -> str:
     return f"the papers', of {SD.title}"
 
 
-def load_weights(
-    config: ModelConfig, info: ModelInfo, *, offload: Offload = "none", graphs: Graphs = "auto"
-) -> tuple[Model, str]:
-    """The model of a configuration, and the fingerprint of its weights. Raises UserError."""
+def load_weights(config: ModelConfig, info: ModelInfo, loading: Loading = USUAL_LOADING) -> tuple[Model, str]:
+    """(model, weights): the loaded model of a configuration, and the fingerprint of its weights. Raises UserError."""
     from ..models.registry import load_found
 
     sam = None
@@ -171,32 +169,27 @@ def load_weights(
         load_sam(config.mask.sam)
         sam = config.mask.sam_weights
     how = LoadOptions.of(config)
-    model = load_found(info, how, device=config.device, dtype=config.dtype, offload=offload, graphs=graphs)
+    model = load_found(info, how, device=config.device, dtype=config.dtype, **loading._asdict())
     return model, weights_fingerprint(model.info.files, config.lora, sam)
 
 
-def check_model(
-    config: ModelConfig, info: ModelInfo | None, layers: Mapping[str, Layer] | None = None
-) -> CapturePlan | None:
-    """What is captured of a model; None if nothing is known of its layers yet. Raises UserError for everything in the
-    configuration that does not fit it. layers: of the loaded model; None: those that its small files show."""
+def check_model(config: ModelConfig, info: ModelInfo, layers: Mapping[str, Layer] | None = None) -> CapturePlan | None:
+    """What is captured of a model; None if nothing is known of its layers yet. layers: the loaded model's; None: those
+    that its small files show. Raises UserError for everything in the configuration that does not fit the model."""
     check_values(config, info)
-    return info and plan_model(config, info, layers or info.layers())
+    return plan_model(config, info, layers or info.layers())
 
 
-def check_values(config: ModelConfig, info: ModelInfo | None) -> None:
-    """Raise UserError for values that do not fit each other or the model. info: None: nothing is known of it yet."""
+def check_values(config: ModelConfig, info: ModelInfo) -> None:
+    """Raise UserError for values that do not fit each other or the model."""
     dataset = config if isinstance(config, DatasetConfig) else None
-    family, gguf = (info.family, info.files.is_gguf) if info else (None, False)
-    check_options(LoadOptions.of(config), family, config.model, gguf=gguf)
+    check_options(LoadOptions.of(config), info.family, gguf=info.files.is_gguf)
     sam = dataset and dataset.mask.sam_weights
     for what, source in (("lora", config.lora), ("sam", sam)):
         if source is not None:
             local_file(what, source)
     if dataset:
         check_capture(dataset.mask.method, dataset.capture.normalize)
-    if info is None:
-        return
 
     # Words, guidance and size, as far as the model's files tell
     if dataset:
@@ -252,30 +245,28 @@ def plan_model(config: ModelConfig, info: ModelInfo, layers: Mapping[str, Layer]
     return plan
 
 
-def model_line(config: RunConfig, info: ModelInfo | None, offload: Offload, size: int | None) -> str:
-    """The line about the model that will be loaded. size: of its weights, if they are all on this machine."""
-    where = "not on this machine; the run refuses it if it is not supported"
-    if info is not None:
-        named, where = named_model(info.files.base), "on this machine"
-        if size is None and not isinstance(info.files.whole, Path):
-            where = "not on this machine; the run downloads it"
-            if named:
-                half, full = (show_bytes(named.weight_bytes(dtype)) for dtype in ("float16", "float32"))
-                where += f": {half} if its files are in half precision, {full} if in float32"
-        if info.files.replacement:
-            where = f"{info.family.title}: {info.files.parts_line(info.family)}, {where}"
+def model_line(config: RunConfig, info: ModelInfo, offload: Offload, size: int | None) -> str:
+    """The line about the model that will be loaded. size: bytes of its weights; None: not all are on this machine."""
+    named, where = named_model(info.files.base), "on this machine"
+    if size is None and not isinstance(info.files.whole, Path):
+        where = "not on this machine; the run downloads it"
+        if named:
+            half, full = (show_bytes(named.weight_bytes(dtype)) for dtype in ("float16", "float32"))
+            where += f": {half} if its files are in half precision, {full} if in float32"
+    if info.files.replacement:
+        where = f"{info.family.title}: {info.files.parts_line(info.family)}, {where}"
     line = f"Model: {config.model} ({where})"
     return line if offload == "none" else f"{line}, offload {offload}"
 
 
-def weight_bytes(config: RunConfig, info: ModelInfo | None) -> int | None:
+def weight_bytes(config: RunConfig, info: ModelInfo) -> int | None:
     """Bytes of a model's weights; None if they are not all on this machine. config: with a number format."""
-    with suppress(UserError):  # loading tells what is wrong with a file
-        return info and info.files.weight_bytes(info.family, str(config.dtype))
+    with suppress(UserError):  # loading reports what is wrong with a file
+        return info.files.weight_bytes(info.family, str(config.dtype))
     return None
 
 
-def memory_line(config: RunConfig, info: ModelInfo | None, size: int | None, maps: int | None) -> str:
+def memory_line(config: RunConfig, info: ModelInfo, size: int | None, maps: int | None) -> str:
     """The line about the memory that a model needs. size, maps: bytes of its weights, and of an image's maps, if they
     are known."""
     line = "Memory: not known, because the weights are not all on this machine"
@@ -285,6 +276,6 @@ def memory_line(config: RunConfig, info: ModelInfo | None, size: int | None, map
             line += f", before {config.quantize}"
     if maps:
         line += f"; {show_bytes(maps)} of attention maps an image"
-    if info and info.family.measured and not info.settings.words and not (size and config.device == "cpu"):
+    if info.family.measured and not info.settings.words and not (size and config.device == "cpu"):
         line += f"; an H100 needed {info.family.measured} (docs/gpus.md)"
     return line

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,9 +28,9 @@ from ..files.output_folders import LOCK, check_outside, open_folder
 from ..files.outputs import BATCHES, CONFIG, LEFTOVER, flush, write_atomic
 from ..files.reading import inside
 
-State = Literal["new", "unfinished", "complete", "shorter", "longer"]
-"""The state of an output. shorter: made by a configuration with fewer samples of the same series
-(`RunConfig.extends`). longer: begun with more, and not finished.
+State = Literal["new", "unfinished", "complete", "to grow", "to cut"]
+"""The state of an output. to grow: its configuration has fewer samples of the same series (`RunConfig.extends`). to
+cut: its configuration has more, and it is not finished.
 """
 
 RUN_FOLDERS = (IMAGES, MASKS, INSTANCES, *EXTRAS)
@@ -84,9 +84,9 @@ def look_into(out: Path, config: Config) -> tuple[State, Config]:
     config, complete = as_begun(config, begun), (out / config.last_file).exists()
     changed, same_version = differences(begun, config), about.get("version") == __version__
     if changed and same_version and config.extends(begun):
-        return "shorter", config
+        return "to grow", config
     if changed and same_version and not complete and begun.extends(config):
-        return "longer", config
+        return "to cut", config
     if not complete and not same_version:
         changed.insert(0, f"version of seediff: {about.get('version')} → {__version__}")
     if changed:
@@ -151,14 +151,6 @@ def read_record(out: Path, number: int) -> BatchRecord | None:
         if all((out / name).stat().st_size == size for name, size in record.files.items()):
             return record
     return None
-
-
-def check_records(out: Path, numbers: Container[int]) -> None:
-    """Raise UserError if the output has a batch that its configuration does not: earlier versions kept samples there
-    that they drew again, and these would be lost."""
-    if any(path.stem.isdigit() and int(path.stem) not in numbers for path in (out / BATCHES).glob("*.json")):
-        fix = "make the new samples in another folder with another --seed, and join the two with `seediff merge`"
-        raise UserError(out, "has samples that were drawn again with --top-up, so no run can go on with it", fix)
 
 
 def find_lost(out: Path, numbers: Iterable[int]) -> list[int]:

@@ -23,6 +23,7 @@ from ..files.outputs import write_atomic
 from ..files.photo_files import FAILED, Photo, failed_row, find_named
 from ..models.describe import ModelInfo
 from ..models.families.readers import Reader
+from ..models.saving_memory import Loading
 from ..models.short_names import EMBEDDED, REAL
 from .model_job import ModelJob
 from .output import BatchRecord
@@ -59,13 +60,14 @@ class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Viewed]], Generic[Ph
         self,
         config: PhotosConfig,
         specs: Sequence[PhotoSpec],
-        own: Sequence[str],
+        settings_of: Sequence[str],
         info: ModelInfo | None,
+        loading: Loading,
     ) -> None:
-        """specs: one per photograph. own: settings of single photographs. The fingerprint of both goes into the
-        configuration, so that only the same run continues."""
-        photos = fingerprint_photos([spec.photo for spec in specs], own)
-        super().__init__(config.changed("the pictures", photos=photos), info)
+        """specs: one per photograph. settings_of: for each its own settings as a text, "" if it has none. A fingerprint
+        of both becomes part of the configuration, so that only the same run continues."""
+        photos = fingerprint_photos([spec.photo for spec in specs], settings_of)
+        super().__init__(config.changed("the pictures", photos=photos), info, loading)
         self.specs = specs
 
     def items(self) -> Sequence[PhotoSpec]:
@@ -155,19 +157,19 @@ class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Viewed]], Generic[Ph
         super().finish(rows, (), out)
 
 
-def fingerprint_photos(photos: Sequence[Photo], own: Sequence[str]) -> str:
-    """`12 photographs (3f2a…)`: identifies photographs by names, sizes in bytes, and settings of their own."""
+def fingerprint_photos(photos: Sequence[Photo], settings_of: Sequence[str]) -> str:
+    """`12 photographs (3f2a…)`: identifies photographs by their names, sizes in bytes, and own settings."""
     digest = hashlib.blake2b(digest_size=6)
-    for photo, settings in zip(photos, own, strict=True):
+    for photo, settings in zip(photos, settings_of, strict=True):
         size = photo.path.stat().st_size if photo.path.is_file() else -1
         digest.update(repr((photo.name, size, settings)).encode("utf-8", "surrogateescape"))
     return f"{plural(len(photos), 'photograph')} ({digest.hexdigest()})"
 
 
-def doubt_line(info: ModelInfo | None, label: str, pictures: Sequence[Path] = ()) -> str:
+def doubt_line(info: ModelInfo, label: str, pictures: Sequence[Path] = ()) -> str:
     """What to tell a person who gives photographs to a model that knows a small world of drawings; "" for others, and
     if it drew all of these pictures."""
-    if info is None or not info.settings.words or (pictures and are_drawings(pictures, label)):
+    if not info.settings.words or (pictures and are_drawings(pictures, label)):
         return ""
     return (
         f"model '{label}' is for its own drawings: what it finds in photographs means nothing; {REAL} is a real model"

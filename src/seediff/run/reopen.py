@@ -24,7 +24,7 @@ from ..files.messages import plural, show_json
 from ..files.outputs import BATCHES, write_atomic
 from ..files.reading import inside
 from ..prompts.specs import sample_count
-from .output import RUN_FOLDERS, check_records, record_path
+from .output import RUN_FOLDERS, record_path
 
 IMAGE = re.compile(rf"{native.IMAGES}/([0-9]{{6,}})\.[a-z]+")
 NUMBER = re.compile("[0-9]{6,}")
@@ -67,7 +67,6 @@ def check_end(folder: Path, config: GenerateConfig) -> None:
     """Raise UserError if samples that `config` does not have were drawn, which would be lost."""
     begun = load_config(folder / native.CONFIG, GenerateConfig)
     batches = begun.batches(sample_count(begun))
-    check_records(folder, range(len(batches)))
     made = [batch.stop for number, batch in enumerate(batches) if (folder / record_path(number)).exists()]
     made += [sample_number(row["file_name"]) + 1 for row in earlier_rows(folder)]
     drawn, count = max(made, default=0), sample_count(config)

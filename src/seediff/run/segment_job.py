@@ -27,7 +27,7 @@ from ..files.photo_files import Photo, read_photo
 from ..metrics.matching import count_segments
 from ..models.describe import ModelInfo, check_known_classes
 from ..models.families.readers import Reader
-from ..models.saving_memory import Graphs, Offload
+from ..models.saving_memory import USUAL_LOADING, Graphs, Loading, Offload
 from ..prompts.tokens import split_prompts
 from ..workers import Progress
 from .loop import Engine, RunResult, run
@@ -71,8 +71,7 @@ def segment_photos(
     whose label maps cannot, do not stop the run: they are listed in the result and in failed.jsonl. offload, graphs,
     engine: as in `generate`. Raises UserError as `generate` does.
     """
-    job = SegmentJob(config, photos, words=words, labels=labels)
-    job.offload, job.graphs = offload, graphs
+    job = SegmentJob(config, photos, words=words, labels=labels, loading=Loading(offload, graphs))
     return run(job, out, engine=engine, progress=progress)
 
 
@@ -120,6 +119,7 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
         words: Mapping[str, Sequence[str]] | None = None,
         labels: Path | str | None = None,
         info: ModelInfo | None = None,
+        loading: Loading = USUAL_LOADING,
     ) -> None:
         """Arguments as in `segment_photos`."""
         truth, about = dict[str, Sample](), ""
@@ -148,7 +148,7 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
         if truth and not any(spec.label for spec in specs):
             none = f"no label map of any of the {len(specs)} photographs"
             raise UserError("labels", f"{none} among the {about}")
-        super().__init__(config, specs, own, info)
+        super().__init__(config, specs, own, info, loading)
         if self.words:
             self.reads = {"cross": None} if config.segment.divides_features else EVERYTHING
 
@@ -167,8 +167,7 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
         super().use(model)
 
     def check_words(self, words: tuple[str, ...], readers: Sequence[Reader]) -> None:
-        if self.info is not None:
-            check_known_classes(self.info.name, self.info.settings.words, words)
+        check_known_classes(self.info.name, self.info.settings.words, words)
         split_prompts(readers, words)
 
     def read(self, spec: PhotoSpec) -> CountedPhoto:
