@@ -19,9 +19,9 @@ from seediff.dataset.quality.check import check_dataset
 from seediff.files.outputs import BATCHES
 from seediff.run import generate_job as run_module
 from seediff.run import output
-from seediff.run.dataset_job import rejections
 from seediff.run.generate_job import generate
 from seediff.run.loop import Engine
+from seediff.run.sample_writer import rejections
 
 CONFIG = GenerateConfig(classes=("dog", "cat"), per_class=5, batch_size=3)
 fingerprints = partial(contents, folders=True)

@@ -13,7 +13,7 @@ from ..config.class_names import SEGMENT
 from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from ..files.messages import make_console, plural
 from ..report.tables import count_classes, show_reasons
-from ..run.dataset_job import rejections
+from ..run.sample_writer import rejections
 from .options import LOOK, command_line, export_line, next_steps, train_line
 
 if TYPE_CHECKING:

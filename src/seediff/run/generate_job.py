@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ import numpy as np
 
 from ..config.class_names import classes_in, spoken
 from ..config.generate_config import GenerateConfig
-from ..config.method_constants import maps_read
+from ..config.method_constants import MaskConfig, maps_read
 from ..config.resolve import recommend
 from ..config.sizes import pixels
 from ..dataset import native
@@ -27,10 +28,11 @@ from ..models.short_names import named_model
 from ..prompts.specs import each_spec, redraw, sample_count, sample_specs
 from ..prompts.tokens import content_words
 from ..workers import Progress
-from .dataset_job import DatasetJob, MaskedSample
 from .loop import Engine, RunResult, run
+from .model_job import ModelJob
 from .output import BatchRecord
 from .reopen import numbered_name, rows_in_order
+from .sample_writer import MaskedSample, SampleWriter, rejections, traced_classes
 
 # torch takes seconds to import. A run that only reports an error, or that everything is done, should not wait for it.
 if TYPE_CHECKING:
@@ -89,7 +91,7 @@ DrawnBatch = tuple[list[Drawn], list[dict[str, Any]]]
 """The samples that are kept, and a row of rejected.jsonl for each that is not."""
 
 
-class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
+class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnBatch]):
     """Draws images, makes their masks, and writes both."""
 
     drawn = True
@@ -110,8 +112,22 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
     def items(self) -> list[SampleSpec]:
         return sample_specs(self.config)
 
-    def samples(self) -> list[SampleSpec]:
-        return [*chain.from_iterable(self.batches.values())]
+    @cached_property
+    def writer(self) -> SampleWriter:
+        return SampleWriter(self.config, traced_classes(chain.from_iterable(self.batches.values())))
+
+    @property
+    def classes(self) -> Sequence[str]:
+        return self.config.classes
+
+    @property
+    def method(self) -> str:
+        return self.config.mask.method
+
+    @property
+    def mask_config(self) -> MaskConfig:
+        """The constants of masks, with levels that the model has."""
+        return (self.capture_plan and self.capture_plan.mask) or self.config.mask
 
     def load(self) -> str:
         return "" if self.draw is not None else super().load()
@@ -130,7 +146,7 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         config = self.config
         check_drawing(
             model,
-            self.samples(),
+            [*chain.from_iterable(self.batches.values())],
             plan=self.loaded_plan,
             steps=config.steps,
             guidance_scale=config.guidance_scale,
@@ -214,7 +230,9 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         from ..masks.make_masks import make_masks
 
         with self.timer("masks"):
-            result = make_masks(image, attention, spec.classes, self.mask_config, trace=spec.index in self.traced)
+            result = make_masks(
+                image, attention, spec.classes, self.mask_config, trace=spec.index in self.writer.traced
+            )
             missing = [f"missing:{name}" for name in self.missing(spec, attention)]
             return replace(result, flags=(*result.flags, *missing))
 
@@ -245,9 +263,12 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
                     attention=attention,
                     facts={"seed": spec.seed, "attempt": spec.attempt},
                 )
-                self.write_sample(record, out, sample)
+                self.writer.write(record, out, sample)
         record.rows.sort(key=lambda row: row["file_name"])
         return record
+
+    def about(self, rejected: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        return {**super().about(rejected), "prompts": list(self.config.prompts), "rejected": rejections(rejected)}
 
     def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
         if self.config.reject:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..config.class_names import join_classes
 from ..config.photos_config import MaskPhotosConfig
@@ -17,10 +18,10 @@ from ..models.saving_memory import USUAL_LOADING, Graphs, Loading, Offload
 from ..prompts.specs import SampleSpec
 from ..prompts.tokens import split_prompts
 from ..workers import Progress
-from .dataset_job import DatasetJob, MaskedSample
 from .loop import Engine, RunResult, run
 from .output import BatchRecord
-from .photos import PhotoBatch, PhotoJob, PhotoSpec
+from .photos import PhotoJob, PhotoSpec
+from .sample_writer import MaskedSample, SampleWriter, traced_classes
 
 # torch takes seconds to import. A run that only reports an error, or that everything is done, should not wait for it.
 if TYPE_CHECKING:
@@ -52,10 +53,7 @@ def mask_photos(
     return run(job, out, engine=engine, progress=progress)
 
 
-class MaskJob(
-    PhotoJob[MaskPhotosConfig, ViewedPhoto, CapturedPhoto],
-    DatasetJob[MaskPhotosConfig, PhotoSpec, PhotoBatch[CapturedPhoto]],
-):
+class MaskJob(PhotoJob[MaskPhotosConfig, ViewedPhoto, CapturedPhoto]):
     """Reads photographs, has `PhotoMasker` find their classes and make their masks, and writes these."""
 
     drawn = False
@@ -81,8 +79,17 @@ class MaskJob(
         super().__init__(config, specs, own, info, loading)
         self.words = config.classes
 
-    def samples(self) -> Sequence[SampleSpec]:
-        return [self.sample(spec, spec.words) for spec in self.specs]
+    @cached_property
+    def writer(self) -> SampleWriter:
+        return SampleWriter(self.config, traced_classes(self.sample(spec, spec.words) for spec in self.specs))
+
+    @property
+    def classes(self) -> Sequence[str]:
+        return self.config.classes
+
+    @property
+    def method(self) -> str:
+        return self.config.mask.method
 
     def sample(self, spec: PhotoSpec, classes: tuple[str, ...]) -> SampleSpec:
         """The sample of a photograph with some of its classes; the prompt names them."""
@@ -111,7 +118,7 @@ class MaskJob(
     def write_photo(self, record: BatchRecord, out: Path, photo: CapturedPhoto) -> None:
         spec, found = photo
         with self.timer("masks"):
-            masks = self.masker.masks(found, trace=spec.index in self.traced)
+            masks = self.masker.masks(found, trace=spec.index in self.writer.traced)
         with self.timer("writing"):
             suffix, image = encode_photo(spec.photo.path, found.view.pixels)
             facts = {
@@ -131,4 +138,7 @@ class MaskJob(
                 attention=found.maps,
                 facts=facts,
             )
-            self.write_sample(record, out, sample)
+            self.writer.write(record, out, sample)
+
+    def about(self, rejected: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        return {**super().about(rejected), "prompts": list(self.config.prompts)}
