@@ -54,7 +54,7 @@ def generate(
 
     - `seediff generate --classes voc --per-class 50000 --model sd1.5 --engine ray --address auto --out voc`
     """
-    settled, info = configure_run(GenerateConfig, line.values, config, preset=preset, planned=options.dry_run)
+    settled, info = configure_run(GenerateConfig, line.values, config, constants=preset, planned=options.dry_run)
     check_mask_effects(line.values, settled.mask, settled.reject)
     if vary not in (None, "none"):
         from ..prompts.variations import varied_prompts

@@ -15,7 +15,7 @@ from ..config.fields import IMAGES, MASKS, RUN
 from ..config.methods import SEGMENT_OPTIONS
 from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from ..config.presets import THRESHOLDS
-from ..config.resolve import configure_run
+from ..config.resolve import configure_run, split_preset
 from ..config.settings import DEFAULT, TUNED
 from ..config.sides import side_notes
 from ..errors import UserError
@@ -82,8 +82,15 @@ def segment(
     from ..run.segment_job import SegmentJob
     from .summary import show_segments
 
+    constants, tuned = split_preset(SegmentPhotosConfig, preset)
     settled, info = configure_run(
-        SegmentPhotosConfig, line.values, config, preset=preset, planned=options.dry_run, out=out
+        SegmentPhotosConfig,
+        line.values,
+        config,
+        constants=constants,
+        tuned=tuned,
+        planned=options.dry_run,
+        out=out,
     )
     named = bool(settled.names) or captions is not None
     check_effects(line.values, settled, labels=labels, named=named)
@@ -150,7 +157,10 @@ def mask(
         typed["classes"] = tuple(dict.fromkeys(chain.from_iterable(classes_of.values())))
         if not typed["classes"]:
             raise UserError(table, "lists no class for any photograph", "write names into its column 'classes'")
-    settled, info = configure_run(MaskPhotosConfig, typed, config, preset=preset, planned=options.dry_run, out=out)
+    constants, tuned = split_preset(MaskPhotosConfig, preset)
+    settled, info = configure_run(
+        MaskPhotosConfig, typed, config, constants=constants, tuned=tuned, planned=options.dry_run, out=out
+    )
     spelled = {sound(name): name for name in settled.classes}
     for photo, names in classes_of.items():
         classes_of[photo] = tuple(spelled.get(sound(name), name) for name in names)

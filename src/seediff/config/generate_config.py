@@ -11,6 +11,8 @@ from ..errors import UserError
 from ..files.documents import read_toml
 from ..files.messages import plural
 from ..files.reading import composed
+from ..models.describe import describe
+from ..models.model_files import locate_model
 from .class_names import (
     DEFAULT_PROMPTS,
     check_classes,
@@ -21,9 +23,9 @@ from .class_names import (
 )
 from .fields import IMAGES, KEPT, MODEL, WORD, AtLeastZero, Count, Several, Share, read_names
 from .method_constants import CaptureConfig, MaskConfig
-from .presets import ModelConstants
-from .resolve import load_config, recommend
-from .settings import RunConfig, SourcedValues, differences
+from .presets import MethodConstants, ModelConstants
+from .resolve import load_config, model_constants, recommend, resolve
+from .settings import GIVEN, RunConfig, SourcedValues, differences
 from .sizes import Size, check_size
 
 Self = TypeVar("Self", bound="DatasetConfig")
@@ -81,8 +83,8 @@ class DatasetConfig(RunConfig):
         return recommend(cls, values)[0]
 
     @classmethod
-    def values_below(cls, model: ModelConstants, chosen: Mapping[str, Any], preset: str) -> list[SourcedValues]:
-        return model.mask_values(chosen.get("mask.method"), preset, chosen.get("mask.expansion"))
+    def values_below(cls, given: Mapping[str, Any], model: ModelConstants, constants: str) -> list[SourcedValues]:
+        return model.mask_values(given.get("mask.method"), constants, given.get("mask.expansion"))
 
 
 @Parameter(group=IMAGES)
@@ -146,10 +148,10 @@ class GenerateConfig(DatasetConfig):
             object.__setattr__(self, "size", check_size(self.size))
 
     @classmethod
-    def values_below(cls, model: ModelConstants, chosen: Mapping[str, Any], preset: str) -> list[SourcedValues]:
-        masks = super().values_below(model, chosen, preset)
-        if preset == "model":
-            masks.append(model.own({"capture.steps": model.preset.capture_steps}))
+    def values_below(cls, given: Mapping[str, Any], model: ModelConstants, constants: str) -> list[SourcedValues]:
+        masks = super().values_below(given, model, constants)
+        if constants == "model":
+            masks.append(model.from_preset({"capture.steps": model.preset.capture_steps}))
         return [*model.distilled, *masks]
 
     def extends(self, earlier: RunConfig) -> bool:
@@ -164,15 +166,16 @@ class GenerateConfig(DatasetConfig):
 
 
 def own_constants(pipe: Any, method: str) -> tuple[MaskConfig, dict[str, Any]]:
-    """The constants of a method for a pipeline, and the fields of the capture for which they were chosen: those of its
-    model's folder if that has some, otherwise those of the method's paper, and no fields.
-    """
+    """(mask, capture): a mask method's constants for a pipeline, and the fields of CaptureConfig for which they were
+    chosen. If the folder of the pipeline's model has no constants, `mask` has those of the method's paper, and
+    `capture` is empty. Raises UserError."""
     config = MaskConfig(method=method)
     folder = getattr(pipe, "name_or_path", None)  # None if the pipeline was built from its parts
     if folder and Path(folder, "seediff.json").exists():
-        values = {"classes": ("any",), "model": str(folder), "mask": {"method": method}}
-        own, model = recommend(GenerateConfig, values)
-        if model and model.settings.preset:
+        model = describe(locate_model(str(folder)))
+        if model.settings.preset:
+            below = model_constants(model.name, model, lora=None).mask_values(method)
+            own = resolve(MethodConstants, [SourcedValues(GIVEN, {"mask.method": method}), *below])
             return own.mask, {name: getattr(own.capture, name) for name in ("normalize", "layers", "mean")}
     return replace(config, **config.facts.defaults.get("mask", {})), {}
 

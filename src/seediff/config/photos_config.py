@@ -109,9 +109,9 @@ class SegmentPhotosConfig(RunConfig):
         return recommend(cls, values)[0]
 
     @classmethod
-    def values_below(cls, model: ModelConstants, chosen: Mapping[str, Any], preset: str) -> list[SourcedValues]:
-        segment = model.preset.segment_constants(chosen.get("segment.method", SegmentConfig.method))
-        return [model.own({"segment": segment, "name_threshold": model.preset.name_threshold})]
+    def values_below(cls, given: Mapping[str, Any], model: ModelConstants, constants: str) -> list[SourcedValues]:
+        segment = model.preset.segment_constants(given.get("segment.method", SegmentConfig.method))
+        return [model.from_preset({"segment": segment, "name_threshold": model.preset.name_threshold})]
 
 
 def check_segment_names(names: Sequence[str], what: str) -> None:

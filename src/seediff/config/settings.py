@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar
 
 import tomli_w
 from cyclopts import Parameter
@@ -17,10 +17,13 @@ from ..errors import UserError
 from ..files.messages import show_json
 from .fields import MODEL, Count, Device, DType, Seed, check_fields, flatten, tables_of
 
+if TYPE_CHECKING:
+    from .presets import ModelConstants
+
 GIVEN, DEFAULT = "given", "default"
 """Sources of values: given by the user (command line, file or Python), and the class's default."""
 TUNED = "seediff tune for "
-"""Beginning of the source of values from a file of `seediff tune`."""
+"""How the source of values from a file of `seediff tune` begins."""
 MACHINE = "this machine"
 """Source of values that are filled in when a run starts."""
 OF_MODEL = Parameter(group=MODEL)
@@ -29,7 +32,7 @@ NOT_TYPED = Parameter(parse=False)
 
 
 class SourcedValues(NamedTuple):
-    """Values from one source. values: by flat name, such as `mask.beta`. where: the file of the values, if any."""
+    """Values from one source. values: flat name, such as `mask.beta`, → value. where: their file; "": none."""
 
     source: str
     values: Mapping[str, Any]
@@ -41,16 +44,14 @@ class Settings:
     """A configuration whose values come from several sources. Making an instance reads no file."""
 
     command: ClassVar[str]
-    presets: ClassVar[tuple[str, ...]] = ("model",)
-    """Which constants there are to begin with: "model", its own, or others."""
-
     _sources: ClassVar[Mapping[str, str]] = {}
-    """Flat name → source, of the instances that `resolve` and `changed` make. No field, so that a copy by `replace` has
-    none: its values count as given where they are not the class's defaults."""
+    """Flat name → source, for the instances that `resolve` and `changed` make. This is no field, so a copy by `replace`
+    has no sources: its values count as given where they are not the class's defaults."""
 
     @classmethod
-    def defaults_below(cls, chosen: Mapping[str, Any]) -> list[SourcedValues]:
-        """The values below the given ones, without a model. chosen: flat name → given value."""
+    def values_below(cls, given: Mapping[str, Any], model: "ModelConstants", constants: str) -> list[SourcedValues]:
+        """The values that count where none is given, the strongest first. given: flat name → value. model: the model's
+        constants, empty for a command without a model. constants: one of `RunConfig.presets`."""
         return []
 
     def values(self) -> dict[str, Any]:
@@ -66,7 +67,7 @@ class Settings:
         return next((source for source, names in self.sources().items() if name in names), DEFAULT)
 
     def sources(self) -> dict[str, list[str]]:
-        """Source → flat names of its values but None."""
+        """Source → the flat names of the values that came from it, without those that are None."""
         named, usual = dict[str, list[str]](), defaults(type(self))
         for name, value in self.flat().items():
             own = GIVEN if value != usual[name] else DEFAULT
@@ -76,20 +77,20 @@ class Settings:
 
     def changed(self: "AnySettings", source: str, **values: Any) -> "AnySettings":
         """A copy with some values from another source."""
-        return replace(self, **values).from_sources({**self._sources, **dict.fromkeys(values, source)})
+        return replace(self, **values).with_sources({**self._sources, **dict.fromkeys(values, source)})
 
     def filled(self: "AnySettings", source: str, **values: Any) -> "AnySettings":
-        """A copy with values in the place of None."""
+        """A copy in which these values replace None."""
         missing = {name: value for name, value in values.items() if getattr(self, name) is None and value is not None}
         return self.changed(source, **missing) if missing else self
 
-    def from_sources(self: "AnySettings", sources: Mapping[str, str]) -> "AnySettings":
-        """This new instance, with the sources of its values, by flat name."""
+    def with_sources(self: "AnySettings", sources: Mapping[str, str]) -> "AnySettings":
+        """This new instance, which now knows the sources of its values. sources: flat name → source."""
         object.__setattr__(self, "_sources", sources)
         return self
 
     def source_lines(self) -> list[str]:
-        """Every value but None, one line per source, for dry runs; the defaults last."""
+        """The lines of a dry run about all values that are not None: one line per source, the defaults last."""
         flat, lines = self.flat(), list[str]()
         for source, names in sorted(self.sources().items(), key=lambda item: item[0] == DEFAULT):
             begin = "Given" if source == GIVEN else f"From {source}"
@@ -97,7 +98,7 @@ class Settings:
         return lines
 
     def to_toml(self, weights: str = "") -> str:
-        """The text of seediff.toml, without values of None. weights: the model's fingerprint, if it is known."""
+        """The text of seediff.toml, without values that are None. weights: the model's fingerprint; "": not known."""
         about, sources = {"command": self.command, "version": __version__}, self.sources()
         sources.pop(DEFAULT, None)
         if weights:
@@ -107,10 +108,12 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig(Settings):
-    """A configuration of a command that runs a model, batch by batch. last_file: an output folder that has it is
-    complete."""
+    """A configuration of a command that runs a model, batch by batch."""
 
     last_file: ClassVar[str]
+    """The file that is written last: an output folder with it is complete."""
+    presets: ClassVar[tuple[str, ...]] = ("model",)
+    """The sets of constants to choose from: the model's own, and perhaps the paper's."""
 
     model: Annotated[str, OF_MODEL] = "mini"
     """A name from `seediff models`, a local folder, a hub id, or a .safetensors or .gguf file."""
@@ -142,16 +145,10 @@ class RunConfig(Settings):
         if self.threads is not None and self.threads > most:
             raise UserError("threads", f"{self.threads} is more than {most}", "use as many as the machine has cores")
 
-    @classmethod
-    def values_below(cls, model: Any, chosen: Mapping[str, Any], preset: str) -> list[SourcedValues]:
-        """The values below the given ones. model: its constants. chosen: flat name → given value. preset: one of
-        `presets`."""
-        return []
-
     @property
     def model_label(self) -> str:
-        """The model's name for rows and pages; for a local folder only its last part, so that outputs do not reveal its
-        location."""
+        """The model's name in rows and on pages: for a local folder only the last part of its path, so that outputs do
+        not reveal where it is."""
         return model_label(self.model)
 
     def extends(self, earlier: "RunConfig") -> bool:

@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from ..errors import UserError
 from .fields import RUN, WORD, AtLeastZero, Count, Device, check_fields
+from .presets import ModelConstants
 from .resolve import configure
 from .settings import DEFAULT, MACHINE, NOT_TYPED, Settings, SourcedValues
 
@@ -116,13 +117,13 @@ class TrainConfig(Settings):
             raise UserError("scale", f"{self.scale} must be (low, high) with 0 < low ≤ high")
 
     @classmethod
-    def defaults_below(cls, chosen: Mapping[str, Any]) -> list[SourcedValues]:
-        architecture = chosen.get("architecture", cls.architecture)
-        backbone = chosen.get("backbone", {"segformer": "b0"}.get(architecture, cls.backbone))
+    def values_below(cls, given: Mapping[str, Any], model: ModelConstants, constants: str) -> list[SourcedValues]:
+        architecture = given.get("architecture", cls.architecture)
+        backbone = given.get("backbone", {"segformer": "b0"}.get(architecture, cls.backbone))
         tiny = dict[str, Any]()
         if backbone == "tiny":
             tiny |= TINY.get(architecture, {})
-        if chosen.get("weights") == "pretrained":
+        if given.get("weights") == "pretrained":
             # pretrained weights change slowly: a tenth of the rate, as for other backbones
             tiny.pop("backbone_factor", None)
         return [SourcedValues("backbone tiny", tiny), SourcedValues(DEFAULT, {"backbone": backbone})]
