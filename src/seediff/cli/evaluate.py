@@ -21,7 +21,7 @@ from ..files.messages import make_console
 from ..files.output_folders import check_free, check_writable
 from .commands import HELP_ALL
 from .line import UNTYPED, Typed
-from .options import HERE, SEED, ConfigFile, Json, shown
+from .options import HERE, SEED, ConfigFile, Json, check_mask_effects, shown
 from .progress import bar_or_lines
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ AS_IN_MASK = Parameter(group=MODEL, help="As in `seediff mask`.")
 
 
 @dataclass(frozen=True)
-class Looks:
+class MaskOptions:
     """The fields of MaskPhotosConfig that `evaluate masks` has options for; the data give the others."""
 
     model: Annotated[str, AS_IN_MASK, Parameter(show_default=False)] = ""
@@ -237,7 +237,7 @@ def masks(
     count: Annotated[
         int | None, WORD, Parameter(help="Use only this many pictures, evenly spaced.", show_default="all")
     ] = None,
-    line: Typed[Looks] = UNTYPED,
+    line: Typed[MaskOptions] = UNTYPED,
     config: ConfigFile = None,
     draws: Annotated[int, WORD, Parameter(help="Number of bootstrap draws over pictures, for the intervals.")] = 1000,
     form: Form = "text",
@@ -256,7 +256,6 @@ def masks(
     from ..evaluate.protocols import read_class_map
     from ..evaluate.semantic import as_json, write_json
     from ..run.evaluate_masks import evaluate_masks
-    from .options import check_mask_effects
 
     # 1. What was asked for
     for name in ("mask.beta", "mask.ignore_band"):

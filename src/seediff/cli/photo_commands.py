@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Callable, Collection, Mapping, Sequence
-from itertools import chain, product
+from collections.abc import Callable, Collection, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,6 +20,7 @@ from ..config.sides import side_notes
 from ..errors import UserError
 from .line import UNTYPED, Typed
 from .options import AS_USUAL, HERE, ConfigFile, RunOptions, RunOut, carry_out, check_mask_effects, option
+from .photographs import check_photos, report_unusable
 
 if TYPE_CHECKING:
     from ..files.photo_files import Found
@@ -191,23 +191,6 @@ def _run(
         report_unusable(result.failed, len(found.photos), result.out)
 
 
-PHOTOS_AND_MAPS = (("images", "masks"), ("JPEGImages", "SegmentationClass"), ("leftImg8bit", "gtFine"))
-"""Folders of a dataset's photographs and of their label maps: SeeDiff's, VOC's, Cityscapes'."""
-
-
-def check_photos(paths: Sequence[Path]) -> None:
-    """Raise UserError for a folder that is a dataset, or holds one that no run made: its label maps would be read as
-    photographs."""
-    from ..dataset.native import CONFIG
-
-    for path in filter(Path.is_dir, paths):
-        below = [folder for folder in sorted(path.iterdir()) if not (folder / CONFIG).is_file()]
-        for folder, (photos, maps) in product([path, *below], PHOTOS_AND_MAPS):
-            if (folder / photos).is_dir() and (folder / maps).is_dir():
-                problem = "is a dataset, whose label maps are not photographs"
-                raise UserError(folder, problem, f"give {folder / photos}")
-
-
 def threshold_warning(config: MaskPhotosConfig | SegmentPhotosConfig) -> str:
     """A warning that the threshold was never tuned for the model; "" if it was tuned or given."""
     name = THRESHOLDS[config.command]
@@ -256,17 +239,3 @@ def check_effects(typed: Collection[str], settled: SegmentPhotosConfig, *, label
             raise UserError(name, "segments get no names without --names or --captions")
     if labels is not None and segment.k != "truth":
         raise UserError("labels", "is used only with --method kmeans -k truth, which counts the segments in them")
-
-
-def report_unusable(failed: Sequence[Mapping[str, str]], photos: int, out: Path) -> None:
-    """Raises UserError, for the exit code, if some of the photographs could not be used; the others are finished by
-    then. failed: the rows of failed.jsonl in the folder `out`."""
-    from ..files.photo_files import FAILED
-
-    if failed:
-        first, count = failed[0], len(failed)
-        reasons = f"{first['photo']}: {first['reason']}"
-        if count > 1:
-            reasons += f" and {count - 1} more"
-        where = shlex.quote(str(out / FAILED))
-        raise UserError(f"{count} of {photos} photographs could not be used ({reasons}); the list is in {where}")

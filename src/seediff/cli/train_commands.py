@@ -35,6 +35,7 @@ from .options import (
     option,
     shown,
 )
+from .photographs import check_photos, report_unusable
 from .progress import bar_or_lines, report_on_interrupt, show_progress
 
 
@@ -204,11 +205,9 @@ def predict(
 
     For example: `seediff predict segmenter photos --out predicted --flip`
     """
-    from .photo_commands import check_photos, report_unusable
-
-    check_photos(paths)
     from ..train.predict import predict_files
 
+    check_photos(paths)
     views = views or Views()
     with show_progress(quiet, out, "pictures") as progress:
         count, failed = predict_files(
