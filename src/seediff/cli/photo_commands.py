@@ -19,8 +19,18 @@ from ..config.settings import DEFAULT, TUNED
 from ..config.sides import side_notes
 from ..errors import UserError
 from .line import UNTYPED, Typed
-from .options import AS_USUAL, HERE, ConfigFile, RunOptions, RunOut, carry_out, check_mask_effects, option
-from .photographs import check_photos, report_unusable
+from .options import (
+    AS_USUAL,
+    HERE,
+    ConfigFile,
+    RunOptions,
+    RunOut,
+    carry_out,
+    check_mask_effects,
+    check_photos,
+    option,
+    report_unusable,
+)
 
 if TYPE_CHECKING:
     from ..files.photo_files import Found

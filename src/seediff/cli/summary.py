@@ -12,8 +12,7 @@ from rich.text import Text
 from ..config.class_names import SEGMENT
 from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from ..files.messages import make_console, plural
-from ..report.tables import count_classes, show_reasons
-from ..run.sample_writer import rejections
+from ..report.tables import count_classes, count_flags, show_reasons
 from .options import LOOK, command_line, export_line, next_steps, train_line
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ def show_generated(result: RunResult, config: GenerateConfig) -> None:
         export_line(result.out),
     ]
     table = _numbers_table("class", "images", "rejected", "flagged", "mean area")
-    for row in count_classes(result.rows, config.classes, rejections(result.rejected)):
+    for row in count_classes(result.rows, config.classes, count_flags(result.rejected, config.classes)):
         rejected, flags = show_reasons(row.rejected) or "0", show_reasons(row.flags) or "0"
         table.add_row(Text(row.name), str(row.images), rejected, flags, _share(row.area))
     left_out = {row["index"] for row in result.rejected}

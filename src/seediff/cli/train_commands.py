@@ -30,12 +30,13 @@ from .options import (
     Quiet,
     Verbose,
     WithRejected,
+    check_photos,
     command_line,
     next_steps,
     option,
+    report_unusable,
     shown,
 )
-from .photographs import check_photos, report_unusable
 from .progress import bar_or_lines, report_on_interrupt, show_progress
 
 

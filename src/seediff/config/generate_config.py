@@ -75,6 +75,11 @@ class DatasetConfig(RunConfig):
             if not isinstance(texts, str):
                 object.__setattr__(self, name, tuple(map(composed, texts)))
 
+    @property
+    def method(self) -> str:
+        """The method that makes the masks."""
+        return self.mask.method
+
     @classmethod
     def recommended(cls: type[Self], **values: Any) -> Self:
         """The configuration with the model's own constants for values that are not given; calling the class itself uses

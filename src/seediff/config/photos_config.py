@@ -101,6 +101,11 @@ class SegmentPhotosConfig(RunConfig):
         _check_seen(self)
         check_segment_names(self.names, "names")
 
+    @property
+    def method(self) -> str:
+        """The method that makes the segments."""
+        return self.segment.method
+
     @classmethod
     def recommended(cls, **values: Any) -> "SegmentPhotosConfig":
         """As `GenerateConfig.recommended`; `segment` is a table."""

@@ -27,7 +27,7 @@ from ..files.documents import fit, read_toml
 from .fields import Share, check_table, flatten
 from .method_constants import CaptureConfig, CaptureSteps, MaskConfig, SegmentConfig
 from .methods import METHOD_FACTS, Method
-from .settings import TUNED, Settings, SourcedValues
+from .settings import TUNED, Settings, SourcedValues, model_label
 
 THRESHOLDS = {"mask": "presence", "segment": "name_threshold"}
 """For each command, the threshold whose best value differs from model to model."""
@@ -91,8 +91,6 @@ class ModelConstants:
 
     name: str = ""
     """The model's name, also if it was given as an embedded model's folder."""
-    label: str = ""
-    """The model's name for messages."""
     preset: Preset = Preset()
     authors: Sequence[SourcedValues] = ()
     """The values of the authors of the model's family."""
@@ -128,7 +126,7 @@ class ModelConstants:
     def from_preset(self, table: Mapping[str, Any]) -> SourcedValues:
         """Values of the model's preset, without those that are None."""
         values = {name: value for name, value in flatten(table).items() if value is not None}
-        return SourcedValues(f"{self.label}'s preset", values)
+        return SourcedValues(f"{model_label(self.name)}'s preset", values)
 
 
 @dataclass(frozen=True)

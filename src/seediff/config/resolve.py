@@ -40,7 +40,6 @@ from .settings import (
     Settings,
     SourcedValues,
     defaults,
-    model_label,
 )
 
 Made = TypeVar("Made")
@@ -217,10 +216,9 @@ def _find_model(name: str, base: str | None, planned: bool) -> ModelInfo | None:
 def model_constants(name: str, model: ModelInfo | None, lora: str | None) -> ModelConstants:
     """The constants of a model with a LoRA. name: the model's, as it was given. model: None: nothing is known of it.
     Raises UserError for a broken preset."""
-    label = model_label(name)
     known_as = next((short for short, folder in EMBEDDED.items() if str(folder) == name), name)
     if model is None:
-        return ModelConstants(known_as, label)
+        return ModelConstants(known_as)
     authors = SourcedValues(f"the authors of {model.family.title}", flatten(model.defaults()))
     distilled = list[SourcedValues]()
     for source in filter(None, (lora, name if model.files.replacement else None)):
@@ -228,7 +226,7 @@ def model_constants(name: str, model: ModelInfo | None, lora: str | None) -> Mod
         if values and not distilled:
             distilled.append(SourcedValues(f"what {Path(source).name} was distilled for", values))
     preset = read_preset(model.settings.preset, model.settings.path)
-    return ModelConstants(known_as, label, preset, [authors], distilled)
+    return ModelConstants(known_as, preset, [authors], distilled)
 
 
 def no_model() -> UserError:

@@ -27,12 +27,13 @@ from ..models.saving_memory import USUAL_LOADING, Graphs, Loading, Offload
 from ..models.short_names import named_model
 from ..prompts.specs import each_spec, redraw, sample_count, sample_specs
 from ..prompts.tokens import content_words
+from ..report.tables import count_flags
 from ..workers import Progress
 from .loop import Engine, RunResult, run
 from .model_job import ModelJob
 from .output import BatchRecord
 from .reopen import numbered_name, rows_in_order
-from .sample_writer import MaskedSample, SampleWriter, rejections, traced_classes
+from .sample_writer import MaskedSample, SampleWriter, traced_classes
 
 # torch takes seconds to import. A run that only reports an error, or that everything is done, should not wait for it.
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         loading: Loading = USUAL_LOADING,
     ) -> None:
         super().__init__(config, info, loading)
-        self.draw = draw
+        self.draw, self.classes = draw, config.classes
         self.runs_model = draw is None
 
     def items(self) -> list[SampleSpec]:
@@ -115,14 +116,6 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnBatch]):
     @cached_property
     def writer(self) -> SampleWriter:
         return SampleWriter(self.config, traced_classes(chain.from_iterable(self.batches.values())))
-
-    @property
-    def classes(self) -> Sequence[str]:
-        return self.config.classes
-
-    @property
-    def method(self) -> str:
-        return self.config.mask.method
 
     @property
     def mask_config(self) -> MaskConfig:
@@ -268,7 +261,11 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         return record
 
     def about(self, rejected: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        return {**super().about(rejected), "prompts": list(self.config.prompts), "rejected": rejections(rejected)}
+        return {
+            **super().about(rejected),
+            "prompts": list(self.config.prompts),
+            "rejected": count_flags(rejected, self.classes),
+        }
 
     def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
         if self.config.reject:

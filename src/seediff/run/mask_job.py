@@ -77,19 +77,11 @@ class MaskJob(PhotoJob[MaskPhotosConfig, ViewedPhoto, CapturedPhoto]):
         own = ["" if classes == config.classes else repr(classes) for classes in listed]
         specs = [PhotoSpec(i, *each) for i, each in enumerate(zip(photos, listed, strict=True))]
         super().__init__(config, specs, own, info, loading)
-        self.words = config.classes
+        self.words = self.classes = config.classes
 
     @cached_property
     def writer(self) -> SampleWriter:
         return SampleWriter(self.config, traced_classes(self.sample(spec, spec.words) for spec in self.specs))
-
-    @property
-    def classes(self) -> Sequence[str]:
-        return self.config.classes
-
-    @property
-    def method(self) -> str:
-        return self.config.mask.method
 
     def sample(self, spec: PhotoSpec, classes: tuple[str, ...]) -> SampleSpec:
         """The sample of a photograph with some of its classes; the prompt names them."""

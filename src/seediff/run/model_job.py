@@ -47,17 +47,20 @@ AnyModelConfig = TypeVar("AnyModelConfig", bound=ModelConfig)
 
 
 class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
-    """A job that runs a model and writes a dataset. drawn: as for `dataset_card`."""
+    """A job that runs a model and writes a dataset."""
 
+    classes: Sequence[str]
+    """The classes of the dataset."""
     drawn: bool | None = None
+    """As in `dataset_card`."""
     capture_plan: CapturePlan | None = None
     """What is captured; None until the job is checked, or the model loaded if its small files are not here."""
     reads: Reads | None = None
-    """What it captures beside its plan; None: nothing."""
+    """What it captures instead of the maps that its plan needs for masks; None: only these."""
     model: Model
-    """Once it is loaded."""
+    """The loaded model."""
     warn: Callable[[str], None] = staticmethod(warnings.warn)
-    """Tells a person what makes the results doubtful, before the first batch."""
+    """Called before the first batch with what makes the results doubtful."""
 
     def __getstate__(self) -> dict[str, Any]:
         return super().__getstate__() | {"capture_plan": None}
@@ -93,16 +96,6 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
         self.capture_plan = check_model(self.config, model.info, model.layers)
 
     @property
-    @abstractmethod
-    def classes(self) -> Sequence[str]:
-        """The classes of the dataset."""
-
-    @property
-    @abstractmethod
-    def method(self) -> str:
-        """The method that makes the labels."""
-
-    @property
     def loaded_plan(self) -> CapturePlan:
         """What is captured of the loaded model."""
         assert self.capture_plan is not None
@@ -112,7 +105,7 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
         """Facts about the whole run, without times and paths, so that they are reproducible."""
         label = self.config.model_label
         config = {**self.config.values(), "model": label}
-        return {"model": label, "method": self.method, "version": __version__, "config": config}
+        return {"model": label, "method": self.config.method, "version": __version__, "config": config}
 
     def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
         about, classes = self.about(rejected), self.classes
@@ -142,7 +135,7 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
         if self.loading.graphs == "auto" and str(config.device).startswith("cuda"):
             lines.append("Graphs: tried in the first picture, and kept if they are faster and give the same bytes")
         if isinstance(config, DatasetConfig):
-            whose = foreign_constants(info, config.mask.method)
+            whose = foreign_constants(info, config.method)
             if whose:
                 lines.append(f"Constants: those for masks were never tuned for {info.family.title}; they are {whose}")
         if not verbose:

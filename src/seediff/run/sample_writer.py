@@ -111,7 +111,7 @@ class SampleWriter:
         labels = native.dataset_labels(small.label_map, [self.ids[kind] for kind in small.classes])
         for kind in traced:
             if kind in small.classes:
-                steps = show_steps(small, kind, self.config.mask.method)
+                steps = show_steps(small, kind, self.config.method)
                 strips[self.ids[kind]] = draw_strip(small.pixels, labels, steps)
         return strips
 
@@ -134,18 +134,7 @@ class SampleWriter:
             "confidence": sure,
             **({"agreement": dict(masks.agreement)} if masks.agreement else {}),
             "model": config.model_label,
-            "method": config.mask.method,
+            "method": config.method,
             "version": __version__,
             **(instance_row(objects) if objects is not None else {}),
         }
-
-
-def rejections(rejected: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
-    """Class → flag → the number of draws rejected for it. A flag without a class counts for each class of its image."""
-    counts: dict[str, Counter[str]] = {}
-    for row in rejected:
-        for flag in row["flags"]:
-            kind, _, class_name = flag.partition(":")
-            for name in [class_name] if class_name else row["classes"]:
-                counts.setdefault(name, Counter())[kind] += 1
-    return {name: dict(sorted(reasons.items())) for name, reasons in counts.items()}

@@ -144,6 +144,7 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
             digest = label_digest(truth[label]) if label else None
             own.append(repr((named if named != shared else None, label, digest)))
         self.words = tuple(dict.fromkeys(chain.from_iterable(spec.words for spec in specs)))
+        self.classes = (SEGMENT, *self.words)
         check_segment_names(self.words, "names" if config.names else "words of the photographs")
         if truth and not any(spec.label for spec in specs):
             none = f"no label map of any of the {len(specs)} photographs"
@@ -151,14 +152,6 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
         super().__init__(config, specs, own, info, loading)
         if self.words:
             self.reads = {"cross": None} if config.segment.divides_features else EVERYTHING
-
-    @property
-    def classes(self) -> Sequence[str]:
-        return (SEGMENT, *self.words)
-
-    @property
-    def method(self) -> str:
-        return self.config.segment.method
 
     def use(self, model: Model) -> None:
         from ..segments.make_segments import check_fits
@@ -241,7 +234,7 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
                 "asked": list(spec.words),
                 "flags": [],
                 "model": self.config.model_label,
-                "method": self.method,
+                "method": self.config.method,
                 "version": __version__,
                 **instance_row(objects),
             }
