@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
 
 from cyclopts import Group, Parameter
 
-from ..config.class_names import alike_names, meaning, name_of_zero, parse_classes
+from ..config.class_names import alike_names, name_of_zero, parse_classes, reserved_id
 from ..config.fields import RUN, WORD
 from ..dataset.formats.format_table import (
     FORMATS,
@@ -234,7 +234,7 @@ def read_class_names(classes: str | None) -> tuple[str, ...] | None:
     if classes is None:
         return None
     zero = name_of_zero(classes)
-    if meaning(zero):
+    if reserved_id(zero):
         problem = f"{classes}: calls id 0 {zero!r}, but with this option 0 is the background"
         raise UserError("classes", problem, "put the file into the folder as classes.txt, and leave out the option")
     return parse_classes(classes)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from ..config.class_names import sound
+from ..config.class_names import reading_key
 from ..config.fields import IMAGES, MASKS, RUN
 from ..config.methods import SEGMENT_OPTIONS
 from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
@@ -171,9 +171,9 @@ def mask(
     settled, info = configure_run(
         MaskPhotosConfig, typed, config, constants=constants, tuned=tuned, planned=options.dry_run, out=out
     )
-    spelled = {sound(name): name for name in settled.classes}
+    spelled = {reading_key(name): name for name in settled.classes}
     for photo, names in classes_of.items():
-        classes_of[photo] = tuple(spelled.get(sound(name), name) for name in names)
+        classes_of[photo] = tuple(spelled.get(reading_key(name), name) for name in names)
     check_mask_effects(line.values, settled.mask)
     mirrored = side_notes(settled.classes) if settled.capture.flip else []
     warning = "; ".join(filter(None, [threshold_warning(settled), *mirrored]))

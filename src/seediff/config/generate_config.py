@@ -11,8 +11,6 @@ from ..errors import UserError
 from ..files.documents import read_toml
 from ..files.messages import plural
 from ..files.reading import composed
-from ..models.describe import describe
-from ..models.model_files import locate_model
 from .class_names import (
     DEFAULT_PROMPTS,
     check_classes,
@@ -23,27 +21,27 @@ from .class_names import (
 )
 from .fields import IMAGES, KEPT, MODEL, WORD, AtLeastZero, Count, Several, Share, read_names
 from .method_constants import CaptureConfig, MaskConfig
-from .presets import MethodConstants, ModelConstants
-from .resolve import load_config, model_constants, recommend, resolve
-from .settings import GIVEN, RunConfig, SourcedValues, differences
+from .presets import ModelConstants
+from .resolve import load_config, recommend
+from .settings import RunConfig, SourcedValues, differences
 from .sizes import Size, check_size
 
 Self = TypeVar("Self", bound="DatasetConfig")
 
 ImageSize = Annotated[Size | None, WORD, Parameter(group=MODEL)]
-"""None: the model's own."""
+"""None: the model's own size."""
 MAX_IMAGES = 10_000_000
-"""Maximum number of images in a dataset, whose specifications are one list in memory."""
+"""Maximum number of images in a dataset, because their specifications are one list in memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetConfig(RunConfig):
-    """What `generate` and `mask` share."""
+    """The part of the configuration that `generate` and `mask` share."""
 
     last_file: ClassVar[str] = "metadata.jsonl"
     presets: ClassVar[tuple[str, ...]] = ("model", "paper")
     prompts_name: ClassVar[bool] = False
-    """Whether a prompt may name its classes itself."""
+    """Whether a prompt without `{class}` may name its classes itself."""
 
     classes: Annotated[tuple[str, ...], read_names(parse_classes), Parameter(group=IMAGES)] = field(kw_only=False)
     """Names separated by commas, a UTF-8 file with one per line, `voc` for Pascal VOC's twenty, or `all` of a small
@@ -69,7 +67,7 @@ class DatasetConfig(RunConfig):
         check_prompts(self.prompts, classes=self.classes if self.prompts_name else ())
 
     def _make_tuples(self, *names: str) -> None:
-        """Accept any iterable of texts, such as the keys of a table, and compose their letters."""
+        """Make fields tuples, from any iterable of texts such as the keys of a table, and compose their letters."""
         for name in names:
             texts = getattr(self, name)
             if not isinstance(texts, str):
@@ -82,9 +80,9 @@ class DatasetConfig(RunConfig):
 
     @classmethod
     def recommended(cls: type[Self], **values: Any) -> Self:
-        """The configuration with the model's own constants for values that are not given; calling the class itself uses
-        the paper's. `mask` and `capture` are tables of given values, such as `mask={"beta": 0.4}`, or whole MaskConfig
-        and CaptureConfig. Raises UserError."""
+        """The configuration with the model's own constants for values that are not given. (The class itself, when
+        called, uses the paper's.) `mask` and `capture` are tables of given values, such as `mask={"beta": 0.4}`, or a
+        whole MaskConfig and CaptureConfig. Raises UserError."""
         return recommend(cls, values)[0]
 
     @classmethod
@@ -166,23 +164,8 @@ class GenerateConfig(DatasetConfig):
 
     @property
     def turns(self) -> tuple[int, ...]:
-        """The numbers of classes per image, which take turns."""
+        """The numbers of classes per image, in rotation."""
         return (self.classes_per_image,) if isinstance(self.classes_per_image, int) else self.classes_per_image
-
-
-def own_constants(pipe: Any, method: str) -> tuple[MaskConfig, dict[str, Any]]:
-    """(mask, capture): a mask method's constants for a pipeline, and the fields of CaptureConfig for which they were
-    chosen. If the folder of the pipeline's model has no constants, `mask` has those of the method's paper, and
-    `capture` is empty. Raises UserError."""
-    config = MaskConfig(method=method)
-    folder = getattr(pipe, "name_or_path", None)  # None if the pipeline was built from its parts
-    if folder and Path(folder, "seediff.json").exists():
-        model = describe(locate_model(str(folder)))
-        if model.settings.preset:
-            below = model_constants(model.name, model, lora=None).mask_values(method)
-            own = resolve(MethodConstants, [SourcedValues(GIVEN, {"mask.method": method}), *below])
-            return own.mask, {name: getattr(own.capture, name) for name in ("normalize", "layers", "mean")}
-    return replace(config, **config.facts.defaults.get("mask", {})), {}
 
 
 def load_dataset_config(path: Path, *others: type[DatasetConfig]) -> DatasetConfig:

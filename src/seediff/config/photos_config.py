@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from cyclopts import Parameter
 
 from ..errors import UserError
-from .class_names import SEGMENT, check_classes, parse_classes, sound
+from .class_names import SEGMENT, check_classes, parse_classes, reading_key
 from .fields import IMAGES, MASKS, MODEL, RESEARCH, WORD, AtLeastZero, Share, Timestep, read_names
 from .generate_config import DatasetConfig, ImageSize
 from .method_constants import SegmentConfig
@@ -120,7 +120,7 @@ class SegmentPhotosConfig(RunConfig):
 def check_segment_names(names: Sequence[str], what: str) -> None:
     """Raise UserError if words cannot be names of segments beside `segment`, the class of those without a name. what:
     the subject of the message."""
-    if any(sound(name) == SEGMENT for name in names):
+    if any(reading_key(name) == SEGMENT for name in names):
         raise UserError(what, f"'{SEGMENT}' is the class of segments without a name", "leave it out")
     if names:
         check_classes((SEGMENT, *names), what)

@@ -15,7 +15,7 @@ import re
 from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import MISSING, asdict, fields
+from dataclasses import MISSING, asdict, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,9 +27,10 @@ from ..models.describe import ModelInfo, ModelSettings, describe
 from ..models.model_files import fetch_configurations, locate_model
 from ..models.schedulers import distilled_defaults
 from ..models.short_names import BY_NAME, EMBEDDED, REAL
-from .class_names import sound, split_classes
+from .class_names import reading_key, split_classes
 from .fields import check_names, check_table, field_types, flatten, tables_of
-from .presets import ModelConstants, Tuned, read_preset, read_tuned
+from .method_constants import MaskConfig
+from .presets import MethodConstants, ModelConstants, Tuned, read_preset, read_tuned
 from .settings import (
     DEFAULT,
     GIVEN,
@@ -254,10 +255,10 @@ def _given(
 
 def _spelled(config: Config, settings: ModelSettings) -> Config:
     """The configuration with its classes, or names of segments, spelled as in the model's list of words, if any."""
-    by_sound = {sound(word): word for word in settings.words or ()}
+    by_reading = {reading_key(word): word for word in settings.words or ()}
     for field in ("classes", "names"):
         words = getattr(config, field, ())
-        spelled = tuple(by_sound.get(sound(word), word) for word in words)
+        spelled = tuple(by_reading.get(reading_key(word), word) for word in words)
         if spelled != words:
             config = config.changed(GIVEN, **{field: spelled})
     return config
@@ -286,6 +287,21 @@ def recommend(
         check_names(part, given, name)
         table[name] = {**given, **direct[name]}
     return configure_run(kind, table, model=model)
+
+
+def own_constants(pipe: Any, method: str) -> tuple[MaskConfig, dict[str, Any]]:
+    """(mask, capture): a mask method's constants for a pipeline, and the fields of CaptureConfig for which they were
+    chosen. If the folder of the pipeline's model has no constants, `mask` has those of the method's paper, and
+    `capture` is empty. Raises UserError."""
+    config = MaskConfig(method=method)
+    folder = getattr(pipe, "name_or_path", None)  # None if the pipeline was built from its parts
+    if folder and Path(folder, "seediff.json").exists():
+        model = describe(locate_model(str(folder)))
+        if model.settings.preset:
+            below = model_constants(model.name, model, lora=None).mask_values(method)
+            own = resolve(MethodConstants, [SourcedValues(GIVEN, {"mask.method": method}), *below])
+            return own.mask, {name: getattr(own.capture, name) for name in ("normalize", "layers", "mean")}
+    return replace(config, **config.facts.defaults.get("mask", {})), {}
 
 
 def load_config(path: Path, kind: type[AnySettings]) -> AnySettings:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar
 
 import tomli_w
 from cyclopts import Parameter
@@ -17,18 +17,15 @@ from ..errors import UserError
 from ..files.messages import show_json
 from .fields import MODEL, Count, Device, DType, Seed, check_fields, flatten, tables_of
 
-if TYPE_CHECKING:
-    from .presets import ModelConstants
-
 GIVEN, DEFAULT = "given", "default"
 """Sources of values: given by the user (command line, file or Python), and the class's default."""
 TUNED = "seediff tune for "
 """How the source of values from a file of `seediff tune` begins."""
 MACHINE = "this machine"
-"""Source of values that are filled in when a run starts."""
+"""The source of values that are filled in when a run starts."""
 OF_MODEL = Parameter(group=MODEL)
 NOT_TYPED = Parameter(parse=False)
-"""For fields that no option sets."""
+"""Makes a field have no option."""
 
 
 class SourcedValues(NamedTuple):
@@ -49,9 +46,9 @@ class Settings:
     has no sources: its values count as given where they are not the class's defaults."""
 
     @classmethod
-    def values_below(cls, given: Mapping[str, Any], model: "ModelConstants", constants: str) -> list[SourcedValues]:
+    def values_below(cls, given: Mapping[str, Any], model: Any, constants: str) -> list[SourcedValues]:
         """The values that count where none is given, the strongest first. given: flat name → value. model: the model's
-        constants, empty for a command without a model. constants: one of `RunConfig.presets`."""
+        `presets.ModelConstants`, empty for a command without a model. constants: one of `RunConfig.presets`."""
         return []
 
     def values(self) -> dict[str, Any]:
@@ -63,7 +60,7 @@ class Settings:
         return flatten(self.values(), type(self))
 
     def source(self, name: str) -> str:
-        """The source of a value, by its flat name: "given", "mini's preset", "default" …"""
+        """The source of the value with this flat name: "given", "mini's preset", "default" …"""
         return next((source for source, names in self.sources().items() if name in names), DEFAULT)
 
     def sources(self) -> dict[str, list[str]]:
@@ -156,7 +153,7 @@ class RunConfig(Settings):
         return False
 
     def batches(self, count: int) -> list[range]:
-        """The numbers of the items of each batch."""
+        """For each batch the positions of its items. count: the number of all items."""
         return [range(start, min(start + self.batch_size, count)) for start in range(0, count, self.batch_size)]
 
 
@@ -171,14 +168,14 @@ def model_label(model: str) -> str:
 
 @lru_cache
 def defaults(kind: type) -> dict[str, Any]:
-    """Flat name → the class's default."""
+    """Flat name → the default in the class."""
     table: dict[str, Any] = {field_.name: field_.default for field_ in fields(kind)}
     table |= {name: asdict(part()) for name, part in tables_of(kind).items()}
     return flatten(table, kind)
 
 
 def differences(old: Settings, new: Settings) -> list[str]:
-    """The differences, as `key: old → new`; empty if both make the same bytes."""
+    """The differences, each as `key: old → new`; empty if both configurations make the same bytes."""
     before, after = old.flat(), new.flat()
     return [f"{key}: {_text(before[key])} → {_text(after[key])}" for key in before if before[key] != after[key]]
 

@@ -31,7 +31,7 @@ Side = Annotated[int, Meta(ge=32, le=LARGEST_SIDE), WORD]
 @Parameter(group=TRAINING)
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig(Settings):
-    """All settings of a training except its data."""
+    """The configuration of a training, without its data."""
 
     command: ClassVar[str] = "train"
 
@@ -149,13 +149,14 @@ TINY: dict[str, dict[str, Any]] = {
 def make_config(
     values: Mapping[str, Any], file: Path | None = None, usual: Sequence[SourcedValues] = ()
 ) -> TrainConfig:
-    """The configuration of given values, a TOML file, usual values in the place of defaults, and the defaults. Raises
+    """The configuration from given values, a TOML file, usual values in the place of defaults, and the defaults. Raises
     UserError."""
     return configure(TrainConfig, values, file, usual)
 
 
 def with_device(config: TrainConfig) -> TrainConfig:
-    """The configuration with the device and number format filled in. Raises UserError for a device that is not here."""
+    """The configuration with the device and number format filled in. Raises UserError if this machine lacks the
+    device."""
     from ..devices import check_device, default_device, has_bfloat16  # imports torch
 
     device = check_device(config.device or default_device())

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from ..config.class_names import check_classes, sound
+from ..config.class_names import check_classes, reading_key
 from ..dataset import native
 from ..dataset.encoding import Instances
 from ..dataset.reviews import (
@@ -199,7 +199,7 @@ class Session:
             if self.read_only:
                 raise UserError(self.read_only)
             subject = replace(self.subject, classes=(*self.subject.classes, name))
-            alike = [present for present in self.subject.classes if sound(present) == sound(name)]
+            alike = [present for present in self.subject.classes if reading_key(present) == reading_key(name)]
             check_classes([*alike, name], "class")
             check_class_list(subject.classes, "class")
             text = native.classes_text(subject.classes)

@@ -39,7 +39,7 @@ from .output import (
     BatchRecord,
     State,
     begin,
-    check_weights,
+    check_same_weights,
     commit,
     find_lost,
     lock,
@@ -383,7 +383,7 @@ def _restore_lost(job: AnyJob, out: Path, engine: Engine, lost: Sequence[int], r
         problem = f"files are missing, and seediff {version} made them, not {__version__}"
         raise UserError(out, problem, "restore them from a copy")
     report(0, sum(len(job.batches[number]) for number in lost), f"loading {job.config.model_label}")
-    check_weights(out, job.config.model_label, engine.load(job))
+    check_same_weights(out, job.config.model_label, engine.load(job))
     # A batch writes all of its files, also those that are there.
     names = [name for number in lost for name in read_json(out / record_path(number), BatchRecord).files]
     before = {name: read_bytes(out / name) for name in names if (out / name).is_file()}
@@ -407,7 +407,7 @@ def _make_all(job: AnyJob, out: Path, engine: Engine, new: bool, report: Progres
         with job.timer("loading"):
             weights = engine.load(job)
     if not new:
-        check_weights(out, job.config.model_label, weights)
+        check_same_weights(out, job.config.model_label, weights)
     while True:
         if new:
             begin(out, job.config, weights)

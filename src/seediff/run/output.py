@@ -35,7 +35,7 @@ cut: its configuration has more, and it is not finished.
 
 RUN_FOLDERS = (IMAGES, MASKS, INSTANCES, *EXTRAS)
 """Folders that only batches of runs write to."""
-AS_BEGUN = ("device", "dtype", "threads")
+DECIDE_ROUNDING = ("device", "dtype", "threads")
 """Values that decide rounding. A run that leaves them open goes on with those that the output was begun with."""
 
 
@@ -131,7 +131,7 @@ def nothing_committed(out: Path) -> bool:
 
 def as_begun(config: Config, begun: Config) -> Config:
     """The configuration with what it leaves open as the output was begun."""
-    config = config.filled(MACHINE, **{name: getattr(begun, name) for name in AS_BEGUN})
+    config = config.filled(MACHINE, **{name: getattr(begun, name) for name in DECIDE_ROUNDING})
     if config.source("batch_size") == DEFAULT and begun.source("batch_size") == MACHINE:
         return config.changed(MACHINE, batch_size=begun.batch_size)
     return config
@@ -205,7 +205,7 @@ def begin(out: Path, config: RunConfig, weights: str) -> None:
     inside(out, BATCHES).mkdir()
 
 
-def check_weights(out: Path, model: str, weights: str) -> None:
+def check_same_weights(out: Path, model: str, weights: str) -> None:
     """Raise UserError if the output was begun with weights of another fingerprint; "": they were not loaded."""
     begun = read_toml(out / CONFIG).get("weights", weights)
     if weights and weights != begun:
