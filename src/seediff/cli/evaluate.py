@@ -41,7 +41,7 @@ NoProgress = Annotated[bool, NO, Parameter(help="Show no progress.")]
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Comparison:
-    """Options of `evaluate.evaluation.evaluate`."""
+    """The options of `evaluate.evaluation.evaluate`."""
 
     protocol: Literal[
         "own", "voc", "voc-zero-shot", "voc-zero-shot-objects", "cityscapes-human-vehicle", "ade20k", "domain", "camvid"
@@ -128,8 +128,8 @@ def semantic(
 
 
 def _show(table: ScoreTable, form: TableFormat, notes: Iterable[str], **places: Path | None) -> None:
-    """Print a table, notes, and the paths of the written files. In a format for papers, only the table is printed to
-    stdout."""
+    """Print a table, notes, and the paths of the written files. In a format for papers, only the table goes to stdout,
+    the rest to stderr. places: what each file is → its path."""
     if form == "text":
         console = make_console()
         console.print(table.rich())
@@ -143,7 +143,7 @@ def _show(table: ScoreTable, form: TableFormat, notes: Iterable[str], **places: 
 @Parameter(name="*")
 @dataclass(frozen=True)
 class SegmentComparison:
-    """Options of `evaluate.segments.evaluate_segments`."""
+    """The options of `evaluate.segments.evaluate_segments`."""
 
     protocol: Literal["diffseg", "dataset", "strict"] = "diffseg"
     """Match segments per image (diffseg), once for the whole set (dataset), or per image with false positives
@@ -205,7 +205,7 @@ AS_IN_MASK = Parameter(group=MODEL, help="As in `seediff mask`.")
 
 @dataclass(frozen=True)
 class MaskOptions:
-    """The fields of MaskPhotosConfig that `evaluate masks` has options for; the data give the others."""
+    """The fields of MaskPhotosConfig for which `evaluate masks` has options. The data decide the others."""
 
     model: Annotated[str, AS_IN_MASK, Parameter(show_default=False)] = ""
     base: Annotated[str | None, AS_IN_MASK] = None
@@ -257,7 +257,7 @@ def masks(
     from ..evaluate.semantic import as_json, write_json
     from ..run.evaluate_masks import evaluate_masks
 
-    # 1. What was asked for
+    # 1. The configuration and the data
     for name in ("mask.beta", "mask.ignore_band"):
         if name in line.values:
             raise UserError(name, "is set by the command itself, from the tuning pictures", "leave it out")
@@ -269,7 +269,7 @@ def masks(
     words, data = read_class_map(class_map), open_truths(labels, split)
     check_writable(None, json)
 
-    # 2. Scores, and what is written of them
+    # 2. The scores, and files with them
     with bar_or_lines(quiet, "looks") as progress:
         scores = evaluate_masks(
             settled,

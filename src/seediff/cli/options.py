@@ -35,7 +35,7 @@ def option(group: Group, text: str, default: object = None, **parameter: Any) ->
 
 
 def shown(default: str | bool) -> Parameter:
-    """How the help names a default."""
+    """Makes the help show a default. False: show none."""
     return Parameter(show_default=default)
 
 
@@ -50,12 +50,11 @@ def _check_seed(kind: type, seed: int) -> None:
 
 
 HERE = Parameter(converter=_folder)
-"""A second Parameter of options whose value is a folder or file on this machine. Raises UserError for an address."""
+"""A second Parameter for options whose value is a folder or file on this machine. Raises UserError for a URL."""
 AT_LEAST_1 = Parameter(validator=Number(gte=1))
 SEED = Parameter(validator=_check_seed)
-"""A second Parameter of options whose value is a random seed. Raises UserError for seeds that not every random
-generator accepts.
-"""
+"""A second Parameter for options whose value is a random seed. Raises UserError for a seed that some random generator
+does not accept."""
 Data = Annotated[Path, Parameter(help="Folder of a finished dataset.")]
 RunOut = Annotated[Path, HERE, option(RUN, "Folder for the dataset. Continues an unfinished run there.")]
 NewOut = Annotated[Path, HERE, option(RUN, "New folder; it appears when it is complete.")]
@@ -82,7 +81,8 @@ ConfigFile = Annotated[
 @Parameter(name="*", group=RUN)
 @dataclass(frozen=True)
 class RunOptions:
-    """How batches are made. Not part of the configuration, because it changes no byte of the output."""
+    """How batches are made. These options are not part of the configuration, because they change no byte of the
+    output."""
 
     offload: Annotated[Offload, Parameter(group=MODEL)] = "none"
     """Keep whole parts (model) or single layers (sequential) in main memory until the GPU needs them. Slower; same
@@ -128,8 +128,8 @@ AS_USUAL = RunOptions()
 
 
 def carry_out(job: AnyJob, out: Path, options: RunOptions, counted: str) -> RunResult | None:
-    """Run a job with progress on stderr, or say what it would do with --dry-run. Without a terminal for progress, the
-    first line of that is printed before torch is imported. counted: the plural of what progress counts.
+    """Run a job with progress on stderr, or with --dry-run print what it would do and return None. counted: the plural
+    of what progress counts. Without a terminal for progress, a line about the run is printed before torch is imported.
     """
     from ..run import loop
 
@@ -150,7 +150,7 @@ def carry_out(job: AnyJob, out: Path, options: RunOptions, counted: str) -> RunR
 
 
 def check_mask_effects(typed: Collection[str], mask: MaskConfig, reject: bool = False) -> None:
-    """Raise UserError for an option of masks, or --attempts, that was typed and has no effect."""
+    """Raise UserError for a typed option of masks, or --attempts, that has no effect. typed: flat names."""
     finish, own = mask.facts.finish, f"{mask.method} has its own"
     unread = [
         ("attempts", not reject, "only --reject draws samples again"),
@@ -205,7 +205,8 @@ LOOK = "see how each mask was made, and correct it"
 
 
 def next_steps(*commands: str, made: Path | None = None) -> str:
-    """An empty line, then commands under the heading "Next:", and the page of the dataset that was made."""
+    """Lines for the end of a command: the heading "Next:" with further commands, and the page of the dataset. made: the
+    dataset's folder, if there is a page."""
     from ..dataset.native import PREVIEW  # imports numpy
 
     steps = "\n  ".join(("\nNext:", *commands))
@@ -213,7 +214,7 @@ def next_steps(*commands: str, made: Path | None = None) -> str:
 
 
 def command_line(*arguments: object, about: str = "") -> str:
-    """The shell command that runs this program with arguments. about: its purpose, appended as a comment."""
+    """The shell command that runs this program with these arguments. about: its purpose, appended as a comment."""
     line = " ".join([own_command(), *(shlex.quote(str(argument)) for argument in arguments)])
     return f"{line}    # {about}" if about else line
 
@@ -227,8 +228,8 @@ def train_line(data: Path) -> str:
 
 
 def own_command() -> str:
-    """How the shell runs this program: `seediff` if it is found by that name, else the script's path, or
-    `python -m seediff` if it was started in another way."""
+    """The words with which a shell runs this program: `seediff` if the shell finds it by that name, else the script's
+    path, or `python -m seediff` if it was started in another way."""
     script = Path(sys.argv[0])
     if script.stem != "seediff":
         return f"{shlex.quote(sys.executable)} -m seediff"

@@ -159,7 +159,7 @@ def mask(
     if "classes" not in line.values and len(paths) > 1 and not (paths[-1].suffix or paths[-1].exists()):
         raise UserError(paths[-1], "no such file or folder", f"a class is an option: --classes {paths[-1]}")
     found = find_photos(paths, exclude=out)
-    # Classes: of a table, for each photograph its own, or as they were typed, for all
+    # The classes: each photograph's own from a table, or the typed ones for all
     typed, classes_of = {**line.values}, dict[str, tuple[str, ...]]()
     table = find_table(paths, typed.get("classes", ()))
     if table is not None:
@@ -189,8 +189,8 @@ def _run(
     show: Callable[..., None],
     warning: str,
 ) -> None:
-    """Carry out a job, show what came of it, and raise UserError if some photographs could not be used. show: prints
-    the command's summary. warning: about the thresholds, said after it; empty if there is none."""
+    """Carry out a job and print its summary. Raises UserError if some photographs could not be used. show: prints the
+    command's summary. warning: a warning to print after it; "": none."""
     job.warn = options.warn
     result = carry_out(job, out, options, "photographs")
     if result and not options.quiet:
@@ -219,7 +219,8 @@ def threshold_warning(config: MaskPhotosConfig | SegmentPhotosConfig) -> str:
 
 
 def find_table(paths: Sequence[Path], classes: Sequence[str]) -> Path | None:
-    """The table that gives each photograph its classes: named by --classes, or found in the folder of photographs."""
+    """The table with the classes of each photograph, which --classes names or which is in the photographs' folder; None
+    if there is none. Raises UserError for a table beside other names, and for several tables."""
     for name in classes:
         if name.lower().endswith(".csv"):
             if len(classes) > 1:
@@ -235,7 +236,7 @@ def find_table(paths: Sequence[Path], classes: Sequence[str]) -> Path | None:
 
 
 def check_effects(typed: Collection[str], settled: SegmentPhotosConfig, *, labels: Path | None, named: bool) -> None:
-    """Raise UserError for an option that was typed and has no effect."""
+    """Raise UserError for a typed option that has no effect. typed: flat names. named: segments get names."""
     segment = settled.segment
     if "segment.rounds" in typed and isinstance(segment.kl_threshold, tuple):
         problem = f"{len(segment.kl_threshold)} values of --kl-threshold already set the number of rounds"

@@ -115,7 +115,8 @@ def filter_(
 
 
 def describe_errors(data: Path, checked: Checked) -> str:
-    """How many errors there are, the first, and what helps: a run only writes its own files again."""
+    """A text with the number of errors, the first error, and what helps: only files that a run wrote can be made
+    again."""
     from ..dataset.native import CONFIG, METADATA
     from ..dataset.quality.check import DAMAGED
     from ..dataset.reviews import REVIEWED, REVIEWS

@@ -43,7 +43,7 @@ from .progress import bar_or_lines, report_on_interrupt, show_progress
 @Parameter(name="*", group=DATA)
 @dataclass(frozen=True)
 class TrainingOptions:
-    """Options of `train.stages.open_training`."""
+    """The options of `train.stages.open_training`."""
 
     epochs: Annotated[float | None, shown("10")] = None
     """Number of passes through the data."""
@@ -158,9 +158,8 @@ def train(
 
 @contextmanager
 def _report_steps(out: Path, total: int) -> Iterator[Callable[[int], None]]:
-    """Yields a function that takes the number of saved steps, which the message after an interruption or a full disk
-    then names.
-    """
+    """Yields a function to call with the number of saved steps. After an interruption or a full disk, the message
+    names this number. out: the segmenter's folder. total: the number of all steps."""
     kept: int | None = None
 
     def keep(steps: int) -> None:

@@ -84,7 +84,7 @@ def row_classes(row: SampleRow) -> list[str]:
 
 
 def operations_of(row: SampleRow) -> str:
-    """The operations of a row's recipe, such as `flip`; "" for an original."""
+    """The operations of a row's recipe, joined by +, such as `flip`; "" for an original."""
     return "+".join(step["operation"] for step in row.get("recipe", {}).get("steps", ()))
 
 
@@ -99,7 +99,7 @@ def show_reasons(reasons: Mapping[str, int]) -> str:
 
 
 def flat_config(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """A nested configuration as (dotted name, value) pairs, in the same order."""
+    """(dotted name, value as text) of a nested configuration, in the same order. prefix: what stands before names."""
     pairs: list[tuple[str, str]] = []
     for key, value in config.items():
         if isinstance(value, Mapping):
@@ -110,7 +110,7 @@ def flat_config(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, 
 
 
 def plain_facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The (name, value) pairs of a summary's entries that are no tables, except its prompts."""
+    """(name, value as text) of a summary's entries, without tables and prompts."""
     return [
         (key.replace("_", " "), show_value(value))
         for key, value in summary.items()

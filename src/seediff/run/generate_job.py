@@ -43,10 +43,10 @@ if TYPE_CHECKING:
     from ..prompts.specs import SampleSpec
 
 Draw = Callable[[Sequence["SampleSpec"]], tuple[Sequence[np.ndarray], Sequence["AttentionMaps"]]]
-"""Specs → an image (H, W, 3) uint8 and attention maps for each. The same specs must always give the same."""
+"""Specs → images, each (H, W, 3) uint8, and their attention maps. The same specs must always give the same ones."""
 PROMPTS_SHOWN = 8
 BYTES_PER_PIXEL = {"png": 1.9, "jpg": 0.7}
-"""Stable Diffusion's photographs and `mini`'s scenes are within a third of it."""
+"""Format → mean bytes per pixel. Stable Diffusion's photographs and `mini`'s scenes are within a third of it."""
 MASK_BYTES_PER_PIXEL, SOFT_BYTES_PER_PIXEL = 0.04, 0.5
 
 
@@ -66,9 +66,9 @@ def generate(
     Without a configuration, the options go to `GenerateConfig.recommended`: `generate(classes=["dog"], out="pets")`.
 
     The same call continues a run that was interrupted at any moment, and gives the same bytes; a finished dataset is
-    left as it is. draw: replaces the model. offload: which parts of the model wait in the computer's memory while they
-    are not used. graphs: whether the network's calls are replayed as CUDA graphs, as in `load_model`. Neither changes a
-    byte. engine: makes the batches; None: this process does.
+    left as it is. draw: a function that replaces the model. offload: which parts of the model wait in the computer's
+    memory while they are not used. graphs: whether the network's calls are replayed as CUDA graphs, as in `load_model`.
+    Neither changes a byte. engine: what makes the batches; None: this process.
 
     Raises UserError for everything that the user can fix: `out` has other contents or a dataset of another
     configuration, another run is using it, the model is missing, or it does not know a class. Raises OSError if the
@@ -87,9 +87,9 @@ def generate(
 
 
 Drawn = tuple["SampleSpec", np.ndarray, "AttentionMaps", "MaskResult | None"]
-"""A sample that is kept, its image, attention, and its masks, if they were made to decide that."""
+"""A kept sample: its spec, image and attention, and its masks if they were made to decide that."""
 DrawnBatch = tuple[list[Drawn], list[dict[str, Any]]]
-"""The samples that are kept, and a row of rejected.jsonl for each that is not."""
+"""The kept samples, and a row of rejected.jsonl for each draw that was rejected."""
 
 
 class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnBatch]):
@@ -147,7 +147,8 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         )
 
     def doubts(self) -> list[str]:
-        """Lines about words of the prompts that will not be drawn or labelled, if the model has a list of its words."""
+        """Lines about words of the prompts that the model will not draw well, or that get no label of their own, if the
+        model has a list of its words."""
         settings = self.info.settings
         if not settings.words or not settings.classes:
             return []
@@ -173,7 +174,7 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         return lines
 
     def draw_batch(self, specs: Sequence[SampleSpec]) -> tuple[list[np.ndarray], list[AttentionMaps]]:
-        """Images and attention of specs that are drawn together as one batch."""
+        """The images and attention of specs, which are drawn together as one batch."""
         from ..attention.draw import generate_batch
 
         config = self.config
@@ -188,9 +189,8 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         )
 
     def capture(self, batch: Sequence[SampleSpec]) -> DrawnBatch:
-        """With `reject`, samples with flags, or whose masks agree too little with CA·SA's, are drawn again together, as
-        a smaller batch, until none is left or the attempts are used up.
-        """
+        """With `reject`, samples that have flags, or masks that agree too little with CA·SA's, are drawn again together
+        as a smaller batch, until there are none or the attempts are used up."""
         reject = self.config.reject
         kept: list[Drawn] = []
         rejected: list[dict[str, Any]] = []
@@ -215,7 +215,7 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         return kept, rejected
 
     def reasons_to_reject(self, result: MaskResult) -> list[str]:
-        """The flags of masks, and those for classes whose agreement is too low."""
+        """The flags of a sample's masks, and a flag for each class whose agreement is too low."""
         least = self.config.min_agreement or 0.0
         return [*result.flags, *(f"agreement:{name}" for name, value in result.agreement.items() if value < least)]
 
@@ -230,7 +230,8 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnBatch]):
             return replace(result, flags=(*result.flags, *missing))
 
     def missing(self, spec: SampleSpec, attention: AttentionMaps) -> list[str]:
-        """Of several classes, those that the model seems not to have drawn, if it is known how that shows."""
+        """The classes that the model seems not to have drawn, in a sample with several, if it is known how this shows
+        in the model's attention."""
         from ..masks.presence import CONTRAST_LEVEL, contrast
 
         least = None if self.draw else self.model.info.settings.own_contrast
@@ -290,7 +291,7 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         yield from self.doubts()
 
     def _extent(self) -> str:
-        """How large the images are, and what they take on the disk with their labels."""
+        """A phrase about the size of the images, and the space that they and their labels take on the disk."""
         config = self.config
         sizes = self.info.sizes()
         size = config.size or (sizes and sizes.side)

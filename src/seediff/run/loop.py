@@ -1,8 +1,8 @@
 """The loop of `generate`, `mask` and `segment`: it makes and commits the batches that are missing in a folder, so a
 killed run continues.
 
-A command is a `Job`: how a batch is made, and what is written when all are finished. An `Engine` makes batches: in
-this process, or in a cluster (cluster.py). `run` does the rest.
+A `Job` is a command's work: how a batch is made, and what is written when all are finished. An `Engine` makes the
+batches, in this process or in a cluster (cluster.py). `run` does the rest.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ from .output import (
 from .reopen import EARLIER, check_end, check_growth, end, grow
 
 TIMED = 4
-"""The fewest items of a run whose speed tells that of others: the first takes longer."""
+"""The fewest items from which a run's speed is remembered, because the first item takes longer."""
 Item = TypeVar("Item")
 BatchCapture = TypeVar("BatchCapture")
 Say = Callable[[str], None]
@@ -59,7 +59,7 @@ _TIMING = threading.Lock()
 
 
 class Timer(dict[str, float]):
-    """Seconds that each part of a run took, by its name, summed over threads and processes."""
+    """Name of a part of a run → its seconds, summed over threads and processes."""
 
     @contextmanager
     def __call__(self, what: str) -> Iterator[None]:
@@ -75,7 +75,7 @@ class Timer(dict[str, float]):
                 self[what] = self.get(what, 0.0) + more
 
     def take(self) -> Mapping[str, float]:
-        """The seconds so far; the next begin at zero."""
+        """The seconds so far. The timer begins again at zero."""
         taken = dict(self)
         self.clear()
         return taken
@@ -83,17 +83,19 @@ class Timer(dict[str, float]):
 
 @dataclass(frozen=True)
 class RunResult:
-    """The finished output. rows: those of metadata.jsonl. done: the number of items that this run made. seconds: per
-    part, such as "loading", "drawing" (network, VAE and capture), "masks", "writing". rejected: rows of rejected.jsonl.
-    failed: {"photo", "reason"} per photograph that could not be used.
-    """
+    """The finished output, and what this run did."""
 
     out: Path
     rows: Sequence[Mapping[str, Any]]
+    """The rows of metadata.jsonl."""
     done: int
+    """The number of items that this run made."""
     seconds: Mapping[str, float]
+    """Part of the run → its seconds: "loading", "drawing" (network, VAE and capture), "masks", "writing" and others."""
     rejected: Sequence[Mapping[str, Any]] = ()
+    """The rows of rejected.jsonl."""
     failed: Sequence[Mapping[str, str]] = ()
+    """{"photo", "reason"} for each photograph that could not be used."""
 
     @property
     def made(self) -> int:
@@ -107,8 +109,7 @@ class Job(ABC, Generic[Config, Item, BatchCapture]):
     """
 
     left_out: tuple[str, str] = "", ""
-    """A field of `RunResult`, and the output's file that it comes from: its rows are about what did not become a
-    sample."""
+    """A field of `RunResult`, and the output's file with its rows, which are about what did not become a sample."""
     runs_model = True
     """False for a job that draws without a model: its device, number format and threads stay open."""
 
@@ -118,12 +119,12 @@ class Job(ABC, Generic[Config, Item, BatchCapture]):
         if info is not None:
             self.info = info  # takes the place of the cached property
         self.device = config.device
-        """As the user named it, possibly with an index."""
+        """The device as the user named it, possibly with an index."""
         self.timer = Timer()
 
     @abstractmethod
     def items(self) -> Sequence[Item]:
-        """All of them, in order."""
+        """All items, in order."""
 
     @cached_property
     def batches(self) -> Mapping[int, Sequence[Item]]:
@@ -153,46 +154,47 @@ class Job(ABC, Generic[Config, Item, BatchCapture]):
         return default_dtype(device, self.info.family.half)
 
     def __getstate__(self) -> dict[str, Any]:
-        """For another process, which may be on another machine: it finds the model, and makes the list of items, which
-        may be millions, again."""
+        """The job's state for another process, perhaps on another machine. That process finds the model again, and
+        makes the list of items again, which may be millions."""
         kind = type(self)
         cached = {name for name in vars(self) if isinstance(getattr(kind, name, None), cached_property)}
         return {name: value for name, value in vars(self).items() if name not in cached}
 
     def check_values(self) -> None:
-        """The part of `check` that needs no torch, which takes seconds to import."""
+        """Do the part of `check` that needs no torch, whose import takes seconds."""
 
     def check(self) -> None:
-        """Raise UserError for mistakes that are seen before a model is loaded."""
+        """Raise UserError for mistakes that show before a model is loaded."""
 
     def rehearse(self) -> None:
         """For a dry run, after `check`: raise UserError for what else `load` would refuse, as far as the model's small
-        files tell."""
+        files show it."""
 
     def hardest_first(self, numbers: Sequence[int]) -> Sequence[int]:
-        """Batches in an order that begins with those that need the most memory."""
+        """The numbers of batches, first those that need the most memory."""
         return numbers
 
     def describe(self, verbose: bool) -> Iterator[str]:
-        """The lines of `--dry-run`, the first about what is made, before `check`. verbose: also what is captured, and
-        all settings."""
+        """The lines of `--dry-run`. The first says what would be made, and is made before `check`. verbose: also say
+        what is captured, and all settings."""
         yield from ()
 
     def load(self) -> str:
-        """Load the model and check everything that could fail later, if a batch is missing. Returns the fingerprint of
-        its weights, "" without a model."""
+        """Load the model and check everything that could fail later. Is called if a batch is missing. Returns the
+        fingerprint of the model's weights, "" without a model."""
         return ""
 
     @abstractmethod
     def capture(self, batch: Sequence[Item]) -> BatchCapture:
-        """The first step of a batch: everything that needs the model."""
+        """Do the first step of a batch: everything that needs the model."""
 
     @abstractmethod
     def write(self, captured: BatchCapture, out: Path) -> BatchRecord:
-        """The second step: write its files into `out`. May run in a thread while the next batch is captured."""
+        """Do the second step: write the batch's files into `out`. May run in a thread while the next batch is
+        captured."""
 
     def rebatch(self, size: int) -> None:
-        """Make batches of another size, which this machine decided."""
+        """From now on make batches of this size, which the machine's memory allows."""
         self.config = self.config.changed(MACHINE, batch_size=size)
         vars(self).pop("batches", None)
 
@@ -200,7 +202,7 @@ class Job(ABC, Generic[Config, Item, BatchCapture]):
         return self.write(self.capture(self.batches[number]), out)
 
     def write_ready(self, captured: BatchCapture, out: Path, ready: Any) -> BatchRecord:
-        """As `write`. ready: a CUDA event to wait for before captured tensors are read, or None."""
+        """`write` in a thread. ready: a CUDA event to wait for before captured tensors are read, or None."""
         if ready is not None:
             ready.wait()
         with GPU_ALONE:
@@ -211,7 +213,7 @@ class Job(ABC, Generic[Config, Item, BatchCapture]):
         """Write the files about the whole output, the configuration's `last_file` last."""
 
     def read_result(self, out: Path) -> dict[str, Any]:
-        """The fields of `RunResult` that come from the finished output."""
+        """The fields of `RunResult` that the finished output gives."""
         field, file = self.left_out
         result: dict[str, Any] = {"rows": native.read_rows(out)}
         if (out / file).is_file():
@@ -223,7 +225,7 @@ AnyJob = Job[Any, Any, Any]
 
 
 FinishedBatch = tuple[int, BatchRecord]
-"""A batch that is ready and not yet committed: its number and record."""
+"""The number and record of a batch that is made and not yet committed."""
 
 
 class Engine(AbstractContextManager["Engine"]):
@@ -248,7 +250,7 @@ class Engine(AbstractContextManager["Engine"]):
         return job.load()
 
     def map(self, job: AnyJob, out: Path, numbers: Sequence[int], say: Say) -> Generator[FinishedBatch, None, None]:
-        """Make batches, and yield each when its files are there and its seconds are in the job's timer."""
+        """Make batches, and yield each once its files are written and its seconds are in the job's timer."""
         device = job.device or job.config.device or "cpu"
         if not (device.startswith("cuda") if self.writes_in_thread is None else self.writes_in_thread):
             for number in numbers:
@@ -271,8 +273,8 @@ class Engine(AbstractContextManager["Engine"]):
 
 @contextmanager
 def writing_thread(device: str | None) -> Iterator[Callable[[AnyJob, Any, Path], Future[BatchRecord]]]:
-    """In this block, a function that makes `Job.write` run in another thread, given the job, what it captured, and the
-    folder. In the end, also after an error, the batch that is being written is finished."""
+    """In this block, a function that runs `Job.write` in another thread, given the job, what it captured, and the
+    folder. At the end, also after an error, the batch that is being written is finished."""
     import torch
 
     # A `draw` of the user's may use another machine's device.
@@ -295,9 +297,11 @@ def run(job: AnyJob, out: Path | str, *, engine: Engine | None = None, progress:
     """Make the missing parts of a job's output in the folder `out`.
 
     The same call continues a run that was interrupted at any moment, and gives the same bytes, whichever engine made
-    which part. A finished output is left as it is; one with fewer samples of the same series grows, and an unfinished
-    one for more ends with fewer. Raises UserError if `out` has other contents, is the output of another configuration,
-    or in use, and what the job raises; OSError if the disk fills up.
+    which part. A finished output is left as it is. One with fewer samples of the same series grows, and an unfinished
+    one for more samples ends with fewer.
+
+    Raises UserError if `out` has other contents, is the output of another configuration, or is in use, and what the job
+    raises. Raises OSError if the disk fills up.
     """
     out, done = parse_folder(out), 0
     state, lost = inspect(job, out)
@@ -310,9 +314,9 @@ def run(job: AnyJob, out: Path | str, *, engine: Engine | None = None, progress:
 
 
 def dry_run(job: AnyJob, out: Path | str, verbose: bool = True) -> Iterator[str]:
-    """Lines about what `run` would do, as `--dry-run` prints them; writes nothing and loads no model. The first comes
-    at once, the others take seconds. verbose: as in `Job.describe`. Raises UserError if the run would fail before it
-    loads the model.
+    """Lines about what `run` would do, as `--dry-run` prints them. Writes nothing and loads no model. The first line
+    comes at once, the others take seconds. verbose: as in `Job.describe`. Raises UserError if the run would fail before
+    it loads the model.
     """
     out = parse_folder(out)
     state, lost = inspect(job, out)
@@ -333,8 +337,8 @@ def dry_run(job: AnyJob, out: Path | str, verbose: bool = True) -> Iterator[str]
 
 
 def inspect(job: AnyJob, out: Path) -> tuple[State, list[int]]:
-    """The state of an output, and the batches of a complete one of which files are missing. Replaces the job's
-    configuration as `look_into` says, and raises UserError as it and `find_lost` do."""
+    """(state, lost): the state of an output, and the batches of a complete output of which files are missing. Replaces
+    the job's configuration by that of `look_into`. Raises UserError as `look_into` and `find_lost` do."""
     state, job.config = look_into(out, job.config)
     # A run that was killed when it had grown a dataset left the earlier rows in a complete output.
     if state != "complete" or (out / EARLIER).exists():
@@ -368,7 +372,7 @@ def _complete_locked(job: AnyJob, out: Path, engine: Engine, report: Progress) -
 
 
 def check_state(job: AnyJob, out: Path, state: str) -> None:
-    """Raise UserError for an output that cannot become one of the job's configuration."""
+    """Raise UserError if the output cannot become one of the job's configuration without a loss."""
     if state == "to grow":
         check_growth(out)
     if state == "to cut":
@@ -398,7 +402,8 @@ def _restore_lost(job: AnyJob, out: Path, engine: Engine, lost: Sequence[int], r
 
 
 def _make_all(job: AnyJob, out: Path, engine: Engine, new: bool, report: Progress) -> int:
-    """Make the missing batches and finish the output. new: there is nothing to continue in it."""
+    """Make the missing batches and finish the output. Returns the number of items that this run made. new: there is
+    nothing to continue."""
     records = {number: None if new else read_record(out, number) for number in job.batches}
     before, total = _count_items(job, records), sum(map(len, job.batches.values()))
     weights = ""
@@ -459,8 +464,8 @@ def _make_and_commit(
 
 
 def _can_halve(config: RunConfig, total: int, error: RuntimeError) -> bool:
-    """Whether an error says that batches do not fit into a GPU's memory, of a size that nobody chose. total: the number
-    of items."""
+    """Whether an error says that batches do not fit into a GPU's memory, and nobody chose their size. total: the number
+    of all items."""
     import torch
 
     own = config.source("batch_size") in (DEFAULT, MACHINE)
@@ -468,7 +473,7 @@ def _can_halve(config: RunConfig, total: int, error: RuntimeError) -> bool:
 
 
 def _halve(job: AnyJob, total: int) -> None:
-    """Make batches of half the size. total: as in `_can_halve`."""
+    """From now on make batches of half the size. total: as in `_can_halve`."""
     import torch
 
     size = min(job.config.batch_size, total)

@@ -42,19 +42,19 @@ def mask_photos(
     engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> RunResult:
-    """Make masks of `config.classes` in every photograph, in the dataset `out`. If it is stopped at
-    any moment, the same call continues.
+    """Make masks of `config.classes` in every photograph, in the dataset `out`. The same call continues a run that was
+    stopped at any moment.
 
-    photos: from `find_photos`. classes_of: photo name → the classes of `config.classes` to look for in it; other
-    photographs get all classes. Photographs that cannot be read do not stop the run: they are listed in the result and
-    in failed.jsonl. offload, graphs, engine: as in `generate`. Raises UserError as `generate` does.
+    photos: from `find_photos`. classes_of: photo name → those of `config.classes` to look for in it; other photographs
+    get all classes. offload, graphs, engine: as in `generate`. Photographs that cannot be read do not stop the run: the
+    result and failed.jsonl list them. Raises UserError as `generate` does.
     """
     job = MaskJob(config, photos, classes_of, loading=Loading(offload, graphs))
     return run(job, out, engine=engine, progress=progress)
 
 
 class MaskJob(PhotoJob[MaskPhotosConfig, ViewedPhoto, CapturedPhoto]):
-    """Reads photographs, has `PhotoMasker` find their classes and make their masks, and writes these."""
+    """Reads photographs, has `PhotoMasker` find their classes and make their masks, and writes the samples."""
 
     drawn = False
     made, named = "masks", "Classes"
@@ -84,7 +84,7 @@ class MaskJob(PhotoJob[MaskPhotosConfig, ViewedPhoto, CapturedPhoto]):
         return SampleWriter(self.config, traced_classes(self.sample(spec, spec.words) for spec in self.specs))
 
     def sample(self, spec: PhotoSpec, classes: tuple[str, ...]) -> SampleSpec:
-        """The sample of a photograph with some of its classes; the prompt names them."""
+        """The sample of a photograph. classes: those of its classes that the prompt names."""
         prompt = self.config.prompts[0].replace("{class}", join_classes(classes)) if classes else ""
         return SampleSpec(spec.index, classes, prompt, self.config.seed)
 
@@ -93,7 +93,7 @@ class MaskJob(PhotoJob[MaskPhotosConfig, ViewedPhoto, CapturedPhoto]):
 
     @property
     def masker(self) -> PhotoMasker:
-        """Makes the masks, with the loaded model."""
+        """What makes the masks with the loaded model."""
         from ..masks.photos import PhotoMasker
 
         return PhotoMasker(self.model, self.config, self.loaded_plan)

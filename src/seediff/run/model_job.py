@@ -69,8 +69,8 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
         check_values(self.config, self.info)
 
     def check(self) -> None:
-        """Raise UserError for everything in a configuration that the model's small files show to be wrong; broken files
-        are left to loading."""
+        """Raise UserError for everything in the configuration that the model's small files show to be wrong. Loading
+        reports broken files."""
         if self.capture_plan is None:
             self.capture_plan = check_model(self.config, self.info)
 
@@ -91,18 +91,19 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
         return weights
 
     def use(self, model: Model) -> None:
-        """Use this model, after checking what only a loaded model can tell."""
+        """Use this model, after the checks that need a loaded model."""
         self.model, self.info = model, model.info
         self.capture_plan = check_model(self.config, model.info, model.layers)
 
     @property
     def loaded_plan(self) -> CapturePlan:
-        """What is captured of the loaded model."""
+        """The plan of what is captured of the loaded model."""
         assert self.capture_plan is not None
         return self.capture_plan
 
     def about(self, rejected: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """Facts about the whole run, without times and paths, so that they are reproducible."""
+        """Facts about the whole run for the card and the page, without times and paths, so that they are reproducible.
+        rejected: the rows of rejected.jsonl."""
         label = self.config.model_label
         config = {**self.config.values(), "model": label}
         return {"model": label, "method": self.config.method, "version": __version__, "config": config}
@@ -116,8 +117,8 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
         write_atomic(out / native.METADATA, native.jsonl(rows))
 
     def plan_lines(self, items: int, verbose: bool = True) -> list[str]:
-        """Lines of a dry run: model, time, memory, untuned constants; verbose: also capture, replaced levels, all
-        values. items: the number of those that are made."""
+        """Lines of a dry run about the model, time, memory and untuned constants. items: the number of items to make.
+        verbose: also about capture, replaced levels and all values."""
         config, plan, info = self.resolved(), self.capture_plan, self.info
         expected, capture = None, ["Capture: not known, because the model's configuration is not on this machine"]
         if plan is not None and plan.size is not None:
@@ -144,7 +145,7 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
 
 
 def foreign_constants(info: ModelInfo, method: str) -> str:
-    """Whose constants a mask method has for a model, if they were never tuned for it; otherwise ""."""
+    """Whose constants a mask method uses for a model, if they were never tuned for this model; otherwise ""."""
     own, preset = METHOD_FACTS[method].user_function is not None, read_preset(info.settings.preset, info.settings.path)
     if own or info.family.title == SD.title or preset.methods.get(method, {}).get("mask"):
         return ""
@@ -201,8 +202,8 @@ def check_values(config: ModelConfig, info: ModelInfo) -> None:
 
 
 def plan_model(config: ModelConfig, info: ModelInfo, layers: Mapping[str, Layer] | None) -> CapturePlan | None:
-    """The plan of the capture with a model; None if its layers are not known yet. Raises UserError for layers and
-    levels that it lacks, and for maps that do not fit into memory."""
+    """The plan of what is captured of a model; None if its layers are not known yet. Raises UserError for layers and
+    levels that the model lacks, and for maps that do not fit into memory."""
     sizes, size = info.sizes(), None
     if sizes:
         height, width = pixels(config.size or sizes.side)
@@ -260,8 +261,8 @@ def weight_bytes(config: RunConfig, info: ModelInfo) -> int | None:
 
 
 def memory_line(config: RunConfig, info: ModelInfo, size: int | None, maps: int | None) -> str:
-    """The line about the memory that a model needs. size, maps: bytes of its weights, and of an image's maps, if they
-    are known."""
+    """The line about the memory that a model needs. size, maps: bytes of its weights, and of an image's attention maps;
+    None: not known."""
     line = "Memory: not known, because the weights are not all on this machine"
     if size:
         line = f"Memory: {show_bytes(size)} of weights in {config.dtype}"

@@ -29,25 +29,25 @@ from ..files.outputs import BATCHES, CONFIG, LEFTOVER, flush, write_atomic
 from ..files.reading import inside
 
 State = Literal["new", "unfinished", "complete", "to grow", "to cut"]
-"""The state of an output. to grow: its configuration has fewer samples of the same series (`RunConfig.extends`). to
-cut: its configuration has more, and it is not finished.
-"""
+"""The state of an output. to grow: it was made for fewer samples of the same series (`RunConfig.extends`). to cut: it
+was begun for more, and is not finished."""
 
 RUN_FOLDERS = (IMAGES, MASKS, INSTANCES, *EXTRAS)
 """Folders that only batches of runs write to."""
 DECIDE_ROUNDING = ("device", "dtype", "threads")
-"""Values that decide rounding. A run that leaves them open goes on with those that the output was begun with."""
+"""Fields that decide rounding. A run that leaves them open continues with the values that the output was begun with."""
 
 
 @dataclass
 class BatchRecord:
-    """The record of a finished batch: its rows of metadata.jsonl and rejected.jsonl (or of the command's files in their
-    place), and the path and size of each of its files.
-    """
+    """The record of a finished batch."""
 
     rows: list[dict[str, Any]] = field(default_factory=list)
+    """Its rows of metadata.jsonl."""
     rejected: list[dict[str, Any]] = field(default_factory=list)
+    """Its rows of the file in `Job.left_out`, such as rejected.jsonl."""
     files: dict[str, int] = field(default_factory=dict)
+    """Path of each of its files → size in bytes."""
 
     def write(self, out: Path, name: str, data: bytes) -> None:
         """Write the file out/name and note it."""
@@ -55,7 +55,7 @@ class BatchRecord:
         self.files[name] = len(data)
 
     def write_by(self, out: Path, name: str, write: Callable[[Path], object]) -> None:
-        """Call `write` to write the file out/name, and note it."""
+        """Have `write` write the file out/name, and note it."""
         path = _place(out, name)
         write(path)
         flush(path)
@@ -63,7 +63,7 @@ class BatchRecord:
 
 
 def _place(out: Path, name: str) -> Path:
-    """out/name, in one of the folders that `begin` removes after a run that was killed."""
+    """The path out/name, which must be in one of the folders that `begin` empties after a killed run."""
     fix = "add its folder to EXTRAS (dataset/native.py) or RUN_FOLDERS (run/output.py)"
     assert name.partition("/")[0] in RUN_FOLDERS, f"{name}: {fix}"
     return inside(out, name)
@@ -71,7 +71,8 @@ def _place(out: Path, name: str) -> Path:
 
 def look_into(out: Path, config: Config) -> tuple[State, Config]:
     """The state of an output, and the configuration to make or continue it with. Raises UserError for a file, a folder
-    with other contents, an output of another command or configuration, and an unfinished one of another version.
+    with other contents, the output of another command or configuration, and an unfinished output of another version of
+    this package.
     """
     device, numbered, _ = (config.device or "").partition(":")
     if numbered:  # the number of a GPU changes nothing
@@ -99,8 +100,8 @@ def look_into(out: Path, config: Config) -> tuple[State, Config]:
 
 
 def read_begun(out: Path, config: RunConfig) -> dict[str, Any] | None:
-    """The seediff.toml of the command's output in a folder; None if nothing there is to be continued. Raises UserError
-    for a file, a folder with other contents, and another command's output."""
+    """The seediff.toml of the command's output in a folder; None if there is nothing to continue. Raises UserError for
+    a file, a folder with other contents, and another command's output."""
     if out.exists() and not out.is_dir():
         raise UserError(out, "there is a file where the folder should be")
     entries = out.iterdir() if out.is_dir() else ()
@@ -122,7 +123,8 @@ def read_begun(out: Path, config: RunConfig) -> dict[str, Any] | None:
 
 
 def nothing_committed(out: Path) -> bool:
-    """Without a folder of records, files of samples may not be a run's, so there must be none."""
+    """Whether an output has no finished batch. Without a folder of records, files of samples may be somebody else's, so
+    there must be none."""
     if (out / BATCHES).is_dir():
         return not any((out / BATCHES).glob("*.json"))
     folders = [out / name for name in RUN_FOLDERS if (out / name).is_dir()]
@@ -130,7 +132,7 @@ def nothing_committed(out: Path) -> bool:
 
 
 def as_begun(config: Config, begun: Config) -> Config:
-    """The configuration with what it leaves open as the output was begun."""
+    """The configuration, with the values that it leaves open filled in from the one that the output was begun with."""
     config = config.filled(MACHINE, **{name: getattr(begun, name) for name in DECIDE_ROUNDING})
     if config.source("batch_size") == DEFAULT and begun.source("batch_size") == MACHINE:
         return config.changed(MACHINE, batch_size=begun.batch_size)
@@ -143,7 +145,7 @@ def record_path(number: int) -> str:
 
 
 def read_record(out: Path, number: int) -> BatchRecord | None:
-    """The record of a batch; None if it is not finished, or one of its files is missing or has another size."""
+    """The record of a batch; None if the batch is not finished, or one of its files is missing or has another size."""
     with suppress(OSError, ValueError, UserError):
         record = read_json(out / record_path(number), BatchRecord)
         for row in record.rows:
@@ -154,9 +156,8 @@ def read_record(out: Path, number: int) -> BatchRecord | None:
 
 
 def find_lost(out: Path, numbers: Iterable[int]) -> list[int]:
-    """The batches of a complete output of which a file is missing. Raises UserError for a file that is not as its
-    batch's record says, which may be somebody's work, and for a batch without a record whose files are not all
-    there."""
+    """The batches of a complete output of which a file is missing. Raises UserError for a file of another size than its
+    batch's record says, which may be somebody's work, and for a missing file of a batch without a record."""
     rows: Iterable[Mapping[str, Any]] = ()
     if (out / native.METADATA).is_file():
         native.read_classes(out)  # refuses a list that is damaged
@@ -184,19 +185,19 @@ def find_lost(out: Path, numbers: Iterable[int]) -> list[int]:
 
 
 def commit(out: Path, number: int, record: BatchRecord) -> None:
-    """Mark a batch, whose files are there, as finished."""
+    """Mark a batch as finished, once its files are written."""
     data = json.dumps(vars(record), ensure_ascii=False).encode("utf-8")
     write_atomic(inside(out, record_path(number)), data)
 
 
 def lock(out: Path) -> AbstractContextManager[None]:
-    """Lock out other runs. Raises UserError if one is using the output, or if it cannot be written to."""
+    """Lock out other runs. Raises UserError if another run is using the output, or if it cannot be written to."""
     return open_folder(out, (*RUN_FOLDERS, BATCHES))
 
 
 def begin(out: Path, config: RunConfig, weights: str) -> None:
-    """Start an output, without files of a run that finished no batch, which may be of another configuration. weights:
-    the model's fingerprint, "" if there is none."""
+    """Start an output. Files of an earlier run that finished no batch are removed, as they may be of another
+    configuration. weights: the fingerprint of the model's weights, "" without a model."""
     for name in (*RUN_FOLDERS, BATCHES):  # the folder of records last, because it marks the others as a run's
         with suppress(FileNotFoundError):
             shutil.rmtree(inside(out, name))  # removes links, and does not follow them
@@ -206,7 +207,8 @@ def begin(out: Path, config: RunConfig, weights: str) -> None:
 
 
 def check_same_weights(out: Path, model: str, weights: str) -> None:
-    """Raise UserError if the output was begun with weights of another fingerprint; "": they were not loaded."""
+    """Raise UserError if the output was begun with other weights. model: the model's name for the message. weights:
+    their fingerprint; "": they were not loaded."""
     begun = read_toml(out / CONFIG).get("weights", weights)
     if weights and weights != begun:
         problem = f"was started with different weights of model '{model}' ({begun} → {weights})"

@@ -116,7 +116,7 @@ class SampleWriter:
         return strips
 
     def _row(self, sample: MaskedSample, labels: np.ndarray, objects: Instances | None) -> dict[str, Any]:
-        """The sample's row, without its files. labels: (H, W) uint8 with the dataset's ids."""
+        """The sample's row, without the names of its files. labels: (H, W) uint8 with the dataset's ids."""
         from ..dataset.quality.select import confidence  # imports scipy
 
         config, masks = self.config, sample.masks
