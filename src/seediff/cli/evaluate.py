@@ -237,8 +237,8 @@ def masks(
     count: Annotated[
         int | None, WORD, Parameter(help="Use only this many pictures, evenly spaced.", show_default="all")
     ] = None,
-    line: Typed[MaskOptions] = UNTYPED,
-    config: ConfigFile = None,
+    typed: Typed[MaskOptions] = UNTYPED,
+    config_file: ConfigFile = None,
     draws: Annotated[int, WORD, Parameter(help="Number of bootstrap draws over pictures, for the intervals.")] = 1000,
     form: Form = "text",
     json: Json = None,
@@ -259,11 +259,11 @@ def masks(
 
     # 1. The configuration and the data
     for name in ("mask.beta", "mask.ignore_band"):
-        if name in line.values:
+        if name in typed.values:
             raise UserError(name, "is set by the command itself, from the tuning pictures", "leave it out")
-    values = {**line.values, "classes": ("some", "others")}  # the data's replace these
-    settled, info = configure_run(MaskPhotosConfig, values, config)
-    check_mask_effects(line.values, settled.mask)
+    values = {**typed.values, "classes": ("some", "others")}  # the data's replace these
+    config, info = configure_run(MaskPhotosConfig, values, config_file)
+    check_mask_effects(typed.values, config.mask)
     # evaluate_masks refuses other names
     protocols = cast("list[MaskProtocol]", [name.strip() for name in protocol.split(",")])
     words, data = read_class_map(class_map), open_truths(labels, split)
@@ -272,7 +272,7 @@ def masks(
     # 2. The scores, and files with them
     with bar_or_lines(quiet, "looks") as progress:
         scores = evaluate_masks(
-            settled,
+            config,
             photos,
             data,
             protocols=protocols,
@@ -283,7 +283,7 @@ def masks(
             info=info,
         )
     if json is not None:
-        options = {**settled.flat(), "protocols": protocols, "pictures": count, "draws": draws, "classes": None}
+        options = {**config.flat(), "protocols": protocols, "pictures": count, "draws": draws, "classes": None}
         options = as_json({**options, "split": split, "class_map": words})
         write_json({**scores.to_json(), "options": options}, json)  # before the table: its reader may close the output
     title = f"{scores.model}, {scores.method}: {scores.images} pictures scored, {scores.tuned_on} others for thresholds"

@@ -17,7 +17,7 @@ CommandConfig = TypeVar("CommandConfig")
 
 @dataclass(frozen=True)
 class Typed(Generic[CommandConfig]):
-    """The values of a configuration that were typed. `line: Typed[GenerateConfig] = UNTYPED` in a command's signature
+    """The values of a configuration that were typed. `typed: Typed[GenerateConfig] = UNTYPED` in a command's signature
     gives the command an option for each field of the configuration.
 
     For the type checker the parameter is a `Typed`. The parser sees `Annotated[GenerateConfig | None, …]` instead, and

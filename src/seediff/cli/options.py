@@ -73,7 +73,9 @@ Quiet = Annotated[bool, option(RUN, "Print only errors.", negative=())]
 ConfigFile = Annotated[
     Path | None,
     option(
-        RUN, "TOML file with any of these options, such as an output's seediff.toml. The command line overrides it."
+        RUN,
+        "TOML file with any of these options, such as an output's seediff.toml. The command line overrides it.",
+        name="--config",
     ),
 ]
 

@@ -49,7 +49,7 @@ def segment(
     out: Annotated[
         Path, HERE, option(RUN, "Folder for the results. Continues an unfinished run there.", "segments")
     ] = Path("segments"),
-    line: Typed[SegmentPhotosConfig] = UNTYPED,
+    typed: Typed[SegmentPhotosConfig] = UNTYPED,
     captions: Annotated[
         Path | None,
         option(
@@ -68,7 +68,7 @@ def segment(
             "model",
         ),
     ] = "model",
-    config: ConfigFile = None,
+    config_file: ConfigFile = None,
     options: RunOptions = AS_USUAL,
 ) -> None:
     """Divide photographs into segments without class names: DiffSeg, K-Means, DiffCut.
@@ -93,26 +93,26 @@ def segment(
     from .summary import show_segments
 
     constants, tuned = split_preset(SegmentPhotosConfig, preset)
-    settled, info = configure_run(
+    config, info = configure_run(
         SegmentPhotosConfig,
-        line.values,
-        config,
+        typed.values,
+        config_file,
         constants=constants,
         tuned=tuned,
         planned=options.dry_run,
         out=out,
     )
-    named = bool(settled.names) or captions is not None
-    check_effects(line.values, settled, labels=labels, named=named)
+    named = bool(config.names) or captions is not None
+    check_effects(typed.values, config, labels=labels, named=named)
     check_photos(paths)
     found = find_photos(paths, exclude=out)
     words: dict[str, tuple[str, ...]] = {}
     if captions is not None:
         from ..prompts.captions import read_words
 
-        words = read_words(captions, found.photos, settled.names, info and info.settings.words)
-    warning = threshold_warning(settled) if named else ""
-    job = SegmentJob(settled, found, words=words, labels=labels, info=info, loading=options.loading)
+        words = read_words(captions, found.photos, config.names, info and info.settings.words)
+    warning = threshold_warning(config) if named else ""
+    job = SegmentJob(config, found, words=words, labels=labels, info=info, loading=options.loading)
     _run(job, found, out, options, show_segments, warning)
 
 
@@ -121,7 +121,7 @@ def mask(
     /,
     *,
     out: RunOut,
-    line: Typed[MaskPhotosConfig] = UNTYPED,
+    typed: Typed[MaskPhotosConfig] = UNTYPED,
     preset: Annotated[
         str,
         option(
@@ -131,7 +131,7 @@ def mask(
             "model",
         ),
     ] = "model",
-    config: ConfigFile = None,
+    config_file: ConfigFile = None,
     options: RunOptions = AS_USUAL,
 ) -> None:
     """Make pixel masks of named classes in photographs, as a dataset like `generate`'s.
@@ -156,28 +156,28 @@ def mask(
     from .summary import show_masks
 
     check_photos(paths)
-    if "classes" not in line.values and len(paths) > 1 and not (paths[-1].suffix or paths[-1].exists()):
+    if "classes" not in typed.values and len(paths) > 1 and not (paths[-1].suffix or paths[-1].exists()):
         raise UserError(paths[-1], "no such file or folder", f"a class is an option: --classes {paths[-1]}")
     found = find_photos(paths, exclude=out)
     # The classes: each photograph's own from a table, or the typed ones for all
-    typed, classes_of = {**line.values}, dict[str, tuple[str, ...]]()
-    table = find_table(paths, typed.get("classes", ()))
+    values, classes_of = {**typed.values}, dict[str, tuple[str, ...]]()
+    table = find_table(paths, values.get("classes", ()))
     if table is not None:
         classes_of = read_classes_csv(table, found.photos)
-        typed["classes"] = tuple(dict.fromkeys(chain.from_iterable(classes_of.values())))
-        if not typed["classes"]:
+        values["classes"] = tuple(dict.fromkeys(chain.from_iterable(classes_of.values())))
+        if not values["classes"]:
             raise UserError(table, "lists no class for any photograph", "write names into its column 'classes'")
     constants, tuned = split_preset(MaskPhotosConfig, preset)
-    settled, info = configure_run(
-        MaskPhotosConfig, typed, config, constants=constants, tuned=tuned, planned=options.dry_run, out=out
+    config, info = configure_run(
+        MaskPhotosConfig, values, config_file, constants=constants, tuned=tuned, planned=options.dry_run, out=out
     )
-    spelled = {reading_key(name): name for name in settled.classes}
+    spelled = {reading_key(name): name for name in config.classes}
     for photo, names in classes_of.items():
         classes_of[photo] = tuple(spelled.get(reading_key(name), name) for name in names)
-    check_mask_effects(line.values, settled.mask)
-    mirrored = side_notes(settled.classes) if settled.capture.flip else []
-    warning = "; ".join(filter(None, [threshold_warning(settled), *mirrored]))
-    job = MaskJob(settled, found, classes_of, info=info, loading=options.loading)
+    check_mask_effects(typed.values, config.mask)
+    mirrored = side_notes(config.classes) if config.capture.flip else []
+    warning = "; ".join(filter(None, [threshold_warning(config), *mirrored]))
+    job = MaskJob(config, found, classes_of, info=info, loading=options.loading)
     _run(job, found, out, options, show_masks, warning)
 
 
@@ -235,9 +235,9 @@ def find_table(paths: Sequence[Path], classes: Sequence[str]) -> Path | None:
     return tables[0] if tables else None
 
 
-def check_effects(typed: Collection[str], settled: SegmentPhotosConfig, *, labels: Path | None, named: bool) -> None:
+def check_effects(typed: Collection[str], config: SegmentPhotosConfig, *, labels: Path | None, named: bool) -> None:
     """Raise UserError for a typed option that has no effect. typed: flat names. named: segments get names."""
-    segment = settled.segment
+    segment = config.segment
     if "segment.rounds" in typed and isinstance(segment.kl_threshold, tuple):
         problem = f"{len(segment.kl_threshold)} values of --kl-threshold already set the number of rounds"
         raise UserError("segment.rounds", problem, "leave one of the two out")

@@ -77,8 +77,8 @@ def train(
     *,
     out: Annotated[Path, HERE, option(RUN, "Folder for the segmenter. Continues an unfinished training there.")],
     options: TrainingOptions | None = None,
-    line: Typed[TrainConfig] = UNTYPED,
-    config: ConfigFile = None,
+    typed: Typed[TrainConfig] = UNTYPED,
+    config_file: ConfigFile = None,
     validate_every: Annotated[
         int | None, WORD, AT_LEAST_1, option(RUN, "Steps between validations.", "an epoch's, at least 50")
     ] = None,
@@ -113,26 +113,26 @@ def train(
     from ..train.stages import find_doubts, open_training
     from ..train.usual import settle
 
-    make_config(line.values, config)  # refuses wrong values before data are read
+    make_config(typed.values, config_file)  # refuses wrong values before data are read
     training = open_training(data, **vars(options or TrainingOptions()))
-    settled, usual = settle(line.values, config, training, out)
+    config, usual = settle(typed.values, config_file, training, out)
     if not quiet:
         items = chain.from_iterable(stage.items for stage in training.stages)
         say_reviewed([*items, *training.validation])
-        sides = side_notes(training.classes) if settled.flip else ()
+        sides = side_notes(training.classes) if config.flip else ()
         say_notes([*filter(None, [usual]), *find_doubts(training), *sides])
     if dry_run:
         from ..train.stages import describe
 
-        for text in describe(settled, training, out, verbose):
+        for text in describe(config, training, out, verbose):
             print(text, flush=True)
         return
     from ..train.run import train as run
 
-    total = sum(stage.step_count(settled.batch_size) for stage in training.stages)
+    total = sum(stage.step_count(config.batch_size) for stage in training.stages)
     with _report_steps(out, total) as keep, bar_or_lines(quiet, "steps") as progress:
         result = run(
-            settled,
+            config,
             training.stages,
             out,
             progress,
@@ -143,7 +143,7 @@ def train(
             keep=keep,
         )
     if result.seconds:
-        remember_speed(with_device(settled), 1 / result.images_per_second)
+        remember_speed(with_device(config), 1 / result.images_per_second)
     if not quiet:
         speed = f"{result.images_per_second:.1f} images/s" if result.seconds else "it was complete"
         print(f"{result.steps} steps, {speed}: {out}")

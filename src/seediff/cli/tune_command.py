@@ -120,7 +120,7 @@ def describe_thresholds(thresholds: Thresholds, classes: int, out: Path) -> list
     if thresholds.name_threshold is None:
         lines.append("name_threshold: could not be tuned: no segment has labels")
     else:
-        right = f"{thresholds.right:.0%} of {plural(thresholds.segments, 'segment')} get the right name"
+        right = f"{thresholds.named_right:.0%} of {plural(thresholds.segments, 'segment')} get the right name"
         line = f"name_threshold = {thresholds.name_threshold}: {right}, or none where it would be wrong"
         lines.append(line)
     if thresholds.beta is None:

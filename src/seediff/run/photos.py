@@ -97,10 +97,7 @@ class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Viewed]], Generic[Ph
         yield f"{self.made} of {plural(count, 'photograph')} in {plural(len(self.config.batches(count)), 'batch')}"
         if self.words:
             yield f"{self.named}: {', '.join(self.words)}"
-        yield from self.plan_lines(count, verbose)
-
-    def plan_lines(self, items: int, verbose: bool = True) -> list[str]:
-        return [*super().plan_lines(items, verbose), *filter(None, [self.doubt])]
+        yield from (*self.plan_lines(count, verbose), *filter(None, [self.doubt]))
 
     @cached_property
     def doubt(self) -> str:

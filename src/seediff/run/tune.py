@@ -51,7 +51,7 @@ class Thresholds:
     recall: float | None
     """Precision and recall at `presence`, over the (photograph, class) pairs of all kinds of questions."""
     name_threshold: float | None
-    right: float | None
+    named_right: float | None
     """The share of segments that get the right name at `name_threshold`, or rightly none."""
     beta: float | None
     photos: int
@@ -108,7 +108,7 @@ def tune(
         raise UserError(f"{data.about}: none of {len(chosen)} photographs can be used ({failed[0][0]}: {failed[0][1]})")
 
     # 2. The best thresholds
-    presence = name_threshold = right = beta = None
+    presence = name_threshold = named_right = beta = None
     precision = recall = None
     if len({present for _, present, _ in answers}) == 2:
         group, present, score = (np.array(column) for column in zip(*answers, strict=True))
@@ -119,11 +119,11 @@ def tune(
             precision = float(present[found].mean())
     if names:
         name_threshold = best_name_threshold(names)
-        right = float(np.mean([is_right == (score >= name_threshold) for is_right, score in names]))
+        named_right = float(np.mean([is_right == (score >= name_threshold) for is_right, score in names]))
     if background is not None:
         beta = float(BETAS[best_beta(np.array(counts))])
     used = len(chosen) - len(failed)
-    return Thresholds(presence, precision, recall, name_threshold, right, beta, used, len(names), failed)
+    return Thresholds(presence, precision, recall, name_threshold, named_right, beta, used, len(names), failed)
 
 
 def ask(model: Model, classes: Mapping[int, str], photo: LabelledPhoto) -> list[Answer]:
