@@ -47,7 +47,7 @@ sys.path += [str(Path(__file__).parents[1] / part) for part in ("", "tests", "te
 from builders.layouts import save, save_png  # pyright: ignore[reportMissingImports]
 
 from seediff.cli.main import main as seediff
-from seediff.config.class_names import meaning
+from seediff.config.class_names import reserved_id
 from seediff.dataset.native import open_native
 from seediff.errors import UserError
 from seediff.files.photo_files import read_photo
@@ -226,7 +226,7 @@ def change(folder: Path, chance: random.Random) -> list[str]:
 
 def meant(name: str) -> str:
     """A class, or what a name of none means."""
-    number = meaning(name.strip())
+    number = reserved_id(name.strip())
     if number is None:
         return normalize("NFC", name.strip())
     return "ignore" if number else "background"

@@ -2,12 +2,13 @@
 
 import json
 
-from seediff.config.resolve import configure_run
+from seediff.config.resolve import configure_run, split_preset
 
 
-def configured(kind, *given, **options):
-    """As `configure_run`, without the model."""
-    return configure_run(kind, *given, **options)[0]
+def configured(kind, *given, preset="model", **options):
+    """As `configure_run`, without the model. preset: as in --preset."""
+    constants, tuned = split_preset(kind, str(preset))
+    return configure_run(kind, *given, constants=constants, tuned=tuned, **options)[0]
 
 
 PRESET = {

@@ -32,7 +32,7 @@ class TinyConfig(RunConfig):
 class TinyJob(Job[TinyConfig, int, Sequence[int]]):
     """Each item's file names its batch. trouble: is called with each item before the item's file is written."""
 
-    on_device = False
+    runs_model = False
 
     def __init__(self, config, trouble=None):
         super().__init__(config)

@@ -76,6 +76,7 @@ def test_the_embedded_model_captures_the_second_half_where_it_draws():
     [
         ({"method": "magic"}, r'seediff\.json \[preset\]: method: "magic" must be one of'),
         ({"capture_steps": 0}, r"seediff\.json \[preset\]: capture_steps: 0 must be 'all' or"),
+        ({"path": "presets.json"}, r"seediff\.json \[preset\]: there is no option 'path'"),
         ({"methods": {"ca": {"mask": {"bet": 1}}}}, r"\[preset\.methods\.ca\] \[mask\]: there is no option 'bet'"),
         ({"methods": 3}, r"\[preset\.methods\]: must be an object"),
         ({"segments": {"diffseg": {"tau": 1}}}, r"\[preset\.segments\.diffseg\]: there is no option 'tau'"),

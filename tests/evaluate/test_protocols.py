@@ -1,7 +1,7 @@
 from refusals import user_error
 
 from seediff.dataset.formats.public_sets import CITYSCAPES_CLASSES
-from seediff.evaluate.protocols import PROTOCOLS, VOC_CLASSES, own, plain_name, read_class_map
+from seediff.evaluate.protocols import PROTOCOLS, VOC_CLASSES, comparison_key, own, read_class_map
 
 VOC = dict(enumerate(VOC_CLASSES))
 CITYSCAPES = dict(enumerate(CITYSCAPES_CLASSES, 7))
@@ -30,7 +30,7 @@ def test_human_and_vehicle():
 
 
 def test_names_are_compared_by_letters_and_usual_other_names():
-    assert plain_name("potted_plant") == plain_name("Potted Plant") == plain_name("pottedplant")
+    assert comparison_key("potted_plant") == comparison_key("Potted Plant") == comparison_key("pottedplant")
     model = {0: "background", 1: "TV", 2: "potted plant", 3: "couch", 4: "airplane", 5: "zebra"}
     found = by_name("voc", model, truth=False)
     assert list(found.values()) == ["background", "tvmonitor", "pottedplant", "sofa", "aeroplane", "background"]

@@ -21,7 +21,7 @@ from seediff.models.families import families, pipeline_family
 from seediff.models.model_files import find_model
 from seediff.models.short_names import BY_NAME, EMBEDDED, NAMED
 from seediff.run.generate_job import GenerateJob
-from seediff.run.loop import Engine, dry_run
+from seediff.run.loop import dry_run
 from seediff.run.mask_job import MaskJob
 from seediff.run.segment_job import SegmentJob
 
@@ -162,7 +162,7 @@ def test_the_number_format_of_each_on_a_gpu(hub, monkeypatch):
         assert job.usual_dtype("cuda") == ("bfloat16" if family.title in named else "float16")
         assert job.usual_dtype("cpu") == "float32"
     part = GenerateConfig(("dog",), model="owner/repository/part.gguf", base="flux-schnell", device="cuda")
-    assert Engine().resolve(GenerateJob(part)).dtype == "bfloat16"
+    assert GenerateJob(part).resolved().dtype == "bfloat16"
     page = (Path(__file__).parents[2] / "docs/gpus.md").read_text(encoding="utf-8")
     (row,) = [line for line in page.splitlines() if line.startswith("| number format |")]
     assert {family.title for family in families() if family.title in row} == named

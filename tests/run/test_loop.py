@@ -170,7 +170,7 @@ def test_files_are_written_while_the_next_batch_is_captured(tmp_path, monkeypatc
     real = TinyJob.write
     monkeypatch.setattr(TinyJob, "capture", capture)
     monkeypatch.setattr(TinyJob, "write", write)
-    tiny(tmp_path / "out", engine=Engine(beside=True))
+    tiny(tmp_path / "out", engine=Engine(writes_in_thread=True))
     assert captured == written == list(range(0, 20, 2))
 
 
@@ -234,8 +234,8 @@ def test_interrupted_while_drawing(tmp_path, error):
         return fake_draw(specs)
 
     with pytest.raises(error):
-        generate(CONFIG, tmp_path / "out", draw=draw, engine=Engine(beside=True))
+        generate(CONFIG, tmp_path / "out", draw=draw, engine=Engine(writes_in_thread=True))
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("writing")]
-    generate(CONFIG, tmp_path / "out", draw=fake_draw, engine=Engine(beside=True))
-    generate(CONFIG, tmp_path / "whole", draw=fake_draw, engine=Engine(beside=False))
+    generate(CONFIG, tmp_path / "out", draw=fake_draw, engine=Engine(writes_in_thread=True))
+    generate(CONFIG, tmp_path / "whole", draw=fake_draw, engine=Engine(writes_in_thread=False))
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")

@@ -6,8 +6,9 @@ from builders.reference_attention import BOOKS
 
 import recipes.methods  # noqa: F401  registers the methods that are files
 import seediff
-from seediff.config.generate_config import GenerateConfig, own_constants
+from seediff.config.generate_config import GenerateConfig
 from seediff.config.method_constants import MaskConfig
+from seediff.config.resolve import own_constants
 from seediff.errors import Notice
 from seediff.masks.make_masks import make_masks
 from seediff.models.families.family import DrawRequest

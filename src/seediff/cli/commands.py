@@ -1,5 +1,5 @@
-"""The list of commands, and their help. They import what they need when they run, so that `seediff --help` answers at
-once. `--help` of the commands with many options shows those that most people use, `--help-all` all of them.
+"""The list of commands, and their help. Commands import what they need when they run, so that `seediff --help` answers
+at once. For commands with many options, `--help` shows the most common ones and `--help-all` shows all.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ COMMANDS = {
     "download": ("model_commands:download", "Fetch a model from the hub before it is needed."),
     "tune": ("tune_command:tune", "Find a model's own thresholds from a few labelled photographs."),
 }
-"""Command → its `module:function` or `module:app`, and its line in the list of commands. Its module is imported when it
-is used.
+"""Command → its `module:function` or `module:app`, and its line in the list of commands. The module is imported when
+somebody uses the command.
 """
 GROUPS = {
     Group("Make", sort_key=1): "generate mask segment augment",
@@ -80,7 +80,7 @@ def show_default(value: Any) -> str | None:
 
 
 class Help(DefaultFormatter):
-    """Shows a command's arguments, and those of its options whose names are given."""
+    """Shows a command's arguments, and of its options only the ones in `names`."""
 
     def __init__(self, names: set[str]) -> None:
         super().__init__()
@@ -92,7 +92,7 @@ class Help(DefaultFormatter):
 
 
 def prepare_help(program: App, command: str, every: bool) -> None:
-    """Have the help of a command show its most common options, or every one."""
+    """Have a command's help show its most common options. every: all options."""
     epilogue = "A model, method, preset or backbone may have other defaults: `--dry-run --verbose` prints those in use."
     if not every:
         program[command].help_formatter = Help({f"--{name}" for name in COMMON[command].split()})
@@ -101,9 +101,8 @@ def prepare_help(program: App, command: str, every: bool) -> None:
 
 
 def make_app(listing: bool = False) -> App:
-    """The command line's App. listing: describe commands by their lines in COMMANDS; their own help would import all
-    modules.
-    """
+    """The command line's App. listing: describe commands by their lines in COMMANDS, because their own help would
+    import all modules."""
     program = App(
         name="seediff",
         version=f"seediff {__version__}",

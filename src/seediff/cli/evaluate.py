@@ -21,7 +21,7 @@ from ..files.messages import make_console
 from ..files.output_folders import check_free, check_writable
 from .commands import HELP_ALL
 from .line import UNTYPED, Typed
-from .options import HERE, SEED, ConfigFile, Json, shown
+from .options import HERE, SEED, ConfigFile, Json, check_mask_effects, shown
 from .progress import bar_or_lines
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ NoProgress = Annotated[bool, NO, Parameter(help="Show no progress.")]
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Comparison:
-    """Options of `evaluate.evaluation.evaluate`."""
+    """The options of `evaluate.evaluation.evaluate`."""
 
     protocol: Literal[
         "own", "voc", "voc-zero-shot", "voc-zero-shot-objects", "cityscapes-human-vehicle", "ade20k", "domain", "camvid"
@@ -129,8 +129,8 @@ def semantic(
 
 
 def _show(table: ScoreTable, form: TableFormat, notes: Iterable[str], **places: Path | None) -> None:
-    """Print a table, notes, and the paths of the written files. In a format for papers, only the table is printed to
-    stdout."""
+    """Print a table, notes, and the paths of the written files. In a format for papers, only the table goes to stdout,
+    the rest to stderr. places: what each file is → its path."""
     if form == "text":
         console = make_console()
         console.print(table.rich())
@@ -144,7 +144,7 @@ def _show(table: ScoreTable, form: TableFormat, notes: Iterable[str], **places: 
 @Parameter(name="*")
 @dataclass(frozen=True)
 class SegmentComparison:
-    """Options of `evaluate.segments.evaluate_segments`."""
+    """The options of `evaluate.segments.evaluate_segments`."""
 
     protocol: Literal["diffseg", "dataset", "strict"] = "diffseg"
     """Match segments per image (diffseg), once for the whole set (dataset), or per image with false positives
@@ -205,8 +205,8 @@ AS_IN_MASK = Parameter(group=MODEL, help="As in `seediff mask`.")
 
 
 @dataclass(frozen=True)
-class Looks:
-    """The fields of MaskPhotosConfig that `evaluate masks` has options for; the data give the others."""
+class MaskOptions:
+    """The fields of MaskPhotosConfig for which `evaluate masks` has options. The data decide the others."""
 
     model: Annotated[str, AS_IN_MASK, Parameter(show_default=False)] = ""
     base: Annotated[str | None, AS_IN_MASK] = None
@@ -238,8 +238,8 @@ def masks(
     count: Annotated[
         int | None, WORD, Parameter(help="Use only this many pictures, evenly spaced.", show_default="all")
     ] = None,
-    line: Typed[Looks] = UNTYPED,
-    config: ConfigFile = None,
+    typed: Typed[MaskOptions] = UNTYPED,
+    config_file: ConfigFile = None,
     draws: Annotated[int, WORD, Parameter(help="Number of bootstrap draws over pictures, for the intervals.")] = 1000,
     form: Form = "text",
     json: Json = None,
@@ -257,24 +257,23 @@ def masks(
     from ..evaluate.protocols import read_class_map
     from ..evaluate.semantic import as_json, write_json
     from ..run.evaluate_masks import evaluate_masks
-    from .options import check_mask_effects
 
-    # 1. What was asked for
+    # 1. The configuration and the data
     for name in ("mask.beta", "mask.ignore_band"):
-        if name in line.values:
+        if name in typed.values:
             raise UserError(name, "is set by the command itself, from the tuning pictures", "leave it out")
-    values = {**line.values, "classes": ("some", "others")}  # the data's replace these
-    settled, info = configure_run(MaskPhotosConfig, values, config)
-    check_mask_effects(line.values, settled.mask)
+    values = {**typed.values, "classes": ("some", "others")}  # the data's replace these
+    config, info = configure_run(MaskPhotosConfig, values, config_file)
+    check_mask_effects(typed.values, config.mask)
     # evaluate_masks refuses other names
     protocols = cast("list[MaskProtocol]", [name.strip() for name in protocol.split(",")])
     words, data = read_class_map(class_map), open_truths(labels, split)
     check_writable(json, is_file=True)
 
-    # 2. Scores, and what is written of them
+    # 2. The scores, and files with them
     with bar_or_lines(quiet, "looks") as progress:
         scores = evaluate_masks(
-            settled,
+            config,
             photos,
             data,
             protocols=protocols,
@@ -285,7 +284,7 @@ def masks(
             info=info,
         )
     if json is not None:
-        options = {**settled.flat(), "protocols": protocols, "pictures": count, "draws": draws, "classes": None}
+        options = {**config.flat(), "protocols": protocols, "pictures": count, "draws": draws, "classes": None}
         options = as_json({**options, "split": split, "class_map": words})
         write_json({**scores.to_json(), "options": options}, json)  # before the table: its reader may close the output
     title = f"{scores.model}, {scores.method}: {scores.images} pictures scored, {scores.tuned_on} others for thresholds"

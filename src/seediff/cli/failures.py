@@ -20,12 +20,12 @@ from .progress import InterruptedRun
 
 PACKAGES = ("seediff", "diffusers", "transformers")
 OURS = re.compile(r"seediff\.|.*\.(utils\.|check_inputs$)")
-"""Matches functions whose errors are bugs of SeeDiff's: its own, and those that wrap or check its calls."""
+"""Matches functions whose errors are bugs of SeeDiff: its own functions, and those that wrap or check its calls."""
 
 
 def describe_failure(error: BaseException, line: CommandLine, *, interrupted: bool = False) -> tuple[int, str]:
-    """The exit code and the message for an error. interrupted: Ctrl-C was pressed: some libraries
-    turn it into an error of their own."""
+    """(exit code, message) for an error. interrupted: Ctrl-C was pressed, which some libraries turn into an error of
+    their own."""
     command = "".join(line.words[:1])
     if isinstance(error, InterruptedRun):
         return 130, str(error)
@@ -69,7 +69,7 @@ def describe_misread(error: CycloptsError, line: CommandLine) -> str:
             hint = f"; a prompt is an option: --prompt {shlex.quote(unused)}"
         return f"unexpected argument {unused!r}{hint}"
 
-    # An option that is not the command's explains more than an argument that is missing because of it
+    # An unknown option explains more than the argument that is missing because of it
     typed = {}
     for word, value in pairwise([*words, "-"]):
         option, _, given = word.partition("=")
@@ -87,7 +87,8 @@ def describe_misread(error: CycloptsError, line: CommandLine) -> str:
 
 
 def describe_foreign(typed: Mapping[str, str], options: Collection[str]) -> str:
-    """The message about options that the command does not have. typed: all options → the words that follow."""
+    """The message about options that the command does not have. typed: each option as it was typed → the word after
+    it. options: the command's."""
     own = {_field(option): option * (not option.isupper()) for option in sorted(options)}  # of --k and -k the last
     values = {_field(option): value for option, value in typed.items()}
     meant = {option: own_name(_field(option), own, values) for option in typed if option not in options}
@@ -106,15 +107,15 @@ def _field(option: str) -> str:
 
 
 def is_of_model(error: BaseException) -> bool:
-    """Whether an error is of a model's own code, in diffusers or transformers, and not of a hook that it called, nor of
-    the arguments with which SeeDiff called it."""
+    """Whether an error comes from a model's own code, in diffusers or transformers, and neither from a hook that this
+    code called nor from the arguments with which SeeDiff called it."""
     frames = [frame for frame, _ in walk_tb(error.__traceback__)]
     names = [f"{frame.f_globals.get('__name__')}.{frame.f_code.co_name}" for frame in reversed(frames)]
     return not OURS.match(next((name for name in names if name.startswith(PACKAGES)), "seediff."))
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out. For cpu and mps, torch raises RuntimeError with one of these texts."""
+    """Whether an error says that memory ran out. On cpu and mps, torch raises RuntimeError with one of these texts."""
     texts = ("DefaultCPUAllocator", "can't allocate memory", "MPS backend out of memory", "Invalid buffer size")
     return (
         isinstance(error, MemoryError)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
 
 from cyclopts import Group, Parameter
 
-from ..config.class_names import alike_names, meaning, name_of_zero, parse_classes
+from ..config.class_names import alike_names, name_of_zero, parse_classes, reserved_id
 from ..config.fields import RUN, WORD
 from ..dataset.formats.format_table import (
     FORMATS,
@@ -34,16 +34,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 CHOICE = Group("Format", sort_key=6)
 SHOWN = 8
-"""Names in a note."""
+"""The most names that a note lists."""
 
 
 def export_option(name: str, text: str, default: object = "no") -> Parameter:
-    """An option of some formats; its help begins with their names."""
+    """An `export` option of some formats; its help begins with their names. name: its field. text: the rest of the
+    help."""
     return _of([kind for kind in get_args(FormatName) if name in export_options(kind)], text, default)
 
 
 def import_option(name: str, text: str, default: object) -> Parameter:
-    """The same for options of `import`."""
+    """The same for an option of `import`."""
     return _of([kind for kind in get_args(SourceName) if name in import_options(kind)], text, default)
 
 
@@ -55,7 +56,7 @@ def _of(kinds: Sequence[str], text: str, default: object) -> Parameter:
 @Parameter(name="*")
 @dataclass(frozen=True)
 class ExportOptions:
-    """Options of some formats of `export`. None: it was not given."""
+    """Options of some formats of `export`. None: the option was not given."""
 
     link: Annotated[
         bool | None,
@@ -129,7 +130,7 @@ def export_(
 @Parameter(name="*")
 @dataclass(frozen=True)
 class ImportOptions:
-    """Options of some formats of `import`. None: it was not given."""
+    """Options of some formats of `import`. None: the option was not given."""
 
     split: Annotated[str | None, import_option("split", "only this part, such as val.", "all")] = None
     classes: Annotated[
@@ -230,18 +231,18 @@ def import_(
 
 
 def read_class_names(classes: str | None) -> tuple[str, ...] | None:
-    """The names of --classes, if they were given."""
+    """The names of --classes; None if the option was not given. Raises UserError."""
     if classes is None:
         return None
     zero = name_of_zero(classes)
-    if meaning(zero):
+    if reserved_id(zero):
         problem = f"{classes}: calls id 0 {zero!r}, but with this option 0 is the background"
         raise UserError("classes", problem, "put the file into the folder as classes.txt, and leave out the option")
     return parse_classes(classes)
 
 
 def recognise_source(source: Path, options: ImportOptions, quiet: bool) -> SourceName:
-    """The format of a source without --from. Prints it, and the others that it looks like."""
+    """The format of a source without --from. Prints it, and the other formats that the source looks like."""
     candidate = Candidate(source)
     format_: SourceName = "masks" if options.masks is not None else recognise(candidate)
     if not quiet:
@@ -252,7 +253,7 @@ def recognise_source(source: Path, options: ImportOptions, quiet: bool) -> Sourc
 
 
 def say_reviewed(samples: Iterable[Sample]) -> None:
-    """Print the numbers of corrected masks and rejected samples; nothing if there are none."""
+    """Print the numbers of corrected masks and rejected samples, if there are any."""
     from ..dataset.reviews import review_summary
 
     line = review_summary(sample.row for sample in samples)
@@ -265,7 +266,8 @@ def say_notes(notes: Iterable[str]) -> None:
 
 
 def options_given(own: Collection[str], options: Mapping[str, Any], format_: str) -> dict[str, Any]:
-    """The options that were given. Raises UserError for one that is not among the format's own."""
+    """The given options. own: the options of the format. format_: the option that names it, for the message. Raises
+    UserError for a given option that is not among the format's."""
     given = {name: value for name, value in options.items() if value is not None}
     for name in given:
         if name not in own:
@@ -276,9 +278,8 @@ def options_given(own: Collection[str], options: Mapping[str, Any], format_: str
 
 
 def follow_progress(quiet: bool) -> Callable[[Iterable[T]], Iterable[T]]:
-    """A function that wraps an iterable of samples to show a progress bar on a terminal; elsewhere, or if quiet, it
-    shows nothing.
-    """
+    """A function that wraps an iterable of samples to show a progress bar on a terminal. Elsewhere, or if quiet, it
+    shows nothing."""
     if quiet or not sys.stderr.isatty():
         return iter
     from rich.progress import track

@@ -15,14 +15,14 @@ from .options import AS_USUAL, ConfigFile, RunOptions, RunOut, carry_out, check_
 def generate(
     *,
     out: RunOut,
-    line: Typed[GenerateConfig] = UNTYPED,
+    typed: Typed[GenerateConfig] = UNTYPED,
     vary: Annotated[
         str | None,
         option(
             IMAGES, "Add phrases to prompts with {class}: place, light, view, or several, separated by commas.", "none"
         ),
     ] = None,
-    config: ConfigFile = None,
+    config_file: ConfigFile = None,
     preset: Annotated[
         Literal["model", "paper"],
         option(MASKS, "Default constants: those tuned for the model, if there are any, or the paper's.", "model"),
@@ -54,20 +54,20 @@ def generate(
 
     - `seediff generate --classes voc --per-class 50000 --model sd1.5 --engine ray --address auto --out voc`
     """
-    settled, info = configure_run(GenerateConfig, line.values, config, preset=preset, planned=options.dry_run)
-    check_mask_effects(line.values, settled.mask, settled.reject)
+    config, info = configure_run(GenerateConfig, typed.values, config_file, constants=preset, planned=options.dry_run)
+    check_mask_effects(typed.values, config.mask, config.reject)
     if vary not in (None, "none"):
         from ..prompts.variations import varied_prompts
 
         kinds = [kind.strip() for kind in vary.split(",")]
-        prompts = varied_prompts(settled.prompts, kinds, settled.classes, info and info.settings.words)
-        settled = settled.changed(GIVEN, prompts=prompts)
+        prompts = varied_prompts(config.prompts, kinds, config.classes, info and info.settings.words)
+        config = config.changed(GIVEN, prompts=prompts)
     from ..run.generate_job import GenerateJob
 
-    job = GenerateJob(settled, info=info)
+    job = GenerateJob(config, info=info, loading=options.loading)
     job.warn = options.warn
     result = carry_out(job, out, options, "images")
     if result and not options.quiet:
         from .summary import show_generated
 
-        show_generated(result, settled)
+        show_generated(result, config)

@@ -17,37 +17,39 @@ CommandConfig = TypeVar("CommandConfig")
 
 @dataclass(frozen=True)
 class Typed(Generic[CommandConfig]):
-    """What was typed of a configuration. values: flat name → value, such as `mask.beta` → 0.4.
+    """The values of a configuration that were typed. `typed: Typed[GenerateConfig] = UNTYPED` in a command's signature
+    gives the command an option for each field of the configuration.
 
-    `line: Typed[GenerateConfig] = UNTYPED` in the signature of a command stands for one option for each field of the
-    configuration. The parser makes no configuration of them, because `configure` also asks files and presets.
+    For the type checker the parameter is a `Typed`. The parser sees `Annotated[GenerateConfig | None, …]` instead, and
+    makes options of the fields. It makes no configuration, which also needs files and presets: `CommandLine.parse` puts
+    a `Typed` in its place.
     """
 
     values: Mapping[str, Any]
+    """Flat name → value, such as `mask.beta` → 0.4."""
 
     if not TYPE_CHECKING:
 
         def __class_getitem__(cls, kind: type) -> Any:
-            """What the parser sees instead: the configuration, whose fields become options."""
+            """The annotation that the parser sees."""
             return Annotated[kind | None, Parameter(name="*"), cls]
 
 
 UNTYPED: Any = None
-"""The default of a parameter `Typed[…]`, which makes it optional for the parser. A command never gets it."""
+"""The default of a parameter `Typed[…]`, which makes it optional for the parser. Commands never receive it."""
 
 
 class CommandLine:
-    """The words of a command line for a program, from parsing them to the message about an error."""
+    """A command line: its words are parsed, and then named in messages about errors."""
 
     def __init__(self, program: App, words: Sequence[str]) -> None:
         self.program, self.words = program, list(words)
         self._typed: dict[str, dict[str, Any]] = {}
         """Parameter of the command → the values that were typed of its configuration."""
         self._options: dict[str, str] = {}
-        """Flat name of a field, or name of a command's parameter → its option as it was typed; the name itself if it
-        was not typed."""
+        """Flat name of a field, or name of a command's parameter → its option as it was typed, or the name itself."""
         self._phrases: dict[str, str] = {}
-        """A word that was typed → the word with its option."""
+        """Typed word → its option and the word."""
 
     def run(self) -> Any:
         """Call the command with what was typed. Raises UserError and the parser's CycloptsError."""
@@ -55,25 +57,25 @@ class CommandLine:
         return command(*bound.args, **bound.kwargs)
 
     def parse(self) -> tuple[Callable[..., Any], inspect.BoundArguments]:
-        """The command and its arguments."""
+        """(command, its arguments)."""
         self.program.config = (self._take,)
         command, bound, _ = self.program.parse_args(self.words, exit_on_error=False, print_error=False)
         bound.arguments.update({parameter: Typed(values) for parameter, values in self._typed.items()})
         return command, bound
 
     def name(self, subject: str) -> str:
-        """How a message names its subject: a field by its option, a word that was typed with its option."""
+        """The subject of a message as the user knows it: a field's option, or a typed word with its option."""
         return self._options.get(subject) or self._phrases.get(subject, subject)
 
     def command_options(self) -> set[str]:
-        """The options and arguments of the command, as they are typed."""
+        """The options and arguments of the command, such as --seed and PATHS."""
         command = self.program.parse_commands(self.words)[1][-1]
         arguments = command.assemble_argument_collection() if command.default_command else ()
         return set(chain.from_iterable(argument.names for argument in arguments))
 
     def _take(self, app: App, commands: tuple[str, ...], arguments: Iterable[Any]) -> None:
-        """Take what was typed of configurations, so that the parser makes none of it. The parser calls this before it
-        converts the other words."""
+        """Take the typed values of configurations from the parser, which would make instances of them. The parser calls
+        this before it converts the other words."""
         named = list(name_arguments(arguments))
         words = [token.value for token in chain.from_iterable(argument.tokens for argument, *_ in named)]
         for argument, name, parameter in named:
@@ -97,8 +99,8 @@ class CommandLine:
 
 
 def name_arguments(arguments: Iterable[Any]) -> Iterator[tuple[Any, str, str | None]]:
-    """Each argument of a command; its flat name, such as `mask.beta`; and for a field of a configuration the command's
-    parameter."""
+    """(argument, name, parameter) for each argument of a command. name: its flat name, such as `mask.beta`. parameter:
+    the command's parameter if the argument is a field of a configuration, otherwise None."""
     parameter = None
     for argument in arguments:
         if argument.keys:
@@ -113,7 +115,7 @@ def name_arguments(arguments: Iterable[Any]) -> Iterator[tuple[Any, str, str | N
 
 
 def read_value(name: str, argument: Any) -> Any:
-    """The value that was typed of a field. A method of one's own, FILE.py:FUNCTION, is run and registered."""
+    """The typed value of a field. The file of a user's own method, FILE.py:FUNCTION, is run to register the method."""
     value = argument.convert_and_validate()
     if name == "mask.method" and ".py:" in value:
         from ..masks.own import register_file  # imports torch

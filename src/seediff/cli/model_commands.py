@@ -11,6 +11,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from ..config.fields import MODEL, RUN, DType
+from ..errors import UserError
 from ..files.messages import make_console
 from ..models.describe import describe
 from ..models.model_files import find_model
@@ -91,7 +92,6 @@ def download(
     - `seediff download sdxl --dtype float16 --out sdxl`
     """
     from ..devices import default_device, default_dtype
-    from ..errors import UserError
     from ..models.pipeline import fetch_pipeline
 
     with report_on_interrupt(lambda: "the download unfinished"):

@@ -1,12 +1,13 @@
-"""What the commands share: options of several commands, carrying out a job, and what comes next."""
+"""What the commands share: options of several commands, carrying out a job, photographs, and what comes next."""
 
 from __future__ import annotations
 
 import shlex
 import shutil
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -19,7 +20,8 @@ from ..config.method_constants import MaskConfig
 from ..config.methods import METHOD_FACTS
 from ..errors import UserError
 from ..files.output_folders import parse_folder
-from ..models.saving_memory import Graphs, Offload
+from ..files.outputs import CONFIG
+from ..models.saving_memory import Graphs, Loading, Offload
 from .progress import show_progress
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ def option(group: Group, text: str, default: object = None, **parameter: Any) ->
 
 
 def shown(default: str | bool) -> Parameter:
-    """How the help names a default."""
+    """Makes the help show a default. False: show none."""
     return Parameter(show_default=default)
 
 
@@ -48,12 +50,11 @@ def _check_seed(kind: type, seed: int) -> None:
 
 
 HERE = Parameter(converter=_folder)
-"""A second Parameter of options whose value is a folder or file on this machine. Raises UserError for an address."""
+"""A second Parameter for options whose value is a folder or file on this machine. Raises UserError for a URL."""
 AT_LEAST_1 = Parameter(validator=Number(gte=1))
 SEED = Parameter(validator=_check_seed)
-"""A second Parameter of options whose value is a random seed. Raises UserError for seeds that not every random
-generator accepts.
-"""
+"""A second Parameter for options whose value is a random seed. Raises UserError for a seed that some random generator
+does not accept."""
 Data = Annotated[Path, Parameter(help="Folder of a finished dataset.")]
 RunOut = Annotated[Path, HERE, option(RUN, "Folder for the dataset. Continues an unfinished run there.")]
 NewOut = Annotated[Path, HERE, option(RUN, "New folder; it appears when it is complete.")]
@@ -72,7 +73,9 @@ Quiet = Annotated[bool, option(RUN, "Print only errors.", negative=())]
 ConfigFile = Annotated[
     Path | None,
     option(
-        RUN, "TOML file with any of these options, such as an output's seediff.toml. The command line overrides it."
+        RUN,
+        "TOML file with any of these options, such as an output's seediff.toml. The command line overrides it.",
+        name="--config",
     ),
 ]
 
@@ -80,7 +83,8 @@ ConfigFile = Annotated[
 @Parameter(name="*", group=RUN)
 @dataclass(frozen=True)
 class RunOptions:
-    """How batches are made. Not part of the configuration, because it changes no byte of the output."""
+    """How batches are made. These options are not part of the configuration, because they change no byte of the
+    output."""
 
     offload: Annotated[Offload, Parameter(group=MODEL)] = "none"
     """Keep whole parts (model) or single layers (sequential) in main memory until the GPU needs them. Slower; same
@@ -105,6 +109,10 @@ class RunOptions:
             if value is not None and self.engine != "ray":
                 raise UserError(name, "is an option of --engine ray")
 
+    @property
+    def loading(self) -> Loading:
+        return Loading(self.offload, self.graphs)
+
     def warn(self, text: str) -> None:
         if not self.quiet:
             print(f"seediff: {text}", file=sys.stderr, flush=True)
@@ -122,13 +130,12 @@ AS_USUAL = RunOptions()
 
 
 def carry_out(job: AnyJob, out: Path, options: RunOptions, counted: str) -> RunResult | None:
-    """Run a job with progress on stderr, or say what it would do with --dry-run. Without a terminal for progress, the
-    first line of that is printed before torch is imported. counted: the plural of what progress counts.
+    """Run a job with progress on stderr, or with --dry-run print what it would do and return None. counted: the plural
+    of what progress counts. Without a terminal for progress, a line about the run is printed before torch is imported.
     """
     from ..run import loop
 
     engine = options.make_engine()
-    job.offload, job.graphs = options.offload, options.graphs
     lines = loop.dry_run(job, out, options.verbose)
     if options.dry_run:
         print(next(lines), flush=True)
@@ -145,7 +152,7 @@ def carry_out(job: AnyJob, out: Path, options: RunOptions, counted: str) -> RunR
 
 
 def check_mask_effects(typed: Collection[str], mask: MaskConfig, reject: bool = False) -> None:
-    """Raise UserError for an option of masks, or --attempts, that was typed and has no effect."""
+    """Raise UserError for a typed option of masks, or --attempts, that has no effect. typed: flat names."""
     finish, own = mask.facts.finish, f"{mask.method} has its own"
     unread = [
         ("attempts", not reject, "only --reject draws samples again"),
@@ -167,11 +174,41 @@ def check_mask_effects(typed: Collection[str], mask: MaskConfig, reject: bool = 
             raise UserError(name, f"has no effect, as {reason}", "leave it out")
 
 
+PHOTOS_AND_MAPS = (("images", "masks"), ("JPEGImages", "SegmentationClass"), ("leftImg8bit", "gtFine"))
+"""Where datasets keep photographs and their label maps: SeeDiff's, VOC's, Cityscapes'."""
+
+
+def check_photos(paths: Sequence[Path]) -> None:
+    """Raise UserError for a folder that is a dataset, or holds one that no run made, because its label maps would be
+    read as photographs."""
+    for path in filter(Path.is_dir, paths):
+        below = [folder for folder in sorted(path.iterdir()) if not (folder / CONFIG).is_file()]
+        for folder, (photos, maps) in product([path, *below], PHOTOS_AND_MAPS):
+            if (folder / photos).is_dir() and (folder / maps).is_dir():
+                problem = "is a dataset, whose label maps are not photographs"
+                raise UserError(folder, problem, f"give {folder / photos}")
+
+
+def report_unusable(failed: Sequence[Mapping[str, str]], photos: int, out: Path) -> None:
+    """Raise UserError, for the exit code, if some of the photographs could not be used. By then the others are
+    finished. failed: the rows of failed.jsonl in the folder `out`. photos: the number of all photographs."""
+    from ..files.photo_files import FAILED  # imports numpy
+
+    if failed:
+        first, count = failed[0], len(failed)
+        reasons = f"{first['photo']}: {first['reason']}"
+        if count > 1:
+            reasons += f" and {count - 1} more"
+        where = shlex.quote(str(out / FAILED))
+        raise UserError(f"{count} of {photos} photographs could not be used ({reasons}); the list is in {where}")
+
+
 LOOK = "see how each mask was made, and correct it"
 
 
 def next_steps(*commands: str, made: Path | None = None) -> str:
-    """An empty line, then commands under the heading "Next:", and the page of the dataset that was made."""
+    """Lines for the end of a command: the heading "Next:" with further commands, and the page of the dataset. made: the
+    dataset's folder, if there is a page."""
     from ..dataset.native import PREVIEW  # imports numpy
 
     steps = "\n  ".join(("\nNext:", *commands))
@@ -179,7 +216,7 @@ def next_steps(*commands: str, made: Path | None = None) -> str:
 
 
 def command_line(*arguments: object, about: str = "") -> str:
-    """The shell command that runs this program with arguments. about: its purpose, appended as a comment."""
+    """The shell command that runs this program with these arguments. about: its purpose, appended as a comment."""
     line = " ".join([own_command(), *(shlex.quote(str(argument)) for argument in arguments)])
     return f"{line}    # {about}" if about else line
 
@@ -193,8 +230,8 @@ def train_line(data: Path) -> str:
 
 
 def own_command() -> str:
-    """How the shell runs this program: `seediff` if it is found by that name, else the script's path, or
-    `python -m seediff` if it was started in another way."""
+    """The words with which a shell runs this program: `seediff` if the shell finds it by that name, else the script's
+    path, or `python -m seediff` if it was started in another way."""
     script = Path(sys.argv[0])
     if script.stem != "seediff":
         return f"{shlex.quote(sys.executable)} -m seediff"

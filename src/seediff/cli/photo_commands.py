@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Callable, Collection, Mapping, Sequence
-from itertools import chain, product
+from collections.abc import Callable, Collection, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from ..config.class_names import sound
+from ..config.class_names import reading_key
 from ..config.fields import IMAGES, MASKS, RUN
 from ..config.methods import SEGMENT_OPTIONS
 from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from ..config.presets import THRESHOLDS
-from ..config.resolve import configure_run
+from ..config.resolve import configure_run, split_preset
 from ..config.settings import DEFAULT, TUNED
 from ..config.sides import side_notes
 from ..errors import UserError
 from .line import UNTYPED, Typed
-from .options import AS_USUAL, HERE, ConfigFile, RunOptions, RunOut, carry_out, check_mask_effects, option
+from .options import (
+    AS_USUAL,
+    HERE,
+    ConfigFile,
+    RunOptions,
+    RunOut,
+    carry_out,
+    check_mask_effects,
+    check_photos,
+    option,
+    report_unusable,
+)
 
 if TYPE_CHECKING:
     from ..files.photo_files import FoundPhotos
@@ -39,7 +49,7 @@ def segment(
     out: Annotated[
         Path, HERE, option(RUN, "Folder for the results. Continues an unfinished run there.", "segments")
     ] = Path("segments"),
-    line: Typed[SegmentPhotosConfig] = UNTYPED,
+    typed: Typed[SegmentPhotosConfig] = UNTYPED,
     captions: Annotated[
         Path | None,
         option(
@@ -58,7 +68,7 @@ def segment(
             "model",
         ),
     ] = "model",
-    config: ConfigFile = None,
+    config_file: ConfigFile = None,
     options: RunOptions = AS_USUAL,
 ) -> None:
     """Divide photographs into segments without class names: DiffSeg, K-Means, DiffCut.
@@ -82,20 +92,27 @@ def segment(
     from ..run.segment_job import SegmentJob
     from .summary import show_segments
 
-    settled, info = configure_run(
-        SegmentPhotosConfig, line.values, config, preset=preset, planned=options.dry_run, out=out
+    constants, tuned = split_preset(SegmentPhotosConfig, preset)
+    config, info = configure_run(
+        SegmentPhotosConfig,
+        typed.values,
+        config_file,
+        constants=constants,
+        tuned=tuned,
+        planned=options.dry_run,
+        out=out,
     )
-    named = bool(settled.names) or captions is not None
-    check_effects(line.values, settled, labels=labels, named=named)
+    named = bool(config.names) or captions is not None
+    check_effects(typed.values, config, labels=labels, named=named)
     check_photos(paths)
     found = find_photos(paths, exclude=out)
     words: dict[str, tuple[str, ...]] = {}
     if captions is not None:
         from ..prompts.captions import read_words
 
-        words = read_words(captions, found.photos, settled.names, info and info.settings.words)
-    warning = threshold_warning(settled) if named else ""
-    job = SegmentJob(settled, found, words=words, labels=labels, info=info)
+        words = read_words(captions, found.photos, config.names, info and info.settings.words)
+    warning = threshold_warning(config) if named else ""
+    job = SegmentJob(config, found, words=words, labels=labels, info=info, loading=options.loading)
     _run(job, found, out, options, show_segments, warning)
 
 
@@ -104,7 +121,7 @@ def mask(
     /,
     *,
     out: RunOut,
-    line: Typed[MaskPhotosConfig] = UNTYPED,
+    typed: Typed[MaskPhotosConfig] = UNTYPED,
     preset: Annotated[
         str,
         option(
@@ -114,7 +131,7 @@ def mask(
             "model",
         ),
     ] = "model",
-    config: ConfigFile = None,
+    config_file: ConfigFile = None,
     options: RunOptions = AS_USUAL,
 ) -> None:
     """Make pixel masks of named classes in photographs, as a dataset like `generate`'s.
@@ -139,25 +156,28 @@ def mask(
     from .summary import show_masks
 
     check_photos(paths)
-    if "classes" not in line.values and len(paths) > 1 and not (paths[-1].suffix or paths[-1].exists()):
+    if "classes" not in typed.values and len(paths) > 1 and not (paths[-1].suffix or paths[-1].exists()):
         raise UserError(paths[-1], "no such file or folder", f"a class is an option: --classes {paths[-1]}")
     found = find_photos(paths, exclude=out)
-    # Classes: of a table, for each photograph its own, or as they were typed, for all
-    typed, classes_of = {**line.values}, dict[str, tuple[str, ...]]()
-    table = find_table(paths, typed.get("classes", ()))
+    # The classes: each photograph's own from a table, or the typed ones for all
+    values, classes_of = {**typed.values}, dict[str, tuple[str, ...]]()
+    table = find_table(paths, values.get("classes", ()))
     if table is not None:
         classes_of = read_classes_csv(table, found.photos)
-        typed["classes"] = tuple(dict.fromkeys(chain.from_iterable(classes_of.values())))
-        if not typed["classes"]:
+        values["classes"] = tuple(dict.fromkeys(chain.from_iterable(classes_of.values())))
+        if not values["classes"]:
             raise UserError(table, "lists no class for any photograph", "write names into its column 'classes'")
-    settled, info = configure_run(MaskPhotosConfig, typed, config, preset=preset, planned=options.dry_run, out=out)
-    spelled = {sound(name): name for name in settled.classes}
+    constants, tuned = split_preset(MaskPhotosConfig, preset)
+    config, info = configure_run(
+        MaskPhotosConfig, values, config_file, constants=constants, tuned=tuned, planned=options.dry_run, out=out
+    )
+    spelled = {reading_key(name): name for name in config.classes}
     for photo, names in classes_of.items():
-        classes_of[photo] = tuple(spelled.get(sound(name), name) for name in names)
-    check_mask_effects(line.values, settled.mask)
-    mirrored = side_notes(settled.classes) if settled.capture.flip else []
-    warning = "; ".join(filter(None, [threshold_warning(settled), *mirrored]))
-    job = MaskJob(settled, found, classes_of, info=info)
+        classes_of[photo] = tuple(spelled.get(reading_key(name), name) for name in names)
+    check_mask_effects(typed.values, config.mask)
+    mirrored = side_notes(config.classes) if config.capture.flip else []
+    warning = "; ".join(filter(None, [threshold_warning(config), *mirrored]))
+    job = MaskJob(config, found, classes_of, info=info, loading=options.loading)
     _run(job, found, out, options, show_masks, warning)
 
 
@@ -169,8 +189,8 @@ def _run(
     show: Callable[..., None],
     warning: str,
 ) -> None:
-    """Carry out a job, show what came of it, and raise UserError if some photographs could not be used. show: prints
-    the command's summary. warning: about the thresholds, said after it; empty if there is none."""
+    """Carry out a job and print its summary. Raises UserError if some photographs could not be used. show: prints the
+    command's summary. warning: a warning to print after it; "": none."""
     job.warn = options.warn
     result = carry_out(job, out, options, "photographs")
     if result and not options.quiet:
@@ -179,23 +199,6 @@ def _run(
         options.warn(warning)
     if result:
         report_unusable(result.failed, len(found.photos), result.out)
-
-
-PHOTOS_AND_MAPS = (("images", "masks"), ("JPEGImages", "SegmentationClass"), ("leftImg8bit", "gtFine"))
-"""Folders of a dataset's photographs and of their label maps: SeeDiff's, VOC's, Cityscapes'."""
-
-
-def check_photos(paths: Sequence[Path]) -> None:
-    """Raise UserError for a folder that is a dataset, or holds one that no run made: its label maps would be read as
-    photographs."""
-    from ..files.outputs import CONFIG
-
-    for path in filter(Path.is_dir, paths):
-        below = [folder for folder in sorted(path.iterdir()) if not (folder / CONFIG).is_file()]
-        for folder, (photos, maps) in product([path, *below], PHOTOS_AND_MAPS):
-            if (folder / photos).is_dir() and (folder / maps).is_dir():
-                problem = "is a dataset, whose label maps are not photographs"
-                raise UserError(folder, problem, f"give {folder / photos}")
 
 
 def threshold_warning(config: MaskPhotosConfig | SegmentPhotosConfig) -> str:
@@ -216,7 +219,8 @@ def threshold_warning(config: MaskPhotosConfig | SegmentPhotosConfig) -> str:
 
 
 def find_table(paths: Sequence[Path], classes: Sequence[str]) -> Path | None:
-    """The table that gives each photograph its classes: named by --classes, or found in the folder of photographs."""
+    """The table with the classes of each photograph, which --classes names or which is in the photographs' folder; None
+    if there is none. Raises UserError for a table beside other names, and for several tables."""
     for name in classes:
         if name.lower().endswith(".csv"):
             if len(classes) > 1:
@@ -231,9 +235,9 @@ def find_table(paths: Sequence[Path], classes: Sequence[str]) -> Path | None:
     return tables[0] if tables else None
 
 
-def check_effects(typed: Collection[str], settled: SegmentPhotosConfig, *, labels: Path | None, named: bool) -> None:
-    """Raise UserError for an option that was typed and has no effect."""
-    segment = settled.segment
+def check_effects(typed: Collection[str], config: SegmentPhotosConfig, *, labels: Path | None, named: bool) -> None:
+    """Raise UserError for a typed option that has no effect. typed: flat names. named: segments get names."""
+    segment = config.segment
     if "segment.rounds" in typed and isinstance(segment.kl_threshold, tuple):
         problem = f"{len(segment.kl_threshold)} values of --kl-threshold already set the number of rounds"
         raise UserError("segment.rounds", problem, "leave one of the two out")
@@ -246,17 +250,3 @@ def check_effects(typed: Collection[str], settled: SegmentPhotosConfig, *, label
             raise UserError(name, "segments get no names without --names or --captions")
     if labels is not None and segment.k != "truth":
         raise UserError("labels", "is used only with --method kmeans -k truth, which counts the segments in them")
-
-
-def report_unusable(failed: Sequence[Mapping[str, str]], photos: int, out: Path) -> None:
-    """Raises UserError, for the exit code, if some of the photographs could not be used; the others are finished by
-    then. failed: the rows of failed.jsonl in the folder `out`."""
-    from ..files.photo_files import FAILED
-
-    if failed:
-        first, count = failed[0], len(failed)
-        reasons = f"{first['photo']}: {first['reason']}"
-        if count > 1:
-            reasons += f" and {count - 1} more"
-        where = shlex.quote(str(out / FAILED))
-        raise UserError(f"{count} of {photos} photographs could not be used ({reasons}); the list is in {where}")

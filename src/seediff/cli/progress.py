@@ -1,6 +1,5 @@
-"""Progress of long commands on stderr: a bar on a terminal, plain lines elsewhere, and what is finished when a run ends
-early.
-"""
+"""The progress of long commands on stderr: a bar on a terminal, plain lines elsewhere, and a message about what is
+finished when a run ends early."""
 
 from __future__ import annotations
 
@@ -22,13 +21,13 @@ LINE_SECONDS = 10.0
 
 
 class InterruptedRun(KeyboardInterrupt):
-    """Ctrl-C during a run; the text says how to continue."""
+    """Ctrl-C during a run. Its text says how to continue."""
 
 
 @contextmanager
 def report_on_interrupt(state: Callable[[], str]) -> Iterator[None]:
-    """Turn Ctrl-C into InterruptedRun, and OSError (such as a full disk) into UserError, with the run's state, a text
-    that is made only when needed."""
+    """Turn Ctrl-C into InterruptedRun, and OSError (such as a full disk) into UserError. state: makes the text about
+    the run's state, when it is needed."""
     try:
         yield
     except KeyboardInterrupt as error:
@@ -40,8 +39,8 @@ def report_on_interrupt(state: Callable[[], str]) -> Iterator[None]:
 
 @contextmanager
 def show_progress(quiet: bool, out: Path, counted: str = "images") -> Iterator[Progress]:
-    """The function to which a run into the folder `out` reports its progress: a bar on a terminal, lines elsewhere.
-    counted: the plural of what is counted."""
+    """The function to which a run into the folder `out` reports its progress, shown as by `bar_or_lines`. Ctrl-C and
+    OSError become errors that say how much is finished."""
     finished = [0, 0]
 
     def state() -> str:
@@ -59,9 +58,8 @@ def show_progress(quiet: bool, out: Path, counted: str = "images") -> Iterator[P
 
 
 def bar_or_lines(quiet: bool, counted: str = "images") -> AbstractContextManager[Progress]:
-    """Progress on stderr: a bar on a terminal, lines elsewhere, nothing if quiet. counted: the plural of what is
-    counted.
-    """
+    """A function that shows progress on stderr: as a bar on a terminal, as lines elsewhere, not at all if quiet.
+    counted: the plural of what is counted."""
     if quiet:
         return no_progress()
     return progress_bar(counted) if sys.stderr.isatty() else progress_lines(counted)
@@ -74,9 +72,9 @@ def no_progress() -> Iterator[Progress]:
 
 @contextmanager
 def progress_lines(counted: str = "images", clock: Callable[[], float] = time.monotonic) -> Iterator[Progress]:
-    """Plain lines on stderr, for logs: one after a batch, but at most one per LINE_SECONDS; then also the last."""
-    # The rate counts only what this run finishes (more than `before`), from the last report at which it had finished
-    # nothing.
+    """A function that prints plain lines on stderr, for logs: after a batch, but at most one in LINE_SECONDS, and one
+    at the end if there were others."""
+    # The rate counts only what this run finished, beyond `before`, since the last report at which that was nothing.
     begun = printed = clock()
     before: int | None = None
     shown = 0
@@ -100,7 +98,7 @@ def progress_lines(counted: str = "images", clock: Callable[[], float] = time.mo
 
 @contextmanager
 def progress_bar(counted: str = "images") -> Iterator[Progress]:
-    """A bar on stderr that vanishes at the end."""
+    """A function that moves a bar on stderr, which vanishes at the end."""
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 

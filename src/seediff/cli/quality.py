@@ -81,7 +81,7 @@ def filter_(
     data: Data,
     *,
     out: NewOut,
-    line: Typed[Criteria] = UNTYPED,
+    typed: Typed[Criteria] = UNTYPED,
     link: Link = False,
     quiet: Quiet = False,
 ) -> None:
@@ -100,7 +100,7 @@ def filter_(
 
     check_apart(out, [data])
     check_free(out)
-    criteria, follow = Criteria(**line.values), follow_progress(quiet)
+    criteria, follow = Criteria(**typed.values), follow_progress(quiet)
     kept = Dataset.from_native(data).filter(follow=follow, **vars(criteria))
     if not kept:
         dropped = counts(kept.dropped) or "the dataset has none"
@@ -115,7 +115,8 @@ def filter_(
 
 
 def describe_errors(data: Path, checked: Checked) -> str:
-    """How many errors there are, the first, and what helps: a run only writes its own files again."""
+    """A text with the number of errors, the first error, and what helps: only files that a run wrote can be made
+    again."""
     from ..dataset.native import METADATA
     from ..dataset.quality.check import DAMAGED
     from ..dataset.reviews import REVIEWED, REVIEWS

@@ -29,11 +29,11 @@ ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",  # waiting threads release their core: several times as fast beside other programs
 }
 TIDYING = 5.0
-"""Seconds after the first Ctrl-C during which further ones have no effect (`FirstInterrupt`)."""
+"""The seconds after the first Ctrl-C in which further ones have no effect (`FirstInterrupt`)."""
 
 
 def run(words: Sequence[str], program: App | None = None) -> int:
-    """As `main.main`."""
+    """Run the command line and return its exit code. Arguments as in `main.main`."""
     # 1. The process
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -68,8 +68,8 @@ def run(words: Sequence[str], program: App | None = None) -> int:
 
 
 def choose_program(words: Sequence[str]) -> App:
-    """The App for these words: for the list of commands, one that imports no command; for the help of one with many
-    options, one that knows which of them to show."""
+    """The App for these words. For the list of commands it imports no command; for the help of a command with many
+    options it knows which to show."""
     if not words or words[0] in ("-h", HELP, HELP_ALL):
         return make_app(listing=True)
     if words[0] in COMMON and {"-h", HELP, HELP_ALL} & set(words):
@@ -88,7 +88,7 @@ class FirstInterrupt:
 
     def __init__(self) -> None:
         self.first: float | None = None
-        """When the first was (`time.monotonic`)."""
+        """The time of the first Ctrl-C (`time.monotonic`); None before it."""
         before = signal.getsignal(signal.SIGINT)
         own = before is signal.default_int_handler or isinstance(getattr(before, "__self__", None), FirstInterrupt)
         if own and threading.current_thread() is threading.main_thread():
@@ -103,8 +103,8 @@ class FirstInterrupt:
 
 
 def close_output() -> int:
-    """Give up the output, whose reader, such as `head`, closed it. Returns the exit code, as shells report a program
-    that SIGPIPE ended."""
+    """Give up the output after its reader, such as `head`, closed it. Returns the exit code that shells report for a
+    program that SIGPIPE ended."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

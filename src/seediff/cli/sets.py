@@ -39,10 +39,10 @@ def augment(
     data: Data,
     *,
     out: NewOut,
-    line: Typed[AugmentConfig] = UNTYPED,
+    typed: Typed[AugmentConfig] = UNTYPED,
     link: Link = False,
     workers: Workers = 1,
-    config: ConfigFile = None,
+    config_file: ConfigFile = None,
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
@@ -60,10 +60,10 @@ def augment(
     """
     from ..dataset.augmented import open_augmented, write_augmented
 
-    settled = configure(AugmentConfig, line.values, config)
+    config = configure(AugmentConfig, typed.values, config_file)
     check_apart(out, [data])
     check_free(out)
-    augmented = open_augmented(settled, data)
+    augmented = open_augmented(config, data)
     originals, new, sources = len(augmented.originals), len(augmented.new), len(augmented.sources)
     if dry_run:
         print(f"Would make: {plural(len(augmented), 'sample')} of {plural(len(augmented.classes), 'class')}")

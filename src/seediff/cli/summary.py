@@ -12,8 +12,7 @@ from rich.text import Text
 from ..config.class_names import SEGMENT
 from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from ..files.messages import make_console, plural
-from ..report.tables import count_classes, show_reasons
-from ..run.dataset_job import rejections
+from ..report.tables import count_classes, count_flags, show_reasons
 from .options import LOOK, command_line, export_line, next_steps, train_line
 
 if TYPE_CHECKING:
@@ -28,9 +27,9 @@ BARS = " ▁▂▃▄▅▆▇█"
 
 
 def show_generated(result: RunResult, config: GenerateConfig) -> None:
-    """Print the summary of a finished `generate`, or of a dataset that was already complete: a row for each class, with
-    images, draws rejected and flags, both by reason, and mean area as a share of the image; how many images there are,
-    and how many are missing because every draw of them was flagged.
+    """Print the summary of a finished `generate`, or of a dataset that was already complete. A table has for each class
+    its images, rejected draws and flags (both by reason), and its mean share of the image. A sentence says how many
+    images there are, and how many are missing because all their draws were flagged.
     """
     from ..run.reopen import sample_number
 
@@ -41,7 +40,7 @@ def show_generated(result: RunResult, config: GenerateConfig) -> None:
         export_line(result.out),
     ]
     table = _numbers_table("class", "images", "rejected", "flagged", "mean area")
-    for row in count_classes(result.rows, config.classes, rejections(result.rejected)):
+    for row in count_classes(result.rows, config.classes, count_flags(result.rejected, config.classes)):
         rejected, flags = show_reasons(row.rejected) or "0", show_reasons(row.flags) or "0"
         table.add_row(Text(row.name), str(row.images), rejected, flags, _share(row.area))
     left_out = {row["index"] for row in result.rejected}
@@ -52,8 +51,8 @@ def show_generated(result: RunResult, config: GenerateConfig) -> None:
 
 
 def show_segments(result: RunResult, config: SegmentPhotosConfig, skipped: int, doubt: str = "") -> None:
-    """Print the summary of `segment`; nothing without photographs. skipped: number of files that are not pictures.
-    doubt: `PhotoJob`'s."""
+    """Print the summary of `segment`; nothing without photographs. skipped: the number of files that are no pictures.
+    doubt: `PhotoJob.doubt`."""
     if not result.rows:
         return
     table, named = Table("photograph", "segments"), any({*row["classes"]} - {SEGMENT} for row in result.rows)
@@ -97,7 +96,8 @@ def show_masks(result: RunResult, config: MaskPhotosConfig, skipped: int, doubt:
 
 
 def _describe_count(result: RunResult, count: str, skipped: int = 0, left_out: int = 0) -> str:
-    """A sentence about what is there. skipped: files that are not pictures. left_out: images without a good draw."""
+    """A sentence about the finished output. count: what there is, in words. skipped: the number of files that are no
+    pictures. left_out: the number of images without a good draw."""
     text = count
     if not result.done:
         text = f"Complete: {count}; nothing to do"
@@ -126,7 +126,7 @@ def _show(result: RunResult, table: Table, text: str, commands: Sequence[str]) -
 
 
 def _numbers_table(*columns: str) -> Table:
-    """A table whose columns, except the first, are aligned for numbers."""
+    """A table whose columns are aligned for numbers, except the first."""
     table = Table(*columns)
     for column in table.columns[1:]:
         column.justify = "right"
@@ -134,7 +134,7 @@ def _numbers_table(*columns: str) -> Table:
 
 
 def findings_table(checked: Checked) -> Table:
-    """One row per kind of finding: the number of findings, and the first."""
+    """A table with one row per kind of finding: the number of findings, and the first."""
     kinds: dict[tuple[str, str], list[Text]] = {}
     for finding in checked.findings:
         kinds.setdefault((finding.level, finding.kind), []).append(Text(f"{finding.where}: {finding.text}"))
@@ -146,7 +146,7 @@ def findings_table(checked: Checked) -> Table:
 
 
 def stats_table(stats: Stats) -> Table:
-    """One row per class."""
+    """A table with the figures of each class."""
     table = _numbers_table("class", "images", "pixels", "mean area", "areas", "pieces", "flags")
     for row in stats.classes:
         pieces = "–" if row.mean_pieces is None else f"{row.mean_pieces:.1f}"

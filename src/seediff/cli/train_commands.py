@@ -30,9 +30,11 @@ from .options import (
     Quiet,
     Verbose,
     WithRejected,
+    check_photos,
     command_line,
     next_steps,
     option,
+    report_unusable,
     shown,
 )
 from .progress import bar_or_lines, report_on_interrupt, show_progress
@@ -41,7 +43,7 @@ from .progress import bar_or_lines, report_on_interrupt, show_progress
 @Parameter(name="*", group=DATA)
 @dataclass(frozen=True)
 class TrainingOptions:
-    """Options of `train.stages.open_training`."""
+    """The options of `train.stages.open_training`."""
 
     epochs: Annotated[float | None, shown("10")] = None
     """Number of passes through the data."""
@@ -75,8 +77,8 @@ def train(
     *,
     out: Annotated[Path, HERE, option(RUN, "Folder for the segmenter. Continues an unfinished training there.")],
     options: TrainingOptions | None = None,
-    line: Typed[TrainConfig] = UNTYPED,
-    config: ConfigFile = None,
+    typed: Typed[TrainConfig] = UNTYPED,
+    config_file: ConfigFile = None,
     validate_every: Annotated[
         int | None, WORD, AT_LEAST_1, option(RUN, "Steps between validations.", "an epoch's, at least 50")
     ] = None,
@@ -111,26 +113,26 @@ def train(
     from ..train.stages import find_doubts, open_training
     from ..train.usual import settle
 
-    make_config(line.values, config)  # refuses wrong values before data are read
+    make_config(typed.values, config_file)  # refuses wrong values before data are read
     training = open_training(data, **vars(options or TrainingOptions()))
-    settled, usual = settle(line.values, config, training, out)
+    config, usual = settle(typed.values, config_file, training, out)
     if not quiet:
         items = chain.from_iterable(stage.items for stage in training.stages)
         say_reviewed([*items, *training.validation])
-        sides = side_notes(training.classes) if settled.flip else ()
+        sides = side_notes(training.classes) if config.flip else ()
         say_notes([*filter(None, [usual]), *find_doubts(training), *sides])
     if dry_run:
         from ..train.stages import describe
 
-        for text in describe(settled, training, out, verbose):
+        for text in describe(config, training, out, verbose):
             print(text, flush=True)
         return
     from ..train.run import train as run
 
-    total = sum(stage.step_count(settled.batch_size) for stage in training.stages)
+    total = sum(stage.step_count(config.batch_size) for stage in training.stages)
     with _report_steps(out, total) as keep, bar_or_lines(quiet, "steps") as progress:
         result = run(
-            settled,
+            config,
             training.stages,
             out,
             progress,
@@ -141,7 +143,7 @@ def train(
             keep=keep,
         )
     if result.seconds:
-        remember_speed(with_device(settled), 1 / result.images_per_second)
+        remember_speed(with_device(config), 1 / result.images_per_second)
     if not quiet:
         speed = f"{result.images_per_second:.1f} images/s" if result.seconds else "it was complete"
         print(f"{result.steps} steps, {speed}: {out}")
@@ -156,9 +158,8 @@ def train(
 
 @contextmanager
 def _report_steps(out: Path, total: int) -> Iterator[Callable[[int], None]]:
-    """Yields a function that takes the number of saved steps, which the message after an interruption or a full disk
-    then names.
-    """
+    """Yields a function to call with the number of saved steps. After an interruption or a full disk, the message
+    names this number. out: the segmenter's folder. total: the number of all steps."""
     kept: int | None = None
 
     def keep(steps: int) -> None:
@@ -204,11 +205,9 @@ def predict(
 
     For example: `seediff predict segmenter photos --out predicted --flip`
     """
-    from .photo_commands import check_photos, report_unusable
-
-    check_photos(paths)
     from ..train.predict import predict_files
 
+    check_photos(paths)
     views = views or Views()
     with show_progress(quiet, out, "pictures") as progress:
         count, failed = predict_files(

@@ -75,31 +75,32 @@ def tune(
     if out.exists():
         raise UserError("out", f"{out} already exists", "choose another file")
     labelled = open_truths(data, split)
-    segmenting, info = recommend(SegmentPhotosConfig, {"model": model})
-    kept = countable(labelled, info and info.settings.words, classes)
+    segmenting, found = recommend(SegmentPhotosConfig, {"model": model})
+    info = found or describe(find_model(model))
+    kept = countable(labelled, info.settings.words, classes)
     names = tuple(dict.fromkeys(kept.values()))
     values = {"classes": names, "model": model, "size": size, "device": device, "dtype": dtype}
-    config, info = recommend(MaskPhotosConfig, values, info)
+    config, _ = recommend(MaskPhotosConfig, values, info)
     doubt = ""
     if not all(is_drawing(sample.metadata, config.model_label) for sample in labelled):
         doubt = doubt_line(info, config.model_label)
     if doubt:
         warnings.warn(doubt, stacklevel=1)
-    masker, weights = load_masker(config, info or describe(find_model(config.model)))
+    masker, weights = load_masker(config, info)
     with bar_or_lines(quiet, "photographs") as progress:
-        found = find_thresholds(masker, labelled, kept, segmenting.segment, count=count, progress=progress)
-    note = f"{plural(found.photos, 'photograph')}, asked for {plural(len(kept), 'class')} (from {labelled.about})"
-    values = found.presence, found.name_threshold, found.beta
+        tuning = find_thresholds(masker, labelled, kept, segmenting.segment, count=count, progress=progress)
+    note = f"{plural(tuning.photos, 'photograph')}, asked for {plural(len(kept), 'class')} (from {labelled.about})"
+    values = tuning.presence, tuning.name_threshold, tuning.beta
     tuned = Tuned(config.model, weights, *values, config.mask.method, note)
     write_atomic(out, tuned.to_toml().encode("utf-8"))
     if not quiet:
-        for line in describe_thresholds(found, len(kept), out):
+        for line in describe_thresholds(tuning, len(kept), out):
             print(line)
         for line in labelled.notes:
             print(f"note: {line}")
         if doubt:
             print(doubt)
-    for name, reason in found.failed:
+    for name, reason in tuning.failed:
         print(f"seediff: {name}: left out: {reason}", file=sys.stderr)
 
 
@@ -119,7 +120,7 @@ def describe_thresholds(thresholds: Thresholds, classes: int, out: Path) -> list
     if thresholds.name_threshold is None:
         lines.append("name_threshold: could not be tuned: no segment has labels")
     else:
-        right = f"{thresholds.right:.0%} of {plural(thresholds.segments, 'segment')} get the right name"
+        right = f"{thresholds.named_right:.0%} of {plural(thresholds.segments, 'segment')} get the right name"
         line = f"name_threshold = {thresholds.name_threshold}: {right}, or none where it would be wrong"
         lines.append(line)
     if thresholds.beta is None:

@@ -31,7 +31,7 @@ SYNONYMS = {
     "automobile": "car",
     "sidewalk": "pavement",
 }
-"""Synonym → the name used for comparison, both in the form of `plain_name`."""
+"""Synonym → the name used for comparison, both in the form of `comparison_key`."""
 
 SPOKEN = {"diningtable": "dining table", "pottedplant": "potted plant", "tvmonitor": "tv monitor"}
 """VOC's run-together class names → the words that a text encoder knows."""
@@ -48,9 +48,10 @@ SEGMENT = "segment"
 GROUNDS = (BACKGROUND, f"_{BACKGROUND}_", f"__{BACKGROUND}__")
 """Names that tools give to id 0, in any case."""
 IGNORE = 255
-"""The id of pixels without a class, as in files/label_maps.py, whose import of numpy `--help` does not wait for."""
+"""The id of pixels without a class, as in files/label_maps.py. That module imports numpy, for which `--help` would have
+to wait."""
 IGNORED = ("ignored", "ignore", "void", "unlabeled", "unlabelled", "__ignore__")
-"""Names that tools give to pixels without a class, in any case. Exports write the second."""
+"""Names that tools give to pixels without a class, in any case. Exports write `ignore`."""
 
 MAX_CLASSES = 254
 """Label maps are uint8: 0 is background, 255 is ignored."""
@@ -61,33 +62,34 @@ def spoken(class_name: str) -> str:
     return SPOKEN.get(class_name, class_name)
 
 
-def sound(class_name: str) -> str:
-    """What two spellings of a class have in common: `Potted  Plant` and `pottedplant` → `potted plant`; also accents
-    that are letters of their own."""
+def reading_key(class_name: str) -> str:
+    """A form that is equal for two class names which a prompt would not tell apart: `Potted  Plant` and `pottedplant` →
+    `potted plant`; an accent may be a character of its own."""
     return " ".join(spoken(composed(class_name).casefold()).split())
 
 
-def plain_name(name: str) -> str:
-    """A class name for comparison: lower-case letters, digits and symbols, with synonyms replaced."""
+def comparison_key(name: str) -> str:
+    """A form that is equal for two class names which data sets use for one class: lower-case letters, digits and
+    symbols only, with synonyms replaced."""
     text = normalize("NFKC", name).casefold()  # macOS writes é as two characters
     plain = "".join(c for c in text if category(c)[0] in "LMNS") or text
     return SYNONYMS.get(plain, plain)
 
 
 def alike_names(classes: Iterable[str]) -> list[str]:
-    """A line about each two classes whose names `evaluate` takes for one."""
+    """A line about each pair of classes whose names `evaluate` takes for one."""
     first: dict[str, str] = {}
     lines: list[str] = []
     for name in classes:
-        other = first.setdefault(plain_name(name), name)
+        other = first.setdefault(comparison_key(name), name)
         if other != name:
             lines.append(f'"{other}" and "{name}" are two classes, though their names mean the same')
     return lines
 
 
 def join_classes(classes: Sequence[str]) -> str:
-    """`(dog,)` → `dog`; `(dog, cat, bus)` → `dog, a cat and a bus`, for templates such as `a photo of a {class}`, which
-    have the first article. classes: class names, or phrases with one."""
+    """`(dog,)` → `dog`; `(dog, cat, bus)` → `dog, a cat and a bus`. Templates such as `a photo of a {class}` have the
+    first article. classes: class names, or phrases with a class name."""
     *first, last = [spoken(c) for c in classes]
     return f"{', a '.join(first)} and a {last}" if first else last
 
@@ -104,8 +106,8 @@ MARKS = "\u200c\u200d" + "".join(
 `\\w` leaves out, and the invisible joiners between letters."""
 LETTER = rf"(?:[^\W\d_{UNSPACED}]|[{MARKS}])"
 WORD = rf"{LETTER}+(?:[-']{LETTER}+)*|[{UNSPACED}]+"
-"""A word of a text: letters with their marks, with hyphens and apostrophes inside; of a script without spaces, all up
-to the next punctuation mark. `1girl, long_hair` has the words girl, long and hair."""
+"""A word of a text: letters with their marks, with hyphens and apostrophes inside; in a script without spaces, all
+letters up to the next punctuation mark. `1girl, long_hair` has the words girl, long and hair."""
 BORDER = rf"(?!(?<={LETTER}){LETTER}|(?<=\d)\d)"
 """Where a word or name may begin and end: not between two letters, nor between two digits."""
 
@@ -134,25 +136,26 @@ def by_class(phrases: Sequence[str], classes: Sequence[str]) -> Mapping[str, tup
 
 
 def classes_in(texts: Sequence[str], classes: Sequence[str]) -> list[tuple[str, ...]]:
-    """For each text the classes that it names, in their own order; of two at a place, the longer."""
+    """For each text the classes that it names, in the order of `classes`. Where two names match, the longer counts."""
     ordered = longest_first(classes)
     found = [{match.lastindex for match in any_name(ordered).finditer(text)} for text in texts if ordered]
     numbers = {name: number for number, name in enumerate(ordered, 1)}
     return [tuple(name for name in classes if numbers[name] in of_text) for of_text in found or [()] * len(texts)]
 
 
-def meaning(name: str) -> int | None:
-    """The id that a name in a list means if it is not a class: 0, the background, or 255, pixels without a class."""
+def reserved_id(name: str) -> int | None:
+    """The id for which tools reserve a name: 0 for the background, 255 for pixels without a class; None for a class."""
     if name.casefold() in GROUNDS:
         return 0
     return IGNORE if name.casefold() in IGNORED else None
 
 
 def read_class_list(path: Path, first: int = 1, absent: str = ABSENT) -> dict[int, str]:
-    """Id → name, of a file of classes: a name per line, or in every line `id name`. Lines without ids count from
-    `first`, or from 0 if the first is a name of the background or of no class; labelme's `__ignore__`, its −1, may come
-    before that. absent: what is said of a file that is not there. Raises UserError if two ids have one name, or two
-    names one id; from 0 on, also for an empty line."""
+    """Id → name, from a file of classes with a name in each line, or `id name` in every line.
+
+    first: the id of the first line if lines have no ids; it is 0 if that line names the background or pixels without a
+    class. Before it, labelme has `__ignore__`, its −1. absent: the problem to report if there is no file. Raises
+    UserError if two ids have one name or two names one id, and for an empty line if ids count from 0."""
     given = [composed(line.strip()) for line in read_lines(path, absent=absent)]
     lines = [line for line in given if line]
     matches = (re.fullmatch(r"(\d{1,5})[\s:]+(\S.*)", line) for line in lines)
@@ -167,7 +170,7 @@ def read_class_list(path: Path, first: int = 1, absent: str = ABSENT) -> dict[in
             raise UserError(path, "has an empty line between names, and lines from 0 on are the ids", "remove it")
         if first and len(lines) > 1 and lines[0] == "__ignore__":
             lines = lines[1:]
-        if lines and meaning(lines[0]) is not None:
+        if lines and reserved_id(lines[0]) is not None:
             first = 0
         names = dict(enumerate(lines, first))
     name = first_twice(names.values())
@@ -177,13 +180,13 @@ def read_class_list(path: Path, first: int = 1, absent: str = ABSENT) -> dict[in
 
 
 def first_twice(values: Iterable[Value]) -> Value | None:
-    """The first value that occurs more than once; None if there is none."""
+    """The first value that occurs more than once; None if all occur once."""
     return next((value for value, count in Counter(values).items() if count > 1), None)
 
 
 def parse_classes(text: str) -> tuple[str, ...]:
-    """`voc` → VOC's twenty; a file's path → its classes (`read_class_list`), without names of ids 0 and 255 that are
-    none; other texts → names separated by commas. Raises UserError for a file with other ids than 1, 2, …"""
+    """`voc` → VOC's twenty classes; a file's path → its classes (`read_class_list`), without reserved names at ids 0
+    and 255; another text → names separated by commas. Raises UserError for a file with other ids than 1, 2, …"""
     if text.lower().endswith(".csv"):
         raise UserError(text, "is a table, which only `seediff mask` reads", "name the classes, or a file with names")
     path = None if text.strip() == "voc" else _file_of(text, (".txt", ".names"))
@@ -193,21 +196,21 @@ def parse_classes(text: str) -> tuple[str, ...]:
             raise UserError(repr(text), "has no name", "write for example dog,grass,sky")
         return names
     named = sorted(read_class_list(path).items())
-    classes = {number: name for number, name in named if number not in (0, IGNORE) or meaning(name) is None}
+    classes = {number: name for number, name in named if number not in (0, IGNORE) or reserved_id(name) is None}
     if list(classes) != list(range(1, len(classes) + 1)):
         raise UserError(path, "does not number its classes 1, 2, … in order", "write just names, one per line")
     return tuple(classes.values())
 
 
 def name_of_zero(text: str) -> str:
-    """The name that a file of classes gives id 0; "" if there is none, or `text` is not a file's path."""
+    """The name that a file of classes gives id 0; "" if it names no such id, or if `text` is not a file's path."""
     path = _file_of(text, (".txt", ".names"))
     return "" if path is None else read_class_list(path).get(0, "")
 
 
 def split_classes(text: str) -> tuple[str, ...]:
-    """`voc` → VOC's twenty; other texts → names separated by commas. Opens no file. Raises UserError for `all` or `voc`
-    beside names."""
+    """`voc` → VOC's twenty classes; another text → names separated by commas. Opens no file. Raises UserError for `all`
+    or `voc` together with names."""
     if text.strip() == "voc":
         return VOC_CLASSES
     names = split_names(text)
@@ -232,27 +235,28 @@ def parse_prompts(text: str) -> tuple[str, ...]:
 
 
 def check_classes(classes: Sequence[str], field: str = "classes") -> None:
-    """Raise UserError if the names cannot be classes for a new dataset: they must be words for prompts, at least one,
-    and no two may read the same. field: what they are, for messages."""
+    """Raise UserError if the names cannot be the classes of a new dataset: there must be 1 to 254, each usable in a
+    prompt, and no two may read the same there. field: what they are, for messages."""
     if not classes:
         raise UserError(field, "no names given", "write for example dog,cat")
     if len(classes) > MAX_CLASSES:
         raise UserError(field, f"{len(classes)} names, but a mask of 8 bits holds at most {MAX_CLASSES} classes")
-    by_sound: dict[str, str] = {}
+    by_reading: dict[str, str] = {}
     for name in classes:
-        if meaning(name) is not None:
+        if reserved_id(name) is not None:
             raise UserError(field, f"'{name}' means id 0 or 255 in other formats and cannot be a class")
         if name != name.strip() or not name or not name.isprintable() or "," in name:
             raise UserError(field, f"{name!r} is empty, or has a comma, spaces at its ends or unprintable characters")
-        if sound(name) in by_sound:
-            problem = f"{by_sound[sound(name)]!r} and {name!r} read the same in a prompt ('{sound(name)}')"
+        key = reading_key(name)
+        if key in by_reading:
+            problem = f"{by_reading[key]!r} and {name!r} read the same in a prompt ('{key}')"
             raise UserError(field, problem, "keep one of them")
-        by_sound[sound(name)] = name
+        by_reading[key] = name
 
 
 def check_prompts(prompts: Sequence[str], field: str = "prompts", classes: Sequence[str] = ()) -> None:
-    """Raise UserError if there is no template, or one cannot name its class. classes: those that a prompt without
-    `{class}` may name instead; also raises UserError if no prompt is for one of them."""
+    """Raise UserError if there is no template, or if one cannot name its class. classes: the classes that a prompt
+    without `{class}` may name itself; if there are any, each must have a prompt."""
     texts = prompts or ("",)
     named = classes_in([text.replace("{class}", "{}") for text in texts], classes)
     for number, (text, names) in enumerate(zip(texts, named, strict=True), 1):
@@ -273,8 +277,8 @@ def check_prompts(prompts: Sequence[str], field: str = "prompts", classes: Seque
 
 
 def _check_plurals(number: int, text: str, named: Sequence[str], field: str, classes: Sequence[str]) -> None:
-    """Raise UserError for a prompt with an English plural of a class that it does not name: `two cats` would be drawn
-    and get no label. named: the classes that it names."""
+    """Raise UserError for a prompt with the English plural of a class that it does not name: `two cats` would be drawn
+    and get no label. number, text: the prompt's. named: the classes that it names."""
     plurals: dict[str, str] = {}
     for name in classes:
         plurals |= {f"{spoken(name)}s": name, f"{spoken(name)}es": name}
@@ -291,8 +295,8 @@ def _check_plurals(number: int, text: str, named: Sequence[str], field: str, cla
 
 
 def _check_filled(template: str, field: str, classes: Sequence[str]) -> None:
-    """Raise UserError for a template that with a class in it also names another, which would be drawn and not labelled,
-    or a longer one, as `a hot {class}` does with dog."""
+    """Raise UserError for a template that names another class as well once a class is filled in, since that would be
+    drawn and not labelled, or that makes a longer class name, as `a hot {class}` does of dog."""
     filled = [template.replace("{class}", spoken(name)) for name in classes]
     for name, found in zip(classes, classes_in(filled, classes), strict=True):
         for other in found:
@@ -302,7 +306,7 @@ def _check_filled(template: str, field: str, classes: Sequence[str]) -> None:
 
 
 def check_subclasses(phrases: Sequence[str], classes: Sequence[str]) -> None:
-    """Raise UserError for a phrase that does not name exactly one of the classes: its attention is read at the class's
+    """Raise UserError for a phrase that does not name exactly one of the classes, because attention is read at that
     name."""
     usable = {*chain.from_iterable(by_class(phrases, classes).values())}
     for phrase in phrases:
@@ -312,7 +316,7 @@ def check_subclasses(phrases: Sequence[str], classes: Sequence[str]) -> None:
 
 
 def _file_of(text: str, suffixes: tuple[str, ...]) -> Path | None:
-    """The path of a file; None if `text` is none. Raises UserError for a path of no file."""
+    """The path in `text` if that is a file's; None for another text. Raises UserError for a path where no file is."""
     path = Path(text)
     try:
         if path.is_file():

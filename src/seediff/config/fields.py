@@ -35,8 +35,8 @@ RESEARCH = Group("Research", sort_key=6)
 
 
 def read_word(kind: Any, tokens: Sequence[Token]) -> Any:
-    """A word of the command line as a type: one value, or several with commas between. The parser's own conversion
-    would read 2.5 as the whole number 2; it adds the option to a ValueError."""
+    """A word of the command line as a value of a type: one value, or several with commas between. The parser's own
+    conversion would read 2.5 as the whole number 2. Raises ValueError, to which the parser adds the option."""
     word = tokens[0].value
     parts = [_number(part.strip()) for part in word.split(",")]
     readings: list[Any] = [parts]
@@ -47,7 +47,7 @@ def read_word(kind: Any, tokens: Sequence[Token]) -> Any:
             return msgspec.convert(value, kind)
         except msgspec.ValidationError:
             continue
-    text = f"{word!r} must be {describe(kind)}"
+    text = f"{word!r} must be {describe_type(kind)}"
     if re.fullmatch(r"-?\d*,\d+", word) and "a number" in text:
         text += f"; write {word.replace(',', '.')}"
     raise ValueError(text)
@@ -64,7 +64,7 @@ def _number(text: str) -> int | float | str:
 
 
 def read_names(parse: Callable[[str], tuple[str, ...]]) -> Parameter:
-    """How the command line reads a list of names: parse, for each text that was typed."""
+    """How the command line reads a list of names. parse: one typed text → its names."""
 
     def read(kind: Any, tokens: Sequence[Token]) -> tuple[str, ...]:
         return tuple(chain.from_iterable(parse(token.value) for token in tokens))
@@ -73,7 +73,7 @@ def read_names(parse: Callable[[str], tuple[str, ...]]) -> Parameter:
 
 
 WORD = Parameter(converter=read_word, n_tokens=1, negative=(), allow_repeating=False)
-"""For fields that are read by `read_word`."""
+"""Makes the command line read a field by `read_word`."""
 
 Count = Annotated[int, Meta(ge=1), WORD]
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -89,14 +89,14 @@ Device = Annotated[str, Meta(pattern=r"^(cpu|mps|cuda)(:\d+)?$", description="on
 
 @lru_cache
 def field_types(kind: type) -> dict[str, Any]:
-    """Field → its type with bounds, for the fields that are compared."""
+    """Field → its type with bounds, for those fields of a dataclass that are compared."""
     hints = get_type_hints(kind, include_extras=True)
     return {f.name: hints[f.name] for f in fields(kind) if f.compare}
 
 
 def check_fields(config: Any) -> None:
-    """Make every value of a dataclass one of its field's type: lists become tuples, paths texts. Raises UserError for
-    the first that its type does not allow. Defaults are right."""
+    """Make every value of a dataclass a value of its field's type: lists become tuples, paths texts. Defaults are not
+    checked. Raises UserError for the first value that its type does not allow."""
     hints = field_types(type(config))
     for field in fields(config):
         name, value = field.name, getattr(config, field.name)
@@ -105,7 +105,7 @@ def check_fields(config: Any) -> None:
 
 
 def fit_field(name: str, value: Any, hint: Any) -> Any:
-    """The value as a field's type. Raises UserError naming the field."""
+    """The value as a value of a field's type. Raises UserError naming the field."""
     plain = value
     if isinstance(value, PurePath):
         plain = str(value)
@@ -114,7 +114,7 @@ def fit_field(name: str, value: Any, hint: Any) -> Any:
     try:
         fitting = fit(plain, hint, name)
     except UserError as error:
-        wanted, problem = describe(hint), error.problem
+        wanted, problem = describe_type(hint), error.problem
         if wanted:
             problem = f"{show_json(value)} must be {wanted}"
         raise UserError(name, problem) from None
@@ -125,23 +125,23 @@ def fit_field(name: str, value: Any, hint: Any) -> Any:
     return fitting
 
 
-def describe(hint: Any) -> str:
-    """What a type allows: `a number in (0, 1) or 'otsu'`; "" for types of other kinds."""
+def describe_type(hint: Any) -> str:
+    """What a type allows, for messages: `a number above 0 and below 1 or 'otsu'`; "" for a dataclass or a table."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
-        return " or ".join(describe(part) for part in arguments if part is not NoneType)
+        return " or ".join(describe_type(part) for part in arguments if part is not NoneType)
     if origin is Literal:
         texts = [repr(argument) for argument in arguments]
         if len(texts) > 2:
             return f"one of {', '.join(texts)}"
         return " or ".join(texts)
     if origin is tuple:
-        each = describe(arguments[0])
+        each = describe_type(arguments[0])
         if arguments[-1] is ...:
             return f"a list, each {each}"
         return f"{len(arguments)} values, each {each}"
     if origin is Annotated:
-        text = describe(arguments[0])
+        text = describe_type(arguments[0])
         for meta in arguments[1:]:
             if isinstance(meta, Meta):
                 return meta.description or text + _bounds(meta)
@@ -172,8 +172,8 @@ def tables_of(kind: type) -> dict[str, type]:
 
 
 def flatten(table: Mapping[str, Any], kind: type | None = None) -> dict[str, Any]:
-    """Values of a configuration by flat names: {"seed": 1, "mask": {"beta": 0.4}} → {"seed": 1, "mask.beta": 0.4}.
-    kind: the configuration, if it has other fields that are mappings."""
+    """Flat name → value: {"seed": 1, "mask": {"beta": 0.4}} → {"seed": 1, "mask.beta": 0.4}. kind: the configuration's
+    class, if fields other than tables may be mappings."""
     flat: dict[str, Any] = {}
     for name, value in table.items():
         if isinstance(value, Mapping) and (kind is None or name in tables_of(kind)):
@@ -184,7 +184,7 @@ def flatten(table: Mapping[str, Any], kind: type | None = None) -> dict[str, Any
 
 
 def check_names(kind: type, names: Iterable[str], where: str) -> None:
-    """Raise UserError for a name that is no field of a dataclass."""
+    """Raise UserError for a name that is no field of a dataclass. where: the subject of the message."""
     options = field_types(kind)
     for name in names:
         if name not in options:

@@ -29,19 +29,19 @@ from .sizes import Size, check_size
 Self = TypeVar("Self", bound="DatasetConfig")
 
 ImageSize = Annotated[Size | None, WORD, Parameter(group=MODEL)]
-"""None: the model's own."""
+"""None: the model's own size."""
 MAX_IMAGES = 10_000_000
-"""Maximum number of images in a dataset, whose specifications are one list in memory."""
+"""Maximum number of images in a dataset, because their specifications are one list in memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetConfig(RunConfig):
-    """What `generate` and `mask` share."""
+    """The part of the configuration that `generate` and `mask` share."""
 
     last_file: ClassVar[str] = "metadata.jsonl"
     presets: ClassVar[tuple[str, ...]] = ("model", "paper")
     prompts_name: ClassVar[bool] = False
-    """Whether a prompt may name its classes itself."""
+    """Whether a prompt without `{class}` may name its classes itself."""
 
     classes: Annotated[tuple[str, ...], read_names(parse_classes), Parameter(group=IMAGES)] = field(kw_only=False)
     """Names separated by commas, a UTF-8 file with one per line, `voc` for Pascal VOC's twenty, or `all` of a small
@@ -67,22 +67,27 @@ class DatasetConfig(RunConfig):
         check_prompts(self.prompts, classes=self.classes if self.prompts_name else ())
 
     def _make_tuples(self, *names: str) -> None:
-        """Accept any iterable of texts, such as the keys of a table, and compose their letters."""
+        """Make fields tuples, from any iterable of texts such as the keys of a table, and compose their letters."""
         for name in names:
             texts = getattr(self, name)
             if not isinstance(texts, str):
                 object.__setattr__(self, name, tuple(map(composed, texts)))
 
+    @property
+    def method(self) -> str:
+        """The method that makes the masks."""
+        return self.mask.method
+
     @classmethod
     def recommended(cls: type[Self], **values: Any) -> Self:
-        """The configuration with the model's own constants for values that are not given; calling the class itself uses
-        the paper's. `mask` and `capture` are tables of given values, such as `mask={"beta": 0.4}`, or whole MaskConfig
-        and CaptureConfig. Raises UserError."""
+        """The configuration with the model's own constants for values that are not given. (The class itself, when
+        called, uses the paper's.) `mask` and `capture` are tables of given values, such as `mask={"beta": 0.4}`, or a
+        whole MaskConfig and CaptureConfig. Raises UserError."""
         return recommend(cls, values)[0]
 
     @classmethod
-    def values_below(cls, model: ModelConstants, chosen: Mapping[str, Any], preset: str) -> list[SourcedValues]:
-        return model.mask_values(chosen.get("mask.method"), preset, chosen.get("mask.expansion"))
+    def values_below(cls, given: Mapping[str, Any], model: ModelConstants, constants: str) -> list[SourcedValues]:
+        return model.mask_values(given.get("mask.method"), constants, given.get("mask.expansion"))
 
 
 @Parameter(group=IMAGES)
@@ -146,10 +151,10 @@ class GenerateConfig(DatasetConfig):
             object.__setattr__(self, "size", check_size(self.size))
 
     @classmethod
-    def values_below(cls, model: ModelConstants, chosen: Mapping[str, Any], preset: str) -> list[SourcedValues]:
-        masks = super().values_below(model, chosen, preset)
-        if preset == "model":
-            masks.append(model.own({"capture.steps": model.preset.capture_steps}))
+    def values_below(cls, given: Mapping[str, Any], model: ModelConstants, constants: str) -> list[SourcedValues]:
+        masks = super().values_below(given, model, constants)
+        if constants == "model":
+            masks.append(model.from_preset({"capture.steps": model.preset.capture_steps}))
         return [*model.distilled, *masks]
 
     def extends(self, earlier: RunConfig) -> bool:
@@ -159,22 +164,8 @@ class GenerateConfig(DatasetConfig):
 
     @property
     def turns(self) -> tuple[int, ...]:
-        """The numbers of classes per image, which take turns."""
+        """The numbers of classes per image, in rotation."""
         return (self.classes_per_image,) if isinstance(self.classes_per_image, int) else self.classes_per_image
-
-
-def own_constants(pipe: Any, method: str) -> tuple[MaskConfig, dict[str, Any]]:
-    """The constants of a method for a pipeline, and the fields of the capture for which they were chosen: those of its
-    model's folder if that has some, otherwise those of the method's paper, and no fields.
-    """
-    config = MaskConfig(method=method)
-    folder = getattr(pipe, "name_or_path", None)  # None if the pipeline was built from its parts
-    if folder and Path(folder, "seediff.json").exists():
-        values = {"classes": ("any",), "model": str(folder), "mask": {"method": method}}
-        own, model = recommend(GenerateConfig, values)
-        if model and model.settings.preset:
-            return own.mask, {name: getattr(own.capture, name) for name in ("normalize", "layers", "mean")}
-    return replace(config, **config.facts.defaults.get("mask", {})), {}
 
 
 def load_dataset_config(path: Path, *others: type[DatasetConfig]) -> DatasetConfig:

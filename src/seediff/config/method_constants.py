@@ -111,12 +111,12 @@ class MaskConfig:
 
     @property
     def has_agreement(self) -> bool:
-        """Whether masks have an agreement with CA·SA's."""
+        """Whether each mask is compared with one by CA·SA (`agreement` in the rows)."""
         return self.method == "seediff" and (self.expansion != "none" or self.background)
 
     @property
     def sam_weights(self) -> str | None:
-        """A path, or a hub id and the file in it."""
+        """The file of SAM's weights: a path, or a hub id and the file's name in it; None without SAM."""
         return None if self.sam is None else f"{self.sam}/model.safetensors"
 
 
@@ -170,7 +170,7 @@ class SegmentConfig:
 
     @property
     def divides_features(self) -> bool:
-        """Instead of self-attention."""
+        """Whether the method divides the encoder's features instead of self-attention."""
         return self.method == "diffcut"
 
     @property
@@ -185,7 +185,7 @@ class SegmentConfig:
 
 
 Reads = Mapping[Kind, Collection[int] | None]
-"""Kind of attention to capture → its levels d (sides L / d); None: all levels."""
+"""Kind of attention to capture → its levels d (sides L / d); a value of None: all levels."""
 EVERYTHING: Reads = {"self": None, "cross": None}
 
 
@@ -202,8 +202,8 @@ def reads_self_attention(mask: MaskConfig) -> bool:
 
 
 def level_options(mask: MaskConfig) -> dict[Kind, LevelOption | tuple[int, ...]]:
-    """For each kind of attention that the method is known to read: the option that sets its levels, or the fixed
-    levels."""
+    """Kind of attention → the option that sets its levels, or the fixed levels, for the kinds that the method is known
+    to read."""
     levels = mask.facts.levels or Levels()
     cross, own = levels.cross, levels.self
     if "expansion" in mask.facts.options and mask.expansion != "iterative":

@@ -14,19 +14,19 @@ from ..errors import UserError
 from .fields import Count, Positive, Several
 
 Method = Literal["seediff", "ca", "ca_sa", "daam"]
-"""Values of `MaskConfig.method`, beside those of `register_method` (masks/own.py)."""
+"""The package's values of `MaskConfig.method`. `register_method` (masks/own.py) adds others."""
 
 
 @dataclass(frozen=True)
 class Finish:
-    """How a soft map becomes a mask of the image's size. The defaults are SeeDiff's steps 5 and 6. For iterations,
-    dilations and threshold, None means the value in `MaskConfig`."""
+    """How a soft map becomes a mask of the image's size. The defaults are SeeDiff's steps 5 and 6. `iterations`,
+    `dilations` and `threshold` are `MaskConfig`'s where they are None."""
 
     resize: Literal["bilinear", "bicubic"] = "bilinear"
     stretch: bool = False
     """Stretch maps to [0, 1] again after resizing."""
     cut: float | None = None
-    """Threshold before PAMR; None: PAMR refines the soft map."""
+    """Threshold before PAMR; None: PAMR refines the soft map itself."""
     bandwidth: Positive = 0.1
     """PAMR's bandwidth, in standard deviations of the image."""
     iterations: Count | None = None
@@ -41,8 +41,8 @@ LevelOption = Literal["seed_level", "expand_levels", "self_level"]
 
 @dataclass(frozen=True)
 class Levels:
-    """The levels at which a method reads each kind of attention: a field of MaskConfig that sets them, or the levels
-    themselves. None: it does not read this kind."""
+    """The levels at which a method reads each kind of attention: the field of MaskConfig that sets them, or the levels
+    themselves. A kind that is None is not read."""
 
     cross: LevelOption | Several | None = None
     self: LevelOption | Several | None = None
@@ -53,18 +53,18 @@ class MethodFacts:
     """What the package knows about a mask method besides its function."""
 
     levels: Levels | None = None
-    """None: nobody knows which levels it reads, so it gets all of them."""
+    """The levels that it reads; None: they are not known, so it gets all."""
     options: tuple[str, ...] = ()
-    """The other fields of MaskConfig that not every method reads."""
+    """The fields of MaskConfig that it reads and that not every method does, beside those that set levels."""
     plain_means: bool = False
-    """Whether it needs plain means of attention."""
+    """Whether it needs plain means of attention, instead of maps that were divided by their maxima."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
-    """Constants that differ from the dataclasses'."""
+    """Its constants that differ from the dataclasses' defaults."""
     models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Model → constants tuned for it, as in its preset."""
+    """Model → the method's constants that were tuned for it, as in a model's preset."""
     finish: Finish = Finish()
     user_function: Callable[..., Any] | None = None
-    """The function of a method of one's own (masks/own.py)."""
+    """The function of a user's own method (masks/own.py); None for the package's methods."""
 
     @property
     def special_options(self) -> set[str]:
@@ -88,7 +88,7 @@ METHOD_FACTS: dict[str, MethodFacts] = {
 
 
 def own_methods() -> dict[str, MethodFacts]:
-    """The methods of one's own that are registered, for other processes of the same run."""
+    """The registered methods of users, for other processes of the same run."""
     return {name: facts for name, facts in METHOD_FACTS.items() if facts.user_function is not None}
 
 
@@ -98,7 +98,7 @@ SEGMENT_OPTIONS: dict[SegmentMethodName, tuple[str, ...]] = {
     "kmeans": ("k", "weights"),
     "diffcut": ("cut_threshold", "cut_power"),
 }
-"""Segment method → the fields of SegmentConfig that it alone reads, or with another."""
+"""Segment method → the fields of SegmentConfig that it reads and that not every method does."""
 
 
 def check_capture(method: str, normalized: bool, fix: str = "leave it out for the method's own") -> None:

@@ -60,7 +60,8 @@ OTHER_NAMES = {
     "timestep": "num_inference_steps inference_steps num_steps steps",
     "port": "p",
 }
-"""Name here → names elsewhere. The first that a command has is meant; a name with a value stands for both."""
+"""Name here → names elsewhere. The first name here that a command has is meant. `device cpu` stands for an option and
+its value."""
 NOTES = {
     "per_class": " (of each class)",
     "timesteps": " (photographs are not drawn in steps)",
@@ -70,8 +71,9 @@ NOTES = {
 
 
 def own_name(name: str, options: Collection[str], typed: Mapping[str, str] = MappingProxyType({})) -> tuple[str, str]:
-    """The name here for one of another program's, and a value, with a remark perhaps: `steps`, `30`; empty if none is
-    meant. options: the names here, of one command or configuration. typed: name → value, of all that was written."""
+    """(name, value): the name here for another program's option, and its value, perhaps with a remark: `steps`, `30`.
+    Both are "" for an unknown option. options: the names here, in one command or configuration. typed: name → value,
+    for everything that the user wrote."""
     if name == "name" and "epochs" in options:  # of a training, not of a class
         return "out", typed.get(name, "")
     for ours, others in OTHER_NAMES.items():

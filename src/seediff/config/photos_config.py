@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from cyclopts import Parameter
 
 from ..errors import UserError
-from .class_names import SEGMENT, check_classes, parse_classes, sound
+from .class_names import SEGMENT, check_classes, parse_classes, reading_key
 from .fields import IMAGES, MASKS, MODEL, RESEARCH, WORD, AtLeastZero, Share, Timestep, read_names
 from .generate_config import DatasetConfig, ImageSize
 from .method_constants import SegmentConfig
@@ -18,18 +18,30 @@ from .settings import NOT_TYPED, RunConfig, SourcedValues
 from .sizes import Size, check_size, pixels
 
 Fit = Literal["keep", "resize", "crop"]
-NeededModel = Annotated[str, Parameter(group=MODEL, show_default=False)]
+MODEL_HELP = (
+    "Needed: a name from `seediff models`, such as sd1.5, a local folder, a hub id, or a .safetensors or .gguf file."
+)
+NeededModel = Annotated[str, Parameter(group=MODEL, show_default=False, help=MODEL_HELP)]
+SIZE_HELP = (
+    "Side in pixels of the square that the model sees, by default the model's own; other shapes get the same area."
+    " With fit resize also width x height."
+)
+SeenSize = Annotated[ImageSize, Parameter(help=SIZE_HELP)]
+Photos = Annotated[str, NOT_TYPED]
+"""Fingerprint of the photographs, from `fingerprint_photos`."""
 
 PRESENCE, NAME_THRESHOLD = 0.86, 0.514
-"""Defaults if the model's preset has none, for the first embedded model. The commands warn when they use these."""
+"""Defaults if the model's preset has none. They were tuned for the first embedded model, and the commands warn when
+they use them."""
 
 MAX_LATENT = 128
-"""Maximum side of a square latent: Stable Diffusion's at 1024 pixels, where one head of self-attention has 16384²
+"""Maximum side of a square latent. It is Stable Diffusion's at 1024 pixels, where one head of self-attention has 16384²
 numbers (1 GiB). Other shapes have at most as many positions."""
 
 
 def parse_listed(text: str) -> tuple[str, ...]:
-    """As `parse_classes`; a table of classes stands for itself."""
+    """The names in a text, as `parse_classes` reads them; the path of a table of classes, such as classes.csv, stays as
+    it is."""
     return (text,) if text.lower().endswith(".csv") else parse_classes(text)
 
 
@@ -43,28 +55,21 @@ class MaskPhotosConfig(DatasetConfig):
     classes: Annotated[tuple[str, ...], read_names(parse_listed)] = field(kw_only=False)
     """Names separated by commas, a file with one per line, `voc`, `all`, or a .csv with columns file and classes."""
     model: NeededModel = field(default="", kw_only=True)
-    """Needed: a name from `seediff models`, such as sd1.5, a local folder, a hub id, or a .safetensors or .gguf
-    file."""
     timesteps: Annotated[tuple[Timestep, ...], WORD, Parameter(group=RESEARCH)] = (50, 150, 250, 350, 450, 550)
     """Noise levels at which attention is captured and averaged, each from 0 to 999."""
     fit: Fit = "keep"
     """How the model sees photographs. keep: in their own shape; resize: squeezed into a square; crop: only the centred
     square (255 outside)."""
-    size: ImageSize = None
-    """Side in pixels of the square that the model sees, by default the model's own; other shapes get the same area.
-    With fit resize also width x height."""
+    size: SeenSize = None
     presence: Annotated[Share, Parameter(group=MASKS)] = PRESENCE
     """A class whose presence score is below this gets no mask. Differs from model to model (`seediff tune`)."""
     edge_megapixels: Annotated[AtLeastZero, Parameter(group=MASKS)] = 2.0
     """PAMR follows the photograph itself, reduced to this if it is larger; 0: what the model sees of it."""
-    photos: Annotated[str, NOT_TYPED] = ""
-    """Fingerprint of the photographs, from `fingerprint_photos`."""
+    photos: Photos = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.model:
-            raise no_model()
-        object.__setattr__(self, "size", _checked_size(self.size, self.fit))
+        _check_seen(self)
         if len(self.prompts) != 1:
             raise UserError("prompts", f"{len(self.prompts)} templates", "mask takes only one")
         if not self.timesteps or len(set(self.timesteps)) < len(self.timesteps):
@@ -80,28 +85,26 @@ class SegmentPhotosConfig(RunConfig):
     last_file: ClassVar[str] = "metadata.jsonl"
 
     model: NeededModel = field(default="", kw_only=True)
-    """Needed: a name from `seediff models`, such as sd1.5, a local folder, a hub id, or a .safetensors or .gguf
-    file."""
     fit: Fit = "keep"
     """How the model sees photographs. keep: in their own shape; resize: squeezed into a square; crop: the centred
     square, as in the paper (255 outside)."""
-    size: ImageSize = None
-    """Side in pixels of the square that the model sees, by default the model's own; other shapes get the same area.
-    With fit resize also width x height."""
+    size: SeenSize = None
     names: Annotated[tuple[str, ...], read_names(parse_classes)] = ()
     """Words to name segments with, separated by commas, or a file with one per line. Not needed with --captions."""
     name_threshold: Share = NAME_THRESHOLD
     """Segments whose name scores below this stay unnamed. Differs from model to model (`seediff tune`)."""
     segment: Annotated[SegmentConfig, Parameter(name="*")] = field(default_factory=SegmentConfig)
-    photos: Annotated[str, NOT_TYPED] = ""
-    """Fingerprint of the photographs, from `fingerprint_photos`."""
+    photos: Photos = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.model:
-            raise no_model()
-        object.__setattr__(self, "size", _checked_size(self.size, self.fit))
+        _check_seen(self)
         check_segment_names(self.names, "names")
+
+    @property
+    def method(self) -> str:
+        """The method that makes the segments."""
+        return self.segment.method
 
     @classmethod
     def recommended(cls, **values: Any) -> "SegmentPhotosConfig":
@@ -109,22 +112,23 @@ class SegmentPhotosConfig(RunConfig):
         return recommend(cls, values)[0]
 
     @classmethod
-    def values_below(cls, model: ModelConstants, chosen: Mapping[str, Any], preset: str) -> list[SourcedValues]:
-        segment = model.preset.segment_constants(chosen.get("segment.method", SegmentConfig.method))
-        return [model.own({"segment": segment, "name_threshold": model.preset.name_threshold})]
+    def values_below(cls, given: Mapping[str, Any], model: ModelConstants, constants: str) -> list[SourcedValues]:
+        segment = model.preset.segment_constants(given.get("segment.method", SegmentConfig.method))
+        return [model.from_preset({"segment": segment, "name_threshold": model.preset.name_threshold})]
 
 
 def check_segment_names(names: Sequence[str], what: str) -> None:
-    """Raise UserError if words cannot be names of segments, beside that of segments without one. what: the subject in
-    the message."""
-    if any(sound(name) == SEGMENT for name in names):
+    """Raise UserError if words cannot be names of segments beside `segment`, the class of those without a name. what:
+    the subject of the message."""
+    if any(reading_key(name) == SEGMENT for name in names):
         raise UserError(what, f"'{SEGMENT}' is the class of segments without a name", "leave it out")
     if names:
         check_classes((SEGMENT, *names), what)
 
 
 def max_area(factor: int) -> int:
-    """Maximum number of pixels that a model sees of a photograph. factor: pixels per position of the model's latent."""
+    """Maximum number of pixels that a model sees of a photograph. factor: pixels per position along a side of the
+    model's latent."""
     return (MAX_LATENT * factor) ** 2
 
 
@@ -137,11 +141,14 @@ def check_attention(size: Size | None, factor: int) -> None:
         raise UserError("size", problem, "photographs may have any size")
 
 
-def _checked_size(size: Size | None, fit: str) -> Size | None:
-    if size is None:
-        return None
-    size = check_size(size)
-    if not isinstance(size, int) and fit != "resize":
+def _check_seen(config: MaskPhotosConfig | SegmentPhotosConfig) -> None:
+    """Raise UserError without a model, or for a size that does not suit `fit`. Replaces the size by its normal form."""
+    if not config.model:
+        raise no_model()
+    if config.size is None:
+        return
+    size = check_size(config.size)
+    if not isinstance(size, int) and config.fit != "resize":
         problem = f"{size}: width x height needs fit resize, which squeezes every photograph into that shape"
-        raise UserError("size", problem, f"for fit {fit} give one side")
-    return size
+        raise UserError("size", problem, f"for fit {config.fit} give one side")
+    object.__setattr__(config, "size", size)

@@ -27,7 +27,7 @@ from ..files.documents import fit, read_toml
 from .fields import Share, check_table, flatten
 from .method_constants import CaptureConfig, CaptureSteps, MaskConfig, SegmentConfig
 from .methods import METHOD_FACTS, Method
-from .settings import TUNED, SourcedValues
+from .settings import TUNED, Settings, SourcedValues, model_label
 
 THRESHOLDS = {"mask": "presence", "segment": "name_threshold"}
 """For each command, the threshold whose best value differs from model to model."""
@@ -39,122 +39,127 @@ small models lack."""
 
 @dataclass(frozen=True)
 class Preset:
-    """The `preset` in a model's seediff.json. capture_steps: captured steps when drawing, for all methods. methods:
-    mask method → {"mask": …, "capture": …}. segments: segment method → its constants."""
+    """The `preset` in a model's seediff.json."""
 
     steps: int | None = None
     guidance_scale: float | None = None
     scheduler: str | None = None
     capture_steps: CaptureSteps | None = None
+    """The steps that are captured when the model draws, for all methods."""
     method: Method | None = None
     presence: Share | None = None
     name_threshold: Share | None = None
     note: str = ""
     methods: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Mask method → {"mask": …, "capture": …}."""
     segments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    where: str = ""
-    """The file, for messages."""
+    """Segment method → its constants."""
+    path: str = field(default="", compare=False)
+    """The file, for messages; not one of its values."""
 
     def mask_constants(self, method: str) -> dict[str, Any]:
         """The checked tables `mask` and `capture` of a method, if there are any. Raises UserError."""
-        return check_table(MethodConstants, self.methods.get(method, {}), f"{self.where}.methods.{method}]")
+        return check_table(MethodConstants, self.methods.get(method, {}), f"{self.path} [preset.methods.{method}]")
 
     def segment_constants(self, method: str) -> dict[str, Any]:
         """The checked constants of a segment method. Raises UserError."""
-        return check_table(SegmentConfig, self.segments.get(method, {}), f"{self.where}.segments.{method}]")
+        return check_table(SegmentConfig, self.segments.get(method, {}), f"{self.path} [preset.segments.{method}]")
 
 
-@dataclass(frozen=True)
-class MethodConstants:
-    """A method's constants."""
+@dataclass(frozen=True, kw_only=True)
+class MethodConstants(Settings):
+    """A mask method's constants."""
 
     mask: MaskConfig = field(default_factory=MaskConfig)
     capture: CaptureConfig = field(default_factory=CaptureConfig)
 
 
 def read_preset(preset: Mapping[str, Any], path: str) -> Preset:
-    """The constants in the `preset` of a model's seediff.json, at this path. Those of a method are checked when they
-    are used. Raises UserError."""
-    table, where = dict(preset), f"{path} [preset"
+    """The constants in the `preset` of a model's seediff.json. path: that file's. A method's constants are checked when
+    they are used. Raises UserError."""
+    table = dict(preset)
     methods, segments = (
-        fit(table.pop(name, {}), dict[str, dict[str, Any]], f"{where}.{name}]") for name in ("methods", "segments")
+        fit(table.pop(name, {}), dict[str, dict[str, Any]], f"{path} [preset.{name}]")
+        for name in ("methods", "segments")
     )
-    return Preset(**check_table(Preset, table, f"{where}]"), methods=methods, segments=segments, where=where)
+    return Preset(**check_table(Preset, table, f"{path} [preset]"), methods=methods, segments=segments, path=path)
 
 
 @dataclass(frozen=True)
 class ModelConstants:
-    """A model's constants for a configuration. name: the model's, also for an embedded one's folder. label: its name
-    for messages. authors: those of its family's authors. distilled: those for its LoRA or itself, if that was distilled
-    to a few steps."""
+    """A model's constants for a configuration. By default it has none."""
 
-    name: str
-    label: str
+    name: str = ""
+    """The model's name, also if it was given as an embedded model's folder."""
     preset: Preset = Preset()
     authors: Sequence[SourcedValues] = ()
+    """The values of the authors of the model's family."""
     distilled: Sequence[SourcedValues] = ()
+    """The values for the model, or for its LoRA, if that was distilled to a few steps."""
 
     def mask_values(
-        self, method: str | None, preset: str = "model", expansion: str | None = None
+        self, method: str | None, constants: str = "model", expansion: str | None = None
     ) -> list[SourcedValues]:
-        """The values below the given ones, for masks. method: None: the model's recommended method. preset: "paper"
-        leaves out the model's constants. expansion: as in MaskConfig, if it was given."""
+        """The values for masks that count where none is given. method: the given method; None: the model's recommended
+        one. constants: "paper" leaves out the model's. expansion: the given value of MaskConfig's field, if any."""
         # 1. The model's preset. Thresholds always come from the model, because the papers have none.
         mine = self.preset
         table: dict[str, Any] = {name: getattr(mine, name) for name in THRESHOLDS.values()}
-        if preset == "model":
+        if constants == "model":
             method = method or mine.method
-            constants = mine.mask_constants(method or "")
+            own = mine.mask_constants(method or "")
             table |= {"steps": mine.steps, "guidance_scale": mine.guidance_scale, "scheduler": mine.scheduler}
-            table |= {"capture": constants.get("capture", {}), "mask": {"method": method, **constants.get("mask", {})}}
-        ranked = [self.own(table)]
+            table |= {"capture": own.get("capture", {}), "mask": {"method": method, **own.get("mask", {})}}
+        ranked = [self.from_preset(table)]
 
         # 2. What the method's file has for models, the model's authors, the method
         facts = METHOD_FACTS.get(method or MaskConfig.method)
-        if facts and preset == "model" and self.name in facts.models:
+        if facts and constants == "model" and self.name in facts.models:
             ranked.append(SourcedValues(f"method {method} for {self.name}", flatten(facts.models[self.name])))
         ranked += self.authors
-        if preset == "paper" and (method in ("ca", "daam") or expansion in ("parallel", "none")):
+        if constants == "paper" and (method in ("ca", "daam") or expansion in ("parallel", "none")):
             ranked.append(SourcedValues("the paper", {"mask.expand_levels": ALL_LEVELS}))
         if facts:
             ranked.append(SourcedValues(f"method {method}", flatten(facts.defaults)))
         return ranked
 
-    def own(self, table: Mapping[str, Any]) -> SourcedValues:
-        """Values of the model's preset, without those of None."""
+    def from_preset(self, table: Mapping[str, Any]) -> SourcedValues:
+        """Values of the model's preset, without those that are None."""
         values = {name: value for name, value in flatten(table).items() if value is not None}
-        return SourcedValues(f"{self.label}'s preset", values)
+        return SourcedValues(f"{model_label(self.name)}'s preset", values)
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """A file of `seediff tune`. model: the model's name. weights: its fingerprint, "" if unknown.
-    presence, name_threshold, beta: None if the set could not determine it. method: of masks, for which beta is. note:
-    the photographs used, and the result."""
+    """The contents of a file of `seediff tune`. A threshold is None if the set could not determine it."""
 
     command: ClassVar[str] = "tune"
 
     model: str
+    """The model's name."""
     weights: str = ""
+    """The fingerprint of its weights; "": not known."""
     presence: Share | None = None
     name_threshold: Share | None = None
     beta: Share | None = None
     method: str = ""
+    """The mask method for which beta was tuned."""
     note: str = ""
+    """The photographs used, and the result."""
 
     def to_toml(self) -> str:
         """The text of the file, for `read_tuned`."""
         values = {name: value for name, value in vars(self).items() if value not in (None, "")}
         return tomli_w.dumps({"command": self.command, "version": __version__, **values})
 
-    def sourced(self, command: str, chosen: Mapping[str, Any]) -> SourcedValues:
-        """The thresholds for a command, and the model and the method unless others were chosen: then without beta,
-        which is the method's. chosen: flat name → value."""
+    def sourced(self, command: str, given: Mapping[str, Any]) -> SourcedValues:
+        """The thresholds for a command, the model unless another is given, and the method with its beta unless another
+        method is given. given: flat name → value."""
         name = THRESHOLDS[command]
         values: dict[str, Any] = {name: getattr(self, name)}
-        if "model" not in chosen:
+        if "model" not in given:
             values["model"] = self.model
-        if name == "presence" and self.beta is not None and chosen.get("mask.method", self.method) == self.method:
+        if name == "presence" and self.beta is not None and given.get("mask.method", self.method) == self.method:
             values |= {"mask.method": self.method, "mask.beta": self.beta}
         there = {name: value for name, value in values.items() if value is not None}
         return SourcedValues(f"{TUNED}{self.model}", there)

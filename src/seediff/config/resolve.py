@@ -15,33 +15,44 @@ import re
 from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import MISSING, asdict, fields
+from dataclasses import MISSING, asdict, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ..errors import UserError
 from ..files.documents import fit, read_toml
 from ..files.messages import show_bytes, show_json
 from ..files.outputs import CONFIG
 from ..models.describe import ModelInfo, ModelSettings, describe
-from ..models.model_files import find_model, locate_model
+from ..models.model_files import fetch_configurations, locate_model
 from ..models.schedulers import distilled_defaults
 from ..models.short_names import BY_NAME, EMBEDDED, REAL
-from .class_names import sound, split_classes
+from .class_names import reading_key, split_classes
 from .fields import check_names, check_table, field_types, flatten, tables_of
-from .presets import ModelConstants, read_preset, read_tuned
-from .settings import DEFAULT, GIVEN, TUNED, AnySettings, Config, Settings, SourcedValues, defaults, model_label
+from .method_constants import MaskConfig
+from .presets import MethodConstants, ModelConstants, Tuned, read_preset, read_tuned
+from .settings import (
+    DEFAULT,
+    GIVEN,
+    TUNED,
+    AnySettings,
+    Config,
+    RunConfig,
+    Settings,
+    SourcedValues,
+    defaults,
+)
 
+Made = TypeVar("Made")
 ABOUT = ("command", "version", "weights")
-"""Keys of an output's seediff.toml besides the configuration; weights: their fingerprint."""
+"""Keys of an output's seediff.toml beside the configuration. `weights` is the weights' fingerprint."""
 DECIDING = ("model", "base", "lora", "mask.method", "segment.method", "architecture", "backbone", "weights")
-"""Fields with which other defaults come."""
+"""Fields whose values bring defaults for other fields."""
 
 
 def resolve(kind: type[AnySettings], ranked: Sequence[SourcedValues]) -> AnySettings:
-    """The configuration from values of several sources, the strongest first. Raises UserError naming the source of a
-    value that is wrong.
-    """
+    """The configuration from values of several sources, the strongest first. Raises UserError for a wrong value, naming
+    its source."""
     found: dict[str, tuple[SourcedValues, Any]] = {}
     for one in reversed(ranked):
         found |= {name: (one, value) for name, value in one.values.items()}
@@ -51,33 +62,35 @@ def resolve(kind: type[AnySettings], ranked: Sequence[SourcedValues]) -> AnySett
         part, _, inner = name.rpartition(".")
         if part in parts:
             table[part][inner] = value
-        elif name in names:  # presets serve several commands; each takes the fields that it has
+        elif name in names:  # presets serve several commands, and each command takes the fields that it has
             table[name] = value
     if "classes" in names and "classes" not in table:
         example = "for example --classes dog,cat (or --classes voc, or a file with one per line)"
         raise UserError("classes", "name at least one", example)
-    part = ""
+    sources = {name: one for name, (one, _) in found.items()}
+    table |= {name: _made(part, table[name], f"{name}.", sources) for name, part in parts.items()}
+    return _made(kind, table, "", sources).with_sources({name: one.source for name, one in sources.items()})
+
+
+def _made(kind: type[Made], values: Mapping[str, Any], prefix: str, sources: Mapping[str, SourcedValues]) -> Made:
+    """An instance of a dataclass. prefix: what stands before its fields' names in flat names. sources: flat name → what
+    the value is from. Raises UserError as `resolve` does."""
     try:
-        for part, inner_kind in parts.items():
-            table[part] = inner_kind(**table[part])
-        part = ""
-        config = kind(**table)
+        return kind(**values)
     except UserError as error:
         if not error.problem:
             raise
-        name = f"{part}.{error.subject}" if part else error.subject
-        problem = error.problem
-        if name in found:
-            one, _ = found[name]
-            source = one.where or one.source
-            problem = problem if source == GIVEN else f"{problem} ({source})"
+        name, problem = f"{prefix}{error.subject}", error.problem
+        source = sources[name].where or sources[name].source if name in sources else GIVEN
+        if source != GIVEN:
+            problem += f" ({source})"
         raise UserError(name, problem, error.fix) from None
-    return config.from_sources({name: one.source for name, (one, _) in found.items()})
 
 
 def read_file(path: Path, kind: type[Settings]) -> list[SourcedValues]:
-    """The values of a configuration file, all given, or of an output's seediff.toml, which says all sources: a value
-    that it lacks is the default. Also raises UserError if the file is from another command's output.
+    """The values of a configuration file, which all count as given, or of an output's seediff.toml, which names the
+    sources of its values and lacks those that are defaults. Raises UserError for wrong values, and for the output of
+    another command.
 
     `classes` may also be one text, names separated by commas or `voc`, and `prompts` one template. They may not name
     files here, because the file's author could then have any file opened.
@@ -107,8 +120,9 @@ def read_file(path: Path, kind: type[Settings]) -> list[SourcedValues]:
     return [*ranked, SourcedValues(DEFAULT, {**usual, **values}, str(path))]
 
 
-def chosen_values(ranked: Sequence[SourcedValues]) -> list[SourcedValues]:
-    """What a person chose of a file's values, also by `tune`, and the model."""
+def chosen_by_people(ranked: Sequence[SourcedValues]) -> list[SourcedValues]:
+    """A file's values without those that came with others: what a person gave, what decides about other values in a
+    file of `tune`, and the model."""
     chosen = list[SourcedValues]()
     for source, values, where in ranked:
         if source != GIVEN:
@@ -130,7 +144,18 @@ def configure(
     place of defaults here.
     """
     ranked = [*_given(kind, line, file), *usual]
-    return resolve(kind, [*ranked, *kind.defaults_below(_values(ranked))])
+    return resolve(kind, [*ranked, *kind.values_below(_strongest(ranked), ModelConstants(), "model")])
+
+
+def split_preset(kind: type[RunConfig], preset: str) -> tuple[str, Tuned | None]:
+    """(constants, tuned) for `configure_run`, from the value of --preset: one of the command's presets, or a file of
+    `seediff tune`. Raises UserError."""
+    if preset in kind.presets:
+        return preset, None
+    if not Path(preset).is_file():
+        listed = ", ".join(kind.presets)
+        raise UserError("preset", f"{preset} must be {listed} or a file of `seediff tune`; no such file")
+    return "model", read_tuned(Path(preset))
 
 
 def configure_run(
@@ -138,7 +163,8 @@ def configure_run(
     line: Mapping[str, Any],
     file: Path | None = None,
     *,
-    preset: str = "model",
+    constants: str = "model",
+    tuned: Tuned | None = None,
     model: ModelInfo | None = None,
     planned: bool = False,
     out: Path | None = None,
@@ -146,52 +172,54 @@ def configure_run(
     """The configuration of a command that runs a model, and the model: None if nothing is known of it yet. Raises
     UserError.
 
-    line: as in `configure`; the class `all` stands for all of a small model's. file: a configuration file. preset: one
-    of the command's presets ("model", or the constants to use instead of the model's), or a file of `seediff tune`.
-    model: if it was found already; otherwise it is found by its name. planned: as in `find_model`. out: the folder of
-    the output; if one is begun there, it names the model of a command that has no default.
+    line: as in `configure`; the class `all` stands for all of a small model's. file: a configuration file. constants:
+    one of the command's presets, "model" for the model's own constants. tuned: thresholds, which take their place.
+    model: if it was found already; otherwise it is found by its name. planned: as in `fetch_configurations`. out: the
+    output's folder; an output that was begun there names the model of a command that has no default.
     """
-    ranked = _given(kind, line, file, chosen=preset != "model")
-    if preset not in kind.presets:
-        if not Path(preset).is_file():
-            listed = ", ".join(kind.presets)
-            raise UserError("preset", f"{preset} must be {listed} or a file of `seediff tune`; no such file")
-        ranked.append(read_tuned(Path(preset)).sourced(kind.command, _values(ranked)))
-        preset = "model"
-
-    # The model, whose words and constants the rest needs
-    values = _values(ranked)
-    if not kind.model and "model" not in values and out is not None:
+    # 1. The model, whose words and constants the rest needs
+    ranked = _given(kind, line, file, people_only=constants != "model" or tuned is not None)
+    if tuned is not None:
+        ranked.append(tuned.sourced(kind.command, _strongest(ranked)))
+    if not kind.model and "model" not in _strongest(ranked) and out is not None:
         with suppress(UserError):
-            begun = _values(read_file(out / CONFIG, kind))
+            begun = _strongest(read_file(out / CONFIG, kind))
             ranked.append(SourcedValues(GIVEN, {name: begun[name] for name in ("model", "base") if name in begun}))
-            values = _values(ranked)
-    name = str(values.get("model", kind.model))
+    given = _strongest(ranked)
+    name = str(given.get("model", kind.model))
     if not name:
         raise no_model()
     if model is None:
-        files, base = None, values.get("base")
-        locate_model(name, base)  # raises for names of nothing
-        with suppress(UserError):  # what the hub does not deliver: if it comes to loading, that says so
-            files = find_model(name, base, planned=planned)
-        model = files and describe(files)
+        model = _find_model(name, given.get("base"), planned)
+
+    # 2. The other values
     settings = ModelSettings() if model is None else model.settings
-    if values.get("classes") == ("all",):
+    if given.get("classes") == ("all",):
         if not settings.classes:
             problem = f"all: model '{name}' is not limited to a list of classes"
             raise UserError("classes", problem, "name those that you want")
         ranked.insert(0, SourcedValues(GIVEN, {"classes": settings.classes}))
-    ranked += kind.values_below(constants_of(name, model, values.get("lora")), values, preset)
+    ranked += kind.values_below(given, model_constants(name, model, given.get("lora")), constants)
     return _spelled(resolve(kind, ranked), settings), model
 
 
-def constants_of(name: str, model: ModelInfo | None, lora: str | None) -> ModelConstants:
-    """The constants of a model that was found by its name, None if nothing is known of it, with a LoRA. Raises
-    UserError for a broken preset."""
-    label = model_label(name)
+def _find_model(name: str, base: str | None, planned: bool) -> ModelInfo | None:
+    """The model of this name; None if the hub does not deliver its small files, which loading reports if it comes to
+    that. Raises UserError for names of nothing."""
+    files = locate_model(name, base)
+    try:
+        fetch_configurations(files, planned=planned)
+    except UserError:
+        return None
+    return describe(files)
+
+
+def model_constants(name: str, model: ModelInfo | None, lora: str | None) -> ModelConstants:
+    """The constants of a model with a LoRA. name: the model's, as it was given. model: None: nothing is known of it.
+    Raises UserError for a broken preset."""
     known_as = next((short for short, folder in EMBEDDED.items() if str(folder) == name), name)
     if model is None:
-        return ModelConstants(known_as, label)
+        return ModelConstants(known_as)
     authors = SourcedValues(f"the authors of {model.family.title}", flatten(model.defaults()))
     distilled = list[SourcedValues]()
     for source in filter(None, (lora, name if model.files.replacement else None)):
@@ -199,7 +227,7 @@ def constants_of(name: str, model: ModelInfo | None, lora: str | None) -> ModelC
         if values and not distilled:
             distilled.append(SourcedValues(f"what {Path(source).name} was distilled for", values))
     preset = read_preset(model.settings.preset, model.settings.path)
-    return ModelConstants(known_as, label, preset, [authors], distilled)
+    return ModelConstants(known_as, preset, [authors], distilled)
 
 
 def no_model() -> UserError:
@@ -211,44 +239,44 @@ def no_model() -> UserError:
 
 
 def _given(
-    kind: type[Settings], line: Mapping[str, Any], file: Path | None, *, chosen: bool = False
+    kind: type[Settings], line: Mapping[str, Any], file: Path | None, *, people_only: bool = False
 ) -> list[SourcedValues]:
-    """The values of the command line and of a configuration file, the strongest first. chosen: of the file only what a
-    person chose, as when the command line names another model or method than an output's."""
+    """The values of the command line and of a configuration file, the strongest first. people_only: leave out the
+    file's other values (`chosen_by_people`), as is done if the command line names another model or method."""
     line = flatten(line, kind)
     ranked = list[SourcedValues]()
     if file is not None:
         ranked = read_file(file, kind)
-        values = _values(ranked)
-        if chosen or any(line[name] != values.get(name) for name in DECIDING if name in line):
-            ranked = chosen_values(ranked)
+        values = _strongest(ranked)
+        if people_only or any(line[name] != values.get(name) for name in DECIDING if name in line):
+            ranked = chosen_by_people(ranked)
     return [SourcedValues(GIVEN, line), *ranked]
 
 
 def _spelled(config: Config, settings: ModelSettings) -> Config:
-    """The configuration with classes, or names of segments, as a model with a vocabulary of its own spells them."""
-    by_sound = {sound(word): word for word in settings.words or ()}
+    """The configuration with its classes, or names of segments, spelled as in the model's list of words, if any."""
+    by_reading = {reading_key(word): word for word in settings.words or ()}
     for field in ("classes", "names"):
         words = getattr(config, field, ())
-        spelled = tuple(by_sound.get(sound(word), word) for word in words)
+        spelled = tuple(by_reading.get(reading_key(word), word) for word in words)
         if spelled != words:
             config = config.changed(GIVEN, **{field: spelled})
     return config
 
 
-def _values(ranked: Sequence[SourcedValues]) -> dict[str, Any]:
-    """Flat name → value, from those so far."""
+def _strongest(ranked: Sequence[SourcedValues]) -> dict[str, Any]:
+    """Flat name → its strongest value."""
     return dict(ChainMap(*(dict(one.values) for one in ranked)))
 
 
 def recommend(
     kind: type[Config], values: Mapping[str, Any], model: ModelInfo | None = None
 ) -> tuple[Config, ModelInfo | None]:
-    """`configure_run` of values that a program gives: field → value; `mask` and the like are tables of given values, or
-    whole configurations, whose fields may also stand beside them. Raises UserError."""
+    """`configure_run` for a program. values: field → value; for `mask` and the like a table of given values, or a whole
+    configuration; their fields may also be keys of `values` itself. Raises UserError."""
     parts, table = tables_of(kind), {**values}
-    beside = values.keys() - field_types(kind).keys()
-    direct = {name: {key: table.pop(key) for key in beside & field_types(part).keys()} for name, part in parts.items()}
+    others = values.keys() - field_types(kind).keys()
+    direct = {name: {key: table.pop(key) for key in others & field_types(part).keys()} for name, part in parts.items()}
     check_names(kind, table, kind.__name__)
     for name, part in parts.items():
         given = values.get(name, {})
@@ -259,6 +287,21 @@ def recommend(
         check_names(part, given, name)
         table[name] = {**given, **direct[name]}
     return configure_run(kind, table, model=model)
+
+
+def own_constants(pipe: Any, method: str) -> tuple[MaskConfig, dict[str, Any]]:
+    """(mask, capture): a mask method's constants for a pipeline, and the fields of CaptureConfig for which they were
+    chosen. If the folder of the pipeline's model has no constants, `mask` has those of the method's paper, and
+    `capture` is empty. Raises UserError."""
+    config = MaskConfig(method=method)
+    folder = getattr(pipe, "name_or_path", None)  # None if the pipeline was built from its parts
+    if folder and Path(folder, "seediff.json").exists():
+        model = describe(locate_model(str(folder)))
+        if model.settings.preset:
+            below = model_constants(model.name, model, lora=None).mask_values(method)
+            own = resolve(MethodConstants, [SourcedValues(GIVEN, {"mask.method": method}), *below])
+            return own.mask, {name: getattr(own.capture, name) for name in ("normalize", "layers", "mean")}
+    return replace(config, **config.facts.defaults.get("mask", {})), {}
 
 
 def load_config(path: Path, kind: type[AnySettings]) -> AnySettings:

@@ -20,16 +20,16 @@ from .fields import MODEL, Count, Device, DType, Seed, check_fields, flatten, ta
 GIVEN, DEFAULT = "given", "default"
 """Sources of values: given by the user (command line, file or Python), and the class's default."""
 TUNED = "seediff tune for "
-"""Beginning of the source of values from a file of `seediff tune`."""
+"""How the source of values from a file of `seediff tune` begins."""
 MACHINE = "this machine"
-"""Source of values that are filled in when a run starts."""
+"""The source of values that are filled in when a run starts."""
 OF_MODEL = Parameter(group=MODEL)
 NOT_TYPED = Parameter(parse=False)
-"""For fields that no option sets."""
+"""Makes a field have no option."""
 
 
 class SourcedValues(NamedTuple):
-    """Values from one source. values: by flat name, such as `mask.beta`. where: the file of the values, if any."""
+    """Values from one source. values: flat name, such as `mask.beta`, → value. where: their file; "": none."""
 
     source: str
     values: Mapping[str, Any]
@@ -41,16 +41,14 @@ class Settings:
     """A configuration whose values come from several sources. Making an instance reads no file."""
 
     command: ClassVar[str]
-    presets: ClassVar[tuple[str, ...]] = ("model",)
-    """Which constants there are to begin with: "model", its own, or others."""
-
     _sources: ClassVar[Mapping[str, str]] = {}
-    """Flat name → source, of the instances that `resolve` and `changed` make. No field, so that a copy by `replace` has
-    none: its values count as given where they are not the class's defaults."""
+    """Flat name → source, for the instances that `resolve` and `changed` make. This is no field, so a copy by `replace`
+    has no sources: its values count as given where they are not the class's defaults."""
 
     @classmethod
-    def defaults_below(cls, chosen: Mapping[str, Any]) -> list[SourcedValues]:
-        """The values below the given ones, without a model. chosen: flat name → given value."""
+    def values_below(cls, given: Mapping[str, Any], model: Any, constants: str) -> list[SourcedValues]:
+        """The values that count where none is given, the strongest first. given: flat name → value. model: the model's
+        `presets.ModelConstants`, empty for a command without a model. constants: one of `RunConfig.presets`."""
         return []
 
     def values(self) -> dict[str, Any]:
@@ -62,11 +60,11 @@ class Settings:
         return flatten(self.values(), type(self))
 
     def source(self, name: str) -> str:
-        """The source of a value, by its flat name: "given", "mini's preset", "default" …"""
+        """The source of the value with this flat name: "given", "mini's preset", "default" …"""
         return next((source for source, names in self.sources().items() if name in names), DEFAULT)
 
     def sources(self) -> dict[str, list[str]]:
-        """Source → flat names of its values but None."""
+        """Source → the flat names of the values that came from it, without those that are None."""
         named, usual = dict[str, list[str]](), defaults(type(self))
         for name, value in self.flat().items():
             own = GIVEN if value != usual[name] else DEFAULT
@@ -76,20 +74,20 @@ class Settings:
 
     def changed(self: "AnySettings", source: str, **values: Any) -> "AnySettings":
         """A copy with some values from another source."""
-        return replace(self, **values).from_sources({**self._sources, **dict.fromkeys(values, source)})
+        return replace(self, **values).with_sources({**self._sources, **dict.fromkeys(values, source)})
 
     def filled(self: "AnySettings", source: str, **values: Any) -> "AnySettings":
-        """A copy with values in the place of None."""
+        """A copy in which these values replace None."""
         missing = {name: value for name, value in values.items() if getattr(self, name) is None and value is not None}
         return self.changed(source, **missing) if missing else self
 
-    def from_sources(self: "AnySettings", sources: Mapping[str, str]) -> "AnySettings":
-        """This new instance, with the sources of its values, by flat name."""
+    def with_sources(self: "AnySettings", sources: Mapping[str, str]) -> "AnySettings":
+        """This new instance, which now knows the sources of its values. sources: flat name → source."""
         object.__setattr__(self, "_sources", sources)
         return self
 
     def source_lines(self) -> list[str]:
-        """Every value but None, one line per source, for dry runs; the defaults last."""
+        """The lines of a dry run about all values that are not None: one line per source, the defaults last."""
         flat, lines = self.flat(), list[str]()
         for source, names in sorted(self.sources().items(), key=lambda item: item[0] == DEFAULT):
             begin = "Given" if source == GIVEN else f"From {source}"
@@ -97,7 +95,7 @@ class Settings:
         return lines
 
     def to_toml(self, weights: str = "") -> str:
-        """The text of seediff.toml, without values of None. weights: the model's fingerprint, if it is known."""
+        """The text of seediff.toml, without values that are None. weights: the model's fingerprint; "": not known."""
         about, sources = {"command": self.command, "version": __version__}, self.sources()
         sources.pop(DEFAULT, None)
         if weights:
@@ -107,10 +105,12 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig(Settings):
-    """A configuration of a command that runs a model, batch by batch. last_file: an output folder that has it is
-    complete."""
+    """A configuration of a command that runs a model, batch by batch."""
 
     last_file: ClassVar[str]
+    """The file that is written last: an output folder with it is complete."""
+    presets: ClassVar[tuple[str, ...]] = ("model",)
+    """The sets of constants to choose from: the model's own, and perhaps the paper's."""
 
     model: Annotated[str, OF_MODEL] = "mini"
     """A name from `seediff models`, a local folder, a hub id, or a .safetensors or .gguf file."""
@@ -142,16 +142,10 @@ class RunConfig(Settings):
         if self.threads is not None and self.threads > most:
             raise UserError("threads", f"{self.threads} is more than {most}", "use as many as the machine has cores")
 
-    @classmethod
-    def values_below(cls, model: Any, chosen: Mapping[str, Any], preset: str) -> list[SourcedValues]:
-        """The values below the given ones. model: its constants. chosen: flat name → given value. preset: one of
-        `presets`."""
-        return []
-
     @property
     def model_label(self) -> str:
-        """The model's name for rows and pages; for a local folder only its last part, so that outputs do not reveal its
-        location."""
+        """The model's name in rows and on pages: for a local folder only the last part of its path, so that outputs do
+        not reveal where it is."""
         return model_label(self.model)
 
     def extends(self, earlier: "RunConfig") -> bool:
@@ -159,7 +153,7 @@ class RunConfig(Settings):
         return False
 
     def batches(self, count: int) -> list[range]:
-        """The numbers of the items of each batch."""
+        """For each batch the positions of its items. count: the number of all items."""
         return [range(start, min(start + self.batch_size, count)) for start in range(0, count, self.batch_size)]
 
 
@@ -174,14 +168,14 @@ def model_label(model: str) -> str:
 
 @lru_cache
 def defaults(kind: type) -> dict[str, Any]:
-    """Flat name → the class's default."""
+    """Flat name → the default in the class."""
     table: dict[str, Any] = {field_.name: field_.default for field_ in fields(kind)}
     table |= {name: asdict(part()) for name, part in tables_of(kind).items()}
     return flatten(table, kind)
 
 
 def differences(old: Settings, new: Settings) -> list[str]:
-    """The differences, as `key: old → new`; empty if both make the same bytes."""
+    """The differences, each as `key: old → new`; empty if both configurations make the same bytes."""
     before, after = old.flat(), new.flat()
     return [f"{key}: {_text(before[key])} → {_text(after[key])}" for key in before if before[key] != after[key]]
 

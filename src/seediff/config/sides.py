@@ -9,12 +9,12 @@ SIDE = re.compile(
     r"(?<![A-Za-z])(?:[Ll]eft|[Rr]ight|LEFT|RIGHT)(?![a-z])|(?<=[a-z])(?:Left|Right)(?![a-z])"
     r"|(?<![^\W_])[lrLR](?=[_\-. ])|(?<=[_\-. ])[lrLR](?![^\W_])"
 )
-"""A side in a class's name: left or right as a word, also in `leftArm`, and l or r before or after a separator."""
+"""Matches a side in a class's name: left or right as a word, also in `leftArm`, and l or r beside a separator."""
 OTHER = {"left": "right", "right": "left", "l": "r", "r": "l"}
 
 
 def other_side(name: str) -> str:
-    """The name of the other side, `left arm` → `right arm`; a name without a side as it is."""
+    """The name with the other side: `left arm` → `right arm`. A name without a side stays as it is."""
 
     def exchanged(side: re.Match[str]) -> str:
         word = OTHER[side[0].lower()]
@@ -26,19 +26,19 @@ def other_side(name: str) -> str:
 
 
 def partners(classes: Sequence[str]) -> dict[str, str]:
-    """Class → the class of its other side, for those that have one."""
+    """Class → the class of the other side, for classes that have one."""
     return {name: other_side(name) for name in classes if other_side(name) != name and other_side(name) in classes}
 
 
 def mirrored_ids(classes: Sequence[str], count: int = 256) -> list[int]:
-    """The id in the mirrored picture of each id from 0 to `count` − 1. classes: of ids 1, 2, …"""
+    """For each id from 0 to `count` − 1, its id in the mirrored picture. classes: the names of ids 1, 2, …"""
     pairs = partners(classes)
     ids = {number: classes.index(pairs[name]) + 1 for number, name in enumerate(classes, 1) if name in pairs}
     return [ids.get(number, number) for number in range(count)]
 
 
 def side_notes(classes: Sequence[str]) -> list[str]:
-    """Lines about the classes that are exchanged, and those that have a side in their name and no partner."""
+    """Lines about the classes that mirroring exchanges, and about those with a side in their name but no partner."""
     pairs = partners(classes)
     both = [f"{name} and {other}" for name, other in pairs.items() if classes.index(name) < classes.index(other)]
     alone = [f'"{name}"' for name in classes if SIDE.search(name) and name not in pairs]

@@ -11,15 +11,15 @@ Size = int | str
 
 MAX_ASPECT = 8
 """Maximum ratio of the sides: at 8, Stable Diffusion's coarsest level is one position wide."""
-LEAST, MOST = 8, 2**16
-"""Bounds of a side in pixels: beyond what any model draws or sees."""
+SHORTEST, LONGEST = 8, 2**16
+"""The bounds of a side in pixels. No model draws or sees pictures beyond them."""
 
 
 def check_size(size: Size) -> Size:
     """The size in its normal form: a number for squares, otherwise `WIDTHxHEIGHT`. Raises UserError."""
     width, height = _sides(size)
-    if min(width, height) < LEAST or max(width, height) > MOST:
-        raise UserError("size", f"{size}: sides must be from {LEAST} to {MOST} pixels")
+    if min(width, height) < SHORTEST or max(width, height) > LONGEST:
+        raise UserError("size", f"{size}: sides must be from {SHORTEST} to {LONGEST} pixels")
     if max(width, height) > MAX_ASPECT * min(width, height):
         raise UserError("size", f"{size}: one side must be at most {MAX_ASPECT} times the other")
     return size_text((height, width))
@@ -37,8 +37,8 @@ def size_text(shape: tuple[int, int]) -> Size:
     return height if height == width else f"{width}x{height}"
 
 
-def nearest(side: float, multiple: int) -> int:
-    """The multiple of `multiple` that is nearest to `side`, at least `multiple` itself."""
+def nearest_multiple(side: float, multiple: int) -> int:
+    """The multiple of `multiple` nearest to `side`, at least `multiple` itself."""
     return max(multiple, round(side / multiple) * multiple)
 
 
@@ -51,12 +51,13 @@ def _sides(size: Size) -> tuple[int, int]:
 
 
 def check_sides(shape: tuple[int, int], what: str, name: str, multiple: int, largest: int | None) -> None:
-    """Raise UserError for an image size (height, width) that model `name` does not support, naming a size near it.
-    largest: maximum side in pixels; None: no limit."""
+    """Raise UserError for an image size (height, width) that a model does not support, naming a size near it. what: the
+    subject of the message. name: the model's. multiple: what sides must be multiples of. largest: the maximum side in
+    pixels; None: no limit."""
     size = size_text(shape)
     if any(side % multiple for side in shape):
         rule = "a multiple" if isinstance(size, int) else "multiples"
-        near = size_text((nearest(shape[0], multiple), nearest(shape[1], multiple)))
+        near = size_text((nearest_multiple(shape[0], multiple), nearest_multiple(shape[1], multiple)))
         raise UserError(what, f"{size} must be {rule} of {multiple} for model '{name}', for example {near}")
     if largest is not None and max(shape) > largest:
         raise UserError(

@@ -15,15 +15,15 @@ from ..files.documents import read_json
 from ..files.outputs import write_atomic
 from .settings import Settings
 
-WHATEVER = {
+IRRELEVANT = {
     *("classes", "names", "photos", "prompts", "negative_prompt", "subclasses", "per_class", "seed", "batch_size"),
 }
 """Fields that hardly change how long an item takes."""
 
 
 def remember_speed(config: Settings, seconds: float, *more: str) -> None:
-    """Store the seconds that an item took. config: with device, number format and threads. more: what else decides.
-    Where the file cannot be written, nothing is stored."""
+    """Store how many seconds an item took. If the file cannot be written, nothing is stored. config: with device,
+    number format and threads. more: what else decides the speed."""
     file = _file()
     speeds = {**_speeds(), _key(config, *more): seconds}
     with suppress(OSError):
@@ -52,6 +52,6 @@ def _speeds() -> dict[str, float]:
 
 
 def _key(config: Settings, *more: str) -> str:
-    deciding = {name: value for name, value in config.flat().items() if name not in WHATEVER}
+    deciding = {name: value for name, value in config.flat().items() if name not in IRRELEVANT}
     text = json.dumps([platform.node(), config.command, deciding, more], default=str)
     return blake2b(text.encode(), digest_size=8).hexdigest()

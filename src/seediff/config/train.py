@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from ..errors import UserError
 from .fields import RUN, WORD, AtLeastZero, Count, Device, check_fields
+from .presets import ModelConstants
 from .resolve import configure
 from .settings import DEFAULT, MACHINE, NOT_TYPED, Settings, SourcedValues
 
@@ -30,7 +31,7 @@ Side = Annotated[int, Meta(ge=32, le=LARGEST_SIDE), WORD]
 @Parameter(group=TRAINING)
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig(Settings):
-    """All settings of a training except its data."""
+    """The configuration of a training, without its data."""
 
     command: ClassVar[str] = "train"
 
@@ -116,13 +117,13 @@ class TrainConfig(Settings):
             raise UserError("scale", f"{self.scale} must be (low, high) with 0 < low ≤ high")
 
     @classmethod
-    def defaults_below(cls, chosen: Mapping[str, Any]) -> list[SourcedValues]:
-        architecture = chosen.get("architecture", cls.architecture)
-        backbone = chosen.get("backbone", {"segformer": "b0"}.get(architecture, cls.backbone))
+    def values_below(cls, given: Mapping[str, Any], model: ModelConstants, constants: str) -> list[SourcedValues]:
+        architecture = given.get("architecture", cls.architecture)
+        backbone = given.get("backbone", {"segformer": "b0"}.get(architecture, cls.backbone))
         tiny = dict[str, Any]()
         if backbone == "tiny":
             tiny |= TINY.get(architecture, {})
-        if chosen.get("weights") == "pretrained":
+        if given.get("weights") == "pretrained":
             # pretrained weights change slowly: a tenth of the rate, as for other backbones
             tiny.pop("backbone_factor", None)
         return [SourcedValues("backbone tiny", tiny), SourcedValues(DEFAULT, {"backbone": backbone})]
@@ -148,13 +149,14 @@ TINY: dict[str, dict[str, Any]] = {
 def make_config(
     values: Mapping[str, Any], file: Path | None = None, usual: Sequence[SourcedValues] = ()
 ) -> TrainConfig:
-    """The configuration of given values, a TOML file, usual values in the place of defaults, and the defaults. Raises
+    """The configuration from given values, a TOML file, usual values in the place of defaults, and the defaults. Raises
     UserError."""
     return configure(TrainConfig, values, file, usual)
 
 
 def with_device(config: TrainConfig) -> TrainConfig:
-    """The configuration with the device and number format filled in. Raises UserError for a device that is not here."""
+    """The configuration with the device and number format filled in. Raises UserError if this machine lacks the
+    device."""
     from ..devices import check_device, default_device, has_bfloat16  # imports torch
 
     device = check_device(config.device or default_device())

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from ..config.class_names import BACKGROUND, GROUNDS, IGNORED, meaning, read_class_list
+from ..config.class_names import BACKGROUND, GROUNDS, IGNORED, read_class_list, reserved_id
 from ..errors import UserError
 from ..files.documents import Byte, fit, read_csv, read_json
 from ..files.image_files import open_image, stored_pixels
@@ -61,7 +61,7 @@ def number_classes(
     ids: dict[int, int] = {}
     listed: dict[int, str] = {}
     for number, name in sorted(names.items()):
-        name, meant = composed(name.strip()), meaning(name.strip())
+        name, meant = composed(name.strip()), reserved_id(name.strip())
         if meant == 0 or (meant == IGNORE and (void is None or number in void)):
             ids[number] = meant
         else:
@@ -101,7 +101,7 @@ def check_meaning(classes: Sequence[str], *, void: bool = True) -> None:
     """Raise UserError for a class whose name would be read back as id 0, or, if `void`, as 255."""
     words = {0: "the background", IGNORE: "pixels that are ignored"}
     for name in classes:
-        meant = meaning(name)
+        meant = reserved_id(name)
         if meant == 0 or (void and meant == IGNORE):
             fix = "give it another name in classes.txt, and in metadata.jsonl"
             raise UserError(f"class '{name}'", f"means {words[meant]} in this format", fix)

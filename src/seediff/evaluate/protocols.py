@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..config.class_names import BACKGROUND, plain_name
+from ..config.class_names import BACKGROUND, comparison_key
 from ..config.class_names import VOC_CLASSES as VOC_OBJECTS
 from ..dataset.formats.public_sets import CAMVID_CLASSES, CITYSCAPES_CLASSES
 from ..errors import UserError
@@ -69,16 +69,16 @@ class Protocol:
         Raises UserError if none is counted."""
         class_map = class_map or {}
         targets = self._targets({**self.truth, **self.predicted})
-        plain_names = set(map(plain_name, classes.values()))
+        plain_names = set(map(comparison_key, classes.values()))
         given = {}
         for name, target in class_map.items():
-            here = targets.get(plain_name(target))
+            here = targets.get(comparison_key(target))
             if here is None:
                 unknown = f"'{name}' is mapped to '{target}', which is not in protocol {self.name}"
                 raise UserError(f"class map: {unknown}: {join_names(self.classes)}")
-            if plain_name(name) not in plain_names:
+            if comparison_key(name) not in plain_names:
                 raise UserError(f"class map: '{name}' is not a class of {where}, which knows {join_names(classes)}")
-            given[plain_name(name)] = here
+            given[comparison_key(name)] = here
         table, has_any = self._table(classes, {**targets, **given})
         if not has_any:
             wanted = f"is one of protocol {self.name}: {join_names(self.counted)}"
@@ -90,7 +90,7 @@ class Protocol:
     def _targets(self, names: Mapping[str, str | None]) -> dict[str, str | None]:
         """Plain name → the protocol's class, or None where it is ignored. names: other names, with their classes."""
         own_names = dict(zip(self.classes, self.classes, strict=True))
-        return {plain_name(name): target for name, target in {**own_names, **names}.items()}
+        return {comparison_key(name): target for name, target in {**own_names, **names}.items()}
 
     def _table(self, classes: Mapping[int, str], targets: Mapping[str, str | None]) -> tuple[np.ndarray, bool]:
         """The table, and whether any id maps to a counted class other than the background."""
@@ -98,7 +98,7 @@ class Protocol:
         ids = {name: number for number, name in enumerate(self.classes)}
         has_any = False
         for number, name in classes.items():
-            target = targets.get(plain_name(name), BACKGROUND)
+            target = targets.get(comparison_key(name), BACKGROUND)
             has_any |= target in self.counted and target != BACKGROUND
             table[number] = ids.get(target or "", IGNORE)
         return table, has_any
@@ -106,18 +106,18 @@ class Protocol:
 
 def own(classes: Sequence[str]) -> Protocol:
     """The protocol with a data set's own classes; if there is a background, `objects` is the mean without it. Raises
-    UserError if there are no classes, too many, or two with the same `plain_name`."""
+    UserError if there are no classes, too many, or two with the same `comparison_key`."""
     classes = tuple(classes)
     objects = tuple(name for name in classes if name != BACKGROUND)
     if not objects or len(classes) > MAX_CLASSES:
         raise UserError(f"{len(objects)} classes to evaluate; label maps of 8 bits hold 1 to {MAX_CLASSES}")
     seen: dict[str, str] = {}
     for class_name in classes:
-        other = seen.get(plain_name(class_name))
+        other = seen.get(comparison_key(class_name))
         if other:
             problem = f"'{other}' and '{class_name}' cannot be told apart by name"
             raise UserError(f"classes {problem}; give one of them another name")
-        seen[plain_name(class_name)] = class_name
+        seen[comparison_key(class_name)] = class_name
     if BACKGROUND not in classes:
         return Protocol("own", classes, classes)
     return Protocol("own", classes, classes, {"objects": objects})

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from ..config.class_names import check_classes, sound
+from ..config.class_names import check_classes, reading_key
 from ..dataset import native
 from ..dataset.encoding import Instances, encode_mask
 from ..dataset.reviews import (
@@ -209,7 +209,7 @@ class Session:
             if self.read_only:
                 raise UserError(self.read_only)
             dataset = replace(self.dataset, classes=(*self.dataset.classes, name))
-            alike = [present for present in self.dataset.classes if sound(present) == sound(name)]
+            alike = [present for present in self.dataset.classes if reading_key(present) == reading_key(name)]
             check_classes([*alike, name], "class")
             check_class_list(dataset.classes, "class")
             text = native.classes_text(dataset.classes)

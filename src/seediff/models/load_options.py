@@ -28,10 +28,9 @@ class LoadOptions:
         return cls(**{name: getattr(config, name) for name in names if hasattr(config, name)})
 
 
-def check_options(options: LoadOptions, family: Family | None, name: str, *, gguf: bool) -> None:
-    """Raise UserError for options that contradict each other or the model, before its weights are read.
-
-    family: the model's; None if it is unknown. name: the model's. gguf: whether its weights are in GGUF."""
+def check_options(options: LoadOptions, family: Family, *, gguf: bool) -> None:
+    """Raise UserError for options that contradict each other or the model, before its weights are read. family: the
+    model's. gguf: whether its weights are in GGUF."""
     lora, scale = options.lora, options.lora_scale
     if options.quantize is not None:
         check_quantize(options.quantize, quantised=gguf)
@@ -39,5 +38,5 @@ def check_options(options: LoadOptions, family: Family | None, name: str, *, ggu
         check_scheduler(family, options.scheduler)
     if scale is not None and lora is None:
         raise UserError("lora_scale", f"{scale} needs a lora")
-    if lora is not None and family and not family.loads_loras:
+    if lora is not None and not family.loads_loras:
         raise UserError("lora", f"{lora}: diffusers cannot load a LoRA into {family.title}")

@@ -126,33 +126,30 @@ class ModelFiles:
         )
 
 
-def find_model(name: str, base: str | None = None, *, planned: bool = False) -> ModelFiles:
-    """Find the files of a model by the name that a user gave, and fetch the small ones that are not here.
-
-    A model with a short name is found without them, too, if the hub cannot be reached. base: of a single file or a
-    network's folder. planned: for a dry run, ask the hub nothing about models with short names.
-
-    Raises UserError for names of nothing, as `locate_model` does, and for other models that the hub does not deliver.
-    """
+def find_model(name: str, base: str | None = None) -> ModelFiles:
+    """Find the files of a model by the name that a user gave, and fetch the small ones that are not here. base: for a
+    single file or a network's folder. Raises UserError as `locate_model` and `fetch_configurations` do."""
     files = locate_model(name, base)
-    has_short_name = named_model(files.base) is not None
-    if isinstance(files.whole, Path) or (planned and has_short_name):
-        return files
-    try:
-        _fetch_configurations(files.whole)
-    except UserError:
-        if not has_short_name:
-            raise
+    fetch_configurations(files)
     return files
 
 
-def _fetch_configurations(hub_id: str) -> None:
-    """Fetch the small files from which a model is described. Raises UserError."""
-    index = read_index(fetch_file(hub_id, INDEX).parent)
-    family = pipeline_family(index.get("_class_name"))
-    if family is not None:
-        for part in (family.network_part, "vae"):
-            fetch_file(hub_id, f"{part}/config.json")
+def fetch_configurations(files: ModelFiles, *, planned: bool = False) -> None:
+    """Fetch the small files from which a model is described, if it is on the hub. planned: for a dry run, ask the hub
+    nothing about models with short names. Raises UserError for what the hub does not deliver, except for a model with
+    a short name, which can be described without."""
+    has_short_name = named_model(files.base) is not None
+    if isinstance(files.whole, Path) or (planned and has_short_name):
+        return
+    try:
+        index = read_index(fetch_file(files.whole, INDEX).parent)
+        family = pipeline_family(index.get("_class_name"))
+        if family is not None:
+            for part in (family.network_part, "vae"):
+                fetch_file(files.whole, f"{part}/config.json")
+    except UserError:
+        if not has_short_name:
+            raise
 
 
 def locate_model(name: str, base: str | None = None) -> ModelFiles:

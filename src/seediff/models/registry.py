@@ -122,7 +122,7 @@ def load_model(
     _check_words(dtype=dtype, quantize=quantize)
     info = describe(find_model(name, base))
     options = LoadOptions(lora, lora_scale, scheduler, quantize, vae_tiling)
-    check_options(options, info.family, name, gguf=info.files.is_gguf)
+    check_options(options, info.family, gguf=info.files.is_gguf)
     return load_found(info, options, device=device, dtype=dtype, offload=offload, graphs=graphs)
 
 

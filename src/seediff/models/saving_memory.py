@@ -9,7 +9,7 @@ import sys
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from ..errors import UserError
 from .families.family import Family
@@ -19,6 +19,16 @@ Offload = Literal["none", "model", "sequential"]
 autoencoder); single layers."""
 Graphs = Literal["auto", "on", "off"]
 """Whether a network's calls are replayed as CUDA graphs. auto: if a trial shows that this is faster on this card."""
+
+
+class Loading(NamedTuple):
+    """How a model is loaded, as in `load_model`. Neither changes a byte of what it makes."""
+
+    offload: Offload = "none"
+    graphs: Graphs = "auto"
+
+
+USUAL_LOADING = Loading()
 Quantize = Literal["nf4", "int8"]
 
 NOTHING_TO_SAVE = {"cpu": "here it runs on the cpu", "mps": "mps shares the computer's memory"}

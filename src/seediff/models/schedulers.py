@@ -62,11 +62,11 @@ def _is_of_diffusers(name: str) -> bool:
     return hasattr(diffusers, name)
 
 
-def check_scheduler(family: Family | None, name: str) -> None:
-    """Raise UserError for an unknown name, and for a scheduler that the family cannot use. family: None: not known."""
+def check_scheduler(family: Family, name: str) -> None:
+    """Raise UserError for an unknown name, and for a scheduler that the family cannot use."""
     kind, _ = scheduler_class(name)
     flows = isinstance(family, FlowMatching)
-    if family and flows != kind.startswith("FlowMatch"):
+    if flows != kind.startswith("FlowMatch"):
         which = [short for short, (other, _) in NAMES.items() if other.startswith("FlowMatch") == flows]
         raise UserError(
             "scheduler", f"{name}: {family.title} was trained for other schedulers", f"use {', '.join(which)}"

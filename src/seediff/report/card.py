@@ -15,7 +15,7 @@ from .templates import render
 
 MOST_PROMPTS = 20
 DTYPES = {"bool": {bool}, "int64": {int}, "float64": {int, float}, "string": {str}}
-"""Arrow's name of a type → the types of values in JSON."""
+"""Arrow's name of a type → the Python types of such values in JSON."""
 SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "n>10M")
 
 MODEL_NOTES = (  # (pattern to search in the model's name, note about the model's licence)
@@ -40,13 +40,13 @@ def dataset_card(
 ) -> str:
     """The text of README.md: YAML front matter as the Hugging Face hub reads it, then Markdown.
 
-    about: facts about the whole set, and `model`, `prompts`, `config` and `rejected` as for `write_page`. rows:
-    those of metadata.jsonl. class_names: label i + 1 is class_names[i]. drawn: whether the model drew the images, or
-    made only their masks; None: a dataset of any origin. Raises UserError for a class that the dataset does not have.
+    about: facts about the whole set, and `model`, `prompts`, `config` and `rejected` as in `write_page`. rows: those of
+    metadata.jsonl. class_names: label i + 1 is class_names[i]. drawn: True: the model drew the images; False: it made
+    only their masks; None: they may be of any origin. Raises UserError for a class that the dataset does not have.
     """
     by_model = drawn is not None
     classes = count_classes(rows, class_names, about.get("rejected"))
-    # Without templates, a prompt per image: the first ones show what they are like.
+    # Without templates each image has a prompt of its own. The first ones show what they are like.
     prompts = about.get("prompts") or dict.fromkeys(
         str(row["prompt"]) for row in rows[:MOST_PROMPTS] if "prompt" in row
     )
@@ -81,8 +81,8 @@ def dataset_card(
 
 
 def _config(rows: Sequence[SampleRow]) -> dict[str, Any]:
-    """The configuration that `datasets` loads the folder with. Left alone, it would take the name of a photograph such
-    as `test_1.jpg` for a part of the set, and the types of keys from the first megabytes of rows."""
+    """The configuration with which `datasets` loads the folder. Without it, `datasets` would take a photograph named
+    `test_1.jpg` for a part of the set, and derive the types of keys from the first megabytes of rows."""
     config: dict[str, Any] = {"config_name": "default", "data_files": [{"split": "train", "path": "**"}]}
     if rows:
         described = [{key: value for key, value in row.items() if not key.endswith("file_name")} for row in rows]
@@ -92,7 +92,7 @@ def _config(rows: Sequence[SampleRow]) -> dict[str, Any]:
 
 
 def _feature(values: Iterable[Any]) -> dict[str, Any]:
-    """The type of a key by all of its values, as `datasets` writes it."""
+    """The type of a key, derived from all its values, as `datasets` writes it."""
     held = [value for value in values if value is not None]
     kinds = {type(value) for value in held}
     if kinds == {dict}:
@@ -110,7 +110,7 @@ def _pairs(pairs: Iterable[tuple[str, str]]) -> list[tuple[Markup, Markup]]:
 
 
 def model_note(model: str) -> str:
-    """The note about the licence of a model, by its name; for an unknown model, where to look."""
+    """The note about a model's licence. model: its name. For an unknown model, the note says where to look."""
     return next((note for pattern, note in MODEL_NOTES if re.search(pattern, model)), UNKNOWN_MODEL)
 
 

@@ -1,4 +1,4 @@
-"""The steps of a mask as people see them: a small map, and one sentence with the paper's equations; and as a strip."""
+"""The steps of a mask as people see them: each as a small map with a sentence, or all together in a strip."""
 
 from __future__ import annotations
 
@@ -32,15 +32,17 @@ class Explanation(NamedTuple):
 
 @dataclass(frozen=True)
 class ShownStep:
-    """A step of one class's mask. levels: its map (h, w) uint8, from 0 to 255."""
+    """A step of one class's mask."""
 
     name: str
     levels: np.ndarray
+    """Its map, (h, w) uint8 from 0 to 255."""
     why: Explanation
 
 
 def show_steps(result: MaskResult, class_name: str, method: str) -> list[ShownStep]:
-    """Every step of a class's mask, in order; if PAMR ran, its input and result come last. result: with its trace."""
+    """Every step of a class's mask, in order; if PAMR ran, its input and result come last. result: the masks with their
+    trace."""
     shown: list[ShownStep] = []
     trace = result.trace[class_name]
     for step, values in trace.items():
@@ -56,10 +58,10 @@ def _levels(values: torch.Tensor) -> np.ndarray:
 
 
 def explain_step(step: MaskStep, *, before: Sequence[MaskStep] = (), method: str = "seediff") -> Explanation:
-    """Explain a step of a trace, or the input of PAMR. before: the earlier steps: seeds come from the expansion
-    directly before them (eq. 8–9) or from cross-attention (eq. 6), and the soft mask is a product (eq. 11) only with a
-    background."""
-    if method != "seediff":  # steps of these names may be others
+    """Explain a step of a trace, or the input of PAMR. before: the earlier steps, which decide where seeds come from
+    (the expansion directly before them, eq. 8–9, or cross-attention, eq. 6), and whether the soft mask is a product
+    with the background (eq. 11)."""
+    if method != "seediff":  # its steps of these names may be different ones
         return _EVERY_METHOD.get(step.kind, GENERAL)
     if step.kind == "seeds" and before and before[-1].kind == "expansion":
         return Explanation(

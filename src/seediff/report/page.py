@@ -1,5 +1,5 @@
-"""`preview.html`: one page that shows what is in a dataset and how its masks were made, for a browser without anything
-else. Pictures are embedded and the same dataset always gives the same bytes: there are no dates and no paths.
+"""`preview.html`: one page that shows what is in a dataset and how its masks were made. A browser needs nothing else,
+because pictures are embedded. The same dataset always gives the same bytes: there are no dates and no paths.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from .tables import SampleRow, count_classes, flat_config, operations_of, plain_
 from .templates import render
 
 STEPS = "steps"
-"""The folder of strips: steps/NAME_3.png shows how class 3 of a sample was made."""
+"""The folder of strips: steps/NAME_3.png shows how the mask of class 3 in sample NAME was made."""
 AUGMENTATIONS = "augmentations.jpg"
-"""In a set from `augment`: a sample before and after each kind of addition."""
+"""The picture in a set from `augment` that shows a sample before and after each kind of addition."""
 MOST_IMAGES, MOST_STRIPS = 60, 8
 SIDE = 256
-"""The longer side of the pictures in pixels."""
+"""The longer side of the page's pictures in pixels."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,14 @@ class ClassTag:
 
 @dataclass(frozen=True)
 class Tile:
-    """A sample on the page. image, mask: data URIs. shares: what the mask covers, in words."""
+    """A sample on the page."""
 
     name: str
     image: str
     mask: str
+    """Image and mask as data URIs."""
     shares: str
+    """What the mask covers, in words."""
     prompt: str
     about: str
     classes: Sequence[ClassTag]
@@ -59,12 +61,13 @@ class Tile:
 
 @dataclass(frozen=True)
 class Strip:
-    """The steps of one class's mask in one sample. image: a data URI of its strip."""
+    """The steps of one class's mask in one sample."""
 
     sample: str
     prompt: str
     shown: ClassTag
     image: str
+    """The strip as a data URI."""
 
 
 def write_reports(
@@ -75,7 +78,7 @@ def write_reports(
     *,
     drawn: bool | None = None,
 ) -> None:
-    """Writes the card and the page of a native dataset. Arguments: as of `dataset_card` and `write_page`."""
+    """Write the card and the page of a native dataset. Arguments as in `dataset_card` and `write_page`."""
     write_atomic(folder / "README.md", dataset_card(about, rows, classes, drawn=drawn).encode("utf-8"))
     write_page(folder, about, rows, classes)
 
@@ -83,9 +86,9 @@ def write_reports(
 def write_page(folder: Path, about: Mapping[str, Any], rows: Sequence[SampleRow], classes: Sequence[str]) -> Path:
     """Write preview.html into the folder of a native dataset, from its files, and return its path.
 
-    about: `model`, `method`, `config` (shown folded), `rejected` (class → reason → count), `prompts` (templates), and
-    any number or text for the header. rows: those of metadata.jsonl. classes: label i + 1 is classes[i]. Raises
-    UserError for a row's picture that is missing, unreadable or outside of the folder."""
+    about: `model`, `method`, `config` (shown folded), `rejected` (from `count_flags`), `prompts` (templates), and any
+    number or text for the header. rows: those of metadata.jsonl. classes: label i + 1 is classes[i]. Raises UserError
+    for a row's picture that is missing, unreadable or outside the folder."""
     counts = count_classes(rows, classes, about.get("rejected"))
     tags = [ClassTag(name, css_colour(label)) for label, name in enumerate(classes, 1)]
     kinds = sorted({*map(flag_kind, chain.from_iterable(row.get("flags") or () for row in rows))})
@@ -113,8 +116,8 @@ def write_page(folder: Path, about: Mapping[str, Any], rows: Sequence[SampleRow]
 
 
 def pick_evenly(groups: Sequence[Sequence[str]], count: int) -> list[int]:
-    """Positions of at most `count` items, in rising order: an equal number from each group as far as possible, spread
-    over its length. groups: each item's group, as a list of one name or none."""
+    """The positions of at most `count` items, in rising order: as far as possible an equal number from each group,
+    spread over its length. groups: for each item a list with the name of its group; empty: it is in no group."""
     members: dict[str, list[int]] = {}
     for position, group in enumerate(groups):
         members.setdefault(group[0] if group else "", []).append(position)
@@ -132,7 +135,7 @@ def pick_evenly(groups: Sequence[Sequence[str]], count: int) -> list[int]:
 
 
 def _tiles(folder: Path, rows: Sequence[SampleRow], tags: Sequence[ClassTag]) -> Iterator[Tile]:
-    """Some of the samples, evenly over their first classes."""
+    """Tiles of some of the samples, evenly over their first classes."""
     labels = {tag.name: label for label, tag in enumerate(tags, 1)}
     for position in pick_evenly([row_classes(row)[:1] for row in rows], MOST_IMAGES):
         row = rows[position]

@@ -16,17 +16,20 @@ SampleRow = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class ClassCount:
-    """One class of a dataset. images: how many show it. area: its mean share of those images, in [0, 1]; None if no row
-    gives it. rejected, flags: reason → count."""
+    """The figures of one class of a dataset."""
 
     name: str
     images: int
+    """The number of images that show it."""
     area: float | None
+    """Its mean share of these images, in [0, 1]; None if no row gives it."""
     rejected: Mapping[str, int]
+    """Reason → the number of draws rejected for it."""
     flags: Mapping[str, int]
+    """Kind of flag → the number of rows with it."""
 
     def cells(self) -> dict[str, str]:
-        """The class's texts for the tables of the page and the card."""
+        """The class's texts in the tables of the page and the card, by column."""
         return {
             "name": self.name,
             "images": str(self.images),
@@ -39,11 +42,10 @@ class ClassCount:
 def count_classes(
     rows: Sequence[SampleRow], class_names: Sequence[str], rejected: Mapping[str, Any] | None = None
 ) -> list[ClassCount]:
-    """Count rows by class, in the order of `class_names`. A flag without a class (`x` instead of `x:dog`) counts for
-    each class of its row. rejected: class → reason → count. Raises UserError for a class that the dataset does not
-    have."""
+    """The figures of each class, in the order of `class_names`. rejected: from `count_flags` of the rejected draws.
+    Raises UserError for a class that the dataset does not have."""
     # 1. Count
-    images, flags = Counter[str](), {name: Counter[str]() for name in class_names}
+    images, flags = Counter[str](), count_flags(rows, class_names)
     areas: dict[str, list[float]] = {name: [] for name in class_names}
     for number, row in enumerate(rows, 1):
         classes = row_classes(row)
@@ -55,18 +57,25 @@ def count_classes(
         for name, share in (row.get("area") or {}).items():
             if name in classes:
                 areas[name].append(float(share))
-        for flag in row.get("flags") or ():
-            _, _, flagged = flag.partition(":")
-            for name in [flagged] if flagged in flags else classes:
-                flags[name][flag_kind(flag)] += 1
 
     # 2. Sum up
     counts: list[ClassCount] = []
     for name in class_names:
         area = sum(areas[name]) / len(areas[name]) if areas[name] else None
-        of_class = (rejected or {}).get(name, {})
-        counts.append(ClassCount(name, images[name], area, of_class, dict(sorted(flags[name].items()))))
+        counts.append(ClassCount(name, images[name], area, (rejected or {}).get(name, {}), flags[name]))
     return counts
+
+
+def count_flags(rows: Sequence[SampleRow], class_names: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Class → kind of flag → the number of rows with it. A flag without a class (`x` instead of `x:dog`) counts for
+    each class of its row."""
+    counts = {name: Counter[str]() for name in class_names}
+    for row in rows:
+        for flag in row.get("flags") or ():
+            _, _, flagged = flag.partition(":")
+            for name in [flagged] if flagged in counts else row_classes(row):
+                counts[name][flag_kind(flag)] += 1
+    return {name: dict(sorted(kinds.items())) for name, kinds in counts.items()}
 
 
 def row_classes(row: SampleRow) -> list[str]:
@@ -75,7 +84,7 @@ def row_classes(row: SampleRow) -> list[str]:
 
 
 def operations_of(row: SampleRow) -> str:
-    """The operations of a row's recipe, such as `flip`; "" for an original."""
+    """The operations of a row's recipe, joined by +, such as `flip`; "" for an original."""
     return "+".join(step["operation"] for step in row.get("recipe", {}).get("steps", ()))
 
 
@@ -90,7 +99,7 @@ def show_reasons(reasons: Mapping[str, int]) -> str:
 
 
 def flat_config(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """A nested configuration as (dotted name, value) pairs, in the same order."""
+    """(dotted name, value as text) of a nested configuration, in the same order. prefix: what stands before names."""
     pairs: list[tuple[str, str]] = []
     for key, value in config.items():
         if isinstance(value, Mapping):
@@ -101,7 +110,7 @@ def flat_config(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, 
 
 
 def plain_facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The (name, value) pairs of a summary's entries that are no tables, except its prompts."""
+    """(name, value as text) of a summary's entries, without tables and prompts."""
     return [
         (key.replace("_", " "), show_value(value))
         for key, value in summary.items()

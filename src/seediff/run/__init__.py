@@ -4,7 +4,8 @@ loop.py      the loop of `generate`, `mask` and `segment` (`Job`, `Engine`, `run
 cluster.py   batches on several machines
 output.py    the folder of the output: what an earlier run left there, and the records of its finished batches
 generate_job.py, mask_job.py, segment_job.py    the commands: how each makes a batch
-model_job.py, dataset_job.py    what jobs share that run a model (checks, dry runs, files about the set) or write masks
+model_job.py    what these jobs share: checks, dry runs, files about the set
+sample_writer.py    writes samples with their masks, for `generate` and `mask`
 photos.py    what `mask` and `segment` share: their photographs, and how a batch of them is made
 reopen.py    how a finished dataset becomes an unfinished one again
 evaluate_masks.py, tune.py    `evaluate masks`, and `tune`, which counts masks of labelled photographs as it does

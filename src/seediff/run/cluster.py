@@ -1,8 +1,8 @@
-"""Runs a job on several machines: Ray tasks that make one batch each. A process of the cluster loads the model once and
-keeps it for its further batches; Ray repeats those of processes and machines that die.
+"""Runs a job on several machines: each Ray task makes one batch. A process of the cluster loads the model once and
+keeps it for its further batches. Ray repeats the batches of processes and machines that die.
 
-A batch's files come back with its record, and this process writes and commits them, so that no other machine needs to
-see the output.
+A batch's files come back with its record, and this process writes and commits them, so no other machine needs access to
+the output.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ray import ObjectRef
 
 ATTEMPTS = 3
-"""The run gives up after so many deaths of workers at one batch, or while they load the model."""
+"""The run gives up when so many workers have died at one batch, or while they loaded the model."""
 SETTINGS = {
     "RAY_task_oom_retries": str(ATTEMPTS - 1),  # without it Ray repeats for ever what takes a machine's memory
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -46,7 +46,7 @@ LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 that other machines reach.
 """
 STORE_BYTES = 512_000_000
-"""Memory for batches that come back, in a cluster of the run's own. Ray puts what is larger into a file."""
+"""Memory for the batches that come back, in a cluster that the run starts. Ray puts larger ones into a file."""
 LOOK = 1.0
 """Maximum seconds until this process handles signals."""
 
@@ -54,9 +54,10 @@ LOOK = 1.0
 class Ray(Engine):
     """Makes batches with workers in a Ray cluster.
 
-    workers: their number; None: one per GPU, or on the cpu as many as the cluster has cores for. address: of a running
-    cluster, "auto" for the cluster that this machine belongs to; None: a new cluster on this machine alone, for this
-    run. A program that is already connected to a cluster uses that cluster. Raises UserError if Ray is not installed.
+    workers: their number; None: one per GPU, or on the cpu as many as the cluster has cores for. address: a running
+    cluster's, or "auto" for the cluster that this machine belongs to; None: start a cluster on this machine alone, for
+    this run. A program that is already connected to a cluster uses that cluster. Raises UserError if Ray is not
+    installed.
     """
 
     def __init__(self, workers: int | None = None, address: str | None = None) -> None:
@@ -105,7 +106,8 @@ class Ray(Engine):
             self.connected = False
 
     def resolve(self, job: AnyJob) -> RunConfig:
-        """For the cluster's machines, which may differ from this one. A worker sees one GPU, whatever its number."""
+        """The configuration for the cluster's machines, which may differ from this one. A worker sees one GPU, whatever
+        its number."""
         from ..devices import default_device
 
         config, there = job.config, resources()
@@ -117,7 +119,8 @@ class Ray(Engine):
         return filled if filled.device == device else filled.changed(MACHINE, device=device)
 
     def share(self, config: RunConfig) -> tuple[int, dict[str, float]]:
-        """The number of workers, and the resources that each takes. Raises UserError for cuda without a GPU."""
+        """(count, needs): the number of workers, and the resources that each takes. Raises UserError for cuda without a
+        GPU."""
         there = resources()
         if (config.device or "").startswith("cuda"):
             if not there["GPU"]:
@@ -128,7 +131,7 @@ class Ray(Engine):
         return count, {"num_cpus": max(1, min(threads, int(there["CPU"]) // count, largest_node()))}
 
     def load(self, job: AnyJob) -> str:
-        """Returns when the first worker has loaded."""
+        """Have a worker load the model, and return the fingerprint of its weights."""
         import ray
 
         self.count, self.needs = self.share(job.config)
@@ -174,28 +177,31 @@ class Ray(Engine):
 
 @dataclass(frozen=True)
 class Work:
-    """What every process of the cluster gets. folder: where the run was started, so that relative paths mean the same.
-    methods: mask methods of one's own."""
+    """What every process of the cluster gets."""
 
     job: AnyJob
     folder: str
+    """The folder in which the run was started, so that relative paths mean the same."""
     methods: Mapping[str, MethodFacts]
+    """The user's own mask methods."""
 
 
 @dataclass(frozen=True)
 class WorkerAnswer:
-    """What a worker returns: the fingerprint of its weights; a batch's record, the contents of its files, and its
-    seconds."""
+    """What a worker returns for a batch."""
 
     weights: str
+    """The fingerprint of its model's weights."""
     record: BatchRecord = field(default_factory=BatchRecord)
     files: Mapping[str, bytes] = field(default_factory=dict)
+    """Path → contents of each of the batch's files."""
     seconds: Mapping[str, float] = field(default_factory=dict)
+    """From `Timer.take`."""
 
 
 def result(reference: ObjectRef[WorkerAnswer], when: str) -> WorkerAnswer:
-    """A worker's answer. Raises its UserError or OSError, and UserError if Ray gave up after several deaths. when: for
-    the message."""
+    """A worker's answer. when: what it was doing, for the message. Raises the worker's UserError or OSError, and
+    UserError if Ray gave up after several deaths."""
     import ray
     from ray.exceptions import RayError, RayTaskError
 
@@ -226,7 +232,8 @@ def load_job(reference: ObjectRef[Work]) -> tuple[AnyJob, str]:
 
 
 def make_batch(work: Sequence[ObjectRef[Work]], number: int | None, size: int) -> WorkerAnswer:
-    """In a worker: make a batch of at most `size` items. number: None: only load the model."""
+    """In a worker: make a batch of at most `size` items. work: a list with the reference to the `Work`. number: the
+    batch's; None: only load the model."""
     job, weights = load_job(work[0])
     if number is None:
         return WorkerAnswer(weights)
@@ -246,14 +253,14 @@ def check_answers(address: str | None) -> None:
 
 
 def resources() -> Counter[str]:
-    """CPU, GPU, … of all machines in the cluster."""
+    """Resource (CPU, GPU, …) → its amount on all machines of the cluster."""
     import ray
 
     return Counter(ray.cluster_resources())
 
 
 def largest_node() -> int:
-    """Cores of the machine that has the most."""
+    """The number of cores of the machine with the most."""
     return int(max((node["Resources"].get("CPU", 0) for node in alive()), default=1))
 
 
@@ -265,8 +272,7 @@ def alive() -> list[Mapping[str, Any]]:
 
 
 def room(needs: Mapping[str, float]) -> int:
-    """The number of workers that the cluster's machines have room for. needs: as Ray's options for a task."""
-
+    """The number of workers for which the cluster's machines have room. needs: a worker's, as Ray's options."""
     ((option, least),) = needs.items()
     resource = {"num_cpus": "CPU", "num_gpus": "GPU"}[option]
     return sum(int(node["Resources"].get(resource, 0) // least) for node in alive())

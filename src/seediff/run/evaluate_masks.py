@@ -1,7 +1,7 @@
 """`evaluate masks`: scores a model's masks of labelled photographs by the protocols of evaluate/mask_protocols.py.
 
-The words of a prompt share a softmax, so attention to a word depends on the others. Therefore every list of classes has
-a capture of its own.
+The words of a prompt share a softmax, so attention to a word depends on the others. Therefore each list of classes that
+a protocol asks for is captured separately.
 """
 
 from __future__ import annotations
@@ -39,23 +39,26 @@ if TYPE_CHECKING:
     from ..workers import Progress
 
 TUNE_SHARE = 0.2
-"""Share of the pictures that set the thresholds."""
+"""The share of the pictures that set the thresholds."""
 
 
 @dataclass(frozen=True)
 class MaskScores:
-    """The result. images, tuned_on: the numbers of pictures that are scored and that set the thresholds. never: classes
-    of the data that the model has no word for. doubt: `doubt_line`, or ""."""
+    """The result of `evaluate_masks`."""
 
     model: str
     method: str
     data: str
     protocols: Mapping[str, Column]
     images: int
+    """The number of pictures that are scored."""
     tuned_on: int
+    """The number of pictures that set the thresholds."""
     never: tuple[str, ...]
+    """The classes of the data for which the model has no word."""
     seed: int
     doubt: str = ""
+    """What `doubt_line` says."""
 
     def to_json(self) -> dict[str, Any]:
         return {**as_json(asdict(self)), "version": __version__}
@@ -80,11 +83,11 @@ def evaluate_masks(
 ) -> MaskScores:
     """Score the masks of a model and method on labelled photographs, one column per protocol.
 
-    config: the model and method. Its classes are replaced by the data's, and `beta` is chosen on the tuning pictures,
-    a fifth; its seed also draws these and the bootstrap. photos: folder of photographs named like the labels, which may
-    have other sizes. class_map: word for the prompt → class of the data, for names that the model does not know or
-    knows as other words. count: use only this many, evenly spaced; None: all. draws: bootstrap samples. info: the
-    model, if it was found already.
+    config: the model and method. The data's classes replace the configuration's, and `beta` is chosen on a fifth of the
+    pictures; the seed also chooses these and the bootstrap's draws. photos: a folder of photographs, named like the
+    labels, which may have other sizes. class_map: word for the prompt → class of the data, for names that the model
+    does not know or knows as other words. count: how many pictures to use, evenly spaced; None: all. draws: the number
+    of bootstrap draws. info: the model, if it was found already.
 
     All files are read once before the model is loaded. Raises UserError.
     """
@@ -121,7 +124,7 @@ def evaluate_masks(
             counts[protocol].append(counted[protocol])
         report(index + 1, len(samples), sample.name)
 
-    # The thresholds of the tuning pictures, and the scores of the others at these
+    # The thresholds from the tuning pictures, and the scores of the others at these thresholds
     columns: dict[str, Column] = {}
     for protocol in protocols:
         of = np.array(counts[protocol])
@@ -135,8 +138,9 @@ def evaluate_masks(
 def words_of(
     classes: Protocol, class_map: Mapping[str, str], model: str, vocabulary: Sequence[str] | None
 ) -> dict[str, int]:
-    """Word for the prompt → class id, by id: the words of `class_map`; for other classes their names, or those in the
-    vocabulary of the model if it has one. Raises UserError if no class has a word, or for a map that does not fit."""
+    """Word for the prompt → class id, sorted by id: the words of `class_map`; for other classes their names, or the
+    model's words for them if it has a vocabulary. Raises UserError if no class has a word, or if the map does not fit
+    the data."""
     candidates = list(dict.fromkeys([*class_map, *(vocabulary or classes.classes)]))
     table = classes.predicted_table(dict(enumerate(candidates)), class_map, f"model '{model}'")
     words: dict[str, int] = {}
@@ -150,8 +154,8 @@ def words_of(
 def pair_photos(
     photos: Path, data: Dataset, classes: Protocol, most: int | None
 ) -> tuple[list[tuple[Path, Sample]], np.ndarray]:
-    """The photographs and samples, with truths in the protocol's ids, and the number of pixels of each class in each
-    picture, (pictures, C). Reads all files. Raises UserError."""
+    """(pairs, pixels). pairs: each photograph's path and its sample, with labels in the protocol's ids. pixels:
+    (pictures, C), the number of pixels of each class in each picture. Reads all files. Raises UserError."""
     table = classes.truth_table(data.names, data.about)
     paths = {photo.name.removesuffix(PHOTO_ENDING): photo.path for photo in find_photos(photos).photos}
     missing = [sample.name for sample in data if sample.name not in paths]
@@ -177,16 +181,18 @@ def pair_photos(
 
 @dataclass(frozen=True)
 class LabelledPhoto:
-    """An encoded photograph. latents: (1, C, h', w'). truth: (h, w) uint8 ids, 255 ignored, perhaps of another size
-    than the photograph."""
+    """An encoded photograph and its labels."""
 
     view: PhotoView
     latents: torch.Tensor
+    """(1, C, h', w')."""
     truth: np.ndarray
+    """(h, w) uint8 ids, 255 ignored; perhaps of another size than the photograph."""
 
 
 def load_masker(config: MaskPhotosConfig, info: ModelInfo) -> tuple[PhotoMasker, str]:
-    """What makes the masks, with its model, and the fingerprint of the weights. Raises UserError."""
+    """(masker, weights): what makes the masks, with the loaded model, and the fingerprint of the weights. Raises
+    UserError."""
     from ..masks.photos import PhotoMasker
 
     model, weights = load_weights(config, info)
@@ -196,7 +202,7 @@ def load_masker(config: MaskPhotosConfig, info: ModelInfo) -> tuple[PhotoMasker,
 
 
 def encode_labelled(masker: PhotoMasker, index: int, pixels: np.ndarray, truth: np.ndarray) -> LabelledPhoto:
-    """A photograph (H, W, 3) uint8 with its labels. index: decides the noise."""
+    """A photograph (H, W, 3) uint8 with its labels, encoded. index: its number, which decides the noise."""
     view = masker.view(pixels, index)
     return LabelledPhoto(view, masker.encode([view]), truth)
 
@@ -209,8 +215,8 @@ def count_pixels(
     background: int | None,
     protocols: Sequence[MaskProtocol],
 ) -> dict[MaskProtocol, np.ndarray]:
-    """The counts of a photograph under each protocol, from `mask_protocols.count`. words: word for the prompt → id.
-    background: its id; None: there is none. size: the number of ids."""
+    """Protocol → the photograph's counts, from `mask_protocols.count`. words: word for the prompt → id. size: the
+    number of ids. background: the background's id; None: the data have none."""
     pixels = np.bincount(photo.truth.ravel(), minlength=256)
     captured: dict[tuple[str, ...], Sequence[torch.Tensor]] = {(): ()}
     counts: dict[MaskProtocol, np.ndarray] = {}
@@ -228,7 +234,7 @@ def count_pixels(
 
 
 def soft_masks(masker: PhotoMasker, photo: LabelledPhoto, words: tuple[str, ...]) -> torch.Tensor:
-    """Soft masks (n, h, w) of n ≥ 1 words, as `mask` makes them."""
+    """The soft masks (n, h, w) of n ≥ 1 words, as `mask` makes them."""
     from ..masks.make_masks import make_masks
 
     (maps,) = masker.attention([photo.view], [words], photo.latents)
@@ -236,5 +242,5 @@ def soft_masks(masker: PhotoMasker, photo: LabelledPhoto, words: tuple[str, ...]
 
 
 def evenly(total: int, most: int | None) -> list[int]:
-    """At most so many of `total` positions, evenly spaced; None: all."""
+    """At most `most` of `total` positions, evenly spaced. most: None: all."""
     return np.unique(np.linspace(0, total - 1, most or total).round().astype(int)).tolist()

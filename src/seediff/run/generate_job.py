@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ import numpy as np
 
 from ..config.class_names import classes_in, spoken
 from ..config.generate_config import GenerateConfig
-from ..config.method_constants import maps_read
+from ..config.method_constants import MaskConfig, maps_read
 from ..config.resolve import recommend
 from ..config.sizes import pixels
 from ..dataset import native
@@ -23,15 +24,17 @@ from ..files.messages import plural, show_bytes
 from ..files.outputs import write_atomic
 from ..models.describe import ModelInfo
 from ..models.families.readers import Reader
-from ..models.saving_memory import Graphs, Offload
+from ..models.saving_memory import USUAL_LOADING, Graphs, Loading, Offload
 from ..models.short_names import named_model
 from ..prompts.specs import each_spec, redraw, sample_count, sample_specs
 from ..prompts.tokens import content_words
+from ..report.tables import count_flags
 from ..workers import Progress
-from .dataset_job import DatasetJob, MaskedSample
 from .loop import Engine, RunResult, run
+from .model_job import ModelJob
 from .output import BatchRecord
 from .reopen import numbered_name, rows_in_order
+from .sample_writer import MaskedSample, SampleWriter, traced_classes
 
 # torch takes seconds to import. A run that only reports an error, or that everything is done, should not wait for it.
 if TYPE_CHECKING:
@@ -41,10 +44,10 @@ if TYPE_CHECKING:
     from ..prompts.specs import SampleSpec
 
 Draw = Callable[[Sequence["SampleSpec"]], tuple[Sequence[np.ndarray], Sequence["AttentionMaps"]]]
-"""Specs → an image (H, W, 3) uint8 and attention maps for each. The same specs must always give the same."""
+"""Specs → images, each (H, W, 3) uint8, and their attention maps. The same specs must always give the same ones."""
 PROMPTS_SHOWN = 8
 BYTES_PER_PIXEL = {"png": 1.9, "jpg": 0.7}
-"""Stable Diffusion's photographs and `mini`'s scenes are within a third of it."""
+"""Format → mean bytes per pixel. Stable Diffusion's photographs and `mini`'s scenes are within a third of it."""
 MASK_BYTES_PER_PIXEL, SOFT_BYTES_PER_PIXEL = 0.04, 0.5
 
 
@@ -64,9 +67,9 @@ def generate(
     Without a configuration, the options go to `GenerateConfig.recommended`: `generate(classes=["dog"], out="pets")`.
 
     The same call continues a run that was interrupted at any moment, and gives the same bytes; a finished dataset is
-    left as it is. draw: replaces the model. offload: which parts of the model wait in the computer's memory while they
-    are not used. graphs: whether the network's calls are replayed as CUDA graphs, as in `load_model`. Neither changes a
-    byte. engine: makes the batches; None: this process does.
+    left as it is. draw: a function that replaces the model. offload: which parts of the model wait in the computer's
+    memory while they are not used. graphs: whether the network's calls are replayed as CUDA graphs, as in `load_model`.
+    Neither changes a byte. engine: what makes the batches; None: this process.
 
     Raises UserError for everything that the user can fix: `out` has other contents or a dataset of another
     configuration, another run is using it, the model is missing, or it does not know a class. Raises OSError if the
@@ -80,33 +83,45 @@ def generate(
     info = None
     if config is None:
         config, info = recommend(GenerateConfig, options)
-    job = GenerateJob(config, draw, info=info)
-    job.offload, job.graphs = offload, graphs
+    job = GenerateJob(config, draw, info=info, loading=Loading(offload, graphs))
     return run(job, out, engine=engine, progress=progress)
 
 
 Drawn = tuple["SampleSpec", np.ndarray, "AttentionMaps", "MaskResult | None"]
-"""A sample that is kept, its image, attention, and its masks, if they were made to decide that."""
+"""A kept sample: its spec, image and attention, and its masks if they were made to decide that."""
 DrawnBatch = tuple[list[Drawn], list[dict[str, Any]]]
-"""The samples that are kept, and a row of rejected.jsonl for each that is not."""
+"""The kept samples, and a row of rejected.jsonl for each draw that was rejected."""
 
 
-class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
+class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnBatch]):
     """Draws images, makes their masks, and writes both."""
 
     drawn = True
     left_out = "rejected", native.REJECTED
 
-    def __init__(self, config: GenerateConfig, draw: Draw | None = None, *, info: ModelInfo | None = None) -> None:
-        super().__init__(config, info)
-        self.draw = draw
-        self.on_device = draw is None
+    def __init__(
+        self,
+        config: GenerateConfig,
+        draw: Draw | None = None,
+        *,
+        info: ModelInfo | None = None,
+        loading: Loading = USUAL_LOADING,
+    ) -> None:
+        super().__init__(config, info, loading)
+        self.draw, self.classes = draw, config.classes
+        self.runs_model = draw is None
 
     def items(self) -> list[SampleSpec]:
         return sample_specs(self.config)
 
-    def samples(self) -> list[SampleSpec]:
-        return [*chain.from_iterable(self.batches.values())]
+    @cached_property
+    def writer(self) -> SampleWriter:
+        return SampleWriter(self.config, traced_classes(chain.from_iterable(self.batches.values())))
+
+    @property
+    def mask_config(self) -> MaskConfig:
+        """The constants of masks, with levels that the model has."""
+        return (self.capture_plan and self.capture_plan.mask) or self.config.mask
 
     def load(self) -> str:
         return "" if self.draw is not None else super().load()
@@ -125,7 +140,7 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         config = self.config
         check_drawing(
             model,
-            self.samples(),
+            [*chain.from_iterable(self.batches.values())],
             plan=self.loaded_plan,
             steps=config.steps,
             guidance_scale=config.guidance_scale,
@@ -133,9 +148,10 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         )
 
     def doubts(self) -> list[str]:
-        """Lines about words of the prompts that will not be drawn or labelled, if the model has a list of its words."""
-        settings = self.info and self.info.settings
-        if not settings or not settings.words or not settings.classes:
+        """Lines about words of the prompts that the model will not draw well, or that get no label of their own, if the
+        model has a list of its words."""
+        settings = self.info.settings
+        if not settings.words or not settings.classes:
             return []
         lines = list[str]()
 
@@ -159,7 +175,7 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         return lines
 
     def draw_batch(self, specs: Sequence[SampleSpec]) -> tuple[list[np.ndarray], list[AttentionMaps]]:
-        """Images and attention of specs that are drawn together as one batch."""
+        """The images and attention of specs, which are drawn together as one batch."""
         from ..attention.draw import generate_batch
 
         config = self.config
@@ -174,9 +190,8 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         )
 
     def capture(self, batch: Sequence[SampleSpec]) -> DrawnBatch:
-        """With `reject`, samples with flags, or whose masks agree too little with CA·SA's, are drawn again together, as
-        a smaller batch, until none is left or the attempts are used up.
-        """
+        """With `reject`, samples that have flags, or masks that agree too little with CA·SA's, are drawn again together
+        as a smaller batch, until there are none or the attempts are used up."""
         reject = self.config.reject
         kept: list[Drawn] = []
         rejected: list[dict[str, Any]] = []
@@ -201,7 +216,7 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         return kept, rejected
 
     def reasons_to_reject(self, result: MaskResult) -> list[str]:
-        """The flags of masks, and those for classes whose agreement is too low."""
+        """The flags of a sample's masks, and a flag for each class whose agreement is too low."""
         least = self.config.min_agreement or 0.0
         return [*result.flags, *(f"agreement:{name}" for name, value in result.agreement.items() if value < least)]
 
@@ -209,12 +224,15 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         from ..masks.make_masks import make_masks
 
         with self.timer("masks"):
-            result = make_masks(image, attention, spec.classes, self.mask_config, trace=spec.index in self.traced)
+            result = make_masks(
+                image, attention, spec.classes, self.mask_config, trace=spec.index in self.writer.traced
+            )
             missing = [f"missing:{name}" for name in self.missing(spec, attention)]
             return replace(result, flags=(*result.flags, *missing))
 
     def missing(self, spec: SampleSpec, attention: AttentionMaps) -> list[str]:
-        """Of several classes, those that the model seems not to have drawn, if it is known how that shows."""
+        """The classes that the model seems not to have drawn, in a sample with several, if it is known how this shows
+        in the model's attention."""
         from ..masks.presence import CONTRAST_LEVEL, contrast
 
         least = None if self.draw else self.model.info.settings.own_contrast
@@ -240,9 +258,16 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
                     attention=attention,
                     facts={"seed": spec.seed, "attempt": spec.attempt},
                 )
-                self.write_sample(record, out, sample)
+                self.writer.write(record, out, sample)
         record.rows.sort(key=lambda row: row["file_name"])
         return record
+
+    def about(self, rejected: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        return {
+            **super().about(rejected),
+            "prompts": list(self.config.prompts),
+            "rejected": count_flags(rejected, self.classes),
+        }
 
     def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
         if self.config.reject:
@@ -267,9 +292,9 @@ class GenerateJob(DatasetJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         yield from self.doubts()
 
     def _extent(self) -> str:
-        """How large the images are, and what they take on the disk with their labels."""
+        """A phrase about the size of the images, and the space that they and their labels take on the disk."""
         config = self.config
-        sizes = self.info and self.info.sizes()
+        sizes = self.info.sizes()
         size = config.size or (sizes and sizes.side)
         if size is None:
             named = named_model(config.model)

@@ -1,8 +1,8 @@
 """The loop of `generate`, `mask` and `segment`: it makes and commits the batches that are missing in a folder, so a
 killed run continues.
 
-A command is a `Job`: how a batch is made, and what is written when all are finished. An `Engine` makes batches: in
-this process, or in a cluster (cluster.py). `run` does the rest.
+A `Job` is a command's work: how a batch is made, and what is written when all are finished. An `Engine` makes the
+batches, in this process or in a cluster (cluster.py). `run` does the rest.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from ..files.outputs import CONFIG, clear_leftovers, write_atomic
 from ..files.reading import read_bytes
 from ..models.describe import ModelInfo, describe
 from ..models.model_files import find_model
-from ..models.saving_memory import Graphs, Offload
+from ..models.saving_memory import USUAL_LOADING, Loading
 from ..workers import GPU_ALONE, Progress
 from .output import (
     RUN_FOLDERS,
     BatchRecord,
+    State,
     begin,
-    check_records,
-    check_weights,
+    check_same_weights,
     commit,
     find_lost,
     lock,
@@ -50,7 +50,7 @@ from .output import (
 from .reopen import EARLIER, check_end, check_growth, end, grow
 
 TIMED = 4
-"""The fewest items of a run whose speed tells that of others: the first takes longer."""
+"""The fewest items from which a run's speed is remembered, because the first item takes longer."""
 Item = TypeVar("Item")
 BatchCapture = TypeVar("BatchCapture")
 Say = Callable[[str], None]
@@ -59,7 +59,7 @@ _TIMING = threading.Lock()
 
 
 class Timer(dict[str, float]):
-    """Seconds that each part of a run took, by its name, summed over threads and processes."""
+    """Name of a part of a run → its seconds, summed over threads and processes."""
 
     @contextmanager
     def __call__(self, what: str) -> Iterator[None]:
@@ -75,7 +75,7 @@ class Timer(dict[str, float]):
                 self[what] = self.get(what, 0.0) + more
 
     def take(self) -> Mapping[str, float]:
-        """The seconds so far; the next begin at zero."""
+        """The seconds so far. The timer begins again at zero."""
         taken = dict(self)
         self.clear()
         return taken
@@ -83,17 +83,19 @@ class Timer(dict[str, float]):
 
 @dataclass(frozen=True)
 class RunResult:
-    """The finished output. rows: those of metadata.jsonl. done: the number of items that this run made. seconds: per
-    part, such as "loading", "drawing" (network, VAE and capture), "masks", "writing". rejected: rows of rejected.jsonl.
-    failed: {"photo", "reason"} per photograph that could not be used.
-    """
+    """The finished output, and what this run did."""
 
     out: Path
     rows: Sequence[Mapping[str, Any]]
+    """The rows of metadata.jsonl."""
     done: int
+    """The number of items that this run made."""
     seconds: Mapping[str, float]
+    """Part of the run → its seconds: "loading", "drawing" (network, VAE and capture), "masks", "writing" and others."""
     rejected: Sequence[Mapping[str, Any]] = ()
+    """The rows of rejected.jsonl."""
     failed: Sequence[Mapping[str, str]] = ()
+    """{"photo", "reason"} for each photograph that could not be used."""
 
     @property
     def made(self) -> int:
@@ -102,31 +104,27 @@ class RunResult:
 
 class Job(ABC, Generic[Config, Item, BatchCapture]):
     """The work of one command. A batch must depend only on the configuration and on its number, never on which files
-    exist already. Every process that makes batches loads its own copy of the job. `run` alone
-    replaces `config`: by what the output says, then with the device that is there.
+    exist already. Every process that makes batches loads its own copy of the job. Only `run` replaces `config`: first
+    by what the output says, then by one with this machine's device.
     """
 
     left_out: tuple[str, str] = "", ""
-    """A field of `RunResult`, and the output's file with its rows about what did not become a sample."""
-    on_device = True
-    """Whether the configuration's device, number format and threads are filled in if left open."""
+    """A field of `RunResult`, and the output's file with its rows, which are about what did not become a sample."""
+    runs_model = True
+    """False for a job that draws without a model: its device, number format and threads stay open."""
 
-    offload: Offload = "none"
-    graphs: Graphs = "auto"
-    """How the model is loaded, as in `load_model`; neither changes a byte."""
-
-    def __init__(self, config: Config, info: ModelInfo | None = None) -> None:
+    def __init__(self, config: Config, info: ModelInfo | None = None, loading: Loading = USUAL_LOADING) -> None:
         """info: the model, if it was found already."""
-        self.config = config
+        self.config, self.loading = config, loading
         if info is not None:
-            self.info = info
+            self.info = info  # takes the place of the cached property
         self.device = config.device
-        """As the user named it, possibly with an index."""
+        """The device as the user named it, possibly with an index."""
         self.timer = Timer()
 
     @abstractmethod
     def items(self) -> Sequence[Item]:
-        """All of them, in order."""
+        """All items, in order."""
 
     @cached_property
     def batches(self) -> Mapping[int, Sequence[Item]]:
@@ -139,6 +137,16 @@ class Job(ABC, Generic[Config, Item, BatchCapture]):
         """The model, as far as it is known before it is loaded. Raises UserError."""
         return describe(find_model(self.config.model, self.config.base))
 
+    def resolved(self) -> Config:
+        """The configuration with device, number format and, on the cpu, threads filled in: they decide rounding."""
+        import torch
+
+        from ..devices import default_device  # imports torch
+
+        device = self.config.device or default_device()
+        threads = torch.get_num_threads() if device == "cpu" else None
+        return self.config.filled(MACHINE, device=device, dtype=self.usual_dtype(device), threads=threads)
+
     def usual_dtype(self, device: str) -> str:
         """The number format in which the model computes on a device by default."""
         from ..devices import default_dtype  # imports torch
@@ -146,46 +154,47 @@ class Job(ABC, Generic[Config, Item, BatchCapture]):
         return default_dtype(device, self.info.family.half)
 
     def __getstate__(self) -> dict[str, Any]:
-        """For another process, which may be on another machine: it finds the model, and makes the list of items, which
-        may be millions, again."""
+        """The job's state for another process, perhaps on another machine. That process finds the model again, and
+        makes the list of items again, which may be millions."""
         kind = type(self)
         cached = {name for name in vars(self) if isinstance(getattr(kind, name, None), cached_property)}
         return {name: value for name, value in vars(self).items() if name not in cached}
 
     def check_values(self) -> None:
-        """The part of `check` that needs no torch, which takes seconds to import."""
+        """Do the part of `check` that needs no torch, whose import takes seconds."""
 
     def check(self) -> None:
-        """Raise UserError for mistakes that are seen before a model is loaded."""
+        """Raise UserError for mistakes that show before a model is loaded."""
 
     def rehearse(self) -> None:
         """For a dry run, after `check`: raise UserError for what else `load` would refuse, as far as the model's small
-        files tell."""
+        files show it."""
 
     def hardest_first(self, numbers: Sequence[int]) -> Sequence[int]:
-        """Batches in an order that begins with those that need the most memory."""
+        """The numbers of batches, first those that need the most memory."""
         return numbers
 
     def describe(self, verbose: bool) -> Iterator[str]:
-        """The lines of `--dry-run`, the first about what is made, before `check`. verbose: also what is captured, and
-        all settings."""
+        """The lines of `--dry-run`. The first says what would be made, and is made before `check`. verbose: also say
+        what is captured, and all settings."""
         yield from ()
 
     def load(self) -> str:
-        """Load the model and check everything that could fail later, if a batch is missing. Returns the fingerprint of
-        its weights, "" without a model."""
+        """Load the model and check everything that could fail later. Is called if a batch is missing. Returns the
+        fingerprint of the model's weights, "" without a model."""
         return ""
 
     @abstractmethod
     def capture(self, batch: Sequence[Item]) -> BatchCapture:
-        """The first step of a batch: everything that needs the model."""
+        """Do the first step of a batch: everything that needs the model."""
 
     @abstractmethod
     def write(self, captured: BatchCapture, out: Path) -> BatchRecord:
-        """The second step: write its files into `out`. May run in a thread while the next batch is captured."""
+        """Do the second step: write the batch's files into `out`. May run in a thread while the next batch is
+        captured."""
 
     def rebatch(self, size: int) -> None:
-        """Make batches of another size, which this machine decided."""
+        """From now on make batches of this size, which the machine's memory allows."""
         self.config = self.config.changed(MACHINE, batch_size=size)
         vars(self).pop("batches", None)
 
@@ -193,7 +202,7 @@ class Job(ABC, Generic[Config, Item, BatchCapture]):
         return self.write(self.capture(self.batches[number]), out)
 
     def write_ready(self, captured: BatchCapture, out: Path, ready: Any) -> BatchRecord:
-        """As `write`. ready: a CUDA event to wait for before captured tensors are read, or None."""
+        """`write` in a thread. ready: a CUDA event to wait for before captured tensors are read, or None."""
         if ready is not None:
             ready.wait()
         with GPU_ALONE:
@@ -204,7 +213,7 @@ class Job(ABC, Generic[Config, Item, BatchCapture]):
         """Write the files about the whole output, the configuration's `last_file` last."""
 
     def read_result(self, out: Path) -> dict[str, Any]:
-        """The fields of `RunResult` that come from the finished output."""
+        """The fields of `RunResult` that the finished output gives."""
         field, file = self.left_out
         result: dict[str, Any] = {"rows": native.read_rows(out)}
         if (out / file).is_file():
@@ -216,39 +225,34 @@ AnyJob = Job[Any, Any, Any]
 
 
 FinishedBatch = tuple[int, BatchRecord]
-"""A batch that is ready and not yet committed: its number and record."""
+"""The number and record of a batch that is made and not yet committed."""
 
 
 class Engine(AbstractContextManager["Engine"]):
-    """Makes batches in this process; its subclasses make them in others. beside: whether another thread makes a batch's
-    masks and files while the next batch is captured. None: on CUDA alone, which then never waits for a disk; on a CPU
-    the same cores do both, and two threads crash Metal.
+    """Makes batches in this process; its subclasses make them in others.
+
+    writes_in_thread: whether another thread makes a batch's masks and files while the next batch is captured. None:
+    only on CUDA, which then never waits for a disk; on a CPU the same cores do both, and two threads crash Metal.
     """
 
-    def __init__(self, beside: bool | None = None) -> None:
-        self.beside = beside
+    def __init__(self, writes_in_thread: bool | None = None) -> None:
+        self.writes_in_thread = writes_in_thread
 
     def __exit__(self, *_: object) -> None:
         return None
 
     def resolve(self, job: AnyJob) -> RunConfig:
-        """A job's configuration with device, number format and, on the cpu, threads filled in: they decide rounding."""
-        import torch
-
-        from ..devices import default_device  # imports torch
-
-        device = job.config.device or default_device()
-        threads = torch.get_num_threads() if device == "cpu" else None
-        return job.config.filled(MACHINE, device=device, dtype=job.usual_dtype(device), threads=threads)
+        """The job's configuration with device, number format and threads, as its batches will be made."""
+        return job.resolved()
 
     def load(self, job: AnyJob) -> str:
         """Prepare for making batches. Returns the fingerprint of the model's weights, "" without a model."""
         return job.load()
 
     def map(self, job: AnyJob, out: Path, numbers: Sequence[int], say: Say) -> Generator[FinishedBatch, None, None]:
-        """Make batches, and yield each when its files are there and its seconds are in the job's timer."""
+        """Make batches, and yield each once its files are written and its seconds are in the job's timer."""
         device = job.device or job.config.device or "cpu"
-        if not (device.startswith("cuda") if self.beside is None else self.beside):
+        if not (device.startswith("cuda") if self.writes_in_thread is None else self.writes_in_thread):
             for number in numbers:
                 yield number, job.make_batch(number, out)
             return
@@ -269,8 +273,8 @@ class Engine(AbstractContextManager["Engine"]):
 
 @contextmanager
 def writing_thread(device: str | None) -> Iterator[Callable[[AnyJob, Any, Path], Future[BatchRecord]]]:
-    """In this block, a function that makes `Job.write` run in another thread, given the job, what it captured, and the
-    folder. In the end, also after an error, the batch that is being written is finished."""
+    """In this block, a function that runs `Job.write` in another thread, given the job, what it captured, and the
+    folder. At the end, also after an error, the batch that is being written is finished."""
     import torch
 
     # A `draw` of the user's may use another machine's device.
@@ -293,39 +297,38 @@ def run(job: AnyJob, out: Path | str, *, engine: Engine | None = None, progress:
     """Make the missing parts of a job's output in the folder `out`.
 
     The same call continues a run that was interrupted at any moment, and gives the same bytes, whichever engine made
-    which part. A finished output is left as it is; one with fewer samples of the same series grows, and an unfinished
-    one for more ends with fewer. Raises UserError if `out` has other contents, is the output of another configuration,
-    or in use, and what the job raises; OSError if the disk fills up.
+    which part. A finished output is left as it is. One with fewer samples of the same series grows, and an unfinished
+    one for more samples ends with fewer.
+
+    Raises UserError if `out` has other contents, is the output of another configuration, or is in use, and what the job
+    raises. Raises OSError if the disk fills up.
     """
     out, done = parse_folder(out), 0
-    state, job.config = look_into(out, job.config)
-    # A run that was killed when it had grown a dataset left the earlier rows in a complete output.
-    lost = find_lost_batches(job, out, state)
-    if state == "new" and job.on_device:
+    state, lost = inspect(job, out)
+    if state == "new" and job.runs_model:
         job.check_values()
-    if state != "complete" or (out / EARLIER).exists() or lost:
+    if state != "complete" or lost or (out / EARLIER).exists():
         with lock(out):
-            done = _make(job, out, engine or Engine(), progress or (lambda done, total, what: None))
+            done = _complete_locked(job, out, engine or Engine(), progress or (lambda done, total, what: None))
     return RunResult(out=out, done=done, seconds=job.timer, **job.read_result(out))
 
 
 def dry_run(job: AnyJob, out: Path | str, verbose: bool = True) -> Iterator[str]:
-    """Lines about what `run` would do, as `--dry-run` prints them; writes nothing and loads no model. The first comes
-    at once, the others take seconds. verbose: as in `Job.describe`. Raises UserError if the run would fail before it
-    loads the model.
+    """Lines about what `run` would do, as `--dry-run` prints them. Writes nothing and loads no model. The first line
+    comes at once, the others take seconds. verbose: as in `Job.describe`. Raises UserError if the run would fail before
+    it loads the model.
     """
     out = parse_folder(out)
-    state, job.config = look_into(out, job.config)
+    state, lost = inspect(job, out)
     job.check_values()
     check_state(job, out, state)
-    verb = {"unfinished": "continue", "shorter": "extend to", "longer": "end with"}.get(state, "make")
+    verb = {"unfinished": "continue", "to grow": "extend to", "to cut": "end with"}.get(state, "make")
     lines = job.describe(verbose)
     begin = f"Would {verb}"
-    if state == "complete":
-        lost = find_lost_batches(job, out, state)
+    if lost:
+        begin = f"Would make again {plural(len(lost), 'batch')} with missing files"
+    elif state == "complete":
         begin = "already complete; nothing to do"
-        if lost:
-            begin = f"Would make again {plural(len(lost), 'batch')} with missing files"
     yield f"{begin}: {next(lines)}"
     job.check()
     job.rehearse()
@@ -333,62 +336,62 @@ def dry_run(job: AnyJob, out: Path | str, verbose: bool = True) -> Iterator[str]
     yield f"Output: {out}, {show_bytes(free_bytes(out))} free"
 
 
-def _make(job: AnyJob, out: Path, engine: Engine, report: Progress) -> int:
-    """Make what is missing in an output that is locked. Returns the number of items that this run made."""
-    state, job.config = look_into(out, job.config)  # again, now that no other run can change it
+def inspect(job: AnyJob, out: Path) -> tuple[State, list[int]]:
+    """(state, lost): the state of an output, and the batches of a complete output of which files are missing. Replaces
+    the job's configuration by that of `look_into`. Raises UserError as `look_into` and `find_lost` do."""
+    state, job.config = look_into(out, job.config)
+    # A run that was killed when it had grown a dataset left the earlier rows in a complete output.
+    if state != "complete" or (out / EARLIER).exists():
+        return state, []
+    return state, find_lost(out, job.batches)
+
+
+def _complete_locked(job: AnyJob, out: Path, engine: Engine, report: Progress) -> int:
+    """Make what is missing in a locked output. Returns the number of items that this run made."""
+    state, lost = inspect(job, out)  # again, now that no other run can change it
     done = 0
     check_state(job, out, state)
-    if state == "shorter":
+    if state == "to grow":
         grow(out, job.config)
-    if state == "longer":
+    if state == "to cut":
         end(out, job.config)
-    lost = find_lost_batches(job, out, state)
     if state != "complete" or lost:
         with engine, ExitStack() as stack:
-            if state == "new" and job.on_device:
+            if state == "new" and job.runs_model:
                 job.config = engine.resolve(job)
             if job.config.threads is not None:
                 from ..devices import cpu_threads  # imports torch, which takes seconds and not every job needs
 
                 stack.enter_context(cpu_threads(job.config.threads))
             if lost:
-                done = _make_lost(job, out, engine, lost, report)
+                done = _restore_lost(job, out, engine, lost, report)
             else:
-                done = _fill(job, out, engine, state == "new", report)
+                done = _make_all(job, out, engine, state == "new", report)
     (out / EARLIER).unlink(missing_ok=True)
     return done
 
 
 def check_state(job: AnyJob, out: Path, state: str) -> None:
-    """Raise UserError for an output that cannot become one of the job's configuration."""
-    if state in ("shorter", "unfinished"):
-        check_records(out, job.batches)
-    if state == "shorter":
+    """Raise UserError if the output cannot become one of the job's configuration without a loss."""
+    if state == "to grow":
         check_growth(out)
-    if state == "longer":
+    if state == "to cut":
         check_end(out, job.config)
 
 
-def find_lost_batches(job: AnyJob, out: Path, state: str) -> list[int]:
-    """The batches of a complete output of which files are missing. Raises UserError as `find_lost`."""
-    if state != "complete" or (out / EARLIER).exists():
-        return []
-    return find_lost(out, job.batches)
-
-
-def _make_lost(job: AnyJob, out: Path, engine: Engine, lost: Sequence[int], report: Progress) -> int:
-    """Make batches of a complete output again, and return the number of their items. Rows stay as they are. Raises
-    UserError for a file that would be another one, which stays, too."""
+def _restore_lost(job: AnyJob, out: Path, engine: Engine, lost: Sequence[int], report: Progress) -> int:
+    """Make batches of a complete output again, and return the number of their items. Rows stay as they are, and so does
+    a file that would come out differently, for which it raises UserError."""
     version = read_toml(out / CONFIG).get("version")
     if version != __version__:
         problem = f"files are missing, and seediff {version} made them, not {__version__}"
         raise UserError(out, problem, "restore them from a copy")
     report(0, sum(len(job.batches[number]) for number in lost), f"loading {job.config.model_label}")
-    check_weights(out, job.config.model_label, engine.load(job))
+    check_same_weights(out, job.config.model_label, engine.load(job))
     # A batch writes all of its files, also those that are there.
     names = [name for number in lost for name in read_json(out / record_path(number), BatchRecord).files]
     before = {name: read_bytes(out / name) for name in names if (out / name).is_file()}
-    _make_missing(job, out, engine, dict.fromkeys(lost), report)
+    _make_and_commit(job, out, engine, dict.fromkeys(lost), report)
     changed = [name for name, data in before.items() if read_bytes(out / name) != data]
     for name in changed:
         write_atomic(out / name, before[name])
@@ -398,8 +401,9 @@ def _make_lost(job: AnyJob, out: Path, engine: Engine, lost: Sequence[int], repo
     return sum(len(job.batches[number]) for number in lost)
 
 
-def _fill(job: AnyJob, out: Path, engine: Engine, new: bool, report: Progress) -> int:
-    """Make the missing batches and finish the output. new: there is nothing to continue in it."""
+def _make_all(job: AnyJob, out: Path, engine: Engine, new: bool, report: Progress) -> int:
+    """Make the missing batches and finish the output. Returns the number of items that this run made. new: there is
+    nothing to continue."""
     records = {number: None if new else read_record(out, number) for number in job.batches}
     before, total = _count_items(job, records), sum(map(len, job.batches.values()))
     weights = ""
@@ -408,12 +412,12 @@ def _fill(job: AnyJob, out: Path, engine: Engine, new: bool, report: Progress) -
         with job.timer("loading"):
             weights = engine.load(job)
     if not new:
-        check_weights(out, job.config.model_label, weights)
+        check_same_weights(out, job.config.model_label, weights)
     while True:
         if new:
             begin(out, job.config, weights)
         try:
-            _make_missing(job, out, engine, records, report)
+            _make_and_commit(job, out, engine, records, report)
             break
         except RuntimeError as error:
             if not new or any(records.values()) or not _can_halve(job.config, total, error):
@@ -436,10 +440,10 @@ def _count_items(job: AnyJob, records: Mapping[int, BatchRecord | None]) -> int:
     return sum(len(job.batches[number]) for number, record in records.items() if record)
 
 
-def _make_missing(
+def _make_and_commit(
     job: AnyJob, out: Path, engine: Engine, records: dict[int, BatchRecord | None], report: Progress
 ) -> None:
-    """Make and commit the batches that have no record in `records`, and put theirs there."""
+    """Make and commit the batches without a record in `records`, and put their records there."""
     done = before = _count_items(job, records)
     total, begun = sum(map(len, job.batches.values())), time.perf_counter()
 
@@ -455,13 +459,13 @@ def _make_missing(
                 commit(out, number, record)
             done += len(job.batches[number])
             say("")
-    if done - before >= TIMED and type(engine) is Engine and job.on_device:
-        remember_speed(job.config, (time.perf_counter() - begun) / (done - before), job.offload, job.graphs)
+    if done - before >= TIMED and type(engine) is Engine and job.runs_model:
+        remember_speed(job.config, (time.perf_counter() - begun) / (done - before), *job.loading)
 
 
 def _can_halve(config: RunConfig, total: int, error: RuntimeError) -> bool:
-    """Whether an error says that batches do not fit into a GPU's memory, of a size that nobody chose. total: the number
-    of items."""
+    """Whether an error says that batches do not fit into a GPU's memory, and nobody chose their size. total: the number
+    of all items."""
     import torch
 
     own = config.source("batch_size") in (DEFAULT, MACHINE)
@@ -469,7 +473,7 @@ def _can_halve(config: RunConfig, total: int, error: RuntimeError) -> bool:
 
 
 def _halve(job: AnyJob, total: int) -> None:
-    """Make batches of half the size. total: as in `_can_halve`."""
+    """From now on make batches of half the size. total: as in `_can_halve`."""
     import torch
 
     size = min(job.config.batch_size, total)

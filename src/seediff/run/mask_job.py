@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..config.class_names import join_classes
 from ..config.photos_config import MaskPhotosConfig
@@ -13,14 +14,14 @@ from ..errors import UserError
 from ..files.photo_files import Photo, read_photo
 from ..models.describe import ModelInfo
 from ..models.families.readers import Reader
-from ..models.saving_memory import Graphs, Offload
+from ..models.saving_memory import USUAL_LOADING, Graphs, Loading, Offload
 from ..prompts.specs import SampleSpec
 from ..prompts.tokens import split_prompts
 from ..workers import Progress
-from .dataset_job import DatasetJob, MaskedSample
 from .loop import Engine, RunResult, run
 from .output import BatchRecord
-from .photos import PhotoBatch, PhotoJob, PhotoSpec
+from .photos import PhotoJob, PhotoSpec
+from .sample_writer import MaskedSample, SampleWriter, traced_classes
 
 # torch takes seconds to import. A run that only reports an error, or that everything is done, should not wait for it.
 if TYPE_CHECKING:
@@ -41,23 +42,19 @@ def mask_photos(
     engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> RunResult:
-    """Make masks of `config.classes` in every photograph, in the dataset `out`. If it is stopped at
-    any moment, the same call continues.
+    """Make masks of `config.classes` in every photograph, in the dataset `out`. The same call continues a run that was
+    stopped at any moment.
 
-    photos: from `find_photos`. classes_of: photo name → the classes of `config.classes` to look for in it; other
-    photographs get all classes. Photographs that cannot be read do not stop the run: they are listed in the result and
-    in failed.jsonl. offload, graphs, engine: as in `generate`. Raises UserError as `generate` does.
+    photos: from `find_photos`. classes_of: photo name → those of `config.classes` to look for in it; other photographs
+    get all classes. offload, graphs, engine: as in `generate`. Photographs that cannot be read do not stop the run: the
+    result and failed.jsonl list them. Raises UserError as `generate` does.
     """
-    job = MaskJob(config, photos, classes_of)
-    job.offload, job.graphs = offload, graphs
+    job = MaskJob(config, photos, classes_of, loading=Loading(offload, graphs))
     return run(job, out, engine=engine, progress=progress)
 
 
-class MaskJob(
-    PhotoJob[MaskPhotosConfig, ViewedPhoto, CapturedPhoto],
-    DatasetJob[MaskPhotosConfig, PhotoSpec, PhotoBatch[CapturedPhoto]],
-):
-    """Reads photographs, has `PhotoMasker` find their classes and make their masks, and writes these."""
+class MaskJob(PhotoJob[MaskPhotosConfig, ViewedPhoto, CapturedPhoto]):
+    """Reads photographs, has `PhotoMasker` find their classes and make their masks, and writes the samples."""
 
     drawn = False
     made, named = "masks", "Classes"
@@ -69,6 +66,7 @@ class MaskJob(
         classes_of: Mapping[str, Sequence[str]] | None = None,
         *,
         info: ModelInfo | None = None,
+        loading: Loading = USUAL_LOADING,
     ) -> None:
         """Arguments as in `mask_photos`."""
         photos = list(photos)
@@ -78,14 +76,15 @@ class MaskJob(
             raise UserError(f"classes of single photographs that the dataset does not have: {', '.join(unknown)}")
         own = ["" if classes == config.classes else repr(classes) for classes in listed]
         specs = [PhotoSpec(i, *each) for i, each in enumerate(zip(photos, listed, strict=True))]
-        super().__init__(config, specs, own, info)
-        self.words = config.classes
+        super().__init__(config, specs, own, info, loading)
+        self.words = self.classes = config.classes
 
-    def samples(self) -> Sequence[SampleSpec]:
-        return [self.sample(spec, spec.words) for spec in self.specs]
+    @cached_property
+    def writer(self) -> SampleWriter:
+        return SampleWriter(self.config, traced_classes(self.sample(spec, spec.words) for spec in self.specs))
 
     def sample(self, spec: PhotoSpec, classes: tuple[str, ...]) -> SampleSpec:
-        """The sample of a photograph with some of its classes; the prompt names them."""
+        """The sample of a photograph. classes: those of its classes that the prompt names."""
         prompt = self.config.prompts[0].replace("{class}", join_classes(classes)) if classes else ""
         return SampleSpec(spec.index, classes, prompt, self.config.seed)
 
@@ -94,7 +93,7 @@ class MaskJob(
 
     @property
     def masker(self) -> PhotoMasker:
-        """Makes the masks, with the loaded model."""
+        """What makes the masks with the loaded model."""
         from ..masks.photos import PhotoMasker
 
         return PhotoMasker(self.model, self.config, self.loaded_plan)
@@ -111,7 +110,7 @@ class MaskJob(
     def write_photo(self, record: BatchRecord, out: Path, photo: CapturedPhoto) -> None:
         spec, found = photo
         with self.timer("masks"):
-            masks = self.masker.masks(found, trace=spec.index in self.traced)
+            masks = self.masker.masks(found, trace=spec.index in self.writer.traced)
         with self.timer("writing"):
             suffix, image = encode_photo(spec.photo.path, found.view.pixels)
             facts = {
@@ -131,4 +130,7 @@ class MaskJob(
                 attention=found.maps,
                 facts=facts,
             )
-            self.write_sample(record, out, sample)
+            self.writer.write(record, out, sample)
+
+    def about(self, rejected: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        return {**super().about(rejected), "prompts": list(self.config.prompts)}

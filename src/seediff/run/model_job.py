@@ -33,10 +33,10 @@ from ..models.families.readers import Reader
 from ..models.families.unet import SD
 from ..models.fingerprint import weights_fingerprint
 from ..models.load_options import LoadOptions, check_options
-from ..models.saving_memory import Graphs, Offload, memory_bytes
+from ..models.saving_memory import USUAL_LOADING, Loading, Offload, memory_bytes
 from ..models.short_names import named_model
 from ..report.page import write_reports
-from .loop import BatchCapture, Engine, Item, Job
+from .loop import BatchCapture, Item, Job
 
 if TYPE_CHECKING:
     from ..models.registry import Model
@@ -47,17 +47,20 @@ AnyModelConfig = TypeVar("AnyModelConfig", bound=ModelConfig)
 
 
 class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
-    """A job that runs a model and writes a dataset. drawn: as for `dataset_card`."""
+    """A job that runs a model and writes a dataset."""
 
+    classes: Sequence[str]
+    """The classes of the dataset."""
     drawn: bool | None = None
+    """As in `dataset_card`."""
     capture_plan: CapturePlan | None = None
     """What is captured; None until the job is checked, or the model loaded if its small files are not here."""
     reads: Reads | None = None
-    """What it captures beside its plan; None: nothing."""
+    """What it captures instead of the maps that its plan needs for masks; None: only these."""
     model: Model
-    """Once it is loaded."""
+    """The loaded model."""
     warn: Callable[[str], None] = staticmethod(warnings.warn)
-    """Tells a person what makes the results doubtful, before the first batch."""
+    """Called before the first batch with what makes the results doubtful."""
 
     def __getstate__(self) -> dict[str, Any]:
         return super().__getstate__() | {"capture_plan": None}
@@ -66,13 +69,13 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
         check_values(self.config, self.info)
 
     def check(self) -> None:
-        """Raise UserError for everything in a configuration that the model's small files show to be wrong; broken files
-        are left to loading."""
+        """Raise UserError for everything in the configuration that the model's small files show to be wrong. Loading
+        reports broken files."""
         if self.capture_plan is None:
             self.capture_plan = check_model(self.config, self.info)
 
     def rehearse(self) -> None:
-        readers = self.info and self.info.readers()
+        readers = self.info.readers()
         if readers:
             self.check_texts(readers)
 
@@ -83,45 +86,35 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
     def load(self) -> str:
         self.check()
         config = replace(self.config, device=self.device or self.config.device)
-        model, weights = load_weights(config, self.info, offload=self.offload, graphs=self.graphs)
+        model, weights = load_weights(config, self.info, self.loading)
         self.use(model)
         return weights
 
     def use(self, model: Model) -> None:
-        """Use this model, after checking what only a loaded model can tell."""
+        """Use this model, after the checks that need a loaded model."""
         self.model, self.info = model, model.info
         self.capture_plan = check_model(self.config, model.info, model.layers)
 
     @property
-    @abstractmethod
-    def classes(self) -> Sequence[str]:
-        """The classes of the dataset."""
-
-    @property
-    @abstractmethod
-    def method(self) -> str:
-        """The method that makes the labels."""
-
-    @property
     def loaded_plan(self) -> CapturePlan:
-        """What is captured of the loaded model."""
+        """The plan of what is captured of the loaded model."""
         assert self.capture_plan is not None
         return self.capture_plan
 
     @property
     def expected(self) -> Expected | None:
         """The maps of one image; None if the model's files do not say how large they are."""
-        plan, info = self.capture_plan, self.info
-        lattice = info and lattice_of(self.config, info)
-        if plan is None or info is None or lattice is None:
+        plan, lattice = self.capture_plan, lattice_of(self.config, self.info)
+        if plan is None or lattice is None:
             return None
-        return replace(plan, reads=self.reads or plan.reads).expected(lattice, info.pipeline)
+        return replace(plan, reads=self.reads or plan.reads).expected(lattice, self.info.pipeline)
 
     def about(self, rejected: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """Facts about the whole run, without times and paths, so that they are reproducible."""
+        """Facts about the whole run for the card and the page, without times and paths, so that they are reproducible.
+        rejected: the rows of rejected.jsonl."""
         label = self.config.model_label
         config = {**self.config.values(), "model": label}
-        return {"model": label, "method": self.method, "version": __version__, "config": config}
+        return {"model": label, "method": self.config.method, "version": __version__, "config": config}
 
     def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
         about, classes = self.about(rejected), self.classes
@@ -132,13 +125,11 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
         write_atomic(out / native.METADATA, native.jsonl(rows))
 
     def plan_lines(self, items: int, verbose: bool = True) -> list[str]:
-        """Lines of a dry run: model, time, memory, untuned constants; verbose: also capture, replaced levels, all
-        values. items: the number of those that are made."""
-        config, plan, info = Engine().resolve(self), self.capture_plan, self.info
-        expected, capture = (
-            self.expected,
-            ["Capture: not known, because the model's configuration is not on this machine"],
-        )
+        """Lines of a dry run about the model, time, memory and untuned constants. items: the number of items to make.
+        verbose: also about capture, replaced levels and all values."""
+        config, plan, info = self.resolved(), self.capture_plan, self.info
+        expected = self.expected
+        capture = ["Capture: not known, because the model's configuration is not on this machine"]
         if plan is not None and expected is not None:
             nearly = ", nearly as much in other shapes" if getattr(config, "fit", "") == "keep" else ""
             capture = [f"Levels: {note}" for note in plan.notes]
@@ -146,14 +137,14 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
                 capture.insert(0, f"Capture: {expected}{nearly}")
         size = weight_bytes(config, info)
         lines = [
-            model_line(config, info, self.offload, size),
-            time_line(config, items, self.offload, self.graphs),
+            model_line(config, info, self.loading.offload, size),
+            time_line(config, items, *self.loading),
             memory_line(config, info, size, expected and expected.map_bytes),
         ]
-        if self.graphs == "auto" and str(config.device).startswith("cuda"):
+        if self.loading.graphs == "auto" and str(config.device).startswith("cuda"):
             lines.append("Graphs: tried in the first picture, and kept if they are faster and give the same bytes")
-        if isinstance(config, DatasetConfig) and info:
-            whose = foreign_constants(info, config.mask.method)
+        if isinstance(config, DatasetConfig):
+            whose = foreign_constants(info, config.method)
             if whose:
                 lines.append(f"Constants: those for masks were never tuned for {info.family.title}; they are {whose}")
         if not verbose:
@@ -162,17 +153,15 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
 
 
 def foreign_constants(info: ModelInfo, method: str) -> str:
-    """Whose constants a mask method has for a model, if they were never tuned for it; otherwise ""."""
+    """Whose constants a mask method uses for a model, if they were never tuned for this model; otherwise ""."""
     own, preset = METHOD_FACTS[method].user_function is not None, read_preset(info.settings.preset, info.settings.path)
     if own or info.family.title == SD.title or preset.methods.get(method, {}).get("mask"):
         return ""
     return f"the papers', of {SD.title}"
 
 
-def load_weights(
-    config: ModelConfig, info: ModelInfo, *, offload: Offload = "none", graphs: Graphs = "auto"
-) -> tuple[Model, str]:
-    """The model of a configuration, and the fingerprint of its weights. Raises UserError."""
+def load_weights(config: ModelConfig, info: ModelInfo, loading: Loading = USUAL_LOADING) -> tuple[Model, str]:
+    """(model, weights): the loaded model of a configuration, and the fingerprint of its weights. Raises UserError."""
     from ..models.registry import load_found
 
     sam = None
@@ -182,32 +171,27 @@ def load_weights(
         load_sam(config.mask.sam)
         sam = config.mask.sam_weights
     how = LoadOptions.of(config)
-    model = load_found(info, how, device=config.device, dtype=config.dtype, offload=offload, graphs=graphs)
+    model = load_found(info, how, device=config.device, dtype=config.dtype, **loading._asdict())
     return model, weights_fingerprint(model.info.files, config.lora, sam)
 
 
-def check_model(
-    config: ModelConfig, info: ModelInfo | None, layers: Mapping[str, Layer] | None = None
-) -> CapturePlan | None:
-    """What is captured of a model; None if nothing is known of its layers yet. Raises UserError for everything in the
-    configuration that does not fit it. layers: of the loaded model; None: those that its small files show."""
+def check_model(config: ModelConfig, info: ModelInfo, layers: Mapping[str, Layer] | None = None) -> CapturePlan | None:
+    """What is captured of a model; None if nothing is known of its layers yet. layers: the loaded model's; None: those
+    that its small files show. Raises UserError for everything in the configuration that does not fit the model."""
     check_values(config, info)
-    return info and plan_model(config, info, layers or info.layers())
+    return plan_model(config, info, layers or info.layers())
 
 
-def check_values(config: ModelConfig, info: ModelInfo | None) -> None:
-    """Raise UserError for values that do not fit each other or the model. info: None: nothing is known of it yet."""
+def check_values(config: ModelConfig, info: ModelInfo) -> None:
+    """Raise UserError for values that do not fit each other or the model."""
     dataset = config if isinstance(config, DatasetConfig) else None
-    family, gguf = (info.family, info.files.is_gguf) if info else (None, False)
-    check_options(LoadOptions.of(config), family, config.model, gguf=gguf)
+    check_options(LoadOptions.of(config), info.family, gguf=info.files.is_gguf)
     sam = dataset and dataset.mask.sam_weights
     for what, source in (("lora", config.lora), ("sam", sam)):
         if source is not None:
             local_file(what, source)
     if dataset:
         check_capture(dataset.mask.method, dataset.capture.normalize)
-    if info is None:
-        return
 
     # Words, guidance and size, as far as the model's files tell
     if dataset:
@@ -226,8 +210,8 @@ def check_values(config: ModelConfig, info: ModelInfo | None) -> None:
 
 
 def plan_model(config: ModelConfig, info: ModelInfo, layers: Mapping[str, Layer] | None) -> CapturePlan | None:
-    """The plan of the capture with a model; None if its layers are not known yet. Raises UserError for layers and
-    levels that it lacks, and for maps that do not fit into memory."""
+    """The plan of what is captured of a model; None if its layers are not known yet. Raises UserError for layers and
+    levels that the model lacks, and for maps that do not fit into memory."""
     sizes, lattice = info.sizes(), lattice_of(config, info)
     if layers is None:
         return None
@@ -260,32 +244,30 @@ def lattice_of(config: ModelConfig, info: ModelInfo) -> tuple[int, int] | None:
     return height // sizes.position, width // sizes.position
 
 
-def model_line(config: RunConfig, info: ModelInfo | None, offload: Offload, size: int | None) -> str:
-    """The line about the model that will be loaded. size: of its weights, if they are all on this machine."""
-    where = "not on this machine; the run refuses it if it is not supported"
-    if info is not None:
-        named, where = named_model(info.files.base), "on this machine"
-        if size is None and not isinstance(info.files.whole, Path):
-            where = "not on this machine; the run downloads it"
-            if named:
-                half, full = (show_bytes(named.weight_bytes(dtype)) for dtype in ("float16", "float32"))
-                where += f": {half} if its files are in half precision, {full} if in float32"
-        if info.files.replacement:
-            where = f"{info.family.title}: {info.files.parts_line(info.family)}, {where}"
+def model_line(config: RunConfig, info: ModelInfo, offload: Offload, size: int | None) -> str:
+    """The line about the model that will be loaded. size: bytes of its weights; None: not all are on this machine."""
+    named, where = named_model(info.files.base), "on this machine"
+    if size is None and not isinstance(info.files.whole, Path):
+        where = "not on this machine; the run downloads it"
+        if named:
+            half, full = (show_bytes(named.weight_bytes(dtype)) for dtype in ("float16", "float32"))
+            where += f": {half} if its files are in half precision, {full} if in float32"
+    if info.files.replacement:
+        where = f"{info.family.title}: {info.files.parts_line(info.family)}, {where}"
     line = f"Model: {config.model} ({where})"
     return line if offload == "none" else f"{line}, offload {offload}"
 
 
-def weight_bytes(config: RunConfig, info: ModelInfo | None) -> int | None:
+def weight_bytes(config: RunConfig, info: ModelInfo) -> int | None:
     """Bytes of a model's weights; None if they are not all on this machine. config: with a number format."""
-    with suppress(UserError):  # loading tells what is wrong with a file
-        return info and info.files.weight_bytes(info.family, str(config.dtype))
+    with suppress(UserError):  # loading reports what is wrong with a file
+        return info.files.weight_bytes(info.family, str(config.dtype))
     return None
 
 
-def memory_line(config: RunConfig, info: ModelInfo | None, size: int | None, maps: int | None) -> str:
-    """The line about the memory that a model needs. size, maps: bytes of its weights, and of an image's maps, if they
-    are known."""
+def memory_line(config: RunConfig, info: ModelInfo, size: int | None, maps: int | None) -> str:
+    """The line about the memory that a model needs. size, maps: bytes of its weights, and of an image's attention maps;
+    None: not known."""
     line = "Memory: not known, because the weights are not all on this machine"
     if size:
         line = f"Memory: {show_bytes(size)} of weights in {config.dtype}"
@@ -293,6 +275,6 @@ def memory_line(config: RunConfig, info: ModelInfo | None, size: int | None, map
             line += f", before {config.quantize}"
     if maps:
         line += f"; {show_bytes(maps)} of attention maps an image"
-    if info and info.family.measured and not info.settings.words and not (size and config.device == "cpu"):
+    if info.family.measured and not info.settings.words and not (size and config.device == "cpu"):
         line += f"; an H100 needed {info.family.measured} (docs/gpus.md)"
     return line

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,26 +28,26 @@ from ..files.output_folders import LOCK, check_outside, open_folder
 from ..files.outputs import BATCHES, CONFIG, LEFTOVER, flush, write_atomic
 from ..files.reading import inside
 
-State = Literal["new", "unfinished", "complete", "shorter", "longer"]
-"""The state of an output. shorter: made by a configuration with fewer samples of the same series
-(`RunConfig.extends`). longer: begun with more, and not finished.
-"""
+State = Literal["new", "unfinished", "complete", "to grow", "to cut"]
+"""The state of an output. to grow: it was made for fewer samples of the same series (`RunConfig.extends`). to cut: it
+was begun for more, and is not finished."""
 
 RUN_FOLDERS = (IMAGES, MASKS, INSTANCES, *EXTRAS)
 """Folders that only batches of runs write to."""
-AS_BEGUN = ("device", "dtype", "threads")
-"""Values that decide rounding. A run that leaves them open goes on with those that the output was begun with."""
+DECIDE_ROUNDING = ("device", "dtype", "threads")
+"""Fields that decide rounding. A run that leaves them open continues with the values that the output was begun with."""
 
 
 @dataclass
 class BatchRecord:
-    """The record of a finished batch: its rows of metadata.jsonl and rejected.jsonl (or of the command's files in their
-    place), and the path and size of each of its files.
-    """
+    """The record of a finished batch."""
 
     rows: list[dict[str, Any]] = field(default_factory=list)
+    """Its rows of metadata.jsonl."""
     rejected: list[dict[str, Any]] = field(default_factory=list)
+    """Its rows of the file in `Job.left_out`, such as rejected.jsonl."""
     files: dict[str, int] = field(default_factory=dict)
+    """Path of each of its files → size in bytes."""
 
     def write(self, out: Path, name: str, data: bytes) -> None:
         """Write the file out/name and note it."""
@@ -55,7 +55,7 @@ class BatchRecord:
         self.files[name] = len(data)
 
     def write_by(self, out: Path, name: str, write: Callable[[Path], object]) -> None:
-        """Call `write` to write the file out/name, and note it."""
+        """Have `write` write the file out/name, and note it."""
         path = _place(out, name)
         write(path)
         flush(path)
@@ -63,7 +63,7 @@ class BatchRecord:
 
 
 def _place(out: Path, name: str) -> Path:
-    """out/name, in one of the folders that `begin` removes after a run that was killed."""
+    """The path out/name, which must be in one of the folders that `begin` empties after a killed run."""
     fix = "add its folder to EXTRAS (dataset/native.py) or RUN_FOLDERS (run/output.py)"
     assert name.partition("/")[0] in RUN_FOLDERS, f"{name}: {fix}"
     return inside(out, name)
@@ -71,7 +71,8 @@ def _place(out: Path, name: str) -> Path:
 
 def look_into(out: Path, config: Config) -> tuple[State, Config]:
     """The state of an output, and the configuration to make or continue it with. Raises UserError for a file, a folder
-    with other contents, an output of another command or configuration, and an unfinished one of another version.
+    with other contents, the output of another command or configuration, and an unfinished output of another version of
+    this package.
     """
     device, numbered, _ = (config.device or "").partition(":")
     if numbered:  # the number of a GPU changes nothing
@@ -84,9 +85,9 @@ def look_into(out: Path, config: Config) -> tuple[State, Config]:
     config, complete = as_begun(config, begun), (out / config.last_file).exists()
     changed, same_version = differences(begun, config), about.get("version") == __version__
     if changed and same_version and config.extends(begun):
-        return "shorter", config
+        return "to grow", config
     if changed and same_version and not complete and begun.extends(config):
-        return "longer", config
+        return "to cut", config
     if not complete and not same_version:
         changed.insert(0, f"version of seediff: {about.get('version')} → {__version__}")
     if changed:
@@ -99,8 +100,8 @@ def look_into(out: Path, config: Config) -> tuple[State, Config]:
 
 
 def read_begun(out: Path, config: RunConfig) -> dict[str, Any] | None:
-    """The seediff.toml of the command's output in a folder; None if nothing there is to be continued. Raises UserError
-    for a file, a folder with other contents, and another command's output."""
+    """The seediff.toml of the command's output in a folder; None if there is nothing to continue. Raises UserError for
+    a file, a folder with other contents, and another command's output."""
     if out.exists() and not out.is_dir():
         raise UserError(out, "there is a file where the folder should be")
     entries = out.iterdir() if out.is_dir() else ()
@@ -122,7 +123,8 @@ def read_begun(out: Path, config: RunConfig) -> dict[str, Any] | None:
 
 
 def nothing_committed(out: Path) -> bool:
-    """Without a folder of records, files of samples may not be a run's, so there must be none."""
+    """Whether an output has no finished batch. Without a folder of records, files of samples may be somebody else's, so
+    there must be none."""
     if (out / BATCHES).is_dir():
         return not any((out / BATCHES).glob("*.json"))
     folders = [out / name for name in RUN_FOLDERS if (out / name).is_dir()]
@@ -130,8 +132,8 @@ def nothing_committed(out: Path) -> bool:
 
 
 def as_begun(config: Config, begun: Config) -> Config:
-    """The configuration with what it leaves open as the output was begun."""
-    config = config.filled(MACHINE, **{name: getattr(begun, name) for name in AS_BEGUN})
+    """The configuration, with the values that it leaves open filled in from the one that the output was begun with."""
+    config = config.filled(MACHINE, **{name: getattr(begun, name) for name in DECIDE_ROUNDING})
     if config.source("batch_size") == DEFAULT and begun.source("batch_size") == MACHINE:
         return config.changed(MACHINE, batch_size=begun.batch_size)
     return config
@@ -143,7 +145,7 @@ def record_path(number: int) -> str:
 
 
 def read_record(out: Path, number: int) -> BatchRecord | None:
-    """The record of a batch; None if it is not finished, or one of its files is missing or has another size."""
+    """The record of a batch; None if the batch is not finished, or one of its files is missing or has another size."""
     with suppress(OSError, ValueError, UserError):
         record = read_json(out / record_path(number), BatchRecord)
         for row in record.rows:
@@ -153,18 +155,9 @@ def read_record(out: Path, number: int) -> BatchRecord | None:
     return None
 
 
-def check_records(out: Path, numbers: Container[int]) -> None:
-    """Raise UserError if the output has a batch that its configuration does not: earlier versions kept samples there
-    that they drew again, and these would be lost."""
-    if any(path.stem.isdigit() and int(path.stem) not in numbers for path in (out / BATCHES).glob("*.json")):
-        fix = "make the new samples in another folder with another --seed, and join the two with `seediff merge`"
-        raise UserError(out, "has samples that were drawn again with --top-up, so no run can go on with it", fix)
-
-
 def find_lost(out: Path, numbers: Iterable[int]) -> list[int]:
-    """The batches of a complete output of which a file is missing. Raises UserError for a file that is not as its
-    batch's record says, which may be somebody's work, and for a batch without a record whose files are not all
-    there."""
+    """The batches of a complete output of which a file is missing. Raises UserError for a file of another size than its
+    batch's record says, which may be somebody's work, and for a missing file of a batch without a record."""
     rows: Iterable[Mapping[str, Any]] = ()
     again = f"remove {native.METADATA}, and run the same command again"
     if (out / native.METADATA).is_file():
@@ -196,19 +189,19 @@ def find_lost(out: Path, numbers: Iterable[int]) -> list[int]:
 
 
 def commit(out: Path, number: int, record: BatchRecord) -> None:
-    """Mark a batch, whose files are there, as finished."""
+    """Mark a batch as finished, once its files are written."""
     data = json.dumps(vars(record), ensure_ascii=False).encode("utf-8")
     write_atomic(inside(out, record_path(number)), data)
 
 
 def lock(out: Path) -> AbstractContextManager[None]:
-    """Lock out other runs. Raises UserError if one is using the output, or if it cannot be written to."""
+    """Lock out other runs. Raises UserError if another run is using the output, or if it cannot be written to."""
     return open_folder(out, (*RUN_FOLDERS, BATCHES))
 
 
 def begin(out: Path, config: RunConfig, weights: str) -> None:
-    """Start an output, without files of a run that finished no batch, which may be of another configuration. weights:
-    the model's fingerprint, "" if there is none."""
+    """Start an output. Files of an earlier run that finished no batch are removed, as they may be of another
+    configuration. weights: the fingerprint of the model's weights, "" without a model."""
     for name in (*RUN_FOLDERS, BATCHES):  # the folder of records last, because it marks the others as a run's
         with suppress(FileNotFoundError):
             shutil.rmtree(inside(out, name))  # removes links, and does not follow them
@@ -217,8 +210,9 @@ def begin(out: Path, config: RunConfig, weights: str) -> None:
     inside(out, BATCHES).mkdir()
 
 
-def check_weights(out: Path, model: str, weights: str) -> None:
-    """Raise UserError if the output was begun with weights of another fingerprint; "": they were not loaded."""
+def check_same_weights(out: Path, model: str, weights: str) -> None:
+    """Raise UserError if the output was begun with other weights. model: the model's name for the message. weights:
+    their fingerprint; "": they were not loaded."""
     begun = read_toml(out / CONFIG).get("weights", weights)
     if weights and weights != begun:
         problem = f"was started with different weights of model '{model}' ({begun} → {weights})"

@@ -1,4 +1,4 @@
-"""What `mask` and `segment` share: their photographs, and those that could not be used."""
+"""What `mask` and `segment` share: how photographs are read and written, and which could not be used."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from ..files.outputs import CONFIG, write_atomic
 from ..files.photo_files import FAILED, Photo, failed_row, find_named
 from ..models.describe import ModelInfo
 from ..models.families.readers import Reader
+from ..models.saving_memory import Loading
 from ..models.short_names import EMBEDDED, REAL
 from .model_job import ModelJob
 from .output import BatchRecord
@@ -34,38 +35,44 @@ PhotosConfig = TypeVar("PhotosConfig", bound=MaskPhotosConfig | SegmentPhotosCon
 ReadPhoto = TypeVar("ReadPhoto")
 Viewed = TypeVar("Viewed")
 PhotoBatch = tuple[list[Viewed], list[dict[str, str]]]
-"""The photographs that were captured, and a row of failed.jsonl for each that could not be used."""
+"""The captured photographs, and a row of failed.jsonl for each photograph that could not be used."""
 
 
 @dataclass(frozen=True)
 class PhotoSpec:
-    """One photograph of a run. words: to look for. label: for `k="truth"`, the name of its label map, if it has one."""
+    """One photograph of a run."""
 
     index: int
     photo: Photo
     words: tuple[str, ...]
+    """The words to look for in it."""
     label: str | None = None
+    """For `k="truth"`, the name of its label map; None if it has none."""
 
 
 class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Viewed]], Generic[PhotosConfig, ReadPhoto, Viewed]):
-    """A job that labels photographs. made: what it makes. words: what is looked for, under the heading `named`."""
+    """A job that labels photographs."""
 
     left_out = "failed", FAILED
     made: str
+    """What it makes, for messages: "masks"."""
     named: str
+    """What its words are, for messages: "Classes"."""
     words: Sequence[str]
+    """All words to look for."""
 
     def __init__(
         self,
         config: PhotosConfig,
         specs: Sequence[PhotoSpec],
-        own: Sequence[str],
+        settings_of: Sequence[str],
         info: ModelInfo | None,
+        loading: Loading,
     ) -> None:
-        """specs: one per photograph. own: settings of single photographs. The fingerprint of both goes into the
-        configuration, so that only the same run continues."""
-        photos = fingerprint_photos([spec.photo for spec in specs], own)
-        super().__init__(config.changed("the pictures", photos=photos), info)
+        """specs: one per photograph. settings_of: for each its own settings as a text, "" if it has none. A fingerprint
+        of both becomes part of the configuration, so that only the same run continues."""
+        photos = fingerprint_photos([spec.photo for spec in specs], settings_of)
+        super().__init__(config.changed("the pictures", photos=photos), info, loading)
         self.specs = specs
 
     def items(self) -> Sequence[PhotoSpec]:
@@ -83,29 +90,26 @@ class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Viewed]], Generic[Ph
 
     @abstractmethod
     def check_words(self, words: tuple[str, ...], readers: Sequence[Reader]) -> None:
-        """Raise UserError for words of a photograph that the model cannot look for."""
+        """Raise UserError for words that the model cannot look for. words: one photograph's."""
 
     def describe(self, verbose: bool) -> Iterator[str]:
         count = len(self.specs)
         yield f"{self.made} of {plural(count, 'photograph')} in {plural(len(self.config.batches(count)), 'batch')}"
         if self.words:
             yield f"{self.named}: {', '.join(self.words)}"
-        yield from self.plan_lines(count, verbose)
-
-    def plan_lines(self, items: int, verbose: bool = True) -> list[str]:
-        return [*super().plan_lines(items, verbose), *filter(None, [self.doubt])]
+        yield from (*self.plan_lines(count, verbose), *filter(None, [self.doubt]))
 
     @cached_property
     def doubt(self) -> str:
-        """`doubt_line` about the photographs."""
+        """What `doubt_line` says about the photographs."""
         return doubt_line(self.info, self.config.model_label, [spec.photo.path for spec in self.specs])
 
     def about(self, rejected: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         return {**super().about(rejected), **({"note": self.doubt} if self.doubt else {})}
 
     def hardest_first(self, numbers: Sequence[int]) -> Sequence[int]:
-        """On CUDA, batches begin with that of the most photographs of one size, which go through the network together.
-        Only headers are read."""
+        """On CUDA, first the batches with the most photographs of one size, because these go through the network
+        together. Reads only headers."""
         if not (self.config.device or "").startswith("cuda"):
             return numbers
 
@@ -130,11 +134,11 @@ class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Viewed]], Generic[Ph
 
     @abstractmethod
     def read(self, spec: PhotoSpec) -> ReadPhoto:
-        """A photograph. Raises UserError if it cannot be used."""
+        """Read a photograph. Raises UserError if it cannot be used."""
 
     @abstractmethod
     def see(self, photos: Sequence[ReadPhoto]) -> list[Viewed]:
-        """What the model sees in photographs."""
+        """Everything that needs the model, for the photographs of a batch."""
 
     def write(self, captured: PhotoBatch[Viewed], out: Path) -> BatchRecord:
         photos, failed = captured
@@ -151,23 +155,23 @@ class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Viewed]], Generic[Ph
         if rejected:
             write_atomic(out / FAILED, native.jsonl(rejected))
         else:
-            (out / FAILED).unlink(missing_ok=True)  # of an earlier run
+            (out / FAILED).unlink(missing_ok=True)  # an earlier run may have written it
         super().finish(rows, (), out)
 
 
-def fingerprint_photos(photos: Sequence[Photo], own: Sequence[str]) -> str:
-    """`12 photographs (3f2a…)`: identifies photographs by names, sizes in bytes, and settings of their own."""
+def fingerprint_photos(photos: Sequence[Photo], settings_of: Sequence[str]) -> str:
+    """`12 photographs (3f2a…)`: identifies photographs by their names, sizes in bytes, and own settings."""
     digest = hashlib.blake2b(digest_size=6)
-    for photo, settings in zip(photos, own, strict=True):
+    for photo, settings in zip(photos, settings_of, strict=True):
         size = photo.path.stat().st_size if photo.path.is_file() else -1
         digest.update(repr((photo.name, size, settings)).encode("utf-8", "surrogateescape"))
     return f"{plural(len(photos), 'photograph')} ({digest.hexdigest()})"
 
 
-def doubt_line(info: ModelInfo | None, label: str, pictures: Sequence[Path] = ()) -> str:
-    """What to tell a person who gives photographs to a model that knows a small world of drawings; "" for others, and
-    if it drew all of these pictures."""
-    if info is None or not info.settings.words or (pictures and are_drawings(pictures, label)):
+def doubt_line(info: ModelInfo, label: str, pictures: Sequence[Path] = ()) -> str:
+    """A warning for people who give photographs to a model of a small world of drawings; "" for other models, and if
+    the model drew all of the pictures. label: the model's name."""
+    if not info.settings.words or (pictures and are_drawings(pictures, label)):
         return ""
     return (
         f"model '{label}' is for its own drawings: what it finds in photographs means nothing; {REAL} is a real model"
@@ -175,7 +179,7 @@ def doubt_line(info: ModelInfo | None, label: str, pictures: Sequence[Path] = ()
 
 
 def are_drawings(pictures: Sequence[Path], label: str) -> bool:
-    """Whether a model drew all pictures, by the seediff.toml or the rows of the sets that they are in."""
+    """Whether a model drew all of the pictures, as the seediff.toml or the rows of their datasets say."""
     sets: dict[Path, set[str]] = {}
     for picture in map(Path.absolute, pictures):
         folder = next((parent.parent for parent in picture.parents if parent.name == native.IMAGES), Path())
@@ -194,15 +198,15 @@ def _drew(folder: Path, names: Collection[str], label: str) -> bool:
 
 
 def is_drawing(row: Mapping[str, Any], label: str) -> bool:
-    """Whether a row, or a configuration of `generate`, says that the model drew the picture, or another one that knows
-    the same drawings. Only rows of drawings have a seed."""
+    """Whether a row, or a configuration of `generate`, says that the model, or another that knows the same drawings,
+    drew the picture. Only rows of drawings have a seed."""
     alike = EMBEDDED if label in EMBEDDED else (label,)
     return "seed" in row and row.get("model") in alike
 
 
 def read_classes_csv(path: Path, photos: Sequence[Photo]) -> dict[str, tuple[str, ...]]:
     """Photo name → classes, from a `classes.csv` with the columns file and classes (names separated by commas or
-    semicolons). Files are named as in their folder, with or without suffix. Raises UserError naming a line.
+    semicolons). It names files as in their folder, with or without suffix. Raises UserError naming a line.
     """
     named = find_named(path, read_csv(path, ("file", "classes")), photos)
     lists = {photo.name: row["classes"].replace(";", ",").split(",") for photo, row in named}

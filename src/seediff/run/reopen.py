@@ -1,7 +1,8 @@
-"""Turns a finished dataset back into an unfinished one, to add samples, or ends one with fewer than it was begun for.
+"""Turns a finished dataset back into an unfinished one, to add samples, or ends an unfinished one with fewer samples
+than it was begun for.
 
-metadata.jsonl becomes EARLIER, and the command continues as after any interruption, with the batches whose records are
-there. A dataset that grows gets the bytes of one that was as large from the start.
+metadata.jsonl becomes EARLIER, and the command continues as after any interruption, with the batches that have records.
+A grown dataset has the bytes of one that was as large from the start.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from ..files.messages import plural, show_json
 from ..files.outputs import BATCHES, CONFIG, write_atomic
 from ..files.reading import inside
 from ..prompts.specs import sample_count
-from .output import RUN_FOLDERS, check_records, record_path
+from .output import RUN_FOLDERS, record_path
 
 IMAGE = re.compile(rf"{native.IMAGES}/([0-9]{{6,}})\.[a-z]+")
 NUMBER = re.compile("[0-9]{6,}")
@@ -37,7 +38,7 @@ def numbered_name(index: int) -> str:
 
 
 def check_growth(folder: Path) -> None:
-    """Raise UserError if a sample of the smaller last batch, which is drawn again to grow, was reviewed."""
+    """Raise UserError if growing would draw a reviewed sample again, one of a smaller last batch."""
     saved = load_config(folder / CONFIG, GenerateConfig)
     count = sample_count(saved)
     last = set(map(numbered_name, range(count - count % saved.batch_size, count)))
@@ -49,8 +50,8 @@ def check_growth(folder: Path) -> None:
 
 
 def grow(folder: Path, config: GenerateConfig) -> None:
-    """Turn an output whose configuration `config` extends into an unfinished output of `config`. A last batch that is
-    smaller is made again, because the number of images in a batch changes rounding. To be called after `check_growth`.
+    """Turn an output whose configuration `config` extends into an unfinished output of `config`. A smaller last batch
+    is made again, because the number of images in a batch changes rounding. To be called after `check_growth`.
     """
     saved = load_config(folder / CONFIG, GenerateConfig)
     whole, rest = divmod(sample_count(saved), config.batch_size)
@@ -64,10 +65,9 @@ def grow(folder: Path, config: GenerateConfig) -> None:
 
 
 def check_end(folder: Path, config: GenerateConfig) -> None:
-    """Raise UserError if samples that `config` does not have were drawn, which would be lost."""
+    """Raise UserError if samples were drawn that `config` does not have, because they would be lost."""
     begun = load_config(folder / CONFIG, GenerateConfig)
     batches = begun.batches(sample_count(begun))
-    check_records(folder, range(len(batches)))
     made = [batch.stop for number, batch in enumerate(batches) if (folder / record_path(number)).exists()]
     made += [sample_number(row["file_name"]) + 1 for row in earlier_rows(folder)]
     drawn, count = max(made, default=0), sample_count(config)
@@ -80,7 +80,7 @@ def check_end(folder: Path, config: GenerateConfig) -> None:
 
 
 def end(folder: Path, config: GenerateConfig) -> None:
-    """Make `config`, which an unfinished output's configuration extends, its configuration. To be called after
+    """Make `config` the configuration of an unfinished output whose own configuration extends it. To be called after
     `check_end`."""
     count = sample_count(config)
     for path in chain.from_iterable(inside(folder, name).glob("*") for name in RUN_FOLDERS):
@@ -100,7 +100,7 @@ def earlier_rows(folder: Path) -> list[dict[str, Any]]:
 
 
 def rows_in_order(folder: Path, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows by the numbers of their samples, each with the split that it had in EARLIER."""
+    """The rows, sorted by sample number. A sample of a dataset that grew keeps the `split` that it has in EARLIER."""
     splits = {row["file_name"]: {"split": row["split"]} for row in earlier_rows(folder) if "split" in row}
     by_number = sorted(rows, key=lambda row: sample_number(row["file_name"]))
     return [{**row, **splits.get(row["file_name"], {})} for row in by_number]

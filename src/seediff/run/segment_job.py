@@ -1,5 +1,5 @@
-"""`segment`: divides photographs into segments without given classes, which are the objects of a dataset folder like
-that of `mask`. What has no name is of the class `segment`."""
+"""`segment`: divides photographs into segments without given classes. The segments are the objects of a dataset like
+that of `mask`; those without a name have the class `segment`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from ..files.photo_files import Photo, read_photo
 from ..metrics.matching import count_segments
 from ..models.describe import ModelInfo, check_known_classes
 from ..models.families.readers import Reader
-from ..models.saving_memory import Graphs, Offload
+from ..models.saving_memory import USUAL_LOADING, Graphs, Loading, Offload
 from ..prompts.tokens import split_prompts
 from ..workers import Progress
 from .loop import Engine, RunResult, run
@@ -44,7 +44,7 @@ CountedPhoto = tuple[PhotoSpec, np.ndarray, int]
 
 
 class DividedPhoto(NamedTuple):
-    """A photograph (H, W, 3) uint8, its segments, and the name of each, none without words."""
+    """A photograph (H, W, 3) uint8, its segments, and the name of each segment; no names if there are no words."""
 
     spec: PhotoSpec
     pixels: np.ndarray
@@ -64,22 +64,22 @@ def segment_photos(
     engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> RunResult:
-    """Divide photographs into segments, in the dataset `out`. If it is stopped at any moment, the same call continues.
+    """Divide photographs into segments, in the dataset `out`. The same call continues a run that was stopped at any
+    moment.
 
     photos: from `find_photos`. words: photo name → the words that may name its segments, instead of `config.names`.
-    labels: for `k="truth"`, a folder of label maps with the photographs' names. Photographs that cannot be used, or
-    whose label maps cannot, do not stop the run: they are listed in the result and in failed.jsonl. offload, graphs,
-    engine: as in `generate`. Raises UserError as `generate` does.
+    labels: for `k="truth"`, a folder of label maps with the photographs' names. offload, graphs, engine: as in
+    `generate`. Photographs that cannot be used, or whose label maps cannot, do not stop the run: the result and
+    failed.jsonl list them. Raises UserError as `generate` does.
     """
-    job = SegmentJob(config, photos, words=words, labels=labels)
-    job.offload, job.graphs = offload, graphs
+    job = SegmentJob(config, photos, words=words, labels=labels, loading=Loading(offload, graphs))
     return run(job, out, engine=engine, progress=progress)
 
 
 def truth_count(truth: Mapping[str, Sample], name: str | None, shape: tuple[int, ...], fit: str, positions: int) -> int:
-    """The number of classes in the label map of a photograph (H, W), within the centred square for `fit="crop"`: the k
-    of K-Means-S, at least 1. Raises UserError if the label map is missing or does not fit, or has more classes than
-    K-Means has `positions`.
+    """The k of K-Means-S: the number of classes in a photograph's label map, at least 1; with `fit="crop"`, within the
+    centred square. truth: name → sample. name: the label map's. shape: the photograph's (H, W). positions: how many
+    K-Means divides. Raises UserError if the label map is missing or does not fit, or has more classes than positions.
     """
     if name is None:
         raise UserError("it has no label map, or more than one matches; -k truth needs exactly one")
@@ -100,7 +100,8 @@ def truth_count(truth: Mapping[str, Sample], name: str | None, shape: tuple[int,
 
 
 def label_digest(sample: Sample) -> str | None:
-    """Of a label map's pixels, so that only the same run continues; None if it cannot be read, which is said later."""
+    """A digest of a label map's pixels, so that only the same run continues; None if it cannot be read, which is
+    reported later."""
     try:
         return hashlib.sha256(sample.unchecked_labels().tobytes()).hexdigest()
     except UserError:
@@ -108,7 +109,7 @@ def label_digest(sample: Sample) -> str | None:
 
 
 class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
-    """Reads photographs, divides them, names segments and writes them."""
+    """Reads photographs, divides them into segments, names these and writes them."""
 
     made, named = "segments", "Names"
 
@@ -120,6 +121,7 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
         words: Mapping[str, Sequence[str]] | None = None,
         labels: Path | str | None = None,
         info: ModelInfo | None = None,
+        loading: Loading = USUAL_LOADING,
     ) -> None:
         """Arguments as in `segment_photos`."""
         truth, about = dict[str, Sample](), ""
@@ -144,21 +146,14 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
             digest = label_digest(truth[label]) if label else None
             own.append(repr((named if named != shared else None, label, digest)))
         self.words = tuple(dict.fromkeys(chain.from_iterable(spec.words for spec in specs)))
+        self.classes = (SEGMENT, *self.words)
         check_segment_names(self.words, "names" if config.names else "words of the photographs")
         if truth and not any(spec.label for spec in specs):
             none = f"no label map of any of the {len(specs)} photographs"
             raise UserError("labels", f"{none} among the {about}")
-        super().__init__(config, specs, own, info)
+        super().__init__(config, specs, own, info, loading)
         if self.words:
             self.reads = {"cross": None} if config.segment.divides_features else EVERYTHING
-
-    @property
-    def classes(self) -> Sequence[str]:
-        return (SEGMENT, *self.words)
-
-    @property
-    def method(self) -> str:
-        return self.config.segment.method
 
     def use(self, model: Model) -> None:
         from ..segments.make_segments import check_fits
@@ -167,8 +162,7 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
         super().use(model)
 
     def check_words(self, words: tuple[str, ...], readers: Sequence[Reader]) -> None:
-        if self.info is not None:
-            check_known_classes(self.info.name, self.info.settings.words, words)
+        check_known_classes(self.info.name, self.info.settings.words, words)
         split_prompts(readers, words)
 
     def read(self, spec: PhotoSpec) -> CountedPhoto:
@@ -201,7 +195,7 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
         return [DividedPhoto(spec, pixels, of_photo, named) for (spec, pixels, _), of_photo, named in divided]
 
     def names(self, photos: Sequence[CountedPhoto], segments: Sequence[Segments]) -> list[list[SegmentName]]:
-        """The name of each segment of each photograph; none for a photograph without words."""
+        """For each photograph the names of its segments; an empty list for a photograph without words."""
         from ..segments.naming import SegmentName, name_photo
 
         config, names = self.config, list[list[SegmentName]]()
@@ -242,7 +236,7 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
                 "asked": list(spec.words),
                 "flags": [],
                 "model": self.config.model_label,
-                "method": self.method,
+                "method": self.config.method,
                 "version": __version__,
                 **instance_row(objects),
             }
@@ -250,8 +244,8 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
 
 
 def as_objects(segments: Segments, names: Sequence[SegmentName], classes: Sequence[str]) -> Instances:
-    """The segments as objects: segment 0 is object 1, and 0 is in no segment. names: of each segment; empty if no words
-    were given. classes: `segment`, then all words."""
+    """The segments as objects: segment 0 becomes object 1, and 0 stands for no segment. names: the segments' names;
+    empty if no words were given. classes: `segment`, then all words."""
     ids = {word: number for number, word in enumerate(classes, 1)}
     class_ids = [ids[SEGMENT]] * len(segments.scores)
     for segment, named in enumerate(names):

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ..workers import Progress
 
 FIT: Fit = "keep"
-"""The default of `mask` and `segment`."""
+"""How `mask` and `segment` see photographs by default."""
 MOST_ABSENT, MOST_ASKED = 3, 20
 """Maximum number of absent classes in `several`, and of classes in `many`."""
 PRESENCE_THRESHOLDS = np.round(np.arange(0.5, 1.0, 0.005), 3)
@@ -44,28 +44,28 @@ NAME_THRESHOLDS = np.round(np.arange(0.5, 0.9, 0.002), 3)
 
 @dataclass(frozen=True)
 class Thresholds:
-    """The thresholds, and the figures at them, which are shares of 1. None if there was nothing to count.
-
-    precision, recall: at `presence`, over (photograph, class) pairs in all kinds of questions. right: the share of
-    segments that get the right name, or rightly none. photos, segments: the numbers used. failed: (photograph, reason)
-    for each photograph that could not be used.
-    """
+    """The thresholds, and how good they are, in [0, 1]. A value is None if there was nothing to count."""
 
     presence: float | None
     precision: float | None
     recall: float | None
+    """Precision and recall at `presence`, over the (photograph, class) pairs of all kinds of questions."""
     name_threshold: float | None
-    right: float | None
+    named_right: float | None
+    """The share of segments that get the right name at `name_threshold`, or rightly none."""
     beta: float | None
     photos: int
+    """The number of photographs used."""
     segments: int
+    """The number of segments used."""
     failed: Sequence[tuple[str, str]] = ()
+    """(photograph, reason) for each photograph that could not be used."""
 
 
 Answer = tuple[str, bool, float]
-"""A kind of question, whether the class is there, and its score."""
+"""A kind of question, whether the photograph shows the class, and the class's score."""
 ScoredName = tuple[bool, float]
-"""Of a segment: whether its best word is the class of most of its labelled pixels, and that word's score."""
+"""Whether a segment's best word is the class of most of its labelled pixels, and that word's score."""
 
 
 def tune(
@@ -78,7 +78,7 @@ def tune(
     progress: Progress,
 ) -> Thresholds:
     """Find the thresholds on at most `count` evenly spaced photographs of a set. classes: id → name, from `countable`.
-    segment: the method for the segments that are named. Raises UserError if no photograph can be used.
+    segment: the method that makes the segments to be named. Raises UserError if no photograph can be used.
     """
     from ..segments.make_segments import check_fits
 
@@ -108,7 +108,7 @@ def tune(
         raise UserError(f"{data.about}: none of {len(chosen)} photographs can be used ({failed[0][0]}: {failed[0][1]})")
 
     # 2. The best thresholds
-    presence = name_threshold = right = beta = None
+    presence = name_threshold = named_right = beta = None
     precision = recall = None
     if len({present for _, present, _ in answers}) == 2:
         group, present, score = (np.array(column) for column in zip(*answers, strict=True))
@@ -119,15 +119,15 @@ def tune(
             precision = float(present[found].mean())
     if names:
         name_threshold = best_name_threshold(names)
-        right = float(np.mean([is_right == (score >= name_threshold) for is_right, score in names]))
+        named_right = float(np.mean([is_right == (score >= name_threshold) for is_right, score in names]))
     if background is not None:
         beta = float(BETAS[best_beta(np.array(counts))])
     used = len(chosen) - len(failed)
-    return Thresholds(presence, precision, recall, name_threshold, right, beta, used, len(names), failed)
+    return Thresholds(presence, precision, recall, name_threshold, named_right, beta, used, len(names), failed)
 
 
 def ask(model: Model, classes: Mapping[int, str], photo: LabelledPhoto) -> list[Answer]:
-    """Presence scores of the classes that are asked for in a photograph. classes: id → name."""
+    """The presence scores of the classes that `questions` asks for in a photograph. classes: id → name."""
     from ..masks.presence import find_classes
 
     shown, unclear = classes_shown(model, photo.truth, classes, photo.view.seen)
@@ -144,7 +144,7 @@ def ask(model: Model, classes: Mapping[int, str], photo: LabelledPhoto) -> list[
 def score_names(
     model: Model, classes: Mapping[int, str], segment: SegmentConfig, size: Size | None, photo: LabelledPhoto
 ) -> list[ScoredName]:
-    """The names of a photograph's segments that have labelled pixels. classes: id → name."""
+    """The names of those segments of a photograph that have labelled pixels. classes: id → name."""
     from ..segments.make_segments import make_segments
     from ..segments.naming import name_photo
 
@@ -168,10 +168,9 @@ def score_names(
 
 
 def questions(shown: Sequence[str], classes: Sequence[str], index: int, seed: int) -> list[tuple[str, tuple[str, ...]]]:
-    """The questions (group, classes) for picture `index`: its classes and index % 4 others; one of its classes; one
-    other; many; those that are possible. They are all ways to use `mask`: a sentence with a picture's classes and 0 to
-    3 others (`several`), with one class, present or absent (`one`), and many classes at once, in several sentences
-    (`many`).
+    """The possible questions (group, classes) about picture `index`, which are the ways to use `mask`. `several`: the
+    picture's classes and index % 4 others in one sentence. `one`: one of its classes, and one other class. `many`: many
+    classes at once, in several sentences. shown: the picture's classes.
     """
     rng = np.random.default_rng((seed, index))
     others = [str(name) for name in rng.permutation([name for name in classes if name not in shown])]
@@ -185,8 +184,8 @@ def questions(shown: Sequence[str], classes: Sequence[str], index: int, seed: in
 
 
 def best_presence_threshold(group: np.ndarray, present: np.ndarray, score: np.ndarray) -> float:
-    """The threshold with the highest balanced accuracy, averaged over the groups; the lowest of equals. For n questions
-    (n,): the kind, whether the class is there, and its score.
+    """The threshold with the highest balanced accuracy, averaged over the groups; the lowest of several equally good
+    ones. group, present, score: (n,), for n questions the kind, whether the class is there, and its score.
     """
     kinds = [(group == one) & (present == there) for one, there in product(np.unique(group), (True, False))]
 
@@ -199,9 +198,9 @@ def best_presence_threshold(group: np.ndarray, present: np.ndarray, score: np.nd
 
 
 def countable(data: Dataset, vocabulary: Sequence[str] | None, chosen: Sequence[str] = ()) -> dict[int, str]:
-    """Id → name of the classes of a set that thresholds are tuned with. vocabulary: the words that the model knows;
-    None: not limited. chosen: the classes that the user named; empty: all. Raises UserError if the set lacks one of
-    them, or if none is left."""
+    """Id → name, for the classes of a set with which thresholds are tuned. vocabulary: the words that the model knows;
+    None: any. chosen: the classes that the user named; empty: all. Raises UserError if the set lacks a chosen class, or
+    if the model knows no class."""
     objects = {number: name for number, name in data.names.items() if name != BACKGROUND}
     listed = join_names(list(objects.values()), 20)
     unknown = [name for name in chosen if name not in objects.values()]
@@ -217,8 +216,8 @@ def countable(data: Dataset, vocabulary: Sequence[str] | None, chosen: Sequence[
 def classes_shown(
     model: Model, truth: np.ndarray, classes: Mapping[int, str], seen: np.ndarray
 ) -> tuple[list[str], set[str]]:
-    """The classes that a photograph shows, and those for which neither answer is wrong, because they cover less than
-    one position of the model's latent. truth (H, W): ids. seen: the photograph as the model sees it."""
+    """(shown, unclear): the classes that a photograph shows, and those for which neither answer is wrong, because they
+    cover less than one position of the model's latent. truth: (H, W) ids. seen: the photograph as the model sees it."""
     pixels = dict.fromkeys(classes.values(), 0)
     for number, name in classes.items():
         pixels[name] += int((truth == number).sum())

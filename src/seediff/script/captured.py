@@ -19,8 +19,8 @@ from ..attention.maps import AttentionMaps, Grid
 from ..attention.plan import CapturePlan, Expected, check_kinds, fit_mask, plan_segments
 from ..attention.windows import Window, paste
 from ..config.fields import check_table
-from ..config.generate_config import own_constants
 from ..config.method_constants import MaskConfig, SegmentConfig
+from ..config.resolve import own_constants
 from ..errors import Notice, UserError
 from ..files.photo_files import ImageInput, as_pixels
 from ..masks.clips import clip_softs

@@ -25,9 +25,9 @@ from ..attention.capture import attach_recorder
 from ..attention.networks import check_processors, find_networks
 from ..attention.plan import CapturePlan, plan_capture, plan_segments
 from ..attention.recorder import Apart, AttentionRecorder
-from ..config.generate_config import own_constants
 from ..config.method_constants import EVERYTHING, CaptureConfig, Reads, SegmentConfig
 from ..config.methods import METHOD_FACTS
+from ..config.resolve import own_constants
 from ..errors import UserError
 from ..models.families.family import Family, Layer
 from ..models.families.readers import Reader

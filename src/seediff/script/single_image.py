@@ -107,7 +107,8 @@ def _prepare(
 ) -> tuple[Model, CapturePlan]:
     """(model, plan): the loaded model, and what is captured of it. info: what is known of it before it is loaded."""
     if not isinstance(model, Model):
-        check_model(config, info)
+        if info is not None:
+            check_model(config, info)
         model = _load(config.model, config.base, config.device, config.dtype, LoadOptions.of(config))
     plan = check_model(config, model.info, model.layers)
     assert plan is not None

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import __version__
 from ..config.generate_config import GenerateConfig
-from ..config.method_constants import MaskConfig
 from ..config.photos_config import MaskPhotosConfig
 from ..dataset import native
 from ..dataset.encoding import Instances, encode_mask, encode_objects, encode_soft, soft_levels
@@ -22,8 +20,6 @@ from ..dataset.native import instance_row
 from ..dataset.rows import shown_classes
 from ..dataset.sample import SOFT
 from ..dataset.shapes.objects import scored_pieces
-from .loop import BatchCapture, Item
-from .model_job import ModelJob
 from .output import BatchRecord
 
 # torch takes seconds to import. A run that only reports an error, or that everything is done, should not wait for it.
@@ -32,67 +28,58 @@ if TYPE_CHECKING:
     from ..masks.make_masks import MaskResult
     from ..prompts.specs import SampleSpec
 
-AnyDatasetConfig = TypeVar("AnyDatasetConfig", bound=GenerateConfig | MaskPhotosConfig)
 CLASSES_WITH_STRIPS, STRIPS_OF_A_CLASS = 8, 2
-"""For so many classes, the first samples get a picture of the steps of their masks: two, as `reject` drops some."""
+"""The steps of masks are drawn for at most so many classes, and for each in its first two samples, as `reject` drops
+some."""
 
 
 @dataclass(frozen=True)
 class MaskedSample:
-    """A sample whose masks are made, and that can be written. name: its name in the dataset. suffix, image: of the
-    picture's file, without a dot, and its bytes. masks: at the picture's size. soft: makes the soft mask (H, W) of each
-    class. small: the masks at the size that the model saw, with their steps; None without a class. facts: the keys of
-    its row that only one command has."""
+    """A sample with its masks, ready to be written."""
 
     name: str
+    """Its name in the dataset."""
     spec: SampleSpec
     suffix: str
+    """The suffix of the picture's file, without a dot."""
     image: bytes
+    """The contents of the picture's file."""
     masks: MaskResult
+    """The masks at the picture's size."""
     soft: Callable[[], Iterable[np.ndarray]]
+    """Makes the soft mask (H, W) of each class."""
     small: MaskResult | None
+    """The masks at the size that the model saw, with their steps; None without a class."""
     attention: AttentionMaps | None
     facts: Mapping[str, Any]
+    """The keys of its row that only one command has."""
 
 
-class DatasetJob(ModelJob[AnyDatasetConfig, Item, BatchCapture]):
-    """A job whose labels are masks of named classes."""
+def traced_classes(specs: Iterable[SampleSpec]) -> dict[int, list[str]]:
+    """Sample index → the classes whose steps are drawn. specs: the samples' specifications."""
+    traced: dict[int, list[str]] = {}
+    seen: Counter[str] = Counter()
+    for spec in specs:
+        for name in spec.classes:
+            if seen[name] < STRIPS_OF_A_CLASS and (name in seen or len(seen) < CLASSES_WITH_STRIPS):
+                seen[name] += 1
+                traced.setdefault(spec.index, []).append(name)
+    return traced
 
-    @property
-    def classes(self) -> Sequence[str]:
-        return self.config.classes
 
-    @property
-    def method(self) -> str:
-        return self.config.mask.method
+@dataclass(frozen=True)
+class SampleWriter:
+    """Writes the samples of a dataset. traced: from `traced_classes`."""
+
+    config: GenerateConfig | MaskPhotosConfig
+    traced: Mapping[int, Sequence[str]]
 
     @cached_property
     def ids(self) -> dict[str, int]:
         """Class → its label."""
-        return {name: label for label, name in enumerate(self.classes, 1)}
+        return {name: label for label, name in enumerate(self.config.classes, 1)}
 
-    @abstractmethod
-    def samples(self) -> Sequence[SampleSpec]:
-        """The specification of each sample."""
-
-    @cached_property
-    def traced(self) -> dict[int, list[str]]:
-        """Sample index → the classes whose steps are drawn."""
-        traced: dict[int, list[str]] = {}
-        seen: Counter[str] = Counter()
-        for spec in self.samples():
-            for name in spec.classes:
-                if seen[name] < STRIPS_OF_A_CLASS and (name in seen or len(seen) < CLASSES_WITH_STRIPS):
-                    seen[name] += 1
-                    traced.setdefault(spec.index, []).append(name)
-        return traced
-
-    @property
-    def mask_config(self) -> MaskConfig:
-        """The constants of masks, with levels that the model has."""
-        return (self.capture_plan and self.capture_plan.mask) or self.config.mask
-
-    def write_sample(self, record: BatchRecord, out: Path, sample: MaskedSample) -> None:
+    def write(self, record: BatchRecord, out: Path, sample: MaskedSample) -> None:
         """Write the sample's files into the folder `out` and add its row to the record."""
         name, config = sample.name, self.config
         class_ids = [self.ids[kind] for kind in sample.masks.classes]
@@ -101,7 +88,7 @@ class DatasetJob(ModelJob[AnyDatasetConfig, Item, BatchCapture]):
         record.write(out, file_name, sample.image)
         record.write(out, mask, encode_mask(labels))
 
-        # Files that are asked for, and pictures of the steps.
+        # Files that the user asked for, and pictures of the steps
         objects = scored_pieces(labels, class_ids, sample.soft()) if config.objects else None
         if objects is not None:
             record.write(out, f"{native.INSTANCES}/{name}.png", encode_objects(objects, name))
@@ -110,12 +97,12 @@ class DatasetJob(ModelJob[AnyDatasetConfig, Item, BatchCapture]):
                 record.write(out, f"{SOFT}/{name}_{class_id}.png", encode_soft(values))
         if config.keep_attention and sample.attention is not None:
             record.write_by(out, f"{native.ATTENTION}/{name}.safetensors", sample.attention.save)
-        for class_id, strip in self.strips(sample).items():
+        for class_id, strip in self._strips(sample).items():
             record.write(out, f"{native.STEPS}/{name}_{class_id}.png", strip)
-        record.rows.append({"file_name": file_name, "mask_file_name": mask, **self.row(sample, labels, objects)})
+        record.rows.append({"file_name": file_name, "mask_file_name": mask, **self._row(sample, labels, objects)})
 
-    def strips(self, sample: MaskedSample) -> dict[int, bytes]:
-        """Class id → the steps of its mask in one picture, for the classes of `traced`."""
+    def _strips(self, sample: MaskedSample) -> dict[int, bytes]:
+        """Class id → a picture of the steps of its mask, for the traced classes."""
         from ..report.explain import draw_strip, show_steps
 
         strips: dict[int, bytes] = {}
@@ -125,12 +112,12 @@ class DatasetJob(ModelJob[AnyDatasetConfig, Item, BatchCapture]):
         labels = native.dataset_labels(small.label_map, [self.ids[kind] for kind in small.classes])
         for kind in traced:
             if kind in small.classes:
-                steps = show_steps(small, kind, self.method)
+                steps = show_steps(small, kind, self.config.method)
                 strips[self.ids[kind]] = draw_strip(small.pixels, labels, steps)
         return strips
 
-    def row(self, sample: MaskedSample, labels: np.ndarray, objects: Instances | None) -> dict[str, Any]:
-        """The sample's row, without its files. labels: (H, W) uint8 with the dataset's ids."""
+    def _row(self, sample: MaskedSample, labels: np.ndarray, objects: Instances | None) -> dict[str, Any]:
+        """The sample's row, without the names of its files. labels: (H, W) uint8 with the dataset's ids."""
         from ..dataset.quality.select import confidence  # imports scipy
 
         config, masks = self.config, sample.masks
@@ -148,21 +135,7 @@ class DatasetJob(ModelJob[AnyDatasetConfig, Item, BatchCapture]):
             "confidence": sure,
             **({"agreement": dict(masks.agreement)} if masks.agreement else {}),
             "model": config.model_label,
-            "method": self.method,
+            "method": config.method,
             "version": __version__,
             **(instance_row(objects) if objects is not None else {}),
         }
-
-    def about(self, rejected: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        return {**super().about(rejected), "prompts": list(self.config.prompts), "rejected": rejections(rejected)}
-
-
-def rejections(rejected: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
-    """Class → flag → the number of draws rejected for it. A flag without a class counts for each class of its image."""
-    counts: dict[str, Counter[str]] = {}
-    for row in rejected:
-        for flag in row["flags"]:
-            kind, _, class_name = flag.partition(":")
-            for name in [class_name] if class_name else row["classes"]:
-                counts.setdefault(name, Counter())[kind] += 1
-    return {name: dict(sorted(reasons.items())) for name, reasons in counts.items()}
