@@ -31,7 +31,7 @@ class UNet(Family):
             layers[name] = Layer((kind,), _level(name, count))
         return layers
 
-    def chosen(self, names: Sequence[str], group: LayerChoice) -> list[str]:
+    def names_in(self, names: Sequence[str], group: LayerChoice) -> list[str]:
         if block_numbers(group) is not None:
             problem = f"{group}: blocks are a transformer's, and this model has a UNet"
             raise UserError("capture.layers", problem, "use all, up, down or last")
