@@ -74,9 +74,7 @@ def parse() -> argparse.Namespace:
         "--dtype", choices=["float32", "float16", "bfloat16"], help="default: bfloat16 on a GPU that has it"
     )
     parser.add_argument("--offload", choices=get_args(Offload), default="none", help="of all rows; needs a GPU")
-    parser.add_argument(
-        "--graphs", action="store_true", help="draw by CUDA graphs, beside plain and captured as always"
-    )
+    parser.add_argument("--graphs", action="store_true", help="draw by CUDA graphs, beside plain and captured eagerly")
     parser.add_argument("--only", choices=SECTIONS, help="default: all but tiles; smoke where there is a GPU")
     parser.add_argument(
         "--apart", type=float, metavar="SECONDS", help="each row in a process of its own, which is ended after so many"

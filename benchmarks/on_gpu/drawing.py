@@ -159,7 +159,7 @@ class Draws:
 
 
 def ways_of(draws: Draws, graphs: GraphedNetwork | None) -> dict[str, Callable[[int], object]]:
-    """What is timed: with recordings, all of them by graphs, and two as always."""
+    """What is timed: with recordings, all of them by graphs, and two eagerly."""
     every: dict[str, Callable[[int], object]] = {"plain": draws.plain, "capture": draws.captured}
     more = {"generate's maps": partial(draws.captured, reads=None)}
     if graphs is None:

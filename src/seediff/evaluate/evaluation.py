@@ -1,6 +1,5 @@
 """`seediff evaluate`: compares a segmenter or a folder of label maps with a labelled data set, and writes the
-report.
-"""
+report."""
 
 from __future__ import annotations
 

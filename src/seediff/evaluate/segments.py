@@ -53,8 +53,8 @@ class SegmentScores:
 
     labels: a description of the labels in one line. acc: share of labelled pixels that are right. miou: mean IoU over
     classes that are labelled or predicted somewhere. unpredicted: share of the labelled pixels that no segment covers;
-    they count as wrong. size: side that labels were resized to, None for their
-    own size. center_crop: whether only the centred square counted.
+    they count as wrong. size: side that labels were resized to, None for their own size. center_crop: whether only the
+    centred square counted.
     """
 
     protocol: MatchingProtocol

@@ -1,5 +1,5 @@
-"""Flags mark masks that may be wrong. A row's `flags` lists them as `kind:class`; `no_class`, `blank` and
-`unlabelled` are about the picture."""
+"""Flags mark masks that may be wrong. A row's `flags` lists them as `kind:class`; `no_class`, `blank` and `unlabelled`
+are about the picture."""
 
 from __future__ import annotations
 

@@ -106,9 +106,9 @@ def make_masks(
     image: (H, W, 3) uint8, for PAMR and SAM. Without these it may be None; then `size` (H, W) gives the masks' size.
     trace: also return every step's map. soft: (C, H, W), to refine in place of those of these maps.
 
-    A pixel goes to the class with the highest soft value among those that reach
-    their threshold, to the first of equals. Raises UserError if the image or size is missing, for a class that is given
-    twice or is not in the prompt, and for a level that was not captured.
+    A pixel goes to the class with the highest soft value among those that reach their threshold, to the first of
+    equals. Raises UserError if the image or size is missing, for a class that is given twice or is not in the prompt,
+    and for a level that was not captured.
     """
     check_classes(classes)
     if image is not None and (image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8):

@@ -47,8 +47,7 @@ def block_numbers(layers: LayerChoice) -> frozenset[int] | None:
 
 def normal_choice(layers: LayerChoice) -> LayerChoice:
     """The normalised spelling of a choice: `12,9-11` → `9-12`, `up/up` → `up`. Raises UserError for an invalid
-    choice.
-    """
+    choice."""
     layers = str(layers)  # a file may say 3
     if layers.count("/") == 1:
         return both_kinds(*map(normal_choice, layers.split("/")))

@@ -54,8 +54,8 @@ def check_graphs(device: str) -> None:
 
 
 def why_no_graphs(device: str) -> str:
-    """Why calls are not recorded here; "" if they are. Recording was written for NVIDIA GPUs under Linux, with
-    torch's own allocator."""
+    """Why calls are not recorded here; "" if they are. Recording was written for NVIDIA GPUs under Linux, with torch's
+    own allocator."""
     import torch
 
     if not device.startswith("cuda"):

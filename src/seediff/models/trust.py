@@ -139,8 +139,8 @@ def import_transformers() -> Any:
 
 
 def import_diffusers() -> None:
-    """Import diffusers with the warnings and loading bars of libraries switched off. Raises UserError if
-    torchvision breaks the import."""
+    """Import diffusers with the warnings and loading bars of libraries switched off. Raises UserError if torchvision
+    breaks the import."""
     os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
     for name in ("bitsandbytes", "torchao", "torch.utils._pytree"):  # which diffusers imports if installed
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -33,8 +33,8 @@ def diffseg(
     """Object proposals (P, h, w) float64, each a distribution over positions; `tiles.label` turns them into segments.
 
     rows: (N, N) float32, from `aggregate`. size: (h, w) of L; None: a square. num_points: anchors on the longer side.
-    kl_thresholds: τ for every round: 1.1 for COCO-Stuff-27, 0.9 for Cityscapes. refine: run K-Means
-    on the rows, starting from the proposals. Raises UserError if the anchors do not fit.
+    kl_thresholds: τ for every round: 1.1 for COCO-Stuff-27, 0.9 for Cityscapes. refine: run K-Means on the rows,
+    starting from the proposals. Raises UserError if the anchors do not fit.
     """
     side = math.isqrt(len(rows))
     size = size or (side, side)
@@ -109,8 +109,8 @@ def refine_segments(rows: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
 def symmetric_kl(anchors: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
     """`D(p, q) = ½ (KL(p‖q) + KL(q‖p))` of every anchor p and row q, (A, M) float64, in nats.
 
-    anchors: (A, N), rows: (M, N); each sums to 1, zeros allowed. With h(p) = Σ p log p, `2 D = h(p) + h(q) − p·log q
-    − q·log p`: two matrix products.
+    anchors: (A, N), rows: (M, N); each sums to 1, zeros allowed. With h(p) = Σ p log p, `2 D = h(p) + h(q) − p·log q −
+    q·log p`: two matrix products.
     """
     anchors = anchors.double()
     anchor_logs, anchor_entropies = _log_and_entropy(anchors)

@@ -66,8 +66,7 @@ def _match(
     config: TrainConfig,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """The cheapest assignment of each image's classes to queries: image, query and class for M pairs, (M,) int64
-    each.
-    """
+    each."""
     batch, height, width = labels.shape
     pixels = torch.randint(height * width, (batch, config.points), device=labels.device)
     logits = _sample(mask_logits, pixels, height, width)  # (B, Q, P)

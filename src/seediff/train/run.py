@@ -96,9 +96,9 @@ def train_segmenter(
     continues.
 
     data: a `Dataset`, a folder of any format, or several of them. validation: likewise; the segmenter with the best
-    mIoU on it is kept. Default: the `val` parts of `data`. epochs, steps: default 10 epochs. with_rejected: use
-    samples that people rejected, too. options: fields of `TrainConfig`; the default backbone is `tiny` without a GPU,
-    and for small pictures. Raises UserError.
+    mIoU on it is kept. Default: the `val` parts of `data`. epochs, steps: default 10 epochs. with_rejected: use samples
+    that people rejected, too. options: fields of `TrainConfig`; the default backbone is `tiny` without a GPU, and for
+    small pictures. Raises UserError.
     """
     sets = [data] if isinstance(data, Data) else data
     training = open_training(sets, epochs=epochs, steps=steps, validation=validation, with_rejected=with_rejected)
@@ -125,8 +125,7 @@ def train(
     validation: samples whose mIoU, over all classes and the background, decides which network is kept; measured every
     `validate_every` steps (None: once per epoch, at least 50 steps apart) and at the end of each stage. save_every:
     steps between checkpoints; each new best network has one, too. workers: threads that read images ahead; None: one
-    per core, at most 8; 0: none. keep: called with the number of saved steps, at the start and after every
-    checkpoint.
+    per core, at most 8; 0: none. keep: called with the number of saved steps, at the start and after every checkpoint.
 
     An interrupt (SIGINT) finishes and saves the current step, then stops; a second one stops at once. Raises UserError,
     before any step, for unusable data and for a folder with another training, or one on other data.
@@ -270,8 +269,7 @@ class _Training:
 
     def _validate(self, start: int) -> float:
         """The mIoU of the current weights (or their average). Writes the network if it is the best since step
-        `start`.
-        """
+        `start`."""
         last = self._weights() if self.average else {}
         if self.average:
             self.network.load_state_dict(self.average)

@@ -163,8 +163,7 @@ def _marked(items: Sequence[Sample]) -> list[Sample]:
 
 def as_classes(dataset: Dataset, names: Sequence[str]) -> list[Sample]:
     """A dataset's samples with label maps renumbered to `names`. Raises UserError for a class that is not in
-    `names`.
-    """
+    `names`."""
     unknown = [name for name in dataset.classes if name not in names]
     if unknown:
         fix = f"name all of them, --classes {','.join([*names, *unknown])}, or rename this one"

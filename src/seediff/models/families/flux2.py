@@ -1,8 +1,8 @@
 """FLUX.2 dev: blocks of two streams, then of one, in which picture and text attend to each other, the text first.
 
-A language model reads the text within a chat, padded at the front to 512 tokens;
-padding is attended to like words. A position is 2 × 2 latents; each of its channels is normalised by a mean and a
-deviation. The guidance scale is an input of the network.
+A language model reads the text within a chat, padded at the front to 512 tokens; padding is attended to like words. A
+position is 2 × 2 latents; each of its channels is normalised by a mean and a deviation. The guidance scale is an input
+of the network.
 """
 
 from __future__ import annotations
