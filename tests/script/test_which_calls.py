@@ -452,9 +452,7 @@ def test_only_what_is_kept_is_held(pipe, keep, kinds):
         assert seen.masks("dog").label_map.shape == (64, 64)
         if keep == "ca":
             for ask in (seen.segments, lambda: seen.masks("dog", method="seediff")):
-                with user_error(
-                    r"self-attention.* was(.*)captured.*; use maps that have it, as of capture\(pipe, keep='all'\)"
-                ):
+                with user_error(r"self-attention.* was(.*)captured.*; use maps that have it"):
                     ask()
     else:
         with user_error("no attention to text was captured"):

@@ -53,7 +53,7 @@ def find_networks(pipe: Any) -> tuple[list[Any], Family]:
     for one in networks:
         _check_compiled(one, named)
     family = named or network_family(network)
-    if family.frames_at and part is not None:
+    if family.frames_dimension and part is not None:
         if bases.isdisjoint(family.pipelines):
             raise UserError(f"a {called}", "cannot be captured", f"use a {family.pipelines[0]}")
         for name in ("free_init", "free_noise"):  # clips that are drawn several times, or from several texts

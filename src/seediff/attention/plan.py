@@ -98,7 +98,7 @@ def plan_capture(
         raise UserError("capture.prompt", problem, "leave it out")
 
     # 2. Layers
-    layers = family.choose(all_layers, capture.layers)
+    layers = family.layers_by_kind(all_layers, capture.layers)
 
     # 3. Kinds and levels that the method reads
     notes: list[str] = []
@@ -157,9 +157,9 @@ def fit_mask(
 ) -> tuple[MaskConfig, list[str]]:
     """`fit_levels` for a network, of which a capture reads the groups `layers`. A note says if the network does not
     distinguish these. Raises UserError for layers and levels that are not there."""
-    chosen = family.choose(all_layers, layers)
+    chosen = family.layers_by_kind(all_layers, layers)
     there: dict[Kind, set[int]] = {kind: {layer.level for layer in chosen[kind].values()} for kind in KINDS}
-    mask, notes = fit_levels(there, mask, layers, fitted=family.fitted)
+    mask, notes = fit_levels(there, mask, layers, fitted=family.replaces_missing_levels)
     if family.network_part != "unet" and not {*SIDES[1:]}.isdisjoint(by_kind(layers).values()):
         notes.insert(0, f"layers = {layers}: this model does not distinguish these layers; all are read")
     return mask, notes
@@ -255,7 +255,7 @@ def _expect(plan: CapturePlan, size: tuple[int, int]) -> Expected:
         counts = Counter(layer.level for layer in plan.layers[kind].values())
         for level in [level for level in counts if levels is None or level in levels]:
             rows = -(-size[0] // level) * -(-size[1] // level)
-            columns = rows if kind == "self" else plan.family.columns(plan.pipeline)
+            columns = rows if kind == "self" else plan.family.most_text_columns(plan.pipeline)
             maps[kind, level], at_level[kind, level] = (rows, columns), counts[level]
             held[kind, level] = 1 + counts[level] if geometric else 1
     numbers = Counter(map(_layer_kind, layers.values()))

@@ -20,7 +20,7 @@ TEXT_TOKENS = 256
 
 
 class Lumina2(FlowMatching):
-    def texts(self, given: NetworkInputs) -> int | None:
+    def text_columns_of_call(self, given: NetworkInputs) -> int | None:
         return int(given["encoder_attention_mask"].sum(1).max())  # as the network, which waits for it, too
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
@@ -40,7 +40,7 @@ LUMINA2 = Lumina2(
     text_columns=TEXT_TOKENS,
     steps=30,
     guidance_scale=4.0,
-    conditional="first call",
+    prompted="first call",
     recordable=False,  # copies numbers from the CPU, and waits for lengths
     inputs_of_text=("encoder_hidden_states", "encoder_attention_mask"),
 )
