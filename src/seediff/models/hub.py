@@ -23,18 +23,18 @@ from .short_names import BY_NAME, EMBEDDED, NAMED, named_model
 
 INDEX = "model_index.json"
 WEIGHTS = (".safetensors", ".gguf")
-"""Suffixes of single files that are read."""
+"""Suffixes of supported single files."""
 HUB_PART = re.compile(r"(\w+(?:[.-]\w+)*/\w+(?:[.-]\w+)*)(?:/(.+\.(?:safetensors|gguf)))?", re.ASCII)
 """`owner/name`, or a file in it: `owner/name/folder/file.safetensors`."""
 
 ANSWER_SECONDS = 5.0
-"""How long the hub may take to answer. Looking up its address has no limit of its own."""
+"""The time in which the hub must answer. Looking up its address has no time limit of its own."""
 ANSWER_HOLDS = 60.0
-"""Length of an interval in seconds, in which the hub is asked once about a hub id."""
+"""Length of an interval in seconds: in each, the hub is asked about a hub id only once."""
 
 
 def hub_part(name: str) -> tuple[str, str | None] | None:
-    """(hub id, the file in it or None) that a name stands for; None if the hub can have neither."""
+    """(hub id, file in it or None) that a name stands for; None for a name that the hub cannot have."""
     matched = HUB_PART.fullmatch(name)
     return None if matched is None or ".." in name else (matched[1], matched[2])
 
@@ -45,8 +45,8 @@ def path_of(name: str) -> Path:
 
 
 def resolve_name(name: str) -> Path | str:
-    """What a model's name stands for: a local folder, a single file of weights, or a hub id. Raises UserError if it is
-    none of these. Makes no network requests."""
+    """The local folder, single file of weights, or hub id that a model's name stands for. Raises UserError for any
+    other name. Makes no network requests."""
     if name in EMBEDDED:
         if not (EMBEDDED[name] / INDEX).is_file():
             raise UserError("model", f"{name}: is missing", "take it from SeeDiff's repository, or reinstall seediff")
@@ -83,7 +83,7 @@ def read_index(folder: Path) -> dict[str, Any]:
 
 
 def cached_file(hub_id: str, name: str) -> Path | None:
-    """The path of a hub id's file in the hub's cache; None if it is not there."""
+    """The path of a hub id's file in the hub's cache; None if the cache lacks it."""
     from huggingface_hub import try_to_load_from_cache
 
     path = try_to_load_from_cache(hub_id, name)
@@ -91,8 +91,8 @@ def cached_file(hub_id: str, name: str) -> Path | None:
 
 
 def local_folder(source: Path | str) -> Path | None:
-    """The folder with the files of a local model, or of a hub id in the cache; None if its model_index.json is not
-    there. source: as returned by `resolve_name`."""
+    """The folder with the files of a local model, or of a hub id in the cache; None if the cache lacks its
+    model_index.json. source: from `resolve_name`."""
     if isinstance(source, Path):
         return source
     path = cached_file(source, INDEX)
@@ -100,8 +100,8 @@ def local_folder(source: Path | str) -> Path | None:
 
 
 def fetch_file(hub_id: str, name: str, what: str = "model") -> Path:
-    """The path of a hub id's file, from the cache or the hub. what: the field that names the hub id. Raises
-    UserError."""
+    """The path of a hub id's file, after it was fetched if the cache lacks it. what: the field that names the hub id.
+    Raises UserError."""
     cached = cached_file(hub_id, name)
     if cached is not None:
         return cached
@@ -117,8 +117,8 @@ def fetch_file(hub_id: str, name: str, what: str = "model") -> Path:
 
 
 def fetch_files(hub_id: str, files: Mapping[str, int], out: Path | None = None, what: str = "model") -> Path:
-    """Fetch the files that are not here yet, after a notice of their size and licence; returns the hub id's folder.
-    Continues an interrupted download.
+    """Fetch the missing files, after a notice of their size and licence, and return the hub id's folder. Continues an
+    interrupted download.
 
     files: path → bytes. out: a folder to use instead of the hub's cache. what: the field that names the hub id. Raises
     UserError."""
@@ -146,12 +146,12 @@ def fetch_files(hub_id: str, files: Mapping[str, int], out: Path | None = None, 
 
 
 def hub_files(hub_id: str, what: str = "model") -> dict[str, int]:
-    """Path → bytes of a hub id's files. what: the field that names it. Raises UserError."""
+    """Path → size in bytes, of a hub id's files. what: the field that names the hub id. Raises UserError."""
     return {file.rfilename: file.size or 0 for file in _ask_hub(hub_id, what).siblings or ()}
 
 
 def hub_licence(hub_id: str) -> str:
-    """A model's licence, from the table of short names or else from its page's tags. Raises UserError."""
+    """A model's licence, from the table of short names or else from the tags of its page. Raises UserError."""
     named = named_model(hub_id)
     if named:
         return named.licence
@@ -160,7 +160,7 @@ def hub_licence(hub_id: str) -> str:
 
 
 def _ask_hub(hub_id: str, what: str = "model") -> Any:
-    """What the hub says about a hub id. what: the field that names it. Raises UserError."""
+    """What the hub says about a hub id. what: the field that names the hub id. Raises UserError."""
     from huggingface_hub import constants
 
     try:
@@ -174,8 +174,9 @@ def _ask_hub(hub_id: str, what: str = "model") -> Any:
 
 @lru_cache(maxsize=64)
 def _answer(endpoint: str, hub_id: str, period: int) -> Any:
-    """The hub's answer, or the error if it gave none within ANSWER_SECONDS. endpoint: the hub's address. period: number
-    of the interval of ANSWER_HOLDS seconds. Raises HfHubHTTPError for a refusal."""
+    """The hub's answer, or the error if it did not answer within ANSWER_SECONDS. endpoint: the hub's address. period:
+    the number of the interval of ANSWER_HOLDS seconds, so that the cache forgets. Raises HfHubHTTPError for a
+    refusal."""
     from huggingface_hub import HfApi, errors
 
     waiting = Future[Any]()
@@ -196,13 +197,13 @@ def _answer(endpoint: str, hub_id: str, period: int) -> Any:
 
 
 def is_unreachable(error: Exception) -> bool:
-    """Whether the hub cannot be reached, by the names of an error and its causes."""
+    """Whether an error says that the hub cannot be reached, by the class names of the error and its causes."""
     names = re.compile("Connect|Timeout|Proxy|ReadError|RemoteProtocol|LocalEntryNotFound|OfflineMode")
     return any(names.search(type(cause).__name__) for cause in causes(error))
 
 
 def not_fetched(hub_id: str, error: Exception, file: str = INDEX, what: str = "model") -> UserError:
-    """The error for a file of a hub id that is not in the cache and cannot be fetched. what: as in `fetch_file`."""
+    """The error for a hub id's file that is neither in the cache nor can be fetched. what: as in `fetch_file`."""
     from huggingface_hub import constants, errors
 
     named, near = named_model(hub_id), ""

@@ -113,8 +113,8 @@ def check_settings(path: Path | str, settings: Any) -> None:
 
 
 def import_without_kernels(name: str) -> None:
-    """Import a library, if it is installed, while hiding the package `kernels`, with which the library would fetch and
-    run a repository's code. Errors are passed over: most models do not need the library."""
+    """Import a library, if it is installed, while the package `kernels` is hidden, with which the library would fetch
+    and run code of a repository. Errors are ignored, because most models do not need the library."""
     if name in sys.modules or find_spec(name) is None:
         return
     before = {"kernels": sys.modules["kernels"]} if "kernels" in sys.modules else {}
@@ -128,8 +128,8 @@ def import_without_kernels(name: str) -> None:
 
 
 def import_transformers() -> Any:
-    """transformers, with its warnings and bars switched off: those about a broken folder repeat the error that it
-    raises."""
+    """transformers, with its warnings and progress bars switched off: its warnings about a broken folder would repeat
+    its error."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # some warnings are issued during the import
     import transformers
 

@@ -69,16 +69,17 @@ VALIDATED_TOGETHER = 16
 
 @dataclass(frozen=True)
 class TrainResult:
-    """The result of a training. miou: of the network in `out`; NaN without validation. seconds, images_per_second: of
-    this run only.
-    """
+    """The result of a training."""
 
     out: Path
     steps: int
     miou: float
+    """The validation mIoU of the network in `out`; NaN without validation."""
     best_step: int
     seconds: float
+    """The time of this run only."""
     images_per_second: float
+    """The speed of this run only."""
 
 
 def train_segmenter(
@@ -95,10 +96,10 @@ def train_segmenter(
     """Train a segmenter like `seediff train`, and write it to the folder `out`. If it was stopped, the same call
     continues.
 
-    data: a `Dataset`, a folder of any format, or several of them. validation: likewise; the segmenter with the best
-    mIoU on it is kept. Default: the `val` parts of `data`. epochs, steps: default 10 epochs. with_rejected: use samples
-    that people rejected, too. options: fields of `TrainConfig`; the default backbone is `tiny` without a GPU, and for
-    small pictures. Raises UserError.
+    data: a `Dataset`, a folder of any format, or several of these. validation: a dataset or folder; the segmenter with
+    the best mIoU on it is kept. Default: the `val` parts of `data`. epochs, steps: default 10 epochs. with_rejected:
+    use samples that people rejected, too. options: fields of `TrainConfig`; the default backbone is `tiny` without a
+    GPU, and for small pictures. Raises UserError.
     """
     sets = [data] if isinstance(data, Data) else data
     training = open_training(sets, epochs=epochs, steps=steps, validation=validation, with_rejected=with_rejected)
@@ -161,7 +162,7 @@ def _result(out: Path, state: State, seconds: float, images: int) -> TrainResult
 
 @dataclass
 class _Training:
-    """One run, and what all its steps share."""
+    """One run of a training, with what its steps share."""
 
     config: TrainConfig
     stages: Sequence[Stage]
@@ -190,7 +191,7 @@ class _Training:
             (self.out / CHART).unlink(missing_ok=True)
 
     def _weights(self) -> dict[str, torch.Tensor]:
-        """A copy of the network's weights."""
+        """A copy of the network's weights, by name."""
         return {name: value.clone() for name, value in self.network.state_dict().items()}
 
     def run(self, progress: Progress | None, workers: int) -> TrainResult:
@@ -207,7 +208,8 @@ class _Training:
     def _run_stage(
         self, number: int, stage: Stage, start: int, total: int, progress: Progress | None, workers: int
     ) -> None:
-        """The steps of a stage that are not done yet. start: the number of steps before the stage."""
+        """Run the steps of a stage that are not done yet. number: the stage's. start: the number of steps before the
+        stage. total: of all stages."""
         config, count = self.config, stage.step_count(self.config.batch_size)
         done = max(self.state.step - start, 0)
         reading = batches(stage, number, config, first=done, workers=workers)
@@ -307,9 +309,9 @@ class _Training:
 
 @contextmanager
 def hold_interrupts() -> Iterator[threading.Event]:
-    """Hold the first interrupt in the block back, if Python handles them in this thread, so that a step can be finished
-    and saved; the second takes effect at once. Yields what the first sets. One that is still held back at the end takes
-    effect then."""
+    """In this block, hold the first interrupt back, so that a step can be finished and saved; the second takes effect
+    at once. Yields an event that the first interrupt sets; an interrupt that is still held back takes effect at the
+    end. Does nothing in threads other than the main thread, where Python handles no interrupts."""
     asked, before = threading.Event(), signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(before):
         yield asked
@@ -329,7 +331,7 @@ def hold_interrupts() -> Iterator[threading.Event]:
 
 
 def learning_rate_at(step: int, steps: int, config: TrainConfig) -> float:
-    """The factor on the learning rates at a step (counted from 0) of a stage with `steps` steps."""
+    """The factor of the learning rates at a step, counted from 0, of a stage with `steps` steps."""
     rising = min(1.0, (step + 1) / max(config.warmup, 1))
     if config.schedule == "poly":
         return rising * (1 - step / steps) ** config.power
@@ -337,7 +339,7 @@ def learning_rate_at(step: int, steps: int, config: TrainConfig) -> float:
 
 
 def measure(segmenter: Segmenter, decoded: Decoded) -> float:
-    """mIoU over the classes and the background of decoded samples."""
+    """The mIoU of a segmenter on decoded samples, over the classes and the background."""
     confusion = Confusion(1 + len(segmenter.classes))
     for first in range(0, len(decoded.items), VALIDATED_TOGETHER):
         pairs = [decoded[i] for i in range(first, min(first + VALIDATED_TOGETHER, len(decoded.items)))]
