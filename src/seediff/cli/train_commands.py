@@ -120,9 +120,9 @@ def train(
         sides = side_notes(training.classes) if settled.flip else ()
         say_notes([*filter(None, [usual]), *find_doubts(training), *sides])
     if dry_run:
-        from ..train.stages import describe
+        from ..train.stages import describe_training
 
-        for text in describe(settled, training, out, verbose):
+        for text in describe_training(settled, training, out, verbose):
             print(text, flush=True)
         return
     from ..train.run import train as run

@@ -31,7 +31,7 @@ from ..metrics.confusion import tally
 from ..workers import Progress
 from .predictors import Predictor, open_predictor
 from .protocols import join_names, protocol_for, read_class_map
-from .semantic import Scores, as_json, check_bootstrap, differences, evaluate_pairs, write_json
+from .semantic import Scores, as_json, check_bootstrap, evaluate_pairs, score_differences, write_json
 from .tables import ScoreTable
 
 SCORES, IMAGES, GALLERY, BARS = "scores.json", "images.csv", "images.jpg", "classes.png"
@@ -84,7 +84,7 @@ class Evaluation:
             about["against"] = self.against.to_json()
             about["difference"] = [
                 {"name": name, "difference": as_json(float(value)), "ci95": as_json([*map(float, bounds)])}
-                for name, _, value, bounds in differences(self.scores, self.against.scores)
+                for name, _, value, bounds in score_differences(self.scores, self.against.scores)
             ]
         return {**self.scores.table(), **about}
 
@@ -226,7 +226,7 @@ def score_table(evaluation: Evaluation) -> ScoreTable:
         rows = [(*figure, *values) for figure, values in zip(figures, more, strict=True)]
     else:
         columns = (evaluation.predictor.name, other.predictor.name, "difference", "95 % CI")
-        compared = differences(scores, other.scores)
+        compared = score_differences(scores, other.scores)
         rows = [(*figure[:2], *values) for figure, (_, *values) in zip(figures, compared, strict=True)]
     there = set()
     for one in (scores, (other or evaluation).scores):

@@ -129,7 +129,8 @@ def check_images(data: Dataset) -> None:
     for sample in data:
         truth, image = sample.unchecked_labels().shape, sample.size()
         if truth != image:
-            raise UserError(f"'{sample.name}': its truth is {truth}, but its picture {image}; both (height, width)")
+            problem = f"its truth is {truth}, but its picture {image}; both (height, width)"
+            raise UserError(f"'{sample.name}'", problem)
 
 
 def _open_segmenter(path: Path, scales: tuple[float, ...], flip: bool, device: str | None) -> Predictor:

@@ -60,7 +60,7 @@ class Protocol:
         table, has_any = self._table(classes, self._targets(self.truth))
         if not has_any:
             wanted = f"has none of the classes of protocol {self.name} ({join_names(self.counted)})"
-            raise UserError(f"{where}: {wanted}, but {join_names(classes)}")
+            raise UserError(where, f"{wanted}, but {join_names(classes)}")
         return table
 
     def predicted_table(
@@ -86,7 +86,7 @@ class Protocol:
             wanted = f"is one of protocol {self.name}: {join_names(self.counted)}"
             if not class_map:
                 wanted += "; --class-map says what they mean"
-            raise UserError(f"{where}: none of its classes ({join_names(classes)}) {wanted}")
+            raise UserError(where, f"none of its classes ({join_names(classes)}) {wanted}")
         return table
 
     def _targets(self, names: Mapping[str, str | None]) -> dict[str, str | None]:

@@ -132,7 +132,7 @@ def evaluate_segments(
     tallies = stack(tally_images(tables(), protocol))
     progress(len(samples), len(samples), "intervals")
     if not np.any(tallies.pixels):
-        raise UserError(f"{labels}: no pixel of the {len(samples)} labels is labelled, so there is nothing to evaluate")
+        raise UserError(labels, f"no pixel of the {len(samples)} labels is labelled, so there is nothing to evaluate")
 
     # 2. Scores of the set, and their intervals.
     whole, intervals = tallies.total(), bootstrap(tallies, seed=seed, draws=draws)

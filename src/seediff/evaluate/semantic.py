@@ -108,7 +108,7 @@ def evaluate_pairs(
         try:
             counts = confusion.add(predicted, truth)
         except ValueError as error:
-            raise UserError(f"{name}: {error}") from error
+            raise UserError(name, str(error)) from error
         images[name] = float(mean_iou(counts.iou[counted]))
         if boundary:
             inter, union = boundary_counts(predicted, truth, len(protocol.classes))
@@ -166,7 +166,7 @@ def _score(
     )
 
 
-def differences(first: Scores, second: Scores) -> list[tuple[str, float, Points, Interval]]:
+def score_differences(first: Scores, second: Scores) -> list[tuple[str, float, Points, Interval]]:
     """For each of `figures`: (name, value in `second`, value in `first` minus this, interval of this difference over
     the same draws of images). Both must be scores of the same images, truths, protocol and draws."""
     found = []

@@ -142,8 +142,7 @@ def make_masks(
 
     # 3. Threshold, and one class per pixel.
     label_map = label_pixels(soft, config).cpu().numpy()
-    shares = np.bincount(label_map.ravel(), minlength=256)[1 : len(classes) + 1] / label_map.size
-    flags += degenerate(dict(zip(classes, shares, strict=True)))
+    flags += degenerate(class_shares(label_map, classes))
     on_cpu = {name: {step: values.cpu() for step, values in by_step.items()} for name, by_step in steps.items()}
 
     # 4. The agreement with second masks.
@@ -282,6 +281,12 @@ def label_pixels(soft: torch.Tensor, config: MaskConfig, size: Sequence[int] | N
         if low is not None:
             uncertain |= values >= low
     return labels.masked_fill_(uncertain & (labels == 0), IGNORE)
+
+
+def class_shares(label_map: np.ndarray, classes: Sequence[str]) -> dict[str, float]:
+    """Class → its share of a label map (H, W) uint8, in [0, 1]; i + 1 = classes[i]."""
+    shares = np.bincount(label_map.ravel(), minlength=256)[1:] / label_map.size
+    return dict(zip(classes, shares.tolist(), strict=False))
 
 
 def agreement(label_map: np.ndarray, classes: Sequence[str], second_maps: Sequence[torch.Tensor]) -> dict[str, float]:

@@ -20,7 +20,7 @@ from ..models.registry import Model
 from ..prompts.tokens import split_prompts
 from .arithmetic import resize
 from .flags import degenerate, flag_kind
-from .make_masks import MaskResult, label_pixels, make_masks, refine_photo
+from .make_masks import MaskResult, class_shares, label_pixels, make_masks, refine_photo
 from .presence import find_classes
 
 
@@ -166,7 +166,6 @@ def enlarge_masks(
         labels[window.slices] = 0
         return MaskResult(labels, torch.zeros(0, *size), (), ("no_class",))
     labels[window.slices] = label_pixels(fine, config, (window.height, window.width)).numpy()
-    shares = np.bincount(labels.ravel(), minlength=256)[1 : len(small.classes) + 1] / labels.size
     flags = [flag for flag in small.flags if flag_kind(flag) != "degenerate"]
-    flags += degenerate(dict(zip(small.classes, shares.tolist(), strict=True)))
+    flags += degenerate(class_shares(labels, small.classes))
     return MaskResult(labels, torch.zeros(0, *size), small.classes, tuple(flags), agreement=small.agreement)

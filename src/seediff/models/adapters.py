@@ -63,34 +63,34 @@ def load_lora(pipe: Any, family: Family, source: str, scale: float, model: str) 
                 weight.data = weight.data.to(part.dtype)
 
 
-def weight_file(what: str, source: str) -> Path:
-    """The safetensors file that a path, a hub id or `owner/name/FILE` stands for, fetched if it is on the hub. what:
+def weight_file(field: str, source: str) -> Path:
+    """The safetensors file that a path, a hub id or `owner/name/FILE` stands for, fetched if it is on the hub. field:
     the kind of file, for messages. Raises UserError."""
-    local = local_file(what, source)
+    local = local_file(field, source)
     if local is not None:
         return local
     hub_id, name = hub_part(source) or (source, None)
     cached = cached_file(hub_id, name or USUAL)
-    return cached or fetch_file(hub_id, name or _only_name(what, hub_id, hub_files(hub_id, what)), what)
+    return cached or fetch_file(hub_id, name or _only_name(field, hub_id, hub_files(hub_id, field)), field)
 
 
-def local_file(what: str, source: str) -> Path | None:
+def local_file(field: str, source: str) -> Path | None:
     """Like `weight_file`, for a path; None if `source` is a hub id. Raises UserError if `source` is neither."""
     path, part = path_of(source), hub_part(source)
     is_weights = path.suffix == ".safetensors"
     if os.path.isdir(path):
-        return path / _only_name(what, source, (file.name for file in path.iterdir()))
+        return path / _only_name(field, source, (file.name for file in path.iterdir()))
     if os.path.exists(path) and is_weights:
         return path
     if os.path.exists(path) or part is None or is_weights != (part[1] is not None):
-        raise UserError(what, f"{source}: no such .safetensors file, nor a folder or hub id `owner/name` with one")
+        raise UserError(field, f"{source}: no such .safetensors file, nor a folder or hub id `owner/name` with one")
     return None
 
 
-def _only_name(what: str, source: str, names: Iterable[str]) -> str:
+def _only_name(field: str, source: str, names: Iterable[str]) -> str:
     """The only weight file of a folder or repository, or the one with the usual name. Raises UserError."""
     names = [name for name in names if name.endswith(".safetensors")]
     usual = [name for name in names if name == USUAL] or names
     if len(usual) != 1:
-        raise UserError(what, f"{source}: has {plural(len(names), '.safetensors file')}", f"name one, {source}/FILE")
+        raise UserError(field, f"{source}: has {plural(len(names), '.safetensors file')}", f"name one, {source}/FILE")
     return usual[0]

@@ -99,28 +99,28 @@ def local_folder(source: Path | str) -> Path | None:
     return path.parent if path else None
 
 
-def fetch_file(hub_id: str, name: str, what: str = "model") -> Path:
-    """The path of a hub id's file, after it was fetched if the cache lacks it. what: the field that names the hub id.
+def fetch_file(hub_id: str, name: str, field: str = "model") -> Path:
+    """The path of a hub id's file, after it was fetched if the cache lacks it. field: the field that names the hub id.
     Raises UserError."""
     cached = cached_file(hub_id, name)
     if cached is not None:
         return cached
-    size = hub_files(hub_id, what).get(name)  # a download alone would retry for a minute where there is no network
+    size = hub_files(hub_id, field).get(name)  # a download alone would retry for a minute where there is no network
     if size and name.endswith(WEIGHTS):
-        return fetch_files(hub_id, {name: size}, what=what) / name
+        return fetch_files(hub_id, {name: size}, field=field) / name
     from huggingface_hub import hf_hub_download
 
     try:
         return Path(hf_hub_download(hub_id, name))
     except Exception as error:  # of the hub client, the http client or the system
-        raise not_fetched(hub_id, error, name, what) from error
+        raise not_fetched(hub_id, error, name, field) from error
 
 
-def fetch_files(hub_id: str, files: Mapping[str, int], out: Path | None = None, what: str = "model") -> Path:
+def fetch_files(hub_id: str, files: Mapping[str, int], out: Path | None = None, field: str = "model") -> Path:
     """Fetch the missing files, after a notice of their size and licence, and return the hub id's folder. Continues an
     interrupted download.
 
-    files: path → bytes. out: a folder to use instead of the hub's cache. what: the field that names the hub id. Raises
+    files: path → bytes. out: a folder to use instead of the hub's cache. field: the field that names the hub id. Raises
     UserError."""
     from huggingface_hub import constants, snapshot_download
 
@@ -132,7 +132,7 @@ def fetch_files(hub_id: str, files: Mapping[str, int], out: Path | None = None, 
     size, free = sum(files[name] for name in missing), free_bytes(place)
     if size > free:
         problem = f"{hub_id}: fetching it takes {show_bytes(size)}, and {place} has {show_bytes(free)} free"
-        raise UserError(what, problem, "make room, or set HF_HOME to a folder on a larger disk")
+        raise UserError(field, problem, "make room, or set HF_HOME to a folder on a larger disk")
     if size:
         text = f"fetching {show_bytes(size)} of {hub_id} into {place}, {show_bytes(free)} free; licence: "
         warnings.warn(f"{text}{hub_licence(hub_id)}", Notice, stacklevel=2)
@@ -141,13 +141,13 @@ def fetch_files(hub_id: str, files: Mapping[str, int], out: Path | None = None, 
     except Exception as error:
         if is_unreachable(error):
             problem = f"{hub_id}: the download broke off ({first_line(error)})"
-            raise UserError(what, problem, "run the same command to continue") from error
-        raise not_fetched(hub_id, error, what=what) from error
+            raise UserError(field, problem, "run the same command to continue") from error
+        raise not_fetched(hub_id, error, field=field) from error
 
 
-def hub_files(hub_id: str, what: str = "model") -> dict[str, int]:
-    """Path → size in bytes, of a hub id's files. what: the field that names the hub id. Raises UserError."""
-    return {file.rfilename: file.size or 0 for file in _ask_hub(hub_id, what).siblings or ()}
+def hub_files(hub_id: str, field: str = "model") -> dict[str, int]:
+    """Path → size in bytes, of a hub id's files. field: the field that names the hub id. Raises UserError."""
+    return {file.rfilename: file.size or 0 for file in _ask_hub(hub_id, field).siblings or ()}
 
 
 def hub_licence(hub_id: str) -> str:
@@ -159,8 +159,8 @@ def hub_licence(hub_id: str) -> str:
     return tags[0].removeprefix("license:") if tags else "its page names none"
 
 
-def _ask_hub(hub_id: str, what: str = "model") -> Any:
-    """What the hub says about a hub id. what: the field that names the hub id. Raises UserError."""
+def _ask_hub(hub_id: str, field: str = "model") -> Any:
+    """What the hub says about a hub id. field: the field that names the hub id. Raises UserError."""
     from huggingface_hub import constants
 
     try:
@@ -168,7 +168,7 @@ def _ask_hub(hub_id: str, what: str = "model") -> Any:
     except Exception as error:  # from the hub: this kind may end at once, by a login
         answer = error
     if isinstance(answer, Exception):
-        raise not_fetched(hub_id, answer, what=what) from answer
+        raise not_fetched(hub_id, answer, field=field) from answer
     return answer
 
 
@@ -202,24 +202,24 @@ def is_unreachable(error: Exception) -> bool:
     return any(names.search(type(cause).__name__) for cause in causes(error))
 
 
-def not_fetched(hub_id: str, error: Exception, file: str = INDEX, what: str = "model") -> UserError:
-    """The error for a hub id's file that is neither in the cache nor can be fetched. what: as in `fetch_file`."""
+def not_fetched(hub_id: str, error: Exception, file: str = INDEX, field: str = "model") -> UserError:
+    """The error for a hub id's file that is neither in the cache nor can be fetched. field: as in `fetch_file`."""
     from huggingface_hub import constants, errors
 
     named, near = named_model(hub_id), ""
-    if what == "model" and not named:
+    if field == "model" and not named:
         near = did_you_mean(hub_id, [model.hub_id for model in NAMED])
     if isinstance(error, errors.EntryNotFoundError) and not isinstance(error, errors.LocalEntryNotFoundError):
         fix = f"for a single file or just a network, name the file, {hub_id}/FILE, and the base"
         if file != INDEX:
             fix = "name one that it has"
-        return UserError(what, f"{hub_id}: has no file {file}", fix)
+        return UserError(field, f"{hub_id}: has no file {file}", fix)
     if isinstance(error, errors.GatedRepoError):
         fix = f"accept it at {constants.ENDPOINT}/{hub_id}, then `hf auth login`"
-        return UserError(what, f"{hub_id}: the hub wants its licence accepted first", fix)
+        return UserError(field, f"{hub_id}: the hub wants its licence accepted first", fix)
     if isinstance(error, errors.RepositoryNotFoundError):
         fix = "check the name; `hf auth login` opens private ones"
-        return UserError(what, f"{hub_id}: the hub has no such model{near}, or it is private", fix)
+        return UserError(field, f"{hub_id}: the hub has no such model{near}, or it is private", fix)
     why = first_line(error)
     if is_unreachable(error):
         why = "the hub cannot be reached"
@@ -227,8 +227,8 @@ def not_fetched(hub_id: str, error: Exception, file: str = INDEX, what: str = "m
         why += ", because HF_HUB_OFFLINE=1 is set"
     state = "is not" if cached_file(hub_id, file) is None else "is incomplete"
     command = f"hf download {hub_id} --local-dir FOLDER"
-    if what == "model":
+    if field == "model":
         name = named.name if named else hub_id
         command = f"seediff download {name} --out FOLDER"
     problem = f"{hub_id} {state} in {constants.HF_HUB_CACHE}{near} and cannot be fetched: {why}"
-    return UserError(what, problem, f"on a machine with a network: `{command}`, then --{what} FOLDER")
+    return UserError(field, problem, f"on a machine with a network: `{command}`, then --{field} FOLDER")

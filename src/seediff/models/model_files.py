@@ -15,10 +15,10 @@ from typing import Any, ClassVar
 
 from ..errors import UserError
 from .families import pipeline_family
-from .families.family import Family
+from .families.family import NETWORK_PARTS, Family
 from .hub import INDEX, cached_file, fetch_file, hub_part, local_folder, path_of, read_index, resolve_name
 from .short_names import named_model
-from .single_file import NETWORKS, Checkpoint, read_checkpoint
+from .single_file import Checkpoint, read_checkpoint
 from .weights import file_bytes, part_files
 
 
@@ -180,7 +180,7 @@ def locate_model(name: str, base: str | None = None) -> ModelFiles:
 def _locate_network(folder: Path) -> NetworkFolder:
     """The network's folder: this folder, or unet/ or transformer/ in it. Raises UserError."""
     here = folder.resolve()  # the name of `.` is empty
-    for place in (here, *(here / name for name in NETWORKS)):
+    for place in (here, *(here / name for name in NETWORK_PARTS)):
         if (place / "config.json").is_file() and any(place.glob("*.safetensors")):
             return NetworkFolder(place)
     problem = f"{folder}: has neither {INDEX} nor config.json beside diffusion_pytorch_model.safetensors"

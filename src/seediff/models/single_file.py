@@ -20,11 +20,10 @@ from typing import Any, ClassVar
 
 from ..errors import UserError, first_line
 from ..files.tensors import Tensor, read_gguf_header, read_header
-from .families.family import Family
+from .families.family import NETWORK_PARTS, Family
 from .trust import OWN_ATTENTION
 
 NETWORK = "model.diffusion_model."
-NETWORKS = ("transformer", "unet")
 QUANTISED = re.compile(
     r"(scaled_fp8|\.(scale_weight|weight_scale|scale_input|input_scale|comfy_quant|absmax|quant_map))$"
 )
@@ -174,7 +173,7 @@ def _diffusers_part(kind: Any, tensors: dict[str, Any], gguf: bool, folder: Path
         convert = SINGLE_FILE_LOADABLE_CLASSES[kind.__name__]["checkpoint_mapping_fn"]
         tensors = convert(checkpoint={start + name: tensor for name, tensor in tensors.items()}, config=config)
     _check_names(wanted - tensors.keys(), "are missing")
-    if folder.name in NETWORKS:  # autoencoders have further tensors, of their training
+    if folder.name in NETWORK_PARTS:  # autoencoders have further tensors, of their training
         _check_names(tensors.keys() - wanted, "do not fit its base")
     tensors = {name: tensors[name] for name in tensors if name in wanted}
     more = {}

@@ -33,7 +33,7 @@ PARTS = {
     "tokenizer": r"transformers \w*(Tokenizer(Fast)?|TokenizersBackend|Processor)",
     "processor": r"transformers \w+Processor",
 }
-"""A pipeline's parts beside the network, without their numbers → library and class."""
+"""A pipeline's part other than the network, without its number → its allowed library and class."""
 NAMED_BY_FILES = re.compile(r"Auto[A-Z]|Pipeline")
 """Matches names of classes that load whatever a configuration names. Parts may not be of these."""
 ELSEWHERE = frozenset(
@@ -146,7 +146,7 @@ def import_diffusers() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
         import_without_kernels("bitsandbytes")
-        import torch  # noqa: F401  # first, so that its own faults are told as its own
+        import torch  # noqa: F401  # first, so that its own faults are reported as such
 
         import_transformers()
         from diffusers import DiffusionPipeline  # noqa: F401  # whose import imports torchvision

@@ -28,7 +28,7 @@ TIE = 1e-9
 """Values this close count as equal: far above float64 rounding, far below float32 precision."""
 DENSE = 128
 """Up to this number of positions, the matrix is decomposed: Lanczos fails on the smallest graphs."""
-THRESHOLDS = 100
+CUTS = 100
 """Number of values, evenly spaced over 99 % of its range, at which the eigenvector is cut."""
 
 
@@ -87,13 +87,13 @@ def recursive_cut(affinity: np.ndarray, tau: float) -> np.ndarray:
 
 
 def bipartition(affinity: np.ndarray) -> tuple[float, np.ndarray]:
-    """(cost, side) of the cheapest of THRESHOLDS cuts of the second eigenvector. cost: `cut / volume(S) + cut /
-    volume(T)`, in [0, 2], where cut is the affinity between S and T, and volume the affinity of one side to the whole
-    graph (Shi and Malik 2000). side: (N,) bool, neither all true nor all false."""
+    """(cost, side) of the cheapest of CUTS cuts of the second eigenvector. cost: `cut / volume(S) + cut / volume(T)`,
+    in [0, 2], where cut is the affinity between S and T, and volume the affinity of one side to the whole graph (Shi
+    and Malik 2000). side: (N,) bool, neither all true nor all false."""
     degrees = affinity.sum(1)
     vector = second_eigenvector(affinity, degrees)
-    thresholds = np.linspace(vector.min() * 0.99, vector.max() * 0.99, THRESHOLDS)
-    sides = vector > thresholds[:, None]  # (THRESHOLDS, N)
+    thresholds = np.linspace(vector.min() * 0.99, vector.max() * 0.99, CUTS)
+    sides = vector > thresholds[:, None]  # (CUTS, N)
     chosen = sides.astype(np.float64)
     volumes = chosen @ degrees
     cuts = volumes - np.einsum("tn,tn->t", chosen @ affinity, chosen)

@@ -21,7 +21,7 @@ CACHE_BYTES = 2 << 30
 """Memory for decoded samples in bytes; 20,000 images of 128² fit."""
 PAD = 128  # grey, near the mean of photographs
 AHEAD = 3  # batches that threads read ahead
-LONGEST = 4  # maximum of an image's longer side after resizing, in sides of a crop
+LONGEST_SIDE = 4  # maximum of an image's longer side after resizing, in sides of a crop
 Pair = tuple[np.ndarray, np.ndarray]
 """(image, labels), or a batch of both."""
 
@@ -68,7 +68,7 @@ def augment(
     """
     side = config.crop
     factor = side * rng.uniform(*config.scale) / min(image.size)
-    factor = min(factor, LONGEST * side / max(image.size))
+    factor = min(factor, LONGEST_SIDE * side / max(image.size))
     width, height = (max(1, round(n * factor)) for n in image.size)
     w, h = min(side, width), min(side, height)
     left, top = rng.integers(0, width - w + 1), rng.integers(0, height - h + 1)

@@ -40,32 +40,32 @@ class About(msgspec.Struct, frozen=True):
 
 
 def read_about(folder: Path, kinds: Collection[str]) -> tuple[About, tuple[str, ...]]:
-    """(config.json, classes without the background) of a segmenter. Raises UserError like `read_settings`."""
+    """(config.json, classes without the background) of a segmenter. Raises UserError like `read_network_config`."""
     path = folder / "config.json"
-    about = fit(read_settings(path, kinds), About, str(path))
+    about = fit(read_network_config(path, kinds), About, str(path))
     names = tuple(about.id2label.get(str(i), "") for i in range(len(about.id2label)))
     if len(names) < 2 or "" in names:
-        raise UserError(f"{path}: id2label must name 0, 1, 2, … in turn, not {show_json(about.id2label)}")
+        raise UserError(path, f"id2label must name 0, 1, 2, … in turn, not {show_json(about.id2label)}")
     if names[0] != BACKGROUND:
         problem = f"class 0 must be '{BACKGROUND}', not {show_json(names[0])}"
-        raise UserError(f"{path}: {problem}; only segmenters of `seediff train` can be used")
+        raise UserError(path, problem, "only segmenters of `seediff train` can be used")
     check_class_list(names[1:], f"{path}: id2label")
     return about, names[1:]
 
 
-def read_settings(path: Path, kinds: Collection[str]) -> dict[str, Any]:
+def read_network_config(path: Path, kinds: Collection[str]) -> dict[str, Any]:
     """A network's config.json. Raises UserError for a `model_type` outside `kinds`, for a configuration that leads to
     code or other files, and for a backbone outside BACKBONE_TYPES."""
     settings = read_json(path, dict[str, Any])
     kind = settings.get("model_type")
     if kind not in tuple(kinds):
-        raise UserError(f"{path}: model_type = {show_json(kind)} must be {' or '.join(map(repr, kinds))}")
+        raise UserError(path, f"model_type = {show_json(kind)} must be {' or '.join(map(repr, kinds))}")
     check_settings(path, settings)
     backbone = settings.get("backbone_config") or {}
     if not isinstance(backbone, dict) or backbone.get("model_type", "swin") not in BACKBONE_TYPES:
-        raise UserError(f"{path}: model_type of backbone_config = {show_json(backbone)} must be resnet or swin")
+        raise UserError(path, f"model_type of backbone_config = {show_json(backbone)} must be resnet or swin")
     if settings.get("backbone") is not None:
-        raise UserError(f"{path}: backbone = {show_json(settings['backbone'])} names another model; remove that key")
+        raise UserError(path, f"backbone = {show_json(settings['backbone'])} names another model", "remove that key")
     return settings
 
 
@@ -78,7 +78,7 @@ def load_network(kind: Any, source: str, *, initial: bool = False, **options: An
     if not folder.is_dir() and not (cached_file(source, WEIGHTS) or cached_file(source, INDEX)):
         held = hub_files(source, "weights").items()
         needed = {name: size for name, size in held if fnmatch(name, "model*.safetensors*")}
-        fetch_files(source, needed, what="weights")
+        fetch_files(source, needed, field="weights")
     if folder.is_dir() and ((folder / WEIGHTS).is_file() or not (folder / INDEX).is_file()):
         read_header(folder / WEIGHTS, "no such file; only safetensors weights are read, never pickles")
     try:
@@ -88,7 +88,7 @@ def load_network(kind: Any, source: str, *, initial: bool = False, **options: An
     except UserError:
         raise
     except Exception as error:  # a modified configuration can raise nearly anything
-        raise UserError(f"{where}: cannot be loaded as {kind.__name__} ({first_line(error)})") from error
+        raise UserError(where, f"cannot be loaded as {kind.__name__} ({first_line(error)})") from error
     _check_loaded(info, network, where, files, initial)
     return network
 

@@ -35,7 +35,7 @@ from ..files.label_maps import IGNORE
 from ..files.messages import show_json
 from ..models.hub import fetch_file, hub_part
 from ..models.trust import import_transformers
-from .loading import load_network, read_settings
+from .loading import load_network, read_network_config
 from .loss import present_classes, set_losses
 
 TINY_FOLDER = Path(__file__).parent / "tiny"
@@ -140,7 +140,7 @@ def check_weights(config: TrainConfig) -> dict[str, Any] | None:
     kinds = [config.architecture]
     if config.architecture == "mask2former":
         kinds.append(BACKBONES[config.backbone][0].model_type)
-    there = read_settings(_weights_config(config), kinds)
+    there = read_network_config(_weights_config(config), kinds)
     count = there.get("num_queries", config.queries)
     if _is_whole(config, there) and count != config.queries:
         problem = f"{config.queries}: weights {config.weights!r} have {show_json(count)}"

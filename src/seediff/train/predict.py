@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 STRIDE = 32
 """A network's input sides are padded with grey to multiples of its coarsest feature's stride."""
 LARGEST_SCALE = 16
-LONGEST = 16
+LARGEST_AREA = 16
 """The network sees at most this many times `side`² pixels: a picture with a larger aspect ratio is reduced further."""
 
 
@@ -68,7 +68,7 @@ class Segmenter:
             raise UserError("side", f"{side}: must be a whole number of pixels from {STRIDE} to {LARGEST_SIDE}")
         for number, image in enumerate(images):
             if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-                raise UserError(f"image {number}: must be (height, width, 3) uint8, not {image.shape} {image.dtype}")
+                raise UserError(f"image {number}", f"must be (height, width, 3) uint8, not {image.shape} {image.dtype}")
         label_maps: dict[int, np.ndarray] = {}
         for numbers in positions_of(image.shape for image in images):
             together = torch.from_numpy(np.stack([images[n] for n in numbers])).to(self.device)
@@ -111,9 +111,10 @@ def likeliest(views: Sequence[torch.Tensor], height: int, width: int) -> torch.T
 
 
 def _resized(images: torch.Tensor, shorter: float) -> torch.Tensor:
-    """Images (B, H, W, 3) uint8 resized so that their shorter side is `shorter`, or less for long images (LONGEST)."""
+    """Images (B, H, W, 3) uint8 resized so that their shorter side is `shorter`, or less for long images
+    (LARGEST_AREA)."""
     height, width = images.shape[1:3]
-    factor = shorter / max(min(height, width), math.sqrt(height * width / LONGEST))
+    factor = shorter / max(min(height, width), math.sqrt(height * width / LARGEST_AREA))
     h, w = max(1, round(height * factor)), max(1, round(width * factor))
     if (h, w) == (height, width):
         return images
@@ -126,8 +127,8 @@ def _resized(images: torch.Tensor, shorter: float) -> torch.Tensor:
 
 
 def load_segmenter(folder: Path | str, device: str | None = None, dtype: str | None = None) -> Segmenter:
-    """Load the segmenter from a folder of `seediff train`. device: None: the fastest available. dtype: "bfloat16" for
-    mixed precision, "float32" or None for none. Raises UserError."""
+    """The segmenter in a folder of `seediff train`. device: None: the fastest available. dtype: "bfloat16" for mixed
+    precision; "float32" or None for full precision. Raises UserError."""
     if dtype not in (None, "float32", "bfloat16"):
         raise UserError("dtype", f"{dtype!r} must be float32 or bfloat16")
     device = check_device(device or default_device())

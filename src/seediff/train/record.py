@@ -203,7 +203,7 @@ def write_checkpoint(
     write_tensors(path, tensors, {"state": json.dumps(state)})
 
 
-def read_checkpoint(path: Path, trainee: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+def load_checkpoint(path: Path, trainee: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     """Load the trainee and the optimizer, and return the moving average, which is empty if the checkpoint has none.
     Raises UserError for tensors of another network."""
     parts: dict[str, dict[str, Any]] = {"trainee": {}, "average": {}, "adamw": {}}

@@ -51,8 +51,8 @@ from .record import (
     add_losses,
     draw_losses,
     find_state,
+    load_checkpoint,
     model_card,
-    read_checkpoint,
     read_losses,
     start_losses,
     write_checkpoint,
@@ -181,7 +181,7 @@ class _Training:
         # The moving average of the weights, if there is one.
         self.average: dict[str, torch.Tensor] = {}
         if self.state.step:
-            average = read_checkpoint(self.out / CHECKPOINT, self.trainee, self.optimizer)
+            average = load_checkpoint(self.out / CHECKPOINT, self.trainee, self.optimizer)
             self.average = {k: v.to(self.device) for k, v in average.items()}
         elif config.ema:
             self.average = self._weights()
@@ -220,7 +220,7 @@ class _Training:
             self.state.step = now = start + step + 1
             if not math.isfinite(sum(losses.values())):
                 lower = f"lower learning_rate ({config.learning_rate}), or use dtype float32"
-                raise UserError(f"step {now}: the loss is not a number; {lower}")
+                raise UserError(f"step {now}", "the loss is not a number", lower)
             last, miou = step == count - 1, None
             every = self.state.data["steps between validations"][number]
             if self.validation.items and ((step + 1) % every == 0 or last):

@@ -46,7 +46,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         if not self.items:
-            raise UserError(f"stage '{self.name}': has no samples to train on")
+            raise UserError(f"stage '{self.name}'", "has no samples to train on")
         if (self.epochs is None) == (self.steps is None):
             raise UserError("steps", "there must be either epochs or steps", "give one of the two")
         lengths = {"epochs": self.epochs, "steps": self.steps}
@@ -115,7 +115,7 @@ def open_training(
         names = tuple(map(composed, classes))
     check_class_list(names)
     if not names:
-        raise UserError(f"{data[0]}: has no classes besides the background")
+        raise UserError(data[0], "has no classes besides the background")
     sets = [as_classes(dataset, names) for dataset in datasets]
     real: list[Sample] = []
     for source in finetune:
@@ -137,7 +137,7 @@ def open_training(
     # The stages, of what is left.
     for path, items in zip(data, kept, strict=True):
         if not items:
-            raise UserError(f"{path}: has no samples to train on")
+            raise UserError(path, "has no samples to train on")
     stages = [Stage(list(chain.from_iterable(kept)), names, *_length(epochs, steps))]
     if finetune:
         items = _without(real, "val", "test")
@@ -223,7 +223,7 @@ def check_stages(stages: Sequence[Stage], validation: Sequence[Sample], batch_si
     for stage in stages:
         what = f"stage '{stage.name}'"
         if stage.classes != classes:
-            raise UserError(f"{what}: its classes are not those of stage '{stages[0].name}': {', '.join(classes)}")
+            raise UserError(what, f"its classes are not those of stage '{stages[0].name}': {', '.join(classes)}")
         facts |= {
             f"classes of {what}": list(classes),
             f"steps of {what}": stage.step_count(batch_size),
@@ -243,11 +243,11 @@ def _digest(what: str, items: Sequence[Sample], classes: int) -> str:
         size = len(source) if isinstance(source, bytes) else source.stat().st_size
         digest.update(f"{item.name}\n{size} {labels.shape}\n".encode("utf-8", "surrogatepass") + labels.tobytes())
     if not shows_a_class:
-        raise UserError(f"{what}: none of its {len(items)} label maps shows a class: there is nothing to learn")
+        raise UserError(what, f"none of its {len(items)} label maps shows a class: there is nothing to learn")
     return digest.hexdigest()
 
 
-def describe(config: TrainConfig, data: TrainingData, out: Path, verbose: bool = True) -> Iterator[str]:
+def describe_training(config: TrainConfig, data: TrainingData, out: Path, verbose: bool = True) -> Iterator[str]:
     """The lines about a training for a dry run: network, stages, steps, time and memory. verbose: all settings, too.
     The first lines come at once, the others take seconds.
 

@@ -26,6 +26,8 @@ else:  # importing torch takes seconds, and these are for annotations alone
     Generator = Tensor = Any
 
 CLIP_TOKENS = 77
+NETWORK_PARTS = ("unet", "transformer")
+"""The names that pipelines give their network, the part with the attention."""
 
 NOT_LOADED = ("safety_checker", "feature_extractor", "image_encoder", "pe", "pe_tokenizer")
 """Parts of pipelines that are never loaded."""
