@@ -24,8 +24,9 @@ from seediff.dataset.dataset import Dataset
 from seediff.dataset.sample import Sample
 from seediff.dataset.truths import open_truths
 from seediff.errors import UserError, first_line
+from seediff.files.label_maps import walk
 from seediff.mini.scenes import CLASSES
-from seediff.models.fingerprint import WHOLE, content_fingerprint, digest_files, files_below, model_fingerprint
+from seediff.models.fingerprint import WHOLE, content_fingerprint, digest_files, model_fingerprint
 from seediff.models.hub import resolve_name
 from seediff.models.load_options import LoadOptions
 from seediff.models.model_files import locate_model
@@ -155,7 +156,7 @@ def data_fingerprint(folder: Path) -> str:
     def content(path: Path, size: int) -> bytes:
         return path.read_bytes() if path.suffix in LISTS and size <= WHOLE else b""
 
-    return digest_files(folder, files_below(folder), content)
+    return digest_files(folder, sorted(filter(Path.is_file, walk(folder))), content)
 
 
 def weights_of(model: str) -> str:

@@ -49,7 +49,7 @@ def content_fingerprint(path: Path) -> str:
     OSError, or UserError for a folder that cannot be read."""
     if path.is_file():
         return digest_files(path.parent, [path])
-    return digest_files(path, files_below(path))
+    return digest_files(path, sorted(filter(Path.is_file, walk(path))))
 
 
 def _samples(path: Path, size: int) -> bytes:
@@ -73,11 +73,6 @@ def digest_files(folder: Path, files: Iterable[Path], content: Callable[[Path, i
         digest.update(f"{path.relative_to(folder).as_posix()}\0{size}\0".encode("utf-8", "surrogateescape"))
         digest.update(content(path, size))
     return "sha256:" + digest.hexdigest()[:32]
-
-
-def files_below(folder: Path) -> list[Path]:
-    """All files below a folder, also through links, sorted by path, without hidden ones. Raises UserError."""
-    return sorted(filter(Path.is_file, walk(folder)))
 
 
 def _pipeline_files(folder: Path) -> Iterator[Path]:
