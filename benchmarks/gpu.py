@@ -50,7 +50,7 @@ from on_gpu.tiles import LAYERS, TILES, TINY, compile_tiles, tune
 from seediff.devices import check_device, default_device, default_dtype, has_bfloat16
 from seediff.models.graphs import GraphedNetwork
 from seediff.models.registry import Model, load_model
-from seediff.models.saving_memory import Offload, check_graphs, check_offload, place
+from seediff.models.saving_memory import Offload, check_graphs, check_offload, move_to
 
 MODELS = (
     "sd1.5,sd2-base,lcm-dreamshaper,sdxl,pixart-sigma,sd3.5-medium,flux-dev,flux2-dev,klein-4b,z-image-turbo,chroma,qwen-image,"
@@ -74,9 +74,7 @@ def parse() -> argparse.Namespace:
         "--dtype", choices=["float32", "float16", "bfloat16"], help="default: bfloat16 on a GPU that has it"
     )
     parser.add_argument("--offload", choices=get_args(Offload), default="none", help="of all rows; needs a GPU")
-    parser.add_argument(
-        "--graphs", action="store_true", help="draw by CUDA graphs, beside plain and captured as always"
-    )
+    parser.add_argument("--graphs", action="store_true", help="draw by CUDA graphs, beside plain and captured eagerly")
     parser.add_argument("--only", choices=SECTIONS, help="default: all but tiles; smoke where there is a GPU")
     parser.add_argument(
         "--apart", type=float, metavar="SECONDS", help="each row in a process of its own, which is ended after so many"
@@ -194,7 +192,7 @@ def prepared(given: argparse.Namespace, folder: Path, name: str) -> Model:
     model = (twin if given.tiny else exact)(name, first, given.dtype, folder)
     if given.graphs:
         GraphedNetwork(model.network, smoke.recording(given.device))
-    place(model.pipe, given.device, given.offload)
+    move_to(model.pipe, given.device, given.offload)
     return replace(model, device=given.device, offload=given.offload)
 
 

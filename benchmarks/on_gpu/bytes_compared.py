@@ -1,4 +1,4 @@
-"""Holds drawings by CUDA graphs against drawings as always, byte by byte: every result of the network, every map."""
+"""Holds drawings by CUDA graphs against eager drawings, byte by byte: every result of the network, every map."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ def without(graphs: GraphedNetwork, work: Callable[[int], object], steps: int) -
 
 @torch.no_grad()
 def compare(draws: Any, graphs: GraphedNetwork, steps: int, pictures: int) -> dict[str, Any]:
-    """Whether calls were replayed, and every result of the network and every map has the bytes of calls as always."""
+    """Whether calls were replayed, and every result of the network and every map has the bytes of eager calls."""
     with outputs_of(graphs) as replayed:
         by_graphs = [draws.captured(steps) for _ in range(pictures)]
     with outputs_of(graphs) as called:
-        as_always: Any = without(graphs, draws.captured, steps)
+        eager: Any = without(graphs, draws.captured, steps)
     wanted = called * pictures
     found: dict[str, Any] = {
         "recorded": graphs.recorded_calls,
         "replayed": graphs.replayed_calls,
         "eager_because": graphs.eager_because,
         "same_calls": len(replayed) == len(wanted) and all(map(have_same_bytes, replayed, wanted)),
-        "same_pictures": all(np.array_equal(images, as_always[0]) for images, _ in by_graphs),
-        "same_maps": all(_same_maps(maps, as_always[1]) for _, maps in by_graphs),
+        "same_pictures": all(np.array_equal(images, eager[0]) for images, _ in by_graphs),
+        "same_maps": all(_same_maps(maps, eager[1]) for _, maps in by_graphs),
     }
     right = [found[name] for name in ("same_calls", "same_pictures", "same_maps", "replayed")]
     return found if all(right) else {**found, "failed": True}

@@ -66,13 +66,13 @@ class Draws:
             guidance_scale=self.scale,
             generators=[torch.Generator().manual_seed(seed) for seed in range(self.batch)],
         )
-        return pipe(**family.call(pipe, drawing)).images
+        return pipe(**family.pipeline_arguments(pipe, drawing)).images
 
     def captured(self, steps: int, reads: Reads | None = EVERYTHING) -> tuple[Any, list[AttentionMaps]]:
         """reads: the maps; None: those that masks read, as `generate` captures them."""
         pipe, family = self.model.pipe, self.model.family
         words = [locate_columns(self.model.readers, PROMPT, (CLASS,))] * self.batch
-        guidance, calls = family.guided(pipe, self.scale), family.calls(pipe, steps)
+        guidance, calls = family.guided(pipe, self.scale), family.count_predictions(pipe, steps)
         plan = self.plan if reads is None else replace(self.plan, reads=reads)
         with capture_attention(self.model.network, plan, guidance=guidance, total_steps=calls) as recorder:
             images = self.plain(steps)
@@ -81,7 +81,7 @@ class Draws:
     def replayed(self, steps: int) -> Any:
         """As `plain`, with the network's recordings: a capture of nothing, because only captures replay."""
         family, pipe = self.model.family, self.model.pipe
-        guidance, calls = family.guided(pipe, self.scale), family.calls(pipe, steps)
+        guidance, calls = family.guided(pipe, self.scale), family.count_predictions(pipe, steps)
         nothing = replace(self.plan, reads={})
         with capture_attention(self.model.network, nothing, guidance=guidance, total_steps=calls):
             return self.plain(steps)
@@ -132,7 +132,7 @@ class Draws:
             whole = seconds(device, lambda: work(steps))
         finally:
             hook.remove()
-        calls = self.model.family.calls(
+        calls = self.model.family.count_predictions(
             self.model.pipe, steps
         )  # in some families, the network is called twice per step under guidance
         between = moments[0].elapsed_time(moments[-1]) / 1000 if on_gpu else moments[-1] - moments[0]
@@ -159,7 +159,7 @@ class Draws:
 
 
 def ways_of(draws: Draws, graphs: GraphedNetwork | None) -> dict[str, Callable[[int], object]]:
-    """What is timed: with recordings, all of them by graphs, and two as always."""
+    """What is timed: with recordings, all of them by graphs, and two eagerly."""
     every: dict[str, Callable[[int], object]] = {"plain": draws.plain, "capture": draws.captured}
     more = {"generate's maps": partial(draws.captured, reads=None)}
     if graphs is None:
@@ -194,7 +194,7 @@ def draw_row(model: Model, batch: int, folder: Path, *, made: int, rounds: int) 
     same = compare(draws, graphs, made, 1) if graphs else {}
     with tempfile.TemporaryDirectory(dir=folder) as out:
         files, files_step, beside = draws.to_files(made, Path(out) / "set", max(3, rounds))
-    calls = {steps: model.family.calls(model.pipe, steps) for steps in (made, made + 1, draws.steps)}
+    calls = {steps: model.family.count_predictions(model.pipe, steps) for steps in (made, made + 1, draws.steps)}
     counts = [count_operations(partial(draws.plain, steps)) for steps in (made, made + 1)]
     flops = (counts[1] - counts[0]) / (calls[made + 1] - calls[made])
     counting = draws.captured if graphs is None else partial(without, graphs, draws.captured)

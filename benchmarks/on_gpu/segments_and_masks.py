@@ -30,7 +30,7 @@ def works(device: str, latent_side: int) -> Iterator[tuple[str, Callable[[], obj
     image = torch.rand(side, side, 3, generator=torch.Generator().manual_seed(0)).to(device)
     masks = torch.rand(1, side, side, generator=torch.Generator().manual_seed(1)).to(device)
     yield "aggregation", lambda: aggregate(maps, size)
-    yield "DiffSeg", lambda: diffseg(rows, kl_thresholds=THRESHOLDS)
+    yield "DiffSeg", lambda: diffseg(rows, size, kl_thresholds=THRESHOLDS)
     for k in (6, 20):
         yield f"K-Means, k = {k}", lambda k=k: kmeans(rows, k, seed=1)
     dilations = scaled_dilations((side, side))

@@ -1,5 +1,5 @@
 """What must hold on a card before any figure counts: a recording that fails leaves the process as it was, and replayed
-calls give the bytes of calls that run as always."""
+calls give the bytes of eager calls."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _record_and_replay(place: torch.device) -> None:
 
 
 def same_bytes(model: Any, steps: int, trial: bool = False) -> dict[str, Any]:
-    """Pictures and maps of several captures by graphs and as always, and what was said meanwhile. trial: as `--graphs
+    """Pictures and maps of several captures by graphs and eagerly, and what was said meanwhile. trial: as `--graphs
     auto` decides."""
     own = GraphedNetwork(model.network, recording(model.device), trial=trial)
     try:

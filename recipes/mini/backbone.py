@@ -16,11 +16,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from transformers import ResNetBackbone
+from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from seediff.config.class_names import spoken
 from seediff.files.output_folders import stage_output
 from seediff.mini.scenes import CLASSES
-from seediff.train.models import BACKBONES, MEAN, STAGES, STD
+from seediff.train.models import BACKBONES, STAGES
 
 from .data import rendered_scenes
 from .recipe import Recipe
@@ -45,7 +46,8 @@ class Tagger(nn.Module):
 
     def maps(self, pixels: torch.Tensor) -> Sequence[torch.Tensor]:
         """Features at 1/4, 1/8, 1/16 and 1/32 of the side."""
-        mean, std = (torch.tensor(one, device=pixels.device)[:, None, None] for one in (MEAN, STD))
+        constants = IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+        mean, std = (torch.tensor(one, device=pixels.device)[:, None, None] for one in constants)
         return self.backbone(((pixels + 1) / 2 - mean) / std).feature_maps
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:

@@ -18,7 +18,7 @@ from torch import nn
 from seediff.devices import mixed_precision
 from seediff.errors import UserError
 from seediff.files.outputs import replace_file
-from seediff.train.models import TINY
+from seediff.train.models import TINY_FOLDER
 
 from .backbone import Tagger
 from .yardstick import load_yardstick, to_pixels
@@ -45,10 +45,12 @@ def taught_features(images: np.ndarray, path: Path, device: str = "cpu") -> np.n
     """The teacher's features (n, FEATURES, S/16, S/16) float16 of images (n, S, S, 3) uint8, of unit variance overall.
     The first call writes them to `path`."""
     if not path.is_file():
-        if not (TINY / "model.safetensors").is_file():
-            raise UserError(f"the package lacks its backbone ({TINY}); `python -m recipes.mini backbone` makes one")
+        if not (TINY_FOLDER / "model.safetensors").is_file():
+            raise UserError(
+                f"the package lacks its backbone ({TINY_FOLDER}); `python -m recipes.mini backbone` makes one"
+            )
         teacher = Tagger()
-        load_yardstick(teacher.backbone, TINY / "model.safetensors")
+        load_yardstick(teacher.backbone, TINY_FOLDER / "model.safetensors")
         features = compressed(encode(teacher.to(device).eval(), images), FEATURES)
         with replace_file(path) as part, part.open("xb") as file:
             np.save(file, features)

@@ -29,11 +29,11 @@ from seediff.files.documents import read_json
 from seediff.files.label_maps import resize_nearest
 from seediff.files.output_folders import check_writable
 from seediff.files.outputs import write_atomic
-from seediff.metrics.matching import contingency, count_segments, match, tally
+from seediff.metrics.matching import contingency, count_segments, match, tally_matched
 from seediff.metrics.scores import Tally, bootstrap, mean_iou, stack
 from seediff.models.registry import Model, load_model
 from seediff.segments.edges import follow_edges
-from seediff.segments.make_segments import look, propose
+from seediff.segments.make_segments import capture_inputs, propose
 from seediff.segments.winners import label
 
 from .floors import FLOORS, floor_map, score_floors
@@ -200,7 +200,7 @@ def try_ways(model: Model, pairs: Pairs, ways: Mapping[str, Way], *, about: str)
             squares = [
                 cut(image, Window(0, 0, *image.shape[:2]), (model.sizes.side, model.sizes.side)) for image, _ in batch
             ]
-            seen = {method: look(model, squares, way) for method, way in looks.items()}
+            seen = {method: capture_inputs(model, squares, way) for method, way in looks.items()}
         (image, exact), size = batch[number % BATCH], batch[number % BATCH][1].shape
         truth = max(1, count_segments(exact, unlabelled=-1))
         for name, way in ways.items():
@@ -213,7 +213,7 @@ def try_ways(model: Model, pairs: Pairs, ways: Mapping[str, Way], *, about: str)
                 proposals = propose(seen[way.method][number % BATCH], way, k, 0)
                 segments = follow_edges(image, label(proposals, size).numpy(), way)
             table = contingency(segments, exact, pairs.classes)
-            tested[name].tallies.append(tally(table, match([table])))
+            tested[name].tallies.append(tally_matched(table, match([table])))
             tested[name].segments.append(int(segments.max()) + 1)
             if number < IMAGES:
                 tested[name].images.append(segments)

@@ -172,7 +172,7 @@ def check_singles(model, count, **options):
 def held_beyond_plain(model, steps):
     """The bytes that capture holds after the first and after the last call of the network: those of all existing
     tensors, less those without capture."""
-    calls = model.family.calls(model.pipe, steps)
+    calls = model.family.count_predictions(model.pipe, steps)
 
     def held(draw):
         found = []
@@ -187,7 +187,9 @@ def held_beyond_plain(model, steps):
         return found
 
     noise = [torch.Generator().manual_seed(SPECS[0].seed)]
-    plain = model.family.call(model.pipe, DrawRequest([SPECS[0].prompt], "", 64, 64, steps, GUIDANCE, noise))
+    plain = model.family.pipeline_arguments(
+        model.pipe, DrawRequest([SPECS[0].prompt], "", 64, 64, steps, GUIDANCE, noise)
+    )
     both = held(lambda: model.pipe(**plain)), held(lambda: generate(model, SPECS[:1], steps=steps))
     return [captured - alone for alone, captured in zip(*both, strict=True)]
 

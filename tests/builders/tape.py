@@ -144,7 +144,7 @@ class TapeRecording:
     """In the place of `CudaRecording`."""
 
     def __init__(self, replays_take=0.5):
-        """replays_take: seconds of a replay, where a call as always takes one."""
+        """replays_take: seconds of a replay, where an eager call takes one."""
         self.tapes = []
         self.ran = set()
         self.renewed = self.replays = 0

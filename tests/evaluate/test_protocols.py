@@ -1,9 +1,9 @@
 from refusals import user_error
 
 from seediff.dataset.formats.public_sets import CITYSCAPES_CLASSES
-from seediff.evaluate.protocols import PROTOCOLS, VOC_CLASSES, comparison_key, own, read_class_map
+from seediff.evaluate.protocols import PROTOCOLS, VOC_WITH_BACKGROUND, comparison_key, own, read_class_map
 
-VOC = dict(enumerate(VOC_CLASSES))
+VOC = dict(enumerate(VOC_WITH_BACKGROUND))
 CITYSCAPES = dict(enumerate(CITYSCAPES_CLASSES, 7))
 
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from seediff.config.method_constants import MaskConfig
 from seediff.masks import sam
 from seediff.masks.make_masks import make_masks
-from seediff.masks.sam import load_sam, refine_by_sam, see
+from seediff.masks.sam import load_sam, prompt_sam, refine_by_sam
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
 PROMPTS = {"hidden_size": 16, "image_size": 64, "mask_input_channels": 4}
@@ -60,7 +60,7 @@ def test_twins_answer_at_the_images_size_the_same_each_time(tmp_path, save, monk
     folder = save(tmp_path / "sam")
     soft = torch.zeros(1, 48, 64)
     soft[0, 10:30, 20:50] = 0.9
-    logits = see(load_sam(str(folder)), IMAGE)(soft[0].logit(0.01), soft[0] > 0.5)
+    logits = prompt_sam(load_sam(str(folder)), IMAGE)(soft[0].logit(0.01), soft[0] > 0.5)
     assert logits.shape == (48, 64)
     assert logits.isfinite().all()
     monkeypatch.setattr(sam, "AGREE", 0.0)  # the twin knows nothing; every answer is taken

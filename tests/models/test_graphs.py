@@ -70,7 +70,7 @@ def unet():
 
 
 @pytest.mark.parametrize(("steps", "mean"), [("all", "arithmetic"), ("second-half", "arithmetic"), (2, "geometric")])
-def test_every_image_has_the_maps_of_calls_that_run_as_always(unet, steps, mean):
+def test_every_image_has_the_maps_of_calls_that_run_eagerly(unet, steps, mean):
     plan = plan_of(unet, CaptureConfig(steps=steps, mean=mean))
     expected = [one_capture(unet, seed, plan=plan, steps=10) for seed in (1, 2, 3)]
     with graphed(unet) as own:
@@ -124,7 +124,7 @@ def test_in_short_captures_a_shape_is_recorded_when_it_comes_again(unet):
     assert_same([found], [one_capture(unet, 7, steps=3, size=(12, 8))])
 
 
-def test_kinds_beyond_the_most_run_as_always(unet):
+def test_kinds_beyond_the_most_run_eagerly(unet):
     with graphed(unet, MANY_CALLS=3, MOST_RECORDED=2) as own:
         for side in (8, 12, 16, 16):
             one_capture(unet, 1, steps=3, size=(side, 8))
@@ -138,7 +138,7 @@ def test_memory_of_shapes_that_are_not_recorded_is_freed(unet):
         assert {shape[1] for what, shape in own.memory if what != "finite"} == {160, 40}
 
 
-def runs_as_always(unet, reason):
+def runs_eagerly(unet, reason):
     """Two captures, which are not recorded, and which say why once."""
     with graphed(unet) as own, warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
@@ -159,7 +159,7 @@ def breaking(unet):
 def test_a_failed_recording_is_told_once_and_nothing_counts_twice(unet):
     with breaking(unet):
         expected = [one_capture(unet, seed, total=20) for seed in (1, 2)]
-        assert_same(runs_as_always(unet, "__float__"), expected)
+        assert_same(runs_eagerly(unet, "__float__"), expected)
 
 
 def lora(unet):
@@ -260,7 +260,7 @@ def test_a_trial_of_short_captures_takes_several(unet):
     expected = [one_capture(unet, seed) for seed in range(4)]
     with graphed(unet, trial=True) as own, pytest.warns(Notice, match="replayed as CUDA graphs: 0.50"):
         assert_same([one_capture(unet, seed) for seed in range(4)], expected)
-    assert own.trial is None
+    assert not own.is_on_trial
 
 
 @pytest.mark.parametrize("when", ["at once", "later"])
@@ -312,15 +312,15 @@ def cached(unet):
 
 
 @pytest.mark.parametrize("disturb", [hooked, offloaded, cached])
-def test_what_cannot_be_recorded_runs_as_always_and_is_told_once(unet, disturb):
+def test_what_cannot_be_recorded_runs_eagerly_and_is_told_once(unet, disturb):
     restore, reason = disturb(unet)
     try:
-        runs_as_always(unet, reason)
+        runs_eagerly(unet, reason)
     finally:
         restore()
 
 
-def test_features_and_calls_without_capture_run_as_always(unet):
+def test_features_and_calls_without_capture_run_eagerly(unet):
     with graphed(unet) as own, torch.no_grad():
         states = torch.zeros(1, 7, unet.config.cross_attention_dim)
         for _ in range(3):
@@ -330,7 +330,7 @@ def test_features_and_calls_without_capture_run_as_always(unet):
     assert own.recorded_calls == 0
 
 
-def test_gradients_and_arguments_of_unknown_types_run_as_always(unet):
+def test_gradients_and_arguments_of_unknown_types_run_eagerly(unet):
     with graphed(unet) as own:
         with capture_attention(unet, plan_of(unet), guidance=False, total_steps=20):
             for _ in range(3):
@@ -432,7 +432,7 @@ def test_a_call_that_is_passed_over_adds_nothing_when_it_is_replayed(unet):
 
         with attach_recorder(unet, recorder, begin):
             for _ in range(4):
-                unet(torch.ones(1, 4, 16, 16), np.int64(5), states)  # which runs as always
+                unet(torch.ones(1, 4, 16, 16), np.int64(5), states)  # which runs eagerly
                 unet(torch.ones(1, 4, 8, 8), torch.tensor(5), states)
         return recorder.maps([{}], ["a dog"])[0]
 
@@ -579,7 +579,7 @@ def test_a_recording_that_fails_gives_the_stream_back_and_says_the_first_reason(
 
 
 def test_a_recording_that_fails_keeps_no_tensor_of_the_call():
-    """Otherwise a call that ran out of memory while it was recorded runs out of it again as always."""
+    """Otherwise a call that ran out of memory while it was recorded runs out of it again eagerly."""
     alive = []
 
     def waits():

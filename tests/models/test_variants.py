@@ -21,7 +21,7 @@ from seediff.models import hub as hub_module
 from seediff.models.adapters import weight_file
 from seediff.models.registry import load_model
 from seediff.models.weights import PREFERRED, chosen_files, has_all, needed_files, variants
-from seediff.train.models import TINY, build_network
+from seediff.train.models import TINY_FOLDER, build_network
 
 PARTS = ("unet", "vae", "text_encoder")
 WEIGHTS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
@@ -227,7 +227,7 @@ def test_a_run_says_what_it_fetches(hub, tmp_path):
 
 
 def test_a_training_says_what_it_fetches_too(hub, tmp_path):
-    shutil.copytree(TINY, tmp_path / "served", dirs_exist_ok=True)
+    shutil.copytree(TINY_FOLDER, tmp_path / "served", dirs_exist_ok=True)
     config = make_config({"backbone": "tiny", "weights": "owner/name"})
     with hub_at(hub[0], tmp_path / "cache"):
         with pytest.warns(Notice, match=r"^fetching 5\.\d MB of owner/name into .* free; licence: openrail$"):

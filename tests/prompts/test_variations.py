@@ -1,6 +1,6 @@
 from refusals import user_error
 
-from seediff.prompts.variations import MOST, PHRASES, varied_prompts
+from seediff.prompts.variations import MOST_TEMPLATES, PHRASES, varied_prompts
 
 
 def test_every_combination_once_and_always_in_the_same_order():
@@ -9,7 +9,7 @@ def test_every_combination_once_and_always_in_the_same_order():
     assert prompts == varied_prompts(["a {class}"], ["light", "view"], ["dog"])
     assert "a {class}" in prompts
     assert all(prompt.startswith("a {class}") for prompt in prompts)
-    assert len(varied_prompts(["a {class}"], ["place", "light", "view"], ["dog"])) == MOST
+    assert len(varied_prompts(["a {class}"], ["place", "light", "view"], ["dog"])) == MOST_TEMPLATES
 
 
 def test_words_that_the_model_does_not_know_are_left_out():

@@ -7,7 +7,6 @@ from functools import partial
 import pytest
 from fake_engine import fake_draw
 from interrupted import check_interrupted, contents, interrupt_after
-from items import last_actions
 from refusals import user_error
 
 from seediff.cli.quality import describe_errors

@@ -319,7 +319,7 @@ def test_kontext(twin):
     flux = load_model(str(twin("flux")), device="cpu").pipe
     kontext = FluxKontextPipeline.from_pipe(flux)
     with (
-        user_error(r"those of a reference picture, as in Kontext, are among them"),
+        user_error(r"the others are of a reference picture, as in Kontext, and"),
         seediff.capture(kontext),
     ):
         kontext(

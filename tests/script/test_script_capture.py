@@ -34,7 +34,7 @@ def test_maps_and_what_is_made_of_them(model):
     _, maps = generate(model)
     noise = [torch.Generator().manual_seed(spec.seed) for spec in SPECS[:2]]
     with seediff.capture(model.pipe) as seen:
-        model.pipe(**model.family.call(model.pipe, DrawRequest(PROMPTS, "", 64, 64, 2, GUIDANCE, noise)))
+        model.pipe(**model.family.pipeline_arguments(model.pipe, DrawRequest(PROMPTS, "", 64, 64, 2, GUIDANCE, noise)))
     assert [largest(mine, theirs) for mine, theirs in zip(seen.maps, maps, strict=True)] == [0, 0]
     assert [seen._maps(number, spec.classes).words for number, spec in enumerate(SPECS[:2])] == [
         one.words for one in maps

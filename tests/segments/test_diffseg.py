@@ -91,7 +91,7 @@ def test_the_grid_of_the_original_at_any_side(latent_side, num_points, line):
 @pytest.mark.parametrize("num_points", [1, 17])
 def test_a_grid_that_does_not_fit(rows, num_points):
     with user_error(f"^segment.num_points: {num_points} must be from 2 to 16, the longer side"):
-        diffseg(rows, num_points=num_points)
+        diffseg(rows, (16, 16), num_points=num_points)
 
 
 # The original program's label maps.
@@ -117,7 +117,9 @@ def test_agrees_with_the_original_program(name):
     case = json.loads((GOLDEN / "expected.json").read_text(encoding="utf-8"))[name]
     maps = original_input(case["image"], case["seed"])
     rows = aggregate(maps, (64, 64), tuple(case["weight_ratio"]) if case["weight_ratio"] else "proportional")
-    maps = diffseg(rows, num_points=case["num_points"], kl_thresholds=case["kl_threshold"], refine=case["refine"])
+    maps = diffseg(
+        rows, (64, 64), num_points=case["num_points"], kl_thresholds=case["kl_threshold"], refine=case["refine"]
+    )
     found = label(maps, (512, 512)).numpy()
     original = np.asarray(Image.open(GOLDEN / f"{name}.png"))
     pairs = np.bincount(found.ravel() * 256 + original.ravel(), minlength=256 * (found.max() + 1)).reshape(-1, 256)

@@ -18,7 +18,7 @@ from seediff.train.models import (
     parameter_groups,
 )
 from seediff.train.run import train
-from seediff.train.stages import Stage, TrainingData, describe
+from seediff.train.stages import Stage, TrainingData, describe_training
 
 BOTH = ("mask2former", "segformer")
 
@@ -139,14 +139,14 @@ def test_a_whole_network_has_its_number_of_queries(tmp_path):
     given = small(weights=weights, queries=9)
     for refused in (
         lambda: build_network(given, CLASSES),
-        lambda: [*describe(given, TrainingData(CLASSES, (), ()), tmp_path / "out")],
+        lambda: [*describe_training(given, TrainingData(CLASSES, (), ()), tmp_path / "out")],
         lambda: train(given, [Stage(items(2), CLASSES, steps=1)], tmp_path / "out"),
     ):
         with user_error("queries: 9"):
             refused()
     file = small(weights=str(tmp_path / "segmenter/model.safetensors"))
     with user_error("must be a folder or a hub id"):
-        list(describe(file, TrainingData(CLASSES, (), ()), tmp_path / "out"))
+        list(describe_training(file, TrainingData(CLASSES, (), ()), tmp_path / "out"))
 
 
 def test_a_resnet_50_keeps_its_statistics_however_it_is_loaded(tmp_path, monkeypatch):

@@ -81,7 +81,7 @@ class RecordedCalls:
         else:
             self.recording = every == "all" or self.step % every == 0
         if self.recording and any(layer.is_joint for layer in self.plan.all_layers.values()):
-            self.texts = self.family.texts(inputs)
+            self.texts = self.family.text_columns_of_call(inputs)
 
     def pass_over(self) -> None:
         """Record nothing of this call."""
@@ -90,7 +90,7 @@ class RecordedCalls:
     @property
     def halved(self) -> bool:
         """Whether half of every batch has no prompt."""
-        return self.guidance and self.family.conditional != "first call"
+        return self.guidance and self.family.prompted != "first call"
 
     @property
     def frames_of_row(self) -> int:
@@ -122,7 +122,7 @@ class RecordedCalls:
         if not self.halved:
             return range(self.batch)
         half = self.batch // 2
-        return range(half) if self.family.conditional == "first half" else range(half, self.batch)
+        return range(half) if self.family.prompted == "first half" else range(half, self.batch)
 
     @staticmethod
     def choose(tensor: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:

@@ -57,14 +57,14 @@ def generate_batch(
     # 2. Run the pipeline; noise comes from the CPU in float32, so that a seed means the same on every device
     noise = [torch.Generator().manual_seed(spec.seed) for spec in specs]
     drawing = DrawRequest(prompts, negative_prompt, height, width, steps, guidance_scale, noise)
-    guidance, calls = family.guided(pipe, guidance_scale), family.calls(pipe, steps)
+    guidance, calls = family.guided(pipe, guidance_scale), family.count_predictions(pipe, steps)
     with (
         draw_noise_in_float32(pipe),
         capture_attention(
             model.network, plan, guidance=guidance, total_steps=calls, text_states=text_states
         ) as recorder,
     ):
-        result = pipe(**family.call(pipe, drawing))
+        result = pipe(**family.pipeline_arguments(pipe, drawing))
 
     # 3. Maps first, because their error names the layer that overflowed; an image would only be black
     maps = recorder.maps(words, texts)
@@ -151,7 +151,7 @@ def check_drawing(
         problem = f"{scheduler} does not accept noise levels, which pipelines of {family.title} set"
         raise UserError("scheduler", problem, "use FlowMatchEulerDiscreteScheduler")
     try:
-        family.calls(pipe, steps)
+        family.count_predictions(pipe, steps)
     except (TypeError, ValueError) as error:
         problem = f"{steps}: {scheduler} cannot make them: {first_line(error)}"
         raise UserError("steps", problem) from error

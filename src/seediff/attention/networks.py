@@ -7,10 +7,7 @@ from typing import Any
 
 from ..errors import Notice, UserError
 from ..models.families import REFUSED, network_family, pipeline_family
-from ..models.families.family import Family, refuse_adapters
-
-NETWORKS = ("unet", "transformer")
-"""Pipelines' names for the part that has the attention."""
+from ..models.families.family import NETWORK_PARTS, Family, refuse_adapters
 
 KNOWN_PROCESSORS = {
     "AttnProcessor", "AttnProcessor2_0", "AttnProcessorNPU", "SlicedAttnProcessor", "XFormersAttnProcessor",
@@ -44,7 +41,7 @@ def find_networks(pipe: Any) -> tuple[list[Any], Family]:
     why = {**REFUSED, **PIECEWISE}.get(called)
     if why and called not in FROM_IMAGES:
         raise UserError(f"a {called}", "cannot be captured", why)
-    part = next((part for part in NETWORKS if getattr(pipe, part, None) is not None), None)
+    part = next((part for part in NETWORK_PARTS if getattr(pipe, part, None) is not None), None)
     if part is None and not hasattr(pipe, "forward"):
         raise UserError(f"a {called}", "has no unet and no transformer", "give a diffusers pipeline, or its network")
     network = pipe if part is None else getattr(pipe, part)
@@ -53,7 +50,7 @@ def find_networks(pipe: Any) -> tuple[list[Any], Family]:
     for one in networks:
         _check_compiled(one, named)
     family = named or network_family(network)
-    if family.frames_at and part is not None:
+    if family.frames_dimension and part is not None:
         if bases.isdisjoint(family.pipelines):
             raise UserError(f"a {called}", "cannot be captured", f"use a {family.pipelines[0]}")
         for name in ("free_init", "free_noise"):  # clips that are drawn several times, or from several texts

@@ -105,7 +105,7 @@ def plan_capture(
         raise UserError("capture.prompt", problem, "leave it out")
 
     # 2. Layers
-    layers = family.choose(all_layers, capture.layers)
+    layers = family.layers_by_kind(all_layers, capture.layers)
 
     # 3. Kinds and levels that the method reads
     notes: list[str] = []
@@ -163,9 +163,9 @@ def fit_mask(
     """The masks' constants with levels that the network has, and a line about each change. layers: the groups of layers
     to capture; another line says if the network does not distinguish them. Raises UserError for layers and levels that
     the network lacks."""
-    chosen = family.choose(all_layers, layers)
+    chosen = family.layers_by_kind(all_layers, layers)
     levels: dict[Kind, set[int]] = {kind: {layer.level for layer in chosen[kind].values()} for kind in KINDS}
-    mask, notes = fit_levels(levels, mask, layers, replaces_missing=family.fitted)
+    mask, notes = fit_levels(levels, mask, layers, replaces_missing=family.replaces_missing_levels)
     if family.network_part != "unet" and not {*SIDES[1:]}.isdisjoint(by_kind(layers).values()):
         notes.insert(0, f"layers = {layers}: this model does not distinguish these layers; all are read")
     return mask, notes

@@ -16,19 +16,19 @@ import numpy as np
 from ..errors import Notice
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00")
-"""Okabe and Ito's, which colour-blind readers tell apart."""
+"""Okabe and Ito's colours, which colour-blind readers can tell apart."""
 PALE = "#a3a8ad"
-FEW = 40
-"""The most points of a line that are all marked; of others, about as many are."""
-LONGEST = 40
-"""Letters of a bar's name."""
+MARKED_POINTS = 40
+"""About this many points of a line are marked; all points of a shorter line."""
+LONGEST_NAME = 40
+"""The maximum number of letters in a bar's name."""
 
 Lines = Mapping[str, tuple[np.ndarray, np.ndarray]]
-"""Name → x and y."""
+"""Name of a line → its x and y."""
 
 
 class Bar(NamedTuple):
-    """A share in [0, 1] and its interval. counted: whether it is in the mean."""
+    """A class's share in [0, 1] and its interval. counted: whether the class is in the mean."""
 
     name: str
     share: float
@@ -46,8 +46,8 @@ def can_draw(file: str) -> bool:
 
 
 def line_charts(charts: Mapping[str, Lines], x_label: str, borders: Sequence[float] = ()) -> bytes:
-    """A PNG with one chart of lines below another. charts: title → lines. Where all values are above 0 and differ much,
-    the axis is logarithmic, so that no line is flat. borders: x of vertical lines."""
+    """A PNG with charts of lines, one below the other. charts: title → lines. If all values are above 0 and differ
+    much, the axis is logarithmic, so that no line is flat. borders: x of vertical lines."""
     with _figure(3.6 * len(charts)) as (figure, image):
         from matplotlib.ticker import LogLocator
 
@@ -55,8 +55,8 @@ def line_charts(charts: Mapping[str, Lines], x_label: str, borders: Sequence[flo
         for axes, (title, lines) in zip(rows, charts.items(), strict=True):
             axes.set_prop_cycle(color=COLOURS, marker=[*"osD^v"], linewidth=[2.6, 2.2, 1.8, 1.4, 1.0])
             for number, (name, (x, y)) in enumerate(lines.items()):
-                # Lines that coincide are told apart by their widths and by marks in different places
-                every = max(1, len(x) // FEW)
+                # Lines that coincide differ in their widths, and have marks in different places
+                every = max(1, len(x) // MARKED_POINTS)
                 axes.plot(x, y, label=name, markersize=5, markevery=(number * every // len(lines), every))
             for border in borders:
                 axes.axvline(border, color=PALE, linestyle="--")
@@ -84,7 +84,7 @@ def bar_chart(title: str, bars: Sequence[Bar], mean: float) -> bytes:
         axes.barh(places, 100 * shares, color=colours, height=0.7)
         axes.hlines(places, *(100 * ends), color="black", linewidth=1)
         axes.axvline(100 * mean, color=COLOURS[1])
-        names = [f"{bar.name[:LONGEST]}  {bar.share:.1%}" for bar in bars]
+        names = [f"{bar.name[:LONGEST_NAME]}  {bar.share:.1%}" for bar in bars]
         axes.set_yticks(places, names, parse_math=False)
         axes.set(xlim=(0, 100), ylim=(len(bars) - 0.5, -0.5), xlabel=f"IoU, %; the line is mIoU {mean:.1%}")
         figure.suptitle(title, x=0.01, horizontalalignment="left")
@@ -95,8 +95,8 @@ def bar_chart(title: str, bars: Sequence[Bar], mean: float) -> bytes:
 
 @contextmanager
 def _figure(height: float) -> Iterator[tuple[Any, io.BytesIO]]:
-    """A figure 9 inches wide, to draw on in this block, and the PNG that it becomes, without the user's own settings of
-    matplotlib."""
+    """(figure, image). figure: 9 inches wide, to draw on in this block, without the user's own settings of matplotlib.
+    image: has the PNG after the block."""
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it says when it looks for fonts, which happens once
     import matplotlib.style
     from matplotlib.figure import Figure

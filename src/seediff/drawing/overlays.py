@@ -41,8 +41,9 @@ def to_levels(values: np.ndarray) -> np.ndarray:
 
 
 def cut_out(image: np.ndarray, label_map: np.ndarray, class_id: int, soft: np.ndarray | None = None) -> Image.Image:
-    """The picture with a class as its transparency (RGBA): opaque in its pixels of the label map. soft: its soft mask
-    (H, W): opaque where it is highest, clear where the label map has another class."""
+    """The picture with a class as its transparency (RGBA): opaque where the label map has the class. soft: the class's
+    soft mask (H, W), if there is one: then the picture is opaque where this is highest, and clear where the label map
+    has another class."""
     alpha = label_map == class_id
     if soft is not None:
         others = ~np.isin(label_map, (0, class_id, IGNORE))
@@ -51,7 +52,7 @@ def cut_out(image: np.ndarray, label_map: np.ndarray, class_id: int, soft: np.nd
 
 
 def fit_side(array: np.ndarray, side: int, resample: Image.Resampling) -> np.ndarray:
-    """Resize (H, W) or (H, W, 3) uint8 so that its longer side is `side`; the shape is kept."""
+    """(H, W) or (H, W, 3) uint8, resized so that the longer side is `side`, with the same proportions."""
     height, width = array.shape[:2]
     scale = side / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -61,17 +62,17 @@ def fit_side(array: np.ndarray, side: int, resample: Image.Resampling) -> np.nda
 
 
 def shrink(array: np.ndarray, side: int, resample: Image.Resampling) -> np.ndarray:
-    """As `fit_side`, but never enlarges."""
+    """Like `fit_side`, but never larger than before."""
     return fit_side(array, min(side, max(array.shape[:2])), resample)
 
 
 def overlay(
     image: np.ndarray, label_map: np.ndarray, regions: np.ndarray | None = None, *, alpha: float = 0.35
 ) -> np.ndarray:
-    """The image with its labels laid over it: a light fill, and around each region a line in its colour, outside of
-    which is a black one, or a white one around dark colours: (H, W, 3) uint8. Nothing else of the background changes.
+    """(H, W, 3) uint8: the image with its labels laid over it: a light fill, and around each region a line in its colour
+    with a black line outside, or a white one around dark colours. The rest of the background is unchanged.
 
-    regions: (H, W) whole numbers that tell regions of one label apart, such as objects' numbers; None: the label map's.
+    regions: (H, W) whole numbers that separate regions of one label, such as objects' numbers; None: the label map.
     alpha: how much of the fill's colour shows, in [0, 1].
     """
     wide = max(1, round(min(label_map.shape) / 200))
@@ -93,7 +94,8 @@ def overlay(
 
 
 def draw_mask(image: np.ndarray, label_map: np.ndarray, side: int, numbers: np.ndarray | None = None) -> np.ndarray:
-    """`overlay` at a longer side of at most `side` pixels. numbers: (H, W) of objects, each of which has its line."""
+    """`overlay` with a longer side of at most `side` pixels. numbers: (H, W), objects' numbers; each object has its
+    line."""
     labels = shrink(label_map, side, Image.Resampling.NEAREST)
     regions = None
     if numbers is not None:
@@ -104,9 +106,12 @@ def draw_mask(image: np.ndarray, label_map: np.ndarray, side: int, numbers: np.n
 def draw_named(
     image: np.ndarray | None, label_map: np.ndarray, names: Mapping[int, str], regions: np.ndarray | None = None
 ) -> np.ndarray:
-    """`overlay`, on black without an image, with the name of each region in it, once, in its colour: (H, W, 3) uint8.
-    regions: (H, W) whole numbers, which `names` names; None: those of the label map. A name that would lie on another
-    is left out, and one in Chinese, which the font lacks, is its number."""
+    """(H, W, 3) uint8: `overlay`, or labels on black without an image, with the name of each region in its colour,
+    once.
+
+    names: number of a region → name. regions: (H, W) whole numbers; None: the label map. A name that would cover
+    another is left out. A name that the font cannot write, such as Chinese, is replaced by its number.
+    """
     from scipy.ndimage import distance_transform_edt  # takes half a second to import
 
     if image is None:
@@ -120,7 +125,7 @@ def draw_named(
     draw, side = ImageDraw.Draw(sheet), min(height, width)
     size = max(8, min(12, side // 16), side // 24)
     font, stroke = ImageFont.load_default(size), max(1, size // 8)
-    # Places are looked for on a lattice, as every pixel of a large picture would take seconds for each name.
+    # Places are searched on a lattice: every pixel of a large picture would take seconds for each name.
     cell = max(1, max(height, width) // 512)
     lattice = np.pad(regions[::cell, ::cell].astype(np.int32), 1, constant_values=-1)
     taken = np.zeros(lattice.shape, bool)
@@ -134,7 +139,7 @@ def draw_named(
         left, top, right, bottom = draw.textbbox((0, 0), text, font, anchor="mm", stroke_width=stroke)
         if not text or bottom - top > height:
             continue
-        # Where the name, whose size the depth is measured in, lies deepest in the region
+        # The place where the name lies deepest in the region; depth is measured in sizes of the name
         sampling = 1 / (bottom - top), 1 / (right - left)
         depth: Any = distance_transform_edt((lattice == number) & ~taken, sampling=sampling)
         places = np.argwhere(depth >= 0.9 * depth.max())
@@ -152,7 +157,7 @@ def draw_named(
 
 
 BAND = 1 << 20
-"""Pixels that are drawn at a time, to limit memory: each takes tens of bytes."""
+"""Pixels that are drawn at a time, to limit memory: each pixel takes tens of bytes."""
 
 
 def _edges(regions: np.ndarray, wide: int) -> np.ndarray:
@@ -188,13 +193,13 @@ def contact_sheet(
 
 
 _HAS = frozenset("".join(map(chr, range(32, 127))) + "…·°±")
-"""Letters of Pillow's own font, which is the same on every machine."""
+"""The letters that Pillow's own font has. The font is the same on every machine."""
 _SPELLED = str.maketrans({"ß": "ss", "–": "-", "×": "x"})
 
 
 def fit_text(draw: ImageDraw.ImageDraw, font, text: str, width: float) -> str:
-    """The text, or as much of it as fits into `width` pixels with an ellipsis. Letters that Pillow's own font lacks are
-    without their marks, or question marks."""
+    """The text, or its beginning with an ellipsis that fits into `width` pixels. Letters that Pillow's own font lacks
+    lose their marks, or become question marks."""
     plain = unicodedata.normalize("NFKD", " ".join(text.translate(_SPELLED).split()))
     text = "".join(letter if letter in _HAS else "?" for letter in plain if not unicodedata.combining(letter))
     fitting = text
@@ -205,7 +210,7 @@ def fit_text(draw: ImageDraw.ImageDraw, font, text: str, width: float) -> str:
 
 
 def with_scale(picture: np.ndarray) -> np.ndarray:
-    """A picture (H, W, 3) uint8 in colours of heat, with these from 0 to 1 beneath it."""
+    """A picture (H, W, 3) uint8 in `heat_colours`, with a scale of these from 0 to 1 beneath it."""
     wide = picture.shape[1]
     scale = Image.new("RGB", (wide, LABEL_HEIGHT), "white")
     draw, font, side = ImageDraw.Draw(scale), ImageFont.load_default(12), min(14, wide // 4)
@@ -224,7 +229,7 @@ def compress_image(image: np.ndarray, image_format: str = "PNG", **options: Any)
 
 
 def jpeg_uri(image: np.ndarray) -> str:
-    """(H, W, 3) uint8 as a data URI. Colour is not subsampled: the edges of masks stay sharp."""
+    """(H, W, 3) uint8 as a JPEG data URI. Colour is not subsampled, so that the edges of masks stay sharp."""
     return data_uri("jpeg", compress_image(image, "JPEG", quality=85, subsampling=0))
 
 

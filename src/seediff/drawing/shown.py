@@ -1,4 +1,4 @@
-"""How results show themselves in notebooks."""
+"""What notebooks show of results."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from .colours import css_colour
 from .overlays import jpeg_uri, shrink
 
 SIDE = 512
-"""Pixels of the longer side; larger pictures are shrunk."""
+"""The longest side of a shown picture in pixels; larger pictures are shrunk."""
 
 
 def as_html(title: str, pixels: np.ndarray | None, result: Image.Image, legend: Sequence[tuple[str, str]] = ()) -> str:
-    """A title, a picture (H, W, 3) uint8 if it is known beside a result, and a legend: (a background in CSS, its text)
-    for each entry."""
+    """HTML of a title, the picture (H, W, 3) uint8 if it is known, a result beside it, and a legend. legend: for each
+    entry, (background in CSS, text)."""
     name, images, entries = html.escape(title), "", ""
     for one in (pixels, np.asarray(result)):
         if one is None:
@@ -31,15 +31,15 @@ def as_html(title: str, pixels: np.ndarray | None, result: Image.Image, legend: 
     return f"<div><b>{name}</b></div><div>{images}</div><div>{entries}</div>"
 
 
-def label_names(classes: Sequence[str]) -> dict[int, str]:
-    """The name of each id in label maps of these classes, but the background."""
+def shown_names(classes: Sequence[str]) -> dict[int, str]:
+    """Id in label maps of these classes → name, without the background."""
     return {**dict(enumerate(classes, 1)), IGNORE: "ignored"}
 
 
 def label_legend(label_map: np.ndarray, classes: Sequence[str]) -> list[tuple[str, str]]:
-    """(colour, class and its share of the picture), and the same of ignored pixels if there are some."""
+    """For each class, and for ignored pixels if there are some: (colour, name and share of the picture)."""
     shares = np.bincount(label_map.ravel(), minlength=IGNORE + 1) / label_map.size
-    names = label_names(classes)
+    names = shown_names(classes)
     if not shares[IGNORE]:
         del names[IGNORE]
     return [(css_colour(label), f"{name} {shares[label]:.0%}") for label, name in names.items()]

@@ -1,6 +1,5 @@
 """`seediff evaluate`: compares a segmenter or a folder of label maps with a labelled data set, and writes the
-report.
-"""
+report."""
 
 from __future__ import annotations
 
@@ -32,45 +31,47 @@ from ..metrics.confusion import tally
 from ..workers import Progress
 from .predictors import Predictor, open_predictor
 from .protocols import join_names, protocol_for, read_class_map
-from .semantic import Scores, as_json, check_bootstrap, differences, evaluate_pairs, write_json
+from .semantic import Scores, as_json, check_bootstrap, evaluate_pairs, score_differences, write_json
 from .tables import ScoreTable
 
 SCORES, IMAGES, GALLERY, BARS = "scores.json", "images.csv", "images.jpg", "classes.png"
 ROWS = 8
-"""The most rows of the gallery: a bad image and a good one each."""
+"""The maximum number of rows in the gallery. Each has a bad image and a good one."""
 SIDE = 240  # longer side of a picture in the gallery, in pixels
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The compared data and the scores. The tables, (256,) uint8, map ids of data and predictor to the protocol's.
-    trained_on: how many of the images the predictor was trained on, as far as is known. against: the evaluation of
-    other predictions of the same data, if two are compared."""
+    """The compared data and the scores."""
 
     scores: Scores
     data: Dataset
     predictor: Predictor
     truth_table: np.ndarray
+    """(256,) uint8: the protocol's id for each id of the data."""
     predicted_table: np.ndarray
+    """(256,) uint8: the protocol's id for each id of the predictor."""
     trained_on: int
+    """The number of images on which the predictor was trained, as far as is known."""
     against: Evaluation | None = None
+    """The evaluation of other predictions for the same data, if two are compared."""
 
     @property
     def absent(self) -> list[str]:
-        """The protocol's classes that the data does not have."""
+        """The protocol's classes that the data lacks."""
         held = set(self.truth_table[list(self.data.names)])
         return [name for i, name in enumerate(self.scores.protocol.classes) if i not in held]
 
     @property
     def never(self) -> list[str]:
-        """The protocol's classes that the data has but the predictor does not."""
+        """The protocol's classes that the data has but the predictor lacks."""
         predicted = set(self.predicted_table[list(self.predictor.classes)])
         classes = enumerate(self.scores.protocol.classes)
         return [name for i, name in classes if i not in predicted and name not in self.absent]
 
     def to_json(self) -> dict[str, Any]:
-        """`Scores.table`, and descriptions of the compared data; if two predictions are compared, also the second's
-        scores and the differences."""
+        """`Scores.table`, and descriptions of the compared data; if two predictions are compared, also the scores of
+        the second, and the differences."""
         about: dict[str, Any] = {
             "predictions": self.predictor.about,
             "data": self.data.about,
@@ -83,7 +84,7 @@ class Evaluation:
             about["against"] = self.against.to_json()
             about["difference"] = [
                 {"name": name, "difference": as_json(float(value)), "ci95": as_json([*map(float, bounds)])}
-                for name, _, value, bounds in differences(self.scores, self.against.scores)
+                for name, _, value, bounds in score_differences(self.scores, self.against.scores)
             ]
         return {**self.scores.table(), **about}
 
@@ -109,10 +110,10 @@ def evaluate(
     """Evaluate a folder of `seediff train`, or of label maps, on a labelled folder.
 
     data: a folder, read by `open_truths` with `split`, or the result of that function. against: other predictions, to
-    compare with these. protocol: see `protocol_for`. class_map: see `read_class_map`. classes: names for the label
+    compare with the first. protocol: see `protocol_for`. class_map: see `read_class_map`. classes: names for the label
     maps' ids, from id 1; by default those in classes.txt in or beside their folder, or else the data's own ids. scales,
-    flip: a segmenter's test-time augmentation. boundary, seed, draws: see `evaluate_pairs`. with_rejected: compare with
-    samples that people rejected, too. Raises UserError, for names before the first image is read.
+    flip: a segmenter's test-time augmentation. boundary, seed, draws: see `evaluate_pairs`. with_rejected: use samples
+    that people rejected, too. Raises UserError; for wrong names, before the first image is read.
     """
     check_bootstrap(seed, draws)
     mapped = read_class_map(class_map)
@@ -147,8 +148,7 @@ def evaluate(
 
 def write_report(evaluation: Evaluation, out: Path) -> None:
     """Write images.csv (each image's mean IoU, the worst first), images.jpg if there are pictures, classes.png and
-    scores.json to the folder `out`.
-    """
+    scores.json to the folder `out`."""
     # Images without a mean IoU are left out.
     scored = {name: iou for name, iou in evaluation.scores.images.items() if not np.isnan(iou)}
     ranked = sorted(scored, key=lambda name: (scored[name], name))
@@ -166,7 +166,7 @@ def write_report(evaluation: Evaluation, out: Path) -> None:
 
 
 def draw_bars(scores: Scores) -> bytes:
-    """A PNG of each class's IoU, the highest first, and of the mean."""
+    """A PNG of each class's IoU, the highest first, and of the mean IoU."""
     bars: list[Bar] = []
     for name, score in scores.per_class.items():
         if not math.isnan(score.iou):
@@ -179,9 +179,9 @@ def draw_bars(scores: Scores) -> bytes:
 
 
 def draw_gallery(evaluation: Evaluation, ranked: Sequence[str]) -> np.ndarray | None:
-    """A picture (H, W, 3) uint8: the worst images at the left, the best at the right, each predicted again, with its
-    truth and its prediction. ranked: the names of all, the worst first. Images without a picture of the truth's size
-    are left out; None if that leaves none."""
+    """A picture (H, W, 3) uint8: the worst images at the left, the best at the right, each with its truth and its
+    prediction, which is made again. ranked: the names of all images, the worst first. Images without a picture of the
+    truth's size are left out; None if no image remains."""
     rows = min(ROWS, (len(ranked) + 1) // 2)
     by_name: dict[str, Sample] = {sample.name: sample for sample in evaluation.data}
 
@@ -203,7 +203,7 @@ def draw_gallery(evaluation: Evaluation, ranked: Sequence[str]) -> np.ndarray | 
 
 
 def _draw_maps(evaluation: Evaluation, sample: Sample) -> Iterator[np.ndarray]:
-    """A sample's image, the same with its truth, and with its prediction."""
+    """A sample's image, the image with its truth, and the image with its prediction."""
     (predicted,) = evaluation.predictor.predict([sample])
     small = fit_side(sample.image, SIDE, Image.Resampling.BILINEAR)
     names = {number: name for number, name in enumerate(evaluation.scores.protocol.classes) if name != BACKGROUND}
@@ -213,8 +213,8 @@ def _draw_maps(evaluation: Evaluation, sample: Sample) -> Iterator[np.ndarray]:
 
 
 def score_table(evaluation: Evaluation) -> ScoreTable:
-    """The classes that are in the truth or predicted, the groups, the mean and the accuracy. If two predictions are
-    compared, the scores of both and their paired difference."""
+    """The table of the classes that are in the truth or predicted, the groups, the mean and the accuracy. If two
+    predictions are compared, it has the scores of both and their paired differences."""
     scores, other = evaluation.scores, evaluation.against
     figures = scores.figures()
     if other is None:
@@ -226,7 +226,7 @@ def score_table(evaluation: Evaluation) -> ScoreTable:
         rows = [(*figure, *values) for figure, values in zip(figures, more, strict=True)]
     else:
         columns = (evaluation.predictor.name, other.predictor.name, "difference", "95 % CI")
-        compared = differences(scores, other.scores)
+        compared = score_differences(scores, other.scores)
         rows = [(*figure[:2], *values) for figure, (_, *values) in zip(figures, compared, strict=True)]
     there = set()
     for one in (scores, (other or evaluation).scores):
@@ -268,8 +268,9 @@ def notes(evaluation: Evaluation) -> list[str]:
 
 
 def one_lower(confusion: np.ndarray, objects: Sequence[int]) -> bool:
-    """Whether two or more of the true objects' classes would all have a higher IoU, and above a half on average, if all
-    ids of the predictions were one higher, and no prediction id 0. confusion: (C, C + 1), as of `Confusion.table`."""
+    """Whether the predictions' ids seem to be one too low: if all were one higher, the classes in the truth, two or
+    more, would all have a higher IoU, and above ½ on average. confusion: `Confusion.table` (C, C + 1). objects: the ids
+    of the classes other than the background."""
     there = [number for number in objects if confusion[number].any()]
     own, moved = tally(confusion).iou[there], tally(np.roll(confusion, 1, axis=1)).iou[there]
     return len(there) > 1 and bool((moved > own).all()) and moved.mean() > 0.5

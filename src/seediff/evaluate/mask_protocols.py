@@ -32,26 +32,25 @@ BETAS = np.round(np.arange(0.02, 1.0, 0.02), 2)
 
 @dataclass(frozen=True)
 class Column:
-    """One protocol's scores in [0, 1]. per_class: NaN for a class that is neither in the truth nor predicted. beta: the
-    threshold from the tuning pictures, None if no background competes."""
+    """One protocol's scores in [0, 1]."""
 
     miou: float
     miou_ci95: Interval
     per_class: Mapping[str, float]
+    """NaN for a class that is neither in the truth nor predicted."""
     beta: float | None
+    """The threshold from the tuning pictures; None if no background competes."""
 
 
 def strongest(soft: Sequence[torch.Tensor], ids: Sequence[int], size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """The highest of n soft maps (h, w) at each pixel, (H, W) float32, and its class, (H, W) uint8, after bilinear
-    enlarging; −1 and 255 if n = 0. If values are equal, the first map wins. ids: each map's class."""
-    from ..masks.arithmetic import resize
+    """(values, classes): the highest of n soft maps (h, w) at each pixel, (H, W) float32, and its class, (H, W) uint8,
+    after bilinear enlarging; −1 and 255 if n = 0. If values are equal, the first map wins. ids: each map's class."""
+    from ..masks.arithmetic import resize, winners  # imports torch
 
-    value, classes = np.full(size, -1, np.float32), np.full(size, IGNORE, np.uint8)
-    for part, number in zip(soft, ids, strict=True):
-        enlarged = resize(part[None], size)[0].numpy()
-        higher = enlarged > value
-        value[higher], classes[higher] = enlarged[higher], number
-    return value, classes
+    if not ids:
+        return np.full(size, -1, np.float32), np.full(size, IGNORE, np.uint8)
+    values, numbers = winners(resize(part[None], size)[0] for part in soft)
+    return values.numpy(), np.array(ids, np.uint8)[numbers.numpy()]
 
 
 def count(
@@ -80,12 +79,12 @@ def count(
 
 
 def best_beta(tuning: np.ndarray) -> int:
-    """The position in BETAS of the threshold with the highest mean IoU. tuning: (pictures, 3, K, C) from `count`."""
+    """The position in BETAS of the threshold with the highest mean IoU. tuning: (pictures, 3, K, C), from `count`."""
     return int(np.nan_to_num(mean_iou(class_iou(*tuning.sum(0)))).argmax())
 
 
 def score_column(classes: Sequence[str], tuning: np.ndarray, scored: np.ndarray, *, seed: int, draws: int) -> Column:
-    """One protocol's scores. tuning, scored: (pictures, 3, K, C) from `count`."""
+    """One protocol's scores. tuning, scored: (pictures, 3, K, C), from `count`. seed, draws: for the bootstrap."""
     best = best_beta(tuning)
     tp, fp, fn = scored[:, :, best].swapaxes(0, 1)
     counts = Tally(tp, fp, fn, (tp + fn).sum(1))
@@ -99,7 +98,7 @@ def score_column(classes: Sequence[str], tuning: np.ndarray, scored: np.ndarray,
 
 
 def mask_table(columns: Mapping[str, Column], title: str) -> ScoreTable:
-    """One row per protocol."""
+    """The table of scores, with one row per protocol."""
     rows = []
     for name, column in columns.items():
         threshold = "" if column.beta is None else f"{column.beta:.2f}"

@@ -27,23 +27,24 @@ OWN_IDS = "the data's own ids"
 
 @dataclass(frozen=True)
 class Predictor:
-    """What predicts label maps.
-
-    name: its folder. about: a description in one line. classes: the name of each id in its label maps. predict: samples
-    → label maps (H, W) uint8, 255 where there is no prediction; raises UserError. at_once: the number of samples per
-    call. saw: whether it was trained on a sample's picture, as far as is known.
-    """
+    """What predicts label maps."""
 
     name: str
+    """The predictor's folder."""
     about: str
+    """A description in one line."""
     classes: Mapping[int, str]
+    """Id in the predicted label maps → class."""
     predict: Callable[[Sequence[Sample]], list[np.ndarray]]
+    """Samples → label maps (H, W) uint8, 255 without a prediction. Raises UserError."""
     at_once: int = 1
+    """The number of samples per call of `predict`."""
     saw: Callable[[Sample], bool] = lambda sample: False
+    """Whether the predictor was trained on a sample's picture, as far as is known."""
 
 
 def _open_dataset(path: Path, data: Dataset, classes: Sequence[str] | None) -> Predictor:
-    """A set of `seediff predict`, `mask` or `generate`, with corrected masks in place of the originals. Raises
+    """A dataset of `seediff predict`, `mask` or `generate`, with corrected masks instead of the originals. Raises
     UserError if images have no labelled sample of their name."""
     own_classes, own = open_native(path)
     samples = {sample.name: sample for sample in own if not sample.row.why_left_out(with_rejected=True)}
@@ -66,7 +67,7 @@ def _open_dataset(path: Path, data: Dataset, classes: Sequence[str] | None) -> P
 
 def _same_picture(one: Sample, other: Sample) -> bool:
     """Whether two pictures have the same pixels, as they are stored or as `read_photo` shows them; also True if the
-    first is not there."""
+    first sample has no picture."""
     if one.source is None or (one.size() == other.size() and pixel_digest(one.image) == pixel_digest(other.image)):
         return True
     with suppress(UserError):
@@ -76,20 +77,21 @@ def _same_picture(one: Sample, other: Sample) -> bool:
 
 
 def _check_paired(where: Path, data: Dataset, missing: Sequence[str], fix: str) -> None:
-    """Raise UserError if images have no prediction. missing: their names."""
+    """Raise UserError if images have no prediction. missing: the names of these images."""
     if missing:
         problem = f"has no prediction for {len(missing)} of {len(data)} images: {join_names(missing)}"
         raise UserError(where, problem, fix)
 
 
 def _open_folder(path: Path, data: Dataset, classes: Sequence[str] | None) -> Predictor:
-    """A folder of label maps. Raises UserError if images have none, or if only a YAML file names their classes."""
+    """A folder of label maps. Raises UserError if an image has no label map, or if only a YAML file names the
+    classes."""
     folder = map_folder(path)
     paired, missing = pair([sample.name for sample in data], path)
     _check_paired(folder, data, missing, "label maps are PNG files named like the images")
     described, notes = semantic_yaml(path), list[str]()
 
-    # The classes: as they are given, as a list in or beside the folder has them, or the data's.
+    # The classes: the given ones, those of a list in or beside the folder, or the data's
     listed, source, names = ClassList(data.classes, data.ids, where=OWN_IDS), OWN_IDS, data.names
     if classes is not None:
         found, about_list = named_classes(classes), "the given classes"
@@ -119,8 +121,8 @@ def _open_folder(path: Path, data: Dataset, classes: Sequence[str] | None) -> Pr
 
 
 def check_images(data: Dataset) -> None:
-    """Raise UserError unless every truth can be read and has a picture of its size. This takes milliseconds per image
-    and avoids a late failure of the slow segmenting."""
+    """Raise UserError unless every truth can be read and has a picture of its size. This takes milliseconds per image,
+    and a fault is found before the slow segmenting."""
     without = [sample.name for sample in data if sample.source is None]
     if without:
         few = f"{len(without)} of {len(data)} labels have no picture"
@@ -128,12 +130,13 @@ def check_images(data: Dataset) -> None:
     for sample in data:
         truth, image = sample.unchecked_labels().shape, sample.size()
         if truth != image:
-            raise UserError(f"'{sample.name}': its truth is {truth}, but its picture {image}; both (height, width)")
+            problem = f"its truth is {truth}, but its picture {image}; both (height, width)"
+            raise UserError(f"'{sample.name}'", problem)
 
 
 def _open_segmenter(path: Path, scales: tuple[float, ...], flip: bool, device: str | None) -> Predictor:
     """The segmenter in a folder. Raises UserError."""
-    from ..train.predict import load_segmenter
+    from ..train.predict import load_segmenter  # imports torch
     from ..train.record import CHECKPOINT, read_trained_on
     from ..train.stages import image_digest
 

@@ -20,15 +20,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ..config.class_names import BACKGROUND, comparison_key
-from ..config.class_names import VOC_CLASSES as VOC_OBJECTS
+from ..config.class_names import BACKGROUND, VOC_CLASSES, comparison_key
 from ..dataset.formats.public_sets import CAMVID_CLASSES, CITYSCAPES_CLASSES
 from ..errors import UserError
 from ..files.documents import fit, read_toml
 from ..files.label_maps import IGNORE
-from ..metrics.confusion import MAX_CLASSES
 
-VOC_CLASSES = (BACKGROUND, *VOC_OBJECTS)
+VOC_WITH_BACKGROUND = (BACKGROUND, *VOC_CLASSES)
 UNSEEN = ("pottedplant", "sheep", "sofa", "train", "tvmonitor")
 CITYSCAPES_IGNORED = ("parking", "rail track", "guard rail", "bridge", "tunnel", "polegroup", "caravan", "trailer")
 """Classes that Cityscapes labels but leaves out of its own evaluation (`ignoreInEval`), besides its void ids."""
@@ -38,27 +36,31 @@ CITYSCAPES_IGNORED = ("parking", "rail track", "guard rail", "bridge", "tunnel",
 class Protocol:
     """The classes of an evaluation, and how other class names map to them.
 
-    classes: entry i is id i in the compared arrays. counted: the classes in the mean. groups: further means. harmonic:
-    two groups whose harmonic mean is reported. truth: a data set's class → class here, or None for ignored; equal names
-    need no entry. predicted: the same for a model's. Unknown classes are background if the protocol has one; otherwise
-    they are ignored in the truth and wrong in a prediction.
+    Unknown classes are background if the protocol has one; otherwise they are ignored in the truth and wrong in a
+    prediction.
     """
 
     name: str
     classes: tuple[str, ...]
+    """Entry i is id i in the compared arrays."""
     counted: tuple[str, ...]
+    """The classes in the mean."""
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Further means: name → classes."""
     harmonic: tuple[str, str] | None = None
+    """Two groups whose harmonic mean is reported."""
     truth: Mapping[str, str | None] = field(default_factory=dict)
+    """A data set's class → the protocol's class; None: ignored. Equal names need no entry."""
     predicted: Mapping[str, str] = field(default_factory=dict)
+    """A model's class → the protocol's class, in addition to `truth`."""
 
     def truth_table(self, classes: Mapping[int, str], where: str = "the data set") -> np.ndarray:
         """(256,) uint8: the protocol's id for each id of a data set; ids without a class are ignored. Raises UserError
-        if it has none of the counted classes."""
+        if the data set has none of the counted classes."""
         table, has_any = self._table(classes, self._targets(self.truth))
         if not has_any:
             wanted = f"has none of the classes of protocol {self.name} ({join_names(self.counted)})"
-            raise UserError(f"{where}: {wanted}, but {join_names(classes)}")
+            raise UserError(where, f"{wanted}, but {join_names(classes)}")
         return table
 
     def predicted_table(
@@ -66,7 +68,7 @@ class Protocol:
     ) -> np.ndarray:
         """(256,) uint8, or longer for larger ids: the protocol's id for each id in a model's label maps; ids without a
         class become 255 and count as wrong. class_map: the model's name of a class → the protocol's or the data set's.
-        Raises UserError if none is counted."""
+        Raises UserError if the model has none of the counted classes."""
         class_map = class_map or {}
         targets = self._targets({**self.truth, **self.predicted})
         plain_names = set(map(comparison_key, classes.values()))
@@ -84,16 +86,16 @@ class Protocol:
             wanted = f"is one of protocol {self.name}: {join_names(self.counted)}"
             if not class_map:
                 wanted += "; --class-map says what they mean"
-            raise UserError(f"{where}: none of its classes ({join_names(classes)}) {wanted}")
+            raise UserError(where, f"none of its classes ({join_names(classes)}) {wanted}")
         return table
 
     def _targets(self, names: Mapping[str, str | None]) -> dict[str, str | None]:
-        """Plain name → the protocol's class, or None where it is ignored. names: other names, with their classes."""
+        """Plain name → the protocol's class; None: ignored. names: other names → the protocol's classes."""
         own_names = dict(zip(self.classes, self.classes, strict=True))
         return {comparison_key(name): target for name, target in {**own_names, **names}.items()}
 
     def _table(self, classes: Mapping[int, str], targets: Mapping[str, str | None]) -> tuple[np.ndarray, bool]:
-        """The table, and whether any id maps to a counted class other than the background."""
+        """(table, has_any). has_any: whether an id maps to a counted class other than the background."""
         table = np.full(max(256, max(classes, default=0) + 1), IGNORE, np.uint8)
         ids = {name: number for number, name in enumerate(self.classes)}
         has_any = False
@@ -109,8 +111,8 @@ def own(classes: Sequence[str]) -> Protocol:
     UserError if there are no classes, too many, or two with the same `comparison_key`."""
     classes = tuple(classes)
     objects = tuple(name for name in classes if name != BACKGROUND)
-    if not objects or len(classes) > MAX_CLASSES:
-        raise UserError(f"{len(objects)} classes to evaluate; label maps of 8 bits hold 1 to {MAX_CLASSES}")
+    if not objects or len(classes) > IGNORE:
+        raise UserError(f"{len(objects)} classes to evaluate; label maps of 8 bits hold 1 to {IGNORE}")
     seen: dict[str, str] = {}
     for class_name in classes:
         other = seen.get(comparison_key(class_name))
@@ -137,7 +139,7 @@ def protocol_for(name: str, classes: Iterable[str]) -> Protocol:
 
 
 def read_class_map(path: Path | None) -> dict[str, str] | None:
-    """A model's class name → the data set's, from a TOML file, if there is one, of `name = "name"` lines. Raises
+    """A model's class name → the data set's, from a TOML file of `name = "name"` lines; None without a file. Raises
     UserError."""
     if path is None:
         return None
@@ -148,7 +150,7 @@ def read_class_map(path: Path | None) -> dict[str, str] | None:
 
 
 def join_names(names: Mapping[int, str] | Sequence[str], most: int = 8) -> str:
-    """Names for an error, the first few."""
+    """The names, or the first `most` of them and their number, for messages."""
     if isinstance(names, Mapping):
         names = list(names.values())
     listed = ", ".join(names[:most])
@@ -157,16 +159,16 @@ def join_names(names: Mapping[int, str] | Sequence[str], most: int = 8) -> str:
     return f"{listed}, … ({len(names)} in all)"
 
 
-_SEEN = tuple(name for name in VOC_OBJECTS if name not in UNSEEN)
+_SEEN = tuple(name for name in VOC_CLASSES if name not in UNSEEN)
 _PARTS: dict[str, tuple[str, ...]] = {"seen": _SEEN, "unseen": UNSEEN}
 _NOT_EVALUATED: dict[str, str | None] = dict.fromkeys(CITYSCAPES_IGNORED)
 _HUMAN = dict.fromkeys(("person", "rider", "pedestrian", "human"), "Human")
 _VEHICLE = dict.fromkeys(("car", "truck", "bus", "train", "vehicle"), "Vehicle")
 
 _PROTOCOLS = (
-    Protocol("voc", VOC_CLASSES, VOC_CLASSES, {"objects": VOC_OBJECTS}),
-    Protocol("voc-zero-shot", VOC_CLASSES, VOC_OBJECTS, _PARTS, ("seen", "unseen")),
-    Protocol("voc-zero-shot-objects", VOC_OBJECTS, VOC_OBJECTS, _PARTS, ("seen", "unseen")),
+    Protocol("voc", VOC_WITH_BACKGROUND, VOC_WITH_BACKGROUND, {"objects": VOC_CLASSES}),
+    Protocol("voc-zero-shot", VOC_WITH_BACKGROUND, VOC_CLASSES, _PARTS, ("seen", "unseen")),
+    Protocol("voc-zero-shot-objects", VOC_CLASSES, VOC_CLASSES, _PARTS, ("seen", "unseen")),
     Protocol(
         "cityscapes-human-vehicle",
         (BACKGROUND, "Human", "Vehicle"),

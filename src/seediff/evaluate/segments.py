@@ -36,9 +36,8 @@ from .tables import ScoreTable
 
 @dataclass(frozen=True)
 class MatchedClass:
-    """One class: IoU in [0, 1] and its interval, NaN if it is neither labelled nor predicted; pixel counts over the
-    set.
-    """
+    """The scores of one class over all images: the IoU in [0, 1] and its interval, NaN for a class that is neither
+    labelled nor predicted, and numbers of pixels."""
 
     iou: float
     iou_ci95: tuple[float, float]
@@ -49,26 +48,26 @@ class MatchedClass:
 
 @dataclass(frozen=True)
 class SegmentScores:
-    """The result of an evaluation. Scores are in [0, 1]; intervals (low, high) are 95 % of a bootstrap over images.
-
-    labels: a description of the labels in one line. acc: share of labelled pixels that are right. miou: mean IoU over
-    classes that are labelled or predicted somewhere. unpredicted: share of the labelled pixels that no segment covers;
-    they count as wrong. size: side that labels were resized to, None for their
-    own size. center_crop: whether only the centred square counted.
-    """
+    """The result of an evaluation. Scores are in [0, 1]; intervals (low, high) are 95 % of a bootstrap over images."""
 
     protocol: MatchingProtocol
     labels: str
+    """A description of the labels in one line."""
     acc: float
+    """The share of labelled pixels with the right class."""
     acc_ci95: tuple[float, float]
     miou: float
+    """The mean IoU over classes that are labelled or predicted somewhere."""
     miou_ci95: tuple[float, float]
     per_class: Mapping[str, MatchedClass]
     images: int
     pixels: int
     unpredicted: float
+    """The share of the labelled pixels that no segment covers; they count as wrong."""
     size: int | None
+    """The side to which labels were resized; None: their own size."""
     center_crop: bool
+    """Whether only the centred square counted."""
     seed: int
 
 
@@ -117,8 +116,8 @@ def evaluate_segments(
     lowest_id = min(truths.names)
     square = center_crop or size is not None
 
-    # 1. One table per image, of which only the counts are kept. `tally_images` takes each from here in turn, and drops
-    # it, so what no segment covers is counted on the way.
+    # 1. One table per image. `tally_images` takes one after the other and keeps only its counts, so the pixels that no
+    # segment covers are counted on the way.
     unpredicted = 0
 
     def tables() -> Iterator[Contingency]:
@@ -133,7 +132,7 @@ def evaluate_segments(
     tallies = stack(tally_images(tables(), protocol))
     progress(len(samples), len(samples), "intervals")
     if not np.any(tallies.pixels):
-        raise UserError(f"{labels}: no pixel of the {len(samples)} labels is labelled, so there is nothing to evaluate")
+        raise UserError(labels, f"no pixel of the {len(samples)} labels is labelled, so there is nothing to evaluate")
 
     # 2. Scores of the set, and their intervals.
     whole, intervals = tallies.total(), bootstrap(tallies, seed=seed, draws=draws)
@@ -157,7 +156,7 @@ def evaluate_segments(
 
 
 def select(samples: Mapping[str, Sample], names: Path) -> dict[str, Sample]:
-    """Only the samples that a text file lists, one name or path per line."""
+    """The samples that a text file lists, one name or path per line. Raises UserError."""
     chosen = {}
     for line in filter(None, map(str.strip, read_lines(names))):
         name = find_name(samples, re.sub(r"(?i)\.(png|jpe?g)$", "", line))
@@ -170,8 +169,9 @@ def select(samples: Mapping[str, Sample], names: Path) -> dict[str, Sample]:
 
 
 def open_segments(folder: Path, labels: Iterable[str]) -> tuple[Mapping[str, Sample | Path], list[str]]:
-    """Label → what has its segments, for `read_segments`, and the labels without any. folder: a dataset of `seediff
-    segment`, whose objects are the segments, with corrections; or PNG label maps, whose ids are. Raises UserError."""
+    """(found, missing). found: label → what `read_segments` reads for it. missing: the labels without segments. folder:
+    a dataset of `seediff segment`, whose objects, with corrections, are the segments; or PNG label maps, whose ids are
+    the segments. Raises UserError."""
     # Datasets of other commands have classes, not segments, as objects: their label maps are compared.
     if not (folder / native.METADATA).is_file() or SEGMENT not in native.read_classes(folder):
         return pair(labels, folder)
@@ -181,7 +181,7 @@ def open_segments(folder: Path, labels: Iterable[str]) -> tuple[Mapping[str, Sam
 
 
 def read_segments(segments: Sample | Path) -> np.ndarray:
-    """(H, W) int32: the number of each pixel's segment, from 0; −1 in none."""
+    """(H, W) int32: the number of each pixel's segment, from 0; −1: no segment. Raises UserError."""
     if isinstance(segments, Path):
         return read_segment_ids(segments)
     objects = segments.instances
@@ -203,9 +203,9 @@ def _name_of(segments: Sample | Path) -> str:
 def _read_pair(
     sample: Sample, lowest_id: int, segments: Sample | Path, square: bool, size: int | None, resize: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The prediction for a sample and its label, both int32 of one shape: label 0 is the id `lowest_id`, −1 is ignored.
-    square: only the centred square. resize: a prediction of another size is resized to that of its label.
-    """
+    """(prediction, label) of a sample, both int32 of one shape. In the label, 0 is the id `lowest_id`, and −1 is
+    ignored. square: take only the centred square. size: the side to which the square is resized. resize: a prediction
+    of another size is resized to the size of its label. Raises UserError."""
     stored = sample.unchecked_labels()
     whole = np.where(stored == IGNORE, -1, stored.astype(np.int32) - lowest_id)
 
@@ -234,7 +234,7 @@ def _read_pair(
 
 
 def score_table(scores: SegmentScores) -> ScoreTable:
-    """Every class that is labelled or predicted, then the mean and the accuracy."""
+    """The table of every class that is labelled or predicted, then of the mean and the accuracy."""
     title = f"protocol {scores.protocol}, {plural(scores.images, 'image')}, {scores.pixels:,} pixels"
     rows = []
     for name, c in scores.per_class.items():

@@ -27,9 +27,8 @@ TINY = np.finfo(np.float64).tiny
 
 @dataclass(frozen=True)
 class ClassScore:
-    """One class: IoU and boundary IoU in [0, 1], NaN where it is neither in the truth nor predicted; its pixels in the
-    truth.
-    """
+    """The scores of one class: IoU and boundary IoU in [0, 1], NaN for a class that is neither in the truth nor
+    predicted; and the number of its pixels in the truth."""
 
     iou: float
     iou_ci95: Interval
@@ -39,7 +38,7 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class GroupScore:
-    """Mean IoU of some classes in [0, 1], over those that are in the truth or predicted, and its interval."""
+    """The mean IoU, in [0, 1], of those classes of a group that are in the truth or predicted, and its interval."""
 
     miou: float
     miou_ci95: Interval
@@ -47,40 +46,43 @@ class GroupScore:
 
 @dataclass(frozen=True)
 class Scores:
-    """The result of an evaluation. Scores are in [0, 1]; intervals (low, high) are 95 % of a bootstrap over images.
-
-    miou: the mean IoU over the protocol's counted classes that are in the truth or predicted. boundary_miou is NaN if
-    it was not requested. groups: those of the protocol, and `harmonic` if it has one. per_class: by name, in the order
-    of ids. images: the mean IoU of each image by itself; NaN without a counted class. pixels: the number that count.
-    confusion: `Confusion.table`. drawn: (F, D), each of `figures` in every draw of the bootstrap.
-    """
+    """The result of an evaluation. Scores are in [0, 1]; intervals (low, high) are 95 % of a bootstrap over images."""
 
     protocol: Protocol
     miou: float
+    """The mean IoU over the protocol's counted classes that are in the truth or predicted."""
     miou_ci95: Interval
     pixel_accuracy: float
     pixel_accuracy_ci95: Interval
     boundary_miou: float
+    """NaN if it was not requested."""
     groups: Mapping[str, GroupScore]
+    """The protocol's groups, and `harmonic` if it has one."""
     per_class: Mapping[str, ClassScore]
+    """By name, in the order of ids."""
     images: Mapping[str, float]
+    """The mean IoU of each image by itself; NaN without a counted class."""
     pixels: int
+    """The number of pixels that count."""
     seed: int
     bootstrap: int
+    """The number of draws."""
     confusion: np.ndarray
-    drawn: np.ndarray
+    """`Confusion.table`."""
+    resampled: np.ndarray
+    """(F, D): each of the F `figures` in every draw of the bootstrap."""
 
     def figures(self) -> list[tuple[str, float, Interval]]:
-        """Name, value and interval of each class's IoU, the groups, mIoU and pixel accuracy."""
+        """(name, value, interval) of each class's IoU, then of the groups, mIoU and pixel accuracy."""
         classes = [(name, score.iou, score.iou_ci95) for name, score in self.per_class.items()]
         groups = [(name, group.miou, group.miou_ci95) for name, group in self.groups.items()]
         accuracy = ("pixel accuracy", self.pixel_accuracy, self.pixel_accuracy_ci95)
         return [*classes, *groups, ("mIoU", self.miou, self.miou_ci95), accuracy]
 
     def table(self) -> dict[str, Any]:
-        """The scores as JSON values, with null for NaN; `images` is their number."""
+        """The scores as JSON values, with null for NaN; `images` is the number of images."""
         shown = {"protocol": self.protocol.name, "counted": self.protocol.counted, "images": len(self.images)}
-        scores = {name: value for name, value in vars(self).items() if name not in ("confusion", "drawn")}
+        scores = {name: value for name, value in vars(self).items() if name not in ("confusion", "resampled")}
         return as_json({**scores, **shown})
 
 
@@ -92,11 +94,11 @@ def evaluate_pairs(
     bootstrap: int = 1000,
     boundary: bool = True,
 ) -> Scores:
-    """Score (name, predicted, truth) of every image, both (H, W) uint8 in the protocol's ids or 255, as explained in
-    `metrics.confusion`.
+    """The scores of pairs: (name, predicted, truth) of every image, with maps (H, W) uint8 of the protocol's ids or
+    255, as explained in `metrics.confusion`.
 
-    seed, bootstrap: draws of whole images for the intervals. boundary: also boundary IoU, which takes most of the time.
-    Raises UserError for maps that cannot be compared, or none.
+    seed, bootstrap: seed and number of the draws of whole images for the intervals. boundary: also measure boundary
+    IoU, which takes most of the time. Raises UserError for maps that cannot be compared, and without any pair.
     """
     confusion = Confusion(len(protocol.classes))
     shared, joined = np.zeros((2, len(protocol.classes)), np.int64)
@@ -106,7 +108,7 @@ def evaluate_pairs(
         try:
             counts = confusion.add(predicted, truth)
         except ValueError as error:
-            raise UserError(f"{name}: {error}") from error
+            raise UserError(name, str(error)) from error
         images[name] = float(mean_iou(counts.iou[counted]))
         if boundary:
             inter, union = boundary_counts(predicted, truth, len(protocol.classes))
@@ -128,14 +130,14 @@ def _score(
     seed: int,
     draws: int,
 ) -> Scores:
-    """All scores, from the counts of the images."""
+    """All scores, from the images' counts. images: as in `Scores`."""
     tallies = confusion.tallies()
     whole, drawn = tallies.total(), resample(tallies, seed=seed, draws=draws)
     iou, iou_drawn = whole.iou, drawn.iou
     counted = _columns(protocol, protocol.counted)
 
     def mean(names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Mean IoU of some classes: of the set (), and of each draw (D,)."""
+        """Mean IoU of some classes: of all images (), and of each draw (D,)."""
         columns = _columns(protocol, names)
         return mean_iou(iou[columns]), mean_iou(iou_drawn[:, columns])
 
@@ -160,16 +162,16 @@ def _score(
         seed=seed,
         bootstrap=draws,
         confusion=confusion.table,
-        drawn=np.stack([*iou_drawn.T, *(draws for _, draws in means.values()), miou_drawn, drawn.accuracy]),
+        resampled=np.stack([*iou_drawn.T, *(draws for _, draws in means.values()), miou_drawn, drawn.accuracy]),
     )
 
 
-def differences(first: Scores, second: Scores) -> list[tuple[str, float, Points, Interval]]:
-    """Of each of `figures`: its name, the second's value, the first's minus the second's, and that difference's
-    interval over the same draws of images. Both must be scores of the same images, truths, protocol and draws."""
+def score_differences(first: Scores, second: Scores) -> list[tuple[str, float, Points, Interval]]:
+    """For each of `figures`: (name, value in `second`, value in `first` minus this, interval of this difference over
+    the same draws of images). Both must be scores of the same images, truths, protocol and draws."""
     found = []
     for (name, one, _), (_, other, _), draws in zip(
-        first.figures(), second.figures(), first.drawn - second.drawn, strict=True
+        first.figures(), second.figures(), first.resampled - second.resampled, strict=True
     ):
         low, high = interval(draws)
         found.append((name, other, Points(one - other), (Points(low), Points(high))))
@@ -194,7 +196,7 @@ def check_bootstrap(seed: int, draws: int) -> None:
 
 
 def as_json(scores: object) -> Any:
-    """Scores, of any nesting of dataclasses, as JSON values; NaN, of a class that is nowhere, becomes None."""
+    """Scores, in dataclasses of any nesting, as JSON values; NaN becomes None."""
     return json.loads(msgspec.json.encode(scores))
 
 

@@ -26,7 +26,7 @@ LATEX = {
 
 
 class Points(float):
-    """A difference of two shares, shown in points with its sign."""
+    """A difference of two shares, which is shown in points with its sign."""
 
 
 Value = str | float | Interval
@@ -34,13 +34,16 @@ Value = str | float | Interval
 
 @dataclass(frozen=True)
 class ScoreTable:
-    """columns: the headings after the first column, which has names. rows, sums: a name and its values, above and below
-    a rule. A value is a share in [0, 1], `Points`, an interval of either, or a text; NaN is empty."""
+    """A table of scores. A value is a share in [0, 1], `Points`, an interval of either, or a text; NaN is an empty
+    cell."""
 
     title: str
     columns: Sequence[str]
+    """The headings after the first column, which has names."""
     rows: Sequence[Sequence[Value]]
+    """A name and its values each."""
     sums: Sequence[Sequence[Value]] = ()
+    """Rows below a rule."""
 
     def rich(self) -> Table:
         """The table for the terminal."""
@@ -52,16 +55,16 @@ class ScoreTable:
             column.justify = "right"
         for rows in (self.rows, self.sums):
             for row in rows:
-                table.add_row(*(Text(show_value(value, "%")) for value in row))
+                table.add_row(*(Text(show_cell(value, "%")) for value in row))
             table.add_section()
         return table
 
     def write(self, form: TableFormat) -> str:
-        """The table in a format for papers, with its title as a comment where there are comments. In percent; intervals
-        take two columns in CSV. LaTeX needs the package booktabs."""
+        """The table in percent, in a format for papers. LaTeX has the title as a comment, and needs the package
+        booktabs. Intervals take two columns in CSV."""
         if form == "csv":
             return self._csv()
-        cells = [[show_value(value) for value in row] for row in (*self.rows, *self.sums)]
+        cells = [[show_cell(value) for value in row] for row in (*self.rows, *self.sums)]
         heads = ["", *self.columns]
         if form == "markdown":
             rule = ["---", *["--:"] * len(self.columns)]
@@ -92,13 +95,13 @@ class ScoreTable:
         return text.getvalue()
 
 
-def show_value(value: Value, unit: str = "") -> str:
-    """A cell. unit: follows a share."""
+def show_cell(value: Value, unit: str = "") -> str:
+    """The text of a cell. unit: follows a share."""
     if isinstance(value, str):
         return value
     if isinstance(value, tuple):
         between = " to " if isinstance(value[0], Points) else "–"
-        return between.join(filter(None, map(show_value, value)))
+        return between.join(filter(None, map(show_cell, value)))
     if math.isnan(value):
         return ""
     if isinstance(value, Points):

@@ -106,7 +106,7 @@ def attention_of(sample: Sample, maps: AttentionMaps, config: DatasetConfig | No
     mask, info = config.mask, describe_here(config.model, config.base)
     if info is not None:
         there: dict[Kind, tuple[int, ...]] = {kind: maps.levels(kind) for kind in KINDS}
-        mask, _ = fit_levels(there, mask, config.capture.layers, replaces_missing=info.family.fitted)
+        mask, _ = fit_levels(there, mask, config.capture.layers, replaces_missing=info.family.replaces_missing_levels)
     if not isinstance(config, MaskPhotosConfig):
         return SampleAttention(maps, image, size, whole, mask)
 

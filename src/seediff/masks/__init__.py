@@ -1,2 +1,2 @@
-"""Makes masks of named classes from `AttentionMaps`. Start with make_masks.py. Methods have their own files, and so do
-the refinements after them (pamr.py, sam.py). photos.py finds classes in photographs and makes masks of these."""
+"""Makes masks of named classes from `AttentionMaps`. Start with make_masks.py. Each method has its own file, and so has
+each refinement after it (pamr.py, sam.py). photos.py finds classes in photographs and makes their masks."""

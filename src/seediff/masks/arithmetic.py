@@ -6,7 +6,7 @@ alignment and the number of threads.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -17,14 +17,13 @@ from ..attention.maps import AttentionMaps
 from ..errors import UserError
 
 ROUNDING = 8 * torch.finfo(torch.float32).eps
-"""A range up to this, relative to the largest value, is float32 rounding and not a signal."""
+"""A range up to this share of the largest value is float32 rounding and not a signal."""
 TINY = torch.finfo(torch.float32).tiny
 
 
 def min_max(values: torch.Tensor) -> tuple[torch.Tensor, tuple[str, ...]]:
-    """`(x − min) / (max − min)` over a whole map, in [0, 1], and its flags. A constant map becomes zeros, flagged
-    `constant_map`. Raises UserError if a value is NaN or infinite.
-    """
+    """(map, flags): `(x − min) / (max − min)` over a whole map, in [0, 1]. A constant map becomes zeros, with the flag
+    `constant_map`. Raises UserError if a value is NaN or infinite."""
     low, high = values.aminmax()
     span = high - low
     if not torch.isfinite(span):
@@ -35,9 +34,8 @@ def min_max(values: torch.Tensor) -> tuple[torch.Tensor, tuple[str, ...]]:
 
 
 def resize(maps: torch.Tensor, size: Sequence[int], mode: Literal["bilinear", "bicubic"] = "bilinear") -> torch.Tensor:
-    """Maps (…, h, w) at another size (height, width), align_corners=False (eq. 8). A side that is reduced is averaged.
-    Bicubic results may slightly leave [0, 1].
-    """
+    """Maps (…, h, w) at another size (height, width), align_corners=False (eq. 8). A side is reduced by averaging.
+    Bicubic results may slightly leave [0, 1]."""
     before, after = tuple(maps.shape[-2:]), tuple(size)
     if before == after:
         return maps
@@ -50,6 +48,19 @@ def resize(maps: torch.Tensor, size: Sequence[int], mode: Literal["bilinear", "b
     return resized.reshape(*maps.shape[:-2], *after)
 
 
+def winners(maps: Iterable[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """(values, numbers): the highest of maps (H, W) at each pixel, and the number of the map that has it, int32; the
+    first of equals. maps: at least one; each is used before the next is taken, because all of them at the size of a
+    large picture would take gigabytes."""
+    waiting = iter(maps)
+    values = next(waiting).clone()
+    numbers = torch.zeros_like(values, dtype=torch.int32)
+    for number, each in enumerate(waiting, 1):
+        numbers.masked_fill_(each > values, number)
+        torch.maximum(values, each, out=values)
+    return values, numbers
+
+
 BLOCK = 128
 """Rows summed at a time: short sums round less than one long sum."""
 CHUNK = 2**19
@@ -57,7 +68,7 @@ CHUNK = 2**19
 
 
 def sum_of_rows(matrix: torch.Tensor, rows: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
-    """`Σ_{i ∈ rows} w_i · matrix[i]`, (M,), of matrix (N, M); weights in the order of rows, 1 if not given."""
+    """`Σ_{i ∈ rows} w_i · matrix[i]`, (M,), of matrix (N, M). weights: in the order of rows; None: all 1."""
     if rows.device.type == "mps":  # `embedding_bag` exists there from torch 2.10 on
         gathered = matrix[rows]
         if weights is not None:
@@ -74,9 +85,8 @@ def times_vector(matrix: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
 
 
 def random_walk(self_attention: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-    """`SA · v` with SA (N, N) made row-stochastic: each position (h, w) gets the mean of v over the positions that it
-    attends to. Attention divided by its maxima (eq. 5) does not sum to 1, so the product is divided by the rows' sums.
-    """
+    """`SA · v` (h, w): each position gets the mean of v (h, w) over the positions that it attends to. Rows of SA (N, N)
+    that were divided by their maxima (eq. 5) do not sum to 1, so the product is divided by the rows' sums."""
     total = self_attention.sum(1).clamp_min(TINY)
     return (times_vector(self_attention, values.flatten()) / total).reshape(values.shape)
 
@@ -86,8 +96,7 @@ BINS = 256
 
 def otsu(values: torch.Tensor) -> float:
     """Otsu's threshold: the value t with the largest variance between `values < t` and `values ≥ t`, by a histogram of
-    256 bins; the middle one of equally good edges. A constant map returns its own value.
-    """
+    256 bins; the middle of equally good edges. For a constant map, its value."""
     samples = values.detach().cpu().double().numpy().ravel()  # to the CPU first, because not every device has float64
     low, high = samples.min(), samples.max()
     if low == high:
@@ -103,7 +112,7 @@ def otsu(values: torch.Tensor) -> float:
 
 
 def mean_cross_attention(maps: AttentionMaps, class_name: str, levels: Sequence[int]) -> torch.Tensor:
-    """The class's cross-attention averaged over levels (divisors of L), (h, w) at the finest, not normalised."""
+    """The class's cross-attention averaged over levels (divisors of L): (h, w) at the finest level, not normalised."""
     finest = maps.grid(min(levels))
     return torch.stack([resize(maps.cross_at(level, class_name), finest) for level in levels]).mean(0)
 
@@ -113,8 +122,8 @@ SHARPNESS = 2.0
 
 
 def compete(soft: torch.Tensor) -> torch.Tensor:
-    """Soft maps (C, …, h, w) after competition: the highest value of any class at a position, times how far the class
-    stands out there.
+    """Soft maps (C, …, h, w) after competition: each class gets the highest value of any class at a position, times a
+    factor that falls the less the class stands out there.
 
         M_c ← max_k M_k · exp(2 (z_c − max_k z_k)),   z_c = (M_c − mean M_c) / std M_c over the map
 
@@ -127,9 +136,8 @@ def compete(soft: torch.Tensor) -> torch.Tensor:
 
 
 def level_shares(weights: Mapping[int, float], there: Collection[int]) -> dict[int, float]:
-    """A method's weights, {level: weight}, for the levels that are `there` (`AttentionMaps.levels`), divided by their
-    sum; if it has a weight for none of these, the coarsest alone.
-    """
+    """Level → a method's weight, for the levels that are `there` (`AttentionMaps.levels`), divided by their sum. If the
+    method has no weight for any of these, the coarsest level has all of it."""
     found = {level: weight for level, weight in weights.items() if level in there} or {max(there, default=1): 1.0}
     total = sum(found.values())
     return {level: weight / total for level, weight in found.items()}

@@ -12,15 +12,14 @@ from ..config.method_constants import MaskConfig
 from .make_masks import enlarge
 
 SAME_COLOUR = 0.05
-"""The mean difference of R, G and B, in [0, 1], at which 1/e of a pixel's value is shared."""
+"""The mean difference of R, G and B, in [0, 1], at which a pixel shares 1/e of its value."""
 ROUNDS = 4
-"""How often pixels share their values, so over how many frames values spread."""
+"""How often pixels share their values, which is the number of frames over which values spread."""
 
 
 def frame_weights(frames: int, latents: int) -> np.ndarray:
     """(frames, latents) float32, rows that sum to 1: how much each latent frame counts in a frame, linear between the
-    latents' centres. An autoencoder turns the first latent frame into one frame, and each other one into equally many.
-    """
+    latents' centres. An autoencoder turns the first latent frame into one frame, and each other into equally many."""
     stride = (frames - 1) / max(latents - 1, 1)
     centres = np.maximum(np.arange(latents) * stride - (stride - 1) / 2, 0)
     columns = [np.interp(np.arange(frames), centres, one) for one in np.eye(latents)]
@@ -49,8 +48,8 @@ def clip_softs(
 
 
 def along_time(soft: torch.Tensor, images: Sequence[np.ndarray]) -> torch.Tensor:
-    """Soft masks (frames, C, H, W), in which each pixel shares its values with the frame before and after as far as its
-    colour stays, ROUNDS times. images: (H, W, 3) uint8 each."""
+    """Soft masks (frames, C, H, W) after ROUNDS rounds, in which each pixel shares its values with the frames before
+    and after it, the less the more its colour changes. images: (H, W, 3) uint8 each."""
     change = np.abs(np.diff(np.stack(images).astype(np.int16), axis=0)).mean(3) / 255
     same = torch.from_numpy(np.exp(-change / SAME_COLOUR)).float()[:, None]  # (frames − 1, 1, H, W)
     weight = torch.ones_like(soft[:, :1])

@@ -1,4 +1,4 @@
-"""Flags mark masks that may be wrong. A row's `flags` lists them as `kind:class`; `no_class`, `blank` and
+"""The flags that mark masks which may be wrong. A row's `flags` lists them as `kind:class`; `no_class`, `blank` and
 `unlabelled` are about the picture."""
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ FLAGS = {
     BLANK: "the picture is black, as a safety checker leaves it: masks are of what was drawn before",
     UNLABELLED: "nobody has painted the picture's mask, or accepted it as empty",
 }
-"""Kind → its meaning, without a full stop, for all flags of this package."""
+"""Kind of flag → its meaning, without a full stop, for all flags of this package."""
 SMALLEST, LARGEST = 0.01, 0.95
-"""Bounds on a mask's share of the picture; masks outside are flagged `degenerate`."""
+"""Bounds on a mask's share of the picture; a mask outside them gets the flag `degenerate`."""
 
 
 def degenerate(area: Mapping[str, float]) -> list[str]:
-    """The flags of classes whose masks cover too little or too much of the picture. area: shares in [0, 1]."""
+    """The flags of classes whose masks cover too little or too much of the picture. area: class → share in [0, 1]."""
     return [f"degenerate:{name}" for name, share in area.items() if not SMALLEST <= share <= LARGEST]
 
 
@@ -38,14 +38,13 @@ def flag_kind(flag: str) -> str:
 
 
 def explain_flag(flag: str) -> str:
-    """The meaning of a flag; empty for flags of other programs."""
+    """The meaning of a flag; empty for a flag of another program."""
     return FLAGS.get(flag_kind(flag), "")
 
 
 def check_flags(asked: Sequence[str], classes: Sequence[str], flags: Iterable[str]) -> None:
-    """Raise UserError for a text that is no kind of flag, no `kind:class`, and not `all`. classes, flags: the
-    dataset's; flags may come from other programs.
-    """
+    """Raise UserError for a text that is neither a kind of flag, `kind:class`, nor `all`. classes, flags: those of the
+    dataset, whose flags may come from other programs."""
     flags = set(flags)
     kinds = [*FLAGS, *sorted({flag_kind(flag) for flag in flags} - set(FLAGS))]
     of_classes = {f"{kind}:{name}" for kind, name in product(OF_CLASSES, classes)}

@@ -17,7 +17,7 @@ from ..attention.windows import Window
 from ..config.method_constants import MaskConfig
 from ..config.methods import check_capture
 from ..drawing.overlays import cut_out, draw_named
-from ..drawing.shown import as_html, label_legend, label_names
+from ..drawing.shown import as_html, label_legend, shown_names
 from ..errors import UserError
 from ..files.label_maps import IGNORE
 from .arithmetic import compete, min_max, otsu, resize
@@ -39,21 +39,23 @@ METHODS: Mapping[str, Callable[[AttentionMaps, str, MaskConfig], SoftMask]] = {
 
 @dataclass(frozen=True, repr=False)
 class MaskResult:
-    """Masks of one image, which notebooks show.
-
-    label_map: (H, W) uint8, 0 = background, i + 1 = classes[i], 255 = ignore. soft: (C, H, W) float32 in [0, 1]. flags:
-    problems, such as `no_seeds:dog`. trace: class → step → map. agreement: class → that of its mask with a second one,
-    if the method makes one. pixels: the image (H, W, 3) uint8, if it is known. unrefined: `soft` before PAMR and SAM.
-    """
+    """Masks of one image, which notebooks show."""
 
     label_map: np.ndarray
+    """(H, W) uint8, 0 = background, i + 1 = classes[i], 255 = ignore."""
     soft: torch.Tensor
+    """(C, H, W) float32 in [0, 1]."""
     classes: tuple[str, ...]
     flags: tuple[str, ...] = ()
+    """Problems, such as `no_seeds:dog`."""
     trace: Mapping[str, Mapping[MaskStep, torch.Tensor]] = field(default_factory=dict)
+    """Class → step → map."""
     agreement: Mapping[str, float] = field(default_factory=dict)
+    """Class → IoU of its mask with a second mask, if the method makes one."""
     pixels: np.ndarray | None = None
+    """The image (H, W, 3) uint8, if it is known."""
     unrefined: torch.Tensor = field(default_factory=lambda: torch.zeros(0, 1, 1))
+    """`soft` before PAMR and SAM."""
 
     def __repr__(self) -> str:
         legend = [text for _, text in label_legend(self.label_map, self.classes)]
@@ -64,12 +66,12 @@ class MaskResult:
         return as_html(", ".join(self.classes), self.pixels, self.overlay(), legend)
 
     def overlay(self) -> Image.Image:
-        """The masks laid over the picture, on black if it is not known, with outlines and names."""
-        return Image.fromarray(draw_named(self.pixels, self.label_map, label_names(self.classes)))
+        """The masks laid over the picture, or over black if it is not known, with outlines and names."""
+        return Image.fromarray(draw_named(self.pixels, self.label_map, shown_names(self.classes)))
 
     def cutout(self, name: str) -> Image.Image:
         """The picture with the soft mask of a class as its transparency (RGBA): opaque where it is highest, clear where
-        the label map has another class. Raises UserError for a class that is not there, and without a picture."""
+        the label map has another class. Raises UserError for a class without a mask, and without a picture."""
         if name not in self.classes:
             raise UserError("cutout", f"'{name}' has no mask", f"classes: {', '.join(self.classes)}")
         if self.pixels is None:
@@ -78,8 +80,8 @@ class MaskResult:
         return cut_out(self.pixels, self.label_map, number + 1, self.soft[number].numpy())
 
     def detections(self) -> Any:
-        """`supervision.Detections`: the mask and box of each class that has pixels. class_id: its number in `classes`,
-        from 0; data["class_name"]: its name. Raises UserError without supervision."""
+        """`supervision.Detections`: the mask and box of each class that has pixels. class_id: the class's number in
+        `classes`, from 0; data["class_name"]: its name. Raises UserError if supervision is not installed."""
         try:
             import supervision
         except ImportError as error:
@@ -105,9 +107,9 @@ def make_masks(
     image: (H, W, 3) uint8, for PAMR and SAM. Without these it may be None; then `size` (H, W) gives the masks' size.
     trace: also return every step's map.
 
-    A pixel goes to the class with the highest soft value among those that reach
-    their threshold, to the first of equals. Raises UserError if the image or size is missing, for a class that is given
-    twice or is not in the prompt, and for a level that was not captured.
+    A pixel goes to the class with the highest soft value among those that reach their threshold, to the first of
+    equals. Raises UserError if the image or size is missing, for a class that is given twice or is not in the prompt,
+    and for a level that was not captured.
     """
     if image is not None and (image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8):
         raise UserError(f"the image must be uint8 (H, W, 3), not {image.dtype} {image.shape}")
@@ -151,8 +153,7 @@ def finish_masks(
 
     # 3. Threshold, and one class per pixel.
     label_map = label_pixels(soft, config).cpu().numpy()
-    shares = np.bincount(label_map.ravel(), minlength=256)[1 : len(classes) + 1] / label_map.size
-    flags += degenerate(dict(zip(classes, shares, strict=True)))
+    flags += degenerate(class_shares(label_map, classes))
     on_cpu = {name: {step: values.cpu() for step, values in by_step.items()} for name, by_step in steps.items()}
 
     # 4. The agreement with second masks.
@@ -173,9 +174,8 @@ def soft_masks(maps: AttentionMaps, classes: Sequence[str], config: MaskConfig) 
 
 def soft_mask(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
     """The soft mask of one class by `config.method`. Raises UserError for a class that is not in the prompt, a level
-    that was not captured, and normalised maps where the method needs plain means.
-    """
-    fix = f"use maps of this method, as of capture(pipe, keep='{config.method}')"
+    that was not captured, and normalised maps if the method needs plain means."""
+    fix = f"use maps of this method, as capture(pipe, keep='{config.method}') makes them"
     check_capture(config.method, maps.normalized, fix)
     return METHODS.get(config.method, call_own)(maps, class_name, config)
 
@@ -187,8 +187,8 @@ def enlarge(
     scaled: Sequence[int] | None = None,
     view: Window | None = None,
 ) -> torch.Tensor:
-    """Soft maps (C, h, w) resized to the image's size: (C, H, W) in [0, 1], the input of PAMR. scaled, view: its size
-    after it was resized once more, and the part of it that is left."""
+    """Soft maps (C, h, w) resized to the image's size: (C, H, W) in [0, 1], the input of PAMR. scaled, view: if the
+    image was resized and cropped once more, its size then, and the part that is left."""
     finish = config.facts.finish
     soft = resize(soft, size, finish.resize)
     if scaled is not None and view is not None:
@@ -212,9 +212,8 @@ def refine(
     seen: Sequence[int] | None = None,
 ) -> torch.Tensor:
     """Soft masks (C, H, W) refined along the image (H, W, 3) uint8 by PAMR and then SAM, if the configuration has them.
-    weights: from `pamr_weights` for the same image. seen: (h, w) of what the model saw of it, in whose pixels dilations
-    are given; None: it saw the image itself.
-    """
+    weights: from `pamr_weights` for the same image. seen: the size (h, w) at which the model saw the image; dilations
+    count pixels of this size. None: the image's own size."""
     if config.pamr:
         if weights is None:
             weights = pamr_weights(image, config, soft.device, seen)
@@ -240,9 +239,9 @@ def _threshold(values: torch.Tensor, config: MaskConfig) -> float:
 def refine_photo(
     photo: np.ndarray, unrefined: torch.Tensor, config: MaskConfig, megapixels: float
 ) -> torch.Tensor | None:
-    """Soft masks (C, h, w) of what a model saw of a photograph (H, W, 3) uint8, refined along the photograph: (C, H',
-    W'), its largest size within `megapixels`. None if that is no larger than (h, w), or PAMR is off: then they are
-    refined as the model saw it.
+    """Soft masks `unrefined` (C, h, w) of what a model saw of a photograph (H, W, 3) uint8, refined along the
+    photograph at its largest size within `megapixels`: (C, H', W'). None if that size is not larger than (h, w), or if
+    PAMR is off: then the masks that were refined along what the model saw are as good.
 
     Dilations grow with the size, so that PAMR reaches equally far in the picture.
     """
@@ -255,7 +254,7 @@ def refine_photo(
 def picture_to_follow(
     photo: np.ndarray, seen: Sequence[int], config: MaskConfig, megapixels: float
 ) -> np.ndarray | None:
-    """The picture (H', W', 3) of `refine_photo`, or None. seen: (h, w)."""
+    """The picture (H', W', 3) along which `refine_photo` refines, or None. seen: the size (h, w) that the model saw."""
     size = largest_size(photo.shape, megapixels)
     if not config.pamr or math.prod(size) <= math.prod(seen):
         return None
@@ -267,7 +266,7 @@ def pamr_weights(
 ) -> torch.Tensor:
     """The similarity of each pixel to its neighbours (`pamr.affinity`), which takes most of PAMR's time. seen: as in
     `refine`."""
-    # torch refuses arrays with negative strides, as of bgr[:, :, ::-1]
+    # torch refuses arrays with negative strides, such as bgr[:, :, ::-1]
     scaled = torch.tensor(np.ascontiguousarray(image), device=device).float() / 255
     return affinity(scaled.permute(2, 0, 1), _dilations(image, config, seen), config.facts.finish.bandwidth)
 
@@ -280,9 +279,8 @@ def _dilations(image: np.ndarray, config: MaskConfig, seen: Sequence[int] | None
 
 
 def label_pixels(soft: torch.Tensor, config: MaskConfig, size: Sequence[int] | None = None) -> torch.Tensor:
-    """Label map (H, W) uint8 of soft masks (C, H, W), as in `MaskResult`, 255 inside `ignore_band`. size: enlarge to
-    (H, W), class by class to save memory.
-    """
+    """Label map (H, W) uint8 of soft masks (C, H, W), as in `MaskResult`, 255 inside `ignore_band`. size: (H, W) to
+    which masks are enlarged, class by class to save memory; None: their own size."""
     low, _ = config.ignore_band or (None, None)
     best = soft.new_full(tuple(size or soft.shape[1:]), -1)
     labels = torch.zeros_like(best, dtype=torch.uint8)
@@ -298,14 +296,20 @@ def label_pixels(soft: torch.Tensor, config: MaskConfig, size: Sequence[int] | N
     return labels.masked_fill_(uncertain & (labels == 0), IGNORE)
 
 
-def agreement(label_map: np.ndarray, classes: Sequence[str], seconds: Sequence[torch.Tensor]) -> dict[str, float]:
-    """How well masks agree with second ones that were made in another way from the same maps (`SoftMask.second`): class
-    → IoU in [0, 1], to four digits; 0 for a class without pixels.
+def class_shares(label_map: np.ndarray, classes: Sequence[str]) -> dict[str, float]:
+    """Class → its share of a label map (H, W) uint8, in [0, 1]; i + 1 = classes[i]."""
+    shares = np.bincount(label_map.ravel(), minlength=256)[1:] / label_map.size
+    return dict(zip(classes, shares.tolist(), strict=False))
 
-    label_map: (H, W), i + 1 = classes[i]. seconds: each class's second soft map (h, w). Of the pixels that a class wins
-    among these, its second mask has those with the highest values, as many as its mask in label_map has.
+
+def agreement(label_map: np.ndarray, classes: Sequence[str], second_maps: Sequence[torch.Tensor]) -> dict[str, float]:
+    """Class → how well its mask agrees with a second mask, from the same maps in another way (`SoftMask.second`): IoU
+    in [0, 1], to four digits; 0 for a class without pixels.
+
+    label_map: (H, W), i + 1 = classes[i]. second_maps: each class's second soft map (h, w). Of the pixels that a class
+    wins among these maps, its second mask has those with the highest values, as many as its mask in label_map has.
     """
-    soft = resize(torch.stack(list(seconds)), label_map.shape).cpu()
+    soft = resize(torch.stack(list(second_maps)), label_map.shape).cpu()
     wins = soft.argmax(0)
     shares = {}
     for index, name in enumerate(classes):

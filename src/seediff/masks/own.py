@@ -1,7 +1,7 @@
 """Mask methods of one's own: a function becomes a value of `MaskConfig.method`, in Python or from a file that the
 command line names. recipes/methods/ has examples.
 
-def halves(maps, class_name, config):                 # AttentionMaps, a class of their words, MaskConfig
+def halves(maps, class_name, config):                 # AttentionMaps, one of their classes, MaskConfig
     return maps.cross_at(4, class_name) > 0.5          # (h, w), values in [0, 1]
 
 seediff.register_method("halves", halves, {"mask": {"beta": 0.4}, "capture": {"normalize": False}})
@@ -35,16 +35,16 @@ OwnMethod = Callable[[AttentionMaps, str, MaskConfig], "torch.Tensor | SoftMask"
 
 @dataclass(frozen=True)
 class StatedConstants(MethodConstants):
-    """What a method of one's own may state, beside the constants that it needs instead of the defaults."""
+    """What a method of one's own may state, in addition to constants that replace the defaults."""
 
     guidance_scale: float | None = None
     plain_means: bool = False
-    """Whether it needs plain means of attention: these are then captured."""
+    """Whether the method needs plain means of attention, which are then captured."""
     levels: Levels = field(default_factory=Levels)
     """If stated, maps of other levels are not captured."""
     finish: Finish = field(default_factory=Finish)
     models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Model → the tables `mask` and `capture` that were tuned for it."""
+    """Model → the tables `mask` and `capture` that were tuned for this model."""
 
 
 def register_method(name: str, function: OwnMethod, constants: Mapping[str, Any] | None = None) -> None:
@@ -88,7 +88,7 @@ def register_file(text: str) -> str:
 
 
 def call_own(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
-    """What the method's own function makes of a class. Raises UserError if it makes no soft mask."""
+    """The soft mask of a class by the method's own function. Raises UserError if the function returns anything else."""
     try:
         assert config.facts.user_function is not None
         mask = config.facts.user_function(maps, class_name, config)
@@ -107,7 +107,7 @@ def call_own(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMa
 
 
 def _check_values(values: Any, class_name: str, config: MaskConfig) -> torch.Tensor:
-    """A soft map as float32. Raises UserError if it is none."""
+    """A soft map (h, w) as float32. Raises UserError if `values` are anything else."""
     try:
         soft = torch.as_tensor(values).float()
         low, high = (float(bound) for bound in soft.aminmax())

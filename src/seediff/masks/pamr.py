@@ -26,7 +26,7 @@ def scaled_dilations(size: Sequence[int], base: Sequence[int] = PAPER_DILATIONS)
 
 
 def largest_size(size: Sequence[int], megapixels: float) -> tuple[int, int]:
-    """The largest (H, W) of the proportions of `size` that has at most `megapixels`, and is no larger. `affinity`
+    """The largest (H, W) with the proportions of `size`, with at most `megapixels`, and not above `size`. `affinity`
     takes 32·|D| bytes a pixel."""
     height, width = size[:2]
     scale = min(1.0, math.sqrt(megapixels * 1e6 / (height * width)))
@@ -34,7 +34,8 @@ def largest_size(size: Sequence[int], megapixels: float) -> tuple[int, int]:
 
 
 def reduce_picture(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A picture (H, W, 3) uint8 at a smaller size (h, w), each pixel the mean of those that it covers."""
+    """A picture (H, W, 3) uint8 at a smaller size (h, w), in which each pixel is the mean of the pixels that it
+    covers."""
     if size == picture.shape[:2]:
         return picture
     return np.asarray(Image.fromarray(picture).resize((size[1], size[0]), Image.Resampling.BOX))
@@ -57,8 +58,8 @@ def affinity(image: torch.Tensor, dilations: Sequence[int], bandwidth: float = 0
     neighbours.
 
     image: (3, H, W) in [0, 1]. σ_i is the unbiased deviation, per channel, of the 9·|D| samples around i: the pixel
-    itself counts once per dilation. bandwidth: at least 0.05, or the weights underflow.
-    It is taken from differences to the pixel itself, Σd² − (Σd)²/n, where Σx² − (Σx)²/n would need float64.
+    itself counts once per dilation. σ_i is computed from differences to the pixel itself, Σd² − (Σd)²/n, because Σx² −
+    (Σx)²/n would need float64. bandwidth: at least 0.05, or the weights underflow.
     """
     image = image.float().contiguous()  # a transposed (H, W, 3) would stride through every view
     samples = 9 * len(dilations)

@@ -20,44 +20,50 @@ from ..models.registry import Model
 from ..prompts.tokens import split_prompts
 from .arithmetic import resize
 from .flags import degenerate, flag_kind
-from .make_masks import MaskResult, label_pixels, make_masks, refine_photo
+from .make_masks import MaskResult, class_shares, label_pixels, make_masks, refine_photo
 from .presence import find_classes
 
 
 @dataclass(frozen=True)
 class PhotoView:
-    """A photograph as a model sees it. pixels: the photograph (H, W, 3) uint8. window: the part that the model sees.
-    seen: this part at the model's size, (h, w, 3) uint8. number: the noise depends on it."""
+    """A photograph as a model sees it."""
 
     pixels: np.ndarray
+    """The photograph (H, W, 3) uint8."""
     window: Window
+    """The part that the model sees."""
     seen: np.ndarray
+    """This part at the model's size, (h, w, 3) uint8."""
     number: int
+    """The photograph's number, which decides the noise."""
 
 
 @dataclass(frozen=True)
 class FoundClasses:
-    """The classes in a photograph. scores: requested class → presence. maps: attention to the classes that are there;
-    None without any."""
+    """The classes in a photograph."""
 
     view: PhotoView
     scores: Mapping[str, float]
+    """Requested class → presence."""
     maps: AttentionMaps | None
+    """Attention to the classes that were found; None if no class was."""
 
 
 @dataclass(frozen=True)
 class PhotoMasks:
-    """The masks of a photograph. small: at the model's size (h, w); None without any class. full: at the photograph's
-    (H, W), 255 outside the window; its soft masks are left out, because those of a large photograph take hundreds of
-    megabytes. fine: the soft masks (C, h', w') of which it is made, along the photograph's edges."""
+    """The masks of a photograph."""
 
     view: PhotoView
     small: MaskResult | None
+    """The masks at the model's size (h, w); None without any class."""
     full: MaskResult
+    """The masks at the photograph's size (H, W), 255 outside the window; without soft masks, which would take hundreds
+    of megabytes for a large photograph."""
     fine: torch.Tensor
+    """The soft masks (C, h', w') along the photograph's edges, of which `full` is made."""
 
     def soft(self) -> Iterator[np.ndarray]:
-        """The soft mask (H, W) of each class, one after the other."""
+        """The soft mask (H, W) float32 of each class, one after the other."""
         window, size = self.view.window, self.view.pixels.shape[:2]
         for part in self.fine:
             values = np.zeros(size, np.float32)
@@ -67,7 +73,7 @@ class PhotoMasks:
 
 @dataclass(frozen=True)
 class PhotoMasker:
-    """Makes masks of photographs with a loaded model. plan: what the configuration captures of this model."""
+    """Makes masks of photographs with a loaded model. plan: what the configuration captures with this model."""
 
     model: Model
     config: MaskPhotosConfig
@@ -75,18 +81,18 @@ class PhotoMasker:
 
     @property
     def mask_config(self) -> MaskConfig:
-        """The constants of masks, with levels that the model has."""
+        """The constants of masks, with levels of attention that the model has."""
         return self.plan.mask or self.config.mask
 
     def view(self, pixels: np.ndarray, number: int = 0) -> PhotoView:
-        """What the model sees of a photograph (H, W, 3) uint8. Raises UserError for one that is too long and narrow."""
+        """What the model sees of a photograph (H, W, 3) uint8. Raises UserError for a photograph that is too long and
+        narrow."""
         window = seen_window(pixels.shape[0], pixels.shape[1], self.config.fit)
         shape = seen_shape(self.model, pixels.shape, self.config.fit, self.config.size)
         return PhotoView(pixels, window, cut(pixels, window, shape), number)
 
     def find(self, views: Sequence[PhotoView], classes: Sequence[Sequence[str]]) -> list[FoundClasses]:
-        """The classes in photographs of any shapes. classes: those to look for in each; empty: nothing is looked
-        for."""
+        """The classes in photographs of any shapes. classes: for each photograph, the classes to search for, if any."""
         found = {i: FoundClasses(view, {}, None) for i, view in enumerate(views)}
         for together in batches_by_shape([view.seen.shape for view in views], self.config.batch_size):
             asked = [i for i in together if classes[i]]
@@ -122,7 +128,7 @@ class PhotoMasker:
     def attention(
         self, views: Sequence[PhotoView], classes: Sequence[Sequence[str]], latents: torch.Tensor
     ) -> list[AttentionMaps]:
-        """Attention to the classes of each photograph, at least one. latents: from `encode`."""
+        """Attention to the classes of each photograph, which must have at least one. latents: from `encode`."""
         return capture_classes(
             self.model,
             latents,
@@ -135,7 +141,7 @@ class PhotoMasker:
         )
 
     def masks(self, found: FoundClasses, *, trace: bool = False) -> PhotoMasks:
-        """The masks of the classes in a photograph. trace: also keep every step's map."""
+        """The masks of the classes in a photograph. trace: keep every step's map, too."""
         view, small, fine = found.view, None, torch.zeros(0, 1, 1)
         if found.maps is not None:
             small = make_masks(view.seen, found.maps, list(found.maps.words), self.mask_config, trace=trace)
@@ -144,7 +150,7 @@ class PhotoMasker:
         return PhotoMasks(view, small, full, fine)
 
     def fine_masks(self, view: PhotoView, small: MaskResult) -> torch.Tensor:
-        """The soft masks (C, h', w') of what the model saw, along the edges of the photograph."""
+        """The soft masks (C, h', w') of what the model saw, refined along the edges of the photograph."""
         part, most = view.pixels[view.window.slices], self.config.edge_megapixels
         refined = refine_photo(part, small.unrefined, self.mask_config, most)
         return small.soft if refined is None else refined
@@ -153,14 +159,13 @@ class PhotoMasker:
 def enlarge_masks(
     small: MaskResult | None, fine: torch.Tensor, window: Window, size: tuple[int, int], config: MaskConfig
 ) -> MaskResult:
-    """Masks of a window of a photograph at the photograph's size (H, W): soft masks `fine`, enlarged, then thresholded.
-    The flag `degenerate` is about shares of the whole photograph, as `area` is."""
+    """The masks of a window of a photograph, at the photograph's size (H, W): the soft masks `fine`, enlarged, then
+    thresholded. The flag `degenerate` is about shares of the whole photograph, like `area`."""
     labels = np.full(size, IGNORE, np.uint8)
     if small is None:
         labels[window.slices] = 0
         return MaskResult(labels, torch.zeros(0, *size), (), ("no_class",))
     labels[window.slices] = label_pixels(fine, config, (window.height, window.width)).numpy()
-    shares = np.bincount(labels.ravel(), minlength=256)[1 : len(small.classes) + 1] / labels.size
     flags = [flag for flag in small.flags if flag_kind(flag) != "degenerate"]
-    flags += degenerate(dict(zip(small.classes, shares.tolist(), strict=True)))
+    flags += degenerate(class_shares(labels, small.classes))
     return MaskResult(labels, torch.zeros(0, *size), small.classes, tuple(flags), agreement=small.agreement)

@@ -1,7 +1,7 @@
 """Presence: is the class in the picture? The score has two parts (docs/segments.md has what each gains).
 
-1. The cross-attention to the class's word, relative to that to words that begin the sentence and mean nothing (`a photo
-of a`): a softmax gives some to every word.
+1. The cross-attention to the class's word, relative to the attention to words without meaning at the beginning of the
+sentence (`a photo of a`): a softmax gives some attention to every word.
 
 2. Attention shows where a class would be, not whether it is there. So the picture is noised, and denoised with one
 sentence per class. Where the class's word gets most attention, the right sentence has the smallest error (as in
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..attention.maps import AttentionMaps
+from ..attention.see_photos import by_sentence, capture_clean, check_schedule, read_prompts
 from ..config.class_names import DEFAULT_PROMPTS, join_classes
 from .arithmetic import TINY, resize
 
@@ -28,21 +29,21 @@ if TYPE_CHECKING:
 TIMESTEP = 150
 """Timestep at which the UNet sees the noise-free latents."""
 STRONGEST = 0.02
-"""Share of the positions that the score uses."""
+"""The share of positions, those with the strongest attention, that the score uses."""
 CROWDING = 0.25
 """Exponent of the number of classes in the sentence, so that one threshold fits one class and seven."""
 FLOOR = 1e-6
 """Attention below this counts as zero, as in half precision."""
 CONTRAST_LEVEL = 4
-"""`contrast` reads this level, of which most methods read the maps anyway."""
+"""The level that `contrast` reads, because most methods read its maps anyway."""
 NOISED = (400, 600)
 """Timesteps of the noised latents in the second part."""
 LOOKED_AT = 0.05
-"""Share of the positions at which errors are compared."""
+"""The share of positions at which errors are compared."""
 WEIGHT, LARGEST_GAIN = 4.0, 0.5
 """Weight of the error relative to attention, and the largest gain that counts, both as logarithms."""
 MOST_COMPARED = 20
-"""Maximum number of classes that the second part compares; those with less attention get no gain."""
+"""Maximum number of classes that the second part compares; classes with less attention get no gain."""
 TOGETHER = 8
 """Prompts per network call of `denoising_errors`."""
 
@@ -58,18 +59,16 @@ def presence(maps: AttentionMaps, class_name: str, gain: float = 0.0) -> float:
 
 
 def contrast(maps: AttentionMaps, class_name: str) -> float:
-    """Standard deviation of the attention to a class at L / CONTRAST_LEVEL over its mean: large where the class has a
-    place in the picture, small where it was not drawn, as for any word without one.
-    """
+    """Standard deviation of the attention to a class at L / CONTRAST_LEVEL, divided by its mean: large for a class with
+    a place in the picture, and small for a class that was not drawn, as for any word without a place."""
     word = maps.cross_at(CONTRAST_LEVEL, class_name)
     return float(word.std() / word.mean().clamp_min(TINY))
 
 
 def gains(errors: Mapping[str, torch.Tensor], ratios: Mapping[str, torch.Tensor]) -> dict[str, float]:
-    """For each class in `ratios`: how much smaller the error is with its sentence than with the best other sentence, in
-    e-folds, where its word gets most attention; clipped to ±LARGEST_GAIN. errors: sentence → (K, h, w) at L, for the
-    classes and for the empty sentence (""). ratios: class → (h, w), its `log_ratio`.
-    """
+    """Class → how much smaller the error is with the class's sentence than with the best other sentence, in e-folds, at
+    the positions where its word gets most attention; clipped to ±LARGEST_GAIN. errors: class, or "" for the empty
+    sentence, → (K, h, w) at L. ratios: class → its `log_ratio` (h, w)."""
     by_class = {}
     for name, ratio in ratios.items():
         where = ratio.flatten().topk(max(1, round(LOOKED_AT * ratio.numel()))).indices
@@ -85,9 +84,8 @@ def gains(errors: Mapping[str, torch.Tensor], ratios: Mapping[str, torch.Tensor]
 
 
 def log_ratio(maps: AttentionMaps, class_name: str) -> torch.Tensor:
-    """(h, w) at the finest captured level: log of the attention to the class over that to words before the first class
-    (or else the first token of no class), averaged over levels.
-    """
+    """(h, w) at the finest captured level: the logarithm of the attention to the class, relative to the attention to
+    words before the first class (or else to the first token of no class), averaged over levels."""
     if maps.normalized or not maps.cross_attention:
         raise ValueError("presence compares words, so it needs plain means of cross-attention")
     taken = set(chain.from_iterable(maps.words.values()))
@@ -109,27 +107,25 @@ def find_classes(
     *,
     template: str = DEFAULT_PROMPTS[0],
 ) -> list[dict[str, float]]:
-    """Presence scores of every class in images, from their latents (B, C, h, w): class → score, in the order of the
-    sentences.
+    """For each image, class → presence score, in the order of the sentences. latents: (B, C, h, w).
 
-    sentences: for each image, (prompt, the classes that it names). template: for sentences with one class. Costs one
-    UNet call per sentence on the noise-free latent, then two per class and two for the empty sentence.
+    sentences: for each image, (prompt, the classes that it names). template: for sentences with one class. Takes one
+    network call per sentence on the noise-free latent, then two per class and two for the empty sentence.
     """
-    from ..attention.see_photos import by_sentence, capture_clean
 
-    def look(rows: Sequence[int], prompts: Sequence[str], classes: Sequence[Sequence[str]]) -> list[AttentionMaps]:
+    def capture(rows: Sequence[int], prompts: Sequence[str], classes: Sequence[Sequence[str]]) -> list[AttentionMaps]:
         return capture_clean(model, latents[rows], prompts, classes, timestep=TIMESTEP, kind="cross")
 
-    looks = by_sentence(sentences, look)
-    return [_scores(model, latent, of_image, template) for latent, of_image in zip(latents, looks, strict=True)]
+    captured = by_sentence(sentences, capture)
+    return [_scores(model, latent, of_image, template) for latent, of_image in zip(latents, captured, strict=True)]
 
 
-def _scores(model: Model, latents: torch.Tensor, looks: Sequence[AttentionMaps], template: str) -> dict[str, float]:
-    """Presence of the classes in one image (C, h, w), from the maps captured with its sentences."""
-    if not looks:
+def _scores(model: Model, latents: torch.Tensor, captured: Sequence[AttentionMaps], template: str) -> dict[str, float]:
+    """Class → presence in one image. latents: (C, h, w). captured: the maps for each of its sentences."""
+    if not captured:
         return {}
     named: dict[str, AttentionMaps] = {}
-    for maps in looks:
+    for maps in captured:
         named |= dict.fromkeys(maps.words, maps)
     compared = sorted(named, key=lambda name: -presence(named[name], name))[:MOST_COMPARED]
     prompts = [template.replace("{class}", join_classes((name,))) for name in compared]
@@ -149,8 +145,6 @@ def denoising_errors(
     latents: (C, h, w) of one image, noised at each of K timesteps. The noise depends only on the timestep, and is the
     same for every prompt and image.
     """
-    from ..attention.see_photos import check_schedule, read_prompts
-
     check_schedule(model, timesteps)
     family, pipe = model.family, model.pipe
     condition = read_prompts(model, prompts)

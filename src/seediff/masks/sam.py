@@ -21,26 +21,28 @@ from ..errors import UserError, first_line
 from ..models.adapters import local_file, weight_file
 from ..models.hub import fetch_file, path_of
 from ..models.trust import check_parts, import_transformers
-from ..models.weights import OF_TRANSFORMERS, SAFELY, misfit, no_larger_than, not_finite
+from ..models.weights import load_checked, misfit, not_finite
 from .arithmetic import resize
 
-KINDS = {"sam": "SamModel", "sam2": "Sam2Model", "sam2_video": "Sam2Model"}
+SAM_CLASSES = {"sam": "SamModel", "sam2": "Sam2Model", "sam2_video": "Sam2Model"}
 """`model_type` in config.json → transformers' class. SAM 2's folders name the video model, which contains the other."""
 LARGEST_SIDE = 2048
 """Twice the side at which the published models see pictures."""
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 AGREE, SMALLEST, EDGE = 0.5, 0.002, 0.01
-"""Minimum IoU of a piece and SAM's mask; the picture's share below which a piece stays; logits are of values this far
-from 0 and 1."""
+"""The minimum IoU of a piece and SAM's mask; the smallest share of the picture that a refined piece has; and how far
+from 0 and 1 values are kept, so that their logits are finite."""
 
 
 @lru_cache(maxsize=1)
 @torch.no_grad()
 def load_sam(name: str) -> Any:
     """The model of a folder or hub id, in float32 on the CPU, tried on a small picture. No code from the folder is run.
-    Raises UserError for whatever fails."""
+    Raises UserError if any of this fails."""
     transformers = import_transformers()
-    file, fix = f"{name}/model.safetensors", f"name a model in transformers' format of model_type {', '.join(KINDS)}"
+    file, fix = (
+        f"{name}/model.safetensors",
+        f"name a model in transformers' format of model_type {', '.join(SAM_CLASSES)}",
+    )
     if os.path.exists(path_of(name)) and not os.path.exists(path_of(file)):
         raise UserError("mask.sam", f"{name}: must be a folder with config.json and model.safetensors", fix)
     if local_file("sam", file) is None:
@@ -49,18 +51,16 @@ def load_sam(name: str) -> Any:
     folder = weights.parent
     check_parts(folder.parent, [folder.name])
     try:
-        kind = KINDS[transformers.AutoConfig.from_pretrained(str(folder), trust_remote_code=False).model_type]
-        options = {"local_files_only": True, "dtype": torch.float32, **SAFELY, **OF_TRANSFORMERS}
-        with no_larger_than([weights], folder / "config.json"):
-            network, info = getattr(transformers, kind).from_pretrained(str(folder), **options)
-        problem, side = (
-            misfit(network, info, [weights]) or not_finite(network),
-            network.config.prompt_encoder_config.image_size,
-        )
+        kind = SAM_CLASSES[transformers.AutoConfig.from_pretrained(str(folder), trust_remote_code=False).model_type]
+        options = {"local_files_only": True, "dtype": torch.float32}
+        source, config = str(folder), folder / "config.json"
+        network, info = load_checked(getattr(transformers, kind), source, [weights], config, **options)
+        problem = misfit(network, info, [weights]) or not_finite(network)
+        side = network.config.prompt_encoder_config.image_size
         if not 0 < side <= LARGEST_SIDE:
             problem = f"image_size = {side} of its prompt_encoder_config must be from 1 to {LARGEST_SIDE}"
         if not problem:
-            logits = see(network.eval(), np.zeros((6, 8, 3), np.uint8))(torch.zeros(6, 8), torch.ones(6, 8) > 0)
+            logits = prompt_sam(network.eval(), np.zeros((6, 8, 3), np.uint8))(torch.zeros(6, 8), torch.ones(6, 8) > 0)
             if not logits.isfinite().all():
                 problem = "its answers are not numbers"
     except UserError:
@@ -74,9 +74,9 @@ def load_sam(name: str) -> Any:
 
 @torch.no_grad()
 def refine_by_sam(image: np.ndarray, soft: torch.Tensor, name: str, thresholds: Sequence[float]) -> torch.Tensor:
-    """Soft masks (C, H, W) in which every piece that SAM agrees with has SAM's outline. thresholds: for each class, the
-    lowest value of its pixels, which the new values inside reach."""
-    answer = see(load_sam(name).to(soft.device), image)
+    """Soft masks (C, H, W) in which every piece has SAM's outline if SAM agrees with it. thresholds: for each class,
+    the lowest value of its pixels; values inside SAM's outline reach it."""
+    answer = prompt_sam(load_sam(name).to(soft.device), image)
     winners, refined = soft.argmax(0), soft.clone()
     for index, (values, value) in enumerate(zip(soft, thresholds, strict=True)):
         threshold = min(max(value, EDGE), 1 - EDGE)
@@ -91,15 +91,19 @@ def refine_by_sam(image: np.ndarray, soft: torch.Tensor, name: str, thresholds: 
     return refined
 
 
-def see(network: Any, image: np.ndarray) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-    """SAM's answers about a picture (H, W, 3): from logits (H, W) of a mask and one of its pieces to SAM's logits."""
+def prompt_sam(network: Any, image: np.ndarray) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """SAM's answers about a picture (H, W, 3) uint8: (logits (H, W) of a mask, a piece of it, (H, W) bool) → SAM's
+    logits (H, W) of this piece."""
+    from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+
     settings, (height, width) = network.config.prompt_encoder_config, image.shape[:2]
     side, patch = settings.image_size, settings.patch_size
     high, wide = height, width
     if network.config.model_type == "sam":  # sees the picture in the corner of a square; SAM 2, squeezed into one
         high = wide = max(height, width)
     margins = (0, wide - width, 0, high - height)
-    pixels, mean, std = (torch.tensor(values, device=network.device) for values in (image, MEAN, STD))
+    constants = image, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+    pixels, mean, std = (torch.tensor(values, device=network.device) for values in constants)
     pixels = F.pad(((pixels / 255 - mean) / std).permute(2, 0, 1), margins)[None]
     embeddings = network.get_image_embeddings(F.interpolate(pixels, (side, side), mode="bilinear", antialias=True))
 

@@ -83,7 +83,8 @@ def expand(self_attention: torch.Tensor, seeds: torch.Tensor) -> torch.Tensor:
 
 
 def background_seeds(soft: torch.Tensor, alpha: float) -> tuple[torch.Tensor, tuple[str, ...]]:
-    """`S_bg = {1 − M' ≥ α}` (eq. 10, 9) as bool (h, w), and its flags; it may be empty, `no_background_seeds`."""
+    """`S_bg = {1 − M' ≥ α}` (eq. 10, 9) as bool (h, w), and its flags. An empty set has the flag
+    `no_background_seeds`."""
     seeds = 1 - soft >= alpha
     if seeds.any():
         return seeds, ()
@@ -96,9 +97,8 @@ def suppress(soft: torch.Tensor, background: torch.Tensor) -> torch.Tensor:
 
 
 def second_opinion(maps: AttentionMaps, class_name: str, config: MaskConfig) -> torch.Tensor | None:
-    """The class's soft map (h, w) by CA·SA with τ = 1, on maps that SeeDiff read: a mask about which the two disagree
-    is often wrong. None if no self-attention was read.
-    """
+    """The class's soft map (h, w) by CA·SA with τ = 1, from maps that SeeDiff reads: if the two methods disagree about
+    a mask, it is often wrong. None if SeeDiff reads no self-attention."""
     if not config.has_agreement:
         return None
     reads = maps_read(config)

@@ -14,12 +14,14 @@ from ..config.method_constants import level_name
 
 @dataclass(frozen=True)
 class MaskStep:
-    """kind: the operation; report/explain.py has a sentence for each that the package's methods have. level: L / this,
-    if it is repeated at several levels. number: counts equal steps from 1."""
+    """A step of a mask method."""
 
     kind: str
+    """The operation; report/explain.py explains those of the package's methods."""
     level: int | None = None
+    """The divisor of L, if the operation is repeated at several levels."""
     number: int | None = None
+    """Counts equal steps from 1."""
 
     def __str__(self) -> str:
         parts = [self.kind]
@@ -31,7 +33,7 @@ class MaskStep:
 
     @classmethod
     def parse(cls, text: str) -> MaskStep:
-        """The step for a text from `str`."""
+        """The step that `str` turned into this text. Raises ValueError for a text without a name."""
         parts = re.fullmatch(r"(.+?)(?: ([1-9]\d{0,8}))?(?: (L)(?:/([1-9]\d{0,8}))?)?", text, re.DOTALL)
         if parts is None:
             raise ValueError("a step has no name")
@@ -46,15 +48,15 @@ BEFORE_PAMR = MaskStep("before PAMR")
 
 @dataclass(frozen=True)
 class SoftMask:
-    """A method's result for one class: soft (h, w) float32 in [0, 1], flags, and the map after every step.
-
-    second: a soft map (h, w) of the class, made in another way: its agreement with the mask shows how sure the mask is.
-    """
+    """A method's result for one class."""
 
     soft: torch.Tensor
+    """(h, w) float32 in [0, 1]."""
     flags: tuple[str, ...] = ()
     trace: Mapping[MaskStep, torch.Tensor] = field(default_factory=dict)
+    """The map after every step."""
     second: torch.Tensor | None = None
+    """A soft map (h, w) of the class, made in another way: its agreement with the mask shows how sure the mask is."""
 
 
 class Steps:

@@ -36,8 +36,8 @@ def boundary_band(labels: np.ndarray, distance: int) -> np.ndarray:
 
 
 def _any_of(flags: np.ndarray, length: int, axis: int) -> np.ndarray:
-    """Whether any of `length` neighbours along an axis is true, where that many fit, in doubling steps: 50 times as
-    fast as scipy's filters."""
+    """Whether any of `length` neighbours along an axis is true, at the positions where that many fit. Takes doubling
+    steps, which is 50 times as fast as scipy's filters."""
     if axis == 1:
         return _any_of(flags.T, length, axis=0).T
     covered = 1
@@ -49,8 +49,8 @@ def _any_of(flags: np.ndarray, length: int, axis: int) -> np.ndarray:
 
 
 def boundary_counts(predicted: np.ndarray, truth: np.ndarray, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels of the intersection and union of both boundary bands, (C,) int64 each. predicted, truth: (H, W) uint8, ids
-    below C or 255. Where the truth is 255, so is the prediction."""
+    """(intersections, unions) of both boundary bands, (C,) int64 each, in pixels. predicted, truth: (H, W) uint8, ids
+    below C or 255. Where the truth is 255, the prediction counts as 255, too."""
     predicted = _hide(predicted, truth == IGNORE)
     distance = boundary_distance(*truth.shape)
     predicted_band, truth_band = (_hide(labels, ~boundary_band(labels, distance)) for labels in (predicted, truth))

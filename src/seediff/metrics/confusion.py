@@ -1,7 +1,9 @@
 """The confusion matrix of a set of images, filled one image at a time, and each image's counts for the bootstrap.
 
 255 in the truth is ignored. 255 in a prediction means no class, which is wrong: a false negative for the pixel's class,
-and no false positive. Shape letters: C classes, I images.
+and no false positive.
+
+Shape letters: C classes, I images.
 """
 
 from __future__ import annotations
@@ -11,19 +13,15 @@ import numpy as np
 from ..files.label_maps import IGNORE
 from .scores import Tally, mean_iou, stack
 
-MAX_CLASSES = 255
-
 
 class Confusion:
-    """Pixels of each true class (rows) that were predicted as each class (columns), in two forms.
-
-    table: (C, C + 1) int64, summed over all images; the last column counts pixels without a prediction (255). Of each
-    image only three counts per class are kept.
-    """
+    """Pixels of each true class (rows) that were predicted as each class (columns), summed over all images; and three
+    counts per class for each image."""
 
     def __init__(self, num_classes: int) -> None:
         self.num_classes = num_classes
         self.table = np.zeros((num_classes, num_classes + 1), np.int64)
+        """(C, C + 1) int64; the last column counts pixels without a prediction (255)."""
         self._tallies: list[tuple[np.ndarray, int]] = []
 
     def __len__(self) -> int:
@@ -40,7 +38,7 @@ class Confusion:
         return counts
 
     def _count(self, predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
-        """(C, C + 1) int64 for one image."""
+        """The table (C, C + 1) int64 of one image."""
         if predicted.shape != truth.shape or truth.ndim != 2:
             raise ValueError(f"prediction {predicted.shape} and truth {truth.shape} must be maps (H, W) of one size")
         joint = joint_counts(truth, predicted)
@@ -61,7 +59,7 @@ class Confusion:
         return float(mean_iou(self.iou()))
 
     def pixel_accuracy(self) -> float:
-        """Share of counted pixels with the right class; NaN if no pixel counts."""
+        """The share of counted pixels with the right class; NaN if no pixel counts."""
         counts = tally(self.table)
         if not counts.pixels:
             return float("nan")
@@ -82,6 +80,6 @@ def joint_counts(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def tally(table: np.ndarray) -> Tally:
-    """Counts from a table (C, C + 1), as of `Confusion.table`."""
+    """The counts in a table (C, C + 1) such as `Confusion.table`."""
     tp = np.diagonal(table).copy()
     return Tally(tp, table[:, :-1].sum(0) - tp, table.sum(1) - tp, int(table.sum()))

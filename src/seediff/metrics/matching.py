@@ -7,13 +7,13 @@ Shape letters: C classes, P segment ids from 0 to the highest, n entries of a ta
 
 Three protocols:
 
-diffseg: as published. In each image, a C × max(C, P) table of shared pixels is matched one to one, so that the number
-of matched pixels is maximal. Classes that the image does not show also get segments, as their false positives.
-Unmatched segments, which exist only if P > C, are false negatives for the classes beneath them and nothing else.
-dataset: one matching for the whole set, on the sum of its images' tables. Segment ids must mean the same in all images,
-as the clusters of K-Means over a data set do.
-strict: the matching of `diffseg`, but all labelled pixels of an unmatched segment are also false positives, for the
-class that it covers most (the lowest id if several are equal).
+- diffseg: as published. In each image, a C × max(C, P) table of shared pixels is matched one to one, so that the number
+  of matched pixels is maximal. Classes that the image does not show also get segments, as their false positives.
+  Unmatched segments, which exist only if P > C, are false negatives for the classes beneath them and nothing else.
+- dataset: one matching for the whole set, on the sum of its images' tables. Segment ids must mean the same in all
+  images, as the clusters of K-Means over a data set do.
+- strict: the matching of `diffseg`, but all labelled pixels of an unmatched segment are also false positives, for the
+  class that it covers most (the lowest id if several are equal).
 
 In all protocols, a labelled pixel without a prediction (for example outside a centre crop) is a false negative for its
 class.
@@ -38,15 +38,19 @@ MAX_SEGMENTS = 2**16  # a table has a column for each id up to the highest, so t
 
 @dataclass(frozen=True)
 class Contingency:
-    """The labelled pixels that each class and segment of an image share: (n,) int64, in the order of classes, then
-    segments. unpredicted: (C,) int64, those of each class that no segment covers. num_segments: P, the highest id in
-    the prediction, plus one."""
+    """The labelled pixels that each class and segment of an image share: n entries, in the order of classes, then of
+    segments."""
 
     classes: np.ndarray
+    """(n,) int64: the class of each entry."""
     segments: np.ndarray
+    """(n,) int64: its segment."""
     pixels: np.ndarray
+    """(n,) int64: the number of pixels that the two share."""
     unpredicted: np.ndarray
+    """(C,) int64: the number of each class's pixels that no segment covers."""
     num_segments: int
+    """P, the highest id in the prediction plus one."""
 
 
 def contingency(prediction: np.ndarray, label: np.ndarray, num_classes: int) -> Contingency:
@@ -79,7 +83,8 @@ def contingency(prediction: np.ndarray, label: np.ndarray, num_classes: int) -> 
 
 
 def match(tables: Sequence[Contingency]) -> np.ndarray:
-    """(P,) int64: the class for each segment id, −1 for unmatched segments; one matching for the sum of the tables."""
+    """(P,) int64: the class for each segment id, −1 for unmatched segments, from one matching for the sum of the
+    tables."""
     from scipy.optimize import linear_sum_assignment  # late: an export to COCO never calls this
 
     num_classes = len(tables[0].unpredicted)
@@ -92,8 +97,9 @@ def match(tables: Sequence[Contingency]) -> np.ndarray:
     return taken
 
 
-def tally(table: Contingency, taken: np.ndarray, *, charge_left_over: bool = False) -> Tally:
-    """Count an image's pixels under a matching (P,) from `match`. charge_left_over: as in `strict`."""
+def tally_matched(table: Contingency, taken: np.ndarray, *, charge_left_over: bool = False) -> Tally:
+    """Count an image's pixels under a matching (P,) from `match`. charge_left_over: unmatched segments are also false
+    positives, as in `strict`."""
     num_classes = len(table.unpredicted)
     owner = taken[table.segments]  # (n,) the class matched with the entry's segment
     right, matched = owner == table.classes, owner >= 0
@@ -108,27 +114,26 @@ def tally(table: Contingency, taken: np.ndarray, *, charge_left_over: bool = Fal
 
 
 def tally_images(tables: Iterable[Contingency], protocol: MatchingProtocol) -> Iterator[Tally]:
-    """The counts of every image of a set, in order. Only `dataset` holds all tables at once; they are small."""
+    """The counts of every image of a set, in order. Only the protocol `dataset` holds all tables at once; they are
+    small."""
     if protocol == "dataset":
         tables = list(tables)
         if tables:
             taken = match(tables)
-            yield from (tally(table, taken) for table in tables)
+            yield from (tally_matched(table, taken) for table in tables)
     else:
         for table in tables:
-            yield tally(table, match([table]), charge_left_over=protocol == "strict")
+            yield tally_matched(table, match([table]), charge_left_over=protocol == "strict")
 
 
 def count_segments(label: np.ndarray, *, unlabelled: int = 255) -> int:
-    """The number of distinct ids in a label map (H, W), without negative ones and `unlabelled`: the k of K-Means-S."""
+    """The number of distinct ids in a label map (H, W), without negative ids and `unlabelled`: the k of K-Means-S."""
     ids = label[(label >= 0) & (label != unlabelled)]
     if ids.max(initial=0) < MAX_SEGMENTS:  # counting takes a tenth of the time that sorting takes
         return int(np.count_nonzero(np.bincount(ids)))
     return len(np.unique(ids))
 
 
-def _sums(index: np.ndarray, values: np.ndarray, length: int) -> np.ndarray:
-    """(length,) int64: the values summed at each index; np.bincount would sum in floating point."""
-    total = np.zeros(length, np.int64)
-    np.add.at(total, index, values)
-    return total
+def _sums(index: np.ndarray, pixels: np.ndarray, length: int) -> np.ndarray:
+    """(length,) int64: the pixels summed at each index, in floating point, which is exact up to 2^53."""
+    return np.bincount(index, pixels, length).astype(np.int64)

@@ -16,13 +16,16 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Tally:
-    """Pixels of each class, (…, C) int64: true positives, false positives, false negatives; and all labelled ones, (…).
-    Of one image or a set there is no further side, of several images (I, C) and (I,)."""
+    """Numbers of pixels: of each class (C,), for one image or the sum of several; or (I, C), for each of I images."""
 
     tp: np.ndarray
+    """(…, C) int64: true positives."""
     fp: np.ndarray
+    """(…, C) int64: false positives."""
     fn: np.ndarray
+    """(…, C) int64: false negatives."""
     pixels: np.ndarray | int
+    """(…): all labelled pixels."""
 
     @property
     def iou(self) -> np.ndarray:
@@ -31,7 +34,7 @@ class Tally:
 
     @property
     def accuracy(self) -> np.ndarray:
-        """(…): the share of labelled pixels that are right."""
+        """(…): the share of labelled pixels with the right class."""
         return self.tp.sum(-1) / self.pixels
 
     def total(self) -> Tally:
@@ -41,13 +44,12 @@ class Tally:
 
 @dataclass(frozen=True)
 class Intervals:
-    """Percentile intervals (low, high) of accuracy and mIoU, and of each class's IoU (C, 2), NaN where a class has no
-    pixel.
-    """
+    """Percentile intervals (low, high) of scores."""
 
     acc: tuple[float, float]
     miou: tuple[float, float]
     iou: np.ndarray
+    """(C, 2): of each class's IoU; NaN for a class without pixels."""
 
 
 def stack(tallies: Iterable[Tally]) -> Tally:
@@ -74,22 +76,22 @@ def class_iou(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
 
 
 def mean_iou(iou: np.ndarray) -> np.ndarray:
-    """(…): mean over the classes that are not NaN; NaN if all are."""
+    """(…): mean of IoUs (…, C) over the classes that are not NaN; NaN if all are NaN."""
     present = ~np.isnan(iou)
     classes = np.asarray(present.sum(-1))
     return np.divide(np.where(present, iou, 0).sum(-1), classes, out=np.full(classes.shape, np.nan), where=classes > 0)
 
 
 def bootstrap(images: Tally, *, seed: int = 0, draws: int = 2000) -> Intervals:
-    """Intervals of accuracy, mIoU and each class's IoU over draws of whole images (I, C); segments are not matched
-    again."""
+    """Intervals of accuracy, mIoU and each class's IoU over draws of whole images. images: (I, C). Segments are not
+    matched again for a draw."""
     drawn = resample(images, seed=seed, draws=draws)
     bounds = np.array([interval(values) for values in drawn.iou.T])
     return Intervals(interval(drawn.accuracy), interval(mean_iou(drawn.iou)), bounds)
 
 
 def resample(images: Tally, *, seed: int = 0, draws: int = 2000) -> Tally:
-    """The sums of each draw of I images, (D, C) and (D,) float64, without draws that have no labelled pixel."""
+    """The sum of each draw of I images, (D, C) and (D,) float64, without draws that have no labelled pixel."""
     kept = [np.asarray(a, np.float64) for a in (images.tp, images.fp, images.fn, images.pixels)]
     sums: list[list[np.ndarray]] = [[], [], [], []]
     for times in draw_counts(len(images.tp), seed=seed, draws=draws):
@@ -110,7 +112,7 @@ def draw_counts(images: int, *, seed: int = 0, draws: int = 2000) -> Iterator[np
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:
-    """95 % percentile interval (low, high) of the values (D,) that are not NaN; NaN if all are."""
+    """95 % percentile interval (low, high) of the values (D,) without NaN; NaN if all are NaN."""
     present = values[~np.isnan(values)]
     if not present.size:
         return (float("nan"), float("nan"))

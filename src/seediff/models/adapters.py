@@ -1,6 +1,6 @@
 """Loads a LoRA on top of a model, in safetensors only, and finds files of weights by their names.
 
-Capture reads queries and keys as they leave the modules that make them, so a LoRA's part in them is included.
+Capture reads queries and keys as they leave the modules that make them, so they include what a LoRA adds.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .weights import all_finite
 USUAL = "pytorch_lora_weights.safetensors"
 """The name that diffusers gives a LoRA's file."""
 PAIR = re.compile(r"[._]lora[._]?|\.(?:hada|lokr)_")
-"""Matches the end of the layer's name in the name of a LoRA matrix; the names of alphas do not match."""
+"""Matches what follows the layer's name in the name of a LoRA matrix; it does not match in the names of alphas."""
 NAME = "seediff"
 """Name of the adapter within the pipeline."""
 
@@ -59,39 +59,38 @@ def load_lora(pipe: Any, family: Family, source: str, scale: float, model: str) 
                 if not all_finite(weight):
                     problem = f"{source}: tensor {name[:80]} holds values that are not finite"
                     raise UserError("lora", problem, "the file is damaged")
-                # The LoRA may be in another number format. The part's other weights stay: some are in float32 on
-                # purpose
+                # The LoRA may be in another number format. Other weights stay: some are in float32 on purpose.
                 weight.data = weight.data.to(part.dtype)
 
 
-def weight_file(what: str, source: str) -> Path:
-    """The safetensors file that a path, a hub id, or a file in it, `owner/name/FILE`, stands for. what: the kind of
-    file, for messages. Raises UserError."""
-    local = local_file(what, source)
+def weight_file(field: str, source: str) -> Path:
+    """The safetensors file that a path, a hub id or `owner/name/FILE` stands for, fetched if it is on the hub. field:
+    the kind of file, for messages. Raises UserError."""
+    local = local_file(field, source)
     if local is not None:
         return local
     hub_id, name = hub_part(source) or (source, None)
     cached = cached_file(hub_id, name or USUAL)
-    return cached or fetch_file(hub_id, name or _only_name(what, hub_id, hub_files(hub_id, what)), what)
+    return cached or fetch_file(hub_id, name or _only_name(field, hub_id, hub_files(hub_id, field)), field)
 
 
-def local_file(what: str, source: str) -> Path | None:
-    """Like `weight_file`, for a path; None if `source` is a hub id. Raises UserError if it is neither."""
+def local_file(field: str, source: str) -> Path | None:
+    """Like `weight_file`, for a path; None if `source` is a hub id. Raises UserError if `source` is neither."""
     path, part = path_of(source), hub_part(source)
     is_weights = path.suffix == ".safetensors"
     if os.path.isdir(path):
-        return path / _only_name(what, source, (file.name for file in path.iterdir()))
+        return path / _only_name(field, source, (file.name for file in path.iterdir()))
     if os.path.exists(path) and is_weights:
         return path
     if os.path.exists(path) or part is None or is_weights != (part[1] is not None):
-        raise UserError(what, f"{source}: no such .safetensors file, nor a folder or hub id `owner/name` with one")
+        raise UserError(field, f"{source}: no such .safetensors file, nor a folder or hub id `owner/name` with one")
     return None
 
 
-def _only_name(what: str, source: str, names: Iterable[str]) -> str:
-    """The only weight file of a folder or repository, or the one of a usual name. Raises UserError."""
+def _only_name(field: str, source: str, names: Iterable[str]) -> str:
+    """The only weight file of a folder or repository, or the one with the usual name. Raises UserError."""
     names = [name for name in names if name.endswith(".safetensors")]
     usual = [name for name in names if name == USUAL] or names
     if len(usual) != 1:
-        raise UserError(what, f"{source}: has {plural(len(names), '.safetensors file')}", f"name one, {source}/FILE")
+        raise UserError(field, f"{source}: has {plural(len(names), '.safetensors file')}", f"name one, {source}/FILE")
     return usual[0]

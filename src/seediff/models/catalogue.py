@@ -11,7 +11,7 @@ from .hub import local_folder
 from .short_names import EMBEDDED, EMBEDDED_PIPELINES, NAMED
 
 HEADINGS = ("--model", "draws", "weights", "on this machine")
-"""Headings of a `ModelRow`'s first fields, which share a line."""
+"""Headings of the first fields of `ModelRow`, which share a line."""
 
 
 class ModelRow(NamedTuple):

@@ -32,9 +32,9 @@ class ModelSettings:
     preset: Mapping[str, Any] = field(default_factory=dict)
     """Constants that were tuned for the model, as `config.presets` reads them."""
     own_contrast: float | None = None
-    """If a drawing shows several classes, those with a smaller `contrast` are missing; None: not known."""
+    """In a drawing of several classes, classes with a smaller `contrast` are missing; None: unknown."""
     path: str = ""
-    """The file."""
+    """The path of seediff.json."""
 
 
 class Sizes(NamedTuple):
@@ -52,27 +52,27 @@ class Sizes(NamedTuple):
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What a model's small files say; a loaded model holds it as well."""
+    """What a model's small files say. A loaded model has this description, too."""
 
     files: ModelFiles
     family: Family
     pipeline: str
     """The model's class in diffusers."""
     network_config: Mapping[str, Any]
-    """config.json of the part with the attention; empty if it is not here or cannot be read."""
+    """config.json of the network; empty if it is not on this machine or cannot be read."""
     vae_config: Mapping[str, Any]
     """config.json of the autoencoder; empty in the same cases."""
     settings: ModelSettings = ModelSettings()
 
     @property
     def name(self) -> str:
-        """As the user gave it."""
+        """The name that the user gave."""
         return self.files.name
 
     def layers(self) -> Mapping[str, Layer] | None:
-        """The attention layers that can be captured, by name. None if config.json of the network is not here or broken,
-        which loading reports. Builds the network without weights, on torch's meta device, in 0.1 to 1.3 s. Raises
-        UserError for attention that cannot be captured."""
+        """The attention layers that can be captured, by name; None if the network's config.json is broken or not on
+        this machine, which loading reports. Builds the network without weights, on torch's meta device, in 0.1 to 1.3
+        s. Raises UserError for attention that cannot be captured."""
         if not self.network_config:
             return None
         import_diffusers()
@@ -101,9 +101,9 @@ class ModelInfo:
         return ()
 
     def defaults(self) -> dict[str, Any]:
-        """The family's default values, and the steps and guidance from the model's page if the table of short names has
-        them. A missing value has the package's default. A model that was distilled to draw without guidance has the
-        family's values only: the page may be its base's."""
+        """The default values of the family, and `steps` and `guidance_scale` of the model's page if the table of short
+        names has them. The package's defaults are for values that are missing here. A model that was distilled to draw
+        without guidance has the family's values only, because the page may describe its base."""
         values = self.family.defaults(self.network_config, self.name)
         named = None if self.family.unguided(self.network_config, self.name) else named_model(self.files.base)
         page = {"steps": named.steps, "guidance_scale": named.guidance_scale} if named else {}
@@ -120,8 +120,8 @@ class ModelInfo:
 
 
 def describe(files: ModelFiles) -> ModelInfo:
-    """What a model's small files say, as far as they are here; without them, what the table of short names says. Raises
-    UserError for a pipeline that no family has, for wrong settings, and for a model of which nothing is here."""
+    """What a model's small files on this machine say; without them, what the table of short names says. Raises
+    UserError for a pipeline without a family, for wrong settings, and for a model without either."""
     folder, named, index = files.folder, named_model(files.base), files.index()
     pipeline = index.get("_class_name")
     if folder is None:
@@ -141,7 +141,7 @@ def describe(files: ModelFiles) -> ModelInfo:
 
 
 def describe_here(name: str, base: str | None = None) -> ModelInfo | None:
-    """Find and describe a model without asking the hub; None if that is not possible."""
+    """Find and describe a model without asking the hub; None if this fails."""
     try:
         return describe(locate_model(name, base))
     except UserError:
@@ -149,7 +149,7 @@ def describe_here(name: str, base: str | None = None) -> ModelInfo | None:
 
 
 def read_settings(whole: Path | str) -> ModelSettings:
-    """The settings in a local folder; empty for a hub id, which has none. Raises UserError."""
+    """The settings in a model's folder; empty without seediff.json, and for a hub id. Raises UserError."""
     path = Path(whole) / "seediff.json"
     if isinstance(whole, str) or not path.exists():
         return ModelSettings()
@@ -169,9 +169,10 @@ def unsupported(name: str, pipeline: Any) -> UserError:
 
 
 def check_known_classes(name: str, known: Sequence[str] | None, classes: Sequence[str], field: str = "classes") -> None:
-    """Raise UserError, listing what the model knows, if it does not know a class.
+    """Raise UserError, with a list of what the model knows, if it does not know a class.
 
-    name: the model's. known: what it knows; None: no limit. field: the field with the classes, for messages."""
+    name: the model's name. known: the classes or words that it knows; None: any. field: the field with the classes, for
+    messages."""
     if known is None:
         return
     unknown = [class_name for class_name in classes if class_name not in known]

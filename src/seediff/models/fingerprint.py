@@ -1,4 +1,4 @@
-"""Fingerprints of weights, without reading all bytes: a continued run must use the same files."""
+"""Fingerprints of weights, by which a continued run knows that it uses the same files. Not all bytes are read."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ SAMPLES, SAMPLE_BYTES = 64, 4096
 
 
 def model_fingerprint(files: ModelFiles) -> str:
-    """An identifier of the weights and their configuration: it changes when either changes.
+    """An identifier of the weights and their configuration, which changes when either changes.
 
-    For a local folder it is a digest of the parts' files; for a hub id the commit in the cache, or "" if nothing is
-    there; for a replacement of some parts its digest, followed by the fingerprint of the whole model. Raises UserError
-    if a file cannot be read.
+    For a local folder it is a digest of the parts' files; for a hub id it is the commit in the cache, or "" if nothing
+    is there. If a file or folder replaces some parts, its digest comes first. Raises UserError if a file cannot be
+    read.
     """
     folder, fingerprints = files.folder, list[str]()
     try:
@@ -39,22 +39,21 @@ def model_fingerprint(files: ModelFiles) -> str:
 
 
 def weights_fingerprint(files: ModelFiles, *adapters: str | None) -> str:
-    """`model_fingerprint`, followed by the digests of the adapters' weight files; None is skipped."""
+    """`model_fingerprint`, followed by the digests of the weight files of the adapters that are not None."""
     added = [content_fingerprint(weight_file("adapter", adapter)) for adapter in adapters if adapter is not None]
     return "+".join([model_fingerprint(files), *added])
 
 
 def content_fingerprint(path: Path) -> str:
-    """A digest of a file, or of all files below a folder: names, sizes and contents (samples of large files). Raises
-    OSError.
-    """
+    """A digest of a file, or of all files below a folder, by names, sizes and contents (samples of large files). Raises
+    OSError, or UserError for a folder that cannot be read."""
     if path.is_file():
         return digest_files(path.parent, [path])
     return digest_files(path, sorted(filter(Path.is_file, walk(path))))
 
 
 def _samples(path: Path, size: int) -> bytes:
-    """A file's bytes, or evenly spaced samples of a large one's."""
+    """The bytes of a file; of a large file, evenly spaced samples."""
     with path.open("rb") as file:
         if size <= WHOLE:
             return file.read()
@@ -66,7 +65,8 @@ def _samples(path: Path, size: int) -> bytes:
 
 
 def digest_files(folder: Path, files: Iterable[Path], content: Callable[[Path, int], bytes] = _samples) -> str:
-    """A digest of the names, sizes and contents of files in a folder. content: path, size → bytes. Raises OSError."""
+    """A digest of the names, sizes and contents of files in a folder. content: (path, size) → the bytes that count.
+    Raises OSError."""
     digest = hashlib.sha256()
     for path in files:
         size = path.stat().st_size
@@ -76,7 +76,7 @@ def digest_files(folder: Path, files: Iterable[Path], content: Callable[[Path, i
 
 
 def _pipeline_files(folder: Path) -> Iterator[Path]:
-    """model_index.json, then all files of the parts that it lists, sorted by name."""
+    """model_index.json, then the files of all parts that it lists, sorted by name."""
     yield folder / INDEX
     for part in sorted(read_index(folder)):
         yield from sorted(p for p in (folder / part).rglob("*") if p.is_file())

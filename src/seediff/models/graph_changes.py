@@ -9,20 +9,20 @@ from typing import Any
 
 import torch
 
-PLAIN = (bool, int, float, str, bytes, type(None))
+SCALARS = (bool, int, float, str, bytes, type(None))
 """Types of arguments whose values decide the kind of a call."""
-VALUES = (*PLAIN, Enum)
+VALUES = (*SCALARS, Enum)
 """Types of attributes that are compared."""
 MARK = "_seediff_graphs"
 """Attribute of a network with recordings: its `GraphedNetwork`."""
 
 
 def examine(network: Any, own_hooks: Collection[int] = ()) -> tuple[Any, str]:
-    """All that recordings depend on besides a call's arguments, to be compared with `==`; and why calls cannot be
-    recorded, "" if they can.
+    """(state, reason). state: all that recordings depend on besides a call's arguments, to be compared with `==`: where
+    weights lie, plain attributes of all modules, such as a LoRA's scale or FreeU's factors, their attention processors,
+    and torch's settings. reason: why calls cannot be recorded; "" if they can.
 
-    The first holds where weights lie, plain attributes of all modules, such as a LoRA's scale or FreeU's factors, their
-    attention processors, and torch's settings. own_hooks: ids of the handles of capture's hooks.
+    own_hooks: ids of the handles of capture's hooks.
     """
     values: list[Any] = []
     reason = ""
@@ -34,9 +34,9 @@ def examine(network: Any, own_hooks: Collection[int] = ()) -> tuple[Any, str]:
         reason = reason or _why_eager(module, known_hooks)
         values.append(type(module))
         for tensor in (*module._parameters.values(), *module._buffers.values()):
-            values.extend(_places(tensor))
+            values.extend(_addresses(tensor))
         own = vars(module)
-        values.extend((name, _plain(value)) for name, value in own.items() if name not in _OF_MODULES)
+        values.extend((name, _compared(value)) for name, value in own.items() if name not in _OF_MODULES)
     products = torch.backends.cuda.matmul  # whose setting, since torch 2.9, makes the older function raise
     switches = (
         torch.are_deterministic_algorithms_enabled(),
@@ -53,8 +53,9 @@ def examine(network: Any, own_hooks: Collection[int] = ()) -> tuple[Any, str]:
 
 
 def _why_eager(module: Any, own_hooks: Collection[int] | None) -> str:
-    """Why calls with this module cannot be recorded. own_hooks: None: hooks do not matter, because they run anyway."""
-    own = vars(module)  # `getattr` of what is not there is slow in modules
+    """Why calls with this module cannot be recorded; "" if they can. own_hooks: ids of the allowed hooks; None: any
+    hooks, because they run at every call."""
+    own = vars(module)  # modules are slow at `getattr` of a missing attribute
     caches = own.get("_diffusers_hook")  # pipelines give every network one, often without hooks
     if "_hf_hook" in own:
         return f"a {type(module).__name__} is moved to the GPU when it runs (offload)"
@@ -67,40 +68,41 @@ def _why_eager(module: Any, own_hooks: Collection[int] | None) -> str:
 
 
 _OF_MODULES = (frozenset(vars(torch.nn.Module())) - {"training"}) | {"forward", MARK}
-"""Attributes of every module that are looked at by themselves, or do not matter."""
+"""Attributes of every module that `examine` looks at by themselves, or that do not matter."""
 
 
-def _plain(value: Any) -> Any:
-    """What of an attribute is compared: values of plain types, where tensors lie, a processor with its own plain
-    attributes, nothing of others."""
+def _compared(value: Any) -> Any:
+    """What `examine` compares of an attribute: a value of VALUES, where a tensor lies, a processor with its own plain
+    attributes; None for anything else."""
     if isinstance(value, VALUES):
         return value
     if isinstance(value, torch.Tensor):
-        return _places(value)
+        return _addresses(value)
     if isinstance(value, (tuple, list)):
-        return [_plain(item) for item in value]
+        return [_compared(item) for item in value]
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: _compared(item) for key, item in value.items()}
     if callable(value):
         own = getattr(value, "__dict__", {})
         return value, [(name, item) for name, item in own.items() if isinstance(item, VALUES)]
     return None
 
 
-def _places(tensor: torch.Tensor | None) -> list[int]:
-    """Where a tensor's values lie. One of a quantised layer holds others, and has no place of its own."""
+def _addresses(tensor: torch.Tensor | None) -> list[int]:
+    """The memory addresses of a tensor's values. A quantised layer's tensor holds other tensors, and has no address of
+    its own."""
     if tensor is None:
         return []
     if not hasattr(tensor, "__tensor_flatten__"):
         return [tensor.data_ptr()]
-    places: list[int] = []
+    addresses: list[int] = []
     for name in tensor.__tensor_flatten__()[0]:  # type: ignore[attr-defined]
-        places += _places(getattr(tensor, name))
-    return places
+        addresses += _addresses(getattr(tensor, name))
+    return addresses
 
 
 def _backend_of_diffusers() -> Any:
-    """The attention that diffusers uses for all networks, which a script may set; None before it is imported."""
+    """The attention that diffusers uses for all networks, which a script may set; None before diffusers is imported."""
     dispatch = sys.modules.get("diffusers.models.attention_dispatch")
     registry = getattr(dispatch, "_AttentionBackendRegistry", None)
     return getattr(registry, "_active_backend", None)

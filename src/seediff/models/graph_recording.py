@@ -21,8 +21,8 @@ MARGIN = 1.2
 
 
 class CudaRecording:
-    """Recordings of one network. They share their memory, because they never run at the same time, and results are
-    copied. The stream, the memory and the device are the network's own."""
+    """Makes the recordings of one network. The network has its own stream and memory; its recordings share them,
+    because they never run at the same time, and results are copied."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = torch.device("cuda", torch.cuda.current_device()) if device.index is None else device
@@ -31,12 +31,12 @@ class CudaRecording:
             self.renew()
 
     def renew(self) -> None:
-        """All recordings are gone: begin with new memory."""
+        """Begin with new memory, after all recordings were thrown away."""
         self._pool = torch.cuda.graph_pool_handle()
 
     def is_short_of_memory(self) -> bool:
-        """Whether less memory is free than a call may take, whose values a recording keeps apart from all others. What
-        any call took until now is the most that one may take."""
+        """Whether less memory is free than a recorded call may take, in addition to all other values: as much as any
+        call took until now."""
         free, _ = torch.cuda.mem_get_info(self.device)
         held = torch.cuda.memory_allocated(self.device)
         unused = torch.cuda.memory_reserved(self.device) - held
@@ -44,8 +44,8 @@ class CudaRecording:
 
     @contextmanager
     def _on_stream(self) -> Iterator[None]:
-        """On the stream of the recordings, in order with what the thread does before and after, also after an error:
-        `torch.cuda.graph` does not give a thread its stream back when it fails."""
+        """In this block, use the stream of the recordings, in order with what the thread does before and after; also
+        after an error, when `torch.cuda.graph` does not give a thread its stream back."""
         with torch.cuda.device(self.device):
             before = torch.cuda.current_stream(self.device)
             self._stream.wait_stream(before)
@@ -56,7 +56,7 @@ class CudaRecording:
                     before.wait_stream(self._stream)
 
     def run(self, call: Callable[[], Any]) -> Any:
-        """Call as always, where recordings are made."""
+        """Call eagerly, on the stream where recordings are made."""
         with self._on_stream():
             return call()
 
@@ -71,8 +71,8 @@ class CudaRecording:
         return found, time.perf_counter() - begun
 
     def record(self, call: Callable[[], Any]) -> tuple[Any, Callable[[], None]]:
-        """The result, whose values are only there after a replay; and the replay. Raises RuntimeError with the first
-        reason, where CUDA would say only that a recording failed."""
+        """(result, replay). The result has values only after a replay. Raises RuntimeError with the first reason, where
+        CUDA would say only that a recording failed."""
         graph = torch.cuda.CUDAGraph()
         first: BaseException | None = None
         found: Any = None
@@ -100,12 +100,12 @@ class CudaRecording:
         return found, graph.replay
 
     def free_memory(self) -> None:
-        """Give back what a failed recording took, so that the call fits as always."""
+        """Give back what a failed recording took, so that there is room for the eager call."""
         gc.collect()
         torch.cuda.empty_cache()
 
     def _free_generator(self) -> None:
-        """After a recording that failed, torch before 2.12 refuses random numbers until another recording ends."""
+        """Make a recording that succeeds: after a failed one, torch before 2.12 refuses random numbers until then."""
         with suppress(Exception):
             number = torch.zeros(1, device=self.device)
             with torch.cuda.graph(torch.cuda.CUDAGraph(), capture_error_mode="thread_local"):
@@ -113,19 +113,19 @@ class CudaRecording:
 
 
 class Reading(TorchDispatchMode):
-    """Notes the tensors that operations are given. A recording reads them at the same place again, so those that only
-    a cache keeps alive, and not the network, must stay as long as it does."""
+    """Notes the tensors that operations read. A recording reads them at the same addresses again, so tensors that only
+    a cache keeps alive, and not the network, must stay as long as the recording does."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._given: dict[int, weakref.ref[torch.Tensor]] = {}
+        self._tensors: dict[int, weakref.ref[torch.Tensor]] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         for leaf in tree_leaves((args, kwargs)):
             if isinstance(leaf, torch.Tensor):
-                self._given[id(leaf)] = weakref.ref(leaf)
+                self._tensors[id(leaf)] = weakref.ref(leaf)
         return func(*args, **(kwargs or {}))
 
     def alive(self) -> list[torch.Tensor]:
-        """Those that are still there after the call."""
-        return [tensor for tensor in (reference() for reference in self._given.values()) if tensor is not None]
+        """The noted tensors that still exist."""
+        return [tensor for tensor in (reference() for reference in self._tensors.values()) if tensor is not None]

@@ -9,12 +9,12 @@ A replay is one call of the driver. It runs the same kernels on the same memory,
 Calls are of one kind if they start the same kernels: their tensors have the same shapes, their other arguments the same
 values, and the recorder does the same (`CaptureHooks.kind_of_call`). So steps that are not captured, guidance in two
 calls and texts of several lengths need no care here: each is a kind of its own. In each capture the first call of a
-kind runs as always: it compiles kernels, and makes the running maps. A later one is recorded, if the kind comes often;
-all after it are replayed.
+kind runs eagerly, as without graphs: it compiles kernels, and makes the running maps. A later call is recorded, if the
+kind comes often; all calls after it are replayed.
 
-Whether that is faster depends on the network, the batch, the host and the card. So a network may have a trial: of one
-kind, the first recorded call runs both ways, and its bytes are compared; the next run in turn as always and replayed,
-and are timed. The result of the compared call is that of the call as always.
+Whether replays are faster depends on the network, the batch, the host and the card. So a network may have a trial: of
+one kind, the first recorded call runs both ways, and its bytes are compared; the next calls run eagerly and replayed in
+turn, and are timed. The result of the compared call is that of the eager call.
 """
 
 from __future__ import annotations
@@ -33,36 +33,35 @@ import torch
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from ..errors import Notice, UserError, first_line
-from .graph_changes import MARK, PLAIN, examine
+from .graph_changes import MARK, SCALARS, examine
 from .graph_recording import CudaRecording, Reading
 
 MOST_RECORDED = 8
-"""Maximum number of recordings of a network. Calls of further kinds run as always: recordings that take turns would
-cost more than they save."""
+"""Maximum number of recordings of a network. Calls of further kinds run eagerly: recordings that take turns would cost
+more than they save."""
 MANY_CALLS = 10
 """A capture of so many calls earns its recordings. In a shorter one, only kinds that an earlier capture had are
 recorded: photographs of many shapes have six calls each, and most shapes come once."""
-RECORDED = (torch.Tensor, *PLAIN)
+RECORDED = (torch.Tensor, *SCALARS)
 """Types of arguments of calls that can be recorded."""
 TIMED_CALLS = 3
 """Calls that a trial times in each way."""
 WORTH = 0.95
-"""The most time that replays may take, as a share of calls as always, to be kept."""
+"""Replays are kept if they take at most this share of the time of eager calls."""
 CHECKED_CAPTURES = 16
-"""Of so many captures, one holds a replay against a call as always, byte by byte."""
+"""Of so many captures, one compares a replay with an eager call, byte by byte."""
 
 
 class CaptureHooks(Protocol):
-    """What a recording must know of the hooks inside of the network. `attention.recorder.AttentionRecorder` is one.
-
-    touched: names of the kept tensors that it uses.
-    """
+    """What a recording must know of the hooks inside of the network. `attention.recorder.AttentionRecorder` is one."""
 
     total_steps: int | None
+    """The number of steps in the capture; None: unknown."""
     touched: set[Hashable]
+    """Names of the tensors in `GraphedNetwork.memory` that this call uses."""
 
     def kind_of_call(self) -> Hashable:
-        """All that decides which operations the hooks start in this call; None if it must run as always, because no
+        """All that decides which operations the hooks start in this call; None if the call must run eagerly, because no
         `prepare` came before it."""
         ...
 
@@ -71,69 +70,89 @@ class CaptureHooks(Protocol):
         ...
 
     def take_back(self) -> Any:
-        """What this call added to which maps, which does not count."""
+        """Take back what this call added to the maps, and return it for `add_again`."""
         ...
 
     def add_again(self, additions: Any) -> None:
-        """Count what a replay adds."""
+        """Count what a replay adds: the same as the recorded call."""
         ...
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """A recorded call. inputs: its tensors, into which those of later calls are copied. outputs: the leaves of its
-    result. touched: names of the kept tensors that it uses. read: tensors that are not the network's."""
+    """A recorded call."""
 
     replay: Callable[[], None]
     inputs: Sequence[torch.Tensor]
+    """The call's tensors, into which those of later calls are copied."""
     outputs: Sequence[Any]
+    """The leaves of the result."""
     structure: Any
+    """How the leaves form the result (`torch.utils._pytree`)."""
     additions: Any
+    """What the call adds to the maps, from `CaptureHooks.take_back`."""
     touched: frozenset[Hashable]
+    """Names of the tensors in `GraphedNetwork.memory` that the call uses."""
     read: Sequence[torch.Tensor]
+    """All tensors that the call read, which must live as long as the recording."""
 
     def take_inputs(self, leaves: Sequence[Any]) -> None:
-        """Copy the tensors of another call to where this one's are read."""
-        given = (leaf for leaf in leaves if isinstance(leaf, torch.Tensor))
-        for own, value in zip(self.inputs, given, strict=True):
+        """Copy the tensors of another call to where the recording reads its own."""
+        tensors = (leaf for leaf in leaves if isinstance(leaf, torch.Tensor))
+        for own, value in zip(self.inputs, tensors, strict=True):
             own.copy_(value, non_blocking=True)
 
 
 class GraphedNetwork:
     """Takes the place of a network's `forward`. The network's own hooks run at every call, those of its layers only
-    while a call runs as always or is recorded.
-
-    memory: tensors that recordings read and write, so that they outlive a capture, by what they hold and its shape.
-    slots: name of a layer → its row in the vector of numbers that are NaN after an overflow. hooks: those of the
-    capture that runs; without any, calls run as always.
-    eager_because: why they run as always in this capture, "" if they are recorded. recorded_calls, replayed_calls: how
-    many there were. is_recording: whether a call is being recorded, which an error of a hook ends. trial: seconds of
-    replays and, under False, of calls as always; None: replays are kept, or were not wanted to be tried.
+    while a call runs eagerly or is recorded.
     """
 
     def __init__(self, network: Any, recording: CudaRecording, *, trial: bool = False) -> None:
+        # 1. For as long as the network is loaded
         self.network, self.recording = network, recording
         self.own_forward = network.forward
         self.replaces_own = "forward" in vars(network)
-        self.memory: dict[Hashable, torch.Tensor] = {}
+        """Whether `forward` was replaced before, for example by offloading."""
         self.slots: dict[str, int] = {}
-        self.hooks: CaptureHooks | None = None
-        self.eager_because = ""
+        """Name of a layer → its row in the vector of numbers that are NaN after an overflow."""
         self.recorded_calls = self.replayed_calls = 0
-        self.trial: dict[bool, list[float]] | None = {True: [], False: []} if trial else None
+        """The number of calls so far."""
         self._is_asked_for = not trial
+        """Whether replays are wanted in any case; otherwise they must be faster, and are compared now and then."""
+        self.is_on_trial = trial
+        self._replay_seconds, self._eager_seconds = list[float](), list[float]()
         self._captures = 0
-        self._is_checked = False  # in this capture
-        self.is_recording = False
-        self._failed = ""
+        self._given_up = ""
+        """Why all calls run eagerly from now on; "" if they need not."""
         self._told: set[str] = set()
-        self._recorded: dict[Hashable, Recorded] = {}
-        self._seen_before: set[Hashable] = set()  # kinds of calls in earlier captures
-        self._seen: set[Hashable] = set()  # and in this one
-        self._own_hooks: set[int] = set()
+
+        # 2. Until the network changes
         self._state: Any = None
-        self._replayed_state: Any = None  # which the replays of this capture have read
-        self._replayed_before = 0  # this capture
+        """From `examine`: what the recordings depend on."""
+        self._recorded: dict[Hashable, Recorded] = {}
+        self.memory: dict[Hashable, torch.Tensor] = {}
+        """Tensors that recordings read and write, so that they outlive a capture, by what they hold and their shape."""
+        self._seen_before: set[Hashable] = set()
+        """Kinds of calls in earlier captures."""
+
+        # 3. In one capture
+        self.hooks: CaptureHooks | None = None
+        """The capture's; without any, calls run eagerly."""
+        self._own_hooks: set[int] = set()
+        """Ids of the handles of the capture's hooks."""
+        self.eager_because = ""
+        """Why calls run eagerly in this capture; "" if they are recorded."""
+        self.is_recording = False
+        """Whether a call is being recorded, which an error of a hook ends."""
+        self._must_compare = False
+        self._seen: set[Hashable] = set()
+        """Kinds of calls in this capture."""
+        self._replayed_state: Any = None
+        """The state that this capture's replays have read."""
+        self._replayed_before = 0
+        """`replayed_calls` when the capture began."""
+
         self.__signature__ = inspect.signature(network.forward)  # modular pipelines read which arguments it has
         network.forward = self
         setattr(network, MARK, self)
@@ -157,16 +176,16 @@ class GraphedNetwork:
             self.hooks, self._own_hooks = None, set()
 
     def prepare(self) -> None:
-        """Before anything is added to maps: throw away recordings of a network that has changed, and memory that no
-        recording uses."""
+        """Begin a capture, before anything is added to maps: throw away recordings of a network that has changed, and
+        memory that no recording uses."""
         state, why = examine(self.network, self._own_hooks)
         if self.replaces_own:
             why = "its forward was replaced (offload?)"
-        self.eager_because = self._failed or why
+        self.eager_because = self._given_up or why
         if self._is_asked_for:
             self._tell(self.eager_because)
         self._captures += 1
-        self._is_checked = self._is_asked_for or self._captures % CHECKED_CAPTURES > 0
+        self._must_compare = not self._is_asked_for and self._captures % CHECKED_CAPTURES == 0
         if state != self._state:
             self._forget_all()
             self._state = state
@@ -177,21 +196,21 @@ class GraphedNetwork:
         self._seen = set()
 
     def check_unchanged(self) -> None:
-        """After the last call of a capture: raise UserError if the network was changed since the first, because replays
-        do not read that."""
+        """End a capture: raise UserError if the network was changed since the first call, because replays do not read
+        the change."""
         has_replayed = self.replayed_calls > self._replayed_before
         if has_replayed and examine(self.network, self._own_hooks)[0] != self._replayed_state:
             problem = "was changed while it drew, which recorded calls do not read"
             raise UserError("the network", problem, "change it between pictures, or draw without graphs")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        # 1. Calls that run as always
+        # 1. Calls that run eagerly
         leaves, structure = tree_flatten((args, kwargs))
         hooks = self.hooks
         if hooks is None or self.eager_because:
             return self.own_forward(*args, **kwargs)
-        doing = hooks.kind_of_call()
-        if doing is None or torch.is_grad_enabled():
+        of_hooks = hooks.kind_of_call()
+        if of_hooks is None or torch.is_grad_enabled():
             return self.own_forward(*args, **kwargs)
         strange = next((type(leaf).__name__ for leaf in leaves if not isinstance(leaf, RECORDED)), None)
         if strange is not None:
@@ -200,27 +219,27 @@ class GraphedNetwork:
             return self.own_forward(*args, **kwargs)
 
         # 2. A recording of this kind, or one that is made now
-        described = tuple(_describe(leaf) for leaf in leaves)
-        kind = (str(structure), described, doing, threading.get_ident())
+        of_inputs = tuple(_describe(leaf) for leaf in leaves)
+        kind = (str(structure), of_inputs, of_hooks, threading.get_ident())
         recorded, is_new = self._recorded.get(kind), False
         if recorded is None and self._is_worth_recording(kind, hooks):
             recorded, is_new = self._record(kind, hooks, leaves, structure), True
         if self.eager_because:  # recording failed
             return self.own_forward(*args, **kwargs)
 
-        # 3. As always, beside a replay, or replayed
-        as_always = partial(self._as_always, leaves, structure)
+        # 3. Eagerly, both ways, or replayed
+        run_eagerly = partial(self._run_eagerly, leaves, structure)
         if recorded is None:
-            return as_always()
+            return run_eagerly()
         replay = partial(self._replay, recorded, hooks, leaves)
-        if self.trial is not None:
-            return self._run_both(recorded, leaves, as_always) if is_new else self._take_turns(as_always, replay)
-        if not self._is_checked:
-            self._is_checked = True
-            return self._run_both(recorded, leaves, as_always)
+        if self.is_on_trial:
+            return self._run_both(recorded, leaves, run_eagerly) if is_new else self._take_turns(run_eagerly, replay)
+        if self._must_compare:
+            self._must_compare = False
+            return self._run_both(recorded, leaves, run_eagerly)
         return replay()
 
-    def _as_always(self, leaves: Sequence[Any], structure: Any) -> Any:
+    def _run_eagerly(self, leaves: Sequence[Any], structure: Any) -> Any:
         args, kwargs = tree_unflatten(_copies(leaves), structure)  # laid out as a recording's inputs
         return self.recording.run(lambda: self.own_forward(*args, **kwargs))
 
@@ -233,9 +252,9 @@ class GraphedNetwork:
 
     # Trying on this card
 
-    def _run_both(self, recorded: Recorded, leaves: Sequence[Any], as_always: Callable[[], Any]) -> Any:
-        """The result and the maps of a call as always. Held against a replay, of which nothing is kept: if a byte
-        differs, all further calls run as always."""
+    def _run_both(self, recorded: Recorded, leaves: Sequence[Any], run_eagerly: Callable[[], Any]) -> Any:
+        """The result and the maps of an eager call, after they were compared with those of a replay, of which nothing
+        is kept. If a byte differs, all further calls run eagerly."""
         kept = [self.memory[name] for name in recorded.touched]
         before = _copies(kept)
         recorded.take_inputs(leaves)
@@ -243,47 +262,48 @@ class GraphedNetwork:
         replayed = [*_copies(recorded.outputs), *_copies(kept)]
         for tensor, earlier in zip(kept, before, strict=True):
             tensor.copy_(earlier)
-        found = as_always()
+        found = run_eagerly()
         if not all(map(have_same_bytes, replayed, [*tree_leaves(found), *kept])):
-            self._give_up("a replayed call gave other bytes than a call as always on this card; please report it")
+            self._give_up("a replayed call gave other bytes than an eager call on this card; please report it")
         return found
 
-    def _take_turns(self, as_always: Callable[[], Any], replay: Callable[[], Any]) -> Any:
+    def _take_turns(self, run_eagerly: Callable[[], Any], replay: Callable[[], Any]) -> Any:
         """Run a call in the way that was timed less often. Once both were timed, the faster way is kept."""
-        assert self.trial is not None
-        replayed, eager = self.trial[True], self.trial[False]
-        is_replay = len(replayed) < len(eager)
-        found, seconds = self.recording.timed(replay if is_replay else as_always)
-        self.trial[is_replay].append(seconds)
-        if len(replayed) < TIMED_CALLS:
+        call, timed = run_eagerly, self._eager_seconds
+        if len(self._replay_seconds) < len(self._eager_seconds):
+            call, timed = replay, self._replay_seconds
+        found, seconds = self.recording.timed(call)
+        timed.append(seconds)
+        if len(self._replay_seconds) < TIMED_CALLS:
             return found
-        self.trial, ratio = None, median(replayed) / median(eager)
+        self.is_on_trial = False
+        ratio = median(self._replay_seconds) / median(self._eager_seconds)
         if ratio > WORTH:
-            self._give_up(f"replays take {ratio:.2f} of the time of calls as always")
+            self._give_up(f"replays take {ratio:.2f} of the time of eager calls")
         else:
             text = f"calls of the network are replayed as CUDA graphs: {ratio:.2f} of the time, same bytes"
             warnings.warn(text, Notice, stacklevel=3)
         return found
 
     def _give_up(self, reason: str) -> None:
-        """Run as always from now on, for as long as the network is loaded."""
-        self._failed = self.eager_because = reason
+        """Run all calls eagerly from now on, for as long as the network is loaded."""
+        self._given_up = self.eager_because = reason
         self._tell(reason)
         self._forget_all()
 
     def _is_worth_recording(self, kind: Hashable, hooks: CaptureHooks) -> bool:
         """Whether this capture has already run a call of this kind, which made its memory and compiled its kernels, and
-        more calls will follow."""
+        more calls of the kind will follow."""
         if kind not in self._seen:
             self._seen.add(kind)
             return False
-        if self.trial is not None and self._recorded:
+        if self.is_on_trial and self._recorded:
             return False
         comes_often = kind in self._seen_before or hooks.total_steps is None or hooks.total_steps >= MANY_CALLS
         return comes_often and len(self._recorded) < MOST_RECORDED
 
     def _record(self, kind: Hashable, hooks: CaptureHooks, leaves: Sequence[Any], structure: Any) -> Recorded | None:
-        """Record a call; None if it must run as always. Whatever CUDA refuses, memory that runs out included, ends
+        """Record a call; None if it must run eagerly. Whatever CUDA refuses, including for lack of memory, ends
         recording for this network."""
         if self.recording.is_short_of_memory():
             self._give_up("too little memory is free for a recording")
@@ -324,7 +344,7 @@ class GraphedNetwork:
         return recorded
 
     def _tell(self, reason: str) -> None:
-        """Say once why calls run as always."""
+        """Give notice of why calls run eagerly, once for each reason."""
         if reason and reason not in self._told:
             self._told.add(reason)
             warnings.warn(f"runs without CUDA graphs: {reason}", Notice, stacklevel=3)
@@ -336,12 +356,12 @@ class GraphedNetwork:
 
 
 def find_graphs(network: Any) -> GraphedNetwork | None:
-    """The recordings of a network; None if its calls run as always."""
+    """The recordings of a network; None if its calls are never recorded."""
     return getattr(network, MARK, None)
 
 
 def _describe(leaf: Any) -> Hashable:
-    """What decides the kind of a call about one of its arguments."""
+    """The part of a call's kind that one of its arguments decides."""
     if isinstance(leaf, torch.Tensor):
         return tuple(leaf.shape), leaf.stride(), leaf.dtype, leaf.device
     return type(leaf), leaf
@@ -350,12 +370,14 @@ def _describe(leaf: Any) -> Hashable:
 @torch.inference_mode(False)
 @torch.no_grad()
 def _copies(leaves: Sequence[Any]) -> list[Any]:
-    """Tensors in memory of their own. Normal ones even in inference mode, so that later calls can write to them."""
+    """The leaves, with tensors copied. Even in inference mode the copies are normal tensors, so that later calls can
+    write to them."""
     return [leaf.clone() if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
 
 
 def have_same_bytes(one: Any, other: Any) -> bool:
-    """Of two results. NaN equals itself, and 0 is not −0. Waits for the GPU."""
+    """Whether two results, tensors or other values, are equal byte by byte: NaN equals itself, and 0 is not −0. Waits
+    for the GPU."""
     if not isinstance(one, torch.Tensor):
         return one == other
     pair = (tensor.contiguous().view(torch.uint8) for tensor in (one, other))

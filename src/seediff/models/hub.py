@@ -23,18 +23,18 @@ from .short_names import BY_NAME, EMBEDDED, NAMED, named_model
 
 INDEX = "model_index.json"
 WEIGHTS = (".safetensors", ".gguf")
-"""Suffixes of single files that are read."""
+"""Suffixes of supported single files."""
 HUB_PART = re.compile(r"(\w+(?:[.-]\w+)*/\w+(?:[.-]\w+)*)(?:/(.+\.(?:safetensors|gguf)))?", re.ASCII)
 """`owner/name`, or a file in it: `owner/name/folder/file.safetensors`."""
 
 ANSWER_SECONDS = 5.0
-"""How long the hub may take to answer. Looking up its address has no limit of its own."""
+"""The time in which the hub must answer. Looking up its address has no time limit of its own."""
 ANSWER_HOLDS = 60.0
-"""Length of an interval in seconds, in which the hub is asked once about a hub id."""
+"""Length of an interval in seconds: in each, the hub is asked about a hub id only once."""
 
 
 def hub_part(name: str) -> tuple[str, str | None] | None:
-    """(hub id, the file in it or None) that a name stands for; None if the hub can have neither."""
+    """(hub id, file in it or None) that a name stands for; None for a name that the hub cannot have."""
     matched = HUB_PART.fullmatch(name)
     return None if matched is None or ".." in name else (matched[1], matched[2])
 
@@ -45,8 +45,8 @@ def path_of(name: str) -> Path:
 
 
 def resolve_name(name: str) -> Path | str:
-    """What a model's name stands for: a local folder, a single file of weights, or a hub id. Raises UserError if it is
-    none of these. Makes no network requests."""
+    """The local folder, single file of weights, or hub id that a model's name stands for. Raises UserError for any
+    other name. Makes no network requests."""
     if name in EMBEDDED:
         if not (EMBEDDED[name] / INDEX).is_file():
             raise UserError("model", f"{name}: is missing", "take it from SeeDiff's repository, or reinstall seediff")
@@ -83,7 +83,7 @@ def read_index(folder: Path) -> dict[str, Any]:
 
 
 def cached_file(hub_id: str, name: str) -> Path | None:
-    """The path of a hub id's file in the hub's cache; None if it is not there."""
+    """The path of a hub id's file in the hub's cache; None if the cache lacks it."""
     from huggingface_hub import try_to_load_from_cache
 
     path = try_to_load_from_cache(hub_id, name)
@@ -91,36 +91,36 @@ def cached_file(hub_id: str, name: str) -> Path | None:
 
 
 def local_folder(source: Path | str) -> Path | None:
-    """The folder with the files of a local model, or of a hub id in the cache; None if its model_index.json is not
-    there. source: as returned by `resolve_name`."""
+    """The folder with the files of a local model, or of a hub id in the cache; None if the cache lacks its
+    model_index.json. source: from `resolve_name`."""
     if isinstance(source, Path):
         return source
     path = cached_file(source, INDEX)
     return path.parent if path else None
 
 
-def fetch_file(hub_id: str, name: str, what: str = "model") -> Path:
-    """The path of a hub id's file, from the cache or the hub. what: the field that names the hub id. Raises
-    UserError."""
+def fetch_file(hub_id: str, name: str, field: str = "model") -> Path:
+    """The path of a hub id's file, after it was fetched if the cache lacks it. field: the field that names the hub id.
+    Raises UserError."""
     cached = cached_file(hub_id, name)
     if cached is not None:
         return cached
-    size = hub_files(hub_id, what).get(name)  # a download alone would retry for a minute where there is no network
+    size = hub_files(hub_id, field).get(name)  # a download alone would retry for a minute where there is no network
     if size and name.endswith(WEIGHTS):
-        return fetch_files(hub_id, {name: size}, what=what) / name
+        return fetch_files(hub_id, {name: size}, field=field) / name
     from huggingface_hub import hf_hub_download
 
     try:
         return Path(hf_hub_download(hub_id, name))
     except Exception as error:  # of the hub client, the http client or the system
-        raise not_fetched(hub_id, error, name, what) from error
+        raise not_fetched(hub_id, error, name, field) from error
 
 
-def fetch_files(hub_id: str, files: Mapping[str, int], out: Path | None = None, what: str = "model") -> Path:
-    """Fetch the files that are not here yet, after a notice of their size and licence; returns the hub id's folder.
-    Continues an interrupted download.
+def fetch_files(hub_id: str, files: Mapping[str, int], out: Path | None = None, field: str = "model") -> Path:
+    """Fetch the missing files, after a notice of their size and licence, and return the hub id's folder. Continues an
+    interrupted download.
 
-    files: path → bytes. out: a folder to use instead of the hub's cache. what: the field that names the hub id. Raises
+    files: path → bytes. out: a folder to use instead of the hub's cache. field: the field that names the hub id. Raises
     UserError."""
     from huggingface_hub import constants, snapshot_download
 
@@ -132,7 +132,7 @@ def fetch_files(hub_id: str, files: Mapping[str, int], out: Path | None = None, 
     size, free = sum(files[name] for name in missing), free_bytes(place)
     if size > free:
         problem = f"{hub_id}: fetching it takes {show_bytes(size)}, and {place} has {show_bytes(free)} free"
-        raise UserError(what, problem, "make room, or set HF_HOME to a folder on a larger disk")
+        raise UserError(field, problem, "make room, or set HF_HOME to a folder on a larger disk")
     if size:
         text = f"fetching {show_bytes(size)} of {hub_id} into {place}, {show_bytes(free)} free; licence: "
         warnings.warn(f"{text}{hub_licence(hub_id)}", Notice, stacklevel=2)
@@ -141,17 +141,17 @@ def fetch_files(hub_id: str, files: Mapping[str, int], out: Path | None = None, 
     except Exception as error:
         if is_unreachable(error):
             problem = f"{hub_id}: the download broke off ({first_line(error)})"
-            raise UserError(what, problem, "run the same command to continue") from error
-        raise not_fetched(hub_id, error, what=what) from error
+            raise UserError(field, problem, "run the same command to continue") from error
+        raise not_fetched(hub_id, error, field=field) from error
 
 
-def hub_files(hub_id: str, what: str = "model") -> dict[str, int]:
-    """Path → bytes of a hub id's files. what: the field that names it. Raises UserError."""
-    return {file.rfilename: file.size or 0 for file in _ask_hub(hub_id, what).siblings or ()}
+def hub_files(hub_id: str, field: str = "model") -> dict[str, int]:
+    """Path → size in bytes, of a hub id's files. field: the field that names the hub id. Raises UserError."""
+    return {file.rfilename: file.size or 0 for file in _ask_hub(hub_id, field).siblings or ()}
 
 
 def hub_licence(hub_id: str) -> str:
-    """A model's licence, from the table of short names or else from its page's tags. Raises UserError."""
+    """A model's licence, from the table of short names or else from the tags of its page. Raises UserError."""
     named = named_model(hub_id)
     if named:
         return named.licence
@@ -159,8 +159,8 @@ def hub_licence(hub_id: str) -> str:
     return tags[0].removeprefix("license:") if tags else "its page names none"
 
 
-def _ask_hub(hub_id: str, what: str = "model") -> Any:
-    """What the hub says about a hub id. what: the field that names it. Raises UserError."""
+def _ask_hub(hub_id: str, field: str = "model") -> Any:
+    """What the hub says about a hub id. field: the field that names the hub id. Raises UserError."""
     from huggingface_hub import constants
 
     try:
@@ -168,14 +168,15 @@ def _ask_hub(hub_id: str, what: str = "model") -> Any:
     except Exception as error:  # from the hub: this kind may end at once, by a login
         answer = error
     if isinstance(answer, Exception):
-        raise not_fetched(hub_id, answer, what=what) from answer
+        raise not_fetched(hub_id, answer, field=field) from answer
     return answer
 
 
 @lru_cache(maxsize=64)
 def _answer(endpoint: str, hub_id: str, period: int) -> Any:
-    """The hub's answer, or the error if it gave none within ANSWER_SECONDS. endpoint: the hub's address. period: number
-    of the interval of ANSWER_HOLDS seconds. Raises HfHubHTTPError for a refusal."""
+    """The hub's answer, or the error if it did not answer within ANSWER_SECONDS. endpoint: the hub's address. period:
+    the number of the interval of ANSWER_HOLDS seconds, so that the cache forgets. Raises HfHubHTTPError for a
+    refusal."""
     from huggingface_hub import HfApi, errors
 
     waiting = Future[Any]()
@@ -196,29 +197,29 @@ def _answer(endpoint: str, hub_id: str, period: int) -> Any:
 
 
 def is_unreachable(error: Exception) -> bool:
-    """Whether the hub cannot be reached, by the names of an error and its causes."""
+    """Whether an error says that the hub cannot be reached, by the class names of the error and its causes."""
     names = re.compile("Connect|Timeout|Proxy|ReadError|RemoteProtocol|LocalEntryNotFound|OfflineMode")
     return any(names.search(type(cause).__name__) for cause in causes(error))
 
 
-def not_fetched(hub_id: str, error: Exception, file: str = INDEX, what: str = "model") -> UserError:
-    """The error for a file of a hub id that is not in the cache and cannot be fetched. what: as in `fetch_file`."""
+def not_fetched(hub_id: str, error: Exception, file: str = INDEX, field: str = "model") -> UserError:
+    """The error for a hub id's file that is neither in the cache nor can be fetched. field: as in `fetch_file`."""
     from huggingface_hub import constants, errors
 
     named, near = named_model(hub_id), ""
-    if what == "model" and not named:
+    if field == "model" and not named:
         near = did_you_mean(hub_id, [model.hub_id for model in NAMED])
     if isinstance(error, errors.EntryNotFoundError) and not isinstance(error, errors.LocalEntryNotFoundError):
         fix = f"for a single file or just a network, name the file, {hub_id}/FILE, and the base"
         if file != INDEX:
             fix = "name one that it has"
-        return UserError(what, f"{hub_id}: has no file {file}", fix)
+        return UserError(field, f"{hub_id}: has no file {file}", fix)
     if isinstance(error, errors.GatedRepoError):
         fix = f"accept it at {constants.ENDPOINT}/{hub_id}, then `hf auth login`"
-        return UserError(what, f"{hub_id}: the hub wants its licence accepted first", fix)
+        return UserError(field, f"{hub_id}: the hub wants its licence accepted first", fix)
     if isinstance(error, errors.RepositoryNotFoundError):
         fix = "check the name; `hf auth login` opens private ones"
-        return UserError(what, f"{hub_id}: the hub has no such model{near}, or it is private", fix)
+        return UserError(field, f"{hub_id}: the hub has no such model{near}, or it is private", fix)
     why = first_line(error)
     if is_unreachable(error):
         why = "the hub cannot be reached"
@@ -226,8 +227,8 @@ def not_fetched(hub_id: str, error: Exception, file: str = INDEX, what: str = "m
         why += ", because HF_HUB_OFFLINE=1 is set"
     state = "is not" if cached_file(hub_id, file) is None else "is incomplete"
     command = f"hf download {hub_id} --local-dir FOLDER"
-    if what == "model":
+    if field == "model":
         name = named.name if named else hub_id
         command = f"seediff download {name} --out FOLDER"
     problem = f"{hub_id} {state} in {constants.HF_HUB_CACHE}{near} and cannot be fetched: {why}"
-    return UserError(what, problem, f"on a machine with a network: `{command}`, then --{what} FOLDER")
+    return UserError(field, problem, f"on a machine with a network: `{command}`, then --{field} FOLDER")

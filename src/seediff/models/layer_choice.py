@@ -1,4 +1,4 @@
-"""Selects attention layers of a network: all, a part of a UNet, or blocks of a transformer."""
+"""Chooses attention layers of a network: all, a side of a UNet, or blocks of a transformer."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Literal
 from ..errors import UserError
 
 LayerChoice = str
-"""all; up or down, a side of a UNet; last, the last layer of each block on its way up; or block numbers of a
-transformer, from 0, such as 9-12 or 0,3,8-11. Two choices with a slash between them, such as all/last, are for
-cross-attention and for self-attention."""
+"""all; up or down, a side of a UNet; last, the last layer of each block on a UNet's way up; or block numbers of a
+transformer, from 0, such as 9-12 or 0,3,8-11. Of two choices with a slash between them, such as all/last, the first is
+for cross-attention and the second for self-attention."""
 SIDES = ("all", "up", "down", "last")
 MOST_BLOCKS = 200
 Kind = Literal["self", "cross"]
-"""The kind of attention: to the picture's own positions, or to text tokens."""
+"""What the picture attends to: its own positions, or text tokens."""
 KINDS: tuple[Kind, Kind] = ("self", "cross")
 
 
 def by_kind(layers: LayerChoice) -> dict[Kind, LayerChoice]:
-    """The layers of each kind of attention."""
+    """Kind of attention → the choice of its layers."""
     cross, _, own = layers.partition("/")
     return {"self": own or cross, "cross": cross}
 
@@ -31,7 +31,7 @@ def both_kinds(cross: LayerChoice, own: LayerChoice) -> LayerChoice:
 
 
 def block_numbers(layers: LayerChoice) -> frozenset[int] | None:
-    """The block numbers of a choice; None for `SIDES`. Raises UserError for an invalid choice."""
+    """The block numbers of a choice; None for one of SIDES. Raises UserError for an invalid choice."""
     if layers in SIDES:
         return None
     numbers: set[int] = set()
@@ -47,8 +47,7 @@ def block_numbers(layers: LayerChoice) -> frozenset[int] | None:
 
 def normal_choice(layers: LayerChoice) -> LayerChoice:
     """The normalised spelling of a choice: `12,9-11` → `9-12`, `up/up` → `up`. Raises UserError for an invalid
-    choice.
-    """
+    choice."""
     layers = str(layers)  # a file may say 3
     if layers.count("/") == 1:
         return both_kinds(*map(normal_choice, layers.split("/")))
@@ -60,8 +59,8 @@ def normal_choice(layers: LayerChoice) -> LayerChoice:
 
 
 def block_names(names: Iterable[str]) -> list[list[str]]:
-    """The names of a transformer's attention modules, such as transformer_blocks.3.attn, together for each block, in
-    the order of the blocks."""
+    """For each block of a transformer, in order, the names of its attention modules. names: of all modules, such as
+    transformer_blocks.3.attn."""
     blocks: dict[str, list[str]] = {}
     for name in names:
         stream, number, _ = name.split(".", 2)

@@ -1,4 +1,4 @@
-"""What changes how a model is loaded, and what of it a family of models cannot do."""
+"""The options that change how a model is loaded, and which of them a model cannot have."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class LoadOptions:
 
     @classmethod
     def of(cls, config: Any) -> LoadOptions:
-        """Those of a configuration."""
+        """The options in a configuration."""
         names = [field.name for field in fields(cls)]
         return cls(**{name: getattr(config, name) for name in names if hasattr(config, name)})
 

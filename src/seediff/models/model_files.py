@@ -15,10 +15,10 @@ from typing import Any, ClassVar
 
 from ..errors import UserError
 from .families import pipeline_family
-from .families.family import Family
+from .families.family import NETWORK_PARTS, Family
 from .hub import INDEX, cached_file, fetch_file, hub_part, local_folder, path_of, read_index, resolve_name
 from .short_names import named_model
-from .single_file import NETWORKS, Checkpoint, read_checkpoint
+from .single_file import Checkpoint, read_checkpoint
 from .weights import file_bytes, part_files
 
 
@@ -31,11 +31,11 @@ class NetworkFolder:
     is_gguf: ClassVar[bool] = False
 
     def parts(self, family: Family, index: Mapping[str, Any]) -> list[str]:
-        """As `Checkpoint.parts`."""
+        """The parts that it replaces, as in `Checkpoint.parts`: the network."""
         return [family.network_part]
 
     def weight_files(self, dtype: str) -> list[Path]:
-        """The files that are loaded in a number format."""
+        """The files that are loaded for a number format."""
         return part_files(self.path.parent, self.path.name, dtype)[1]
 
 
@@ -54,11 +54,11 @@ class HubFile:
         return self.file.endswith(".gguf")
 
     def parts(self, family: Family, index: Mapping[str, Any]) -> list[str]:
-        """The network: only the file's header says what else it holds."""
+        """The network; only the file's header would say which other parts it holds."""
         return [family.network_part]
 
     def weight_files(self, dtype: str) -> list[Path]:
-        """Nothing: the file is not here."""
+        """No files: the file is not on this machine."""
         return []
 
 
@@ -67,21 +67,22 @@ class ModelFiles:
     """Where the parts of a model are."""
 
     name: str
-    """As the user gave it."""
+    """The name that the user gave."""
     base: str
     """The name of the whole model."""
     whole: Path | str
     """The folder or hub id of the whole model."""
     replacement: Checkpoint | NetworkFolder | HubFile | None = None
-    """What holds some parts instead of the whole model."""
+    """What replaces some parts of the whole model."""
 
     @property
     def folder(self) -> Path | None:
-        """The folder of the whole model, perhaps in the hub's cache; None: its model_index.json is not here."""
+        """The folder of the whole model, perhaps in the hub's cache; None: its model_index.json is not on this
+        machine."""
         return local_folder(self.whole)
 
     def index(self) -> dict[str, Any]:
-        """model_index.json of the whole model; empty if it is not here. Raises UserError."""
+        """model_index.json of the whole model; empty if it is not on this machine. Raises UserError."""
         folder = self.folder
         return read_index(folder) if folder else {}
 
@@ -91,19 +92,19 @@ class ModelFiles:
         return self.replacement is not None and self.replacement.is_gguf
 
     def fetched(self) -> ModelFiles:
-        """These files with a `HubFile` fetched and read. Raises UserError."""
+        """The same files, with a `HubFile` fetched and read. Raises UserError."""
         if not isinstance(self.replacement, HubFile):
             return self
         path = fetch_file(self.replacement.hub_id, self.replacement.file)
         return replace(self, replacement=read_checkpoint(path))
 
     def replaced(self, family: Family, index: Mapping[str, Any]) -> Sequence[str]:
-        """The parts that do not come from the whole model. index: its model_index.json."""
+        """The parts that do not come from the whole model. index: the whole model's model_index.json."""
         return [*self.replacement.parts(family, index)] if self.replacement else []
 
     def weight_bytes(self, family: Family, dtype: str) -> int | None:
-        """Bytes of the weights in a number format, counted in the headers of their files; None: not all are here.
-        Raises UserError for files that cannot be read."""
+        """Bytes of the weights in a number format, from the headers of their files; None if a file is not on this
+        machine. Raises UserError for files that cannot be read."""
         folder = self.folder
         if folder is None:
             return None
@@ -118,7 +119,7 @@ class ModelFiles:
         return sum(file_bytes(file, dtype) for file in chain.from_iterable(parts))
 
     def parts_line(self, family: Family) -> str:
-        """Says to people where the parts come from; empty for a whole model."""
+        """A line that says where the parts come from; empty for a whole model."""
         if self.replacement is None:
             return ""
         return (
@@ -174,9 +175,9 @@ def locate_model(name: str, base: str | None = None) -> ModelFiles:
 
 
 def _locate_network(folder: Path) -> NetworkFolder:
-    """The network in a folder: this folder, or unet/ or transformer/ in it. Raises UserError."""
+    """The network's folder: this folder, or unet/ or transformer/ in it. Raises UserError."""
     here = folder.resolve()  # the name of `.` is empty
-    for place in (here, *(here / name for name in NETWORKS)):
+    for place in (here, *(here / name for name in NETWORK_PARTS)):
         if (place / "config.json").is_file() and any(place.glob("*.safetensors")):
             return NetworkFolder(place)
     problem = f"{folder}: has neither {INDEX} nor config.json beside diffusion_pytorch_model.safetensors"

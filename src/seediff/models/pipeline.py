@@ -21,7 +21,7 @@ from .weights import PREFERRED, check_numbers, has_all, load_part, needed_files
 
 
 def load_pipeline(files: ModelFiles, family: Family, dtype: str) -> Any:
-    """diffusers' pipeline, each part from its own place. Fetches what the hub's cache lacks. Raises UserError."""
+    """diffusers' pipeline of a model. Fetches what the hub's cache lacks. Raises UserError."""
     import diffusers
     import torch
 
@@ -72,8 +72,8 @@ def load_pipeline(files: ModelFiles, family: Family, dtype: str) -> Any:
 
 
 def fetch_pipeline(files: ModelFiles, family: Family, dtype: str, out: Path | None = None) -> Path:
-    """Fetch all files that are loaded in a number format from the hub id of the whole model; returns their folder. out:
-    as in `fetch_files`. Raises UserError."""
+    """Fetch all files that are loaded for a number format from the hub id of the whole model, and return their folder.
+    out: as in `fetch_files`. Raises UserError."""
     hub_id = str(files.whole)
     sizes = hub_files(hub_id)
     needed = needed_files(sizes, *_parts(fetch_file(hub_id, INDEX).parent, files, family), dtype)
@@ -81,7 +81,7 @@ def fetch_pipeline(files: ModelFiles, family: Family, dtype: str, out: Path | No
 
 
 def _complete_folder(files: ModelFiles, family: Family, dtype: str) -> Path:
-    """The folder of a hub id in the cache, after fetching what it lacks. If the hub cannot be reached, weights of
+    """The folder of a hub id in the cache, after missing files were fetched. If the hub cannot be reached, weights of
     another variant will do. Raises UserError."""
     folder = fetch_file(str(files.whole), INDEX).parent
     listed, weighted = _parts(folder, files, family)
@@ -97,8 +97,8 @@ def _complete_folder(files: ModelFiles, family: Family, dtype: str) -> Path:
 
 
 def _parts(folder: Path, files: ModelFiles, family: Family) -> tuple[set[str], list[str]]:
-    """The parts that the model_index.json of a whole model lists, and those whose weights are loaded from there. Raises
-    UserError."""
+    """(listed, weighted). listed: the parts that the model_index.json of a whole model lists. weighted: those of them
+    whose weights are loaded from this model. Raises UserError."""
     index = read_index(folder)
     listed = check_index(folder / INDEX, index, family)
     replaced = files.replaced(family, index)
@@ -106,7 +106,7 @@ def _parts(folder: Path, files: ModelFiles, family: Family) -> tuple[set[str], l
 
 
 def _part_class(index: dict[str, Any], part: str) -> Any:
-    """The class of a part, of diffusers or transformers. index: model_index.json, checked."""
+    """The class of a part, from diffusers or transformers. index: model_index.json, checked before."""
     library, name = index[part]
     return getattr(import_module(library), name)
 

@@ -22,7 +22,7 @@ from .saving_memory import (
     check_graphs,
     check_offload,
     enable_tiling,
-    place,
+    move_to,
     quantise,
     why_no_graphs,
 )
@@ -39,7 +39,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "graphs": get_args(Graphs),
     "quantize": get_args(Quantize),
 }
-"""What these arguments of `load_model` may be."""
+"""Argument of `load_model` → its allowed words."""
 
 
 @dataclass(frozen=True)
@@ -49,16 +49,16 @@ class Model:
     pipe: Any
     """diffusers' pipeline, without safety checker and progress bar."""
     info: ModelInfo
-    """What its files say, with the configurations of its parts as they were loaded."""
+    """What the model's files say, with the configurations of its parts as they were loaded."""
     sizes: Sizes
-    """The sizes of its images."""
+    """The sizes of the model's images."""
     device: str
     dtype: str
     offload: Offload = "none"
 
     @property
     def family(self) -> Family:
-        """Its architecture."""
+        """The model's architecture."""
         return self.info.family
 
     @property
@@ -77,7 +77,7 @@ class Model:
         return self.family.readers(self.pipe)
 
     def rest(self) -> None:
-        """Move parts that take turns on the device off it, after running parts outside the pipeline's call."""
+        """With offload "model", move all parts off the device: needed after parts ran outside the pipeline's call."""
         if self.offload == "model":
             self.pipe.maybe_free_model_hooks()
 
@@ -141,7 +141,7 @@ def load_found(
     offload: Offload = "none",
     graphs: Graphs = "off",
 ) -> Model:
-    """`load_model` for a described model, with checked options (`check_options`)."""
+    """`load_model` for a described model, with options that `check_options` accepts."""
     # 1. What can be refused before weights are read
     _check_words(offload=offload, graphs=graphs)
     import_diffusers()
@@ -172,7 +172,7 @@ def load_found(
     pipe.set_progress_bar_config(disable=True)
     network = getattr(pipe, family.network_part)
     try:
-        place(pipe, device, offload)
+        move_to(pipe, device, offload)
     except torch.OutOfMemoryError as error:
         fix = {"none": "use offload model, or ", "model": "use offload sequential, or "}.get(offload, "use ")
         raise UserError("model", f"{name}: does not fit into the memory of {device}", f"{fix}dtype float16") from error

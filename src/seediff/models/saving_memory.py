@@ -32,12 +32,12 @@ USUAL_LOADING = Loading()
 Quantize = Literal["nf4", "int8"]
 
 NOTHING_TO_SAVE = {"cpu": "here it runs on the cpu", "mps": "mps shares the computer's memory"}
-"""Device without separate memory → why offloading saves nothing there, as the end of a sentence."""
+"""Device without memory of its own → the end of a sentence that says why offloading saves nothing."""
 NEEDS = {"nf4": "bitsandbytes", "int8": "torchao"}
 
 
 def memory_bytes() -> int | None:
-    """The computer's memory in bytes; None if the system does not report it."""
+    """The computer's memory in bytes; None if the system does not report its size."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):  # Windows has no sysconf
@@ -57,14 +57,14 @@ def check_offload(offload: str, device: str) -> None:
 
 
 def check_graphs(device: str) -> None:
-    """Raise UserError where calls cannot be recorded."""
+    """Raise UserError if calls cannot be recorded on a device."""
     why = why_no_graphs(device)
     if why:
         raise UserError("graphs", f"on: {why}", "leave it out")
 
 
 def why_no_graphs(device: str) -> str:
-    """Why calls are not recorded here; "" if they are. Recording was written for NVIDIA GPUs under Linux, with
+    """Why calls cannot be recorded on a device; "" if they can. Recording was written for NVIDIA GPUs under Linux, with
     torch's own allocator."""
     import torch
 
@@ -77,7 +77,7 @@ def why_no_graphs(device: str) -> str:
     return ""
 
 
-def place(pipe: Any, device: str, offload: Offload) -> None:
+def move_to(pipe: Any, device: str, offload: Offload) -> None:
     """Move a pipeline to a device, or have its parts moved there when they run. Raises torch.OutOfMemoryError.
 
     On a GPU the autoencoder decodes one picture at a time: SDXL's batch of 8 would take 24 GiB, one picture takes 3.1.
@@ -102,7 +102,7 @@ def enable_tiling(pipe: Any, model: str) -> None:
 
 
 def check_quantize(quantize: str, *, quantised: bool) -> None:
-    """Raise UserError for quantised weights, and if the library is missing."""
+    """Raise UserError if the weights are `quantised` already, and if the library is missing."""
     if quantised:
         raise UserError("quantize", f"{quantize}: the model's weights are quantised already (GGUF)", "leave it out")
     if find_spec(NEEDS[quantize]) is None:
@@ -110,9 +110,9 @@ def check_quantize(quantize: str, *, quantised: bool) -> None:
 
 
 def quantise(pipe: Any, family: Family, quantize: Quantize, dtype: Any) -> None:
-    """Replace the linear layers of the network and of text encoders that are language models; CLIP and the autoencoder
-    are small. Weights are loaded in full and checked before. dtype: the number format in which NF4 layers, which are
-    quantised when they are moved to their device, compute."""
+    """Replace the linear layers of the network and of text encoders by quantised ones, except in CLIP, which is small.
+    NF4 layers quantise their weights when they are moved to the device. dtype: the number format in which they
+    compute."""
     for name, part in pipe.components.items():
         small = name == "vae" or type(part).__name__.startswith("CLIP")
         if part is not None and family.has_weights(name) and not small:

@@ -29,7 +29,7 @@ NAMES: dict[str, tuple[str, dict[str, Any]]] = {
     "flow-euler": ("FlowMatchEulerDiscreteScheduler", {}),
     "flow-heun": ("FlowMatchHeunDiscreteScheduler", {}),
 }
-"""Short name → diffusers class, and the settings in which it differs from the model's own configuration. Names of
+"""Short name → diffusers' class, and the settings that replace those of the model's own configuration. Names of
 diffusers' classes are accepted, too."""
 
 DISTILLED = {
@@ -40,7 +40,8 @@ DISTILLED = {
     "lcm": ("lcm", 1.0),
     "tcd": ("tcd", 0.0),
 }
-"""Pattern in a file's name → scheduler and guidance scale for UNets distilled to a few steps, by their model pages."""
+"""Pattern in a file's name → the scheduler and guidance scale that model pages give for such UNets, which were
+distilled to a few steps."""
 STEPS = re.compile(r"(?<!\d)(\d{1,2})[-_ ]?steps?", re.IGNORECASE)
 USUAL_STEPS = 4
 FLOW_STEPS = 8
@@ -48,7 +49,8 @@ FLOW_STEPS = 8
 
 
 def scheduler_class(name: str) -> tuple[str, dict[str, Any]]:
-    """(diffusers class, settings that differ from the model's configuration). Raises UserError for an unknown name."""
+    """(diffusers' class, settings that replace those of the model's configuration). Raises UserError for an unknown
+    name."""
     if name not in NAMES and not (name.endswith("Scheduler") and _is_of_diffusers(name)):
         choices = f"known: {', '.join(NAMES)}, and diffusers' classes"
         raise UserError("scheduler", f"{name}: is not known{did_you_mean(name, NAMES)}", choices)
@@ -86,8 +88,8 @@ def use_scheduler(pipe: Any, name: str) -> None:
 
 
 def follow_marks(pipe: Any, names: Container[str]) -> None:
-    """Configure the scheduler by marks in a single file, which are empty tensors: `v_pred`, the network predicts v;
-    `ztsnr` beside it, the network was trained to start from pure noise. names: of the file's tensors."""
+    """Configure the scheduler by the marks in a single file, which are empty tensors: with `v_pred`, the network
+    predicts v; if `ztsnr` is there, too, it was trained to start from pure noise. names: of the file's tensors."""
     if "v_pred" not in names:
         return
     zero_snr = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"} if "ztsnr" in names else {}
@@ -96,8 +98,8 @@ def follow_marks(pipe: Any, names: Container[str]) -> None:
 
 def distilled_defaults(family: Family, source: str) -> dict[str, Any]:
     """`scheduler`, `steps` and `guidance_scale` for weights that were distilled to a few steps, by the name of their
-    file or hub id; empty for others. Flow matching keeps its scheduler, and its guidance where that is an input of the
-    network; weights with `cfg` in their name keep theirs."""
+    file or hub id; empty for other weights. Models of flow matching keep their scheduler, and also their guidance if it
+    is an input of the network. Weights with `cfg` in their name keep their guidance."""
     name = "/".join(re.split(r"[/\\]", source)[-2:])
     flows, lower = isinstance(family, FlowMatching), name.lower()
     recipe = next((recipe for part, recipe in DISTILLED.items() if re.search(part, name, re.IGNORECASE)), None)
@@ -109,7 +111,7 @@ def distilled_defaults(family: Family, source: str) -> dict[str, Any]:
     elif not flows and recipe:
         values = {"scheduler": recipe[0], "steps": USUAL_STEPS, "guidance_scale": recipe[1]}
 
-    # What the name says about these
+    # What the name says about these weights
     counted = STEPS.search(name)
     if values and counted:
         values["steps"] = int(counted[1])

@@ -1,4 +1,4 @@
-"""Well-known models by short names, with the licences and gates that their pages named when this was written."""
+"""Well-known models by short names, with the licences that their pages named when this was written."""
 
 from __future__ import annotations
 
@@ -95,12 +95,12 @@ NAMED: tuple[NamedModel, ...] = (
 # fmt: on
 
 REAL = "sd1.5"
-"""The smallest model of photographs."""
+"""The smallest model that draws photographs."""
 EMBEDDED = {
     "mini": Path(__file__).parent / "mini" / "weights",
     "mini-dit": Path(__file__).parents[3] / "recipes" / "weights" / "mini-dit",
 }
-"""Folders of the models that know the embedded world; `mini-dit`, for measurements, is only in the repository."""
+"""Name → folder, of the models of the embedded world. `mini-dit`, for measurements, is only in the repository."""
 EMBEDDED_PIPELINES = {"mini": SD, "mini-dit": SD3}
 
 BY_NAME = {named.name: named for named in NAMED}

@@ -20,11 +20,10 @@ from typing import Any, ClassVar
 
 from ..errors import UserError, first_line
 from ..files.tensors import Tensor, read_gguf_header, read_header
-from .families.family import Family
+from .families.family import NETWORK_PARTS, Family
 from .trust import OWN_ATTENTION
 
 NETWORK = "model.diffusion_model."
-NETWORKS = ("transformer", "unet")
 QUANTISED = re.compile(
     r"(scaled_fp8|\.(scale_weight|weight_scale|scale_input|input_scale|comfy_quant|absmax|quant_map))$"
 )
@@ -48,8 +47,8 @@ BASES: dict[str, tuple[str, ...]] = {
     "txtfusion.projector.weight": ("krea2-raw", "krea2-turbo"),
     "blocks.0.mlp.inverted_conv.conv.weight": ("sana",),
 }
-"""Name of a tensor → short names of the models from which a file that has it may have been made; the first that is
-there counts."""
+"""Name of a tensor → short names of the models from which a file with this tensor may have been made. The first tensor
+in the file counts."""
 T5_PREFIX = "text_encoders.t5xxl.transformer."
 CLIP_L = "text_encoders.clip_l.transformer."
 PREFIXES = {
@@ -60,7 +59,7 @@ PREFIXES = {
     "text_encoder_2": ("conditioner.embedders.1.model.", "text_encoders.clip_g.transformer."),
     "text_encoder_3": (),
 }  # fmt: skip
-"""Part beside the network → the possible prefixes of its tensors' names, unless it is a T5."""
+"""Part other than the network → the possible prefixes of its tensors' names. A T5 has T5_PREFIX instead."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ class Checkpoint:
     tensors: Mapping[str, Tensor]
     """The tensors by name."""
     prefix: str
-    """What the names of the network's tensors begin with."""
+    """The beginning of the names of the network's tensors."""
     place: ClassVar[str] = "the file"
 
     @property
@@ -80,11 +79,12 @@ class Checkpoint:
         return self.path.suffix == ".gguf"
 
     def weight_files(self, dtype: str) -> list[Path]:
-        """The file, whatever the number format."""
+        """The file, for any number format."""
         return [self.path]
 
     def base(self) -> str:
-        """The short name of the model that the weights were made from. Raises UserError if the tensors do not tell."""
+        """The short name of the model that the weights were made from. Raises UserError if the tensors do not say
+        it."""
         named = {name.removeprefix(self.prefix) for name in self.tensors}
         names = next((names for mark, names in BASES.items() if mark in named), ())
         if not names:
@@ -95,8 +95,8 @@ class Checkpoint:
         return names[0]
 
     def parts(self, family: Family, index: Mapping[str, Any]) -> dict[str, str]:
-        """The parts of the base's pipeline that the file holds → the prefixes of their tensors' names. index: the
-        base's model_index.json; empty if it is not here: then only the network is known."""
+        """Part of the base's pipeline that the file holds → the prefix of its tensors' names. index: the base's
+        model_index.json; if it is empty, only the network is known."""
         found = {family.network_part: self.prefix}
         for part, prefixes in PREFIXES.items():
             made_of = index.get(part)
@@ -112,7 +112,8 @@ class Checkpoint:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """The `Checkpoint` of a single file, from its header. Raises UserError if it cannot be read or has no tensors."""
+    """The `Checkpoint` of a single file, from the file's header. Raises UserError if it cannot be read or has no
+    tensors."""
     if path.suffix == ".gguf":
         for package in ("gguf", "accelerate"):
             if find_spec(package) is None:
@@ -159,7 +160,7 @@ def load_parts(
 
 
 def _diffusers_part(kind: Any, tensors: dict[str, Any], gguf: bool, folder: Path, dtype: Any) -> Any:
-    """The loaded network or autoencoder. folder: with its configuration."""
+    """The loaded network or autoencoder. folder: the folder of its configuration."""
     import torch
     from diffusers.loaders.single_file_model import SINGLE_FILE_LOADABLE_CLASSES
 
@@ -172,7 +173,7 @@ def _diffusers_part(kind: Any, tensors: dict[str, Any], gguf: bool, folder: Path
         convert = SINGLE_FILE_LOADABLE_CLASSES[kind.__name__]["checkpoint_mapping_fn"]
         tensors = convert(checkpoint={start + name: tensor for name, tensor in tensors.items()}, config=config)
     _check_names(wanted - tensors.keys(), "are missing")
-    if folder.name in NETWORKS:  # autoencoders have further tensors, of their training
+    if folder.name in NETWORK_PARTS:  # autoencoders have further tensors, of their training
         _check_names(tensors.keys() - wanted, "do not fit its base")
     tensors = {name: tensors[name] for name in tensors if name in wanted}
     more = {}

@@ -33,7 +33,7 @@ PARTS = {
     "tokenizer": r"transformers \w*(Tokenizer(Fast)?|TokenizersBackend|Processor)",
     "processor": r"transformers \w+Processor",
 }
-"""A pipeline's parts beside the network, without their numbers → library and class."""
+"""A pipeline's part other than the network, without its number → its allowed library and class."""
 NAMED_BY_FILES = re.compile(r"Auto[A-Z]|Pipeline")
 """Matches names of classes that load whatever a configuration names. Parts may not be of these."""
 ELSEWHERE = frozenset(
@@ -113,8 +113,8 @@ def check_settings(path: Path | str, settings: Any) -> None:
 
 
 def import_without_kernels(name: str) -> None:
-    """Import a library, if it is installed, while hiding the package `kernels`, with which the library would fetch and
-    run a repository's code. Errors are passed over: most models do not need the library."""
+    """Import a library, if it is installed, while the package `kernels` is hidden, with which the library would fetch
+    and run code of a repository. Errors are ignored, because most models do not need the library."""
     if name in sys.modules or find_spec(name) is None:
         return
     before = {"kernels": sys.modules["kernels"]} if "kernels" in sys.modules else {}
@@ -128,8 +128,8 @@ def import_without_kernels(name: str) -> None:
 
 
 def import_transformers() -> Any:
-    """transformers, with its warnings and bars switched off: those about a broken folder repeat the error that it
-    raises."""
+    """transformers, with its warnings and progress bars switched off: its warnings about a broken folder would repeat
+    its error."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # some warnings are issued during the import
     import transformers
 
@@ -139,14 +139,14 @@ def import_transformers() -> Any:
 
 
 def import_diffusers() -> None:
-    """Import diffusers with the warnings and loading bars of libraries switched off. Raises UserError if
-    torchvision breaks the import."""
+    """Import diffusers with the warnings and loading bars of libraries switched off. Raises UserError if torchvision
+    breaks the import."""
     os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
     for name in ("bitsandbytes", "torchao", "torch.utils._pytree"):  # which diffusers imports if installed
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
         import_without_kernels("bitsandbytes")
-        import torch  # noqa: F401  # first, so that its own faults are told as its own
+        import torch  # noqa: F401  # first, so that its own faults are reported as such
 
         import_transformers()
         from diffusers import DiffusionPipeline  # noqa: F401  # whose import imports torchvision

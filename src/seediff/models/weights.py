@@ -27,10 +27,6 @@ PREFERRED: dict[str, tuple[str | None, ...]] = {
 SMALL = (".json", ".txt", ".model", ".jinja")
 """Suffixes of a part's other files that libraries read."""
 
-SAFELY: dict[str, Any] = {"use_safetensors": True, "output_loading_info": True}
-"""For both libraries' `from_pretrained`."""
-OF_TRANSFORMERS = {**OWN_ATTENTION, "ignore_mismatched_sizes": True}
-"""In addition for transformers', which then reports sizes that do not match (`misfit`)."""
 BLOCK = re.compile(r"\.\d+\.")
 """Matches the block number in a tensor's name."""
 
@@ -40,8 +36,7 @@ _WEIGHTS = re.compile(
 
 
 def variants(files: Iterable[str], part: str) -> dict[str | None, list[re.Match[str]]]:
-    """The variants of a part's weights, and the files of each, taken apart by `_WEIGHTS`. files: paths in the
-    pipeline's folder."""
+    """Variant of a part's weights → its files, as matches of `_WEIGHTS`. files: paths in the pipeline's folder."""
     found: dict[str | None, list[re.Match[str]]] = {}
     for match in map(_WEIGHTS.fullmatch, files):
         if match and match["part"] == part:
@@ -50,7 +45,7 @@ def variants(files: Iterable[str], part: str) -> dict[str | None, list[re.Match[
 
 
 def chosen_files(files: Iterable[str], part: str, dtype: str) -> tuple[str | None, list[str]]:
-    """The variant of a part that is loaded in the number format `dtype`, and its files. (None, []) without weights;
+    """(variant, files) of a part that are loaded for the number format `dtype`. (None, []) if the part has no weights;
     loading then reports what is missing."""
     held = variants(files, part)
     chosen = next((variant for variant in PREFERRED[dtype] if variant in held), None)
@@ -72,7 +67,7 @@ def has_all(
 
 
 def _is_whole(held: Mapping[str | None, Sequence[re.Match[str]]], allowed: Collection[str | None]) -> bool:
-    """Whether all files of one of the allowed variants are there, each of which says how many they are."""
+    """Whether one of the allowed variants is complete. Each file's name says how many files the variant has."""
     counts = Counter((variant, match["count"]) for variant in held.keys() & allowed for match in held[variant])
     return any(there >= int(count or 1) for (_, count), there in counts.items())
 
@@ -87,15 +82,15 @@ def needed_files(files: Collection[str], listed: Iterable[str], parts: Iterable[
 
 
 def part_files(folder: Path, part: str, dtype: str) -> tuple[str | None, list[Path]]:
-    """`chosen_files` of a folder."""
+    """`chosen_files` of a pipeline's folder, with the files' paths."""
     there = sorted(f"{part}/{path.name}" for path in (folder / part).glob("*.safetensors"))
     variant, files = chosen_files(there, part, dtype)
     return variant, [folder / file for file in files]
 
 
 def file_bytes(path: Path, dtype: str) -> int:
-    """Bytes of a file's tensors in a number format, counted in its header; those of a GGUF file stay as they are.
-    Raises UserError."""
+    """Bytes of a file's tensors in a number format, from the file's header; a GGUF file keeps its own formats. Raises
+    UserError."""
     if path.suffix == ".gguf":
         return path.stat().st_size
     return BYTES[dtype] * sum(math.prod(tensor.shape) for tensor in read_header(path).tensors.values())
@@ -103,9 +98,9 @@ def file_bytes(path: Path, dtype: str) -> int:
 
 @contextmanager
 def no_larger_than(files: Collection[Path], config: Path) -> Iterator[None]:
-    """Inside the block, raise UserError as soon as a network is built of more than twice the values or tensors of these
-    files: `config` may hold any numbers, and libraries would build for hours, or until memory is full. Twice, because
-    values that two tensors share are in a file once. Without files there is no limit."""
+    """In this block, raise UserError as soon as a network gets more than twice the values or tensors of these files:
+    the file `config` may hold any numbers, and libraries would build for hours, or until memory is full. Twice, because
+    files hold values that two tensors share only once. Without files there is no limit."""
     from torch.nn.modules.module import register_module_parameter_registration_hook
 
     headers = chain.from_iterable(read_header(file).tensors.values() for file in files)
@@ -138,20 +133,34 @@ def no_larger_than(files: Collection[Path], config: Path) -> Iterator[None]:
         handle.remove()
 
 
+def load_checked(
+    kind: Any, source: str, files: Collection[Path], config: Path, /, **options: Any
+) -> tuple[Any, Mapping[str, Any]]:
+    """(network, info) of a class of diffusers or transformers. info: what the library reported, for `misfit`. source: a
+    folder or hub id. files, config: as in `no_larger_than`. options: of `from_pretrained`."""
+    if of_transformers(kind):  # reports sizes that do not match, too
+        options |= {**OWN_ATTENTION, "ignore_mismatched_sizes": True}
+    with no_larger_than(files, config):
+        return kind.from_pretrained(source, use_safetensors=True, output_loading_info=True, **options)
+
+
+def of_transformers(kind: Any) -> bool:
+    """Whether a class is one of transformers."""
+    return kind.__module__.startswith("transformers.")
+
+
 def load_part(kind: Any, folder: Path, part: str, dtype: str, name: str) -> Any:
     """Load a part with weights from a pipeline's folder.
 
-    kind: the library's class. name: the model's, for messages. Raises UserError naming the first tensor that is missing
-    or belongs to a block that the configuration lacks."""
+    kind: the library's class. name: the model's name, for messages. Raises UserError naming the first tensor that is
+    missing or belongs to a block that the configuration lacks."""
     import torch
 
     variant, files = part_files(folder, part, dtype)
-    own = OF_TRANSFORMERS if kind.__module__.startswith("transformers.") else {}
-    options = {"subfolder": part, "variant": variant, "dtype": getattr(torch, dtype), **SAFELY, **own}
-    with no_larger_than(files, folder / part / "config.json"):
-        loaded, info = kind.from_pretrained(str(folder), **options)
+    options = {"subfolder": part, "variant": variant, "dtype": getattr(torch, dtype)}
+    loaded, info = load_checked(kind, str(folder), files, folder / part / "config.json", **options)
     left: list[str] = []
-    if not own:  # fewer layers of a text encoder are a choice
+    if not of_transformers(kind):  # fewer layers of a text encoder are a choice
         left = [key for key in info["unexpected_keys"] if BLOCK.search(key)]
     problem = misfit(loaded, {**info, "unexpected_keys": left}, files)
     if problem:
@@ -189,12 +198,12 @@ def misfit(network: Any, info: Mapping[str, Any], files: Iterable[Path]) -> str:
 
 
 def all_finite(tensor: Any) -> bool:
-    """Whether all values are finite. Looks at their bounds, which are NaN if any value is, in a tenth of the time."""
+    """Whether all values are finite, by their bounds, which are NaN if any value is: this takes a tenth of the time."""
     return not tensor.numel() or all(bool(bound.isfinite()) for bound in tensor.aminmax())
 
 
 def no_number(what: str, dtype: str) -> UserError:
-    """The error for values that are NaN or infinite. what: the values, a plural noun. dtype: their number format."""
+    """The error for values that are NaN or infinite. what: a plural noun for the values. dtype: their number format."""
     dtype = dtype.removeprefix("torch.")
     if dtype == "float16":
         return UserError("dtype", f"float16: overflowed: {what} are not numbers", "use float32 or bfloat16")
@@ -219,7 +228,7 @@ def check_numbers(pipe: Any, name: str, parts: Iterable[str]) -> None:
     for part in parts:
         problem = not_finite(getattr(pipe, part))
         if problem:
-            overflow = (
-                "use dtype float32, or " if problem.endswith(" float16") else ""
-            )  # a float32 value may be too large
-            raise UserError("model", f"{name}: in its {part}, {problem}", f"{overflow}download it again")
+            fix = "download it again"
+            if problem.endswith(" float16"):  # a float32 value may be too large for it
+                fix = f"use dtype float32, or {fix}"
+            raise UserError("model", f"{name}: in its {part}, {problem}", fix)

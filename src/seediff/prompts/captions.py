@@ -17,14 +17,14 @@ from .tokens import content_words
 def read_words(
     source: Path, photos: Sequence[Photo], names: Sequence[str] = (), vocabulary: Sequence[str] | None = None
 ) -> dict[str, tuple[str, ...]]:
-    """Name of a photograph → the words of its caption, for every photograph that has one.
+    """Name of a photograph → the words of its caption, for every photograph with a caption.
 
     source: a CSV file with the columns file and caption, or a folder with NAME.txt for each photograph NAME (a path
     such as trip/1, or only its last part). names: if given, the words are the names that the caption contains.
-    vocabulary: the model's words, if it is limited to some; others are left out.
+    vocabulary: the model's words, if it knows only some; other words are left out.
 
-    Raises UserError naming a faulty file or line, or a file that belongs to several photographs, and if no photograph
-    has a caption.
+    Raises UserError for a faulty file or line, for a file that belongs to several photographs, and if no photograph has
+    a caption.
     """
     captions = _from_folder(source, photos) if source.is_dir() else _from_csv(source, photos)
     if not captions:
@@ -37,9 +37,8 @@ def read_words(
 
 
 def classes_mentioned(caption: str, names: Sequence[str]) -> tuple[str, ...]:
-    """The names that the caption contains as whole words, ignoring case, also with a final s or es, or with a line
-    break inside.
-    """
+    """The names that the caption contains as whole words, ignoring case; also with a final s or es, or with a line
+    break inside."""
     return tuple(name for name in names if any_name([name], "(?:s|es)?").search(caption))
 
 

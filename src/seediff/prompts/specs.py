@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..config.generate_config import GenerateConfig
 
 Line = tuple[tuple[str, ...], str]
-"""The classes of an image, and its prompt or template."""
+"""(classes, prompt or template) of an image."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class SampleSpec:
 
 
 def sample_count(config: GenerateConfig) -> int:
-    """The number of images: as few as possible to show classes · per_class classes in all."""
+    """The number of images: the fewest that show classes · per_class classes in all."""
     if not _all_templates(config):
         return sum(1 for _ in deal_prompts(config))
     rounds, rest = divmod(len(config.classes) * config.per_class, sum(config.turns))
@@ -47,31 +47,33 @@ def sample_specs(config: GenerateConfig) -> list[SampleSpec]:
 
 
 def each_spec(config: GenerateConfig) -> Iterator[SampleSpec]:
-    """The specifications of all samples, one after the other: index → classes, prompt and seed. A class's subclasses
-    take turns in an order that changes from round to round, so that each meets different templates."""
+    """The specifications of all samples, one after the other. A class's subclasses take turns in an order that changes
+    from round to round, so that each meets different templates."""
     phrases = phrase_of(config.subclasses, config.classes, config.seed)
-    for index, (classes, prompt) in enumerate(take_turns(config) if _all_templates(config) else deal_prompts(config)):
+    lines = take_turns(config) if _all_templates(config) else deal_prompts(config)
+    for index, (classes, prompt) in enumerate(lines):
         if "{class}" in prompt:
             prompt = prompt.replace("{class}", join_classes([next(phrases[name]) for name in classes]))
         yield SampleSpec(index, classes, prompt, sample_seed(config.seed, index, 0))
 
 
 def take_turns(config: GenerateConfig) -> Iterator[Line]:
-    """(Classes, template) of each image.
+    """(classes, template) of each image.
 
     With one class per image, classes take turns. With several, their order changes from round to round, so that
-    combinations vary. Each class is in `per_class` images; if the division has a remainder, a few are shown once more.
-    Templates take turns; with one class per image, each class gets all of them.
+    combinations vary. Each class is in `per_class` images; if the division has a remainder, a few classes are in one
+    more. Templates take turns; with one class per image, each class gets all of them.
     """
     kinds = len(config.classes)
     groups = class_groups(kinds, config.turns, config.seed)
-    shown = current = begun = 0  # classes so far, the round in which the image begins, that round's first image
-    for index in range(sample_count(config)):
+    shown = 0  # the number of classes so far
+    current, first_of_round = 0, 0  # the round in which an image begins, and this round's first image
+    for index in range(sample_count(config)):  # counting the turns instead would take minutes for 10⁷ images
         if shown // kinds > current:
-            current, begun = shown // kinds, index
+            current, first_of_round = shown // kinds, index
         classes = tuple(config.classes[position] for position in next(groups))
         shown += len(classes)
-        yield classes, config.prompts[(current + index - begun) % len(config.prompts)]
+        yield classes, config.prompts[(current + index - first_of_round) % len(config.prompts)]
 
 
 def _all_templates(config: GenerateConfig) -> bool:
@@ -79,9 +81,9 @@ def _all_templates(config: GenerateConfig) -> bool:
 
 
 def deal_prompts(config: GenerateConfig) -> Iterator[Line]:
-    """(Classes, prompt) of each image, until every class is in `per_class` of them; a prompt stands for the classes
-    that it names, a template for any one. The next image is of the class with the fewest so far, by the next prompt for
-    it: a larger `per_class` only adds images."""
+    """(classes, prompt) of each image, until every class is in `per_class` images. A prompt shows the classes that it
+    names, a template any one class. The next image takes the next prompt of the class with the fewest images so far, so
+    that a larger `per_class` only adds images."""
     prompts = [*zip(config.prompts, classes_in(config.prompts, config.classes), strict=True)]
     used = Counter[Line]()
     of_class = {name: _turns_of(name, prompts, used) for name in config.classes}
@@ -93,8 +95,9 @@ def deal_prompts(config: GenerateConfig) -> Iterator[Line]:
 
 
 def _turns_of(name: str, prompts: Sequence[tuple[str, tuple[str, ...]]], used: Counter[Line]) -> Iterator[Line]:
-    """The lines that show a class, in endless turns, which pass over those that other classes' turns used as often.
-    prompts: with the classes that they name. used: by the turns of all classes."""
+    """The lines that show a class, in endless turns. A turn leaves out a line that turns of other classes have already
+    used as often. prompts: (prompt, classes that it names). used: line → its uses by the turns of all classes, which
+    this function updates."""
     lines = [(named or (name,), prompt) for prompt, named in prompts if name in named or "{class}" in prompt]
     for turn in itertools.count():
         for line in lines:
@@ -105,8 +108,7 @@ def _turns_of(name: str, prompts: Sequence[tuple[str, tuple[str, ...]]], used: C
 
 def class_groups(kinds: int, sizes: Sequence[int], seed: int) -> Iterator[tuple[int, ...]]:
     """An endless series of groups of distinct positions in [0, kinds); group sizes cycle through `sizes`. A round uses
-    each position once, in the order 0, 1, 2, … for groups of one, otherwise in another that the seed gives.
-    """
+    each position once: for groups of one in the order 0, 1, 2, …, otherwise in an order that the seed gives."""
     rounds = itertools.count()
     waiting: list[int] = []  # has no duplicates when a group begins, so a group soon finds candidates
     for size in itertools.cycle(sizes):
@@ -128,7 +130,7 @@ def _round_order(kinds: int, size: int, seed: int, number: int) -> list[int]:
 
 def phrase_of(subclasses: Sequence[str], classes: Sequence[str], seed: int) -> dict[str, Iterator[str]]:
     """Class → an endless series of its names in prompts: its subclasses, or the class itself. Every round uses each
-    name once; the seed gives each round another order."""
+    name once, in an order that the seed gives."""
     of_class: Mapping[str, tuple[str, ...]] = dict.fromkeys(classes, ())
     if subclasses:
         of_class = by_class(subclasses, classes)

@@ -1,4 +1,4 @@
-"""Words of a prompt: which may name something, and where they are among its tokens, from the tokenizer's character
+"""Words of a prompt: which words may name something, and where they are among the tokens, by the tokenizer's character
 offsets.
 """
 
@@ -29,7 +29,7 @@ classes are not guessed."""
 
 
 def content_words(caption: str) -> tuple[str, ...]:
-    """The words in a caption that may name something, in lower case, each once, in order."""
+    """The words of a caption that may name something, in lower case, each once, in order."""
     words = dict.fromkeys(re.findall(WORD, caption.lower()))
     # A single letter names nothing, but a Chinese character or a Korean syllable does.
     return tuple(word for word in words if word not in FUNCTION_WORDS and (len(word) > 1 or word > "\u0e00"))
@@ -55,8 +55,8 @@ def locate_columns(readers: Sequence[Reader], prompt: str, classes: Sequence[str
 
 
 def check_length(readers: Sequence[Reader], prompt: str) -> list[tuple[Reader, str, list[tuple[int, int]]]]:
-    """Each tokenizer whose tokens have columns, the prompt as it reads it, and its tokens' spans. Raises UserError if
-    the prompt is too long for one, naming the words that would be cut off."""
+    """For each tokenizer whose tokens have columns: (reader, the prompt as it reads it, the spans of its tokens).
+    Raises UserError if the prompt is too long for one, naming the words that would be cut off."""
     read = []
     for reader in readers:
         if reader.first is None:
@@ -78,9 +78,8 @@ def check_length(readers: Sequence[Reader], prompt: str) -> list[tuple[Reader, s
 def split_prompts(
     readers: Sequence[Reader], names: Sequence[str], template: str = DEFAULT_PROMPTS[0]
 ) -> list[tuple[str, tuple[str, ...]]]:
-    """Sentences that contain all of `names`, and the names in each: as few as the text encoders' limits allow, evenly
-    filled. Raises UserError if one name alone is too long for a sentence.
-    """
+    """(sentence, the names in it) for as few sentences as the text encoders' limits allow, evenly filled, which contain
+    all of `names`. Raises UserError if one name alone is too long for a sentence."""
     for count in range(1, len(names) + 1):
         bounds = [round(i * len(names) / count) for i in range(count + 1)]
         groups = [tuple(names[a:b]) for a, b in pairwise(bounds)]
@@ -97,9 +96,9 @@ def split_prompts(
 
 
 def find_columns(reader: Reader, prompt: str, phrases: Sequence[str], chunks: int = 1) -> dict[str, set[int]]:
-    """Word or phrase → its columns, found as in `locate_columns`, but by one tokenizer; empty if there are none. If the
-    prompt is too long, only the part that is read counts. chunks: the number of parts between the words BREAK, each
-    read alone."""
+    """Word or phrase → its columns, found as in `locate_columns`, but by one tokenizer; empty if it is not in the
+    prompt. If the prompt is too long, only the part that the tokenizer reads counts. chunks: the number of parts
+    between the words BREAK, each of which is read by itself."""
     columns: dict[str, set[int]] = {phrase: set() for phrase in phrases}
     for number, part in enumerate(prompt.split(BREAK) if chunks > 1 else [prompt]):
         if reader.first is None:
@@ -114,14 +113,14 @@ def find_columns(reader: Reader, prompt: str, phrases: Sequence[str], chunks: in
 
 
 def is_divided(reader: Reader, prompt: str, chunks: int) -> bool:
-    """Whether the prompt has this number of parts between the words BREAK, none of which is too long."""
+    """Whether the prompt has `chunks` parts between the words BREAK, and none is too long for the tokenizer."""
     parts = [reader.convert(part) for part in prompt.split(BREAK)]
     return len(parts) == chunks and all(len(token_spans(reader, part)) <= reader.limit for part in parts)
 
 
 def find_weight(text: str) -> str | None:
-    """What looks like a weight of compel's or of a web interface's, such as `cat++`, `(cat)1.5`, `(cat)` or `[cat]`, or
-    like a bracket that is escaped because of these; None if there is none."""
+    """The first text that looks like a weight of compel or of a web interface, such as `cat++`, `(cat)1.5`, `(cat)` or
+    `[cat]`, or like a bracket that is escaped because of these; None without such a text."""
     match = re.search(r"\S*(?:[^\W\d](?:\+|--)(?!\w)|[()\[\]])\S*", text)
     return None if match is None else match[0]
 
@@ -129,7 +128,7 @@ def find_weight(text: str) -> str | None:
 def _matched(
     reader: Reader, spans: Sequence[tuple[int, int]], text: str, classes: Sequence[str]
 ) -> dict[str, set[int]]:
-    """Class → the columns at all of its occurrences; empty if there are none."""
+    """Class → the columns of all its occurrences; empty without any."""
     assert reader.first is not None
     first = reader.first if reader.end is None else reader.end - len(spans)  # padding may come before the text
     ordered = longest_first(classes)
@@ -147,8 +146,8 @@ def _matched(
 
 
 def token_spans(reader: Reader, text: str) -> list[tuple[int, int]]:
-    """Character span (start, end) in the text for each token, including start and end token (empty spans); spans of a
-    template around the text lie outside it. Raises UserError if the tokenizer gives no character offsets."""
+    """The characters (start, end) of the text that belong to each token. Start and end tokens have empty spans; spans
+    of a template around the text lie outside the text. Raises UserError if the tokenizer gives no character offsets."""
     if not getattr(reader.tokenizer, "is_fast", False):
         kind = type(reader.tokenizer).__name__
         raise UserError(f"the model's tokenizer ({kind}) does not say where its tokens are; a fast one does")

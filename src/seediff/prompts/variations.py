@@ -26,19 +26,19 @@ PHRASES: dict[str, tuple[str, ...]] = {
     ),
 }
 """Phrases that fit any class. They name no other object."""
-MOST = 200
+MOST_TEMPLATES = 200
 """The maximum number of templates with phrases."""
 
 
 def varied_prompts(
     prompts: Sequence[str], kinds: Sequence[str], classes: Sequence[str], words: Collection[str] | None = None
 ) -> tuple[str, ...]:
-    """The templates followed by one phrase of each kind or none, before a full stop: all combinations, at most MOST, in
-    a mixed order that is always the same; then the prompts that name their classes, as they are.
+    """The templates, each followed by a phrase of each kind or none, before a full stop: all combinations, at most
+    MOST_TEMPLATES, in a mixed order that is always the same; then the unchanged prompts that name their classes.
 
     Phrases that name one of the classes are left out. words: the model's words, if its vocabulary is limited; phrases
-    with other words are left out, too. Raises UserError for a kind that does not exist, or of which no phrase is left,
-    and without a template.
+    with other words are left out, too. Raises UserError for an unknown kind, for a kind without a remaining phrase, and
+    without a template.
     """
     templates = [prompt for prompt in prompts if "{class}" in prompt]
     if not templates:
@@ -59,5 +59,5 @@ def varied_prompts(
     for template, *phrases in itertools.product(templates, *choices):
         text = " ".join(filter(None, (template.rstrip("."), *phrases)))
         combined.append(text + "." * template.endswith("."))
-    mixed = sorted(combined, key=lambda text: blake2b(text.encode()).digest())[:MOST]
+    mixed = sorted(combined, key=lambda text: blake2b(text.encode()).digest())[:MOST_TEMPLATES]
     return (*mixed, *(prompt for prompt in prompts if "{class}" not in prompt))

@@ -85,7 +85,7 @@ def capture(
     for network in networks:
         check_processors(network)
     network = networks[0]
-    if graphs and family.frames_at:
+    if graphs and family.frames_dimension:
         raise UserError("graphs", "True: calls that draw clips cannot be replayed", "leave it out")
     config = CaptureConfig(normalize=normalize, steps=steps, layers=layers)
     plan = plan_pipeline(keep, pipe, family, family.layers(network), config)
@@ -103,7 +103,7 @@ def capture(
     if apart is not None:
         if apart not in get_args(Apart):
             raise UserError("apart", f"{apart!r} must be step or layer")
-        if graphs or family.frames_at or plan.capture.mean == "geometric":
+        if graphs or family.frames_dimension or plan.capture.mean == "geometric":
             problem = f"{apart}: not with graphs=True, clips, or a method with a geometric mean of layers"
             raise UserError("apart", problem, "leave one of them out")
     if graphs and negative:

@@ -260,7 +260,7 @@ class Listener:
             run.error = self.recorder.error
             if run.error is not None:
                 run.maps, run.negative = [], None
-            if self.family.frames_at:
+            if self.family.frames_dimension:
                 frames = len(run.images) // run.count or self.recorder.frames
                 for each in filter(None, (run, run.negative)):
                     each.show_frames(frames, self.recorder.frames)
@@ -278,7 +278,7 @@ class Listener:
         self._check_calls(call)
         self._warn_of_other_texts(call)
         clips, rest = divmod(len(run.images), run.count)
-        if rest or (clips > 1 and not self.family.frames_at):
+        if rest or (clips > 1 and not self.family.frames_dimension):
             problem = f"the pipeline returned {len(run.images)}, and {run.count} rows of a batch had the prompt"
             raise UserError("pictures", problem, "which rows draw them is unknown: draw one at a time")
         run.take(_maps(self.recorder, run))

@@ -19,15 +19,17 @@ Weights = Literal["proportional", "uniform"] | Sequence[float]
 
 
 def level_weights(grids: Iterable[Grid], latent_size: Grid, weights: Weights = "proportional") -> dict[Grid, float]:
-    """Each resolution's share in the aggregate, {(height, width): weight > 0}, finest first, summing to 1.
+    """Size (height, width) of a resolution → its share in the aggregate, above 0; the finest first, with a sum of 1.
 
-    grids: the captured sizes; latent_size (height, width) of L is the same multiple of each on both sides. weights:
-    "proportional" to the side, "uniform", or one number per level L, L/2, L/4, … (levels left out at the end have
-    none). Raises UserError for a number of a level that was not captured.
+    grids: the captured sizes; the size of L, `latent_size`, must be the same multiple of each on both sides. weights:
+    "proportional" to the side, "uniform", or one number per level L, L/2, L/4, …; missing levels at the end count as 0.
+    Raises UserError for a number of a level that was not captured.
     """
     levels = {latent_size[0] // grid[0]: grid for grid in sorted(grids, reverse=True)}
     if not levels:
-        raise UserError("no self-attention was captured", fix="use maps that have it, as of capture(pipe, keep='all')")
+        raise UserError(
+            "no self-attention was captured", fix="use maps that have it, as capture(pipe, keep='all') makes them"
+        )
     for level, grid in levels.items():
         if any(side * level != whole for side, whole in zip(grid, latent_size, strict=True)):
             problem = f"does not divide latents of {grid_text(latent_size)}: it cannot be aggregated"
@@ -76,7 +78,8 @@ def aggregate(
 
 
 def _level(attention: torch.Tensor, grid: Grid, size: Grid, share: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """`share · upsampled rows / their sums` of one level's attention (h·w, h·w), as (h·w, N), and the sums (h·w, 1)."""
+    """(rows, sums) of one level's attention (h·w, h·w). rows: (h·w, N), `share · upsampled rows / sums`. sums: (h·w,
+    1)."""
     rows = upsample(attention.view(-1, *grid), size[0] // grid[0]).view(len(attention), -1)
     sums = rows.sum(1, keepdim=True)
     return rows * (share / sums), sums

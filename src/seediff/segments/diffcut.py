@@ -28,7 +28,7 @@ TIE = 1e-9
 """Values this close count as equal: far above float64 rounding, far below float32 precision."""
 DENSE = 128
 """Up to this number of positions, the matrix is decomposed: Lanczos fails on the smallest graphs."""
-THRESHOLDS = 100
+CUTS = 100
 """Number of values, evenly spaced over 99 % of its range, at which the eigenvector is cut."""
 
 
@@ -46,14 +46,15 @@ def cut_features(features: torch.Tensor, config: SegmentConfig) -> torch.Tensor:
         )
     columns = features.detach().cpu().double().flatten(1).numpy()
     directions = columns / np.maximum(np.linalg.norm(columns, axis=0), np.finfo(np.float32).tiny)
-    parts = recursive_cut(affinity(directions, config.cut_power), config.cut_threshold)
+    parts = recursive_cut(feature_affinity(directions, config.cut_power), config.cut_threshold)
     members = np.equal.outer(np.arange(parts.max() + 1), parts).astype(np.float64)  # (K, N)
     concepts = members @ directions.T / members.sum(1, keepdims=True)  # (K, C)
     return torch.from_numpy(concepts @ directions).unflatten(1, (height, width))
 
 
-def affinity(directions: np.ndarray, power: float) -> np.ndarray:
-    """(N, N): cosine of unit columns (C, N), min-max over all pairs, to `power`. All ones if all cosines are equal."""
+def feature_affinity(directions: np.ndarray, power: float) -> np.ndarray:
+    """(N, N): the cosines of all pairs of unit columns (C, N), min-max, raised to `power`; all ones if all are
+    equal."""
     cosine = directions.T @ directions
     low, high = cosine.min(), cosine.max()
     if high - low <= ROUNDING:
@@ -65,10 +66,9 @@ def affinity(directions: np.ndarray, power: float) -> np.ndarray:
 
 
 def recursive_cut(affinity: np.ndarray, tau: float) -> np.ndarray:
-    """The part (0..K-1, in order of appearance) of each of N positions. The graph is cut in two, and each side again,
-    while the cut's cost is below tau. As in the program, positions that have an affinity of exactly 0 with any other
-    take part in the first cut only; later they stay with the remaining part.
-    """
+    """(N,): the part of each position, from 0 in order of appearance. The graph is cut in two, and each side again,
+    while the cut's cost is below tau. As in the program, positions with an affinity of exactly 0 to any other take part
+    in the first cut only; later they stay with the remaining part."""
     parts = np.zeros(len(affinity), np.int64)
     linked = np.asarray((affinity > 0).all(1))
     everything = np.arange(len(affinity))
@@ -87,14 +87,13 @@ def recursive_cut(affinity: np.ndarray, tau: float) -> np.ndarray:
 
 
 def bipartition(affinity: np.ndarray) -> tuple[float, np.ndarray]:
-    """The cheapest of THRESHOLDS cuts of the second eigenvector, as (N,) bool with neither side empty, and its cost,
-    `cut / volume(S) + cut / volume(T)`, in [0, 2]: cut is the affinity between S and T, volume that of one side with
-    the whole graph (Shi and Malik 2000).
-    """
+    """(cost, side) of the cheapest of CUTS cuts of the second eigenvector. cost: `cut / volume(S) + cut / volume(T)`,
+    in [0, 2], where cut is the affinity between S and T, and volume the affinity of one side to the whole graph (Shi
+    and Malik 2000). side: (N,) bool, neither all true nor all false."""
     degrees = affinity.sum(1)
     vector = second_eigenvector(affinity, degrees)
-    thresholds = np.linspace(vector.min() * 0.99, vector.max() * 0.99, THRESHOLDS)
-    sides = vector > thresholds[:, None]  # (THRESHOLDS, N)
+    thresholds = np.linspace(vector.min() * 0.99, vector.max() * 0.99, CUTS)
+    sides = vector > thresholds[:, None]  # (CUTS, N)
     chosen = sides.astype(np.float64)
     volumes = chosen @ degrees
     cuts = volumes - np.einsum("tn,tn->t", chosen @ affinity, chosen)
@@ -106,8 +105,8 @@ def bipartition(affinity: np.ndarray) -> tuple[float, np.ndarray]:
 def second_eigenvector(affinity: np.ndarray, degrees: np.ndarray) -> np.ndarray:
     """(N,) y with the second smallest λ of `(D − A) y = λ D y`, its largest entry positive; not normalised.
 
-    The first eigenvector is constant and has λ = 0. It is moved to the other end of the spectrum, so that the wanted
-    one is extreme, and perpendicular to it even if the graph falls apart and several λ are 0.
+    The first eigenvector is constant and has λ = 0. It is moved to the other end of the spectrum: then the wanted
+    eigenvector is extreme, and perpendicular to it even if the graph falls apart and several λ are 0.
     """
     roots = np.sqrt(degrees)
     normalized = affinity / roots[:, None] / roots  # its eigenvalues are 1 − λ
@@ -119,7 +118,7 @@ def second_eigenvector(affinity: np.ndarray, degrees: np.ndarray) -> np.ndarray:
 
 
 def _largest_eigenvector(matrix: np.ndarray) -> np.ndarray:
-    """An eigenvector for the largest eigenvalue of a symmetric matrix; always the same one if it is not simple."""
+    """An eigenvector for the largest eigenvalue of a symmetric matrix; always the same if there are several."""
     start = np.random.default_rng(0).standard_normal(len(matrix))
     if len(matrix) > DENSE:
         try:
@@ -135,7 +134,7 @@ def _largest_eigenvector(matrix: np.ndarray) -> np.ndarray:
 
 
 def by_appearance(labels: np.ndarray) -> np.ndarray:
-    """Labels of any shape as int32, 0..n-1 in the order in which they first appear."""
+    """Labels of any shape, renumbered from 0 in the order in which they first appear, as int32."""
     _, first, number = np.unique(labels.ravel(), return_index=True, return_inverse=True)
     rank = np.argsort(np.argsort(first))
     return rank[number].astype(np.int32).reshape(labels.shape)

@@ -7,7 +7,6 @@ original's first round compares in float16.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -24,20 +23,18 @@ BAND = 512
 
 def diffseg(
     rows: torch.Tensor,
-    size: Grid | None = None,
+    size: Grid,
     *,
     num_points: int = 16,
     kl_thresholds: Sequence[float] = (1.1,) * 3,
     refine: bool = False,
 ) -> torch.Tensor:
-    """Object proposals (P, h, w) float64, each a distribution over positions; `tiles.label` turns them into segments.
+    """Object proposals (P, h, w) float64, each a distribution over positions; `winners.label` turns them into segments.
 
-    rows: (N, N) float32, from `aggregate`. size: (h, w) of L; None: a square. num_points: anchors on the longer side.
-    kl_thresholds: τ for every round: 1.1 for COCO-Stuff-27, 0.9 for Cityscapes. refine: run K-Means
-    on the rows, starting from the proposals. Raises UserError if the anchors do not fit.
+    rows: (N, N) float32, from `aggregate`. size: (h, w) of L. num_points: anchors on the longer side. kl_thresholds: τ
+    for every round: 1.1 for COCO-Stuff-27, 0.9 for Cityscapes. refine: run K-Means on the rows, starting from the
+    proposals. Raises UserError if the anchors do not fit.
     """
-    side = math.isqrt(len(rows))
-    size = size or (side, side)
     if rows.device.type == "mps":
         rows = rows.cpu()  # it has no float64
     segments = proposals(rows, size, num_points, kl_thresholds)
@@ -109,8 +106,8 @@ def refine_segments(rows: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
 def symmetric_kl(anchors: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
     """`D(p, q) = ½ (KL(p‖q) + KL(q‖p))` of every anchor p and row q, (A, M) float64, in nats.
 
-    anchors: (A, N), rows: (M, N); each sums to 1, zeros allowed. With h(p) = Σ p log p, `2 D = h(p) + h(q) − p·log q
-    − q·log p`: two matrix products.
+    anchors: (A, N), rows: (M, N); each sums to 1, zeros allowed. With h(p) = Σ p log p, `2 D = h(p) + h(q) − p·log q −
+    q·log p`: two matrix products.
     """
     anchors = anchors.double()
     anchor_logs, anchor_entropies = _log_and_entropy(anchors)

@@ -24,10 +24,11 @@ TOLERANCE = 1e-4
 def kmeans(
     rows: torch.Tensor, k: int, *, seed: int = 0, initial: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Labels (N,) int64 from 0 to k − 1, and centres (k, M) float64, the means of their rows; on the CPU.
+    """(labels, centres) on the CPU: labels (N,) int64 from 0 to k − 1, and centres (k, M) float64, the means of their
+    rows.
 
-    rows: (N, M). seed: for k-means++; not used with `initial`, the first centres (k, M). An empty cluster gets the row
-    that is farthest from its own centre. Raises UserError if k is below 1 or above N.
+    rows: (N, M). seed: for k-means++, which draws the first centres. initial: (k, M), first centres to use instead. An
+    empty cluster gets the row that is farthest from its own centre. Raises UserError if k is below 1 or above N.
     """
     if not 1 <= k <= len(rows):
         raise UserError("k", f"{k} must be from 1 to {len(rows)}, the number of positions")

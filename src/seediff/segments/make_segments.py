@@ -41,25 +41,24 @@ MethodInput = AttentionMaps | torch.Tensor
 
 @dataclass(frozen=True, repr=False)
 class Segments:
-    """Segments of one photograph.
-
-    label_map: (H, W) int32, ids 0 … n − 1; −1 = in no segment, only outside a centre crop. scores: for each segment in
-    [0, 1], how clearly its pixels belong to it, on average. DiffSeg: the winning proposal's share of the sum of all.
-    K-Means: always 1. DiffCut: the value of `cut_features`. pixels: the photograph (H, W, 3) uint8, if it is known.
-    flags: `blank` for a picture that is black, or none.
-    """
+    """Segments of one photograph, which notebooks show."""
 
     label_map: np.ndarray
+    """(H, W) int32: ids 0 … n − 1; −1 = in no segment, only outside a centre crop."""
     scores: tuple[float, ...]
+    """How clearly the pixels of each segment belong to it, on average, in [0, 1]. DiffSeg: the winning proposal's share
+    of the sum of all. K-Means: always 1. DiffCut: the value of `cut_features`."""
     pixels: np.ndarray | None = None
+    """The photograph (H, W, 3) uint8, if it is known."""
     flags: tuple[str, ...] = ()
+    """`blank` for a black picture; otherwise empty."""
 
     def __repr__(self) -> str:
         count = plural(len(self.scores), "segment")
         return f"<Segments: {self.label_map.shape}, {count}>"
 
     def overlay(self) -> Image.Image:
-        """The segments laid over the picture, on black if it is not known, with outlines and their ids."""
+        """The segments laid over the picture, or over black if it is not known, with outlines and ids."""
         numbers, names = self.label_map + 1, {number + 1: str(number) for number in range(len(self.scores))}
         ids = shown_ids(np.zeros(numbers.shape, np.uint8), numbers, 0, alone=True)
         return Image.fromarray(draw_named(self.pixels, ids, names, numbers))
@@ -94,7 +93,7 @@ def make_segments(
     # 2. Segments, from one call of the network for several photographs of one shape
     divided: dict[int, Segments] = {}
     for together in batches_by_shape(shapes, batch_size):
-        seen = look(model, [cut(photos[i], areas[i], shapes[i]) for i in together], config)
+        seen = capture_inputs(model, [cut(photos[i], areas[i], shapes[i]) for i in together], config)
         for i, of_photo in zip(together, seen, strict=True):
             k = config.k
             if k == "truth":
@@ -104,9 +103,9 @@ def make_segments(
     return [divided[i] for i in range(len(photos))]
 
 
-def look(model: Model, squares: Sequence[np.ndarray], config: SegmentConfig) -> Sequence[MethodInput]:
-    """A method's input for images (H, W, 3) uint8 of one size, from one UNet call on their noise-free latents. Only
-    `config.timestep_shown` and the kind of input affect it."""
+def capture_inputs(model: Model, squares: Sequence[np.ndarray], config: SegmentConfig) -> Sequence[MethodInput]:
+    """A method's input for each image (H, W, 3) uint8 of one size, from one network call on their noise-free latents.
+    Of `config`, only `timestep_shown` and the kind of input matter."""
     latents = encode_images(model, squares)
     if config.divides_features:
         with capture_features(model.network, latents.shape[-2:]) as found:
@@ -116,8 +115,8 @@ def look(model: Model, squares: Sequence[np.ndarray], config: SegmentConfig) -> 
 
 
 def propose(seen: MethodInput, config: SegmentConfig, k: int | None, seed: int) -> torch.Tensor:
-    """Proposals (P, h, w) of one image, each high where its segment is. k, seed: of K-Means. Raises UserError for
-    constants that do not suit the positions."""
+    """Proposals (P, h, w) of one image, each high where its segment is. k, seed: for K-Means. Raises UserError for
+    constants that do not suit the number of positions."""
     if isinstance(seen, torch.Tensor):
         return cut_features(seen, config)
     rows, size = aggregate(seen.self_attention, seen.latent_size, config.weights), seen.latent_size
@@ -136,9 +135,8 @@ def label_photo(photo: np.ndarray, window: Window, proposals: torch.Tensor, conf
 
 
 def _scores(label_map: np.ndarray, proposals: torch.Tensor, config: SegmentConfig) -> tuple[float, ...]:
-    """The `scores` of Segments, computed at the proposals' positions. A segment too small to cover any position gets
-    the mean of all.
-    """
+    """`Segments.scores`, computed at the proposals' positions. A segment that is too small to cover any position gets
+    the mean of all."""
     clear = proposals.amax(0)
     clear = clear.clamp(0, 1) if config.divides_features else clear / proposals.sum(0)
     ids, count = resize_nearest(label_map, *clear.shape).ravel(), int(label_map.max()) + 1
@@ -168,7 +166,7 @@ def check_photo(model: Model, shape: Sequence[int], config: SegmentConfig, fit: 
 
 
 def check_positions(config: SegmentConfig, levels: Sequence[int], latent_size: Grid) -> None:
-    """Raise UserError for weights of levels that are not there, and for more segments or anchors than L has
+    """Raise UserError for weights of levels that the model lacks, and for more segments or anchors than L has
     positions."""
     if config.divides_features:
         return

@@ -1,4 +1,4 @@
-"""Names for segments: each segment gets the word that its positions attend to.
+"""Names segments: each segment gets the word that its positions attend to.
 
 DiffSeg's extension (section on labels): the UNet sees the photograph once more, at the same noise level, with sentences
 that contain the candidate words.
@@ -15,6 +15,8 @@ import numpy as np
 import torch
 
 from ..attention.maps import AttentionMaps
+from ..attention.see_photos import capture_clean, encode_images, join_maps
+from ..attention.windows import cut, seen_shape, seen_window
 from ..errors import UserError
 from ..files.label_maps import resize_nearest
 from ..masks.arithmetic import TINY, resize
@@ -33,17 +35,18 @@ GRID = 4
 
 
 class SegmentName(NamedTuple):
-    """A segment's name; None if no word fits. score: the best word's, in [0, 1], even below the threshold."""
+    """A segment's name and its score."""
 
     name: str | None
+    """None if no word fits."""
     score: float
+    """The best word's score in [0, 1], even below the threshold."""
 
 
 def name_maps(maps: AttentionMaps, names: Sequence[str]) -> torch.Tensor:
     """(C, h, w) in [0, 1) at the finest of LEVELS: r / (1 + r), where r is a position's attention to the word, relative
-    to its mean over the image, averaged over levels. So ½ means average attention, and an absent word is near ½
-    everywhere.
-    """
+    to the word's mean over the image, averaged over levels. ½ is average attention; an absent word is near ½
+    everywhere. Raises UserError if none of LEVELS was captured."""
     levels = [level for level in LEVELS if maps.grid(level) in maps.cross_attention]
     if not levels:
         wanted = ", ".join(f"L/{level}" for level in LEVELS)
@@ -60,9 +63,8 @@ def name_maps(maps: AttentionMaps, names: Sequence[str]) -> torch.Tensor:
 def name_segments(
     label_map: np.ndarray, maps: torch.Tensor, names: Sequence[str], threshold: float = 0.0
 ) -> list[SegmentName]:
-    """The name of every segment 0 … S − 1 in label_map (H, W) int32 (−1: in none): the word with the highest mean of
-    its map (C, h, w) there, which is the score; none below `threshold`, and none without pixels.
-    """
+    """The name of every segment 0 … S − 1 in label_map (H, W) int32 (−1: no segment): the word whose map (C, h, w) has
+    the highest mean in the segment, which is the score. A segment has no name below `threshold`, and without pixels."""
     count = int(label_map.max(initial=-1)) + 1
     inside = label_map >= 0
     ids = label_map[inside]
@@ -90,15 +92,12 @@ def name_photo(
     threshold: float,
 ) -> list[SegmentName]:
     """Names for the segments of a photograph (H, W, 3) uint8, from at least one word."""
-    from ..attention.see_photos import capture_clean, encode_images, join_maps
-    from ..attention.windows import cut, seen_shape, seen_window
-
     window = seen_window(photo.shape[0], photo.shape[1], fit)
     latents = encode_images(model, [cut(photo, window, seen_shape(model, photo.shape, fit, size))])
-    looks = []
+    captured = []
     for text, group in split_prompts(model.readers, words):
-        looks += capture_clean(model, latents, [text], [group], timestep=timestep, kind="cross")
-    maps = join_maps(looks)
+        captured += capture_clean(model, latents, [text], [group], timestep=timestep, kind="cross")
+    maps = join_maps(captured)
     height, width = maps.latent_size
     scale = min(GRID, label_map.shape[0] / height, label_map.shape[1] / width)
     seen = resize_nearest(label_map[window.slices], round(scale * height), round(scale * width))

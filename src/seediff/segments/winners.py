@@ -1,5 +1,8 @@
 """Turns soft proposals into a label map: each pixel of a photograph belongs to the proposal with the highest value
 (DiffSeg section 3.4).
+
+Proposals are resized here, in bands: `F.interpolate` takes up to 1.6 times as long, and decides near ties by weights
+that are rounded to float32.
 """
 
 from __future__ import annotations
@@ -8,6 +11,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
+
+from ..masks.arithmetic import winners
 
 CHUNK, ROWS = 2**18, 2**22
 """Pixels per operation (1 MiB, few enough for the cache), and elements of proposals per band of rows."""
@@ -29,7 +34,7 @@ def label(proposals: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
     rows = max(1, min(CHUNK // width, ROWS // (len(maps) * maps.shape[2])))
     for top in range(0, height, rows):
         band = labels[top : top + rows]
-        band[:] = _winners(maps, (height, width), top, len(band)).numpy()
+        band[:] = winners(_columns(maps, (height, width), top, len(band)))[1].cpu().T.numpy()
         used[band] = True
 
     # 2. Ids without gaps
@@ -39,20 +44,9 @@ def label(proposals: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
     return torch.from_numpy(labels)
 
 
-def _winners(maps: torch.Tensor, size: tuple[int, int], top: int, rows: int) -> torch.Tensor:
-    """The number of the highest of maps (P, h, w) at each pixel of `rows` rows from `top` of `size`: (rows, W)."""
-    # A band is stored as columns (W, rows), so that widening it copies whole runs.
-    highest = torch.full((size[1], rows), float("-inf"), device=maps.device)
-    winner = torch.zeros_like(highest, dtype=torch.int32)
-    for index, score in enumerate(_columns(maps, size, top, rows)):
-        winner.masked_fill_(score > highest, index)
-        torch.maximum(highest, score, out=highest)
-    return winner.cpu().T
-
-
 def _columns(maps: torch.Tensor, size: tuple[int, int], top: int, rows: int) -> Iterator[torch.Tensor]:
-    """Each of the maps (P, h, w) at the pixels of a band of `size`, bilinear (align_corners=False), transposed: (W,
-    rows)."""
+    """Each of the maps (P, h, w) at the pixels of `rows` rows from `top` of `size`, bilinear (align_corners=False). A
+    band is transposed, (W, rows), so that widening it copies whole runs."""
     above, below, down = _taps(maps.shape[1], size[0], top, rows, maps.device)
     left, right, across = _taps(maps.shape[2], size[1], 0, size[1], maps.device)
     bands = maps[:, above] * (1 - down[:, None]) + maps[:, below] * down[:, None]
@@ -63,7 +57,8 @@ def _columns(maps: torch.Tensor, size: tuple[int, int], top: int, rows: int) -> 
 def _taps(
     positions: int, pixels: int, start: int, count: int, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Of `count` of `pixels` pixels from `start`: the positions before and after each, and the weight of the latter."""
+    """For `count` of `pixels` pixels from `start`: the positions before and after each, and the weight of the one
+    after."""
     along = torch.arange(start, start + count, dtype=torch.float64, device=device)
     points = ((along + 0.5) * positions / pixels - 0.5).clamp(0, positions - 1)
     before = points.long()

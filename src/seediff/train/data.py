@@ -1,5 +1,5 @@
 """Makes batches from samples: chooses, crops and recolours samples, and reads them ahead of training. The image at a
-position of a stage depends on nothing else, so a resumed training has the same, for any number of threads."""
+position of a stage depends on nothing else, so a resumed training has the same images, for any number of threads."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ CACHE_BYTES = 2 << 30
 """Memory for decoded samples in bytes; 20,000 images of 128² fit."""
 PAD = 128  # grey, near the mean of photographs
 AHEAD = 3  # batches that threads read ahead
-LONGEST = 4  # maximum of an image's longer side after resizing, in sides of a crop
+LONGEST_SIDE = 4  # maximum of an image's longer side after resizing, in sides of a crop
 Pair = tuple[np.ndarray, np.ndarray]
-"""An image, or a batch of them, and its labels."""
+"""(image, labels), or a batch of both."""
 
 
 def sample_at(count: int, number: int, position: int, seed: int) -> int:
-    """The index of the item at a position of a stage of `count` items, of which every epoch uses each once. number: the
+    """The index of the item at a position of a stage with `count` items. Every epoch uses each item once. number: the
     stage's number."""
     epoch, at = divmod(position, count)
     return int(_order(count, seed, number, epoch)[at])
@@ -68,7 +68,7 @@ def augment(
     """
     side = config.crop
     factor = side * rng.uniform(*config.scale) / min(image.size)
-    factor = min(factor, LONGEST * side / max(image.size))
+    factor = min(factor, LONGEST_SIDE * side / max(image.size))
     width, height = (max(1, round(n * factor)) for n in image.size)
     w, h = min(side, width), min(side, height)
     left, top = rng.integers(0, width - w + 1), rng.integers(0, height - h + 1)
@@ -110,11 +110,8 @@ def jitter(image: Image.Image, rng: np.random.Generator, strength: float = 1.0) 
 
 
 def batches(stage: Stage, number: int, config: TrainConfig, *, first: int = 0, workers: int = 1) -> Iterator[Pair]:
-    """The batches of a stage from step `first`: images (B, H, W, 3) uint8, and labels (B, H, W) uint8 of class ids, 255
-    ignored.
-
-    workers: threads that read ahead (Pillow runs in parallel); 0: read on demand.
-    """
+    """The batches of a stage from step `first`: (images (B, H, W, 3) uint8, labels (B, H, W) uint8 of class ids, 255
+    ignored). number: the stage's number. workers: the number of threads that read ahead; 0: read on demand."""
     decoded, mirrored = Decoded(stage.items, len(stage.classes)), mirrored_ids(stage.classes)
 
     def make(position: int) -> Pair:

@@ -20,74 +20,75 @@ from ..files.messages import show_json
 from ..files.tensors import read_header
 from ..models.hub import cached_file, fetch_files, hub_files
 from ..models.trust import check_settings, import_transformers
-from ..models.weights import OF_TRANSFORMERS, SAFELY, misfit, no_larger_than, not_finite
+from ..models.weights import load_checked, misfit, not_finite
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
-BACKBONES = ("resnet", "swin")
-"""Allowed Mask2Former backbones, in transformers' names."""
+BACKBONE_TYPES = ("resnet", "swin")
+"""transformers' `model_type` of the allowed Mask2Former backbones."""
 NEW_HEADS = ("decode_head.", "hidden_states_norms.")
-"""Parts that a pretrained backbone lacks: a decoder, and the norms of its stages' outputs."""
+"""Beginnings of the names of parts that a pretrained backbone lacks: a decoder, and the norms of its stages'
+outputs."""
 
 
 class About(msgspec.Struct, frozen=True):
-    """The relevant part of a segmenter's config.json. id2label: "0" is the background."""
+    """The relevant part of a segmenter's config.json."""
 
     model_type: str
     id2label: dict[str, str]
+    """Id → class; "0" is the background."""
     test_side: Annotated[int, msgspec.Meta(ge=1, le=LARGEST_SIDE)] | None = None
 
 
 def read_about(folder: Path, kinds: Collection[str]) -> tuple[About, tuple[str, ...]]:
-    """config.json of a segmenter, and its classes without the background. Raises UserError like `read_settings`."""
+    """(config.json, classes without the background) of a segmenter. Raises UserError like `read_network_config`."""
     path = folder / "config.json"
-    about = fit(read_settings(path, kinds), About, str(path))
+    about = fit(read_network_config(path, kinds), About, str(path))
     names = tuple(about.id2label.get(str(i), "") for i in range(len(about.id2label)))
     if len(names) < 2 or "" in names:
-        raise UserError(f"{path}: id2label must name 0, 1, 2, … in turn, not {show_json(about.id2label)}")
+        raise UserError(path, f"id2label must name 0, 1, 2, … in turn, not {show_json(about.id2label)}")
     if names[0] != BACKGROUND:
         problem = f"class 0 must be '{BACKGROUND}', not {show_json(names[0])}"
-        raise UserError(f"{path}: {problem}; only segmenters of `seediff train` can be used")
+        raise UserError(path, problem, "only segmenters of `seediff train` can be used")
     check_class_list(names[1:], f"{path}: id2label")
     return about, names[1:]
 
 
-def read_settings(path: Path, kinds: Collection[str]) -> dict[str, Any]:
+def read_network_config(path: Path, kinds: Collection[str]) -> dict[str, Any]:
     """A network's config.json. Raises UserError for a `model_type` outside `kinds`, for a configuration that leads to
-    code or other files, or with a backbone outside BACKBONES."""
+    code or other files, and for a backbone outside BACKBONE_TYPES."""
     settings = read_json(path, dict[str, Any])
     kind = settings.get("model_type")
     if kind not in tuple(kinds):
-        raise UserError(f"{path}: model_type = {show_json(kind)} must be {' or '.join(map(repr, kinds))}")
+        raise UserError(path, f"model_type = {show_json(kind)} must be {' or '.join(map(repr, kinds))}")
     check_settings(path, settings)
     backbone = settings.get("backbone_config") or {}
-    if not isinstance(backbone, dict) or backbone.get("model_type", "swin") not in BACKBONES:
-        raise UserError(f"{path}: model_type of backbone_config = {show_json(backbone)} must be resnet or swin")
+    if not isinstance(backbone, dict) or backbone.get("model_type", "swin") not in BACKBONE_TYPES:
+        raise UserError(path, f"model_type of backbone_config = {show_json(backbone)} must be resnet or swin")
     if settings.get("backbone") is not None:
-        raise UserError(f"{path}: backbone = {show_json(settings['backbone'])} names another model; remove that key")
+        raise UserError(path, f"backbone = {show_json(settings['backbone'])} names another model", "remove that key")
     return settings
 
 
 def load_network(kind: Any, source: str, *, initial: bool = False, **options: Any) -> Any:
-    """A network or backbone of a class of transformers, with the weights of a local folder or a hub id, fetched as
-    `fetch_files` does. initial: for `_check_loaded`. options: of `from_pretrained`. Raises UserError."""
+    """A network or backbone of a transformers class, with the weights of a local folder or of a hub id, which are
+    fetched as by `fetch_files`. initial: as in `_check_loaded`. options: of `from_pretrained`. Raises UserError."""
     where, folder = source, Path(source)
     if initial:
         where = f"weights = {source!r}"
     if not folder.is_dir() and not (cached_file(source, WEIGHTS) or cached_file(source, INDEX)):
         held = hub_files(source, "weights").items()
         needed = {name: size for name, size in held if fnmatch(name, "model*.safetensors*")}
-        fetch_files(source, needed, what="weights")
+        fetch_files(source, needed, field="weights")
     if folder.is_dir() and ((folder / WEIGHTS).is_file() or not (folder / INDEX).is_file()):
         read_header(folder / WEIGHTS, "no such file; only safetensors weights are read, never pickles")
     try:
         import_transformers()
         files = [] if initial else sorted(folder.glob("model*.safetensors"))  # and no checkpoint
-        with no_larger_than(files, folder / "config.json"):
-            network, info = kind.from_pretrained(source, **SAFELY, **OF_TRANSFORMERS, **options)
+        network, info = load_checked(kind, source, files, folder / "config.json", **options)
     except UserError:
         raise
     except Exception as error:  # a modified configuration can raise nearly anything
-        raise UserError(f"{where}: cannot be loaded as {kind.__name__} ({first_line(error)})") from error
+        raise UserError(where, f"cannot be loaded as {kind.__name__} ({first_line(error)})") from error
     _check_loaded(info, network, where, files, initial)
     return network
 
@@ -95,10 +96,10 @@ def load_network(kind: Any, source: str, *, initial: bool = False, **options: An
 def _check_loaded(
     info: Mapping[str, Any], network: nn.Module, where: str, files: Sequence[Path], initial: bool
 ) -> None:
-    """Raise UserError if weights lacked a tensor, had a tensor of another shape, or hold values that are not finite.
+    """Raise UserError if a tensor is missing, has another shape, or holds values that are not finite.
 
-    info: transformers' `output_loading_info`. initial: these are initial weights of a training, whose tensors may
-    differ in their first side, the number of classes, and may lack each part in NEW_HEADS as a whole.
+    info: transformers' `output_loading_info`. initial: these are the initial weights of a training: their tensors may
+    differ in the first side, the number of classes, and each part in NEW_HEADS may be missing as a whole.
     """
     missing, names = set(info["missing_keys"]), list(network.state_dict())
     sizes = info["mismatched_keys"]

@@ -1,7 +1,7 @@
 """Mask2Former's loss for label maps: every class in an image is one mask, matched with one query.
 
-To transformers' own loss a pixel without a class (255) lies outside all masks, which would teach the network that no
-class is there. Here points are pixels of the label map, and those with 255 have no weight, in matching and in the loss.
+For transformers' own loss, a pixel without a class (255) lies outside all masks, which would teach the network that no
+class is there. Here points are pixels of the label map, and pixels of 255 have no weight, in matching and in the loss.
 Letters: B images, Q queries, C classes with background, P points.
 """
 
@@ -23,8 +23,8 @@ are the least certain candidates; the rest are drawn at random."""
 
 
 def present_classes(labels: torch.Tensor) -> list[np.ndarray]:
-    """The classes in each label map (B, H, W), in rising order, without 255. Once for all decoder layers: a GPU is
-    waited for."""
+    """The classes in each label map (B, H, W), in rising order, without 255. Found once for all decoder layers, because
+    this waits for the GPU."""
     return [np.setdiff1d(one, IGNORE) for one in labels.cpu().numpy()]
 
 
@@ -35,11 +35,11 @@ def set_losses(
     present: Sequence[np.ndarray],
     config: TrainConfig,
 ) -> dict[str, torch.Tensor]:
-    """The weighted losses `class`, `mask` and `dice`, scalars, of one decoder layer. A GPU is waited for once, for the
+    """The weighted losses `class`, `mask` and `dice`, scalars, of one decoder layer. Waits for the GPU once, for the
     costs of matching.
 
-    mask_logits (B, Q, h, w), of any size; class_logits (B, Q, C + 1), the last for "no class"; labels (B, H, W) int64,
-    0..C−1 or 255; present: their `present_classes`.
+    mask_logits: (B, Q, h, w), of any size. class_logits: (B, Q, C + 1), the last for "no class". labels: (B, H, W)
+    int64, 0 … C − 1 or 255. present: the labels' `present_classes`.
     """
     mask_logits, class_logits = mask_logits.float(), class_logits.float()
     rows, queries, classes = _match(mask_logits.detach(), class_logits.detach(), labels, present, config)
@@ -50,8 +50,8 @@ def set_losses(
 
 
 def _sample(logits: torch.Tensor, pixels: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """Logits (N, K, h, w), interpolated bilinearly at pixel centres: (N, K, P). pixels: (N, P), numbered row by row in
-    an image of height × width."""
+    """(N, K, P): logits (N, K, h, w), interpolated bilinearly at pixel centres. pixels: (N, P), the pixels' numbers,
+    row by row, in an image of height × width."""
     x = (pixels % width + 0.5) * (2 / width) - 1
     y = (pixels // width + 0.5) * (2 / height) - 1
     return F.grid_sample(logits, torch.stack([x, y], -1)[:, None], align_corners=False)[:, :, 0]
@@ -65,9 +65,8 @@ def _match(
     present: Sequence[np.ndarray],
     config: TrainConfig,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The cheapest assignment of each image's classes to queries: image, query and class for M pairs, (M,) int64
-    each.
-    """
+    """The cheapest assignment of each image's classes to queries: (images, queries, classes) of M pairs, (M,) int64
+    each."""
     batch, height, width = labels.shape
     pixels = torch.randint(height * width, (batch, config.points), device=labels.device)
     logits = _sample(mask_logits, pixels, height, width)  # (B, Q, P)
@@ -118,9 +117,8 @@ def _class_loss(
 def _mask_losses(
     logits: torch.Tensor, classes: torch.Tensor, labels: torch.Tensor, config: TrainConfig
 ) -> dict[str, torch.Tensor]:
-    """`mask` (binary cross entropy) and `dice` of matched masks: logits (M, h, w), their classes (M,), their images'
-    labels (M, H, W).
-    """
+    """The losses `mask` (binary cross entropy) and `dice` of matched masks. logits: (M, h, w). classes: (M,). labels:
+    (M, H, W), of the masks' images."""
     height, width = labels.shape[1:]
     labels = labels.flatten(1)
     pixels = _draw_points(logits, labels, height, width, config)
@@ -142,7 +140,7 @@ def _mask_losses(
 def _draw_points(
     logits: torch.Tensor, labels: torch.Tensor, height: int, width: int, config: TrainConfig
 ) -> torch.Tensor:
-    """Pixels (M, P) for each mask's loss: mostly where the mask is least certain, and not ignored."""
+    """The pixels (M, P) of each mask's loss: mostly those where the mask is least certain, without ignored pixels."""
     drawn = torch.randint(height * width, (len(logits), config.points * OVERSAMPLE), device=logits.device)
     certainty = _sample(logits[:, None], drawn, height, width)[:, 0].abs()
     certainty = certainty.masked_fill(labels.gather(1, drawn) == IGNORE, torch.inf)

@@ -1,5 +1,5 @@
-"""Segmenter networks from transformers: building them with initial weights, their losses, and their class scores for
-every pixel.
+"""Segmenter networks of transformers: builds them with initial weights, and computes their losses, and their class
+scores for every pixel.
 
 Class id 0 is the background, a class like any other; 255 is ignored (`loss` keeps Mask2Former from learning it).
 Letters: B images, C classes with background, H × W pixels, Q queries.
@@ -25,6 +25,7 @@ from transformers import (
     SwinBackbone,
     SwinConfig,
 )
+from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from ..config.class_names import BACKGROUND
 from ..config.train import TrainConfig
@@ -34,11 +35,10 @@ from ..files.label_maps import IGNORE
 from ..files.messages import show_json
 from ..models.hub import fetch_file, hub_part
 from ..models.trust import import_transformers
-from .loading import load_network, read_settings
+from .loading import load_network, read_network_config
 from .loss import present_classes, set_losses
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, which pretrained backbones were trained with
-TINY = Path(__file__).parent / "tiny"
+TINY_FOLDER = Path(__file__).parent / "tiny"
 """The folder with the package's own backbone, trained by recipes/mini/backbone.py."""
 PRETRAINED = {
     "r50": "microsoft/resnet-50",
@@ -47,7 +47,7 @@ PRETRAINED = {
     "b0": "nvidia/mit-b0",
     "b2": "nvidia/mit-b2",
     "b5": "nvidia/mit-b5",
-    "tiny": str(TINY),
+    "tiny": str(TINY_FOLDER),
 }
 STAGES = ["stage1", "stage2", "stage3", "stage4"]
 BACKBONES: dict[str, tuple[type[PretrainedConfig], dict[str, Any]]] = {
@@ -81,9 +81,9 @@ CLASSES = {"mask2former": Mask2FormerForUniversalSegmentation, "segformer": Segf
 
 
 def build_network(config: TrainConfig, classes: Sequence[str]) -> Network:
-    """A network for `classes` and the background, with its initial weights. The seed decides random weights.
+    """A network for `classes` and the background, with its initial weights. Random weights depend on the seed.
 
-    Raises UserError if weights cannot be read, or are for another architecture or backbone.
+    Raises UserError for weights that cannot be read, or are of another architecture or backbone.
     """
     there = check_weights(config)
     kind, settings, source = CLASSES[config.architecture], _settings(config, classes), weights_source(config)
@@ -133,14 +133,14 @@ def count_parameters(config: TrainConfig, classes: Sequence[str]) -> int:
 
 
 def check_weights(config: TrainConfig) -> dict[str, Any] | None:
-    """The config.json of the initial weights, None for scratch. Raises UserError if it cannot be read, or is for
-    another architecture, kind of backbone or number of queries. Loading the weights checks their shapes."""
+    """The config.json of the initial weights; None for scratch. Raises UserError if it cannot be read, or is of another
+    architecture, kind of backbone or number of queries. The weights' shapes are checked when they are loaded."""
     if config.weights == "scratch":
         return None
     kinds = [config.architecture]
     if config.architecture == "mask2former":
         kinds.append(BACKBONES[config.backbone][0].model_type)
-    there = read_settings(_weights_config(config), kinds)
+    there = read_network_config(_weights_config(config), kinds)
     count = there.get("num_queries", config.queries)
     if _is_whole(config, there) and count != config.queries:
         problem = f"{config.queries}: weights {config.weights!r} have {show_json(count)}"
@@ -165,12 +165,12 @@ def _weights_config(config: TrainConfig) -> Path:
 
 
 def _is_whole(config: TrainConfig, there: Mapping[str, Any] | None) -> bool:
-    """Whether initial weights are those of a whole network, not of a backbone alone. there: from `check_weights`."""
+    """Whether the initial weights are of a whole network, not of a backbone alone. there: from `check_weights`."""
     return there is not None and there["model_type"] == config.architecture and config.weights != "pretrained"
 
 
 def weights_source(config: TrainConfig) -> str:
-    """The folder or hub id of the initial weights; "scratch" if there are none."""
+    """The folder or hub id of the initial weights; "scratch" for random weights."""
     if config.weights == "pretrained":
         return PRETRAINED[config.backbone]
     return config.weights
@@ -198,7 +198,7 @@ class Trainee(nn.Module):
         return self
 
     def forward(self, images: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Weighted losses, scalars. images (B, H, W, 3) uint8, labels (B, H, W) uint8."""
+        """Name → weighted loss, a scalar. images: (B, H, W, 3) uint8. labels: (B, H, W) uint8."""
         labels = labels.long()
         mixed = mixed_precision(images.device, self.config.dtype == "bfloat16")
         with mixed:
@@ -223,19 +223,20 @@ class Trainee(nn.Module):
 
 
 def _cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Mean over pixels that are not ignored, 0 if there are none. logits (B, C, h, w) of any size, labels (B, H, W)."""
+    """The mean over pixels that are not ignored; 0 without any. logits: (B, C, h, w) of any size. labels: (B, H, W)."""
     logits = F.interpolate(logits.float(), labels.shape[1:], mode="bilinear")
     return F.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="sum") / (labels != IGNORE).sum().clamp(min=1)
 
 
 def to_pixels(images: torch.Tensor) -> torch.Tensor:
     """(B, H, W, 3) uint8 → (B, 3, H, W) float32, normalised for ImageNet backbones."""
-    mean, std = (torch.tensor(values, device=images.device) * 255 for values in (MEAN, STD))
+    constants = IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+    mean, std = (torch.tensor(values, device=images.device) * 255 for values in constants)
     return ((images.float() - mean) / std).permute(0, 3, 1, 2).contiguous()
 
 
 def class_scores(network: Network, images: torch.Tensor, dtype: str | None = None) -> torch.Tensor:
-    """Scores (B, C, H, W) float32, at least 0, higher means more likely, for images (B, H, W, 3) uint8."""
+    """(B, C, H, W) float32: how likely each class is at each pixel of images (B, H, W, 3) uint8; at least 0."""
     with mixed_precision(images.device, dtype == "bfloat16"):
         output = network(pixel_values=to_pixels(images))
     if isinstance(network, SegformerForSemanticSegmentation):
@@ -249,9 +250,8 @@ def class_scores(network: Network, images: torch.Tensor, dtype: str | None = Non
 
 
 def parameter_groups(trainee: Trainee, config: TrainConfig) -> list[dict[str, Any]]:
-    """AdamW's parameter groups: the backbone with its own learning rate; norms, embeddings and position tables without
-    weight decay.
-    """
+    """AdamW's parameter groups: the backbone has its own learning rate; norms, embeddings and position tables have no
+    weight decay."""
     undecayed: set[nn.Parameter] = set()
     for module in trainee.modules():
         if isinstance(module, (nn.LayerNorm, nn.GroupNorm, nn.BatchNorm2d, nn.Embedding)):
@@ -271,6 +271,6 @@ def parameter_groups(trainee: Trainee, config: TrainConfig) -> list[dict[str, An
 
 
 def average_weights(average: Mapping[str, torch.Tensor], network: nn.Module, decay: float) -> dict[str, torch.Tensor]:
-    """The moving average of the weights after one more step; whole numbers, such as counters, are copied."""
+    """The moving average of the weights after one more step. Whole numbers, such as counters, are copied."""
     now = network.state_dict()
     return {k: v.lerp(now[k], 1 - decay) if v.is_floating_point() else now[k].clone() for k, v in average.items()}

@@ -1,4 +1,4 @@
-"""Trained segmenters: pictures in, label maps out. `seediff predict` does this for files."""
+"""Predicts label maps of pictures with a trained segmenter. `seediff predict` does it for files."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ from ..dataset.encoding import encode_photo
 from ..dataset.native import jsonl
 from ..dataset.sample import Sample
 from ..dataset.saving import save_native
+from ..dataset.split import positions_of
 from ..devices import check_device, default_device
 from ..errors import UserError
 from ..files.photo_files import FAILED, Photo, failed_row, find_photos, read_photo
+from ..masks.arithmetic import winners
 from .data import PAD
 from .loading import load_network, read_about
 from .models import CLASSES, Network, class_scores
@@ -33,10 +35,8 @@ if TYPE_CHECKING:
 STRIDE = 32
 """A network's input sides are padded with grey to multiples of its coarsest feature's stride."""
 LARGEST_SCALE = 16
-LONGEST = 16
-"""The network sees at most this many times `side`² pixels: a picture whose aspect ratio is above this is scaled down
-further.
-"""
+LARGEST_AREA = 16
+"""The network sees at most this many times `side`² pixels: a picture with a larger aspect ratio is reduced further."""
 
 
 @dataclass(frozen=True)
@@ -57,20 +57,20 @@ class Segmenter:
         flip: bool = False,
         side: int | None = None,
     ) -> list[np.ndarray]:
-        """Label maps (H, W) uint8 for images (H, W, 3) uint8 of any size: 0 is the background, i + 1 is `classes[i]`.
-        The network sees each image with its shorter side at `side` (None: the network's own) times each of `scales`,
-        and with `flip` also mirrored; scores are averaged. Images of one size go through the network together."""
+        """Label maps (H, W) uint8 of images (H, W, 3) uint8 of any size: 0 is the background, i + 1 is `classes[i]`.
+
+        side: to which the shorter side is resized for the network; None: the network's own. scales: factors of this
+        side, and flip: whether the network sees each image mirrored, too; the scores of all views are averaged. Images
+        of one size go through the network together. Raises UserError."""
         if not scales or not all(0 < scale <= LARGEST_SCALE for scale in scales):
             raise UserError("scales", f"{tuple(scales)}: must be one or more numbers above 0, up to {LARGEST_SCALE}")
         if side is not None and not STRIDE <= side <= LARGEST_SIDE:
             raise UserError("side", f"{side}: must be a whole number of pixels from {STRIDE} to {LARGEST_SIDE}")
-        by_size: dict[tuple[int, ...], list[int]] = {}
         for number, image in enumerate(images):
             if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-                raise UserError(f"image {number}: must be (height, width, 3) uint8, not {image.shape} {image.dtype}")
-            by_size.setdefault(image.shape, []).append(number)
+                raise UserError(f"image {number}", f"must be (height, width, 3) uint8, not {image.shape} {image.dtype}")
         label_maps: dict[int, np.ndarray] = {}
-        for numbers in by_size.values():
+        for numbers in positions_of(image.shape for image in images):
             together = torch.from_numpy(np.stack([images[n] for n in numbers])).to(self.device)
             label_maps |= zip(numbers, self._segment(together, scales, flip, side or self.side), strict=True)
         return [label_maps[number] for number in range(len(images))]
@@ -98,22 +98,23 @@ class Segmenter:
 
 def likeliest(views: Sequence[torch.Tensor], height: int, width: int) -> torch.Tensor:
     """(height, width) uint8: the class with the highest score, averaged over all views after bilinear resizing. views:
-    scores (C, h, w) each. One class after the other, because all at the size of a large picture take gigabytes."""
-    best = torch.full((height, width), -torch.inf, device=views[0].device)
-    classes = torch.zeros((height, width), dtype=torch.uint8, device=views[0].device)
-    for number in range(len(views[0])):
-        scores = best.new_zeros(height, width)
-        for view in views:
-            scores += F.interpolate(view[None, number : number + 1], (height, width), mode="bilinear")[0, 0]
-        higher = scores > best
-        classes, best = torch.where(higher, number, classes), torch.maximum(best, scores)
-    return classes
+    scores (C, h, w) each."""
+
+    def scores() -> Iterator[torch.Tensor]:
+        for number in range(len(views[0])):
+            total = views[0].new_zeros(height, width)
+            for view in views:
+                total += F.interpolate(view[None, number : number + 1], (height, width), mode="bilinear")[0, 0]
+            yield total
+
+    return winners(scores())[1].to(torch.uint8)
 
 
 def _resized(images: torch.Tensor, shorter: float) -> torch.Tensor:
-    """Images (B, H, W, 3) uint8 resized so that their shorter side is `shorter`, or less for long images (LONGEST)."""
+    """Images (B, H, W, 3) uint8 resized so that their shorter side is `shorter`, or less for long images
+    (LARGEST_AREA)."""
     height, width = images.shape[1:3]
-    factor = shorter / max(min(height, width), math.sqrt(height * width / LONGEST))
+    factor = shorter / max(min(height, width), math.sqrt(height * width / LARGEST_AREA))
     h, w = max(1, round(height * factor)), max(1, round(width * factor))
     if (h, w) == (height, width):
         return images
@@ -126,8 +127,8 @@ def _resized(images: torch.Tensor, shorter: float) -> torch.Tensor:
 
 
 def load_segmenter(folder: Path | str, device: str | None = None, dtype: str | None = None) -> Segmenter:
-    """Load the segmenter from a folder of `seediff train`. device: None: the fastest available. dtype: "bfloat16" for
-    mixed precision, "float32" or None for none. Raises UserError."""
+    """The segmenter in a folder of `seediff train`. device: None: the fastest available. dtype: "bfloat16" for mixed
+    precision; "float32" or None for full precision. Raises UserError."""
     if dtype not in (None, "float32", "bfloat16"):
         raise UserError("dtype", f"{dtype!r} must be float32 or bfloat16")
     device = check_device(device or default_device())
@@ -155,11 +156,11 @@ def predict_files(
     progress: Progress | None = None,
 ) -> tuple[int, list[dict[str, str]]]:
     """Write a dataset of the pictures with their label maps, which have the segmenter's class ids. Returns the number
-    of pictures, and the rows of failed.jsonl, of those that could not be used. Raises UserError."""
+    of pictures, and the rows of failed.jsonl: the pictures that could not be used. Raises UserError."""
     found = find_photos(paths, exclude=out).photos
     segmenter = load_segmenter(model, device)
     failed: list[dict[str, str]] = []
-    files: dict[str, bytes] = {}  # which the set is to have besides
+    files: dict[str, bytes] = {}  # further files of the dataset
 
     def predicted() -> Iterator[Sample]:
         for first in range(0, len(found), batch_size):

@@ -1,4 +1,4 @@
-"""A training's records: losses.csv, its picture and the model card for people, and checkpoints to continue from.
+"""The records of a training: losses.csv, its chart and the model card for people, and checkpoints to continue from.
 
 A checkpoint is one safetensors file with the network, AdamW's moments, the moving average and the step. Random numbers
 need no state, because every step has its own seed.
@@ -36,25 +36,26 @@ from .usual import DAMAGED, find_begun
 
 LOSSES, CHART, RECORD = "losses.csv", "losses.png", "training.json"
 TRAINED_ON = "trained_on.txt"
-"""A line per picture, its `image_digest`."""
+"""A file with the `image_digest` of a picture in each line."""
 FIELDS = ("step", "stage", "learning_rate", "class", "mask", "dice", "auxiliary", "loss", "gradient_norm", "miou")
 Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
 
 
 @dataclass
 class State:
-    """The progress of a training. best: the mIoU of the network in the folder. data: what `check_stages` says of the
-    data, and the steps between validations; a training continues with the same alone."""
+    """The progress of a training."""
 
     step: Count = 0
     best: Annotated[float, msgspec.Meta(ge=-1, le=1)] = -1.0
+    """The mIoU of the network in the folder; −1: not measured."""
     best_step: Count = 0
     data: dict[str, Any] = field(default_factory=dict)
+    """The facts of `check_stages`, and the steps between validations. A training continues only with the same."""
 
 
 def start_losses(path: Path, steps: int) -> None:
-    """Write losses.csv with the first `steps` rows that are there, those up to the checkpoint. Raises UserError if they
-    are none."""
+    """Write losses.csv with only the first `steps` of its rows, those up to the checkpoint. Raises UserError for
+    damaged rows."""
     rows: list[str] = []
     if steps and path.exists():
         rows = read_lines(path)[1 : steps + 1]  # without a killed run's half line
@@ -66,8 +67,8 @@ def start_losses(path: Path, steps: int) -> None:
 def add_losses(
     path: Path, step: int, stage: str, rate: float, losses: Mapping[str, float], norm: float, miou: float | None
 ) -> None:
-    """Append a step's row to losses.csv. Cells are empty for losses that the network does not have, and for miou in
-    steps without validation."""
+    """Append a step's row to losses.csv. Cells are empty for losses that the network lacks, and for miou in steps
+    without validation."""
     numbers = {"learning_rate": rate, **losses, "loss": sum(losses.values()), "gradient_norm": norm}
     values = {name: f"{value:.6g}" for name, value in numbers.items()}
     values |= {"step": str(step), "stage": stage}
@@ -79,18 +80,18 @@ def add_losses(
 
 
 def read_losses(path: Path) -> list[dict[str, str]]:
-    """The rows of losses.csv. Raises UserError naming a line that is none."""
+    """The rows of losses.csv. Raises UserError naming a damaged line."""
     return [row for _, row in parse_csv(read_text(path), FIELDS, path)]
 
 
 def write_trained_on(out: Path, samples: Iterable[Sample]) -> None:
-    """Write trained_on.txt, so that `evaluate` recognises these pictures, whatever they are called."""
+    """Write trained_on.txt, by which `evaluate` recognises these pictures under any name."""
     digests = sorted({image_digest(sample) for sample in samples})
     write_atomic(out / TRAINED_ON, "".join(f"{digest}\n" for digest in digests).encode())
 
 
 def read_trained_on(folder: Path) -> frozenset[str]:
-    """The digests in trained_on.txt; none without that file."""
+    """The digests in trained_on.txt; empty without that file."""
     path = folder / TRAINED_ON
     if not path.is_file():
         return frozenset()
@@ -99,7 +100,7 @@ def read_trained_on(folder: Path) -> frozenset[str]:
 
 def draw_losses(rows: Sequence[Mapping[str, str]], stages: Sequence[Stage], batch_size: int) -> bytes:
     """A PNG of the losses, averaged over up to 200 parts of the training, and of the mIoU in percent, by epoch. rows:
-    those of losses.csv, at least one."""
+    of losses.csv, at least one."""
     per_step = {stage.name: batch_size / len(stage.items) for stage in stages}
     epochs = np.cumsum([per_step[row["stage"]] for row in rows])
     begins = [number for number in range(1, len(rows)) if rows[number]["stage"] != rows[number - 1]["stage"]]
@@ -129,7 +130,7 @@ def model_card(
     parameters: int,
     chart: bool,
 ) -> str:
-    """The text of a trained network's README.md. chart: whether there is a CHART."""
+    """The text of a trained network's README.md. rows: of losses.csv. chart: whether there is a file CHART."""
     names, steps = stages[0].classes, [stage.step_count(config.batch_size) for stage in stages]
     earlier = sum(steps[:-1])
     measured = [row for row in rows[earlier:] if row["miou"]]  # each stage starts its own search for the best
@@ -193,7 +194,7 @@ def write_checkpoint(
     average: dict[str, torch.Tensor],
     state: dict[str, Any],
 ) -> None:
-    """Write a checkpoint, atomically: a killed run leaves the previous one. state: JSON values, such as the step."""
+    """Write a checkpoint atomically: a killed run leaves the previous one. state: JSON values, such as the step."""
     tensors = {f"trainee.{name}": value for name, value in trainee.state_dict().items()}
     tensors |= {f"average.{name}": value for name, value in average.items()}
     for number, moments in optimizer.state_dict()["state"].items():
@@ -202,9 +203,9 @@ def write_checkpoint(
     write_tensors(path, tensors, {"state": json.dumps(state)})
 
 
-def read_checkpoint(path: Path, trainee: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """Load the trainee and the optimizer, and return the moving average, empty if the checkpoint has none. Raises
-    UserError for tensors of another network."""
+def load_checkpoint(path: Path, trainee: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """Load the trainee and the optimizer, and return the moving average, which is empty if the checkpoint has none.
+    Raises UserError for tensors of another network."""
     parts: dict[str, dict[str, Any]] = {"trainee": {}, "average": {}, "adamw": {}}
     moments: dict[int, dict[str, torch.Tensor]] = {}
     try:
@@ -223,13 +224,13 @@ def read_checkpoint(path: Path, trainee: nn.Module, optimizer: torch.optim.Optim
 
 
 def read_state(path: Path) -> State:
-    """The state in a checkpoint. Raises UserError if the file is not a checkpoint."""
+    """The state in a checkpoint. Raises UserError if the file is no checkpoint."""
     return read_header(path).about("state", State, "the state of a training")
 
 
 def find_state(out: Path, config: TrainConfig, new: State) -> State:
-    """The state of the training in `out`, which is `new` if none has begun, or none has a checkpoint. Raises UserError
-    if `out` holds anything else, or a training with another configuration or on other data."""
+    """The state of the training in `out`; `new` if no training has begun there, or it has no checkpoint. Raises
+    UserError if `out` holds anything else, or a training with another configuration or on other data."""
     saved, state = find_begun(out), new
     if saved is None:
         return new

@@ -53,8 +53,8 @@ from .record import (
     add_losses,
     draw_losses,
     find_state,
+    load_checkpoint,
     model_card,
-    read_checkpoint,
     read_losses,
     start_losses,
     write_checkpoint,
@@ -71,16 +71,17 @@ VALIDATED_TOGETHER = 16
 
 @dataclass(frozen=True)
 class TrainResult:
-    """The result of a training. miou: of the network in `out`; NaN without validation. seconds, images_per_second: of
-    this run only.
-    """
+    """The result of a training."""
 
     out: Path
     steps: int
     miou: float
+    """The validation mIoU of the network in `out`; NaN without validation."""
     best_step: int
     seconds: float
+    """The time of this run only."""
     images_per_second: float
+    """The speed of this run only."""
 
 
 def train_segmenter(
@@ -97,10 +98,10 @@ def train_segmenter(
     """Train a segmenter like `seediff train`, and write it to the folder `out`. If it was stopped, the same call
     continues.
 
-    data: a `Dataset`, a folder of any format, or several of them. validation: likewise; the segmenter with the best
-    mIoU on it is kept. Default: the `val` parts of `data`. epochs, steps: default 10 epochs. with_rejected: use
-    samples that people rejected, too. options: fields of `TrainConfig`; the default backbone is `tiny` without a GPU,
-    and for small pictures. Raises UserError.
+    data: a `Dataset`, a folder of any format, or several of these. validation: a dataset or folder; the segmenter with
+    the best mIoU on it is kept. Default: the `val` parts of `data`. epochs, steps: default 10 epochs. with_rejected:
+    use samples that people rejected, too. options: fields of `TrainConfig`; the default backbone is `tiny` without a
+    GPU, and for small pictures. Raises UserError.
     """
     sets = [data] if isinstance(data, Data) else data
     training = open_training(sets, epochs=epochs, steps=steps, validation=validation, with_rejected=with_rejected)
@@ -127,8 +128,7 @@ def train(
     validation: samples whose mIoU, over all classes and the background, decides which network is kept; measured every
     `validate_every` steps (None: once per epoch, at least 50 steps apart) and at the end of each stage. save_every:
     steps between checkpoints; each new best network has one, too. workers: threads that read images ahead; None: one
-    per core, at most 8; 0: none. keep: called with the number of saved steps, at the start and after every
-    checkpoint.
+    per core, at most 8; 0: none. keep: called with the number of saved steps, at the start and after every checkpoint.
 
     An interrupt (SIGINT) finishes and saves the current step, then stops; a second one stops at once. Raises UserError,
     before any step, for unusable data and for a folder with another training, or one on other data.
@@ -168,7 +168,7 @@ def _result(out: Path, state: State, seconds: float, images: int) -> TrainResult
 
 @dataclass
 class _Training:
-    """One run, and what all its steps share."""
+    """One run of a training, with what its steps share."""
 
     config: TrainConfig
     stages: Sequence[Stage]
@@ -187,7 +187,7 @@ class _Training:
         # The moving average of the weights, if there is one.
         self.average: dict[str, torch.Tensor] = {}
         if self.state.step:
-            average = read_checkpoint(self.out / CHECKPOINT, self.trainee, self.optimizer)
+            average = load_checkpoint(self.out / CHECKPOINT, self.trainee, self.optimizer)
             self.average = {k: v.to(self.device) for k, v in average.items()}
         elif config.ema:
             self.average = self._weights()
@@ -197,7 +197,7 @@ class _Training:
             (self.out / CHART).unlink(missing_ok=True)
 
     def _weights(self) -> dict[str, torch.Tensor]:
-        """A copy of the network's weights."""
+        """A copy of the network's weights, by name."""
         return {name: value.clone() for name, value in self.network.state_dict().items()}
 
     def run(self, progress: Progress | None, workers: int) -> TrainResult:
@@ -214,7 +214,8 @@ class _Training:
     def _run_stage(
         self, number: int, stage: Stage, start: int, total: int, progress: Progress | None, workers: int
     ) -> None:
-        """The steps of a stage that are not done yet. start: the number of steps before the stage."""
+        """Run the steps of a stage that are not done yet. number: the stage's. start: the number of steps before the
+        stage. total: of all stages."""
         config, count = self.config, stage.step_count(self.config.batch_size)
         done = max(self.state.step - start, 0)
         reading = batches(stage, number, config, first=done, workers=workers)
@@ -225,7 +226,7 @@ class _Training:
             self.state.step = now = start + step + 1
             if not math.isfinite(sum(losses.values())):
                 lower = f"lower learning_rate ({config.learning_rate}), or use dtype float32"
-                raise UserError(f"step {now}: the loss is not a number; {lower}")
+                raise UserError(f"step {now}", "the loss is not a number", lower)
             last, miou = step == count - 1, None
             every = self.state.data["steps between validations"][number]
             if self.validation.items and ((step + 1) % every == 0 or last):
@@ -276,8 +277,7 @@ class _Training:
 
     def _validate(self, start: int) -> float:
         """The mIoU of the current weights (or their average). Writes the network if it is the best since step
-        `start`.
-        """
+        `start`."""
         last = self._weights() if self.average else {}
         if self.average:
             self.network.load_state_dict(self.average)
@@ -315,9 +315,9 @@ class _Training:
 
 @contextmanager
 def hold_interrupts() -> Iterator[threading.Event]:
-    """Hold the first interrupt in the block back, if Python handles them in this thread, so that a step can be finished
-    and saved; the second takes effect at once. Yields what the first sets. One that is still held back at the end takes
-    effect then."""
+    """In this block, hold the first interrupt back, so that a step can be finished and saved; the second takes effect
+    at once. Yields an event that the first interrupt sets; an interrupt that is still held back takes effect at the
+    end. Does nothing in threads other than the main thread, where Python handles no interrupts."""
     asked, before = threading.Event(), signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(before):
         yield asked
@@ -337,7 +337,7 @@ def hold_interrupts() -> Iterator[threading.Event]:
 
 
 def learning_rate_at(step: int, steps: int, config: TrainConfig) -> float:
-    """The factor on the learning rates at a step (counted from 0) of a stage with `steps` steps."""
+    """The factor of the learning rates at a step, counted from 0, of a stage with `steps` steps."""
     rising = min(1.0, (step + 1) / max(config.warmup, 1))
     if config.schedule == "poly":
         return rising * (1 - step / steps) ** config.power
@@ -345,7 +345,7 @@ def learning_rate_at(step: int, steps: int, config: TrainConfig) -> float:
 
 
 def measure(segmenter: Segmenter, decoded: Decoded) -> float:
-    """mIoU over the classes and the background of decoded samples."""
+    """The mIoU of a segmenter on decoded samples, over the classes and the background."""
     confusion = Confusion(1 + len(segmenter.classes))
     for first in range(0, len(decoded.items), VALIDATED_TOGETHER):
         pairs = [decoded[i] for i in range(first, min(first + VALIDATED_TOGETHER, len(decoded.items)))]

@@ -1,4 +1,4 @@
-"""Turns datasets of any format into the stages of a training, with a common class list, and keeps samples for
+"""Makes the stages of a training from datasets of any format, with a common class list, and keeps samples for
 validation.
 """
 
@@ -30,17 +30,15 @@ from ..files.reading import composed
 Data = Dataset | Path | str
 """Training data: a dataset, or its folder."""
 MOST_STEPS = 10**9
-"""Maximum number of steps, or of epochs."""
+"""The maximum number of steps or epochs."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of a training: its samples and its length.
-
-    items: samples whose label maps number `classes` from 1. epochs or steps: exactly one of them.
-    """
+    """A part of a training: its samples and its length. Exactly one of epochs and steps is given."""
 
     items: Sequence[Sample]
+    """Samples whose label maps number `classes` from 1."""
     classes: tuple[str, ...]
     epochs: float | None = None
     steps: int | None = None
@@ -48,7 +46,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         if not self.items:
-            raise UserError(f"stage '{self.name}': has no samples to train on")
+            raise UserError(f"stage '{self.name}'", "has no samples to train on")
         if (self.epochs is None) == (self.steps is None):
             raise UserError("steps", "there must be either epochs or steps", "give one of the two")
         lengths = {"epochs": self.epochs, "steps": self.steps}
@@ -58,7 +56,8 @@ class Stage:
                 raise UserError(field, f"{length:g} must be above 0 and at most {MOST_STEPS:,}")
 
     def step_count(self, batch_size: int) -> int:
-        """The number of steps in the stage. An epoch has as many images as the stage has items."""
+        """The number of steps in the stage. An epoch has as many images as the stage has items, which may not be a
+        whole number of steps."""
         if self.steps is not None:
             return self.steps
         assert self.epochs is not None
@@ -67,12 +66,13 @@ class Stage:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The data of a training. left_out: lines that count the samples that are not used."""
+    """The data of a training."""
 
     classes: tuple[str, ...]
     stages: tuple[Stage, ...]
     validation: tuple[Sample, ...]
     left_out: Sequence[str] = ()
+    """Lines with the numbers of samples that are not used."""
 
 
 def open_training(
@@ -90,10 +90,10 @@ def open_training(
 ) -> TrainingData:
     """Open datasets and make the stages `train` and, with `finetune`, `finetune`.
 
-    Samples of a dataset that is named twice are used twice as often. validation: a dataset for validation; if it has a
-    `val` part, only that is used. validation_share: the share of the first dataset that is kept for validation. Without
-    both, the `val` parts of all datasets are for validation. classes: None: the first dataset's. Classes of other
-    datasets are matched by name. with_rejected: use samples that people rejected, too. Raises UserError.
+    If a dataset is named twice, its samples are used twice as often. validation: a dataset for validation; if it has a
+    `val` part, only that part is used. validation_share: the share of the first dataset that is kept for validation.
+    Without both, the `val` parts of all datasets are for validation. classes: default: the first dataset's. Classes of
+    other datasets are matched by name. with_rejected: use samples that people rejected, too. Raises UserError.
     """
     reasons: dict[Data, list[str]] = {}
 
@@ -115,7 +115,7 @@ def open_training(
         names = tuple(map(composed, classes))
     check_class_list(names)
     if not names:
-        raise UserError(f"{data[0]}: has no classes besides the background")
+        raise UserError(data[0], "has no classes besides the background")
     sets = [as_classes(dataset, names) for dataset in datasets]
     real: list[Sample] = []
     for source in finetune:
@@ -137,7 +137,7 @@ def open_training(
     # The stages, of what is left.
     for path, items in zip(data, kept, strict=True):
         if not items:
-            raise UserError(f"{path}: has no samples to train on")
+            raise UserError(path, "has no samples to train on")
     stages = [Stage(list(chain.from_iterable(kept)), names, *_length(epochs, steps))]
     if finetune:
         items = _without(real, "val", "test")
@@ -163,8 +163,7 @@ def _marked(items: Sequence[Sample]) -> list[Sample]:
 
 def as_classes(dataset: Dataset, names: Sequence[str]) -> list[Sample]:
     """A dataset's samples with label maps renumbered to `names`. Raises UserError for a class that is not in
-    `names`.
-    """
+    `names`."""
     unknown = [name for name in dataset.classes if name not in names]
     if unknown:
         fix = f"name all of them, --classes {','.join([*names, *unknown])}, or rename this one"
@@ -174,7 +173,8 @@ def as_classes(dataset: Dataset, names: Sequence[str]) -> list[Sample]:
 
 
 def _split_off(items: Sequence[Sample], classes: Sequence[str], share: float) -> tuple[list[Sample], list[Sample]]:
-    """Samples for training and the share for validation, as `split` divides them; none that are for testing."""
+    """(samples for training, samples for validation), as `split` divides them, without samples for testing. share: of
+    the second, in [0, 1]."""
     if not 0 <= share <= 1:
         raise UserError("validation_share", f"{share:g} must be a share, in [0, 1]")
     items = _without(items, "test")
@@ -186,8 +186,8 @@ def _split_off(items: Sequence[Sample], classes: Sequence[str], share: float) ->
 
 
 def find_doubts(data: TrainingData) -> list[str]:
-    """Lines about samples that are left out, about classes that no label map shows that is trained on, and about
-    samples that are also for validation. Reads label maps until every class was seen."""
+    """Lines about samples that are left out, about classes that no label map for training shows, and about samples that
+    are for both training and validation. Reads label maps until every class was seen."""
     items = list(chain.from_iterable(stage.items for stage in data.stages))
     missing = dict(enumerate(data.classes, 1))
     for item in items:
@@ -209,13 +209,13 @@ def find_doubts(data: TrainingData) -> list[str]:
 
 
 def image_digest(item: Sample) -> str:
-    """Of the bytes of a sample's picture as it is stored."""
+    """A digest of the bytes of a sample's picture, as it is stored."""
     return hashlib.blake2b(stored_bytes(item.image_file), digest_size=8).hexdigest()
 
 
 def check_stages(stages: Sequence[Stage], validation: Sequence[Sample], batch_size: int) -> dict[str, Any]:
-    """Everything about the data that decides the training, by what it is: each stage's length and classes, and digests
-    of its samples and of those for validation: of names, the sizes in bytes of pictures, and label maps.
+    """Fact → value, for all facts about the data that decide the training: each stage's length and classes, and digests
+    of its samples and of those for validation (of their names, their pictures' sizes in bytes, and their label maps).
 
     Reads every label map once. Raises UserError if stages differ in classes, or if labels cannot be read, have unknown
     ids or show no class at all."""
@@ -223,7 +223,7 @@ def check_stages(stages: Sequence[Stage], validation: Sequence[Sample], batch_si
     for stage in stages:
         what = f"stage '{stage.name}'"
         if stage.classes != classes:
-            raise UserError(f"{what}: its classes are not those of stage '{stages[0].name}': {', '.join(classes)}")
+            raise UserError(what, f"its classes are not those of stage '{stages[0].name}': {', '.join(classes)}")
         facts |= {
             f"classes of {what}": list(classes),
             f"steps of {what}": stage.step_count(batch_size),
@@ -243,13 +243,13 @@ def _digest(what: str, items: Sequence[Sample], classes: int) -> str:
         size = len(source) if isinstance(source, bytes) else source.stat().st_size
         digest.update(f"{item.name}\n{size} {labels.shape}\n".encode("utf-8", "surrogatepass") + labels.tobytes())
     if not shows_a_class:
-        raise UserError(f"{what}: none of its {len(items)} label maps shows a class: there is nothing to learn")
+        raise UserError(what, f"none of its {len(items)} label maps shows a class: there is nothing to learn")
     return digest.hexdigest()
 
 
-def describe(config: TrainConfig, data: TrainingData, out: Path, verbose: bool = True) -> Iterator[str]:
-    """The lines about a training for a dry run: network, stages, steps, time, memory; verbose: also all settings. The
-    first come at once, the others take seconds.
+def describe_training(config: TrainConfig, data: TrainingData, out: Path, verbose: bool = True) -> Iterator[str]:
+    """The lines about a training for a dry run: network, stages, steps, time and memory. verbose: all settings, too.
+    The first lines come at once, the others take seconds.
 
     Loads no weights and writes nothing. Raises UserError if the training would fail at once.
     """

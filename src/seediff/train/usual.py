@@ -1,4 +1,4 @@
-"""The default backbone of a training: one that this machine can train on these pictures."""
+"""Chooses the default backbone of a training, for this machine and these pictures."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from ..files.outputs import CONFIG
 from .stages import TrainingData
 
 SMALL = 256
-"""Pictures with no longer side are small: those of a size that `tiny` is for."""
+"""The longest side in pixels of small pictures, for which the backbone `tiny` is made."""
 DAMAGED = "holds a training that is damaged or of another version of seediff"
 AS_BEGUN = ("backbone", "device", "dtype")
-"""Fields that a training goes on with as it was begun, on any machine, unless somebody names them."""
+"""Fields that keep their values when a training continues, on any machine, unless somebody names them."""
 
 
 def settle(values: Mapping[str, Any], file: Path | None, data: TrainingData, out: Path) -> tuple[TrainConfig, str]:
-    """The configuration of `make_config` for a training on `data` in the folder `out`, and a line about its backbone if
-    neither the values nor the file name it, or weights, and nothing was begun there; otherwise "". Raises UserError."""
+    """(configuration, line) for a training on `data` in the folder `out`. values, file: for `make_config`. line: about
+    the backbone, if it was chosen here, because nobody named it or weights, and no training was begun; otherwise "".
+    Raises UserError."""
     config = make_config(values, file)
     open_fields = [name for name in AS_BEGUN if config.source(name) == DEFAULT]
     begun = find_begun(out)
@@ -48,8 +49,8 @@ def settle(values: Mapping[str, Any], file: Path | None, data: TrainingData, out
 
 
 def find_begun(out: Path) -> TrainConfig | None:
-    """The configuration of the training in a folder; None if it is empty, or not there. Raises UserError if it holds
-    anything else."""
+    """The configuration of the training in a folder; None for an empty or missing folder. Raises UserError for a folder
+    with anything else."""
     entries = out.iterdir() if out.is_dir() else ()
     names = [entry.name for entry in entries if not entry.name.startswith(".")]
     if not names:

@@ -175,7 +175,7 @@ def test_a_seen_rectangle_is_told_what_the_pipeline_tells(model):
     """Prompts, masks, sizes and positions are those that the pipeline hands over when it draws in that shape."""
     prompts = [spec.prompt for spec in SPECS[:2]]
     noise = [torch.Generator().manual_seed(spec.seed) for spec in SPECS[:2]]
-    drawing = model.family.call(model.pipe, DrawRequest(prompts, "", *pixels(model), 2, 0.0, noise))
+    drawing = model.family.pipeline_arguments(model.pipe, DrawRequest(prompts, "", *pixels(model), 2, 0.0, noise))
     (drawn, *_), (seen,) = (
         calls_of(model, lambda: model.pipe(**drawing)),
         calls_of(model, lambda: run_clean(model, encode_images(model, photos(model)), prompts, timestep=100)),
@@ -200,7 +200,7 @@ def test_latents_are_those_that_the_pipeline_decodes(model):
     pipe, vae, last = model.pipe, model.pipe.vae, []
     step = pipe.scheduler.step
     noise = [torch.Generator().manual_seed(1)]
-    call = model.family.call(pipe, DrawRequest(["a dog"], "", *pixels(model), 2, 0.0, noise))
+    call = model.family.pipeline_arguments(pipe, DrawRequest(["a dog"], "", *pixels(model), 2, 0.0, noise))
     with (
         mock.patch.object(pipe.scheduler, "step", lambda *a, **k: (last.append(step(*a, **k)), last[-1])[1]),
         mock.patch.object(vae, "decode", mock.Mock(wraps=vae.decode)) as decode,
@@ -256,7 +256,7 @@ def test_the_authors_steps_and_guidance(folder, model, turbo, tmp_path):
     family = model.family
     config = configured(GenerateConfig, {"classes": ("dog",), "model": str(folder)})
     quick = turbo and not family.distilled
-    own = (family.quick_steps, 0.0) if quick else (family.steps or 50, family.guidance_scale or 7.5)
+    own = (family.distilled_steps, 0.0) if quick else (family.steps or 50, family.guidance_scale or 7.5)
     assert (config.steps, config.guidance_scale) == own
     given = configured(GenerateConfig, {"classes": ("dog",), "model": str(folder), "guidance_scale": 2.0})
     assert given.guidance_scale == 2.0
@@ -278,7 +278,7 @@ def test_a_rectangle_is_the_pipelines_and_does_not_depend_on_the_batch(model):
     check_grids(model, maps)
     height, width = pixels(model)
     noise = [torch.Generator().manual_seed(SPECS[0].seed)]
-    call = model.family.call(model.pipe, DrawRequest([SPECS[0].prompt], "", height, width, 2, 3.0, noise))
+    call = model.family.pipeline_arguments(model.pipe, DrawRequest([SPECS[0].prompt], "", height, width, 2, 3.0, noise))
     expected = shown(model.pipe(**call).images[0])
     assert expected.shape == (height, width, 3)
     np.testing.assert_array_equal(image, expected)

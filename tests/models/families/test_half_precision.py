@@ -26,5 +26,5 @@ def test_the_image_in_half_precision_is_that_without_capture(family, twin, monke
     images, _ = generate(model, SPECS[:1])
     assert kinds == {f"torch.{info.family.half}"}
     noise = [torch.Generator().manual_seed(SPECS[0].seed)]
-    call = model.family.call(model.pipe, DrawRequest([SPECS[0].prompt], "", 64, 64, 2, GUIDANCE, noise))
+    call = model.family.pipeline_arguments(model.pipe, DrawRequest([SPECS[0].prompt], "", 64, 64, 2, GUIDANCE, noise))
     assert np.array_equal(images[0], shown(model.pipe(**call).images[0]))

@@ -35,8 +35,9 @@ def test_a_text_as_wide_as_the_picture(model, monkeypatch):
 
 def test_kept_keys_are_those_that_would_be_computed_again(model, monkeypatch):
     (kept,) = generate(model, SPECS[:1], steps=3)[1]
-    call = type(model.family).call
-    monkeypatch.setattr(type(model.family), "call", lambda *given: {**call(*given), "use_kv_cache": False})
+    kind = type(model.family)
+    own = kind.pipeline_arguments
+    monkeypatch.setattr(kind, "pipeline_arguments", lambda *given: {**own(*given), "use_kv_cache": False})
     (anew,) = generate(model, SPECS[:1], steps=3)[1]
     families.assert_same_maps(kept, anew)
 
@@ -54,7 +55,9 @@ def test_a_model_with_noise_levels_of_its_own(tmp_path, steps):
     config = configured(GenerateConfig, {"classes": ("dog",), "model": str(folder)})
     assert (config.steps, config.guidance_scale) == (2, 0.0)
     model = load_model(str(folder), device="cpu")
-    call = model.family.call(model.pipe, DrawRequest(["a dog"], "", 64, 64, steps, 0.0, [torch.Generator()]))
+    call = model.family.pipeline_arguments(
+        model.pipe, DrawRequest(["a dog"], "", 64, 64, steps, 0.0, [torch.Generator()])
+    )
     levels = [float(given["timestep"]) for given in calls_of(model, lambda: model.pipe(**call))]
     assert len(levels) == steps
     assert (levels[1] < 0.3) == (steps == 2)

@@ -17,30 +17,30 @@ FILES = (
 """`file.NAME` of every family, in the order of lists."""
 
 VIDEO = ("video.ANIMATE_DIFF", "video.WAN", "video.COG_VIDEO_X", "video.LTX")
-"""Those that draw clips, for scripts alone."""
+"""The families that draw clips, for scripts alone."""
 
 REFUSED = {
     "StableDiffusionXLImg2ImgPipeline": "it refines pictures and draws none from words; name the base model",
     "KolorsPipeline": "its text encoder is a language model (ChatGLM) whose tokens are not mapped",
     "Flux2KleinKVPipeline": "it keeps keys of other images from step to step; use a Flux2KleinPipeline",
 }
-"""Pipeline class with a network that a family has → why it is not supported."""
+"""Pipeline class whose network belongs to a family → why the pipeline is not supported."""
 
 
 def families(places: Sequence[str] = FILES) -> Iterator[Family]:
-    """Every family. Its file is imported when it is reached: who looks for Stable Diffusion imports no other."""
+    """Every family. Each file is imported when it is reached: a search for Stable Diffusion imports no other."""
     for place in places:
         file, name = place.split(".")
         yield getattr(import_module(f".{file}", __name__), name)
 
 
 def pipeline_family(pipeline: Any) -> Family | None:
-    """The family of a pipeline class by its name; None: there is none, or it is no name."""
+    """The family of a pipeline class, by the name of the class; None for any other value."""
     return next((family for family in families() if pipeline in family.pipelines), None)
 
 
 def network_family(network: Any) -> Family:
-    """The family of a loaded network, by its class. Raises UserError where there is none."""
+    """The family of a loaded network, by its class. Raises UserError if no family has this class."""
     names = [kind.__name__ for kind in type(network).__mro__]
     every = FILES + VIDEO
     found = next((family for family in families(every) if family.class_name in names), None)

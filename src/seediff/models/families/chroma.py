@@ -35,7 +35,7 @@ CHROMA = ChromaFamily(
     side=1024,
     steps=35,
     guidance_scale=5.0,
-    conditional="first call",
+    prompted="first call",
     recordable=False,  # makes a tensor on the CPU in each call
     inputs_of_text=("encoder_hidden_states", "", "attention_mask"),
 )

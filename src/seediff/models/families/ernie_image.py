@@ -23,7 +23,7 @@ class ErnieImage(FlowMatching):
     def factor(self, vae: PartConfig) -> int:
         return 2 ** len(vae["block_out_channels"])  # includes the packing of 2 × 2 latents
 
-    def texts(self, given: NetworkInputs) -> int | None:
+    def text_columns_of_call(self, given: NetworkInputs) -> int | None:
         return given["text_bth"].shape[1]
 
     def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
@@ -47,5 +47,5 @@ ERNIE_IMAGE = ErnieImage(
     side=1024,
     steps=50,
     guidance_scale=4.0,
-    quick_steps=8,
+    distilled_steps=8,
 )

@@ -26,33 +26,34 @@ else:  # importing torch takes seconds, and these are for annotations alone
     Generator = Tensor = Any
 
 CLIP_TOKENS = 77
-
+NETWORK_PARTS = ("unet", "transformer")
+"""The names that pipelines give their network, the part with the attention."""
 
 NOT_LOADED = ("safety_checker", "feature_extractor", "image_encoder", "pe", "pe_tokenizer")
 """Parts of pipelines that are never loaded."""
-PLAIN = {
+PLAIN_ARGUMENTS = {
     "num_images_per_prompt": 1,
     "do_classifier_free_guidance": False,
     "clean_caption": False,
     "use_resolution_binning": False,
     "use_pe": False,
 }
-"""Arguments of pipelines and their `encode_prompt`, for those that have them: one picture of the requested size, from
-the prompt as it is given."""
+"""Arguments for pipelines and their `encode_prompt`, where they have them: one picture of the requested size, from the
+unchanged prompt."""
 
 QUICK = re.compile(r"turbo|lightning|schnell|hyper-?sd|klein-\d+b", re.IGNORECASE)
-"""Matches names of models that were distilled to draw in a few steps without guidance. FLUX.2 klein's others are called
-like FLUX.2-klein-base-4B."""
+"""Matches names of models that were distilled to draw in a few steps without guidance. The other FLUX.2 klein models
+have names such as FLUX.2-klein-base-4B."""
 
 OF_PIPELINES = ("is_distilled", "sample_sigmas")
 """Settings in model_index.json that are added to the network's config.json."""
 
 PartConfig = Mapping[str, Any]
-"""A part's config.json; the network's with OF_PIPELINES."""
+"""The config.json of a part; that of the network has OF_PIPELINES added."""
 NetworkInputs = Mapping[str, Any]
-"""The network's inputs in a call, by name."""
+"""The inputs of one network call, by name."""
 Condition = Mapping[str, Any]
-"""The network's inputs for a batch of prompts: tensors by name, the batch first."""
+"""The network's inputs for a batch of prompts: tensors by name, with the batch as first dimension."""
 
 
 class Spans(NamedTuple):
@@ -123,15 +124,16 @@ class DrawRequest:
 
 @dataclass(frozen=True)
 class Family:
-    """One family. The methods here fit a pipeline with a UNet's arguments; each family overrides what differs."""
+    """One family. The methods of this class suit a pipeline with a UNet's arguments; each family overrides what
+    differs."""
 
     title: str
     pipelines: tuple[str, ...]
-    """diffusers' classes."""
+    """Names of diffusers' pipeline classes."""
     class_name: str
-    """Class of the part with the attention."""
+    """Name of diffusers' class of the network, the part with the attention."""
     network_part: str = "transformer"
-    """The part with the attention."""
+    """The pipeline's name for the network."""
 
     # The other parts, and how they are loaded
 
@@ -140,7 +142,7 @@ class Family:
     optional: tuple[str, ...] = ()
     """Parts that a pipeline may lack."""
     half: str = "float16"
-    """The half precision in which pictures do not overflow."""
+    """The half-precision number format in which pictures do not overflow."""
     loads_loras: bool = True
     """Whether diffusers can load a LoRA into it."""
 
@@ -148,64 +150,66 @@ class Family:
 
     steps: int | None = None
     guidance_scale: float | None = None
-    """The authors' defaults; None: the package's."""
-    quick_steps: int = 4
-    """Default of models that were distilled to draw without guidance."""
-    conditional: Literal["second half", "first half", "first call"] = "second half"
-    """Under guidance, the place of the prediction with the prompt: a half of the batch, or the first of two calls."""
+    """The authors' defaults; None: the package's own defaults."""
+    distilled_steps: int = 4
+    """Default steps of models that were distilled to draw without guidance."""
+    prompted: Literal["second half", "first half", "first call"] = "second half"
+    """Where the prediction with the prompt is under guidance: in a half of the batch, or in the first of two calls."""
     negative: bool = True
-    """Whether guidance reads a negative prompt; otherwise it compares with the empty one."""
+    """Whether guidance reads a negative prompt; otherwise it compares with the empty prompt."""
     distilled: bool = False
     """Whether the guidance scale is an input of the network, which then predicts once."""
     from_zero: bool = False
-    """Whether the pipeline's guidance scale counts from 0, which is no guidance, instead of 1."""
+    """Whether a guidance scale of 0 means no guidance to the pipeline; otherwise a scale of 1 does."""
     gives_sigmas: bool = False
     """Whether the pipeline gives the scheduler its noise levels."""
     recordable: bool = True
-    """Whether calls of the network can be recorded as CUDA graphs: it copies nothing from the CPU, and waits for
-    nothing."""
+    """Whether calls of the network can be recorded as CUDA graphs: the network copies nothing from the CPU, and waits
+    for nothing."""
 
     # Attention
 
     streams: Mapping[str, Layer] = field(default_factory=dict)
-    """Names of the network's lists of blocks → the attention in each block's module `attention`; empty: modules named
-    `attn1` attend to the picture, and `attn2` to the text."""
+    """Name of a list of blocks in the network → the attention layer of its blocks. If empty, modules named `attn1`
+    attend to the picture, and modules named `attn2` to the text."""
     attention: str = "attn"
+    """Name of the attention module in each block of `streams`."""
     no_self_attention: str = ""
-    """Why there are no self-attention maps; empty if there are."""
-    frames_at: int = 0
-    """The dimension of latents that is the frames of clips; 0: the network draws images."""
+    """Why there are no self-attention maps; empty if there are some."""
+    frames_dimension: int = 0
+    """The dimension of the latents that counts the frames of clips; 0: the network draws images."""
     frames_in_rows: bool = False
-    """Whether attention has a clip's frames in rows that follow each other, not in positions, frame by frame."""
-    fitted: bool = True
-    """Whether the nearest level of attention replaces one that is missing: the constants of the paper are for Stable
-    Diffusion 1 and 2."""
+    """Whether the frames of a clip are consecutive rows of the batch; otherwise they are positions, frame by frame."""
+    replaces_missing_levels: bool = True
+    """Whether the nearest level of attention replaces a missing one: the paper's constants are for Stable Diffusion 1
+    and 2."""
 
     # Text and sides
 
     text_columns: int = CLIP_TOKENS
     """The maximum number of text columns."""
     inputs_of_text: tuple[str, ...] = ("encoder_hidden_states",)
-    """The network's names for what `encode_prompt` returns; empty for what is no input."""
+    """The network's name for each value that `encode_prompt` returns; empty for values that are no input."""
     patch: int = 1
-    """Side of a position in latents, if config.json does not tell."""
+    """Side of a position of L in latents, if config.json does not say it."""
     side: int = 0
-    """Side of the pipeline's own image in pixels, if config.json does not tell."""
-    unit: int = 1
-    """What the pipeline requires an image's sides to be multiples of, beside whole positions."""
+    """Side of the pipeline's own images in pixels, if config.json does not say it."""
+    pipeline_multiple: int = 1
+    """The pipeline requires sides that are multiples of this many pixels, in addition to whole positions."""
 
-    measured: str = ""
-    """The peak of memory that was measured while a model of this family drew on an H100 in bfloat16, with all maps
-    captured, as the end of a sentence; empty if none was (benchmarks/gpu.py)."""
+    memory_note: str = ""
+    """The end of a sentence: the peak of memory while a model of this family drew on an H100 in bfloat16, with all maps
+    captured (benchmarks/gpu.py); empty if it was not measured."""
 
-    # The network, its layers and sides. config: its config.json. factor: pixels per latent position.
+    # The network, its layers and sides. config: the network's config.json. factor: pixels per latent position.
 
     def has_weights(self, part: str) -> bool:
-        """Whether a part of the pipeline has weights: the network, the autoencoder or a text encoder."""
+        """Whether a part of the pipeline has weights: it is the network, the autoencoder or a text encoder."""
         return re.fullmatch(rf"{self.network_part}|vae|text_encoder(_[0-9])?", part) is not None
 
     def layers(self, network: Any) -> dict[str, Layer]:
-        """The attention modules that can be captured, by name, in block order. Raises UserError."""
+        """The attention modules that can be captured, by name, in block order. Raises UserError for unsupported
+        attention."""
         layers: dict[str, Layer] = {}
         for stream, layer in self.streams.items():
             for number in range(len(getattr(network, stream))):
@@ -218,13 +222,13 @@ class Family:
             refuse_adapters(name, network.get_submodule(name))
         return layers
 
-    def columns(self, pipeline: str) -> int:
+    def most_text_columns(self, pipeline: str) -> int:
         """The maximum number of text columns for this pipeline class."""
         return self.text_columns
 
     def names_in(self, names: Sequence[str], group: LayerChoice) -> list[str]:
-        """The chosen names of attention modules. names: all of them. group: block numbers; the sides of a UNet mean all
-        names, except in UNets. Raises UserError for blocks that the network lacks."""
+        """The names of the attention modules in a group. names: all modules. group: block numbers; the sides of a UNet
+        stand for all names, except in UNets. Raises UserError for blocks that the network lacks."""
         numbers = block_numbers(group)
         if numbers is None:
             return list(names)
@@ -233,28 +237,28 @@ class Family:
             raise UserError("capture.layers", f"{group}: the model has blocks 0 to {len(blocks) - 1}")
         return list(chain.from_iterable(blocks[number] for number in sorted(numbers)))
 
-    def choose(self, all_layers: Mapping[str, Layer], layers: LayerChoice) -> dict[Kind, dict[str, Layer]]:
+    def layers_by_kind(self, all_layers: Mapping[str, Layer], choice: LayerChoice) -> dict[Kind, dict[str, Layer]]:
         """Kind of attention → the chosen layers of this kind. Raises UserError for blocks that the network lacks."""
         found: dict[Kind, dict[str, Layer]] = {}
-        for kind, group in by_kind(layers).items():
+        for kind, group in by_kind(choice).items():
             names = self.names_in(list(all_layers), group)
             found[kind] = {name: all_layers[name] for name in names if kind in all_layers[name].kinds}
         return found
 
     def lattice(self, network: Any, given: NetworkInputs) -> tuple[int, int, int]:
-        """(B, height, width) of a network call, in positions of L. B: images or clips."""
+        """(B, height, width) of a network call: the number of images or clips, and their sides in positions of L."""
         batch, *_, height, width = latents_of(given).shape
-        patch = self.pixels(1, network.config)
+        patch = self.patch_of(network.config)
         return batch, height // patch, width // patch
 
     def frames(self, given: NetworkInputs) -> int:
-        """The number of latent frames of each clip in a network call; of images, 1."""
-        if not self.frames_at:
+        """The number of latent frames of each clip in a network call; 1 for images."""
+        if not self.frames_dimension:
             return 1
-        return latents_of(given).shape[self.frames_at]
+        return latents_of(given).shape[self.frames_dimension]
 
-    def texts(self, given: NetworkInputs) -> int | None:
-        """The number of text columns in joint attention, in a network call; None: it is not known."""
+    def text_columns_of_call(self, given: NetworkInputs) -> int | None:
+        """The number of text columns in joint attention, in a network call; None: unknown."""
         states = given.get("encoder_hidden_states")
         return None if states is None else states.shape[1]
 
@@ -262,9 +266,13 @@ class Family:
         """Pixels per latent position, for an autoencoder with this configuration."""
         return 2 ** (len(vae["block_out_channels"]) - 1)
 
+    def patch_of(self, config: PartConfig) -> int:
+        """The side of a position of L in latents."""
+        return int(config.get("patch_size", self.patch))
+
     def pixels(self, factor: int, config: PartConfig) -> int:
         """Pixels per position of L."""
-        return factor * int(config.get("patch_size", self.patch))
+        return factor * self.patch_of(config)
 
     def image_side(self, factor: int, config: PartConfig) -> int:
         """The model's own side of an image in pixels."""
@@ -279,7 +287,7 @@ class Family:
 
     def multiple(self, factor: int, config: PartConfig) -> int:
         """The number of pixels that an image's sides must be multiples of."""
-        return math.lcm(self.unit, self.pixels(factor, config))
+        return math.lcm(self.pipeline_multiple, self.pixels(factor, config))
 
     def largest(self, factor: int, config: PartConfig) -> int | None:
         """The largest side of an image in pixels; None: no limit."""
@@ -290,54 +298,57 @@ class Family:
     # Loading
 
     def tokenizers(self, folder: Path) -> dict[str, Any]:
-        """Tokenizers that are loaded here instead of by diffusers, by part. folder: the pipeline's, already checked."""
+        """Part → the tokenizer that is loaded here, not by diffusers. folder: the pipeline's folder, already
+        checked."""
         return {}
 
     # Drawing
 
     def unguided(self, config: PartConfig, name: str) -> bool:
-        """Whether a model was distilled to draw without guidance: by its configuration where that tells, otherwise by
-        the last part of its name."""
+        """Whether a model was distilled to draw without guidance, by its configuration, or else by the last part of its
+        name."""
         if self.distilled and config:
             return not config.get("guidance_embeds", True)
         last = re.split(r"[/\\]", name.rstrip("/\\"))[-1]
         return bool(config.get("is_distilled")) or (QUICK.search(last) is not None and "cfg" not in last.lower())
 
     def defaults(self, config: PartConfig, name: str) -> dict[str, Any]:
-        """The authors' `steps` and `guidance_scale`, and a mask method without self-attention if there is none."""
+        """The authors' `steps` and `guidance_scale`; and a mask method without self-attention, if there are no such
+        maps."""
         values: dict[str, Any] = {"steps": self.steps, "guidance_scale": self.guidance_scale}
         if self.unguided(config, name):
-            values = {"steps": self.quick_steps, "guidance_scale": 0.0}
+            values = {"steps": self.distilled_steps, "guidance_scale": 0.0}
         if self.no_self_attention:
             values["mask"] = {"method": "ca"}
         return {key: value for key, value in values.items() if value is not None}
 
     def check_guidance(self, config: PartConfig, name: str, guidance_scale: float) -> None:
-        """Raise UserError for guidance with a model that was distilled to draw without."""
+        """Raise UserError for guidance with a model that was distilled to draw without guidance."""
         if guidance_scale > 1 and self.unguided(config, name):
             raise UserError("guidance_scale", f"{guidance_scale}: model '{name}' draws without guidance", "use 0")
 
     def check_negative(self, name: str, negative_prompt: str) -> None:
-        """Raise UserError for a negative prompt with a model that reads none."""
+        """Raise UserError for a negative prompt with a model that reads no negative prompt."""
         if negative_prompt and (self.distilled or not self.negative):
             raise UserError("negative_prompt", f"{negative_prompt!r}: model '{name}' reads none", "leave it out")
 
     def guided(self, pipe: Any, guidance_scale: float) -> bool:
-        """Whether the network predicts twice per step, with the prompt and without (`conditional`)."""
+        """Whether the network predicts twice per step, with the prompt and without (`prompted`)."""
         return guidance_scale > 1 and not self.distilled
 
     def reads_negative(self, pipe: Any, guidance_scale: float) -> bool:
         """Whether a negative prompt has any effect."""
         return self.negative and self.guided(pipe, guidance_scale)
 
-    def calls(self, pipe: Any, steps: int) -> int:
-        """How often the network predicts with the prompt: some schedulers need more predictions than steps."""
+    def count_predictions(self, pipe: Any, steps: int) -> int:
+        """How often the network predicts with the prompt in this many steps: some schedulers need more predictions.
+        Sets the pipeline's timesteps."""
         more = {"mu": 1.0} if pipe.scheduler.config.get("use_dynamic_shifting") else {}  # keeps the number of steps
         pipe.scheduler.set_timesteps(steps, **more)
         return len(pipe.scheduler.timesteps)
 
-    def call(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
-        """The arguments for the pipeline. A guidance scale of 1 or less means no guidance."""
+    def pipeline_arguments(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
+        """The arguments for the pipeline's call. A guidance scale of 1 or less means no guidance."""
         scale = drawing.guidance_scale
         arguments = {
             "prompt": list(drawing.prompts),
@@ -356,7 +367,7 @@ class Family:
     # Text
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
-        """The tokenizers; those whose tokens have columns come first."""
+        """The tokenizers; those whose tokens have text columns come first."""
         return (Reader("tokenizer", pipe.tokenizer, self.text_columns),)
 
     def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
@@ -367,18 +378,19 @@ class Family:
     # Photographs
 
     def latents(self, pipe: Any, pixels: Tensor) -> Tensor:
-        """Latents (B, C, h, w) for the network from pixels (B, 3, H, W) in [−1, 1]: the autoencoder's mean, scaled."""
+        """Latents (B, C, h, w) for the network from pixels (B, 3, H, W) in [−1, 1]: the scaled mean of the
+        autoencoder."""
         encoded = pipe.vae.encode(pixels)
         mean = encoded.latent_dist.mean if hasattr(encoded, "latent_dist") else encoded.latents  # of AutoencoderTiny
         return (mean - (pipe.vae.config.get("shift_factor") or 0)) * pipe.vae.config.scaling_factor
 
     def noise_levels(self, pipe: Any) -> int | None:
-        """The number of noise levels, where 0 is the cleanest; None: the scheduler does not say."""
+        """The number of noise levels, of which 0 is the cleanest; None: the scheduler does not say."""
         signal = getattr(pipe.scheduler, "alphas_cumprod", None)
         return None if signal is None else len(signal)
 
     def mix(self, pipe: Any, timestep: int) -> tuple[float, float]:
-        """(a, b): a latent at that noise level is a · clean + b · noise. DDPM, eq. 4."""
+        """(a, b): a latent at this noise level is a · clean + b · noise (DDPM, eq. 4)."""
         signal = float(pipe.scheduler.alphas_cumprod[timestep])
         return signal**0.5, (1 - signal) ** 0.5
 
@@ -397,7 +409,7 @@ class Family:
 
 @dataclass(frozen=True)
 class FlowMatching(Family):
-    """Families trained by flow matching: at level t of 1000 the share of noise is t / 1000."""
+    """Families trained by flow matching: at level t of 1000, the share of noise is t / 1000."""
 
     LEVELS: ClassVar[int] = 1000
 
@@ -415,9 +427,9 @@ class FlowMatching(Family):
 
 
 def plain_arguments(function: Callable[..., Any]) -> dict[str, Any]:
-    """The arguments in PLAIN that a pipeline's function has."""
+    """Those of PLAIN_ARGUMENTS that a function of a pipeline takes."""
     taken = signature(function).parameters
-    return {name: value for name, value in PLAIN.items() if name in taken}
+    return {name: value for name, value in PLAIN_ARGUMENTS.items() if name in taken}
 
 
 def named_inputs(network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> NetworkInputs:

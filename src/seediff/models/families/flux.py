@@ -1,8 +1,8 @@
 """FLUX.1: blocks of two streams, then of one, in which picture and text attend to each other, the text's columns first.
 
-Text columns are T5's. Of CLIP only a pooled state is used, so its tokens have no columns, and it may read less than the
-whole prompt. Latents are packed: a position is 2 × 2 of them. The guidance scale is an input of the network (dev), or
-there is no guidance (schnell).
+The text columns are T5's. Only a pooled state of CLIP is used, so CLIP's tokens have no columns, and CLIP may read less
+than the whole prompt. Latents are packed: a position is 2 × 2 of them. The guidance scale is an input of the network
+(dev), or there is no guidance (schnell).
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ PHOTO_GUIDANCE = 1.0
 class Packed(FlowMatching):
     """Families whose latents are packed, 2 × 2 to a position."""
 
-    def pixels(self, factor: int, config: PartConfig) -> int:
-        return factor * PACKED
+    def patch_of(self, config: PartConfig) -> int:
+        return PACKED
 
     def inputs(self, pipe: Any, latents: Tensor, size: tuple[int, int], condition: Condition) -> dict[str, Any]:
-        """The network's inputs beside packed latents of `size` positions, time and condition."""
+        """The network's inputs other than packed latents of `size` positions, time and condition."""
         raise NotImplementedError
 
     def denoise(self, pipe: Any, latents: Tensor, timestep: float, condition: Condition) -> Tensor:
@@ -57,22 +57,24 @@ class Flux(Packed):
 
 
 def packed_lattice(given: NetworkInputs, positions: str) -> tuple[int, int, int]:
-    """`Family.lattice` by the input that has the places of all columns, those of the picture last, in row order."""
+    """`Family.lattice` by the input that has the positions of all columns, the picture's last, in row order. positions:
+    the name of that input."""
     batch, count, _ = latents_of(given).shape
-    _, row, column = last_place(given[positions])  # the number of positions alone does not give height and width
+    _, row, column = last_position(given[positions])  # the number of positions alone does not give height and width
     height, width = row + 1, column + 1
     if height * width != count:
         raise UserError(
-            f"the network was given {count} positions, but its picture has {height} × {width}: those of a "
-            "reference picture, as in Kontext, are among them, and attention to these cannot be separated"
+            f"the network was given {count} positions, but its picture has {height} × {width}: the others are of a "
+            "reference picture, as in Kontext, and attention to them cannot be separated"
         )
     return batch, height, width
 
 
 @lru_cache(maxsize=1)
-def last_place(places: Tensor) -> list[int]:
-    """The last of the places of columns. Read once for all steps of a drawing: a GPU is waited for."""
-    return [int(number) for number in places.flatten(0, -2)[-1].tolist()]
+def last_position(positions: Tensor) -> list[int]:
+    """The last of the columns' positions (…, columns, numbers). It is read once for all steps of a drawing, because
+    this waits for the GPU."""
+    return [int(number) for number in positions.flatten(0, -2)[-1].tolist()]
 
 
 def pack(latents: Tensor) -> tuple[Tensor, tuple[int, int]]:
@@ -89,7 +91,7 @@ def unpack(packed: Tensor, height: int, width: int) -> Tensor:
 
 
 def ids(latents: Tensor, size: tuple[int, int], condition: Condition) -> dict[str, Tensor]:
-    """The places of the text (T, 3), all 0, and of the picture (h·w, 3): 0, row, column."""
+    """The positions of the text (T, 3), all 0, and of the picture (h·w, 3): 0, row, column."""
     import torch
 
     image = torch.cartesian_prod(*(latents.new_tensor(range(side)) for side in (1, *size)))
@@ -105,7 +107,7 @@ FLUX = Flux(
     streams={"transformer_blocks": TEXT_FIRST, "single_transformer_blocks": TEXT_FIRST},
     text_columns=T5_TOKENS,
     side=1024,
-    measured="36.4 GB for one picture of flux-dev at 1024²",
+    memory_note="36.4 GB for one picture of flux-dev at 1024²",
     steps=28,
     guidance_scale=3.5,
     distilled=True,

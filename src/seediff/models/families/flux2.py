@@ -1,8 +1,8 @@
 """FLUX.2 dev: blocks of two streams, then of one, in which picture and text attend to each other, the text first.
 
-A language model reads the text within a chat, padded at the front to 512 tokens;
-padding is attended to like words. A position is 2 × 2 latents; each of its channels is normalised by a mean and a
-deviation. The guidance scale is an input of the network.
+A language model reads the text within a chat, padded at the front to 512 tokens; padding is attended to like words. A
+position is 2 × 2 latents; each of its channels is normalised by a mean and a deviation. The guidance scale is an input
+of the network.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from ...errors import UserError
 from .family import Condition, NetworkInputs, Tensor, latents_of
-from .flux import FLUX, PHOTO_GUIDANCE, Packed, last_place, pack, unpack
+from .flux import FLUX, PHOTO_GUIDANCE, Packed, last_position, pack, unpack
 from .readers import Reader, chat_prompt
 
 TEXT_TOKENS = 512
@@ -23,19 +23,19 @@ TEXT_TOKENS = 512
 class Flux2(Packed):
     def lattice(self, network: Any, given: NetworkInputs) -> tuple[int, int, int]:
         hidden = latents_of(given)
-        image, row, column, _ = last_place(given["img_ids"])  # positions are in row order
+        image, row, column, _ = last_position(given["img_ids"])  # positions are in row order
         if image:
             raise UserError("the network is shown other images (image=…): attention to these is not captured")
         return len(hidden), row + 1, column + 1
 
     def tokenizers(self, folder: Path) -> dict[str, Any]:
-        """Only the tokenizer of the processor: no pictures are read, for which transformers would need torchvision."""
+        """The tokenizer of the processor alone: reading pictures, which the processor can, would need torchvision."""
         from transformers import PreTrainedTokenizerFast
 
         return {"tokenizer": PreTrainedTokenizerFast.from_pretrained(str(folder / "tokenizer"))}
 
     def render(self, pipe: Any, prompt: str) -> str:
-        """The text that is read for a prompt."""
+        """The text that the tokenizer reads for a prompt."""
         from diffusers.pipelines.flux2.pipeline_flux2 import format_input
 
         (messages,) = format_input([prompt], system_message=pipe.system_message)
@@ -69,15 +69,15 @@ class Flux2(Packed):
 
 
 def normed_latents(vae: Any, pixels: Tensor, epsilon: float) -> tuple[Tensor, tuple[int, int]]:
-    """(latents (B, h·w, C·2·2) with 2 × 2 as one position and each channel normalised by its mean and deviation, (h,
-    w)). epsilon: added to the variances."""
+    """(latents, (h, w)). latents: (B, h·w, C·2·2) with 2 × 2 as one position, each channel normalised by its mean and
+    deviation. epsilon: added to the variances."""
     packed, size = pack(vae.encode(pixels).latent_dist.mean)
     mean, variance = (values.to(packed) for values in (vae.bn.running_mean, vae.bn.running_var))
     return (packed - mean) / (variance + epsilon).sqrt(), size
 
 
 def positions(batch: int, sides: tuple[int, int, int], device: Any) -> Tensor:
-    """(batch, height · width · length, 4): 0, row, column, place in the text."""
+    """(batch, height · width · length, 4): 0, row, column, position in the text. sides: (height, width, length)."""
     import torch
 
     return torch.cartesian_prod(*(torch.arange(side, device=device) for side in (1, *sides))).expand(batch, -1, -1)
@@ -87,7 +87,7 @@ FLUX2 = Flux2(
     title="FLUX.2 dev",
     pipelines=("Flux2Pipeline",),
     class_name="Flux2Transformer2DModel",
-    conditional="first call",  # for FLUX.2 klein, whose network has the same class
+    prompted="first call",  # for FLUX.2 klein, whose network has the same class
     streams=FLUX.streams,
     text_columns=TEXT_TOKENS,
     side=1024,

@@ -1,9 +1,9 @@
 """Krea 2: one stream in which text and picture attend to each other, the text's columns first.
 
-A language model reads the prompt behind an instruction, whose beginning is then cut off; padding comes after the
-prompt, in the middle, before the template's end, and is masked. Each token has the states of several of the model's
-layers, which a transformer of the text alone joins into one; its attention, of the same class, is not captured.
-Guidance takes two calls, and its scale counts from 0: `cond + scale (cond − uncond)`. Latents are Qwen-Image's.
+A language model reads the prompt after an instruction, whose beginning is then cut off; padding comes between the
+prompt and the template's end, and is masked. Each token has the states of several of the model's layers, which a
+transformer of the text alone joins into one; that transformer's attention, of the same class, is not captured. Guidance
+takes two calls, and its scale counts from 0: `cond + scale (cond − uncond)`. Latents are Qwen-Image's.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ KREA2 = Krea2(
     steps=28,
     guidance_scale=4.5,
     from_zero=True,
-    quick_steps=8,
-    conditional="first call",
+    distilled_steps=8,
+    prompted="first call",
     inputs_of_text=("encoder_hidden_states", "encoder_attention_mask"),
 )

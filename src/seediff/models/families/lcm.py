@@ -11,17 +11,26 @@ from .unet import SD, UNet
 
 
 class Consistency(UNet):
-    def calls(self, pipe: Any, steps: int) -> int:
-        """Sets the scheduler's steps as the pipeline does."""
+    def count_predictions(self, pipe: Any, steps: int) -> int:
+        """Passes on the pipeline's default for the steps of the distillation."""
         pipe.scheduler.set_timesteps(steps, original_inference_steps=None)
         return len(pipe.scheduler.timesteps)
 
-    def call(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
-        """The network's input is the scale − 1, and a negative input would lead away from the prompt: the scale is at
-        least 1.
-        """
-        return {**super().call(pipe, drawing), "guidance_scale": max(drawing.guidance_scale, 1.0)}
+    def pipeline_arguments(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
+        """Makes the scale at least 1: the network's input is the scale − 1, and a negative input would lead away from
+        the prompt."""
+        return {**super().pipeline_arguments(pipe, drawing), "guidance_scale": max(drawing.guidance_scale, 1.0)}
 
 
-OWN = {"title": "LCM", "pipelines": ("LatentConsistencyModelPipeline",), "fitted": True, "distilled": True}
-LCM = Consistency(**vars(SD) | OWN | {"steps": 4, "guidance_scale": 8.5, "measured": ""})
+LCM = Consistency(
+    **vars(SD)
+    | {
+        "title": "LCM",
+        "pipelines": ("LatentConsistencyModelPipeline",),
+        "steps": 4,
+        "guidance_scale": 8.5,
+        "distilled": True,
+        "replaces_missing_levels": True,
+        "memory_note": "",
+    }
+)

@@ -1,9 +1,9 @@
 """Lumina 2: one stream in which text and picture attend to each other, each picture directly after its own text.
 
 Padding of shorter texts up to the longest of the batch comes last and is masked. The first blocks see the picture
-alone. A language model reads the prompt after an instruction; an unconditional
-prompt is read without the instruction. Guidance takes two calls. The network's time input is the share of picture
-instead of noise, and it predicts picture minus noise.
+alone. A language model reads the prompt after an instruction; an unconditional prompt is read without the instruction.
+Guidance takes two calls. The network's time input is the share of picture instead of noise, and it predicts picture
+minus noise.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TEXT_TOKENS = 256
 
 
 class Lumina2(FlowMatching):
-    def texts(self, given: NetworkInputs) -> int | None:
+    def text_columns_of_call(self, given: NetworkInputs) -> int | None:
         return int(given["encoder_attention_mask"].sum(1).max())  # as the network, which waits for it, too
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
@@ -40,7 +40,7 @@ LUMINA2 = Lumina2(
     text_columns=TEXT_TOKENS,
     steps=30,
     guidance_scale=4.0,
-    conditional="first call",
+    prompted="first call",
     recordable=False,  # copies numbers from the CPU, and waits for lengths
     inputs_of_text=("encoder_hidden_states", "encoder_attention_mask"),
 )

@@ -11,16 +11,16 @@ from .family import Condition, Family, Tensor
 from .readers import Reader, stripped
 
 T5_TOKENS = {"PixArtAlphaPipeline": 120, "PixArtSigmaPipeline": 300}
-"""Pipeline class → the maximum number of tokens that it and classes derived from it read by default; other classes read
-the larger number."""
+"""Pipeline class → the maximum number of tokens that it and its subclasses read by default; other classes read the
+larger number."""
 
 
 class PixArt(Family):
-    def columns(self, pipeline: str) -> int:
+    def most_text_columns(self, pipeline: str) -> int:
         return T5_TOKENS.get(pipeline, max(T5_TOKENS.values()))
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
-        tokens = min(self.columns(kind.__name__) for kind in type(pipe).__mro__)
+        tokens = min(self.most_text_columns(kind.__name__) for kind in type(pipe).__mro__)
         return (Reader("tokenizer", pipe.tokenizer, tokens, wrap=partial(stripped, ""), convert=str.lower),)
 
     def denoise(self, pipe: Any, latents: Tensor, timestep: float, condition: Condition) -> Tensor:
@@ -38,7 +38,7 @@ PIXART = PixArt(
     pipelines=("PixArtAlphaPipeline", "PixArtSigmaPipeline"),
     class_name="PixArtTransformer2DModel",
     patch=2,
-    unit=8,
+    pipeline_multiple=8,
     loads_loras=False,
     steps=20,
     guidance_scale=4.5,

@@ -21,7 +21,7 @@ TEXT_TOKENS = 512
 
 
 class Qwen(FlowMatching):
-    """Families with an autoencoder of Qwen-Image's, which takes a picture as a video of one frame."""
+    """Families with Qwen-Image's autoencoder, which takes a picture as a video of one frame."""
 
     def lattice(self, network: Any, given: NetworkInputs) -> tuple[int, int, int]:
         first = given["img_shapes"][0]
@@ -42,11 +42,11 @@ class Qwen(FlowMatching):
 
 
 class QwenImage(Packed, Qwen):
-    def call(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
-        """Guidance is `true_cfg_scale`; `guidance_scale` is for models that take the scale as an input, of which there
-        are none yet.
+    def pipeline_arguments(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
+        """Guidance is `true_cfg_scale`; `guidance_scale` is for models that take the scale as an input, and there is no
+        such model yet.
         """
-        arguments = super().call(pipe, drawing)
+        arguments = super().pipeline_arguments(pipe, drawing)
         return {**arguments, "guidance_scale": None, "true_cfg_scale": drawing.guidance_scale}
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
@@ -61,12 +61,12 @@ class QwenImage(Packed, Qwen):
 
 
 def templated(template: str, prompt: str) -> tuple[str, int]:
-    """`Reader.wrap` of a pipeline that reads the prompt in the place of a template's {}."""
+    """`Reader.wrap` of a pipeline that replaces a template's {} by the prompt."""
     return template.format(prompt), template.index("{}")
 
 
 def masked(states: Tensor, mask: Tensor | None) -> Condition:
-    """The network's inputs for text states (B, T, C). mask: (B, T), False for padding; None: there is none."""
+    """The network's inputs for text states (B, T, C). mask: (B, T), False for padding; None: no padding."""
     import torch
 
     if mask is None:
@@ -83,5 +83,5 @@ QWEN_IMAGE = QwenImage(
     side=1024,
     steps=50,
     guidance_scale=4.0,
-    conditional="first call",
+    prompted="first call",
 )

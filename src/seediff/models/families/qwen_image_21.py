@@ -1,9 +1,9 @@
 """Qwen-Image 2.1: one stream in which the picture attends to the text and to itself, the text's columns first.
 
-The text does not see the picture, so its keys are the same at every step: the pipeline keeps those of its first call,
-and later calls have the picture's rows alone. A language model reads the prompt within a template, whose beginning is
-then cut off; padding of shorter prompts up to the longest of the batch comes last and is masked. Guidance takes two
-calls. A position is one latent. Pictures have a fourth channel, which says how opaque they are.
+The text does not see the picture, so the text's keys are the same at every step: the pipeline keeps them from its first
+call, and later calls have the picture's rows alone. A language model reads the prompt within a template, whose
+beginning is then cut off; padding of shorter prompts up to the longest of the batch comes last and is masked. Guidance
+takes two calls. A position is one latent. Pictures have a fourth channel, which says how opaque they are.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .readers import Reader
 TEXT_TOKENS = 512
 """Maximum number of tokens that are read here; the pipeline sets no limit."""
 SLOT = 4
-"""Positions of the picture that are one place of `img_mask`."""
+"""Number of the picture's positions for which `img_mask` has one entry."""
 
 
 class QwenImage21(Qwen):
@@ -37,13 +37,13 @@ class QwenImage21(Qwen):
         return bool(config.get("sample_sigmas")) or super().unguided(config, name)
 
     def defaults(self, config: PartConfig, name: str) -> dict[str, Any]:
-        """As many steps as the model has noise levels of its own."""
+        """The number of steps is that of the model's own noise levels, if it has some."""
         own = config.get("sample_sigmas")
         return super().defaults(config, name) | ({"steps": len(own)} if own else {})
 
-    def call(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
-        """Noise levels of the model's own are for their number of steps; the pipeline would always make these."""
-        arguments, steps = super().call(pipe, drawing), drawing.steps
+    def pipeline_arguments(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
+        """Gives evenly spaced noise levels for any other number of steps than the model's own levels are for."""
+        arguments, steps = super().pipeline_arguments(pipe, drawing), drawing.steps
         arguments["true_cfg_scale"] = arguments.pop("guidance_scale")
         own = pipe.config.sample_sigmas
         if own and len(own) != steps:
@@ -64,7 +64,7 @@ class QwenImage21(Qwen):
         return super().latents(pipe, torch.cat([pixels, torch.ones_like(pixels[:, :1])], 1))
 
     def denoise(self, pipe: Any, latents: Tensor, timestep: float, condition: Condition) -> Tensor:
-        """Without kept keys, the network returns the text's rows, too."""
+        """Leaves out the text's rows, which the network also returns if it has no kept keys."""
         import torch
 
         batch, _, *size = latents.shape
@@ -86,11 +86,11 @@ QWEN_IMAGE_21 = QwenImage21(
     streams={"transformer_blocks": TEXT_FIRST},
     text_columns=TEXT_TOKENS,
     side=1024,
-    unit=32,
+    pipeline_multiple=32,
     steps=40,
     guidance_scale=1.0,
-    quick_steps=8,
-    conditional="first call",
+    distilled_steps=8,
+    prompted="first call",
     reads_text="processor",
     recordable=False,  # is given the text's keys, which no replay would read again
 )

@@ -1,4 +1,4 @@
-"""`Reader`: a tokenizer of a model, and how the model's pipeline gives it a prompt."""
+"""`Reader`: a tokenizer of a model, and how the model's pipeline passes a prompt to it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Reader:
     """One of a model's tokenizers, and where its tokens are among the T text columns."""
 
     name: str
-    """The pipeline's part."""
+    """The tokenizer's name in the pipeline."""
     tokenizer: Any
     limit: int
     """The maximum number of tokens, special tokens included."""
@@ -21,7 +21,7 @@ class Reader:
     end: int | None = None
     """The column after the last token, if padding comes before the text."""
     tail: int = 0
-    """The number of last columns that belong to a template's end, however long the text is."""
+    """The number of columns at the end that belong to a template, whatever the length of the text."""
     wrap: Callable[[str], tuple[str, int]] | None = None
     """Prompt → (the text that the tokenizer reads, where the prompt begins in it)."""
     adds_tokens: bool = True

@@ -1,8 +1,8 @@
-"""Sana: a transformer with linear self-attention, of which there are no maps, and cross-attention to Gemma's text.
+"""Sana: a transformer with linear self-attention, which has no maps, and cross-attention to Gemma's text.
 
-The text is an instruction to a language model with the prompt at its end. Its first token and its last 299 are columns:
-the prompt, a little of the instruction, and padding, which is masked. Neither the language model nor the autoencoder
-works in float16.
+The text is an instruction to a language model with the prompt at its end. The columns are the text's first token and
+its last 299: the prompt, a little of the instruction, and padding, which is masked. Neither the language model nor the
+autoencoder works in float16.
 """
 
 from __future__ import annotations
@@ -63,5 +63,5 @@ SANA = SanaFamily(
     steps=20,
     guidance_scale=4.5,
     no_self_attention="its self-attention is linear, which has no map",
-    unit=32,
+    pipeline_multiple=32,
 )

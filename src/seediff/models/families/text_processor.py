@@ -1,4 +1,4 @@
-"""`TextProcessor`: what a pipeline asks of a processor of transformers' for text alone."""
+"""`TextProcessor`: the part of a transformers processor that a pipeline uses for text alone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from transformers import ProcessorMixin
 
 
 class TextProcessor(ProcessorMixin):
-    """Stands for transformers' Qwen3VLProcessor, whose part for pictures needs torchvision. Texts get its tokens."""
+    """Replaces transformers' Qwen3VLProcessor, whose part for pictures needs torchvision. Texts get the same tokens."""
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer

@@ -57,7 +57,7 @@ class UNet(Family):
 
 
 def no_guidance(pipe: Any, latents: Tensor) -> Tensor | None:
-    """(B, D) embedding of no guidance, for a UNet that takes the guidance scale as an input (LCM); else None."""
+    """(B, D) embedding of no guidance, for a UNet that takes the guidance scale as an input (LCM); None for others."""
     import torch
 
     width = pipe.unet.config.time_cond_proj_dim
@@ -76,8 +76,8 @@ def clip_reader(pipe: Any, part: str) -> Reader:
 
 
 def attention_layers(unet: Any) -> dict[str, Any]:
-    """The UNet's attention modules by name, without AnimateDiff's that look along time. Raises UserError for attention
-    to picture and text at once."""
+    """The UNet's attention modules by name, without AnimateDiff's, which attend to other frames. Raises UserError for
+    attention to picture and text at once."""
     modules, names = {}, [key.removesuffix(".processor") for key in unet.attn_processors]
     for name in (name for name in names if "motion_modules" not in name):
         modules[name] = attention = unet.get_submodule(name)
@@ -88,7 +88,7 @@ def attention_layers(unet: Any) -> dict[str, Any]:
 
 
 def _level(name: str, count: int) -> int:
-    """The divisor of L at which an attention module is, in a UNet with `count` blocks on its way down."""
+    """The divisor of L at which an attention module works, in a UNet with `count` blocks on its way down."""
     block, number, _ = name.split(".", 2)  # up_blocks.1.attentions.…, mid_block.attentions.0.…
     if block == "mid_block":
         return 2 ** (count - 1)
@@ -98,7 +98,7 @@ def _level(name: str, count: int) -> int:
 
 
 def layers_in(names: Sequence[str], layers: LayerChoice) -> list[str]:
-    """The names, of all attention modules of a UNet, in a group. The middle block is in every group."""
+    """The names in a group. names: all attention modules of a UNet. The middle block is in every group."""
     if layers == "all":
         return list(names)
     way = "up" if layers == "last" else layers
@@ -117,6 +117,6 @@ SD = UNet(
     pipelines=("StableDiffusionPipeline",),
     network_part="unet",
     class_name="UNet2DConditionModel",
-    fitted=False,
-    measured="2.9 GB for one picture of sd1.5 at 512², 3.9 GB for 8",
+    replaces_missing_levels=False,
+    memory_note="2.9 GB for one picture of sd1.5 at 512², 3.9 GB for 8",
 )

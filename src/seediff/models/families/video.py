@@ -17,8 +17,8 @@ from .unet import SD
 
 
 class Wan(Family):
-    def pixels(self, factor: int, config: PartConfig) -> int:
-        return factor * config["patch_size"][-1]  # (1, 2, 2)
+    def patch_of(self, config: PartConfig) -> int:
+        return config["patch_size"][-1]  # (1, 2, 2)
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         from diffusers.pipelines.wan.pipeline_wan import prompt_clean
@@ -47,15 +47,15 @@ ANIMATE_DIFF = replace(
     title="AnimateDiff",
     pipelines=("AnimateDiffPipeline",),
     class_name="UNetMotionModel",
-    frames_at=2,
+    frames_dimension=2,
     frames_in_rows=True,
 )
 WAN = Wan(
     title="Wan 2.1 and 2.2",
     pipelines=("WanPipeline",),
     class_name="WanTransformer3DModel",
-    conditional="first call",
-    frames_at=2,
+    prompted="first call",
+    frames_dimension=2,
     text_columns=512,
 )
 COG_VIDEO_X = CogVideoX(
@@ -64,13 +64,13 @@ COG_VIDEO_X = CogVideoX(
     class_name="CogVideoXTransformer3DModel",
     streams={"transformer_blocks": TEXT_FIRST},
     attention="attn1",
-    frames_at=1,
+    frames_dimension=1,
     text_columns=226,
 )
 LTX = Ltx(
     title="LTX-Video",
     pipelines=("LTXPipeline",),
     class_name="LTXVideoTransformer3DModel",
-    frames_at=1,
+    frames_dimension=1,
     text_columns=128,
 )

@@ -2,7 +2,7 @@
 picture's size.
 
 Tokens of both tokenizers share columns: the states are concatenated in channels. The tokenizers have the same
-vocabulary and differ only in their padding, so words have the same columns in both; both are searched all the same.
+vocabulary and differ only in their padding, so words have the same columns in both; still, both are searched.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from .unet import UNet, clip_reader
 class XL(UNet):
     """SDXL base, and models with its pipeline class: Turbo, Lightning, SSD-1B."""
 
-    def call(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
+    def pipeline_arguments(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
         """Without a negative prompt, guidance is relative to zeros, which the pipeline uses for None, and not to the
         empty prompt.
         """
-        arguments = super().call(pipe, drawing)
+        arguments = super().pipeline_arguments(pipe, drawing)
         return arguments if drawing.negative_prompt else {**arguments, "negative_prompt": None}
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
@@ -29,7 +29,8 @@ class XL(UNet):
         return tuple(clip_reader(pipe, part) for part in parts)  # a refiner lacks the first
 
     def latents(self, pipe: Any, pixels: Tensor) -> Tensor:
-        """Encodes in float32 where half precision overflows in the autoencoder, as the pipeline decodes."""
+        """Encodes in float32 where half precision overflows in the autoencoder; the pipeline decodes in the same
+        way."""
         import torch
 
         kind = pixels.dtype
@@ -42,7 +43,7 @@ class XL(UNet):
             pipe.vae.to(kind)
 
     def denoise(self, pipe: Any, latents: Tensor, timestep: float, condition: Condition) -> Tensor:
-        """The size inputs describe a whole picture of its own size, from which nothing was cropped."""
+        """The size inputs describe an uncropped picture of this size."""
         height, width = (pipe.vae_scale_factor * side for side in latents.shape[-2:])
         sizes = latents.new_tensor([[height, width, 0, 0, height, width]]).repeat(len(latents), 1)
         added = {"text_embeds": condition["text_embeds"], "time_ids": sizes}
@@ -58,5 +59,5 @@ SDXL = XL(
     steps=50,
     guidance_scale=5.0,
     inputs_of_text=("encoder_hidden_states", "", "text_embeds"),
-    measured="9.7 GB for one picture of sdxl at 1024²",
+    memory_note="9.7 GB for one picture of sdxl at 1024²",
 )

@@ -17,7 +17,7 @@ from .readers import Reader, chat_prompt, qwen_chat
 CAPTION_TOKENS = 512
 """Maximum number of tokens that the pipeline reads by default, including its template."""
 FILLED = 32
-"""Picture and caption are padded to a multiple of this many positions."""
+"""Picture and caption are padded to multiples of this many positions."""
 
 
 class ZImage(FlowMatching):
@@ -26,7 +26,7 @@ class ZImage(FlowMatching):
         height, width = images[0].shape[-2:]
         return len(images), height // self.patch, width // self.patch
 
-    def texts(self, given: NetworkInputs) -> int | None:
+    def text_columns_of_call(self, given: NetworkInputs) -> int | None:
         return -(-max(map(len, given["cap_feats"])) // FILLED) * FILLED
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
@@ -58,7 +58,7 @@ Z_IMAGE = ZImage(
     steps=50,
     guidance_scale=5.0,
     from_zero=True,
-    quick_steps=8,
-    conditional="first half",
+    distilled_steps=8,
+    prompted="first half",
     inputs_of_text=("cap_feats",),
 )
