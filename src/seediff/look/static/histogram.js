@@ -1,29 +1,29 @@
 // A histogram over two fields, from and to: dragging over its bars fills them in.
 
-import { clamp } from "./page.js";
+import { clamp, element } from "./page.js";
 
 export class Histogram {
-  // element: for its bars. low, high: the fields, `scale` times the values, which are in [0, 1].
-  constructor(element, low, high, scale) {
-    Object.assign(this, { element, low, high, scale });
-    element.onpointerdown = (event) => {
-      element.setPointerCapture(event.pointerId);
+  // bars: the element for them. low, high: the fields, `scale` times the values, which are in [0, 1].
+  constructor(bars, low, high, scale) {
+    Object.assign(this, { bars, low, high, scale });
+    bars.onpointerdown = (event) => {
+      bars.setPointerCapture(event.pointerId);
       this.from = this.bar(event);
       this.choose(event);
     };
-    element.onpointermove = (event) => { if (this.from !== undefined) this.choose(event); };
-    element.onlostpointercapture = () => { this.from = undefined; };
+    bars.onpointermove = (event) => { if (this.from !== undefined) this.choose(event); };
+    bars.onlostpointercapture = () => { this.from = undefined; };
     for (const field of [low, high]) field.oninput = () => this.mark();
   }
 
   bar(event) {
-    const box = this.element.getBoundingClientRect();
-    const count = this.element.children.length;
+    const box = this.bars.getBoundingClientRect();
+    const count = this.bars.children.length;
     return clamp(Math.floor(((event.clientX - box.left) / box.width) * count), 0, count - 1);
   }
 
   // A value's field text, of the edge before bar i.
-  edge(i) { return String(Number(((i / this.element.children.length) * this.scale).toFixed(4))); }
+  edge(i) { return String(Number(((i / this.bars.children.length) * this.scale).toFixed(4))); }
 
   // The first bar also counts values below the bounds.
   choose(event) {
@@ -39,9 +39,9 @@ export class Histogram {
 
   show(counts) {
     const most = Math.max(1, ...counts);
-    while (this.element.children.length < counts.length) this.element.append(document.createElement("i"));
+    while (this.bars.children.length < counts.length) this.bars.append(element("i"));
     counts.forEach((count, i) => {
-      this.element.children[i].style.height = count ? `${Math.max(8, (100 * count) / most)}%` : "0";
+      this.bars.children[i].style.height = count ? `${Math.max(8, (100 * count) / most)}%` : "0";
     });
     this.mark();
   }
@@ -49,7 +49,7 @@ export class Histogram {
   mark() {
     const low = this.low.value === "" ? -Infinity : Number(this.low.value);
     const high = this.high.value === "" ? Infinity : Number(this.high.value);
-    [...this.element.children].forEach((bar, i) => {
+    [...this.bars.children].forEach((bar, i) => {
       bar.classList.toggle("out", Number(this.edge(i + 1)) <= low || Number(this.edge(i)) >= high);
     });
   }
