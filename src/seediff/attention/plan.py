@@ -74,7 +74,7 @@ class CapturePlan:
             counts = Counter(layer.level for layer in self.layers[kind].values())
             for level in [level for level in counts if levels is None or level in levels]:
                 rows = -(-size[0] // level) * -(-size[1] // level)
-                columns = rows if kind == "self" else self.family.columns(pipeline)
+                columns = rows if kind == "self" else self.family.most_text_columns(pipeline)
                 held = 1 + counts[level] if geometric else 1
                 maps.append(ExpectedMaps(kind, level, 4 * rows * columns, counts[level], held))
         numbers = Counter(map(_layer_kind, layers.values()))

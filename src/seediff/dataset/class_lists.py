@@ -77,7 +77,7 @@ def number_classes(
         same = [names[number].strip() for number in sorted(names) if ids[number] == class_id]
         if note and len(same) > 1:
             note(f"{', '.join(map(show_json, same))} in {where} become one class: {name}")
-    kept = [show_json(name) for name in chosen if meaning(name) == IGNORE]
+    kept = [show_json(name) for name in chosen if reserved_id(name) == IGNORE]
     if note and kept:
         note(f"{', '.join(kept)} in {where} is a class here; label maps would ignore a class of this name")
     return ClassList(chosen, ids, where=where)

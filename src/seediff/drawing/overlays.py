@@ -69,8 +69,8 @@ def shrink(array: np.ndarray, side: int, resample: Image.Resampling) -> np.ndarr
 def overlay(
     image: np.ndarray, label_map: np.ndarray, regions: np.ndarray | None = None, *, alpha: float = 0.35
 ) -> np.ndarray:
-    """(H, W, 3) uint8: the image with its labels laid over it: a light fill, and around each region a line in its colour
-    with a black line outside, or a white one around dark colours. The rest of the background is unchanged.
+    """(H, W, 3) uint8: the image with its labels laid over it: a light fill, and around each region a line in its
+    colour, with a black line outside, or a white one around dark colours. The rest of the background is unchanged.
 
     regions: (H, W) whole numbers that separate regions of one label, such as objects' numbers; None: the label map.
     alpha: how much of the fill's colour shows, in [0, 1].

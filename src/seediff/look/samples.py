@@ -44,7 +44,7 @@ class OpenedSet:
         classes too. numbers: (H, W) of the objects, 0 in none."""
         if self.by_object and len(self.classes) > 1:
             return shown_ids(labels, numbers, self.classes.index(SEGMENT) + 1, alone=False)
-        return shown_ids(np.where(labels == native.IGNORE, labels, 0), numbers, 0, alone=True)
+        return shown_ids(np.where(labels == IGNORE, labels, 0), numbers, 0, alone=True)
 
     def mask_path(self, name: str) -> Path:
         return inside(self.folder, name, "a label map", "mask")
