@@ -111,6 +111,11 @@ def test_a_complete_output_is_held_against_its_records(name, inputs, mini_folder
     mask.unlink()
     run(out=out)
     assert contents(out) == before
+    lines = (out / native.METADATA).read_bytes().splitlines(keepends=True)
+    (out / native.METADATA).write_bytes(b"".join(lines[:-1]))
+    with user_error(rf"metadata\.jsonl: has no line about {rows[-1]['file_name']}, which .*; remove metadata\.jsonl"):
+        run(out=out)
+    (out / native.METADATA).write_bytes(b"".join(lines))
     (out / "classes.txt").write_bytes(b"")
     with user_error(r"classes\.txt: the first line must be 'background'.*; remove metadata\.jsonl, and run the same"):
         run(out=out)
@@ -134,7 +139,7 @@ def test_an_error_of_the_writer_stops_the_drawing_with_its_own_line(tmp_path, mo
     def encode(*_):
         raise UserError("images/000000.png: the disk is full")
 
-    monkeypatch.setattr(run_module.native, "encode_image", encode)
+    monkeypatch.setattr(run_module, "encode_image", encode)
     with user_error(r"^images/000000.png: the disk is full$"):
         generate(CONFIG, tmp_path / "out", draw=draw, engine=Engine(beside))
     assert drawn[0] == 1 + beside  # of five batches

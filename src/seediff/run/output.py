@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -158,7 +158,7 @@ def read_record(out: Path, number: int) -> BatchRecord | None:
 def find_lost(out: Path, numbers: Iterable[int]) -> list[int]:
     """The batches of a complete output of which a file is missing. Raises UserError for a file of another size than its
     batch's record says, which may be somebody's work, and for a missing file of a batch without a record."""
-    rows: Iterable[Mapping[str, Any]] = ()
+    rows: Sequence[Mapping[str, Any]] = ()
     again = f"remove {native.METADATA}, and run the same command again"
     if (out / native.METADATA).is_file():
         try:
@@ -166,13 +166,16 @@ def find_lost(out: Path, numbers: Iterable[int]) -> list[int]:
             rows = [*native.checked_rows(out / native.METADATA, native.ABSENT)]
         except UserError as error:
             raise UserError(error.subject, error.problem, again) from error
-    lost, known = list[int](), set[str]()
+    lost, known, listed = list[int](), set[str](), {row.get("file_name") for row in rows}
     for number in numbers:
         try:
             record = read_json(out / record_path(number), BatchRecord)
         except UserError:
             continue
         known |= {*record.files}
+        for name in [row.get("file_name") for row in record.rows if rows]:
+            if name not in listed:
+                raise UserError(out / native.METADATA, f"has no line about {name}, which the run wrote", again)
         for name, size in record.files.items():
             path = out / name
             if not path.is_file():
