@@ -48,7 +48,8 @@ class Settings:
     @classmethod
     def values_below(cls, given: Mapping[str, Any], model: Any, constants: str) -> list[SourcedValues]:
         """The values that count where none is given, the strongest first. given: flat name → value. model: the model's
-        `presets.ModelConstants`, empty for a command without a model. constants: one of `RunConfig.presets`."""
+        `presets.ModelConstants`; empty for a command without a model. constants: "model" for the model's own constants,
+        "paper" for the papers'."""
         return []
 
     def values(self) -> dict[str, Any]:
@@ -109,8 +110,6 @@ class RunConfig(Settings):
 
     last_file: ClassVar[str]
     """The file that is written last: an output folder with it is complete."""
-    presets: ClassVar[tuple[str, ...]] = ("model",)
-    """The sets of constants to choose from: the model's own, and perhaps the paper's."""
 
     model: Annotated[str, OF_MODEL] = "mini"
     """A name from `seediff models`, a local folder, a hub id, or a .safetensors or .gguf file."""
