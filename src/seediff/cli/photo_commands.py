@@ -220,7 +220,7 @@ def threshold_warning(config: MaskPhotosConfig | SegmentPhotosConfig) -> str:
 
 def find_table(paths: Sequence[Path], classes: Sequence[str]) -> Path | None:
     """The table with the classes of each photograph, which --classes names or which is in the photographs' folder; None
-    if there is none. Raises UserError for a table beside other names, and for several tables."""
+    if there is none. Raises UserError for a table together with names, and for several tables."""
     for name in classes:
         if name.lower().endswith(".csv"):
             if len(classes) > 1:

@@ -6,7 +6,7 @@
 If an output's seediff.toml is combined with another model or method, what was given stays and the rest is resolved
 again.
 
-A model is found here, by the name that these sources give, and comes back beside the configuration.
+The model whose name these sources give is also found here, and returned together with the configuration.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from .settings import DEFAULT, GIVEN, TUNED, AnySettings, Config, Settings, Sour
 
 Made = TypeVar("Made")
 ABOUT = ("command", "version", "weights")
-"""Keys of an output's seediff.toml beside the configuration. `weights` is the weights' fingerprint."""
+"""Keys of an output's seediff.toml that are not part of the configuration. `weights` is the weights' fingerprint."""
 DECIDING = ("model", "base", "lora", "mask.method", "segment.method", "architecture", "backbone", "weights")
 """Fields whose values bring defaults for other fields."""
 

@@ -148,7 +148,7 @@ class RunConfig(Settings):
         return model_label(self.model)
 
     def extends(self, earlier: "RunConfig") -> bool:
-        """Whether this configuration only adds samples to those of the earlier one."""
+        """Whether this configuration has the samples of the earlier one, and more."""
         return False
 
     def batches(self, count: int) -> list[range]:

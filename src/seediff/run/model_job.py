@@ -52,7 +52,7 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
     classes: Sequence[str]
     """The classes of the dataset."""
     drawn: bool | None = None
-    """As in `dataset_card`."""
+    """Whether the model draws the images, as in `dataset_card`."""
     capture_plan: CapturePlan | None = None
     """What is captured; None until the job is checked, or the model loaded if its small files are not here."""
     reads: Reads | None = None
