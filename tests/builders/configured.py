@@ -7,7 +7,7 @@ from seediff.config.resolve import configure_run, split_preset
 
 def configured(kind, *given, preset="model", **options):
     """As `configure_run`, without the model. preset: as in --preset."""
-    constants, tuned = split_preset(kind, str(preset))
+    constants, tuned = split_preset(str(preset), "model", "paper")
     return configure_run(kind, *given, constants=constants, tuned=tuned, **options)[0]
 
 

@@ -92,7 +92,7 @@ def segment(
     from ..run.segment_job import SegmentJob
     from .summary import show_segments
 
-    constants, tuned = split_preset(SegmentPhotosConfig, preset)
+    constants, tuned = split_preset(preset, "model")
     config, info = configure_run(
         SegmentPhotosConfig,
         typed.values,
@@ -167,7 +167,7 @@ def mask(
         values["classes"] = tuple(dict.fromkeys(chain.from_iterable(classes_of.values())))
         if not values["classes"]:
             raise UserError(table, "lists no class for any photograph", "write names into its column 'classes'")
-    constants, tuned = split_preset(MaskPhotosConfig, preset)
+    constants, tuned = split_preset(preset, "model", "paper")
     config, info = configure_run(
         MaskPhotosConfig, values, config_file, constants=constants, tuned=tuned, planned=options.dry_run, out=out
     )
@@ -220,7 +220,7 @@ def threshold_warning(config: MaskPhotosConfig | SegmentPhotosConfig) -> str:
 
 def find_table(paths: Sequence[Path], classes: Sequence[str]) -> Path | None:
     """The table with the classes of each photograph, which --classes names or which is in the photographs' folder; None
-    if there is none. Raises UserError for a table beside other names, and for several tables."""
+    if there is none. Raises UserError for a table together with names, and for several tables."""
     for name in classes:
         if name.lower().endswith(".csv"):
             if len(classes) > 1:

@@ -17,8 +17,6 @@ from .line import UNTYPED, Typed
 from .options import LOOK, Data, Json, Link, NewOut, Quiet, command_line, export_line, next_steps, train_line
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from ..dataset.quality.check import Checked
     from ..dataset.quality.stats import Stats
 
@@ -45,7 +43,7 @@ def check(
     checked = check_dataset(data, follow_progress(quiet))
     if not quiet:
         if checked.findings:
-            show(findings_table(checked))
+            make_console().print(findings_table(checked))
         if checked.stats:
             show_stats(checked.stats)
     if json is not None:
@@ -138,12 +136,8 @@ def describe_errors(data: Path, checked: Checked) -> str:
     return text
 
 
-def show(table: Table) -> None:
-    make_console().print(table)
-
-
 def show_stats(stats: Stats) -> None:
     from .summary import stats_line, stats_table
 
-    show(stats_table(stats))
+    make_console().print(stats_table(stats))
     print(stats_line(stats))

@@ -94,8 +94,7 @@ def tune(
     tuned = Tuned(config.model, weights, *values, config.mask.method, note)
     write_atomic(out, tuned.to_toml().encode("utf-8"))
     if not quiet:
-        for line in describe_thresholds(tuning, len(kept), out):
-            print(line)
+        print(*describe_thresholds(tuning, len(kept), out), sep="\n")
         for line in labelled.notes:
             print(f"note: {line}")
         if doubt:

@@ -39,7 +39,6 @@ class DatasetConfig(RunConfig):
     """The part of the configuration that `generate` and `mask` share."""
 
     last_file: ClassVar[str] = "metadata.jsonl"
-    presets: ClassVar[tuple[str, ...]] = ("model", "paper")
     prompts_name: ClassVar[bool] = False
     """Whether a prompt without `{class}` may name its classes itself."""
 

@@ -55,7 +55,7 @@ class MethodFacts:
     levels: Levels | None = None
     """The levels that it reads; None: they are not known, so it gets all."""
     options: tuple[str, ...] = ()
-    """The fields of MaskConfig that it reads and that not every method does, beside those that set levels."""
+    """The fields of MaskConfig that it reads and some other methods do not, without those that set levels."""
     plain_means: bool = False
     """Whether it needs plain means of attention, instead of maps that were divided by their maxima."""
     defaults: Mapping[str, Any] = field(default_factory=dict)

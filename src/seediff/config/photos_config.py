@@ -108,7 +108,8 @@ class SegmentPhotosConfig(RunConfig):
 
     @classmethod
     def recommended(cls, **values: Any) -> "SegmentPhotosConfig":
-        """As `GenerateConfig.recommended`; `segment` is a table."""
+        """The configuration with the model's own constants, as `GenerateConfig.recommended` makes it; `segment` is a
+        table of given values, or a whole SegmentConfig."""
         return recommend(cls, values)[0]
 
     @classmethod

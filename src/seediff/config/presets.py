@@ -30,7 +30,7 @@ from .methods import METHOD_FACTS, Method
 from .settings import TUNED, Settings, SourcedValues, model_label
 
 THRESHOLDS = {"mask": "presence", "segment": "name_threshold"}
-"""For each command, the threshold whose best value differs from model to model."""
+"""Command → the threshold whose best value differs from model to model."""
 
 ALL_LEVELS = (8, 4, 2, 1)
 """The paper's "all resolutions" (supplement S2.5), which CA, CAA, CRE and DAAM read. The default leaves out 8, which

@@ -6,7 +6,7 @@
 If an output's seediff.toml is combined with another model or method, what was given stays and the rest is resolved
 again.
 
-A model is found here, by the name that these sources give, and comes back beside the configuration.
+The model whose name these sources give is also found here, and returned together with the configuration.
 """
 
 from __future__ import annotations
@@ -31,21 +31,11 @@ from .class_names import reading_key, split_classes
 from .fields import check_names, check_table, field_types, flatten, tables_of
 from .method_constants import MaskConfig
 from .presets import MethodConstants, ModelConstants, Tuned, read_preset, read_tuned
-from .settings import (
-    DEFAULT,
-    GIVEN,
-    TUNED,
-    AnySettings,
-    Config,
-    RunConfig,
-    Settings,
-    SourcedValues,
-    defaults,
-)
+from .settings import DEFAULT, GIVEN, TUNED, AnySettings, Config, Settings, SourcedValues, defaults
 
 Made = TypeVar("Made")
 ABOUT = ("command", "version", "weights")
-"""Keys of an output's seediff.toml beside the configuration. `weights` is the weights' fingerprint."""
+"""Keys of an output's seediff.toml that are not part of the configuration. `weights` is the weights' fingerprint."""
 DECIDING = ("model", "base", "lora", "mask.method", "segment.method", "architecture", "backbone", "weights")
 """Fields whose values bring defaults for other fields."""
 
@@ -147,14 +137,14 @@ def configure(
     return resolve(kind, [*ranked, *kind.values_below(_strongest(ranked), ModelConstants(), "model")])
 
 
-def split_preset(kind: type[RunConfig], preset: str) -> tuple[str, Tuned | None]:
-    """(constants, tuned) for `configure_run`, from the value of --preset: one of the command's presets, or a file of
-    `seediff tune`. Raises UserError."""
-    if preset in kind.presets:
+def split_preset(preset: str, *names: str) -> tuple[str, Tuned | None]:
+    """(constants, tuned) for `configure_run`, from the value of --preset: one of `names`, or a file of `seediff tune`.
+    Raises UserError."""
+    if preset in names:
         return preset, None
     if not Path(preset).is_file():
-        listed = ", ".join(kind.presets)
-        raise UserError("preset", f"{preset} must be {listed} or a file of `seediff tune`; no such file")
+        problem = f"{preset} must be {', '.join(names)} or a file of `seediff tune`; no such file"
+        raise UserError("preset", problem)
     return "model", read_tuned(Path(preset))
 
 
@@ -173,7 +163,7 @@ def configure_run(
     UserError.
 
     line: as in `configure`; the class `all` stands for all of a small model's. file: a configuration file. constants:
-    one of the command's presets, "model" for the model's own constants. tuned: thresholds, which take their place.
+    "model" for the model's own constants, "paper" for the papers'. tuned: thresholds that take precedence over these.
     model: if it was found already; otherwise it is found by its name. planned: as in `fetch_configurations`. out: the
     output's folder; an output that was begun there names the model of a command that has no default.
     """

@@ -48,7 +48,8 @@ class Settings:
     @classmethod
     def values_below(cls, given: Mapping[str, Any], model: Any, constants: str) -> list[SourcedValues]:
         """The values that count where none is given, the strongest first. given: flat name → value. model: the model's
-        `presets.ModelConstants`, empty for a command without a model. constants: one of `RunConfig.presets`."""
+        `presets.ModelConstants`; empty for a command without a model. constants: "model" for the model's own constants,
+        "paper" for the papers'."""
         return []
 
     def values(self) -> dict[str, Any]:
@@ -109,8 +110,6 @@ class RunConfig(Settings):
 
     last_file: ClassVar[str]
     """The file that is written last: an output folder with it is complete."""
-    presets: ClassVar[tuple[str, ...]] = ("model",)
-    """The sets of constants to choose from: the model's own, and perhaps the paper's."""
 
     model: Annotated[str, OF_MODEL] = "mini"
     """A name from `seediff models`, a local folder, a hub id, or a .safetensors or .gguf file."""
@@ -149,7 +148,7 @@ class RunConfig(Settings):
         return model_label(self.model)
 
     def extends(self, earlier: "RunConfig") -> bool:
-        """Whether this configuration only adds samples to those of the earlier one."""
+        """Whether this configuration has the samples of the earlier one, and more."""
         return False
 
     def batches(self, count: int) -> list[range]:

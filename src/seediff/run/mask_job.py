@@ -45,9 +45,9 @@ def mask_photos(
     """Make masks of `config.classes` in every photograph, in the dataset `out`. The same call continues a run that was
     stopped at any moment.
 
-    photos: from `find_photos`. classes_of: photo name → those of `config.classes` to look for in it; other photographs
-    get all classes. offload, graphs, engine: as in `generate`. Photographs that cannot be read do not stop the run: the
-    result and failed.jsonl list them. Raises UserError as `generate` does.
+    photos: from `find_photos`. classes_of: photo name → the classes of `config.classes` to look for in it; other
+    photographs get all. offload, graphs, engine: as in `generate`. Photographs that cannot be read do not stop the run:
+    the result and failed.jsonl list them. Raises UserError as `generate` does.
     """
     job = MaskJob(config, photos, classes_of, loading=Loading(offload, graphs))
     return run(job, out, engine=engine, progress=progress)
@@ -84,7 +84,7 @@ class MaskJob(PhotoJob[MaskPhotosConfig, ViewedPhoto, CapturedPhoto]):
         return SampleWriter(self.config, traced_classes(self.sample(spec, spec.words) for spec in self.specs))
 
     def sample(self, spec: PhotoSpec, classes: tuple[str, ...]) -> SampleSpec:
-        """The sample of a photograph. classes: those of its classes that the prompt names."""
+        """The sample of a photograph. classes: the classes that its prompt names."""
         prompt = self.config.prompts[0].replace("{class}", join_classes(classes)) if classes else ""
         return SampleSpec(spec.index, classes, prompt, self.config.seed)
 

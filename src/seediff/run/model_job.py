@@ -52,7 +52,7 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
     classes: Sequence[str]
     """The classes of the dataset."""
     drawn: bool | None = None
-    """As in `dataset_card`."""
+    """Whether the model draws the images, as in `dataset_card`."""
     capture_plan: CapturePlan | None = None
     """What is captured; None until the job is checked, or the model loaded if its small files are not here."""
     reads: Reads | None = None
@@ -184,20 +184,16 @@ def check_model(config: ModelConfig, info: ModelInfo, layers: Mapping[str, Layer
 
 def check_values(config: ModelConfig, info: ModelInfo) -> None:
     """Raise UserError for values that do not fit each other or the model."""
-    dataset = config if isinstance(config, DatasetConfig) else None
     check_options(LoadOptions.of(config), info.family, gguf=info.files.is_gguf)
-    sam = dataset and dataset.mask.sam_weights
-    for what, source in (("lora", config.lora), ("sam", sam)):
-        if source is not None:
-            local_file(what, source)
-    if dataset:
-        check_capture(dataset.mask.method, dataset.capture.normalize)
-
-    # Words, guidance and size, as far as the model's files tell
-    if dataset:
-        check_known_classes(config.model, info.settings.classes, dataset.classes)
-    elif isinstance(config, SegmentPhotosConfig):
+    if config.lora is not None:
+        local_file("lora", config.lora)
+    if isinstance(config, SegmentPhotosConfig):
         check_known_classes(config.model, info.settings.words, config.names, "names")
+    else:
+        if config.mask.sam_weights is not None:
+            local_file("sam", config.mask.sam_weights)
+        check_capture(config.method, config.capture.normalize)
+        check_known_classes(config.model, info.settings.classes, config.classes)
     if isinstance(config, GenerateConfig):
         if info.network_config:
             info.family.check_guidance(info.network_config, config.model, config.guidance_scale)

@@ -43,9 +43,9 @@ class BatchRecord:
     """The record of a finished batch."""
 
     rows: list[dict[str, Any]] = field(default_factory=list)
-    """Its rows of metadata.jsonl."""
+    """The batch's rows of metadata.jsonl."""
     rejected: list[dict[str, Any]] = field(default_factory=list)
-    """Its rows of the file in `Job.left_out`, such as rejected.jsonl."""
+    """The batch's rows of the file that `Job.left_out` names, such as rejected.jsonl."""
     files: dict[str, int] = field(default_factory=dict)
     """Path of each of its files → size in bytes."""
 
