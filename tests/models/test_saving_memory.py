@@ -61,5 +61,5 @@ def test_on_a_gpu_images_are_decoded_one_at_a_time(sd1_folder):
     pipe = load_model(str(sd1_folder), device="cpu").pipe
     assert not pipe.vae.use_slicing
     moved = SimpleNamespace(vae=pipe.vae, to=lambda device: None)
-    saving_memory.place(moved, "cuda:0", "none")
+    saving_memory.move_to(moved, "cuda:0", "none")
     assert pipe.vae.use_slicing
