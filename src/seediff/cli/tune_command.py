@@ -14,7 +14,7 @@ from ..config.fields import IMAGES, MODEL, RUN, WORD, DType, read_names
 from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from ..config.presets import Tuned
 from ..config.resolve import recommend
-from ..errors import UserError
+from ..errors import Notice, UserError
 from ..files.messages import plural
 from ..files.output_folders import check_writable
 from ..files.outputs import write_atomic
@@ -85,7 +85,7 @@ def tune(
     if not all(is_drawing(sample.metadata, config.model_label) for sample in labelled):
         doubt = doubt_line(info, config.model_label)
     if doubt:
-        warnings.warn(doubt, stacklevel=1)
+        warnings.warn(doubt, Notice, stacklevel=1)
     masker, weights = load_masker(config, info)
     with bar_or_lines(quiet, "photographs") as progress:
         tuning = find_thresholds(masker, labelled, kept, segmenting.segment, count=count, progress=progress)

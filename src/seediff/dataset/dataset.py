@@ -24,7 +24,7 @@ from .native import open_native
 from .quality.select import select_samples
 from .quality.stats import Stats, measure, summarize
 from .reviews import left_out_notes
-from .rows import check_class_list
+from .rows import SPLITS, check_class_list
 from .sample import Sample
 from .saving import save_native
 from .split import split_samples
@@ -115,7 +115,8 @@ class Dataset(Sequence[Sample]):
             dataset = cls.load(name, path)
         if split is None:
             return dataset
-        parts = [sample.row.split or "train" for sample in dataset]
+        rows = [sample.row for sample in dataset]
+        parts = [row.part if split in SPLITS or not row.split else row.split for row in rows]
         if split not in parts:
             raise UserError(path, f"has no part '{split}'", f"parts there: {', '.join(sorted(set(parts))) or 'none'}")
         return dataset._of([sample for sample, part in zip(dataset, parts, strict=True) if part == split])

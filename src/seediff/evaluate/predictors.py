@@ -102,7 +102,11 @@ def _open_folder(path: Path, data: Dataset, classes: Sequence[str] | None) -> Pr
         listed, source, names = found, about_list, dict(enumerate((BACKGROUND, *found.classes)))
     elif described is not None:
         fix = "name the ids from 1 up with --classes, or make it a dataset with `seediff import`"
-        raise UserError(described, "names the classes of these label maps, but only classes.txt is read here", fix)
+        raise UserError(
+            described,
+            "names the classes of these label maps, but only lists of classes such as classes.txt are read here",
+            fix,
+        )
     if (
         BACKGROUND not in data.names.values()
         and Path(source).name in NAME_LISTS

@@ -20,6 +20,7 @@ from ..attention.maps import AttentionMaps
 from ..config.generate_config import DatasetConfig
 from ..config.method_constants import MaskConfig
 from ..config.methods import METHOD_FACTS
+from ..dataset.reviews import REMADE
 from ..dataset.rows import as_row
 from ..devices import cpu_threads
 from ..errors import UserError
@@ -51,8 +52,8 @@ FEW = 6
 """Minimum number of segments, if the page does not choose a threshold."""
 MOST_POINTS = 16
 """Maximum number of DiffSeg's starting points along a side."""
-"""Maximum number of DiffSeg's starting points along a side."""
-REMADE = "remade"
+CHANGED = "remade"
+"""What a job counts, beside UNCHANGED."""
 CORRECTED = "A person corrected this mask; attention explains the mask before that."
 UNKNOWN = "It is not known how this mask was made: masks and steps shown here use the default constants."
 ALONE = threading.Lock()
@@ -71,7 +72,6 @@ class Fine(msgspec.Struct, frozen=True):
     """The address's field: how fine the segments are."""
 
     fine: Annotated[int, msgspec.Meta(ge=0, lt=len(THRESHOLDS))] | None = None
-    """An index of THRESHOLDS; None for the usual one."""
     """An index of THRESHOLDS; None for the usual one."""
 
 
@@ -220,14 +220,14 @@ class AttentionAnswers:
     def apply(self, request: Request, body: bytes) -> Response:
         """Make a label map with other constants, and save it."""
         apply, (number, tuner) = parse_json(body, Apply, "the constants"), self.needed(request)
-        edit = Edit("made", labels=self.make_labels(number, tuner, apply), detail=apply.values())
+        edit = Edit(REMADE, labels=self.make_labels(number, tuner, apply), detail=apply.values())
         return JSONResponse(self.session.act(number, apply.version, edit, apply.window))
 
     def apply_to_many(self, request: Request, body: bytes) -> Response:
         """Make new masks for many samples."""
         constants = parse_json(body, ApplyToMany, "the constants")
         numbers = self.set_answers.shown(constants.view).tolist()
-        self.set_answers.jobs.start(numbers, REMADE, partial(self._remake, constants))
+        self.set_answers.jobs.start(numbers, CHANGED, partial(self._remake, constants))
         return JSONResponse({"samples": len(numbers)}, 202)
 
     def _remake(self, constants: Constants, number: int, detail: dict[str, Any]) -> str:
@@ -240,8 +240,8 @@ class AttentionAnswers:
         if tuner is None:
             return "without attention"
         labels = self.make_labels(number, tuner, constants)
-        state = self.session.act(number, version, Edit("made", labels=labels, detail={**constants.values(), **detail}))
-        return REMADE if state["version"] > version else UNCHANGED
+        state = self.session.act(number, version, Edit(REMADE, labels=labels, detail={**constants.values(), **detail}))
+        return CHANGED if state["version"] > version else UNCHANGED
 
     def make_labels(self, number: int, tuner: Tuner, constants: Constants) -> np.ndarray:
         """(H, W) uint8: the label map with other constants, computed with as many threads as the set was."""

@@ -20,7 +20,7 @@ from ..config.class_names import BACKGROUND
 from ..config.photos_config import MaskPhotosConfig
 from ..dataset.dataset import Dataset
 from ..dataset.sample import Sample
-from ..errors import UserError
+from ..errors import Notice, UserError
 from ..evaluate import mask_protocols
 from ..evaluate.mask_protocols import MASK_PROTOCOLS, Column, MaskProtocol, score_column, strongest
 from ..evaluate.protocols import Protocol, join_names, protocol_for
@@ -112,7 +112,7 @@ def evaluate_masks(
 
     doubt = doubt_line(info, config.model_label, [path for path, _ in samples])
     if doubt:
-        warnings.warn(doubt, stacklevel=2)
+        warnings.warn(doubt, Notice, stacklevel=2)
     masker, _ = load_masker(config, info)
     counts: dict[MaskProtocol, list[np.ndarray]] = {protocol: [] for protocol in protocols}
     report = progress or (lambda done, total, what: None)

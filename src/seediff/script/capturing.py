@@ -141,8 +141,9 @@ def capture(
 
 def _check_named(prompts: Sequence[Any], tokenizer: Any, states: Any) -> None:
     """Raise UserError for a prompt, tokenizer or states of a wrong kind."""
-    if not all(isinstance(text, str) for text in prompts):
-        raise UserError("prompt", f"{prompts[0]!r}", "give a text, or a list of texts")
+    for text in prompts:
+        if not isinstance(text, str):
+            raise UserError("prompt", f"{text!r}", "give a text, or a list of texts")
     if tokenizer is not None and not hasattr(tokenizer, "model_max_length"):
         raise UserError("tokenizer", f"{tokenizer!r} reads no text", "give the pipeline's, tokenizer=pipe.tokenizer")
     each = states if isinstance(states, list) else [states]

@@ -34,7 +34,7 @@ class Run:
     frames: int = 0
     """The number of frames of each clip; 0: the run drew images."""
     negative: Run | None = None
-    """The maps of the negative prompt, if they are captured."""
+    """What was captured of the negative prompt, if it is captured."""
     maps_apart: list[dict[str, AttentionMaps]] = field(default_factory=list)
     """For each picture, the maps of each step or layer, if they are kept apart."""
 

@@ -4,6 +4,7 @@
           seediff.toml                     the exact configuration     losses.csv    one row per step
           classes.txt                      line i (from 0) = id i
           losses.png                       losses and mIoU by epoch    trained_on.txt   digests of the pictures
+          training.json                    how far it is, and the best mIoU
           checkpoint.safetensors           while unfinished            README.md     the model card; written last
 
 A killed run continues from its last checkpoint, a run ended by Ctrl-C from its last step. On the same kind of CPU with

@@ -165,7 +165,7 @@ def read(source: Import, *, images: Path | str | None = None) -> Contents:
     """An unpacked export of "CVAT for images 1.1", or its XML file. images: the folder of the pictures; None: images/,
     or the folder of the file.
 
-    Classes are the labels in their order; `ignore`, `ignored`, `void` and `unlabeled` become 255. Masks, polygons and
+    Classes are the labels in their order; names such as `ignore` and `void` (IGNORED) become 255. Masks, polygons and
     ellipses are painted in the order of `z_order`, then of the file; `by_object` decides whether they are objects.
     Pixels in a box or around a cuboid, but in no mask, are ignored; other shapes are left out.
     """

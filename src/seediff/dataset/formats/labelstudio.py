@@ -226,7 +226,7 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
     """A JSON export of Label Studio (not JSON-MIN), or a folder that SeeDiff wrote.
 
     classes: the classes in the order of their ids; None: the labels in the label_config.xml beside the file, or else
-    the labels in use, sorted by name; `ignore`, `ignored`, `void` and `unlabeled` become 255. images: the folder of the
+    the labels in use, sorted by name; names such as `ignore` and `void` (IGNORED) become 255. images: the folder of the
     pictures; None: beside the file, or images/.
 
     One annotation of each task is read: not a skipped one, a ground truth before others, then the last changed. If any

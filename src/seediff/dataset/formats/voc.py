@@ -2,7 +2,7 @@
 
 out/  JPEGImages/NAME.jpg                    pictures, as they are (PNG files stay PNG unless JPEG is asked for)
       SegmentationClass/NAME.png             palette PNG: 0 background, 255 ignore, else the class id
-      SegmentationObject/NAME.png            only read: 0 background, 255 ignore, else the object's number
+      SegmentationObject/NAME.png            0 background, 255 ignore, else the object's number; read, not written
       ImageSets/Segmentation/{train,val,trainval}.txt   names, one per line
       classes.txt                            not part of VOC: line i (from 0) names id i
 """
