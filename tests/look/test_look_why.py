@@ -78,7 +78,7 @@ def test_a_page_that_does_not_know_what_made_a_mask_says_so(copied, tmp_path):
     rows = native.read_rows(copied)
     outside = [{**row, "made": "../drawn/lost.toml"} for row in rows]
     (copied / native.METADATA).write_bytes(native.jsonl(outside))
-    with user_error("is not there, but a row's `made` names it"), running(copied):
+    with user_error("a row's `made` names it, but there is no such configuration"), running(copied):
         pass
     (copied / native.METADATA).write_bytes(native.jsonl(rows))
     with running(copied) as (client, _):

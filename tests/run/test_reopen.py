@@ -93,7 +93,7 @@ def test_the_advice_of_check_makes_the_same_bytes(tmp_path, pattern, change):
 @pytest.mark.parametrize(
     ("name", "per_class", "said"),
     [
-        (None, 3, "metadata.jsonl, row 2: needs 'file_name'"),
+        (None, 3, "metadata.jsonl: has no line about .*; remove metadata.jsonl"),
         (None, 5, "metadata.jsonl, row 2: needs 'file_name'"),
         ("images/x.png", 3, "images/x.png: no such file; remove metadata.jsonl"),
     ],

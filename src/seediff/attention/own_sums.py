@@ -51,7 +51,7 @@ def attend_with_sums(
     """(result, sums): the result of `TORCHS`, and log Σ_t exp(scale · QKᵀ) (B, H, N) in float32. None if there are no
     sums: with a mask, with arguments of later versions, with gradients, in float32, where PyTorch chooses plain
     products, and while a graph is recorded before any other call with this shape."""
-    if attn_mask is not None or dropout_p or is_causal or enable_gqa or more or not _can_return_sums(query, value):
+    if attn_mask is not None or dropout_p or is_causal or enable_gqa or more or not _can_return_sums(query, key, value):
         return None
     try:
         choice = torch._fused_sdp_choice(query, key, value, scale=scale)
@@ -76,14 +76,14 @@ def _both(operation: Callable[..., Any], query: Any, key: Any, value: Any, scale
     return result, sums.reshape(*query.shape[:2], -1)[:, :, : query.shape[2]]
 
 
-def _can_return_sums(query: torch.Tensor, value: torch.Tensor) -> bool:
+def _can_return_sums(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> bool:
     """Whether an operation can take the function's place. The function pads other widths, and autocast and modes that
     watch functions do not see operations."""
     if query.device.type not in DEVICES:
         return False
     is_plain = type(query) is torch.Tensor and query.ndim == 4 and query.itemsize == 2
     is_whole = query.shape[-1] % 8 == value.shape[-1] % 8 == 0
-    has_gradients = torch.is_grad_enabled() and (query.requires_grad or value.requires_grad)
+    has_gradients = torch.is_grad_enabled() and any(one.requires_grad for one in (query, key, value))
     is_watched = torch.is_autocast_enabled(query.device.type) or torch._C._len_torch_function_stack() > 0
     return is_plain and is_whole and not has_gradients and not is_watched
 

@@ -79,6 +79,10 @@ def show_default(value: Any) -> str | None:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+EVERY_OPTION = Parameter(show_default=show_default, allow_leading_hyphen=False)
+"""What holds for all options, unless they say otherwise."""
+
+
 class Help(DefaultFormatter):
     """Shows a command's arguments, and of its options only the ones in `names`."""
 
@@ -113,7 +117,7 @@ def make_app(listing: bool = False) -> App:
         help_format="markdown",
         suppress_keyboard_interrupt=False,
         help_flags=("--help", "-h", HELP_ALL),
-        default_parameter=Parameter(show_default=show_default, allow_leading_hyphen=False),
+        default_parameter=EVERY_OPTION,
         result_action="return_value",
     )
     program.register_install_completion_command("completion", help="Install the shell's completion script.")

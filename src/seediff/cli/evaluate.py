@@ -19,7 +19,7 @@ from ..errors import UserError
 from ..evaluate.tables import ScoreTable, TableFormat
 from ..files.messages import make_console
 from ..files.output_folders import check_free, check_writable
-from .commands import HELP_ALL
+from .commands import EVERY_OPTION, HELP_ALL
 from .line import UNTYPED, Typed
 from .options import HERE, SEED, ConfigFile, Json, check_mask_effects, shown
 from .progress import bar_or_lines
@@ -27,7 +27,7 @@ from .progress import bar_or_lines
 if TYPE_CHECKING:
     from ..evaluate.mask_protocols import MaskProtocol
 
-app = App(name="evaluate", help_flags=("--help", "-h", HELP_ALL))
+app = App(name="evaluate", help_flags=("--help", "-h", HELP_ALL), default_parameter=EVERY_OPTION)
 
 
 NO = Parameter(negative=(), show_default="no")
@@ -247,8 +247,6 @@ def masks(
 ) -> None:
     """Score a model's masks of labelled photographs under several protocols, side by side.
 
-    With --json, run the same command to continue a stopped run.
-
     For example:
     `seediff evaluate masks VOC2012/JPEGImages --labels VOC2012 --model sd1.5 --method ca_sa --json ca_sa.json`
     """
@@ -271,7 +269,7 @@ def masks(
     check_writable(json, is_file=True)
 
     # 2. The scores, and files with them
-    with bar_or_lines(quiet, "looks") as progress:
+    with bar_or_lines(quiet, "photographs") as progress:
         scores = evaluate_masks(
             config,
             photos,

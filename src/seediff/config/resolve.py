@@ -1,8 +1,8 @@
 """Values from several sources. Each comes from the first of these that has it:
 
-    the command line or Python > a file > a file of `seediff tune` > the model's preset, with its method's constants >
-    the model's authors (what a LoRA was distilled for, before the family's) > the method > the dataclasses' defaults
-    (the papers')
+    the command line or Python > a file > a file of `seediff tune` > what a model or LoRA was distilled for > the
+    model's preset, with its method's constants > the method's for the model > the family's authors > the method >
+    the dataclasses' defaults (the papers')
 
 If an output's seediff.toml is combined with another model or method, what was given stays and the rest is resolved
 again.

@@ -80,8 +80,8 @@ class AugmentedSamples(Sequence[Sample]):
         for turn in range(-(-total // count)):
             order += np.random.default_rng([self.config.seed, turn]).permutation(count).tolist()
         new: list[NewSample] = []
-        for operation, count in wanted:
-            for number in range(len(new), len(new) + count):
+        for operation, added in wanted:
+            for number in range(len(new), len(new) + added):
                 new.append(NewSample(f"{prefix}-{number:06d}", self.sources[order[number]], operation, number))
         return new
 

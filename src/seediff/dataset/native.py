@@ -66,12 +66,13 @@ _MADE = re.compile(rf"{CONFIGS}/[0-9a-f]{{16}}\.toml|{re.escape(CONFIG)}")
 
 def made_by(folder: Path, made: str | None) -> Path | None:
     """The configuration that made a mask: the file that `made` in its row names, or else the set's own; None if the set
-    has none. Raises UserError for a file that `made` names and that is not there."""
+    has none. Raises UserError if `made` names a file that is not there, or no configuration."""
     path = inside(folder, made or CONFIG)
     if path.is_file() and _MADE.fullmatch(made or CONFIG):
         return path
     if made is not None:
-        raise UserError(path, "is not there, but a row's `made` names it", "restore it, or remove the key from the row")
+        problem = "a row's `made` names it, but there is no such configuration"
+        raise UserError(path, problem, "restore it, or remove the key from the row")
     return None
 
 
@@ -330,7 +331,7 @@ def _encoded(
     file_name, mask = sample_files(name, sample.suffix)
     row: Json = {"file_name": file_name, "mask_file_name": mask}
     for key, value in sample.metadata.items():
-        if key != "made" and not key.endswith("file_name"):
+        if key not in ("mask", "made") and not key.endswith("file_name"):
             row[key] = value
     row |= shown_classes(labels, classes, sample.row.classes, where)
     files: dict[str, bytes | Path] = {file_name: sample.picture()}

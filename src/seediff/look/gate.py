@@ -70,7 +70,7 @@ class Gate:
             await send(message)
 
         with suppress(ClientDisconnect):  # in the middle of a body: nobody waits for the answer
-            answer = self._refuse(scope, headers) or await self._admit(scope, headers, receive) or self.app
+            answer = self._refuse(scope, headers) or await self._admit(scope, receive) or self.app
             await answer(scope, receive, sending)
 
     def _refuse(self, scope: Scope, headers: Headers) -> Response | None:
@@ -92,7 +92,7 @@ class Gate:
             return PlainTextResponse("This request comes from another page.", 403)
         return None
 
-    async def _admit(self, scope: Scope, headers: Headers, receive: Receive) -> Response | None:
+    async def _admit(self, scope: Scope, receive: Receive) -> Response | None:
         """The response to a request without the token's cookie, or with a token in its address; None lets it pass."""
         request = Request(scope, receive)
         if _same(request.cookies.get(self.cookie, ""), self.token) or scope["path"] in OPEN:

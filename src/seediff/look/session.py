@@ -257,6 +257,7 @@ class Session:
         history, row = self.history(number), as_row(self.row(number))
         last, ids = history.last, self.index.ids
         columns = {**self.index.of_mask, "miou": self.index.miou}
+        unknown = self.index.of_mask if row.review.replaced else ()
         scores = {name: round(float(column[number]), 4) for name, column in columns.items()}
         return {
             "index": number,
@@ -268,7 +269,7 @@ class Session:
             "classes": [ids[name] for name in row.classes if name in ids],
             "flags": list(row.flags),
             "area": row.area,
-            **{name: None if math.isnan(score) else score for name, score in scores.items()},
+            **{name: None if math.isnan(scores[name]) or name in unknown else scores[name] for name in scores},
             "by": last.by if last else row.review.by or "",
             "undo": history.can_move(-1),
             "redo": history.can_move(1),

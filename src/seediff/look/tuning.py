@@ -88,7 +88,8 @@ class Tuner:
         for name in classes:
             if name not in ids:
                 raise UserError(f"class '{name}' is not a class of the set")
-        key = config.method, config.alpha, config.pamr
+        # With SAM, the threshold decides about the outlines, too.
+        key = config.method, config.alpha, config.pamr, config.sam and (config.beta, config.ignore_band)
         soft = self._soft.get_or_make(key, lambda: self._soft_masks(config))
         class_ids = [ids[name] for name in classes]
         if of.photo is None:
@@ -109,7 +110,7 @@ class Tuner:
             image, soft = picture, resize(soft, picture.shape[:2])
         weights = None
         if config.pamr:
-            key = finish.bandwidth, finish.dilations
+            key = finish.bandwidth, finish.dilations, config.pamr_dilations
             weights = self._weights.get_or_make(key, lambda: pamr_weights(image, config, seen=seen))
         return refine(image, soft, config, weights, seen)
 

@@ -22,7 +22,7 @@ FLAGS = {
     BLANK: "the picture is black, as a safety checker leaves it: masks are of what was drawn before",
     UNLABELLED: "nobody has painted the picture's mask, or accepted it as empty",
 }
-"""Kind of flag → its meaning, without a full stop, for all flags of this package."""
+"""Kind of flag → its meaning, without a full stop, for all flags of a set's rows."""
 SMALLEST, LARGEST = 0.01, 0.95
 """Bounds on a mask's share of the picture; a mask outside them gets the flag `degenerate`."""
 

@@ -110,7 +110,7 @@ def find_classes(
     """For each image, class → presence score, in the order of the sentences. latents: (B, C, h, w).
 
     sentences: for each image, (prompt, the classes that it names). template: for sentences with one class. Takes one
-    network call per sentence on the noise-free latent, then two per class and two for the empty sentence.
+    prediction per sentence on the noise-free latent, then two per class and two for the empty sentence.
     """
 
     def capture(rows: Sequence[int], prompts: Sequence[str], classes: Sequence[Sequence[str]]) -> list[AttentionMaps]:

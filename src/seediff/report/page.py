@@ -37,7 +37,7 @@ SIDE = 256
 
 @dataclass(frozen=True)
 class ClassTag:
-    """A class's name and its colour in masks, such as #800000."""
+    """A class's name and its colour in masks, such as #ff870f."""
 
     name: str
     colour: str

@@ -166,16 +166,14 @@ def find_lost(out: Path, numbers: Iterable[int]) -> list[int]:
             rows = [*native.checked_rows(out / native.METADATA, native.ABSENT)]
         except UserError as error:
             raise UserError(error.subject, error.problem, again) from error
-    lost, known, listed = list[int](), set[str](), {row.get("file_name") for row in rows}
+    lost, known, written = list[int](), set[str](), list[str]()
     for number in numbers:
         try:
             record = read_json(out / record_path(number), BatchRecord)
         except UserError:
             continue
         known |= {*record.files}
-        for name in [row.get("file_name") for row in record.rows if rows]:
-            if name not in listed:
-                raise UserError(out / native.METADATA, f"has no line about {name}, which the run wrote", again)
+        written += [str(row.get("file_name")) for row in record.rows]
         for name, size in record.files.items():
             path = out / name
             if not path.is_file():
@@ -188,6 +186,10 @@ def find_lost(out: Path, numbers: Iterable[int]) -> list[int]:
         for name in filter(None, (row.get("file_name"), row.get("mask_file_name"))):
             if name not in known and not (out / name).is_file():
                 raise UserError(out / name, "no such file", again)
+    listed = {row.get("file_name") for row in rows}
+    unlisted = [name for name in written if name not in listed]
+    if rows and unlisted:
+        raise UserError(out / native.METADATA, f"has no line about {unlisted[0]}, which the run wrote", again)
     return list(dict.fromkeys(lost))
 
 

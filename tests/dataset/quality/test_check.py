@@ -125,7 +125,10 @@ def test_what_is_wrong_is_found_and_sound_parts_are_not(pets, spoil, level, kind
         (lambda p: edit(p, 1, file_name=3), "`file_name`: must be a text or null, not a whole number"),
         (lambda p: edit(p, 1, classes=["bus"]), 'class "bus" is not in classes.txt'),
         (lambda p: edit(p, 1, review={"made": {}}), "`review.made`: must be an object of length >= 1"),
-        (lambda p: edit(p, 1, made="made/0123456789abcdef.toml"), "is not there, but a row's `made` names it"),
+        (
+            lambda p: edit(p, 1, made="made/0123456789abcdef.toml"),
+            "a row's `made` names it, but there is no such configuration",
+        ),
         (lambda p: edit(p, 1, made="../../x.toml"), "/../../x.toml leads out of"),
         (
             lambda p: edit(p, 1, file_name="s3://a/1.png"),

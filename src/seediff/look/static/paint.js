@@ -1,7 +1,7 @@
 // Painting on label maps, one byte a pixel, row by row. Functions return the box [left, top, right, bottom) that they
 // changed, or null.
 
-import { clamp } from "./page.js";
+import { IGNORED, clamp } from "./page.js";
 
 // The part of a box within the picture.
 const clip = ([left, top, right, bottom], width, height) => {
@@ -129,7 +129,7 @@ export function clean(labels, width, height, least) {
         }
       }
     }
-    if (piece.length >= least || label === 255 || !border.length) continue;
+    if (piece.length >= least || label === IGNORED || !border.length) continue;
     for (const at of border) touched.set(labels[at], (touched.get(labels[at]) || 0) + 1);
     const given = [...touched].sort((a, b) => b[1] - a[1] || a[0] - b[0])[0][0];
     const known = border.some((at) => labels[at] === given && seen[at]); // otherwise both are looked at together
