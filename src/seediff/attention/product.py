@@ -219,7 +219,7 @@ def unpatch(points: Sequence[PatchPoint]) -> None:
 
 
 def _below_ended(top: Any) -> Any:
-    """The first function, from the top, that does not belong to an ended watch."""
+    """The topmost of the functions around an attention function whose watch has not ended, or the function itself."""
     while getattr(getattr(top, "watch", None), "has_ended", False):
         top = top.under
     return top

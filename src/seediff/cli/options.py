@@ -152,7 +152,8 @@ def carry_out(job: AnyJob, out: Path, options: RunOptions, counted: str) -> RunR
 
 
 def check_mask_effects(typed: Collection[str], mask: MaskConfig, reject: bool = False) -> None:
-    """Raise UserError for a typed option of masks, or --attempts, that has no effect. typed: flat names."""
+    """Raise UserError for an option about masks, or --attempts, that was typed but has no effect. typed: flat names,
+    such as `mask.beta`."""
     finish, own = mask.facts.finish, f"{mask.method} has its own"
     unread = [
         ("attempts", not reject, "only --reject draws samples again"),

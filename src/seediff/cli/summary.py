@@ -51,8 +51,8 @@ def show_generated(result: RunResult, config: GenerateConfig) -> None:
 
 
 def show_segments(result: RunResult, config: SegmentPhotosConfig, skipped: int, doubt: str = "") -> None:
-    """Print the summary of `segment`; nothing without photographs. skipped: the number of files that are no pictures.
-    doubt: `PhotoJob.doubt`."""
+    """Print the summary of `segment`; print nothing if no photograph was divided. skipped: the number of files that are
+    no pictures. doubt: a warning to add, or ""; it is `PhotoJob.doubt`."""
     if not result.rows:
         return
     table, named = Table("photograph", "segments"), any({*row["classes"]} - {SEGMENT} for row in result.rows)

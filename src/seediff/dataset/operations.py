@@ -45,7 +45,8 @@ def with_objects(label_map: np.ndarray, objects: Objects) -> np.ndarray:
 
 
 def apart(labels: np.ndarray) -> tuple[np.ndarray, Instances]:
-    """(label map, objects) of labels (H, W) int32; the label map is (H, W) uint8."""
+    """(label map uint8, objects) of labels (H, W) int32, which hold the class id in the lowest eight bits, and the
+    object's number above."""
     values, numbers = np.unique(np.append(labels, 0), return_inverse=True)  # the appended 0 is always the first value
     class_ids = np.where(values >> 8, values & 255, 0)[1:].tolist()
     objects = Instances(numbers[:-1].reshape(labels.shape).astype(np.int32), tuple(class_ids))

@@ -1,5 +1,6 @@
 """Text for people: values in a short form, and streams that escape control characters, because names from foreign files
-must not control the terminal. In messages themselves, names are as they are."""
+must not control the terminal. Messages keep names as they are; only the
+streams escape them."""
 
 from __future__ import annotations
 
@@ -63,8 +64,8 @@ def _escape(text: str) -> str:
 
 
 class EscapedStream:
-    """A stream that writes control characters as `\\x1b` and the like. rich_proxied_file: the stream that it writes
-    to."""
+    """A stream that writes control characters as `\\x1b` and the like. rich_proxied_file: the stream that it
+    writes to; rich looks for an attribute of this name."""
 
     def __init__(self, stream: TextIO) -> None:
         self.rich_proxied_file = stream

@@ -1,6 +1,6 @@
-"""The SeeDiff paper's two baselines, cross-attention alone (CA, as in DiffuMask: Wu et al., ICCV 2023, without its
-learnt thresholds) and multiplied with self-attention (CA·SA, as in Dataset Diffusion: Nguyen et al., NeurIPS 2023), and
-DAAM. Written from the papers' descriptions.
+"""The SeeDiff paper's two baselines, and DAAM. CA: cross-attention alone, as in DiffuMask (Wu et al., ICCV 2023)
+without its learnt thresholds. CA·SA: cross-attention multiplied with self-attention, as in Dataset Diffusion (Nguyen
+et al., NeurIPS 2023). Written from the papers' descriptions.
 """
 
 from __future__ import annotations

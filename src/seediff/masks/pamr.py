@@ -21,7 +21,8 @@ DIRECTIONS = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 
 
 
 def scaled_dilations(size: Sequence[int], base: Sequence[int] = PAPER_DILATIONS) -> tuple[int, ...]:
-    """`base`, for a side of 512 pixels, scaled to the shorter side of (H, W), each at least 1, without repeats."""
+    """The dilations for a picture (H, W): `base`, which is for a side of 512 pixels, scaled to the picture's shorter
+    side; each at least 1, without repeats."""
     return tuple(dict.fromkeys(max(1, round(d * min(size) / 512)) for d in base))
 
 

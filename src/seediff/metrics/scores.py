@@ -16,7 +16,7 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Tally:
-    """Numbers of pixels: of each class (C,), for one image or the sum of several; or (I, C), for each of I images."""
+    """Numbers of pixels of each class: (C,) for one image or the sum of several, (I, C) for I images one by one."""
 
     tp: np.ndarray
     """(…, C) int64: true positives."""

@@ -182,7 +182,7 @@ def _read_pair(folder: Path, row: SampleRow, position: int) -> tuple[np.ndarray,
 
 
 def _strips(folder: Path, rows: Sequence[SampleRow], tags: Sequence[ClassTag]) -> Iterator[Strip]:
-    """The first strip of each class."""
+    """For each class, the first strip of a mask's steps."""
     prompts = {_sample_name(row["file_name"]): str(row.get("prompt", "")) for row in rows}
     shown: set[int] = set()
     for path in sorted((folder / STEPS).rglob("*.png")):

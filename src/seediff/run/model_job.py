@@ -232,7 +232,8 @@ def plan_model(config: ModelConfig, info: ModelInfo, layers: Mapping[str, Layer]
 
 
 def lattice_of(config: ModelConfig, info: ModelInfo) -> tuple[int, int] | None:
-    """(height, width) of L, in positions; None if the model's files do not say how large a position is."""
+    """(height, width) of the lattice L on which the model draws or sees a picture, in positions, not pixels; None if
+    the model's files do not say how large a position is."""
     sizes = info.sizes()
     if sizes is None:
         return None

@@ -104,8 +104,8 @@ class Listener:
     # What the pipeline does
 
     def draw(self, arguments: Mapping[str, Any], call_pipeline: Callable[[], Any]) -> Any:
-        """Let the pipeline draw, and return its result. arguments: the arguments of the pipeline's call, by name. A
-        call that an error ends is no run."""
+        """Let the pipeline draw, and return its result. arguments: the arguments of the pipeline's call, by name. If
+        an error ends the call, it leaves no `Run`."""
         if self.call is not None:
             self.call.check_thread()
             if self.call.run.steps:

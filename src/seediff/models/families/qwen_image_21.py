@@ -37,7 +37,7 @@ class QwenImage21(Qwen):
         return bool(config.get("sample_sigmas")) or super().unguided(config, name)
 
     def defaults(self, config: PartConfig, name: str) -> dict[str, Any]:
-        """The number of steps is that of the model's own noise levels, if it has some."""
+        """As many steps as the model's own list of noise levels (`sample_sigmas`) has, if it has one."""
         own = config.get("sample_sigmas")
         return super().defaults(config, name) | ({"steps": len(own)} if own else {})
 
