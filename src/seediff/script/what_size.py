@@ -20,18 +20,23 @@ from ..files.image_files import on_white
 
 PLACING = ("apply_overlay", "resize_and_crop_tensor")
 """Methods of diffusers' image processors that paste the drawn picture into another, and that resize it."""
+PixelSize = tuple[int, int]
+"""(H, W) in pixels."""
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the drawn picture lies in the returned one, in pixels."""
+    """Where the drawn picture lies in the returned one:
 
-    size: Grid
-    """(H, W) of the returned picture."""
-    drawn: Grid
-    """(H, W) of the drawn picture."""
-    scaled: Grid
-    """(H, W) of the drawn picture after it was resized."""
+    drawn ── resized ──▶ scaled ── cut to `view` ──▶ what is shown ── pasted at `window` ──▶ a picture of `size`
+    """
+
+    size: PixelSize
+    """Of the returned picture."""
+    drawn: PixelSize
+    """Of the drawn picture."""
+    scaled: PixelSize
+    """Of the drawn picture after it was resized."""
     view: Window
     """The part of the resized picture that is shown."""
     window: Window
@@ -60,7 +65,7 @@ class Placing:
         if arguments.get("crop_coords") is not None:
             self.crop = tuple(arguments["crop_coords"])
 
-    def place(self, lattice: Grid, drawn: Grid, shown: Grid | None, returned: Grid | None) -> Placement:
+    def place(self, lattice: Grid, drawn: PixelSize, shown: PixelSize | None, returned: PixelSize | None) -> Placement:
         """Where the drawn picture lies in another one. lattice: (height, width) in positions on which it was drawn.
         drawn: its (H, W) in pixels; in positions, if the pipeline does not say how large one is. shown: (H, W) of the
         other picture; None: there is none. returned: (H, W) of the returned picture; None: none was returned. Raises
@@ -89,13 +94,13 @@ class Placing:
         return _whole(shown)
 
 
-def _whole(size: Grid) -> Placement:
+def _whole(size: PixelSize) -> Placement:
     """The placement of a picture that is all that was drawn."""
     whole = Window(0, 0, *size)
     return Placement(size, size, size, whole, whole)
 
 
-def _fill(drawn: Grid, window: Window, size: Grid) -> Placement:
+def _fill(drawn: PixelSize, window: Window, size: PixelSize) -> Placement:
     """The placement of a drawn picture that fills a window; the side that is too long is cut off at both ends."""
     factor = max(window.height / drawn[0], window.width / drawn[1])
     scaled = max(int(drawn[0] * factor), window.height), max(int(drawn[1] * factor), window.width)

@@ -99,10 +99,10 @@ def match(prompt_states: Sequence[torch.Tensor], batch_states: Sequence[torch.Te
         best = min(near)
         if best > CLOSE:
             continue
-        apart = near
+        of_best = near  # distances from the nearest state of the batch, which are the same if that is the prompt's
         if best > SAME:
-            (apart,) = _distances([batch_states[near.index(best)]], batch_states)
-        for index, (distance, from_best) in enumerate(zip(near, apart, strict=True)):
+            (of_best,) = _distances([batch_states[near.index(best)]], batch_states)
+        for index, (distance, from_best) in enumerate(zip(near, of_best, strict=True)):
             if from_best > SAME and distance < CLEAR * best:
                 raise UserError("two texts of a batch are about equally near to the prompt's", fix=NAME_STATES)
             if from_best <= SAME and found[index] is None:
@@ -220,6 +220,13 @@ class PromptRows:
         return rows
 
     def _find(self, states: Any, inputs: Mapping[str, Any]) -> Sequence[int] | None:
+        """As `find`. How many rows equal the prompt:
+
+        none                        the call without the prompt: None; UserError if that is not known
+        all, but in another order   the call with negative prompts, which are other pictures' prompts: None
+        one for each picture        these rows
+        more                        those of the part of the batch that draws, or UserError
+        """
         # 1. Rows that equal the prompt
         prompt = self.encoded_prompt = self.encoded_prompt or self._encoding_with_prompt(states)
         matched = match(prompt.states, states)
