@@ -195,8 +195,8 @@ def draw_gallery(evaluation: Evaluation, ranked: Sequence[str]) -> np.ndarray | 
     labels: list[str] = []
     for name in filter(None, chain.from_iterable(zip_longest(worst, best))):
         tiles += _draw_maps(evaluation, by_name[name])
-        rank = f"rank {len(ranked) - ranked.index(name)} of {len(ranked)}"
-        labels += [f"{rank}, {evaluation.scores.images[name]:.1%}: {name}", "truth", "prediction"]
+        side = "worst" if name in worst else "best"
+        labels += [f"{side}, {evaluation.scores.images[name]:.1%}: {name}", "truth", "prediction"]
     if not tiles:
         return None
     return contact_sheet(tiles, 6, labels)
