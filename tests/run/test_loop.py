@@ -112,9 +112,10 @@ def test_a_complete_output_is_held_against_its_records(name, inputs, mini_folder
     run(out=out)
     assert contents(out) == before
     lines = (out / native.METADATA).read_bytes().splitlines(keepends=True)
-    (out / native.METADATA).write_bytes(b"".join(lines[:-1]))
-    with user_error(rf"metadata\.jsonl: has no line about {rows[-1]['file_name']}, which .*; remove metadata\.jsonl"):
-        run(out=out)
+    for kept, lost in ((lines[:-1], rows[-1]), ([], rows[0])):
+        (out / native.METADATA).write_bytes(b"".join(kept))
+        with user_error(rf"metadata\.jsonl: has no line about {lost['file_name']}, which .*; remove metadata\.jsonl"):
+            run(out=out)
     (out / native.METADATA).write_bytes(b"".join(lines))
     (out / "classes.txt").write_bytes(b"")
     with user_error(r"classes\.txt: the first line must be 'background'.*; remove metadata\.jsonl, and run the same"):

@@ -79,7 +79,7 @@ def number_classes(
             note(f"{', '.join(map(show_json, same))} in {where} become one class: {name}")
     kept = [show_json(name) for name in chosen if reserved_id(name) == IGNORE]
     if note and kept:
-        note(f"{', '.join(kept)} in {where} is a class here; label maps would ignore a class of this name")
+        note(f"{', '.join(kept)} in {where}: kept as a class; in label maps, pixels of this name are ignored")
     return ClassList(chosen, ids, where=where)
 
 

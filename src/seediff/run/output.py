@@ -157,10 +157,12 @@ def read_record(out: Path, number: int) -> BatchRecord | None:
 
 def find_lost(out: Path, numbers: Iterable[int]) -> list[int]:
     """The batches of a complete output of which a file is missing. Raises UserError for a file of another size than its
-    batch's record says, which may be somebody's work, and for a missing file of a batch without a record."""
+    batch's record says, which may be somebody's work, for a missing file of a batch without a record, and for a sample
+    without a line in metadata.jsonl."""
     rows: Sequence[Mapping[str, Any]] = ()
+    has_rows = (out / native.METADATA).is_file()
     again = f"remove {native.METADATA}, and run the same command again"
-    if (out / native.METADATA).is_file():
+    if has_rows:
         try:
             native.read_classes(out)  # refuses a list that is damaged
             rows = [*native.checked_rows(out / native.METADATA, native.ABSENT)]
@@ -188,7 +190,7 @@ def find_lost(out: Path, numbers: Iterable[int]) -> list[int]:
                 raise UserError(out / name, "no such file", again)
     listed = {row.get("file_name") for row in rows}
     unlisted = [name for name in written if name not in listed]
-    if rows and unlisted:
+    if has_rows and unlisted:
         raise UserError(out / native.METADATA, f"has no line about {unlisted[0]}, which the run wrote", again)
     return list(dict.fromkeys(lost))
 
