@@ -59,8 +59,8 @@ def test_annotations_go_before_predictions_and_the_last_one_counts(tmp_path):
     folder = exported(tmp_path)
     tasks, whole, left = tasks_of(folder), np.ones((20, 30), bool), np.arange(30) < np.full((20, 1), 7)
     tasks[0]["annotations"] = [
-        annotation(CLASSES[1], left, updated_at="2026-11-02T00:00:00Z"),
-        annotation(CLASSES[0], whole, updated_at="2026-11-01T00:00:00Z"),
+        annotation(CLASSES[1], left, updated_at="2026-11-02T00:00:00.5Z"),
+        annotation(CLASSES[0], whole, updated_at="2026-11-02T00:00:00Z"),
         annotation(CLASSES[0], whole, was_cancelled=True, updated_at="2026-11-03T00:00:00Z"),
     ]
     tasks[1]["annotations"] = [annotation(CLASSES[0], whole, was_cancelled=True)]

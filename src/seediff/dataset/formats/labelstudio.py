@@ -292,7 +292,11 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
 def _answer(task: Task, where: str) -> TaskAnswer:
     """The annotation that counts, or else the last prediction."""
     if task.done:
-        return max(reversed(task.done), key=lambda answer: (bool(answer.ground_truth), answer.updated_at or ""))
+
+        def rank(answer: TaskAnswer) -> tuple[bool, str]:
+            return bool(answer.ground_truth), (answer.updated_at or "").removesuffix("Z")  # so that 00Z < 00.5Z
+
+        return max(reversed(task.done), key=rank)
     predictions = [value for value in task.predictions if isinstance(value, dict)]
     return fit(predictions[-1], TaskAnswer, f"{where}: its prediction") if predictions else TaskAnswer()
 
