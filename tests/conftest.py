@@ -7,7 +7,6 @@ projections and heads of its original; only widths, sides and the depth of the t
 
 import os
 import signal
-import tempfile
 from functools import lru_cache
 
 import huggingface_hub.constants
@@ -20,12 +19,17 @@ from builders.twins import save_mini, save_unet
 torch.set_num_threads(1)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"], huggingface_hub.constants.HF_HUB_OFFLINE = "1", True  # no test asks the hub
-os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="seediff-tests-")  # for measured speeds
 os.fsync = lambda descriptor: None  # no test cuts the power, and slow disks take milliseconds for every file
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so in a shell's background jobs, and children inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # must be set before anything imports triton
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """Measured speeds are kept in a folder of the tests, which pytest removes in time."""
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(autouse=True)
