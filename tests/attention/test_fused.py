@@ -187,10 +187,10 @@ def compiled(width, major, minor, shared):
 
 print(json.dumps([compiled(*one) for one in json.loads(sys.argv[1])]))
 """
-CARDS = {"A100": (8, 0, 166_912), "RTX 40": (8, 9, 99 << 10), "H100": (9, 0, 232_448)}
+CARDS = {"A100": (8, 0, 166_912), "RTX 40": (8, 9, 99 << 10), "H100": (9, 0, 232_448), "RTX 50": (12, 0, 99 << 10)}
 
 
-LAYERS = (("RTX 40", 40), ("RTX 40", 128), ("A100", 72), ("H100", 40))
+LAYERS = (("RTX 40", 40), ("RTX 40", 128), ("A100", 72), ("H100", 40), ("RTX 50", 72))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only there Triton brings NVIDIA's assembler")
