@@ -106,24 +106,32 @@ def objects_after(
     if not size == before.shape == after.shape:
         problem = f"is {after.shape}, was {before.shape}, and its objects are {size}; all are (height, width)"
         raise UserError(where, problem)
-    class_ids = np.array([0, *instances.class_ids], np.uint8)
-    low, high = np.full(len(class_ids), IGNORE), np.zeros(len(class_ids), int)
-    its = (instances.numbers > 0) & (class_ids[instances.numbers] == before)
-    np.minimum.at(low, instances.numbers[its], after[its])
-    np.maximum.at(high, instances.numbers[its], after[its])
-    class_ids = np.where((low == high) & (high > 0) & (high < IGNORE), high, class_ids).astype(np.uint8)
+    class_ids = _classes_after(instances, before, after)
     numbers = np.where(class_ids[instances.numbers] == after, instances.numbers, 0)
     pieces = find_objects(np.where((before != after) & (numbers == 0), after, np.uint8(0)))
-    joins = _longest_border(pieces.index, numbers, after)
-    # More pieces than a file can number are noise: they become no objects.
-    count = len(instances.class_ids)
-    alone = [piece for piece in range(len(pieces.class_ids)) if piece not in joins][: MOST_OBJECTS - count]
-    table = np.zeros(len(pieces.class_ids) + 1, np.int32)  # the last entry, at −1, is for pixels without a piece
-    table[list(joins)] = list(joins.values())
-    table[alone] = np.arange(count + 1, count + 1 + len(alone))
-    scores = (*instances.scores, *([1.0] * len(alone))) if instances.scores else ()
-    ids = (*class_ids[1:].tolist(), *(pieces.class_ids[piece] for piece in alone))
-    return Instances(np.where(pieces.index >= 0, table[pieces.index], numbers), ids, scores).visible(ignored=True)
+    touched = _longest_border(pieces.index, numbers, after)
+    count, new = len(instances.class_ids), list[int]()
+    owners = np.zeros(len(pieces.class_ids) + 1, np.int32)  # the last entry, at −1, is for pixels without a piece
+    for piece, class_id in enumerate(pieces.class_ids):
+        if piece in touched:
+            owners[piece] = touched[piece]
+        elif count + len(new) < MOST_OBJECTS:  # more pieces than a file can number are noise
+            new.append(class_id)
+            owners[piece] = count + len(new)
+    scores = instances.scores and (*instances.scores, *[1.0] * len(new))
+    joined = np.where(pieces.index >= 0, owners[pieces.index], numbers)
+    return Instances(joined, (*class_ids[1:].tolist(), *new), scores).visible(ignored=True)
+
+
+def _classes_after(instances: Instances, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """(N + 1,) uint8: the classes of objects 1 … N in label map `after`, behind a 0. Another class than in `before`, if
+    all pixels of the object have it."""
+    class_ids = np.array([0, *instances.class_ids], np.uint8)
+    low, high = np.full(len(class_ids), IGNORE), np.zeros(len(class_ids), int)
+    shown = (instances.numbers > 0) & (class_ids[instances.numbers] == before)
+    np.minimum.at(low, instances.numbers[shown], after[shown])
+    np.maximum.at(high, instances.numbers[shown], after[shown])
+    return np.where((low == high) & (high > 0) & (high < IGNORE), high, class_ids).astype(np.uint8)
 
 
 def _longest_border(index: np.ndarray, numbers: np.ndarray, labels: np.ndarray) -> dict[int, int]:
