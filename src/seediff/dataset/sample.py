@@ -112,6 +112,11 @@ class Sample:
                 raise UserError(f"sample '{self.name}'", f"has an object number {highest}, but classes for {count}")
         return instances
 
+    @property
+    def has_objects(self) -> bool:
+        """Whether the objects in the picture are known, not only classes."""
+        return self.stored_instances is not None
+
     def has_soft(self) -> bool:
         """Whether there is a soft mask of each class in the metadata."""
         return all((SOFT, class_id) in self.extras for class_id in self.row.class_ids)

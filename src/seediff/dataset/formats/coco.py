@@ -66,14 +66,14 @@ def write(export: Export, *, min_area: int = 1, polygons: bool = False) -> None:
     semantic = {ending: new_document([*named, ignored]) for ending in endings.values()}
     small = 0
     for placed in export.placed(annotate, min_area=min_area, polygons=polygons):
-        (height, width), objects, areas, left_out = placed.encoded
+        objects, areas, left_out = placed.encoded
         small += left_out
         ending = endings[placed.split]
         export.put(f"{IMAGES}/{placed.file_name}", placed.picture)
         metadata = {key: value for key, value in placed.sample.metadata.items() if key not in WRITTEN_ANEW}
         if "split" in metadata and placed.split != placed.sample.row.part:  # another share was set aside
             metadata["split"] = placed.split
-        image = {"file_name": placed.file_name, "width": width, "height": height}
+        image = {"file_name": placed.file_name, "width": placed.width, "height": placed.height}
         add_image(instances[ending], image, objects)
         if metadata:
             image["metadata"] = metadata
@@ -98,13 +98,11 @@ def add_image(document: Json, image: Mapping[str, Any], annotations: Sequence[Ma
         document["annotations"].append({"id": len(document["annotations"]) + 1, "image_id": number, **one})
 
 
-def annotate(
-    sample: Sample, labels: np.ndarray, min_area: int, polygons: bool
-) -> tuple[tuple[int, ...], list[Json], list[Json], int]:
-    """((height, width), objects, areas, small) of a sample: the annotations of its objects and of its classes, and the
-    number of pieces that are too small."""
+def annotate(sample: Sample, labels: np.ndarray, min_area: int, polygons: bool) -> tuple[list[Json], list[Json], int]:
+    """(objects, areas, small) of a sample: the annotations of its objects and of its classes, and the number of pieces
+    that are too small."""
     pieces = sample.objects(labels, min_area)
-    return labels.shape, of_objects(pieces, polygons), of_objects(whole_classes(labels)), pieces.small
+    return of_objects(pieces, polygons), of_objects(whole_classes(labels)), pieces.small
 
 
 def of_objects(objects: Objects, polygons: bool = False) -> list[Json]:
@@ -139,7 +137,7 @@ def is_folder(candidate: Candidate) -> bool:
 def read(
     source: Import,
     *,
-    images: Path | str | None = None,
+    images: Path | None = None,
     crowds: Crowds | None = None,
 ) -> Contents:
     """A COCO folder, or one JSON file. Class ids count from 1 in the order of the category ids.

@@ -57,10 +57,10 @@ def write(export: Export, *, objects: bool = False) -> None:
     names = label_names(export.classes)
     for placed in sorted(export.placed(draw, names=names, objects=objects), key=lambda placed: placed.name):
         export.put(f"{IMAGES}/{placed.file_name}", placed.picture)
-        (height, width), masks = placed.encoded
         subset = f' subset="{placed.split}"' if several else ""
-        about = f'id="{len(images)}" name={quoteattr(placed.file_name)}{subset} width="{width}" height="{height}"'
-        images.append(f"  <image {about}>\n{masks}  </image>\n")
+        about = f'id="{len(images)}" name={quoteattr(placed.file_name)}{subset}'
+        size = f'width="{placed.width}" height="{placed.height}"'
+        images.append(f"  <image {about} {size}>\n{placed.encoded}  </image>\n")
     kinds = "<type>mask</type><attributes></attributes>"
     named = named_colours(export.classes)
     labels = "".join(
@@ -79,14 +79,14 @@ def write(export: Export, *, objects: bool = False) -> None:
     export.put(LABELS, json.dumps(listed, ensure_ascii=False, indent=1))
 
 
-def draw(sample: Sample, labels: np.ndarray, names: Mapping[int, str], objects: bool) -> tuple[tuple[int, ...], str]:
-    """((height, width), masks) of a sample: the <mask> elements of its objects, then of the rest of its label map."""
+def draw(sample: Sample, labels: np.ndarray, names: Mapping[int, str], objects: bool) -> str:
+    """The <mask> elements of a sample: those of its objects, then of the rest of its label map."""
     masks = ""
     for found in masks_of(sample, labels, objects):
         for number, class_id in enumerate(found.class_ids):
             left, top, right, bottom = found.boxes_xyxy[number]
             masks += _mask(names[class_id], found.index[top:bottom, left:right] == number, left, top)
-    return labels.shape, masks
+    return masks
 
 
 def _mask(label: str, inside: np.ndarray, left: int, top: int) -> str:
@@ -161,7 +161,7 @@ class Box(msgspec.Struct, frozen=True):
     rotation: Near = 0
 
 
-def read(source: Import, *, images: Path | str | None = None) -> Contents:
+def read(source: Import, *, images: Path | None = None) -> Contents:
     """An unpacked export of "CVAT for images 1.1", or its XML file. images: the folder of the pictures; None: images/,
     or the folder of the file.
 

@@ -32,11 +32,11 @@ Near = Annotated[float, msgspec.Meta(ge=-1e6, le=1e6)]
 """A coordinate. pycocotools ends the process for a polygon of much larger coordinates."""
 
 
-def given_or(images: Path | str | None, *usual: Path) -> list[Path]:
+def given_or(images: Path | None, *usual: Path) -> list[Path]:
     """The folders of the pictures: the folder that the user named, or else the usual folders."""
     if images is None:
         return [*usual]
-    return [Path(images)]
+    return [images]
 
 
 def portable(name: str) -> str:

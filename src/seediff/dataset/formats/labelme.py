@@ -98,25 +98,23 @@ def write(export: Export, *, polygons: bool = False) -> None:
     """labelme's JSON files, beside their pictures. polygons: write polygons instead of masks, which X-AnyLabeling does
     not read: one per connected piece, in a group per class or object. labelme fills them exactly."""
     for placed in export.placed(draw, names={**label_names(export.classes), IGNORE: IGNORE_LABEL}, polygons=polygons):
-        (height, width), shapes = placed.encoded
         export.put(placed.file_name, placed.picture)
-        picture = {"imagePath": placed.file_name, "imageData": None, "imageHeight": height, "imageWidth": width}
-        document = {"version": "5.10.1", "flags": {}, "shapes": shapes, **picture}
+        picture = {"imagePath": placed.file_name, "imageData": None}
+        size = {"imageHeight": placed.height, "imageWidth": placed.width}
+        document = {"version": "5.10.1", "flags": {}, "shapes": placed.encoded, **picture, **size}
         export.put(f"{placed.name}.json", json.dumps(document, ensure_ascii=False))
     export.put("labels.txt", "".join(f"{name}\n" for name in (IGNORE_LABEL, BACKGROUND_LABEL, *export.classes)))
 
 
-def draw(
-    sample: Sample, labels: np.ndarray, names: Mapping[int, str], polygons: bool
-) -> tuple[tuple[int, ...], list[Json]]:
-    """((height, width), shapes) of a sample: the shapes of its objects, then of the rest of its label map."""
+def draw(sample: Sample, labels: np.ndarray, names: Mapping[int, str], polygons: bool) -> list[Json]:
+    """The shapes of a sample: those of its objects, then of the rest of its label map."""
     shapes, before = list[Json](), 0
-    for found in masks_of(sample, labels, sample.stored_instances is not None):
+    for found in masks_of(sample, labels, sample.has_objects):
         for number, shape in _polygons(found) if polygons else _masks(found):
             group = before + number if polygons else None
             shapes.append({"label": names[found.class_ids[number]], "group_id": group, "flags": {}, **shape})
         before += len(found.class_ids)
-    return labels.shape, shapes
+    return shapes
 
 
 def _masks(found: Objects) -> Iterator[tuple[int, Json]]:
@@ -141,7 +139,7 @@ def is_folder(candidate: Candidate) -> bool:
     return any(path.is_file() and candidate.is_json("labelme", path) for path in paths)
 
 
-def read(source: Import, *, classes: Sequence[str] | None = None, images: Path | str | None = None) -> Contents:
+def read(source: Import, *, classes: Sequence[str] | None = None, images: Path | None = None) -> Contents:
     """Folders of labelme's JSON files, or one such file. classes: the classes in the order of their ids; None: the
     names in a labels.txt or class_names.txt, or else the labels in use, sorted by name. images: the folder of the
     pictures; None: the paths in the files count, or else their `imageData`.
@@ -198,7 +196,7 @@ def _samples(
     image_paths: dict[Path, str],
     ids: dict[str, int],
     root: Path,
-    images: Path | str | None,
+    images: Path | None,
     objects: bool,
 ) -> Iterator[Sample]:
     """The samples. image_paths: path of a file → its `imagePath`. ids: label → id. images: the folder of pictures that
@@ -207,7 +205,7 @@ def _samples(
     for path, image_name in image_paths.items():
         inner = f"{path.parent.relative_to(root).as_posix()}/{image_name}"
         folders = given_or(images, root, path.parent, path.parent / native.IMAGES, root / native.IMAGES)
-        found = source.find_picture(folders, [inner], str(path)) if image_name else None
+        found = source.pictures.find(folders, [inner], str(path)) if image_name else None
         image: Path | bytes | None = None
         suffix = ""
         if found is not None:
@@ -223,7 +221,7 @@ def _samples(
         name = path.relative_to(above).with_suffix("").as_posix()
         shapes = Painted(partial(_paint, path=path, ids=ids), image)
         seen = shapes.objects if objects else None
-        yield source.sample(name, image, shapes.label_map, {}, path, objects=seen)
+        yield source.sample(name, image, shapes.label_map, path, objects=seen)
 
 
 def _decoded(text: str, where: str) -> bytes:

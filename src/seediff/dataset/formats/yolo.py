@@ -30,7 +30,8 @@ from .drivers import Export, Import, Painted
 from .format_table import Candidate, Contents
 from .label_files import Shapes, shown_size, unique_names
 from .masks import semantic_yaml
-from .yolo_data import DATA, IMAGES, LABELS, YoloImage, find_images, is_data, label_file, read_data, write_data
+from .yolo_data import DATA, IMAGES, LABELS, is_data, read_data, write_data
+from .yolo_images import LabelFiles, YoloImage, find_images
 
 HAIR = 0.01
 """Corners that are outside the picture by up to this share of a side are moved to its edge, as in Ultralytics."""
@@ -136,7 +137,7 @@ def read(
     *,
     split: str | None = None,
     classes: Sequence[str] | None = None,
-    images: Path | str | None = None,
+    images: Path | None = None,
 ) -> Contents:
     """A YOLO folder, or the folder of the given YAML file.
 
@@ -144,12 +145,13 @@ def read(
     None: the names in the YAML file or in classes.txt. images: the folder of the pictures, if they lie elsewhere or
     `images` is a link that leads out of the folder. A picture without a label file is all background.
     """
-    file, data, class_names = read_data(source.path, classes or ())
-    class_list = number_classes(class_names, file, void=(), classes=classes, note=source.note)
-    if "kpt_shape" in data:
+    data = read_data(source.path, classes or ())
+    file = data.file
+    class_list = number_classes(data.names, file, void=(), classes=classes, note=source.note)
+    if "kpt_shape" in data.content:
         raise UserError(file, "has poses (kpt_shape), whose points would be read as corners; masks need polygons")
     samples, paint = list[Sample](), partial(_paint, ids=class_list.ids)
-    found_images = find_images(source, file, data, split, images, label_file, _has_labels)
+    found_images = find_images(source, data, LabelFiles(_has_labels), split, images)
     without, lengths = 0, Counter[int]()
     for image in found_images:
         without += not image.labels.exists()
@@ -159,7 +161,7 @@ def read(
     for image, name in zip(found_images, names, strict=True):
         shapes = Painted(paint, image)
         labels, objects = shapes.label_map, shapes.objects
-        samples.append(source.sample(name, image.path, labels, {}, image.labels, split=image.split, objects=objects))
+        samples.append(source.sample(name, image.path, labels, image.labels, split=image.split, objects=objects))
     if samples and without == len(samples):
         raise UserError(samples[0].where, f"has no label file, and no other picture of {file} has one")
     if boxes and boxes == lines:
