@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -47,7 +46,7 @@ from .coco_data import (
     paint,
     part_of,
 )
-from .drivers import Export, Import, PictureRecord
+from .drivers import Export, Import, PictureRecord, Placed
 from .format_table import Candidate, Contents
 
 WRITTEN_ANEW = ("file_name", "mask_file_name", "class_ids", "area")
@@ -73,11 +72,8 @@ def write(export: Export, *, min_area: int = 1, polygons: bool = False) -> None:
         metadata = {key: value for key, value in placed.sample.metadata.items() if key not in WRITTEN_ANEW}
         if "split" in metadata and placed.split != placed.sample.row.part:  # another share was set aside
             metadata["split"] = placed.split
-        image = {"file_name": placed.file_name, "width": placed.width, "height": placed.height}
-        add_image(instances[ending], image, objects)
-        if metadata:
-            image["metadata"] = metadata
-        add_image(semantic[ending], image, areas)
+        add_image(instances[ending], placed, objects)
+        add_image(semantic[ending], placed, areas, metadata)
     for kind, documents in ((INSTANCES, instances), (SEMANTIC, semantic)):
         for ending, document in documents.items():
             export.put(f"{ANNOTATIONS}/{kind}{ending}.json", json.dumps(document, ensure_ascii=False))
@@ -90,10 +86,13 @@ def new_document(categories: list[Json]) -> Json:
     return {"info": info, "images": [], "annotations": [], "categories": categories}
 
 
-def add_image(document: Json, image: Mapping[str, Any], annotations: Sequence[Mapping[str, Any]]) -> None:
+def add_image(document: Json, placed: Placed, annotations: Sequence[Json], metadata: Json | None = None) -> None:
     """Adds an image and its annotations to a document. Both are numbered from 1."""
     number = len(document["images"]) + 1
-    document["images"].append({"id": number, **image})
+    image = {"id": number, "file_name": placed.file_name, "width": placed.width, "height": placed.height}
+    if metadata:
+        image["metadata"] = metadata
+    document["images"].append(image)
     for one in annotations:
         document["annotations"].append({"id": len(document["annotations"]) + 1, "image_id": number, **one})
 

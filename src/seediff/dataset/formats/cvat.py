@@ -38,9 +38,7 @@ from .label_files import (
     check_frame,
     class_of,
     given_or,
-    label_names,
     masks_of,
-    named_colours,
 )
 
 ANNOTATIONS, IMAGES, LABELS = "annotations.xml", "images", "labels.json"
@@ -54,17 +52,16 @@ def write(export: Export, *, objects: bool = False) -> None:
     """ "CVAT for images 1.1". objects: write a mask per object, not per class."""
     several = export.parts if export.parts != ["train"] else []
     images = []
-    names = label_names(export.classes)
-    for placed in sorted(export.placed(draw, names=names, objects=objects), key=lambda placed: placed.name):
+    for placed in sorted(export.placed(draw, names=export.labels, objects=objects), key=lambda placed: placed.name):
         export.put(f"{IMAGES}/{placed.file_name}", placed.picture)
         subset = f' subset="{placed.split}"' if several else ""
         about = f'id="{len(images)}" name={quoteattr(placed.file_name)}{subset}'
         size = f'width="{placed.width}" height="{placed.height}"'
         images.append(f"  <image {about} {size}>\n{placed.encoded}  </image>\n")
     kinds = "<type>mask</type><attributes></attributes>"
-    named = named_colours(export.classes)
     labels = "".join(
-        f"        <label><name>{escape(name)}</name><color>{colour}</color>{kinds}</label>\n" for name, colour in named
+        f"        <label><name>{escape(name)}</name><color>{colour}</color>{kinds}</label>\n"
+        for name, colour in export.colours
     )
     kind, about = "task", f"<size>{len(images)}</size>\n      <mode>annotation</mode>"
     if several:
@@ -75,7 +72,7 @@ def write(export: Export, *, objects: bool = False) -> None:
     )
     body = f"<annotations>\n  <version>1.1</version>\n{meta}{''.join(images)}</annotations>\n"
     export.put(ANNOTATIONS, f'<?xml version="1.0" encoding="utf-8"?>\n{body}')
-    listed = [{"name": name, "color": colour, "type": "mask", "attributes": []} for name, colour in named]
+    listed = [{"name": name, "color": colour, "type": "mask", "attributes": []} for name, colour in export.colours]
     export.put(LABELS, json.dumps(listed, ensure_ascii=False, indent=1))
 
 

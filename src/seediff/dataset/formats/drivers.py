@@ -14,8 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from ...config.class_names import IGNORED
 from ...errors import UserError
 from ...files.image_files import orientation_of
+from ...files.label_maps import IGNORE, voc_palette
 from ...files.messages import plural, show_json
 from ...files.output_folders import stage_output
 from ...files.outputs import put
@@ -114,6 +116,17 @@ class Export(Notes):
     def parts(self) -> list[str]:
         """The splits that have a sample, in the order of SPLITS."""
         return [split for split in SPLITS if split in self.splits]
+
+    @property
+    def labels(self) -> dict[int, str]:
+        """Id → label, for the classes and 255."""
+        return {**dict(enumerate(self.classes, 1)), IGNORE: IGNORED[1]}
+
+    @property
+    def colours(self) -> list[tuple[str, str]]:
+        """(label, colour) of each class and of 255, in VOC's colours as #rrggbb."""
+        colours = bytes(voc_palette())
+        return [(name, f"#{colours[3 * i : 3 * i + 3].hex()}") for i, name in self.labels.items()]
 
     def placed(self, encode: Callable[..., Any], **options: Any) -> Iterator[Placed]:
         """The samples, each with the result of `encode(sample, labels, **options)`, where `labels` is its label map.

@@ -45,7 +45,6 @@ from .label_files import (
     check_frame,
     class_of,
     given_or,
-    label_names,
     masks_of,
     shown_size,
 )
@@ -97,7 +96,7 @@ class LabelmeFile(msgspec.Struct, frozen=True):
 def write(export: Export, *, polygons: bool = False) -> None:
     """labelme's JSON files, beside their pictures. polygons: write polygons instead of masks, which X-AnyLabeling does
     not read: one per connected piece, in a group per class or object. labelme fills them exactly."""
-    for placed in export.placed(draw, names={**label_names(export.classes), IGNORE: IGNORE_LABEL}, polygons=polygons):
+    for placed in export.placed(draw, names={**export.labels, IGNORE: IGNORE_LABEL}, polygons=polygons):
         export.put(placed.file_name, placed.picture)
         picture = {"imagePath": placed.file_name, "imageData": None}
         size = {"imageHeight": placed.height, "imageWidth": placed.width}

@@ -33,7 +33,7 @@ from ..sample import Sample
 from ..shapes.rle import encode_brush
 from .drivers import Export, Import, PictureRecord
 from .format_table import Candidate, Contents, read_known
-from .label_files import IMAGE_SUFFIXES, by_object, given_or, label_names, masks_of, named_colours
+from .label_files import IMAGE_SUFFIXES, by_object, given_or, masks_of
 from .labelstudio_data import Drawn, Task, find_regions, mask_labels, paint, shown_keys
 
 TASKS, INTERFACE, IMAGES = "tasks.json", "label_config.xml", "images"
@@ -49,7 +49,7 @@ def write(export: Export) -> None:
     """Label Studio's tasks, with the masks as predictions. A prediction's score is the lowest score of its classes. A
     class's score is its `confidence` in the metadata, or else its `presence`."""
     tasks = []
-    for placed in export.placed(draw, names=label_names(export.classes)):
+    for placed in export.placed(draw, names=export.labels):
         file_name = f"{IMAGES}/{placed.file_name}"
         export.put(file_name, placed.picture)
         row = dict(placed.sample.metadata)
@@ -65,8 +65,7 @@ def write(export: Export) -> None:
         tasks.append(json.dumps({"data": data, "predictions": [prediction]}, ensure_ascii=False))
     export.put(TASKS, "[\n" + ",\n".join(tasks) + "\n]\n")
     labels = [
-        f"    <Label value={quoteattr(name)} background={quoteattr(colour)}/>\n"
-        for name, colour in named_colours(export.classes)
+        f"    <Label value={quoteattr(name)} background={quoteattr(colour)}/>\n" for name, colour in export.colours
     ]
     export.put(
         INTERFACE,

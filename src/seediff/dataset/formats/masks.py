@@ -47,8 +47,7 @@ from .drivers import Export, Import
 from .format_table import Candidate, Contents
 from .label_files import IMAGE_SUFFIXES, PARTS, images_by_name, unique_names
 from .public_sets import Found, find_published, read_published
-from .yolo_data import IMAGES, find_yaml, read_data, write_data
-from .yolo_images import LabelFiles, find_images
+from .yolo_data import IMAGES, LabelFiles, YoloFolders, find_yaml, read_data, write_data
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "img_dir", "data")
 MASK_FOLDERS = ("masks", "mask", "labels", "label", "annotations", "ann_dir", "gt", "gts")
@@ -192,7 +191,7 @@ def _named_by_yaml(source: Import, path: Path, split: str | None, images: Path |
         raise UserError(file, f"'{KEY}' must name the masks' folder, which replaces `{IMAGES}` in paths")
     meanings = dict[int, int | Literal["ignore_label"] | None]
     mapping = fit(data.content.get("label_mapping") or {}, meanings, f"{file}: label_mapping", strict=False)
-    found_images = find_images(source, data, LabelFiles(Path.is_file, folder, ".png"), split, images)
+    found_images = YoloFolders(data, LabelFiles(Path.is_file, folder, ".png"), images).find(source, split)
     for one in found_images:
         if not one.labels.is_file():
             raise UserError(one.path, f"has no mask {one.labels}")

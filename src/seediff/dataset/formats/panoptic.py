@@ -62,15 +62,14 @@ def write(export: Export) -> None:
         export.put(f"{placed.split}/{placed.file_name}", placed.picture)
         file_name = f"{placed.name}.png"
         export.put(f"{ANNOTATIONS}/{PANOPTIC}_{placed.split}/{file_name}", mask)
-        image = {"file_name": placed.file_name, "width": placed.width, "height": placed.height}
-        add_image(documents[placed.split], image, [{"file_name": file_name, "segments_info": segments}])
+        add_image(documents[placed.split], placed, [{"file_name": file_name, "segments_info": segments}])
     for part, document in documents.items():
         export.put(f"{ANNOTATIONS}/{PANOPTIC}_{part}.json", json.dumps(document, ensure_ascii=False))
 
 
 def segment(sample: Sample, labels: np.ndarray, things: bool) -> tuple[bytes, list[Json]]:
-    """(mask, segments) of a sample: the mask as a PNG, and its `segments_info`. things: whether
-    classes have objects."""
+    """(mask, segments) of a sample: the mask as a PNG, and its `segments_info`. things: whether classes
+    have objects."""
     found = Objects(np.full(labels.shape, -1, np.int32), [])
     if sample.has_objects:
         found = sample.objects(labels)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -39,28 +39,24 @@ class PictureFinder:
         picture."""
         ends = list(dict.fromkeys(chain.from_iterable(map(_ends, names))))
         for end in ends:
-            match = self._find_in(folders, end)
-            if match is not None:
-                folder, path = match
+            for folder, path in self._matches(folders, end):
                 other = self.used.setdefault(inside(folder, path), ends[0])
                 if other != ends[0]:
                     raise UserError(where, f"{show_json(ends[0])} and {show_json(other)} are both {path}")
                 return path, end
         return None
 
-    def _find_in(self, folders: Sequence[Path], end: str) -> tuple[Path, Path] | None:
-        """(folder, path) of the picture with a name: a file of this name that can be read, else one of a similar name,
-        else one of this name whose suffix no dataset has, which is refused later."""
-        exact = [folder for folder in folders if os.path.isfile(folder / end)]
-        if exact and end.lower().endswith(IMAGE_SUFFIXES):
-            return exact[0], exact[0] / end
+    def _matches(self, folders: Sequence[Path], end: str) -> Iterator[tuple[Path, Path]]:
+        """(folder, path) of the pictures with a name, the likeliest first: files of this name that can be read, then
+        those of a similar name, then those of this name with a suffix that no dataset has, which are refused later."""
+        exact = [(folder, folder / end) for folder in folders if os.path.isfile(folder / end)]
+        if end.lower().endswith(IMAGE_SUFFIXES):
+            yield from exact
         for folder in folders:
             path = self._alike(folder / end)
             if path is not None:
-                return folder, path
-        for folder in exact:
-            return folder, folder / end
-        return None
+                yield folder, path
+        yield from exact
 
     def _alike(self, path: Path) -> Path | None:
         """The only picture whose name differs from that of `path` in spelling alone, or else in spelling and suffix."""

@@ -30,8 +30,7 @@ from .drivers import Export, Import, Painted
 from .format_table import Candidate, Contents
 from .label_files import Shapes, shown_size, unique_names
 from .masks import semantic_yaml
-from .yolo_data import DATA, IMAGES, LABELS, is_data, read_data, write_data
-from .yolo_images import LabelFiles, YoloImage, find_images
+from .yolo_data import DATA, IMAGES, LABELS, LabelFiles, YoloFolders, YoloImage, is_data, read_data, write_data
 
 HAIR = 0.01
 """Corners that are outside the picture by up to this share of a side are moved to its edge, as in Ultralytics."""
@@ -151,7 +150,7 @@ def read(
     if "kpt_shape" in data.content:
         raise UserError(file, "has poses (kpt_shape), whose points would be read as corners; masks need polygons")
     samples, paint = list[Sample](), partial(_paint, ids=class_list.ids)
-    found_images = find_images(source, data, LabelFiles(_has_labels), split, images)
+    found_images = YoloFolders(data, LabelFiles(_has_labels), images).find(source, split)
     without, lengths = 0, Counter[int]()
     for image in found_images:
         without += not image.labels.exists()
