@@ -72,21 +72,21 @@ def number_classes(
     name such as `ignore` means 255; with `void`, only for the numbers in it. classes: the classes in the order of their
     ids, if the user named them. note: called with a line about several numbers of one meaning. Raises UserError."""
     ids: dict[int, int] = {}
-    listed: dict[int, str] = {}
+    class_names: dict[int, str] = {}
     for number, name in sorted(names.items()):
-        name, meant = composed(name.strip()), reserved_id(name.strip())
-        if meant == 0 or (meant == IGNORE and (void is None or number in void)):
-            ids[number] = meant
+        reserved = reserved_id(name.strip())
+        if reserved == 0 or (reserved == IGNORE and (void is None or number in void)):
+            ids[number] = reserved
         else:
-            listed[number] = name
-    chosen = tuple(map(composed, dict.fromkeys(listed.values()) if classes is None else classes))
+            class_names[number] = composed(name.strip())
+    chosen = tuple(map(composed, dict.fromkeys(class_names.values()) if classes is None else classes))
     check_class_list(chosen, where)
-    own = {name: number for number, name in enumerate(chosen, 1)}
-    for number, name in listed.items():
-        if name not in own:
+    class_ids = {name: number for number, name in enumerate(chosen, 1)}
+    for number, name in class_names.items():
+        if name not in class_ids:
             raise UserError("classes", f"does not name {show_json(name)}, which is a class of {where}")
-        ids[number] = own[name]
-    for name, class_id in {BACKGROUND: 0, **own}.items():
+        ids[number] = class_ids[name]
+    for name, class_id in {BACKGROUND: 0, **class_ids}.items():
         same = [names[number].strip() for number in sorted(names) if ids[number] == class_id]
         if len(same) > 1:
             note(f"{', '.join(map(show_json, same))} in {where} become one class: {name}")
@@ -104,20 +104,19 @@ def named_classes(classes: Sequence[str]) -> ClassList:
 def number_labels(labels: Iterable[str], where: object, note: Note) -> tuple[tuple[str, ...], dict[str, int]]:
     """(classes, ids): the classes among labels, in their order; and the id of each class and of each name that means 0
     or 255."""
-    names = dict(enumerate(labels))
-    class_list = number_classes(names, where, note=note)
-    own = {name: number for number, name in enumerate(class_list.classes, 1)}
-    return class_list.classes, {**dict.fromkeys(GROUNDS, 0), **dict.fromkeys(IGNORED, IGNORE), **own}
+    classes = number_classes(dict(enumerate(labels)), where, note=note).classes
+    class_ids = {name: number for number, name in enumerate(classes, 1)}
+    return classes, {**dict.fromkeys(GROUNDS, 0), **dict.fromkeys(IGNORED, IGNORE), **class_ids}
 
 
 def check_meaning(classes: Sequence[str], *, void: bool = True) -> None:
     """Raise UserError for a class whose name would be read back as id 0, or, if `void`, as 255."""
     words = {0: "the background", IGNORE: "pixels that are ignored"}
     for name in classes:
-        meant = reserved_id(name)
-        if meant == 0 or (void and meant == IGNORE):
+        reserved = reserved_id(name)
+        if reserved == 0 or (void and reserved == IGNORE):
             fix = "give it another name in classes.txt, and in metadata.jsonl"
-            raise UserError(f"class '{name}'", f"means {words[meant]} in this format", fix)
+            raise UserError(f"class '{name}'", f"means {words[reserved]} in this format", fix)
 
 
 class Meta(msgspec.Struct, frozen=True):

@@ -28,7 +28,7 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ from ..files.messages import show_json
 from ..files.outputs import BATCHES, CONFIG
 from ..files.photo_files import looks_like_image, without_suffix
 from ..files.reading import check_unpacked, inside
-from .encoding import Instances, LabelFile, ObjectsFile, read_label_map
+from .encoding import Instances, LabelFile, ObjectsFile, ReadObjects, read_label_map
 from .reviews import Action, makers, read_actions, reviewed_row
 from .rows import as_row, check_class_list, check_name, check_row, checked_rows
 from .sample import CONFIGS, SOFT, Extras, Sample
@@ -208,7 +208,7 @@ class RowReader:
             row.pop(key, None)
         return Sample(image, LabelFile(mask, mask_sha256), instances, row, name=name, extras=extras)
 
-    def _objects(self, name: str, row: Mapping[str, Any], where: str) -> Callable[[], Instances] | None:
+    def _objects(self, name: str, row: Mapping[str, Any], where: str) -> ReadObjects | None:
         """A function that reads the objects of a sample; None for a sample without objects. Raises UserError for a row
         with class ids or scores that objects cannot have."""
         file = f"{INSTANCES}/{name}.png"
@@ -253,7 +253,7 @@ def open_native(folder: Path | str, *, reviewed: bool = True) -> tuple[tuple[str
     return classes, samples
 
 
-def _objects_after(read: Callable[[], Instances], original_mask: Path, mask: Path, mask_sha256: str) -> Instances:
+def _objects_after(read: ReadObjects, original_mask: Path, mask: Path, mask_sha256: str) -> Instances:
     """The objects in a corrected mask. read: reads those in the original mask."""
     return objects_after(read(), read_label_map(original_mask), read_label_map(mask, mask_sha256), mask)
 

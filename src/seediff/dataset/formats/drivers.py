@@ -24,7 +24,7 @@ from ...files.outputs import put
 from ...files.reading import check_unpacked, inside
 from ...workers import Follow, in_order
 from ..class_lists import check_meaning
-from ..encoding import Instances
+from ..encoding import Instances, ReadLabels, ReadObjects
 from ..native import CHUNK
 from ..rows import SPLITS, check_name, flat_name
 from ..sample import Sample
@@ -300,12 +300,12 @@ class Import(Notes):
         self,
         name: str,
         image: Path | bytes | None,
-        labels: Callable[[], np.ndarray],
+        labels: ReadLabels,
         where: object,
         *files: Path,
         row: Mapping[str, Any] = MappingProxyType({}),
         split: str | None = None,
-        objects: Callable[[], Instances] | None = None,
+        objects: ReadObjects | None = None,
     ) -> Sample:
         """A sample. labels: reads its label map. where: the sample's name in errors. files: its files, which must not
         be links that lead out of the source. row: its metadata. split: the split that the format names. objects: reads

@@ -202,18 +202,8 @@ def _samples(
     the user named. objects: whether each shape is an object. Raises UserError."""
     above = Path(os.path.commonpath([path.parent for path in image_paths]))
     for path, image_name in image_paths.items():
-        inner = f"{path.parent.relative_to(root).as_posix()}/{image_name}"
         folders = given_or(images, root, path.parent, path.parent / native.IMAGES, root / native.IMAGES)
-        found = source.pictures.find(folders, [inner], str(path)) if image_name else None
-        image: Path | bytes | None = None
-        suffix = ""
-        if found is not None:
-            image, _ = found
-            suffix = image.suffix.lower()
-        if suffix not in IMAGE_SUFFIXES or not image_name.lower().endswith(suffix):  # the JSON file may hold it
-            data = read_json(path, LabelmeFile).imageData
-            if data:
-                image = _decoded(data, f"{path}: imageData")
+        image = _find_image(source, path, image_name, folders)
         if image is None:
             source.no_image(path, f"there is no picture {show_json(image_name)}, and 'imageData' is empty")
             continue
@@ -221,6 +211,21 @@ def _samples(
         shapes = Painted(partial(_paint, path=path, ids=ids), image)
         seen = shapes.objects if objects else None
         yield source.sample(name, image, shapes.label_map, path, objects=seen)
+
+
+def _find_image(source: Import, path: Path, image_name: str, folders: Sequence[Path]) -> Path | bytes | None:
+    """The picture of a file: the one called `image_name`, or else that in the file, if any."""
+    match = None
+    if image_name:
+        inner = f"{path.parent.relative_to(source.folder).as_posix()}/{image_name}"
+        match = source.pictures.find(folders, [inner], str(path))
+    image = match and match[0]
+    if image is not None:
+        suffix = image.suffix.lower()
+        if suffix in IMAGE_SUFFIXES and image_name.lower().endswith(suffix):
+            return image
+    data = read_json(path, LabelmeFile).imageData
+    return _decoded(data, f"{path}: imageData") if data else image
 
 
 def _decoded(text: str, where: str) -> bytes:

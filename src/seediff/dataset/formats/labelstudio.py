@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -140,7 +141,6 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
     tasks = read_known(file, list[Task])
     interface = file.parent / INTERFACE
     view = read_xml(interface, "View") if interface.is_file() else Node("View", {}, "")
-    # The answers that count, and the regions of each picture.
     numbered = [(f"{file}: task {number}", task) for number, task in enumerate(tasks, 1)]
     read = [(where, task) for where, task in numbered if task.done] or numbered
     source.count(
@@ -149,45 +149,59 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
     more = sum(len(task.done[1:]) for _, task in read)
     if more:
         source.note(f"second annotations of a task, left out: {more} (a ground truth counts, or else the last change)")
-    pictures: list[tuple[str, Task, str, list[Drawn]]] = []
+    pictures: list[TaskPicture] = []
     boxed, others = list[str](), list[str]()
     for where, task in read:
-        found, left = find_regions(task.answer(where), where)
-        pictures += [(where, task, *picture) for picture in _by_picture(task.data, found, shown_keys(view), where)]
+        regions, left = find_regions(task.answer(where), where)
+        for address, drawn in _by_picture(task.data, regions, shown_keys(view), where):
+            pictures.append(TaskPicture(where, task, address, drawn))
         others += left
-        boxed += [one.result.about for one in found if not one.region.masked]
+        boxed += [one.result.about for one in regions if not one.region.masked]
     source.not_drawn(boxed, others)
 
-    # The classes.
-    used = [list(chain(*(one.result.labels for one in found if one.region.masked))) for *_, found in pictures]
+    used = [picture.labels() for picture in pictures]
     listing: object = "--classes"
     if classes is None and interface.is_file():
         classes, listing = mask_labels(view), interface
     elif classes is None:
         classes, listing = sorted({*chain(*used)}), file
     names, ids = number_labels(classes, listing, source.note)
+    folders, objects = given_or(images, file.parent, file.parent / IMAGES), by_object(used)
+    return Contents(names, source.samples_of(picture.record(folders, ids, objects) for picture in pictures))
 
-    folders = given_or(images, file.parent, file.parent / IMAGES)
-    objects, records = by_object(used), list[PictureRecord]()
-    for where, task, address, found in pictures:
+
+@dataclass(frozen=True)
+class TaskPicture:
+    """A picture of a task."""
+
+    where: str
+    """The task's name in errors."""
+    task: Task
+    address: str
+    regions: Sequence[Drawn]
+
+    def labels(self) -> list[str]:
+        """The labels of the masks."""
+        return list(chain(*(one.result.labels for one in self.regions if one.region.masked)))
+
+    def record(self, folders: Sequence[Path], ids: Mapping[str, int], objects: bool) -> PictureRecord:
+        """The picture and what is on it. folders: where it may be. ids: label → id. objects: whether each mask is an
+        object. Raises UserError."""
         own = Own()
-        if isinstance(task.data.get(OWN_KEY), Mapping):
-            own = fit(task.data[OWN_KEY], Own, f"{where}: data.{OWN_KEY}")
-            check_row(own.metadata, f"{where}: metadata in its data.{OWN_KEY}")
-        draw_regions = partial(paint, regions=found, ids=ids, where=where)
-        records.append(
-            PictureRecord(
-                where,
-                folders,
-                _image_names(address),
-                draw_regions,
-                draw_regions if objects else None,
-                top=IMAGES,
-                row=own.metadata,
-                name=own.name,
-            )
+        if isinstance(self.task.data.get(OWN_KEY), Mapping):
+            own = fit(self.task.data[OWN_KEY], Own, f"{self.where}: data.{OWN_KEY}")
+            check_row(own.metadata, f"{self.where}: metadata in its data.{OWN_KEY}")
+        paints = partial(paint, regions=self.regions, ids=ids, where=self.where)
+        return PictureRecord(
+            self.where,
+            folders,
+            _image_names(self.address),
+            paints,
+            paints if objects else None,
+            top=IMAGES,
+            row=own.metadata,
+            name=own.name,
         )
-    return Contents(names, source.samples_of(records))
 
 
 def _by_picture(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -18,7 +18,7 @@ from ...files.image_files import turned_back
 from ...files.messages import show_json
 from ...files.photo_files import without_suffix
 from ...files.reading import composed, inside
-from ..encoding import Instances
+from ..encoding import Instances, ReadLabels, ReadObjects
 from ..sample import image_size
 from .label_files import IMAGE_SUFFIXES, portable
 
@@ -90,11 +90,11 @@ class TurnedPicture:
     where: str
     """The picture's name in errors."""
 
-    def labels(self, read: Callable[[], np.ndarray]) -> np.ndarray:
+    def labels(self, read: ReadLabels) -> np.ndarray:
         """What `read` returns, turned as the picture is stored. Raises UserError."""
         return self._back(read())
 
-    def objects(self, read: Callable[[], Instances]) -> Instances:
+    def objects(self, read: ReadObjects) -> Instances:
         """What `read` returns, turned as the picture is stored. Raises UserError."""
         objects = read()
         return replace(objects, numbers=self._back(objects.numbers))

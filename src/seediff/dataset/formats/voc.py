@@ -9,7 +9,7 @@ out/  JPEGImages/NAME.jpg                    pictures, as they are (PNG files st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,7 @@ from ...files.photo_files import without_suffix
 from ...files.reading import composed, inside, read_lines
 from .. import native
 from ..class_lists import WEIGHTS, find_list, named_classes, voc_colours
-from ..encoding import Instances, encode_image, encode_mask
+from ..encoding import Instances, ReadLabels, encode_image, encode_mask
 from ..rows import SPLITS
 from ..sample import Sample
 from ..stored_masks import read_mask, with_single
@@ -185,7 +185,7 @@ def _names_of(split: str | None, lists: Sequence[NameList], known: Collection[st
     return named
 
 
-def _objects(decode: Callable[[], np.ndarray], path: Path) -> Instances:
+def _objects(decode: ReadLabels, path: Path) -> Instances:
     """The objects of an object map: each value or colour is an object, with the class that most of its pixels have.
     decode: reads the label map. Raises UserError."""
     labels = decode()
