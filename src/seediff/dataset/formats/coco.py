@@ -106,8 +106,8 @@ def annotate(sample: Sample, labels: np.ndarray, min_area: int, polygons: bool) 
 
 def of_objects(objects: Objects, polygons: bool = False) -> list[Json]:
     """An annotation for each object. polygons: as polygons instead of RLE."""
-    index = np.asfortranarray(objects.index)
-    shapes = _polygons(objects) if polygons else [encode(index == number) for number in range(len(objects.class_ids))]
+    numbers, count = np.asfortranarray(objects.numbers), len(objects.class_ids)
+    shapes = _polygons(objects) if polygons else [encode(numbers == number) for number in range(1, count + 1)]
     boxes = [[x, y, right - x, bottom - y] for x, y, right, bottom in objects.boxes_xyxy]
     return [
         {"category_id": class_id, "iscrowd": 0, "area": area, "bbox": box, "segmentation": shape}

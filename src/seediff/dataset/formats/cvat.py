@@ -80,9 +80,9 @@ def draw(sample: Sample, labels: np.ndarray, names: Mapping[int, str], objects: 
     """The <mask> elements of a sample: those of its objects, then of the rest of its label map."""
     masks = ""
     for found in masks_of(sample, labels, objects):
-        for number, class_id in enumerate(found.class_ids):
-            left, top, right, bottom = found.boxes_xyxy[number]
-            masks += _mask(names[class_id], found.index[top:bottom, left:right] == number, left, top)
+        for number, (class_id, box) in enumerate(zip(found.class_ids, found.boxes_xyxy, strict=True), 1):
+            left, top, right, bottom = box
+            masks += _mask(names[class_id], found.numbers[top:bottom, left:right] == number, left, top)
     return masks
 
 

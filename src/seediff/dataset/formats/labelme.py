@@ -117,18 +117,17 @@ def draw(sample: Sample, labels: np.ndarray, names: Mapping[int, str], polygons:
 
 
 def _masks(found: Objects) -> Iterator[tuple[int, Json]]:
-    """(number of the object, its mask in a box) for each object."""
+    """(position of the object, its mask in a box) for each object."""
     for number, (left, top, right, bottom) in enumerate(found.boxes_xyxy):
-        inside = found.index[top:bottom, left:right] == number
+        inside = found.numbers[top:bottom, left:right] == number + 1
         mask = base64.b64encode(encode_grey(inside * np.uint8(255))).decode()
         yield number, {"shape_type": "mask", "points": [[left, top], [right - 1, bottom - 1]], "mask": mask}
 
 
 def _polygons(found: Objects) -> Iterator[tuple[int, Json]]:
-    """(number of the object, outline of the piece) for each piece."""
-    pieces, owners = Objects(
-        found.index, [1] * len(found.class_ids)
-    ).pieces()  # 1 stands for any class, because 255 is none
+    """(position of the object, outline of the piece) for each piece."""
+    # 1 stands for any class, because 255 is none.
+    pieces, owners = Objects(found.numbers, [1] * len(found.class_ids)).pieces()
     for number, polygon in zip(owners, object_polygons(pieces), strict=True):
         yield number, {"shape_type": "polygon", "points": polygon.round(2).tolist()}
 

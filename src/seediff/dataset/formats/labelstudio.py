@@ -82,8 +82,8 @@ def draw(sample: Sample, labels: np.ndarray, names: Mapping[int, str]) -> list[J
     results, masks = [], []
     *objects, rest = masks_of(sample, labels, sample.has_objects)
     for found in objects:
-        masks = [(f"object-{i}", class_id, found.index == i) for i, class_id in enumerate(found.class_ids)]
-    masks += [(f"{class_id}", class_id, rest.index == i) for i, class_id in enumerate(rest.class_ids)]
+        masks = [(f"object-{i}", class_id, found.numbers == i + 1) for i, class_id in enumerate(found.class_ids)]
+    masks += [(f"{class_id}", class_id, rest.numbers == i + 1) for i, class_id in enumerate(rest.class_ids)]
     for key, number, inside in masks:
         tags = {"id": f"{OWN_KEY}-{key}", "type": "brushlabels", "from_name": TAG, "to_name": IMAGE}
         value = {"format": "rle", "rle": list(encode_brush(inside)), "brushlabels": [names[number]]}

@@ -70,13 +70,13 @@ def write(export: Export) -> None:
 def segment(sample: Sample, labels: np.ndarray, things: bool) -> tuple[bytes, list[Json]]:
     """(mask, segments) of a sample: the mask as a PNG, and its `segments_info`. things: whether classes
     have objects."""
-    found = Objects(np.full(labels.shape, -1, np.int32), [])
+    found = Objects(np.zeros(labels.shape, np.int32), [])
     if sample.has_objects:
         found = sample.objects(labels)
     rest = whole_classes(found.rest(labels + np.uint8(1)))  # in which the background is 1, and 255 is 0
     numbers, segments = np.zeros(labels.shape, np.int32), list[Json]()
     for objects in (found, rest):
-        numbers += np.where(objects.index < 0, 0, objects.index + 1 + len(segments))
+        numbers += np.where(objects.numbers > 0, objects.numbers + len(segments), 0)
         for class_id, area, box in zip(objects.class_ids, objects.areas, objects.boxes_xyxy, strict=True):
             category, (left, top, right, bottom) = class_id - (objects is rest), box
             crowd = int(things and objects is rest and category > 0)

@@ -66,7 +66,7 @@ def outline(sample: Sample, labels: np.ndarray, min_area: int) -> tuple[str, dic
 
 def as_yolo(pieces: Objects) -> str:
     """The text of a label file: one line for each of `pieces`, which `Objects.pieces` returned."""
-    sides = np.array(pieces.index.shape[::-1], np.float64)
+    sides = np.array(pieces.numbers.shape[::-1], np.float64)
     lines = []
     for class_id, polygon in zip(pieces.class_ids, object_polygons(pieces), strict=True):
         shares = (polygon / sides).ravel().tolist()

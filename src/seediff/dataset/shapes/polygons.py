@@ -50,7 +50,7 @@ START = np.array([(NEAR, NEAR), (NEAR, FAR), (FAR, FAR), (FAR, NEAR)])
 def object_polygons(objects: Objects) -> list[np.ndarray]:
     """The outline of each object, in their order: (P, 2) float64, x in (0, W) and y in (0, H) in pixels. Each object
     must be one piece, as those of `Objects.pieces`. `fill_polygon` gives exactly its pixels."""
-    outlines, owners = _Outlines(objects.index), objects.index.ravel()
+    outlines, owners = _Outlines(objects.numbers), objects.numbers.ravel()
     starts: dict[int, int] = {}  # object → the first edge of its outer outline, the top of its first pixel
     for start in outlines.chains():
         if starts.setdefault(owners[start // 4], start) != start:
@@ -59,10 +59,10 @@ def object_polygons(objects: Objects) -> list[np.ndarray]:
 
 
 class _Outlines:
-    """The outlines of the objects at each pixel, `index` (H, W)."""
+    """The outlines of the objects at each pixel, `numbers` (H, W)."""
 
-    def __init__(self, index: np.ndarray) -> None:
-        self.index = index
+    def __init__(self, numbers: np.ndarray) -> None:
+        self.numbers = numbers
         self.next_edge: dict[int, int] = {}
         self.corners: defaultdict[int, list[float]] = defaultdict(list)
         """Edge → x, y, x, y, … of the corners between it and the next edge."""
@@ -71,26 +71,26 @@ class _Outlines:
 
     def _add_edges(self, direction: int) -> None:
         """Adds the edges of one direction."""
-        height, width = self.index.shape
-        padded = np.pad(self.index, 1, constant_values=-1)
+        height, width = self.numbers.shape
+        padded = np.pad(self.numbers, 1)
 
         def seen(step: np.ndarray) -> np.ndarray:
             """(H, W): the object at the pixel that is a step away from each pixel."""
             return padded[1 + step[0] :, 1 + step[1] :][:height, :width]
 
         ahead, left = STEP[direction], STEP[direction - 1]
-        edges = (self.index >= 0) & (seen(left) != self.index)
-        pixels, own = np.argwhere(edges), self.index[edges]
-        goes_on = seen(ahead)[edges] == own
-        turns_left = goes_on & (seen(ahead + left)[edges] == own)
+        has_edge = (self.numbers > 0) & (seen(left) != self.numbers)
+        pixels, own = np.argwhere(has_edge), self.numbers[has_edge]
+        goes_on = seen(ahead)[has_edge] == own
+        turns_left = goes_on & (seen(ahead + left)[has_edge] == own)
         next_pixels = pixels + np.outer(goes_on, ahead) + np.outer(turns_left, left)
         next_directions = (direction + np.where(turns_left, -1, 1 - goes_on)) % 4
-        numbers = 4 * (pixels @ (width, 1)) + direction
-        next_numbers = 4 * (next_pixels @ (width, 1)) + next_directions
-        self.next_edge.update(zip(numbers.tolist(), next_numbers.tolist(), strict=True))
+        here = 4 * (pixels @ (width, 1)) + direction
+        there = 4 * (next_pixels @ (width, 1)) + next_directions
+        self.next_edge.update(zip(here.tolist(), there.tolist(), strict=True))
         in_pixel, in_pixel_ahead = pixels + START[(direction + 1) % 4], pixels + ahead + START[direction]
         for turns, corners in ((~goes_on, in_pixel), (turns_left, in_pixel_ahead)):
-            self.corners.update(zip(numbers[turns].tolist(), corners[turns, ::-1].tolist(), strict=True))
+            self.corners.update(zip(here[turns].tolist(), corners[turns, ::-1].tolist(), strict=True))
 
     def chains(self) -> Iterator[int]:
         """The first edge of each closed chain, in the order of the edges."""
@@ -111,12 +111,12 @@ class _Outlines:
     def join_hole(self, bottom: int) -> None:
         """Joins a hole to the outline straight above it. bottom: the hole's first edge, which is the bottom of a
         pixel."""
-        row, column = divmod(bottom // 4, self.index.shape[1])
+        row, column = divmod(bottom // 4, self.numbers.shape[1])
         top = row
-        while top and self.index[top - 1, column] == self.index[row, column]:
+        while top and self.numbers[top - 1, column] == self.numbers[row, column]:
             top -= 1
         up, down = [column + NEAR, top + NEAR], [column + NEAR, row + FAR]
-        upper, again = 4 * (top * self.index.shape[1] + column), -1 - len(self.next_edge)
+        upper, again = 4 * (top * self.numbers.shape[1] + column), -1 - len(self.next_edge)
         next_edge, corners = self.next_edge, self.corners
         next_edge[again], corners[again] = next_edge[upper], corners[upper]
         next_edge[upper], corners[upper] = next_edge[bottom], [*up, *down, *corners[bottom]]
