@@ -191,6 +191,17 @@ class RowReader:
         for label in row.get("classes") or ():
             if label not in self.classes:
                 raise UserError(where, f"class {show_json(label)} is not in {CLASSES}")
+        extras = self._extras(name, row, where)
+        instances = self._objects(name, row, where)
+        if instances is not None and mask_sha256:
+            original_mask = inside(self.folder, as_made["mask_file_name"], where, "mask_file_name")
+            instances = partial(_objects_after, instances, original_mask, mask, mask_sha256)
+        for key in INSTANCE_KEYS:  # they are in the sample's `instances`
+            row.pop(key, None)
+        return Sample(image, LabelFile(mask, mask_sha256), instances, row, name=name, extras=extras)
+
+    def _extras(self, name: str, row: Mapping[str, Any], where: str) -> Extras:
+        """The `extras` of a sample. Raises UserError for a row whose configuration is missing."""
         extras = dict(self.extras.get(name, {}))
         if as_row(row, where).review.replaced:  # soft masks describe the original
             extras = {key: path for key, path in extras.items() if key[0] != SOFT}
@@ -200,13 +211,7 @@ class RowReader:
             raise UserError(where, f"{error.subject} {error.reason}") from error
         if config:
             extras[CONFIGS, None] = config
-        instances = self._objects(name, row, where)
-        if instances is not None and mask_sha256:
-            original_mask = inside(self.folder, as_made["mask_file_name"], where, "mask_file_name")
-            instances = partial(_objects_after, instances, original_mask, mask, mask_sha256)
-        for key in INSTANCE_KEYS:  # they are in the sample's `instances`
-            row.pop(key, None)
-        return Sample(image, LabelFile(mask, mask_sha256), instances, row, name=name, extras=extras)
+        return extras
 
     def _objects(self, name: str, row: Mapping[str, Any], where: str) -> ReadObjects | None:
         """A function that reads the objects of a sample; None for a sample without objects. Raises UserError for a row
