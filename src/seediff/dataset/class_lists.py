@@ -21,7 +21,7 @@ from ..files.documents import Byte, fit, read_csv, read_json
 from ..files.label_maps import IGNORE, voc_palette
 from ..files.messages import show_json
 from ..files.reading import composed, read_lines
-from .rows import check_class_list
+from .rows import check_class_list, ids_by_name
 
 COLOUR_LISTS = ("labelmap.txt", "class_dict.csv", "labelmap.csv", "dataset_meta.json")
 NAME_LISTS = ("classes.txt", "class_names.txt", "labels.txt")
@@ -81,7 +81,7 @@ def number_classes(
             class_names[number] = composed(name.strip())
     chosen = tuple(map(composed, dict.fromkeys(class_names.values()) if classes is None else classes))
     check_class_list(chosen, where)
-    class_ids = {name: number for number, name in enumerate(chosen, 1)}
+    class_ids = ids_by_name(chosen)
     for number, name in class_names.items():
         if name not in class_ids:
             raise UserError("classes", f"does not name {show_json(name)}, which is a class of {where}")
@@ -105,8 +105,7 @@ def number_labels(labels: Iterable[str], where: object, note: Note) -> tuple[tup
     """(classes, ids): the classes among labels, in their order; and the id of each class and of each name that means 0
     or 255."""
     classes = number_classes(dict(enumerate(labels)), where, note=note).classes
-    class_ids = {name: number for number, name in enumerate(classes, 1)}
-    return classes, {**dict.fromkeys(GROUNDS, 0), **dict.fromkeys(IGNORED, IGNORE), **class_ids}
+    return classes, {**dict.fromkeys(GROUNDS, 0), **dict.fromkeys(IGNORED, IGNORE), **ids_by_name(classes)}
 
 
 def check_meaning(classes: Sequence[str], *, void: bool = True) -> None:

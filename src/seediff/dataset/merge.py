@@ -12,7 +12,7 @@ import numpy as np
 
 from ..config.class_names import alike_names
 from . import native
-from .rows import check_class_list
+from .rows import check_class_list, ids_by_name
 from .sample import CONFIGS, SOFT, Extras, Instances, Sample
 
 Set = tuple[str, Sequence[str], Sequence[Sample]]
@@ -64,8 +64,8 @@ def set_names(folders: Sequence[Path | str]) -> list[str]:
 
 def renumber_table(class_names: Sequence[str], classes: Sequence[str]) -> np.ndarray:
     """(256,) uint8: id in a set of `class_names` → id in `classes`. 0 and 255 stay."""
-    ids = [list(classes).index(name) + 1 for name in class_names]
-    return native.dataset_labels(np.arange(256, dtype=np.uint8), ids)
+    ids = ids_by_name(classes)
+    return native.dataset_labels(np.arange(256, dtype=np.uint8), [ids[name] for name in class_names])
 
 
 def renumber(sample: Sample, ids: np.ndarray, classes: int) -> Sample:

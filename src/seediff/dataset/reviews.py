@@ -23,7 +23,7 @@ from ..files.messages import plural
 from ..files.outputs import append, write_atomic
 from ..files.reading import inside, read_bytes
 from ..masks.flags import UNLABELLED, degenerate
-from .rows import OF_THE_MASK, Row
+from .rows import OF_THE_MASK, Row, ids_by_name
 
 REVIEWS, REVIEWED = "review.jsonl", "reviewed"
 REMADE = "made"
@@ -127,7 +127,7 @@ def reviewed_row(row: Mapping[str, Any], action: Action | None, maker: Action | 
     if action.mask is None:
         review |= {key: value for key, value in own.items() if key in ("gained", "lost", "made")}
         return reviewed_as_is(row, review)
-    ids = {name: class_id for class_id, name in enumerate(classes, 1)}
+    ids = ids_by_name(classes)
     for name in action.classes:
         if name not in ids:
             raise UserError(REVIEWS, f"sample '{action.sample}': class '{name}' is not a class of the set")
