@@ -47,7 +47,7 @@ def compare_maps(name: str, before: np.ndarray, after: np.ndarray, classes: Sequ
 
 
 def correct(
-    folder: Path | str,
+    folder: Path,
     classes: Sequence[str],
     items: Iterable[Sample],
     *,
@@ -122,7 +122,7 @@ def _same_objects(original: Sample, item: Sample) -> bool:
     return pairs == len(np.unique(one)) == len(np.unique(other))
 
 
-def _matched(items: Iterable[Sample], names: Sequence[str], folder: Path | str) -> dict[str, Sample]:
+def _matched(items: Iterable[Sample], names: Sequence[str], folder: Path) -> dict[str, Sample]:
     """Sample's name → its item."""
     flat = Counter(map(flat_name, names))
     own = {flat_name(name): name for name in names if flat[flat_name(name)] == 1} | {name: name for name in names}

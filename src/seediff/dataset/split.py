@@ -163,10 +163,9 @@ def _neediest(
     return int(np.lexsort([-np.array(shares), -np.round(lacking, 9)])[0])
 
 
-def set_splits(folder: Path | str, parts: Mapping[str, str]) -> None:
+def set_splits(folder: Path, parts: Mapping[str, str]) -> None:
     """Writes `split` into the rows of a native dataset. parts: sample's name → part. Raises UserError if the dataset
     has other samples."""
-    folder = Path(folder)
     with open_folder(folder):
         rows = {native.sample_name(row["file_name"]): row for row in native.read_rows(folder)}
         if rows.keys() != parts.keys():

@@ -173,7 +173,6 @@ def read(
                     folders,
                     [image.file_name],
                     draw,
-                    part=(split or "") * (len(files) > 1),
                     split=split,
                     row=image.metadata,
                     objects=objects,

@@ -200,7 +200,7 @@ class PictureRecord:
     objects: Callable[[Path], Instances] | None = None
     """Paints the objects: `paint` itself if each shape is an object; None if the file does not say what they are."""
     part: str = ""
-    """The part of the set, if pictures of several parts may have one name."""
+    """The part of the set if it is no split: pictures of several parts may have one name."""
     top: str = ""
     """A folder that is not part of the sample's name."""
     split: str | None = None
@@ -288,7 +288,7 @@ class Import(Notes):
                 raise UserError(record.where, f"its picture, {path}, is that of {other}, too", fix)
             with_picture.append((record, path, end.removeprefix(f"{record.top}/")))
         samples: list[Sample] = []
-        names = unique_names((record.part, end) for record, _, end in with_picture)
+        names = unique_names((record.part or record.split, end) for record, _, end in with_picture)
         for (record, path, _), name in zip(with_picture, names, strict=True):
             labels = Painted(record.paint, path).label_map
             objects = record.objects and Painted(record.objects, path).objects

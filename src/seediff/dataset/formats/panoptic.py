@@ -167,7 +167,6 @@ def read(source: Import, *, images: Path | None = None) -> Contents:
                     [image.file_name],
                     partial(draw, segments=segments),
                     partial(draw, segments={**segments, **rest}) if things else None,
-                    part=(split or "") * (len(files) > 1),
                     split=split,
                 )
             )
