@@ -5,8 +5,9 @@ from PIL import Image
 from refusals import user_error
 
 from seediff.config.class_names import name_of_zero, parse_classes
-from seediff.dataset.class_lists import find_list, named_classes, number_classes, read_mask
+from seediff.dataset.class_lists import find_list, named_classes, number_classes
 from seediff.dataset.encoding import ObjectsFile, read_label_map
+from seediff.dataset.stored_masks import read_mask
 from seediff.files.label_maps import read_segment_ids, voc_palette
 
 VALUES = np.array([[0, 1], [2, 3]], np.uint8)

@@ -55,9 +55,8 @@ def objects_of(sample):
 
 def pieces_of(sample):
     pieces, owners = sample.objects(sample.label_map).pieces()
-    index = pieces.index
     assert len(owners) == len(pieces.class_ids)
-    return {(class_id, (index == i).tobytes()) for i, class_id in enumerate(pieces.class_ids)}
+    return {(class_id, (pieces.numbers == i).tobytes()) for i, class_id in enumerate(pieces.class_ids, 1)}
 
 
 ROUND_TRIPS = [

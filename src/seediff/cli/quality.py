@@ -116,7 +116,7 @@ def describe_errors(data: Path, checked: Checked) -> str:
     """A text with the number of errors, the first error, and what helps: only files that a run wrote can be made
     again."""
     from ..dataset.native import METADATA
-    from ..dataset.quality.check import DAMAGED
+    from ..dataset.quality.check import FILE_FINDINGS
     from ..dataset.reviews import REVIEWED, REVIEWS
     from ..files.outputs import CONFIG
     from .summary import counts
@@ -125,12 +125,12 @@ def describe_errors(data: Path, checked: Checked) -> str:
     first, kinds = errors[0], Counter(finding.kind for finding in errors)
     where = "" if first.kind == "structure" else f"{first.where}: "
     text = f"{plural(checked.errors, 'error')} ({counts(kinds)}); the first: {where}{first.text}"
-    if not kinds.keys() & {*DAMAGED} and not any(finding.where.startswith("row ") for finding in errors):
+    if not kinds.keys() & {*FILE_FINDINGS} and not any(finding.where.startswith("row ") for finding in errors):
         return text  # a label map that does not fit its row may be somebody's work
     text += "; restore what is damaged from a copy"
     by_people = any(finding.where == REVIEWS or finding.where.startswith(f"{REVIEWED}/") for finding in errors)
     if (data / CONFIG).is_file() and not by_people:
-        damaged = [finding.where for finding in errors if finding.kind in DAMAGED and finding.kind != "structure"]
+        damaged = [finding.where for finding in errors if finding.kind in FILE_FINDINGS and finding.kind != "structure"]
         both = " and ".join([METADATA, *damaged[:1]]) + f" (and {len(damaged) - 1} more)" * (len(damaged) > 1)
         text += f", or remove {both}, and run the same command again with the same --out"
     return text

@@ -4,11 +4,13 @@ it depends on the seed and its number alone, so that its bytes depend neither on
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +23,6 @@ from ..files.outputs import CONFIG
 from ..prompts.specs import sample_seed
 from ..report.page import AUGMENTATIONS
 from ..report.tables import is_of_photo
-from ..workers import Follow
 from . import native
 from .encoding import encode_image
 from .native import open_native
@@ -54,7 +55,7 @@ class AugmentedSamples(Sequence[Sample]):
         self.config, self.classes, self.samples = config, tuple(classes), samples
         self.originals = samples if config.keep_originals else ()
         """The set's own samples that are kept."""
-        self.objects = any(sample.stored_instances is not None for sample in samples)
+        self.objects = any(sample.has_objects for sample in samples)
         """Whether any sample has objects; then every new sample has."""
         rows = [sample.row for sample in samples]
         # The positions of the samples for training, of which new ones are made.
@@ -67,23 +68,21 @@ class AugmentedSamples(Sequence[Sample]):
 
     def _choose(self) -> list[NewSample]:
         """The new samples to make. Sources take turns, in another order each round."""
-        count = len(self.sources)
         prefix, again = "augmented", 1
         while any(sample.name.startswith(prefix) for sample in self.samples):  # the set was augmented before
             again += 1
             prefix = f"augmented{again}"
-        wanted = [(addition.operation, addition.of(count)) for addition in self.config.additions()]
-        total = sum(number for _, number in wanted)
-        if not total:
+        count, operations = len(self.sources), list[str]()
+        for addition in self.config.additions():
+            operations += [addition.operation] * addition.of(count)
+        if not operations:
             raise UserError("add", "adds no pictures", "for example flip:50%")
-        order: list[int] = []
-        for turn in range(-(-total // count)):
-            order += np.random.default_rng([self.config.seed, turn]).permutation(count).tolist()
-        new: list[NewSample] = []
-        for operation, added in wanted:
-            for number in range(len(new), len(new) + added):
-                new.append(NewSample(f"{prefix}-{number:06d}", self.sources[order[number]], operation, number))
-        return new
+        sources: list[int] = []
+        for turn in range(math.ceil(len(operations) / count)):
+            order = np.random.default_rng([self.config.seed, turn]).permutation(count)
+            sources += [self.sources[i] for i in order]
+        turns = enumerate(zip(operations, sources, strict=False))
+        return [NewSample(f"{prefix}-{number:06d}", source, kind, number) for number, (kind, source) in turns]
 
     def __len__(self) -> int:
         return len(self.originals) + len(self.new)
@@ -160,16 +159,10 @@ def open_augmented(config: AugmentConfig, data: Path | str) -> AugmentedSamples:
 def write_augmented(
     samples: AugmentedSamples,
     out: Path | str,
-    *,
-    link: bool = False,
-    workers: int = 1,
-    follow: Follow = iter,
+    **options: Any,
 ) -> None:
-    """Write the samples as the native dataset `out`, which appears when it is complete.
-
-    link: make hard links to the originals' pictures instead of copies. workers: number of processes that make samples.
-    follow: wraps the samples' numbers, to show progress. Raises UserError as `save_native` does.
-    """
+    """Writes the samples as the native dataset `out`, which appears when it is complete. options: link, workers and
+    follow, as for `save_native`. Raises UserError as it does."""
     config = samples.config
     about = {
         "command": config.command,
@@ -179,4 +172,4 @@ def write_augmented(
         "version": __version__,
     }
     files = {AUGMENTATIONS: samples.before_after(), CONFIG: config.to_toml().encode("utf-8")}
-    save_native(out, samples.classes, samples, about=about, files=files, link=link, workers=workers, follow=follow)
+    save_native(out, samples.classes, samples, about=about, files=files, **options)

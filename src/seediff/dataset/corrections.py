@@ -47,7 +47,7 @@ def compare_maps(name: str, before: np.ndarray, after: np.ndarray, classes: Sequ
 
 
 def correct(
-    folder: Path | str,
+    folder: Path,
     classes: Sequence[str],
     items: Iterable[Sample],
     *,
@@ -73,34 +73,43 @@ def correct(
     table = renumber_table(classes, names)
 
     def corrected(original: Sample) -> Sample:
-        """The sample with the mask that came back, and its change told."""
         item = matches.get(original.name)
         if item is None:
             return original
-        before = original.labels(len(names))
-        after = table[item.replace(image=original.source).labels(len(classes))]
-        change = compare_maps(original.name, before, after, names)
+        labels = table[item.replace(image=original.source).labels(len(classes))]
+        change = compare_maps(original.name, original.labels(len(names)), labels, names)
         tell(change)
-        if not change.pixels and not accept_unchanged and _same_objects(original, item):
-            return original
-        row = dict(original.metadata)
-        earlier = original.row.review
-        was_corrected = bool(change.pixels) or earlier.corrected
-        review = {"verdict": "accepted", "corrected": was_corrected, "by": by}
-        if not change.pixels:
-            if earlier.made is not None:
-                review["made"] = earlier.made
-            return original.replace(metadata=reviewed_as_is(row, review))
-        for key in ("classes", "class_ids", "area", *OF_THE_MASK):  # they describe the old mask, and so do soft masks
-            row.pop(key, None)
-        row["flags"] = []  # a person drew it
-        row["review"] = {**review, "gained": change.gained, "lost": change.lost}
-        objects = original.instances
-        instances = objects and objects_after(objects, before, after)
-        extras = original.extras_but(SOFT)
-        return original.replace(label_map=after, instances=instances, metadata=row, extras=extras)
+        if change.pixels:
+            return _relabelled(original, labels, change, by)
+        if accept_unchanged or not _same_objects(original, item):
+            return _accepted(original, by)
+        return original
 
     return names, map(corrected, originals)
+
+
+def _relabelled(original: Sample, labels: np.ndarray, change: Change, by: str) -> Sample:
+    """The sample with the label map that came back."""
+    # Soft masks, too, describe the old mask; flags are about masks that nobody looked at.
+    gone = ("classes", "class_ids", "area", *OF_THE_MASK)
+    row = {key: value for key, value in original.metadata.items() if key not in gone}
+    review = {"verdict": "accepted", "corrected": True, "by": by, "gained": change.gained, "lost": change.lost}
+    objects = original.instances
+    return original.replace(
+        label_map=labels,
+        instances=objects and objects_after(objects, original.label_map, labels),
+        metadata={**row, "flags": [], "review": review},
+        extras=original.extras_but(SOFT),
+    )
+
+
+def _accepted(original: Sample, by: str) -> Sample:
+    """The sample with its mask as it is."""
+    earlier = original.row.review
+    review = {"verdict": "accepted", "corrected": earlier.corrected, "by": by}
+    if earlier.made is not None:
+        review["made"] = earlier.made
+    return original.replace(metadata=reviewed_as_is(original.metadata, review))
 
 
 def _same_objects(original: Sample, item: Sample) -> bool:
@@ -113,7 +122,7 @@ def _same_objects(original: Sample, item: Sample) -> bool:
     return pairs == len(np.unique(one)) == len(np.unique(other))
 
 
-def _matched(items: Iterable[Sample], names: Sequence[str], folder: Path | str) -> dict[str, Sample]:
+def _matched(items: Iterable[Sample], names: Sequence[str], folder: Path) -> dict[str, Sample]:
     """Sample's name → its item."""
     flat = Counter(map(flat_name, names))
     own = {flat_name(name): name for name in names if flat[flat_name(name)] == 1} | {name: name for name in names}

@@ -205,13 +205,18 @@ class Dataset(Sequence[Sample]):
         self, *, val: float = 0.2, test: float | None = None, seed: int = 0, follow: Follow = iter
     ) -> tuple[Dataset, ...]:
         """Parts for training, validation and, with `test`, testing. Each gets its share of every class. Pictures with
-        the same pixels are in one part, and so are those that `augment` or Roboflow made of one picture."""
+        the same pixels are in one part, and so are those that `augment` or Roboflow made of one picture. Raises
+        UserError, also for a part that would be empty."""
         shares = {"val": val}
         if test is not None:
             shares["test"] = test
         found: dict[str, list[Sample]] = {part: [] for part in ("train", *shares)}
         notes: list[str] = []
         parts = split_samples(self.samples, self.classes, shares, seed=seed, follow=follow, note=notes.append)
+        for part in found:
+            if part not in parts:
+                problem = f"the part '{part}' would be empty: {len(self)} samples"
+                raise UserError("split", problem, "choose other shares")
         for sample, part in zip(self.samples, parts, strict=True):
             found[part].append(sample.replace(metadata={**sample.metadata, "split": part}))
         return tuple(self._of(samples, notes) for samples in found.values())

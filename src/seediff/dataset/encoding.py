@@ -7,6 +7,7 @@ import hashlib
 import io
 import math
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,12 @@ class Instances:
         table[np.array(kept, np.intp) + 1] = np.arange(1, len(kept) + 1)
         class_ids, scores = tuple(self.class_ids[i] for i in kept), tuple(self.scores[i] for i in kept if self.scores)
         return Instances(table[self.numbers], class_ids, scores)
+
+
+ReadLabels = Callable[[], np.ndarray]
+"""Reads a label map (H, W) uint8. Raises UserError."""
+ReadObjects = Callable[[], Instances]
+"""Reads the objects of a picture. Raises UserError."""
 
 
 def encode_objects(instances: Instances, where: str) -> bytes:

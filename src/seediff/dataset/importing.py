@@ -52,7 +52,7 @@ def import_set(
     """Writes a folder or file of another format as the native dataset `out`, which appears only when it is complete.
 
     corrects: the dataset whose masks the source holds, corrected; its pictures and rows are kept. accept_unchanged: as
-    for `correct`, which also says how masks are matched. link, workers, follow: as for `write_native`. options: the
+    for `correct`, which also says how masks are matched. link, workers, follow: as for `save_native`. options: the
     parameters of `read` in the format's module. Raises UserError, also for a source without samples, and without
     `corrects` for one in which no sample shows a class.
     """

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..config.class_names import alike_names
 from . import native
-from .rows import check_class_list
+from .rows import check_class_list, ids_by_name
 from .sample import CONFIGS, SOFT, Extras, Instances, Sample
 
 Set = tuple[str, Sequence[str], Sequence[Sample]]
@@ -32,23 +32,23 @@ def merge_sets(sets: Sequence[Set]) -> tuple[tuple[str, ...], list[Sample], list
     for _, _, samples in sets:
         present.append({kind for kind, _ in chain(*(sample.extras for sample in samples))})
     kept = {SOFT, native.ATTENTION}.intersection(*present)
-    behind = [kind for kind in native.EXTRAS if kind in set().union(*present) - kept]
+    left_out = [kind for kind in native.EXTRAS if kind in set().union(*present) - kept]
     names = [sample.name for sample in chain(*(samples for _, _, samples in sets))]
-    apart = len({*names}) < len(names)
+    are_unique = len({*names}) == len(names)
     merged = []
-    for label, class_names, samples in sets:
+    for set_name, class_names, samples in sets:
         ids = renumber_table(class_names, classes)
         for sample in samples:
             extras: Extras = {}
             for (kind, class_id), path in sample.extras.items():
                 if kind in {*kept, CONFIGS} and (class_id is None or class_id <= len(class_names)):
                     extras[kind, class_id and int(ids[class_id])] = path
-            row = {**sample.metadata, "origin": f"{label}/{sample.metadata.get('origin', sample.name)}"}
+            row = {**sample.metadata, "origin": f"{set_name}/{sample.metadata.get('origin', sample.name)}"}
             if "class_ids" in row:  # `Sample.soft` finds the soft masks by them
                 row["class_ids"] = [int(ids[class_id]) for class_id in row["class_ids"]]
-            name = f"{label}/{sample.name}" if apart else sample.name
+            name = sample.name if are_unique else f"{set_name}/{sample.name}"
             merged.append(renumber(sample, ids, len(class_names)).replace(name=name, metadata=row, extras=extras))
-    notes = [f"{kind}/ is left out: only soft/ and attention/ are kept, if all datasets have them" for kind in behind]
+    notes = [f"{kind}/ is left out: only soft/ and attention/ are kept, if all datasets have them" for kind in left_out]
     return classes, merged, [*notes, *alike_names(classes)]
 
 
@@ -64,8 +64,8 @@ def set_names(folders: Sequence[Path | str]) -> list[str]:
 
 def renumber_table(class_names: Sequence[str], classes: Sequence[str]) -> np.ndarray:
     """(256,) uint8: id in a set of `class_names` → id in `classes`. 0 and 255 stay."""
-    ids = [list(classes).index(name) + 1 for name in class_names]
-    return native.dataset_labels(np.arange(256, dtype=np.uint8), ids)
+    ids = ids_by_name(classes)
+    return native.dataset_labels(np.arange(256, dtype=np.uint8), [ids[name] for name in class_names])
 
 
 def renumber(sample: Sample, ids: np.ndarray, classes: int) -> Sample:

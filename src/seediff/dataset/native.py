@@ -1,4 +1,4 @@
-"""Reads and writes the native dataset, the folder that `generate` and `mask` write.
+"""Reads the native dataset, the folder that `generate` and `mask` write; `saving` writes it.
 
     out/  README.md          the dataset card
           seediff.toml       the exact configuration
@@ -24,12 +24,11 @@ names of the photographs.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -41,13 +40,12 @@ from ..errors import UserError
 from ..files.documents import Json, read_json_lines
 from ..files.label_maps import IGNORE
 from ..files.messages import show_json
-from ..files.outputs import BATCHES, CONFIG, put
+from ..files.outputs import BATCHES, CONFIG
 from ..files.photo_files import looks_like_image, without_suffix
-from ..files.reading import check_unpacked, inside, read_bytes
-from ..workers import Follow, in_order
-from .encoding import Instances, LabelFile, ObjectsFile, encode_mask, encode_objects, read_label_map
+from ..files.reading import check_unpacked, inside
+from .encoding import Instances, LabelFile, ObjectsFile, ReadObjects, read_label_map
 from .reviews import Action, makers, read_actions, reviewed_row
-from .rows import as_row, check_class_list, check_name, check_row, checked_rows, shown_classes
+from .rows import as_row, check_class_list, check_name, check_row, checked_rows
 from .sample import CONFIGS, SOFT, Extras, Sample
 from .shapes.objects import objects_after
 
@@ -193,6 +191,17 @@ class RowReader:
         for label in row.get("classes") or ():
             if label not in self.classes:
                 raise UserError(where, f"class {show_json(label)} is not in {CLASSES}")
+        extras = self._extras(name, row, where)
+        instances = self._objects(name, row, where)
+        if instances is not None and mask_sha256:
+            original_mask = inside(self.folder, as_made["mask_file_name"], where, "mask_file_name")
+            instances = partial(_objects_after, instances, original_mask, mask, mask_sha256)
+        for key in INSTANCE_KEYS:  # they are in the sample's `instances`
+            row.pop(key, None)
+        return Sample(image, LabelFile(mask, mask_sha256), instances, row, name=name, extras=extras)
+
+    def _extras(self, name: str, row: Mapping[str, Any], where: str) -> Extras:
+        """The `extras` of a sample. Raises UserError for a row whose configuration is missing."""
         extras = dict(self.extras.get(name, {}))
         if as_row(row, where).review.replaced:  # soft masks describe the original
             extras = {key: path for key, path in extras.items() if key[0] != SOFT}
@@ -202,15 +211,9 @@ class RowReader:
             raise UserError(where, f"{error.subject} {error.reason}") from error
         if config:
             extras[CONFIGS, None] = config
-        instances = self._objects(name, row, where)
-        if instances is not None and mask_sha256:
-            original_mask = inside(self.folder, as_made["mask_file_name"], where, "mask_file_name")
-            instances = partial(_objects_after, instances, original_mask, mask, mask_sha256)
-        for key in INSTANCE_KEYS:  # they are in the sample's `instances`
-            row.pop(key, None)
-        return Sample(image, LabelFile(mask, mask_sha256), instances, row, name=name, extras=extras)
+        return extras
 
-    def _objects(self, name: str, row: Mapping[str, Any], where: str) -> Callable[[], Instances] | None:
+    def _objects(self, name: str, row: Mapping[str, Any], where: str) -> ReadObjects | None:
         """A function that reads the objects of a sample; None for a sample without objects. Raises UserError for a row
         with class ids or scores that objects cannot have."""
         file = f"{INSTANCES}/{name}.png"
@@ -255,7 +258,7 @@ def open_native(folder: Path | str, *, reviewed: bool = True) -> tuple[tuple[str
     return classes, samples
 
 
-def _objects_after(read: Callable[[], Instances], original_mask: Path, mask: Path, mask_sha256: str) -> Instances:
+def _objects_after(read: ReadObjects, original_mask: Path, mask: Path, mask_sha256: str) -> Instances:
     """The objects in a corrected mask. read: reads those in the original mask."""
     return objects_after(read(), read_label_map(original_mask), read_label_map(mask, mask_sha256), mask)
 
@@ -282,80 +285,3 @@ def find_extras(folder: Path) -> dict[str, Extras]:
             if path.suffix in (".png", ".safetensors") and (kind == ATTENTION or number.isdecimal()):
                 extras.setdefault(name, {})[kind, int(number) if number else None] = path
     return extras
-
-
-def write_native(
-    folder: Path,
-    classes: Sequence[str],
-    samples: Iterable[Sample],
-    *,
-    link: bool = False,
-    workers: int = 1,
-    follow: Follow = iter,
-) -> list[Json]:
-    """Writes a native dataset without its card and page into an empty folder, and returns its rows.
-
-    Rows keep their keys, but for keys that end in `file_name`; classes, class_ids and area describe the written files.
-    link: make hard links to pictures and extras instead of copies. workers: number of processes that read samples. Each
-    gets a whole Sequence and reads its part; other iterables are read in this process, and their samples must be
-    picklable. follow: wraps what is read, to show progress. Raises UserError naming a sample that cannot be used.
-    """
-    check_class_list(classes)
-    rows: list[Json] = []
-    names: set[str] = set()
-    read: Any = None
-    items: Any = samples
-    if isinstance(samples, Sequence):
-        read, items = samples.__getitem__, range(len(samples))
-    encode = partial(_encoded, read=read, classes=tuple(classes))
-    with in_order(encode, workers, chunk=CHUNK) as encoded:
-        for name, row, files in encoded(follow(items)):
-            check_name(name, names)
-            for path, source in files.items():
-                labels = path.startswith((f"{MASKS}/", f"{INSTANCES}/"))  # these may be painted over in place
-                if path != row.get("made") or not (folder / path).exists():
-                    put(folder / path, source, link=link and not labels)
-            rows.append(row)
-    put(folder / CLASSES, classes_text(classes))
-    put(folder / METADATA, jsonl(rows))
-    return rows
-
-
-def _encoded(
-    item: Any, *, read: Callable[[Any], Sample] | None, classes: Sequence[str]
-) -> tuple[str, Json, dict[str, bytes | Path]]:
-    """(name, row, files) of a sample. `files`: path in the dataset → bytes, or the file to copy. read: makes a sample
-    of an item; None if items are samples."""
-    sample: Sample = read(item) if read else item
-    name, labels, where = sample.name, sample.labels(len(classes)), f"sample '{sample.name}'"
-    file_name, mask = sample_files(name, sample.suffix)
-    row: Json = {"file_name": file_name, "mask_file_name": mask}
-    for key, value in sample.metadata.items():
-        if key not in ("mask", "made") and not key.endswith("file_name"):
-            row[key] = value
-    row |= shown_classes(labels, classes, sample.row.classes, where)
-    files: dict[str, bytes | Path] = {file_name: sample.picture()}
-    # The files of a native dataset are copied, because writing them anew takes longer than reading them.
-    if isinstance(sample.unchecked_labels, LabelFile):
-        files[mask] = sample.unchecked_labels.path
-    else:
-        files[mask] = encode_mask(labels)
-    instances = sample.instances
-    if instances is not None:
-        objects = f"{INSTANCES}/{name}.png"
-        if isinstance(sample.stored_instances, ObjectsFile):
-            files[objects] = sample.stored_instances.path
-        else:
-            files[objects] = encode_objects(instances, where)
-        row |= instance_row(instances)
-
-    # Other files keep the sample's name. A configuration does not: samples, also of merged sets, have it in common.
-    for (kind, class_id), path in sample.extras.items():
-        if kind == CONFIGS:
-            data = read_bytes(path)
-            row["made"] = f"{CONFIGS}/{hashlib.sha256(data).hexdigest()[:16]}.toml"
-            files[row["made"]] = data
-        else:
-            ending = path.suffix if class_id is None else f"_{class_id}{path.suffix}"
-            files[f"{kind}/{name}{ending}"] = path
-    return name, row, files

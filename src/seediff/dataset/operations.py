@@ -41,7 +41,7 @@ class LabelledImage:
 
 def with_objects(label_map: np.ndarray, objects: Objects) -> np.ndarray:
     """Labels (H, W) int32 with the ids of a label map (H, W) uint8 and the numbers of its objects."""
-    return (objects.index + 1) << 8 | label_map
+    return objects.numbers << 8 | label_map
 
 
 def apart(labels: np.ndarray) -> tuple[np.ndarray, Instances]:

@@ -23,7 +23,7 @@ from ..files.messages import plural
 from ..files.outputs import append, write_atomic
 from ..files.reading import inside, read_bytes
 from ..masks.flags import UNLABELLED, degenerate
-from .rows import OF_THE_MASK, Row
+from .rows import OF_THE_MASK, Row, ids_by_name
 
 REVIEWS, REVIEWED = "review.jsonl", "reviewed"
 REMADE = "made"
@@ -112,31 +112,39 @@ def reviewed_row(row: Mapping[str, Any], action: Action | None, maker: Action | 
     """A row of metadata.jsonl in the state after the last action about its sample. maker: the action that made the
     current mask.
 
-    `review` holds the verdict, whether a person corrected the mask, and who acted; for a mask that a method made anew,
-    also its constants. Such a row loses the keys OF_THE_MASK, and flags about attention.
+        the last action                            the row
+        none; an undo of everything                stays as it is
+        left the original mask                     has a review with verdict and person
+        left a mask that a person drew             has its classes and area, no flags; review: corrected
+        left a mask that a method made anew        has its classes, area and flags by area; review: its constants `made`
+
+    A row with a new mask loses the keys OF_THE_MASK.
     """
     own = row.get("review", {})
     if action is None or (action.action == "undo" and (action.verdict, action.mask) == (own.get("verdict"), None)):
-        return dict(row)  # if everything was undone, what the row itself says is in effect again
+        return dict(row)
     review = {"verdict": action.verdict, "corrected": bool(own.get("corrected")), "by": action.by}
     if action.mask is None:
         review |= {key: value for key, value in own.items() if key in ("gained", "lost", "made")}
         return reviewed_as_is(row, review)
-    constants = maker.detail if maker and maker.action == REMADE else None
-    review["corrected"] = constants is None
-    if constants is not None:
-        review["made"] = {key: value for key, value in constants.items() if key != "job"}
-    number = {name: class_id for class_id, name in enumerate(classes, 1)}
+    ids = ids_by_name(classes)
     for name in action.classes:
-        if name not in number:
+        if name not in ids:
             raise UserError(REVIEWS, f"sample '{action.sample}': class '{name}' is not a class of the set")
-    ids = [number[name] for name in action.classes]
-    new = {"mask_file_name": action.mask, "classes": list(action.classes), "class_ids": ids, "area": dict(action.area)}
-    # Flags are about masks that nobody looked at.
-    new["flags"] = (
-        [] if constants is None else degenerate({name: action.area.get(name, 0.0) for name in action.classes})
-    )
-    return {**{key: value for key, value in row.items() if key not in OF_THE_MASK}, **new, "review": review}
+    anew = maker is not None and maker.action == REMADE
+    review["corrected"], flags = not anew, list[str]()  # flags are about masks that nobody looked at
+    if maker is not None and anew:
+        review["made"] = {key: value for key, value in maker.detail.items() if key != "job"}
+        flags = degenerate({name: action.area.get(name, 0.0) for name in action.classes})
+    return {
+        **{key: value for key, value in row.items() if key not in OF_THE_MASK},
+        "mask_file_name": action.mask,
+        "classes": list(action.classes),
+        "class_ids": [ids[name] for name in action.classes],
+        "area": dict(action.area),
+        "flags": flags,
+        "review": review,
+    }
 
 
 def reviewed_as_is(row: Mapping[str, Any], review: Mapping[str, Any]) -> Json:

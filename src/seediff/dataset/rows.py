@@ -142,6 +142,11 @@ def check_row(row: Json, where: str) -> None:
         row["classes"] = [*map(composed, row["classes"])]
 
 
+def ids_by_name(classes: Sequence[str]) -> dict[str, int]:
+    """Class → id: ids count from 1, because 0 is the background."""
+    return {name: number for number, name in enumerate(classes, 1)}
+
+
 def shown_classes(
     labels: np.ndarray, classes: Sequence[str], named: Sequence[str] = (), where: str = "a label map"
 ) -> Json:
@@ -153,7 +158,7 @@ def shown_classes(
     counts = labels
     if labels.ndim == 2:
         counts = np.bincount(labels.ravel(), minlength=256)
-    ids = {name: number for number, name in enumerate(classes, 1)}
+    ids = ids_by_name(classes)
     for name in named:
         if name not in ids:
             raise UserError(where, f"class '{name}' is not one of the dataset's: {', '.join(classes)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from PIL import Image
 from ..config.class_names import MAX_CLASSES
 from ..errors import UserError
 from ..files.image_files import as_stored, check_bright, in_rgb, is_wide, named, open_image, stored_bytes
-from .encoding import PNG_SIGNATURE, Instances, encode_image, read_label_map
+from .encoding import PNG_SIGNATURE, Instances, ReadLabels, ReadObjects, encode_image, read_label_map
 from .rows import Row, as_row
 from .shapes.objects import Objects, find_objects
 
@@ -44,8 +44,8 @@ class Sample:
     def __init__(
         self,
         image: np.ndarray | Path | str | bytes | None,
-        label_map: np.ndarray | Callable[[], np.ndarray],
-        instances: Instances | Callable[[], Instances] | None = None,
+        label_map: np.ndarray | ReadLabels,
+        instances: Instances | ReadObjects | None = None,
         metadata: Mapping[str, Any] | None = None,
         *,
         name: str = "",
@@ -111,6 +111,11 @@ class Sample:
             if highest > count:
                 raise UserError(f"sample '{self.name}'", f"has an object number {highest}, but classes for {count}")
         return instances
+
+    @property
+    def has_objects(self) -> bool:
+        """Whether the objects in the picture are known, not only classes."""
+        return self.stored_instances is not None
 
     def has_soft(self) -> bool:
         """Whether there is a soft mask of each class in the metadata."""

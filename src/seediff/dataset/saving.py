@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from ..files.documents import Json
 from ..files.output_folders import stage_output
 from ..files.outputs import put
+from ..files.reading import read_bytes
 from ..report.page import write_reports
-from .native import write_native
-from .sample import Sample
+from ..workers import Follow, in_order
+from . import native
+from .encoding import LabelFile, ObjectsFile, encode_mask, encode_objects
+from .rows import check_class_list, check_name, shown_classes
+from .sample import CONFIGS, Sample
 
 
 def save_native(
@@ -21,16 +28,79 @@ def save_native(
     *,
     about: Mapping[str, Any],
     files: Mapping[str, bytes] = MappingProxyType({}),
-    **options: Any,
-) -> list[dict[str, Any]]:
-    """Writes the native dataset `out`, and returns its rows.
+    link: bool = False,
+    workers: int = 1,
+    follow: Follow = iter,
+) -> list[Json]:
+    """Writes the native dataset `out`, and returns its rows. Rows keep their keys, but for keys that end in
+    `file_name`; classes, class_ids and area describe the written files.
 
-    about: facts for the card and the page. files: name → bytes of more files, written after the samples. options: link,
-    workers and follow, as for `write_native`. Raises UserError naming a sample that cannot be used.
+    about: facts for the card and the page. files: name → bytes of more files, written after the samples. link: make
+    hard links to pictures and extras instead of copies. workers: number of processes that read samples. Each gets a
+    whole Sequence and reads its part; other iterables are read in this process, and their samples must be picklable.
+    follow: wraps what is read, to show progress. Raises UserError naming a sample that cannot be used.
     """
+    check_class_list(classes)
+    rows: list[Json] = []
+    names: set[str] = set()
+    read: Any = None
+    items: Any = samples
+    if isinstance(samples, Sequence):
+        read, items = samples.__getitem__, range(len(samples))
+    encode = partial(_encoded, read=read, classes=tuple(classes))
     with stage_output(out) as folder:
-        rows = write_native(folder, classes, samples, **options)
+        with in_order(encode, workers, chunk=native.CHUNK) as encoded:
+            for name, row, sources in encoded(follow(items)):
+                check_name(name, names)
+                for path, source in sources.items():
+                    # Label maps and objects may be painted over in place.
+                    labels = path.startswith((f"{native.MASKS}/", f"{native.INSTANCES}/"))
+                    if path != row.get("made") or not (folder / path).exists():
+                        put(folder / path, source, link=link and not labels)
+                rows.append(row)
+        put(folder / native.CLASSES, native.classes_text(classes))
+        put(folder / native.METADATA, native.jsonl(rows))
         for name, data in files.items():
             put(folder / name, data)
         write_reports(folder, about, rows, classes)
     return rows
+
+
+def _encoded(
+    item: Any, *, read: Callable[[Any], Sample] | None, classes: Sequence[str]
+) -> tuple[str, Json, dict[str, bytes | Path]]:
+    """(name, row, files) of a sample. `files`: path in the dataset → bytes, or the file to copy. read: makes a sample
+    of an item; None if items are samples."""
+    sample: Sample = read(item) if read else item
+    name, labels, where = sample.name, sample.labels(len(classes)), f"sample '{sample.name}'"
+    file_name, mask = native.sample_files(name, sample.suffix)
+    row: Json = {"file_name": file_name, "mask_file_name": mask}
+    for key, value in sample.metadata.items():
+        if key not in ("mask", "made") and not key.endswith("file_name"):
+            row[key] = value
+    row |= shown_classes(labels, classes, sample.row.classes, where)
+    files: dict[str, bytes | Path] = {file_name: sample.picture()}
+    # The files of a native dataset are copied, because writing them anew takes longer than reading them.
+    if isinstance(sample.unchecked_labels, LabelFile):
+        files[mask] = sample.unchecked_labels.path
+    else:
+        files[mask] = encode_mask(labels)
+    instances = sample.instances
+    if instances is not None:
+        objects = f"{native.INSTANCES}/{name}.png"
+        if isinstance(sample.stored_instances, ObjectsFile):
+            files[objects] = sample.stored_instances.path
+        else:
+            files[objects] = encode_objects(instances, where)
+        row |= native.instance_row(instances)
+
+    # Other files keep the sample's name. A configuration does not: samples, also of merged sets, have it in common.
+    for (kind, class_id), path in sample.extras.items():
+        if kind == CONFIGS:
+            data = read_bytes(path)
+            row["made"] = f"{CONFIGS}/{hashlib.sha256(data).hexdigest()[:16]}.toml"
+            files[row["made"]] = data
+        else:
+            ending = path.suffix if class_id is None else f"_{class_id}{path.suffix}"
+            files[f"{kind}/{name}{ending}"] = path
+    return name, row, files

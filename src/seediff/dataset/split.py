@@ -15,6 +15,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,6 +28,8 @@ from . import native
 from .sample import Sample
 
 ROUNDING = 1e-6
+ALL = 0
+"""Stands for all samples of a group, among the ids of classes."""
 ROBOFLOW = re.compile(r"(.+)\.rf\.[0-9A-Za-z]{16,}")
 """The name of a copy that Roboflow made; the group is the name of its source."""
 Note = Callable[[str], None]
@@ -43,54 +46,46 @@ def split_samples(
 ) -> list[str]:
     """The part of each item: "train", or a key of `shares`, such as {"val": 0.2, "test": 0.1}. The order of the items
     changes nothing. follow: wraps the items to show progress. note: called with a line about pictures that are copies.
-    Raises UserError for shares or a seed out of range, and for a part that would be empty."""
+    Raises UserError for shares or a seed out of range."""
     for name, share in shares.items():
         if not 0 < share < 1:
             raise UserError(name, f"{share} must be a share of the samples, between 0 and 1")
     if sum(shares.values()) >= 1:
         raise UserError(" and ".join(f"{name} = {shares[name]}" for name in shares), "leave nothing to train on")
-    parts = _divide(items, classes, shares, seed, follow, note)
-    for name in ("train", *shares):
-        if name not in parts:
-            raise UserError("split", f"the part '{name}' would be empty: {len(items)} samples", "choose other shares")
-    return parts
-
-
-def _divide(
-    items: Sequence[Sample],
-    classes: Sequence[str],
-    shares: Mapping[str, float],
-    seed: int,
-    follow: Follow,
-    note: Note,
-) -> list[str]:
-    """The part of each item; "train" gets the share that `shares` leave."""
     check_seed(seed)
     shares = {"train": 1 - sum(shares.values()), **shares}
     salt = seed.to_bytes(hashlib.blake2b.SALT_SIZE, "little")
     read = list(in_threads(partial(_read, salt, len(classes)), items, follow))
-    groups = group_copies(items, [pixels for _, pixels, _ in read])
+    groups = group_copies(items, [one.pixels for one in read])
     copies = sum(len(group) for group in groups if len(group) > 1)
     if copies:
         note(
             f"{copies} of {len(items)} pictures are copies, or made of one picture: those of a picture are in one part"
         )
-    groups.sort(key=lambda group: min(read[i][0] for i in group))
-    held = [Counter(chain(*(read[i][2] for i in group))) for group in groups]
-    assigned = deal(held, [len(group) for group in groups], list(shares.values()))
+    groups.sort(key=lambda group: min(read[i].order for i in group))
+    shown = [{**Counter(chain(*(read[i].class_ids for i in group))), ALL: len(group)} for group in groups]
     parts = [""] * len(items)
-    for group, part in zip(groups, assigned, strict=True):
+    for group, part in zip(groups, deal(shown, list(shares.values())), strict=True):
         for i in group:
             parts[i] = list(shares)[part]
     return parts
 
 
-def _read(salt: bytes, classes: int, item: Sample) -> tuple[bytes, str, list[int]]:
-    """(hash, digest, ids): the salted hash of a picture's bytes, the digest of its pixels, and the ids in its label
-    map."""
+class _Read(NamedTuple):
+    """What decides on the part of a sample."""
+
+    order: bytes
+    """The salted hash of the picture's bytes."""
+    pixels: str
+    """`pixel_digest` of the picture."""
+    class_ids: list[int]
+    """The classes in the label map."""
+
+
+def _read(salt: bytes, classes: int, item: Sample) -> _Read:
     shown = np.flatnonzero(np.bincount(item.labels(classes).ravel(), minlength=256)[1:255]) + 1
     digest = hashlib.blake2b(stored_bytes(item.image_file), salt=salt).digest()
-    return digest, pixel_digest(item.image), shown.tolist()
+    return _Read(digest, pixel_digest(item.image), shown.tolist())
 
 
 def pixel_digest(image: np.ndarray) -> str:
@@ -102,13 +97,6 @@ def group_copies(items: Sequence[Sample], digests: Sequence[str]) -> list[list[i
     """Groups of the positions of samples that belong together: if their pictures have the same pixels, if `augment`
     made one of the other or both of a third, or if Roboflow made both of one. A splice counts as made of the picture in
     its first cell. digests: the `pixel_digest` of each sample's picture."""
-    joined = list(range(len(items)))  # position → an earlier position in its group, or itself
-
-    def first(position: int) -> int:
-        while joined[position] < position:
-            position = joined[position]
-        return position
-
     # Merged sets have several samples of one name: if a row has no digest of its source, each may be the source.
     sources: list[Hashable] = []
     for item in items:
@@ -117,55 +105,67 @@ def group_copies(items: Sequence[Sample], digests: Sequence[str]) -> list[list[i
         if recipe.source and not source:
             source = ("source", recipe.source.rpartition("/")[2])
         sources.append(source)
-    owners: dict[Hashable, int] = {}
+    owners: dict[Hashable, int] = {}  # what samples can have in common → the first sample that has it
+    joined: list[tuple[int, int]] = []
     for position, (item, digest, source) in enumerate(zip(items, digests, sources, strict=True)):
         name = item.name.rpartition("/")[2]
         keys = [digest, *filter(None, [source]), *{("source", name)}.intersection(sources)]
         copy = ROBOFLOW.fullmatch(name)
         if copy:
             keys.append(("Roboflow", copy[1]))
-        for key in keys:
-            ends = sorted((first(position), first(owners.setdefault(key, position))))
-            joined[ends[1]] = ends[0]
-    return positions_of(map(first, range(len(items))))
+        joined += [(position, owners.setdefault(key, position)) for key in keys]
+    return positions_of(_connected(joined, len(items)))
 
 
-def deal(held: Sequence[Mapping[int, int]], sizes: Sequence[int], shares: Sequence[float]) -> list[int]:
-    """The index of the part for each group of samples.
+def _connected(pairs: Sequence[tuple[int, int]], count: int) -> list[int]:
+    """The number of the group of each position below `count`. pairs: positions in one group."""
+    from scipy.sparse import coo_array, csgraph  # late: it takes a quarter of a second
 
-    held: for each group, class id → number of samples that show the class. sizes: number of samples of each group.
-    shares: the share of each part; their sum is 1.
+    if not pairs:
+        return []
+    graph = coo_array((np.ones(len(pairs)), np.transpose(pairs)), (count, count))
+    return csgraph.connected_components(graph, directed=False)[1].tolist()
 
-    The rarest class is dealt first; its groups by size, number of classes, and the given order. A group goes to the
-    part that still lacks most, summed over the group's classes and all samples, each as a share of the part's due; of
-    equal parts, to the larger. A part without room for half of the group gets it only if all parts are full.
+
+def deal(groups: Sequence[Mapping[int, int]], shares: Sequence[float]) -> list[int]:
+    """The index of the part for each group of samples. groups: for each group, class id → number of samples that show
+    the class, and ALL → number of its samples. shares: the share of each part; their sum is 1.
+
+    The rarest class is dealt first, and ALL last; the groups that show it by size, number of classes, and the given
+    order. Each group goes to the part that needs it most.
     """
-    order = sorted(range(len(sizes)), key=lambda i: (-sizes[i], -len(held[i])))
-    # The key None counts all samples of a group.
-    counted: list[dict[int | None, int]] = [{**of, None: size} for of, size in zip(held, sizes, strict=True)]
-    total = Counter[int | None]()
-    for of in counted:
-        total.update(of)
-    due = np.array(shares) * sum(sizes)
-    lacking = {kind: np.ones(len(shares)) for kind in total}  # share of its due that each part still lacks
-    rarest = sorted(total, key=lambda kind: (kind is None, total[kind], kind or 0))
-    assigned = [-1] * len(sizes)
-    for kind in rarest:
+    order = sorted(range(len(groups)), key=lambda i: (-groups[i][ALL], -len(groups[i])))
+    total = Counter[int]()
+    for group in groups:
+        total.update(group)
+    needs = {kind: np.ones(len(shares)) for kind in total}  # the share of its due that each part still lacks
+    parts: dict[int, int] = {}
+    for kind in sorted(total, key=lambda kind: (kind == ALL, total[kind], kind)):
         for i in order:
-            if assigned[i] < 0 and counted[i].get(kind):
-                score = sum(lacking[class_id] for class_id in counted[i])
-                full = lacking[None] * due < sizes[i] / 2 - ROUNDING
-                score = np.where(full & ~full.all(), -np.inf, score)
-                assigned[i] = part = int(np.lexsort([-np.array(shares), -np.round(score, 9)])[0])
-                for class_id, count in counted[i].items():
-                    lacking[class_id][part] -= count / (shares[part] * total[class_id])
-    return assigned
+            if i not in parts and kind in groups[i]:
+                room = needs[ALL] * shares * total[ALL]
+                parts[i] = part = _neediest(groups[i], needs, room, shares)
+                for each, count in groups[i].items():
+                    needs[each][part] -= count / (shares[part] * total[each])
+    return [parts[i] for i in range(len(groups))]
 
 
-def set_splits(folder: Path | str, parts: Mapping[str, str]) -> None:
+def _neediest(
+    group: Mapping[int, int], needs: Mapping[int, np.ndarray], room: np.ndarray, shares: Sequence[float]
+) -> int:
+    """The part that lacks most of what a group has, summed over its classes and ALL; of equal parts, the largest. A
+    part without room for half of the group gets it only if all parts are full. needs: class id or ALL → the share of
+    its due that each part lacks. room: the number of samples that each part lacks."""
+    lacking = sum((needs[kind] for kind in group), np.zeros(len(shares)))
+    full = room < group[ALL] / 2 - ROUNDING
+    if not full.all():
+        lacking[full] = -np.inf
+    return int(np.lexsort([-np.array(shares), -np.round(lacking, 9)])[0])
+
+
+def set_splits(folder: Path, parts: Mapping[str, str]) -> None:
     """Writes `split` into the rows of a native dataset. parts: sample's name → part. Raises UserError if the dataset
     has other samples."""
-    folder = Path(folder)
     with open_folder(folder):
         rows = {native.sample_name(row["file_name"]): row for row in native.read_rows(folder)}
         if rows.keys() != parts.keys():
@@ -191,7 +191,7 @@ def assign_splits(
         raise UserError("split", f"{share} must be the share of samples for validation, in [0, 1]")
     if share in (0, 1):
         return [("train", "val")[int(share)]] * len(items)
-    return _divide(items, classes, {"val": share}, seed, follow, note)
+    return split_samples(items, classes, {"val": share}, seed=seed, follow=follow, note=note)
 
 
 def check_seed(seed: int) -> None:

@@ -42,7 +42,7 @@ def object_target(sample: Sample, labels: np.ndarray) -> dict[str, torch.Tensor]
     H, W) uint8, "labels" (N,) int64 of class ids, and "boxes" (N, 4) float32 of left, top, right, bottom in pixels, the
     last two exclusive."""
     objects = sample.objects(labels)
-    masks = objects.index == np.arange(len(objects.class_ids))[:, None, None]
+    masks = objects.numbers == np.arange(1, len(objects.class_ids) + 1)[:, None, None]
     return {
         "masks": torch.from_numpy(masks.astype(np.uint8)),
         "labels": torch.tensor(objects.class_ids, dtype=torch.int64),

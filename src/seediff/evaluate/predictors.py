@@ -11,12 +11,13 @@ import numpy as np
 
 from ..config.class_names import BACKGROUND, read_class_list
 from ..config.sides import side_notes
-from ..dataset.class_lists import NAME_LISTS, ClassList, find_list, named_classes, read_mask, with_single
+from ..dataset.class_lists import NAME_LISTS, ClassList, find_list, named_classes
 from ..dataset.dataset import Dataset
 from ..dataset.formats.masks import semantic_yaml
 from ..dataset.native import METADATA, open_native
 from ..dataset.sample import Sample
 from ..dataset.split import pixel_digest
+from ..dataset.stored_masks import read_mask, with_single
 from ..errors import UserError
 from ..files.label_maps import map_folder, match_names, pair
 from ..files.photo_files import read_photo

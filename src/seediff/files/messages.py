@@ -1,6 +1,5 @@
 """Text for people: values in a short form, and streams that escape control characters, because names from foreign files
-must not control the terminal. Messages keep names as they are; only the
-streams escape them."""
+must not control the terminal. Messages keep names as they are; only the streams escape them."""
 
 from __future__ import annotations
 
@@ -64,11 +63,12 @@ def _escape(text: str) -> str:
 
 
 class EscapedStream:
-    """A stream that writes control characters as `\\x1b` and the like. rich_proxied_file: the stream that it
-    writes to; rich looks for an attribute of this name."""
+    """A stream that writes control characters as `\\x1b` and the like to another stream."""
 
     def __init__(self, stream: TextIO) -> None:
         self.rich_proxied_file = stream
+        """The other stream. rich's consoles look for an attribute of this name, and write to it directly: they escape
+        names themselves (`make_console`), and their colours must arrive."""
 
     def write(self, text: str) -> int:
         self.rich_proxied_file.write(text if UP.fullmatch(text) else _escape(text))
@@ -89,7 +89,7 @@ def make_console(*, stderr: bool = False) -> Console:
                 yield segment if segment.control else Segment(_escape(segment.text), segment.style)
 
     stream: Any = sys.stderr if stderr else sys.stdout
-    while hasattr(stream, "rich_proxied_file"):  # such as that of a progress bar
+    while hasattr(stream, "rich_proxied_file"):  # the stream beneath an `EscapedStream` or rich's progress bar
         stream = stream.rich_proxied_file
     return Escaping(file=stream)
 

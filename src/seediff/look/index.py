@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 import numpy as np
 
-from ..dataset.rows import OF_THE_MASK, as_row
+from ..dataset.rows import OF_THE_MASK, as_row, ids_by_name
 from ..masks.flags import flag_kind
 
 VERDICTS = ("unreviewed", "accepted", "rejected")
@@ -51,7 +51,7 @@ class Index:
         rows: Sequence[Mapping[str, Any]],
         scores: Mapping[str, float],
     ) -> None:
-        self.ids = {name: i for i, name in enumerate(classes, 1)}
+        self.ids = ids_by_name(classes)
         self.names, self.rows = names, rows
         count = len(rows)
         self.verdict = np.zeros(count, np.int8)

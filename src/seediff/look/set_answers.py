@@ -232,8 +232,8 @@ class SetAnswers:
         version = self.session.history(number).version
         with self.decoding:
             labels = self.session.labels(number)
-            index = find_objects(labels, instances=self.session.instances(number, labels)).index
-            return pack(self.session.dataset.shown_objects(labels, index + 1), {"x-version": str(version)})
+            numbers = find_objects(labels, instances=self.session.instances(number, labels)).numbers
+            return pack(self.session.dataset.shown_objects(labels, numbers), {"x-version": str(version)})
 
     # Changes.
 

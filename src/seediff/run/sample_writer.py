@@ -17,7 +17,7 @@ from ..config.photos_config import MaskPhotosConfig
 from ..dataset import native
 from ..dataset.encoding import Instances, encode_mask, encode_objects, encode_soft, soft_levels
 from ..dataset.native import instance_row
-from ..dataset.rows import shown_classes
+from ..dataset.rows import ids_by_name, shown_classes
 from ..dataset.sample import SOFT
 from ..dataset.shapes.objects import scored_pieces
 from .output import BatchRecord
@@ -77,7 +77,7 @@ class SampleWriter:
     @cached_property
     def ids(self) -> dict[str, int]:
         """Class → its label."""
-        return {name: label for label, name in enumerate(self.config.classes, 1)}
+        return ids_by_name(self.config.classes)
 
     def write(self, record: BatchRecord, out: Path, sample: MaskedSample) -> None:
         """Write the sample's files into the folder `out` and add its row to the record."""

@@ -60,9 +60,9 @@ def test_pycocotools_reads_what_is_written(tmp_path):
 def test_pycocotools_fills_polygons_exactly(seed):
     rng = np.random.default_rng(seed)
     found = find_objects(rng.choice([0, 1, 1, 1, 2, 255], tuple(rng.integers(1, 30, 2))).astype(np.uint8))
-    for number, one in enumerate(of_objects(found, polygons=True)):
-        filled = mask.decode(mask.merge(mask.frPyObjects(one["segmentation"], *found.index.shape)))
-        assert np.array_equal(filled > 0, found.index == number)
+    for number, one in enumerate(of_objects(found, polygons=True), 1):
+        filled = mask.decode(mask.merge(mask.frPyObjects(one["segmentation"], *found.numbers.shape)))
+        assert np.array_equal(filled > 0, found.numbers == number)
 
 
 def foreign():

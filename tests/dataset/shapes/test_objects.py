@@ -15,9 +15,9 @@ def test_pieces_of_each_class():
     found = find_objects(labels)
     assert (found.class_ids, found.areas, found.small) == ([1, 1, 2], [3, 2, 4], 0)
     assert found.boxes_xyxy == [(0, 0, 3, 2), (0, 3, 2, 4), (3, 0, 6, 3)]
-    assert (found.index + 1).tolist() == map_of("110330", "001030", "000003", "220000").tolist()
+    assert found.numbers.tolist() == map_of("110330", "001030", "000003", "220000").tolist()
     found = find_objects(labels, min_area=3)
-    assert (found.class_ids, found.small, found.index[3].max()) == ([1, 2], 1, -1)
+    assert (found.class_ids, found.small, found.numbers[3].max()) == ([1, 2], 1, 0)
     assert find_objects(labels * 0).areas == []
 
 

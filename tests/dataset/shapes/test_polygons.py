@@ -28,10 +28,10 @@ def test_objects_come_back_exactly_also_from_rounded_text(labels):
     sides = np.array(labels.shape[::-1])
     polygons = object_polygons(found)
     assert len(polygons) == len(found.class_ids)
-    for number, polygon in enumerate(polygons):
+    for number, polygon in enumerate(polygons, 1):
         assert ((polygon > 0) & (polygon < sides)).all()
         for shown in (polygon, np.round(polygon / sides, 6) * sides, np.round(polygon)):
-            assert np.array_equal(filled(shown, labels.shape), found.index == number)
+            assert np.array_equal(filled(shown, labels.shape), found.numbers == number)
 
 
 def resampled(polygon, count=1000):
@@ -48,9 +48,9 @@ def resampled(polygon, count=1000):
 def test_ultralytics_resampling_changes_no_pixel_where_pieces_touch_at_corners(labels):
     found = find_objects(labels).pieces()[0]
     sides = np.array(labels.shape[::-1])
-    for number, polygon in enumerate(object_polygons(found)):
+    for number, polygon in enumerate(object_polygons(found), 1):
         shown = np.round(polygon / sides, 6) * sides
-        assert np.array_equal(filled(resampled(shown), labels.shape), found.index == number)
+        assert np.array_equal(filled(resampled(shown), labels.shape), found.numbers == number)
 
 
 def test_filling_is_opencvs():
@@ -58,8 +58,8 @@ def test_filling_is_opencvs():
     for seed in range(5):
         labels = blobs(seed)
         found = find_objects(labels).pieces()[0]
-        for number, polygon in enumerate(object_polygons(found)):
+        for number, polygon in enumerate(object_polygons(found), 1):
             for corners in (polygon.astype(np.int32), np.round(polygon).astype(np.int32)):
                 reference = np.zeros(labels.shape, np.uint8)
                 cv2.fillPoly(reference, [corners], 1)
-                assert np.array_equal(reference > 0, found.index == number)
+                assert np.array_equal(reference > 0, found.numbers == number)

@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -47,7 +46,7 @@ from .coco_data import (
     paint,
     part_of,
 )
-from .drivers import Export, Import, PictureRecord
+from .drivers import Export, Import, PictureRecord, Placed
 from .format_table import Candidate, Contents
 
 WRITTEN_ANEW = ("file_name", "mask_file_name", "class_ids", "area")
@@ -66,18 +65,15 @@ def write(export: Export, *, min_area: int = 1, polygons: bool = False) -> None:
     semantic = {ending: new_document([*named, ignored]) for ending in endings.values()}
     small = 0
     for placed in export.placed(annotate, min_area=min_area, polygons=polygons):
-        (height, width), objects, areas, left_out = placed.encoded
+        objects, areas, left_out = placed.encoded
         small += left_out
         ending = endings[placed.split]
         export.put(f"{IMAGES}/{placed.file_name}", placed.picture)
         metadata = {key: value for key, value in placed.sample.metadata.items() if key not in WRITTEN_ANEW}
         if "split" in metadata and placed.split != placed.sample.row.part:  # another share was set aside
             metadata["split"] = placed.split
-        image = {"file_name": placed.file_name, "width": width, "height": height}
-        add_image(instances[ending], image, objects)
-        if metadata:
-            image["metadata"] = metadata
-        add_image(semantic[ending], image, areas)
+        add_image(instances[ending], placed, objects)
+        add_image(semantic[ending], placed, areas, metadata)
     for kind, documents in ((INSTANCES, instances), (SEMANTIC, semantic)):
         for ending, document in documents.items():
             export.put(f"{ANNOTATIONS}/{kind}{ending}.json", json.dumps(document, ensure_ascii=False))
@@ -90,27 +86,28 @@ def new_document(categories: list[Json]) -> Json:
     return {"info": info, "images": [], "annotations": [], "categories": categories}
 
 
-def add_image(document: Json, image: Mapping[str, Any], annotations: Sequence[Mapping[str, Any]]) -> None:
+def add_image(document: Json, placed: Placed, annotations: Sequence[Json], metadata: Json | None = None) -> None:
     """Adds an image and its annotations to a document. Both are numbered from 1."""
     number = len(document["images"]) + 1
-    document["images"].append({"id": number, **image})
+    image = {"id": number, "file_name": placed.file_name, "width": placed.width, "height": placed.height}
+    if metadata:
+        image["metadata"] = metadata
+    document["images"].append(image)
     for one in annotations:
         document["annotations"].append({"id": len(document["annotations"]) + 1, "image_id": number, **one})
 
 
-def annotate(
-    sample: Sample, labels: np.ndarray, min_area: int, polygons: bool
-) -> tuple[tuple[int, ...], list[Json], list[Json], int]:
-    """((height, width), objects, areas, small) of a sample: the annotations of its objects and of its classes, and the
-    number of pieces that are too small."""
+def annotate(sample: Sample, labels: np.ndarray, min_area: int, polygons: bool) -> tuple[list[Json], list[Json], int]:
+    """(objects, areas, small) of a sample: the annotations of its objects and of its classes, and the number of pieces
+    that are too small."""
     pieces = sample.objects(labels, min_area)
-    return labels.shape, of_objects(pieces, polygons), of_objects(whole_classes(labels)), pieces.small
+    return of_objects(pieces, polygons), of_objects(whole_classes(labels)), pieces.small
 
 
 def of_objects(objects: Objects, polygons: bool = False) -> list[Json]:
     """An annotation for each object. polygons: as polygons instead of RLE."""
-    index = np.asfortranarray(objects.index)
-    shapes = _polygons(objects) if polygons else [encode(index == number) for number in range(len(objects.class_ids))]
+    numbers, count = np.asfortranarray(objects.numbers), len(objects.class_ids)
+    shapes = _polygons(objects) if polygons else [encode(numbers == number) for number in range(1, count + 1)]
     boxes = [[x, y, right - x, bottom - y] for x, y, right, bottom in objects.boxes_xyxy]
     return [
         {"category_id": class_id, "iscrowd": 0, "area": area, "bbox": box, "segmentation": shape}
@@ -139,7 +136,7 @@ def is_folder(candidate: Candidate) -> bool:
 def read(
     source: Import,
     *,
-    images: Path | str | None = None,
+    images: Path | None = None,
     crowds: Crowds | None = None,
 ) -> Contents:
     """A COCO folder, or one JSON file. Class ids count from 1 in the order of the category ids.
@@ -176,7 +173,6 @@ def read(
                     folders,
                     [image.file_name],
                     draw,
-                    part=(split or "") * (len(files) > 1),
                     split=split,
                     row=image.metadata,
                     objects=objects,

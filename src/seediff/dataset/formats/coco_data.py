@@ -19,7 +19,7 @@ import numpy as np
 
 from ...errors import UserError
 from ...files.label_maps import IGNORE, visible
-from ..class_lists import Note, number_classes
+from ..class_lists import Note, no_note, number_classes
 from ..encoding import Instances
 from ..shapes.rle import box_xyxy, count_runs, polygon_runs
 from .format_table import read_known
@@ -151,7 +151,7 @@ def checked(document: CocoFile, path: Path) -> CocoFile:
     return document
 
 
-def classes_of(documents: Mapping[Path, CocoFile], note: Note = None) -> tuple[tuple[str, ...], dict[int, int]]:
+def classes_of(documents: Mapping[Path, CocoFile], note: Note = no_note) -> tuple[tuple[str, ...], dict[int, int]]:
     """(classes, ids): the classes, without the background, in the order of the category ids; and category id → id in
     label maps. Raises UserError if the documents have different categories."""
     used: set[int | None] = set()
@@ -256,14 +256,14 @@ def part_of(path: Path) -> str | None:
     return last and PARTS.get(last[1])
 
 
-def image_folders(root: Path, path: Path, images: Path | str | None) -> list[Path]:
+def image_folders(root: Path, path: Path, images: Path | None) -> list[Path]:
     """Folders that may contain the pictures of a file, the likeliest first. root: the folder that is read. images: the
     folder of pictures that the user named."""
     kind = next((kind for kind in FILE_KINDS if f"{path.stem}_".startswith(f"{kind}_")), "")
     rest = path.stem.removeprefix(kind).removeprefix("_" * bool(kind))
     parts = [part for part in dict.fromkeys((rest, rest.rpartition("_")[2])) if part.strip(".")]
     if images is not None:
-        return [Path(images), *(Path(images, part) for part in parts)]
+        return [images, *(images / part for part in parts)]
     above, folders = path.parent, [path.parent] if path.name == ROBOFLOW else []
     if above.name == ANNOTATIONS:
         above = above.parent

@@ -38,9 +38,7 @@ from .label_files import (
     check_frame,
     class_of,
     given_or,
-    label_names,
     masks_of,
-    named_colours,
 )
 
 ANNOTATIONS, IMAGES, LABELS = "annotations.xml", "images", "labels.json"
@@ -54,17 +52,16 @@ def write(export: Export, *, objects: bool = False) -> None:
     """ "CVAT for images 1.1". objects: write a mask per object, not per class."""
     several = export.parts if export.parts != ["train"] else []
     images = []
-    names = label_names(export.classes)
-    for placed in sorted(export.placed(draw, names=names, objects=objects), key=lambda placed: placed.name):
+    for placed in sorted(export.placed(draw, names=export.labels, objects=objects), key=lambda placed: placed.name):
         export.put(f"{IMAGES}/{placed.file_name}", placed.picture)
-        (height, width), masks = placed.encoded
         subset = f' subset="{placed.split}"' if several else ""
-        about = f'id="{len(images)}" name={quoteattr(placed.file_name)}{subset} width="{width}" height="{height}"'
-        images.append(f"  <image {about}>\n{masks}  </image>\n")
+        about = f'id="{len(images)}" name={quoteattr(placed.file_name)}{subset}'
+        size = f'width="{placed.width}" height="{placed.height}"'
+        images.append(f"  <image {about} {size}>\n{placed.encoded}  </image>\n")
     kinds = "<type>mask</type><attributes></attributes>"
-    named = named_colours(export.classes)
     labels = "".join(
-        f"        <label><name>{escape(name)}</name><color>{colour}</color>{kinds}</label>\n" for name, colour in named
+        f"        <label><name>{escape(name)}</name><color>{colour}</color>{kinds}</label>\n"
+        for name, colour in export.colours
     )
     kind, about = "task", f"<size>{len(images)}</size>\n      <mode>annotation</mode>"
     if several:
@@ -75,18 +72,18 @@ def write(export: Export, *, objects: bool = False) -> None:
     )
     body = f"<annotations>\n  <version>1.1</version>\n{meta}{''.join(images)}</annotations>\n"
     export.put(ANNOTATIONS, f'<?xml version="1.0" encoding="utf-8"?>\n{body}')
-    listed = [{"name": name, "color": colour, "type": "mask", "attributes": []} for name, colour in named]
+    listed = [{"name": name, "color": colour, "type": "mask", "attributes": []} for name, colour in export.colours]
     export.put(LABELS, json.dumps(listed, ensure_ascii=False, indent=1))
 
 
-def draw(sample: Sample, labels: np.ndarray, names: Mapping[int, str], objects: bool) -> tuple[tuple[int, ...], str]:
-    """((height, width), masks) of a sample: the <mask> elements of its objects, then of the rest of its label map."""
+def draw(sample: Sample, labels: np.ndarray, names: Mapping[int, str], objects: bool) -> str:
+    """The <mask> elements of a sample: those of its objects, then of the rest of its label map."""
     masks = ""
     for found in masks_of(sample, labels, objects):
-        for number, class_id in enumerate(found.class_ids):
-            left, top, right, bottom = found.boxes_xyxy[number]
-            masks += _mask(names[class_id], found.index[top:bottom, left:right] == number, left, top)
-    return labels.shape, masks
+        for number, (class_id, box) in enumerate(zip(found.class_ids, found.boxes_xyxy, strict=True), 1):
+            left, top, right, bottom = box
+            masks += _mask(names[class_id], found.numbers[top:bottom, left:right] == number, left, top)
+    return masks
 
 
 def _mask(label: str, inside: np.ndarray, left: int, top: int) -> str:
@@ -161,7 +158,7 @@ class Box(msgspec.Struct, frozen=True):
     rotation: Near = 0
 
 
-def read(source: Import, *, images: Path | str | None = None) -> Contents:
+def read(source: Import, *, images: Path | None = None) -> Contents:
     """An unpacked export of "CVAT for images 1.1", or its XML file. images: the folder of the pictures; None: images/,
     or the folder of the file.
 

@@ -3,36 +3,35 @@ module of a format, puts files in `write(export, **options)`, and `read(source, 
 
 from __future__ import annotations
 
-import os
-import posixpath
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, partial
-from itertools import chain
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
-from urllib.parse import unquote
 
 import numpy as np
 
+from ...config.class_names import IGNORED
 from ...errors import UserError
-from ...files.image_files import orientation_of, turned_back
+from ...files.image_files import orientation_of
+from ...files.label_maps import IGNORE, voc_palette
 from ...files.messages import plural, show_json
 from ...files.output_folders import stage_output
 from ...files.outputs import put
-from ...files.photo_files import without_suffix
-from ...files.reading import check_unpacked, composed, inside
+from ...files.reading import check_unpacked, inside
 from ...workers import Follow, in_order
 from ..class_lists import check_meaning
-from ..encoding import Instances
+from ..encoding import Instances, ReadLabels, ReadObjects
 from ..native import CHUNK
 from ..rows import SPLITS, check_name, flat_name
-from ..sample import Sample, image_size
+from ..sample import Sample
 from ..split import assign_splits
 from .format_table import FORMATS, Candidate, Contents, FormatName, SourceName, codec
-from .label_files import IMAGE_SUFFIXES, portable, unique_names
+from .label_files import unique_names
+from .pictures import PictureFinder, TurnedPicture
 
 
 @dataclass(frozen=True)
@@ -56,6 +55,8 @@ class Placed:
     name: str
     split: str
     sample: Sample
+    height: int
+    width: int
     encoded: Any
     """What the codec's `encode` returned for the sample."""
 
@@ -116,6 +117,17 @@ class Export(Notes):
         """The splits that have a sample, in the order of SPLITS."""
         return [split for split in SPLITS if split in self.splits]
 
+    @property
+    def labels(self) -> dict[int, str]:
+        """Id → label, for the classes and 255."""
+        return {**dict(enumerate(self.classes, 1)), IGNORE: IGNORED[1]}
+
+    @property
+    def colours(self) -> list[tuple[str, str]]:
+        """(label, colour) of each class and of 255, in VOC's colours as #rrggbb."""
+        colours = bytes(voc_palette())
+        return [(name, f"#{colours[3 * i : 3 * i + 3].hex()}") for i, name in self.labels.items()]
+
     def placed(self, encode: Callable[..., Any], **options: Any) -> Iterator[Placed]:
         """The samples, each with the result of `encode(sample, labels, **options)`, where `labels` is its label map.
         `encode` must be a function of a module, because it may run in another process."""
@@ -123,9 +135,9 @@ class Export(Notes):
         work = self.stack.enter_context(in_order(encode, self.workers, chunk=CHUNK))
         taken: set[str] = set()
         rows = zip(self.names, self.splits, self.follow(self.samples), work(self.samples), strict=True)
-        for name, split, sample, encoded in rows:
+        for name, split, sample, ((height, width), encoded) in rows:
             check_name(name, taken)
-            yield Placed(name, split, sample, encoded)
+            yield Placed(name, split, sample, height, width, encoded)
 
     def put(self, path: str, data: bytes | str | Path) -> None:
         """Write the file folder/path, or copy or link a file there."""
@@ -135,8 +147,10 @@ class Export(Notes):
         self.files += 1
 
 
-def _encoded(classes: int, encode: Callable[[Sample, np.ndarray], Any], sample: Sample) -> Any:
-    return encode(sample, sample.labels(classes))
+def _encoded(classes: int, encode: Callable[[Sample, np.ndarray], Any], sample: Sample) -> tuple[Any, Any]:
+    """((height, width), what `encode` returns) of a sample."""
+    labels = sample.labels(classes)
+    return labels.shape, encode(sample, labels)
 
 
 def export(
@@ -165,7 +179,7 @@ def export(
     with stage_output(out) as folder, ExitStack() as stack:
         export = Export(folder, tuple(classes), samples, names, splits, stack, link, workers, follow, notes=notes)
         write(export, **options)
-    with_objects = sum(sample.stored_instances is not None for sample in samples)
+    with_objects = sum(sample.has_objects for sample in samples)
     if with_objects and not FORMATS[name].objects and not options.get("objects"):
         export.note(f"objects of {with_objects} samples are left out")
     return Exported(len(samples), export.files, tuple(export.notes), Counter(splits))
@@ -180,13 +194,13 @@ class PictureRecord:
     folders: Sequence[Path]
     """Folders where the picture may be."""
     names: Sequence[str]
-    """The picture's names, as for `Import.find_picture`."""
+    """The picture's names, as for `PictureFinder.find`."""
     paint: Callable[[Path], Instances]
     """Paints the shapes of the picture at a path."""
     objects: Callable[[Path], Instances] | None = None
     """Paints the objects: `paint` itself if each shape is an object; None if the file does not say what they are."""
     part: str = ""
-    """The part of the set, if pictures of several parts may have one name."""
+    """The part of the set if it is no split: pictures of several parts may have one name."""
     top: str = ""
     """A folder that is not part of the sample's name."""
     split: str | None = None
@@ -232,10 +246,7 @@ class Import(Notes):
     """Whether the option `images` has an effect."""
     taken: set[str] = field(default_factory=set)
     """The names of the samples so far."""
-    used: dict[Path, str] = field(default_factory=dict)
-    """Picture → the name by which it was found."""
-    listed: dict[Path, dict[str, list[str]]] = field(default_factory=dict)
-    """Folder → name without suffix, composed and in small letters → its files."""
+    pictures: PictureFinder = field(default_factory=PictureFinder)
     missing_pictures: int = 0
     turned_pictures: int = 0
 
@@ -260,54 +271,12 @@ class Import(Notes):
             raise UserError(where, problem, f"{elsewhere}--skip-missing leaves out labels without one")
         self.missing_pictures += 1
 
-    def find_picture(self, folders: Sequence[Path], names: Sequence[str], where: str) -> tuple[Path, str] | None:
-        """(path of a picture, end of a name by which it was found); None if the picture is missing. Names may begin
-        with folders of another machine, so their ends are tried, the longest first: in each folder the file of this
-        name, then the only file whose name differs in spelling or suffix alone. Raises UserError if two names mean one
-        picture."""
-        ends = list(dict.fromkeys(chain.from_iterable(map(_ends, names))))
-        for end in ends:
-            match = self._picture_in(folders, end)
-            if match is not None:
-                folder, path = match
-                other = self.used.setdefault(inside(folder, path), ends[0])
-                if other != ends[0]:
-                    raise UserError(where, f"{show_json(ends[0])} and {show_json(other)} are both {path}")
-                return path, end
-        return None
-
-    def _picture_in(self, folders: Sequence[Path], end: str) -> tuple[Path, Path] | None:
-        """(folder, path) of the picture with a name: a file of this name that can be read, else one of a similar name,
-        else one of this name whose suffix no dataset has, which is refused later."""
-        exact = [folder for folder in folders if os.path.isfile(folder / end)]
-        if exact and end.lower().endswith(IMAGE_SUFFIXES):
-            return exact[0], exact[0] / end
-        for folder in folders:
-            path = self._alike(folder / end)
-            if path is not None:
-                return folder, path
-        for folder in exact:
-            return folder, folder / end
-        return None
-
-    def _alike(self, path: Path) -> Path | None:
-        """The only picture whose name differs from that of `path` in spelling alone, or else in spelling and suffix."""
-        folder = path.parent
-        if folder not in self.listed:
-            listed = self.listed[folder] = defaultdict[str, list[str]](list)
-            for name in os.listdir(folder) if os.path.isdir(folder) else ():
-                if name.lower().endswith(IMAGE_SUFFIXES):
-                    listed[composed(without_suffix(name)).casefold()].append(name)
-        alike = self.listed[folder].get(composed(without_suffix(path.name)).casefold(), [])
-        alike = [name for name in alike if composed(name).casefold() == composed(path.name).casefold()] or alike
-        return folder / alike[0] if len(alike) == 1 else None
-
     def samples_of(self, records: Iterable[PictureRecord]) -> list[Sample]:
         """The samples of records with a picture. Raises UserError for two records of one picture."""
         with_picture: list[tuple[PictureRecord, Path, str]] = []
         owners: dict[Path, str] = {}
         for record in records:
-            found = self.find_picture(record.folders, record.names, record.where)
+            found = self.pictures.find(record.folders, record.names, record.where)
             if found is None:
                 tried = [folder for folder in record.folders if folder.is_dir()] or record.folders
                 self.no_image(record.where, f"there is no picture {show_json(record.names[0])} in {tried[0]}")
@@ -319,28 +288,28 @@ class Import(Notes):
                 raise UserError(record.where, f"its picture, {path}, is that of {other}, too", fix)
             with_picture.append((record, path, end.removeprefix(f"{record.top}/")))
         samples: list[Sample] = []
-        names = unique_names((record.part, end) for record, _, end in with_picture)
+        names = unique_names((record.part or record.split, end) for record, _, end in with_picture)
         for (record, path, _), name in zip(with_picture, names, strict=True):
             labels = Painted(record.paint, path).label_map
             objects = record.objects and Painted(record.objects, path).objects
             name, where, split = record.name or name, record.where, record.split
-            samples.append(self.sample(name, path, labels, record.row, where, split=split, objects=objects))
+            samples.append(self.sample(name, path, labels, where, row=record.row, split=split, objects=objects))
         return samples
 
     def sample(
         self,
         name: str,
         image: Path | bytes | None,
-        labels: Callable[[], np.ndarray],
-        row: Mapping[str, Any],
+        labels: ReadLabels,
         where: object,
         *files: Path,
+        row: Mapping[str, Any] = MappingProxyType({}),
         split: str | None = None,
-        objects: Callable[[], Instances] | None = None,
+        objects: ReadObjects | None = None,
     ) -> Sample:
         """A sample. labels: reads its label map. where: the sample's name in errors. files: its files, which must not
-        be links that lead out of the source. split: the split for its row, if the format names one. objects: reads its
-        objects."""
+        be links that lead out of the source. row: its metadata. split: the split that the format names. objects: reads
+        its objects."""
         check_name(name, self.taken, where)
         if split:
             row = {**row, "split": split}
@@ -352,41 +321,10 @@ class Import(Notes):
         turn = orientation_of(image, named)
         if 2 <= turn <= 8:
             self.turned_pictures += 1
-            back = partial(_turn_back, image=image, turn=turn, shown=self.shown, where=named)
-            labels = partial(_turned_labels, labels, back)
-            objects = objects and partial(_turned_objects, objects, back)
+            turned = TurnedPicture(image, turn, self.shown, named)
+            labels = partial(turned.labels, labels)
+            objects = objects and partial(turned.objects, objects)
         return Sample(image, labels, objects, row, name=name)
-
-
-def _turned_labels(read: Callable[[], np.ndarray], back: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    return back(read())
-
-
-def _turned_objects(read: Callable[[], Instances], back: Callable[[np.ndarray], np.ndarray]) -> Instances:
-    objects = read()
-    return replace(objects, numbers=back(objects.numbers))
-
-
-def _turn_back(pixels: np.ndarray, image: Path | bytes, turn: int, shown: bool, where: str) -> np.ndarray:
-    """Labels (H, W), turned as their picture is stored. Their size says whether they were drawn on the stored picture
-    or on the picture as its EXIF orientation turns it; where both pictures have one size, `shown` says it."""
-    size = turned = image_size(image, where)
-    if turn >= 5:
-        turned = size[::-1]
-    as_stored, as_turned = pixels.shape == size, pixels.shape == turned
-    if as_stored and as_turned and not shown:
-        problem = f"has the EXIF orientation {turn}, and it is unclear whether its labels are rotated too"
-        raise UserError(where, problem, "save the picture without an orientation")
-    if as_turned:
-        return turned_back(pixels, turn)
-    return pixels  # a wrong size is refused later
-
-
-def _ends(name: str) -> list[str]:
-    """The ends of a picture's path or address, the longest first, without `..`; at most 16."""
-    path = unquote(name.partition("://")[2].partition("?")[0]) if "://" in name else portable(name)
-    steps = [step for step in posixpath.normpath(path).split("/") if step not in ("", ".", "..")][-16:]
-    return ["/".join(steps[i:]) for i in range(len(steps))]
 
 
 def read_format(
@@ -395,9 +333,11 @@ def read_format(
     """The contents of a folder or file; the notes are complete after the last sample. options: parameters of the
     codec's `read`; None counts as not given. Raises UserError."""
     for key in ("images", "masks"):
-        if options.get(key) is not None and not Path(options[key]).is_dir():
-            check_unpacked(options[key])
-            raise UserError(key, f"{options[key]}: no such folder")
+        if options.get(key) is not None:
+            options[key] = folder = Path(options[key])
+            if not folder.is_dir():
+                check_unpacked(folder)
+                raise UserError(key, f"{folder}: no such folder")
     read = codec(name).read
     source = Import(Path(path), skip_missing, labels_alone, FORMATS[name].shown)
     contents = read(source, **{key: value for key, value in options.items() if value is not None})

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from ..sample import Sample
 
 T = TypeVar("T")
-FormatName = Literal["voc", "coco", "panoptic", "yolo", "masks", "cvat", "labelstudio", "labelme", "cutouts"]
-"""Values of `export --to`: formats that are written."""
 SourceName = Literal["voc", "coco", "panoptic", "yolo", "masks", "cvat", "labelstudio", "labelme"]
 """Values of `import --from`: formats that are read."""
+FormatName = Literal[SourceName, "cutouts"]
+"""Values of `export --to`: formats that are written."""
 
 
 class Contents(NamedTuple):
@@ -63,7 +63,7 @@ class Format:
     """Whether the format's tools draw on pictures as their EXIF orientation turns them."""
 
 
-FORMATS: dict[FormatName | SourceName, Format] = {
+FORMATS: dict[FormatName, Format] = {
     "voc": Format("SegmentationClass/ (VOC)", flat=True),
     "yolo": Format("data.yaml, or labels/ and classes.txt (YOLO)", void=False, flat=True, objects=True, shown=True),
     "cvat": Format("annotations.xml (CVAT)", shown=True),
@@ -141,7 +141,7 @@ class Codec(Protocol):
     """`write(export, **options)`, where `export` is an `Export`."""
 
 
-def codec(name: FormatName | SourceName) -> Codec:
+def codec(name: FormatName) -> Codec:
     return cast(Codec, importlib.import_module(f".{name}", __package__))
 
 

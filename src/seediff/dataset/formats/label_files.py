@@ -12,10 +12,9 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
-from ...config.class_names import IGNORED
 from ...errors import UserError
 from ...files.image_files import check_pixels, orientation_of
-from ...files.label_maps import IGNORE, named_images, voc_palette
+from ...files.label_maps import IGNORE, named_images
 from ...files.messages import show_json
 from ...files.photo_files import without_suffix
 from ...files.reading import composed
@@ -32,11 +31,11 @@ Near = Annotated[float, msgspec.Meta(ge=-1e6, le=1e6)]
 """A coordinate. pycocotools ends the process for a polygon of much larger coordinates."""
 
 
-def given_or(images: Path | str | None, *usual: Path) -> list[Path]:
+def given_or(images: Path | None, *usual: Path) -> list[Path]:
     """The folders of the pictures: the folder that the user named, or else the usual folders."""
     if images is None:
         return [*usual]
-    return [Path(images)]
+    return [images]
 
 
 def portable(name: str) -> str:
@@ -163,14 +162,3 @@ def check_frame(image: Path | bytes, shape: tuple[int, int], where: str) -> None
         named = f" {image}" if isinstance(image, Path) else ""
         raise UserError(where, f"is {shape}, but its picture{named} is {size}; both are (height, width)")
     check_pixels((shape[1], shape[0]), where)
-
-
-def label_names(classes: Sequence[str]) -> dict[int, str]:
-    """Id → label, for the classes and 255."""
-    return {**dict(enumerate(classes, 1)), IGNORE: IGNORED[1]}
-
-
-def named_colours(classes: Sequence[str]) -> list[tuple[str, str]]:
-    """(label, colour) of each class and of 255, in VOC's colours as #rrggbb."""
-    colours = bytes(voc_palette())
-    return [(name, f"#{colours[3 * i : 3 * i + 3].hex()}") for i, name in label_names(classes).items()]

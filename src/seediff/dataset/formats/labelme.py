@@ -45,7 +45,6 @@ from .label_files import (
     check_frame,
     class_of,
     given_or,
-    label_names,
     masks_of,
     shown_size,
 )
@@ -97,41 +96,38 @@ class LabelmeFile(msgspec.Struct, frozen=True):
 def write(export: Export, *, polygons: bool = False) -> None:
     """labelme's JSON files, beside their pictures. polygons: write polygons instead of masks, which X-AnyLabeling does
     not read: one per connected piece, in a group per class or object. labelme fills them exactly."""
-    for placed in export.placed(draw, names={**label_names(export.classes), IGNORE: IGNORE_LABEL}, polygons=polygons):
-        (height, width), shapes = placed.encoded
+    for placed in export.placed(draw, names={**export.labels, IGNORE: IGNORE_LABEL}, polygons=polygons):
         export.put(placed.file_name, placed.picture)
-        picture = {"imagePath": placed.file_name, "imageData": None, "imageHeight": height, "imageWidth": width}
-        document = {"version": "5.10.1", "flags": {}, "shapes": shapes, **picture}
+        picture = {"imagePath": placed.file_name, "imageData": None}
+        size = {"imageHeight": placed.height, "imageWidth": placed.width}
+        document = {"version": "5.10.1", "flags": {}, "shapes": placed.encoded, **picture, **size}
         export.put(f"{placed.name}.json", json.dumps(document, ensure_ascii=False))
     export.put("labels.txt", "".join(f"{name}\n" for name in (IGNORE_LABEL, BACKGROUND_LABEL, *export.classes)))
 
 
-def draw(
-    sample: Sample, labels: np.ndarray, names: Mapping[int, str], polygons: bool
-) -> tuple[tuple[int, ...], list[Json]]:
-    """((height, width), shapes) of a sample: the shapes of its objects, then of the rest of its label map."""
+def draw(sample: Sample, labels: np.ndarray, names: Mapping[int, str], polygons: bool) -> list[Json]:
+    """The shapes of a sample: those of its objects, then of the rest of its label map."""
     shapes, before = list[Json](), 0
-    for found in masks_of(sample, labels, sample.stored_instances is not None):
+    for found in masks_of(sample, labels, sample.has_objects):
         for number, shape in _polygons(found) if polygons else _masks(found):
             group = before + number if polygons else None
             shapes.append({"label": names[found.class_ids[number]], "group_id": group, "flags": {}, **shape})
         before += len(found.class_ids)
-    return labels.shape, shapes
+    return shapes
 
 
 def _masks(found: Objects) -> Iterator[tuple[int, Json]]:
-    """(number of the object, its mask in a box) for each object."""
+    """(position of the object, its mask in a box) for each object."""
     for number, (left, top, right, bottom) in enumerate(found.boxes_xyxy):
-        inside = found.index[top:bottom, left:right] == number
+        inside = found.numbers[top:bottom, left:right] == number + 1
         mask = base64.b64encode(encode_grey(inside * np.uint8(255))).decode()
         yield number, {"shape_type": "mask", "points": [[left, top], [right - 1, bottom - 1]], "mask": mask}
 
 
 def _polygons(found: Objects) -> Iterator[tuple[int, Json]]:
-    """(number of the object, outline of the piece) for each piece."""
-    pieces, owners = Objects(
-        found.index, [1] * len(found.class_ids)
-    ).pieces()  # 1 stands for any class, because 255 is none
+    """(position of the object, outline of the piece) for each piece."""
+    # 1 stands for any class, because 255 is none.
+    pieces, owners = Objects(found.numbers, [1] * len(found.class_ids)).pieces()
     for number, polygon in zip(owners, object_polygons(pieces), strict=True):
         yield number, {"shape_type": "polygon", "points": polygon.round(2).tolist()}
 
@@ -141,7 +137,7 @@ def is_folder(candidate: Candidate) -> bool:
     return any(path.is_file() and candidate.is_json("labelme", path) for path in paths)
 
 
-def read(source: Import, *, classes: Sequence[str] | None = None, images: Path | str | None = None) -> Contents:
+def read(source: Import, *, classes: Sequence[str] | None = None, images: Path | None = None) -> Contents:
     """Folders of labelme's JSON files, or one such file. classes: the classes in the order of their ids; None: the
     names in a labels.txt or class_names.txt, or else the labels in use, sorted by name. images: the folder of the
     pictures; None: the paths in the files count, or else their `imageData`.
@@ -198,32 +194,37 @@ def _samples(
     image_paths: dict[Path, str],
     ids: dict[str, int],
     root: Path,
-    images: Path | str | None,
+    images: Path | None,
     objects: bool,
 ) -> Iterator[Sample]:
     """The samples. image_paths: path of a file → its `imagePath`. ids: label → id. images: the folder of pictures that
     the user named. objects: whether each shape is an object. Raises UserError."""
     above = Path(os.path.commonpath([path.parent for path in image_paths]))
     for path, image_name in image_paths.items():
-        inner = f"{path.parent.relative_to(root).as_posix()}/{image_name}"
         folders = given_or(images, root, path.parent, path.parent / native.IMAGES, root / native.IMAGES)
-        found = source.find_picture(folders, [inner], str(path)) if image_name else None
-        image: Path | bytes | None = None
-        suffix = ""
-        if found is not None:
-            image, _ = found
-            suffix = image.suffix.lower()
-        if suffix not in IMAGE_SUFFIXES or not image_name.lower().endswith(suffix):  # the JSON file may hold it
-            data = read_json(path, LabelmeFile).imageData
-            if data:
-                image = _decoded(data, f"{path}: imageData")
+        image = _find_image(source, path, image_name, folders)
         if image is None:
             source.no_image(path, f"there is no picture {show_json(image_name)}, and 'imageData' is empty")
             continue
         name = path.relative_to(above).with_suffix("").as_posix()
         shapes = Painted(partial(_paint, path=path, ids=ids), image)
         seen = shapes.objects if objects else None
-        yield source.sample(name, image, shapes.label_map, {}, path, objects=seen)
+        yield source.sample(name, image, shapes.label_map, path, objects=seen)
+
+
+def _find_image(source: Import, path: Path, image_name: str, folders: Sequence[Path]) -> Path | bytes | None:
+    """The picture of a file: the one called `image_name`, or else that in the file, if any."""
+    match = None
+    if image_name:
+        inner = f"{path.parent.relative_to(source.folder).as_posix()}/{image_name}"
+        match = source.pictures.find(folders, [inner], str(path))
+    image = match and match[0]
+    if image is not None:
+        suffix = image.suffix.lower()
+        if suffix in IMAGE_SUFFIXES and image_name.lower().endswith(suffix):
+            return image
+    data = read_json(path, LabelmeFile).imageData
+    return _decoded(data, f"{path}: imageData") if data else image
 
 
 def _decoded(text: str, where: str) -> bytes:

@@ -38,23 +38,16 @@ from ...files.label_maps import IGNORE, map_folder, named_images
 from ...files.outputs import BATCHES, CONFIG
 from ...files.reading import inside
 from .. import native
-from ..class_lists import (
-    ClassList,
-    Note,
-    find_list,
-    named_classes,
-    number_classes,
-    read_mask,
-    with_single,
-)
+from ..class_lists import ClassList, Note, find_list, named_classes, number_classes
 from ..encoding import encode_grey
 from ..rows import flat_name
 from ..sample import Sample
+from ..stored_masks import read_mask, with_single
 from .drivers import Export, Import
 from .format_table import Candidate, Contents
 from .label_files import IMAGE_SUFFIXES, PARTS, images_by_name, unique_names
 from .public_sets import Found, find_published, read_published
-from .yolo_data import IMAGES, find_images, find_yaml, label_file, read_data, write_data
+from .yolo_data import IMAGES, LabelFiles, YoloFolders, find_yaml, read_data, write_data
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "img_dir", "data")
 MASK_FOLDERS = ("masks", "mask", "labels", "label", "annotations", "ann_dir", "gt", "gts")
@@ -134,8 +127,8 @@ def read(
     *,
     split: str | None = None,
     classes: Sequence[str] | None = None,
-    images: Path | str | None = None,
-    masks: Path | str | None = None,
+    images: Path | None = None,
+    masks: Path | None = None,
     num_classes: int | None = None,
     void: Sequence[int] = (),
 ) -> Contents:
@@ -165,7 +158,7 @@ def read(
         class_list, found = _matched(source, [*_folders(root)], classes)
     else:
         image_folders, mask_folders = [*_usual(root, IMAGE_FOLDERS), root], [*_usual(root, MASK_FOLDERS), root]
-        folders = [(None, Path(images or image_folders[0]), Path(masks or mask_folders[0]))]
+        folders = [(None, images or image_folders[0], masks or mask_folders[0])]
         class_list, found = _matched(source, folders, classes)
     for number in void:
         if not 0 <= number < IGNORE:
@@ -180,33 +173,32 @@ def read(
         part = folder or PARTS.get(top.lower())
         if split in (None, part or "train"):
             if file is None and image is not None and not source.labels_alone:  # a YAML file's are inside
-                inside(Path(images or root), image)
-                inside(Path(masks or root), mask)
+                inside(images or root, image)
+                inside(masks or root, mask)
             labels = partial(read_mask, mask, class_list)
-            samples.append(source.sample(name, image, labels, {}, image or mask, split=part))
+            samples.append(source.sample(name, image, labels, image or mask, split=part))
     if not samples and split is not None:
         raise UserError("split", f"{split}: {root} has no picture in this part")
     return Contents(class_list.classes, samples, class_list.ids, about)
 
 
-def _named_by_yaml(source: Import, path: Path, split: str | None, images: Path | str | None) -> tuple[ClassList, Found]:
+def _named_by_yaml(source: Import, path: Path, split: str | None, images: Path | None) -> tuple[ClassList, Found]:
     """What Ultralytics' YAML file names. If no name is `background`, every name is a class. A single name means masks
     of 0 (background) and 1. Raises UserError."""
-    file, data, names = read_data(path)
-    folder = data.get(KEY, MASKS)
+    data = read_data(path)
+    file, folder = data.file, data.content.get(KEY, MASKS)
     if not isinstance(folder, str) or not folder:
         raise UserError(file, f"'{KEY}' must name the masks' folder, which replaces `{IMAGES}` in paths")
     meanings = dict[int, int | Literal["ignore_label"] | None]
-    mapping = fit(data.get("label_mapping") or {}, meanings, f"{file}: label_mapping", strict=False)
-    label = partial(label_file, folder=folder, suffix=".png")
-    found_images = find_images(source, file, data, split, images, label, Path.is_file)
+    mapping = fit(data.content.get("label_mapping") or {}, meanings, f"{file}: label_mapping", strict=False)
+    found_images = YoloFolders(data, LabelFiles(Path.is_file, folder, ".png"), images).find(source, split)
     for one in found_images:
         if not one.labels.is_file():
             raise UserError(one.path, f"has no mask {one.labels}")
     found: Found = [
         (one.split, Path(one.name).with_suffix("").as_posix(), one.path, one.labels) for one in found_images
     ]
-    return _meanings(names, mapping, file, source.note), found
+    return _meanings(data.names, mapping, file, source.note), found
 
 
 def _meanings(names: Mapping[int, str], mapping: Mapping[int, int | str | None], file: Path, note: Note) -> ClassList:

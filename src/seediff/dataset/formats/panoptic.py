@@ -50,7 +50,7 @@ from .label_files import check_frame
 
 def write(export: Export) -> None:
     """COCO's panoptic JSON files and PNG masks."""
-    things = any(sample.stored_instances is not None for sample in export.samples)
+    things = any(sample.has_objects for sample in export.samples)
     colours = np.reshape(voc_palette(), (-1, 3)).tolist()
     categories: list[Json] = []
     for number, name in enumerate((BACKGROUND, *export.classes)):
@@ -58,33 +58,32 @@ def write(export: Export) -> None:
         categories.append({"id": number, "name": name, "supercategory": name, **kind})
     documents = {part: new_document(categories) for part in export.parts}
     for placed in export.placed(segment, things=things):
-        (height, width), mask, segments = placed.encoded
+        mask, segments = placed.encoded
         export.put(f"{placed.split}/{placed.file_name}", placed.picture)
         file_name = f"{placed.name}.png"
         export.put(f"{ANNOTATIONS}/{PANOPTIC}_{placed.split}/{file_name}", mask)
-        image = {"file_name": placed.file_name, "width": width, "height": height}
-        add_image(documents[placed.split], image, [{"file_name": file_name, "segments_info": segments}])
+        add_image(documents[placed.split], placed, [{"file_name": file_name, "segments_info": segments}])
     for part, document in documents.items():
         export.put(f"{ANNOTATIONS}/{PANOPTIC}_{part}.json", json.dumps(document, ensure_ascii=False))
 
 
-def segment(sample: Sample, labels: np.ndarray, things: bool) -> tuple[tuple[int, ...], bytes, list[Json]]:
-    """((height, width), mask, segments) of a sample: the mask as a PNG, and its `segments_info`. things: whether
-    classes have objects."""
-    found = Objects(np.full(labels.shape, -1, np.int32), [])
-    if sample.stored_instances is not None:
+def segment(sample: Sample, labels: np.ndarray, things: bool) -> tuple[bytes, list[Json]]:
+    """(mask, segments) of a sample: the mask as a PNG, and its `segments_info`. things: whether classes
+    have objects."""
+    found = Objects(np.zeros(labels.shape, np.int32), [])
+    if sample.has_objects:
         found = sample.objects(labels)
     rest = whole_classes(found.rest(labels + np.uint8(1)))  # in which the background is 1, and 255 is 0
     numbers, segments = np.zeros(labels.shape, np.int32), list[Json]()
     for objects in (found, rest):
-        numbers += np.where(objects.index < 0, 0, objects.index + 1 + len(segments))
+        numbers += np.where(objects.numbers > 0, objects.numbers + len(segments), 0)
         for class_id, area, box in zip(objects.class_ids, objects.areas, objects.boxes_xyxy, strict=True):
             category, (left, top, right, bottom) = class_id - (objects is rest), box
             crowd = int(things and objects is rest and category > 0)
             about = {"id": len(segments) + 1, "category_id": category, "iscrowd": crowd, "area": area}
             segments.append({**about, "bbox": [left, top, right - left, bottom - top]})
     rgb = (numbers[..., None] >> np.array([0, 8, 16]) & 255).astype(np.uint8)
-    return labels.shape, encode_image(rgb, "png"), segments
+    return encode_image(rgb, "png"), segments
 
 
 class Segment(msgspec.Struct, frozen=True):
@@ -129,7 +128,7 @@ def is_folder(candidate: Candidate) -> bool:
     return bool(_files(candidate.path))
 
 
-def read(source: Import, *, images: Path | str | None = None) -> Contents:
+def read(source: Import, *, images: Path | None = None) -> Contents:
     """A folder with panoptic*.json, also in annotations/, or one such file. The masks are in a folder with the file's
     name. images: the pictures' folder; None: the usual places near the file.
 
@@ -168,7 +167,6 @@ def read(source: Import, *, images: Path | str | None = None) -> Contents:
                     [image.file_name],
                     partial(draw, segments=segments),
                     partial(draw, segments={**segments, **rest}) if things else None,
-                    part=(split or "") * (len(files) > 1),
                     split=split,
                 )
             )

@@ -17,22 +17,20 @@ from ..class_lists import ClassList
 from .drivers import Import
 from .label_files import images_by_name
 
-CAMVID_CLASSES = (
-    "sky", "building", "pole", "road", "pavement", "tree", "signsymbol", "fence", "car", "pedestrian", "bicyclist",
-)  # fmt: skip
-CITYSCAPES_CLASSES = (
-    "road", "sidewalk", "parking", "rail track", "building", "wall", "fence", "guard rail", "bridge", "tunnel", "pole",
-    "polegroup", "traffic light", "traffic sign", "vegetation", "terrain", "sky", "person", "rider", "car", "truck",
-    "bus", "caravan", "trailer", "train", "motorcycle", "bicycle",
-)  # fmt: skip
+CAMVID_CLASSES = tuple(
+    "sky, building, pole, road, pavement, tree, signsymbol, fence, car, pedestrian, bicyclist".split(", ")
+)
+CITYSCAPES_CLASSES = tuple(
+    "road, sidewalk, parking, rail track, building, wall, fence, guard rail, bridge, tunnel, pole, polegroup, "
+    "traffic light, traffic sign, vegetation, terrain, sky, person, rider, car, truck, bus, caravan, trailer, train, "
+    "motorcycle, bicycle".split(", ")
+)
 """The classes of Cityscapes' ids 7 … 33 in order, without the void ids, as in PiCIE, STEGO and DiffSeg."""
 COCO_STUFF_CLASSES = tuple(
-    (
-        "electronic-things, appliance-things, food-things, furniture-things, indoor-things, kitchen-things, "
-        "accessory-things, animal-things, outdoor-things, person-things, sports-things, vehicle-things, ceiling-stuff, "
-        "floor-stuff, food-stuff, furniture-stuff, raw-material-stuff, textile-stuff, wall-stuff, window-stuff, "
-        "building-stuff, ground-stuff, plant-stuff, sky-stuff, solid-stuff, structural-stuff, water-stuff"
-    ).split(", ")
+    "electronic-things, appliance-things, food-things, furniture-things, indoor-things, kitchen-things, "
+    "accessory-things, animal-things, outdoor-things, person-things, sports-things, vehicle-things, ceiling-stuff, "
+    "floor-stuff, food-stuff, furniture-stuff, raw-material-stuff, textile-stuff, wall-stuff, window-stuff, "
+    "building-stuff, ground-stuff, plant-stuff, sky-stuff, solid-stuff, structural-stuff, water-stuff".split(", ")
 )
 """The coarse classes of the label hierarchy of H. Caesar, J. Uijlings, V. Ferrari, "COCO-Stuff: Thing and Stuff Classes
 in Context", CVPR 2018, CC BY 4.0."""

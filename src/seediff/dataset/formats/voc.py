@@ -2,14 +2,15 @@
 
 out/  JPEGImages/NAME.jpg                    pictures, as they are (PNG files stay PNG unless JPEG is asked for)
       SegmentationClass/NAME.png             palette PNG: 0 background, 255 ignore, else the class id
-      SegmentationObject/NAME.png            0 background, 255 ignore, else the object's number; read, not written
+      SegmentationObject/NAME.png            not written, only read: 0 background, 255 ignore, else the object's number
       ImageSets/Segmentation/{train,val,trainval}.txt   names, one per line
       classes.txt                            not part of VOC: line i (from 0) names id i
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -22,10 +23,11 @@ from ...files.label_maps import IGNORE, named_images, visible, walk
 from ...files.photo_files import without_suffix
 from ...files.reading import composed, inside, read_lines
 from .. import native
-from ..class_lists import WEIGHTS, find_list, named_classes, read_mask, voc_colours, with_single
-from ..encoding import Instances, encode_image, encode_mask
+from ..class_lists import WEIGHTS, find_list, named_classes, voc_colours
+from ..encoding import Instances, ReadLabels, encode_image, encode_mask
 from ..rows import SPLITS
 from ..sample import Sample
+from ..stored_masks import read_mask, with_single
 from .drivers import Export, Import
 from .format_table import Candidate, Contents
 from .label_files import PARTS, images_by_name
@@ -85,7 +87,7 @@ def read(
     *,
     split: str | None = None,
     classes: Sequence[str] | None = None,
-    images: Path | str | None = None,
+    images: Path | None = None,
 ) -> Contents:
     """A Pascal VOC folder, or the VOCdevkit that holds it.
 
@@ -99,7 +101,7 @@ def read(
         raise UserError(source.path, f"has no {CLASS_MAPS}", "name the folder that holds it, such as VOCdevkit/VOC2012")
     class_list = find_list(root, classes=classes, note=source.note)
     class_list = class_list or named_classes(VOC_CLASSES if classes is None else classes)
-    folder, masks = root / IMAGES if images is None else Path(images), root / CLASS_MAPS
+    folder, masks = images or root / IMAGES, root / CLASS_MAPS
     image_paths, maps = images_by_name(folder), dict(named_images(masks))
     if not maps:
         held = ", ".join(sorted({path.suffix or path.name for path in walk(masks)})[:5]) or "nothing"
@@ -107,21 +109,11 @@ def read(
         if (root / f"{CLASS_MAPS}PNG").is_dir():
             fix = f"put {CLASS_MAPS}PNG, which labelme writes, in its place: remove it, and rename that folder"
         raise UserError(masks, f"has no PNG file; it holds {held}", fix)
-    files, known = sorted(filter(Path.is_file, visible(root / LISTS, "*.txt"))), {*image_paths, *maps}
-    lists = {path.stem: _read_list(path, known) for path in files}
-    parts = {title: PARTS.get(title.lower(), title.lower()) for title in lists}
-    asked = sorted(lists, key=lambda title: (*PART_LISTS, parts[title]).index(parts[title]))
-    named: dict[str, str] = {}
-    if split is not None:
-        asked = [title for title in lists if title == split] or [title for title in lists if parts[title] == split]
-        if not asked:
-            raise UserError(root / LISTS / f"{split}.txt", f"no such file; --split names a list of {LISTS}")
-    elif set(PART_LISTS).isdisjoint(parts.values()):
-        asked, named = [], {name: str(path) for name, path in maps.items()}
-    for title in asked:
-        for name, where in lists[title].items():
-            if split is not None or parts[title] in PART_LISTS or name in known:
-                named.setdefault(name, where)
+    known, files = {*image_paths, *maps}, sorted(filter(Path.is_file, visible(root / LISTS, "*.txt")))
+    lists = [_read_list(path, known) for path in files]
+    named = {name: str(path) for name, path in maps.items()}
+    if split is not None or any(one.part in PART_LISTS for one in lists):
+        named = _names_of(split, lists, known, root)
     class_list = with_single(class_list, [maps[name] for name in named if name in maps], source.note)
     samples, left, both = list[Sample](), 0, 0
     for name, where in named.items():
@@ -129,19 +121,19 @@ def read(
         if source.labels_alone:
             if mask is None:
                 raise UserError(masks / f"{name}.png", f"no such file, but {where} lists it")
-            samples.append(source.sample(name, image, partial(read_mask, mask, class_list), {}, where))
+            samples.append(source.sample(name, image, partial(read_mask, mask, class_list), where))
         elif image is None:
             source.no_image(where, f"{folder} has no picture '{name}'")
         elif mask is None:
             left += 1
         else:
-            inside(root if images is None else folder, image)
+            inside(images or root, image)
             labels, numbers = partial(read_mask, mask, class_list), root / OBJECT_MAPS / mask.relative_to(masks)
             objects = partial(_objects, labels, numbers) if numbers.is_file() else None
-            within = {parts[title] for title in lists if parts[title] in SPLITS and name in lists[title]}
+            within = {one.part for one in lists if one.part in SPLITS and name in one.names}
             both += len(within) > 1
-            part = next((one for one in ("test", "val", "train") if one in within), None)
-            samples.append(source.sample(name, image, labels, {}, where, mask, numbers, split=part, objects=objects))
+            part = next((one for one in reversed(SPLITS) if one in within), None)
+            samples.append(source.sample(name, image, labels, where, mask, numbers, split=part, objects=objects))
     if left and not samples:
         raise UserError(masks, f"has no mask of '{next(iter(named))}' or of any other picture")
     source.count(both, f"pictures are in several lists of {LISTS}: a list for validation or testing counts")
@@ -150,9 +142,23 @@ def read(
     return Contents(class_list.classes, samples, class_list.ids, about)
 
 
-def _read_list(path: Path, known: Collection[str]) -> dict[str, str]:
-    """Name → the file and line that has it. A line may be a name, a name with a picture's suffix, or more columns.
-    known: the names of pictures and masks."""
+@dataclass(frozen=True)
+class NameList:
+    """A list in ImageSets/Segmentation."""
+
+    title: str
+    names: Mapping[str, str]
+    """Name → the file and line that has it."""
+
+    @property
+    def part(self) -> str:
+        """SeeDiff's name of the split with this title, or else the title in small letters."""
+        return PARTS.get(self.title.lower(), self.title.lower())
+
+
+def _read_list(path: Path, known: Collection[str]) -> NameList:
+    """A list, whose lines may be a name, a name with a picture's suffix, or more columns. known: the names of pictures
+    and masks."""
     found: dict[str, str] = {}
     for number, line in enumerate(read_lines(path), 1):
         line = composed(line.strip())
@@ -160,10 +166,26 @@ def _read_list(path: Path, known: Collection[str]) -> dict[str, str]:
             paths = line, first, first.removeprefix("/").removeprefix(f"{IMAGES}/")
             name = next((one for one in (line, *map(without_suffix, paths)) if one in known), line)
             found.setdefault(name, f"{path}, line {number}")
-    return found
+    return NameList(path.stem, found)
 
 
-def _objects(decode: Callable[[], np.ndarray], path: Path) -> Instances:
+def _names_of(split: str | None, lists: Sequence[NameList], known: Collection[str], root: Path) -> dict[str, str]:
+    """Name → where it is listed, for a split. None: for all lists, those of parts first; of other lists, which may name
+    something else, only the names of pictures and masks, `known`. Raises UserError."""
+    chosen = sorted(lists, key=lambda one: (*PART_LISTS, one.part).index(one.part))
+    if split is not None:
+        chosen = [one for one in lists if one.title == split] or [one for one in lists if one.part == split]
+        if not chosen:
+            raise UserError(root / LISTS / f"{split}.txt", f"no such file; --split names a list of {LISTS}")
+    named: dict[str, str] = {}
+    for one in chosen:
+        for name, where in one.names.items():
+            if split is not None or one.part in PART_LISTS or name in known:
+                named.setdefault(name, where)
+    return named
+
+
+def _objects(decode: ReadLabels, path: Path) -> Instances:
     """The objects of an object map: each value or colour is an object, with the class that most of its pixels have.
     decode: reads the label map. Raises UserError."""
     labels = decode()

@@ -30,7 +30,7 @@ from .drivers import Export, Import, Painted
 from .format_table import Candidate, Contents
 from .label_files import Shapes, shown_size, unique_names
 from .masks import semantic_yaml
-from .yolo_data import DATA, IMAGES, LABELS, YoloImage, find_images, is_data, label_file, read_data, write_data
+from .yolo_data import DATA, IMAGES, LABELS, LabelFiles, YoloFolders, YoloImage, is_data, read_data, write_data
 
 HAIR = 0.01
 """Corners that are outside the picture by up to this share of a side are moved to its edge, as in Ultralytics."""
@@ -66,7 +66,7 @@ def outline(sample: Sample, labels: np.ndarray, min_area: int) -> tuple[str, dic
 
 def as_yolo(pieces: Objects) -> str:
     """The text of a label file: one line for each of `pieces`, which `Objects.pieces` returned."""
-    sides = np.array(pieces.index.shape[::-1], np.float64)
+    sides = np.array(pieces.numbers.shape[::-1], np.float64)
     lines = []
     for class_id, polygon in zip(pieces.class_ids, object_polygons(pieces), strict=True):
         shares = (polygon / sides).ravel().tolist()
@@ -136,7 +136,7 @@ def read(
     *,
     split: str | None = None,
     classes: Sequence[str] | None = None,
-    images: Path | str | None = None,
+    images: Path | None = None,
 ) -> Contents:
     """A YOLO folder, or the folder of the given YAML file.
 
@@ -144,12 +144,13 @@ def read(
     None: the names in the YAML file or in classes.txt. images: the folder of the pictures, if they lie elsewhere or
     `images` is a link that leads out of the folder. A picture without a label file is all background.
     """
-    file, data, class_names = read_data(source.path, classes or ())
-    class_list = number_classes(class_names, file, void=(), classes=classes, note=source.note)
-    if "kpt_shape" in data:
+    data = read_data(source.path, classes or ())
+    file = data.file
+    class_list = number_classes(data.names, file, void=(), classes=classes, note=source.note)
+    if "kpt_shape" in data.content:
         raise UserError(file, "has poses (kpt_shape), whose points would be read as corners; masks need polygons")
     samples, paint = list[Sample](), partial(_paint, ids=class_list.ids)
-    found_images = find_images(source, file, data, split, images, label_file, _has_labels)
+    found_images = YoloFolders(data, LabelFiles(_has_labels), images).find(source, split)
     without, lengths = 0, Counter[int]()
     for image in found_images:
         without += not image.labels.exists()
@@ -159,7 +160,7 @@ def read(
     for image, name in zip(found_images, names, strict=True):
         shapes = Painted(paint, image)
         labels, objects = shapes.label_map, shapes.objects
-        samples.append(source.sample(name, image.path, labels, {}, image.labels, split=image.split, objects=objects))
+        samples.append(source.sample(name, image.path, labels, image.labels, split=image.split, objects=objects))
     if samples and without == len(samples):
         raise UserError(samples[0].where, f"has no label file, and no other picture of {file} has one")
     if boxes and boxes == lines:

@@ -1,7 +1,8 @@
-"""What a YOLO dataset's YAML file names, read as Ultralytics does, except for files outside its folder: the pictures of
-its splits, the paths of their labels, and the classes. `train`, `val` and `test` are each a folder of pictures, a text
-file with one picture per line, or a list of these, below `path` or beside the YAML file. Without such a file, the
-pictures are those in images/, and classes.txt or the option `classes` names the classes.
+"""What a YOLO dataset's YAML file names: the classes, the pictures of its splits, and the paths of their labels.
+
+`train`, `val` and `test` are each a folder of pictures, a text file with one picture per line, or a list of these,
+below `path` or beside the YAML file. They are read as Ultralytics reads them, except for files outside the folder.
+Without such a file, the pictures are those in images/, and classes.txt or the option `classes` names the classes.
 """
 
 from __future__ import annotations
@@ -51,6 +52,75 @@ def write_data(export: Export, names: Sequence[str], more: str = "") -> None:
 
 
 @dataclass(frozen=True)
+class YoloData:
+    """What a YAML file says."""
+
+    file: Path
+    """The YAML file; for a folder without such a file, its classes.txt, which may be missing."""
+    content: Mapping[str, Any]
+    """Its keys. Without a YAML file, "" stands for the folder of all pictures."""
+    names: Mapping[int, str]
+    """Class number → name, in rising order."""
+
+
+def find_yaml(folder: Path) -> Path:
+    """data.yaml in a folder, or else its only YAML file; a file itself. Raises UserError."""
+    if not folder.is_dir():
+        return folder
+    others = sorted(path for path in visible(folder, "*.y*ml") if path.suffix in (".yaml", ".yml"))
+    if (folder / DATA).exists():
+        return folder / DATA
+    if len(others) == 1:
+        return others[0]
+    held = ", ".join(path.name for path in others[:5])
+    raise UserError(folder / DATA, "no such file", f"it holds {held}: name one of them" * bool(held))
+
+
+def is_data(file: Path) -> bool:
+    """Whether a YAML file names classes."""
+    try:
+        return "names" in read_yaml(file)
+    except UserError:
+        return False
+
+
+def read_data(path: Path, classes: Sequence[str] = ()) -> YoloData:
+    """The YAML file that is `path` or in it. classes: the names for a folder that has neither such a file nor
+    classes.txt. Raises UserError."""
+    listed = path / native.CLASSES
+    if path.is_dir() and not any(path.glob("*.y*ml")) and (listed.is_file() or classes):
+        names = read_class_list(listed, first=0) if listed.is_file() else dict(enumerate(classes))
+        return YoloData(listed, {"": IMAGES if (path / IMAGES).is_dir() else "."}, names)
+    file = find_yaml(path)
+    content = read_yaml(file)
+    given = content.get("names")
+    if isinstance(given, list):
+        given = dict(enumerate(given))
+    if not given:
+        raise UserError(file, f"'names' must list the classes, not {show_json(given)}")
+    names = fit(given, dict[ClassNumber, str], f"{file}: 'names'", strict=False)
+    return YoloData(file, content, dict(sorted(names.items())))
+
+
+@dataclass(frozen=True)
+class LabelFiles:
+    """The label files of a dataset."""
+
+    are_labels: Callable[[Path], bool]
+    """Whether a file has labels."""
+    folder: str = LABELS
+    suffix: str = ".txt"
+
+    def of(self, picture: Path) -> Path:
+        """The path of a picture's labels: the last folder `images` in the picture's path becomes `folder`; without such
+        a folder, the labels are beside the picture."""
+        parts = list(picture.with_suffix(self.suffix).parts)
+        if IMAGES in parts:
+            parts[len(parts) - 1 - parts[::-1].index(IMAGES)] = self.folder
+        return Path(*parts)
+
+
+@dataclass(frozen=True)
 class YoloImage:
     """A picture of a YOLO dataset."""
 
@@ -68,125 +138,147 @@ class YoloImage:
 
 
 class Located(NamedTuple):
-    """A picture, or a folder or list of pictures."""
+    """A picture, or a folder or list of pictures.
+
+    If /set/data.yaml has `train: images/train`, and the user names --images /photos, `path` is /photos/train and
+    `in_set` is /set/images/train: the labels of /photos/train/1.jpg are /set/labels/train/1.txt.
+    """
 
     path: Path
     in_set: Path
-    """Where it would lie in the dataset itself, from which the paths of label files follow. It differs from `path` only
-    for pictures in the folder that the user named."""
+    """Its path in the dataset itself, from which the paths of label files follow."""
 
 
-def find_images(
-    source: Import,
-    file: Path,
-    data: Mapping[str, Any],
-    split: str | None,
-    images: Path | str | None,
-    label: Callable[[Path], Path],
-    labelled: Callable[[Path], bool],
-) -> list[YoloImage]:
-    """The pictures of a split; None: of all splits. file, data: the YAML file and its content. images: the folder of
-    pictures that the user named. label: picture's path → label file's path. labelled: whether a label file has labels.
+class YoloFolders:
+    """Finds the pictures of a dataset. data: what its YAML file says. labels: its label files. images: the folder of
+    pictures that the user named."""
 
-    Label files without a picture count as missing pictures; otherwise their labels would be lost silently.
-    """
-    wanted = {name: data[name] for name in (*SPLITS, "") if data.get(name) not in EMPTY and split in (None, name)}
-    if not wanted:
-        there = ", ".join(name for name in SPLITS if data.get(name) not in EMPTY)
-        raise UserError(file, f"has no '{split or 'train'}', the folder of the pictures", there and f"it has {there}")
-    roots, named = [file.parent / str(data.get("path") or "."), file.parent], [Path(images)] if images else []
-    found_images: dict[Path, YoloImage] = {}  # if a picture is named twice, the first with labels counts
-    parts: dict[str, set[Path]] = {}
-    folders: defaultdict[Path, set[Path]] = defaultdict(set)  # folder of label files → folders of their pictures
-    for name, entries in fit(wanted, dict[str, str | list[str]], str(file)).items():
-        found: list[YoloImage] = []
-        for entry in [entries] if isinstance(entries, str) else entries:
-            path, in_set = _locate(entry, roots, named, _is_entry, f"{file}: '{name}'")
-            if path.is_file():
-                located = _listed(path, roots, named)
-                base = _common(one.path for one in located)
-            else:
-                inner = [one.relative_to(path) for one in sorted(path.rglob("*")) if _is_image(one)]
-                located, base = [Located(path / one, in_set / one) for one in inner], path
-                folders[label(in_set / "any").parent].add(path)  # also if it has no pictures, but labels
-            found += [YoloImage(one.path, name, base, label(one.in_set)) for one in located]
-        if len({one.name for one in found}) < len({one.path for one in found}):
-            base = _common(one.path for one in found)
-            found = [replace(one, base=base) for one in found]
-        parts[name] = {one.path for one in found}
-        for one in found:
-            folders[one.labels.parent].add(one.path.parent)
-            if one.path not in found_images or (one.labels.is_file() and not found_images[one.path].labels.is_file()):
-                found_images[one.path] = one
+    def __init__(self, data: YoloData, labels: LabelFiles, images: Path | None) -> None:
+        self.data, self.labels = data, labels
+        self.root = data.file.parent
+        self.bases = [self.root / str(data.content.get("path") or "."), self.root]
+        """The folders to which paths in the YAML file may be relative."""
+        self.named = [images] if images else []
 
-    for path in (*found_images, *(one.labels for one in found_images.values()), *folders):
-        if not _inside(path, (file.parent, *named)):
-            raise UserError(path, f"leads out of {file.parent}", ELSEWHERE)
-    for path in _left_labels(found_images, folders, label(Path("any")).suffix):
-        if labelled(path):
+    def find(self, source: Import, split: str | None) -> list[YoloImage]:
+        """The pictures of a split; None: of all splits. Label files without a picture count as missing pictures;
+        otherwise their labels would be lost silently. Raises UserError."""
+        file = self.data.file
+        parts: dict[str, list[YoloImage]] = {}
+        folders: defaultdict[Path, set[Path]] = defaultdict(set)  # folder of label files → folders of their pictures
+        for name, entries in self._entries(split).items():
+            located = [self._locate(entry, _is_entry, f"{file}: '{name}'") for entry in entries]
+            parts[name] = _named_apart(chain(*(self._images_of(one, name) for one in located)))
+            for path, in_set in located:
+                if path.is_dir():
+                    folders[self.labels.of(in_set / "any").parent].add(path)  # also if it has no pictures, but labels
+        found: dict[Path, YoloImage] = {}
+        for image in chain(*parts.values()):
+            folders[image.labels.parent].add(image.path.parent)
+            # If a picture is named twice, the first with labels counts.
+            if image.path not in found or (image.labels.is_file() and not found[image.path].labels.is_file()):
+                found[image.path] = image
+
+        for path in (*found, *(image.labels for image in found.values()), *folders):
+            if not self._holds(path):
+                raise UserError(path, f"leads out of {self.root}", ELSEWHERE)
+        for path in self._left_labels(found, folders):
             source.no_image(path, f"has labels, but there is no picture '{path.stem}' for them")
-    held_back: dict[Path, str] = {}
-    for name in ("val", "test"):
-        elsewhere = [paths for other, paths in parts.items() if other != name]
-        if name in parts and parts[name] not in elsewhere:  # `val: images/train` holds nothing back
-            held_back |= dict.fromkeys(parts[name] & set(chain(*elsewhere)), name)
-    source.count(len(held_back), f"pictures are in several parts of {file.name}: one for validation or testing counts")
-    for path, name in held_back.items():
-        found_images[path] = replace(found_images[path], split=name)
-    return [*found_images.values()]
+        held_back = _held_back({name: {image.path for image in part} for name, part in parts.items()})
+        line = f"pictures are in several parts of {file.name}: one for validation or testing counts"
+        source.count(len(held_back), line)
+        return [replace(image, split=held_back.get(path, image.split)) for path, image in found.items()]
+
+    def _entries(self, split: str | None) -> dict[str, list[str]]:
+        """Split → the folders and lists that the YAML file names for it; of one split, or for None of all. Raises
+        UserError if there are none."""
+        content, file = self.data.content, self.data.file
+        named = {name: content[name] for name in (*SPLITS, "") if content.get(name) not in EMPTY}
+        wanted = {name: value for name, value in named.items() if split in (None, name)}
+        if not wanted:
+            there = ", ".join(filter(None, named))
+            raise UserError(
+                file, f"has no '{split or 'train'}', the folder of the pictures", there and f"it has {there}"
+            )
+        values = fit(wanted, dict[str, str | list[str]], str(file))
+        return {name: [value] if isinstance(value, str) else value for name, value in values.items()}
+
+    def _images_of(self, entry: Located, split: str) -> Iterator[YoloImage]:
+        """The pictures in a folder or list. Raises UserError."""
+        if entry.path.is_file():
+            located = self._listed(entry.path)
+            base = _common(one.path for one in located)
+        else:
+            inner = [path.relative_to(entry.path) for path in sorted(entry.path.rglob("*")) if _is_image(path)]
+            located, base = [Located(entry.path / path, entry.in_set / path) for path in inner], entry.path
+        for path, in_set in located:
+            yield YoloImage(path, split, base, self.labels.of(in_set))
+
+    def _listed(self, path: Path) -> list[Located]:
+        """The pictures that a text file lists. Raises UserError."""
+        found: list[Located] = []
+        for number, line in enumerate(read_lines(path), 1):
+            if line.strip():
+                found.append(self._locate(line.strip(), _is_image, f"{path}, line {number}", path.parent))
+        if not found:
+            raise UserError(path, "lists no pictures")
+        return found
+
+    def _locate(self, text: str, is_wanted: Callable[[Path], bool], where: str, *bases: Path) -> Located:
+        """What a path in the YAML file or in a list names. is_wanted: whether a path is of the wanted kind. where: the
+        path's place in errors. bases: more folders to which it may be relative. Raises UserError."""
+        root, name, bases = self.root, os.path.normpath(portable(text)), (*bases, *self.bases)
+        # Of another machine's path only the part behind the folder images/ counts.
+        inner = f"/{name}".rpartition(f"/{IMAGES}/")[2].removeprefix("/")
+        # `path` is often a folder of another machine, and some files name ../train/images.
+        paths = [*(base / name for base in bases), root / name.removeprefix("../")]
+        if not inner.startswith(".."):
+            paths += [base / IMAGES / inner for base in bases]
+        candidates = [Located(path, path) for path in paths]
+        in_set = root / IMAGES / inner if os.path.isabs(name) else root / name
+        for folder in self.named:
+            candidates += [Located(folder / part, in_set) for part in (inner, name, "")]
+        for candidate in candidates:
+            if is_wanted(candidate.path) and self._holds(candidate.path):
+                return Located(*(Path(os.path.normpath(path)) for path in candidate))
+        raise UserError(where, f"must name pictures in {root}, not {show_json(text)}", ELSEWHERE)
+
+    def _holds(self, path: Path) -> bool:
+        """Whether a file is in one of the folders that may be read, also after following links."""
+        real = Path(os.path.realpath(path))
+        return any(real.is_relative_to(os.path.realpath(folder)) for folder in (self.root, *self.named))
+
+    def _left_labels(
+        self, images: Mapping[Path, YoloImage], folders: Mapping[Path, Collection[Path]]
+    ) -> Iterator[Path]:
+        """The files with labels that have no picture. folders: folder of label files → the folders of their pictures,
+        which may also hold pictures of other splits."""
+        used = {one.labels for one in images.values()}
+        for folder, picture_folders in sorted(folders.items()):
+            pictures = filter(_is_image, chain(*(one.iterdir() for one in picture_folders)))
+            unasked = {path.stem for path in pictures if path not in images}
+            for path in sorted(visible(folder, f"*{self.labels.suffix}")):
+                if path not in used and path.stem not in unasked and self.labels.are_labels(path):
+                    yield path
 
 
-def _left_labels(
-    images: Mapping[Path, YoloImage], folders: Mapping[Path, Collection[Path]], suffix: str
-) -> Iterator[Path]:
-    """The label files without a picture. folders: folder of label files → the folders of their pictures, which may also
-    hold pictures of other splits."""
-    used = {one.labels for one in images.values()}
-    for folder, picture_folders in sorted(folders.items()):
-        pictures = filter(_is_image, chain(*(one.iterdir() for one in picture_folders)))
-        unasked = {path.stem for path in pictures if path not in images}
-        for path in sorted(visible(folder, f"*{suffix}")):
-            if path not in used and path.stem not in unasked:
-                yield path
-
-
-def _listed(path: Path, roots: Sequence[Path], named: Sequence[Path]) -> list[Located]:
-    """The pictures that a text file lists, as `_locate` finds them."""
-    found: list[Located] = []
-    for number, line in enumerate(read_lines(path), 1):
-        if line.strip():
-            found.append(_locate(line.strip(), [path.parent, *roots], named, _is_image, f"{path}, line {number}"))
-    if not found:
-        raise UserError(path, "lists no pictures")
+def _named_apart(images: Iterable[YoloImage]) -> list[YoloImage]:
+    """The pictures of a split. If two would have one name, all names count from their common folder."""
+    found = list(images)
+    if len({image.name for image in found}) < len({image.path for image in found}):
+        base = _common(image.path for image in found)
+        found = [replace(image, base=base) for image in found]
     return found
 
 
-def _locate(
-    text: str, roots: Sequence[Path], named: Sequence[Path], is_wanted: Callable[[Path], bool], where: str
-) -> Located:
-    """What a path in the YAML file or in a list names. roots: the folders to which the path may be relative, the
-    dataset's last. named: the folder of pictures that the user named, if any. is_wanted: whether a path is of the
-    wanted kind."""
-    root, name = roots[-1], os.path.normpath(portable(text))
-    # Of another machine's path only the part behind the folder images/ counts.
-    inner = f"/{name}".rpartition(f"/{IMAGES}/")[2].removeprefix("/")
-    # `path` is often a folder of another machine, and some files name ../train/images.
-    paths = [*(one / name for one in roots), root / name.removeprefix("../")]
-    if not inner.startswith(".."):
-        paths += [one / IMAGES / inner for one in roots]
-    candidates = [(path, path) for path in paths]
-    in_set = root / IMAGES / inner if os.path.isabs(name) else root / name
-    for one in named:
-        candidates += [(one / part, in_set) for part in (inner, name, "")]
-    for candidate in candidates:
-        if is_wanted(candidate[0]) and _inside(candidate[0], (root, *named)):
-            return Located(*(Path(os.path.normpath(path)) for path in candidate))
-    raise UserError(where, f"must name pictures in {root}, not {show_json(text)}", ELSEWHERE)
-
-
-def _inside(path: Path, roots: Sequence[Path]) -> bool:
-    """Whether a file is in one of the folders that may be read, also after following links."""
-    return any(Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)) for root in roots)
+def _held_back(parts: Mapping[str, Collection[Path]]) -> dict[Path, str]:
+    """Picture → "val" or "test", for the pictures that are also in other parts. parts: split → its pictures."""
+    held_back: dict[Path, str] = {}
+    for name in ("val", "test"):
+        others = [pictures for other, pictures in parts.items() if other != name]
+        if name in parts and parts[name] not in others:  # `val: images/train` holds nothing back
+            held_back |= dict.fromkeys({*parts[name]}.intersection(chain(*others)), name)
+    return held_back
 
 
 def _is_entry(path: Path) -> bool:
@@ -203,51 +295,3 @@ def _is_image(path: Path) -> bool:
 def _common(paths: Iterable[Path]) -> Path:
     """The folder that holds all pictures."""
     return Path(os.path.commonpath([os.path.abspath(path.parent) for path in paths] or ["."]))
-
-
-def find_yaml(folder: Path) -> Path:
-    """data.yaml in a folder, or else its only YAML file; a file itself. Raises UserError."""
-    if not folder.is_dir():
-        return folder
-    others = sorted(path for path in visible(folder, "*.y*ml") if path.suffix in (".yaml", ".yml"))
-    if (folder / DATA).exists():
-        return folder / DATA
-    if len(others) == 1:
-        return others[0]
-    held = ", ".join(path.name for path in others[:5])
-    raise UserError(folder / DATA, "no such file", f"it holds {held}: name one of them" * bool(held))
-
-
-def label_file(image: Path, folder: str = LABELS, suffix: str = ".txt") -> Path:
-    """The path of a picture's labels: the last folder `images` in the picture's path becomes `folder`; without such a
-    folder, the labels are beside the picture."""
-    parts = list(image.with_suffix(suffix).parts)
-    if IMAGES in parts:
-        parts[len(parts) - 1 - parts[::-1].index(IMAGES)] = folder
-    return Path(*parts)
-
-
-def is_data(file: Path) -> bool:
-    """Whether a YAML file names classes."""
-    try:
-        return "names" in read_yaml(file)
-    except UserError:
-        return False
-
-
-def read_data(path: Path, classes: Sequence[str] = ()) -> tuple[Path, dict[str, Any], dict[int, str]]:
-    """(file, data, names): the YAML file, which is `path` or in it; its content; and class number → name, in rising
-    order. classes: the names for a folder that has neither such a file nor classes.txt."""
-    listed = path / native.CLASSES
-    if path.is_dir() and not any(path.glob("*.y*ml")) and (listed.is_file() or classes):
-        names = read_class_list(listed, first=0) if listed.is_file() else dict(enumerate(classes))
-        return listed, {"": IMAGES if (path / IMAGES).is_dir() else "."}, names
-    file = find_yaml(path)
-    data = read_yaml(file)
-    given = data.get("names")
-    if isinstance(given, list):
-        given = dict(enumerate(given))
-    if not given:
-        raise UserError(file, f"'names' must list the classes, not {show_json(given)}")
-    names = fit(given, dict[ClassNumber, str], f"{file}: 'names'", strict=False)
-    return file, data, dict(sorted(names.items()))

@@ -31,7 +31,7 @@ from .stats import Measured, Stats, measure, summarize
 
 T = TypeVar("T")
 Level = Literal["error", "warning"]
-DAMAGED = ("structure", "missing", "picture", "mask", "instances", "soft", "tensors")
+FILE_FINDINGS = ("structure", "missing", "picture", "mask", "instances", "soft", "tensors")
 """Kinds of findings about a missing or damaged file, which another copy could replace."""
 
 
@@ -111,7 +111,6 @@ def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
     if reader is None:
         return Checked(tuple(findings), None)
 
-    # What the rows say, read as by everybody who opens the set, and what their files hold.
     samples: list[Sample] = []
     for number, row in enumerate(rows, 1):
         place = f"row {number}"
@@ -123,33 +122,37 @@ def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
                 findings.add("row", place, f"'split' is {show_json(sample.row.split)}, {used}", "warning")
     kinds = [name for name in native.EXTRAS if (folder / name).is_dir()]
     measures: list[Measured] = []
-    images: list[tuple[Sample, str]] = []
+    digests: dict[str, str] = {}
     reads = in_threads(partial(_read_files, folder, classes, kinds), samples, follow)
-    for sample, (found, measured, pixels) in zip(samples, reads, strict=True):
+    for sample, (found, measured, digest) in zip(samples, reads, strict=True):
         findings += found
         measures += filter(None, [measured])
-        if pixels is not None:
-            images.append((sample, pixels))
+        if digest is not None:
+            digests[sample.name] = digest
 
-    # Decisions about samples that do not exist, and copies of pictures, also in different parts.
     names = {native.sample_name(str(row.get("file_name"))) for row in rows}
     for name in sorted({action.sample for action in actions} - names):
         problem = f"is about a sample '{name}', which {native.METADATA} does not have"
         findings.add("review", REVIEWS, problem, "warning")
-    files, digests = [sample.metadata["file_name"] for sample, _ in images], [digest for _, digest in images]
-    for first, *others in positions_of(digests):
-        if others:
-            more = f" and {len(others) - 1} more" * (len(others) > 1)
-            findings.add("duplicate", files[first], f"the same pixels as {files[others[0]]}{more}", "warning")
-    for group in group_copies([sample for sample, _ in images], digests):
-        (first, part), *others = {images[i][0].row.part: files[i] for i in group}.items()
-        for other, file in others:
-            problem = f"is in '{first}', and a copy of it or its source, {file}, in '{other}'"
-            findings.add("split", part, f"{problem}: scores on it are too high", "warning")
+    _find_copies([sample for sample in samples if sample.name in digests], [*digests.values()], findings)
     for line in alike_names(classes):
         findings.add("names", native.CLASSES, line, "warning")
     by_level = sorted(findings, key=lambda finding: finding.level != "error")
     return Checked(tuple(by_level), summarize(measures, classes))
+
+
+def _find_copies(samples: Sequence[Sample], digests: Sequence[str], findings: _Findings) -> None:
+    """Warns of pictures with the same pixels, and of copies in different parts. digests: those of the pictures."""
+    files = [sample.metadata["file_name"] for sample in samples]
+    for first, *others in positions_of(digests):
+        if others:
+            more = f" and {len(others) - 1} more" * (len(others) > 1)
+            findings.add("duplicate", files[first], f"the same pixels as {files[others[0]]}{more}", "warning")
+    for group in group_copies(samples, digests):
+        (part, file), *others = {samples[i].row.part: files[i] for i in group}.items()
+        for other, copy in others:
+            problem = f"is in '{part}', and a copy of it or its source, {copy}, in '{other}'"
+            findings.add("split", file, f"{problem}: scores on it are too high", "warning")
 
 
 def _read_rows(folder: Path) -> list[Json]:
@@ -174,7 +177,7 @@ def _read_files(
     if labels is not None:
         measured = measure(labels, sample.row.flags)
         findings.attempt("row", row["file_name"], partial(_check_counts, row, measured.counts, classes))
-        if sample.stored_instances is not None:
+        if sample.has_objects:
             file = f"{native.INSTANCES}/{name}.png"
             objects = findings.read("instances", file, lambda: sample.instances)
             lost = objects and _lost(objects, labels)

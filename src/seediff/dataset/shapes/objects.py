@@ -25,8 +25,8 @@ SMALLEST_SHARE = 0.01
 class Objects:
     """The objects in one label map, ordered by class, then by their first pixel column by column."""
 
-    index: np.ndarray
-    """(H, W) int32: the object at each pixel, −1 for none."""
+    numbers: np.ndarray
+    """(H, W) int32: the object at each pixel, from 1, 0 for none."""
     class_ids: Sequence[int]
     small: int = 0
     """Number of pieces that were left out because they are small."""
@@ -34,25 +34,26 @@ class Objects:
     @cached_property
     def areas(self) -> list[int]:
         """The number of pixels of each object."""
-        return np.bincount(self.index.ravel() + 1, minlength=1)[1:].tolist()
+        return np.bincount(self.numbers.ravel(), minlength=1)[1:].tolist()
 
     @cached_property
     def boxes_xyxy(self) -> list[tuple[int, int, int, int]]:
         """Left, top, right, bottom of each object in pixels; the last two are exclusive."""
         from scipy import ndimage
 
-        return [(x.start, y.start, x.stop, y.stop) for y, x in ndimage.find_objects(self.index + 1)]
+        return [(x.start, y.start, x.stop, y.stop) for y, x in ndimage.find_objects(self.numbers)]
 
     def rest(self, labels: np.ndarray) -> np.ndarray:
         """The labels (H, W) uint8 at pixels without an object, elsewhere 0."""
-        return np.where(self.index >= 0, np.uint8(0), labels)
+        return np.where(self.numbers > 0, np.uint8(0), labels)
 
     def pieces(self, min_area: int = 1) -> tuple[Objects, list[int]]:
-        """(pieces, owners): the pieces of the objects with at least `min_area` pixels, and the object of each piece.
+        """(pieces, owners): the pieces of the objects with at least `min_area` pixels, and the position of the object
+        of each piece in `class_ids`.
         The pixels of a piece meet at edges: readers of polygons that round corners would add pixels where pieces touch
         at a corner."""
         cross = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]])
-        pieces, owners = _connected(self.index + 1, cross)
+        pieces, owners = _connected(self.numbers, cross)
         found, kept = _ordered(pieces, np.array([0, *self.class_ids], np.uint8)[owners], min_area)
         return found, (owners[kept] - 1).tolist()
 
@@ -72,8 +73,8 @@ def find_objects(labels: np.ndarray, min_area: int = 1, instances: Instances | N
 def whole_classes(labels: np.ndarray) -> Objects:
     """Each id above 0 in labels (H, W) uint8, 255 included, as one object."""
     ids = np.flatnonzero(np.bincount(labels.ravel(), minlength=IGNORE + 1)[1:]) + 1
-    table = np.full(IGNORE + 1, -1, np.int32)
-    table[ids] = np.arange(len(ids))
+    table = np.zeros(IGNORE + 1, np.int32)
+    table[ids] = np.arange(1, len(ids) + 1)
     return Objects(table[labels], ids.tolist())
 
 
@@ -84,11 +85,11 @@ def scored_pieces(labels: np.ndarray, class_ids: Sequence[int], soft: Iterable[n
     scores = [0.0] * len(found.class_ids)
     for class_id, values in zip(class_ids, soft, strict=True):
         for piece in np.flatnonzero(np.equal(found.class_ids, class_id)).tolist():
-            scores[piece] = float(values[found.index == piece].mean())
+            scores[piece] = float(values[found.numbers == piece + 1].mean())
     order = sorted(range(len(scores)), key=lambda piece: -scores[piece])
-    numbers = np.zeros(len(scores) + 1, np.int32)  # the last entry, at −1, is for pixels without a piece
-    numbers[order] = range(1, len(order) + 1)
-    return Instances(numbers[found.index], tuple(found.class_ids[i] for i in order), tuple(scores[i] for i in order))
+    numbers = np.zeros(len(scores) + 1, np.int32)
+    numbers[np.array(order, np.intp) + 1] = range(1, len(order) + 1)
+    return Instances(numbers[found.numbers], tuple(found.class_ids[i] for i in order), tuple(scores[i] for i in order))
 
 
 def objects_after(
@@ -106,34 +107,42 @@ def objects_after(
     if not size == before.shape == after.shape:
         problem = f"is {after.shape}, was {before.shape}, and its objects are {size}; all are (height, width)"
         raise UserError(where, problem)
-    class_ids = np.array([0, *instances.class_ids], np.uint8)
-    low, high = np.full(len(class_ids), IGNORE), np.zeros(len(class_ids), int)
-    its = (instances.numbers > 0) & (class_ids[instances.numbers] == before)
-    np.minimum.at(low, instances.numbers[its], after[its])
-    np.maximum.at(high, instances.numbers[its], after[its])
-    class_ids = np.where((low == high) & (high > 0) & (high < IGNORE), high, class_ids).astype(np.uint8)
+    class_ids = _classes_after(instances, before, after)
     numbers = np.where(class_ids[instances.numbers] == after, instances.numbers, 0)
     pieces = find_objects(np.where((before != after) & (numbers == 0), after, np.uint8(0)))
-    joins = _longest_border(pieces.index, numbers, after)
-    # More pieces than a file can number are noise: they become no objects.
-    count = len(instances.class_ids)
-    alone = [piece for piece in range(len(pieces.class_ids)) if piece not in joins][: MOST_OBJECTS - count]
-    table = np.zeros(len(pieces.class_ids) + 1, np.int32)  # the last entry, at −1, is for pixels without a piece
-    table[list(joins)] = list(joins.values())
-    table[alone] = np.arange(count + 1, count + 1 + len(alone))
-    scores = (*instances.scores, *([1.0] * len(alone))) if instances.scores else ()
-    ids = (*class_ids[1:].tolist(), *(pieces.class_ids[piece] for piece in alone))
-    return Instances(np.where(pieces.index >= 0, table[pieces.index], numbers), ids, scores).visible(ignored=True)
+    touched = _longest_border(pieces.numbers, numbers, after)
+    count, new = len(instances.class_ids), list[int]()
+    owners = np.zeros(len(pieces.class_ids) + 1, np.int32)
+    for piece, class_id in enumerate(pieces.class_ids, 1):
+        if piece in touched:
+            owners[piece] = touched[piece]
+        elif count + len(new) < MOST_OBJECTS:  # more pieces than a file can number are noise
+            new.append(class_id)
+            owners[piece] = count + len(new)
+    scores = instances.scores and (*instances.scores, *[1.0] * len(new))
+    joined = np.where(pieces.numbers > 0, owners[pieces.numbers], numbers)
+    return Instances(joined, (*class_ids[1:].tolist(), *new), scores).visible(ignored=True)
 
 
-def _longest_border(index: np.ndarray, numbers: np.ndarray, labels: np.ndarray) -> dict[int, int]:
-    """Piece → the object of its class that it touches most. index: (H, W), the piece at each pixel, −1 for none.
-    numbers: (H, W), the object at each pixel, 0 for none."""
-    pieces, objects, classes = np.pad(index, 1, constant_values=-1), np.pad(numbers, 1), np.pad(labels, 1)
+def _classes_after(instances: Instances, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """(N + 1,) uint8: the classes of objects 1 … N in label map `after`, behind a 0. Another class than in `before`, if
+    all pixels of the object have it."""
+    class_ids = np.array([0, *instances.class_ids], np.uint8)
+    low, high = np.full(len(class_ids), IGNORE), np.zeros(len(class_ids), int)
+    shown = (instances.numbers > 0) & (class_ids[instances.numbers] == before)
+    np.minimum.at(low, instances.numbers[shown], after[shown])
+    np.maximum.at(high, instances.numbers[shown], after[shown])
+    return np.where((low == high) & (high > 0) & (high < IGNORE), high, class_ids).astype(np.uint8)
+
+
+def _longest_border(pieces: np.ndarray, objects: np.ndarray, labels: np.ndarray) -> dict[int, int]:
+    """Piece → the object of its class that it touches most. pieces, objects: (H, W), the number of the piece or object
+    at each pixel, 0 for none."""
+    pieces, objects, classes = np.pad(pieces, 1), np.pad(objects, 1), np.pad(labels, 1)
     pairs = []
     for shift in filter(any, product((-1, 0, 1), repeat=2)):  # down and right
         there = np.roll(objects, shift, (0, 1))
-        touch = (pieces >= 0) & (there > 0) & (classes == np.roll(classes, shift, (0, 1)))
+        touch = (pieces > 0) & (there > 0) & (classes == np.roll(classes, shift, (0, 1)))
         pairs.append(pieces[touch].astype(np.int64) << 16 | there[touch])
     found, counts = np.unique(np.concatenate(pairs), return_counts=True)
     order = np.lexsort((-found, counts))  # the last entry for each piece counts
@@ -165,6 +174,6 @@ def _ordered(numbers: np.ndarray, classes: np.ndarray, min_area: int) -> tuple[O
     objects = (areas > 0) & (classes > 0) & (classes < IGNORE)
     kept = np.flatnonzero(objects & (areas >= min_area))
     kept = kept[np.lexsort((first[kept], classes[kept]))]
-    table = np.full(len(classes), -1, np.int32)
-    table[kept] = np.arange(len(kept))
+    table = np.zeros(len(classes), np.int32)
+    table[kept] = np.arange(1, len(kept) + 1)
     return Objects(table[numbers], classes[kept].tolist(), int(objects.sum()) - len(kept)), kept

@@ -4,9 +4,21 @@ Readers of YOLO's format convert the corners to integers, Ultralytics by roundin
 fill the polygon with its border (OpenCV's fillPoly). Corners of an outline therefore lie in the upper left quarter of
 the pixels at its turns, where both give this pixel.
 
-An edge of a pixel has the number 4 · pixel + direction: 0 east along its top, 1 south along its right side, 2 west
-along its bottom, 3 north along its left side. The object is on the right hand of its edges. A hole is joined to the
-outline above it by a slit of zero width, which is followed down and up:
+An outline is a chain of edges of pixels, with the object on their right hand. An edge has the number 4 · pixel +
+direction: 0 east along the pixel's top, 1 south along its right side, 2 west along its bottom, 3 north along its left
+side. The edge after that of a pixel P depends on the pixels A ahead and L ahead to the left. For an edge to the east,
+with . for pixels outside and * for the corner of the outline:
+
+    A outside: right turn,     A and L inside: left turn,     A alone inside: straight on,
+    to the next edge of P      to the edge of L               to the edge of A
+
+         . | .                      . | L                          . | .
+         ──┐                        ──┘                            ──────
+         P*│ .                      P  *A                          P | A
+
+The pixels of an object meet at edges. L without A meets P at a corner alone, so its outline is turned away from there.
+
+A hole is joined to the outline above it by a slit of zero width, which is followed down and up:
 
     outline: … upper → next …       hole: bottom → … → bottom
     joined:  … upper ⇓ (slit) ⇓ the hole's edges … bottom ⇑ (slit) ⇑ again → next …
@@ -17,6 +29,7 @@ outline above it by a slit of zero width, which is followed down and up:
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -31,78 +44,91 @@ SNAP = 0.01
 STEP = np.array([(0, 1), (1, 0), (0, -1), (-1, 0)])
 """(rows, columns) of a step east, south, west and north, along a pixel's top, right, bottom and left edge."""
 START = np.array([(NEAR, NEAR), (NEAR, FAR), (FAR, FAR), (FAR, NEAR)])
-"""(row, column) within a pixel where the outline begins to follow its edge in each direction."""
-
-Corners = defaultdict[int, list[float]]
-"""Edge → x, y, x, y, … of the corners between it and the next edge."""
+"""(row, column) within a pixel of the corner where its edge in each direction begins."""
 
 
 def object_polygons(objects: Objects) -> list[np.ndarray]:
     """The outline of each object, in their order: (P, 2) float64, x in (0, W) and y in (0, H) in pixels. Each object
     must be one piece, as those of `Objects.pieces`. `fill_polygon` gives exactly its pixels."""
-    next_edge, corners = _edges(objects.index)
-    owners = objects.index.ravel()
-    starts: dict[int, int] = {}  # object → its first edge: the top of its first pixel, on its outer outline
-    visited: set[int] = set()
-    for start in sorted(next_edge):
-        if start in visited:
-            continue
-        edge = start
-        while edge not in visited:
-            visited.add(edge)
-            edge = next_edge[edge]
+    outlines, owners = _Outlines(objects.numbers), objects.numbers.ravel()
+    starts: dict[int, int] = {}  # object → the first edge of its outer outline, the top of its first pixel
+    for start in outlines.chains():
         if starts.setdefault(owners[start // 4], start) != start:
-            _join_hole(start, next_edge, corners, objects.index)
-    polygons = []
-    for _, start in sorted(starts.items()):
-        path, edge = corners[start][:], next_edge[start]
-        while edge != start:
-            if edge in corners:
-                path += corners[edge]
-            edge = next_edge[edge]
-        polygons.append(np.array(path[-2:] + path[:-2], np.float64).reshape(-1, 2))
-    return polygons
+            outlines.join_hole(start)
+    return [outlines.polygon(start) for _, start in sorted(starts.items())]
 
 
-def _join_hole(bottom: int, next_edge: dict[int, int], corners: Corners, index: np.ndarray) -> None:
-    """Joins a hole to the outline straight above it, which was visited before. bottom: the hole's first edge, which is
-    the bottom of a pixel."""
-    row, column = divmod(bottom // 4, index.shape[1])
-    top = row
-    while top and index[top - 1, column] == index[row, column]:
-        top -= 1
-    up, down = [column + NEAR, top + NEAR], [column + NEAR, row + FAR]
-    upper, again = 4 * (top * index.shape[1] + column), -1 - len(next_edge)
-    next_edge[again], corners[again] = next_edge[upper], corners[upper]
-    next_edge[upper], corners[upper] = next_edge[bottom], [*up, *down, *corners[bottom]]
-    next_edge[bottom], corners[bottom] = again, [*down, *up]
+class _Outlines:
+    """The outlines of the objects at each pixel, `numbers` (H, W)."""
 
+    def __init__(self, numbers: np.ndarray) -> None:
+        self.numbers = numbers
+        self.next_edge: dict[int, int] = {}
+        self.corners: defaultdict[int, list[float]] = defaultdict(list)
+        """Edge → x, y, x, y, … of the corners between it and the next edge."""
+        for direction in range(4):
+            self._add_edges(direction)
 
-def _edges(index: np.ndarray) -> tuple[dict[int, int], Corners]:
-    """(next_edge, corners) of the objects at each pixel (H, W). `next_edge`: edge → the edge after it on its
-    outline."""
-    width = index.shape[1]
-    padded = np.pad(index, 1, constant_values=-1)
-    next_edge, corners = dict[int, int](), Corners(list)
-    for direction in range(4):
+    def _add_edges(self, direction: int) -> None:
+        """Adds the edges of one direction."""
+        height, width = self.numbers.shape
+        padded = np.pad(self.numbers, 1)
+
+        def seen(step: np.ndarray) -> np.ndarray:
+            """(H, W): the object at the pixel that is a step away from each pixel."""
+            return padded[1 + step[0] :, 1 + step[1] :][:height, :width]
+
         ahead, left = STEP[direction], STEP[direction - 1]
-        neighbours = padded[1 + left[0] :, 1 + left[1] :][: len(index), :width]
-        pixels = np.argwhere((index >= 0) & (neighbours != index))
-        straight, turns_left = (
-            padded[tuple((pixels + 1 + step).T)] == index[tuple(pixels.T)] for step in (ahead, ahead + left)
-        )
-        # A left turn needs both pixels: those of a piece meet at edges, and only those around it also at corners.
-        inner, axis = turns_left & straight, 1 - direction % 2
-        turn = np.where(inner, -1, np.where(straight, 0, 1))
-        to = pixels + np.array([ahead, 0 * ahead, ahead + left])[turn]
-        then = (direction + turn) % 4
-        edges = 4 * (pixels @ (width, 1)) + direction
-        next_edge.update(zip(edges.tolist(), (4 * (to @ (width, 1)) + then).tolist(), strict=True))
-        ends, begins = pixels + START[(direction + 1) % 4], to + START[then]
-        # An inner corner is in the pixel ahead: the horizontal edge gives y, the vertical one x.
-        ends[inner, axis] = begins[inner, axis]
-        corners.update(zip(edges[turn != 0].tolist(), ends[turn != 0, ::-1].tolist(), strict=True))
-    return next_edge, corners
+        has_edge = (self.numbers > 0) & (seen(left) != self.numbers)
+        pixels, own = np.argwhere(has_edge), self.numbers[has_edge]
+        goes_on = seen(ahead)[has_edge] == own
+        turns_left = goes_on & (seen(ahead + left)[has_edge] == own)
+        next_pixels = pixels + np.outer(goes_on, ahead) + np.outer(turns_left, left)
+        next_directions = (direction + np.where(turns_left, -1, 1 - goes_on)) % 4
+        here = 4 * (pixels @ (width, 1)) + direction
+        there = 4 * (next_pixels @ (width, 1)) + next_directions
+        self.next_edge.update(zip(here.tolist(), there.tolist(), strict=True))
+        in_pixel, in_pixel_ahead = pixels + START[(direction + 1) % 4], pixels + ahead + START[direction]
+        for turns, corners in ((~goes_on, in_pixel), (turns_left, in_pixel_ahead)):
+            self.corners.update(zip(here[turns].tolist(), corners[turns, ::-1].tolist(), strict=True))
+
+    def chains(self) -> Iterator[int]:
+        """The first edge of each closed chain, in the order of the edges."""
+        visited: set[int] = set()
+        for start in sorted(self.next_edge):
+            if start not in visited:
+                visited.update(self._chain(start))
+                yield start
+
+    def _chain(self, start: int) -> Iterator[int]:
+        """The edges of a closed chain, from `start` on."""
+        yield start
+        edge = self.next_edge[start]
+        while edge != start:
+            yield edge
+            edge = self.next_edge[edge]
+
+    def join_hole(self, bottom: int) -> None:
+        """Joins a hole to the outline straight above it. bottom: the hole's first edge, which is the bottom of a
+        pixel."""
+        row, column = divmod(bottom // 4, self.numbers.shape[1])
+        top = row
+        while top and self.numbers[top - 1, column] == self.numbers[row, column]:
+            top -= 1
+        up, down = [column + NEAR, top + NEAR], [column + NEAR, row + FAR]
+        upper, again = 4 * (top * self.numbers.shape[1] + column), -1 - len(self.next_edge)
+        next_edge, corners = self.next_edge, self.corners
+        next_edge[again], corners[again] = next_edge[upper], corners[upper]
+        next_edge[upper], corners[upper] = next_edge[bottom], [*up, *down, *corners[bottom]]
+        next_edge[bottom], corners[bottom] = again, [*down, *up]
+
+    def polygon(self, start: int) -> np.ndarray:
+        """(P, 2): the corners of a chain; the first one is before `start`."""
+        path: list[float] = []
+        for edge in self._chain(start):
+            if edge in self.corners:
+                path += self.corners[edge]
+        return np.array(path[-2:] + path[:-2], np.float64).reshape(-1, 2)
 
 
 def fill_polygon(polygon: np.ndarray, shape: tuple[int, int]) -> tuple[int, int, np.ndarray]:

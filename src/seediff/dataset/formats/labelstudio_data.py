@@ -1,0 +1,226 @@
+"""Label Studio's tasks: their types, the regions of the answer that counts, and regions as painted pixels. And what a
+labeling interface says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+
+from ...errors import UserError
+from ...files.documents import Byte, Json, Node, fit
+from ...files.messages import show_json
+from ..encoding import Instances
+from ..shapes.rle import decode_brush, polygon_runs
+from .label_files import Near, Shapes, Side, check_frame, class_of, shown_size
+
+MASKS = ("brushlabels", "polygonlabels", "ellipselabels")
+BOXES = ("rectanglelabels", "rectangle")
+
+
+class Region(msgspec.Struct, frozen=True):
+    """A brush mask, a polygon, an ellipse or a box. Lengths are in percent of the picture's sides."""
+
+    rle: list[Byte] | None = None
+    points: list[tuple[Near, Near]] | None = None
+    x: Near = 0
+    y: Near = 0
+    width: Near = 0
+    height: Near = 0
+    radiusX: Near | None = None
+    radiusY: Near = 0
+    rotation: Near = 0
+    """Degrees clockwise about (x, y), which is an ellipse's centre or a box's corner."""
+
+    @property
+    def masked(self) -> bool:
+        """Whether the region is not a box."""
+        return self.rle is not None or self.points is not None or self.radiusX is not None
+
+    def pixels(self, shape: tuple[int, int]) -> tuple[complex, float, float]:
+        """(point, across, down) in pixels of a picture of `shape` (H, W): an ellipse's centre x + yi and radii, or a
+        box's corner, width and height."""
+        height, width = shape[0] / 100, shape[1] / 100
+        across, down = self.width, self.height
+        if self.radiusX is not None:
+            across, down = self.radiusX, self.radiusY
+        return complex(self.x * width, self.y * height), across * width, down * height
+
+
+class Result(msgspec.Struct, frozen=True):
+    """A region, choice or relation."""
+
+    type: str = ""
+    id: str | int | None = None
+    to_name: str = ""
+    """The tag that shows its picture."""
+    item_index: int = 0
+    """The position of the picture in a list of pictures."""
+    value: Json = {}
+    """The region; under the name of `type` also a list of its labels or choices."""
+    original_width: Side = 0
+    original_height: Side = 0
+    image_rotation: float = 0
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.original_height, self.original_width
+
+    @property
+    def labels(self) -> list[str]:
+        """The labels of a region."""
+        named = self.value.get(self.type)
+        if not self.type.endswith("labels") or not isinstance(named, list):
+            return []
+        return [name for name in named if isinstance(name, str)]
+
+    @property
+    def about(self) -> str:
+        """The type and labels, for notes."""
+        named = self.value.get(self.type)
+        return f"{self.type} {show_json(named)}" if isinstance(named, list) else self.type
+
+
+class TaskAnswer(msgspec.Struct, frozen=True):
+    """An annotation or prediction."""
+
+    result: list[Result] = []
+    was_cancelled: bool | None = None
+    ground_truth: bool | None = None
+    updated_at: str | None = None
+
+    def rank(self) -> tuple[bool, str]:
+        """The highest annotation of a task counts: a ground truth before others, then the last changed."""
+        return bool(self.ground_truth), (self.updated_at or "").removesuffix("Z")  # so that 00Z < 00.5Z
+
+
+class Task(msgspec.Struct, frozen=True):
+    """A task: pictures, and the answers of people and models."""
+
+    data: Json
+    annotations: list[TaskAnswer] = []
+    predictions: list[Any] = []
+    """Objects; in some exports only their ids."""
+
+    @property
+    def done(self) -> list[TaskAnswer]:
+        """The annotations that were not skipped."""
+        return [answer for answer in self.annotations if not answer.was_cancelled]
+
+    def answer(self, where: str) -> TaskAnswer:
+        """The annotation that counts, or else the last prediction. where: the task's name in errors. Raises
+        UserError."""
+        if self.done:
+            return max(reversed(self.done), key=TaskAnswer.rank)
+        predictions = [value for value in self.predictions if isinstance(value, dict)]
+        return fit(predictions[-1], TaskAnswer, f"{where}: its prediction") if predictions else TaskAnswer()
+
+
+class Drawn(NamedTuple):
+    """A region on a picture."""
+
+    where: str
+    """Its name in errors."""
+    result: Result
+    region: Region
+
+
+def find_regions(answer: TaskAnswer, where: str) -> tuple[list[Drawn], list[str]]:
+    """(regions, others): the masks and boxes of an answer, and type and label of each other result. A tag such as
+    <Ellipse> with <Labels> makes two results with the same id; the result with the label counts. where: the task's name
+    in errors. Raises UserError."""
+    labelled = [result.id for result in answer.result if result.labels and result.id is not None]
+    found: list[Drawn] = []
+    others: list[str] = []
+    for number, result in enumerate(answer.result, 1):
+        if not result.value or (result.id in labelled and not result.labels):
+            continue
+        here = f"{where}, result {number}"
+        region = _region(result, here)
+        if region is None:
+            others.append(result.about)
+        else:
+            found.append(Drawn(here, result, region))
+    return found, others
+
+
+def _region(result: Result, here: str) -> Region | None:
+    """A mask or box. For another result with an area, the box around its corners, or for a mask in pixels the whole
+    picture; None for a result without an area. here: the result's name in errors. Raises UserError."""
+    value, mask = result.value, result.type in MASKS
+    if mask or result.type in (*BOXES, "labels"):
+        try:
+            region = fit(value, Region, here)
+            if region.masked or value.keys() >= {"x", "y", "width", "height"}:
+                return region
+        except UserError:  # <Labels> may be on regions of any kind
+            if mask or "rle" in value:
+                raise
+    if mask:
+        raise UserError(here, "must have 'rle', 'points' or radii")
+    if "rle" in value or "imageDataURL" in value:
+        return Region(x=0, y=0, width=100, height=100)
+    corners = value.get("points") or value.get("vertices")
+    if not isinstance(corners, list) or len(corners) < 3 or not value.get("closed", "points" in value):
+        return None
+    pairs = [[one.get("x"), one.get("y")] if isinstance(one, dict) else one for one in corners]
+    across, down = np.array(fit(pairs, list[tuple[Near, Near]], here)).T
+    left, top = float(across.min()), float(down.min())
+    return Region(x=left, y=top, width=float(across.max()) - left, height=float(down.max()) - top)
+
+
+def _nodes(root: Node) -> Iterator[Node]:
+    """A tag and the tags below it at any depth, in the order of the file."""
+    yield root
+    for child in root.children:
+        yield from _nodes(child)
+
+
+def mask_labels(root: Node) -> list[str]:
+    """The labels that masks can have, by a labeling interface."""
+    tags = ("BrushLabels", "PolygonLabels", "EllipseLabels", "Labels")
+    values = [label.get("value") for node in _nodes(root) if node.tag in tags for label in node.all("Label")]
+    return list(dict.fromkeys(values))
+
+
+def shown_keys(root: Node) -> dict[str, str]:
+    """Name of an <Image> tag → the key of its picture in a task's data."""
+    images = [node.attributes for node in _nodes(root) if node.tag == "Image"]
+    return {one.get("name", ""): one.get("value", one.get("valueList", "")).lstrip("$") for one in images}
+
+
+def paint(image: Path, regions: Sequence[Drawn], ids: Mapping[str, int], where: str) -> Instances:
+    """Paints boxes, then masks, polygons and ellipses in their order. Raises UserError."""
+    shape = shown_size(image)
+    if regions:
+        shape = regions[0].result.size
+    check_frame(image, shape, where)
+    shapes = Shapes(shape)
+    for here, result, region in sorted(regions, key=lambda one: one.region.masked):
+        if result.image_rotation % 360:
+            turned = f"was drawn on a picture rotated by {result.image_rotation:g}°"
+            raise UserError(here, turned, "undo the rotation in Label Studio")
+        if result.size != shape:
+            raise UserError(here, f"is of a picture of {result.size}, others of {shape}; both are (height, width)")
+        at, across, down = region.pixels(shape)
+        if not region.masked:
+            shapes.box(at.real, at.imag, at.real + across, at.imag + down, region.rotation, at)
+            continue
+        if len(result.labels) != 1:
+            raise UserError(here, f"must have one label, not {show_json(result.labels)}")
+        number = shapes.number(class_of(result.labels[0], ids, here))
+        if region.rle is not None:
+            try:
+                inside = decode_brush(bytes(region.rle), shape)
+            except ValueError as error:
+                raise UserError(here, f"its 'rle' is not a valid mask: {error}") from error
+            shapes.numbers[inside] = number
+        elif region.points is None:
+            shapes.ellipse(at, across, down, region.rotation, number, here)
+        else:
+            corners = np.array(region.points, np.float64).reshape(-1, 2) / 100 * shape[::-1]
+            shapes.runs(polygon_runs([corners.ravel().tolist()], shape, here), number)
+    return shapes.painted()
