@@ -36,7 +36,7 @@ TOLERANCE = 1e-6
 
 
 @torch.no_grad()
-def one_capture(unet, seed, *, plan=None, steps=4, total=None, size=(16, 16), text_states=None, columns=7):
+def one_capture(unet, seed, *, plan=None, steps=3, total=None, size=(8, 8), text_states=None, columns=7):
     """The results of calls with guidance, as they were then, and the maps."""
     noise, text = (torch.Generator().manual_seed(number) for number in (seed, 99))
     states = torch.randn(2, columns, unet.config.cross_attention_dim, generator=text)
@@ -72,13 +72,12 @@ def unet():
 @pytest.mark.parametrize(("steps", "mean"), [("all", "arithmetic"), ("second-half", "arithmetic"), (2, "geometric")])
 def test_every_image_has_the_maps_of_calls_that_run_eagerly(unet, steps, mean):
     plan = plan_of(unet, CaptureConfig(steps=steps, mean=mean))
-    expected = [one_capture(unet, seed, plan=plan, steps=10) for seed in (1, 2, 3)]
+    expected = [one_capture(unet, seed, plan=plan, steps=10) for seed in (1, 2)]
     with graphed(unet) as own:
-        found = [one_capture(unet, seed, plan=plan, steps=10) for seed in (1, 2, 3)]
-    assert_same(found, expected)  # also those of the first, after the later ones were drawn
+        found = [one_capture(unet, seed, plan=plan, steps=10) for seed in (1, 2)]
+    assert_same(found, expected)  # also those of the first, after the second was drawn
     kinds = 1 if steps == "all" else 2
-    assert (own.recorded_calls, own.replayed_calls) == (kinds, 30 - kinds)
-    assert_same([one_capture(unet, 1, plan=plan, steps=10)], expected[:1])
+    assert (own.recorded_calls, own.replayed_calls) == (kinds, 20 - kinds)
 
 
 def test_keys_that_are_asked_for_are_those_of_each_capture(unet):
@@ -98,18 +97,16 @@ def test_shapes_texts_and_plans_are_kinds_of_their_own(unet):
         {"plan": plan_of(unet)}, {"plan": every, "columns": 9}, {"plan": some}, {"plan": every, "size": (8, 16)},
     ]  # fmt: skip
     expected = [one_capture(unet, seed, **kind) for seed, kind in enumerate(kinds)]
-    with graphed(unet, MANY_CALLS=4) as own:
+    with graphed(unet, MANY_CALLS=3) as own:
         assert_same([one_capture(unet, seed, **kind) for seed, kind in enumerate(kinds)], expected)
     assert own.recorded_calls == 5
 
 
-def test_an_image_on_its_side_is_another_kind_for_networks_that_see_only_positions(twin):
-    model = load_model(str(twin("flux")), device="cpu", dtype="float32")
-    sizes = ("128x64", "64x128", "128x64")
-    expected = [generate(model, SPECS[:1], steps=3, size=size)[1][0] for size in sizes]
+def test_an_image_on_its_side_is_another_kind_for_networks_that_see_only_positions(loaded):
+    model = loaded("flux")
     with graphed(model.network, MANY_CALLS=1) as own:
-        found = [generate(model, SPECS[:1], steps=3, size=size)[1][0] for size in sizes]
-    assert [maps.latent_size for maps in found] == [maps.latent_size for maps in expected]
+        found = [generate(model, SPECS[:1], steps=2, size=size)[1][0] for size in ("128x64", "64x128", "128x64")]
+    assert [maps.latent_size for maps in found] == [(16, 32), (32, 16), (16, 32)]
     assert own.recorded_calls == 2
 
 
@@ -476,12 +473,12 @@ def test_the_network_gets_its_own_forward_back(unet):
 
 
 @pytest.mark.parametrize("name", sorted(BOOKS))
-def test_every_family(name, twin):
-    """Pictures, and maps after three batches of two kinds."""
-    model = load_model(str(twin(name)), device="cpu", dtype="float32")
+def test_every_family(name, loaded):
+    """Pictures and maps, after another prompt."""
+    model = loaded(name)
 
     def draw():
-        return [generate(model, SPECS[number : number + 1], steps=2) for number in (0, 1, 0)]
+        return [generate(model, SPECS[number : number + 1], steps=2) for number in (0, 2)]
 
     expected = draw()
     with graphed(model.network, MANY_CALLS=1) as own:
@@ -492,8 +489,8 @@ def test_every_family(name, twin):
     assert (own.replayed_calls == 0) == (name in WAITS)
 
 
-def test_an_argument_that_no_recording_holds_is_told_of_once(twin):
-    model = load_model(str(twin("qwen_image_21")), device="cpu", dtype="float32")
+def test_an_argument_that_no_recording_holds_is_told_of_once(loaded):
+    model = loaded("qwen_image_21")
     with graphed(model.network, MANY_CALLS=1), warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         for _ in range(2):
