@@ -9,6 +9,7 @@ import torch
 pytest.importorskip("triton")
 
 from builders.plans import capturing
+from builders.same_maps import assert_same_maps
 from torch.nn.attention import SDPBackend
 
 from seediff.attention import fused, own_sums, recorder
@@ -60,9 +61,7 @@ def unet(sd1_model):
 def assert_same(found, expected):
     (picture, maps), (other, others) = found, expected
     assert torch.equal(picture, other)
-    for (*where, one), (*there, two) in zip(maps.tensors(), others.tensors(), strict=True):
-        assert where == there
-        torch.testing.assert_close(one, two, atol=1e-5, rtol=0)
+    assert_same_maps(maps, others)
 
 
 def test_a_capture_with_the_layers_own_sums_multiplies_once(unet, on_a_gpu, monkeypatch):

@@ -4,6 +4,7 @@ import torch
 from builders.families import SPECS, generate
 from builders.plans import capturing, plan_of, with_plan
 from builders.refusals import user_error
+from builders.same_maps import assert_same_maps
 from diffusers import DDPMScheduler
 
 from recipes.studies.capture import capture_images
@@ -14,7 +15,6 @@ from seediff.attention.see_photos import (
     join_maps,
 )
 from seediff.config.method_constants import CaptureConfig
-from seediff.models.registry import load_model
 
 PROMPTS = ["a photo of a dog", "a photo of a cat and a potted plant", "a photo of a bus"]
 CLASSES = [["dog"], ["cat", "pottedplant"], ["bus"]]
@@ -48,8 +48,7 @@ def test_maps_are_those_of_noised_latents(mini_model, images):
             noise = torch.randn(clean.shape[1:], generator=generator)[None]
             pipe.unet(noising.add_noise(clean, noise, torch.tensor([timestep])), timestep, text)
     expected = recorder.maps([{}], [PROMPTS[1]])[0]
-    for (*_, found), (*_, wanted) in zip(maps[1].tensors(), expected.tensors(), strict=True):
-        torch.testing.assert_close(found, wanted, atol=1e-5, rtol=0)
+    assert_same_maps(maps[1], expected)
     assert maps[1].words == {"cat": (5,), "pottedplant": (8, 9)}
 
 
@@ -125,8 +124,8 @@ def test_words_of_another_text_on_the_same_queries(mini_model, images):
     assert not all(torch.allclose(t, maps[0].cross_attention[grid]) for grid, t in others[0].cross_attention.items())
 
 
-def test_another_text_needs_a_unet(twin, images):
-    joint = load_model(str(twin("sd3")), device="cpu")
+def test_another_text_needs_a_unet(loaded, images):
+    joint = loaded("sd3")
     with user_error(r"^capture.prompt: \{class\}: works with UNets"):
         capture(joint, images, capture=CaptureConfig(prompt="{class}"))
     with user_error("has no {class}"):
