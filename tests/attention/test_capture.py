@@ -1,3 +1,4 @@
+import gc
 from copy import deepcopy
 from dataclasses import replace
 
@@ -46,6 +47,22 @@ def test_sides_that_cannot_be_halved_evenly(mini_model):
         assert torch.equal(maps.self_at(level), maps.self_attention[maps.grid(level)])
         wanted = captured(mini_model.pipe.unet, **how, reads={"self": (level,)})[0]
         assert torch.equal(wanted.self_at(level), maps.self_at(level))
+
+
+def bytes_of_tensors():
+    """Bytes of the storages of all tensors of this process, each counted once."""
+    storages = (one.untyped_storage() for one in gc.get_objects() if type(one) is torch.Tensor)
+    return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
+
+
+def test_what_is_held_does_not_grow_with_steps(sd1_model):
+    held = [bytes_of_tensors()]
+    with capturing(sd1_model.pipe.unet, guidance=True) as recorder:
+        for _ in range(3):
+            run(sd1_model.pipe.unet, steps=1)
+            held.append(bytes_of_tensors())
+        assert held[1] - held[0] > recorder.map_bytes > 0
+        assert held[3] == held[2]
 
 
 def test_block_size_changes_nothing(sd2_model, monkeypatch):

@@ -82,6 +82,8 @@ def test_classes_in_several_sentences(mini_model, images):
     torch.testing.assert_close(maps[0].cross_at(2, "dog"), one.cross_at(2, "dog"), atol=1e-5, rtol=1e-3)
     torch.testing.assert_close(maps[0].cross_at(2, "bus"), two.cross_at(2, "bus"), atol=1e-5, rtol=1e-3)
     torch.testing.assert_close(maps[0].self_at(1), (one.self_at(1) + two.self_at(1)) / 2, atol=1e-5, rtol=1e-3)
+    other = capture(mini_model, images[1:2], [bus[0]], [bus[1]], indices=[2])[0]
+    torch.testing.assert_close(maps[1].self_at(1), other.self_at(1), atol=1e-5, rtol=1e-3)
     assert list(maps[1].words) == ["bus"]
     assert join_maps([one]) is one
 
@@ -107,7 +109,7 @@ def test_words_of_another_text_on_the_same_queries(mini_model, images):
     """
     asked = capture(mini_model, images, capture=CaptureConfig(prompt="{class}"))
     plain = capture(mini_model, images)
-    assert [maps.prompt for maps in asked] == ["dog", "cat and a pottedplant", "bus"] or asked[0].prompt.endswith("dog")
+    assert asked[0].prompt == "dog"
     for found, other in zip(asked, plain, strict=True):
         for grid, tensor in found.self_attention.items():
             assert torch.equal(tensor, other.self_attention[grid])

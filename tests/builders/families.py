@@ -1,8 +1,6 @@
 """Checks that every model family must pass, on its narrow twin, with the functions that commands call."""
 
-import gc
 from collections import Counter
-from itertools import count
 from math import isfinite
 
 import numpy as np
@@ -180,38 +178,6 @@ def check_refused(model, message, **options):
     """Check that drawing with these options is refused in one line that matches `message`."""
     with user_error(message):
         generate(model, **options)
-
-
-def held_beyond_plain(model, steps):
-    """The bytes that capture holds after the first and after the last call of the network: those of all existing
-    tensors, less those without capture."""
-    calls = model.family.count_predictions(model.pipe, steps)
-
-    def held(draw):
-        found = []
-        numbers = count(1)
-        hook = model.network.register_forward_hook(
-            lambda *_: found.append(_bytes_of_tensors()) if next(numbers) in (1, calls) else None
-        )
-        try:
-            draw()
-        finally:
-            hook.remove()
-        return found
-
-    plain = request(model, SPECS[:1], steps=steps)
-    both = held(lambda: model.pipe(**plain)), held(lambda: generate(model, SPECS[:1], steps=steps))
-    return [captured - alone for alone, captured in zip(*both, strict=True)]
-
-
-def _bytes_of_tensors():
-    """Bytes of the storages of all tensors of this process, each counted once."""
-    storages = {
-        one.untyped_storage().data_ptr(): one.untyped_storage().nbytes()
-        for one in gc.get_objects()
-        if type(one) is torch.Tensor
-    }
-    return sum(storages.values())
 
 
 def spelled(model, specs, cut=0, **options):

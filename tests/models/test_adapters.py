@@ -1,5 +1,6 @@
 import re
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -96,27 +97,27 @@ def test_a_lora_of_another_family(other, folder, flux_folder, loaded, tmp_path):
         load_model(onto, device="cpu", lora=lora)
 
 
-def test_what_is_no_lora(sd1_model, folder, twin, tmp_path, monkeypatch):
+def test_what_is_no_lora(loaded, twin, tmp_path, monkeypatch):
+    model = loaded("unet")
+    load = partial(adapters.load_lora, model.pipe, model.family, scale=1.0, model="own")
     for name in ("other", "second"):
         save_file({"model.weight": torch.zeros(2, 2)}, tmp_path / f"{name}.safetensors")
     (tmp_path / "pickled.bin").touch()
-    messages = {
-        "other.safetensors": ": is not a LoRA",
-        "pickled.bin": ": no such .safetensors file, nor a folder",
-        "": ": has 2 .safetensors files; name one",
-    }
-    for name, message in messages.items():
-        path = str(tmp_path / name)
-        with user_error(rf"^lora: {re.escape(path + message)}"):
-            load_model(folder, device="cpu", lora=path)
-    lora = lora_of(sd1_model, tmp_path / "lora.safetensors", strength=float("inf"))
-    with user_error("holds values that are not finite"):
-        load_model(folder, device="cpu", lora=lora)
+    for name, problem in (
+        ("other.safetensors", ": is not a LoRA"),
+        ("pickled.bin", ": no such .safetensors file, nor a folder"),
+        ("", ": has 2 .safetensors files; name one"),
+    ):
+        with user_error(rf"^lora: {re.escape(str(tmp_path / name) + problem)}"):
+            load(str(tmp_path / name))
+    lora = lora_of(model, tmp_path / "lora.safetensors", strength=float("inf"))
     with user_error("diffusers cannot load a LoRA into PixArt"):
         load_model(str(twin("pixart")), device="cpu", lora=lora)
+    with user_error("holds values that are not finite"):
+        load(lora)
     monkeypatch.setattr(adapters, "find_spec", lambda name: None)
     with user_error(r"needs peft; pip install 'seediff\[lora\]'$"):
-        load_model(folder, device="cpu", lora=lora)
+        load(lora)
 
 
 def test_a_lora_of_the_hub(monkeypatch):

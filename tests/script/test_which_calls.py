@@ -254,12 +254,7 @@ def test_images_that_a_pipeline_returns(given, count):
 
 
 def test_the_network_alone(pipe):
-    expected = alone(pipe, "a dog")
     states = pipe.encode_prompt("a dog", "cpu", 1, False)[0]
-    with seediff.capture(pipe.unet, prompt="a dog", tokenizer=pipe.tokenizer, states=states) as seen:
-        draw(pipe, "a dog")
-    assert_same_maps(seen.maps[0], expected[0], atol=0)
-    assert seen.heatmap("dog").shape == (8, 8)
     with seediff.capture(pipe.unet, prompt="a dog") as seen:
         draw(pipe, "a dog", guidance_scale=1.0)
     assert [maps.words for maps in seen.maps] == [{}]
