@@ -5,8 +5,10 @@ The pipelines are narrow twins of the structures that the package works on. Each
 projections and heads of its original; only widths, sides and the depth of the text tower are small.
 """
 
+import copy
 import os
 import signal
+from dataclasses import replace
 from functools import lru_cache
 
 import huggingface_hub.constants
@@ -44,11 +46,11 @@ def methods_as_shipped():
 
 
 @pytest.fixture(scope="session")
-def sd1_folder(tmp_path_factory):
+def sd1_folder(twin):
     """Stable Diffusion 1.x: the same number of heads at every level, 1 × 1 convolutions around attention, CLIP ViT-L's
     text tower.
     """
-    return save_unet(tmp_path_factory.mktemp("models") / "sd1")
+    return twin("unet")
 
 
 @pytest.fixture(scope="session")
@@ -72,6 +74,11 @@ def sd1_model(sd1_folder):
     from seediff.models.registry import load_model
 
     return load_model(str(sd1_folder), device="cpu")
+
+
+@pytest.fixture
+def sd1_pipe(loaded):
+    return loaded("unet").pipe
 
 
 @pytest.fixture(scope="session")
@@ -107,6 +114,15 @@ def twin(tmp_path_factory):
         return BOOKS[name].save(tmp_path_factory.mktemp("models") / name)
 
     return folder
+
+
+@pytest.fixture(scope="session")
+def loaded(twin):
+    """Name of a family's file → a model of its twin of a test's own, which it may change."""
+    from seediff.models.registry import load_model
+
+    original = lru_cache(lambda name: load_model(str(twin(name)), device="cpu"))
+    return lambda name: replace(original(name), pipe=copy.deepcopy(original(name).pipe))
 
 
 LONGEST = tuple(f"test_{name}.py" for name in "pretended_gpu every_family docs notebooks browser cluster".split())

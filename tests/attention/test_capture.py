@@ -1,3 +1,4 @@
+import gc
 from copy import deepcopy
 from dataclasses import replace
 
@@ -9,7 +10,6 @@ from builders.same_maps import assert_same_maps
 import seediff.attention.probabilities
 from seediff.attention.capture import capture_attention
 from seediff.attention.probabilities import Part, add_probabilities
-from seediff.attention.recorder import AttentionRecorder
 from seediff.config.method_constants import CaptureConfig
 
 STEPS = 3
@@ -38,14 +38,31 @@ def captured(unet, config=CaptureConfig(), *, images=2, guidance=True, steps=STE
     return recorder.maps([{"dog": (2,)}] * count, ["a dog"] * count)
 
 
-@pytest.mark.parametrize("size", [(9, 13), (5, 16)])
-def test_sides_that_cannot_be_halved_evenly(mini_model, size):
-    maps = captured(mini_model.pipe.unet, size=size, guidance=False)[0]
+def test_sides_that_cannot_be_halved_evenly(mini_model):
+    size = (9, 13)
+    how = {"size": size, "guidance": False, "steps": 1, "images": 1}
+    maps = captured(mini_model.pipe.unet, **how)[0]
     assert list(maps.self_attention) == [tuple(-(-side // level) for side in size) for level in (1, 2, 4)]
     for level in (1, 2, 4):
         assert torch.equal(maps.self_at(level), maps.self_attention[maps.grid(level)])
-        wanted = captured(mini_model.pipe.unet, size=size, guidance=False, reads={"self": (level,)})[0]
+        wanted = captured(mini_model.pipe.unet, **how, reads={"self": (level,)})[0]
         assert torch.equal(wanted.self_at(level), maps.self_at(level))
+
+
+def bytes_of_tensors():
+    """Bytes of the storages of all tensors of this process, each counted once."""
+    storages = (one.untyped_storage() for one in gc.get_objects() if type(one) is torch.Tensor)
+    return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
+
+
+def test_what_is_held_does_not_grow_with_steps(sd1_model):
+    held = [bytes_of_tensors()]
+    with capturing(sd1_model.pipe.unet, guidance=True) as recorder:
+        for _ in range(3):
+            run(sd1_model.pipe.unet, steps=1)
+            held.append(bytes_of_tensors())
+        assert held[1] - held[0] > recorder.map_bytes > 0
+        assert held[3] == held[2]
 
 
 def test_block_size_changes_nothing(sd2_model, monkeypatch):
@@ -102,11 +119,3 @@ def test_a_plan_of_a_network_that_has_changed_is_refused(sd1_model):
         pass
     with capture_attention(unet, plan, guidance=False):  # is not left as captured
         pass
-
-
-@pytest.mark.parametrize("rows", [range(3), range(1, 3), [0, 2]])
-def test_rows_of_a_batch_are_recorded_as_they_are_set(sd1_model, rows):
-    recorder = AttentionRecorder(plan_of(sd1_model.network), guidance=False)
-    recorder.chosen_rows = rows
-    recorder.start_step(sd1_model.network, (torch.zeros(3, 4, 8, 8),), {})
-    assert recorder.choose(torch.arange(3), recorder.rows_of_product(3)).tolist() == list(rows)

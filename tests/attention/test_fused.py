@@ -1,4 +1,3 @@
-import copy
 import json
 import os
 import subprocess
@@ -11,13 +10,11 @@ import torch
 
 pytest.importorskip("triton")
 
-from builders.plans import capturing
 
-from seediff.attention import fused, recorder
+from seediff.attention import fused
 from seediff.attention.fused import Blocks, add_probabilities_fused
 from seediff.attention.probabilities import Part, add_probabilities
 from seediff.errors import Notice
-from seediff.models.layer_choice import KINDS
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 TILE = Blocks(16, 32, 1)
@@ -47,6 +44,20 @@ def by_the_book(part, before, query, key, scale, bias, normalize):
     mean = scores.softmax(-1)[..., part.columns].mean(1)
     peak = mean.amax(1 if part.per_column else (1, 2), keepdim=True)
     return before.double() + (mean / peak.clamp_min(torch.finfo(torch.float32).tiny) if normalize else mean)
+
+
+def fused_map(query, key, bias=None, sums=None, normalize=True, scale=0.3):
+    """The map by the kernels, and whether all was a number."""
+    total = torch.zeros(len(query), query.shape[2], key.shape[2], device=DEVICE)
+    finite = torch.zeros((), device=DEVICE)
+    add_probabilities_fused([Part(total)], query, key, scale, bias, sums, normalize=normalize, finite=finite)
+    return total, finite.isfinite()
+
+
+def check_map(query, key, sums=None, normalize=True, scale=0.3):
+    found, _ = fused_map(query, key, None, sums, normalize, scale)
+    book = by_the_book(Part(found), torch.zeros_like(found), query, key, scale, None, normalize)
+    torch.testing.assert_close(found.double(), book, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -86,46 +97,14 @@ def test_maps_are_float64s_and_torchs(normalize, dtype, biased):
     ("images", "heads", "queries", "keys", "width"), [(1, 1, 1, 1, 1), (1, 3, 16, 32, 16), (3, 1, 17, 33, 40)]
 )
 def test_shapes_that_fill_tiles_and_do_not(images, heads, queries, keys, width):
-    query, key = states(images, heads, queries, keys, width)
-    total = torch.zeros(images, queries, keys, device=DEVICE)
-    add_probabilities_fused(
-        [Part(total)], query, key, width**-0.5, normalize=True, finite=torch.zeros((), device=DEVICE)
-    )
-    book = by_the_book(Part(total), torch.zeros_like(total), query, key, width**-0.5, None, True)
-    torch.testing.assert_close(total.double(), book, atol=1e-5, rtol=1e-5)
+    check_map(*states(images, heads, queries, keys, width), scale=width**-0.5)
 
 
 @pytest.mark.parametrize(("value", "normalize"), [(torch.nan, True), (torch.nan, False), (torch.inf, True)])
 def test_what_is_not_a_number_is_told(value, normalize):
     query, key = states()
     query[1, 0, 3, 2] = value
-    part = Part(torch.zeros(2, 40, 50, device=DEVICE))
-    finite = torch.zeros((), device=DEVICE)
-    add_probabilities_fused([part], query, key, 0.3, normalize=normalize, finite=finite)
-    assert not finite.isfinite()
-
-
-SHAPES = ((1, 4, 16, 16), (1, 7, 32))
-"""Of latents and of a text's states."""
-
-
-def test_a_whole_capture_by_the_kernels(sd1_model, monkeypatch):
-    """Every layer of a UNet, chosen as on a GPU: the maps of plain torch."""
-    unet = copy.deepcopy(sd1_model.pipe.unet).to(DEVICE)
-
-    def maps():
-        latents, words = (torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(DEVICE) for shape in SHAPES)
-        with torch.no_grad(), capturing(unet, reads=dict.fromkeys(KINDS, (4, 8)), guidance=False) as recording:
-            unet(latents, 300, encoder_hidden_states=words)
-        return recording.maps([{}], [""])[0]
-
-    monkeypatch.setattr(recorder, "can_fuse", lambda _: False)
-    plain = maps()
-    monkeypatch.setattr(recorder, "can_fuse", lambda _: True)
-    kernels = maps()
-    for (*where, found), (*there, expected) in zip(kernels.tensors(), plain.tensors(), strict=True):
-        assert where == there
-        torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+    assert not fused_map(query, key, normalize=normalize)[1]
 
 
 def test_where_there_is_no_gpu_or_no_triton_plain_torch_computes(monkeypatch):
@@ -212,9 +191,8 @@ def test_a_row_that_sees_no_column_is_0(normalize):
     query, key = states()
     bias = torch.zeros(2, 1, 40, 50, device=DEVICE)
     bias[:, :, 5] = -torch.inf
-    total, finite = torch.zeros(2, 40, 50, device=DEVICE), torch.zeros((), device=DEVICE)
-    add_probabilities_fused([Part(total)], query, key, 0.3, bias, normalize=normalize, finite=finite)
-    assert finite.isfinite()
+    total, finite = fused_map(query, key, bias, normalize=normalize)
+    assert finite
     assert (total[:, 5] == 0).all()
     assert (total[:, 6].sum(1) > 0).all()
 
@@ -224,11 +202,7 @@ def test_given_sums_save_a_product(normalize, monkeypatch):
     kernels = import_module("seediff.attention.kernels")
     monkeypatch.setattr(kernels, "log_sum_exps", None)
     query, key = states(dtype=torch.float16)
-    sums = (query.float() @ key.float().transpose(2, 3) * 0.3).logsumexp(-1)
-    total, finite = torch.zeros(2, 40, 50, device=DEVICE), torch.zeros((), device=DEVICE)
-    add_probabilities_fused([Part(total)], query, key, 0.3, None, sums, normalize=normalize, finite=finite)
-    book = by_the_book(Part(total), torch.zeros_like(total), query, key, 0.3, None, normalize)
-    torch.testing.assert_close(total.double(), book, atol=1e-5, rtol=1e-5)
+    check_map(query, key, (query.float() @ key.float().transpose(2, 3) * 0.3).logsumexp(-1), normalize)
 
 
 class Refusing:
@@ -255,11 +229,8 @@ def test_a_tile_that_a_card_refuses_is_followed_by_the_next_and_at_last_by_torch
     query, key = states(dtype=torch.float16)
     told = pytest.warns(Notice, match=r"heads of 10 channels \(out of resource: shared memory\); plain torch")
     for time in range(2):
-        total, finite = torch.zeros(2, 40, 50, device=DEVICE), torch.zeros((), device=DEVICE)
         with nullcontext() if left or time else told:
-            add_probabilities_fused([Part(total)], query, key, 0.3, normalize=True, finite=finite)
-        book = by_the_book(Part(total), torch.zeros_like(total), query, key, 0.3, None, True)
-        torch.testing.assert_close(total.double(), book, atol=1e-5, rtol=1e-5)
+            check_map(query, key)
         assert fused.tiles_of(query) == left
 
 

@@ -1,6 +1,5 @@
 """On a CPU, whose operation returns the sums as well, in the place of a GPU's."""
 
-import copy
 from importlib import import_module
 
 import pytest
@@ -9,6 +8,8 @@ import torch
 pytest.importorskip("triton")
 
 from builders.plans import capturing
+from builders.same_maps import assert_same_maps
+from builders.twins import small_unet
 from torch.nn.attention import SDPBackend
 
 from seediff.attention import fused, own_sums, recorder
@@ -44,25 +45,23 @@ def on_a_gpu(monkeypatch):
 @torch.no_grad()
 def draw(unet, captured=True):
     noise = torch.Generator().manual_seed(0)
-    latents, words = (torch.randn(shape, generator=noise).to(unet.dtype) for shape in ((1, 4, 16, 16), (1, 7, 32)))
+    latents, words = (torch.randn(shape, generator=noise).to(unet.dtype) for shape in ((1, 4, 8, 8), (1, 7, 8)))
     if not captured:
         return unet(latents, 300, encoder_hidden_states=words).sample, None
-    with capturing(unet, reads=dict.fromkeys(KINDS, (4, 8)), guidance=False) as recording:
+    with capturing(unet, reads=dict.fromkeys(KINDS, (2,)), guidance=False) as recording:
         picture = unet(latents, 300, encoder_hidden_states=words).sample
     return picture, recording.maps([{}], [""])[0]
 
 
 @pytest.fixture
-def unet(sd1_model):
-    return copy.deepcopy(sd1_model.pipe.unet).to(torch.float16)
+def unet():
+    return small_unet().to(torch.float16)
 
 
 def assert_same(found, expected):
     (picture, maps), (other, others) = found, expected
     assert torch.equal(picture, other)
-    for (*where, one), (*there, two) in zip(maps.tensors(), others.tensors(), strict=True):
-        assert where == there
-        torch.testing.assert_close(one, two, atol=1e-5, rtol=0)
+    assert_same_maps(maps, others)
 
 
 def test_a_capture_with_the_layers_own_sums_multiplies_once(unet, on_a_gpu, monkeypatch):

@@ -1,5 +1,6 @@
 """Maps against softmax in float64 of what attention is given, as a spy sees it above and beneath capture."""
 
+import copy
 import sys
 import threading
 import types
@@ -16,15 +17,14 @@ from builders.same_maps import assert_same_maps
 from seediff.attention.capture import attach_recorder
 from seediff.attention.recorder import AttentionRecorder
 from seediff.config.method_constants import CaptureConfig
-from seediff.models.registry import load_model
 
 F = torch.nn.functional
 CONTEXT, SIDE = 7, 16
 
 
 @pytest.fixture
-def unet(sd1_folder):
-    return load_model(str(sd1_folder), device="cpu").network
+def unet(sd1_pipe):
+    return sd1_pipe.unet
 
 
 def draw(unet, seed=0, **more):
@@ -139,8 +139,7 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("name", [*WAYS, "autocast"])
-@pytest.mark.parametrize("above", [False, True])
+@pytest.mark.parametrize(("name", "above"), [("as always", True), *((name, False) for name in (*WAYS, "autocast"))])
 def test_maps_are_of_what_attention_is_given(unet, name, above):
     """above: each layer's spy comes after capture's function, otherwise the network's spy before."""
     autocast = torch.autocast("cpu", torch.bfloat16, enabled=name == "autocast")
@@ -205,7 +204,7 @@ def test_other_ways_to_compute_the_same(unet, change, monkeypatch):
     assert_same_maps(maps, others)
 
 
-def test_backends_of_diffusers(twin, monkeypatch):
+def test_backends_of_diffusers(loaded, monkeypatch):
     """Those that call PyTorch's function, and one that does not, which gets heads as the third dimension."""
     from diffusers.models.attention_dispatch import _AttentionBackendRegistry as Registry
 
@@ -215,7 +214,7 @@ def test_backends_of_diffusers(twin, monkeypatch):
         scores = scores if attn_mask is None else scores.masked_fill(~attn_mask, -torch.inf)
         return (scores.softmax(-1) @ value).transpose(1, 2)
 
-    model = load_model(str(twin("qwen_image")), device="cpu")
+    model = loaded("qwen_image")
     condition = model.family.encode(model.pipe, ["a dog", "a photo of a cat"], "cpu")
     latents = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
     found, table = [], Registry._backends
@@ -244,9 +243,9 @@ def test_what_has_no_queries_and_keys_to_see_is_refused(unet):
 
 
 @torch.no_grad()
-def test_two_threads_see_their_own(sd1_folder):
+def test_two_threads_see_their_own(unet):
     """Two networks in two threads at once, with a spy for each layer."""
-    networks = [load_model(str(sd1_folder), device="cpu").network for _ in range(2)]
+    networks = [unet, copy.deepcopy(unet)]
     plain, found = [draw(network, number) for number, network in enumerate(networks)], {}
     barrier = threading.Barrier(2)
 

@@ -90,7 +90,7 @@ CLIPS = {
 
 
 def draw(pipe, prompt=PROMPT, **more):
-    given = {"num_inference_steps": 2, "generator": torch.Generator().manual_seed(1), "output_type": "np", **SIDES}
+    given = {"num_inference_steps": 1, "generator": torch.Generator().manual_seed(1), "output_type": "np", **SIDES}
     return pipe(prompt, **{**given, **(ROWS if hasattr(pipe, "motion_adapter") else {}), **more}).frames
 
 

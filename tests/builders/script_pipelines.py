@@ -1,7 +1,7 @@
 """Pipelines that people run in scripts, made from the parts of the families' twins, and the arguments of each besides
 the prompt.
 
-Each draws a picture of 64 pixels in two steps, which takes about a second.
+Each draws a picture of 64 pixels in a step.
 """
 
 from collections.abc import Callable, Mapping
@@ -100,6 +100,7 @@ def _of_ones_own(_name, pipe):
 
 
 SIDES = {"height": 64, "width": 64}
+TWO_STEPS = {"num_inference_steps": 2}
 SHOWN = {"image": small_image(), **SIDES}
 CHANGED = {"image": small_image(), "strength": 1.0}
 INPAINTED = {"image": small_image(), "mask_image": hole(), "strength": 1.0, **SIDES}
@@ -144,7 +145,7 @@ PIPELINES = {
     "PixArtSigmaPipeline": Kind("pixart", PLAIN_TEXT),
     "SanaPipeline": Kind("sana", PLAIN_TEXT),
     "ChromaPipeline": Kind("chroma", guided="calls"),
-    "ChromaImg2ImgPipeline": Kind("chroma", {**SHOWN, "strength": 0.9}, "calls"),
+    "ChromaImg2ImgPipeline": Kind("chroma", {**SHOWN, "strength": 0.9, **TWO_STEPS}, "calls"),
     "QwenImagePipeline": Kind("qwen_image", TRUE_CFG, "calls"),
     "QwenImageImg2ImgPipeline": Kind("qwen_image", TRUE_CFG | CHANGED, "calls"),
     "QwenImage21Pipeline": Kind("qwen_image_21", TRUE_CFG, "calls"),
@@ -153,8 +154,8 @@ PIPELINES = {
     "Flux2KleinPipeline": Kind("flux2_klein", guided="calls"),
     "ErnieImagePipeline": Kind("ernie_image", {"use_pe": False, **SIDES}),
     "Lumina2Pipeline": Kind("lumina2", guided="calls"),
-    "Lumina2Pipeline, cfg_trunc_ratio": Kind("lumina2", {"cfg_trunc_ratio": 0.5, **SIDES}, "calls"),  # guides step 1
+    "Lumina2Pipeline, cfg_trunc_ratio": Kind("lumina2", {"cfg_trunc_ratio": 0.5, **SIDES, **TWO_STEPS}, "calls"),
     "ZImagePipeline": Kind("z_image", guided="first half"),
     "ZImageImg2ImgPipeline": Kind("z_image", CHANGED | SIDES, "first half"),
 }
-"""Name → how the pipeline is made and called. Each takes two steps, with guidance if the pipeline has any."""
+"""Name → how the pipeline is made and called. With guidance if the pipeline has any."""

@@ -38,6 +38,19 @@ def sharpen(network, factor=4):
     return network
 
 
+def small_unet():
+    """Stable Diffusion's network with two levels, and a layer of each kind in a block."""
+    from diffusers import UNet2DConditionModel
+
+    torch.manual_seed(0)
+    network = UNet2DConditionModel(
+        sample_size=16, block_out_channels=(8, 16), layers_per_block=1, cross_attention_dim=8, attention_head_dim=2,
+        norm_num_groups=4, down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+    )  # fmt: skip
+    return network.eval().requires_grad_(False)
+
+
 def autoencoder(channels, blocks, **more):
     """AutoencoderKL with 2^(blocks − 1) pixels per latent position in each direction."""
     from diffusers import AutoencoderKL

@@ -15,7 +15,7 @@ from seediff.config.method_constants import MaskConfig, maps_read
 from seediff.config.methods import METHOD_FACTS
 from seediff.masks.arithmetic import compete, otsu
 from seediff.masks.flags import OF_CLASSES
-from seediff.masks.make_masks import METHODS, label_pixels, make_masks, soft_mask
+from seediff.masks.make_masks import label_pixels, make_masks, soft_mask
 from seediff.masks.pamr import affinity, pamr
 from seediff.masks.steps import BEFORE_PAMR, MaskStep
 
@@ -25,10 +25,6 @@ IMAGE = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
 def maps_for(method):
     """Random maps as the method wants them captured."""
     return random_maps(normalized=not METHOD_FACTS[method].plain_means)
-
-
-def test_every_method_has_a_function():
-    assert [name for name, facts in METHOD_FACTS.items() if facts.user_function is None] == list(METHODS)
 
 
 @pytest.mark.parametrize("method", list(METHOD_FACTS))

@@ -78,14 +78,14 @@ def test_the_class_that_explains_where_both_look():
     assert alone["bus"] == pytest.approx(math.log(0.3 / 0.25), abs=1e-6)
 
 
-def test_errors_are_those_of_the_models_own_denoising(mini_model):
+def test_errors_are_those_of_the_models_own_denoising(mini_model, monkeypatch):
     """Of a v-prediction model: by plain arithmetic from its predictions, and any number of prompts at once."""
+    monkeypatch.setattr("seediff.masks.presence.TOGETHER", 3)
     pipe = mini_model.pipe
     latents = torch.randn(4, 16, 16, generator=torch.Generator().manual_seed(0))
-    names = ("dog", "cat", "car", "bus", "boat", "bird", "cow", "horse", "sheep")
-    prompts = ["", *(f"a photo of a {name}" for name in names)]
+    prompts = ["", "a photo of a dog", "a photo of a cat", "a photo of a car"]
     found = denoising_errors(mini_model, latents, prompts, timesteps=(300, 500))
-    assert found.shape == (10, 2, 16, 16)
+    assert found.shape == (4, 2, 16, 16)
     signal = float(pipe.scheduler.alphas_cumprod[500])
     noise = torch.randn(4, 16, 16, generator=torch.Generator().manual_seed(500))
     with torch.no_grad():

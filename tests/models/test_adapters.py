@@ -1,4 +1,6 @@
 import re
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,24 +32,19 @@ def lora_of(model, path, part="unet", strength=0.5):
 
 
 @pytest.fixture(scope="module")
-def xl_folder(twin):
-    return str(twin("xl"))
+def folder(twin):
+    return str(twin("unet"))
 
 
 @pytest.fixture(scope="module")
-def xl(xl_folder):
-    return load_model(xl_folder, device="cpu")
+def lora(sd1_model, tmp_path_factory):
+    return lora_of(sd1_model, tmp_path_factory.mktemp("loras") / "style.safetensors")
 
 
 @pytest.fixture(scope="module")
-def xl_lora(xl, tmp_path_factory):
-    return lora_of(xl, tmp_path_factory.mktemp("loras") / "style.safetensors")
-
-
-@pytest.fixture(scope="module")
-def adapted(xl_folder, xl_lora):
+def adapted(folder, lora):
     """The model with 0.7 of the LoRA; its pictures and maps."""
-    model = load_model(xl_folder, device="cpu", lora=xl_lora, lora_scale=0.7)
+    model = load_model(folder, device="cpu", lora=lora, lora_scale=0.7)
     return model, *generate(model)
 
 
@@ -56,22 +53,21 @@ def flux_folder(twin):
     return str(twin("flux"))
 
 
-def test_maps_and_images_are_those_with_the_lora(xl, xl_folder, xl_lora, adapted):
+def test_maps_and_images_are_those_with_the_lora(sd1_model, sd1_pipe, lora, adapted):
     model, images, maps = adapted
     assert largest_difference(model) < 1e-5
-    theirs = load_model(xl_folder, device="cpu")
-    theirs.pipe.load_lora_weights(xl_lora, adapter_name="own")
-    theirs.pipe.set_adapters(["own"], adapter_weights=[0.7])
-    assert np.array_equal(np.stack(images), plain(theirs, guidance_scale=3.0))
-    without, own = generate(xl)
+    sd1_pipe.load_lora_weights(lora, adapter_name="own")
+    sd1_pipe.set_adapters(["own"], adapter_weights=[0.7])
+    assert same_images(images, plain(replace(model, pipe=sd1_pipe), guidance_scale=3.0))
+    without, own = generate(sd1_model)
     assert not np.array_equal(images[0], without[0])
     assert not torch.allclose(maps[0].cross_attention[4, 4], own[0].cross_attention[4, 4], atol=1e-3)
 
 
-def test_a_lora_in_kohyas_way_has_an_alpha_for_every_layer(xl_folder, xl_lora, adapted, tmp_path):
+def test_a_lora_in_kohyas_way_has_an_alpha_for_every_layer(folder, lora, adapted, tmp_path):
     """The same: an alpha of 0.7 of the rank is a factor of 0.7."""
     tensors = {}
-    for name, tensor in load_file(xl_lora).items():
+    for name, tensor in load_file(lora).items():
         layer, side = name.removeprefix("unet.").removesuffix(".weight").rsplit(".", 1)
         called = f"lora_unet_{layer.replace('.', '_')}"
         tensors |= {
@@ -79,13 +75,13 @@ def test_a_lora_in_kohyas_way_has_an_alpha_for_every_layer(xl_folder, xl_lora, a
             f"{called}.alpha": torch.tensor(1.4),
         }
     save_file(tensors, tmp_path / "kohya.safetensors")
-    images, _ = generate(load_model(xl_folder, device="cpu", lora=str(tmp_path / "kohya.safetensors")))
+    images, _ = generate(load_model(folder, device="cpu", lora=str(tmp_path / "kohya.safetensors")))
     assert same_images(images, adapted[1])
 
 
-def test_what_a_model_keeps_in_float32_stays_so_with_a_lora(flux_folder, tmp_path):
+def test_what_a_model_keeps_in_float32_stays_so_with_a_lora(flux_folder, loaded, tmp_path):
     """T5's widest products overflow in float16; transformers keeps their weights in float32."""
-    lora = lora_of(load_model(flux_folder, device="cpu"), tmp_path / "lora.safetensors", "transformer")
+    lora = lora_of(loaded("flux"), tmp_path / "lora.safetensors", "transformer")
     adapted, own = (load_model(flux_folder, device="cpu", dtype="float16", lora=one) for one in (lora, None))
     kinds = [{n: w.dtype for n, w in model.pipe.text_encoder_2.named_parameters()} for model in (adapted, own)]
     assert kinds[0] == kinds[1]
@@ -93,36 +89,35 @@ def test_what_a_model_keeps_in_float32_stays_so_with_a_lora(flux_folder, tmp_pat
 
 
 @pytest.mark.parametrize("other", ["flux", "sd3"])
-def test_a_lora_of_another_family(other, xl_folder, flux_folder, twin, tmp_path):
+def test_a_lora_of_another_family(other, folder, flux_folder, loaded, tmp_path):
     """SD 3 has layers of the same names as FLUX.1, but more of them."""
-    folder = str(twin(other))
-    lora = lora_of(load_model(folder, device="cpu"), tmp_path / "lora.safetensors", "transformer")
-    onto = xl_folder if other == "flux" else flux_folder
-    with user_error(rf"^lora: {re.escape(lora)}: does not fit (SDXL|FLUX\.1) \({re.escape(onto)}\): "):
+    lora = lora_of(loaded(other), tmp_path / "lora.safetensors", "transformer")
+    onto = folder if other == "flux" else flux_folder
+    with user_error(rf"^lora: {re.escape(lora)}: does not fit (Stable Diffusion .*|FLUX\.1) \({re.escape(onto)}\): "):
         load_model(onto, device="cpu", lora=lora)
 
 
-def test_what_is_no_lora(xl, xl_folder, twin, tmp_path, monkeypatch):
+def test_what_is_no_lora(loaded, twin, tmp_path, monkeypatch):
+    model = loaded("unet")
+    load = partial(adapters.load_lora, model.pipe, model.family, scale=1.0, model="own")
     for name in ("other", "second"):
         save_file({"model.weight": torch.zeros(2, 2)}, tmp_path / f"{name}.safetensors")
     (tmp_path / "pickled.bin").touch()
-    messages = {
-        "other.safetensors": ": is not a LoRA",
-        "pickled.bin": ": no such .safetensors file, nor a folder",
-        "": ": has 2 .safetensors files; name one",
-    }
-    for name, message in messages.items():
-        path = str(tmp_path / name)
-        with user_error(rf"^lora: {re.escape(path + message)}"):
-            load_model(xl_folder, device="cpu", lora=path)
-    lora = lora_of(xl, tmp_path / "lora.safetensors", strength=float("inf"))
-    with user_error("holds values that are not finite"):
-        load_model(xl_folder, device="cpu", lora=lora)
+    for name, problem in (
+        ("other.safetensors", ": is not a LoRA"),
+        ("pickled.bin", ": no such .safetensors file, nor a folder"),
+        ("", ": has 2 .safetensors files; name one"),
+    ):
+        with user_error(rf"^lora: {re.escape(str(tmp_path / name) + problem)}"):
+            load(str(tmp_path / name))
+    lora = lora_of(model, tmp_path / "lora.safetensors", strength=float("inf"))
     with user_error("diffusers cannot load a LoRA into PixArt"):
         load_model(str(twin("pixart")), device="cpu", lora=lora)
+    with user_error("holds values that are not finite"):
+        load(lora)
     monkeypatch.setattr(adapters, "find_spec", lambda name: None)
     with user_error(r"needs peft; pip install 'seediff\[lora\]'$"):
-        load_model(xl_folder, device="cpu", lora=lora)
+        load(lora)
 
 
 def test_a_lora_of_the_hub(monkeypatch):
@@ -145,9 +140,9 @@ def test_a_lora_of_the_hub(monkeypatch):
     assert found("owner/lora/x.safetensors") == Path("cached")
 
 
-def test_tokens_of_textual_inversion(sd1_folder):
+def test_tokens_of_textual_inversion(loaded):
     """Two vectors are two columns, so that the class behind them is one further on."""
-    model = load_model(str(sd1_folder), device="cpu")
+    model = loaded("unet")
     pipe, prompt = model.pipe, "a photo of <toy> and a dog"
     width = pipe.text_encoder.config.hidden_size
     pipe.load_textual_inversion({"<toy>": torch.randn(2, width)}, token="<toy>")
@@ -159,15 +154,15 @@ def test_tokens_of_textual_inversion(sd1_folder):
     assert [tokens[column] for column in maps[0].words["dog"]] == ["dog</w>"]
 
 
-def test_the_command(xl_folder, xl_lora, tmp_path):
+def test_the_command(folder, lora, tmp_path):
     from seediff.cli.generate_command import generate as command
 
     run = runner(command)
     options = "--classes dog --per-class 1 --steps 1 --size 64 --device cpu --quiet".split()
-    options += ["--model", xl_folder]
-    run(f"generate --lora {xl_lora} --lora-scale 0.5 --out {tmp_path}/set", *options)
+    options += ["--model", folder]
+    run(f"generate --lora {lora} --lora-scale 0.5 --out {tmp_path}/set", *options)
     written = (tmp_path / "set" / "seediff.toml").read_text(encoding="utf-8")
-    source = locate_model(xl_folder)
-    assert f'lora = "{xl_lora}"\nlora_scale = 0.5\n' in written
-    assert f'weights = "{weights_fingerprint(source, xl_lora)}"' in written
-    assert weights_fingerprint(source, xl_lora, None).startswith(weights_fingerprint(source) + "+sha256:")
+    source = locate_model(folder)
+    assert f'lora = "{lora}"\nlora_scale = 0.5\n' in written
+    assert f'weights = "{weights_fingerprint(source, lora)}"' in written
+    assert weights_fingerprint(source, lora, None).startswith(weights_fingerprint(source) + "+sha256:")

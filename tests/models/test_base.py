@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import huggingface_hub
 import pytest
 import torch
-from builders.families import generate, same_images
+from builders.families import same_weights
 from builders.refusals import refused, user_error
 from builders.single_files import rewrite, save_single_file
 from huggingface_hub.errors import EntryNotFoundError
@@ -31,25 +31,30 @@ def tuned(twin, tmp_path):
 
 
 @pytest.fixture
-def expected(twin, tuned, tmp_path):
-    """The images of the same as a whole folder."""
-    whole = Path(shutil.copytree(twin("unet"), tmp_path / "whole"))
-    shutil.copy(tuned / WEIGHTS, whole / "unet")
-    return generate(load_model(str(whole), device="cpu"))[0]
+def whole(twin, tuned, tmp_path):
+    """The same as a whole folder."""
+    folder = Path(shutil.copytree(twin("unet"), tmp_path / "whole"))
+    shutil.copy(tuned / WEIGHTS, folder / "unet")
+    return folder
 
 
-def images(*of, **options):
-    return generate(load_model(*of, device="cpu", **options))[0]
+@pytest.fixture
+def expected(whole):
+    return load_model(str(whole), device="cpu").network
+
+
+def network(source, base):
+    return load_model(source, base=base, device="cpu").network
 
 
 def test_a_folder_of_a_network(twin, tuned, expected, tmp_path):
     base = str(twin("unet"))
-    assert same_images(images(str(tuned), base=base), expected)
+    assert same_weights(network(str(tuned), base), expected)
     below = tmp_path / "repository" / "unet"
     shutil.copytree(tuned, below)
-    assert same_images(images(str(below.parent), base=base), expected)
+    assert same_weights(network(str(below.parent), base), expected)
     (tuned / WEIGHTS).rename(tuned / "diffusion_pytorch_model.fp16.safetensors")
-    assert same_images(images(str(tuned), base=base), expected)
+    assert same_weights(network(str(tuned), base), expected)
     info = describe_here(str(tuned), base)
     assert info is not None
     assert info.files.parts_line(info.family) == f"unet from the folder, the rest from {base}"
@@ -67,7 +72,7 @@ def test_a_network_in_several_files(twin, tuned, expected):
     index = {"metadata": {"total_size": 1}, "weight_map": places}
     (tuned / "diffusion_pytorch_model.safetensors.index.json").write_text(json.dumps(index))
     base = str(twin("unet"))
-    assert same_images(images(str(tuned), base=base), expected)
+    assert same_weights(network(str(tuned), base), expected)
     first = model_fingerprint(locate_model(str(tuned), base))
     (tuned / "config.json").write_text((tuned / "config.json").read_text() + " ")
     assert model_fingerprint(locate_model(str(tuned), base)) != first
@@ -76,15 +81,13 @@ def test_a_network_in_several_files(twin, tuned, expected):
         load_model(str(tuned), base=base, device="cpu")
 
 
-def test_a_file_on_the_hub(twin, expected, tuned, tmp_path, monkeypatch, capsys):
+def test_a_file_on_the_hub(twin, expected, whole, tmp_path, monkeypatch, capsys):
     """Nothing is asked before the file is needed."""
     base, name = str(twin("unet")), "owner/tuned/checkpoints/mine.safetensors"
-    whole = Path(shutil.copytree(base, tmp_path / "again"))
-    shutil.copy(tuned / WEIGHTS, whole / "unet")
     file = save_single_file(tmp_path / "mine.safetensors", whole, "unet", ["unet"])
     monkeypatch.setattr(model_files, "fetch_file", lambda hub_id, part: file)
     assert locate_model(name, base).replacement == HubFile("owner/tuned", "checkpoints/mine.safetensors")
-    assert same_images(images(name, base=base), expected)
+    assert same_weights(network(name, base), expected)
     with user_error("no such file, neither here nor in the hub's cache"):
         load_model(name, device="cpu")
     monkeypatch.setattr(model_files, "cached_file", lambda *part: file)

@@ -1,39 +1,30 @@
-import json
 from pathlib import Path
+
+import pytest
+from builders.layouts import save
 
 from seediff.models import fingerprint, model_files
 from seediff.models.fingerprint import content_fingerprint, model_fingerprint
 from seediff.models.model_files import locate_model
 
 
-def test_one_byte_of_a_small_part_shows(tmp_path):
-    (tmp_path / "unet").mkdir()
-    (tmp_path / "model_index.json").write_text(
-        json.dumps({"_class_name": "P", "unet": ["diffusers", "U"], "safety_checker": [None, None]})
-    )
-    weights = tmp_path / "unet" / "w.safetensors"
-    weights.write_bytes(bytes(5000))
-    first = model_fingerprint(locate_model(str(tmp_path)))
-    assert first == model_fingerprint(locate_model(str(tmp_path)))
-    weights.write_bytes(bytes(4999) + b"1")
-    assert model_fingerprint(locate_model(str(tmp_path))) != first
-    weights.write_bytes(bytes(5000))
-    (tmp_path / "seediff.json").write_text("{}")  # constants and classes are part of the configuration
-    assert model_fingerprint(locate_model(str(tmp_path))) == first
-
-
-def test_of_large_files_samples_are_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(fingerprint, "WHOLE", 1000)
+@pytest.mark.parametrize("whole", [1000, 1 << 20])
+def test_one_byte_shows(tmp_path, monkeypatch, whole):
+    """Also of large files, of which samples are read."""
+    monkeypatch.setattr(fingerprint, "WHOLE", whole)
     monkeypatch.setattr(fingerprint, "SAMPLE_BYTES", 10)
-    (tmp_path / "vae").mkdir()
-    (tmp_path / "model_index.json").write_text(json.dumps({"vae": ["diffusers", "V"]}))
-    weights = tmp_path / "vae" / "w.safetensors"
-    weights.write_bytes(bytes(100_000))
-    first = model_fingerprint(locate_model(str(tmp_path)))
-    weights.write_bytes(bytes(99_999) + b"1")
-    assert model_fingerprint(locate_model(str(tmp_path))) != first
-    weights.write_bytes(bytes(100_001))
-    assert model_fingerprint(locate_model(str(tmp_path))) != first
+    parts = {"_class_name": "P", "unet": ["diffusers", "U"], "safety_checker": [None, None]}
+    save(tmp_path / "model_index.json", parts)
+
+    def of(weights):
+        save(tmp_path / "unet/w.safetensors", weights)
+        return model_fingerprint(locate_model(str(tmp_path)))
+
+    first = of(bytes(100_000))
+    assert of(bytes(99_999) + b"1") != first
+    assert of(bytes(100_001)) != first
+    save(tmp_path / "seediff.json", {})  # constants and classes are part of the configuration
+    assert of(bytes(100_000)) == first
 
 
 def test_of_a_hub_id_the_commit(monkeypatch):

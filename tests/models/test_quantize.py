@@ -24,10 +24,10 @@ def numbers(module, kind):
 
 @pytest.mark.parametrize("kind", ["nf4", "int8"])
 @pytest.mark.parametrize("name", ["flux", "xl"])
-def test_maps_are_those_of_the_numbers_that_are_left(name, kind, twin):
+def test_maps_are_those_of_the_numbers_that_are_left(name, kind, twin, loaded):
     pytest.importorskip(PACKAGES[kind])
     model = load_model(str(twin(name)), device="cpu", quantize=kind)
-    exact = load_model(str(twin(name)), device="cpu")
+    exact = loaded(name)
     count = 0
     for part in filter(model.family.has_weights, model.pipe.components):
         for place, module in getattr(model.pipe, part).named_modules():

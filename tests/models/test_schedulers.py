@@ -16,8 +16,8 @@ from seediff.models.schedulers import NAMES, check_scheduler, distilled_defaults
 
 
 @pytest.fixture(scope="module")
-def model(twin):
-    return load_model(str(twin("xl")), device="cpu")
+def model(loaded):
+    return loaded("xl")
 
 
 @pytest.mark.parametrize("name", [name for name, (kind, _) in NAMES.items() if not kind.startswith("FlowMatch")])

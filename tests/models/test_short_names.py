@@ -83,6 +83,8 @@ def test_a_model_that_cannot_be_fetched(hub, refusal, message):
         ("flux-dev", 28, 3.5),
         ("flux-schnell", 4, 0.0),
         ("black-forest-labs/FLUX.1-dev", 28, 3.5),
+        ("klein-4b", 4, 0.0),
+        ("klein-base-4b", 50, 4.0),
         ("lumina2", 30, 4.0),
         ("chroma", 40, 3.0),
         ("lcm-dreamshaper", 4, 8.0),

@@ -73,7 +73,7 @@ def is_full(model):
     return [any(p.any() for p in getattr(model.pipe, part).parameters()) for part in PARTS]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_a_folder_of_half_precision_alone(sd1_folder, tmp_path, dtype):
     model = load_model(
         str(halve(Path(shutil.copytree(sd1_folder, tmp_path / "model")), keep=False)), device="cpu", dtype=dtype
@@ -116,6 +116,7 @@ def hub(sd1_folder, tmp_path):
                 name = path.partition("/resolve/")[2].partition("/")[2]
                 self.answer((folder / name).read_bytes(), name)
             elif path.startswith("/api/models/owner/silent"):
+                sent.append(path)
                 time.sleep(1)
             else:
                 lacks = "/owner/name/" in path
@@ -261,9 +262,8 @@ def test_a_name_that_the_hub_lacks_is_no_hub_out_of_reach(hub, tmp_path):
 def test_a_hub_that_does_not_answer_is_asked_once(hub, tmp_path, monkeypatch):
     monkeypatch.setattr(hub_module, "ANSWER_SECONDS", 0.1)
     line = "the hub cannot be reached; on a machine with a network: `seediff download owner/silent --out FOLDER`"
-    begun = time.monotonic()
     with hub_at(hub[0], tmp_path):
-        for _ in range(5):
+        for _ in range(2):
             with user_error(f"owner/silent is not in .*{line}, then --model FOLDER"):
                 load_model("owner/silent")
-    assert time.monotonic() - begun < 0.5
+    assert len(hub[1]) == 1

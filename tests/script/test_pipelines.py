@@ -13,20 +13,18 @@ from builders.script_pipelines import PIPELINES
 
 import seediff
 from seediff.models.families import network_family
-from seediff.models.registry import load_model
 
 PAGE = (Path(__file__).parents[2] / "docs" / "script.md").read_text(encoding="utf-8")
 PROMPT = "a photo of a cat and a potted plant"
 
 
 @pytest.fixture(scope="module")
-def made(twin):
+def made(loaded):
     """Name of a pipeline → it."""
-    loaded = lru_cache(lambda name: load_model(str(twin(name)), device="cpu").pipe)
 
     @lru_cache
     def make(name):
-        pipe = PIPELINES[name].make(name, loaded(PIPELINES[name].twin))
+        pipe = PIPELINES[name].make(name, loaded(PIPELINES[name].twin).pipe)
         pipe.set_progress_bar_config(disable=True)
         return pipe
 
@@ -34,7 +32,7 @@ def made(twin):
 
 
 def draw(pipe, name):
-    given = {"prompt": PROMPT, "num_inference_steps": 2, "output_type": "np", **PIPELINES[name].call}
+    given = {"prompt": PROMPT, "num_inference_steps": 1, "output_type": "np", **PIPELINES[name].call}
     return pipe(**{"generator": torch.Generator().manual_seed(4), **given}).images
 
 

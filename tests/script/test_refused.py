@@ -11,12 +11,11 @@ from builders.same_maps import assert_same_maps
 
 import seediff
 from seediff.errors import Notice, UserError
-from seediff.models.registry import load_model
 
 
 @pytest.fixture
-def pipe(sd1_folder):
-    return load_model(str(sd1_folder), device="cpu").pipe
+def pipe(sd1_pipe):
+    return sd1_pipe
 
 
 def layer(pipe, block="mid_block", kind="attn2"):
@@ -251,12 +250,12 @@ def test_what_is_no_pipeline_of_a_known_family(pipe):
     assert seen.prompts == []
 
 
-def test_options(pipe, twin):
+def test_options(pipe, loaded):
     assert refusal(pipe, keep="everything").startswith("keep: 'everything' must be all, segments or a method of masks")
     assert refusal(pipe, steps="second-half").startswith("steps: second-half: ")
     assert refusal(animate(pipe), graphs=True).startswith("graphs: True: calls that draw clips cannot be replayed")
     assert refusal(pipe, layers="3").startswith("capture.layers: 3: blocks are a transformer's")
-    sana = load_model(str(twin("sana")), device="cpu").pipe
+    sana = loaded("sana").pipe
     for keep in ("segments", "seediff"):
         assert "self-attention" in refusal(sana, keep=keep)
 
@@ -311,12 +310,12 @@ def test_self_attention_to_merged_keys(pipe):
     check_kept(pipe, "attends over 1 positions instead of 4")
 
 
-def test_kontext(twin):
+def test_kontext(loaded):
     """A reference picture's positions among the picture's: told when it draws, nothing is left."""
     from builders.script_pipelines import small_image
     from diffusers import FluxKontextPipeline
 
-    flux = load_model(str(twin("flux")), device="cpu").pipe
+    flux = loaded("flux").pipe
     kontext = FluxKontextPipeline.from_pipe(flux)
     with (
         user_error(r"the others are of a reference picture, as in Kontext, and"),

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 import torch
-from builders.families import GUIDANCE, SPECS, generate
-from builders.reference_attention import BOOKS
+from builders.families import SPECS, generate, request
+from builders.same_maps import assert_same_maps
 
 import recipes.methods  # noqa: F401  registers the methods that are files
 import seediff
@@ -11,31 +11,27 @@ from seediff.config.method_constants import MaskConfig
 from seediff.config.resolve import own_constants
 from seediff.errors import Notice
 from seediff.masks.make_masks import make_masks
-from seediff.models.families.family import DrawRequest
 from seediff.models.registry import load_model
 from seediff.prompts.tokens import locate_columns
 
-PROMPTS = [spec.prompt for spec in SPECS[:2]]
+
+@pytest.fixture(scope="module", params=["unet", "xl", "sd3", "flux", "qwen_image_21", "sana", "z_image"])
+def model(request, loaded):
+    return loaded(request.param)
 
 
-@pytest.fixture(scope="module", params=sorted(BOOKS))
-def model(request, twin):
-    return load_model(str(twin(request.param)), device="cpu")
-
-
-def largest(one, other):
-    pairs = list(zip(one.tensors(), other.tensors(), strict=True))
-    assert all(a[:2] == b[:2] for a, b in pairs)
-    return max(float((a - b).abs().max()) for (*_, a), (*_, b) in pairs)
+@pytest.fixture(scope="module")
+def mini():
+    return load_model("mini", device="cpu").pipe
 
 
 def test_maps_and_what_is_made_of_them(model):
     """Maps are those of `generate_batch`, found by what the network is given instead of by the family's order."""
     _, maps = generate(model)
-    noise = [torch.Generator().manual_seed(spec.seed) for spec in SPECS[:2]]
     with seediff.capture(model.pipe) as seen:
-        model.pipe(**model.family.pipeline_arguments(model.pipe, DrawRequest(PROMPTS, "", 64, 64, 2, GUIDANCE, noise)))
-    assert [largest(mine, theirs) for mine, theirs in zip(seen.maps, maps, strict=True)] == [0, 0]
+        model.pipe(**request(model))
+    for mine, theirs in zip(seen.maps, maps, strict=True):
+        assert_same_maps(mine, theirs, atol=0)
     assert [seen._maps(number, spec.classes).words for number, spec in enumerate(SPECS[:2])] == [
         one.words for one in maps
     ]
@@ -51,10 +47,9 @@ def test_maps_and_what_is_made_of_them(model):
         seen.heatmap("bus")
 
 
-def test_masks_have_the_constants_of_the_models_folder():
-    pipe = load_model("mini", device="cpu").pipe
-    with seediff.capture(pipe) as seen:
-        pipe("a dog", num_inference_steps=1, generator=torch.Generator().manual_seed(0))
+def test_masks_have_the_constants_of_the_models_folder(mini):
+    with seediff.capture(mini) as seen:
+        mini("a dog", num_inference_steps=1, generator=torch.Generator().manual_seed(0))
     own = GenerateConfig.recommended(classes=("dog",)).mask
     assert own != MaskConfig()
     expected = make_masks(seen.images[0], seen.maps[0], ["dog"], own)
@@ -63,13 +58,13 @@ def test_masks_have_the_constants_of_the_models_folder():
     assert (seen.masks("dog", beta=0.9).label_map != 0).sum() < (expected.label_map != 0).sum()
 
 
-def test_a_pipeline_without_a_folder_has_the_methods_own_constants(tmp_path, monkeypatch):
+def test_a_pipeline_without_a_folder_has_the_methods_own_constants(mini, tmp_path, monkeypatch):
     """Whatever lies in the current folder."""
     from diffusers import StableDiffusionPipeline
 
     (tmp_path / "seediff.json").write_text('{"preset": {"methods": {"fa_seg": {"mask": {"beta": 0.9}}}}}')
     monkeypatch.chdir(tmp_path)
-    pipe = StableDiffusionPipeline(**load_model("mini", device="cpu").pipe.components)
+    pipe = StableDiffusionPipeline(**mini.components)
     expected = MaskConfig(method="fa_seg", beta=0.55), {}
     assert own_constants(pipe, "fa_seg") == own_constants(pipe.unet, "fa_seg") == expected
     with seediff.capture(pipe, keep="diffsegmenter") as seen:
@@ -81,11 +76,10 @@ def test_a_pipeline_without_a_folder_has_the_methods_own_constants(tmp_path, mon
     ("prompt", "phrases"),
     [("a hot dog beside a dog", ("hot dog", "dog")), ("a t-shirt and a shirt", ("shirt", "t-shirt"))],
 )
-def test_phrases_that_contain_each_other(prompt, phrases):
+def test_phrases_that_contain_each_other(mini, prompt, phrases):
     """As in `generate`: the longest has the words, if they are asked for together."""
-    pipe = load_model("mini", device="cpu").pipe
-    with seediff.capture(pipe, keep="ca") as seen:
-        pipe([prompt, f"a {max(phrases, key=len)} on grass"], num_inference_steps=1)
+    with seediff.capture(mini, keep="ca") as seen:
+        mini([prompt, f"a {max(phrases, key=len)} on grass"], num_inference_steps=1)
     expected = locate_columns(seen._columns._all_readers(), prompt, phrases)
     assert seen._maps(0, phrases).words == expected
     inner = min(phrases, key=len)
@@ -96,11 +90,9 @@ def test_phrases_that_contain_each_other(prompt, phrases):
         seen.masks(*phrases, image=1, pamr=False)
 
 
-def test_what_masks_and_heat_maps_cannot_be_made_of():
-    pipe = load_model("mini", device="cpu").pipe
-    with seediff.capture(pipe) as captured:
-        pipe("a dog and a cat", num_inference_steps=1)
-    seen = captured
+def test_what_masks_and_heat_maps_cannot_be_made_of(mini):
+    with seediff.capture(mini) as seen:
+        mini("a dog and a cat", num_inference_steps=1)
     pixels = seen.images[0]
     words = r"^\['dog'.*\]: must be a word or phrase"
     for call, said in (

@@ -4,10 +4,9 @@ from builders.clip_pipelines import SIDES, ltx, wan
 from builders.refusals import user_error
 
 import seediff
-from seediff.models.registry import load_model
 
-HOW = {"height": 64, "width": 64, "num_inference_steps": 2, "output_type": "np"}
-PLAIN = {"use_resolution_binning": False, "clean_caption": False}
+HOW = {"height": 64, "width": 64, "num_inference_steps": 1, "output_type": "np"}
+PLAIN = {"use_resolution_binning": False, "clean_caption": False, "num_inference_steps": 2}
 
 
 @pytest.mark.parametrize(
@@ -15,11 +14,9 @@ PLAIN = {"use_resolution_binning": False, "clean_caption": False}
     [
         ("flux", 32, 30, 30),
         ("flux", 32, 31, None),  # the end token takes its place
-        ("flux", 32, 34, None),
         ("sd3", 77, 60, 77 + 60),
         ("sd3", 512, 300, 77 + 300),
         ("chroma", 32, 31, None),
-        ("pixart", 32, 31, None),
         ("pixart", 200, 150, 150),
         ("z_image", 40, 60, None),  # of 64 columns, 24 are padding
         ("qwen_image", 40, 60, None),
@@ -27,9 +24,9 @@ PLAIN = {"use_resolution_binning": False, "clean_caption": False}
         ("wan", 32, 31, None),
     ],
 )
-def test_the_limit_is_the_runs_own(twin, name, limit, before, column):
+def test_the_limit_is_the_runs_own(loaded, name, limit, before, column):
     made = {"ltx": ltx, "wan": wan}
-    pipe = made[name]() if name in made else load_model(str(twin(name)), device="cpu").pipe
+    pipe = made[name]() if name in made else loaded(name).pipe
     pipe.set_progress_bar_config(disable=True)
     how = {**HOW, **(SIDES if name in made else {}), **(PLAIN if name == "pixart" else {})}
     prompt = "a " * before + "cat and a bus"
@@ -43,9 +40,9 @@ def test_the_limit_is_the_runs_own(twin, name, limit, before, column):
         assert seen._maps(0, ["cat"]).words["cat"][-1] == column
 
 
-def test_pipelines_without_a_tokenizer(twin):
+def test_pipelines_without_a_tokenizer(loaded):
     """As where another one encodes: what is missing is named, and what names it is enough."""
-    full = load_model(str(twin("flux")), device="cpu").pipe
+    full = loaded("flux").pipe
     states, pooled, _ = full.encode_prompt("a photo of a cat", None, max_sequence_length=64)
     given = {"prompt_embeds": states, "pooled_prompt_embeds": pooled, **HOW}
     none = {"text_encoder": None, "text_encoder_2": None, "tokenizer": None, "tokenizer_2": None}

@@ -2,8 +2,6 @@
 
 import pytest
 
-from seediff.models.registry import load_model
-
 
 @pytest.fixture(scope="module")
 def folder(request, twin):
@@ -11,5 +9,5 @@ def folder(request, twin):
 
 
 @pytest.fixture(scope="module")
-def model(folder):
-    return load_model(str(folder), device="cpu")
+def model(loaded, folder):
+    return loaded(folder.name)

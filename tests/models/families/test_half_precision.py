@@ -1,12 +1,10 @@
 import numpy as np
 import pytest
-import torch
-from builders.families import GUIDANCE, SPECS, generate, shown
+from builders.families import SPECS, generate, least_steps, request, shown
 from builders.reference_attention import BOOKS
 
 from seediff.attention import recorder
 from seediff.models.describe import describe_here
-from seediff.models.families.family import DrawRequest
 from seediff.models.registry import load_model
 
 
@@ -23,8 +21,6 @@ def test_the_image_in_half_precision_is_that_without_capture(family, twin, monke
         added(parts, query, key, *rest, **more)
 
     monkeypatch.setattr(recorder, "add_probabilities", add)
-    images, _ = generate(model, SPECS[:1])
+    images, _ = generate(model, SPECS[:1], steps=least_steps(model))
     assert kinds == {f"torch.{info.family.half}"}
-    noise = [torch.Generator().manual_seed(SPECS[0].seed)]
-    call = model.family.pipeline_arguments(model.pipe, DrawRequest([SPECS[0].prompt], "", 64, 64, 2, GUIDANCE, noise))
-    assert np.array_equal(images[0], shown(model.pipe(**call).images[0]))
+    assert np.array_equal(images[0], shown(model.pipe(**request(model, SPECS[:1], steps=least_steps(model))).images[0]))

@@ -1,10 +1,8 @@
 import pytest
-import torch
-from builders.families import SPECS, calls_of, generate
+from builders.families import SPECS, calls_of, generate, request
 from builders.reference_attentions.krea2 import TEXT
 
 import seediff
-from seediff.models.families.family import DrawRequest
 
 
 def test_the_template_has_as_many_tokens_as_the_pipeline_cuts_off(model):
@@ -37,8 +35,5 @@ def test_a_word_that_was_cut_off_is_not_found_in_the_templates_end(model):
 @pytest.mark.parametrize(("guidance", "calls"), [(0.0, 2), (1.0, 2), (1.5, 4)])
 def test_no_guidance_is_0_in_the_pipeline(model, guidance, calls):
     """Which would guide with 1, because its scale counts from 0."""
-    call = model.family.pipeline_arguments(
-        model.pipe, DrawRequest(["a dog"], "", 64, 64, 2, guidance, [torch.Generator()])
-    )
-    count = len(calls_of(model, lambda: model.pipe(**call)))
+    count = len(calls_of(model, lambda: model.pipe(**request(model, SPECS[:1], guidance=guidance))))
     assert count == calls == 2 * (1 + model.family.guided(model.pipe, guidance))

@@ -3,14 +3,13 @@ import pytest
 import torch
 from builders import families
 from builders.configured import configured
-from builders.families import SPECS, calls_of, generate, largest_difference
+from builders.families import SPECS, calls_of, generate, largest_difference, request
 from builders.reference_attentions.qwen_image_21 import behind_the_longest, save_qwen_image_21
 from builders.refusals import user_error
 from PIL import Image
 
 from seediff.attention.see_photos import encode_images
 from seediff.config.generate_config import GenerateConfig
-from seediff.models.families.family import DrawRequest
 from seediff.models.registry import load_model
 from seediff.prompts.specs import SampleSpec
 
@@ -55,9 +54,7 @@ def test_a_model_with_noise_levels_of_its_own(tmp_path, steps):
     config = configured(GenerateConfig, {"classes": ("dog",), "model": str(folder)})
     assert (config.steps, config.guidance_scale) == (2, 0.0)
     model = load_model(str(folder), device="cpu")
-    call = model.family.pipeline_arguments(
-        model.pipe, DrawRequest(["a dog"], "", 64, 64, steps, 0.0, [torch.Generator()])
-    )
+    call = request(model, SPECS[:1], steps=steps, guidance=0.0)
     levels = [float(given["timestep"]) for given in calls_of(model, lambda: model.pipe(**call))]
     assert len(levels) == steps
     assert (levels[1] < 0.3) == (steps == 2)

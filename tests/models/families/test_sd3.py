@@ -4,7 +4,7 @@ from builders.plans import capturing
 from builders.reference_attentions.sd3 import save_sd3
 from builders.refusals import user_error
 
-from seediff.attention.see_photos import encode_images
+from seediff.attention.see_photos import capture_clean, encode_images
 from seediff.config.method_constants import EVERYTHING, CaptureConfig, SegmentConfig
 from seediff.masks.presence import denoising_errors
 from seediff.models.registry import load_model
@@ -53,18 +53,15 @@ def test_text_alone_is_the_same_when_nothing_else_is_captured(model):
     torch.testing.assert_close(*found, atol=1e-6, rtol=0)
 
 
-def test_latents_and_noise_are_the_pipelines(model):
-    """Decoding undoes encoding's shift and scale; a level t of 1000 is a share t / 1000 of noise, which is what the
-    network is told.
-    """
-    image = generate(model, SPECS[:1])[0][0]
-    latents = encode_images(model, [image])
-    pixels = torch.from_numpy(image).permute(2, 0, 1)[None] / 127.5 - 1
-    config = model.pipe.vae.config
-    with torch.no_grad():
-        expected = (model.pipe.vae.encode(pixels).latent_dist.mode() - config.shift_factor) * config.scaling_factor
-    torch.testing.assert_close(latents, expected)
-    noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
+def test_self_attention_of_a_clean_photograph_is_among_its_positions(model):
+    (maps,) = capture_clean(model, torch.randn(1, 4, 32, 32), timestep=300, kind="self")
+    for rows in maps.self_attention.values():
+        torch.testing.assert_close(rows.sum(1), torch.ones(N))
+
+
+def test_noise_is_the_pipelines(model):
+    """A level t of 1000 is a share t / 1000 of noise, which is what the network is told."""
+    latents, noise = torch.randn(2, 1, 4, 32, 32, generator=torch.Generator().manual_seed(0))
     a, b = model.family.mix(model.pipe, 250)
     by_scheduler = model.pipe.scheduler
     by_scheduler.sigmas, by_scheduler.timesteps = torch.tensor([0.25, 0.0]), torch.tensor([250.0])
