@@ -8,7 +8,8 @@ from builders.same_maps import assert_same_maps
 
 import seediff.attention.probabilities
 from seediff.attention.capture import capture_attention
-from seediff.attention.probabilities import Part, add_probabilities
+from seediff.attention.picture_part import choose
+from seediff.attention.probabilities import Part, Scores, add_probabilities
 from seediff.attention.recorder import AttentionRecorder
 from seediff.config.method_constants import CaptureConfig
 
@@ -34,7 +35,7 @@ def run(unet, *, images=2, steps=STEPS, guidance=True, size=(16, 16)):
 def captured(unet, config=CaptureConfig(), *, images=2, guidance=True, steps=STEPS, size=(16, 16), **options):  # noqa: B008
     with capturing(unet, config, **options, guidance=guidance, total_steps=steps) as recorder:
         run(unet, images=images, guidance=guidance, steps=steps, size=size)
-    count = recorder.images or 0
+    count = recorder.calls.latest.images
     return recorder.maps([{"dog": (2,)}] * count, ["a dog"] * count)
 
 
@@ -85,7 +86,7 @@ def test_half_precision_is_of_queries_and_keys_alone(dtype, spread):
     scores = query.double() @ key.double().transpose(2, 3) * 0.35
     mean = scores.softmax(-1).mean(1)
     total = torch.zeros(2, 64, 64)
-    add_probabilities([Part(total)], query, key, 0.35, normalize=True, finite=torch.zeros(()))
+    add_probabilities([Part(total)], Scores(query, key, 0.35), normalize=True, finite=torch.zeros(()))
     expected = mean / mean.amax((1, 2), keepdim=True)
     torch.testing.assert_close(total.double(), expected, atol=1e-5 if spread == 1 else 1e-2, rtol=0)
     assert spread == 1 or scores.abs().max() > torch.finfo(torch.float16).max
@@ -107,6 +108,5 @@ def test_a_plan_of_a_network_that_has_changed_is_refused(sd1_model):
 @pytest.mark.parametrize("rows", [range(3), range(1, 3), [0, 2]])
 def test_rows_of_a_batch_are_recorded_as_they_are_set(sd1_model, rows):
     recorder = AttentionRecorder(plan_of(sd1_model.network), guidance=False)
-    recorder.chosen_rows = rows
-    recorder.start_step(sd1_model.network, (torch.zeros(3, 4, 8, 8),), {})
-    assert recorder.choose(torch.arange(3), recorder.rows_of_product(3)).tolist() == list(rows)
+    recorder.begin_call(sd1_model.network, (torch.zeros(3, 4, 8, 8),), {}, rows)
+    assert choose(torch.arange(3), recorder.call.recorded_members(3)).tolist() == list(rows)

@@ -13,9 +13,9 @@ pytest.importorskip("triton")
 
 from builders.plans import capturing
 
-from seediff.attention import fused, recorder
+from seediff.attention import fused, running_maps
 from seediff.attention.fused import Blocks, add_probabilities_fused
-from seediff.attention.probabilities import Part, add_probabilities
+from seediff.attention.probabilities import Part, Scores, add_probabilities
 from seediff.errors import Notice
 from seediff.models.layer_choice import KINDS
 
@@ -74,7 +74,7 @@ def test_maps_are_float64s_and_torchs(normalize, dtype, biased):
     parts, plain = ([Part(begun[..., columns].clone(), columns, each) for columns, each in cuts] for _ in range(2))
     for add, some in ((add_probabilities_fused, parts), (add_probabilities, plain)):
         finite = torch.zeros((), device=DEVICE)
-        add(some, query, key, 0.3, bias, normalize=normalize, finite=finite)
+        add(some, Scores(query, key, 0.3, bias), normalize=normalize, finite=finite)
         assert finite.isfinite()
     for part, other in zip(parts, plain, strict=True):
         book = by_the_book(part, begun[..., part.columns], query, key, 0.3, bias, normalize)
@@ -89,7 +89,7 @@ def test_shapes_that_fill_tiles_and_do_not(images, heads, queries, keys, width):
     query, key = states(images, heads, queries, keys, width)
     total = torch.zeros(images, queries, keys, device=DEVICE)
     add_probabilities_fused(
-        [Part(total)], query, key, width**-0.5, normalize=True, finite=torch.zeros((), device=DEVICE)
+        [Part(total)], Scores(query, key, width**-0.5), normalize=True, finite=torch.zeros((), device=DEVICE)
     )
     book = by_the_book(Part(total), torch.zeros_like(total), query, key, width**-0.5, None, True)
     torch.testing.assert_close(total.double(), book, atol=1e-5, rtol=1e-5)
@@ -101,7 +101,7 @@ def test_what_is_not_a_number_is_told(value, normalize):
     query[1, 0, 3, 2] = value
     part = Part(torch.zeros(2, 40, 50, device=DEVICE))
     finite = torch.zeros((), device=DEVICE)
-    add_probabilities_fused([part], query, key, 0.3, normalize=normalize, finite=finite)
+    add_probabilities_fused([part], Scores(query, key, 0.3), normalize=normalize, finite=finite)
     assert not finite.isfinite()
 
 
@@ -119,9 +119,9 @@ def test_a_whole_capture_by_the_kernels(sd1_model, monkeypatch):
             unet(latents, 300, encoder_hidden_states=words)
         return recording.maps([{}], [""])[0]
 
-    monkeypatch.setattr(recorder, "can_fuse", lambda _: False)
+    monkeypatch.setattr(running_maps, "can_fuse", lambda _: False)
     plain = maps()
-    monkeypatch.setattr(recorder, "can_fuse", lambda _: True)
+    monkeypatch.setattr(running_maps, "can_fuse", lambda _: True)
     kernels = maps()
     for (*where, found), (*there, expected) in zip(kernels.tensors(), plain.tensors(), strict=True):
         assert where == there
@@ -213,7 +213,7 @@ def test_a_row_that_sees_no_column_is_0(normalize):
     bias = torch.zeros(2, 1, 40, 50, device=DEVICE)
     bias[:, :, 5] = -torch.inf
     total, finite = torch.zeros(2, 40, 50, device=DEVICE), torch.zeros((), device=DEVICE)
-    add_probabilities_fused([Part(total)], query, key, 0.3, bias, normalize=normalize, finite=finite)
+    add_probabilities_fused([Part(total)], Scores(query, key, 0.3, bias), normalize=normalize, finite=finite)
     assert finite.isfinite()
     assert (total[:, 5] == 0).all()
     assert (total[:, 6].sum(1) > 0).all()
@@ -226,7 +226,7 @@ def test_given_sums_save_a_product(normalize, monkeypatch):
     query, key = states(dtype=torch.float16)
     sums = (query.float() @ key.float().transpose(2, 3) * 0.3).logsumexp(-1)
     total, finite = torch.zeros(2, 40, 50, device=DEVICE), torch.zeros((), device=DEVICE)
-    add_probabilities_fused([Part(total)], query, key, 0.3, None, sums, normalize=normalize, finite=finite)
+    add_probabilities_fused([Part(total)], Scores(query, key, 0.3, sums=sums), normalize=normalize, finite=finite)
     book = by_the_book(Part(total), torch.zeros_like(total), query, key, 0.3, None, normalize)
     torch.testing.assert_close(total.double(), book, atol=1e-5, rtol=1e-5)
 
@@ -257,7 +257,7 @@ def test_a_tile_that_a_card_refuses_is_followed_by_the_next_and_at_last_by_torch
     for time in range(2):
         total, finite = torch.zeros(2, 40, 50, device=DEVICE), torch.zeros((), device=DEVICE)
         with nullcontext() if left or time else told:
-            add_probabilities_fused([Part(total)], query, key, 0.3, normalize=True, finite=finite)
+            add_probabilities_fused([Part(total)], Scores(query, key, 0.3), normalize=True, finite=finite)
         book = by_the_book(Part(total), torch.zeros_like(total), query, key, 0.3, None, True)
         torch.testing.assert_close(total.double(), book, atol=1e-5, rtol=1e-5)
         assert fused.tiles_of(query) == left

@@ -11,7 +11,7 @@ pytest.importorskip("triton")
 from builders.plans import capturing
 from torch.nn.attention import SDPBackend
 
-from seediff.attention import fused, own_sums, recorder
+from seediff.attention import fused, own_sums, running_maps
 from seediff.attention.fused import Blocks
 from seediff.models.layer_choice import KINDS
 
@@ -34,7 +34,7 @@ def on_a_gpu(monkeypatch):
     monkeypatch.setattr(own_sums, "_same", {})
     monkeypatch.setattr(own_sums, "OPERATIONS", {SDPBackend.FLASH_ATTENTION.value: counted})
     monkeypatch.setattr(torch, "_fused_sdp_choice", lambda *_, **__: SDPBackend.FLASH_ATTENTION.value)
-    monkeypatch.setattr(recorder, "can_fuse", lambda _: True)
+    monkeypatch.setattr(running_maps, "can_fuse", lambda _: True)
     monkeypatch.setattr(fused, "choose_blocks", lambda *_: [Blocks(16, 32, 1)])
     fused._tiles.cache_clear()
     yield calls

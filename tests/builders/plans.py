@@ -37,7 +37,7 @@ def capturing(
     """`capture_attention` of a network's own plan. per_layer: keep the map of each layer. how: its other arguments."""
     with capture_attention(network, plan_of(network, capture, reads=reads), **how) as recorder:
         if per_layer:
-            recorder.owners = dict.fromkeys(KINDS, "layer")
+            recorder.running.kept_apart = dict.fromkeys(KINDS, "layer")
         yield recorder
 
 

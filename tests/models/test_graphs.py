@@ -135,7 +135,7 @@ def test_memory_of_shapes_that_are_not_recorded_is_freed(unet):
     with graphed(unet) as own:
         for side in (8, 12, 16, 20):
             one_capture(unet, 1, steps=1, size=(side, 8))
-        assert {shape[1] for what, shape in own.memory if what != "finite"} == {160, 40}
+        assert {shape[1] for _, shape, _ in own.memory if shape} == {160, 40}
 
 
 def runs_eagerly(unet, reason):
@@ -260,7 +260,7 @@ def test_a_trial_of_short_captures_takes_several(unet):
     expected = [one_capture(unet, seed) for seed in range(4)]
     with graphed(unet, trial=True) as own, pytest.warns(Notice, match="replayed as CUDA graphs: 0.50"):
         assert_same([one_capture(unet, seed) for seed in range(4)], expected)
-    assert not own.is_on_trial
+    assert own.mode is graphs.Mode.WON
 
 
 @pytest.mark.parametrize("when", ["at once", "later"])
@@ -426,9 +426,9 @@ def test_a_call_that_is_passed_over_adds_nothing_when_it_is_replayed(unet):
 
         def begin(network, args, kwargs):
             if args[0].shape[-1] == 16:
-                recorder.start_step(network, args, kwargs)
+                recorder.begin_call(network, args, kwargs)
             else:
-                recorder.pass_over()
+                recorder.end_call()
 
         with attach_recorder(unet, recorder, begin):
             for _ in range(4):

@@ -8,8 +8,8 @@ denoising steps.
 
 The network's own attention processors still compute its output, so an image is bit-identical to one made without
 capture. While a layer runs, capture sees what attention is given (product.py), picks the picture's part of the rows
-with the prompt (layers.py, calls.py), computes its probabilities a second time (probabilities.py, on a GPU fused.py),
-and adds their mean over heads to the running map of that resolution (recorder.py).
+with the prompt (layers.py, picture_part.py), computes its probabilities a second time (probabilities.py, on a GPU
+fused.py), and adds their mean over heads to the running map of that resolution (running_maps.py).
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def capture_attention(
     recorder = AttentionRecorder(
         plan, guidance=guidance, total_steps=total_steps, text_states=text_states, graphs=graphs
     )
-    with attach_recorder(network, recorder, recorder.start_step):
+    with attach_recorder(network, recorder, recorder.begin_call):
         yield recorder
 
 
@@ -71,7 +71,6 @@ def attach_recorder(network: Any, recorder: AttentionRecorder, begin: Callable[.
     if plan.family.layers(network) != plan.all_layers:  # which also refuses adapters that came after the plan
         raise ValueError("the plan is of another network, or of this one before its attention changed")
     handles: list[Any] = []
-    points = patch_points()
     _captured.add(network)
 
     def of_network(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -80,17 +79,17 @@ def attach_recorder(network: Any, recorder: AttentionRecorder, begin: Callable[.
 
     try:
         handles.append(network.register_forward_pre_hook(of_network, with_kwargs=True))
-        handles.append(network.register_forward_hook(lambda *_: recorder.end_step(), always_call=True))
+        handles.append(network.register_forward_hook(lambda *_: recorder.end_call(), always_call=True))
         for name, layer in plan.all_layers.items():
-            kinds: list[Kind] = [kind for kind in KINDS if kind in plan.reads and name in plan.layers[kind]]
+            kinds: list[Kind] = [kind for kind in KINDS if name in plan.layers[kind] and plan.wants(kind, layer.level)]
             if kinds:
-                handles += CapturedLayer(name, layer, kinds, network.get_submodule(name), recorder, points).hook()
+                handles += CapturedLayer(name, layer, kinds, network.get_submodule(name), recorder).hook()
         with nullcontext() if recorder.graphs is None else recorder.graphs.captured_by(recorder, handles):
             yield
     finally:
         for handle in handles:
             handle.remove()
         recorder.end_watch()
-        unpatch(points)
+        unpatch(patch_points())
         if begin is not None:
             _captured.discard(network)

@@ -63,16 +63,21 @@ class CapturePlan:
         """Divisors of L at which the chosen layers have a kind of attention, finest first."""
         return sorted({layer.level for layer in self.layers[kind].values()})
 
+    def wants(self, kind: Kind, level: int) -> bool:
+        """Whether a kind of attention is captured at L / level."""
+        levels = self.reads.get(kind, ())
+        return levels is None or level in levels
+
     def expected(self, size: tuple[int, int], pipeline: str = "") -> Expected:
         """The running maps of an image, or of a clip's latent frame. size: (height, width) of L. pipeline: its class,
         which decides how many text columns are counted."""
         maps: list[ExpectedMaps] = []
         layers: dict[str, Layer] = {}
-        for kind, levels in self.reads.items():
+        for kind in self.reads:
             geometric = kind == "cross" and self.capture.mean == "geometric"  # otherwise only the mean is held
             layers.update(self.layers[kind])
             counts = Counter(layer.level for layer in self.layers[kind].values())
-            for level in [level for level in counts if levels is None or level in levels]:
+            for level in [level for level in counts if self.wants(kind, level)]:
                 rows = -(-size[0] // level) * -(-size[1] // level)
                 columns = rows if kind == "self" else self.family.most_text_columns(pipeline)
                 held = 1 + counts[level] if geometric else 1

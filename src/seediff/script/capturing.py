@@ -24,7 +24,8 @@ import torch
 from ..attention.capture import attach_recorder
 from ..attention.networks import check_processors, find_networks
 from ..attention.plan import CapturePlan, plan_capture, plan_segments
-from ..attention.recorder import Apart, AttentionRecorder
+from ..attention.recorder import AttentionRecorder
+from ..attention.running_maps import Apart
 from ..config.method_constants import EVERYTHING, CaptureConfig, Reads, SegmentConfig
 from ..config.methods import METHOD_FACTS
 from ..config.resolve import own_constants
