@@ -12,8 +12,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -29,14 +28,6 @@ from .maps import AttentionMaps, Grid, grid_at
 from .plan import CapturePlan
 from .product import Watch
 from .running_maps import Apart, LayerMap, RunningMaps
-
-
-@contextmanager
-def _ordinary_tensors() -> Iterator[None]:
-    """Tensors made here are normal tensors even under `torch.inference_mode()`, because inference tensors cannot be
-    changed in place outside it."""
-    with torch.inference_mode(False), torch.no_grad():
-        yield
 
 
 class AttentionRecorder:
@@ -160,7 +151,7 @@ class AttentionRecorder:
 
     # The result
 
-    @_ordinary_tensors()
+    @torch.inference_mode(False)  # tensors made in that mode could not be changed outside of it
     def maps(self, words: Sequence[Mapping[str, tuple[int, ...]]], prompts: Sequence[str]) -> list[AttentionMaps]:
         """The means over layers and steps (eq. 5): one AttentionMaps per image of the batch, on the network's device.
 
@@ -168,7 +159,7 @@ class AttentionRecorder:
         not finite.
         """
         self._finish()
-        return self._split_images({kind: self.running.means(kind) for kind in KINDS}, words, prompts)
+        return self._split_images(self.running.means(), words, prompts)
 
     def _split_images(
         self,
@@ -184,25 +175,18 @@ class AttentionRecorder:
             maps.append(AttentionMaps(own, cross, latest.latent_size, dict(of_image), prompt, normalized))
         return maps
 
-    @_ordinary_tensors()
+    @torch.inference_mode(False)
     def maps_apart(self, prompts: Sequence[str]) -> list[dict[str, AttentionMaps]]:
         """For each image, its maps by the step's number, or the layer's name; empty if they are not kept apart."""
-        found: dict[str, dict[Kind, dict[Grid, torch.Tensor]]] = {}
-        for kind in KINDS if self.apart else ():
-            for grid, tensors in self.maps_by_size(kind).items():
-                for owner, tensor in tensors.items():
-                    found.setdefault(owner, {each: {} for each in KINDS})[kind][grid] = tensor
         images: list[dict[str, AttentionMaps]] = [{} for _ in prompts]
-        for owner, kinds in found.items():
-            for of_image, maps in zip(images, self._split_images(kinds, [{}] * len(prompts), prompts), strict=True):
-                of_image[owner] = maps
-        return images
-
-    def maps_by_size(self, kind: Kind) -> dict[Grid, dict[str, torch.Tensor]]:
-        """(h, w), the finest first → the layer or step whose map it is → (B, N, T), averaged over what was added.
-        Raises UserError as `maps` does."""
+        if self.apart is None:
+            return images
         self._finish()
-        return self.running.by_owner(kind)
+        for owner, tensors in self.running.by_owner().items():
+            maps = self._split_images(tensors, [{}] * len(prompts), prompts)
+            for of_image, own in zip(images, maps, strict=True):
+                of_image[owner] = own
+        return images
 
     def _finish(self) -> None:
         """Turn sums into means, once."""

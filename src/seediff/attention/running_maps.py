@@ -2,7 +2,7 @@
 
     add       a layer's probabilities in one step ─▶ the sums
     finish    each sum ─▶ a mean: it is divided by how often something was added to it
-    means     the means of one kind of attention
+    means     the mean of all layers and steps, for each kind of attention and resolution
 
 Recordings of the network write to running maps, too (models/graphs.py). A recorded call adds without running Python:
 `take_back` returns what it would have added, and `add_again` counts it at each replay.
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
+from itertools import groupby
 from typing import Literal, NamedTuple
 
 import torch
@@ -158,33 +159,33 @@ class RunningMaps:
     def finish(self) -> list[str]:
         """Turn the sums into means. Returns the layers with probabilities that are not finite."""
         self._scratch = Scratch()
-        for key, total in self._sums.items():
+        for key in sorted(self._sums, key=lambda key: key[:2], reverse=True):  # self before cross, fine before coarse
+            total = self._sums.pop(key)
             if self.graphs is None:
-                total.div_(self._counts[key])
+                self._sums[key] = total.div_(self._counts[key])
             else:  # recordings will add to it in the next capture
                 self._sums[key] = total / self._counts[key]
         finite = torch.stack([*self._finite.values()]).isfinite().tolist()  # waits for the GPU once
         return [layer for layer, is_finite in zip(self._finite, finite, strict=True) if not is_finite]
 
-    def by_owner(self, kind: Kind) -> dict[Grid, dict[str, torch.Tensor]]:
-        """(h, w), the finest first → owner, as in `SumKey` → (B, N, T): the means, once they are finished."""
-        grids: dict[Grid, dict[str, torch.Tensor]] = {}
-        for key, mean in self._sums.items():
-            if key.kind == kind:
-                grids.setdefault(key.grid, {})[key.owner] = mean
-        return dict(sorted(grids.items(), reverse=True))
+    def by_owner(self) -> dict[str, dict[Kind, dict[Grid, torch.Tensor]]]:
+        """Owner, as in `SumKey` → kind → (h, w), the finest first → (B, N, T): the finished means."""
+        found: dict[str, dict[Kind, dict[Grid, torch.Tensor]]] = {}
+        for (kind, grid, owner), mean in self._sums.items():
+            found.setdefault(owner, {each: {} for each in KINDS})[kind][grid] = mean
+        return found
 
-    def means(self, kind: Kind) -> dict[Grid, torch.Tensor]:
-        """(h, w) → (B, N, T): the mean over layers and steps, as `capture.mean` says."""
-        means: dict[Grid, torch.Tensor] = {}
-        for grid, by_owner in self.by_owner(kind).items():
-            maps = list(by_owner.values())
-            if len(maps) == 1:
-                means[grid] = maps[0]
-            elif kind == "cross" and self.plan.capture.mean == "geometric":
-                means[grid] = torch.stack(maps).clamp_min(LEAST).log().mean(0).exp()
-            else:
-                counts = [self._counts[SumKey(kind, grid, owner)] for owner in by_owner]
-                weighted = (each * count for each, count in zip(maps, counts, strict=True))
-                means[grid] = sum(weighted, torch.zeros_like(maps[0])) / sum(counts)
+    def means(self) -> dict[Kind, dict[Grid, torch.Tensor]]:
+        """Kind → (h, w), the finest first → (B, N, T): the mean over all owners, as `capture.mean` says."""
+        means: dict[Kind, dict[Grid, torch.Tensor]] = {kind: {} for kind in KINDS}
+        for (kind, grid), keys in groupby(self._sums, lambda key: key[:2]):
+            counts = {key: self._counts[key] for key in keys}
+            maps = [self._sums[key] for key in counts]
+            mean = maps[0]
+            if len(maps) > 1 and self.plan.capture.mean == "geometric":
+                mean = torch.stack(maps).clamp_min(LEAST).log().mean(0).exp()
+            elif len(maps) > 1:
+                weighted = (each * count for each, count in zip(maps, counts.values(), strict=True))
+                mean = sum(weighted, torch.zeros_like(mean)) / sum(counts.values())
+            means[kind][grid] = mean
         return means

@@ -104,10 +104,9 @@ class Call:
     structure: Any
     """How the leaves form the arguments (`torch.utils._pytree`)."""
 
-    def copied(self) -> tuple[list[Any], Any]:
-        """(leaves, (args, kwargs)), with tensors copied."""
-        own = _copies(self.leaves)
-        return own, tree_unflatten(own, self.structure)
+    def copied(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """(args, kwargs) of the call, with tensors copied."""
+        return tree_unflatten(_copies(self.leaves), self.structure)
 
 
 @dataclass(frozen=True)
@@ -302,7 +301,7 @@ class GraphedNetwork:
         if self.recording.is_short_of_memory():
             self._give_up("too little memory is free for a recording")
             return None
-        own, (args, kwargs) = call.copied()
+        args, kwargs = call.copied()
         hooks, reading = call.hooks, Reading()
 
         def run() -> Any:
@@ -326,7 +325,7 @@ class GraphedNetwork:
             self.is_recording = False
 
         outputs, structure = tree_flatten(found)
-        inputs = [leaf for leaf in own if isinstance(leaf, torch.Tensor)]
+        inputs = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
         additions = hooks.take_back()  # recording ran nothing; replays are counted
         touched = frozenset(self._capture.touched)
         recorded = Recorded(replay, inputs, outputs, structure, additions, touched, reading.alive())
@@ -341,7 +340,7 @@ class GraphedNetwork:
     # Ways to run a call
 
     def _run_eagerly(self, call: Call) -> Any:
-        _, (args, kwargs) = call.copied()  # laid out as a recording's inputs
+        args, kwargs = call.copied()  # laid out as a recording's inputs
         return self.recording.run(lambda: self.own_forward(*args, **kwargs))
 
     def _replay(self, call: Call, recorded: Recorded) -> Any:
