@@ -13,7 +13,7 @@ from builders.plans import capturing, plan_of
 from builders.refusals import user_error
 from builders.same_maps import assert_same_maps
 
-from seediff.attention.capture import attach_recorder
+from seediff.attention.capture import attach_recorder, hook_calls
 from seediff.attention.recorder import AttentionRecorder
 from seediff.config.method_constants import CaptureConfig
 from seediff.models.registry import load_model
@@ -293,7 +293,11 @@ def test_an_error_of_capture_ends_no_drawing_where_it_is_kept(unet, monkeypatch)
     plain = draw(unet)
     monkeypatch.setattr("seediff.attention.running_maps.add_probabilities", broken)
     recorder = AttentionRecorder(plan_of(unet, CaptureConfig(normalize=False)), guidance=True, keeps_errors=True)
-    with attach_recorder(unet, recorder, recorder.begin_call), warnings.catch_warnings(record=True) as said:
+    with (
+        hook_calls(unet, recorder.begin_call),
+        attach_recorder(unet, recorder),
+        warnings.catch_warnings(record=True) as said,
+    ):
         warnings.simplefilter("always")
         for _ in range(2):
             assert torch.equal(draw(unet), plain)

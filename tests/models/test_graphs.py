@@ -18,7 +18,7 @@ from diffusers import UNet2DConditionModel
 from torch.utils._pytree import tree_map_only
 
 import seediff
-from seediff.attention.capture import attach_recorder, capture_attention
+from seediff.attention.capture import attach_recorder, capture_attention, hook_calls
 from seediff.attention.features import capture_features
 from seediff.attention.recorder import AttentionRecorder
 from seediff.config.method_constants import CaptureConfig
@@ -430,7 +430,7 @@ def test_a_call_that_is_passed_over_adds_nothing_when_it_is_replayed(unet):
             else:
                 recorder.end_call()
 
-        with attach_recorder(unet, recorder, begin):
+        with hook_calls(unet, begin), attach_recorder(unet, recorder):
             for _ in range(4):
                 unet(torch.ones(1, 4, 16, 16), np.int64(5), states)  # which runs eagerly
                 unet(torch.ones(1, 4, 8, 8), torch.tensor(5), states)

@@ -55,30 +55,40 @@ def capture_attention(
     recorder = AttentionRecorder(
         plan, guidance=guidance, total_steps=total_steps, text_states=text_states, graphs=graphs
     )
-    with attach_recorder(network, recorder, recorder.begin_call):
+    with hook_calls(network, recorder.begin_call), attach_recorder(network, recorder):
         yield recorder
 
 
 @contextmanager
-def attach_recorder(network: Any, recorder: AttentionRecorder, begin: Callable[..., None] | None) -> Iterator[None]:
-    """Connect a recorder to a network inside the `with` block. begin: the network's forward pre-hook (registered with
-    `with_kwargs`), which makes the recorder start each call; None: another recorder's hook does."""
-    if network in _captured and begin is not None:
+def hook_calls(network: Any, begin: Callable[..., None]) -> Iterator[None]:
+    """Inside the `with` block, call `begin(network, args, kwargs)` before each call of the network. Raises RuntimeError
+    if another capture does so already."""
+    if network in _captured:
         raise RuntimeError(
             "the attention of this network is already being captured: end the first `with` block before the next"
         )
+
+    def of_network(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if module is network:  # not a copy, which has the same hooks
+            begin(module, args, kwargs)
+
+    _captured.add(network)
+    handle = network.register_forward_pre_hook(of_network, with_kwargs=True)
+    try:
+        yield
+    finally:
+        handle.remove()
+        _captured.discard(network)
+
+
+@contextmanager
+def attach_recorder(network: Any, recorder: AttentionRecorder) -> Iterator[None]:
+    """Inside the `with` block, the network's layers add to a recorder, in the calls that it begins to record."""
     plan = recorder.plan
     if plan.family.layers(network) != plan.all_layers:  # which also refuses adapters that came after the plan
         raise ValueError("the plan is of another network, or of this one before its attention changed")
     handles: list[Any] = []
-    _captured.add(network)
-
-    def of_network(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if begin is not None and module is network:  # not a copy, which has the same hooks
-            begin(module, args, kwargs)
-
     try:
-        handles.append(network.register_forward_pre_hook(of_network, with_kwargs=True))
         handles.append(network.register_forward_hook(lambda *_: recorder.end_call(), always_call=True))
         for name, layer in plan.all_layers.items():
             kinds: list[Kind] = [kind for kind in KINDS if name in plan.layers[kind] and plan.wants(kind, layer.level)]
@@ -91,5 +101,3 @@ def attach_recorder(network: Any, recorder: AttentionRecorder, begin: Callable[.
             handle.remove()
         recorder.end_watch()
         unpatch(patch_points())
-        if begin is not None:
-            _captured.discard(network)

@@ -38,7 +38,7 @@ from statistics import median
 from typing import Any, Protocol
 
 import torch
-from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_map_only
 
 from ..errors import Notice, UserError, first_line
 from .graph_changes import MARK, SCALARS, examine
@@ -100,13 +100,9 @@ class Call:
     kind: Hashable
     hooks: CaptureHooks
     leaves: Sequence[Any]
-    """The arguments: tensors, and values of RECORDED."""
-    structure: Any
-    """How the leaves form the arguments (`torch.utils._pytree`)."""
-
-    def copied(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """(args, kwargs) of the call, with tensors copied."""
-        return tree_unflatten(_copies(self.leaves), self.structure)
+    """All values in the arguments: tensors, and values of other types in RECORDED."""
+    arguments: tuple[tuple[Any, ...], dict[str, Any]]
+    """(args, kwargs)"""
 
 
 @dataclass(frozen=True)
@@ -116,10 +112,8 @@ class Recorded:
     replay: Callable[[], None]
     inputs: Sequence[torch.Tensor]
     """The call's tensors, into which those of later calls are copied."""
-    outputs: Sequence[Any]
-    """The leaves of the result."""
-    structure: Any
-    """How the leaves form the result (`torch.utils._pytree`)."""
+    result: Any
+    """What the call returned, whose tensors each replay fills."""
     additions: Any
     """What the call adds to the maps, from `CaptureHooks.take_back`."""
     touched: frozenset[Hashable]
@@ -281,7 +275,7 @@ class GraphedNetwork:
                 self._tell(f"a call is given a {strange}, which a replay would not read again")
             return None
         kind = (str(structure), tuple(map(_describe, leaves)), of_hooks, threading.get_ident())
-        return Call(kind, self.hooks, leaves, structure)
+        return Call(kind, self.hooks, leaves, (args, kwargs))
 
     def _is_worth_recording(self, call: Call) -> bool:
         """Whether this capture has already run a call of this kind, which made its memory and compiled its kernels, and
@@ -301,7 +295,7 @@ class GraphedNetwork:
         if self.recording.is_short_of_memory():
             self._give_up("too little memory is free for a recording")
             return None
-        args, kwargs = call.copied()
+        args, kwargs = _copies(call.arguments)
         hooks, reading = call.hooks, Reading()
 
         def run() -> Any:
@@ -324,11 +318,10 @@ class GraphedNetwork:
         finally:
             self.is_recording = False
 
-        outputs, structure = tree_flatten(found)
         inputs = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
         additions = hooks.take_back()  # recording ran nothing; replays are counted
         touched = frozenset(self._capture.touched)
-        recorded = Recorded(replay, inputs, outputs, structure, additions, touched, reading.alive())
+        recorded = Recorded(replay, inputs, found, additions, touched, reading.alive())
         self._recorded[call.kind] = recorded
         self.recorded_calls += 1
         if not self._capture.has_replayed:  # a first call may have filled caches of the network
@@ -340,7 +333,7 @@ class GraphedNetwork:
     # Ways to run a call
 
     def _run_eagerly(self, call: Call) -> Any:
-        args, kwargs = call.copied()  # laid out as a recording's inputs
+        args, kwargs = _copies(call.arguments)  # laid out as a recording's inputs
         return self.recording.run(lambda: self.own_forward(*args, **kwargs))
 
     def _replay(self, call: Call, recorded: Recorded) -> Any:
@@ -350,7 +343,7 @@ class GraphedNetwork:
         self.replayed_calls += 1
         self._capture.has_replayed = True
         self._capture.touched |= recorded.touched
-        return tree_unflatten(_copies(recorded.outputs), recorded.structure)  # schedulers keep results of earlier steps
+        return _copies(recorded.result)  # schedulers keep results of earlier steps
 
     def _run_both(self, call: Call, recorded: Recorded) -> Any:
         """The result and the maps of an eager call, after they were compared with those of a replay, of which nothing
@@ -359,11 +352,11 @@ class GraphedNetwork:
         before = _copies(kept)
         recorded.take_inputs(call.leaves)
         recorded.replay()
-        replayed = [*_copies(recorded.outputs), *_copies(kept)]
+        replayed = tree_leaves(_copies((recorded.result, kept)))
         for tensor, earlier in zip(kept, before, strict=True):
             tensor.copy_(earlier)
         found = self._run_eagerly(call)
-        if not all(map(have_same_bytes, replayed, [*tree_leaves(found), *kept])):
+        if not all(map(have_same_bytes, replayed, tree_leaves((found, kept)))):
             self._give_up("a replayed call gave other bytes than an eager call on this card; please report it")
         return found
 
@@ -419,10 +412,10 @@ def _describe(leaf: Any) -> Hashable:
 
 @torch.inference_mode(False)
 @torch.no_grad()
-def _copies(leaves: Sequence[Any]) -> list[Any]:
-    """The leaves, with tensors copied. Even in inference mode the copies are normal tensors, so that later calls can
-    write to them."""
-    return [leaf.clone() if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
+def _copies(values: Any) -> Any:
+    """The same structure of values, with tensors copied. Even in inference mode the copies are normal tensors, so that
+    later calls can write to them."""
+    return tree_map_only(torch.Tensor, torch.clone, values)
 
 
 def have_same_bytes(one: Any, other: Any) -> bool:
