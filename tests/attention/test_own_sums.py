@@ -26,9 +26,9 @@ def on_a_gpu(monkeypatch):
     """Whatever the network's calls are given, in half precision, has an operation with sums; how often it was asked."""
     calls = []
 
-    def counted(*given):
+    def counted(*given, **how):
         calls.append(given)
-        return operation(*given)
+        return operation(*given, **how)
 
     monkeypatch.setattr(own_sums, "DEVICES", ("cpu",))
     monkeypatch.setattr(own_sums, "_same", {})
@@ -83,8 +83,8 @@ def test_an_operation_that_gives_another_result_is_not_used(unet, on_a_gpu, monk
     plain = draw(unet, captured=False)[0]
     own_sums._same.clear()
 
-    def wrong(*given):
-        found = operation(*given)
+    def wrong(*given, **how):
+        found = operation(*given, **how)
         return found[0] * result, found[1] * sums
 
     monkeypatch.setattr(own_sums, "OPERATIONS", {SDPBackend.FLASH_ATTENTION.value: wrong})

@@ -122,9 +122,8 @@ def add_probabilities_fused(parts: Sequence[Part], scores: Scores, *, normalize:
         except Exception as error:  # of many kinds, before any kernel has changed a running map
             tiles.pop(0)
             if not tiles:
-                text = (
-                    f"Triton's kernels do not run for heads of {scores.query.shape[3]} channels ({first_line(error)})"
-                )
+                heads = f"heads of {scores.query.shape[3]} channels"
+                text = f"Triton's kernels do not run for {heads} ({first_line(error)})"
                 warnings.warn(f"{text}; plain torch captures them", Notice, stacklevel=2)
     add_probabilities(parts, scores, normalize=normalize, finite=finite)
 
@@ -160,13 +159,14 @@ def _add(tile: Blocks, parts: Sequence[Part], scores: Scores, *, normalize: bool
         sums, base = query.new_empty(images, heads, queries, dtype=torch.float32), 1.0
         kernels.log_sum_exps[row_tiles, images * heads](out=sums, keys=keys, **given)
 
-    # 2. The means, into the running maps; if they are normalised, into memory of their own, with their maxima
+    # 2. The means, into the running maps; if they are normalised, into memory of their own, with their maxima. Kernels
+    # are given a first and a last part, with the numbers 0 and 1, which are the same if there is one
     columns = [range(keys)[part.columns] for part in parts]
     widths, steps = [len(each) for each in columns], [int(part.per_column) for part in parts]
     tiles = [-(-width // tile.columns) for width in widths]
     maxima = [1 + step * (width - 1) for width, step in zip(widths, steps, strict=True)]
     layout = {"tiles_0": tiles[0], "peak_1": maxima[0], "peak_image": sum(maxima)}
-    layout |= {"width_0": widths[0], "step_0": steps[0], "width_1": widths[-1], "step_1": steps[-1]}  # 0 again if alone
+    layout |= {"width_0": widths[0], "step_0": steps[0], "width_1": widths[-1], "step_1": steps[-1]}
     totals = [part.total for part in parts]
     means, peaks = totals, finite
     if normalize:

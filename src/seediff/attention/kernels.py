@@ -76,19 +76,6 @@ def log_sum_exps(
 
 
 @triton.jit
-def _place(tiles_0, width_0, step_0, width_1, step_1, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
-    """(second, width, step, image, rows, columns) of a program: whether it works on the second part, the part's width
-    and step, and the image, rows and columns of its tile."""
-    second = tl.program_id(1) >= tiles_0
-    width = width_1 if second else width_0
-    step = step_1 if second else step_0
-    tile = tl.program_id(1) - (tiles_0 if second else 0)
-    rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
-    columns = tile * COLUMNS + tl.arange(0, COLUMNS)
-    return second, width, step, tl.program_id(2).to(tl.int64), rows, columns
-
-
-@triton.jit
 def head_means(
     query, key, bias, sums, means_0, means_1, peaks, finite, scale, base, heads, queries, channels: tl.constexpr,
     query_image, query_head, query_row, query_channel, key_image, key_head, key_row, key_channel, bias_image,
@@ -104,9 +91,15 @@ def head_means(
     both parts), 0 at first; the second part's begin at peak_1; a part has one (step 0) or one per column (step 1). The
     programs' order does not matter to a maximum.
     """
-    second, width, step, image, rows, columns = _place(tiles_0, width_0, step_0, width_1, step_1, ROWS, COLUMNS)
+    second = tl.program_id(1) >= tiles_0
     first = first_1 if second else first_0
+    width = width_1 if second else width_0
     means = means_1 if second else means_0
+    step = step_1 if second else step_0
+    tile = tl.program_id(1) - (tiles_0 if second else 0)
+    rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    columns = tile * COLUMNS + tl.arange(0, COLUMNS)
+    image = tl.program_id(2).to(tl.int64)
     query += image * query_image
     key += image * key_image + first.to(tl.int64) * key_row
     bias += image * bias_image + first.to(tl.int64) * bias_column
@@ -145,9 +138,15 @@ def add_divided(
     ROWS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """Add a tile of the means that `head_means` wrote, divided by their maxima, to the running maps (B, N, W)."""
-    second, width, step, image, rows, columns = _place(tiles_0, width_0, step_0, width_1, step_1, ROWS, COLUMNS)
+    second = tl.program_id(1) >= tiles_0
+    width = width_1 if second else width_0
+    step = step_1 if second else step_0
     mean = mean_1 if second else mean_0
     total = total_1 if second else total_0
+    tile = tl.program_id(1) - (tiles_0 if second else 0)
+    rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    columns = tile * COLUMNS + tl.arange(0, COLUMNS)
+    image = tl.program_id(2).to(tl.int64)
     inside = (rows < queries)[:, None] & (columns < width)[None, :]
     place = image * queries * width + rows.to(tl.int64)[:, None] * width + columns[None, :]
     peaks += image * peak_image + (peak_1 if second else 0) + columns * step

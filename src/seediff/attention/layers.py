@@ -140,8 +140,10 @@ class LayerRun:
             scores, spans = by_frames(scores, spans, call.frames)
 
         # 3. Their columns
-        both: tuple[tuple[Kind, slice | None], ...] = (("self", spans.image), ("cross", spans.text))
-        wanted: dict[Kind, slice] = {kind: part for kind, part in both if part is not None and kind in captured.kinds}
+        both: dict[Kind, slice | None] = {"self": spans.image, "cross": spans.text}
+        wanted: dict[Kind, slice] = {
+            kind: part for kind, part in both.items() if part is not None and kind in captured.kinds
+        }
         recorder.running.add(call.step, captured.name, grid_at(call.latent_size, layer.level), wanted, scores)
 
     def _other_positions(self, queries: int, columns: int, positions: int) -> str:

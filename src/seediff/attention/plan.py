@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import log2
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from ..config.method_constants import (
     EVERYTHING,
@@ -33,7 +33,8 @@ from ..files.messages import show_bytes
 from ..models.families.family import Family, Layer
 from ..models.layer_choice import KINDS, SIDES, Kind, LayerChoice, block_numbers, by_kind
 
-LayerKind = Literal["joint", "self", "cross"]
+SORTS = ("joint attention", "self-attention", "cross-attention")
+"""What layers are called where they are counted."""
 DEFAULT_CAPTURE = CaptureConfig()
 PLAIN_MEANS = CaptureConfig(normalize=False)
 
@@ -82,9 +83,8 @@ class CapturePlan:
                 columns = rows if kind == "self" else self.family.most_text_columns(pipeline)
                 held = 1 + counts[level] if geometric else 1
                 maps.append(ExpectedMaps(kind, level, 4 * rows * columns, counts[level], held))
-        numbers = Counter(map(_layer_kind, layers.values()))
-        order: tuple[LayerKind, ...] = ("joint", "self", "cross")
-        return Expected({kind: numbers[kind] for kind in order if numbers[kind]}, tuple(maps), size)
+        numbers = Counter(map(_sort_of, layers.values()))
+        return Expected({sort: numbers[sort] for sort in SORTS if numbers[sort]}, tuple(maps), size)
 
 
 def plan_capture(
@@ -239,8 +239,8 @@ class ExpectedMaps(NamedTuple):
 class Expected:
     """What the running maps of an image will be."""
 
-    layers: Mapping[LayerKind, int]
-    """The number of layers of each kind."""
+    layers: Mapping[str, int]
+    """The number of layers of each of SORTS."""
     maps: Sequence[ExpectedMaps]
     size: tuple[int, int]
     """(height, width) of L."""
@@ -256,7 +256,7 @@ class Expected:
         return sum(one.bytes * one.held for one in self.maps)
 
     def __str__(self) -> str:
-        counts = (f"{count} layer{'s' * (count > 1)} of {_called(kind)}" for kind, count in self.layers.items())
+        counts = (f"{count} layer{'s' * (count > 1)} of {sort}" for sort, count in self.layers.items())
         levels: dict[Kind, str] = {}
         for kind in KINDS:
             of_kind = sorted(one.level for one in self.maps if one.kind == kind)
@@ -269,9 +269,5 @@ class Expected:
         return f"{', '.join(counts)}{where} of {size}; maps of {show_bytes(self.map_bytes)} an image"
 
 
-def _layer_kind(layer: Layer) -> LayerKind:
-    return "joint" if layer.is_joint else layer.kinds[0]
-
-
-def _called(kind: LayerKind) -> str:
-    return "joint attention" if kind == "joint" else f"{kind}-attention"
+def _sort_of(layer: Layer) -> str:
+    return "joint attention" if layer.is_joint else f"{layer.kinds[0]}-attention"

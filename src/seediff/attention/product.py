@@ -14,7 +14,7 @@ untouched: the output stays the same to the bit, and functions that others put t
 A watch reports only what its own thread computes, until its layer ends. From then on its function only passes calls on.
 It is removed once it is on top: below, somebody else's function calls it, as in the last line.
 
-Shape letters: B images, H heads, N queries, T keys, D channels per head.
+Shape letters: B members of attention's batch (calls.py), H heads, N queries, T keys, D channels per head.
 """
 
 from __future__ import annotations

@@ -110,6 +110,7 @@ class Recorded:
     """A recorded call."""
 
     replay: Callable[[], None]
+    """Runs it again, with what `inputs` are then."""
     inputs: Sequence[torch.Tensor]
     """The call's tensors, into which those of later calls are copied."""
     result: Any
@@ -121,11 +122,12 @@ class Recorded:
     read: Sequence[torch.Tensor]
     """All tensors that the call read, which must live as long as the recording."""
 
-    def take_inputs(self, leaves: Sequence[Any]) -> None:
-        """Copy the tensors of another call to where the recording reads its own."""
+    def replay_with(self, leaves: Sequence[Any]) -> None:
+        """Replay with the tensors of another call, which are copied to where the recording reads its own."""
         tensors = (leaf for leaf in leaves if isinstance(leaf, torch.Tensor))
         for own, value in zip(self.inputs, tensors, strict=True):
             own.copy_(value, non_blocking=True)
+        self.replay()
 
 
 @dataclass
@@ -337,9 +339,8 @@ class GraphedNetwork:
         return self.recording.run(lambda: self.own_forward(*args, **kwargs))
 
     def _replay(self, call: Call, recorded: Recorded) -> Any:
-        recorded.take_inputs(call.leaves)
         call.hooks.add_again(recorded.additions)
-        recorded.replay()
+        recorded.replay_with(call.leaves)
         self.replayed_calls += 1
         self._capture.has_replayed = True
         self._capture.touched |= recorded.touched
@@ -350,8 +351,7 @@ class GraphedNetwork:
         is kept. If a byte differs, all further calls run eagerly."""
         kept = [self.memory[name] for name in recorded.touched]
         before = _copies(kept)
-        recorded.take_inputs(call.leaves)
-        recorded.replay()
+        recorded.replay_with(call.leaves)
         replayed = tree_leaves(_copies((recorded.result, kept)))
         for tensor, earlier in zip(kept, before, strict=True):
             tensor.copy_(earlier)
