@@ -5,7 +5,7 @@ themselves, or each frame of each row. For example, two clips of 4 frames, with 
 
                                             rows   members   frames in a member
     AnimateDiff (`Family.frames_in_rows`)      4        16                    1
-    Wan                                        4         4                    4
+    CogVideoX                                  4         4                    4
 """
 
 from __future__ import annotations
