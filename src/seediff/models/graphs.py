@@ -30,17 +30,17 @@ from __future__ import annotations
 import inspect
 import threading
 import warnings
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from enum import Enum, auto
 from statistics import median
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from torch.utils._pytree import tree_flatten, tree_leaves, tree_map_only
+from torch.utils._pytree import tree_flatten, tree_leaves
 
 from ..errors import Notice, UserError, first_line
+from .graph_calls import Call, Capture, CaptureHooks, Recorded, copies
 from .graph_changes import MARK, SCALARS, examine
 from .graph_recording import CudaRecording, Reading
 
@@ -60,30 +60,6 @@ CHECKED_CAPTURES = 16
 """Of so many captures, one compares a replay with an eager call, byte by byte."""
 
 
-class CaptureHooks(Protocol):
-    """What a recording must know of the hooks inside of the network. `attention.recorder.AttentionRecorder` is one."""
-
-    total_steps: int | None
-    """The number of steps in the capture; None: unknown."""
-
-    def kind_of_call(self) -> Hashable:
-        """All that decides which operations the hooks start in this call; None if the call must run eagerly, because no
-        `prepare` came before it."""
-        ...
-
-    def fail(self, error: Exception) -> None:
-        """Raise an error of the hooks, or keep it and do nothing more in this capture."""
-        ...
-
-    def take_back(self) -> Any:
-        """Take back what this call added to the maps, and return it for `add_again`."""
-        ...
-
-    def add_again(self, additions: Any) -> None:
-        """Count what a replay adds: the same as the recorded call."""
-        ...
-
-
 class Mode(Enum):
     """Whether calls of a network are replayed; the table above has what each mode means."""
 
@@ -91,58 +67,6 @@ class Mode(Enum):
     TRIAL = auto()
     WON = auto()
     GIVEN_UP = auto()
-
-
-@dataclass(frozen=True)
-class Call:
-    """A call of the network that can be recorded."""
-
-    kind: Hashable
-    hooks: CaptureHooks
-    leaves: Sequence[Any]
-    """All values in the arguments: tensors, and values of other types in RECORDED."""
-    arguments: tuple[tuple[Any, ...], dict[str, Any]]
-    """(args, kwargs)"""
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """A recorded call."""
-
-    replay: Callable[[], None]
-    """Runs it again, with what `inputs` are then."""
-    inputs: Sequence[torch.Tensor]
-    """The call's tensors, into which those of later calls are copied."""
-    result: Any
-    """What the call returned, whose tensors each replay fills."""
-    additions: Any
-    """What the call adds to the maps, from `CaptureHooks.take_back`."""
-    touched: frozenset[Hashable]
-    """Names of the tensors in `GraphedNetwork.memory` that the call uses."""
-    read: Sequence[torch.Tensor]
-    """All tensors that the call read, which must live as long as the recording."""
-
-    def replay_with(self, leaves: Sequence[Any]) -> None:
-        """Replay with the tensors of another call, which are copied to where the recording reads its own."""
-        tensors = (leaf for leaf in leaves if isinstance(leaf, torch.Tensor))
-        for own, value in zip(self.inputs, tensors, strict=True):
-            own.copy_(value, non_blocking=True)
-        self.replay()
-
-
-@dataclass
-class Capture:
-    """What is known of one capture, from its first call to the next capture's."""
-
-    state: Any = None
-    """The network's state that the replays have read, from `examine`."""
-    must_compare: bool = False
-    """Whether the next call with a recording runs both ways."""
-    has_replayed: bool = False
-    kinds: set[Hashable] = field(default_factory=set)
-    """The kinds of its calls."""
-    touched: set[Hashable] = field(default_factory=set)
-    """Names of the tensors in `GraphedNetwork.memory` that its calls use."""
 
 
 class GraphedNetwork:
@@ -297,7 +221,7 @@ class GraphedNetwork:
         if self.recording.is_short_of_memory():
             self._give_up("too little memory is free for a recording")
             return None
-        args, kwargs = _copies(call.arguments)
+        args, kwargs = copies(call.arguments)
         hooks, reading = call.hooks, Reading()
 
         def run() -> Any:
@@ -335,7 +259,7 @@ class GraphedNetwork:
     # Ways to run a call
 
     def _run_eagerly(self, call: Call) -> Any:
-        args, kwargs = _copies(call.arguments)  # laid out as a recording's inputs
+        args, kwargs = copies(call.arguments)  # laid out as a recording's inputs
         return self.recording.run(lambda: self.own_forward(*args, **kwargs))
 
     def _replay(self, call: Call, recorded: Recorded) -> Any:
@@ -344,15 +268,15 @@ class GraphedNetwork:
         self.replayed_calls += 1
         self._capture.has_replayed = True
         self._capture.touched |= recorded.touched
-        return _copies(recorded.result)  # schedulers keep results of earlier steps
+        return copies(recorded.result)  # schedulers keep results of earlier steps
 
     def _run_both(self, call: Call, recorded: Recorded) -> Any:
         """The result and the maps of an eager call, after they were compared with those of a replay, of which nothing
         is kept. If a byte differs, all further calls run eagerly."""
         kept = [self.memory[name] for name in recorded.touched]
-        before = _copies(kept)
+        before = copies(kept)
         recorded.replay_with(call.leaves)
-        replayed = tree_leaves(_copies((recorded.result, kept)))
+        replayed = tree_leaves(copies((recorded.result, kept)))
         for tensor, earlier in zip(kept, before, strict=True):
             tensor.copy_(earlier)
         found = self._run_eagerly(call)
@@ -408,14 +332,6 @@ def _describe(leaf: Any) -> Hashable:
     if isinstance(leaf, torch.Tensor):
         return tuple(leaf.shape), leaf.stride(), leaf.dtype, leaf.device
     return type(leaf), leaf
-
-
-@torch.inference_mode(False)
-@torch.no_grad()
-def _copies(values: Any) -> Any:
-    """The same structure of values, with tensors copied. Even in inference mode the copies are normal tensors, so that
-    later calls can write to them."""
-    return tree_map_only(torch.Tensor, torch.clone, values)
 
 
 def have_same_bytes(one: Any, other: Any) -> bool:
