@@ -45,9 +45,10 @@ from on_gpu.pipelines import exact, few_blocks, step_of
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from seediff.attention import fused, own_sums, recorder
+from seediff.attention import fused, own_sums, running_maps
 from seediff.attention.capture import capture_attention
 from seediff.attention.plan import plan_capture
+from seediff.attention.probabilities import Scores
 from seediff.attention.recorder import AttentionRecorder
 from seediff.config.method_constants import MaskConfig
 from seediff.models.families.family import Family
@@ -87,18 +88,18 @@ def floor_share(model: Model, call: Callable[[], object], options: argparse.Name
     from torch.utils.flop_counter import FlopCounterMode
 
     products = 0
-    add = recorder.add_probabilities
+    add = running_maps.add_probabilities
 
-    def count(parts: Any, query: torch.Tensor, key: torch.Tensor, *rest: Any, **more: Any) -> None:
+    def count(parts: Any, scores: Scores, **more: Any) -> None:
         nonlocal products
-        products += 2 * query.numel() * key.shape[2]
+        products += 2 * scores.query.numel() * scores.key.shape[2]
 
-    recorder.add_probabilities = count
+    running_maps.add_probabilities = count
     try:
         with capture(model, options), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
             call()
     finally:
-        recorder.add_probabilities = add
+        running_maps.add_probabilities = add
     return products / counter.get_total_flops()
 
 
@@ -152,7 +153,7 @@ def count_started(name: str, folder: Path) -> None:
     with plain:
         call()
     with (
-        mock.patch.object(recorder, "can_fuse", return_value=True),
+        mock.patch.object(running_maps, "can_fuse", return_value=True),
         mock.patch.object(fused, "tiles_of", return_value=[tile]),
         mock.patch.object(fused, "import_module", return_value=captured.kernels()),
         mock.patch.multiple(own_sums, _can_return_sums=lambda *_: True, _is_right=lambda *_: True, OPERATIONS=SUMS),

@@ -27,10 +27,11 @@ from on_gpu.device import (
     seconds,
     synchronize,
 )
-from seediff.attention import recorder
+from seediff.attention import running_maps
 from seediff.attention.capture import capture_attention
 from seediff.attention.maps import AttentionMaps
 from seediff.attention.plan import plan_capture
+from seediff.attention.probabilities import Scores
 from seediff.config.generate_config import GenerateConfig
 from seediff.config.method_constants import EVERYTHING, MaskConfig, Reads
 from seediff.models.families.family import DrawRequest
@@ -144,16 +145,16 @@ class Draws:
         names = ("add_probabilities", "add_probabilities_fused")
 
         def counting(add: Callable[..., None]) -> Callable[..., None]:
-            def count(parts: Any, query: torch.Tensor, key: torch.Tensor, *rest: Any, **more: Any) -> None:
+            def count(parts: Any, scores: Scores, **more: Any) -> None:
                 nonlocal counted
-                counted += 2.0 * query.numel() * key.shape[2]
-                add(parts, query, key, *rest, **more)
+                counted += 2.0 * scores.query.numel() * scores.key.shape[2]
+                add(parts, scores, **more)
 
             return count
 
         with ExitStack() as stack:
             for name in names:
-                stack.enter_context(mock.patch.object(recorder, name, counting(getattr(recorder, name))))
+                stack.enter_context(mock.patch.object(running_maps, name, counting(getattr(running_maps, name))))
             work(steps)
         return counted / steps
 

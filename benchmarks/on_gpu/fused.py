@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 
 from seediff.attention import fused
-from seediff.attention.probabilities import Part, add_probabilities
+from seediff.attention.probabilities import Part, Scores, add_probabilities
 from seediff.models.families import network_family
 
 ACCEPTABLE = 1e-4
@@ -58,9 +58,9 @@ def compare(device: str, dtype: str, width: int) -> dict[str, Any]:
     return {"difference": found, "positions": shape.positions, **({} if found <= ACCEPTABLE else {"failed": True})}
 
 
-def add_by_kernels(parts: Any, query: torch.Tensor, *states: Any, **how: Any) -> None:
+def add_by_kernels(parts: Any, scores: Scores, **how: Any) -> None:
     """With the tile that is tried first, and nothing else if it is refused."""
-    fused._add(fused.tiles_of(query)[0], parts, query, *states, **how)
+    fused._add(fused.tiles_of(scores.query)[0], parts, scores, **how)
 
 
 def largest_difference(device: str, dtype: torch.dtype, width: int, shape: Shape) -> float:
@@ -86,7 +86,7 @@ def largest_difference(device: str, dtype: torch.dtype, width: int, shape: Shape
             for cut, each in cuts
         ]
         finite = query.new_zeros((), dtype=torch.float32)
-        add(parts, query, key[:, :, some], width**-0.5, bias, normalize=normalize, finite=finite)
+        add(parts, Scores(query, key[:, :, some], width**-0.5, bias), normalize=normalize, finite=finite)
         assert finite.isfinite()
         return [part.total for part in parts]
 

@@ -18,7 +18,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from on_gpu.device import seconds
 from seediff.attention import fused
 from seediff.attention.fused import Blocks
-from seediff.attention.probabilities import Part
+from seediff.attention.probabilities import Part, Scores
 
 
 class Layer(NamedTuple):
@@ -89,8 +89,8 @@ def adding(query: torch.Tensor, key: torch.Tensor, layer: Layer) -> Callable[[],
         for cut in cuts
     ]
     finite = query.new_zeros((), dtype=torch.float32)
-    scale = layer.channels**-0.5
-    return partial(fused.add_probabilities_fused, parts, query, key, scale, normalize=True, finite=finite)
+    scores = Scores(query, key, layer.channels**-0.5)
+    return partial(fused.add_probabilities_fused, parts, scores, normalize=True, finite=finite)
 
 
 @torch.no_grad()

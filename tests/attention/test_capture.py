@@ -9,7 +9,7 @@ from builders.same_maps import assert_same_maps
 
 import seediff.attention.probabilities
 from seediff.attention.capture import capture_attention
-from seediff.attention.probabilities import Part, add_probabilities
+from seediff.attention.probabilities import Part, Scores, add_probabilities
 from seediff.config.method_constants import CaptureConfig
 
 STEPS = 3
@@ -34,7 +34,7 @@ def run(unet, *, images=2, steps=STEPS, guidance=True, size=(16, 16)):
 def captured(unet, config=CaptureConfig(), *, images=2, guidance=True, steps=STEPS, size=(16, 16), **options):  # noqa: B008
     with capturing(unet, config, **options, guidance=guidance, total_steps=steps) as recorder:
         run(unet, images=images, guidance=guidance, steps=steps, size=size)
-    count = recorder.images or 0
+    count = recorder.calls.latest.images
     return recorder.maps([{"dog": (2,)}] * count, ["a dog"] * count)
 
 
@@ -61,7 +61,7 @@ def test_what_is_held_does_not_grow_with_steps(sd1_model):
         for _ in range(3):
             run(sd1_model.pipe.unet, steps=1)
             held.append(bytes_of_tensors())
-        assert held[1] - held[0] > recorder.map_bytes > 0
+        assert held[1] - held[0] > recorder.running.map_bytes > 0
         assert held[3] == held[2]
 
 
@@ -102,7 +102,7 @@ def test_half_precision_is_of_queries_and_keys_alone(dtype, spread):
     scores = query.double() @ key.double().transpose(2, 3) * 0.35
     mean = scores.softmax(-1).mean(1)
     total = torch.zeros(2, 64, 64)
-    add_probabilities([Part(total)], query, key, 0.35, normalize=True, finite=torch.zeros(()))
+    add_probabilities([Part(total)], Scores(query, key, 0.35), normalize=True, finite=torch.zeros(()))
     expected = mean / mean.amax((1, 2), keepdim=True)
     torch.testing.assert_close(total.double(), expected, atol=1e-5 if spread == 1 else 1e-2, rtol=0)
     assert spread == 1 or scores.abs().max() > torch.finfo(torch.float16).max

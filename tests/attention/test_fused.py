@@ -13,7 +13,7 @@ pytest.importorskip("triton")
 
 from seediff.attention import fused
 from seediff.attention.fused import Blocks, add_probabilities_fused
-from seediff.attention.probabilities import Part, add_probabilities
+from seediff.attention.probabilities import Part, Scores, add_probabilities
 from seediff.errors import Notice
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -50,7 +50,8 @@ def fused_map(query, key, bias=None, sums=None, normalize=True, scale=0.3):
     """The map by the kernels, and whether all was a number."""
     total = torch.zeros(len(query), query.shape[2], key.shape[2], device=DEVICE)
     finite = torch.zeros((), device=DEVICE)
-    add_probabilities_fused([Part(total)], query, key, scale, bias, sums, normalize=normalize, finite=finite)
+    scores = Scores(query, key, scale, bias, sums)
+    add_probabilities_fused([Part(total)], scores, normalize=normalize, finite=finite)
     return total, finite.isfinite()
 
 
@@ -85,7 +86,7 @@ def test_maps_are_float64s_and_torchs(normalize, dtype, biased):
     parts, plain = ([Part(begun[..., columns].clone(), columns, each) for columns, each in cuts] for _ in range(2))
     for add, some in ((add_probabilities_fused, parts), (add_probabilities, plain)):
         finite = torch.zeros((), device=DEVICE)
-        add(some, query, key, 0.3, bias, normalize=normalize, finite=finite)
+        add(some, Scores(query, key, 0.3, bias), normalize=normalize, finite=finite)
         assert finite.isfinite()
     for part, other in zip(parts, plain, strict=True):
         book = by_the_book(part, begun[..., part.columns], query, key, 0.3, bias, normalize)

@@ -12,7 +12,7 @@ from builders.same_maps import assert_same_maps
 from builders.twins import small_unet
 from torch.nn.attention import SDPBackend
 
-from seediff.attention import fused, own_sums, recorder
+from seediff.attention import fused, own_sums, running_maps
 from seediff.attention.fused import Blocks
 from seediff.models.layer_choice import KINDS
 
@@ -27,15 +27,15 @@ def on_a_gpu(monkeypatch):
     """Whatever the network's calls are given, in half precision, has an operation with sums; how often it was asked."""
     calls = []
 
-    def counted(*given):
+    def counted(*given, **how):
         calls.append(given)
-        return operation(*given)
+        return operation(*given, **how)
 
     monkeypatch.setattr(own_sums, "DEVICES", ("cpu",))
     monkeypatch.setattr(own_sums, "_same", {})
     monkeypatch.setattr(own_sums, "OPERATIONS", {SDPBackend.FLASH_ATTENTION.value: counted})
     monkeypatch.setattr(torch, "_fused_sdp_choice", lambda *_, **__: SDPBackend.FLASH_ATTENTION.value)
-    monkeypatch.setattr(recorder, "can_fuse", lambda _: True)
+    monkeypatch.setattr(running_maps, "can_fuse", lambda _: True)
     monkeypatch.setattr(fused, "choose_blocks", lambda *_: [Blocks(16, 32, 1)])
     fused._tiles.cache_clear()
     yield calls
@@ -82,8 +82,8 @@ def test_an_operation_that_gives_another_result_is_not_used(unet, on_a_gpu, monk
     plain = draw(unet, captured=False)[0]
     own_sums._same.clear()
 
-    def wrong(*given):
-        found = operation(*given)
+    def wrong(*given, **how):
+        found = operation(*given, **how)
         return found[0] * result, found[1] * sums
 
     monkeypatch.setattr(own_sums, "OPERATIONS", {SDPBackend.FLASH_ATTENTION.value: wrong})

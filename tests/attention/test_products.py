@@ -14,7 +14,7 @@ from builders.plans import capturing, plan_of
 from builders.refusals import user_error
 from builders.same_maps import assert_same_maps
 
-from seediff.attention.capture import attach_recorder
+from seediff.attention.capture import attach_recorder, hook_calls
 from seediff.attention.recorder import AttentionRecorder
 from seediff.config.method_constants import CaptureConfig
 
@@ -266,7 +266,7 @@ def test_two_threads_see_their_own(unet):
     for number, network in enumerate(networks):
         recorder, drawn = found[number]
         assert torch.equal(drawn, plain[number])
-        assert {len(steps) for steps in recorder._steps.values()} == {3}
+        assert {len(steps) for steps in recorder.running.steps.values()} == {3}
         products = []
         with spy(network, products):
             draw(network, number)
@@ -278,7 +278,7 @@ def test_what_backward_computes_again_is_not_recorded(unet):
     unet.requires_grad_(True).train().enable_gradient_checkpointing()
     with captured(unet) as recorder:
         draw(unet).sum().backward()
-    assert {len(steps) for steps in recorder._steps.values()} == {1}
+    assert {len(steps) for steps in recorder.running.steps.values()} == {1}
 
 
 def broken(*_args, **_more):
@@ -290,9 +290,13 @@ def test_an_error_of_capture_ends_no_drawing_where_it_is_kept(unet, monkeypatch)
     """Nothing more is done in that run, it is told once, and the next run is recorded. An error of the layer, and
     Ctrl-C, pass on."""
     plain = draw(unet)
-    monkeypatch.setattr("seediff.attention.recorder.add_probabilities", broken)
+    monkeypatch.setattr("seediff.attention.running_maps.add_probabilities", broken)
     recorder = AttentionRecorder(plan_of(unet, CaptureConfig(normalize=False)), guidance=True, keeps_errors=True)
-    with attach_recorder(unet, recorder, recorder.start_step), warnings.catch_warnings(record=True) as said:
+    with (
+        hook_calls(unet, recorder.begin_call),
+        attach_recorder(unet, recorder),
+        warnings.catch_warnings(record=True) as said,
+    ):
         warnings.simplefilter("always")
         for _ in range(2):
             assert torch.equal(draw(unet), plain)
@@ -316,7 +320,7 @@ def test_an_error_of_capture_ends_no_drawing_where_it_is_kept(unet, monkeypatch)
 
 @torch.no_grad()
 def test_an_error_of_capture_is_raised_at_once_elsewhere(unet, monkeypatch):
-    monkeypatch.setattr("seediff.attention.recorder.add_probabilities", broken)
+    monkeypatch.setattr("seediff.attention.running_maps.add_probabilities", broken)
     with pytest.raises(ZeroDivisionError), captured(unet):
         draw(unet)
 

@@ -6,7 +6,6 @@ from seediff.attention.capture import capture_attention
 from seediff.attention.plan import plan_capture
 from seediff.config.method_constants import CaptureConfig
 from seediff.models.families import network_family
-from seediff.models.layer_choice import KINDS
 
 
 def plan_of(loaded, capture=CaptureConfig(), **more):  # noqa: B008
@@ -37,16 +36,19 @@ def capturing(
     """`capture_attention` of a network's own plan. per_layer: keep the map of each layer. how: its other arguments."""
     with capture_attention(network, plan_of(network, capture, reads=reads), **how) as recorder:
         if per_layer:
-            recorder.owners = dict.fromkeys(KINDS, "layer")
+            recorder.apart = "layer"
+            recorder.restart()
         yield recorder
 
 
 def layer_maps(recorder, kind, image):
     """(h, w) → layer name → (N, T) for one image, averaged over steps."""
-    return {
-        grid: {name: tensor[image] for name, tensor in maps.items()}
-        for grid, maps in recorder.maps_by_size(kind).items()
-    }
+    grids = {}
+    for name, maps in recorder.maps_apart([""] * recorder.calls.latest.images)[image].items():
+        for of_kind, grid, tensor in maps.tensors():
+            if of_kind == kind:
+                grids.setdefault(grid, {})[name] = tensor
+    return dict(sorted(grids.items(), reverse=True))
 
 
 def expected_of(loaded, capture=CaptureConfig(), *, size, pipeline="", **more):  # noqa: B008

@@ -18,7 +18,7 @@ from builders.twins import small_unet
 from torch.utils._pytree import tree_map_only
 
 import seediff
-from seediff.attention.capture import attach_recorder, capture_attention
+from seediff.attention.capture import attach_recorder, capture_attention, hook_calls
 from seediff.attention.features import capture_features
 from seediff.attention.recorder import AttentionRecorder
 from seediff.config.method_constants import CaptureConfig
@@ -126,7 +126,7 @@ def test_memory_of_shapes_that_are_not_recorded_is_freed(unet):
     with graphed(unet) as own:
         for side in (8, 12, 16, 20):
             one_capture(unet, 1, steps=1, size=(side, 8))
-        assert {shape[1] for what, shape in own.memory if what != "finite"} == {160, 40}
+        assert {shape[1] for _, shape, _ in own.memory if shape} == {160, 40}
 
 
 def runs_eagerly(unet, reason):
@@ -251,7 +251,7 @@ def test_a_trial_of_short_captures_takes_several(unet):
     expected = [one_capture(unet, seed) for seed in range(4)]
     with graphed(unet, trial=True) as own, pytest.warns(Notice, match="replayed as CUDA graphs: 0.50"):
         assert_same([one_capture(unet, seed) for seed in range(4)], expected)
-    assert not own.is_on_trial
+    assert own.mode is graphs.Mode.WON
 
 
 @pytest.mark.parametrize("when", ["at once", "later"])
@@ -391,11 +391,11 @@ def test_a_call_that_is_passed_over_adds_nothing_when_it_is_replayed(unet):
 
         def begin(network, args, kwargs):
             if args[0].shape[-1] == 16:
-                recorder.start_step(network, args, kwargs)
+                recorder.begin_call(network, args, kwargs)
             else:
-                recorder.pass_over()
+                recorder.end_call()
 
-        with attach_recorder(unet, recorder, begin):
+        with hook_calls(unet, begin), attach_recorder(unet, recorder):
             for _ in range(4):
                 unet(torch.ones(1, 4, 16, 16), np.int64(5), states)  # which runs eagerly
                 unet(torch.ones(1, 4, 8, 8), torch.tensor(5), states)

@@ -1,144 +1,132 @@
-"""Which calls of a network are recorded, and which rows of their batches: those with the prompt.
+"""What the calls of a network are given, and which of them are recorded.
 
-Rows are members of a batch. Attention may have other rows than the network: one for each frame of a clip.
+A network's batch has rows: images or clips, with the prompt and without. Attention's batch has members: the rows
+themselves, or each frame of each row. For example, two clips of 4 frames, with guidance:
+
+                                            rows   members   frames in a member
+    AnimateDiff (`Family.frames_in_rows`)      4        16                    1
+    CogVideoX                                  4         4                    4
 """
 
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
-import torch
-
 from ..errors import UserError
 from ..models.families.family import NetworkInputs
-from ..models.layer_choice import Kind
 from .maps import Grid, grid_at
 from .networks import leaves_out_half
 from .plan import CapturePlan
 
 
-class RecordedCalls:
-    """What is known of the network's current call. guidance, total_steps: as in `capture_attention`."""
+@dataclass(frozen=True)
+class NetworkCall:
+    """A call of the network."""
 
-    def __init__(self, plan: CapturePlan, *, guidance: bool, total_steps: int | None = None) -> None:
-        if plan.capture.steps == "second-half" and total_steps is None:
-            raise ValueError("steps='second-half' needs total_steps")
-        self.plan, self.config, self.family = plan, plan.capture, plan.family
-        self.guidance, self.total_steps = guidance, total_steps
-        self.restart_calls()
+    step: int
+    """The number of calls with the prompt before this one."""
+    batch: int
+    """The number of rows."""
+    rows: Sequence[int]
+    """The rows with the prompt, which are recorded."""
+    latent_size: Grid
+    """(height, width) of L."""
+    frames: int = 1
+    """The number of latent frames of a clip, each of which has its own maps; 1 for images."""
+    frames_in_member: int = 1
+    """How many frames have their positions in one member of attention's batch."""
+    may_drop_half: bool = False
+    """Whether the network may compute only the second half of its batch."""
+    dtype: str = ""
+    """The network's number format."""
+    texts: int | None = None
+    """The number of text columns in joint attention; None: unknown."""
+    thread: int = field(default_factory=threading.get_ident)
+    """The thread of the call."""
 
-    def restart_calls(self) -> None:
-        """Return to the state before the first call."""
-        self.calls = 0
-        """The number of calls until now."""
-        self.step = -1
-        """The number of calls with the prompt before this one."""
-        self.recording = False
-        """Whether this call is recorded."""
-        self.chosen_rows: Sequence[int] | None = None
-        """The rows, or clips, of the batch to record, which scripts set before every call (script/which_calls.py);
-        None: those that `guidance` implies."""
-        self.half_left_out = False
-        """Whether the network may compute only the second half of its batch."""
-        self.batch = 0
-        """The number of rows, or clips, in the batch."""
-        self.texts: int | None = None
-        """The number of text columns in joint attention."""
-        self.latent_size: Grid | None = None
-        """(height, width) of L."""
-        self.frames = 1
-        """The number of latent frames of a clip, each of which has its own maps; 1 for images."""
-        self.images: int | None = None
+    @property
+    def images(self) -> int:
         """The number of images, or latent frames, that are recorded."""
-        self.dtype = ""
-        """The network's number format."""
-
-    def begin_call(self, network: Any, inputs: NetworkInputs) -> None:
-        """Decide whether to record a call, and what its rows are. Raises UserError for a call that does not go with the
-        calls before."""
-        batch, height, width = self.family.lattice(network, inputs)
-        images = batch // 2 if self.halved else batch
-        if self.chosen_rows is not None:
-            images = len(self.chosen_rows)
-        self.batch, self.frames = batch, self.family.frames(inputs)
-        self.half_left_out = leaves_out_half(network)
-        images, size = images * self.frames, (height, width)
-        if self.latent_size is not None and (self.latent_size, self.images) != (size, images):
-            problem = "the network drew pictures of several sizes, or numbers of pictures, in one run"
-            raise UserError(problem, fix="use one `with` block for each")
-        self.latent_size, self.images, self.dtype = size, images, str(network.dtype)
-        if self.guidance and not self.halved and self.calls % 2 == 0:  # the second of two calls has no prompt
-            self.pass_over()
-            return
-        self.step += 1
-        every = self.config.steps
-        if every == "second-half":
-            assert self.total_steps is not None
-            self.recording = self.step >= self.total_steps // 2
-        else:
-            self.recording = every == "all" or self.step % every == 0
-        if self.recording and any(layer.is_joint for layer in self.plan.all_layers.values()):
-            self.texts = self.family.text_columns_of_call(inputs)
-
-    def pass_over(self) -> None:
-        """Record nothing of this call."""
-        self.recording = False
+        return len(self.rows) * self.frames
 
     @property
-    def halved(self) -> bool:
-        """Whether half of every batch has no prompt."""
-        return self.guidance and self.family.prompted != "first call"
+    def members(self) -> int:
+        """The number of members of attention's batch."""
+        return self.batch * self.frames // self.frames_in_member
 
-    @property
-    def frames_of_row(self) -> int:
-        """How many frames have their positions in one row of a batch."""
-        if self.family.frames_in_rows:
-            return 1
-        return self.frames
-
-    @property
-    def rows_in_product(self) -> int:
-        """How many rows attention has for the network's batch."""
-        return self.batch * (self.frames // self.frames_of_row)
-
-    def rows_of_product(self, count: int) -> Sequence[int] | None:
-        """The rows with the prompt in a product with `count` rows; None: these are not the rows of the batch."""
-        each, rows = self.frames // self.frames_of_row, self._recorded_rows
-        if count == self.rows_in_product:
-            return rows if each == 1 else [row * each + frame for row, frame in product(rows, range(each))]
+    def recorded_members(self, count: int) -> Sequence[int] | None:
+        """The members with the prompt in a product with `count` members; None: these are not the batch's members."""
+        each = self.frames // self.frames_in_member
+        if count == self.members:
+            if each == 1:
+                return self.rows
+            return [row * each + frame for row, frame in product(self.rows, range(each))]
         second_half = [*range(self.batch // 2, self.batch)]
-        if self.half_left_out and 2 * count == self.rows_in_product and list(rows) == second_half:
+        if self.may_drop_half and 2 * count == self.members and [*self.rows] == second_half:
             return range(count)
         return None
 
-    @property
-    def _recorded_rows(self) -> Sequence[int]:
-        """The rows, or clips, of the network's batch that are recorded."""
-        if self.chosen_rows is not None:
-            return self.chosen_rows
-        if not self.halved:
-            return range(self.batch)
-        half = self.batch // 2
-        return range(half) if self.family.prompted == "first half" else range(half, self.batch)
+    def positions(self, level: int) -> int:
+        """The number of positions of a member at L / level."""
+        return self.frames_in_member * math.prod(grid_at(self.latent_size, level))
 
-    @staticmethod
-    def choose(tensor: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
-        """Some rows of a batch (its first dimension), without a copy if they follow each other."""
-        if rows == range(len(tensor)):
-            return tensor
-        if isinstance(rows, range):
-            return tensor[rows.start : rows.stop]
-        return torch.stack([tensor[row] for row in rows])  # a list of indices would be copied to the GPU at each call
 
-    def positions(self, level: int = 1) -> int:
-        """How many positions one row of a batch has at L / level."""
-        assert self.latent_size is not None
-        return self.frames_of_row * math.prod(grid_at(self.latent_size, level))
+NO_CALL = NetworkCall(-1, 0, (), (0, 0))
+"""Stands for the latest call before there was any."""
 
-    def wants(self, kind: Kind, level: int = 1) -> bool:
-        """Whether to record maps of this kind at L / level in this call."""
-        levels = self.plan.reads.get(kind, ())
-        return self.recording and (levels is None or level in levels)
+
+class CallReader:
+    """Reads the calls of a network, one after the other. guidance, total_steps: as in `capture_attention`."""
+
+    def __init__(self, plan: CapturePlan, *, guidance: bool, total_steps: int | None) -> None:
+        if plan.capture.steps == "second-half" and total_steps is None:
+            raise ValueError("steps='second-half' needs total_steps")
+        self._plan, self._total_steps = plan, total_steps
+        self._prompted = plan.family.prompted if guidance else "every row"
+        self._steps = 0
+        self.count = 0
+        """The number of calls until now."""
+        self.latest = NO_CALL
+
+    def read(self, network: Any, inputs: NetworkInputs, rows: Sequence[int] | None) -> NetworkCall | None:
+        """The network's next call; None if it is not recorded. rows: the rows with the prompt; None: those that
+        guidance implies. Raises UserError for a call that does not go with the calls before."""
+        # 1. What it is given
+        family, earlier = self._plan.family, self.latest
+        batch, height, width = family.lattice(network, inputs)
+        frames = family.frames(inputs)
+        if rows is None:
+            halves = {"first half": range(batch // 2), "second half": range(batch - batch // 2, batch)}
+            rows = halves.get(self._prompted, range(batch))
+        in_member = frames
+        if family.frames_in_rows:
+            in_member = 1
+        half, size = leaves_out_half(network), (height, width)
+        call = NetworkCall(self._steps, batch, rows, size, frames, in_member, half, str(network.dtype))
+        if earlier is not NO_CALL and (earlier.latent_size, earlier.images) != (call.latent_size, call.images):
+            problem = "the network drew pictures of several sizes, or numbers of pictures, in one run"
+            raise UserError(problem, fix="use one `with` block for each")
+        self.latest, self.count = call, self.count + 1
+
+        # 2. Whether it is recorded
+        if self._prompted == "first call" and self.count % 2 == 0:  # the second of two calls has no prompt
+            return None
+        self._steps += 1
+        if not self._is_recorded(call.step):
+            return None
+        if any(layer.is_joint for layer in self._plan.all_layers.values()):
+            return replace(call, texts=family.text_columns_of_call(inputs))
+        return call
+
+    def _is_recorded(self, step: int) -> bool:
+        """Whether `capture.steps` chooses this step."""
+        chosen = self._plan.capture.steps
+        if chosen == "second-half":
+            assert self._total_steps is not None
+            return step >= self._total_steps // 2
+        return chosen == "all" or step % chosen == 0

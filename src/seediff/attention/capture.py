@@ -8,8 +8,8 @@ denoising steps.
 
 The network's own attention processors still compute its output, so an image is bit-identical to one made without
 capture. While a layer runs, capture sees what attention is given (product.py), picks the picture's part of the rows
-with the prompt (layers.py, calls.py), computes its probabilities a second time (probabilities.py, on a GPU fused.py),
-and adds their mean over heads to the running map of that resolution (recorder.py).
+with the prompt (layers.py, picture_part.py), computes its probabilities a second time (probabilities.py, on a GPU
+fused.py), and adds their mean over heads to the running map of that resolution (running_maps.py).
 """
 
 from __future__ import annotations
@@ -55,42 +55,49 @@ def capture_attention(
     recorder = AttentionRecorder(
         plan, guidance=guidance, total_steps=total_steps, text_states=text_states, graphs=graphs
     )
-    with attach_recorder(network, recorder, recorder.start_step):
+    with hook_calls(network, recorder.begin_call), attach_recorder(network, recorder):
         yield recorder
 
 
 @contextmanager
-def attach_recorder(network: Any, recorder: AttentionRecorder, begin: Callable[..., None] | None) -> Iterator[None]:
-    """Connect a recorder to a network inside the `with` block. begin: the network's forward pre-hook (registered with
-    `with_kwargs`), which makes the recorder start each call; None: another recorder's hook does."""
-    if network in _captured and begin is not None:
+def hook_calls(network: Any, begin: Callable[..., None]) -> Iterator[None]:
+    """Inside the `with` block, call `begin(network, args, kwargs)` before each call of the network. Raises RuntimeError
+    if another capture does so already."""
+    if network in _captured:
         raise RuntimeError(
             "the attention of this network is already being captured: end the first `with` block before the next"
         )
+
+    def of_network(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if module is network:  # not a copy, which has the same hooks
+            begin(module, args, kwargs)
+
+    _captured.add(network)
+    handle = network.register_forward_pre_hook(of_network, with_kwargs=True)
+    try:
+        yield
+    finally:
+        handle.remove()
+        _captured.discard(network)
+
+
+@contextmanager
+def attach_recorder(network: Any, recorder: AttentionRecorder) -> Iterator[None]:
+    """Inside the `with` block, the network's layers add to a recorder, in the calls that it begins to record."""
     plan = recorder.plan
     if plan.family.layers(network) != plan.all_layers:  # which also refuses adapters that came after the plan
         raise ValueError("the plan is of another network, or of this one before its attention changed")
     handles: list[Any] = []
-    points = patch_points()
-    _captured.add(network)
-
-    def of_network(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if begin is not None and module is network:  # not a copy, which has the same hooks
-            begin(module, args, kwargs)
-
     try:
-        handles.append(network.register_forward_pre_hook(of_network, with_kwargs=True))
-        handles.append(network.register_forward_hook(lambda *_: recorder.end_step(), always_call=True))
+        handles.append(network.register_forward_hook(lambda *_: recorder.end_call(), always_call=True))
         for name, layer in plan.all_layers.items():
-            kinds: list[Kind] = [kind for kind in KINDS if kind in plan.reads and name in plan.layers[kind]]
+            kinds: list[Kind] = [kind for kind in KINDS if name in plan.layers[kind] and plan.wants(kind, layer.level)]
             if kinds:
-                handles += CapturedLayer(name, layer, kinds, network.get_submodule(name), recorder, points).hook()
+                handles += CapturedLayer(name, layer, kinds, network.get_submodule(name), recorder).hook()
         with nullcontext() if recorder.graphs is None else recorder.graphs.captured_by(recorder, handles):
             yield
     finally:
         for handle in handles:
             handle.remove()
         recorder.end_watch()
-        unpatch(points)
-        if begin is not None:
-            _captured.discard(network)
+        unpatch(patch_points())

@@ -51,8 +51,7 @@ def generate_batch(
     pipe, family = model.pipe, model.family
     height, width = image_shape(model, size)
     prompts = [spec.prompt for spec in specs]
-    texts, text_states = captured_texts(model, plan, prompts, [spec.classes for spec in specs])
-    words = [locate_columns(model.readers, text, spec.classes) for text, spec in zip(texts, specs, strict=True)]
+    texts, words, text_states = captured_texts(model, plan, prompts, [spec.classes for spec in specs])
 
     # 2. Run the pipeline; noise comes from the CPU in float32, so that a seed means the same on every device
     noise = [torch.Generator().manual_seed(spec.seed) for spec in specs]
@@ -99,15 +98,16 @@ def draw_noise_in_float32(pipe: Any) -> Iterator[None]:
 @torch.no_grad()
 def captured_texts(
     model: Model, plan: CapturePlan, prompts: Sequence[str], classes: Sequence[Sequence[str]]
-) -> tuple[list[str], torch.Tensor | None]:
-    """(texts, states): one text per image, to whose words cross-attention is captured, and the texts' states (B, T, C);
-    None instead of states if the texts are the prompts."""
-    if plan.capture.prompt is None:
-        return list(prompts), None
+) -> tuple[list[str], list[dict[str, tuple[int, ...]]], torch.Tensor | None]:
+    """(texts, words, states): one text per image, to whose words cross-attention is captured; the columns of its
+    classes; and the texts' states (B, T, C), None if the texts are the prompts."""
     texts = [captured_text(plan, prompt, names) for prompt, names in zip(prompts, classes, strict=True)]
+    words = [locate_columns(model.readers, text, names) for text, names in zip(texts, classes, strict=True)]
+    if plan.capture.prompt is None:
+        return texts, words, None
     states = model.family.encode(model.pipe, texts, model.device)["encoder_hidden_states"]
     model.rest()
-    return texts, states
+    return texts, words, states
 
 
 def captured_text(plan: CapturePlan | None, prompt: str, classes: Sequence[str]) -> str:

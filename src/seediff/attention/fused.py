@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import torch
 
 from ..errors import Notice, first_line
-from .probabilities import Part, add_probabilities
+from .probabilities import Part, Scores, add_probabilities
 
 LOG2_E = math.log2(math.e)
 LARGEST_WIDTH = 256
@@ -88,7 +88,7 @@ def runs_kernels(device: torch.device) -> bool:
     try:
         with torch.cuda.device_of(query):
             total, finite = (query.new_zeros(shape, dtype=torch.float32) for shape in ((1, 16, 16), ()))
-            _add(tiles_of(query)[0], [Part(total)], query, query, 1.0, normalize=True, finite=finite)
+            _add(tiles_of(query)[0], [Part(total)], Scores(query, query, 1.0), normalize=True, finite=finite)
             torch.cuda.synchronize()
     except torch.OutOfMemoryError:
         raise
@@ -110,43 +110,22 @@ def can_fuse(query: torch.Tensor) -> bool:
     )
 
 
-class KernelPart(NamedTuple):
-    """A part as the kernels are given it."""
-
-    first: int
-    """Its first column."""
-    width: int
-    """Its number of columns."""
-    step: int
-    """How far its maxima are apart: 0 if there is one, 1 if each column has its own."""
-
-
-def add_probabilities_fused(
-    parts: Sequence[Part],
-    query: torch.Tensor,
-    key: torch.Tensor,
-    scale: float,
-    bias: torch.Tensor | None = None,
-    sums: torch.Tensor | None = None,
-    *,
-    normalize: bool,
-    finite: torch.Tensor,
-) -> None:
+def add_probabilities_fused(parts: Sequence[Part], scores: Scores, *, normalize: bool, finite: torch.Tensor) -> None:
     """Do what `add_probabilities` does, up to float32 rounding, for one or two parts. Running maps must be contiguous.
-    sums: (B, H, N) log-sum-exps of the scores; None: the kernels compute them. A tile that a card refuses is not tried
-    again; if the card refuses all tiles, plain torch computes."""
-    tiles = tiles_of(query)  # the cached list: a tile that is taken from it stays away
+    A tile that a card refuses is not tried again; if the card refuses all tiles, plain torch computes."""
+    tiles = tiles_of(scores.query)  # the cached list: a tile that is taken from it stays away
     while tiles:
         try:
-            return _add(tiles[0], parts, query, key, scale, bias, sums, normalize=normalize, finite=finite)
+            return _add(tiles[0], parts, scores, normalize=normalize, finite=finite)
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # of many kinds, before any kernel has changed a running map
             tiles.pop(0)
             if not tiles:
-                text = f"Triton's kernels do not run for heads of {query.shape[3]} channels ({first_line(error)})"
+                heads = f"heads of {scores.query.shape[3]} channels"
+                text = f"Triton's kernels do not run for {heads} ({first_line(error)})"
                 warnings.warn(f"{text}; plain torch captures them", Notice, stacklevel=2)
-    add_probabilities(parts, query, key, scale, bias, normalize=normalize, finite=finite)
+    add_probabilities(parts, scores, normalize=normalize, finite=finite)
 
 
 def tiles_of(query: torch.Tensor) -> list[Blocks]:
@@ -164,35 +143,13 @@ def _padded(width: int) -> int:
     return max(16, 1 << (width - 1).bit_length())
 
 
-def _add(
-    tile: Blocks,
-    parts: Sequence[Part],
-    query: torch.Tensor,
-    key: torch.Tensor,
-    scale: float,
-    bias: torch.Tensor | None = None,
-    sums: torch.Tensor | None = None,
-    *,
-    normalize: bool,
-    finite: torch.Tensor,
-) -> None:
+def _add(tile: Blocks, parts: Sequence[Part], scores: Scores, *, normalize: bool, finite: torch.Tensor) -> None:
     """Do what `add_probabilities_fused` does, with one tile."""
     kernels: Any = import_module(f"{__package__}.kernels")  # late: it imports Triton
-    rows, columns = tile.rows, tile.columns
-    constants: dict[str, Any] = {"ROWS": rows, "COLUMNS": columns, "CHANNELS": _padded(query.shape[3])}
-    constants |= {"EXACT": query.dtype == torch.float32, "HAS_BIAS": bias is not None}
-    constants |= {"num_warps": tile.warps, "num_stages": tile.stages}
-    images, heads, queries, channels = query.shape
-    keys = key.shape[2]
-    row_tiles = -(-queries // rows)
-    biases, strides = query, (0, 0, 0, 0)  # without a bias, any tensor
-    if bias is not None:
-        biases = bias.expand(images, heads, queries, keys)  # no copy
-        strides = biases.stride()
-    unit = 8 if query.stride(1) % 8 == key.stride(1) % 8 == 0 else 1
-    constants["UNIT"] = unit
-    of_query, of_key = ((states.stride(0), states.stride(1) // unit, *states.stride()[2:]) for states in (query, key))
-    sizes = (heads, queries, channels, *of_query, *of_key, *strides)
+    query, sums = scores.query, scores.sums
+    images, heads, queries, _ = query.shape
+    keys, row_tiles = scores.key.shape[2], -(-queries // tile.rows)
+    given = _arguments(tile, scores)
 
     # 1. Log-sum-exps: given ones are natural, ours of base 2
     base = LOG2_E
@@ -200,33 +157,50 @@ def _add(
         sums = sums.contiguous()
     else:
         sums, base = query.new_empty(images, heads, queries, dtype=torch.float32), 1.0
-        launch = kernels.log_sum_exps[row_tiles, images * heads]
-        launch(query, key, biases, sums, scale * LOG2_E, *sizes, keys, **constants)
+        kernels.log_sum_exps[row_tiles, images * heads](out=sums, keys=keys, **given)
 
-    # 2. The means, into the running maps; if they are normalised, into memory of their own, with their maxima
-    kernel_parts: list[KernelPart] = []
-    for part in parts:
-        first, last, _ = part.columns.indices(keys)
-        kernel_parts.append(KernelPart(first, last - first, int(part.per_column)))
-    one, two = kernel_parts[0], kernel_parts[-1]  # the same if there is one part
-    column_tiles = [-(-part.width // columns) for part in kernel_parts]
-    maxima = [1 + part.step * (part.width - 1) for part in kernel_parts]
+    # 2. The means, into the running maps; if they are normalised, into memory of their own, with their maxima. Kernels
+    # are given a first and a last part, with the numbers 0 and 1, which are the same if there is one
+    columns = [range(keys)[part.columns] for part in parts]
+    widths, steps = [len(each) for each in columns], [int(part.per_column) for part in parts]
+    tiles = [-(-width // tile.columns) for width in widths]
+    maxima = [1 + step * (width - 1) for width, step in zip(widths, steps, strict=True)]
+    layout = {"tiles_0": tiles[0], "peak_1": maxima[0], "peak_image": sum(maxima)}
+    layout |= {"width_0": widths[0], "step_0": steps[0], "width_1": widths[-1], "step_1": steps[-1]}
     totals = [part.total for part in parts]
-    written, peaks = totals, finite
+    means, peaks = totals, finite
     if normalize:
-        written = [torch.empty_like(total) for total in totals]
+        means = [torch.empty_like(total) for total in totals]
         peaks = query.new_zeros(images, sum(maxima), dtype=torch.float32)
-    layout = (column_tiles[0], maxima[0], sum(maxima))
-    given = (query, key, biases, sums, written[0], written[-1], peaks, finite, scale * LOG2_E, base)
-    launch = kernels.head_means[row_tiles, sum(column_tiles), images]
-    launch(*given, *sizes, *one, *two, *layout, NORMALIZE=normalize, **constants)
+    given |= {"sums": sums, "base": base, "means_0": means[0], "means_1": means[-1], "peaks": peaks, "finite": finite}
+    given |= {"first_0": columns[0].start, "first_1": columns[-1].start, "NORMALIZE": normalize}
+    kernels.head_means[row_tiles, sum(tiles), images](**given, **layout)
 
     # 3. The sum of running maps and normalised means
     if normalize:
-        given = (written[0], written[-1], totals[0], totals[-1], peaks, queries)
-        rows = min(rows, ADDED_ROWS)
-        launch = kernels.add_divided[-(-queries // rows), sum(column_tiles), images]
-        launch(*given, *one[1:], *two[1:], *layout, ROWS=rows, COLUMNS=columns)
+        given = {"mean_0": means[0], "mean_1": means[-1], "total_0": totals[0], "total_1": totals[-1], "peaks": peaks}
+        given |= {"queries": queries, "ROWS": min(tile.rows, ADDED_ROWS), "COLUMNS": tile.columns}
+        kernels.add_divided[-(-queries // given["ROWS"]), sum(tiles), images](**given, **layout)
+
+
+def _arguments(tile: Blocks, scores: Scores) -> dict[str, Any]:
+    """What `log_sum_exps` and `head_means` are both given, by the names of their parameters."""
+    query, key, scale, bias, _ = scores
+    (images, heads, queries, channels), keys = query.shape, key.shape[2]
+    biases, strides = query, (0, 0, 0, 0)  # without a bias, any tensor
+    if bias is not None:
+        biases = bias.expand(images, heads, queries, keys)  # no copy
+        strides = biases.stride()
+    unit = 8 if query.stride(1) % 8 == key.stride(1) % 8 == 0 else 1
+    given = {"query": query, "key": key, "bias": biases, "scale": scale * LOG2_E}
+    given |= {"heads": heads, "queries": queries, "channels": channels}
+    for name, states in (("query", query), ("key", key)):
+        image, head, row, channel = states.stride()
+        given |= {f"{name}_image": image, f"{name}_head": head // unit, f"{name}_row": row, f"{name}_channel": channel}
+    given |= zip(("bias_image", "bias_head", "bias_row", "bias_column"), strides, strict=True)
+    given |= {"ROWS": tile.rows, "COLUMNS": tile.columns, "CHANNELS": _padded(channels), "UNIT": unit}
+    given |= {"EXACT": query.dtype == torch.float32, "HAS_BIAS": bias is not None}
+    return given | {"num_warps": tile.warps, "num_stages": tile.stages}
 
 
 @lru_cache

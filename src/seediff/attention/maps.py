@@ -48,7 +48,9 @@ class AttentionMaps:
 
     def __post_init__(self) -> None:
         for kind, grid, tensor in self.tensors():
-            columns = {"self": math.prod(grid)}.get(kind, tensor.shape[-1])
+            columns = tensor.shape[-1]
+            if kind == "self":
+                columns = math.prod(grid)
             if tensor.shape != (math.prod(grid), columns) or tensor.dtype != torch.float32:
                 wanted = f"float32 ({math.prod(grid)}, {columns})"
                 raise ValueError(f"{kind}_attention[{grid}] is {tensor.dtype} {tuple(tensor.shape)}, not {wanted}")
@@ -57,16 +59,19 @@ class AttentionMaps:
         held = ", ".join(f"{kind} {grid_text(grid)}" for kind, grid, _ in self.tensors())
         return f"<AttentionMaps of {self.prompt!r}: {held}>"
 
+    @property
+    def _by_kind(self) -> dict[str, Mapping[Grid, torch.Tensor]]:
+        return {"self": self.self_attention, "cross": self.cross_attention}
+
     def tensors(self) -> Iterator[tuple[str, Grid, torch.Tensor]]:
         """(kind, size, map) of each map. kind: self or cross."""
-        for kind, maps in (("self", self.self_attention), ("cross", self.cross_attention)):
+        for kind, maps in self._by_kind.items():
             for grid, tensor in maps.items():
                 yield kind, grid, tensor
 
     def cpu(self) -> AttentionMaps:
         """A copy with all maps on the CPU."""
-        own = {grid: tensor.cpu() for grid, tensor in self.self_attention.items()}
-        cross = {grid: tensor.cpu() for grid, tensor in self.cross_attention.items()}
+        own, cross = ({grid: tensor.cpu() for grid, tensor in maps.items()} for maps in self._by_kind.values())
         return replace(self, self_attention=own, cross_attention=cross)
 
     def grid(self, divisor: int) -> Grid:
@@ -75,8 +80,7 @@ class AttentionMaps:
 
     def levels(self, kind: Literal["self", "cross"]) -> tuple[int, ...]:
         """The levels at which there are maps of a kind, as divisors of L, from coarse to fine."""
-        maps = self.self_attention if kind == "self" else self.cross_attention
-        return tuple(sorted(map(self.level, maps), reverse=True))
+        return tuple(sorted(map(self.level, self._by_kind[kind]), reverse=True))
 
     def level(self, grid: Grid) -> int:
         """The divisor of L for a map of this size."""
@@ -100,7 +104,7 @@ class AttentionMaps:
         return self.words[class_name]
 
     def _at(self, kind: Literal["self", "cross"], divisor: int) -> torch.Tensor:
-        maps, grid = self.self_attention if kind == "self" else self.cross_attention, self.grid(divisor)
+        maps, grid = self._by_kind[kind], self.grid(divisor)
         if grid not in maps:
             held = ", ".join(f"L/{level}" for level in reversed(self.levels(kind))) or "none"
             what = f"{kind}-attention at L/{divisor} ({grid_text(grid)})"

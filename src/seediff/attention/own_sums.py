@@ -8,6 +8,7 @@ are right, the layer's attention is left alone, and capture multiplies once more
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,16 +17,11 @@ from torch.nn.attention import SDPBackend
 aten = torch.ops.aten
 TORCHS: Any = torch.nn.functional.scaled_dot_product_attention
 """PyTorch's own function, before anybody replaced it."""
+WITH_SUMS = {"attn_bias": None, "compute_log_sumexp": True}
 OPERATIONS: dict[int, Callable[..., Any]] = {
-    SDPBackend.FLASH_ATTENTION.value: lambda query, key, value, scale: aten._scaled_dot_product_flash_attention(
-        query, key, value, scale=scale
-    ),
-    SDPBackend.EFFICIENT_ATTENTION.value: lambda query, key, value, scale: aten._scaled_dot_product_efficient_attention(
-        query, key, value, None, True, scale=scale
-    ),
-    SDPBackend.CUDNN_ATTENTION.value: lambda query, key, value, scale: aten._scaled_dot_product_cudnn_attention(
-        query, key, value, None, True, scale=scale
-    ),
+    SDPBackend.FLASH_ATTENTION.value: aten._scaled_dot_product_flash_attention,
+    SDPBackend.EFFICIENT_ATTENTION.value: partial(aten._scaled_dot_product_efficient_attention, **WITH_SUMS),
+    SDPBackend.CUDNN_ATTENTION.value: partial(aten._scaled_dot_product_cudnn_attention, **WITH_SUMS),
 }
 """PyTorch's choice → the operation. Its first two results are the layer's result and the sums."""
 DEVICES = ("cuda",)
@@ -71,7 +67,7 @@ def attend_with_sums(
 
 def _both(operation: Callable[..., Any], query: Any, key: Any, value: Any, scale: float | None) -> Any:
     """(result, sums) of an operation. sums: (B, H, N)."""
-    result, sums, *_ = operation(query, key, value, scale)
+    result, sums, *_ = operation(query, key, value, scale=scale)
     # cuDNN's sums have one more dimension, and the memory-efficient operation pads them
     return result, sums.reshape(*query.shape[:2], -1)[:, :, : query.shape[2]]
 

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import log2
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from ..config.method_constants import (
     EVERYTHING,
@@ -33,7 +33,8 @@ from ..files.messages import show_bytes
 from ..models.families.family import Family, Layer
 from ..models.layer_choice import KINDS, SIDES, Kind, LayerChoice, block_numbers, by_kind
 
-LayerKind = Literal["joint", "self", "cross"]
+SORTS = ("joint attention", "self-attention", "cross-attention")
+"""What layers are called where they are counted."""
 DEFAULT_CAPTURE = CaptureConfig()
 PLAIN_MEANS = CaptureConfig(normalize=False)
 
@@ -63,23 +64,27 @@ class CapturePlan:
         """Divisors of L at which the chosen layers have a kind of attention, finest first."""
         return sorted({layer.level for layer in self.layers[kind].values()})
 
+    def wants(self, kind: Kind, level: int) -> bool:
+        """Whether a kind of attention is captured at L / level."""
+        levels = self.reads.get(kind, ())
+        return levels is None or level in levels
+
     def expected(self, size: tuple[int, int], pipeline: str = "") -> Expected:
         """The running maps of an image, or of a clip's latent frame. size: (height, width) of L. pipeline: its class,
         which decides how many text columns are counted."""
         maps: list[ExpectedMaps] = []
         layers: dict[str, Layer] = {}
-        for kind, levels in self.reads.items():
+        for kind in self.reads:
             geometric = kind == "cross" and self.capture.mean == "geometric"  # otherwise only the mean is held
             layers.update(self.layers[kind])
             counts = Counter(layer.level for layer in self.layers[kind].values())
-            for level in [level for level in counts if levels is None or level in levels]:
+            for level in [level for level in counts if self.wants(kind, level)]:
                 rows = -(-size[0] // level) * -(-size[1] // level)
                 columns = rows if kind == "self" else self.family.most_text_columns(pipeline)
                 held = 1 + counts[level] if geometric else 1
                 maps.append(ExpectedMaps(kind, level, 4 * rows * columns, counts[level], held))
-        numbers = Counter(map(_layer_kind, layers.values()))
-        order: tuple[LayerKind, ...] = ("joint", "self", "cross")
-        return Expected({kind: numbers[kind] for kind in order if numbers[kind]}, tuple(maps), size)
+        numbers = Counter(map(_sort_of, layers.values()))
+        return Expected({sort: numbers[sort] for sort in SORTS if numbers[sort]}, tuple(maps), size)
 
 
 def plan_capture(
@@ -234,8 +239,8 @@ class ExpectedMaps(NamedTuple):
 class Expected:
     """What the running maps of an image will be."""
 
-    layers: Mapping[LayerKind, int]
-    """The number of layers of each kind."""
+    layers: Mapping[str, int]
+    """The number of layers of each of SORTS."""
     maps: Sequence[ExpectedMaps]
     size: tuple[int, int]
     """(height, width) of L."""
@@ -251,7 +256,7 @@ class Expected:
         return sum(one.bytes * one.held for one in self.maps)
 
     def __str__(self) -> str:
-        counts = (f"{count} layer{'s' * (count > 1)} of {_called(kind)}" for kind, count in self.layers.items())
+        counts = (f"{count} layer{'s' * (count > 1)} of {sort}" for sort, count in self.layers.items())
         levels: dict[Kind, str] = {}
         for kind in KINDS:
             of_kind = sorted(one.level for one in self.maps if one.kind == kind)
@@ -264,9 +269,5 @@ class Expected:
         return f"{', '.join(counts)}{where} of {size}; maps of {show_bytes(self.map_bytes)} an image"
 
 
-def _layer_kind(layer: Layer) -> LayerKind:
-    return "joint" if layer.is_joint else layer.kinds[0]
-
-
-def _called(kind: LayerKind) -> str:
-    return "joint attention" if kind == "joint" else f"{kind}-attention"
+def _sort_of(layer: Layer) -> str:
+    return "joint attention" if layer.is_joint else f"{layer.kinds[0]}-attention"

@@ -15,6 +15,27 @@ from typing import NamedTuple
 import torch
 
 
+class Scores(NamedTuple):
+    """The scores of some queries, scale · QKᵀ + bias: what a softmax is taken of."""
+
+    query: torch.Tensor
+    """(B, H, N, D)"""
+    key: torch.Tensor
+    """(B, H, T, D)"""
+    scale: float
+    bias: torch.Tensor | None = None
+    """(B, H or 1, N or 1, T); −inf hides a column. None: nothing is added."""
+    sums: torch.Tensor | None = None
+    """(B, H, N) log-sum-exps over the T columns, if attention has computed them."""
+
+    def of_columns(self, columns: slice) -> Scores:
+        """The scores of some columns alone."""
+        bias = self.bias
+        if bias is not None:
+            bias = bias[..., columns]
+        return self._replace(key=self.key[:, :, columns], bias=bias, sums=None)
+
+
 class Part(NamedTuple):
     """Some columns of one softmax, and the running map to which they are added."""
 
@@ -46,66 +67,68 @@ class Scratch:
 
 def add_probabilities(
     parts: Sequence[Part],
-    query: torch.Tensor,
-    key: torch.Tensor,
-    scale: float,
-    bias: torch.Tensor | None = None,
+    scores: Scores,
     *,
     normalize: bool,
     finite: torch.Tensor,
     scratch: Scratch | None = None,
 ) -> None:
-    """Add the mean over heads of softmax(scale · QKᵀ + bias) to the running map of every part, in place.
+    """Add the mean over heads of the scores' softmax to the running map of every part, in place. A query without any
+    visible column has probabilities of 0.
 
-    query: (B, H, N, D). key: (B, H, T, D). bias: (B, H or 1, N or 1, T) or None; −inf hides a column; a row without any
-    visible column is 0. normalize: first divide each image's map of each part by its maximum (eq. 5). finite: a float32
-    scalar tensor, which becomes NaN if any probability is, and otherwise stays finite. scratch: memory for the call;
-    None: allocate new memory.
+    normalize: first divide each image's map of each part by its maximum (eq. 5). finite: a float32 scalar tensor, which
+    becomes NaN if any probability is, and otherwise stays finite. scratch: memory for the call; None: allocate new
+    memory.
     """
+    # 1. How many images, heads and queries fit a block
+    query, key, scale, bias, _ = scores
     images, heads, queries, _ = query.shape
     keys = key.shape[2]
     limit = BLOCK_BYTES.get(query.device.type, BLOCK_BYTES["cuda"]) // torch.float32.itemsize
-    rows_at_once = max(1, min(queries, limit // keys))
-    heads_at_once = max(1, min(heads, limit // (rows_at_once * keys)))
+    queries_at_once = max(1, min(queries, limit // keys))
+    heads_at_once = max(1, min(heads, limit // (queries_at_once * keys)))
     images_at_once = 1
-    if rows_at_once == queries:  # several images fit if all scores of each do
+    if queries_at_once == queries:  # several images fit if all scores of each do
         images_at_once = max(1, min(images, limit // (heads * queries * keys)))
+
+    # 2. Memory
     blocks = 1 if query.device.type == "cpu" else 2  # a CPU's softmax works in place, so that its cache holds it
-    block_size = images_at_once * heads_at_once * rows_at_once * keys
+    block_size = images_at_once * heads_at_once * queries_at_once * keys
     sizes = [block_size] * blocks + [part.total[:images_at_once].numel() for part in parts]
     buffers = (scratch or Scratch()).take(sum(sizes), query).split(sizes)
     score_buffer, probability_buffer = buffers[0], buffers[blocks - 1]  # the same on a CPU
     sum_buffers = zip(buffers[blocks:], parts, strict=True)
     sums = [buffer.view_as(part.total[:images_at_once]) for buffer, part in sum_buffers]  # over heads
+
+    # 3. Sums over heads, block by block
     hidden = None if bias is None else (bias == -torch.inf).all(-1, keepdim=True)  # (B, H or 1, N or 1, 1)
-    for first in range(0, images, images_at_once):
-        chosen = slice(first, min(first + images_at_once, images))
+    for chosen in _slices(images, images_at_once):
         count = chosen.stop - chosen.start
         transposed_keys = key[chosen].transpose(2, 3).float()  # (images at once, H, D, T)
-        if rows_at_once < queries:  # several products read it
+        if queries_at_once < queries:  # several products read it
             transposed_keys = transposed_keys.contiguous()
-        for start in range(0, queries, rows_at_once):
-            here = slice(start, min(start + rows_at_once, queries))
-            for head in range(0, heads, heads_at_once):
-                these = slice(head, min(head + heads_at_once, heads))
+        for here in _slices(queries, queries_at_once):
+            for these in _slices(heads, heads_at_once):
                 shape = (count, these.stop - these.start, here.stop - here.start, keys)
-                scores = score_buffer[: math.prod(shape)].view(shape)
+                block = score_buffer[: math.prod(shape)].view(shape)
                 probabilities = probability_buffer[: math.prod(shape)].view(shape)
                 product = query[chosen, these, here].float().flatten(0, 1), transposed_keys[:, these].flatten(0, 1)
                 if query.device.type != "cpu":
-                    scores.zero_()  # Metal multiplies what is there by beta = 0, and NaN stays NaN
-                torch.baddbmm(scores.flatten(0, 1), *product, beta=0, alpha=scale, out=scores.flatten(0, 1))
+                    block.zero_()  # Metal multiplies what is there by beta = 0, and NaN stays NaN
+                torch.baddbmm(block.flatten(0, 1), *product, beta=0, alpha=scale, out=block.flatten(0, 1))
                 if bias is not None:
-                    scores.add_(_block(bias, chosen, these, here))
-                torch.softmax(scores, -1, out=probabilities)
+                    block.add_(_some(bias, chosen, these, here))
+                torch.softmax(block, -1, out=probabilities)
                 if hidden is not None and hidden.shape[1] > 1:
-                    probabilities.masked_fill_(_block(hidden, chosen, these, here), 0)
+                    probabilities.masked_fill_(_some(hidden, chosen, these, here), 0)
                 for part, total in zip(parts, sums, strict=True):
                     added = probabilities[..., part.columns]
-                    if head == 0:
+                    if these.start == 0:
                         torch.sum(added, 1, out=total[:count, here])
                     else:
                         total[:count, here] += added[:, 0] if added.shape[1] == 1 else added.sum(1)
+
+        # 4. Into the running maps
         for part, total in zip(parts, sums, strict=True):
             head_sums = total[:count]
             if hidden is not None and hidden.shape[1] == 1:  # for all heads at once, which is less to do
@@ -118,10 +141,15 @@ def add_probabilities(
                 part.total[chosen].add_(head_sums, alpha=1 / heads)
 
 
-def _block(values: torch.Tensor, images: slice, heads: slice, rows: slice) -> torch.Tensor:
-    """Some images, heads and rows of values (B, H or 1, N or 1, …)."""
+def _slices(count: int, at_once: int) -> list[slice]:
+    """Slices of `count` things, each of at most `at_once`."""
+    return [slice(start, min(start + at_once, count)) for start in range(0, count, at_once)]
+
+
+def _some(values: torch.Tensor, images: slice, heads: slice, queries: slice) -> torch.Tensor:
+    """Some images, heads and queries of values (B, H or 1, N or 1, …)."""
     part = values[images] if values.shape[1] == 1 else values[images, heads]
-    return part if part.shape[2] == 1 else part[:, :, rows]
+    return part if part.shape[2] == 1 else part[:, :, queries]
 
 
 BLOCK_BYTES = {"cpu": 2 << 20, "mps": 32 << 20, "cuda": 64 << 20}

@@ -1,7 +1,7 @@
 """Watches the products of attention while a layer runs: the very queries, keys and mask that make its output.
 
-    watch = Watch(attention, on_product, patch_points())   # when the layer begins
-    watch.end()                                            # when it ends, also with an error
+    watch = Watch(attention, on_product)   # when the layer begins
+    watch.end()                            # when it ends, also with an error
 
 A `Watch` puts a function of its own around whatever computes attention at that moment, and passes all arguments on
 untouched: the output stays the same to the bit, and functions that others put there, before or after, keep working.
@@ -14,7 +14,7 @@ untouched: the output stays the same to the bit, and functions that others put t
 A watch reports only what its own thread computes, until its layer ends. From then on its function only passes calls on.
 It is removed once it is on top: below, somebody else's function calls it, as in the last line.
 
-Shape letters: B images, H heads, N queries, T keys, D channels per head.
+Shape letters: B members of attention's batch (calls.py), H heads, N queries, T keys, D channels per head.
 """
 
 from __future__ import annotations
@@ -118,22 +118,22 @@ def patch_points() -> list[PatchPoint]:
     return points
 
 
-def _watched(read: ProductReader, watch: Watch, under: Any) -> Any:
-    """A function that reports its products and calls `under`. PyTorch's own function also returns the sums, if it
+def _watched(read: ProductReader, watch: Watch, wrapped: Any) -> Any:
+    """A function that reports its products and calls `wrapped`. PyTorch's own function also returns the sums, if it
     can."""
 
     def attend(*args: Any, **kwargs: Any) -> Any:
         if not watch.is_here:
-            return under(*args, **kwargs)
-        found = attend_with_sums(*args, **kwargs) if under is TORCHS else None
+            return wrapped(*args, **kwargs)
+        found = attend_with_sums(*args, **kwargs) if wrapped is TORCHS else None
         if found is None:
             watch.report(read, *args, **kwargs)
-            return under(*args, **kwargs)
+            return wrapped(*args, **kwargs)
         result, sums = found
         watch.report(lambda *given, **more: read(*given, **more)._replace(sums=sums), *args, **kwargs)
         return result
 
-    attend.watch, attend.under = watch, under  # type: ignore[attr-defined]  # a function may have attributes
+    attend.watch, attend.wrapped = watch, wrapped  # type: ignore[attr-defined]  # a function may have attributes
     return attend
 
 
@@ -141,17 +141,17 @@ class _Backends(Mapping[Any, Any]):
     """diffusers' table of backends, watched. Most backends call PyTorch's function, which reports the product; the
     table reports the other backends' products."""
 
-    def __init__(self, watch: Watch, under: Mapping[Any, Any]) -> None:
-        self.watch, self.under = watch, under
+    def __init__(self, watch: Watch, wrapped: Mapping[Any, Any]) -> None:
+        self.watch, self.wrapped = watch, wrapped
 
     def __getitem__(self, name: Any) -> Any:
-        return partial(self.attend, self.under[name])
+        return partial(self.attend, self.wrapped[name])
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self.under)
+        return iter(self.wrapped)
 
     def __len__(self) -> int:
-        return len(self.under)
+        return len(self.wrapped)
 
     def attend(self, backend: Any, *args: Any, **kwargs: Any) -> Any:
         watch = self.watch
@@ -172,18 +172,19 @@ _lock = threading.Lock()
 class Watch:
     """Watches one call of one layer. on_product: called with a reader and the arguments of each product."""
 
-    def __init__(self, attention: Any, on_product: Callable[..., None], points: Sequence[PatchPoint]) -> None:
+    def __init__(self, attention: Any, on_product: Callable[..., None]) -> None:
         self.count = 0
         """The number of products until now."""
         self.has_ended = False
-        self._on_product, self._points, self._thread = on_product, points, threading.get_ident()
+        self._on_product, self._points, self._thread = on_product, patch_points(), threading.get_ident()
         with _lock:
-            for owner, name, wrap in points:
-                setattr(owner, name, wrap(self, _below_ended(getattr(owner, name))))
-        self._attention = attention if hasattr(attention, SCORES) else None
-        if self._attention is not None:  # a method, which no other layer looks up
-            below = _below_ended(getattr(attention, SCORES))
-            vars(attention)[SCORES] = _watched(partial(_read_scores, attention), self, below)
+            for owner, name, wrap in self._points:
+                setattr(owner, name, wrap(self, _without_ended(getattr(owner, name))))
+        self._attention = None
+        if hasattr(attention, SCORES):  # a method, which no other layer looks up
+            self._attention = attention
+            wrapped = _without_ended(getattr(attention, SCORES))
+            vars(attention)[SCORES] = _watched(partial(_read_scores, attention), self, wrapped)
 
     @property
     def is_here(self) -> bool:
@@ -202,9 +203,9 @@ class Watch:
         attention = self._attention
         if attention is None:
             return
-        below = _below_ended(getattr(attention, SCORES))
-        vars(attention)[SCORES] = below
-        if below == getattr(type(attention), SCORES).__get__(attention):  # the class's own
+        wrapped = _without_ended(getattr(attention, SCORES))
+        vars(attention)[SCORES] = wrapped
+        if wrapped == getattr(type(attention), SCORES).__get__(attention):  # the class's own
             del vars(attention)[SCORES]
 
 
@@ -213,13 +214,13 @@ def unpatch(points: Sequence[PatchPoint]) -> None:
     with _lock:
         for owner, name, _ in points:
             top = getattr(owner, name)
-            below = _below_ended(top)
+            below = _without_ended(top)
             if below is not top:
                 setattr(owner, name, below)
 
 
-def _below_ended(top: Any) -> Any:
-    """The topmost of the functions around an attention function whose watch has not ended, or the function itself."""
-    while getattr(getattr(top, "watch", None), "has_ended", False):
-        top = top.under
-    return top
+def _without_ended(function: Any) -> Any:
+    """What computes attention, without the functions on top of it whose watch has ended."""
+    while getattr(getattr(function, "watch", None), "has_ended", False):
+        function = function.wrapped
+    return function

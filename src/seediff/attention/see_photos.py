@@ -74,8 +74,7 @@ def capture_classes(
         def capture_images(
             rows: Sequence[int], prompts: Sequence[str], classes: Sequence[Sequence[str]]
         ) -> list[AttentionMaps]:
-            texts, text_states = captured_texts(model, plan, prompts, classes)
-            words = [locate_columns(model.readers, text, names) for text, names in zip(texts, classes, strict=True)]
+            texts, words, text_states = captured_texts(model, plan, prompts, classes)
             numbers, calls = [indices[row] for row in rows], len(timesteps)
             with capture_attention(
                 model.network, plan, guidance=False, total_steps=calls, text_states=text_states

@@ -12,9 +12,17 @@ calls and texts of several lengths need no care here: each is a kind of its own.
 kind runs eagerly, as without graphs: it compiles kernels, and makes the running maps. A later call is recorded, if the
 kind comes often; all calls after it are replayed.
 
-Whether replays are faster depends on the network, the batch, the host and the card. So a network may have a trial: of
-one kind, the first recorded call runs both ways, and its bytes are compared; the next calls run eagerly and replayed in
-turn, and are timed. The result of the compared call is that of the eager call.
+Whether replays are faster depends on the network, the batch, the host and the card. So a network may have a trial,
+which is of one kind of call. A network is always in one of four modes:
+
+    mode       a recorded kind of call runs                               next mode
+    WANTED     replayed                                                   GIVEN_UP if a recording fails
+    TRIAL      the first time both ways, to compare all bytes; then       WON, or GIVEN_UP if replays are not faster, a
+               eagerly and replayed in turn, timed                        byte differs or the recording fails
+    WON        replayed; in some captures, one call runs both ways        GIVEN_UP as in a trial
+    GIVEN_UP   eagerly, as all other calls
+
+The result of a call that runs both ways is that of the eager call.
 """
 
 from __future__ import annotations
@@ -22,17 +30,17 @@ from __future__ import annotations
 import inspect
 import threading
 import warnings
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
+from enum import Enum, auto
 from statistics import median
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
+from torch.utils._pytree import tree_flatten, tree_leaves
 
 from ..errors import Notice, UserError, first_line
+from .graph_calls import Call, Capture, CaptureHooks, Recorded, copies
 from .graph_changes import MARK, SCALARS, examine
 from .graph_recording import CudaRecording, Reading
 
@@ -52,55 +60,13 @@ CHECKED_CAPTURES = 16
 """Of so many captures, one compares a replay with an eager call, byte by byte."""
 
 
-class CaptureHooks(Protocol):
-    """What a recording must know of the hooks inside of the network. `attention.recorder.AttentionRecorder` is one."""
+class Mode(Enum):
+    """Whether calls of a network are replayed; the table above has what each mode means."""
 
-    total_steps: int | None
-    """The number of steps in the capture; None: unknown."""
-    touched: set[Hashable]
-    """Names of the tensors in `GraphedNetwork.memory` that this call uses."""
-
-    def kind_of_call(self) -> Hashable:
-        """All that decides which operations the hooks start in this call; None if the call must run eagerly, because no
-        `prepare` came before it."""
-        ...
-
-    def fail(self, error: Exception) -> None:
-        """Raise an error of the hooks, or keep it and do nothing more in this capture."""
-        ...
-
-    def take_back(self) -> Any:
-        """Take back what this call added to the maps, and return it for `add_again`."""
-        ...
-
-    def add_again(self, additions: Any) -> None:
-        """Count what a replay adds: the same as the recorded call."""
-        ...
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """A recorded call."""
-
-    replay: Callable[[], None]
-    inputs: Sequence[torch.Tensor]
-    """The call's tensors, into which those of later calls are copied."""
-    outputs: Sequence[Any]
-    """The leaves of the result."""
-    structure: Any
-    """How the leaves form the result (`torch.utils._pytree`)."""
-    additions: Any
-    """What the call adds to the maps, from `CaptureHooks.take_back`."""
-    touched: frozenset[Hashable]
-    """Names of the tensors in `GraphedNetwork.memory` that the call uses."""
-    read: Sequence[torch.Tensor]
-    """All tensors that the call read, which must live as long as the recording."""
-
-    def take_inputs(self, leaves: Sequence[Any]) -> None:
-        """Copy the tensors of another call to where the recording reads its own."""
-        tensors = (leaf for leaf in leaves if isinstance(leaf, torch.Tensor))
-        for own, value in zip(self.inputs, tensors, strict=True):
-            own.copy_(value, non_blocking=True)
+    WANTED = auto()
+    TRIAL = auto()
+    WON = auto()
+    GIVEN_UP = auto()
 
 
 class GraphedNetwork:
@@ -114,17 +80,12 @@ class GraphedNetwork:
         self.own_forward = network.forward
         self.replaces_own = "forward" in vars(network)
         """Whether `forward` was replaced before, for example by offloading."""
-        self.slots: dict[str, int] = {}
-        """Name of a layer → its row in the vector of numbers that are NaN after an overflow."""
-        self.recorded_calls = self.replayed_calls = 0
-        """The number of calls so far."""
-        self._is_asked_for = not trial
-        """Whether replays are wanted in any case; otherwise they must be faster, and are compared now and then."""
-        self.is_on_trial = trial
+        self.mode = Mode.WANTED
+        if trial:
+            self.mode = Mode.TRIAL
+        self.recorded_calls = self.replayed_calls = self._captures = 0
+        """The number of calls, and of captures, until now."""
         self._replay_seconds, self._eager_seconds = list[float](), list[float]()
-        self._captures = 0
-        self._given_up = ""
-        """Why all calls run eagerly from now on; "" if they need not."""
         self._told: set[str] = set()
 
         # 2. Until the network changes
@@ -132,26 +93,20 @@ class GraphedNetwork:
         """From `examine`: what the recordings depend on."""
         self._recorded: dict[Hashable, Recorded] = {}
         self.memory: dict[Hashable, torch.Tensor] = {}
-        """Tensors that recordings read and write, so that they outlive a capture, by what they hold and their shape."""
-        self._seen_before: set[Hashable] = set()
+        """Tensors that recordings read and write, so that they outlive a capture, from `tensor`."""
+        self._kinds_before: set[Hashable] = set()
         """Kinds of calls in earlier captures."""
 
-        # 3. In one capture
+        # 3. Until the next capture
         self.hooks: CaptureHooks | None = None
         """The capture's; without any, calls run eagerly."""
         self._own_hooks: set[int] = set()
         """Ids of the handles of the capture's hooks."""
+        self._capture = Capture()
         self.eager_because = ""
-        """Why calls run eagerly in this capture; "" if they are recorded."""
+        """Why calls run eagerly, in GIVEN_UP for good; "" if they are recorded."""
         self.is_recording = False
         """Whether a call is being recorded, which an error of a hook ends."""
-        self._must_compare = False
-        self._seen: set[Hashable] = set()
-        """Kinds of calls in this capture."""
-        self._replayed_state: Any = None
-        """The state that this capture's replays have read."""
-        self._replayed_before = 0
-        """`replayed_calls` when the capture began."""
 
         self.__signature__ = inspect.signature(network.forward)  # modular pipelines read which arguments it has
         network.forward = self
@@ -166,9 +121,11 @@ class GraphedNetwork:
                 self.network.forward = self.own_forward
         delattr(self.network, MARK)
 
+    # A capture
+
     @contextmanager
     def captured_by(self, hooks: CaptureHooks, handles: Sequence[Any]) -> Iterator[None]:
-        """In this block, record and replay calls with the hooks of a capture, which have these handles."""
+        """In this block, record and replay calls with the hooks of captures, which have these handles."""
         self.hooks, self._own_hooks = hooks, {handle.id for handle in handles}
         try:
             yield
@@ -176,149 +133,104 @@ class GraphedNetwork:
             self.hooks, self._own_hooks = None, set()
 
     def prepare(self) -> None:
-        """Begin a capture, before anything is added to maps: throw away recordings of a network that has changed, and
-        memory that no recording uses."""
+        """Begin a capture, before its first call: throw away recordings of a network that has changed, and memory that
+        no recording uses. All other memory becomes 0: a recorded call cannot do so, because its replays would, too."""
         state, why = examine(self.network, self._own_hooks)
         if self.replaces_own:
             why = "its forward was replaced (offload?)"
-        self.eager_because = self._given_up or why
-        if self._is_asked_for:
-            self._tell(self.eager_because)
-        self._captures += 1
-        self._must_compare = not self._is_asked_for and self._captures % CHECKED_CAPTURES == 0
+        if self.mode is not Mode.GIVEN_UP:
+            self.eager_because = why
+        if self.mode is Mode.WANTED:
+            self._tell(why)
+        self._kinds_before |= self._capture.kinds
         if state != self._state:
             self._forget_all()
             self._state = state
-        self._replayed_state, self._replayed_before = state, self.replayed_calls
         used = set().union(*(recorded.touched for recorded in self._recorded.values()))
-        self.memory = {name: tensor for name, tensor in self.memory.items() if name in used}
-        self._seen_before |= self._seen
-        self._seen = set()
+        self.memory = {name: tensor.zero_() for name, tensor in self.memory.items() if name in used}
+        self._captures += 1
+        self._capture = Capture(state, self.mode is Mode.WON and self._captures % CHECKED_CAPTURES == 0)
+
+    @torch.inference_mode(False)  # later captures write to it
+    def tensor(self, name: Hashable, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+        """A tensor that outlives the capture if a recording uses it, by what it holds; 0 at first."""
+        key = (name, shape, dtype)
+        if key not in self.memory:
+            self.memory[key] = torch.zeros(shape, dtype=dtype, device=device)
+        self._capture.touched.add(key)
+        return self.memory[key]
 
     def check_unchanged(self) -> None:
         """End a capture: raise UserError if the network was changed since the first call, because replays do not read
         the change."""
-        has_replayed = self.replayed_calls > self._replayed_before
-        if has_replayed and examine(self.network, self._own_hooks)[0] != self._replayed_state:
+        if self._capture.has_replayed and examine(self.network, self._own_hooks)[0] != self._capture.state:
             problem = "was changed while it drew, which recorded calls do not read"
             raise UserError("the network", problem, "change it between pictures, or draw without graphs")
 
+    # A call
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        # 1. Calls that run eagerly
+        call = self._read(args, kwargs)
+        if call is None:
+            return self.own_forward(*args, **kwargs)
+        recorded = self._recorded.get(call.kind)
+        if recorded is None and self._is_worth_recording(call):
+            recorded = self._record(call)
+            if self.mode is Mode.GIVEN_UP:
+                return self.own_forward(*args, **kwargs)
+        if recorded is None:
+            return self._run_eagerly(call)
+        if self._capture.must_compare:
+            self._capture.must_compare = False
+            return self._run_both(call, recorded)
+        if self.mode is Mode.TRIAL:
+            return self._take_turns(call, recorded)
+        return self._replay(call, recorded)
+
+    def _read(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
+        """The call with these arguments; None if it must run eagerly."""
+        if self.hooks is None or self.eager_because or torch.is_grad_enabled():
+            return None
+        of_hooks = self.hooks.kind_of_call()
+        if of_hooks is None:
+            return None
         leaves, structure = tree_flatten((args, kwargs))
-        hooks = self.hooks
-        if hooks is None or self.eager_because:
-            return self.own_forward(*args, **kwargs)
-        of_hooks = hooks.kind_of_call()
-        if of_hooks is None or torch.is_grad_enabled():
-            return self.own_forward(*args, **kwargs)
         strange = next((type(leaf).__name__ for leaf in leaves if not isinstance(leaf, RECORDED)), None)
         if strange is not None:
-            if self._is_asked_for:
+            if self.mode is Mode.WANTED:
                 self._tell(f"a call is given a {strange}, which a replay would not read again")
-            return self.own_forward(*args, **kwargs)
+            return None
+        kind = (str(structure), tuple(map(_describe, leaves)), of_hooks, threading.get_ident())
+        return Call(kind, self.hooks, leaves, (args, kwargs))
 
-        # 2. A recording of this kind, or one that is made now
-        of_inputs = tuple(_describe(leaf) for leaf in leaves)
-        kind = (str(structure), of_inputs, of_hooks, threading.get_ident())
-        recorded, is_new = self._recorded.get(kind), False
-        if recorded is None and self._is_worth_recording(kind, hooks):
-            recorded, is_new = self._record(kind, hooks, leaves, structure), True
-        if self.eager_because:  # recording failed
-            return self.own_forward(*args, **kwargs)
-
-        # 3. Eagerly, both ways, or replayed
-        run_eagerly = partial(self._run_eagerly, leaves, structure)
-        if recorded is None:
-            return run_eagerly()
-        replay = partial(self._replay, recorded, hooks, leaves)
-        if self.is_on_trial:
-            return self._run_both(recorded, leaves, run_eagerly) if is_new else self._take_turns(run_eagerly, replay)
-        if self._must_compare:
-            self._must_compare = False
-            return self._run_both(recorded, leaves, run_eagerly)
-        return replay()
-
-    def _run_eagerly(self, leaves: Sequence[Any], structure: Any) -> Any:
-        args, kwargs = tree_unflatten(_copies(leaves), structure)  # laid out as a recording's inputs
-        return self.recording.run(lambda: self.own_forward(*args, **kwargs))
-
-    def _replay(self, recorded: Recorded, hooks: CaptureHooks, leaves: Sequence[Any]) -> Any:
-        recorded.take_inputs(leaves)
-        hooks.add_again(recorded.additions)
-        recorded.replay()
-        self.replayed_calls += 1
-        return tree_unflatten(_copies(recorded.outputs), recorded.structure)  # schedulers keep results of earlier steps
-
-    # Trying on this card
-
-    def _run_both(self, recorded: Recorded, leaves: Sequence[Any], run_eagerly: Callable[[], Any]) -> Any:
-        """The result and the maps of an eager call, after they were compared with those of a replay, of which nothing
-        is kept. If a byte differs, all further calls run eagerly."""
-        kept = [self.memory[name] for name in recorded.touched]
-        before = _copies(kept)
-        recorded.take_inputs(leaves)
-        recorded.replay()
-        replayed = [*_copies(recorded.outputs), *_copies(kept)]
-        for tensor, earlier in zip(kept, before, strict=True):
-            tensor.copy_(earlier)
-        found = run_eagerly()
-        if not all(map(have_same_bytes, replayed, [*tree_leaves(found), *kept])):
-            self._give_up("a replayed call gave other bytes than an eager call on this card; please report it")
-        return found
-
-    def _take_turns(self, run_eagerly: Callable[[], Any], replay: Callable[[], Any]) -> Any:
-        """Run a call in the way that was timed less often. Once both were timed, the faster way is kept."""
-        call, timed = run_eagerly, self._eager_seconds
-        if len(self._replay_seconds) < len(self._eager_seconds):
-            call, timed = replay, self._replay_seconds
-        found, seconds = self.recording.timed(call)
-        timed.append(seconds)
-        if len(self._replay_seconds) < TIMED_CALLS:
-            return found
-        self.is_on_trial = False
-        ratio = median(self._replay_seconds) / median(self._eager_seconds)
-        if ratio > WORTH:
-            self._give_up(f"replays take {ratio:.2f} of the time of eager calls")
-        else:
-            text = f"calls of the network are replayed as CUDA graphs: {ratio:.2f} of the time, same bytes"
-            warnings.warn(text, Notice, stacklevel=3)
-        return found
-
-    def _give_up(self, reason: str) -> None:
-        """Run all calls eagerly from now on, for as long as the network is loaded."""
-        self._given_up = self.eager_because = reason
-        self._tell(reason)
-        self._forget_all()
-
-    def _is_worth_recording(self, kind: Hashable, hooks: CaptureHooks) -> bool:
+    def _is_worth_recording(self, call: Call) -> bool:
         """Whether this capture has already run a call of this kind, which made its memory and compiled its kernels, and
         more calls of the kind will follow."""
-        if kind not in self._seen:
-            self._seen.add(kind)
+        kinds, steps = self._capture.kinds, call.hooks.total_steps
+        if call.kind not in kinds:
+            kinds.add(call.kind)
             return False
-        if self.is_on_trial and self._recorded:
+        if self.mode is Mode.TRIAL and self._recorded:
             return False
-        comes_often = kind in self._seen_before or hooks.total_steps is None or hooks.total_steps >= MANY_CALLS
+        comes_often = call.kind in self._kinds_before or steps is None or steps >= MANY_CALLS
         return comes_often and len(self._recorded) < MOST_RECORDED
 
-    def _record(self, kind: Hashable, hooks: CaptureHooks, leaves: Sequence[Any], structure: Any) -> Recorded | None:
+    def _record(self, call: Call) -> Recorded | None:
         """Record a call; None if it must run eagerly. Whatever CUDA refuses, including for lack of memory, ends
         recording for this network."""
         if self.recording.is_short_of_memory():
             self._give_up("too little memory is free for a recording")
             return None
-        own = _copies(leaves)
-        args, kwargs = tree_unflatten(own, structure)
-        reading = Reading()
+        args, kwargs = copies(call.arguments)
+        hooks, reading = call.hooks, Reading()
 
-        def call() -> Any:
+        def run() -> Any:
             with reading:
                 return self.own_forward(*args, **kwargs)
 
         self.is_recording = True
         try:
-            found, replay = self.recording.record(call)
+            found, replay = self.recording.record(run)
         except UserError as error:
             self.is_recording = False
             hooks.take_back()
@@ -332,16 +244,71 @@ class GraphedNetwork:
         finally:
             self.is_recording = False
 
-        outputs, shape = tree_flatten(found)
-        inputs = [leaf for leaf in own if isinstance(leaf, torch.Tensor)]
+        inputs = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
         additions = hooks.take_back()  # recording ran nothing; replays are counted
-        touched = frozenset(hooks.touched)
-        recorded = Recorded(replay, inputs, outputs, shape, additions, touched, reading.alive())
-        self._recorded[kind] = recorded
+        touched = frozenset(self._capture.touched)
+        recorded = Recorded(replay, inputs, found, additions, touched, reading.alive())
+        self._recorded[call.kind] = recorded
         self.recorded_calls += 1
-        if self.replayed_calls == self._replayed_before:  # a first call may have filled caches of the network
-            self._replayed_state = examine(self.network, self._own_hooks)[0]
+        if not self._capture.has_replayed:  # a first call may have filled caches of the network
+            self._capture.state = examine(self.network, self._own_hooks)[0]
+        if self.mode is Mode.TRIAL:
+            self._capture.must_compare = True
         return recorded
+
+    # Ways to run a call
+
+    def _run_eagerly(self, call: Call) -> Any:
+        args, kwargs = copies(call.arguments)  # laid out as a recording's inputs
+        return self.recording.run(lambda: self.own_forward(*args, **kwargs))
+
+    def _replay(self, call: Call, recorded: Recorded) -> Any:
+        call.hooks.add_again(recorded.additions)
+        recorded.replay_with(call.leaves)
+        self.replayed_calls += 1
+        self._capture.has_replayed = True
+        self._capture.touched |= recorded.touched
+        return copies(recorded.result)  # schedulers keep results of earlier steps
+
+    def _run_both(self, call: Call, recorded: Recorded) -> Any:
+        """The result and the maps of an eager call, after they were compared with those of a replay, of which nothing
+        is kept. If a byte differs, all further calls run eagerly."""
+        kept = [self.memory[name] for name in recorded.touched]
+        before = copies(kept)
+        recorded.replay_with(call.leaves)
+        replayed = tree_leaves(copies((recorded.result, kept)))
+        for tensor, earlier in zip(kept, before, strict=True):
+            tensor.copy_(earlier)
+        found = self._run_eagerly(call)
+        if not all(map(have_same_bytes, replayed, tree_leaves((found, kept)))):
+            self._give_up("a replayed call gave other bytes than an eager call on this card; please report it")
+        return found
+
+    def _take_turns(self, call: Call, recorded: Recorded) -> Any:
+        """Run a call in the way that was timed less often. Once both were timed, the faster way is kept."""
+        run, seconds = (lambda: self._run_eagerly(call)), self._eager_seconds
+        if len(self._replay_seconds) < len(self._eager_seconds):
+            run, seconds = (lambda: self._replay(call, recorded)), self._replay_seconds
+        found, taken = self.recording.timed(run)
+        seconds.append(taken)
+        if len(self._replay_seconds) < TIMED_CALLS:
+            return found
+        ratio = median(self._replay_seconds) / median(self._eager_seconds)
+        if ratio > WORTH:
+            self._give_up(f"replays take {ratio:.2f} of the time of eager calls")
+        else:
+            self.mode = Mode.WON
+            text = f"calls of the network are replayed as CUDA graphs: {ratio:.2f} of the time, same bytes"
+            warnings.warn(text, Notice, stacklevel=3)
+        return found
+
+    # The end of replays
+
+    def _give_up(self, reason: str) -> None:
+        """Run all calls eagerly from now on, for as long as the network is loaded."""
+        self.mode, self.eager_because = Mode.GIVEN_UP, reason
+        self._tell(reason)
+        self._forget_all()
 
     def _tell(self, reason: str) -> None:
         """Give notice of why calls run eagerly, once for each reason."""
@@ -350,7 +317,7 @@ class GraphedNetwork:
             warnings.warn(f"runs without CUDA graphs: {reason}", Notice, stacklevel=3)
 
     def _forget_all(self) -> None:
-        for known in (self._recorded, self._seen_before, self._seen, self.memory):
+        for known in (self._recorded, self._kinds_before, self.memory):
             known.clear()
         self.recording.renew()
 
@@ -367,18 +334,10 @@ def _describe(leaf: Any) -> Hashable:
     return type(leaf), leaf
 
 
-@torch.inference_mode(False)
-@torch.no_grad()
-def _copies(leaves: Sequence[Any]) -> list[Any]:
-    """The leaves, with tensors copied. Even in inference mode the copies are normal tensors, so that later calls can
-    write to them."""
-    return [leaf.clone() if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
-
-
 def have_same_bytes(one: Any, other: Any) -> bool:
     """Whether two results, tensors or other values, are equal byte by byte: NaN equals itself, and 0 is not −0. Waits
     for the GPU."""
     if not isinstance(one, torch.Tensor):
         return one == other
-    pair = (tensor.contiguous().view(torch.uint8) for tensor in (one, other))
+    pair = (tensor.contiguous().flatten().view(torch.uint8) for tensor in (one, other))
     return one.shape == other.shape and one.dtype == other.dtype and torch.equal(*pair)

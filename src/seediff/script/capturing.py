@@ -21,10 +21,11 @@ from typing import Any, Literal, get_args
 
 import torch
 
-from ..attention.capture import attach_recorder
+from ..attention.capture import attach_recorder, hook_calls
 from ..attention.networks import check_processors, find_networks
 from ..attention.plan import CapturePlan, plan_capture, plan_segments
-from ..attention.recorder import Apart, AttentionRecorder
+from ..attention.recorder import AttentionRecorder
+from ..attention.running_maps import Apart
 from ..config.method_constants import EVERYTHING, CaptureConfig, Reads, SegmentConfig
 from ..config.methods import METHOD_FACTS
 from ..config.resolve import own_constants
@@ -132,9 +133,9 @@ def capture(
         if not alone:
             stack.enter_context(wrap_call(pipe, listener))
         for each in networks:
-            stack.enter_context(attach_recorder(each, recorder, listener.before_network))
-            if negative_recorder is not None:
-                stack.enter_context(attach_recorder(each, negative_recorder, None))
+            stack.enter_context(hook_calls(each, listener.before_network))
+            for one in listener.recorders:
+                stack.enter_context(attach_recorder(each, one))
         columns = TextColumns(pipe, family, readers, prompts)
         yield Captured(listener, pipe, plan, keep if keep in METHOD_FACTS else None, columns)
 

@@ -24,7 +24,7 @@ def check_memory(
     bytes of the maps of earlier pictures."""
     expected = [recorder.plan.expected(size, type(pipe).__name__) for recorder in recorders]
     needed, whole = images * sum(one.map_bytes for one in expected), memory_bytes()
-    apart, every = recorders[0].apart, recorders[0].config.steps
+    apart, every = recorders[0].apart, recorders[0].plan.capture.steps
     if apart == "step":
         calls = len(getattr(getattr(pipe, "scheduler", None), "timesteps", ())) or 1
         needed *= 1 + (calls if isinstance(every, str) else math.ceil(calls / every))

@@ -3,7 +3,7 @@ batch has rows with the prompt.
 
     pipe(…) ─▶ Listener.draw ─▶ the pipeline's own call, in which
                    encode_prompt(…) ─▶ note_encoding ─▶ PromptRows.note         (which_rows.py)
-                   network(…) ─▶ before_network ─▶ PromptRows.find ─▶ AttentionRecorder.start_step, with these rows
+                   network(…) ─▶ before_network ─▶ PromptRows.find ─▶ AttentionRecorder.begin_call, with these rows
                finish ─▶ AttentionRecorder.maps ─▶ Run                          (run.py)
 
 A run is one call of the pipeline, or the whole block around a network alone. An error of capture before the run's first
@@ -85,7 +85,7 @@ class Listener:
         self.recorder, self.negative_recorder = recorder, negative_recorder
         self.recorders = [*filter(None, (recorder, negative_recorder))]
         self.networks, self.pipe, self.prompts, self.states = networks, pipe, prompts, states
-        self.family = recorder.family
+        self.family = recorder.plan.family
         self.finished: list[Run] = []
         self.call: Call | None = None
         self.passed_over = False
@@ -188,7 +188,8 @@ class Listener:
                 check_processors(network)
             has_no_end = self.pipe is None and self.recorder.apart == "step"  # so each step is counted when it comes
             if has_no_end or not call.run.steps:
-                device, earlier = states[0].device, self.map_bytes + self.recorder.map_bytes  # weights may be offloaded
+                device = states[0].device  # weights may be offloaded
+                earlier = self.map_bytes + self.recorder.running.map_bytes
                 check_memory(self.pipe, self.recorders, (height, width), len(rows) * frames, device, earlier)
             self._record_rows(self.recorder, call.run, call.prompt, rows, network, args, kwargs)
         timestep = _first_of(inputs, ("timestep", "t"))
@@ -207,8 +208,7 @@ class Listener:
         """Record rows of this call of the network."""
         if not run.steps:
             run.texts = prompt.texts
-        recorder.chosen_rows = rows
-        recorder.start_step(*call_of_network)
+        recorder.begin_call(*call_of_network, rows=rows)
         run.steps += 1
 
     # The negative prompt
@@ -228,7 +228,7 @@ class Listener:
 
     def _close_negative(self, call: Call, recorder: AttentionRecorder, run: Run) -> None:
         """Give a run of negative prompts its maps."""
-        if run.error is None and (not run.steps or recorder.images != self.recorder.images):
+        if run.error is None and (not run.steps or recorder.calls.latest.images != self.recorder.calls.latest.images):
             problem = "no row of the network's batches has it, encoded as prompts are, for each picture"
             fix = "models that draw without guidance read none"
             if call.prompt.negative_is_prompt:
@@ -261,9 +261,10 @@ class Listener:
             if run.error is not None:
                 run.maps, run.negative = [], None
             if self.family.frames_dimension:
-                frames = len(run.images) // run.count or self.recorder.frames
+                latent_frames = self.recorder.calls.latest.frames
+                frames = len(run.images) // run.count or latent_frames
                 for each in filter(None, (run, run.negative)):
-                    each.show_frames(frames, self.recorder.frames)
+                    each.show_frames(frames, latent_frames)
             run.images = [*run.images, *[None] * run.count][: run.count]
             self.finished.append(run)
         self._restart()
@@ -338,7 +339,7 @@ class Listener:
 
     def _pass_over(self) -> None:
         for recorder in self.recorders:
-            recorder.pass_over()
+            recorder.end_call()
 
     def _restart(self) -> None:
         for recorder in self.recorders:
@@ -363,7 +364,7 @@ def _first_of(inputs: Mapping[str, Any], names: Sequence[str]) -> Any:
 
 def _maps(recorder: AttentionRecorder, run: Run) -> list[AttentionMaps]:
     """The maps of a run, on the CPU."""
-    prompts = [text.prompt for text, _ in product(run.texts, range(recorder.frames))]
+    prompts = [text.prompt for text, _ in product(run.texts, range(recorder.calls.latest.frames))]
     try:
         return [maps.cpu() for maps in recorder.maps([{}] * len(prompts), prompts)]
     except UserError as error:

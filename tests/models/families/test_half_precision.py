@@ -3,7 +3,7 @@ import pytest
 from builders.families import SPECS, generate, least_steps, request, shown
 from builders.reference_attention import BOOKS
 
-from seediff.attention import recorder
+from seediff.attention import running_maps
 from seediff.models.describe import describe_here
 from seediff.models.registry import load_model
 
@@ -14,13 +14,13 @@ def test_the_image_in_half_precision_is_that_without_capture(family, twin, monke
     info = describe_here(str(twin(family)))
     assert info is not None
     model = load_model(str(twin(family)), device="cpu", dtype=info.family.half)
-    added, kinds = recorder.add_probabilities, set()
+    added, kinds = running_maps.add_probabilities, set()
 
-    def add(parts, query, key, *rest, **more):
-        kinds.update([str(query.dtype), str(key.dtype)])
-        added(parts, query, key, *rest, **more)
+    def add(parts, scores, **more):
+        kinds.update([str(scores.query.dtype), str(scores.key.dtype)])
+        added(parts, scores, **more)
 
-    monkeypatch.setattr(recorder, "add_probabilities", add)
+    monkeypatch.setattr(running_maps, "add_probabilities", add)
     images, _ = generate(model, SPECS[:1], steps=least_steps(model))
     assert kinds == {f"torch.{info.family.half}"}
     assert np.array_equal(images[0], shown(model.pipe(**request(model, SPECS[:1], steps=least_steps(model))).images[0]))

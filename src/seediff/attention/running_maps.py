@@ -1,0 +1,191 @@
+"""The running maps of a capture: sums of attention, to which layers add in every recorded step.
+
+    add       a layer's probabilities in one step ─▶ the sums
+    finish    each sum ─▶ a mean: it is divided by how often something was added to it
+    means     the mean of all layers and steps, for each kind of attention and resolution
+
+Recordings of the network write to running maps, too (models/graphs.py). A recorded call adds without running Python:
+`take_back` returns what it would have added, and `add_again` counts it at each replay.
+
+Shape letters: B images, H heads, N = h·w queries, T keys (N in self-attention, tokens in cross-attention).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from itertools import groupby
+from typing import Literal, NamedTuple
+
+import torch
+
+from ..errors import UserError
+from ..models.graphs import GraphedNetwork
+from ..models.layer_choice import KINDS, Kind
+from .fused import add_probabilities_fused, can_fuse
+from .maps import Grid
+from .plan import CapturePlan
+from .probabilities import Part, Scores, Scratch, add_probabilities
+
+Apart = Literal["step", "layer"]
+"""What has running maps of its own: each step, or each layer."""
+LEAST = 1e-6
+"""Lower bound of attention in a geometric mean, so that no single layer can make it 0."""
+
+
+class LayerMap(NamedTuple):
+    """Names what a layer adds to running maps."""
+
+    kind: Kind
+    grid: Grid
+    layer: str
+
+
+class SumKey(NamedTuple):
+    """Names a running map."""
+
+    kind: Kind
+    grid: Grid
+    owner: str
+    """The layer, or the number of the step, whose map it is; "": all layers and steps share it."""
+
+
+class RunningMaps:
+    """One (B, N, T) float32 sum per resolution and kind, and per layer or step where these are kept apart. apart,
+    graphs: as in `AttentionRecorder`."""
+
+    def __init__(self, plan: CapturePlan, apart: Apart | None, graphs: GraphedNetwork | None) -> None:
+        self.plan, self.graphs = plan, graphs
+        self.kept_apart: dict[Kind, Apart | None] = dict.fromkeys(KINDS, apart)
+        """What has running maps of its own; None: all layers and steps share one."""
+        if plan.capture.mean == "geometric":
+            self.kept_apart["cross"] = "layer"
+        self.steps: dict[LayerMap, list[int]] = {}
+        """The steps in which a layer added something."""
+        self._sums: dict[SumKey, torch.Tensor] = {}
+        self._counts = Counter[SumKey]()
+        self._finite: dict[str, torch.Tensor] = {}  # layer → a number, NaN if any of its probabilities was
+        self._scratch = Scratch()
+
+    @property
+    def map_bytes(self) -> int:
+        """Bytes of the running maps."""
+        return sum(total.nbytes for total in self._sums.values())
+
+    # While the network runs
+
+    def add(self, step: int, layer: str, grid: Grid, columns: Mapping[Kind, slice], scores: Scores) -> None:
+        """Add a layer's probabilities at one step, averaged over heads. columns: for each kind, its columns of the
+        scores. Raises UserError for maps of another shape than in earlier steps."""
+        together: list[Part] = []
+        for kind, chosen in columns.items():
+            total = self._sum(LayerMap(kind, grid, layer), step, scores, chosen)
+            part = Part(total, chosen, per_column=kind == "cross")
+            if kind in self.plan.alone:
+                self._add_parts([part._replace(columns=slice(None))], layer, scores.of_columns(chosen))
+            else:
+                together.append(part)
+        if together:
+            self._add_parts(together, layer, scores)
+        for kind in columns:
+            self._count(LayerMap(kind, grid, layer), step)
+
+    def _add_parts(self, parts: Sequence[Part], layer: str, scores: Scores) -> None:
+        normalize, finite = self.plan.capture.normalize, self._finite_of(layer, scores.query)
+        if can_fuse(scores.query):
+            with torch.cuda.device_of(scores.query):  # Triton launches on the current device
+                add_probabilities_fused(parts, scores, normalize=normalize, finite=finite)
+        else:
+            add_probabilities(parts, scores, normalize=normalize, finite=finite, scratch=self._scratch)
+
+    def _sum(self, added: LayerMap, step: int, scores: Scores, columns: slice) -> torch.Tensor:
+        """The running map (B, N, T) to which a layer adds these columns."""
+        key, query = self._key(added, step), scores.query
+        width = len(range(*columns.indices(scores.key.shape[2])))
+        shape = (query.shape[0], query.shape[2], width)
+        if key not in self._sums:
+            self._sums[key] = self._zeros(key, shape, query)
+        total = self._sums[key]
+        if total.shape != shape:
+            problem = f"the network was given texts of {total.shape[2]} and of {width} columns in one run"
+            raise UserError(problem, fix="use one `with` block for each")
+        return total
+
+    def _finite_of(self, layer: str, like: torch.Tensor) -> torch.Tensor:
+        """The layer's number that becomes NaN."""
+        if layer not in self._finite:
+            self._finite[layer] = self._zeros(layer, (), like)
+        return self._finite[layer]
+
+    @torch.inference_mode(False)  # inference tensors could not be changed outside of that mode
+    def _zeros(self, name: Hashable, shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
+        """Float32 zeros, where recordings find them if there are some."""
+        if self.graphs is None:
+            return like.new_zeros(shape, dtype=torch.float32)
+        return self.graphs.tensor(name, shape, torch.float32, like.device)
+
+    def _key(self, added: LayerMap, step: int) -> SumKey:
+        """The running map to which a layer adds in a step."""
+        owners: dict[Apart | None, str] = {None: "", "layer": added.layer, "step": str(step)}
+        return SumKey(added.kind, added.grid, owners[self.kept_apart[added.kind]])
+
+    def _count(self, added: LayerMap, step: int) -> None:
+        self.steps.setdefault(added, []).append(step)
+        self._counts[self._key(added, step)] += 1
+
+    # Recorded calls
+
+    def take_back(self, step: int) -> list[tuple[LayerMap, torch.Tensor]]:
+        """Count nothing of what was added in this step. Returns what each layer added, and the running map that it
+        added to."""
+        additions: list[tuple[LayerMap, torch.Tensor]] = []
+        for added, steps in self.steps.items():
+            if steps[-1:] == [step]:
+                steps.pop()
+                key = self._key(added, step)
+                self._counts[key] -= 1
+                additions.append((added, self._sums[key]))
+        return additions
+
+    def add_again(self, step: int, additions: Sequence[tuple[LayerMap, torch.Tensor]]) -> None:
+        """Count what a replay adds in this step. additions: from `take_back`."""
+        for added, total in additions:
+            self._sums[self._key(added, step)] = total
+            self._finite_of(added.layer, total)
+            self._count(added, step)
+
+    # The result
+
+    def finish(self) -> list[str]:
+        """Turn the sums into means. Returns the layers with probabilities that are not finite."""
+        self._scratch = Scratch()
+        for key in sorted(self._sums, key=lambda key: key[:2], reverse=True):  # self before cross, fine before coarse
+            total = self._sums.pop(key)
+            if self.graphs is None:
+                self._sums[key] = total.div_(self._counts[key])
+            else:  # recordings will add to it in the next capture
+                self._sums[key] = total / self._counts[key]
+        finite = torch.stack([*self._finite.values()]).isfinite().tolist()  # waits for the GPU once
+        return [layer for layer, is_finite in zip(self._finite, finite, strict=True) if not is_finite]
+
+    def by_owner(self) -> dict[str, dict[Kind, dict[Grid, torch.Tensor]]]:
+        """Owner, as in `SumKey` → kind → (h, w), the finest first → (B, N, T): the finished means."""
+        found: dict[str, dict[Kind, dict[Grid, torch.Tensor]]] = {}
+        for (kind, grid, owner), mean in self._sums.items():
+            found.setdefault(owner, {each: {} for each in KINDS})[kind][grid] = mean
+        return found
+
+    def means(self) -> dict[Kind, dict[Grid, torch.Tensor]]:
+        """Kind → (h, w), the finest first → (B, N, T): the mean over all owners, as `capture.mean` says."""
+        means: dict[Kind, dict[Grid, torch.Tensor]] = {kind: {} for kind in KINDS}
+        for (kind, grid), keys in groupby(self._sums, lambda key: key[:2]):
+            counts = {key: self._counts[key] for key in keys}
+            maps = [self._sums[key] for key in counts]
+            mean = maps[0]
+            if len(maps) > 1 and self.plan.capture.mean == "geometric":
+                mean = torch.stack(maps).clamp_min(LEAST).log().mean(0).exp()
+            elif len(maps) > 1:
+                weighted = (each * count for each, count in zip(maps, counts.values(), strict=True))
+                mean = sum(weighted, torch.zeros_like(mean)) / sum(counts.values())
+            means[kind][grid] = mean
+        return means
