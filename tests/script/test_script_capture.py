@@ -86,7 +86,7 @@ def test_phrases_that_contain_each_other(prompt, phrases):
     pipe = load_model("mini", device="cpu").pipe
     with seediff.capture(pipe, keep="ca") as seen:
         pipe([prompt, f"a {max(phrases, key=len)} on grass"], num_inference_steps=1)
-    expected = locate_columns(seen._columns._all_readers(), prompt, phrases)
+    expected = locate_columns(seen._columns._readers, prompt, phrases)
     assert seen._maps(0, phrases).words == expected
     inner = min(phrases, key=len)
     assert np.array_equal(seen.heatmap(inner), seen.heatmap(seen._maps(0, [inner]).words[inner]))

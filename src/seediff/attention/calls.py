@@ -39,7 +39,7 @@ class RecordedCalls:
         self.recording = False
         """Whether this call is recorded."""
         self.chosen_rows: Sequence[int] | None = None
-        """The rows, or clips, of the batch to record, which scripts set before every call (script/which_calls.py);
+        """The rows, or clips, of the batch to record, which scripts set before every call (script/recording.py);
         None: those that `guidance` implies."""
         self.half_left_out = False
         """Whether the network may compute only the second half of its batch."""
