@@ -138,7 +138,7 @@ class Captured:
         apart = self._picture(image).attention("prompt").apart
         if not apart:
             raise UserError("apart", "steps and layers were not kept apart", "capture(pipe, apart='step'), or 'layer'")
-        return dict(apart)
+        return apart
 
     def heatmaps_apart(self, phrase: Phrase, image: int = 0, *, pixels: ImageInput | None = None) -> dict[str, HeatMap]:
         """The heat map of a word in each step, or in each layer that attends to text. image, pixels: as in `heatmap`.

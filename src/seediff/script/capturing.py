@@ -4,9 +4,9 @@
         image = pipe("a dog and a cat on a sofa").images[0]
     seen.heatmap("dog").save("dog.png")
 
-Nothing in the pipeline is replaced permanently: inside the block, its call and `encode_prompt` are wrapped
-(hearing.py), and its network has hooks (listener.py has a drawing). Its pictures are the same, bit for bit, as without
-capture (attention/capture.py).
+Nothing in the pipeline is replaced permanently: inside the block, its call and `encode_prompt` are wrapped, and its
+network has hooks (listener.py has a drawing). Its pictures are the same, bit for bit, as without capture
+(attention/capture.py).
 """
 
 from __future__ import annotations
@@ -29,8 +29,7 @@ from ..models.graphs import CudaRecording, GraphedNetwork, find_graphs
 from ..models.saving_memory import check_graphs
 from .captured import Captured
 from .encodings import NamedText
-from .hearing import heard
-from .listener import Listener
+from .listener import Listener, wrap
 from .run_recorder import THE_WAY, Block
 
 
@@ -77,7 +76,8 @@ def capture(
     networks, family = find_networks(pipe)
     for network in networks:
         check_processors(network)
-    network, is_alone = networks[0], pipe is networks[0]
+    network = networks[0]
+    is_alone = pipe is network
     if not is_alone and not callable(pipe):
         raise UserError(f"a {type(pipe).__name__}", "cannot be called", THE_WAY)
     config = CaptureConfig(normalize=normalize, steps=steps, layers=layers)
@@ -88,18 +88,17 @@ def capture(
     # 2. What records it, and hears of what the pipeline encodes and its network is given
     with ExitStack() as stack:
         recordings = stack.enter_context(recorded_calls(network)) if graphs else None
-        recorder = AttentionRecorder(plan, guidance=False, graphs=recordings, apart=apart, keeps_errors=True)
-        negative_recorder = None
+        recorders = [AttentionRecorder(plan, guidance=False, graphs=recordings, apart=apart, keeps_errors=True)]
         if negative:
             text_alone = replace(plan, reads={"cross": plan.reads["cross"]})
-            negative_recorder = AttentionRecorder(text_alone, guidance=False, keeps_errors=True)
-        owner = None if is_alone else pipe
-        listener = Listener(Block(owner, family, networks, named, recorder, negative_recorder))
-        stack.enter_context(heard(pipe, listener))
+            recorders.append(AttentionRecorder(text_alone, guidance=False, keeps_errors=True))
+        listener = Listener(Block(None if is_alone else pipe, family, networks, named, recorders))
+        for owner, name, around in listener.methods(pipe):
+            stack.enter_context(wrap(owner, name, around))
         for each in networks:
-            stack.enter_context(attach_recorder(each, recorder, listener.before_network))
-            if negative_recorder is not None:
-                stack.enter_context(attach_recorder(each, negative_recorder, None))
+            stack.enter_context(attach_recorder(each, recorders[0], listener.before_network))
+            for other in recorders[1:]:
+                stack.enter_context(attach_recorder(each, other, None))
         yield Captured(listener, pipe, plan, keep if keep in METHOD_FACTS else None)
 
 
@@ -158,11 +157,8 @@ def plan_pipeline(
     if keep not in METHOD_FACTS:
         raise UserError("keep", f"{keep!r} must be all, segments or a method of masks ({', '.join(METHOD_FACTS)})")
 
-    # What a method reads, captured as the method's and the model's own constants say, and as was asked for
+    # What a method reads: options of the script, then constants of the model's folder, then those of the method
     mask, of_folder = own_constants(pipe, keep)
-    own = {**METHOD_FACTS[keep].defaults.get("capture", {}), **of_folder, "steps": capture.steps}
-    if capture.layers != "all":
-        own["layers"] = capture.layers
-    if not capture.normalize:
-        own["normalize"] = False
+    given = {name: value for name, value in vars(capture).items() if value != getattr(CaptureConfig, name)}
+    own = {**METHOD_FACTS[keep].defaults.get("capture", {}), **of_folder, **given, "steps": capture.steps}
     return plan_capture(family, all_layers, replace(capture, **own), mask=mask)

@@ -9,9 +9,9 @@ pipeline has no such method, did not use it, or returned all states together, ca
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, product
 from typing import Any
 
 import torch
@@ -37,10 +37,10 @@ GIVE_STATES = "give the states, capture(pipe, prompt='…', states=…)"
 class NamedText:
     """What a script says of the text that a pipeline draws, in `capture(pipe, prompt=…, tokenizer=…, states=…)`."""
 
-    prompts: tuple[str, ...] = ()
-    readers: Sequence[Reader] | None = None
+    prompts: tuple[str, ...]
+    readers: Sequence[Reader] | None
     """The tokenizer of the text; None: the pipeline's own."""
-    states: Sequence[torch.Tensor] | None = None
+    states: Sequence[torch.Tensor] | None
     """The state of each text, (T, D)."""
 
     @classmethod
@@ -81,9 +81,10 @@ class Encodings:
         self._is_own = False
         """Whether capture itself encodes a text now."""
 
-    @property
-    def _pictures_per_prompt(self) -> int:
-        return next((int(self._arguments[name]) for name in PER_PROMPT if self._arguments.get(name)), 1)
+    def _repeat(self, states: Iterable[torch.Tensor]) -> list[torch.Tensor]:
+        """The state of each picture. states: the state of each prompt."""
+        count = next((int(self._arguments[name]) for name in PER_PROMPT if self._arguments.get(name)), 1)
+        return [state for state, _ in product(states, range(count))]
 
     def encode(self, texts: Sequence[str]) -> list[torch.Tensor]:
         """Encode texts for capture itself, and return their states."""
@@ -98,16 +99,17 @@ class Encodings:
         states, *beside = output if isinstance(output, tuple) else (output,)
         if states is None or self._is_own:
             return
-        prompts = {name: listed(arguments.get(name)) for name in ("prompt", "prompt_2", "prompt_3")}
-        texts = {name: text for name, text in prompts.items() if text}
+        names = [name for name in ("prompt", "prompt_2", "prompt_3") if arguments.get(name) is not None]
+        texts = {name: listed(arguments[name]) for name in names}
         clean = getattr(self._pipe, "_text_preprocessing", None)
         if texts and clean is not None:
             texts["prompt"] = clean(texts["prompt"], clean_caption=arguments.get("clean_caption", False))
         if texts and INSTRUCTION in arguments:
             texts[INSTRUCTION] = ["\n".join(arguments[INSTRUCTION] or ())]
         others = [part for part in beside if isinstance(part, list) or (torch.is_tensor(part) and part.ndim > 2)]
-        repeats = 1 if any(name in arguments for name in PER_PROMPT) else self._pictures_per_prompt
-        encoded = Encoded(list(states), texts, [*chain.from_iterable(others)], repeats)
+        if not any(name in arguments for name in PER_PROMPT):
+            states = self._repeat(states)
+        encoded = Encoded(list(states), texts, [*chain.from_iterable(others)])
         if not isinstance(output, tuple) and arguments.get("do_classifier_free_guidance"):
             encoded = self._take_apart(encoded, arguments)
         self._noted.append(encoded)
@@ -117,7 +119,7 @@ class Encodings:
         wanted = arguments.get("prompt_embeds")
         if wanted is None:
             wanted = self.encode(encoded.texts["prompt"])
-        prompt = replace(encoded, states=list(wanted), repeats=self._pictures_per_prompt)
+        prompt = replace(encoded, states=self._repeat(wanted))
         matched = match(prompt.states, encoded.states)
         numbers = [number for number, text in enumerate(matched) if text is not None][: prompt.count]
         if len(numbers) < prompt.count:
@@ -146,10 +148,10 @@ class Encodings:
         them is the call's prompt or a named one."""
         if len(self._noted) == 1:
             return self._noted[0]
-        embeddings, repeats = self._arguments.get("prompt_embeds"), self._pictures_per_prompt
+        embeddings = self._arguments.get("prompt_embeds")
         if not self._noted and embeddings is not None:
             others = self._arguments.get("negative_prompt_embeds")
-            return Encoded(list(embeddings), {}, [] if others is None else list(others), repeats)
+            return Encoded(self._repeat(embeddings), {}, [] if others is None else list(others))
         prompts, named = listed(self._arguments.get("prompt")), list(self._named.prompts)
         for wanted in filter(None, (prompts, named)):
             for encoded in self._noted:
@@ -160,7 +162,7 @@ class Encodings:
         texts = prompts or named
         if not texts:
             raise UserError("no encode_prompt encoded the text, so it is unknown which rows have it", fix=NAME_TEXT)
-        return Encoded(self.encode(texts), {"prompt": texts}, repeats=repeats)
+        return Encoded(self._repeat(self.encode(texts)), {"prompt": texts})
 
 
 def encode_texts(family: Family, pipe: Any, texts: Sequence[str]) -> list[torch.Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import chain, product
 from typing import Any
 
 from ..attention.recorder import AttentionRecorder
@@ -19,19 +19,21 @@ class TextRecording:
         network(inputs) ─▶ find ─▶ Rows ─▶ record ─▶ AttentionRecorder.start_step, with these rows
         close ─▶ AttentionRecorder.maps ─▶ Attention
 
-    recorder: it also keeps the first error, after which nothing more is recorded.
+    recorder: it also keeps the first error, after which it records nothing.
     """
 
     def __init__(self, recorder: AttentionRecorder) -> None:
         self.recorder = recorder
         self.encoded = Encoded((), rows="any")
-        """The texts; none until they are known."""
+        """The texts that are searched for in batches; none until they are known."""
         self.texts: list[ReadText] = []
-        """The text of each picture, once a call of the network had them."""
+        """The text of each picture, once a call of the network had it."""
         self.steps = 0
         """How often the network was called with the text."""
         self.are_twice = False
         """As in `Rows`, of any call."""
+        self.map_bytes = 0
+        """Bytes of what `close` returned."""
         self._known: list[tuple[Any, list[int], Rows]] = []  # of the network's last calls
 
     def find(self, states: Any, inputs: NetworkInputs) -> Rows:
@@ -53,7 +55,7 @@ class TextRecording:
                 self.texts.append(ReadText(self.encoded.texts_of(text), len(states[row])))
         self.recorder.chosen_rows = rows.numbers
         self.recorder.start_step(*call_of_network)
-        self.are_twice = self.are_twice or rows.are_twice
+        self.are_twice |= rows.are_twice
         self.steps += 1
 
     def close(self, frames: int) -> list[Attention]:
@@ -69,6 +71,8 @@ class TextRecording:
                 raise
             raise UserError("the network", error.problem, "pipe.to(torch.float32), or torch.bfloat16, first") from error
         apart = [{name: each.cpu() for name, each in of.items()} for of in self.recorder.maps_apart(prompts)]
+        every = chain.from_iterable(each.tensors() for each in chain(maps, *(each.values() for each in apart)))
+        self.map_bytes = sum(tensor.nbytes for *_, tensor in every)
         columns = next((each.shape[1] for each in maps[0].cross_attention.values()), 0)
         self.texts = [text._replace(columns=columns) for text in self.texts]
         attention: list[Attention] = []

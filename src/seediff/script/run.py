@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -39,7 +38,7 @@ class Attention:
     text: ReadText
     maps: AttentionMaps
     """On the CPU, without words."""
-    apart: Mapping[str, AttentionMaps]
+    apart: dict[str, AttentionMaps]
     """The maps of each step or layer, if they are kept apart."""
 
 
@@ -60,9 +59,9 @@ class Picture:
 
     def attention(self, of: TextKind) -> Attention:
         """Attention to one of its texts. Raises UserError if there is none."""
-        if of not in ("prompt", "negative"):
+        found = {"prompt": self.prompt, "negative": self.negative}.get(of)
+        if found is None:
             raise UserError("of", f"{of!r} must be prompt or negative")
-        found = self.prompt if of == "prompt" else self.negative
         if isinstance(found, UserError):
             raise found
         return found
@@ -77,13 +76,5 @@ class Run:
     """The number of frames of each clip; 1 for images."""
     steps: int
     """How often the network was called with the prompt."""
-
-
-def map_bytes(runs: Iterable[Run]) -> int:
-    """Bytes of all maps of some runs."""
-    held: dict[int, AttentionMaps] = {}  # by identity, because frames share some
-    for picture in chain.from_iterable(run.pictures for run in runs):
-        for attention in (picture.prompt, picture.negative):
-            if isinstance(attention, Attention):
-                held |= {id(maps): maps for maps in (attention.maps, *attention.apart.values())}
-    return sum(tensor.nbytes for *_, tensor in chain.from_iterable(maps.tensors() for maps in held.values()))
+    map_bytes: int
+    """Bytes of all maps."""

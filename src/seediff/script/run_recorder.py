@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from ..attention.networks import check_processors
+from ..attention.networks import check_processors, find_networks
 from ..attention.recorder import AttentionRecorder
 from ..errors import UserError
 from ..models.families.family import Family, named_inputs
 from .encodings import STATES, Encodings, NamedText, listed
 from .memory import check_memory
 from .recording import TextRecording
-from .run import Attention, Picture, ReadText, Run, map_bytes
+from .run import Attention, Picture, ReadText, Run
 from .timesteps import Timesteps
 from .what_size import Placing, returned_images
 from .which_rows import Encoded
@@ -28,6 +28,9 @@ THE_WAY = (
     " capture(pipe.unet, prompt='…', tokenizer=pipe.tokenizer, states=prompt_embeds)"
 )
 """What to do where the network runs outside of the captured pipeline's calls."""
+
+Outcomes = Sequence[Attention | UserError]
+"""Attention to a text of each picture; in place of each that has none, why."""
 
 
 @dataclass(frozen=True)
@@ -40,16 +43,10 @@ class Block:
     networks: Sequence[Any]
     named: NamedText
     """What the script says of the text."""
-    recorder: AttentionRecorder
-    """Records attention to the prompts."""
-    negative_recorder: AttentionRecorder | None
-    """Records attention to the negative prompts, if they are captured."""
+    recorders: Sequence[AttentionRecorder]
+    """They record attention to the prompts, and, if it is captured, to the negative prompts."""
     runs: list[Run] = field(default_factory=list)
     """The runs that have ended."""
-
-    @property
-    def recorders(self) -> list[AttentionRecorder]:
-        return [*filter(None, (self.recorder, self.negative_recorder))]
 
     def restart(self) -> None:
         """Free the running maps, and forget errors."""
@@ -69,8 +66,9 @@ class RunRecorder:
         block.restart()
         self.block, self.arguments = block, arguments
         self.encodings = Encodings(block.family, block.pipe, block.named, arguments)
-        self.prompt = TextRecording(block.recorder)
-        self.negative: TextRecording | None = None
+        self.recordings = [TextRecording(recorder) for recorder in block.recorders]
+        """Of the prompts, and, if it is captured, of the negative prompts."""
+        self.prompt = self.recordings[0]
         self.placing = Placing(must_crop=arguments.get("padding_mask_crop") is not None)
         self._timesteps = Timesteps()
         self._has_ended = False
@@ -96,29 +94,25 @@ class RunRecorder:
         except Exception as error:
             if isinstance(error, UserError) and not self.prompt.steps and not self._has_ended:
                 raise
-            self.block.recorder.fail(error, "the network's call")
+            self.prompt.recorder.fail(error, "the network's call")
 
     # While the pipeline draws
 
     def encode_negative(self) -> None:
         """Encode the negative prompt as the pipeline encodes prompts, because words are located as in prompts."""
-        recorder = self.block.negative_recorder
-        if recorder is None:
-            return
-        self.negative = TextRecording(recorder)
         texts = listed(self.arguments.get("negative_prompt"))
-        try:
-            if not any(texts):
-                problem = "is empty, or was not given as a text"
-                raise UserError("negative_prompt", problem, "give the pipeline negative_prompt='…'")
-            self.negative.encoded = Encoded(self.encodings.encode(texts), {"prompt": texts}, rows="any")
-        except UserError as error:
-            recorder.error = error
+        for negative in self.recordings[1:]:
+            try:
+                if not any(texts):
+                    problem = "is empty, or was not given as a text"
+                    raise UserError("negative_prompt", problem, "give the pipeline negative_prompt='…'")
+                negative.encoded = Encoded(self.encodings.encode(texts), {"prompt": texts}, rows="any")
+            except UserError as error:
+                negative.recorder.error = error
 
     def record(self, network: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Record what a call of the network has of the prompt and of the negative prompt."""
         block, family, inputs = self.block, self.block.family, named_inputs(network, args, kwargs)
-        _, height, width = family.lattice(network, inputs)
         if inputs.get("skip_layers") is not None:  # a further prediction of SD 3's
             return
         states, frames = _first_of(inputs, STATES), family.frames(inputs)
@@ -128,17 +122,18 @@ class RunRecorder:
             states = states[::frames]  # one row for each clip
         if not self.prompt.texts:
             self.prompt.encoded = self.encodings.prompt(states)
-        recordings = [*filter(None, (self.prompt, self.negative))]
-        found = [recording.find(states, inputs) for recording in recordings]
+        found = [recording.find(states, inputs) for recording in self.recordings]
         pictures = len(found[0].numbers) * frames
         if pictures and not self.prompt.steps:
             check_processors(network)
-        grows = block.pipe is None and block.recorder.apart == "step"  # how many steps will come is unknown
+        recorder = self.prompt.recorder
+        grows = block.pipe is None and recorder.apart == "step"  # how many steps will come is unknown
         if pictures and (grows or not self.prompt.steps):
-            earlier = map_bytes(block.runs) + block.recorder.map_bytes
+            size = family.lattice(network, inputs)[1:]
+            earlier = recorder.map_bytes + sum(run.map_bytes for run in block.runs)
             device = states[0].device  # weights may be offloaded
-            check_memory(block.pipe, block.recorders, (height, width), pictures, device, earlier)
-        for recording, rows in zip(recordings, found, strict=True):
+            check_memory(block.pipe, block.recorders, size, pictures, device, earlier)
+        for recording, rows in zip(self.recordings, found, strict=True):
             recording.record(rows, states, network, args, kwargs)
         timestep = _first_of(inputs, ("timestep", "t"))
         if timestep is not None:
@@ -155,23 +150,23 @@ class RunRecorder:
                 images = returned_images(output)
         if not self.prompt.texts:
             self.prompt.texts = self._name_pictures(len(images))
-        count, frames, recorder = len(self.prompt.texts), 1, self.block.recorder
+        count, frames, recorder = len(self.prompt.texts), 1, self.prompt.recorder
         if not count:
             return None
         if self.block.family.frames_dimension:
             frames = len(images) // count or recorder.frames
         count *= frames
-        prompt: Sequence[Attention | UserError] = ()
-        negative: Sequence[Attention | UserError] = ()
+        attention: tuple[Outcomes, Outcomes] = (), ()  # to the prompts, and to the negative prompts
         with self.keeping_errors():
             if recorder.error is None:
                 self._check(len(images))
-                prompt, negative = self.prompt.close(frames), self._close_negative(frames, count)
+                attention = self.prompt.close(frames), self._close_negative(frames, count)
         if recorder.error is not None:
-            prompt = negative = [recorder.error] * count
+            attention = [recorder.error] * count, [recorder.error] * count
         texts = [text for text, _ in product(self.prompt.texts, range(frames))]
-        every = zip(texts, prompt, negative, [*images, *[None] * count], strict=False)
-        return Run([Picture(*each, self.placing) for each in every], frames, self.prompt.steps)
+        every = zip(texts, *attention, [*images, *[None] * count], strict=False)
+        held = sum(recording.map_bytes for recording in self.recordings)
+        return Run([Picture(*each, self.placing) for each in every], frames, self.prompt.steps, held)
 
     def _name_pictures(self, images: int) -> list[ReadText]:
         """The texts of pictures that were drawn without a recorded call of the network."""
@@ -184,8 +179,8 @@ class RunRecorder:
         block, prompt = self.block, self.prompt
         if not prompt.steps:
             raise self._explain_nothing()
-        if block.recorder.graphs is not None:
-            block.recorder.graphs.check_unchanged()
+        if prompt.recorder.graphs is not None:
+            prompt.recorder.graphs.check_unchanged()
         if block.pipe is not None:  # the scheduler of a loop of one's own is unknown
             in_other_calls = prompt.encoded.is_negative_too and not prompt.are_twice
             self._timesteps.check(getattr(block.pipe, "scheduler", None), is_negative_too=in_other_calls)
@@ -200,18 +195,17 @@ class RunRecorder:
         block = self.block
         if block.named.states is not None:
             return UserError("states", "no call of the network was given them", "name the states that it is given")
-        current = [getattr(block.pipe, name, None) for name in (block.family.network_part, "transformer_2")]
-        if not any(network is one for network in block.networks for one in current):
-            fix = "open a new `with` block after that"
-            return UserError("the pipeline's network was replaced inside of the `with` block", fix=fix)
+        if find_networks(block.pipe)[0][0] is not block.networks[0]:
+            problem = "the pipeline's network was replaced inside of the `with` block"
+            return UserError(problem, fix="open a new `with` block after that")
         return UserError("the pipeline returned pictures, but its network was never given the prompt", fix=THE_WAY)
 
-    def _close_negative(self, frames: int, count: int) -> Sequence[Attention | UserError]:
+    def _close_negative(self, frames: int, count: int) -> Outcomes:
         """Attention to the negative prompt, as `TextRecording.close` has it, or why there is none. count: the number of
         pictures or frames."""
-        negative, prompt = self.negative, self.prompt
-        if negative is None:
+        if len(self.recordings) == 1:
             return [UserError("of", "the negative prompt was not captured", "capture(pipe, negative=True)")] * count
+        prompt, negative = self.recordings
         recorder = negative.recorder
         if recorder.error is None and recorder.images != prompt.recorder.images:
             problem = "no row of the network's batches has it, encoded as prompts are, for each picture"

@@ -32,15 +32,10 @@ class Timesteps:
         if not self._with_prompt:
             return
         timesteps = torch.cat(self._with_prompt).cpu()
-        most_at_one, most_in_all = 1, len(timesteps)
-        of_scheduler = _as_given(getattr(scheduler, "timesteps", None), timesteps)
-        if of_scheduler is not None:
-            most_at_one, most_in_all = _repeats(of_scheduler), len(of_scheduler)
-        if is_negative_too:
-            most_at_one, most_in_all = 2 * most_at_one, 2 * most_in_all
-        if _repeats(timesteps) > most_at_one or len(timesteps) > most_in_all:
-            times = f"{len(timesteps)} times, {_repeats(timesteps)} times at one step"
-            problem = f"the network was given the prompt {times}: {OVERLAPPING}"
+        expected, times = _expected(scheduler, timesteps), 1 + is_negative_too  # how often each of them is allowed
+        if _repeats(timesteps) > times * _repeats(expected) or len(timesteps) > times * len(expected):
+            counts = f"{len(timesteps)} times, {_repeats(timesteps)} times at one step"
+            problem = f"the network was given the prompt {counts}: {OVERLAPPING}"
             raise UserError("picture", problem, "draw without the other calls")
 
     def warn_of_other_texts(self) -> None:
@@ -54,19 +49,19 @@ class Timesteps:
             )
 
 
-def _as_given(steps: Any, timesteps: torch.Tensor) -> torch.Tensor | None:
-    """A scheduler's timesteps on the scale on which networks are given them; None: they are other timesteps than the
-    network was given."""
-    if not torch.is_tensor(steps) or not len(steps):
-        return None
-    steps = steps.to(timesteps)
-    for scaled in (steps, steps / 1000, 1 - steps / 1000):
-        near = torch.isclose(scaled.float(), timesteps[:, None].float(), rtol=4e-3, atol=1e-4)  # in bfloat16, too
-        if near.any(1).all():
-            return scaled
-    return None
+def _expected(scheduler: Any, timesteps: torch.Tensor) -> torch.Tensor:
+    """The scheduler's timesteps, on the scale on which the network was given its own. If they are others than these, as
+    in a loop with timesteps of its own: each of these once."""
+    steps = getattr(scheduler, "timesteps", None)
+    if torch.is_tensor(steps) and len(steps):
+        steps = steps.to(timesteps)
+        for scaled in (steps, steps / 1000, 1 - steps / 1000):
+            near = torch.isclose(scaled.float(), timesteps[:, None].float(), rtol=4e-3, atol=1e-4)  # in bfloat16, too
+            if near.any(1).all():
+                return scaled
+    return timesteps.unique()
 
 
 def _repeats(timesteps: torch.Tensor) -> int:
     """How often the most frequent timestep occurs."""
-    return max(Counter(timesteps.tolist()).values(), default=0)
+    return max(Counter(timesteps.tolist()).values())

@@ -28,24 +28,27 @@ PixelSize = tuple[int, int]
 class Placement:
     """Where the drawn picture lies in the returned one:
 
-    drawn ── resized ──▶ scaled ── cut to `view` ──▶ what is shown ── pasted at `window` ──▶ a picture of `size`
+        drawn ── resized ──▶ scaled ── cut to `view` ──▶ what is shown ── pasted at `window` ──▶ a picture of `size`
+
+    For example, 64 × 64 pixels were drawn for a part of 32 × 24 (height × width) in a picture of 100 × 100, at row 10
+    and column 20: they were resized to 32 × 32, and 4 columns were cut off at either side.
     """
 
     size: PixelSize
-    """Of the returned picture."""
+    """The size of the returned picture: (100, 100)."""
     drawn: PixelSize
-    """Of the drawn picture."""
+    """The size to which maps are resized first: of the drawn picture, or `scaled` if it was pasted: (32, 32)."""
     scaled: PixelSize
-    """Of the drawn picture after it was resized."""
+    """The size of the drawn picture after it was resized: (32, 32)."""
     view: Window
-    """The part of the resized picture that is shown."""
+    """The part of the resized picture that is shown: Window(0, 4, 32, 24)."""
     window: Window
-    """The part of the returned picture that it fills."""
+    """The part of the returned picture that it fills: Window(10, 20, 32, 24)."""
 
 
 @dataclass
 class Placing:
-    """What a pipeline's call did to its pictures after they were drawn."""
+    """What a pipeline's call did to its pictures after they were drawn, as it is heard of."""
 
     crop: tuple[int, int, int, int] | None = None
     """The edges (left, top, right, bottom) of the part that was drawn; None: the whole picture was."""
@@ -56,7 +59,7 @@ class Placing:
 
     def note(self, name: str, arguments: Mapping[str, Any]) -> None:
         """Called after a method in PLACING, with its arguments by name."""
-        self.is_resized = self.is_resized or name == "resize_and_crop_tensor"
+        self.is_resized |= name == "resize_and_crop_tensor"
         if arguments.get("crop_coords") is not None:
             self.crop = tuple(arguments["crop_coords"])
 
@@ -66,13 +69,12 @@ class Placing:
         other picture; None: there is none. returned: (H, W) of the returned picture; None: none was returned. Raises
         UserError if the place is unknown.
         """
-        moved = self.is_resized or self.crop is not None
         if self.must_crop and self.crop is None:
             problem = "where the crop lies in the picture is unknown"
             raise UserError("padding_mask_crop", problem, "draw the crop as a picture of its own")
         if shown is None:
             return _fill(drawn, drawn)
-        if moved and shown != returned:
+        if (self.is_resized or self.crop) and shown != returned:
             raise UserError("pixels", "the pipeline cut or pasted what it drew", "give the picture that it returned")
         if self.crop is not None:
             left, top, right, bottom = self.crop

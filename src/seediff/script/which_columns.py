@@ -94,8 +94,7 @@ class TextColumns:
     def _chunks(self, text: ReadText) -> int:
         """The number of chunks in which a text was encoded, each to as many columns as a tokenizer reads; 0: it is
         unknown."""
-        is_encoded_elsewhere = text.prompt in self._named.prompts
-        if self._is_transformer and not is_encoded_elsewhere:
+        if self._is_transformer and text.prompt not in self._named.prompts:
             return 1  # its pipeline divides no text, but may be told to read a longer one
         readers = self._with_columns
         columns = max((first + reader.limit for reader, first in readers), default=text.columns)

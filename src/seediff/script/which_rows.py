@@ -1,6 +1,6 @@
 """Which rows of a batch have the prompt: those whose text states equal the prompt's.
 
-    Encoded, the prompt ─┐
+    the prompt's states ─┐
     the batch's states ──┴▶ match ─▶ the text of each row, or None ─▶ find_rows ─▶ Rows
 
 A state is what the network is given of one text: (T, D), or (T, layers, D). A row is a member of the network's batch,
@@ -42,26 +42,23 @@ class Encoded:
     """Encoded texts: the prompts of the pictures that are drawn together, or their negative prompts."""
 
     states: Sequence[torch.Tensor]
-    """The state of each text."""
+    """The state of each text; of several pictures, the state of each picture's text."""
     texts: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """The pipeline's argument → its texts; empty if only embeddings are known."""
     other_states: Sequence[torch.Tensor] = ()
     """The states of all other texts that the pipeline encoded, such as negative prompts."""
-    repeats: int = 1
-    """How many pictures are drawn of each text."""
     rows: Literal["one per picture", "any", "all"] = "one per picture"
     """How many rows of a batch must have these texts."""
 
     @property
     def count(self) -> int:
-        """The number of pictures."""
-        return len(self.states) * self.repeats
+        """The number of states."""
+        return len(self.states)
 
     @cached_property
     def order(self) -> list[int | None]:
         """What `match` finds in a batch with one row for each picture. Equal texts have the first one's number."""
-        first = match(self.states, self.states)
-        return [first[picture // self.repeats] for picture in range(self.count)]
+        return match(self.states, self.states)
 
     @cached_property
     def is_negative_too(self) -> bool:
@@ -70,12 +67,11 @@ class Encoded:
 
     def texts_of(self, number: int) -> Texts:
         """The texts of a state. Raises UserError if the number of texts does not divide the number of states."""
-        count = len(self.states)
         for texts in self.texts.values():
-            if count % len(texts):
-                problem = f"{len(texts)} texts were given, but {count} images are drawn together"
+            if self.count % len(texts):
+                problem = f"{len(texts)} texts were given, but {self.count} images are drawn together"
                 raise UserError("prompt", problem, "give one for each, or one for all")
-        return {name: texts[number * len(texts) // count] for name, texts in self.texts.items()}
+        return {name: texts[number * len(texts) // self.count] for name, texts in self.texts.items()}
 
 
 @dataclass(frozen=True)
@@ -94,7 +90,7 @@ def find_rows(prompt: Encoded, states: Any, inputs: NetworkInputs, *, was_seen: 
     """The rows of a batch that draw the pictures with the prompt. states: the text state of each row. inputs: the
     network's inputs. was_seen: whether an earlier call had the prompt. Raises UserError if the rows are unknown.
 
-    A and B are the prompts of two pictures, X is another text:
+    In this table, A and B are the prompts of two pictures, and X is another text:
 
         prompt.rows        batch      rows that draw
         "any"              A X A      0 and 2: all with the prompt, if any
@@ -102,7 +98,7 @@ def find_rows(prompt: Encoded, states: Any, inputs: NetworkInputs, *, was_seen: 
         "one per picture"  X X A B    2 and 3
                            X X        none: a call without the prompt. UserError if no earlier call had the prompt, and
                                       the pipeline did not encode X
-                           A A B B    UserError: more rows than pictures
+                           A A B B    UserError, as for any other number of rows with the prompt, or another order
         "one per picture", and is_negative_too, because a negative prompt is A or B:
                            B X A B    2 and 3: the part with the prompts in their order
                            A B A B    0 and 1, if all other inputs of both parts are equal; otherwise UserError
@@ -110,7 +106,7 @@ def find_rows(prompt: Encoded, states: Any, inputs: NetworkInputs, *, was_seen: 
                            A B        0 and 1, although this may be the call with the negative prompts
     """
     matched = match(prompt.states, states)
-    rows: Sequence[int] = [row for row, text in enumerate(matched) if text is not None]
+    rows = [row for row, text in enumerate(matched) if text is not None]
     if prompt.rows == "all" and len(rows) < len(matched):
         raise UserError("the network was given several texts, and which is the prompt is unknown", fix=NAME_STATES)
     if prompt.rows != "one per picture" or [matched[row] for row in rows] == prompt.order:
@@ -119,13 +115,11 @@ def find_rows(prompt: Encoded, states: Any, inputs: NetworkInputs, *, was_seen: 
         if not was_seen and None in match(prompt.other_states, states):
             raise UserError("the network was given no text that equals the prompt's encoded states", fix=NAME_TEXT)
         return Rows()  # a text that the pipeline encoded, or that a callback put in the prompt's place
-    parts: list[range] = []
-    if prompt.is_negative_too:
-        if len(matched) == prompt.count:
-            return Rows()
-        each = [range(start, start + prompt.count) for start in range(0, len(matched), prompt.count)]
-        parts = [part for part in each if matched[part.start : part.stop] == prompt.order]
-    if not parts or not _are_equal(parts, inputs, len(matched)):
+    if prompt.is_negative_too and len(matched) == prompt.count:
+        return Rows()
+    parts = [range(start, start + prompt.count) for start in range(0, len(matched), prompt.count)]
+    parts = [part for part in parts if matched[part.start : part.stop] == prompt.order]
+    if not (prompt.is_negative_too and parts and _are_equal(parts, inputs, len(matched))):
         problem = f"{len(rows)} rows of a batch of {len(matched)} have the prompt, for {prompt.count} pictures"
         raise UserError(problem, "which of them draw the pictures is unknown", "draw one at a time")
     return _rows(parts[0], matched, are_twice=True)
@@ -141,8 +135,7 @@ def _rows(numbers: Sequence[int], matched: Sequence[int | None], *, are_twice: b
 
 def _are_equal(parts: Sequence[range], inputs: NetworkInputs, batch: int) -> bool:
     """Whether all parts of a batch have the same latents and other inputs."""
-    leaves = tree_leaves(dict(inputs))
-    tensors = [leaf for leaf in leaves if torch.is_tensor(leaf) and leaf.shape[:1] == (batch,)]
+    tensors = [leaf for leaf in tree_leaves(dict(inputs)) if torch.is_tensor(leaf) and leaf.shape[:1] == (batch,)]
     for part, tensor in product(parts[1:], [latents_of(inputs), *tensors]):
         pairs = zip(parts[0], part, strict=True)
         if not all(torch.equal(tensor[one], tensor[other]) for one, other in pairs):

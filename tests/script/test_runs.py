@@ -22,7 +22,6 @@ from seediff.models.families import network_family
 from seediff.models.registry import load_model
 from seediff.script.capturing import plan_pipeline
 from seediff.script.memory import check_memory
-from seediff.script.run import map_bytes
 from seediff.script.what_size import returned_images
 
 
@@ -351,7 +350,7 @@ def test_images_that_are_forgotten(pipe, monkeypatch):
     with seediff.capture(pipe) as seen:
         draw(pipe, "a bus")
         assert len(seen.maps) == 1
-        held = map_bytes(seen._runs())
+        held = sum(run.map_bytes for run in seen._runs())
         assert held == seen.expected(64, 64).map_bytes
         seen.clear()
         draw(pipe)
