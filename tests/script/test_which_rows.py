@@ -366,7 +366,7 @@ def test_rows_of_a_batch_of_two_prompts(kind, batch, found):
     states = dict(zip("ABNX", torch.randn(4, 5, 8, generator=noise()), strict=True))
     others = [states["N"], *([states["B"]] if kind == "negative too" else [])]
     rule = "one per picture" if kind == "negative too" else kind
-    prompt = Encoded([states["A"], states["B"]], other_states=others, rows=rule)
+    prompt = Encoded([states["A"], states["B"]], other_states=others, rule=rule)
     given = [states[text] for text in batch]
     latents = torch.randn(2, 4, 8, 8).repeat(len(batch), 1, 1, 1)[: len(batch)]
     if isinstance(found, str):

@@ -119,7 +119,7 @@ class Captured:
         return it. of: "negative" for a word of the negative prompt, after `capture(pipe, negative=True)`. Raises
         UserError for a word that is not in the prompt.
         """
-        found = self._make([phrase], image, pixels, of=of)
+        found = self._make_masks([phrase], image, pixels, of=of)
         if isinstance(found, list):
             return [_heats(mask)[0] for mask in found]
         return _heats(found)[0]
@@ -130,7 +130,7 @@ class Captured:
         wanted = phrases or self._columns.words(self._picture(image).attention("prompt").text)
         if not wanted:
             raise UserError("heatmaps", "no words of a prompt are known", "name phrases, or columns")
-        return heat_sheet(_heats(self._make(wanted, image, pixels)))
+        return heat_sheet(_heats(self._make_masks(wanted, image, pixels)))
 
     def maps_apart(self, image: int = 0) -> dict[str, AttentionMaps]:
         """The maps of each step ("0", "1", …) after `capture(pipe, apart="step")`, or of each layer by its name after
@@ -177,7 +177,7 @@ class Captured:
         config = replace(own_constants(self._pipe, method)[0], **check_table(MaskConfig, constants, "masks"))
         check_kinds(self._family, config)
         config, _ = fit_mask(self._family, self._plan.all_layers, config, "all")
-        return self._make(phrases, image, pixels, config)
+        return self._make_masks(phrases, image, pixels, config)
 
     def segments(
         self, image: int = 0, *, pixels: ImageInput | None = None, seed: int = 0, **constants: Any
@@ -250,7 +250,7 @@ class Captured:
         image = self._number(image)
         return image, next((clip for clip in clips if image in clip), range(image, image + 1))
 
-    def _make(
+    def _make_masks(
         self,
         phrases: Sequence[Phrase],
         image: int | range | None,

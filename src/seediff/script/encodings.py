@@ -1,7 +1,7 @@
 """What a pipeline encodes in one call, and which of it is the prompt.
 
     encode_prompt(arguments) ─▶ note ─▶ Encoded ─┐
-    the call's prompt, or what the script named ─┴▶ prompt ─▶ Encoded, the prompt
+    the call's prompt, or what the script named ─┴▶ choose ─▶ Encoded, the prompt
 
 The prompt's states are what the pipeline's `encode_prompt` returned, or what the script named (`states=`). If the
 pipeline has no such method, did not use it, or returned all states together, capture encodes the prompt once itself.
@@ -128,14 +128,14 @@ class Encodings:
         others = [state for number, state in enumerate(encoded.states) if number not in numbers]
         return replace(prompt, other_states=others)
 
-    def prompt(self, states: Any) -> Encoded:
+    def choose(self, states: Any) -> Encoded:
         """The encoded prompt, as it is known at a call of the network. states: the batch's text states. Raises
         UserError if the prompt is unknown."""
         texts = {"prompt": self._named.prompts} if self._named.prompts else {}
         if self._named.states is not None:
-            return Encoded(self._named.states, texts, rows="any")
+            return Encoded(self._named.states, texts, rule="any")
         if self._pipe is None:
-            return Encoded([states[0]], texts, rows="all")
+            return Encoded([states[0]], texts, rule="all")
         prompt = self._prompt_of_call()
         others = [*prompt.other_states]
         for encoded in self._noted:

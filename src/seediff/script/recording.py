@@ -24,7 +24,7 @@ class TextRecording:
 
     def __init__(self, recorder: AttentionRecorder) -> None:
         self.recorder = recorder
-        self.encoded = Encoded((), rows="any")
+        self.encoded = Encoded((), rule="any")
         """The texts that are searched for in batches; none until they are known."""
         self.texts: list[ReadText] = []
         """The text of each picture, once a call of the network had it."""

@@ -106,7 +106,7 @@ class RunRecorder:
                 if not any(texts):
                     problem = "is empty, or was not given as a text"
                     raise UserError("negative_prompt", problem, "give the pipeline negative_prompt='…'")
-                negative.encoded = Encoded(self.encodings.encode(texts), {"prompt": texts}, rows="any")
+                negative.encoded = Encoded(self.encodings.encode(texts), {"prompt": texts}, rule="any")
             except UserError as error:
                 negative.recorder.error = error
 
@@ -121,7 +121,7 @@ class RunRecorder:
         if family.frames_in_rows:
             states = states[::frames]  # one row for each clip
         if not self.prompt.texts:
-            self.prompt.encoded = self.encodings.prompt(states)
+            self.prompt.encoded = self.encodings.choose(states)
         found = [recording.find(states, inputs) for recording in self.recordings]
         pictures = len(found[0].numbers) * frames
         if pictures and not self.prompt.steps:
@@ -144,25 +144,31 @@ class RunRecorder:
     def close(self, output: Any) -> Run | None:
         """What was drawn; None: nothing. output: what the pipeline returned."""
         self._has_ended = True
-        images: list[np.ndarray] = []
+        recorder, images = self.prompt.recorder, list[np.ndarray]()
+
+        # 1. The pictures, and their texts
         with self.keeping_errors():
             if self.arguments.get("output_type") != "latent":
                 images = returned_images(output)
         if not self.prompt.texts:
             self.prompt.texts = self._name_pictures(len(images))
-        count, frames, recorder = len(self.prompt.texts), 1, self.prompt.recorder
-        if not count:
+        clips, frames = len(self.prompt.texts), 1  # an image is a clip of one frame
+        if not clips:
             return None
         if self.block.family.frames_dimension:
-            frames = len(images) // count or recorder.frames
-        count *= frames
-        attention: tuple[Outcomes, Outcomes] = (), ()  # to the prompts, and to the negative prompts
+            frames = len(images) // clips or recorder.frames
+        count = clips * frames
+
+        # 2. Attention to the prompts, and to the negative prompts
+        attention: tuple[Outcomes, Outcomes] = (), ()
         with self.keeping_errors():
             if recorder.error is None:
                 self._check(len(images))
                 attention = self.prompt.close(frames), self._close_negative(frames, count)
         if recorder.error is not None:
             attention = [recorder.error] * count, [recorder.error] * count
+
+        # 3. Both together
         texts = [text for text, _ in product(self.prompt.texts, range(frames))]
         every = zip(texts, *attention, [*images, *[None] * count], strict=False)
         held = sum(recording.map_bytes for recording in self.recordings)

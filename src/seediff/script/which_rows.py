@@ -47,8 +47,9 @@ class Encoded:
     """The pipeline's argument → its texts; empty if only embeddings are known."""
     other_states: Sequence[torch.Tensor] = ()
     """The states of all other texts that the pipeline encoded, such as negative prompts."""
-    rows: Literal["one per picture", "any", "all"] = "one per picture"
-    """How many rows of a batch must have these texts."""
+    rule: Literal["one per picture", "any", "all"] = "one per picture"
+    """How many rows of a batch must have these texts. any: as the script named their states, or they are negative
+    prompts. all: nothing but the batch itself says what the text is."""
 
     @property
     def count(self) -> int:
@@ -92,7 +93,7 @@ def find_rows(prompt: Encoded, states: Any, inputs: NetworkInputs, *, was_seen: 
 
     In this table, A and B are the prompts of two pictures, and X is another text:
 
-        prompt.rows        batch      rows that draw
+        prompt.rule        batch      rows that draw
         "any"              A X A      0 and 2: all with the prompt, if any
         "all"              A A        0 and 1: UserError if one has another text
         "one per picture"  X X A B    2 and 3
@@ -107,9 +108,9 @@ def find_rows(prompt: Encoded, states: Any, inputs: NetworkInputs, *, was_seen: 
     """
     matched = match(prompt.states, states)
     rows = [row for row, text in enumerate(matched) if text is not None]
-    if prompt.rows == "all" and len(rows) < len(matched):
+    if prompt.rule == "all" and len(rows) < len(matched):
         raise UserError("the network was given several texts, and which is the prompt is unknown", fix=NAME_STATES)
-    if prompt.rows != "one per picture" or [matched[row] for row in rows] == prompt.order:
+    if prompt.rule != "one per picture" or [matched[row] for row in rows] == prompt.order:
         return _rows(rows, matched)
     if not rows:
         if not was_seen and None in match(prompt.other_states, states):
@@ -127,10 +128,9 @@ def find_rows(prompt: Encoded, states: Any, inputs: NetworkInputs, *, was_seen: 
 
 def _rows(numbers: Sequence[int], matched: Sequence[int | None], *, are_twice: bool = False) -> Rows:
     """Rows with these numbers. matched: the text of each row of the batch."""
-    texts = [matched[number] or 0 for number in numbers]
     if numbers and list(numbers) == list(range(numbers[0], numbers[-1] + 1)):
         numbers = range(numbers[0], numbers[-1] + 1)  # which capture takes without a copy
-    return Rows(numbers, texts, are_twice)
+    return Rows(numbers, [matched[number] or 0 for number in numbers], are_twice)
 
 
 def _are_equal(parts: Sequence[range], inputs: NetworkInputs, batch: int) -> bool:
