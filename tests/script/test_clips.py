@@ -12,7 +12,7 @@ import seediff
 from seediff.attention import picture_part
 from seediff.masks import clips
 from seediff.models.registry import load_model
-from seediff.script import captured
+from seediff.script import placed
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +76,8 @@ def test_frames_that_do_not_move_are_images(monkeypatch):
 
 
 def test_masks_and_heat_maps_of_clips(made, monkeypatch):
-    pipe, method = made("Wan 2.1"), Mock(wraps=captured.soft_masks)
-    monkeypatch.setattr(captured, "soft_masks", method)
+    pipe, method = made("Wan 2.1"), Mock(wraps=placed.soft_masks)
+    monkeypatch.setattr(placed, "soft_masks", method)
     with seediff.capture(pipe) as seen:
         draw(pipe, ["a cat", "a bus"])
         draw(pipe, "a cat", num_videos_per_prompt=2, num_frames=5)
@@ -94,7 +94,8 @@ def test_masks_and_heat_maps_of_clips(made, monkeypatch):
     heats = seen.heatmap("cat")
     assert np.array_equal(seen.heatmap("cat", 7).values, heats[7].values)
     assert len({heat.values.tobytes() for heat in heats}) == 9  # no two frames have the same
-    assert seen._listener.map_bytes == 2 * (3 + 2) * 4 * (16 * 16 + 16 * 512)  # latent frames, not frames
+    held = 2 * (3 + 2) * 4 * (16 * 16 + 16 * 512)  # latent frames, not frames
+    assert sum(run.map_bytes for run in seen._runs()) == held
     for options, said in (
         ({"image": range(3)}, r"^image: range\(0, 3\) is none of the clips"),
         ({"image": 28}, "^image: 28: 28 were drawn"),

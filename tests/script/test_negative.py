@@ -9,7 +9,7 @@ from builders.refusals import user_error
 from builders.script_pipelines import PIPELINES
 
 import seediff
-from seediff.script.which_rows import encode_texts
+from seediff.script.encodings import encode_texts
 
 PROMPT, UNWANTED = "a photo of a cat and a potted plant", "a blurry cat"
 
@@ -53,7 +53,7 @@ def test_heat_maps_of_the_negative_prompt(loaded, name):
     heat = seen.heatmap("blurry", of="negative")
     assert heat.shape == images[0].shape[:2]
     assert not np.array_equal(seen.heatmap("cat", of="negative"), seen.heatmap("cat"))
-    negative = seen._listener.finished[0].of_negative.maps[0]
+    negative = seen._pictures()[0].attention("negative").maps
     assert negative.prompt == UNWANTED
     assert not negative.self_attention
     if name in ("StableDiffusionPipeline", "StableDiffusionXLPipeline", "ChromaPipeline"):

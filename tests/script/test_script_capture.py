@@ -80,7 +80,7 @@ def test_phrases_that_contain_each_other(mini, prompt, phrases):
     """As in `generate`: the longest has the words, if they are asked for together."""
     with seediff.capture(mini, keep="ca") as seen:
         mini([prompt, f"a {max(phrases, key=len)} on grass"], num_inference_steps=1)
-    expected = locate_columns(seen._columns._all_readers(), prompt, phrases)
+    expected = locate_columns(seen._columns._readers, prompt, phrases)
     assert seen._maps(0, phrases).words == expected
     inner = min(phrases, key=len)
     assert np.array_equal(seen.heatmap(inner), seen.heatmap(seen._maps(0, [inner]).words[inner]))

@@ -8,7 +8,7 @@ from builders.same_maps import assert_same_maps
 from builders.script_pipelines import PIPELINES
 
 import seediff
-from seediff.script.which_rows import match
+from seediff.script.which_rows import Encoded, find_rows, match
 
 HOW = {"height": 64, "width": 64, "num_inference_steps": 1, "output_type": "np"}
 STEPS = (900, 100)
@@ -338,6 +338,47 @@ def test_how_near_a_state_must_be():
     assert match(list(layered), layered.flip(0)) == [1, 0]
     assert match([row, row], [row]) == [0]
     assert match([], [row]) == [None]
+
+
+@pytest.mark.parametrize(
+    ("kind", "batch", "found"),
+    [
+        ("any", "AXA", [0, 2]),
+        ("any", "XX", []),
+        ("all", "AB", [0, 1]),
+        ("all", "AX", "several texts"),
+        ("one per picture", "XXAB", [2, 3]),
+        ("one per picture", "AXBX", [0, 2]),
+        ("one per picture", "NN", []),
+        ("one per picture", "XX", "no text that equals"),
+        ("one per picture", "AABB", "^4 rows of a batch of 4"),
+        ("one per picture", "BA", "^2 rows of a batch of 2"),
+        ("negative too", "BXAB", [2, 3]),
+        ("negative too", "ABAB", [0, 1]),
+        ("negative too", "BAXX", "^2 rows of a batch of 4"),
+        ("negative too", "BX", []),
+        ("negative too", "AB", [0, 1]),
+    ],
+)
+def test_rows_of_a_batch_of_two_prompts(kind, batch, found):
+    """A and B are the prompts, N is another encoded text, X one that was not encoded."""
+    states = dict(zip("ABNX", torch.randn(4, 5, 8, generator=noise()), strict=True))
+    others = [states["N"], *([states["B"]] if kind == "negative too" else [])]
+    rule = "one per picture" if kind == "negative too" else kind
+    prompt = Encoded([states["A"], states["B"]], other_states=others, rule=rule)
+    given = [states[text] for text in batch]
+    latents = torch.randn(2, 4, 8, 8).repeat(len(batch), 1, 1, 1)[: len(batch)]
+    if isinstance(found, str):
+        with user_error(found):
+            find_rows(prompt, given, {"sample": latents}, was_seen=False)
+        return
+    rows = find_rows(prompt, given, {"sample": latents}, was_seen=False)
+    assert list(rows.numbers) == found
+    assert all(prompt.states[text] is given[row] for row, text in zip(rows.numbers, rows.texts, strict=True))
+    if batch == "ABAB":
+        assert rows.are_twice
+        with user_error("^4 rows of a batch of 4"):
+            find_rows(prompt, given, {"sample": torch.randn_like(latents)}, was_seen=False)
 
 
 def test_states_that_are_changed_in_place(pipe):

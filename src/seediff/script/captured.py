@@ -5,38 +5,33 @@ prompt.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate, chain, pairwise
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from PIL import Image
 
 from ..attention.maps import AttentionMaps, Grid
 from ..attention.plan import CapturePlan, Expected, check_kinds, fit_mask, plan_segments
-from ..attention.windows import Window, paste
 from ..config.fields import check_table
 from ..config.method_constants import MaskConfig, SegmentConfig
 from ..config.resolve import own_constants
 from ..errors import Notice, UserError
 from ..files.photo_files import ImageInput, as_pixels
-from ..masks.clips import clip_softs
-from ..masks.flags import BLANK
-from ..masks.make_masks import MaskResult, finish_masks, soft_masks
+from ..masks.make_masks import MaskResult
 from .heatmap import HeatMap, Phrase, heat_sheet, phrase_name
-from .run import Run
-from .what_size import Placement
-from .which_calls import THE_WAY, Listener
+from .listener import Listener
+from .placed import Canvas, masks_of_frames, place_segments
+from .run import Picture, Run, TextKind
+from .run_recorder import THE_WAY
 from .which_columns import TextColumns
-from .which_rows import ReadText
 
 if TYPE_CHECKING:
     from ..segments.make_segments import Segments
 
-TextKind = Literal["prompt", "negative"]
 FACTORS = ("vae_scale_factor", "vae_scale_factor_spatial", "vae_spatial_compression_ratio")
 """Pipelines' names for the pixels per latent position."""
 HEAT_LEVELS = (4, 2, 1)
@@ -48,11 +43,9 @@ class Captured:
     calls in the block. It may also be used inside the block, but not while the pipeline draws.
     """
 
-    def __init__(
-        self, listener: Listener, pipe: Any, plan: CapturePlan, method: str | None, columns: TextColumns
-    ) -> None:
+    def __init__(self, listener: Listener, pipe: Any, plan: CapturePlan, method: str | None) -> None:
         self._listener, self._pipe, self._plan, self._family = listener, pipe, plan, plan.family
-        self._method, self._columns = method, columns
+        self._method, self._columns = method, TextColumns(pipe, plan.family, listener.block.named)
         self._config = getattr(pipe, plan.family.network_part, pipe).config
         self._factor: int | None = next((getattr(pipe, name) for name in FACTORS if hasattr(pipe, name)), None)
 
@@ -61,7 +54,7 @@ class Captured:
     @property
     def image_numbers(self) -> list[range]:
         """The numbers of the pictures of each call of the pipeline."""
-        ends = accumulate((run.count for run in self._runs()), initial=0)
+        ends = accumulate((len(run.pictures) for run in self._runs()), initial=0)
         return [range(start, end) for start, end in pairwise(ends)]
 
     @property
@@ -69,25 +62,25 @@ class Captured:
         """The numbers of the frames of each clip; empty if images were drawn."""
         clips: list[range] = []
         for run, numbers in zip(self._runs(), self.image_numbers, strict=True):
-            if run.frames:
+            if self._family.frames_dimension:
                 clips += [numbers[start : start + run.frames] for start in range(0, len(numbers), run.frames)]
         return clips
 
     @property
     def prompts(self) -> list[str]:
         """The prompt of each picture; "" if the pipeline was given only embeddings."""
-        return [text.prompt for text in self._texts()]
+        return [picture.text.prompt for picture in self._pictures()]
 
     @property
     def words(self) -> list[tuple[str, ...]]:
         """For each picture, the words of its prompt that the model read and that may name something. Any other word can
         be used, too."""
-        return list(map(self._columns.words, self._texts()))
+        return [self._columns.words(picture.text) for picture in self._pictures()]
 
     @property
     def images(self) -> list[np.ndarray | None]:
         """The pictures (H, W, 3) uint8 that the pipeline returned; None for each that it did not return."""
-        return [*chain.from_iterable(run.images for run in self._runs())]
+        return [picture.pixels for picture in self._pictures()]
 
     @property
     def maps(self) -> list[AttentionMaps]:
@@ -126,7 +119,7 @@ class Captured:
         return it. of: "negative" for a word of the negative prompt, after `capture(pipe, negative=True)`. Raises
         UserError for a word that is not in the prompt.
         """
-        found = self._make([phrase], image, pixels, of=of)
+        found = self._make_masks([phrase], image, pixels, of=of)
         if isinstance(found, list):
             return [_heats(mask)[0] for mask in found]
         return _heats(found)[0]
@@ -134,32 +127,30 @@ class Captured:
     def heatmaps(self, *phrases: Phrase, image: int = 0, pixels: ImageInput | None = None) -> Image.Image:
         """A sheet with one picture and the heat maps of phrases, by default of all its `words`. image, pixels: as in
         `heatmap`. Raises UserError for a word that is not in the prompt, and if no word is known."""
-        run, number = self._run(image)
-        wanted = phrases or self._columns.words(run.texts[number])
+        wanted = phrases or self._columns.words(self._picture(image).attention("prompt").text)
         if not wanted:
             raise UserError("heatmaps", "no words of a prompt are known", "name phrases, or columns")
-        return heat_sheet(_heats(self._make(wanted, image, pixels)))
+        return heat_sheet(_heats(self._make_masks(wanted, image, pixels)))
 
     def maps_apart(self, image: int = 0) -> dict[str, AttentionMaps]:
         """The maps of each step ("0", "1", …) after `capture(pipe, apart="step")`, or of each layer by its name after
         `apart="layer"`. The mean of a picture's is in `maps`. Raises UserError if they were not kept apart."""
-        run, number = self._run(image)
-        if not run.maps_apart or not run.maps_apart[number]:
+        apart = self._picture(image).attention("prompt").apart
+        if not apart:
             raise UserError("apart", "steps and layers were not kept apart", "capture(pipe, apart='step'), or 'layer'")
-        return run.maps_apart[number]
+        return apart
 
     def heatmaps_apart(self, phrase: Phrase, image: int = 0, *, pixels: ImageInput | None = None) -> dict[str, HeatMap]:
         """The heat map of a word in each step, or in each layer that attends to text. image, pixels: as in `heatmap`.
         Raises UserError as `heatmap` and `maps_apart` do."""
-        whole, shown = self._maps(image, [phrase]), self._pixels(image, pixels)
-        place, name = self._place(image, whole, shown), phrase_name(phrase)
-        found: dict[str, HeatMap] = {}
+        whole, name = self._maps(image, [phrase]), phrase_name(phrase)
+        canvas = self._canvas(image, whole, pixels)
+        heats: dict[str, HeatMap] = {}
         for step_or_layer, maps in self.maps_apart(image).items():
             if maps.cross_attention:
-                config = _heat_config(maps)
-                (mask,) = _masks_placed([maps], whole.words, [name], config, place, [shown], range(1))
-                found[step_or_layer] = replace(_heats(mask)[0], phrase=f"{name}: {step_or_layer}")
-        return found
+                (mask,) = masks_of_frames([maps], whole.words, [name], _heat_config(maps), [canvas], range(1))
+                heats[step_or_layer] = replace(_heats(mask)[0], phrase=f"{name}: {step_or_layer}")
+        return heats
 
     def masks(
         self,
@@ -186,7 +177,7 @@ class Captured:
         config = replace(own_constants(self._pipe, method)[0], **check_table(MaskConfig, constants, "masks"))
         check_kinds(self._family, config)
         config, _ = fit_mask(self._family, self._plan.all_layers, config, "all")
-        return self._make(phrases, image, pixels, config)
+        return self._make_masks(phrases, image, pixels, config)
 
     def segments(
         self, image: int = 0, *, pixels: ImageInput | None = None, seed: int = 0, **constants: Any
@@ -194,7 +185,7 @@ class Captured:
         """Segments of one picture without any words, from its self-attention in all steps (the papers use one call of
         the network, with a picture without noise). image, pixels: as in `heatmap`; the segments follow the picture's
         edges, unless edge_rounds is 0. constants: fields of SegmentConfig, such as method="kmeans" and k=6."""
-        from ..segments.make_segments import label_photo, propose  # imports scipy
+        from ..segments.make_segments import propose  # imports scipy
 
         config = SegmentConfig(**check_table(SegmentConfig, constants, "segments"))
         if config.divides_features:
@@ -203,52 +194,47 @@ class Captured:
         if config.k == "truth":
             raise UserError("k", "truth: there are no label maps of a picture that was drawn", "give a number")
         plan_segments(self._family, self._plan.all_layers, config, type(self._pipe).__name__)
-        maps, shown = self._maps(image, ()), self._pixels(image, pixels)
+        maps = self._maps(image, ())
         drawn, multiple = self._drawn(maps), self._family.multiple(self._factor or 1, self._config)
         if any(side % multiple for side in drawn):
             problem = f"{drawn[1]} × {drawn[0]}: self-attention of its levels cannot be laid over each other"
             raise UserError("picture", problem, f"draw one whose sides are multiples of {multiple}")
-        if shown is None and config.edge_rounds:
+        canvas = self._canvas(image, maps, pixels)
+        if canvas.pixels is None and config.edge_rounds:
             fix = "give it, or edge_rounds=0"
             raise UserError("pixels", "segments follow its edges, but the pipeline gave none", fix)
-        place, proposals = self._place(image, maps, shown), propose(maps, config, config.k, seed)
-        drawn_part = np.zeros((*place.scaled, 3), np.uint8)
-        if shown is not None:
-            drawn_part[place.view.slices] = shown[place.window.slices]
-        found = label_photo(drawn_part, Window(0, 0, *place.scaled), proposals, config)
-        label_map = paste(found.label_map[place.view.slices], place.window, place.size)
+        found = place_segments(propose(maps, config, config.k, seed), config, canvas)
         if len(found.scores) <= 1 and config.method == "diffseg":
             lower = f"lower kl_threshold (here {config.kl_threshold}), or use method='kmeans', k=5"
             warnings.warn(f"the picture is one segment: {lower}", Notice, stacklevel=2)
-        return replace(found, label_map=label_map, pixels=shown, flags=_blank(shown))
+        return found
 
     def __repr__(self) -> str:
         return f"<Captured of {', '.join(map(repr, self.prompts)) or 'nothing yet'}>"
 
-    # Runs, maps and columns
+    # Pictures, maps and columns
 
     def _runs(self) -> list[Run]:
         return self._listener.results()
 
-    def _texts(self) -> list[ReadText]:
-        return [*chain.from_iterable(run.texts for run in self._runs())]
+    def _pictures(self) -> list[Picture]:
+        return [*chain.from_iterable(run.pictures for run in self._runs())]
 
-    def _run(self, image: int, of: TextKind = "prompt") -> tuple[Run, int]:
-        """(run, number): the run that drew a picture, or the run of its negative prompt, and the picture's number in
-        it."""
-        if of not in ("prompt", "negative"):
-            raise UserError("of", f"{of!r} must be prompt or negative")
-        image, fix = self._number(image), ""
-        for run, numbers in zip(self._runs(), self.image_numbers, strict=True):
-            if image in numbers:
-                if run.error is not None:
-                    raise run.error
-                return (run.of_negative if of == "negative" else run), image - numbers.start
-        if self._listener.call is not None:
+    def _picture(self, image: int) -> Picture:
+        return self._pictures()[self._number(image)]
+
+    def _number(self, image: int) -> int:
+        """A picture's number, counted from the first picture. Raises UserError if there is no such picture."""
+        if not isinstance(image, Integral):
+            raise UserError("image", f"{image!r} is no whole number", "pictures are numbered from 0; -1 is the last")
+        count, fix = len(self._pictures()), ""
+        if image in range(-count, count):
+            return image % count
+        if self._listener.run is not None:
             raise UserError("image", f"{image}: is still being drawn", "ask after the pipeline's call")
         if self._listener.passed_over:
             fix = THE_WAY
-        drawn = "1 was" if len(self.prompts) == 1 else f"{len(self.prompts)} were"
+        drawn = "1 was" if count == 1 else f"{count} were"
         raise UserError("image", f"{image}: {drawn} drawn in the block, numbered from 0", fix)
 
     def _find_frames(self, image: int | range | None) -> tuple[int | range, range]:
@@ -264,7 +250,7 @@ class Captured:
         image = self._number(image)
         return image, next((clip for clip in clips if image in clip), range(image, image + 1))
 
-    def _make(
+    def _make_masks(
         self,
         phrases: Sequence[Phrase],
         image: int | range | None,
@@ -279,42 +265,25 @@ class Captured:
             raise UserError("pixels", "those of a clip are what the pipeline returned", "leave it out")
         first = self._maps(frames.start, phrases, of)
         config = config or _heat_config(first)
-        run, start = self._run(frames.start, of)
-        shown = [self._pixels(number, pixels) for number in frames]
-        if shown[0] is None and (config.pamr or config.sam is not None):
+        canvases = [self._canvas(number, first, pixels) for number in frames]
+        if canvases[0].pixels is None and (config.pamr or config.sam is not None):
             fix = "give it, or pamr=False without sam"
             raise UserError("pixels", "masks follow its edges, but the pipeline gave none", fix)
-        place, names = self._place(frames.start, first, shown[0]), [phrase_name(phrase) for phrase in phrases]
+        maps, names = [self._picture(number).attention(of).maps for number in frames], list(map(phrase_name, phrases))
         wanted = range(len(frames)) if isinstance(image, range) else [image - frames.start]
-        maps = run.maps[start : start + len(frames)]
-        masks = _masks_placed(maps, first.words, names, config, place, shown, wanted)
+        masks = masks_of_frames(maps, first.words, names, config, canvases, wanted)
         return masks if isinstance(image, range) else masks[0]
-
-    def _number(self, image: int) -> int:
-        """A picture's number, counted from the first picture. Raises UserError if it is no whole number."""
-        if not isinstance(image, Integral):
-            raise UserError("image", f"{image!r} is no whole number", "pictures are numbered from 0; -1 is the last")
-        count = len(self.prompts)
-        if image in range(-count, count):
-            image %= count
-        return image
 
     def _maps(self, image: int, phrases: Sequence[Phrase], of: TextKind = "prompt") -> AttentionMaps:
         """The maps of a picture with the columns of phrases. Raises UserError for a phrase without columns."""
-        run, number = self._run(image, of)
-        text = run.texts[number]
-        words = self._columns.find(text, phrases)
+        attention = self._picture(image).attention(of)
+        words = self._columns.find(attention.text, phrases)
         for phrase in phrases:
             if not words[phrase_name(phrase)]:
-                raise self._columns.refusal(text, phrase)
-        return replace(run.maps[number], words=words)
+                raise self._columns.refusal(attention.text, phrase)
+        return replace(attention.maps, words=words)
 
     # Pixels
-
-    def _pixels(self, image: int, pixels: ImageInput | None) -> np.ndarray | None:
-        if pixels is None:
-            return self.images[image]
-        return as_pixels(pixels)
 
     def _drawn(self, maps: AttentionMaps) -> Grid:
         """(H, W) in pixels of the drawn picture. A position counts as one pixel if the pipeline does not say how large
@@ -322,12 +291,12 @@ class Captured:
         cell = 1 if self._factor is None else self._family.pixels(self._factor, self._config)
         return maps.latent_size[0] * cell, maps.latent_size[1] * cell
 
-    def _place(self, image: int, maps: AttentionMaps, pixels: np.ndarray | None) -> Placement:
-        """Where the drawn picture lies in the returned one, or in the given pixels."""
-        run, _ = self._run(image)
-        returned = self.images[image]
-        sizes = [None if one is None else (one.shape[0], one.shape[1]) for one in (pixels, returned)]
-        return run.placing.place(maps.latent_size, self._drawn(maps), *sizes)
+    def _canvas(self, image: int, maps: AttentionMaps, pixels: ImageInput | None) -> Canvas:
+        """The picture in which results are placed: the given one, or the returned one."""
+        picture = self._picture(image)
+        shown = picture.pixels if pixels is None else as_pixels(pixels)
+        sizes = [None if one is None else (one.shape[0], one.shape[1]) for one in (shown, picture.pixels)]
+        return Canvas(picture.placing.place(maps.latent_size, self._drawn(maps), *sizes), shown)
 
 
 def _heat_config(maps: AttentionMaps) -> MaskConfig:
@@ -337,44 +306,6 @@ def _heat_config(maps: AttentionMaps) -> MaskConfig:
     return MaskConfig(method="ca", expand_levels=levels, pamr=False)
 
 
-def _masks_placed(
-    maps: Sequence[AttentionMaps],
-    words: Mapping[str, tuple[int, ...]],
-    names: Sequence[str],
-    config: MaskConfig,
-    place: Placement,
-    shown: Sequence[np.ndarray | None],
-    wanted: Sequence[int],
-) -> list[MaskResult]:
-    """The masks of the `wanted` frames of a clip, or of a picture. maps: each frame's maps; frames share the maps of a
-    latent frame. words: name → its columns. shown: the pixels (H, W, 3) of each frame."""
-    latents = {id(one): replace(one, words=words) for one in maps}
-    softs = {key: soft_masks(one, names, config) for key, one in latents.items()}
-    parts = [None if one is None else one[place.window.slices] for one in shown]
-    small = [torch.stack([mask.soft for mask in each]) for each in softs.values()]
-    large = clip_softs(parts, small, config, place.drawn, place.scaled, place.view)
-    masks: list[MaskResult] = []
-    for i in wanted:
-        mask = finish_masks(parts[i], names, softs[id(maps[i])], large[i], config)
-        masks.append(_whole_picture(mask, place, shown[i]))
-    return masks
-
-
 def _heats(mask: MaskResult) -> list[HeatMap]:
     """The heat map of each word."""
     return [HeatMap(soft.numpy(), name, mask.pixels) for name, soft in zip(mask.classes, mask.soft, strict=True)]
-
-
-def _whole_picture(mask: MaskResult, place: Placement, pixels: np.ndarray | None) -> MaskResult:
-    """Masks of the drawn picture, placed in the returned one."""
-    mask = replace(mask, flags=(*mask.flags, *_blank(pixels)), pixels=pixels)
-    if place.is_whole:
-        return mask
-    soft = torch.from_numpy(paste(mask.soft.numpy(), place.window, place.size, outside=0))
-    label_map = paste(mask.label_map, place.window, place.size, outside=0)
-    return replace(mask, label_map=label_map, soft=soft)
-
-
-def _blank(pixels: np.ndarray | None) -> tuple[str, ...]:
-    """The flag of a black picture; no flag for other pictures."""
-    return (BLANK,) if pixels is not None and not pixels.any() else ()

@@ -32,7 +32,7 @@ class HeatMap:
     """The picture (H, W, 3) uint8; None: it is not known."""
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return np.array(self.values, dtype=dtype) if copy else np.asarray(self.values, dtype=dtype)
+        return np.array(self.values, dtype=dtype, copy=copy)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -51,8 +51,7 @@ class HeatMap:
         if pixels is None:
             fix = "give it, heatmap('dog', pixels=image), or over(image)"
             raise UserError("no picture to overlay the heat map on: the pipeline gave none", fix=fix)
-        below = pixels if isinstance(pixels, Image.Image) else Image.fromarray(np.asarray(pixels))
-        below = below.convert("RGB")
+        below = (pixels if isinstance(pixels, Image.Image) else Image.fromarray(np.asarray(pixels))).convert("RGB")
         drawn = Image.blend(below, self.image().resize(below.size, Image.Resampling.BILINEAR), alpha)
         return Image.fromarray(with_scale(np.asarray(drawn))) if scale else drawn
 

@@ -1,65 +1,80 @@
-"""`Run`: what one call of a captured pipeline drew."""
+"""`Run`: what one call of a captured pipeline drew, picture by picture."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from itertools import chain, product
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from ..attention.maps import AttentionMaps
 from ..errors import UserError
-from ..masks.clips import frame_weights
 from .what_size import Placing
-from .which_rows import ReadText
+from .which_rows import Texts
+
+TextKind = Literal["prompt", "negative"]
 
 
-@dataclass
+class ReadText(NamedTuple):
+    """A text of a picture: its prompt, or its negative prompt."""
+
+    texts: Texts
+    width: int = 0
+    """The number of columns that it was encoded to, which padding may follow; 0: unknown."""
+    columns: int = 0
+    """The number of columns of its maps."""
+
+    @property
+    def prompt(self) -> str:
+        """The text for the first encoder; empty if only embeddings were given."""
+        return self.texts.get("prompt", "")
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Attention to a text of one picture, or of one frame of a clip."""
+
+    text: ReadText
+    maps: AttentionMaps
+    """On the CPU, without words."""
+    apart: dict[str, AttentionMaps]
+    """The maps of each step or layer, if they are kept apart."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture, or a frame of a clip, and what was captured while it was drawn."""
+
+    text: ReadText
+    """The prompt."""
+    prompt: Attention | UserError
+    """Attention to the prompt, or why there is none."""
+    negative: Attention | UserError
+    """Attention to the negative prompt, or why there is none."""
+    pixels: np.ndarray | None
+    """(H, W, 3) uint8; None: the pipeline did not return it."""
+    placing: Placing
+    """What the pipeline did to the picture after it was drawn."""
+
+    def attention(self, of: TextKind) -> Attention:
+        """Attention to one of its texts. Raises UserError if there is none."""
+        found = {"prompt": self.prompt, "negative": self.negative}.get(of)
+        if found is None:
+            raise UserError("of", f"{of!r} must be prompt or negative")
+        if isinstance(found, UserError):
+            raise found
+        return found
+
+
+@dataclass(frozen=True)
 class Run:
     """What one call of the pipeline drew, or what was drawn in the block around a network alone."""
 
-    maps: list[AttentionMaps] = field(default_factory=list)
-    """The maps of each picture, or latent frame."""
-    texts: list[ReadText] = field(default_factory=list)
-    """The text of each picture."""
-    steps: int = 0
+    pictures: Sequence[Picture]
+    frames: int
+    """The number of frames of each clip; 1 for images."""
+    steps: int
     """How often the network was called with the prompt."""
-    images: Sequence[np.ndarray | None] = ()
-    """The pictures (H, W, 3) uint8 that the pipeline returned; None for each that it did not return."""
-    placing: Placing = field(default_factory=Placing)
-    """What the pipeline did to the pictures after they were drawn."""
-    error: UserError | None = None
-    """The error to raise when maps are requested."""
-    frames: int = 0
-    """The number of frames of each clip; 0: the run drew images."""
-    negative: Run | None = None
-    """What was captured of the negative prompt, if it is captured."""
-    maps_apart: list[dict[str, AttentionMaps]] = field(default_factory=list)
-    """For each picture, the maps of each step or layer, if they are kept apart."""
-
-    @property
-    def count(self) -> int:
-        """The number of pictures."""
-        return len(self.texts)
-
-    @property
-    def of_negative(self) -> Run:
-        """The run of the negative prompt. Raises UserError if it has no maps."""
-        if self.negative is None:
-            raise UserError("of", "the negative prompt was not captured", "capture(pipe, negative=True)")
-        if self.negative.error is not None:
-            raise self.negative.error
-        return self.negative
-
-    def take(self, maps: list[AttentionMaps]) -> None:
-        """Take the maps, and note in the texts how many columns they have."""
-        every = chain.from_iterable(each.cross_attention.values() for each in maps)
-        columns = next((each.shape[1] for each in every), 0)
-        self.maps, self.texts = maps, [text._replace(columns=columns) for text in self.texts]
-
-    def show_frames(self, frames: int, latents: int) -> None:
-        """Give each of a clip's frames the text of the clip, and the maps of the nearest of its latent frames."""
-        near = list(product(range(self.count), frame_weights(frames, latents).argmax(1)))
-        self.frames, self.texts = frames, [self.texts[clip] for clip, _ in near]
-        self.maps = [self.maps[clip * latents + latent] for clip, latent in near if self.maps]
+    map_bytes: int
+    """Bytes of all maps."""

@@ -83,10 +83,9 @@ def segment(image: ImageInput, *, model: str | Path | Model = "", **options: Any
 def _warn(model: Model, config: RunConfig, image: ImageInput) -> None:
     """Warn that results may mean nothing, unless the model is for photographs or drew the picture."""
     label = config.model_label
-    if not (isinstance(image, Path | str) and are_drawings([Path(image)], label)):
-        line = doubt_line(model.info, label)
-        if line:
-            warnings.warn(line, Notice, stacklevel=3)
+    line = doubt_line(model.info, label)
+    if line and not (isinstance(image, Path | str) and are_drawings([Path(image)], label)):
+        warnings.warn(line, Notice, stacklevel=3)
 
 
 def _configure(

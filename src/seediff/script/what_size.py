@@ -28,29 +28,27 @@ PixelSize = tuple[int, int]
 class Placement:
     """Where the drawn picture lies in the returned one:
 
-    drawn ── resized ──▶ scaled ── cut to `view` ──▶ what is shown ── pasted at `window` ──▶ a picture of `size`
+        drawn ── resized ──▶ scaled ── cut to `view` ──▶ what is shown ── pasted at `window` ──▶ a picture of `size`
+
+    For example, 64 × 64 pixels were drawn for a part of 32 × 24 (height × width) in a picture of 100 × 100, at row 10
+    and column 20: they were resized to 32 × 32, and 4 columns were cut off at either side.
     """
 
     size: PixelSize
-    """Of the returned picture."""
+    """The size of the returned picture: (100, 100)."""
     drawn: PixelSize
-    """Of the drawn picture."""
+    """The size to which maps are resized first: of the drawn picture, or `scaled` if it was pasted: (32, 32)."""
     scaled: PixelSize
-    """Of the drawn picture after it was resized."""
+    """The size of the drawn picture after it was resized: (32, 32)."""
     view: Window
-    """The part of the resized picture that is shown."""
+    """The part of the resized picture that is shown: Window(0, 4, 32, 24)."""
     window: Window
-    """The part of the returned picture that it fills."""
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether the returned picture is the drawn one."""
-        return self.size == self.scaled == (self.window.height, self.window.width)
+    """The part of the returned picture that it fills: Window(10, 20, 32, 24)."""
 
 
 @dataclass
 class Placing:
-    """What a pipeline's call did to its pictures after they were drawn."""
+    """What a pipeline's call did to its pictures after they were drawn, as it is heard of."""
 
     crop: tuple[int, int, int, int] | None = None
     """The edges (left, top, right, bottom) of the part that was drawn; None: the whole picture was."""
@@ -61,7 +59,7 @@ class Placing:
 
     def note(self, name: str, arguments: Mapping[str, Any]) -> None:
         """Called after a method in PLACING, with its arguments by name."""
-        self.is_resized = self.is_resized or name == "resize_and_crop_tensor"
+        self.is_resized |= name == "resize_and_crop_tensor"
         if arguments.get("crop_coords") is not None:
             self.crop = tuple(arguments["crop_coords"])
 
@@ -71,37 +69,32 @@ class Placing:
         other picture; None: there is none. returned: (H, W) of the returned picture; None: none was returned. Raises
         UserError if the place is unknown.
         """
-        moved = self.is_resized or self.crop is not None
         if self.must_crop and self.crop is None:
             problem = "where the crop lies in the picture is unknown"
             raise UserError("padding_mask_crop", problem, "draw the crop as a picture of its own")
         if shown is None:
-            return _whole(drawn)
-        if moved and shown != returned:
+            return _fill(drawn, drawn)
+        if (self.is_resized or self.crop) and shown != returned:
             raise UserError("pixels", "the pipeline cut or pasted what it drew", "give the picture that it returned")
         if self.crop is not None:
             left, top, right, bottom = self.crop
-            place = _fill(drawn, Window(top, left, bottom - top, right - left), shown)
+            place = _fill(drawn, shown, Window(top, left, bottom - top, right - left))
             return replace(place, drawn=place.scaled)  # maps are coarse enough for one resizing
         if self.is_resized:
-            return _fill(drawn, Window(0, 0, *shown), shown)
+            return _fill(drawn, shown)
         off = abs(shown[0] * lattice[1] - shown[1] * lattice[0])
         if shown == returned and (off or shown[0] % lattice[0]):
             problem = f"{shown[1]} × {shown[0]} pixels, but {lattice[1]} × {lattice[0]} positions were drawn"
             raise UserError("picture", problem, "how it was resized is unknown: draw it at the size that it shall have")
         if off > sum(lattice):  # rounding to whole pixels
             raise UserError("pixels", f"{shown[1]} × {shown[0]}: the picture has other proportions")
-        return _whole(shown)
+        return _fill(shown, shown)
 
 
-def _whole(size: PixelSize) -> Placement:
-    """The placement of a picture that is all that was drawn."""
-    whole = Window(0, 0, *size)
-    return Placement(size, size, size, whole, whole)
-
-
-def _fill(drawn: PixelSize, window: Window, size: PixelSize) -> Placement:
-    """The placement of a drawn picture that fills a window; the side that is too long is cut off at both ends."""
+def _fill(drawn: PixelSize, size: PixelSize, window: Window | None = None) -> Placement:
+    """The placement of a drawn picture that fills a window of a picture of `size`, by default all of it. The side that
+    is too long is cut off at both ends."""
+    window = window or Window(0, 0, *size)
     factor = max(window.height / drawn[0], window.width / drawn[1])
     scaled = max(int(drawn[0] * factor), window.height), max(int(drawn[1] * factor), window.width)
     top, left = (scaled[0] - window.height) // 2, (scaled[1] - window.width) // 2
@@ -111,19 +104,14 @@ def _fill(drawn: PixelSize, window: Window, size: PixelSize) -> Placement:
 def returned_images(output: Any) -> list[np.ndarray]:
     """The pictures (H, W, 3) uint8 in what a pipeline returned, on white; an empty list for latents."""
     images: Any = getattr(output, "images", getattr(output, "frames", output))
-    if isinstance(images, tuple) and images:
-        images = images[0]
-    if isinstance(images, np.ndarray | torch.Tensor) and images.ndim == 5:  # clips
-        images = images.reshape(-1, *images.shape[2:])
-    if isinstance(images, list) and images and isinstance(images[0], list):
-        images = list(chain.from_iterable(images))
-    if torch.is_tensor(images) and images.ndim == 4 and images.shape[1] == 3:  # of four channels: latents
-        images = images.detach().movedim(1, -1).cpu()
+    if isinstance(images, tuple):
+        images = list(images[:1])  # what else is returned are flags
+    if isinstance(images, list):  # of pictures, or of clips
+        return [*chain.from_iterable(map(returned_images, images))]
+    if torch.is_tensor(images) and images.ndim > 3 and images.shape[-3] == 3:  # of four channels: latents
+        images = images.detach().movedim(-3, -1).cpu()
         images = (images.float() if images.is_floating_point() else images).numpy()  # which has no bfloat16
-    if isinstance(images, np.ndarray):
-        if images.ndim != 4 or images.shape[3] not in (3, 4):
-            return []
+    if isinstance(images, np.ndarray) and images.ndim > 3 and images.shape[-1] in (3, 4):
         eight_bits = images if images.dtype == np.uint8 else (images * 255).round().astype(np.uint8)
-        images = list(map(Image.fromarray, eight_bits))
-    pictures: list[Any] = images if isinstance(images, list) else [images]
-    return [np.array(on_white(one)) for one in pictures if hasattr(one, "convert")]
+        return returned_images(list(map(Image.fromarray, eight_bits.reshape(-1, *images.shape[-3:]))))
+    return [np.array(on_white(images))] if isinstance(images, Image.Image) else []

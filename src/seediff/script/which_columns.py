@@ -12,19 +12,20 @@ from ..errors import UserError
 from ..models.families.family import Family
 from ..models.families.readers import Reader
 from ..prompts.tokens import content_words, find_columns, find_weight, is_divided
+from .encodings import ENCODE, INSTRUCTION, NamedText
 from .heatmap import Phrase, phrase_name
-from .which_rows import ENCODE, INSTRUCTION, ReadText, Texts
+from .run import ReadText
+from .which_rows import Texts
 
 TOKENIZERS = ("tokenizer", "tokenizer_2", "tokenizer_3", "processor")
 NAME_TOKENIZER = "name one, capture(pipe, prompt='…', tokenizer=…), or name columns"
 
 
 class TextColumns:
-    """Finds the columns of words. readers: the tokenizers that the script named; None: the pipeline's own. named: the
-    texts that the script named, which were encoded elsewhere."""
+    """Finds the columns of words. named: what the script says of the text."""
 
-    def __init__(self, pipe: Any, family: Family, readers: Sequence[Reader] | None, named: Sequence[str]) -> None:
-        self._pipe, self._family, self._readers, self._named = pipe, family, readers, named
+    def __init__(self, pipe: Any, family: Family, named: NamedText) -> None:
+        self._pipe, self._family, self._named = pipe, family, named
 
     def find(self, text: ReadText, phrases: Sequence[Phrase]) -> dict[str, tuple[int, ...]]:
         """Phrase → its columns. A phrase without columns has an empty tuple, and `refusal` says why. Where phrases
@@ -38,7 +39,7 @@ class TextColumns:
         named = [phrase for phrase in phrases if isinstance(phrase, str)]
         if named and self._why_unknown(text) is None:
             chunks = self._chunks(text)
-            for reader in self._all_readers():
+            for reader in self._readers:
                 fitted, read = self._fitted(reader, text), self._read(reader, text.texts)
                 for phrase, found in find_columns(fitted, read, named, chunks).items():
                     columns[phrase] |= {column for column in found if column < text.columns - reader.tail}
@@ -60,7 +61,7 @@ class TextColumns:
             problem = f"is in the prompt '{text.prompt}' only as part of a longer phrase that you also asked for"
             why = problem, "ask for it alone"
         if why is None:
-            read = [self._read(each, text.texts) for each in self._all_readers() if each.first is not None]
+            read = [self._read(reader, text.texts) for reader, _ in self._with_columns]
             prompts = "' or '".join(dict.fromkeys(read))
             words = [word for word, found in self.find(text, content_words(" ".join(read))).items() if found]
             problem = f"is not in the prompt '{prompts}', as far as the model reads it"
@@ -70,13 +71,11 @@ class TextColumns:
     def _why_unknown(self, text: ReadText) -> tuple[str, str] | None:
         """(problem, fix): why the columns of a text's words are unknown, and what to do. None: they are known."""
         if not text.texts:
-            fix = "name it, capture(pipe, prompt='…')" if self._all_readers() else NAME_TOKENIZER
+            fix = "name it, capture(pipe, prompt='…')" if self._readers else NAME_TOKENIZER
             return "the pipeline was given no prompt, only embeddings", fix
-        if not self._all_readers():
+        if not self._readers:
             return "only the tokenizer knows its columns", NAME_TOKENIZER
-        missing = [
-            reader.name for reader in self._all_readers() if reader.first is not None and reader.tokenizer is None
-        ]
+        missing = [reader.name for reader, _ in self._with_columns if reader.tokenizer is None]
         if missing:
             return f"only {missing[0]} knows its columns, and the pipeline has none", NAME_TOKENIZER
         usual = inspect.signature(type(self._pipe).__call__).parameters.get(INSTRUCTION)
@@ -95,10 +94,9 @@ class TextColumns:
     def _chunks(self, text: ReadText) -> int:
         """The number of chunks in which a text was encoded, each to as many columns as a tokenizer reads; 0: it is
         unknown."""
-        is_encoded_elsewhere = text.prompt in self._named
-        if self._is_transformer and not is_encoded_elsewhere:
+        if self._is_transformer and text.prompt not in self._named.prompts:
             return 1  # its pipeline divides no text, but may be told to read a longer one
-        readers = [(reader, reader.first) for reader in self._all_readers() if reader.first is not None]
+        readers = self._with_columns
         columns = max((first + reader.limit for reader, first in readers), default=text.columns)
         if self._is_transformer:
             columns = max(columns, self._family.text_columns)  # SD3 without T5 has columns that no tokenizer reads
@@ -114,7 +112,7 @@ class TextColumns:
         were columns for it. Where padding comes before a text, the text ends with the last column."""
         if not self._is_transformer or reader.first is None or not text.width:
             return reader
-        last = max(each.first for each in self._all_readers() if each.first is not None)
+        last = max(first for _, first in self._with_columns)
         columns = text.width - reader.first
         limit = columns if reader.first == last else min(reader.limit, columns)
         return replace(reader, limit=limit, end=None if reader.end is None else text.columns)
@@ -135,14 +133,20 @@ class TextColumns:
         """The names of the pipeline's tokenizers."""
         return [name for name in TOKENIZERS if getattr(self._pipe, name, None) is not None]
 
-    def _all_readers(self) -> Sequence[Reader]:
+    @property
+    def _readers(self) -> Sequence[Reader]:
         """The pipeline's readers; none for a network alone, unless the script named its tokenizer."""
-        if self._readers is not None:
-            return self._readers
+        if self._named.readers is not None:
+            return self._named.readers
         return self._family.readers(self._pipe) if self._tokenizers() else ()
+
+    @property
+    def _with_columns(self) -> list[tuple[Reader, int]]:
+        """(reader, first): the readers whose tokens have columns, and the first column of each."""
+        return [(reader, reader.first) for reader in self._readers if reader.first is not None]
 
     def _read(self, reader: Reader, texts: Texts) -> str:
         """The text that a tokenizer read: the second one read `prompt_2` if the call had it, the third one
         `prompt_3`."""
-        number = self._tokenizers().index(reader.name) if reader.name in self._tokenizers() else 0
-        return texts.get(f"prompt_{number + 1}") or texts["prompt"]
+        numbers = {name: number for number, name in enumerate(self._tokenizers(), 1)}
+        return texts.get(f"prompt_{numbers.get(reader.name)}") or texts["prompt"]

@@ -75,7 +75,7 @@ def test_guidance_that_a_callback_ends(pipe):
     with seediff.capture(pipe) as seen:
         assert np.array_equal(draw(pipe, **more), plain)
     assert len(seen.maps) == 1
-    assert seen._listener.finished[0].steps == 5  # one more than steps, as this scheduler has it
+    assert seen._runs()[0].steps == 5  # one more than steps, as this scheduler has it
 
 
 def test_embeddings_alone(pipe):
@@ -170,7 +170,7 @@ def test_a_loop_of_ones_own(pipe):
         loop(pipe, states)
     with seediff.capture(pipe.unet, prompt="a dog") as halves:
         loop(pipe, states[1:])
-    assert (seen.prompts, seen._listener.finished[0].steps) == (["a dog"], 4)
+    assert (seen.prompts, seen._runs()[0].steps) == (["a dog"], 4)
     for grid, tensor in halves.maps[0].cross_attention.items():
         torch.testing.assert_close(seen.maps[0].cross_attention[grid], tensor, atol=1e-5, rtol=0)
     assert seen.heatmap("dog").shape == (8, 8)
@@ -224,7 +224,7 @@ def test_texts_that_a_call_encodes_apart(pipe):
     other = Apart(**pipe.components, requires_safety_checker=False)
     with seediff.capture(other) as seen:
         other("a dog")
-    assert (seen.prompts, seen._listener.finished[0].steps) == (["a dog"], 4)
+    assert (seen.prompts, seen._runs()[0].steps) == (["a dog"], 4)
     said = r"^several texts were encoded, .*; name the text, capture\(pipe, prompt='…'\)$"
     with user_error(said), seediff.capture(other):
         other(text="a dog")
@@ -333,7 +333,7 @@ def test_images_that_are_forgotten(pipe, monkeypatch):
     with seediff.capture(pipe) as seen:
         draw(pipe, "a bus")
         assert len(seen.maps) == 1
-        held = seen._listener.map_bytes
+        held = sum(run.map_bytes for run in seen._runs())
         assert held == seen.expected(64, 64).map_bytes
         seen.clear()
         draw(pipe)
@@ -513,7 +513,7 @@ def test_calls_with_the_prompt_at_one_timestep(pipe, name, scheduler):
     with seediff.capture(own.pipe) as seen, warnings.catch_warnings(record=True) as told:
         own.pipe("a dog", 3 if scheduler else None)
     if name in ("one call", "two calls", "calls without"):
-        assert seen._listener.finished[0].steps == len(own.levels)
+        assert seen._runs()[0].steps == len(own.levels)
         assert seen.heatmap("dog").shape == (64, 64)
         return
     said = r"^picture: the network was given the prompt \d+ times, \d times at one step: it draws parts that overlap"
@@ -575,7 +575,7 @@ def test_what_goes_wrong_while_it_draws_ends_no_drawing(pipe):
 
 def test_an_error_of_capture_itself_ends_no_drawing(pipe, monkeypatch):
     plain = draw(pipe)
-    for broken in ("seediff.script.which_rows.match", "seediff.script.which_calls.product"):
+    for broken in ("seediff.script.which_rows.match", "seediff.script.recording.product"):
         with monkeypatch.context() as patch, seediff.capture(pipe) as seen:
             patch.setattr(broken, lambda *_: 1 / 0)
             assert np.array_equal(draw(pipe), plain)
@@ -586,7 +586,7 @@ def test_an_error_of_capture_itself_ends_no_drawing(pipe, monkeypatch):
 
 def test_an_error_of_capture_after_the_last_step_ends_no_drawing(pipe, monkeypatch):
     plain = draw(pipe)
-    monkeypatch.setattr("seediff.script.which_calls.returned_images", lambda *_: 1 / 0)
+    monkeypatch.setattr("seediff.script.run_recorder.returned_images", lambda *_: 1 / 0)
     with seediff.capture(pipe) as seen:
         assert np.array_equal(draw(pipe), plain)
     assert seen.images == [None]

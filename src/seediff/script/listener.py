@@ -1,0 +1,146 @@
+"""`Listener`: hears of what a captured pipeline and its network do, and begins and ends runs.
+
+pipe(…) ─▶ Listener.draw ─▶ the pipeline's own call, in which
+               encode_prompt(…) ─▶ Listener.encode ─▶ Encodings.note                         (encodings.py)
+               network(…) ─▶ before_network ─▶ RunRecorder.record                            (run_recorder.py)
+                                 ─▶ TextRecording.find, of the prompt and of the negative prompt, then record
+                                                                              (recording.py, which_rows.py)
+           _end ─▶ RunRecorder.close ─▶ Run                                                  (run.py)
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial, wraps
+from typing import Any
+
+from ..errors import UserError
+from .encodings import ENCODE
+from .run import Run
+from .run_recorder import THE_WAY, Block, RunRecorder
+from .what_size import PLACING
+
+Around = Callable[[Mapping[str, Any], Callable[[], Any]], Any]
+"""(arguments, call) → what a call of a method returns. arguments: by name. call: calls the method itself with them."""
+
+
+class Listener:
+    """Listens to a pipeline and its network. arguments, call: as in `Around`."""
+
+    def __init__(self, block: Block) -> None:
+        self.block = block
+        self.run: RunRecorder | None = None
+        """The run that is under way."""
+        self.passed_over = False
+        """Whether the network ran outside of the pipeline's calls."""
+        self._encoded_outside = False
+        """Whether the pipeline encoded a text outside of its calls, since the last one."""
+
+    def methods(self, pipe: Any) -> list[tuple[Any, str, Around]]:
+        """(owner, name, around): the methods of a pipeline that are called through `draw`, `encode` and `place`. pipe:
+        the pipeline, or a network alone, which has none of them."""
+        processor = getattr(pipe, "image_processor", None)
+        found: list[tuple[Any, str, Around]] = [(pipe, name, self.encode) for name in ENCODE if hasattr(pipe, name)][:1]
+        found += [(processor, name, partial(self.place, name)) for name in PLACING if hasattr(processor, name)]
+        if self.block.pipe is not None:
+            found.append((pipe, "__call__", self.draw))
+        return found
+
+    def draw(self, arguments: Mapping[str, Any], call: Callable[[], Any]) -> Any:
+        """Let the pipeline draw, and return its result. If an error ends the call, it leaves no `Run`."""
+        if self.run is not None:
+            self.run.check_thread()
+            if self.run.prompt.steps:
+                raise UserError("the captured pipeline was called before its last call ended; draw one at a time")
+        self.run = RunRecorder(self.block, arguments)
+        self._encoded_outside = False
+        try:
+            self.run.encode_negative()
+            output = call()
+        except BaseException:
+            self.run = None
+            self.block.restart()
+            raise
+        self._end(output)
+        return output
+
+    def encode(self, arguments: Mapping[str, Any], call: Callable[[], Any]) -> Any:
+        """Let the pipeline encode texts with its `encode_prompt`, and return its result."""
+        output, run = call(), self.run
+        if run is None or not run.is_here:
+            self._encoded_outside = True
+        elif not run.prompt.steps:  # a text that a callback encodes is not the prompt
+            with run.keeping_errors():
+                run.encodings.note(arguments, output)
+        return output
+
+    def place(self, name: str, arguments: Mapping[str, Any], call: Callable[[], Any]) -> Any:
+        """Let an image processor paste or resize what was drawn, with its method `name` in PLACING, and return its
+        result."""
+        output = call()
+        if self.run is not None:
+            with self.run.keeping_errors():
+                self.run.placing.note(name, arguments)
+        return output
+
+    def before_network(self, network: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """Forward pre-hook of the network: decides which rows of its call are recorded."""
+        if self.run is not None:
+            self.run.check_thread()
+        for recorder in self.block.recorders:
+            recorder.end_call()  # unless the call turns out to have its text
+        if self.run is None and self.block.pipe is not None:
+            if self._encoded_outside:
+                raise UserError("the network ran outside of the captured pipeline's calls", fix=THE_WAY)
+            self.passed_over = True  # another pipeline with the same network
+            return
+        self.run = self.run or RunRecorder(self.block, {})
+        if self.run.prompt.recorder.error is None:
+            with self.run.keeping_errors():
+                self.run.record(network, args, kwargs)
+
+    def _end(self, output: Any = None) -> None:
+        """End the run that is under way, if any."""
+        run, self.run = self.run, None
+        if run is not None:
+            drawn = run.close(output)
+            self.block.restart()
+            if drawn is not None:
+                self.block.runs.append(drawn)
+
+    def results(self) -> list[Run]:
+        """The runs that have ended. The run of a network alone ends where its results are requested."""
+        if self.block.pipe is None:
+            self._end()
+        return self.block.runs
+
+
+@contextmanager
+def wrap(owner: Any, name: str, around: Around) -> Iterator[None]:
+    """Inside the `with` block, an object's method is called through `around`.
+
+    The object has a class of the same name, derived from its own, because Python looks for `__call__` in the class.
+    """
+    kind, of_object = type(owner), vars(owner).pop(name, None)
+    method = of_object or getattr(owner, name)
+    signature = inspect.signature(method)
+
+    @wraps(getattr(kind, name, method))
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if self is not owner:  # a copy that was made inside of the block
+            return (of_object or getattr(kind, name).__get__(self))(*args, **kwargs)
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        # The method may change a list of prompts (Z-Image writes its template into it).
+        copies = {each: list(value) if isinstance(value, list) else value for each, value in bound.arguments.items()}
+        return around(copies, partial(method, *args, **kwargs))
+
+    owner.__class__ = type(kind.__name__, (kind,), {name: call, "__module__": kind.__module__})
+    try:
+        yield
+    finally:
+        owner.__class__ = kind
+        if of_object is not None:
+            vars(owner)[name] = of_object
