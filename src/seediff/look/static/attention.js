@@ -1,7 +1,10 @@
 // Why a mask is as it is: where pixels and words attend, other constants, every step.
 
 import { WINDOW, decode, get, pixels, post } from "./api.js";
+import { startJob } from "./bulk.js";
+import { notice } from "./header.js";
 import { $, counted, element, latest } from "./page.js";
+import { heat } from "./set.js";
 import { paintHeat } from "./stage.js";
 
 const unpack = (map) => ({ ...map, values: decode(map.data) });
@@ -14,13 +17,14 @@ export class AttentionPanel {
   word = -1; // index of the word whose maps are shown
   fixed = false; // whether the pixel was clicked, and stays
   trial = null; // tried constants
+  tried = null; // the label map that they make, once it has come
 
-  constructor(page) {
-    this.page = page;
+  constructor(view) {
+    this.view = view;
     this.fetchMaps = latest((about) => {
       return this.ask(`attends?${new URLSearchParams(about)}`, ({ maps }) => this.showMaps(maps.map(unpack)));
     });
-    this.tryOut = latest((constants) => this.tried(constants));
+    this.tryOut = latest((constants) => this.fetchTried(constants));
     for (const id of ["alpha", "beta"]) {
       $(id).oninput = () => {
         $(id).value = Number($(id).value).toFixed(2); // untouched, it keeps its exact value
@@ -36,7 +40,7 @@ export class AttentionPanel {
   }
 
   // Ask about this sample. An answer after another sample was opened is dropped.
-  async ask(path, then, { failed = (text) => this.page.notice(text), from = get } = {}) {
+  async ask(path, then, { failed = notice, from = get } = {}) {
     const { number } = this;
     try {
       const found = await from(`/api/samples/${number}/${path}`);
@@ -49,8 +53,8 @@ export class AttentionPanel {
   state(text) { $("attention-state").textContent = text; }
 
   leave() {
-    Object.assign(this, { info: null, number: null, word: -1, fixed: false });
-    this.page.view?.stage.drawHeat(null);
+    Object.assign(this, { info: null, number: null, word: -1, fixed: false, trial: null, tried: null });
+    this.view.stage.drawHeat(null);
     $("attention").hidden = $("capture").hidden = true;
     for (const id of ["attention-state", "prompt", "levels", "steps", "tuned-shown"]) $(id).replaceChildren();
   }
@@ -71,7 +75,7 @@ export class AttentionPanel {
   show(info) {
     this.state(info.note);
     $("capture").hidden = !info.canCapture;
-    this.page.view.allowAttention(info.words ? "" : info.note);
+    this.view.allowAttention(info.words ? "" : info.note);
     if (!info.words) return;
     $("attention").hidden = false;
     this.words(info);
@@ -103,7 +107,7 @@ export class AttentionPanel {
   showWord(i) {
     this.word = i;
     $("prompt").querySelectorAll("button").forEach((button, at) => button.setAttribute("aria-pressed", at === i));
-    if (i < 0) this.page.view.stage.drawHeat(null);
+    if (i < 0) this.view.stage.drawHeat(null);
     else this.fetchMaps({ columns: this.info.words[i].columns.join(",") });
   }
 
@@ -127,7 +131,7 @@ export class AttentionPanel {
     }
     maps.forEach((map, i) => {
       const [canvas, text] = buttons[i].children;
-      paintHeat(canvas, map, this.page.heat);
+      paintHeat(canvas, map, heat);
       text.textContent = `${map.name}, ${map.height} × ${map.width}`;
       buttons[i].setAttribute("aria-pressed", i === shown);
       buttons[i].onclick = () => {
@@ -135,7 +139,7 @@ export class AttentionPanel {
         this.showMaps(this.maps);
       };
     });
-    this.page.view.stage.drawHeat(maps[shown], this.page.heat, this.info.part, { whiteEdges: true });
+    this.view.stage.drawHeat(maps[shown], heat, this.info.part, { whiteEdges: true });
   }
 
   constants() {
@@ -153,39 +157,37 @@ export class AttentionPanel {
   try() {
     if (!this.info) return;
     this.say();
-    this.page.view.stage.drawHeat(null);
+    this.view.stage.drawHeat(null);
     this.tryOut(this.constants());
   }
 
   // constants: null after the trial's end.
-  async tried(constants) {
+  async fetchTried(constants) {
     this.trial = constants;
     if (!constants) return;
     await this.ask(`tuned?${new URLSearchParams(constants)}`, (made) => {
       if (constants !== this.trial) return;
-      this.page.view.triedLabels = made.values;
-      this.page.view.draw();
+      this.tried = made.values;
+      this.view.draw();
       $("tuned-shown").textContent = "tried, not saved";
     }, { from: pixels });
   }
 
   // Back to the saved mask. Returns whether anything was tried.
   endTrial() {
-    const { view } = this.page;
     this.trial = null;
     this.tryOut(null);
     this.fixed = false;
-    if (!view?.triedLabels) return false;
-    view.triedLabels = null;
-    view.draw();
+    if (!this.tried) return false;
+    this.tried = null;
+    this.view.draw();
     $("tuned-shown").textContent = "";
     return true;
   }
 
   apply() {
     if (!this.info) return;
-    const { number } = this;
-    const { view } = this.page;
+    const { number, view } = this;
     const constants = this.constants();
     this.endTrial();
     if (number !== view.number) return; // the next one is being opened
@@ -194,10 +196,10 @@ export class AttentionPanel {
   }
 
   applyToShown() {
-    const { list, bulk } = this.page;
+    const { list } = this.view.page;
     const samples = counted(list.count, "sample");
     const question = `Make new masks for ${samples}? Reviewed and corrected samples keep their masks.`;
-    if (window.confirm(question)) bulk.ask("/api/job/masks", { ...this.constants(), view: list.view });
+    if (window.confirm(question)) startJob("/api/job/masks", { ...this.constants(), view: list.view });
   }
 
   async capture() {
@@ -212,7 +214,7 @@ export class AttentionPanel {
     const query = new URLSearchParams({ ...this.constants(), name: $("steps-class").value });
     return this.ask(`steps?${query}`, ({ steps }) => $("steps").replaceChildren(...steps.map((step) => {
       const canvas = element("canvas");
-      paintHeat(canvas, unpack(step), this.page.heat);
+      paintHeat(canvas, unpack(step), heat);
       const equation = step.equation && ` (paper, ${step.equation})`;
       return element("li", {}, canvas, element("strong", { textContent: step.name }), ` ${step.text}${equation}`);
     })));

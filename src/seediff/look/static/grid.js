@@ -1,33 +1,29 @@
 // A grid of any number of samples; only visible tiles exist.
 
-import { get, thumb } from "./api.js";
+import { thumb } from "./api.js";
 import { keyOf } from "./keys.js";
+import { SampleList } from "./list.js";
 import { OF_THE_MASK, VERDICT, clamp, element, percent } from "./page.js";
+import { set } from "./set.js";
 
 const GAP = 8; // pixels between tiles
 const CAPTION = 42; // pixels of a tile below its picture
-const CHUNK = 100; // samples that are asked for together
 const SETTLED = 70; // milliseconds after which scrolling has ended
 const LARGE = 416; // the side of a thumbnail for large tiles; small ones have the usual
 const range = (from, to) => Array.from({ length: to - from }, (_, i) => from + i);
 
 export class Grid {
   least = 148; // pixels of a tile's side
-  view = null; // the name of the list
-  count = 0; // its samples, each of which has a place
-  sort = ""; // what it is sorted by
+  list = new SampleList();
   active = 0; // place that keys are about
   anchor = 0; // place from which a selection is extended
   chosen = new Set(); // selected places
   labels = true; // whether thumbnails have masks
-  chunks = new Map(); // number → samples; null while asked for
-  asking = 0; // chunks that are
-  heard = new Map(); // newer states, heard in the meantime
   tiles = new Map(); // place → element
   free = []; // other elements
   columns = 1;
 
-  // handlers: open(place), act(key, place), failed(error), moved(), chose(); and names: class names by id.
+  // handlers: open(place), act(key, place), failed(error), moved(), chose().
   constructor(box, inner, handlers) {
     Object.assign(this, { box, inner }, handlers);
     box.onscroll = () => this.soon();
@@ -39,17 +35,19 @@ export class Grid {
     new ResizeObserver(() => this.measure()).observe(box);
   }
 
-  // Show a list; keep: the place stays where it is.
-  show(view, count, { keep = false } = {}) {
-    if (view !== this.view) this.choose([]);
-    this.view = view;
-    this.count = count;
-    this.chunks.clear();
+  // keep: the place and the selection stay, if it is the same list.
+  show(list, { keep = false } = {}) {
+    if (list.view !== this.list.view) this.choose([]);
+    this.list = list;
     this.releaseAll();
     if (!keep) this.active = this.anchor = this.box.scrollTop = 0;
-    this.active = clamp(this.active, 0, Math.max(0, count - 1));
+    this.active = this.nearest(this.active);
     this.measure();
   }
+
+  get count() { return this.list.count; }
+
+  nearest(place) { return clamp(place, 0, Math.max(0, this.count - 1)); }
 
   measure() {
     const width = this.box.clientWidth - GAP;
@@ -70,7 +68,7 @@ export class Grid {
   }
 
   draw() {
-    if (!this.view || !this.step) return;
+    if (!this.list.view || !this.step) return;
     const top = this.box.scrollTop;
     const first = Math.max(0, Math.floor(top / this.step) - 1) * this.columns;
     const last = Math.min(this.count, (Math.ceil((top + this.box.clientHeight) / this.step) + 1) * this.columns);
@@ -88,56 +86,21 @@ export class Grid {
 
   // After scrolling: names, states and pictures of what is visible.
   async fill() {
-    const { view } = this;
-    for (const number of new Set([...this.tiles.keys()].map((place) => Math.floor(place / CHUNK)))) {
-      if (this.chunks.has(number)) continue;
-      this.chunks.set(number, null);
-      try {
-        await this.ask(number);
-        if (view !== this.view) return;
-      } catch (error) {
-        this.chunks.delete(number);
-        return this.failed(error);
-      }
-    }
-    for (const [place, tile] of this.tiles) this.write(place, tile);
-  }
-
-  at(place) {
-    return this.chunks.get(Math.floor(place / CHUNK))?.[place % CHUNK];
-  }
-
-  async sampleAt(place) {
-    return this.at(place) || (await this.ask(Math.floor(place / CHUNK)))[place % CHUNK];
-  }
-
-  // Samples of the list; what was heard in the meantime is newer than the answer.
-  async ask(number) {
-    const { view } = this;
-    this.asking += 1;
+    const { list } = this;
     try {
-      const { samples } = await get(`/api/views/${view}?begin=${number * CHUNK}&count=${CHUNK}`);
-      for (const one of samples) {
-        const heard = this.heard.get(one.index);
-        if (heard?.version > one.version) Object.assign(one, heard);
-      }
-      if (view === this.view) this.chunks.set(number, samples);
-      return samples;
-    } finally {
-      this.asking -= 1;
-      if (!this.asking) this.heard.clear();
+      await list.fill([...this.tiles.keys()]);
+    } catch (error) {
+      return this.failed(error);
     }
+    if (list !== this.list) return;
+    for (const [place, tile] of this.tiles) this.write(place, tile);
   }
 
   // What happened to a sample, wherever it is in the list.
   hear(state) {
-    if (this.asking) this.heard.set(state.index, state);
-    for (const samples of this.chunks.values()) {
-      const found = samples?.find((one) => one.index === state.index);
-      if (found) Object.assign(found, state);
-    }
+    this.list.hear(state);
     for (const [place, tile] of this.tiles) {
-      if (this.at(place)?.index === state.index) this.write(place, tile);
+      if (this.list.at(place)?.index === state.index) this.write(place, tile);
     }
   }
 
@@ -180,7 +143,7 @@ export class Grid {
   }
 
   write(place, tile, { images = true } = {}) {
-    const sample = this.at(place);
+    const sample = this.list.at(place);
     const [image, name, more] = tile.children;
     const verdict = sample?.verdict || "";
     name.firstChild.textContent = sample ? sample.name : "…";
@@ -200,14 +163,14 @@ export class Grid {
 
   // A tile's last line, which begins with what it is sorted by.
   about({ corrected, made, flags, miou, classes, ...more }) {
-    const number = OF_THE_MASK.includes(this.sort) ? more[this.sort] : null;
+    const number = OF_THE_MASK.includes(this.list.sort) ? more[this.list.sort] : null;
     return [
       number !== null && number.toFixed(2),
       corrected && "✎ corrected",
       made && "new mask",
       flags.length && `⚑ ${flags.length}`,
       miou !== null && `mIoU ${percent(miou)}`,
-      classes.map((id) => this.names[id]).join(", "),
+      classes.map((id) => set.classes[id - 1]).join(", "),
     ].filter(Boolean).join(" · ");
   }
 
@@ -227,7 +190,7 @@ export class Grid {
   }
 
   select(place) {
-    this.active = clamp(place, 0, Math.max(0, this.count - 1));
+    this.active = this.nearest(place);
     const { box, step } = this;
     const top = Math.floor(this.active / this.columns) * step;
     box.scrollTop = clamp(box.scrollTop, top + step - box.clientHeight, top);
