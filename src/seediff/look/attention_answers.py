@@ -15,7 +15,6 @@ from starlette.responses import JSONResponse, Response
 
 from ..config.methods import METHOD_FACTS
 from ..dataset.reviews import REMADE
-from ..errors import UserError
 from ..files.documents import parse_json
 from ..segments.aggregate import aggregate
 from ..segments.diffseg import diffseg
@@ -71,14 +70,6 @@ class AttentionAnswers:
         self.attention = SetAttention(self.session)
         self.segmented: Cache[np.ndarray] = Cache(128 << 20, lambda labels: labels.nbytes)
 
-    def needed(self, request: Request) -> tuple[int, Tuner]:
-        """The number of the sample that a request names, and its attention. Raises UserError if it has none."""
-        number = self.set_answers.number(request)
-        tuner = self.attention.load(number)
-        if tuner is None:
-            raise UserError("no attention maps were saved; recompute them first")
-        return number, tuner
-
     # One sample.
 
     def capture(self, request: Request, body: bytes) -> Response:
@@ -88,7 +79,7 @@ class AttentionAnswers:
     def about(self, request: Request) -> Response:
         """The page's initial data about a sample."""
         number = self.set_answers.number(request)
-        tuner = self.attention.load(number)
+        tuner = self.attention.find(number)
         if tuner is None:
             return JSONResponse(self._about_none(number))
         of, facts = tuner.attention, METHOD_FACTS.items()
@@ -118,26 +109,26 @@ class AttentionAnswers:
 
     def words(self, request: Request) -> Response:
         """All words of the prompt that the model's tokenizers find. Loading them takes seconds, the first time."""
-        number, tuner = self.needed(request)
-        config = self.attention.config(number)
+        number = self.set_answers.number(request)
+        tuner, config = self.attention.load(number), self.attention.config(number)
         return JSONResponse({"words": find_words(tuner.attention.maps, config and config.model)})
 
     def attends(self, request: Request) -> Response:
-        pointed, (_, tuner) = read_address(request, Pointed), self.needed(request)
+        pointed, tuner = read_address(request, Pointed), self.attention.load(self.set_answers.number(request))
         if pointed.columns is None:
             return JSONResponse({"maps": pixel_maps(tuner.attention, pointed.x, pointed.y)})
         columns = tuple(map(int, pointed.columns.split(",")))
         return JSONResponse({"maps": word_maps(tuner.attention, columns)})
 
     def steps(self, request: Request) -> Response:
-        constants, (_, tuner) = read_address(request, Constants), self.needed(request)
+        constants, tuner = read_address(request, Constants), self.attention.load(self.set_answers.number(request))
         return JSONResponse({"steps": tuner.steps(constants, request.query_params.get("name", ""))})
 
     def segments(self, request: Request) -> Response:
         """(H, W) uint16: DiffSeg's segment at each pixel, made of the sample's attention at one of THRESHOLDS. Its
         index is in the answer. By default, it is the coarsest that makes at least FEW segments."""
-        number, tuner = self.needed(request)
-        wanted = read_address(request, Fine).fine
+        number, wanted = self.set_answers.number(request), read_address(request, Fine).fine
+        tuner = self.attention.load(number)
         tried = range(len(THRESHOLDS))
         if wanted is not None:
             tried = [min(max(wanted, 0), tried[-1])]
@@ -151,13 +142,13 @@ class AttentionAnswers:
 
     def preview(self, request: Request) -> Response:
         """A label map with other constants, not saved."""
-        constants, (number, tuner) = read_address(request, Constants), self.needed(request)
-        return pack(self.attention.make_labels(number, tuner, constants))
+        constants = read_address(request, Constants)
+        return pack(self.attention.make_labels(self.set_answers.number(request), constants))
 
     def apply(self, request: Request, body: bytes) -> Response:
         """Make a label map with other constants, and save it."""
-        apply, (number, tuner) = parse_json(body, Apply, "the constants"), self.needed(request)
-        edit = Edit(REMADE, labels=self.attention.make_labels(number, tuner, apply), detail=apply.values())
+        apply, number = parse_json(body, Apply, "the constants"), self.set_answers.number(request)
+        edit = Edit(REMADE, labels=self.attention.make_labels(number, apply), detail=apply.values())
         return JSONResponse(self.session.act(number, apply.version, edit, apply.window))
 
     def apply_to_many(self, request: Request, body: bytes) -> Response:
@@ -173,10 +164,9 @@ class AttentionAnswers:
         version = history.version  # read first, so that somebody who acts in between makes it stale
         if history.reviewed:
             return "already reviewed"
-        tuner = self.attention.load(number)
-        if tuner is None:
+        if self.attention.find(number) is None:
             return "without attention"
-        labels = self.attention.make_labels(number, tuner, constants)
+        labels = self.attention.make_labels(number, constants)
         return self.session.prepare(
             number, version, Edit(REMADE, labels=labels, detail={**constants.values(), **detail})
         )

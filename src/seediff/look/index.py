@@ -114,12 +114,11 @@ class Index:
         # 1. Which samples match each filter that is set
         everything = np.ones(len(self.rows), bool)
         unflagged = ~np.logical_or.reduce([~everything, *self.flagged.values()])
-        members = {
-            "classes": {str(number): self.present[:, number] for number in self.ids.values()},
+        members: dict[str, dict[Any, np.ndarray]] = {
+            "classes": {number: self.present[:, number] for number in self.ids.values()},
             "flags": {**dict(sorted(self.flagged.items())), "none": unflagged},
             "states": {name: self.verdict == i for i, name in enumerate(VERDICTS)} | {"corrected": self.corrected},
         }
-        wanted = {"classes": [str(number) for number in query.classes], "flags": query.flags, "states": query.states}
         chosen = [number for number in self.ids.values() if number in query.classes]
         shares = (self.area[:, chosen] if query.classes else self.area).sum(1)
         values = {"area": shares, **self.of_mask}
@@ -127,9 +126,10 @@ class Index:
         text = query.text.casefold().strip()
         if text:
             filters["text"] = np.array([text in searched for searched in self.texts], bool)
-        for kind, names in wanted.items():
+        for kind, of_kind in members.items():
+            names = getattr(query, kind)
             if names:
-                having = [members[kind][name] for name in names if name in members[kind]]
+                having = [of_kind[name] for name in names if name in of_kind]
                 filters[kind] = np.logical_or.reduce([~everything, *having])
         for key, column in values.items():
             bounds = getattr(query, key)

@@ -29,7 +29,7 @@ from ..files.outputs import write_atomic
 from ..files.reading import inside, read_bytes
 from .history import MOVES, History, Result
 from .index import Index
-from .samples import OpenedSet, original_mask
+from .samples import OpenedSet, original_mask, title_of
 
 if TYPE_CHECKING:
     from ..evaluate.evaluation import Evaluation
@@ -169,10 +169,12 @@ class Session:
         history, row = self.history(number), as_row(self.row(number))
         last, ids = history.last, self.index.ids
         columns = {**self.index.of_mask, "miou": self.index.miou}
-        unknown = self.index.of_mask if row.review.replaced else ()
-        scores = {name: round(float(column[number]), 4) for name, column in columns.items()}
+        scores = {name: float(column[number]) for name, column in columns.items()}
+        if row.review.replaced:
+            scores |= dict.fromkeys(self.index.of_mask, math.nan)
         return {
             "index": number,
+            "name": title_of(self.dataset.samples[number]),
             "version": history.version,
             "verdict": history.verdict,
             "corrected": row.review.corrected,
@@ -181,7 +183,7 @@ class Session:
             "classes": [ids[name] for name in row.classes if name in ids],
             "flags": list(row.flags),
             "area": row.area,
-            **{name: None if math.isnan(scores[name]) or name in unknown else scores[name] for name in scores},
+            **{name: None if math.isnan(score) else round(score, 4) for name, score in scores.items()},
             "by": last.by if last else row.review.by or "",
             "undo": history.can_move(-1),
             "redo": history.can_move(1),

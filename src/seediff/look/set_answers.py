@@ -20,7 +20,6 @@ from starlette.responses import JSONResponse, Response
 
 from ..dataset.reviews import Verdict
 from ..dataset.rows import OF_THE_MASK
-from ..dataset.sample import Sample
 from ..dataset.shapes.objects import find_objects
 from ..drawing.colours import mask_colours
 from ..drawing.overlays import heat_colours
@@ -106,7 +105,7 @@ class SetAnswers:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.jobs = Jobs(session)
-        self.views: Cache[np.ndarray] = Cache(VIEWS, lambda numbers: 1)
+        self.views: Cache[np.ndarray] = Cache(VIEWS)
         self.thumbs: Cache[bytes] = Cache(64 << 20, len)
         self.decoding = threading.Semaphore(4)
 
@@ -146,12 +145,11 @@ class SetAnswers:
         return JSONResponse(found)
 
     def page(self, request: Request) -> Response:
-        """Part of a list: each sample's name, and what `Session.for_page` returns."""
+        """Part of a list: what `Session.for_page` returns of each sample."""
         shown, part = self.shown(request.path_params["view"]), read_address(request, ListPart)
         numbers = shown[part.begin :][: part.count].tolist()
         with self.session.lock:
-            samples = self.session.dataset.samples
-            rows = [{"name": title_of(samples[number]), **self.session.for_page(number)} for number in numbers]
+            rows = [self.session.for_page(number) for number in numbers]
         return JSONResponse({"samples": rows})
 
     def place(self, request: Request) -> Response:
@@ -170,7 +168,7 @@ class SetAnswers:
 
     def number(self, request: Request) -> int:
         number = request.path_params["number"]
-        if not 0 <= number < len(self.session.dataset.samples):
+        if number >= len(self.session.dataset.samples):
             raise HTTPException(404, f"there is no sample {number}")
         return number
 
@@ -179,7 +177,6 @@ class SetAnswers:
         row = self.session.row(number)
         return JSONResponse(
             {
-                "name": title_of(self.session.dataset.samples[number]),
                 "prompt": "" if row.get("source") else str(row.get("prompt") or ""),  # photographs do not show one
                 "why": {flag: explain_flag(flag) for flag in row.get("flags") or ()},
                 "about": {key: row[key] for key in ABOUT if row.get(key) is not None},
@@ -273,11 +270,6 @@ class SetAnswers:
         if act.action == "relabel" and not (self.session.labels(number) == act.old).any():
             return "without this class"
         return self.session.prepare(number, version, replace(edit, detail={**edit.detail, **detail}))
-
-
-def title_of(sample: Sample) -> str:
-    """What the page calls a sample: the file of a photograph, or the name of a drawn picture."""
-    return str(sample.metadata.get("source") or sample.name)
 
 
 def edit_of(act: Act | ActOnMany) -> Edit:

@@ -57,7 +57,14 @@ class SetAttention:
             notes.append(UNKNOWN)
         return constants_of(config.mask if config else MaskConfig()), " ".join(notes)
 
-    def load(self, number: int) -> Tuner | None:
+    def load(self, number: int) -> Tuner:
+        """A sample's attention. Raises UserError if there is none, and for an unusable file."""
+        tuner = self.find(number)
+        if tuner is None:
+            raise UserError("no attention maps were saved; recompute them first")
+        return tuner
+
+    def find(self, number: int) -> Tuner | None:
         """A sample's attention; None if there is none. Raises UserError for an unusable file."""
         with self._loading:  # otherwise two threads would read the same file
             tuner, path = self._tuners.get(number), maps_path(self.session.dataset.samples[number])
@@ -80,9 +87,10 @@ class SetAttention:
         sample = self.session.dataset.samples[number]
         return self._tuners.put(number, Tuner(attention_of(sample, maps, self.config(number))))
 
-    def make_labels(self, number: int, tuner: Tuner, constants: Constants) -> np.ndarray:
-        """(H, W) uint8: the label map with other constants, computed with as many threads as the set was."""
-        config = self.config(number)
+    def make_labels(self, number: int, constants: Constants) -> np.ndarray:
+        """(H, W) uint8: the label map with other constants, computed with as many threads as the set was. Raises
+        UserError as `load` does."""
+        tuner, config = self.load(number), self.config(number)
         threads = config and config.threads
         with ALONE, cpu_threads(threads or 1, self._threads):
             return tuner.labels(constants.change(tuner.attention.config), self.session.index.ids)

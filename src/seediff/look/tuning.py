@@ -70,8 +70,8 @@ class Tuner:
     def __init__(self, attention: SampleAttention) -> None:
         self.attention = attention
         self.size = sum(tensor.nbytes for *_, tensor in attention.maps.tensors())  # bytes
-        self._soft = Cache[torch.Tensor](CACHED, lambda values: 1)
-        self._weights = Cache[torch.Tensor](CACHED, lambda values: 1)
+        self._soft = Cache[torch.Tensor](CACHED)
+        self._weights = Cache[torch.Tensor](CACHED)
 
     def labels(self, config: MaskConfig, ids: Mapping[str, int]) -> np.ndarray:
         """(H, W) uint8: the label map. ids: the set's classes → their ids. Raises UserError, for example for a level
@@ -84,19 +84,16 @@ class Tuner:
         key = config if config.sam else replace(config, beta=MaskConfig.beta, ignore_band=None)
         soft = self._soft.get_or_make(key, partial(self._soft_masks, config))
         class_ids = [ids[name] for name in classes]
-        if of.photo is None:
-            return dataset_labels(label_pixels(soft, config).numpy(), class_ids)
         labels = np.full(of.size, IGNORE, np.uint8)
         labels[of.part.slices] = label_pixels(soft, config, (of.part.height, of.part.width)).numpy()
         return dataset_labels(labels, class_ids)
 
     def _soft_masks(self, config: MaskConfig) -> torch.Tensor:
         """(C, h, w) float32: the soft masks, before their threshold."""
-        of, picture = self.attention, None
+        of = self.attention
         seen = of.image.shape[:2]
         soft = enlarge(torch.stack([soft_mask(of.maps, name, config).soft for name in of.classes]), seen, config)
-        if of.photo is not None:
-            picture = picture_to_follow(of.photo, seen, config, of.edge_megapixels)
+        picture = picture_to_follow(of.part_pixels, seen, config, of.edge_megapixels)
         if picture is None:
             picture = of.image
         return refine(picture, resize(soft, picture.shape[:2]), config, seen, self._weigh)

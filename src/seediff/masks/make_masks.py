@@ -279,12 +279,12 @@ def label_pixels(soft: torch.Tensor, config: MaskConfig, size: Sequence[int] | N
     """Label map (H, W) uint8 of soft masks (C, H, W), as in `MaskResult`, 255 inside `ignore_band`. size: (H, W) to
     which masks are enlarged, class by class to save memory; None: their own size."""
     low, _ = config.ignore_band or (None, None)
-    best = soft.new_full(tuple(size or soft.shape[1:]), -1)
+    size = tuple(size or soft.shape[1:])
+    best = soft.new_full(size, -1)
     labels = torch.zeros_like(best, dtype=torch.uint8)
     uncertain = torch.zeros_like(best, dtype=torch.bool)
     for index, values in enumerate(soft, 1):
-        if size is not None:
-            values = resize(values[None], size)[0]
+        values = resize(values[None], size)[0]
         wins = (values >= _threshold(values, config)) & (values > best)
         labels.masked_fill_(wins, index)
         torch.where(wins, values, best, out=best)
