@@ -97,7 +97,7 @@ export class AttentionPanel {
       const before = info.prompt.slice(at, word.start);
       const button = element("button", { textContent: info.prompt.slice(word.start, word.end) });
       at = word.end;
-      button.setAttribute("aria-pressed", "false");
+      button.ariaPressed = false;
       button.onclick = () => this.showWord(this.word === i ? -1 : i);
       return [before, button];
     });
@@ -106,7 +106,7 @@ export class AttentionPanel {
 
   showWord(i) {
     this.word = i;
-    $("prompt").querySelectorAll("button").forEach((button, at) => button.setAttribute("aria-pressed", at === i));
+    $("prompt").querySelectorAll("button").forEach((button, at) => { button.ariaPressed = at === i; });
     if (i < 0) this.view.stage.drawHeat(null);
     else this.fetchMaps({ columns: this.info.words[i].columns.join(",") });
   }
@@ -133,7 +133,7 @@ export class AttentionPanel {
       const [canvas, text] = buttons[i].children;
       paintHeat(canvas, map, heat);
       text.textContent = `${map.name}, ${map.height} × ${map.width}`;
-      buttons[i].setAttribute("aria-pressed", i === shown);
+      buttons[i].ariaPressed = i === shown;
       buttons[i].onclick = () => {
         this.level = i;
         this.showMaps(this.maps);

@@ -33,7 +33,7 @@ export class Browse {
     });
     $("with-labels").onchange = (event) => {
       this.grid.labels = event.target.checked;
-      this.grid.releaseAll();
+      this.grid.clear();
       this.grid.draw();
     };
     $("tile-size").oninput = () => {

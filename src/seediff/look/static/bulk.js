@@ -40,7 +40,7 @@ export class Bulk {
   hear({ job, text, done, total, ended, undoable }) {
     this.job = job;
     $("job").hidden = false;
-    $("job").setAttribute("aria-busy", !ended);
+    $("job").ariaBusy = !ended;
     $("job-text").textContent = text;
     Object.assign($("job-bar"), { max: Math.max(1, total), value: done, hidden: ended });
     $("job-stop").hidden = ended;

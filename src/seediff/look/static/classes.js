@@ -1,6 +1,6 @@
 // The classes to paint with, in the set's order. Those that the mask lacks are dimmed. A field finds or adds a class.
 
-import { notice } from "./header.js";
+import { hint } from "./header.js";
 import { $, IGNORED, choice, element, fillClasses, grey, percent, toPicture, values } from "./page.js";
 import { css, set } from "./set.js";
 
@@ -99,7 +99,7 @@ export class Classes {
   // Paint with the first class that matches.
   find() {
     const [first] = this.matching();
-    if (!first) return notice(`There is no class “${this.typed}”. Shift+Enter adds it.`, { fades: true });
+    if (!first) return hint(`There is no class “${this.typed}”. Shift+Enter adds it.`);
     if (this.typed) this.choose(first.value);
     return this.end();
   }

@@ -49,7 +49,7 @@ export class Filters {
       changed();
     };
     const toggle = $("filters-toggle");
-    toggle.onclick = () => toggle.setAttribute("aria-expanded", toggle.ariaExpanded !== "true");
+    toggle.onclick = () => { toggle.ariaExpanded = toggle.ariaExpanded !== "true"; };
   }
 
   add(group, value, text, colour) {

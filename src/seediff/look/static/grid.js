@@ -20,7 +20,6 @@ export class Grid {
   chosen = new Set(); // selected places
   labels = true; // whether thumbnails have masks
   tiles = new Map(); // place → element
-  free = []; // other elements
   columns = 1;
 
   // handlers: open(place), act(key, place), failed(error), moved(), chose().
@@ -39,7 +38,7 @@ export class Grid {
   show(list, { keep = false } = {}) {
     if (list.view !== this.list.view) this.choose([]);
     this.list = list;
-    this.releaseAll();
+    this.clear();
     if (!keep) this.active = this.anchor = this.box.scrollTop = 0;
     this.active = this.nearest(this.active);
     this.measure();
@@ -73,9 +72,7 @@ export class Grid {
     const first = Math.max(0, Math.floor(top / this.step) - 1) * this.columns;
     const last = Math.min(this.count, (Math.ceil((top + this.box.clientHeight) / this.step) + 1) * this.columns);
     for (const [place, tile] of this.tiles) {
-      if (place >= first && place < last) continue;
-      this.tiles.delete(place);
-      this.release(tile);
+      if (place < first || place >= last) this.remove(place, tile);
     }
     for (let place = first; place < last; place++) {
       if (!this.tiles.has(place)) this.put(place);
@@ -105,21 +102,23 @@ export class Grid {
   }
 
   put(place) {
-    const tile = this.free.pop() || this.make();
-    tile.hidden = false;
-    this.move(place, tile);
+    const facts = { className: "tile", id: `tile-${place}`, role: "option", ariaPosInSet: place + 1 };
+    const tile = element("div", { ...facts, ariaSetSize: this.count },
+      element("img", { alt: "", decoding: "async" }),
+      element("div", { className: "name" }, element("bdi"), element("span")),
+      element("div", { className: "more" }),
+      element("span", { className: "tick" }));
     tile.dataset.place = place;
-    tile.id = `tile-${place}`;
-    tile.setAttribute("aria-posinset", place + 1);
-    tile.setAttribute("aria-setsize", this.count);
+    this.inner.append(tile);
     this.tiles.set(place, tile);
+    this.move(place, tile);
     this.mark(place, tile);
     this.write(place, tile, { images: false });
   }
 
   mark(place, tile) {
     tile.classList.toggle("active", place === this.active);
-    tile.setAttribute("aria-selected", this.chosen.has(place));
+    tile.ariaSelected = this.chosen.has(place);
     if (place === this.active) this.box.setAttribute("aria-activedescendant", tile.id);
   }
 
@@ -131,17 +130,6 @@ export class Grid {
     tile.style.transform = `translate(${GAP / 2 + column * (this.side + GAP)}px, ${row * this.step + GAP / 2}px)`;
   }
 
-  make() {
-    const tile = element("div", { className: "tile" },
-      element("img", { alt: "", decoding: "async" }),
-      element("div", { className: "name" }, element("bdi"), element("span")),
-      element("div", { className: "more" }),
-      element("span", { className: "tick" }));
-    tile.setAttribute("role", "option");
-    this.inner.append(tile);
-    return tile;
-  }
-
   write(place, tile, { images = true } = {}) {
     const sample = this.list.at(place);
     const [image, name, more] = tile.children;
@@ -151,14 +139,9 @@ export class Grid {
     name.lastChild.className = tile.dataset.verdict = verdict;
     more.textContent = sample ? this.about(sample) : "";
     tile.title = sample ? `${sample.name}\n${more.textContent}` : "";
-    let wanted = "";
-    if (sample && images) wanted = thumb(sample, this.labels) + (this.side > LARGE / 2 + 40 ? `&side=${LARGE}` : "");
-    if (image.dataset.wanted !== wanted && (wanted || !sample || image.dataset.index !== String(sample.index))) {
-      image.dataset.wanted = wanted;
-      image.dataset.index = sample ? sample.index : "";
-      if (wanted) image.src = wanted;
-      else image.removeAttribute("src"); // a picture on its way is not waited for
-    }
+    if (!sample || !images) return;
+    const wanted = thumb(sample, this.labels) + (this.side > LARGE / 2 + 40 ? `&side=${LARGE}` : "");
+    if (image.getAttribute("src") !== wanted) image.src = wanted;
   }
 
   // A tile's last line, which begins with what it is sorted by.
@@ -174,19 +157,14 @@ export class Grid {
     ].filter(Boolean).join(" · ");
   }
 
-  release(tile) {
-    tile.hidden = true;
-    tile.classList.remove("active");
-    tile.removeAttribute("id");
-    const image = tile.firstChild;
-    image.removeAttribute("src");
-    image.dataset.wanted = image.dataset.index = "";
-    this.free.push(tile);
+  remove(place, tile) {
+    tile.firstChild.removeAttribute("src"); // a picture on its way is not waited for
+    tile.remove();
+    this.tiles.delete(place);
   }
 
-  releaseAll() {
-    for (const tile of this.tiles.values()) this.release(tile);
-    this.tiles.clear();
+  clear() {
+    for (const [place, tile] of this.tiles) this.remove(place, tile);
   }
 
   select(place) {

@@ -7,11 +7,16 @@ let fading; // a timer
 let unsaved = 0; // changes on their way
 let slow = 0; // requests that take long
 
-export function notice(text, { fades = false } = {}) {
+export function notice(text) {
   clearTimeout(fading);
   $("notice-text").textContent = text;
   $("notice").hidden = !text;
-  if (fades) fading = setTimeout(() => { $("notice").hidden = true; }, FADE);
+}
+
+// A notice that goes by itself.
+export function hint(text) {
+  notice(text);
+  fading = setTimeout(() => { $("notice").hidden = true; }, FADE);
 }
 
 export const tell = (error) => notice(error.message);

@@ -8,7 +8,7 @@
 import { LOST, WINDOW, get, listen, post } from "./api.js";
 import { Browse } from "./browse.js";
 import { Changes } from "./changes.js";
-import { notice, tell } from "./header.js";
+import { hint, notice, tell } from "./header.js";
 import { fillHelp, keyOf, typing } from "./keys.js";
 import { forget, prefetch } from "./loading.js";
 import { $, toPicture } from "./page.js";
@@ -94,7 +94,7 @@ async function show(at, { push } = {}) {
 
 function move(by) {
   if (browse.list.has(place + by)) return open(place + by);
-  notice(by > 0 ? "This was the last sample shown." : "This is the first sample shown.", { fades: true });
+  hint(by > 0 ? "This was the last sample shown." : "This is the first sample shown.");
 }
 
 function close() {

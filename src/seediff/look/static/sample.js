@@ -4,7 +4,7 @@ import { act, sendLabels } from "./api.js";
 import { AttentionPanel } from "./attention.js";
 import { ShownVersion } from "./changes.js";
 import { Classes } from "./classes.js";
-import { notice } from "./header.js";
+import { hint } from "./header.js";
 import { TOOLS, fillTools, keyOf } from "./keys.js";
 import { fetchSample, forget, forgetAll, load } from "./loading.js";
 import { Objects } from "./objects.js";
@@ -73,7 +73,7 @@ export class SampleView {
     $("outlined").onchange = () => this.stage.drawEdges();
     for (const part of $("repair").querySelectorAll("input, select, button")) grey(part, readOnly);
     for (const [name] of TOOLS) if (name !== "look" && readOnly) grey(this.boxOf(name), readOnly);
-    $("against").hidden = !set.against;
+    $("sample").classList.toggle("compared", set.against);
     this.choose("look");
     this.fade();
   }
@@ -88,7 +88,7 @@ export class SampleView {
 
   choose(name) {
     const box = this.boxOf(name);
-    if (box.disabled) return notice(box.title, { fades: true });
+    if (box.disabled) return hint(box.title);
     box.checked = true;
     this.tool?.leave();
     this.stage.tool = this.tools[name];
@@ -126,7 +126,7 @@ export class SampleView {
     const loading = pending ? this.changes.last.then(() => load(number)) : load(number);
     this.leave();
     this.shown = new ShownVersion(number, loading.then(({ about }) => about));
-    $("sample").setAttribute("aria-busy", "true");
+    $("sample").ariaBusy = true;
     const { about, photo, labels } = await loading;
     forgetAll();
     if (turn !== this.turn) return;
@@ -137,7 +137,7 @@ export class SampleView {
     this.draw();
     this.describe();
     this.classes.enter();
-    $("sample").setAttribute("aria-busy", "false");
+    $("sample").ariaBusy = false;
     this.tool.enter();
     this.objects.fetch();
     this.attention.enter(number, about);
@@ -194,8 +194,8 @@ export class SampleView {
     const more = [by && ` by ${by}`, !verdict && ", not accepted yet"].filter(Boolean).join("");
     $("sample-state").textContent = done ? done + more : "not reviewed";
     $("sample-state").className = verdict || "";
-    $("accept").setAttribute("aria-pressed", verdict === "accepted");
-    $("reject").setAttribute("aria-pressed", verdict === "rejected");
+    $("accept").ariaPressed = verdict === "accepted";
+    $("reject").ariaPressed = verdict === "rejected";
     const { readOnly } = set;
     grey($("undo"), readOnly || (!undo && "Nothing to undo"));
     grey($("redo"), readOnly || (!redo && "Nothing to redo"));
@@ -227,7 +227,7 @@ export class SampleView {
     if (!this.labels) return;
     const { count, box } = paint.clean(this.labels, this.width, this.height, Number($("least").value));
     const text = count ? `Removed ${counted(count, "small piece")}.` : "There are no holes or islands this small.";
-    notice(text, { fades: true });
+    hint(text);
     if (box) this.tools.polygon.cancel();
     this.finish("cleaned", box);
   }
@@ -254,7 +254,7 @@ export class SampleView {
   async saved(shown, state, newMap) {
     forget(shown.number);
     if (shown !== this.shown || shown.replaced) return;
-    if (state.version === this.about.version) notice("That changed nothing.", { fades: true });
+    if (state.version === this.about.version) hint("That changed nothing.");
     Object.assign(this.about, state);
     if (newMap) return this.reload();
     this.describe();
@@ -273,7 +273,7 @@ export class SampleView {
     if (shown !== this.shown || report.version <= shown.version) return;
     const text = `Changed in another window by ${report.by || "someone"}: ${report.action}`;
     shown.replace(`${text}.`);
-    notice(text, { fades: true });
+    hint(text);
     await this.reload();
   }
 

@@ -140,10 +140,13 @@ export class Stage {
     this.moveCross(...this.cross);
   }
 
+  // The scale at which the whole picture is seen.
+  get fit() { return Math.min(this.frame.clientWidth / this.width, this.frame.clientHeight / this.height); }
+
   layout() {
     if (!this.width) return;
     const room = [this.frame.clientWidth, this.frame.clientHeight];
-    const fit = Math.min(room[0] / this.width, room[1] / this.height);
+    const { fit } = this;
     const scale = this.zoom || fit;
     const size = [this.width * scale, this.height * scale];
     this.scale = scale;
@@ -170,7 +173,7 @@ export class Stage {
     if (!this.width) return;
     const box = this.frame.getBoundingClientRect();
     const [x, y] = [clientX - box.left, clientY - box.top];
-    const fit = Math.min(this.frame.clientWidth / this.width, this.frame.clientHeight / this.height);
+    const { fit } = this;
     const scale = clamp(this.scale * factor, fit / 2, Math.max(MOST, 2 * fit));
     const by = scale / this.scale;
     this.zoom = Math.abs(scale - fit) < fit / 1000 ? 0 : scale;

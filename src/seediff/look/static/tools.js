@@ -15,34 +15,22 @@ export class Tool {
   constructor(view, name) { Object.assign(this, { view, name }); }
 
   enter() {} // it is chosen, or another sample is shown
-
   leave() { this.cancel(); } // another tool is chosen, or another sample is on its way
-
   down() {}
-
   drag() {}
-
   up() {}
-
   hover() {}
-
   twice() {}
-
   cancel() { return false; } // Esc; whether there was something to give up
-
   accept() { return false; } // Enter; whether there was something to accept
-
   draw(pen, x, y) { pen.cross(x, y); }
 }
 
 // Shows where the pixel at the cross attends.
 export class Look extends Tool {
   down() { this.point(true); }
-
   drag() { this.point(true); }
-
   hover() { this.point(false); }
-
   point(fixed) { this.view.attention.point(...this.view.stage.cross, fixed); }
 }
 
