@@ -50,7 +50,7 @@ export class AttentionPanel {
     }
   }
 
-  state(text) { $("attention-state").textContent = text; }
+  say(text) { $("attention-state").textContent = text; }
 
   leave() {
     Object.assign(this, { info: null, number: null, word: -1, fixed: false, trial: null, tried: null });
@@ -61,35 +61,35 @@ export class AttentionPanel {
 
   async enter(number, about) {
     this.number = number;
-    this.state("Loading the attention maps …"); // the first time, torch too
+    this.say("Loading the attention maps …"); // the first time, torch too
     $("prompt").textContent = about.prompt;
     const more = ({ words }) => {
-      if (words.length > this.info.words.length && this.word < 0) this.words({ ...this.info, words });
+      if (words.length > this.info.words.length && this.word < 0) this.showWords({ ...this.info, words });
     };
     await this.ask("attention", (info) => {
       this.show(info);
       return info.words && this.ask("words", more, { failed: () => {} });
-    }, { failed: (text) => this.state(text) });
+    }, { failed: (text) => this.say(text) });
   }
 
   show(info) {
-    this.state(info.note);
+    this.say(info.note);
     $("capture").hidden = !info.canCapture;
     this.view.allowAttention(info.words ? "" : info.note);
     if (!info.words) return;
     $("attention").hidden = false;
-    this.words(info);
+    this.showWords(info);
     const { constants } = info;
     $("method").replaceChildren(...info.methods.map((name) => new Option(name, name)));
     $("method").value = constants.method;
     for (const id of ["alpha", "beta"]) $(id).value = constants[id];
     $("pamr").checked = constants.pamr;
     $("steps-class").replaceChildren(...info.classes.map((name) => new Option(name, name)));
-    this.say();
+    this.showConstants();
   }
 
   // The prompt, with a button for each word whose columns are known.
-  words(info) {
+  showWords(info) {
     this.info = info;
     this.word = -1;
     let at = 0;
@@ -142,21 +142,23 @@ export class AttentionPanel {
     this.view.stage.drawHeat(maps[shown], heat, this.info.part, { whiteEdges: true });
   }
 
+  // What the controls say.
   constants() {
     const { value: method } = $("method");
     return { method, alpha: Number($("alpha").value), beta: Number($("beta").value), pamr: $("pamr").checked };
   }
 
-  say() {
+  showConstants() {
     const seeded = this.info.seeded.includes($("method").value);
     $("alpha").disabled = !seeded;
     $("alpha-shown").textContent = seeded ? $("alpha").value : "none";
     $("beta-shown").textContent = $("beta").value;
   }
 
+  // Show the mask that the controls' constants make, without saving it.
   try() {
     if (!this.info) return;
-    this.say();
+    this.showConstants();
     this.view.stage.drawHeat(null);
     this.tryOut(this.constants());
   }
@@ -204,9 +206,9 @@ export class AttentionPanel {
 
   async capture() {
     $("capture").disabled = true;
-    this.state("Recomputing …");
+    this.say("Recomputing …");
     const from = (path) => post(path, {});
-    await this.ask("capture", (info) => this.show(info), { failed: (text) => this.state(text), from });
+    await this.ask("capture", (info) => this.show(info), { failed: (text) => this.say(text), from });
     $("capture").disabled = false;
   }
 

@@ -14,7 +14,7 @@ const SOON = 700; // milliseconds after which a change is counted
 const SIDE = 148; // of a tile
 
 export class Browse {
-  asking = 0; // counts the lists that were asked for: only the last one is shown
+  turn = 0; // counts the lists that were asked for: only the last one is shown
 
   // page: as in main.js. changes: Changes, which the sample's view sends, too.
   constructor(page, changes) {
@@ -65,11 +65,11 @@ export class Browse {
   }
 
   async refresh(options = {}) {
-    const turn = ++this.asking;
+    const turn = ++this.turn;
     const query = this.filters.query();
     try {
       const found = await post("/api/views", query);
-      if (turn !== this.asking) return;
+      if (turn !== this.turn) return;
       this.filters.counts(found);
       $("shown").textContent = `${found.count.toLocaleString()} of ${set.count.toLocaleString()} shown`;
       this.grid.show(new SampleList(found.view, found.count, query.sort), options);
@@ -79,7 +79,7 @@ export class Browse {
   }
 
   // A sample's state is another one.
-  heard(state) {
+  hear(state) {
     this.grid.hear(state);
     clearTimeout(this.counting);
     this.counting = setTimeout(() => {

@@ -74,17 +74,16 @@ function open(at) {
 async function show(at, { push } = {}) {
   if (!browse.list.has(at)) return;
   try {
-    turning = changes.last.then(() => browse.list.sampleAt(at)).then((sample) => {
-      turning = null;
-      place = at;
-      $("browse").hidden = true;
-      $("sample").hidden = false;
-      if (!$("sample").contains(document.activeElement)) toPicture();
-      const opened = view.open(sample.index);
-      if (push !== undefined) keep(0, { push });
-      return { opened };
-    });
-    await (await turning).opened;
+    turning = changes.last.then(() => browse.list.sampleAt(at));
+    const { index } = await turning;
+    turning = null;
+    place = at;
+    $("browse").hidden = true;
+    $("sample").hidden = false;
+    if (!$("sample").contains(document.activeElement)) toPicture();
+    const opened = view.open(index);
+    if (push !== undefined) keep(0, { push });
+    await opened;
     if (browse.list.has(at + 1)) prefetch((await browse.list.sampleAt(at + 1)).index);
   } catch (error) {
     turning = null;
@@ -119,9 +118,9 @@ function hear(report) {
   if (report.kind === "job") return browse.bulk.hear(report);
   if (report.kind === "classes") return get("/api/set").then(update, tell);
   if (report.kind === "behind") return browse.refresh({ keep: true });
-  browse.heard(report);
+  browse.hear(report);
   forget(report.index);
-  if (report.window !== WINDOW) view.heard(report).catch(tell);
+  if (report.window !== WINDOW) view.hear(report).catch(tell);
 }
 
 function update(found) {

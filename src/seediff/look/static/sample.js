@@ -266,7 +266,8 @@ export class SampleView {
     if (shown === this.shown && this.labels) await this.reload().catch(() => {});
   }
 
-  async heard(report) {
+  // Somebody acted on a sample in another window.
+  async hear(report) {
     const { shown } = this;
     if (report.index !== shown?.number) return;
     await shown.ready;

@@ -38,7 +38,7 @@ export class Stage {
       }
       if (event.button !== 0) return;
       this.pressed = true;
-      this.place(event);
+      this.point(event);
       call("down", event);
     };
     stage.onpointermove = (event) => {
@@ -48,7 +48,7 @@ export class Stage {
         this.panning = [event.clientX, event.clientY];
         return this.shift(event.clientX - x, event.clientY - y);
       }
-      this.place(event);
+      this.point(event);
       call(this.pressed ? "drag" : "hover", event);
     };
     stage.onpointerup = stage.onpointercancel = (event) => {
@@ -122,7 +122,7 @@ export class Stage {
     return [(event.clientX - left) / this.scale, (event.clientY - top) / this.scale];
   }
 
-  place(event) { this.moveCross(...this.at(event).map(Math.floor)); }
+  point(event) { this.moveCross(...this.at(event).map(Math.floor)); }
 
   moveCross(x, y) {
     this.cross = [clamp(x, 0, this.width - 1), clamp(y, 0, this.height - 1)];
