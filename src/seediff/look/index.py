@@ -12,8 +12,8 @@ import numpy as np
 from ..dataset.rows import OF_THE_MASK, as_row
 from ..masks.flags import flag_kind
 
-VERDICTS = ("unreviewed", "accepted", "rejected")
-"""A verdict's position is its number in `Index.verdict`."""
+STATES = ("unreviewed", "accepted", "rejected")
+"""The position of a verdict, or of none, is its number in `Index.verdict`."""
 BARS = 20
 """Number of ranges in a histogram."""
 Sort = Literal["order", "name", "area", "confidence", "agreement", "flags", "recent", "miou"]
@@ -83,7 +83,7 @@ class Index:
             self._clock += 1
             self.changed[number] = self._clock
         review = as_row(row).review
-        self.verdict[number] = VERDICTS.index(review.verdict or "unreviewed")
+        self.verdict[number] = STATES.index(review.verdict or "unreviewed")
         self.corrected[number] = review.corrected
         area = row.get("area") or {}
         self.present[number] = self.area[number] = 0
@@ -117,7 +117,7 @@ class Index:
         members: dict[str, dict[Any, np.ndarray]] = {
             "classes": {number: self.present[:, number] for number in self.ids.values()},
             "flags": {**dict(sorted(self.flagged.items())), "none": unflagged},
-            "states": {name: self.verdict == i for i, name in enumerate(VERDICTS)} | {"corrected": self.corrected},
+            "states": {name: self.verdict == i for i, name in enumerate(STATES)} | {"corrected": self.corrected},
         }
         chosen = [number for number in self.ids.values() if number in query.classes]
         shares = (self.area[:, chosen] if query.classes else self.area).sum(1)

@@ -20,8 +20,8 @@ from ..files.messages import plural
 from .history import History
 from .session import Edit, Prepared, Session, Stale
 
-DAMAGED, UNDONE = "failed", "undone"
-STALE, UNCHANGED = "changed by someone else", "unchanged"
+FAILED, UNDONE, STALE, UNCHANGED = "failed", "undone", "changed by someone else", "unchanged"
+"""What jobs count: outcomes of samples."""
 EditOne = Callable[[int, dict[str, Any]], Prepared | str | None]
 """A change of one sample: (its number, the fields that its action's `detail` must have) → the action; why there is
 none; or None if it would change nothing."""
@@ -117,7 +117,7 @@ class JobRun:
         try:
             made = self.edit_one(number, {"job": self.name})
         except UserError:
-            made = DAMAGED
+            made = FAILED
         except Stale:
             made = STALE
         if isinstance(made, Prepared):

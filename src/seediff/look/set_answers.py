@@ -28,7 +28,7 @@ from ..files.documents import fit, parse_json
 from ..masks.flags import explain_flag
 from .events import Cache
 from .index import Query
-from .jobs import UNCHANGED, Jobs
+from .jobs import Jobs
 from .samples import THUMB, image_bytes, thumbnail
 from .session import KEEP, Edit, Prepared, Session
 
@@ -39,7 +39,9 @@ VIEWS = 16
 ABOUT = ("seed", "model", "method", "source", "split", "confidence", "agreement", "presence")
 """Fields of a sample's row that the page shows as they are."""
 VERDICTS: dict[str, Verdict | None] = {"accept": "accepted", "reject": "rejected", "reset": None}
-NEITHER = "cleared"
+"""Action → the verdict that it gives."""
+OUTCOMES = {"accept": "accepted", "reject": "rejected", "reset": "cleared", "relabel": "relabelled"}
+"""Action → what a job calls a sample that it changed."""
 T = TypeVar("T")
 Number = Annotated[int, msgspec.Meta(ge=0)]
 Label = Annotated[int, msgspec.Meta(ge=0, le=255)]
@@ -258,15 +260,14 @@ class SetAnswers:
         for begin, end in act.places:
             chosen[begin:end] = True
         numbers = shown[chosen].tolist()
-        outcome = "relabelled" if act.action == "relabel" else VERDICTS[act.action] or NEITHER
-        self.jobs.start(numbers, outcome, partial(self._edit_one, act))
+        self.jobs.start(numbers, OUTCOMES[act.action], partial(self._edit_one, act))
         return JSONResponse({"samples": len(numbers)}, 202)
 
     def _edit_one(self, act: ActOnMany, number: int, detail: dict[str, Any]) -> Prepared | str | None:
         edit, history = edit_of(act), self.session.history(number)
         version = history.version  # read first, so that somebody who acts in between makes it stale
         if history.verdict == edit.verdict:
-            return UNCHANGED
+            return None
         if act.action == "relabel" and not (self.session.labels(number) == act.old).any():
             return "without this class"
         return self.session.prepare(number, version, replace(edit, detail={**edit.detail, **detail}))

@@ -1,11 +1,13 @@
-"""From an image's `AttentionMaps` to its label map: a soft map per class, resizing to the image, PAMR, threshold, and
-one class per pixel. Sizes on the way:
+"""From an image's `AttentionMaps` to its label map. The steps, and the sizes of maps after them:
 
-    `soft_masks` ──> (h, w), a level of L ── `enlarge` ──> (H, W) of the image as the model drew or saw it
-       a script's picture, which was then resized:         ──> `scaled`, cut to `view`
-    `refine` (PAMR, SAM) and `label_pixels` keep this size.
-       a photograph, of which the model saw less: `refine_photo` brings what was not refined (`MaskResult.unrefined`) to
-       a larger size, and `label_pixels` the result to the photograph's own
+    soft_masks     (h, w): a level of L, which the method chooses
+    enlarge        (H, W): the image as the model drew or saw it; if a script then resized it to `scaled` and cropped
+                   it, its part `view`
+    refine         the same size: PAMR, SAM
+    label_pixels   the same size: threshold, and one class per pixel
+
+A photograph is larger than what the model saw of it. `refine_photo` refines `MaskResult.unrefined` once more, along the
+photograph at a larger size, and `label_pixels` enlarges the result to the photograph's own size.
 """
 
 from __future__ import annotations
