@@ -1,9 +1,8 @@
 // The page: the grid or one sample, the address that says which, and reports from the server.
 //
-//          open(at)              once its number has come
-//   grid ───────────> `turning` ──────────────────────────> sample at `place`
-//    ^                    ^───────── move(±1): open(place ± 1) ─────────┤
-//    └────── close(): Back, if that leads to the grid; else leave(place) ─┘
+//   grid ── open(at) ──> `turning`: a promise of the sample ──> sample at `place`
+//    ^                        ^──────────── move(±1) ────────────────┤
+//    └──── close(): Back, if that leads to the grid; else leave ─────┘
 
 import { LOST, WINDOW, get, listen, post } from "./api.js";
 import { Browse } from "./browse.js";
