@@ -66,19 +66,19 @@ class AttentionAnswers:
     """The answers about attention."""
 
     def __init__(self, set_answers: SetAnswers) -> None:
-        self.set_answers, self.session = set_answers, set_answers.session
+        self.set_answers, self.session, self.number = set_answers, set_answers.session, set_answers.number
         self.attention = SetAttention(self.session)
         self.segmented: Cache[np.ndarray] = Cache(128 << 20, lambda labels: labels.nbytes)
 
     # One sample.
 
     def capture(self, request: Request, body: bytes) -> Response:
-        self.attention.capture(self.set_answers.number(request))
+        self.attention.capture(self.number(request))
         return self.about(request)
 
     def about(self, request: Request) -> Response:
         """The page's initial data about a sample."""
-        number = self.set_answers.number(request)
+        number = self.number(request)
         tuner = self.attention.find(number)
         if tuner is None:
             return JSONResponse(self._about_none(number))
@@ -109,25 +109,25 @@ class AttentionAnswers:
 
     def words(self, request: Request) -> Response:
         """All words of the prompt that the model's tokenizers find. Loading them takes seconds, the first time."""
-        number = self.set_answers.number(request)
+        number = self.number(request)
         tuner, config = self.attention.load(number), self.attention.config(number)
         return JSONResponse({"words": find_words(tuner.attention.maps, config and config.model)})
 
     def attends(self, request: Request) -> Response:
-        pointed, tuner = read_address(request, Pointed), self.attention.load(self.set_answers.number(request))
+        pointed, tuner = read_address(request, Pointed), self.attention.load(self.number(request))
         if pointed.columns is None:
             return JSONResponse({"maps": pixel_maps(tuner.attention, pointed.x, pointed.y)})
         columns = tuple(map(int, pointed.columns.split(",")))
         return JSONResponse({"maps": word_maps(tuner.attention, columns)})
 
     def steps(self, request: Request) -> Response:
-        constants, tuner = read_address(request, Constants), self.attention.load(self.set_answers.number(request))
+        constants, tuner = read_address(request, Constants), self.attention.load(self.number(request))
         return JSONResponse({"steps": tuner.steps(constants, request.query_params.get("name", ""))})
 
     def segments(self, request: Request) -> Response:
         """(H, W) uint16: DiffSeg's segment at each pixel, made of the sample's attention at one of THRESHOLDS. Its
         index is in the answer. By default, it is the coarsest that makes at least FEW segments."""
-        number, wanted = self.set_answers.number(request), read_address(request, Fine).fine
+        number, wanted = self.number(request), read_address(request, Fine).fine
         tuner = self.attention.load(number)
         tried = range(len(THRESHOLDS))
         if wanted is not None:
@@ -143,11 +143,11 @@ class AttentionAnswers:
     def preview(self, request: Request) -> Response:
         """A label map with other constants, not saved."""
         constants = read_address(request, Constants)
-        return pack(self.attention.make_labels(self.set_answers.number(request), constants))
+        return pack(self.attention.make_labels(self.number(request), constants))
 
     def apply(self, request: Request, body: bytes) -> Response:
         """Make a label map with other constants, and save it."""
-        apply, number = parse_json(body, Apply, "the constants"), self.set_answers.number(request)
+        apply, number = parse_json(body, Apply, "the constants"), self.number(request)
         edit = Edit(REMADE, labels=self.attention.make_labels(number, apply), detail=apply.values())
         return JSONResponse(self.session.act(number, apply.version, edit, apply.window))
 

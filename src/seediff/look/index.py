@@ -114,7 +114,7 @@ class Index:
         # 1. Which samples match each filter that is set
         everything = np.ones(len(self.rows), bool)
         unflagged = ~np.logical_or.reduce([~everything, *self.flagged.values()])
-        members: dict[str, dict[Any, np.ndarray]] = {
+        members = {
             "classes": {number: self.present[:, number] for number in self.ids.values()},
             "flags": {**dict(sorted(self.flagged.items())), "none": unflagged},
             "states": {name: self.verdict == i for i, name in enumerate(STATES)} | {"corrected": self.corrected},

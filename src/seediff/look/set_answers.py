@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import threading
 import zlib
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any, Literal, TypeVar
@@ -286,11 +287,11 @@ def change_class(old: int, new: int, labels: np.ndarray) -> np.ndarray:
     return np.where(labels == old, np.uint8(new), labels)
 
 
-def pack(labels: np.ndarray, headers: dict[str, str] | None = None) -> Response:
+def pack(labels: np.ndarray, headers: Mapping[str, str] = {}) -> Response:
     """A response with a label map (H, W), uint8 or little-endian uint16, as gzip bytes, which the browser unpacks. Its
     headers have the height and width."""
     height, width = labels.shape
-    about = {"content-encoding": "gzip", **FRESH, "x-height": str(height), "x-width": str(width), **(headers or {})}
+    about = {"content-encoding": "gzip", **FRESH, "x-height": str(height), "x-width": str(width), **headers}
     data = gzip.compress(np.ascontiguousarray(labels).tobytes(), 1)
     return Response(data, media_type="application/octet-stream", headers=about)
 

@@ -218,7 +218,7 @@ def refine(
     soft: torch.Tensor,
     config: MaskConfig,
     seen: Sequence[int] | None = None,
-    weigh: Callable[[np.ndarray, tuple[int, ...], float, torch.device], torch.Tensor] = pamr_weights,
+    weigh: Callable[..., torch.Tensor] = pamr_weights,
 ) -> torch.Tensor:
     """Soft masks (C, H, W) refined along the image (H, W, 3) uint8 by PAMR and then SAM, if the configuration has them.
     seen: the size (h, w) at which the model saw the image; dilations count pixels of this size. None: the image's own
