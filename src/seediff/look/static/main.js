@@ -55,6 +55,7 @@ function inside() { return Boolean(history.state?.inside); }
 
 // Show what the address says. typed: a person wrote it.
 async function restore({ typed }) {
+  clearTimeout(keeping); // it was about the address before
   const wanted = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
   await browse.restore(wanted);
   const back = !typed && !$("sample").hidden; // to the tile of the sample that was open
