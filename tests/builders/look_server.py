@@ -130,20 +130,14 @@ def running(path, **options):
     """
     from seediff.look.serve import serve
 
-    with serve(path, by="ann", **options) as (opened, server, listening):
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    with serve(path, by="ann", **options) as opened:
+        thread = threading.Thread(target=opened.run, daemon=True)
         thread.start()
+        port = opened.listening.getsockname()[1]
         try:
-            yield (
-                Client(
-                    listening.getsockname()[1],
-                    opened.token,
-                    f"seediff_look_{listening.getsockname()[1]}={opened.token}",
-                ),
-                opened,
-            )
+            yield Client(port, opened.token, f"seediff_look_{port}={opened.token}"), opened
         finally:
-            server.should_exit = server.force_exit = True
+            opened.server.should_exit = opened.server.force_exit = True
             thread.join(PATIENCE)
 
 

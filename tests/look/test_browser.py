@@ -312,6 +312,13 @@ def test_back_and_reload_keep_what_was_shown(fresh):
     assert page.input_value("#sort") == "-order"
     page.go_forward()
     shown_sample(page, second)
+    page.evaluate(
+        "() => { const at = new URLSearchParams(location.hash.slice(1));"
+        " at.delete('sample'); at.set('at', 5); location.hash = at; }"
+    )
+    page.wait_for_selector("#browse:not([hidden]) #tile-5.active")  # a typed address counts, whatever was open
+    page.go_back()
+    shown_sample(page, second)
     page.keyboard.press("Escape")
     page.wait_for_selector("#browse:not([hidden])")
     page.reload()

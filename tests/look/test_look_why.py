@@ -176,6 +176,8 @@ def test_a_pixel_and_a_word_attend_where_the_maps_say(tmp_path):
         assert [one["columns"] for one in about["words"]] == [[2, 3], [5]]
         for wrong in ("x=64&y=0", "x=-1&y=0", "x=1", "columns=8", "columns=a", "columns="):
             assert client.ask("GET", f"/api/samples/0/attends?{wrong}").status == 400
+        for fine, found in [(3, "3"), (-1, "0"), (99, "9")]:  # beyond the coarsest and the finest there are no others
+            assert client.ask("GET", f"/api/samples/0/segments?fine={fine}").headers["x-fine"] == found
         assert "words" not in client.get("/api/samples/1/attention")
         assert "no attention maps" in client.ask("GET", "/api/samples/1/attends?x=0&y=0").json["error"]
 

@@ -8,7 +8,7 @@ import shlex
 import sys
 import webbrowser
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import Group, Parameter
 from cyclopts.validators import Number
@@ -18,9 +18,6 @@ from ..errors import UserError
 from ..files.messages import plural
 from .options import option
 from .progress import InterruptedRun, bar_or_lines
-
-if TYPE_CHECKING:
-    from ..look.serve import Opened
 
 PAGE = Group("The page", sort_key=1)
 
@@ -71,14 +68,20 @@ def look(
     except ImportError as error:
         raise UserError('look: needs packages that are not installed: pip install "seediff[look]"') from error
     from ..look.gate import is_loopback
-    from ..look.serve import look as run
+    from ..look.serve import serve
 
     if method is not None:
         from ..masks.own import register_file
 
         register_file(method)
 
-    def ready(opened: Opened) -> None:
+    compared = None
+    if against is not None:
+        from ..look.against import open_against
+
+        with bar_or_lines(quiet=False) as progress:
+            compared = open_against(against, path, progress)
+    with serve(path, by=by or _user(), host=host, port=port, against=compared) as opened:
         samples = plural(len(opened.session.dataset.samples), "sample")
         print(f"{path}: {samples} at {opened.url} (Ctrl-C ends it)", flush=True)
         if "COLAB_RELEASE_TAG" in os.environ:
@@ -92,18 +95,12 @@ def look(
         screen = sys.platform != "linux" or {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ)
         if browser and screen and is_loopback(host):
             webbrowser.open_new_tab(opened.once)
-
-    compared = None
-    if against is not None:
-        from ..look.against import open_against
-
-        with bar_or_lines(quiet=False) as progress:
-            compared = open_against(against, path, progress)
-    acted, interrupted = run(path, by=by or _user(), host=host, port=port, ready=ready, against=compared)
+        opened.run()
+    acted = opened.session.acted
     saved = f"{plural(acted, 'action')} saved"
     if acted:
         saved += f" in {shlex.quote(str(path / 'review.jsonl'))}"
-    if interrupted:
+    if opened.server.interrupted:
         raise InterruptedRun(f"ended; {saved}")
     print(f"Ended; {saved}")
 

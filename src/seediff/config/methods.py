@@ -58,6 +58,8 @@ class MethodFacts:
     """The fields of MaskConfig that it reads and some other methods do not, without those that set levels."""
     plain_means: bool = False
     """Whether it needs plain means of attention, instead of maps that were divided by their maxima."""
+    all_levels: bool = False
+    """Whether the SeeDiff paper gives it all levels (`presets.ALL_LEVELS`)."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """Its constants that differ from the dataclasses' defaults."""
     models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -75,12 +77,13 @@ class MethodFacts:
 
 METHOD_FACTS: dict[str, MethodFacts] = {
     "seediff": MethodFacts(Levels("seed_level", "expand_levels"), ("alpha", "expansion", "background")),
-    "ca": MethodFacts(Levels("expand_levels"), finish=Finish(stretch=True)),
+    "ca": MethodFacts(Levels("expand_levels"), all_levels=True, finish=Finish(stretch=True)),
     "ca_sa": MethodFacts(Levels("seed_level", "self_level"), ("tau",)),
     # DAAM sums plain probabilities, and its best published threshold is 0.4.
     "daam": MethodFacts(
         Levels("expand_levels"),
         plain_means=True,
+        all_levels=True,
         defaults={"mask": {"beta": 0.4}, "capture": {"normalize": False}},
         finish=Finish(resize="bicubic", stretch=True),
     ),

@@ -117,7 +117,7 @@ class ModelConstants:
         if facts and constants == "model" and self.name in facts.models:
             ranked.append(SourcedValues(f"method {method} for {self.name}", flatten(facts.models[self.name])))
         ranked += self.authors
-        if constants == "paper" and (method in ("ca", "daam") or expansion in ("parallel", "none")):
+        if constants == "paper" and (expansion in ("parallel", "none") or (facts and facts.all_levels)):
             ranked.append(SourcedValues("the paper", {"mask.expand_levels": ALL_LEVELS}))
         if facts:
             ranked.append(SourcedValues(f"method {method}", flatten(facts.defaults)))

@@ -112,8 +112,6 @@ def draw_named(
     names: number of a region → name. regions: (H, W) whole numbers; None: the label map. A name that would cover
     another is left out. A name that the font cannot write, such as Chinese, is replaced by its number.
     """
-    from scipy.ndimage import distance_transform_edt  # takes half a second to import
-
     if image is None:
         drawn = overlay(np.zeros((*label_map.shape, 3), np.uint8), label_map, regions, alpha=1)
     else:
@@ -129,31 +127,35 @@ def draw_named(
     cell = max(1, max(height, width) // 512)
     lattice = np.pad(regions[::cell, ::cell].astype(np.int32), 1, constant_values=-1)
     taken = np.zeros(lattice.shape, bool)
-    there = {*np.unique(lattice).tolist()}
     for number, name in names.items():
-        if number not in there:
-            continue
         text = fit_text(draw, font, name, width - 2 * stroke)
         if "?" in text and not text.strip("?… "):
             text = str(number)
         left, top, right, bottom = draw.textbbox((0, 0), text, font, anchor="mm", stroke_width=stroke)
-        if not text or bottom - top > height:
+        free = (lattice == number) & ~taken
+        if not text or bottom - top > height or not free.any():
             continue
-        # The place where the name lies deepest in the region; depth is measured in sizes of the name
-        sampling = 1 / (bottom - top), 1 / (right - left)
-        depth: Any = distance_transform_edt((lattice == number) & ~taken, sampling=sampling)
-        places = np.argwhere(depth >= 0.9 * depth.max())
-        y, x = cell * places[((places - places.mean(0)) ** 2).sum(1).argmin()]
+        y, x = cell * _deepest(free, (bottom - top, right - left))
         x, y = max(-left, min(x, width - right)), max(-top, min(y, height - bottom))
         rows = slice(int(y + top) // cell, int(y + bottom) // cell + 2)
         box = rows, slice(int(x + left) // cell, int(x + right) // cell + 2)
-        if depth.any() and not taken[box].any():
+        if not taken[box].any():
             taken[box] = True
             label = int(label_map[regions == number][0])
             colour = css_colour(label) if image is not None else "white"
             around = "white" if is_dark()[label] else "black"
             draw.text((x, y), text, colour, font, anchor="mm", stroke_width=stroke, stroke_fill=around)
     return np.asarray(sheet)
+
+
+def _deepest(free: np.ndarray, size: tuple[float, float]) -> np.ndarray:
+    """(row, column) in a region (H, W) bool where a name lies deepest. size: (height, width) of the name, in which
+    depths are measured."""
+    from scipy.ndimage import distance_transform_edt  # takes half a second to import
+
+    depth: Any = distance_transform_edt(free, sampling=(1 / size[0], 1 / size[1]))
+    places = np.argwhere(depth >= 0.9 * depth.max())
+    return places[((places - places.mean(0)) ** 2).sum(1).argmin()]
 
 
 BAND = 1 << 20

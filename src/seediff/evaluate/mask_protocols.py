@@ -45,11 +45,11 @@ class Column:
 def strongest(soft: Sequence[torch.Tensor], ids: Sequence[int], size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """(values, classes): the highest of n soft maps (h, w) at each pixel, (H, W) float32, and its class, (H, W) uint8,
     after bilinear enlarging; −1 and 255 if n = 0. If values are equal, the first map wins. ids: each map's class."""
-    from ..masks.arithmetic import resize, winners  # imports torch
+    from ..masks.arithmetic import highest, resize  # imports torch
 
     if not ids:
         return np.full(size, -1, np.float32), np.full(size, IGNORE, np.uint8)
-    values, numbers = winners(resize(part[None], size)[0] for part in soft)
+    values, numbers = highest(resize(part[None], size)[0] for part in soft)
     return values.numpy(), np.array(ids, np.uint8)[numbers.numpy()]
 
 

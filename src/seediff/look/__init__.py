@@ -1,8 +1,21 @@
 """`seediff look`: a page in the browser that shows a dataset and how its masks were made, and takes corrections of
 them.
 
-`samples` opens a set, `index` filters and sorts it, `session` keeps the reviewers' actions, `sample_attention` and
-`tuning` make maps and masks from attention. `app` says which function of `set_answers` and `attention_answers` answers
-which address of the page (`static/`); `events` and `jobs` help them. `gate` keeps everybody else out, and `serve` runs
-the server.
+    samples         opens a set               sample_attention   the attention of one sample
+    index           filters and sorts it      set_attention      loads, captures and caches attention
+    session         saves reviewers' actions  tuning             makes masks with other constants
+    history         undo and redo
+    set_answers     answers requests          attention_answers  answers requests about attention
+    jobs            changes many samples      against            compares with predictions
+
+`app` says which answer belongs to which address of the page, `gate` keeps everybody else out, and `serve` runs the
+server. `events` has what all requests share.
+
+The page is in `static/`. `main.js` shows one of two views, and keeps the address:
+
+    browse   the grid     filters (histogram), list (samples from the server), grid (tiles), bulk (jobs)
+    sample   one sample   stage (the picture; pen), tools, polygon, segments (what the pointer does; paint),
+                          classes, objects, attention (why this mask)
+
+Both send `changes`, one after another. `set`, `header`, `page`, `keys`, `api` and `loading` are for all of them.
 """

@@ -80,9 +80,10 @@ class Events:
 
 
 class Cache(Generic[Value]):
-    """Keeps recently used values whose sizes add up to at most `limit`, or one larger value. Thread-safe."""
+    """Keeps recently used values whose sizes add up to at most `limit`, or one larger value. Thread-safe. size: 1 for
+    each value, if not given."""
 
-    def __init__(self, limit: int, size: Callable[[Value], int]) -> None:
+    def __init__(self, limit: int, size: Callable[[Value], int] = lambda value: 1) -> None:
         self.limit, self.size, self.held = limit, size, 0
         self._values: OrderedDict[Hashable, Value] = OrderedDict()
         self._lock = threading.Lock()

@@ -99,26 +99,31 @@ class Gate:
             if scope["path"] == "/" and "token" in request.query_params:
                 return RedirectResponse("/", 303)
             return None
-        if scope["path"] == "/" and scope["method"] == "GET":
+        asked = scope["method"], scope["path"]
+        if asked == ("GET", "/"):
             given = request.query_params.get("token")
-        elif scope["path"] == "/token" and scope["method"] == "POST":
+        elif asked == ("POST", "/token"):
             given = ""
             with suppress(ValueError):  # more fields than the form has
                 form = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=4)
                 given = form.get("token", [""])[0].strip()
         else:
             return PlainTextResponse("The token is missing; open the address that `seediff look` printed.", 401)
-        once = _same(given or "", self.once)
-        if not once and not _same(given or "", self.token):
+        if not self._accept(given or ""):
             text = files(PACKAGE).joinpath("static/token.html").read_text(encoding="utf-8")
             message = "" if given is None else "Wrong token."
             return HTMLResponse(text.replace("{message}", message), 401)
-        if once:
-            self.once = secrets.token_urlsafe(24)
         # No redirect: a browser that comes from another site would follow it without the cookie.
         answer = HTMLResponse(ENTERED)
         answer.set_cookie(self.cookie, self.token, httponly=True, samesite="strict", path="/")
         return answer
+
+    def _accept(self, given: str) -> bool:
+        """Whether a text is the token, or `once`, which is another from then on."""
+        if not _same(given, self.once):
+            return _same(given, self.token)
+        self.once = secrets.token_urlsafe(24)
+        return True
 
 
 def allowed_host(header: str, host: str) -> bool:

@@ -12,8 +12,8 @@ import numpy as np
 from ..dataset.rows import OF_THE_MASK, as_row, ids_by_name
 from ..masks.flags import flag_kind
 
-VERDICTS = ("unreviewed", "accepted", "rejected")
-"""A verdict's position is its number in `Index.verdict`."""
+STATES = ("unreviewed", "accepted", "rejected")
+"""The position of a verdict, or of none, is its number in `Index.verdict`."""
 BARS = 20
 """Number of ranges in a histogram."""
 Sort = Literal["order", "name", "area", "confidence", "agreement", "flags", "recent", "miou"]
@@ -83,7 +83,7 @@ class Index:
             self._clock += 1
             self.changed[number] = self._clock
         review = as_row(row).review
-        self.verdict[number] = VERDICTS.index(review.verdict or "unreviewed")
+        self.verdict[number] = STATES.index(review.verdict or "unreviewed")
         self.corrected[number] = review.corrected
         area = row.get("area") or {}
         self.present[number] = self.area[number] = 0
@@ -115,11 +115,10 @@ class Index:
         everything = np.ones(len(self.rows), bool)
         unflagged = ~np.logical_or.reduce([~everything, *self.flagged.values()])
         members = {
-            "classes": {str(number): self.present[:, number] for number in self.ids.values()},
+            "classes": {number: self.present[:, number] for number in self.ids.values()},
             "flags": {**dict(sorted(self.flagged.items())), "none": unflagged},
-            "states": {name: self.verdict == i for i, name in enumerate(VERDICTS)} | {"corrected": self.corrected},
+            "states": {name: self.verdict == i for i, name in enumerate(STATES)} | {"corrected": self.corrected},
         }
-        wanted = {"classes": [str(number) for number in query.classes], "flags": query.flags, "states": query.states}
         chosen = [number for number in self.ids.values() if number in query.classes]
         shares = (self.area[:, chosen] if query.classes else self.area).sum(1)
         values = {"area": shares, **self.of_mask}
@@ -127,9 +126,10 @@ class Index:
         text = query.text.casefold().strip()
         if text:
             filters["text"] = np.array([text in searched for searched in self.texts], bool)
-        for kind, names in wanted.items():
+        for kind, of_kind in members.items():
+            names = getattr(query, kind)
             if names:
-                having = [members[kind][name] for name in names if name in members[kind]]
+                having = [of_kind[name] for name in names if name in of_kind]
                 filters[kind] = np.logical_or.reduce([~everything, *having])
         for key, column in values.items():
             bounds = getattr(query, key)

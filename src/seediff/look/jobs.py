@@ -17,13 +17,14 @@ from starlette.exceptions import HTTPException
 
 from ..errors import UserError, first_line, system_reason
 from ..files.messages import plural
+from .history import History
 from .session import Edit, Prepared, Session, Stale
 
-DAMAGED, UNDONE = "failed", "undone"
-STALE, UNCHANGED = "changed by someone else", "unchanged"
+FAILED, UNDONE, STALE, UNCHANGED = "failed", "undone", "changed by someone else", "unchanged"
+"""What jobs count: outcomes of samples."""
 EditOne = Callable[[int, dict[str, Any]], Prepared | str | None]
-"""A change of one sample: (its number, the fields that its action's `detail` must have) → the action, or why there is
-none."""
+"""A change of one sample: (its number, the fields that its action's `detail` must have) → the action; why there is
+none; or None if it would change nothing."""
 EVERY = 0.2
 """Seconds between writes, each of which saves many actions: it waits for the disk."""
 
@@ -51,19 +52,20 @@ class Jobs:
     def undo(self, job: str) -> None:
         """Undo a job on all samples that have not been changed since."""
 
-        def version(number: int) -> int | None:
-            history = self.session.history(number)
-            latest = history.version  # read first, so that somebody who acts in between makes it stale
-            return latest if history.last and history.last.detail.get("job") == job else None
-
         def undo_one(number: int, detail: dict[str, Any]) -> Prepared | None:
-            latest = version(number)
-            if latest is None:
+            history = self.session.history(number)
+            version = history.version  # read first, so that somebody who acts in between makes it stale
+            if not _is_last(job, history):
                 raise Stale(number)
-            return self.session.prepare(number, latest, Edit("undo", detail=detail))
+            return self.session.prepare(number, version, Edit("undo", detail=detail))
 
-        numbers = [number for number in list(self.session.histories) if version(number) is not None]
-        self.start(numbers, UNDONE, undo_one)
+        histories = list(self.session.histories.items())
+        self.start([number for number, history in histories if _is_last(job, history)], UNDONE, undo_one)
+
+
+def _is_last(job: str, history: History) -> bool:
+    """Whether a sample's last action in effect is the job's."""
+    return history.last is not None and history.last.detail.get("job") == job
 
 
 @dataclass
@@ -115,7 +117,7 @@ class JobRun:
         try:
             made = self.edit_one(number, {"job": self.name})
         except UserError:
-            made = DAMAGED
+            made = FAILED
         except Stale:
             made = STALE
         if isinstance(made, Prepared):

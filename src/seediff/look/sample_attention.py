@@ -51,11 +51,10 @@ class SampleAttention:
     part: Window
     """The part of the sample that the model saw."""
     config: MaskConfig
-    photo: np.ndarray | None = None
-    """(H', W', 3) uint8: this part of a photograph at its own size, whose edges masks follow; None for drawn pictures,
-    whose masks have the size of `image`."""
+    part_pixels: np.ndarray
+    """(H', W', 3) uint8: this part at the sample's own size."""
     edge_megapixels: float = 0.0
-    """The size up to which masks follow the edges of `photo`."""
+    """The size up to which masks follow the edges of `part_pixels`, beyond the size of `image`."""
 
     @property
     def classes(self) -> list[str]:
@@ -102,13 +101,13 @@ def attention_of(sample: Sample, maps: AttentionMaps, config: DatasetConfig | No
     size = (image.shape[0], image.shape[1])
     whole = Window(0, 0, *size)
     if config is None:
-        return SampleAttention(maps, image, size, whole, MaskConfig())
+        return SampleAttention(maps, image, size, whole, MaskConfig(), image)
     mask, info = config.mask, describe_here(config.model, config.base)
     if info is not None:
         there: dict[Kind, tuple[int, ...]] = {kind: maps.levels(kind) for kind in KINDS}
         mask, _ = fit_levels(there, mask, config.capture.layers, replaces_missing=info.family.replaces_missing_levels)
     if not isinstance(config, MaskPhotosConfig):
-        return SampleAttention(maps, image, size, whole, mask)
+        return SampleAttention(maps, image, size, whole, mask, image)
 
     # A photograph, of which the model saw a part, at a size of its own
     part = seen_window(*size, config.fit)

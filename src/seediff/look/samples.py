@@ -65,6 +65,11 @@ def open_set(folder: Path) -> OpenedSet:
     return OpenedSet(folder, *open_native(folder, reviewed=False))
 
 
+def title_of(sample: Sample) -> str:
+    """What the page calls a sample: the file of a photograph, or the name of a drawn picture."""
+    return str(sample.metadata.get("source") or sample.name)
+
+
 def original_mask(sample: Sample) -> str:
     """The path in the set of a sample's first label map."""
     return str(sample.metadata["mask_file_name"])

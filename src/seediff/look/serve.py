@@ -8,7 +8,7 @@ import secrets
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,18 +27,6 @@ if TYPE_CHECKING:
     from ..evaluate.evaluation import Evaluation
 
 LOCAL = "127.0.0.1"
-
-
-@dataclass(frozen=True)
-class Opened:
-    """An open set and its address."""
-
-    session: Session
-    url: str
-    """The page's address. On the loopback it contains the token; elsewhere the page asks for it."""
-    token: str
-    once: str
-    """An address that is accepted once, for the browser that `seediff look` starts."""
 
 
 def _open_socket(host: str, port: int) -> socket.socket:
@@ -83,12 +71,30 @@ class Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
+@dataclass(frozen=True)
+class Opened:
+    """An open set, and the server that shows it."""
+
+    session: Session
+    server: Server
+    listening: socket.socket
+    """The server's socket, which accepts connections already."""
+    url: str
+    """The page's address. On the loopback it contains the token; elsewhere the page asks for it."""
+    token: str
+    once: str
+    """An address that is accepted once, for the browser that `seediff look` starts."""
+
+    def run(self) -> None:
+        """Answer requests until the server is stopped."""
+        self.server.run(sockets=[self.listening])
+
+
 @contextmanager
 def serve(
     path: Path, *, by: str, host: str = LOCAL, port: int = 0, against: Evaluation | None = None
-) -> Iterator[tuple[Opened, Server, socket.socket]]:
-    """(opened set, server, its socket), ready to run. against: predictions to show beside the masks. Raises
-    UserError."""
+) -> Iterator[Opened]:
+    """Open a set to be shown. against: predictions to show beside the masks. Raises UserError."""
     events = Events()
     session = Session(open_set(path), by=by, tell=events.tell, against=against)
     try:
@@ -110,15 +116,6 @@ def serve(
             name = f"[{host}]" if ":" in host else host
             address = f"http://{name}:{bound_port}/"
             url = f"{address}?token={token}" if is_loopback(host) else address
-            yield Opened(session, url, token, f"{address}?token={app.once}"), Server(config), listening
+            yield Opened(session, Server(config), listening, url, token, f"{address}?token={app.once}")
     finally:
         session.close()
-
-
-def look(path: Path, *, ready: Callable[[Opened], None] = lambda opened: None, **options: Any) -> tuple[int, bool]:
-    """Serve a set until the server is stopped. Returns (number of saved actions, whether Ctrl-C stopped it). ready: is
-    called once the socket accepts connections. options: passed to `serve`."""
-    with serve(path, **options) as (opened, server, listening):
-        ready(opened)
-        server.run(sockets=[listening])
-        return opened.session.acted, server.interrupted

@@ -20,24 +20,16 @@ import numpy as np
 from ..config.class_names import check_classes, reading_key
 from ..dataset import native
 from ..dataset.encoding import Instances, encode_mask
-from ..dataset.reviews import (
-    REMADE,
-    REVIEWED,
-    Action,
-    Verdict,
-    append_action,
-    mend,
-    read_actions,
-    reviewed_row,
-)
+from ..dataset.reviews import REVIEWED, Action, Verdict, append_action, mend, read_actions, reviewed_row
 from ..dataset.rows import as_row, check_class_list, shown_classes
 from ..dataset.shapes.objects import objects_after
 from ..errors import UserError
 from ..files.output_folders import InUse, open_folder
 from ..files.outputs import write_atomic
 from ..files.reading import inside, read_bytes
+from .history import MOVES, History, Result
 from .index import Index
-from .samples import OpenedSet, original_mask
+from .samples import OpenedSet, original_mask, title_of
 
 if TYPE_CHECKING:
     from ..evaluate.evaluation import Evaluation
@@ -49,18 +41,6 @@ Labels = np.ndarray | Callable[[np.ndarray], np.ndarray]
 """A corrected label map (H, W) uint8, or a function of the current one."""
 ORIGINAL = "original"
 """The action that puts the first mask into effect again."""
-MOVES = {"undo": -1, "redo": 1}
-"""Actions that move along a sample's history, and by how many steps."""
-
-
-class Result(NamedTuple):
-    """A sample after an action, in the order of `Action.result`. The original mask has no path."""
-
-    verdict: Verdict | None
-    mask: str | None = None
-    hash: str | None = None
-    classes: tuple[str, ...] = ()
-    area: Mapping[str, float] = {}
 
 
 @dataclass(frozen=True)
@@ -86,74 +66,6 @@ class Stale(Exception):
 
     def __init__(self, number: int) -> None:
         self.number = number
-
-
-@dataclass
-class History:
-    """The actions on a sample, and which of them are in effect."""
-
-    original: Result
-    """The sample before all actions, with the verdict in its row."""
-    own_corrected: bool
-    """Whether, by its row, a person corrected the original."""
-    makers: dict[str, Action] = field(default_factory=dict)
-    """Path of each new mask → the action that made it."""
-    steps: list[Action | None] = field(default_factory=lambda: [None])
-    """None for the original, then an action each."""
-    at: int = 0
-    """The position in `steps` of the last action in effect; those after it were undone."""
-    version: int = 0
-
-    @property
-    def last(self) -> Action | None:
-        """The last action in effect; None for the original."""
-        return self.steps[self.at]
-
-    @property
-    def result(self) -> Result:
-        return self.result_of(0)
-
-    @property
-    def verdict(self) -> Verdict | None:
-        return self.result.verdict
-
-    @property
-    def mask(self) -> str | None:
-        """The path of the current mask; None for the original."""
-        return self.result.mask
-
-    @property
-    def reviewed(self) -> bool:
-        """Whether a person's verdict or correction is in effect."""
-        if self.verdict:
-            return True
-        return self.maker.action != REMADE if self.maker else self.own_corrected
-
-    @property
-    def maker(self) -> Action | None:
-        """The action that made the current mask; None for the original."""
-        return self.makers.get(self.mask or "")
-
-    def apply(self, action: Action) -> None:
-        """Put an action into effect, also one read from the file."""
-        self.version = action.version
-        if action.mask:
-            self.makers.setdefault(action.mask, action)
-        move = MOVES.get(action.action, 0)
-        if move and self.can_move(move) and self.result_of(move) == action.result:
-            self.at += move
-            return
-        del self.steps[self.at + 1 :]
-        self.steps.append(action)
-        self.at += 1
-
-    def can_move(self, move: int) -> bool:
-        return 0 <= self.at + move < len(self.steps)
-
-    def result_of(self, move: int) -> Result:
-        """The sample after a move along its steps."""
-        action = self.steps[self.at + move]
-        return Result(*action.result) if action else self.original
 
 
 class Session:
@@ -257,10 +169,12 @@ class Session:
         history, row = self.history(number), as_row(self.row(number))
         last, ids = history.last, self.index.ids
         columns = {**self.index.of_mask, "miou": self.index.miou}
-        unknown = self.index.of_mask if row.review.replaced else ()
-        scores = {name: round(float(column[number]), 4) for name, column in columns.items()}
+        scores = {name: float(column[number]) for name, column in columns.items()}
+        if row.review.replaced:
+            scores |= dict.fromkeys(self.index.of_mask, math.nan)
         return {
             "index": number,
+            "name": title_of(self.dataset.samples[number]),
             "version": history.version,
             "verdict": history.verdict,
             "corrected": row.review.corrected,
@@ -269,7 +183,7 @@ class Session:
             "classes": [ids[name] for name in row.classes if name in ids],
             "flags": list(row.flags),
             "area": row.area,
-            **{name: None if math.isnan(scores[name]) or name in unknown else scores[name] for name in scores},
+            **{name: None if math.isnan(score) else round(score, 4) for name, score in scores.items()},
             "by": last.by if last else row.review.by or "",
             "undo": history.can_move(-1),
             "redo": history.can_move(1),
@@ -327,19 +241,8 @@ class Session:
         return len(current)
 
     def _action(self, number: int, history: History, edit: Edit) -> Prepared:
-        label_map = None
         before = read_bytes(self.dataset.mask_path(self.mask(number)))
-        move = MOVES.get(edit.name, 0)
-        if not history.can_move(move):
-            raise UserError(f"there is nothing to {edit.name}")
-        result = history.result_of(move)
-        if not move:
-            if edit.name == ORIGINAL:
-                result = history.original._replace(verdict=result.verdict)
-            if edit.verdict != KEEP:
-                result = result._replace(verdict=edit.verdict)
-            if edit.labels is not None:
-                result, label_map = self._correct(number, history, result, edit.labels)
+        result, label_map = self._result(number, history, edit)
         action = Action(
             sample=self.dataset.samples[number].name,
             version=history.version + 1,
@@ -351,6 +254,22 @@ class Session:
             **result._asdict(),
         )
         return Prepared(action, label_map)
+
+    def _result(self, number: int, history: History, edit: Edit) -> tuple[Result, bytes | None]:
+        """(the sample after an edit, the PNG of its label map if that is a new one). Raises UserError."""
+        move = MOVES.get(edit.name, 0)
+        if not history.can_move(move):
+            raise UserError(f"there is nothing to {edit.name}")
+        result = history.result_of(move)
+        if move:
+            return result, None
+        if edit.name == ORIGINAL:
+            result = history.original._replace(verdict=result.verdict)
+        if edit.verdict != KEEP:
+            result = result._replace(verdict=edit.verdict)
+        if edit.labels is None:
+            return result, None
+        return self._correct(number, history, result, edit.labels)
 
     def _correct(self, number: int, history: History, result: Result, labels: Labels) -> tuple[Result, bytes | None]:
         """(result with new labels, their PNG). The PNG is None if nothing changes. Raises UserError."""

@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import threading
 import zlib
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any, Literal, TypeVar
@@ -20,7 +21,6 @@ from starlette.responses import JSONResponse, Response
 
 from ..dataset.reviews import Verdict
 from ..dataset.rows import OF_THE_MASK
-from ..dataset.sample import Sample
 from ..dataset.shapes.objects import find_objects
 from ..drawing.colours import mask_colours
 from ..drawing.overlays import heat_colours
@@ -29,7 +29,7 @@ from ..files.documents import fit, parse_json
 from ..masks.flags import explain_flag
 from .events import Cache
 from .index import Query
-from .jobs import UNCHANGED, Jobs
+from .jobs import Jobs
 from .samples import THUMB, image_bytes, thumbnail
 from .session import KEEP, Edit, Prepared, Session
 
@@ -40,7 +40,9 @@ VIEWS = 16
 ABOUT = ("seed", "model", "method", "source", "split", "confidence", "agreement", "presence")
 """Fields of a sample's row that the page shows as they are."""
 VERDICTS: dict[str, Verdict | None] = {"accept": "accepted", "reject": "rejected", "reset": None}
-NEITHER = "cleared"
+"""Action → the verdict that it gives."""
+OUTCOMES = {"accept": "accepted", "reject": "rejected", "reset": "cleared", "relabel": "relabelled"}
+"""Action → what a job calls a sample that it changed."""
 T = TypeVar("T")
 Number = Annotated[int, msgspec.Meta(ge=0)]
 Label = Annotated[int, msgspec.Meta(ge=0, le=255)]
@@ -106,7 +108,7 @@ class SetAnswers:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.jobs = Jobs(session)
-        self.views: Cache[np.ndarray] = Cache(VIEWS, lambda numbers: 1)
+        self.views: Cache[np.ndarray] = Cache(VIEWS)
         self.thumbs: Cache[bytes] = Cache(64 << 20, len)
         self.decoding = threading.Semaphore(4)
 
@@ -146,12 +148,11 @@ class SetAnswers:
         return JSONResponse(found)
 
     def page(self, request: Request) -> Response:
-        """Part of a list: each sample's name, and what `Session.for_page` returns."""
+        """Part of a list: what `Session.for_page` returns of each sample."""
         shown, part = self.shown(request.path_params["view"]), read_address(request, ListPart)
         numbers = shown[part.begin :][: part.count].tolist()
         with self.session.lock:
-            samples = self.session.dataset.samples
-            rows = [{"name": title_of(samples[number]), **self.session.for_page(number)} for number in numbers]
+            rows = [self.session.for_page(number) for number in numbers]
         return JSONResponse({"samples": rows})
 
     def place(self, request: Request) -> Response:
@@ -170,7 +171,7 @@ class SetAnswers:
 
     def number(self, request: Request) -> int:
         number = request.path_params["number"]
-        if not 0 <= number < len(self.session.dataset.samples):
+        if number >= len(self.session.dataset.samples):
             raise HTTPException(404, f"there is no sample {number}")
         return number
 
@@ -179,7 +180,6 @@ class SetAnswers:
         row = self.session.row(number)
         return JSONResponse(
             {
-                "name": title_of(self.session.dataset.samples[number]),
                 "prompt": "" if row.get("source") else str(row.get("prompt") or ""),  # photographs do not show one
                 "why": {flag: explain_flag(flag) for flag in row.get("flags") or ()},
                 "about": {key: row[key] for key in ABOUT if row.get(key) is not None},
@@ -261,23 +261,17 @@ class SetAnswers:
         for begin, end in act.places:
             chosen[begin:end] = True
         numbers = shown[chosen].tolist()
-        outcome = "relabelled" if act.action == "relabel" else VERDICTS[act.action] or NEITHER
-        self.jobs.start(numbers, outcome, partial(self._edit_one, act))
+        self.jobs.start(numbers, OUTCOMES[act.action], partial(self._edit_one, act))
         return JSONResponse({"samples": len(numbers)}, 202)
 
     def _edit_one(self, act: ActOnMany, number: int, detail: dict[str, Any]) -> Prepared | str | None:
         edit, history = edit_of(act), self.session.history(number)
         version = history.version  # read first, so that somebody who acts in between makes it stale
         if history.verdict == edit.verdict:
-            return UNCHANGED
+            return None
         if act.action == "relabel" and not (self.session.labels(number) == act.old).any():
             return "without this class"
         return self.session.prepare(number, version, replace(edit, detail={**edit.detail, **detail}))
-
-
-def title_of(sample: Sample) -> str:
-    """What the page calls a sample: the file of a photograph, or the name of a drawn picture."""
-    return str(sample.metadata.get("source") or sample.name)
 
 
 def edit_of(act: Act | ActOnMany) -> Edit:
@@ -293,11 +287,11 @@ def change_class(old: int, new: int, labels: np.ndarray) -> np.ndarray:
     return np.where(labels == old, np.uint8(new), labels)
 
 
-def pack(labels: np.ndarray, headers: dict[str, str] | None = None) -> Response:
+def pack(labels: np.ndarray, headers: Mapping[str, str] = {}) -> Response:
     """A response with a label map (H, W), uint8 or little-endian uint16, as gzip bytes, which the browser unpacks. Its
     headers have the height and width."""
     height, width = labels.shape
-    about = {"content-encoding": "gzip", **FRESH, "x-height": str(height), "x-width": str(width), **(headers or {})}
+    about = {"content-encoding": "gzip", **FRESH, "x-height": str(height), "x-width": str(width), **headers}
     data = gzip.compress(np.ascontiguousarray(labels).tobytes(), 1)
     return Response(data, media_type="application/octet-stream", headers=about)
 

@@ -6,9 +6,9 @@ constants.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -21,15 +21,8 @@ from ..dataset.native import dataset_labels
 from ..errors import UserError
 from ..files.label_maps import IGNORE
 from ..masks.arithmetic import resize
-from ..masks.make_masks import (
-    enlarge,
-    label_pixels,
-    make_masks,
-    pamr_weights,
-    picture_to_follow,
-    refine,
-    soft_mask,
-)
+from ..masks.make_masks import enlarge, label_pixels, make_masks, picture_to_follow, refine, soft_mask
+from ..masks.pamr import pamr_weights
 from ..report.explain import show_steps
 from .events import Cache
 from .sample_attention import SampleAttention, show_levels
@@ -72,14 +65,13 @@ def constants_of(config: MaskConfig) -> Constants:
 
 
 class Tuner:
-    """Makes masks of one sample. Not thread-safe: callers with several threads must hold `lock`."""
+    """Makes masks of one sample."""
 
     def __init__(self, attention: SampleAttention) -> None:
         self.attention = attention
         self.size = sum(tensor.nbytes for *_, tensor in attention.maps.tensors())  # bytes
-        self.lock = threading.Lock()
-        self._soft = Cache[torch.Tensor](CACHED, lambda values: 1)
-        self._weights = Cache[torch.Tensor](CACHED, lambda values: 1)
+        self._soft = Cache[torch.Tensor](CACHED)
+        self._weights = Cache[torch.Tensor](CACHED)
 
     def labels(self, config: MaskConfig, ids: Mapping[str, int]) -> np.ndarray:
         """(H, W) uint8: the label map. ids: the set's classes → their ids. Raises UserError, for example for a level
@@ -88,31 +80,27 @@ class Tuner:
         for name in classes:
             if name not in ids:
                 raise UserError(f"class '{name}' is not a class of the set")
-        # With SAM, the threshold decides about the outlines, too.
-        key = config.method, config.alpha, config.pamr, config.sam and (config.beta, config.ignore_band)
-        soft = self._soft.get_or_make(key, lambda: self._soft_masks(config))
+        # Soft masks are made before their threshold, but SAM sees it.
+        key = config if config.sam else replace(config, beta=MaskConfig.beta, ignore_band=None)
+        soft = self._soft.get_or_make(key, partial(self._soft_masks, config))
         class_ids = [ids[name] for name in classes]
-        if of.photo is None:
-            return dataset_labels(label_pixels(soft, config).numpy(), class_ids)
         labels = np.full(of.size, IGNORE, np.uint8)
         labels[of.part.slices] = label_pixels(soft, config, (of.part.height, of.part.width)).numpy()
         return dataset_labels(labels, class_ids)
 
     def _soft_masks(self, config: MaskConfig) -> torch.Tensor:
         """(C, h, w) float32: the soft masks, before their threshold."""
-        of, finish = self.attention, config.facts.finish
-        image, seen, picture = of.image, of.image.shape[:2], None
-        maps = torch.stack([soft_mask(of.maps, name, config).soft for name in of.classes])
-        soft = enlarge(maps, seen, config)
-        if of.photo is not None:
-            picture = picture_to_follow(of.photo, seen, config, of.edge_megapixels)
-        if picture is not None:
-            image, soft = picture, resize(soft, picture.shape[:2])
-        weights = None
-        if config.pamr:
-            key = finish.bandwidth, finish.dilations, config.pamr_dilations
-            weights = self._weights.get_or_make(key, lambda: pamr_weights(image, config, seen=seen))
-        return refine(image, soft, config, weights, seen)
+        of = self.attention
+        seen = of.image.shape[:2]
+        soft = enlarge(torch.stack([soft_mask(of.maps, name, config).soft for name in of.classes]), seen, config)
+        picture = picture_to_follow(of.part_pixels, seen, config, of.edge_megapixels)
+        if picture is None:
+            picture = of.image
+        return refine(picture, resize(soft, picture.shape[:2]), config, seen, self._weigh)
+
+    def _weigh(self, picture: np.ndarray, *constants: Any) -> torch.Tensor:
+        """`pamr_weights`, for the one picture that masks of this sample follow."""
+        return self._weights.get_or_make(constants, partial(pamr_weights, picture, *constants))
 
     def steps(self, constants: Constants, name: str) -> list[dict[str, Any]]:
         """Every step of the mask of class `name`, in order: `show_levels`, with a text and an equation."""

@@ -48,7 +48,7 @@ def resize(maps: torch.Tensor, size: Sequence[int], mode: Literal["bilinear", "b
     return resized.reshape(*maps.shape[:-2], *after)
 
 
-def winners(maps: Iterable[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+def highest(maps: Iterable[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
     """(values, numbers): the highest of maps (H, W) at each pixel, and the number of the map that has it, int32; the
     first of equals. maps: at least one; each is used before the next is taken, because all of them at the size of a
     large picture would take gigabytes."""

@@ -1,5 +1,14 @@
-"""From an image's `AttentionMaps` to its label map: a soft map per class, resizing to the image, PAMR, threshold, and
-one class per pixel."""
+"""From an image's `AttentionMaps` to its label map. The steps, and the sizes of maps after them:
+
+    soft_masks     (h, w): a level of L, which the method chooses
+    enlarge        (H, W): the image as the model drew or saw it; if a script then resized it to `scaled` and cropped
+                   it, its part `view`
+    refine         the same size: PAMR, SAM
+    label_pixels   the same size: threshold, and one class per pixel
+
+A photograph is larger than what the model saw of it. `refine_photo` refines `MaskResult.unrefined` once more, along the
+photograph at a larger size, and `label_pixels` enlarges the result to the photograph's own size.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +33,7 @@ from .arithmetic import compete, min_max, otsu, resize
 from .baselines import cross_attention, cross_times_self, daam
 from .flags import degenerate
 from .own import call_own
-from .pamr import affinity, largest_size, pamr, reduce_picture, scaled_dilations
+from .pamr import largest_size, pamr, pamr_weights, reduce_picture, scaled_dilations
 from .seediff import seediff
 from .steps import BEFORE_PAMR, MaskStep, SoftMask
 
@@ -208,23 +217,30 @@ def refine(
     image: np.ndarray,
     soft: torch.Tensor,
     config: MaskConfig,
-    weights: torch.Tensor | None = None,
     seen: Sequence[int] | None = None,
+    weigh: Callable[..., torch.Tensor] = pamr_weights,
 ) -> torch.Tensor:
     """Soft masks (C, H, W) refined along the image (H, W, 3) uint8 by PAMR and then SAM, if the configuration has them.
-    weights: from `pamr_weights` for the same image. seen: the size (h, w) at which the model saw the image; dilations
-    count pixels of this size. None: the image's own size."""
+    seen: the size (h, w) at which the model saw the image; dilations count pixels of this size. None: the image's own
+    size. weigh: `pamr_weights`, or a function that knows its results."""
     if config.pamr:
-        if weights is None:
-            weights = pamr_weights(image, config, soft.device, seen)
-        iterations = config.facts.finish.iterations or config.pamr_iterations
-        dilations = _dilations(image, config, seen)
+        finish, dilations = config.facts.finish, _dilations(image, config, seen)
+        weights = weigh(image, dilations, finish.bandwidth, soft.device)
+        iterations = finish.iterations or config.pamr_iterations
         soft = pamr(soft, weights, iterations, dilations).clamp_(0, 1)  # weights sum to 1 but rounding
     if config.sam is not None:
         from .sam import refine_by_sam  # imports scipy
 
         soft = refine_by_sam(image, soft, config.sam, [_threshold(values, config) for values in soft])
     return soft
+
+
+def _dilations(image: np.ndarray, config: MaskConfig, seen: Sequence[int] | None) -> tuple[int, ...]:
+    """PAMR's dilations in pixels of the image."""
+    size = seen or image.shape[:2]
+    dilations = config.facts.finish.dilations or config.pamr_dilations or scaled_dilations(size)
+    growth = min(image.shape[:2]) / min(size)
+    return tuple(dict.fromkeys(max(1, round(dilation * growth)) for dilation in dilations))
 
 
 def _threshold(values: torch.Tensor, config: MaskConfig) -> float:
@@ -261,33 +277,16 @@ def picture_to_follow(
     return reduce_picture(photo, size)
 
 
-def pamr_weights(
-    image: np.ndarray, config: MaskConfig, device: torch.device | str = "cpu", seen: Sequence[int] | None = None
-) -> torch.Tensor:
-    """The similarity of each pixel to its neighbours (`pamr.affinity`), which takes most of PAMR's time. seen: as in
-    `refine`."""
-    # torch refuses arrays with negative strides, such as bgr[:, :, ::-1]
-    scaled = torch.tensor(np.ascontiguousarray(image), device=device).float() / 255
-    return affinity(scaled.permute(2, 0, 1), _dilations(image, config, seen), config.facts.finish.bandwidth)
-
-
-def _dilations(image: np.ndarray, config: MaskConfig, seen: Sequence[int] | None) -> Sequence[int]:
-    size = seen or image.shape[:2]
-    dilations = config.facts.finish.dilations or config.pamr_dilations or scaled_dilations(size)
-    growth = min(image.shape[:2]) / min(size)
-    return tuple(dict.fromkeys(max(1, round(dilation * growth)) for dilation in dilations))
-
-
 def label_pixels(soft: torch.Tensor, config: MaskConfig, size: Sequence[int] | None = None) -> torch.Tensor:
     """Label map (H, W) uint8 of soft masks (C, H, W), as in `MaskResult`, 255 inside `ignore_band`. size: (H, W) to
     which masks are enlarged, class by class to save memory; None: their own size."""
     low, _ = config.ignore_band or (None, None)
-    best = soft.new_full(tuple(size or soft.shape[1:]), -1)
+    size = tuple(size or soft.shape[1:])
+    best = soft.new_full(size, -1)
     labels = torch.zeros_like(best, dtype=torch.uint8)
     uncertain = torch.zeros_like(best, dtype=torch.bool)
     for index, values in enumerate(soft, 1):
-        if size is not None:
-            values = resize(values[None], size)[0]
+        values = resize(values[None], size)[0]
         wins = (values >= _threshold(values, config)) & (values > best)
         labels.masked_fill_(wins, index)
         torch.where(wins, values, best, out=best)

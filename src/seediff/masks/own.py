@@ -66,7 +66,14 @@ def register_method(name: str, function: OwnMethod, constants: Mapping[str, Any]
     plain_means = stated.pop("plain_means", False)
     if plain_means:
         stated["capture"] = {"normalize": False, **stated.get("capture", {})}
-    METHOD_FACTS[name] = MethodFacts(levels, (), plain_means, stated, models, finish, function)
+    METHOD_FACTS[name] = MethodFacts(
+        levels=levels,
+        plain_means=plain_means,
+        defaults=stated,
+        models=models,
+        finish=finish,
+        user_function=function,
+    )
 
 
 def register_file(text: str) -> str:

@@ -54,6 +54,15 @@ def pamr(masks: torch.Tensor, weights: torch.Tensor, iterations: int, dilations:
     return masks
 
 
+def pamr_weights(
+    image: np.ndarray, dilations: Sequence[int], bandwidth: float, device: torch.device | str = "cpu"
+) -> torch.Tensor:
+    """`affinity` of an image (H, W, 3) uint8, which takes most of PAMR's time."""
+    # torch refuses arrays with negative strides, such as bgr[:, :, ::-1]
+    scaled = torch.tensor(np.ascontiguousarray(image), device=device).float() / 255
+    return affinity(scaled.permute(2, 0, 1), dilations, bandwidth)
+
+
 def affinity(image: torch.Tensor, dilations: Sequence[int], bandwidth: float = 0.1) -> torch.Tensor:
     """`w_ij = softmax_j mean_rgb −|x_i − x_j| / (1e-8 + bandwidth σ_i)`, (8·|D|, H, W), summing to 1 over the
     neighbours.

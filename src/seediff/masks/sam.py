@@ -77,11 +77,11 @@ def refine_by_sam(image: np.ndarray, soft: torch.Tensor, name: str, thresholds: 
     """Soft masks (C, H, W) in which every piece has SAM's outline if SAM agrees with it. thresholds: for each class,
     the lowest value of its pixels; values inside SAM's outline reach it."""
     answer = prompt_sam(load_sam(name).to(soft.device), image)
-    winners, refined = soft.argmax(0), soft.clone()
+    best, refined = soft.argmax(0), soft.clone()
     for index, (values, value) in enumerate(zip(soft, thresholds, strict=True)):
         threshold = min(max(value, EDGE), 1 - EDGE)
         middle = math.log(threshold / (1 - threshold))
-        pieces, count = ndimage.label(((winners == index) & (values >= threshold)).cpu().numpy())  # type: ignore[misc]
+        pieces, count = ndimage.label(((best == index) & (values >= threshold)).cpu().numpy())  # type: ignore[misc]
         for number in range(1, count + 1):
             piece = torch.from_numpy(pieces == number).to(soft.device)
             if piece.float().mean() >= SMALLEST:

@@ -14,7 +14,7 @@ import torch
 
 from ..config.method_constants import SegmentConfig
 from ..files.label_maps import resize_nearest
-from ..masks.arithmetic import resize, winners
+from ..masks.arithmetic import highest, resize
 from ..masks.pamr import affinity, largest_size, pamr, reduce_picture, scaled_dilations
 
 
@@ -42,5 +42,5 @@ def follow_edges(picture: np.ndarray, segments: np.ndarray, config: SegmentConfi
             mask = pamr((coarse == number).float()[None], weights, config.edge_rounds, dilations)
             yield resize(mask, (height, width))[0]
 
-    _, numbers = winners(refined())
+    _, numbers = highest(refined())
     return np.unique(numbers.numpy(), return_inverse=True)[1].reshape(height, width).astype(np.int32)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
-from ..masks.arithmetic import winners
+from ..masks.arithmetic import highest
 
 CHUNK, ROWS = 2**18, 2**22
 """Pixels per operation (1 MiB, few enough for the cache), and elements of proposals per band of rows."""
@@ -34,7 +34,7 @@ def label(proposals: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
     rows = max(1, min(CHUNK // width, ROWS // (len(maps) * maps.shape[2])))
     for top in range(0, height, rows):
         band = labels[top : top + rows]
-        band[:] = winners(_columns(maps, (height, width), top, len(band)))[1].cpu().T.numpy()
+        band[:] = highest(_columns(maps, (height, width), top, len(band)))[1].cpu().T.numpy()
         used[band] = True
 
     # 2. Ids without gaps

@@ -23,7 +23,7 @@ from ..dataset.split import positions_of
 from ..devices import check_device, default_device
 from ..errors import UserError
 from ..files.photo_files import FAILED, Photo, failed_row, find_photos, read_photo
-from ..masks.arithmetic import winners
+from ..masks.arithmetic import highest
 from .data import PAD
 from .loading import load_network, read_about
 from .models import CLASSES, Network, class_scores
@@ -107,7 +107,7 @@ def likeliest(views: Sequence[torch.Tensor], height: int, width: int) -> torch.T
                 total += F.interpolate(view[None, number : number + 1], (height, width), mode="bilinear")[0, 0]
             yield total
 
-    return winners(scores())[1].to(torch.uint8)
+    return highest(scores())[1].to(torch.uint8)
 
 
 def _resized(images: torch.Tensor, shorter: float) -> torch.Tensor:

@@ -1,6 +1,6 @@
 // What the page asks of its server, and what it hears from it.
 
-import { $ } from "./page.js";
+import { countSlow } from "./header.js";
 
 export const LOST = "The server is not responding. Changes are not saved. Restart seediff look.";
 export const WINDOW = crypto.randomUUID().slice(0, 8);
@@ -14,19 +14,20 @@ export class Refused extends Error {
 }
 
 const SLOW = 1500; // milliseconds after which the page says that it waits
-const late = new Set();
-const wait = () => { $("waiting").textContent = late.size ? "Working …" : ""; };
 
 async function ask(path, options = {}) {
-  let answer;
-  const timer = setTimeout(() => wait(late.add(options)), SLOW);
+  let answer, slow = 0;
+  const timer = setTimeout(() => {
+    slow = 1;
+    countSlow(1);
+  }, SLOW);
   try {
     answer = await fetch(path, options);
   } catch {
     throw new Refused(0, { error: LOST });
   } finally {
     clearTimeout(timer);
-    wait(late.delete(options));
+    countSlow(-slow);
   }
   if (answer.ok) return answer;
   const text = await answer.text();

@@ -1,7 +1,10 @@
 // Why a mask is as it is: where pixels and words attend, other constants, every step.
 
 import { WINDOW, decode, get, pixels, post } from "./api.js";
+import { startJob } from "./bulk.js";
+import { notice } from "./header.js";
 import { $, counted, element, latest } from "./page.js";
+import { heat } from "./set.js";
 import { paintHeat } from "./stage.js";
 
 const unpack = (map) => ({ ...map, values: decode(map.data) });
@@ -14,13 +17,14 @@ export class AttentionPanel {
   word = -1; // index of the word whose maps are shown
   fixed = false; // whether the pixel was clicked, and stays
   trial = null; // tried constants
+  tried = null; // the label map that they make, once it has come
 
-  constructor(page) {
-    this.page = page;
+  constructor(view) {
+    this.view = view;
     this.fetchMaps = latest((about) => {
       return this.ask(`attends?${new URLSearchParams(about)}`, ({ maps }) => this.showMaps(maps.map(unpack)));
     });
-    this.tryOut = latest((constants) => this.tried(constants));
+    this.tryOut = latest((constants) => this.fetchTried(constants));
     for (const id of ["alpha", "beta"]) {
       $(id).oninput = () => {
         $(id).value = Number($(id).value).toFixed(2); // untouched, it keeps its exact value
@@ -36,7 +40,7 @@ export class AttentionPanel {
   }
 
   // Ask about this sample. An answer after another sample was opened is dropped.
-  async ask(path, then, { failed = (text) => this.page.notice(text), from = get } = {}) {
+  async ask(path, then, { failed = notice, from = get } = {}) {
     const { number } = this;
     try {
       const found = await from(`/api/samples/${number}/${path}`);
@@ -46,46 +50,46 @@ export class AttentionPanel {
     }
   }
 
-  state(text) { $("attention-state").textContent = text; }
+  say(text) { $("attention-state").textContent = text; }
 
   leave() {
-    Object.assign(this, { info: null, number: null, word: -1, fixed: false });
-    this.page.view?.stage.drawHeat(null);
+    Object.assign(this, { info: null, number: null, word: -1, fixed: false, trial: null, tried: null });
+    this.view.stage.drawHeat(null);
     $("attention").hidden = $("capture").hidden = true;
     for (const id of ["attention-state", "prompt", "levels", "steps", "tuned-shown"]) $(id).replaceChildren();
   }
 
   async enter(number, about) {
     this.number = number;
-    this.state("Loading the attention maps …"); // the first time, torch too
+    this.say("Loading the attention maps …"); // the first time, torch too
     $("prompt").textContent = about.prompt;
     const more = ({ words }) => {
-      if (words.length > this.info.words.length && this.word < 0) this.words({ ...this.info, words });
+      if (words.length > this.info.words.length && this.word < 0) this.showWords({ ...this.info, words });
     };
     await this.ask("attention", (info) => {
       this.show(info);
       return info.words && this.ask("words", more, { failed: () => {} });
-    }, { failed: (text) => this.state(text) });
+    }, { failed: (text) => this.say(text) });
   }
 
   show(info) {
-    this.state(info.note);
+    this.say(info.note);
     $("capture").hidden = !info.canCapture;
-    this.page.view.allowAttention(info.words ? "" : info.note);
+    this.view.allowAttention(info.words ? "" : info.note);
     if (!info.words) return;
     $("attention").hidden = false;
-    this.words(info);
+    this.showWords(info);
     const { constants } = info;
     $("method").replaceChildren(...info.methods.map((name) => new Option(name, name)));
     $("method").value = constants.method;
     for (const id of ["alpha", "beta"]) $(id).value = constants[id];
     $("pamr").checked = constants.pamr;
     $("steps-class").replaceChildren(...info.classes.map((name) => new Option(name, name)));
-    this.say();
+    this.showConstants();
   }
 
   // The prompt, with a button for each word whose columns are known.
-  words(info) {
+  showWords(info) {
     this.info = info;
     this.word = -1;
     let at = 0;
@@ -93,7 +97,7 @@ export class AttentionPanel {
       const before = info.prompt.slice(at, word.start);
       const button = element("button", { textContent: info.prompt.slice(word.start, word.end) });
       at = word.end;
-      button.setAttribute("aria-pressed", "false");
+      button.ariaPressed = false;
       button.onclick = () => this.showWord(this.word === i ? -1 : i);
       return [before, button];
     });
@@ -102,8 +106,8 @@ export class AttentionPanel {
 
   showWord(i) {
     this.word = i;
-    $("prompt").querySelectorAll("button").forEach((button, at) => button.setAttribute("aria-pressed", at === i));
-    if (i < 0) this.page.view.stage.drawHeat(null);
+    $("prompt").querySelectorAll("button").forEach((button, at) => { button.ariaPressed = at === i; });
+    if (i < 0) this.view.stage.drawHeat(null);
     else this.fetchMaps({ columns: this.info.words[i].columns.join(",") });
   }
 
@@ -127,65 +131,65 @@ export class AttentionPanel {
     }
     maps.forEach((map, i) => {
       const [canvas, text] = buttons[i].children;
-      paintHeat(canvas, map, this.page.heat);
+      paintHeat(canvas, map, heat);
       text.textContent = `${map.name}, ${map.height} × ${map.width}`;
-      buttons[i].setAttribute("aria-pressed", i === shown);
+      buttons[i].ariaPressed = i === shown;
       buttons[i].onclick = () => {
         this.level = i;
         this.showMaps(this.maps);
       };
     });
-    this.page.view.stage.drawHeat(maps[shown], this.page.heat, this.info.part, { whiteEdges: true });
+    this.view.stage.drawHeat(maps[shown], heat, this.info.part, { whiteEdges: true });
   }
 
+  // What the controls say.
   constants() {
     const { value: method } = $("method");
     return { method, alpha: Number($("alpha").value), beta: Number($("beta").value), pamr: $("pamr").checked };
   }
 
-  say() {
+  showConstants() {
     const seeded = this.info.seeded.includes($("method").value);
     $("alpha").disabled = !seeded;
     $("alpha-shown").textContent = seeded ? $("alpha").value : "none";
     $("beta-shown").textContent = $("beta").value;
   }
 
+  // Show the mask that the controls' constants make, without saving it.
   try() {
     if (!this.info) return;
-    this.say();
-    this.page.view.stage.drawHeat(null);
+    this.showConstants();
+    this.view.stage.drawHeat(null);
     this.tryOut(this.constants());
   }
 
   // constants: null after the trial's end.
-  async tried(constants) {
+  async fetchTried(constants) {
     this.trial = constants;
     if (!constants) return;
     await this.ask(`tuned?${new URLSearchParams(constants)}`, (made) => {
       if (constants !== this.trial) return;
-      this.page.view.triedLabels = made.values;
-      this.page.view.draw();
+      this.tried = made.values;
+      this.view.draw();
       $("tuned-shown").textContent = "tried, not saved";
     }, { from: pixels });
   }
 
   // Back to the saved mask. Returns whether anything was tried.
   endTrial() {
-    const { view } = this.page;
     this.trial = null;
     this.tryOut(null);
     this.fixed = false;
-    if (!view?.triedLabels) return false;
-    view.triedLabels = null;
-    view.draw();
+    if (!this.tried) return false;
+    this.tried = null;
+    this.view.draw();
     $("tuned-shown").textContent = "";
     return true;
   }
 
   apply() {
     if (!this.info) return;
-    const { number } = this;
-    const { view } = this.page;
+    const { number, view } = this;
     const constants = this.constants();
     this.endTrial();
     if (number !== view.number) return; // the next one is being opened
@@ -194,17 +198,17 @@ export class AttentionPanel {
   }
 
   applyToShown() {
-    const { list, bulk } = this.page;
+    const { list } = this.view.page;
     const samples = counted(list.count, "sample");
     const question = `Make new masks for ${samples}? Reviewed and corrected samples keep their masks.`;
-    if (window.confirm(question)) bulk.ask("/api/job/masks", { ...this.constants(), view: list.view });
+    if (window.confirm(question)) startJob("/api/job/masks", { ...this.constants(), view: list.view });
   }
 
   async capture() {
     $("capture").disabled = true;
-    this.state("Recomputing …");
+    this.say("Recomputing …");
     const from = (path) => post(path, {});
-    await this.ask("capture", (info) => this.show(info), { failed: (text) => this.state(text), from });
+    await this.ask("capture", (info) => this.show(info), { failed: (text) => this.say(text), from });
     $("capture").disabled = false;
   }
 
@@ -212,7 +216,7 @@ export class AttentionPanel {
     const query = new URLSearchParams({ ...this.constants(), name: $("steps-class").value });
     return this.ask(`steps?${query}`, ({ steps }) => $("steps").replaceChildren(...steps.map((step) => {
       const canvas = element("canvas");
-      paintHeat(canvas, unpack(step), this.page.heat);
+      paintHeat(canvas, unpack(step), heat);
       const equation = step.equation && ` (paper, ${step.equation})`;
       return element("li", {}, canvas, element("strong", { textContent: step.name }), ` ${step.text}${equation}`);
     })));

@@ -1,35 +1,37 @@
 // Changes of many samples, their progress, and undoing them together.
 
 import { post } from "./api.js";
+import { tell } from "./header.js";
 import { $, fillClasses, grey } from "./page.js";
+import { set } from "./set.js";
+
+export const startJob = (path, body) => post(path, body).catch(tell);
 
 export class Bulk {
-  constructor(page) {
-    this.page = page;
+  constructor(browse) {
+    this.browse = browse;
     this.fill();
     for (const part of $("selection").querySelectorAll("[data-action]")) {
       part.onclick = () => this.act(part.dataset.action);
     }
-    $("select-none").onclick = () => page.grid.choose([]);
-    $("job-stop").onclick = () => this.ask("/api/job", { action: "stop" });
-    $("job-undo").onclick = () => this.ask("/api/job", { action: "undo", job: this.job });
+    $("select-none").onclick = () => browse.grid.choose([]);
+    $("job-stop").onclick = () => startJob("/api/job", { action: "stop" });
+    $("job-undo").onclick = () => startJob("/api/job", { action: "undo", job: this.job });
     $("job-close").onclick = () => { $("job").hidden = true; };
   }
 
-  fill() { fillClasses($("many-old"), $("many-new"), this.page.set.classes); }
-
-  ask(path, body) { return post(path, body).catch((error) => this.page.notice(error.message)); }
+  fill() { fillClasses($("many-old"), $("many-new"), set.classes); }
 
   act(action) {
-    const places = this.page.grid.ranges();
+    const { grid, list } = this.browse;
     const classes = action === "relabel" && { old: Number($("many-old").value), new: Number($("many-new").value) };
-    return this.ask("/api/job", { view: this.page.list.view, places, action, ...classes });
+    return startJob("/api/job", { view: list.view, places: grid.ranges(), action, ...classes });
   }
 
   show() {
-    const { set, grid } = this.page;
-    const none = !grid.chosen.size && "Select samples first: click the corner of a tile";
-    $("selected").textContent = `${grid.chosen.size.toLocaleString()} selected`;
+    const count = this.browse.grid.chosen.size;
+    const none = !count && "Select samples first: click the corner of a tile";
+    $("selected").textContent = `${count.toLocaleString()} selected`;
     for (const part of $("selection").querySelectorAll("button, select")) {
       grey(part, none || (part.id !== "select-none" && set.readOnly));
     }
@@ -38,12 +40,12 @@ export class Bulk {
   hear({ job, text, done, total, ended, undoable }) {
     this.job = job;
     $("job").hidden = false;
-    $("job").setAttribute("aria-busy", !ended);
+    $("job").ariaBusy = !ended;
     $("job-text").textContent = text;
     Object.assign($("job-bar"), { max: Math.max(1, total), value: done, hidden: ended });
     $("job-stop").hidden = ended;
     $("job-undo").hidden = !undoable;
     $("job-close").hidden = !ended;
-    if (ended) this.page.refresh({ keep: true });
+    if (ended) this.browse.refresh({ keep: true });
   }
 }

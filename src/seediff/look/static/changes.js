@@ -8,6 +8,7 @@
 //                                                          a reload makes another ShownVersion
 
 import { Refused } from "./api.js";
+import { countUnsaved, notice } from "./header.js";
 
 export class ShownVersion {
   name = "";
@@ -30,8 +31,8 @@ export class Changes {
   last = Promise.resolve(); // fulfilled after the last change
   pending = new Map(); // sample's number → changes that are not saved yet
 
-  // page: { pending(by), hear(state), notice(text) }. saved(shown, state, newMap), wrong(shown): promise to mend the view.
-  constructor(page, { saved, wrong }) { Object.assign(this, { page, saved, wrong }); }
+  // hear(state): the grid shows it. saved(shown, state, newMap), wrong(shown): promise to mend the view.
+  constructor({ hear, saved, wrong }) { Object.assign(this, { hear, saved, wrong }); }
 
   pendingOf(number) { return this.pending.get(number) || 0; }
 
@@ -46,7 +47,7 @@ export class Changes {
         const state = await send(shown.version);
         shown.version = state.version;
         if (newMap) shown.map += 1; // strokes until the new map is shown are on the old one
-        this.page.hear(state);
+        this.hear(state);
         await this.saved(shown, state, newMap);
       } catch (error) {
         await this.failed(shown, error);
@@ -59,17 +60,17 @@ export class Changes {
 
   count(number, by) {
     this.pending.set(number, this.pendingOf(number) + by);
-    this.page.pending(by);
+    countUnsaved(by);
   }
 
   async failed(shown, error) {
     if (!(error instanceof Refused)) throw error;
     if (error.status === 409) {
-      this.page.hear(error.answer);
+      this.hear(error.answer);
       shown.replace(`Someone else changed ${shown.name}; their version was kept.`);
       await this.lose(shown);
     } else {
-      this.page.notice(`Not saved: ${error.message}`);
+      notice(`Not saved: ${error.message}`);
       if (error.status) await this.wrong(shown);
     }
   }
@@ -77,7 +78,7 @@ export class Changes {
   async lose(shown) {
     shown.lost += 1;
     const lost = shown.lost === 1 ? "1 of your changes was" : `${shown.lost} of your changes were`;
-    this.page.notice(`${shown.replaced || "The mask changed in the meantime."} ${lost} not saved.`);
+    notice(`${shown.replaced || "The mask changed in the meantime."} ${lost} not saved.`);
     if (shown.replaced) await this.wrong(shown);
   }
 }

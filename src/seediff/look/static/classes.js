@@ -1,13 +1,16 @@
 // The classes to paint with, in the set's order. Those that the mask lacks are dimmed. A field finds or adds a class.
 
-import { $, IGNORED, choice, element, fillClasses, grey, percent, values } from "./page.js";
+import { hint } from "./header.js";
+import { $, IGNORED, choice, element, fillClasses, grey, percent, toPicture, values } from "./page.js";
+import { css, set } from "./set.js";
 
 export class Classes {
-  // closed: why nothing can be painted. leave(): gives keys back to the picture.
-  constructor(page, closed, leave) {
-    Object.assign(this, { page, closed, leave });
-    this.value = page.set.classes.length ? 1 : 0;
-    this.area = {};
+  value = set.classes.length ? 1 : 0; // to paint with
+  area = {}; // name → share of the picture
+
+  // view: SampleView. add(name): adds a class to the set; promises whether it could.
+  constructor(view, add) {
+    Object.assign(this, { view, addToSet: add });
     this.field = $("class-search");
     this.field.oninput = () => this.list();
     this.field.onkeydown = (event) => {
@@ -24,21 +27,20 @@ export class Classes {
 
   // The set's classes, of which there may be more than before.
   fill() {
-    const { classes } = this.page.set;
-    this.rows = values(classes).map(([value, name]) => {
-      const { label, box, more } = choice("radio", "paint-class", value, name, "kbd", this.page.css(value));
+    this.rows = values(set.classes).map(([value, name]) => {
+      const { label, box, more } = choice("radio", "paint-class", value, name, "kbd", css(value));
       const share = element("span", { className: "count" });
       more.textContent = value === IGNORED ? "I" : value;
       more.hidden = value > 9 && value !== IGNORED;
       label.append(share);
-      box.disabled = Boolean(this.closed);
+      box.disabled = Boolean(set.readOnly);
       box.onchange = () => this.choose(value);
       return { value, name, label, box, share };
     });
     $("paint-classes").replaceChildren($("paint-classes").firstElementChild, ...this.rows.map((row) => row.label));
-    fillClasses($("old-class"), $("new-class"), classes);
+    fillClasses($("old-class"), $("new-class"), set.classes);
     this.choose(this.value);
-    this.tell(this.area);
+    this.show(this.area);
   }
 
   choose(value) {
@@ -52,7 +54,7 @@ export class Classes {
   }
 
   // The picture's classes, and the share of it that each has.
-  tell(area) {
+  show(area) {
     this.area = area;
     for (const { value, name, label, share } of this.rows) {
       const absent = value > 0 && value < IGNORED && !(name in area);
@@ -73,7 +75,7 @@ export class Classes {
     const chosen = this.rows.find(({ value }) => value === this.value);
     if (chosen.value === 0 || chosen.value === IGNORED || present.includes(chosen)) return;
     this.choose(largest.value);
-    if (this.page.view.tool !== "look") {
+    if (this.view.tool.name !== "look") {
       $("class-said").textContent = `No ${chosen.name} here: painting ${largest.name}.`;
     }
   }
@@ -91,27 +93,27 @@ export class Classes {
     for (const row of this.rows) row.label.hidden = !shown.includes(row);
     let why = !this.typed && "Type the name of the new class";
     if (this.rows.some(({ name }) => name === this.typed)) why = "This class already exists";
-    grey($("class-add"), this.closed || why);
+    grey($("class-add"), set.readOnly || why);
   }
 
   // Paint with the first class that matches.
   find() {
     const [first] = this.matching();
-    if (!first) return this.page.notice(`There is no class “${this.typed}”. Shift+Enter adds it.`, { fades: true });
+    if (!first) return hint(`There is no class “${this.typed}”. Shift+Enter adds it.`);
     if (this.typed) this.choose(first.value);
     return this.end();
   }
 
   async add() {
     if ($("class-add").disabled) return;
-    if (!(await this.page.addClass(this.typed))) return;
-    this.choose(this.page.set.classes.length);
+    if (!(await this.addToSet(this.typed))) return;
+    this.choose(set.classes.length);
     this.end();
   }
 
   end() {
     this.field.value = "";
     this.list();
-    this.leave();
+    toPicture();
   }
 }

@@ -2,6 +2,7 @@
 
 import { Histogram } from "./histogram.js";
 import { $, OF_THE_MASK, VERDICT, choice, element } from "./page.js";
+import { css, set } from "./set.js";
 
 const STATES = { unreviewed: "not reviewed", ...VERDICT, corrected: "✎ corrected" };
 const GROUPS = ["states", "classes", "flags"];
@@ -30,14 +31,14 @@ export class Filters {
   histograms = {}; // name of a range → Histogram
 
   // changed(): the form says something else.
-  constructor(form, set, colour, changed) {
+  constructor(form, changed) {
     this.form = form;
     for (const [value, text] of Object.entries(STATES)) this.add("states", value, text);
-    this.classes(set.classes, colour);
+    this.addClasses();
     for (const range of RANGES) this.addRange(range);
     for (const name of OF_THE_MASK) $(name).hidden = !set[name];
     this.usual = set.against ? "miou" : "order";
-    this.fillSorts((name) => (name === "miou" && !set.against) || (OF_THE_MASK.includes(name) && !set[name]));
+    this.fillSorts();
     form.onsubmit = () => false;
     form.oninput = (event) => {
       clearTimeout(this.waiting);
@@ -48,7 +49,7 @@ export class Filters {
       changed();
     };
     const toggle = $("filters-toggle");
-    toggle.onclick = () => toggle.setAttribute("aria-expanded", toggle.ariaExpanded !== "true");
+    toggle.onclick = () => { toggle.ariaExpanded = toggle.ariaExpanded !== "true"; };
   }
 
   add(group, value, text, colour) {
@@ -71,20 +72,21 @@ export class Filters {
     this.histograms[name] = new Histogram(bars, low, high, scale);
   }
 
-  // lacks(name): whether the set lacks what would be sorted by.
-  fillSorts(lacks) {
+  fillSorts() {
     for (const [name, title, descending] of SORTS) {
-      if (title && !lacks(name)) $("sort").add(new Option(title, name));
-      if (descending && !lacks(name)) $("sort").add(new Option(descending, `-${name}`));
+      const lacks = (name === "miou" && !set.against) || (OF_THE_MASK.includes(name) && !set[name]);
+      if (title && !lacks) $("sort").add(new Option(title, name));
+      if (descending && !lacks) $("sort").add(new Option(descending, `-${name}`));
     }
     $("sort").value = this.usual;
   }
 
-  classes(names, colour) {
-    names.forEach((name, i) => {
-      if (!this.boxes.classes[i + 1]) this.add("classes", i + 1, name, colour(i + 1));
+  // The set's classes, of which there may be more than before.
+  addClasses() {
+    set.classes.forEach((name, i) => {
+      if (!this.boxes.classes[i + 1]) this.add("classes", i + 1, name, css(i + 1));
     });
-    $("classes").hidden = !names.length;
+    $("classes").hidden = !set.classes.length;
   }
 
   search() {

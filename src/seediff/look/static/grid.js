@@ -1,33 +1,28 @@
 // A grid of any number of samples; only visible tiles exist.
 
-import { get, thumb } from "./api.js";
+import { thumb } from "./api.js";
 import { keyOf } from "./keys.js";
+import { SampleList } from "./list.js";
 import { OF_THE_MASK, VERDICT, clamp, element, percent } from "./page.js";
+import { set } from "./set.js";
 
 const GAP = 8; // pixels between tiles
 const CAPTION = 42; // pixels of a tile below its picture
-const CHUNK = 100; // samples that are asked for together
 const SETTLED = 70; // milliseconds after which scrolling has ended
 const LARGE = 416; // the side of a thumbnail for large tiles; small ones have the usual
 const range = (from, to) => Array.from({ length: to - from }, (_, i) => from + i);
 
 export class Grid {
   least = 148; // pixels of a tile's side
-  view = null; // the name of the list
-  count = 0; // its samples, each of which has a place
-  sort = ""; // what it is sorted by
+  list = new SampleList();
   active = 0; // place that keys are about
   anchor = 0; // place from which a selection is extended
   chosen = new Set(); // selected places
   labels = true; // whether thumbnails have masks
-  chunks = new Map(); // number → samples; null while asked for
-  asking = 0; // chunks that are
-  heard = new Map(); // newer states, heard in the meantime
   tiles = new Map(); // place → element
-  free = []; // other elements
   columns = 1;
 
-  // handlers: open(place), act(key, place), failed(error), moved(), chose(); and names: class names by id.
+  // handlers: open(place), act(key, place), failed(error), moved(), chose().
   constructor(box, inner, handlers) {
     Object.assign(this, { box, inner }, handlers);
     box.onscroll = () => this.soon();
@@ -39,17 +34,19 @@ export class Grid {
     new ResizeObserver(() => this.measure()).observe(box);
   }
 
-  // Show a list; keep: the place stays where it is.
-  show(view, count, { keep = false } = {}) {
-    if (view !== this.view) this.choose([]);
-    this.view = view;
-    this.count = count;
-    this.chunks.clear();
-    this.releaseAll();
+  // keep: the place and the selection stay, if it is the same list.
+  show(list, { keep = false } = {}) {
+    if (list.view !== this.list.view) this.choose([]);
+    this.list = list;
+    this.clear();
     if (!keep) this.active = this.anchor = this.box.scrollTop = 0;
-    this.active = clamp(this.active, 0, Math.max(0, count - 1));
+    this.active = this.nearest(this.active);
     this.measure();
   }
+
+  get count() { return this.list.count; }
+
+  nearest(place) { return clamp(place, 0, Math.max(0, this.count - 1)); }
 
   measure() {
     const width = this.box.clientWidth - GAP;
@@ -70,14 +67,12 @@ export class Grid {
   }
 
   draw() {
-    if (!this.view || !this.step) return;
+    if (!this.list.view || !this.step) return;
     const top = this.box.scrollTop;
     const first = Math.max(0, Math.floor(top / this.step) - 1) * this.columns;
     const last = Math.min(this.count, (Math.ceil((top + this.box.clientHeight) / this.step) + 1) * this.columns);
     for (const [place, tile] of this.tiles) {
-      if (place >= first && place < last) continue;
-      this.tiles.delete(place);
-      this.release(tile);
+      if (place < first || place >= last) this.remove(place, tile);
     }
     for (let place = first; place < last; place++) {
       if (!this.tiles.has(place)) this.put(place);
@@ -88,75 +83,42 @@ export class Grid {
 
   // After scrolling: names, states and pictures of what is visible.
   async fill() {
-    const { view } = this;
-    for (const number of new Set([...this.tiles.keys()].map((place) => Math.floor(place / CHUNK)))) {
-      if (this.chunks.has(number)) continue;
-      this.chunks.set(number, null);
-      try {
-        await this.ask(number);
-        if (view !== this.view) return;
-      } catch (error) {
-        this.chunks.delete(number);
-        return this.failed(error);
-      }
-    }
-    for (const [place, tile] of this.tiles) this.write(place, tile);
-  }
-
-  at(place) {
-    return this.chunks.get(Math.floor(place / CHUNK))?.[place % CHUNK];
-  }
-
-  async sampleAt(place) {
-    return this.at(place) || (await this.ask(Math.floor(place / CHUNK)))[place % CHUNK];
-  }
-
-  // Samples of the list; what was heard in the meantime is newer than the answer.
-  async ask(number) {
-    const { view } = this;
-    this.asking += 1;
+    const { list } = this;
     try {
-      const { samples } = await get(`/api/views/${view}?begin=${number * CHUNK}&count=${CHUNK}`);
-      for (const one of samples) {
-        const heard = this.heard.get(one.index);
-        if (heard?.version > one.version) Object.assign(one, heard);
-      }
-      if (view === this.view) this.chunks.set(number, samples);
-      return samples;
-    } finally {
-      this.asking -= 1;
-      if (!this.asking) this.heard.clear();
+      await list.fill([...this.tiles.keys()]);
+    } catch (error) {
+      return this.failed(error);
     }
+    if (list !== this.list) return;
+    for (const [place, tile] of this.tiles) this.write(place, tile);
   }
 
   // What happened to a sample, wherever it is in the list.
   hear(state) {
-    if (this.asking) this.heard.set(state.index, state);
-    for (const samples of this.chunks.values()) {
-      const found = samples?.find((one) => one.index === state.index);
-      if (found) Object.assign(found, state);
-    }
+    this.list.hear(state);
     for (const [place, tile] of this.tiles) {
-      if (this.at(place)?.index === state.index) this.write(place, tile);
+      if (this.list.at(place)?.index === state.index) this.write(place, tile);
     }
   }
 
   put(place) {
-    const tile = this.free.pop() || this.make();
-    tile.hidden = false;
-    this.move(place, tile);
+    const facts = { className: "tile", id: `tile-${place}`, role: "option", ariaPosInSet: place + 1 };
+    const tile = element("div", { ...facts, ariaSetSize: this.count },
+      element("img", { alt: "", decoding: "async" }),
+      element("div", { className: "name" }, element("bdi"), element("span")),
+      element("div", { className: "more" }),
+      element("span", { className: "tick" }));
     tile.dataset.place = place;
-    tile.id = `tile-${place}`;
-    tile.setAttribute("aria-posinset", place + 1);
-    tile.setAttribute("aria-setsize", this.count);
+    this.inner.append(tile);
     this.tiles.set(place, tile);
+    this.move(place, tile);
     this.mark(place, tile);
     this.write(place, tile, { images: false });
   }
 
   mark(place, tile) {
     tile.classList.toggle("active", place === this.active);
-    tile.setAttribute("aria-selected", this.chosen.has(place));
+    tile.ariaSelected = this.chosen.has(place);
     if (place === this.active) this.box.setAttribute("aria-activedescendant", tile.id);
   }
 
@@ -168,19 +130,8 @@ export class Grid {
     tile.style.transform = `translate(${GAP / 2 + column * (this.side + GAP)}px, ${row * this.step + GAP / 2}px)`;
   }
 
-  make() {
-    const tile = element("div", { className: "tile" },
-      element("img", { alt: "", decoding: "async" }),
-      element("div", { className: "name" }, element("bdi"), element("span")),
-      element("div", { className: "more" }),
-      element("span", { className: "tick" }));
-    tile.setAttribute("role", "option");
-    this.inner.append(tile);
-    return tile;
-  }
-
   write(place, tile, { images = true } = {}) {
-    const sample = this.at(place);
+    const sample = this.list.at(place);
     const [image, name, more] = tile.children;
     const verdict = sample?.verdict || "";
     name.firstChild.textContent = sample ? sample.name : "…";
@@ -188,46 +139,36 @@ export class Grid {
     name.lastChild.className = tile.dataset.verdict = verdict;
     more.textContent = sample ? this.about(sample) : "";
     tile.title = sample ? `${sample.name}\n${more.textContent}` : "";
-    let wanted = "";
-    if (sample && images) wanted = thumb(sample, this.labels) + (this.side > LARGE / 2 + 40 ? `&side=${LARGE}` : "");
-    if (image.dataset.wanted !== wanted && (wanted || !sample || image.dataset.index !== String(sample.index))) {
-      image.dataset.wanted = wanted;
-      image.dataset.index = sample ? sample.index : "";
-      if (wanted) image.src = wanted;
-      else image.removeAttribute("src"); // a picture on its way is not waited for
-    }
+    if (!sample || !images) return;
+    const wanted = thumb(sample, this.labels) + (this.side > LARGE / 2 + 40 ? `&side=${LARGE}` : "");
+    if (image.getAttribute("src") !== wanted) image.src = wanted;
   }
 
   // A tile's last line, which begins with what it is sorted by.
   about({ corrected, made, flags, miou, classes, ...more }) {
-    const number = OF_THE_MASK.includes(this.sort) ? more[this.sort] : null;
+    const number = OF_THE_MASK.includes(this.list.sort) ? more[this.list.sort] : null;
     return [
       number !== null && number.toFixed(2),
       corrected && "✎ corrected",
       made && "new mask",
       flags.length && `⚑ ${flags.length}`,
       miou !== null && `mIoU ${percent(miou)}`,
-      classes.map((id) => this.names[id]).join(", "),
+      classes.map((id) => set.classes[id - 1]).join(", "),
     ].filter(Boolean).join(" · ");
   }
 
-  release(tile) {
-    tile.hidden = true;
-    tile.classList.remove("active");
-    tile.removeAttribute("id");
-    const image = tile.firstChild;
-    image.removeAttribute("src");
-    image.dataset.wanted = image.dataset.index = "";
-    this.free.push(tile);
+  remove(place, tile) {
+    tile.firstChild.removeAttribute("src"); // a picture on its way is not waited for
+    tile.remove();
+    this.tiles.delete(place);
   }
 
-  releaseAll() {
-    for (const tile of this.tiles.values()) this.release(tile);
-    this.tiles.clear();
+  clear() {
+    for (const [place, tile] of this.tiles) this.remove(place, tile);
   }
 
   select(place) {
-    this.active = clamp(place, 0, Math.max(0, this.count - 1));
+    this.active = this.nearest(place);
     const { box, step } = this;
     const top = Math.floor(this.active / this.columns) * step;
     box.scrollTop = clamp(box.scrollTop, top + step - box.clientHeight, top);

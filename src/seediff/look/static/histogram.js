@@ -47,8 +47,8 @@ export class Histogram {
   }
 
   mark() {
-    const low = this.low.value === "" ? -Infinity : Number(this.low.value);
-    const high = this.high.value === "" ? Infinity : Number(this.high.value);
+    const low = Number(this.low.value || -Infinity);
+    const high = Number(this.high.value || Infinity);
     [...this.bars.children].forEach((bar, i) => {
       bar.classList.toggle("out", Number(this.edge(i + 1)) <= low || Number(this.edge(i)) >= high);
     });

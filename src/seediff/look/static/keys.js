@@ -2,7 +2,7 @@
 
 import { choice, element } from "./page.js";
 
-export const KEYS = [
+const KEYS = [
   ["arrows, Home, End, Page", "grid: move (Shift: select); picture: move the cross (Shift: by one pixel)"],
   ["Enter", "open the sample; close the polygon; accept the proposed segments"],
   ["Esc", "clear the selection; cancel the polygon or segments; leave the tool; back to the grid"],
@@ -58,7 +58,7 @@ export function fillTools(bar, choose) {
     const svg = document.createElementNS(SVG, "svg");
     const path = document.createElementNS(SVG, "path");
     svg.setAttribute("viewBox", "0 0 24 24");
-    svg.setAttribute("aria-hidden", "true");
+    svg.ariaHidden = true;
     path.setAttribute("d", icon);
     svg.append(path);
     label.title = `${title} (${key})`;

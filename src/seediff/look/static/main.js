@@ -1,79 +1,50 @@
-// The page: the grid or one sample, the address, and reports from the server.
+// The page: the grid or one sample, the address that says which, and reports from the server.
+//
+//   grid ── open(at) ──> `turning`: a promise of the sample ──> sample at `place`
+//    ^                        ^──────────── move(±1) ────────────────┤
+//    └──── close(): Back, if that leads to the grid; else leave ─────┘
 
-import { LOST, WINDOW, act, get, listen, post } from "./api.js";
-import { AttentionPanel } from "./attention.js";
-import { Bulk } from "./bulk.js";
-import { ShownVersion } from "./changes.js";
-import { Filters } from "./filters.js";
-import { Grid } from "./grid.js";
+import { LOST, WINDOW, get, listen, post } from "./api.js";
+import { Browse } from "./browse.js";
+import { Changes } from "./changes.js";
+import { hint, notice, tell } from "./header.js";
 import { fillHelp, keyOf, typing } from "./keys.js";
 import { forget, prefetch } from "./loading.js";
 import { $, toPicture } from "./page.js";
 import { SampleView } from "./sample.js";
-import { packColours } from "./stage.js";
-
-const set = await get("/api/set");
-const SOON = 700; // milliseconds after which a change is counted
-const FADE = 6000; // and after which a message goes
-const SIDE = 148; // of a tile
-const css = (id) => `rgb(${set.palette.slice(3 * id, 3 * id + 3).join(" ")})`;
+import { set } from "./set.js";
 
 let place = -1; // of the open sample in the list
-let unsaved = 0; // changes on their way
-let asking = 0; // counts lists that were asked for
-let fading, counting, keeping; // timers
 let turning = null; // a promise of the next sample, while its number is still asked for
-
-function notice(text, { fades = false } = {}) {
-  clearTimeout(fading);
-  $("notice-text").textContent = text;
-  $("notice").hidden = !text;
-  if (fades) fading = setTimeout(() => { $("notice").hidden = true; }, FADE);
-}
-
-function pending(by) {
-  unsaved += by;
-  $("saving").textContent = unsaved ? "Saving …" : "Saved";
-}
-
-// What the other views get.
-const page = {
-  set, css, notice, pending, refresh, move, open, addClass,
-  heat: packColours(set.heat), colours: packColours(set.palette),
-  list: { view: null, count: 0 },
-  place: () => place,
-  hear: (state) => page.grid.hear(state),
-};
+let keeping; // a timer
 
 $("set-name").textContent = set.name;
 document.title = `${set.name}: seediff look`;
 fillHelp($("help-rows"));
 if (set.readOnly) notice(`${set.readOnly}.`);
 
-const tell = (error) => notice(error.message);
-const failed = (error) => (error.status === 410 ? refresh({ keep: true }) : tell(error));
-const bulk = new Bulk(page);
-const grid = new Grid($("grid"), $("grid-inner"), {
-  open, failed, act: judge, moved: () => keep(300), chose: () => bulk.show(), names: ["", ...set.classes],
+// What both views get.
+const page = {
+  open, move, keep, addClass,
+  get list() { return browse.list; },
+  get place() { return place; },
+};
+const changes = new Changes({
+  hear: (state) => browse.grid.hear(state),
+  saved: (...what) => view.saved(...what),
+  wrong: (shown) => view.wrong(shown),
 });
-const filters = new Filters($("filters"), set, css, () => {
-  refresh();
-  keep();
-});
-Object.assign(page, { bulk, grid, attention: new AttentionPanel(page) });
-const view = new SampleView(page);
-page.view = view;
+const browse = new Browse(page, changes);
+const view = new SampleView(page, changes);
 
 // Keep what is shown in the address. later: milliseconds to wait. push: Back leads to what was before.
 function keep(later = 0, { push = false } = {}) {
   clearTimeout(keeping);
   if (later) {
-    keeping = setTimeout(() => keep(), later);
+    keeping = setTimeout(keep, later);
     return;
   }
-  const sample = $("sample").hidden ? "" : view.number;
-  const size = grid.least === SIDE ? "" : grid.least;
-  const about = { ...filters.values(), size, at: grid.active || "", sample };
+  const about = { ...browse.values(), sample: $("sample").hidden ? "" : view.number };
   const kept = new URLSearchParams(Object.entries(about).filter(([, value]) => value !== ""));
   const state = { inside: push || inside() };
   history[push ? "pushState" : "replaceState"](state, "", `${location.pathname}${kept.size ? `#${kept}` : ""}`);
@@ -82,56 +53,15 @@ function keep(later = 0, { push = false } = {}) {
 // Whether Back leads from a sample to the grid.
 function inside() { return Boolean(history.state?.inside); }
 
-// Show what the address says.
-async function restore() {
+// Show what the address says. typed: a person wrote it.
+async function restore({ typed }) {
+  clearTimeout(keeping); // it was about the address before
   const wanted = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
-  resize(Number(wanted.size) || SIDE);
-  if (filters.set(wanted) || !page.list.view) await refresh();
-  if (!/^\d{1,9}$/.test(wanted.sample ?? "")) return leave(Number(wanted.at) || 0);
-  const found = page.list.view ? (await get(`/api/views/${page.list.view}/${wanted.sample}`)).place : -1;
+  await browse.restore(wanted);
+  const back = !typed && !$("sample").hidden; // to the tile of the sample that was open
+  if (!/^\d{1,9}$/.test(wanted.sample ?? "")) return leave(back ? place : Number(wanted.at) || 0);
+  const found = browse.list.view ? (await get(`/api/views/${browse.list.view}/${wanted.sample}`)).place : -1;
   return found >= 0 ? show(found) : leave(0);
-}
-
-function resize(side) {
-  $("tile-size").value = side;
-  grid.least = Number($("tile-size").value);
-  grid.measure();
-}
-
-async function refresh(options = {}) {
-  const turn = ++asking;
-  const query = filters.query();
-  try {
-    const found = await post("/api/views", query);
-    if (turn !== asking) return;
-    page.list = found;
-    filters.counts(found);
-    grid.sort = query.sort;
-    $("shown").textContent = `${found.count.toLocaleString()} of ${set.count.toLocaleString()} shown`;
-    grid.show(found.view, found.count, options);
-  } catch (error) {
-    tell(error);
-  }
-}
-
-function recount() {
-  clearTimeout(counting);
-  counting = setTimeout(() => {
-    if ($("browse").hidden) return;
-    post("/api/views?counts=1", filters.query()).then((found) => filters.counts(found), () => {});
-  }, SOON);
-}
-
-// Act on a tile of the grid, or on all selected. The next key is about the next sample, even before this one is saved.
-function judge(key, at) {
-  const action = { a: "accept", x: "reject", r: "reset", z: "undo", y: "redo" }[key];
-  if (grid.chosen.size && key !== "z" && key !== "y") return bulk.act(action);
-  if (at >= grid.count) return;
-  const { changes } = view;
-  const asked = grid.sampleAt(at);
-  if (key === "a" || key === "x") grid.select(at + 1);
-  const shown = new ShownVersion(undefined, changes.last.then(() => asked)); // the version after the changes before
-  changes.enqueue(shown, async (version) => act((await asked).index, { action, version }));
 }
 
 // Open a sample from the grid, or in place of another one.
@@ -142,20 +72,19 @@ function open(at) {
 }
 
 async function show(at, { push } = {}) {
-  if (at < 0 || at >= page.list.count) return;
+  if (!browse.list.has(at)) return;
   try {
-    turning = view.changes.last.then(() => grid.sampleAt(at)).then((sample) => {
-      turning = null;
-      place = at;
-      $("browse").hidden = true;
-      $("sample").hidden = false;
-      if (!$("sample").contains(document.activeElement)) toPicture();
-      const opened = view.open(sample.index);
-      if (push !== undefined) keep(0, { push });
-      return { opened };
-    });
-    await (await turning).opened;
-    if (at + 1 < page.list.count) prefetch((await grid.sampleAt(at + 1)).index);
+    turning = changes.last.then(() => browse.list.sampleAt(at));
+    const { index } = await turning;
+    turning = null;
+    place = at;
+    $("browse").hidden = true;
+    $("sample").hidden = false;
+    if (!$("sample").contains(document.activeElement)) toPicture();
+    const opened = view.open(index);
+    if (push !== undefined) keep(0, { push });
+    await opened;
+    if (browse.list.has(at + 1)) prefetch((await browse.list.sampleAt(at + 1)).index);
   } catch (error) {
     turning = null;
     tell(error);
@@ -163,8 +92,8 @@ async function show(at, { push } = {}) {
 }
 
 function move(by) {
-  if (place + by >= 0 && place + by < page.list.count) return open(place + by);
-  notice(by > 0 ? "This was the last sample shown." : "This is the first sample shown.", { fades: true });
+  if (browse.list.has(place + by)) return open(place + by);
+  hint(by > 0 ? "This was the last sample shown." : "This is the first sample shown.");
 }
 
 function close() {
@@ -173,32 +102,32 @@ function close() {
   return keep();
 }
 
+// Leave the sample, if one is open, for a place in the grid.
 async function leave(at) {
-  if ($("sample").hidden) return grid.select(at);
-  page.attention.leave();
-  $("sample").hidden = true;
-  $("browse").hidden = false;
-  await refresh({ keep: true });
-  grid.select(place);
-  grid.box.focus({ preventScroll: true });
+  if ($("browse").hidden) {
+    view.attention.leave();
+    $("sample").hidden = true;
+    $("browse").hidden = false;
+    await browse.refresh({ keep: true });
+    browse.grid.box.focus({ preventScroll: true });
+  }
+  browse.grid.select(at);
 }
 
 function hear(report) {
-  if (report.kind === "job") return bulk.hear(report);
-  if (report.kind === "classes") return get("/api/set").then(update, failed);
-  if (report.kind === "behind") return refresh({ keep: true });
-  grid.hear(report);
+  if (report.kind === "job") return browse.bulk.hear(report);
+  if (report.kind === "classes") return get("/api/set").then(update, tell);
+  if (report.kind === "behind") return browse.refresh({ keep: true });
+  browse.hear(report);
   forget(report.index);
-  recount();
-  if (report.window !== WINDOW) view.heard(report).catch(tell);
+  if (report.window !== WINDOW) view.hear(report).catch(tell);
 }
 
 function update(found) {
   if (found.classes.length === set.classes.length) return;
   Object.assign(set, found);
-  grid.names = ["", ...set.classes];
-  filters.classes(set.classes, css);
-  bulk.fill();
+  browse.filters.addClasses();
+  browse.bulk.fill();
   view.classes.fill();
 }
 
@@ -217,21 +146,10 @@ async function addClass(name) {
 let away = false;
 listen(hear, (lost) => {
   if (lost || away) notice(lost ? LOST : "");
-  if (away && !lost) refresh({ keep: true });
+  if (away && !lost) browse.refresh({ keep: true });
   away = lost;
 });
 
-$("with-labels").onchange = (event) => {
-  grid.labels = event.target.checked;
-  grid.releaseAll();
-  grid.draw();
-};
-$("tile-size").oninput = () => {
-  resize($("tile-size").value);
-  grid.select(grid.active);
-};
-$("tile-size").onchange = () => keep();
-$("select-all").onclick = () => grid.chooseAll();
 $("notice-close").onclick = () => notice("");
 $("back").onclick = close;
 $("next").onclick = () => move(1);
@@ -246,7 +164,7 @@ for (const kind of ["pointerdown", "keydown"]) {
 $("sample").onclick = (event) => {
   if (pointed && event.target.closest("button, input[type=radio], input[type=checkbox]")) toPicture();
 };
-window.addEventListener("popstate", () => restore().catch(tell));
+window.addEventListener("popstate", ({ state }) => restore({ typed: !state }).catch(tell));
 
 // Keys; whether it was one of ours.
 function press(event) {
@@ -257,7 +175,7 @@ function press(event) {
   if ($("help").open || (typed && key !== "Escape")) return false;
   const browsing = !$("browse").hidden;
   if (key === "c") { // also while a sample is on its way, for what is typed next is no key of ours
-    if (browsing) filters.search();
+    if (browsing) browse.filters.search();
     else $("class-search").focus();
     return true;
   }
@@ -267,8 +185,8 @@ function press(event) {
   }
   const by = { PageDown: 1, j: 1, PageUp: -1, k: -1 }[key];
   if (key === "?") $("help").showModal();
-  else if (browsing && step) judge(step, grid.active);
-  else if (browsing && key === "Escape") grid.box.focus();
+  else if (browsing && step) browse.judge(step, browse.grid.active);
+  else if (browsing && key === "Escape") browse.grid.box.focus();
   else if (browsing) return false;
   else if (key === "Escape" && typed) toPicture();
   else if (key === "Escape") view.giveUp() || close();
@@ -280,5 +198,5 @@ function press(event) {
 
 document.addEventListener("keydown", (event) => press(event) && event.preventDefault());
 
-grid.box.focus({ preventScroll: true });
-await restore().catch(tell);
+browse.grid.box.focus({ preventScroll: true });
+await restore({ typed: true }).catch(tell);

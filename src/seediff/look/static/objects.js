@@ -1,6 +1,8 @@
 // The mask in colours of its objects in place of its classes, where nobody paints.
 
 import { pixels } from "./api.js";
+import { tell } from "./header.js";
+import { set } from "./set.js";
 
 export class Objects {
   values = null; // what to draw in place of the label map
@@ -9,7 +11,7 @@ export class Objects {
   // view: SampleView. box: the checkbox that turns them on.
   constructor(view, box) {
     Object.assign(this, { view, box });
-    box.checked = view.set.byObject;
+    box.checked = set.byObject;
     box.onchange = () => this.fetch();
   }
 
@@ -35,7 +37,7 @@ export class Objects {
       this.values = values;
       view.draw();
     } catch (error) {
-      view.page.notice(error.message);
+      tell(error);
     }
   }
 }

@@ -34,16 +34,3 @@ export function outlines(labels, width, height) {
   scan(width, height, 1, width, 1, (value, x, from, to) => line(value, x, from, x, to));
   return room < 0 ? new Map() : paths;
 }
-
-// Stroke paths with a dark rim, each in its colour or white. scale: the context's, for lines of the same width.
-export function strokeOutlines(context, paths, colours, scale) {
-  context.lineCap = "square";
-  for (const size of [4, 2]) {
-    context.lineWidth = size / scale;
-    for (const [value, path] of paths) {
-      const colour = colours[value] ?? 0xffffff;
-      context.strokeStyle = size > 2 ? "#0009" : `rgb(${colour & 255} ${(colour >> 8) & 255} ${(colour >> 16) & 255})`;
-      context.stroke(path);
-    }
-  }
-}

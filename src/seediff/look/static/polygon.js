@@ -1,38 +1,48 @@
 // A polygon. Once it is closed and painted, its corners can be moved until something else is done.
 
 import * as paint from "./paint.js";
+import { Tool } from "./tools.js";
 
 const NEAR = 10; // pixels on the screen from a corner that mean this corner
 
-export class Polygon {
-  // view: SampleView, whose stage has the corners: { points, closed }.
-  constructor(view) { Object.assign(this, { view, corner: -1 }); }
+export class Polygon extends Tool {
+  help = "Click the corners; double-click or Enter to close. Then drag corners to adjust.";
+  points = []; // its corners [x, y]
+  closed = false;
+  corner = -1; // the one under the pointer
+  before = null; // once it is closed: the label map without it
+  value = 0; // and its class
 
-  get open() { return Boolean(this.view.stage.points?.length) && !this.view.stage.closed; }
+  get open() { return this.points.length > 0 && !this.closed; }
 
-  get moving() { return this.view.stage.closed && this.corner >= 0; }
+  get moving() { return this.closed && this.corner >= 0; }
 
-  // Another one begins. Whether there was one.
-  forget() {
-    const { stage, tool } = this.view, had = Boolean(stage.points?.length);
-    Object.assign(stage, { points: tool === "polygon" ? [] : null, closed: false });
-    stage.drawLines();
-    return had;
+  draw(pen, x, y) {
+    if (this.points.length) pen.polygon(this.open ? [...this.points, [x, y]] : this.points, this.closed);
+    super.draw(pen, x, y);
+  }
+
+  cancel() {
+    const { length } = this.points;
+    Object.assign(this, { points: [], closed: false });
+    this.view.stage.drawLines();
+    return length > 0;
   }
 
   down(x, y) {
-    const { stage } = this.view;
-    this.corner = stage.points.findIndex((point) => Math.hypot(x - point[0], y - point[1]) * stage.scale < NEAR);
+    const { view } = this;
+    if (!view.startPainting()) return;
+    this.corner = this.points.findIndex((point) => Math.hypot(x - point[0], y - point[1]) * view.stage.scale < NEAR);
     if (this.moving) return;
-    if (stage.closed) this.forget();
-    if (!this.corner && stage.points.length > 2) return this.close();
-    stage.points.push([x, y]);
-    stage.drawLines();
+    if (this.closed) this.cancel();
+    if (!this.corner && this.points.length > 2) return void this.accept();
+    this.points.push([x, y]);
+    view.stage.drawLines();
   }
 
   drag(x, y) {
     if (!this.moving) return;
-    this.view.stage.points[this.corner] = [x, y];
+    this.points[this.corner] = [x, y];
     this.view.draw(this.paint());
     this.view.stage.drawLines();
   }
@@ -40,30 +50,32 @@ export class Polygon {
   up() {
     if (!this.moving) return;
     this.corner = -1;
-    this.view.finish("polygon", this.paint());
+    this.view.finish(this.name, this.paint());
   }
 
   // The clicks of a double click are corners already.
   twice() {
     if (!this.open) return;
-    this.view.stage.points.pop();
-    this.close();
+    this.points.pop();
+    this.accept();
   }
 
-  close() {
+  // Close it.
+  accept() {
     const { view } = this;
-    if (view.stage.points.length < 3) return this.forget();
-    Object.assign(this, { corner: -1, before: view.labels.slice(), value: view.classes.value });
-    view.stage.closed = true;
-    view.finish("polygon", this.paint());
+    if (!this.open) return false;
+    if (this.points.length < 3) return this.cancel();
+    Object.assign(this, { corner: -1, closed: true, before: view.labels.slice(), value: view.classes.value });
+    view.finish(this.name, this.paint());
     view.stage.drawLines();
+    return true;
   }
 
   // Returns the box to draw: all, as the polygon may have covered more before.
   paint() {
-    const { labels, width, height, stage } = this.view;
+    const { labels, width, height } = this.view;
     labels.set(this.before);
-    paint.polygon(labels, width, height, stage.points, this.value);
+    paint.polygon(labels, width, height, this.points, this.value);
     return [0, 0, width, height];
   }
 }

@@ -2,80 +2,69 @@
 
 import { pixels } from "./api.js";
 import { outlines } from "./outlines.js";
-import { clamp, counted } from "./page.js";
+import { $, counted } from "./page.js";
 import * as paint from "./paint.js";
+import { Tool } from "./tools.js";
 
 const MOVED = 5; // pixels on the screen from which on a press is a box
 const STRIPES = 48; // across a chosen picture
 // Levels of the tint, and their colours: a segment under the pointer is lighter, a chosen one has stripes.
 const POINTED = 1, BRIGHT = 2, DARK = 3, TINT = Uint32Array.of(0, 0x60ffffff, 0xe0ffffff, 0x70000000);
 
-export class Segments {
-  // view: SampleView. status: the element that says what is proposed.
-  constructor(view, status) {
-    Object.assign(this, { view, status });
-    this.forget();
-  }
+export class Segments extends Tool {
+  found = null; // { sample: its number, values: a segment's number a pixel, count, fine: the server's, borders: a path }
+  chosen = new Set(); // the proposed segments
+  pointed = -1; // the segment under the pointer
+  begun = null; // where the pointer was pressed
+  box = null; // from there to the pointer
 
-  get active() { return this.view.tool === "segment"; }
+  get active() { return this.view.tool === this; }
 
-  // Another sample, or another tool.
-  forget() {
-    this.found = null; // the segments' numbers, a pixel each
-    this.begun = null; // where a box begins
-    this.chosen = new Set();
-    this.pointed = -1; // the segment under the pointer
-    if (this.active) this.fetch();
-  }
+  enter() { this.fetch(); }
 
-  cancel() {
+  leave() { this.clear(); }
+
+  clear() {
     this.chosen.clear();
-    this.view.stage.box = null;
+    this.begun = this.box = null;
   }
 
-  leave() {
-    this.begun = null;
-    this.cancel();
-    this.view.stage.shapes = null;
-    this.view.stage.drawHeat(null);
-  }
+  say(text) { if (this.active) $("tool-shown").textContent = text; }
+
+  // The segments of the open sample, if they have come.
+  get current() { return this.found?.sample === this.view.number ? this.found : null; }
 
   // by: 1 finer, -1 coarser than those that are there.
   async fetch(by = 0) {
-    if (!this.active || this.fetching || !this.view.labels) return;
-    if (this.found && !by) return this.show();
+    const { view, current } = this;
+    if (!this.active || this.fetching || !view.labels) return;
+    if (current && !by) return this.show();
+    const sample = view.number;
     this.fetching = true;
-    const { view } = this;
-    const { number } = view;
-    const wanted = by && this.found ? `?fine=${clamp(this.fine + by, 0, 9)}` : "";
-    this.status.textContent = "Finding segments …";
+    this.say("Finding segments …");
     try {
-      const found = await pixels(`/api/samples/${number}/segments${wanted}`);
-      if (number === view.number) {
-        this.found = found.values;
-        this.fine = Number(found.headers.get("x-fine"));
-        this.count = found.values.reduce((a, b) => Math.max(a, b), 0);
-        this.cancel();
-        this.borders = new Path2D();
-        for (const path of outlines(this.found, view.width, view.height).values()) this.borders.addPath(path);
-      }
+      const wanted = current ? `?fine=${current.fine + by}` : "";
+      const { values, height, width, headers } = await pixels(`/api/samples/${sample}/segments${wanted}`);
+      const borders = new Path2D();
+      for (const path of outlines(values, width, height).values()) borders.addPath(path);
+      const count = values.reduce((a, b) => Math.max(a, b), 0);
+      this.found = { sample, values, count, fine: Number(headers.get("x-fine")), borders };
+      this.clear();
     } catch (error) {
-      if (number === view.number) this.status.textContent = error.message;
-      return;
+      if (sample === view.number) return this.say(error.message);
     } finally {
       this.fetching = false;
     }
-    if (number !== view.number) return this.fetch();
+    if (sample !== view.number) return this.fetch();
     this.pointed = this.at(...view.stage.cross);
     this.show();
   }
 
-  at(column, row) { return this.found ? this.found[row * this.view.width + column] : -1; }
+  at(column, row) { return this.current ? this.current.values[row * this.view.width + column] : -1; }
 
   down(x, y) {
-    if (!this.found) return;
-    this.begun = [x, y];
-    this.view.stage.box = null;
+    if (!this.view.startPainting() || !this.current) return;
+    Object.assign(this, { begun: [x, y], box: null });
   }
 
   drag(x, y) {
@@ -83,7 +72,7 @@ export class Segments {
     const [x0, y0] = this.begun;
     const { stage } = this.view;
     const isBox = Math.hypot(x - x0, y - y0) * stage.scale >= MOVED;
-    stage.box = isBox && [Math.min(x, x0), Math.min(y, y0), Math.max(x, x0), Math.max(y, y0)];
+    this.box = isBox ? [Math.min(x, x0), Math.min(y, y0), Math.max(x, x0), Math.max(y, y0)] : null;
     stage.drawLines();
   }
 
@@ -93,56 +82,58 @@ export class Segments {
     const { stage, width, height } = this.view;
     const under = this.at(...stage.cross);
     this.begun = null;
-    if (stage.box) this.chosen = paint.inBox(this.found, width, height, stage.box);
+    if (this.box) this.chosen = paint.inBox(this.current.values, width, height, this.box);
     else if (!this.chosen.delete(under)) this.chosen.add(under);
-    if (!this.chosen.size) stage.box = null;
+    if (!this.chosen.size) this.box = null;
     this.show();
   }
 
-  hover(column, row) {
-    const under = this.at(column, row);
+  hover() {
+    const under = this.at(...this.view.stage.cross);
     if (under === this.pointed) return;
     this.pointed = under;
     this.show();
   }
 
-  // Give the proposal to the class, or remove it if it has that class already. Whether there was one.
+  // Give the proposal to the class, or remove it if it has that class already.
   accept() {
-    if (!this.active || !this.chosen.size) return false;
     const { view } = this;
-    paint.segment(view.labels, this.found, this.chosen, view.classes.value);
-    this.cancel();
-    view.finish("segment", [0, 0, view.width, view.height]);
+    if (!this.chosen.size) return false;
+    paint.segment(view.labels, this.current.values, this.chosen, view.classes.value);
+    this.clear();
+    view.finish(this.name, [0, 0, view.width, view.height]);
     this.show();
     return true;
   }
 
-  giveUp() {
-    if (!this.active || !this.chosen.size) return false;
-    this.cancel();
+  cancel() {
+    if (!this.chosen.size) return false;
+    this.clear();
     this.show();
     return true;
   }
 
   show() {
-    if (!this.active || !this.found) return;
+    const { chosen, current, pointed } = this;
+    if (!this.active || !current) return;
     const { stage, width, height } = this.view;
-    const { found, chosen, pointed } = this;
-    const values = new Uint8Array(found.length);
+    const values = new Uint8Array(current.values.length);
     const period = Math.max(4, Math.round(width / STRIPES));
     for (let y = 0, i = 0; y < height; y++) {
       for (let x = 0; x < width; x++, i++) {
-        if (chosen.has(found[i])) values[i] = (x + y) % period < period / 2 ? BRIGHT : DARK;
-        else if (found[i] === pointed) values[i] = POINTED;
+        if (chosen.has(current.values[i])) values[i] = (x + y) % period < period / 2 ? BRIGHT : DARK;
+        else if (current.values[i] === pointed) values[i] = POINTED;
       }
     }
     stage.drawHeat({ values, height, width }, TINT, [0, 0, height, width]);
-    stage.shapes = new Map([[0, this.borders]]);
     stage.drawLines();
-    this.status.textContent = "Click segments, or drag a box.";
-    if (chosen.size) {
-      const count = counted(this.count, "segment");
-      this.status.textContent = `${chosen.size} of ${count} chosen. Enter paints, Esc cancels.`;
-    }
+    this.say("Click segments, or drag a box.");
+    if (chosen.size) this.say(`${chosen.size} of ${counted(current.count, "segment")} chosen. Enter paints, Esc cancels.`);
+  }
+
+  draw(pen, x, y) {
+    if (this.current) pen.outlines([[0, this.current.borders]]);
+    if (this.box) pen.box(...this.box);
+    super.draw(pen, x, y);
   }
 }

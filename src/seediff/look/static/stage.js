@@ -1,28 +1,34 @@
-// The picture with its mask, heat, outlines and lines; and what the pointer and the keyboard do on it.
+// The picture with its mask, heat, outlines and the tool's marks. Pointer and keyboard move and zoom it, and use the tool.
 
-import { outlines, strokeOutlines } from "./outlines.js";
-import { clamp } from "./page.js";
+import { outlines } from "./outlines.js";
+import { $, clamp } from "./page.js";
+import { Pen } from "./pen.js";
+import { colours } from "./set.js";
 
 const MOST = 48; // times the picture's size on the screen
 const LARGE = 4e6; // pixels whose outlines take longer than a frame
+const PARTS = ["layers", "beside", "photo", "mask", "heat", "edges", "lines", "pixel"];
 
 export class Stage {
-  // parts: elements by name. handlers: down, drag, up, hover, use and twice, which get x and y in pixels of the picture.
-  constructor(parts, handlers) {
-    Object.assign(this, parts, { handlers });
-    this.width = this.height = 0;
-    this.zoom = 0; // 0: the whole picture is seen
-    this.outlined = true;
-    this.whiteEdges = false; // over heat, in whose colours those of classes are lost
-    this.cross = [0, 0];
-    this.paths = new Map(); // outlines of the mask
-    new ResizeObserver(() => this.layout()).observe(parts.stage);
+  tool = null; // what the pointer does, a Tool
+  width = 0; // pixels of the picture; 0 before the first
+  height = 0;
+  zoom = 0; // pixels of the screen in one of the picture; 0: the whole picture is seen
+  cross = [0, 0];
+  paths = new Map(); // outlines of the mask
+  whiteEdges = false; // over heat, in whose colours those of classes are lost
+
+  // nameAt(x, y): what the mask has there.
+  constructor(nameAt) {
+    this.frame = $("stage");
+    Object.assign(this, { nameAt }, Object.fromEntries(PARTS.map((id) => [id, $(id)])));
+    new ResizeObserver(() => this.layout()).observe(this.frame);
     this.listen();
   }
 
   listen() {
-    const { stage } = this;
-    const call = (name, event) => this.handlers[name](...this.at(event));
+    const stage = this.frame;
+    const call = (name, event) => this.tool[name](...this.at(event));
     stage.onpointerdown = (event) => {
       if (!this.width) return;
       stage.setPointerCapture(event.pointerId);
@@ -32,7 +38,7 @@ export class Stage {
       }
       if (event.button !== 0) return;
       this.pressed = true;
-      this.place(event);
+      this.point(event);
       call("down", event);
     };
     stage.onpointermove = (event) => {
@@ -42,7 +48,7 @@ export class Stage {
         this.panning = [event.clientX, event.clientY];
         return this.shift(event.clientX - x, event.clientY - y);
       }
-      this.place(event);
+      this.point(event);
       call(this.pressed ? "drag" : "hover", event);
     };
     stage.onpointerup = stage.onpointercancel = (event) => {
@@ -56,21 +62,29 @@ export class Stage {
       const pixels = event.deltaY * [1, 16, 400][event.deltaMode];
       this.zoomAt(Math.exp(-pixels * (event.ctrlKey ? 0.01 : 0.002)), event.clientX, event.clientY);
     };
-    stage.ondblclick = (event) => call("twice", event);
+    stage.ondblclick = () => this.tool.twice();
     stage.onkeydown = (event) => this.key(event);
     stage.onkeyup = (event) => {
       if (event.key !== " " || !this.space) return;
-      if (this.space === "pressed") this.handlers.use(this.cross[0] + 0.5, this.cross[1] + 0.5);
+      if (this.space === "pressed") this.use();
       this.space = "";
     };
     stage.onblur = () => { this.space = ""; };
+  }
+
+  // Where the tool marks the cross: the middle of its pixel.
+  get middle() { return this.cross.map((at) => at + 0.5); }
+
+  use() {
+    this.tool.down(...this.middle);
+    this.tool.up();
   }
 
   // The picture follows the pointer, from where it is; null: no more.
   pan(from) {
     this.panning = from;
     if (from && this.space) this.space = "dragged";
-    this.stage.classList.toggle("panning", Boolean(from));
+    this.frame.classList.toggle("panning", Boolean(from));
   }
 
   shift(x, y) {
@@ -87,7 +101,7 @@ export class Stage {
     if (event.key in moves) {
       this.moveCross(this.cross[0] + moves[event.key][0], this.cross[1] + moves[event.key][1]);
       this.keepCross();
-      this.handlers.hover();
+      this.tool.hover();
     } else if (event.key === " ") {
       this.space ||= "pressed"; // the tool is used when it is let go, unless the picture was dragged meanwhile
     } else return;
@@ -98,8 +112,8 @@ export class Stage {
   // The cross is moved by keys: it stays in sight.
   keepCross() {
     const outside = (at, room) => Math.max(0, 16 - at) - Math.max(0, at - (room - 16));
-    const x = outside(this.left + this.cross[0] * this.scale, this.stage.clientWidth);
-    const y = outside(this.top + this.cross[1] * this.scale, this.stage.clientHeight);
+    const x = outside(this.left + this.cross[0] * this.scale, this.frame.clientWidth);
+    const y = outside(this.top + this.cross[1] * this.scale, this.frame.clientHeight);
     if (this.zoom && (x || y)) this.shift(x, y);
   }
 
@@ -108,7 +122,7 @@ export class Stage {
     return [(event.clientX - left) / this.scale, (event.clientY - top) / this.scale];
   }
 
-  place(event) { this.moveCross(...this.at(event).map(Math.floor)); }
+  point(event) { this.moveCross(...this.at(event).map(Math.floor)); }
 
   moveCross(x, y) {
     this.cross = [clamp(x, 0, this.width - 1), clamp(y, 0, this.height - 1)];
@@ -126,10 +140,13 @@ export class Stage {
     this.moveCross(...this.cross);
   }
 
+  // The scale at which the whole picture is seen.
+  get fit() { return Math.min(this.frame.clientWidth / this.width, this.frame.clientHeight / this.height); }
+
   layout() {
     if (!this.width) return;
-    const room = [this.stage.clientWidth, this.stage.clientHeight];
-    const fit = Math.min(room[0] / this.width, room[1] / this.height);
+    const room = [this.frame.clientWidth, this.frame.clientHeight];
+    const { fit } = this;
     const scale = this.zoom || fit;
     const size = [this.width * scale, this.height * scale];
     this.scale = scale;
@@ -154,9 +171,9 @@ export class Stage {
   // What is at a point of the window stays there.
   zoomAt(factor, clientX, clientY) {
     if (!this.width) return;
-    const box = this.stage.getBoundingClientRect();
+    const box = this.frame.getBoundingClientRect();
     const [x, y] = [clientX - box.left, clientY - box.top];
-    const fit = Math.min(this.stage.clientWidth / this.width, this.stage.clientHeight / this.height);
+    const { fit } = this;
     const scale = clamp(this.scale * factor, fit / 2, Math.max(MOST, 2 * fit));
     const by = scale / this.scale;
     this.zoom = Math.abs(scale - fit) < fit / 1000 ? 0 : scale;
@@ -166,14 +183,14 @@ export class Stage {
   }
 
   zoomBy(factor) {
-    const box = this.stage.getBoundingClientRect();
+    const box = this.frame.getBoundingClientRect();
     if (factor) return this.zoomAt(factor, box.left + box.width / 2, box.top + box.height / 2);
     this.zoom = 0;
     return this.layout();
   }
 
   // Draw a label map, or a box [left, top, right, bottom) of it. Its outlines follow in the next frame.
-  drawLabels(labels, colours, box = [0, 0, this.width, this.height]) {
+  drawLabels(labels, box = [0, 0, this.width, this.height]) {
     const [left, top, right, bottom] = box;
     const data = new ImageData(right - left, bottom - top);
     const out = new Uint32Array(data.data.buffer);
@@ -185,11 +202,11 @@ export class Stage {
       }
     }
     this.mask.getContext("2d").putImageData(data, left, top);
-    this.outline(labels, colours);
+    this.outline(labels);
   }
 
-  outline(labels, colours) {
-    Object.assign(this, { drawn: labels, colours });
+  outline(labels) {
+    this.drawn = labels;
     if (this.pressed && labels.length > LARGE) return; // once the stroke is done
     this.waiting ||= requestAnimationFrame(() => {
       this.waiting = 0;
@@ -199,84 +216,35 @@ export class Stage {
   }
 
   drawEdges() {
-    const context = this.inPixels(this.edges);
-    if (this.outlined) strokeOutlines(context, this.paths, this.whiteEdges ? [] : this.colours, this.scale);
+    const pen = this.pen(this.edges);
+    if ($("outlined").checked) pen.outlines(this.paths, this.whiteEdges ? [] : colours);
   }
 
-  // An emptied canvas over the whole stage, to draw on in pixels of the picture.
-  inPixels(canvas) {
+  drawLines() {
+    if (this.width) this.tool.draw(this.pen(this.lines), ...this.middle);
+  }
+
+  // For an emptied canvas over the whole stage.
+  pen(canvas) {
     const context = canvas.getContext("2d"), scale = this.ratio * this.scale;
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.clearRect(0, 0, canvas.width, canvas.height);
     context.setTransform(scale, 0, 0, scale, this.ratio * this.left, this.ratio * this.top);
-    return context;
+    return new Pen(context, this.scale);
   }
 
-  // A map of attention over the part [top, left, height, width] of the picture; null: none.
-  drawHeat(map, colours, part, { whiteEdges = false } = {}) {
+  // A map over the part [top, left, height, width] of the picture, and its levels' colours. null: none.
+  drawHeat(map, ofLevels, part, { whiteEdges = false } = {}) {
     this.heat.hidden = !map;
     if (whiteEdges !== this.whiteEdges) {
       this.whiteEdges = whiteEdges;
       this.drawEdges();
     }
     if (!map) return;
-    paintHeat(this.heat, map, colours);
+    paintHeat(this.heat, map, ofLevels);
     ["top", "left", "height", "width"].forEach((side, i) => {
       this.heat.style[side] = `${(part[i] / (i % 2 ? this.width : this.height)) * 100}%`;
     });
-  }
-
-  drawLines() {
-    if (!this.width) return;
-    const context = this.inPixels(this.lines);
-    const { scale } = this;
-    const [x, y] = [this.cross[0] + 0.5, this.cross[1] + 0.5];
-    if (this.shapes) strokeOutlines(context, this.shapes, [], scale);
-    const trace = (draw) => {
-      for (const [colour, width] of [["#000", 3], ["#fff", 1]]) {
-        context.strokeStyle = colour;
-        context.lineWidth = width / scale;
-        context.beginPath();
-        draw();
-        context.stroke();
-      }
-    };
-    if (this.points?.length) {
-      trace(() => {
-        context.moveTo(...this.points[0]);
-        for (const point of this.points.slice(1)) context.lineTo(...point);
-        if (!this.closed) context.lineTo(x, y);
-        else context.closePath();
-      });
-      const half = 4 / scale;
-      if (this.closed) {
-        trace(() => {
-          for (const [left, top] of this.points) context.rect(left - half, top - half, 2 * half, 2 * half);
-        });
-      }
-    }
-    if (this.box) this.drawBox(context, ...this.box);
-    const arm = 7 / scale;
-    if (this.radius) trace(() => context.arc(x, y, Math.max(1.5 / scale, this.radius), 0, 2 * Math.PI));
-    else {
-      trace(() => {
-        context.moveTo(x - arm, y);
-        context.lineTo(x + arm, y);
-        context.moveTo(x, y - arm);
-        context.lineTo(x, y + arm);
-      });
-    }
-  }
-
-  // Dashed, unlike outlines.
-  drawBox(context, left, top, right, bottom) {
-    context.lineWidth = 3 / this.scale;
-    for (const [colour, dash] of [["#000", []], ["#fff", [9, 6]]]) {
-      context.strokeStyle = colour;
-      context.setLineDash(dash.map((length) => length / this.scale));
-      context.strokeRect(left, top, right - left, bottom - top);
-    }
-    context.setLineDash([]);
   }
 }
 
@@ -288,10 +256,4 @@ export function paintHeat(canvas, map, colours) {
   const out = new Uint32Array(data.data.buffer);
   for (let i = 0; i < out.length; i++) out[i] = colours[map.values[i]];
   canvas.getContext("2d").putImageData(data, 0, 0);
-}
-
-// [r, g, b, r, …] as little-endian 32-bit colours.
-export function packColours(flat) {
-  const pack = (_, i) => 0xff000000 | flat[3 * i] | (flat[3 * i + 1] << 8) | (flat[3 * i + 2] << 16);
-  return Uint32Array.from({ length: flat.length / 3 }, pack);
 }

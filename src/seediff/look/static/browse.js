@@ -1,0 +1,102 @@
+// The grid of samples, its filters, and what is done there to one or many samples.
+
+import { act, post } from "./api.js";
+import { Bulk } from "./bulk.js";
+import { ShownVersion } from "./changes.js";
+import { Filters } from "./filters.js";
+import { Grid } from "./grid.js";
+import { tell } from "./header.js";
+import { SampleList } from "./list.js";
+import { $ } from "./page.js";
+import { set } from "./set.js";
+
+const SOON = 700; // milliseconds after which a change is counted
+const SIDE = 148; // of a tile
+
+export class Browse {
+  turn = 0; // counts the lists that were asked for: only the last one is shown
+
+  // page: as in main.js. changes: Changes, which the sample's view sends, too.
+  constructor(page, changes) {
+    this.changes = changes;
+    this.bulk = new Bulk(this);
+    this.grid = new Grid($("grid"), $("grid-inner"), {
+      open: page.open,
+      act: (key, at) => this.judge(key, at),
+      failed: (error) => (error.status === 410 ? this.refresh({ keep: true }) : tell(error)),
+      moved: () => page.keep(300),
+      chose: () => this.bulk.show(),
+    });
+    this.filters = new Filters($("filters"), () => {
+      this.refresh();
+      page.keep();
+    });
+    $("with-labels").onchange = (event) => {
+      this.grid.labels = event.target.checked;
+      this.grid.clear();
+      this.grid.draw();
+    };
+    $("tile-size").oninput = () => {
+      this.resize($("tile-size").value);
+      this.grid.select(this.grid.active);
+    };
+    $("tile-size").onchange = () => page.keep();
+    $("select-all").onclick = () => this.grid.chooseAll();
+  }
+
+  get list() { return this.grid.list; }
+
+  // What the address says of the grid; "" for what is as usual.
+  values() {
+    const { least, active } = this.grid;
+    return { ...this.filters.values(), size: least === SIDE ? "" : least, at: active || "" };
+  }
+
+  // Show the list that an address says.
+  async restore(wanted) {
+    this.resize(Number(wanted.size) || SIDE);
+    if (this.filters.set(wanted) || !this.list.view) await this.refresh();
+  }
+
+  resize(side) {
+    $("tile-size").value = side;
+    this.grid.least = Number($("tile-size").value);
+    this.grid.measure();
+  }
+
+  async refresh(options = {}) {
+    const turn = ++this.turn;
+    const query = this.filters.query();
+    try {
+      const found = await post("/api/views", query);
+      if (turn !== this.turn) return;
+      this.filters.counts(found);
+      $("shown").textContent = `${found.count.toLocaleString()} of ${set.count.toLocaleString()} shown`;
+      this.grid.show(new SampleList(found.view, found.count, query.sort), options);
+    } catch (error) {
+      tell(error);
+    }
+  }
+
+  // A sample's state is another one.
+  hear(state) {
+    this.grid.hear(state);
+    clearTimeout(this.counting);
+    this.counting = setTimeout(() => {
+      if ($("browse").hidden) return;
+      post("/api/views?counts=1", this.filters.query()).then((found) => this.filters.counts(found), () => {});
+    }, SOON);
+  }
+
+  // Act on a tile, or on all selected. The next key is about the next sample, even before this one is saved.
+  judge(key, at) {
+    const { grid, list, changes } = this;
+    const action = { a: "accept", x: "reject", r: "reset", z: "undo", y: "redo" }[key];
+    if (grid.chosen.size && key !== "z" && key !== "y") return this.bulk.act(action);
+    if (!list.has(at)) return;
+    const asked = list.sampleAt(at);
+    if (key === "a" || key === "x") grid.select(at + 1);
+    const shown = new ShownVersion(undefined, changes.last.then(() => asked)); // the version after the changes before
+    changes.enqueue(shown, async (version) => act((await asked).index, { action, version }));
+  }
+}
