@@ -3,8 +3,8 @@ from refusals import user_error
 
 from seediff.attention.plan import plan_capture
 from seediff.config.method_constants import CaptureConfig, MaskConfig
-from seediff.models.families.family import JOINT, SELF
 from seediff.models.families.flux import FLUX
+from seediff.models.families.layers import JOINT, SELF
 from seediff.models.families.unet import SD, layers_in
 from seediff.models.families.z_image import Z_IMAGE
 from seediff.models.layer_choice import block_numbers

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from ..errors import UserError
-from ..models.families.family import Layer, Spans
+from ..models.families.layers import Layer, Spans
 from ..models.layer_choice import Kind
 from .product import PatchPoint, Product, ProductReader, Watch
 from .recorder import AttentionRecorder

@@ -13,7 +13,8 @@ from ..errors import UserError
 from ..files.documents import read_json
 from ..files.messages import did_you_mean, show_json
 from .families import REFUSED, families, pipeline_family
-from .families.family import OF_PIPELINES, Family, Layer
+from .families.family import OF_PIPELINES, Family
+from .families.layers import Layer
 from .families.readers import Reader
 from .hub import INDEX, read_index
 from .model_files import ModelFiles, NetworkFolder, locate_model

@@ -10,14 +10,8 @@ from typing import Any
 
 from ...errors import UserError
 from ..layer_choice import Kind, LayerChoice, block_numbers
-from .family import (
-    Condition,
-    Family,
-    Layer,
-    PartConfig,
-    Tensor,
-    refuse_adapters,
-)
+from .family import Condition, Family, PartConfig, Tensor
+from .layers import Layer, refuse_adapters
 from .readers import Reader
 
 
