@@ -114,12 +114,12 @@ def check(table: Table, places: Places, seeds: Sequence[int], kept: Kept | None 
     """Raise UserError for what would stop the study later: data that is not named or cannot be used, missing art, wrong
     training options, unavailable weights. Rows whose figures are all kept need no art and no model, but they do need
     the folders of their data."""
-    from seediff.train.models import check_weights
+    from seediff.train.models import find_weights
 
     for row in table.rows:
         training = training_of(row, table, seeds[0])
         if kept is None or not has_figures(row, table, places, seeds, kept):
-            check_weights(with_device((training.base or training).config))
+            find_weights(with_device((training.base or training).config))
             for name in used_data([row]):
                 check_source(name, table, places)
     for test in table.tests.values():
