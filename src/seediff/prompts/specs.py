@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -144,9 +144,7 @@ def _round_order(kinds: int, size: int, seed: int, number: int) -> list[int]:
 def phrase_of(subclasses: Sequence[str], classes: Sequence[str], seed: int) -> dict[str, Iterator[str]]:
     """Class → an endless series of its names in prompts: its subclasses, or the class itself. Every round uses each
     name once, in an order that the seed gives."""
-    of_class: Mapping[str, tuple[str, ...]] = dict.fromkeys(classes, ())
-    if subclasses:
-        of_class = by_class(subclasses, classes)
+    of_class = by_class(subclasses, classes)
     return {name: _turns(phrases or (name,), name, seed) for name, phrases in of_class.items()}
 
 
