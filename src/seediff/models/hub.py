@@ -109,7 +109,7 @@ def fetch_files(hub_id: str, files: Mapping[str, int], out: Path | None = None, 
         if is_unreachable(error):
             problem = f"{hub_id}: the download broke off ({first_line(error)})"
             raise UserError(field, problem, "run the same command to continue") from error
-        raise not_fetched(hub_id, error, field=field) from error
+        raise not_fetched(hub_id, error, INDEX, field) from error
 
 
 def hub_files(hub_id: str, field: str = "model") -> dict[str, int]:
@@ -135,7 +135,7 @@ def _ask_hub(hub_id: str, field: str = "model") -> Any:
     except Exception as error:  # from the hub: this kind may end at once, by a login
         answer = error
     if isinstance(answer, Exception):
-        raise not_fetched(hub_id, answer, field=field) from answer
+        raise not_fetched(hub_id, answer, INDEX, field) from answer
     return answer
 
 
@@ -169,7 +169,7 @@ def is_unreachable(error: Exception) -> bool:
     return any(names.search(type(cause).__name__) for cause in causes(error))
 
 
-def not_fetched(hub_id: str, error: Exception, file: str = INDEX, field: str = "model") -> UserError:
+def not_fetched(hub_id: str, error: Exception, file: str, field: str) -> UserError:
     """The error for a hub id's file that is neither in the cache nor can be fetched. field: as in `fetch_file`."""
     from huggingface_hub import constants, errors
 

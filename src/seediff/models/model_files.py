@@ -62,10 +62,6 @@ class HubFile:
         return []
 
 
-Replacement = Checkpoint | NetworkFolder | HubFile
-"""What replaces some parts of a whole model."""
-
-
 @dataclass(frozen=True)
 class ModelFiles:
     """Where the parts of a model are."""
@@ -76,7 +72,8 @@ class ModelFiles:
     """The name of the whole model."""
     whole: Path | str
     """The folder or hub id of the whole model."""
-    replacement: Replacement | None = None
+    replacement: Checkpoint | NetworkFolder | HubFile | None = None
+    """What replaces some parts of the whole model."""
 
     @property
     def folder(self) -> Path | None:
@@ -164,7 +161,6 @@ def locate_model(name: str, base: str | None = None) -> ModelFiles:
     """`find_model` without asking the hub. Raises UserError for names of nothing, for a file that is not a model's, and
     for a base of a whole model."""
     place = resolve_name(name)
-    replacement: Replacement
     if isinstance(place, HubFile):
         if base is None:
             problem = f"{name}: no such file, neither here nor in the hub's cache"

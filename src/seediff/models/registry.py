@@ -175,10 +175,10 @@ def load_found(
     info: ModelInfo,
     options: LoadOptions,
     *,
-    device: str | None = None,
-    dtype: str | None = None,
-    offload: Offload = "none",
-    graphs: Graphs = "off",
+    device: str | None,
+    dtype: str | None,
+    offload: Offload,
+    graphs: Graphs,
 ) -> Model:
     """`load_model` for a described model, with options that `check_options` accepts."""
     # 1. What can be refused before weights are read
