@@ -1,4 +1,4 @@
-"""Reads from the hub and its cache, and the parts of names on the hub."""
+"""Asks the hub, reads its cache, and takes names of the hub apart."""
 
 from __future__ import annotations
 

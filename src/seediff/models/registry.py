@@ -1,11 +1,13 @@
 """Loads a model by name: `load_model`. Its steps, and the files that have them:
 
-name ─find_model─▶ ModelFiles     where its parts are; small files are fetched    model_files.py, hub.py
-     ─describe─▶ ModelInfo        family, sizes and defaults, by the small files  describe.py, families/
-     ─check_options               what can be refused before weights are read
-     ─load_pipeline─▶ pipe        the weights, checked                            pipeline.py, weights.py, trust.py
-     ─_apply, _place              LoRA, scheduler, quantised weights; the device  adapters.py, saving_memory.py
-     ─▶ Model
+    name ─find_model─▶ ModelFiles     where its parts are; small files are fetched    model_files.py, hub.py
+         ─describe─▶ ModelInfo        family, sizes and defaults, by the small files  describe.py, families/
+         ─check_options               what can be refused before weights are read
+         ─load_pipeline─▶ pipe        the weights, checked                            pipeline.py, weights.py, trust.py
+         ─_apply, _place              LoRA, scheduler, quantised weights; the device  adapters.py, saving_memory.py
+         ─▶ Model
+
+Commands find and describe the model themselves, before they ask `load_found` for the steps from the weights on.
 """
 
 from __future__ import annotations

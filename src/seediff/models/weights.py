@@ -34,6 +34,8 @@ BLOCK = re.compile(r"\.\d+\.")
 _WEIGHTS = re.compile(
     r"(?P<part>[^/]+)/(diffusion_pytorch_)?model(\.(?P<variant>\w+))?(-\d{5}-of-(?P<count>\d{5})(\.(?P<old>\w+))?)?\.safetensors"
 )
+"""Matches the path of a file of weights in a pipeline's folder: unet/diffusion_pytorch_model.safetensors, or in half
+precision and several files, text_encoder/model.fp16-00001-of-00002.safetensors; older files have `fp16` at the end."""
 
 
 def variants(files: Iterable[str], part: str) -> dict[str | None, list[re.Match[str]]]:

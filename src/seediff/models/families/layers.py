@@ -1,9 +1,13 @@
 """`Layer`: what an attention module of a network attends to, and where picture and text are in its products.
 
-queries ─▶  picture N    text T      columns ─▶  picture N    text T        JOINT
-            text T       picture N               text T       picture N     TEXT_FIRST
-            picture N                            picture N                  SELF
-            picture N                            text T                     CROSS
+                queries           columns
+    SELF        picture           picture
+    CROSS       picture           text
+    JOINT       picture, text     picture, text
+    TEXT_FIRST  text, picture     text, picture
+
+For example, with 4 positions and 3 words, a JOINT product has 7 queries and 7 columns. Those of the picture are 0 to 3,
+those of the text 4 to 6.
 """
 
 from __future__ import annotations
