@@ -36,7 +36,7 @@ from seediff.dataset.dataset import Dataset
 from seediff.errors import UserError
 from seediff.files.photo_files import find_photos
 from seediff.models import registry, short_names
-from seediff.models.hub import resolve_name
+from seediff.models.model_files import resolve_name
 from seediff.models.short_names import EMBEDDED
 
 ROOT = Path(__file__).parents[1]

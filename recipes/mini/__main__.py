@@ -78,9 +78,9 @@ def train(art: Path, out: Path, config: Path | None = None, minutes: float = mat
 
 
 def _local_folder(name: str) -> Path:
-    from seediff.models.hub import resolve_name
+    from seediff.models.model_files import resolve_name
 
-    if isinstance(folder := resolve_name(name), str):
+    if not isinstance(folder := resolve_name(name), Path):
         raise UserError(f"--init {name}: must be `mini`, or a pipeline folder on this machine")
     return folder
 

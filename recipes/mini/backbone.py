@@ -21,7 +21,7 @@ from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from seediff.config.class_names import spoken
 from seediff.files.output_folders import stage_output
 from seediff.mini.scenes import CLASSES
-from seediff.train.models import BACKBONES, STAGES
+from seediff.train.models import DESIGNS, STAGES
 
 from .data import rendered_scenes
 from .recipe import Recipe
@@ -40,8 +40,8 @@ class Tagger(nn.Module):
 
     def __init__(self, answers: int = len(CLASSES)) -> None:
         super().__init__()
-        kind, options = BACKBONES["tiny"]
-        self.backbone = ResNetBackbone(kind(**options, out_features=STAGES))  # type: ignore[arg-type,call-arg]
+        design = DESIGNS["mask2former", "tiny"]
+        self.backbone = ResNetBackbone(design.kind(**design.sizes, out_features=STAGES))  # type: ignore[arg-type,call-arg]
         self.head = nn.Linear(2 * self.backbone.channels[-1], answers)
 
     def maps(self, pixels: torch.Tensor) -> Sequence[torch.Tensor]:

@@ -34,7 +34,7 @@ from seediff.files.outputs import CONFIG, write_atomic
 from seediff.files.reading import inside
 from seediff.models.describe import check_known_classes
 from seediff.models.fingerprint import weights_fingerprint
-from seediff.models.load_options import LoadOptions
+from seediff.models.registry import LoadOptions
 from seediff.prompts.specs import class_groups, sample_seed
 from seediff.run.loop import Job, run
 from seediff.run.output import BatchRecord

@@ -27,9 +27,8 @@ from seediff.errors import UserError, first_line
 from seediff.files.label_maps import walk
 from seediff.mini.scenes import CLASSES
 from seediff.models.fingerprint import WHOLE, content_fingerprint, digest_files, model_fingerprint
-from seediff.models.hub import resolve_name
-from seediff.models.load_options import LoadOptions
-from seediff.models.model_files import locate_model
+from seediff.models.model_files import locate_model, resolve_name
+from seediff.models.registry import LoadOptions
 
 from .definition import HeldOut, Source
 from .drawn import SetConfig, draw_set, labelled

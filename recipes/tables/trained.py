@@ -28,7 +28,7 @@ from seediff.errors import UserError
 from seediff.evaluate.evaluation import evaluate
 from seediff.files.documents import fit
 from seediff.models.fingerprint import content_fingerprint
-from seediff.models.hub import resolve_name
+from seediff.models.model_files import resolve_name
 
 from .definition import HeldOut, Row, Table, used_data
 from .sources import (
@@ -114,12 +114,12 @@ def check(table: Table, places: Places, seeds: Sequence[int], kept: Kept | None 
     """Raise UserError for what would stop the study later: data that is not named or cannot be used, missing art, wrong
     training options, unavailable weights. Rows whose figures are all kept need no art and no model, but they do need
     the folders of their data."""
-    from seediff.train.models import check_weights
+    from seediff.train.models import find_weights
 
     for row in table.rows:
         training = training_of(row, table, seeds[0])
         if kept is None or not has_figures(row, table, places, seeds, kept):
-            check_weights(with_device((training.base or training).config))
+            find_weights(with_device((training.base or training).config))
             for name in used_data([row]):
                 check_source(name, table, places)
     for test in table.tests.values():

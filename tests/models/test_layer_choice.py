@@ -3,9 +3,9 @@ from refusals import user_error
 
 from seediff.attention.plan import plan_capture
 from seediff.config.method_constants import CaptureConfig, MaskConfig
-from seediff.models.families.family import JOINT, SELF
 from seediff.models.families.flux import FLUX
-from seediff.models.families.unet import SD, layers_in
+from seediff.models.families.layers import JOINT, SELF
+from seediff.models.families.unet import SD
 from seediff.models.families.z_image import Z_IMAGE
 from seediff.models.layer_choice import block_numbers
 
@@ -46,8 +46,8 @@ def test_the_last_layer_of_each_block_on_the_way_up():
     """Of two digits, too, and with all of its transformer's blocks."""
     names = ["down_blocks.0.attentions.1.attn1", "mid_block.attentions.0.attn1"]
     names += [f"up_blocks.1.attentions.{n}.transformer_blocks.{m}.attn2" for n in (0, 9, 10) for m in (0, 1)]
-    assert layers_in(names, "last") == [names[1], *names[-2:]]
-    assert layers_in(names, "up") == names[1:]
-    assert layers_in(names, "down") == SD.names_in(names, "down") == names[:2]
+    assert SD.names_in(names, "last") == [names[1], *names[-2:]]
+    assert SD.names_in(names, "up") == names[1:]
+    assert SD.names_in(names, "down") == names[:2]
     with user_error(r"^capture\.layers: 1: blocks are a transformer's, and this model has a UNet; use all, up"):
         SD.names_in(names, "1")

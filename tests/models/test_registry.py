@@ -11,8 +11,7 @@ from refusals import user_error
 
 from seediff.config.settings import model_label
 from seediff.models.describe import check_known_classes
-from seediff.models.hub import resolve_name
-from seediff.models.model_files import locate_model
+from seediff.models.model_files import locate_model, resolve_name
 from seediff.models.registry import load_model
 from seediff.models.short_names import BY_NAME, EMBEDDED
 

@@ -8,9 +8,9 @@ from shapes import CLASSES, items, scene, small
 from transformers import ResNetBackbone
 
 from seediff.config.train import make_config
-from seediff.train import models
 from seediff.train.models import (
-    PRETRAINED,
+    DESIGNS,
+    Design,
     Trainee,
     build_network,
     class_scores,
@@ -126,7 +126,7 @@ def test_without_a_network_one_request_tells_it(monkeypatch, tmp_path):
 )
 def test_sizes_are_the_papers(architecture, backbone, millions):
     """Mask2Former's own table has 44, 47 and 107 million parameters; SegFormer's 3.8 and 84.7."""
-    assert backbone in PRETRAINED
+    assert DESIGNS[architecture, backbone].pretrained
     assert count_parameters(
         make_config({"architecture": architecture, "backbone": backbone}), CLASSES
     ) / 1e6 == pytest.approx(millions, rel=0.03)
@@ -150,8 +150,9 @@ def test_a_whole_network_has_its_number_of_queries(tmp_path):
 
 
 def test_a_resnet_50_keeps_its_statistics_however_it_is_loaded(tmp_path, monkeypatch):
-    kind, sizes = models.BACKBONES["tiny"]
-    monkeypatch.setitem(models.BACKBONES, "r50", (kind, {**sizes, "depths": [1, 1, 1, 1]}))
+    tiny = DESIGNS["mask2former", "tiny"]
+    design = Design("", tiny.kind, {**tiny.sizes, "depths": [1, 1, 1, 1]})
+    monkeypatch.setitem(DESIGNS, ("mask2former", "r50"), design)
     given = {"backbone": "r50", "queries": 5}
     whole = build_network(make_config({**given, "weights": "scratch"}), CLASSES)
     whole.save_pretrained(tmp_path / "whole")

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from ..errors import UserError
-from ..models.families.family import Layer
+from ..models.families.layers import Layer
 from ..models.layer_choice import Kind
 from .calls import NetworkCall
 from .maps import grid_at

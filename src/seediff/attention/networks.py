@@ -7,7 +7,8 @@ from typing import Any
 
 from ..errors import Notice, UserError
 from ..models.families import REFUSED, network_family, pipeline_family
-from ..models.families.family import NETWORK_PARTS, Family, refuse_adapters
+from ..models.families.family import NETWORK_PARTS, Family
+from ..models.families.layers import refuse_adapters
 
 KNOWN_PROCESSORS = {
     "AttnProcessor", "AttnProcessor2_0", "AttnProcessorNPU", "SlicedAttnProcessor", "XFormersAttnProcessor",

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import torch
 
 from ..errors import UserError
-from ..models.families.family import Spans
+from ..models.families.layers import Spans
 from .probabilities import Scores
 from .product import Product
 

@@ -30,7 +30,8 @@ from ..config.method_constants import (
 from ..config.methods import LevelOption
 from ..errors import UserError
 from ..files.messages import show_bytes
-from ..models.families.family import Family, Layer
+from ..models.families.family import Family
+from ..models.families.layers import Layer
 from ..models.layer_choice import KINDS, SIDES, Kind, LayerChoice, block_numbers, by_kind
 
 SORTS = ("joint attention", "self-attention", "cross-attention")

@@ -3,12 +3,10 @@ report."""
 
 from __future__ import annotations
 
-import csv
-import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, islice, zip_longest
+from itertools import chain, count, islice, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +29,8 @@ from ..metrics.confusion import tally
 from ..workers import Progress
 from .predictors import Predictor, open_predictor
 from .protocols import join_names, protocol_for, read_class_map
-from .semantic import Scores, as_json, check_bootstrap, evaluate_pairs, score_differences, write_json
-from .tables import ScoreTable
+from .semantic import Scores, as_json, check_bootstrap, evaluate_pairs, write_json
+from .tables import Points, ScoreTable, Value, csv_text
 
 SCORES, IMAGES, GALLERY, BARS = "scores.json", "images.csv", "images.jpg", "classes.png"
 ROWS = 8
@@ -82,10 +80,11 @@ class Evaluation:
         }
         if self.against is not None:
             about["against"] = self.against.to_json()
-            about["difference"] = [
-                {"name": name, "difference": as_json(float(value)), "ci95": as_json([*map(float, bounds)])}
-                for name, _, value, bounds in score_differences(self.scores, self.against.scores)
-            ]
+            pairs = zip(self.scores.figures, self.against.scores.figures, strict=True)
+            differences = [one.minus(other) for one, other in pairs]
+            about["difference"] = as_json(
+                [{"name": d.name, "difference": d.value, "ci95": d.ci95} for d in differences]
+            )
         return {**self.scores.table(), **about}
 
 
@@ -120,30 +119,39 @@ def evaluate(
     labelled = (data if isinstance(data, Dataset) else open_truths(data, split)).labelled(with_rejected)
     chosen = protocol_for(protocol, labelled.names.values())
     truth_table = chosen.truth_table(labelled.names, labelled.about)
-    opened = []
+    opened: list[tuple[Predictor, np.ndarray]] = []
     for path in filter(None, (predictions, against)):
         predictor = open_predictor(Path(path), labelled, classes, tuple(scales), flip, device)
         opened.append((predictor, chosen.predicted_table(predictor.classes, mapped, str(path))))
-    total = len(opened) * len(labelled)
 
-    def pairs(number: int) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-        predictor, predicted_table = opened[number]
-        before = number * len(labelled)
-        progress(before, total, "")
-        for first in range(0, len(labelled), predictor.at_once):
-            samples = labelled.samples[first : first + predictor.at_once]
-            predictions = zip(samples, predictor.predict(samples), strict=True)
-            for done, (sample, predicted) in enumerate(predictions, before + first + 1):
-                yield sample.name, predicted_table[predicted], truth_table[sample.unchecked_labels()]
-                progress(done, total, sample.name)  # its scores are counted
+    done, total = count(), len(opened) * len(labelled)
 
+    def report(name: str) -> None:
+        progress(next(done), total, name)
+
+    report("")
     found: list[Evaluation] = []
-    for number, (predictor, predicted_table) in enumerate(opened):
-        scores = evaluate_pairs(pairs(number), chosen, seed=seed, bootstrap=draws, boundary=boundary)
+    for predictor, predicted_table in opened:
+        pairs = _pairs(labelled, truth_table, predictor, predicted_table, report)
+        scores = evaluate_pairs(pairs, chosen, seed=seed, bootstrap=draws, boundary=boundary)
         trained_on = sum(predictor.saw(sample) for sample in labelled)
         found.append(Evaluation(scores, labelled, predictor, truth_table, predicted_table, trained_on))
     first, *second = found
     return replace(first, against=next(iter(second), None))
+
+
+def _pairs(
+    data: Dataset,
+    truth_table: np.ndarray,
+    predictor: Predictor,
+    predicted_table: np.ndarray,
+    report: Callable[[str], None],
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """(name, predicted, truth) of each sample, in the protocol's ids. report: called with the name when a pair has been
+    used."""
+    for sample, predicted in zip(data.samples, predictor.predict(data.samples), strict=True):
+        yield sample.name, predicted_table[predicted], truth_table[sample.unchecked_labels()]
+        report(sample.name)
 
 
 def write_report(evaluation: Evaluation, out: Path) -> None:
@@ -152,12 +160,11 @@ def write_report(evaluation: Evaluation, out: Path) -> None:
     # Images without a mean IoU are left out.
     scored = {name: iou for name, iou in evaluation.scores.images.items() if not np.isnan(iou)}
     ranked = sorted(scored, key=lambda name: (scored[name], name))
-    table, rows = io.StringIO(), [(name, f"{scored[name]:.6f}") for name in ranked]
-    csv.writer(table, lineterminator="\n").writerows([("name", "miou"), *rows])
+    table = csv_text([("name", "miou"), *((name, f"{scored[name]:.6f}") for name in ranked)])
     # May take long: before the first file, so that the same command can follow a Ctrl-C.
     image = draw_gallery(evaluation, ranked)
     with open_folder(out):
-        write_atomic(out / IMAGES, table.getvalue().encode("utf-8"))
+        write_atomic(out / IMAGES, table.encode("utf-8"))
         if image is not None:
             write_atomic(out / GALLERY, encode_image(image, "jpg"))
         if can_draw(BARS):
@@ -216,32 +223,47 @@ def score_table(evaluation: Evaluation) -> ScoreTable:
     """The table of the classes that are in the truth or predicted, the groups, the mean and the accuracy. If two
     predictions are compared, it has the scores of both and their paired differences."""
     scores, other = evaluation.scores, evaluation.against
-    figures = scores.figures()
-    if other is None:
-        columns = ("IoU", "95 % CI", "boundary IoU", "pixels")
-        more: list[tuple[float | str, float | str]] = [
-            (score.boundary_iou, score.pixels / scores.pixels) for score in scores.per_class.values()
-        ]
-        more += [*[("", "")] * len(scores.groups), (scores.boundary_miou, ""), ("", "")]
-        rows = [(*figure, *values) for figure, values in zip(figures, more, strict=True)]
-    else:
-        columns = (evaluation.predictor.name, other.predictor.name, "difference", "95 % CI")
-        compared = score_differences(scores, other.scores)
-        rows = [(*figure[:2], *values) for figure, (_, *values) in zip(figures, compared, strict=True)]
-    there = set()
-    for one in (scores, (other or evaluation).scores):
-        there |= {name for name, score in one.per_class.items() if not math.isnan(score.iou)}
-    classes = []
-    for name, *values in rows[: len(scores.per_class)]:
-        if name in there:
-            classes.append((name if name in scores.protocol.counted else f"{name} (not in the mean)", *values))
     title = f"protocol {scores.protocol.name}, {plural(len(scores.images), 'image')}, {scores.pixels:,} pixels"
-    return ScoreTable(title, columns, classes, rows[len(scores.per_class) :])
+    classes: list[Sequence[Value]] = []
+    sums: list[Sequence[Value]] = []
+    if other is not None:
+        for number, (one, two) in enumerate(zip(scores.figures, other.scores.figures, strict=True)):
+            difference = one.minus(two)
+            low, high = difference.ci95
+            values = one.value, two.value, Points(difference.value), (Points(low), Points(high))
+            if number >= len(scores.per_class):
+                sums.append((one.name, *values))
+            elif not math.isnan(one.value) or not math.isnan(two.value):
+                classes.append((_row_name(one.name, scores), *values))
+        columns = (evaluation.predictor.name, other.predictor.name, "difference", "95 % CI")
+        return ScoreTable(title, columns, classes, sums)
+    for name, score in scores.per_class.items():
+        if not math.isnan(score.iou):
+            share = score.pixels / scores.pixels
+            classes.append((_row_name(name, scores), score.iou, score.iou_ci95, score.boundary_iou, share))
+    for name, group in scores.groups.items():
+        sums.append((name, group.miou, group.miou_ci95, "", ""))
+    sums.append(("mIoU", scores.miou, scores.miou_ci95, scores.boundary_miou, ""))
+    sums.append(("pixel accuracy", scores.pixel_accuracy, scores.pixel_accuracy_ci95, "", ""))
+    return ScoreTable(title, ("IoU", "95 % CI", "boundary IoU", "pixels"), classes, sums)
+
+
+def _row_name(class_name: str, scores: Scores) -> str:
+    if class_name in scores.protocol.counted:
+        return class_name
+    return f"{class_name} (not in the mean)"
 
 
 def notes(evaluation: Evaluation) -> list[str]:
     """Notes about the scores for readers, one per line."""
-    lines = [f"Labels: {evaluation.data.about}.", *evaluation.data.notes, f"Predictions: {evaluation.predictor.about}."]
+    lines = [f"Labels: {evaluation.data.about}.", *evaluation.data.notes, *_predictor_notes(evaluation)]
+    if evaluation.against is not None:
+        lines += [f"Against: {line}" for line in _predictor_notes(evaluation.against)]
+    return lines
+
+
+def _predictor_notes(evaluation: Evaluation) -> list[str]:
+    lines = [f"Predictions: {evaluation.predictor.about}."]
     if evaluation.trained_on:
         images = plural(len(evaluation.scores.images), "image")
         lines.append(f"Trained on {evaluation.trained_on} of the {images}, so these scores are too high.")
@@ -261,9 +283,6 @@ def notes(evaluation: Evaluation) -> list[str]:
         lines.append(
             "The ids of the predictions seem to be one too low: every class would score higher if each were one higher."
         )
-    if evaluation.against is not None:
-        known = len(evaluation.data.notes) + 1
-        lines += [f"Against: {line}" for line in notes(evaluation.against)[known:]]
     return lines
 
 

@@ -57,25 +57,29 @@ def count(
     value: np.ndarray, classes: np.ndarray, truth: np.ndarray, num_classes: int, background: int | None
 ) -> np.ndarray:
     """(3, K, C) int64: tp, fp and fn of each class at each of BETAS. value, classes: from `strongest`. truth: (H, W),
-    255 ignored. background: the class of pixels below the threshold; None: there is no threshold, and K is 1."""
+    255 ignored. background: the class of pixels below the threshold; None: there is no threshold, and K is 1.
+
+    Example: a pixel of class 1 has its highest value, 0.3, for class 2. Up to β = 0.3 it is class 2: one fp of class 2,
+    one fn of class 1. Above, it is background: one fp of the background, one fn of class 1.
+    """
     kept = truth != IGNORE
     classes, truth = classes[kept], truth[kept]
     betas = np.zeros(1, np.float32) if background is None else BETAS.astype(np.float32)
     reached = np.searchsorted(betas, value[kept], side="right")  # the number of thresholds that a pixel reaches
 
-    def levels(ids: np.ndarray, where: np.ndarray) -> np.ndarray:
-        """(K + 1, C): number of pixels by the number of thresholds that they reach and by class."""
+    def reaching(ids: np.ndarray, where: np.ndarray | slice) -> np.ndarray:
+        """(K, C): the number of pixels of each id that reach each threshold. where: which pixels are counted."""
         size = (len(betas) + 1) * num_classes
-        return np.bincount(reached[where] * num_classes + ids[where], minlength=size).reshape(-1, num_classes)
+        table = np.bincount(reached[where] * num_classes + ids[where], minlength=size).reshape(-1, num_classes)
+        return table.sum(0) - table.cumsum(0)[:-1]
 
-    right, claimed = levels(classes, classes == truth), levels(classes, classes != IGNORE)
-    there = levels(truth, truth != IGNORE)
-    tp, predicted = (table.sum(0) - table.cumsum(0)[:-1] for table in (right, claimed))
+    tp, predicted = reaching(classes, classes == truth), reaching(classes, classes != IGNORE)
+    present = np.bincount(truth, minlength=num_classes)
     if background is not None:
-        below = there.cumsum(0)[:-1]
+        below = present - reaching(truth, slice(None))
         tp[:, background] += below[:, background]
         predicted[:, background] += below.sum(1)
-    return np.stack([tp, predicted - tp, there.sum(0) - tp])
+    return np.stack([tp, predicted - tp, present - tp])
 
 
 def best_beta(tuning: np.ndarray) -> int:

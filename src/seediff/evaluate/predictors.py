@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +24,8 @@ from ..files.photo_files import read_photo
 from .protocols import join_names
 
 OWN_IDS = "the data's own ids"
+TOGETHER = 8
+"""Number of images that a segmenter sees at a time."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +38,9 @@ class Predictor:
     """A description in one line."""
     classes: Mapping[int, str]
     """Id in the predicted label maps → class."""
-    predict: Callable[[Sequence[Sample]], list[np.ndarray]]
-    """Samples → label maps (H, W) uint8, 255 without a prediction. Raises UserError."""
-    at_once: int = 1
-    """The number of samples per call of `predict`."""
+    predict: Callable[[Sequence[Sample]], Iterable[np.ndarray]]
+    """Samples → a label map (H, W) uint8 of each, made when its turn comes; 255 without a prediction. Raises
+    UserError."""
     saw: Callable[[Sample], bool] = lambda sample: False
     """Whether the predictor was trained on a sample's picture, as far as is known."""
 
@@ -60,8 +61,8 @@ def _open_dataset(path: Path, data: Dataset, classes: Sequence[str] | None) -> P
         classes = own_classes
     names = dict(enumerate((BACKGROUND, *classes)))
 
-    def predict(asked: Sequence[Sample]) -> list[np.ndarray]:
-        return [samples[paired[sample.name]].labels(len(own_classes)) for sample in asked]
+    def predict(images: Sequence[Sample]) -> Iterator[np.ndarray]:
+        return (samples[paired[image.name]].labels(len(own_classes)) for image in images)
 
     return Predictor(str(path), f"masks of {path}, {len(names)} classes", names, predict)
 
@@ -121,7 +122,7 @@ def _open_folder(path: Path, data: Dataset, classes: Sequence[str] | None) -> Pr
     listed = with_single(listed, paired.values(), notes.append)
     about = "; ".join([f"label maps in {folder}, {len(names)} classes ({source})", *notes])
     return Predictor(
-        str(path), about, names, lambda samples: [read_mask(paired[sample.name], listed) for sample in samples]
+        str(path), about, names, lambda images: (read_mask(paired[image.name], listed) for image in images)
     )
 
 
@@ -155,13 +156,15 @@ def _open_segmenter(path: Path, scales: tuple[float, ...], flip: bool, device: s
     if flip:
         about = "; ".join([f"{about}, mirrored too", *side_notes(segmenter.classes)])
 
-    def predict(samples: Sequence[Sample]) -> list[np.ndarray]:
-        return segmenter.label_maps([sample.image for sample in samples], scales=scales, flip=flip)
+    def predict(samples: Sequence[Sample]) -> Iterator[np.ndarray]:
+        for first in range(0, len(samples), TOGETHER):
+            images = [sample.image for sample in samples[first : first + TOGETHER]]
+            yield from segmenter.label_maps(images, scales=scales, flip=flip)
 
     def saw(sample: Sample) -> bool:
         return bool(trained_on) and image_digest(sample) in trained_on
 
-    return Predictor(str(path), about, names, predict, at_once=8, saw=saw)
+    return Predictor(str(path), about, names, predict, saw)
 
 
 def open_predictor(

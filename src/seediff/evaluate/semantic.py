@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -20,9 +20,27 @@ from ..metrics.boundary import boundary_counts
 from ..metrics.confusion import Confusion
 from ..metrics.scores import class_iou, interval, mean_iou, resample
 from .protocols import Protocol
-from .tables import Interval, Points
+from .tables import Interval
 
 TINY = np.finfo(np.float64).tiny
+
+
+class Figure(NamedTuple):
+    """One number of an evaluation, and what it is in each draw of the bootstrap."""
+
+    name: str
+    value: float
+    drawn: np.ndarray
+    """(D,)"""
+
+    @property
+    def ci95(self) -> Interval:
+        """The interval of the draws."""
+        return interval(self.drawn)
+
+    def minus(self, other: Figure) -> Figure:
+        """The difference from the same figure of other predictions for the same images, over the same draws."""
+        return Figure(self.name, self.value - other.value, self.drawn - other.drawn)
 
 
 @dataclass(frozen=True)
@@ -69,20 +87,13 @@ class Scores:
     """The number of draws."""
     confusion: np.ndarray
     """`Confusion.table`."""
-    resampled: np.ndarray
-    """(F, D): each of the F `figures` in every draw of the bootstrap."""
-
-    def figures(self) -> list[tuple[str, float, Interval]]:
-        """(name, value, interval) of each class's IoU, then of the groups, mIoU and pixel accuracy."""
-        classes = [(name, score.iou, score.iou_ci95) for name, score in self.per_class.items()]
-        groups = [(name, group.miou, group.miou_ci95) for name, group in self.groups.items()]
-        accuracy = ("pixel accuracy", self.pixel_accuracy, self.pixel_accuracy_ci95)
-        return [*classes, *groups, ("mIoU", self.miou, self.miou_ci95), accuracy]
+    figures: Sequence[Figure]
+    """Each class's IoU, in the order of `per_class`; then those of the groups, mIoU and pixel accuracy."""
 
     def table(self) -> dict[str, Any]:
         """The scores as JSON values, with null for NaN; `images` is the number of images."""
         shown = {"protocol": self.protocol.name, "counted": self.protocol.counted, "images": len(self.images)}
-        scores = {name: value for name, value in vars(self).items() if name not in ("confusion", "resampled")}
+        scores = {name: value for name, value in vars(self).items() if name not in ("confusion", "figures")}
         return as_json({**scores, **shown})
 
 
@@ -134,51 +145,44 @@ def _score(
     tallies = confusion.tallies()
     whole, drawn = tallies.total(), resample(tallies, seed=seed, draws=draws)
     iou, iou_drawn = whole.iou, drawn.iou
-    counted = _columns(protocol, protocol.counted)
 
-    def mean(names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Mean IoU of some classes: of all images (), and of each draw (D,)."""
-        columns = _columns(protocol, names)
-        return mean_iou(iou[columns]), mean_iou(iou_drawn[:, columns])
+    def mean(name: str, classes: Sequence[str]) -> Figure:
+        """The mean IoU of some classes."""
+        columns = _columns(protocol, classes)
+        return Figure(name, float(mean_iou(iou[columns])), mean_iou(iou_drawn[:, columns]))
 
-    means = {name: mean(members) for name, members in protocol.groups.items()}
+    ious = [Figure(*each) for each in zip(protocol.classes, iou.tolist(), iou_drawn.T, strict=True)]
+    groups = {name: mean(name, members) for name, members in protocol.groups.items()}
     if protocol.harmonic:
-        first, second = (means[name] for name in protocol.harmonic)
-        means["harmonic"] = (_harmonic(first[0], second[0]), _harmonic(first[1], second[1]))
-    miou, miou_drawn = mean(protocol.counted)
+        one, other = (groups[name] for name in protocol.harmonic)
+        value = float(_harmonic(one.value, other.value))
+        groups["harmonic"] = Figure("harmonic", value, _harmonic(one.drawn, other.drawn))
+    miou = mean("mIoU", protocol.counted)
+    accuracy = Figure("pixel accuracy", float(whole.accuracy), drawn.accuracy)
+
     pixels = (whole.tp + whole.fn).tolist()
-    class_scores = map(ClassScore, iou.tolist(), map(interval, iou_drawn.T), boundary_iou.tolist(), pixels)
+    per_class: dict[str, ClassScore] = {}
+    for figure, boundary, count in zip(ious, boundary_iou.tolist(), pixels, strict=True):
+        per_class[figure.name] = ClassScore(figure.value, figure.ci95, boundary, count)
     return Scores(
         protocol=protocol,
-        miou=float(miou),
-        miou_ci95=interval(miou_drawn),
-        pixel_accuracy=float(whole.accuracy),
-        pixel_accuracy_ci95=interval(drawn.accuracy),
-        boundary_miou=float(mean_iou(boundary_iou[counted])),
-        groups={name: GroupScore(float(value), interval(draws)) for name, (value, draws) in means.items()},
-        per_class=dict(zip(protocol.classes, class_scores, strict=True)),
+        miou=miou.value,
+        miou_ci95=miou.ci95,
+        pixel_accuracy=accuracy.value,
+        pixel_accuracy_ci95=accuracy.ci95,
+        boundary_miou=float(mean_iou(boundary_iou[_columns(protocol, protocol.counted)])),
+        groups={name: GroupScore(group.value, group.ci95) for name, group in groups.items()},
+        per_class=per_class,
         images=images,
         pixels=int(whole.pixels),
         seed=seed,
         bootstrap=draws,
         confusion=confusion.table,
-        resampled=np.stack([*iou_drawn.T, *(draws for _, draws in means.values()), miou_drawn, drawn.accuracy]),
+        figures=(*ious, *groups.values(), miou, accuracy),
     )
 
 
-def score_differences(first: Scores, second: Scores) -> list[tuple[str, float, Points, Interval]]:
-    """For each of `figures`: (name, value in `second`, value in `first` minus this, interval of this difference over
-    the same draws of images). Both must be scores of the same images, truths, protocol and draws."""
-    found = []
-    for (name, one, _), (_, other, _), draws in zip(
-        first.figures(), second.figures(), first.resampled - second.resampled, strict=True
-    ):
-        low, high = interval(draws)
-        found.append((name, other, Points(one - other), (Points(low), Points(high))))
-    return found
-
-
-def _harmonic(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def _harmonic(first: Any, second: Any) -> np.ndarray:
     """2ab / (a + b), 0 where both are 0."""
     total = first + second
     return np.where(total > 0, 2 * first * second / np.maximum(total, TINY), total)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -83,16 +83,21 @@ class ScoreTable:
         heads = [""]
         for name, span in zip(self.columns, spans, strict=True):
             heads += [f"{name}, low", f"{name}, high"] if span else [name]
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(heads)
-        for row in rows:
-            cells = [row[0]]
-            for value, span in zip(row[1:], spans, strict=True):
+        lines = [heads]
+        for name, *values in rows:
+            cells = [str(name)]
+            for value, span in zip(values, spans, strict=True):
                 ends = value if isinstance(value, tuple) else [value] * (1 + span)
                 cells += [end if isinstance(end, str) else _number(end) for end in ends]
-            writer.writerow(cells)
-        return text.getvalue()
+            lines.append(cells)
+        return csv_text(lines)
+
+
+def csv_text(rows: Iterable[Sequence[str]]) -> str:
+    """The text of a CSV file."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
 
 
 def show_cell(value: Value, unit: str = "") -> str:

@@ -33,6 +33,7 @@ def load_lora(pipe: Any, family: Family, source: str, scale: float, model: str) 
 
     Raises UserError if there is no such file, if it is not a LoRA, if it does not fit the model, or if peft is missing.
     """
+    # 1. The layers that it changes, by the names of its tensors
     path = weight_file("lora", source)
     found = [at for at in map(PAIR.search, read_header(path).tensors) if at is not None]
     wanted = {at.string[: at.start()] for at in found}
@@ -42,6 +43,7 @@ def load_lora(pipe: Any, family: Family, source: str, scale: float, model: str) 
         raise UserError("lora", f"{source}: needs peft", "pip install 'seediff[lora]'")
     from peft.tuners.tuners_utils import BaseTunerLayer
 
+    # 2. The LoRA in the pipeline, in all of these layers
     misfit = f"{source}: does not fit {family.title} ({model})"
     try:
         pipe.load_lora_weights(str(path.parent), weight_name=path.name, adapter_name=NAME)
@@ -52,6 +54,7 @@ def load_lora(pipe: Any, family: Family, source: str, scale: float, model: str) 
     lacking = len(wanted) - sum(isinstance(module, BaseTunerLayer) for module in modules)
     if lacking > 0:
         raise UserError("lora", f"{misfit}: the model lacks {lacking} of the {len(wanted)} layers that it changes")
+    # 3. Its scale, and its numbers
     pipe.set_adapters([NAME], adapter_weights=[scale])
     for part in parts:
         for name, weight in part.named_parameters():

@@ -13,7 +13,8 @@ from ..errors import UserError
 from ..files.documents import read_json
 from ..files.messages import did_you_mean, show_json
 from .families import REFUSED, families, pipeline_family
-from .families.family import OF_PIPELINES, Family, Layer
+from .families.family import OF_PIPELINES, Family
+from .families.layers import Layer
 from .families.readers import Reader
 from .hub import INDEX, read_index
 from .model_files import ModelFiles, NetworkFolder, locate_model
@@ -105,17 +106,23 @@ class ModelInfo:
         names has them. The package's defaults are for values that are missing here. A model that was distilled to draw
         without guidance has the family's values only, because the page may describe its base."""
         values = self.family.defaults(self.network_config, self.name)
-        named = None if self.family.unguided(self.network_config, self.name) else named_model(self.files.base)
-        page = {"steps": named.steps, "guidance_scale": named.guidance_scale} if named else {}
-        return values | {key: value for key, value in page.items() if value is not None}
+        named = named_model(self.files.base)
+        if named is not None and not self.family.unguided(self.network_config, self.name):
+            page = {"steps": named.steps, "guidance_scale": named.guidance_scale}
+            values |= {key: value for key, value in page.items() if value is not None}
+        return values
 
     def sizes(self) -> Sizes | None:
         """The sizes of the model's images; None if its files do not say."""
         family, config = self.family, self.network_config
         with suppress(KeyError, TypeError, ValueError, IndexError):
             factor = family.factor(self.vae_config)
-            rules = family.multiple(factor, config), family.largest(factor, config)
-            return Sizes(family.image_side(factor, config), family.pixels(factor, config), *rules)
+            return Sizes(
+                family.image_side(factor, config),
+                family.pixels(factor, config),
+                family.multiple(factor, config),
+                family.largest(factor, config),
+            )
         return None
 
 

@@ -1,4 +1,4 @@
-"""Resolves a model's name to a local folder, a file or a hub id, and reads from the hub and its cache."""
+"""Asks the hub, reads its cache, and takes names of the hub apart."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ from ..errors import Notice, UserError, causes, first_line
 from ..files.documents import read_json
 from ..files.messages import did_you_mean, show_bytes
 from ..files.output_folders import free_bytes
-from ..files.reading import check_unpacked
-from .short_names import BY_NAME, EMBEDDED, NAMED, named_model
+from .short_names import NAMED, named_model
 
 INDEX = "model_index.json"
 WEIGHTS = (".safetensors", ".gguf")
@@ -42,38 +41,6 @@ def hub_part(name: str) -> tuple[str, str | None] | None:
 def path_of(name: str) -> Path:
     """The path of a name, with `~` as the user's folder. Ask os.path whether it exists: Path raises for some names."""
     return Path(os.path.expanduser(name))
-
-
-def resolve_name(name: str) -> Path | str:
-    """The local folder, single file of weights, or hub id that a model's name stands for. Raises UserError for any
-    other name. Makes no network requests."""
-    if name in EMBEDDED:
-        if not (EMBEDDED[name] / INDEX).is_file():
-            raise UserError("model", f"{name}: is missing", "take it from SeeDiff's repository, or reinstall seediff")
-        return EMBEDDED[name]
-    if name in BY_NAME:
-        return BY_NAME[name].hub_id
-    path = path_of(name)
-    if os.path.isdir(path) or (os.path.isfile(path) and path.suffix in WEIGHTS):
-        return path
-    check_unpacked(path)
-    if os.path.exists(path):
-        problem = "must be a folder, or a file of weights in safetensors or GGUF; pickles can run code"
-        raise UserError("model", f"{name} {problem}", "convert it to .safetensors")
-    hub_id, file = hub_part(name) or (None, None)
-    if file is None and path.suffix in WEIGHTS:
-        raise UserError("model", f"{name}: no such file")
-    if hub_id is None:
-        near = did_you_mean(name, (*EMBEDDED, *BY_NAME))
-        fix = "`seediff models` lists the names; others are a folder, a file or a hub id `owner/name`"
-        raise UserError("model", f"{name}: no such folder or file{near}", fix)
-    if file is None:
-        return hub_id
-    cached = cached_file(hub_id, file)
-    if cached is None:
-        problem = f"{name}: no such file, neither here nor in the hub's cache"
-        raise UserError("model", problem, "to fetch a file of the hub, give its base as well")
-    return cached
 
 
 def read_index(folder: Path) -> dict[str, Any]:
@@ -142,7 +109,7 @@ def fetch_files(hub_id: str, files: Mapping[str, int], out: Path | None = None, 
         if is_unreachable(error):
             problem = f"{hub_id}: the download broke off ({first_line(error)})"
             raise UserError(field, problem, "run the same command to continue") from error
-        raise not_fetched(hub_id, error, field=field) from error
+        raise not_fetched(hub_id, error, INDEX, field) from error
 
 
 def hub_files(hub_id: str, field: str = "model") -> dict[str, int]:
@@ -168,7 +135,7 @@ def _ask_hub(hub_id: str, field: str = "model") -> Any:
     except Exception as error:  # from the hub: this kind may end at once, by a login
         answer = error
     if isinstance(answer, Exception):
-        raise not_fetched(hub_id, answer, field=field) from answer
+        raise not_fetched(hub_id, answer, INDEX, field) from answer
     return answer
 
 
@@ -202,7 +169,7 @@ def is_unreachable(error: Exception) -> bool:
     return any(names.search(type(cause).__name__) for cause in causes(error))
 
 
-def not_fetched(hub_id: str, error: Exception, file: str = INDEX, field: str = "model") -> UserError:
+def not_fetched(hub_id: str, error: Exception, file: str, field: str) -> UserError:
     """The error for a hub id's file that is neither in the cache nor can be fetched. field: as in `fetch_file`."""
     from huggingface_hub import constants, errors
 

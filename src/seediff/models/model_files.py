@@ -1,7 +1,13 @@
 """Finds the files of a model by its name: `find_model`.
 
-A model is a folder or a hub id in diffusers' format. A single file, or a folder of a network alone, replaces some parts
-of such a model, its base.
+    a name                                        the model                      its base
+    sd1.5, owner/name                             the whole model of a hub id
+    mini, a folder with model_index.json          the whole model in a folder
+    a .safetensors or .gguf file                  a `Checkpoint`                 given, or recognised by its tensors
+    owner/name/FILE                               a `Checkpoint` or `HubFile`    given; if it is in the cache, as above
+    a folder of a network, and a base             a `NetworkFolder`              given
+
+A whole model is in diffusers' format. The others replace some parts of a whole model, their base.
 """
 
 from __future__ import annotations
@@ -14,10 +20,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ..errors import UserError
+from ..files.messages import did_you_mean
+from ..files.reading import check_unpacked
 from .families import pipeline_family
 from .families.family import NETWORK_PARTS, Family
-from .hub import INDEX, cached_file, fetch_file, hub_part, local_folder, path_of, read_index, resolve_name
-from .short_names import named_model
+from .hub import INDEX, WEIGHTS, cached_file, fetch_file, hub_part, local_folder, path_of, read_index
+from .short_names import BY_NAME, EMBEDDED, named_model
 from .single_file import Checkpoint, read_checkpoint
 from .weights import file_bytes, part_files
 
@@ -29,10 +37,6 @@ class NetworkFolder:
     path: Path
     place: ClassVar[str] = "the folder"
     is_gguf: ClassVar[bool] = False
-
-    def parts(self, family: Family, index: Mapping[str, Any]) -> list[str]:
-        """The parts that it replaces, as in `Checkpoint.parts`: the network."""
-        return [family.network_part]
 
     def weight_files(self, dtype: str) -> list[Path]:
         """The files that are loaded for a number format."""
@@ -52,10 +56,6 @@ class HubFile:
     def is_gguf(self) -> bool:
         """Whether its weights are quantised by llama.cpp's formats."""
         return self.file.endswith(".gguf")
-
-    def parts(self, family: Family, index: Mapping[str, Any]) -> list[str]:
-        """The network; only the file's header would say which other parts it holds."""
-        return [family.network_part]
 
     def weight_files(self, dtype: str) -> list[Path]:
         """No files: the file is not on this machine."""
@@ -99,8 +99,13 @@ class ModelFiles:
         return replace(self, replacement=read_checkpoint(path))
 
     def replaced(self, family: Family, index: Mapping[str, Any]) -> Sequence[str]:
-        """The parts that do not come from the whole model. index: the whole model's model_index.json."""
-        return [*self.replacement.parts(family, index)] if self.replacement else []
+        """The parts that do not come from the whole model. index: the whole model's model_index.json. Of a `HubFile`
+        only the network is known; the file's header would say which other parts it holds."""
+        if self.replacement is None:
+            return ()
+        if isinstance(self.replacement, Checkpoint):
+            return [*self.replacement.parts(family, index)]
+        return [family.network_part]
 
     def weight_bytes(self, family: Family, dtype: str) -> int | None:
         """Bytes of the weights in a number format, from the headers of their files; None if a file is not on this
@@ -122,9 +127,8 @@ class ModelFiles:
         """A line that says where the parts come from; empty for a whole model."""
         if self.replacement is None:
             return ""
-        return (
-            f"{', '.join(self.replaced(family, self.index()))} from {self.replacement.place}, the rest from {self.base}"
-        )
+        parts = ", ".join(self.replaced(family, self.index()))
+        return f"{parts} from {self.replacement.place}, the rest from {self.base}"
 
 
 def find_model(name: str, base: str | None = None) -> ModelFiles:
@@ -156,25 +160,29 @@ def fetch_configurations(files: ModelFiles, *, planned: bool = False) -> None:
 def locate_model(name: str, base: str | None = None) -> ModelFiles:
     """`find_model` without asking the hub. Raises UserError for names of nothing, for a file that is not a model's, and
     for a base of a whole model."""
-    if base is not None and not os.path.exists(path_of(name)):
-        hub_id, file = hub_part(name) or ("", None)
-        if file and cached_file(hub_id, file) is None:
-            return ModelFiles(name, base, _locate_base(base), HubFile(hub_id, file))
-    path = resolve_name(name)
-    is_file = isinstance(path, Path) and path.is_file()
-    if base is None and not is_file:
-        return ModelFiles(name, name, path)
-    if isinstance(path, str) or (path / INDEX).is_file():
+    place = resolve_name(name)
+    if isinstance(place, HubFile):
+        if base is None:
+            problem = f"{name}: no such file, neither here nor in the hub's cache"
+            raise UserError("model", problem, "to fetch a file of the hub, give its base as well")
+        replacement = place
+    elif isinstance(place, Path) and place.is_file():
+        replacement = read_checkpoint(place)
+        base = base or replacement.base()
+    elif base is None:
+        return ModelFiles(name, name, place)
+    elif isinstance(place, str) or (place / INDEX).is_file():
         problem = f"{base}: is for a single file, here or on the hub, and for a folder with a network, not for {name}"
         raise UserError("base", problem, "leave it out")
-    if not is_file:
-        return ModelFiles(name, str(base), _locate_base(str(base)), _locate_network(path))
-    checkpoint = read_checkpoint(path)
-    base = base or checkpoint.base()
-    return ModelFiles(name, base, _locate_base(base), checkpoint)
+    else:
+        replacement = _network_in(place)
+    whole = resolve_name(base)
+    if isinstance(whole, HubFile) or (isinstance(whole, Path) and whole.is_file()):
+        raise UserError("base", f"{base} must be a model in diffusers' format, a folder or a hub id, not a file")
+    return ModelFiles(name, base, whole, replacement)
 
 
-def _locate_network(folder: Path) -> NetworkFolder:
+def _network_in(folder: Path) -> NetworkFolder:
     """The network's folder: this folder, or unet/ or transformer/ in it. Raises UserError."""
     here = folder.resolve()  # the name of `.` is empty
     for place in (here, *(here / name for name in NETWORK_PARTS)):
@@ -184,9 +192,29 @@ def _locate_network(folder: Path) -> NetworkFolder:
     raise UserError("model", problem, "name a folder with a whole model or its network")
 
 
-def _locate_base(base: str) -> Path | str:
-    """The folder or hub id of a base. Raises UserError for a single file."""
-    whole = resolve_name(base)
-    if isinstance(whole, Path) and whole.is_file():
-        raise UserError("base", f"{base} must be a model in diffusers' format, a folder or a hub id, not a file")
-    return whole
+def resolve_name(name: str) -> Path | str | HubFile:
+    """What a model's name stands for: a folder or file of weights on this machine, a hub id, or a file on the hub that
+    is not on this machine. Raises UserError for any other name. Makes no network requests."""
+    if name in EMBEDDED:
+        if not (EMBEDDED[name] / INDEX).is_file():
+            raise UserError("model", f"{name}: is missing", "take it from SeeDiff's repository, or reinstall seediff")
+        return EMBEDDED[name]
+    if name in BY_NAME:
+        return BY_NAME[name].hub_id
+    path = path_of(name)
+    if os.path.isdir(path) or (os.path.isfile(path) and path.suffix in WEIGHTS):
+        return path
+    check_unpacked(path)
+    if os.path.exists(path):
+        problem = "must be a folder, or a file of weights in safetensors or GGUF; pickles can run code"
+        raise UserError("model", f"{name} {problem}", "convert it to .safetensors")
+    hub_id, file = hub_part(name) or (None, None)
+    if file is None and path.suffix in WEIGHTS:
+        raise UserError("model", f"{name}: no such file")
+    if hub_id is None:
+        near = did_you_mean(name, (*EMBEDDED, *BY_NAME))
+        fix = "`seediff models` lists the names; others are a folder, a file or a hub id `owner/name`"
+        raise UserError("model", f"{name}: no such folder or file{near}", fix)
+    if file is None:
+        return hub_id
+    return cached_file(hub_id, file) or HubFile(hub_id, file)

@@ -1,18 +1,28 @@
-"""Loads a model by name: `load_model`."""
+"""Loads a model by name: `load_model`. Its steps, and the files that have them:
+
+    name ─find_model─▶ ModelFiles     where its parts are; small files are fetched    model_files.py, hub.py
+         ─describe─▶ ModelInfo        family, sizes and defaults, by the small files  describe.py, families/
+         ─check_options               what can be refused before weights are read
+         ─load_pipeline─▶ pipe        the weights, checked                            pipeline.py, weights.py, trust.py
+         ─_apply, _place              LoRA, scheduler, quantised weights; the device  adapters.py, saving_memory.py
+         ─▶ Model
+
+Commands find and describe the model themselves, before they ask `load_found` for the steps from the weights on.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from ..errors import UserError
 from .adapters import load_lora
 from .describe import ModelInfo, Sizes, describe
-from .families.family import OF_PIPELINES, Family, Layer
+from .families.family import OF_PIPELINES, Family
+from .families.layers import Layer
 from .families.readers import Reader
-from .load_options import LoadOptions, check_options
 from .model_files import find_model
 from .pipeline import load_pipeline
 from .saving_memory import (
@@ -21,12 +31,13 @@ from .saving_memory import (
     Quantize,
     check_graphs,
     check_offload,
+    check_quantize,
     enable_tiling,
     move_to,
     quantise,
     why_no_graphs,
 )
-from .schedulers import use_scheduler
+from .schedulers import check_scheduler, use_scheduler
 from .short_names import BYTES
 from .trust import import_diffusers
 
@@ -40,6 +51,23 @@ WORDS: dict[str, tuple[str, ...]] = {
     "quantize": get_args(Quantize),
 }
 """Argument of `load_model` → its allowed words."""
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """Options of `load_model` that change what is loaded. The fields are as in `RunConfig`."""
+
+    lora: str | None = None
+    lora_scale: float | None = None
+    scheduler: str | None = None
+    quantize: Quantize | None = None
+    vae_tiling: bool = False
+
+    @classmethod
+    def of(cls, config: Any) -> LoadOptions:
+        """The options in a configuration."""
+        names = [field.name for field in fields(cls)]
+        return cls(**{name: getattr(config, name) for name in names if hasattr(config, name)})
 
 
 @dataclass(frozen=True)
@@ -122,7 +150,7 @@ def load_model(
     _check_words(dtype=dtype, quantize=quantize)
     info = describe(find_model(name, base))
     options = LoadOptions(lora, lora_scale, scheduler, quantize, vae_tiling)
-    check_options(options, info.family, gguf=info.files.is_gguf)
+    check_options(options, info)
     return load_found(info, options, device=device, dtype=dtype, offload=offload, graphs=graphs)
 
 
@@ -132,14 +160,27 @@ def _check_words(**given: str | None) -> None:
             raise UserError(field, f"{value} must be one of {', '.join(WORDS[field])}")
 
 
+def check_options(options: LoadOptions, info: ModelInfo) -> None:
+    """Raise UserError for options that contradict each other or the model, before its weights are read."""
+    lora, scale = options.lora, options.lora_scale
+    if options.quantize is not None:
+        check_quantize(options.quantize, quantised=info.files.is_gguf)
+    if options.scheduler is not None:
+        check_scheduler(info.family, options.scheduler)
+    if scale is not None and lora is None:
+        raise UserError("lora_scale", f"{scale} needs a lora")
+    if lora is not None and not info.family.loads_loras:
+        raise UserError("lora", f"{lora}: diffusers cannot load a LoRA into {info.family.title}")
+
+
 def load_found(
     info: ModelInfo,
     options: LoadOptions,
     *,
-    device: str | None = None,
-    dtype: str | None = None,
-    offload: Offload = "none",
-    graphs: Graphs = "off",
+    device: str | None,
+    dtype: str | None,
+    offload: Offload,
+    graphs: Graphs,
 ) -> Model:
     """`load_model` for a described model, with options that `check_options` accepts."""
     # 1. What can be refused before weights are read
@@ -149,44 +190,56 @@ def load_found(
 
     from ..devices import check_device, default_device, default_dtype
 
-    name, family = info.name, info.family
     device = check_device(device or default_device())
     check_offload(offload, device)
     if graphs == "on":
         check_graphs(device)
 
-    # 2. The pipeline
-    files = info.files.fetched()
-    dtype = dtype or default_dtype(device, family.half)
-    pipe = load_pipeline(files, family, dtype)
-
-    # 3. What is loaded on top, and the device
-    if options.lora is not None:
-        load_lora(pipe, family, options.lora, 1.0 if options.lora_scale is None else options.lora_scale, name)
-    if options.scheduler is not None:
-        use_scheduler(pipe, options.scheduler)
-    if options.quantize is not None:
-        quantise(pipe, family, options.quantize, getattr(torch, dtype))
-    if options.vae_tiling:
-        enable_tiling(pipe, name)
-    pipe.set_progress_bar_config(disable=True)
+    # 2. The pipeline, and what changes it
+    family, dtype = info.family, dtype or default_dtype(device, info.family.half)
+    info = replace(info, files=info.files.fetched())
+    pipe = load_pipeline(info.files, family, dtype)
+    _apply(options, pipe, info, dtype)
     network = getattr(pipe, family.network_part)
-    try:
-        move_to(pipe, device, offload)
-    except torch.OutOfMemoryError as error:
-        fix = {"none": "use offload model, or ", "model": "use offload sequential, or "}.get(offload, "use ")
-        raise UserError("model", f"{name}: does not fit into the memory of {device}", f"{fix}dtype float16") from error
-    is_plain = family.recordable and options.quantize is None and not files.is_gguf and offload == "none"
+    pipe.set_progress_bar_config(disable=True)
+    _place(pipe, info.name, device, offload)
+    is_plain = family.recordable and options.quantize is None and not info.files.is_gguf and offload == "none"
     if graphs == "on" or (graphs == "auto" and is_plain and not why_no_graphs(device)):
         from .graphs import CudaRecording, GraphedNetwork
 
         GraphedNetwork(network, CudaRecording(torch.device(device)), trial=graphs == "auto")
 
-    # 4. The model's image size, and its configurations as they were loaded
+    # 3. The description, with the configurations as they were loaded
     config = {**network.config, **{key: pipe.config[key] for key in OF_PIPELINES if key in pipe.config}}
-    info = replace(info, pipeline=type(pipe).__name__, files=files, network_config=config, vae_config=pipe.vae.config)
+    info = replace(info, pipeline=type(pipe).__name__, network_config=config, vae_config=pipe.vae.config)
     sizes = info.sizes()
     if sizes is None:
-        problem = f"{name}: config.json of its {family.network_part} does not tell the size of its images"
+        problem = f"{info.name}: config.json of its {family.network_part} does not tell the size of its images"
         raise UserError("model", problem, "download it again")
     return Model(pipe, info, sizes, device, dtype, offload)
+
+
+def _apply(options: LoadOptions, pipe: Any, info: ModelInfo, dtype: str) -> None:
+    """Change a pipeline as the options say. Raises UserError."""
+    import torch
+
+    if options.lora is not None:
+        scale = 1.0 if options.lora_scale is None else options.lora_scale
+        load_lora(pipe, info.family, options.lora, scale, info.name)
+    if options.scheduler is not None:
+        use_scheduler(pipe, options.scheduler)
+    if options.quantize is not None:
+        quantise(pipe, info.family, options.quantize, getattr(torch, dtype))
+    if options.vae_tiling:
+        enable_tiling(pipe, info.name)
+
+
+def _place(pipe: Any, name: str, device: str, offload: Offload) -> None:
+    """`move_to`, with UserError if the memory of the device is too small. name: the model's."""
+    import torch
+
+    try:
+        move_to(pipe, device, offload)
+    except torch.OutOfMemoryError as error:
+        fix = {"none": "use offload model, or ", "model": "use offload sequential, or "}.get(offload, "use ")
+        raise UserError("model", f"{name}: does not fit into the memory of {device}", f"{fix}dtype float16") from error

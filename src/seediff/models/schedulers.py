@@ -51,17 +51,16 @@ FLOW_STEPS = 8
 def scheduler_class(name: str) -> tuple[str, dict[str, Any]]:
     """(diffusers' class, settings that replace those of the model's configuration). Raises UserError for an unknown
     name."""
-    if name not in NAMES and not (name.endswith("Scheduler") and _is_of_diffusers(name)):
-        choices = f"known: {', '.join(NAMES)}, and diffusers' classes"
-        raise UserError("scheduler", f"{name}: is not known{did_you_mean(name, NAMES)}", choices)
-    return NAMES.get(name, (name, {}))
+    if name in NAMES:
+        return NAMES[name]
+    if name.endswith("Scheduler"):
+        import_diffusers()
+        import diffusers
 
-
-def _is_of_diffusers(name: str) -> bool:
-    import_diffusers()
-    import diffusers
-
-    return hasattr(diffusers, name)
+        if hasattr(diffusers, name):
+            return name, {}
+    choices = f"known: {', '.join(NAMES)}, and diffusers' classes"
+    raise UserError("scheduler", f"{name}: is not known{did_you_mean(name, NAMES)}", choices)
 
 
 def check_scheduler(family: Family, name: str) -> None:

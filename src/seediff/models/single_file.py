@@ -118,7 +118,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
         for package in ("gguf", "accelerate"):
             if find_spec(package) is None:
                 raise UserError("model", f"{path}: needs {package}", "pip install 'seediff[gguf]'")
-    tensors = read_gguf_header(path) if path.suffix == ".gguf" else read_header(path).tensors
+        tensors = read_gguf_header(path)
+    else:
+        tensors = read_header(path).tensors
     if not tensors:
         raise UserError("model", f"{path}: has no tensors", "download that file again")
     scaled = next(filter(QUANTISED.search, tensors), None)

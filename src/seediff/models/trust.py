@@ -58,9 +58,10 @@ def check_index(path: Path, index: Mapping[str, Any], family: Family) -> set[str
     check_settings(path, index)
     listed, needed = set(), {family.network_part, "vae", "text_encoder", family.reads_text}
     for part, made_of in index.items():
-        numbers = isinstance(made_of, list) and all(isinstance(one, int | float) for one in made_of)
-        if not isinstance(made_of, list) or numbers or part.startswith("_") or part in NOT_LOADED:
+        if not isinstance(made_of, list) or part.startswith("_") or part in NOT_LOADED:
             continue  # no part, or one that is not loaded
+        if all(isinstance(one, int | float) for one in made_of):
+            continue  # a list of numbers is a setting
         needed.add(part)
         if made_of == [None, None]:
             continue

@@ -8,13 +8,14 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
 from ..files.messages import show_bytes
-from ..files.tensors import read_header
+from ..files.tensors import Tensor, read_header
 from .short_names import BYTES
 from .trust import OWN_ATTENTION
 
@@ -33,6 +34,8 @@ BLOCK = re.compile(r"\.\d+\.")
 _WEIGHTS = re.compile(
     r"(?P<part>[^/]+)/(diffusion_pytorch_)?model(\.(?P<variant>\w+))?(-\d{5}-of-(?P<count>\d{5})(\.(?P<old>\w+))?)?\.safetensors"
 )
+"""Matches the path of a file of weights in a pipeline's folder: unet/diffusion_pytorch_model.safetensors, or in half
+precision and several files, text_encoder/model.fp16-00001-of-00002.safetensors; older files have `fp16` at the end."""
 
 
 def variants(files: Iterable[str], part: str) -> dict[str | None, list[re.Match[str]]]:
@@ -96,6 +99,28 @@ def file_bytes(path: Path, dtype: str) -> int:
     return BYTES[dtype] * sum(math.prod(tensor.shape) for tensor in read_header(path).tensors.values())
 
 
+@dataclass
+class _Growth:
+    """What a library has built of a network, and the most that it may build."""
+
+    most_tensors: float
+    most_values: float
+    too_large: UserError
+    """The error above this."""
+    built: set[tuple[int, str]] = field(default_factory=set)
+    """Modules and the names of their parameters, which loading sets again."""
+    values: int = 0
+
+    def add(self, module: Any, name: str, parameter: Any) -> None:
+        """Count a parameter that a module gets."""
+        if parameter is None or (id(module), name) in self.built:
+            return
+        self.built.add((id(module), name))
+        self.values += parameter.numel()
+        if len(self.built) > self.most_tensors or self.values > self.most_values:
+            raise self.too_large
+
+
 @contextmanager
 def no_larger_than(files: Collection[Path], config: Path) -> Iterator[None]:
     """In this block, raise UserError as soon as a network gets more than twice the values or tensors of these files:
@@ -103,34 +128,28 @@ def no_larger_than(files: Collection[Path], config: Path) -> Iterator[None]:
     files hold values that two tensors share only once. Without files there is no limit."""
     from torch.nn.modules.module import register_module_parameter_registration_hook
 
-    headers = chain.from_iterable(read_header(file).tensors.values() for file in files)
-    held = [math.prod(tensor.shape) for tensor in headers]
+    held = [math.prod(tensor.shape) for tensor in _tensors(files).values()]
     problem = f"describes a larger network than that of its weights, {sum(held)} numbers in {len(held)} tensors"
-    built = set[tuple[int, str]]()  # modules and the names of their parameters, which loading sets again
-    values = 0
-
-    def count(module: Any, name: str, parameter: Any) -> None:
-        nonlocal values
-        if parameter is None or (id(module), name) in built:
-            return
-        built.add((id(module), name))
-        values += parameter.numel()
-        if held and (len(built) > 2 * len(held) or values > 2 * sum(held)):
-            raise UserError(config, problem, "download it again")
-
-    handle = register_module_parameter_registration_hook(count)
+    too_large = UserError(config, problem, "download it again")
+    growth = _Growth(2 * len(held) or math.inf, 2 * sum(held) or math.inf, too_large)
+    handle = register_module_parameter_registration_hook(growth.add)
     try:
         yield
     except RuntimeError as error:  # diffusers reserves memory for a tensor before the module has it
         asked = re.search(r"allocate (\d+) bytes", str(error))
-        if not asked and "Storage size" not in str(error):
-            raise
-        if asked and (not held or int(asked[1]) <= 8 * sum(held)):  # twice the values, in float32
+        if asked and int(asked[1]) <= 4 * growth.most_values:  # all values, in float32
             more = f"loading it needs {show_bytes(int(asked[1]))} more memory than this machine has free"
             raise UserError(config.parent, more, "end other programs, or take a smaller model") from error
-        raise UserError(config, problem, "download it again") from error
+        if not asked and "Storage size" not in str(error):
+            raise
+        raise too_large from error
     finally:
         handle.remove()
+
+
+def _tensors(files: Iterable[Path]) -> dict[str, Tensor]:
+    """Name → what the headers of files say about a tensor."""
+    return dict(chain.from_iterable(read_header(file).tensors.items() for file in files))
 
 
 def load_checked(
@@ -171,8 +190,7 @@ def load_part(kind: Any, folder: Path, part: str, dtype: str, name: str) -> Any:
 def wrong_types(network: Any, files: Iterable[Path]) -> str:
     """Describe the first tensor with integers in the files where the network has floating-point numbers; empty if all
     types fit. Libraries would convert the integers to meaningless numbers."""
-    headers = chain.from_iterable(read_header(file).tensors.items() for file in files)
-    held, own = dict(headers), network.state_dict()
+    held, own = _tensors(files), network.state_dict()
     for name in sorted(held.keys() & own.keys()):
         kind = held[name].dtype
         if (kind[0] in "IU" or kind == "BOOL") and own[name].is_floating_point():

@@ -1,5 +1,9 @@
 """`SampleSpec`: classes, prompt and seed of each sample in a run. They depend only on the configuration and the
 sample's index.
+
+    templates alone             `take_turns`: classes in turn, several in an image if asked, templates in turn
+    a prompt without {class}    `deal_prompts`: the class with the fewest images, its next prompt
+    then                        `each_spec`: a {class} becomes a subclass or the class; each sample gets its seed
 """
 
 from __future__ import annotations
@@ -7,17 +11,21 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..config.class_names import by_class, classes_in, join_classes
 
 if TYPE_CHECKING:
     from ..config.generate_config import GenerateConfig
 
-Line = tuple[tuple[str, ...], str]
-"""(classes, prompt or template) of an image."""
+
+class Line(NamedTuple):
+    """What an image shows, and the prompt or template for it."""
+
+    classes: tuple[str, ...]
+    prompt: str
 
 
 @dataclass(frozen=True)
@@ -36,9 +44,12 @@ def sample_count(config: GenerateConfig) -> int:
     """The number of images: the fewest that show classes · per_class classes in all."""
     if not _all_templates(config):
         return sum(1 for _ in deal_prompts(config))
-    rounds, rest = divmod(len(config.classes) * config.per_class, sum(config.turns))
-    last = itertools.takewhile(lambda shown: shown < rest, itertools.accumulate(config.turns, initial=0))
-    return rounds * len(config.turns) + len(list(last))
+    rounds, missing = divmod(len(config.classes) * config.per_class, sum(config.turns))
+    count = rounds * len(config.turns)
+    for size in config.turns:  # the last round, which ends as soon as no class is missing
+        if missing > 0:
+            count, missing = count + 1, missing - size
+    return count
 
 
 def sample_specs(config: GenerateConfig) -> list[SampleSpec]:
@@ -68,12 +79,12 @@ def take_turns(config: GenerateConfig) -> Iterator[Line]:
     groups = class_groups(kinds, config.turns, config.seed)
     shown = 0  # the number of classes so far
     current, first_of_round = 0, 0  # the round in which an image begins, and this round's first image
-    for index in range(sample_count(config)):  # counting the turns instead would take minutes for 10⁷ images
+    for index in range(sample_count(config)):
         if shown // kinds > current:
             current, first_of_round = shown // kinds, index
         classes = tuple(config.classes[position] for position in next(groups))
         shown += len(classes)
-        yield classes, config.prompts[(current + index - first_of_round) % len(config.prompts)]
+        yield Line(classes, config.prompts[(current + index - first_of_round) % len(config.prompts)])
 
 
 def _all_templates(config: GenerateConfig) -> bool:
@@ -84,23 +95,25 @@ def deal_prompts(config: GenerateConfig) -> Iterator[Line]:
     """(classes, prompt) of each image, until every class is in `per_class` images. A prompt shows the classes that it
     names, a template any one class. The next image takes the next prompt of the class with the fewest images so far, so
     that a larger `per_class` only adds images."""
-    prompts = [*zip(config.prompts, classes_in(config.prompts, config.classes), strict=True)]
+    lines_of: dict[str, list[Line]] = {name: [] for name in config.classes}
+    for prompt, named in zip(config.prompts, classes_in(config.prompts, config.classes), strict=True):
+        for name in config.classes:
+            if name in named or "{class}" in prompt:
+                lines_of[name].append(Line(named or (name,), prompt))
     used = Counter[Line]()
-    of_class = {name: _turns_of(name, prompts, used) for name in config.classes}
+    turns_of = {name: _least_used(lines, used) for name, lines in lines_of.items()}
     shown = Counter(dict.fromkeys(config.classes, 0))
     while min(shown.values()) < config.per_class:
-        classes, prompt = next(of_class[min(config.classes, key=shown.__getitem__)])
-        shown.update(classes)
-        yield classes, prompt
+        line = next(turns_of[min(config.classes, key=shown.__getitem__)])
+        shown.update(line.classes)
+        yield line
 
 
-def _turns_of(name: str, prompts: Sequence[tuple[str, tuple[str, ...]]], used: Counter[Line]) -> Iterator[Line]:
-    """The lines that show a class, in endless turns. A turn leaves out a line that turns of other classes have already
-    used as often. prompts: (prompt, classes that it names). used: line → its uses by the turns of all classes, which
-    this function updates."""
-    lines = [(named or (name,), prompt) for prompt, named in prompts if name in named or "{class}" in prompt]
+def _least_used(lines: Sequence[Line], used: Counter[Line]) -> Iterator[Line]:
+    """An endless series whose next line is the least used of `lines`, the first of equals. used: line → its uses by the
+    series of all classes, to which this function adds."""
     for turn in itertools.count():
-        for line in lines:
+        for line in lines:  # other classes' series may have used it more often than this one
             if used[line] <= turn:
                 used[line] += 1
                 yield line
@@ -131,9 +144,7 @@ def _round_order(kinds: int, size: int, seed: int, number: int) -> list[int]:
 def phrase_of(subclasses: Sequence[str], classes: Sequence[str], seed: int) -> dict[str, Iterator[str]]:
     """Class → an endless series of its names in prompts: its subclasses, or the class itself. Every round uses each
     name once, in an order that the seed gives."""
-    of_class: Mapping[str, tuple[str, ...]] = dict.fromkeys(classes, ())
-    if subclasses:
-        of_class = by_class(subclasses, classes)
+    of_class = by_class(subclasses, classes)
     return {name: _turns(phrases or (name,), name, seed) for name, phrases in of_class.items()}
 
 

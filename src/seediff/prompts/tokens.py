@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 from ..config.class_names import DEFAULT_PROMPTS, UNSPACED, WORD, any_name, join_classes, longest_first, spoken
 from ..errors import UserError
@@ -35,6 +36,46 @@ def content_words(caption: str) -> tuple[str, ...]:
     return tuple(word for word in words if word not in FUNCTION_WORDS and (len(word) > 1 or word > "\u0e00"))
 
 
+class Reading(NamedTuple):
+    """A prompt as a tokenizer reads it."""
+
+    reader: Reader
+    text: str
+    """The prompt after `Reader.convert`."""
+    spans: list[tuple[int, int]]
+    """Of each token, as in `token_spans`."""
+
+    @property
+    def is_too_long(self) -> bool:
+        """Whether the tokenizer would cut off its end."""
+        return len(self.spans) > self.reader.limit
+
+    def columns(self, phrases: Sequence[str]) -> dict[str, set[int]]:
+        """Word or phrase → the text columns of all its occurrences; empty without any."""
+        first, end = self.reader.first, self.reader.end
+        assert first is not None
+        if end is not None:  # padding comes before the text
+            first = end - len(self.spans)
+        ordered = longest_first(phrases)
+        columns_of: dict[str, set[int]] = {phrase: set() for phrase in phrases}
+        if not ordered:
+            return columns_of
+        for match in any_name(ordered).finditer(self.text):
+            assert match.lastindex is not None
+            begin, stop = match.span()
+            tokens = {t: span for t, span in enumerate(self.spans) if span[0] < stop and span[1] > begin}
+            beside = "".join(self.text[max(start, 0) : begin] + self.text[stop:end] for start, end in tokens.values())
+            if not re.search(f"[{UNSPACED}]", beside):  # otherwise it is a part of a token, so of another word
+                columns_of[ordered[match.lastindex - 1]] |= {first + t for t in tokens}
+        return columns_of
+
+
+def read(reader: Reader, prompt: str) -> Reading:
+    """The prompt as a tokenizer reads it. Raises UserError as `token_spans` does."""
+    text = reader.convert(prompt)
+    return Reading(reader, text, token_spans(reader, text))
+
+
 def locate_columns(readers: Sequence[Reader], prompt: str, classes: Sequence[str]) -> dict[str, tuple[int, ...]]:
     """Class → its ascending text columns in the prompt, from every tokenizer whose tokens have columns.
 
@@ -44,35 +85,31 @@ def locate_columns(readers: Sequence[Reader], prompt: str, classes: Sequence[str
     tokenizer, naming the words that would be cut off.
     """
     columns_of: dict[str, set[int]] = {name: set() for name in classes}
-    for reader, text, spans in check_length(readers, prompt):
-        for name, columns in _matched(reader, spans, text, classes).items():
+    for reading in check_length(readers, prompt):
+        for name, columns in reading.columns(classes).items():
             if not columns:
                 hint = "" if spoken(name) == name else f" (in a prompt: '{spoken(name)}')"
                 fix = "name it there, or use {class} in the template"
-                raise UserError(f"class '{name}'{hint} is not in the prompt '{text}'; {fix}")
+                raise UserError(f"class '{name}'{hint} is not in the prompt '{reading.text}'; {fix}")
             columns_of[name] |= columns
     return {name: tuple(sorted(columns)) for name, columns in columns_of.items()}
 
 
-def check_length(readers: Sequence[Reader], prompt: str) -> list[tuple[Reader, str, list[tuple[int, int]]]]:
-    """For each tokenizer whose tokens have columns: (reader, the prompt as it reads it, the spans of its tokens).
-    Raises UserError if the prompt is too long for one, naming the words that would be cut off."""
-    read = []
-    for reader in readers:
-        if reader.first is None:
-            continue
-        text = reader.convert(prompt)
-        spans = token_spans(reader, text)
-        if len(spans) > reader.limit:
+def check_length(readers: Sequence[Reader], prompt: str) -> list[Reading]:
+    """The prompt as each tokenizer reads it whose tokens have columns. Raises UserError if the prompt is too long for a
+    tokenizer, naming the words that would be cut off."""
+    readings = [read(reader, prompt) for reader in readers if reader.first is not None]
+    for reading in readings:
+        text, spans, limit = reading.text, reading.spans, reading.reader.limit
+        if reading.is_too_long:
             # The last place is for the end token; with a template, perhaps only its end would be cut off.
-            first_cut = min(max(spans[reader.limit - 1][0], 0), max(len(text.rstrip()) - 1, 0))
+            first_cut = min(max(spans[limit - 1][0], 0), max(len(text.rstrip()) - 1, 0))
             word_start = re.search(r"\S*$", text[:first_cut]).start()  # type: ignore[union-attr]  # matches nothing, too
             raise UserError(
-                f"the prompt has {len(spans)} tokens and the model reads {reader.limit}: these words would be cut off: "
+                f"the prompt has {len(spans)} tokens and the model reads {limit}: these words would be cut off: "
                 f"'{text[word_start:].strip()}'; shorten the prompt '{text[:40].strip()}…'"
             )
-        read.append((reader, text, spans))
-    return read
+    return readings
 
 
 def split_prompts(
@@ -100,22 +137,21 @@ def find_columns(reader: Reader, prompt: str, phrases: Sequence[str], chunks: in
     prompt. If the prompt is too long, only the part that the tokenizer reads counts. chunks: the number of parts
     between the words BREAK, each of which is read by itself."""
     columns: dict[str, set[int]] = {phrase: set() for phrase in phrases}
-    for number, part in enumerate(prompt.split(BREAK) if chunks > 1 else [prompt]):
-        if reader.first is None:
-            break
-        text = reader.convert(part)
-        spans = token_spans(reader, text)
-        if len(spans) > reader.limit:
-            spans = spans[: reader.limit - 1]  # the last place goes to the end token
-        for phrase, found in _matched(reader, spans, text, phrases).items():
+    if reader.first is None:
+        return columns
+    for number, part in enumerate(prompt.split(BREAK, chunks - 1)):  # one chunk has the word BREAK in it
+        reading = read(reader, part)
+        if reading.is_too_long:  # the last place goes to the end token
+            reading = reading._replace(spans=reading.spans[: reader.limit - 1])
+        for phrase, found in reading.columns(phrases).items():
             columns[phrase] |= {number * reader.limit + column for column in found}
     return columns
 
 
 def is_divided(reader: Reader, prompt: str, chunks: int) -> bool:
     """Whether the prompt has `chunks` parts between the words BREAK, and none is too long for the tokenizer."""
-    parts = [reader.convert(part) for part in prompt.split(BREAK)]
-    return len(parts) == chunks and all(len(token_spans(reader, part)) <= reader.limit for part in parts)
+    parts = prompt.split(BREAK)
+    return len(parts) == chunks and not any(read(reader, part).is_too_long for part in parts)
 
 
 def find_weight(text: str) -> str | None:
@@ -123,26 +159,6 @@ def find_weight(text: str) -> str | None:
     `[cat]`, or like a bracket that is escaped because of these; None without such a text."""
     match = re.search(r"\S*(?:[^\W\d](?:\+|--)(?!\w)|[()\[\]])\S*", text)
     return None if match is None else match[0]
-
-
-def _matched(
-    reader: Reader, spans: Sequence[tuple[int, int]], text: str, classes: Sequence[str]
-) -> dict[str, set[int]]:
-    """Class → the columns of all its occurrences; empty without any."""
-    assert reader.first is not None
-    first = reader.first if reader.end is None else reader.end - len(spans)  # padding may come before the text
-    ordered = longest_first(classes)
-    columns_of: dict[str, set[int]] = {name: set() for name in classes}
-    if not ordered:
-        return columns_of
-    for match in any_name(ordered).finditer(text):
-        assert match.lastindex is not None
-        begin, stop = match.span()
-        tokens = {t: span for t, span in enumerate(spans) if span[0] < stop and span[1] > begin}
-        beside = "".join(text[max(start, 0) : begin] + text[stop:end] for start, end in tokens.values())
-        if not re.search(f"[{UNSPACED}]", beside):  # otherwise it is a part of a token, so of another word
-            columns_of[ordered[match.lastindex - 1]] |= {first + t for t in tokens}
-    return columns_of
 
 
 def token_spans(reader: Reader, text: str) -> list[tuple[int, int]]:

@@ -12,19 +12,15 @@ from .tokens import content_words
 
 PHRASES: dict[str, tuple[str, ...]] = {
     "place": (
-        *("on grass", "on sand", "in the snow", "in the city", "in a room", "in the sky", "on the water"),
-        *("on a street", "in a forest", "in a field", "by a wall", "in a garden", "indoors", "in front of mountains"),
+        "on grass", "on sand", "in the snow", "in the city", "in a room", "in the sky", "on the water",
+        "on a street", "in a forest", "in a field", "by a wall", "in a garden", "indoors", "in front of mountains",
     ),
     "light": ("in sunlight", "at sunrise", "at dusk", "at night", "on a cloudy day", "in fog", "under a lamp"),
     "view": (
-        "seen from the front",
-        "seen from the side",
-        "seen from behind",
-        "seen from above",
-        "in the distance",
+        "seen from the front", "seen from the side", "seen from behind", "seen from above", "in the distance",
         "in close-up",
     ),
-}
+}  # fmt: skip
 """Phrases that fit any class. They name no other object."""
 MOST_TEMPLATES = 200
 """The maximum number of templates with phrases."""

@@ -28,11 +28,11 @@ from ..files.messages import show_bytes
 from ..files.outputs import write_atomic
 from ..models.adapters import local_file
 from ..models.describe import ModelInfo, check_known_classes
-from ..models.families.family import Layer
+from ..models.families.layers import Layer
 from ..models.families.readers import Reader
 from ..models.families.unet import SD
 from ..models.fingerprint import weights_fingerprint
-from ..models.load_options import LoadOptions, check_options
+from ..models.registry import LoadOptions, check_options
 from ..models.saving_memory import USUAL_LOADING, Loading, Offload, memory_bytes
 from ..models.short_names import named_model
 from ..report.page import write_reports
@@ -184,7 +184,7 @@ def check_model(config: ModelConfig, info: ModelInfo, layers: Mapping[str, Layer
 
 def check_values(config: ModelConfig, info: ModelInfo) -> None:
     """Raise UserError for values that do not fit each other or the model."""
-    check_options(LoadOptions.of(config), info.family, gguf=info.files.is_gguf)
+    check_options(LoadOptions.of(config), info)
     if config.lora is not None:
         local_file("lora", config.lora)
     if isinstance(config, SegmentPhotosConfig):

@@ -25,7 +25,8 @@ from ..config.method_constants import EVERYTHING, CaptureConfig, Reads, SegmentC
 from ..config.methods import METHOD_FACTS
 from ..config.resolve import own_constants
 from ..errors import UserError
-from ..models.families.family import Family, Layer
+from ..models.families.family import Family
+from ..models.families.layers import Layer
 from ..models.graphs import CudaRecording, GraphedNetwork, find_graphs
 from ..models.saving_memory import check_graphs
 from .captured import Captured

@@ -22,8 +22,7 @@ from ..masks.make_masks import MaskResult
 from ..masks.photos import PhotoMasker
 from ..models import registry
 from ..models.describe import ModelInfo
-from ..models.load_options import LoadOptions
-from ..models.registry import Model
+from ..models.registry import LoadOptions, Model
 from ..run.model_job import check_model
 from ..run.photos import are_drawings, doubt_line
 from ..segments.make_segments import Segments, check_fits, check_photo, make_segments

@@ -42,8 +42,8 @@ class Decoded:
     """Decoded samples by index: (RGB picture, label map as an "L" picture), kept in memory while there is room. Raises
     UserError for ids outside the class list, unequal sizes and unreadable files."""
 
-    def __init__(self, items: Sequence[Sample], classes: int, room: int = CACHE_BYTES) -> None:
-        self.items, self.classes, self.room = items, classes, room
+    def __init__(self, items: Sequence[Sample], classes: int) -> None:
+        self.items, self.classes, self.room = items, classes, CACHE_BYTES
         self.kept: dict[int, tuple[Image.Image, Image.Image]] = {}
 
     def __getitem__(self, index: int) -> tuple[Image.Image, Image.Image]:
@@ -82,8 +82,6 @@ def augment(
     if config.flip and rng.random() < 0.5:
         image, labels = (one.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for one in (image, labels))
         labels = labels.point(mirrored)
-    if (w, h) == (side, side):
-        return np.array(image), np.array(labels)
     pixels, ids = np.full((side, side, 3), PAD, np.uint8), np.full((side, side), IGNORE, np.uint8)
     pixels[:h, :w], ids[:h, :w] = np.asarray(image), np.asarray(labels)
     return pixels, ids
@@ -92,7 +90,7 @@ def augment(
 _LEVELS = np.arange(256, dtype=np.float32)
 
 
-def jitter(image: Image.Image, rng: np.random.Generator, strength: float = 1.0) -> Image.Image:
+def jitter(image: Image.Image, rng: np.random.Generator, strength: float) -> Image.Image:
     """SSD's colour augmentation: brightness, contrast, saturation and hue, each changed with probability ½."""
     brightness, contrast, saturation, hue = (
         base + strength * width * rng.uniform(-1, 1) * (rng.random() < 0.5)

@@ -1,6 +1,9 @@
 """Segmenter networks of transformers: builds them with initial weights, and computes their losses, and their class
 scores for every pixel.
 
+`DESIGNS` has the sizes of every network that can be trained. `build_network` makes a network of one of them, and
+`find_weights` says what it starts from: random numbers, a backbone's weights, or those of a whole network.
+
 Class id 0 is the background, a class like any other; 255 is ignored (`loss` keeps Mask2Former from learning it).
 Letters: B images, C classes with background, H × W pixels, Q queries.
 """
@@ -9,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -18,11 +21,9 @@ from transformers import (
     Mask2FormerConfig,
     Mask2FormerForUniversalSegmentation,
     PretrainedConfig,
-    ResNetBackbone,
     ResNetConfig,
     SegformerConfig,
     SegformerForSemanticSegmentation,
-    SwinBackbone,
     SwinConfig,
 )
 from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
@@ -40,44 +41,62 @@ from .loss import present_classes, set_losses
 
 TINY_FOLDER = Path(__file__).parent / "tiny"
 """The folder with the package's own backbone, trained by recipes/mini/backbone.py."""
-PRETRAINED = {
-    "r50": "microsoft/resnet-50",
-    "swin-t": "microsoft/swin-tiny-patch4-window7-224",
-    "swin-b": "microsoft/swin-base-patch4-window12-384-in22k",
-    "b0": "nvidia/mit-b0",
-    "b2": "nvidia/mit-b2",
-    "b5": "nvidia/mit-b5",
-    "tiny": str(TINY_FOLDER),
-}
 STAGES = ["stage1", "stage2", "stage3", "stage4"]
-BACKBONES: dict[str, tuple[type[PretrainedConfig], dict[str, Any]]] = {
-    "r50": (ResNetConfig, {}),
-    "swin-t": (SwinConfig, {"drop_path_rate": 0.3}),
-    "swin-b": (SwinConfig, {
-        "drop_path_rate": 0.3, "image_size": 384, "embed_dim": 128, "depths": [2, 2, 18, 2], "num_heads": [4, 8, 16,
-        32], "window_size": 12,
+
+
+class Design(NamedTuple):
+    """What a backbone's name stands for."""
+
+    pretrained: str
+    """The folder or hub id of its pretrained weights; "" if there are none."""
+    kind: type[PretrainedConfig]
+    """transformers' configuration of the backbone; for SegFormer, of the whole network."""
+    sizes: Mapping[str, Any]
+    """Where the backbone differs from the defaults of `kind`."""
+    decoder: Mapping[str, Any] = {}
+    """Where Mask2Former's decoder differs from its defaults."""
+
+
+# fmt: off
+DESIGNS: dict[tuple[str, str], Design] = {
+    ("mask2former", "r50"): Design("microsoft/resnet-50", ResNetConfig, {}),
+    ("mask2former", "swin-t"): Design("microsoft/swin-tiny-patch4-window7-224", SwinConfig, {"drop_path_rate": 0.3}),
+    ("mask2former", "swin-b"): Design("microsoft/swin-base-patch4-window12-384-in22k", SwinConfig, {
+        "drop_path_rate": 0.3, "image_size": 384, "embed_dim": 128, "depths": [2, 2, 18, 2],
+        "num_heads": [4, 8, 16, 32], "window_size": 12,
     }),
-    "tiny": (ResNetConfig, {"embedding_size": 32, "hidden_sizes": [32, 64, 128, 256], "depths": [1, 1, 2, 2],
-    "layer_type": "basic"}),
-}  # fmt: skip
-TINY_DECODER: dict[str, Any] = {
-    "feature_size": 64, "mask_feature_size": 64, "hidden_dim": 64, "encoder_feedforward_dim": 128,
-    "dim_feedforward": 128,
-    "encoder_layers": 1, "decoder_layers": 3, "num_attention_heads": 4,
-}  # fmt: skip
-SEGFORMER_SIZES: dict[str, dict[str, Any]] = {
-    "b0": {},
-    "b2": {"hidden_sizes": [64, 128, 320, 512], "depths": [3, 4, 6, 3], "decoder_hidden_size": 768},
-    "b5": {"hidden_sizes": [64, 128, 320, 512], "depths": [3, 6, 40, 3], "decoder_hidden_size": 768},
-    "tiny": {
+    ("mask2former", "tiny"): Design(str(TINY_FOLDER), ResNetConfig, {
+        "embedding_size": 32, "hidden_sizes": [32, 64, 128, 256], "depths": [1, 1, 2, 2], "layer_type": "basic",
+    }, decoder={
+        "feature_size": 64, "mask_feature_size": 64, "hidden_dim": 64, "encoder_feedforward_dim": 128,
+        "dim_feedforward": 128, "encoder_layers": 1, "decoder_layers": 3, "num_attention_heads": 4,
+    }),
+    ("segformer", "b0"): Design("nvidia/mit-b0", SegformerConfig, {}),
+    ("segformer", "b2"): Design("nvidia/mit-b2", SegformerConfig, {
+        "hidden_sizes": [64, 128, 320, 512], "depths": [3, 4, 6, 3], "decoder_hidden_size": 768,
+    }),
+    ("segformer", "b5"): Design("nvidia/mit-b5", SegformerConfig, {
+        "hidden_sizes": [64, 128, 320, 512], "depths": [3, 6, 40, 3], "decoder_hidden_size": 768,
+    }),
+    ("segformer", "tiny"): Design("", SegformerConfig, {
         "hidden_sizes": [32, 64, 96, 128], "depths": [2, 2, 2, 2], "num_attention_heads": [1, 2, 3, 4],
-        "decoder_hidden_size": 96,
-        "mlp_ratios": [2, 2, 2, 2], "drop_path_rate": 0.0,
-    },
-}  # fmt: skip
+        "decoder_hidden_size": 96, "mlp_ratios": [2, 2, 2, 2], "drop_path_rate": 0.0,
+    }),
+}
+# fmt: on
+"""(architecture, backbone) → its design."""
 
 Network = Mask2FormerForUniversalSegmentation | SegformerForSemanticSegmentation
 CLASSES = {"mask2former": Mask2FormerForUniversalSegmentation, "segformer": SegformerForSemanticSegmentation}
+
+
+class InitialWeights(NamedTuple):
+    """Where the first weights of a training come from."""
+
+    source: str
+    """A folder or hub id."""
+    is_whole: bool
+    """Whether they are a whole network's, and not those of a backbone alone."""
 
 
 def build_network(config: TrainConfig, classes: Sequence[str]) -> Network:
@@ -85,26 +104,25 @@ def build_network(config: TrainConfig, classes: Sequence[str]) -> Network:
 
     Raises UserError for weights that cannot be read, or are of another architecture or backbone.
     """
-    there = check_weights(config)
-    kind, settings, source = CLASSES[config.architecture], _settings(config, classes), weights_source(config)
-    if _is_whole(config, there):
+    weights, kind, settings = find_weights(config), CLASSES[config.architecture], _settings(config, classes)
+    if weights is not None and weights.is_whole:
         labels = {"id2label": settings.id2label, "label2id": settings.label2id}
         size = count_parameters(config, classes)
         torch.manual_seed(config.seed)
-        network = load_network(kind, source, initial=True, **labels)  # built by its own config.json
+        network = load_network(kind, weights.source, initial=True, **labels)  # built by its own config.json
         if sum(p.numel() for p in network.parameters()) != size:
             raise UserError("weights", f"{config.weights!r}: are not of backbone {config.backbone}", "name theirs")
     else:
         import_transformers()  # it warns about all backbones but Swin, although others are supported
         torch.manual_seed(config.seed)
         network = kind(settings)
-        if source != "scratch" and isinstance(settings, SegformerConfig):
-            network = load_network(kind, source, initial=True, config=settings)
-        elif source != "scratch":
-            backbone = ResNetBackbone if isinstance(settings.backbone_config, ResNetConfig) else SwinBackbone
-            loaded = load_network(backbone, source, initial=True, config=settings.backbone_config)
-            network.model.pixel_level_module.encoder.load_state_dict(loaded.state_dict())
-    if config.backbone == "r50" and source != "scratch":
+        if weights is not None and isinstance(settings, SegformerConfig):
+            network = load_network(kind, weights.source, initial=True, config=settings)
+        elif weights is not None:
+            encoder = network.model.pixel_level_module.encoder
+            loaded = load_network(type(encoder), weights.source, initial=True, config=settings.backbone_config)
+            encoder.load_state_dict(loaded.state_dict())
+    if config.backbone == "r50" and weights is not None:
         # Batch norms keep their first statistics, as in Mask2Former's recipes: batches are too small for new ones.
         for module in network.modules():
             if isinstance(module, nn.BatchNorm2d):
@@ -112,18 +130,18 @@ def build_network(config: TrainConfig, classes: Sequence[str]) -> Network:
     return network
 
 
+def _design(config: TrainConfig) -> Design:
+    return DESIGNS[config.architecture, config.backbone]
+
+
 def _settings(config: TrainConfig, classes: Sequence[str]) -> Any:
     """transformers' configuration of the network."""
-    labels = dict(enumerate((BACKGROUND, *classes)))
+    design, labels = _design(config), dict(enumerate((BACKGROUND, *classes)))
     shared: dict[str, Any] = {"id2label": labels, "label2id": {name: i for i, name in labels.items()}}
     if config.architecture == "segformer":
-        return SegformerConfig(**SEGFORMER_SIZES[config.backbone], **shared)
-    kind, options = BACKBONES[config.backbone]
-    backbone = kind(**options, out_features=STAGES)  # type: ignore[call-arg]
-    sizes: dict[str, Any] = {}
-    if config.backbone == "tiny":
-        sizes = TINY_DECODER
-    return Mask2FormerConfig(backbone_config=backbone, num_queries=config.queries, **sizes, **shared)
+        return SegformerConfig(**design.sizes, **shared)
+    backbone = design.kind(**design.sizes, out_features=STAGES)  # type: ignore[call-arg]
+    return Mask2FormerConfig(backbone_config=backbone, num_queries=config.queries, **design.decoder, **shared)
 
 
 def count_parameters(config: TrainConfig, classes: Sequence[str]) -> int:
@@ -132,25 +150,31 @@ def count_parameters(config: TrainConfig, classes: Sequence[str]) -> int:
         return sum(p.numel() for p in CLASSES[config.architecture](_settings(config, classes)).parameters())
 
 
-def check_weights(config: TrainConfig) -> dict[str, Any] | None:
-    """The config.json of the initial weights; None for scratch. Raises UserError if it cannot be read, or is of another
-    architecture, kind of backbone or number of queries. The weights' shapes are checked when they are loaded."""
+def find_weights(config: TrainConfig) -> InitialWeights | None:
+    """The initial weights; None for random ones. Reads their config.json only: shapes are checked when they are loaded.
+    Raises UserError if it cannot be read, or is of another architecture, kind of backbone or number of queries."""
     if config.weights == "scratch":
         return None
-    kinds = [config.architecture]
-    if config.architecture == "mask2former":
-        kinds.append(BACKBONES[config.backbone][0].model_type)
-    there = read_network_config(_weights_config(config), kinds)
-    count = there.get("num_queries", config.queries)
-    if _is_whole(config, there) and count != config.queries:
+    source = weights_source(config)
+    kinds = dict.fromkeys((config.architecture, _design(config).kind.model_type))
+    read = read_network_config(_config_file(config, source), kinds)
+    is_whole = read["model_type"] == config.architecture and config.weights != "pretrained"
+    count = read.get("num_queries", config.queries)
+    if is_whole and count != config.queries:
         problem = f"{config.queries}: weights {config.weights!r} have {show_json(count)}"
         raise UserError("queries", problem, "name their backbone and queries, or use weights of just a backbone")
-    return there
+    return InitialWeights(source, is_whole)
 
 
-def _weights_config(config: TrainConfig) -> Path:
-    """The config.json of the initial weights: in their folder, in the cache, or fetched."""
-    source = weights_source(config)
+def weights_source(config: TrainConfig) -> str:
+    """The folder or hub id of the initial weights, which are not "scratch"."""
+    if config.weights == "pretrained":
+        return _design(config).pretrained
+    return config.weights
+
+
+def _config_file(config: TrainConfig, source: str) -> Path:
+    """The config.json of initial weights: in their folder, in the cache, or fetched."""
     if Path(source).is_dir():
         return Path(source) / "config.json"
     if hub_part(source) is None:
@@ -162,18 +186,6 @@ def _weights_config(config: TrainConfig) -> Path:
         if config.weights == "pretrained":
             fix += "; or --backbone tiny, which comes with SeeDiff"
         raise UserError("weights", error.problem, fix) from error
-
-
-def _is_whole(config: TrainConfig, there: Mapping[str, Any] | None) -> bool:
-    """Whether the initial weights are of a whole network, not of a backbone alone. there: from `check_weights`."""
-    return there is not None and there["model_type"] == config.architecture and config.weights != "pretrained"
-
-
-def weights_source(config: TrainConfig) -> str:
-    """The folder or hub id of the initial weights; "scratch" for random weights."""
-    if config.weights == "pretrained":
-        return PRETRAINED[config.backbone]
-    return config.weights
 
 
 class Trainee(nn.Module):

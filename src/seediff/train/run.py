@@ -42,7 +42,7 @@ from ..files.reading import read_lines
 from ..files.tensors import read_header
 from ..metrics.confusion import Confusion
 from .data import Decoded, Pair, batches
-from .models import Network, Trainee, average_weights, build_network, check_weights, parameter_groups
+from .models import Network, Trainee, average_weights, build_network, find_weights, parameter_groups
 from .predict import Segmenter
 from .record import (
     CHART,
@@ -135,7 +135,7 @@ def train(
     before any step, for unusable data and for a folder with another training, or one on other data.
     """
     config = with_device(config)
-    check_weights(config)
+    find_weights(config)
     every = [validate_every or max(50, round(len(stage.items) / config.batch_size)) for stage in stages]
     data = check_stages(stages, validation, config.batch_size) | {"steps between validations": every}
     with open_folder(out):

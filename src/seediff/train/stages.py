@@ -261,11 +261,11 @@ def describe_training(config: TrainConfig, data: TrainingData, out: Path, verbos
         epochs = count * config.batch_size / len(stage.items)
         length = f"{plural(count, 'step')} of {plural(config.batch_size, 'image')} ({epochs:.1f} epochs; whole steps)"
         yield f"Stage {stage.name}: {samples}, {length}"
-    from .models import check_weights, count_parameters  # importing transformers takes seconds
+    from .models import count_parameters, find_weights  # importing transformers takes seconds
 
     config = with_device(config)
     if Path(config.weights).exists():  # weights on the hub are not checked
-        check_weights(config)
+        find_weights(config)
     check_stages(data.stages, data.validation, config.batch_size)
     parameters = count_parameters(config, data.classes)
     per_parameter = 16 if config.ema else 12  # bytes of the weight, two moments, and the average

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .family import JOINT, Condition, FlowMatching, NetworkInputs, PartConfig, Tensor
+from .family import Condition, FlowMatching, NetworkInputs, PartConfig, Tensor
 from .flux2 import normed_latents
+from .layers import JOINT
 
 TEXT_TOKENS = 512
 """Maximum number of tokens that are read here; the pipeline sets no limit."""

@@ -14,10 +14,11 @@ from functools import lru_cache
 from inspect import signature
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ...errors import UserError
 from ..layer_choice import Kind, LayerChoice, block_names, block_numbers, by_kind
+from .layers import CROSS, SELF, Layer, refuse_adapters
 from .readers import Reader
 
 if TYPE_CHECKING:
@@ -54,59 +55,6 @@ NetworkInputs = Mapping[str, Any]
 """The inputs of one network call, by name."""
 Condition = Mapping[str, Any]
 """The network's inputs for a batch of prompts: tensors by name, with the batch as first dimension."""
-
-
-class Spans(NamedTuple):
-    """Where picture and text are in a layer's product of queries and keys."""
-
-    queries: slice
-    """The picture's queries."""
-    image: slice | None
-    """The picture's columns; None if the layer does not attend to the picture."""
-    text: slice | None
-    """The text's columns; None if the layer does not attend to the text."""
-
-
-@dataclass(frozen=True)
-class Layer:
-    """An attention module: what the picture's positions attend to, and where they are in the sequence."""
-
-    kinds: tuple[Kind, ...]
-    """What the picture attends to: itself, the text, or both in one softmax (joint attention)."""
-    level: int = 1
-    """The layer works on a lattice of L / level positions a side."""
-    image_first: bool = True
-    """Whether the picture's N rows and columns come first; otherwise they come last."""
-    behind_text: bool = False
-    """Whether each picture comes directly after its own text, and the padding of shorter texts last."""
-    multiple: int = 1
-    """The picture is padded to a multiple of this many rows."""
-
-    @property
-    def is_joint(self) -> bool:
-        """Whether picture and text attend to each other."""
-        return len(self.kinds) > 1
-
-    def find(self, queries: int, columns: int, positions: int, texts: int | None) -> Spans | None:
-        """Where picture and text are in a product of this many queries and columns; None if it is of something else.
-        positions: N. texts: the number of text columns in this call; None if it is unknown."""
-        picture = -(-positions // self.multiple) * self.multiple
-        if self.kinds == ("cross",):
-            return Spans(slice(None), None, slice(None)) if queries == picture else None
-        if columns < picture or queries not in (picture, columns):
-            return None
-        between = columns - picture
-        if not self.is_joint:
-            return Spans(slice(positions), slice(positions), None) if between == 0 else None
-        if between == 0 or (texts is not None and between != texts):
-            return None
-        before = 0 if self.image_first else between
-        rows = slice(positions) if queries == picture else slice(before, before + positions)
-        text = slice(picture, columns) if self.image_first else slice(between)
-        return Spans(rows, slice(before, before + positions), text)
-
-
-SELF, CROSS, JOINT = Layer(("self",)), Layer(("cross",)), Layer(("self", "cross"))
 
 
 @dataclass(frozen=True)
@@ -445,10 +393,3 @@ def _parameters(network: type) -> list[str]:
 def latents_of(given: NetworkInputs) -> Any:
     """The latents of a network call."""
     return next(given[name] for name in ("sample", "hidden_states", "x") if name in given)
-
-
-def refuse_adapters(name: str, attention: Any) -> None:
-    """Raise UserError for an attention module with an IP-Adapter, because its own attention would not be captured."""
-    if "IPAdapter" in type(attention.processor).__name__:
-        problem = f"an IP-Adapter is loaded ({name}): its own attention is not captured"
-        raise UserError(f"{problem}; call pipe.unload_ip_adapter() first")

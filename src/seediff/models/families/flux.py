@@ -7,12 +7,12 @@ than the whole prompt. Latents are packed: a position is 2 × 2 of them. The gui
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 from ...errors import UserError
-from .family import JOINT, Condition, FlowMatching, NetworkInputs, PartConfig, Tensor, latents_of
+from .family import Condition, FlowMatching, NetworkInputs, PartConfig, Tensor, latents_of
+from .layers import TEXT_FIRST
 from .readers import Reader
 
 T5_TOKENS = 512
@@ -97,8 +97,6 @@ def ids(latents: Tensor, size: tuple[int, int], condition: Condition) -> dict[st
     image = torch.cartesian_prod(*(latents.new_tensor(range(side)) for side in (1, *size)))
     return {"txt_ids": latents.new_zeros(condition["encoder_hidden_states"].shape[1], 3), "img_ids": image}
 
-
-TEXT_FIRST = replace(JOINT, image_first=False)
 
 FLUX = Flux(
     title="FLUX.1",

@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .flux2 import FLUX2, Flux2
+from .flux2 import FLUX2, TEXT_TOKENS, Flux2
 from .readers import qwen_chat
 
 
@@ -22,11 +22,14 @@ class Klein(Flux2):
 
 
 FLUX2_KLEIN = Klein(
-    **vars(FLUX2)
-    | {
-        "title": "FLUX.2 klein",
-        "pipelines": ("Flux2KleinPipeline",),
-        "distilled": False,
-        "negative": False,
-    }
+    title="FLUX.2 klein",
+    pipelines=("Flux2KleinPipeline",),
+    class_name=FLUX2.class_name,
+    prompted="first call",
+    negative=False,
+    streams=FLUX2.streams,
+    text_columns=TEXT_TOKENS,
+    side=1024,
+    steps=50,
+    guidance_scale=4.0,
 )

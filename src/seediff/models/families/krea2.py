@@ -12,7 +12,8 @@ from functools import partial
 from typing import Any
 
 from .family import Condition, NetworkInputs, Tensor
-from .flux import TEXT_FIRST, Packed, packed_lattice
+from .flux import Packed, packed_lattice
+from .layers import TEXT_FIRST
 from .qwen_image import Qwen
 from .readers import Reader, prefixed
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from .family import DrawRequest
-from .unet import SD, UNet
+from .unet import UNet
 
 
 class Consistency(UNet):
@@ -23,14 +23,11 @@ class Consistency(UNet):
 
 
 LCM = Consistency(
-    **vars(SD)
-    | {
-        "title": "LCM",
-        "pipelines": ("LatentConsistencyModelPipeline",),
-        "steps": 4,
-        "guidance_scale": 8.5,
-        "distilled": True,
-        "replaces_missing_levels": True,
-        "memory_note": "",
-    }
+    title="LCM",
+    pipelines=("LatentConsistencyModelPipeline",),
+    network_part="unet",
+    class_name="UNet2DConditionModel",
+    steps=4,
+    guidance_scale=8.5,
+    distilled=True,
 )

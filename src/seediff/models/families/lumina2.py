@@ -12,7 +12,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from .family import JOINT, SELF, Condition, FlowMatching, NetworkInputs, Tensor
+from .family import Condition, FlowMatching, NetworkInputs, Tensor
+from .layers import SELF, TEXT_FIRST
 from .readers import Reader, prefixed
 
 TEXT_TOKENS = 256
@@ -36,7 +37,7 @@ LUMINA2 = Lumina2(
     pipelines=("Lumina2Pipeline",),
     class_name="Lumina2Transformer2DModel",
     # The blocks of the context refiner see no picture.
-    streams={"noise_refiner": SELF, "layers": replace(JOINT, image_first=False, behind_text=True)},
+    streams={"noise_refiner": SELF, "layers": replace(TEXT_FIRST, behind_text=True)},
     text_columns=TEXT_TOKENS,
     steps=30,
     guidance_scale=4.0,

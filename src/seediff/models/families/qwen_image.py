@@ -13,7 +13,8 @@ from typing import Any
 
 from ...errors import UserError
 from .family import Condition, DrawRequest, FlowMatching, NetworkInputs, PartConfig, Tensor
-from .flux import TEXT_FIRST, Packed
+from .flux import Packed
+from .layers import TEXT_FIRST
 from .readers import Reader
 
 TEXT_TOKENS = 512

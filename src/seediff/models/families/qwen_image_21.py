@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .family import Condition, DrawRequest, PartConfig, Tensor
-from .flux import TEXT_FIRST
+from .layers import TEXT_FIRST
 from .qwen_image import Qwen, masked, templated
 from .readers import Reader
 

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from .family import CROSS, Condition, FlowMatching, Layer, PartConfig, Tensor
+from .family import Condition, FlowMatching, PartConfig, Tensor
+from .layers import CROSS, Layer
 from .readers import Reader, stripped
 
 TEXT_TOKENS = 300

@@ -11,16 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .family import (
-    CLIP_TOKENS,
-    JOINT,
-    SELF,
-    Condition,
-    FlowMatching,
-    Layer,
-    PartConfig,
-    refuse_adapters,
-)
+from .family import CLIP_TOKENS, Condition, FlowMatching, PartConfig
+from .layers import JOINT, SELF, Layer, refuse_adapters
 from .readers import Reader
 
 T5_TOKENS = 256

@@ -10,14 +10,8 @@ from typing import Any
 
 from ...errors import UserError
 from ..layer_choice import Kind, LayerChoice, block_numbers
-from .family import (
-    Condition,
-    Family,
-    Layer,
-    PartConfig,
-    Tensor,
-    refuse_adapters,
-)
+from .family import Condition, Family, PartConfig, Tensor
+from .layers import Layer, refuse_adapters
 from .readers import Reader
 
 
@@ -35,7 +29,17 @@ class UNet(Family):
         if block_numbers(group) is not None:
             problem = f"{group}: blocks are a transformer's, and this model has a UNet"
             raise UserError("capture.layers", problem, "use all, up, down or last")
-        return layers_in(names, group)
+        if group == "all":
+            return list(names)
+        way = "up" if group == "last" else group
+        side = [name for name in names if name.startswith((way, "mid"))]  # the middle block is in every group
+        if group != "last":
+            return side
+        blocks: dict[str, dict[int, list[str]]] = {}
+        for name in side:
+            block, _, rest = name.partition(".attentions.")  # such as 0.transformer_blocks.0.attn1
+            blocks.setdefault(block, {}).setdefault(int(rest.partition(".")[0]), []).append(name)
+        return list(chain.from_iterable(numbers[max(numbers)] for numbers in blocks.values()))
 
     def multiple(self, factor: int, config: PartConfig) -> int:
         """Every level of the UNet halves the latent evenly; the pipeline also requires multiples of 8."""
@@ -95,21 +99,6 @@ def _level(name: str, count: int) -> int:
     if block == "down_blocks":
         return 2 ** int(number)
     return 2 ** (count - 1 - int(number))
-
-
-def layers_in(names: Sequence[str], layers: LayerChoice) -> list[str]:
-    """The names in a group. names: all attention modules of a UNet. The middle block is in every group."""
-    if layers == "all":
-        return list(names)
-    way = "up" if layers == "last" else layers
-    side = [name for name in names if name.startswith((way, "mid"))]
-    if layers != "last":
-        return side
-    blocks: dict[str, dict[int, list[str]]] = {}
-    for name in side:
-        block, _, rest = name.partition(".attentions.")  # such as 0.transformer_blocks.0.attn1
-        blocks.setdefault(block, {}).setdefault(int(rest.partition(".")[0]), []).append(name)
-    return list(chain.from_iterable(numbers[max(numbers)] for numbers in blocks.values()))
 
 
 SD = UNet(

@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 from ...errors import UserError
-from .family import Family, Layer, NetworkInputs, PartConfig, latents_of
-from .flux import TEXT_FIRST
+from .family import Family, NetworkInputs, PartConfig, latents_of
+from .layers import TEXT_FIRST, Layer
 from .readers import Reader
 from .unet import SD
 

@@ -11,7 +11,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from .family import JOINT, SELF, Condition, FlowMatching, NetworkInputs, Tensor, latents_of
+from .family import Condition, FlowMatching, NetworkInputs, Tensor, latents_of
+from .layers import JOINT, SELF
 from .readers import Reader, chat_prompt, qwen_chat
 
 CAPTION_TOKENS = 512

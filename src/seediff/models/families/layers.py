@@ -1,0 +1,80 @@
+"""`Layer`: what an attention module of a network attends to, and where picture and text are in its products.
+
+                queries           columns
+    SELF        picture           picture
+    CROSS       picture           text
+    JOINT       picture, text     picture, text
+    TEXT_FIRST  text, picture     text, picture
+
+For example, with 4 positions and 3 words, a JOINT product has 7 queries and 7 columns. Those of the picture are 0 to 3,
+those of the text 4 to 6.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from ...errors import UserError
+from ..layer_choice import Kind
+
+
+class Spans(NamedTuple):
+    """Where picture and text are in a layer's product of queries and keys."""
+
+    queries: slice
+    """The picture's queries."""
+    image: slice | None
+    """The picture's columns; None if the layer does not attend to the picture."""
+    text: slice | None
+    """The text's columns; None if the layer does not attend to the text."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """An attention module: what the picture's positions attend to, and where they are in the sequence."""
+
+    kinds: tuple[Kind, ...]
+    """What the picture attends to: itself, the text, or both in one softmax (joint attention)."""
+    level: int = 1
+    """The layer works on a lattice of L / level positions a side."""
+    image_first: bool = True
+    """Whether the picture's N rows and columns come first; otherwise they come last."""
+    behind_text: bool = False
+    """Whether each picture comes directly after its own text, and the padding of shorter texts last."""
+    multiple: int = 1
+    """The picture is padded to a multiple of this many rows."""
+
+    @property
+    def is_joint(self) -> bool:
+        """Whether picture and text attend to each other."""
+        return len(self.kinds) > 1
+
+    def find(self, queries: int, columns: int, positions: int, texts: int | None) -> Spans | None:
+        """Where picture and text are in a product of this many queries and columns; None if it is of something else.
+        positions: N. texts: the number of text columns in this call; None if it is unknown."""
+        picture = -(-positions // self.multiple) * self.multiple
+        if self.kinds == ("cross",):
+            return Spans(slice(None), None, slice(None)) if queries == picture else None
+        if columns < picture or queries not in (picture, columns):
+            return None
+        between = columns - picture
+        if not self.is_joint:
+            return Spans(slice(positions), slice(positions), None) if between == 0 else None
+        if between == 0 or (texts is not None and between != texts):
+            return None
+        before = 0 if self.image_first else between
+        rows = slice(positions) if queries == picture else slice(before, before + positions)
+        text = slice(picture, columns) if self.image_first else slice(between)
+        return Spans(rows, slice(before, before + positions), text)
+
+
+SELF, CROSS, JOINT = Layer(("self",)), Layer(("cross",)), Layer(("self", "cross"))
+TEXT_FIRST = replace(JOINT, image_first=False)
+
+
+def refuse_adapters(name: str, attention: Any) -> None:
+    """Raise UserError for an attention module with an IP-Adapter, because its own attention would not be captured."""
+    if "IPAdapter" in type(attention.processor).__name__:
+        problem = f"an IP-Adapter is loaded ({name}): its own attention is not captured"
+        raise UserError(f"{problem}; call pipe.unload_ip_adapter() first")
