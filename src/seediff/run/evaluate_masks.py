@@ -65,8 +65,11 @@ class MaskScores:
 
     def notes(self) -> list[str]:
         """Notes for readers, one per line."""
-        never = f"Classes that are never predicted, because the model has no word for them: {join_names(self.never)}."
-        return [f"{self.data}.", *[never] * bool(self.never), *filter(None, [self.doubt])]
+        lines = [f"{self.data}."]
+        if self.never:
+            never = join_names(self.never)
+            lines.append(f"Classes that are never predicted, because the model has no word for them: {never}.")
+        return [*lines, *filter(None, [self.doubt])]
 
 
 def evaluate_masks(
