@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 from cyclopts import App, Parameter
 
 from ..config.class_names import parse_classes
-from ..config.fields import IMAGES, MODEL, RESEARCH, WORD, DType, Timestep, read_names
+from ..config.fields import INPUT, MODEL, RESEARCH, WORD, DType, Timestep, read_names
 from ..config.method_constants import CaptureConfig, MaskConfig
 from ..config.photos_config import MaskPhotosConfig
 from ..config.resolve import configure_run
@@ -216,7 +216,7 @@ class MaskOptions:
     ] = 0
     device: Annotated[str | None, AS_IN_MASK] = None
     dtype: Annotated[DType | None, AS_IN_MASK] = None
-    fit: Annotated[Literal["keep", "resize", "crop"], AS_IN_MASK, Parameter(group=IMAGES)] = "keep"
+    fit: Annotated[Literal["keep", "resize", "crop"], AS_IN_MASK, Parameter(group=INPUT)] = "keep"
     timesteps: Annotated[tuple[Timestep, ...], WORD, AS_IN_MASK, Parameter(group=RESEARCH)] = MaskPhotosConfig.timesteps
     mask: Annotated[MaskConfig, Parameter(name="*")] = field(default_factory=MaskConfig)
     capture: Annotated[CaptureConfig, Parameter(name="*")] = field(default_factory=CaptureConfig)

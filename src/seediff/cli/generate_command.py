@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from ..config.fields import IMAGES, MASKS
+from ..config.fields import INPUT, MASKS
 from ..config.generate_config import GenerateConfig
 from ..config.resolve import configure_run
 from ..config.settings import GIVEN
@@ -19,7 +19,7 @@ def generate(
     vary: Annotated[
         str | None,
         option(
-            IMAGES, "Add phrases to prompts with {class}: place, light, view, or several, separated by commas.", "none"
+            INPUT, "Add phrases to prompts with {class}: place, light, view, or several, separated by commas.", "none"
         ),
     ] = None,
     config_file: ConfigFile = None,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from ..config.class_names import reading_key
-from ..config.fields import IMAGES, MASKS, RUN
+from ..config.fields import INPUT, MASKS, RUN
 from ..config.methods import SEGMENT_OPTIONS
 from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from ..config.presets import THRESHOLDS
@@ -53,12 +53,12 @@ def segment(
     captions: Annotated[
         Path | None,
         option(
-            IMAGES,
+            INPUT,
             "Captions whose words name segments: CSV with the columns file and caption, or a folder of NAME.txt files.",
         ),
     ] = None,
     labels: Annotated[
-        Path | None, option(IMAGES, "With -k truth: folder of label maps, named like the photographs.")
+        Path | None, option(INPUT, "With -k truth: folder of label maps, named like the photographs.")
     ] = None,
     preset: Annotated[
         str,

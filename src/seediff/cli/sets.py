@@ -9,7 +9,7 @@ from cyclopts import Group, Parameter
 
 from ..config.augment import AugmentConfig
 from ..config.fields import RUN, WORD
-from ..config.resolve import configure
+from ..config.resolve import given_values, resolve
 from ..config.sides import side_notes
 from ..errors import UserError
 from ..files.messages import plural
@@ -60,7 +60,7 @@ def augment(
     """
     from ..dataset.augmented import open_augmented, write_augmented
 
-    config = configure(AugmentConfig, typed.values, config_file)
+    config = resolve(AugmentConfig, given_values(AugmentConfig, typed.values, config_file))
     check_apart(out, [data])
     check_free(out)
     augmented = open_augmented(config, data)

@@ -17,7 +17,7 @@ from ..config.class_names import parse_classes
 from ..config.fields import RUN, WORD, read_names
 from ..config.sides import side_notes
 from ..config.speeds import remember_speed
-from ..config.train import DATA, IMAGE_GROUP, TrainConfig, make_config, with_device
+from ..config.train import DATA, IMAGES, TrainConfig, make_config, with_device
 from ..dataset import native
 from ..files.messages import plural
 from .formats import say_notes, say_reviewed
@@ -175,7 +175,7 @@ def _report_steps(out: Path, total: int) -> Iterator[Callable[[int], None]]:
         yield keep
 
 
-@Parameter(name="*", group=IMAGE_GROUP)
+@Parameter(name="*", group=IMAGES)
 @dataclass(frozen=True)
 class Views:
     """How `predict` shows pictures to a segmenter."""

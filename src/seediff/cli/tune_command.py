@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from ..config.class_names import parse_classes
-from ..config.fields import IMAGES, MODEL, RUN, WORD, DType, read_names
+from ..config.fields import INPUT, MODEL, RUN, WORD, DType, read_names
 from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from ..config.presets import Tuned
 from ..config.resolve import recommend
@@ -45,10 +45,10 @@ def tune(
     classes: Annotated[
         tuple[str, ...],
         read_names(parse_classes),
-        option(IMAGES, "Classes of the set to use: names separated by commas, or a file.", "all"),
+        option(INPUT, "Classes of the set to use: names separated by commas, or a file.", "all"),
     ] = (),
-    split: Annotated[str | None, option(IMAGES, "Part of the set to use.", "val; all of a set without parts")] = None,
-    count: Annotated[int, WORD, AT_LEAST_1, option(IMAGES, "Maximum number of photographs, evenly spaced.", 50)] = 50,
+    split: Annotated[str | None, option(INPUT, "Part of the set to use.", "val; all of a set without parts")] = None,
+    count: Annotated[int, WORD, AT_LEAST_1, option(INPUT, "Maximum number of photographs, evenly spaced.", 50)] = 50,
     size: Annotated[
         int | None, WORD, option(MODEL, "Side in pixels of the square that the model sees.", "the model's own")
     ] = None,
