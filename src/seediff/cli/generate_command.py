@@ -8,14 +8,15 @@ from ..config.fields import INPUT, MASKS
 from ..config.generate_config import GenerateConfig
 from ..config.resolve import configure_run
 from ..config.settings import GIVEN
-from .line import UNTYPED, Typed
+from .line import Typed, options_of
 from .options import AS_USUAL, ConfigFile, RunOptions, RunOut, carry_out, check_mask_effects, option
 
 
+@options_of(GenerateConfig)
 def generate(
     *,
     out: RunOut,
-    typed: Typed[GenerateConfig] = UNTYPED,
+    typed: Typed,
     vary: Annotated[
         str | None,
         option(
@@ -54,8 +55,8 @@ def generate(
 
     - `seediff generate --classes voc --per-class 50000 --model sd1.5 --engine ray --address auto --out voc`
     """
-    config, info = configure_run(GenerateConfig, typed.values, config_file, constants=preset, planned=options.dry_run)
-    check_mask_effects(typed.values, config.mask, config.reject)
+    config, info = configure_run(GenerateConfig, typed, config_file, constants=preset, planned=options.dry_run)
+    check_mask_effects(typed, config.mask, config.reject)
     if vary not in (None, "none"):
         from ..prompts.variations import varied_prompts
 

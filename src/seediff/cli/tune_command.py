@@ -74,24 +74,27 @@ def tune(
     check_writable(out, is_file=True)
     if out.exists():
         raise UserError("out", f"{out} already exists", "choose another file")
+    # 1. The model, and the classes that it knows
     labelled = open_truths(data, split)
     segmenting, found = recommend(SegmentPhotosConfig, {"model": model})
     info = found or describe(find_model(model))
     kept = countable(labelled, info.settings.words, classes)
     names = tuple(dict.fromkeys(kept.values()))
-    values = {"classes": names, "model": model, "size": size, "device": device, "dtype": dtype}
-    config, _ = recommend(MaskPhotosConfig, values, info)
+    given = {"classes": names, "model": model, "size": size, "device": device, "dtype": dtype}
+    config, _ = recommend(MaskPhotosConfig, given, info)
     doubt = ""
     if not all(is_drawing(sample.metadata, config.model_label) for sample in labelled):
         doubt = doubt_line(info, config.model_label)
     if doubt:
         warnings.warn(doubt, Notice, stacklevel=1)
+
+    # 2. The thresholds, and their file
     masker, weights = load_masker(config, info)
     with bar_or_lines(quiet, "photographs") as progress:
         tuning = find_thresholds(masker, labelled, kept, segmenting.segment, count=count, progress=progress)
     note = f"{plural(tuning.photos, 'photograph')}, asked for {plural(len(kept), 'class')} (from {labelled.about})"
-    values = tuning.presence, tuning.name_threshold, tuning.beta
-    tuned = Tuned(config.model, weights, *values, config.mask.method, note)
+    thresholds = tuning.presence, tuning.name_threshold, tuning.beta
+    tuned = Tuned(config.model, weights, *thresholds, config.mask.method, note)
     write_atomic(out, tuned.to_toml().encode("utf-8"))
     if not quiet:
         print(*describe_thresholds(tuning, len(kept), out), sep="\n")
