@@ -98,6 +98,7 @@ def describe_foreign(typed: Mapping[str, str], options: Collection[str]) -> str:
     """The message about options that the command does not have. typed: each option as it was typed → the word after
     it. options: the command's."""
     own = {_field(option): option for option in sorted(options)}  # of --k and -k the last
+    own |= {_field(argument): "" for argument in options if argument.isupper()}
     values = {_field(option): value for option, value in typed.items()}
     meant = {option: own_name(_field(option), own, values) for option in typed if option not in options}
     unknown = next((option for option, (name, _) in meant.items() if not name), None)
@@ -105,12 +106,7 @@ def describe_foreign(typed: Mapping[str, str], options: Collection[str]) -> str:
         return f"unknown option {unknown}; a dataset's other formats: `seediff export DATASET --to {typed[unknown]}`"
     if unknown:
         return f"unknown option {unknown}{did_you_mean(unknown, options)}"
-    names = dict[str, None]()
-    for name, value in meant.values():
-        words = f"{own[name]} {value}"
-        if own[name].isupper():  # an argument, without an option
-            words = value
-        names[words.strip()] = None
+    names = dict.fromkeys(f"{own[name]} {value}".strip() for name, value in meant.values())
     return f"unknown option {', '.join(meant)}; the name here: {' '.join(names)}"
 
 

@@ -123,8 +123,7 @@ def describe_thresholds(thresholds: Thresholds, classes: int, out: Path) -> list
         lines.append("name_threshold: could not be tuned: no segment has labels")
     else:
         right = f"{thresholds.named_right:.0%} of {plural(thresholds.segments, 'segment')} get the right name"
-        line = f"name_threshold = {thresholds.name_threshold}: {right}, or none where it would be wrong"
-        lines.append(line)
+        lines.append(f"name_threshold = {thresholds.name_threshold}: {right}, or none where it would be wrong")
     if thresholds.beta is None:
         lines.append("beta: could not be tuned: the set has no background")
     else:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from ..config.settings import RunConfig
+from ..workers import GPU_ALONE
 from .job import AnyJob
 from .output import BatchRecord
 
@@ -46,42 +47,47 @@ class Engine(AbstractContextManager["Engine"]):
         in_thread = self.writes_in_thread
         if in_thread is None:
             in_thread = on_cuda
-        if not in_thread:
+        if in_thread:
+            if on_cuda:
+                say("the first batch also compiles kernels")
+            yield from make_overlapped(job, out, numbers, device)
+        else:
             for number in numbers:
                 yield number, job.make_batch(number, out)
-            return
-        if on_cuda:
-            say("the first batch also compiles kernels")
-        writing: list[tuple[int, Future[BatchRecord]]] = []
-        with writing_thread(device) as write:
-            for number in numbers:
-                # The batch before stays in memory meanwhile, however fast it is written: what fits once, always fits.
-                captured = job.capture(job.batches[number])
-                writing.append((number, write(job, captured, out)))
-                if len(writing) > 1:
-                    before, written = writing.pop(0)
-                    yield before, written.result()
-            for last, written in writing:
-                yield last, written.result()
 
 
-@contextmanager
-def writing_thread(device: str | None) -> Iterator[Callable[[AnyJob, Any, Path], Future[BatchRecord]]]:
-    """In this block, a function that runs `Job.write` in another thread, given the job, what it captured, and the
-    folder. At the end, also after an error, the batch that is being written is finished."""
+def make_overlapped(
+    job: AnyJob, out: Path, numbers: Sequence[int], device: str
+) -> Generator[FinishedBatch, None, None]:
+    """`Engine.map`, with a thread that writes a batch while the next one is captured. At the end, also after an error,
+    the batch that is being written is finished."""
     import torch
 
-    # A `draw` of the user's may use another machine's device.
-    cuda = torch.cuda if (device or "").startswith("cuda") and torch.cuda.is_available() else None
+    cuda = None
+    if device.startswith("cuda") and torch.cuda.is_available():  # a `draw` of the user's may use another machine's
+        cuda = torch.cuda
 
     def begin_thread() -> None:
         if cuda:  # on its own stream; otherwise its work would wait for the capture that runs meanwhile
             cuda.set_stream(cuda.Stream(device))
 
+    writing: list[tuple[int, Future[BatchRecord]]] = []
     with ThreadPoolExecutor(1, thread_name_prefix="writing", initializer=begin_thread) as thread:
-
-        def write(job: AnyJob, captured: Any, out: Path) -> Future[BatchRecord]:
+        for number in numbers:
+            # The batch before stays in memory meanwhile, however fast it is written: what fits once, always fits.
+            captured = job.capture(job.batches[number])
             ready = cuda and cuda.current_stream(device).record_event()
-            return thread.submit(job.write_ready, captured, out, ready)
+            writing.append((number, thread.submit(write_ready, job, captured, out, ready)))
+            if len(writing) > 1:
+                before, written = writing.pop(0)
+                yield before, written.result()
+        for last, written in writing:
+            yield last, written.result()
 
-        yield write
+
+def write_ready(job: AnyJob, captured: Any, out: Path, ready: Any) -> BatchRecord:
+    """`Job.write` in a thread. ready: a CUDA event to wait for before captured tensors are read, or None."""
+    if ready is not None:
+        ready.wait()
+    with GPU_ALONE:
+        return job.write(captured, out)

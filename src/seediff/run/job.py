@@ -1,4 +1,8 @@
-"""`Job`: the work of a command that makes its output batch by batch. loop.py runs it."""
+"""`Job`: the work of a command that makes its output batch by batch. loop.py calls its methods in this order:
+
+run       check_values, resolved, load; for each batch capture, then write; finish, read_result
+dry run   check_values, describe (its first line), check, rehearse, describe (its other lines)
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,6 @@ from ..dataset import native
 from ..models.describe import ModelInfo, describe
 from ..models.model_files import find_model
 from ..models.saving_memory import USUAL_LOADING, Loading
-from ..workers import GPU_ALONE
 from .output import BatchRecord
 
 Item = TypeVar("Item")
@@ -148,13 +151,6 @@ class Job(ABC, Generic[Config, Item, Captured]):
 
     def make_batch(self, number: int, out: Path) -> BatchRecord:
         return self.write(self.capture(self.batches[number]), out)
-
-    def write_ready(self, captured: Captured, out: Path, ready: Any) -> BatchRecord:
-        """`write` in a thread. ready: a CUDA event to wait for before captured tensors are read, or None."""
-        if ready is not None:
-            ready.wait()
-        with GPU_ALONE:
-            return self.write(captured, out)
 
     @abstractmethod
     def finish(self, rows: Sequence[dict[str, Any]], left_out: Sequence[dict[str, Any]], out: Path) -> None:

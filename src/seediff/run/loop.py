@@ -2,7 +2,14 @@
 killed run continues.
 
 A `Job` (job.py) is a command's work: how a batch is made, and what is written when all are finished. An `Engine`
-(engine.py) makes the batches, in this process or in a cluster (cluster.py). `run` does the rest.
+(engine.py) makes the batches, in this process or in a cluster (cluster.py). `run` does the rest. What it does depends
+on the state of the folder, which `look_into` (output.py) finds:
+
+new          makes all batches
+unfinished   makes the missing ones
+complete     makes batches again of which files are missing, if any
+to grow      has fewer samples than asked for: becomes unfinished (`grow`), then as above
+to cut       unfinished, for more samples than asked for: is to have fewer (`end`), then as above
 """
 
 from __future__ import annotations
@@ -161,7 +168,8 @@ def _restore_lost(job: AnyJob, out: Path, engine: Engine, lost: Sequence[int], r
     if version != __version__:
         problem = f"files are missing, and seediff {version} made them, not {__version__}"
         raise UserError(out, problem, "restore them from a copy")
-    report(0, sum(len(job.batches[number]) for number in lost), f"loading {job.config.model_label}")
+    count = sum(len(job.batches[number]) for number in lost)
+    report(0, count, f"loading {job.config.model_label}")
     check_same_weights(out, job.config.model_label, engine.load(job))
     # A batch writes all of its files, also those that are there.
     names = [name for number in lost for name in read_json(out / record_path(number), BatchRecord).files]
@@ -173,7 +181,7 @@ def _restore_lost(job: AnyJob, out: Path, engine: Engine, lost: Sequence[int], r
     if changed:
         problem = "is not the file that the run wrote, and was left as it is"
         raise UserError(out / changed[0], problem, "move it away, and the same command makes it again")
-    return sum(len(job.batches[number]) for number in lost)
+    return count
 
 
 def _make_all(job: AnyJob, out: Path, engine: Engine, new: bool, report: Progress) -> int:

@@ -107,6 +107,11 @@ def truth_count(truth: Mapping[str, Sample], name: str | None, shape: tuple[int,
     return max(1, count)
 
 
+def naming_words(words: Iterable[str]) -> tuple[str, ...]:
+    """The words, each once, without the names of id 0 and of segments without a name, which captions may have."""
+    return tuple(word for word in dict.fromkeys(words) if word not in (BACKGROUND, SEGMENT))
+
+
 def label_digest(sample: Sample) -> str | None:
     """A digest of a label map's pixels, so that only the same run continues; None if it cannot be read, which is
     reported later."""
@@ -141,14 +146,13 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
             opened = open_truths(labels, num_classes=MAX_CLASSES, maps_first=True)
             truth, about = {sample.name: sample for sample in opened}, opened.about
         self.truth = truth
-        # Captions may have the names of id 0 and of segments without a name, which name nothing.
-        shared = tuple(word for word in config.names if word not in (BACKGROUND, SEGMENT))
+        shared = naming_words(config.names)
         specs, own = list[PhotoSpec](), list[str]()
         for index, photo in enumerate(photos):
             wanted = (words or {}).get(photo.name, config.names)
             if isinstance(wanted, str):
                 raise UserError(f"words of '{photo.name}'", f"must be a list of words, like [{wanted!r}]")
-            named = tuple(word for word in dict.fromkeys(wanted) if word not in (BACKGROUND, SEGMENT))
+            named = naming_words(wanted)
             label = find_name(truth, photo.name)
             specs.append(PhotoSpec(index, photo, named, label))
             digest = label_digest(truth[label]) if label else None
