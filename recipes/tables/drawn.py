@@ -36,7 +36,8 @@ from seediff.models.describe import check_known_classes
 from seediff.models.fingerprint import weights_fingerprint
 from seediff.models.registry import LoadOptions
 from seediff.prompts.specs import class_groups, sample_seed
-from seediff.run.loop import Job, run
+from seediff.run.job import Job
+from seediff.run.loop import run
 from seediff.run.output import BatchRecord
 
 if TYPE_CHECKING:
@@ -213,6 +214,6 @@ class SetJob(Job[SetConfig, "SampleSpec", "tuple[Sequence[SampleSpec], Sequence[
             record.rows.append({"file_name": file_name, **about, "labels": list(self.settings)})
         return record
 
-    def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
+    def finish(self, rows: Sequence[dict[str, Any]], left_out: Sequence[dict[str, Any]], out: Path) -> None:
         write_atomic(out / native.CLASSES, native.classes_text(self.config.classes))
         write_atomic(out / native.METADATA, native.jsonl(rows))

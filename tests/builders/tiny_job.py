@@ -14,7 +14,8 @@ from typing import ClassVar
 from seediff.config.settings import RunConfig
 from seediff.dataset import native
 from seediff.files.outputs import write_atomic
-from seediff.run.loop import Job, run
+from seediff.run.job import Job
+from seediff.run.loop import run
 from seediff.run.output import BatchRecord
 
 IMAGES = native.IMAGES
@@ -60,7 +61,7 @@ class TinyJob(Job[TinyConfig, int, Sequence[int]]):
             record.rows.append({"item": item, "crc": zlib.crc32(text)})
         return record
 
-    def finish(self, rows, rejected, out):
+    def finish(self, rows, left_out, out):
         write_atomic(out / "first.txt", (out / IMAGES / "000000.txt").read_bytes())
         write_atomic(out / self.config.last_file, native.jsonl(rows))
 

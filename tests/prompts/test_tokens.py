@@ -4,7 +4,7 @@ import pytest
 from refusals import user_error
 
 from recipes.mini.text import build_tokenizer
-from seediff.config.class_names import WORD, any_name, spoken
+from seediff.config.class_names import ANY_WORD, any_name, spoken
 from seediff.models.families.readers import Reader
 from seediff.prompts.tokens import find_columns, find_weight, locate_columns, split_prompts
 
@@ -59,7 +59,7 @@ def test_class_is_found(tokenizer, prompt, name, columns):
     ],
 )
 def test_marks_belong_to_their_letters(text, words, inside):
-    assert re.findall(WORD, text) == words
+    assert re.findall(ANY_WORD, text) == words
     assert not any_name([inside]).search(text)
     for word in words:
         assert [match[0] for match in any_name([word]).finditer(text)] == [word]

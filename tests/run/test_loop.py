@@ -26,8 +26,8 @@ from seediff.files.documents import read_toml
 from seediff.files.outputs import write_atomic
 from seediff.files.photo_files import find_photos
 from seediff.run import generate_job as run_module
+from seediff.run.engine import Engine
 from seediff.run.generate_job import generate
-from seediff.run.loop import Engine
 from seediff.run.mask_job import MaskJob, mask_photos
 from seediff.run.segment_job import segment_photos
 

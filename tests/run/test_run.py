@@ -21,8 +21,8 @@ from seediff.files.outputs import BATCHES
 from seediff.report.tables import count_flags
 from seediff.run import generate_job as run_module
 from seediff.run import output
+from seediff.run.engine import Engine
 from seediff.run.generate_job import generate
-from seediff.run.loop import Engine
 
 CONFIG = GenerateConfig(classes=("dog", "cat"), per_class=5, batch_size=3)
 fingerprints = partial(contents, folders=True)

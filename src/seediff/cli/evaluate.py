@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 from cyclopts import App, Parameter
 
 from ..config.class_names import parse_classes
-from ..config.fields import IMAGES, MODEL, RESEARCH, WORD, DType, Timestep, read_names
+from ..config.fields import INPUT, MODEL, RESEARCH, WORD, DType, Timestep, read_names
 from ..config.method_constants import CaptureConfig, MaskConfig
 from ..config.photos_config import MaskPhotosConfig
 from ..config.resolve import configure_run
@@ -20,7 +20,7 @@ from ..evaluate.tables import ScoreTable, TableFormat
 from ..files.messages import make_console
 from ..files.output_folders import check_free, check_writable
 from .commands import EVERY_OPTION, HELP_ALL
-from .line import UNTYPED, Typed
+from .line import Typed, options_of
 from .options import HERE, SEED, ConfigFile, Json, check_mask_effects, shown
 from .progress import bar_or_lines
 
@@ -216,13 +216,14 @@ class MaskOptions:
     ] = 0
     device: Annotated[str | None, AS_IN_MASK] = None
     dtype: Annotated[DType | None, AS_IN_MASK] = None
-    fit: Annotated[Literal["keep", "resize", "crop"], AS_IN_MASK, Parameter(group=IMAGES)] = "keep"
+    fit: Annotated[Literal["keep", "resize", "crop"], AS_IN_MASK, Parameter(group=INPUT)] = "keep"
     timesteps: Annotated[tuple[Timestep, ...], WORD, AS_IN_MASK, Parameter(group=RESEARCH)] = MaskPhotosConfig.timesteps
     mask: Annotated[MaskConfig, Parameter(name="*")] = field(default_factory=MaskConfig)
     capture: Annotated[CaptureConfig, Parameter(name="*")] = field(default_factory=CaptureConfig)
 
 
 @app.command
+@options_of(MaskOptions)
 def masks(
     photos: Annotated[Path, Parameter(name="PHOTOS", help="Folder of photographs, named like their labels.")],
     /,
@@ -238,7 +239,7 @@ def masks(
     count: Annotated[
         int | None, WORD, Parameter(help="Use only this many pictures, evenly spaced.", show_default="all")
     ] = None,
-    typed: Typed[MaskOptions] = UNTYPED,
+    typed: Typed,
     config_file: ConfigFile = None,
     draws: Annotated[int, WORD, Parameter(help="Number of bootstrap draws over pictures, for the intervals.")] = 1000,
     form: Form = "text",
@@ -258,11 +259,11 @@ def masks(
 
     # 1. The configuration and the data
     for name in ("mask.beta", "mask.ignore_band"):
-        if name in typed.values:
+        if name in typed:
             raise UserError(name, "is set by the command itself, from the tuning pictures", "leave it out")
-    values = {**typed.values, "classes": ("some", "others")}  # the data's replace these
-    config, info = configure_run(MaskPhotosConfig, values, config_file)
-    check_mask_effects(typed.values, config.mask)
+    # A configuration needs classes. evaluate_masks replaces them by the data's, for which the model has to be known.
+    config, info = configure_run(MaskPhotosConfig, {**typed, "classes": ("any",)}, config_file)
+    check_mask_effects(typed, config.mask)
     # evaluate_masks refuses other names
     protocols = cast("list[MaskProtocol]", [name.strip() for name in protocol.split(",")])
     words, data = read_class_map(class_map), open_truths(labels, split)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 from traceback import walk_tb
 
@@ -70,11 +70,7 @@ def describe_misread(error: CycloptsError, line: CommandLine) -> str:
         return f"unexpected argument {unused!r}{hint}"
 
     # An unknown option explains more than the argument that is missing because of it
-    typed = {}
-    for word, value in pairwise([*words, "-"]):
-        option, _, given = word.partition("=")
-        if re.match("--?[A-Za-z]", option):
-            typed[option] = given or ("" if re.match(r"-(?![\d.])", value) else shlex.quote(value))
+    typed = typed_options(words)
     if not {*typed} <= options and not isinstance(error, UnknownCommandError):
         return describe_foreign(typed, options)
     missing = isinstance(error, MissingArgumentError) and error.keyword is None and error.argument
@@ -86,10 +82,23 @@ def describe_misread(error: CycloptsError, line: CommandLine) -> str:
     return str(error)
 
 
+def typed_options(words: Sequence[str]) -> dict[str, str]:
+    """Each option as it was typed → its value, or the word after it, as for a shell; "" if that is an option, too."""
+    typed = dict[str, str]()
+    for word, value in pairwise([*words, "-"]):
+        option, _, given = word.partition("=")
+        if not given and not re.match(r"-(?![\d.])", value):
+            given = shlex.quote(value)
+        if re.match("--?[A-Za-z]", option):
+            typed[option] = given
+    return typed
+
+
 def describe_foreign(typed: Mapping[str, str], options: Collection[str]) -> str:
     """The message about options that the command does not have. typed: each option as it was typed → the word after
     it. options: the command's."""
-    own = {_field(option): option * (not option.isupper()) for option in sorted(options)}  # of --k and -k the last
+    own = {_field(option): option for option in sorted(options)}  # of --k and -k the last
+    own |= {_field(argument): "" for argument in options if argument.isupper()}
     values = {_field(option): value for option, value in typed.items()}
     meant = {option: own_name(_field(option), own, values) for option in typed if option not in options}
     unknown = next((option for option, (name, _) in meant.items() if not name), None)

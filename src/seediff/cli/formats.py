@@ -29,6 +29,7 @@ from ..files.output_folders import check_apart
 from .options import Data, Link, NewOut, Quiet, WithRejected, Workers, command_line, next_steps, option, train_line
 
 if TYPE_CHECKING:
+    from ..dataset.importing import Imported
     from ..dataset.sample import Sample
 
 T = TypeVar("T")
@@ -186,7 +187,6 @@ def import_(
 
     - `seediff import photos --classes dog,cat --unlabelled --out pets`
     """
-    from ..dataset.corrections import sum_changes
     from ..dataset.importing import import_set, import_unlabelled
 
     options = options or ImportOptions()
@@ -196,8 +196,9 @@ def import_(
     asked = {**vars(options), "classes": read_class_names(options.classes)}
     common: dict[str, Any] = {"workers": workers, "follow": follow_progress(quiet)}
     if unlabelled:
-        asked |= {"from": from_, "corrects": corrects, "link": link or None}
-        given = options_given(["classes"], asked, "--unlabelled")
+        given = options_given(
+            ["classes"], {**asked, "from": from_, "corrects": corrects, "link": link or None}, "--unlabelled"
+        )
         if "classes" not in given:
             raise UserError("classes", "is missing", "name what masks will show, such as --classes dog,cat")
         count = import_unlabelled(source, out, given["classes"], **common)
@@ -210,24 +211,35 @@ def import_(
     done = import_set(
         format_, source, out, corrects=corrects, accept_unchanged=accept_unchanged, link=link, **common, **given
     )
-    if quiet:
-        return
-    count, classes, changes = len(done.rows), done.classes, done.changes
-    print(f"{plural(count, 'sample')} of {plural(len(classes), 'class')} in {out}")
-    if corrects is not None:
-        print(*sum_changes(changes), sep="\n")
-        if not accept_unchanged and not all(change.pixels for change in changes):
-            say_notes(["unchanged masks get no verdict; --accept-unchanged accepts them, if somebody looked at all"])
-        if count > len(changes):
-            print(f"{plural(count - len(changes), 'sample')} of {corrects} were not returned: left unchanged")
-    say_notes([*done.notes, *alike_names(classes)])
-    absent = [name for name in classes if not any(row["area"].get(name) for row in done.rows)]
-    if absent:
-        listed = ", ".join(f'"{name}"' for name in absent[:SHOWN])
-        say_notes(
-            [f"no mask shows {len(absent)} of {plural(len(classes), 'class')}: {listed}{' …' * (len(absent) > SHOWN)}"]
-        )
-    print(next_steps(command_line("check", out), train_line(out), made=out))
+    if not quiet:
+        print(f"{plural(len(done.rows), 'sample')} of {plural(len(done.classes), 'class')} in {out}")
+        if corrects is not None:
+            say_corrected(done, corrects, accept_unchanged)
+        say_notes([*done.notes, *alike_names(done.classes), *absent_classes(done)])
+        print(next_steps(command_line("check", out), train_line(out), made=out))
+
+
+def say_corrected(done: Imported, corrects: Path, accepted: bool) -> None:
+    """Print how masks of the dataset `corrects` have changed. accepted: unchanged masks were accepted."""
+    from ..dataset.corrections import sum_changes
+
+    print(*sum_changes(done.changes), sep="\n")
+    if not accepted and not all(change.pixels for change in done.changes):
+        say_notes(["unchanged masks get no verdict; --accept-unchanged accepts them, if somebody looked at all"])
+    missing = len(done.rows) - len(done.changes)
+    if missing > 0:
+        print(f"{plural(missing, 'sample')} of {corrects} were not returned: left unchanged")
+
+
+def absent_classes(done: Imported) -> list[str]:
+    """A line about the classes that no mask shows, if there are any."""
+    absent = [name for name in done.classes if not any(row["area"].get(name) for row in done.rows)]
+    if not absent:
+        return []
+    listed = ", ".join(f'"{name}"' for name in absent[:SHOWN])
+    if len(absent) > SHOWN:
+        listed += " …"
+    return [f"no mask shows {len(absent)} of {plural(len(done.classes), 'class')}: {listed}"]
 
 
 def read_class_names(classes: str | None) -> tuple[str, ...] | None:

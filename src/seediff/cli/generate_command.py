@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from ..config.fields import IMAGES, MASKS
+from ..config.fields import INPUT, MASKS
 from ..config.generate_config import GenerateConfig
 from ..config.resolve import configure_run
 from ..config.settings import GIVEN
-from .line import UNTYPED, Typed
+from .line import Typed, options_of
 from .options import AS_USUAL, ConfigFile, RunOptions, RunOut, carry_out, check_mask_effects, option
 
 
+@options_of(GenerateConfig)
 def generate(
     *,
     out: RunOut,
-    typed: Typed[GenerateConfig] = UNTYPED,
+    typed: Typed,
     vary: Annotated[
         str | None,
         option(
-            IMAGES, "Add phrases to prompts with {class}: place, light, view, or several, separated by commas.", "none"
+            INPUT, "Add phrases to prompts with {class}: place, light, view, or several, separated by commas.", "none"
         ),
     ] = None,
     config_file: ConfigFile = None,
@@ -54,8 +55,8 @@ def generate(
 
     - `seediff generate --classes voc --per-class 50000 --model sd1.5 --engine ray --address auto --out voc`
     """
-    config, info = configure_run(GenerateConfig, typed.values, config_file, constants=preset, planned=options.dry_run)
-    check_mask_effects(typed.values, config.mask, config.reject)
+    config, info = configure_run(GenerateConfig, typed, config_file, constants=preset, planned=options.dry_run)
+    check_mask_effects(typed, config.mask, config.reject)
     if vary not in (None, "none"):
         from ..prompts.variations import varied_prompts
 

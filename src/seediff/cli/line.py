@@ -3,40 +3,39 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from cyclopts import App, Parameter
 
 from ..errors import UserError
 
-CommandConfig = TypeVar("CommandConfig")
+if TYPE_CHECKING:
+    from cyclopts import Argument
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+Typed = Mapping[str, Any]
+"""The values of a configuration that were typed: flat name → value, such as `mask.beta` → 0.4."""
+TYPED = "typed"
+"""The parameter with which a command gets them."""
 
 
-@dataclass(frozen=True)
-class Typed(Generic[CommandConfig]):
-    """The values of a configuration that were typed. `typed: Typed[GenerateConfig] = UNTYPED` in a command's signature
-    gives the command an option for each field of the configuration.
+def options_of(kind: type) -> Callable[[Command], Command]:
+    """Give a command an option for each field of a configuration. The command has a keyword-only parameter `typed:
+    Typed` without a default.
 
-    For the type checker the parameter is a `Typed`. The parser sees `Annotated[GenerateConfig | None, …]` instead, and
-    makes options of the fields. It makes no configuration, which also needs files and presets: `CommandLine.parse` puts
-    a `Typed` in its place.
+    The parser is told that this parameter is a configuration, of which it makes options. But it does not make the
+    configuration, which also needs files and presets: `CommandLine.parse` passes what was typed.
     """
 
-    values: Mapping[str, Any]
-    """Flat name → value, such as `mask.beta` → 0.4."""
+    def decorate(command: Command) -> Command:
+        function: Any = command
+        function.__annotations__[TYPED] = Annotated[kind | None, Parameter(name="*")]
+        function.__kwdefaults__ = {**(function.__kwdefaults__ or {}), TYPED: None}  # so that nothing has to be typed
+        return command
 
-    if not TYPE_CHECKING:
-
-        def __class_getitem__(cls, kind: type) -> Any:
-            """The annotation that the parser sees."""
-            return Annotated[kind | None, Parameter(name="*"), cls]
-
-
-UNTYPED: Any = None
-"""The default of a parameter `Typed[…]`, which makes it optional for the parser. Commands never receive it."""
+    return decorate
 
 
 class CommandLine:
@@ -44,8 +43,7 @@ class CommandLine:
 
     def __init__(self, program: App, words: Sequence[str]) -> None:
         self.program, self.words = program, list(words)
-        self._typed: dict[str, dict[str, Any]] = {}
-        """Parameter of the command → the values that were typed of its configuration."""
+        self._typed: dict[str, Any] = {}
         self._options: dict[str, str] = {}
         """Flat name of a field, or name of a command's parameter → its option as it was typed, or the name itself."""
         self._phrases: dict[str, str] = {}
@@ -60,7 +58,8 @@ class CommandLine:
         """(command, its arguments)."""
         self.program.config = (self._take,)
         command, bound, _ = self.program.parse_args(self.words, exit_on_error=False, print_error=False)
-        bound.arguments.update({parameter: Typed(values) for parameter, values in self._typed.items()})
+        if TYPED in bound.signature.parameters:
+            bound.arguments[TYPED] = self._typed
         return command, bound
 
     def name(self, subject: str) -> str:
@@ -73,50 +72,42 @@ class CommandLine:
         arguments = command.assemble_argument_collection() if command.default_command else ()
         return set(chain.from_iterable(argument.names for argument in arguments))
 
-    def _take(self, app: App, commands: tuple[str, ...], arguments: Iterable[Any]) -> None:
-        """Take the typed values of configurations from the parser, which would make instances of them. The parser calls
-        this before it converts the other words."""
-        named = list(name_arguments(arguments))
-        words = [token.value for token in chain.from_iterable(argument.tokens for argument, *_ in named)]
-        for argument, name, parameter in named:
-            self._options[name] = name
-            values = {} if parameter is None else self._typed.setdefault(parameter, {})
-            if not argument.tokens:
+    def _take(self, app: App, commands: tuple[str, ...], arguments: Sequence[Argument]) -> None:
+        """Take the typed values of a configuration from the parser, which would make an instance of it. The parser
+        calls this before it converts the other words. arguments: the command's parameters, and the fields of those that
+        are dataclasses."""
+        words = [token.value for token in chain.from_iterable(argument.tokens for argument in arguments)]
+        for parameter in arguments:
+            if parameter.keys:  # a field, which is among its parameter's children
                 continue
-            token, option = argument.tokens[0], argument.tokens[0].keyword
-            if "Path" in str(argument.hint) and not all(one.value.strip() for one in argument.tokens):
-                raise UserError(option or argument.name, "an empty path", "the current folder is .")
-            if option:
-                if option.startswith("--no-") and token.implicit_value is True:
-                    raise UserError(option, "takes no value", f"write {option}, or {argument.name}")
-                self._options[name] = option
-                if words.count(token.value) == 1:
-                    self._phrases[token.value] = f"{option} {token.value}"
-                    self._phrases[repr(token.value)] = f"{option} {token.value!r}"
-            if parameter is not None:
-                values[name] = read_value(name, argument)
-                argument.tokens.clear()
+            for argument in (parameter, *parameter.children_recursive):
+                name = ".".join(argument.keys) or argument.field_info.name
+                self._options[name] = name
+                if argument.tokens:
+                    self._note(name, argument, words)
+                if argument.tokens and argument.keys and parameter.field_info.name == TYPED:
+                    self._typed[name] = read_value(name, argument)
+                    argument.tokens.clear()
+
+    def _note(self, name: str, argument: Argument, words: Sequence[str]) -> None:
+        """Remember how a value was typed, for messages. name: its flat name. words: all typed values. Raises UserError
+        for an empty path, and for a value after --no-…."""
+        token, option = argument.tokens[0], argument.tokens[0].keyword
+        if "Path" in str(argument.hint) and not all(one.value.strip() for one in argument.tokens):
+            raise UserError(option or argument.name, "an empty path", "the current folder is .")
+        if not option:
+            return
+        if option.startswith("--no-") and token.implicit_value is True:
+            raise UserError(option, "takes no value", f"write {option}, or {argument.name}")
+        self._options[name] = option
+        if words.count(token.value) == 1:
+            self._phrases[token.value] = f"{option} {token.value}"
+            self._phrases[repr(token.value)] = f"{option} {token.value!r}"
 
 
-def name_arguments(arguments: Iterable[Any]) -> Iterator[tuple[Any, str, str | None]]:
-    """(argument, name, parameter) for each argument of a command. name: its flat name, such as `mask.beta`. parameter:
-    the command's parameter if the argument is a field of a configuration, otherwise None."""
-    parameter = None
-    for argument in arguments:
-        if argument.keys:
-            yield argument, ".".join(argument.keys), parameter
-            continue
-        # A parameter of the command, which the fields of its dataclass follow
-        name = argument.field_info.name
-        annotation = argument.field_info.annotation
-        inner = (annotation, *get_args(annotation))  # Python 3.10 puts Optional[…] around one whose default is None
-        parameter = name if any(Typed in get_args(one) for one in inner) else None
-        yield argument, name, parameter
-
-
-def read_value(name: str, argument: Any) -> Any:
+def read_value(name: str, argument: Argument) -> Any:
     """The typed value of a field. The file of a user's own method, FILE.py:FUNCTION, is run to register the method."""
-    value = argument.convert_and_validate()
+    value: Any = argument.convert_and_validate()
     if name == "mask.method" and ".py:" in value:
         from ..masks.own import register_file  # imports torch
 

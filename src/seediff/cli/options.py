@@ -25,7 +25,9 @@ from ..models.saving_memory import Graphs, Loading, Offload
 from .progress import show_progress
 
 if TYPE_CHECKING:
-    from ..run.loop import AnyJob, Engine, RunResult
+    from ..run.engine import Engine
+    from ..run.job import AnyJob
+    from ..run.loop import RunResult
 
 
 def option(group: Group, text: str, default: object = None, **parameter: Any) -> Parameter:

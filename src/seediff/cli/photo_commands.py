@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from ..config.class_names import reading_key
-from ..config.fields import IMAGES, MASKS, RUN
+from ..config.fields import INPUT, MASKS, RUN
 from ..config.methods import SEGMENT_OPTIONS
 from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from ..config.presets import THRESHOLDS
@@ -18,7 +18,7 @@ from ..config.resolve import configure_run, split_preset
 from ..config.settings import DEFAULT, TUNED
 from ..config.sides import side_notes
 from ..errors import UserError
-from .line import UNTYPED, Typed
+from .line import Typed, options_of
 from .options import (
     AS_USUAL,
     HERE,
@@ -42,6 +42,7 @@ PATHS = Parameter(
 )
 
 
+@options_of(SegmentPhotosConfig)
 def segment(
     paths: Annotated[list[Path], PATHS],
     /,
@@ -49,16 +50,16 @@ def segment(
     out: Annotated[
         Path, HERE, option(RUN, "Folder for the results. Continues an unfinished run there.", "segments")
     ] = Path("segments"),
-    typed: Typed[SegmentPhotosConfig] = UNTYPED,
+    typed: Typed,
     captions: Annotated[
         Path | None,
         option(
-            IMAGES,
+            INPUT,
             "Captions whose words name segments: CSV with the columns file and caption, or a folder of NAME.txt files.",
         ),
     ] = None,
     labels: Annotated[
-        Path | None, option(IMAGES, "With -k truth: folder of label maps, named like the photographs.")
+        Path | None, option(INPUT, "With -k truth: folder of label maps, named like the photographs.")
     ] = None,
     preset: Annotated[
         str,
@@ -95,7 +96,7 @@ def segment(
     constants, tuned = split_preset(preset, "model")
     config, info = configure_run(
         SegmentPhotosConfig,
-        typed.values,
+        typed,
         config_file,
         constants=constants,
         tuned=tuned,
@@ -103,7 +104,7 @@ def segment(
         out=out,
     )
     named = bool(config.names) or captions is not None
-    check_effects(typed.values, config, labels=labels, named=named)
+    check_effects(typed, config, labels=labels, named=named)
     check_photos(paths)
     found = find_photos(paths, exclude=out)
     words: dict[str, tuple[str, ...]] = {}
@@ -116,12 +117,13 @@ def segment(
     _run(job, found, out, options, show_segments, warning)
 
 
+@options_of(MaskPhotosConfig)
 def mask(
     paths: Annotated[list[Path], PATHS],
     /,
     *,
     out: RunOut,
-    typed: Typed[MaskPhotosConfig] = UNTYPED,
+    typed: Typed,
     preset: Annotated[
         str,
         option(
@@ -156,11 +158,11 @@ def mask(
     from .summary import show_masks
 
     check_photos(paths)
-    if "classes" not in typed.values and len(paths) > 1 and not (paths[-1].suffix or paths[-1].exists()):
+    if "classes" not in typed and len(paths) > 1 and not (paths[-1].suffix or paths[-1].exists()):
         raise UserError(paths[-1], "no such file or folder", f"a class is an option: --classes {paths[-1]}")
     found = find_photos(paths, exclude=out)
     # The classes: each photograph's own from a table, or the typed ones for all
-    values, classes_of = {**typed.values}, dict[str, tuple[str, ...]]()
+    values, classes_of = {**typed}, dict[str, tuple[str, ...]]()
     table = find_table(paths, values.get("classes", ()))
     if table is not None:
         classes_of = read_classes_csv(table, found.photos)
@@ -174,7 +176,7 @@ def mask(
     spelled = {reading_key(name): name for name in config.classes}
     for photo, names in classes_of.items():
         classes_of[photo] = tuple(spelled.get(reading_key(name), name) for name in names)
-    check_mask_effects(typed.values, config.mask)
+    check_mask_effects(typed, config.mask)
     mirrored = side_notes(config.classes) if config.capture.flip else []
     warning = "; ".join(filter(None, [threshold_warning(config), *mirrored]))
     job = MaskJob(config, found, classes_of, info=info, loading=options.loading)

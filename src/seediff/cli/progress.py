@@ -74,7 +74,8 @@ def no_progress() -> Iterator[Progress]:
 def progress_lines(counted: str = "images", clock: Callable[[], float] = time.monotonic) -> Iterator[Progress]:
     """A function that prints plain lines on stderr, for logs: after a batch, but at most one in LINE_SECONDS, and one
     at the end if there were others."""
-    # The rate counts only what this run finished, beyond `before`, since the last report at which that was nothing.
+    # The rate is that of this run alone: `before` items were finished when it began. Its clock starts with the last
+    # report at which it had finished none, because until then it loads the model.
     begun = printed = clock()
     before: int | None = None
     shown = 0

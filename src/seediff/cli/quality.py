@@ -13,7 +13,7 @@ from ..errors import UserError
 from ..files.messages import make_console, plural
 from ..files.output_folders import check_apart, check_free, check_writable
 from .formats import follow_progress, say_reviewed
-from .line import UNTYPED, Typed
+from .line import Typed, options_of
 from .options import LOOK, Data, Json, Link, NewOut, Quiet, command_line, export_line, next_steps, train_line
 
 if TYPE_CHECKING:
@@ -75,11 +75,12 @@ def stats(
         write_json(counted.as_json(), json)
 
 
+@options_of(Criteria)
 def filter_(
     data: Data,
     *,
     out: NewOut,
-    typed: Typed[Criteria] = UNTYPED,
+    typed: Typed,
     link: Link = False,
     quiet: Quiet = False,
 ) -> None:
@@ -98,7 +99,7 @@ def filter_(
 
     check_apart(out, [data])
     check_free(out)
-    criteria, follow = Criteria(**typed.values), follow_progress(quiet)
+    criteria, follow = Criteria(**typed), follow_progress(quiet)
     kept = Dataset.from_native(data).filter(follow=follow, **vars(criteria))
     if not kept:
         dropped = counts(kept.dropped) or "the dataset has none"
@@ -131,7 +132,9 @@ def describe_errors(data: Path, checked: Checked) -> str:
     by_people = any(finding.where == REVIEWS or finding.where.startswith(f"{REVIEWED}/") for finding in errors)
     if (data / CONFIG).is_file() and not by_people:
         damaged = [finding.where for finding in errors if finding.kind in FILE_FINDINGS and finding.kind != "structure"]
-        both = " and ".join([METADATA, *damaged[:1]]) + f" (and {len(damaged) - 1} more)" * (len(damaged) > 1)
+        both = " and ".join([METADATA, *damaged[:1]])
+        if len(damaged) > 1:
+            both += f" (and {len(damaged) - 1} more)"
         text += f", or remove {both}, and run the same command again with the same --out"
     return text
 

@@ -9,13 +9,13 @@ from cyclopts import Group, Parameter
 
 from ..config.augment import AugmentConfig
 from ..config.fields import RUN, WORD
-from ..config.resolve import configure
+from ..config.resolve import given_values, resolve
 from ..config.sides import side_notes
 from ..errors import UserError
 from ..files.messages import plural
 from ..files.output_folders import check_apart, check_free, stage_output
 from .formats import follow_progress, say_notes, say_reviewed
-from .line import UNTYPED, Typed
+from .line import Typed, options_of
 from .options import (
     HERE,
     ConfigFile,
@@ -35,11 +35,12 @@ from .options import (
 PARTS = Group("Parts", sort_key=2)
 
 
+@options_of(AugmentConfig)
 def augment(
     data: Data,
     *,
     out: NewOut,
-    typed: Typed[AugmentConfig] = UNTYPED,
+    typed: Typed,
     link: Link = False,
     workers: Workers = 1,
     config_file: ConfigFile = None,
@@ -60,7 +61,7 @@ def augment(
     """
     from ..dataset.augmented import open_augmented, write_augmented
 
-    config = configure(AugmentConfig, typed.values, config_file)
+    config = resolve(AugmentConfig, given_values(AugmentConfig, typed, config_file))
     check_apart(out, [data])
     check_free(out)
     augmented = open_augmented(config, data)

@@ -60,7 +60,10 @@ def show_segments(result: RunResult, config: SegmentPhotosConfig, skipped: int, 
         table.add_column("names")
     for row in result.rows[:ROWS_SHOWN]:
         names = ", ".join(name for name in row["classes"] if name != SEGMENT)
-        table.add_row(Text(row["source"]), str(len(row["instances"])), *[Text(names or "–")] * named)
+        cells = [Text(row["source"]), str(len(row["instances"]))]
+        if named:
+            cells.append(Text(names or "–"))
+        table.add_row(*cells)
     if len(result.rows) > ROWS_SHOWN:
         table.add_row(f"… {len(result.rows) - ROWS_SHOWN} more")
     middle = median(len(row["instances"]) for row in result.rows)

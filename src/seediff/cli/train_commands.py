@@ -17,11 +17,11 @@ from ..config.class_names import parse_classes
 from ..config.fields import RUN, WORD, read_names
 from ..config.sides import side_notes
 from ..config.speeds import remember_speed
-from ..config.train import DATA, IMAGE_GROUP, TrainConfig, make_config, with_device
+from ..config.train import DATA, IMAGES, TrainConfig, make_config, with_device
 from ..dataset import native
 from ..files.messages import plural
 from .formats import say_notes, say_reviewed
-from .line import UNTYPED, Typed
+from .line import Typed, options_of
 from .options import (
     AT_LEAST_1,
     HERE,
@@ -66,6 +66,7 @@ class TrainingOptions:
     with_rejected: WithRejected = False
 
 
+@options_of(TrainConfig)
 def train(
     data: Annotated[
         list[Path],
@@ -77,7 +78,7 @@ def train(
     *,
     out: Annotated[Path, HERE, option(RUN, "Folder for the segmenter. Continues an unfinished training there.")],
     options: TrainingOptions | None = None,
-    typed: Typed[TrainConfig] = UNTYPED,
+    typed: Typed,
     config_file: ConfigFile = None,
     validate_every: Annotated[
         int | None, WORD, AT_LEAST_1, option(RUN, "Steps between validations.", "an epoch's, at least 50")
@@ -113,9 +114,9 @@ def train(
     from ..train.stages import find_doubts, open_training
     from ..train.usual import settle
 
-    make_config(typed.values, config_file)  # refuses wrong values before data are read
+    make_config(typed, config_file)  # refuses wrong values before data are read
     training = open_training(data, **vars(options or TrainingOptions()))
-    config, usual = settle(typed.values, config_file, training, out)
+    config, usual = settle(typed, config_file, training, out)
     if not quiet:
         items = chain.from_iterable(stage.items for stage in training.stages)
         say_reviewed([*items, *training.validation])
@@ -175,7 +176,7 @@ def _report_steps(out: Path, total: int) -> Iterator[Callable[[int], None]]:
         yield keep
 
 
-@Parameter(name="*", group=IMAGE_GROUP)
+@Parameter(name="*", group=IMAGES)
 @dataclass(frozen=True)
 class Views:
     """How `predict` shows pictures to a segmenter."""

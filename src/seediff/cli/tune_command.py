@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from ..config.class_names import parse_classes
-from ..config.fields import IMAGES, MODEL, RUN, WORD, DType, read_names
+from ..config.fields import INPUT, MODEL, RUN, WORD, DType, read_names
 from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from ..config.presets import Tuned
 from ..config.resolve import recommend
@@ -45,10 +45,10 @@ def tune(
     classes: Annotated[
         tuple[str, ...],
         read_names(parse_classes),
-        option(IMAGES, "Classes of the set to use: names separated by commas, or a file.", "all"),
+        option(INPUT, "Classes of the set to use: names separated by commas, or a file.", "all"),
     ] = (),
-    split: Annotated[str | None, option(IMAGES, "Part of the set to use.", "val; all of a set without parts")] = None,
-    count: Annotated[int, WORD, AT_LEAST_1, option(IMAGES, "Maximum number of photographs, evenly spaced.", 50)] = 50,
+    split: Annotated[str | None, option(INPUT, "Part of the set to use.", "val; all of a set without parts")] = None,
+    count: Annotated[int, WORD, AT_LEAST_1, option(INPUT, "Maximum number of photographs, evenly spaced.", 50)] = 50,
     size: Annotated[
         int | None, WORD, option(MODEL, "Side in pixels of the square that the model sees.", "the model's own")
     ] = None,
@@ -74,24 +74,27 @@ def tune(
     check_writable(out, is_file=True)
     if out.exists():
         raise UserError("out", f"{out} already exists", "choose another file")
+    # 1. The model, and the classes that it knows
     labelled = open_truths(data, split)
     segmenting, found = recommend(SegmentPhotosConfig, {"model": model})
     info = found or describe(find_model(model))
     kept = countable(labelled, info.settings.words, classes)
     names = tuple(dict.fromkeys(kept.values()))
-    values = {"classes": names, "model": model, "size": size, "device": device, "dtype": dtype}
-    config, _ = recommend(MaskPhotosConfig, values, info)
+    given = {"classes": names, "model": model, "size": size, "device": device, "dtype": dtype}
+    config, _ = recommend(MaskPhotosConfig, given, info)
     doubt = ""
     if not all(is_drawing(sample.metadata, config.model_label) for sample in labelled):
         doubt = doubt_line(info, config.model_label)
     if doubt:
         warnings.warn(doubt, Notice, stacklevel=1)
+
+    # 2. The thresholds, and their file
     masker, weights = load_masker(config, info)
     with bar_or_lines(quiet, "photographs") as progress:
         tuning = find_thresholds(masker, labelled, kept, segmenting.segment, count=count, progress=progress)
     note = f"{plural(tuning.photos, 'photograph')}, asked for {plural(len(kept), 'class')} (from {labelled.about})"
-    values = tuning.presence, tuning.name_threshold, tuning.beta
-    tuned = Tuned(config.model, weights, *values, config.mask.method, note)
+    thresholds = tuning.presence, tuning.name_threshold, tuning.beta
+    tuned = Tuned(config.model, weights, *thresholds, config.mask.method, note)
     write_atomic(out, tuned.to_toml().encode("utf-8"))
     if not quiet:
         print(*describe_thresholds(tuning, len(kept), out), sep="\n")
@@ -120,8 +123,7 @@ def describe_thresholds(thresholds: Thresholds, classes: int, out: Path) -> list
         lines.append("name_threshold: could not be tuned: no segment has labels")
     else:
         right = f"{thresholds.named_right:.0%} of {plural(thresholds.segments, 'segment')} get the right name"
-        line = f"name_threshold = {thresholds.name_threshold}: {right}, or none where it would be wrong"
-        lines.append(line)
+        lines.append(f"name_threshold = {thresholds.name_threshold}: {right}, or none where it would be wrong")
     if thresholds.beta is None:
         lines.append("beta: could not be tuned: the set has no background")
     else:

@@ -105,7 +105,7 @@ MARKS = "\u200c\u200d" + "".join(
 """Accents and vowel signs that are characters of their own, as in decomposed letters, Hindi and Arabic, which Python's
 `\\w` leaves out, and the invisible joiners between letters."""
 LETTER = rf"(?:[^\W\d_{UNSPACED}]|[{MARKS}])"
-WORD = rf"{LETTER}+(?:[-']{LETTER}+)*|[{UNSPACED}]+"
+ANY_WORD = rf"{LETTER}+(?:[-']{LETTER}+)*|[{UNSPACED}]+"
 """A word of a text: letters with their marks, with hyphens and apostrophes inside; in a script without spaces, all
 letters up to the next punctuation mark. `1girl, long_hair` has the words girl, long and hair."""
 BORDER = rf"(?!(?<={LETTER}){LETTER}|(?<=\d)\d)"

@@ -26,7 +26,7 @@ from ..files.documents import fit
 from ..files.messages import show_json
 from .other_names import own_name
 
-IMAGES = Group("Input", sort_key=1)
+INPUT = Group("Input", sort_key=1)
 MODEL = Group("Model", sort_key=2)
 MASKS = Group("Masks", sort_key=3)
 KEPT = Group("Extra output", sort_key=4)
@@ -188,14 +188,16 @@ def check_names(kind: type, names: Iterable[str], where: str) -> None:
     options = field_types(kind)
     for name in names:
         if name not in options:
-            own, value = own_name(name, options)
             fix = f"options here: {', '.join(options)}"
+            for table, part in tables_of(kind).items():
+                inner, _ = own_name(name, field_types(part))
+                if name in field_types(part):
+                    inner = name
+                if inner:
+                    fix = f"{inner} belongs inside {table}={{…}}"
+            own, value = own_name(name, options)
             if own:
                 fix = " ".join(f"the name here: {own} {value}".split())
-            for table, part in tables_of(kind).items():
-                inner = str(name) * (name in field_types(part)) or own_name(name, field_types(part))[0]
-                if inner and not own:
-                    fix = f"{inner} belongs inside {table}={{…}}"
             raise UserError(where, f"there is no option '{str(name)[:200]}'", fix)
 
 

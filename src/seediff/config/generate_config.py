@@ -1,6 +1,5 @@
-"""The configuration of `generate`, and the sources of its constants."""
+"""The configuration of `generate`, and what it shares with that of `mask`."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
@@ -19,11 +18,10 @@ from .class_names import (
     parse_classes,
     parse_prompts,
 )
-from .fields import IMAGES, KEPT, MODEL, WORD, AtLeastZero, Count, Several, Share, read_names
+from .fields import INPUT, KEPT, MODEL, WORD, AtLeastZero, Count, Several, Share, read_names
 from .method_constants import CaptureConfig, MaskConfig
-from .presets import ModelConstants
 from .resolve import load_config, recommend
-from .settings import RunConfig, SourcedValues, differences
+from .settings import RunConfig, differences
 from .sizes import Size, check_size
 
 Self = TypeVar("Self", bound="DatasetConfig")
@@ -42,10 +40,10 @@ class DatasetConfig(RunConfig):
     prompts_name: ClassVar[bool] = False
     """Whether a prompt without `{class}` may name its classes itself."""
 
-    classes: Annotated[tuple[str, ...], read_names(parse_classes), Parameter(group=IMAGES)] = field(kw_only=False)
+    classes: Annotated[tuple[str, ...], read_names(parse_classes), Parameter(group=INPUT)] = field(kw_only=False)
     """Names separated by commas, a UTF-8 file with one per line, `voc` for Pascal VOC's twenty, or `all` of a small
     model's. In the masks, the first is 1."""
-    prompts: Annotated[tuple[str, ...], read_names(parse_prompts), Parameter(name="--prompt", group=IMAGES)] = (
+    prompts: Annotated[tuple[str, ...], read_names(parse_prompts), Parameter(name="--prompt", group=INPUT)] = (
         DEFAULT_PROMPTS
     )
     """Template with `{class}`, or a file with one per line; in generate, a line may also name its classes itself, as
@@ -84,12 +82,8 @@ class DatasetConfig(RunConfig):
         whole MaskConfig and CaptureConfig. Raises UserError."""
         return recommend(cls, values)[0]
 
-    @classmethod
-    def values_below(cls, given: Mapping[str, Any], model: ModelConstants, constants: str) -> list[SourcedValues]:
-        return model.mask_values(given.get("mask.method"), constants, given.get("mask.expansion"))
 
-
-@Parameter(group=IMAGES)
+@Parameter(group=INPUT)
 @dataclass(frozen=True)
 class GenerateConfig(DatasetConfig):
     """The configuration of `generate`. Only `classes` is required."""
@@ -148,13 +142,6 @@ class GenerateConfig(DatasetConfig):
             check_subclasses(self.subclasses, self.classes)
         if self.size is not None:
             object.__setattr__(self, "size", check_size(self.size))
-
-    @classmethod
-    def values_below(cls, given: Mapping[str, Any], model: ModelConstants, constants: str) -> list[SourcedValues]:
-        masks = super().values_below(given, model, constants)
-        if constants == "model":
-            masks.append(model.from_preset({"capture.steps": model.preset.capture_steps}))
-        return [*model.distilled, *masks]
 
     def extends(self, earlier: RunConfig) -> bool:
         if not isinstance(earlier, GenerateConfig) or earlier.per_class >= self.per_class:

@@ -59,7 +59,7 @@ class MethodFacts:
     plain_means: bool = False
     """Whether it needs plain means of attention, instead of maps that were divided by their maxima."""
     all_levels: bool = False
-    """Whether the SeeDiff paper gives it all levels (`presets.ALL_LEVELS`)."""
+    """Whether the SeeDiff paper gives it all levels (`resolve.ALL_LEVELS`)."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """Its constants that differ from the dataclasses' defaults."""
     models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
@@ -85,6 +86,7 @@ def own_name(name: str, options: Collection[str], typed: Mapping[str, str] = Map
             if option == "per_class" and "per" not in name and value.isdecimal():  # of all classes
                 if "{class}" not in typed.get("prompt", "{class}") or "classes_per_image" in typed:
                     return option, "N (of each class; --dry-run tells how many images that makes)"
-                value = str(-(-int(value) // len(split_names(typed.get("classes", "")) or "1")))
+                classes = max(1, len(split_names(typed.get("classes", ""))))
+                value = str(math.ceil(int(value) / classes))
             return option, value + NOTES.get(option, "")
     return "", ""

@@ -1,7 +1,7 @@
 """The configurations of `mask` and `segment`, in frozen dataclasses."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -9,12 +9,11 @@ from cyclopts import Parameter
 
 from ..errors import UserError
 from .class_names import SEGMENT, check_classes, parse_classes, reading_key
-from .fields import IMAGES, MASKS, MODEL, RESEARCH, WORD, AtLeastZero, Share, Timestep, read_names
+from .fields import INPUT, MASKS, MODEL, RESEARCH, WORD, AtLeastZero, Share, Timestep, read_names
 from .generate_config import DatasetConfig, ImageSize
 from .method_constants import SegmentConfig
-from .presets import ModelConstants
 from .resolve import no_model, recommend
-from .settings import NOT_TYPED, RunConfig, SourcedValues
+from .settings import NOT_TYPED, RunConfig
 from .sizes import Size, check_size, pixels
 
 Fit = Literal["keep", "resize", "crop"]
@@ -45,7 +44,7 @@ def parse_listed(text: str) -> tuple[str, ...]:
     return (text,) if text.lower().endswith(".csv") else parse_classes(text)
 
 
-@Parameter(group=IMAGES)
+@Parameter(group=INPUT)
 @dataclass(frozen=True)
 class MaskPhotosConfig(DatasetConfig):
     """The configuration of `mask`. `classes` and `model` are required; `prompts` must be one template."""
@@ -76,7 +75,7 @@ class MaskPhotosConfig(DatasetConfig):
             raise UserError("timesteps", f"{self.timesteps} must be different noise levels")
 
 
-@Parameter(group=IMAGES)
+@Parameter(group=INPUT)
 @dataclass(frozen=True)
 class SegmentPhotosConfig(RunConfig):
     """The configuration of `segment`. Everything but `model` has a default."""
@@ -111,11 +110,6 @@ class SegmentPhotosConfig(RunConfig):
         """The configuration with the model's own constants, as `GenerateConfig.recommended` makes it; `segment` is a
         table of given values, or a whole SegmentConfig."""
         return recommend(cls, values)[0]
-
-    @classmethod
-    def values_below(cls, given: Mapping[str, Any], model: ModelConstants, constants: str) -> list[SourcedValues]:
-        segment = model.preset.segment_constants(given.get("segment.method", SegmentConfig.method))
-        return [model.from_preset({"segment": segment, "name_threshold": model.preset.name_threshold})]
 
 
 def check_segment_names(names: Sequence[str], what: str) -> None:

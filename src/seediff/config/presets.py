@@ -14,7 +14,7 @@ method = "ca_sa"
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -26,15 +26,11 @@ from ..errors import UserError
 from ..files.documents import fit, read_toml
 from .fields import Share, check_table, flatten
 from .method_constants import CaptureConfig, CaptureSteps, MaskConfig, SegmentConfig
-from .methods import METHOD_FACTS, Method
-from .settings import TUNED, Settings, SourcedValues, model_label
+from .methods import Method
+from .settings import TUNED, Settings, SourcedValues
 
 THRESHOLDS = {"mask": "presence", "segment": "name_threshold"}
 """Command → the threshold whose best value differs from model to model."""
-
-ALL_LEVELS = (8, 4, 2, 1)
-"""The paper's "all resolutions" (supplement S2.5), which CA, CAA, CRE and DAAM read. The default leaves out 8, which
-small models lack."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +52,17 @@ class Preset:
     """Segment method → its constants."""
     path: str = field(default="", compare=False)
     """The file, for messages; not one of its values."""
+
+    def values(self, tables: Collection[str], mask_method: str, segment_method: str) -> dict[str, Any]:
+        """Flat name → value, with the methods' constants for a configuration that has these tables. Raises
+        UserError."""
+        table = {name: getattr(self, name) for name in ("steps", "guidance_scale", "scheduler", *THRESHOLDS.values())}
+        if "mask" in tables:
+            own = self.mask_constants(mask_method)
+            table |= {"capture": own.get("capture", {}), "mask": {"method": self.method, **own.get("mask", {})}}
+        if "segment" in tables:
+            table["segment"] = self.segment_constants(segment_method)
+        return {name: value for name, value in flatten(table).items() if value is not None}
 
     def mask_constants(self, method: str) -> dict[str, Any]:
         """The checked tables `mask` and `capture` of a method, if there are any. Raises UserError."""
@@ -83,50 +90,6 @@ def read_preset(preset: Mapping[str, Any], path: str) -> Preset:
         for name in ("methods", "segments")
     )
     return Preset(**check_table(Preset, table, f"{path} [preset]"), methods=methods, segments=segments, path=path)
-
-
-@dataclass(frozen=True)
-class ModelConstants:
-    """A model's constants for a configuration. By default it has none."""
-
-    name: str = ""
-    """The model's name, also if it was given as an embedded model's folder."""
-    preset: Preset = Preset()
-    authors: Sequence[SourcedValues] = ()
-    """The values of the authors of the model's family."""
-    distilled: Sequence[SourcedValues] = ()
-    """The values for the model, or for its LoRA, if that was distilled to a few steps."""
-
-    def mask_values(
-        self, method: str | None, constants: str = "model", expansion: str | None = None
-    ) -> list[SourcedValues]:
-        """The values for masks that count where none is given. method: the given method; None: the model's recommended
-        one. constants: "paper" leaves out the model's. expansion: the given value of MaskConfig's field, if any."""
-        # 1. The model's preset. Thresholds always come from the model, because the papers have none.
-        mine = self.preset
-        table: dict[str, Any] = {name: getattr(mine, name) for name in THRESHOLDS.values()}
-        if constants == "model":
-            method = method or mine.method
-            own = mine.mask_constants(method or "")
-            table |= {"steps": mine.steps, "guidance_scale": mine.guidance_scale, "scheduler": mine.scheduler}
-            table |= {"capture": own.get("capture", {}), "mask": {"method": method, **own.get("mask", {})}}
-        ranked = [self.from_preset(table)]
-
-        # 2. What the method's file has for models, the model's authors, the method
-        facts = METHOD_FACTS.get(method or MaskConfig.method)
-        if facts and constants == "model" and self.name in facts.models:
-            ranked.append(SourcedValues(f"method {method} for {self.name}", flatten(facts.models[self.name])))
-        ranked += self.authors
-        if constants == "paper" and (expansion in ("parallel", "none") or (facts and facts.all_levels)):
-            ranked.append(SourcedValues("the paper", {"mask.expand_levels": ALL_LEVELS}))
-        if facts:
-            ranked.append(SourcedValues(f"method {method}", flatten(facts.defaults)))
-        return ranked
-
-    def from_preset(self, table: Mapping[str, Any]) -> SourcedValues:
-        """Values of the model's preset, without those that are None."""
-        values = {name: value for name, value in flatten(table).items() if value is not None}
-        return SourcedValues(f"{model_label(self.name)}'s preset", values)
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,19 @@
-"""Values from several sources. Each comes from the first of these that has it:
+"""Values from several sources. A value comes from the first of these that has it:
 
-    the command line or Python > a file > a file of `seediff tune` > what a model or LoRA was distilled for > the
-    model's preset, with its method's constants > the method's for the model > the family's authors > the method >
-    the dataclasses' defaults (the papers')
+     1  the command line, or Python
+     2  a file (--config)
+     3  a file of `seediff tune` (--preset FILE)
+     4  what the model, or its LoRA, was distilled for
+     5  the model's preset, with its constants for the method
+     6  the method's constants for the model
+     7  the authors of the model's family
+     8  with --preset paper, for some methods: all levels of attention
+     9  the method
+    10  the model's preset: the steps to capture, for methods that do not say theirs
+    11  the dataclasses' defaults, which are the papers'
 
-If an output's seediff.toml is combined with another model or method, what was given stays and the rest is resolved
-again.
+`given_values` lists 1 and 2, `Tuned.sourced` 3, `values_below` 4 to 10, and `resolve` merges them. If an output's
+seediff.toml is combined with another model or method, what was given stays and the rest is resolved again.
 
 The model whose name these sources give is also found here, and returned together with the configuration.
 """
@@ -30,35 +38,39 @@ from ..models.schedulers import distilled_defaults
 from ..models.short_names import BY_NAME, EMBEDDED, REAL
 from .class_names import reading_key, split_classes
 from .fields import check_names, check_table, field_types, flatten, tables_of
-from .method_constants import MaskConfig
-from .presets import MethodConstants, ModelConstants, Tuned, read_preset, read_tuned
-from .settings import DEFAULT, GIVEN, TUNED, AnySettings, Config, Settings, SourcedValues, defaults
+from .method_constants import MaskConfig, SegmentConfig
+from .methods import METHOD_FACTS, MethodFacts
+from .presets import MethodConstants, Preset, Tuned, read_preset, read_tuned
+from .settings import DEFAULT, GIVEN, TUNED, AnySettings, Config, Settings, SourcedValues, defaults, model_label
 
 Made = TypeVar("Made")
 ABOUT = ("command", "version", "weights")
 """Keys of an output's seediff.toml that are not part of the configuration. `weights` is the weights' fingerprint."""
 DECIDING = ("model", "base", "lora", "mask.method", "segment.method", "architecture", "backbone", "weights")
 """Fields whose values bring defaults for other fields."""
+ALL_LEVELS = (8, 4, 2, 1)
+"""The paper's "all resolutions" (supplement S2.5), which CA, CAA, CRE and DAAM read. The default leaves out 8, which
+small models lack."""
+NOTHING = SourcedValues("", {})
 
 
 def resolve(kind: type[AnySettings], ranked: Sequence[SourcedValues]) -> AnySettings:
     """The configuration from values of several sources, the strongest first. Raises UserError for a wrong value, naming
     its source."""
-    found: dict[str, tuple[SourcedValues, Any]] = {}
+    sources: dict[str, SourcedValues] = {}
     for one in reversed(ranked):
-        found |= {name: (one, value) for name, value in one.values.items()}
+        sources |= dict.fromkeys(one.values, one)
     parts, names = tables_of(kind), {field.name for field in fields(kind)}
     table: dict[str, Any] = {name: {} for name in parts}
-    for name, (_, value) in found.items():
+    for name, one in sources.items():
         part, _, inner = name.rpartition(".")
         if part in parts:
-            table[part][inner] = value
+            table[part][inner] = one.values[name]
         elif name in names:  # presets serve several commands, and each command takes the fields that it has
-            table[name] = value
+            table[name] = one.values[name]
     if "classes" in names and "classes" not in table:
         example = "for example --classes dog,cat (or --classes voc, or a file with one per line)"
         raise UserError("classes", "name at least one", example)
-    sources = {name: one for name, (one, _) in found.items()}
     table |= {name: _made(part, table[name], f"{name}.", sources) for name, part in parts.items()}
     return _made(kind, table, "", sources).with_sources({name: one.source for name, one in sources.items()})
 
@@ -123,21 +135,6 @@ def chosen_by_people(ranked: Sequence[SourcedValues]) -> list[SourcedValues]:
     return chosen
 
 
-def configure(
-    kind: type[AnySettings],
-    line: Mapping[str, Any],
-    file: Path | None = None,
-    usual: Sequence[SourcedValues] = (),
-) -> AnySettings:
-    """The configuration of a command that runs no model. Raises UserError.
-
-    line: the command line's values, by flat name or as tables. file: a configuration file. usual: values that take the
-    place of defaults here.
-    """
-    ranked = [*_given(kind, line, file), *usual]
-    return resolve(kind, [*ranked, *kind.values_below(_strongest(ranked), ModelConstants(), "model")])
-
-
 def split_preset(preset: str, *names: str) -> tuple[str, Tuned | None]:
     """(constants, tuned) for `configure_run`, from the value of --preset: one of `names`, or a file of `seediff tune`.
     Raises UserError."""
@@ -163,20 +160,20 @@ def configure_run(
     """The configuration of a command that runs a model, and the model: None if nothing is known of it yet. Raises
     UserError.
 
-    line: as in `configure`; the class `all` stands for all of a small model's. file: a configuration file. constants:
-    "model" for the model's own constants, "paper" for the papers'. tuned: thresholds that take precedence over these.
-    model: if it was found already; otherwise it is found by its name. planned: as in `fetch_configurations`. out: the
-    output's folder; an output that was begun there names the model of a command that has no default.
+    line, file: as in `given_values`; the class `all` stands for all of a small model's. constants: "model" for the
+    model's own constants, "paper" for the papers'. tuned: thresholds that take precedence over these. model: if it was
+    found already; otherwise it is found by its name. planned: as in `fetch_configurations`. out: the output's folder;
+    an output that was begun there names the model of a command that has no default.
     """
     # 1. The model, whose words and constants the rest needs
-    ranked = _given(kind, line, file, people_only=constants != "model" or tuned is not None)
+    ranked = given_values(kind, line, file, people_only=constants != "model" or tuned is not None)
     if tuned is not None:
-        ranked.append(tuned.sourced(kind.command, _strongest(ranked)))
-    if not kind.model and "model" not in _strongest(ranked) and out is not None:
+        ranked.append(tuned.sourced(kind.command, strongest(ranked)))
+    if not kind.model and "model" not in strongest(ranked) and out is not None:
         with suppress(UserError):
-            begun = _strongest(read_file(out / CONFIG, kind))
+            begun = strongest(read_file(out / CONFIG, kind))
             ranked.append(SourcedValues(GIVEN, {name: begun[name] for name in ("model", "base") if name in begun}))
-    given = _strongest(ranked)
+    given = strongest(ranked)
     name = str(given.get("model", kind.model))
     if not name:
         raise no_model()
@@ -190,8 +187,53 @@ def configure_run(
             problem = f"all: model '{name}' is not limited to a list of classes"
             raise UserError("classes", problem, "name those that you want")
         ranked.insert(0, SourcedValues(GIVEN, {"classes": settings.classes}))
-    ranked += kind.values_below(given, model_constants(name, model, given.get("lora")), constants)
+    ranked += values_below(kind, given, name, model, constants)
     return _spelled(resolve(kind, ranked), settings), model
+
+
+def values_below(
+    kind: type[Settings], given: Mapping[str, Any], name: str, model: ModelInfo | None, constants: str = "model"
+) -> list[SourcedValues]:
+    """The values that count where none is given, the strongest first: sources 4 to 10 of this module's list. given:
+    flat name → value. name: the model's, as it was given. model: None: nothing is known of it. constants: as in
+    `configure_run`. Raises UserError for a broken preset."""
+    known_as = next((short for short, folder in EMBEDDED.items() if str(folder) == name), name)
+    preset, authors, distilled = Preset(), NOTHING, NOTHING
+    if model is not None:
+        preset = read_preset(model.settings.preset, model.settings.path)
+        authors = SourcedValues(f"the authors of {model.family.title}", flatten(model.defaults()))
+        distilled = _distilled(model, name, given.get("lora"))
+    if constants == "paper":
+        preset = Preset(presence=preset.presence, name_threshold=preset.name_threshold)  # the papers have none
+    method = given.get("mask.method") or preset.method or MaskConfig.method
+    facts = METHOD_FACTS.get(method, MethodFacts())  # MaskConfig refuses an unknown name
+    own = preset.values(tables_of(kind), method, given.get("segment.method", SegmentConfig.method))
+    for_model, levels, captured = dict[str, Any](), dict[str, Any](), dict[str, Any]()
+    if preset.capture_steps is not None and "steps" in field_types(kind):  # photographs are not drawn in steps
+        captured = {"capture.steps": preset.capture_steps}
+    if constants == "model":
+        for_model = flatten(facts.models.get(known_as, {}))
+    elif facts.all_levels or given.get("mask.expansion") in ("parallel", "none"):
+        levels = {"mask.expand_levels": ALL_LEVELS}
+    of_preset = f"{model_label(known_as)}'s preset"
+    return [
+        distilled,
+        SourcedValues(of_preset, own),
+        SourcedValues(f"method {method} for {known_as}", for_model),
+        authors,
+        SourcedValues("the paper", levels),
+        SourcedValues(f"method {method}", flatten(facts.defaults)),
+        SourcedValues(of_preset, captured),
+    ]
+
+
+def _distilled(model: ModelInfo, name: str, lora: str | None) -> SourcedValues:
+    """What the LoRA, or else the single file that replaces the model's network, was distilled for."""
+    for source in filter(None, (lora, name if model.files.replacement else None)):
+        values = distilled_defaults(model.family, source)
+        if values:
+            return SourcedValues(f"what {Path(source).name} was distilled for", values)
+    return NOTHING
 
 
 def _find_model(name: str, base: str | None, planned: bool) -> ModelInfo | None:
@@ -205,22 +247,6 @@ def _find_model(name: str, base: str | None, planned: bool) -> ModelInfo | None:
     return describe(files)
 
 
-def model_constants(name: str, model: ModelInfo | None, lora: str | None) -> ModelConstants:
-    """The constants of a model with a LoRA. name: the model's, as it was given. model: None: nothing is known of it.
-    Raises UserError for a broken preset."""
-    known_as = next((short for short, folder in EMBEDDED.items() if str(folder) == name), name)
-    if model is None:
-        return ModelConstants(known_as)
-    authors = SourcedValues(f"the authors of {model.family.title}", flatten(model.defaults()))
-    distilled = list[SourcedValues]()
-    for source in filter(None, (lora, name if model.files.replacement else None)):
-        values = distilled_defaults(model.family, source)
-        if values and not distilled:
-            distilled.append(SourcedValues(f"what {Path(source).name} was distilled for", values))
-    preset = read_preset(model.settings.preset, model.settings.path)
-    return ModelConstants(known_as, preset, [authors], distilled)
-
-
 def no_model() -> UserError:
     """The error about a command for photographs for which nobody named a model."""
     real = BY_NAME[REAL]
@@ -229,16 +255,17 @@ def no_model() -> UserError:
     return UserError(f"photographs need a real model, {smallest}; mini is for its own drawings")
 
 
-def _given(
+def given_values(
     kind: type[Settings], line: Mapping[str, Any], file: Path | None, *, people_only: bool = False
 ) -> list[SourcedValues]:
-    """The values of the command line and of a configuration file, the strongest first. people_only: leave out the
-    file's other values (`chosen_by_people`), as is done if the command line names another model or method."""
+    """The values of the command line and of a configuration file, the strongest first. line: by flat name or as tables.
+    people_only: leave out the file's other values (`chosen_by_people`), as is done if the command line names another
+    model or method."""
     line = flatten(line, kind)
     ranked = list[SourcedValues]()
     if file is not None:
         ranked = read_file(file, kind)
-        values = _strongest(ranked)
+        values = strongest(ranked)
         if people_only or any(line[name] != values.get(name) for name in DECIDING if name in line):
             ranked = chosen_by_people(ranked)
     return [SourcedValues(GIVEN, line), *ranked]
@@ -255,7 +282,7 @@ def _spelled(config: Config, settings: ModelSettings) -> Config:
     return config
 
 
-def _strongest(ranked: Sequence[SourcedValues]) -> dict[str, Any]:
+def strongest(ranked: Sequence[SourcedValues]) -> dict[str, Any]:
     """Flat name → its strongest value."""
     return dict(ChainMap(*(dict(one.values) for one in ranked)))
 
@@ -289,8 +316,9 @@ def own_constants(pipe: Any, method: str) -> tuple[MaskConfig, dict[str, Any]]:
     if folder and Path(folder, "seediff.json").exists():
         model = describe(locate_model(str(folder)))
         if model.settings.preset:
-            below = model_constants(model.name, model, lora=None).mask_values(method)
-            own = resolve(MethodConstants, [SourcedValues(GIVEN, {"mask.method": method}), *below])
+            given = {"mask.method": method}
+            below = values_below(MethodConstants, given, model.name, model)
+            own = resolve(MethodConstants, [SourcedValues(GIVEN, given), *below])
             return own.mask, {name: getattr(own.capture, name) for name in ("normalize", "layers", "mean")}
     return replace(config, **config.facts.defaults.get("mask", {})), {}
 

@@ -45,13 +45,6 @@ class Settings:
     """Flat name → source, for the instances that `resolve` and `changed` make. This is no field, so a copy by `replace`
     has no sources: its values count as given where they are not the class's defaults."""
 
-    @classmethod
-    def values_below(cls, given: Mapping[str, Any], model: Any, constants: str) -> list[SourcedValues]:
-        """The values that count where none is given, the strongest first. given: flat name → value. model: the model's
-        `presets.ModelConstants`; empty for a command without a model. constants: "model" for the model's own constants,
-        "paper" for the papers'."""
-        return []
-
     def values(self) -> dict[str, Any]:
         """Field → value, with dataclasses as tables."""
         return asdict(self)

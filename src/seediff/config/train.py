@@ -10,8 +10,7 @@ from msgspec import Meta
 
 from ..errors import UserError
 from .fields import RUN, WORD, AtLeastZero, Count, Device, check_fields
-from .presets import ModelConstants
-from .resolve import configure
+from .resolve import given_values, resolve, strongest
 from .settings import DEFAULT, MACHINE, NOT_TYPED, Settings, SourcedValues
 
 Architecture = Literal["mask2former", "segformer"]
@@ -20,10 +19,10 @@ BACKBONES: dict[str, tuple[str, ...]] = {
     "segformer": ("b0", "b2", "b5", "tiny"),
 }
 DATA = Group("Data", sort_key=1)
-NETWORK = Parameter(group=Group("Network", sort_key=2))
+OF_NETWORK = Parameter(group=Group("Network", sort_key=2))
 TRAINING = Group("Training", sort_key=3)
-IMAGE_GROUP = Group("Images", sort_key=4)
-IMAGES = Parameter(group=IMAGE_GROUP)
+IMAGES = Group("Images", sort_key=4)
+OF_IMAGES = Parameter(group=IMAGES)
 LARGEST_SIDE = 1 << 14
 Side = Annotated[int, Meta(ge=32, le=LARGEST_SIDE), WORD]
 
@@ -35,29 +34,29 @@ class TrainConfig(Settings):
 
     command: ClassVar[str] = "train"
 
-    architecture: Annotated[Architecture, NETWORK] = "mask2former"
+    architecture: Annotated[Architecture, OF_NETWORK] = "mask2former"
     """Segmenter architecture, as implemented in transformers."""
-    backbone: Annotated[str, NETWORK, Parameter(show_default="swin-b, or tiny without a GPU or for small pictures")] = (
-        "swin-b"
-    )
+    backbone: Annotated[
+        str, OF_NETWORK, Parameter(show_default="swin-b, or tiny without a GPU or for small pictures")
+    ] = "swin-b"
     """Backbone. mask2former: r50, swin-t, swin-b or tiny; segformer: b0 (its default), b2, b5 or tiny. tiny is for
     128 pixels on a CPU, with its own defaults."""
-    weights: Annotated[str, NETWORK] = "pretrained"
+    weights: Annotated[str, OF_NETWORK] = "pretrained"
     """Initial weights: pretrained (backbone only), scratch (tiny's default), or a local folder or hub id of a backbone
     or of a whole network of the same architecture, whose class head is used if the number of classes agrees."""
-    queries: Annotated[Count, NETWORK] = 100
+    queries: Annotated[Count, OF_NETWORK] = 100
     """mask2former: number of masks that it proposes, at least as many as there are classes in an image. A whole network
     in weights keeps its own number."""
 
-    crop: Annotated[Side, IMAGES] = 512
+    crop: Annotated[Side, OF_IMAGES] = 512
     """Side of the random crops in pixels. Smaller images are padded, with labels that are ignored."""
-    scale: Annotated[tuple[float, float], WORD, IMAGES] = (0.5, 2.0)
+    scale: Annotated[tuple[float, float], WORD, OF_IMAGES] = (0.5, 2.0)
     """LOW,HIGH: the shorter side is CROP times a random number between these."""
-    jitter: Annotated[AtLeastZero, IMAGES] = 1.0
+    jitter: Annotated[AtLeastZero, OF_IMAGES] = 1.0
     """Strength of random changes of brightness, contrast, saturation and hue, as in SSD; 0 turns them off."""
-    flip: Annotated[bool, IMAGES] = True
+    flip: Annotated[bool, OF_IMAGES] = True
     """Mirror images with probability ½."""
-    test_side: Annotated[Side, IMAGES] = 512
+    test_side: Annotated[Side, OF_IMAGES] = 512
     """Shorter side in pixels at which images are predicted."""
 
     batch_size: Count = 16
@@ -116,18 +115,6 @@ class TrainConfig(Settings):
         if not 0 < self.scale[0] <= self.scale[1]:
             raise UserError("scale", f"{self.scale} must be (low, high) with 0 < low ≤ high")
 
-    @classmethod
-    def values_below(cls, given: Mapping[str, Any], model: ModelConstants, constants: str) -> list[SourcedValues]:
-        architecture = given.get("architecture", cls.architecture)
-        backbone = given.get("backbone", {"segformer": "b0"}.get(architecture, cls.backbone))
-        tiny = dict[str, Any]()
-        if backbone == "tiny":
-            tiny |= TINY.get(architecture, {})
-        if given.get("weights") == "pretrained":
-            # pretrained weights change slowly: a tenth of the rate, as for other backbones
-            tiny.pop("backbone_factor", None)
-        return [SourcedValues("backbone tiny", tiny), SourcedValues(DEFAULT, {"backbone": backbone})]
-
 
 TINY: dict[str, dict[str, Any]] = {
     "mask2former": {
@@ -149,9 +136,24 @@ TINY: dict[str, dict[str, Any]] = {
 def make_config(
     values: Mapping[str, Any], file: Path | None = None, usual: Sequence[SourcedValues] = ()
 ) -> TrainConfig:
-    """The configuration from given values, a TOML file, usual values in the place of defaults, and the defaults. Raises
-    UserError."""
-    return configure(TrainConfig, values, file, usual)
+    """The configuration from given values, a TOML file, usual values in the place of defaults, what the backbone
+    brings, and the defaults: the first of these that has a value counts. Raises UserError."""
+    ranked = [*given_values(TrainConfig, values, file), *usual]
+    return resolve(TrainConfig, [*ranked, *of_backbone(strongest(ranked))])
+
+
+def of_backbone(given: Mapping[str, Any]) -> list[SourcedValues]:
+    """The values that the backbone brings where none is given, and the architecture's usual backbone. given: field →
+    value."""
+    architecture = given.get("architecture", TrainConfig.architecture)
+    backbone = given.get("backbone", {"segformer": "b0"}.get(architecture, TrainConfig.backbone))
+    tiny = dict[str, Any]()
+    if backbone == "tiny":
+        tiny |= TINY.get(architecture, {})
+    if given.get("weights") == "pretrained":
+        # pretrained weights change slowly: a tenth of the rate, as for other backbones
+        tiny.pop("backbone_factor", None)
+    return [SourcedValues("backbone tiny", tiny), SourcedValues(DEFAULT, {"backbone": backbone})]
 
 
 def with_device(config: TrainConfig) -> TrainConfig:

@@ -19,7 +19,7 @@ import torch
 from ..attention.maps import AttentionMaps
 from ..attention.plan import fit_levels
 from ..attention.windows import Window, cut, seen_window
-from ..config.class_names import WORD, any_name, longest_first
+from ..config.class_names import ANY_WORD, any_name, longest_first
 from ..config.generate_config import DatasetConfig, GenerateConfig, load_dataset_config
 from ..config.method_constants import MaskConfig, level_name
 from ..config.photos_config import MaskPhotosConfig
@@ -167,7 +167,7 @@ def find_words(maps: AttentionMaps, model: str | None) -> list[dict[str, Any]]:
 
     # 2. Words that are in none of them
     readers = _readers(model) if model and " | " not in maps.prompt else ()
-    for match in re.finditer(rf"{WORD}|\d+", maps.prompt):
+    for match in re.finditer(rf"{ANY_WORD}|\d+", maps.prompt):
         overlaps = any(start < match.end() and match.start() < end for start, end in found)
         if overlaps or not readers or len(found) >= MAX_WORDS:
             continue

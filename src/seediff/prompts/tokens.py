@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from ..config.class_names import DEFAULT_PROMPTS, UNSPACED, WORD, any_name, join_classes, longest_first, spoken
+from ..config.class_names import ANY_WORD, DEFAULT_PROMPTS, UNSPACED, any_name, join_classes, longest_first, spoken
 from ..errors import UserError
 from ..models.families.readers import Reader
 
@@ -31,7 +31,7 @@ classes are not guessed."""
 
 def content_words(caption: str) -> tuple[str, ...]:
     """The words of a caption that may name something, in lower case, each once, in order."""
-    words = dict.fromkeys(re.findall(WORD, caption.lower()))
+    words = dict.fromkeys(re.findall(ANY_WORD, caption.lower()))
     # A single letter names nothing, but a Chinese character or a Korean syllable does.
     return tuple(word for word in words if word not in FUNCTION_WORDS and (len(word) > 1 or word > "\u0e00"))
 

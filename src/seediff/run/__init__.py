@@ -1,7 +1,8 @@
 """Long commands, run batch by batch: a killed run leaves no half-written file, and the same command continues it.
 
-loop.py      the loop of `generate`, `mask` and `segment` (`Job`, `Engine`, `run`)
-cluster.py   batches on several machines
+job.py       `Job`: what a command does for each batch, and at the end
+engine.py    `Engine`: makes a job's batches in this process; cluster.py, on several machines
+loop.py      `run`: has an engine make the batches of a job that are missing in a folder, and commits them
 output.py    the folder of the output: what an earlier run left there, and the records of its finished batches
 generate_job.py, mask_job.py, segment_job.py    the commands: how each makes a batch
 model_job.py    what these jobs share: checks, dry runs, files about the set

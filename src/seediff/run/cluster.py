@@ -27,7 +27,8 @@ from ..errors import UserError, first_line
 from ..files.outputs import write_atomic
 from ..files.reading import inside
 from ..workers import check_workers
-from .loop import AnyJob, Engine, FinishedBatch, Say
+from .engine import Engine, FinishedBatch, Say
+from .job import AnyJob
 from .output import BatchRecord
 
 if TYPE_CHECKING:

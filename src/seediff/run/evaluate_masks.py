@@ -65,8 +65,11 @@ class MaskScores:
 
     def notes(self) -> list[str]:
         """Notes for readers, one per line."""
-        never = f"Classes that are never predicted, because the model has no word for them: {join_names(self.never)}."
-        return [f"{self.data}.", *[never] * bool(self.never), *filter(None, [self.doubt])]
+        lines = [f"{self.data}."]
+        if self.never:
+            never = join_names(self.never)
+            lines.append(f"Classes that are never predicted, because the model has no word for them: {never}.")
+        return [*lines, *filter(None, [self.doubt])]
 
 
 def evaluate_masks(
@@ -91,6 +94,7 @@ def evaluate_masks(
 
     All files are read once before the model is loaded. Raises UserError.
     """
+    # 1. Everything that can be checked before the model is loaded
     if not protocols or set(protocols) - set(MASK_PROTOCOLS) or len(set(protocols)) < len(protocols):
         raise UserError("protocol", f"{','.join(protocols)} must be some of {', '.join(MASK_PROTOCOLS)}, each once")
     if count is not None and count < 2:
@@ -113,22 +117,26 @@ def evaluate_masks(
     doubt = doubt_line(info, config.model_label, [path for path, _ in samples])
     if doubt:
         warnings.warn(doubt, Notice, stacklevel=2)
+
+    # 2. The counts of each picture
     masker, _ = load_masker(config, info)
     counts: dict[MaskProtocol, list[np.ndarray]] = {protocol: [] for protocol in protocols}
     report = progress or (lambda done, total, what: None)
     report(0, len(samples), "")
     for index, (path, sample) in enumerate(samples):
         photo = encode_labelled(masker, index, read_photo(path), sample.unchecked_labels())
-        counted = count_pixels(masker, photo, words, len(classes.classes), background, protocols)
+        in_photo = count_pixels(masker, photo, words, len(classes.classes), background, protocols)
         for protocol in protocols:
-            counts[protocol].append(counted[protocol])
+            counts[protocol].append(in_photo[protocol])
         report(index + 1, len(samples), sample.name)
 
-    # The thresholds from the tuning pictures, and the scores of the others at these thresholds
+    # 3. The thresholds from the tuning pictures, and the scores of the others at these thresholds
     columns: dict[str, Column] = {}
     for protocol in protocols:
-        of = np.array(counts[protocol])
-        columns[protocol] = score_column(classes.classes, of[tuning], of[scored], seed=config.seed, draws=draws)
+        counted = np.array(counts[protocol])
+        columns[protocol] = score_column(
+            classes.classes, counted[tuning], counted[scored], seed=config.seed, draws=draws
+        )
     never = tuple(name for i, name in enumerate(classes.classes) if i not in words.values() and i != background)
     sizes = len(scored), len(tuning)
     about = "; ".join([data.about, *data.notes])
@@ -218,7 +226,7 @@ def count_pixels(
     """Protocol → the photograph's counts, from `mask_protocols.count`. words: word for the prompt → id. size: the
     number of ids. background: the background's id; None: the data have none."""
     pixels = np.bincount(photo.truth.ravel(), minlength=256)
-    captured: dict[tuple[str, ...], Sequence[torch.Tensor]] = {(): ()}
+    captured: dict[tuple[str, ...], Sequence[torch.Tensor]] = {(): ()}  # words → their soft masks
     counts: dict[MaskProtocol, np.ndarray] = {}
     for protocol in protocols:
         everything = protocol == "vocabulary"

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -30,7 +30,8 @@ from ..prompts.specs import each_spec, redraw, sample_count, sample_specs
 from ..prompts.tokens import content_words
 from ..report.tables import count_flags
 from ..workers import Progress
-from .loop import Engine, RunResult, run
+from .engine import Engine
+from .loop import RunResult, run
 from .model_job import ModelJob
 from .output import BatchRecord
 from .reopen import numbered_name, rows_in_order
@@ -87,10 +88,23 @@ def generate(
     return run(job, out, engine=engine, progress=progress)
 
 
-Drawn = tuple["SampleSpec", np.ndarray, "AttentionMaps", "MaskResult | None"]
-"""A kept sample: its spec, image and attention, and its masks if they were made to decide that."""
-DrawnBatch = tuple[list[Drawn], list[dict[str, Any]]]
-"""The kept samples, and a row of rejected.jsonl for each draw that was rejected."""
+class DrawnSample(NamedTuple):
+    """A sample that was drawn and kept."""
+
+    spec: SampleSpec
+    image: np.ndarray
+    """(H, W, 3) uint8."""
+    attention: AttentionMaps
+    masks: MaskResult | None
+    """Its masks, if they decided that it is kept."""
+
+
+class DrawnBatch(NamedTuple):
+    """The samples of a batch."""
+
+    kept: list[DrawnSample]
+    rejected: list[dict[str, Any]]
+    """A row of rejected.jsonl for each draw that was rejected."""
 
 
 class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnBatch]):
@@ -168,10 +182,11 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         taught = {*content_words(" ".join(map(spoken, settings.words)))}
         strange = [word for word in used if word not in taught]
         if strange:
-            more = ", …" * (len(strange) > PROMPTS_SHOWN)
-            listed = ", ".join(strange[:PROMPTS_SHOWN]) + more
+            listed = strange[:PROMPTS_SHOWN]
+            if len(strange) > PROMPTS_SHOWN:
+                listed.append("…")
             model = f"Model '{self.config.model}'"
-            lines.append(f"{model} was never taught some words: {listed}; with them it draws worse")
+            lines.append(f"{model} was never taught some words: {', '.join(listed)}; with them it draws worse")
         return lines
 
     def draw_batch(self, specs: Sequence[SampleSpec]) -> tuple[list[np.ndarray], list[AttentionMaps]]:
@@ -192,33 +207,40 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnBatch]):
     def capture(self, batch: Sequence[SampleSpec]) -> DrawnBatch:
         """With `reject`, samples that have flags, or masks that agree too little with CA·SA's, are drawn again together
         as a smaller batch, until there are none or the attempts are used up."""
-        reject = self.config.reject
-        kept: list[Drawn] = []
-        rejected: list[dict[str, Any]] = []
-        for attempt in range(self.config.attempts if reject else 1):
-            specs = [redraw(spec, self.config.seed, attempt) for spec in batch]
-            with self.timer("drawing"):
-                images, maps = (self.draw or self.draw_batch)(specs)
+        attempts, kept, rejected = 1, list[DrawnSample](), list[dict[str, Any]]()
+        if self.config.reject:
+            attempts = self.config.attempts
+        for attempt in range(attempts):
+            drawn = self._drawn([redraw(spec, self.config.seed, attempt) for spec in batch])
             batch = []
-            for spec, image, attention in zip(specs, images, maps, strict=True):
-                result, reasons = None, list[str]()
-                if reject:
-                    result = self.masks(spec, image, attention)
-                    reasons = self.reasons_to_reject(result)
+            for sample in drawn:
+                spec, reasons = sample.spec, self.reasons_to_reject(sample)
                 if reasons:
                     about = {"index": spec.index, "attempt": attempt, "seed": spec.seed, "classes": list(spec.classes)}
                     rejected.append({**about, "flags": reasons})
                     batch.append(spec)
                 else:
-                    kept.append((spec, image, attention, result))
+                    kept.append(sample)
             if not batch:
                 break
-        return kept, rejected
+        return DrawnBatch(kept, rejected)
 
-    def reasons_to_reject(self, result: MaskResult) -> list[str]:
+    def _drawn(self, specs: Sequence[SampleSpec]) -> Iterator[DrawnSample]:
+        """Samples that are drawn together, with masks if these decide whether a sample is kept."""
+        with self.timer("drawing"):
+            images, maps = (self.draw or self.draw_batch)(specs)
+        for spec, image, attention in zip(specs, images, maps, strict=True):
+            masks = None
+            if self.config.reject:
+                masks = self.masks(spec, image, attention)
+            yield DrawnSample(spec, image, attention, masks)
+
+    def reasons_to_reject(self, sample: DrawnSample) -> list[str]:
         """The flags of a sample's masks, and a flag for each class whose agreement is too low."""
-        least = self.config.min_agreement or 0.0
-        return [*result.flags, *(f"agreement:{name}" for name, value in result.agreement.items() if value < least)]
+        masks, least = sample.masks, self.config.min_agreement or 0.0
+        if masks is None:
+            return []
+        return [*masks.flags, *(f"agreement:{name}" for name, value in masks.agreement.items() if value < least)]
 
     def masks(self, spec: SampleSpec, image: np.ndarray, attention: AttentionMaps) -> MaskResult:
         from ..masks.make_masks import make_masks
@@ -242,10 +264,9 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         return [name for name in spec.classes if contrast(attention, name) < least]
 
     def write(self, captured: DrawnBatch, out: Path) -> BatchRecord:
-        kept, rejected = captured
-        record = BatchRecord(rejected=rejected)
-        for spec, image, attention, result in kept:
-            result = result or self.masks(spec, image, attention)
+        record = BatchRecord(left_out=captured.rejected)
+        for spec, image, attention, masks in captured.kept:
+            result = masks or self.masks(spec, image, attention)
             with self.timer("writing"):
                 sample = MaskedSample(
                     name=numbered_name(spec.index),
@@ -262,17 +283,17 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         record.rows.sort(key=lambda row: row["file_name"])
         return record
 
-    def about(self, rejected: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    def about(self, left_out: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         return {
-            **super().about(rejected),
+            **super().about(left_out),
             "prompts": list(self.config.prompts),
-            "rejected": count_flags(rejected, self.classes),
+            "rejected": count_flags(left_out, self.classes),
         }
 
-    def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
+    def finish(self, rows: Sequence[dict[str, Any]], left_out: Sequence[dict[str, Any]], out: Path) -> None:
         if self.config.reject:
-            write_atomic(out / native.REJECTED, native.jsonl(rejected))
-        super().finish(rows_in_order(out, rows), rejected, out)
+            write_atomic(out / native.REJECTED, native.jsonl(left_out))
+        super().finish(rows_in_order(out, rows), left_out, out)
 
     def describe(self, verbose: bool) -> Iterator[str]:
         config, images = self.config, sample_count(self.config)
@@ -284,7 +305,8 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         yield f"Classes: {', '.join(f'{name} {counts[name]}' for name in config.classes)}"
         yield f"Prompts: {len(prompts)} different"
         yield from (f"  {prompt}" for prompt in [*prompts][:PROMPTS_SHOWN])
-        yield from ["  …"] * (len(prompts) > PROMPTS_SHOWN)
+        if len(prompts) > PROMPTS_SHOWN:
+            yield "  …"
         expected = self.expected
         if config.keep_attention and expected:
             yield f"Attention maps: about {show_bytes(images * expected.map_bytes)} on the disk"
@@ -302,6 +324,7 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnBatch]):
             return f"each of the model's own size, {own}"
         height, width = pixels(size)
         per_pixel = BYTES_PER_PIXEL[config.image_format] + MASK_BYTES_PER_PIXEL
-        per_pixel += SOFT_BYTES_PER_PIXEL * sum(config.turns) / len(config.turns) * config.keep_soft
+        if config.keep_soft:
+            per_pixel += SOFT_BYTES_PER_PIXEL * sum(config.turns) / len(config.turns)
         taken = sample_count(config) * int(height * width * per_pixel)
         return f"each of {width}×{height}, about {show_bytes(taken)}"

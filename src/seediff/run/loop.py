@@ -1,39 +1,40 @@
 """The loop of `generate`, `mask` and `segment`: it makes and commits the batches that are missing in a folder, so a
 killed run continues.
 
-A `Job` is a command's work: how a batch is made, and what is written when all are finished. An `Engine` makes the
-batches, in this process or in a cluster (cluster.py). `run` does the rest.
+A `Job` (job.py) is a command's work: how a batch is made, and what is written when all are finished. An `Engine`
+(engine.py) makes the batches, in this process or in a cluster (cluster.py). `run` does the rest. What it does depends
+on the state of the folder, which `look_into` (output.py) finds:
+
+new          makes all batches
+unfinished   makes the missing ones
+complete     makes batches again of which files are missing, if any
+to grow      has fewer samples than asked for: becomes unfinished (`grow`), then as above
+to cut       unfinished, for more samples than asked for: is to have fewer (`end`), then as above
 """
 
 from __future__ import annotations
 
 import gc
-import threading
 import time
 import warnings
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from .. import __version__
-from ..config.settings import DEFAULT, MACHINE, Config, RunConfig
+from ..config.settings import DEFAULT, MACHINE, RunConfig
 from ..config.speeds import remember_speed
-from ..dataset import native
 from ..errors import Notice, UserError
 from ..files.documents import read_json, read_toml
 from ..files.messages import plural, show_bytes
 from ..files.output_folders import free_bytes, parse_folder
 from ..files.outputs import CONFIG, clear_leftovers, write_atomic
 from ..files.reading import read_bytes
-from ..models.describe import ModelInfo, describe
-from ..models.model_files import find_model
-from ..models.saving_memory import USUAL_LOADING, Loading
-from ..workers import GPU_ALONE, Progress
+from ..workers import Progress
+from .engine import Engine
+from .job import AnyJob
 from .output import (
     RUN_FOLDERS,
     BatchRecord,
@@ -51,34 +52,6 @@ from .reopen import EARLIER, check_end, check_growth, end, grow
 
 TIMED = 4
 """The fewest items from which a run's speed is remembered, because the first item takes longer."""
-Item = TypeVar("Item")
-BatchCapture = TypeVar("BatchCapture")
-Say = Callable[[str], None]
-"""Called with a text about the current activity."""
-_TIMING = threading.Lock()
-
-
-class Timer(dict[str, float]):
-    """Name of a part of a run → its seconds, summed over threads and processes."""
-
-    @contextmanager
-    def __call__(self, what: str) -> Iterator[None]:
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.add({what: time.perf_counter() - start})
-
-    def add(self, seconds: Mapping[str, float]) -> None:
-        with _TIMING:
-            for what, more in seconds.items():
-                self[what] = self.get(what, 0.0) + more
-
-    def take(self) -> Mapping[str, float]:
-        """The seconds so far. The timer begins again at zero."""
-        taken = dict(self)
-        self.clear()
-        return taken
 
 
 @dataclass(frozen=True)
@@ -100,197 +73,6 @@ class RunResult:
     @property
     def made(self) -> int:
         return len(self.rows)
-
-
-class Job(ABC, Generic[Config, Item, BatchCapture]):
-    """The work of one command. A batch must depend only on the configuration and on its number, never on which files
-    exist already. Every process that makes batches loads its own copy of the job. Only `run` replaces `config`: first
-    by what the output says, then by one with this machine's device.
-    """
-
-    left_out: tuple[str, str] = "", ""
-    """A field of `RunResult`, and the output's file with its rows, which are about what did not become a sample."""
-    runs_model = True
-    """False for a job that draws without a model: its device, number format and threads stay open."""
-
-    def __init__(self, config: Config, info: ModelInfo | None = None, loading: Loading = USUAL_LOADING) -> None:
-        """info: the model, if it was found already."""
-        self.config, self.loading = config, loading
-        if info is not None:
-            self.info = info  # takes the place of the cached property
-        self.device = config.device
-        """The device as the user named it, possibly with an index."""
-        self.timer = Timer()
-
-    @abstractmethod
-    def items(self) -> Sequence[Item]:
-        """All items, in order."""
-
-    @cached_property
-    def batches(self) -> Mapping[int, Sequence[Item]]:
-        """Batch number → items."""
-        items = self.items()
-        return {number: [items[i] for i in batch] for number, batch in enumerate(self.config.batches(len(items)))}
-
-    @cached_property
-    def info(self) -> ModelInfo:
-        """The model, as far as it is known before it is loaded. Raises UserError."""
-        return describe(find_model(self.config.model, self.config.base))
-
-    def resolved(self) -> Config:
-        """The configuration with device, number format and, on the cpu, threads filled in: they decide rounding."""
-        import torch
-
-        from ..devices import default_device  # imports torch
-
-        device = self.config.device or default_device()
-        threads = torch.get_num_threads() if device == "cpu" else None
-        return self.config.filled(MACHINE, device=device, dtype=self.usual_dtype(device), threads=threads)
-
-    def usual_dtype(self, device: str) -> str:
-        """The number format in which the model computes on a device by default."""
-        from ..devices import default_dtype  # imports torch
-
-        return default_dtype(device, self.info.family.half)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """The job's state for another process, perhaps on another machine. That process finds the model again, and
-        makes the list of items again, which may be millions."""
-        kind = type(self)
-        cached = {name for name in vars(self) if isinstance(getattr(kind, name, None), cached_property)}
-        return {name: value for name, value in vars(self).items() if name not in cached}
-
-    def check_values(self) -> None:
-        """Do the part of `check` that needs no torch, whose import takes seconds."""
-
-    def check(self) -> None:
-        """Raise UserError for mistakes that show before a model is loaded."""
-
-    def rehearse(self) -> None:
-        """For a dry run, after `check`: raise UserError for what else `load` would refuse, as far as the model's small
-        files show it."""
-
-    def hardest_first(self, numbers: Sequence[int]) -> Sequence[int]:
-        """The numbers of batches, first those that need the most memory."""
-        return numbers
-
-    def describe(self, verbose: bool) -> Iterator[str]:
-        """The lines of `--dry-run`. The first says what would be made, and is made before `check`. verbose: also say
-        what is captured, and all settings."""
-        yield from ()
-
-    def load(self) -> str:
-        """Load the model and check everything that could fail later. Is called if a batch is missing. Returns the
-        fingerprint of the model's weights, "" without a model."""
-        return ""
-
-    @abstractmethod
-    def capture(self, batch: Sequence[Item]) -> BatchCapture:
-        """Do the first step of a batch: everything that needs the model."""
-
-    @abstractmethod
-    def write(self, captured: BatchCapture, out: Path) -> BatchRecord:
-        """Do the second step: write the batch's files into `out`. May run in a thread while the next batch is
-        captured."""
-
-    def rebatch(self, size: int) -> None:
-        """From now on make batches of this size, which the machine's memory allows."""
-        self.config = self.config.changed(MACHINE, batch_size=size)
-        vars(self).pop("batches", None)
-
-    def make_batch(self, number: int, out: Path) -> BatchRecord:
-        return self.write(self.capture(self.batches[number]), out)
-
-    def write_ready(self, captured: BatchCapture, out: Path, ready: Any) -> BatchRecord:
-        """`write` in a thread. ready: a CUDA event to wait for before captured tensors are read, or None."""
-        if ready is not None:
-            ready.wait()
-        with GPU_ALONE:
-            return self.write(captured, out)
-
-    @abstractmethod
-    def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
-        """Write the files about the whole output, the configuration's `last_file` last."""
-
-    def read_result(self, out: Path) -> dict[str, Any]:
-        """The fields of `RunResult` that the finished output gives."""
-        field, file = self.left_out
-        result: dict[str, Any] = {"rows": native.read_rows(out)}
-        if (out / file).is_file():
-            result[field] = native.read_rows(out, file)
-        return result
-
-
-AnyJob = Job[Any, Any, Any]
-
-
-FinishedBatch = tuple[int, BatchRecord]
-"""The number and record of a batch that is made and not yet committed."""
-
-
-class Engine(AbstractContextManager["Engine"]):
-    """Makes batches in this process; its subclasses make them in others.
-
-    writes_in_thread: whether another thread makes a batch's masks and files while the next batch is captured. None:
-    only on CUDA, which then never waits for a disk; on a CPU the same cores do both, and two threads crash Metal.
-    """
-
-    def __init__(self, writes_in_thread: bool | None = None) -> None:
-        self.writes_in_thread = writes_in_thread
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
-    def resolve(self, job: AnyJob) -> RunConfig:
-        """The job's configuration with device, number format and threads, as its batches will be made."""
-        return job.resolved()
-
-    def load(self, job: AnyJob) -> str:
-        """Prepare for making batches. Returns the fingerprint of the model's weights, "" without a model."""
-        return job.load()
-
-    def map(self, job: AnyJob, out: Path, numbers: Sequence[int], say: Say) -> Generator[FinishedBatch, None, None]:
-        """Make batches, and yield each once its files are written and its seconds are in the job's timer."""
-        device = job.device or job.config.device or "cpu"
-        if not (device.startswith("cuda") if self.writes_in_thread is None else self.writes_in_thread):
-            for number in numbers:
-                yield number, job.make_batch(number, out)
-            return
-        earlier: tuple[int, Future[BatchRecord]] | None = None
-        if device.startswith("cuda"):
-            say("the first batch also compiles kernels")
-        with writing_thread(device) as write:
-            for number in numbers:
-                # The batch before stays in memory meanwhile, however fast it is written: what fits once, always fits.
-                captured = job.capture(job.batches[number])
-                written = write(job, captured, out)
-                if earlier:
-                    yield earlier[0], earlier[1].result()
-                earlier = number, written
-            if earlier:
-                yield earlier[0], earlier[1].result()
-
-
-@contextmanager
-def writing_thread(device: str | None) -> Iterator[Callable[[AnyJob, Any, Path], Future[BatchRecord]]]:
-    """In this block, a function that runs `Job.write` in another thread, given the job, what it captured, and the
-    folder. At the end, also after an error, the batch that is being written is finished."""
-    import torch
-
-    # A `draw` of the user's may use another machine's device.
-    cuda = torch.cuda if (device or "").startswith("cuda") and torch.cuda.is_available() else None
-
-    def begin_thread() -> None:
-        if cuda:  # on its own stream; otherwise its work would wait for the capture that runs meanwhile
-            cuda.set_stream(cuda.Stream(device))
-
-    with ThreadPoolExecutor(1, thread_name_prefix="writing", initializer=begin_thread) as thread:
-
-        def write(job: AnyJob, captured: Any, out: Path) -> Future[BatchRecord]:
-            ready = cuda and cuda.current_stream(device).record_event()
-            return thread.submit(job.write_ready, captured, out, ready)
-
-        yield write
 
 
 def run(job: AnyJob, out: Path | str, *, engine: Engine | None = None, progress: Progress | None = None) -> RunResult:
@@ -386,7 +168,8 @@ def _restore_lost(job: AnyJob, out: Path, engine: Engine, lost: Sequence[int], r
     if version != __version__:
         problem = f"files are missing, and seediff {version} made them, not {__version__}"
         raise UserError(out, problem, "restore them from a copy")
-    report(0, sum(len(job.batches[number]) for number in lost), f"loading {job.config.model_label}")
+    count = sum(len(job.batches[number]) for number in lost)
+    report(0, count, f"loading {job.config.model_label}")
     check_same_weights(out, job.config.model_label, engine.load(job))
     # A batch writes all of its files, also those that are there.
     names = [name for number in lost for name in read_json(out / record_path(number), BatchRecord).files]
@@ -398,7 +181,7 @@ def _restore_lost(job: AnyJob, out: Path, engine: Engine, lost: Sequence[int], r
     if changed:
         problem = "is not the file that the run wrote, and was left as it is"
         raise UserError(out / changed[0], problem, "move it away, and the same command makes it again")
-    return sum(len(job.batches[number]) for number in lost)
+    return count
 
 
 def _make_all(job: AnyJob, out: Path, engine: Engine, new: bool, report: Progress) -> int:
@@ -426,12 +209,12 @@ def _make_all(job: AnyJob, out: Path, engine: Engine, new: bool, report: Progres
         records = dict.fromkeys(job.batches)
     report(total, total, "finishing")
     clear_leftovers(out, RUN_FOLDERS)  # half-written files of killed processes
-    rows, rejected = list[dict[str, Any]](), list[dict[str, Any]]()
+    rows, left_out = list[dict[str, Any]](), list[dict[str, Any]]()
     for record in records.values():
         if record is not None:
             rows += record.rows
-            rejected += record.rejected
-    job.finish(rows, rejected, out)
+            left_out += record.left_out
+    job.finish(rows, left_out, out)
     return total - before
 
 

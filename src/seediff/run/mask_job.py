@@ -18,7 +18,8 @@ from ..models.saving_memory import USUAL_LOADING, Graphs, Loading, Offload
 from ..prompts.specs import SampleSpec
 from ..prompts.tokens import split_prompts
 from ..workers import Progress
-from .loop import Engine, RunResult, run
+from .engine import Engine
+from .loop import RunResult, run
 from .output import BatchRecord
 from .photos import PhotoJob, PhotoSpec
 from .sample_writer import MaskedSample, SampleWriter, traced_classes
@@ -26,9 +27,6 @@ from .sample_writer import MaskedSample, SampleWriter, traced_classes
 # torch takes seconds to import. A run that only reports an error, or that everything is done, should not wait for it.
 if TYPE_CHECKING:
     from ..masks.photos import FoundClasses, PhotoMasker, PhotoView
-
-ViewedPhoto = tuple[PhotoSpec, "PhotoView"]
-CapturedPhoto = tuple[PhotoSpec, "FoundClasses"]
 
 
 def mask_photos(
@@ -53,7 +51,7 @@ def mask_photos(
     return run(job, out, engine=engine, progress=progress)
 
 
-class MaskJob(PhotoJob[MaskPhotosConfig, ViewedPhoto, CapturedPhoto]):
+class MaskJob(PhotoJob[MaskPhotosConfig, "PhotoView", "FoundClasses"]):
     """Reads photographs, has `PhotoMasker` find their classes and make their masks, and writes the samples."""
 
     drawn = False
@@ -98,26 +96,23 @@ class MaskJob(PhotoJob[MaskPhotosConfig, ViewedPhoto, CapturedPhoto]):
 
         return PhotoMasker(self.model, self.config, self.loaded_plan)
 
-    def read(self, spec: PhotoSpec) -> ViewedPhoto:
-        return spec, self.masker.view(read_photo(spec.photo.path), spec.index)
+    def read(self, spec: PhotoSpec) -> PhotoView:
+        return self.masker.view(read_photo(spec.photo.path), spec.index)
 
-    def see(self, photos: Sequence[ViewedPhoto]) -> list[CapturedPhoto]:
-        specs, views = [spec for spec, _ in photos], [view for _, view in photos]
+    def see(self, specs: Sequence[PhotoSpec], photos: Sequence[PhotoView]) -> list[FoundClasses]:
         with self.timer("capturing attention"):
-            found = self.masker.find(views, [spec.words for spec in specs])
-        return list(zip(specs, found, strict=True))
+            return self.masker.find(photos, [spec.words for spec in specs])
 
-    def write_photo(self, record: BatchRecord, out: Path, photo: CapturedPhoto) -> None:
-        spec, found = photo
+    def write_photo(self, record: BatchRecord, out: Path, spec: PhotoSpec, seen: FoundClasses) -> None:
         with self.timer("masks"):
-            masks = self.masker.masks(found, trace=spec.index in self.writer.traced)
+            masks = self.masker.masks(seen, trace=spec.index in self.writer.traced)
         with self.timer("writing"):
-            suffix, image = encode_photo(spec.photo.path, found.view.pixels)
+            suffix, image = encode_photo(spec.photo.path, seen.view.pixels)
             facts = {
                 "source": spec.photo.name,
                 "index": spec.index,
                 "asked": list(spec.words),
-                "presence": {name: round(score, 4) for name, score in found.scores.items()},
+                "presence": {name: round(score, 4) for name, score in seen.scores.items()},
             }
             sample = MaskedSample(
                 name=spec.photo.name,
@@ -127,10 +122,10 @@ class MaskJob(PhotoJob[MaskPhotosConfig, ViewedPhoto, CapturedPhoto]):
                 masks=masks.full,
                 soft=masks.soft,
                 small=masks.small,
-                attention=found.maps,
+                attention=seen.maps,
                 facts=facts,
             )
             self.writer.write(record, out, sample)
 
-    def about(self, rejected: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        return {**super().about(rejected), "prompts": list(self.config.prompts)}
+    def about(self, left_out: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        return {**super().about(left_out), "prompts": list(self.config.prompts)}

@@ -36,7 +36,7 @@ from ..models.registry import LoadOptions, check_options
 from ..models.saving_memory import USUAL_LOADING, Loading, Offload, memory_bytes
 from ..models.short_names import named_model
 from ..report.page import write_reports
-from .loop import BatchCapture, Item, Job
+from .job import Captured, Item, Job
 
 if TYPE_CHECKING:
     from ..models.registry import Model
@@ -46,7 +46,7 @@ ModelConfig = GenerateConfig | MaskPhotosConfig | SegmentPhotosConfig
 AnyModelConfig = TypeVar("AnyModelConfig", bound=ModelConfig)
 
 
-class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
+class ModelJob(Job[AnyModelConfig, Item, Captured]):
     """A job that runs a model and writes a dataset."""
 
     classes: Sequence[str]
@@ -109,15 +109,15 @@ class ModelJob(Job[AnyModelConfig, Item, BatchCapture]):
             return None
         return replace(plan, reads=self.reads or plan.reads).expected(lattice, self.info.pipeline)
 
-    def about(self, rejected: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    def about(self, left_out: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Facts about the whole run for the card and the page, without times and paths, so that they are reproducible.
-        rejected: the rows of rejected.jsonl."""
+        left_out: as for `finish`."""
         label = self.config.model_label
         config = {**self.config.values(), "model": label}
         return {"model": label, "method": self.config.method, "version": __version__, "config": config}
 
-    def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
-        about, classes = self.about(rejected), self.classes
+    def finish(self, rows: Sequence[dict[str, Any]], left_out: Sequence[dict[str, Any]], out: Path) -> None:
+        about, classes = self.about(left_out), self.classes
         path, text = out / native.CLASSES, native.classes_text(classes)
         if not path.is_file() or not path.read_bytes().startswith(text):  # people add classes in `look`
             write_atomic(path, text)

@@ -44,7 +44,7 @@ class BatchRecord:
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     """The batch's rows of metadata.jsonl."""
-    rejected: list[dict[str, Any]] = field(default_factory=list)
+    left_out: list[dict[str, Any]] = field(default_factory=list)
     """The batch's rows of the file that `Job.left_out` names, such as rejected.jsonl."""
     files: dict[str, int] = field(default_factory=dict)
     """Path of each of its files → size in bytes."""

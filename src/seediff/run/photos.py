@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from ..models.registry import Model
 
 PhotosConfig = TypeVar("PhotosConfig", bound=MaskPhotosConfig | SegmentPhotosConfig)
-ReadPhoto = TypeVar("ReadPhoto")
-Viewed = TypeVar("Viewed")
-PhotoBatch = tuple[list[Viewed], list[dict[str, str]]]
-"""The captured photographs, and a row of failed.jsonl for each photograph that could not be used."""
+Read = TypeVar("Read")
+"""A photograph as `PhotoJob.read` returns it."""
+Seen = TypeVar("Seen")
+"""What `PhotoJob.see` finds in a photograph."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,17 @@ class PhotoSpec:
     """For `k="truth"`, the name of its label map; None if it has none."""
 
 
-class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Viewed]], Generic[PhotosConfig, ReadPhoto, Viewed]):
-    """A job that labels photographs."""
+@dataclass(frozen=True)
+class PhotoBatch(Generic[Seen]):
+    """The photographs of a batch, after the model has seen them."""
+
+    seen: Sequence[tuple[PhotoSpec, Seen]]
+    failed: Sequence[dict[str, str]]
+    """A row of failed.jsonl for each photograph that could not be read."""
+
+
+class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Seen]], Generic[PhotosConfig, Read, Seen]):
+    """A job that labels photographs, each in three steps: `read`, `see` (together with others) and `write_photo`."""
 
     left_out = "failed", FAILED
     made: str
@@ -104,8 +113,11 @@ class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Viewed]], Generic[Ph
         """What `doubt_line` says about the photographs."""
         return doubt_line(self.info, self.config.model_label, [spec.photo.path for spec in self.specs])
 
-    def about(self, rejected: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        return {**super().about(rejected), **({"note": self.doubt} if self.doubt else {})}
+    def about(self, left_out: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        about = super().about(left_out)
+        if self.doubt:
+            about["note"] = self.doubt
+        return about
 
     def hardest_first(self, numbers: Sequence[int]) -> Sequence[int]:
         """On CUDA, first the batches with the most photographs of one size, because these go through the network
@@ -122,41 +134,41 @@ class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Viewed]], Generic[Ph
 
         return sorted(numbers, key=together, reverse=True)
 
-    def capture(self, batch: Sequence[PhotoSpec]) -> PhotoBatch[Viewed]:
-        photos, failed = list[ReadPhoto](), list[dict[str, str]]()
+    def capture(self, batch: Sequence[PhotoSpec]) -> PhotoBatch[Seen]:
+        specs, photos, failed = list[PhotoSpec](), list[Read](), list[dict[str, str]]()
         with self.timer("reading"):
             for spec in batch:
                 try:
                     photos.append(self.read(spec))
+                    specs.append(spec)
                 except UserError as error:
                     failed.append(failed_row(spec.photo, error))
-        return self.see(photos), failed
+        return PhotoBatch(list(zip(specs, self.see(specs, photos), strict=True)), failed)
 
     @abstractmethod
-    def read(self, spec: PhotoSpec) -> ReadPhoto:
+    def read(self, spec: PhotoSpec) -> Read:
         """Read a photograph. Raises UserError if it cannot be used."""
 
     @abstractmethod
-    def see(self, photos: Sequence[ReadPhoto]) -> list[Viewed]:
+    def see(self, specs: Sequence[PhotoSpec], photos: Sequence[Read]) -> list[Seen]:
         """Everything that needs the model, for the photographs of a batch."""
 
-    def write(self, captured: PhotoBatch[Viewed], out: Path) -> BatchRecord:
-        photos, failed = captured
-        record = BatchRecord(rejected=list(failed))
-        for photo in photos:
-            self.write_photo(record, out, photo)
+    def write(self, captured: PhotoBatch[Seen], out: Path) -> BatchRecord:
+        record = BatchRecord(left_out=list(captured.failed))
+        for spec, seen in captured.seen:
+            self.write_photo(record, out, spec, seen)
         return record
 
     @abstractmethod
-    def write_photo(self, record: BatchRecord, out: Path, photo: Viewed) -> None:
+    def write_photo(self, record: BatchRecord, out: Path, spec: PhotoSpec, seen: Seen) -> None:
         """Write the files of a photograph into the folder `out` and add its row to the record."""
 
-    def finish(self, rows: Sequence[dict[str, Any]], rejected: Sequence[dict[str, Any]], out: Path) -> None:
-        if rejected:
-            write_atomic(out / FAILED, native.jsonl(rejected))
+    def finish(self, rows: Sequence[dict[str, Any]], left_out: Sequence[dict[str, Any]], out: Path) -> None:
+        if left_out:
+            write_atomic(out / FAILED, native.jsonl(left_out))
         else:
             (out / FAILED).unlink(missing_ok=True)  # an earlier run may have written it
-        super().finish(rows, (), out)
+        super().finish(rows, left_out, out)
 
 
 def fingerprint_photos(photos: Sequence[Photo], settings_of: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ from .. import __version__
 from ..config.generate_config import GenerateConfig
 from ..config.photos_config import MaskPhotosConfig
 from ..dataset import native
-from ..dataset.encoding import Instances, encode_mask, encode_objects, encode_soft, soft_levels
+from ..dataset.encoding import encode_mask, encode_objects, encode_soft, soft_levels
 from ..dataset.native import instance_row
 from ..dataset.rows import ids_by_name, shown_classes
 from ..dataset.sample import SOFT
@@ -47,7 +47,8 @@ class MaskedSample:
     masks: MaskResult
     """The masks at the picture's size."""
     soft: Callable[[], Iterable[np.ndarray]]
-    """Makes the soft mask (H, W) of each class."""
+    """Makes the soft mask (H, W) of each class, one after the other: together, those of a large photograph take
+    hundreds of megabytes."""
     small: MaskResult | None
     """The masks at the size that the model saw, with their steps; None without a class."""
     attention: AttentionMaps | None
@@ -81,25 +82,52 @@ class SampleWriter:
 
     def write(self, record: BatchRecord, out: Path, sample: MaskedSample) -> None:
         """Write the sample's files into the folder `out` and add its row to the record."""
-        name, config = sample.name, self.config
-        class_ids = [self.ids[kind] for kind in sample.masks.classes]
-        labels = native.dataset_labels(sample.masks.label_map, class_ids)
+        from ..dataset.quality.select import confidence  # imports scipy
+
+        name, config, masks = sample.name, self.config, sample.masks
+        class_ids = [self.ids[kind] for kind in masks.classes]
+        labels = native.dataset_labels(masks.label_map, class_ids)
         file_name, mask = native.sample_files(name, sample.suffix)
         record.write(out, file_name, sample.image)
         record.write(out, mask, encode_mask(labels))
 
-        # Files that the user asked for, and pictures of the steps
-        objects = scored_pieces(labels, class_ids, sample.soft()) if config.objects else None
-        if objects is not None:
+        # 1. What the soft masks say
+        confidences, soft_files = dict[str, float](), dict[str, bytes]()
+        for kind, class_id, values in zip(masks.classes, class_ids, sample.soft(), strict=True):
+            confidences[kind] = round(confidence(labels, soft_levels(values), class_id), 4)
+            if config.keep_soft:
+                soft_files[f"{SOFT}/{name}_{class_id}.png"] = encode_soft(values)
+
+        # 2. Files that the user asked for, and pictures of the steps
+        of_objects: dict[str, Any] = {}
+        if config.objects:
+            objects = scored_pieces(labels, class_ids, sample.soft())
             record.write(out, f"{native.INSTANCES}/{name}.png", encode_objects(objects, name))
-        if config.keep_soft:
-            for class_id, values in zip(class_ids, sample.soft(), strict=True):
-                record.write(out, f"{SOFT}/{name}_{class_id}.png", encode_soft(values))
+            of_objects = instance_row(objects)
+        for path, data in soft_files.items():
+            record.write(out, path, data)
         if config.keep_attention and sample.attention is not None:
             record.write_by(out, f"{native.ATTENTION}/{name}.safetensors", sample.attention.save)
         for class_id, strip in self._strips(sample).items():
             record.write(out, f"{native.STEPS}/{name}_{class_id}.png", strip)
-        record.rows.append({"file_name": file_name, "mask_file_name": mask, **self._row(sample, labels, objects)})
+
+        # 3. The row
+        shown = shown_classes(labels, config.classes, masks.classes)
+        row = {
+            "file_name": file_name,
+            "mask_file_name": mask,
+            "prompt": sample.spec.prompt,
+            "classes": shown["classes"],
+            "class_ids": shown["class_ids"],
+            **sample.facts,
+            "flags": list(masks.flags),
+            "area": shown["area"],
+            "confidence": confidences,
+        }
+        if masks.agreement:
+            row["agreement"] = dict(masks.agreement)
+        row |= {"model": config.model_label, "method": config.method, "version": __version__, **of_objects}
+        record.rows.append(row)
 
     def _strips(self, sample: MaskedSample) -> dict[int, bytes]:
         """Class id → a picture of the steps of its mask, for the traced classes."""
@@ -115,27 +143,3 @@ class SampleWriter:
                 steps = show_steps(small, kind, self.config.method)
                 strips[self.ids[kind]] = draw_strip(small.pixels, labels, steps)
         return strips
-
-    def _row(self, sample: MaskedSample, labels: np.ndarray, objects: Instances | None) -> dict[str, Any]:
-        """The sample's row, without the names of its files. labels: (H, W) uint8 with the dataset's ids."""
-        from ..dataset.quality.select import confidence  # imports scipy
-
-        config, masks = self.config, sample.masks
-        shown = shown_classes(labels, config.classes, masks.classes)
-        sure: dict[str, float] = {}
-        for kind, values in zip(masks.classes, sample.soft(), strict=True):
-            sure[kind] = round(confidence(labels, soft_levels(values), self.ids[kind]), 4)
-        return {
-            "prompt": sample.spec.prompt,
-            "classes": shown["classes"],
-            "class_ids": shown["class_ids"],
-            **sample.facts,
-            "flags": list(masks.flags),
-            "area": shown["area"],
-            "confidence": sure,
-            **({"agreement": dict(masks.agreement)} if masks.agreement else {}),
-            "model": config.model_label,
-            "method": config.method,
-            "version": __version__,
-            **(instance_row(objects) if objects is not None else {}),
-        }

@@ -30,7 +30,8 @@ from ..models.families.readers import Reader
 from ..models.saving_memory import USUAL_LOADING, Graphs, Loading, Offload
 from ..prompts.tokens import split_prompts
 from ..workers import Progress
-from .loop import Engine, RunResult, run
+from .engine import Engine
+from .loop import RunResult, run
 from .output import BatchRecord
 from .photos import PhotoJob, PhotoSpec
 
@@ -39,17 +40,24 @@ if TYPE_CHECKING:
     from ..segments.make_segments import Segments
     from ..segments.naming import SegmentName
 
-CountedPhoto = tuple[PhotoSpec, np.ndarray, int]
-"""A photograph's pixels (H, W, 3) uint8, and its number of segments for `k="truth"`, otherwise 1."""
+
+class CountedPhoto(NamedTuple):
+    """A photograph before it is divided."""
+
+    pixels: np.ndarray
+    """(H, W, 3) uint8."""
+    count: int
+    """The number of its segments for `k="truth"`, otherwise 1."""
 
 
 class DividedPhoto(NamedTuple):
-    """A photograph (H, W, 3) uint8, its segments, and the name of each segment; no names if there are no words."""
+    """A photograph and its segments."""
 
-    spec: PhotoSpec
     pixels: np.ndarray
+    """(H, W, 3) uint8."""
     segments: Segments
     names: Sequence[SegmentName]
+    """The name of each segment; empty without words."""
 
 
 def segment_photos(
@@ -99,6 +107,11 @@ def truth_count(truth: Mapping[str, Sample], name: str | None, shape: tuple[int,
     return max(1, count)
 
 
+def naming_words(words: Iterable[str]) -> tuple[str, ...]:
+    """The words, each once, without the names of id 0 and of segments without a name, which captions may have."""
+    return tuple(word for word in dict.fromkeys(words) if word not in (BACKGROUND, SEGMENT))
+
+
 def label_digest(sample: Sample) -> str | None:
     """A digest of a label map's pixels, so that only the same run continues; None if it cannot be read, which is
     reported later."""
@@ -133,14 +146,13 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
             opened = open_truths(labels, num_classes=MAX_CLASSES, maps_first=True)
             truth, about = {sample.name: sample for sample in opened}, opened.about
         self.truth = truth
-        # Captions may have the names of id 0 and of segments without a name, which name nothing.
-        shared = tuple(word for word in config.names if word not in (BACKGROUND, SEGMENT))
+        shared = naming_words(config.names)
         specs, own = list[PhotoSpec](), list[str]()
         for index, photo in enumerate(photos):
             wanted = (words or {}).get(photo.name, config.names)
             if isinstance(wanted, str):
                 raise UserError(f"words of '{photo.name}'", f"must be a list of words, like [{wanted!r}]")
-            named = tuple(word for word in dict.fromkeys(wanted) if word not in (BACKGROUND, SEGMENT))
+            named = naming_words(wanted)
             label = find_name(truth, photo.name)
             specs.append(PhotoSpec(index, photo, named, label))
             digest = label_digest(truth[label]) if label else None
@@ -171,53 +183,51 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
         config, pixels = self.config, read_photo(spec.photo.path)
         positions = check_photo(self.model, pixels.shape, config.segment, config.fit, config.size)
         if not self.truth:
-            return spec, pixels, 1
-        return spec, pixels, truth_count(self.truth, spec.label, pixels.shape[:2], config.fit, positions)
+            return CountedPhoto(pixels, 1)
+        count = truth_count(self.truth, spec.label, pixels.shape[:2], config.fit, positions)
+        return CountedPhoto(pixels, count)
 
-    def see(self, photos: Sequence[CountedPhoto]) -> list[DividedPhoto]:
+    def see(self, specs: Sequence[PhotoSpec], photos: Sequence[CountedPhoto]) -> list[DividedPhoto]:
         from ..segments.make_segments import make_segments
 
         config = self.config
         with self.timer("segmenting"):
             segments = make_segments(
                 self.model,
-                [pixels for _, pixels, _ in photos],
+                [photo.pixels for photo in photos],
                 config.segment,
-                counts=[count for *_, count in photos],
+                counts=[photo.count for photo in photos],
                 fit=config.fit,
                 size=config.size,
                 seed=config.seed,
                 batch_size=config.batch_size,
             )
         with self.timer("naming"):
-            names = self.names(photos, segments)
-        divided = zip(photos, segments, names, strict=True)
-        return [DividedPhoto(spec, pixels, of_photo, named) for (spec, pixels, _), of_photo, named in divided]
+            divided = zip(specs, photos, segments, strict=True)
+            return [
+                DividedPhoto(photo.pixels, of_photo, self.names(spec.words, photo.pixels, of_photo))
+                for spec, photo, of_photo in divided
+            ]
 
-    def names(self, photos: Sequence[CountedPhoto], segments: Sequence[Segments]) -> list[list[SegmentName]]:
-        """For each photograph the names of its segments; an empty list for a photograph without words."""
-        from ..segments.naming import SegmentName, name_photo
+    def names(self, words: tuple[str, ...], pixels: np.ndarray, segments: Segments) -> list[SegmentName]:
+        """The names of a photograph's segments; an empty list without words. pixels: (H, W, 3) uint8."""
+        from ..segments.naming import name_photo
 
-        config, names = self.config, list[list[SegmentName]]()
-        for (spec, pixels, _), divided in zip(photos, segments, strict=True):
-            if not spec.words:
-                names.append([])
-                continue
-            named = name_photo(
-                self.model,
-                pixels,
-                divided.label_map,
-                spec.words,
-                fit=config.fit,
-                size=config.size,
-                timestep=config.segment.timestep_shown,
-                threshold=config.name_threshold,
-            )
-            names.append(named)
-        return names
+        if not words:
+            return []
+        return name_photo(
+            self.model,
+            pixels,
+            segments.label_map,
+            words,
+            fit=self.config.fit,
+            size=self.config.size,
+            timestep=self.config.segment.timestep_shown,
+            threshold=self.config.name_threshold,
+        )
 
-    def write_photo(self, record: BatchRecord, out: Path, photo: DividedPhoto) -> None:
-        spec, pixels, segments, names = photo
+    def write_photo(self, record: BatchRecord, out: Path, spec: PhotoSpec, seen: DividedPhoto) -> None:
+        pixels, segments, names = seen
         name = spec.photo.name
         with self.timer("writing"):
             suffix, image = encode_photo(spec.photo.path, pixels)

@@ -1,0 +1,169 @@
+"""`Job`: the work of a command that makes its output batch by batch. loop.py calls its methods in this order:
+
+run       check_values, resolved, load; for each batch capture, then write; finish, read_result
+dry run   check_values, describe (its first line), check, rehearse, describe (its other lines)
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from ..config.settings import MACHINE, Config
+from ..dataset import native
+from ..models.describe import ModelInfo, describe
+from ..models.model_files import find_model
+from ..models.saving_memory import USUAL_LOADING, Loading
+from .output import BatchRecord
+
+Item = TypeVar("Item")
+"""What a batch consists of, such as the specification of a sample."""
+Captured = TypeVar("Captured")
+"""What the first step of a batch leaves for the second."""
+_TIMING = threading.Lock()
+
+
+class Timer(dict[str, float]):
+    """Name of a part of a run → its seconds, summed over threads and processes."""
+
+    @contextmanager
+    def __call__(self, what: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.add({what: time.perf_counter() - start})
+
+    def add(self, seconds: Mapping[str, float]) -> None:
+        with _TIMING:
+            for what, more in seconds.items():
+                self[what] = self.get(what, 0.0) + more
+
+    def take(self) -> Mapping[str, float]:
+        """The seconds so far. The timer begins again at zero."""
+        taken = dict(self)
+        self.clear()
+        return taken
+
+
+class Job(ABC, Generic[Config, Item, Captured]):
+    """The work of one command. A batch must depend only on the configuration and on its number, never on which files
+    exist already. Every process that makes batches loads its own copy of the job. Only `run` replaces `config`: first
+    by what the output says, then by one with this machine's device.
+    """
+
+    left_out: tuple[str, str] = "", ""
+    """The field of `RunResult`, and the output's file, with rows about what did not become a sample: rejected draws, or
+    photographs that could not be used."""
+    runs_model = True
+    """False for a job that draws without a model: its device, number format and threads stay open."""
+
+    def __init__(self, config: Config, info: ModelInfo | None = None, loading: Loading = USUAL_LOADING) -> None:
+        """info: the model, if it was found already."""
+        self.config, self.loading = config, loading
+        if info is not None:
+            self.info = info  # takes the place of the cached property
+        self.device = config.device
+        """The device as the user named it, possibly with an index."""
+        self.timer = Timer()
+
+    @abstractmethod
+    def items(self) -> Sequence[Item]:
+        """All items, in order."""
+
+    @cached_property
+    def batches(self) -> Mapping[int, Sequence[Item]]:
+        """Batch number → items."""
+        items = self.items()
+        return {number: [items[i] for i in batch] for number, batch in enumerate(self.config.batches(len(items)))}
+
+    @cached_property
+    def info(self) -> ModelInfo:
+        """The model, as far as it is known before it is loaded. Raises UserError."""
+        return describe(find_model(self.config.model, self.config.base))
+
+    def resolved(self) -> Config:
+        """The configuration with device, number format and, on the cpu, threads filled in: they decide rounding."""
+        import torch
+
+        from ..devices import default_device  # imports torch
+
+        device = self.config.device or default_device()
+        threads = torch.get_num_threads() if device == "cpu" else None
+        return self.config.filled(MACHINE, device=device, dtype=self.usual_dtype(device), threads=threads)
+
+    def usual_dtype(self, device: str) -> str:
+        """The number format in which the model computes on a device by default."""
+        from ..devices import default_dtype  # imports torch
+
+        return default_dtype(device, self.info.family.half)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The job's state for another process, perhaps on another machine. That process finds the model again, and
+        makes the list of items again, which may be millions."""
+        kind = type(self)
+        cached = {name for name in vars(self) if isinstance(getattr(kind, name, None), cached_property)}
+        return {name: value for name, value in vars(self).items() if name not in cached}
+
+    def check_values(self) -> None:
+        """Do the part of `check` that needs no torch, whose import takes seconds."""
+
+    def check(self) -> None:
+        """Raise UserError for mistakes that show before a model is loaded."""
+
+    def rehearse(self) -> None:
+        """For a dry run, after `check`: raise UserError for what else `load` would refuse, as far as the model's small
+        files show it."""
+
+    def hardest_first(self, numbers: Sequence[int]) -> Sequence[int]:
+        """The numbers of batches, first those that need the most memory."""
+        return numbers
+
+    def describe(self, verbose: bool) -> Iterator[str]:
+        """The lines of `--dry-run`. The first says what would be made, and is made before `check`. verbose: also say
+        what is captured, and all settings."""
+        yield from ()
+
+    def load(self) -> str:
+        """Load the model and check everything that could fail later. Is called if a batch is missing. Returns the
+        fingerprint of the model's weights, "" without a model."""
+        return ""
+
+    @abstractmethod
+    def capture(self, batch: Sequence[Item]) -> Captured:
+        """Do the first step of a batch: everything that needs the model."""
+
+    @abstractmethod
+    def write(self, captured: Captured, out: Path) -> BatchRecord:
+        """Do the second step: write the batch's files into `out`. May run in a thread while the next batch is
+        captured."""
+
+    def rebatch(self, size: int) -> None:
+        """From now on make batches of this size, which the machine's memory allows."""
+        self.config = self.config.changed(MACHINE, batch_size=size)
+        vars(self).pop("batches", None)
+
+    def make_batch(self, number: int, out: Path) -> BatchRecord:
+        return self.write(self.capture(self.batches[number]), out)
+
+    @abstractmethod
+    def finish(self, rows: Sequence[dict[str, Any]], left_out: Sequence[dict[str, Any]], out: Path) -> None:
+        """Write the files about the whole output, the configuration's `last_file` last. rows, left_out: of all batches,
+        as in `BatchRecord`."""
+
+    def read_result(self, out: Path) -> dict[str, Any]:
+        """The fields of `RunResult` that the finished output gives."""
+        field, file = self.left_out
+        result: dict[str, Any] = {"rows": native.read_rows(out)}
+        if (out / file).is_file():
+            result[field] = native.read_rows(out, file)
+        return result
+
+
+AnyJob = Job[Any, Any, Any]
