@@ -105,7 +105,7 @@ def twin(tmp_path_factory):
     return folder
 
 
-LONGEST = tuple(f"test_{name}.py" for name in "pretended_gpu every_family docs notebooks browser cluster".split())
+LONGEST = tuple(f"test_{name}.py" for name in "pretended_gpu every_family graphs which_calls browser cluster".split())
 """The test files that take longest. They begin first (with pytest-xdist's --no-loadscope-reorder), so that none of them
 keeps one process busy when the others are done."""
 
