@@ -193,7 +193,7 @@ def test_a_continued_run_uses_the_threads_that_it_was_begun_with(tmp_path, monke
     """Products of matrices are split among threads: a continuation with another number of them would differ in the last
     bits.
     """
-    config = GenerateConfig(classes=("dog",), per_class=2, batch_size=1, steps=2, model=str(mini_folder), device="cpu")
+    config = GenerateConfig(classes=("dog",), per_class=2, batch_size=1, steps=1, model=str(mini_folder), device="cpu")
     before = torch.get_num_threads()
     used = []
     real = run_module.GenerateJob.capture
