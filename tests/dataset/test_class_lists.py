@@ -173,14 +173,14 @@ def test_lists_of_names_and_colours_that_disagree_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "said"),
+    ("text", "said"),
     [
-        ("labelmap.txt", "Background:0,215,255:: / Bone:255,0,204:: / background:000,00,0::", "background"),
-        ("labelmap.txt", "Bone:0,215,255:: / Bone:255,0,204::", "Bone"),
+        ("Background:0,215,255:: / Bone:255,0,204:: / background:000,00,0::", "background"),
+        ("Bone:0,215,255:: / Bone:255,0,204::", "Bone"),
     ],
 )
-def test_several_lines_of_one_class_are_told(tmp_path, name, text, said):
+def test_several_lines_of_one_class_are_told(tmp_path, text, said):
     notes = []
-    listed = find_list(listing(tmp_path, text, name).parent, note=notes.append)
+    listed = find_list(listing(tmp_path, text, "labelmap.txt").parent, note=notes.append)
     assert listed.classes == ("Bone",)
     assert [note.rpartition(" become ")[2] for note in notes] == [f"one class: {said}"]

@@ -40,7 +40,7 @@ def test_formats(tmp_path, name):
     assert name != "native" or read[0].metadata["classes"] == [NFC, "dog"]
 
 
-def test_sets_and_merge(tmp_path):
+def test_sets_and_merge():
     one, two = (Dataset([name], [item(str(number), LABELS % 2)]) for number, name in enumerate((NFC, NFD)))
     merged = one.merge(two)
     assert (merged.classes, len(merged)) == ((NFC,), 2)

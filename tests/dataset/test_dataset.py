@@ -135,7 +135,7 @@ def test_an_image_that_is_damaged_in_its_middle_is_not_copied(tmp_path):
         Dataset(("cat",), [Sample(tmp_path / "a.png", np.zeros((20, 30), np.uint8), name="a")]).as_voc(tmp_path / "voc")
 
 
-def test_nothing_is_read_before_it_is_looked_at(tmp_path):
+def test_nothing_is_read_before_it_is_looked_at():
     def never():
         raise AssertionError
 

@@ -88,7 +88,7 @@ def test_photos_are_seen_in_their_own_shape(tmp_path, mask, found):
     assert strip.shape[0] == 48 + 2 * 6 + 18  # one row of 48 × 64, between gaps and over a line of text
 
 
-def test_each_photo_its_own_classes(tmp_path, photos, mini_folder, capsys):
+def test_each_photo_its_own_classes(tmp_path, photos, mini_folder):
     table = tmp_path / "classes.csv"
     table.write_text('file,classes\n0.png,dog\n1,"car,dog"\ntrip/last.png,cat\n2.png,\n', encoding="utf-8")
     line = (f"mask {photos} --model {mini_folder} --presence 0 --timesteps 100 --out {tmp_path / 'out'}").split()
