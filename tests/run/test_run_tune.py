@@ -75,13 +75,13 @@ def test_a_file_of_thresholds_for_mask_and_segment(labelled, bare, tmp_path, cap
     assert "never tuned" not in capsys.readouterr().err
 
 
-def test_samples_that_are_left_out_are_counted(labelled, tmp_path, capsys):
+def test_samples_that_are_left_out_are_counted(labelled, bare, tmp_path, capsys):
     photos, out = write_photos(tmp_path / "photos", 2), tmp_path / "own.toml"
     for line in (
         f"import {labelled} --out {tmp_path}/done --quiet",
         f"import {photos} --classes dog,car,unicorn --unlabelled --out {tmp_path}/undone --quiet",
         f"merge {tmp_path}/done {tmp_path}/undone --out {tmp_path}/both --quiet",
-        f"tune {tmp_path}/both --model mini --classes dog,car --count 1 --device cpu --out {out}",
+        f"tune {tmp_path}/both --model {bare} --classes dog,car --count 1 --device cpu --out {out}",
     ):
         assert main(line.split()) == 0
     left_out = sum(1 for _ in photos.iterdir())
