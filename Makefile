@@ -1,4 +1,4 @@
-# `make demo`: set up and make a small dataset with the embedded model.  `make test`: set up and run every check.
+# `make demo`: set up and make a small dataset with the embedded model.  `make test`: set up and check the code.  `make docs`: the pages.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
@@ -25,10 +25,6 @@ $(VENV)/.installed-test: $(VENV)/.installed
 	$(PIP) -e ".[test]"
 	touch $@
 
-$(VENV)/.installed-docs: $(VENV)/.installed
-	$(PIP) -e ".[docs]"
-	touch $@
-
 demo: $(VENV)/.installed
 	$(BIN)/seediff generate --classes dog,cat,car,boat --per-class 3 --out demo
 
@@ -42,7 +38,7 @@ test: setup
 	$(MAKE) -j 2 lint tests
 
 tests: setup
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations=20 --durations-min=1
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not pages" --durations=20 --durations-min=1
 
 # The core against its references, and reading: under a minute, on every system.
 quick:
@@ -59,11 +55,12 @@ readers: setup
 	test -d .tools || $(BIN)/python benchmarks/readers.py --install .tools
 	SEEDIFF_TOOLS=.tools $(BIN)/python -m pytest tests/dataset/formats/test_tools.py
 
-# Warnings are errors, and nothing of an earlier build is taken over. Open build/site/index.html.
-docs: $(VENV)/.installed-docs
+# Warnings are errors, nothing of an earlier build is taken over, and all commands and notebooks are run. Open build/site/index.html.
+docs: setup
 	rm -rf build/site
 	$(BIN)/python -m sphinx -W --keep-going -q -E -j auto -c website -d build/doctrees . build/site
 	$(BIN)/python website/check.py build/site
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m pages tests/test_docs.py tests/test_notebooks.py
 	@echo build/site/index.html
 
 clean:

@@ -1,5 +1,5 @@
 """README.md and docs/ say what is true as far as running them shows: every command and every piece of Python there is
-run.
+run, by `make docs`; `make test` parses them.
 
 Commands run in this process, in the order of their page, in one folder per page that holds photographs, their label
 maps and two model folders. They are made small: by SMALL, Python by FEW_IMAGES, the embedded model by a narrow twin.
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cyclopts import CycloptsError, MissingArgumentError
+from cyclopts import MissingArgumentError
 from photo_set import write_photos
 from PIL import Image
 from shapes import CLASSES, items
@@ -33,7 +33,6 @@ from seediff.cli.line import CommandLine
 from seediff.cli.main import main
 from seediff.dataset import native
 from seediff.dataset.dataset import Dataset
-from seediff.errors import UserError
 from seediff.files.photo_files import find_photos
 from seediff.models import registry, short_names
 from seediff.models.model_files import resolve_name
@@ -112,6 +111,12 @@ def small(words):
     return [*kept, *chain(*options.items())]
 
 
+def seediff_words(command):
+    """Its words after `seediff`; none when it is another program's."""
+    program = PROGRAM.match(command)
+    return shlex.split(command[program.end() :], comments=True) if program else []
+
+
 def parse(words, program=app):
     """Raise CycloptsError when there is no such command or it has not these options."""
     CommandLine(program, words).parse()
@@ -123,17 +128,12 @@ def is_here(words):
     return isinstance(resolve_name(model), Path)
 
 
-def try_command(words, runs, capsys):
+def try_command(words, capsys):
     """What went wrong with a command line without `seediff`, "" when nothing did."""
-    try:
-        parse(words)
-        if not runs or words[0] == "look":  # which serves until Ctrl-C
-            return ""
-        if not is_here(words) and "--dry-run" not in words:
-            words = [*words, "--dry-run"]
-            parse(words)
-    except (CycloptsError, UserError) as error:
-        return f"{type(error).__name__}: {error}"
+    if words[0] == "look":  # which serves until Ctrl-C
+        return ""
+    if not is_here(words) and "--dry-run" not in words:
+        words = [*words, "--dry-run"]
     capsys.readouterr()
     code = main(small(words))
     return f"exit code {code}: {capsys.readouterr().err.strip()}" if code else ""
@@ -154,10 +154,7 @@ def other_command(command):
     if run_by_tests := re.fullmatch(r"(?:[A-Z_]+=\S+ )?python -m pytest (tests/\S+\.py)", command):
         return "" if (ROOT / run_by_tests[1]).is_file() else "no such file"
     if words[:2] == ["python", "-m"] and words[2] in RECIPES:
-        try:
-            parse(words[3:], RECIPES[words[2]])
-        except CycloptsError as error:
-            return str(error)
+        parse(words[3:], RECIPES[words[2]])
         return ""
     if words[0] == "python" and words[1].startswith(("benchmarks/", "recipes/")):
         return "" if (ROOT / words[1]).is_file() else "no such file"
@@ -216,12 +213,17 @@ def twins(mini_folder, twin, tmp_path_factory):
     return folders
 
 
+def write_files(page, folder):
+    """Those of the page's blocks that its commands name."""
+    for block in blocks(page):
+        if named := re.match(r"# (\w+\.py)\n", block.text):
+            (folder / named[1]).write_text(block.text, encoding="utf-8")
+
+
 def run_page(page, folder, capsys):
     """Do all that a page says in the folder, and return what went wrong."""
     prepare(folder)
-    for block in blocks(page):
-        if named := re.match(r"# (\w+\.py)\n", block.text):  # a file that commands of the page name
-            (folder / named[1]).write_text(block.text, encoding="utf-8")
+    write_files(page, folder)
     wrong = []
     namespace = {}
     with pytest.MonkeyPatch.context() as patch:
@@ -229,12 +231,8 @@ def run_page(page, folder, capsys):
         for block in blocks(page):
             if block.tag == "python" and (error := run_python(block, page, namespace)):
                 wrong.append(f"{page}:{block.line}: {error}")
-            for line, command in shell_lines(block) if block.tag == "sh" else ():
-                if program := PROGRAM.match(command):
-                    error = try_command(shlex.split(command[program.end() :], comments=True), not block.why, capsys)
-                else:
-                    error = other_command(command)
-                if error:
+            for line, command in shell_lines(block) if block.tag == "sh" and not block.why else ():
+                if (words := seediff_words(command)) and (error := try_command(words, capsys)):
                     wrong.append(f"{page}:{line}: {command}: {error}")
     return wrong
 
@@ -242,6 +240,7 @@ def run_page(page, folder, capsys):
 RUN = [page for page in PAGES if any(block.tag in ("sh", "python") for block in blocks(page))]
 
 
+@pytest.mark.pages
 @pytest.mark.parametrize("page", RUN)
 def test_what_a_page_says_can_be_done(page, twins, tmp_path, capsys, monkeypatch):
     for name, twin in twins.items() if page not in WELL else ():
@@ -270,17 +269,19 @@ def test_tables_are_those_of_the_pages():
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_commands_are_whole_and_stand_where_they_are_tried(page):
+def test_commands_are_whole_and_stand_where_they_are_tried(page, tmp_path, monkeypatch):
     """And none has a presence of 0, with which `mask` gives a picture of a dog masks of all the other classes, too:
     readers copy them.
     """
-    words = [
-        shlex.split(command, comments=True)
-        for block in blocks(page)
-        if block.tag == "sh"
-        for _, command in shell_lines(block)
-    ]
-    assert not [line for line in words if "mask" in line[:2] and ("--presence", "0") in pairwise(line)]
+    write_files(page, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    shell = [block for block in blocks(page) if block.tag == "sh"]
+    for line, command in chain.from_iterable(map(shell_lines, shell)):
+        if words := seediff_words(command):
+            parse(words)
+            assert "mask" not in words[:1] or ("--presence", "0") not in pairwise(words)
+        else:
+            assert not (wrong := other_command(command)), f"{page}:{line}: {command}: {wrong}"
     for block in blocks(page):
         assert block.tag in TAGS, f"{page}:{block.line}: ```{block.tag} is none of {', '.join(TAGS)}"
         assert block.tag == "sh" or not any(map(PROGRAM.match, block.text.splitlines())), (

@@ -1,5 +1,6 @@
 import ast
 import re
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -17,10 +18,17 @@ def modules():
             yield path, tuple(part for part in parts if part != "__init__")
 
 
+@cache
+def imports(path):
+    """Also those in functions."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+
+
 def imported(path):
-    """(line, names from the package's top) of every import within seediff, also in functions."""
+    """(line, names from the package's top) of every import within seediff."""
     package = path.relative_to(PACKAGE).parts[:-1]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in imports(path):
         if isinstance(node, ast.ImportFrom) and node.level:
             module = node.module.split(".") if node.module else []
             for alias in node.names:
@@ -70,9 +78,9 @@ def test_the_package_imports_nothing_from_beside_it():
     """And its own modules by dots alone, as the other tests read them."""
     beside = {"recipes", "benchmarks", "tests", "seediff"}
     for path in PACKAGE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and not node.level:
-                names = {node.module}
+        for node in imports(path):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
             else:
-                names = {alias.name for alias in node.names} if isinstance(node, ast.Import) else set()
+                names = [] if node.level else [node.module]
             assert not beside & {name.partition(".")[0] for name in names}, path

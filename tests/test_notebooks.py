@@ -40,6 +40,7 @@ def kinds(outputs):
     return [sorted(output.get("data", {"text/plain": 0})) for output in outputs]
 
 
+@pytest.mark.pages
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs_and_holds_its_outputs(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -20,41 +20,30 @@ def slow_if_even(number):
     return number, os.getpid()
 
 
-def end(number):
-    os._exit(1)
-
-
 @pytest.mark.parametrize(("workers", "chunk"), [(1, 1), (2, 3)])
-def test_results_come_in_order(workers, chunk):
-    taken = []
+def test_results_come_in_order_and_errors_too(workers, chunk):
+    taken, got = [], []
 
     def arguments():
         for number in range(40):
             taken.append(number)
             yield number
 
-    with in_order(slow_if_even, workers, chunk=chunk) as work:
+    with user_error("70 is not to be had"), in_order(slow_if_even, workers, chunk=chunk) as work:
         results = iter(work(arguments()))
-        first = next(results)
+        got.append(next(results))
         assert len(taken) == (1 if workers == 1 else min(40, workers * chunk * AHEAD))
-        found = [first, *results]
+        got.extend(results)
         assert list(work([])) == []
-    assert [number for number, _ in found] == list(range(40))
-    assert (os.getpid() in {process for _, process in found}) == (workers == 1)
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_errors_come_in_order_too(workers):
-    got = []
-    with user_error("70 is not to be had"), in_order(slow_if_even, workers) as work:
-        got.extend(number for number, _ in work(range(67, 99)))
-    assert got == [67, 68, 69]
+        got.extend(work(range(67, 99)))
+    assert [number for number, _ in got] == [*range(40), 67, 68, 69]
+    assert (os.getpid() in {process for _, process in got}) == (workers == 1)
 
 
 def test_a_worker_that_dies_is_told():
-    with user_error("a worker process ended unexpectedly"), in_order(end, 2) as work:
+    with user_error("a worker process ended unexpectedly"), in_order(os._exit, 2) as work:
         list(work(range(9)))
-    with user_error("workers: 0 must be at least 1"), in_order(end, 0):
+    with user_error("workers: 0 must be at least 1"), in_order(os._exit, 0):
         pass
 
 

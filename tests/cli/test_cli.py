@@ -40,41 +40,42 @@ def draw_by(monkeypatch, draw):
 
 def test_help_imports_nothing_heavy_and_version_is_told(capsys):
     """So that it answers at once."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    words = f"{sys.executable} -X importtime -m seediff --help".split()
-    done = subprocess.run(words, capture_output=True, text=True, env=environment, check=True)
-    assert all(name in done.stdout for name in ("generate", "models", "tune", "completion"))
-    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
-    assert "cyclopts" in imported
-    assert not imported & set("torch diffusers transformers numpy scipy PIL cv2 pyarrow pydantic matplotlib".split())
+    code = "import seediff.cli.evaluate, seediff.cli.formats, seediff.cli.quality, sys; print(*sys.modules)"
+    modules, *said = python(f"{code}; from seediff.cli.main import main; main(['--help']); print(*sys.modules)")[0]
+    assert "rich.table" not in modules.split()
+    assert all(name in "".join(said) for name in ("generate", "models", "tune", "completion"))
+    assert "cyclopts" in said[-1].split()
+    heavy = "torch diffusers transformers numpy scipy PIL cv2 pyarrow pydantic matplotlib".split()
+    assert not set(heavy) & set(said[-1].split())
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.strip() == f"seediff {__version__}"
-    code = "import sys, seediff.cli.evaluate, seediff.cli.formats, seediff.cli.quality; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
-    assert not {"torch", "scipy", "PIL", "numpy", "pyarrow", "rich.table"} & set(done.stdout.split())
 
 
-@pytest.mark.parametrize(
-    ("line", "said"),
-    [
-        ("generate --classes dog,house", "--classes: model 'mini' does not know 'house'"),
-        ("mask {tmp}/p.png --model mini --classes dog,house", "--classes: model 'mini' does not know 'house'"),
-        ("segment {tmp}/p.png --model mini --names dog,house", "--names: model 'mini' does not know 'house'"),
-        ("segment {tmp}/nothing --model mini", "nothing: no such file or folder"),
-        ("train {tmp}/nothing", "nothing: no such folder or file"),
-        ("export {tmp}/nothing --to coco", "nothing: no such folder"),
-    ],
-)
-def test_names_files_and_options_are_refused_before_torch_is_imported(tmp_path, line, said):
-    Image.new("RGB", (64, 64)).save(tmp_path / "p.png")
-    words = [*line.format(tmp=tmp_path).split(), "--out", str(tmp_path / "out")]
-    program = f"import sys\nfrom seediff.cli.main import main\nprint(main({words}), *sys.modules)"
+def python(program):
+    """Lines of its two streams."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True)
-    assert said in done.stderr
-    returned, *modules = done.stdout.split()
-    assert returned == "2"
-    assert not {"torch", "scipy", "diffusers", "transformers"} & set(modules)
+    return done.stdout.splitlines(), done.stderr.splitlines()
+
+
+REFUSED_FIRST = {
+    "generate --classes dog,house": "--classes: model 'mini' does not know 'house'",
+    "mask {tmp}/p.png --model mini --classes dog,house": "--classes: model 'mini' does not know 'house'",
+    "segment {tmp}/p.png --model mini --names dog,house": "--names: model 'mini' does not know 'house'",
+    "segment {tmp}/nothing --model mini": "nothing: no such file or folder",
+    "train {tmp}/nothing": "nothing: no such folder or file",
+    "export {tmp}/nothing --to coco": "nothing: no such folder",
+}
+
+
+def test_names_files_and_options_are_refused_before_torch_is_imported(tmp_path):
+    Image.new("RGB", (64, 64)).save(tmp_path / "p.png")
+    lines = [f"{line} --out {{tmp}}/out".format(tmp=tmp_path).split() for line in REFUSED_FIRST]
+    program = f"import sys\nfrom seediff.cli.main import main\nprint(*map(main, {lines}))\nprint(*sys.modules)"
+    (codes, modules), errors = python(program)
+    assert codes.split() == ["2"] * len(lines)
+    assert [text for text, line in zip(REFUSED_FIRST.values(), errors, strict=True) if text not in line] == []
+    assert not {"torch", "scipy", "diffusers", "transformers"} & set(modules.split())
     assert not (tmp_path / "out").exists()
 
 

@@ -53,7 +53,7 @@ def test_there_corrected_and_back(masked, tmp_path, capsys):
 
     again, after = open_native(tmp_path / "corrected")
     assert again == classes
-    changed, totals = list[str](), np.zeros((2, 3), int)
+    changed, totals = [], np.zeros((2, 3), int)
     for one, two in zip(before, after, strict=True):
         truth = truths.get(one.name, one.label_map)
         assert np.array_equal(two.label_map, truth)

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for pr
 
 @pytest.fixture(scope="module")
 def pets(tmp_path_factory):
-    return write_pets(tmp_path_factory.mktemp("pets") / "pets", 1500)
+    return write_pets(tmp_path_factory.mktemp("pets") / "pets", 600)
 
 
 @pytest.fixture(scope="module")

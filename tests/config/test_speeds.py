@@ -41,7 +41,7 @@ def test_a_broken_file_is_replaced_and_one_that_cannot_be_written_stops_no_run(c
 
 def test_a_run_is_measured_and_the_next_dry_run_says_it(tmp_path, cache, monkeypatch, capsys):
     """Before it is finished, which takes as long as the whole dataset asks for, however few images the run made."""
-    finish, measured = GenerateJob.finish, list[bool]()
+    finish, measured = GenerateJob.finish, []
 
     def watched(*arguments):
         measured.append(cache.is_file())

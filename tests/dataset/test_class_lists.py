@@ -95,7 +95,6 @@ def test_alpha_channels(tmp_path, rows, classes, ids):
 def test_an_alpha_channel_beside_colours_of_a_list_is_no_mask(tmp_path):
     listing(tmp_path, "wall:255,255,255:: / door:0,0,0::", "labelmap.txt")
     listed = find_list(tmp_path)
-    assert listed is not None
     with user_error("both its colours and its alpha channel may be the mask; save it"):
         read_mask(save_png(tmp_path / "a.png", [[[255, 255, 255, 0], [255] * 4]], bits=8, kind=6), listed)
     path = save_png(tmp_path / "a.png", [[[255, 255, 255, 0]] * 2], bits=8, kind=6)
@@ -123,7 +122,6 @@ def test_ids_of_a_list(tmp_path, text, ids):
     listing(tmp_path, text)
     notes = []
     listed = find_list(tmp_path, note=notes.append)
-    assert listed is not None
     assert (listed.ids, listed.classes) == (ids, ("dog", "cat", "_ignore")[: max({*ids.values()} - {255})])
     void = [note for note in notes if note.endswith("is no class: its pixels are ignored (255)")]
     assert bool(void) == any(id_ == 255 != number for number, id_ in ids.items())
@@ -176,15 +174,14 @@ def test_lists_of_names_and_colours_that_disagree_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "said"),
+    ("text", "said"),
     [
-        ("labelmap.txt", "Background:0,215,255:: / Bone:255,0,204:: / background:000,00,0::", "background"),
-        ("labelmap.txt", "Bone:0,215,255:: / Bone:255,0,204::", "Bone"),
+        ("Background:0,215,255:: / Bone:255,0,204:: / background:000,00,0::", "background"),
+        ("Bone:0,215,255:: / Bone:255,0,204::", "Bone"),
     ],
 )
-def test_several_lines_of_one_class_are_told(tmp_path, name, text, said):
+def test_several_lines_of_one_class_are_told(tmp_path, text, said):
     notes = []
-    listed = find_list(listing(tmp_path, text, name).parent, note=notes.append)
-    assert listed is not None
+    listed = find_list(listing(tmp_path, text, "labelmap.txt").parent, note=notes.append)
     assert listed.classes == ("Bone",)
     assert [note.rpartition(" become ")[2] for note in notes] == [f"one class: {said}"]

@@ -40,7 +40,7 @@ def test_formats(tmp_path, name):
     assert name != "native" or read[0].metadata["classes"] == [NFC, "dog"]
 
 
-def test_sets_and_merge(tmp_path):
+def test_sets_and_merge():
     one, two = (Dataset([name], [item(str(number), LABELS % 2)]) for number, name in enumerate((NFC, NFD)))
     merged = one.merge(two)
     assert (merged.classes, len(merged)) == ((NFC,), 2)
@@ -52,7 +52,6 @@ def test_lists_options_and_configurations(tmp_path):
     path = tmp_path / "classes.txt"
     path.write_text(f"{NFD}\ndog\n", encoding="utf-8")
     listed = find_list(tmp_path)
-    assert listed is not None
     assert listed.classes == parse_classes(str(path)) == parse_classes(f"{NFD},dog") == (NFC, "dog")
     assert GenerateConfig(classes=[NFD, "dog"]).classes == (NFC, "dog")
     path.write_text(f"{NFD}\n{NFC}\n", encoding="utf-8")
@@ -67,5 +66,4 @@ def test_names_in_prompts(name):
     for form in ("NFC", "NFD"):
         text = unicodedata.normalize(form, f"a {name} beside a caf\u00e9teria")
         match = any_name([name]).search(text)
-        assert match is not None
         assert unicodedata.normalize("NFC", match[0]) == unicodedata.normalize("NFC", name)

@@ -21,11 +21,6 @@ CLASSES = ("dog", "cat")
 SIZE = (24, 30)
 
 
-def objects_in(sample):
-    assert sample.instances is not None
-    return sample.instances
-
-
 def pairs():
     """Two dogs that touch and a cat, of two pieces but for the second picture; the first has pixels of a cat that are
     in no object.
@@ -49,7 +44,6 @@ def pairs():
 def objects_of(sample):
     """Class and pixels of each object."""
     instances = sample.instances
-    assert instances is not None
     return {(class_id, (instances.numbers == i).tobytes()) for i, class_id in enumerate(instances.class_ids, 1)}
 
 
@@ -84,7 +78,7 @@ def test_objects_come_back(tmp_path, name, out):
 
 def test_an_ignored_shape_is_in_no_export_as_an_object(tmp_path):
     (_, given, other) = pairs()
-    numbers = objects_in(given).numbers
+    numbers = given.instances.numbers
     labels = np.where(numbers == 2, 255, given.label_map).astype(np.uint8)
     dataset = Dataset(CLASSES, [given.replace(label_map=labels, instances=Instances(numbers, (2, 255, 1))), other])
     assert dataset.as_torch(objects=True)[0][1]["labels"].tolist() == [1, 2]
@@ -92,7 +86,7 @@ def test_an_ignored_shape_is_in_no_export_as_an_object(tmp_path):
         export(name, CLASSES, dataset, tmp_path / f"{number}", **options)
         (back,) = (sample for sample in imported(name, tmp_path / f"{number}")[1] if sample.name == "p1")
         assert np.array_equal(back.label_map, labels), name
-        assert sorted(objects_in(back).class_ids) == [1, 2], name
+        assert sorted(back.instances.class_ids) == [1, 2], name
 
 
 def test_polygons_are_objects_of_one_piece(tmp_path):
@@ -123,8 +117,8 @@ def test_through_a_folder_a_merge_and_a_filter(tmp_path):
     samples = Dataset.open(tmp_path / "both").samples
     assert len(samples) == 6
     for sample in samples:
-        assert objects_in(sample).class_ids == ((1, 2, 2) if sample.name.endswith("b") else (2, 1, 1))
-        assert objects_in(sample).scores == (0.25, 0.75, 0.5)
+        assert sample.instances.class_ids == ((1, 2, 2) if sample.name.endswith("b") else (2, 1, 1))
+        assert sample.instances.scores == (0.25, 0.75, 0.5)
         assert "instances" not in sample.metadata
     assert samples[0].objects(samples[0].label_map).areas == [70, 91, 51]
 
@@ -137,14 +131,14 @@ def test_augmented_objects_are_where_their_class_is(tmp_path, operation):
     samples = Dataset.open(tmp_path / "out").samples
     assert len(samples) == 9
     for sample in samples:
-        instances, labels = objects_in(sample), sample.label_map
+        instances, labels = sample.instances, sample.label_map
         known = instances.numbers > 0
         assert np.array_equal(instances.label_map()[known], labels[known])
         assert len(instances.class_ids) == len(np.unique(instances.numbers[known]))
         if operation in ("flip", "noise") and sample.name.startswith("augmented"):
             assert sorted(instances.class_ids) == [1, 1, 2]
             assert sorted(find_objects(labels, instances=instances).areas)[1:] == [70, 91]
-    counts = [len(objects_in(sample).class_ids) for sample in samples if sample.name.startswith("augmented")]
+    counts = [len(sample.instances.class_ids) for sample in samples if sample.name.startswith("augmented")]
     assert operation != "splice-2x2" or counts == [12] * 6
 
 

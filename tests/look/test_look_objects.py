@@ -47,7 +47,6 @@ def apart(pets):
 
 def areas(folder):
     instances = open_native(folder)[1][1].instances
-    assert instances is not None
     return list(
         zip(instances.class_ids, np.bincount(instances.numbers.ravel()).tolist()[1:], instances.scores, strict=True)
     )

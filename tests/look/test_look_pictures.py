@@ -43,7 +43,6 @@ def an_object(out):
         share = len(rows) / labels.size
         if share and (best is None or abs(share - 0.3) < best[0]):
             best = abs(share - 0.3), item.name, int(np.median(columns)), int(rows.min()), int(rows.max())
-    assert best is not None
     return best[1:]
 
 

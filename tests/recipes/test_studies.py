@@ -87,7 +87,7 @@ def test_generated(mini_folder, tmp_path, monkeypatch):
     assert (result["not_drawn"], result["pairs"], result["steps"]) == (0, 3, 2)
 
 
-def test_segments(mini_folder, tmp_path, monkeypatch, capsys):
+def test_segments(mini_folder, tmp_path, monkeypatch):
     changes = {"diffseg": {"kl_threshold": 0.45}, "kmeans-c": {"k": 3}, "diffcut": {"cut_threshold": 0.3}}
     grid = {name: [way] for name, way in WAYS.items()}
     for name, change in changes.items():

@@ -16,7 +16,7 @@ from recipes.tables import trained
 from recipes.tables.__main__ import app
 from recipes.tables.definition import FOLDER, TRIAL, HeldOut, Row, Source, Table, packaged, read_table
 from recipes.tables.drawn import SetConfig, draw_set, labelled, set_specs
-from recipes.tables.results import class_rows, figure, summarised, write_table
+from recipes.tables.results import class_rows, write_table
 from recipes.tables.sources import Places, data_fingerprint, described, open_test
 from recipes.tables.stored_results import open_kept
 from recipes.tables.trained import run_table, training_digest, training_of
@@ -134,26 +134,9 @@ def test_a_file_of_a_set_is_no_table(capsys):
         assert ("a set of images for tables, not a table" in said) == (name == "set")
 
 
-def test_classes_are_columns_beside_the_papers():
-    scores = [{"per_class": {"dog": {"iou": iou, "iou_ci95": [0, 1]}}, "groups": {}} for iou in (0.5, 0.6)]
-    rows = [{"name": "CA", "paper": {"held_out.dog": 80.0}, "tests": {"held_out": scores}}]
-    assert class_rows({"rows": rows}, "held_out", ["dog"]) == [["CA", "55.0 (80.0)"]]
-    assert class_rows({"rows": rows}, "other", ["dog"]) == []
-    assert class_rows({"rows": [{**rows[0], "paper": {}}]}, "held_out", ["dog"]) == []
-
-
-def test_figures():
-    def scores(miou):
-        both = {"miou": miou, "miou_ci95": [miou - 0.02, miou + 0.02]}
-        human = {"Human": {"iou": 0.3, "iou_ci95": [0.2, 0.4]}}
-        return {**both, "groups": {"unseen": {"miou": 0.5, "miou_ci95": [0.4, 0.6]}}, "per_class": human}
-
-    tests = {"held_out": [scores(0.5), scores(0.6)]}
-    rows = [{"name": "CA", "paper": {"miou": 68.8}, "tests": tests}]
-    (row,) = summarised({"metrics": ["miou"], "rows": rows})
-    assert [row[key] for key in ("mean", "lowest", "highest", "ci95", "paper")] == [55, 50, 60, [53, 57], 68.8]
-    assert figure(scores(0.5), "unseen") == (0.5, [0.4, 0.6])
-    assert figure(scores(0.5), "human") == (0.3, [0.2, 0.4])
+def test_a_row_that_is_not_measured_on_a_test_has_no_classes_there():
+    rows = [{"name": "CA", "paper": {"held_out.dog": 80.0}, "tests": {}}]
+    assert class_rows({"rows": rows}, "held_out", ["dog"]) == []
 
 
 def test_every_table_of_the_paper_is_there_at_both_scales(tmp_path, monkeypatch, capsys):

@@ -15,6 +15,7 @@ from seediff.dataset import native
 from seediff.dataset.sample import Sample
 from seediff.dataset.saving import save_native
 from seediff.files.outputs import CONFIG
+from seediff.models.short_names import EMBEDDED
 from seediff.prompts.specs import SampleSpec
 from seediff.run.generate_job import GenerateJob
 from seediff.run.photos import are_drawings
@@ -55,12 +56,13 @@ def test_whose_drawings_pictures_are_is_what_their_set_says(tmp_path):
     assert not drawn(pets)
 
 
-def test_photographs_need_a_named_model_and_mini_says_what_it_is_for(tmp_path, capsys):
+def test_photographs_need_a_named_model_and_mini_says_what_it_is_for(tmp_path, capsys, monkeypatch, mini_folder):
+    monkeypatch.setitem(EMBEDDED, "mini", mini_folder)
     texture = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
     (tmp_path / "photos").mkdir()
     Image.fromarray(texture).save(tmp_path / "photos" / "a.png")
     line = f"{tmp_path}/photos --device cpu --out".split()
-    mask = ["mask", *line, str(tmp_path / "masked"), "--classes", "dog", "--timesteps", "100"]
+    mask = ["mask", *line, str(tmp_path / "masked"), *"--classes dog --timesteps 100 --presence 0".split()]
     for given in (mask, ["segment", *line, str(tmp_path / "segments")]):
         said = "photographs need a real model, such as --model sd1.5, the smallest (a download of 2.1 GB for a GPU"
         assert said in refused(capsys, *given)
@@ -71,7 +73,7 @@ def test_photographs_need_a_named_model_and_mini_says_what_it_is_for(tmp_path, c
     assert f"M{DOUBT}" in said.out
     assert "seediff look" in said.out
     assert "seediff train" not in said.out
-    assert native.read_rows(tmp_path / "masked")[0]["flags"] == []
+    assert native.read_rows(tmp_path / "masked")[0]["flags"] == ["degenerate:dog"]  # of the narrow model, and no other
     assert "is for its own drawings" in (tmp_path / "masked" / "preview.html").read_text("utf-8")
 
     assert main(mask) == 0  # the folder names the model

@@ -88,7 +88,7 @@ def test_a_photo_of_other_proportions_is_refused(tmp_path, made_up):
     evaluate_masks(CONFIG, folder / "images", open_truths(folder))
 
 
-def test_words_for_the_prompt(tmp_path):
+def test_words_for_the_prompt():
     data = own(("background", "aeroplane", "Potted Plant", "fox", "vehicle"))
     assert words_of(data, {}, "mini", CLASSES) == {"aeroplane": 1, "pottedplant": 2}
     vehicles = {"car": "vehicle", "bus": "vehicle"}

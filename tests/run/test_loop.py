@@ -66,7 +66,7 @@ def inputs(tmp_path_factory):
 def command(name, inputs, model):
     """What runs the command, all but for `out` and `engine`."""
     small = {"model": str(model), "batch_size": 2, "device": "cpu", "threads": 1}
-    photos = find_photos([inputs / "photos"]).photos[:4]
+    photos = find_photos([inputs / "photos"]).photos[:3]
     if name == "generate":
         return partial(generate, GENERATE, draw=fake_draw)
     if name == "mask":

@@ -67,8 +67,6 @@ def test_a_dataset_with_masks_of_the_photos_sizes(tmp_path, mask, found, photos,
         assert sample.name == sample.metadata["source"] == photo.name
         assert set(sample.metadata["presence"]) == {"dog", "car"}
         objects = sample.instances
-        assert sample.soft is not None
-        assert objects is not None
         assert sample.soft.shape == (2, *objects.numbers.shape) == (2, height, width)
         assert (objects.label_map() == sample.label_map)[objects.numbers > 0].all()
         assert len(objects.scores) == len(objects.class_ids)
@@ -90,7 +88,7 @@ def test_photos_are_seen_in_their_own_shape(tmp_path, mask, found):
     assert strip.shape[0] == 48 + 2 * 6 + 18  # one row of 48 × 64, between gaps and over a line of text
 
 
-def test_each_photo_its_own_classes(tmp_path, photos, mini_folder, capsys):
+def test_each_photo_its_own_classes(tmp_path, photos, mini_folder):
     table = tmp_path / "classes.csv"
     table.write_text('file,classes\n0.png,dog\n1,"car,dog"\ntrip/last.png,cat\n2.png,\n', encoding="utf-8")
     line = (f"mask {photos} --model {mini_folder} --presence 0 --timesteps 100 --out {tmp_path / 'out'}").split()
@@ -135,7 +133,6 @@ def test_every_photo_has_segments_of_its_size(tmp_path, segment, found, photos, 
     for sample, photo in zip(dataset.samples, found, strict=True):
         np.testing.assert_array_equal(sample.image, read_photo(photo.path))
         objects, (height, width) = sample.instances, sample.label_map.shape
-        assert objects is not None
         outside = objects.numbers == 0
         assert outside.sum() == (height * width - min(height, width) ** 2 if fit == "crop" else 0)
         np.testing.assert_array_equal(sample.label_map, np.where(outside, 255, 1))
@@ -155,11 +152,10 @@ def test_methods_and_names(tmp_path, segment, found):
     ):
         out = tmp_path / f"{constants.method}{constants.refine}"
         chosen = segment(segment=constants, names=("dog", "car"), name_threshold=0.0)
-        result = segment_photos(chosen, found, out)
+        result = segment_photos(chosen, found[:2], out)
         assert all(set(row["instances"]) <= {2, 3} for row in result.rows)
         assert (out / "classes.txt").read_text().split() == ["background", "segment", "dog", "car"]
         for sample in Dataset.open(out).samples:
-            assert sample.instances is not None
             np.testing.assert_array_equal(sample.label_map, sample.instances.label_map())
         if constants.method == "kmeans":
             assert all(len(row["instances"]) <= 3 for row in result.rows)
@@ -187,8 +183,6 @@ def test_corrected_segments_are_exported_and_evaluated(tmp_path, segment, found)
     session.act(0, 0, Edit("brush", labels=labels))
     session.close()
     (sample,) = Dataset.open(out).samples
-    assert before is not None
-    assert sample.instances is not None
     np.testing.assert_array_equal(sample.label_map, labels)
     np.testing.assert_array_equal(sample.instances.numbers > 0, labels > 0)
     kept = before.numbers[:, 20:]
@@ -248,17 +242,18 @@ def test_bad_photos_do_not_stop_the_others(tmp_path, mini_folder, capsys):
 
 
 def test_interrupted_and_continued_gives_the_same_bytes(tmp_path, found, mask, segment, monkeypatch):
+    some = found[3:]
     for name, run, chosen in (("mask", mask_photos, mask()), ("segment", segment_photos, segment(names=("dog",)))):
         below = tmp_path / name
         below.mkdir()
-        check_interrupted(lambda out, run=run, chosen=chosen: run(chosen, found, out), below, monkeypatch, (5,))
-        with user_error("photos: 6 photographs"):
-            run(chosen, found[:-1], below / "whole")
+        check_interrupted(lambda out, run=run, chosen=chosen: run(chosen, some, out), below, monkeypatch, (11,))
+        with user_error("photos: 3 photographs"):
+            run(chosen, some[:-1], below / "whole")
     with user_error("presence"):
-        mask_photos(mask(presence=0.9), found, tmp_path / "mask/whole")
+        mask_photos(mask(presence=0.9), some, tmp_path / "mask/whole")
     # The photographs are the same.
     with user_error(r"another configuration \(names: dog → car\); choose"):
-        segment_photos(segment(names=("car",)), found, tmp_path / "segment/whole")
+        segment_photos(segment(names=("car",)), some, tmp_path / "segment/whole")
 
 
 BAD = [

@@ -150,7 +150,7 @@ def test_growth_that_is_stopped_goes_on(tmp_path, monkeypatch):
             shutil.copytree(tmp_path / "small", out)
         faked(LARGER, out)
 
-    check_interrupted(grow, tmp_path, monkeypatch, range(0, 25, 2))
+    check_interrupted(grow, tmp_path, monkeypatch, range(0, 25, 4))
 
 
 def test_samples_keep_their_split_when_their_set_grows(tmp_path):

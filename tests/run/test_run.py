@@ -58,7 +58,6 @@ def test_layout_rows_and_masks(tmp_path):
         for name, class_id in zip(row["classes"], row["class_ids"], strict=True):
             assert row["area"][name] == pytest.approx((sample.label_map == class_id).mean(), abs=1e-6)
         assert set(np.unique(sample.label_map)) <= {0, 1, 2}
-        assert sample.soft is not None
         for name, class_id, soft in zip(row["classes"], row["class_ids"], sample.soft, strict=True):
             inside = sample.label_map == class_id
             sure = soft[inside].mean() - soft[~inside].mean() if inside.any() else -1
@@ -193,7 +192,7 @@ def test_a_continued_run_uses_the_threads_that_it_was_begun_with(tmp_path, monke
     """Products of matrices are split among threads: a continuation with another number of them would differ in the last
     bits.
     """
-    config = GenerateConfig(classes=("dog",), per_class=2, batch_size=1, steps=2, model=str(mini_folder), device="cpu")
+    config = GenerateConfig(classes=("dog",), per_class=2, batch_size=1, steps=1, model=str(mini_folder), device="cpu")
     before = torch.get_num_threads()
     used = []
     real = run_module.GenerateJob.capture

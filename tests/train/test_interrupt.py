@@ -58,7 +58,7 @@ FILES = {
 
 def test_interrupts_and_ends_without_a_checkpoint_change_nothing(tmp_path, interrupt):
     def train(name):
-        stages = [Stage(items(6), CLASSES, steps=6), Stage(items(4, first=20), CLASSES, steps=3, name="finetune")]
+        stages = [Stage(items(6), CLASSES, steps=4), Stage(items(4, first=20), CLASSES, steps=2, name="finetune")]
         run.train(
             small(architecture="segformer", ema=0.9),
             stages,
@@ -69,7 +69,7 @@ def test_interrupts_and_ends_without_a_checkpoint_change_nothing(tmp_path, inter
         )
 
     train("undisturbed")
-    for number, times, kept in ((2, 1, 2), (4, 2, 4), (4, 1, 8)):
+    for number, times, kept in ((2, 1, 2), (3, 2, 4), (1, 1, 5)):
         interrupt(number, times)
         with pytest.raises(KeyboardInterrupt):
             train("interrupted")
