@@ -110,7 +110,8 @@ class Listener:
             if drawn is not None:
                 self.block.runs.append(drawn)
 
-    def results(self) -> list[Run]:
+    @property
+    def finished(self) -> list[Run]:
         """The runs that have ended. The run of a network alone ends where its results are requested."""
         if self.block.pipe is None:
             self._end()

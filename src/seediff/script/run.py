@@ -78,3 +78,8 @@ class Run:
     """How often the network was called with the prompt."""
     map_bytes: int
     """Bytes of all maps."""
+
+    @property
+    def maps(self) -> list[AttentionMaps]:
+        """The maps of each picture, without words. Raises UserError if there are none."""
+        return [picture.attention("prompt").maps for picture in self.pictures]
