@@ -46,6 +46,9 @@ class Blocks(NamedTuple):
 
 TILES_OF_HOPPER = [(64, Blocks(64, 128, 4, 3)), (128, Blocks(128, 64, 4, 2))]
 """The most channels of a head → the fastest of eight tiles on an H200 in half precision (benchmarks/gpu.py)."""
+TILE_OF_RTX_50 = Blocks(64, 128, 8)
+"""Up to 128 channels of a head on capability 12, where 128 × 128 compiles to 330 to 760 bytes of spilled registers a
+thread, and this to none. No such card has run either."""
 TILES = [Blocks(*tile) for tile in ((128, 128, 8), (128, 64, 4), (64, 64, 4), (64, 32, 4), (32, 32, 2), (16, 16, 1))]
 """Tiles, the largest first."""
 ADDED_ROWS = 32
@@ -73,6 +76,8 @@ def choose_blocks(width: int, itemsize: int, card: Card) -> list[Blocks]:
     hopper = card.capability[0] in (9, 10)
     spare = SPARE_OF_HOPPER if hopper else 1.0
     found = [tile for most, tile in TILES_OF_HOPPER if hopper and width <= most][:1]
+    if card.capability[0] == 12 and width <= 128:
+        found = [TILE_OF_RTX_50]
     found += [tile for tile in TILES if spare * tile.memory(width, itemsize) <= card.shared]
     return [tile for tile in found if itemsize < 4 or tile.rows * tile.columns <= 64 * 64] or TILES[-1:]
 
