@@ -176,9 +176,8 @@ def run_python(block, page, namespace):
 
 
 def prepare(folder):
-    """recipes/; photos/; labels/ of each with ids below 21 (VOC's); the tables of CSV; my-finetuned-sd/, a model that
+    """photos/; labels/ of each with ids below 21 (VOC's); the tables of CSV; my-finetuned-sd/, a model that
     does not say what it knows; my-coco/, a COCO set of scenes that are learnt in seconds."""
-    (folder / "recipes").symlink_to(ROOT / "recipes")
     found = find_photos([write_photos(folder / "photos", 3)]).photos
     for photo in found:
         width, height = Image.open(photo.path).size
@@ -214,7 +213,8 @@ def twins(mini_folder, twin, tmp_path_factory):
 
 
 def write_files(page, folder):
-    """Those of the page's blocks that its commands name."""
+    """Those of the page's blocks that its commands name, beside recipes/."""
+    (folder / "recipes").symlink_to(ROOT / "recipes")
     for block in blocks(page):
         if named := re.match(r"# (\w+\.py)\n", block.text):
             (folder / named[1]).write_text(block.text, encoding="utf-8")
