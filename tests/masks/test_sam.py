@@ -131,7 +131,7 @@ def test_sam_2_sees_the_image_squeezed(monkeypatch):
 
 
 def test_what_is_no_sam_is_refused_in_a_line(tmp_path):
-    with user_error(r"^sam: .*absent/model\.safetensors: no such .safetensors file"):
+    with user_error(r"^mask\.sam: .*absent/model\.safetensors: no such .safetensors file"):
         make_masks(IMAGE, random_maps(), CLASSES, MaskConfig(sam=str(tmp_path / "absent"), pamr=False))
     for beside in (tmp_path, tmp_path / "file"):
         (tmp_path / "file").write_bytes(b"weights")

@@ -143,10 +143,10 @@ def train(
             workers=workers,
             keep=keep,
         )
-    if result.seconds:
+    if result.images_per_second:
         remember_speed(with_device(config), 1 / result.images_per_second)
     if not quiet:
-        speed = f"{result.images_per_second:.1f} images/s" if result.seconds else "it was complete"
+        speed = f"{result.images_per_second:.1f} images/s" if result.images_per_second else "it was complete"
         print(f"{result.steps} steps, {speed}: {out}")
         if training.validation:
             print(f"mIoU {result.miou:.1%} on {len(training.validation)} samples, at step {result.best_step}")

@@ -45,9 +45,9 @@ def load_sam(name: str) -> Any:
     )
     if os.path.exists(path_of(name)) and not os.path.exists(path_of(file)):
         raise UserError("mask.sam", f"{name}: must be a folder with config.json and model.safetensors", fix)
-    if local_file("sam", file) is None:
-        fetch_file(name, "config.json", "sam")
-    weights = weight_file("sam", file).absolute()
+    if local_file("mask.sam", file) is None:
+        fetch_file(name, "config.json", "mask.sam")
+    weights = weight_file("mask.sam", file).absolute()
     folder = weights.parent
     check_parts(folder.parent, [folder.name])
     try:

@@ -191,7 +191,7 @@ def check_values(config: ModelConfig, info: ModelInfo) -> None:
         check_known_classes(config.model, info.settings.words, config.names, "names")
     else:
         if config.mask.sam_weights is not None:
-            local_file("sam", config.mask.sam_weights)
+            local_file("mask.sam", config.mask.sam_weights)
         check_capture(config.method, config.capture.normalize)
         check_known_classes(config.model, info.settings.classes, config.classes)
     if isinstance(config, GenerateConfig):

@@ -163,6 +163,8 @@ def predict_files(
     files: dict[str, bytes] = {}  # further files of the dataset
 
     def predicted() -> Iterator[Sample]:
+        if progress is not None:
+            progress(0, len(found), "")
         for first in range(0, len(found), batch_size):
             photos, images = found[first : first + batch_size], dict[Photo, np.ndarray]()
             for photo in photos:

@@ -2,6 +2,7 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
+from builders.refusals import user_error
 from formats import READ, WRITTEN, export
 
 from seediff import Dataset
@@ -44,3 +45,10 @@ def test_names_of_classes_lead_out_of_no_folder(name, tmp_path):
     out = tmp_path / "some" / "inner" / "set"
     export(name, (ESCAPED,), SAMPLES, out)
     assert {*tmp_path.rglob("*")} == {out.parent.parent, out.parent, out, *out.rglob("*")}
+
+
+def test_a_folder_that_is_not_empty_is_refused_before_a_picture_is_read(tmp_path):
+    (tmp_path / "a.txt").write_text("mine")
+    unread = Sample(None, None, name="0")  # type: ignore[arg-type]
+    with user_error("already exists and is not empty"):
+        export("coco", ("dog",), [unread], tmp_path, split=0.5)

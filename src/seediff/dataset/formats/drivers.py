@@ -19,7 +19,7 @@ from ...errors import UserError
 from ...files.image_files import orientation_of
 from ...files.label_maps import IGNORE, voc_palette
 from ...files.messages import plural, show_json
-from ...files.output_folders import stage_output
+from ...files.output_folders import check_free, stage_output
 from ...files.outputs import put
 from ...files.reading import check_unpacked, inside
 from ...workers import Follow, in_order
@@ -168,6 +168,7 @@ def export(
 ) -> Exported:
     """Write samples in a format. The arguments are those of `Dataset.export` and of the codec's `write`. `out` appears
     only when it is complete."""
+    check_free(Path(out))  # before pictures are read
     if FORMATS[name].looked_for:
         check_meaning(classes, void=FORMATS[name].void)
     samples, write = list(samples), codec(name).write
