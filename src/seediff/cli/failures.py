@@ -95,8 +95,8 @@ def typed_options(words: Sequence[str]) -> dict[str, str]:
 
 
 def describe_foreign(typed: Mapping[str, str], options: Collection[str]) -> str:
-    """The message about options that the command does not have. typed: each option as it was typed → the word after
-    it. options: the command's."""
+    """The message about options that the command does not have. typed: as `typed_options` returns it.
+    options: the command's."""
     own = {_field(option): option for option in sorted(options)}  # of --k and -k the last
     own |= {_field(argument): "" for argument in options if argument.isupper()}
     values = {_field(option): value for option, value in typed.items()}

@@ -5,6 +5,7 @@
           classes.txt        line i (from 0) = id i
           metadata.jsonl     one row per sample
           rejected.jsonl     with --reject: every draw that was not kept
+          failed.jsonl       photographs that could not be used
           preview.html       some pictures with their masks, and steps/; for a browser without a server
           images/NAME.png    or .jpg
           masks/NAME.png     palette PNG: 0 background, 255 ignore, else class id
@@ -15,9 +16,10 @@
           steps/NAME_3.png               a few samples: every step of class 3's mask, in one picture
           made/1f0c….toml    in a set that was filtered, split or merged: the configurations that made its masks; `made`
                              in a row names its file
+          review.jsonl, reviewed/        verdicts, and masks that people changed (reviews.py)
 
-A row: file_name and mask_file_name (paths in the folder), prompt, classes and their class_ids, seed, attempt, flags,
-area (share of the image in [0, 1] of each class), model, method, version. `datasets` makes a picture of every key that
+A row (`Row` in rows.py has its fields): file_name and mask_file_name (paths in the folder), prompt, classes and
+their class_ids, seed, attempt, flags, area (share of the image in [0, 1] of each class), model, method, version. `datasets` makes a picture of every key that
 ends in `file_name`. `generate` numbers its samples, and a number is missing if every draw failed; `mask` keeps the
 names of the photographs.
 """

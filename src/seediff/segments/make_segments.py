@@ -103,10 +103,10 @@ def make_segments(
     return [divided[i] for i in range(len(photos))]
 
 
-def capture_inputs(model: Model, squares: Sequence[np.ndarray], config: SegmentConfig) -> Sequence[MethodInput]:
+def capture_inputs(model: Model, images: Sequence[np.ndarray], config: SegmentConfig) -> Sequence[MethodInput]:
     """A method's input for each image (H, W, 3) uint8 of one size, from one network call on their noise-free latents.
     Of `config`, only `timestep_shown` and the kind of input matter."""
-    latents = encode_images(model, squares)
+    latents = encode_images(model, images)
     if config.divides_features:
         with capture_features(model.network, latents.shape[-2:]) as found:
             run_clean(model, latents, timestep=config.timestep_shown)

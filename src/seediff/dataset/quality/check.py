@@ -170,9 +170,9 @@ def _read_files(
     digest of its picture; None for a file that cannot be read. kinds: the folders of EXTRAS that the set has."""
     findings, row, name = _Findings(folder), sample.metadata, sample.name
     measured: Measured | None = None
-    pixels = findings.read("picture", row["file_name"], partial(_pixels, sample))
-    if pixels is None:
-        return findings, measured, pixels  # no other file can be checked without its size
+    digest = findings.read("picture", row["file_name"], partial(_pixels, sample))
+    if digest is None:
+        return findings, measured, digest  # no other file can be checked without its size
     labels = findings.read("mask", row["mask_file_name"], lambda: sample.labels(len(classes)))
     if labels is not None:
         measured = measure(labels, sample.row.flags)
@@ -186,13 +186,13 @@ def _read_files(
 
     # The other files describe the original mask.
     if sample.row.review.replaced:
-        return findings, measured, pixels
+        return findings, measured, digest
     for class_id in sample.row.class_ids * (SOFT in kinds):
         findings.read("soft", f"{SOFT}/{name}_{class_id}.png", partial(sample.soft_level, class_id))
     if native.ATTENTION in kinds and sample.row.classes:  # `mask` captures nothing of a picture without a class
         file = f"{native.ATTENTION}/{name}.safetensors"
         findings.read("tensors", file, partial(read_header, folder / file))
-    return findings, measured, pixels
+    return findings, measured, digest
 
 
 def _pixels(sample: Sample) -> str:
