@@ -18,10 +18,10 @@
                              in a row names its file
           review.jsonl, reviewed/        verdicts, and masks that people changed (reviews.py)
 
-A row (`Row` in rows.py has its fields): file_name and mask_file_name (paths in the folder), prompt, classes and
-their class_ids, seed, attempt, flags, area (share of the image in [0, 1] of each class), model, method, version. `datasets` makes a picture of every key that
-ends in `file_name`. `generate` numbers its samples, and a number is missing if every draw failed; `mask` keeps the
-names of the photographs.
+A row (`Row` in rows.py has its fields): file_name and mask_file_name (paths in the folder), prompt, classes and their
+class_ids, seed, attempt, flags, area (share of the image in [0, 1] of each class), model, method, version. `datasets`
+makes a picture of every key that ends in `file_name`. `generate` numbers its samples, and a number is missing if every
+draw failed; `mask` keeps the names of the photographs.
 """
 
 from __future__ import annotations
