@@ -1,6 +1,6 @@
 // The page: the grid or one sample, the address that says which, and reports from the server.
 //
-//   grid ── open(at) ──> `turning`: a promise of the sample ──> sample at `place`
+//   grid ── open(at) ──> `coming`: a promise of the sample ──> sample at `place`
 //    ^                        ^──────────── move(±1) ────────────────┤
 //    └──── close(): Back, if that leads to the grid; else leave ─────┘
 
@@ -15,7 +15,7 @@ import { SampleView } from "./sample.js";
 import { set } from "./set.js";
 
 let place = -1; // of the open sample in the list
-let turning = null; // a promise of the next sample, while its number is still asked for
+let coming = null; // a promise of the next sample, while its number is still asked for
 let keeping; // a timer
 
 $("set-name").textContent = set.name;
@@ -74,9 +74,9 @@ function open(at) {
 async function show(at, { push } = {}) {
   if (!browse.list.has(at)) return;
   try {
-    turning = changes.last.then(() => browse.list.sampleAt(at));
-    const { index } = await turning;
-    turning = null;
+    coming = changes.last.then(() => browse.list.sampleAt(at));
+    const { index } = await coming;
+    coming = null;
     place = at;
     $("browse").hidden = true;
     $("sample").hidden = false;
@@ -86,7 +86,7 @@ async function show(at, { push } = {}) {
     await opened;
     if (browse.list.has(at + 1)) prefetch((await browse.list.sampleAt(at + 1)).index);
   } catch (error) {
-    turning = null;
+    coming = null;
     tell(error);
   }
 }
@@ -169,7 +169,7 @@ window.addEventListener("popstate", ({ state }) => restore({ typed: !state }).ca
 // Keys; whether it was one of ours.
 function press(event) {
   const control = (event.ctrlKey || event.metaKey) && !event.altKey;
-  const step = control && { z: event.shiftKey ? "y" : "z", y: "y" }[event.key.toLowerCase()];
+  const step = control && { z: event.shiftKey ? "y" : "z", y: "y" }[event.key.toLowerCase()]; // undo, redo
   const key = keyOf(event);
   const typed = typing(event, step);
   if ($("help").open || (typed && key !== "Escape")) return false;
@@ -177,18 +177,23 @@ function press(event) {
   if (key === "c") { // also while a sample is on its way, for what is typed next is no key of ours
     if (browsing) browse.filters.search();
     else $("class-search").focus();
-    return true;
-  }
-  if (turning) { // the key is about the next sample
-    turning.then(() => press(event), () => {});
-    return true;
-  }
+  } else if (coming) coming.then(() => press(event), () => {}); // the key is about the next sample
+  else if (key === "?") $("help").showModal();
+  else if (browsing) return pressInGrid(key, step);
+  else return pressInSample(event, key, step, typed);
+  return true;
+}
+
+function pressInGrid(key, step) {
+  if (step) browse.judge(step, browse.grid.active);
+  else if (key === "Escape") browse.grid.box.focus();
+  else return false;
+  return true;
+}
+
+function pressInSample(event, key, step, typed) {
   const by = { PageDown: 1, j: 1, PageUp: -1, k: -1 }[key];
-  if (key === "?") $("help").showModal();
-  else if (browsing && step) browse.judge(step, browse.grid.active);
-  else if (browsing && key === "Escape") browse.grid.box.focus();
-  else if (browsing) return false;
-  else if (key === "Escape" && typed) toPicture();
+  if (key === "Escape" && typed) toPicture();
   else if (key === "Escape") view.giveUp() || close();
   else if (step) view.key({ key: step });
   else if (by) move(by);
