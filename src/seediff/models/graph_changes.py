@@ -72,8 +72,9 @@ _OF_MODULES = (frozenset(vars(torch.nn.Module())) - {"training"}) | {"forward", 
 
 
 def _compared(value: Any) -> Any:
-    """What `examine` compares of an attribute: a value of VALUES, where a tensor lies, a processor with its own plain
-    attributes; None for anything else."""
+    """An attribute's value as `examine` compares it: a value of VALUES itself; where a tensor lies; the entries of a list
+    or dict in the same way; a function or processor with its plain attributes. None for anything else, which is not
+    compared."""
     if isinstance(value, VALUES):
         return value
     if isinstance(value, torch.Tensor):
