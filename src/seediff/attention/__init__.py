@@ -1,5 +1,5 @@
-"""Capture: reads a diffusion model's attention while it draws an image, or while it is given a photograph. The result is
-one `AttentionMaps` per image. The methods in `masks`, and most methods in `segments`, need nothing else.
+"""Capture: reads a diffusion model's attention while it draws an image, or while it is given a photograph. The result
+is one `AttentionMaps` per image. The methods in `masks`, and most methods in `segments`, need nothing else.
 
 Files, in the order in which they act:
 
@@ -12,8 +12,8 @@ Files, in the order in which they act:
     layers.py         `CapturedLayer`: one layer, while it runs
     product.py        `Watch`: sees the queries, keys and mask with which the layer computes its output
     picture_part.py   cuts out the members with the prompt, and the picture's queries
-    running_maps.py   sums over the recorded steps, to which probabilities.py adds: on a GPU with fused.py, whose kernels
-                      are in kernels.py; own_sums.py: log-sum-exps that the layer computed itself
+    running_maps.py   sums over the recorded steps, to which probabilities.py adds; on a GPU fused.py does, with the
+                      kernels of kernels.py; own_sums.py: log-sum-exps that the layer computed itself
     maps.py           `AttentionMaps`, the means
     features.py       features of a UNet's encoder, in place of attention
 """
