@@ -66,7 +66,7 @@ by width shrink more than those that capture repeats.
 
 def guided(family: Family) -> bool:
     """Whether half of each batch is without prompt."""
-    return not family.distilled and family.prompted != "first call"
+    return not family.distilled and family.where_prompt != "first call"
 
 
 def call_of(model: Model) -> Callable[[], object]:

@@ -1,7 +1,7 @@
 """Speed and correctness on a GPU: the capture kernels, every family at its published shape with random weights, and the
 work afterwards.
 
-    python benchmarks/gpu.py --only smoke                           # failed recordings, and the same bytes by graphs
+    python benchmarks/gpu.py --only smoke                           # failed graphs, and the same bytes by graphs
     python benchmarks/gpu.py --minutes 40 --json gpu.json
     python benchmarks/gpu.py --rows sd1.5:8,flux-dev:1 --apart 150  # model:batch, a process of its own for each row
     python benchmarks/gpu.py --only drawing --graphs                # every way by CUDA graphs, beside two without
@@ -191,7 +191,7 @@ def prepared(given: argparse.Namespace, folder: Path, name: str) -> Model:
     first = given.device if given.offload == "none" else "cpu"
     model = (twin if given.tiny else exact)(name, first, given.dtype, folder)
     if given.graphs:
-        GraphedNetwork(model.network, smoke.recording(given.device))
+        GraphedNetwork(model.network, smoke.new_maker(given.device))
     move_to(model.pipe, given.device, given.offload)
     return replace(model, device=given.device, offload=given.offload)
 

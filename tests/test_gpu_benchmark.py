@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from builders.tape import TapeRecording
+from builders.tape import TapeMaker
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -17,7 +17,7 @@ def gpu(monkeypatch):
     monkeypatch.setenv("SEEDIFF_FUSED", "0")
     gpu = importlib.import_module("gpu")
     monkeypatch.setattr(gpu, "check_graphs", lambda device: None)
-    monkeypatch.setattr(gpu.smoke, "recording", lambda device: TapeRecording())
+    monkeypatch.setattr(gpu.smoke, "new_maker", lambda device: TapeMaker())
     monkeypatch.setattr(gpu.smoke, "TWINS", ())
     return gpu
 
@@ -50,10 +50,10 @@ def test_smoke_says_where_bytes_differ(gpu, tmp_path, monkeypatch):
     assert "of the time" in report["smoke"][1]["said"][0]
 
     def spoiling(device):
-        made = TapeRecording()
+        made = TapeMaker()
         made.spoils = True
         return made
 
-    monkeypatch.setattr(gpu.smoke, "recording", spoiling)
+    monkeypatch.setattr(gpu.smoke, "new_maker", spoiling)
     code, report = run(gpu, tmp_path, monkeypatch, "--only smoke")
     assert (code, report["smoke"][0]["failed"]) == (1, True)

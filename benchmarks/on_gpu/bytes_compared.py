@@ -34,7 +34,7 @@ def compare(draws: Any, graphs: GraphedNetwork, steps: int, pictures: int) -> di
         eager: Any = without(graphs, draws.captured, steps)
     wanted = called * pictures
     found: dict[str, Any] = {
-        "recorded": graphs.recorded_calls,
+        "recorded": graphs.graphs_made,
         "replayed": graphs.replayed_calls,
         "eager_because": graphs.eager_because,
         "same_calls": len(replayed) == len(wanted) and all(map(have_same_bytes, replayed, wanted)),

@@ -80,7 +80,7 @@ class Draws:
         return images, recorder.maps(words, [PROMPT] * self.batch)
 
     def replayed(self, steps: int) -> Any:
-        """As `plain`, with the network's recordings: a capture of nothing, because only captures replay."""
+        """As `plain`, with the network's graphs: a capture of nothing, because only captures replay."""
         family, pipe = self.model.family, self.model.pipe
         guidance, calls = family.guided(pipe, self.scale), family.count_predictions(pipe, steps)
         nothing = replace(self.plan, reads={})
@@ -160,7 +160,7 @@ class Draws:
 
 
 def ways_of(draws: Draws, graphs: GraphedNetwork | None) -> dict[str, Callable[[int], object]]:
-    """What is timed: with recordings, all of them by graphs, and two eagerly."""
+    """What is timed: with graphs, all of them by replays, and two eagerly."""
     every: dict[str, Callable[[int], object]] = {"plain": draws.plain, "capture": draws.captured}
     more = {"generate's maps": partial(draws.captured, reads=None)}
     if graphs is None:
@@ -187,7 +187,7 @@ def draw_row(model: Model, batch: int, folder: Path, *, made: int, rounds: int) 
         gc.collect()
         forget_peak_memory(device)
         first[way] = seconds(device, partial(work, made))
-        if "graphs" in way:  # the second call of each kind is recorded
+        if "graphs" in way:  # the second call of each kind gets its graph
             work(made)
         peaks[way] = peak_memory(device)
 

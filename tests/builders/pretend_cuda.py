@@ -138,7 +138,7 @@ def install(guard):
         "is_bf16_supported": True, "get_device_name": card.name, "get_device_capability": (card.major, card.minor),
         "get_device_properties": card, "mem_get_info": (FREE, TOTAL), "memory_allocated": 0, "memory_reserved": 0,
         "max_memory_allocated": 0, "max_memory_reserved": 0, "_is_in_bad_fork": False, "default_stream": DEFAULT,
-        "get_allocator_backend": "the CPU's",  # with which no graph can be recorded
+        "get_allocator_backend": "the CPU's",  # with which no graph can be made
     }  # fmt: skip
     nothing = (
         "_lazy_init", "init", "synchronize", "empty_cache", "ipc_collect", "reset_peak_memory_stats", "set_device",

@@ -2,8 +2,8 @@
 same memory.
 
 As with CUDA, Python does not run at a replay, and tensors keep their memory: those that the call made, but not those
-that it was given, which must outlive the recording. A recording leaves no values: what it
-wrote is undone, and what it made is filled with NaN, as is the memory of all other recordings at every replay. Refused
+that it was given, which must outlive the graph. Making one leaves no values: what it
+wrote is undone, and what it made is filled with NaN, as is the memory of all other graphs at every replay. Refused
 are waits of the host, random numbers, tensors that Python makes of numbers, and operations that the first call did not
 have: CUDA would compile or allocate for them.
 """
@@ -50,7 +50,7 @@ def alike(func, args, kwargs):
 
 
 class Given:
-    """A tensor that a recording reads or writes, and did not make: its memory is not kept alive here."""
+    """A tensor that a graph reads or writes, and did not make: its memory is not kept alive here."""
 
     def __init__(self, tensor):
         self.storage = StorageWeakRef(tensor.untyped_storage())
@@ -140,8 +140,8 @@ class Tape(TorchDispatchMode):
                 own.copy_(new)
 
 
-class TapeRecording:
-    """In the place of `CudaRecording`."""
+class TapeMaker:
+    """In the place of `GraphMaker`."""
 
     def __init__(self, replays_take=0.5):
         """replays_take: seconds of a replay, where an eager call takes one."""
@@ -172,7 +172,7 @@ class TapeRecording:
         with Warm(self.ran):
             return call()
 
-    def record(self, call):
+    def make(self, call):
         tape = Tape(self.ran)
         try:
             with HostRefused(), tape:
@@ -196,14 +196,14 @@ class TapeRecording:
 
 
 @contextmanager
-def graphed(network, recording=None, trial=False, **replaced):
-    """The network's recordings by the stand-in, in this block. replaced: of the module's constants."""
+def graphed(network, maker=None, trial=False, **replaced):
+    """The network's graphs by the stand-in, in this block. replaced: of the module's constants."""
     from unittest import mock
 
     from seediff.models import graphs
 
     with mock.patch.multiple(graphs, **replaced) if replaced else mock.MagicMock():
-        own = graphs.GraphedNetwork(network, recording or TapeRecording(), trial=trial)
+        own = graphs.GraphedNetwork(network, maker or TapeMaker(), trial=trial)
         try:
             yield own
         finally:

@@ -13,7 +13,7 @@ from builders.families import SPECS, assert_same_maps, generate, same_images
 from builders.plans import plan_of
 from builders.reference_attention import BOOKS
 from builders.refusals import user_error
-from builders.tape import TapeRecording, graphed
+from builders.tape import TapeMaker, graphed
 from builders.twins import small_unet
 from torch.utils._pytree import tree_map_only
 
@@ -25,7 +25,7 @@ from seediff.config.method_constants import CaptureConfig
 from seediff.errors import Notice
 from seediff.models import graphs
 from seediff.models.graph_changes import examine
-from seediff.models.graphs import CudaRecording, GraphedNetwork
+from seediff.models.graphs import GraphedNetwork, GraphMaker
 from seediff.models.registry import load_model
 from seediff.workers import GPU_ALONE
 
@@ -71,7 +71,7 @@ def test_every_image_has_the_maps_of_calls_that_run_eagerly(unet, steps, mean):
         found = [one_capture(unet, seed, plan=plan, steps=10) for seed in (1, 2)]
     assert_same(found, expected)  # also those of the first, after the second was drawn
     kinds = 1 if steps == "all" else 2
-    assert (own.recorded_calls, own.replayed_calls) == (kinds, 20 - kinds)
+    assert (own.graphs_made, own.replayed_calls) == (kinds, 20 - kinds)
 
 
 def test_keys_that_are_asked_for_are_those_of_each_capture(unet):
@@ -80,7 +80,7 @@ def test_keys_that_are_asked_for_are_those_of_each_capture(unet):
     expected = [one_capture(unet, 1, plan=plan, total=20, text_states=states) for states in asked]
     with graphed(unet) as own:
         assert_same([one_capture(unet, 1, plan=plan, total=20, text_states=states) for states in asked], expected)
-    assert own.recorded_calls == 1
+    assert own.graphs_made == 1
 
 
 def test_shapes_texts_and_plans_are_kinds_of_their_own(unet):
@@ -93,7 +93,7 @@ def test_shapes_texts_and_plans_are_kinds_of_their_own(unet):
     expected = [one_capture(unet, seed, **kind) for seed, kind in enumerate(kinds)]
     with graphed(unet, MANY_CALLS=3) as own:
         assert_same([one_capture(unet, seed, **kind) for seed, kind in enumerate(kinds)], expected)
-    assert own.recorded_calls == 5
+    assert own.graphs_made == 5
 
 
 def test_an_image_on_its_side_is_another_kind_for_networks_that_see_only_positions(loaded):
@@ -101,28 +101,28 @@ def test_an_image_on_its_side_is_another_kind_for_networks_that_see_only_positio
     with graphed(model.network, MANY_CALLS=1) as own:
         found = [generate(model, SPECS[:1], steps=2, size=size)[1][0] for size in ("128x64", "64x128", "128x64")]
     assert [maps.latent_size for maps in found] == [(16, 32), (32, 16), (16, 32)]
-    assert own.recorded_calls == 2
+    assert own.graphs_made == 2
 
 
-def test_in_short_captures_a_shape_is_recorded_when_it_comes_again(unet):
+def test_in_short_captures_a_shape_is_replayed_when_it_comes_again(unet):
     """Photographs of many shapes."""
     with graphed(unet) as own:
         for seed, side in enumerate((8, 12, 16, 20)):
             one_capture(unet, seed, steps=3, size=(side, 8))
-        assert own.recorded_calls == 0
+        assert own.graphs_made == 0
         found = one_capture(unet, 7, steps=3, size=(12, 8))
-        assert (own.recorded_calls, own.replayed_calls) == (1, 2)
+        assert (own.graphs_made, own.replayed_calls) == (1, 2)
     assert_same([found], [one_capture(unet, 7, steps=3, size=(12, 8))])
 
 
 def test_kinds_beyond_the_most_run_eagerly(unet):
-    with graphed(unet, MANY_CALLS=3, MOST_RECORDED=2) as own:
+    with graphed(unet, MANY_CALLS=3, MOST_GRAPHS=2) as own:
         for side in (8, 12, 16, 16):
             one_capture(unet, 1, steps=3, size=(side, 8))
-    assert own.recorded_calls == 2
+    assert own.graphs_made == 2
 
 
-def test_memory_of_shapes_that_are_not_recorded_is_freed(unet):
+def test_memory_of_shapes_without_graphs_is_freed(unet):
     with graphed(unet) as own:
         for side in (8, 12, 16, 20):
             one_capture(unet, 1, steps=1, size=(side, 8))
@@ -130,11 +130,11 @@ def test_memory_of_shapes_that_are_not_recorded_is_freed(unet):
 
 
 def runs_eagerly(unet, reason):
-    """Two captures, which are not recorded, and which say why once."""
+    """Two captures, which replay nothing, and which say why once."""
     with graphed(unet) as own, warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         found = [one_capture(unet, seed, total=20) for seed in (1, 2)]
-    assert (own.recorded_calls, own.replayed_calls) == (0, 0)
+    assert (own.graphs_made, own.replayed_calls) == (0, 0)
     assert len(said) == 1
     assert reason in str(said[0].message)
     return found
@@ -147,7 +147,7 @@ def breaking(unet):
     return mock.patch.object(block, "forward", lambda *args, **how: (own(*args, **how), float(args[0].sum()))[0])
 
 
-def test_a_failed_recording_is_told_once_and_nothing_counts_twice(unet):
+def test_a_failed_graph_is_told_once_and_nothing_counts_twice(unet):
     with breaking(unet):
         expected = [one_capture(unet, seed, total=20) for seed in (1, 2)]
         assert_same(runs_eagerly(unet, "__float__"), expected)
@@ -174,12 +174,12 @@ def told_to_attend_otherwise(unet):
 
 
 @pytest.mark.parametrize("change", [lora, moved, processed, told_to_attend_otherwise])
-def test_a_network_that_changed_is_recorded_again(unet, change):
+def test_a_network_that_changed_gets_new_graphs(unet, change):
     with graphed(unet) as own:
         one_capture(unet, 1, total=20)
         change(unet)
         found = one_capture(unet, 2, total=20)
-        assert own.recorded_calls == 2
+        assert own.graphs_made == 2
     assert_same([found], [one_capture(unet, 2, total=20)])
 
 
@@ -222,14 +222,14 @@ def caching(unet):
     return mock.patch.object(unet.time_embedding, "forward", forward)
 
 
-def test_what_only_a_cache_keeps_stays_as_long_as_the_recording(unet):
+def test_what_only_a_cache_keeps_stays_as_long_as_the_graph(unet):
     with caching(unet), torch.no_grad():
         expected = [one_capture(unet, seed, total=20) for seed in (1, 2)]
         with graphed(unet) as own:
             first = one_capture(unet, 1, total=20)
             unet(torch.zeros(1, 4, 8, 8), 1, torch.zeros(1, 7, unet.config.cross_attention_dim))  # another shape
             assert_same([first, one_capture(unet, 2, total=20)], expected)
-        assert own.recorded_calls == 1
+        assert own.graphs_made == 1
 
 
 @pytest.mark.parametrize(("takes", "kept"), [(0.5, True), (0.97, False)])
@@ -237,13 +237,13 @@ def test_a_trial_keeps_what_is_faster(unet, takes, kept):
     """Of 12 calls, one makes the maps, one runs both ways, six are timed in turn; what was found holds."""
     expected = [one_capture(unet, seed, steps=12) for seed in (1, 2)]
     said = f"replayed as CUDA graphs: {takes:.2f} of the time, same" if kept else f"replays take {takes:.2f} of"
-    with graphed(unet, TapeRecording(takes), trial=True) as own:
+    with graphed(unet, TapeMaker(takes), trial=True) as own:
         with pytest.warns(Notice, match=said):
             found = [one_capture(unet, 1, steps=12)]
         replayed = own.replayed_calls
         found.append(one_capture(unet, 2, steps=12))
     assert_same(found, expected)
-    assert own.recorded_calls == 1
+    assert own.graphs_made == 1
     assert (replayed, own.replayed_calls) == ((7, 19) if kept else (3, 3))
 
 
@@ -257,34 +257,34 @@ def test_a_trial_of_short_captures_takes_several(unet):
 @pytest.mark.parametrize("when", ["at once", "later"])
 def test_replays_that_give_other_bytes_end_graphs_and_nothing_of_them_is_kept(unet, when):
     expected = [one_capture(unet, seed, steps=12) for seed in (1, 2)]
-    recording = TapeRecording()
-    with graphed(unet, recording, trial=True, CHECKED_CAPTURES=2) as own:
+    maker = TapeMaker()
+    with graphed(unet, maker, trial=True, CHECKED_CAPTURES=2) as own:
         found = []
         if when == "later":
             with pytest.warns(Notice, match="0.50 of the time"):
                 found.append(one_capture(unet, 1, steps=12))
-        recording.spoils = True
+        maker.spoils = True
         with pytest.warns(Notice, match="runs without CUDA graphs: a replayed call gave other bytes"):
             found += [one_capture(unet, seed, steps=12) for seed in (1, 2)[len(found) :]]
         assert own.eager_because
     assert_same(found, expected)
 
 
-def test_a_trial_is_silent_about_networks_that_cannot_be_recorded(unet):
+def test_a_trial_is_silent_about_networks_that_cannot_be_replayed(unet):
     restore, _ = hooked(unet)
     with graphed(unet, trial=True) as own, warnings.catch_warnings():
         warnings.simplefilter("error")
         one_capture(unet, 1, steps=12)
-    assert own.recorded_calls == 0
+    assert own.graphs_made == 0
     restore()
 
 
-def test_nothing_is_recorded_where_memory_is_short(unet):
-    recording = TapeRecording()
-    recording.short_of_memory = True
-    with graphed(unet, recording) as own, pytest.warns(Notice, match="too little memory is free"):
+def test_no_graph_is_made_where_memory_is_short(unet):
+    maker = TapeMaker()
+    maker.short_of_memory = True
+    with graphed(unet, maker) as own, pytest.warns(Notice, match="too little memory is free"):
         one_capture(unet, 1, steps=12)
-    assert own.recorded_calls == 0
+    assert own.graphs_made == 0
 
 
 def hooked(unet):
@@ -303,7 +303,7 @@ def cached(unet):
 
 
 @pytest.mark.parametrize("disturb", [hooked, offloaded, cached])
-def test_what_cannot_be_recorded_runs_eagerly_and_is_told_once(unet, disturb):
+def test_what_cannot_be_replayed_runs_eagerly_and_is_told_once(unet, disturb):
     restore, reason = disturb(unet)
     try:
         runs_eagerly(unet, reason)
@@ -318,7 +318,7 @@ def test_features_and_calls_without_capture_run_eagerly(unet):
             with capture_features(unet, (16, 16)) as features:
                 unet(torch.zeros(1, 4, 16, 16), torch.tensor(5), encoder_hidden_states=states)
             assert len(features) == 1
-    assert own.recorded_calls == 0
+    assert own.graphs_made == 0
 
 
 def test_gradients_and_arguments_of_unknown_types_run_eagerly(unet):
@@ -330,16 +330,16 @@ def test_gradients_and_arguments_of_unknown_types_run_eagerly(unet):
         with torch.no_grad(), capture_attention(unet, plan_of(unet), guidance=False, total_steps=20):
             for _ in range(3):
                 unet(torch.zeros(1, 4, 16, 16), np.int64(5), states)
-    assert own.recorded_calls == 0
+    assert own.graphs_made == 0
 
 
-def record_by_tape(monkeypatch):
-    """What scripts ask to be recorded."""
+def replay_by_tape(monkeypatch):
+    """What scripts ask to be replayed."""
     monkeypatch.setattr("seediff.script.capturing.check_graphs", lambda *_: None)
-    monkeypatch.setattr("seediff.script.capturing.CudaRecording", lambda _device: TapeRecording())
+    monkeypatch.setattr("seediff.script.capturing.GraphMaker", lambda _device: TapeMaker())
 
 
-def test_a_script_may_ask_for_recordings(sd1_model, monkeypatch):
+def test_a_script_may_ask_for_graphs(sd1_model, monkeypatch):
     """All calls but the block's first are replayed: eight of two pictures in three steps, by this scheduler."""
     with user_error("needs an NVIDIA GPU"), seediff.capture(sd1_model.pipe, graphs=True):
         pass
@@ -353,17 +353,17 @@ def test_a_script_may_ask_for_recordings(sd1_model, monkeypatch):
         return [seen.heatmap("dog", image=image).values for image in (0, 1)], own
 
     expected, none = drawn()
-    record_by_tape(monkeypatch)
+    replay_by_tape(monkeypatch)
     found, own = drawn(graphs=True)
     np.testing.assert_allclose(found, expected, atol=TOLERANCE)
     assert none is None
-    assert (own.recorded_calls, own.replayed_calls) == (1, 7)
+    assert (own.graphs_made, own.replayed_calls) == (1, 7)
     assert graphs.find_graphs(sd1_model.network) is None
 
 
 def test_a_script_may_not_change_its_network_while_it_draws(sd1_model, monkeypatch):
     """Replays do not see it: the picture is of what was there before, and no maps are given out."""
-    record_by_tape(monkeypatch)
+    replay_by_tape(monkeypatch)
     block = sd1_model.network.mid_block.attentions[0]
 
     def change(_pipe, step, _level, tensors):
@@ -377,7 +377,7 @@ def test_a_script_may_not_change_its_network_while_it_draws(sd1_model, monkeypat
         sd1_model.pipe("a dog", **how)
     del block.scale
     assert [seen.heatmap("dog", image=image).shape for image in (0, 2)] == [(64, 64)] * 2
-    with user_error("^the network: was changed while it drew, which recorded calls do not read; change it between"):
+    with user_error("^the network: was changed while it drew, which replays do not read; change it between"):
         seen.heatmap("dog", image=1)
 
 
@@ -404,7 +404,7 @@ def test_a_call_that_is_passed_over_adds_nothing_when_it_is_replayed(unet):
     expected = drawn()
     with graphed(unet) as own:
         assert_same_maps(drawn(), expected, TOLERANCE)
-    assert (own.recorded_calls, own.replayed_calls) == (1, 3)
+    assert (own.graphs_made, own.replayed_calls) == (1, 3)
 
 
 def test_a_second_capture_is_refused_before_it_touches_the_maps_of_the_first(unet):
@@ -431,12 +431,12 @@ def test_the_network_gets_its_own_forward_back(unet):
         assert inspect.signature(unet.forward) == arguments
         unet.forward = offload = lambda *args, **how: own(*args, **how)
     assert vars(unet).pop("forward") is offload
-    GraphedNetwork(unet, TapeRecording()).restore()
+    GraphedNetwork(unet, TapeMaker()).restore()
     assert "forward" not in vars(unet)
     unet.forward = replaced = lambda *args, **how: own(*args, **how)
     with graphed(unet) as graphs_of, pytest.warns(Notice, match="its forward was replaced"):
         one_capture(unet, 1)
-    assert graphs_of.recorded_calls == 0
+    assert graphs_of.graphs_made == 0
     assert vars(unet).pop("forward") is replaced
 
 
@@ -457,7 +457,7 @@ def test_every_family(name, loaded):
     assert (own.replayed_calls == 0) == (name in WAITS)
 
 
-def test_an_argument_that_no_recording_holds_is_told_of_once(loaded):
+def test_an_argument_that_no_graph_holds_is_told_of_once(loaded):
     model = loaded("qwen_image_21")
     with graphed(model.network, MANY_CALLS=1), warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
@@ -481,7 +481,7 @@ class FakeStream:
 
 @contextmanager
 def fake_cuda(fail_at_end=""):
-    """torch.cuda as far as recordings use it; `capture_end` raises before the stream is given back, as CUDA's does."""
+    """torch.cuda as far as graphs use it; `capture_end` raises before the stream is given back, as CUDA's does."""
     now = {"stream": FakeStream("default"), "device": 0}
 
     @contextmanager
@@ -524,27 +524,27 @@ def fake_cuda(fail_at_end=""):
         yield now
 
 
-def test_a_recording_that_fails_gives_the_stream_back_and_says_the_first_reason():
+def test_a_graph_that_fails_gives_the_stream_back_and_says_the_first_reason():
     def waits():
         raise ValueError("a wait of the host")
 
     with fake_cuda() as now:
-        default, recording = now["stream"], CudaRecording(torch.device("cuda", 1))
+        default, maker = now["stream"], GraphMaker(torch.device("cuda", 1))
         with pytest.raises(RuntimeError, match="ValueError: a wait of the host"):
-            recording.record(waits)
+            maker.make(waits)
         assert (now["stream"], now["device"], GPU_ALONE.locked()) == (default, 0, False)
         assert default.waited  # what runs next comes after what was begun on the other stream
-        found, replay = recording.record(lambda: "result")
-        assert (found, replay(), recording.run(lambda: now["device"])) == ("result", None, 1)
+        found, replay = maker.make(lambda: "result")
+        assert (found, replay(), maker.run(lambda: now["device"])) == ("result", None, 1)
     with fake_cuda("out of memory") as now:
         default = now["stream"]
         with pytest.raises(RuntimeError, match="out of memory"):
-            CudaRecording(torch.device("cuda", 1)).record(lambda: None)
+            GraphMaker(torch.device("cuda", 1)).make(lambda: None)
         assert now["stream"] is default
 
 
-def test_a_recording_that_fails_keeps_no_tensor_of_the_call():
-    """Otherwise a call that ran out of memory while it was recorded runs out of it again eagerly."""
+def test_a_graph_that_fails_keeps_no_tensor_of_the_call():
+    """Otherwise a call that ran out of memory while its graph was made runs out of it again eagerly."""
     alive = []
 
     def waits():
@@ -556,7 +556,7 @@ def test_a_recording_that_fails_keeps_no_tensor_of_the_call():
     gc.disable()
     try:
         with fake_cuda(), pytest.raises(RuntimeError, match="a wait of the host"):
-            CudaRecording(torch.device("cuda", 1)).record(waits)
+            GraphMaker(torch.device("cuda", 1)).make(waits)
         assert alive[0]() is None
     finally:
         gc.enable()

@@ -87,7 +87,7 @@ class CallReader:
         if plan.capture.steps == "second-half" and total_steps is None:
             raise ValueError("steps='second-half' needs total_steps")
         self._plan, self._total_steps = plan, total_steps
-        self._prompted = plan.family.prompted if guidance else "every row"
+        self._where_prompt = plan.family.where_prompt if guidance else "every row"
         self._steps = 0
         self.count = 0
         """The number of calls until now."""
@@ -102,7 +102,7 @@ class CallReader:
         frames = family.frames(inputs)
         if rows is None:
             halves = {"first half": range(batch // 2), "second half": range(batch - batch // 2, batch)}
-            rows = halves.get(self._prompted, range(batch))
+            rows = halves.get(self._where_prompt, range(batch))
         in_member = frames
         if family.frames_in_rows:
             in_member = 1
@@ -114,7 +114,7 @@ class CallReader:
         self.latest, self.count = call, self.count + 1
 
         # 2. Whether it is recorded
-        if self._prompted == "first call" and self.count % 2 == 0:  # the second of two calls has no prompt
+        if self._where_prompt == "first call" and self.count % 2 == 0:  # the second of two calls has no prompt
             return None
         self._steps += 1
         if not self._is_recorded(call.step):

@@ -118,7 +118,7 @@ def captured_text(plan: CapturePlan | None, prompt: str, classes: Sequence[str])
 
 
 def check_texts(readers: Sequence[Reader], specs: Iterable[SampleSpec], plan: CapturePlan | None) -> None:
-    """Raise UserError for specs whose text a tokenizer cuts off, or does not have the spec's classes."""
+    """Raise UserError for a spec whose text a tokenizer would cut off, or does not name the spec's classes."""
     for prompt, classes in dict.fromkeys((spec.prompt, spec.classes) for spec in specs):
         for text in dict.fromkeys((prompt, captured_text(plan, prompt, classes))):
             locate_columns(readers, text, classes)

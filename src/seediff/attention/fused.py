@@ -169,14 +169,14 @@ def _add(tile: Blocks, parts: Sequence[Part], scores: Scores, *, normalize: bool
     columns = [range(keys)[part.columns] for part in parts]
     widths, steps = [len(each) for each in columns], [int(part.per_column) for part in parts]
     tiles = [-(-width // tile.columns) for width in widths]
-    maxima = [1 + step * (width - 1) for width, step in zip(widths, steps, strict=True)]
-    layout = {"tiles_0": tiles[0], "peak_1": maxima[0], "peak_image": sum(maxima)}
+    peak_counts = [width if step else 1 for width, step in zip(widths, steps, strict=True)]
+    layout = {"tiles_0": tiles[0], "peak_1": peak_counts[0], "peak_image": sum(peak_counts)}
     layout |= {"width_0": widths[0], "step_0": steps[0], "width_1": widths[-1], "step_1": steps[-1]}
     totals = [part.total for part in parts]
     means, peaks = totals, finite
     if normalize:
         means = [torch.empty_like(total) for total in totals]
-        peaks = query.new_zeros(images, sum(maxima), dtype=torch.float32)
+        peaks = query.new_zeros(images, sum(peak_counts), dtype=torch.float32)
     given |= {"sums": sums, "base": base, "means_0": means[0], "means_1": means[-1], "peaks": peaks, "finite": finite}
     given |= {"first_0": columns[0].start, "first_1": columns[-1].start, "NORMALIZE": normalize}
     kernels.head_means[row_tiles, sum(tiles), images](**given, **layout)

@@ -36,6 +36,7 @@ class CapturedLayer:
     ) -> None:
         self.name, self.layer, self.kinds, self.attention, self.recorder = name, layer, kinds, attention, recorder
         self._run: LayerRun | None = None
+        """The run to which the recorder's watch reports; None between runs."""
 
     def hook(self) -> list[Any]:
         """Register the module's hooks, and return their handles. Hooks are functions, because a copy of the module that

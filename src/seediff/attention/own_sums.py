@@ -58,7 +58,7 @@ def attend_with_sums(
     form = (choice, query.device, query.dtype, scale, *_layout(query), *_layout(key), *_layout(value))
     if form not in _same:
         if query.is_cuda and torch.cuda.is_current_stream_capturing():
-            return None  # comparing waits, which a recording does not allow
+            return None  # comparing waits, which a CUDA graph does not allow
         _same[form] = _is_right(OPERATIONS[choice], query, key, value, scale)
     if not _same[form]:
         return None

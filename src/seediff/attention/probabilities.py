@@ -102,43 +102,46 @@ def add_probabilities(
 
     # 3. Sums over heads, block by block
     hidden = None if bias is None else (bias == -torch.inf).all(-1, keepdim=True)  # (B, H or 1, N or 1, 1)
-    for chosen in _slices(images, images_at_once):
-        count = chosen.stop - chosen.start
-        transposed_keys = key[chosen].transpose(2, 3).float()  # (images at once, H, D, T)
+    for some_images in _slices(images, images_at_once):
+        count = some_images.stop - some_images.start
+        transposed_keys = key[some_images].transpose(2, 3).float()  # (images at once, H, D, T)
         if queries_at_once < queries:  # several products read it
             transposed_keys = transposed_keys.contiguous()
-        for here in _slices(queries, queries_at_once):
-            for these in _slices(heads, heads_at_once):
-                shape = (count, these.stop - these.start, here.stop - here.start, keys)
+        for some_queries in _slices(queries, queries_at_once):
+            for some_heads in _slices(heads, heads_at_once):
+                shape = (count, some_heads.stop - some_heads.start, some_queries.stop - some_queries.start, keys)
                 block = score_buffer[: math.prod(shape)].view(shape)
                 probabilities = probability_buffer[: math.prod(shape)].view(shape)
-                product = query[chosen, these, here].float().flatten(0, 1), transposed_keys[:, these].flatten(0, 1)
+                product = (
+                    query[some_images, some_heads, some_queries].float().flatten(0, 1),
+                    transposed_keys[:, some_heads].flatten(0, 1),
+                )
                 if query.device.type != "cpu":
                     block.zero_()  # Metal multiplies what is there by beta = 0, and NaN stays NaN
                 torch.baddbmm(block.flatten(0, 1), *product, beta=0, alpha=scale, out=block.flatten(0, 1))
                 if bias is not None:
-                    block.add_(_some(bias, chosen, these, here))
+                    block.add_(_some(bias, some_images, some_heads, some_queries))
                 torch.softmax(block, -1, out=probabilities)
                 if hidden is not None and hidden.shape[1] > 1:
-                    probabilities.masked_fill_(_some(hidden, chosen, these, here), 0)
+                    probabilities.masked_fill_(_some(hidden, some_images, some_heads, some_queries), 0)
                 for part, total in zip(parts, sums, strict=True):
                     added = probabilities[..., part.columns]
-                    if these.start == 0:
-                        torch.sum(added, 1, out=total[:count, here])
+                    if some_heads.start == 0:
+                        torch.sum(added, 1, out=total[:count, some_queries])
                     else:
-                        total[:count, here] += added[:, 0] if added.shape[1] == 1 else added.sum(1)
+                        total[:count, some_queries] += added[:, 0] if added.shape[1] == 1 else added.sum(1)
 
         # 4. Into the running maps
         for part, total in zip(parts, sums, strict=True):
             head_sums = total[:count]
             if hidden is not None and hidden.shape[1] == 1:  # for all heads at once, which is less to do
-                head_sums.masked_fill_(hidden[chosen, 0], 0)
+                head_sums.masked_fill_(hidden[some_images, 0], 0)
             peak = head_sums.amax(1 if part.per_column else (1, 2), keepdim=True)
             finite += peak.sum()
             if normalize:  # sums serve as means: the number of heads cancels out
-                part.total[chosen].addcdiv_(head_sums, peak.clamp_min_(torch.finfo(torch.float32).tiny))
+                part.total[some_images].addcdiv_(head_sums, peak.clamp_min_(torch.finfo(torch.float32).tiny))
             else:
-                part.total[chosen].add_(head_sums, alpha=1 / heads)
+                part.total[some_images].add_(head_sums, alpha=1 / heads)
 
 
 def _slices(count: int, at_once: int) -> list[slice]:

@@ -12,7 +12,8 @@ untouched: the output stays the same to the bit, and functions that others put t
     A ends, the next begins:     F.scaled_dot_product_attention ─▶ attend (B) ─▶ theirs ─▶ attend (A) ─▶ torch's
 
 A watch reports only what its own thread computes, until its layer ends. From then on its function only passes calls on.
-It is removed once it is on top: below, somebody else's function calls it, as in the last line.
+It is removed as soon as it is on top; below somebody else's function it must stay, because that function calls it, as
+in the last line.
 
 Shape letters: B members of attention's batch (calls.py), H heads, N queries, T keys, D channels per head.
 """
@@ -91,7 +92,7 @@ SCORES = "get_attention_scores"
 
 
 def _read_scores(attention: Any, query: Any, key: Any, attention_mask: Any = None) -> Product:
-    """The product in a call of an attention module's method SCORES, whose states are (B·H, N, D)."""
+    """The product in a call of an attention module's own method SCORES. Its queries and keys are (B·H, N, D)."""
     return Product(query, key, attention_mask, attention.scale)
 
 

@@ -33,9 +33,9 @@ from .running_maps import Apart, LayerMap, RunningMaps
 class AttentionRecorder:
     """Records calls of one network, or of two that take turns.
 
-    guidance, total_steps, text_states: as in `capture_attention`. graphs: the network's recordings, which then write to
-    memory that outlives this capture; None: nothing is recorded or replayed. apart: keep each step's, or each
-    layer's, maps apart. keeps_errors: whether an error of capture while the network runs ends only the capture: it is
+    guidance, total_steps, text_states: as in `capture_attention`. graphs: the CUDA graphs of the network's calls, which
+    then add to memory that outlives this capture; None: no call is replayed. apart: keep each step's, or each layer's,
+    maps apart. keeps_errors: whether an error of capture while the network runs ends only the capture: it is
     kept, reported once in a warning, and raised where maps are requested. Otherwise it is raised at once.
     """
 
@@ -109,7 +109,7 @@ class AttentionRecorder:
 
     def fail(self, error: Exception, where: str = "") -> None:
         """Raise an error of capture, or keep it and record nothing more. where: the layer in which it happened."""
-        if not self.keeps_errors or (self.graphs is not None and self.graphs.is_recording):
+        if not self.keeps_errors or (self.graphs is not None and self.graphs.makes_graph):
             raise error
         if self.error is not None:
             return
@@ -119,10 +119,10 @@ class AttentionRecorder:
         self.running = RunningMaps(self.plan, self.apart, self.graphs)
         warnings.warn(Notice(f"attention is not captured any more, and its maps cannot be had: {error}"), stacklevel=2)
 
-    # What recordings of the network must know (models/graphs.py)
+    # What graphs of the network must know (models/graphs.py)
 
     def _use_memory(self, graphs: GraphedNetwork) -> None:
-        """Use the recordings' memory: not before the first call, because a script may change its network until then."""
+        """Use the graphs' memory: not before the first call, because a script may change its network until then."""
         graphs.prepare()
         states = self._given_states
         if states is not None:

@@ -119,7 +119,7 @@ class RunningMaps:
 
     @torch.inference_mode(False)  # inference tensors could not be changed outside of that mode
     def _zeros(self, name: Hashable, shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
-        """Float32 zeros, where recordings find them if there are some."""
+        """Float32 zeros, where graphs find them if there are some."""
         if self.graphs is None:
             return like.new_zeros(shape, dtype=torch.float32)
         return self.graphs.tensor(name, shape, torch.float32, like.device)
@@ -133,7 +133,7 @@ class RunningMaps:
         self.steps.setdefault(added, []).append(step)
         self._counts[self._key(added, step)] += 1
 
-    # Recorded calls
+    # Calls that are replayed
 
     def take_back(self, step: int) -> list[tuple[LayerMap, torch.Tensor]]:
         """Count nothing of what was added in this step. Returns what each layer added, and the running map that it
@@ -163,7 +163,7 @@ class RunningMaps:
             total = self._sums.pop(key)
             if self.graphs is None:
                 self._sums[key] = total.div_(self._counts[key])
-            else:  # recordings will add to it in the next capture
+            else:  # graphs will add to it in the next capture
                 self._sums[key] = total / self._counts[key]
         finite = torch.stack([*self._finite.values()]).isfinite().tolist()  # waits for the GPU once
         return [layer for layer, is_finite in zip(self._finite, finite, strict=True) if not is_finite]

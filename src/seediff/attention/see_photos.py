@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -68,26 +69,37 @@ def capture_classes(
     averaged with the maps of `latents`.
     """
 
+    capture_images = partial(_capture_images, model, timesteps=timesteps, seed=seed, plan=plan, indices=indices)
+
     def maps_of(shown: torch.Tensor) -> list[AttentionMaps]:
         """The maps of all images, from these latents."""
-
-        def capture_images(
-            rows: Sequence[int], prompts: Sequence[str], classes: Sequence[Sequence[str]]
-        ) -> list[AttentionMaps]:
-            texts, words, text_states = captured_texts(model, plan, prompts, classes)
-            numbers, calls = [indices[row] for row in rows], len(timesteps)
-            with capture_attention(
-                model.network, plan, guidance=False, total_steps=calls, text_states=text_states
-            ) as recorder:
-                run_noised(model, shown[rows], prompts, timesteps=timesteps, seed=seed, indices=numbers)
-            return recorder.maps(words, texts)
-
-        return [join_maps(of_image) for of_image in by_sentence(sentences, capture_images)]
+        return [join_maps(of_image) for of_image in by_sentence(sentences, partial(capture_images, shown))]
 
     maps = maps_of(latents)
     if mirrored is None:
         return maps
     return [mean_of_looks(*looks) for looks in zip(maps, maps_of(mirrored), strict=True)]
+
+
+def _capture_images(
+    model: Model,
+    latents: torch.Tensor,
+    rows: Sequence[int],
+    prompts: Sequence[str],
+    classes: Sequence[Sequence[str]],
+    *,
+    timesteps: Sequence[int],
+    seed: int,
+    plan: CapturePlan,
+    indices: Sequence[int],
+) -> list[AttentionMaps]:
+    """The maps of the images in these rows of the latents, each with one prompt, which names these classes. Other
+    arguments: as in `capture_classes`."""
+    texts, words, text_states = captured_texts(model, plan, prompts, classes)
+    numbers, calls = [indices[row] for row in rows], len(timesteps)
+    with capture_attention(model.network, plan, guidance=False, total_steps=calls, text_states=text_states) as recorder:
+        run_noised(model, latents[rows], prompts, timesteps=timesteps, seed=seed, indices=numbers)
+    return recorder.maps(words, texts)
 
 
 def by_sentence(

@@ -53,7 +53,7 @@ def tune(
         int | None, WORD, option(MODEL, "Side in pixels of the square that the model sees.", "the model's own")
     ] = None,
     device: Annotated[str | None, option(MODEL, "Device: cuda, mps or cpu.", "the fastest available")] = None,
-    dtype: Annotated[DType | None, option(MODEL, "Number format.", "float16 on cuda, else float32")] = None,
+    dtype: Annotated[DType | None, option(MODEL, "Number format.", "16-bit on cuda, else float32")] = None,
     quiet: Quiet = False,
 ) -> None:
     """Find a model's own thresholds from a few labelled photographs: `presence` and `beta` for `mask`,

@@ -124,7 +124,7 @@ class RunConfig(Settings):
     device: Annotated[Device | None, OF_MODEL] = None
     """Device: cuda, mps or cpu; by default the fastest available."""
     dtype: Annotated[DType | None, OF_MODEL] = None
-    """Number format; by default float16 on cuda, else float32."""
+    """Number format; by default 16-bit on cuda, else float32."""
     threads: Annotated[Count | None, OF_MODEL] = None
     """CPU threads; by default torch's choice. Changes rounding, so it is part of the configuration."""
 

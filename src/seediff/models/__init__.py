@@ -8,8 +8,10 @@
     pipeline.py       the weights, with weights.py (whole), trust.py (no code), single_file.py (Civitai, GGUF)
     adapters.py       LoRAs; schedulers.py: schedulers, and what distilled weights need
     saving_memory.py  offloading, tiling, quantised weights
-    graphs.py         CUDA graphs of the network's calls, with graph_recording.py and graph_changes.py
+    graphs.py         replays the network's calls as CUDA graphs, with graph_calls.py: what is known of a call;
+                      graph_maker.py: makes graphs; graph_changes.py: what makes them outdated
     fingerprint.py    by which a continued run knows its weights
+    mini/             the weights of a small model, for trials without a download
 
 Nothing here draws: see attention/draw.py.
 """

@@ -1,4 +1,4 @@
-"""What `GraphedNetwork` (graphs.py) knows of a capture, of a call in it, and of a recorded call."""
+"""What `GraphedNetwork` (graphs.py) knows of a capture, of a call in it, and of a call's graph."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_map_only
 
 
 class CaptureHooks(Protocol):
-    """What a recording must know of the hooks inside of the network. `attention.recorder.AttentionRecorder` is one."""
+    """What a graph must know of the hooks inside of the network. `attention.recorder.AttentionRecorder` is one."""
 
     total_steps: int | None
     """The number of steps in the capture; None: unknown."""
@@ -30,13 +30,13 @@ class CaptureHooks(Protocol):
         ...
 
     def add_again(self, additions: Any) -> None:
-        """Count what a replay adds: the same as the recorded call."""
+        """Count what a replay adds: the same as the call of its graph."""
         ...
 
 
 @dataclass(frozen=True)
 class Call:
-    """A call of the network that can be recorded."""
+    """A call of the network that may get a graph."""
 
     kind: Hashable
     hooks: CaptureHooks
@@ -47,8 +47,8 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Recorded:
-    """A recorded call."""
+class CallGraph:
+    """The CUDA graph of a call."""
 
     replay: Callable[[], None]
     """Runs it again, with what `inputs` are then."""
@@ -61,10 +61,10 @@ class Recorded:
     touched: frozenset[Hashable]
     """Names of the tensors in `GraphedNetwork.memory` that the call uses."""
     read: Sequence[torch.Tensor]
-    """All tensors that the call read, which must live as long as the recording."""
+    """All tensors that the call read, which must live as long as the graph."""
 
     def replay_with(self, leaves: Sequence[Any]) -> None:
-        """Replay with the tensors of another call, which are copied to where the recording reads its own."""
+        """Replay with the tensors of another call, which are copied to where the graph reads its own."""
         tensors = (leaf for leaf in leaves if isinstance(leaf, torch.Tensor))
         for own, value in zip(self.inputs, tensors, strict=True):
             own.copy_(value, non_blocking=True)
@@ -78,7 +78,7 @@ class Capture:
     state: Any = None
     """The network's state that the replays have read, from `examine`."""
     must_compare: bool = False
-    """Whether the next call with a recording runs both ways."""
+    """Whether the next call with a graph runs both ways."""
     has_replayed: bool = False
     kinds: set[Hashable] = field(default_factory=set)
     """The kinds of its calls."""

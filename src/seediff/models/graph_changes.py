@@ -1,4 +1,4 @@
-"""What recordings of a network depend on besides a call's arguments, so that a changed network is recorded again."""
+"""What graphs of a network depend on besides a call's arguments, so that a changed network gets new ones."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ SCALARS = (bool, int, float, str, bytes, type(None))
 VALUES = (*SCALARS, Enum)
 """Types of attributes that are compared."""
 MARK = "_seediff_graphs"
-"""Attribute of a network with recordings: its `GraphedNetwork`."""
+"""Attribute of a network with graphs: its `GraphedNetwork`."""
 
 
 def examine(network: Any, own_hooks: Collection[int] = ()) -> tuple[Any, str]:
-    """(state, reason). state: all that recordings depend on besides a call's arguments, to be compared with `==`: where
+    """(state, reason). state: all that graphs depend on besides a call's arguments, to be compared with `==`: where
     weights lie, plain attributes of all modules, such as a LoRA's scale or FreeU's factors, their attention processors,
-    and torch's settings. reason: why calls cannot be recorded; "" if they can.
+    and torch's settings. reason: why calls can have no graphs; "" if they can.
 
     own_hooks: ids of the handles of capture's hooks.
     """
@@ -53,7 +53,7 @@ def examine(network: Any, own_hooks: Collection[int] = ()) -> tuple[Any, str]:
 
 
 def _why_eager(module: Any, own_hooks: Collection[int] | None) -> str:
-    """Why calls with this module cannot be recorded; "" if they can. own_hooks: ids of the allowed hooks; None: any
+    """Why calls with this module can have no graphs; "" if they can. own_hooks: ids of the allowed hooks; None: any
     hooks, because they run at every call."""
     own = vars(module)  # modules are slow at `getattr` of a missing attribute
     caches = own.get("_diffusers_hook")  # pipelines give every network one, often without hooks
@@ -72,8 +72,9 @@ _OF_MODULES = (frozenset(vars(torch.nn.Module())) - {"training"}) | {"forward", 
 
 
 def _compared(value: Any) -> Any:
-    """What `examine` compares of an attribute: a value of VALUES, where a tensor lies, a processor with its own plain
-    attributes; None for anything else."""
+    """An attribute's value as `examine` compares it: a value of VALUES itself; where a tensor lies; the entries of a
+    list or dict in the same way; a function or processor with its plain attributes. None for anything else, which is
+    not compared."""
     if isinstance(value, VALUES):
         return value
     if isinstance(value, torch.Tensor):

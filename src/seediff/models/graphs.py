@@ -1,6 +1,6 @@
-"""Runs the calls of a network as recorded CUDA graphs, with the hooks of attention capture inside.
+"""Replays the calls of a network as CUDA graphs, with the hooks of attention capture inside.
 
-    graphed = GraphedNetwork(pipe.unet, CudaRecording(device))    # pipelines call the network as before
+    graphed = GraphedNetwork(pipe.unet, GraphMaker(device))    # pipelines call the network as before
     graphed.restore()
 
 At batch 1 a GPU waits for the host, which starts a thousand kernels for a call, and three or more for a captured layer.
@@ -9,16 +9,16 @@ A replay is one call of the driver. It runs the same kernels on the same memory,
 Calls are of one kind if they start the same kernels: their tensors have the same shapes, their other arguments the same
 values, and the recorder does the same (`CaptureHooks.kind_of_call`). So steps that are not captured, guidance in two
 calls and texts of several lengths need no care here: each is a kind of its own. In each capture the first call of a
-kind runs eagerly, as without graphs: it compiles kernels, and makes the running maps. A later call is recorded, if the
-kind comes often; all calls after it are replayed.
+kind runs eagerly, as without graphs: it compiles kernels, and makes the running maps. Of a later call a graph is made,
+if the kind comes often; all calls after it replay that graph.
 
 Whether replays are faster depends on the network, the batch, the host and the card. So a network may have a trial,
 which is of one kind of call. A network is always in one of four modes:
 
-    mode       a recorded kind of call runs                               next mode
-    WANTED     replayed                                                   GIVEN_UP if a recording fails
+    mode       a kind of call with a graph runs                           next mode
+    WANTED     replayed                                                   GIVEN_UP if making one fails
     TRIAL      the first time both ways, to compare all bytes; then       WON, or GIVEN_UP if replays are not faster, a
-               eagerly and replayed in turn, timed                        byte differs or the recording fails
+               eagerly and replayed in turn, timed                        byte differs or making a graph fails
     WON        replayed; in some captures, one call runs both ways        GIVEN_UP as in a trial
     GIVEN_UP   eagerly, as all other calls
 
@@ -40,18 +40,18 @@ import torch
 from torch.utils._pytree import tree_flatten, tree_leaves
 
 from ..errors import Notice, UserError, first_line
-from .graph_calls import Call, Capture, CaptureHooks, Recorded, copies
+from .graph_calls import Call, CallGraph, Capture, CaptureHooks, copies
 from .graph_changes import MARK, SCALARS, examine
-from .graph_recording import CudaRecording, Reading
+from .graph_maker import GraphMaker, Reading
 
-MOST_RECORDED = 8
-"""Maximum number of recordings of a network. Calls of further kinds run eagerly: recordings that take turns would cost
-more than they save."""
+MOST_GRAPHS = 8
+"""Maximum number of graphs of a network. Calls of further kinds run eagerly: graphs that take turns would cost more
+than they save."""
 MANY_CALLS = 10
-"""A capture of so many calls earns its recordings. In a shorter one, only kinds that an earlier capture had are
-recorded: photographs of many shapes have six calls each, and most shapes come once."""
-RECORDED = (torch.Tensor, *SCALARS)
-"""Types of arguments of calls that can be recorded."""
+"""A capture of so many calls earns its graphs. In a shorter one, only kinds that an earlier capture had get one:
+photographs of many shapes have six calls each, and most shapes come once."""
+ARGUMENTS = (torch.Tensor, *SCALARS)
+"""Types of arguments of calls that can have a graph."""
 TIMED_CALLS = 3
 """Calls that a trial times in each way."""
 WORTH = 0.95
@@ -71,29 +71,29 @@ class Mode(Enum):
 
 class GraphedNetwork:
     """Takes the place of a network's `forward`. The network's own hooks run at every call, those of its layers only
-    while a call runs eagerly or is recorded.
+    while a call runs eagerly or its graph is made.
     """
 
-    def __init__(self, network: Any, recording: CudaRecording, *, trial: bool = False) -> None:
+    def __init__(self, network: Any, maker: GraphMaker, *, trial: bool = False) -> None:
         # 1. For as long as the network is loaded
-        self.network, self.recording = network, recording
+        self.network, self.maker = network, maker
         self.own_forward = network.forward
         self.replaces_own = "forward" in vars(network)
         """Whether `forward` was replaced before, for example by offloading."""
         self.mode = Mode.WANTED
         if trial:
             self.mode = Mode.TRIAL
-        self.recorded_calls = self.replayed_calls = self._captures = 0
+        self.graphs_made = self.replayed_calls = self._captures = 0
         """The number of calls, and of captures, until now."""
         self._replay_seconds, self._eager_seconds = list[float](), list[float]()
         self._told: set[str] = set()
 
         # 2. Until the network changes
         self._state: Any = None
-        """From `examine`: what the recordings depend on."""
-        self._recorded: dict[Hashable, Recorded] = {}
+        """From `examine`: what the graphs depend on."""
+        self._graphs: dict[Hashable, CallGraph] = {}
         self.memory: dict[Hashable, torch.Tensor] = {}
-        """Tensors that recordings read and write, so that they outlive a capture, from `tensor`."""
+        """Tensors that graphs read and write, so that they outlive a capture, from `tensor`."""
         self._kinds_before: set[Hashable] = set()
         """Kinds of calls in earlier captures."""
 
@@ -104,9 +104,9 @@ class GraphedNetwork:
         """Ids of the handles of the capture's hooks."""
         self._capture = Capture()
         self.eager_because = ""
-        """Why calls run eagerly, in GIVEN_UP for good; "" if they are recorded."""
-        self.is_recording = False
-        """Whether a call is being recorded, which an error of a hook ends."""
+        """Why calls run eagerly, in GIVEN_UP for good; "" if they may be replayed."""
+        self.makes_graph = False
+        """Whether the graph of a call is being made, which an error of a hook ends."""
 
         self.__signature__ = inspect.signature(network.forward)  # modular pipelines read which arguments it has
         network.forward = self
@@ -125,7 +125,7 @@ class GraphedNetwork:
 
     @contextmanager
     def captured_by(self, hooks: CaptureHooks, handles: Sequence[Any]) -> Iterator[None]:
-        """In this block, record and replay calls with the hooks of captures, which have these handles."""
+        """In this block, make and replay graphs of calls with the hooks of captures, which have these handles."""
         self.hooks, self._own_hooks = hooks, {handle.id for handle in handles}
         try:
             yield
@@ -133,8 +133,8 @@ class GraphedNetwork:
             self.hooks, self._own_hooks = None, set()
 
     def prepare(self) -> None:
-        """Begin a capture, before its first call: throw away recordings of a network that has changed, and memory that
-        no recording uses. All other memory becomes 0: a recorded call cannot do so, because its replays would, too."""
+        """Begin a capture, before its first call: throw away graphs of a network that has changed, and memory that
+        no graph uses. All other memory becomes 0: a graph cannot do so, because its replays would, too."""
         state, why = examine(self.network, self._own_hooks)
         if self.replaces_own:
             why = "its forward was replaced (offload?)"
@@ -146,14 +146,14 @@ class GraphedNetwork:
         if state != self._state:
             self._forget_all()
             self._state = state
-        used = set().union(*(recorded.touched for recorded in self._recorded.values()))
+        used = set().union(*(graph.touched for graph in self._graphs.values()))
         self.memory = {name: tensor.zero_() for name, tensor in self.memory.items() if name in used}
         self._captures += 1
         self._capture = Capture(state, self.mode is Mode.WON and self._captures % CHECKED_CAPTURES == 0)
 
     @torch.inference_mode(False)  # later captures write to it
     def tensor(self, name: Hashable, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-        """A tensor that outlives the capture if a recording uses it, by what it holds; 0 at first."""
+        """A tensor that outlives the capture if a graph uses it, by what it holds; 0 at first."""
         key = (name, shape, dtype)
         if key not in self.memory:
             self.memory[key] = torch.zeros(shape, dtype=dtype, device=device)
@@ -164,7 +164,7 @@ class GraphedNetwork:
         """End a capture: raise UserError if the network was changed since the first call, because replays do not read
         the change."""
         if self._capture.has_replayed and examine(self.network, self._own_hooks)[0] != self._capture.state:
-            problem = "was changed while it drew, which recorded calls do not read"
+            problem = "was changed while it drew, which replays do not read"
             raise UserError("the network", problem, "change it between pictures, or draw without graphs")
 
     # A call
@@ -173,19 +173,19 @@ class GraphedNetwork:
         call = self._read(args, kwargs)
         if call is None:
             return self.own_forward(*args, **kwargs)
-        recorded = self._recorded.get(call.kind)
-        if recorded is None and self._is_worth_recording(call):
-            recorded = self._record(call)
+        graph = self._graphs.get(call.kind)
+        if graph is None and self._is_worth_a_graph(call):
+            graph = self._make_graph(call)
             if self.mode is Mode.GIVEN_UP:
                 return self.own_forward(*args, **kwargs)
-        if recorded is None:
+        if graph is None:
             return self._run_eagerly(call)
         if self._capture.must_compare:
             self._capture.must_compare = False
-            return self._run_both(call, recorded)
+            return self._run_both(call, graph)
         if self.mode is Mode.TRIAL:
-            return self._take_turns(call, recorded)
-        return self._replay(call, recorded)
+            return self._take_turns(call, graph)
+        return self._replay(call, graph)
 
     def _read(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
         """The call with these arguments; None if it must run eagerly."""
@@ -195,7 +195,7 @@ class GraphedNetwork:
         if of_hooks is None:
             return None
         leaves, structure = tree_flatten((args, kwargs))
-        strange = next((type(leaf).__name__ for leaf in leaves if not isinstance(leaf, RECORDED)), None)
+        strange = next((type(leaf).__name__ for leaf in leaves if not isinstance(leaf, ARGUMENTS)), None)
         if strange is not None:
             if self.mode is Mode.WANTED:
                 self._tell(f"a call is given a {strange}, which a replay would not read again")
@@ -203,23 +203,23 @@ class GraphedNetwork:
         kind = (str(structure), tuple(map(_describe, leaves)), of_hooks, threading.get_ident())
         return Call(kind, self.hooks, leaves, (args, kwargs))
 
-    def _is_worth_recording(self, call: Call) -> bool:
+    def _is_worth_a_graph(self, call: Call) -> bool:
         """Whether this capture has already run a call of this kind, which made its memory and compiled its kernels, and
         more calls of the kind will follow."""
         kinds, steps = self._capture.kinds, call.hooks.total_steps
         if call.kind not in kinds:
             kinds.add(call.kind)
             return False
-        if self.mode is Mode.TRIAL and self._recorded:
+        if self.mode is Mode.TRIAL and self._graphs:
             return False
         comes_often = call.kind in self._kinds_before or steps is None or steps >= MANY_CALLS
-        return comes_often and len(self._recorded) < MOST_RECORDED
+        return comes_often and len(self._graphs) < MOST_GRAPHS
 
-    def _record(self, call: Call) -> Recorded | None:
-        """Record a call; None if it must run eagerly. Whatever CUDA refuses, including for lack of memory, ends
-        recording for this network."""
-        if self.recording.is_short_of_memory():
-            self._give_up("too little memory is free for a recording")
+    def _make_graph(self, call: Call) -> CallGraph | None:
+        """Make the graph of a call; None if it must run eagerly. Whatever CUDA refuses, including for lack of memory,
+        ends graphs for this network."""
+        if self.maker.is_short_of_memory():
+            self._give_up("too little memory is free for a graph")
             return None
         args, kwargs = copies(call.arguments)
         hooks, reading = call.hooks, Reading()
@@ -228,55 +228,55 @@ class GraphedNetwork:
             with reading:
                 return self.own_forward(*args, **kwargs)
 
-        self.is_recording = True
+        self.makes_graph = True
         try:
-            found, replay = self.recording.record(run)
+            found, replay = self.maker.make(run)
         except UserError as error:
-            self.is_recording = False
+            self.makes_graph = False
             hooks.take_back()
             hooks.fail(error)
             return None
         except Exception as error:
             hooks.take_back()
-            self._give_up(f"a call could not be recorded ({first_line(error)})")
-            self.recording.free_memory()
+            self._give_up(f"no graph of a call could be made ({first_line(error)})")
+            self.maker.free_memory()
             return None
         finally:
-            self.is_recording = False
+            self.makes_graph = False
 
         inputs = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
-        additions = hooks.take_back()  # recording ran nothing; replays are counted
+        additions = hooks.take_back()  # making it ran nothing; replays are counted
         touched = frozenset(self._capture.touched)
-        recorded = Recorded(replay, inputs, found, additions, touched, reading.alive())
-        self._recorded[call.kind] = recorded
-        self.recorded_calls += 1
+        graph = CallGraph(replay, inputs, found, additions, touched, reading.alive())
+        self._graphs[call.kind] = graph
+        self.graphs_made += 1
         if not self._capture.has_replayed:  # a first call may have filled caches of the network
             self._capture.state = examine(self.network, self._own_hooks)[0]
         if self.mode is Mode.TRIAL:
             self._capture.must_compare = True
-        return recorded
+        return graph
 
     # Ways to run a call
 
     def _run_eagerly(self, call: Call) -> Any:
-        args, kwargs = copies(call.arguments)  # laid out as a recording's inputs
-        return self.recording.run(lambda: self.own_forward(*args, **kwargs))
+        args, kwargs = copies(call.arguments)  # laid out as a graph's inputs
+        return self.maker.run(lambda: self.own_forward(*args, **kwargs))
 
-    def _replay(self, call: Call, recorded: Recorded) -> Any:
-        call.hooks.add_again(recorded.additions)
-        recorded.replay_with(call.leaves)
+    def _replay(self, call: Call, graph: CallGraph) -> Any:
+        call.hooks.add_again(graph.additions)
+        graph.replay_with(call.leaves)
         self.replayed_calls += 1
         self._capture.has_replayed = True
-        self._capture.touched |= recorded.touched
-        return copies(recorded.result)  # schedulers keep results of earlier steps
+        self._capture.touched |= graph.touched
+        return copies(graph.result)  # schedulers keep results of earlier steps
 
-    def _run_both(self, call: Call, recorded: Recorded) -> Any:
+    def _run_both(self, call: Call, graph: CallGraph) -> Any:
         """The result and the maps of an eager call, after they were compared with those of a replay, of which nothing
         is kept. If a byte differs, all further calls run eagerly."""
-        kept = [self.memory[name] for name in recorded.touched]
+        kept = [self.memory[name] for name in graph.touched]
         before = copies(kept)
-        recorded.replay_with(call.leaves)
-        replayed = tree_leaves(copies((recorded.result, kept)))
+        graph.replay_with(call.leaves)
+        replayed = tree_leaves(copies((graph.result, kept)))
         for tensor, earlier in zip(kept, before, strict=True):
             tensor.copy_(earlier)
         found = self._run_eagerly(call)
@@ -284,12 +284,12 @@ class GraphedNetwork:
             self._give_up("a replayed call gave other bytes than an eager call on this card; please report it")
         return found
 
-    def _take_turns(self, call: Call, recorded: Recorded) -> Any:
+    def _take_turns(self, call: Call, graph: CallGraph) -> Any:
         """Run a call in the way that was timed less often. Once both were timed, the faster way is kept."""
         run, seconds = (lambda: self._run_eagerly(call)), self._eager_seconds
         if len(self._replay_seconds) < len(self._eager_seconds):
-            run, seconds = (lambda: self._replay(call, recorded)), self._replay_seconds
-        found, taken = self.recording.timed(run)
+            run, seconds = (lambda: self._replay(call, graph)), self._replay_seconds
+        found, taken = self.maker.timed(run)
         seconds.append(taken)
         if len(self._replay_seconds) < TIMED_CALLS:
             return found
@@ -317,13 +317,13 @@ class GraphedNetwork:
             warnings.warn(f"runs without CUDA graphs: {reason}", Notice, stacklevel=3)
 
     def _forget_all(self) -> None:
-        for known in (self._recorded, self._kinds_before, self.memory):
+        for known in (self._graphs, self._kinds_before, self.memory):
             known.clear()
-        self.recording.renew()
+        self.maker.renew()
 
 
 def find_graphs(network: Any) -> GraphedNetwork | None:
-    """The recordings of a network; None if its calls are never recorded."""
+    """The graphs of a network; None if its calls never have any."""
     return getattr(network, MARK, None)
 
 

@@ -203,11 +203,11 @@ def load_found(
     network = getattr(pipe, family.network_part)
     pipe.set_progress_bar_config(disable=True)
     _place(pipe, info.name, device, offload)
-    is_plain = family.recordable and options.quantize is None and not info.files.is_gguf and offload == "none"
+    is_plain = family.can_graph and options.quantize is None and not info.files.is_gguf and offload == "none"
     if graphs == "on" or (graphs == "auto" and is_plain and not why_no_graphs(device)):
-        from .graphs import CudaRecording, GraphedNetwork
+        from .graphs import GraphedNetwork, GraphMaker
 
-        GraphedNetwork(network, CudaRecording(torch.device(device)), trial=graphs == "auto")
+        GraphedNetwork(network, GraphMaker(torch.device(device)), trial=graphs == "auto")
 
     # 3. The description, with the configurations as they were loaded
     config = {**network.config, **{key: pipe.config[key] for key in OF_PIPELINES if key in pipe.config}}

@@ -57,14 +57,14 @@ def check_offload(offload: str, device: str) -> None:
 
 
 def check_graphs(device: str) -> None:
-    """Raise UserError if calls cannot be recorded on a device."""
+    """Raise UserError if calls cannot be replayed on a device."""
     why = why_no_graphs(device)
     if why:
         raise UserError("graphs", f"on: {why}", "leave it out")
 
 
 def why_no_graphs(device: str) -> str:
-    """Why calls cannot be recorded on a device; "" if they can. Recording was written for NVIDIA GPUs under Linux, with
+    """Why calls cannot be replayed on a device; "" if they can. Replays were written for NVIDIA GPUs under Linux, with
     torch's own allocator."""
     import torch
 

@@ -47,8 +47,8 @@ BASES: dict[str, tuple[str, ...]] = {
     "txtfusion.projector.weight": ("krea2-raw", "krea2-turbo"),
     "blocks.0.mlp.inverted_conv.conv.weight": ("sana",),
 }
-"""Name of a tensor → short names of the models from which a file with this tensor may have been made. The first tensor
-in the file counts."""
+"""Name of a tensor → short names of the models from which a file with this tensor may have been made. The order
+matters: the first tensor that the file has counts."""
 T5_PREFIX = "text_encoders.t5xxl.transformer."
 CLIP_L = "text_encoders.clip_l.transformer."
 PREFIXES = {

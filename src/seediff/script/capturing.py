@@ -27,7 +27,7 @@ from ..config.resolve import own_constants
 from ..errors import UserError
 from ..models.families.family import Family
 from ..models.families.layers import Layer
-from ..models.graphs import CudaRecording, GraphedNetwork, find_graphs
+from ..models.graphs import GraphedNetwork, GraphMaker, find_graphs
 from ..models.saving_memory import check_graphs
 from .captured import Captured
 from .encodings import NamedText
@@ -89,8 +89,8 @@ def capture(
 
     # 2. What records it, and hears of what the pipeline encodes and its network is given
     with ExitStack() as stack:
-        recordings = stack.enter_context(recorded_calls(network)) if graphs else None
-        recorders = [AttentionRecorder(plan, guidance=False, graphs=recordings, apart=apart, keeps_errors=True)]
+        graphed = stack.enter_context(graphed_calls(network)) if graphs else None
+        recorders = [AttentionRecorder(plan, guidance=False, graphs=graphed, apart=apart, keeps_errors=True)]
         if negative:
             text_alone = replace(plan, reads={"cross": plan.reads["cross"]})
             recorders.append(AttentionRecorder(text_alone, guidance=False, keeps_errors=True))
@@ -127,20 +127,20 @@ def _check_together(
 
 
 @contextmanager
-def recorded_calls(network: Any) -> Iterator[GraphedNetwork]:
-    """The network's recordings. They end with the block, unless its model was loaded with them. Raises UserError on a
-    device where calls cannot be recorded."""
+def graphed_calls(network: Any) -> Iterator[GraphedNetwork]:
+    """The CUDA graphs of the network's calls. They end with the block, unless its model was loaded with them. Raises
+    UserError on a device without them."""
     loaded = find_graphs(network)
     if loaded is not None:
         yield loaded
         return
     device = next(network.parameters()).device
     check_graphs(str(device))
-    recordings = GraphedNetwork(network, CudaRecording(device))
+    graphed = GraphedNetwork(network, GraphMaker(device))
     try:
-        yield recordings
+        yield graphed
     finally:
-        recordings.restore()
+        graphed.restore()
 
 
 def plan_pipeline(

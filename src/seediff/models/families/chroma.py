@@ -35,7 +35,7 @@ CHROMA = ChromaFamily(
     side=1024,
     steps=35,
     guidance_scale=5.0,
-    prompted="first call",
-    recordable=False,  # makes a tensor on the CPU in each call
+    where_prompt="first call",
+    can_graph=False,  # makes a tensor on the CPU in each call
     inputs_of_text=("encoder_hidden_states", "", "attention_mask"),
 )

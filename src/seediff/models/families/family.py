@@ -101,7 +101,7 @@ class Family:
     """The authors' defaults; None: the package's own defaults."""
     distilled_steps: int = 4
     """Default steps of models that were distilled to draw without guidance."""
-    prompted: Literal["second half", "first half", "first call"] = "second half"
+    where_prompt: Literal["second half", "first half", "first call"] = "second half"
     """Where the prediction with the prompt is under guidance: in a half of the batch, or in the first of two calls."""
     negative: bool = True
     """Whether guidance reads a negative prompt; otherwise it compares with the empty prompt."""
@@ -111,8 +111,8 @@ class Family:
     """Whether a guidance scale of 0 means no guidance to the pipeline; otherwise a scale of 1 does."""
     gives_sigmas: bool = False
     """Whether the pipeline gives the scheduler its noise levels."""
-    recordable: bool = True
-    """Whether calls of the network can be recorded as CUDA graphs: the network copies nothing from the CPU, and waits
+    can_graph: bool = True
+    """Whether calls of the network can be replayed as CUDA graphs: the network copies nothing from the CPU, and waits
     for nothing."""
 
     # Attention
@@ -281,7 +281,7 @@ class Family:
             raise UserError("negative_prompt", f"{negative_prompt!r}: model '{name}' reads none", "leave it out")
 
     def guided(self, pipe: Any, guidance_scale: float) -> bool:
-        """Whether the network predicts twice per step, with the prompt and without (`prompted`)."""
+        """Whether the network predicts twice per step, with the prompt and without (`where_prompt`)."""
         return guidance_scale > 1 and not self.distilled
 
     def reads_negative(self, pipe: Any, guidance_scale: float) -> bool:

@@ -77,7 +77,8 @@ def normed_latents(vae: Any, pixels: Tensor, epsilon: float) -> tuple[Tensor, tu
 
 
 def positions(batch: int, sides: tuple[int, int, int], device: Any) -> Tensor:
-    """(batch, height · width · length, 4): 0, row, column, position in the text. sides: (height, width, length)."""
+    """The network's positions of columns, (batch, height · width · length, 4): 0, row, column, place in the text.
+    sides: (height, width, length); a picture has length 1, a text height and width 1."""
     import torch
 
     return torch.cartesian_prod(*(torch.arange(side, device=device) for side in (1, *sides))).expand(batch, -1, -1)
@@ -87,7 +88,7 @@ FLUX2 = Flux2(
     title="FLUX.2 dev",
     pipelines=("Flux2Pipeline",),
     class_name="Flux2Transformer2DModel",
-    prompted="first call",  # for FLUX.2 klein, whose network has the same class
+    where_prompt="first call",  # for FLUX.2 klein, whose network has the same class
     streams=FLUX.streams,
     text_columns=TEXT_TOKENS,
     side=1024,

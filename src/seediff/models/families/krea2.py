@@ -55,6 +55,6 @@ KREA2 = Krea2(
     guidance_scale=4.5,
     from_zero=True,
     distilled_steps=8,
-    prompted="first call",
+    where_prompt="first call",
     inputs_of_text=("encoder_hidden_states", "encoder_attention_mask"),
 )

@@ -41,7 +41,7 @@ LUMINA2 = Lumina2(
     text_columns=TEXT_TOKENS,
     steps=30,
     guidance_scale=4.0,
-    prompted="first call",
-    recordable=False,  # copies numbers from the CPU, and waits for lengths
+    where_prompt="first call",
+    can_graph=False,  # copies numbers from the CPU, and waits for lengths
     inputs_of_text=("encoder_hidden_states", "encoder_attention_mask"),
 )

@@ -84,5 +84,5 @@ QWEN_IMAGE = QwenImage(
     side=1024,
     steps=50,
     guidance_scale=4.0,
-    prompted="first call",
+    where_prompt="first call",
 )

@@ -90,7 +90,7 @@ QWEN_IMAGE_21 = QwenImage21(
     steps=40,
     guidance_scale=1.0,
     distilled_steps=8,
-    prompted="first call",
+    where_prompt="first call",
     reads_text="processor",
-    recordable=False,  # is given the text's keys, which no replay would read again
+    can_graph=False,  # is given the text's keys, which no replay would read again
 )

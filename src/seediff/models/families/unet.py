@@ -42,7 +42,8 @@ class UNet(Family):
         return list(chain.from_iterable(numbers[max(numbers)] for numbers in blocks.values()))
 
     def multiple(self, factor: int, config: PartConfig) -> int:
-        """Every level of the UNet halves the latent evenly; the pipeline also requires multiples of 8."""
+        """The number that sides in pixels must be multiples of, so that every level of the UNet halves the latent
+        evenly; the pipeline also requires multiples of 8."""
         return math.lcm(8, factor * 2 ** (len(config["down_block_types"]) - 1))
 
     def guided(self, pipe: Any, guidance_scale: float) -> bool:

@@ -60,6 +60,6 @@ Z_IMAGE = ZImage(
     guidance_scale=5.0,
     from_zero=True,
     distilled_steps=8,
-    prompted="first half",
+    where_prompt="first half",
     inputs_of_text=("cap_feats",),
 )

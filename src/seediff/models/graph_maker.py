@@ -1,4 +1,4 @@
-"""Records calls of one network as CUDA graphs, and says how much memory and time they take."""
+"""Makes CUDA graphs of one network's calls, and says how much memory and time they take."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from ..errors import UserError
 from ..workers import GPU_ALONE
 
 MARGIN = 1.2
-"""Free memory that a recording needs, as a multiple of what a call takes."""
+"""Free memory that a graph needs, as a multiple of what a call takes."""
 
 
-class CudaRecording:
-    """Makes the recordings of one network. The network has its own stream and memory; its recordings share them,
+class GraphMaker:
+    """Makes the graphs of one network. The network has its own stream and memory; its graphs share them,
     because they never run at the same time, and results are copied."""
 
     def __init__(self, device: torch.device) -> None:
@@ -31,12 +31,12 @@ class CudaRecording:
             self.renew()
 
     def renew(self) -> None:
-        """Begin with new memory, after all recordings were thrown away."""
+        """Begin with new memory, after all graphs were thrown away."""
         self._pool = torch.cuda.graph_pool_handle()
 
     def is_short_of_memory(self) -> bool:
-        """Whether less memory is free than a recorded call may take, in addition to all other values: as much as any
-        call took until now."""
+        """Whether less memory is free than a graph may take, in addition to all other values: as much as any call took
+        until now."""
         free, _ = torch.cuda.mem_get_info(self.device)
         held = torch.cuda.memory_allocated(self.device)
         unused = torch.cuda.memory_reserved(self.device) - held
@@ -44,7 +44,7 @@ class CudaRecording:
 
     @contextmanager
     def _on_stream(self) -> Iterator[None]:
-        """In this block, use the stream of the recordings, in order with what the thread does before and after; also
+        """In this block, use the stream of the graphs, in order with what the thread does before and after; also
         after an error, when `torch.cuda.graph` does not give a thread its stream back."""
         with torch.cuda.device(self.device):
             before = torch.cuda.current_stream(self.device)
@@ -56,7 +56,7 @@ class CudaRecording:
                     before.wait_stream(self._stream)
 
     def run(self, call: Callable[[], Any]) -> Any:
-        """Call eagerly, on the stream where recordings are made."""
+        """Call eagerly, on the stream where graphs are made."""
         with self._on_stream():
             return call()
 
@@ -70,25 +70,25 @@ class CudaRecording:
         stream.synchronize()
         return found, time.perf_counter() - begun
 
-    def record(self, call: Callable[[], Any]) -> tuple[Any, Callable[[], None]]:
+    def make(self, call: Callable[[], Any]) -> tuple[Any, Callable[[], None]]:
         """(result, replay). The result has values only after a replay. Raises RuntimeError with the first reason, where
-        CUDA would say only that a recording failed."""
+        CUDA would say only that making a graph failed."""
         graph = torch.cuda.CUDAGraph()
         first: BaseException | None = None
         found: Any = None
         problem: Exception | None = None
         with GPU_ALONE, self._on_stream():
             # thread_local: other threads may allocate memory meanwhile
-            recording = torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local")
+            making = torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local")
             try:
-                with recording:
+                with making:
                     try:
                         found = call()
                     except BaseException as error:
                         first = error
                         raise
             except Exception as error:
-                with suppress(Exception):  # torch before 2.12 goes on as if it recorded
+                with suppress(Exception):  # torch before 2.12 goes on as if it made a graph
                     torch._C._cuda_endAllocateToPool(self.device.index, self._pool)
                 self._free_generator()
                 reason = first or error
@@ -100,12 +100,12 @@ class CudaRecording:
         return found, graph.replay
 
     def free_memory(self) -> None:
-        """Give back what a failed recording took, so that there is room for the eager call."""
+        """Give back what a graph that failed took, so that there is room for the eager call."""
         gc.collect()
         torch.cuda.empty_cache()
 
     def _free_generator(self) -> None:
-        """Make a recording that succeeds: after a failed one, torch before 2.12 refuses random numbers until then."""
+        """Make a graph that succeeds: after a failed one, torch before 2.12 refuses random numbers until then."""
         with suppress(Exception):
             number = torch.zeros(1, device=self.device)
             with torch.cuda.graph(torch.cuda.CUDAGraph(), capture_error_mode="thread_local"):
@@ -113,8 +113,8 @@ class CudaRecording:
 
 
 class Reading(TorchDispatchMode):
-    """Notes the tensors that operations read. A recording reads them at the same addresses again, so tensors that only
-    a cache keeps alive, and not the network, must stay as long as the recording does."""
+    """Notes the tensors that operations read. A graph reads them at the same addresses again, so tensors that only
+    a cache keeps alive, and not the network, must stay as long as the graph does."""
 
     def __init__(self) -> None:
         super().__init__()
