@@ -83,7 +83,8 @@ def describe_misread(error: CycloptsError, line: CommandLine) -> str:
 
 
 def typed_options(words: Sequence[str]) -> dict[str, str]:
-    """Each option as it was typed → its value, or the word after it, as for a shell; "" if that is an option, too."""
+    """Each option as it was typed → its value: what follows `=`, or else the next word, quoted for a shell; "" if the
+    next word is an option."""
     typed = dict[str, str]()
     for word, value in pairwise([*words, "-"]):
         option, _, given = word.partition("=")
@@ -95,8 +96,8 @@ def typed_options(words: Sequence[str]) -> dict[str, str]:
 
 
 def describe_foreign(typed: Mapping[str, str], options: Collection[str]) -> str:
-    """The message about options that the command does not have. typed: as `typed_options` returns it.
-    options: the command's."""
+    """The message about options that the command does not have. typed: as from `typed_options`. options: the
+    command's."""
     own = {_field(option): option for option in sorted(options)}  # of --k and -k the last
     own |= {_field(argument): "" for argument in options if argument.isupper()}
     values = {_field(option): value for option, value in typed.items()}

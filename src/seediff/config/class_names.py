@@ -153,9 +153,14 @@ def reserved_id(name: str) -> int | None:
 def read_class_list(path: Path, first: int = 1, absent: str = ABSENT) -> dict[int, str]:
     """Id → name, from a file of classes with a name in each line, or `id name` in every line.
 
-    first: the id of the first line if lines have no ids; it is 0 if that line names the background or pixels without a
-    class. Before it, labelme has `__ignore__`, its −1. absent: the problem to report if there is no file. Raises
-    UserError if two ids have one name or two names one id, and for an empty line if ids count from 0."""
+        the file's lines                   the names' ids
+        `7 dog`, `9 cat`                   7, 9
+        `dog`, `cat`                       first, first + 1
+        `background`, `dog`                0, 1; in place of `background` any name in GROUNDS or IGNORED
+        `__ignore__`, `background`, `dog`  none, 0, 1, unless `first` is 0: labelme's, whose `__ignore__` is −1
+
+    absent: the problem to report if there is no file. Raises UserError if two ids have one name or two names one id,
+    and for an empty line if `first` is 0."""
     given = [composed(line.strip()) for line in read_lines(path, absent=absent)]
     lines = [line for line in given if line]
     matches = (re.fullmatch(r"(\d{1,5})[\s:]+(\S.*)", line) for line in lines)

@@ -203,7 +203,14 @@ def reads_self_attention(mask: MaskConfig) -> bool:
 
 def level_options(mask: MaskConfig) -> dict[Kind, LevelOption | tuple[int, ...]]:
     """Kind of attention → the option that sets its levels, or the fixed levels, for the kinds that the method is known
-    to read."""
+    to read. They are those of `MethodFacts.levels`, except for methods with an expansion:
+
+        expansion  background  cross          self
+        iterative  either      seed_level     expand_levels
+        parallel   either      expand_levels  expand_levels
+        none       True        expand_levels  expand_levels
+        none       False       expand_levels  not read
+    """
     levels = mask.facts.levels or Levels()
     cross, own = levels.cross, levels.self
     if "expansion" in mask.facts.options and mask.expansion != "iterative":

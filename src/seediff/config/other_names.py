@@ -61,8 +61,9 @@ OTHER_NAMES = {
     "timestep": "num_inference_steps inference_steps num_steps steps",
     "port": "p",
 }
-"""Name here → names elsewhere. The first name here that a command has is meant. `device cpu` stands for an option and
-its value."""
+"""Name here → names elsewhere. The first name here that a command has is meant. A name in capitals is an argument
+without an option. A second word is the value: `device cpu`; in capitals, one that the user has to find: `timesteps
+TIMESTEPS`."""
 NOTES = {
     "per_class": " (of each class)",
     "timesteps": " (photographs are not drawn in steps)",

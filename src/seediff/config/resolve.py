@@ -12,8 +12,9 @@
     10  the model's preset: the steps to capture, for methods that do not say theirs
     11  the dataclasses' defaults, which are the papers'
 
-`given_values` lists 1 and 2, `Tuned.sourced` 3, `values_below` 4 to 10, and `resolve` merges them. If an output's
-seediff.toml is combined with another model or method, what was given stays and the rest is resolved again.
+`given_values` lists 1 and 2, `Tuned.sourced` 3, `values_below` 4 to 10, and `resolve` merges them by flat names: field
+`beta` of the table `mask` is `mask.beta`. If an output's seediff.toml is combined with another model or method, what
+was given stays and the rest is resolved again.
 
 The model whose name these sources give is also found here, and returned together with the configuration.
 """
@@ -217,13 +218,13 @@ def values_below(
         levels = {"mask.expand_levels": ALL_LEVELS}
     of_preset = f"{model_label(known_as)}'s preset"
     return [
-        distilled,
-        SourcedValues(of_preset, own),
-        SourcedValues(f"method {method} for {known_as}", for_model),
-        authors,
-        SourcedValues("the paper", levels),
-        SourcedValues(f"method {method}", flatten(facts.defaults)),
-        SourcedValues(of_preset, captured),
+        distilled,  # 4
+        SourcedValues(of_preset, own),  # 5
+        SourcedValues(f"method {method} for {known_as}", for_model),  # 6
+        authors,  # 7
+        SourcedValues("the paper", levels),  # 8
+        SourcedValues(f"method {method}", flatten(facts.defaults)),  # 9
+        SourcedValues(of_preset, captured),  # 10
     ]
 
 
@@ -258,9 +259,9 @@ def no_model() -> UserError:
 def given_values(
     kind: type[Settings], line: Mapping[str, Any], file: Path | None, *, people_only: bool = False
 ) -> list[SourcedValues]:
-    """The values of the command line and of a configuration file, the strongest first. line: by flat name or as tables.
-    people_only: leave out the file's other values (`chosen_by_people`), as is done if the command line names another
-    model or method."""
+    """The values of the command line, or of Python, and of a configuration file, the strongest first: sources 1 and 2
+    of this module's list. line: source 1's, by flat name or as tables. people_only: leave out the file's other values
+    (`chosen_by_people`), as is done if the command line names another model or method."""
     line = flatten(line, kind)
     ranked = list[SourcedValues]()
     if file is not None:

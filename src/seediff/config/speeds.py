@@ -15,9 +15,9 @@ from ..files.documents import read_json
 from ..files.outputs import write_atomic
 from .settings import Settings
 
-IRRELEVANT = {
-    *("classes", "names", "photos", "prompts", "negative_prompt", "subclasses", "per_class", "seed", "batch_size"),
-}
+IRRELEVANT = frozenset(
+    ("classes", "names", "photos", "prompts", "negative_prompt", "subclasses", "per_class", "seed", "batch_size")
+)
 """Fields that hardly change how long an item takes."""
 
 

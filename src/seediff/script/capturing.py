@@ -4,9 +4,9 @@
         image = pipe("a dog and a cat on a sofa").images[0]
     seen.heatmap("dog").save("dog.png")
 
-Nothing in the pipeline is replaced permanently: inside the block, its call and `encode_prompt` are wrapped, and its
-network has hooks (listener.py has a drawing). Its pictures are the same, bit for bit, as without capture
-(attention/capture.py).
+Nothing in the pipeline is replaced permanently: inside the block, its call, its `encode_prompt` and methods of its
+image processor are wrapped, and its network has hooks (listener.py has a drawing). Its pictures are the same, bit for
+bit, as without capture (attention/capture.py).
 """
 
 from __future__ import annotations

@@ -69,7 +69,14 @@ class NamedText:
 
 
 class Encodings:
-    """What a pipeline encodes in one call.
+    """What a pipeline encodes in one call. `choose` finds the prompt among it, in this order:
+
+        states that the script named    these, in any rows of a batch
+        a network alone                 the text of a batch's first row, which all rows must have
+        one encoding                    that one
+        none, but prompt_embeds=…       these arguments of the call
+        several encodings               the first of the call's prompt, or else of the prompt that the script named
+        none                            capture's own encoding of the call's prompt, or else of the named one
 
     pipe: None: a network alone. named: what the script says of the text. arguments: the arguments of the pipeline's
     call.
@@ -144,8 +151,8 @@ class Encodings:
         return replace(prompt, texts=prompt.texts or texts, other_states=others)
 
     def _prompt_of_call(self) -> Encoded:
-        """The encoding with the prompt. Raises UserError if the pipeline encoded several texts one by one, and none of
-        them is the call's prompt or a named one."""
+        """The encoding with the prompt: the last four cases in the class's table. Raises UserError if none of several
+        encodings is of the prompt, and if there is neither an encoding nor a text."""
         if len(self._noted) == 1:
             return self._noted[0]
         embeddings = self._arguments.get("prompt_embeds")

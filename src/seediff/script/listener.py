@@ -5,6 +5,7 @@ pipe(…) ─▶ Listener.draw ─▶ the pipeline's own call, in which
                network(…) ─▶ before_network ─▶ RunRecorder.record                            (run_recorder.py)
                                  ─▶ TextRecording.find, of the prompt and of the negative prompt, then record
                                                                               (recording.py, which_rows.py)
+               image_processor.apply_overlay(…) ─▶ place ─▶ Placing.note                     (what_size.py)
            _end ─▶ RunRecorder.close ─▶ Run                                                  (run.py)
 """
 

@@ -12,6 +12,9 @@ from ..models.families.family import NetworkInputs
 from .run import Attention, ReadText
 from .which_rows import Encoded, Rows, find_rows
 
+KNOWN_CALLS = 3
+"""How many calls' rows are kept, because the next step's calls may have the same states."""
+
 
 class TextRecording:
     """Records attention to one text of each picture during one run: to the prompt, or to the negative prompt.
@@ -34,7 +37,8 @@ class TextRecording:
         """As in `Rows`, of any call."""
         self.map_bytes = 0
         """Bytes of what `close` returned."""
-        self._known: list[tuple[Any, list[int], Rows]] = []  # of the network's last calls
+        self._known: list[tuple[Any, list[int], Rows]] = []
+        """(states, their versions, rows) of the last KNOWN_CALLS calls of the network."""
 
     def find(self, states: Any, inputs: NetworkInputs) -> Rows:
         """The rows with the text in a call of the network, as `find_rows` finds them."""
@@ -43,7 +47,7 @@ class TextRecording:
             if known is states and of_known == versions:
                 return rows
         rows = find_rows(self.encoded, states, inputs, was_seen=bool(self.texts))
-        self._known = [(states, versions, rows), *self._known[:2]]
+        self._known = [(states, versions, rows), *self._known[: KNOWN_CALLS - 1]]
         return rows
 
     def record(self, rows: Rows, states: Any, *call_of_network: Any) -> None:

@@ -160,19 +160,21 @@ class RunRecorder:
         count = clips * frames
 
         # 2. Attention to the prompts, and to the negative prompts
-        attention: tuple[Outcomes, Outcomes] = (), ()
+        prompts: Outcomes = ()
+        negatives: Outcomes = ()
         with self.keeping_errors():
             if recorder.error is None:
                 self._check(len(images))
-                attention = self.prompt.close(frames), self._close_negative(frames, count)
+                prompts, negatives = self.prompt.close(frames), self._close_negative(frames, count)
         if recorder.error is not None:
-            attention = [recorder.error] * count, [recorder.error] * count
+            prompts = negatives = [recorder.error] * count
 
-        # 3. Both together
+        # 3. One record for each picture, or for each frame
         texts = [text for text, _ in product(self.prompt.texts, range(frames))]
-        every = zip(texts, *attention, [*images, *[None] * count], strict=False)
+        every = zip(texts, prompts, negatives, [*images, *[None] * count], strict=False)  # not all may be returned
+        pictures = [Picture(text, prompt, negative, pixels, self.placing) for text, prompt, negative, pixels in every]
         held = sum(recording.map_bytes for recording in self.recordings)
-        return Run([Picture(*each, self.placing) for each in every], frames, self.prompt.steps, held)
+        return Run(pictures, frames, self.prompt.steps, held)
 
     def _name_pictures(self, images: int) -> list[ReadText]:
         """The texts of pictures that were drawn without a recorded call of the network."""

@@ -93,7 +93,12 @@ class TextColumns:
 
     def _chunks(self, text: ReadText) -> int:
         """The number of chunks in which a text was encoded, each to as many columns as a tokenizer reads; 0: it is
-        unknown."""
+        unknown. A UNet whose tokenizer reads 77 tokens:
+
+            77 columns                     1
+            154 columns, "… BREAK …"       2, if each part fits into 77 tokens
+            154 columns, another prompt    0
+        """
         if self._is_transformer and text.prompt not in self._named.prompts:
             return 1  # its pipeline divides no text, but may be told to read a longer one
         readers = self._with_columns
@@ -109,7 +114,11 @@ class TextColumns:
 
     def _fitted(self, reader: Reader, text: ReadText) -> Reader:
         """A reader with the limit that it had in this run: a transformer's last tokenizer read as many tokens as there
-        were columns for it. Where padding comes before a text, the text ends with the last column."""
+        were columns for it. Where padding comes before a text, the text ends with the last column.
+
+            FLUX, 256 columns    T5: 256, although it may read 512
+            SD3, 77 + 128        CLIP: 77, its own limit; T5: 128, because its columns begin at 77
+        """
         if not self._is_transformer or reader.first is None or not text.width:
             return reader
         last = max(first for _, first in self._with_columns)
