@@ -23,9 +23,8 @@ Argument = TypeVar("Argument")
 Result = TypeVar("Result")
 
 Progress = Callable[[int, int, str], None]
-"""Progress of long work: called with (images done, total images, current activity) at the start, then before and after
-every batch.
-"""
+"""Progress of long work: called with (images done, total images, current activity) at the start and after every batch,
+by some work also before it."""
 
 AHEAD = 4
 """Chunks queued per process: enough that no process waits, few enough to limit memory."""

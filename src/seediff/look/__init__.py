@@ -15,7 +15,7 @@ The page is in `static/`. `main.js` shows one of two views, and keeps the addres
 
     browse   the grid     filters (histogram), list (samples from the server), grid (tiles), bulk (jobs)
     sample   one sample   stage (the picture; pen), tools, polygon, segments (what the pointer does; paint),
-                          classes, objects, attention (why this mask)
+                          classes, objects (outlines), attention (why this mask)
 
 Both send `changes`, one after another. `set`, `header`, `page`, `keys`, `api` and `loading` are for all of them.
 """

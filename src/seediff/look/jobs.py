@@ -36,15 +36,17 @@ class Jobs:
         self.session = session
         self.stop = threading.Event()
         self.busy = False
+        self._lock = threading.Lock()
 
     def start(self, numbers: Sequence[int], outcome: str, edit_one: EditOne) -> None:
         """Change samples in a job. outcome: what the report calls a changed sample. Raises UserError if nothing can be
         saved, HTTPException while another job is running."""
         if self.session.read_only:
             raise UserError(self.session.read_only)
-        if self.busy:
-            raise HTTPException(409, "another job is running")
-        self.busy = True
+        with self._lock:  # two requests may come at once, each in a thread
+            if self.busy:
+                raise HTTPException(409, "another job is running")
+            self.busy = True
         self.stop.clear()
         job = JobRun(self, numbers, outcome, edit_one)
         threading.Thread(target=job.run, daemon=True, name="look job").start()

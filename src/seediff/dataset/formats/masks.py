@@ -140,6 +140,7 @@ def read(
     that many classes. void: stored values to ignore, besides 255. With a single class, 255 is that class in grey masks
     and alpha channels that have no other value but 0. Otherwise 255 is ignored.
     """
+    # 1. The layout: a YAML file, a public set, labels alone, the usual folders, or the named folders
     root = source.path
     file = semantic_yaml(root) if masks is None and classes is None else None
     published = find_published(root) if not (file or classes or images or masks) else None
@@ -160,6 +161,8 @@ def read(
         image_folders, mask_folders = [*_usual(root, IMAGE_FOLDERS), root], [*_usual(root, MASK_FOLDERS), root]
         folders = [(None, images or image_folders[0], masks or mask_folders[0])]
         class_list, found = _matched(source, folders, classes)
+
+    # 2. What its masks' values mean, and its samples
     for number in void:
         if not 0 <= number < IGNORE:
             raise UserError("void", f"{number} must be ids of label maps, from 0 to {IGNORE - 1}")

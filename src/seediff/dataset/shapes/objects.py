@@ -49,9 +49,8 @@ class Objects:
 
     def pieces(self, min_area: int = 1) -> tuple[Objects, list[int]]:
         """(pieces, owners): the pieces of the objects with at least `min_area` pixels, and the position of the object
-        of each piece in `class_ids`.
-        The pixels of a piece meet at edges: readers of polygons that round corners would add pixels where pieces touch
-        at a corner."""
+        of each piece in `class_ids`. The pixels of a piece meet at edges: readers of polygons that round corners would
+        add pixels where pieces touch at a corner."""
         cross = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]])
         pieces, owners = _connected(self.numbers, cross)
         found, kept = _ordered(pieces, np.array([0, *self.class_ids], np.uint8)[owners], min_area)
@@ -169,8 +168,8 @@ def _ordered(numbers: np.ndarray, classes: np.ndarray, min_area: int) -> tuple[O
     classes: the class of each number; numbers of class 0 or 255 are not objects."""
     flat = numbers.ravel(order="F")
     areas, first = np.bincount(flat, minlength=len(classes)), np.zeros(len(classes), np.int64)
-    starts = np.flatnonzero(np.append(True, flat[1:] != flat[:-1]))[::-1]
-    first[flat[starts]] = starts  # of several values the last one stays: that of the first pixel
+    starts = np.flatnonzero(np.append(True, flat[1:] != flat[:-1]))  # where another number begins, column by column
+    first[flat[starts[::-1]]] = starts[::-1]  # backwards, so that a number's first pixel stays
     objects = (areas > 0) & (classes > 0) & (classes < IGNORE)
     kept = np.flatnonzero(objects & (areas >= min_area))
     kept = kept[np.lexsort((first[kept], classes[kept]))]

@@ -84,13 +84,14 @@ class _Outlines:
         goes_on = seen(ahead)[has_edge] == own
         turns_left = goes_on & (seen(ahead + left)[has_edge] == own)
         next_pixels = pixels + np.outer(goes_on, ahead) + np.outer(turns_left, left)
-        next_directions = (direction + np.where(turns_left, -1, 1 - goes_on)) % 4
+        turns = np.select([turns_left, goes_on], [-1, 0], 1)  # left, straight on, right
+        next_directions = (direction + turns) % 4
         here = 4 * (pixels @ (width, 1)) + direction
         there = 4 * (next_pixels @ (width, 1)) + next_directions
         self.next_edge.update(zip(here.tolist(), there.tolist(), strict=True))
         in_pixel, in_pixel_ahead = pixels + START[(direction + 1) % 4], pixels + ahead + START[direction]
-        for turns, corners in ((~goes_on, in_pixel), (turns_left, in_pixel_ahead)):
-            self.corners.update(zip(here[turns].tolist(), corners[turns, ::-1].tolist(), strict=True))
+        for at_corner, corners in ((~goes_on, in_pixel), (turns_left, in_pixel_ahead)):
+            self.corners.update(zip(here[at_corner].tolist(), corners[at_corner, ::-1].tolist(), strict=True))
 
     def chains(self) -> Iterator[int]:
         """The first edge of each closed chain, in the order of the edges."""
