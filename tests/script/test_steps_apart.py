@@ -62,6 +62,16 @@ def test_many_steps_are_counted_in_memory(sd1_model, monkeypatch):
         draw(pipe)
 
 
+def test_the_negative_prompt_has_one_map_of_all_steps_in_memory(sd1_model, monkeypatch):
+    with seediff.capture(sd1_model.pipe, keep="ca") as seen:
+        pass
+    one = seen.expected(64, 64).map_bytes
+    monkeypatch.setattr("seediff.script.memory.memory_bytes", lambda: int(4.5 * one))
+    with seediff.capture(sd1_model.pipe, keep="ca", apart="step", steps=2, negative=True) as seen:
+        sd1_model.pipe("a dog", negative_prompt="a bus", **HOW)
+    assert len(seen.maps_apart()) == 2
+
+
 def test_steps_of_a_network_alone_are_counted_as_they_come(sd1_model, monkeypatch):
     """How many there will be is unknown: the picture is drawn, and its maps are refused."""
     pipe = sd1_model.pipe

@@ -48,7 +48,7 @@ TILES_OF_HOPPER = [(64, Blocks(64, 128, 4, 3)), (128, Blocks(128, 64, 4, 2))]
 """The most channels of a head → the fastest of eight tiles on an H200 in half precision (benchmarks/gpu.py)."""
 TILE_OF_RTX_50 = Blocks(64, 128, 8)
 """Up to 128 channels of a head on capability 12, where 128 × 128 compiles to 330 to 760 bytes of spilled registers a
-thread, and this to none. No such card has run either."""
+thread, and this to none. Neither has run on such a card."""
 TILES = [Blocks(*tile) for tile in ((128, 128, 8), (128, 64, 4), (64, 64, 4), (64, 32, 4), (32, 32, 2), (16, 16, 1))]
 """Tiles, the largest first."""
 ADDED_ROWS = 32

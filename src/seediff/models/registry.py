@@ -134,7 +134,7 @@ def load_model(
             by the file's tensors.
         device: None: cuda, else mps, else cpu.
         dtype: "float32", "float16" or "bfloat16", or torch's; None: half precision on cuda, float32 elsewhere.
-        lora, lora_scale, scheduler, quantize, vae_tiling: as in `RunConfig`.
+        lora, lora_scale, quantize, vae_tiling: as in `RunConfig`; scheduler: as in `GenerateConfig`.
         offload: what waits in the computer's memory while it is not running. Results do not depend on it.
         graphs: whether the network's calls are replayed as CUDA graphs while attention is captured. auto: if the first
             calls show that this is faster here and gives the same bytes. Results do not depend on it.

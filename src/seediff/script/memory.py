@@ -22,14 +22,15 @@ def check_memory(
     the computer's memory in addition to earlier pictures. pipe: the pipeline that draws; None: a network alone. size:
     (height, width) of L. images: the number of pictures, or latent frames. device: where the network computes. earlier:
     bytes of the maps of earlier pictures."""
-    expected = [recorder.plan.expected(size, type(pipe).__name__) for recorder in recorders]
-    needed, whole = images * sum(one.map_bytes for one in expected), memory_bytes()
-    apart, every = recorders[0].apart, recorders[0].plan.capture.steps
-    if apart == "step":
-        calls = len(getattr(getattr(pipe, "scheduler", None), "timesteps", ())) or 1
-        needed *= 1 + (calls if isinstance(every, str) else math.ceil(calls / every))
-    elif apart == "layer":
-        needed += images * sum(one.bytes_by_layer for one in expected)
+    needed, whole = 0, memory_bytes()
+    calls = len(getattr(getattr(pipe, "scheduler", None), "timesteps", ())) or 1
+    for recorder in recorders:
+        expected, every = recorder.plan.expected(size, type(pipe).__name__), recorder.plan.capture.steps
+        needed += images * expected.map_bytes
+        if recorder.apart == "step":
+            needed += images * expected.map_bytes * (calls if isinstance(every, str) else math.ceil(calls / every))
+        elif recorder.apart == "layer":
+            needed += images * expected.bytes_by_layer
     rooms = [max(whole - earlier, 0)] if whole else []
     if device.type == "cuda":
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)

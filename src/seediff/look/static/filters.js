@@ -106,7 +106,7 @@ export class Filters {
   values() {
     const data = new FormData(this.form);
     const texts = [...FIELDS, ...GROUPS].map((name) => [name, data.getAll(name).join(",").trim()]);
-    return Object.fromEntries(texts.filter(([, text]) => text !== this.usual));
+    return Object.fromEntries(texts.filter(([name, text]) => name !== "sort" || text !== this.usual));
   }
 
   // The form says what an address said; whether that is something else.
