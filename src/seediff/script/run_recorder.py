@@ -21,7 +21,7 @@ from .recording import TextRecording
 from .run import Attention, Picture, ReadText, Run
 from .timesteps import Timesteps
 from .what_size import Placing, returned_images
-from .which_rows import Encoded
+from .which_rows import Encoded, Rows
 
 THE_WAY = (
     "capture the pipeline that draws, or, for a loop of your own, the network, in one `with` block for each picture:"
@@ -122,7 +122,13 @@ class RunRecorder:
             states = states[::frames]  # one row for each clip
         if not self.prompt.texts:
             self.prompt.encoded = self.encodings.choose(states)
-        found = [recording.find(states, inputs) for recording in self.recordings]
+        found = [self.prompt.find(states, inputs)]
+        for negative in self.recordings[1:]:
+            try:
+                found.append(negative.find(states, inputs))
+            except UserError as error:
+                negative.recorder.error = negative.recorder.error or error
+                found.append(Rows())
         pictures = len(found[0].numbers) * frames
         if pictures and not self.prompt.steps:
             check_processors(network)
