@@ -23,11 +23,11 @@ def check_memory(
     (height, width) of L. images: the number of pictures, or latent frames. device: where the network computes. earlier:
     bytes of the maps of earlier pictures."""
     needed, whole = 0, memory_bytes()
-    calls = len(getattr(getattr(pipe, "scheduler", None), "timesteps", ())) or 1
     for recorder in recorders:
         expected, every = recorder.plan.expected(size, type(pipe).__name__), recorder.plan.capture.steps
         needed += images * expected.map_bytes
         if recorder.apart == "step":
+            calls = len(getattr(getattr(pipe, "scheduler", None), "timesteps", ())) or 1
             needed += images * expected.map_bytes * (calls if isinstance(every, str) else math.ceil(calls / every))
         elif recorder.apart == "layer":
             needed += images * expected.bytes_by_layer
