@@ -8,6 +8,7 @@ from builders.same_maps import assert_same_maps
 from builders.script_pipelines import PIPELINES
 
 import seediff
+from seediff.script import encodings
 from seediff.script.which_rows import Encoded, find_rows, match
 
 HOW = {"height": 64, "width": 64, "num_inference_steps": 1, "output_type": "np"}
@@ -393,3 +394,13 @@ def test_states_that_are_changed_in_place(pipe):
     with seediff.capture(pipe.unet, prompt="a dog", tokenizer=pipe.tokenizer, states=prompt) as alone, torch.no_grad():
         pipe.unet(latents, 400, encoder_hidden_states=prompt)
     assert_same_maps(seen.maps[0], alone.maps[0], atol=0)
+
+
+def test_capture_encodes_a_prompt_once(monkeypatch):
+    """However many calls of the network come before the first with the prompt."""
+    encoded = []
+    monkeypatch.setattr(encodings, "encode_texts", lambda *given: encoded.append(given[2]) or [torch.ones(3, 2)])
+    found = encodings.Encodings(None, object(), encodings.NamedText.of(None, None, None), {"prompt": "a dog"})
+    first, second = found.choose([torch.zeros(3, 2)]), found.choose([torch.ones(3, 2)])
+    assert encoded == [["a dog"]]
+    assert torch.equal(first.states[0], second.states[0])

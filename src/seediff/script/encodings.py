@@ -85,6 +85,8 @@ class Encodings:
     def __init__(self, family: Family, pipe: Any, named: NamedText, arguments: Mapping[str, Any]) -> None:
         self._family, self._pipe, self._named, self._arguments = family, pipe, named, arguments
         self._noted: list[Encoded] = []
+        self._prompt: Encoded | None = None
+        """The encoding with the prompt, from the first call of the network on."""
         self._is_own = False
         """Whether capture itself encodes a text now."""
 
@@ -143,7 +145,7 @@ class Encodings:
             return Encoded(self._named.states, texts, rule="any")
         if self._pipe is None:
             return Encoded([states[0]], texts, rule="all")
-        prompt = self._prompt_of_call()
+        prompt = self._prompt = self._prompt or self._prompt_of_call()
         others = [*prompt.other_states]
         for encoded in self._noted:
             if encoded is not prompt:
