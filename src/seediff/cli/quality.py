@@ -5,7 +5,6 @@ better samples.
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config.filter import Criteria
@@ -49,7 +48,7 @@ def check(
     if json is not None:
         write_json(checked.as_json(), json)
     if checked.errors:
-        raise UserError(f"{data}: {describe_errors(data, checked)}")
+        raise UserError(f"{data}: {describe_errors(checked)}")
     if not quiet:
         print(f"{data}: no errors, {plural(len(checked.findings), 'warning')}")
 
@@ -113,30 +112,18 @@ def filter_(
         print(next_steps(command_line("look", out, about=LOOK), train_line(out), export_line(out)))
 
 
-def describe_errors(data: Path, checked: Checked) -> str:
-    """A text with the number of errors, the first error, and what helps: only files that a run wrote can be made
-    again."""
-    from ..dataset.native import METADATA
+def describe_errors(checked: Checked) -> str:
+    """A text with the number of errors, the first error, and what helps."""
     from ..dataset.quality.check import FILE_FINDINGS
-    from ..dataset.reviews import REVIEWED, REVIEWS
-    from ..files.outputs import CONFIG
     from .summary import counts
 
     errors = checked.findings[: checked.errors]
     first, kinds = errors[0], Counter(finding.kind for finding in errors)
     where = "" if first.kind == "structure" else f"{first.where}: "
     text = f"{plural(checked.errors, 'error')} ({counts(kinds)}); the first: {where}{first.text}"
-    if not kinds.keys() & {*FILE_FINDINGS} and not any(finding.where.startswith("row ") for finding in errors):
-        return text  # a label map that does not fit its row may be somebody's work
-    text += "; restore what is damaged from a copy"
-    by_people = any(finding.where == REVIEWS or finding.where.startswith(f"{REVIEWED}/") for finding in errors)
-    if (data / CONFIG).is_file() and not by_people:
-        damaged = [finding.where for finding in errors if finding.kind in FILE_FINDINGS and finding.kind != "structure"]
-        both = " and ".join([METADATA, *damaged[:1]])
-        if len(damaged) > 1:
-            both += f" (and {len(damaged) - 1} more)"
-        text += f", or remove {both}, and run the same command again with the same --out"
-    return text
+    if kinds.keys() & {*FILE_FINDINGS} or any(finding.where.startswith("row ") for finding in errors):
+        text += "; restore what is damaged from a copy"
+    return text  # a label map that does not fit its row may be somebody's work
 
 
 def show_stats(stats: Stats) -> None:

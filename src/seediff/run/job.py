@@ -121,10 +121,6 @@ class Job(ABC, Generic[Config, Item, Captured]):
         """For a dry run, after `check`: raise UserError for what else `load` would refuse, as far as the model's small
         files show it."""
 
-    def hardest_first(self, numbers: Sequence[int]) -> Sequence[int]:
-        """The numbers of batches, first those that need the most memory."""
-        return numbers
-
     def describe(self, verbose: bool) -> Iterator[str]:
         """The lines of `--dry-run`. The first says what would be made, and is made before `check`. verbose: also say
         what is captured, and all settings."""

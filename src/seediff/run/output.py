@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,16 +24,17 @@ from ..dataset.reviews import REVIEWS
 from ..dataset.rows import check_row
 from ..errors import UserError
 from ..files.documents import read_json, read_toml
+from ..files.messages import plural
 from ..files.output_folders import LOCK, check_outside, open_folder
 from ..files.outputs import BATCHES, CONFIG, LEFTOVER, flush, write_atomic
 from ..files.reading import inside
 
-State = Literal["new", "unfinished", "complete", "to grow", "to cut"]
-"""The state of an output. to grow: it was made for fewer samples of the same series (`RunConfig.extends`). to cut: it
-was begun for more, and is not finished."""
+State = Literal["new", "unfinished", "complete", "to grow"]
+"""The state of an output. to grow: it was made for fewer samples of the same series (`RunConfig.extends`)."""
 
 RUN_FOLDERS = (IMAGES, MASKS, INSTANCES, *EXTRAS)
 """Folders that only batches of runs write to."""
+RESTORE = "put them back from a copy, or choose a new folder"
 DECIDE_ROUNDING = ("device", "dtype", "threads")
 """Fields that decide rounding. A run that leaves them open continues with the values that the output was begun with."""
 
@@ -86,8 +87,6 @@ def look_into(out: Path, config: Config) -> tuple[State, Config]:
     changed, same_version = differences(begun, config), about.get("version") == __version__
     if changed and same_version and config.extends(begun):
         return "to grow", config
-    if changed and same_version and not complete and begun.extends(config):
-        return "to cut", config
     if not complete and not same_version:
         changed.insert(0, f"version of seediff: {about.get('version')} → {__version__}")
     if changed:
@@ -155,44 +154,36 @@ def read_record(out: Path, number: int) -> BatchRecord | None:
     return None
 
 
-def find_lost(out: Path, numbers: Iterable[int]) -> list[int]:
-    """The batches of a complete output of which a file is missing. Raises UserError for a file of another size than its
-    batch's record says, which may be somebody's work, for a missing file of a batch without a record, and for a sample
-    without a line in metadata.jsonl."""
-    rows: Sequence[Mapping[str, Any]] = ()
-    has_rows = (out / native.METADATA).is_file()
-    again = f"remove {native.METADATA}, and run the same command again"
-    if has_rows:
-        try:
-            native.read_classes(out)  # refuses a list that is damaged
-            rows = [*native.checked_rows(out / native.METADATA, native.ABSENT)]
-        except UserError as error:
-            raise UserError(error.subject, error.problem, again) from error
-    lost, known, written = list[int](), set[str](), list[str]()
+def check_files(out: Path, numbers: Iterable[int]) -> None:
+    """Raise UserError if a complete output lacks a file or a row that its run wrote, or if a file has another size than
+    its batch's record says. numbers: the numbers of all batches."""
+    sizes: dict[str, int | None] = {}
+    written: list[str] = []
     for number in numbers:
-        try:
+        with suppress(UserError):  # the rows name the files of a batch without a record
             record = read_json(out / record_path(number), BatchRecord)
-        except UserError:
-            continue
-        known |= {*record.files}
-        written += [str(row.get("file_name")) for row in record.rows]
-        for name, size in record.files.items():
-            path = out / name
-            if not path.is_file():
-                lost.append(number)
-            elif path.stat().st_size != size:
-                problem = f"is not the file that the run wrote (it has {path.stat().st_size} bytes, and had {size})"
-                fix = "move it away, and the same command makes it again; `seediff look` corrects masks"
-                raise UserError(path, problem, fix)
-    for row in rows:
-        for name in filter(None, (row.get("file_name"), row.get("mask_file_name"))):
-            if name not in known and not (out / name).is_file():
-                raise UserError(out / name, "no such file", again)
-    listed = {row.get("file_name") for row in rows}
-    unlisted = [name for name in written if name not in listed]
-    if has_rows and unlisted:
-        raise UserError(out / native.METADATA, f"has no line about {unlisted[0]}, which the run wrote", again)
-    return list(dict.fromkeys(lost))
+            sizes |= record.files
+            written += [row["file_name"] for row in record.rows if "file_name" in row]
+    if (out / native.METADATA).is_file():
+        native.read_classes(out)  # refuses a damaged list
+        rows = native.read_rows(out)
+        listed = {row["file_name"] for row in rows}
+        unlisted = [name for name in written if name not in listed]
+        if unlisted:
+            problem = f"has no row about {unlisted[0]}, which the run wrote"
+            raise UserError(out / native.METADATA, problem, RESTORE)
+        for row in rows:
+            for name in (row["file_name"], row["mask_file_name"]):
+                sizes.setdefault(name, None)
+    damaged = [name for name, size in sizes.items() if not _has_size(out / name, size)]
+    if damaged:
+        problem = f"{plural(len(damaged), 'file')} of the complete output missing or changed, such as {damaged[0]}"
+        raise UserError(out, problem, RESTORE)
+
+
+def _has_size(path: Path, size: int | None) -> bool:
+    """Whether there is a file of this size in bytes. size: None: of any size."""
+    return path.is_file() and (size is None or path.stat().st_size == size)
 
 
 def commit(out: Path, number: int, record: BatchRecord) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ from ..config.settings import model_label
 from ..dataset import native
 from ..errors import UserError
 from ..files.documents import read_csv, read_toml
-from ..files.image_files import open_image
 from ..files.messages import plural
 from ..files.outputs import CONFIG, write_atomic
 from ..files.photo_files import FAILED, Photo, failed_row, find_named
@@ -118,21 +116,6 @@ class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Seen]], Generic[Phot
         if self.doubt:
             about["note"] = self.doubt
         return about
-
-    def hardest_first(self, numbers: Sequence[int]) -> Sequence[int]:
-        """On CUDA, first the batches with the most photographs of one size, because these go through the network
-        together. Reads only headers."""
-        if not (self.config.device or "").startswith("cuda"):
-            return numbers
-
-        def together(number: int) -> int:
-            sizes: Counter[tuple[int, int]] = Counter()
-            for spec in self.batches[number]:
-                with suppress(UserError), open_image(spec.photo.path) as image:
-                    sizes[image.size] += 1
-            return max(sizes.values(), default=0)
-
-        return sorted(numbers, key=together, reverse=True)
 
     def capture(self, batch: Sequence[PhotoSpec]) -> PhotoBatch[Seen]:
         specs, photos, failed = list[PhotoSpec](), list[Read](), list[dict[str, str]]()

@@ -1,5 +1,4 @@
-"""Turns a finished dataset back into an unfinished one, to add samples, or ends an unfinished one with fewer samples
-than it was begun for.
+"""Turns a complete dataset back into an unfinished one, to add samples.
 
 metadata.jsonl becomes EARLIER, and the command continues as after any interruption, with the batches that have records.
 A grown dataset has the bytes of one that was as large from the start.
@@ -8,10 +7,7 @@ A grown dataset has the bytes of one that was as large from the start.
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
 from collections.abc import Iterable
-from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +17,13 @@ from ..dataset import native
 from ..dataset.reviews import read_actions
 from ..errors import UserError
 from ..files.documents import read_toml
-from ..files.messages import plural, show_json
+from ..files.messages import show_json
 from ..files.outputs import BATCHES, CONFIG, write_atomic
 from ..files.reading import inside
 from ..prompts.specs import sample_count
-from .output import RUN_FOLDERS, record_path
+from .output import record_path
 
 IMAGE = re.compile(rf"{native.IMAGES}/([0-9]{{6,}})\.[a-z]+")
-NUMBER = re.compile("[0-9]{6,}")
 EARLIER = f"{BATCHES}/{native.METADATA}"
 """The rows of a dataset that was finished before. Samples that are made again keep the `split` that they have there."""
 
@@ -51,8 +46,9 @@ def check_growth(folder: Path) -> None:
 
 def grow(folder: Path, config: GenerateConfig) -> None:
     """Turn an output whose configuration `config` extends into an unfinished output of `config`. A smaller last batch
-    is made again, because the number of images in a batch changes rounding. To be called after `check_growth`.
+    is made again, because the number of images in a batch changes rounding. Raises UserError as `check_growth` does.
     """
+    check_growth(folder)
     saved = load_config(folder / CONFIG, GenerateConfig)
     whole, rest = divmod(sample_count(saved), config.batch_size)
     if (folder / native.METADATA).is_file():
@@ -61,36 +57,6 @@ def grow(folder: Path, config: GenerateConfig) -> None:
         (folder / native.METADATA).replace(folder / EARLIER)
     if rest:
         inside(folder, record_path(whole)).unlink(missing_ok=True)
-    _configure(folder, config)
-
-
-def check_end(folder: Path, config: GenerateConfig) -> None:
-    """Raise UserError if samples were drawn that `config` does not have, because they would be lost."""
-    begun = load_config(folder / CONFIG, GenerateConfig)
-    batches = begun.batches(sample_count(begun))
-    made = [batch.stop for number, batch in enumerate(batches) if (folder / record_path(number)).exists()]
-    made += [sample_number(row["file_name"]) + 1 for row in earlier_rows(folder)]
-    drawn, count = max(made, default=0), sample_count(config)
-    if drawn > count:
-        numbers = range(1, begun.per_class + 1)
-        least = numbers[bisect_left(numbers, drawn, key=lambda number: sample_count(replace(begun, per_class=number)))]
-        problem = f"{config.per_class} would be {plural(count, 'image')}, and {folder} already holds {drawn}"
-        fix = f"{least} ends the run with what is made; {begun.per_class} continues it"
-        raise UserError("per_class", problem, fix)
-
-
-def end(folder: Path, config: GenerateConfig) -> None:
-    """Make `config` the configuration of an unfinished output whose own configuration extends it. To be called after
-    `check_end`."""
-    count = sample_count(config)
-    for path in chain.from_iterable(inside(folder, name).glob("*") for name in RUN_FOLDERS):
-        number = NUMBER.match(path.name)  # of a batch that was being written when the run was killed
-        if number and int(number[0]) >= count:
-            path.unlink()
-    _configure(folder, config)
-
-
-def _configure(folder: Path, config: GenerateConfig) -> None:
     weights = read_toml(folder / CONFIG).get("weights", "")
     write_atomic(folder / CONFIG, config.to_toml(weights).encode("utf-8"))
 
