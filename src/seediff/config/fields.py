@@ -8,7 +8,6 @@ inherited fields in the module of the class that inherits them.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import lru_cache
@@ -47,10 +46,7 @@ def read_word(kind: Any, tokens: Sequence[Token]) -> Any:
             return msgspec.convert(value, kind)
         except msgspec.ValidationError:
             continue
-    text = f"{word!r} must be {describe_type(kind)}"
-    if re.fullmatch(r"-?\d*,\d+", word) and "a number" in text:
-        text += f"; write {word.replace(',', '.')}"
-    raise ValueError(text)
+    raise ValueError(f"{word!r} must be {describe_type(kind)}")
 
 
 def _number(text: str) -> int | float | str:
@@ -112,17 +108,12 @@ def fit_field(name: str, value: Any, hint: Any) -> Any:
     elif isinstance(value, float):  # of another library, perhaps
         plain = float(value)
     try:
-        fitting = fit(plain, hint, name)
+        return fit(plain, hint, name)
     except UserError as error:
         wanted, problem = describe_type(hint), error.problem
         if wanted:
             problem = f"{show_json(value)} must be {wanted}"
         raise UserError(name, problem) from None
-    numbers = fitting if isinstance(fitting, tuple) else (fitting,)
-    for number in numbers:
-        if isinstance(number, int | float) and not abs(number) < 2**63:  # TOML has no larger whole numbers
-            raise UserError(name, f"{show_json(value)} must be less than 2^63")
-    return fitting
 
 
 def describe_type(hint: Any) -> str:
@@ -189,12 +180,6 @@ def check_names(kind: type, names: Iterable[str], where: str) -> None:
     for name in names:
         if name not in options:
             fix = f"options here: {', '.join(options)}"
-            for table, part in tables_of(kind).items():
-                inner, _ = own_name(name, field_types(part))
-                if name in field_types(part):
-                    inner = name
-                if inner:
-                    fix = f"{inner} belongs inside {table}={{…}}"
             own, value = own_name(name, options)
             if own:
                 fix = " ".join(f"the name here: {own} {value}".split())

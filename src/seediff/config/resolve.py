@@ -21,7 +21,6 @@ The model whose name these sources give is also found here, and returned togethe
 
 from __future__ import annotations
 
-import re
 from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -31,13 +30,13 @@ from typing import Any, TypeVar
 
 from ..errors import UserError
 from ..files.documents import fit, read_toml
-from ..files.messages import show_bytes, show_json
+from ..files.messages import show_bytes
 from ..files.outputs import CONFIG
 from ..models.describe import ModelInfo, ModelSettings, describe
 from ..models.model_files import fetch_configurations, locate_model
 from ..models.schedulers import distilled_defaults
 from ..models.short_names import BY_NAME, EMBEDDED, REAL
-from .class_names import reading_key, split_classes
+from .class_names import reading_key
 from .fields import check_names, check_table, field_types, flatten, tables_of
 from .method_constants import MaskConfig, SegmentConfig
 from .methods import METHOD_FACTS, MethodFacts
@@ -95,9 +94,6 @@ def read_file(path: Path, kind: type[Settings]) -> list[SourcedValues]:
     """The values of a configuration file, which all count as given, or of an output's seediff.toml, which names the
     sources of its values and lacks those that are defaults. Raises UserError for wrong values, and for the output of
     another command.
-
-    `classes` may also be one text, names separated by commas or `voc`, and `prompts` one template. They may not name
-    files here, because the file's author could then have any file opened.
     """
     table = read_toml(path)
     command = table.get("command", kind.command)
@@ -106,14 +102,6 @@ def read_file(path: Path, kind: type[Settings]) -> list[SourcedValues]:
     for key in {*ABOUT} - {f.name for f in fields(kind)}:  # TrainConfig has a field named `weights`
         table.pop(key, None)
     named = table.pop("sources", None)
-    classes = table.get("classes")
-    if isinstance(classes, str):
-        if re.search(r"[/\\]|\.(txt|names)$", classes.strip()):
-            problem = f"classes: {show_json(classes)} is a file, which only --classes may name"
-            raise UserError(path, problem, 'list them: ["dog", "cat"]')
-        table["classes"] = list(split_classes(classes))
-    if isinstance(table.get("prompts"), str):
-        table["prompts"] = [table["prompts"]]
     values = flatten(check_table(kind, table, str(path)), kind)
     if named is None:
         return [SourcedValues(GIVEN, values, str(path))]
