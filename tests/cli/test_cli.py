@@ -85,7 +85,7 @@ def test_the_first_line_of_a_dry_run_needs_no_torch(tmp_path, monkeypatch, capsy
 
     monkeypatch.setattr(run.GenerateJob, "check", stop)
     assert main(f"generate --classes dog --per-class 3 --keep-attention --out {tmp_path}/o --dry-run".split()) == 2
-    assert capsys.readouterr().out.startswith("Would make: 3 images in 1 batch, each of 128×128, about ")
+    assert capsys.readouterr().out.startswith("Would make: 3 images in 1 batch, each of 128×128\n")
 
 
 def test_generate_then_again(tmp_path, capsys):
@@ -113,7 +113,6 @@ def test_dry_run_writes_nothing(tmp_path, capsys, monkeypatch):
     assert "dog 2, cat 2" in said
     assert "a dog" in said
     assert "the cat" in said
-    assert re.search(r", about [\d.]+ [kM]B\n", said)
     assert not out.exists()
 
 
@@ -123,11 +122,9 @@ BAD = [
     (f"{DRAW} --classes {{tmp}}/latin.txt", "latin.txt, line 1: is not UTF-8 text"),
     (f"{DRAW} --classes dog --alpha 2", "--alpha: 2.0 must be a number above 0 and at most 1"),
     (f"{DRAW} --classes dog --method ca_sa --expansion=none", "--expansion: has no effect, as it is an option of"),
-    (f"{DRAW} --classes dog --no-objects=false", "--no-objects: takes no value; write --no-objects, or --objects"),
     (f"{DRAW} --per-class 2.5", "Invalid value for --per-class: '2.5' must be a whole number (--help-all"),
     (f"{DRAW} --classes dog cat", "unexpected argument 'cat'; separate several names with commas"),
     (f"{DRAW} --config {{tmp}}/bad.toml", "there is no option 'clases'"),
-    (f"{DRAW} --classes dog --beta 0,3", "'0,3' must be a number or 'otsu'; write 0.3"),
     ("generate --classes dog --outt {tmp}", "unknown option --outt (did you mean '--out'?)"),
     (f"{DRAW} --classes dog --reject yes", "--reject takes no value, such as 'yes'"),
     (f"{DRAW} --classes dog --guidance-scale 7,5", 'unable to convert "7,5" into float'),
@@ -200,11 +197,6 @@ PLANNED = [
         "model_index.json: no such file; a folder written by diffusers' save_pretrained",
     ),
     ("generate", "--size 100x64", "--size: 100x64 must be multiples of 16 for model"),
-    (
-        "generate",
-        "--size 16384",
-        "--size: 16384: attention maps of an image of this size take 70.4 TB, and this computer",
-    ),
     ("generate", "--model flux-dev --negative-prompt bad", "--negative-prompt: 'bad': model 'flux-dev' reads none"),
     ("generate mask segment", "--device cuda:63", "--device: cuda:63: is not available"),
     ("generate", "--prompt a{class}" + 40 * "+long", "tokens and the model reads 32: these words would be cut off: '"),

@@ -71,7 +71,6 @@ def test_a_worker_killed_in_the_middle_of_a_batch(cluster, tmp_path, unbroken):
     assert os.getpid() not in trouble.processes()
     assert calls[0] == (0, 20, "loading mini")
     assert calls[-1] == (20, 20, "finishing")
-    assert "2 of 2 workers" in {what for *_, what in calls}
 
 
 def test_an_error_and_ctrl_c_leave_what_any_engine_continues(cluster, tmp_path, unbroken):
@@ -95,23 +94,20 @@ def test_a_machine_joins_and_leaves(cluster, tmp_path, capfd):
     """
     config = TinyConfig(items=1000)  # minutes, unless the second machine has come
     trouble = Trouble(tmp_path, seconds=0.2)
-    machines, said = [], []
+    machines = []
 
     def change(done, total, what):
-        said.append(what)
         if done >= 2 and not machines:
             machines.append(cluster.add_node(num_cpus=1))
-        if len(machines) == 1 and what == "3 of 3 workers" and len(trouble.processes()) == 3:
+        if len(machines) == 1 and len(trouble.processes()) == 3:
             cluster.remove_node(machines[0], allow_graceful=False)
             machines.append(done)
-        if len(machines) == 2 and what == "2 of 3 workers":
             (tmp_path / "hurry").touch()
 
     tiny(tmp_path / "local", config=config)
     capfd.readouterr()
     tiny(tmp_path / "out", trouble, engine=Ray(3), progress=change, config=config)
     assert len(machines) == 2, "the second machine came too late"
-    assert said.index("2 of 3 workers") < said.index("3 of 3 workers")
     assert contents(tmp_path / "out") == contents(tmp_path / "local")
     assert capfd.readouterr() == ("", "")
 

@@ -157,8 +157,6 @@ class SegmentComparison:
     """Ids in a plain folder to ignore, for example 0,11."""
     names: Annotated[Path | None, Parameter(name="--list", show_default="all of them")] = None
     """Text file with the labels to evaluate, one name per line."""
-    center_crop: Annotated[bool, NO] = False
-    """Evaluate only the centred square of each image."""
     size: Annotated[int | None, WORD, shown("its own")] = None
     """Evaluate the centred square, resized to this side in pixels: 512 or 320 in the papers."""
     resize_predictions: Annotated[bool, NO] = False

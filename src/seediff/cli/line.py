@@ -46,8 +46,6 @@ class CommandLine:
         self._typed: dict[str, Any] = {}
         self._options: dict[str, str] = {}
         """Flat name of a field, or name of a command's parameter → its option as it was typed, or the name itself."""
-        self._phrases: dict[str, str] = {}
-        """Typed word → its option and the word."""
 
     def run(self) -> Any:
         """Call the command with what was typed. Raises UserError and the parser's CycloptsError."""
@@ -63,8 +61,8 @@ class CommandLine:
         return command, bound
 
     def name(self, subject: str) -> str:
-        """The subject of a message as the user knows it: a field's option, or a typed word with its option."""
-        return self._options.get(subject) or self._phrases.get(subject, subject)
+        """The subject of a message as the user knows it: for a field, its option."""
+        return self._options.get(subject, subject)
 
     def command_options(self) -> set[str]:
         """The options and arguments of the command, such as --seed and PATHS."""
@@ -73,36 +71,21 @@ class CommandLine:
         return set(chain.from_iterable(argument.names for argument in arguments))
 
     def _take(self, app: App, commands: tuple[str, ...], arguments: Sequence[Argument]) -> None:
-        """Take the typed values of a configuration from the parser, which would make an instance of it. The parser
-        calls this before it converts the other words. arguments: the command's parameters, and the fields of those that
-        are dataclasses."""
-        words = [token.value for token in chain.from_iterable(argument.tokens for argument in arguments)]
+        """Take the typed values of a configuration from the parser, which calls this before it converts the other
+        words. With no words left for it, the parser does not make the configuration itself. arguments: the command's
+        parameters, and the fields of parameters that are dataclasses. Raises UserError for an empty path."""
         for parameter in arguments:
             if parameter.keys:  # a field, which is among its parameter's children
                 continue
             for argument in (parameter, *parameter.children_recursive):
                 name = ".".join(argument.keys) or argument.field_info.name
-                self._options[name] = name
-                if argument.tokens:
-                    self._note(name, argument, words)
+                option = argument.tokens[0].keyword if argument.tokens else None
+                self._options[name] = option or name
+                if "Path" in str(argument.hint) and not all(token.value.strip() for token in argument.tokens):
+                    raise UserError(option or argument.name, "an empty path", "the current folder is .")
                 if argument.tokens and argument.keys and parameter.field_info.name == TYPED:
                     self._typed[name] = read_value(name, argument)
                     argument.tokens.clear()
-
-    def _note(self, name: str, argument: Argument, words: Sequence[str]) -> None:
-        """Remember how a value was typed, for messages. name: its flat name. words: all typed values. Raises UserError
-        for an empty path, and for a value after --no-…."""
-        token, option = argument.tokens[0], argument.tokens[0].keyword
-        if "Path" in str(argument.hint) and not all(one.value.strip() for one in argument.tokens):
-            raise UserError(option or argument.name, "an empty path", "the current folder is .")
-        if not option:
-            return
-        if option.startswith("--no-") and token.implicit_value is True:
-            raise UserError(option, "takes no value", f"write {option}, or {argument.name}")
-        self._options[name] = option
-        if words.count(token.value) == 1:
-            self._phrases[token.value] = f"{option} {token.value}"
-            self._phrases[repr(token.value)] = f"{option} {token.value!r}"
 
 
 def read_value(name: str, argument: Argument) -> Any:

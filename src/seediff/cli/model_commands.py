@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
@@ -24,16 +23,10 @@ Fetched on first use; or before, also for a machine without a network: seediff d
 Also any local folder in diffusers' format, or a hub id: seediff generate --model FOLDER --classes zebra --out zebras"""
 
 
-def models(
-    *, as_json: Annotated[bool, option(RUN, "Print the list as JSON.", name="--json", negative=())] = False
-) -> None:
+def models() -> None:
     """List the models that have short names, with their sizes and licences, and which are on this machine.
 
-    For example:
-
-    - `seediff models`
-
-    - `seediff models --json > models.json`
+    For example: `seediff models`
     """
     from rich.padding import Padding
     from rich.text import Text
@@ -41,12 +34,6 @@ def models(
     from ..models.catalogue import HEADINGS, list_models
 
     console, families = make_console(), list_models()
-    if as_json:
-        listed: list[dict[str, str]] = []
-        for family, rows in families:
-            listed += [{"family": family.title, **row._asdict()} for row in rows]
-        print(json.dumps(listed, indent=2, ensure_ascii=False))
-        return
     lines = [row[: len(HEADINGS)] for row in chain.from_iterable(rows for _, rows in families)]
     widths = [max(map(len, column)) for column in zip(HEADINGS, *lines, strict=True)]
 

@@ -20,7 +20,6 @@ from .options import (
     HERE,
     ConfigFile,
     Data,
-    DryRun,
     Link,
     NewOut,
     Quiet,
@@ -44,7 +43,6 @@ def augment(
     link: Link = False,
     workers: Workers = 1,
     config_file: ConfigFile = None,
-    dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
     """Add changed copies of a dataset's samples: spliced, noisy, tilted, occluded, mirrored.
@@ -65,20 +63,13 @@ def augment(
     check_apart(out, [data])
     check_free(out)
     augmented = open_augmented(config, data)
-    originals, new, sources = len(augmented.originals), len(augmented.new), len(augmented.sources)
-    if dry_run:
-        print(f"Would make: {plural(len(augmented), 'sample')} of {plural(len(augmented.classes), 'class')}")
-        print(
-            f"Originals: {originals} of {len(augmented.samples)}; for training, and so sources of new ones: {sources}"
-        )
-        print(*(f"  {kind}: {count}" for kind, count in augmented.added().items()), sep="\n")
-        return
     write_augmented(augmented, out, link=link, workers=workers, follow=follow_progress(quiet))
     if quiet:
         return
-    print(f"{plural(originals, 'original')} and {plural(new, 'new sample')} in {out}")
+    added = augmented.added()
+    print(f"{plural(len(augmented.originals), 'original')} and {plural(len(augmented.new), 'new sample')} in {out}")
     say_reviewed(augmented.originals or [augmented.samples[position] for position in augmented.sources])
-    say_notes(side_notes(augmented.classes) if any("flip" in kind for kind in augmented.added()) else ())
+    say_notes(side_notes(augmented.classes) if any("flip" in kind for kind in added) else ())
     print(next_steps(train_line(out), made=out))
 
 

@@ -16,8 +16,7 @@ from cyclopts.validators import Number
 from ..config.class_names import parse_classes
 from ..config.fields import RUN, WORD, read_names
 from ..config.sides import side_notes
-from ..config.speeds import remember_speed
-from ..config.train import DATA, IMAGES, TrainConfig, make_config, with_device
+from ..config.train import DATA, IMAGES, TrainConfig, make_config
 from ..dataset import native
 from ..files.messages import plural
 from .formats import say_notes, say_reviewed
@@ -143,8 +142,6 @@ def train(
             workers=workers,
             keep=keep,
         )
-    if result.images_per_second:
-        remember_speed(with_device(config), 1 / result.images_per_second)
     if not quiet:
         speed = f"{result.images_per_second:.1f} images/s" if result.images_per_second else "it was complete"
         print(f"{result.steps} steps, {speed}: {out}")

@@ -149,16 +149,11 @@ class Ray(Engine):
 
         left = deque(numbers)
         pending: dict[ObjectRef[WorkerAnswer], int] = {}
-        reported = ""
         try:
             while left or pending:
                 while left and len(pending) < self.count:
                     number = left.popleft()
                     pending[self.task.remote(self.work, number, job.config.batch_size)] = number
-                workers = f"{min(room(self.needs), self.count)} of {self.count} workers"
-                if workers != reported:
-                    reported = workers
-                    say(workers)
                 for reference in ray.wait(list(pending), timeout=LOOK)[0]:
                     number = pending.pop(reference)
                     answer = result(reference, f"of batch {number}")
@@ -169,7 +164,6 @@ class Ray(Engine):
                         write_atomic(inside(out, name), data, durable=True)
                     job.timer.add(answer.seconds)
                     yield number, answer.record
-                    reported = ""  # the caller reports its commit, which replaces this report
         finally:
             for reference in pending:
                 with suppress(Exception):
@@ -270,10 +264,3 @@ def alive() -> list[Mapping[str, Any]]:
     import ray
 
     return [node for node in ray.nodes() if node["Alive"]]
-
-
-def room(needs: Mapping[str, float]) -> int:
-    """The number of workers for which the cluster's machines have room. needs: a worker's, as Ray's options."""
-    ((option, least),) = needs.items()
-    resource = {"num_cpus": "CPU", "num_gpus": "GPU"}[option]
-    return sum(int(node["Resources"].get(resource, 0) // least) for node in alive())

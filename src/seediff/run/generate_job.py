@@ -20,7 +20,7 @@ from ..config.sizes import pixels
 from ..dataset import native
 from ..dataset.encoding import encode_image
 from ..errors import UserError
-from ..files.messages import plural, show_bytes
+from ..files.messages import plural
 from ..files.outputs import write_atomic
 from ..models.describe import ModelInfo
 from ..models.families.readers import Reader
@@ -47,9 +47,6 @@ if TYPE_CHECKING:
 Draw = Callable[[Sequence["SampleSpec"]], tuple[Sequence[np.ndarray], Sequence["AttentionMaps"]]]
 """Specs → images, each (H, W, 3) uint8, and their attention maps. The same specs must always give the same ones."""
 PROMPTS_SHOWN = 8
-BYTES_PER_PIXEL = {"png": 1.9, "jpg": 0.7}
-"""Format → mean bytes per pixel. Stable Diffusion's photographs and `mini`'s scenes are within a third of it."""
-MASK_BYTES_PER_PIXEL, SOFT_BYTES_PER_PIXEL = 0.04, 0.5
 
 
 def generate(
@@ -307,24 +304,16 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         yield from (f"  {prompt}" for prompt in [*prompts][:PROMPTS_SHOWN])
         if len(prompts) > PROMPTS_SHOWN:
             yield "  …"
-        expected = self.expected
-        if config.keep_attention and expected:
-            yield f"Attention maps: about {show_bytes(images * expected.map_bytes)} on the disk"
         yield from self.plan_lines(images, verbose)
         yield from self.doubts()
 
     def _extent(self) -> str:
-        """A phrase about the size of the images, and the space that they and their labels take on the disk."""
-        config = self.config
+        """A phrase about the size of the images."""
         sizes = self.info.sizes()
-        size = config.size or (sizes and sizes.side)
+        size = self.config.size or (sizes and sizes.side)
         if size is None:
-            named = named_model(config.model)
+            named = named_model(self.config.model)
             own = named.what if named else "which is not known on this machine"
             return f"each of the model's own size, {own}"
         height, width = pixels(size)
-        per_pixel = BYTES_PER_PIXEL[config.image_format] + MASK_BYTES_PER_PIXEL
-        if config.keep_soft:
-            per_pixel += SOFT_BYTES_PER_PIXEL * sum(config.turns) / len(config.turns)
-        taken = sample_count(config) * int(height * width * per_pixel)
-        return f"each of {width}×{height}, about {show_bytes(taken)}"
+        return f"each of {width}×{height}"

@@ -16,12 +16,10 @@ from .. import __version__
 from ..attention.plan import CapturePlan, Expected, plan_capture, plan_segments
 from ..config.generate_config import DatasetConfig, GenerateConfig
 from ..config.method_constants import EVERYTHING, Reads
-from ..config.methods import METHOD_FACTS, check_capture
+from ..config.methods import check_capture
 from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig, check_attention
-from ..config.presets import read_preset
 from ..config.settings import RunConfig
 from ..config.sizes import check_sides, pixels
-from ..config.speeds import time_line
 from ..dataset import native
 from ..errors import UserError
 from ..files.messages import show_bytes
@@ -30,10 +28,9 @@ from ..models.adapters import local_file
 from ..models.describe import ModelInfo, check_known_classes
 from ..models.families.layers import Layer
 from ..models.families.readers import Reader
-from ..models.families.unet import SD
 from ..models.fingerprint import weights_fingerprint
 from ..models.registry import LoadOptions, check_options
-from ..models.saving_memory import USUAL_LOADING, Loading, Offload, memory_bytes
+from ..models.saving_memory import USUAL_LOADING, Loading, Offload
 from ..models.short_names import named_model
 from ..report.page import write_reports
 from .job import Captured, Item, Job
@@ -138,26 +135,13 @@ class ModelJob(Job[AnyModelConfig, Item, Captured]):
         size = weight_bytes(config, info)
         lines = [
             model_line(config, info, self.loading.offload, size),
-            time_line(config, items, *self.loading),
             memory_line(config, info, size, expected and expected.map_bytes),
         ]
         if self.loading.graphs == "auto" and str(config.device).startswith("cuda"):
             lines.append("Graphs: tried in the first picture, and kept if they are faster and give the same bytes")
-        if isinstance(config, DatasetConfig):
-            whose = foreign_constants(info, config.method)
-            if whose:
-                lines.append(f"Constants: those for masks were never tuned for {info.family.title}; they are {whose}")
         if not verbose:
             return [*lines, "Layers and all settings: with --verbose"]
         return [*lines, *capture, *self.config.source_lines()]
-
-
-def foreign_constants(info: ModelInfo, method: str) -> str:
-    """Whose constants a mask method uses for a model, if they were never tuned for this model; otherwise ""."""
-    own, preset = METHOD_FACTS[method].user_function is not None, read_preset(info.settings.preset, info.settings.path)
-    if own or info.family.title == SD.title or preset.methods.get(method, {}).get("mask"):
-        return ""
-    return f"the papers', of {SD.title}"
 
 
 def load_weights(config: ModelConfig, info: ModelInfo, loading: Loading = USUAL_LOADING) -> tuple[Model, str]:
@@ -207,8 +191,8 @@ def check_values(config: ModelConfig, info: ModelInfo) -> None:
 
 def plan_model(config: ModelConfig, info: ModelInfo, layers: Mapping[str, Layer] | None) -> CapturePlan | None:
     """The plan of what is captured of a model; None if its layers are not known yet. Raises UserError for layers and
-    levels that the model lacks, and for maps that do not fit into memory."""
-    sizes, lattice = info.sizes(), lattice_of(config, info)
+    levels that the model lacks."""
+    lattice = lattice_of(config, info)
     if layers is None:
         return None
     if isinstance(config, DatasetConfig):
@@ -220,14 +204,6 @@ def plan_model(config: ModelConfig, info: ModelInfo, layers: Mapping[str, Layer]
             from ..segments.make_segments import check_positions  # imports torch
 
             check_positions(config.segment, plan.levels("self"), lattice)
-    if sizes and lattice and config.size is not None:
-        there, maps = memory_bytes(), plan.expected(lattice, info.pipeline).map_bytes
-        if there and maps > there:
-            needed = f"attention maps of an image of this size take {show_bytes(maps)}"
-            problem = f"{config.size}: {needed}, and this computer has {show_bytes(there)} of memory"
-            raise UserError(
-                "size", problem, f"choose a smaller one (model '{config.model}' has {sizes.side} of its own)"
-            )
     return plan
 
 
@@ -247,8 +223,7 @@ def model_line(config: RunConfig, info: ModelInfo, offload: Offload, size: int |
     if size is None and not isinstance(info.files.whole, Path):
         where = "not on this machine; the run downloads it"
         if named:
-            half, full = (show_bytes(named.weight_bytes(dtype)) for dtype in ("float16", "float32"))
-            where += f": {half} if its files are in half precision, {full} if in float32"
+            where += f": {show_bytes(named.weight_bytes(str(config.dtype)))} in {config.dtype}"
     if info.files.replacement:
         where = f"{info.family.title}: {info.files.parts_line(info.family)}, {where}"
     line = f"Model: {config.model} ({where})"

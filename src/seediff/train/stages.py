@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from ..config.speeds import time_line
 from ..config.train import TrainConfig, with_device
 from ..dataset.dataset import Dataset
 from ..dataset.merge import renumber, renumber_table
@@ -274,7 +273,6 @@ def describe_training(config: TrainConfig, data: TrainingData, out: Path, verbos
     if data.validation:
         validation = plural(len(data.validation), "sample")
     yield f"Validation: {validation}"
-    yield time_line(config, config.batch_size * sum(stage.step_count(config.batch_size) for stage in data.stages))
     yield f"Memory: {show_bytes(16 * parameters)} for {parameters / 1e6:.1f} million parameters, gradients and moments"
     yield from config.source_lines() if verbose else ["All settings: with --verbose"]
     saved = f"{show_bytes(4 * parameters)}, and {checkpoint} of checkpoint while unfinished"
