@@ -54,18 +54,17 @@ FULL = GenerateConfig(
         (
             GenerateConfig,
             {"classes": ("dog", "cat"), "prompts": ("a {class}", "two cats and a dog")},
-            "prompts: prompt 2, 'two cats and a dog', names cats, which is not the class cat and would get no label; "
-            "write cat, or make cats a class",
+            "prompts: prompt 2, 'two cats and a dog', names cats, which would get no label; write cat, or make cats a",
         ),
         (
             GenerateConfig,
             {"classes": ("dog", "car"), "prompts": ("a {class} beside a car",)},
-            "prompts: 'a {class} beside a car' has {class} and also names car, another class, which would get no label",
+            "prompts: prompt 1, 'a {class} beside a car', names car, which would get no label; write lines",
         ),
         (
             GenerateConfig,
             {"classes": ("dog", "hot dog"), "prompts": ("a hot {class}",)},
-            "'a hot {class}' has {class} and also names hot dog",
+            "'a hot {class}', names hot dog, which",
         ),
         (
             GenerateConfig,

@@ -153,14 +153,15 @@ def reserved_id(name: str) -> int | None:
 def read_class_list(path: Path, first: int = 1, absent: str = ABSENT) -> dict[int, str]:
     """Id → name, from a file of classes with a name in each line, or `id name` in every line.
 
-        the file's lines                   the names' ids
+        lines of the file                  ids of the names
         `7 dog`, `9 cat`                   7, 9
         `dog`, `cat`                       first, first + 1
-        `background`, `dog`                0, 1; in place of `background` any name in GROUNDS or IGNORED
-        `__ignore__`, `background`, `dog`  none, 0, 1, unless `first` is 0: labelme's, whose `__ignore__` is −1
+        `background`, `dog`                0, 1: a name in GROUNDS or IGNORED comes first
+        `__ignore__`, `background`, `dog`  −1, 0, 1, as in labelme, without the −1; not if `first` is 0
 
-    absent: the problem to report if there is no file. Raises UserError if two ids have one name or two names one id,
-    and for an empty line if `first` is 0."""
+    first: the id of the first name. absent: the problem to report if there is no file. Raises UserError if two ids have
+    the same name or two names the same id, and for an empty line between names if `first` is 0.
+    """
     given = [composed(line.strip()) for line in read_lines(path, absent=absent)]
     lines = [line for line in given if line]
     matches = (re.fullmatch(r"(\d{1,5})[\s:]+(\S.*)", line) for line in lines)
@@ -260,54 +261,49 @@ def check_classes(classes: Sequence[str], field: str = "classes") -> None:
 
 
 def check_prompts(prompts: Sequence[str], field: str = "prompts", classes: Sequence[str] = ()) -> None:
-    """Raise UserError if there is no template, or if one cannot name its class. classes: the classes that a prompt
-    without `{class}` may name itself; if there are any, each must have a prompt."""
+    """Raise UserError if there is no template, or if a prompt names something that would be drawn and get no label: for
+    example `a {class} beside a car`, filled with dog, if car is a class, too; or the plural `two cats`.
+
+    field: what the prompts are, for messages. classes: the classes that a prompt without `{class}` may name itself; if
+    there are any, each must have a prompt.
+    """
     texts = prompts or ("",)
     named = classes_in([text.replace("{class}", "{}") for text in texts], classes)
     for number, (text, names) in enumerate(zip(texts, named, strict=True), 1):
+        prompt = f"prompt {number}, {text!r},"
         if not text.isprintable():
             raise UserError(field, f"{text!r} has line breaks or unprintable characters")
-        _check_plurals(number, text, names, field, classes)
+        labelled = {text: names}
+        if "{class}" in text:
+            labelled = {text.replace("{class}", spoken(name)): (name,) for name in classes}
+        for filled, matches in names_and_plurals([*labelled], classes).items():
+            for name, word, is_plural in matches:
+                if name not in labelled[filled] or (is_plural and filled != text):
+                    fix = "write lines that name all their classes, such as 'a dog beside a car'"
+                    if is_plural:
+                        fix = f"write {name}, or make {word} a class"
+                    raise UserError(field, f"{prompt} names {word}, which would get no label", fix)
         if not (names or "{class}" in text):
             lacks = "has no {class}"
             if classes:
                 lacks += f" and names none of {', '.join(classes)}"
-            raise UserError(field, f"prompt {number}, {text!r}, {lacks}", "write for example 'a photo of a {class}'")
-        if "{class}" in text and len(classes) > 1:
-            _check_filled(text, field, classes)
+            raise UserError(field, f"{prompt} {lacks}", "write for example 'a photo of a {class}'")
     absent = {*classes}.difference(*named)
     if absent and not any("{class}" in text for text in texts):
         fix = "add a line with it, or one with {class}"
         raise UserError(field, f"no prompt names {', '.join(sorted(absent))}", fix)
 
 
-def _check_plurals(number: int, text: str, named: Sequence[str], field: str, classes: Sequence[str]) -> None:
-    """Raise UserError for a prompt with the English plural of a class that it does not name: `two cats` would be drawn
-    and get no label. number, text: the prompt's. named: the classes that it names."""
-    plurals: dict[str, str] = {}
-    for name in classes:
-        plurals |= {f"{spoken(name)}s": name, f"{spoken(name)}es": name}
-    for name in classes:
-        plurals.pop(spoken(name), None)
-    (found,) = classes_in([text], list(plurals))
-    for plural_name in found:
-        name = plurals[plural_name]
-        if name not in named:
-            problem = (
-                f"prompt {number}, {text!r}, names {plural_name}, which is not the class {name} and would get no label"
-            )
-            raise UserError(field, problem, f"write {name}, or make {plural_name} a class")
-
-
-def _check_filled(template: str, field: str, classes: Sequence[str]) -> None:
-    """Raise UserError for a template that names another class as well once a class is filled in, since that would be
-    drawn and not labelled, or that makes a longer class name, as `a hot {class}` does of dog."""
-    filled = [template.replace("{class}", spoken(name)) for name in classes]
-    for name, found in zip(classes, classes_in(filled, classes), strict=True):
-        for other in found:
-            if other != name:
-                problem = f"{template!r} has {{class}} and also names {other}, another class, which would get no label"
-                raise UserError(field, problem, "write lines that name all their classes, such as 'a dog beside a car'")
+def names_and_plurals(texts: Sequence[str], classes: Sequence[str]) -> dict[str, list[tuple[str, str, bool]]]:
+    """Text → (class, word, is_plural) for each class that it names, also by an English plural: `two cats` gives cat,
+    cats, True."""
+    found: dict[str, list[tuple[str, str, bool]]] = {}
+    ordered = longest_first(classes)
+    pattern = any_name(ordered, ending="(?:e?s)?")
+    for text in texts if ordered else ():
+        matches = [(match.lastindex or 0, match) for match in pattern.finditer(text)]
+        found[text] = [(ordered[i - 1], match[0], match.end() > match.end(i)) for i, match in matches]
+    return found
 
 
 def check_subclasses(phrases: Sequence[str], classes: Sequence[str]) -> None:
