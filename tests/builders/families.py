@@ -201,10 +201,9 @@ def run_commands(folder, out):
     """Run `generate`, `mask` and `segment` with a model in a local folder; `segment` only if the family has maps of
     self-attention.
     """
-    from seediff.cli.generate_command import generate as generate_command
-    from seediff.cli.photo_commands import mask, segment
+    from seediff.cli.run_commands import generate, mask, segment
 
-    run = runner(generate_command, mask, segment)
+    run = runner(generate, mask, segment)
     common = ("--model", folder, "--device", "cpu", "--size", 64)
     run(f"generate --classes dog,cat --per-class 1 --steps 2 --out {out}/set --quiet", *common)
     rows = read_rows(out / "set")

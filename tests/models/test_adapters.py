@@ -155,7 +155,7 @@ def test_tokens_of_textual_inversion(loaded):
 
 
 def test_the_command(folder, lora, tmp_path):
-    from seediff.cli.generate_command import generate as command
+    from seediff.cli.run_commands import generate as command
 
     run = runner(command)
     options = "--classes dog --per-class 1 --steps 1 --size 64 --device cpu --quiet".split()

@@ -27,14 +27,14 @@ COMMON = {
 """Command → the options that `--help` shows."""
 COMMANDS = {
     "generate": (
-        "generate_command:generate",
+        "run_commands:generate",
         "Generate images of named classes with pixel masks, as a dataset for training.",
     ),
     "mask": (
-        "photo_commands:mask",
+        "run_commands:mask",
         "Make pixel masks of named classes in photographs, as a dataset like `generate`'s.",
     ),
-    "segment": ("photo_commands:segment", "Divide photographs into segments without class names."),
+    "segment": ("run_commands:segment", "Divide photographs into segments without class names."),
     "augment": (
         "sets:augment",
         "Add changed copies of samples: spliced, noisy, tilted, occluded, mirrored.",
@@ -52,7 +52,7 @@ COMMANDS = {
     "evaluate": ("evaluate:app", "Compare predictions with labels."),
     "models": ("model_commands:models", "List the models with short names, and which are on this machine."),
     "download": ("model_commands:download", "Fetch a model from the hub before it is needed."),
-    "tune": ("tune_command:tune", "Find a model's own thresholds from a few labelled photographs."),
+    "tune": ("model_commands:tune", "Find a model's own thresholds from a few labelled photographs."),
 }
 """Command → its `module:function` or `module:app`, and its line in the list of commands. The module is imported when
 somebody uses the command.

@@ -107,7 +107,7 @@ def evaluate_masks(
     words = words_of(classes, class_map or {}, config.model, info.settings.classes)
     config = replace(config, classes=tuple(words))
     background = next((i for i, name in enumerate(classes.classes) if name == BACKGROUND), None)
-    check_model(config, info)
+    check_model(config, info, info.layers())
     samples, pixels = pair_photos(Path(photos), data, classes, count)
     order = np.random.default_rng(config.seed).permutation(len(samples))
     tuning, scored = np.split(order, [math.ceil(TUNE_SHARE * len(samples))])

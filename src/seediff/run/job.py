@@ -1,7 +1,7 @@
 """`Job`: the work of a command that makes its output batch by batch. loop.py calls its methods in this order:
 
 run       check_values, resolved, load; for each batch capture, then write; finish, read_result
-dry run   check_values, describe (its first line), check, rehearse, describe (its other lines)
+dry run   check_values, describe (its first line), check, describe (its other lines)
 """
 
 from __future__ import annotations
@@ -112,14 +112,10 @@ class Job(ABC, Generic[Config, Item, Captured]):
         return {name: value for name, value in vars(self).items() if name not in cached}
 
     def check_values(self) -> None:
-        """Do the part of `check` that needs no torch, whose import takes seconds."""
+        """Raise UserError for wrong values, as far as this needs no torch, whose import takes seconds."""
 
     def check(self) -> None:
-        """Raise UserError for mistakes that show before a model is loaded."""
-
-    def rehearse(self) -> None:
-        """For a dry run, after `check`: raise UserError for what else `load` would refuse, as far as the model's small
-        files show it."""
+        """For a dry run: raise UserError for what `load` would refuse, as far as the model's small files show it."""
 
     def describe(self, verbose: bool) -> Iterator[str]:
         """The lines of `--dry-run`. The first says what would be made, and is made before `check`. verbose: also say

@@ -103,7 +103,6 @@ def dry_run(job: AnyJob, out: Path | str, verbose: bool = True) -> Iterator[str]
     }[state]
     yield f"{begin}: {next(lines)}"
     job.check()
-    job.rehearse()
     yield from lines
     yield f"Output: {out}, {show_bytes(free_bytes(out))} free"
 

@@ -66,22 +66,22 @@ class ModelJob(Job[AnyModelConfig, Item, Captured]):
         check_values(self.config, self.info)
 
     def check(self) -> None:
-        """Raise UserError for everything in the configuration that the model's small files show to be wrong. Loading
-        reports broken files."""
-        if self.capture_plan is None:
-            self.capture_plan = check_model(self.config, self.info)
-
-    def rehearse(self) -> None:
+        self.plan()
         readers = self.info.readers()
         if readers:
             self.check_texts(readers)
+
+    def plan(self) -> None:
+        """Plan what is captured, as far as the model's small files show it. Raises UserError as `check_model` does."""
+        if self.capture_plan is None:
+            self.capture_plan = check_model(self.config, self.info, self.info.layers())
 
     @abstractmethod
     def check_texts(self, readers: Sequence[Reader]) -> None:
         """Raise UserError for words that the model's tokenizers cannot find or would cut off."""
 
     def load(self) -> str:
-        self.check()
+        self.plan()
         config = replace(self.config, device=self.device or self.config.device)
         model, weights = load_weights(config, self.info, self.loading)
         self.use(model)
@@ -159,11 +159,24 @@ def load_weights(config: ModelConfig, info: ModelInfo, loading: Loading = USUAL_
     return model, weights_fingerprint(model.info.files, config.lora, sam)
 
 
-def check_model(config: ModelConfig, info: ModelInfo, layers: Mapping[str, Layer] | None = None) -> CapturePlan | None:
-    """What is captured of a model; None if nothing is known of its layers yet. layers: the loaded model's; None: those
-    that its small files show. Raises UserError for everything in the configuration that does not fit the model."""
+def check_model(config: ModelConfig, info: ModelInfo, layers: Mapping[str, Layer] | None) -> CapturePlan | None:
+    """The plan of what is captured of a model; None if its layers are not known yet.
+
+    layers: the model's layers with attention, by name, from the loaded model or its small files; None: not known yet.
+    Raises UserError for everything in the configuration that does not fit the model.
+    """
     check_values(config, info)
-    return plan_model(config, info, layers or info.layers())
+    if layers is None:
+        return None
+    if isinstance(config, DatasetConfig):
+        reads = EVERYTHING if config.keep_attention else None
+        return plan_capture(info.family, layers, config.capture, mask=config.mask, reads=reads)
+    plan, lattice = plan_segments(info.family, layers, config.segment, config.model), lattice_of(config, info)
+    if lattice:
+        from ..segments.make_segments import check_positions  # imports torch
+
+        check_positions(config.segment, plan.levels("self"), lattice)
+    return plan
 
 
 def check_values(config: ModelConfig, info: ModelInfo) -> None:
@@ -187,24 +200,6 @@ def check_values(config: ModelConfig, info: ModelInfo) -> None:
         if not isinstance(config, GenerateConfig):
             check_attention(config.size, sizes.position)
         check_sides(pixels(config.size or sizes.side), "size", config.model, sizes.multiple, sizes.largest)
-
-
-def plan_model(config: ModelConfig, info: ModelInfo, layers: Mapping[str, Layer] | None) -> CapturePlan | None:
-    """The plan of what is captured of a model; None if its layers are not known yet. Raises UserError for layers and
-    levels that the model lacks."""
-    lattice = lattice_of(config, info)
-    if layers is None:
-        return None
-    if isinstance(config, DatasetConfig):
-        reads = EVERYTHING if config.keep_attention else None
-        plan = plan_capture(info.family, layers, config.capture, mask=config.mask, reads=reads)
-    else:
-        plan = plan_segments(info.family, layers, config.segment, config.model)
-        if lattice:
-            from ..segments.make_segments import check_positions  # imports torch
-
-            check_positions(config.segment, plan.levels("self"), lattice)
-    return plan
 
 
 def lattice_of(config: ModelConfig, info: ModelInfo) -> tuple[int, int] | None:

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ..config.class_names import BACKGROUND
 from ..config.method_constants import SegmentConfig
 from ..config.photos_config import Fit, check_attention
+from ..config.presets import Tuned
 from ..config.sizes import Size
 from ..dataset.dataset import Dataset
 from ..dataset.sample import Sample
@@ -25,6 +25,7 @@ from ..errors import UserError
 from ..evaluate.mask_protocols import BETAS, best_beta
 from ..evaluate.protocols import join_names
 from ..files.label_maps import IGNORE
+from ..files.messages import plural
 from ..prompts.tokens import split_prompts
 from .evaluate_masks import LabelledPhoto, count_pixels, encode_labelled, evenly
 
@@ -42,23 +43,14 @@ NAME_THRESHOLDS = np.round(np.arange(0.5, 0.9, 0.002), 3)
 """Candidates, from ½, which is average attention, upwards."""
 
 
-@dataclass(frozen=True)
-class Thresholds:
-    """The thresholds, and how good they are, in [0, 1]. A value is None if there was nothing to count."""
+class Tuning(NamedTuple):
+    """What `tune` found."""
 
-    presence: float | None
-    precision: float | None
-    recall: float | None
-    """Precision and recall at `presence`, over the (photograph, class) pairs of all kinds of questions."""
-    name_threshold: float | None
-    named_right: float | None
-    """The share of segments that get the right name at `name_threshold`, or rightly none."""
-    beta: float | None
-    photos: int
-    """The number of photographs used."""
-    segments: int
-    """The number of segments used."""
-    failed: Sequence[tuple[str, str]] = ()
+    tuned: Tuned
+    """The thresholds. A value is None if there was nothing to count."""
+    lines: Sequence[str]
+    """The thresholds, and how good they are, in words."""
+    failed: Sequence[tuple[str, str]]
     """(photograph, reason) for each photograph that could not be used."""
 
 
@@ -70,15 +62,18 @@ ScoredName = tuple[bool, float]
 
 def tune(
     masker: PhotoMasker,
+    weights: str,
     data: Dataset,
     classes: Mapping[int, str],
     segment: SegmentConfig,
     *,
     count: int,
     progress: Progress,
-) -> Thresholds:
-    """Find the thresholds on at most `count` evenly spaced photographs of a set. classes: id → name, from `countable`.
-    segment: the method that makes the segments to be named. Raises UserError if no photograph can be used.
+) -> Tuning:
+    """Find a model's thresholds on at most `count` evenly spaced photographs of a set.
+
+    weights: the fingerprint of the model's weights. classes: id → name, from `countable`. segment: the method that
+    makes the segments to be named. Raises UserError if no photograph can be used.
     """
     from ..segments.make_segments import check_fits
 
@@ -108,22 +103,33 @@ def tune(
         raise UserError(f"{data.about}: none of {len(chosen)} photographs can be used ({failed[0][0]}: {failed[0][1]})")
 
     # 2. The best thresholds
-    presence = name_threshold = named_right = beta = None
-    precision = recall = None
+    used = plural(len(counts), "photograph")
+    lines = [f"{used}, {plural(len(classes), 'class')}"]
+    presence = name_threshold = beta = None
     if len({present for _, present, _ in answers}) == 2:
         group, present, score = (np.array(column) for column in zip(*answers, strict=True))
         presence = best_presence_threshold(group, present, score)
         found = score >= presence
-        recall = float(found[present].mean())
-        if found.any():
-            precision = float(present[found].mean())
+        precise = f"{present[found].mean():.0%}" if found.any() else "–"
+        quality = f"{precise} of the classes found are present, {found[present].mean():.0%} of those present are found"
+        lines.append(f"presence = {presence}: {quality}")
+    else:
+        why = "every class is in every photograph, or none in any, or all are too small"
+        lines.append(f"presence: could not be tuned: {why}")
     if names:
         name_threshold = best_name_threshold(names)
-        named_right = float(np.mean([is_right == (score >= name_threshold) for is_right, score in names]))
+        right = np.mean([is_right == (score >= name_threshold) for is_right, score in names])
+        quality = f"{right:.0%} of {plural(len(names), 'segment')} get the right name, or none where it would be wrong"
+        lines.append(f"name_threshold = {name_threshold}: {quality}")
+    else:
+        lines.append("name_threshold: could not be tuned: no segment has labels")
     if background is not None:
         beta = float(BETAS[best_beta(np.array(counts))])
-    used = len(chosen) - len(failed)
-    return Thresholds(presence, precision, recall, name_threshold, named_right, beta, used, len(names), failed)
+        lines.append(f"beta = {beta}: the highest mIoU of masks of the classes that each photograph shows")
+    else:
+        lines.append("beta: could not be tuned: the set has no background")
+    config, note = masker.config, f"{used}, asked for {plural(len(classes), 'class')} (from {data.about})"
+    return Tuning(Tuned(config.model, weights, presence, name_threshold, beta, config.mask.method, note), lines, failed)
 
 
 def ask(model: Model, classes: Mapping[int, str], photo: LabelledPhoto) -> list[Answer]:

@@ -106,7 +106,7 @@ def _prepare(
     """(model, plan): the loaded model, and what is captured of it. info: what is known of it before it is loaded."""
     if not isinstance(model, Model):
         if info is not None:
-            check_model(config, info)
+            check_model(config, info, info.layers())
         model = _load(config.model, config.base, config.device, config.dtype, LoadOptions.of(config))
     plan = check_model(config, model.info, model.layers)
     assert plan is not None
