@@ -31,7 +31,7 @@ def show_generated(result: RunResult, config: GenerateConfig) -> None:
     its images, rejected draws and flags (both by reason), and its mean share of the image. A sentence says how many
     images there are, and how many are missing because all their draws were flagged.
     """
-    from ..run.reopen import sample_number
+    from ..run.output import sample_number
 
     good = f"{result.out}-good"
     commands = [

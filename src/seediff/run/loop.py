@@ -30,18 +30,20 @@ from ..workers import Progress
 from .engine import Engine
 from .job import AnyJob
 from .output import (
+    EARLIER,
     RUN_FOLDERS,
     BatchRecord,
     State,
     begin,
     check_files,
+    check_growth,
     check_same_weights,
     commit,
+    grow,
     lock,
     look_into,
     read_record,
 )
-from .reopen import EARLIER, check_growth, grow
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,16 @@
-"""The folder of a run's output: its finished batches, and who may write to it.
+"""The folder of a run's output: its finished batches, who may write to it, and how it grows.
 
 A batch is finished when its record, .batches/000007.json, exists: it has the size of each file, and is written when
 they are on the disk (docs/decisions/README.md).
+
+To grow, a complete dataset becomes an unfinished one: metadata.jsonl becomes EARLIER, and the command continues as
+after any interruption. A grown dataset has the bytes of a dataset that was as large from the start.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, suppress
@@ -15,19 +19,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .. import __version__
-from ..config.generate_config import DatasetConfig
+from ..config.generate_config import DatasetConfig, GenerateConfig
 from ..config.resolve import load_config
 from ..config.settings import DEFAULT, GIVEN, MACHINE, Config, RunConfig, differences
 from ..dataset import native
 from ..dataset.native import EXTRAS, IMAGES, INSTANCES, MASKS
-from ..dataset.reviews import REVIEWS
+from ..dataset.reviews import REVIEWS, read_actions
 from ..dataset.rows import check_row
 from ..errors import UserError
 from ..files.documents import read_json, read_toml
-from ..files.messages import plural
+from ..files.messages import plural, show_json
 from ..files.output_folders import LOCK, check_outside, open_folder
 from ..files.outputs import BATCHES, CONFIG, LEFTOVER, flush, write_atomic
 from ..files.reading import inside
+from ..prompts.specs import sample_count
 
 State = Literal["new", "unfinished", "complete", "to grow"]
 """The state of an output. to grow: it was made for fewer samples of the same series (`RunConfig.extends`)."""
@@ -35,6 +40,9 @@ State = Literal["new", "unfinished", "complete", "to grow"]
 RUN_FOLDERS = (IMAGES, MASKS, INSTANCES, *EXTRAS)
 """Folders that only batches of runs write to."""
 RESTORE = "put them back from a copy, or choose a new folder"
+IMAGE = re.compile(rf"{native.IMAGES}/([0-9]{{6,}})\.[a-z]+")
+EARLIER = f"{BATCHES}/{native.METADATA}"
+"""The rows of a dataset that was complete before it grew. Samples keep the `split` that they have there."""
 DECIDE_ROUNDING = ("device", "dtype", "threads")
 """Fields that decide rounding. A run that leaves them open continues with the values that the output was begun with."""
 
@@ -215,3 +223,57 @@ def check_same_weights(out: Path, model: str, weights: str) -> None:
     if weights and weights != begun:
         problem = f"was started with different weights of model '{model}' ({begun} → {weights})"
         raise UserError(out, problem, "choose another folder, or restore those weights")
+
+
+def sample_name(index: int) -> str:
+    """12 → `000012`."""
+    return f"{index:06d}"
+
+
+def check_growth(folder: Path) -> None:
+    """Raise UserError if growing would draw a reviewed sample again, one of a smaller last batch."""
+    saved = load_config(folder / CONFIG, GenerateConfig)
+    count = sample_count(saved)
+    last = set(map(sample_name, range(count - count % saved.batch_size, count)))
+    reviewed = sorted(last & {action.sample for action in read_actions(folder)})
+    if reviewed:
+        problem = f"would draw {reviewed[0]} again, which was reviewed: its batch has fewer images than the others"
+        fix = "make the new samples in another folder with another --seed, and join the two with `seediff merge`"
+        raise UserError(folder, problem, fix)
+
+
+def grow(folder: Path, config: GenerateConfig) -> None:
+    """Turn an output whose configuration `config` extends into an unfinished output of `config`. A smaller last batch
+    is made again, because the number of images in a batch changes rounding. Raises UserError as `check_growth` does.
+    """
+    check_growth(folder)
+    saved = load_config(folder / CONFIG, GenerateConfig)
+    whole, rest = divmod(sample_count(saved), config.batch_size)
+    if (folder / native.METADATA).is_file():
+        native.read_rows(folder)  # refuses what cannot be read, before it is set aside
+        inside(folder, BATCHES).mkdir(exist_ok=True)
+        (folder / native.METADATA).replace(folder / EARLIER)
+    if rest:
+        inside(folder, record_path(whole)).unlink(missing_ok=True)
+    weights = read_toml(folder / CONFIG).get("weights", "")
+    write_atomic(folder / CONFIG, config.to_toml(weights).encode("utf-8"))
+
+
+def earlier_rows(folder: Path) -> list[dict[str, Any]]:
+    return native.read_rows(folder, EARLIER) if (folder / EARLIER).is_file() else []
+
+
+def rows_in_order(folder: Path, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows, sorted by sample number. A sample of a dataset that grew keeps the `split` that it has in EARLIER."""
+    splits = {row["file_name"]: {"split": row["split"]} for row in earlier_rows(folder) if "split" in row}
+    by_number = sorted(rows, key=lambda row: sample_number(row["file_name"]))
+    return [{**row, **splits.get(row["file_name"], {})} for row in by_number]
+
+
+def sample_number(file_name: str) -> int:
+    """`images/000012.png` → 12. Raises UserError for any other path."""
+    matched = IMAGE.fullmatch(file_name)
+    if matched is None:
+        problem = f"{show_json(file_name)} is not a picture that `seediff generate` drew, such as images/000012.png"
+        raise UserError(native.METADATA, problem)
+    return int(matched[1])
