@@ -1,16 +1,15 @@
-"""Accuracy and IoU, of two masks and from counts summed over images, with bootstrap intervals over images. Pure.
+"""Accuracy and IoU from counts of pixels, with bootstrap intervals over images. Pure.
 
 Shape letters: I images, C classes, D draws of the bootstrap.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
-AT_ONCE = 100  # draws held in memory together
 LEVEL = 0.95
 
 
@@ -59,16 +58,6 @@ def stack(tallies: Iterable[Tally]) -> Tally:
     return Tally(np.stack(tp), np.stack(fp), np.stack(fn), np.array(pixels, np.int64))
 
 
-def iou(predicted: np.ndarray, exact: np.ndarray) -> float:
-    """Intersection over union of two masks (H, W) bool; 1 if both are empty."""
-    return float(overlap(np.logical_and(predicted, exact).sum(), np.logical_or(predicted, exact).sum()))
-
-
-def overlap(intersections: np.ndarray, unions: np.ndarray) -> np.ndarray:
-    """(…): intersections over unions, in pixels; 1 if a union is empty."""
-    return np.where(unions > 0, intersections / np.maximum(unions, 1), 1.0)
-
-
 def class_iou(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
     """(…, C): tp / (tp + fp + fn), NaN for a class that is neither labelled nor predicted anywhere."""
     union = np.asarray(tp + fp + fn, np.float64)
@@ -92,23 +81,16 @@ def bootstrap(images: Tally, *, seed: int = 0, draws: int = 2000) -> Intervals:
 
 def resample(images: Tally, *, seed: int = 0, draws: int = 2000) -> Tally:
     """The sum of each draw of I images, (D, C) and (D,) float64, without draws that have no labelled pixel."""
-    kept = [np.asarray(a, np.float64) for a in (images.tp, images.fp, images.fn, images.pixels)]
-    sums: list[list[np.ndarray]] = [[], [], [], []]
-    for times in draw_counts(len(images.tp), seed=seed, draws=draws):
-        for column, counts in zip(sums, kept, strict=True):
-            column.append(times.astype(np.float64) @ counts)
-    tp, fp, fn, pixels = map(np.concatenate, sums)
+    times = draw_counts(len(images.tp), seed=seed, draws=draws)
+    tp, fp, fn, pixels = (times @ counts for counts in (images.tp, images.fp, images.fn, images.pixels))
     valid = pixels > 0  # a draw may hold only images without labels
     return Tally(tp[valid], fp[valid], fn[valid], pixels[valid])
 
 
-def draw_counts(images: int, *, seed: int = 0, draws: int = 2000) -> Iterator[np.ndarray]:
-    """How often each of I images occurs in a draw of I images with replacement: (≤ AT_ONCE, I) int64 at a time, (D, I)
-    in all.
-    """
+def draw_counts(images: int, *, seed: int = 0, draws: int = 2000) -> np.ndarray:
+    """(D, I) float64: how often each of I images occurs in each draw of I images with replacement."""
     rng = np.random.default_rng(seed)
-    for first in range(0, draws, AT_ONCE):
-        yield rng.multinomial(images, np.full(images, 1 / images), size=min(AT_ONCE, draws - first))
+    return rng.multinomial(images, np.full(images, 1 / images), draws).astype(np.float64)
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:
