@@ -280,9 +280,3 @@ def parameter_groups(trainee: Trainee, config: TrainConfig) -> list[dict[str, An
             decay = 0.0
         groups.setdefault((rate, decay), []).append(parameter)
     return [{"params": group, "lr": rate, "weight_decay": decay} for (rate, decay), group in groups.items()]
-
-
-def average_weights(average: Mapping[str, torch.Tensor], network: nn.Module, decay: float) -> dict[str, torch.Tensor]:
-    """The moving average of the weights after one more step. Whole numbers, such as counters, are copied."""
-    now = network.state_dict()
-    return {k: v.lerp(now[k], 1 - decay) if v.is_floating_point() else now[k].clone() for k, v in average.items()}

@@ -268,8 +268,7 @@ def describe_training(config: TrainConfig, data: TrainingData, out: Path, verbos
         find_weights(config)
     check_stages(data.stages, data.validation, config.batch_size)
     parameters = count_parameters(config, data.classes)
-    per_parameter = 16 if config.ema else 12  # bytes of the weight, two moments, and the average
-    checkpoint = show_bytes(per_parameter * parameters)
+    checkpoint = show_bytes(12 * parameters)  # the weights and two moments, in float32
     validation = "none; the last weights are kept"
     if data.validation:
         validation = plural(len(data.validation), "sample")
