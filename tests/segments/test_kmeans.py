@@ -76,5 +76,5 @@ def test_segments_at_the_photo_s_size(size):
 
 @pytest.mark.parametrize("k", [0, 257])
 def test_more_clusters_than_positions_is_an_error(rows, k):
-    with user_error(f"^k: {k} must be from 1 to 256, the number of positions$"):
+    with user_error(f"^segment.k: {k} must be from 1 to 256, the number of positions$"):
         kmeans(rows, k)

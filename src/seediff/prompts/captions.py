@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,12 +18,11 @@ def read_words(
 ) -> dict[str, tuple[str, ...]]:
     """Name of a photograph → the words of its caption, for every photograph with a caption.
 
-    source: a CSV file with the columns file and caption, or a folder with NAME.txt for each photograph NAME (a path
-    such as trip/1, or only its last part). names: if given, the words are the names that the caption contains.
+    source: a CSV file with the columns file and caption, or a folder with NAME.txt for each photograph NAME, which may
+    be a path such as trip/1. names: if given, the words are the names that the caption contains.
     vocabulary: the model's words, if it knows only some; other words are left out.
 
-    Raises UserError for a faulty file or line, for a file that belongs to several photographs, and if no photograph has
-    a caption.
+    Raises UserError for a faulty file or line, and if no photograph has a caption.
     """
     captions = _from_folder(source, photos) if source.is_dir() else _from_csv(source, photos)
     if not captions:
@@ -43,18 +41,8 @@ def classes_mentioned(caption: str, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _from_folder(folder: Path, photos: Sequence[Photo]) -> dict[str, str]:
-    names = {photo.name for photo in photos}
-    stems = Counter(photo.path.stem for photo in photos)
-    captions: dict[str, str] = {}
-    for photo in photos:
-        stem, path = photo.path.stem, folder / f"{photo.name}.txt"
-        if not path.is_file() and stem not in names:
-            path = folder / f"{stem}.txt"
-            if path.is_file() and stems[stem] > 1:
-                raise UserError(path, f"{stems[stem]} photographs have that name", f"call it {photo.name}.txt")
-        if path.is_file():
-            captions[photo.name] = read_text(path)
-    return captions
+    paths = {photo.name: folder / f"{photo.name}.txt" for photo in photos}
+    return {name: read_text(path) for name, path in paths.items() if path.is_file()}
 
 
 def _from_csv(path: Path, photos: Sequence[Photo]) -> dict[str, str]:

@@ -32,7 +32,7 @@ from .aggregate import aggregate, level_weights
 from .diffcut import cut_features
 from .diffseg import anchor_positions, diffseg
 from .edges import follow_edges
-from .kmeans import kmeans
+from .kmeans import check_k, kmeans
 from .winners import label
 
 MethodInput = AttentionMaps | torch.Tensor
@@ -159,9 +159,8 @@ def check_photo(model: Model, shape: Sequence[int], config: SegmentConfig, fit: 
     photograph that is too long and narrow, or has fewer positions than `k` segments."""
     rows, columns = seen_shape(model, shape, fit, size)
     positions = (rows // model.sizes.position) * (columns // model.sizes.position)
-    if isinstance(config.k, int) and config.k > positions:
-        seen = f"this photograph is seen at {columns} × {rows} pixels"
-        raise UserError("k", f"{config.k}: {seen}, which are only {positions} positions")
+    if isinstance(config.k, int):
+        check_k(config.k, positions)
     return positions
 
 
@@ -173,6 +172,5 @@ def check_positions(config: SegmentConfig, levels: Sequence[int], latent_size: G
     level_weights([(latent_size[0] // level, latent_size[1] // level) for level in levels], latent_size, config.weights)
     if config.method == "diffseg":
         anchor_positions(latent_size, config.num_points)
-    positions = latent_size[0] * latent_size[1]
-    if isinstance(config.k, int) and config.k > positions:
-        raise UserError("segment.k", f"{config.k} must be from 1 to {positions}, the number of positions")
+    if isinstance(config.k, int):
+        check_k(config.k, latent_size[0] * latent_size[1])
