@@ -4,8 +4,7 @@ import pytest
 from refusals import user_error
 
 from seediff.files.photo_files import Photo
-from seediff.prompts.captions import classes_mentioned, read_words
-from seediff.prompts.tokens import content_words
+from seediff.prompts.captions import classes_mentioned, content_words, read_words
 
 PHOTOS = (Photo(Path("in/a.jpg"), "a"), Photo(Path("in/trip/b.png"), "trip/b"))
 

@@ -30,20 +30,11 @@ from ..drawing.shown import as_html, label_legend, shown_names
 from ..errors import UserError
 from ..files.label_maps import IGNORE
 from .arithmetic import compete, min_max, otsu, resize
-from .baselines import cross_attention, cross_times_self, daam
 from .flags import degenerate
+from .methods import METHODS
 from .own import call_own
 from .pamr import largest_size, pamr, pamr_weights, reduce_picture, scaled_dilations
-from .seediff import seediff
 from .steps import BEFORE_PAMR, MaskStep, SoftMask
-
-METHODS: Mapping[str, Callable[[AttentionMaps, str, MaskConfig], SoftMask]] = {
-    "seediff": seediff,
-    "ca": cross_attention,
-    "ca_sa": cross_times_self,
-    "daam": daam,
-}
-"""The package's methods: an image's maps, a class name and the configuration → the class's soft mask."""
 
 
 @dataclass(frozen=True, repr=False)

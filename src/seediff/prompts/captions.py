@@ -1,16 +1,36 @@
-"""Captions beside photographs, and the words in them that may name segments."""
+"""Words in a text that may name something, and captions beside photographs, whose words name segments."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..config.class_names import any_name
+from ..config.class_names import ANY_WORD, any_name
 from ..errors import UserError
 from ..files.documents import read_csv
 from ..files.photo_files import Photo, find_named
 from ..files.reading import read_text
-from .tokens import content_words
+
+FUNCTION_WORDS = frozenset(
+    """a about above across after against all along also am among an and another any are around as at away back
+    be because been before behind being below beneath beside besides between both but by can close could did do
+    does down each either every few for from front had has have he her here him his how i if in inside into is
+    it its just left like many me more most much my near next no not of off on one only onto or other our out
+    outside over own part past per photo photograph picture image right several shall she side so some such than
+    that the their them then there these they this those three through to together toward towards two under
+    until up upon us very via view was we were what when where which while who whose will with within without
+    you your""".split()
+)
+"""English words that name nothing visible. A caption's remaining words are its nouns, adjectives and verbs; word
+classes are not guessed."""
+
+
+def content_words(caption: str) -> tuple[str, ...]:
+    """The words of a caption that may name something, in lower case, each once, in order."""
+    words = dict.fromkeys(re.findall(ANY_WORD, caption.lower()))
+    # A single letter names nothing, but a Chinese character or a Korean syllable does.
+    return tuple(word for word in words if word not in FUNCTION_WORDS and (len(word) > 1 or word > "\u0e00"))
 
 
 def read_words(

@@ -1,6 +1,4 @@
-"""Words of a prompt: which words may name something, and where they are among the tokens, by the tokenizer's character
-offsets.
-"""
+"""Where the words of a prompt are among its tokens, by the tokenizer's character offsets."""
 
 from __future__ import annotations
 
@@ -9,31 +7,12 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from ..config.class_names import ANY_WORD, DEFAULT_PROMPTS, UNSPACED, any_name, join_classes, longest_first, spoken
+from ..config.class_names import DEFAULT_PROMPTS, UNSPACED, any_name, join_classes, longest_first, spoken
 from ..errors import UserError
 from ..models.families.readers import Reader
 
 BREAK = "BREAK"
 """The word that web interfaces read as the end of a chunk of the prompt."""
-FUNCTION_WORDS = frozenset(
-    """a about above across after against all along also am among an and another any are around as at away back
-    be because been before behind being below beneath beside besides between both but by can close could did do
-    does down each either every few for from front had has have he her here him his how i if in inside into is
-    it its just left like many me more most much my near next no not of off on one only onto or other our out
-    outside over own part past per photo photograph picture image right several shall she side so some such than
-    that the their them then there these they this those three through to together toward towards two under
-    until up upon us very via view was we were what when where which while who whose will with within without
-    you your""".split()
-)
-"""English words that name nothing visible. A caption's remaining words are its nouns, adjectives and verbs; word
-classes are not guessed."""
-
-
-def content_words(caption: str) -> tuple[str, ...]:
-    """The words of a caption that may name something, in lower case, each once, in order."""
-    words = dict.fromkeys(re.findall(ANY_WORD, caption.lower()))
-    # A single letter names nothing, but a Chinese character or a Korean syllable does.
-    return tuple(word for word in words if word not in FUNCTION_WORDS and (len(word) > 1 or word > "\u0e00"))
 
 
 class Reading(NamedTuple):

@@ -29,7 +29,7 @@ def diffseg(
     kl_thresholds: Sequence[float] = (1.1,) * 3,
     refine: bool = False,
 ) -> torch.Tensor:
-    """Object proposals (P, h, w) float64, each a distribution over positions; `winners.label` turns them into segments.
+    """Object proposals (P, h, w) float64, each a distribution over positions. `label` turns them into segments.
 
     rows: (N, N) float32, from `aggregate`. size: (h, w) of L. num_points: anchors on the longer side. kl_thresholds: τ
     for every round: 1.1 for COCO-Stuff-27, 0.9 for Cityscapes. refine: run K-Means on the rows, starting from the

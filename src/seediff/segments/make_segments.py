@@ -31,9 +31,8 @@ from ..models.registry import Model
 from .aggregate import aggregate, level_weights
 from .diffcut import cut_features
 from .diffseg import anchor_positions, diffseg
-from .edges import follow_edges
 from .kmeans import check_k, kmeans
-from .winners import label
+from .labelling import follow_edges, label
 
 MethodInput = AttentionMaps | torch.Tensor
 """What a method divides: self-attention whose rows sum to 1, or the encoder's features (C, h, w)."""
