@@ -134,8 +134,8 @@ def finish_masks(
     *,
     trace: bool = True,
 ) -> MaskResult:
-    """The masks of an image, once each class's soft mask is known. softs: from `soft_masks`. soft: (C, H, W), the same
-    at the image's size. image, config, trace: as in `make_masks`."""
+    """The masks of an image, once each class's soft mask is known. softs: from `soft_masks`. soft: (C, H, W), these
+    soft masks, enlarged to the image's size. image, config, trace: as in `make_masks`."""
     # 1. What the classes' methods report
     steps, flags = {}, []
     for name, mask in zip(classes, softs, strict=True):
@@ -187,8 +187,11 @@ def enlarge(
     scaled: Sequence[int] | None = None,
     view: Window | None = None,
 ) -> torch.Tensor:
-    """Soft maps (C, h, w) resized to the image's size: (C, H, W) in [0, 1], the input of PAMR. scaled, view: if the
-    image was resized and cropped once more, its size then, and the part that is left."""
+    """Soft maps (C, h, w) resized to the image's size: (C, H, W) in [0, 1], the input of PAMR.
+
+    size: (height, width) of the image that the model drew or saw. scaled, view: if a script resized this image and
+    cropped it, its (height, width) before the crop, and the part that is left.
+    """
     finish = config.facts.finish
     soft = resize(soft, size, finish.resize)
     if scaled is not None and view is not None:
@@ -212,8 +215,8 @@ def refine(
     weigh: Callable[..., torch.Tensor] = pamr_weights,
 ) -> torch.Tensor:
     """Soft masks (C, H, W) refined along the image (H, W, 3) uint8 by PAMR and then SAM, if the configuration has them.
-    seen: the size (h, w) at which the model saw the image; dilations count pixels of this size. None: the image's own
-    size. weigh: `pamr_weights`, or a function that knows its results."""
+    seen: the size (h, w) at which the model saw the image; PAMR's dilations are for this size. None: the image's own
+    size. weigh: `pamr_weights`, or a function that keeps its results for the next call."""
     if config.pamr:
         finish, dilations = config.facts.finish, _dilations(image, config, seen)
         weights = weigh(image, dilations, finish.bandwidth, soft.device)
@@ -227,7 +230,8 @@ def refine(
 
 
 def _dilations(image: np.ndarray, config: MaskConfig, seen: Sequence[int] | None) -> tuple[int, ...]:
-    """PAMR's dilations in pixels of the image."""
+    """PAMR's dilations in pixels of the image (H, W, 3). They are configured for the size `seen` (h, w), and grow with
+    the image: the dilations 1, 2, 4 for 512 pixels are 2, 4, 8 for an image of 1,024."""
     size = seen or image.shape[:2]
     dilations = config.facts.finish.dilations or config.pamr_dilations or scaled_dilations(size)
     growth = min(image.shape[:2]) / min(size)
@@ -261,7 +265,8 @@ def refine_photo(
 def picture_to_follow(
     photo: np.ndarray, seen: Sequence[int], config: MaskConfig, megapixels: float
 ) -> np.ndarray | None:
-    """The picture (H', W', 3) along which `refine_photo` refines, or None. seen: the size (h, w) that the model saw."""
+    """The photograph at the size (H', W', 3) at which `refine_photo` refines; None if that would add nothing, as
+    explained there. seen: the size (h, w) that the model saw."""
     size = largest_size(photo.shape, megapixels)
     if not config.pamr or math.prod(size) <= math.prod(seen):
         return None
@@ -296,8 +301,8 @@ def agreement(label_map: np.ndarray, classes: Sequence[str], second_maps: Sequen
     """Class → how well its mask agrees with a second mask, from the same maps in another way (`SoftMask.second`): IoU
     in [0, 1], to four digits; 0 for a class without pixels.
 
-    label_map: (H, W), i + 1 = classes[i]. second_maps: each class's second soft map (h, w). Of the pixels that a class
-    wins among these maps, its second mask has those with the highest values, as many as its mask in label_map has.
+    label_map: (H, W), i + 1 = classes[i]. second_maps: each class's second soft map (h, w). A class's second mask is
+    made of the pixels where its map is the highest of all: those with the highest values, as many as label_map has.
     """
     soft = resize(torch.stack(list(second_maps)), label_map.shape).cpu()
     wins = soft.argmax(0)

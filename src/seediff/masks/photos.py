@@ -60,7 +60,7 @@ class PhotoMasks:
     """The masks at the photograph's size (H, W), 255 outside the window; without soft masks, which would take hundreds
     of megabytes for a large photograph."""
     fine: torch.Tensor
-    """The soft masks (C, h', w') along the photograph's edges, of which `full` is made."""
+    """The soft masks (C, h', w') that follow the photograph's edges; `full` is made of them."""
 
     def soft(self) -> Iterator[np.ndarray]:
         """The soft mask (H, W) float32 of each class, one after the other."""

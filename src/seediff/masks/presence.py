@@ -85,7 +85,8 @@ def gains(errors: Mapping[str, torch.Tensor], ratios: Mapping[str, torch.Tensor]
 
 def log_ratio(maps: AttentionMaps, class_name: str) -> torch.Tensor:
     """(h, w) at the finest captured level: the logarithm of the attention to the class, relative to the attention to
-    words before the first class (or else to the first token of no class), averaged over levels."""
+    words before the first class, averaged over levels. A text that begins with a class has no such words; then its
+    first token that belongs to no class takes their place."""
     if maps.normalized or not maps.cross_attention:
         raise ValueError("presence compares words, so it needs plain means of cross-attention")
     taken = set(chain.from_iterable(maps.words.values()))

@@ -36,15 +36,15 @@ MAX_SEGMENTS = 2**16  # a table has a column for each id up to the highest, so t
 
 @dataclass(frozen=True)
 class Contingency:
-    """The labelled pixels that each class and segment of an image share: n entries, in the order of classes, then of
-    segments."""
+    """How many labelled pixels each class of an image shares with each segment: n entries, for the pairs that share
+    any, sorted by class, then by segment."""
 
     classes: np.ndarray
     """(n,) int64: the class of each entry."""
     segments: np.ndarray
-    """(n,) int64: its segment."""
+    """(n,) int64: the segment of each entry."""
     pixels: np.ndarray
-    """(n,) int64: the number of pixels that the two share."""
+    """(n,) int64: the number of pixels that they share."""
     unpredicted: np.ndarray
     """(C,) int64: the number of each class's pixels that no segment covers."""
     num_segments: int
@@ -70,8 +70,8 @@ def contingency(prediction: np.ndarray, label: np.ndarray, num_classes: int) -> 
 
 
 def match(tables: Sequence[Contingency]) -> np.ndarray:
-    """(P,) int64: the class for each segment id, −1 for unmatched segments, from one matching for the sum of the
-    tables."""
+    """(P,) int64: the class of each segment id; −1 for unmatched segments. tables: of one image or several, which get
+    one matching: the one with the most matched pixels in all of them together."""
     from scipy.optimize import linear_sum_assignment  # late: an export to COCO never calls this
 
     num_classes = len(tables[0].unpredicted)
@@ -85,8 +85,8 @@ def match(tables: Sequence[Contingency]) -> np.ndarray:
 
 
 def tally_matched(table: Contingency, taken: np.ndarray, *, charge_left_over: bool = False) -> Tally:
-    """Count an image's pixels under a matching (P,) from `match`. charge_left_over: unmatched segments are also false
-    positives, as in `strict`."""
+    """An image's counts (C,), once segments have classes. table: the image's. taken: (P,), the class of each segment,
+    from `match`. charge_left_over: unmatched segments are also false positives (protocol `strict`)."""
     num_classes = len(table.unpredicted)
     owner = taken[table.segments]  # (n,) the class matched with the entry's segment
     right, matched = owner == table.classes, owner >= 0

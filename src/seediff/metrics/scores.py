@@ -28,7 +28,7 @@ class Tally:
 
     @property
     def iou(self) -> np.ndarray:
-        """(…, C): `class_iou` of the counts."""
+        """(…, C) float64: IoU of each class; NaN for a class that is neither labelled nor predicted."""
         return class_iou(self.tp, self.fp, self.fn)
 
     @property
@@ -37,13 +37,13 @@ class Tally:
         return self.tp.sum(-1) / self.pixels
 
     def total(self) -> Tally:
-        """The sum over images, of counts (I, C)."""
+        """The counts (C,) of all images together, from counts (I, C) of each."""
         return Tally(self.tp.sum(0), self.fp.sum(0), self.fn.sum(0), int(np.sum(self.pixels)))
 
 
 @dataclass(frozen=True)
 class Intervals:
-    """Percentile intervals (low, high) of scores."""
+    """The 95 % intervals (low, high) of scores."""
 
     acc: tuple[float, float]
     miou: tuple[float, float]
@@ -72,15 +72,21 @@ def mean_iou(iou: np.ndarray) -> np.ndarray:
 
 
 def bootstrap(images: Tally, *, seed: int = 0, draws: int = 2000) -> Intervals:
-    """Intervals of accuracy, mIoU and each class's IoU over draws of whole images. images: (I, C). Segments are not
-    matched again for a draw."""
+    """The 95 % intervals of accuracy, mIoU and each class's IoU, by drawing whole images.
+
+    images: counts (I, C). seed, draws: seed and number of the draws. If segments were matched with classes, this
+    matching stays the same in all draws.
+    """
     drawn = resample(images, seed=seed, draws=draws)
     bounds = np.array([interval(values) for values in drawn.iou.T])
     return Intervals(interval(drawn.accuracy), interval(mean_iou(drawn.iou)), bounds)
 
 
 def resample(images: Tally, *, seed: int = 0, draws: int = 2000) -> Tally:
-    """The sum of each draw of I images, (D, C) and (D,) float64, without draws that have no labelled pixel."""
+    """The counts (D, C) float64 of D draws. Each draw takes I of the images, with replacement, and sums their counts.
+
+    images: counts (I, C). seed, draws: seed and number of the draws; draws without a labelled pixel are left out.
+    """
     times = draw_counts(len(images.tp), seed=seed, draws=draws)
     tp, fp, fn, pixels = (times @ counts for counts in (images.tp, images.fp, images.fn, images.pixels))
     valid = pixels > 0  # a draw may hold only images without labels
@@ -94,7 +100,7 @@ def draw_counts(images: int, *, seed: int = 0, draws: int = 2000) -> np.ndarray:
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:
-    """95 % percentile interval (low, high) of the values (D,) without NaN; NaN if all are NaN."""
+    """(low, high): the 2.5 % and 97.5 % quantiles of the values (D,) that are not NaN; NaN if all are NaN."""
     present = values[~np.isnan(values)]
     if not present.size:
         return (float("nan"), float("nan"))

@@ -22,7 +22,7 @@ class Reading(NamedTuple):
     text: str
     """The prompt after `Reader.convert`."""
     spans: list[tuple[int, int]]
-    """Of each token, as in `token_spans`."""
+    """For each token, the characters (start, end) of `text` that belong to it; see `token_spans`."""
 
     @property
     def is_too_long(self) -> bool:
@@ -30,7 +30,7 @@ class Reading(NamedTuple):
         return len(self.spans) > self.reader.limit
 
     def columns(self, phrases: Sequence[str]) -> dict[str, set[int]]:
-        """Word or phrase → the text columns of all its occurrences; empty without any."""
+        """Word or phrase → the text columns of all its occurrences; an empty set if it does not occur."""
         first, end = self.reader.first, self.reader.end
         assert first is not None
         if end is not None:  # padding comes before the text
@@ -112,9 +112,11 @@ def split_prompts(
 
 
 def find_columns(reader: Reader, prompt: str, phrases: Sequence[str], chunks: int = 1) -> dict[str, set[int]]:
-    """Word or phrase → its columns, found as in `locate_columns`, but by one tokenizer; empty if it is not in the
-    prompt. If the prompt is too long, only the part that the tokenizer reads counts. chunks: the number of parts
-    between the words BREAK, each of which is read by itself."""
+    """Word or phrase → its text columns by one tokenizer, under the rules of `locate_columns`; an empty set if the word
+    is not in the prompt. If the prompt is too long, only the part that the tokenizer reads counts.
+
+    chunks: the number of parts into which the words BREAK divide the prompt; each part is read by itself.
+    """
     columns: dict[str, set[int]] = {phrase: set() for phrase in phrases}
     if reader.first is None:
         return columns
@@ -134,8 +136,8 @@ def is_divided(reader: Reader, prompt: str, chunks: int) -> bool:
 
 
 def find_weight(text: str) -> str | None:
-    """The first text that looks like a weight of compel or of a web interface, such as `cat++`, `(cat)1.5`, `(cat)` or
-    `[cat]`, or like a bracket that is escaped because of these; None without such a text."""
+    """The first part of a text that looks like a weight of compel or of a web interface, such as `cat++`, `(cat)1.5`,
+    `(cat)` or `[cat]`, or like a bracket that is escaped because of these; None without such a text."""
     match = re.search(r"\S*(?:[^\W\d](?:\+|--)(?!\w)|[()\[\]])\S*", text)
     return None if match is None else match[0]
 

@@ -24,8 +24,8 @@ TOLERANCE = 1e-4
 def kmeans(
     rows: torch.Tensor, k: int, *, seed: int = 0, initial: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """(labels, centres) on the CPU: labels (N,) int64 from 0 to k − 1, and centres (k, M) float64, the means of their
-    rows.
+    """(labels, centres) on the CPU: labels (N,) int64, the cluster of each row, from 0 to k − 1; centres (k, M)
+    float64, the mean of the rows in each cluster.
 
     rows: (N, M). seed: for k-means++, which draws the first centres. initial: (k, M), first centres to use instead. An
     empty cluster gets the row that is farthest from its own centre. Raises UserError if k is below 1 or above N.

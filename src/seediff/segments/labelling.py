@@ -51,8 +51,8 @@ def label(proposals: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
 
 
 def _columns(maps: torch.Tensor, size: tuple[int, int], top: int, rows: int) -> Iterator[torch.Tensor]:
-    """Each of the maps (P, h, w) at the pixels of `rows` rows from `top` of `size`, bilinear (align_corners=False). A
-    band is transposed, (W, rows), so that widening it copies whole runs."""
+    """Each of the maps (P, h, w), enlarged bilinearly (align_corners=False) to `size` (H, W), but only the band of
+    `rows` rows from row `top` on. The band is transposed, (W, rows), so that widening it copies whole runs."""
     above, below, down = _taps(maps.shape[1], size[0], top, rows, maps.device)
     left, right, across = _taps(maps.shape[2], size[1], 0, size[1], maps.device)
     bands = maps[:, above] * (1 - down[:, None]) + maps[:, below] * down[:, None]
@@ -63,8 +63,12 @@ def _columns(maps: torch.Tensor, size: tuple[int, int], top: int, rows: int) -> 
 def _taps(
     positions: int, pixels: int, start: int, count: int, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """For `count` of `pixels` pixels from `start`: the positions before and after each, and the weight of the one
-    after."""
+    """Where bilinear interpolation reads along one side: (before, after, weight), (count,) each: for each of `count`
+    pixels from pixel `start` on, the position before it, the position after it, and the weight of the latter.
+
+    positions, pixels: numbers of positions and of pixels on this side. Example: 2 positions and 4 pixels have before =
+    0, 0, 0, 1 and weight = 0, ¼, ¾, 0.
+    """
     along = torch.arange(start, start + count, dtype=torch.float64, device=device)
     points = ((along + 0.5) * positions / pixels - 0.5).clamp(0, positions - 1)
     before = points.long()

@@ -18,8 +18,8 @@ from ..config.train import TrainConfig
 from ..files.label_maps import IGNORE
 
 OVERSAMPLE, IMPORTANCE = 3, 0.75
-"""Number of candidates for the points of a mask's loss, as a multiple of the points, and the share of the points that
-are the least certain candidates; the rest are drawn at random."""
+"""A mask's loss is computed at P points. OVERSAMPLE · P candidates are drawn at random: the IMPORTANCE · P points at
+which the mask is least certain are taken, and the other points are drawn at random."""
 
 
 def present_classes(labels: torch.Tensor) -> list[np.ndarray]:

@@ -51,7 +51,7 @@ class State:
     """The mIoU of the network in the folder; −1: not measured."""
     best_step: Count = 0
     data: dict[str, Any] = field(default_factory=dict)
-    """The facts of `check_stages`, and the steps between validations. A training continues only with the same."""
+    """The facts of `check_stages`, and the steps between validations. A training continues only with equal facts."""
 
 
 def start_losses(path: Path, steps: int) -> None:
@@ -222,8 +222,11 @@ def read_state(path: Path) -> State:
 
 
 def find_state(out: Path, config: TrainConfig, new: State) -> State:
-    """The state of the training in `out`; `new` if no training has begun there, or it has no checkpoint. Raises
-    UserError if `out` holds anything else, or a training with another configuration or on other data."""
+    """How far the training in the folder `out` is; `new` if no training has begun there, or if it has no checkpoint.
+
+    config, new: the configuration and the data of the training that is to run. Raises UserError if `out` holds anything
+    else, or a training with another configuration or on other data.
+    """
     saved, state = find_begun(out), new
     if saved is None:
         return new
