@@ -188,9 +188,9 @@ def draw_bars(scores: Scores) -> bytes:
 
 
 def draw_gallery(evaluation: Evaluation, ranked: Sequence[str]) -> np.ndarray | None:
-    """A picture (H, W, 3) uint8: the worst images at the left, the best at the right, each with its truth and its
-    prediction, which is made again. ranked: the names of all images, the worst first. Images without a picture of the
-    truth's size are left out; None if no image remains."""
+    """A picture (H, W, 3) uint8 with the worst images at the left and the best at the right. Beside each are its truth
+    and its prediction, which is made again. ranked: the names of all images, the worst first. Images without a picture
+    of the truth's size are left out; None if no image remains."""
     rows = min(ROWS, (len(ranked) + 1) // 2)
     by_name: dict[str, Sample] = {sample.name: sample for sample in evaluation.data}
 
@@ -289,9 +289,9 @@ def _predictor_notes(evaluation: Evaluation) -> list[str]:
 
 
 def one_lower(confusion: np.ndarray, objects: Sequence[int]) -> bool:
-    """Whether the predictions' ids seem to be one too low: if all were one higher, the classes in the truth, two or
-    more, would all have a higher IoU, and above ½ on average. confusion: `Confusion.table` (C, C + 1). objects: the ids
-    of the classes other than the background."""
+    """Whether the predictions' ids seem to be one too low. That is so if each class in the truth would have a higher
+    IoU with ids that are one higher, and the mean of these would be above ½; there must be two such classes or more.
+    confusion: `Confusion.table` (C, C + 1). objects: the ids of the classes other than the background."""
     there = [number for number in objects if confusion[number].any()]
     own, moved = tally(confusion).iou[there], tally(np.roll(confusion, 1, axis=1)).iou[there]
     return len(there) > 1 and bool((moved > own).all()) and moved.mean() > 0.5

@@ -59,7 +59,7 @@ def class_figures(names: Iterable[str], images: Tally, *, seed: int, draws: int)
 
 
 def mean_figure(name: str, ious: Iterable[Figure]) -> Figure:
-    """The mean of some classes' IoU, over those that are in the truth or predicted."""
+    """The mean IoU of some classes; classes that are neither in the truth nor predicted are left out."""
     _, values, drawn = zip(*ious, strict=True)
     return Figure(name, float(mean_iou(np.array(values))), mean_iou(np.stack(drawn, -1)))
 
@@ -94,7 +94,7 @@ class Scores:
 
     @property
     def pixels(self) -> np.ndarray:
-        """(C,): the number of each class's pixels in the truth, of those that count."""
+        """(C,) int64: the number of each class's pixels in the truth. Ignored pixels are not counted."""
         return self.confusion.sum(1)
 
     @property
@@ -173,7 +173,8 @@ def _score(
     seed: int,
     draws: int,
 ) -> Scores:
-    """All scores, from the images' counts. boundary_iou, images: as in `Scores`."""
+    """All scores. confusion: the counts of all images. boundary_iou, images: the fields of `Scores`. seed, draws: for
+    the bootstrap."""
     per_class, accuracy = class_figures(protocol.classes, confusion.tallies(), seed=seed, draws=draws)
 
     def mean(name: str, classes: Iterable[str]) -> Figure:

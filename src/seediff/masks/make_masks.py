@@ -47,7 +47,7 @@ class MaskResult:
     """(C, H, W) float32 in [0, 1]."""
     classes: tuple[str, ...]
     flags: tuple[str, ...] = ()
-    """Problems, such as `no_seeds:dog`."""
+    """Problems of the masks, such as `no_seeds:dog`; flags.py lists them."""
     trace: Mapping[str, Mapping[MaskStep, torch.Tensor]] = field(default_factory=dict)
     """Class → step → map."""
     agreement: Mapping[str, float] = field(default_factory=dict)
@@ -104,7 +104,7 @@ def make_masks(
 ) -> MaskResult:
     """Masks of `classes` in one image, from its attention alone; on the CPU.
 
-    image: (H, W, 3) uint8, for PAMR and SAM. Without these it may be None; then `size` (H, W) gives the masks' size.
+    image: (H, W, 3) uint8, for PAMR and SAM. If neither is used, it may be None; then `size` (H, W) is the masks' size.
     trace: also return every step's map.
 
     A pixel goes to the class with the highest soft value among those that reach their threshold, to the first of
@@ -165,8 +165,8 @@ def finish_masks(
 
 
 def soft_masks(maps: AttentionMaps, classes: Sequence[str], config: MaskConfig) -> list[SoftMask]:
-    """The soft mask of each class. Raises UserError as `soft_mask` does, and unless there are 1 to 254 classes, each
-    once."""
+    """The soft mask of each class. Raises UserError if there are not 1 to 254 classes, if a class is given twice, and
+    for the reasons of `soft_mask`."""
     if not 0 < len(set(classes)) == len(classes) < IGNORE:
         raise UserError("classes", f"{', '.join(classes) or 'none'}: must be 1 to {IGNORE - 1} names, each once")
     return [soft_mask(maps, name, config) for name in classes]
@@ -274,8 +274,9 @@ def picture_to_follow(
 
 
 def label_pixels(soft: torch.Tensor, config: MaskConfig, size: Sequence[int] | None = None) -> torch.Tensor:
-    """Label map (H, W) uint8 of soft masks (C, H, W), as in `MaskResult`, 255 inside `ignore_band`. size: (H, W) to
-    which masks are enlarged, class by class to save memory; None: their own size."""
+    """Label map (H, W) uint8 of soft masks (C, h, w): 0 = background, i + 1 = class i, 255 where the values lie inside
+    `ignore_band`. size: (H, W) to which the masks are enlarged, one class at a time to save memory; None: their own
+    size."""
     low, _ = config.ignore_band or (None, None)
     size = tuple(size or soft.shape[1:])
     best = soft.new_full(size, -1)

@@ -31,7 +31,7 @@ TIMESTEP = 150
 STRONGEST = 0.02
 """The share of positions, those with the strongest attention, that the score uses."""
 CROWDING = 0.25
-"""Exponent of the number of classes in the sentence, so that one threshold fits one class and seven."""
+"""Exponent of the number of classes in a sentence: with it, one threshold suits sentences of one class and of seven."""
 FLOOR = 1e-6
 """Attention below this counts as zero, as in half precision."""
 CONTRAST_LEVEL = 4

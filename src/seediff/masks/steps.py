@@ -17,7 +17,7 @@ class MaskStep:
     """A step of a mask method."""
 
     kind: str
-    """The operation; report/explain.py explains those of the package's methods."""
+    """The operation; report/explain.py explains the operations of the package's methods."""
     level: int | None = None
     """The divisor of L, if the operation is repeated at several levels."""
     number: int | None = None

@@ -79,6 +79,6 @@ def joint_counts(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def tally(table: np.ndarray) -> Tally:
-    """The counts in a table (C, C + 1) such as `Confusion.table`."""
+    """The counts (C,) in a table (C, C + 1) such as `Confusion.table`."""
     tp = np.diagonal(table).copy()
     return Tally(tp, table[:, :-1].sum(0) - tp, table.sum(1) - tp, int(table.sum()))

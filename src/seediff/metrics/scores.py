@@ -15,7 +15,8 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Tally:
-    """Numbers of pixels of each class: (C,) for one image or the sum of several, (I, C) for I images one by one."""
+    """The pixels of each class, counted: (C,) for one image or for several images together, (I, C) for each of I
+    images."""
 
     tp: np.ndarray
     """(…, C) int64: true positives."""
@@ -52,7 +53,7 @@ class Intervals:
 
 
 def stack(tallies: Iterable[Tally]) -> Tally:
-    """The counts of I images, at least one, as one tally (I, C)."""
+    """The counts of I images, (C,) each, as one tally (I, C). Needs at least one image."""
     rows = [(t.tp, t.fp, t.fn, t.pixels) for t in tallies]
     tp, fp, fn, pixels = zip(*rows, strict=True)
     return Tally(np.stack(tp), np.stack(fp), np.stack(fn), np.array(pixels, np.int64))

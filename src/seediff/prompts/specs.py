@@ -169,7 +169,8 @@ def redraw(spec: SampleSpec, seed: int, attempt: int) -> SampleSpec:
 
 
 def _stable_hash(*parts: int | str) -> int:
-    """A hash that is the same on every machine and in every version of Python, unlike `hash` and `random`."""
+    """A number in [0, 2^48) for these parts. Unlike `hash` and `random`, it is the same on every machine and in every
+    version of Python."""
     return int.from_bytes(hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=6).digest(), "big")
 
 
@@ -192,8 +193,11 @@ MOST_TEMPLATES = 200
 def varied_prompts(
     prompts: Sequence[str], kinds: Sequence[str], classes: Sequence[str], words: Collection[str] | None = None
 ) -> tuple[str, ...]:
-    """The templates, each followed by a phrase of each kind or none, before a full stop: all combinations, at most
-    MOST_TEMPLATES, in a mixed order that is always the same; then the unchanged prompts that name their classes.
+    """The templates with phrases: `a {class}` → `a {class}`, `a {class} on grass`, `a {class} on grass at night`, …
+
+    Each template is combined with each phrase of every kind, and with no phrase of a kind, before its full stop. At
+    most MOST_TEMPLATES are returned, in a mixed order that is always the same. The prompts that name their classes
+    follow unchanged.
 
     Phrases that name one of the classes are left out. words: the model's words, if its vocabulary is limited; phrases
     with other words are left out, too. Raises UserError for an unknown kind, for a kind without a remaining phrase, and

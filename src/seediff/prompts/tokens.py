@@ -130,7 +130,7 @@ def find_columns(reader: Reader, prompt: str, phrases: Sequence[str], chunks: in
 
 
 def is_divided(reader: Reader, prompt: str, chunks: int) -> bool:
-    """Whether the prompt has `chunks` parts between the words BREAK, and none is too long for the tokenizer."""
+    """Whether the words BREAK divide the prompt into exactly `chunks` parts, each short enough for the tokenizer."""
     parts = prompt.split(BREAK)
     return len(parts) == chunks and not any(read(reader, part).is_too_long for part in parts)
 

@@ -28,7 +28,7 @@ def label(proposals: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
     """Label map (H, W) int32 on the CPU: the proposal with the highest value at each pixel, the first of equals.
 
     proposals: (P, h, w), resized to `size` (H, W) bilinearly (align_corners=False). Ids are 0 … n − 1 in the order of
-    the proposals, without those that win no pixel.
+    the proposals; a proposal that wins no pixel has no id.
     """
     maps = proposals.float()
     if maps.device.type == "mps":
@@ -77,9 +77,9 @@ def _taps(
 
 def follow_edges(picture: np.ndarray, segments: np.ndarray, config: SegmentConfig) -> np.ndarray:
     """Segments (H, W) int32 moved to the edges of the picture (H, W, 3) uint8, in `config.edge_rounds` rounds; 0 rounds
-    change nothing. Ids stay in their order, without those of segments that win no pixel.
+    change nothing. Ids keep their order; a segment that wins no pixel loses its id.
 
-    Above `config.edge_megapixels`, PAMR works on the picture reduced to that many, and its masks are enlarged.
+    A picture of more than `config.edge_megapixels` is reduced to that size for PAMR, and the masks are enlarged.
     """
     height, width = segments.shape
     count = int(segments.max()) + 1

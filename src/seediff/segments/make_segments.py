@@ -104,7 +104,7 @@ def make_segments(
 
 def capture_inputs(model: Model, images: Sequence[np.ndarray], config: SegmentConfig) -> Sequence[MethodInput]:
     """A method's input for each image (H, W, 3) uint8 of one size, from one network call on their noise-free latents.
-    Of `config`, only `timestep_shown` and the kind of input matter."""
+    config: only its `timestep_shown`, and whether its method divides features, matter here."""
     latents = encode_images(model, images)
     if config.divides_features:
         with capture_features(model.network, latents.shape[-2:]) as found:

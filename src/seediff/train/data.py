@@ -95,7 +95,8 @@ _LEVELS = np.arange(256, dtype=np.float32)
 
 
 def jitter(image: Image.Image, rng: np.random.Generator, strength: float) -> Image.Image:
-    """SSD's colour augmentation: brightness, contrast, saturation and hue, each changed with probability ½."""
+    """A picture with other colours, as SSD's augmentation makes it: brightness, contrast, saturation and hue change,
+    each with probability ½. strength: of the changes; 1 is SSD's."""
     brightness, contrast, saturation, hue = (
         base + strength * width * rng.uniform(-1, 1) * (rng.random() < 0.5)
         for base, width in ((0, 32), (1, 0.5), (1, 0.5), (0, 18 / 360))

@@ -1,6 +1,6 @@
 """Mask2Former's loss for label maps: every class in an image is one mask, matched with one query.
 
-For transformers' own loss, a pixel without a class (255) lies outside all masks, which would teach the network that no
+In transformers' own loss, a pixel without a class (255) lies outside all masks, and so teaches the network that no
 class is there. Here points are pixels of the label map, and pixels of 255 have no weight, in matching and in the loss.
 Letters: B images, Q queries, C classes with background, P points.
 """

@@ -152,12 +152,12 @@ def _length(epochs: float | None, steps: int | None) -> tuple[float | None, int 
 
 
 def _without(items: Sequence[Sample], *parts: str) -> list[Sample]:
-    """The samples whose rows assign them to none of these parts."""
+    """The samples without those that belong to one of these parts of their data set, such as "val"."""
     return [item for item in items if item.row.split not in parts]
 
 
 def _marked(items: Sequence[Sample]) -> list[Sample]:
-    """The samples whose rows assign them to validation."""
+    """The samples of their data set's part for validation."""
     return [item for item in items if item.row.split == "val"]
 
 
@@ -173,8 +173,8 @@ def as_classes(dataset: Dataset, names: Sequence[str]) -> list[Sample]:
 
 
 def _split_off(items: Sequence[Sample], classes: Sequence[str], share: float) -> tuple[list[Sample], list[Sample]]:
-    """(samples for training, samples for validation), as `split` divides them, without samples for testing. share: of
-    the second, in [0, 1]."""
+    """(samples for training, samples for validation): the samples, divided as `seediff split` divides a data set,
+    without the samples for testing. share: the share for validation, in [0, 1]."""
     if not 0 <= share <= 1:
         raise UserError("validation_share", f"{share:g} must be a share, in [0, 1]")
     items = _without(items, "test")
