@@ -32,9 +32,8 @@ from seediff.files.outputs import write_atomic
 from seediff.metrics.matching import contingency, count_segments, match, tally_matched
 from seediff.metrics.scores import Tally, bootstrap, mean_iou, stack
 from seediff.models.registry import Model, load_model
-from seediff.segments.edges import follow_edges
+from seediff.segments.labelling import follow_edges, label
 from seediff.segments.make_segments import capture_inputs, propose
-from seediff.segments.winners import label
 
 from .floors import FLOORS, floor_map, score_floors
 from .markdown import sections

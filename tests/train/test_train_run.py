@@ -21,7 +21,7 @@ def stage(count=6, steps=2, **given):
 @pytest.mark.parametrize("architecture", ["mask2former", "segformer"])
 def test_learns_background_and_classes(tmp_path, architecture):
     config = small(architecture=architecture, learning_rate=3e-3, jitter=0.0, scale=(1.0, 1.0), warmup=0, clip=1.0)
-    result = train(config, [Stage(items(8), CLASSES, steps=30)], tmp_path / "out", workers=0)
+    result = train(config, [Stage(items(8), CLASSES, steps=20)], tmp_path / "out", workers=0)
     assert math.isnan(result.miou)
     segmenter = load_segmenter(tmp_path / "out")
     assert segmenter.classes == CLASSES
@@ -52,12 +52,9 @@ def test_finished_is_left_alone(tmp_path):
     ):
         with user_error(f"{says}.*choose another folder"):
             train(config, stages, out)
-    for name in ("model.safetensors", "config.json", "trained_on.txt", "training.json", "classes.txt"):
-        kept = (out / name).read_bytes()
-        (out / name).unlink()
-        with user_error(f"{name}: no such file, though the training was finished; restore it$"):
-            train(small(), [stage()], out, **held)
-        (out / name).write_bytes(kept)
+    (out / "training.json").unlink()
+    with user_error("holds a training that is damaged.*training.json"):
+        train(small(), [stage()], out, **held)
 
 
 def renamed(samples, **changes):

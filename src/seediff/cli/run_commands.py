@@ -89,7 +89,7 @@ def generate(
     config, info = configure_run(GenerateConfig, typed, config_file, constants=preset, planned=options.dry_run)
     check_mask_effects(typed, config.mask, config.reject)
     if vary not in (None, "none"):
-        from ..prompts.variations import varied_prompts
+        from ..prompts.specs import varied_prompts
 
         kinds = [kind.strip() for kind in vary.split(",")]
         prompts = varied_prompts(config.prompts, kinds, config.classes, info and info.settings.words)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,7 +19,6 @@ from ..dataset.split import pixel_digest
 from ..dataset.stored_masks import read_mask, with_single
 from ..errors import UserError
 from ..files.label_maps import map_folder, match_names, pair
-from ..files.photo_files import read_photo
 from .protocols import join_names
 
 OWN_IDS = "the data's own ids"
@@ -68,14 +66,10 @@ def _open_dataset(path: Path, data: Dataset, classes: Sequence[str] | None) -> P
 
 
 def _same_picture(one: Sample, other: Sample) -> bool:
-    """Whether two pictures have the same pixels, as they are stored or as `read_photo` shows them; also True if the
-    first sample has no picture."""
-    if one.source is None or (one.size() == other.size() and pixel_digest(one.image) == pixel_digest(other.image)):
+    """Whether two pictures have the same pixels; also True if the first sample has no picture."""
+    if one.source is None:
         return True
-    with suppress(UserError):
-        if isinstance(one.source, Path) and isinstance(other.source, Path):
-            return np.array_equal(read_photo(one.source), read_photo(other.source))
-    return False
+    return one.size() == other.size() and pixel_digest(one.image) == pixel_digest(other.image)
 
 
 def _check_paired(where: Path, data: Dataset, missing: Sequence[str], fix: str) -> None:

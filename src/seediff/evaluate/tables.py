@@ -26,7 +26,7 @@ LATEX = {
 
 
 class Points(float):
-    """A difference of two shares, which is shown in points with its sign."""
+    """A difference of two shares. It is shown in percentage points, with its sign: 0.012 → `+1.2`."""
 
 
 Value = str | float | Interval
@@ -41,7 +41,7 @@ class ScoreTable:
     columns: Sequence[str]
     """The headings after the first column, which has names."""
     rows: Sequence[Sequence[Value]]
-    """A name and its values each."""
+    """For each row its name, then its values."""
     sums: Sequence[Sequence[Value]] = ()
     """Rows below a rule."""
 
@@ -101,7 +101,7 @@ def csv_text(rows: Iterable[Sequence[str]]) -> str:
 
 
 def show_cell(value: Value, unit: str = "") -> str:
-    """The text of a cell. unit: follows a share."""
+    """The text of a cell. unit: what follows a share, such as "%"."""
     if isinstance(value, str):
         return value
     if isinstance(value, tuple):

@@ -18,7 +18,7 @@ from ..dataset.reviews import REMADE
 from ..files.documents import parse_json
 from ..segments.aggregate import aggregate
 from ..segments.diffseg import diffseg
-from ..segments.winners import label
+from ..segments.labelling import label
 from .events import Cache
 from .sample_attention import find_words, pixel_maps, word_maps
 from .session import Edit, Prepared

@@ -1,8 +1,9 @@
 """Boundary IoU: how well outlines agree, whatever an object's size.
 
-B. Cheng et al., "Boundary IoU: Improving Object-Centric Image Segmentation Evaluation", CVPR 2021: IoU of the pixels of
-each mask within d erosions with a 3 × 3 square of its outline, d being 2 % of the image's diagonal; the image's edge is
-an outline too. So a pixel counts if the square of 2d + 1 pixels around it contains several classes, or reaches out.
+B. Cheng et al., "Boundary IoU: Improving Object-Centric Image Segmentation Evaluation", CVPR 2021: the IoU of
+only those pixels of each mask that are near its outline: within d erosions with a 3 × 3 square. d is 2 % of the image's
+diagonal, and the image's edge is an outline, too. So a pixel counts if the square of 2d + 1 pixels around it contains
+several classes, or reaches beyond the image.
 """
 
 from __future__ import annotations
@@ -36,8 +37,9 @@ def boundary_band(labels: np.ndarray, distance: int) -> np.ndarray:
 
 
 def _any_of(flags: np.ndarray, length: int, axis: int) -> np.ndarray:
-    """Whether any of `length` neighbours along an axis is true, at the positions where that many fit. Takes doubling
-    steps, which is 50 times as fast as scipy's filters."""
+    """For each run of `length` neighbours along an axis: whether any of them is true. So the axis becomes shorter by
+    length − 1: [False, True, False, False] → [True, True, False] for a length of 2. Doubling the runs is 50 times as
+    fast as scipy's filters."""
     if axis == 1:
         return _any_of(flags.T, length, axis=0).T
     covered = 1
@@ -49,8 +51,9 @@ def _any_of(flags: np.ndarray, length: int, axis: int) -> np.ndarray:
 
 
 def boundary_counts(predicted: np.ndarray, truth: np.ndarray, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """(intersections, unions) of both boundary bands, (C,) int64 each, in pixels. predicted, truth: (H, W) uint8, ids
-    below C or 255. Where the truth is 255, the prediction counts as 255, too."""
+    """(intersections, unions), (C,) int64 each: for each class, the pixels that are near its outline in both label
+    maps, and in at least one of them. predicted, truth: (H, W) uint8, ids below C or 255. Where the truth is 255, the
+    prediction counts as 255, too."""
     predicted = _hide(predicted, truth == IGNORE)
     distance = boundary_distance(*truth.shape)
     predicted_band, truth_band = (_hide(labels, ~boundary_band(labels, distance)) for labels in (predicted, truth))

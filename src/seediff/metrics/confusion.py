@@ -22,7 +22,7 @@ class Confusion:
         self.num_classes = num_classes
         self.table = np.zeros((num_classes, num_classes + 1), np.int64)
         """(C, C + 1) int64; the last column counts pixels without a prediction (255)."""
-        self._tallies: list[tuple[np.ndarray, int]] = []
+        self._tallies: list[Tally] = []
 
     def __len__(self) -> int:
         """The number of images added."""
@@ -34,7 +34,7 @@ class Confusion:
         table = self._count(predicted, truth)
         self.table += table
         counts = tally(table)
-        self._tallies.append((np.stack([counts.tp, counts.fp, counts.fn]).astype(np.uint32), int(counts.pixels)))
+        self._tallies.append(counts)
         return counts
 
     def _count(self, predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -67,8 +67,7 @@ class Confusion:
 
     def tallies(self) -> Tally:
         """The counts of every image (I, C), in the order in which they were added; needs at least one image."""
-        rows = ((counts.astype(np.int64), pixels) for counts, pixels in self._tallies)
-        return stack(Tally(tp, fp, fn, pixels) for (tp, fp, fn), pixels in rows)
+        return stack(self._tallies)
 
 
 def joint_counts(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -80,6 +79,6 @@ def joint_counts(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def tally(table: np.ndarray) -> Tally:
-    """The counts in a table (C, C + 1) such as `Confusion.table`."""
+    """The counts (C,) in a table (C, C + 1) such as `Confusion.table`."""
     tp = np.diagonal(table).copy()
     return Tally(tp, table[:, :-1].sum(0) - tp, table.sum(1) - tp, int(table.sum()))

@@ -26,8 +26,8 @@ from ..models.describe import ModelInfo
 from ..models.families.readers import Reader
 from ..models.saving_memory import USUAL_LOADING, Graphs, Loading, Offload
 from ..models.short_names import named_model
+from ..prompts.captions import content_words
 from ..prompts.specs import each_spec, redraw, sample_count, sample_specs
-from ..prompts.tokens import content_words
 from ..report.tables import count_flags
 from ..workers import Progress
 from .engine import Engine

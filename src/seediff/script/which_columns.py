@@ -11,7 +11,8 @@ from typing import Any
 from ..errors import UserError
 from ..models.families.family import Family
 from ..models.families.readers import Reader
-from ..prompts.tokens import content_words, find_columns, find_weight, is_divided
+from ..prompts.captions import content_words
+from ..prompts.tokens import find_columns, find_weight, is_divided
 from .encodings import ENCODE, INSTRUCTION, NamedText
 from .heatmap import Phrase, phrase_name
 from .run import ReadText

@@ -31,9 +31,8 @@ from ..models.registry import Model
 from .aggregate import aggregate, level_weights
 from .diffcut import cut_features
 from .diffseg import anchor_positions, diffseg
-from .edges import follow_edges
-from .kmeans import kmeans
-from .winners import label
+from .kmeans import check_k, kmeans
+from .labelling import follow_edges, label
 
 MethodInput = AttentionMaps | torch.Tensor
 """What a method divides: self-attention whose rows sum to 1, or the encoder's features (C, h, w)."""
@@ -105,7 +104,7 @@ def make_segments(
 
 def capture_inputs(model: Model, images: Sequence[np.ndarray], config: SegmentConfig) -> Sequence[MethodInput]:
     """A method's input for each image (H, W, 3) uint8 of one size, from one network call on their noise-free latents.
-    Of `config`, only `timestep_shown` and the kind of input matter."""
+    config: only its `timestep_shown`, and whether its method divides features, matter here."""
     latents = encode_images(model, images)
     if config.divides_features:
         with capture_features(model.network, latents.shape[-2:]) as found:
@@ -159,9 +158,8 @@ def check_photo(model: Model, shape: Sequence[int], config: SegmentConfig, fit: 
     photograph that is too long and narrow, or has fewer positions than `k` segments."""
     rows, columns = seen_shape(model, shape, fit, size)
     positions = (rows // model.sizes.position) * (columns // model.sizes.position)
-    if isinstance(config.k, int) and config.k > positions:
-        seen = f"this photograph is seen at {columns} × {rows} pixels"
-        raise UserError("k", f"{config.k}: {seen}, which are only {positions} positions")
+    if isinstance(config.k, int):
+        check_k(config.k, positions)
     return positions
 
 
@@ -173,6 +171,5 @@ def check_positions(config: SegmentConfig, levels: Sequence[int], latent_size: G
     level_weights([(latent_size[0] // level, latent_size[1] // level) for level in levels], latent_size, config.weights)
     if config.method == "diffseg":
         anchor_positions(latent_size, config.num_points)
-    positions = latent_size[0] * latent_size[1]
-    if isinstance(config.k, int) and config.k > positions:
-        raise UserError("segment.k", f"{config.k} must be from 1 to {positions}, the number of positions")
+    if isinstance(config.k, int):
+        check_k(config.k, latent_size[0] * latent_size[1])

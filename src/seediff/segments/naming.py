@@ -44,9 +44,10 @@ class SegmentName(NamedTuple):
 
 
 def name_maps(maps: AttentionMaps, names: Sequence[str]) -> torch.Tensor:
-    """(C, h, w) in [0, 1) at the finest of LEVELS: r / (1 + r), where r is a position's attention to the word, relative
-    to the word's mean over the image, averaged over levels. ½ is average attention; an absent word is near ½
-    everywhere. Raises UserError if none of LEVELS was captured."""
+    """(C, h, w) in [0, 1), for each name how much each position attends to it, at the finest captured level of LEVELS.
+    The value is r / (1 + r). r is the position's attention divided by the word's mean attention over the image,
+    averaged over levels. So ½ is average attention, and a word that is absent from the picture is near ½ everywhere.
+    Raises UserError if none of LEVELS was captured."""
     levels = [level for level in LEVELS if maps.grid(level) in maps.cross_attention]
     if not levels:
         wanted = ", ".join(f"L/{level}" for level in LEVELS)
