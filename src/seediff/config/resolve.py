@@ -34,8 +34,8 @@ from ..files.documents import fit, read_toml
 from ..files.messages import show_bytes, show_json
 from ..files.outputs import CONFIG
 from ..models.describe import ModelInfo, ModelSettings, describe
+from ..models.distilled import values_of_file
 from ..models.model_files import fetch_configurations, locate_model
-from ..models.schedulers import distilled_defaults
 from ..models.short_names import BY_NAME, EMBEDDED, REAL
 from .class_names import reading_key, split_classes
 from .fields import check_names, check_table, field_types, flatten, tables_of
@@ -231,7 +231,7 @@ def values_below(
 def _distilled(model: ModelInfo, name: str, lora: str | None) -> SourcedValues:
     """What the LoRA, or else the single file that replaces the model's network, was distilled for."""
     for source in filter(None, (lora, name if model.files.replacement else None)):
-        values = distilled_defaults(model.family, source)
+        values = values_of_file(model.family, source)
         if values:
             return SourcedValues(f"what {Path(source).name} was distilled for", values)
     return NOTHING

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 from ..errors import UserError
 from ..files.documents import read_json
 from ..files.messages import did_you_mean, show_json
-from .families import REFUSED, families, pipeline_family
+from .distilled import values_of_model
+from .families import families, pipeline_family
 from .families.family import OF_PIPELINES, Family
 from .families.layers import Layer
 from .families.readers import Reader
@@ -102,15 +103,18 @@ class ModelInfo:
         return ()
 
     def defaults(self) -> dict[str, Any]:
-        """The default values of the family, and `steps` and `guidance_scale` of the model's page if the table of short
-        names has them. The package's defaults are for values that are missing here. A model that was distilled to draw
-        without guidance has the family's values only, because the page may describe its base."""
-        values = self.family.defaults(self.network_config, self.name)
-        named = named_model(self.files.base)
-        if named is not None and not self.family.unguided(self.network_config, self.name):
+        """The default values of the family, replaced by `steps` and `guidance_scale` of the model's page if the table
+        of short names has them, and these by the values of a model that was distilled to draw without guidance. The
+        package's defaults are for values that are missing here."""
+        family, named = self.family, named_model(self.files.base)
+        values: dict[str, Any] = {"steps": family.steps, "guidance_scale": family.guidance_scale}
+        if named is not None:
             page = {"steps": named.steps, "guidance_scale": named.guidance_scale}
             values |= {key: value for key, value in page.items() if value is not None}
-        return values
+        if family.no_self_attention:
+            values["mask"] = {"method": "ca"}
+        values |= values_of_model(family, self.network_config, self.name)
+        return {key: value for key, value in values.items() if value is not None}
 
     def sizes(self) -> Sizes | None:
         """The sizes of the model's images; None if its files do not say."""
@@ -171,8 +175,7 @@ def unsupported(name: str, pipeline: Any) -> UserError:
     """The error for a model whose model_index.json names a pipeline class that no family has, or no class at all."""
     named = pipeline[:100] if isinstance(pipeline, str) else show_json(pipeline)
     supported = ", ".join(f"{family.title} ({', '.join(family.pipelines)})" for family in families())
-    why = f": {REFUSED[named]}" if named in REFUSED else ""
-    return UserError("model", f"{name}: is a {named}, which is not supported{why}", f"supported: {supported}")
+    return UserError("model", f"{name}: is a {named}, which is not supported", f"supported: {supported}")
 
 
 def check_known_classes(name: str, known: Sequence[str] | None, classes: Sequence[str], field: str = "classes") -> None:

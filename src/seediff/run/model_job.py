@@ -272,6 +272,4 @@ def memory_line(config: RunConfig, info: ModelInfo, size: int | None, maps: int 
             line += f", before {config.quantize}"
     if maps:
         line += f"; {show_bytes(maps)} of attention maps an image"
-    if info.family.memory_note and not info.settings.words and not (size and config.device == "cpu"):
-        line += f"; an H100 needed {info.family.memory_note} (docs/gpus.md)"
     return line

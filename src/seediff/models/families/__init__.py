@@ -19,13 +19,6 @@ FILES = (
 VIDEO = ("video.ANIMATE_DIFF", "video.WAN", "video.COG_VIDEO_X", "video.LTX")
 """The families that draw clips, for scripts alone."""
 
-REFUSED = {
-    "StableDiffusionXLImg2ImgPipeline": "it refines pictures and draws none from words; name the base model",
-    "KolorsPipeline": "its text encoder is a language model (ChatGLM) whose tokens are not mapped",
-    "Flux2KleinKVPipeline": "it keeps keys of other images from step to step; use a Flux2KleinPipeline",
-}
-"""Pipeline class whose network belongs to a family → why the pipeline is not supported."""
-
 
 def families(places: Sequence[str] = FILES) -> Iterator[Family]:
     """Every family. Each file is imported when it is reached: a search for Stable Diffusion imports no other."""

@@ -42,10 +42,6 @@ PLAIN_ARGUMENTS = {
 """Arguments for pipelines and their `encode_prompt`, where they have them: one picture of the requested size, from the
 unchanged prompt."""
 
-QUICK = re.compile(r"turbo|lightning|schnell|hyper-?sd|klein-\d+b", re.IGNORECASE)
-"""Matches names of models that were distilled to draw in a few steps without guidance. The other FLUX.2 klein models
-have names such as FLUX.2-klein-base-4B."""
-
 OF_PIPELINES = ("is_distilled", "sample_sigmas")
 """Settings in model_index.json that are added to the network's config.json."""
 
@@ -144,10 +140,6 @@ class Family:
     """Side of the pipeline's own images in pixels, if config.json does not say it."""
     pipeline_multiple: int = 1
     """The pipeline requires sides that are multiples of this many pixels, in addition to whole positions."""
-
-    memory_note: str = ""
-    """The end of a sentence: the peak of memory while a model of this family drew on an H100 in bfloat16, with all maps
-    captured (benchmarks/gpu.py); empty if it was not measured."""
 
     # The network, its layers and sides. config: the network's config.json. factor: pixels per latent position.
 
@@ -252,27 +244,20 @@ class Family:
 
     # Drawing
 
-    def unguided(self, config: PartConfig, name: str) -> bool:
-        """Whether a model was distilled to draw without guidance, by its configuration, or else by the last part of its
-        name."""
+    def says_distilled(self, config: PartConfig) -> bool | None:
+        """Whether the network's configuration says that the model was distilled to draw without guidance; None if it
+        does not say."""
         if self.distilled and config:
             return not config.get("guidance_embeds", True)
-        last = re.split(r"[/\\]", name.rstrip("/\\"))[-1]
-        return bool(config.get("is_distilled")) or (QUICK.search(last) is not None and "cfg" not in last.lower())
+        return config.get("is_distilled")
 
-    def defaults(self, config: PartConfig, name: str) -> dict[str, Any]:
-        """The authors' `steps` and `guidance_scale`; and a mask method without self-attention, if there are no such
-        maps."""
-        values: dict[str, Any] = {"steps": self.steps, "guidance_scale": self.guidance_scale}
-        if self.unguided(config, name):
-            values = {"steps": self.distilled_steps, "guidance_scale": 0.0}
-        if self.no_self_attention:
-            values["mask"] = {"method": "ca"}
-        return {key: value for key, value in values.items() if value is not None}
+    def few_steps(self, config: PartConfig) -> int:
+        """The default steps of a model that was distilled to draw without guidance."""
+        return self.distilled_steps
 
     def check_guidance(self, config: PartConfig, name: str, guidance_scale: float) -> None:
-        """Raise UserError for guidance with a model that was distilled to draw without guidance."""
-        if guidance_scale > 1 and self.unguided(config, name):
+        """Raise UserError for guidance with a model whose configuration says that it draws without."""
+        if guidance_scale > 1 and self.says_distilled(config):
             raise UserError("guidance_scale", f"{guidance_scale}: model '{name}' draws without guidance", "use 0")
 
     def check_negative(self, name: str, negative_prompt: str) -> None:
@@ -328,8 +313,7 @@ class Family:
     def latents(self, pipe: Any, pixels: Tensor) -> Tensor:
         """Latents (B, C, h, w) for the network from pixels (B, 3, H, W) in [−1, 1]: the scaled mean of the
         autoencoder."""
-        encoded = pipe.vae.encode(pixels)
-        mean = encoded.latent_dist.mean if hasattr(encoded, "latent_dist") else encoded.latents  # of AutoencoderTiny
+        mean = pipe.vae.encode(pixels).latent_dist.mean
         return (mean - (pipe.vae.config.get("shift_factor") or 0)) * pipe.vae.config.scaling_factor
 
     def noise_levels(self, pipe: Any) -> int | None:

@@ -105,7 +105,6 @@ FLUX = Flux(
     streams={"transformer_blocks": TEXT_FIRST, "single_transformer_blocks": TEXT_FIRST},
     text_columns=T5_TOKENS,
     side=1024,
-    memory_note="36.4 GB for one picture of flux-dev at 1024²",
     steps=28,
     guidance_scale=3.5,
     distilled=True,

@@ -108,5 +108,4 @@ SD = UNet(
     network_part="unet",
     class_name="UNet2DConditionModel",
     replaces_missing_levels=False,
-    memory_note="2.9 GB for one picture of sd1.5 at 512², 3.9 GB for 8",
 )
