@@ -16,9 +16,9 @@ from typing import Any
 
 from ..errors import Notice, UserError, causes, first_line
 from ..files.documents import read_json
-from ..files.messages import did_you_mean, show_bytes
+from ..files.messages import show_bytes
 from ..files.output_folders import free_bytes
-from .short_names import NAMED, named_model
+from .short_names import named_model
 
 INDEX = "model_index.json"
 WEIGHTS = (".safetensors", ".gguf")
@@ -173,9 +173,7 @@ def not_fetched(hub_id: str, error: Exception, file: str, field: str) -> UserErr
     """The error for a hub id's file that is neither in the cache nor can be fetched. field: as in `fetch_file`."""
     from huggingface_hub import constants, errors
 
-    named, near = named_model(hub_id), ""
-    if field == "model" and not named:
-        near = did_you_mean(hub_id, [model.hub_id for model in NAMED])
+    named = named_model(hub_id)
     if isinstance(error, errors.EntryNotFoundError) and not isinstance(error, errors.LocalEntryNotFoundError):
         fix = f"for a single file or just a network, name the file, {hub_id}/FILE, and the base"
         if file != INDEX:
@@ -186,7 +184,7 @@ def not_fetched(hub_id: str, error: Exception, file: str, field: str) -> UserErr
         return UserError(field, f"{hub_id}: the hub wants its licence accepted first", fix)
     if isinstance(error, errors.RepositoryNotFoundError):
         fix = "check the name; `hf auth login` opens private ones"
-        return UserError(field, f"{hub_id}: the hub has no such model{near}, or it is private", fix)
+        return UserError(field, f"{hub_id}: the hub has no such model, or it is private", fix)
     why = first_line(error)
     if is_unreachable(error):
         why = "the hub cannot be reached"
@@ -197,5 +195,5 @@ def not_fetched(hub_id: str, error: Exception, file: str, field: str) -> UserErr
     if field == "model":
         name = named.name if named else hub_id
         command = f"seediff download {name} --out FOLDER"
-    problem = f"{hub_id} {state} in {constants.HF_HUB_CACHE}{near} and cannot be fetched: {why}"
+    problem = f"{hub_id} {state} in {constants.HF_HUB_CACHE} and cannot be fetched: {why}"
     return UserError(field, problem, f"on a machine with a network: `{command}`, then --{field} FOLDER")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -10,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError, first_line
-from ..files.messages import show_json
 from .families.family import NOT_LOADED, Family
 from .hub import INDEX, fetch_file, fetch_files, hub_files, read_index
 from .model_files import ModelFiles, NetworkFolder
 from .schedulers import follow_marks
 from .single_file import Checkpoint, load_parts
 from .trust import check_index, check_parts
-from .weights import PREFERRED, check_numbers, has_all, load_part, needed_files
+from .weights import check_numbers, has_all, load_part, needed_files
 
 
 def load_pipeline(files: ModelFiles, family: Family, dtype: str) -> Any:
@@ -65,7 +63,6 @@ def load_pipeline(files: ModelFiles, family: Family, dtype: str) -> Any:
         pipe = kind.from_pretrained(str(folder), use_safetensors=True, trust_remote_code=False, **options)
         pipe.register_modules(**tokenizers)
     check_numbers(pipe, files.name, networks)
-    _check_readers(pipe, files.name, family)
     if isinstance(own, Checkpoint):
         follow_marks(pipe, own.tensors)
     return pipe
@@ -81,19 +78,12 @@ def fetch_pipeline(files: ModelFiles, family: Family, dtype: str, out: Path | No
 
 
 def _complete_folder(files: ModelFiles, family: Family, dtype: str) -> Path:
-    """The folder of a hub id in the cache, after missing files were fetched. If the hub cannot be reached, weights of
-    another variant will do. Raises UserError."""
+    """The folder of a hub id in the cache, after missing files were fetched. Raises UserError."""
     folder = fetch_file(str(files.whole), INDEX).parent
-    listed, weighted = _parts(folder, files, family)
     here = [path.relative_to(folder).as_posix() for path in folder.glob("*/*")]
-    if has_all(here, listed, weighted, (PREFERRED[dtype][0], None)):
+    if has_all(here, *_parts(folder, files, family), dtype):
         return folder
-    try:
-        return fetch_pipeline(files, family, dtype)
-    except UserError:
-        if not has_all(here, listed, weighted, PREFERRED[dtype]):
-            raise
-        return folder
+    return fetch_pipeline(files, family, dtype)
 
 
 def _parts(folder: Path, files: ModelFiles, family: Family) -> tuple[set[str], list[str]]:
@@ -120,15 +110,3 @@ def _naming(place: Path) -> Iterator[None]:
         raise
     except Exception as error:
         raise UserError(place, f"cannot be loaded ({first_line(error)})") from error
-
-
-def _check_readers(pipe: Any, name: str, family: Family) -> None:
-    """Raise UserError for a tokenizer that reads no tokens, or more than its CLIP has positions."""
-    for reader in family.readers(pipe):
-        encoder = getattr(pipe, reader.name.replace("tokenizer", "text_encoder"))
-        limit, places = reader.tokenizer.model_max_length, math.inf
-        if type(encoder).__name__.startswith("CLIP"):
-            places = encoder.config.max_position_embeddings
-        if type(limit) is not int or not 0 < limit <= places:
-            problem = f"{name}: its {reader.name} gives {show_json(limit)} tokens at a time"
-            raise UserError("model", f"{problem}, which its text encoder cannot read", "download that folder again")
