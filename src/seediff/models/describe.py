@@ -18,7 +18,7 @@ from .families.family import OF_PIPELINES, Family
 from .families.layers import Layer
 from .families.readers import Reader
 from .hub import INDEX, read_index
-from .model_files import ModelFiles, NetworkFolder, locate_model
+from .model_files import ModelFiles, locate_model
 from .short_names import named_model
 from .trust import check_index, check_parts, check_settings, import_diffusers, import_transformers
 
@@ -143,8 +143,8 @@ def describe(files: ModelFiles) -> ModelInfo:
     if family is None:
         raise unsupported(files.base, pipeline)
     network, vae = (_read_config(folder, part) for part in (family.network_part, "vae"))
-    if isinstance(files.replacement, NetworkFolder):
-        network = _read_config(files.replacement.path, "") or network
+    if files.replacement is not None:
+        network = files.replacement.network_config() or network
     if network:
         network = {**network, **{key: index[key] for key in OF_PIPELINES if key in index}}
     settings = ModelSettings() if files.replacement else read_settings(files.whole)

@@ -6,12 +6,13 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
+from ..errors import UserError, first_line
 from ..files.messages import show_bytes
 from ..files.tensors import Tensor, read_header
 from .short_names import BYTES
@@ -115,6 +116,17 @@ def load_checked(kind: Any, source: str, /, **options: Any) -> tuple[Any, Mappin
         more = f"loading it needs {show_bytes(int(asked[1]))} more memory than this machine has free"
         place = "/".join([source, options.get("subfolder", "")]).rstrip("/")
         raise UserError(place, more, "end other programs, or take a smaller model") from error
+
+
+@contextmanager
+def naming(place: Path) -> Iterator[None]:
+    """In this block, any error becomes a UserError about `place`: for a broken folder, libraries raise anything."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(place, f"cannot be loaded ({first_line(error)})") from error
 
 
 def of_transformers(kind: Any) -> bool:
