@@ -116,6 +116,15 @@ class ModelInfo:
         values |= values_of_model(family, self.network_config, self.name)
         return {key: value for key, value in values.items() if value is not None}
 
+    def check_drawing(self, guidance_scale: float, negative_prompt: str) -> None:
+        """Raise UserError for guidance with a model whose configuration says that it draws without, and for a negative
+        prompt with a model that reads no negative prompt."""
+        family = self.family
+        if guidance_scale > 1 and family.says_distilled(self.network_config):
+            raise UserError("guidance_scale", f"{guidance_scale}: model '{self.name}' draws without guidance", "use 0")
+        if negative_prompt and (family.distilled or not family.negative):
+            raise UserError("negative_prompt", f"{negative_prompt!r}: model '{self.name}' reads none", "leave it out")
+
     def sizes(self) -> Sizes | None:
         """The sizes of the model's images; None if its files do not say."""
         family, config = self.family, self.network_config

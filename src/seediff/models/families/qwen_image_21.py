@@ -27,9 +27,20 @@ SLOT = 4
 
 class QwenImage21(Qwen):
     def tokenizers(self, folder: Path) -> dict[str, Any]:
-        from transformers import Qwen2Tokenizer
+        from transformers import ProcessorMixin, Qwen2Tokenizer
 
-        from .text_processor import TextProcessor
+        class TextProcessor(ProcessorMixin):
+            """Replaces transformers' Qwen3VLProcessor, whose part for pictures needs torchvision. Texts get the same
+            tokens."""
+
+            def __init__(self, tokenizer: Any) -> None:
+                self.tokenizer = tokenizer
+
+            def apply_chat_template(self, conversation: Sequence[Any], *args: Any, **options: Any) -> list[Any]:
+                return [self.tokenizer.apply_chat_template(conversation, *args, **options)]
+
+            def __call__(self, *, text: Sequence[str], **options: Any) -> Any:
+                return self.tokenizer(text, **options)
 
         return {"processor": TextProcessor(Qwen2Tokenizer.from_pretrained(str(folder / "processor")))}
 
