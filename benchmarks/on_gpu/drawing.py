@@ -46,7 +46,7 @@ class Draws:
     """
 
     def __init__(self, model: Model, batch: int) -> None:
-        own = model.family.defaults(model.network.config, model.info.name)
+        own = model.info.defaults()
         self.model, self.batch = model, batch
         self.steps: int = own.get("steps", GenerateConfig.steps)
         self.scale: float = own.get("guidance_scale", GenerateConfig.guidance_scale)

@@ -41,8 +41,7 @@ def check_all(model, specs, *, size, plan, steps, guidance_scale, negative_promp
     classes = [name for spec in specs for name in spec.classes]
     check_known_classes(model.info.name, model.info.settings.classes, classes)
     check_shape(model, image_shape(model, size), "size")
-    model.family.check_guidance(model.info.network_config, model.info.name, guidance_scale)
-    model.family.check_negative(model.info.name, negative_prompt)
+    model.info.check_drawing(guidance_scale, negative_prompt)
     how = {"steps": steps, "guidance_scale": guidance_scale, "negative_prompt": negative_prompt}
     check_drawing(model, specs, plan=plan, **how)
 

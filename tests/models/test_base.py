@@ -13,11 +13,12 @@ from huggingface_hub.errors import EntryNotFoundError
 from safetensors.torch import load_file, save_file
 
 from seediff.cli.main import main
-from seediff.models import hub, model_files
+from seediff.models import hub, model_files, single_file
 from seediff.models.describe import describe_here
 from seediff.models.fingerprint import model_fingerprint
-from seediff.models.model_files import HubFile, locate_model
+from seediff.models.model_files import locate_model
 from seediff.models.registry import load_model
+from seediff.models.single_file import HubFile
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
@@ -85,7 +86,7 @@ def test_a_file_on_the_hub(twin, expected, whole, tmp_path, monkeypatch, capsys)
     """Nothing is asked before the file is needed."""
     base, name = str(twin("unet")), "owner/tuned/checkpoints/mine.safetensors"
     file = save_single_file(tmp_path / "mine.safetensors", whole, "unet", ["unet"])
-    monkeypatch.setattr(model_files, "fetch_file", lambda hub_id, part: file)
+    monkeypatch.setattr(single_file, "fetch_file", lambda hub_id, part: file)
     assert locate_model(name, base).replacement == HubFile("owner/tuned", "checkpoints/mine.safetensors")
     assert same_weights(network(name, base), expected)
     with user_error("no such file, neither here nor in the hub's cache"):

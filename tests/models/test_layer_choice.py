@@ -18,7 +18,7 @@ def test_numbers_of_blocks(layers, numbers):
     assert block_numbers(layers) == numbers
 
 
-@pytest.mark.parametrize("layers", ["", "left", "3-1", "-1", "1-", "1,,2", "0-200", "99999", "²", None])
+@pytest.mark.parametrize("layers", ["", "left", "3-1", "-1", "1-", "1,,2", "0-200", "99999", "²", "3/", "0/1/2"])
 def test_what_is_no_group_is_told_in_a_line(layers):
     with user_error(r"^layers: .* must be all, up, down or last, of a UNet, or blocks of a transformer, as 9-12 or"):
         CaptureConfig(layers=layers)

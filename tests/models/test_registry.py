@@ -31,7 +31,7 @@ def folder(sd1_folder, tmp_path):
         (
             "model_index.json",
             b'{"_class_name": "KolorsPipeline"}',
-            "which is not supported: its text encoder is a lang",
+            "is a KolorsPipeline, which is not supported; supported: Stable",
         ),
         ("seediff.json", b'{"names": []}', r"seediff\.json: must have classes"),
         ("seediff.json", None, r"seediff\.json: is a folder"),

@@ -5,6 +5,7 @@ from builders.refusals import user_error
 from builders.single_files import save_single_file
 
 from seediff.config.generate_config import GenerateConfig
+from seediff.models.distilled import values_of_file
 from seediff.models.families import families
 from seediff.models.families.family import FlowMatching
 from seediff.models.families.flux import FLUX
@@ -12,7 +13,7 @@ from seediff.models.families.qwen_image import QWEN_IMAGE
 from seediff.models.families.sd3 import SD3
 from seediff.models.families.xl import SDXL
 from seediff.models.registry import load_model
-from seediff.models.schedulers import NAMES, check_scheduler, distilled_defaults, use_scheduler
+from seediff.models.schedulers import NAMES, check_scheduler, use_scheduler
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,7 @@ def test_schedulers_of_another_kind_are_refused():
         (SDXL, "ByteDance/SDXL-Lightning", ("euler-trailing", 4, 0.0)),
         (SDXL, "Hyper-SDXL-4steps-lora.safetensors", ("ddim-trailing", 4, 0.0)),
         (SDXL, "Hyper-SDXL-8steps-CFG-lora.safetensors", ("ddim-trailing", 8, None)),
-        (SDXL, "someone/JuggernautHyperVAE", ("ddim-trailing", 4, 0.0)),
+        (SDXL, "someone/JuggernautHyperVAE", (None, None, None)),
         (SDXL, "hypernetworks/anime.safetensors", (None, None, None)),
         (FLUX, "Hyper-FLUX.1-dev-16steps-lora.safetensors", (None, 16, None)),
         (FLUX, "alimama/FLUX.1-Turbo-Alpha", (None, 8, None)),
@@ -67,7 +68,7 @@ def test_schedulers_of_another_kind_are_refused():
     ],
 )
 def test_distilled_weights_are_known_by_their_names(family, source, expected):
-    values = distilled_defaults(family, source)
+    values = values_of_file(family, source)
     assert tuple(values.get(key) for key in ("scheduler", "steps", "guidance_scale")) == expected
     if expected[0]:
         check_scheduler(family, expected[0])

@@ -6,7 +6,7 @@ import warnings
 from typing import Any
 
 from ..errors import Notice, UserError
-from ..models.families import REFUSED, network_family, pipeline_family
+from ..models.families import network_family, pipeline_family
 from ..models.families.family import NETWORK_PARTS, Family
 from ..models.families.layers import refuse_adapters
 
@@ -20,12 +20,13 @@ KNOWN_PROCESSORS = {
 """diffusers' processors that compute the network's own attention and nothing else. The default processors that
 diffusers declares for its layers also do."""
 
-FROM_IMAGES = {"StableDiffusionXLImg2ImgPipeline"}
-"""Pipelines that are in REFUSED because they need a picture, which a script can give them."""
-
 OVERLAPPING = "it draws parts that overlap, each with maps of its own"
-PIECEWISE = {"StableDiffusionPanoramaPipeline": OVERLAPPING}
-"""Pipeline class → why its maps would not be its picture's."""
+REFUSED = {
+    "StableDiffusionPanoramaPipeline": OVERLAPPING,
+    "KolorsPipeline": "its text encoder is a language model (ChatGLM) whose tokens are not mapped",
+    "Flux2KleinKVPipeline": "it keeps keys of other images from step to step; use a Flux2KleinPipeline",
+}
+"""Pipeline class whose network belongs to a family → why the pipeline cannot be captured."""
 
 
 def find_networks(pipe: Any) -> tuple[list[Any], Family]:
@@ -39,9 +40,8 @@ def find_networks(pipe: Any) -> tuple[list[Any], Family]:
     if "ModularPipeline" in bases:
         problem = "modular pipelines do not say which text each network call receives"
         raise UserError(f"a {called}", problem, "capture the network itself")
-    why = {**REFUSED, **PIECEWISE}.get(called)
-    if why and called not in FROM_IMAGES:
-        raise UserError(f"a {called}", "cannot be captured", why)
+    if called in REFUSED:
+        raise UserError(f"a {called}", "cannot be captured", REFUSED[called])
     part = next((part for part in NETWORK_PARTS if getattr(pipe, part, None) is not None), None)
     if part is None and not hasattr(pipe, "forward"):
         raise UserError(f"a {called}", "has no unet and no transformer", "give a diffusers pipeline, or its network")

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from msgspec import Meta
 
 from ..errors import UserError
-from ..models.layer_choice import Kind, LayerChoice, normal_choice
+from ..models.layer_choice import Kind, LayerChoice, block_numbers
 from .class_names import check_prompts
 from .fields import MASKS, RESEARCH, WORD, AtLeastZero, Count, Positive, Several, Timestep, check_fields
 from .methods import METHOD_FACTS, LevelOption, Levels, MethodFacts, SegmentMethodName
@@ -44,8 +44,9 @@ class CaptureConfig:
     """In joint attention (as in FLUX): a word's share of the whole row (the default), or of the text alone."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "layers", normal_choice(self.layers))  # one spelling for each choice
         check_fields(self)
+        for group in self.layers.split("/", 1):
+            block_numbers(group)
         if self.prompt is not None:
             check_prompts((self.prompt,), "prompt")
 

@@ -21,8 +21,8 @@ from ..files.documents import fit, read_toml
 from ..files.messages import show_bytes
 from ..files.outputs import CONFIG
 from ..models.describe import ModelInfo, ModelSettings, describe
+from ..models.distilled import values_of_file
 from ..models.model_files import fetch_configurations, locate_model
-from ..models.schedulers import distilled_defaults
 from ..models.short_names import BY_NAME, EMBEDDED, REAL
 from .class_names import reading_key
 from .fields import check_names, check_table, field_types, flatten, tables_of
@@ -157,7 +157,7 @@ def _begun_model(kind: type[Config], out: Path) -> SourcedValues:
 def _distilled(model: ModelInfo, name: str, lora: str | None) -> SourcedValues:
     """What the LoRA was distilled for, or else the single file that replaces the model's network."""
     for source in filter(None, (lora, name if model.files.replacement else None)):
-        values = distilled_defaults(model.family, source)
+        values = values_of_file(model.family, source)
         if values:
             return SourcedValues(f"what {Path(source).name} was distilled for", values)
     return NOTHING

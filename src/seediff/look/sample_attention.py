@@ -30,7 +30,7 @@ from ..errors import UserError
 from ..models.describe import describe_here
 from ..models.families.readers import Reader
 from ..models.layer_choice import KINDS, Kind
-from ..models.model_files import HubFile, locate_model
+from ..models.model_files import locate_model
 from ..prompts.tokens import locate_columns
 from .samples import read_image
 
@@ -84,7 +84,7 @@ def cannot_capture(sample: Sample, config: DatasetConfig | None) -> str:
     here = False
     with suppress(UserError):
         files = locate_model(config.model, config.base)
-        here = files.folder is not None and not isinstance(files.replacement, HubFile)
+        here = files.folder is not None and (files.replacement is None or files.replacement.path is not None)
     if not here:
         return f"its model, {config.model_label}, is not on this machine"
     if isinstance(config, GenerateConfig) and sample.metadata.get("seed") is None:

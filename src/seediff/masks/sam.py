@@ -53,8 +53,7 @@ def load_sam(name: str) -> Any:
     try:
         kind = SAM_CLASSES[transformers.AutoConfig.from_pretrained(str(folder), trust_remote_code=False).model_type]
         options = {"local_files_only": True, "dtype": torch.float32}
-        source, config = str(folder), folder / "config.json"
-        network, info = load_checked(getattr(transformers, kind), source, [weights], config, **options)
+        network, info = load_checked(getattr(transformers, kind), str(folder), **options)
         problem = misfit(network, info, [weights]) or not_finite(network)
         side = network.config.prompt_encoder_config.image_size
         if not 0 < side <= LARGEST_SIDE:

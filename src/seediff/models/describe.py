@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 from ..errors import UserError
 from ..files.documents import read_json
 from ..files.messages import did_you_mean, show_json
-from .families import REFUSED, families, pipeline_family
+from .distilled import values_of_model
+from .families import families, pipeline_family
 from .families.family import OF_PIPELINES, Family
 from .families.layers import Layer
 from .families.readers import Reader
 from .hub import INDEX, read_index
-from .model_files import ModelFiles, NetworkFolder, locate_model
+from .model_files import ModelFiles, locate_model
 from .short_names import named_model
 from .trust import check_index, check_parts, check_settings, import_diffusers, import_transformers
 
@@ -102,15 +103,27 @@ class ModelInfo:
         return ()
 
     def defaults(self) -> dict[str, Any]:
-        """The default values of the family, and `steps` and `guidance_scale` of the model's page if the table of short
-        names has them. The package's defaults are for values that are missing here. A model that was distilled to draw
-        without guidance has the family's values only, because the page may describe its base."""
-        values = self.family.defaults(self.network_config, self.name)
-        named = named_model(self.files.base)
-        if named is not None and not self.family.unguided(self.network_config, self.name):
+        """The default values of the family, replaced by `steps` and `guidance_scale` of the model's page if the table
+        of short names has them, and these by the values of a model that was distilled to draw without guidance. The
+        package's defaults are for values that are missing here."""
+        family, named = self.family, named_model(self.files.base)
+        values: dict[str, Any] = {"steps": family.steps, "guidance_scale": family.guidance_scale}
+        if named is not None:
             page = {"steps": named.steps, "guidance_scale": named.guidance_scale}
             values |= {key: value for key, value in page.items() if value is not None}
-        return values
+        if family.no_self_attention:
+            values["mask"] = {"method": "ca"}
+        values |= values_of_model(family, self.network_config, self.name)
+        return {key: value for key, value in values.items() if value is not None}
+
+    def check_drawing(self, guidance_scale: float, negative_prompt: str) -> None:
+        """Raise UserError for guidance with a model whose configuration says that it draws without, and for a negative
+        prompt with a model that reads no negative prompt."""
+        family = self.family
+        if guidance_scale > 1 and family.says_distilled(self.network_config):
+            raise UserError("guidance_scale", f"{guidance_scale}: model '{self.name}' draws without guidance", "use 0")
+        if negative_prompt and (family.distilled or not family.negative):
+            raise UserError("negative_prompt", f"{negative_prompt!r}: model '{self.name}' reads none", "leave it out")
 
     def sizes(self) -> Sizes | None:
         """The sizes of the model's images; None if its files do not say."""
@@ -139,8 +152,8 @@ def describe(files: ModelFiles) -> ModelInfo:
     if family is None:
         raise unsupported(files.base, pipeline)
     network, vae = (_read_config(folder, part) for part in (family.network_part, "vae"))
-    if isinstance(files.replacement, NetworkFolder):
-        network = _read_config(files.replacement.path, "") or network
+    if files.replacement is not None:
+        network = files.replacement.network_config() or network
     if network:
         network = {**network, **{key: index[key] for key in OF_PIPELINES if key in index}}
     settings = ModelSettings() if files.replacement else read_settings(files.whole)
@@ -171,8 +184,7 @@ def unsupported(name: str, pipeline: Any) -> UserError:
     """The error for a model whose model_index.json names a pipeline class that no family has, or no class at all."""
     named = pipeline[:100] if isinstance(pipeline, str) else show_json(pipeline)
     supported = ", ".join(f"{family.title} ({', '.join(family.pipelines)})" for family in families())
-    why = f": {REFUSED[named]}" if named in REFUSED else ""
-    return UserError("model", f"{name}: is a {named}, which is not supported{why}", f"supported: {supported}")
+    return UserError("model", f"{name}: is a {named}, which is not supported", f"supported: {supported}")
 
 
 def check_known_classes(name: str, known: Sequence[str] | None, classes: Sequence[str], field: str = "classes") -> None:

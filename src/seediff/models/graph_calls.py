@@ -1,10 +1,10 @@
-"""What `GraphedNetwork` (graphs.py) knows of a capture, of a call in it, and of a call's graph."""
+"""What `GraphedNetwork` (graphs.py) knows: of a call, of its graph, of a capture, and from one capture to the next."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch.utils._pytree import tree_map_only
@@ -59,7 +59,7 @@ class CallGraph:
     additions: Any
     """What the call adds to the maps, from `CaptureHooks.take_back`."""
     touched: frozenset[Hashable]
-    """Names of the tensors in `GraphedNetwork.memory` that the call uses."""
+    """Names of the tensors in `Kept.memory` that the call uses."""
     read: Sequence[torch.Tensor]
     """All tensors that the call read, which must live as long as the graph."""
 
@@ -72,18 +72,53 @@ class CallGraph:
 
 
 @dataclass
+class Kept:
+    """What a network keeps from one capture to the next, until the network changes."""
+
+    state: Any = None
+    """From `examine`: what the graphs depend on."""
+    graphs: dict[Hashable, CallGraph] = field(default_factory=dict)
+    """Kind of call → its graph."""
+    memory: dict[Hashable, torch.Tensor] = field(default_factory=dict)
+    """Name → a tensor that graphs read and write, from `GraphedNetwork.tensor`."""
+    kinds: set[Hashable] = field(default_factory=set)
+    """The kinds of calls in earlier captures."""
+
+    def clear_memory(self) -> None:
+        """Set the tensors that graphs use to 0, and free the others."""
+        used = set().union(*(graph.touched for graph in self.graphs.values()))
+        self.memory = {name: tensor.zero_() for name, tensor in self.memory.items() if name in used}
+
+
+@dataclass
 class Capture:
     """What is known of one capture, from its first call to the next capture's."""
 
     state: Any = None
     """The network's state that the replays have read, from `examine`."""
-    must_compare: bool = False
-    """Whether the next call with a graph runs both ways."""
+    eager_because: str = ""
+    """Why its calls run eagerly; "" if they may be replayed."""
     has_replayed: bool = False
     kinds: set[Hashable] = field(default_factory=set)
     """The kinds of its calls."""
     touched: set[Hashable] = field(default_factory=set)
-    """Names of the tensors in `GraphedNetwork.memory` that its calls use."""
+    """Names of the tensors in `Kept.memory` that its calls use."""
+
+
+class Attached(NamedTuple):
+    """The hooks of captures, while they are in the network."""
+
+    hooks: CaptureHooks
+    handles: frozenset[int]
+    """Ids of the hooks' handles."""
+
+
+@dataclass
+class Trial:
+    """How long the calls took that a trial has timed."""
+
+    eager_seconds: list[float] = field(default_factory=list)
+    replay_seconds: list[float] = field(default_factory=list)
 
 
 @torch.inference_mode(False)

@@ -16,9 +16,9 @@ from typing import Any
 
 from ..errors import Notice, UserError, causes, first_line
 from ..files.documents import read_json
-from ..files.messages import did_you_mean, show_bytes
+from ..files.messages import show_bytes
 from ..files.output_folders import free_bytes
-from .short_names import NAMED, named_model
+from .short_names import named_model
 
 INDEX = "model_index.json"
 WEIGHTS = (".safetensors", ".gguf")
@@ -170,32 +170,32 @@ def is_unreachable(error: Exception) -> bool:
 
 
 def not_fetched(hub_id: str, error: Exception, file: str, field: str) -> UserError:
-    """The error for a hub id's file that is neither in the cache nor can be fetched. field: as in `fetch_file`."""
+    """The error for a file of a hub id that is not in the cache and cannot be fetched. field: as in `fetch_file`."""
     from huggingface_hub import constants, errors
 
-    named, near = named_model(hub_id), ""
-    if field == "model" and not named:
-        near = did_you_mean(hub_id, [model.hub_id for model in NAMED])
-    if isinstance(error, errors.EntryNotFoundError) and not isinstance(error, errors.LocalEntryNotFoundError):
-        fix = f"for a single file or just a network, name the file, {hub_id}/FILE, and the base"
-        if file != INDEX:
-            fix = "name one that it has"
-        return UserError(field, f"{hub_id}: has no file {file}", fix)
-    if isinstance(error, errors.GatedRepoError):
-        fix = f"accept it at {constants.ENDPOINT}/{hub_id}, then `hf auth login`"
-        return UserError(field, f"{hub_id}: the hub wants its licence accepted first", fix)
-    if isinstance(error, errors.RepositoryNotFoundError):
-        fix = "check the name; `hf auth login` opens private ones"
-        return UserError(field, f"{hub_id}: the hub has no such model{near}, or it is private", fix)
-    why = first_line(error)
-    if is_unreachable(error):
-        why = "the hub cannot be reached"
+    # What the hub refuses
+    other = f"for a single file or just a network, name the file, {hub_id}/FILE, and the base"
+    if file != INDEX:
+        other = "name one that it has"
+    consent = f"accept it at {constants.ENDPOINT}/{hub_id}, then `hf auth login`"
+    private = "check the name; `hf auth login` opens private ones"
+    refusals = (
+        (errors.GatedRepoError, "the hub wants its licence accepted first", consent),
+        (errors.RepositoryNotFoundError, "the hub has no such model, or it is private", private),
+        (errors.EntryNotFoundError, f"has no file {file}", other),
+    )
+    for kind, problem, fix in refusals:
+        if isinstance(error, kind) and not isinstance(error, errors.LocalEntryNotFoundError):
+            return UserError(field, f"{hub_id}: {problem}", fix)
+
+    # The hub was not reached, or failed
+    why = "the hub cannot be reached" if is_unreachable(error) else first_line(error)
     if isinstance(error, errors.OfflineModeIsEnabled):
         why += ", because HF_HUB_OFFLINE=1 is set"
     state = "is not" if cached_file(hub_id, file) is None else "is incomplete"
     command = f"hf download {hub_id} --local-dir FOLDER"
     if field == "model":
-        name = named.name if named else hub_id
-        command = f"seediff download {name} --out FOLDER"
-    problem = f"{hub_id} {state} in {constants.HF_HUB_CACHE}{near} and cannot be fetched: {why}"
+        named = named_model(hub_id)
+        command = f"seediff download {named.name if named else hub_id} --out FOLDER"
+    problem = f"{hub_id} {state} in {constants.HF_HUB_CACHE} and cannot be fetched: {why}"
     return UserError(field, problem, f"on a machine with a network: `{command}`, then --{field} FOLDER")

@@ -25,11 +25,6 @@ def by_kind(layers: LayerChoice) -> dict[Kind, LayerChoice]:
     return {"self": own or cross, "cross": cross}
 
 
-def both_kinds(cross: LayerChoice, own: LayerChoice) -> LayerChoice:
-    """The inverse of `by_kind`."""
-    return cross if cross == own else f"{cross}/{own}"
-
-
 def block_numbers(layers: LayerChoice) -> frozenset[int] | None:
     """The block numbers of a choice; None for one of SIDES. Raises UserError for an invalid choice."""
     if layers in SIDES:
@@ -43,19 +38,6 @@ def block_numbers(layers: LayerChoice) -> frozenset[int] | None:
             raise UserError("layers", f"{layers!r} must be {choices}")
         numbers |= {*range(first, last + 1)}
     return frozenset(numbers)
-
-
-def normal_choice(layers: LayerChoice) -> LayerChoice:
-    """The normalised spelling of a choice: `12,9-11` → `9-12`, `up/up` → `up`. Raises UserError for an invalid
-    choice."""
-    layers = str(layers)  # a file may say 3
-    if layers.count("/") == 1:
-        return both_kinds(*map(normal_choice, layers.split("/")))
-    numbers = block_numbers(layers)
-    if numbers is None:
-        return layers
-    starts, ends = ([n for n in sorted(numbers) if n + step not in numbers] for step in (-1, 1))
-    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=True))
 
 
 def block_names(names: Iterable[str]) -> list[list[str]]:

@@ -13,11 +13,11 @@ A whole model is in diffusers' format. The others replace some parts of a whole 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from ..errors import UserError
 from ..files.messages import did_you_mean
@@ -25,41 +25,10 @@ from ..files.reading import check_unpacked
 from .families import pipeline_family
 from .families.family import NETWORK_PARTS, Family
 from .hub import INDEX, WEIGHTS, cached_file, fetch_file, hub_part, local_folder, path_of, read_index
+from .replacement import NetworkFolder, Replacement
 from .short_names import BY_NAME, EMBEDDED, named_model
-from .single_file import Checkpoint, read_checkpoint
+from .single_file import HubFile, read_checkpoint
 from .weights import file_bytes, part_files
-
-
-@dataclass(frozen=True)
-class NetworkFolder:
-    """The folder of a network alone, as training saves it."""
-
-    path: Path
-    place: ClassVar[str] = "the folder"
-    is_gguf: ClassVar[bool] = False
-
-    def weight_files(self, dtype: str) -> list[Path]:
-        """The files that are loaded for a number format."""
-        return part_files(self.path.parent, self.path.name, dtype)[1]
-
-
-@dataclass(frozen=True)
-class HubFile:
-    """A single file on the hub that is not in the cache yet."""
-
-    hub_id: str
-    file: str
-    place: ClassVar[str] = "the hub"
-    path: ClassVar[Path | None] = None
-
-    @property
-    def is_gguf(self) -> bool:
-        """Whether its weights are quantised by llama.cpp's formats."""
-        return self.file.endswith(".gguf")
-
-    def weight_files(self, dtype: str) -> list[Path]:
-        """No files: the file is not on this machine."""
-        return []
 
 
 @dataclass(frozen=True)
@@ -72,7 +41,7 @@ class ModelFiles:
     """The name of the whole model."""
     whole: Path | str
     """The folder or hub id of the whole model."""
-    replacement: Checkpoint | NetworkFolder | HubFile | None = None
+    replacement: Replacement | None = None
     """What replaces some parts of the whole model."""
 
     @property
@@ -92,20 +61,12 @@ class ModelFiles:
         return self.replacement is not None and self.replacement.is_gguf
 
     def fetched(self) -> ModelFiles:
-        """The same files, with a `HubFile` fetched and read. Raises UserError."""
-        if not isinstance(self.replacement, HubFile):
-            return self
-        path = fetch_file(self.replacement.hub_id, self.replacement.file)
-        return replace(self, replacement=read_checkpoint(path))
+        """The same files, with a replacement on the hub fetched. Raises UserError."""
+        return replace(self, replacement=self.replacement and self.replacement.fetched())
 
-    def replaced(self, family: Family, index: Mapping[str, Any]) -> Sequence[str]:
-        """The parts that do not come from the whole model. index: the whole model's model_index.json. Of a `HubFile`
-        only the network is known; the file's header would say which other parts it holds."""
-        if self.replacement is None:
-            return ()
-        if isinstance(self.replacement, Checkpoint):
-            return [*self.replacement.parts(family, index)]
-        return [family.network_part]
+    def replaced(self, family: Family, index: Mapping[str, Any]) -> Collection[str]:
+        """The parts that do not come from the whole model. index: the whole model's model_index.json."""
+        return () if self.replacement is None else self.replacement.parts(family, index)
 
     def weight_bytes(self, family: Family, dtype: str) -> int | None:
         """Bytes of the weights in a number format, from the headers of their files; None if a file is not on this

@@ -1,8 +1,7 @@
-"""Schedulers by short names, and settings for weights that were distilled to a few steps, by their file names."""
+"""Schedulers by short names."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Container
 from typing import Any
 
@@ -31,21 +30,6 @@ NAMES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """Short name → diffusers' class, and the settings that replace those of the model's own configuration. Names of
 diffusers' classes are accepted, too."""
-
-DISTILLED = {
-    "lightning": ("euler-trailing", 0.0),
-    # Hyper-SD and Hyper-FLUX, also abbreviated to "Hyper"; not "HyperRealistic" or "hypernetwork".
-    "hyper[-_ ]?(sd|flux)|hyper(?-i:(?![a-z]))(?![-_ ]?real)": ("ddim-trailing", 0.0),
-    "dmd2": ("lcm", 0.0),
-    "lcm": ("lcm", 1.0),
-    "tcd": ("tcd", 0.0),
-}
-"""Pattern in a file's name → the scheduler and guidance scale that model pages give for such UNets, which were
-distilled to a few steps."""
-STEPS = re.compile(r"(?<!\d)(\d{1,2})[-_ ]?steps?", re.IGNORECASE)
-USUAL_STEPS = 4
-FLOW_STEPS = 8
-"""Default steps of distilled transformers, which keep the model's scheduler."""
 
 
 def scheduler_class(name: str) -> tuple[str, dict[str, Any]]:
@@ -93,27 +77,3 @@ def follow_marks(pipe: Any, names: Container[str]) -> None:
         return
     zero_snr = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"} if "ztsnr" in names else {}
     pipe.scheduler = type(pipe.scheduler).from_config(pipe.scheduler.config, prediction_type="v_prediction", **zero_snr)
-
-
-def distilled_defaults(family: Family, source: str) -> dict[str, Any]:
-    """`scheduler`, `steps` and `guidance_scale` for weights that were distilled to a few steps, by the name of their
-    file or hub id; empty for other weights. Models of flow matching keep their scheduler, and also their guidance if it
-    is an input of the network. Weights with `cfg` in their name keep their guidance."""
-    name = "/".join(re.split(r"[/\\]", source)[-2:])
-    flows, lower = isinstance(family, FlowMatching), name.lower()
-    recipe = next((recipe for part, recipe in DISTILLED.items() if re.search(part, name, re.IGNORECASE)), None)
-
-    # What such weights usually need
-    values = dict[str, Any]()
-    if flows and (recipe or "turbo" in lower):
-        values = {"steps": FLOW_STEPS, "guidance_scale": 0.0}
-    elif not flows and recipe:
-        values = {"scheduler": recipe[0], "steps": USUAL_STEPS, "guidance_scale": recipe[1]}
-
-    # What the name says about these weights
-    counted = STEPS.search(name)
-    if values and counted:
-        values["steps"] = int(counted[1])
-    if "cfg" in lower or (flows and family.distilled):
-        values.pop("guidance_scale", None)
-    return values

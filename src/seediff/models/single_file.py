@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,6 +21,8 @@ from typing import Any, ClassVar
 from ..errors import UserError, first_line
 from ..files.tensors import Tensor, read_gguf_header, read_header
 from .families.family import NETWORK_PARTS, Family
+from .hub import fetch_file
+from .replacement import Replacement
 from .trust import OWN_ATTENTION
 
 NETWORK = "model.diffusion_model."
@@ -63,7 +65,7 @@ PREFIXES = {
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class Checkpoint(Replacement):
     """A single file of weights, by its header."""
 
     path: Path
@@ -74,12 +76,14 @@ class Checkpoint:
     place: ClassVar[str] = "the file"
 
     @property
+    def marks(self) -> Collection[str]:
+        return self.tensors.keys()
+
+    @property
     def is_gguf(self) -> bool:
-        """Whether its weights are quantised by llama.cpp's formats."""
         return self.path.suffix == ".gguf"
 
     def weight_files(self, dtype: str) -> list[Path]:
-        """The file, for any number format."""
         return [self.path]
 
     def base(self) -> str:
@@ -110,6 +114,49 @@ class Checkpoint:
                 found[part] = held[0]
         return found
 
+    def load(self, family: Family, folder: Path, index: Mapping[str, Any], dtype: str, name: str) -> dict[str, Any]:
+        """Part → module, for all parts that the file holds and the base lists. Raises UserError for tensors that are
+        missing, have other shapes, or do not belong to the base."""
+        import diffusers
+        import torch
+        import transformers
+        from diffusers.models.model_loading_utils import load_gguf_checkpoint
+
+        gguf = self.is_gguf
+        held = load_gguf_checkpoint(str(self.path)) if gguf else read_header(self.path).load("pt")
+        number, parts = getattr(torch, dtype), dict[str, Any]()
+        for part, prefix in self.parts(family, index).items():
+            library, kind = index[part]
+            tensors = {key.removeprefix(prefix): tensor for key, tensor in held.items() if key.startswith(prefix)}
+            try:
+                if library == "transformers":
+                    own = getattr(transformers, kind)
+                    parts[part] = _text_encoder(own, tensors, prefix, folder, part, number)
+                else:
+                    parts[part] = _diffusers_part(getattr(diffusers, kind), tensors, gguf, folder / part, number)
+            except Exception as error:  # unexpected shapes or names may raise anything
+                problem = f"{self.path}: its {part} cannot be read ({first_line(error)})"
+                fix = "download that file again, or give the model that it was made from as its base"
+                raise UserError("model", problem, fix) from error
+        return parts
+
+
+@dataclass(frozen=True)
+class HubFile(Replacement):
+    """A single file on the hub that is not in the cache yet."""
+
+    path: None = field(default=None, init=False)
+    hub_id: str
+    file: str
+    place: ClassVar[str] = "the hub"
+
+    @property
+    def is_gguf(self) -> bool:
+        return self.file.endswith(".gguf")
+
+    def fetched(self) -> Replacement:
+        return read_checkpoint(fetch_file(self.hub_id, self.file))
+
 
 def read_checkpoint(path: Path) -> Checkpoint:
     """The `Checkpoint` of a single file, from the file's header. Raises UserError if it cannot be read or has no
@@ -129,36 +176,6 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise UserError("model", problem, "take the file in float16, bfloat16 or plain float8, or a .gguf")
     prefix = NETWORK if any(name.startswith(NETWORK) for name in tensors) else ""
     return Checkpoint(path, tensors, prefix)
-
-
-def load_parts(
-    checkpoint: Checkpoint, family: Family, folder: Path, index: Mapping[str, Any], dtype: Any
-) -> dict[str, Any]:
-    """Load all parts that the file holds and the base lists: part → module.
-
-    folder: the base's. index: its model_index.json. dtype: torch's. Raises UserError for tensors that are missing, have
-    other shapes, or do not belong to the base.
-    """
-    import diffusers
-    import transformers
-    from diffusers.models.model_loading_utils import load_gguf_checkpoint
-
-    gguf = checkpoint.is_gguf
-    held = load_gguf_checkpoint(str(checkpoint.path)) if gguf else read_header(checkpoint.path).load("pt")
-    parts = {}
-    for part, prefix in checkpoint.parts(family, index).items():
-        library, name = index[part]
-        tensors = {name.removeprefix(prefix): tensor for name, tensor in held.items() if name.startswith(prefix)}
-        try:
-            if library == "transformers":
-                parts[part] = _text_encoder(getattr(transformers, name), tensors, prefix, folder, part, dtype)
-            else:
-                parts[part] = _diffusers_part(getattr(diffusers, name), tensors, gguf, folder / part, dtype)
-        except Exception as error:  # unexpected shapes or names may raise anything
-            problem = f"{checkpoint.path}: its {part} cannot be read ({first_line(error)})"
-            fix = "download that file again, or give the model that it was made from as its base"
-            raise UserError("model", problem, fix) from error
-    return parts
 
 
 def _diffusers_part(kind: Any, tensors: dict[str, Any], gguf: bool, folder: Path, dtype: Any) -> Any:

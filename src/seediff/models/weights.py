@@ -8,12 +8,11 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
+from ..errors import UserError, first_line
 from ..files.messages import show_bytes
 from ..files.tensors import Tensor, read_header
 from .short_names import BYTES
@@ -55,16 +54,14 @@ def chosen_files(files: Iterable[str], part: str, dtype: str) -> tuple[str | Non
     return chosen, [match[0] for match in held.get(chosen, ())]
 
 
-def has_all(
-    files: Iterable[str], listed: Iterable[str], weighted: Iterable[str], allowed: Collection[str | None]
-) -> bool:
-    """Whether nothing of a pipeline needs to be downloaded: each listed part has its configuration, and each weighted
-    part all files of an allowed variant. files: paths in the pipeline's folder.
+def has_all(files: Iterable[str], listed: Iterable[str], weighted: Iterable[str], dtype: str) -> bool:
+    """Whether nothing of a pipeline needs to be downloaded for the number format `dtype`: each listed part has its
+    configuration, and each weighted part all files of a suitable variant. files: paths in the pipeline's folder.
 
     Files without a variant, usually float32, convert to any half precision. Half precision is not enough for float32,
     because the result would then depend on earlier downloads.
     """
-    files = [*files]
+    files, allowed = [*files], {PREFERRED[dtype][0], None}
     configured = {file.partition("/")[0] for file in files if file.endswith(".json")}
     return configured.issuperset(listed) and all(_is_whole(variants(files, part), allowed) for part in weighted)
 
@@ -99,68 +96,37 @@ def file_bytes(path: Path, dtype: str) -> int:
     return BYTES[dtype] * sum(math.prod(tensor.shape) for tensor in read_header(path).tensors.values())
 
 
-@dataclass
-class _Growth:
-    """What a library has built of a network, and the most that it may build."""
-
-    most_tensors: float
-    most_values: float
-    too_large: UserError
-    """The error above this."""
-    built: set[tuple[int, str]] = field(default_factory=set)
-    """Modules and the names of their parameters, which loading sets again."""
-    values: int = 0
-
-    def add(self, module: Any, name: str, parameter: Any) -> None:
-        """Count a parameter that a module gets."""
-        if parameter is None or (id(module), name) in self.built:
-            return
-        self.built.add((id(module), name))
-        self.values += parameter.numel()
-        if len(self.built) > self.most_tensors or self.values > self.most_values:
-            raise self.too_large
-
-
-@contextmanager
-def no_larger_than(files: Collection[Path], config: Path) -> Iterator[None]:
-    """In this block, raise UserError as soon as a network gets more than twice the values or tensors of these files:
-    the file `config` may hold any numbers, and libraries would build for hours, or until memory is full. Twice, because
-    files hold values that two tensors share only once. Without files there is no limit."""
-    from torch.nn.modules.module import register_module_parameter_registration_hook
-
-    held = [math.prod(tensor.shape) for tensor in _tensors(files).values()]
-    problem = f"describes a larger network than that of its weights, {sum(held)} numbers in {len(held)} tensors"
-    too_large = UserError(config, problem, "download it again")
-    growth = _Growth(2 * len(held) or math.inf, 2 * sum(held) or math.inf, too_large)
-    handle = register_module_parameter_registration_hook(growth.add)
-    try:
-        yield
-    except RuntimeError as error:  # diffusers reserves memory for a tensor before the module has it
-        asked = re.search(r"allocate (\d+) bytes", str(error))
-        if asked and int(asked[1]) <= 4 * growth.most_values:  # all values, in float32
-            more = f"loading it needs {show_bytes(int(asked[1]))} more memory than this machine has free"
-            raise UserError(config.parent, more, "end other programs, or take a smaller model") from error
-        if not asked and "Storage size" not in str(error):
-            raise
-        raise too_large from error
-    finally:
-        handle.remove()
-
-
 def _tensors(files: Iterable[Path]) -> dict[str, Tensor]:
     """Name → what the headers of files say about a tensor."""
     return dict(chain.from_iterable(read_header(file).tensors.items() for file in files))
 
 
-def load_checked(
-    kind: Any, source: str, files: Collection[Path], config: Path, /, **options: Any
-) -> tuple[Any, Mapping[str, Any]]:
-    """(network, info) of a class of diffusers or transformers. info: what the library reported, for `misfit`. source: a
-    folder or hub id. files, config: as in `no_larger_than`. options: of `from_pretrained`."""
+def load_checked(kind: Any, source: str, /, **options: Any) -> tuple[Any, Mapping[str, Any]]:
+    """(network, info). network: loaded by a class of diffusers or transformers. info: what the library reported, for
+    `misfit`. source: a folder or hub id. options: arguments of `from_pretrained`. Raises UserError if this machine has
+    too little memory."""
     if of_transformers(kind):  # reports sizes that do not match, too
         options |= {**OWN_ATTENTION, "ignore_mismatched_sizes": True}
-    with no_larger_than(files, config):
+    try:
         return kind.from_pretrained(source, use_safetensors=True, output_loading_info=True, **options)
+    except RuntimeError as error:
+        asked = re.search(r"allocate (\d+) bytes", str(error))
+        if asked is None:
+            raise
+        more = f"loading it needs {show_bytes(int(asked[1]))} more memory than this machine has free"
+        place = "/".join([source, options.get("subfolder", "")]).rstrip("/")
+        raise UserError(place, more, "end other programs, or take a smaller model") from error
+
+
+@contextmanager
+def naming(place: Path) -> Iterator[None]:
+    """In this block, any error becomes a UserError about `place`: for a broken folder, libraries raise anything."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(place, f"cannot be loaded ({first_line(error)})") from error
 
 
 def of_transformers(kind: Any) -> bool:
@@ -177,7 +143,7 @@ def load_part(kind: Any, folder: Path, part: str, dtype: str, name: str) -> Any:
 
     variant, files = part_files(folder, part, dtype)
     options = {"subfolder": part, "variant": variant, "dtype": getattr(torch, dtype)}
-    loaded, info = load_checked(kind, str(folder), files, folder / part / "config.json", **options)
+    loaded, info = load_checked(kind, str(folder), **options)
     left: list[str] = []
     if not of_transformers(kind):  # fewer layers of a text encoder are a choice
         left = [key for key in info["unexpected_keys"] if BLOCK.search(key)]

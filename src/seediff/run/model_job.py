@@ -192,9 +192,7 @@ def check_values(config: ModelConfig, info: ModelInfo) -> None:
         check_capture(config.method, config.capture.normalize)
         check_known_classes(config.model, info.settings.classes, config.classes)
     if isinstance(config, GenerateConfig):
-        if info.network_config:
-            info.family.check_guidance(info.network_config, config.model, config.guidance_scale)
-        info.family.check_negative(config.model, config.negative_prompt)
+        info.check_drawing(config.guidance_scale, config.negative_prompt)
     sizes = info.sizes()
     if sizes:
         if not isinstance(config, GenerateConfig):

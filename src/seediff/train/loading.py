@@ -88,7 +88,7 @@ def load_network(kind: Any, source: str, *, initial: bool = False, **options: An
     try:
         import_transformers()
         files = [] if initial else sorted(folder.glob("model*.safetensors"))  # and no checkpoint
-        network, info = load_checked(kind, source, files, folder / "config.json", **options)
+        network, info = load_checked(kind, source, **options)
     except UserError:
         raise
     except Exception as error:  # a modified configuration can raise nearly anything

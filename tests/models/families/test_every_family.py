@@ -1,4 +1,3 @@
-import dataclasses
 import re
 from collections.abc import Mapping
 from importlib import import_module
@@ -34,7 +33,7 @@ from builders.refusals import user_error
 from seediff.attention.see_photos import encode_images, run_clean, run_noised
 from seediff.config.generate_config import GenerateConfig
 from seediff.config.method_constants import CaptureConfig
-from seediff.models.families import REFUSED, families
+from seediff.models.families import families
 from seediff.models.layer_choice import KINDS, block_names
 from seediff.models.registry import load_model
 from seediff.prompts.specs import SampleSpec
@@ -105,8 +104,7 @@ def test_maps_are_those_by_the_book(model):
 
 
 def test_maps_of_a_variant_are_those_by_the_book(variant):
-    weak = variant.family.unguided(variant.info.network_config, variant.info.name)
-    check_drawing(variant, 0.0 if weak else 3.0, CaptureConfig())
+    check_drawing(variant, 0.0 if variant.info.defaults().get("guidance_scale") == 0 else 3.0, CaptureConfig())
 
 
 @pytest.mark.parametrize(
@@ -225,7 +223,7 @@ def test_the_authors_steps_and_guidance(folder, model, turbo, tmp_path):
         folder = tmp_path / "own-Turbo"
     family = model.family
     config = configured(GenerateConfig, {"classes": ("dog",), "model": str(folder)})
-    quick = turbo and not family.distilled
+    quick = turbo and family.says_distilled(model.info.network_config) is None
     own = (family.distilled_steps, 0.0) if quick else (family.steps or 50, family.guidance_scale or 7.5)
     assert (config.steps, config.guidance_scale) == own
     given = configured(GenerateConfig, {"classes": ("dog",), "model": str(folder), "guidance_scale": 2.0})
@@ -337,16 +335,6 @@ def test_sizes_out_of_rule(model):
                 generate(model, size=size)
 
 
-def test_a_turbo_model_with_guidance(model):
-    files = dataclasses.replace(model.info.files, name="owner/own-turbo")
-    turbo = dataclasses.replace(model, info=dataclasses.replace(model.info, files=files))
-    if not model.family.unguided(model.network.config, turbo.info.name):
-        assert model.family.distilled  # FLUX.1, LCM: the weights tell, not the name
-        return
-    with user_error(r"^guidance_scale: 3\.0: model 'owner/own-turbo' draws without guidance; use"):
-        generate(turbo)
-
-
 @pytest.mark.parametrize("folder", ["flux", "sana"], indirect=True)
 def test_the_commands(folder, tmp_path):
     run_commands(folder, tmp_path)
@@ -359,9 +347,8 @@ def test_the_page_has_a_row_for_it(family):
     assert row is not None, f"docs/models.md has no row that names `{'`, `'.join(family.pipelines)}`"
     own = [family.steps, family.guidance_scale]
     assert f"| {', '.join(f'{number:g}' for number in own)}" in row if None not in own else True
-    assert not set(family.pipelines) & set(REFUSED)
     diffusers = import_module("diffusers")
-    assert all(hasattr(diffusers, name) for name in (*family.pipelines, family.class_name, *REFUSED))
+    assert all(hasattr(diffusers, name) for name in (*family.pipelines, family.class_name))
 
 
 def test_blocks_are_chosen_by_their_numbers(model):

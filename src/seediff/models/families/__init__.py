@@ -10,21 +10,14 @@ from ...errors import UserError
 from .family import Family
 
 FILES = (
-    "unet.SD", "lcm.LCM", "xl.SDXL", "sd3.SD3", "flux.FLUX", "flux2.FLUX2", "flux2_klein.FLUX2_KLEIN", "pixart.PIXART",
-    "z_image.Z_IMAGE", "chroma.CHROMA", "qwen_image.QWEN_IMAGE", "qwen_image_21.QWEN_IMAGE_21", "krea2.KREA2",
+    "unet.SD", "unet.LCM", "xl.SDXL", "sd3.SD3", "flux.FLUX", "flux2.FLUX2", "flux2.FLUX2_KLEIN", "pixart.PIXART",
+    "z_image.Z_IMAGE", "flux.CHROMA", "qwen_image.QWEN_IMAGE", "qwen_image_21.QWEN_IMAGE_21", "krea2.KREA2",
     "ernie_image.ERNIE_IMAGE", "lumina2.LUMINA2", "sana.SANA",
 )  # fmt: skip
 """`file.NAME` of every family, in the order of lists."""
 
 VIDEO = ("video.ANIMATE_DIFF", "video.WAN", "video.COG_VIDEO_X", "video.LTX")
 """The families that draw clips, for scripts alone."""
-
-REFUSED = {
-    "StableDiffusionXLImg2ImgPipeline": "it refines pictures and draws none from words; name the base model",
-    "KolorsPipeline": "its text encoder is a language model (ChatGLM) whose tokens are not mapped",
-    "Flux2KleinKVPipeline": "it keeps keys of other images from step to step; use a Flux2KleinPipeline",
-}
-"""Pipeline class whose network belongs to a family → why the pipeline is not supported."""
 
 
 def families(places: Sequence[str] = FILES) -> Iterator[Family]:

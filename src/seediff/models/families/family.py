@@ -42,10 +42,6 @@ PLAIN_ARGUMENTS = {
 """Arguments for pipelines and their `encode_prompt`, where they have them: one picture of the requested size, from the
 unchanged prompt."""
 
-QUICK = re.compile(r"turbo|lightning|schnell|hyper-?sd|klein-\d+b", re.IGNORECASE)
-"""Matches names of models that were distilled to draw in a few steps without guidance. The other FLUX.2 klein models
-have names such as FLUX.2-klein-base-4B."""
-
 OF_PIPELINES = ("is_distilled", "sample_sigmas")
 """Settings in model_index.json that are added to the network's config.json."""
 
@@ -72,8 +68,10 @@ class DrawRequest:
 
 @dataclass(frozen=True)
 class Family:
-    """One family. The methods of this class suit a pipeline with a UNet's arguments; each family overrides what
-    differs."""
+    """One family: facts as fields, and how to do things as methods, under the same headings. The methods suit a
+    pipeline with a UNet's arguments; each family overrides what differs.
+
+    config: the config.json of the network. factor: pixels per latent position."""
 
     title: str
     pipelines: tuple[str, ...]
@@ -83,7 +81,7 @@ class Family:
     network_part: str = "transformer"
     """The pipeline's name for the network."""
 
-    # The other parts, and how they are loaded
+    # Loading
 
     reads_text: str = "tokenizer"
     """The part with the tokenizer."""
@@ -94,50 +92,31 @@ class Family:
     loads_loras: bool = True
     """Whether diffusers can load a LoRA into it."""
 
-    # Drawing
-
-    steps: int | None = None
-    guidance_scale: float | None = None
-    """The authors' defaults; None: the package's own defaults."""
-    distilled_steps: int = 4
-    """Default steps of models that were distilled to draw without guidance."""
-    where_prompt: Literal["second half", "first half", "first call"] = "second half"
-    """Where the prediction with the prompt is under guidance: in a half of the batch, or in the first of two calls."""
-    negative: bool = True
-    """Whether guidance reads a negative prompt; otherwise it compares with the empty prompt."""
-    distilled: bool = False
-    """Whether the guidance scale is an input of the network, which then predicts once."""
-    from_zero: bool = False
-    """Whether a guidance scale of 0 means no guidance to the pipeline; otherwise a scale of 1 does."""
-    gives_sigmas: bool = False
-    """Whether the pipeline gives the scheduler its noise levels."""
-    can_graph: bool = True
-    """Whether calls of the network can be replayed as CUDA graphs: the network copies nothing from the CPU, and waits
-    for nothing."""
-
     # Attention
 
     streams: Mapping[str, Layer] = field(default_factory=dict)
-    """Name of a list of blocks in the network → the attention layer of its blocks. If empty, modules named `attn1`
+    """Name of a list of blocks in the network → the attention layer of each block. If empty, modules named `attn1`
     attend to the picture, and modules named `attn2` to the text."""
     attention: str = "attn"
     """Name of the attention module in each block of `streams`."""
     no_self_attention: str = ""
     """Why there are no self-attention maps; empty if there are some."""
+    replaces_missing_levels: bool = True
+    """Whether the nearest level of attention replaces a missing one: the paper's constants are for Stable Diffusion 1
+    and 2."""
+    can_graph: bool = True
+    """Whether calls of the network can be replayed as CUDA graphs: the network copies nothing from the CPU, and waits
+    for nothing."""
+
+    # Clips
+
     frames_dimension: int = 0
     """The dimension of the latents that counts the frames of clips; 0: the network draws images."""
     frames_in_rows: bool = False
     """Whether the frames of a clip are consecutive rows of the batch; otherwise they are positions, frame by frame."""
-    replaces_missing_levels: bool = True
-    """Whether the nearest level of attention replaces a missing one: the paper's constants are for Stable Diffusion 1
-    and 2."""
 
-    # Text and sides
+    # Sides of images
 
-    text_columns: int = CLIP_TOKENS
-    """The maximum number of text columns."""
-    inputs_of_text: tuple[str, ...] = ("encoder_hidden_states",)
-    """The network's name for each value that `encode_prompt` returns; empty for values that are no input."""
     patch: int = 1
     """Side of a position of L in latents, if config.json does not say it."""
     side: int = 0
@@ -145,15 +124,46 @@ class Family:
     pipeline_multiple: int = 1
     """The pipeline requires sides that are multiples of this many pixels, in addition to whole positions."""
 
-    memory_note: str = ""
-    """The end of a sentence: the peak of memory while a model of this family drew on an H100 in bfloat16, with all maps
-    captured (benchmarks/gpu.py); empty if it was not measured."""
+    # Text
 
-    # The network, its layers and sides. config: the network's config.json. factor: pixels per latent position.
+    text_columns: int = CLIP_TOKENS
+    """The maximum number of text columns."""
+    inputs_of_text: tuple[str, ...] = ("encoder_hidden_states",)
+    """The network's name for each value that `encode_prompt` returns; empty for values that are no input."""
+
+    # Guidance
+
+    steps: int | None = None
+    guidance_scale: float | None = None
+    """The authors' defaults; None: the package's own defaults."""
+    distilled_steps: int = 4
+    """Default steps of models that were distilled to draw without guidance."""
+    distilled: bool = False
+    """Whether the guidance scale is an input of the network, which then predicts once per step."""
+    where_prompt: Literal["second half", "first half", "first call"] = "second half"
+    """Where the prediction with the prompt is under guidance: in a half of the batch, or in the first of two calls."""
+    negative: bool = True
+    """Whether guidance reads a negative prompt; otherwise it compares with the empty prompt."""
+    from_zero: bool = False
+    """Whether a guidance scale of 0 means no guidance to the pipeline; otherwise a scale of 1 does."""
+
+    # Drawing
+
+    gives_sigmas: bool = False
+    """Whether the pipeline gives the scheduler its noise levels."""
+
+    # Loading: methods
 
     def has_weights(self, part: str) -> bool:
         """Whether a part of the pipeline has weights: it is the network, the autoencoder or a text encoder."""
         return re.fullmatch(rf"{self.network_part}|vae|text_encoder(_[0-9])?", part) is not None
+
+    def tokenizers(self, folder: Path) -> dict[str, Any]:
+        """Part → the tokenizer that is loaded here, not by diffusers. folder: the pipeline's folder, already
+        checked."""
+        return {}
+
+    # Attention: methods
 
     def layers(self, network: Any) -> dict[str, Layer]:
         """The attention modules that can be captured, by name, in block order. Raises UserError for unsupported
@@ -169,10 +179,6 @@ class Family:
         for name in layers:
             refuse_adapters(name, network.get_submodule(name))
         return layers
-
-    def most_text_columns(self, pipeline: str) -> int:
-        """The maximum number of text columns for this pipeline class."""
-        return self.text_columns
 
     def names_in(self, names: Sequence[str], group: LayerChoice) -> list[str]:
         """The names of the attention modules in a group. names: all modules. group: block numbers; the sides of a UNet
@@ -199,16 +205,15 @@ class Family:
         patch = self.patch_of(network.config)
         return batch, height // patch, width // patch
 
+    # Clips: methods
+
     def frames(self, given: NetworkInputs) -> int:
         """The number of latent frames of each clip in a network call; 1 for images."""
         if not self.frames_dimension:
             return 1
         return latents_of(given).shape[self.frames_dimension]
 
-    def text_columns_of_call(self, given: NetworkInputs) -> int | None:
-        """The number of text columns in joint attention, in a network call; None: unknown."""
-        states = given.get("encoder_hidden_states")
-        return None if states is None else states.shape[1]
+    # Sides of images: methods
 
     def factor(self, vae: PartConfig) -> int:
         """Pixels per latent position, for an autoencoder with this configuration."""
@@ -243,42 +248,38 @@ class Family:
             return None
         return min(config["axes_lens"][1:]) * self.multiple(factor, config)
 
-    # Loading
+    # Text: methods
 
-    def tokenizers(self, folder: Path) -> dict[str, Any]:
-        """Part → the tokenizer that is loaded here, not by diffusers. folder: the pipeline's folder, already
-        checked."""
-        return {}
+    def most_text_columns(self, pipeline: str) -> int:
+        """The maximum number of text columns for this pipeline class."""
+        return self.text_columns
 
-    # Drawing
+    def text_columns_of_call(self, given: NetworkInputs) -> int | None:
+        """The number of text columns in joint attention, in a network call; None: unknown."""
+        states = given.get("encoder_hidden_states")
+        return None if states is None else states.shape[1]
 
-    def unguided(self, config: PartConfig, name: str) -> bool:
-        """Whether a model was distilled to draw without guidance, by its configuration, or else by the last part of its
-        name."""
+    def readers(self, pipe: Any) -> tuple[Reader, ...]:
+        """The tokenizers; those whose tokens have text columns come first."""
+        return (Reader("tokenizer", pipe.tokenizer, self.text_columns),)
+
+    def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
+        """The network's inputs for prompts, without guidance."""
+        found = pipe.encode_prompt(list(prompts), device=device, **plain_arguments(pipe.encode_prompt))
+        return {name: states for name, states in zip(self.inputs_of_text, found, strict=False) if name}
+
+    # Guidance: methods
+
+    def says_distilled(self, config: PartConfig) -> bool | None:
+        """Whether the network's configuration says that the model was distilled to draw without guidance; None if it
+        does not say."""
         if self.distilled and config:
             return not config.get("guidance_embeds", True)
-        last = re.split(r"[/\\]", name.rstrip("/\\"))[-1]
-        return bool(config.get("is_distilled")) or (QUICK.search(last) is not None and "cfg" not in last.lower())
+        return config.get("is_distilled")
 
-    def defaults(self, config: PartConfig, name: str) -> dict[str, Any]:
-        """The authors' `steps` and `guidance_scale`; and a mask method without self-attention, if there are no such
-        maps."""
-        values: dict[str, Any] = {"steps": self.steps, "guidance_scale": self.guidance_scale}
-        if self.unguided(config, name):
-            values = {"steps": self.distilled_steps, "guidance_scale": 0.0}
-        if self.no_self_attention:
-            values["mask"] = {"method": "ca"}
-        return {key: value for key, value in values.items() if value is not None}
-
-    def check_guidance(self, config: PartConfig, name: str, guidance_scale: float) -> None:
-        """Raise UserError for guidance with a model that was distilled to draw without guidance."""
-        if guidance_scale > 1 and self.unguided(config, name):
-            raise UserError("guidance_scale", f"{guidance_scale}: model '{name}' draws without guidance", "use 0")
-
-    def check_negative(self, name: str, negative_prompt: str) -> None:
-        """Raise UserError for a negative prompt with a model that reads no negative prompt."""
-        if negative_prompt and (self.distilled or not self.negative):
-            raise UserError("negative_prompt", f"{negative_prompt!r}: model '{name}' reads none", "leave it out")
+    def few_steps(self, config: PartConfig) -> int:
+        """The default steps of a model that was distilled to draw without guidance."""
+        return self.distilled_steps
 
     def guided(self, pipe: Any, guidance_scale: float) -> bool:
         """Whether the network predicts twice per step, with the prompt and without (`where_prompt`)."""
@@ -287,6 +288,8 @@ class Family:
     def reads_negative(self, pipe: Any, guidance_scale: float) -> bool:
         """Whether a negative prompt has any effect."""
         return self.negative and self.guided(pipe, guidance_scale)
+
+    # Drawing: methods
 
     def count_predictions(self, pipe: Any, steps: int) -> int:
         """How often the network predicts with the prompt in this many steps: some schedulers need more predictions.
@@ -312,24 +315,12 @@ class Family:
             arguments["negative_prompt"] = [drawing.negative_prompt] * len(drawing.prompts)
         return arguments
 
-    # Text
-
-    def readers(self, pipe: Any) -> tuple[Reader, ...]:
-        """The tokenizers; those whose tokens have text columns come first."""
-        return (Reader("tokenizer", pipe.tokenizer, self.text_columns),)
-
-    def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
-        """The network's inputs for prompts, without guidance."""
-        found = pipe.encode_prompt(list(prompts), device=device, **plain_arguments(pipe.encode_prompt))
-        return {name: states for name, states in zip(self.inputs_of_text, found, strict=False) if name}
-
     # Photographs
 
     def latents(self, pipe: Any, pixels: Tensor) -> Tensor:
         """Latents (B, C, h, w) for the network from pixels (B, 3, H, W) in [−1, 1]: the scaled mean of the
         autoencoder."""
-        encoded = pipe.vae.encode(pixels)
-        mean = encoded.latent_dist.mean if hasattr(encoded, "latent_dist") else encoded.latents  # of AutoencoderTiny
+        mean = pipe.vae.encode(pixels).latent_dist.mean
         return (mean - (pipe.vae.config.get("shift_factor") or 0)) * pipe.vae.config.scaling_factor
 
     def noise_levels(self, pipe: Any) -> int | None:

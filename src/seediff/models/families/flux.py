@@ -1,8 +1,9 @@
-"""FLUX.1: blocks of two streams, then of one, in which picture and text attend to each other, the text's columns first.
+"""FLUX.1 and Chroma: blocks of two streams, then of one, in which picture and text attend to each other, the text's
+columns first.
 
-The text columns are T5's. Only a pooled state of CLIP is used, so CLIP's tokens have no columns, and CLIP may read less
-than the whole prompt. Latents are packed: a position is 2 × 2 of them. The guidance scale is an input of the network
-(dev), or there is no guidance (schnell).
+FLUX.1's text columns are T5's. Only a pooled state of CLIP is used, so CLIP's tokens have no columns, and CLIP may read
+less than the whole prompt. Latents are packed: a position is 2 × 2 of them. The guidance scale is an input of the
+network (dev), or there is no guidance (schnell).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from ...errors import UserError
-from .family import Condition, FlowMatching, NetworkInputs, PartConfig, Tensor, latents_of
+from .family import Condition, Family, FlowMatching, NetworkInputs, PartConfig, Tensor, latents_of
 from .layers import TEXT_FIRST
 from .readers import Reader
 
@@ -105,9 +106,43 @@ FLUX = Flux(
     streams={"transformer_blocks": TEXT_FIRST, "single_transformer_blocks": TEXT_FIRST},
     text_columns=T5_TOKENS,
     side=1024,
-    memory_note="36.4 GB for one picture of flux-dev at 1024²",
     steps=28,
     guidance_scale=3.5,
     distilled=True,
     inputs_of_text=("encoder_hidden_states", "pooled_projections"),
+)
+
+
+class ChromaFamily(Flux):
+    """Chroma: FLUX.1's blocks with T5's text alone, and without the guidance input: the network predicts in two calls
+    instead.
+
+    All of the text's padding except its first token is meant to be hidden. But the mask consists of numbers that are
+    added to the scores, 1 for visible columns and 0 for padding, so that padding keeps e⁻¹ of the weight that it would
+    have without a mask. diffusers 0.42 does this, and the maps show the attention that made the picture. A boolean mask
+    hides padding.
+    """
+
+    readers = Family.readers
+
+    def inputs(self, pipe: Any, latents: Tensor, size: tuple[int, int], condition: Condition) -> dict[str, Any]:
+        import torch
+
+        mask = condition["attention_mask"]
+        whole = torch.cat([mask, mask.new_ones(len(mask), size[0] * size[1])], 1)
+        return {"attention_mask": whole, **ids(latents, size, condition)}
+
+
+CHROMA = ChromaFamily(
+    title="Chroma",
+    pipelines=("ChromaPipeline",),
+    class_name="ChromaTransformer2DModel",
+    streams=FLUX.streams,
+    text_columns=T5_TOKENS,
+    side=1024,
+    steps=35,
+    guidance_scale=5.0,
+    where_prompt="first call",
+    can_graph=False,  # makes a tensor on the CPU in each call
+    inputs_of_text=("encoder_hidden_states", "", "attention_mask"),
 )

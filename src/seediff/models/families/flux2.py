@@ -1,8 +1,9 @@
-"""FLUX.2 dev: blocks of two streams, then of one, in which picture and text attend to each other, the text first.
+"""FLUX.2 dev and klein: blocks of two streams, then of one, in which picture and text attend to each other, the text
+first.
 
-A language model reads the text within a chat, padded at the front to 512 tokens; padding is attended to like words. A
-position is 2 × 2 latents; each of its channels is normalised by a mean and a deviation. The guidance scale is an input
-of the network.
+A language model reads the text within a chat, padded to 512 tokens (dev: at the front); padding is attended to like
+words. A position is 2 × 2 latents; each of its channels is normalised by a mean and a deviation. The guidance scale is
+an input of dev's network.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 from ...errors import UserError
 from .family import Condition, NetworkInputs, Tensor, latents_of
 from .flux import FLUX, PHOTO_GUIDANCE, Packed, last_position, pack, unpack
-from .readers import Reader, chat_prompt
+from .readers import Reader, chat_prompt, qwen_chat
 
 TEXT_TOKENS = 512
 """Maximum number of tokens that the pipeline reads by default, including its template and padding."""
@@ -95,4 +96,34 @@ FLUX2 = Flux2(
     steps=50,
     guidance_scale=4.0,
     distilled=True,
+)
+
+
+class Klein(Flux2):
+    """FLUX.2 klein: a smaller network, with text that Qwen3 reads without thinking, and padding after the text.
+
+    Its base models predict in two calls, always against the empty prompt; the others are distilled to draw without
+    guidance."""
+
+    def guided(self, pipe: Any, guidance_scale: float) -> bool:
+        return guidance_scale > 1 and not pipe.config.is_distilled
+
+    def tokenizers(self, folder: Path) -> dict[str, Any]:
+        return {}
+
+    def render(self, pipe: Any, prompt: str) -> str:
+        return qwen_chat(pipe.tokenizer, False, prompt)
+
+
+FLUX2_KLEIN = Klein(
+    title="FLUX.2 klein",
+    pipelines=("Flux2KleinPipeline",),
+    class_name=FLUX2.class_name,
+    where_prompt="first call",
+    negative=False,
+    streams=FLUX2.streams,
+    text_columns=TEXT_TOKENS,
+    side=1024,
+    steps=50,
+    guidance_scale=4.0,
 )

@@ -1,4 +1,4 @@
-"""Stable Diffusion 1.x and 2.x: a UNet with self- and cross-attention at several levels, and one tokenizer."""
+"""Stable Diffusion 1.x and 2.x, and LCM: a UNet with self- and cross-attention at several levels, and one tokenizer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from ...errors import UserError
 from ..layer_choice import Kind, LayerChoice, block_numbers
-from .family import Condition, Family, PartConfig, Tensor
+from .family import Condition, DrawRequest, Family, PartConfig, Tensor
 from .layers import Layer, refuse_adapters
 from .readers import Reader
 
@@ -108,5 +108,31 @@ SD = UNet(
     network_part="unet",
     class_name="UNet2DConditionModel",
     replaces_missing_levels=False,
-    memory_note="2.9 GB for one picture of sd1.5 at 512², 3.9 GB for 8",
+)
+
+
+class Consistency(UNet):
+    """Latent consistency models: Stable Diffusion 1's UNet, distilled to a few steps. It takes the guidance scale as an
+    input and predicts once per step, so no negative prompt is read. The scheduler chooses its steps from those of the
+    distillation."""
+
+    def count_predictions(self, pipe: Any, steps: int) -> int:
+        """Passes on the pipeline's default for the steps of the distillation."""
+        pipe.scheduler.set_timesteps(steps, original_inference_steps=None)
+        return len(pipe.scheduler.timesteps)
+
+    def pipeline_arguments(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
+        """Makes the scale at least 1: the network's input is the scale − 1, and a negative input would lead away from
+        the prompt."""
+        return {**super().pipeline_arguments(pipe, drawing), "guidance_scale": max(drawing.guidance_scale, 1.0)}
+
+
+LCM = Consistency(
+    title="LCM",
+    pipelines=("LatentConsistencyModelPipeline",),
+    network_part="unet",
+    class_name="UNet2DConditionModel",
+    steps=4,
+    guidance_scale=8.5,
+    distilled=True,
 )

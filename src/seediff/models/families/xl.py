@@ -59,5 +59,4 @@ SDXL = XL(
     steps=50,
     guidance_scale=5.0,
     inputs_of_text=("encoder_hidden_states", "", "text_embeds"),
-    memory_note="9.7 GB for one picture of sdxl at 1024²",
 )

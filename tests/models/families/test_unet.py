@@ -7,6 +7,8 @@ from diffusers import StableDiffusionPipeline
 from seediff.attention.see_photos import encode_images, run_clean
 from seediff.models.registry import load_model
 
+pytestmark = pytest.mark.parametrize("folder", ["lcm"], indirect=True)
+
 
 def test_guidance_is_told_to_the_network(model):
     weak, strong = (calls_of(model, lambda g=guidance: generate(model, guidance_scale=g)) for guidance in (1.0, 9.0))
