@@ -84,8 +84,6 @@ class CallReader:
     """Reads the calls of a network, one after the other. guidance, total_steps: as in `capture_attention`."""
 
     def __init__(self, plan: CapturePlan, *, guidance: bool, total_steps: int | None) -> None:
-        if plan.capture.steps == "second-half" and total_steps is None:
-            raise ValueError("steps='second-half' needs total_steps")
         self._plan, self._total_steps = plan, total_steps
         self._where_prompt = plan.family.where_prompt if guidance else "every row"
         self._steps = 0

@@ -57,10 +57,9 @@ def _read_torch(
     scale: float | None = None, **_more: Any,
 ) -> Product:  # fmt: skip
     """The product in a call of `torch.nn.functional.scaled_dot_product_attention`, from the call's arguments."""
-    if is_causal:
-        attn_mask = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool, device=query.device).tril()
-    elif attn_mask is not None and not isinstance(attn_mask, torch.Tensor):
-        problem = f"attention with a {type(attn_mask).__name__} cannot be captured"
+    if is_causal or not isinstance(attn_mask, torch.Tensor | None):
+        given = "causal mask" if is_causal else type(attn_mask).__name__
+        problem = f"attention with a {given} cannot be captured"
         raise UserError("attention", problem, "call set_attention_backend('native') first")
     return Product(query, key, attn_mask, query.shape[-1] ** -0.5 if scale is None else scale)
 
