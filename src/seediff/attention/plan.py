@@ -177,8 +177,9 @@ def fit_levels(
     """
     # 1. The levels that each option may have; one option may set the levels of both kinds
     usable: dict[LevelOption, set[int]] = {}
-    for kind, option in (dict.fromkeys(maps_read(mask)) | level_options(mask)).items():
-        there, group = {*levels_there[kind]}, by_kind(layers)[kind]
+    options = level_options(mask)
+    for kind in maps_read(mask):
+        there, option, group = {*levels_there[kind]}, options.get(kind), by_kind(layers)[kind]
         if isinstance(option, str):
             there = usable[option] = usable.get(option, there) & there
         if not there and (option or group != "all"):  # Z-Image's first blocks do not read the text
