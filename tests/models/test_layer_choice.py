@@ -1,6 +1,7 @@
 import pytest
 from refusals import user_error
 
+from seediff import register_method
 from seediff.attention.plan import plan_capture
 from seediff.config.method_constants import CaptureConfig, MaskConfig
 from seediff.models.families.flux import FLUX
@@ -31,8 +32,11 @@ def test_blocks_that_lack_what_a_method_reads():
     assert plan.capture.layers == "1-2"
     names = {kind: [*of_kind] for kind, of_kind in plan.layers.items()}
     assert names == {"self": ["noise_refiner.1.attention", "layers.0.attention"], "cross": ["layers.0.attention"]}
-    with user_error(r"^capture\.layers: 0-1: method seediff reads cross-attention, which these blocks do not have$"):
-        plan_capture(Z_IMAGE, layers, CaptureConfig(layers="0-1"), mask=MaskConfig())
+    register_method("mine", lambda maps, name, config: maps.cross_at(1, name))
+    for method in ("seediff", "mine"):
+        said = f"^capture\\.layers: 0-1: method {method} reads cross-attention, which these layers do not have$"
+        with user_error(said):
+            plan_capture(Z_IMAGE, layers, CaptureConfig(layers="0-1"), mask=MaskConfig(method=method))
 
 
 def test_blocks_that_are_not_there():

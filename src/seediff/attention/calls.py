@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
@@ -84,30 +84,35 @@ class CallReader:
     """Reads the calls of a network, one after the other. guidance, total_steps: as in `capture_attention`."""
 
     def __init__(self, plan: CapturePlan, *, guidance: bool, total_steps: int | None) -> None:
-        if plan.capture.steps == "second-half" and total_steps is None:
-            raise ValueError("steps='second-half' needs total_steps")
         self._plan, self._total_steps = plan, total_steps
         self._where_prompt = plan.family.where_prompt if guidance else "every row"
+        self._has_joint = any(layer.is_joint for layer in plan.all_layers.values())
         self._steps = 0
         self.count = 0
         """The number of calls until now."""
         self.latest = NO_CALL
 
     def read(self, network: Any, inputs: NetworkInputs, rows: Sequence[int] | None) -> NetworkCall | None:
-        """The network's next call; None if it is not recorded. rows: the rows with the prompt; None: those that
+        """The network's next call; None if it is not recorded. rows: the rows with the prompt; None: the rows that
         guidance implies. Raises UserError for a call that does not go with the calls before."""
-        # 1. What it is given
+        # 1. The call
         family, earlier = self._plan.family, self.latest
         batch, height, width = family.lattice(network, inputs)
-        frames = family.frames(inputs)
         if rows is None:
             halves = {"first half": range(batch // 2), "second half": range(batch - batch // 2, batch)}
             rows = halves.get(self._where_prompt, range(batch))
-        in_member = frames
-        if family.frames_in_rows:
-            in_member = 1
-        half, size = leaves_out_half(network), (height, width)
-        call = NetworkCall(self._steps, batch, rows, size, frames, in_member, half, str(network.dtype))
+        frames = family.frames(inputs)
+        call = NetworkCall(
+            step=self._steps,
+            batch=batch,
+            rows=rows,
+            latent_size=(height, width),
+            frames=frames,
+            frames_in_member=1 if family.frames_in_rows else frames,
+            may_drop_half=leaves_out_half(network),
+            dtype=str(network.dtype),
+            texts=family.text_columns_of_call(inputs) if self._has_joint else None,
+        )
         if earlier is not NO_CALL and (earlier.latent_size, earlier.images) != (call.latent_size, call.images):
             problem = "the network drew pictures of several sizes, or numbers of pictures, in one run"
             raise UserError(problem, fix="use one `with` block for each")
@@ -117,11 +122,7 @@ class CallReader:
         if self._where_prompt == "first call" and self.count % 2 == 0:  # the second of two calls has no prompt
             return None
         self._steps += 1
-        if not self._is_recorded(call.step):
-            return None
-        if any(layer.is_joint for layer in self._plan.all_layers.values()):
-            return replace(call, texts=family.text_columns_of_call(inputs))
-        return call
+        return call if self._is_recorded(call.step) else None
 
     def _is_recorded(self, step: int) -> bool:
         """Whether `capture.steps` chooses this step."""

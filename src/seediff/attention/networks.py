@@ -21,38 +21,49 @@ KNOWN_PROCESSORS = {
 diffusers declares for its layers also do."""
 
 OVERLAPPING = "it draws parts that overlap, each with maps of its own"
-REFUSED = {
-    "StableDiffusionPanoramaPipeline": OVERLAPPING,
-    "KolorsPipeline": "its text encoder is a language model (ChatGLM) whose tokens are not mapped",
-    "Flux2KleinKVPipeline": "it keeps keys of other images from step to step; use a Flux2KleinPipeline",
+CANNOT = {
+    "PAGMixin": ("perturbed-attention guidance adds attention of its own", "use the pipeline without PAG"),
+    "ModularPipeline": (
+        "modular pipelines do not say which text each network call receives",
+        "capture the network itself",
+    ),
+    "StableDiffusionPanoramaPipeline": ("cannot be captured", OVERLAPPING),
+    "KolorsPipeline": (
+        "cannot be captured",
+        "its text encoder is a language model (ChatGLM) whose tokens are not mapped",
+    ),
+    "Flux2KleinKVPipeline": (
+        "cannot be captured",
+        "it keeps keys of other images from step to step; use a Flux2KleinPipeline",
+    ),
 }
-"""Pipeline class whose network belongs to a family → why the pipeline cannot be captured."""
+"""A pipeline's class, or a class that it inherits from → (problem, fix)."""
 
 
 def find_networks(pipe: Any) -> tuple[list[Any], Family]:
     """(networks, family): a pipeline's network (or `pipe` itself), followed by Wan 2.2's second one, which draws after
     it. Raises UserError for a pipeline or network that cannot be captured."""
-    called = type(pipe).__name__
-    bases = {kind.__name__ for kind in type(pipe).__mro__}
-    if "PAGMixin" in bases:
-        problem = "perturbed-attention guidance adds attention of its own"
-        raise UserError(f"a {called}", problem, "use the pipeline without PAG")
-    if "ModularPipeline" in bases:
-        problem = "modular pipelines do not say which text each network call receives"
-        raise UserError(f"a {called}", problem, "capture the network itself")
-    if called in REFUSED:
-        raise UserError(f"a {called}", "cannot be captured", REFUSED[called])
+    # 1. The pipeline
+    bases = [kind.__name__ for kind in type(pipe).__mro__]
+    called = bases[0]
+    for name in bases:
+        if name in CANNOT:
+            raise UserError(f"a {called}", *CANNOT[name])
+
+    # 2. Its networks
     part = next((part for part in NETWORK_PARTS if getattr(pipe, part, None) is not None), None)
     if part is None and not hasattr(pipe, "forward"):
         raise UserError(f"a {called}", "has no unet and no transformer", "give a diffusers pipeline, or its network")
     network = pipe if part is None else getattr(pipe, part)
     networks = [network, *filter(None, [getattr(pipe, "transformer_2", None)])]
-    named = next(filter(None, map(pipeline_family, (kind.__name__ for kind in type(pipe).__mro__))), None)
+    named = next(filter(None, map(pipeline_family, bases)), None)
     for one in networks:
         _check_compiled(one, named)
+
+    # 3. Its family
     family = named or network_family(network)
     if family.frames_dimension and part is not None:
-        if bases.isdisjoint(family.pipelines):
+        if {*bases}.isdisjoint(family.pipelines):
             raise UserError(f"a {called}", "cannot be captured", f"use a {family.pipelines[0]}")
         for name in ("free_init", "free_noise"):  # clips that are drawn several times, or from several texts
             if getattr(pipe, f"{name}_enabled", False):

@@ -87,27 +87,21 @@ def _picture_first(mask: torch.Tensor, positions: int) -> torch.Tensor:
 
 def by_frames(scores: Scores, spans: Spans, frames: int) -> tuple[Scores, Spans]:
     """(scores, spans) with each frame of a clip as a member of its own, which attends to its own positions, then to the
-    text."""
-    query, key, scale, bias, _ = scores
-    parts, keys, biases = split_frames(query, frames), list[torch.Tensor](), list[torch.Tensor]()
-    if bias is not None:
-        bias = bias.expand(-1, -1, query.shape[2], -1)
+    text. Raises UserError for a mask that hides more than text from all frames."""
+    query, keys, bias = split_frames(scores.query, frames), list[torch.Tensor](), scores.bias
     image, text, before_text = spans.image, spans.text, 0
+    if bias is not None:
+        if image is not None or bias.shape[2] > 1:
+            raise UserError("attention", "has a mask over the frames of a clip", "draw without it")
+        bias = bias.repeat_interleave(frames, 0)
     if image is not None:
-        keys.append(split_frames(key[:, :, image], frames))
-        if bias is not None:  # (B, H, frames, N, frames, N)
-            by_both = bias[..., image].unflatten(3, (frames, -1)).unflatten(2, (frames, -1))
-            biases.append(by_both.diagonal(dim1=2, dim2=4).movedim(-1, 1).flatten(0, 1))
-        before_text = parts.shape[2]
+        keys.append(split_frames(scores.key[:, :, image], frames))
+        before_text = query.shape[2]
         image = slice(before_text)
     if text is not None:
-        keys.append(key[:, :, text].repeat_interleave(frames, 0))
-        if bias is not None:
-            biases.append(split_frames(bias[..., text], frames))
+        keys.append(scores.key[:, :, text].repeat_interleave(frames, 0))
         text = slice(before_text, None)
-    if biases:
-        bias = torch.cat(biases, 3)
-    return Scores(parts, torch.cat(keys, 2), scale, bias), Spans(slice(None), image, text)
+    return Scores(query, torch.cat(keys, 2), scores.scale, bias), Spans(slice(None), image, text)
 
 
 def split_frames(states: torch.Tensor, frames: int) -> torch.Tensor:

@@ -24,10 +24,10 @@ from ..models.graphs import GraphedNetwork
 from ..models.layer_choice import KINDS, Kind
 from ..models.weights import no_number
 from .calls import CallReader, NetworkCall
-from .maps import AttentionMaps, Grid, grid_at
+from .maps import AttentionMaps, Grid
 from .plan import CapturePlan
 from .product import Watch
-from .running_maps import Apart, LayerMap, RunningMaps
+from .running_maps import Apart, RunningMaps
 
 
 class AttentionRecorder:
@@ -203,27 +203,22 @@ class AttentionRecorder:
     def _check_layers(self) -> None:
         """Raise UserError for a layer that computed no attention, as far as capture saw, and warn of layers that
         computed it in fewer steps than were recorded."""
-        size, steps = self.calls.latest.latent_size, dict[tuple[Kind, str], list[int]]()
-        for kind in self.plan.reads:
-            for name, layer in self.plan.layers[kind].items():
-                if self.plan.wants(kind, layer.level):
-                    own = LayerMap(kind, grid_at(size, layer.level), name)
-                    steps[kind, name] = self.running.steps.get(own, [])
+        steps = self.running.steps_by_layer(self.calls.latest.latent_size)
         if not steps or not self._recorded_steps:
             raise UserError(
                 "no attention was captured: the network did not run, or no layer matches the chosen levels and steps"
             )
-        unseen = dict.fromkeys(name for (_, name), own in steps.items() if not own)
+        unseen = [name for name, own in steps.items() if [] in own]
         if unseen:
             problem, fix = "computes attention in a way that is not known", "use an attention processor of diffusers"
             if self.ran.isdisjoint(unseen):
                 problem, fix = "did not run (replaced inside of the block?)", "open a new `with` block after that"
-            raise UserError(_listed([*unseen]), problem, fix)
-        fewer = dict.fromkeys(name for (_, name), own in steps.items() if own != self._recorded_steps)
+            raise UserError(_listed(unseen), problem, fix)
+        fewer = [name for name, own in steps.items() if any(each != self._recorded_steps for each in own)]
         if fewer:
             count = len(self._recorded_steps)
             text = f"computed attention in some of {count} steps (a cache?), and its maps are the means of these"
-            warnings.warn(Notice(f"{_listed([*fewer])} {text}"), stacklevel=3)
+            warnings.warn(Notice(f"{_listed(fewer)} {text}"), stacklevel=3)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -23,7 +23,7 @@ from ..errors import UserError
 from ..models.graphs import GraphedNetwork
 from ..models.layer_choice import KINDS, Kind
 from .fused import add_probabilities_fused, can_fuse
-from .maps import Grid
+from .maps import Grid, grid_at
 from .plan import CapturePlan
 from .probabilities import Part, Scores, Scratch, add_probabilities
 
@@ -167,6 +167,17 @@ class RunningMaps:
                 self._sums[key] = total / self._counts[key]
         finite = torch.stack([*self._finite.values()]).isfinite().tolist()  # waits for the GPU once
         return [layer for layer, is_finite in zip(self._finite, finite, strict=True) if not is_finite]
+
+    def steps_by_layer(self, latent_size: Grid) -> dict[str, list[list[int]]]:
+        """Layer → the steps in which it added something, a list for each kind of attention that the plan wants of
+        it. latent_size: (height, width) of L."""
+        found: dict[str, list[list[int]]] = {}
+        for kind in self.plan.reads:
+            for name, layer in self.plan.layers[kind].items():
+                if self.plan.wants(kind, layer.level):
+                    added = LayerMap(kind, grid_at(latent_size, layer.level), name)
+                    found.setdefault(name, []).append(self.steps.get(added, []))
+        return found
 
     def by_owner(self) -> dict[str, dict[Kind, dict[Grid, torch.Tensor]]]:
         """Owner, as in `SumKey` → kind → (h, w), the finest first → (B, N, T): the finished means."""

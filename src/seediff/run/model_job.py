@@ -130,7 +130,7 @@ class ModelJob(Job[AnyModelConfig, Item, Captured]):
         if plan is not None and expected is not None:
             nearly = ", nearly as much in other shapes" if getattr(config, "fit", "") == "keep" else ""
             capture = [f"Levels: {note}" for note in plan.notes]
-            if expected.layers:
+            if expected.maps:
                 capture.insert(0, f"Capture: {expected}{nearly}")
         size = weight_bytes(config, info)
         lines = [
