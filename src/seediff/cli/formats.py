@@ -224,7 +224,7 @@ def say_corrected(done: Imported, corrects: Path, accepted: bool) -> None:
     from ..dataset.corrections import sum_changes
 
     print(*sum_changes(done.changes), sep="\n")
-    if not accepted and not all(change.pixels for change in done.changes):
+    if not accepted and not all(change.pixels or change.objects != "same" for change in done.changes):
         say_notes(["unchanged masks get no verdict; --accept-unchanged accepts them, if somebody looked at all"])
     missing = len(done.rows) - len(done.changes)
     if missing > 0:

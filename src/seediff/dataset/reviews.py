@@ -125,7 +125,7 @@ def reviewed_row(row: Mapping[str, Any], action: Action | None, maker: Action | 
         return dict(row)
     review = {"verdict": action.verdict, "corrected": bool(own.get("corrected")), "by": action.by}
     if action.mask is None:
-        review |= {key: value for key, value in own.items() if key in ("gained", "lost", "made")}
+        review |= {key: value for key, value in own.items() if key == "made"}
         return reviewed_as_is(row, review)
     ids = ids_by_name(classes)
     for name in action.classes:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 
@@ -19,6 +19,12 @@ from ..encoding import MOST_OBJECTS, Instances
 
 SMALLEST_SHARE = 0.01
 """The smallest share of the picture that `scored_pieces` takes for an object."""
+
+
+Division = Literal["same", "joined", "divided"]
+"""How a tool divided a label map into objects: see `compare_division`."""
+LOW = (1 << 32) - 1
+"""The bits of the second number in what `_pairs` returns."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +129,55 @@ def objects_after(
     return Instances(joined, (*class_ids[1:].tolist(), *new), scores).visible(ignored=True)
 
 
+def compare_division(expected: Objects, returned: Objects) -> Division:
+    """How a tool divided a label map into objects. expected: the objects without the tool. returned: the tool's.
+
+    "joined": one of the tool's masks holds most of several expected objects. "divided": any other difference. It is
+    none if each connected piece of an object came back as an object, because some formats cannot write more than one
+    piece. Pixels that have an object on one side only do not count.
+    """
+    both = (expected.numbers > 0) & (returned.numbers > 0)
+    pairs = _pairs(expected.numbers[both], returned.numbers[both])
+    holders = _most_frequent(pairs)
+    pieces = expected.pieces()[0].numbers[both]
+    if _one_to_one(pairs) or _one_to_one(_pairs(pieces, returned.numbers[both])):
+        return "same"
+    return "joined" if len({*holders.values()}) < len(holders) else "divided"
+
+
+def kept_apart(own: Objects, returned: Objects) -> bool:
+    """Whether a tool returned two objects of one class with exactly their pixels. This proves that its masks are
+    objects: an export may also write one mask for each class."""
+    pairs, counts = np.unique(_pairs(own.numbers.ravel(), returned.numbers.ravel()), return_counts=True)
+    areas, returned_areas = np.array([0, *own.areas]), np.array([0, *returned.areas])
+    exact = (areas[pairs >> 32] == counts) & (returned_areas[pairs & LOW] == counts)
+    class_ids = np.array([0, *own.class_ids])[pairs[exact] >> 32]
+    return bool(np.bincount(class_ids, minlength=1).max() > 1)
+
+
+def take_division(expected: Instances, returned: Instances, labels: np.ndarray) -> Instances:
+    """The objects that a tool returned, in label map `labels` (H, W) uint8. expected: the objects without the tool.
+
+    A mask of pixels without an expected object is no object: tools also return the rest of a label map as masks. An
+    object gets the score of the expected object that it holds most of; 1 if it holds none.
+    """
+    numbers = np.where(returned.label_map() == labels, returned.numbers, 0)
+    known = expected.numbers > 0
+    numbers = np.where(np.isin(numbers, numbers[known]), numbers, 0)
+    origins = _most_frequent(_pairs(numbers[known], expected.numbers[known]))
+    scores = expected.scores and tuple(
+        expected.scores[origins[number] - 1] if number in origins else 1.0
+        for number in range(1, len(returned.class_ids) + 1)
+    )
+    return Instances(numbers, returned.class_ids, scores).visible(ignored=True)
+
+
+def _one_to_one(pairs: np.ndarray) -> bool:
+    """Whether each first number has one second number, and the reverse. pairs: (N,), as `_pairs` returns them."""
+    pairs = np.unique(pairs)
+    return len(pairs) == len(np.unique(pairs >> 32)) == len(np.unique(pairs & LOW))
+
+
 def _classes_after(instances: Instances, before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """(N + 1,) uint8: the classes of objects 1 … N in label map `after`, behind a 0. Another class than in `before`, if
     all pixels of the object have it."""
@@ -135,17 +190,28 @@ def _classes_after(instances: Instances, before: np.ndarray, after: np.ndarray) 
 
 
 def _longest_border(pieces: np.ndarray, objects: np.ndarray, labels: np.ndarray) -> dict[int, int]:
-    """Piece → the object of its class that it touches most. pieces, objects: (H, W), the number of the piece or object
-    at each pixel, 0 for none."""
+    """Number of a piece → number of the object of its class that it touches most. pieces, objects: (H, W), the number
+    of the piece or object at each pixel, 0 for none. labels: (H, W), the class at each pixel."""
     pieces, objects, classes = np.pad(pieces, 1), np.pad(objects, 1), np.pad(labels, 1)
     pairs = []
     for shift in filter(any, product((-1, 0, 1), repeat=2)):  # down and right
         there = np.roll(objects, shift, (0, 1))
         touch = (pieces > 0) & (there > 0) & (classes == np.roll(classes, shift, (0, 1)))
-        pairs.append(pieces[touch].astype(np.int64) << 16 | there[touch])
-    found, counts = np.unique(np.concatenate(pairs), return_counts=True)
-    order = np.lexsort((-found, counts))  # the last entry for each piece counts
-    return dict(zip((found[order] >> 16).tolist(), (found[order] & MOST_OBJECTS).tolist(), strict=True))
+        pairs.append(_pairs(pieces[touch], there[touch]))
+    return _most_frequent(np.concatenate(pairs))
+
+
+def _pairs(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """(N,) int64 of two arrays (N,) of integers below 2^31: a number for each pair."""
+    return first.astype(np.int64) << 32 | second
+
+
+def _most_frequent(pairs: np.ndarray) -> dict[int, int]:
+    """First number of a pair → the second number with which it appears most often; the lowest of equally frequent
+    ones. pairs: (N,), as `_pairs` returns them."""
+    found, counts = np.unique(pairs, return_counts=True)
+    order = np.lexsort((-found, counts))  # the last entry of each first number counts
+    return dict(zip((found[order] >> 32).tolist(), (found[order] & LOW).tolist(), strict=True))
 
 
 def _connected(numbers: np.ndarray, neighbours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
