@@ -171,10 +171,3 @@ def test_as_torch(tmp_path):
         assert np.array_equal((image.permute(1, 2, 0) * 255).round().byte().numpy(), sample.image)
         assert np.array_equal(label_map.numpy(), sample.label_map)
     assert given.as_torch(lambda image, label_map: label_map.shape)[0] == (20, 30)
-
-
-def test_a_sample_by_its_name():
-    dataset = Dataset(["dog"], [Sample(np.zeros((2, 2, 3), np.uint8), np.zeros((2, 2), np.uint8), name="trip/1")])
-    assert dataset["trip/1"] is dataset[0]
-    with user_error("nine: is no sample of the .*; names there: trip/1$"):
-        dataset["nine"]

@@ -66,17 +66,11 @@ class Dataset(Sequence[Sample]):
         return len(self.samples)
 
     @overload
-    def __getitem__(self, index: int | str) -> Sample: ...
+    def __getitem__(self, index: int) -> Sample: ...
     @overload
     def __getitem__(self, index: slice) -> Dataset: ...
-    def __getitem__(self, index: int | str | slice) -> Sample | Dataset:
-        """The sample with a position or name, or the samples of a slice. Raises UserError for an unknown name."""
-        if isinstance(index, str):
-            for sample in self.samples:
-                if sample.name == index:
-                    return sample
-            names = ", ".join(sample.name for sample in self.samples[:3]) or "none"
-            raise UserError(index, f"is no sample of the {self.title}", f"names there: {names}{' …' * (len(self) > 3)}")
+    def __getitem__(self, index: int | slice) -> Sample | Dataset:
+        """The sample at a position, or the dataset of a slice."""
         if isinstance(index, slice):
             return self._of(self.samples[index])
         return self.samples[index]
@@ -222,9 +216,9 @@ class Dataset(Sequence[Sample]):
         return tuple(self._of(samples, notes) for samples in found.values())
 
     def stats(self, follow: Follow = iter) -> Stats:
-        """Images, pixels, areas, pieces and flags per class."""
+        """Images, pixels, areas and pieces per class."""
         count = len(self.classes)
-        measured = [measure(sample.labels(count), sample.row.flags) for sample in follow(self.samples)]
+        measured = [measure(sample.labels(count)) for sample in follow(self.samples)]
         return summarize(measured, self.classes)
 
     def as_torch(

@@ -161,7 +161,4 @@ class ObjectsFile:
         if kind != "PNG" or mode not in ("L", "I;16"):
             expected = "objects are a grey PNG of 8 or 16 bits, whose pixels are their numbers"
             raise UserError(self.path, f"is {kind} {mode} data; {expected}")
-        highest, count = int(numbers.max(initial=0)), len(self.class_ids)
-        if highest > count:
-            raise UserError(self.path, f"has an object number {highest}, but its row lists {count} `instances`")
         return Instances(numbers.astype(np.int32), self.class_ids, self.scores)

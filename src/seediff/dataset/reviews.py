@@ -23,7 +23,7 @@ from ..files.messages import plural
 from ..files.outputs import append, write_atomic
 from ..files.reading import inside, read_bytes
 from ..masks.flags import UNLABELLED, degenerate
-from .rows import OF_THE_MASK, Row, ids_by_name
+from .rows import OF_THE_MASK, ids_by_name
 
 REVIEWS, REVIEWED = "review.jsonl", "reviewed"
 REMADE = "made"
@@ -160,11 +160,3 @@ def left_out_notes(reasons: Iterable[str]) -> list[str]:
     returned."""
     counts = sorted(Counter(filter(None, reasons)).items())
     return [f"{plural(count, f'{reason} sample')} left out" for reason, count in counts]
-
-
-def review_summary(rows: Iterable[Row]) -> str:
-    """A summary such as `2 masks replaced, 1 sample rejected`; counts of 0 are left out."""
-    reviews = [row.review for row in rows]
-    replaced, rejected = sum(review.replaced for review in reviews), sum(review.rejected for review in reviews)
-    counts = ((replaced, "mask", "replaced"), (rejected, "sample", "rejected"))
-    return ", ".join(f"{plural(count, what)} {done}" for count, what, done in counts if count)

@@ -38,10 +38,8 @@ class RecipeStep(msgspec.Struct, frozen=True):
 class Recipe(msgspec.Struct, frozen=True):
     """How `augment` made a sample."""
 
-    source: str | None = None
-    """The name of the sample that was changed."""
     pixels: str | None = None
-    """`pixel_digest` of that sample's picture; if `augment` had made it, too, of the picture that it came from."""
+    """`pixel_digest` of the changed picture; if `augment` had made that, too, of the picture that it came from."""
     steps: tuple[RecipeStep, ...] = ()
 
 

@@ -97,22 +97,13 @@ def group_copies(items: Sequence[Sample], digests: Sequence[str]) -> list[list[i
     """Groups of the positions of samples that belong together: if their pictures have the same pixels, if `augment`
     made one of the other or both of a third, or if Roboflow made both of one. A splice counts as made of the picture in
     its first cell. digests: the `pixel_digest` of each sample's picture."""
-    # Merged sets have several samples of one name: if a row has no digest of its source, each may be the source.
-    sources: list[Hashable] = []
-    for item in items:
-        recipe = item.row.recipe
-        source: Hashable = recipe.pixels
-        if recipe.source and not source:
-            source = ("source", recipe.source.rpartition("/")[2])
-        sources.append(source)
-    owners: dict[Hashable, int] = {}  # what samples can have in common → the first sample that has it
+    owners: dict[str, int] = {}  # what samples can have in common → the first sample that has it
     joined: list[tuple[int, int]] = []
-    for position, (item, digest, source) in enumerate(zip(items, digests, sources, strict=True)):
-        name = item.name.rpartition("/")[2]
-        keys = [digest, *filter(None, [source]), *{("source", name)}.intersection(sources)]
-        copy = ROBOFLOW.fullmatch(name)
+    for position, (item, digest) in enumerate(zip(items, digests, strict=True)):
+        keys = [digest, *filter(None, [item.row.recipe.pixels])]
+        copy = ROBOFLOW.fullmatch(item.name.rpartition("/")[2])
         if copy:
-            keys.append(("Roboflow", copy[1]))
+            keys.append(f"Roboflow {copy[1]}")
         joined += [(position, owners.setdefault(key, position)) for key in keys]
     return positions_of(_connected(joined, len(items)))
 

@@ -101,9 +101,9 @@ def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
     folder = Path(folder)
     check_finished(folder)
     check_native(folder)
-    findings = _Findings(folder)
+    findings, path = _Findings(folder), folder / native.METADATA
     classes = findings.attempt("structure", native.CLASSES, lambda: native.read_classes(folder))
-    rows = findings.attempt("structure", native.METADATA, lambda: _read_rows(folder))
+    rows = findings.attempt("structure", native.METADATA, lambda: [*read_json_lines(path, Json, absent=native.ABSENT)])
     actions = findings.attempt("structure", REVIEWS, lambda: read_actions(folder))
     if classes is None or rows is None or actions is None:
         return Checked(tuple(findings), None)
@@ -112,7 +112,7 @@ def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
         return Checked(tuple(findings), None)
 
     samples: list[Sample] = []
-    for number, row in enumerate(rows, 1):
+    for number, (_, row) in enumerate(rows, 1):
         place = f"row {number}"
         sample = findings.attempt("row", place, partial(reader.sample, row, place))
         if sample is not None:
@@ -130,10 +130,6 @@ def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
         if digest is not None:
             digests[sample.name] = digest
 
-    names = {native.sample_name(str(row.get("file_name"))) for row in rows}
-    for name in sorted({action.sample for action in actions} - names):
-        problem = f"is about a sample '{name}', which {native.METADATA} does not have"
-        findings.add("review", REVIEWS, problem, "warning")
     _find_copies([sample for sample in samples if sample.name in digests], [*digests.values()], findings)
     for line in alike_names(classes):
         findings.add("names", native.CLASSES, line, "warning")
@@ -155,14 +151,6 @@ def _find_copies(samples: Sequence[Sample], digests: Sequence[str], findings: _F
             findings.add("split", file, f"{problem}: scores on it are too high", "warning")
 
 
-def _read_rows(folder: Path) -> list[Json]:
-    """The rows of metadata.jsonl, which may only be empty if every draw was rejected. Raises UserError."""
-    rows = [row for _, row in read_json_lines(folder / native.METADATA, Json, absent=native.ABSENT)]
-    if not rows and not (folder / native.REJECTED).is_file():
-        raise UserError(folder / native.METADATA, "has no rows")
-    return rows
-
-
 def _read_files(
     folder: Path, classes: Sequence[str], kinds: Sequence[str], sample: Sample
 ) -> tuple[_Findings, Measured | None, str | None]:
@@ -175,7 +163,7 @@ def _read_files(
         return findings, measured, digest  # no other file can be checked without its size
     labels = findings.read("mask", row["mask_file_name"], lambda: sample.labels(len(classes)))
     if labels is not None:
-        measured = measure(labels, sample.row.flags)
+        measured = measure(labels)
         findings.attempt("row", row["file_name"], partial(_check_counts, row, measured.counts, classes))
         if sample.has_objects:
             file = f"{native.INSTANCES}/{name}.png"

@@ -62,7 +62,7 @@ def _unmet(sample: Sample, classes: Sequence[str], criteria: Criteria, where: st
     if any({"all", flag, flag_kind(flag)} & {*criteria.drop_flags} for flag in row.flags):
         return "flags"
     if criteria.min_area > 0 or criteria.max_area < 1 or criteria.max_components is not None:
-        measured = measure(sample.labels(len(classes)), (), criteria.min_piece)
+        measured = measure(sample.labels(len(classes)), criteria.min_piece)
         shown = shown_classes(measured.counts, classes, row.classes, f"sample '{sample.name}'")
         if not all(criteria.min_area <= measured.area(i) <= criteria.max_area for i in shown["class_ids"]):
             return "area"

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from ...files.label_maps import IGNORE
-from ...masks.flags import flag_kind
 from ..shapes.objects import find_objects
 
 AREA_BINS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.95, 1.0)
@@ -28,8 +26,6 @@ class Measured:
     """(256,): number of pixels of each id."""
     pieces: Mapping[int, int]
     """Class id → number of connected pieces."""
-    flags: tuple[str, ...]
-    """The flags in its sample's row."""
 
     def area(self, class_id: int) -> float:
         """A class's share of the picture, in [0, 1]."""
@@ -51,8 +47,6 @@ class ClassStats:
     """Mean number of connected pieces, over `images`."""
     areas: tuple[int, ...]
     """Number of images in each bin of AREA_BINS; the last bin is closed."""
-    flags: Mapping[str, int]
-    """Kind of flag → number of images."""
 
 
 @dataclass(frozen=True)
@@ -68,21 +62,16 @@ class Stats:
     sizes: Mapping[str, int]
     """`height×width` → number of images."""
     classes: tuple[ClassStats, ...]
-    flags: Mapping[str, int]
-    """Kind of flag → number of images, for any class."""
 
     def as_json(self) -> dict[str, Any]:
         """The statistics as values for `json.dumps`."""
         return {**asdict(self), "area_bins": list(AREA_BINS)}
 
 
-def measure(labels: np.ndarray, flags: Sequence[str] = (), min_piece: int = 1) -> Measured:
-    """The measures of labels (H, W) uint8. flags: the flags in their row. Pieces with fewer than `min_piece` pixels are
-    not counted."""
+def measure(labels: np.ndarray, min_piece: int = 1) -> Measured:
+    """The measures of labels (H, W) uint8. Pieces with fewer than `min_piece` pixels are not counted."""
     pieces = Counter(find_objects(labels, min_piece).class_ids)
-    return Measured(
-        (labels.shape[0], labels.shape[1]), np.bincount(labels.ravel(), minlength=256), dict(pieces), tuple(flags)
-    )
+    return Measured((labels.shape[0], labels.shape[1]), np.bincount(labels.ravel(), minlength=256), dict(pieces))
 
 
 def summarize(samples: Sequence[Measured], classes: Sequence[str]) -> Stats:
@@ -95,7 +84,6 @@ def summarize(samples: Sequence[Measured], classes: Sequence[str]) -> Stats:
         ignored=float(total[IGNORE]) / pixels,
         sizes=dict(Counter(f"{sample.size[0]}×{sample.size[1]}" for sample in samples).most_common()),
         classes=tuple(_class_stats(samples, i, name, float(total[i]) / pixels) for i, name in enumerate(classes, 1)),
-        flags=_count_kinds({flag_kind(flag) for flag in sample.flags} for sample in samples),
     )
 
 
@@ -110,15 +98,4 @@ def _class_stats(samples: Sequence[Measured], class_id: int, name: str, pixels: 
         mean_area=float(areas.mean()) if showing else None,
         mean_pieces=float(np.mean([sample.pieces.get(class_id, 0) for sample in showing])) if showing else None,
         areas=tuple(np.histogram(areas, AREA_BINS)[0].tolist()),
-        flags=_count_kinds(_kinds_of(name, sample.flags) for sample in samples),
     )
-
-
-def _kinds_of(name: str, flags: Sequence[str]) -> list[str]:
-    """The kinds of the flags about a class."""
-    return [flag_kind(flag) for flag in flags if flag == f"{flag_kind(flag)}:{name}"]
-
-
-def _count_kinds(kinds: Iterable[Iterable[str]]) -> dict[str, int]:
-    """Kind → number of images with it. kinds: the kinds of each image."""
-    return dict(sorted(Counter(chain(*kinds)).items()))

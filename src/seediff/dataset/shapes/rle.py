@@ -136,6 +136,4 @@ def decode_brush(stream: bytes, shape: tuple[int, int]) -> np.ndarray:
             values += bytes([take(WORD_BITS)]) * length
         else:
             values += take(WORD_BITS * length).to_bytes(length, "big")
-    if len(values) > count:
-        raise ValueError(f"it has more than the {count} values that it says")
     return np.frombuffer(values, np.uint8).reshape(*shape, CHANNELS)[..., 3] > 0
