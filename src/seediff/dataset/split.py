@@ -28,8 +28,6 @@ from . import native
 from .sample import Sample
 
 ROUNDING = 1e-6
-ALL = 0
-"""Stands for all samples of a group, among the ids of classes."""
 ROBOFLOW = re.compile(r"(.+)\.rf\.[0-9A-Za-z]{16,}")
 """The name of a copy that Roboflow made; the group is the name of its source."""
 Note = Callable[[str], None]
@@ -63,9 +61,9 @@ def split_samples(
             f"{copies} of {len(items)} pictures are copies, or made of one picture: those of a picture are in one part"
         )
     groups.sort(key=lambda group: min(read[i].order for i in group))
-    shown = [{**Counter(chain(*(read[i].class_ids for i in group))), ALL: len(group)} for group in groups]
+    counted = [Group(len(group), Counter(chain(*(read[i].class_ids for i in group)))) for group in groups]
     parts = [""] * len(items)
-    for group, part in zip(groups, deal(shown, list(shares.values())), strict=True):
+    for group, part in zip(groups, deal(counted, list(shares.values())), strict=True):
         for i in group:
             parts[i] = list(shares)[part]
     return parts
@@ -118,40 +116,44 @@ def _connected(pairs: Sequence[tuple[int, int]], count: int) -> list[int]:
     return csgraph.connected_components(graph, directed=False)[1].tolist()
 
 
-def deal(groups: Sequence[Mapping[int, int]], shares: Sequence[float]) -> list[int]:
-    """The index of the part for each group of samples. groups: for each group, class id → number of samples that show
-    the class, and ALL → number of its samples. shares: the share of each part; their sum is 1.
+class Group(NamedTuple):
+    """Samples that must be in one part."""
 
-    The rarest class is dealt first, and ALL last; the groups that show it by size, number of classes, and the given
-    order. Each group goes to the part that needs it most.
+    count: int
+    by_class: Mapping[int, int]
+    """Class id → number of the samples that show the class."""
+
+
+def deal(groups: Sequence[Group], shares: Sequence[float]) -> list[int]:
+    """(len(groups),): the index of each group's part. shares: the share of the samples for each part; their sum is 1.
+
+    Groups with the rarest class are dealt first: large ones before small ones, and groups of many classes before groups
+    of few. Each goes to the part that lacks most of what it has, summed over its classes and its samples; the largest
+    of equal parts. A part without room for half of the group gets it only if all parts are full.
     """
-    order = sorted(range(len(groups)), key=lambda i: (-groups[i][ALL], -len(groups[i])))
-    total = Counter[int]()
+    samples, total = sum(group.count for group in groups), Counter[int]()
     for group in groups:
-        total.update(group)
-    needs = {kind: np.ones(len(shares)) for kind in total}  # the share of its due that each part still lacks
-    parts: dict[int, int] = {}
-    for kind in sorted(total, key=lambda kind: (kind == ALL, total[kind], kind)):
-        for i in order:
-            if i not in parts and kind in groups[i]:
-                room = needs[ALL] * shares * total[ALL]
-                parts[i] = part = _neediest(groups[i], needs, room, shares)
-                for each, count in groups[i].items():
-                    needs[each][part] -= count / (shares[part] * total[each])
-    return [parts[i] for i in range(len(groups))]
+        total.update(group.by_class)
+    rank = {class_id: number for number, class_id in enumerate(sorted(total, key=lambda i: (total[i], i)))}
 
+    def turn(i: int) -> tuple[int, int, int]:
+        count, by_class = groups[i]
+        return min(map(rank.__getitem__, by_class), default=len(rank)), -count, -len(by_class)
 
-def _neediest(
-    group: Mapping[int, int], needs: Mapping[int, np.ndarray], room: np.ndarray, shares: Sequence[float]
-) -> int:
-    """The part that lacks most of what a group has, summed over its classes and ALL; of equal parts, the largest. A
-    part without room for half of the group gets it only if all parts are full. needs: class id or ALL → the share of
-    its due that each part lacks. room: the number of samples that each part lacks."""
-    lacking = sum((needs[kind] for kind in group), np.zeros(len(shares)))
-    full = room < group[ALL] / 2 - ROUNDING
-    if not full.all():
-        lacking[full] = -np.inf
-    return int(np.lexsort([-np.array(shares), -np.round(lacking, 9)])[0])
+    # What each part still lacks, as a share of its due: of each class, and of all samples.
+    lacks, room = {class_id: np.ones(len(shares)) for class_id in total}, np.ones(len(shares))
+    parts = [0] * len(groups)
+    for i in sorted(range(len(groups)), key=turn):
+        count, by_class = groups[i]
+        lacking = sum((lacks[class_id] for class_id in by_class), np.zeros(len(shares))) + room
+        full = room * shares * samples < count / 2 - ROUNDING
+        if not full.all():
+            lacking[full] = -np.inf
+        part = parts[i] = int(np.lexsort([-np.array(shares), -np.round(lacking, 9)])[0])
+        room[part] -= count / (shares[part] * samples)
+        for class_id, showing in by_class.items():
+            lacks[class_id][part] -= showing / (shares[part] * total[class_id])
+    return parts
 
 
 def set_splits(folder: Path, parts: Mapping[str, str]) -> None:
