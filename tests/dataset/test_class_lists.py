@@ -6,7 +6,7 @@ from refusals import user_error
 
 from seediff.config.class_names import name_of_zero, parse_classes
 from seediff.dataset.class_lists import find_list, named_classes, number_classes
-from seediff.dataset.encoding import ObjectsFile, read_label_map
+from seediff.dataset.encoding import read_label_map, read_objects
 from seediff.dataset.stored_masks import read_mask
 from seediff.files.label_maps import read_segment_ids, voc_palette
 
@@ -55,7 +55,7 @@ def test_greys_are_the_stored_numbers(tmp_path, bits):
     for found in (
         read_mask(path, named_classes(("dog", "cat", "cow")[: values.max()])),
         read_segment_ids(path),
-        ObjectsFile(path, (1, 1, 2), ())().numbers if bits > 1 else values,
+        read_objects(path, (1, 1, 2), ()).numbers if bits > 1 else values,
         read_label_map(path) if 1 < bits < 16 else values,
     ):
         np.testing.assert_array_equal(found, values)

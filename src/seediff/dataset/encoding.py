@@ -97,17 +97,6 @@ def read_label_map(path: Path, sha256: str | None = None) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class LabelFile:
-    """A function that reads a label map of a native dataset. path, sha256: as for `read_label_map`."""
-
-    path: Path
-    sha256: str | None = None
-
-    def __call__(self) -> np.ndarray:
-        return read_label_map(self.path, self.sha256)
-
-
-@dataclass(frozen=True)
 class Instances:
     """The objects of a picture."""
 
@@ -147,18 +136,11 @@ def encode_objects(instances: Instances, where: str) -> bytes:
     return encode_grey(instances.numbers.astype(np.uint16, copy=False))
 
 
-@dataclass(frozen=True)
-class ObjectsFile:
-    """A function that reads the objects of a sample in a native dataset. path: a grey PNG of 8 or 16 bits with their
-    numbers. class_ids, scores: as in `Instances`."""
-
-    path: Path
-    class_ids: tuple[int, ...]
-    scores: tuple[float, ...]
-
-    def __call__(self) -> Instances:
-        numbers, kind, mode = read_pixels(self.path)
-        if kind != "PNG" or mode not in ("L", "I;16"):
-            expected = "objects are a grey PNG of 8 or 16 bits, whose pixels are their numbers"
-            raise UserError(self.path, f"is {kind} {mode} data; {expected}")
-        return Instances(numbers.astype(np.int32), self.class_ids, self.scores)
+def read_objects(path: Path, class_ids: tuple[int, ...], scores: tuple[float, ...]) -> Instances:
+    """The objects in a grey PNG of 8 or 16 bits with their numbers. class_ids, scores: as in `Instances`. Raises
+    UserError for any other file."""
+    numbers, kind, mode = read_pixels(path)
+    if kind != "PNG" or mode not in ("L", "I;16"):
+        expected = "objects are a grey PNG of 8 or 16 bits, whose pixels are their numbers"
+        raise UserError(path, f"is {kind} {mode} data; {expected}")
+    return Instances(numbers.astype(np.int32), class_ids, scores)

@@ -32,6 +32,7 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from functools import cache, partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +46,9 @@ from ..files.messages import show_json
 from ..files.outputs import BATCHES, CONFIG
 from ..files.photo_files import looks_like_image, without_suffix
 from ..files.reading import check_unpacked, inside
-from .encoding import Instances, LabelFile, ObjectsFile, ReadObjects, read_label_map
+from .encoding import Instances, ReadLabels, ReadObjects, read_label_map, read_objects
 from .reviews import Action, makers, read_actions, reviewed_row
-from .rows import as_row, check_class_list, check_name, check_row, checked_rows
+from .rows import Row, as_row, check_class_list, check_name, check_row, checked_rows
 from .sample import CONFIGS, SOFT, Extras, Sample
 from .shapes.objects import objects_after
 
@@ -84,6 +85,13 @@ def sample_name(file_name: str) -> str:
 def sample_files(name: str, image_format: str) -> tuple[str, str]:
     """The paths of a sample's picture and label map."""
     return f"{IMAGES}/{name}.{image_format}", f"{MASKS}/{name}.png"
+
+
+def extra_file(kind: str, name: str, class_id: int | None) -> str:
+    """The path of an optional file of a sample in the dataset: `soft/000003_1.png`, `attention/000003.safetensors`."""
+    if class_id is None:
+        return f"{kind}/{name}.safetensors"
+    return f"{kind}/{name}_{class_id}.png"
 
 
 def dataset_labels(label_map: np.ndarray, class_ids: Sequence[int]) -> np.ndarray:
@@ -173,7 +181,7 @@ class RowReader:
 
     def __init__(self, folder: Path, classes: Sequence[str], actions: Sequence[Action] = ()) -> None:
         self.folder, self.classes = folder, classes
-        self.extras = find_extras(folder)
+        self.kinds = [kind for kind in EXTRAS if inside(folder, kind).is_dir()]
         self.made_by = cache(partial(made_by, folder))
         self.last, self.makers = {action.sample: action for action in actions}, makers(actions)
         self.names: set[str] = set()
@@ -183,34 +191,42 @@ class RowReader:
         name in errors. Raises UserError."""
         check_row(as_made, where)
         name = sample_name(as_made.get("file_name") or "")
+        row, corrected = dict(as_made), None
         action = self.last.get(name)
-        maker = self.makers.get(action.mask or "") if action else None
-        row = reviewed_row(as_made, action, maker, self.classes)
-        mask_sha256 = action.hash if action and action.mask else None
+        if action:
+            row = reviewed_row(as_made, action, self.makers.get(action.mask or ""), self.classes)
+            corrected = action.hash if action.mask else None
         image = inside(self.folder, row.get("file_name"), where, "file_name")
         mask = inside(self.folder, row.get("mask_file_name"), where, "mask_file_name")
         check_name(name, self.names, where)
         for label in row.get("classes") or ():
             if label not in self.classes:
                 raise UserError(where, f"class {show_json(label)} is not in {CLASSES}")
-        extras = self._extras(name, row, where)
-        instances = self._objects(name, row, where)
-        if instances is not None and mask_sha256:
-            original_mask = inside(self.folder, as_made["mask_file_name"], where, "mask_file_name")
-            instances = partial(_objects_after, instances, original_mask, mask, mask_sha256)
+        read_labels = partial(read_label_map, mask, corrected)
+        extras = self._extras(name, as_row(as_made, where), as_row(row, where), where)
+        read_objects = self._objects(name, row, where)
+        if read_objects and corrected:
+            original = inside(self.folder, as_made["mask_file_name"], where, "mask_file_name")
+            read_objects = partial(_objects_after, read_objects, partial(read_label_map, original), read_labels, mask)
         for key in INSTANCE_KEYS:  # they are in the sample's `instances`
             row.pop(key, None)
-        return Sample(image, LabelFile(mask, mask_sha256), instances, row, name=name, extras=extras)
+        return Sample(image, read_labels, read_objects, row, name=name, extras=extras)
 
-    def _extras(self, name: str, row: Mapping[str, Any], where: str) -> Extras:
-        """The `extras` of a sample. Raises UserError for a row whose configuration is missing."""
-        extras = dict(self.extras.get(name, {}))
-        if as_row(row, where).review.replaced:  # soft masks describe the original
-            extras = {key: path for key, path in extras.items() if key[0] != SOFT}
+    def _extras(self, name: str, as_made: Row, row: Row, where: str) -> Extras:
+        """The `extras` of a sample. as_made, row: its row before and after people's decisions. Raises UserError for a
+        file that leads out of the dataset, and for a row whose configuration is missing."""
         try:
-            config = self.made_by(row.get("made"))
+            config = self.made_by(row.made)
         except UserError as error:
             raise UserError(where, f"{error.subject} {error.reason}") from error
+        kinds = [
+            kind for kind in self.kinds if kind != SOFT or not row.review.replaced
+        ]  # soft masks are of the original
+        extras: Extras = {}
+        for kind, class_id in [(ATTENTION, None), *product((SOFT, STEPS), as_made.class_ids)]:
+            file = extra_file(kind, name, class_id)
+            if kind in kinds and os.path.isfile(f"{self.folder}/{file}"):
+                extras[kind, class_id] = inside(self.folder, file)
         if config:
             extras[CONFIGS, None] = config
         return extras
@@ -230,7 +246,7 @@ class RowReader:
         if len(scores) not in (0, len(class_ids)):
             problem = f"has {len(scores)} `instance_scores` for {len(class_ids)} `instances`"
             raise UserError(where, problem, "give one for each, or none")
-        return ObjectsFile(path, class_ids, scores)
+        return partial(read_objects, path, class_ids, scores)
 
 
 def open_native(folder: Path | str, *, reviewed: bool = True) -> tuple[tuple[str, ...], list[Sample]]:
@@ -260,9 +276,10 @@ def open_native(folder: Path | str, *, reviewed: bool = True) -> tuple[tuple[str
     return classes, samples
 
 
-def _objects_after(read: ReadObjects, original_mask: Path, mask: Path, mask_sha256: str) -> Instances:
-    """The objects in a corrected mask. read: reads those in the original mask."""
-    return objects_after(read(), read_label_map(original_mask), read_label_map(mask, mask_sha256), mask)
+def _objects_after(read: ReadObjects, read_before: ReadLabels, read_after: ReadLabels, mask: Path) -> Instances:
+    """The objects in a corrected label map. read: reads the objects in the original map. read_before, read_after: read
+    the original and the corrected map. mask: the file of the corrected map, for errors."""
+    return objects_after(read(), read_before(), read_after(), mask)
 
 
 def instance_row(instances: Instances) -> Json:
@@ -271,19 +288,3 @@ def instance_row(instances: Instances) -> Json:
     if instances.scores:
         row["instance_scores"] = [round(score, 4) for score in instances.scores]
     return row
-
-
-def find_extras(folder: Path) -> dict[str, Extras]:
-    """Sample name → its `extras`. Raises UserError for a link that leads out of the dataset."""
-    extras: dict[str, Extras] = {}
-    for kind in EXTRAS:
-        top = inside(folder, kind)
-        for path in sorted(top.rglob("*.*")):
-            if path.is_symlink():
-                inside(folder, path)
-            name, number = path.relative_to(top).with_suffix("").as_posix(), ""
-            if kind != ATTENTION:
-                name, _, number = name.rpartition("_")
-            if path.suffix in (".png", ".safetensors") and (kind == ATTENTION or number.isdecimal()):
-                extras.setdefault(name, {})[kind, int(number) if number else None] = path
-    return extras

@@ -16,7 +16,7 @@ from ..files.reading import read_bytes
 from ..report.page import write_reports
 from ..workers import Follow, in_order
 from . import native
-from .encoding import LabelFile, ObjectsFile, encode_mask, encode_objects
+from .encoding import encode_mask, encode_objects
 from .rows import check_class_list, check_name, shown_classes
 from .sample import CONFIGS, Sample
 
@@ -53,10 +53,8 @@ def save_native(
             for name, row, sources in encoded(follow(items)):
                 check_name(name, names)
                 for path, source in sources.items():
-                    # Label maps and objects may be painted over in place.
-                    labels = path.startswith((f"{native.MASKS}/", f"{native.INSTANCES}/"))
                     if path != row.get("made") or not (folder / path).exists():
-                        put(folder / path, source, link=link and not labels)
+                        put(folder / path, source, link=link)
                 rows.append(row)
         put(folder / native.CLASSES, native.classes_text(classes))
         put(folder / native.METADATA, native.jsonl(rows))
@@ -79,19 +77,10 @@ def _encoded(
         if key not in ("mask", "made") and not key.endswith("file_name"):
             row[key] = value
     row |= shown_classes(labels, classes, sample.row.classes, where)
-    files: dict[str, bytes | Path] = {file_name: sample.picture()}
-    # The files of a native dataset are copied, because writing them anew takes longer than reading them.
-    if isinstance(sample.unchecked_labels, LabelFile):
-        files[mask] = sample.unchecked_labels.path
-    else:
-        files[mask] = encode_mask(labels)
+    files: dict[str, bytes | Path] = {file_name: sample.picture(), mask: encode_mask(labels)}
     instances = sample.instances
     if instances is not None:
-        objects = f"{native.INSTANCES}/{name}.png"
-        if isinstance(sample.stored_instances, ObjectsFile):
-            files[objects] = sample.stored_instances.path
-        else:
-            files[objects] = encode_objects(instances, where)
+        files[f"{native.INSTANCES}/{name}.png"] = encode_objects(instances, where)
         row |= native.instance_row(instances)
 
     # Other files keep the sample's name. A configuration does not: samples, also of merged sets, have it in common.
@@ -101,6 +90,5 @@ def _encoded(
             row["made"] = f"{CONFIGS}/{hashlib.sha256(data).hexdigest()[:16]}.toml"
             files[row["made"]] = data
         else:
-            ending = path.suffix if class_id is None else f"_{class_id}{path.suffix}"
-            files[f"{kind}/{name}{ending}"] = path
+            files[native.extra_file(kind, name, class_id)] = path
     return name, row, files

@@ -176,9 +176,9 @@ def _read_files(
     if sample.row.review.replaced:
         return findings, measured, digest
     for class_id in sample.row.class_ids * (SOFT in kinds):
-        findings.read("soft", f"{SOFT}/{name}_{class_id}.png", partial(sample.soft_level, class_id))
+        findings.read("soft", native.extra_file(SOFT, name, class_id), partial(sample.soft_level, class_id))
     if native.ATTENTION in kinds and sample.row.classes:  # `mask` captures nothing of a picture without a class
-        file = f"{native.ATTENTION}/{name}.safetensors"
+        file = native.extra_file(native.ATTENTION, name, None)
         findings.read("tensors", file, partial(read_header, folder / file))
     return findings, measured, digest
 
