@@ -169,13 +169,3 @@ def test_what_cannot_be_opened(tmp_path, path, options, said):
     save_cityscapes(tmp_path / "city", {"a/a": [[7]]})
     with user_error(said):
         open_truths(tmp_path / path, **options)
-
-
-def test_ids_that_are_no_class_are_named(tmp_path):
-    (tmp_path / "classes.txt").write_text("sky\nroad\n")
-    cases = {"a": ([[0, 27]], 8, "id 27, which is not a class of"), "b": ([[300]], 16, "id 300; ids of label maps are")}
-    for name, (ids, bits, _) in cases.items():
-        save_map(tmp_path / "masks" / f"{name}.png", ids, bits=bits)
-    for sample in open_truths(tmp_path):
-        with user_error(rf"{sample.name}\.png: has {cases[sample.name][2]}"):
-            sample.unchecked_labels()
