@@ -1,4 +1,4 @@
-"""Brings masks that people corrected in another tool back into the set that they came from, and counts the changes."""
+"""Brings masks that people corrected in another tool back into the set from which they came, and counts the changes."""
 
 from __future__ import annotations
 
@@ -24,14 +24,15 @@ SHOWN = 10
 
 @dataclass(frozen=True)
 class Change:
-    """The change of a sample's mask."""
+    """How a sample's mask changed in the tool."""
 
     name: str
     pixels: int
-    """Number of pixels with a new id."""
+    """Number of pixels whose id changed."""
     objects: Division = "same"
-    """How the tool divided the mask into objects. "divided": the sample has the tool's objects. "joined": it has not,
-    because a mask that covers several objects may be a whole class."""
+    """How the tool divided the mask into objects. "divided": in another way, and the sample takes the tool's
+    objects. "joined": a mask of the tool covers several objects. It may be a whole class, so the sample keeps its
+    own objects."""
 
 
 def correct(
@@ -45,14 +46,15 @@ def correct(
 ) -> tuple[tuple[str, ...], Iterator[Sample]]:
     """(classes, samples) of a native set, in which the masks of `items` replace those of the samples.
 
-    folder: the native set. classes: the classes of the items' ids. They are matched by name, and new ones follow the
-    set's. items: samples with the masks that came back. They are matched by name, or by the flat name that some formats
-    use. by: who corrected the masks, for `review`. accept_unchanged: whether masks that came back as they were count as
-    accepted; tools return them also if nobody looked at them. tell: called with each change. Raises UserError for an
-    item that the set does not have, and for a mask of another size than its picture.
+    folder: the native set. classes: the classes of the items' ids. They are matched with the set's by name, and new
+    classes follow the set's. items: samples with the masks that came back. They are matched by name, or by the flat
+    name that some formats use. by: who corrected the masks, for `review`. accept_unchanged: whether unchanged masks
+    count as accepted. A tool also returns the masks that nobody looked at. tell: called with each change. Raises
+    UserError for an item that the set does not have, and for a mask whose size is not its picture's.
 
-    A sample with objects gets the tool's objects. Where a mask of the tool covers several objects, it may be the mask
-    of a whole class. They stay apart then, unless some picture proves that the masks are objects (`kept_apart`).
+    A sample that has objects takes the tool's objects. If a mask of the tool covers several objects, it may be the mask
+    of a whole class. The objects then stay apart, unless a picture proves that the tool's masks are objects
+    (`kept_apart`).
     """
     own_classes, originals = open_native(folder)
     names = tuple(dict.fromkeys([*own_classes, *classes]))
@@ -90,15 +92,18 @@ def correct(
 
 
 def _keeps_apart(original: Sample, item: Sample) -> bool:
-    """Whether `kept_apart` holds for a sample and the one that came back."""
+    """Whether the masks of a sample prove that the tool's masks are objects. item: the sample as it came back."""
     return kept_apart(original.objects(original.label_map), item.objects(item.label_map))
 
 
 def _objects_after(
     original: Sample, item: Sample, before: np.ndarray, after: np.ndarray, proven: bool
 ) -> tuple[Instances | None, Division]:
-    """(objects, division): the objects of a sample after its masks came back as `item`, and how the tool divided them.
-    before, after: the sample's label maps (H, W) uint8. proven: whether masks that cover several objects join them."""
+    """(objects, division): the objects of a sample after the tool, and how the tool divided them.
+
+    item: the sample as it came back. before, after: its label maps (H, W) uint8. proven: whether a mask that covers
+    several objects joins them.
+    """
     own, returned = original.instances, item.instances
     if own is None:
         return None, "same"
@@ -112,8 +117,8 @@ def _objects_after(
 
 
 def _relabelled(original: Sample, labels: np.ndarray, objects: Instances | None, division: Division, by: str) -> Sample:
-    """The sample with the label map (H, W) that came back, and its objects. It is not accepted if the tool's objects
-    were not taken: if the division is "joined"."""
+    """The sample with the label map (H, W) and the objects that came back. It is accepted, unless its division is
+    "joined": then its objects are not the tool's."""
     # Soft masks, too, describe the old mask; flags are about masks that nobody looked at.
     gone = ("classes", "class_ids", "area", *OF_THE_MASK)
     row = {key: value for key, value in original.metadata.items() if key not in gone}
@@ -129,7 +134,7 @@ def _relabelled(original: Sample, labels: np.ndarray, objects: Instances | None,
 
 
 def _accepted(original: Sample, by: str) -> Sample:
-    """The sample with its mask as it is."""
+    """The sample with its mask as it is, accepted by `by`."""
     earlier = original.row.review
     review = {"verdict": "accepted", "corrected": earlier.corrected, "by": by}
     if earlier.made is not None:
@@ -138,7 +143,8 @@ def _accepted(original: Sample, by: str) -> Sample:
 
 
 def _matched(items: Iterable[Sample], names: Sequence[str], folder: Path) -> dict[str, Sample]:
-    """Sample's name → its item."""
+    """Name of a sample → the item with its mask. names: the samples of the set in `folder`. Raises UserError for an
+    item without a sample, and for two items of one sample."""
     flat = Counter(map(flat_name, names))
     own = {flat_name(name): name for name in names if flat[flat_name(name)] == 1} | {name: name for name in names}
     matches: dict[str, Sample] = {}
@@ -154,7 +160,7 @@ def _matched(items: Iterable[Sample], names: Sequence[str], folder: Path) -> dic
 
 
 def sum_changes(changes: Iterable[Change]) -> list[str]:
-    """A summary in lines for people."""
+    """The changes summed up in lines for people."""
     changes = list(changes)
     changed = [change.name for change in changes if change.pixels or change.objects == "divided"]
     joined = [change.name for change in changes if change.objects == "joined"]

@@ -34,14 +34,14 @@ if TYPE_CHECKING:
 
 
 class Dataset(Sequence[Sample]):
-    """Samples, whose files are read when they are accessed, and the classes of their label maps.
+    """Samples and the classes of their label maps. The files of a sample are read when they are accessed.
 
         pets = Dataset.from_coco("pets-coco").filter(min_area=0.01)
         train, val = pets.merge(Dataset.open("drawn")).split(val=0.2)
 
     Its methods return new datasets. classes: the names of ids 1, 2, …, without the background. path: where the dataset
-    was read from, for messages. notes: lines about what was left out when it was read. ids: stored value → id in label
-    maps, for files with other numbers; 255 is ignored. title: the dataset, in words.
+    was read from, for messages. notes: lines about what was left out when it was read. ids: value in the files → id in
+    label maps; None: they are the same. title: what the dataset is, for messages.
     """
 
     def __init__(
@@ -60,7 +60,8 @@ class Dataset(Sequence[Sample]):
         self.ids = ids or {number: number for number in range(len(self.classes) + 1)}
         self.title = title or f"dataset in {path}"
         self.dropped: Mapping[str, int] = {}
-        """In a filtered dataset: criterion → number of samples of which it is the first that they did not meet."""
+        """In the result of `filter`: criterion → number of samples that it left out. A sample counts for the first
+        criterion that it does not meet."""
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -84,7 +85,7 @@ class Dataset(Sequence[Sample]):
 
     @property
     def names(self) -> dict[int, str]:
-        """Id in label maps → its name. The background is among them if a stored value means it."""
+        """Id in label maps → name. The background is in it only if a value in the files means the background."""
         names = dict(enumerate((BACKGROUND, *self.classes)))
         if 0 not in self.ids.values():
             del names[0]
@@ -92,13 +93,14 @@ class Dataset(Sequence[Sample]):
 
     @property
     def about(self) -> str:
-        """A description in one line."""
+        """A line with the title, the number of images and the number of classes."""
         return f"{self.title}: {plural(len(self), 'image')}, {plural(len(self.names), 'class')}"
 
     @classmethod
     def open(cls, path: Path | str, *, split: str | None = None) -> Dataset:
-        """Opens a folder or file of any format that SeeDiff reads. split: only the samples of this part; samples
-        without a part belong to "train". Raises UserError for what cannot be used, and a part without samples."""
+        """Opens a folder or file of any format that SeeDiff reads. split: the part to open, such as "val"; samples
+        without a part belong to "train". None opens all parts. Raises UserError for a file that cannot be used, and
+        for a part without samples."""
         path = Path(path)
         if (path / native.METADATA).is_file():
             dataset = cls.from_native(path)
@@ -161,9 +163,12 @@ class Dataset(Sequence[Sample]):
     def filter(
         self, keep: Callable[[Sample], bool] | None = None, *, follow: Follow = iter, **criteria: Any
     ) -> Dataset:
-        """The samples for which `keep` returns True and that meet all criteria. criteria: the fields of
-        `config.filter.Criteria`; `drop_flags` may be one text. `dropped` of the result counts the other samples. Raises
-        UserError naming what a criterion needs."""
+        """The samples that meet all criteria, and for which `keep` returns True.
+
+        keep: a function of a sample. follow: wraps the samples, to show progress. criteria: the fields of
+        `config.filter.Criteria`; `drop_flags` may be one text. The result's `dropped` counts the samples that were left
+        out. Raises UserError naming what a criterion needs.
+        """
         samples = [sample for sample in self.samples if keep is None or keep(sample)]
         if isinstance(criteria.get("drop_flags"), str):
             criteria["drop_flags"] = (criteria["drop_flags"],)
@@ -174,9 +179,9 @@ class Dataset(Sequence[Sample]):
         return kept
 
     def labelled(self, with_rejected: bool = False) -> Dataset:
-        """The samples for training and comparing, with notes that say how many are left out: samples that nobody has
-        labelled, and unless `with_rejected`, samples that people rejected in `seediff look`. Raises UserError if none
-        stays."""
+        """The samples for training and comparing. It leaves out samples that nobody has labelled, and samples that
+        people rejected in `seediff look`. `notes` of the result count them. with_rejected: keep rejected samples.
+        Raises UserError if no sample is left."""
         reasons = [sample.row.why_left_out(with_rejected) for sample in self.samples]
         kept = [sample for sample, reason in zip(self.samples, reasons, strict=True) if not reason]
         if self.samples and not kept:
@@ -188,7 +193,7 @@ class Dataset(Sequence[Sample]):
         return self._of(kept, left_out_notes(reasons))
 
     def merge(self, *others: Dataset) -> Dataset:
-        """This dataset and others as one, as `merge.merge_sets` joins them."""
+        """This dataset and others as one. Classes of one name become one class. `merge.merge_sets` has the rules."""
         sets = (self, *others)
         names = set_names([each.path or Path("data") for each in sets])
         named = [(name, each.classes, each.samples) for name, each in zip(names, sets, strict=True)]
@@ -198,9 +203,12 @@ class Dataset(Sequence[Sample]):
     def split(
         self, *, val: float = 0.2, test: float | None = None, seed: int = 0, follow: Follow = iter
     ) -> tuple[Dataset, ...]:
-        """Parts for training, validation and, with `test`, testing. Each gets its share of every class. Pictures with
-        the same pixels are in one part, and so are those that `augment` or Roboflow made of one picture. Raises
-        UserError, also for a part that would be empty."""
+        """The parts for training, for validation and, with `test`, for testing, each with its share of every class.
+
+        val, test: shares of the samples, between 0 and 1. seed: another seed gives other parts. follow: wraps the
+        samples, to show progress. Pictures with the same pixels are in one part, and so are pictures that `augment` or
+        Roboflow made of one picture. Raises UserError, also for a part that would be empty.
+        """
         shares = {"val": val}
         if test is not None:
             shares["test"] = test
@@ -216,7 +224,7 @@ class Dataset(Sequence[Sample]):
         return tuple(self._of(samples, notes) for samples in found.values())
 
     def stats(self, follow: Follow = iter) -> Stats:
-        """Images, pixels, areas and pieces per class."""
+        """The statistics of the whole set and of each class. follow: wraps the samples, to show progress."""
         count = len(self.classes)
         measured = [measure(sample.labels(count)) for sample in follow(self.samples)]
         return summarize(measured, self.classes)
@@ -225,9 +233,13 @@ class Dataset(Sequence[Sample]):
         self, transform: Transform | None = None, *, objects: bool = False, with_rejected: bool = False
     ) -> TorchSamples:
         """A `torch.utils.data.Dataset` of (image, label_map): (3, H, W) float32 in [0, 1], and (H, W) int64 of class
-        ids, 255 ignored. transform: a function of the two, whose result replaces them. objects: instead of the label
-        map, "masks", "labels" and "boxes" as torchvision's detectors take them, of `instances` or else of connected
-        pieces. with_rejected: also samples that people rejected; otherwise a warning says how many are left out."""
+        ids, 255 ignored.
+
+        transform: a function of image and label map, whose result replaces them. objects: replace the label map by a
+        dictionary with "masks", "labels" and "boxes", as torchvision's detectors take them. It holds the samples'
+        `instances`, or else their connected pieces. with_rejected: keep samples that people rejected; otherwise a
+        warning says how many are left out.
+        """
         from .torch_samples import TorchSamples
 
         kept = self.labelled(with_rejected)
