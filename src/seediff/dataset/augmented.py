@@ -28,7 +28,7 @@ from ..report.tables import is_of_photo
 from . import native
 from .encoding import encode_image
 from .native import open_native
-from .operations import LabelledImage, apart, apply, with_objects
+from .operations import LabelledImage, apply, take_apart, with_objects
 from .rows import shown_classes
 from .sample import Sample
 from .saving import save_native
@@ -118,7 +118,7 @@ class AugmentedSamples(Sequence[Sample]):
         labelled, step = apply(before, new.operation, rng, others, self.mirrored)
         labels, objects = np.ascontiguousarray(labelled.labels), None
         if self.objects:
-            labels, objects = apart(labelled.labels)
+            labels, objects = take_apart(labelled.labels)
 
         # The prompt, unless other samples are part of the picture, and the model, if it drew the picture; not flags,
         # which are about the source's mask.

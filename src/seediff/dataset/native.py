@@ -7,6 +7,7 @@
           rejected.jsonl     with --reject: every draw that was not kept
           failed.jsonl       photographs that could not be used
           preview.html       some pictures with their masks, and steps/; for a browser without a server
+          augmentations.jpg  in a set of `augment`: samples before and after each operation
           images/NAME.png    or .jpg
           masks/NAME.png     palette PNG: 0 background, 255 ignore, else class id
           instances/NAME.png             optional: object numbers, 16-bit grey, 0 for no object; a row's `instances`
@@ -56,18 +57,19 @@ CARD, CLASSES, METADATA = "README.md", "classes.txt", "metadata.jsonl"
 REJECTED, PREVIEW = "rejected.jsonl", "preview.html"
 IMAGES, MASKS, INSTANCES, ATTENTION, STEPS = "images", "masks", "instances", "attention", "steps"
 EXTRAS = (SOFT, ATTENTION, STEPS)
-"""Folders of optional files of a sample, besides its picture and label map."""
+"""Folders of optional files of samples. Pictures and label maps are in others."""
 ABSENT = "no such file; a finished SeeDiff dataset has one"
 CHUNK = 8
-"""Samples that are sent to another process together: each takes a millisecond or two."""
+"""Number of samples that are sent to another process together, because each takes only a millisecond or two."""
 INSTANCE_KEYS = ("instances", "instance_scores")
-"""The keys of a row that belong to the file of its objects."""
+"""The keys of a row that say what the numbers in the file of its objects mean."""
 _MADE = re.compile(rf"{CONFIGS}/[0-9a-f]{{16}}\.toml|{re.escape(CONFIG)}")
 
 
 def made_by(folder: Path, made: str | None) -> Path | None:
-    """The configuration that made a mask: the file that `made` in its row names, or else the set's own; None if the set
-    has none. Raises UserError if `made` names a file that is not there, or no configuration."""
+    """The configuration that made a mask: the file that `made` in the row names, or else the set's own. None if the
+    set has no configuration. made: the key's value. Raises UserError if it names a file that does not exist, or that
+    is no configuration."""
     path = inside(folder, made or CONFIG)
     if path.is_file() and _MADE.fullmatch(made or CONFIG):
         return path
@@ -78,12 +80,12 @@ def made_by(folder: Path, made: str | None) -> Path | None:
 
 
 def sample_name(file_name: str) -> str:
-    """The name of a sample from its picture's path in the dataset: `images/trip/1.png` → `trip/1`."""
+    """The name of a sample, from the path of its picture in the dataset: `images/trip/1.png` → `trip/1`."""
     return without_suffix(file_name).removeprefix(f"{IMAGES}/")
 
 
 def sample_files(name: str, image_format: str) -> tuple[str, str]:
-    """The paths of a sample's picture and label map."""
+    """(picture, label map): the paths of a sample's files in the dataset."""
     return f"{IMAGES}/{name}.{image_format}", f"{MASKS}/{name}.png"
 
 
@@ -95,8 +97,8 @@ def extra_file(kind: str, name: str, class_id: int | None) -> str:
 
 
 def dataset_labels(label_map: np.ndarray, class_ids: Sequence[int]) -> np.ndarray:
-    """A label map (H, W) uint8 in the dataset's ids. label_map: (H, W) of ids 1, 2, …, which become the first, second,
-    … of `class_ids`, and of 0 and 255, which stay."""
+    """A label map (H, W) uint8 in the ids of a dataset: id i becomes `class_ids[i - 1]`. 0 and 255 stay. label_map:
+    (H, W) uint8."""
     table = np.zeros(256, np.uint8)
     table[1 : len(class_ids) + 1] = class_ids
     table[IGNORE] = IGNORE
@@ -104,17 +106,17 @@ def dataset_labels(label_map: np.ndarray, class_ids: Sequence[int]) -> np.ndarra
 
 
 def jsonl(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    """One JSON object per line, with the keys in the order of the row."""
+    """The text of rows: one JSON object per line, with the keys in the order of the row."""
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode("utf-8")
 
 
 def classes_text(classes: Sequence[str]) -> bytes:
-    """classes.txt: the background and every class, one per line, in the order of their ids."""
+    """The text of classes.txt: the background and every class, one per line, in the order of their ids."""
     return "".join(name + "\n" for name in (BACKGROUND, *classes)).encode("utf-8")
 
 
 def read_classes(out: Path | str) -> tuple[str, ...]:
-    """The classes of a dataset without the background; the i-th, from 0, has id i + 1."""
+    """The classes of a dataset, without the background: the class at position i has id i + 1. Raises UserError."""
     path = Path(out) / CLASSES
     names = read_class_list(path, first=0, absent=ABSENT)
     if names.get(0) != BACKGROUND or [*names] != [*range(len(names))]:
@@ -125,8 +127,8 @@ def read_classes(out: Path | str) -> tuple[str, ...]:
 
 
 def read_rows(out: Path | str, name: str = METADATA) -> list[Json]:
-    """The rows of metadata.jsonl or of another file, checked. Raises UserError, also for a row of metadata.jsonl that
-    does not name a picture and a mask."""
+    """The checked rows of metadata.jsonl, or of another file `name` in the dataset `out`. Raises UserError, also for
+    a row of metadata.jsonl that does not name a picture and a mask."""
     path = Path(out) / name
     rows = list(checked_rows(path, ABSENT))
     for number, row in enumerate(rows if name == METADATA else (), 1):
@@ -137,7 +139,7 @@ def read_rows(out: Path | str, name: str = METADATA) -> list[Json]:
 
 
 def check_finished(folder: Path) -> None:
-    """Raises UserError if there is no such folder, or if a run that began in it is not finished."""
+    """Raises UserError if the folder does not exist, or if a run began in it and is not finished."""
     if not folder.is_dir():
         check_unpacked(folder)
         if folder.exists():
@@ -149,7 +151,7 @@ def check_finished(folder: Path) -> None:
 
 
 def check_native(folder: Path) -> None:
-    """Raises UserError for a folder that is no dataset, naming the datasets in it."""
+    """Raises UserError for a folder that is not a dataset. The error names datasets that are in the folder."""
     if (folder / CLASSES).is_file() or (folder / METADATA).is_file():
         return
     held = ", ".join(sorted(entry.name for entry in folder.iterdir())[:5]) or "nothing"
@@ -161,7 +163,7 @@ def check_native(folder: Path) -> None:
 
 
 def how_to_paint(folder: Path) -> str:
-    """A line with the command that makes a set of pictures without labels; "" for a folder that holds anything else."""
+    """A line with the command that makes a dataset of a folder of pictures; "" if the folder holds anything else."""
     names = [entry.name for entry in folder.iterdir() if not entry.name.startswith(".")]
     if not names or not all(map(looks_like_image, names)):
         return ""
@@ -171,13 +173,14 @@ def how_to_paint(folder: Path) -> str:
 
 
 def check_single(folder: Path) -> None:
-    """Raises UserError for a folder that holds several datasets, such as `split` writes."""
+    """Raises UserError for a folder of several datasets, as `split` writes it."""
     if any(folder.glob(f"*/{METADATA}")):
         check_native(folder)
 
 
 class RowReader:
-    """Makes a sample of each row of a native dataset. actions: what people did about samples, the oldest first."""
+    """Makes a sample of each row of a native dataset. folder, classes: of the dataset. actions: what people did
+    about its samples, the oldest action first."""
 
     def __init__(self, folder: Path, classes: Sequence[str], actions: Sequence[Action] = ()) -> None:
         self.folder, self.classes = folder, classes
@@ -187,8 +190,8 @@ class RowReader:
         self.names: set[str] = set()
 
     def sample(self, as_made: Json, where: str) -> Sample:
-        """The sample of a row, whose files may be missing. as_made: the row before people's decisions. where: the row's
-        name in errors. Raises UserError."""
+        """The sample of a row. Its files may be missing. as_made: the row before people's decisions. where: the
+        row's name in errors. Raises UserError."""
         check_row(as_made, where)
         name = sample_name(as_made.get("file_name") or "")
         row, corrected = dict(as_made), None
@@ -232,8 +235,8 @@ class RowReader:
         return extras
 
     def _objects(self, name: str, row: Mapping[str, Any], where: str) -> ReadObjects | None:
-        """A function that reads the objects of a sample; None for a sample without objects. Raises UserError for a row
-        with class ids or scores that objects cannot have."""
+        """A function that reads the objects of a sample; None for a sample without objects. row: after people's
+        decisions. Raises UserError for class ids and scores that objects cannot have."""
         file = f"{INSTANCES}/{name}.png"
         if "instances" not in row and not os.path.isfile(f"{self.folder}/{file}"):
             return None
@@ -251,11 +254,11 @@ class RowReader:
 
 def open_native(folder: Path | str, *, reviewed: bool = True) -> tuple[tuple[str, ...], list[Sample]]:
     """(classes, samples) of a native dataset. `classes`: without the background. `samples`: with corrected masks in
-    place of the originals, and people's decisions as `review` in the rows. reviewed: False returns the samples as they
-    were made.
+    place of the originals, and with people's decisions as `review` in the rows.
 
-    Raises UserError naming the file and row of a path that is missing, leads out of the folder or is a duplicate, and
-    if the folder's run is not finished."""
+    reviewed: False gives the samples as they were made. Raises UserError if the folder's run is not finished, and
+    naming the row for a file that is missing, that leads out of the folder or that two rows name.
+    """
     folder = Path(folder)
     check_finished(folder)
     check_native(folder)
@@ -283,7 +286,7 @@ def _objects_after(read: ReadObjects, read_before: ReadLabels, read_after: ReadL
 
 
 def instance_row(instances: Instances) -> Json:
-    """The keys of a row that describe its objects."""
+    """The keys of a row that describe its objects: `instances` and, if scores are known, `instance_scores`."""
     row: Json = {"instances": list(instances.class_ids)}
     if instances.scores:
         row["instance_scores"] = [round(score, 4) for score in instances.scores]

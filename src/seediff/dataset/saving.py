@@ -32,13 +32,13 @@ def save_native(
     workers: int = 1,
     follow: Follow = iter,
 ) -> list[Json]:
-    """Writes the native dataset `out`, and returns its rows. Rows keep their keys, but for keys that end in
-    `file_name`; classes, class_ids and area describe the written files.
+    """Writes the native dataset `out`, and returns its rows. Keys of rows that end in `file_name` are replaced, and
+    classes, class_ids and area are counted anew. All other keys stay.
 
-    about: facts for the card and the page. files: name → bytes of more files, written after the samples. link: make
-    hard links to pictures and extras instead of copies. workers: number of processes that read samples. Each gets a
-    whole Sequence and reads its part; other iterables are read in this process, and their samples must be picklable.
-    follow: wraps what is read, to show progress. Raises UserError naming a sample that cannot be used.
+    samples: if they are a Sequence, each process reads its own part of them. Otherwise this process reads them, and the
+    samples must be picklable. about: facts for the card and the page. files: name → bytes of more files, written after
+    the samples. link: make hard links to pictures and extras instead of copies. workers: number of processes. follow:
+    wraps the samples, to show progress. Raises UserError naming a sample that cannot be used.
     """
     check_class_list(classes)
     rows: list[Json] = []
@@ -67,8 +67,8 @@ def save_native(
 def _encoded(
     item: Any, *, read: Callable[[Any], Sample] | None, classes: Sequence[str]
 ) -> tuple[str, Json, dict[str, bytes | Path]]:
-    """(name, row, files) of a sample. `files`: path in the dataset → bytes, or the file to copy. read: makes a sample
-    of an item; None if items are samples."""
+    """(name, row, files) of a sample. `files`: path in the dataset → bytes, or the file to copy. item: a sample, or
+    what `read` makes a sample of. read: None if items are samples."""
     sample: Sample = read(item) if read else item
     name, labels, where = sample.name, sample.labels(len(classes)), f"sample '{sample.name}'"
     file_name, mask = native.sample_files(name, sample.suffix)

@@ -1,8 +1,7 @@
-"""Splits a dataset for training, validation and testing: each part gets its share of every class, and pictures that
-belong together stay together.
+"""Splits a dataset for training, validation and testing. Each part gets its share of every class.
 
 Samples of rare classes are assigned first, as in iterative stratification (Sechidis et al., ECML 2011), to the part
-that lacks most of what they show. Pictures with the same pixels belong together, and so do those that `augment` or
+that lacks most of what they show. Pictures with the same pixels stay together, and so do pictures that `augment` or
 Roboflow made of one picture.
 """
 
@@ -29,7 +28,7 @@ from .sample import Sample
 
 ROUNDING = 1e-6
 ROBOFLOW = re.compile(r"(.+)\.rf\.[0-9A-Za-z]{16,}")
-"""The name of a copy that Roboflow made; the group is the name of its source."""
+"""The name of a copy that Roboflow made. The regular expression's group is the name of the source."""
 Note = Callable[[str], None]
 
 
@@ -42,9 +41,12 @@ def split_samples(
     follow: Follow = iter,
     note: Note = lambda line: None,
 ) -> list[str]:
-    """The part of each item: "train", or a key of `shares`, such as {"val": 0.2, "test": 0.1}. The order of the items
-    changes nothing. follow: wraps the items to show progress. note: called with a line about pictures that are copies.
-    Raises UserError for shares or a seed out of range."""
+    """The part of each item: "train", or a key of `shares`. The order of the items changes nothing.
+
+    classes: without the background. shares: such as {"val": 0.2, "test": 0.1}. seed: another seed gives other parts.
+    follow: wraps the items, to show progress. note: called with a line about pictures that are copies. Raises UserError
+    for shares or a seed out of range.
+    """
     for name, share in shares.items():
         if not 0 < share < 1:
             raise UserError(name, f"{share} must be a share of the samples, between 0 and 1")
@@ -70,10 +72,10 @@ def split_samples(
 
 
 class _Read(NamedTuple):
-    """What decides on the part of a sample."""
+    """What decides to which part a sample goes."""
 
     order: bytes
-    """The salted hash of the picture's bytes."""
+    """A hash of the picture's bytes and the seed, by which samples are put in order."""
     pixels: str
     """`pixel_digest` of the picture."""
     class_ids: list[int]
@@ -87,14 +89,19 @@ def _read(salt: bytes, classes: int, item: Sample) -> _Read:
 
 
 def pixel_digest(image: np.ndarray) -> str:
-    """A digest of the pixels (H, W, 3) uint8 of a picture; its file's format does not matter."""
+    """A digest of the pixels (H, W, 3) uint8 of a picture. It does not depend on the format of the file."""
     return hashlib.blake2b(image.tobytes(), digest_size=16, key=repr(image.shape).encode()).hexdigest()
 
 
 def group_copies(items: Sequence[Sample], digests: Sequence[str]) -> list[list[int]]:
-    """Groups of the positions of samples that belong together: if their pictures have the same pixels, if `augment`
-    made one of the other or both of a third, or if Roboflow made both of one. A splice counts as made of the picture in
-    its first cell. digests: the `pixel_digest` of each sample's picture."""
+    """Groups of the positions of samples that belong together:
+
+    - Their pictures have the same pixels.
+    - `augment` made one picture of the other, or both of a third. A splice counts as made of its first picture.
+    - Roboflow made both of one picture.
+
+    digests: the `pixel_digest` of each sample's picture.
+    """
     owners: dict[str, int] = {}  # what samples can have in common → the first sample that has it
     joined: list[tuple[int, int]] = []
     for position, (item, digest) in enumerate(zip(items, digests, strict=True)):
@@ -107,7 +114,7 @@ def group_copies(items: Sequence[Sample], digests: Sequence[str]) -> list[list[i
 
 
 def _connected(pairs: Sequence[tuple[int, int]], count: int) -> list[int]:
-    """The number of the group of each position below `count`. pairs: positions in one group."""
+    """(count,): a group's number for each position. pairs: positions that are in one group."""
     from scipy.sparse import coo_array, csgraph  # late: it takes a quarter of a second
 
     if not pairs:
@@ -157,8 +164,8 @@ def deal(groups: Sequence[Group], shares: Sequence[float]) -> list[int]:
 
 
 def set_splits(folder: Path, parts: Mapping[str, str]) -> None:
-    """Writes `split` into the rows of a native dataset. parts: sample's name → part. Raises UserError if the dataset
-    has other samples."""
+    """Writes `split` into the rows of a native dataset. parts: name of each sample → its part. Raises UserError if
+    the dataset has other samples by now."""
     with open_folder(folder):
         rows = {native.sample_name(row["file_name"]): row for row in native.read_rows(folder)}
         if rows.keys() != parts.keys():
@@ -176,8 +183,9 @@ def assign_splits(
     follow: Follow = iter,
     note: Note = lambda line: None,
 ) -> list[str]:
-    """One of SPLITS for each sample. share: in [0, 1], "val" for this share of the samples and "train" for the others,
-    divided as by `split_samples`; None: the `split` of each row, or else "train". Raises UserError."""
+    """One of SPLITS for each sample. share: None keeps the `split` of each row. Otherwise the share of samples in
+    [0, 1] that go to "val"; all others go to "train", as `split_samples` divides them. seed, follow, note: as for
+    `split_samples`. Raises UserError."""
     if share is None:
         return [item.row.part for item in items]
     if not 0 <= share <= 1:
@@ -188,12 +196,13 @@ def assign_splits(
 
 
 def check_seed(seed: int) -> None:
+    """Raises UserError for a seed that is out of range."""
     if not 0 <= seed < 2**63:
         raise UserError("seed", f"{seed} must be in [0, 2^63)")
 
 
 def positions_of(keys: Iterable[Hashable]) -> list[list[int]]:
-    """The positions of each key, in the order of each key's first position."""
+    """The positions of each key, in the order in which keys first appear: `[b, a, b]` → `[[0, 2], [1]]`."""
     positions: dict[Hashable, list[int]] = {}
     for index, key in enumerate(keys):
         positions.setdefault(key, []).append(index)

@@ -34,7 +34,8 @@ class StoredMask:
 
     path: Path
     kind: Literal["grey", "index", "colour"]
-    """What gives a pixel its id: its grey, its index in a palette, or its colour, also one of a palette."""
+    """What gives a pixel its id: its grey, its index in a palette, or its colour. The colour may come from a
+    palette."""
     values: Sequence[int]
     """The greys, indices, or colours as numbers."""
     places: np.ndarray
@@ -53,8 +54,8 @@ def read_mask(path: Path, class_list: ClassList) -> np.ndarray:
 
 
 def with_single(class_list: ClassList, masks: Iterable[Path], note: Note) -> ClassList:
-    """The list; `single` if it names one class and the background. note: called with a line about the masks in which
-    255 is this class."""
+    """The class list, whose `single` is set if it names one class and the background. masks: the files, which are
+    read then. note: called with a line about the masks in which 255 is this class."""
     ids = class_list.ids
     if len(class_list.classes) != 1 or class_list.colours or ids.get(0) != 0 or ids.get(IGNORE) == 1:
         return class_list
@@ -166,7 +167,7 @@ def _without_alpha(pixels: np.ndarray, rgba: np.ndarray, path: Path, by_name: bo
 
 
 def _narrow(pixels: np.ndarray, path: Path) -> np.ndarray:
-    """Ids of 16 bits as uint8."""
+    """Ids of 16 bits as uint8. path: the file, for errors. Raises UserError for an id that label maps cannot hold."""
     pixels = np.where(pixels == 65535, IGNORE, pixels)
     if pixels.max() > IGNORE:
         raise UserError(

@@ -1,4 +1,5 @@
-"""Opens labelled sets to compare with: a set's pictures may be missing, and the part that papers use is the default."""
+"""Opens labelled sets to compare with. Their pictures may be missing, and by default the part is opened that papers
+use."""
 
 from __future__ import annotations
 
@@ -21,11 +22,12 @@ def open_truths(
     void: Sequence[int] = (),
     maps_first: bool = False,
 ) -> Dataset:
-    """Opens any set that `Dataset.open` reads, COCO-Stuff, or a folder of label maps without pictures.
+    """Opens any set that `Dataset.open` reads, COCO-Stuff, or a folder of label maps without pictures. Unlabelled
+    samples are left out.
 
-    split: None reads `val` of a public set (CamVid: `test`), or the part that `path` is, and all samples of other sets.
-    num_classes, void: for a plain folder, as in `formats.masks.read`. maps_first: whether COCO-Stuff's maps are read
-    rather than COCO's JSON beside them. Unlabelled samples are left out. Raises UserError, also if none is labelled.
+    split: the part; None opens `val` of a public set (CamVid: `test`), or the part that `path` is, and all samples of
+    other sets. num_classes, void: for a plain folder, as in `formats.masks.read`. maps_first: read COCO-Stuff's maps,
+    not COCO's JSON beside them. Raises UserError, also if no sample is labelled.
     """
     path, name = Path(path), None
     if not path.exists():

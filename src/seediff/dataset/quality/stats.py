@@ -13,22 +13,22 @@ from ...files.label_maps import IGNORE
 from ..shapes.objects import find_objects
 
 AREA_BINS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.95, 1.0)
-"""Edges of the histogram of areas. The first bin and the last one are where `generate` flags a mask `degenerate`."""
+"""Edges of the bins in the histogram of areas. `generate` flags masks in the first and the last bin as `degenerate`."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The measures of a label map."""
+    """What was measured in a label map."""
 
     size: tuple[int, int]
     """(height, width)."""
     counts: np.ndarray
-    """(256,): number of pixels of each id."""
+    """(256,): the number of pixels of each id."""
     pieces: Mapping[int, int]
     """Class id → number of connected pieces."""
 
     def area(self, class_id: int) -> float:
-        """A class's share of the picture, in [0, 1]."""
+        """The share of the picture that a class has, in [0, 1]."""
         return float(self.counts[class_id]) / (self.size[0] * self.size[1])
 
 
@@ -69,13 +69,13 @@ class Stats:
 
 
 def measure(labels: np.ndarray, min_piece: int = 1) -> Measured:
-    """The measures of labels (H, W) uint8. Pieces with fewer than `min_piece` pixels are not counted."""
+    """The measures of a label map (H, W) uint8. min_piece: the least number of pixels of a piece that counts."""
     pieces = Counter(find_objects(labels, min_piece).class_ids)
     return Measured((labels.shape[0], labels.shape[1]), np.bincount(labels.ravel(), minlength=256), dict(pieces))
 
 
 def summarize(samples: Sequence[Measured], classes: Sequence[str]) -> Stats:
-    """The statistics of a dataset from the measures of its label maps. classes: without the background."""
+    """The statistics of a dataset. samples: the measures of its label maps. classes: without the background."""
     total = sum((sample.counts for sample in samples), np.zeros(256, np.int64))
     pixels = max(int(total.sum()), 1)
     return Stats(
@@ -88,7 +88,7 @@ def summarize(samples: Sequence[Measured], classes: Sequence[str]) -> Stats:
 
 
 def _class_stats(samples: Sequence[Measured], class_id: int, name: str, pixels: float) -> ClassStats:
-    """The statistics of a class. pixels: its share of all pixels."""
+    """The statistics of the class `name`. pixels: its share of all pixels in the set."""
     showing = [sample for sample in samples if sample.counts[class_id]]
     areas = np.array([sample.area(class_id) for sample in showing])
     return ClassStats(
