@@ -115,8 +115,8 @@ def reviewed_row(row: Mapping[str, Any], action: Action | None, maker: Action | 
         none, or an undo of everything               stays as it is
         it kept the original mask                    gets a review with verdict and person
         it gave a mask that a person drew            gets the mask's classes and area, no flags; review: corrected
-        it gave a mask that a method made            gets the mask's classes and area, flags by area; review: `made`, the
-                                                     method's constants
+        it gave a mask that a method made            gets the mask's classes and area, flags by area; review: `made`,
+                                                     the method's constants
 
     action: the last one, or None. maker: the action that made the current mask, or None if it is the original. classes:
     the classes of the set. A row with a new mask loses the keys OF_THE_MASK. Raises UserError for an action that names
