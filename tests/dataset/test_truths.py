@@ -4,14 +4,13 @@ from layouts import add_images, save_ade20k, save_camvid, save_cityscapes, save_
 from refusals import user_error
 
 from seediff.config.class_names import VOC_CLASSES
-from seediff.dataset.dataset import Dataset
+from seediff.dataset.dataset import Dataset, open_truths
 from seediff.dataset.formats.public_sets import (
     CAMVID_CLASSES,
     CITYSCAPES_CLASSES,
     COCO_STUFF_CLASSES,
     COCO_STUFF_COARSE,
 )
-from seediff.dataset.truths import open_truths
 
 VOC = ("background", *VOC_CLASSES)
 

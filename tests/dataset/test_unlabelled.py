@@ -8,9 +8,8 @@ from seediff.cli.formats import export_, import_
 from seediff.cli.quality import check, filter_
 from seediff.cli.sets import merge, split
 from seediff.dataset.corrections import correct
-from seediff.dataset.dataset import Dataset
+from seediff.dataset.dataset import Dataset, open_truths
 from seediff.dataset.native import open_native
-from seediff.dataset.truths import open_truths
 from seediff.evaluate.evaluation import evaluate
 from seediff.evaluate.segments import evaluate_segments
 from seediff.look.samples import open_set

@@ -1,11 +1,11 @@
-"""`Dataset`: samples and their classes, independent of file formats."""
+"""`Dataset`: samples and their classes, independent of file formats. `open_truths` opens a set to compare with."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partialmethod
+from functools import partial, partialmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -19,6 +19,7 @@ from . import native
 from .formats.drivers import Exported, read_format
 from .formats.drivers import export as write_format
 from .formats.format_table import Candidate, FormatName, SourceName, import_options, recognise
+from .formats.public_sets import find_published
 from .merge import merge_sets, set_names
 from .native import open_native
 from .quality.select import select_samples
@@ -246,3 +247,42 @@ class Dataset(Sequence[Sample]):
         for note in kept.notes[len(self.notes) :]:
             warnings.warn(note, Notice, stacklevel=2)
         return TorchSamples(kept.samples, len(self.classes), transform, objects=objects)
+
+
+def open_truths(
+    path: Path | str,
+    split: str | None = None,
+    *,
+    num_classes: int | None = None,
+    void: Sequence[int] = (),
+    maps_first: bool = False,
+) -> Dataset:
+    """Opens any set that `Dataset.open` reads, COCO-Stuff, or a folder of label maps without pictures. Unlabelled
+    samples are left out.
+
+    split: the part; None opens `val` of a public set (CamVid: `test`), or the part that `path` is, and all samples of
+    other sets. num_classes, void: for a plain folder, as in `formats.masks.read`. maps_first: read COCO-Stuff's maps,
+    not COCO's JSON beside them. Raises UserError, also if no sample is labelled.
+    """
+    path, name = Path(path), None
+    if not path.exists():
+        raise UserError(path, "no such folder")
+    if not (path / native.METADATA).is_file():
+        published = maps_first and find_published(path)
+        name = "masks" if published else recognise(Candidate(path), labels_alone=True)
+    if void and name != "masks":
+        raise UserError("void", f"is only for plain folders of label maps, not for {path}", "leave it out")
+    if name == "masks":
+        found = Dataset.load(name, path, split=split, num_classes=num_classes, void=void, labels_alone=True)
+    elif name == "voc":
+        found = Dataset.load(name, path, split=split or "val", labels_alone=True)
+    else:
+        found = Dataset.open(path, split=split)
+        found.samples = [
+            sample.replace(label_map=partial(sample.labels, len(found.classes))) for sample in found.samples
+        ]
+    if not found.samples:
+        part = f"split '{split}'" if split else "the folder"
+        fix = "--split names another list" if name == "voc" else ""
+        raise UserError(path, f"{part} holds no labelled images ({found.about})", fix)
+    return found.labelled(with_rejected=True)
