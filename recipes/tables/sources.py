@@ -20,9 +20,8 @@ from recipes.mini.sets import SETS, scenes_file
 from recipes.mini.world import SCENE_SEED, write_scene_set
 from seediff.cli.progress import bar_or_lines
 from seediff.config.augment import parse_recipe
-from seediff.dataset.dataset import Dataset
+from seediff.dataset.dataset import Dataset, open_truths
 from seediff.dataset.sample import Sample
-from seediff.dataset.truths import open_truths
 from seediff.errors import UserError, first_line
 from seediff.files.label_maps import walk
 from seediff.mini.scenes import CLASSES

@@ -176,9 +176,3 @@ def test_objects_for_detectors(given, labels):
     assert (image.shape, target["labels"].tolist(), target["masks"].shape) == ((3, *SIZE), labels, (len(labels), *SIZE))
     assert (str(target["boxes"].dtype), target["boxes"][-1].tolist()) == ("torch.float32", [20, 16, 26, 22])
     assert np.array_equal(target["masks"].sum(0).numpy() > 0, given.label_map % 255 > 0)
-
-
-def test_a_picture_without_objects_for_detectors():
-    sample = Sample(np.zeros((4, 5, 3), np.uint8), np.zeros((4, 5), np.uint8))
-    _, empty = Dataset(CLASSES, [sample]).as_torch(objects=True)[0]
-    assert [empty[key].shape for key in ("masks", "labels", "boxes")] == [(0, 4, 5), (0,), (0, 4)]

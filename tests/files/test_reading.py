@@ -5,9 +5,8 @@ import stat
 import pytest
 from refusals import user_error
 
-from seediff.dataset.dataset import Dataset
+from seediff.dataset.dataset import Dataset, open_truths
 from seediff.dataset.quality.check import check_dataset
-from seediff.dataset.truths import open_truths
 from seediff.files.documents import read_csv, read_json, read_json_lines, read_toml, read_xml, read_yaml
 from seediff.files.photo_files import read_photo
 from seediff.files.reading import read_bytes, read_lines, read_text

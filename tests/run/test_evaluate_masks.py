@@ -13,7 +13,7 @@ from refusals import user_error
 
 from seediff.cli.main import main
 from seediff.config.photos_config import MaskPhotosConfig
-from seediff.dataset.truths import open_truths
+from seediff.dataset.dataset import open_truths
 from seediff.evaluate.protocols import own
 from seediff.evaluate.semantic import evaluate_pairs
 from seediff.files.label_maps import read_segment_ids

@@ -247,7 +247,7 @@ def masks(
     For example:
     `seediff evaluate masks VOC2012/JPEGImages --labels VOC2012 --model sd1.5 --method ca_sa --json ca_sa.json`
     """
-    from ..dataset.truths import open_truths
+    from ..dataset.dataset import open_truths
     from ..evaluate.mask_protocols import mask_table
     from ..evaluate.protocols import read_class_map
     from ..evaluate.semantic import as_json, write_json

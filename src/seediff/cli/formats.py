@@ -30,7 +30,6 @@ from .options import Data, Link, NewOut, Quiet, WithRejected, Workers, command_l
 
 if TYPE_CHECKING:
     from ..dataset.importing import Imported
-    from ..dataset.sample import Sample
 
 T = TypeVar("T")
 CHOICE = Group("Format", sort_key=6)
@@ -114,7 +113,6 @@ def export_(
     if not quiet:
         parts = [f"{count} {split}" for split, count in done.splits.items() if len(done.splits) > 1]
         print(f"{plural(done.samples, 'sample')} in {out} ({', '.join([*parts, plural(done.files, 'file')])})")
-        say_reviewed(dataset.labelled(with_rejected))
         say_notes(done.notes)
         step = train_line(out)
         if to == "yolo":
@@ -224,7 +222,7 @@ def say_corrected(done: Imported, corrects: Path, accepted: bool) -> None:
     from ..dataset.corrections import sum_changes
 
     print(*sum_changes(done.changes), sep="\n")
-    if not accepted and not all(change.pixels for change in done.changes):
+    if not accepted and not all(change.pixels or change.objects != "same" for change in done.changes):
         say_notes(["unchanged masks get no verdict; --accept-unchanged accepts them, if somebody looked at all"])
     missing = len(done.rows) - len(done.changes)
     if missing > 0:
@@ -262,15 +260,6 @@ def recognise_source(source: Path, options: ImportOptions, quiet: bool) -> Sourc
         for other in others_like(candidate, format_):
             say_notes([f"{source} also looks like {FORMATS[other].looked_for}; --from {other} reads that"])
     return format_
-
-
-def say_reviewed(samples: Iterable[Sample]) -> None:
-    """Print the numbers of corrected masks and rejected samples, if there are any."""
-    from ..dataset.reviews import review_summary
-
-    line = review_summary(sample.row for sample in samples)
-    if line:
-        print(f"Reviewed: {line}")
 
 
 def say_notes(notes: Iterable[str]) -> None:

@@ -147,7 +147,7 @@ def tune(
 
     - `seediff mask photos --model sd1.5 --classes dog,cat --preset sd1.5.toml --out masked`
     """
-    from ..dataset.truths import open_truths
+    from ..dataset.dataset import open_truths
     from ..run.evaluate_masks import load_masker
     from ..run.photos import doubt_line, is_drawing
     from ..run.tune import countable

@@ -11,7 +11,7 @@ from ..config.filter import Criteria
 from ..errors import UserError
 from ..files.messages import make_console, plural
 from ..files.output_folders import check_apart, check_free, check_writable
-from .formats import follow_progress, say_reviewed
+from .formats import follow_progress
 from .line import Typed, options_of
 from .options import LOOK, Data, Json, Link, NewOut, Quiet, command_line, export_line, next_steps, train_line
 
@@ -59,7 +59,7 @@ def stats(
     json: Json = None,
     quiet: Quiet = False,
 ) -> None:
-    """Count each class's images, pixels, areas, pieces and flags in a dataset.
+    """Count each class's images, pixels, areas and pieces in a dataset.
 
     For example: `seediff stats pets --json stats.json`
     """
@@ -108,7 +108,6 @@ def filter_(
     kept.save(out, about=about, link=link, follow=follow)
     if not quiet:
         print(f"{plural(len(kept), 'sample')} in {out}; dropped: {counts(kept.dropped) or 'none'}")
-        say_reviewed(kept)
         print(next_steps(command_line("look", out, about=LOOK), train_line(out), export_line(out)))
 
 

@@ -14,7 +14,7 @@ from ..config.sides import side_notes
 from ..errors import UserError
 from ..files.messages import plural
 from ..files.output_folders import check_apart, check_free, stage_output
-from .formats import follow_progress, say_notes, say_reviewed
+from .formats import follow_progress, say_notes
 from .line import Typed, options_of
 from .options import (
     HERE,
@@ -66,10 +66,8 @@ def augment(
     write_augmented(augmented, out, link=link, workers=workers, follow=follow_progress(quiet))
     if quiet:
         return
-    added = augmented.added()
     print(f"{plural(len(augmented.originals), 'original')} and {plural(len(augmented.new), 'new sample')} in {out}")
-    say_reviewed(augmented.originals or [augmented.samples[position] for position in augmented.sources])
-    say_notes(side_notes(augmented.classes) if any("flip" in kind for kind in added) else ())
+    say_notes(side_notes(augmented.classes) if any("flip" in kind for kind in augmented.added()) else ())
     print(next_steps(train_line(out), made=out))
 
 
@@ -97,7 +95,6 @@ def merge(
     merged.save(out, about=about, link=link, follow=follow_progress(quiet))
     if not quiet:
         print(f"{plural(len(merged), 'sample')} of {plural(len(merged.classes), 'class')} in {out}")
-        say_reviewed(merged)
         say_notes(merged.notes)
         print(next_steps(command_line("check", out), train_line(out), export_line(out)))
 
@@ -158,7 +155,6 @@ def split(
     if not quiet:
         counts = ", ".join(f"{name} {len(part)}" for name, part in parts.items())
         print(f"{counts} of {plural(len(dataset), 'sample')}: {out or data}")
-        say_reviewed(dataset)
         say_notes(parts["train"].notes)
         steps = [train_line(data), export_line(data)]
         if out is not None:

@@ -150,22 +150,21 @@ def findings_table(checked: Checked) -> Table:
 
 def stats_table(stats: Stats) -> Table:
     """A table with the figures of each class."""
-    table = _numbers_table("class", "images", "pixels", "mean area", "areas", "pieces", "flags")
+    table = _numbers_table("class", "images", "pixels", "mean area", "areas", "pieces")
     for row in stats.classes:
         pieces = "–" if row.mean_pieces is None else f"{row.mean_pieces:.1f}"
-        shares, flags = (_share(row.pixels), _share(row.mean_area)), Text(counts(row.flags) or "0")
-        table.add_row(Text(row.name), str(row.images), *shares, bars(row.areas), pieces, flags)
+        shares = _share(row.pixels), _share(row.mean_area)
+        table.add_row(Text(row.name), str(row.images), *shares, bars(row.areas), pieces)
     return table
 
 
 def stats_line(stats: Stats) -> str:
-    """A line about the whole dataset: images and their sizes, shares of background and ignored pixels, flags."""
+    """A line about the whole dataset: images and their sizes, shares of background and ignored pixels."""
     sizes = [f"{count} of {size}" for size, count in list(stats.sizes.items())[:3]] or ["none"]
     if len(stats.sizes) > 3:
         sizes.append(f"{len(stats.sizes) - 3} other sizes")
     images = f"{plural(stats.images, 'image')} ({', '.join(sizes)})"
-    shares = f"background {stats.background:.1%} of the pixels, ignored {stats.ignored:.1%}"
-    return f"{images}; {shares}; flags: {counts(stats.flags) or 'none'}"
+    return f"{images}; background {stats.background:.1%} of the pixels, ignored {stats.ignored:.1%}"
 
 
 def counts(of: Mapping[str, int]) -> str:

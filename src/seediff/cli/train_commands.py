@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +18,7 @@ from ..config.sides import side_notes
 from ..config.train import DATA, IMAGES, TrainConfig, make_config
 from ..dataset import native
 from ..files.messages import plural
-from .formats import say_notes, say_reviewed
+from .formats import say_notes
 from .line import Typed, options_of
 from .options import (
     AT_LEAST_1,
@@ -117,8 +116,6 @@ def train(
     training = open_training(data, **vars(options or TrainingOptions()))
     config, usual = settle(typed, config_file, training, out)
     if not quiet:
-        items = chain.from_iterable(stage.items for stage in training.stages)
-        say_reviewed([*items, *training.validation])
         sides = side_notes(training.classes) if config.flip else ()
         say_notes([*filter(None, [usual]), *find_doubts(training), *sides])
     if dry_run:

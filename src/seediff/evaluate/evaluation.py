@@ -15,10 +15,9 @@ from PIL import Image
 
 from .. import __version__
 from ..config.class_names import BACKGROUND
-from ..dataset.dataset import Dataset
+from ..dataset.dataset import Dataset, open_truths
 from ..dataset.encoding import encode_image
 from ..dataset.sample import Sample
-from ..dataset.truths import open_truths
 from ..drawing.charts import Bar, bar_chart, can_draw
 from ..drawing.overlays import contact_sheet, draw_named, fit_side
 from ..files.label_maps import IGNORE

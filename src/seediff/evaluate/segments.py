@@ -13,9 +13,9 @@ import numpy as np
 
 from ..config.class_names import SEGMENT
 from ..dataset import native
+from ..dataset.dataset import open_truths
 from ..dataset.native import open_native
 from ..dataset.sample import Sample
-from ..dataset.truths import open_truths
 from ..errors import UserError
 from ..files.label_maps import (
     IGNORE,

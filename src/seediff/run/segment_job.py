@@ -16,11 +16,11 @@ from ..config.class_names import BACKGROUND, MAX_CLASSES, SEGMENT
 from ..config.method_constants import EVERYTHING
 from ..config.photos_config import SegmentPhotosConfig, check_segment_names
 from ..dataset import native
+from ..dataset.dataset import open_truths
 from ..dataset.encoding import Instances, encode_mask, encode_objects, encode_photo
 from ..dataset.native import instance_row
 from ..dataset.rows import shown_classes
 from ..dataset.sample import Sample
-from ..dataset.truths import open_truths
 from ..errors import UserError
 from ..files.label_maps import IGNORE, centre_square, find_name
 from ..files.photo_files import Photo, read_photo
