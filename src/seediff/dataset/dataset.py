@@ -18,7 +18,7 @@ from ..workers import Follow
 from . import native
 from .formats.drivers import Exported, read_format
 from .formats.drivers import export as write_format
-from .formats.format_table import Candidate, FormatName, SourceName, import_options, recognise
+from .formats.format_table import FormatName, SourceName, import_options, recognise
 from .merge import merge_sets, set_names
 from .native import open_native
 from .quality.select import select_samples
@@ -109,7 +109,7 @@ class Dataset(Sequence[Sample]):
         if (path / native.METADATA).is_file():
             dataset = cls.from_native(path)
         else:
-            name = recognise(Candidate(path))
+            name = recognise(path)
             if "split" in import_options(name):  # a folder may have parts that rows do not name: VOC's trainval
                 return cls.load(name, path, split=split)
             dataset = cls.load(name, path)

@@ -9,7 +9,7 @@ from pathlib import Path
 from ..errors import UserError
 from . import native
 from .dataset import Dataset
-from .formats.format_table import Candidate, recognise
+from .formats.format_table import recognise
 from .formats.public_sets import find_published
 
 
@@ -32,7 +32,7 @@ def open_truths(
         raise UserError(path, "no such folder")
     if not (path / native.METADATA).is_file():
         published = maps_first and find_published(path)
-        name = "masks" if published else recognise(Candidate(path), labels_alone=True)
+        name = "masks" if published else recognise(path, labels_alone=True)
     if void and name != "masks":
         raise UserError("void", f"is only for plain folders of label maps, not for {path}", "leave it out")
     if name == "masks":
