@@ -1,5 +1,3 @@
-import shutil
-
 import numpy as np
 import pytest
 from command_line import runner
@@ -115,13 +113,6 @@ def test_the_format_is_found_out_and_said(tmp_path, pets, capsys):
     run(f"import {tmp_path}/yolo --out {tmp_path}/out")
     assert capsys.readouterr().out.startswith(
         f"{tmp_path / 'yolo'} is read as yolo: data.yaml, or labels/ and classes.txt (YOLO)\n4 samples of 2 classes in "
-    )
-    Dataset.open(pets).as_coco(tmp_path / "coco")
-    shutil.copytree(tmp_path / "coco/annotations", tmp_path / "yolo/annotations")
-    run(f"import {tmp_path}/yolo --out {tmp_path}/both")
-    note = f"note: {tmp_path / 'yolo'} also looks like annotations/*.json or *.json (COCO); --from coco reads that\n"
-    assert capsys.readouterr().out.startswith(
-        f"{tmp_path / 'yolo'} is read as yolo: data.yaml, or labels/ and classes.txt (YOLO)\n{note}"
     )
     (tmp_path / "nothing/.batches").mkdir(parents=True)
     (tmp_path / "nothing/seediff.toml").write_text('command = "segment"')

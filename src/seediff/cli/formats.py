@@ -15,12 +15,10 @@ from ..config.class_names import alike_names, name_of_zero, parse_classes, reser
 from ..config.fields import RUN, WORD
 from ..dataset.formats.format_table import (
     FORMATS,
-    Candidate,
     FormatName,
     SourceName,
     export_options,
     import_options,
-    others_like,
     recognise,
 )
 from ..errors import UserError
@@ -252,13 +250,10 @@ def read_class_names(classes: str | None) -> tuple[str, ...] | None:
 
 
 def recognise_source(source: Path, options: ImportOptions, quiet: bool) -> SourceName:
-    """The format of a source without --from. Prints it, and the other formats that the source looks like."""
-    candidate = Candidate(source)
-    format_: SourceName = "masks" if options.masks is not None else recognise(candidate)
+    """The format of a source without --from. Prints it."""
+    format_: SourceName = "masks" if options.masks is not None else recognise(source)
     if not quiet:
         print(f"{source} is read as {format_}: {FORMATS[format_].looked_for}")
-        for other in others_like(candidate, format_):
-            say_notes([f"{source} also looks like {FORMATS[other].looked_for}; --from {other} reads that"])
     return format_
 
 

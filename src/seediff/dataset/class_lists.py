@@ -58,7 +58,7 @@ class ClassList:
         if self.colours is not None:
             return self.colours
         ids = {IGNORE: IGNORE, **self.ids}
-        return {colour: ids[number] for colour, number in voc_colours(254).items() if number in ids}
+        return {colour: ids[number] for colour, number in _voc_colours(254).items() if number in ids}
 
 
 def number_classes(
@@ -182,7 +182,7 @@ def _read_colours(path: Path, classes: Sequence[str] | None, note: Note) -> Clas
     class_list = number_classes(names, path, classes=classes, note=note)
     _tell_void(names, class_list, note)
     # Unless the list says otherwise, black is the background and VOC's border is ignored.
-    colour_ids, listed = voc_colours(0), set[int]()
+    colour_ids, listed = _voc_colours(0), set[int]()
     for number, (name, parts, where) in enumerate(rows):
         class_id = class_list.ids[number]
         colour = int(fit(parts, Colour, f"{where}: {show_json(name)} needs a colour r,g,b", strict=False) @ WEIGHTS)
@@ -211,7 +211,7 @@ def _colour_rows(path: Path) -> Iterator[tuple[str, Sequence[object], str]]:
                 yield name.strip(), parts, f"{path}, line {number}"
 
 
-def voc_colours(count: int) -> dict[int, int]:
+def _voc_colours(count: int) -> dict[int, int]:
     """Number of a colour in VOC's palette → the id that has this colour. It holds the ids 0 to `count`, and 255."""
     colours = (np.array(voc_palette(), np.uint32).reshape(256, 3) @ WEIGHTS).tolist()
     return {colours[number]: number for number in (*range(count + 1), IGNORE)}

@@ -18,7 +18,7 @@ from ..workers import Follow
 from . import native
 from .formats.drivers import Exported, read_format
 from .formats.drivers import export as write_format
-from .formats.format_table import Candidate, FormatName, SourceName, import_options, recognise
+from .formats.format_table import FormatName, SourceName, import_options, recognise
 from .formats.public_sets import find_published
 from .merge import merge_sets, set_names
 from .native import open_native
@@ -106,7 +106,7 @@ class Dataset(Sequence[Sample]):
         if (path / native.METADATA).is_file():
             dataset = cls.from_native(path)
         else:
-            name = recognise(Candidate(path))
+            name = recognise(path)
             if "split" in import_options(name):  # a folder may have parts that rows do not name: VOC's trainval
                 return cls.load(name, path, split=split)
             dataset = cls.load(name, path)
@@ -269,7 +269,7 @@ def open_truths(
         raise UserError(path, "no such folder")
     if not (path / native.METADATA).is_file():
         published = maps_first and find_published(path)
-        name = "masks" if published else recognise(Candidate(path), labels_alone=True)
+        name = "masks" if published else recognise(path, labels_alone=True)
     if void and name != "masks":
         raise UserError("void", f"is only for plain folders of label maps, not for {path}", "leave it out")
     if name == "masks":

@@ -20,7 +20,7 @@ from . import native
 from .corrections import Change, correct
 from .encoding import encode_photo
 from .formats.drivers import read_format
-from .formats.format_table import Candidate, SourceName, import_options, recognise
+from .formats.format_table import SourceName, import_options, recognise
 from .sample import Sample
 from .saving import save_native
 
@@ -91,7 +91,7 @@ def import_unlabelled(
         native.check_single(source)
         held = "native" if (source / native.METADATA).is_file() else ""
         with suppress(UserError):
-            held = held or recognise(Candidate(source))
+            held = held or recognise(source)
         if held:
             fix = "leave out --unlabelled, or name the folder of its pictures alone"
             raise UserError(source, f"holds labels ({held})", fix)

@@ -7,7 +7,7 @@ from formats import READ, WRITTEN, export
 
 from seediff import Dataset
 from seediff.cli.formats import ExportOptions, ImportOptions
-from seediff.dataset.formats.format_table import FORMATS, codec, export_options, import_options
+from seediff.dataset.formats.format_table import export_options, import_options
 from seediff.dataset.sample import Sample
 
 
@@ -16,12 +16,6 @@ def test_options_that_a_format_does_not_have(tmp_path, call):
     with pytest.raises(TypeError, match="layers"):
         getattr(Dataset(("dog",), []), call)(tmp_path / "set", layers=2)
     assert not (tmp_path / "set").exists()
-
-
-def test_every_format_has_its_codec():
-    assert {name for name in FORMATS if hasattr(codec(name), "write")} == {*WRITTEN}
-    for part in ("read", "is_folder"):
-        assert {name for name in FORMATS if hasattr(codec(name), part)} == {*READ}
 
 
 OF_OTHERS = {"workers", "num_classes", "void"}

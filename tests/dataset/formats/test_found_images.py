@@ -130,41 +130,11 @@ def test_an_image_of_two_parts_of_coco(tmp_path):
 def test_accents_apart_from_their_letters(tmp_path, image, mask):
     save_image(tmp_path / image / f"{APART}.jpg", (1, 2))
     save_map(tmp_path / mask / f"{COMPOSED}.PNG", [[0, 1]])
-    save_map(tmp_path / "SegmentationObject" / f"{COMPOSED}.PNG", [[0, 1]])
     (tmp_path / "classes.txt").write_text("dog")
     (tmp_path / "ImageSets/Segmentation").mkdir(parents=True)
     (tmp_path / "ImageSets/Segmentation/val.txt").write_text(APART)
     (one,) = Dataset.open(tmp_path)
     assert (one.name, one.label_map.tolist()) == (COMPOSED, [[0, 1]])
-    assert mask == "masks" or one.instances
-
-
-RESULT = {"image_id": 1, "category_id": 1, "bbox": [1, 1, 2, 2], "score": 0.9}
-FOREIGN_JSON = [
-    ({"info": {"description": "ISAT"}, "objects": []}, "ISAT's own JSON.*; export COCO or VOC from ISAT"),
-    ({"videos": [], "categories": [], "annotations": []}, "videos .YouTube-VIS.*frames"),
-    ([{"segmentation": {}, "bbox": [], "predicted_iou": 0.9}], "masks without classes .Segment Anything"),
-    ({"image": {"image_id": 1}, "annotations": [{"segmentation": {}}]}, "masks without classes .SA-1B"),
-    ({"_via_settings": {}, "_via_img_metadata": {}}, "VIA's own JSON.*; export COCO from VIA"),
-    ({"infos": {}, "categories": {"label": {"labels": []}}, "items": []}, "Datumaro's own JSON.*datum convert"),
-    ([RESULT], "COCO's results.*; put it as 'annotations'"),
-    ([{"image": "a.jpg", "annotation_id": 1}], "JSON-MIN.*; export the project as JSON"),
-]
-
-
-@pytest.mark.parametrize(("document", "refused"), FOREIGN_JSON)
-def test_json_of_formats_that_are_not_read(tmp_path, document, refused):
-    save_image(tmp_path / "a.jpg", (6, 8))
-    (tmp_path / "a.json").write_text(json.dumps(document))
-    for path in (tmp_path, tmp_path / "a.json"):
-        with user_error(rf"a\.json: is .*{refused}"):
-            Dataset.open(path)
-    with user_error(refused):
-        Dataset.from_coco(tmp_path / "a.json")
-    (tmp_path / "annotations").mkdir()
-    (tmp_path / "a.json").rename(tmp_path / "annotations" / "instances_train.json")
-    with user_error(refused):
-        Dataset.open(tmp_path)
 
 
 @pytest.mark.parametrize("document", [{"description": "", "size": {}, "objects": []}, [], {"images": []}, [3]])

@@ -10,7 +10,7 @@ from refusals import user_error
 
 from seediff import Dataset
 from seediff.dataset.encoding import Instances
-from seediff.dataset.formats.format_table import Candidate, others_like, recognise
+from seediff.dataset.formats.format_table import recognise
 
 CLASSES = ("cat", "ignore")
 LABELS = np.array([[0, 1, 1, 255, 2, 2]] * 4, np.uint8)
@@ -77,12 +77,12 @@ def test_without_objects_everything_is_stuff(tmp_path):
 
 
 def test_more_segments_than_a_byte_holds(tmp_path):
-    numbers = np.arange(1, 70_001).reshape(200, 350)
+    numbers = np.arange(1, 301).reshape(20, 15)
     labels = np.ones(numbers.shape, np.uint8)
     sample = item("a", labels, {}, labels.shape).replace(instances=Instances(numbers, (1,) * numbers.size))
     export("panoptic", ("cat",), [sample], tmp_path / "set")
     (back,) = imported("panoptic", tmp_path / "set")[1]
-    assert len(np.unique(back.instances.numbers)) == 70_000
+    assert len(np.unique(back.instances.numbers)) == 300
 
 
 def test_coco_itself(tmp_path):
@@ -94,6 +94,9 @@ def test_coco_itself(tmp_path):
         one["name"] = {"background": "sky-other-merged", "cat": "zebra", "ignore": "car"}[one["name"]]
     for each in document["annotations"][0]["segments_info"]:
         each["category_id"] = 10 + 10 * each["category_id"]
+        each["id"] *= 256 * 256
+    with Image.open(root / MASK) as image:
+        Image.fromarray(np.asarray(image)[..., ::-1]).save(root / MASK)
     (root / FILE).unlink()
     (root / "annotations/panoptic_val2017.json").write_text(json.dumps(document))
     (root / "annotations/panoptic_train").rename(root / "annotations/panoptic_val2017")
@@ -102,12 +105,11 @@ def test_coco_itself(tmp_path):
     assert (classes, sample.metadata) == (("sky-other-merged", "zebra", "car"), {"split": "val"})
     assert np.array_equal(sample.label_map, np.where(LABELS < 255, LABELS + 1, 255))
     assert sample.instances.class_ids == (2, 2)
-    assert recognise(Candidate(root)) == "panoptic"
+    assert recognise(root) == "panoptic"
     assert Dataset.open(root / "annotations/panoptic_val2017.json").classes == classes
     Dataset(CLASSES, [item("b", LABELS)]).as_coco(tmp_path / "other")
     shutil.copy(tmp_path / "other/annotations/instances.json", root / "annotations/instances_val2017.json")
-    assert recognise(Candidate(root)) == "coco"
-    assert others_like(Candidate(root), "coco") == ["panoptic"]
+    assert recognise(root) == "coco"
 
 
 def change(path, edit):
@@ -126,10 +128,6 @@ def segments(document):
         (lambda document: segments(document)[0].update(id=0), "segments_info.0..id`: must be a whole number >= 1"),
         (lambda document: segments(document).pop(), r"a\.png: has a segment 5, which is not in `segments_info`"),
         (lambda document: segments(document)[0].update(id=2), "image 1: two of its segments have one id"),
-        (
-            lambda document: segments(document)[0].update(category_id=7),
-            "annotations.0. is of category 7, which does not",
-        ),
         (
             lambda document: document["annotations"][0].update(image_id=3),
             "annotations.0. is of image 3, which does not",

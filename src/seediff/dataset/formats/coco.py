@@ -33,21 +33,18 @@ from .coco_data import (
     IGNORED_CATEGORY,
     IMAGES,
     INSTANCES,
-    PANOPTIC,
-    ROBOFLOW,
     SEMANTIC,
     CocoFile,
+    CocoName,
     Crowds,
     classes_of,
     find_annotations,
-    image_folders,
     is_elsewhere,
     load_coco,
     paint,
-    part_of,
 )
 from .drivers import Export, Import, PictureRecord, Placed
-from .format_table import Candidate, Contents
+from .format_table import Contents
 
 WRITTEN_ANEW = ("file_name", "mask_file_name", "class_ids", "area")
 """Keys of a row that follow from the files. `classes` does not: it may have names without a pixel, in any order."""
@@ -125,14 +122,6 @@ def _polygons(objects: Objects) -> list[list[list[int]]]:
     return polygons
 
 
-def is_folder(candidate: Candidate) -> bool:
-    folder = candidate.path
-    others = (path for path in folder.glob(f"{ANNOTATIONS}/*.json") if not path.name.startswith(PANOPTIC))
-    if any(others) or any(folder.glob(f"*/{ROBOFLOW}")):
-        return True
-    return any(candidate.is_json("coco", path) for path in sorted(folder.glob("*.json"))[:8])
-
-
 def read(
     source: Import,
     *,
@@ -156,8 +145,8 @@ def read(
     records: list[PictureRecord] = []
     elsewhere = 0
     for path, document in documents.items():
-        folders = image_folders(source.folder, path, images)
-        split, of_images, object_paints = part_of(path), document.of_images(), _objects_beside(path, classes)
+        name, of_images = CocoName.of(path), document.of_images()
+        folders, object_paints = name.image_folders(source.folder, images), _objects_beside(name, classes)
         for image in document.images:
             check_row(image.metadata, f"{path}: metadata of image '{image.file_name}'")
             own = of_images[image.id]
@@ -165,7 +154,7 @@ def read(
                 elsewhere += sum(is_elsewhere(one, (image.height, image.width)) for one in own)
             draw = partial(paint, image=image, annotations=own, ids=ids, where=path, all_objects=crowds == "objects")
             objects = draw
-            if path.name.startswith((SEMANTIC, "stuff")):
+            if name.kind in (SEMANTIC, "stuff"):
                 objects = object_paints.get(image.file_name)
             records.append(
                 PictureRecord(
@@ -173,7 +162,7 @@ def read(
                     folders,
                     [image.file_name],
                     draw,
-                    split=split,
+                    split=name.split,
                     row=image.metadata,
                     objects=objects,
                 )
@@ -183,11 +172,11 @@ def read(
     return Contents(classes, source.samples_of(records))
 
 
-def _objects_beside(path: Path, classes: Sequence[str]) -> dict[str, Callable[[Path], Instances]]:
-    """Picture's name → a function that paints its objects, which are read from the instances.json beside SeeDiff's
-    semantic.json."""
-    file = path.with_name(path.name.replace(SEMANTIC, INSTANCES, 1))
-    if not path.name.startswith(SEMANTIC) or not file.is_file():
+def _objects_beside(name: CocoName, classes: Sequence[str]) -> dict[str, Callable[[Path], Instances]]:
+    """Picture's name → a function that paints its objects, from the instances.json beside SeeDiff's semantic.json.
+    Empty without such a file, and for other classes. name: the file that is read."""
+    file = name.beside(INSTANCES)
+    if name.kind != SEMANTIC or not file.is_file():
         return {}
     document = load_coco(file)
     names, ids = classes_of({file: document})

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,12 +19,14 @@ import msgspec
 import numpy as np
 
 from ...errors import UserError
+from ...files.documents import parse_json
 from ...files.label_maps import IGNORE, visible
+from ...files.reading import read_bytes
 from ..class_lists import Note, no_note, number_classes
 from ..encoding import Instances
 from ..shapes.rle import box_xyxy, count_runs, polygon_runs
-from .format_table import read_known
-from .label_files import PARTS, Near, Shapes, Side, check_frame
+from .painting import Near, Shapes, Side
+from .pictures import PARTS, check_frame
 
 IGNORED_CATEGORY = (IGNORE, "ignore")
 """Id and name of the category that stands for 255 in SeeDiff's semantic.json."""
@@ -32,6 +35,59 @@ INSTANCES, SEMANTIC, PANOPTIC = "instances", "semantic", "panoptic"
 FILE_KINDS = (SEMANTIC, INSTANCES, "person_keypoints", "stuff")
 """Beginnings of file names. The first kind in a folder is read."""
 ROBOFLOW = "_annotations.coco.json"
+
+
+@dataclass(frozen=True)
+class CocoName:
+    """What the path of a file says.
+
+    For example, annotations/instances_val2017.json has the kind "instances", the words "val2017" and the split "val".
+    Roboflow's train/_annotations.coco.json has no kind, and the words are its folder's name.
+    """
+
+    path: Path
+    kind: str
+    """One of FILE_KINDS, or PANOPTIC; "" for another name."""
+    words: str
+    """The rest of the name."""
+
+    @classmethod
+    def of(cls, path: Path) -> CocoName:
+        if path.name == ROBOFLOW:
+            return cls(path, "", path.parent.name)
+        kind = next((kind for kind in (*FILE_KINDS, PANOPTIC) if path.stem.startswith(kind)), "")
+        return cls(path, kind, path.stem.removeprefix(kind).removeprefix("_"))
+
+    @property
+    def split(self) -> str | None:
+        """The split that the last word names, without its year; None for another word."""
+        last = re.search(r"(?:^|[_-])([a-z]+)\d*$", self.words.lower())
+        return last and PARTS.get(last[1])
+
+    def beside(self, kind: str) -> Path:
+        """The file of another kind with the same words."""
+        return self.path.with_name(self.path.name.replace(self.kind, kind, 1))
+
+    def image_folders(self, root: Path, images: Path | None) -> list[Path]:
+        """The folders that may hold the pictures, the likeliest first. root: the folder that is read. images: the
+        folder of pictures that the user named."""
+        parts = [part for part in dict.fromkeys((self.words, self.words.rpartition("_")[2])) if part.strip(".")]
+        if images is not None:
+            return [images, *(images / part for part in parts)]
+        above = self.path.parent
+        folders: list[Path] = []
+        if self.path.name == ROBOFLOW:
+            folders, parts = [above], []
+        if above.name == ANNOTATIONS:
+            above = above.parent
+        places = [*(f"{IMAGES}/{part}" for part in parts), IMAGES, *parts, "data", ""]
+        if self.kind and self.beside(SEMANTIC).is_file():
+            # SeeDiff's pictures of all parts are in one folder, where `train` may be a folder of samples' names.
+            places.insert(0, IMAGES)
+        for base in (root, above):
+            folders += [base / place for place in places]
+        return list(dict.fromkeys([*folders, self.path.parent]))
+
 
 Crowds = Literal["ignored", "objects"]
 Id = int | float | str
@@ -133,7 +189,7 @@ class CocoFile(msgspec.Struct, frozen=True):
 
 def load_coco(path: Path) -> CocoFile:
     """A file of annotations, checked. Raises UserError."""
-    return checked(read_known(path, CocoFile, strict=False), path)
+    return checked(parse_json(read_bytes(path), CocoFile, str(path), strict=False), path)
 
 
 def checked(document: CocoFile, path: Path) -> CocoFile:
@@ -239,37 +295,8 @@ def find_annotations(source: Path) -> list[Path]:
             return files
     other_tasks = ("captions", "image_info", "labels_")
     others = [path for path in sorted(visible(folder, "*.json")) if not path.name.startswith(other_tasks)]
-    parts = [path for path in others if part_of(path)]
+    parts = [path for path in others if CocoName.of(path).split]
     if parts or len(others) == 1:
         return parts or others
     held = f": it holds {', '.join(path.name for path in others[:5])}" if others else ""
     raise UserError(folder, f"has no {SEMANTIC}*.json or {INSTANCES}*.json", f"name the JSON file itself{held}")
-
-
-def part_of(path: Path) -> str | None:
-    """The split that the name of a file ends in, or for Roboflow's files the name of the folder; None for another
-    name."""
-    words = path.stem
-    if path.name == ROBOFLOW:
-        words = path.parent.name
-    last = re.fullmatch(r"(?:.*[_-])?([a-z]+)(?:19|20)?\d*", words.lower())
-    return last and PARTS.get(last[1])
-
-
-def image_folders(root: Path, path: Path, images: Path | None) -> list[Path]:
-    """Folders that may contain the pictures of a file, the likeliest first. root: the folder that is read. images: the
-    folder of pictures that the user named."""
-    kind = next((kind for kind in FILE_KINDS if f"{path.stem}_".startswith(f"{kind}_")), "")
-    rest = path.stem.removeprefix(kind).removeprefix("_" * bool(kind))
-    parts = [part for part in dict.fromkeys((rest, rest.rpartition("_")[2])) if part.strip(".")]
-    if images is not None:
-        return [images, *(images / part for part in parts)]
-    above, folders = path.parent, [path.parent] if path.name == ROBOFLOW else []
-    if above.name == ANNOTATIONS:
-        above = above.parent
-    # SeeDiff's pictures of all parts are in one folder, where `train` may be a folder of samples' names.
-    ours = bool(kind) and path.with_name(path.name.replace(kind, SEMANTIC, 1)).is_file()
-    places = [*[IMAGES] * ours, *(f"{IMAGES}/{part}" for part in parts), IMAGES, *parts, "data", ""]
-    for base in (root, above):
-        folders += [base / place for place in places]
-    return list(dict.fromkeys([*folders, path.parent]))

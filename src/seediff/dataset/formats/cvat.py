@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -28,18 +27,9 @@ from ..encoding import Instances
 from ..sample import Sample
 from ..shapes.rle import polygon_runs
 from .drivers import Export, Import, PictureRecord
-from .format_table import Candidate, Contents
-from .label_files import (
-    PARTS,
-    Near,
-    Shapes,
-    Side,
-    by_object,
-    check_frame,
-    class_of,
-    given_or,
-    masks_of,
-)
+from .format_table import Contents
+from .painting import Mask, Near, Shapes, Side, by_object, class_of, masks_of
+from .pictures import PARTS, check_frame, given_or
 
 ANNOTATIONS, IMAGES, LABELS = "annotations.xml", "images", "labels.json"
 BOXES = ("box", "cuboid")
@@ -77,45 +67,19 @@ def write(export: Export, *, objects: bool = False) -> None:
 
 
 def draw(sample: Sample, labels: np.ndarray, names: Mapping[int, str], objects: bool) -> str:
-    """The <mask> elements of a sample: those of its objects, then of the rest of its label map."""
-    masks = ""
-    for found in masks_of(sample, labels, objects):
-        for number, (class_id, box) in enumerate(zip(found.class_ids, found.boxes_xyxy, strict=True), 1):
-            left, top, right, bottom = box
-            masks += _mask(names[class_id], found.numbers[top:bottom, left:right] == number, left, top)
-    return masks
+    """The <mask> elements of a sample with the label map `labels` (H, W). names: id → label. objects: as for
+    `masks_of`."""
+    return "".join(_mask(names[mask.class_id], mask) for mask in masks_of(sample, labels, objects))
 
 
-def _mask(label: str, inside: np.ndarray, left: int, top: int) -> str:
-    """A <mask> element. inside: (h, w) bool, the mask's pixels in its box, which begins at `left`, `top`."""
-    flat = inside.ravel()
+def _mask(label: str, mask: Mask) -> str:
+    flat, (left, top, right, bottom) = mask.inside.ravel(), mask.box
     counts = np.diff(np.flatnonzero(flat[1:] != flat[:-1]) + 1, prepend=0, append=flat.size).tolist()
     if flat[0]:  # run lengths begin outside
         counts.insert(0, 0)
     rle = ", ".join(map(str, counts))
-    place = f'left="{left}" top="{top}" width="{inside.shape[1]}" height="{inside.shape[0]}"'
+    place = f'left="{left}" top="{top}" width="{right - left}" height="{bottom - top}"'
     return f'    <mask label={quoteattr(label)} source="auto" occluded="0" rle="{rle}" {place} z_order="0"></mask>\n'
-
-
-def is_folder(candidate: Candidate) -> bool:
-    return find_file(candidate.path).is_file()
-
-
-def find_file(folder: Path) -> Path:
-    """annotations.xml, or else the only XML file of CVAT, which may be named after a subset; annotations.xml again if
-    there is no such file."""
-    file = folder / ANNOTATIONS
-    if not file.is_file():
-        others = [path for path in folder.glob("*.xml") if path.is_file() and _is_cvat(path)]
-        if len(others) == 1:
-            return others[0]
-    return file
-
-
-def _is_cvat(path: Path) -> bool:
-    with suppress(UserError):
-        return bool(read_xml(path, "annotations"))
-    return False
 
 
 Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 40)]
@@ -166,7 +130,7 @@ def read(source: Import, *, images: Path | None = None) -> Contents:
     ellipses are painted in the order of `z_order`, then of the file; `by_object` decides whether they are objects.
     Pixels in a box or around a cuboid, but in no mask, are ignored; other shapes are left out.
     """
-    file = source.file(find_file)
+    file = source.file(ANNOTATIONS)
     root = read_xml(file, "annotations", absent="no such file; CVAT's export for images has one")
     for track in root.all("track"):
         raise UserError(track.where, "has tracks, which belong to videos", "export the task as `CVAT for images 1.1`")
@@ -175,7 +139,11 @@ def read(source: Import, *, images: Path | None = None) -> Contents:
     for node in nodes:
         for child in node.children:
             uses[child.attributes.get("label", "")].append(child.tag)
-    classes, ids = _classes(root, uses, source)
+    labels = chain(*(root.all("meta", kind, "labels", "label", "name") for kind in ("task", "project", "job")))
+    names = [label.text.strip() for label in labels]
+    if not names:
+        raise UserError(root.where, "lists no labels", "there must be <label><name>…</name></label> below <meta>")
+    classes, ids = number_labels(names, root.where, source.note)
     folders = given_or(images, file.parent / IMAGES, file.parent)
     objects = by_object([child.attributes.get("label", "") for child in _masks(node)] for node in nodes)
     records: list[PictureRecord] = []
@@ -201,24 +169,6 @@ def read(source: Import, *, images: Path | None = None) -> Contents:
         others += [f"{tag} {label}".strip() for tag in used if tag in OTHERS]
     source.not_drawn(boxed, others)
     return Contents(classes, samples)
-
-
-def _classes(root: Node, uses: Mapping[str, Sequence[str]], source: Import) -> tuple[tuple[str, ...], dict[str, int]]:
-    """(classes, ids): the classes, and the id of each label that a mask can have. uses: the tags of each label's
-    shapes. Raises UserError."""
-    named: list[str] = []
-    others: set[str] = set()
-    for label in chain(*(root.all("meta", kind, "labels", "label") for kind in ("task", "project", "job"))):
-        shapeless = any(kind.text.strip() in (*OTHERS, "cuboid") for kind in label.all("type"))
-        for name in (name.text.strip() for name in label.all("name")):
-            named.append(name)
-            if {*uses[name]} == {"tag"} or (shapeless and {*PAINT, "box"}.isdisjoint(uses[name])):
-                others.add(name)
-    if not named:
-        raise UserError(root.where, "lists no labels", "there must be <label><name>…</name></label> below <meta>")
-    if others:
-        source.note(f"labels that no mask uses do not become classes: {', '.join(sorted(others))}")
-    return number_labels([name for name in named if name not in others], root.where, source.note)
 
 
 def _masks(node: Node) -> list[Node]:

@@ -4,13 +4,13 @@ module of a format, puts files in `write(export, **options)`, and `read(source, 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache, partial
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -29,9 +29,11 @@ from ..native import CHUNK
 from ..rows import SPLITS, check_name, flat_name
 from ..sample import Sample
 from ..split import assign_splits
-from .format_table import FORMATS, Candidate, Contents, FormatName, SourceName, codec
-from .label_files import unique_names
-from .pictures import PictureFinder, TurnedPicture
+from .format_table import FORMATS, Contents, FormatName, SourceName, codec
+from .painting import Painted
+from .pictures import PictureFinder, stored_labels, stored_objects, unique_names
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -188,7 +190,11 @@ def export(
 
 @dataclass(frozen=True)
 class PictureRecord:
-    """What a file says about a picture and its shapes."""
+    """What a file says about a picture and its shapes.
+
+    For example, CVAT's <image name="a.jpg" subset="Train"> has the names ["Train/a.jpg"], the part and the top "Train",
+    and the split "train". Its sample is called "a", or "Train/a" if another subset has an `a.jpg`, too.
+    """
 
     where: str
     """The record's name in errors."""
@@ -199,37 +205,20 @@ class PictureRecord:
     paint: Callable[[Path], Instances]
     """Paints the shapes of the picture at a path."""
     objects: Callable[[Path], Instances] | None = None
-    """Paints the objects: `paint` itself if each shape is an object; None if the file does not say what they are."""
+    """Paints the objects: `paint` itself if each shape is an object; None if the file does not name the objects."""
     part: str = ""
-    """The part of the set if it is no split: pictures of several parts may have one name."""
+    """The part of the set in the set's own words: pictures of several parts may have one name. "": `split`."""
     top: str = ""
-    """A folder that is not part of the sample's name."""
+    """A folder that begins the picture's path, but not the sample's name."""
     split: str | None = None
+    """SeeDiff's name of the part."""
     row: Mapping[str, Any] = field(default_factory=dict)
+    """The sample's metadata."""
     name: str = ""
-    """The sample's name; "": the name of its picture."""
-
-
-@dataclass(frozen=True)
-class Painted:
-    """The shapes of a picture as its label map and its objects. Nothing is painted before one of the two methods is
-    called, when the sample is read."""
-
-    paint: Callable[[Any], Instances]
-    """Paints the visible pixels of each shape of a picture."""
-    picture: Any
-    """The argument of `paint`."""
-
-    def label_map(self) -> np.ndarray:
-        return _painted(self.paint, self.picture).label_map()
-
-    def objects(self) -> Instances:
-        return _painted(self.paint, self.picture).visible()
-
-
-@lru_cache(maxsize=1)  # only the last picture's shapes: those of a set may be larger than memory
-def _painted(paint: Callable[[Any], Instances], picture: Any) -> Instances:
-    return paint(picture)
+    """The sample's name. "": it follows from the picture's path."""
+    copied: bool = False
+    """Whether the file holds a copy of the picture. Copies are not read, and only a picture of the same suffix counts:
+    a.png may be the mask of a missing a.jpg."""
 
 
 @dataclass
@@ -241,10 +230,6 @@ class Import(Notes):
     """Whether labels whose picture is missing are left out."""
     labels_alone: bool = False
     """Whether only labels are compared: their pictures may be missing, and no label map is turned."""
-    shown: bool = False
-    """Whether labels belong to pictures as their EXIF orientation turns them."""
-    images: bool = True
-    """Whether the option `images` has an effect."""
     taken: set[str] = field(default_factory=set)
     """The names of the samples so far."""
     pictures: PictureFinder = field(default_factory=PictureFinder)
@@ -256,33 +241,54 @@ class Import(Notes):
         """The folder itself, or the folder of the file."""
         return self.path if self.path.is_dir() else self.path.parent
 
-    @cached_property
-    def candidate(self) -> Candidate:
-        """The folder or file with what is known of its JSON files."""
-        return Candidate(self.path)
+    def file(self, usual: str) -> Path:
+        """The file itself, or the file with the usual name in the folder."""
+        return self.path / usual if self.path.is_dir() else self.path
 
-    def file(self, find: Callable[[Path], Path]) -> Path:
-        """The file itself, or the file that `find` finds in the folder."""
-        return find(self.path) if self.path.is_dir() else self.path
-
-    def no_image(self, where: object, problem: str) -> None:
-        """Count labels whose picture is missing, or refuse them."""
+    def lacks(self, image: Path | None, where: object, problem: str) -> bool:
+        """Whether labels are left out because their picture is missing. The user's options decide whether they are left
+        out, refused, or read alone. where, problem: the error's. Raises UserError."""
+        if image is not None or self.labels_alone:
+            return False
         if not self.skip_missing:
-            elsewhere = "--images names the folder of the pictures, and " if self.images else ""
-            raise UserError(where, problem, f"{elsewhere}--skip-missing leaves out labels without one")
+            fix = "--images names the folder of the pictures, and --skip-missing leaves out labels without one"
+            raise UserError(where, problem, fix)
         self.missing_pictures += 1
+        return True
+
+    def splits_of(self, parts: Mapping[str, Collection[T]], where: str) -> dict[T, str]:
+        """Picture → its split. parts: split → its pictures, in the order of SPLITS. where: what lists them, for a note.
+
+        A picture of several splits is held back: the last of its splits counts. But a split with the same pictures as
+        an earlier one, such as `val: images/train`, holds nothing back.
+        """
+        splits: dict[T, str] = {}
+        several: set[T] = set()
+        earlier: list[set[T]] = []
+        for split, pictures in parts.items():
+            own = {*pictures}
+            if own not in earlier:
+                several |= own & splits.keys()
+                splits |= dict.fromkeys(pictures, split)
+            earlier.append(own)
+        self.count(len(several), f"pictures are in several parts of {where}: one for validation or testing counts")
+        return splits
 
     def samples_of(self, records: Iterable[PictureRecord]) -> list[Sample]:
         """The samples of records with a picture. Raises UserError for two records of one picture."""
         with_picture: list[tuple[PictureRecord, Path, str]] = []
         owners: dict[Path, str] = {}
         for record in records:
-            found = self.pictures.find(record.folders, record.names, record.where)
-            if found is None:
+            path, end = self.pictures.find(record.folders, record.names, record.where) or (None, "")
+            problem = "there is no picture {} in {}"
+            if record.copied:
+                problem += ", and its copy in the file is not read: save the copy under this name"
+                if path and path.suffix.lower() != Path(end).suffix.lower():
+                    path = None
+            if path is None:
                 tried = [folder for folder in record.folders if folder.is_dir()] or record.folders
-                self.no_image(record.where, f"there is no picture {show_json(record.names[0])} in {tried[0]}")
+                self.lacks(None, record.where, problem.format(show_json(record.names[0]), tried[0]))
                 continue
-            path, end = found
             other = owners.setdefault(path, record.where)
             if other != record.where:
                 fix = "make them one record; of several files with pictures of one name, import each with its --images"
@@ -300,7 +306,7 @@ class Import(Notes):
     def sample(
         self,
         name: str,
-        image: Path | bytes | None,
+        image: Path | None,
         labels: ReadLabels,
         where: object,
         *files: Path,
@@ -308,9 +314,9 @@ class Import(Notes):
         split: str | None = None,
         objects: ReadObjects | None = None,
     ) -> Sample:
-        """A sample. labels: reads its label map. where: the sample's name in errors. files: its files, which must not
-        be links that lead out of the source. row: its metadata. split: the split that the format names. objects: reads
-        its objects."""
+        """A sample. image: its picture; None if only labels are compared. labels: reads its label map. where: the
+        sample's name in errors. files: its files, which must not be links that lead out of the source. row: its
+        metadata. split: the split that the format names. objects: reads its objects. Raises UserError."""
         check_name(name, self.taken, where)
         if split:
             row = {**row, "split": split}
@@ -318,13 +324,11 @@ class Import(Notes):
             return Sample(image, labels, None, row, name=name)
         for path in files:
             inside(self.path, path)
-        named = str(image) if isinstance(image, Path) else str(where)
-        turn = orientation_of(image, named)
+        turn = orientation_of(image)
         if 2 <= turn <= 8:
             self.turned_pictures += 1
-            turned = TurnedPicture(image, turn, self.shown, named)
-            labels = partial(turned.labels, labels)
-            objects = objects and partial(turned.objects, objects)
+            labels = partial(stored_labels, labels, image, turn)
+            objects = objects and partial(stored_objects, objects, image, turn)
         return Sample(image, labels, objects, row, name=name)
 
 
@@ -340,7 +344,7 @@ def read_format(
                 check_unpacked(folder)
                 raise UserError(key, f"{folder}: no such folder")
     read = codec(name).read
-    source = Import(Path(path), skip_missing, labels_alone, FORMATS[name].shown)
+    source = Import(Path(path), skip_missing, labels_alone)
     contents = read(source, **{key: value for key, value in options.items() if value is not None})
     return contents._replace(samples=_with_notes(source, contents.samples), notes=source.notes)
 

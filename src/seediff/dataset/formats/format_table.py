@@ -12,22 +12,23 @@ from dataclasses import dataclass
 from functools import cache
 from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, cast
 
 import msgspec
 
 from ...errors import UserError
 from ...files.documents import parse_json, read_json
-from ...files.reading import check_unpacked, read_bytes
+from ...files.reading import check_unpacked
 
 if TYPE_CHECKING:
     from ..sample import Sample
 
-T = TypeVar("T")
 SourceName = Literal["voc", "coco", "panoptic", "yolo", "masks", "cvat", "labelstudio", "labelme"]
 """Values of `import --from`: formats that are read."""
 FormatName = Literal[SourceName, "cutouts"]
 """Values of `export --to`: formats that are written."""
+VOC_YEAR = "VOC2[0-9][0-9][0-9]"
+"""A pattern of the folders in VOCdevkit/."""
 
 
 class Contents(NamedTuple):
@@ -49,7 +50,10 @@ class Format:
     """What is known of a format without importing its module."""
 
     looked_for: str
-    """What a folder of the format contains; "" if the format is not read."""
+    """What a folder of the format contains, in words; "" if the format is not read."""
+    patterns: tuple[str, ...] = ()
+    """Patterns of paths in a folder. A folder with such a file or folder is of the format; a JSON file must also have
+    the format's JSON_KEYS. (): the codec's `is_folder` decides."""
     void: bool = True
     """Whether names such as `ignore` are read as 255."""
     flat: bool = False
@@ -57,86 +61,62 @@ class Format:
     without: tuple[str, ...] = ()
     """Options of `drivers` that the format does not have."""
     objects: bool = False
-    """Whether the format always holds the objects of samples. One whose `write` has an option `objects` holds them on
-    request."""
-    shown: bool = False
-    """Whether the format's tools draw on pictures as their EXIF orientation turns them."""
+    """Whether the format always holds the objects of samples. A format whose `write` has an option `objects` holds them
+    on request."""
 
 
 FORMATS: dict[FormatName, Format] = {
-    "voc": Format("SegmentationClass/ (VOC)", flat=True),
-    "yolo": Format("data.yaml, or labels/ and classes.txt (YOLO)", void=False, flat=True, objects=True, shown=True),
-    "cvat": Format("annotations.xml (CVAT)", shown=True),
-    "labelstudio": Format("tasks.json (Label Studio)", objects=True, shown=True),
-    "labelme": Format("*.json with shapes (labelme)", flat=True, without=("split", "seed"), objects=True, shown=True),
+    "voc": Format(
+        "SegmentationClass/ (VOC)",
+        ("SegmentationClass", f"{VOC_YEAR}/SegmentationClass", f"VOCdevkit/{VOC_YEAR}/SegmentationClass"),
+        flat=True,
+    ),
+    "yolo": Format("data.yaml, or labels/ and classes.txt (YOLO)", void=False, flat=True, objects=True),
+    "cvat": Format("annotations.xml (CVAT)", ("annotations.xml",)),
+    "labelstudio": Format("tasks.json (Label Studio)", ("*.json",), objects=True),
+    "labelme": Format(
+        "*.json with shapes (labelme)", ("*.json", "*/*.json"), flat=True, without=("split", "seed"), objects=True
+    ),
     "masks": Format(
         "images/ and masks/ with PNG files, gtFine/ (Cityscapes), objectInfo150.txt (ADE20K) or trainannot/ (CamVid)",
         void=False,
     ),
-    "coco": Format("annotations/*.json or *.json (COCO)", void=False, objects=True),
-    "panoptic": Format("annotations/panoptic*.json (COCO panoptic)", void=False, objects=True),
+    "coco": Format(
+        "annotations/*.json or *.json (COCO)",
+        ("annotations/*.json", "*/_annotations.coco.json", "*.json"),
+        void=False,
+        objects=True,
+    ),
+    "panoptic": Format(
+        "annotations/panoptic*.json (COCO panoptic)",
+        ("annotations/panoptic*.json", "panoptic*.json"),
+        void=False,
+        objects=True,
+    ),
     "cutouts": Format("", without=("split", "seed", "link")),
 }
 READ: list[Any] = [name for name, one in FORMATS.items() if one.looked_for]
 """The formats that are read, in the order in which a folder is tried: the most surely recognised come first."""
 SUFFIXES: dict[str, SourceName] = {".xml": "cvat", ".yaml": "yolo", ".yml": "yolo"}
 """Suffix of a single file that is not JSON → its format. `masks` also reads some YAML files."""
-JSON_KINDS: tuple[tuple[set[str], str, str], ...] = (
-    ({"images", "annotations", "segments_info"}, "panoptic", ""),
-    ({"images", "annotations"}, "coco", ""),
-    ({"shapes"}, "labelme", ""),
-    ({"[].data"}, "labelstudio", ""),
-    ({"[].annotation_id"}, "Label Studio's export JSON-MIN", "export the project as JSON"),
-    ({"info", "objects"}, "ISAT's own JSON", "export COCO or VOC from ISAT"),
-    ({"_via_img_metadata"}, "VIA's own JSON", "export COCO from VIA"),
-    ({"items", "categories"}, "Datumaro's own JSON", "`datum convert -f coco_instances` makes COCO of it"),
-    ({"videos", "annotations"}, "a file of videos (YouTube-VIS)", "write a COCO file of its frames"),
-    ({"[].predicted_iou"}, "a list of masks without classes (Segment Anything)", "write COCO with a category for each"),
-    ({"image", "annotations"}, "a file of masks without classes (SA-1B)", "write COCO with a category for each"),
-    (
-        {"[].image_id", "[].category_id"},
-        "a list of COCO's results, which names no pictures,",
-        "put it as 'annotations' beside the 'images' and 'categories' of the set",
-    ),
-)
-"""(keys of a JSON file, its format, ""), or for a file that is not read (keys, what it is, the way out). Keys are those
-of `_keys`. The first row whose keys the file has counts."""
-
-
-class Candidate:
-    """A folder or file whose format is sought. Each of its JSON files, which may have hundreds of megabytes, is parsed
-    once, however many formats ask."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.keys = cache(_keys)
-
-    def known_json(self, file: Path) -> SourceName | None:
-        """The format of a JSON file by `JSON_KINDS`, or None. Raises UserError for a kind that is not read, and for a
-        file that is not JSON."""
-        keys = self.keys(file)
-        for marks, name, way_out in JSON_KINDS:
-            if marks <= {*keys}:
-                if way_out:
-                    raise UserError(file, f"is {name}, which is not read", way_out)
-                return cast(SourceName, name)
-        return None
-
-    def is_json(self, name: SourceName, file: Path) -> bool:
-        """Whether a file is JSON of this format."""
-        try:
-            return self.known_json(file) == name
-        except UserError:
-            return False
+JSON_KEYS: dict[SourceName, set[str]] = {
+    "panoptic": {"images", "annotations", "segments_info"},
+    "coco": {"images", "annotations"},
+    "labelme": {"shapes"},
+    "labelstudio": {"[].data"},
+}
+"""Format → the keys of its JSON files, as `_keys` returns them. The first format whose keys a file has counts."""
+MOST = 8
+"""The most files per pattern that are tried: a folder may have thousands of JSON files."""
 
 
 class Codec(Protocol):
-    """The module of a format. A format that is read has the first two functions, one that is written the last."""
+    """The module of a format. A format that is read has `read`, and one that is written has `write`."""
 
     read: Callable[..., Contents]
     """`read(source, **options)`, where `source` is an `Import`."""
-    is_folder: Callable[[Candidate], bool]
-    """Whether a folder is of the format; in `masks`, also whether a YAML file is."""
+    is_folder: Callable[[Path], bool]
+    """Whether a folder is of the format; in `masks`, also whether a YAML file is. Formats with `patterns` lack it."""
     write: Callable[..., None]
     """`write(export, **options)`, where `export` is an `Export`."""
 
@@ -157,28 +137,37 @@ def import_options(name: SourceName) -> list[str]:
     return [*list(signature(codec(name).read).parameters)[1:], *shared]
 
 
-def recognise(candidate: Candidate, labels_alone: bool = False) -> SourceName:
+def recognise(path: Path, labels_alone: bool = False) -> SourceName:
     """The format of a folder or file, by its files and their contents. labels_alone: any other folder of PNG files is
-    of the format `masks`. Raises UserError for anything else."""
-    path = candidate.path
+    of the format `masks`. Raises UserError for a folder or file of no known format."""
     if not path.exists():
         raise UserError(path, "no such folder or file")
     from ..native import METADATA, check_finished, check_single, how_to_paint  # imports Pillow
 
     check_unpacked(path)
     if path.is_file():
-        return _of_file(candidate)
+        return _of_file(path)
     check_finished(path)
     check_single(path)
+    damaged: list[UserError] = []
+
+    @cache  # several formats ask for the same file, which may have hundreds of megabytes
+    def kind_of(file: Path) -> SourceName | None:
+        try:
+            return json_kind(file)
+        except UserError as error:
+            damaged.append(error)
+            return None
+
     for name in READ:
-        if codec(name).is_folder(candidate):
+        if _is_folder(name, path, kind_of):
             return name
     if labels_alone and any(path.rglob("*.[pP][nN][gG]")):
         return "masks"
     if (path / METADATA).is_file():
         raise UserError(path, "is already a native dataset", "`seediff merge` joins datasets")
-    for file in sorted(path.glob("*.json"))[:1]:
-        candidate.known_json(file)
+    if damaged:
+        raise damaged[0]
     for entry in path.iterdir():
         check_unpacked(entry)
     held = ", ".join(sorted(entry.name for entry in path.iterdir())[:5]) or "nothing"
@@ -186,44 +175,47 @@ def recognise(candidate: Candidate, labels_alone: bool = False) -> SourceName:
     if fix:
         raise UserError(path, f"holds pictures without labels ({held})", fix)
     looked_for = ", ".join(["metadata.jsonl (native)", *(FORMATS[name].looked_for for name in READ)])
-    raise UserError(path, f"not a dataset of a known format: it holds {held}, but none of {looked_for}")
+    fix = "if its .xml file is CVAT's, name the file" * any(path.glob("*.xml"))
+    raise UserError(path, f"not a dataset of a known format: it holds {held}, but none of {looked_for}", fix)
 
 
-def _of_file(candidate: Candidate) -> SourceName:
-    """The format of a single file."""
-    path = candidate.path
+def _is_folder(name: SourceName, folder: Path, kind_of: Callable[[Path], SourceName | None]) -> bool:
+    """Whether a folder is of a format. kind_of: `json_kind` without errors."""
+    patterns = FORMATS[name].patterns
+    if not patterns:
+        return codec(name).is_folder(folder)
+    for pattern in patterns:
+        paths = sorted(path for path in folder.glob(pattern) if not path.name.startswith("."))
+        if any(path.suffix != ".json" or kind_of(path) == name for path in paths[:MOST]):
+            return True
+    return False
+
+
+def _of_file(path: Path) -> SourceName:
+    """The format of a single file. Raises UserError."""
     suffix = path.suffix.lower()
     if suffix == ".json":
-        kind = candidate.known_json(path)
+        kind = json_kind(path)
         if kind is None:
-            problem = f"is JSON of no format that is read; it has {', '.join(candidate.keys(path)[:5]) or 'no keys'}"
+            problem = f"is JSON of no format that is read; it has {', '.join(_keys(path)[:5]) or 'no keys'}"
             raise UserError(path, problem, "COCO has images, annotations and categories, labelme shapes")
         return kind
     if suffix not in SUFFIXES:
         raise UserError(path, "is not a dataset", "name its folder, or a .json, .xml or .yaml file")
-    if SUFFIXES[suffix] == "yolo" and codec("masks").is_folder(candidate):
+    if SUFFIXES[suffix] == "yolo" and codec("masks").is_folder(path):
         return "masks"
     return SUFFIXES[suffix]
 
 
-def others_like(candidate: Candidate, name: SourceName) -> list[SourceName]:
-    """The formats besides this one that a folder looks like."""
-    return [other for other in READ if candidate.path.is_dir() and other != name and codec(other).is_folder(candidate)]
-
-
-def read_known(file: Path, kind: type[T], *, strict: bool = True) -> T:
-    """A JSON document as `kind`. strict: as for `fit`. Raises UserError; for a file of another format, the error of
-    `Candidate.known_json`, which names that format."""
-    try:
-        return parse_json(read_bytes(file), kind, str(file), strict=strict)
-    except UserError:
-        Candidate(file).known_json(file)
-        raise
+def json_kind(file: Path) -> SourceName | None:
+    """The format of a JSON file by its JSON_KEYS, or None. Raises UserError for a file that is not JSON."""
+    keys = {*_keys(file)}
+    return next((name for name, needed in JSON_KEYS.items() if needed <= keys), None)
 
 
 def _keys(file: Path) -> tuple[str, ...]:
     """The keys of a JSON object, and `segments_info` if COCO's annotations have this key. For a list: the keys of its
-    first entry, as `[].key`."""
+    first entry, such as `[].data`. Raises UserError."""
     parts: Any = dict[str, msgspec.Raw] | list[msgspec.Raw]
     top = read_json(file, parts)
     if isinstance(top, dict):

@@ -5,7 +5,7 @@ out/  NAME.json                   a mask per class, or per object if the sample 
       NAME.png or .jpg            pictures, as they are
       labels.txt                  the labels, for `labelme --labels`
 
-in/  NAME.json, at any depth      `shapes`, and the picture as `imagePath`, relative to the file, or as `imageData`
+in/  NAME.json, at any depth      `shapes`, and the picture as `imagePath`, relative to the file
      labels.txt, class_names.txt  optional: classes in their order, perhaps after `__ignore__` and `_background_`
 """
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,6 @@ from ...errors import UserError
 from ...files.documents import Json, read_json
 from ...files.image_files import open_image, stored_pixels
 from ...files.label_maps import IGNORE
-from ...files.messages import show_json
 from ...files.reading import inside
 from .. import native
 from ..class_lists import find_list, number_labels
@@ -35,19 +34,10 @@ from ..encoding import Instances, encode_grey
 from ..sample import Sample
 from ..shapes.objects import Objects
 from ..shapes.polygons import object_polygons
-from .drivers import Export, Import, Painted
-from .format_table import Candidate, Contents
-from .label_files import (
-    IMAGE_SUFFIXES,
-    Near,
-    Shapes,
-    by_object,
-    check_frame,
-    class_of,
-    given_or,
-    masks_of,
-    shown_size,
-)
+from .drivers import Export, Import, PictureRecord
+from .format_table import Contents, json_kind
+from .painting import Near, Shapes, by_object, class_of, masks_of, objects_of
+from .pictures import check_frame, given_or, shown_size
 
 IGNORE_LABEL, BACKGROUND_LABEL = "__ignore__", "_background_"
 """labelme's names for 255 and 0."""
@@ -87,7 +77,7 @@ class LabelmeFile(msgspec.Struct, frozen=True):
     shapes: list[LabelmeShape]
     imagePath: str
     imageData: str | None = None
-    """The picture as base64."""
+    """A copy of the picture as base64, which is not read."""
     imageHeight: int | None = None
     """The height of the picture as labelme shows it, turned by its EXIF orientation."""
     imageWidth: int | None = None
@@ -106,72 +96,77 @@ def write(export: Export, *, polygons: bool = False) -> None:
 
 
 def draw(sample: Sample, labels: np.ndarray, names: Mapping[int, str], polygons: bool) -> list[Json]:
-    """The shapes of a sample: those of its objects, then of the rest of its label map."""
-    shapes, before = list[Json](), 0
-    for found in masks_of(sample, labels, sample.has_objects):
-        for number, shape in _polygons(found) if polygons else _masks(found):
-            group = before + number if polygons else None
-            shapes.append({"label": names[found.class_ids[number]], "group_id": group, "flags": {}, **shape})
+    """The shapes of a sample with the label map `labels` (H, W). names: id → label. polygons: as for `write`."""
+    shapes: list[Json] = []
+    if not polygons:
+        for class_id, inside, (left, top, right, bottom) in masks_of(sample, labels, sample.has_objects):
+            mask = base64.b64encode(encode_grey(inside * np.uint8(255))).decode()
+            about = {"label": names[class_id], "group_id": None, "flags": {}, "shape_type": "mask"}
+            shapes.append({**about, "points": [[left, top], [right - 1, bottom - 1]], "mask": mask})
+        return shapes
+    before = 0  # number of objects in earlier groups
+    for found in objects_of(sample, labels, sample.has_objects):
+        # 1 stands for any class, because 255 is none.
+        pieces, owners = Objects(found.numbers, [1] * len(found.class_ids)).pieces()
+        for number, polygon in zip(owners, object_polygons(pieces), strict=True):
+            about = {"label": names[found.class_ids[number]], "group_id": before + number, "flags": {}}
+            shapes.append({**about, "shape_type": "polygon", "points": polygon.round(2).tolist()})
         before += len(found.class_ids)
     return shapes
-
-
-def _masks(found: Objects) -> Iterator[tuple[int, Json]]:
-    """(position of the object, its mask in a box) for each object."""
-    for number, (left, top, right, bottom) in enumerate(found.boxes_xyxy):
-        inside = found.numbers[top:bottom, left:right] == number + 1
-        mask = base64.b64encode(encode_grey(inside * np.uint8(255))).decode()
-        yield number, {"shape_type": "mask", "points": [[left, top], [right - 1, bottom - 1]], "mask": mask}
-
-
-def _polygons(found: Objects) -> Iterator[tuple[int, Json]]:
-    """(position of the object, outline of the piece) for each piece."""
-    # 1 stands for any class, because 255 is none.
-    pieces, owners = Objects(found.numbers, [1] * len(found.class_ids)).pieces()
-    for number, polygon in zip(owners, object_polygons(pieces), strict=True):
-        yield number, {"shape_type": "polygon", "points": polygon.round(2).tolist()}
-
-
-def is_folder(candidate: Candidate) -> bool:
-    paths = sorted(candidate.path.glob("*.json"))[:8] + sorted(candidate.path.glob("*/*.json"))[:8]
-    return any(path.is_file() and candidate.is_json("labelme", path) for path in paths)
 
 
 def read(source: Import, *, classes: Sequence[str] | None = None, images: Path | None = None) -> Contents:
     """Folders of labelme's JSON files, or one such file. classes: the classes in the order of their ids; None: the
     names in a labels.txt or class_names.txt, or else the labels in use, sorted by name. images: the folder of the
-    pictures; None: the paths in the files count, or else their `imageData`.
+    pictures; None: the paths in the files count.
 
-    Lines and points are left out; boxes around shapes of other kinds are ignored (255). Pictures inside the files are
-    decoded when the samples are read.
+    Lines and points are left out. Pixels in boxes around shapes of other kinds, but in no mask, are ignored (255).
     """
-    root = source.folder
-    left, used, image_paths = list[Path](), set[str](), dict[Path, str]()
-    boxed, others, objects = list[str](), list[str](), False
-    for path in filter(Path.is_file, [source.path, *sorted(source.path.rglob("*.json"))]):
-        if path.name.startswith("."):
-            continue
-        if path == source.path or _is_labelme(source.candidate, path):
-            file = read_json(inside(root, path), LabelmeFile)  # one at a time in memory
-            image_paths[path] = file.imagePath
-            filled = [shape for shape in file.shapes if shape.kind in FILLED]
-            used.update(shape.label for shape in filled)
-            objects = objects or _by_object(filled)
-            boxed += [f"{shape.kind} {shape.label}" for shape in file.shapes if shape.boxed]
-            rest = (shape for shape in file.shapes if shape.kind not in FILLED and not shape.boxed)
-            others += [f"{shape.kind} {shape.label}" for shape in rest]
-        else:
-            left.append(path)
-    if not image_paths:
-        raise UserError(source.path, "has no labelme JSON file, one with 'shapes'")
-    source.count(len(left), f"JSON files are not from labelme, such as {next(iter(left), None)}: they are left out")
-    source.not_drawn(boxed, others)
+    root, paths = source.folder, _files(source)
+    named_images, labels = dict[Path, tuple[str, bool]](), set[str]()
+    boxed, lines, objects = list[str](), list[str](), False
+    for path in paths:
+        file = read_json(inside(root, path), LabelmeFile)  # one at a time in memory
+        named_images[path] = file.imagePath, bool(file.imageData)
+        filled = [shape for shape in file.shapes if shape.kind in FILLED]
+        labels.update(shape.label for shape in filled)
+        objects = objects or _by_object(filled)
+        boxed += [f"{shape.kind} {shape.label}" for shape in file.shapes if shape.boxed]
+        rest = (shape for shape in file.shapes if shape.kind not in FILLED and not shape.boxed)
+        lines += [f"{shape.kind} {shape.label}" for shape in rest]
+    source.not_drawn(boxed, lines)
     where: object = "--classes"
     if classes is None:
         class_list = find_list(root, root.parent)
-        classes, where = (class_list.classes, class_list.where) if class_list else (sorted(used), root)
+        classes, where = (class_list.classes, class_list.where) if class_list else (sorted(labels), root)
     names, ids = number_labels(classes, where, source.note)
-    return Contents(names, _samples(source, image_paths, ids, root, images, objects))
+
+    above = Path(os.path.commonpath([path.parent for path in paths]))
+    records: list[PictureRecord] = []
+    for path, (image, copied) in named_images.items():
+        folders = given_or(images, root, path.parent, path.parent / native.IMAGES, root / native.IMAGES)
+        if image:
+            image = f"{path.parent.relative_to(root).as_posix()}/{image}".removeprefix("./")
+        paint = partial(_paint, path=path, ids=ids)
+        name = path.relative_to(above).with_suffix("").as_posix()
+        seen = paint if objects else None
+        records.append(PictureRecord(str(path), folders, [image], paint, seen, name=name, copied=copied))
+    return Contents(names, source.samples_of(records))
+
+
+def _files(source: Import) -> list[Path]:
+    """labelme's JSON files. Other JSON files are counted. Raises UserError for a file that is not JSON, and without any
+    of labelme's."""
+    if source.path.is_file():
+        return [source.path]
+    paths = sorted(path for path in source.path.rglob("*.json") if path.is_file() and not path.name.startswith("."))
+    kinds = {path: json_kind(path) for path in paths}
+    found = [path for path in paths if kinds[path] == "labelme"]
+    left = [path for path in paths if kinds[path] != "labelme"]
+    if not found:
+        raise UserError(source.path, "has no labelme JSON file, one with 'shapes'")
+    source.count(len(left), f"JSON files are not from labelme, such as {next(iter(left), None)}: they are left out")
+    return found
 
 
 def _by_object(shapes: Sequence[LabelmeShape]) -> bool:
@@ -183,61 +178,11 @@ def _by_object(shapes: Sequence[LabelmeShape]) -> bool:
     return by_object([[label for label, _ in whole] + [shape.label for shape in shapes if shape.group_id is None]])
 
 
-def _is_labelme(candidate: Candidate, path: Path) -> bool:
-    """Whether a file is labelme's. Raises UserError for a file that is not JSON."""
-    candidate.keys(path)
-    return candidate.is_json("labelme", path)
-
-
-def _samples(
-    source: Import,
-    image_paths: dict[Path, str],
-    ids: dict[str, int],
-    root: Path,
-    images: Path | None,
-    objects: bool,
-) -> Iterator[Sample]:
-    """The samples. image_paths: path of a file → its `imagePath`. ids: label → id. images: the folder of pictures that
-    the user named. objects: whether each shape is an object. Raises UserError."""
-    above = Path(os.path.commonpath([path.parent for path in image_paths]))
-    for path, image_name in image_paths.items():
-        folders = given_or(images, root, path.parent, path.parent / native.IMAGES, root / native.IMAGES)
-        image = _find_image(source, path, image_name, folders)
-        if image is None:
-            source.no_image(path, f"there is no picture {show_json(image_name)}, and 'imageData' is empty")
-            continue
-        name = path.relative_to(above).with_suffix("").as_posix()
-        shapes = Painted(partial(_paint, path=path, ids=ids), image)
-        seen = shapes.objects if objects else None
-        yield source.sample(name, image, shapes.label_map, path, objects=seen)
-
-
-def _find_image(source: Import, path: Path, image_name: str, folders: Sequence[Path]) -> Path | bytes | None:
-    """The picture of a file: the one called `image_name`, or else that in the file, if any."""
-    match = None
-    if image_name:
-        inner = f"{path.parent.relative_to(source.folder).as_posix()}/{image_name}"
-        match = source.pictures.find(folders, [inner], str(path))
-    image = match and match[0]
-    if image is not None:
-        suffix = image.suffix.lower()
-        if suffix in IMAGE_SUFFIXES and image_name.lower().endswith(suffix):
-            return image
-    data = read_json(path, LabelmeFile).imageData
-    return _decoded(data, f"{path}: imageData") if data else image
-
-
-def _decoded(text: str, where: str) -> bytes:
-    try:
-        return base64.b64decode(text)
-    except ValueError as error:
-        raise UserError(where, "is not a base64-encoded picture") from error
-
-
-def _paint(image: Path | bytes, path: Path, ids: dict[str, int]) -> Instances:
-    """Paints the shapes in the JSON file at `path` over boxes around what is not drawn. Raises UserError."""
+def _paint(image: Path, path: Path, ids: dict[str, int]) -> Instances:
+    """Paints the shapes in the JSON file at `path` over boxes around what is not drawn. ids: label → id. Raises
+    UserError."""
     file = read_json(path, LabelmeFile)
-    height, width = shown_size(image, str(image) if isinstance(image, Path) else f"{path}: imageData")
+    height, width = shown_size(image)
     shape = file.imageHeight or height, file.imageWidth or width
     check_frame(image, shape, str(path))
     shapes = Shapes(shape)
@@ -267,10 +212,15 @@ def _draw(canvas: Image.Image, each: LabelmeShape, number: int, where: str) -> N
         radius = np.hypot(*(corners[0] - corners[1]))
         draw.ellipse((*(corners[0] - radius), *(corners[0] + radius)), outline=number, fill=number)
     elif each.kind == "mask":
-        with open_image(_decoded(each.mask or "", f"{where}: mask"), f"{where}: mask") as image:
+        where = f"{where}: mask"
+        try:
+            data = base64.b64decode(each.mask or "")
+        except ValueError as error:
+            raise UserError(where, "is not a base64-encoded picture") from error
+        with open_image(data, where) as image:
             pixels, mode = stored_pixels(image)
         if pixels.ndim != 2:
-            raise UserError(f"{where}: mask", f"is a picture in {mode}", "it must be grey or of 1 bit, 0 outside")
+            raise UserError(where, f"is a picture in {mode}", "it must be grey or of 1 bit, 0 outside")
         inside = pixels > 0
         if (corners == np.trunc(corners)).all():  # labelme crops a mask to its box if the corners are whole numbers
             width, height = (corners[1] - corners[0] + 1).astype(int).clip(0)

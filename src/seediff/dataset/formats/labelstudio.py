@@ -25,7 +25,7 @@ import numpy as np
 
 from ... import __version__
 from ...errors import UserError
-from ...files.documents import Json, Node, fit, read_xml
+from ...files.documents import Json, Node, fit, read_json, read_xml
 from ...files.label_maps import IGNORE, visible
 from ...files.messages import show_json
 from ..class_lists import number_labels
@@ -33,9 +33,10 @@ from ..rows import check_row
 from ..sample import Sample
 from ..shapes.rle import encode_brush
 from .drivers import Export, Import, PictureRecord
-from .format_table import Candidate, Contents, read_known
-from .label_files import IMAGE_SUFFIXES, by_object, given_or, masks_of
+from .format_table import Contents
 from .labelstudio_data import Drawn, Task, find_regions, mask_labels, paint, shown_keys
+from .painting import by_object, masks_of
+from .pictures import IMAGE_SUFFIXES, given_or
 
 TASKS, INTERFACE, IMAGES = "tasks.json", "label_config.xml", "images"
 OWN_KEY = "seediff"
@@ -76,20 +77,18 @@ def write(export: Export) -> None:
 
 
 def draw(sample: Sample, labels: np.ndarray, names: Mapping[int, str]) -> list[Json]:
-    """The results of a prediction: a brush mask for each object of a sample with `instances`, then for each class in
-    the rest of its label map."""
+    """The results of a prediction for a sample with the label map `labels` (H, W): a brush mask for each of `masks_of`.
+    names: id → label."""
     size = {"original_width": labels.shape[1], "original_height": labels.shape[0], "image_rotation": 0}
-    results, masks = [], []
-    *objects, rest = masks_of(sample, labels, sample.has_objects)
-    for found in objects:
-        masks = [(f"object-{i}", class_id, found.numbers == i + 1) for i, class_id in enumerate(found.class_ids)]
-    masks += [(f"{class_id}", class_id, rest.numbers == i + 1) for i, class_id in enumerate(rest.class_ids)]
-    for key, number, inside in masks:
-        tags = {"id": f"{OWN_KEY}-{key}", "type": "brushlabels", "from_name": TAG, "to_name": IMAGE}
-        value = {"format": "rle", "rle": list(encode_brush(inside)), "brushlabels": [names[number]]}
+    results: list[Json] = []
+    for class_id, inside, (left, top, right, bottom) in masks_of(sample, labels, sample.has_objects):
+        pixels = np.zeros(labels.shape, bool)
+        pixels[top:bottom, left:right] = inside
+        tags = {"id": f"{OWN_KEY}-{len(results)}", "type": "brushlabels", "from_name": TAG, "to_name": IMAGE}
+        value = {"format": "rle", "rle": list(encode_brush(pixels)), "brushlabels": [names[class_id]]}
         result = {**tags, "origin": "prediction", **size, "value": value}
-        score = _score(sample, names[number])
-        if score is not None and number != IGNORE:
+        score = _score(sample, names[class_id])
+        if score is not None and class_id != IGNORE:
             result["score"] = score
         results.append(result)
     return results
@@ -111,19 +110,6 @@ class Own(msgspec.Struct, frozen=True):
     metadata: Json = {}
 
 
-def is_folder(candidate: Candidate) -> bool:
-    return _tasks(candidate) is not None
-
-
-def _tasks(candidate: Candidate) -> Path | None:
-    """tasks.json beside label_config.xml, or else Label Studio's export if it is the only JSON file of the folder."""
-    folder = candidate.path
-    if (folder / TASKS).is_file() and (folder / INTERFACE).is_file():
-        return folder / TASKS
-    files = [path for path in visible(folder, "*.json") if path.is_file()]
-    return files[0] if len(files) == 1 and candidate.is_json("labelstudio", files[0]) else None
-
-
 def read(source: Import, *, classes: Sequence[str] | None = None, images: Path | None = None) -> Contents:
     """A JSON export of Label Studio (not JSON-MIN), or a folder that SeeDiff wrote.
 
@@ -137,8 +123,10 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
     ellipses are painted in their order, over boxes. Pixels in a box, or in the box around another region with an area,
     but in no mask are ignored (255). Regions without an area are left out.
     """
-    file = source.file(lambda folder: _tasks(source.candidate) or folder / TASKS)
-    tasks = read_known(file, list[Task])
+    file, files = source.file(TASKS), [*visible(source.folder, "*.json")]
+    if not file.is_file() and len(files) == 1:
+        (file,) = files
+    tasks = read_json(file, list[Task])
     interface = file.parent / INTERFACE
     view = read_xml(interface, "View") if interface.is_file() else Node("View", {}, "")
     numbered = [(f"{file}: task {number}", task) for number, task in enumerate(tasks, 1)]

@@ -15,7 +15,8 @@ from ...files.documents import Byte, Json, Node, fit
 from ...files.messages import show_json
 from ..encoding import Instances
 from ..shapes.rle import decode_brush, polygon_runs
-from .label_files import Near, Shapes, Side, check_frame, class_of, shown_size
+from .painting import Near, Shapes, Side, class_of
+from .pictures import check_frame, shown_size
 
 MASKS = ("brushlabels", "polygonlabels", "ellipselabels")
 BOXES = ("rectanglelabels", "rectangle")

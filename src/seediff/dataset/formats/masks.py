@@ -44,10 +44,10 @@ from ..rows import flat_name
 from ..sample import Sample
 from ..stored_masks import read_mask, with_single
 from .drivers import Export, Import
-from .format_table import Candidate, Contents
-from .label_files import IMAGE_SUFFIXES, PARTS, images_by_name, unique_names
-from .public_sets import Found, find_published, read_published
-from .yolo_data import IMAGES, LabelFiles, YoloFolders, find_yaml, read_data, write_data
+from .format_table import Contents
+from .pictures import IMAGE_SUFFIXES, PARTS, images_by_name, unique_names
+from .public_sets import FoundMask, find_published, read_published
+from .yolo_data import IMAGES, LabelFiles, find_images, find_yaml, read_data, write_data
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "img_dir", "data")
 MASK_FOLDERS = ("masks", "mask", "labels", "label", "annotations", "ann_dir", "gt", "gts")
@@ -86,10 +86,9 @@ def semantic_yaml(path: Path) -> Path | None:
     return file if KEY in data or usual else None
 
 
-def is_folder(candidate: Candidate) -> bool:
+def is_folder(folder: Path) -> bool:
     """Whether a folder or YAML file is of the format. False for SeeDiff's own folders, which may be unfinished, and for
     folders that a JSON file describes."""
-    folder = candidate.path
     if semantic_yaml(folder) is not None:
         return True
     if folder.is_file():
@@ -134,17 +133,26 @@ def read(
 ) -> Contents:
     """Pictures and PNG masks in usual folders, as Ultralytics' YAML file names them, or as a public set is distributed.
 
+    Which layout is read, the first that applies:
+
+    a YAML file names the masks, or masks/ lies beside it    unless `classes` or `masks` are given
+    a public set (public_sets.py)                            unless `classes`, `images` or `masks` are given
+    labels alone                                             in a comparison of label maps, without pairs of folders
+    usual folders, NAME_mask.png                             unless `images` or `masks` are given
+    the folders `images` and `masks`
+
     split: "train", "val" or "test"; None: all. classes: the classes in the order of their ids; None: the names in a
     list (class_lists.py) in or beside the folders. images, masks: the folders of pictures and of masks; None: the usual
     ones in the folder, or else the folder itself. num_classes: for labels alone without a list: the ids from 0 on are
     that many classes. void: stored values to ignore, besides 255. With a single class, 255 is that class in grey masks
     and alpha channels that have no other value but 0. Otherwise 255 is ignored.
     """
-    # 1. The layout: a YAML file, a public set, labels alone, the usual folders, or the named folders
-    root = source.path
+    root, about = source.path, ""
+    for number in void:
+        if not 0 <= number < IGNORE:
+            raise UserError("void", f"{number} must be ids of label maps, from 0 to {IGNORE - 1}")
     file = semantic_yaml(root) if masks is None and classes is None else None
     published = find_published(root) if not (file or classes or images or masks) else None
-    source.images, source.shown, about = published is None, file is not None, ""
     if void and (file or published):
         raise UserError("void", f"is only for plain folders of label maps; {root} names its own", "leave it out")
     if file is not None:
@@ -152,61 +160,60 @@ def read(
     elif published is not None:
         class_list, found = read_published(source, *published, split)
         about = str(class_list.where)
-    elif source.labels_alone and (map_folder(root) != root or not any(True for _ in _folders(root))):
-        about = f"label maps in {map_folder(root)}"
-        class_list, found = _labels_alone(source, num_classes, about)
-    elif images is None and masks is None:
-        class_list, found = _matched(source, [*_folders(root)], classes)
     else:
-        image_folders, mask_folders = [*_usual(root, IMAGE_FOLDERS), root], [*_usual(root, MASK_FOLDERS), root]
-        folders = [(None, images or image_folders[0], masks or mask_folders[0])]
-        class_list, found = _matched(source, folders, classes)
+        folders = [*_folders(root)]
+        if images or masks:
+            image_folders, mask_folders = [*_usual(root, IMAGE_FOLDERS), root], [*_usual(root, MASK_FOLDERS), root]
+            folders = [(None, images or image_folders[0], masks or mask_folders[0])]
+        if source.labels_alone and (map_folder(root) != root or not folders):
+            about = f"label maps in {map_folder(root)}"
+            class_list, found = _labels_alone(source, num_classes, about)
+        else:
+            class_list, found = _matched(source, folders, classes)
+        class_list = replace(class_list, ids={**class_list.ids, **dict.fromkeys(void, IGNORE)})
+        class_list = with_single(class_list, [one.mask for one in found], source.note)
 
-    # 2. What its masks' values mean, and its samples
-    for number in void:
-        if not 0 <= number < IGNORE:
-            raise UserError("void", f"{number} must be ids of label maps, from 0 to {IGNORE - 1}")
-    class_list = replace(class_list, ids={**class_list.ids, **dict.fromkeys(void, IGNORE)})
-    if file is None and published is None and found:
-        class_list = with_single(class_list, [mask for *_, mask in found], source.note)
     samples: list[Sample] = []
-    names = unique_names((folder, name + (image or mask).suffix) for folder, name, image, mask in found)
-    for name, (folder, path, image, mask) in zip(names, found, strict=True):
-        top = path.rpartition("/")[0].partition("/")[0]
-        part = folder or PARTS.get(top.lower())
-        if split in (None, part or "train"):
-            if file is None and image is not None and not source.labels_alone:  # a YAML file's are inside
-                inside(images or root, image)
-                inside(masks or root, mask)
-            labels = partial(read_mask, mask, class_list)
-            samples.append(source.sample(name, image, labels, image or mask, split=part))
+    names = unique_names((one.split, one.name + (one.image or one.mask).suffix) for one in found)
+    for name, one in zip(names, found, strict=True):
+        top = one.name.rpartition("/")[0].partition("/")[0]
+        part = one.split or PARTS.get(top.lower())
+        if split not in (None, part or "train"):
+            continue
+        if (
+            file is None and one.image is not None and not source.labels_alone
+        ):  # `find_images` has checked those of a YAML file
+            inside(images or root, one.image)
+            inside(masks or root, one.mask)
+        labels = partial(read_mask, one.mask, class_list)
+        samples.append(source.sample(name, one.image, labels, one.image or one.mask, split=part))
     if not samples and split is not None:
         raise UserError("split", f"{split}: {root} has no picture in this part")
     return Contents(class_list.classes, samples, class_list.ids, about)
 
 
-def _named_by_yaml(source: Import, path: Path, split: str | None, images: Path | None) -> tuple[ClassList, Found]:
-    """What Ultralytics' YAML file names. If no name is `background`, every name is a class. A single name means masks
-    of 0 (background) and 1. Raises UserError."""
+def _named_by_yaml(
+    source: Import, path: Path, split: str | None, images: Path | None
+) -> tuple[ClassList, list[FoundMask]]:
+    """The classes and masks that Ultralytics' YAML file names. If no name is `background`, every name is a class. A
+    single name means masks of 0 (background) and 1. split, images: as for `read`. Raises UserError."""
     data = read_data(path)
     file, folder = data.file, data.content.get(KEY, MASKS)
     if not isinstance(folder, str) or not folder:
         raise UserError(file, f"'{KEY}' must name the masks' folder, which replaces `{IMAGES}` in paths")
     meanings = dict[int, int | Literal["ignore_label"] | None]
     mapping = fit(data.content.get("label_mapping") or {}, meanings, f"{file}: label_mapping", strict=False)
-    found_images = YoloFolders(data, LabelFiles(Path.is_file, folder, ".png"), images).find(source, split)
-    for one in found_images:
+    found: list[FoundMask] = []
+    for one in find_images(source, data, LabelFiles(Path.is_file, folder, ".png"), images, split):
         if not one.labels.is_file():
             raise UserError(one.path, f"has no mask {one.labels}")
-    found: Found = [
-        (one.split, Path(one.name).with_suffix("").as_posix(), one.path, one.labels) for one in found_images
-    ]
+        found.append(FoundMask(one.split, Path(one.name).with_suffix("").as_posix(), one.path, one.labels))
     return _meanings(data.names, mapping, file, source.note), found
 
 
 def _meanings(names: Mapping[int, str], mapping: Mapping[int, int | str | None], file: Path, note: Note) -> ClassList:
-    """The classes by a YAML file's names. mapping: mask value → number of a class, or anything else to ignore it.
-    Raises UserError."""
+    """The classes of a YAML file. names: number → name. mapping: value in masks → number of a class; anything else than
+    a number means that the value is ignored. Raises UserError."""
     if max(names) >= IGNORE:
         raise UserError(file, f"'names' has a class number {max(names)}; masks hold 0 to 254, and 255 is ignored")
     first, *others = names.values()
@@ -221,7 +228,7 @@ def _meanings(names: Mapping[int, str], mapping: Mapping[int, int | str | None],
     return replace(class_list, ids={**ids, **{value: ids[meant[value]] for value in meant if 0 <= value <= 255}})
 
 
-def _labels_alone(source: Import, num_classes: int | None, about: str) -> tuple[ClassList, Found]:
+def _labels_alone(source: Import, num_classes: int | None, about: str) -> tuple[ClassList, list[FoundMask]]:
     """The classes and label maps of a folder whose pictures may be missing. about: the set, in words. Raises
     UserError."""
     where = map_folder(source.path)
@@ -236,12 +243,12 @@ def _labels_alone(source: Import, num_classes: int | None, about: str) -> tuple[
         fix = "add a classes.txt of names from id 1 on, or lines `id name`; `evaluate segments` takes --num-classes"
         raise UserError(source.path, "nothing says what the ids of its label maps mean", fix)
     images = images_by_name(source.path / IMAGE_FOLDERS[0])
-    return class_list, [(None, name, images.get(name), path) for name, path in maps]
+    return class_list, [FoundMask(None, name, images.get(name), path) for name, path in maps]
 
 
 def _matched(
     source: Import, folders: Sequence[tuple[str | None, Path, Path]], classes: Sequence[str] | None
-) -> tuple[ClassList, Found]:
+) -> tuple[ClassList, list[FoundMask]]:
     """The classes, and the pictures with a mask. folders: split, folder of pictures, folder of masks. Raises
     UserError."""
     root = source.path
@@ -255,9 +262,9 @@ def _matched(
     if class_list is None:
         problem = "nothing says what the masks' values mean"
         raise UserError(root, problem, "name the ids from 1 up with --classes or a classes.txt")
-    found: Found = []
+    found: list[FoundMask] = []
     for split, images, masks in folders:
-        found += [(split, *pair) for pair in _pairs(source, images, masks)]
+        found += [FoundMask(split, *pair) for pair in _pairs(source, images, masks)]
     return class_list, found
 
 
@@ -281,6 +288,6 @@ def _pairs(source: Import, images: Path, masks: Path) -> list[tuple[str, Path, P
             raise UserError(mask, f"could be the mask of {other.name} and of {path.name}", "rename one of them")
         pairs.append((name, path, mask))
     for path in sorted(files.difference(mask for *_, mask in pairs)):
-        source.no_image(path, f"is a mask, but there is no picture of its name in {images}")
+        source.lacks(None, path, f"is a mask, but there is no picture of its name in {images}")
     source.count(len(photos) - len(pairs), f"of {len(photos)} pictures have no mask in {masks}: they are left out")
     return pairs

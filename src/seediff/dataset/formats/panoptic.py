@@ -22,10 +22,10 @@ import numpy as np
 
 from ...config.class_names import BACKGROUND
 from ...errors import UserError
-from ...files.documents import Json
+from ...files.documents import Json, parse_json
 from ...files.image_files import read_pixels
 from ...files.label_maps import IGNORE, voc_palette
-from ...files.reading import inside
+from ...files.reading import inside, read_bytes
 from ..encoding import Instances, encode_image
 from ..sample import Sample
 from ..shapes.objects import Objects, whole_classes
@@ -37,15 +37,14 @@ from .coco_data import (
     Category,
     CocoFile,
     CocoImage,
+    CocoName,
     Id,
     checked,
     classes_of,
-    image_folders,
-    part_of,
 )
 from .drivers import Export, Import, PictureRecord
-from .format_table import Candidate, Contents, read_known
-from .label_files import check_frame
+from .format_table import Contents
+from .pictures import check_frame
 
 
 def write(export: Export) -> None:
@@ -123,11 +122,6 @@ def _files(folder: Path) -> list[Path]:
     return sorted(folder.glob(f"{ANNOTATIONS}/{PANOPTIC}*.json")) + sorted(folder.glob(f"{PANOPTIC}*.json"))
 
 
-def is_folder(candidate: Candidate) -> bool:
-    """Whether a folder is of the format; it may also have COCO's other files."""
-    return bool(_files(candidate.path))
-
-
 def read(source: Import, *, images: Path | None = None) -> Contents:
     """A folder with panoptic*.json, also in annotations/, or one such file. The masks are in a folder with the file's
     name. images: the pictures' folder; None: the usual places near the file.
@@ -140,7 +134,7 @@ def read(source: Import, *, images: Path | None = None) -> Contents:
         files = [source.path]
     if not files:
         raise UserError(source.path, f"has no {PANOPTIC}*.json", "name the JSON file itself")
-    given = {path: read_known(path, PanopticFile, strict=False) for path in files}
+    given = {path: parse_json(read_bytes(path), PanopticFile, str(path), strict=False) for path in files}
     documents = {path: checked(document.as_coco(), path) for path, document in given.items()}
     classes, ids = classes_of(documents, source.note)
     records: list[PictureRecord] = []
@@ -148,7 +142,8 @@ def read(source: Import, *, images: Path | None = None) -> Contents:
         masks = {one.image_id: path.with_suffix("") / one.file_name for one in given[path].annotations}
         source.count(len(document.images) - len(masks), f"pictures of {path} have no annotation: they are left out")
         things = {one.id for one in document.categories if one.isthing}
-        folders, split, of_images = image_folders(source.folder, path, images), part_of(path), document.of_images()
+        name, of_images = CocoName.of(path), document.of_images()
+        folders = name.image_folders(source.folder, images)
         for image in document.images:
             if image.id not in masks:
                 continue
@@ -167,7 +162,7 @@ def read(source: Import, *, images: Path | None = None) -> Contents:
                     [image.file_name],
                     partial(draw, segments=segments),
                     partial(draw, segments={**segments, **rest}) if things else None,
-                    split=split,
+                    split=name.split,
                 )
             )
     return Contents(classes, source.samples_of(records))

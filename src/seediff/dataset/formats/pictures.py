@@ -1,26 +1,69 @@
-"""The pictures that foreign files name: finds them, and turns their labels as they are stored."""
+"""The pictures of foreign sets: their files, the names of their samples, and labels of turned pictures."""
 
 from __future__ import annotations
 
 import os
 import posixpath
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from urllib.parse import unquote
 
 import numpy as np
 
 from ...errors import UserError
-from ...files.image_files import turned_back
+from ...files.image_files import check_pixels, orientation_of, turned_back
+from ...files.label_maps import named_images
 from ...files.messages import show_json
 from ...files.photo_files import without_suffix
 from ...files.reading import composed, inside
 from ..encoding import Instances, ReadLabels, ReadObjects
-from ..sample import image_size
-from .label_files import IMAGE_SUFFIXES, portable
+from ..sample import JPEG_SUFFIXES, image_size
+
+IMAGE_SUFFIXES = (".png", *(f".{suffix}" for suffix in JPEG_SUFFIXES))
+PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+"""Name of a split in any data set, in small letters → SeeDiff's name."""
+
+
+def given_or(images: Path | None, *usual: Path) -> list[Path]:
+    """The folders of the pictures: the folder that the user named, or else the usual folders."""
+    if images is None:
+        return [*usual]
+    return [images]
+
+
+def images_by_name(folder: Path) -> dict[str, Path]:
+    """Name → file for the PNG and JPEG files of `named_images`; NAME.jpg goes before NAME.png."""
+    return dict(reversed(named_images(folder, IMAGE_SUFFIXES)))
+
+
+def portable(name: str) -> str:
+    """A picture's path with / as separator, also if it was written on Windows. Of an absolute Windows path, only the
+    last part stays: `C:\\data\\a.png` becomes `a.png`."""
+    path = PureWindowsPath(name)
+    if "\\" not in name:
+        return name
+    return path.name if path.anchor else path.as_posix()
+
+
+def unique_names(images: Iterable[tuple[str | None, str]]) -> list[str]:
+    """The names of samples. images: (part of the set, picture's path).
+
+    A name is the first of these that no other picture has: `a`, `train/a`, `a.jpg`, `train/a.jpg` for the picture
+    `a.jpg` of the part `train`.
+    """
+    forms: list[tuple[str, ...]] = []
+    for part, path in images:
+        stem, top = without_suffix(path), f"{part}/" if part else ""
+        forms.append((stem, top + stem, path, top + path))
+    counts = [Counter(form) for form in zip(*forms, strict=True)]
+    names: list[str] = []
+    for own in forms:
+        unique = (form for form, count in zip(own, counts, strict=True) if count[form] == 1)
+        names.append(next(unique, own[-1]))
+    return names
 
 
 class PictureFinder:
@@ -78,36 +121,42 @@ def _ends(name: str) -> list[str]:
     return ["/".join(steps[i:]) for i in range(len(steps))]
 
 
-@dataclass(frozen=True)
-class TurnedPicture:
-    """A picture with an EXIF orientation."""
+def shown_size(image: Path) -> tuple[int, int]:
+    """(height, width) of a picture that is turned by its EXIF orientation."""
+    height, width = image_size(image)
+    return (width, height) if 5 <= orientation_of(image) <= 8 else (height, width)
 
-    image: Path | bytes
-    turn: int
-    """The orientation, from 2 to 8."""
-    shown: bool
-    """Whether labels that may be of both are of the picture as the orientation turns it."""
-    where: str
-    """The picture's name in errors."""
 
-    def labels(self, read: ReadLabels) -> np.ndarray:
-        """What `read` returns, turned as the picture is stored. Raises UserError."""
-        return self._back(read())
+def check_frame(image: Path, shape: tuple[int, int], where: str) -> None:
+    """Raises UserError unless labels of `shape` (H, W) have the size of their picture, as stored or as shown. where:
+    the name of the labels in errors."""
+    size = image_size(image)
+    if size != shape != shown_size(image):
+        raise UserError(where, f"is {shape}, but its picture {image} is {size}; both are (height, width)")
+    check_pixels((shape[1], shape[0]), where)
 
-    def objects(self, read: ReadObjects) -> Instances:
-        """What `read` returns, turned as the picture is stored. Raises UserError."""
-        objects = read()
-        return replace(objects, numbers=self._back(objects.numbers))
 
-    def _back(self, labels: np.ndarray) -> np.ndarray:
-        """Labels (H, W) of the picture as stored. Their size says whether they were drawn on that picture or on the
-        turned one; where both have one size, `shown` says it."""
-        size = turned = image_size(self.image, self.where)
-        if self.turn >= 5:
-            turned = size[::-1]
-        if labels.shape != turned:
-            return labels  # of the picture as stored; a wrong size is refused later
-        if size == turned and not self.shown:
-            problem = f"has the EXIF orientation {self.turn}, and it is unclear whether its labels are rotated too"
-            raise UserError(self.where, problem, "save the picture without an orientation")
-        return turned_back(labels, self.turn)
+def stored_labels(read: ReadLabels, image: Path, turn: int) -> np.ndarray:
+    """The labels (H, W) that `read` returns, as the picture is stored. turn: the picture's EXIF orientation, from 2 to
+    8. Raises UserError."""
+    return _turned_back(read(), image, turn)
+
+
+def stored_objects(read: ReadObjects, image: Path, turn: int) -> Instances:
+    """The objects that `read` returns, as the picture is stored. Arguments and errors as for `stored_labels`."""
+    objects = read()
+    return replace(objects, numbers=_turned_back(objects.numbers, image, turn))
+
+
+def _turned_back(labels: np.ndarray, image: Path, turn: int) -> np.ndarray:
+    """Labels (H, W) as the picture is stored. Their size says whether they were drawn on the stored or on the turned
+    picture. Raises UserError if these have the same size, as after half a turn, or for a square."""
+    size = shown = image_size(image)
+    if turn >= 5:
+        shown = size[::-1]
+    if labels.shape != shown:
+        return labels  # of the stored picture; a wrong size is refused later
+    if size == shown:
+        problem = f"has the EXIF orientation {turn}, and it is unclear whether its labels are rotated too"
+        raise UserError(image, problem, "save the picture without an orientation")
+    return turned_back(labels, turn)

@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 from ...errors import UserError
 from ...files.label_maps import IGNORE, PHOTO_ENDING, named_images
 from ...files.reading import read_lines
 from ..class_lists import ClassList
 from .drivers import Import
-from .label_files import images_by_name
+from .pictures import images_by_name
 
 CAMVID_CLASSES = tuple(
     "sky, building, pole, road, pavement, tree, signsymbol, fence, car, pedestrian, bicyclist".split(", ")
@@ -44,8 +45,16 @@ COCO_STUFF_COARSE = (
 """The coarse class, from 0, of each pixel value: a label's published id minus one. IIC's numbers (xu-ji/IIC,
 `cocostuff_fine_to_coarse.py`, MIT License, Copyright (c) 2019 Xu Ji; see NOTICE), which PiCIE, STEGO and DiffSeg use,
 too."""
-Found = list[tuple[str | None, str, Path | None, Path]]
-"""Split, name, picture and mask of each sample."""
+
+
+class FoundMask(NamedTuple):
+    """A label map and its picture."""
+
+    split: str | None
+    name: str
+    """The picture's path in its folder, without suffix."""
+    image: Path | None
+    mask: Path
 
 
 @dataclass(frozen=True)
@@ -56,9 +65,9 @@ class PublicSet:
     masks: tuple[str, ...]
     """Folders of label maps in the root, of which the first existing one counts. {} stands for the part's folder."""
     parts: Mapping[str, str]
-    """Split → its folder."""
+    """Split → the part's folder."""
     images: tuple[str, ...]
-    """Folders of pictures, like `masks`."""
+    """Folders of pictures, of which the first existing one counts. {} as in `masks`."""
     classes: tuple[str, ...] = ()
     """The classes of the ids from `first` on; empty: those in the file `listed`."""
     first: int = 0
@@ -78,25 +87,45 @@ class PublicSet:
 
 PUBLIC = (
     PublicSet(
-        "ADE20K", ("annotations/{}",), {"val": "validation", "train": "training"}, ("images/{}",),
-        below=("", "ADEChallengeData2016"), first=1, void=(0,), listed="objectInfo150.txt",
+        title="ADE20K",
+        masks=("annotations/{}",),
+        parts={"val": "validation", "train": "training"},
+        images=("images/{}",),
+        below=("", "ADEChallengeData2016"),
+        first=1,
+        void=(0,),
+        listed="objectInfo150.txt",
     ),
     PublicSet(
-        "Cityscapes", ("gtFine/{}",), {"train": "train", "val": "val"}, ("leftImg8bit/{}",),
-        CITYSCAPES_CLASSES, 7, tuple(range(7)), "(.+)_gtFine_labelIds", PHOTO_ENDING,
+        title="Cityscapes",
+        masks=("gtFine/{}",),
+        parts={"train": "train", "val": "val"},
+        images=("leftImg8bit/{}",),
+        classes=CITYSCAPES_CLASSES,
+        first=7,
+        void=tuple(range(7)),
+        maps="(.+)_gtFine_labelIds",
+        ending=PHOTO_ENDING,
     ),
     PublicSet(
-        "CamVid", ("{}annot",), {name: name for name in ("train", "val", "test")}, ("{}",), CAMVID_CLASSES,
-        void=(11,), below=("", "CamVid"), usual="test",
+        title="CamVid",
+        masks=("{}annot",),
+        parts={"train": "train", "val": "val", "test": "test"},
+        images=("{}",),
+        classes=CAMVID_CLASSES,
+        void=(11,),
+        below=("", "CamVid"),
+        usual="test",
     ),
     PublicSet(
-        "COCO-Stuff",
-        ("annotations/{}", "dataset/annotations/{}", "stuffthingmaps_trainval2017/{}", "annotation_{}", "{}"),
-        {"train": "train2017", "val": "val2017"},
-        ("images/{}", "dataset/images/{}", "{}"), COCO_STUFF_CLASSES,
+        title="COCO-Stuff",
+        masks=("annotations/{}", "dataset/annotations/{}", "stuffthingmaps_trainval2017/{}", "annotation_{}", "{}"),
+        parts={"train": "train2017", "val": "val2017"},
+        images=("images/{}", "dataset/images/{}", "{}"),
+        classes=COCO_STUFF_CLASSES,
         maps=r"(\d{12})",  # COCO's image ids: other programs leave converted label maps beside the originals
     ),
-)  # fmt: skip
+)
 """CamVid is SegNet's; the test labels of Cityscapes are not public. COCO-Stuff has 27 coarse classes."""
 
 
@@ -127,7 +156,7 @@ def find_published(folder: Path) -> tuple[PublicSet, Path, dict[str, Path]] | No
 
 def read_published(
     source: Import, layout: PublicSet, root: Path, parts: Mapping[str, Path], split: str | None
-) -> tuple[ClassList, Found]:
+) -> tuple[ClassList, list[FoundMask]]:
     """(list of classes, samples) of what `find_published` found. split: None reads all parts; of labels alone, the part
     that is itself read, or else the part that papers use. Raises UserError, also for a part that does not exist."""
     if split is None and source.labels_alone:
@@ -138,7 +167,7 @@ def read_published(
         problem = f"{split}: {root} has no such labels; parts of {layout.title} there: {', '.join(parts)}"
         raise UserError("split", problem)
     asked = [name for name in parts if split in (None, name)]
-    found: Found = []
+    found: list[FoundMask] = []
     for name in asked:
         places = [root / place.format(layout.parts[name]) for place in layout.images]
         folder = next((place for place in places if place.is_dir() and place != parts[name]), places[0])
@@ -152,10 +181,8 @@ def read_published(
                 continue
             label = match[1] + match[2]
             image = images.get(label + layout.ending)
-            if image is None and not source.labels_alone:
-                source.no_image(file, f"there is no picture of it in {folder}")
-            else:
-                found.append((name, label, image, file))
+            if not source.lacks(image, file, f"there is no picture of it in {folder}"):
+                found.append(FoundMask(name, label, image, file))
     return _classes(layout, root, f"{layout.title} in {root}, {', '.join(asked)}"), found
 
 

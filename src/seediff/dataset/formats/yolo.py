@@ -26,11 +26,12 @@ from ..encoding import Instances
 from ..sample import Sample
 from ..shapes.objects import Objects, find_objects
 from ..shapes.polygons import fill_polygon, object_polygons
-from .drivers import Export, Import, Painted
-from .format_table import Candidate, Contents
-from .label_files import Shapes, shown_size, unique_names
+from .drivers import Export, Import
+from .format_table import Contents
 from .masks import semantic_yaml
-from .yolo_data import DATA, IMAGES, LABELS, LabelFiles, YoloFolders, YoloImage, is_data, read_data, write_data
+from .painting import Painted, Shapes
+from .pictures import shown_size, unique_names
+from .yolo_data import DATA, IMAGES, LABELS, LabelFiles, YoloImage, find_images, is_data, read_data, write_data
 
 HAIR = 0.01
 """Corners that are outside the picture by up to this share of a side are moved to its edge, as in Ultralytics."""
@@ -121,9 +122,8 @@ def _number(text: str) -> float:
         return math.nan
 
 
-def is_folder(candidate: Candidate) -> bool:
+def is_folder(folder: Path) -> bool:
     """False for a folder whose YAML file names masks, which the format `masks` reads."""
-    folder = candidate.path
     if semantic_yaml(folder) is not None:
         return False
     named = all((folder / part).exists() for part in (IMAGES, native.CLASSES))
@@ -150,7 +150,7 @@ def read(
     if "kpt_shape" in data.content:
         raise UserError(file, "has poses (kpt_shape), whose points would be read as corners; masks need polygons")
     samples, paint = list[Sample](), partial(_paint, ids=class_list.ids)
-    found_images = YoloFolders(data, LabelFiles(_has_labels), images).find(source, split)
+    found_images = find_images(source, data, LabelFiles(_has_labels), images, split)
     without, lengths = 0, Counter[int]()
     for image in found_images:
         without += not image.labels.exists()

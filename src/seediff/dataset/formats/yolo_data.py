@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -27,7 +27,7 @@ from ...files.reading import read_lines
 from .. import native
 from ..rows import SPLITS
 from .drivers import Export, Import
-from .label_files import portable
+from .pictures import portable
 
 DATA, IMAGES, LABELS = "data.yaml", "images", "labels"
 YOLO_SUFFIXES = ("bmp", "dng", "heic", "jpeg", "jpg", "mpo", "png", "tif", "tiff", "webp")
@@ -126,15 +126,10 @@ class YoloImage:
 
     path: Path
     split: str
-    base: Path
-    """The folder from which the sample's name counts."""
+    name: str
+    """Its path, with `/`, in the folder that the YAML file names, or in the common folder of a list's pictures."""
     labels: Path
     """Its label file, which may be missing."""
-
-    @property
-    def name(self) -> str:
-        """The path below `base`, with `/`."""
-        return Path(os.path.relpath(self.path, self.base)).as_posix()
 
 
 class Located(NamedTuple):
@@ -149,136 +144,129 @@ class Located(NamedTuple):
     """Its path in the dataset itself, from which the paths of label files follow."""
 
 
-class YoloFolders:
-    """Finds the pictures of a dataset. data: what its YAML file says. labels: its label files. images: the folder of
-    pictures that the user named."""
+class Places:
+    """Finds what paths in a YAML file or in a list mean. data: what the YAML file says. images: the folder of pictures
+    that the user named."""
 
-    def __init__(self, data: YoloData, labels: LabelFiles, images: Path | None) -> None:
-        self.data, self.labels = data, labels
+    def __init__(self, data: YoloData, images: Path | None) -> None:
         self.root = data.file.parent
         self.bases = [self.root / str(data.content.get("path") or "."), self.root]
         """The folders to which paths in the YAML file may be relative."""
         self.named = [images] if images else []
 
-    def find(self, source: Import, split: str | None) -> list[YoloImage]:
-        """The pictures of a split; None: of all splits. Label files without a picture count as missing pictures;
-        otherwise their labels would be lost silently. Raises UserError."""
-        file = self.data.file
-        parts: dict[str, list[YoloImage]] = {}
-        folders: defaultdict[Path, set[Path]] = defaultdict(set)  # folder of label files → folders of their pictures
-        for name, entries in self._entries(split).items():
-            located = [self._locate(entry, _is_entry, f"{file}: '{name}'") for entry in entries]
-            parts[name] = _named_apart(chain(*(self._images_of(one, name) for one in located)))
-            for path, in_set in located:
-                if path.is_dir():
-                    folders[self.labels.of(in_set / "any").parent].add(path)  # also if it has no pictures, but labels
-        found: dict[Path, YoloImage] = {}
-        for image in chain(*parts.values()):
-            folders[image.labels.parent].add(image.path.parent)
-            # If a picture is named twice, the first with labels counts.
-            if image.path not in found or (image.labels.is_file() and not found[image.path].labels.is_file()):
-                found[image.path] = image
+    def locate(self, text: str, is_wanted: Callable[[Path], bool], where: str, *bases: Path) -> Located:
+        """The first of `_candidates` that may be read. is_wanted: whether a path is of the wanted kind. where: the
+        path's place in errors. Raises UserError."""
+        for candidate in self._candidates(text, (*bases, *self.bases)):
+            if is_wanted(candidate.path) and self.holds(candidate.path):
+                return Located(*(Path(os.path.normpath(path)) for path in candidate))
+        raise UserError(where, f"must name pictures in {self.root}, not {show_json(text)}", ELSEWHERE)
 
-        for path in (*found, *(image.labels for image in found.values()), *folders):
-            if not self._holds(path):
-                raise UserError(path, f"leads out of {self.root}", ELSEWHERE)
-        for path in self._left_labels(found, folders):
-            source.no_image(path, f"has labels, but there is no picture '{path.stem}' for them")
-        held_back = _held_back({name: {image.path for image in part} for name, part in parts.items()})
-        line = f"pictures are in several parts of {file.name}: one for validation or testing counts"
-        source.count(len(held_back), line)
-        return [replace(image, split=held_back.get(path, image.split)) for path, image in found.items()]
-
-    def _entries(self, split: str | None) -> dict[str, list[str]]:
-        """Split → the folders and lists that the YAML file names for it; of one split, or for None of all. Raises
-        UserError if there are none."""
-        content, file = self.data.content, self.data.file
-        named = {name: content[name] for name in (*SPLITS, "") if content.get(name) not in EMPTY}
-        wanted = {name: value for name, value in named.items() if split in (None, name)}
-        if not wanted:
-            there = ", ".join(filter(None, named))
-            raise UserError(
-                file, f"has no '{split or 'train'}', the folder of the pictures", there and f"it has {there}"
-            )
-        values = fit(wanted, dict[str, str | list[str]], str(file))
-        return {name: [value] if isinstance(value, str) else value for name, value in values.items()}
-
-    def _images_of(self, entry: Located, split: str) -> Iterator[YoloImage]:
-        """The pictures in a folder or list. Raises UserError."""
-        if entry.path.is_file():
-            located = self._listed(entry.path)
-            base = _common(one.path for one in located)
-        else:
-            inner = [path.relative_to(entry.path) for path in sorted(entry.path.rglob("*")) if _is_image(path)]
-            located, base = [Located(entry.path / path, entry.in_set / path) for path in inner], entry.path
-        for path, in_set in located:
-            yield YoloImage(path, split, base, self.labels.of(in_set))
-
-    def _listed(self, path: Path) -> list[Located]:
-        """The pictures that a text file lists. Raises UserError."""
-        found: list[Located] = []
-        for number, line in enumerate(read_lines(path), 1):
-            if line.strip():
-                found.append(self._locate(line.strip(), _is_image, f"{path}, line {number}", path.parent))
-        if not found:
-            raise UserError(path, "lists no pictures")
-        return found
-
-    def _locate(self, text: str, is_wanted: Callable[[Path], bool], where: str, *bases: Path) -> Located:
-        """What a path in the YAML file or in a list names. is_wanted: whether a path is of the wanted kind. where: the
-        path's place in errors. bases: more folders to which it may be relative. Raises UserError."""
-        root, name, bases = self.root, os.path.normpath(portable(text)), (*bases, *self.bases)
+    def _candidates(self, text: str, bases: Sequence[Path]) -> Iterator[Located]:
+        """What a path may mean, the likeliest first. bases: the folders to which it may be relative. The examples are
+        for /set/data.yaml and --images /photos."""
+        name = os.path.normpath(portable(text))
         # Of another machine's path only the part behind the folder images/ counts.
         inner = f"/{name}".rpartition(f"/{IMAGES}/")[2].removeprefix("/")
-        # `path` is often a folder of another machine, and some files name ../train/images.
-        paths = [*(base / name for base in bases), root / name.removeprefix("../")]
+        paths = [base / name for base in bases]  # images/train → /set/images/train
+        paths.append(self.root / name.removeprefix("../"))  # ../train/images → /set/train/images
         if not inner.startswith(".."):
-            paths += [base / IMAGES / inner for base in bases]
-        candidates = [Located(path, path) for path in paths]
-        in_set = root / IMAGES / inner if os.path.isabs(name) else root / name
-        for folder in self.named:
-            candidates += [Located(folder / part, in_set) for part in (inner, name, "")]
-        for candidate in candidates:
-            if is_wanted(candidate.path) and self._holds(candidate.path):
-                return Located(*(Path(os.path.normpath(path)) for path in candidate))
-        raise UserError(where, f"must name pictures in {root}, not {show_json(text)}", ELSEWHERE)
+            paths += [base / IMAGES / inner for base in bases]  # /home/anna/cats/images/train → /set/images/train
+        yield from (Located(path, path) for path in paths)
+        in_set = self.root / name
+        if os.path.isabs(name):
+            in_set = self.root / IMAGES / inner
+        for folder in self.named:  # images/train → /photos/train, /photos/images/train, /photos
+            yield from (Located(folder / part, in_set) for part in (inner, name, ""))
 
-    def _holds(self, path: Path) -> bool:
+    def holds(self, path: Path) -> bool:
         """Whether a file is in one of the folders that may be read, also after following links."""
         real = Path(os.path.realpath(path))
         return any(real.is_relative_to(os.path.realpath(folder)) for folder in (self.root, *self.named))
 
-    def _left_labels(
-        self, images: Mapping[Path, YoloImage], folders: Mapping[Path, Collection[Path]]
-    ) -> Iterator[Path]:
-        """The files with labels that have no picture. folders: folder of label files → the folders of their pictures,
-        which may also hold pictures of other splits."""
-        used = {one.labels for one in images.values()}
-        for folder, picture_folders in sorted(folders.items()):
-            pictures = filter(_is_image, chain(*(one.iterdir() for one in picture_folders)))
-            unasked = {path.stem for path in pictures if path not in images}
-            for path in sorted(visible(folder, f"*{self.labels.suffix}")):
-                if path not in used and path.stem not in unasked and self.labels.are_labels(path):
-                    yield path
+
+def find_images(
+    source: Import, data: YoloData, labels: LabelFiles, images: Path | None, split: str | None
+) -> list[YoloImage]:
+    """The pictures of a dataset, each once. data: what its YAML file says. images: the folder of pictures that the user
+    named. split: only this split; None: all.
+
+    Label files without a picture count as missing pictures; otherwise their labels would be lost silently. Raises
+    UserError.
+    """
+    places, parts = Places(data, images), dict[str, list[YoloImage]]()
+    folders: defaultdict[Path, set[Path]] = defaultdict(set)  # folder of label files → folders of their pictures
+    for name, entries in _entries(data, split).items():
+        located = [places.locate(entry, _is_entry, f"{data.file}: '{name}'") for entry in entries]
+        parts[name] = list(chain(*(_images_of(places, one, name, labels) for one in located)))
+        for path, in_set in located:
+            if path.is_dir():
+                folders[labels.of(in_set / "any").parent].add(path)  # also if it has no pictures, but labels
+    found: dict[Path, YoloImage] = {}
+    for image in chain(*parts.values()):
+        folders[image.labels.parent].add(image.path.parent)
+        # If a picture is named twice, the first with labels counts.
+        if image.path not in found or (image.labels.is_file() and not found[image.path].labels.is_file()):
+            found[image.path] = image
+
+    for path in (*found, *(image.labels for image in found.values()), *folders):
+        if not places.holds(path):
+            raise UserError(path, f"leads out of {places.root}", ELSEWHERE)
+    for path in _left_labels(found, folders, labels):
+        source.lacks(None, path, f"has labels, but there is no picture '{path.stem}' for them")
+    listed = {name: [image.path for image in part] for name, part in parts.items()}
+    splits = source.splits_of(listed, data.file.name)
+    return [replace(image, split=splits[path]) for path, image in found.items()]
 
 
-def _named_apart(images: Iterable[YoloImage]) -> list[YoloImage]:
-    """The pictures of a split. If two would have one name, all names count from their common folder."""
-    found = list(images)
-    if len({image.name for image in found}) < len({image.path for image in found}):
-        base = _common(image.path for image in found)
-        found = [replace(image, base=base) for image in found]
+def _entries(data: YoloData, split: str | None) -> dict[str, list[str]]:
+    """Split → the folders and lists that the YAML file names for it; of one split, or for None of all. Raises UserError
+    if there are none."""
+    content, file = data.content, data.file
+    named = {name: content[name] for name in (*SPLITS, "") if content.get(name) not in EMPTY}
+    wanted = {name: value for name, value in named.items() if split in (None, name)}
+    if not wanted:
+        there = ", ".join(filter(None, named))
+        raise UserError(file, f"has no '{split or 'train'}', the folder of the pictures", there and f"it has {there}")
+    values = fit(wanted, dict[str, str | list[str]], str(file))
+    return {name: [value] if isinstance(value, str) else value for name, value in values.items()}
+
+
+def _images_of(places: Places, entry: Located, split: str, labels: LabelFiles) -> Iterator[YoloImage]:
+    """The pictures in a folder or list. Raises UserError."""
+    if entry.path.is_file():
+        located = _listed(places, entry.path)
+        base = Path(os.path.commonpath([os.path.abspath(one.path.parent) for one in located]))
+    else:
+        inner = [path.relative_to(entry.path) for path in sorted(entry.path.rglob("*")) if _is_image(path)]
+        located, base = [Located(entry.path / path, entry.in_set / path) for path in inner], entry.path
+    for path, in_set in located:
+        yield YoloImage(path, split, Path(os.path.relpath(path, base)).as_posix(), labels.of(in_set))
+
+
+def _listed(places: Places, path: Path) -> list[Located]:
+    """The pictures that a text file lists. Raises UserError."""
+    found: list[Located] = []
+    for number, line in enumerate(read_lines(path), 1):
+        if line.strip():
+            found.append(places.locate(line.strip(), _is_image, f"{path}, line {number}", path.parent))
+    if not found:
+        raise UserError(path, "lists no pictures")
     return found
 
 
-def _held_back(parts: Mapping[str, Collection[Path]]) -> dict[Path, str]:
-    """Picture → "val" or "test", for the pictures that are also in other parts. parts: split → its pictures."""
-    held_back: dict[Path, str] = {}
-    for name in ("val", "test"):
-        others = [pictures for other, pictures in parts.items() if other != name]
-        if name in parts and parts[name] not in others:  # `val: images/train` holds nothing back
-            held_back |= dict.fromkeys({*parts[name]}.intersection(chain(*others)), name)
-    return held_back
+def _left_labels(
+    images: Mapping[Path, YoloImage], folders: Mapping[Path, Collection[Path]], labels: LabelFiles
+) -> Iterator[Path]:
+    """The files with labels that have no picture. images: the pictures by path. folders: folder of label files → the
+    folders of their pictures, which may also hold pictures of other splits."""
+    used = {one.labels for one in images.values()}
+    for folder, picture_folders in sorted(folders.items()):
+        pictures = filter(_is_image, chain(*(one.iterdir() for one in picture_folders)))
+        unasked = {path.stem for path in pictures if path not in images}
+        for path in sorted(visible(folder, f"*{labels.suffix}")):
+            if path not in used and path.stem not in unasked and labels.are_labels(path):
+                yield path
 
 
 def _is_entry(path: Path) -> bool:
@@ -290,8 +278,3 @@ def _is_image(path: Path) -> bool:
     """Whether a path is a picture that is not hidden."""
     suffix = path.suffix.lower().removeprefix(".")
     return suffix in YOLO_SUFFIXES and not path.name.startswith(".") and os.path.isfile(path)
-
-
-def _common(paths: Iterable[Path]) -> Path:
-    """The folder that holds all pictures."""
-    return Path(os.path.commonpath([os.path.abspath(path.parent) for path in paths] or ["."]))
