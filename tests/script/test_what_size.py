@@ -10,7 +10,7 @@ from PIL import Image
 
 import seediff
 from seediff.masks.flags import explain_flag
-from seediff.script.what_size import Placing
+from seediff.script.placement import Placing
 
 BINS = {"0.5": [64.0, 128.0], "1.0": [64.0, 64.0], "2.0": [128.0, 64.0]}
 

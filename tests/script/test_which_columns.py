@@ -48,7 +48,7 @@ def test_pipelines_without_a_tokenizer(loaded):
     none = {"text_encoder": None, "text_encoder_2": None, "tokenizer": None, "tokenizer_2": None}
     way = r"; name one, capture\(pipe, prompt='…', tokenizer=…\), or name columns$"
     for kept, said in (
-        (("text_encoder", "tokenizer"), "^'cat': only tokenizer_2 knows its columns, and the pipeline has none"),
+        (("text_encoder", "tokenizer"), "^'cat': only the tokenizer knows its columns"),
         ((), "^'cat': only the tokenizer knows its columns"),
     ):
         parts = {**full.components, **{name: part for name, part in none.items() if name not in kept}}
