@@ -9,7 +9,6 @@ from builders.refusals import user_error
 from builders.same_maps import assert_same_maps
 
 import seediff
-from seediff.attention import picture_part
 from seediff.masks import clips
 from seediff.models.registry import load_model
 from seediff.script import placement
@@ -40,16 +39,6 @@ def test_maps_are_of_what_attention_is_given(made, name):
     assert seen.prompts == [PROMPT] * frames
     assert {"cat", "potted", "plant"} <= set(seen.words[-1])
     assert all(np.array_equal(shown, (frame * 255).round()) for shown, frame in zip(seen.images, clip[0], strict=True))
-
-
-def frame_minor(states, frames):
-    return states.unflatten(2, (-1, frames)).permute(0, 3, 1, 2, 4).flatten(0, 1)
-
-
-@pytest.mark.parametrize("name", ["Wan 2.1", "CogVideoX 2b", "LTX"])
-def test_the_comparison_fails_where_capture_is_wrong(made, monkeypatch, name):
-    monkeypatch.setattr(picture_part, "split_frames", frame_minor)
-    assert capture_spied(made(name))[2] > 1e-3
 
 
 def test_frames_that_do_not_move_are_images(monkeypatch):
@@ -135,17 +124,3 @@ def test_what_a_latent_frame_will_hold(made):
             assert seen.expected(64, 96).size == (64 // cell, 96 // cell)
             with user_error("^height and width: are needed"):
                 seen.expected()
-
-
-def test_rows_of_a_clip_are_taken_together(made):
-    """Without guidance, and of two prompts."""
-    pipe = made("AnimateDiff")
-    with seediff.capture(pipe) as seen:
-        draw(pipe, guidance_scale=1.0)
-        draw(pipe, ["a cat", "a bus"])
-    assert seen.clips == [range(3), range(3, 6), range(6, 9)]
-    assert seen.prompts == [PROMPT] * 3 + ["a cat"] * 3 + ["a bus"] * 3
-    with seediff.capture(pipe) as alone:
-        draw(pipe, guidance_scale=1.0)
-    for frame, other in zip(seen.maps[:3], alone.maps, strict=True):
-        assert_same_maps(frame, other)

@@ -8,14 +8,13 @@ import recipes.methods  # noqa: F401  registers the methods that are files
 import seediff
 from seediff.config.generate_config import GenerateConfig
 from seediff.config.method_constants import MaskConfig
-from seediff.config.resolve import own_constants
 from seediff.errors import Notice
 from seediff.masks.make_masks import make_masks
 from seediff.models.registry import load_model
 from seediff.prompts.tokens import locate_columns
 
 
-@pytest.fixture(scope="module", params=["unet", "xl", "sd3", "flux", "qwen_image_21", "sana", "z_image"])
+@pytest.fixture(scope="module", params=["unet", "flux", "sana", "z_image"])
 def model(request, loaded):
     return loaded(request.param)
 
@@ -56,20 +55,6 @@ def test_masks_have_the_constants_of_the_models_folder(mini):
     assert torch.equal(seen.masks("dog").soft, expected.soft)
     assert torch.equal(seen.masks("dog", beta=0.9).soft, expected.soft)
     assert (seen.masks("dog", beta=0.9).label_map != 0).sum() < (expected.label_map != 0).sum()
-
-
-def test_a_pipeline_without_a_folder_has_the_methods_own_constants(mini, tmp_path, monkeypatch):
-    """Whatever lies in the current folder."""
-    from diffusers import StableDiffusionPipeline
-
-    (tmp_path / "seediff.json").write_text('{"preset": {"methods": {"fa_seg": {"mask": {"beta": 0.9}}}}}')
-    monkeypatch.chdir(tmp_path)
-    pipe = StableDiffusionPipeline(**mini.components)
-    expected = MaskConfig(method="fa_seg", beta=0.55), {}
-    assert own_constants(pipe, "fa_seg") == own_constants(pipe.unet, "fa_seg") == expected
-    with seediff.capture(pipe, keep="diffsegmenter") as seen:
-        pipe("a dog", num_inference_steps=1)
-    assert seen.masks("dog", pamr=False).classes == ("dog",)
 
 
 @pytest.mark.parametrize(
