@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate, chain, pairwise
-from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,8 +23,8 @@ from ..files.photo_files import ImageInput, as_pixels
 from ..masks.make_masks import MaskResult
 from .heatmap import HeatMap, Phrase, heat_sheet, phrase_name
 from .listener import Listener
-from .placed import Canvas, masks_of_frames, place_segments
-from .run import Picture, Run, TextKind
+from .placement import Canvas, masks_of_frames, place_segments
+from .run import Picture, ReadText, Run, TextKind
 from .run_recorder import THE_WAY
 from .which_columns import TextColumns
 
@@ -45,7 +44,7 @@ class Captured:
 
     def __init__(self, listener: Listener, pipe: Any, plan: CapturePlan, method: str | None) -> None:
         self._listener, self._pipe, self._plan, self._family = listener, pipe, plan, plan.family
-        self._method, self._columns = method, TextColumns(pipe, plan.family, listener.block.named)
+        self._method = method
         self._config = getattr(pipe, plan.family.network_part, pipe).config
         self._factor: int | None = next((getattr(pipe, name) for name in FACTORS if hasattr(pipe, name)), None)
 
@@ -75,7 +74,7 @@ class Captured:
     def words(self) -> list[tuple[str, ...]]:
         """For each picture, the words of its prompt that the model read and that may name something. Any other word can
         be used, too."""
-        return [self._columns.words(picture.text) for picture in self._pictures()]
+        return [self._columns(picture.text).words for picture in self._pictures()]
 
     @property
     def images(self) -> list[np.ndarray | None]:
@@ -127,7 +126,7 @@ class Captured:
     def heatmaps(self, *phrases: Phrase, image: int = 0, pixels: ImageInput | None = None) -> Image.Image:
         """A sheet with one picture and the heat maps of phrases, by default of all its `words`. image, pixels: as in
         `heatmap`. Raises UserError for a word that is not in the prompt, and if no word is known."""
-        wanted = phrases or self._columns.words(self._picture(image).attention("prompt").text)
+        wanted = phrases or self._columns(self._picture(image).attention("prompt").text).words
         if not wanted:
             raise UserError("heatmaps", "no words of a prompt are known", "name phrases, or columns")
         return heat_sheet(_heats(self._make_masks(wanted, image, pixels)))
@@ -170,8 +169,6 @@ class Captured:
         """
         if not phrases:
             raise UserError("masks", "there is no word", "name at least one: masks('dog', 'cat')")
-        if callable(method):
-            raise UserError("method", "a function needs a name", "register_method('mine', function), method='mine'")
         usual = "ca" if self._family.no_self_attention else "seediff"
         method = method or self._method or usual
         config = replace(own_constants(self._pipe, method)[0], **check_table(MaskConfig, constants, "masks"))
@@ -209,9 +206,6 @@ class Captured:
             warnings.warn(f"the picture is one segment: {lower}", Notice, stacklevel=2)
         return found
 
-    def __repr__(self) -> str:
-        return f"<Captured of {', '.join(map(repr, self.prompts)) or 'nothing yet'}>"
-
     # Pictures, maps and columns
 
     def _runs(self) -> list[Run]:
@@ -225,13 +219,9 @@ class Captured:
 
     def _number(self, image: int) -> int:
         """A picture's number, counted from the first picture. Raises UserError if there is no such picture."""
-        if not isinstance(image, Integral):
-            raise UserError("image", f"{image!r} is no whole number", "pictures are numbered from 0; -1 is the last")
         count, fix = len(self._pictures()), ""
         if image in range(-count, count):
             return image % count
-        if self._listener.run is not None:
-            raise UserError("image", f"{image}: is still being drawn", "ask after the pipeline's call")
         if self._listener.passed_over:
             fix = THE_WAY
         drawn = "1 was" if count == 1 else f"{count} were"
@@ -277,11 +267,15 @@ class Captured:
     def _maps(self, image: int, phrases: Sequence[Phrase], of: TextKind = "prompt") -> AttentionMaps:
         """The maps of a picture with the columns of phrases. Raises UserError for a phrase without columns."""
         attention = self._picture(image).attention(of)
-        words = self._columns.find(attention.text, phrases)
+        columns = self._columns(attention.text)
+        words = columns.find(phrases)
         for phrase in phrases:
             if not words[phrase_name(phrase)]:
-                raise self._columns.refusal(attention.text, phrase)
+                raise columns.refusal(phrase)
         return replace(attention.maps, words=words)
+
+    def _columns(self, text: ReadText) -> TextColumns:
+        return TextColumns(self._pipe, self._family, self._listener.block.named, text)
 
     # Pixels
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal, get_args
 
 from ..attention.capture import attach_recorder, hook_calls
@@ -32,6 +33,7 @@ from ..models.saving_memory import check_graphs
 from .captured import Captured
 from .encodings import NamedText
 from .listener import Listener, wrap
+from .run import TextKind
 from .run_recorder import THE_WAY, Block
 
 
@@ -90,16 +92,16 @@ def capture(
     # 2. What records it, and hears of what the pipeline encodes and its network is given
     with ExitStack() as stack:
         graphed = stack.enter_context(graphed_calls(network)) if graphs else None
-        recorders = [AttentionRecorder(plan, guidance=False, graphs=graphed, apart=apart, keeps_errors=True)]
+        new_recorder = partial(AttentionRecorder, guidance=False, keeps_errors=True)
+        recorders: dict[TextKind, AttentionRecorder] = {"prompt": new_recorder(plan, graphs=graphed, apart=apart)}
         if negative:
-            text_alone = replace(plan, reads={"cross": plan.reads["cross"]})
-            recorders.append(AttentionRecorder(text_alone, guidance=False, keeps_errors=True))
+            recorders["negative"] = new_recorder(replace(plan, reads={"cross": plan.reads["cross"]}))
         listener = Listener(Block(None if is_alone else pipe, family, networks, named, recorders))
         for owner, name, around in listener.methods(pipe):
             stack.enter_context(wrap(owner, name, around))
         for each in networks:
             stack.enter_context(hook_calls(each, listener.before_network))
-            for recorder in recorders:
+            for recorder in recorders.values():
                 stack.enter_context(attach_recorder(each, recorder))
         yield Captured(listener, pipe, plan, keep if keep in METHOD_FACTS else None)
 

@@ -60,10 +60,6 @@ class HeatMap:
         the picture."""
         Image.fromarray(with_scale(np.asarray(self.image()))).save(path)
 
-    def show(self) -> None:
-        """Open the heat map in the system's viewer, over the picture if there is one."""
-        self.best().show(title=self.phrase)
-
     def __repr__(self) -> str:
         return f"<HeatMap of {self.phrase!r}, {self.shape}>"
 

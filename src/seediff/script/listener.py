@@ -1,12 +1,10 @@
 """`Listener`: hears of what a captured pipeline and its network do, and begins and ends runs.
 
 pipe(…) ─▶ Listener.draw ─▶ the pipeline's own call, in which
-               encode_prompt(…) ─▶ Listener.encode ─▶ Encodings.note                         (encodings.py)
-               network(…) ─▶ before_network ─▶ RunRecorder.record                            (run_recorder.py)
-                                 ─▶ TextRecording.find, of the prompt and of the negative prompt, then record
-                                                                              (recording.py, which_rows.py)
-               image_processor.apply_overlay(…) ─▶ place ─▶ Placing.note                     (what_size.py)
-           _end ─▶ RunRecorder.close ─▶ Run                                                  (run.py)
+               encode_prompt(…) ─▶ Listener.encode ─▶ Encodings.note             (encodings.py)
+               network(…) ─▶ Listener.before_network ─▶ RunRecorder.record       (run_recorder.py)
+               image_processor.apply_overlay(…) ─▶ Listener.place ─▶ Placing.note   (placement.py)
+           Listener._end ─▶ RunRecorder.close ─▶ Run                             (run.py)
 """
 
 from __future__ import annotations
@@ -18,10 +16,9 @@ from functools import partial, wraps
 from typing import Any
 
 from ..errors import UserError
-from .encodings import ENCODE
+from .placement import PLACING
 from .run import Run
 from .run_recorder import THE_WAY, Block, RunRecorder
-from .what_size import PLACING
 
 Around = Callable[[Mapping[str, Any], Callable[[], Any]], Any]
 """(arguments, call) → what a call of a method returns. arguments: by name. call: calls the method itself with them."""
@@ -43,8 +40,11 @@ class Listener:
         """(owner, name, around): the methods of a pipeline that are called through `draw`, `encode` and `place`. pipe:
         the pipeline, or a network alone, which has none of them."""
         processor = getattr(pipe, "image_processor", None)
-        found: list[tuple[Any, str, Around]] = [(pipe, name, self.encode) for name in ENCODE if hasattr(pipe, name)][:1]
-        found += [(processor, name, partial(self.place, name)) for name in PLACING if hasattr(processor, name)]
+        found: list[tuple[Any, str, Around]] = [
+            (processor, name, partial(self.place, name)) for name in PLACING if hasattr(processor, name)
+        ]
+        if hasattr(pipe, "encode_prompt"):
+            found.append((pipe, "encode_prompt", self.encode))
         if self.block.pipe is not None:
             found.append((pipe, "__call__", self.draw))
         return found
@@ -90,7 +90,7 @@ class Listener:
         """Forward pre-hook of the network: decides which rows of its call are recorded."""
         if self.run is not None:
             self.run.check_thread()
-        for recorder in self.block.recorders:
+        for recorder in self.block.recorders.values():
             recorder.end_call()  # unless the call turns out to have its text
         if self.run is None and self.block.pipe is not None:
             if self._encoded_outside:
