@@ -101,7 +101,7 @@ def test_a_mask_that_was_made_on_the_page_or_by_a_person_is_explained_as_that(co
         assert client.get("/api/samples/2/attention")["constants"] == constants
         client.paint(1, np.ones((32, 32), np.uint8), 0)
         assert "A person corrected this mask" in client.get("/api/samples/1/attention")["note"]
-        client.act(1, "original", 1)
+        client.act(1, "undo", 1)
     check_explained(copied)
     Dataset.open(copied).save(tmp_path / "saved")
     check_explained(tmp_path / "saved")
@@ -190,7 +190,7 @@ def test_constants_are_used_for_one_and_for_many_but_not_over_a_person(copied):
         heard = Heard(opened)
         constants = {**client.get("/api/samples/2/attention")["constants"], "beta": 0.7}
         state = client.post("/api/samples/2/tuned", {**constants, "version": 0}).json
-        assert (state["corrected"], state["made"], state["original"]) == (False, True, False)
+        assert (state["corrected"], state["made"]) == (False, True)
         assert client.post("/api/samples/2/tuned", {**constants, "version": 0}).status == 409
         view = client.post("/api/views", {}).json["view"]
         assert client.post("/api/job/masks", {**constants, "beta": 0.8, "view": view}).json == {"samples": 3}

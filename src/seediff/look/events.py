@@ -15,8 +15,6 @@ Result = TypeVar("Result")
 Value = TypeVar("Value")
 PING = 15.0
 """Seconds without a report after which the server sends a comment, by which it notices a lost connection."""
-BEHIND = 1000
-"""Maximum number of reports that wait for a window. One that makes the window load everything anew replaces more."""
 
 
 class Worker:
@@ -47,7 +45,7 @@ class Events:
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._windows: set[asyncio.Queue[str | None]] = set()
+        self._windows: set[asyncio.Queue[str]] = set()
 
     def tell(self, report: dict[str, Any]) -> None:
         if self._loop is not None and not self._loop.is_closed():
@@ -56,15 +54,12 @@ class Events:
 
     def _put(self, line: str) -> None:
         for window in self._windows:
-            behind = window.qsize() >= BEHIND
-            while behind and not window.empty():
-                window.get_nowait()
-            window.put_nowait('{"kind": "behind"}' if behind else line)
+            window.put_nowait(line)
 
     async def listen(self) -> AsyncIterator[bytes]:
         """All further reports, as lines of server-sent events."""
         self._loop = asyncio.get_running_loop()
-        window: asyncio.Queue[str | None] = asyncio.Queue()
+        window: asyncio.Queue[str] = asyncio.Queue()
         self._windows.add(window)
         try:
             yield b": listening\n\n"

@@ -16,7 +16,7 @@ STATES = ("unreviewed", "accepted", "rejected")
 """The position of a verdict, or of none, is its number in `Index.verdict`."""
 BARS = 20
 """Number of ranges in a histogram."""
-Sort = Literal["order", "name", "area", "confidence", "agreement", "flags", "recent", "miou"]
+Sort = Literal["order", "area", "confidence", "agreement", "flags", "miou"]
 
 
 class Query(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -66,22 +66,15 @@ class Index:
         mask that was made in the viewer."""
         self.miou = np.array([scores.get(name, np.nan) for name in names], np.float32)
         """Each sample's mIoU with its prediction; NaN if unknown."""
-        self.changed = np.zeros(count, np.int64)
-        """A number of each sample's last action, which grows with every action; 0 without an action."""
-        self._clock = 0
         for number, row in enumerate(rows):
-            self.update(number, row, acted=False)
+            self.update(number, row)
 
     def add_class(self, name: str) -> None:
         self.ids[name] = len(self.ids) + 1
         self.present, self.area = (np.pad(column, ((0, 0), (0, 1))) for column in (self.present, self.area))
 
-    def update(self, number: int, row: Mapping[str, Any], *, acted: bool = True) -> None:
-        """Set a sample's values from its current row. acted: whether somebody acted on it, which makes it the most
-        recently changed."""
-        if acted:
-            self._clock += 1
-            self.changed[number] = self._clock
+    def update(self, number: int, row: Mapping[str, Any]) -> None:
+        """Set a sample's values from its current row."""
         review = as_row(row).review
         self.verdict[number] = STATES.index(review.verdict or "unreviewed")
         self.corrected[number] = review.corrected
@@ -156,13 +149,10 @@ class Index:
     def _sorted(self, shown: np.ndarray, query: Query, shares: np.ndarray) -> np.ndarray:
         if query.sort == "order":
             return shown[::-1] if query.descending else shown
-        if query.sort == "name":
-            return np.array(sorted(shown.tolist(), key=self.names.__getitem__, reverse=query.descending), np.int64)
         keys = {
             "area": shares,
             **self.of_mask,
             "flags": sum(self.flagged.values(), np.zeros(len(self.rows), np.int64)),
-            "recent": self.changed,
             "miou": self.miou,
         }[query.sort][shown]
         if query.descending:

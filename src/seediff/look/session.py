@@ -39,8 +39,6 @@ KEEP: Literal["keep"] = "keep"
 NewVerdict = Verdict | Literal["keep"] | None
 Labels = np.ndarray | Callable[[np.ndarray], np.ndarray]
 """A corrected label map (H, W) uint8, or a function of the current one."""
-ORIGINAL = "original"
-"""The action that puts the first mask into effect again."""
 
 
 @dataclass(frozen=True)
@@ -106,9 +104,9 @@ class Session:
                 number = self.numbers.get(action.sample)
                 if number is None:
                     continue
-                history = self.histories.pop(number, None) or self.history(number)
+                history = self.history(number)
                 history.apply(action)
-                self.histories[number] = history  # in the order of their last actions
+                self.histories[number] = history
             for number in self.histories:
                 self.index.update(number, self.row(number))
         except BaseException:
@@ -179,7 +177,6 @@ class Session:
             "verdict": history.verdict,
             "corrected": row.review.corrected,
             "made": row.review.made is not None,
-            "original": not history.mask,
             "classes": [ids[name] for name in row.classes if name in ids],
             "flags": list(row.flags),
             "area": row.area,
@@ -210,8 +207,7 @@ class Session:
             if self.read_only:
                 raise UserError(self.read_only)
             prepared = self._action(number, history, edit)
-            changes_mask = edit.name == ORIGINAL or edit.labels is not None
-            return None if changes_mask and prepared.action.result == history.result else prepared
+            return None if edit.labels is not None and prepared.action.result == history.result else prepared
 
     def commit(self, prepared: Sequence[Prepared], window: str = "") -> int:
         """Save prepared actions and send them to all windows. Actions on samples that somebody changed in the meantime
@@ -263,8 +259,6 @@ class Session:
         result = history.result_of(move)
         if move:
             return result, None
-        if edit.name == ORIGINAL:
-            result = history.original._replace(verdict=result.verdict)
         if edit.verdict != KEEP:
             result = result._replace(verdict=edit.verdict)
         if edit.labels is None:

@@ -50,11 +50,10 @@ Name = Annotated[str, msgspec.Meta(max_length=64)]
 
 
 class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of a request to act on one sample. "relabel" changes class `old` to `new`; "original" restores the
-    original mask."""
+    """The body of a request to act on one sample. "relabel" changes class `old` to `new`."""
 
     version: Number
-    action: Literal["accept", "reject", "reset", "undo", "redo", "relabel", "original"]
+    action: Literal["accept", "reject", "reset", "undo", "redo", "relabel"]
     window: Name = ""
     old: Label = 0
     new: Label = 0
@@ -135,17 +134,13 @@ class SetAnswers:
         return self.describe(request)
 
     def view(self, request: Request, body: bytes) -> Response:
-        """Filter the samples: counts, and the new list's name, by which the page requests parts of the list. With
-        counts=1 in the address, the answer has only counts, and no other list is forgotten.
-        """
+        """Filter the samples: counts, and the new list's name, by which the page requests parts of the list."""
         query = parse_json(body, Query, "the filter")
         with self.session.lock:
             shown, counts, histograms = self.session.index.select(query)
-        found = {"count": len(shown), "counts": counts, "histograms": histograms}
-        if request.query_params.get("counts") != "1":
-            found["view"] = hashlib.blake2b(shown.tobytes(), digest_size=12).hexdigest()
-            self.views.put(found["view"], shown)
-        return JSONResponse(found)
+        name = hashlib.blake2b(shown.tobytes(), digest_size=12).hexdigest()
+        self.views.put(name, shown)
+        return JSONResponse({"view": name, "count": len(shown), "counts": counts, "histograms": histograms})
 
     def page(self, request: Request) -> Response:
         """Part of a list: what `Session.for_page` returns of each sample."""

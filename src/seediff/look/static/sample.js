@@ -20,8 +20,8 @@ const BUTTONS = {
   a: "accept", x: "reject", r: "reset", z: "undo", y: "redo", v: "clean", u: "apply", t: "outlined", h: "by-object",
   ",": "coarser-button", ".": "finer-button", "+": "zoom-in", "-": "zoom-out", "=": "zoom-fit",
 }; // that keys press
-const JUDGED = ["accept", "reject", "reset", "undo", "redo", "original"];
-const NEW_MAP = ["undo", "redo", "original", "relabel"]; // actions after which the server has another label map
+const JUDGED = ["accept", "reject", "reset", "undo", "redo"];
+const NEW_MAP = ["undo", "redo", "relabel"]; // actions after which the server has another label map
 const KINDS = { look: Look, brush: Brush, eraser: Brush, polygon: Polygon, fill: Fill, segment: Segments };
 
 export class SampleView {
@@ -78,9 +78,8 @@ export class SampleView {
     this.fade();
   }
 
-  // Show mask and heat as strongly as the sliders say. by: change one, in percent.
-  fade(id, by = 0) {
-    if (by) $(id).value = Number($(id).value) + by;
+  // Show mask and heat as strongly as the sliders say.
+  fade() {
     for (const slider of ["opacity", "heat-opacity"]) {
       $("sample").style.setProperty(`--${slider}`, $(slider).value / 100);
     }
@@ -189,7 +188,7 @@ export class SampleView {
   }
 
   describeReview() {
-    const { verdict, corrected, made, by, undo, redo, original } = this.about;
+    const { verdict, corrected, made, by, undo, redo } = this.about;
     const done = [VERDICT[verdict], corrected && "✎ corrected", made && "new mask"].filter(Boolean).join(", ");
     const more = [by && ` by ${by}`, !verdict && ", not accepted yet"].filter(Boolean).join("");
     $("sample-state").textContent = done ? done + more : "not reviewed";
@@ -199,7 +198,6 @@ export class SampleView {
     const { readOnly } = set;
     grey($("undo"), readOnly || (!undo && "Nothing to undo"));
     grey($("redo"), readOnly || (!redo && "Nothing to redo"));
-    grey($("original"), readOnly || (original && "This is the original mask"));
   }
 
   draw(box) {
@@ -282,10 +280,9 @@ export class SampleView {
   key(event) {
     const key = keyOf(event);
     const tool = !event.shiftKey && TOOLS.find(([, letter]) => letter.toLowerCase() === key);
-    const fade = (by) => this.fade(event.shiftKey ? "heat-opacity" : "opacity", by);
     const others = {
       i: () => this.classes.choose(IGNORED),
-      "[": () => this.sized(-1), "]": () => this.sized(1), n: () => fade(-10), m: () => fade(10),
+      "[": () => this.sized(-1), "]": () => this.sized(1),
       o: () => { $("mask").hidden = !$("mask").hidden; },
     };
     const isPending = !set.readOnly && this.changes.pendingOf(this.number);
