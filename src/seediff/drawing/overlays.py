@@ -76,20 +76,16 @@ def overlay(
     alpha: how much of the fill's colour shows, in [0, 1].
     """
     wide = max(1, round(min(label_map.shape) / 200))
-    line = _edges(label_map if regions is None else regions, wide) & (label_map > 0)
-    rim = _edges(label_map > 0, max(1, wide // 2)) & (label_map == 0)
-    white = _edges((label_map > 0) & is_dark()[label_map], max(1, wide // 2)) & rim
+    inside = label_map > 0
+    line = _edges(label_map if regions is None else regions, wide) & inside
+    rim = _edges(inside, max(1, wide // 2)) & ~inside
+    white = _edges(inside & is_dark()[label_map], max(1, wide // 2)) & rim
+    opacity = np.select([line, rim, inside], [1.0, 0.6, alpha], 0.0)
+    colours = np.where(white[..., None], np.uint8(255), mask_colours()[label_map])  # black in the background
     drawn = np.empty_like(image)
-    rows = max(1, BAND // max(1, image.shape[1]))
-    for top in range(0, len(image), rows):
-        band = slice(top, top + rows)
-        opacity = np.where(label_map[band] > 0, alpha, 0.0)
-        opacity[line[band]] = 1.0
-        opacity[rim[band]] = 0.6
-        colours = mask_colours()[label_map[band]]  # black in the background
-        colours[white[band]] = 255
-        mixed = image[band] * (1 - opacity[..., None]) + colours * opacity[..., None]
-        drawn[band] = mixed.round().astype(np.uint8)
+    for channel in range(3):  # all at once would take three times the memory
+        mixed = image[..., channel] * (1 - opacity) + colours[..., channel] * opacity
+        drawn[..., channel] = mixed.round()
     return drawn
 
 
@@ -118,48 +114,42 @@ def draw_named(
         drawn = overlay(image, label_map, regions)
     if regions is None:
         regions = label_map
-    height, width = regions.shape
     sheet = Image.fromarray(drawn)
-    draw, side = ImageDraw.Draw(sheet), min(height, width)
-    size = max(8, min(12, side // 16), side // 24)
-    font, stroke = ImageFont.load_default(size), max(1, size // 8)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(max(8, min(regions.shape) // 24))
     # Places are searched on a lattice: every pixel of a large picture would take seconds for each name.
-    cell = max(1, max(height, width) // 512)
-    lattice = np.pad(regions[::cell, ::cell].astype(np.int32), 1, constant_values=-1)
-    taken = np.zeros(lattice.shape, bool)
+    cell = max(1, max(regions.shape) // 512)
+    lattice = regions[::cell, ::cell]
+    free = np.ones(lattice.shape, bool)  # of names
     for number, name in names.items():
-        text = fit_text(draw, font, name, width - 2 * stroke)
+        text = fit_text(draw, font, name, regions.shape[1])
         if "?" in text and not text.strip("?… "):
             text = str(number)
-        left, top, right, bottom = draw.textbbox((0, 0), text, font, anchor="mm", stroke_width=stroke)
-        free = (lattice == number) & ~taken
-        if not text or bottom - top > height or not free.any():
+        here = (lattice == number) & free
+        if not text or not here.any():
             continue
-        y, x = cell * _deepest(free, (bottom - top, right - left))
-        x, y = max(-left, min(x, width - right)), max(-top, min(y, height - bottom))
-        rows = slice(int(y + top) // cell, int(y + bottom) // cell + 2)
-        box = rows, slice(int(x + left) // cell, int(x + right) // cell + 2)
-        if not taken[box].any():
-            taken[box] = True
+        left, top, right, bottom = draw.textbbox((0, 0), text, font, anchor="mm", stroke_width=1)
+        y, x = cell * _deepest(here, (bottom - top, right - left))
+        rows = slice(max(0, int(y + top) // cell), int(y + bottom) // cell + 1)
+        box = rows, slice(max(0, int(x + left) // cell), int(x + right) // cell + 1)
+        if free[box].all():
+            free[box] = False
             label = int(label_map[regions == number][0])
             colour = css_colour(label) if image is not None else "white"
             around = "white" if is_dark()[label] else "black"
-            draw.text((x, y), text, colour, font, anchor="mm", stroke_width=stroke, stroke_fill=around)
+            draw.text((x, y), text, colour, font, anchor="mm", stroke_width=1, stroke_fill=around)
     return np.asarray(sheet)
 
 
 def _deepest(free: np.ndarray, size: tuple[float, float]) -> np.ndarray:
-    """(row, column) in a region (H, W) bool where a name lies deepest. size: (height, width) of the name, in which
-    depths are measured."""
+    """(row, column) of the place for a name in a region, the farthest from the region's border. free: (H, W) bool, the
+    region. size: (height, width) of the name; for a wide name, a border at its left or right is nearer than one
+    above."""
     from scipy.ndimage import distance_transform_edt  # takes half a second to import
 
-    depth: Any = distance_transform_edt(free, sampling=(1 / size[0], 1 / size[1]))
+    padded: Any = distance_transform_edt(np.pad(free, 1), sampling=(1 / size[0], 1 / size[1]))
+    depth = padded[1:-1, 1:-1]
     places = np.argwhere(depth >= 0.9 * depth.max())
     return places[((places - places.mean(0)) ** 2).sum(1).argmin()]
-
-
-BAND = 1 << 20
-"""Pixels that are drawn at a time, to limit memory: each pixel takes tens of bytes."""
 
 
 def _edges(regions: np.ndarray, wide: int) -> np.ndarray:
