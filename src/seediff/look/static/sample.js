@@ -160,7 +160,7 @@ export class SampleView {
       shown.replace(`Someone else changed ${about.name}; their version was kept.`);
       this.shown = new ShownVersion(shown.number, Promise.resolve(about));
       await this.shown.ready;
-    } else shown.map += 1;
+    }
     if (this.tools.polygon.closed) this.tools.polygon.cancel();
     Object.assign(this, { about, labels: labels.values });
     this.draw();
@@ -205,9 +205,12 @@ export class SampleView {
     this.stage.drawLabels(this.attention.tried || this.objects.values || this.labels, box || undefined);
   }
 
-  // The label map is about to be changed: show it. Returns whether it has come.
+  // Whether strokes can be made: the label map has come, and no change on its way makes another one.
+  get canPaint() { return Boolean(this.labels) && !this.shown.newMaps; }
+
+  // The label map is about to be changed: show it. Returns whether it can be.
   startPainting() {
-    if (!this.labels) return false;
+    if (!this.canPaint) return false;
     this.attention.endTrial();
     this.objects.leave();
     return true;
@@ -222,7 +225,7 @@ export class SampleView {
   }
 
   clean() {
-    if (!this.labels) return;
+    if (!this.startPainting()) return;
     const { count, box } = paint.clean(this.labels, this.width, this.height, Number($("least").value));
     const text = count ? `Removed ${counted(count, "small piece")}.` : "There are no holes or islands this small.";
     hint(text);
@@ -232,13 +235,13 @@ export class SampleView {
 
   // Save the label map. tool: what changed it in the box, if in any.
   finish(tool, box) {
-    if (!this.labels) return;
+    if (!this.canPaint) return; // during the stroke, an undo was sent: its label map is about to be shown
     if (!box) return this.objects.fetch();
     this.objects.leave();
     this.draw(box);
     const { number } = this;
     const labels = this.labels.slice();
-    this.changes.enqueue(this.shown, (version) => sendLabels(number, labels, { tool, version }), { painted: true });
+    this.changes.enqueue(this.shown, (version) => sendLabels(number, labels, { tool, version }));
   }
 
   judge(action, more = {}) {
@@ -254,9 +257,13 @@ export class SampleView {
     if (shown !== this.shown || shown.replaced) return;
     if (state.version === this.about.version) hint("That changed nothing.");
     Object.assign(this.about, state);
-    if (newMap) return this.reload();
-    this.describe();
-    this.objects.fetch();
+    if (!newMap) {
+      this.describe();
+      return this.objects.fetch();
+    }
+    shown.newMaps += 1; // for good, if the map cannot be loaded
+    await this.reload();
+    shown.newMaps -= 1;
   }
 
   // What is shown is not what the server has.
