@@ -267,8 +267,6 @@ def read_xml(path: Path, root: str, *, absent: str = ABSENT) -> Node:
     try:
         parser.Parse(data, True)
     except (expat.ExpatError, LookupError, ValueError) as error:  # LookupError: an unknown encoding
-        if not re.search(rb"encoding=.(?!utf-8)", data[:200].replace(b"\0", b"").lower()):
-            decode_text(data, path)
         raise UserError(path, f"is not XML: {first_line(error)}") from error
     (node,) = open_nodes[0].children
     if node.tag != root:

@@ -100,12 +100,8 @@ def open_folder(folder: Path, below: Collection[str] = (), *, out: Path | None =
     try:
         with _writing(out):
             folder.mkdir(parents=True, exist_ok=True)
-            if path.is_symlink() or (path.exists() and not path.is_file()):
-                raise UserError(
-                    out, f"{LOCK} in it is not a regular file, and was not left by a run of seediff", "remove it"
-                )
             try:
-                lock.acquire()
+                lock.acquire()  # raises OSError for a link
             except Timeout as error:
                 holder = path.read_text(errors="replace") or "unknown"
                 fix = "wait for it or choose another folder"

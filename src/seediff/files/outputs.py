@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 CONFIG = "seediff.toml"
 """The configuration file in every output. It marks a folder as an output, and says how to continue a run."""
+IMAGES, STEPS = "images", "steps"
+"""Folders of a dataset. steps/NAME_3.png shows how the mask of class 3 in sample NAME was made."""
 BATCHES = ".batches"
 """The folder of a run's records: one for each finished batch."""
 LEFTOVER = re.compile(r"\.[0-9a-f]{16}\.part")

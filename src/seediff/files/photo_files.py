@@ -23,7 +23,7 @@ from ..errors import UserError
 from .image_files import MAX_MEGAPIXELS, check_bright, eight_bits, on_white, open_image, quiet_pillow, whole_pages
 from .label_maps import walk
 from .messages import plural
-from .outputs import CONFIG
+from .outputs import CONFIG, IMAGES
 from .reading import composed
 
 SUFFIXES = (
@@ -178,6 +178,11 @@ def _readable(name: str) -> str:
 def without_suffix(name: str) -> str:
     """The name without a picture's suffix. Other suffixes are part of the name: scan.0001, scan.0002."""
     return os.path.splitext(name)[0] if looks_like_image(name) else name
+
+
+def sample_name(file_name: str) -> str:
+    """The name of a sample from its picture's path in the dataset: `images/trip/1.png` → `trip/1`."""
+    return without_suffix(file_name).removeprefix(f"{IMAGES}/")
 
 
 def read_photo(path: Path | str, *, max_megapixels: float = MAX_MEGAPIXELS) -> np.ndarray:

@@ -10,7 +10,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from .tables import SampleRow, count_classes, flat_config, is_of_photo, plain_facts, row_classes
+from ..models.short_names import EMBEDDED, named_model
+from .tables import SampleRow, count_classes, is_of_photo, plain_facts, row_classes
 from .templates import render
 
 MOST_PROMPTS = 20
@@ -18,21 +19,7 @@ DTYPES = {"bool": {bool}, "int64": {int}, "float64": {int, float}, "string": {st
 """Arrow's name of a type → the Python types of such values in JSON."""
 SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "n>10M")
 
-MODEL_NOTES = (  # (pattern to search in the model's name, note about the model's licence)
-    (
-        r"^mini(-dit)?$",
-        "the embedded model was trained on scenes composited from Fluent Emoji art (Microsoft, MIT licence)",
-    ),
-    (
-        r"^sd1|stable-diffusion-v1",
-        "Stable Diffusion 1.x is under the CreativeML OpenRAIL-M licence, whose use restrictions cover its output",
-    ),
-    (
-        r"^sd2|stable-diffusion-2",
-        "Stable Diffusion 2.x is under the CreativeML Open RAIL++-M licence, whose use restrictions cover its output",
-    ),
-)
-UNKNOWN_MODEL = "see the model's own card for its licence and what it says about generated images"
+EMBEDDED_LICENCE = "MIT; it was trained on scenes composited from Fluent Emoji art (Microsoft, MIT)"
 
 
 def dataset_card(
@@ -40,7 +27,7 @@ def dataset_card(
 ) -> str:
     """The text of README.md: YAML front matter as the Hugging Face hub reads it, then Markdown.
 
-    about: facts about the whole set, and `model`, `prompts`, `config` and `rejected` as in `write_page`. rows: those of
+    about: facts about the whole set, and `model`, `prompts` and `rejected`, as for `write_page`. rows: the rows of
     metadata.jsonl. class_names: label i + 1 is class_names[i]. drawn: True: the model drew the images; False: it made
     only their masks; None: they may be of any origin. Raises UserError for a class that the dataset does not have.
     """
@@ -73,7 +60,6 @@ def dataset_card(
         facts=_pairs(facts),
         rejected=any(count.rejected for count in classes),
         prompts=[markdown_text(prompt) for prompt in prompts],
-        config=_pairs(flat_config(about.get("config") or {})),
         classes=[{key: markdown_text(text) for key, text in each.cells().items()} for each in classes],
         models=_pairs((name, model_note(name)) for name in named),
         without_model=len(rows) - len(models),
@@ -110,8 +96,11 @@ def _pairs(pairs: Iterable[tuple[str, str]]) -> list[tuple[Markup, Markup]]:
 
 
 def model_note(model: str) -> str:
-    """The note about a model's licence. model: its name. For an unknown model, the note says where to look."""
-    return next((note for pattern, note in MODEL_NOTES if re.search(pattern, model)), UNKNOWN_MODEL)
+    """What the card says about a model's licence, if the licence is known, and where to read more. model: its name."""
+    if model in EMBEDDED:
+        return EMBEDDED_LICENCE
+    known, elsewhere = named_model(model), "see the model's own card for what it says about generated images"
+    return f"{known.licence}; {elsewhere}" if known else f"{elsewhere}, and for its licence"
 
 
 def size_category(count: int) -> str:

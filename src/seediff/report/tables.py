@@ -98,17 +98,6 @@ def show_reasons(reasons: Mapping[str, int]) -> str:
     return ", ".join(f"{reason} {count}" for reason, count in reasons.items() if count)
 
 
-def flat_config(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """(dotted name, value as text) of a nested configuration, in the same order. prefix: what stands before names."""
-    pairs: list[tuple[str, str]] = []
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            pairs += flat_config(value, f"{prefix}{key}.")
-        else:
-            pairs.append((f"{prefix}{key}", show_value(value)))
-    return pairs
-
-
 def plain_facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     """(name, value as text) of a summary's entries, without tables and prompts."""
     return [
