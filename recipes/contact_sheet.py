@@ -16,8 +16,7 @@ from PIL import Image
 
 from seediff import Dataset
 from seediff.config.class_names import SEGMENT
-from seediff.drawing.colours import shown_ids
-from seediff.drawing.overlays import compress_image, contact_sheet, overlay, shrink
+from seediff.drawing.overlays import compress_image, contact_sheet, overlay, shown_ids, shrink
 from seediff.files.outputs import write_atomic
 
 

@@ -136,19 +136,18 @@ def test_masks_of_photos_are_made_as_mask_makes_them(tmp_path, mini_folder):
     rng = np.random.default_rng(0)
     for number, size in enumerate([(90, 60), (50, 80), (64, 64)]):
         Image.fromarray(rng.integers(0, 255, (*size, 3)).astype(np.uint8)).save(tmp_path / f"photos/{number + 7}.png")
-    for fit in ("resize", "crop"):
-        config = MaskPhotosConfig(
-            classes=("dog", "cat"), model=str(mini_folder), presence=0.0, fit=fit, keep_attention=True, timesteps=(300,)
-        )
-        out = tmp_path / fit
-        mask_photos(config, find_photos(tmp_path / "photos").photos, out)
-        check_explained(out)
-        with running(out) as (client, _):
-            kept = client.get("/api/samples/1/attends?x=30&y=40")
-        shutil.rmtree(out / native.ATTENTION)
-        with running(out) as (client, _):
-            assert client.post("/api/samples/1/capture", {}).json["note"] == ""
-            assert client.get("/api/samples/1/attends?x=30&y=40") == kept
+    config = MaskPhotosConfig(
+        classes=("dog", "cat"), model=str(mini_folder), presence=0.0, fit="crop", keep_attention=True, timesteps=(300,)
+    )
+    out = tmp_path / "masks"
+    mask_photos(config, find_photos(tmp_path / "photos").photos, out)
+    check_explained(out)
+    with running(out) as (client, _):
+        kept = client.get("/api/samples/1/attends?x=30&y=40")
+    shutil.rmtree(out / native.ATTENTION)
+    with running(out) as (client, _):
+        assert client.post("/api/samples/1/capture", {}).json["note"] == ""
+        assert client.get("/api/samples/1/attends?x=30&y=40") == kept
 
 
 def test_a_pixel_and_a_word_attend_where_the_maps_say(tmp_path):

@@ -9,8 +9,7 @@ import numpy as np
 from PIL import Image
 
 from ..files.label_maps import IGNORE
-from .colours import css_colour
-from .overlays import jpeg_uri, shrink
+from .overlays import css_colour, jpeg_uri, shrink
 
 SIDE = 512
 """The longest side of a shown picture in pixels; larger pictures are shrunk."""

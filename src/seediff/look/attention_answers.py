@@ -23,8 +23,7 @@ from .events import Cache
 from .sample_attention import find_words, pixel_maps, word_maps
 from .session import Edit, Prepared
 from .set_answers import Name, Number, SetAnswers, pack, read_address
-from .set_attention import SetAttention
-from .tuning import Constants, Tuner
+from .set_attention import Constants, SetAttention, Tuner
 
 THRESHOLDS = (1.1, 0.8, 0.55, 0.4, 0.28, 0.2, 0.14, 0.1, 0.07, 0.05)
 """DiffSeg's thresholds for clickable segments, from coarse to fine: the paper's, then lower ones for flatter maps."""

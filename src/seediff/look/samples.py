@@ -1,10 +1,11 @@
-"""The set that the page shows, and pictures of its samples for the browser."""
+"""The set that the page shows, and pictures of its samples and their predictions for the browser."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -13,12 +14,15 @@ from ..config.class_names import SEGMENT
 from ..dataset.encoding import Instances, read_label_map
 from ..dataset.native import open_native
 from ..dataset.sample import Sample, open_own
-from ..drawing.colours import shown_ids
-from ..drawing.overlays import compress_image, overlay, shrink
+from ..drawing.overlays import compress_image, overlay, shown_ids, shrink
 from ..errors import UserError
 from ..files.image_files import in_rgb
 from ..files.label_maps import IGNORE
 from ..files.reading import inside, read_bytes
+from ..workers import Progress
+
+if TYPE_CHECKING:
+    from ..evaluate.evaluation import Evaluation
 
 THUMB = 208
 """Pixels of a thumbnail's longer side."""
@@ -104,3 +108,20 @@ def thumbnail(sample: Sample, labels: np.ndarray | None, objects: Instances | No
         )
         small = overlay(small, ids, of_regions)
     return compress_image(small, "JPEG", quality=80)
+
+
+def open_against(predictions: Path, folder: Path, progress: Progress) -> Evaluation:
+    """Compare the present masks of the dataset in `folder`, also of rejected samples, with predictions: a folder of
+    label maps, or another dataset. Raises UserError if names, sizes or classes do not match."""
+    from ..evaluate.evaluation import evaluate
+
+    return evaluate(predictions, folder, boundary=False, draws=1, with_rejected=True, progress=progress)
+
+
+def draw_prediction(against: Evaluation, sample: Sample) -> bytes:
+    """A PNG of a sample's picture, with its prediction drawn over it. Raises UserError."""
+    image = read_image(sample)
+    (predicted,) = against.predictor.predict([sample])
+    labels = against.predicted_table[predicted].astype(np.uint8)
+    fitting = Image.fromarray(labels).resize(image.shape[1::-1], Image.Resampling.NEAREST)
+    return compress_image(overlay(image, np.asarray(fitting)), compress_level=1)

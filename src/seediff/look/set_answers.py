@@ -22,15 +22,14 @@ from starlette.responses import JSONResponse, Response
 from ..dataset.reviews import Verdict
 from ..dataset.rows import OF_THE_MASK
 from ..dataset.shapes.objects import find_objects
-from ..drawing.colours import mask_colours
-from ..drawing.overlays import heat_colours
+from ..drawing.overlays import heat_colours, mask_colours
 from ..errors import UserError
 from ..files.documents import fit, parse_json
 from ..masks.flags import explain_flag
 from .events import Cache
 from .index import Query
 from .jobs import Jobs
-from .samples import THUMB, image_bytes, thumbnail
+from .samples import THUMB, draw_prediction, image_bytes, thumbnail
 from .session import KEEP, Edit, Prepared, Session
 
 FRESH = {"cache-control": "no-store"}
@@ -208,8 +207,6 @@ class SetAnswers:
         number, against = self.number(request), self.session.against
         if against is None:
             raise HTTPException(404, "there are no predictions: seediff look SET --against PREDICTED")
-        from .against import draw_prediction
-
         with self.decoding:
             data = draw_prediction(against, self.session.dataset.samples[number])
         return Response(data, media_type="image/png", headers=FRESH)

@@ -11,8 +11,7 @@ from typing import Any
 from markupsafe import Markup
 
 from ..models.short_names import EMBEDDED, named_model
-from .tables import SampleRow, count_classes, is_of_photo, plain_facts, row_classes
-from .templates import render
+from .tables import SampleRow, count_classes, is_of_photo, plain_facts, render, row_classes
 
 MOST_PROMPTS = 20
 DTYPES = {"bool": {bool}, "int64": {int}, "float64": {int, float}, "string": {str}}

@@ -14,16 +14,14 @@ import numpy as np
 from PIL import Image
 
 from ..config.class_names import SEGMENT
-from ..drawing.colours import css_colour, shown_ids
-from ..drawing.overlays import data_uri, draw_mask, jpeg_uri, shrink
+from ..drawing.overlays import css_colour, data_uri, draw_mask, jpeg_uri, shown_ids, shrink
 from ..files.image_files import in_rgb, open_image, read_pixels
 from ..files.outputs import STEPS, write_atomic
 from ..files.photo_files import sample_name
 from ..files.reading import inside, read_bytes
 from ..masks.flags import explain_flag, flag_kind
 from .card import dataset_card
-from .tables import SampleRow, count_classes, operations_of, plain_facts, row_classes
-from .templates import render
+from .tables import SampleRow, count_classes, operations_of, plain_facts, render, row_classes
 
 AUGMENTATIONS = "augmentations.jpg"
 """The picture in a set from `augment` that shows a sample before and after each kind of addition."""

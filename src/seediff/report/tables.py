@@ -1,11 +1,15 @@
-"""Figures for reports, from the rows of `metadata.jsonl`."""
+"""What the page and the card share: figures from the rows of `metadata.jsonl` as texts, and `render`, which fills in
+their templates (in `templates/`)."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ..errors import UserError
 from ..masks.flags import flag_kind
@@ -116,3 +120,20 @@ def show_value(value: Any) -> str:
     if value is None:
         return "not set"
     return str(value)
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("seediff.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
+def render(template: str, /, **values: Any) -> str:
+    """Fill in a template of this folder. Text from outside (prompts, class names) cannot become markup."""
+    return _environment().get_template(template).render(**values)
