@@ -23,7 +23,8 @@ Lines = Mapping[str, tuple[np.ndarray, np.ndarray]]
 
 
 class Bar(NamedTuple):
-    """A class's share in [0, 1] and its interval. counted: whether the class is in the mean."""
+    """A bar of a chart. share: the class's value, in [0, 1]. interval: its lower and upper bound. counted: whether the
+    class counts in the mean."""
 
     name: str
     share: float
@@ -41,8 +42,9 @@ def can_draw(file: str) -> bool:
 
 
 def line_charts(charts: Mapping[str, Lines], x_label: str, borders: Sequence[float] = ()) -> bytes:
-    """A PNG with charts of lines, one below the other. charts: title → lines. If all values are above 0 and differ
-    much, the axis is logarithmic, so that no line is flat. borders: x of vertical lines."""
+    """The bytes of a PNG with charts of lines, one below the other. charts: title → lines. If all values of a chart are
+    above 0 and differ much, its axis is logarithmic, so that no line is flat. x_label: the text below each chart.
+    borders: x of vertical lines."""
     with _figure(3.6 * len(charts)) as (figure, image):
         for axes, (title, lines) in zip(figure.subplots(len(charts), squeeze=False).flat, charts.items(), strict=True):
             for name, (x, y) in lines.items():
@@ -58,7 +60,8 @@ def line_charts(charts: Mapping[str, Lines], x_label: str, borders: Sequence[flo
 
 
 def bar_chart(title: str, bars: Sequence[Bar], mean: float) -> bytes:
-    """A PNG of horizontal bars, the first at the top, with intervals, and a line at the mean."""
+    """The bytes of a PNG of horizontal bars, the first at the top, with intervals. mean: where a vertical line
+    stands."""
     places, names = range(len(bars)), [f"{bar.name[:LONGEST_NAME]}  {bar.share:.1%}" for bar in bars]
     with _figure(1.5 + 0.25 * len(bars)) as (figure, image):
         axes = figure.subplots()
@@ -74,7 +77,7 @@ def bar_chart(title: str, bars: Sequence[Bar], mean: float) -> bytes:
 
 @contextmanager
 def _figure(height: float) -> Iterator[tuple[Any, io.BytesIO]]:
-    """(figure, image). figure: 9 inches wide, to draw on in the block. image: has the PNG after the block."""
+    """(figure, image). figure: a figure 9 inches wide, to draw on in the block. image: has the PNG after the block."""
     import matplotlib.style
     from matplotlib.figure import Figure
 

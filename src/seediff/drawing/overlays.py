@@ -22,12 +22,12 @@ BRIGHT = (
     "ff870f", "783cff", "b4b4ff", "c32d78", "d2ffa5", "5ab4a5", "ff0f0f", "b4fff0", "e1ff1e", "3c78a5",
     "7878e1", "3c870f", "96e196", "a5e1ff", "9696ff", "5a96b4", "d2d22d", "b47869", "3cc369", "69d2c3",
 )  # fmt: skip
-"""Twenty bright colours, which people with red-green blindness can tell apart, too; the first are the most distinct."""
+"""Twenty bright colours. People with red-green blindness can tell them apart, too. The first differ most."""
 GREYS = ("f5f5f5", "a0a0a0", "d2d2d2", "787878", "e1dcd2", "8c8c96")
-"""Colours of segments without a name, if classes have bright colours."""
+"""Colours of segments without a name, in pictures in which classes have the bright colours."""
 IGNORED = "e0e0c0"
 UNNAMED = 201
-"""The first id that is shown in grey; lower ids repeat the bright colours."""
+"""The first id that is shown in grey. The ids below it repeat the bright colours."""
 
 VIRIDIS_ANCHORS = (
     "440154", "481a6c", "472f7d", "414487", "39568c", "31688e", "2a788e", "23888e",
@@ -48,7 +48,7 @@ def mask_colours() -> np.ndarray:
 
 
 def is_dark() -> np.ndarray:
-    """(256,) bool: which ids have dark colours, around which white is seen best."""
+    """(256,) bool: whether the colour of each id is dark. A white line is seen best around dark colours."""
     return mask_colours() @ np.array([0.299, 0.587, 0.114]) <= 128
 
 
@@ -58,11 +58,11 @@ def css_colour(label: int) -> str:
 
 
 def shown_ids(label_map: np.ndarray, numbers: np.ndarray, unnamed: int, *, alone: bool) -> np.ndarray:
-    """(H, W) uint8: a label map to show, in which each segment without a name has an id of its own.
+    """(H, W) uint8: ids to show, in which each segment without a name has an id, and so a colour, of its own.
 
-    numbers: (H, W), the number of each pixel's object; 0: no object. unnamed: the id of segments without a name. alone:
-    there is no other class, so that segments may have bright colours; otherwise they are grey.
-    """
+    label_map: (H, W) uint8. numbers: (H, W), the number of each pixel's object; 0 for no object. unnamed: the class id
+    of segments without a name. alone: True if there is no other class; then segments have bright colours, otherwise
+    greys."""
     first, last = (1, UNNAMED) if alone else (UNNAMED, IGNORE)
     own = (numbers - 1) % (last - first) + first
     return np.where((label_map == unnamed) & (numbers > 0), own, label_map).astype(np.uint8)
@@ -70,7 +70,7 @@ def shown_ids(label_map: np.ndarray, numbers: np.ndarray, unnamed: int, *, alone
 
 @lru_cache(maxsize=1)
 def heat_colours() -> np.ndarray:
-    """(256, 3) uint8: the colour of each level, interpolated between the anchors. Read-only."""
+    """(256, 3) uint8: the colour of each level of a heat map. Read-only."""
     anchors = np.array([list(bytes.fromhex(c)) for c in VIRIDIS_ANCHORS], np.float64)  # (16, 3)
     at = np.linspace(0, len(anchors) - 1, 256)
     table = np.stack([np.interp(at, np.arange(len(anchors)), c) for c in anchors.T], axis=1).round().astype(np.uint8)
@@ -79,14 +79,15 @@ def heat_colours() -> np.ndarray:
 
 
 def to_levels(values: np.ndarray) -> np.ndarray:
-    """A map in [0, 1] (or bool) as uint8 levels; outside values are clipped, NaN becomes 0."""
+    """uint8 levels, 0 to 255, of a map in [0, 1] or of bool. Values outside are clipped, and NaN becomes 0."""
     return (np.clip(np.nan_to_num(values.astype(np.float64), nan=0.0), 0, 1) * 255).round().astype(np.uint8)
 
 
 def cut_out(image: np.ndarray, label_map: np.ndarray, class_id: int, soft: np.ndarray | None = None) -> Image.Image:
-    """The picture with a class as its transparency (RGBA): opaque where the label map has the class. soft: the class's
-    soft mask (H, W), if there is one: then the picture is opaque where this is highest, and clear where the label map
-    has another class."""
+    """The picture of a class on a transparent ground (RGBA): opaque where the label map has the class.
+
+    soft: (H, W), the class's soft mask, if there is one. Then the picture is the more opaque the higher this mask is,
+    and clear where the label map has another class."""
     alpha = label_map == class_id
     if soft is not None:
         others = ~np.isin(label_map, (0, class_id, IGNORE))
@@ -95,7 +96,7 @@ def cut_out(image: np.ndarray, label_map: np.ndarray, class_id: int, soft: np.nd
 
 
 def fit_side(array: np.ndarray, side: int, resample: Image.Resampling) -> np.ndarray:
-    """(H, W) or (H, W, 3) uint8, resized so that the longer side is `side`, with the same proportions."""
+    """(H, W) or (H, W, 3) uint8: a picture resized in proportion, so that its longer side has `side` pixels."""
     height, width = array.shape[:2]
     scale = side / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -105,7 +106,7 @@ def fit_side(array: np.ndarray, side: int, resample: Image.Resampling) -> np.nda
 
 
 def shrink(array: np.ndarray, side: int, resample: Image.Resampling) -> np.ndarray:
-    """Like `fit_side`, but never larger than before."""
+    """The picture of `fit_side`, but never larger than the given one."""
     return fit_side(array, min(side, max(array.shape[:2])), resample)
 
 
@@ -133,8 +134,8 @@ def overlay(
 
 
 def draw_mask(image: np.ndarray, label_map: np.ndarray, side: int, numbers: np.ndarray | None = None) -> np.ndarray:
-    """`overlay` with a longer side of at most `side` pixels. numbers: (H, W), objects' numbers; each object has its
-    line."""
+    """The picture of `overlay`, with a longer side of at most `side` pixels. numbers: (H, W), the number of each
+    pixel's object, so that each object has a line around it."""
     labels = shrink(label_map, side, Image.Resampling.NEAREST)
     regions = None
     if numbers is not None:
@@ -209,7 +210,8 @@ def _edges(regions: np.ndarray, wide: int) -> np.ndarray:
 def contact_sheet(
     tiles: Sequence[np.ndarray], columns: int, labels: Sequence[str] | None = None, *, gap: int = 6
 ) -> np.ndarray:
-    """Tiles (h, w, 3) uint8, centred in rows of `columns`, each with its label beneath: (H, W, 3) uint8."""
+    """(H, W, 3) uint8: tiles in rows of `columns`, each with its label beneath. tiles: (h, w, 3) uint8 each; smaller
+    ones are centred. gap: pixels between tiles."""
     columns = min(columns, len(tiles))
     rows = -(-len(tiles) // columns)
     cell_h, cell_w = max(t.shape[0] for t in tiles), max(t.shape[1] for t in tiles)
@@ -233,8 +235,8 @@ _SPELLED = str.maketrans({"ß": "ss", "–": "-", "×": "x"})
 
 
 def fit_text(draw: ImageDraw.ImageDraw, font, text: str, width: float) -> str:
-    """The text, or its beginning with an ellipsis that fits into `width` pixels. Letters that Pillow's own font lacks
-    lose their marks, or become question marks."""
+    """The text, or as much of its beginning as fits into `width` pixels, with an ellipsis. Letters that Pillow's own
+    font lacks lose their accents, or become question marks."""
     plain = unicodedata.normalize("NFKD", " ".join(text.translate(_SPELLED).split()))
     text = "".join(letter if letter in _HAS else "?" for letter in plain if not unicodedata.combining(letter))
     fitting = text
@@ -245,7 +247,8 @@ def fit_text(draw: ImageDraw.ImageDraw, font, text: str, width: float) -> str:
 
 
 def with_scale(picture: np.ndarray) -> np.ndarray:
-    """A picture (H, W, 3) uint8 in `heat_colours`, with a scale of these from 0 to 1 beneath it."""
+    """(H + 18, W, 3) uint8: a picture in `heat_colours`, with a scale of these colours from 0 to 1 beneath it. picture:
+    (H, W, 3) uint8."""
     wide = picture.shape[1]
     scale = Image.new("RGB", (wide, LABEL_HEIGHT), "white")
     draw, font, side = ImageDraw.Draw(scale), ImageFont.load_default(12), min(14, wide // 4)
@@ -257,14 +260,14 @@ def with_scale(picture: np.ndarray) -> np.ndarray:
 
 
 def compress_image(image: np.ndarray, image_format: str = "PNG", **options: Any) -> bytes:
-    """(H, W) or (H, W, 3) uint8 as the bytes of a picture file. options: for Pillow's `save`."""
+    """The bytes of a picture file. image: (H, W) or (H, W, 3) uint8. options: for Pillow's `save`."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, image_format, **options)
     return buffer.getvalue()
 
 
 def jpeg_uri(image: np.ndarray) -> str:
-    """(H, W, 3) uint8 as a JPEG data URI. Colour is not subsampled, so that the edges of masks stay sharp."""
+    """A picture (H, W, 3) uint8 as a JPEG data URI. Colour is not subsampled, so that the edges of masks stay sharp."""
     return data_uri("jpeg", compress_image(image, "JPEG", quality=85, subsampling=0))
 
 

@@ -1,4 +1,5 @@
-"""The application that `serve` runs behind `gate`: which function answers which address, and what errors become."""
+"""The application that `serve` runs behind `gate`: the function that answers each address, and the responses to
+errors."""
 
 from __future__ import annotations
 
@@ -30,11 +31,12 @@ SAMPLE = "/samples/{number:short}"
 SOON = 1.5
 """Seconds from the opening of a window to the import of torch, which would delay the first sample."""
 Run = Callable[[Callable[[], Response]], Awaitable[Response]]
-"""A function that runs another one in a thread, and returns its response."""
+"""Runs the function that it is given in a thread, and returns that function's response."""
 
 
 class ShortConvertor(IntegerConvertor):
-    """The numbers of samples in an address. Python raises an error for numbers of thousands of digits."""
+    """Matches the number of a sample in an address, of at most 9 digits: Python raises an error for thousands of
+    digits."""
 
     regex = "[0-9]{1,9}"
 
@@ -43,7 +45,8 @@ register_url_convertor("short", ShortConvertor())
 
 
 def make_app(session: Session, events: Events) -> Starlette:
-    """The application, without its gate."""
+    """The application for the page of a session. events: what it reports to the open windows. `Gate` controls the
+    access to it."""
     set_answers = SetAnswers(session)
     loading = threading.Lock()
     slowly = Worker().do  # one after another
@@ -59,8 +62,8 @@ def make_app(session: Session, events: Events) -> Starlette:
             return import_attention()
 
     def later(pick: Callable[[AttentionAnswers], Callable[..., Response]]) -> Callable[..., Response]:
-        """One of the answers about attention, which imports torch at its first request: the first samples do not wait
-        for torch."""
+        """An answer about attention, which `pick` takes from all of them. Torch is imported at the first such request,
+        so that the first samples do not wait for it."""
         return lambda *request: pick(attention())(*request)
 
     def send_events(request: Request) -> Response:
@@ -112,7 +115,7 @@ def make_app(session: Session, events: Events) -> Starlette:
 
 
 def get(path: str, answer: Callable[[Request], Response], run: Run = run_in_threadpool) -> Route:
-    """A GET route. answer: makes the response from the request."""
+    """A route for GET requests. answer: makes the response from the request. run: runs `answer` in a thread."""
 
     async def respond(request: Request) -> Response:
         return await run(partial(answer, request))
@@ -121,7 +124,7 @@ def get(path: str, answer: Callable[[Request], Response], run: Run = run_in_thre
 
 
 def post(path: str, answer: Callable[[Request, bytes], Response], run: Run = run_in_threadpool) -> Route:
-    """A POST route. answer: makes the response from the request and its body."""
+    """A route for POST requests. answer: makes the response from the request and its body. run: as for `get`."""
 
     async def respond(request: Request) -> Response:
         return await run(partial(answer, request, await request.body()))

@@ -24,7 +24,7 @@ from .card import dataset_card
 from .tables import SampleRow, count_classes, operations_of, plain_facts, render, row_classes
 
 AUGMENTATIONS = "augmentations.jpg"
-"""The picture in a set from `augment` that shows a sample before and after each kind of addition."""
+"""A picture in the folder of a set from `augment`. It shows a sample before and after each kind of addition."""
 MOST_IMAGES, MOST_STRIPS = 60, 8
 SIDE = 256
 """The longer side of the page's pictures in pixels."""
@@ -45,9 +45,9 @@ class Tile:
     name: str
     image: str
     mask: str
-    """Image and mask as data URIs."""
+    """`image` and `mask` are pictures as data URIs."""
     shares: str
-    """What the mask covers, in words."""
+    """How much each class covers, in words."""
     prompt: str
     about: str
     classes: Sequence[ClassTag]
@@ -73,7 +73,8 @@ def write_reports(
     *,
     drawn: bool | None = None,
 ) -> None:
-    """Write the card and the page of a native dataset. Arguments as in `dataset_card` and `write_page`."""
+    """Write the card and the page of a native dataset. about, rows, classes: as for `write_page`. drawn: as for
+    `dataset_card`."""
     write_atomic(folder / "README.md", dataset_card(about, rows, classes, drawn=drawn).encode("utf-8"))
     write_page(folder, about, rows, classes)
 
@@ -153,7 +154,7 @@ def _read_pair(folder: Path, row: SampleRow, position: int) -> tuple[np.ndarray,
 
 
 def _strips(folder: Path, rows: Sequence[SampleRow], tags: Sequence[ClassTag]) -> Iterator[Strip]:
-    """For each class, the first strip of a mask's steps."""
+    """The strips of the page: of each class the first one in the folder, at most MOST_STRIPS."""
     prompts = {sample_name(row["file_name"]): str(row.get("prompt", "")) for row in rows}
     shown: set[int] = set()
     for path in sorted((folder / STEPS).rglob("*.png")):
