@@ -20,8 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 import seediff
 from seediff import Dataset
 from seediff.config.class_names import SEGMENT
-from seediff.drawing.colours import shown_ids
-from seediff.drawing.overlays import compress_image, contact_sheet, fit_side, overlay, shrink
+from seediff.drawing.overlays import compress_image, contact_sheet, fit_side, overlay, shown_ids, shrink
 from seediff.files.outputs import write_atomic
 
 ROOT = Path(__file__).parents[1]

@@ -22,8 +22,7 @@ from seediff.attention.windows import Window, cut
 from seediff.config.fields import check_table
 from seediff.config.method_constants import SegmentConfig
 from seediff.config.methods import SEGMENT_OPTIONS
-from seediff.drawing.colours import UNNAMED
-from seediff.drawing.overlays import compress_image, contact_sheet, fit_side, overlay
+from seediff.drawing.overlays import UNNAMED, compress_image, contact_sheet, fit_side, overlay
 from seediff.errors import UserError
 from seediff.files.documents import read_json
 from seediff.files.label_maps import resize_nearest

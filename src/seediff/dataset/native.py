@@ -44,8 +44,8 @@ from ..errors import UserError
 from ..files.documents import Json, read_json_lines
 from ..files.label_maps import IGNORE
 from ..files.messages import show_json
-from ..files.outputs import BATCHES, CONFIG
-from ..files.photo_files import looks_like_image, without_suffix
+from ..files.outputs import BATCHES, CONFIG, IMAGES, STEPS
+from ..files.photo_files import looks_like_image, sample_name
 from ..files.reading import check_unpacked, inside
 from .encoding import Instances, ReadLabels, ReadObjects, read_label_map, read_objects
 from .reviews import Action, makers, read_actions, reviewed_row
@@ -55,7 +55,7 @@ from .shapes.objects import objects_after
 
 CARD, CLASSES, METADATA = "README.md", "classes.txt", "metadata.jsonl"
 REJECTED, PREVIEW = "rejected.jsonl", "preview.html"
-IMAGES, MASKS, INSTANCES, ATTENTION, STEPS = "images", "masks", "instances", "attention", "steps"
+MASKS, INSTANCES, ATTENTION = "masks", "instances", "attention"
 EXTRAS = (SOFT, ATTENTION, STEPS)
 """Folders of optional files of samples. Pictures and label maps are in others."""
 ABSENT = "no such file; a finished SeeDiff dataset has one"
@@ -77,11 +77,6 @@ def made_by(folder: Path, made: str | None) -> Path | None:
         problem = "a row's `made` names it, but there is no such configuration"
         raise UserError(path, problem, "restore it, or remove the key from the row")
     return None
-
-
-def sample_name(file_name: str) -> str:
-    """The name of a sample, from the path of its picture in the dataset: `images/trip/1.png` → `trip/1`."""
-    return without_suffix(file_name).removeprefix(f"{IMAGES}/")
 
 
 def sample_files(name: str, image_format: str) -> tuple[str, str]:

@@ -109,9 +109,7 @@ class ModelJob(Job[AnyModelConfig, Item, Captured]):
     def about(self, left_out: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Facts about the whole run for the card and the page, without times and paths, so that they are reproducible.
         left_out: as for `finish`."""
-        label = self.config.model_label
-        config = {**self.config.values(), "model": label}
-        return {"model": label, "method": self.config.method, "version": __version__, "config": config}
+        return {"model": self.config.model_label, "method": self.config.method, "version": __version__}
 
     def finish(self, rows: Sequence[dict[str, Any]], left_out: Sequence[dict[str, Any]], out: Path) -> None:
         about, classes = self.about(left_out), self.classes

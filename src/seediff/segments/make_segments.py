@@ -21,8 +21,7 @@ from ..attention.windows import Window, batches_by_shape, cut, paste, seen_shape
 from ..config.method_constants import SegmentConfig
 from ..config.photos_config import Fit
 from ..config.sizes import Size
-from ..drawing.colours import shown_ids
-from ..drawing.overlays import draw_named
+from ..drawing.overlays import draw_named, shown_ids
 from ..drawing.shown import as_html
 from ..errors import UserError
 from ..files.label_maps import resize_nearest
