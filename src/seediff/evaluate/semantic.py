@@ -12,8 +12,7 @@ import numpy as np
 
 from ..dataset.split import check_seed
 from ..errors import UserError
-from ..metrics.boundary import boundary_counts
-from ..metrics.confusion import Confusion
+from ..metrics.confusion import Confusion, boundary_counts
 from ..metrics.scores import Tally, class_iou, interval, mean_iou, resample
 from .protocols import Protocol
 from .tables import Interval, as_json
