@@ -40,7 +40,7 @@ class Confusion:
 
     def add(self, predicted: np.ndarray, truth: np.ndarray) -> Tally:
         """Add an image, and return its own counts. predicted, truth: (H, W) uint8 of one size, ids below C or 255.
-        Raises ValueError naming any other ids."""
+        Raises ValueError for other ids."""
         table = self._count(predicted, truth)
         self.table += table
         counts = tally(table)
