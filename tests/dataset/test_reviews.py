@@ -53,8 +53,8 @@ def pets(tmp_path):
 
 def test_predictions_are_evaluated_as_they_were_corrected(pets):
     """In sample 3, the dog became a cat."""
-    assert evaluate(pets, pets, draws=1).scores.miou == 1
-    assert evaluate(pets / "masks", pets, draws=1).scores.miou < 1
+    assert evaluate(pets, pets, draws=1).scores.miou.value == 1
+    assert evaluate(pets / "masks", pets, draws=1).scores.miou.value < 1
 
 
 def test_opened_anywhere_it_is_the_corrected_set(pets):

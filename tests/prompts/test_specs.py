@@ -90,6 +90,21 @@ def test_prompts_that_name_their_classes_are_dealt_out():
     assert len({s.seed for s in specs}) == len(specs)
 
 
+def test_each_line_of_a_class_is_used_as_often():
+    lines = [
+        "a dog and a cat",
+        *(f"a dog {word}" for word in ("in", "on", "at")),
+        "a cat in",
+        "a cat on",
+        "a cat by a dog",
+    ]
+    specs = sample_specs(GenerateConfig(("dog", "cat"), prompts=tuple(lines), per_class=6))
+    used = Counter(s.prompt for s in specs)
+    for name in ("dog", "cat"):
+        of_class = [used[line] for line in lines if name in line]
+        assert max(of_class) - min(of_class) <= 1
+
+
 def test_subclasses_go_into_the_templates_among_prompts():
     config = GenerateConfig(("dog",), prompts=("a dog", "the {class}"), subclasses=("big dog", "old dog"), per_class=4)
     assert sorted(s.prompt for s in sample_specs(config)) == ["a dog", "a dog", "the big dog", "the old dog"]

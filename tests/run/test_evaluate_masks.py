@@ -126,4 +126,4 @@ def test_the_command_scores_what_mask_makes(tmp_path, mini_folder, capsys):
     scored = np.random.default_rng(0).permutation(3)[1:]
     pairs = [(str(i), made[i], truths[i]) for i in scored]
     compared = evaluate_pairs(pairs, own(("background", "dog", "car")), bootstrap=5)
-    assert oracle["miou"] == pytest.approx(compared.miou)
+    assert oracle["miou"] == pytest.approx(compared.miou.value)

@@ -112,7 +112,7 @@ def semantic(
     - `seediff evaluate ours --against theirs --data VOCdevkit/VOC2012 --protocol voc --format latex`
     """
     from ..evaluate.evaluation import evaluate, notes, score_table, write_report
-    from ..evaluate.semantic import write_json
+    from ..evaluate.tables import write_json
 
     options = options or Comparison()
     check_writable(out)
@@ -186,7 +186,7 @@ def segments(
     - `seediff evaluate segments segments --labels cocostuff/dataset --list coarse.txt --size 512 --json coco.json`
     """
     from ..evaluate.segments import evaluate_segments, notes, score_table
-    from ..evaluate.semantic import write_json
+    from ..evaluate.tables import write_json
 
     options = options or SegmentComparison()
     check_writable(json, is_file=True)
@@ -250,7 +250,7 @@ def masks(
     from ..dataset.dataset import open_truths
     from ..evaluate.mask_protocols import mask_table
     from ..evaluate.protocols import read_class_map
-    from ..evaluate.semantic import as_json, write_json
+    from ..evaluate.tables import as_json, write_json
     from ..run.evaluate_masks import evaluate_masks
 
     # 1. The configuration and the data

@@ -35,7 +35,7 @@ def check(
     - `seediff check pets --json check.json`
     """
     from ..dataset.quality.check import check_dataset
-    from ..evaluate.semantic import write_json
+    from ..evaluate.tables import write_json
     from .summary import findings_table
 
     check_writable(json, is_file=True)
@@ -64,7 +64,7 @@ def stats(
     For example: `seediff stats pets --json stats.json`
     """
     from ..dataset.dataset import Dataset
-    from ..evaluate.semantic import write_json
+    from ..evaluate.tables import write_json
 
     check_writable(json, is_file=True)
     counted = Dataset.from_native(data).stats(follow_progress(quiet))

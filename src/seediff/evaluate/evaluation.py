@@ -28,8 +28,8 @@ from ..metrics.confusion import tally
 from ..workers import Progress
 from .predictors import Predictor, open_predictor
 from .protocols import join_names, protocol_for, read_class_map
-from .semantic import Figure, Scores, as_json, check_bootstrap, evaluate_pairs, write_json
-from .tables import Points, ScoreTable, Value, csv_text
+from .semantic import Figure, Scores, check_bootstrap, evaluate_pairs
+from .tables import Points, ScoreTable, Value, as_json, csv_text, write_json
 
 SCORES, IMAGES, GALLERY, BARS = "scores.json", "images.csv", "images.jpg", "classes.png"
 ROWS = 8

@@ -37,7 +37,7 @@ class Column:
     miou: float
     miou_ci95: Interval
     per_class: Mapping[str, float]
-    """NaN for a class that is neither in the truth nor predicted."""
+    """Class → IoU; NaN for a class that is neither in the truth nor predicted."""
     beta: float | None
     """The threshold from the tuning pictures; None if no background competes."""
 

@@ -31,8 +31,8 @@ from ..files.reading import read_lines
 from ..metrics.matching import MATCHING_PROTOCOLS, Contingency, MatchingProtocol, contingency, tally_images
 from ..metrics.scores import Tally, stack
 from ..workers import Progress
-from .semantic import Figure, as_json, check_bootstrap, class_figures, mean_figure
-from .tables import ScoreTable
+from .semantic import Figure, check_bootstrap, class_figures, mean_figure
+from .tables import ScoreTable, as_json
 
 
 @dataclass(frozen=True)

@@ -4,23 +4,18 @@ at the end.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
 import numpy as np
 
 from ..dataset.split import check_seed
 from ..errors import UserError
-from ..files.outputs import write_atomic
-from ..metrics.boundary import boundary_counts
-from ..metrics.confusion import Confusion
+from ..metrics.confusion import Confusion, boundary_counts
 from ..metrics.scores import Tally, class_iou, interval, mean_iou, resample
 from .protocols import Protocol
-from .tables import Interval
+from .tables import Interval, as_json
 
 TINY = np.finfo(np.float64).tiny
 
@@ -210,13 +205,3 @@ def check_bootstrap(seed: int, draws: int) -> None:
     check_seed(seed)
     if draws < 1:
         raise UserError("draws", f"{draws} must be at least 1")
-
-
-def as_json(scores: object) -> Any:
-    """Scores, in dataclasses, dicts and tuples of any nesting, as JSON values; NaN becomes None."""
-    return json.loads(msgspec.json.encode(scores))
-
-
-def write_json(scores: object, path: Path) -> None:
-    """Write scores as JSON, atomically; missing folders are created."""
-    write_atomic(path, (json.dumps(as_json(scores), indent=2, ensure_ascii=False) + "\n").encode("utf-8"))

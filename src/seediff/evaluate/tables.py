@@ -1,13 +1,19 @@
-"""Tables of scores: for the terminal, and for papers as LaTeX, CSV or Markdown."""
+"""Scores for readers and programs: tables for the terminal, for papers as LaTeX, CSV or Markdown, and JSON."""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from ..files.outputs import write_atomic
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -98,6 +104,16 @@ def csv_text(rows: Iterable[Sequence[str]]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
+
+
+def as_json(scores: object) -> Any:
+    """Scores, in dataclasses, dicts and tuples of any nesting, as JSON values; NaN becomes None."""
+    return json.loads(msgspec.json.encode(scores))
+
+
+def write_json(scores: object, path: Path) -> None:
+    """Write scores as JSON, atomically; missing folders are created."""
+    write_atomic(path, (json.dumps(as_json(scores), indent=2, ensure_ascii=False) + "\n").encode("utf-8"))
 
 
 def show_cell(value: Value, unit: str = "") -> str:

@@ -96,7 +96,7 @@ BINS = 256
 
 def otsu(values: torch.Tensor) -> float:
     """Otsu's threshold: the value t with the largest variance between `values < t` and `values ≥ t`, by a histogram of
-    256 bins; the middle of equally good edges. For a constant map, its value."""
+    256 bins; the middle one of several equally good values. For a constant map, its value."""
     samples = values.detach().cpu().double().numpy().ravel()  # to the CPU first, because not every device has float64
     low, high = samples.min(), samples.max()
     if low == high:

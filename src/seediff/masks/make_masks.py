@@ -39,7 +39,7 @@ from .steps import BEFORE_PAMR, MaskStep, SoftMask
 
 @dataclass(frozen=True, repr=False)
 class MaskResult:
-    """Masks of one image, which notebooks show."""
+    """Masks of one image. Notebooks show them as a picture."""
 
     label_map: np.ndarray
     """(H, W) uint8, 0 = background, i + 1 = classes[i], 255 = ignore."""

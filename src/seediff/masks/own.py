@@ -94,7 +94,8 @@ def register_file(text: str) -> str:
 
 
 def call_own(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
-    """The soft mask of a class by the method's own function. Raises UserError if the function returns anything else."""
+    """The soft mask of a class, from the user's own function. Raises UserError if the function fails, or if it returns
+    anything else."""
     try:
         assert config.facts.user_function is not None
         mask = config.facts.user_function(maps, class_name, config)

@@ -33,7 +33,7 @@ class PhotoView:
     window: Window
     """The part that the model sees."""
     seen: np.ndarray
-    """This part at the model's size, (h, w, 3) uint8."""
+    """The window's pixels at the model's size, (h, w, 3) uint8."""
     number: int
     """The photograph's number, which decides the noise."""
 
@@ -44,7 +44,7 @@ class FoundClasses:
 
     view: PhotoView
     scores: Mapping[str, float]
-    """Requested class → presence."""
+    """Requested class → presence score, in (0, 1)."""
     maps: AttentionMaps | None
     """Attention to the classes that were found; None if no class was."""
 

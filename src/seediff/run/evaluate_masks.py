@@ -24,7 +24,8 @@ from ..errors import Notice, UserError
 from ..evaluate import mask_protocols
 from ..evaluate.mask_protocols import MASK_PROTOCOLS, Column, MaskProtocol, score_column, strongest
 from ..evaluate.protocols import Protocol, join_names, protocol_for
-from ..evaluate.semantic import as_json, check_bootstrap
+from ..evaluate.semantic import check_bootstrap
+from ..evaluate.tables import as_json
 from ..files.label_maps import IGNORE, PHOTO_ENDING
 from ..files.photo_files import find_photos, read_photo
 from ..models.describe import ModelInfo, describe

@@ -39,10 +39,10 @@ MethodInput = AttentionMaps | torch.Tensor
 
 @dataclass(frozen=True, repr=False)
 class Segments:
-    """Segments of one photograph, which notebooks show."""
+    """Segments of one photograph. Notebooks show them as a picture."""
 
     label_map: np.ndarray
-    """(H, W) int32: ids 0 … n − 1; −1 = in no segment, only outside a centre crop."""
+    """(H, W) int32: the segment of each pixel, 0 … n − 1; −1 outside a centre crop, where there are no segments."""
     scores: tuple[float, ...]
     """How clearly the pixels of each segment belong to it, on average, in [0, 1]. DiffSeg: the winning proposal's share
     of the sum of all. K-Means: always 1. DiffCut: the value of `cut_features`."""
@@ -133,8 +133,8 @@ def label_photo(photo: np.ndarray, window: Window, proposals: torch.Tensor, conf
 
 
 def _scores(label_map: np.ndarray, proposals: torch.Tensor, config: SegmentConfig) -> tuple[float, ...]:
-    """`Segments.scores`, computed at the proposals' positions. A segment that is too small to cover any position gets
-    the mean of all."""
+    """The score of each segment (`Segments.scores`), computed at the proposals' positions. A segment that is too small
+    to cover any position gets the mean of all."""
     clear = proposals.amax(0)
     clear = clear.clamp(0, 1) if config.divides_features else clear / proposals.sum(0)
     ids, count = resize_nearest(label_map, *clear.shape).ravel(), int(label_map.max()) + 1

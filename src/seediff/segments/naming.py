@@ -65,7 +65,8 @@ def name_segments(
     label_map: np.ndarray, maps: torch.Tensor, names: Sequence[str], threshold: float = 0.0
 ) -> list[SegmentName]:
     """The name of every segment 0 … S − 1 in label_map (H, W) int32 (−1: no segment): the word whose map (C, h, w) has
-    the highest mean in the segment, which is the score. A segment has no name below `threshold`, and without pixels."""
+    the highest mean in the segment, which is the score. A segment has no name if its score is below `threshold`, or if
+    it has no pixels."""
     count = int(label_map.max(initial=-1)) + 1
     inside = label_map >= 0
     ids = label_map[inside]

@@ -111,8 +111,8 @@ def likeliest(views: Sequence[torch.Tensor], height: int, width: int) -> torch.T
 
 
 def _resized(images: torch.Tensor, shorter: float) -> torch.Tensor:
-    """Images (B, H, W, 3) uint8 resized so that their shorter side is `shorter`, or less for long images
-    (LARGEST_AREA)."""
+    """Images (B, H, W, 3) uint8 with a shorter side of `shorter` pixels. Long images become smaller than that, with at
+    most LARGEST_AREA · shorter² pixels."""
     height, width = images.shape[1:3]
     factor = shorter / max(min(height, width), math.sqrt(height * width / LARGEST_AREA))
     h, w = max(1, round(height * factor)), max(1, round(width * factor))

@@ -320,7 +320,8 @@ def hold_interrupts() -> Iterator[threading.Event]:
 
 
 def learning_rate_at(step: int, steps: int, config: TrainConfig) -> float:
-    """The factor of the learning rates at a step, counted from 0, of a stage with `steps` steps."""
+    """The factor by which a step multiplies all learning rates. step: counted from 0. steps: the number of steps in the
+    stage."""
     rising = min(1.0, (step + 1) / max(config.warmup, 1))
     if config.schedule == "poly":
         return rising * (1 - step / steps) ** config.power
