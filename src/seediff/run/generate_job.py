@@ -306,7 +306,7 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         yield from (f"  {prompt}" for prompt in [*prompts][:PROMPTS_SHOWN])
         if len(prompts) > PROMPTS_SHOWN:
             yield "  …"
-        yield from self.plan_lines(images, verbose)
+        yield from self.plan_lines(verbose)
         yield from self.doubts()
 
     def _extent(self) -> str:

@@ -52,7 +52,7 @@ def mask_photos(
 
 
 class MaskJob(PhotoJob[MaskPhotosConfig, "PhotoView", "FoundClasses"]):
-    """Reads photographs, has `PhotoMasker` find their classes and make their masks, and writes the samples."""
+    """Makes masks of the classes in photographs with `PhotoMasker`, and writes the samples."""
 
     drawn = False
     made, named = "masks", "Classes"
@@ -82,7 +82,7 @@ class MaskJob(PhotoJob[MaskPhotosConfig, "PhotoView", "FoundClasses"]):
         return SampleWriter(self.config, traced_classes(self.sample(spec, spec.words) for spec in self.specs))
 
     def sample(self, spec: PhotoSpec, classes: tuple[str, ...]) -> SampleSpec:
-        """The sample of a photograph. classes: the classes that its prompt names."""
+        """The specification of a photograph's sample. classes: the classes in its prompt."""
         prompt = self.config.prompts[0].replace("{class}", join_classes(classes)) if classes else ""
         return SampleSpec(spec.index, classes, prompt, self.config.seed)
 
@@ -91,7 +91,7 @@ class MaskJob(PhotoJob[MaskPhotosConfig, "PhotoView", "FoundClasses"]):
 
     @property
     def masker(self) -> PhotoMasker:
-        """What makes the masks with the loaded model."""
+        """The `PhotoMasker` that makes the masks with the loaded model."""
         from ..masks.photos import PhotoMasker
 
         return PhotoMasker(self.model, self.config, self.loaded_plan)
