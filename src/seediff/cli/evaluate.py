@@ -159,8 +159,6 @@ class SegmentComparison:
     """Text file with the labels to evaluate, one name per line."""
     size: Annotated[int | None, WORD, shown("its own")] = None
     """Evaluate the centred square, resized to this side in pixels: 512 or 320 in the papers."""
-    resize_predictions: Annotated[bool, NO] = False
-    """Resize predictions to their label's size (nearest pixel), if it differs."""
     draws: Annotated[int, WORD] = 2000
     """Number of bootstrap draws over images, for the intervals."""
     seed: Annotated[int, SEED] = 0
