@@ -98,7 +98,7 @@ def typed_options(words: Sequence[str]) -> dict[str, str]:
 def describe_foreign(typed: Mapping[str, str], options: Collection[str]) -> str:
     """The message about options that the command does not have. typed: option → value, from `typed_options`. options:
     the command's options."""
-    own = {_field(option): option for option in sorted(options)}  # of --k and -k the last
+    own = {_field(option): option for option in sorted(options)}  # for --k and -k: --k, which sorts last
     own |= {_field(argument): "" for argument in options if argument.isupper()}
     values = {_field(option): value for option, value in typed.items()}
     meant = {option: own_name(_field(option), own, values) for option in typed if option not in options}

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 
 def option(group: Group, text: str, default: object = None, **parameter: Any) -> Parameter:
-    """An option with its help text. default: the default in the help; None: none is shown."""
+    """The parameter of an option. group: its group in the help. text: its help text. default: the default to show;
+    None: show no default."""
     shown = False if default in (None, "") else str(default)
     return Parameter(group=group, help=text, show_default=shown, **parameter)
 

@@ -93,7 +93,7 @@ def grid_of(operation: str) -> tuple[int, int] | None:
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentConfig(Settings):
-    """What to add to a dataset."""
+    """The configuration of `augment`: what to add to a dataset."""
 
     command: ClassVar[str] = "augment"
 

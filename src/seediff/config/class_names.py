@@ -266,10 +266,10 @@ def check_classes(classes: Sequence[str], field: str = "classes") -> None:
 
 
 def check_prompts(prompts: Sequence[str], field: str = "prompts", classes: Sequence[str] = ()) -> None:
-    """Raise UserError if there is no template, or if a prompt names something that would be drawn and get no label: for
-    example `a {class} beside a car`, filled with dog, if car is a class, too; or the plural `two cats`.
+    """Raise UserError if there is no template, or if a prompt names something that would be drawn and get no label.
+    Examples with the classes dog and car: `a {class} beside a car`, filled with dog; `two dogs and a car`.
 
-    field: what the prompts are, for messages. classes: the classes that a prompt without `{class}` may name itself; if
+    field: what the prompts are, for messages. classes: the classes that a prompt without `{class}` may name itself. If
     there are any, each must have a prompt.
     """
     texts = prompts or ("",)

@@ -110,7 +110,7 @@ def fit_field(name: str, value: Any, hint: Any) -> Any:
     plain = value
     if isinstance(value, PurePath):
         plain = str(value)
-    elif isinstance(value, float):  # of another library, perhaps
+    elif isinstance(value, float):  # perhaps a number type of another library, such as NumPy
         plain = float(value)
     try:
         return fit(plain, hint, name)

@@ -1,4 +1,4 @@
-"""The configuration of `generate`, and what it shares with that of `mask`."""
+"""The configuration of `generate`, and the part of it that the configuration of `mask` shares."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path

@@ -205,8 +205,10 @@ def reads_self_attention(mask: MaskConfig) -> bool:
 
 
 def level_options(mask: MaskConfig) -> dict[Kind, LevelOption | tuple[int, ...]]:
-    """Kind of attention → the option that sets its levels, or the fixed levels, for the kinds that the method is known
-    to read. They are those of `MethodFacts.levels`, except for methods with an expansion:
+    """Kind of attention → the option of `mask` that sets its levels, or fixed levels. Has only the kinds that the
+    method is known to read.
+
+    The options are those in `MethodFacts.levels`, except for methods with an expansion:
 
         expansion  background  cross          self
         iterative  either      seed_level     expand_levels

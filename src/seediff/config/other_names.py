@@ -1,4 +1,4 @@
-"""What other programs call the options: diffusers, web interfaces, ComfyUI, ultralytics, training scripts."""
+"""The names of options in other programs: diffusers, web interfaces, ComfyUI, ultralytics, training scripts."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def own_name(name: str, options: Collection[str], typed: Mapping[str, str] = Map
 
     options: the names in one command or configuration here. typed: name → value, for everything that the user wrote.
     """
-    if name == "name" and "epochs" in options:  # of a training, not of a class
+    if name == "name" and "epochs" in options:  # the name of a training, not of a class
         return "out", typed.get(name, "")
     for ours, others in OTHER_NAMES.items():
         option, _, value = ours.partition(" ")
@@ -88,7 +88,7 @@ def own_name(name: str, options: Collection[str], typed: Mapping[str, str] = Map
             value = value or typed.get(name, "")
             if option == "size" and {"width", "height"} & {*typed}:
                 value = f"{typed.get('width', 'WIDTH')}x{typed.get('height', 'HEIGHT')}"
-            if option == "per_class" and "per" not in name and value.isdecimal():  # of all classes
+            if option == "per_class" and "per" not in name and value.isdecimal():  # a number for all classes together
                 if "{class}" not in typed.get("prompt", "{class}") or "classes_per_image" in typed:
                     return option, "N (of each class; --dry-run tells how many images that makes)"
                 classes = max(1, len(split_names(typed.get("classes", ""))))

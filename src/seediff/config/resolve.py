@@ -321,9 +321,12 @@ def recommend(
 
 
 def own_constants(pipe: Any, method: str) -> tuple[MaskConfig, dict[str, Any]]:
-    """(mask, capture): a mask method's constants for a pipeline, and the fields of CaptureConfig for which they were
-    chosen. If the folder of the pipeline's model has no constants, `mask` has those of the method's paper, and
-    `capture` is empty. Raises UserError."""
+    """(mask, capture) for a pipeline: a mask method's constants, and the fields of CaptureConfig with which they were
+    tuned.
+
+    pipe: a diffusers pipeline. If the folder of its model has no constants, `mask` has the constants of the method's
+    paper, and `capture` is empty. Raises UserError.
+    """
     config = MaskConfig(method=method)
     folder = getattr(pipe, "name_or_path", None)  # None if the pipeline was built from its parts
     if folder and Path(folder, "seediff.json").exists():

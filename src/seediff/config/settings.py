@@ -1,6 +1,5 @@
-"""What all configurations share: the sources of their values (docs/decisions/0021-values-have-sources.md), TOML, and
-comparing. An output's bytes depend only on its configuration and the package's version.
-"""
+"""The part that all configurations share: the sources of their values (docs/decisions/0021-values-have-sources.md),
+TOML, and comparing. The bytes of an output depend only on its configuration and the package's version."""
 
 import os
 from collections.abc import Mapping

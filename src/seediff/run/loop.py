@@ -123,7 +123,7 @@ def inspect(job: AnyJob, out: Path) -> State:
 
 def _complete_locked(job: AnyJob, out: Path, engine: Engine, report: Progress) -> int:
     """Make what is missing in a locked output. Returns the number of items that this run made."""
-    state, done = inspect(job, out), 0  # again, now that no other run can change it
+    state, done = inspect(job, out), 0  # a second time, because now no other run can change it
     if state == "to grow":
         grow(out, job.config)
     if state != "complete":
@@ -161,7 +161,7 @@ def _make_all(job: AnyJob, out: Path, engine: Engine, new: bool, report: Progres
         except RuntimeError as error:
             if not new or any(records.values()) or not _can_halve(job.config, total, error):
                 raise
-        _halve(job, total)  # behind the block, which holds the tensors of the batch that failed
+        _halve(job, total)  # outside the `except`, where the error still holds the tensors of the failed batch
         records = dict.fromkeys(job.batches)
     report(total, total, "finishing")
     clear_leftovers(out, RUN_FOLDERS)  # half-written files of killed processes

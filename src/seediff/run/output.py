@@ -25,7 +25,7 @@ from ..config.settings import DEFAULT, GIVEN, MACHINE, Config, RunConfig, differ
 from ..dataset import native
 from ..dataset.native import EXTRAS, IMAGES, INSTANCES, MASKS
 from ..dataset.reviews import REVIEWS, read_actions
-from ..dataset.rows import check_row
+from ..dataset.rows import check_row, checked_rows
 from ..errors import UserError
 from ..files.documents import read_json, read_toml
 from ..files.messages import plural, show_json
@@ -176,14 +176,14 @@ def check_files(out: Path, numbers: Iterable[int]) -> None:
             written += [row["file_name"] for row in record.rows if "file_name" in row]
     if (out / native.METADATA).is_file():
         native.read_classes(out)  # refuses a damaged list
-        rows = native.read_rows(out)
-        listed = {row["file_name"] for row in rows}
+        rows = [*checked_rows(out / native.METADATA, native.ABSENT)]  # a recipe's rows may have no mask
+        listed = {row.get("file_name") for row in rows}
         unlisted = [name for name in written if name not in listed]
         if unlisted:
             problem = f"has no row about {unlisted[0]}, which the run wrote"
             raise UserError(out / native.METADATA, problem, RESTORE)
         for row in rows:
-            for name in (row["file_name"], row["mask_file_name"]):
+            for name in filter(None, (row.get("file_name"), row.get("mask_file_name"))):
                 sizes.setdefault(name, None)
     damaged = [name for name, size in sizes.items() if not _has_size(out / name, size)]
     if damaged:
@@ -210,7 +210,7 @@ def lock(out: Path) -> AbstractContextManager[None]:
 def begin(out: Path, config: RunConfig, weights: str) -> None:
     """Start an output. Removes the files of an earlier run that finished no batch, because they may be of another
     configuration. weights: the fingerprint of the model's weights, "" without a model."""
-    for name in (*RUN_FOLDERS, BATCHES):  # the folder of records last, because it marks the others as a run's
+    for name in (*RUN_FOLDERS, BATCHES):  # BATCHES last: it marks the other folders as a run's
         with suppress(FileNotFoundError):
             shutil.rmtree(inside(out, name))  # removes links, and does not follow them
     # First the file by which the folder is recognised as an output, in case the run is killed next.
@@ -253,7 +253,7 @@ def grow(folder: Path, config: GenerateConfig) -> None:
     saved = load_config(folder / CONFIG, GenerateConfig)
     whole, rest = divmod(sample_count(saved), config.batch_size)
     if (folder / native.METADATA).is_file():
-        native.read_rows(folder)  # refuses what cannot be read, before it is set aside
+        native.read_rows(folder)  # refuses rows that cannot be read, before they are set aside
         inside(folder, BATCHES).mkdir(exist_ok=True)
         (folder / native.METADATA).replace(folder / EARLIER)
     if rest:

@@ -1,4 +1,5 @@
-"""What `mask` and `segment` share: how photographs are read and written, and which could not be used."""
+"""The part that `mask` and `segment` share: reading and writing photographs, and listing photographs that could not be
+used."""
 
 from __future__ import annotations
 
@@ -31,9 +32,9 @@ if TYPE_CHECKING:
 
 PhotosConfig = TypeVar("PhotosConfig", bound=MaskPhotosConfig | SegmentPhotosConfig)
 Read = TypeVar("Read")
-"""What `PhotoJob.read` returns for a photograph, such as its pixels."""
+"""A photograph as `PhotoJob.read` returns it, such as its pixels."""
 Seen = TypeVar("Seen")
-"""What `PhotoJob.see` returns for a photograph, such as its attention."""
+"""The model's view of a photograph as `PhotoJob.see` returns it, such as its attention."""
 
 
 @dataclass(frozen=True)

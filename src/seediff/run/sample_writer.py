@@ -22,7 +22,7 @@ from ..dataset.sample import SOFT
 from ..dataset.shapes.objects import scored_pieces
 from .output import BatchRecord
 
-# torch takes seconds to import. A run that only reports an error, or that everything is done, should not wait for it.
+# torch takes seconds to import. A run that only reports an error, or is finished already, should not wait for it.
 if TYPE_CHECKING:
     from ..attention.maps import AttentionMaps
     from ..masks.make_masks import MaskResult

@@ -1,5 +1,5 @@
-"""`segment`: divides photographs into segments without given classes. The segments are the objects of a dataset like
-that of `mask`; those without a name have the class `segment`."""
+"""`segment`: divides photographs into segments without given classes. The segments are the objects of a dataset with
+the same folders as `mask`'s. A segment without a name has the class `segment`."""
 
 from __future__ import annotations
 
@@ -76,9 +76,9 @@ def segment_photos(
     moment.
 
     photos: from `find_photos`. words: photo name → the words that may name its segments, instead of `config.names`.
-    labels: for `k="truth"`, a folder of label maps with the photographs' names. offload, graphs, engine: as in
-    `generate`. Photographs that cannot be used, or whose label maps cannot, do not stop the run: the result and
-    failed.jsonl list them. Raises UserError as `generate` does.
+    labels: for `k="truth"`, a folder of label maps with the photographs' names. offload, graphs, engine, progress: as
+    in `generate`. A photograph that cannot be used, or whose label map cannot be used, does not stop the run: the
+    result and failed.jsonl list it. Raises UserError as `generate` does.
     """
     job = SegmentJob(config, photos, words=words, labels=labels, loading=Loading(offload, graphs))
     return run(job, out, engine=engine, progress=progress)
@@ -139,7 +139,8 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
         info: ModelInfo | None = None,
         loading: Loading = USUAL_LOADING,
     ) -> None:
-        """Arguments as in `segment_photos`."""
+        """photos, words, labels: as in `segment_photos`. info: the model, if it was found already. loading: how the
+        model uses memory."""
         truth, about = dict[str, Sample](), ""
         if config.segment.k == "truth":
             if labels is None:

@@ -45,7 +45,7 @@ NAME_THRESHOLDS = np.round(np.arange(0.5, 0.9, 0.002), 3)
 
 
 class Tuning(NamedTuple):
-    """What `tune` found."""
+    """The result of `tune`."""
 
     tuned: Tuned
     """The thresholds. A value is None if there was nothing to count."""
