@@ -1,4 +1,3 @@
-import json
 from functools import partial
 
 import numpy as np
@@ -15,10 +14,7 @@ from seediff.config.method_constants import SegmentConfig
 from seediff.config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from seediff.dataset import native
 from seediff.dataset.quality.check import check_dataset
-from seediff.evaluate.segments import evaluate_segments
 from seediff.files.photo_files import find_photos, read_photo
-from seediff.look.samples import open_set
-from seediff.look.session import Edit, Session
 from seediff.run.mask_job import mask_photos
 from seediff.run.photos import read_classes_csv
 from seediff.run.segment_job import segment_photos
@@ -149,29 +145,6 @@ def test_methods_and_names(tmp_path, segment, found):
             np.testing.assert_array_equal(sample.label_map, sample.instances.label_map())
         if constants.method == "kmeans":
             assert all(len(row["instances"]) <= 3 for row in result.rows)
-
-
-def test_corrected_segments_are_exported_and_evaluated(tmp_path, segment, found):
-    """A correction takes pixels from their segment, and paints a new one where it touches none of its class."""
-    out = tmp_path / "out"
-    segment_photos(segment(), found[:1], out)
-    session = Session(open_set(out), by="ann")
-    labels = session.labels(0).copy()
-    before = session.instances(0, labels)
-    labels[:, :20] = 0
-    session.act(0, 0, Edit("brush", labels=labels))
-    session.close()
-    (sample,) = Dataset.open(out).samples
-    np.testing.assert_array_equal(sample.label_map, labels)
-    np.testing.assert_array_equal(sample.instances.numbers > 0, labels > 0)
-    kept = before.numbers[:, 20:]
-    assert len(sample.instances.class_ids) == len(np.unique(kept))
-    Dataset.open(out).as_coco(tmp_path / "coco")
-    annotations = json.loads(next((tmp_path / "coco").rglob("*.json")).read_text("utf-8"))["annotations"]
-    assert sum(one["area"] for one in annotations) == (labels > 0).sum()
-    write_label(tmp_path / "labels" / f"{found[0].name}.png", labels.shape)
-    scores = evaluate_segments(out, tmp_path / "labels", num_classes=2)
-    assert scores.unpredicted == pytest.approx((labels == 0).mean())
 
 
 def write_label(path, shape, count=2, first=0):

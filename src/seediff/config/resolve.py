@@ -79,27 +79,27 @@ def ranked_sources(
 
     method = given.get("mask.method") or preset.method or MaskConfig.method
     facts = METHOD_FACTS.get(method, MethodFacts())  # MaskConfig refuses an unknown name
-    own = preset.values(tables_of(kind), method, given.get("segment.method", SegmentConfig.method))
-    for_model, levels, steps = dict[str, Any](), dict[str, Any](), dict[str, Any]()
+    in_preset = preset.values(tables_of(kind), method, given.get("segment.method", SegmentConfig.method))
+    for_model, all_levels, captured_steps = dict[str, Any](), dict[str, Any](), dict[str, Any]()
     if not paper:
         for_model = flatten(facts.models.get(known_as, {}))
     elif facts.all_levels or given.get("mask.expansion") in ("parallel", "none"):
-        levels = {"mask.expand_levels": ALL_LEVELS}
+        all_levels = {"mask.expand_levels": ALL_LEVELS}
     if preset.capture_steps is not None and "steps" in field_types(kind):  # photographs are not drawn in steps
-        steps = {"capture.steps": preset.capture_steps}
+        captured_steps = {"capture.steps": preset.capture_steps}
     of_preset, of_method = f"{model_label(known_as)}'s preset", f"method {method}"
     return [
         chosen.line,  # 1. The command line, or Python
         *chosen.file,  # 2. A file (--config)
         chosen.tuned,  # 3. A file of `seediff tune` (--preset FILE)
         distilled,  # 4. What the model, or its LoRA, was distilled for
-        SourcedValues(of_preset, own),  # 5. The model's preset, with its constants for the method
+        SourcedValues(of_preset, in_preset),  # 5. The model's preset, with its constants for the method
         SourcedValues(f"{of_method} for {known_as}", for_model),  # 6. The method's constants for the model
         authors,  # 7. The authors of the model's family
-        SourcedValues("the paper", levels),  # 8. With --preset paper, for some methods: all levels of attention
+        SourcedValues("the paper", all_levels),  # 8. With --preset paper, for some methods: all levels
         SourcedValues(of_method, flatten(facts.defaults)),  # 9. The method
-        SourcedValues(of_preset, steps),  # 10. The model's preset: the steps to capture, unless the method says it
-    ]
+        SourcedValues(of_preset, captured_steps),  # 10. The model's preset: the steps to capture
+    ]  # 11. The dataclasses' defaults
 
 
 def configure_run(
