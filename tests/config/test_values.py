@@ -66,6 +66,7 @@ FULL = GenerateConfig(
             {"classes": ("dog", "hot dog"), "prompts": ("a hot {class}",)},
             "'a hot {class}', names hot dog, which",
         ),
+        (GenerateConfig, {"prompts": ("a {class} among dogs",)}, "'a {class} among dogs', names dogs, which would get"),
         (
             GenerateConfig,
             {"classes": ("dog", "cat"), "prompts": ("a dog",)},

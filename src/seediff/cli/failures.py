@@ -98,16 +98,17 @@ def typed_options(words: Sequence[str]) -> dict[str, str]:
 def describe_foreign(typed: Mapping[str, str], options: Collection[str]) -> str:
     """The message about options that the command does not have. typed: option → value, from `typed_options`. options:
     the command's options."""
-    own = {_field(option): option for option in sorted(options)}  # for --k and -k: --k, which sorts last
-    own |= {_field(argument): "" for argument in options if argument.isupper()}
+    # Name as in a configuration → option of the command; "" for an argument. Of --k and -k, the last counts: -k
+    here = {_field(option): option for option in sorted(options)}
+    here |= {_field(argument): "" for argument in options if argument.isupper()}
     values = {_field(option): value for option, value in typed.items()}
-    meant = {option: own_name(_field(option), own, values) for option in typed if option not in options}
+    meant = {option: own_name(_field(option), here, values) for option in typed if option not in options}
     unknown = next((option for option, (name, _) in meant.items() if not name), None)
     if unknown and typed[unknown] in FORMATS:
         return f"unknown option {unknown}; a dataset's other formats: `seediff export DATASET --to {typed[unknown]}`"
     if unknown:
         return f"unknown option {unknown}{did_you_mean(unknown, options)}"
-    names = dict.fromkeys(f"{own[name]} {value}".strip() for name, value in meant.values())
+    names = dict.fromkeys(f"{here[name]} {value}".strip() for name, value in meant.values())
     return f"unknown option {', '.join(meant)}; the name here: {' '.join(names)}"
 
 
