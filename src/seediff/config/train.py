@@ -79,8 +79,6 @@ class TrainConfig(Settings):
     """step: at these shares of the stage's steps the rate falls to a tenth."""
     warmup: Annotated[int, Meta(ge=0), WORD] = 0
     """Number of steps in which the learning rate rises linearly, at the start of every stage."""
-    ema: Annotated[float, Meta(ge=0, lt=1)] = 0.0
-    """Decay of a moving average of the weights, which is kept instead of the last weights; 0 turns it off."""
 
     class_weight: Annotated[AtLeastZero, NOT_TYPED] = 2.0
     mask_weight: Annotated[AtLeastZero, NOT_TYPED] = 5.0
