@@ -265,7 +265,7 @@ def recognise_source(source: Path, options: ImportOptions, quiet: bool) -> Sourc
 
 
 def say_reviewed(samples: Iterable[Sample]) -> None:
-    """Print how many masks were corrected and how many samples rejected, if any were."""
+    """Print the numbers of corrected masks and rejected samples, if there are any."""
     from ..dataset.reviews import review_summary
 
     line = review_summary(sample.row for sample in samples)
