@@ -61,13 +61,6 @@ def test_the_command_line_says_what_is_captured(tmp_path, mini_folder, capsys, c
     assert not (tmp_path / "out").exists()
 
 
-def test_the_embedded_model_captures_the_second_half_where_it_draws():
-    constants = read(EMBEDDED["mini"]).methods["seediff"]["capture"]
-    assert GenerateConfig.recommended(classes=("dog",)).capture == CaptureConfig(**constants, steps="second-half")
-    assert MaskPhotosConfig.recommended(classes=("dog",), model="mini").capture == CaptureConfig(**constants)
-    assert GenerateConfig.recommended(classes=("dog",), model="sd2-base").capture.steps == "all"
-
-
 @pytest.mark.parametrize(
     ("preset", "message"),
     [

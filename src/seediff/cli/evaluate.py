@@ -130,7 +130,7 @@ def semantic(
 
 def _show(table: ScoreTable, form: TableFormat, notes: Iterable[str], **places: Path | None) -> None:
     """Print a table, notes, and the paths of the written files. In a format for papers, only the table goes to stdout,
-    the rest to stderr. places: what each file is → its path."""
+    everything else to stderr. places: the name of a file → its path."""
     if form == "text":
         console = make_console()
         console.print(table.rich())
@@ -202,7 +202,7 @@ AS_IN_MASK = Parameter(group=MODEL, help="As in `seediff mask`.")
 
 @dataclass(frozen=True)
 class MaskOptions:
-    """The fields of MaskPhotosConfig for which `evaluate masks` has options. The data decide the others."""
+    """The fields of MaskPhotosConfig that `evaluate masks` has as options. The data decide the other fields."""
 
     model: Annotated[str, AS_IN_MASK, Parameter(show_default=False)] = ""
     base: Annotated[str | None, AS_IN_MASK] = None

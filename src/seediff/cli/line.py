@@ -1,4 +1,4 @@
-"""What was typed on the command line: as its command gets it, and as messages name it."""
+"""The words of a command line: as values for the command, and as names in messages."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Typed = Mapping[str, Any]
-"""The values of a configuration that were typed: flat name → value, such as `mask.beta` → 0.4."""
+"""Flat name → value, such as `mask.beta` → 0.4, for the fields of a configuration that a user typed."""
 TYPED = "typed"
-"""The parameter with which a command gets them."""
+"""The name of the parameter that gives a command its typed values."""
 
 
 def options_of(kind: type) -> Callable[[Command], Command]:
     """Give a command an option for each field of a configuration. The command has a keyword-only parameter `typed:
     Typed` without a default.
 
-    The parser is told that this parameter is a configuration, of which it makes options. But it does not make the
-    configuration, which also needs files and presets: `CommandLine.parse` passes what was typed.
+    For the parser, this parameter is a configuration, so it makes options of the fields. It cannot make the
+    configuration itself, which also needs files and presets. Therefore `CommandLine.parse` passes what was typed.
     """
 
     def decorate(command: Command) -> Command:
@@ -39,13 +39,13 @@ def options_of(kind: type) -> Callable[[Command], Command]:
 
 
 class CommandLine:
-    """A command line: its words are parsed, and then named in messages about errors."""
+    """A command line. It parses its words, and later names them in messages about errors."""
 
     def __init__(self, program: App, words: Sequence[str]) -> None:
         self.program, self.words = program, list(words)
         self._typed: dict[str, Any] = {}
         self._options: dict[str, str] = {}
-        """Flat name of a field, or name of a command's parameter → its option as it was typed, or the name itself."""
+        """Flat name of a field, or name of a parameter → its option as it was typed, or else the name itself."""
 
     def run(self) -> Any:
         """Call the command with what was typed. Raises UserError and the parser's CycloptsError."""
@@ -53,7 +53,7 @@ class CommandLine:
         return command(*bound.args, **bound.kwargs)
 
     def parse(self) -> tuple[Callable[..., Any], inspect.BoundArguments]:
-        """(command, its arguments)."""
+        """(command, arguments): the command's function, and the arguments to call it with."""
         self.program.config = (self._take,)
         command, bound, _ = self.program.parse_args(self.words, exit_on_error=False, print_error=False)
         if TYPED in bound.signature.parameters:

@@ -1,4 +1,4 @@
-"""`seediff models`, `download` and `tune`: which models there are, fetching one, and finding its own thresholds."""
+"""`seediff models`, `download` and `tune`: list the known models, fetch one, and find a model's own thresholds."""
 
 from __future__ import annotations
 

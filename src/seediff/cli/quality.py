@@ -112,7 +112,7 @@ def filter_(
 
 
 def describe_errors(checked: Checked) -> str:
-    """A text with the number of errors, the first error, and what helps."""
+    """A text about the errors: their number, the first error, and what helps."""
     from ..dataset.quality.check import FILE_FINDINGS
     from .summary import counts
 

@@ -254,8 +254,8 @@ def _run(
     show: Callable[..., None],
     warning: str,
 ) -> None:
-    """Carry out a job and print its summary. Raises UserError if some photographs could not be used. show: prints the
-    command's summary. warning: a warning to print after it; "": none."""
+    """Carry out a job and print its summary. found: the photographs. show: prints the summary of the command. warning:
+    printed after the summary; "": no warning. Raises UserError if some photographs could not be used."""
     job.warn = options.warn
     result = carry_out(job, out, options, "photographs")
     if result and not options.quiet:
@@ -267,7 +267,8 @@ def _run(
 
 
 def threshold_warning(config: MaskPhotosConfig | SegmentPhotosConfig) -> str:
-    """A warning that the threshold was never tuned for the model; "" if it was tuned or given."""
+    """A warning that the command's threshold was tuned for another model; "" if it was tuned for this model, or
+    given."""
     name = THRESHOLDS[config.command]
     source = config.source(name)
     if source == DEFAULT:
@@ -284,8 +285,8 @@ def threshold_warning(config: MaskPhotosConfig | SegmentPhotosConfig) -> str:
 
 
 def find_table(paths: Sequence[Path], classes: Sequence[str]) -> Path | None:
-    """The table with the classes of each photograph, which --classes names or which is in the photographs' folder; None
-    if there is none. Raises UserError for a table together with names, and for several tables."""
+    """The table with the classes of each photograph; None without a table. It is named in `classes`, or is the
+    classes.csv in a folder in `paths`. Raises UserError for a table together with names, and for several tables."""
     for name in classes:
         if name.lower().endswith(".csv"):
             if len(classes) > 1:
@@ -301,7 +302,8 @@ def find_table(paths: Sequence[Path], classes: Sequence[str]) -> Path | None:
 
 
 def check_effects(typed: Collection[str], config: SegmentPhotosConfig, *, labels: Path | None, named: bool) -> None:
-    """Raise UserError for a typed option that has no effect. typed: flat names. named: segments get names."""
+    """Raise UserError for a typed option that has no effect. typed: flat names, such as `segment.rounds`. labels: the
+    folder of --labels. named: whether segments get names."""
     segment = config.segment
     if "segment.rounds" in typed and isinstance(segment.kl_threshold, tuple):
         problem = f"{len(segment.kl_threshold)} values of --kl-threshold already set the number of rounds"

@@ -153,8 +153,8 @@ def train(
 
 @contextmanager
 def _report_steps(out: Path, total: int) -> Iterator[Callable[[int], None]]:
-    """Yields a function to call with the number of saved steps. After an interruption or a full disk, the message
-    names this number. out: the segmenter's folder. total: the number of all steps."""
+    """Yields a function to call with the number of saved steps. After an interruption or a full disk, the message names
+    this number. out: the folder of the segmenter. total: the number of all steps."""
     kept: int | None = None
 
     def keep(steps: int) -> None:

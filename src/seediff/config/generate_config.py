@@ -1,4 +1,4 @@
-"""The configuration of `generate`, and what it shares with that of `mask`."""
+"""The configuration of `generate`, and the part of it that the configuration of `mask` shares."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,7 +28,7 @@ from .sizes import Size, check_size
 Self = TypeVar("Self", bound="DatasetConfig")
 
 ImageSize = Annotated[Size | None, WORD, Parameter(group=MODEL)]
-"""None: the model's own size."""
+"""The size of images. None: the model's own size."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,8 @@ class DatasetConfig(RunConfig):
         check_prompts(self.prompts, classes=self.classes if self.prompts_name else ())
 
     def _make_tuples(self, *names: str) -> None:
-        """Make fields tuples, from any iterable of texts such as the keys of a table, and compose their letters."""
+        """Make these fields tuples, from any iterable of texts such as the keys of a table. Accented letters become
+        single characters."""
         for name in names:
             texts = getattr(self, name)
             if not isinstance(texts, str):
@@ -76,9 +77,12 @@ class DatasetConfig(RunConfig):
 
     @classmethod
     def recommended(cls: type[Self], **values: Any) -> Self:
-        """The configuration with the model's own constants for values that are not given. (The class itself, when
-        called, uses the paper's.) `mask` and `capture` are tables of given values, such as `mask={"beta": 0.4}`, or a
-        whole MaskConfig and CaptureConfig. Raises UserError."""
+        """The configuration with the model's own constants for values that are not given. (The class itself uses the
+        paper's constants.)
+
+        values: field → value. `mask` and `capture` are tables of given values, such as `mask={"beta": 0.4}`, or a whole
+        MaskConfig and CaptureConfig. Raises UserError.
+        """
         return recommend(cls, values)[0]
 
 
@@ -151,7 +155,8 @@ class GenerateConfig(DatasetConfig):
 
 
 def load_dataset_config(path: Path, *others: type[DatasetConfig]) -> DatasetConfig:
-    """The configuration in a dataset's seediff.toml, of `generate` or one of `others`. Raises UserError."""
+    """The configuration in a dataset's seediff.toml. Raises UserError unless `generate`, or a command of the classes
+    `others`, made the dataset."""
     kinds = {kind.command: kind for kind in (GenerateConfig, *others)}
     command = read_toml(path).get("command", GenerateConfig.command)
     if command not in kinds:

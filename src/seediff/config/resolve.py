@@ -33,9 +33,10 @@ from .settings import DEFAULT, GIVEN, TUNED, AnySettings, Config, Settings, Sour
 
 Made = TypeVar("Made")
 ABOUT = ("command", "version", "weights")
-"""Keys of an output's seediff.toml that are not part of the configuration. `weights` is the weights' fingerprint."""
+"""Keys of an output's seediff.toml that are not part of the configuration. `weights` is the fingerprint of the model's
+weights."""
 DECIDING = ("model", "base", "lora", "mask.method", "segment.method", "architecture", "backbone", "weights")
-"""Fields whose values bring defaults for other fields."""
+"""Fields that decide the defaults of other fields."""
 ALL_LEVELS = (8, 4, 2, 1)
 """The paper's "all resolutions" (supplement S2.5), which CA, CAA, CRE and DAAM read. The default leaves out 8, which
 small models lack."""
@@ -48,9 +49,9 @@ class Choices(NamedTuple):
     line: SourcedValues
     """The command line, or Python."""
     file: Sequence[SourcedValues] = ()
-    """A configuration file: one entry, or for an output's seediff.toml one per source that it names."""
+    """The values of a configuration file: one entry, or for an output's seediff.toml one entry per source in it."""
     tuned: SourcedValues = NOTHING
-    """A file of `seediff tune`."""
+    """The values of a file of `seediff tune`."""
 
     def values(self) -> dict[str, Any]:
         """Flat name → the strongest value."""
@@ -78,27 +79,27 @@ def ranked_sources(
 
     method = given.get("mask.method") or preset.method or MaskConfig.method
     facts = METHOD_FACTS.get(method, MethodFacts())  # MaskConfig refuses an unknown name
-    own = preset.values(tables_of(kind), method, given.get("segment.method", SegmentConfig.method))
-    for_model, levels, steps = dict[str, Any](), dict[str, Any](), dict[str, Any]()
+    in_preset = preset.values(tables_of(kind), method, given.get("segment.method", SegmentConfig.method))
+    for_model, all_levels, captured_steps = dict[str, Any](), dict[str, Any](), dict[str, Any]()
     if not paper:
         for_model = flatten(facts.models.get(known_as, {}))
     elif facts.all_levels or given.get("mask.expansion") in ("parallel", "none"):
-        levels = {"mask.expand_levels": ALL_LEVELS}
+        all_levels = {"mask.expand_levels": ALL_LEVELS}
     if preset.capture_steps is not None and "steps" in field_types(kind):  # photographs are not drawn in steps
-        steps = {"capture.steps": preset.capture_steps}
+        captured_steps = {"capture.steps": preset.capture_steps}
     of_preset, of_method = f"{model_label(known_as)}'s preset", f"method {method}"
     return [
         chosen.line,  # 1. The command line, or Python
         *chosen.file,  # 2. A file (--config)
         chosen.tuned,  # 3. A file of `seediff tune` (--preset FILE)
         distilled,  # 4. What the model, or its LoRA, was distilled for
-        SourcedValues(of_preset, own),  # 5. The model's preset, with its constants for the method
+        SourcedValues(of_preset, in_preset),  # 5. The model's preset, with its constants for the method
         SourcedValues(f"{of_method} for {known_as}", for_model),  # 6. The method's constants for the model
         authors,  # 7. The authors of the model's family
-        SourcedValues("the paper", levels),  # 8. With --preset paper, for some methods: all levels of attention
+        SourcedValues("the paper", all_levels),  # 8. With --preset paper, for some methods: all levels
         SourcedValues(of_method, flatten(facts.defaults)),  # 9. The method
-        SourcedValues(of_preset, steps),  # 10. The model's preset: the steps to capture, unless the method says it
-    ]
+        SourcedValues(of_preset, captured_steps),  # 10. The model's preset: the steps to capture
+    ]  # 11. The dataclasses' defaults
 
 
 def configure_run(
@@ -147,7 +148,7 @@ def configure_run(
 
 
 def _begun_model(kind: type[Config], out: Path) -> SourcedValues:
-    """The model of the run that was begun in a folder, if a run was."""
+    """The model that an unfinished or complete run in a folder has, as a given value. Empty without such a run."""
     with suppress(UserError):
         begun = strongest(read_file(out / CONFIG, kind))
         return SourcedValues(GIVEN, {name: begun[name] for name in ("model", "base") if name in begun})
@@ -155,7 +156,7 @@ def _begun_model(kind: type[Config], out: Path) -> SourcedValues:
 
 
 def _distilled(model: ModelInfo, name: str, lora: str | None) -> SourcedValues:
-    """What the LoRA was distilled for, or else the single file that replaces the model's network."""
+    """The values for which the LoRA was distilled, or else the single file that replaces the model's network."""
     for source in filter(None, (lora, name if model.files.replacement else None)):
         values = values_of_file(model.family, source)
         if values:
@@ -164,8 +165,8 @@ def _distilled(model: ModelInfo, name: str, lora: str | None) -> SourcedValues:
 
 
 def _find_model(name: str, base: str | None, planned: bool) -> ModelInfo | None:
-    """The model of this name; None if the hub does not deliver its small files, which loading reports if it comes to
-    that. Raises UserError for names of nothing."""
+    """The model with this name. None if the hub does not deliver its small files; loading reports that later. planned:
+    as in `fetch_configurations`. Raises UserError for a name without a model."""
     files = locate_model(name, base)
     try:
         fetch_configurations(files, planned=planned)
@@ -175,7 +176,7 @@ def _find_model(name: str, base: str | None, planned: bool) -> ModelInfo | None:
 
 
 def no_model() -> UserError:
-    """The error about a command for photographs for which nobody named a model."""
+    """The error for a command for photographs without a model."""
     real = BY_NAME[REAL]
     gpu, cpu = (show_bytes(real.weight_bytes(dtype)) for dtype in ("float16", "float32"))
     smallest = f"such as --model {REAL}, the smallest (a download of {gpu} for a GPU, {cpu} for a CPU)"
@@ -183,7 +184,8 @@ def no_model() -> UserError:
 
 
 def _spelled(config: Config, settings: ModelSettings) -> Config:
-    """The configuration with its classes, or names of segments, spelled as in the model's list of words, if any."""
+    """The configuration with its classes, or names of segments, spelled as in the model's list of words, if the model
+    has a list: `Dog` → `dog`."""
     by_reading = {reading_key(word): word for word in settings.words or ()}
     for field in ("classes", "names"):
         words = getattr(config, field, ())
@@ -244,8 +246,8 @@ def chosen_by_people(ranked: Sequence[SourcedValues]) -> list[SourcedValues]:
 
 
 def split_preset(preset: str, *names: str) -> tuple[str, Tuned | None]:
-    """(constants, tuned) for `configure_run`, from the value of --preset: one of `names`, or a file of `seediff tune`.
-    Raises UserError."""
+    """(constants, tuned), the arguments of `configure_run`, from the value of --preset. names: the values that are not
+    files, such as "paper". Raises UserError for a value that is neither a name nor a file."""
     if preset in names:
         return preset, None
     if not Path(preset).is_file():
@@ -260,8 +262,8 @@ def strongest(ranked: Sequence[SourcedValues]) -> dict[str, Any]:
 
 
 def resolve(kind: type[AnySettings], ranked: Sequence[SourcedValues]) -> AnySettings:
-    """The configuration from values of several sources, the strongest first. Raises UserError for a wrong value, naming
-    its source."""
+    """The configuration from values by source, the strongest source first. Raises UserError for a wrong value, and
+    names its source."""
     sources: dict[str, SourcedValues] = {}
     for one in reversed(ranked):
         sources |= dict.fromkeys(one.values, one)
@@ -281,8 +283,8 @@ def resolve(kind: type[AnySettings], ranked: Sequence[SourcedValues]) -> AnySett
 
 
 def _made(kind: type[Made], values: Mapping[str, Any], prefix: str, sources: Mapping[str, SourcedValues]) -> Made:
-    """An instance of a dataclass. prefix: what stands before its fields' names in flat names. sources: flat name → what
-    the value is from. Raises UserError as `resolve` does."""
+    """An instance of a dataclass. prefix: the table of its fields in flat names, such as `mask.`. sources: flat name →
+    the source with the value. Raises UserError as `resolve` does."""
     try:
         return kind(**values)
     except UserError as error:
@@ -298,8 +300,11 @@ def _made(kind: type[Made], values: Mapping[str, Any], prefix: str, sources: Map
 def recommend(
     kind: type[Config], values: Mapping[str, Any], model: ModelInfo | None = None
 ) -> tuple[Config, ModelInfo | None]:
-    """`configure_run` for a program. values: field → value; for `mask` and the like a table of given values, or a whole
-    configuration; their fields may also be keys of `values` itself. Raises UserError."""
+    """(configuration, model) for a program, as `configure_run` makes them for the command line.
+
+    values: field → value. For `mask` and other tables, the value is a table of given values or a whole configuration;
+    fields of tables may also be keys of `values` itself. model: if it was found already. Raises UserError.
+    """
     parts, table = tables_of(kind), {**values}
     others = values.keys() - field_types(kind).keys()
     direct = {name: {key: table.pop(key) for key in others & field_types(part).keys()} for name, part in parts.items()}
@@ -316,9 +321,12 @@ def recommend(
 
 
 def own_constants(pipe: Any, method: str) -> tuple[MaskConfig, dict[str, Any]]:
-    """(mask, capture): a mask method's constants for a pipeline, and the fields of CaptureConfig for which they were
-    chosen. If the folder of the pipeline's model has no constants, `mask` has those of the method's paper, and
-    `capture` is empty. Raises UserError."""
+    """(mask, capture) for a pipeline: a mask method's constants, and the fields of CaptureConfig with which they were
+    tuned.
+
+    pipe: a diffusers pipeline. If the folder of its model has no constants, `mask` has the constants of the method's
+    paper, and `capture` is empty. Raises UserError.
+    """
     config = MaskConfig(method=method)
     folder = getattr(pipe, "name_or_path", None)  # None if the pipeline was built from its parts
     if folder and Path(folder, "seediff.json").exists():

@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 ATTEMPTS = 3
 """The run gives up after this many deaths of workers at one batch, or while workers load the model."""
 SETTINGS = {
-    "RAY_task_oom_retries": str(ATTEMPTS - 1),  # without it Ray repeats for ever what takes a machine's memory
+    "RAY_task_oom_retries": str(ATTEMPTS - 1),  # otherwise Ray repeats forever a batch that fills a machine's memory
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # Ray's future default; without it Ray warns
-    "RAY_DEDUP_LOGS_SKIP_REGEX": "^",  # without it Ray prints a page when a machine goes down
+    "RAY_DEDUP_LOGS_SKIP_REGEX": "^",  # otherwise Ray prints a page when a machine goes down
 }
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 """Environment that makes a cluster of this machine alone listen on 127.0.0.1. (Ray replaces
@@ -83,7 +83,7 @@ class Ray(Engine):
             else:
                 ray.init(
                     "local",
-                    num_cpus=max(os.cpu_count() or 1, self.workers or 1),  # room for all workers that are asked for
+                    num_cpus=max(os.cpu_count() or 1, self.workers or 1),  # enough for the requested workers
                     object_store_memory=STORE_BYTES,
                     include_dashboard=False,
                     log_to_driver=False,
@@ -172,7 +172,7 @@ class Ray(Engine):
 
 @dataclass(frozen=True)
 class Work:
-    """What each process of the cluster needs to make batches."""
+    """What a worker needs to make batches. Each process of the cluster reads it once."""
 
     job: AnyJob
     folder: str
@@ -183,7 +183,7 @@ class Work:
 
 @dataclass(frozen=True)
 class WorkerAnswer:
-    """What a worker returns for a batch."""
+    """A batch that a worker made, or only the fingerprint of its model's weights."""
 
     weights: str
     """The fingerprint of its model's weights."""

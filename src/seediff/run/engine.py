@@ -67,17 +67,18 @@ def make_overlapped(
     import torch
 
     cuda = None
-    if device.startswith("cuda") and torch.cuda.is_available():  # a `draw` of the user's may use another machine's
+    if device.startswith("cuda") and torch.cuda.is_available():  # a user's `draw` may use the GPU of another machine
         cuda = torch.cuda
 
     def begin_thread() -> None:
-        if cuda:  # on its own stream; otherwise its work would wait for the capture that runs meanwhile
+        if cuda:  # on a stream of its own, so that its work does not wait for the capture of the next batch
             cuda.set_stream(cuda.Stream(device))
 
     writing: list[tuple[int, Future[BatchRecord]]] = []
     with ThreadPoolExecutor(1, thread_name_prefix="writing", initializer=begin_thread) as thread:
         for number in numbers:
-            # The batch before stays in memory meanwhile, however fast it is written: what fits once, always fits.
+            # The batch before stays in memory meanwhile, even if it is written already. So if two batches fit once,
+            # they always fit.
             captured = job.capture(job.batches[number])
             ready = cuda and cuda.current_stream(device).record_event()
             writing.append((number, thread.submit(write_ready, job, captured, out, ready)))

@@ -36,7 +36,7 @@ from .model_job import ModelJob
 from .output import BatchRecord, rows_in_order, sample_name
 from .sample_writer import MaskedSample, SampleWriter, traced_classes
 
-# torch takes seconds to import. A run that only reports an error, or that everything is done, should not wait for it.
+# torch takes seconds to import. A run that only reports an error, or is finished already, should not wait for it.
 if TYPE_CHECKING:
     from ..attention.maps import AttentionMaps
     from ..masks.make_masks import MaskResult
@@ -63,11 +63,12 @@ def generate(
     """Make the dataset that `config` describes in the folder `out`.
 
     Without a configuration, the options go to `GenerateConfig.recommended`: `generate(classes=["dog"], out="pets")`.
+    The same call continues a run that was interrupted at any moment, and gives the same bytes; a finished dataset stays
+    as it is.
 
-    The same call continues a run that was interrupted at any moment, and gives the same bytes; a finished dataset is
-    left as it is. draw: a function that replaces the model. offload: which parts of the model wait in the computer's
-    memory while they are not used. graphs: whether the network's calls are replayed as CUDA graphs, as in `load_model`.
-    Neither changes a byte. engine: what makes the batches; None: this process.
+    draw: a function that replaces the model. offload: which parts of the model wait in the computer's memory while they
+    are not used. graphs: whether the network's calls are replayed as CUDA graphs, as in `load_model`. Neither changes a
+    byte. engine: makes the batches; None: this process. progress: a function to report to.
 
     Raises UserError for everything that the user can fix: `out` has other contents or a dataset of another
     configuration, another run is using it, the model is missing, or it does not know a class. Raises OSError if the
@@ -306,7 +307,7 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         yield from (f"  {prompt}" for prompt in [*prompts][:PROMPTS_SHOWN])
         if len(prompts) > PROMPTS_SHOWN:
             yield "  …"
-        yield from self.plan_lines(images, verbose)
+        yield from self.plan_lines(verbose)
         yield from self.doubts()
 
     def _extent(self) -> str:

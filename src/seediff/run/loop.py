@@ -68,13 +68,14 @@ class RunResult:
 
 
 def run(job: AnyJob, out: Path | str, *, engine: Engine | None = None, progress: Progress | None = None) -> RunResult:
-    """Make the missing parts of a job's output in the folder `out`.
+    """Make what a job's output lacks, in the folder `out`.
 
     The same call continues a run that was interrupted at any moment, and gives the same bytes, whichever engine made
-    which part. A complete output is left as it is, and grows if it has fewer samples of the same series.
+    which part. A complete output stays as it is; if it has fewer samples than the job, it grows.
 
-    Raises UserError if `out` has other contents, is the output of another configuration, lacks files, or is in use, and
-    what the job raises. Raises OSError if the disk fills up.
+    engine: makes the batches; None: this process. progress: a function to report to. Raises UserError if `out` has
+    other contents, is the output of another configuration, lacks files, or is in use, and the job's own errors. Raises
+    OSError if the disk fills up.
     """
     out, done = parse_folder(out), 0
     state = inspect(job, out)
@@ -87,9 +88,11 @@ def run(job: AnyJob, out: Path | str, *, engine: Engine | None = None, progress:
 
 
 def dry_run(job: AnyJob, out: Path | str, verbose: bool = True) -> Iterator[str]:
-    """Lines about what `run` would do, as `--dry-run` prints them. Writes nothing and loads no model. The first line
-    comes at once, the others take seconds. verbose: as in `Job.describe`. Raises UserError if the run would fail before
-    it loads the model.
+    """The lines of `--dry-run`: what `run` would do. Writes nothing and loads no model. The first line comes at once,
+    the others take seconds.
+
+    verbose: whether lines also name captured layers and all settings. Raises UserError if the run would fail before it
+    loads the model.
     """
     out = parse_folder(out)
     state = inspect(job, out)
@@ -120,7 +123,7 @@ def inspect(job: AnyJob, out: Path) -> State:
 
 def _complete_locked(job: AnyJob, out: Path, engine: Engine, report: Progress) -> int:
     """Make what is missing in a locked output. Returns the number of items that this run made."""
-    state, done = inspect(job, out), 0  # again, now that no other run can change it
+    state, done = inspect(job, out), 0  # a second time, because now no other run can change it
     if state == "to grow":
         grow(out, job.config)
     if state != "complete":
@@ -138,8 +141,8 @@ def _complete_locked(job: AnyJob, out: Path, engine: Engine, report: Progress) -
 
 
 def _make_all(job: AnyJob, out: Path, engine: Engine, new: bool, report: Progress) -> int:
-    """Make the missing batches and finish the output. Returns the number of items that this run made. new: there is
-    nothing to continue."""
+    """Make the missing batches and finish the output. new: whether the output has no batch yet. report: called with the
+    progress. Returns the number of items that this run made."""
     records = {number: None if new else read_record(out, number) for number in job.batches}
     before, total = _count_items(job, records), sum(map(len, job.batches.values()))
     weights = ""
@@ -158,7 +161,7 @@ def _make_all(job: AnyJob, out: Path, engine: Engine, new: bool, report: Progres
         except RuntimeError as error:
             if not new or any(records.values()) or not _can_halve(job.config, total, error):
                 raise
-        _halve(job, total)  # behind the block, which holds the tensors of the batch that failed
+        _halve(job, total)  # outside the `except`, where the error still holds the tensors of the failed batch
         records = dict.fromkeys(job.batches)
     report(total, total, "finishing")
     clear_leftovers(out, RUN_FOLDERS)  # half-written files of killed processes
@@ -179,7 +182,8 @@ def _count_items(job: AnyJob, records: Mapping[int, BatchRecord | None]) -> int:
 def _make_and_commit(
     job: AnyJob, out: Path, engine: Engine, records: dict[int, BatchRecord | None], report: Progress
 ) -> None:
-    """Make and commit the batches without a record in `records`, and put their records there."""
+    """Make and commit each batch whose record in `records` is None, and put its record there. records: number →
+    record."""
     done, total = _count_items(job, records), sum(map(len, job.batches.values()))
 
     def say(what: str) -> None:
@@ -197,8 +201,8 @@ def _make_and_commit(
 
 
 def _can_halve(config: RunConfig, total: int, error: RuntimeError) -> bool:
-    """Whether an error says that batches do not fit into a GPU's memory, and nobody chose their size. total: the number
-    of all items."""
+    """Whether an error says that a batch does not fit into a GPU's memory, and a smaller batch is possible: nobody
+    chose the size. total: the number of all items."""
     import torch
 
     own = config.source("batch_size") in (DEFAULT, MACHINE)
@@ -206,7 +210,7 @@ def _can_halve(config: RunConfig, total: int, error: RuntimeError) -> bool:
 
 
 def _halve(job: AnyJob, total: int) -> None:
-    """From now on make batches of half the size. total: as in `_can_halve`."""
+    """Make batches of half the size from now on. total: the number of all items."""
     import torch
 
     size = min(job.config.batch_size, total)

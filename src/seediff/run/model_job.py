@@ -1,6 +1,5 @@
-"""Jobs that run a model and write a dataset: what they check before its weights are loaded, what they capture, the
-lines of a dry run, and the files about the whole dataset.
-"""
+"""Jobs that run a model and write a dataset: checks before and after the model is loaded, the plan of what is captured,
+the lines of a dry run, and the files about the whole dataset."""
 
 from __future__ import annotations
 
@@ -49,15 +48,17 @@ class ModelJob(Job[AnyModelConfig, Item, Captured]):
     classes: Sequence[str]
     """The classes of the dataset."""
     drawn: bool | None = None
-    """Whether the model draws the images, as in `dataset_card`."""
+    """True if the model draws the images, False if it labels photographs, None if neither is known."""
     capture_plan: CapturePlan | None = None
-    """What is captured; None until the job is checked, or the model loaded if its small files are not here."""
+    """The plan of what is captured. None before `plan`, and after it if the model's small files are not on this
+    machine."""
     reads: Reads | None = None
-    """What it captures instead of the maps that its plan needs for masks; None: only these."""
+    """The attention that is captured for other purposes than masks, such as names of segments. None: only what the plan
+    needs for masks."""
     model: Model
     """The loaded model."""
     warn: Callable[[str], None] = staticmethod(warnings.warn)
-    """Called before the first batch with what makes the results doubtful."""
+    """A function that shows a warning, before the first batch, about what makes the results doubtful."""
 
     def __getstate__(self) -> dict[str, Any]:
         return super().__getstate__() | {"capture_plan": None}
@@ -88,7 +89,7 @@ class ModelJob(Job[AnyModelConfig, Item, Captured]):
         return weights
 
     def use(self, model: Model) -> None:
-        """Use this model, after the checks that need a loaded model."""
+        """Use this loaded model. Raises UserError for what only a loaded model shows to be wrong."""
         self.model, self.info = model, model.info
         self.capture_plan = check_model(self.config, model.info, model.layers)
 
@@ -100,15 +101,16 @@ class ModelJob(Job[AnyModelConfig, Item, Captured]):
 
     @property
     def expected(self) -> Expected | None:
-        """The maps of one image; None if the model's files do not say how large they are."""
+        """The shapes and bytes of one image's attention maps; None if the model's files do not say how large they
+        are."""
         plan, lattice = self.capture_plan, lattice_of(self.config, self.info)
         if plan is None or lattice is None:
             return None
         return replace(plan, reads=self.reads or plan.reads).expected(lattice, self.info.pipeline)
 
     def about(self, left_out: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """Facts about the whole run for the card and the page, without times and paths, so that they are reproducible.
-        left_out: as for `finish`."""
+        """Facts about the whole run for the dataset card and the page. They have no times and no paths, so that they
+        are reproducible. left_out: the rows about what did not become a sample."""
         return {"model": self.config.model_label, "method": self.config.method, "version": __version__}
 
     def finish(self, rows: Sequence[dict[str, Any]], left_out: Sequence[dict[str, Any]], out: Path) -> None:
@@ -119,27 +121,27 @@ class ModelJob(Job[AnyModelConfig, Item, Captured]):
         write_reports(out, about, rows, classes, drawn=self.drawn)
         write_atomic(out / native.METADATA, native.jsonl(rows))
 
-    def plan_lines(self, items: int, verbose: bool = True) -> list[str]:
-        """Lines of a dry run about the model, time, memory and untuned constants. items: the number of items to make.
-        verbose: also about capture, replaced levels and all values."""
-        config, plan, info = self.resolved(), self.capture_plan, self.info
-        expected = self.expected
-        capture = ["Capture: not known, because the model's configuration is not on this machine"]
-        if plan is not None and expected is not None:
-            nearly = ", nearly as much in other shapes" if getattr(config, "fit", "") == "keep" else ""
-            capture = [f"Levels: {note}" for note in plan.notes]
-            if expected.maps:
-                capture.insert(0, f"Capture: {expected}{nearly}")
+    def plan_lines(self, verbose: bool) -> list[str]:
+        """Lines of a dry run about the model, its memory and what is captured. verbose: whether to include captured
+        layers, replaced levels and all settings."""
+        config, plan, info, expected = self.resolved(), self.capture_plan, self.info, self.expected
         size = weight_bytes(config, info)
         lines = [
             model_line(config, info, self.loading.offload, size),
-            memory_line(config, info, size, expected and expected.map_bytes),
+            memory_line(config, size, expected and expected.map_bytes),
         ]
         if self.loading.graphs == "auto" and str(config.device).startswith("cuda"):
             lines.append("Graphs: tried in the first picture, and kept if they are faster and give the same bytes")
         if not verbose:
             return [*lines, "Layers and all settings: with --verbose"]
-        return [*lines, *capture, *self.config.source_lines()]
+        if plan is None or expected is None:
+            lines.append("Capture: not known, because the model's configuration is not on this machine")
+        else:
+            if expected.maps:
+                nearly = ", nearly as much in other shapes" if getattr(config, "fit", "") == "keep" else ""
+                lines.append(f"Capture: {expected}{nearly}")
+            lines += [f"Levels: {note}" for note in plan.notes]
+        return [*lines, *self.config.source_lines()]
 
 
 def load_weights(config: ModelConfig, info: ModelInfo, loading: Loading = USUAL_LOADING) -> tuple[Model, str]:
@@ -199,8 +201,8 @@ def check_values(config: ModelConfig, info: ModelInfo) -> None:
 
 
 def lattice_of(config: ModelConfig, info: ModelInfo) -> tuple[int, int] | None:
-    """(height, width) of the lattice L on which the model draws or sees a picture, in positions, not pixels; None if
-    the model's files do not say how large a position is."""
+    """(height, width) of the lattice L on which the model draws or sees a picture, counted in positions, not in pixels.
+    None if the model's files do not say how many pixels a position has."""
     sizes = info.sizes()
     if sizes is None:
         return None
@@ -209,7 +211,7 @@ def lattice_of(config: ModelConfig, info: ModelInfo) -> tuple[int, int] | None:
 
 
 def model_line(config: RunConfig, info: ModelInfo, offload: Offload, size: int | None) -> str:
-    """The line about the model that will be loaded. size: bytes of its weights; None: not all are on this machine."""
+    """The line of a dry run about the model. size: bytes of its weights; None: not all weights are on this machine."""
     named, where = named_model(info.files.base), "on this machine"
     if size is None and not isinstance(info.files.whole, Path):
         where = "not on this machine; the run downloads it"
@@ -222,14 +224,14 @@ def model_line(config: RunConfig, info: ModelInfo, offload: Offload, size: int |
 
 
 def weight_bytes(config: RunConfig, info: ModelInfo) -> int | None:
-    """Bytes of a model's weights; None if they are not all on this machine. config: with a number format."""
+    """Bytes of a model's weights in the configuration's number format; None if not all weights are on this machine."""
     with suppress(UserError):  # loading reports what is wrong with a file
         return info.files.weight_bytes(info.family, str(config.dtype))
     return None
 
 
-def memory_line(config: RunConfig, info: ModelInfo, size: int | None, maps: int | None) -> str:
-    """The line about the memory that a model needs. size, maps: bytes of its weights, and of an image's attention maps;
+def memory_line(config: RunConfig, size: int | None, maps: int | None) -> str:
+    """The line of a dry run about memory. size: bytes of the model's weights. maps: bytes of an image's attention maps.
     None: not known."""
     line = "Memory: not known, because the weights are not all on this machine"
     if size:

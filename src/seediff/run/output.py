@@ -25,7 +25,7 @@ from ..config.settings import DEFAULT, GIVEN, MACHINE, Config, RunConfig, differ
 from ..dataset import native
 from ..dataset.native import EXTRAS, IMAGES, INSTANCES, MASKS
 from ..dataset.reviews import REVIEWS, read_actions
-from ..dataset.rows import check_row
+from ..dataset.rows import check_row, checked_rows
 from ..errors import UserError
 from ..files.documents import read_json, read_toml
 from ..files.messages import plural, show_json
@@ -35,16 +35,17 @@ from ..files.reading import inside
 from ..prompts.specs import sample_count
 
 State = Literal["new", "unfinished", "complete", "to grow"]
-"""The state of an output. to grow: it was made for fewer samples of the same series (`RunConfig.extends`)."""
+"""The state of an output folder. "to grow": complete, but for fewer samples of the same series
+(`RunConfig.extends`)."""
 
 RUN_FOLDERS = (IMAGES, MASKS, INSTANCES, *EXTRAS)
-"""Folders that only batches of runs write to."""
+"""The folders to which only batches of runs write."""
 RESTORE = "put them back from a copy, or choose a new folder"
 IMAGE = re.compile(rf"{native.IMAGES}/([0-9]{{6,}})\.[a-z]+")
 EARLIER = f"{BATCHES}/{native.METADATA}"
 """The rows of a dataset that was complete before it grew. Samples keep the `split` that they have there."""
 DECIDE_ROUNDING = ("device", "dtype", "threads")
-"""Fields that decide rounding. A run that leaves them open continues with the values that the output was begun with."""
+"""Fields that decide rounding. Where a later run leaves them open, it continues with the values in the output."""
 
 
 @dataclass
@@ -56,15 +57,15 @@ class BatchRecord:
     left_out: list[dict[str, Any]] = field(default_factory=list)
     """The batch's rows of the file that `Job.left_out` names, such as rejected.jsonl."""
     files: dict[str, int] = field(default_factory=dict)
-    """Path of each of its files → size in bytes."""
+    """Path in the output → size in bytes, for each file of the batch."""
 
     def write(self, out: Path, name: str, data: bytes) -> None:
-        """Write the file out/name and note it."""
+        """Write a file of the batch, and note its size. name: its path in the output."""
         write_atomic(_place(out, name), data, durable=True)
         self.files[name] = len(data)
 
     def write_by(self, out: Path, name: str, write: Callable[[Path], object]) -> None:
-        """Have `write` write the file out/name, and note it."""
+        """Have a function write a file of the batch, and note its size. name: its path in the output."""
         path = _place(out, name)
         write(path)
         flush(path)
@@ -72,17 +73,16 @@ class BatchRecord:
 
 
 def _place(out: Path, name: str) -> Path:
-    """The path out/name, which must be in one of the folders that `begin` empties after a killed run."""
+    """The path of a file in the output. It must be in one of RUN_FOLDERS, which `begin` empties after a killed run."""
     fix = "add its folder to EXTRAS (dataset/native.py) or RUN_FOLDERS (run/output.py)"
     assert name.partition("/")[0] in RUN_FOLDERS, f"{name}: {fix}"
     return inside(out, name)
 
 
 def look_into(out: Path, config: Config) -> tuple[State, Config]:
-    """The state of an output, and the configuration to make or continue it with. Raises UserError for a file, a folder
-    with other contents, the output of another command or configuration, and an unfinished output of another version of
-    this package.
-    """
+    """(state, configuration): the state of the folder `out`, and the configuration to make or continue its output with.
+    Raises UserError for a file, for a folder with other contents, for the output of another command or configuration,
+    and for an unfinished output of another version of this package."""
     device, numbered, _ = (config.device or "").partition(":")
     if numbered:  # the number of a GPU changes nothing
         config = config.changed(GIVEN, device=device)
@@ -107,8 +107,8 @@ def look_into(out: Path, config: Config) -> tuple[State, Config]:
 
 
 def read_begun(out: Path, config: RunConfig) -> dict[str, Any] | None:
-    """The seediff.toml of the command's output in a folder; None if there is nothing to continue. Raises UserError for
-    a file, a folder with other contents, and another command's output."""
+    """The contents of the seediff.toml in a folder; None if there is nothing to continue. Raises UserError for a file,
+    for a folder with other contents, and for another command's output."""
     if out.exists() and not out.is_dir():
         raise UserError(out, "there is a file where the folder should be")
     entries = out.iterdir() if out.is_dir() else ()
@@ -130,8 +130,8 @@ def read_begun(out: Path, config: RunConfig) -> dict[str, Any] | None:
 
 
 def nothing_committed(out: Path) -> bool:
-    """Whether an output has no finished batch. Without a folder of records, files of samples may be somebody else's, so
-    there must be none."""
+    """Whether an output has no finished batch. Without a folder of records, nobody knows whose the files of samples
+    are, so there must be no files."""
     if (out / BATCHES).is_dir():
         return not any((out / BATCHES).glob("*.json"))
     folders = [out / name for name in RUN_FOLDERS if (out / name).is_dir()]
@@ -139,7 +139,8 @@ def nothing_committed(out: Path) -> bool:
 
 
 def as_begun(config: Config, begun: Config) -> Config:
-    """The configuration, with the values that it leaves open filled in from the one that the output was begun with."""
+    """The configuration `config`, with values from `begun`, the configuration in the output, where `config` leaves them
+    open."""
     config = config.filled(MACHINE, **{name: getattr(begun, name) for name in DECIDE_ROUNDING})
     if config.source("batch_size") == DEFAULT and begun.source("batch_size") == MACHINE:
         return config.changed(MACHINE, batch_size=begun.batch_size)
@@ -152,7 +153,8 @@ def record_path(number: int) -> str:
 
 
 def read_record(out: Path, number: int) -> BatchRecord | None:
-    """The record of a batch; None if the batch is not finished, or one of its files is missing or has another size."""
+    """The record of a batch; None if the batch is not finished, if one of its files is missing, or if a file has
+    another size."""
     with suppress(OSError, ValueError, UserError):
         record = read_json(out / record_path(number), BatchRecord)
         for row in record.rows:
@@ -174,14 +176,14 @@ def check_files(out: Path, numbers: Iterable[int]) -> None:
             written += [row["file_name"] for row in record.rows if "file_name" in row]
     if (out / native.METADATA).is_file():
         native.read_classes(out)  # refuses a damaged list
-        rows = native.read_rows(out)
-        listed = {row["file_name"] for row in rows}
+        rows = [*checked_rows(out / native.METADATA, native.ABSENT)]  # a recipe's rows may have no mask
+        listed = {row.get("file_name") for row in rows}
         unlisted = [name for name in written if name not in listed]
         if unlisted:
             problem = f"has no row about {unlisted[0]}, which the run wrote"
             raise UserError(out / native.METADATA, problem, RESTORE)
         for row in rows:
-            for name in (row["file_name"], row["mask_file_name"]):
+            for name in filter(None, (row.get("file_name"), row.get("mask_file_name"))):
                 sizes.setdefault(name, None)
     damaged = [name for name, size in sizes.items() if not _has_size(out / name, size)]
     if damaged:
@@ -195,7 +197,7 @@ def _has_size(path: Path, size: int | None) -> bool:
 
 
 def commit(out: Path, number: int, record: BatchRecord) -> None:
-    """Mark a batch as finished, once its files are written."""
+    """Mark a batch as finished. Its files must be on the disk."""
     data = json.dumps(vars(record), ensure_ascii=False).encode("utf-8")
     write_atomic(inside(out, record_path(number)), data)
 
@@ -206,9 +208,9 @@ def lock(out: Path) -> AbstractContextManager[None]:
 
 
 def begin(out: Path, config: RunConfig, weights: str) -> None:
-    """Start an output. Files of an earlier run that finished no batch are removed, as they may be of another
+    """Start an output. Removes the files of an earlier run that finished no batch, because they may be of another
     configuration. weights: the fingerprint of the model's weights, "" without a model."""
-    for name in (*RUN_FOLDERS, BATCHES):  # the folder of records last, because it marks the others as a run's
+    for name in (*RUN_FOLDERS, BATCHES):  # BATCHES last: it marks the other folders as a run's
         with suppress(FileNotFoundError):
             shutil.rmtree(inside(out, name))  # removes links, and does not follow them
     # First the file by which the folder is recognised as an output, in case the run is killed next.
@@ -217,8 +219,8 @@ def begin(out: Path, config: RunConfig, weights: str) -> None:
 
 
 def check_same_weights(out: Path, model: str, weights: str) -> None:
-    """Raise UserError if the output was begun with other weights. model: the model's name for the message. weights:
-    their fingerprint; "": they were not loaded."""
+    """Raise UserError if the output was begun with other weights. model: the model's name, for the message. weights:
+    the fingerprint of its weights, "" if they were not loaded."""
     begun = read_toml(out / CONFIG).get("weights", weights)
     if weights and weights != begun:
         problem = f"was started with different weights of model '{model}' ({begun} → {weights})"
@@ -231,7 +233,8 @@ def sample_name(index: int) -> str:
 
 
 def check_growth(folder: Path) -> None:
-    """Raise UserError if growing would draw a reviewed sample again, one of a smaller last batch."""
+    """Raise UserError if a dataset cannot grow because somebody reviewed a sample of its last batch. A last batch with
+    fewer images than the others is drawn again, which changes the sample."""
     saved = load_config(folder / CONFIG, GenerateConfig)
     count = sample_count(saved)
     last = set(map(sample_name, range(count - count % saved.batch_size, count)))
@@ -243,14 +246,14 @@ def check_growth(folder: Path) -> None:
 
 
 def grow(folder: Path, config: GenerateConfig) -> None:
-    """Turn an output whose configuration `config` extends into an unfinished output of `config`. A smaller last batch
-    is made again, because the number of images in a batch changes rounding. Raises UserError as `check_growth` does.
-    """
+    """Turn a complete output into an unfinished one of a configuration with more samples. A last batch with fewer
+    images than the others is drawn again, because the number of images in a batch changes rounding. Raises UserError as
+    `check_growth` does."""
     check_growth(folder)
     saved = load_config(folder / CONFIG, GenerateConfig)
     whole, rest = divmod(sample_count(saved), config.batch_size)
     if (folder / native.METADATA).is_file():
-        native.read_rows(folder)  # refuses what cannot be read, before it is set aside
+        native.read_rows(folder)  # refuses rows that cannot be read, before they are set aside
         inside(folder, BATCHES).mkdir(exist_ok=True)
         (folder / native.METADATA).replace(folder / EARLIER)
     if rest:
@@ -264,7 +267,8 @@ def earlier_rows(folder: Path) -> list[dict[str, Any]]:
 
 
 def rows_in_order(folder: Path, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows, sorted by sample number. A sample of a dataset that grew keeps the `split` that it has in EARLIER."""
+    """The rows sorted by the number of the sample. After an output has grown, samples keep the `split` that they had
+    before."""
     splits = {row["file_name"]: {"split": row["split"]} for row in earlier_rows(folder) if "split" in row}
     by_number = sorted(rows, key=lambda row: sample_number(row["file_name"]))
     return [{**row, **splits.get(row["file_name"], {})} for row in by_number]
