@@ -1,12 +1,11 @@
-"""Single files of weights (Civitai, A1111, ComfyUI): which model they were made from, which of its parts they hold, and
-loading these by diffusers' converters.
+"""Single files of weights (Civitai, A1111, ComfyUI): recognising the model from which a file was made and the parts
+that it holds, and loading these with diffusers' converters.
 
 Tensors of a single file have the names of the original authors' code; the network's usually begin with
-`model.diffusion_model.`. The model is recognised by these names, before anything is fetched. What a file never has
-(configurations, tokenizers, the scheduler), and parts that it lacks, come from its *base*: a model in diffusers'
-format. Tensors whose names or shapes are not those of the base's configuration are refused: libraries would fill what
-is missing with random numbers.
-"""
+`model.diffusion_model.`. These names show the model, before anything is fetched. Everything else comes from the
+file's *base*, a model in diffusers' format: configurations, tokenizers, the scheduler, and missing parts. Tensors
+whose names or shapes do not fit the base's configuration are refused: libraries would fill missing tensors with
+random numbers."""
 
 from __future__ import annotations
 
@@ -29,7 +28,7 @@ NETWORK = "model.diffusion_model."
 QUANTISED = re.compile(
     r"(scaled_fp8|\.(scale_weight|weight_scale|scale_input|input_scale|comfy_quant|absmax|quant_map))$"
 )
-"""Matches names of tensors by which others must be multiplied, which no converter of diffusers does."""
+"""Matches names of tensors that are factors for other tensors. diffusers' converters would ignore these factors."""
 
 BASES: dict[str, tuple[str, ...]] = {
     "label_emb.0.0.weight": ("sdxl",),
@@ -49,8 +48,8 @@ BASES: dict[str, tuple[str, ...]] = {
     "txtfusion.projector.weight": ("krea2-raw", "krea2-turbo"),
     "blocks.0.mlp.inverted_conv.conv.weight": ("sana",),
 }
-"""Name of a tensor → short names of the models from which a file with this tensor may have been made. The order
-matters: the first tensor that the file has counts."""
+"""The order matters: the first tensor that a file has counts. Name of a tensor → short names of the models from
+which a file with this tensor may have been made."""
 T5_PREFIX = "text_encoders.t5xxl.transformer."
 CLIP_L = "text_encoders.clip_l.transformer."
 PREFIXES = {
@@ -61,18 +60,19 @@ PREFIXES = {
     "text_encoder_2": ("conditioner.embedders.1.model.", "text_encoders.clip_g.transformer."),
     "text_encoder_3": (),
 }  # fmt: skip
-"""Part other than the network → the possible prefixes of its tensors' names. A T5 has T5_PREFIX instead."""
+"""Part other than the network → with what the names of its tensors may begin. The names of a T5 begin with T5_PREFIX
+instead."""
 
 
 @dataclass(frozen=True)
 class Checkpoint(Replacement):
-    """A single file of weights, by its header."""
+    """A single file of weights on this machine, as its header describes it."""
 
     path: Path
     tensors: Mapping[str, Tensor]
-    """The tensors by name."""
+    """Name → shape and type of a tensor."""
     prefix: str
-    """The beginning of the names of the network's tensors."""
+    """With what the names of the network's tensors begin."""
     place: ClassVar[str] = "the file"
 
     @property
@@ -87,8 +87,8 @@ class Checkpoint(Replacement):
         return [self.path]
 
     def base(self) -> str:
-        """The short name of the model that the weights were made from. Raises UserError if the tensors do not say
-        it."""
+        """The short name of the model from which the weights were made. Raises UserError if the tensors' names do
+        not say it."""
         named = {name.removeprefix(self.prefix) for name in self.tensors}
         names = next((names for mark, names in BASES.items() if mark in named), ())
         if not names:
@@ -99,8 +99,8 @@ class Checkpoint(Replacement):
         return names[0]
 
     def parts(self, family: Family, index: Mapping[str, Any]) -> dict[str, str]:
-        """Part of the base's pipeline that the file holds → the prefix of its tensors' names. index: the base's
-        model_index.json; if it is empty, only the network is known."""
+        """Part of the base's pipeline that the file holds → with what the names of its tensors begin. index: the
+        base's model_index.json; if it is empty, only the network is found."""
         found = {family.network_part: self.prefix}
         for part, prefixes in PREFIXES.items():
             made_of = index.get(part)
@@ -115,8 +115,8 @@ class Checkpoint(Replacement):
         return found
 
     def load(self, family: Family, folder: Path, index: Mapping[str, Any], dtype: str, name: str) -> dict[str, Any]:
-        """Part → module, for all parts that the file holds and the base lists. Raises UserError for tensors that are
-        missing, have other shapes, or do not belong to the base."""
+        """Part → loaded module, for all parts that the file holds and the base lists. Raises UserError for tensors
+        that are missing, have other shapes, or do not belong to the base."""
         import diffusers
         import torch
         import transformers
@@ -159,8 +159,8 @@ class HubFile(Replacement):
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """The `Checkpoint` of a single file, from the file's header. Raises UserError if it cannot be read or has no
-    tensors."""
+    """The `Checkpoint` of a file. Only the file's header is read. Raises UserError if the header cannot be read or
+    has no tensors, and for unsupported quantisation."""
     if path.suffix == ".gguf":
         for package in ("gguf", "accelerate"):
             if find_spec(package) is None:
@@ -179,7 +179,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def _diffusers_part(kind: Any, tensors: dict[str, Any], gguf: bool, folder: Path, dtype: Any) -> Any:
-    """The loaded network or autoencoder. folder: the folder of its configuration."""
+    """The loaded network or autoencoder. kind: its class. tensors: without the prefix. gguf: whether they are
+    quantised by llama.cpp's formats. folder: the base's folder of this part, with its config.json. dtype: torch's."""
     import torch
     from diffusers.loaders.single_file_model import SINGLE_FILE_LOADABLE_CLASSES
 
@@ -207,7 +208,8 @@ def _diffusers_part(kind: Any, tensors: dict[str, Any], gguf: bool, folder: Path
 
 
 def _text_encoder(kind: Any, tensors: dict[str, Any], prefix: str, folder: Path, part: str, dtype: Any) -> Any:
-    """The loaded text encoder: CLIP under transformers' or OpenCLIP's names, or T5."""
+    """The loaded text encoder: T5, or CLIP under transformers' or OpenCLIP's names. kind: its class. tensors:
+    without the prefix. folder: the base's folder. dtype: torch's."""
     import torch
     from diffusers.loaders.single_file_utils import convert_open_clip_checkpoint
 
