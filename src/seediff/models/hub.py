@@ -20,6 +20,8 @@ from ..files.messages import show_bytes
 from ..files.output_folders import free_bytes
 from .short_names import named_model
 
+HubId = str
+"""`owner/name`, a repository on the hub."""
 INDEX = "model_index.json"
 WEIGHTS = (".safetensors", ".gguf")
 """Suffixes of single files that can be loaded."""
@@ -58,7 +60,7 @@ def cached_file(hub_id: str, name: str) -> Path | None:
     return Path(path) if isinstance(path, str) else None
 
 
-def local_folder(source: Path | str) -> Path | None:
+def local_folder(source: Path | HubId) -> Path | None:
     """The folder of a model on this machine: `source` itself if it is a folder, or its place in the cache if it is a
     hub id. None if the cache lacks its model_index.json."""
     if isinstance(source, Path):

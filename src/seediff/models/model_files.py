@@ -24,10 +24,10 @@ from ..files.messages import did_you_mean
 from ..files.reading import check_unpacked
 from .families import pipeline_family
 from .families.family import NETWORK_PARTS, Family
-from .hub import INDEX, WEIGHTS, cached_file, fetch_file, hub_part, local_folder, path_of, read_index
+from .hub import INDEX, WEIGHTS, HubId, cached_file, fetch_file, hub_part, local_folder, path_of, read_index
 from .replacement import NetworkFolder, Replacement
 from .short_names import BY_NAME, EMBEDDED, named_model
-from .single_file import HubFile, read_checkpoint
+from .single_file import HubFile, SingleFile, read_checkpoint
 from .weights import file_bytes, part_files
 
 
@@ -39,7 +39,7 @@ class ModelFiles:
     """The name that the user gave: sd1.5; tuned.safetensors."""
     base: str
     """The name of the whole model: sd1.5 in both examples."""
-    whole: Path | str
+    whole: Path | HubId
     """The folder or hub id of the whole model: stable-diffusion-v1-5/stable-diffusion-v1-5."""
     replacement: Replacement | None = None
     """The weights that replace some parts of the whole model: None; a `Checkpoint`."""
@@ -127,14 +127,9 @@ def locate_model(name: str, base: str | None = None) -> ModelFiles:
     """`find_model` without asking the hub. Raises UserError if nothing has this name, if the file is not a model's,
     and if a whole model is given a base."""
     place = resolve_name(name)
-    if isinstance(place, HubFile):
-        if base is None:
-            problem = f"{name}: no such file, neither here nor in the hub's cache"
-            raise UserError("model", problem, "to fetch a file of the hub, give its base as well")
+    if isinstance(place, SingleFile):
         replacement = place
-    elif isinstance(place, Path) and place.is_file():
-        replacement = read_checkpoint(place)
-        base = base or replacement.base()
+        base = base or place.base()
     elif base is None:
         return ModelFiles(name, name, place)
     elif isinstance(place, str) or (place / INDEX).is_file():
@@ -143,7 +138,7 @@ def locate_model(name: str, base: str | None = None) -> ModelFiles:
     else:
         replacement = _network_in(place)
     whole = resolve_name(base)
-    if isinstance(whole, HubFile) or (isinstance(whole, Path) and whole.is_file()):
+    if isinstance(whole, SingleFile):
         raise UserError("base", f"{base} must be a model in diffusers' format, a folder or a hub id, not a file")
     return ModelFiles(name, base, whole, replacement)
 
@@ -158,9 +153,9 @@ def _network_in(folder: Path) -> NetworkFolder:
     raise UserError("model", problem, "name a folder with a whole model or its network")
 
 
-def resolve_name(name: str) -> Path | str | HubFile:
-    """What a name stands for: a Path of a folder or a file of weights on this machine; a hub id; or a `HubFile` that
-    is not on this machine. Makes no network requests. Raises UserError for any other name."""
+def resolve_name(name: str) -> Path | HubId | SingleFile:
+    """What a name stands for: a folder on this machine, a hub id, or a single file of weights. Makes no network
+    requests. Raises UserError for any other name, and for a file that cannot be read."""
     if name in EMBEDDED:
         if not (EMBEDDED[name] / INDEX).is_file():
             raise UserError("model", f"{name}: is missing", "take it from SeeDiff's repository, or reinstall seediff")
@@ -168,8 +163,10 @@ def resolve_name(name: str) -> Path | str | HubFile:
     if name in BY_NAME:
         return BY_NAME[name].hub_id
     path = path_of(name)
-    if os.path.isdir(path) or (os.path.isfile(path) and path.suffix in WEIGHTS):
+    if os.path.isdir(path):
         return path
+    if os.path.isfile(path) and path.suffix in WEIGHTS:
+        return read_checkpoint(path)
     check_unpacked(path)
     if os.path.exists(path):
         problem = "must be a folder, or a file of weights in safetensors or GGUF; pickles can run code"
@@ -183,4 +180,5 @@ def resolve_name(name: str) -> Path | str | HubFile:
         raise UserError("model", f"{name}: no such folder or file{near}", fix)
     if file is None:
         return hub_id
-    return cached_file(hub_id, file) or HubFile(hub_id, file)
+    cached = cached_file(hub_id, file)
+    return HubFile(hub_id, file) if cached is None else read_checkpoint(cached)

@@ -154,8 +154,16 @@ class HubFile(Replacement):
     def is_gguf(self) -> bool:
         return self.file.endswith(".gguf")
 
+    def base(self) -> str:
+        """Raises UserError: the file's tensors would say it."""
+        problem = f"{self.hub_id}/{self.file}: no such file, neither here nor in the hub's cache"
+        raise UserError("model", problem, "to fetch a file of the hub, give its base as well")
+
     def fetched(self) -> Replacement:
         return read_checkpoint(fetch_file(self.hub_id, self.file))
+
+
+SingleFile = Checkpoint | HubFile
 
 
 def read_checkpoint(path: Path) -> Checkpoint:

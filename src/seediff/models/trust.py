@@ -57,6 +57,8 @@ def check_index(path: Path, index: Mapping[str, Any], family: Family) -> set[str
     UserError for a network that is not of the family's class, for parts that PARTS does not allow, and for a missing
     part that the family needs."""
     check_settings(path, index)
+    # listed: parts that are in this model. needed: parts that must be, because every model of the family has them, or
+    # because the file names them.
     listed, needed = set(), {family.network_part, "vae", "text_encoder", family.reads_text}
     for part, made_of in index.items():
         if not isinstance(made_of, list) or part.startswith("_") or part in NOT_LOADED:
