@@ -6,7 +6,7 @@
     describe.py       what the small files say, before weights are read
     families/         what is known of each architecture; layer_choice.py: choosing among its attention layers
     pipeline.py       loads the weights, with weights.py (complete) and trust.py (no code)
-    replacement.py    weights that replace parts of a model; single_file.py: from Civitai, in GGUF
+    replacement.py    weights that replace parts of a model: a network's folder, single files (Civitai, GGUF)
     adapters.py       LoRAs
     schedulers.py     schedulers by short names; distilled.py: default values for weights that draw in a few steps
     saving_memory.py  offloading, tiling, quantised weights

@@ -25,9 +25,8 @@ from ..files.reading import check_unpacked
 from .families import pipeline_family
 from .families.family import NETWORK_PARTS, Family
 from .hub import INDEX, WEIGHTS, HubId, cached_file, fetch_file, hub_part, local_folder, path_of, read_index
-from .replacement import NetworkFolder, Replacement
+from .replacement import HubFile, NetworkFolder, Replacement, SingleFile, read_checkpoint
 from .short_names import BY_NAME, EMBEDDED, named_model
-from .single_file import HubFile, SingleFile, read_checkpoint
 from .weights import file_bytes, part_files
 
 

@@ -95,9 +95,8 @@ def check_drawing(model, guidance, capture, steps):
 
 
 def test_maps_are_those_by_the_book(model):
-    check_drawing(
-        model, 3.0, CaptureConfig(text_share="text") if book_of(model).columns else CaptureConfig(), least_steps(model)
-    )
+    capture = CaptureConfig(text_share="text") if book_of(model).columns else CaptureConfig()
+    check_drawing(model, 3.0, capture, least_steps(model))
 
 
 def test_maps_of_a_variant_are_those_by_the_book(variant):
