@@ -276,6 +276,14 @@ def test_words_are_found(model):
     assert tuple(spelled(model, [spec], -(reader.first or 0))[0] for spec in SPECS[:2]) == WORDS
 
 
+@pytest.mark.parametrize("folder", ["qwen_image", "qwen_image_21"], indirect=True)
+def test_columns_are_counted_from_where_the_pipeline_cuts(model):
+    (reader,) = model.readers
+    text, _ = reader.wrap("a dog")
+    states = model.family.encode(model.pipe, ["a dog"], "cpu")["encoder_hidden_states"]
+    assert states.shape[1] == len(reader.tokenizer(text).input_ids) + reader.first
+
+
 def test_a_negative_prompt_without_effect_is_refused(model):
     if not model.family.reads_negative(model.pipe, 3.0):
         check_refused(model, r"^negative_prompt: 'bad': model '.*' reads none; ", negative_prompt="bad")
