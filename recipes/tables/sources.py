@@ -142,7 +142,7 @@ def _set_described(config: SetConfig, places: Places) -> dict[str, str]:
     """A set's digest and the fingerprint of the weights, which for a model of the hub are unknown before the download:
     its id alone counts."""
     about = {"set": set_digest(config)}
-    if isinstance(resolve_name(config.model), Path):
+    if not isinstance(resolve_name(config.model), str):
         about["weights"] = places.once(weights_of, config.model)
     return about
 

@@ -96,13 +96,13 @@ def calls_of(model, run):
     return calls
 
 
-def plain(model, **arguments):
+def plain(model, steps=2, **arguments):
     """Pictures drawn by diffusers alone."""
     result = model.pipe(
         prompt=[spec.prompt for spec in SPECS[:2]],
         height=64,
         width=64,
-        num_inference_steps=2,
+        num_inference_steps=steps,
         generator=[torch.Generator().manual_seed(spec.seed) for spec in SPECS[:2]],
         output_type="np",
         **arguments,

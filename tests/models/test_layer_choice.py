@@ -4,7 +4,6 @@ from refusals import user_error
 from seediff import register_method
 from seediff.attention.plan import plan_capture
 from seediff.config.method_constants import CaptureConfig, MaskConfig
-from seediff.models.families.flux import FLUX
 from seediff.models.families.layers import JOINT, SELF
 from seediff.models.families.unet import SD
 from seediff.models.families.z_image import Z_IMAGE
@@ -37,13 +36,6 @@ def test_blocks_that_lack_what_a_method_reads():
         said = f"^capture\\.layers: 0-1: method {method} reads cross-attention, which these layers do not have$"
         with user_error(said):
             plan_capture(Z_IMAGE, layers, CaptureConfig(layers="0-1"), mask=MaskConfig(method=method))
-
-
-def test_blocks_that_are_not_there():
-    names = ["transformer_blocks.0.attn", "single_transformer_blocks.0.attn"]
-    assert FLUX.names_in(names, "0-1") == FLUX.names_in(names, "up") == names
-    with user_error(r"^capture\.layers: 0,2: the model has blocks 0 to 1$"):
-        FLUX.names_in(names, "0,2")
 
 
 def test_the_last_layer_of_each_block_on_the_way_up():

@@ -16,11 +16,10 @@ from builders.single_files import rewrite
 from seediff.cli.main import main
 from seediff.config.train import make_config
 from seediff.errors import Notice
-from seediff.files.messages import show_bytes
 from seediff.models import hub as hub_module
 from seediff.models.adapters import weight_file
 from seediff.models.registry import load_model
-from seediff.models.weights import chosen_files, has_all, needed_files, variants
+from seediff.models.weights import chosen_files, has_all
 from seediff.train.models import TINY_FOLDER, build_network
 
 PARTS = ("unet", "vae", "text_encoder")
@@ -46,11 +45,6 @@ OLD_SHARDS = ["unet/diffusion_pytorch_model-00001-of-00002.fp16.safetensors", *H
 def test_choice(files, float32, float16, bfloat16):
     for dtype, expected in (("float32", float32), ("float16", float16), ("bfloat16", bfloat16)):
         assert chosen_files(files, "unet", dtype)[0] == expected
-        needed = needed_files([*files, "unet/config.json", "extra/config.json"], PARTS, PARTS, dtype)
-        assert [file for file in needed if file.startswith(("unet/", "extra/"))] == [
-            "unet/config.json",
-            variants(files, "unet")[expected][0][0],
-        ]
     configured = [*files, *(f"{part}/config.json" for part in PARTS)]
     for dtype, enough in (("float32", float32 is None), ("float16", files not in (SHARDS, OLD_SHARDS))):
         assert has_all(configured, PARTS, PARTS, dtype) == enough
@@ -217,15 +211,6 @@ def test_a_folder_for_files_is_for_whole_models(hub, tmp_path, capsys):
         line = f"download owner/name/{HALF[0]} --base owner/name --out {tmp_path}/out"
         assert f"--out: is for a whole model of the hub, and owner/name/{HALF[0]} is" in refused(capsys, line)
     assert weights(hub[1]) == []
-
-
-def test_a_run_says_what_it_fetches(hub, tmp_path):
-    """Bytes of the files, also where they are of half precision alone."""
-    for file in PLAIN:
-        (tmp_path / "served" / file).unlink()
-    served = sum((tmp_path / "served" / file).stat().st_size for file in HALF)
-    with pytest.warns(Notice, match=f"fetching {show_bytes(served)} of owner/name"):
-        load_from(hub[0], tmp_path / "cache", "float32")
 
 
 def test_a_training_says_what_it_fetches_too(hub, tmp_path):

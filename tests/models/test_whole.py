@@ -96,23 +96,14 @@ def test_names_of_older_files(folder):
             {"mid_block_add_attention": False},
             "in its vae, the network of config.json has no decoder.mid",
         ),
-        ("vae/config.json", {"norm_num_groups": 7}, "/vae: cannot be loaded .num_channels .* must be divis"),
         (
             "text_encoder/config.json",
             {"hidden_act": 3},
             "/text_encoder: .*'hidden_act': Field 'hidden_act' expected",
         ),
-        (
-            "text_encoder/config.json",
-            {"intermediate_size": 8},
-            "text_encoder, tensor .* but the network has",
-        ),
+        ("text_encoder/config.json", {"intermediate_size": 8}, "text_encoder, tensor .* but the network has"),
         ("tokenizer/tokenizer_config.json", {"bos_token": 3}, "/tokenizer: cannot be loaded"),
-        (
-            "scheduler/scheduler_config.json",
-            {"beta_schedule": "x"},
-            "/scheduler: cannot be loaded .x is not impl",
-        ),
+        ("scheduler/scheduler_config.json", {"beta_schedule": "x"}, "/scheduler: cannot be loaded"),
         ("model_index.json", {"scheduler": ["diffusers", "None"]}, "must be of diffusers, not Auto"),
     ],
 )

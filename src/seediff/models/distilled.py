@@ -1,8 +1,7 @@
 """Default values for weights that were distilled to draw in a few steps.
 
-A model's configuration may say that it was distilled (`Family.says_distilled`). Where it does not, the name of the
-model or of its file decides, but only about defaults: nothing is refused because of a name.
-"""
+A model's configuration may say that it was distilled (`Family.says_distilled`). Otherwise the name of the model or
+file decides. It decides only about defaults: nothing is refused because of a name."""
 
 from __future__ import annotations
 
@@ -12,8 +11,8 @@ from typing import Any
 from .families.family import Family, FlowMatching, PartConfig
 
 UNGUIDED = re.compile(r"turbo|lightning|schnell|hyper-?sd|klein-\d+b", re.IGNORECASE)
-"""Matches names of models that were distilled to draw without guidance. The other FLUX.2 klein models have names such
-as FLUX.2-klein-base-4B."""
+"""Matches names of models that were distilled to draw without guidance. It does not match FLUX.2-klein-base-4B and
+the like, which have guidance."""
 
 RECIPES = {
     "lightning": ("euler-trailing", 0.0),
@@ -22,17 +21,17 @@ RECIPES = {
     "lcm": ("lcm", 1.0),
     "tcd": ("tcd", 0.0),
 }
-"""Pattern in a file's name → the scheduler and guidance scale that model pages give for such UNets."""
+"""Pattern in a file's name, in small letters → (scheduler, guidance scale) that the pages of such UNets recommend."""
 STEPS = re.compile(r"(?<!\d)(\d{1,2})[-_ ]?steps?", re.IGNORECASE)
 UNET_STEPS, FLOW_STEPS = 4, 8
-"""Default steps of distilled files if their names do not say the number."""
+"""Default steps of a distilled UNet, and of a distilled transformer, if the file's name does not say the number."""
 
 
 def values_of_model(family: Family, config: PartConfig, name: str) -> dict[str, Any]:
     """`steps` and `guidance_scale` of a model that was distilled to draw without guidance; empty for other models.
 
-    config: of the network, which may say it. name: the model's, whose last part decides if the configuration does not
-    say it; models with `cfg` in their name have guidance."""
+    config: the network's configuration. name: the model's name. Its last part decides if the configuration says
+    nothing: `owner/sdxl-turbo` is distilled, `turbo/sdxl` and `sdxl-turbo-cfg` are not."""
     said = family.says_distilled(config)
     if said is None:
         last = re.split(r"[/\\]", name.rstrip("/\\"))[-1]
@@ -41,9 +40,11 @@ def values_of_model(family: Family, config: PartConfig, name: str) -> dict[str, 
 
 
 def values_of_file(family: Family, source: str) -> dict[str, Any]:
-    """`scheduler`, `steps` and `guidance_scale` for a LoRA or a single file that was distilled, by the name of the file
-    or hub id; empty for other files. Models of flow matching keep their scheduler, and also their guidance if it is an
-    input of the network. Files with `cfg` in their name keep their guidance."""
+    """`scheduler`, `steps` and `guidance_scale` for a distilled LoRA or single file; empty for other files.
+
+    source: the file or hub id, whose name decides: `sdxl_lightning_8step.safetensors` → euler-trailing, 8 steps, no
+    guidance. The model's own scheduler stays in families of flow matching. The user's guidance stays if the guidance
+    scale is an input of the network, and if the name has `cfg` in it."""
     name = "/".join(re.split(r"[/\\]", source)[-2:]).lower()
     flows = isinstance(family, FlowMatching)
     recipe = next((recipe for pattern, recipe in RECIPES.items() if re.search(pattern, name)), None)

@@ -48,17 +48,16 @@ MANY_CALLS = 10
 """A capture of this many calls earns its graphs. In a shorter capture, only kinds from an earlier capture get a graph:
 a photograph has six calls, and most shapes of photographs come only once."""
 ARGUMENTS = (torch.Tensor, *SCALARS)
-"""Types of arguments of calls that can have a graph."""
+"""Calls with arguments of these types can have a graph."""
 TIMED_CALLS = 3
-"""Calls that a trial times in each way."""
+"""A trial times this many calls eagerly, and as many replayed."""
 WORTH = 0.95
 """Replays are kept if they take at most this share of the time of eager calls."""
 
 
 class GraphedNetwork:
-    """Takes the place of a network's `forward`. The network's own hooks run at every call, those of its layers only
-    while a call runs eagerly or its graph is made.
-    """
+    """Takes the place of a network's `forward`. The network's own hooks run at every call. Hooks of its layers run
+    only while a call runs eagerly or its graph is made."""
 
     def __init__(self, network: Any, maker: GraphMaker, *, trial: bool = False) -> None:
         # For as long as the network is loaded
@@ -67,19 +66,19 @@ class GraphedNetwork:
         self.replaces_own = "forward" in vars(network)
         """Whether `forward` was replaced before, for example by offloading."""
         self.trial: Trial | None = Trial() if trial else None
-        """The trial until it is over."""
+        """The trial; None if there is none, or if it is over."""
         self.gave_up = ""
         """Why graphs were given up; "" if they were not."""
         self.graphs_made = self.replayed_calls = 0
         self._explains = not trial
-        """Whether notices say why calls run eagerly: the user asked for graphs."""
+        """Whether notices say why calls run eagerly. They do if the user asked for graphs."""
         self._explained: set[str] = set()
 
         self.kept = Kept()  # until the network changes
         self.capture = Capture()  # until the next capture
         self._attached: Attached | None = None  # in `captured_by`
         self.makes_graph = False
-        """Whether the graph of a call is being made, which an error of a hook ends."""
+        """Whether the graph of a call is being made. Errors of hooks must then be raised, because they end it."""
 
         self.__signature__ = inspect.signature(network.forward)  # modular pipelines read which arguments it has
         network.forward = self
@@ -103,7 +102,8 @@ class GraphedNetwork:
 
     @contextmanager
     def captured_by(self, hooks: CaptureHooks, handles: Sequence[Any]) -> Iterator[None]:
-        """In this block, make and replay graphs of calls with the hooks of captures, which have these handles."""
+        """In this block, calls are captured, so they are replayed or get graphs. hooks: what captures. handles: of
+        all hooks in the network that belong to it."""
         self._attached = Attached(hooks, frozenset(handle.id for handle in handles))
         try:
             yield
@@ -111,8 +111,9 @@ class GraphedNetwork:
             self._attached = None
 
     def prepare(self) -> None:
-        """Begin a capture, before its first call: throw away graphs of a network that has changed, and memory that
-        no graph uses. All other memory becomes 0: a graph cannot do so, because its replays would, too."""
+        """Begin a capture, before its first call. Graphs of a network that has changed are deleted, and memory that
+        no graph uses is freed. All other memory becomes 0; a graph cannot do this, because its replays would do it,
+        too."""
         state, why = self._examine()
         if self.replaces_own:
             why = "its forward was replaced (offload?)"
@@ -138,8 +139,8 @@ class GraphedNetwork:
         return self.kept.memory[key]
 
     def check_unchanged(self) -> None:
-        """End a capture: raise UserError if the network was changed since the first call, because replays do not read
-        the change."""
+        """End a capture. Raise UserError if the network was changed since the first call: replays did not read the
+        change."""
         if self.capture.has_replayed and self._examine()[0] != self.capture.state:
             problem = "was changed while it drew, which replays do not read"
             raise UserError("the network", problem, "change it between pictures, or draw without graphs")
@@ -178,8 +179,8 @@ class GraphedNetwork:
         return Call(kind, self._attached.hooks, leaves, (args, kwargs))
 
     def _is_worth_a_graph(self, call: Call) -> bool:
-        """Whether this capture has already run a call of this kind, which made its memory and compiled its kernels, and
-        more calls of the kind will follow."""
+        """Whether a call without a graph should get one: this capture has run a call of the same kind, which made
+        its memory and compiled its kernels, and more calls of the kind will follow."""
         kinds, steps = self.capture.kinds, call.hooks.total_steps
         if call.kind not in kinds:
             kinds.add(call.kind)
@@ -190,8 +191,8 @@ class GraphedNetwork:
         return comes_often and len(self.kept.graphs) < MOST_GRAPHS
 
     def _make_graph(self, call: Call) -> CallGraph | None:
-        """Make the graph of a call; None if it must run eagerly. Graphs are given up if memory is short or if CUDA
-        refuses anything. An error of capture's hooks goes to the hooks."""
+        """Make the graph of a call, without running the call. None if the call must run eagerly: memory is short or
+        CUDA refuses something, so graphs are given up; or capture's hooks raised an error, which they are given."""
         if self.maker.is_short_of_memory():
             self._give_up("too little memory is free for a graph")
             return None
@@ -298,20 +299,20 @@ class GraphedNetwork:
 
 
 def find_graphs(network: Any) -> GraphedNetwork | None:
-    """The graphs of a network; None if its calls never have any."""
+    """The `GraphedNetwork` of a network; None if it has none."""
     return getattr(network, MARK, None)
 
 
 def _describe(leaf: Any) -> Hashable:
-    """The part of a call's kind that one of its arguments decides."""
+    """What one argument contributes to the kind of a call."""
     if isinstance(leaf, torch.Tensor):
         return tuple(leaf.shape), leaf.stride(), leaf.dtype, leaf.device
     return type(leaf), leaf
 
 
 def have_same_bytes(one: Any, other: Any) -> bool:
-    """Whether two results, tensors or other values, are equal byte by byte: NaN equals itself, and 0 is not −0. Waits
-    for the GPU."""
+    """Whether two results, tensors or other values, are equal byte by byte: NaN equals itself, and 0 differs from
+    −0. Waits for the GPU."""
     if not isinstance(one, torch.Tensor):
         return one == other
     pair = (tensor.contiguous().flatten().view(torch.uint8) for tensor in (one, other))

@@ -15,7 +15,8 @@ from .weights import check_numbers, has_all, load_part, naming, needed_files
 
 
 def load_pipeline(files: ModelFiles, family: Family, dtype: str) -> Any:
-    """diffusers' pipeline of a model. Fetches what the hub's cache lacks. Raises UserError."""
+    """diffusers' pipeline of a model, with all weights in the number format `dtype`. Files that the hub's cache
+    lacks are fetched. Raises UserError."""
     import diffusers
     import torch
 
@@ -60,8 +61,8 @@ def load_pipeline(files: ModelFiles, family: Family, dtype: str) -> Any:
 
 
 def fetch_pipeline(files: ModelFiles, family: Family, dtype: str, out: Path | None = None) -> Path:
-    """Fetch all files that are loaded for a number format from the hub id of the whole model, and return their folder.
-    out: as in `fetch_files`. Raises UserError."""
+    """Fetch all files of the whole model that are loaded in a number format, and return their folder. The whole
+    model must be a hub id. out: a folder to use instead of the hub's cache. Raises UserError."""
     hub_id = str(files.whole)
     sizes = hub_files(hub_id)
     needed = needed_files(sizes, *_parts(fetch_file(hub_id, INDEX).parent, files, family), dtype)
@@ -69,7 +70,7 @@ def fetch_pipeline(files: ModelFiles, family: Family, dtype: str, out: Path | No
 
 
 def _complete_folder(files: ModelFiles, family: Family, dtype: str) -> Path:
-    """The folder of a hub id in the cache, after missing files were fetched. Raises UserError."""
+    """The folder of a hub id in the cache, after its missing files were fetched. Raises UserError."""
     folder = fetch_file(str(files.whole), INDEX).parent
     here = [path.relative_to(folder).as_posix() for path in folder.glob("*/*")]
     if has_all(here, *_parts(folder, files, family), dtype):
@@ -78,8 +79,8 @@ def _complete_folder(files: ModelFiles, family: Family, dtype: str) -> Path:
 
 
 def _parts(folder: Path, files: ModelFiles, family: Family) -> tuple[set[str], list[str]]:
-    """(listed, weighted). listed: the parts that the model_index.json of a whole model lists. weighted: those of them
-    whose weights are loaded from this model. Raises UserError."""
+    """(listed, weighted). listed: the parts in the whole model's model_index.json. weighted: those among them whose
+    weights are loaded from the whole model. Raises UserError."""
     index = read_index(folder)
     listed = check_index(folder / INDEX, index, family)
     replaced = files.replaced(family, index)
@@ -87,6 +88,6 @@ def _parts(folder: Path, files: ModelFiles, family: Family) -> tuple[set[str], l
 
 
 def _part_class(index: dict[str, Any], part: str) -> Any:
-    """The class of a part, from diffusers or transformers. index: model_index.json, checked before."""
+    """The class of a part, from diffusers or transformers. index: model_index.json, already checked."""
     library, name = index[part]
     return getattr(import_module(library), name)

@@ -1,21 +1,70 @@
-"""What may replace some parts of a whole model: `Replacement`, and a folder of a network alone.
+"""Weights that replace parts of a whole model, their *base*: `Replacement`. They are a folder of a network alone, or a
+single file (Civitai, A1111, ComfyUI).
 
-Single files, here and on the hub, are in single_file.py.
+Tensors of a single file have the names of the original authors' code; the network's usually begin with
+`model.diffusion_model.`. These names show from which model the file was made, before anything is fetched. Everything
+else comes from the base, a model in diffusers' format: configurations, tokenizers, the scheduler, and missing parts.
+diffusers' converters rename the tensors. Tensors whose names or shapes do not fit the base's configuration are refused:
+libraries would fill missing tensors with random numbers.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
-from ..errors import UserError
+from ..errors import UserError, first_line
 from ..files.documents import read_json
-from .families.family import Family
-from .trust import check_parts
+from ..files.tensors import Tensor, read_gguf_header, read_header
+from .families.family import NETWORK_PARTS, Family
+from .hub import fetch_file
+from .trust import OWN_ATTENTION, check_parts
 from .weights import load_part, naming, part_files
+
+NETWORK = "model.diffusion_model."
+QUANTISED = re.compile(
+    r"(scaled_fp8|\.(scale_weight|weight_scale|scale_input|input_scale|comfy_quant|absmax|quant_map))$"
+)
+"""Matches names of tensors that are factors for other tensors. diffusers' converters would ignore these factors."""
+
+BASES: dict[str, tuple[str, ...]] = {
+    "label_emb.0.0.weight": ("sdxl",),
+    "cond_stage_model.model.ln_final.weight": ("sd2.1", "sd2.1-base"),
+    "output_blocks.0.0.in_layers.0.weight": ("sd1.5",),
+    "joint_blocks.37.x_block.attn.qkv.weight": ("sd3.5-large",),
+    "joint_blocks.0.x_block.attn2.qkv.weight": ("sd3.5-medium",),
+    "joint_blocks.0.x_block.attn.qkv.weight": ("sd3",),
+    "single_blocks.47.linear1.weight": ("flux2-dev",),
+    "double_stream_modulation_img.lin.weight": ("klein-4b", "klein-base-4b", "klein-9b", "klein-base-9b"),
+    "distilled_guidance_layer.in_proj.weight": ("chroma",),
+    "guidance_in.in_layer.weight": ("flux-dev",),
+    "double_blocks.0.img_attn.qkv.weight": ("flux-schnell",),
+    "cap_pad_token": ("z-image-turbo", "z-image"),
+    "txt_norm.weight": ("qwen-image",),
+    "txt_in.text_norm.weight": ("qwen-image-2.1", "qwen-image-2.1-turbo"),
+    "txtfusion.projector.weight": ("krea2-raw", "krea2-turbo"),
+    "blocks.0.mlp.inverted_conv.conv.weight": ("sana",),
+}
+"""The order matters: the first tensor that a file has counts. Name of a tensor → short names of the models from
+which a file with this tensor may have been made."""
+T5_PREFIX = "text_encoders.t5xxl.transformer."
+CLIP_L = "text_encoders.clip_l.transformer."
+PREFIXES = {
+    "vae": ("first_stage_model.", "vae."),
+    "text_encoder": (
+        "cond_stage_model.transformer.", "cond_stage_model.model.", "conditioner.embedders.0.transformer.", CLIP_L
+    ),
+    "text_encoder_2": ("conditioner.embedders.1.model.", "text_encoders.clip_g.transformer."),
+    "text_encoder_3": (),
+}  # fmt: skip
+"""Part other than the network → with what the names of its tensors may begin. The names of a T5 begin with T5_PREFIX
+instead."""
 
 
 @dataclass(frozen=True)
@@ -81,3 +130,179 @@ class NetworkFolder(Replacement):
         with naming(self.path):
             kind = getattr(diffusers, family.class_name)
             return {family.network_part: load_part(kind, self.path.parent, self.path.name, dtype, name)}
+
+
+@dataclass(frozen=True)
+class Checkpoint(Replacement):
+    """A single file of weights on this machine, as its header describes it."""
+
+    path: Path
+    tensors: Mapping[str, Tensor]
+    """Name → shape and type of a tensor."""
+    prefix: str
+    """With what the names of the network's tensors begin."""
+    place: ClassVar[str] = "the file"
+
+    @property
+    def marks(self) -> Collection[str]:
+        return self.tensors.keys()
+
+    @property
+    def is_gguf(self) -> bool:
+        return self.path.suffix == ".gguf"
+
+    def weight_files(self, dtype: str) -> list[Path]:
+        return [self.path]
+
+    def base(self) -> str:
+        """The short name of the model from which the weights were made. Raises UserError if the tensors' names do
+        not say it."""
+        named = {name.removeprefix(self.prefix) for name in self.tensors}
+        names = next((names for mark, names in BASES.items() if mark in named), ())
+        if not names:
+            problem = f"{self.path}: no known model has tensors with these names"
+            raise UserError("model", problem, "give its base; a LoRA is for lora")
+        if len(names) != 1 or "edm_mean" in self.tensors:  # of Playground 2.5, which has noise levels of its own
+            raise UserError("model", f"{self.path}: may be made from {' or '.join(names)}, or another", "give its base")
+        return names[0]
+
+    def parts(self, family: Family, index: Mapping[str, Any]) -> dict[str, str]:
+        """Part of the base's pipeline that the file holds → with what the names of its tensors begin. index: the
+        base's model_index.json; if it is empty, only the network is found."""
+        found = {family.network_part: self.prefix}
+        for part, prefixes in PREFIXES.items():
+            made_of = index.get(part)
+            kind = made_of[-1] if isinstance(made_of, list) and made_of else None
+            if kind == "T5EncoderModel":
+                prefixes = (T5_PREFIX,)
+            elif kind is None or (part == "vae" and kind != "AutoencoderKL"):
+                prefixes = ()
+            held = [prefix for prefix in prefixes if any(name.startswith(prefix) for name in self.tensors)]
+            if held:
+                found[part] = held[0]
+        return found
+
+    def load(self, family: Family, folder: Path, index: Mapping[str, Any], dtype: str, name: str) -> dict[str, Any]:
+        """Part → loaded module, for all parts that the file holds and the base lists. Raises UserError for tensors
+        that are missing, have other shapes, or do not belong to the base."""
+        import diffusers
+        import torch
+        import transformers
+        from diffusers.models.model_loading_utils import load_gguf_checkpoint
+
+        gguf = self.is_gguf
+        held = load_gguf_checkpoint(str(self.path)) if gguf else read_header(self.path).load("pt")
+        number, parts = getattr(torch, dtype), dict[str, Any]()
+        for part, prefix in self.parts(family, index).items():
+            library, kind = index[part]
+            tensors = {key.removeprefix(prefix): tensor for key, tensor in held.items() if key.startswith(prefix)}
+            try:
+                if library == "transformers":
+                    own = getattr(transformers, kind)
+                    parts[part] = _text_encoder(own, tensors, prefix, folder, part, number)
+                else:
+                    parts[part] = _diffusers_part(getattr(diffusers, kind), tensors, gguf, folder / part, number)
+            except Exception as error:  # unexpected shapes or names may raise anything
+                problem = f"{self.path}: its {part} cannot be read ({first_line(error)})"
+                fix = "download that file again, or give the model that it was made from as its base"
+                raise UserError("model", problem, fix) from error
+        return parts
+
+
+@dataclass(frozen=True)
+class HubFile(Replacement):
+    """A single file on the hub that is not in the cache yet."""
+
+    path: None = field(default=None, init=False)
+    hub_id: str
+    file: str
+    place: ClassVar[str] = "the hub"
+
+    @property
+    def is_gguf(self) -> bool:
+        return self.file.endswith(".gguf")
+
+    def base(self) -> str:
+        """Raises UserError: the file's tensors would say it."""
+        problem = f"{self.hub_id}/{self.file}: no such file, neither here nor in the hub's cache"
+        raise UserError("model", problem, "to fetch a file of the hub, give its base as well")
+
+    def fetched(self) -> Replacement:
+        return read_checkpoint(fetch_file(self.hub_id, self.file))
+
+
+SingleFile = Checkpoint | HubFile
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """The `Checkpoint` of a file. Only the file's header is read. Raises UserError if the header cannot be read or
+    has no tensors, and for unsupported quantisation."""
+    if path.suffix == ".gguf":
+        for package in ("gguf", "accelerate"):
+            if find_spec(package) is None:
+                raise UserError("model", f"{path}: needs {package}", "pip install 'seediff[gguf]'")
+        tensors = read_gguf_header(path)
+    else:
+        tensors = read_header(path).tensors
+    if not tensors:
+        raise UserError("model", f"{path}: has no tensors", "download that file again")
+    scaled = next(filter(QUANTISED.search, tensors), None)
+    if scaled is not None:
+        problem = f"{path}: has an unsupported quantisation ({scaled[:80]})"
+        raise UserError("model", problem, "take the file in float16, bfloat16 or plain float8, or a .gguf")
+    prefix = NETWORK if any(name.startswith(NETWORK) for name in tensors) else ""
+    return Checkpoint(path, tensors, prefix)
+
+
+def _diffusers_part(kind: Any, tensors: dict[str, Any], gguf: bool, folder: Path, dtype: Any) -> Any:
+    """The loaded network or autoencoder. kind: its class. tensors: without the prefix. gguf: whether they are
+    quantised by llama.cpp's formats. folder: the base's folder of this part, with its config.json. dtype: torch's."""
+    import torch
+    from diffusers.loaders.single_file_model import SINGLE_FILE_LOADABLE_CLASSES
+
+    config = kind.load_config(str(folder), local_files_only=True)
+    with torch.device("meta"):
+        empty = kind.from_config(config)
+    wanted = empty.state_dict().keys()
+    if not wanted <= tensors.keys():  # not diffusers' names
+        start = NETWORK if kind.__name__ == "UNet2DConditionModel" else ""  # its converter expects the prefix
+        convert = SINGLE_FILE_LOADABLE_CLASSES[kind.__name__]["checkpoint_mapping_fn"]
+        tensors = convert(checkpoint={start + name: tensor for name, tensor in tensors.items()}, config=config)
+    _check_names(wanted - tensors.keys(), "are missing")
+    if folder.name in NETWORK_PARTS:  # autoencoders have further tensors, of their training
+        _check_names(tensors.keys() - wanted, "do not fit its base")
+    tensors = {name: tensors[name] for name in tensors if name in wanted}
+    more = {}
+    if gguf:
+        from diffusers import GGUFQuantizationConfig
+        from diffusers.quantizers.gguf.utils import dequantize_gguf_tensor
+
+        linear = {f"{layer}.weight" for layer, module in empty.named_modules() if isinstance(module, torch.nn.Linear)}
+        tensors = {name: of if name in linear else dequantize_gguf_tensor(of) for name, of in tensors.items()}
+        more = {"quantization_config": GGUFQuantizationConfig(compute_dtype=dtype)}
+    return kind.from_single_file(tensors, config=str(folder), local_files_only=True, dtype=dtype, **more)
+
+
+def _text_encoder(kind: Any, tensors: dict[str, Any], prefix: str, folder: Path, part: str, dtype: Any) -> Any:
+    """The loaded text encoder: T5, or CLIP under transformers' or OpenCLIP's names. kind: its class. tensors:
+    without the prefix. folder: the base's folder. dtype: torch's."""
+    import torch
+    from diffusers.loaders.single_file_utils import convert_open_clip_checkpoint
+
+    config = kind.config_class.from_pretrained(str(folder), subfolder=part, local_files_only=True)
+    projection = "text_projection.weight"
+    if prefix.endswith(".model."):  # OpenCLIP's names
+        named = {prefix + name: tensor for name, tensor in tensors.items()}
+        tensors = convert_open_clip_checkpoint(SimpleNamespace(config=config), named, prefix)
+    elif prefix == CLIP_L and kind.__name__.endswith("WithProjection") and projection not in tensors:
+        like = tensors["text_model.final_layer_norm.weight"]
+        tensors[projection] = torch.eye(len(like), dtype=like.dtype)  # what SD 3's files omit is the identity
+    loading: dict[str, Any] = {"config": config, "dtype": dtype, "output_loading_info": True, **OWN_ATTENTION}
+    loaded, info = kind.from_pretrained(None, state_dict=tensors, **loading)
+    _check_names({name for name in info["missing_keys"] if not name.endswith("position_ids")}, "are missing")
+    return loaded
+
+
+def _check_names(names: Collection[str], what: str) -> None:
+    if names:
+        raise ValueError(f"{len(names)} tensors {what}, the first {min(names)[:80]}")

@@ -1,4 +1,4 @@
-"""Schedulers by short names."""
+"""Schedulers by short names, and what the tensors of a single file say about them."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ NAMES: dict[str, tuple[str, dict[str, Any]]] = {
     "flow-euler": ("FlowMatchEulerDiscreteScheduler", {}),
     "flow-heun": ("FlowMatchHeunDiscreteScheduler", {}),
 }
-"""Short name → diffusers' class, and the settings that replace those of the model's own configuration. Names of
-diffusers' classes are accepted, too."""
+"""Short name → (diffusers' class, the settings that replace the model's own). Names of diffusers' classes can be
+used, too."""
 
 
 def scheduler_class(name: str) -> tuple[str, dict[str, Any]]:
-    """(diffusers' class, settings that replace those of the model's configuration). Raises UserError for an unknown
-    name."""
+    """(diffusers' class, the settings that replace the model's own) of a scheduler. name: a short name, or a class
+    of diffusers. Raises UserError for any other name."""
     if name in NAMES:
         return NAMES[name]
     if name.endswith("Scheduler"):
@@ -48,7 +48,7 @@ def scheduler_class(name: str) -> tuple[str, dict[str, Any]]:
 
 
 def check_scheduler(family: Family, name: str) -> None:
-    """Raise UserError for an unknown name, and for a scheduler that the family cannot use."""
+    """Raise UserError for an unknown scheduler, and for a scheduler that the family cannot use."""
     kind, _ = scheduler_class(name)
     flows = isinstance(family, FlowMatching)
     if flows != kind.startswith("FlowMatch"):
@@ -59,7 +59,8 @@ def check_scheduler(family: Family, name: str) -> None:
 
 
 def use_scheduler(pipe: Any, name: str) -> None:
-    """Replace a pipeline's scheduler by the one of this name, configured like the old one. Raises UserError."""
+    """Replace a pipeline's scheduler by another one, with the configuration of the old one. name: as in
+    `scheduler_class`. Raises UserError."""
     import diffusers
 
     kind, options = scheduler_class(name)
@@ -71,8 +72,8 @@ def use_scheduler(pipe: Any, name: str) -> None:
 
 
 def follow_marks(pipe: Any, names: Container[str]) -> None:
-    """Configure the scheduler by the marks in a single file, which are empty tensors: with `v_pred`, the network
-    predicts v; if `ztsnr` is there, too, it was trained to start from pure noise. names: of the file's tensors."""
+    """Configure the scheduler as the empty tensors in a single file say. With `v_pred`, the network predicts v. With
+    `ztsnr`, too, it was trained to start from pure noise. names: the names of the file's tensors."""
     if "v_pred" not in names:
         return
     zero_snr = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"} if "ztsnr" in names else {}

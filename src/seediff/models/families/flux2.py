@@ -30,13 +30,13 @@ class Flux2(Packed):
         return len(hidden), row + 1, column + 1
 
     def tokenizers(self, folder: Path) -> dict[str, Any]:
-        """The tokenizer of the processor alone: reading pictures, which the processor can, would need torchvision."""
+        """The tokenizer alone. The processor around it can also read pictures, for which it would need torchvision."""
         from transformers import PreTrainedTokenizerFast
 
         return {"tokenizer": PreTrainedTokenizerFast.from_pretrained(str(folder / "tokenizer"))}
 
     def render(self, pipe: Any, prompt: str) -> str:
-        """The text that the tokenizer reads for a prompt."""
+        """The text that the tokenizer reads: the prompt within a chat."""
         from diffusers.pipelines.flux2.pipeline_flux2 import format_input
 
         (messages,) = format_input([prompt], system_message=pipe.system_message)
@@ -70,16 +70,16 @@ class Flux2(Packed):
 
 
 def normed_latents(vae: Any, pixels: Tensor, epsilon: float) -> tuple[Tensor, tuple[int, int]]:
-    """(latents, (h, w)). latents: (B, h·w, C·2·2) with 2 × 2 as one position, each channel normalised by its mean and
-    deviation. epsilon: added to the variances."""
+    """(latents, (h, w)). latents: (B, h·w, C·2·2), in which 2 × 2 latents are one position and each channel is
+    normalised by its mean and deviation. pixels: (B, 3, H, W) in [−1, 1]. epsilon: added to the variances."""
     packed, size = pack(vae.encode(pixels).latent_dist.mean)
     mean, variance = (values.to(packed) for values in (vae.bn.running_mean, vae.bn.running_var))
     return (packed - mean) / (variance + epsilon).sqrt(), size
 
 
 def positions(batch: int, sides: tuple[int, int, int], device: Any) -> Tensor:
-    """The network's positions of columns, (batch, height · width · length, 4): 0, row, column, place in the text.
-    sides: (height, width, length); a picture has length 1, a text height and width 1."""
+    """(batch, height · width · length, 4): where each column is: 0, row, column, place in the text. sides: (height,
+    width, length). A picture has length 1; a text has height and width 1."""
     import torch
 
     return torch.cartesian_prod(*(torch.arange(side, device=device) for side in (1, *sides))).expand(batch, -1, -1)

@@ -20,9 +20,9 @@ from .qwen_image import Qwen, masked, templated
 from .readers import Reader
 
 TEXT_TOKENS = 512
-"""Maximum number of tokens that are read here; the pipeline sets no limit."""
+"""Maximum number of tokens that SeeDiff reads; the pipeline sets no limit."""
 SLOT = 4
-"""Number of the picture's positions for which `img_mask` has one entry."""
+"""The input `img_mask` has one entry for this many positions of the picture."""
 
 
 class QwenImage21(Qwen):
@@ -48,11 +48,11 @@ class QwenImage21(Qwen):
         return bool(config["sample_sigmas"]) if "sample_sigmas" in config else None
 
     def few_steps(self, config: PartConfig) -> int:
-        """As many as the model's own list of noise levels has, if it has such a list."""
+        """The length of the model's own list of noise levels, if it has such a list."""
         return len(config.get("sample_sigmas") or ()) or self.distilled_steps
 
     def pipeline_arguments(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
-        """Gives evenly spaced noise levels for any other number of steps than the model's own levels are for."""
+        """Gives evenly spaced noise levels if the model's own list is for another number of steps."""
         arguments, steps = super().pipeline_arguments(pipe, drawing), drawing.steps
         arguments["true_cfg_scale"] = arguments.pop("guidance_scale")
         own = pipe.config.sample_sigmas
@@ -74,7 +74,7 @@ class QwenImage21(Qwen):
         return super().latents(pipe, torch.cat([pixels, torch.ones_like(pixels[:, :1])], 1))
 
     def denoise(self, pipe: Any, latents: Tensor, timestep: float, condition: Condition) -> Tensor:
-        """Leaves out the text's rows, which the network also returns if it has no kept keys."""
+        """Returns the picture's rows alone. Without kept keys, the network also returns the text's rows."""
         import torch
 
         batch, _, *size = latents.shape

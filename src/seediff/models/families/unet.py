@@ -16,7 +16,7 @@ from .readers import Reader
 
 
 class UNet(Family):
-    """What the families with a UNet2DConditionModel have in common."""
+    """What all families with a UNet2DConditionModel have in common."""
 
     def layers(self, network: Any) -> dict[str, Layer]:
         count, layers = len(network.config["down_block_types"]), dict[str, Layer]()
@@ -42,8 +42,8 @@ class UNet(Family):
         return list(chain.from_iterable(numbers[max(numbers)] for numbers in blocks.values()))
 
     def multiple(self, factor: int, config: PartConfig) -> int:
-        """The number that sides in pixels must be multiples of, so that every level of the UNet halves the latent
-        evenly; the pipeline also requires multiples of 8."""
+        """Sides of images must be multiples of this many pixels: every level of the UNet then halves the latents
+        evenly. The pipeline also requires multiples of 8."""
         return math.lcm(8, factor * 2 ** (len(config["down_block_types"]) - 1))
 
     def guided(self, pipe: Any, guidance_scale: float) -> bool:
@@ -62,7 +62,8 @@ class UNet(Family):
 
 
 def no_guidance(pipe: Any, latents: Tensor) -> Tensor | None:
-    """(B, D) embedding of no guidance, for a UNet that takes the guidance scale as an input (LCM); None for others."""
+    """(B, D): the embedding of no guidance, for a UNet that takes the guidance scale as an input (LCM); None for
+    other UNets."""
     import torch
 
     width = pipe.unet.config.time_cond_proj_dim
@@ -73,7 +74,8 @@ def no_guidance(pipe: Any, latents: Tensor) -> Tensor | None:
 
 
 def clip_reader(pipe: Any, part: str) -> Reader:
-    """The reader of a CLIP tokenizer. Tokens that were added to it are a textual inversion's."""
+    """The reader of a CLIP tokenizer. part: its name in the pipeline. Tokens that were added to its vocabulary come
+    from a textual inversion."""
     tokenizer = getattr(pipe, part)
     inverted = len(tokenizer.get_added_vocab()) > len(set(tokenizer.all_special_tokens))
     convert = partial(pipe.maybe_convert_prompt, tokenizer=tokenizer) if inverted else str
@@ -81,8 +83,8 @@ def clip_reader(pipe: Any, part: str) -> Reader:
 
 
 def attention_layers(unet: Any) -> dict[str, Any]:
-    """The UNet's attention modules by name, without AnimateDiff's, which attend to other frames. Raises UserError for
-    attention to picture and text at once."""
+    """Name → attention module of a UNet. AnimateDiff's modules that attend to other frames are left out. Raises
+    UserError for a module that attends to picture and text at once."""
     modules, names = {}, [key.removesuffix(".processor") for key in unet.attn_processors]
     for name in (name for name in names if "motion_modules" not in name):
         modules[name] = attention = unet.get_submodule(name)
@@ -93,7 +95,8 @@ def attention_layers(unet: Any) -> dict[str, Any]:
 
 
 def _level(name: str, count: int) -> int:
-    """The divisor of L at which an attention module works, in a UNet with `count` blocks on its way down."""
+    """The level of an attention module: it works on a lattice with sides of L / level. name: the module's name.
+    count: the number of blocks on the UNet's way down."""
     block, number, _ = name.split(".", 2)  # up_blocks.1.attentions.…, mid_block.attentions.0.…
     if block == "mid_block":
         return 2 ** (count - 1)
@@ -117,12 +120,12 @@ class Consistency(UNet):
     distillation."""
 
     def count_predictions(self, pipe: Any, steps: int) -> int:
-        """Passes on the pipeline's default for the steps of the distillation."""
+        """The pipeline's default number of steps of the distillation is passed on."""
         pipe.scheduler.set_timesteps(steps, original_inference_steps=None)
         return len(pipe.scheduler.timesteps)
 
     def pipeline_arguments(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
-        """Makes the scale at least 1: the network's input is the scale − 1, and a negative input would lead away from
+        """The scale is at least 1. The network's input is the scale − 1, and a negative input would lead away from
         the prompt."""
         return {**super().pipeline_arguments(pipe, drawing), "guidance_scale": max(drawing.guidance_scale, 1.0)}
 
