@@ -9,7 +9,7 @@ from builders.refusals import user_error
 from builders.same_maps import assert_same_maps
 
 import seediff
-from seediff.attention import picture_part
+from seediff.attention import layers
 from seediff.masks import clips
 from seediff.models.registry import load_model
 from seediff.script import placed
@@ -48,7 +48,7 @@ def frame_minor(states, frames):
 
 @pytest.mark.parametrize("name", ["Wan 2.1", "CogVideoX 2b", "LTX"])
 def test_the_comparison_fails_where_capture_is_wrong(made, monkeypatch, name):
-    monkeypatch.setattr(picture_part, "split_frames", frame_minor)
+    monkeypatch.setattr(layers, "split_frames", frame_minor)
     assert capture_spied(made(name))[2] > 1e-3
 
 
