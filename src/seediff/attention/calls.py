@@ -1,4 +1,4 @@
-"""What the calls of a network are given, and which of them are recorded.
+"""Reads the calls of a network: their sizes, which rows have the prompt, and whether they are recorded.
 
 A network's batch has rows: images or clips, with the prompt and without. Attention's batch has members: the rows
 themselves, or each frame of each row. For example, two clips of 4 frames, with guidance:
@@ -33,15 +33,15 @@ class NetworkCall:
     batch: int
     """The number of rows."""
     rows: Sequence[int]
-    """The rows with the prompt, which are recorded."""
+    """The rows with the prompt: their attention is recorded."""
     latent_size: Grid
     """(height, width) of L."""
     frames: int = 1
-    """The number of latent frames of a clip, each of which has its own maps; 1 for images."""
+    """The number of latent frames of a clip; 1 for images. Each frame has its own maps."""
     frames_in_member: int = 1
-    """How many frames have their positions in one member of attention's batch."""
+    """The number of frames whose positions are in one member of attention's batch."""
     may_drop_half: bool = False
-    """Whether the network may compute only the second half of its batch."""
+    """Whether diffusers' FasterCache may give a layer only the second half of the batch."""
     dtype: str = ""
     """The network's number format."""
     texts: int | None = None
@@ -60,7 +60,8 @@ class NetworkCall:
         return self.batch * self.frames // self.frames_in_member
 
     def recorded_members(self, count: int) -> Sequence[int] | None:
-        """The members with the prompt in a product with `count` members; None: these are not the batch's members."""
+        """The members with the prompt, in a product of attention with `count` members; None if such a product is not of
+        this call's batch."""
         each = self.frames // self.frames_in_member
         if count == self.members:
             if each == 1:
@@ -77,11 +78,12 @@ class NetworkCall:
 
 
 NO_CALL = NetworkCall(-1, 0, (), (0, 0))
-"""Stands for the latest call before there was any."""
+"""Stands for the latest call before the first one."""
 
 
 class CallReader:
-    """Reads the calls of a network, one after the other. guidance, total_steps: as in `capture_attention`."""
+    """Reads the calls of a network, one after the other. guidance: whether the network predicts with and without the
+    prompt. total_steps: the number of calls with the prompt; `steps="second-half"` needs it."""
 
     def __init__(self, plan: CapturePlan, *, guidance: bool, total_steps: int | None) -> None:
         self._plan, self._total_steps = plan, total_steps
@@ -93,8 +95,9 @@ class CallReader:
         self.latest = NO_CALL
 
     def read(self, network: Any, inputs: NetworkInputs, rows: Sequence[int] | None) -> NetworkCall | None:
-        """The network's next call; None if it is not recorded. rows: the rows with the prompt; None: the rows that
-        guidance implies. Raises UserError for a call that does not go with the calls before."""
+        """Read the network's next call. Returns it if it is recorded, otherwise None. inputs: the call's arguments, by
+        name. rows: the rows with the prompt; None: the rows that guidance implies. Raises UserError if the pictures
+        have another size or number than in earlier calls."""
         # 1. The call
         family, earlier = self._plan.family, self.latest
         batch, height, width = family.lattice(network, inputs)

@@ -44,29 +44,29 @@ class Blocks(NamedTuple):
 
 
 TILES_OF_HOPPER = [(64, Blocks(64, 128, 4, 3)), (128, Blocks(128, 64, 4, 2))]
-"""The most channels of a head → the fastest of eight tiles on an H200 in half precision (benchmarks/gpu.py)."""
+"""Maximum channels of a head → the fastest of eight tiles on an H200 in half precision (benchmarks/gpu.py)."""
 TILE_OF_RTX_50 = Blocks(64, 128, 8)
-"""Up to 128 channels of a head on capability 12, where 128 × 128 compiles to 330 to 760 bytes of spilled registers a
-thread, and this to none. Neither has run on such a card."""
+"""The tile for up to 128 channels of a head on cards of capability 12. There, 128 × 128 compiles to 330 to 760 bytes of
+spilled registers a thread, and this tile to 0. It has not run on such a card."""
 TILES = [Blocks(*tile) for tile in ((128, 128, 8), (128, 64, 4), (64, 64, 4), (64, 32, 4), (32, 32, 2), (16, 16, 1))]
-"""Tiles, the largest first."""
+"""The tiles of other cards, the largest first."""
 ADDED_ROWS = 32
-"""Rows of a tile that is only read and added: larger ones take longer to compile than to run."""
+"""Maximum rows of a tile of `add_divided`, which takes longer to compile than to run."""
 OLDEST = (8, 0)
-"""The first capability whose tensor cores Triton uses: without them, plain torch is several times as fast."""
+"""The lowest capability whose tensor cores Triton uses. On older cards, plain torch is several times as fast."""
 SPARE_OF_HOPPER = 1.7
-"""Maximum memory of a compiled tile on cards with wgmma (capabilities 9 and 10), as a multiple of the bytes of its
-queries and keys: at most 1.5 was measured. Other cards take less than these bytes."""
+"""Maximum shared memory of a compiled tile on cards with wgmma (capabilities 9 and 10), as a multiple of the bytes of
+its queries and keys; the largest that was measured is 1.5. On other cards, a tile takes less than these bytes."""
 SWITCH = "SEEDIFF_FUSED"
 """Environment variable: with 0, plain torch is used instead of the kernels."""
 
 
 class Card(NamedTuple):
-    """What decides which tiles a GPU can work on."""
+    """The facts about a GPU that decide which tile it gets."""
 
     capability: tuple[int, int]
     shared: int
-    """The most bytes of shared memory that a block may have."""
+    """Maximum bytes of shared memory of a block of threads."""
 
 
 def choose_tile(width: int, itemsize: int, card: Card) -> Blocks:
@@ -89,8 +89,8 @@ def tile_of(query: torch.Tensor) -> Blocks:
 @lru_cache
 def runs_kernels(device: torch.device) -> bool:
     """Whether Triton can compile and run the kernels on a device, tried once on a small map. Without a C compiler,
-    Python's headers or a working driver it cannot: one warning says so, and plain torch computes the same maps. Nothing
-    is said where Triton is not installed, and on cards before `OLDEST`."""
+    Python's headers or a working driver it cannot: one warning says so, and plain torch computes the same maps. If
+    Triton is not installed, and on cards older than `OLDEST`, there is no warning."""
     if find_spec("triton") is None or (torch.version.hip is None and card_of(device).capability < OLDEST):
         return False
     query = torch.zeros(1, 1, 16, 16, dtype=torch.float16, device=device)
@@ -143,7 +143,7 @@ def add_probabilities_fused(parts: Sequence[Part], scores: Scores, *, normalize:
 
 
 def _padded(width: int) -> int:
-    """How many channels a tile has for a head with `width` channels: a power of two."""
+    """The number of channels of a tile, for heads with `width` channels: the next power of two, at least 16."""
     return max(16, 1 << (width - 1).bit_length())
 
 
@@ -201,7 +201,7 @@ def _arguments(tile: Blocks, scores: Scores) -> dict[str, Any]:
 
 @lru_cache
 def card_of(device: torch.device) -> Card:
-    """The card of a device. A CPU, which interprets the kernels, has the values of some card."""
+    """The facts about a device's card; for a CPU, on which Triton interprets the kernels, example values."""
     if device.type != "cuda":
         return Card((8, 0), 96 << 10)
     properties = torch.cuda.get_device_properties(device)

@@ -22,7 +22,8 @@ import triton.language as tl  # pyright: ignore[reportMissingImports]
 
 @triton.jit
 def _states(states, numbers, count, width, row, channel, CHANNELS: tl.constexpr):
-    """A tile of queries or keys, with 0 beyond the last of them and beyond the last channel."""
+    """A tile of queries or keys, (length of `numbers`, CHANNELS): row i is state `numbers[i]`. It is 0 where there is
+    no such state (`count`) or channel (`width`). row, channel: the strides."""
     channels = tl.arange(0, CHANNELS)
     seen = (numbers < count)[:, None] & (channels < width)[None, :]
     return tl.load(states + numbers[:, None] * row + channels[None, :] * channel, mask=seen, other=0.0)

@@ -41,8 +41,8 @@ CANNOT = {
 
 
 def find_networks(pipe: Any) -> tuple[list[Any], Family]:
-    """(networks, family): a pipeline's network (or `pipe` itself), followed by Wan 2.2's second one, which draws after
-    it. Raises UserError for a pipeline or network that cannot be captured."""
+    """(networks, family). networks: the pipeline's network, or `pipe` itself if it is a network; Wan 2.2 has two, of
+    which the second draws after the first. Raises UserError for a pipeline or network that cannot be captured."""
     # 1. The pipeline
     bases = [kind.__name__ for kind in type(pipe).__mro__]
     called = bases[0]
@@ -80,7 +80,7 @@ def leaves_out_half(network: Any) -> bool:
 
 
 def _check_compiled(network: Any, family: Family | None) -> None:
-    """Raise UserError for a network that torch compiled, and for what runs in a network's place, such as a traced
+    """Raise UserError for a network that torch compiled, and for an object in a network's place, such as a traced
     network or an engine. family: the pipeline's family; None: its class belongs to no family."""
     kinds = {kind.__name__ for kind in type(network).__mro__}
     replaced = "Module" not in kinds or (family is not None and "ModelMixin" not in kinds)
@@ -96,8 +96,8 @@ def _check_compiled(network: Any, family: Family | None) -> None:
 
 def check_processors(network: Any) -> None:
     """Raise UserError for a diffusers attention processor that does more than the network's own attention. Warn of
-    other libraries' processors: they may compute the same in another way (SageAttention and the like), or something
-    else.
+    processors from other libraries: they may compute the same attention in another way (as SageAttention does), or
+    something else.
     """
     foreign = {}
     for name, module in network.named_modules():

@@ -95,7 +95,7 @@ def plan_capture(
     """The plan for a network with these layers.
 
     mask: the masks that will be made; their method decides what is captured, unless `reads` does. Without either,
-    everything is captured. alone: as in `CapturePlan`, in addition to what `capture.text_share` asks for.
+    everything is captured. alone: kinds with a softmax of their own (`CapturePlan`); `capture.text_share` may add one.
 
     Raises UserError for layers and levels that the network lacks, for a method that needs attention which these layers
     do not have, and for `capture.prompt` without a UNet.
@@ -152,8 +152,8 @@ def fit_mask(
     family: Family, all_layers: Mapping[str, Layer], mask: MaskConfig, layers: LayerChoice
 ) -> tuple[MaskConfig, list[str]]:
     """The masks' constants with levels that the network has, and a line about each change. layers: the groups of layers
-    to capture; another line says if the network does not distinguish them. Raises UserError for layers and levels that
-    the network lacks."""
+    to capture. If the network does not distinguish these groups, another line says so. Raises UserError for layers and
+    levels that the network lacks."""
     chosen = family.layers_by_kind(all_layers, layers)
     levels: dict[Kind, set[int]] = {kind: {layer.level for layer in chosen[kind].values()} for kind in KINDS}
     mask, notes = fit_levels(levels, mask, layers, replaces_missing=family.replaces_missing_levels)
@@ -171,7 +171,7 @@ def fit_levels(
 ) -> tuple[MaskConfig, list[str]]:
     """The masks' constants with levels that a network has, and one line about each change.
 
-    levels_there: kind of attention → the levels of the captured layers. layers: their group, for messages.
+    levels_there: kind of attention → the levels of the captured layers. layers: the group of these layers.
     replaces_missing: replace a missing level by the nearest; otherwise raise UserError. Either way raises UserError if
     the method reads a kind of attention that these layers do not have.
     """
@@ -219,9 +219,9 @@ class ExpectedMaps(NamedTuple):
     bytes: int
     """Bytes of one map."""
     layers: int
-    """How many layers attend at this level."""
+    """The number of layers that attend at this level."""
     held: int
-    """How many maps are held."""
+    """The number of such maps in memory: 1, or one more than layers for a geometric mean."""
 
 
 @dataclass(frozen=True)

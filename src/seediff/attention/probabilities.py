@@ -16,7 +16,7 @@ import torch
 
 
 class Scores(NamedTuple):
-    """The scores of some queries, scale · QKᵀ + bias: what a softmax is taken of."""
+    """The scores of some queries, scale · QKᵀ + bias (B, H, N, T). Their softmax over T is attention."""
 
     query: torch.Tensor
     """(B, H, N, D)"""
@@ -49,7 +49,7 @@ class Part(NamedTuple):
 
 
 class Scratch:
-    """CPU memory that all layers reuse, because fresh pages would cost a sixth of capture's time."""
+    """CPU memory that all layers reuse: fresh pages would cost a sixth of capture's time."""
 
     def __init__(self) -> None:
         self._buffer: torch.Tensor | None = None
@@ -158,4 +158,4 @@ BLOCK_BYTES = {"cpu": 2 << 20, "mps": 32 << 20, "cuda": 64 << 20}
 """Bytes of scores held at once: on a CPU as many as fit its cache, on a GPU enough to keep it busy."""
 
 SCRATCH_BYTES = 128 << 20
-"""Larger buffers are not kept, so that the network can use the memory after every layer."""
+"""Maximum bytes of `Scratch`. Larger memory is freed after every layer, so that the network can use it."""

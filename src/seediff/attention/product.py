@@ -49,7 +49,7 @@ class Product(NamedTuple):
 
 
 ProductReader = Callable[..., Product]
-"""Makes a product of the arguments of a function that computes attention."""
+"""Takes the arguments of a function that computes attention, and returns the product in them."""
 
 
 def _read_torch(
