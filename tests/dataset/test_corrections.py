@@ -96,7 +96,7 @@ APART = (1, 0, 2, 0)
         ((1, 1, 0, 0), (1, 1, 2, 0), False, (1, 1, 2, 0), "divided", "accepted"),  # a new dog beside another
         ((1, 2, 2, 2), (1, 1, 2, 2), False, (1, 1, 2, 2), "divided", "accepted"),  # the border between them moved
         ((1, 0, 2, 0), (2, 0, 1, 0), False, (1, 0, 2, 0), "same", None),
-        ((1, 0, 1, 2), (1, 0, 3, 2), False, (1, 0, 1, 2), "same", None),  # its pieces, as some formats write them
+        ((1, 0, 1, 2), (1, 0, 3, 2), False, (1, 0, 3, 2), "divided", "accepted"),
         ((1, 0, 2, 0), (1, 0, 1, 0), False, (1, 0, 2, 0), "joined", None),  # or it is the mask of all dogs
         ((1, 0, 2, 0), (1, 0, 1, 0), True, (1, 0, 1, 0), "divided", "accepted"),
         ((1, 0, 0, 0), (1, 0, 1, 0), False, (1, 0, 2, 0), "joined", None),
@@ -112,6 +112,12 @@ def test_the_tools_objects_become_the_samples(tmp_path, before, after, proof, ob
     assert (changes[0].objects, found.metadata.get("review", {}).get("verdict")) == (division, verdict)
     told = "a mask covers several objects or is a whole class" in " ".join(sum_changes(changes))
     assert told == (division == "joined")
+
+
+def test_pieces_are_one_object_in_a_format_that_writes_pieces(tmp_path):
+    save_native(tmp_path / "set", ("dog",), [image("a", (1, 0, 1, 2))], about={})
+    _, (found,), (change,) = brought(tmp_path / "set", [image("a", (1, 0, 3, 2))], ("dog",), "yolo")
+    assert (change.objects, found.instances.class_ids) == ("same", (1, 1))
 
 
 def test_a_rest_without_an_object_and_scores_stay(tmp_path):

@@ -11,6 +11,7 @@ from seediff.config.augment import AugmentConfig
 from seediff.dataset.augmented import open_augmented, write_augmented
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.encoding import Instances
+from seediff.dataset.importing import import_set
 from seediff.dataset.native import jsonl, read_rows
 from seediff.dataset.operations import RANDOM
 from seediff.dataset.quality.check import check_dataset
@@ -74,6 +75,9 @@ def test_objects_come_back(tmp_path, name, out):
         more = name not in ("coco", "panoptic") and truth.name == "p0"
         assert objects_of(sample) >= objects_of(truth)
         assert len(objects_of(sample)) == len(objects_of(truth)) + more
+    Dataset(CLASSES, pairs()).save(tmp_path / "own")
+    done = import_set(name, tmp_path / "set", tmp_path / "again", corrects=tmp_path / "own")
+    assert {change.objects for change in done.changes} == {"same"}
 
 
 def test_an_ignored_shape_is_in_no_export_as_an_object(tmp_path):

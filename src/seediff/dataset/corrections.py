@@ -20,6 +20,8 @@ from .sample import SOFT, Sample
 from .shapes.objects import Division, compare_division, find_objects, kept_apart, objects_after, take_division
 
 SHOWN = 10
+IN_PIECES = ("yolo",)
+"""Formats that write each connected piece of an object as an object."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def correct(
             return original
         before, after = original.labels(len(names)), item.labels(len(names))
         pixels = int((before != after).sum())
-        objects, division = _objects_after(original, item, before, after, proven)
+        objects, division = _objects_after(original, item, before, after, proven, by in IN_PIECES)
         tell(Change(original.name, pixels, division))
         if pixels:
             return _relabelled(original, after, objects, division, by)
@@ -97,12 +99,12 @@ def _keeps_apart(original: Sample, item: Sample) -> bool:
 
 
 def _objects_after(
-    original: Sample, item: Sample, before: np.ndarray, after: np.ndarray, proven: bool
+    original: Sample, item: Sample, before: np.ndarray, after: np.ndarray, proven: bool, in_pieces: bool
 ) -> tuple[Instances | None, Division]:
     """(objects, division): the objects of a sample after the tool, and how the tool divided them.
 
     item: the sample as it came back. before, after: its label maps (H, W) uint8. proven: whether a mask that covers
-    several objects joins them.
+    several objects joins them. in_pieces: as for `compare_division`.
     """
     own, returned = original.instances, item.instances
     if own is None:
@@ -110,7 +112,7 @@ def _objects_after(
     expected = objects_after(own, before, after)
     if returned is None:
         return expected, "same"
-    division = compare_division(find_objects(after, 1, expected), find_objects(after, 1, returned))
+    division = compare_division(find_objects(after, 1, expected), find_objects(after, 1, returned), in_pieces)
     if division == "divided" or (division == "joined" and proven):
         return take_division(expected, returned, after), "divided"
     return expected, division
