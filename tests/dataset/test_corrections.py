@@ -74,53 +74,48 @@ def test_what_cannot_be(pets, items, message):
         brought(pets, items)
 
 
-def dogs(*numbers):
-    """A picture whose row of four columns a dog each has these objects, 0 for none; and the label map."""
-    shown = np.kron(np.array([numbers], np.int32), np.ones((8, 5), np.int32))
-    return (shown > 0).astype(np.uint8), Instances(shown, (1,) * max(numbers))
+def columns(text):
+    """(8, 5 · columns) int32: a number for each column."""
+    return np.kron(np.array([[*map(int, text)]], np.int32), np.ones((8, 5), np.int32))
 
 
-def image(name, numbers):
-    labels, objects = dogs(*numbers)
-    return Sample(np.zeros((*labels.shape, 3), np.uint8), labels, objects, name=name)
-
-
-APART = (1, 0, 2, 0)
+def dogs(name, text, known=None, scores=()):
+    """A picture of dogs: the object in each column, 0 for none. known: the same if only these objects are known."""
+    numbers = columns(known or text)
+    objects = Instances(numbers, (1,) * numbers.max(), scores)
+    return Sample(np.zeros((*numbers.shape, 3), np.uint8), (columns(text) > 0).astype(np.uint8), objects, name=name)
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "proof", "objects", "division", "verdict"),
+    ("before", "after", "by", "proof", "objects", "division"),
     [
-        ((1, 1, 0, 0), (1, 2, 0, 0), False, (1, 2, 0, 0), "divided", "accepted"),
-        ((1, 1, 0, 2), (3, 1, 0, 2), False, (3, 1, 0, 2), "divided", "accepted"),
-        ((1, 1, 0, 0), (1, 1, 2, 0), False, (1, 1, 2, 0), "divided", "accepted"),  # a new dog beside another
-        ((1, 2, 2, 2), (1, 1, 2, 2), False, (1, 1, 2, 2), "divided", "accepted"),  # the border between them moved
-        ((1, 0, 2, 0), (2, 0, 1, 0), False, (1, 0, 2, 0), "same", None),
-        ((1, 0, 1, 2), (1, 0, 3, 2), False, (1, 0, 1, 2), "same", None),  # its pieces, as some formats write them
-        ((1, 0, 2, 0), (1, 0, 1, 0), False, (1, 0, 2, 0), "joined", None),  # or it is the mask of all dogs
-        ((1, 0, 2, 0), (1, 0, 1, 0), True, (1, 0, 1, 0), "divided", "accepted"),
-        ((1, 0, 0, 0), (1, 0, 1, 0), False, (1, 0, 2, 0), "joined", None),
-        ((1, 0, 0, 0), (1, 1, 0, 0), False, (1, 1, 0, 0), "same", "accepted"),
+        ("1100", "1200", "cvat", False, "1200", "divided"),
+        ("1102", "3102", "cvat", False, "3102", "divided"),
+        ("1100", "1120", "cvat", False, "1120", "divided"),  # a new dog beside another
+        ("1222", "1122", "cvat", False, "1122", "divided"),  # the border between them moved
+        ("1020", "2010", "cvat", False, "1020", "same"),
+        ("1012", "1032", "cvat", False, "1032", "divided"),
+        ("1012", "1032", "yolo", False, "1012", "same"),  # the format writes pieces
+        ("1020", "1010", "cvat", False, "1020", "joined"),  # or it is the mask of all dogs
+        ("1020", "1010", "cvat", True, "1010", "divided"),
+        ("1000", "1010", "cvat", False, "1020", "joined"),
+        ("1000", "1100", "cvat", False, "1100", "same"),
     ],
 )
-def test_the_tools_objects_become_the_samples(tmp_path, before, after, proof, objects, division, verdict):
-    save_native(tmp_path / "set", ("dog",), [image("a", before), image("b", APART)], about={})
-    mended = [image("a", after), *[image("b", APART)] * proof]
-    _, (found, _), changes = brought(tmp_path / "set", mended, ("dog",))
-    pairs = {*zip(found.instances.numbers.ravel().tolist(), dogs(*objects)[1].numbers.ravel().tolist(), strict=True)}
-    assert len(pairs) == len({*objects})
-    assert (changes[0].objects, found.metadata.get("review", {}).get("verdict")) == (division, verdict)
-    told = "a mask covers several objects or is a whole class" in " ".join(sum_changes(changes))
-    assert told == (division == "joined")
+def test_the_tools_objects_become_the_samples(tmp_path, before, after, by, proof, objects, division):
+    save_native(tmp_path / "set", ("dog",), [dogs("a", before), dogs("b", "1020")], about={})
+    mended = [dogs("a", after), *[dogs("b", "1020")] * proof]
+    _, (found, _), changes = brought(tmp_path / "set", mended, ("dog",), by)
+    pairs = {*zip(found.instances.numbers.flat, columns(objects).flat, strict=True)}
+    assert (len(pairs), changes[0].objects) == (len({*objects}), division)
+    accepted = division == "divided" or (division == "same" and changes[0].pixels > 0)
+    assert (found.metadata.get("review", {}).get("verdict") == "accepted") == accepted
+    assert ("a mask covers several objects" in " ".join(sum_changes(changes))) == (division == "joined")
 
 
 def test_a_rest_without_an_object_and_scores_stay(tmp_path):
-    labels, _ = dogs(1, 1, 2, 3)
-    own = Instances(dogs(1, 1, 2, 0)[1].numbers, (1, 1), (0.25, 0.5))
-    before = Sample(np.zeros((*labels.shape, 3), np.uint8), labels, own, name="a")
-    save_native(tmp_path / "set", ("dog",), [before], about={})
-    found = brought(tmp_path / "set", [image("a", (1, 1, 2, 3))], ("dog",))[1][0]
-    assert (found.instances.scores, "review" in found.metadata) == ((0.25, 0.5), False)
-    found = brought(tmp_path / "set", [image("a", (1, 4, 2, 3))], ("dog",))[1][0]
-    assert found.instances.scores == (0.25, 0.5, 0.25)
-    assert np.array_equal(found.instances.numbers, dogs(1, 3, 2, 0)[1].numbers)
+    save_native(tmp_path / "set", ("dog",), [dogs("a", "1123", "1120", (0.25, 0.5))], about={})
+    for after, scores, objects in (("1123", (0.25, 0.5), "1120"), ("1423", (0.25, 0.5, 0.25), "1320")):
+        found = brought(tmp_path / "set", [dogs("a", after)], ("dog",))[1][0]
+        assert (found.instances.scores, "review" in found.metadata) == (scores, after != "1123")
+        assert np.array_equal(found.instances.numbers, columns(objects))

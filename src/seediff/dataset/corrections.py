@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,8 @@ from .sample import SOFT, Sample
 from .shapes.objects import Division, compare_division, find_objects, kept_apart, objects_after, take_division
 
 SHOWN = 10
+IN_PIECES = ("yolo",)
+"""Formats that write each connected piece of an object as an object."""
 
 
 @dataclass(frozen=True)
@@ -64,21 +67,22 @@ def correct(
     if not all(item.row.review.replaced or item.has_soft() for item in originals):
         originals = [item.replace(extras=item.extras_but(SOFT)) for item in originals]
     table = renumber_table(classes, names)
-    returned = {
-        sample.name: renumber(matches[sample.name].replace(image=sample.source), table, len(classes))
-        for sample in originals
-        if sample.name in matches
-    }
-    pairs = [(sample, returned[sample.name]) for sample in originals if sample.name in returned]
-    proven = any(sample.has_objects and item.has_objects and _keeps_apart(sample, item) for sample, item in pairs)
+    returned = [sample for sample in originals if sample.name in matches]
+
+    def item_of(original: Sample) -> Sample:
+        return renumber(matches[original.name].replace(image=original.source), table, len(classes))
+
+    @cache
+    def proven() -> bool:
+        return any(_keeps_apart(original, item_of(original)) for original in returned)
 
     def corrected(original: Sample) -> Sample:
-        item = returned.get(original.name)
-        if item is None:
+        if original.name not in matches:
             return original
+        item = item_of(original)
         before, after = original.labels(len(names)), item.labels(len(names))
         pixels = int((before != after).sum())
-        objects, division = _objects_after(original, item, before, after, proven)
+        objects, division = _objects_after(original, item, before, after, proven, by in IN_PIECES)
         tell(Change(original.name, pixels, division))
         if pixels:
             return _relabelled(original, after, objects, division, by)
@@ -93,16 +97,17 @@ def correct(
 
 def _keeps_apart(original: Sample, item: Sample) -> bool:
     """Whether the masks of a sample prove that the tool's masks are objects. item: the sample as it came back."""
-    return kept_apart(original.objects(original.label_map), item.objects(item.label_map))
+    known = original.has_objects and item.has_objects
+    return known and kept_apart(original.objects(original.label_map), item.objects(item.label_map))
 
 
 def _objects_after(
-    original: Sample, item: Sample, before: np.ndarray, after: np.ndarray, proven: bool
+    original: Sample, item: Sample, before: np.ndarray, after: np.ndarray, proven: Callable[[], bool], in_pieces: bool
 ) -> tuple[Instances | None, Division]:
     """(objects, division): the objects of a sample after the tool, and how the tool divided them.
 
-    item: the sample as it came back. before, after: its label maps (H, W) uint8. proven: whether a mask that covers
-    several objects joins them.
+    item: the sample as it came back. before, after: its label maps (H, W) uint8. proven: returns whether a mask that
+    covers several objects joins them; this may read all samples. in_pieces: as for `compare_division`.
     """
     own, returned = original.instances, item.instances
     if own is None:
@@ -110,8 +115,8 @@ def _objects_after(
     expected = objects_after(own, before, after)
     if returned is None:
         return expected, "same"
-    division = compare_division(find_objects(after, 1, expected), find_objects(after, 1, returned))
-    if division == "divided" or (division == "joined" and proven):
+    division = compare_division(find_objects(after, 1, expected), find_objects(after, 1, returned), in_pieces)
+    if division == "divided" or (division == "joined" and proven()):
         return take_division(expected, returned, after), "divided"
     return expected, division
 

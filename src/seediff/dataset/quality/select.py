@@ -68,9 +68,9 @@ def _unmet(sample: Sample, classes: Sequence[str], criteria: Criteria, where: st
     if criteria.min_area > 0 or criteria.max_area < 1 or criteria.max_components is not None:
         measured = measure(sample.labels(len(classes)), criteria.min_piece)
         shown = shown_classes(measured.counts, classes, row.classes, f"sample '{sample.name}'")
-        if not all(criteria.min_area <= measured.area(i) <= criteria.max_area for i in shown["class_ids"]):
+        if not all(criteria.min_area <= measured.areas[i] <= criteria.max_area for i in shown["class_ids"]):
             return "area"
-        if any(pieces > (criteria.max_components or np.inf) for pieces in measured.pieces.values()):
+        if criteria.max_components and measured.pieces.max() > criteria.max_components:
             return "components"
     # A picture without a class has no mask to be certain of: −1.
     for key, least in (("confidence", criteria.min_confidence), ("agreement", criteria.min_agreement)):

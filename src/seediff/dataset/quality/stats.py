@@ -24,12 +24,13 @@ class Measured:
     """(height, width)."""
     counts: np.ndarray
     """(256,): the number of pixels of each id."""
-    pieces: Mapping[int, int]
-    """Class id → number of connected pieces."""
+    pieces: np.ndarray
+    """(256,): the number of connected pieces of each id."""
 
-    def area(self, class_id: int) -> float:
-        """The share of the picture that a class has, in [0, 1]."""
-        return float(self.counts[class_id]) / (self.size[0] * self.size[1])
+    @property
+    def areas(self) -> np.ndarray:
+        """(256,) float64: the share of the picture that each id has, in [0, 1]."""
+        return self.counts / self.counts.sum()
 
 
 @dataclass(frozen=True)
@@ -70,32 +71,32 @@ class Stats:
 
 def measure(labels: np.ndarray, min_piece: int = 1) -> Measured:
     """The measures of a label map (H, W) uint8. min_piece: the least number of pixels of a piece that counts."""
-    pieces = Counter(find_objects(labels, min_piece).class_ids)
-    return Measured((labels.shape[0], labels.shape[1]), np.bincount(labels.ravel(), minlength=256), dict(pieces))
+    pieces = np.bincount(find_objects(labels, min_piece).class_ids, minlength=256)
+    return Measured((labels.shape[0], labels.shape[1]), np.bincount(labels.ravel(), minlength=256), pieces)
 
 
 def summarize(samples: Sequence[Measured], classes: Sequence[str]) -> Stats:
     """The statistics of a dataset. samples: the measures of its label maps. classes: without the background."""
     total = sum((sample.counts for sample in samples), np.zeros(256, np.int64))
-    pixels = max(int(total.sum()), 1)
+    shares = (total / max(total.sum(), 1)).tolist()
     return Stats(
         images=len(samples),
-        background=float(total[0]) / pixels,
-        ignored=float(total[IGNORE]) / pixels,
+        background=shares[0],
+        ignored=shares[IGNORE],
         sizes=dict(Counter(f"{sample.size[0]}×{sample.size[1]}" for sample in samples).most_common()),
-        classes=tuple(_class_stats(samples, i, name, float(total[i]) / pixels) for i, name in enumerate(classes, 1)),
+        classes=tuple(_class_stats(samples, i, name, shares[i]) for i, name in enumerate(classes, 1)),
     )
 
 
 def _class_stats(samples: Sequence[Measured], class_id: int, name: str, pixels: float) -> ClassStats:
     """The statistics of the class `name`. pixels: its share of all pixels in the set."""
-    showing = [sample for sample in samples if sample.counts[class_id]]
-    areas = np.array([sample.area(class_id) for sample in showing])
+    showing = [(sample.areas[class_id], sample.pieces[class_id]) for sample in samples if sample.counts[class_id]]
+    areas, pieces = np.array(showing, np.float64).reshape(-1, 2).T
     return ClassStats(
         name=name,
         images=len(showing),
         pixels=pixels,
         mean_area=float(areas.mean()) if showing else None,
-        mean_pieces=float(np.mean([sample.pieces.get(class_id, 0) for sample in showing])) if showing else None,
+        mean_pieces=float(pieces.mean()) if showing else None,
         areas=tuple(np.histogram(areas, AREA_BINS)[0].tolist()),
     )

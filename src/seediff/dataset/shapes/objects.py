@@ -141,19 +141,21 @@ def objects_after(
     return Instances(joined, (*class_ids[1:].tolist(), *new), scores).visible(ignored=True)
 
 
-def compare_division(expected: Objects, returned: Objects) -> Division:
-    """How a tool divided a label map into objects. expected: the objects without the tool. returned: the tool's.
+def compare_division(expected: Objects, returned: Objects, in_pieces: bool) -> Division:
+    """How a tool divided a label map into objects: like the expected ones ("same"), so that one of its masks holds most
+    of several expected objects ("joined"), or in another way ("divided").
 
-    "joined": one of the tool's masks holds most of several expected objects. "divided": any other difference. It is
-    none if each connected piece of an object came back as an object, because some formats cannot write more than one
-    piece. Pixels that have an object on one side only do not count.
+    expected: the objects without the tool. returned: the tool's objects. in_pieces: the format writes each connected
+    piece of an object as an object, which is then no difference. Pixels that have an object on one side only do not
+    count.
     """
     both = (expected.numbers > 0) & (returned.numbers > 0)
-    pairs = _pairs(expected.numbers[both], returned.numbers[both])
-    holders = _most_frequent(pairs)
-    pieces = expected.pieces()[0].numbers[both]
-    if _one_to_one(pairs) or _one_to_one(_pairs(pieces, returned.numbers[both])):
+    units = expected.numbers
+    if in_pieces:
+        units = expected.pieces()[0].numbers
+    if _one_to_one(_pairs(units[both], returned.numbers[both])):
         return "same"
+    holders = _most_frequent(_pairs(expected.numbers[both], returned.numbers[both]))
     return "joined" if len({*holders.values()}) < len(holders) else "divided"
 
 
