@@ -252,7 +252,6 @@ def test_more_than_the_memory_holds(pipe, monkeypatch):
     "part",
     [
         lambda states: states[:, ::4],  # merged tokens, as many as at the next level
-        lambda states: states[:, ::2],
         lambda states: states.reshape(4 * len(states), -1, states.shape[2]),  # tiles
     ],
 )
