@@ -1,10 +1,10 @@
 """`Listener`: is called where a captured pipeline draws or its network runs, and begins and ends runs.
 
 pipe(…) ─▶ Listener.draw ─▶ the pipeline's own call, in which
-               encode_prompt(…) ─▶ Listener.encode ─▶ Encodings.note             (encodings.py)
-               network(…) ─▶ Listener.before_network ─▶ RunRecorder.record       (run_recorder.py)
+               encode_prompt(…) ─▶ Listener.encode ─▶ Encodings.note                (encodings.py)
+               network(…) ─▶ Listener.before_network ─▶ RunRecorder.record          (run_recorder.py)
                image_processor.apply_overlay(…) ─▶ Listener.place ─▶ Placing.note   (placement.py)
-           Listener._end ─▶ RunRecorder.close ─▶ Run                             (run.py)
+           Listener._end ─▶ RunRecorder.close ─▶ Run                                (run.py)
 """
 
 from __future__ import annotations
