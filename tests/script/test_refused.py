@@ -252,7 +252,6 @@ def test_more_than_the_memory_holds(pipe, monkeypatch):
     "part",
     [
         lambda states: states[:, ::4],  # merged tokens, as many as at the next level
-        lambda states: states[:, ::2],
         lambda states: states.reshape(4 * len(states), -1, states.shape[2]),  # tiles
     ],
 )
@@ -317,11 +316,3 @@ def test_segments_of_sides_that_levels_do_not_halve_evenly(pipe):
             assert seen.segments(num_points=4).label_map.shape == (64, 128)
     with user_error(r"^picture: 64 × 72: self-attention .*; draw one whose sides are multiples of 64$"):
         seen.segments(num_points=4)
-
-
-def test_states_that_are_not_the_pipelines(pipe):
-    states = torch.randn(77, pipe.unet.config.cross_attention_dim)
-    with seediff.capture(pipe, prompt="a dog", states=states) as seen:
-        draw(pipe)
-    with user_error("^states: no call of the network was given them"):
-        seen.maps  # noqa: B018

@@ -57,12 +57,9 @@ def test_masks_have_the_constants_of_the_models_folder(mini):
     assert (seen.masks("dog", beta=0.9).label_map != 0).sum() < (expected.label_map != 0).sum()
 
 
-@pytest.mark.parametrize(
-    ("prompt", "phrases"),
-    [("a hot dog beside a dog", ("hot dog", "dog")), ("a t-shirt and a shirt", ("shirt", "t-shirt"))],
-)
-def test_phrases_that_contain_each_other(mini, prompt, phrases):
+def test_phrases_that_contain_each_other(mini):
     """As in `generate`: the longest has the words, if they are asked for together."""
+    prompt, phrases = "a t-shirt and a shirt", ("shirt", "t-shirt")
     with seediff.capture(mini, keep="ca") as seen:
         mini([prompt, f"a {max(phrases, key=len)} on grass"], num_inference_steps=1)
     expected = locate_columns(seen._family.readers(mini), prompt, phrases)

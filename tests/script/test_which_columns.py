@@ -35,6 +35,13 @@ def test_the_limit_is_the_runs_own(loaded, name, limit, before, column):
         assert seen._maps(0, ["cat"]).words["cat"][-1] == column
 
 
+def test_another_instruction_is_refused(loaded):
+    """It moves the prompt's columns."""
+    pipe = loaded("sana").pipe
+    with user_error("^complex_human_instruction: .*; leave it out"), seediff.capture(pipe):
+        pipe("a dog", complex_human_instruction=["Draw this."], **HOW)
+
+
 def test_pipelines_without_a_tokenizer(loaded):
     """As where another one encodes: what is missing is named, and what names it is enough."""
     full = loaded("flux").pipe

@@ -133,9 +133,8 @@ class Encodings:
             if encoded is not prompt:
                 others += [*encoded.states, *encoded.other_states]
         for state, other in product(prompt.states, others):
-            if state.shape == other.shape and match([state], [other]) == [
-                0
-            ]:  # a shorter text may begin like the prompt
+            # A shorter text may begin like the prompt, and does not equal it.
+            if state.shape == other.shape and match([state], [other]) == [0]:
                 problem = "equals a prompt, so which rows draw the picture is unknown"
                 raise UserError("negative_prompt", problem, "give another one")
         return replace(prompt, texts=prompt.texts or texts, other_states=others)

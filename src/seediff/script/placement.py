@@ -1,4 +1,4 @@
-"""Where the drawn picture lies in the returned one, and masks and segments placed there.
+"""Where the drawn picture lies in the returned picture, and results that are placed there: masks and segments.
 
 A pipeline may draw only a part of the returned picture (`padding_mask_crop`), or draw at another size and cut the
 picture to the requested size (`use_resolution_binning`).
@@ -25,14 +25,15 @@ if TYPE_CHECKING:
     from ..segments.make_segments import Segments
 
 PLACING = ("apply_overlay", "resize_and_crop_tensor")
-"""Methods of diffusers' image processors that paste the drawn picture into another, and that resize it."""
+"""Methods of diffusers' image processors: the first pastes the drawn picture into another picture, the second resizes
+it and cuts off its edges."""
 PixelSize = tuple[int, int]
 """(H, W) in pixels."""
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the drawn picture lies in the returned one:
+    """Where the drawn picture lies in the returned picture:
 
         drawn ── resized ──▶ scaled ── cut to `view` ──▶ what is shown ── pasted at `window` ──▶ a picture of `size`
 
@@ -43,37 +44,38 @@ class Placement:
     size: PixelSize
     """The size of the returned picture: (100, 100)."""
     drawn: PixelSize
-    """The size to which maps are resized first: of the drawn picture, or `scaled` if it was pasted: (32, 32)."""
+    """The size to which maps are resized first: the drawn picture's size, or `scaled` if it was pasted: (32, 32)."""
     scaled: PixelSize
     """The size of the drawn picture after it was resized: (32, 32)."""
     view: Window
     """The part of the resized picture that is shown: Window(0, 4, 32, 24)."""
     window: Window
-    """The part of the returned picture that it fills: Window(10, 20, 32, 24)."""
+    """The part of the returned picture that is filled: Window(10, 20, 32, 24)."""
 
 
 @dataclass
 class Placing:
-    """What a pipeline's call did to its pictures after they were drawn, as it is heard of."""
+    """What a pipeline's call did to its pictures after it drew them. `note` fills the record while the call runs."""
 
     crop: tuple[int, int, int, int] | None = None
-    """The edges (left, top, right, bottom) of the part that was drawn; None: the whole picture was."""
+    """The edges (left, top, right, bottom) of the drawn part in the returned picture; None: all of it was drawn."""
     is_resized: bool = False
     """Whether the picture was resized and its edges cut off."""
     must_crop: bool = False
     """Whether the call was given `padding_mask_crop`."""
 
     def note(self, name: str, arguments: Mapping[str, Any]) -> None:
-        """Called after a method in PLACING, with its arguments by name."""
+        """Note that an image processor's method `name`, a name in PLACING, has run. arguments: its arguments, by
+        name."""
         self.is_resized |= name == "resize_and_crop_tensor"
         if arguments.get("crop_coords") is not None:
             self.crop = tuple(arguments["crop_coords"])
 
     def place(self, lattice: Grid, drawn: PixelSize, shown: PixelSize | None, returned: PixelSize | None) -> Placement:
-        """Where the drawn picture lies in another one. lattice: (height, width) in positions on which it was drawn.
-        drawn: its (H, W) in pixels; in positions, if the pipeline does not say how large one is. shown: (H, W) of the
-        other picture; None: there is none. returned: (H, W) of the returned picture; None: none was returned. Raises
-        UserError if the place is unknown.
+        """Where the drawn picture lies in the picture in which results are shown. lattice: (height, width) of the drawn
+        picture in positions. drawn: its (H, W) in pixels; in positions, if the pipeline does not say how many pixels a
+        position has. shown: (H, W) of the picture for results; None: the drawn picture itself. returned: (H, W) of the
+        picture that the pipeline returned; None: it returned no picture. Raises UserError if the place is unknown.
         """
         if self.must_crop and self.crop is None:
             problem = "where the crop lies in the picture is unknown"
@@ -98,8 +100,8 @@ class Placing:
 
 
 def _fill(drawn: PixelSize, size: PixelSize, window: Window | None = None) -> Placement:
-    """The placement of a drawn picture that fills a window of a picture of `size`, by default all of it. The side that
-    is too long is cut off at both ends."""
+    """The placement of a drawn picture that fills a window of a picture of `size`; by default it fills the whole
+    picture. What is too long of the drawn picture is cut off at both ends."""
     window = window or Window(0, 0, *size)
     factor = max(window.height / drawn[0], window.width / drawn[1])
     scaled = max(int(drawn[0] * factor), window.height), max(int(drawn[1] * factor), window.width)
@@ -118,12 +120,12 @@ class Canvas:
 
     @property
     def drawn_part(self) -> np.ndarray | None:
-        """The pixels that were drawn."""
+        """The pixels that were drawn, (H, W, 3) uint8."""
         return None if self.pixels is None else self.pixels[self.place.window.slices]
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """The flag of a black picture, or none."""
+        """The flag BLANK for a black picture; otherwise empty."""
         return (BLANK,) if self.pixels is not None and not self.pixels.any() else ()
 
 
@@ -137,8 +139,8 @@ def masks_of_frames(
 ) -> list[MaskResult]:
     """The masks of words in the `wanted` frames of a clip; a picture is a clip of one frame.
 
-    maps: each frame's maps, which the frames of a latent frame share. words: word → its columns. names: the words in
-    the order of the masks. canvases: each frame.
+    maps: the maps of each frame; frames of one latent frame share one object. words: word → its columns. names: the
+    words in the order of the masks. canvases: the picture of each frame.
     """
     place = canvases[0].place
     latents = {id(one): replace(one, words=words) for one in maps}
@@ -154,7 +156,7 @@ def masks_of_frames(
 
 
 def _place(mask: MaskResult, canvas: Canvas) -> MaskResult:
-    """Masks of the drawn picture, placed in a canvas."""
+    """Masks of the drawn picture, placed in a canvas, whose other pixels have no class."""
     place, flags = canvas.place, (*mask.flags, *canvas.flags)
     soft = torch.from_numpy(paste(mask.soft.numpy(), place.window, place.size, outside=0))
     label_map = paste(mask.label_map, place.window, place.size, outside=0)

@@ -34,7 +34,7 @@ THE_WAY = (
 )
 """What to do where the network runs outside of the captured pipeline's calls."""
 KNOWN_CALLS = 3
-"""How many calls' rows are kept, because the next step's calls may have the same states."""
+"""For how many calls of the network the rows are remembered. The next step's calls may have the same states."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Block:
     """The runs that have ended."""
 
     def restart(self) -> None:
-        """Free the running maps, and forget errors."""
+        """Free the maps that are being recorded, and forget errors."""
         for recorder in self.recorders.values():
             recorder.restart()
 
@@ -67,13 +67,13 @@ class TextRecording:
     def __init__(self, recorder: AttentionRecorder) -> None:
         self.recorder = recorder
         self.encoded = Encoded((), rule="any")
-        """The texts that are searched for in batches; without any text until they are known."""
+        """The texts whose rows are recorded; without any text until they are known."""
         self.texts: list[ReadText] = []
         """The text of each picture, once a call of the network had it."""
         self.steps = 0
         """How often the network was called with the text."""
         self.attention: list[Attention] = []
-        """Of each picture, or of each frame, after `close`."""
+        """After `close`, the attention of each picture, or of each frame."""
         self.map_bytes = 0
         """Bytes of all maps in `attention`."""
         self._known: list[tuple[Any, list[int], dict[int, int]]] = []
@@ -81,16 +81,15 @@ class TextRecording:
 
     @contextmanager
     def keeping_refusals(self) -> Iterator[None]:
-        """Inside the `with` block, a UserError means that this text's maps cannot be had, and is kept for whoever asks
-        for them."""
+        """Inside the `with` block, keep a UserError, which is raised where this text's maps are requested."""
         try:
             yield
         except UserError as error:
             self.recorder.error = self.recorder.error or error
 
     def find(self, states: Any) -> dict[int, int]:
-        """The rows with the text in a call of the network, as `find_rows` returns them. states: the text state of each
-        row. Rows of states that were seen lately are known: to compare states, a GPU must be waited for."""
+        """Row → the number of its text, as `find_rows` returns it for a call of the network. states: the text state of
+        each row. States of one of the last calls are not compared again: that would wait for the GPU."""
         # A version counts how often a tensor was changed in place; PyTorch does not count in `inference_mode`.
         versions = [one._version for one in states if not one.is_inference()]
         for known, of_known, rows in self._known:
@@ -101,8 +100,8 @@ class TextRecording:
         return rows
 
     def record(self, rows: Mapping[int, int], states: Any, *call_of_network: Any) -> None:
-        """Record these rows of a call of the network, if there are any. states: the text state of each row.
-        call_of_network: the network, its arguments and its keyword arguments."""
+        """Record these rows of a call of the network, which runs next; nothing if there are no rows. states: the text
+        state of each row. call_of_network: the network, its arguments and its keyword arguments."""
         if not rows:
             return
         if not self.texts:
@@ -115,8 +114,8 @@ class TextRecording:
         self.steps += 1
 
     def close(self, frames: int) -> None:
-        """Turn what was recorded into `attention`. frames: the number of frames of each clip; each has the attention of
-        its clip's nearest latent frame. Raises UserError for the kept error, and for attention that was not a
+        """Make `attention` from what was recorded. frames: the number of frames of each clip. A frame has the attention
+        of its clip's nearest latent frame. Raises UserError for the kept error, and for attention that was not a
         number."""
         latents = self.recorder.calls.latest.frames
         prompts = [text.prompt for text, _ in product(self.texts, range(latents))]
@@ -139,9 +138,10 @@ class TextRecording:
 class RunRecorder:
     """Records one run. arguments: the arguments of the pipeline's call, by name.
 
-    Errors of capture: a UserError before the first step ends the pipeline's call. Any other error ends no drawing: the
-    prompt's recorder keeps it and reports it once in a warning, and it is raised where maps are requested. What is
-    wrong with the negative prompt alone is kept without a warning, by the recorder of the negative prompt.
+    What happens to errors of capture: a UserError before the first step ends the pipeline's call. After any other
+    error the pipeline goes on: the prompt's recorder keeps the error, one warning reports it, and it is raised where
+    maps are requested. A UserError about the negative prompt alone is kept without a warning, by the negative prompt's
+    recorder.
     """
 
     def __init__(self, block: Block, arguments: Mapping[str, Any]) -> None:
@@ -155,8 +155,8 @@ class RunRecorder:
         self.negative = self.recordings.get("negative")
         self.placing = Placing(must_crop=arguments.get("padding_mask_crop") is not None)
         self._timesteps: dict[bool, list[torch.Tensor]] = {True: [], False: []}
-        """Whether it had the prompt → the timestep of each such call of the network, (1,). They are compared when the
-        run ends, because a GPU must be waited for."""
+        """For calls of the network with the prompt (True) and without it (False): the timestep of each call, (1,). They
+        are compared when the run ends, because that waits for the GPU."""
         self._has_ended = False
         self._thread = threading.get_ident()
 
@@ -174,7 +174,7 @@ class RunRecorder:
 
     @contextmanager
     def keeping_errors(self) -> Iterator[None]:
-        """Inside the `with` block, treat errors of capture as the class says."""
+        """Inside the `with` block, raise or keep errors of capture, as the class says."""
         try:
             yield
         except Exception as error:
@@ -196,7 +196,8 @@ class RunRecorder:
             self.negative.encoded = Encoded(self.encodings.encode(texts), {"prompt": texts}, rule="any")
 
     def record(self, network: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        """Record the rows with the prompt, and with the negative prompt, in a call of the network."""
+        """Record a call of the network, which runs next: its rows with the prompt, and with the negative prompt. args,
+        kwargs: the call's arguments."""
         # 1. What the call is given
         block, family, inputs = self.block, self.block.family, named_inputs(network, args, kwargs)
         if inputs.get("skip_layers") is not None:  # a further prediction of SD 3's
@@ -232,7 +233,7 @@ class RunRecorder:
     # When the pipeline has drawn
 
     def close(self, output: Any) -> Run | None:
-        """What was drawn; None: nothing. output: what the pipeline returned."""
+        """End the run, and return what was drawn; None if nothing was. output: what the pipeline returned."""
         self._has_ended = True
         prompt, negative, images = self.prompt, self.negative, list[np.ndarray]()
 
