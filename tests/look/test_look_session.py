@@ -125,14 +125,6 @@ def test_every_place_where_a_kill_can_cut_the_log(pets):
         assert all(json.loads(line) for line in lines)
 
 
-def test_a_second_server_is_told_who_has_the_set(pets):
-    session = opened(pets)
-    with user_error("in use by another run"):
-        opened(pets)
-    session.close()
-    opened(pets).close()
-
-
 def test_where_nothing_can_be_saved_it_can_be_looked_at(pets, monkeypatch):
     import os
 
