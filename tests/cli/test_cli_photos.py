@@ -54,7 +54,7 @@ def test_classes_are_understood_as_the_model_spells_them(tmp_path, capsys):
         assert main([command, *given, option, value, "--dry-run", "--verbose", "--out", str(tmp_path / "out")]) == 0
         said = capsys.readouterr().out
         assert '= ["dog"]' in said
-        assert " of cross-attention" in said  # names of segments need it, too
+        assert "cross-attention at " in said  # names of segments need it, too
     line = f"segment {photos} --model mini --names fox --dry-run --out {tmp_path}/out".split()
     assert "--names: model 'mini' does not know 'fox'; it knows: " in refused(capsys, *line)
 

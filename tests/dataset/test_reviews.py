@@ -153,7 +153,9 @@ def test_rejected_samples_are_left_out_unless_they_are_asked_for(pets, tmp_path,
         assert ("2 rejected samples left out" in find_doubts(training)) == left_out
         scores = evaluate(pets, pets, draws=1, **option)
         assert ([*scores.scores.images], LEFT_OUT in evaluation_notes(scores)) == (names, left_out)
-        assert scores.scores.miou == 1 > evaluate(pets / "masks", pets, draws=1).scores.miou  # 3 became a cat
+        assert (
+            scores.scores.miou.value == 1 > evaluate(pets / "masks", pets, draws=1).scores.miou.value
+        )  # 3 became a cat
     more = open_augmented(AugmentConfig(add=("flip:100%",)), pets)
     assert 1 not in {new.source for new in more.new}
     with user_error(r"all of its samples \(1\) are rejected; accept .* --with-rejected"):

@@ -41,6 +41,8 @@ def describe_failure(error: BaseException, line: CommandLine, *, interrupted: bo
         return 2, f"{describe_misread(error, line)} ({flag} lists all options)"
     if isinstance(error, OSError):
         return 2, system_reason(error)
+    if isinstance(error, RecursionError):  # a value that a parser could read, but a writer cannot take
+        return 2, "a value in the input is nested too deeply"
     if is_out_of_memory(error):
         offload = ""
         if command in ("generate", "mask", "segment"):

@@ -186,6 +186,12 @@ def check_names(kind: type, names: Iterable[str], where: str) -> None:
     for name in names:
         if name not in options:
             fix = f"options here: {', '.join(options)}"
+            for table, part in tables_of(kind).items():
+                inner, _ = own_name(name, field_types(part))
+                if name in field_types(part):
+                    inner = name
+                if inner:
+                    fix = f"{inner} belongs inside {table}={{…}}"
             own, value = own_name(name, options)
             if own:
                 fix = " ".join(f"the name here: {own} {value}".split())

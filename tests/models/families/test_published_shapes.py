@@ -32,7 +32,7 @@ def test_what_is_expected_is_what_the_network_has(name, tmp_path):
     assert f"Capture: {said} an image" in lines
     assert [len(job.loaded_plan.layers[kind]) for kind in KINDS] == [own, cross]
     side = 512 if name == "sd1.5" else 1024
-    assert f", each of {side}×{side}, about " in lines[0]
+    assert lines[0].endswith(f", each of {side}×{side}")
 
 
 @pytest.mark.parametrize("name", EXPECTED)
