@@ -1,4 +1,4 @@
-"""Everything that tests/test_pretended_gpu.py looks at, in one process that pretends to have a GPU.
+"""Everything that tests/attention/test_pretended_gpu.py looks at, in one process that pretends to have a GPU.
 
 python on_pretended_gpu.py guard.so FOLDER      # one line of JSON: name → what was counted, or the error
 """

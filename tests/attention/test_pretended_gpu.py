@@ -10,7 +10,7 @@ import torch
 from builders.patience import PATIENCE
 from builders.reference_attention import BOOKS
 
-BUILDERS = Path(__file__).parent / "builders"
+BUILDERS = Path(__file__).parents[1] / "builders"
 COMMANDS = ("generate", "mask", "segment", "train")
 ALIKE = ("lcm", "flux2_klein")  # as in on_pretended_gpu.py
 NAMES = [name for name in BOOKS if name not in ALIKE]
