@@ -15,6 +15,7 @@ from seediff.config.presets import Tuned, read_tuned
 from seediff.files.documents import read_toml
 from seediff.models.describe import read_settings
 from seediff.models.short_names import EMBEDDED
+from seediff.run.tune import best_name_threshold
 
 
 @pytest.fixture
@@ -125,3 +126,11 @@ def test_a_models_own_thresholds(bare, tmp_path, capsys):
     assert main([*line, "--config", str(tmp_path / "seediff.toml"), "--model", "mini"]) == 0
     own = read_settings(EMBEDDED["mini"]).preset["presence"]
     assert f"presence = {own}" in capsys.readouterr().out  # another model's threshold gives way
+
+
+def test_the_best_name_threshold_by_trying_all():
+    rng = np.random.default_rng(0)
+    names = [(bool(right), float(0.55 + 0.05 * right + rng.normal(0, 0.03))) for right in rng.integers(0, 2, 200)]
+    grid = np.round(np.arange(0.5, 0.9, 0.002), 3)
+    done = [sum(right == (score >= limit) for right, score in names) for limit in grid]
+    assert best_name_threshold(names) == grid[int(np.argmax(done))]

@@ -110,6 +110,8 @@ def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
     actions = findings.attempt("structure", REVIEWS, lambda: read_actions(folder))
     if classes is None or rows is None or actions is None:
         return Checked(tuple(findings), None)
+    if not rows and not (folder / native.REJECTED).is_file():  # a run may have rejected every draw
+        findings.add("structure", native.METADATA, "has no rows")
     reader = findings.attempt("structure", ", ".join(native.EXTRAS), lambda: RowReader(folder, classes, actions))
     if reader is None:
         return Checked(tuple(findings), None)
