@@ -96,7 +96,7 @@ def evaluate_segments(
     """Compare a folder of segment maps with a folder of labels.
 
     predictions: see `open_segments`; named like the labels, see `label_maps.pair`. labels, num_classes, split, void:
-    see `truths.open_truths`. names: a text file of the labels to evaluate, one per line. size: evaluate only the
+    see `open_truths`. names: a text file of the labels to evaluate, one per line. size: evaluate only the
     centred square of each image, resized to size × size pixels (nearest), as in DiffSeg's paper (512, or 320). A
     prediction has the size of its label or of the resized square. seed, draws: for the bootstrap. Raises UserError
     naming the faulty file or argument.
