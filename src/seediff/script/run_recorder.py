@@ -210,7 +210,7 @@ class RunRecorder:
 
         # 2. Which rows have the prompt, and whether their maps can be had
         prompt, is_first = self.prompt, not self.prompt.steps
-        if is_first:
+        if not prompt.encoded.count:  # once: capture's own encoding runs the text encoder
             prompt.encoded = self.encodings.choose(states)
         rows = prompt.find(states)
         if rows and is_first:
