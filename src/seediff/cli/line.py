@@ -83,6 +83,8 @@ class CommandLine:
                 self._options[name] = option or name
                 if "Path" in str(argument.hint) and not all(token.value.strip() for token in argument.tokens):
                     raise UserError(option or argument.name, "an empty path", "the current folder is .")
+                if option and option.startswith("--no-") and argument.tokens[0].implicit_value is True:
+                    raise UserError(option, "takes no value", f"write {option}, or {argument.name}")
                 if argument.tokens and argument.keys and parameter.field_info.name == TYPED:
                     self._typed[name] = read_value(name, argument)
                     argument.tokens.clear()

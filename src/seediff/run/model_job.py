@@ -29,7 +29,7 @@ from ..models.families.layers import Layer
 from ..models.families.readers import Reader
 from ..models.fingerprint import weights_fingerprint
 from ..models.registry import LoadOptions, check_options
-from ..models.saving_memory import USUAL_LOADING, Loading, Offload
+from ..models.saving_memory import USUAL_LOADING, Loading, Offload, memory_bytes
 from ..models.short_names import named_model
 from ..report.page import write_reports
 from .job import Captured, Item, Job
@@ -168,14 +168,22 @@ def check_model(config: ModelConfig, info: ModelInfo, layers: Mapping[str, Layer
     check_values(config, info)
     if layers is None:
         return None
+    lattice = lattice_of(config, info)
     if isinstance(config, DatasetConfig):
         reads = EVERYTHING if config.keep_attention else None
-        return plan_capture(info.family, layers, config.capture, mask=config.mask, reads=reads)
-    plan, lattice = plan_segments(info.family, layers, config.segment, config.model), lattice_of(config, info)
-    if lattice:
-        from ..segments.make_segments import check_positions  # imports torch
+        plan = plan_capture(info.family, layers, config.capture, mask=config.mask, reads=reads)
+    else:
+        plan = plan_segments(info.family, layers, config.segment, config.model)
+        if lattice:
+            from ..segments.make_segments import check_positions  # imports torch
 
-        check_positions(config.segment, plan.levels("self"), lattice)
+            check_positions(config.segment, plan.levels("self"), lattice)
+    if lattice and config.size is not None:
+        there, maps = memory_bytes(), plan.expected(lattice, info.pipeline).map_bytes
+        if there and maps > there:
+            needed = f"attention maps of an image of this size take {show_bytes(maps)}"
+            problem = f"{config.size}: {needed}, and this computer has {show_bytes(there)} of memory"
+            raise UserError("size", problem, "choose a smaller one")
     return plan
 
 

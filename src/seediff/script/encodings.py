@@ -130,7 +130,7 @@ class Encodings:
             prompt = Encoded(self._repeat(self.encode(own)), {"prompt": own})
         others = [*prompt.other_states]
         for encoded in self._noted:
-            if encoded is not prompt:
+            if encoded.texts != prompt.texts:  # some pipelines encode the prompt twice
                 others += [*encoded.states, *encoded.other_states]
         for state, other in product(prompt.states, others):
             # A shorter text may begin like the prompt, and does not equal it.

@@ -230,6 +230,8 @@ class Import(Notes):
     """Whether labels whose picture is missing are left out."""
     labels_alone: bool = False
     """Whether only labels are compared: their pictures may be missing, and no label map is turned."""
+    shown: bool = False
+    """As in `Format`: where a turned picture has the size of the stored one, labels are of the turned picture."""
     taken: set[str] = field(default_factory=set)
     """The names of the samples so far."""
     pictures: PictureFinder = field(default_factory=PictureFinder)
@@ -327,8 +329,8 @@ class Import(Notes):
         turn = orientation_of(image)
         if 2 <= turn <= 8:
             self.turned_pictures += 1
-            labels = partial(stored_labels, labels, image, turn)
-            objects = objects and partial(stored_objects, objects, image, turn)
+            labels = partial(stored_labels, labels, image, turn, self.shown)
+            objects = objects and partial(stored_objects, objects, image, turn, self.shown)
         return Sample(image, labels, objects, row, name=name)
 
 
@@ -344,7 +346,7 @@ def read_format(
                 check_unpacked(folder)
                 raise UserError(key, f"{folder}: no such folder")
     read = codec(name).read
-    source = Import(Path(path), skip_missing, labels_alone)
+    source = Import(Path(path), skip_missing, labels_alone, FORMATS[name].shown)
     contents = read(source, **{key: value for key, value in options.items() if value is not None})
     return contents._replace(samples=_with_notes(source, contents.samples), notes=source.notes)
 

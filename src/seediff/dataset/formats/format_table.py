@@ -60,6 +60,8 @@ class Format:
     """Whether names of samples contain no folders."""
     without: tuple[str, ...] = ()
     """Options of `drivers` that the format does not have."""
+    shown: bool = False
+    """Whether the format's tools draw on a picture as its EXIF orientation turns it."""
     objects: bool = False
     """Whether the format always holds the objects of samples. A format whose `write` has an option `objects` holds them
     on request."""
@@ -71,11 +73,16 @@ FORMATS: dict[FormatName, Format] = {
         ("SegmentationClass", f"{VOC_YEAR}/SegmentationClass", f"VOCdevkit/{VOC_YEAR}/SegmentationClass"),
         flat=True,
     ),
-    "yolo": Format("data.yaml, or labels/ and classes.txt (YOLO)", void=False, flat=True, objects=True),
-    "cvat": Format("annotations.xml (CVAT)", ("annotations.xml",)),
-    "labelstudio": Format("tasks.json (Label Studio)", ("*.json",), objects=True),
+    "yolo": Format("data.yaml, or labels/ and classes.txt (YOLO)", void=False, flat=True, objects=True, shown=True),
+    "cvat": Format("annotations.xml (CVAT)", ("annotations.xml",), shown=True),
+    "labelstudio": Format("tasks.json (Label Studio)", ("*.json",), objects=True, shown=True),
     "labelme": Format(
-        "*.json with shapes (labelme)", ("*.json", "*/*.json"), flat=True, without=("split", "seed"), objects=True
+        "*.json with shapes (labelme)",
+        ("*.json", "*/*.json"),
+        flat=True,
+        without=("split", "seed"),
+        objects=True,
+        shown=True,
     ),
     "masks": Format(
         "images/ and masks/ with PNG files, gtFine/ (Cityscapes), objectInfo150.txt (ADE20K) or trainannot/ (CamVid)",

@@ -155,6 +155,7 @@ def read(
     published = find_published(root) if not (file or classes or images or masks) else None
     if void and (file or published):
         raise UserError("void", f"is only for plain folders of label maps; {root} names its own", "leave it out")
+    source.shown = file is not None  # Ultralytics turns pictures
     if file is not None:
         class_list, found = _named_by_yaml(source, file, split, images)
     elif published is not None:

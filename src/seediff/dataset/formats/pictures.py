@@ -136,27 +136,28 @@ def check_frame(image: Path, shape: tuple[int, int], where: str) -> None:
     check_pixels((shape[1], shape[0]), where)
 
 
-def stored_labels(read: ReadLabels, image: Path, turn: int) -> np.ndarray:
+def stored_labels(read: ReadLabels, image: Path, turn: int, shown: bool) -> np.ndarray:
     """The labels (H, W) that `read` returns, as the picture is stored. turn: the picture's EXIF orientation, from 2 to
-    8. Raises UserError."""
-    return _turned_back(read(), image, turn)
+    8. shown: whether the format's tools draw on the turned picture. Raises UserError."""
+    return _turned_back(read(), image, turn, shown)
 
 
-def stored_objects(read: ReadObjects, image: Path, turn: int) -> Instances:
+def stored_objects(read: ReadObjects, image: Path, turn: int, shown: bool) -> Instances:
     """The objects that `read` returns, as the picture is stored. Arguments and errors as for `stored_labels`."""
     objects = read()
-    return replace(objects, numbers=_turned_back(objects.numbers, image, turn))
+    return replace(objects, numbers=_turned_back(objects.numbers, image, turn, shown))
 
 
-def _turned_back(labels: np.ndarray, image: Path, turn: int) -> np.ndarray:
+def _turned_back(labels: np.ndarray, image: Path, turn: int, shown: bool) -> np.ndarray:
     """Labels (H, W) as the picture is stored. Their size says whether they were drawn on the stored or on the turned
-    picture. Raises UserError if these have the same size, as after half a turn, or for a square."""
-    size = shown = image_size(image)
+    picture. If these have the same size, as after half a turn, or for a square, `shown` says it. Raises UserError if
+    that does not say it either."""
+    size = turned = image_size(image)
     if turn >= 5:
-        shown = size[::-1]
-    if labels.shape != shown:
+        turned = size[::-1]
+    if labels.shape != turned:
         return labels  # of the stored picture; a wrong size is refused later
-    if size == shown:
+    if size == turned and not shown:
         problem = f"has the EXIF orientation {turn}, and it is unclear whether its labels are rotated too"
         raise UserError(image, problem, "save the picture without an orientation")
     return turned_back(labels, turn)
