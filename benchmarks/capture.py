@@ -40,7 +40,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 import torch
 from builders.published import NETWORKS  # pyright: ignore[reportMissingImports]
-from on_gpu.device import synchronize
+from on_gpu.device import count_operations, count_products, synchronize
 from on_gpu.pipelines import exact, few_blocks, step_of
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -48,7 +48,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from seediff.attention import fused, own_sums, running_maps
 from seediff.attention.capture import capture_attention
 from seediff.attention.plan import plan_capture
-from seediff.attention.probabilities import Scores
 from seediff.attention.recorder import AttentionRecorder
 from seediff.config.method_constants import MaskConfig
 from seediff.models.families.family import Family
@@ -83,24 +82,12 @@ def capture(model: Model, options: argparse.Namespace) -> AbstractContextManager
 
 
 def floor_share(model: Model, call: Callable[[], object], options: argparse.Namespace) -> float:
-    """The operations of one more QKᵀ for the captured rows, as a share of all operations of the call. Both are counted
-    during the call, which runs without fused attention, because its products are not counted on a CPU."""
-    from torch.utils.flop_counter import FlopCounterMode
-
-    products = 0
-    add = running_maps.add_probabilities
-
-    def count(parts: Any, scores: Scores, **more: Any) -> None:
-        nonlocal products
-        products += 2 * scores.query.numel() * scores.key.shape[2]
-
-    running_maps.add_probabilities = count
-    try:
-        with capture(model, options), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-            call()
-    finally:
-        running_maps.add_probabilities = add
-    return products / counter.get_total_flops()
+    """The operations of one more QKᵀ for the captured rows, as a share of all operations of the call without capture.
+    Without fused attention, whose products are not counted on a CPU."""
+    with sdpa_kernel(SDPBackend.MATH):
+        with capture(model, options):
+            products = count_products(call)
+        return products / count_operations(call)
 
 
 class Started(TorchDispatchMode):
@@ -154,7 +141,7 @@ def count_started(name: str, folder: Path) -> None:
         call()
     with (
         mock.patch.object(running_maps, "can_fuse", return_value=True),
-        mock.patch.object(fused, "tiles_of", return_value=[tile]),
+        mock.patch.object(fused, "tile_of", return_value=tile),
         mock.patch.object(fused, "import_module", return_value=captured.kernels()),
         mock.patch.multiple(own_sums, _can_return_sums=lambda *_: True, _is_right=lambda *_: True, OPERATIONS=SUMS),
         mock.patch.object(torch, "_fused_sdp_choice", return_value=next(iter(SUMS))),
@@ -163,10 +150,10 @@ def count_started(name: str, folder: Path) -> None:
         captured,
     ):
         call()
-    layers = captured.launches["head_means"]
+    layers = len(model.layers)
     found = {"layers": layers, "operations": (captured.operations - plain.operations) / layers}
     found["launches"] = captured.launches.total() / layers
-    found["products"] = (captured.launches["log_sum_exps"] + captured.launches["head_means"]) / layers
+    found["products"] = 1 + captured.launches["log_sum_exps"] / layers  # the means of all parts are one
     print(f"{name}: " + ", ".join(f"{number:.3g} {what}" for what, number in found.items()), flush=True)
 
 

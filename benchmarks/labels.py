@@ -26,7 +26,6 @@ def main() -> None:
     torch.set_num_threads(1)
     config = GenerateConfig.recommended(classes=("dog", "cat", "car"), per_class=given.per_class)
     job = GenerateJob(config)
-    job.check()
     job.load()
     pipe = load_model("mini", device="cpu", **vars(LoadOptions.of(config))).pipe  # which nothing captures
     pipe("a dog", num_inference_steps=1)  # warms up

@@ -7,6 +7,6 @@ folder.
     tables/           the papers' tables, whose rows are trained segmenters, a file each; python -m recipes.tables
     weights/          mini-dit, a transformer that knows the embedded world: for measurements, not in the package
     renew.py          remakes every figure, table, picture and notebook of the docs that is out of date (outputs.toml)
-    new_weights.py    puts new weights of the embedded model, and the constants tuned for them, into the package
-    contact_sheet.py  makes one picture of a dataset
+    new_weights.py    puts the constants that were tuned for new weights of the embedded model into the package
+    pictures.py       makes the pages' pictures of datasets and drawings
 """

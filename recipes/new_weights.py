@@ -1,13 +1,14 @@
-"""Put new weights of the embedded model, and the constants tuned for them, into the package.
+"""Put the constants that a study of truth found for new weights of an embedded model into the package.
 
-    python recipes/new_weights.py ship runs/mini/pipeline python recipes/renew.py
-    # then remakes everything that depends on them, constants first python recipes/new_weights.py constants
-    docs/preset.json [--model mini]
+    python recipes/new_weights.py constants docs/preset.json [--model mini]
 
-`constants` writes the constants found by a study of truth into the model's preset, into the files of recipes/methods
-and, for mini, into the sets of masks that tables train on. The preset's note says which method's masks are best. The
-preset's method stays as it is until segmenters learn more from another method's masks. Its steps,
-guidance, thresholds and segments, and the images that the set draws, stay as well.
+They go into the model's preset, into the files of recipes/methods and, for mini, into the sets of masks that tables
+train on. The preset's note says which method's masks are best. The preset's method stays as it is until segmenters
+learn more from another method's masks. Its steps, guidance, thresholds and segments, and the images that the set draws,
+stay as well.
+
+The weights themselves are copied by hand: the folders unet, text_encoder and vae of a training's pipeline, and the
+fields `samples`, `recipe` and `history` of its seediff.json.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from __future__ import annotations
 import argparse
 import ast
 import json
-import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,22 +33,6 @@ from seediff.models.short_names import EMBEDDED
 
 SET = Path(definition.__file__).parent / "embedded" / "set.toml"
 METHODS = Path(__file__).parent / "methods"
-PARTS = ("unet", "text_encoder", "vae")
-
-
-def ship(pipeline: Path) -> None:
-    """Replace mini's weights by a pipeline's. Mini keeps its scheduler, its tokenizer and, until `constants` runs, its
-    preset.
-    """
-    about = EMBEDDED["mini"] / "seediff.json"
-    old, new = (read_json(path, dict[str, Any]) for path in (about, pipeline / "seediff.json"))
-    for part in PARTS:
-        for file in sorted((pipeline / part).iterdir()):
-            shutil.copyfile(file, EMBEDDED["mini"] / part / file.name)
-    training = {key: new[key] for key in ("samples", "recipe", "history") if key in new}
-    old.pop("history", None)
-    write_atomic(about, (json.dumps({**old, **training}, indent=2) + "\n").encode())
-    print(f"{about.parent}: {training['samples']:,} samples; check them, and say how they came to be in docs/mini.md")
 
 
 def take_constants(model: str, truth_file: Path) -> None:
@@ -103,14 +87,10 @@ def labels(truth: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("ship").add_argument("pipeline", type=Path, help="the folder that the training wrote")
     constants = commands.add_parser("constants")
     constants.add_argument("truth", type=Path, help="results.json of a study of truth")
     constants.add_argument("--model", choices=tuple(EMBEDDED), default="mini")
     given = parser.parse_args()
-    if given.command == "ship":
-        ship(given.pipeline)
-        return
     take_constants(given.model, given.truth)
 
 

@@ -28,12 +28,6 @@ if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # must be set before anything imports triton
 
 
-@pytest.fixture(scope="session", autouse=True)
-def own_cache(tmp_path_factory):
-    """Measured speeds are kept in a folder of the tests, which pytest removes in time."""
-    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
-
-
 @pytest.fixture(autouse=True)
 def methods_as_shipped():
     """Methods that a test, or the code of a page, registers end with it: `Method` names those that ship."""

@@ -104,7 +104,7 @@ CASES = [
         "a state of another kind",
         TRAIN,
         {CHECKPOINT: swap('\\"step\\": 1', '\\"step\\":[]')},
-        f"--out in/training: holds a training that is damaged or of another version of seediff ({CHECKPOINT}",
+        f"in/training: holds a training that is damaged or of another version of seediff ({CHECKPOINT}",
     ),
     Case("metadata came in unchecked", FROM_COCO, {COCO: swap('"seed": 46', '"seed": {"x": 4}, "s": 46')}, COCO),
     *(
@@ -135,7 +135,7 @@ CASES = [
         {ROWS: swap("images/one", "images/a\\u0001b"), "in/native/images/one.png": copy("a\x01b.png")},
         f"{ROWS}, row 1: sample name 'a\\x01b'",
     ),
-    Case("escapes in a path", f"{TRAIN} --finetune '\x1b[31m'", {}, "--finetune \\x1b[31m"),
+    Case("escapes in a path", f"{TRAIN} --finetune '\x1b[31m'", {}, "\\x1b[31m: no such"),
     # Files elsewhere
     Case("a link to a key: its first line was told", STATS, {CLASSES: link("key")}, CLASSES),
     Case(

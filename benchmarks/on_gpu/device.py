@@ -6,8 +6,14 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+from unittest import mock
 
 import torch
+
+from seediff.attention import running_maps
+from seediff.attention.probabilities import Scores
 
 
 def synchronize(device: str | torch.device) -> None:
@@ -26,6 +32,25 @@ def count_operations(work: Callable[[], object]) -> float:
     with FlopCounterMode(display=False) as counter:
         work()
     return counter.get_total_flops()
+
+
+def count_products(work: Callable[[], object]) -> float:
+    """Operations of QKᵀ for the captured rows, while `work` draws with capture."""
+    counted = 0.0
+
+    def counting(add: Callable[..., None]) -> Callable[..., None]:
+        def count(parts: Any, scores: Scores, **more: Any) -> None:
+            nonlocal counted
+            counted += 2.0 * scores.query.numel() * scores.key.shape[2]
+            add(parts, scores, **more)
+
+        return count
+
+    with ExitStack() as stack:
+        for name in ("add_probabilities", "add_probabilities_fused"):
+            stack.enter_context(mock.patch.object(running_maps, name, counting(getattr(running_maps, name))))
+        work()
+    return counted
 
 
 def seconds(device: str, work: Callable[[], object]) -> float:

@@ -8,13 +8,11 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import torch
@@ -22,16 +20,15 @@ import torch
 from on_gpu.bytes_compared import compare, without
 from on_gpu.device import (
     count_operations,
+    count_products,
     forget_peak_memory,
     peak_memory,
     seconds,
     synchronize,
 )
-from seediff.attention import running_maps
 from seediff.attention.capture import capture_attention
 from seediff.attention.maps import AttentionMaps
 from seediff.attention.plan import plan_capture
-from seediff.attention.probabilities import Scores
 from seediff.config.generate_config import GenerateConfig
 from seediff.config.method_constants import EVERYTHING, MaskConfig, Reads
 from seediff.models.families.family import DrawRequest
@@ -49,7 +46,7 @@ class Draws:
     """
 
     def __init__(self, model: Model, batch: int) -> None:
-        own = model.family.defaults(model.network.config, model.info.name)
+        own = model.info.defaults()
         self.model, self.batch = model, batch
         self.steps: int = own.get("steps", GenerateConfig.steps)
         self.scale: float = own.get("guidance_scale", GenerateConfig.guidance_scale)
@@ -141,22 +138,7 @@ class Draws:
 
     def products(self, steps: int, work: Callable[[int], object]) -> float:
         """Operations of QKᵀ, once for each captured row, in a step of a captured drawing."""
-        counted = 0.0
-        names = ("add_probabilities", "add_probabilities_fused")
-
-        def counting(add: Callable[..., None]) -> Callable[..., None]:
-            def count(parts: Any, scores: Scores, **more: Any) -> None:
-                nonlocal counted
-                counted += 2.0 * scores.query.numel() * scores.key.shape[2]
-                add(parts, scores, **more)
-
-            return count
-
-        with ExitStack() as stack:
-            for name in names:
-                stack.enter_context(mock.patch.object(running_maps, name, counting(getattr(running_maps, name))))
-            work(steps)
-        return counted / steps
+        return count_products(lambda: work(steps)) / steps
 
 
 def ways_of(draws: Draws, graphs: GraphedNetwork | None) -> dict[str, Callable[[int], object]]:

@@ -16,6 +16,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 
 from on_gpu.device import seconds
+from on_gpu.fused import add_by_kernels
 from seediff.attention import fused
 from seediff.attention.fused import Blocks
 from seediff.attention.probabilities import Part, Scores
@@ -60,7 +61,7 @@ COMPILERS = 12
 @contextmanager
 def chosen(tile: Blocks) -> Iterator[None]:
     """Compute with this tile."""
-    with mock.patch.object(fused, "tiles_of", return_value=[tile]):
+    with mock.patch.object(fused, "tile_of", return_value=tile):
         yield
 
 
@@ -90,7 +91,7 @@ def adding(query: torch.Tensor, key: torch.Tensor, layer: Layer) -> Callable[[],
     ]
     finite = query.new_zeros((), dtype=torch.float32)
     scores = Scores(query, key, layer.channels**-0.5)
-    return partial(fused.add_probabilities_fused, parts, scores, normalize=True, finite=finite)
+    return partial(add_by_kernels, parts, scores, normalize=True, finite=finite)
 
 
 @torch.no_grad()

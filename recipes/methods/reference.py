@@ -13,7 +13,7 @@ import torch
 from seediff.attention.maps import AttentionMaps
 from seediff.config.method_constants import MaskConfig
 from seediff.masks.arithmetic import TINY, min_max, otsu, resize, sum_of_rows, times_vector
-from seediff.masks.seediff import suppress
+from seediff.masks.methods import suppress
 from seediff.masks.steps import MaskStep, SoftMask, Steps
 
 CONSTANTS = {

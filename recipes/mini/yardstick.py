@@ -20,7 +20,6 @@ from torch import nn
 from seediff.devices import mixed_precision
 from seediff.files.outputs import write_tensors
 from seediff.files.tensors import read_header
-from seediff.metrics.scores import iou
 from seediff.mini.scenes import CLASS_IDS, CLASSES, Scene
 
 from .sets import FOLDER, load_set
@@ -123,6 +122,13 @@ def segmenter_iou(network: Segmenter, scenes: list[Scene]) -> float:
         for c in s.classes
     ]
     return float(np.mean(values))
+
+
+def iou(predicted: np.ndarray, exact: np.ndarray) -> float:
+    """Intersection over union of two masks (H, W) bool; 1 if both are empty."""
+    return (
+        float((predicted & exact).sum() / max((predicted | exact).sum(), 1)) if exact.any() or predicted.any() else 1.0
+    )
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy as np
 
 from recipes.mini.sets import load_set
 from seediff.attention.windows import seen_window
-from seediff.dataset.truths import open_truths
+from seediff.dataset.dataset import open_truths
 from seediff.errors import UserError
 from seediff.files.label_maps import IGNORE, find_name
 from seediff.files.photo_files import find_photos, read_photo

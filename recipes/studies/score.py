@@ -15,7 +15,7 @@ import torch
 from seediff.attention.maps import AttentionMaps
 from seediff.config.method_constants import CaptureConfig
 from seediff.masks.make_masks import enlarge, refine, soft_mask
-from seediff.metrics.scores import draw_counts, interval, overlap
+from seediff.metrics.scores import draw_counts, interval
 from seediff.mini.scenes import CLASS_IDS, Scene
 
 from .capture import Captured
@@ -124,7 +124,8 @@ class Scores:
 
     def iou(self, setting: int) -> np.ndarray:
         """(P,) IoU of every pair; 1 if the predicted and the exact mask are both empty."""
-        return overlap(self.intersections[setting], self.unions[setting])
+        intersections, unions = self.intersections[setting], self.unions[setting]
+        return np.where(unions > 0, intersections / np.maximum(unions, 1), 1.0)
 
     def summary(self, setting: int) -> dict[str, Any]:
         """Figures of one setting. iou: mean over (image, class) pairs, ci95 its bootstrap interval over images."""
@@ -143,7 +144,7 @@ def mean_interval(values: np.ndarray, images: np.ndarray) -> tuple[float, float]
     """Interval of the mean of `values` (n,), drawing whole images with replacement. images (n,): that of each value."""
     _, owner = np.unique(images, return_inverse=True)
     sums, counts = np.bincount(owner, values), np.bincount(owner).astype(np.float64)
-    times = np.concatenate(list(draw_counts(len(counts))))
+    times = draw_counts(len(counts))
     return interval((times @ sums) / (times @ counts))
 
 

@@ -22,8 +22,7 @@ from seediff.attention.windows import Window, cut
 from seediff.config.fields import check_table
 from seediff.config.method_constants import SegmentConfig
 from seediff.config.methods import SEGMENT_OPTIONS
-from seediff.drawing.colours import UNNAMED
-from seediff.drawing.overlays import compress_image, contact_sheet, fit_side, overlay
+from seediff.drawing.overlays import UNNAMED, compress_image, contact_sheet, fit_side, overlay
 from seediff.errors import UserError
 from seediff.files.documents import read_json
 from seediff.files.label_maps import resize_nearest
@@ -32,9 +31,8 @@ from seediff.files.outputs import write_atomic
 from seediff.metrics.matching import contingency, count_segments, match, tally_matched
 from seediff.metrics.scores import Tally, bootstrap, mean_iou, stack
 from seediff.models.registry import Model, load_model
-from seediff.segments.edges import follow_edges
+from seediff.segments.labelling import follow_edges, label
 from seediff.segments.make_segments import capture_inputs, propose
-from seediff.segments.winners import label
 
 from .floors import FLOORS, floor_map, score_floors
 from .markdown import sections

@@ -20,9 +20,8 @@ from recipes.mini.sets import SETS, scenes_file
 from recipes.mini.world import SCENE_SEED, write_scene_set
 from seediff.cli.progress import bar_or_lines
 from seediff.config.augment import parse_recipe
-from seediff.dataset.dataset import Dataset
+from seediff.dataset.dataset import Dataset, open_truths
 from seediff.dataset.sample import Sample
-from seediff.dataset.truths import open_truths
 from seediff.errors import UserError, first_line
 from seediff.files.label_maps import walk
 from seediff.mini.scenes import CLASSES
@@ -143,7 +142,7 @@ def _set_described(config: SetConfig, places: Places) -> dict[str, str]:
     """A set's digest and the fingerprint of the weights, which for a model of the hub are unknown before the download:
     its id alone counts."""
     about = {"set": set_digest(config)}
-    if isinstance(resolve_name(config.model), Path):
+    if not isinstance(resolve_name(config.model), str):
         about["weights"] = places.once(weights_of, config.model)
     return about
 

@@ -1,4 +1,4 @@
-"""Masks inside of CVAT: a function for its `auto-annotate` (pip install cvat-cli; docs/correct.md).
+"""Puts masks into CVAT: a function for its `auto-annotate` (pip install cvat-cli; docs/correct.md).
 
 cvat-cli task auto-annotate 7 --function-module seediff.cvat -p model=str:sd1.5 -p classes=str:dog,cat
 """
@@ -17,9 +17,9 @@ from .script.single_image import mask
 
 
 class Masks:
-    """CVAT's detection function: one mask per class that a picture shows.
+    """CVAT's detection function. It gives one mask per class that a picture shows.
 
-    classes: labels of the task. options: of `seediff.mask`, such as method or presence.
+    model: as for `seediff.mask`. classes: labels of the task. options: of `seediff.mask`, such as method or presence.
     """
 
     def __init__(self, model: str, classes: Sequence[str], options: dict[str, Any]) -> None:
@@ -31,7 +31,8 @@ class Masks:
         self.model = load_model(model)
 
     def detect(self, context: Any, image: Image.Image) -> list[Any]:
-        """Masks of a picture. Ignored pixels are in none. CVAT's --conf-threshold is `presence`."""
+        """The masks of a picture, as CVAT's shapes. Ignored pixels are in no mask. context: CVAT's own options; its
+        --conf-threshold is `presence`. Raises UserError for --conv-mask-to-poly."""
         if context.conv_mask_to_poly:
             raise UserError("conv-mask-to-poly", "polygons lose pixels of masks", "leave it out")
         options = dict(self.options)
@@ -43,8 +44,8 @@ class Masks:
 
 
 def create(*, model: str = "", classes: str = "", **options: Any) -> Masks:
-    """What `-p` gives. classes: names of the task's labels, with commas: CVAT tells a function nothing of its task.
-    Raises UserError."""
+    """The detection function, which CVAT creates with the values of `-p`. classes: names of the task's labels,
+    separated by commas, because CVAT does not say which labels the task has. Raises UserError for a missing value."""
     names = [name.strip() for name in classes.split(",") if name.strip()]
     for name, value, example in (("model", model, "sd1.5"), ("classes", names, "dog,cat")):
         if not value:
@@ -53,8 +54,8 @@ def create(*, model: str = "", classes: str = "", **options: Any) -> Masks:
 
 
 def encode(inside: np.ndarray) -> list[int]:
-    """CVAT's points of a mask (H, W) bool that is not empty: lengths of runs in its box, row by row, outside first;
-    then the box: left, top, and the last column and row."""
+    """CVAT's points of a mask (H, W) bool that is not empty: first the lengths of runs in its box, row by row,
+    outside first; then the box as left, top, last column and last row."""
     rows, columns = inside.nonzero()
     left, top, right, bottom = columns.min(), rows.min(), columns.max(), rows.max()
     flat = np.concatenate([[False], inside[top : bottom + 1, left : right + 1].ravel()])

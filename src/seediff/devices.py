@@ -1,4 +1,4 @@
-"""Devices: which are available, which is the fastest, and which of them are fast in bfloat16."""
+"""Devices: which are available, which is the fastest, and which of them compute fast in bfloat16."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ import torch
 from .errors import Notice, UserError
 
 BF16_SWITCH = "SEEDIFF_BF16"
-"""Environment variable: 0 means no bfloat16, 1 means bfloat16; if unset, it depends on the device."""
+"""Environment variable: 0 switches bfloat16 off, 1 on. If it is not set, the device decides."""
 
 X86_INSTRUCTIONS = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-"""CPU features that compute in bfloat16. oneDNN also accepts plain AVX-512, where it converts back and forth:
-convolutions then take 2.3 to 3.8 times as long as in float32, and without AVX-512 at least 20 times."""
+"""CPU features that compute in bfloat16. oneDNN also accepts plain AVX-512, which converts back and forth: convolutions
+then take 2.3 to 3.8 times as long as in float32. Without AVX-512 they take at least 20 times as long."""
 
 
 def default_device() -> str:
-    """cuda if available, else mps, else cpu. A GPU that cannot be used, such as with an old driver, is told."""
+    """The fastest available device: cuda, mps or cpu. A notice says if a GPU cannot be used, for example because of an
+    old driver."""
     why = _no_cuda()
     if why:
         warnings.warn(f"the GPU is not used: {why}", Notice, stacklevel=2)
@@ -35,7 +36,8 @@ def default_device() -> str:
 
 @lru_cache
 def _no_cuda() -> str:
-    """Torch's reason why a GPU cannot be used, such as an old driver. Torch gives it once in a process."""
+    """Torch's reason why a GPU cannot be used, such as an old driver; "" without a reason. Torch says it only once in a
+    process."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         if torch.cuda.is_available():
@@ -65,15 +67,16 @@ def check_device(device: str) -> str:
 
 
 def default_dtype(device: str, half: str = "float16") -> str:
-    """`half`, the model's half precision, on cuda (float16 if the GPU has no native bfloat16); float32 elsewhere: mps
-    does not fully support half precision, and a cpu is slower with it."""
+    """The number format for a model on a device. half: the model's 16-bit format, which cuda takes; for bfloat16 on a
+    GPU without it, float16. Other devices take float32: mps does not fully support 16 bits, and a cpu is slower with
+    them."""
     if not device.startswith("cuda"):
         return "float32"
     return "float16" if half == "bfloat16" and torch.cuda.is_available() and not has_bfloat16(device) else half
 
 
 def has_bfloat16(device: torch.device | str) -> bool:
-    """Whether a device has native bfloat16, so that mixed precision is faster than float32. Never on mps."""
+    """Whether a device computes in bfloat16 itself, so that mixed precision is faster than float32. mps never does."""
     switch = os.environ.get(BF16_SWITCH)
     if not switch:
         return _computes_bfloat16(torch.device(device))
@@ -94,7 +97,8 @@ def _computes_bfloat16(device: torch.device) -> bool:
 
 
 def mixed_precision(device: torch.device | str, enabled: bool | None = None) -> torch.autocast:
-    """A context in which the device computes in bfloat16. enabled: None means only if the device has it."""
+    """A context in which the device computes in bfloat16. enabled: whether it does so; None: only if that is fast on
+    the device."""
     if enabled is None:
         enabled = has_bfloat16(device)
     return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=enabled)
@@ -102,10 +106,11 @@ def mixed_precision(device: torch.device | str, enabled: bool | None = None) -> 
 
 @contextmanager
 def cpu_threads(count: int | None, usual: int | None = None) -> Iterator[None]:
-    """Use `count` torch threads in the whole process during the block, because their number changes the last bits of
-    sums. None: no change. usual: the number afterwards; None: the number before the block, which may be the one of
-    another thread's block.
-    """
+    """Sets the number of torch's threads in the whole process during the block. The number changes the last bits of
+    sums.
+
+    count: the number; None: no change. usual: the number after the block; None: the number before the block, which
+    another thread's block may have set."""
     if count is None:
         yield
         return

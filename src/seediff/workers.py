@@ -23,15 +23,15 @@ Argument = TypeVar("Argument")
 Result = TypeVar("Result")
 
 Progress = Callable[[int, int, str], None]
-"""Progress of long work: called with (images done, total images, current activity) at the start and after every batch,
-by some work also before it."""
+"""Shows the progress of long work. It is called at the start and after every batch with (number of finished images,
+number of all images, what is being done)."""
 
 AHEAD = 4
-"""Chunks queued per process: enough that no process waits, few enough to limit memory."""
+"""Number of chunks that wait for each process: enough that no process is idle, few enough to limit memory."""
 
 GPU_ALONE = threading.Lock()
-"""Held by a thread while no other of this process may use the GPU: where a CUDA graph is recorded, and where masks are
-made beside the drawing."""
+"""Held by a thread while no other thread of this process may use the GPU: while a CUDA graph is recorded, or masks are
+made during the drawing."""
 
 
 def check_workers(count: int) -> None:
@@ -41,7 +41,7 @@ def check_workers(count: int) -> None:
 
 
 Follow = Callable[[Sequence[Any]], Iterable[Any]]
-"""Wraps what is worked on, to show progress."""
+"""Wraps a sequence of work, to show progress: yields its items one by one."""
 
 
 def in_threads(
@@ -49,8 +49,8 @@ def in_threads(
     arguments: Sequence[Argument],
     follow: Follow = iter,
 ) -> Iterator[Result]:
-    """`map` in at most eight threads, for work that releases Python's lock. follow: wraps the arguments, to show
-    progress."""
+    """Yields `function(argument)` for each argument, in order, computed in at most eight threads. It is for work that
+    releases Python's lock. follow: wraps the arguments, to show progress."""
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         results = pool.map(function, arguments)
         try:
@@ -65,10 +65,11 @@ def in_threads(
 def in_order(
     function: Callable[[Argument], Result], workers: int, *, chunk: int = 1
 ) -> Iterator[Callable[[Iterable[Argument]], Iterable[Result]]]:
-    """A `map` for one function: in this process, or in several `workers`, which end with the block; then the function,
-    its arguments and its results must be picklable. chunk: the number of arguments sent together. Raises UserError if
-    `workers` is below 1 or a worker dies, and whatever the function raises.
-    """
+    """Yields a `map` for one function, which calls it in this process, or in several.
+
+    workers: the number of processes; 1 means this process. Others end with the block, and the function, its arguments
+    and its results must be picklable. chunk: the number of arguments that are sent together. Raises UserError if
+    `workers` is below 1 or a process dies, and whatever the function raises."""
     check_workers(workers)
     if workers == 1:
         yield partial(map, function)
@@ -105,8 +106,8 @@ def _results(pool: ProcessPoolExecutor, ahead: int, chunk: int, arguments: Itera
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Processes started in the block ignore Ctrl-C, also while they import; in this process it takes effect at its
-    end."""
+    """Processes that are started in the block ignore Ctrl-C, even while they import. In this process, a Ctrl-C takes
+    effect at the end of the block."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -118,7 +119,7 @@ def _uninterrupted() -> Iterator[None]:
 
 
 _FUNCTION: list[Callable[[Any], Any]] = []
-"""In a worker's process: its function, which is sent once."""
+"""The function of a worker process, which is sent once."""
 
 
 def _begin(function: Callable[[Any], Any]) -> None:
@@ -128,7 +129,7 @@ def _begin(function: Callable[[Any], Any]) -> None:
 
 
 def _end_with_parent() -> None:
-    """When the process that started this one is killed; otherwise this one would wait for work forever."""
+    """Ends this worker when the process that started it is killed. Otherwise it would wait for work forever."""
     parent = multiprocessing.parent_process()
     if parent:
         parent.join()

@@ -1,5 +1,4 @@
 import gc
-from copy import deepcopy
 from dataclasses import replace
 
 import pytest
@@ -68,18 +67,14 @@ def test_what_is_held_does_not_grow_with_steps(sd1_model):
 def test_block_size_changes_nothing(sd2_model, monkeypatch):
     unet = sd2_model.pipe.unet
     whole = captured(unet, images=3, steps=1)
-    for size in (10_000, 200_000):
-        monkeypatch.setitem(seediff.attention.probabilities.BLOCK_BYTES, "cpu", size)
-        assert_same_maps(captured(unet, images=3, steps=1)[1], whole[1], 1e-6)
+    monkeypatch.setitem(seediff.attention.probabilities.BLOCK_BYTES, "cpu", 10_000)
+    assert_same_maps(captured(unet, images=3, steps=1)[1], whole[1], 1e-6)
 
 
-@pytest.mark.parametrize(
-    ("chosen", "steps", "recorded"),
-    [("second-half", 5, [2, 3, 4]), (2, 5, [0, 2, 4])],
-)
-def test_steps(sd1_model, chosen, steps, recorded):
+@pytest.mark.parametrize(("chosen", "recorded"), [("second-half", [1, 2]), (2, [0, 2])])
+def test_steps(sd1_model, chosen, recorded):
     unet = sd1_model.pipe.unet
-    maps = captured(unet, CaptureConfig(steps=chosen), steps=steps)
+    maps = captured(unet, CaptureConfig(steps=chosen), steps=3)
     one_by_one = []
     for step in recorded:
         with capturing(unet, guidance=True) as recorder, torch.no_grad():
@@ -88,14 +83,7 @@ def test_steps(sd1_model, chosen, steps, recorded):
     torch.testing.assert_close(maps[0].self_attention[16, 16], torch.stack(one_by_one).mean(0), atol=1e-5, rtol=0)
 
 
-def test_fused_projections(sd1_model):
-    unet = deepcopy(sd1_model.pipe.unet)  # diffusers keeps the fused weights for good
-    unet.fuse_qkv_projections()
-    assert_same_maps(captured(unet)[0], captured(sd1_model.pipe.unet)[0], 1e-5)
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-@pytest.mark.parametrize("spread", [1.0, 300.0])
+@pytest.mark.parametrize(("dtype", "spread"), [(torch.float16, 300.0), (torch.bfloat16, 1.0)])
 def test_half_precision_is_of_queries_and_keys_alone(dtype, spread):
     """Scores, their softmax and its sums are float32's, also where half precision could not hold the scores."""
     query, key = torch.randn(2, 2, 5, 64, 8, generator=torch.Generator().manual_seed(0)).mul(spread).to(dtype).unbind()

@@ -4,7 +4,7 @@ import torch
 from seediff.attention.features import capture_features
 
 
-@pytest.fixture(params=["sd1_model", "sd2_model", "mini_model"])
+@pytest.fixture(params=["sd1_model", "mini_model"])
 def unet(request):
     return request.getfixturevalue(request.param).pipe.unet
 
@@ -30,7 +30,7 @@ def naive(unet, block, **options):
 
 @pytest.mark.parametrize(
     ("size", "block"),
-    [((16, 16), 0), ((8, 24), 0), ((24, 32), 1), ((64, 8), 2)],
+    [((8, 24), 0), ((24, 32), 1), ((64, 8), 2)],
 )
 def test_equals_a_plain_hook(unet, block, size):
     """At the last level with sixteen positions on the longer side."""
@@ -42,4 +42,3 @@ def test_equals_a_plain_hook(unet, block, size):
     assert features.shape == (2, expected.shape[2], height, width)
     assert features.dtype == torch.float32
     assert torch.equal(features, expected.transpose(1, 2).unflatten(2, (height, width)))
-    assert torch.equal(features[:, :, height - 1, 1], expected[:, (height - 1) * width + 1])

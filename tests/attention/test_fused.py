@@ -3,7 +3,6 @@ import os
 import subprocess
 import sys
 from contextlib import nullcontext
-from importlib import import_module
 
 import pytest
 import torch
@@ -11,7 +10,7 @@ import torch
 pytest.importorskip("triton")
 
 
-from seediff.attention import fused
+from seediff.attention import fused, kernels
 from seediff.attention.fused import Blocks, add_probabilities_fused
 from seediff.attention.probabilities import Part, Scores, add_probabilities
 from seediff.errors import Notice
@@ -23,10 +22,8 @@ TILE = Blocks(16, 32, 1)
 @pytest.fixture(autouse=True)
 def small_tiles(monkeypatch):
     """So that there are several each way, and a part of one, in a map that an interpreter gets through."""
-    monkeypatch.setattr(fused, "choose_blocks", lambda *_: [TILE])
-    fused._tiles.cache_clear()
-    yield
-    fused._tiles.cache_clear()
+    monkeypatch.setattr(fused, "choose_tile", lambda *_: TILE)
+    monkeypatch.setattr(fused, "_refused", set())
 
 
 def states(images=2, heads=2, queries=40, keys=50, width=10, spread=1.0, dtype=torch.float32):
@@ -46,19 +43,13 @@ def by_the_book(part, before, query, key, scale, bias, normalize):
     return before.double() + (mean / peak.clamp_min(torch.finfo(torch.float32).tiny) if normalize else mean)
 
 
-def fused_map(query, key, bias=None, sums=None, normalize=True, scale=0.3):
+def fused_map(query, key, bias=None, sums=None, normalize=True):
     """The map by the kernels, and whether all was a number."""
     total = torch.zeros(len(query), query.shape[2], key.shape[2], device=DEVICE)
     finite = torch.zeros((), device=DEVICE)
-    scores = Scores(query, key, scale, bias, sums)
+    scores = Scores(query, key, 0.3, bias, sums)
     add_probabilities_fused([Part(total)], scores, normalize=normalize, finite=finite)
     return total, finite.isfinite()
-
-
-def check_map(query, key, sums=None, normalize=True, scale=0.3):
-    found, _ = fused_map(query, key, None, sums, normalize, scale)
-    book = by_the_book(Part(found), torch.zeros_like(found), query, key, scale, None, normalize)
-    torch.testing.assert_close(found.double(), book, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -94,14 +85,7 @@ def test_maps_are_float64s_and_torchs(normalize, dtype, biased):
         torch.testing.assert_close(part.total, other.total, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("images", "heads", "queries", "keys", "width"), [(1, 1, 1, 1, 1), (1, 3, 16, 32, 16), (3, 1, 17, 33, 40)]
-)
-def test_shapes_that_fill_tiles_and_do_not(images, heads, queries, keys, width):
-    check_map(*states(images, heads, queries, keys, width), scale=width**-0.5)
-
-
-@pytest.mark.parametrize(("value", "normalize"), [(torch.nan, True), (torch.nan, False), (torch.inf, True)])
+@pytest.mark.parametrize(("value", "normalize"), [(torch.nan, False), (torch.inf, True)])
 def test_what_is_not_a_number_is_told(value, normalize):
     query, key = states()
     query[1, 0, 3, 2] = value
@@ -145,11 +129,12 @@ from seediff.attention import fused, kernels
 
 def compiled(width, major, minor, shared):
     channels = max(16, 1 << (width - 1).bit_length())
-    tile = fused.choose_blocks(channels, 2, fused.Card((major, minor), shared))[0]
+    tile = fused.choose_tile(channels, 2, fused.Card((major, minor), shared))
     constants = {"ROWS": tile.rows, "COLUMNS": tile.columns, "CHANNELS": channels, "EXACT": False, "UNIT": 8}
-    constants |= {"HAS_BIAS": False, "NORMALIZE": True, "query_channel": 1, "key_channel": 1, "channels": width}
+    constants |= {"HAS_BIAS": False, "NORMALIZE": True, "PER_COLUMN": False}
+    constants |= {"query_channel": 1, "key_channel": 1, "channels": width}
     kinds = dict.fromkeys(("query", "key", "bias"), "*bf16") | dict.fromkeys(("scale", "base"), "fp32")
-    kinds |= dict.fromkeys(("sums", "out", "means_0", "means_1", "peaks", "finite"), "*fp32")
+    kinds |= dict.fromkeys(("sums", "out", "means", "peaks", "finite"), "*fp32")
     strides = ("query_image", "query_row", "key_image", "key_row")  # multiples of 16 numbers in all published networks
     found = []
     for kernel in (kernels.log_sum_exps, kernels.head_means):
@@ -170,7 +155,7 @@ print(json.dumps([compiled(*one) for one in json.loads(sys.argv[1])]))
 CARDS = {"A100": (8, 0, 166_912), "RTX 40": (8, 9, 99 << 10), "H100": (9, 0, 232_448), "RTX 50": (12, 0, 99 << 10)}
 
 
-LAYERS = (("RTX 40", 40), ("RTX 40", 128), ("A100", 72), ("H100", 40), ("RTX 50", 72))
+LAYERS = (("RTX 40", 128), ("A100", 72), ("H100", 40), ("RTX 50", 72))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only there Triton brings NVIDIA's assembler")
@@ -181,58 +166,55 @@ def test_tiles_are_large_fit_and_load_16_bytes_at_a_time():
     words = [sys.executable, "-c", COMPILED, json.dumps([(width, *CARDS[card]) for card, width in LAYERS])]
     done = subprocess.run(words, env=environ, capture_output=True, text=True)
     assert not done.returncode, done.stderr
-    for layer, (tile, kernels) in zip(LAYERS, json.loads(done.stdout), strict=True):
+    for layer, (tile, compiled) in zip(LAYERS, json.loads(done.stdout), strict=True):
         assert tile[0] * tile[1] >= 64 * 128
-        for shared, narrow, pipelined in kernels:
+        for shared, narrow, pipelined in compiled:
             assert (shared <= CARDS[layer[0]][2], narrow, pipelined) == (True, 0, True), layer
 
 
-@pytest.mark.parametrize("normalize", [True, False])
-def test_a_row_that_sees_no_column_is_0(normalize):
+def test_a_row_that_sees_no_column_is_0():
     query, key = states()
     bias = torch.zeros(2, 1, 40, 50, device=DEVICE)
     bias[:, :, 5] = -torch.inf
-    total, finite = fused_map(query, key, bias, normalize=normalize)
+    total, finite = fused_map(query, key, bias)
     assert finite
     assert (total[:, 5] == 0).all()
     assert (total[:, 6].sum(1) > 0).all()
 
 
-@pytest.mark.parametrize("normalize", [True, False])
-def test_given_sums_save_a_product(normalize, monkeypatch):
-    kernels = import_module("seediff.attention.kernels")
+def test_given_sums_save_a_product(monkeypatch):
     monkeypatch.setattr(kernels, "log_sum_exps", None)
     query, key = states(dtype=torch.float16)
-    check_map(query, key, (query.float() @ key.float().transpose(2, 3) * 0.3).logsumexp(-1), normalize)
+    found, _ = fused_map(query, key, sums=(query.float() @ key.float().mT * 0.3).logsumexp(-1))
+    book = by_the_book(Part(found), torch.zeros_like(found), query, key, 0.3, None, True)
+    torch.testing.assert_close(found.double(), book, atol=1e-5, rtol=1e-5)
 
 
-class Refusing:
-    """A kernel that no card takes with tiles of so many rows."""
+@pytest.mark.parametrize(("kernel", "calls", "normalize"), [("log_sum_exps", 0, True), ("head_means", 1, False)])
+def test_where_a_card_refuses_a_tile_plain_torch_computes_after_one_warning(kernel, calls, normalize, monkeypatch):
+    """Also the second part alone: the first is not added twice."""
+    own = getattr(kernels, kernel)
 
-    def __init__(self, kernel, rows):
-        self.kernel, self.rows = kernel, rows
+    class Refusing:
+        def __init__(self):
+            self.calls = 0
 
-    def __getitem__(self, grid):
-        def launch(*args, **constants):
-            if constants["ROWS"] in self.rows:
+        def __getitem__(self, grid):
+            self.calls += 1
+            if self.calls > calls:
                 raise RuntimeError("out of resource: shared memory\nin detail")
-            self.kernel[grid](*args, **constants)
+            return own[grid]
 
-        return launch
-
-
-@pytest.mark.parametrize("kernel", ["log_sum_exps", "head_means"])
-@pytest.mark.parametrize(("rows", "left"), [([32], [TILE]), ([32, 16], [])])
-def test_a_tile_that_a_card_refuses_is_followed_by_the_next_and_at_last_by_torch(kernel, rows, left, monkeypatch):
-    kernels = import_module("seediff.attention.kernels")
-    monkeypatch.setattr(fused, "choose_blocks", lambda *_: [Blocks(32, 32, 1), TILE])
-    monkeypatch.setattr(kernels, kernel, Refusing(getattr(kernels, kernel), rows))
+    monkeypatch.setattr(kernels, kernel, Refusing())
     query, key = states(dtype=torch.float16)
     told = pytest.warns(Notice, match=r"heads of 10 channels \(out of resource: shared memory\); plain torch")
-    for time in range(2):
-        with nullcontext() if left or time else told:
-            check_map(query, key)
-        assert fused.tiles_of(query) == left
+    for warned in (told, nullcontext()):
+        parts = [Part(torch.zeros(2, 40, 25, device=DEVICE), columns) for columns in (slice(0, 25), slice(25, 50))]
+        with warned:
+            add_probabilities_fused(parts, Scores(query, key, 0.3), normalize=normalize, finite=torch.zeros(()))
+        for part in parts:
+            book = by_the_book(part, torch.zeros_like(part.total), query, key, 0.3, None, normalize)
+            torch.testing.assert_close(part.total.double(), book, atol=1e-5, rtol=1e-5)
 
 
 def test_cards_without_tensor_cores_for_triton_use_plain_torch(monkeypatch):

@@ -131,9 +131,7 @@ def masks(unet, kind, rows, heads):
 WAYS = {
     "as always": lambda unet: None,
     "float16": partial(half, kind=torch.float16),
-    "bfloat16": partial(half, kind=torch.bfloat16),
     "gradients": gradients,
-    "bool mask": partial(masks, kind=torch.bool, rows=False, heads=False),
     "bool mask with rows": partial(masks, kind=torch.bool, rows=True, heads=False),
     "float mask with rows and heads": partial(masks, kind=torch.float32, rows=True, heads=True),
 }
@@ -253,7 +251,7 @@ def test_two_threads_see_their_own(unet):
     def work(number):
         network = networks[number]
         with captured(network) as recorder:
-            for _ in range(3):
+            for _ in range(2):
                 barrier.wait()
                 drawn = draw(network, number)
         found[number] = recorder, drawn
@@ -266,7 +264,7 @@ def test_two_threads_see_their_own(unet):
     for number, network in enumerate(networks):
         recorder, drawn = found[number]
         assert torch.equal(drawn, plain[number])
-        assert {len(steps) for steps in recorder.running.steps.values()} == {3}
+        assert {len(steps) for steps in recorder.running.steps.values()} == {2}
         products = []
         with spy(network, products):
             draw(network, number)
@@ -316,13 +314,6 @@ def test_an_error_of_capture_ends_no_drawing_where_it_is_kept(unet, monkeypatch)
         with spy(unet, products):
             assert torch.equal(draw(unet), plain)
     assert largest_difference(recorder, products) < 1e-6
-
-
-@torch.no_grad()
-def test_an_error_of_capture_is_raised_at_once_elsewhere(unet, monkeypatch):
-    monkeypatch.setattr("seediff.attention.running_maps.add_probabilities", broken)
-    with pytest.raises(ZeroDivisionError), captured(unet):
-        draw(unet)
 
 
 @torch.no_grad()

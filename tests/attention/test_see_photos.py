@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 import torch
-from builders.families import SPECS, generate
 from builders.plans import capturing, plan_of, with_plan
 from builders.refusals import user_error
 from builders.same_maps import assert_same_maps
@@ -104,9 +103,7 @@ def test_a_mirrored_second_look(mini_model, images):
 
 
 def test_words_of_another_text_on_the_same_queries(mini_model, images):
-    """OVAM: the keys of another text; self-attention, which that text does not reach, is the same, and so is a
-    drawing.
-    """
+    """OVAM: the keys of another text; self-attention, which that text does not reach, is the same."""
     asked = capture(mini_model, images, capture=CaptureConfig(prompt="{class}"))
     plain = capture(mini_model, images)
     assert asked[0].prompt == "dog"
@@ -119,11 +116,6 @@ def test_words_of_another_text_on_the_same_queries(mini_model, images):
     for grid, tensor in same[0].cross_attention.items():
         torch.testing.assert_close(tensor, plain[0].cross_attention[grid], atol=1e-5, rtol=0)
     assert same[0].words == plain[0].words
-    drawn, maps = generate(mini_model, SPECS[:1])
-    again, others = generate(mini_model, SPECS[:1], capture=CaptureConfig(prompt="one {class}"))
-    assert np.array_equal(drawn[0], again[0])
-    assert others[0].prompt.startswith("one ")
-    assert not all(torch.allclose(t, maps[0].cross_attention[grid]) for grid, t in others[0].cross_attention.items())
 
 
 def test_another_text_needs_a_unet(loaded, images):

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from refusals import user_error
 
-from seediff.attention.windows import Window, cut, paste, seen_shape, seen_window
+from seediff.attention.windows import cut, paste, seen_shape, seen_window
 
 
 def noise(height, width):
@@ -12,7 +12,7 @@ def noise(height, width):
 
 
 @pytest.mark.parametrize("fit", ["crop", "resize"])
-@pytest.mark.parametrize(("shape", "side"), [((31, 57), 64), ((60, 41), 16), ((20, 400), 64), ((200, 8), 16)])
+@pytest.mark.parametrize(("shape", "side"), [((31, 57), 64), ((200, 8), 16)])
 def test_cut_follows_the_bilinear_filter(fit, shape, side):
     """As PyTorch's: plain when enlarging, antialiased when reducing."""
     image, window = noise(*shape), seen_window(*shape, fit)
@@ -45,8 +45,3 @@ def test_at_which_size_a_photo_is_seen(mini_model):
     assert seen_shape(mini_model, (300, 4000), "crop", 32) == (32, 32)
     with user_error(r"^4000 × 80 pixels: one side is 50 times the other, and the limit"):
         seen_shape(mini_model, (80, 4000), "keep", None)
-
-
-def test_paste_takes_soft_maps():
-    soft = paste(np.full((3, 4, 4), 0.5, np.float32), Window(2, 0, 4, 4), (8, 4), outside=0)
-    assert (soft.shape, soft.dtype, soft.sum()) == ((3, 8, 4), np.float32, 24)

@@ -41,8 +41,7 @@ def check_all(model, specs, *, size, plan, steps, guidance_scale, negative_promp
     classes = [name for spec in specs for name in spec.classes]
     check_known_classes(model.info.name, model.info.settings.classes, classes)
     check_shape(model, image_shape(model, size), "size")
-    model.family.check_guidance(model.info.network_config, model.info.name, guidance_scale)
-    model.family.check_negative(model.info.name, negative_prompt)
+    model.info.check_drawing(guidance_scale, negative_prompt)
     how = {"steps": steps, "guidance_scale": guidance_scale, "negative_prompt": negative_prompt}
     check_drawing(model, specs, plan=plan, **how)
 
@@ -97,13 +96,13 @@ def calls_of(model, run):
     return calls
 
 
-def plain(model, **arguments):
+def plain(model, steps=2, **arguments):
     """Pictures drawn by diffusers alone."""
     result = model.pipe(
         prompt=[spec.prompt for spec in SPECS[:2]],
         height=64,
         width=64,
-        num_inference_steps=2,
+        num_inference_steps=steps,
         generator=[torch.Generator().manual_seed(spec.seed) for spec in SPECS[:2]],
         output_type="np",
         **arguments,
@@ -201,10 +200,9 @@ def run_commands(folder, out):
     """Run `generate`, `mask` and `segment` with a model in a local folder; `segment` only if the family has maps of
     self-attention.
     """
-    from seediff.cli.generate_command import generate as generate_command
-    from seediff.cli.photo_commands import mask, segment
+    from seediff.cli.run_commands import generate, mask, segment
 
-    run = runner(generate_command, mask, segment)
+    run = runner(generate, mask, segment)
     common = ("--model", folder, "--device", "cpu", "--size", 64)
     run(f"generate --classes dog,cat --per-class 1 --steps 2 --out {out}/set --quiet", *common)
     rows = read_rows(out / "set")

@@ -36,6 +36,10 @@ from seediff.models.registry import load_model  # noqa: E402
 
 FAMILIES = {"unet": "float16", "xl": "float16", "sd3": "bfloat16", "flux": "bfloat16"}
 """Twins of SD 1.5, SDXL, SD 3.5 and FLUX, each in the number format that it gets on a GPU."""
+STEPS = ("xl", "flux")
+"""Families whose denoising steps are counted, and which a script captures: a UNet and a transformer."""
+ALIKE = ("lcm", "flux2_klein")
+"""Families that compute the same as another one: unet, and flux2 with another text encoder."""
 OFFLOADS = {"xl": "model", "flux": "sequential"}
 """Offload moves modules, whatever the family: a UNet with two text encoders, and a transformer."""
 told = {}
@@ -126,19 +130,21 @@ def maps_in_room(self, words, prompts):
 
 
 with mock.patch.object(recorder.AttentionRecorder, "maps", maps_in_room):
-    command("tried", *DRAW[:3], "--per-class", 2, *OF, "--dtype", "float16")
+    command("tried", *DRAW[:3], "--per-class", 2, *OF[:2], "--steps", 1, "--dtype", "float16")
 about = read_toml(folder / "tried" / "seediff.toml")
 told["tried"]["sizes"] = {key: about["batch_size"] for key, given in about["sources"].items() if "batch_size" in given}
 
 # Families
 for name, book in BOOKS.items():
+    if name in ALIKE:
+        continue
     place = str(book.save(folder / name))
     model = load_model(place, device="cuda", dtype=FAMILIES.get(name, "float32"))
     with inside_the_network(model) as places:
         image = watch(f"{name}: draw", partial(draw, model))
     told[f"{name}: draw"]["inside"] = places
     watch(f"{name}: photograph", partial(see_photo, model, image))
-    if name in FAMILIES:
+    if name in STEPS:
         watch(f"{name}: one step", partial(draw, model, steps=1))
         at_two, at_one = (Counter(told[f"{name}: {drawn}"]["at"]) for drawn in ("draw", "one step"))
         told[f"{name}: draw"]["step"] = at_two - at_one

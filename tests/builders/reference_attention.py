@@ -1,19 +1,23 @@
-"""Every family's twin and its reference attention, found by the name of the family's file:
-`reference_attentions/NAME.py`.
-"""
+"""Every family's twin and its reference attention: `reference_attentions/NAME.py`."""
 
 from importlib import import_module
 
-from seediff.models.families import families
+from seediff.models.families import FILES, families
+
+NAMES = {"SD": "unet", "SDXL": "xl"}
 
 
 def file_of(family):
-    """The name of the family's file."""
-    return type(family).__module__.rpartition(".")[2]
+    """The name of the file of the family's twin: `flux2_klein` of `flux2.FLUX2_KLEIN`."""
+    return _NAMES[family.title]
 
 
-BOOKS = {name: import_module(f"builders.reference_attentions.{name}").BOOK for name in map(file_of, families())}
-"""Name of a file in models/families → its book."""
+_CONSTANTS = [place.partition(".")[2] for place in FILES]
+_NAMES = {
+    family.title: NAMES.get(constant, constant.lower()) for family, constant in zip(families(), _CONSTANTS, strict=True)
+}
+BOOKS = {name: import_module(f"builders.reference_attentions.{name}").BOOK for name in _NAMES.values()}
+"""Name of a family's twin → its book."""
 
 
 def book_of(model):

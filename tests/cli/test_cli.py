@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from fake_engine import fake_draw
 from PIL import Image
 from refusals import refused
@@ -85,19 +86,7 @@ def test_the_first_line_of_a_dry_run_needs_no_torch(tmp_path, monkeypatch, capsy
 
     monkeypatch.setattr(run.GenerateJob, "check", stop)
     assert main(f"generate --classes dog --per-class 3 --keep-attention --out {tmp_path}/o --dry-run".split()) == 2
-    assert capsys.readouterr().out.startswith("Would make: 3 images in 1 batch, each of 128×128, about ")
-
-
-def test_generate_then_again(tmp_path, capsys):
-    out = tmp_path / "my pets"
-    assert main([*BASE, "--out", str(out)]) == 0
-    said = capsys.readouterr().out
-    assert re.search(r"dog +│ +2 ", said)
-    assert "4 images with masks" in said
-    assert said.endswith(f"Look at '{out}/preview.html' (in a browser)\n")
-    assert len(list(Dataset.open(out))) == 4
-    assert main([*BASE, "--out", str(out)]) == 0
-    assert "Complete: 4 images" in capsys.readouterr().out
+    assert capsys.readouterr().out.startswith("Would make: 3 images in 1 batch, each of 128×128\n")
 
 
 def test_dry_run_writes_nothing(tmp_path, capsys, monkeypatch):
@@ -113,7 +102,6 @@ def test_dry_run_writes_nothing(tmp_path, capsys, monkeypatch):
     assert "dog 2, cat 2" in said
     assert "a dog" in said
     assert "the cat" in said
-    assert re.search(r", about [\d.]+ [kM]B\n", said)
     assert not out.exists()
 
 
@@ -123,20 +111,15 @@ BAD = [
     (f"{DRAW} --classes {{tmp}}/latin.txt", "latin.txt, line 1: is not UTF-8 text"),
     (f"{DRAW} --classes dog --alpha 2", "--alpha: 2.0 must be a number above 0 and at most 1"),
     (f"{DRAW} --classes dog --method ca_sa --expansion=none", "--expansion: has no effect, as it is an option of"),
-    (f"{DRAW} --classes dog --no-objects=false", "--no-objects: takes no value; write --no-objects, or --objects"),
     (f"{DRAW} --per-class 2.5", "Invalid value for --per-class: '2.5' must be a whole number (--help-all"),
     (f"{DRAW} --classes dog cat", "unexpected argument 'cat'; separate several names with commas"),
     (f"{DRAW} --config {{tmp}}/bad.toml", "there is no option 'clases'"),
-    (f"{DRAW} --classes dog --beta 0,3", "'0,3' must be a number or 'otsu'; write 0.3"),
     ("generate --classes dog --outt {tmp}", "unknown option --outt (did you mean '--out'?)"),
     (f"{DRAW} --classes dog --reject yes", "--reject takes no value, such as 'yes'"),
-    (f"{DRAW} --classes dog --guidance-scale 7,5", 'unable to convert "7,5" into float'),
     (f"{DRAW} --classes dog --steps 2,5", "'2,5' must be a whole number ("),
     ("models sdxl", "seediff: unexpected argument 'sdxl' ("),
     ("export pets --format coco --out o", "seediff: unknown option --format; the name here: --to coco ("),
     ("check pets --json pets/metadata.jsonl", '"pets/metadata.jsonl" must have extension "json"'),
-    (f"{DRAW} --threshold 0.4", "--threshold; the name here: --beta 0.4"),
-    (f"{DRAW} --cfg-scale -3", "--cfg-scale; the name here: --guidance-scale -3 ("),
     ("download mini --out o", "--out: is for a whole model of the hub, and mini is not one; leave it out"),
     (f"{DRAW} --width=768 --height 512", "option --width, --height; the name here: --size 768x512 ("),
     (
@@ -150,7 +133,6 @@ BAD = [
     ),
     (f"{DRAW} --classes dog --format yolo", "--format; a dataset's other formats: `seediff export DATASET --to yolo`"),
     ("export pets coco --out o", "seediff: --to is missing ("),
-    ("export pets --to yolo --out o --val 0.2", "--val; the name here: --split 0.2 ("),
     ("mask a --classes b --steps 20", "--steps; the name here: --timesteps TIMESTEPS (photographs are not drawn in"),
     ("segment a --num-segments 5", "--num-segments; the name here: -k 5 (with --method kmeans) ("),
     (
@@ -190,23 +172,18 @@ def test_an_error_names_the_option_of_its_field_alone(tmp_path, monkeypatch, cap
 
 PLANNED = [
     (
-        "generate mask",
+        "generate",
         "--model pixart-alpha --lora none",
         "--lora: none: diffusers cannot load a LoRA into PixArt",
     ),
     (
-        "generate mask",
+        "mask",
         "--model {tmp}",
         "model_index.json: no such file; a folder written by diffusers' save_pretrained",
     ),
     ("generate", "--size 100x64", "--size: 100x64 must be multiples of 16 for model"),
-    (
-        "generate",
-        "--size 16384",
-        "--size: 16384: attention maps of an image of this size take 70.4 TB, and this computer",
-    ),
     ("generate", "--model flux-dev --negative-prompt bad", "--negative-prompt: 'bad': model 'flux-dev' reads none"),
-    ("generate mask segment", "--device cuda:63", "--device: cuda:63: is not available"),
+    ("generate", "--device cuda:63", "--device: cuda:63: is not available"),
     ("generate", "--prompt a{class}" + 40 * "+long", "tokens and the model reads 32: these words would be cut off: '"),
     ("segment", "--weights 1,0,0,0,1", "--weights: 1, 0, 0, 0, 1: the model has no self-attention at L/16"),
     ("segment", "--num-points 40", "--num-points: 40 must be from 2 to 32"),
@@ -215,10 +192,7 @@ PLANNED = [
 WORDS = {"generate": "--classes dog", "mask": "{tmp} --classes dog", "segment": "{tmp}"}
 
 
-@pytest.mark.parametrize(
-    ("command", "options", "message"),
-    [(command, options, message) for commands, options, message in PLANNED for command in commands.split()],
-)
+@pytest.mark.parametrize(("command", "options", "message"), PLANNED)
 def test_a_dry_run_refuses_what_loading_the_model_would(tmp_path, capsys, command, options, message):
     Image.new("RGB", (64, 64)).save(tmp_path / "photo.png")
     named = "" if "--model" in options else "--model mini"
@@ -241,7 +215,7 @@ def test_words_that_a_small_model_was_never_taught(tmp_path, capsys):
 
 
 def test_full_disk_is_one_line_and_can_be_continued(tmp_path, capsys, monkeypatch):
-    out = tmp_path / "out"
+    out = tmp_path / "pets"
     replace = Path.replace
 
     def full(part, path):
@@ -255,7 +229,14 @@ def test_full_disk_is_one_line_and_can_be_continued(tmp_path, capsys, monkeypatc
     assert "images/000002.png: No space left on device" in said
     assert "2 of 4 images finished" in said
     assert "run the same command to continue" in said
-    assert main([*BASE, "--out", str(out), "--quiet"]) == 0
+    assert main([*BASE, "--out", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"dog +│ +2 ", said)
+    assert "4 images with masks" in said
+    assert said.endswith(f"Look at {out}/preview.html (in a browser)\n")
+    assert len(list(Dataset.open(out))) == 4
+    assert main([*BASE, "--out", str(out)]) == 0
+    assert "Complete: 4 images" in capsys.readouterr().out
 
 
 def test_ctrl_c_says_how_to_go_on(tmp_path, capsys, monkeypatch):
@@ -271,14 +252,19 @@ def test_ctrl_c_says_how_to_go_on(tmp_path, capsys, monkeypatch):
 
 @pytest.mark.parametrize(
     "error",
-    [RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"), MemoryError()],
+    [
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"),
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory"),
+    ],
 )
 def test_out_of_memory_is_no_fault(tmp_path, capsys, monkeypatch, error):
     def too_large(specs):
         raise error
 
     draw_by(monkeypatch, too_large)
-    assert "out of memory; use a smaller --batch-size" in refused(capsys, *BASE, "--out", str(tmp_path / "out"))
+    said = refused(capsys, *BASE, "--out", tmp_path / "out")
+    assert "out of memory; use a smaller --batch-size or --size, or --offload model on a GPU" in said
 
 
 def test_progress_without_a_terminal_is_a_line_now_and_then(capsys):

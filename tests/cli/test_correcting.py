@@ -53,19 +53,15 @@ def test_there_corrected_and_back(masked, tmp_path, capsys):
 
     again, after = open_native(tmp_path / "corrected")
     assert again == classes
-    changed, totals = [], np.zeros((2, 3), int)
+    changed = []
     for one, two in zip(before, after, strict=True):
         truth = truths.get(one.name, one.label_map)
         assert np.array_equal(two.label_map, truth)
         assert one.data() == two.data()
         for key in ("source", "prompt", "presence"):
             assert two.metadata[key] == one.metadata[key]
-        other = truth != one.label_map
-        changed += [one.name] * bool(other.any())
-        totals += [np.bincount(of[other], minlength=3)[:3] for of in (truth, one.label_map)]
+        changed += [one.name] * bool((truth != one.label_map).any())
     assert f"2 samples came back, {len(changed)} changed: {', '.join(changed)}" in said.splitlines()
-    for name, gained, lost in zip(("background", *classes), *totals.tolist(), strict=True):
-        assert (f"{name} +{gained} −{lost}" in said) == (gained + lost > 0)
     assert [one.metadata.get("review", {}).get("verdict") for one in after] == [
         {True: "accepted"}.get(one.name in changed) for one in after
     ]

@@ -49,15 +49,6 @@ def test_names_that_no_segment_got_are_told(said, found, told):
     assert ("names" in text.splitlines()[1]) == (not told)
 
 
-def test_what_comes_next_is_looking_and_a_training(said):
-    run = RunResult(Path("out"), [{"file_name": "images/0.png", "classes": [], "asked": [], "area": {}}], 1, {})
-    text = said(show_masks, run, MaskPhotosConfig(classes=("dog",), model="mini"), 0)
-    first, second, third = text.split("Next:\n")[1].split("\n")[:3]
-    assert " look out " in first
-    assert second.endswith(" train out --out segmenter")
-    assert " export out --to coco --out out-coco " in third
-
-
 def test_photos_of_one_segment_get_a_hint(said):
     rows = [{"source": "a", "classes": ["segment"], "instances": [1]}]
     result = RunResult(Path("out"), rows, 1, {"segmenting": 1.0})

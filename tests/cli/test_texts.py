@@ -37,5 +37,5 @@ def test_every_field_of_a_command_is_an_option_with_a_text(command, kind, capsys
 @pytest.mark.parametrize("command", [*COMMANDS, "evaluate masks", "evaluate segments"])
 def test_every_help_has_an_example_and_defaults_in_words(command, capsys):
     said = shown(capsys, *command.split(), HELP)
-    assert f"seediff {command} " in said.partition("For example: ")[2]
+    assert f"seediff {command}" in said.partition("For example: ")[2]
     assert not re.findall(r"default: (?:False|True|None|\(\)|\[\])", said)

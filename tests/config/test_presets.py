@@ -13,9 +13,6 @@ from seediff.config.photos_config import MaskPhotosConfig
 from seediff.config.presets import read_preset
 from seediff.models.describe import read_settings
 from seediff.models.short_names import EMBEDDED
-from seediff.run.mask_job import MaskJob
-
-SD = "the papers', of Stable Diffusion 1.x and 2.x"
 
 
 def test_there_are_defaults_for_every_method():
@@ -64,13 +61,6 @@ def test_the_command_line_says_what_is_captured(tmp_path, mini_folder, capsys, c
     assert not (tmp_path / "out").exists()
 
 
-def test_the_embedded_model_captures_the_second_half_where_it_draws():
-    constants = read(EMBEDDED["mini"]).methods["seediff"]["capture"]
-    assert GenerateConfig.recommended(classes=("dog",)).capture == CaptureConfig(**constants, steps="second-half")
-    assert MaskPhotosConfig.recommended(classes=("dog",), model="mini").capture == CaptureConfig(**constants)
-    assert GenerateConfig.recommended(classes=("dog",), model="sd2-base").capture.steps == "all"
-
-
 @pytest.mark.parametrize(
     ("preset", "message"),
     [
@@ -86,15 +76,6 @@ def test_constants_are_checked(tmp_path, preset, message):
     (tmp_path / "seediff.json").write_text(json.dumps({"classes": ["dog"], "preset": preset}))
     with user_error(message):
         check_all(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("model", "method", "whose"), [("mini", "seediff", ""), ("sd1.5", "ca", ""), ("sdxl", "ca", SD)]
-)
-def test_the_plan_says_whose_constants_a_model_has(model, method, whose):
-    config = MaskPhotosConfig.recommended(classes=("dog",), model=model, mask={"method": method})
-    said = [line for line in MaskJob(config, ()).plan_lines(1) if line.startswith("Constants: ")]
-    assert [line.partition("; they are ")[2] for line in said] == ([whose] if whose else [])
 
 
 def test_without_self_attention():

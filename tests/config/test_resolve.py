@@ -121,19 +121,3 @@ def test_whole_configurations_and_wrong_ones(model):
         GenerateConfig.recommended(**DOG, step=3)
     with user_error("--classes"):
         configured(GenerateConfig, {})
-
-
-@pytest.mark.parametrize(
-    ("mask", "levels"),
-    [
-        ({"method": "ca"}, (8, 4, 2, 1)),
-        ({"method": "daam"}, (8, 4, 2, 1)),
-        ({"expansion": "none"}, (8, 4, 2, 1)),
-        ({"expansion": "parallel"}, (8, 4, 2, 1)),
-        ({}, (4, 2, 1)),
-        ({"method": "ca", "expand_levels": (4, 2)}, (4, 2)),
-    ],
-)
-def test_the_papers_preset_reads_all_its_resolutions(mask, levels):
-    config = configured(GenerateConfig, {**DOG, "mask": mask}, preset="paper")
-    assert config.mask.expand_levels == levels

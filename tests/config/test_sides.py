@@ -13,11 +13,8 @@ from seediff.train.predict import Segmenter
     ("classes", "ids", "said"),
     [
         ("left arm,dog,right arm", [3, 2, 1], ["change sides: left arm and right arm"]),
-        ("l_eye,r_eye,eye", [2, 1, 3], ["change sides: l_eye and r_eye"]),
         ("hand.L,hand.R,Left Leg,Right Leg", [2, 1, 4, 3], ["hand.L and hand.R, Left Leg and Right Leg"]),
         ("leftFoot,rightFoot,RIGHT_HAND,LEFT_HAND", [2, 1, 4, 3], ["leftFoot and rightFoot, RIGHT_HAND and LEFT_HAND"]),
-        ("upper-l-arm,upper-r-arm", [2, 1], ["change sides"]),
-        ("left turn,dog", [1, 2], ['other side for "left turn": mirrored']),
         ("bright sky,leftovers,girl,r,copyright,l", [1, 2, 3, 4, 5, 6], []),
         ("left arm,Right arm", [1, 2], ['for "left arm", "Right arm": mirrored']),
     ],

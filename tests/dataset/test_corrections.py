@@ -5,9 +5,10 @@ from items import item
 from refusals import user_error
 
 from seediff.dataset import native
-from seediff.dataset.corrections import correct
-from seediff.dataset.encoding import encode_soft
+from seediff.dataset.corrections import correct, sum_changes
+from seediff.dataset.encoding import Instances, encode_soft
 from seediff.dataset.native import open_native
+from seediff.dataset.sample import Sample
 from seediff.dataset.saving import save_native
 
 CLASSES = ("cat", "dog", "cow")
@@ -40,7 +41,7 @@ def test_masks_are_new_and_the_rest_is_the_sets(pets, tmp_path):
     assert np.array_equal(found[0].label_map, after)
     first, *others = (one.metadata for one in found)
     review = {"verdict": "accepted", "corrected": True, "by": "cvat"}
-    assert first["review"] == {**review, "gained": dict(changes[0].gained), "lost": dict(changes[0].lost)}
+    assert first["review"] == review
     assert (first["prompt"], first["flags"], "area" in first, "junk" in first) == ("p", [], False, False)
     assert others == [one.metadata for one in before[1:]]  # 2 came back as it was: nobody may have looked
     looked = brought(pets, mended, accept_unchanged=True)[1]
@@ -71,3 +72,50 @@ def test_classes_are_matched_by_name(pets):
 def test_what_cannot_be(pets, items, message):
     with user_error(message):
         brought(pets, items)
+
+
+def columns(text):
+    """(8, 5 · columns) int32: a number for each column."""
+    return np.kron(np.array([[*map(int, text)]], np.int32), np.ones((8, 5), np.int32))
+
+
+def dogs(name, text, known=None, scores=()):
+    """A picture of dogs: the object in each column, 0 for none. known: the same if only these objects are known."""
+    numbers = columns(known or text)
+    objects = Instances(numbers, (1,) * numbers.max(), scores)
+    return Sample(np.zeros((*numbers.shape, 3), np.uint8), (columns(text) > 0).astype(np.uint8), objects, name=name)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "by", "proof", "objects", "division"),
+    [
+        ("1100", "1200", "cvat", False, "1200", "divided"),
+        ("1102", "3102", "cvat", False, "3102", "divided"),
+        ("1100", "1120", "cvat", False, "1120", "divided"),  # a new dog beside another
+        ("1222", "1122", "cvat", False, "1122", "divided"),  # the border between them moved
+        ("1020", "2010", "cvat", False, "1020", "same"),
+        ("1012", "1032", "cvat", False, "1032", "divided"),
+        ("1012", "1032", "yolo", False, "1012", "same"),  # the format writes pieces
+        ("1020", "1010", "cvat", False, "1020", "joined"),  # or it is the mask of all dogs
+        ("1020", "1010", "cvat", True, "1010", "divided"),
+        ("1000", "1010", "cvat", False, "1020", "joined"),
+        ("1000", "1100", "cvat", False, "1100", "same"),
+    ],
+)
+def test_the_tools_objects_become_the_samples(tmp_path, before, after, by, proof, objects, division):
+    save_native(tmp_path / "set", ("dog",), [dogs("a", before), dogs("b", "1020")], about={})
+    mended = [dogs("a", after), *[dogs("b", "1020")] * proof]
+    _, (found, _), changes = brought(tmp_path / "set", mended, ("dog",), by)
+    pairs = {*zip(found.instances.numbers.flat, columns(objects).flat, strict=True)}
+    assert (len(pairs), changes[0].objects) == (len({*objects}), division)
+    accepted = division == "divided" or (division == "same" and changes[0].pixels > 0)
+    assert (found.metadata.get("review", {}).get("verdict") == "accepted") == accepted
+    assert ("a mask covers several objects" in " ".join(sum_changes(changes))) == (division == "joined")
+
+
+def test_a_rest_without_an_object_and_scores_stay(tmp_path):
+    save_native(tmp_path / "set", ("dog",), [dogs("a", "1123", "1120", (0.25, 0.5))], about={})
+    for after, scores, objects in (("1123", (0.25, 0.5), "1120"), ("1423", (0.25, 0.5, 0.25), "1320")):
+        found = brought(tmp_path / "set", [dogs("a", after)], ("dog",))[1][0]
+        assert (found.instances.scores, "review" in found.metadata) == (scores, after != "1123")
+        assert np.array_equal(found.instances.numbers, columns(objects))

@@ -11,6 +11,7 @@ from seediff.config.augment import AugmentConfig
 from seediff.dataset.augmented import open_augmented, write_augmented
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.encoding import Instances
+from seediff.dataset.importing import import_set
 from seediff.dataset.native import jsonl, read_rows
 from seediff.dataset.operations import RANDOM
 from seediff.dataset.quality.check import check_dataset
@@ -74,6 +75,9 @@ def test_objects_come_back(tmp_path, name, out):
         more = name not in ("coco", "panoptic") and truth.name == "p0"
         assert objects_of(sample) >= objects_of(truth)
         assert len(objects_of(sample)) == len(objects_of(truth)) + more
+    Dataset(CLASSES, pairs()).save(tmp_path / "own")
+    done = import_set(name, tmp_path / "set", tmp_path / "again", corrects=tmp_path / "own")
+    assert {change.objects for change in done.changes} == {"same"}
 
 
 def test_an_ignored_shape_is_in_no_export_as_an_object(tmp_path):
@@ -100,11 +104,9 @@ def test_polygons_are_objects_of_one_piece(tmp_path):
 
 def test_a_mask_for_each_class_is_no_object(tmp_path):
     plain = [Sample(sample.source, sample.label_map, None, {}, name=sample.name) for sample in pairs()]
-    for number, (name, options) in enumerate(ROUND_TRIPS[2:]):
+    for number, (name, options) in enumerate([("cvat", {}), *ROUND_TRIPS[2:]]):
         export(name, CLASSES, plain, tmp_path / f"{number}", **options)
         assert all(sample.instances is None for sample in imported(name, tmp_path / f"{number}")[1])
-    export("cvat", CLASSES, plain, tmp_path / "cvat")
-    assert all(sample.instances is None for sample in imported("cvat", tmp_path / "cvat")[1])
 
 
 def test_through_a_folder_a_merge_and_a_filter(tmp_path):
@@ -176,9 +178,3 @@ def test_objects_for_detectors(given, labels):
     assert (image.shape, target["labels"].tolist(), target["masks"].shape) == ((3, *SIZE), labels, (len(labels), *SIZE))
     assert (str(target["boxes"].dtype), target["boxes"][-1].tolist()) == ("torch.float32", [20, 16, 26, 22])
     assert np.array_equal(target["masks"].sum(0).numpy() > 0, given.label_map % 255 > 0)
-
-
-def test_a_picture_without_objects_for_detectors():
-    sample = Sample(np.zeros((4, 5, 3), np.uint8), np.zeros((4, 5), np.uint8))
-    _, empty = Dataset(CLASSES, [sample]).as_torch(objects=True)[0]
-    assert [empty[key].shape for key in ("masks", "labels", "boxes")] == [(0, 4, 5), (0,), (0, 4)]

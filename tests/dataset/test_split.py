@@ -1,4 +1,3 @@
-import shutil
 from collections import Counter
 
 import numpy as np
@@ -10,7 +9,7 @@ from seediff.dataset.dataset import Dataset
 from seediff.dataset.encoding import encode_image
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.sample import Sample
-from seediff.dataset.split import ALL, assign_splits, deal, group_copies, set_splits, split_samples
+from seediff.dataset.split import Group, assign_splits, deal, group_copies, pixel_digest, set_splits, split_samples
 from seediff.drawing.overlays import compress_image
 
 SHARES = {"val": 0.2, "test": 0.1}
@@ -30,7 +29,7 @@ def samples(count=60, seed=0, copies=0):
     for number in range(count + copies):
         image, row = images[number % count], {}
         if number >= count and number % 2:
-            image, row = image // 2, {"recipe": {"source": f"{number - count:03d}", "steps": []}}
+            image, row = image // 2, {"recipe": {"pixels": pixel_digest(image), "steps": []}}
         labels = np.zeros(image.shape[:2], np.uint8)
         labels[:8] = 1 + number % count % 3
         if number % 5 == 0:
@@ -53,14 +52,11 @@ def test_every_class_is_in_every_part_by_its_share():
     assert Counter(other) == Counter(found)
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_copies_of_an_image_stay_with_it_in_every_command(seed):
+def test_copies_stay_together_in_any_order():
     items = samples(copies=25)
-    found = split_samples(items, ("a", "b", "c"), SHARES, seed=seed)
+    found = split_samples(items, ("a", "b", "c"), {"val": 0.2})
     assert all(found[i] == found[60 + i] for i in range(25))
-    assert Counter(found)["val"] == pytest.approx(17, abs=1)
-    backwards = assign_splits(items[::-1], ("a", "b", "c"), 0.2, seed)
-    assert backwards[::-1] == split_samples(items, ("a", "b", "c"), {"val": 0.2}, seed=seed)
+    assert assign_splits(items[::-1], ("a", "b", "c"), 0.2)[::-1] == found
 
 
 PETS, ZOO = "1" * 32, "2" * 32
@@ -79,8 +75,6 @@ COPIES = [
         ],
         [[0], [1, 2, 3], [4, 5]],
     ),
-    # A name alone may mean either.
-    ([("pets/0", {}, PETS), ("zoo/0", {}, ZOO), ("flipped/1", {"source": "trip/0"}, "a"), ("1", {}, "b")], 0),
     (
         [
             ("train/IMG_1_jpg.rf.0123456789abcdef0123456789abcdef", {}, "a"),
@@ -97,7 +91,7 @@ COPIES = [
 def test_samples_of_one_picture_belong_together(rows, groups):
     image, labels = np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.uint8)
     items = [Sample(image, labels, None, {"recipe": recipe}, name=name) for name, recipe, _ in rows]
-    assert group_copies(items, [digest for *_, digest in rows]) == (groups or [[0, 1, 2], [3]])
+    assert group_copies(items, [digest for *_, digest in rows]) == groups
 
 
 def test_copies_are_counted_and_checked_in_every_command(tmp_path):
@@ -109,15 +103,13 @@ def test_copies_are_counted_and_checked_in_every_command(tmp_path):
     config = AugmentConfig(add=("flip:100%",), keep_originals=False)
     write_augmented(open_augmented(config, tmp_path / "pets"), tmp_path / "flipped")
     merged = Dataset.open(tmp_path / "pets").merge(*(Dataset.open(tmp_path / name) for name in ("flipped", "zoo")))
-    for dataset, count in ((merged, 24), (merged.merge(Dataset(("a", "b", "c"), plain)), 36)):
-        parts = dataset.split(val=0.3)
-        assert parts[0].notes[-1].startswith(f"{count} of {len(dataset)} pictures are copies")
-        shutil.rmtree(tmp_path / "set", ignore_errors=True)
-        dataset.save(tmp_path / "set")
-        set_splits(tmp_path / "set", {one.name: one.metadata["split"] for part in parts for one in part})
-        assert "split" not in [finding.kind for finding in check_dataset(tmp_path / "set").findings]
-        done = Dataset.open(tmp_path / "set").as_voc(tmp_path / f"voc-{count}", split=0.3)
-        assert done.notes[0].startswith(f"{count} of {len(dataset)} pictures are copies")
+    dataset = merged.merge(Dataset(("a", "b", "c"), plain))
+    parts = dataset.split(val=0.3)
+    assert parts[0].notes[-1].startswith("36 of 48 pictures are copies")
+    dataset.save(tmp_path / "set")
+    set_splits(tmp_path / "set", {one.name: one.metadata["split"] for part in parts for one in part})
+    assert "split" not in [finding.kind for finding in check_dataset(tmp_path / "set").findings]
+    assert dataset.as_voc(tmp_path / "voc", split=0.3).notes[0].startswith("36 of 48 pictures are copies")
     # Divided by hand.
     set_splits(tmp_path / "set", {one.name: ("train", "val")["/" in one.name] for one in dataset})
     warned = [finding for finding in check_dataset(tmp_path / "set").findings if finding.kind == "split"]
@@ -127,10 +119,10 @@ def test_copies_are_counted_and_checked_in_every_command(tmp_path):
 
 
 def test_deal_serves_the_rarest_class_first():
-    one = {1: 1, ALL: 1}
-    parts = deal([one] * 100 + [{2: 1, **one}] * 4, [0.5, 0.5])
+    one = Group(1, {1: 1})
+    parts = deal([one] * 100 + [Group(1, {1: 1, 2: 1})] * 4, [0.5, 0.5])
     assert Counter(parts[100:]) == {0: 2, 1: 2}
     assert Counter(parts) == {0: 52, 1: 52}
     # A group too large for any part but one goes there.
-    assert deal([{1: 60, ALL: 60}] + [one] * 40, [0.7, 0.3])[0] == 0
-    assert deal([{ALL: 1}] * 10, [0.8, 0.2]).count(1) == 2
+    assert deal([Group(60, {1: 60})] + [one] * 40, [0.7, 0.3])[0] == 0
+    assert deal([Group(1, {})] * 10, [0.8, 0.2]).count(1) == 2

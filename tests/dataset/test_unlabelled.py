@@ -8,9 +8,8 @@ from seediff.cli.formats import export_, import_
 from seediff.cli.quality import check, filter_
 from seediff.cli.sets import merge, split
 from seediff.dataset.corrections import correct
-from seediff.dataset.dataset import Dataset
+from seediff.dataset.dataset import Dataset, open_truths
 from seediff.dataset.native import open_native
-from seediff.dataset.truths import open_truths
 from seediff.evaluate.evaluation import evaluate
 from seediff.evaluate.segments import evaluate_segments
 from seediff.look.samples import open_set
@@ -54,7 +53,6 @@ def test_nobody_takes_an_unlabelled_picture_for_an_empty_one(empty, tmp_path):
     run("check", empty)
     ways = {
         "coco": lambda: Dataset.open(empty).as_coco(tmp_path / "coco"),
-        "rejected, too": lambda: Dataset.open(empty).as_voc(tmp_path / "voc", with_rejected=True),
         "train": lambda: open_training([empty]),
         "evaluate": lambda: evaluate(empty, empty),
         "truths": lambda: open_truths(empty),
@@ -85,17 +83,9 @@ def test_masks_that_came_back_as_they_were_are_labels_if_somebody_looked(begun, 
     assert sum(sample.metadata["flags"] == ["unlabelled"] for sample in back) == left
 
 
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        ([], "classes: is missing"),
-        (["--classes", "dog", "--from", "voc"], "--from is not an option of --unlabelled"),
-        (["--classes", "dog", "--link"], "--link is not an option of --unlabelled"),
-    ],
-)
-def test_options_that_an_unlabelled_import_does_not_have(empty, tmp_path, options, said):
-    with user_error(said):
-        run("import", tmp_path / "photos", "--unlabelled", *options, "--out", tmp_path / "out")
+def test_classes_must_be_named(empty, tmp_path):
+    with user_error("classes: is missing"):
+        run("import", tmp_path / "photos", "--unlabelled", "--out", tmp_path / "out")
 
 
 def test_who_has_only_pictures_is_told_how_to_paint(tmp_path):

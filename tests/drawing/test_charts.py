@@ -4,42 +4,34 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seediff.drawing.charts import COLOURS, Bar, bar_chart, can_draw, line_charts
+from seediff.drawing.charts import Bar, bar_chart, can_draw, line_charts
 from seediff.errors import Notice
 
-EPOCHS = np.arange(1, 9) / 2
+COLOURS = ("0072b2", "009e73", "d55e00", "cc79a7", "f0e442")
+"""The first five of matplotlib's colours for colour-blind readers."""
 
 
-def pixels(png):
-    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
-
-
-def count(chart, colour):
-    wanted = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
-    return int((chart == wanted).all(-1).sum())
+def count(png, colour):
+    """The number of pixels of a colour in each row of a picture."""
+    chart = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+    return (chart == list(bytes.fromhex(colour))).all(-1).sum(1).tolist()
 
 
 @pytest.mark.parametrize("steps", [1, 8])
 def test_every_line_is_seen(steps):
-    """Also if it has a single point, coincides with another, or is a hundredth of the highest."""
-    values = {"loss": 300.0, "class": 200.0, "mask": 2.0, "dice": 2.0, "auxiliary": 98.0}
-    losses = {name: (EPOCHS[:steps], np.full(steps, value)) for name, value in values.items()}
-    charts = {"losses": losses, "mIoU": {"mIoU": (EPOCHS[:steps], np.linspace(0, 50, steps))}}
-    chart = pixels(line_charts(charts, "epochs", [2.0]))[:340, :700]  # without the names at the right
-    assert [colour for colour in COLOURS if count(chart, colour) < 15] == []
+    """Also if it has a single point, or is a hundredth of the highest."""
+    epochs, values = np.arange(1, steps + 1) / 2, (300.0, 200.0, 3.0, 2.0, 98.0)
+    lines = {str(value): (epochs, np.full(steps, value)) for value in values}
+    chart = line_charts({"losses": lines, "mIoU": {"mIoU": (epochs, np.linspace(0, 50, steps))}}, "epochs", [2.0])
+    assert [colour for colour in COLOURS if sum(count(chart, colour)) < 15] == []
 
 
 def test_bars_are_as_long_as_their_shares():
-    bars = [
-        Bar("$x$ of 狗", 1.0, (1.0, 1.0), True),
-        Bar("c" * 300, 0.5, (0.5, 0.5), True),
-        Bar("none", 0.0, (0, 0), True),
-    ]
-    chart = pixels(bar_chart("IoU", bars, 0.25))
-    rows = [count(row[None], COLOURS[0]) for row in chart]
-    longest, half = max(rows), sorted({row for row in rows if row > 20})[0]
-    assert abs(longest - 2 * half) < 10
-    assert longest > 200
+    shares = {"$x$ of 狗": 1.0, "c" * 300: 0.5, "none": 0.0}
+    chart = bar_chart("IoU", [Bar(name, share, (share, share), True) for name, share in shares.items()], 0.25)
+    lengths = sorted({length for length in count(chart, COLOURS[0]) if length > 20})
+    assert lengths[-1] > 200
+    assert abs(lengths[-1] - 2 * lengths[0]) < 10
 
 
 def test_a_chart_that_cannot_be_drawn_is_named(monkeypatch):

@@ -203,7 +203,6 @@ def test_nodes(tmp_path):
         ('<!DOCTYPE a [<!ENTITY x "y">]>\n<a>&x;</a>', "line 1: declares a document type, whose entities are not read"),
         ('<!DOCTYPE a SYSTEM "file:///etc/passwd">\n<a/>', "line 1: declares a document type"),
         ('<?xml version="1.0" encoding="nothing"?><a/>', "is not XML"),
-        (b"\xff\xfe\x00", "but probably UTF-16"),
         ('<?xml version="1.0" encoding="utf-16"?><a>'.encode("utf-16"), "is not XML: no element found"),
         ("<a>" * 100_000, "is not XML: no element found"),
     ],

@@ -37,23 +37,23 @@ def test_json(tmp_path, name):
 
 
 def saved_maps():
-    about = {"latent_side": 2, "words": {"dog": [1]}, "prompt": "a dog", "normalized": True}
-    maps = {"self.2": np.ones((4, 4), np.float32), "cross.2": np.ones((4, 3), np.float32)}
+    about = {"latent_size": [2, 2], "words": {"dog": [1]}, "prompt": "a dog", "normalized": True}
+    maps = {"self.2,2": np.ones((4, 4), np.float32), "cross.2,2": np.ones((4, 3), np.float32)}
     return save(maps, {"seediff": json.dumps(about)})
 
 
 @pytest.mark.parametrize(
     ("tensors", "said"),
     [
-        ({"self.2": np.ones((4, 5), np.float32)}, r"tensor 'self\.2' is F32 \(4, 5\), but must be F32 \(4, 4\)"),
-        ({"self.2": np.ones((4, 4), np.float16)}, r"tensor 'self\.2' is F16"),
-        ({"self.2": np.full((4, 4), np.nan, np.float32)}, "values that are not finite"),
-        ({"cross.2": np.ones((4, 1), np.float32)}, r"words name column 1, but tensor 'cross\.2' has 1"),
+        ({"self.2,2": np.ones((4, 5), np.float32)}, r"tensor 'self\.2,2' is F32 \(4, 5\), but must be F32 \(4, 4\)"),
+        ({"self.2,2": np.ones((4, 4), np.float16)}, r"tensor 'self\.2,2' is F16"),
+        ({"self.2,2": np.full((4, 4), np.nan, np.float32)}, "values that are not finite"),
+        ({"cross.2,2": np.ones((4, 1), np.float32)}, r"words name column 1, but tensor 'cross\.2,2' has 1"),
         ({"weights": np.ones(1, np.float32)}, 'it has a tensor "weights"'),
     ],
 )
 def test_maps_that_are_none(tmp_path, tensors, said):
-    about = {"latent_side": 2, "words": {"dog": [1]}, "prompt": "a dog", "normalized": True}
+    about = {"latent_size": [2, 2], "words": {"dog": [1]}, "prompt": "a dog", "normalized": True}
     (tmp_path / "a.safetensors").write_bytes(save(tensors, {"seediff": json.dumps(about)}))
     with user_error(said):
         AttentionMaps.load(tmp_path / "a.safetensors")

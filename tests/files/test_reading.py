@@ -5,10 +5,9 @@ import stat
 import pytest
 from refusals import user_error
 
-from seediff.dataset.dataset import Dataset
+from seediff.dataset.dataset import Dataset, open_truths
 from seediff.dataset.quality.check import check_dataset
-from seediff.dataset.truths import open_truths
-from seediff.files.documents import read_csv, read_json, read_json_lines, read_toml, read_xml, read_yaml
+from seediff.files.documents import read_csv, read_json, read_json_lines, read_toml, read_yaml
 from seediff.files.photo_files import read_photo
 from seediff.files.reading import read_bytes, read_lines, read_text
 
@@ -73,7 +72,6 @@ READERS = {
     "a = 'é'": read_toml,
     "a: é": read_yaml,
     "é\n1\n": lambda path: read_csv(path, ["é"]),
-    '<?xml version="1.0" encoding="UTF-8"?><a b="é"/>': lambda path: read_xml(path, "a"),
 }
 
 

@@ -1,4 +1,4 @@
-"""What the modules of browser tests share: a Chromium, a set in a server, and a page that shows it."""
+"""What the tests of a module share: a Chromium, a set in a server, and a page that shows it."""
 
 import pytest
 from in_chromium import window
@@ -18,7 +18,7 @@ def pets(request, tmp_path_factory):
         yield out, client, opened
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def page(browser, pets):
     with window(browser, pets[2].url) as found:
         yield found

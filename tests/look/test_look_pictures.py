@@ -2,7 +2,7 @@
 
     SEEDIFF_PICTURES=docs python -m pytest tests/look/test_look_pictures.py
 
-makes them anew, of a set that the embedded model draws; otherwise a set of discs goes through the same steps.
+makes them anew, of a set that the embedded model draws. Otherwise nothing is done.
 """
 
 import io
@@ -10,8 +10,9 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pytest
 from in_chromium import at, drag, needs_chromium, open_sample, saved, until, window
-from look_server import keep_attention, running, write_set
+from look_server import running
 from PIL import Image
 
 from seediff.dataset.native import open_native
@@ -23,10 +24,6 @@ MOST = 1_400_000
 
 
 def drawn(out):
-    if not FOLDER:
-        write_set(out, 12)
-        keep_attention(out, [f"{number:06d}" for number in range(12)])
-        return out
     from seediff.config.generate_config import GenerateConfig
     from seediff.run.generate_job import generate
 
@@ -47,13 +44,14 @@ def an_object(out):
 
 
 @needs_chromium
+@pytest.mark.skipif(not FOLDER, reason="SEEDIFF_PICTURES is not set")
 def test_an_image_of_each_view(tmp_path, browser):
-    target = Path(FOLDER) if FOLDER else tmp_path
+    target = Path(str(FOLDER))
     out = drawn(tmp_path / "pets")
     name, column, top, bottom = an_object(out)
 
     def take(page, kind):
-        page.wait_for_timeout(400 if FOLDER else 0)
+        page.wait_for_timeout(400)
         with Image.open(io.BytesIO(page.screenshot())) as image:
             image.convert("RGB").save(
                 target / f"look-{kind}.jpg", quality=78, optimize=True, progressive=True, subsampling=0
@@ -92,16 +90,12 @@ def test_an_image_of_each_view(tmp_path, browser):
         take(page, "segments")
         page.keyboard.press("Escape")
         number = next(i for i, item in enumerate(open_native(out)[1]) if item.name == name)
-        before = client.labels(number)
-        width = max(3, before.shape[1] // 24)
+        height, side = client.labels(number).shape
+        width = max(3, side // 24)
         page.keyboard.press("e")
         page.locator("#brush-size").fill(str(width))
-        drag(page, (column, max(0, top - width)), (column, min(before.shape[0] - 1, bottom + width)), steps=12)
+        drag(page, (column, max(0, top - width)), (column, min(height - 1, bottom + width)), steps=12)
         saved(page)
         take(page, "correct")
-        after = client.labels(number)
-        assert (after[:, column] == 0).all()
-        assert (before[:, column] > 0).any()
-    sizes = [(target / f"look-{kind}.jpg").stat().st_size for kind in IMAGES]
-    assert all(size > 10_000 for size in sizes)
-    assert sum(sizes) < MOST
+        assert (client.labels(number)[:, column] == 0).all()
+    assert sum((target / f"look-{kind}.jpg").stat().st_size for kind in IMAGES) < MOST

@@ -77,27 +77,26 @@ def test_an_added_class_is_painted_and_is_in_every_export(pets):
     np.testing.assert_array_equal(next(iter(dataset)).label_map, labels)
 
 
-def test_the_original_is_no_correction_and_a_stroke_that_changes_nothing_no_action(pets):
+def test_undone_it_is_no_correction_and_a_stroke_that_changes_nothing_no_action(pets):
     session = opened(pets)
     before = session.labels(0)
     assert session.act(0, 0, Edit("brush", labels=before))["version"] == 0
-    assert session.act(0, 0, Edit("original"))["version"] == 0
     assert not (pets / REVIEWS).exists()
     session.act(0, 0, Edit("accept", verdict="accepted"))
     session.act(0, 1, Edit("brush", labels=painted(session, 0)))
     assert session.act(0, 2, Edit("brush", labels=session.labels(0)))["version"] == 2
-    state = session.act(0, 2, Edit("original"))
-    assert (state["verdict"], state["corrected"], state["original"]) == ("accepted", False, True)
+    state = session.act(0, 2, Edit("undo"))
+    assert (state["verdict"], state["corrected"]) == ("accepted", False)
     np.testing.assert_array_equal(session.labels(0), before)
     line = json.loads((pets / REVIEWS).read_text().splitlines()[-1])
-    assert (line["action"], line["mask"], line["hash"]) == ("original", None, None)
+    assert (line["action"], line["mask"], line["hash"]) == ("undo", None, None)
     assert not {"classes", "area"} & line.keys()
     assert open_native(pets)[1][0].metadata["review"] == {"verdict": "accepted", "corrected": False, "by": "ann"}
-    assert session.act(0, 3, Edit("undo"))["corrected"]
-    assert session.act(0, 4, Edit("redo"))["original"]
+    assert session.act(0, 3, Edit("redo"))["corrected"]
+    assert not session.act(0, 4, Edit("undo"))["corrected"]
     session.close()
     session = opened(pets)
-    assert session.act(0, 5, Edit("undo"))["redo"]
+    assert session.act(0, 5, Edit("undo"))["verdict"] is None
     assert not session.act(0, 6, Edit("reject", verdict="rejected"))["redo"]  # what was undone is gone for good
     session.close()
 
@@ -124,14 +123,6 @@ def test_every_place_where_a_kill_can_cut_the_log(pets):
         lines = (pets / REVIEWS).read_bytes().splitlines()
         assert len(lines) == 2 + whole
         assert all(json.loads(line) for line in lines)
-
-
-def test_a_second_server_is_told_who_has_the_set(pets):
-    session = opened(pets)
-    with user_error("in use by another run"):
-        opened(pets)
-    session.close()
-    opened(pets).close()
 
 
 def test_where_nothing_can_be_saved_it_can_be_looked_at(pets, monkeypatch):

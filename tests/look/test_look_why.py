@@ -101,7 +101,7 @@ def test_a_mask_that_was_made_on_the_page_or_by_a_person_is_explained_as_that(co
         assert client.get("/api/samples/2/attention")["constants"] == constants
         client.paint(1, np.ones((32, 32), np.uint8), 0)
         assert "A person corrected this mask" in client.get("/api/samples/1/attention")["note"]
-        client.act(1, "original", 1)
+        client.act(1, "undo", 1)
     check_explained(copied)
     Dataset.open(copied).save(tmp_path / "saved")
     check_explained(tmp_path / "saved")
@@ -136,19 +136,18 @@ def test_masks_of_photos_are_made_as_mask_makes_them(tmp_path, mini_folder):
     rng = np.random.default_rng(0)
     for number, size in enumerate([(90, 60), (50, 80), (64, 64)]):
         Image.fromarray(rng.integers(0, 255, (*size, 3)).astype(np.uint8)).save(tmp_path / f"photos/{number + 7}.png")
-    for fit in ("resize", "crop"):
-        config = MaskPhotosConfig(
-            classes=("dog", "cat"), model=str(mini_folder), presence=0.0, fit=fit, keep_attention=True, timesteps=(300,)
-        )
-        out = tmp_path / fit
-        mask_photos(config, find_photos(tmp_path / "photos").photos, out)
-        check_explained(out)
-        with running(out) as (client, _):
-            kept = client.get("/api/samples/1/attends?x=30&y=40")
-        shutil.rmtree(out / native.ATTENTION)
-        with running(out) as (client, _):
-            assert client.post("/api/samples/1/capture", {}).json["note"] == ""
-            assert client.get("/api/samples/1/attends?x=30&y=40") == kept
+    config = MaskPhotosConfig(
+        classes=("dog", "cat"), model=str(mini_folder), presence=0.0, fit="crop", keep_attention=True, timesteps=(300,)
+    )
+    out = tmp_path / "masks"
+    mask_photos(config, find_photos(tmp_path / "photos").photos, out)
+    check_explained(out)
+    with running(out) as (client, _):
+        kept = client.get("/api/samples/1/attends?x=30&y=40")
+    shutil.rmtree(out / native.ATTENTION)
+    with running(out) as (client, _):
+        assert client.post("/api/samples/1/capture", {}).json["note"] == ""
+        assert client.get("/api/samples/1/attends?x=30&y=40") == kept
 
 
 def test_a_pixel_and_a_word_attend_where_the_maps_say(tmp_path):
@@ -190,7 +189,7 @@ def test_constants_are_used_for_one_and_for_many_but_not_over_a_person(copied):
         heard = Heard(opened)
         constants = {**client.get("/api/samples/2/attention")["constants"], "beta": 0.7}
         state = client.post("/api/samples/2/tuned", {**constants, "version": 0}).json
-        assert (state["corrected"], state["made"], state["original"]) == (False, True, False)
+        assert (state["corrected"], state["made"]) == (False, True)
         assert client.post("/api/samples/2/tuned", {**constants, "version": 0}).status == 409
         view = client.post("/api/views", {}).json["view"]
         assert client.post("/api/job/masks", {**constants, "beta": 0.8, "view": view}).json == {"samples": 3}

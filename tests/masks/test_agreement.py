@@ -3,14 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from fake_engine import fake_draw
-from refusals import user_error
 
 from seediff.attention.maps import AttentionMaps
-from seediff.config.generate_config import GenerateConfig
 from seediff.config.method_constants import MaskConfig
 from seediff.masks.make_masks import agreement, make_masks, soft_mask
-from seediff.run.generate_job import generate
 
 CONFIG = MaskConfig(seed_level=1, expand_levels=(1,), pamr=False)
 
@@ -51,16 +47,3 @@ def test_masks_have_the_number_where_there_is_something_to_compare():
     assert made.agreement == agreed_with(made.label_map, maps)
     for changes in ({"method": "ca"}, {"method": "ca_sa", "self_level": 1}, {"expansion": "none", "background": False}):
         assert make_masks(None, maps, ("dog", "cat"), replace(CONFIG, **changes), size=(12, 12)).agreement == {}
-
-
-def test_rows_have_the_number_and_too_little_is_drawn_again(tmp_path):
-    config = GenerateConfig(classes=("dog", "cat"), per_class=2, classes_per_image=2, device="cpu", threads=1)
-    rows = generate(config, tmp_path / "all", draw=fake_draw).rows
-    assert all(row["agreement"].keys() == {"dog", "cat"} for row in rows)
-    least = max(min(row["agreement"].values()) for row in rows)
-    picky = generate(replace(config, reject=True, min_agreement=least), tmp_path / "agreeing", draw=fake_draw)
-    assert all(min(row["agreement"].values()) >= least for row in picky.rows)
-    assert {flag.partition(":")[0] for row in picky.rejected for flag in row["flags"]} >= {"agreement"}
-    for changes in ({"reject": False}, {"mask": MaskConfig(method="ca")}):
-        with user_error("min_agreement: works only with `reject` and method"):
-            replace(config, **({"reject": True, "min_agreement": 0.5} | changes))

@@ -3,7 +3,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from patience import PATIENT
@@ -16,7 +15,6 @@ from seediff.config.methods import METHOD_FACTS
 from seediff.masks.arithmetic import compete, otsu
 from seediff.masks.flags import OF_CLASSES
 from seediff.masks.make_masks import label_pixels, make_masks, soft_mask
-from seediff.masks.pamr import affinity, pamr
 from seediff.masks.steps import BEFORE_PAMR, MaskStep
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
@@ -65,17 +63,6 @@ def test_no_other_maps_are_read_than_are_captured(method, changes):
             some[kind][grid] = one
     part = replace(maps, self_attention=some["self"], cross_attention=some["cross"])
     assert np.array_equal(make_masks(IMAGE, part, CLASSES, config).soft, make_masks(IMAGE, maps, CLASSES, config).soft)
-
-
-def test_seediff_is_enlarged_refined_and_cut_in_this_order():
-    maps, config = random_maps(), MaskConfig(pamr_iterations=3, pamr_dilations=(1, 2))
-    soft = soft_mask(maps, "dog", config).soft
-    large = F.interpolate(soft[None, None], (48, 64), mode="bilinear", align_corners=False)[0]
-    weights = affinity(torch.tensor(IMAGE).permute(2, 0, 1) / 255, (1, 2))
-    refined = pamr(large, weights, 3, (1, 2))
-    result = make_masks(IMAGE, maps, ["dog"], config)
-    torch.testing.assert_close(result.soft, refined.clamp(0, 1), atol=0, rtol=0)
-    assert np.array_equal(result.label_map, (refined[0] >= 0.3).byte().numpy())
 
 
 def plain_labels(soft, threshold):

@@ -1,14 +1,9 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-from seediff.devices import cpu_threads
 from seediff.masks.pamr import PAPER_DILATIONS, affinity, pamr, scaled_dilations
-
-GOLDEN = Path(__file__).parents[2].parent / "shared" / "golden" / "pamr" / "expected.npz"
 
 
 def refined(image, masks, iterations, dilations, bandwidth=0.1):
@@ -61,27 +56,6 @@ def test_equals_the_plain_reference(iterations, dilations, bandwidth):
     image, masks = photo(11, 14), torch.rand(2, 11, 14)
     expected = plain_pamr(image.double().numpy(), masks.double().numpy(), iterations, dilations, bandwidth)
     np.testing.assert_allclose(refined(image, masks, iterations, dilations, bandwidth).numpy(), expected, atol=1e-5)
-
-
-@pytest.mark.skipif(not GOLDEN.exists(), reason="the original program's outputs are not beside the checkout")
-@pytest.mark.parametrize(
-    ("name", "iterations", "dilations"),
-    [("d1_it1", 1, (1,)), ("d1248_it10", 10, (1, 2, 4, 8)), ("paper_it10", 10, PAPER_DILATIONS)],
-)
-def test_equals_the_original_program(name, iterations, dilations):
-    golden = np.load(GOLDEN)
-    image = torch.tensor(golden["image"]).float() / 255
-    # The original enlarges the mask itself, with aligned corners.
-    masks = F.interpolate(torch.tensor(golden["mask"]), image.shape[:2], mode="bilinear", align_corners=True)[0]
-    np.testing.assert_allclose(refined(image, masks, iterations, dilations).numpy(), golden[name][0], atol=1e-5)
-
-
-@cpu_threads(1)
-def test_the_result_does_not_depend_on_threads():
-    image, masks = photo(133, 320), torch.rand(3, 133, 320)
-    whole = refined(image, masks, 2, (1, 3))
-    torch.set_num_threads(3)
-    assert torch.equal(refined(image, masks, 2, (1, 3)), whole)
 
 
 def test_weights_sum_to_one_even_at_lone_pixels():

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import binary_erosion
 
-from seediff.metrics.confusion import Confusion
+from seediff.metrics.confusion import Confusion, boundary_band, boundary_counts
 
 
 def maps(seed, classes, *, ignored=0.1, images=3):
@@ -47,14 +48,40 @@ def test_255_in_the_truth_is_ignored_and_in_a_prediction_wrong():
     assert confusion.pixel_accuracy() == 0.5
 
 
-@pytest.mark.parametrize(
-    ("predicted", "truth", "match"),
-    [
-        (np.zeros((2, 3), np.uint8), np.zeros((3, 2), np.uint8), "one size"),
-        (np.full((2, 2), 3, np.uint8), np.zeros((2, 2), np.uint8), "prediction has ids 3"),
-        (np.zeros((2, 2), np.uint8), np.array([[0, 7], [9, 254]], np.uint8), "truth has ids 7, 9, 254"),
-    ],
-)
-def test_maps_that_cannot_be_compared(predicted, truth, match):
-    with pytest.raises(ValueError, match=match):
-        Confusion(3).add(predicted, truth)
+def test_maps_that_cannot_be_compared():
+    with pytest.raises(ValueError, match="truth has ids 7, 9, 254"):
+        Confusion(3).add(np.zeros((2, 2), np.uint8), np.array([[0, 7], [9, 254]], np.uint8))
+
+
+def reference_band(mask, distance):
+    """The pixels of a mask that `distance` erosions with a 3 × 3 square take away; outside the image there is no
+    mask.
+    """
+    return mask & ~binary_erosion(mask, np.ones((3, 3)), iterations=distance, border_value=0)
+
+
+def blobs(rng, shape, classes):
+    coarse = rng.integers(0, classes, (-(-shape[0] // 9), -(-shape[1] // 7)))
+    return np.repeat(np.repeat(coarse, 9, 0), 7, 1)[: shape[0], : shape[1]].astype(np.uint8)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 40), (80, 53)])
+@pytest.mark.parametrize("distance", [1, 2, 5])
+def test_all_classes_at_once_are_each_class_by_itself(shape, distance):
+    labels = blobs(np.random.default_rng(sum(shape)), shape, 4)
+    expected = np.zeros(shape, bool)
+    for number in range(4):
+        expected |= reference_band(labels == number, distance)
+    assert np.array_equal(boundary_band(labels, distance), expected)
+
+
+@pytest.mark.parametrize("shape", [(60, 90), (200, 150)])
+def test_counts_are_those_of_the_definition(shape):
+    rng = np.random.default_rng(1)
+    truth, predicted = blobs(rng, shape, 5), blobs(rng, shape, 5)
+    predicted[rng.random(shape) < 0.6] = truth[0, 0]
+    distance = round(0.02 * float(np.hypot(*shape)))
+    inter, union = boundary_counts(predicted, truth, 5)
+    for number in range(5):
+        ours, theirs = reference_band(predicted == number, distance), reference_band(truth == number, distance)
+        assert (inter[number], union[number]) == ((ours & theirs).sum(), (ours | theirs).sum())

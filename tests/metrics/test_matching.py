@@ -56,7 +56,7 @@ def test_every_labelled_pixel_counts_once(pair):
 def test_a_split_segment_by_hand():
     # Class 0 has six pixels, class 1 four. Segment 0 covers four of class 0, 1 the other two, 2 all of class 1, 3 two
     # unlabelled ones.
-    label = np.array([[0, 0, 0, 0, 0, 0], [1, 1, 1, 1, 255, -1]])
+    label = np.array([[0, 0, 0, 0, 0, 0], [1, 1, 1, 1, -1, -1]])
     prediction = np.array([[0, 0, 0, 0, 1, 1], [2, 2, 2, 2, 3, 3]])
     published = counts(prediction[None], label[None], 2, "diffseg")
     assert [published.tp.tolist(), published.fp.tolist(), published.fn.tolist()] == [[4, 4], [0, 0], [2, 0]]

@@ -6,14 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from builders.command_line import runner
 from builders.families import generate, largest_difference, plain, same_images
 from builders.refusals import user_error
 from safetensors.torch import load_file, save_file
 
 from seediff.models import adapters
-from seediff.models.fingerprint import weights_fingerprint
-from seediff.models.model_files import locate_model
 from seediff.models.registry import load_model
 from seediff.prompts.specs import SampleSpec
 
@@ -152,17 +149,3 @@ def test_tokens_of_textual_inversion(loaded):
     )
     assert tokens[4:6] == ["<toy>", "<toy>_1"]
     assert [tokens[column] for column in maps[0].words["dog"]] == ["dog</w>"]
-
-
-def test_the_command(folder, lora, tmp_path):
-    from seediff.cli.generate_command import generate as command
-
-    run = runner(command)
-    options = "--classes dog --per-class 1 --steps 1 --size 64 --device cpu --quiet".split()
-    options += ["--model", folder]
-    run(f"generate --lora {lora} --lora-scale 0.5 --out {tmp_path}/set", *options)
-    written = (tmp_path / "set" / "seediff.toml").read_text(encoding="utf-8")
-    source = locate_model(folder)
-    assert f'lora = "{lora}"\nlora_scale = 0.5\n' in written
-    assert f'weights = "{weights_fingerprint(source, lora)}"' in written
-    assert weights_fingerprint(source, lora, None).startswith(weights_fingerprint(source) + "+sha256:")

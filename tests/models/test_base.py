@@ -1,4 +1,3 @@
-import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,14 +9,14 @@ from builders.families import same_weights
 from builders.refusals import refused, user_error
 from builders.single_files import rewrite, save_single_file
 from huggingface_hub.errors import EntryNotFoundError
-from safetensors.torch import load_file, save_file
 
 from seediff.cli.main import main
-from seediff.models import hub, model_files
+from seediff.models import hub, model_files, replacement
 from seediff.models.describe import describe_here
 from seediff.models.fingerprint import model_fingerprint
-from seediff.models.model_files import HubFile, locate_model
+from seediff.models.model_files import locate_model
 from seediff.models.registry import load_model
+from seediff.models.replacement import HubFile
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
@@ -55,37 +54,19 @@ def test_a_folder_of_a_network(twin, tuned, expected, tmp_path):
     assert same_weights(network(str(below.parent), base), expected)
     (tuned / WEIGHTS).rename(tuned / "diffusion_pytorch_model.fp16.safetensors")
     assert same_weights(network(str(tuned), base), expected)
+    path = tuned / "config.json"
+    path.write_text(path.read_text().replace('"sample_size": ', '"own_size": 7, "sample_size": '))
     info = describe_here(str(tuned), base)
     assert info is not None
+    assert info.network_config["own_size"] == 7
     assert info.files.parts_line(info.family) == f"unet from the folder, the rest from {base}"
-
-
-def test_a_network_in_several_files(twin, tuned, expected):
-    tensors = load_file(tuned / WEIGHTS)
-    names = sorted(tensors)
-    (tuned / WEIGHTS).unlink()
-    for number, part in enumerate((names[::2], names[1::2]), 1):
-        save_file(
-            {name: tensors[name] for name in part}, tuned / f"diffusion_pytorch_model-0000{number}-of-00002.safetensors"
-        )
-    places = {name: f"diffusion_pytorch_model-0000{1 + at % 2}-of-00002.safetensors" for at, name in enumerate(names)}
-    index = {"metadata": {"total_size": 1}, "weight_map": places}
-    (tuned / "diffusion_pytorch_model.safetensors.index.json").write_text(json.dumps(index))
-    base = str(twin("unet"))
-    assert same_weights(network(str(tuned), base), expected)
-    first = model_fingerprint(locate_model(str(tuned), base))
-    (tuned / "config.json").write_text((tuned / "config.json").read_text() + " ")
-    assert model_fingerprint(locate_model(str(tuned), base)) != first
-    (tuned / "diffusion_pytorch_model-00002-of-00002.safetensors").unlink()
-    with user_error("cannot be loaded"):
-        load_model(str(tuned), base=base, device="cpu")
 
 
 def test_a_file_on_the_hub(twin, expected, whole, tmp_path, monkeypatch, capsys):
     """Nothing is asked before the file is needed."""
     base, name = str(twin("unet")), "owner/tuned/checkpoints/mine.safetensors"
     file = save_single_file(tmp_path / "mine.safetensors", whole, "unet", ["unet"])
-    monkeypatch.setattr(model_files, "fetch_file", lambda hub_id, part: file)
+    monkeypatch.setattr(replacement, "fetch_file", lambda hub_id, part: file)
     assert locate_model(name, base).replacement == HubFile("owner/tuned", "checkpoints/mine.safetensors")
     assert same_weights(network(name, base), expected)
     with user_error("no such file, neither here nor in the hub's cache"):

@@ -1,9 +1,9 @@
 import pytest
 from refusals import user_error
 
+from seediff import register_method
 from seediff.attention.plan import plan_capture
 from seediff.config.method_constants import CaptureConfig, MaskConfig
-from seediff.models.families.flux import FLUX
 from seediff.models.families.layers import JOINT, SELF
 from seediff.models.families.unet import SD
 from seediff.models.families.z_image import Z_IMAGE
@@ -18,7 +18,7 @@ def test_numbers_of_blocks(layers, numbers):
     assert block_numbers(layers) == numbers
 
 
-@pytest.mark.parametrize("layers", ["", "left", "3-1", "-1", "1-", "1,,2", "0-200", "99999", "²", None])
+@pytest.mark.parametrize("layers", ["", "left", "3-1", "-1", "1-", "1,,2", "0-200", "99999", "²", "3/", "0/1/2"])
 def test_what_is_no_group_is_told_in_a_line(layers):
     with user_error(r"^layers: .* must be all, up, down or last, of a UNet, or blocks of a transformer, as 9-12 or"):
         CaptureConfig(layers=layers)
@@ -31,15 +31,11 @@ def test_blocks_that_lack_what_a_method_reads():
     assert plan.capture.layers == "1-2"
     names = {kind: [*of_kind] for kind, of_kind in plan.layers.items()}
     assert names == {"self": ["noise_refiner.1.attention", "layers.0.attention"], "cross": ["layers.0.attention"]}
-    with user_error(r"^capture\.layers: 0-1: method seediff reads cross-attention, which these blocks do not have$"):
-        plan_capture(Z_IMAGE, layers, CaptureConfig(layers="0-1"), mask=MaskConfig())
-
-
-def test_blocks_that_are_not_there():
-    names = ["transformer_blocks.0.attn", "single_transformer_blocks.0.attn"]
-    assert FLUX.names_in(names, "0-1") == FLUX.names_in(names, "up") == names
-    with user_error(r"^capture\.layers: 0,2: the model has blocks 0 to 1$"):
-        FLUX.names_in(names, "0,2")
+    register_method("mine", lambda maps, name, config: maps.cross_at(1, name))
+    for method in ("seediff", "mine"):
+        said = f"^capture\\.layers: 0-1: method {method} reads cross-attention, which these layers do not have$"
+        with user_error(said):
+            plan_capture(Z_IMAGE, layers, CaptureConfig(layers="0-1"), mask=MaskConfig(method=method))
 
 
 def test_the_last_layer_of_each_block_on_the_way_up():

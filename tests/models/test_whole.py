@@ -2,6 +2,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from safetensors.torch import load_file
 
 from seediff.cli.failures import is_of_model
 from seediff.models.registry import load_model
-from seediff.models.weights import no_larger_than
+from seediff.models.weights import load_checked
 
 FILES = {
     "unet": "diffusion_pytorch_model.safetensors",
@@ -85,52 +86,24 @@ def test_names_of_older_files(folder):
         assert all(torch.equal(value, tensors[key]) for key, value in getattr(pipe, part).state_dict().items())
 
 
-BILLION = 1_000_000_000
-
-
 @pytest.mark.parametrize(
     ("file", "values", "said"),
     [
         ("unet/config.json", {"act_fn": 3}, "unet: cannot be loaded"),
         ("unet/config.json", {"sample_size": None}, "its unet does not tell the size of its images"),
         (
-            "unet/config.json",
-            {"num_class_embeds": BILLION},
-            "unet/config.json: describes a larger network than",
-        ),
-        (
             "vae/config.json",
             {"mid_block_add_attention": False},
             "in its vae, the network of config.json has no decoder.mid",
         ),
-        ("vae/config.json", {"norm_num_groups": 7}, "/vae: cannot be loaded .num_channels .* must be divis"),
         (
             "text_encoder/config.json",
             {"hidden_act": 3},
             "/text_encoder: .*'hidden_act': Field 'hidden_act' expected",
         ),
-        (
-            "text_encoder/config.json",
-            {"intermediate_size": 8},
-            "text_encoder, tensor .* but the network has",
-        ),
-        ("text_encoder/config.json", {"vocab_size": BILLION}, "text_encoder/config.json: describes a larger network"),
-        (
-            "tokenizer/tokenizer_config.json",
-            {"model_max_length": "x"},
-            "tokens at a time, which its text encoder cannot read",
-        ),
-        (
-            "tokenizer/tokenizer_config.json",
-            {"model_max_length": -77},
-            "-77 tokens at a time, which its text encoder cannot read",
-        ),
+        ("text_encoder/config.json", {"intermediate_size": 8}, "text_encoder, tensor .* but the network has"),
         ("tokenizer/tokenizer_config.json", {"bos_token": 3}, "/tokenizer: cannot be loaded"),
-        (
-            "scheduler/scheduler_config.json",
-            {"beta_schedule": "x"},
-            "/scheduler: cannot be loaded .x is not impl",
-        ),
+        ("scheduler/scheduler_config.json", {"beta_schedule": "x"}, "/scheduler: cannot be loaded"),
         ("model_index.json", {"scheduler": ["diffusers", "None"]}, "must be of diffusers, not Auto"),
     ],
 )
@@ -164,9 +137,9 @@ def test_what_diffusers_refuses_of_a_call_is_no_fault_of_the_model(folder):
 def test_too_little_memory_is_no_fault_of_the_model(folder):
     """torch's own words for a tensor that would be among the weights."""
     text = "[enforce fail] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 4096 bytes."
-    file, config = folder / "unet" / FILES["unet"], folder / "unet/config.json"
-    with user_error(r"/unet: loading it needs 4\.1 kB more memory than this"), no_larger_than([file], config):
-        raise RuntimeError(text)
+    kind = mock.Mock(__module__="diffusers.models", from_pretrained=mock.Mock(side_effect=RuntimeError(text)))
+    with user_error(r"/unet: loading it needs 4\.1 kB more memory than this"):
+        load_checked(kind, str(folder), subfolder="unet")
 
 
 def test_text_encoders_of_fewer_layers_are_a_choice(folder):

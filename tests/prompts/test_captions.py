@@ -4,8 +4,7 @@ import pytest
 from refusals import user_error
 
 from seediff.files.photo_files import Photo
-from seediff.prompts.captions import classes_mentioned, read_words
-from seediff.prompts.tokens import content_words
+from seediff.prompts.captions import classes_mentioned, content_words, read_words
 
 PHOTOS = (Photo(Path("in/a.jpg"), "a"), Photo(Path("in/trip/b.png"), "trip/b"))
 
@@ -32,22 +31,10 @@ def test_from_a_table_and_from_a_folder(tmp_path):
     assert read_words(table, PHOTOS) == {"a": ("dog", "grass"), "trip/b": ("red", "bus")}
     assert read_words(table, PHOTOS, names=("bus", "dog")) == {"a": ("dog",), "trip/b": ("bus",)}
     assert read_words(table, PHOTOS, vocabulary=("dog", "bus")) == {"a": ("dog",), "trip/b": ("bus",)}
-    (tmp_path / "b.txt").write_text("a bus", encoding="utf-8")
+    (tmp_path / "trip").mkdir()
+    (tmp_path / "trip" / "b.txt").write_text("a bus", encoding="utf-8")
+    (tmp_path / "b.txt").write_text("a cat", encoding="utf-8")  # a photograph b of another folder may be meant
     assert read_words(tmp_path, PHOTOS) == {"trip/b": ("bus",)}
-
-
-def test_a_file_that_several_photos_could_mean(tmp_path):
-    first, second = (Photo(Path(f"p/{folder}/1.png"), f"{folder}/1") for folder in "ab")
-    (tmp_path / "1.txt").write_text("a dog", encoding="utf-8")
-    assert read_words(tmp_path, [first]) == {"a/1": ("dog",)}
-    with user_error(r"1\.txt: 2 photographs have that name; call it a/1\.txt$"):
-        read_words(tmp_path, [first, second])
-    # The file has the name of another photograph.
-    assert read_words(tmp_path, [Photo(Path("p/1.png"), "1"), first]) == {"1": ("dog",)}
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "1.txt").write_text(f"a cat in {name}x", encoding="utf-8")
-    assert read_words(tmp_path, [first, second]) == {"a/1": ("cat", "ax"), "b/1": ("cat", "bx")}
 
 
 @pytest.mark.parametrize(

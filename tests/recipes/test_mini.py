@@ -10,9 +10,8 @@ from msgspec import structs
 from refusals import user_error
 
 from recipes.mini import backbone, yardstick
-from recipes.mini.files import replaced_folder
 from recipes.mini.grouping import AttentionTap, agreement_loss, grouping_loss, trusted_maps
-from recipes.mini.recipe import Autoencoder, Denoiser, Recipe, read_recipe
+from recipes.mini.recipe import Autoencoder, Denoiser, Recipe
 from recipes.mini.sets import load_set
 from recipes.mini.train import train_mini
 from recipes.mini.world import render_scene, write_scenes
@@ -70,15 +69,6 @@ def test_the_recipe_runs_and_continues_to_the_same_weights(art, tmp_path):
         train_mini(deeper, art, tmp_path / "more", init=whole, say=lambda _: None)
     with user_error("holds the training of another recipe"):
         train_mini(TINY, art, tmp_path / "more", say=lambda _: None)
-
-
-def test_a_recipe_is_read(tmp_path):
-    path = tmp_path / "recipe.toml"
-    path.write_text("seed = 7\n[denoiser]\nlayers = 2\n")
-    assert read_recipe(path) == Recipe(seed=7, denoiser=Denoiser(layers=2))
-    path.write_text("[denoiser]\nlayer = 2\n")
-    with user_error("recipe.toml: `denoiser`: .*layer"):
-        read_recipe(path)
 
 
 def test_attention_is_taught_to_stay_in_a_region_and_words_to_agree():
@@ -142,14 +132,3 @@ def test_the_segmenter_and_the_backbone_are_trained(art, tmp_path, monkeypatch):
     shares = backbone.train_backbone(art, tmp_path, tmp_path / "out", tagging=short)
     assert list(shares) == ["held_scenes", "known_sprites"]
     assert {path.name for path in (tmp_path / "out").iterdir()} >= {"config.json", "model.safetensors"}
-
-
-def test_a_folder_is_replaced_when_the_new_one_is_whole(tmp_path):
-    folder = tmp_path / "pipeline"
-    for text in ("old", "new"):
-        with replaced_folder(folder) as part:
-            (part / "file").write_text(text)
-    with pytest.raises(ZeroDivisionError), replaced_folder(folder) as part:
-        (part / "file").write_text("." * (1 // ((part / "file").write_text("half") - 4)))
-    assert (folder / "file").read_text() == "new"
-    assert [found.name for found in tmp_path.iterdir()] == ["pipeline"]

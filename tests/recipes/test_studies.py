@@ -10,7 +10,7 @@ import torch
 from random_maps import random_maps
 
 from recipes.mini.sets import load_set
-from recipes.mini.yardstick import Segmenter
+from recipes.mini.yardstick import Segmenter, iou
 from recipes.studies import generated, pairs, segments, settings, truth, tuning
 from recipes.studies.__main__ import app
 from recipes.studies.floors import FLOORS
@@ -23,7 +23,6 @@ from seediff.cli.main import main
 from seediff.config.generate_config import GenerateConfig
 from seediff.config.method_constants import CaptureConfig, SegmentConfig
 from seediff.masks.make_masks import make_masks
-from seediff.metrics.scores import iou
 from seediff.mini.scenes import CLASS_IDS
 
 DOCS = Path(__file__).parents[2] / "docs"

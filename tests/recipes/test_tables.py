@@ -126,14 +126,6 @@ def test_a_trial_is_small_in_all_parts_and_says_so(places, tmp_path):
     assert [path for path in published if TRIAL in path.read_text(encoding="utf-8")] == []
 
 
-def test_a_file_of_a_set_is_no_table(capsys):
-    for name in ("set", "nothing"):
-        assert main([name, "--dry-run"], app) == 2
-        said = capsys.readouterr().err
-        assert "main" in said.partition("steps")[0]
-        assert ("a set of images for tables, not a table" in said) == (name == "set")
-
-
 def test_a_row_that_is_not_measured_on_a_test_has_no_classes_there():
     rows = [{"name": "CA", "paper": {"held_out.dog": 80.0}, "tests": {}}]
     assert class_rows({"rows": rows}, "held_out", ["dog"]) == []
@@ -171,7 +163,7 @@ backbone = "tiny"
 name = "exact"
 train = ["exact"]
 """
-TITLE, TRAIN, SCENES = 'title = "A table"', 'train = ["exact"]', 'scenes = "train"'
+TITLE = 'title = "A table"'
 
 
 @pytest.fixture
@@ -197,14 +189,8 @@ def test_a_row_and_a_set_may_differ_from_the_others(write):
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        (TITLE, f"{TITLE}\nsets.few = {{ objects = [1] }}", "'file'"),
         (TITLE, f'{TITLE}\nsets.few = {{ file = "set.toml", step = 1 }}', "'step'"),
-        (TRAIN, 'train = ["exakt"]', "'exakt'"),
-        (TRAIN, f'{TRAIN}\n[[rows]]\nname = "exact"\n{TRAIN}', "two rows"),
         ("count = 100", "cuont = 100", "cuont"),
-        ("count = 100", 'count = 100, augment = "spice"', "'spice'"),
-        (SCENES, f'{SCENES}, folder = "x"', "data.*set, scenes and folder"),
-        ('scenes = "truth", count = 10', 'set = "main", labels = "ca"', "a test is of"),
     ],
 )
 def test_what_is_wrong_is_told(write, old, new, said):

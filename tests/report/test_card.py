@@ -9,7 +9,6 @@ SUMMARY = {
     "method": "seediff",
     "prompts": ["a photo of a {class}"],
     "rejected": {"dog": {"degenerate": 2}},
-    "config": {"mask": {"alpha": 0.5}},
 }
 
 
@@ -71,7 +70,7 @@ def test_its_code_loads_the_dataset(tmp_path, monkeypatch):
 def test_hostile_text_stays_text(tmp_path):
     evil = '"\n---\n<script>alert(1)</script> | [x](javascript:1) `code` {{ 7*7 }}\u2028\x00'
     rows = write_dataset(tmp_path, 1, classes=(evil,))
-    summary = {"model": evil, "method": evil, "prompts": [evil], "config": {evil: evil}, "rejected": {evil: {evil: 1}}}
+    summary = {"model": evil, "method": evil, "prompts": [evil], "rejected": {evil: {evil: 1}}}
     card = dataset_card(summary, rows, (evil,), drawn=True)
     assert "alert(1)" in front_matter(card)["pretty_name"]
     body = card.split("---\n", 2)[2]

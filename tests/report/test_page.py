@@ -15,7 +15,6 @@ ABOUT = {
     "seed": 0,
     "prompts": ["a photo of a {class}"],
     "rejected": {"dog": {"degenerate": 2}},
-    "config": {"mask": {"alpha": 0.5, "expand_levels": [4, 2, 1], "pamr_dilations": None}},
 }
 
 
@@ -61,7 +60,6 @@ def test_shows_the_dataset_its_doubts_and_its_steps(tmp_path):
     assert strips == ["Steps of dog in image 000000", "Steps of cat in image 000001"]  # one per class
     for text in (
         "degenerate 2",
-        "expand_levels</th><td>4, 2",
         "A model made these masks",
         "Flagged: 2 of 15 images",
     ):
@@ -104,7 +102,7 @@ def test_hostile_text_stays_text(tmp_path):
     rows = write_dataset(tmp_path, 2, classes=(evil, "dog"))
     put_strip(tmp_path, 0, 1, evil)
     rows[0] |= {"prompt": evil, "flags": [f"{evil}:dog"], "seed": evil}
-    about = {"model": evil, "method": evil, evil: evil, "prompts": [evil], "config": {evil: evil}}
+    about = {"model": evil, "method": evil, evil: evil, "prompts": [evil]}
     about["rejected"] = {evil: {evil: 1}}
     html = page_of(tmp_path, rows, classes=(evil, "dog"), about=about)
     page = Page(html)

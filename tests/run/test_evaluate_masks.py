@@ -13,7 +13,7 @@ from refusals import user_error
 
 from seediff.cli.main import main
 from seediff.config.photos_config import MaskPhotosConfig
-from seediff.dataset.truths import open_truths
+from seediff.dataset.dataset import open_truths
 from seediff.evaluate.protocols import own
 from seediff.evaluate.semantic import evaluate_pairs
 from seediff.files.label_maps import read_segment_ids
@@ -126,4 +126,4 @@ def test_the_command_scores_what_mask_makes(tmp_path, mini_folder, capsys):
     scored = np.random.default_rng(0).permutation(3)[1:]
     pairs = [(str(i), made[i], truths[i]) for i in scored]
     compared = evaluate_pairs(pairs, own(("background", "dog", "car")), bootstrap=5)
-    assert oracle["miou"] == pytest.approx(compared.miou)
+    assert oracle["miou"] == pytest.approx(compared.miou.value)

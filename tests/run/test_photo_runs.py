@@ -1,4 +1,3 @@
-import json
 from functools import partial
 
 import numpy as np
@@ -15,15 +14,10 @@ from seediff.config.method_constants import SegmentConfig
 from seediff.config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from seediff.dataset import native
 from seediff.dataset.quality.check import check_dataset
-from seediff.evaluate.segments import evaluate_segments
 from seediff.files.photo_files import find_photos, read_photo
-from seediff.look.samples import open_set
-from seediff.look.session import Edit, Session
 from seediff.run.mask_job import mask_photos
 from seediff.run.photos import read_classes_csv
-from seediff.run.segment_job import as_objects, segment_photos
-from seediff.segments.make_segments import Segments
-from seediff.segments.naming import SegmentName
+from seediff.run.segment_job import segment_photos
 
 SMALL = {"batch_size": 2, "device": "cpu", "threads": 1}
 
@@ -54,7 +48,7 @@ def segment(mini_folder):
 
 @pytest.mark.parametrize("fit", ["keep", "crop"])
 def test_a_dataset_with_masks_of_the_photos_sizes(tmp_path, mask, found, photos, fit):
-    result = mask_photos(mask(fit=fit, keep_soft=True, objects=True), found, tmp_path / "out")
+    result = mask_photos(mask(fit=fit, keep_soft=True, keep_attention=True, objects=True), found, tmp_path / "out")
     samples = list(Dataset.open(tmp_path / "out"))
     assert result.made == len(samples) == 6
     assert sum(len(sample.instances.class_ids) for sample in samples)
@@ -70,22 +64,14 @@ def test_a_dataset_with_masks_of_the_photos_sizes(tmp_path, mask, found, photos,
         assert sample.soft.shape == (2, *objects.numbers.shape) == (2, height, width)
         assert (objects.label_map() == sample.label_map)[objects.numbers > 0].all()
         assert len(objects.scores) == len(objects.class_ids)
+    if fit == "keep":  # photographs of 96×128, 128×96, 100², 60×150, 33×47 and 96×128 are seen in their own shape
+        saved = [AttentionMaps.load(tmp_path / "out" / f"attention/{photo.name}.safetensors") for photo in found]
+        shapes = [(12, 16), (16, 12), (16, 16), (8, 20), (12, 20), (12, 16)]
+        assert [maps.latent_size for maps in saved] == shapes
     assert (tmp_path / "out" / "images" / "1.jpg").read_bytes() == (photos / "1.jpg").read_bytes()
     assert "A model made these masks" in (tmp_path / "out" / "preview.html").read_text("utf-8")
     card = (tmp_path / "out" / "README.md").read_text("utf-8")
     assert "enerated" not in card.replace("annotations_creators:\n- machine-generated", "")
-
-
-def test_photos_are_seen_in_their_own_shape(tmp_path, mask, found):
-    """Attention is of the photograph's shape, in what is kept and in the pictures of steps."""
-    mask_photos(mask(keep_attention=True), found, tmp_path / "out")
-    shapes = [
-        AttentionMaps.load(tmp_path / "out" / f"attention/{photo.name}.safetensors").latent_size for photo in found
-    ]
-    # of 96×128, 128×96, 100², 60×150, 33×47 and 96×128
-    assert shapes == [(12, 16), (16, 12), (16, 16), (8, 20), (12, 20), (12, 16)]
-    strip = np.asarray(Image.open(tmp_path / "out" / "steps/0_1.png"))
-    assert strip.shape[0] == 48 + 2 * 6 + 18  # one row of 48 × 64, between gaps and over a line of text
 
 
 def test_each_photo_its_own_classes(tmp_path, photos, mini_folder):
@@ -161,40 +147,6 @@ def test_methods_and_names(tmp_path, segment, found):
             assert all(len(row["instances"]) <= 3 for row in result.rows)
 
 
-def test_segments_as_objects():
-    """Two named segments of one class stay two objects, and what has no name is of the class `segment`."""
-    label_map = np.array([[0, 1, 2], [3, -1, -1]], np.int32)
-    names = [SegmentName("cat", 0.9), SegmentName(None, 0.1), SegmentName("cat", 0.8), SegmentName("dog", 0.7)]
-    made = Segments(label_map, (0.5, 0.6, 0.7, 0.8))
-    objects = as_objects(made, names, ("segment", "dog", "cat"))
-    np.testing.assert_array_equal(objects.numbers, [[1, 2, 3], [4, 0, 0]])
-    assert (objects.class_ids, objects.scores) == ((3, 1, 3, 2), (0.5, 0.6, 0.7, 0.8))
-    assert as_objects(made, [], ("segment",)).class_ids == (1, 1, 1, 1)
-
-
-def test_corrected_segments_are_exported_and_evaluated(tmp_path, segment, found):
-    """A correction takes pixels from their segment, and paints a new one where it touches none of its class."""
-    out = tmp_path / "out"
-    segment_photos(segment(), found[:1], out)
-    session = Session(open_set(out), by="ann")
-    labels = session.labels(0).copy()
-    before = session.instances(0, labels)
-    labels[:, :20] = 0
-    session.act(0, 0, Edit("brush", labels=labels))
-    session.close()
-    (sample,) = Dataset.open(out).samples
-    np.testing.assert_array_equal(sample.label_map, labels)
-    np.testing.assert_array_equal(sample.instances.numbers > 0, labels > 0)
-    kept = before.numbers[:, 20:]
-    assert len(sample.instances.class_ids) == len(np.unique(kept))
-    Dataset.open(out).as_coco(tmp_path / "coco")
-    annotations = json.loads(next((tmp_path / "coco").rglob("*.json")).read_text("utf-8"))["annotations"]
-    assert sum(one["area"] for one in annotations) == (labels > 0).sum()
-    write_label(tmp_path / "labels" / f"{found[0].name}.png", labels.shape)
-    scores = evaluate_segments(out, tmp_path / "labels", num_classes=2)
-    assert scores.unpredicted == pytest.approx((labels == 0).mean())
-
-
 def write_label(path, shape, count=2, first=0):
     """A label map of `count` upright stripes of one width."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -262,7 +214,7 @@ BAD = [
     ("mask {in} --classes {in}/empty.csv", "empty.csv: lists no class for any photograph"),
     ("mask {in} --classes dog --seed-level 64", "--seed-level: 64: the model has no"),
     ("segment {in} --num-points 999", "--num-points: 999 must be from 2 to 16, the longer side"),
-    ("segment {in} --names ,", "--names ',': has no name"),
+    ("segment {in} --names ,", "seediff: ',': has no name"),
     ("segment {in} --names background", "names: 'background' means id 0"),
     ("segment {in} --names Segment", "names: 'segment' is the class of segments without a name"),
     ("mask {in} --classes dog --no-pamr --pamr-iterations 20", "pamr-iterations: has no effect, as PAMR is off"),

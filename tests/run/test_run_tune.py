@@ -15,7 +15,6 @@ from seediff.config.presets import Tuned, read_tuned
 from seediff.files.documents import read_toml
 from seediff.models.describe import read_settings
 from seediff.models.short_names import EMBEDDED
-from seediff.run.tune import best_name_threshold
 
 
 @pytest.fixture
@@ -107,9 +106,8 @@ def test_thresholds_that_nobody_tuned_are_told(bare, tmp_path, capsys):
         assert f"was tuned for another model, not for '{bare}': choose" in said
         assert f"choose one with {option}" in said
         assert told(*line, str(bare), option, "0.5") == ""
-        assert told(*line, str(bare), "--quiet") == ""
-        assert "was tuned for 'another/model', not" in told(*line, str(bare), "--preset", str(other))
-        assert told(*line, "mini") == ""
+    assert "was tuned for 'another/model', not" in told(*mask, str(bare), "--preset", str(other))
+    assert told(*mask, "mini", "--quiet") == told(*segment, "mini") == ""
     assert told("segment", photos, "--out", out, "--dry-run", "--model", str(bare)) == ""  # nothing is named
 
 
@@ -127,11 +125,3 @@ def test_a_models_own_thresholds(bare, tmp_path, capsys):
     assert main([*line, "--config", str(tmp_path / "seediff.toml"), "--model", "mini"]) == 0
     own = read_settings(EMBEDDED["mini"]).preset["presence"]
     assert f"presence = {own}" in capsys.readouterr().out  # another model's threshold gives way
-
-
-def test_the_best_name_threshold_by_trying_all():
-    rng = np.random.default_rng(0)
-    names = [(bool(right), float(0.55 + 0.05 * right + rng.normal(0, 0.03))) for right in rng.integers(0, 2, 200)]
-    grid = np.round(np.arange(0.5, 0.9, 0.002), 3)
-    done = [sum(right == (score >= limit) for right, score in names) for limit in grid]
-    assert best_name_threshold(names) == grid[int(np.argmax(done))]

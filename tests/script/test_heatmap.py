@@ -5,8 +5,7 @@ import torch
 from PIL import Image
 from refusals import user_error
 
-from seediff.drawing.colours import css_colour
-from seediff.drawing.overlays import heat_colours
+from seediff.drawing.overlays import css_colour, heat_colours
 from seediff.masks.make_masks import MaskResult
 from seediff.script.heatmap import SIDE, HeatMap, heat_sheet
 from seediff.segments.make_segments import Segments

@@ -1,7 +1,7 @@
 import numpy as np
 
 from recipes.mini.yardstick import load_segmenter, segment_known
-from recipes.readme_block import run_block
+from recipes.pictures import run_block
 from seediff.mini.scenes import CLASS_IDS
 
 

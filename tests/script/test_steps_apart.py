@@ -52,7 +52,7 @@ def test_many_steps_are_counted_in_memory(sd1_model, monkeypatch):
     with seediff.capture(pipe) as seen:
         pass
     one = seen.expected(64, 64).map_bytes
-    monkeypatch.setattr("seediff.script.memory.memory_bytes", lambda: int(3.5 * one))
+    monkeypatch.setattr("seediff.script.run_checks.memory_bytes", lambda: int(3.5 * one))
     with seediff.capture(pipe):
         draw(pipe)
     with seediff.capture(pipe, apart="step", steps=2) as seen:  # two of four calls, and their mean
@@ -66,7 +66,7 @@ def test_the_negative_prompt_has_one_map_of_all_steps_in_memory(sd1_model, monke
     with seediff.capture(sd1_model.pipe, keep="ca") as seen:
         pass
     one = seen.expected(64, 64).map_bytes
-    monkeypatch.setattr("seediff.script.memory.memory_bytes", lambda: int(4.5 * one))
+    monkeypatch.setattr("seediff.script.run_checks.memory_bytes", lambda: int(4.5 * one))
     with seediff.capture(sd1_model.pipe, keep="ca", apart="step", steps=2, negative=True) as seen:
         sd1_model.pipe("a dog", negative_prompt="a bus", **HOW)
     assert len(seen.maps_apart()) == 2
@@ -78,7 +78,7 @@ def test_steps_of_a_network_alone_are_counted_as_they_come(sd1_model, monkeypatc
     with seediff.capture(pipe) as seen:
         pass
     one, how = seen.expected(64, 64).map_bytes, {**HOW, "guidance_scale": 1.0}
-    monkeypatch.setattr("seediff.script.memory.memory_bytes", lambda: int(3.5 * one))
+    monkeypatch.setattr("seediff.script.run_checks.memory_bytes", lambda: int(3.5 * one))
     with seediff.capture(pipe.unet, apart="step") as seen:
         pipe("a dog", **{**how, "num_inference_steps": 1})
     assert len(seen.maps_apart()) == 1

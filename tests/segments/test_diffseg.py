@@ -1,5 +1,4 @@
 import json
-from functools import lru_cache
 from pathlib import Path
 from runpy import run_path
 
@@ -13,8 +12,8 @@ from region_maps import region_maps
 from scipy.optimize import linear_sum_assignment
 
 from seediff.segments.aggregate import aggregate
-from seediff.segments.diffseg import anchor_positions, diffseg, proposals, symmetric_kl
-from seediff.segments.winners import label
+from seediff.segments.diffseg import anchor_positions, diffseg, proposals
+from seediff.segments.labelling import label
 
 SHARED = Path(__file__).parents[2].parent / "shared"
 GOLDEN = SHARED / "golden" / "diffseg"
@@ -47,17 +46,6 @@ def plain_proposals(rows, size, num_points, thresholds):
                 merged.append(found[near].mean(0))
         found = np.stack(merged)
     return found
-
-
-@pytest.mark.parametrize("sharpness", [0.1, 8.0])
-@pytest.mark.parametrize("zeros", [True, False])
-def test_divergence_equals_the_definition(sharpness, zeros):
-    rows = (sharpness * torch.randn(600, 30, generator=torch.Generator().manual_seed(0))).softmax(1)
-    if zeros:
-        rows = torch.where(rows < rows.median(1, keepdim=True).values, 0, rows)
-        rows /= rows.sum(1, keepdim=True)
-    expected = np.stack([plain_kl(anchor[None], rows.double().numpy()) for anchor in rows[:5].double().numpy()])
-    np.testing.assert_allclose(symmetric_kl(rows[:5], rows).numpy(), expected, rtol=1e-9, atol=1e-12)
 
 
 @pytest.fixture(scope="module")
@@ -94,27 +82,17 @@ def test_a_grid_that_does_not_fit(rows, num_points):
         diffseg(rows, (16, 16), num_points=num_points)
 
 
-# The original program's label maps.
-
-
-@lru_cache(maxsize=1)
-def original_rows(image, seed):
-    attention = run_path(str(GOLDEN / "make_inputs.py"))["attention"](PHOTOS / f"{image}.jpg", seed)
-    maps = {(side, side): torch.from_numpy(maps.mean((0, 1))).float() for side, maps in attention.items()}
-    return aggregate(maps, (64, 64))
-
-
 @pytest.mark.skipif(not GOLDEN.exists(), reason="the original program's outputs are not beside the checkout")
-@pytest.mark.parametrize("name", ["2007_001299_default", "2007_001299_refine", "2007_001299_low"])
-def test_agrees_with_the_original_program(name):
+def test_agrees_with_the_original_program():
+    name = "2007_001299_default"
     case = json.loads((GOLDEN / "expected.json").read_text(encoding="utf-8"))[name]
-    rows = original_rows(case["image"], case["seed"])
-    maps = diffseg(
-        rows, (64, 64), num_points=case["num_points"], kl_thresholds=case["kl_threshold"], refine=case["refine"]
-    )
+    attention = run_path(str(GOLDEN / "make_inputs.py"))["attention"](PHOTOS / f"{case['image']}.jpg", case["seed"])
+    maps = {(side, side): torch.from_numpy(maps.mean((0, 1))).float() for side, maps in attention.items()}
+    rows = aggregate(maps, (64, 64))
+    maps = diffseg(rows, (64, 64), num_points=case["num_points"], kl_thresholds=case["kl_threshold"])
     found = label(maps, (512, 512)).numpy()
     original = np.asarray(Image.open(GOLDEN / f"{name}.png"))
     pairs = np.bincount(found.ravel() * 256 + original.ravel(), minlength=256 * (found.max() + 1)).reshape(-1, 256)
     agreement = pairs[linear_sum_assignment(pairs, maximize=True)].sum() / found.size
     assert found.max() + 1 == case["used"]
-    assert agreement >= (0.99 if case["refine"] else 0.999), f"{agreement:.5f}"
+    assert agreement >= 0.999, f"{agreement:.5f}"

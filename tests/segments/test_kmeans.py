@@ -9,8 +9,8 @@ from seediff.config.method_constants import SegmentConfig
 from seediff.segments import kmeans as module
 from seediff.segments.aggregate import aggregate
 from seediff.segments.kmeans import kmeans
+from seediff.segments.labelling import label
 from seediff.segments.make_segments import propose
-from seediff.segments.winners import label
 
 
 def plain_lloyd(rows, centres, iterations=300):
@@ -45,7 +45,7 @@ def test_seeds_are_spread_and_repeatable():
     generator = torch.Generator().manual_seed(0)
     groups = torch.tensor([0] * 100 + [1] * 20 + [2] * 5 + [3] * 2)
     values = torch.eye(4)[groups] * 50 + torch.randn(len(groups), 4, generator=generator)
-    for seed in range(20):
+    for seed in range(5):
         labels, centres = kmeans(values, 4, seed=seed)
         assert all(len(labels[groups == g].unique()) == 1 for g in range(4))
         assert len(labels.unique()) == 4
@@ -76,5 +76,5 @@ def test_segments_at_the_photo_s_size(size):
 
 @pytest.mark.parametrize("k", [0, 257])
 def test_more_clusters_than_positions_is_an_error(rows, k):
-    with user_error(f"^k: {k} must be from 1 to 256, the number of positions$"):
+    with user_error(f"^segment.k: {k} must be from 1 to 256, the number of positions$"):
         kmeans(rows, k)

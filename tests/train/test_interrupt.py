@@ -60,7 +60,7 @@ def test_interrupts_and_ends_without_a_checkpoint_change_nothing(tmp_path, inter
     def train(name):
         stages = [Stage(items(6), CLASSES, steps=4), Stage(items(4, first=20), CLASSES, steps=2, name="finetune")]
         run.train(
-            small(architecture="segformer", ema=0.9),
+            small(architecture="segformer", batch_size=2),
             stages,
             tmp_path / name,
             validation=items(2, first=40),

@@ -74,18 +74,16 @@ def test_images(folder, tmp_path, capsys):
     assert "not empty" in refused(capsys, f"predict {folder} {tmp_path}/photos --out {out}")
 
 
-@pytest.mark.parametrize("good", [1, 0])
-def test_bad_images_do_not_stop_the_others(folder, tmp_path, capsys, good):
+def test_bad_images_do_not_stop_the_others(folder, tmp_path, capsys):
     whole, photos, out = items(1)[0].image_file, tmp_path / "photos", tmp_path / "out"
     photos.mkdir()
-    for name, size in (("a", len(whole) // 2), ("b", len(whole) if good else 20), ("c", 9)):
+    for name, size in (("a", len(whole) // 2), ("b", len(whole)), ("c", 9)):
         (photos / f"{name}.png").write_bytes(whole[:size])
-    bad = ["a.png", "c.png"] if good else ["a.png", "b.png", "c.png"]
     line = refused(capsys, f"predict {folder} {photos} --out {out} --batch-size 1 --quiet")
-    assert line.startswith(f"seediff: {len(bad)} of 3 photographs could not be used (a.png: cannot be read")
-    assert line.endswith(f" and {len(bad) - 1} more); the list is in {out}/failed.jsonl\n")
-    assert [row["photo"] for row in read_rows(out, "failed.jsonl")] == bad
-    assert [sample.name for sample in Dataset.open(out)] == ["b"] * good
+    assert line.startswith("seediff: 2 of 3 photographs could not be used (a.png: cannot be read")
+    assert line.endswith(f" and 1 more); the list is in {out}/failed.jsonl\n")
+    assert [row["photo"] for row in read_rows(out, "failed.jsonl")] == ["a.png", "c.png"]
+    assert [sample.name for sample in Dataset.open(out)] == ["b"]
 
 
 def test_evaluate_counts_what_was_trained_on_whatever_its_name(folder):

@@ -1,4 +1,4 @@
-"""What the calls of a network are given, and which of them are recorded.
+"""Reads the calls of a network: their sizes, which rows have the prompt, and whether they are recorded.
 
 A network's batch has rows: images or clips, with the prompt and without. Attention's batch has members: the rows
 themselves, or each frame of each row. For example, two clips of 4 frames, with guidance:
@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
@@ -33,15 +33,15 @@ class NetworkCall:
     batch: int
     """The number of rows."""
     rows: Sequence[int]
-    """The rows with the prompt, which are recorded."""
+    """The rows with the prompt: their attention is recorded."""
     latent_size: Grid
     """(height, width) of L."""
     frames: int = 1
-    """The number of latent frames of a clip, each of which has its own maps; 1 for images."""
+    """The number of latent frames of a clip; 1 for images. Each frame has its own maps."""
     frames_in_member: int = 1
-    """How many frames have their positions in one member of attention's batch."""
+    """The number of frames whose positions are in one member of attention's batch."""
     may_drop_half: bool = False
-    """Whether the network may compute only the second half of its batch."""
+    """Whether diffusers' FasterCache may give a layer only the second half of the batch."""
     dtype: str = ""
     """The network's number format."""
     texts: int | None = None
@@ -60,7 +60,8 @@ class NetworkCall:
         return self.batch * self.frames // self.frames_in_member
 
     def recorded_members(self, count: int) -> Sequence[int] | None:
-        """The members with the prompt in a product with `count` members; None: these are not the batch's members."""
+        """The members with the prompt, in a product of attention with `count` members; None if such a product is not of
+        this call's batch."""
         each = self.frames // self.frames_in_member
         if count == self.members:
             if each == 1:
@@ -77,37 +78,44 @@ class NetworkCall:
 
 
 NO_CALL = NetworkCall(-1, 0, (), (0, 0))
-"""Stands for the latest call before there was any."""
+"""Stands for the latest call before the first one."""
 
 
 class CallReader:
-    """Reads the calls of a network, one after the other. guidance, total_steps: as in `capture_attention`."""
+    """Reads the calls of a network, one after the other. guidance: whether the network predicts with and without the
+    prompt. total_steps: the number of calls with the prompt; `steps="second-half"` needs it."""
 
     def __init__(self, plan: CapturePlan, *, guidance: bool, total_steps: int | None) -> None:
-        if plan.capture.steps == "second-half" and total_steps is None:
-            raise ValueError("steps='second-half' needs total_steps")
         self._plan, self._total_steps = plan, total_steps
         self._where_prompt = plan.family.where_prompt if guidance else "every row"
+        self._has_joint = any(layer.is_joint for layer in plan.all_layers.values())
         self._steps = 0
         self.count = 0
         """The number of calls until now."""
         self.latest = NO_CALL
 
     def read(self, network: Any, inputs: NetworkInputs, rows: Sequence[int] | None) -> NetworkCall | None:
-        """The network's next call; None if it is not recorded. rows: the rows with the prompt; None: those that
-        guidance implies. Raises UserError for a call that does not go with the calls before."""
-        # 1. What it is given
+        """Read the network's next call. Returns it if it is recorded, otherwise None. inputs: the call's arguments, by
+        name. rows: the rows with the prompt; None: the rows that guidance implies. Raises UserError if the pictures
+        have another size or number than in earlier calls."""
+        # 1. The call
         family, earlier = self._plan.family, self.latest
         batch, height, width = family.lattice(network, inputs)
-        frames = family.frames(inputs)
         if rows is None:
             halves = {"first half": range(batch // 2), "second half": range(batch - batch // 2, batch)}
             rows = halves.get(self._where_prompt, range(batch))
-        in_member = frames
-        if family.frames_in_rows:
-            in_member = 1
-        half, size = leaves_out_half(network), (height, width)
-        call = NetworkCall(self._steps, batch, rows, size, frames, in_member, half, str(network.dtype))
+        frames = family.frames(inputs)
+        call = NetworkCall(
+            step=self._steps,
+            batch=batch,
+            rows=rows,
+            latent_size=(height, width),
+            frames=frames,
+            frames_in_member=1 if family.frames_in_rows else frames,
+            may_drop_half=leaves_out_half(network),
+            dtype=str(network.dtype),
+            texts=family.text_columns_of_call(inputs) if self._has_joint else None,
+        )
         if earlier is not NO_CALL and (earlier.latent_size, earlier.images) != (call.latent_size, call.images):
             problem = "the network drew pictures of several sizes, or numbers of pictures, in one run"
             raise UserError(problem, fix="use one `with` block for each")
@@ -117,11 +125,7 @@ class CallReader:
         if self._where_prompt == "first call" and self.count % 2 == 0:  # the second of two calls has no prompt
             return None
         self._steps += 1
-        if not self._is_recorded(call.step):
-            return None
-        if any(layer.is_joint for layer in self._plan.all_layers.values()):
-            return replace(call, texts=family.text_columns_of_call(inputs))
-        return call
+        return call if self._is_recorded(call.step) else None
 
     def _is_recorded(self, step: int) -> bool:
         """Whether `capture.steps` chooses this step."""

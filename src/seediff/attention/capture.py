@@ -8,7 +8,7 @@ denoising steps.
 
 The network's own attention processors still compute its output, so an image is bit-identical to one made without
 capture. While a layer runs, capture sees what attention is given (product.py), picks the picture's part of the rows
-with the prompt (layers.py, picture_part.py), computes its probabilities a second time (probabilities.py, on a GPU
+with the prompt (layers.py), computes its probabilities a second time (probabilities.py, on a GPU
 fused.py), and adds their mean over heads to the running map of that resolution (running_maps.py).
 """
 
@@ -45,11 +45,11 @@ def capture_attention(
     network: a UNet2DConditionModel, or a transformer of a family in `models/families`. plan: from `plan_capture` with
     this network's layers. guidance: whether the network predicts with and without the prompt, in two halves of a batch
     or in two calls; only predictions with the prompt are recorded. total_steps: the number of calls with the prompt;
-    `steps="second-half"` needs it. text_states: (B, T, C) text encoder states of one text per image, whose keys
-    cross-attention is captured with instead of the prompt's; the network's own result does not change.
+    `steps="second-half"` needs it. text_states: (B, T, C) text encoder states of one text per image. Cross-attention is
+    captured with the keys of this text instead of the prompt's keys; the network's own result does not change.
 
-    Raises RuntimeError if this network is already being captured, ValueError if the plan is of another one, UserError
-    for attention that this capture does not understand.
+    Raises RuntimeError if this network is already being captured, ValueError if the plan was made for another
+    network, UserError for attention that this capture does not understand.
     """
     graphs = find_graphs(network)
     recorder = AttentionRecorder(
@@ -83,7 +83,8 @@ def hook_calls(network: Any, begin: Callable[..., None]) -> Iterator[None]:
 
 @contextmanager
 def attach_recorder(network: Any, recorder: AttentionRecorder) -> Iterator[None]:
-    """Inside the `with` block, the network's layers add to a recorder, in the calls that it begins to record."""
+    """Inside the `with` block, the network's layers report to a recorder, which adds the calls that it records to its
+    maps. Raises ValueError if the recorder's plan was made for another network."""
     plan = recorder.plan
     if plan.family.layers(network) != plan.all_layers:  # which also refuses adapters that came after the plan
         raise ValueError("the plan is of another network, or of this one before its attention changed")

@@ -75,8 +75,8 @@ def generate_batch(
 
 @contextmanager
 def draw_noise_in_float32(pipe: Any) -> Iterator[None]:
-    """In this block, noise is drawn in float32 and then cast. Otherwise diffusers draws it in the model's number
-    format, so that a seed means other noise in half precision. Only one thread at a time may draw."""
+    """In this block, noise is drawn in float32 and then cast to the model's number format. diffusers draws it in that
+    format, in which the same seed gives other noise than in float32. Only one thread at a time may draw."""
     from diffusers.utils.torch_utils import randn_tensor
 
     def draw(shape: Any, generator: Any = None, device: Any = None, dtype: Any = None, layout: Any = None) -> Any:
@@ -99,8 +99,9 @@ def draw_noise_in_float32(pipe: Any) -> Iterator[None]:
 def captured_texts(
     model: Model, plan: CapturePlan, prompts: Sequence[str], classes: Sequence[Sequence[str]]
 ) -> tuple[list[str], list[dict[str, tuple[int, ...]]], torch.Tensor | None]:
-    """(texts, words, states): one text per image, to whose words cross-attention is captured; the columns of its
-    classes; and the texts' states (B, T, C), None if the texts are the prompts."""
+    """(texts, words, states). texts: for each image, the text with which cross-attention is captured. words: for each
+    image, class name → its token columns in that text. states: the states (B, T, C) of all texts from the text encoder;
+    None if the texts are the prompts. classes: for each prompt, the classes that it names."""
     texts = [captured_text(plan, prompt, names) for prompt, names in zip(prompts, classes, strict=True)]
     words = [locate_columns(model.readers, text, names) for text, names in zip(texts, classes, strict=True)]
     if plan.capture.prompt is None:
@@ -111,14 +112,15 @@ def captured_texts(
 
 
 def captured_text(plan: CapturePlan | None, prompt: str, classes: Sequence[str]) -> str:
-    """The text to whose words cross-attention is captured: the prompt, unless `capture.prompt` replaces it."""
+    """The text with which cross-attention is captured: the prompt, unless the plan's `capture.prompt` replaces it."""
     if plan is None or plan.capture.prompt is None:
         return prompt
     return plan.capture.prompt.replace("{class}", join_classes(classes))
 
 
 def check_texts(readers: Sequence[Reader], specs: Iterable[SampleSpec], plan: CapturePlan | None) -> None:
-    """Raise UserError for a spec whose text a tokenizer would cut off, or does not name the spec's classes."""
+    """Raise UserError for a spec whose text a tokenizer would cut off, or whose text does not name the spec's classes.
+    Both the prompt and the text of `captured_text` are checked."""
     for prompt, classes in dict.fromkeys((spec.prompt, spec.classes) for spec in specs):
         for text in dict.fromkeys((prompt, captured_text(plan, prompt, classes))):
             locate_columns(readers, text, classes)

@@ -24,16 +24,16 @@ from .maps import grid_at
 
 COARSEST_SIDE = 16
 """Minimum number of positions on the features' longer side. The published program takes the encoder's last attention,
-which has 32 at 1024² pixels. The embedded model's has 8: on its tuning scenes, segments at the next finer level reach a
-mIoU of 0.44 instead of 0.30."""
+which has 32 at 1024² pixels. The embedded model's last attention has 8: on its tuning scenes, segments at the next
+finer level reach a mIoU of 0.44 instead of 0.30."""
 
 
 @contextmanager
 def capture_features(unet: Any, latent_size: Sequence[int]) -> Iterator[list[torch.Tensor]]:
-    """Record the encoder's features (B, C, h, w) float32 in each UNet call inside the `with` block. They are from the
-    last level with attention whose longer side has at least COARSEST_SIDE positions; if there is none, from the first
-    level. latent_size: (height, width) of L. Raises UserError if the encoder has no self-attention, and at the end for
-    features that are not finite.
+    """Yield a list. Each UNet call inside the `with` block appends the encoder's features to it, (B, C, h, w) float32.
+    They come from the last level with attention whose longer side has at least COARSEST_SIDE positions; if no level has
+    so many, from the first level with attention. latent_size: (height, width) of L. Raises UserError if the encoder has
+    no self-attention, and at the end for features that are not finite.
     """
     layers = encoder_layers(unet)
     if not layers:
@@ -58,7 +58,7 @@ def capture_features(unet: Any, latent_size: Sequence[int]) -> Iterator[list[tor
 
 
 def encoder_layers(unet: Any) -> dict[int, str]:
-    """Level → the name of the encoder's last self-attention module at L / level, from fine to coarse. Every encoder
+    """Level → the name of the encoder's last self-attention module at L / level, the finest level first. Every encoder
     block but the last halves both sides at its end, so block i works at L / 2^i.
     """
     layers = {}

@@ -1,9 +1,8 @@
 """`add_probabilities` on a GPU: scores are recomputed in tiles and never stored (`kernels.py`).
 
-Queries and keys are multiplied for the means, and once more for the log-sum-exps if these are not given. A normalised
-mean needs its maximum before it can be added, so it is first written to memory of its own. At batch 1 a GPU waits for
-the host, so each call starts as few operations as it can. The allocator gives all layers' calls the same memory, and a
-recorded graph keeps it.
+Queries and keys are multiplied for the means, and once more for the log-sum-exps if the layer did not compute them. A
+normalised mean needs its maximum before it can be added, so it is first written to memory of its own. The allocator
+gives all layers' calls the same memory, and a CUDA graph keeps it.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -45,55 +44,60 @@ class Blocks(NamedTuple):
 
 
 TILES_OF_HOPPER = [(64, Blocks(64, 128, 4, 3)), (128, Blocks(128, 64, 4, 2))]
-"""The most channels of a head → the fastest of eight tiles on an H200 in half precision (benchmarks/gpu.py)."""
+"""Maximum channels of a head → the fastest of eight tiles on an H200 in half precision (benchmarks/gpu.py)."""
 TILE_OF_RTX_50 = Blocks(64, 128, 8)
-"""Up to 128 channels of a head on capability 12, where 128 × 128 compiles to 330 to 760 bytes of spilled registers a
-thread, and this to none. Neither has run on such a card."""
+"""The tile for up to 128 channels of a head on cards of capability 12. There, 128 × 128 compiles to 330 to 760 bytes of
+spilled registers a thread, and this tile to 0. It has not run on such a card."""
 TILES = [Blocks(*tile) for tile in ((128, 128, 8), (128, 64, 4), (64, 64, 4), (64, 32, 4), (32, 32, 2), (16, 16, 1))]
-"""Tiles, the largest first."""
+"""The tiles of other cards, the largest first."""
 ADDED_ROWS = 32
-"""Rows of a tile that is only read and added: larger ones take longer to compile than to run."""
+"""Maximum rows of a tile of `add_divided`, which takes longer to compile than to run."""
 OLDEST = (8, 0)
-"""The first capability whose tensor cores Triton uses: without them, plain torch is several times as fast."""
+"""The lowest capability whose tensor cores Triton uses. On older cards, plain torch is several times as fast."""
 SPARE_OF_HOPPER = 1.7
-"""Maximum memory of a compiled tile on cards with wgmma (capabilities 9 and 10), as a multiple of the bytes of its
-queries and keys: at most 1.5 was measured. Other cards take less than these bytes."""
+"""Maximum shared memory of a compiled tile on cards with wgmma (capabilities 9 and 10), as a multiple of the bytes of
+its queries and keys; the largest that was measured is 1.5. On other cards, a tile takes less than these bytes."""
 SWITCH = "SEEDIFF_FUSED"
 """Environment variable: with 0, plain torch is used instead of the kernels."""
 
 
 class Card(NamedTuple):
-    """What decides which tiles a GPU can work on."""
+    """The facts about a GPU that decide which tile it gets."""
 
     capability: tuple[int, int]
     shared: int
-    """The most bytes of shared memory that a block may have."""
+    """Maximum bytes of shared memory of a block of threads."""
 
 
-def choose_blocks(width: int, itemsize: int, card: Card) -> list[Blocks]:
-    """The tiles that fit a card's memory, the best first, for heads with `width` channels (a power of two) of
-    `itemsize` bytes each. float32 uses no tensor cores, and tiles larger than 64 × 64 would spill registers."""
+def choose_tile(width: int, itemsize: int, card: Card) -> Blocks:
+    """The best tile that fits a card's memory, for heads with `width` channels (a power of two) of `itemsize` bytes
+    each. float32 uses no tensor cores, and tiles larger than 64 × 64 would spill registers."""
     hopper = card.capability[0] in (9, 10)
     spare = SPARE_OF_HOPPER if hopper else 1.0
-    found = [tile for most, tile in TILES_OF_HOPPER if hopper and width <= most][:1]
+    best = [tile for most, tile in TILES_OF_HOPPER if hopper and width <= most]
     if card.capability[0] == 12 and width <= 128:
-        found = [TILE_OF_RTX_50]
-    found += [tile for tile in TILES if spare * tile.memory(width, itemsize) <= card.shared]
-    return [tile for tile in found if itemsize < 4 or tile.rows * tile.columns <= 64 * 64] or TILES[-1:]
+        best = [TILE_OF_RTX_50]
+    best += [tile for tile in TILES if spare * tile.memory(width, itemsize) <= card.shared]
+    return next((tile for tile in best if itemsize < 4 or tile.rows * tile.columns <= 64 * 64), TILES[-1])
+
+
+def tile_of(query: torch.Tensor) -> Blocks:
+    """The tile for queries (B, H, N, D)."""
+    return choose_tile(_padded(query.shape[3]), query.itemsize, card_of(query.device))
 
 
 @lru_cache
 def runs_kernels(device: torch.device) -> bool:
     """Whether Triton can compile and run the kernels on a device, tried once on a small map. Without a C compiler,
-    Python's headers or a working driver it cannot: one warning says so, and plain torch computes the same maps. Nothing
-    is said where Triton is not installed, and on cards before `OLDEST`."""
+    Python's headers or a working driver it cannot: one warning says so, and plain torch computes the same maps. If
+    Triton is not installed, and on cards older than `OLDEST`, there is no warning."""
     if find_spec("triton") is None or (torch.version.hip is None and card_of(device).capability < OLDEST):
         return False
     query = torch.zeros(1, 1, 16, 16, dtype=torch.float16, device=device)
     try:
         with torch.cuda.device_of(query):
             total, finite = (query.new_zeros(shape, dtype=torch.float32) for shape in ((1, 16, 16), ()))
-            _add(tiles_of(query)[0], [Part(total)], Scores(query, query, 1.0), normalize=True, finite=finite)
+            _add(tile_of(query), [Part(total)], Scores(query, query, 1.0), normalize=True, finite=finite)
             torch.cuda.synchronize()
     except torch.OutOfMemoryError:
         raise
@@ -115,90 +119,77 @@ def can_fuse(query: torch.Tensor) -> bool:
     )
 
 
+_refused: set[Hashable] = set()
+"""(number format, device, width) of heads whose tile the card refuses."""
+
+
 def add_probabilities_fused(parts: Sequence[Part], scores: Scores, *, normalize: bool, finite: torch.Tensor) -> None:
-    """Do what `add_probabilities` does, up to float32 rounding, for one or two parts. Running maps must be contiguous.
-    A tile that a card refuses is not tried again; if the card refuses all tiles, plain torch computes."""
-    tiles = tiles_of(scores.query)  # the cached list: a tile that is taken from it stays away
-    while tiles:
+    """Do what `add_probabilities` does, up to float32 rounding. Running maps must be contiguous. If the card refuses
+    the tile for such heads, one warning says so, and plain torch computes."""
+    query, left = scores.query, list(parts)
+    heads = (query.dtype, query.device, query.shape[3])
+    if heads not in _refused:
         try:
-            return _add(tiles[0], parts, scores, normalize=normalize, finite=finite)
+            return _add(tile_of(query), left, scores, normalize=normalize, finite=finite)
         except torch.OutOfMemoryError:
             raise
-        except Exception as error:  # of many kinds, before any kernel has changed a running map
-            tiles.pop(0)
-            if not tiles:
-                heads = f"heads of {scores.query.shape[3]} channels"
-                text = f"Triton's kernels do not run for {heads} ({first_line(error)})"
-                warnings.warn(f"{text}; plain torch captures them", Notice, stacklevel=2)
-    add_probabilities(parts, scores, normalize=normalize, finite=finite)
-
-
-def tiles_of(query: torch.Tensor) -> list[Blocks]:
-    """The tiles for queries (B, H, N, D) that the card has not refused."""
-    return _tiles(query.dtype, query.device, query.shape[3])
-
-
-@lru_cache
-def _tiles(dtype: torch.dtype, device: torch.device, width: int) -> list[Blocks]:
-    return choose_blocks(_padded(width), dtype.itemsize, card_of(device))
+        except (
+            Exception
+        ) as error:  # of many kinds, before any kernel has changed the running map of a part that is left
+            _refused.add(heads)
+            text = f"Triton's kernels do not run for heads of {query.shape[3]} channels ({first_line(error)})"
+            warnings.warn(f"{text}; plain torch captures them", Notice, stacklevel=2)
+    add_probabilities(left, scores, normalize=normalize, finite=finite)
 
 
 def _padded(width: int) -> int:
-    """How many channels a tile has for a head with `width` channels: a power of two."""
+    """The number of channels of a tile, for heads with `width` channels: the next power of two, at least 16."""
     return max(16, 1 << (width - 1).bit_length())
 
 
-def _add(tile: Blocks, parts: Sequence[Part], scores: Scores, *, normalize: bool, finite: torch.Tensor) -> None:
-    """Do what `add_probabilities_fused` does, with one tile."""
+def _add(tile: Blocks, parts: list[Part], scores: Scores, *, normalize: bool, finite: torch.Tensor) -> None:
+    """Do what `add_probabilities_fused` does, with one tile. Each part is removed from `parts` when it is added."""
     kernels: Any = import_module(f"{__package__}.kernels")  # late: it imports Triton
     query, sums = scores.query, scores.sums
     images, heads, queries, _ = query.shape
-    keys, row_tiles = scores.key.shape[2], -(-queries // tile.rows)
-    given = _arguments(tile, scores)
+    row_tiles = -(-queries // tile.rows)
 
-    # 1. Log-sum-exps: given ones are natural, ours of base 2
+    # 1. Log-sum-exps over all columns: the layer's have base e, ours base 2
     base = LOG2_E
     if sums is not None:
         sums = sums.contiguous()
     else:
         sums, base = query.new_empty(images, heads, queries, dtype=torch.float32), 1.0
-        kernels.log_sum_exps[row_tiles, images * heads](out=sums, keys=keys, **given)
+        kernels.log_sum_exps[row_tiles, images * heads](out=sums, **_arguments(tile, scores))
 
-    # 2. The means, into the running maps; if they are normalised, into memory of their own, with their maxima. Kernels
-    # are given a first and a last part, with the numbers 0 and 1, which are the same if there is one
-    columns = [range(keys)[part.columns] for part in parts]
-    widths, steps = [len(each) for each in columns], [int(part.per_column) for part in parts]
-    tiles = [-(-width // tile.columns) for width in widths]
-    peak_counts = [width if step else 1 for width, step in zip(widths, steps, strict=True)]
-    layout = {"tiles_0": tiles[0], "peak_1": peak_counts[0], "peak_image": sum(peak_counts)}
-    layout |= {"width_0": widths[0], "step_0": steps[0], "width_1": widths[-1], "step_1": steps[-1]}
-    totals = [part.total for part in parts]
-    means, peaks = totals, finite
-    if normalize:
-        means = [torch.empty_like(total) for total in totals]
-        peaks = query.new_zeros(images, sum(peak_counts), dtype=torch.float32)
-    given |= {"sums": sums, "base": base, "means_0": means[0], "means_1": means[-1], "peaks": peaks, "finite": finite}
-    given |= {"first_0": columns[0].start, "first_1": columns[-1].start, "NORMALIZE": normalize}
-    kernels.head_means[row_tiles, sum(tiles), images](**given, **layout)
-
-    # 3. The sum of running maps and normalised means
-    if normalize:
-        given = {"mean_0": means[0], "mean_1": means[-1], "total_0": totals[0], "total_1": totals[-1], "peaks": peaks}
-        given |= {"queries": queries, "ROWS": min(tile.rows, ADDED_ROWS), "COLUMNS": tile.columns}
-        kernels.add_divided[-(-queries // given["ROWS"]), sum(tiles), images](**given, **layout)
+    # 2. The means of each part, into its running map; or into memory of their own, to be divided by their maxima
+    while parts:
+        total, columns, per_column = parts[0]
+        width, means, peaks = total.shape[2], total, finite
+        if normalize:
+            means = torch.empty_like(total)
+            peaks = query.new_zeros(images, width if per_column else 1, dtype=torch.float32)
+        tiles, given = -(-width // tile.columns), _arguments(tile, scores.of_columns(columns))
+        given |= {"sums": sums, "base": base, "means": means, "peaks": peaks, "finite": finite}
+        kernels.head_means[row_tiles, tiles, images](NORMALIZE=normalize, PER_COLUMN=per_column, **given)
+        if normalize:
+            rows = min(tile.rows, ADDED_ROWS)
+            sizes = {"queries": queries, "width": width, "ROWS": rows, "COLUMNS": tile.columns}
+            kernels.add_divided[-(-queries // rows), tiles, images](means, total, peaks, PER_COLUMN=per_column, **sizes)
+        del parts[0]
 
 
 def _arguments(tile: Blocks, scores: Scores) -> dict[str, Any]:
-    """What `log_sum_exps` and `head_means` are both given, by the names of their parameters."""
+    """The arguments that both `log_sum_exps` and `head_means` take, by name, for all columns of these scores."""
     query, key, scale, bias, _ = scores
-    (images, heads, queries, channels), keys = query.shape, key.shape[2]
+    (images, heads, queries, channels), width = query.shape, key.shape[2]
     biases, strides = query, (0, 0, 0, 0)  # without a bias, any tensor
     if bias is not None:
-        biases = bias.expand(images, heads, queries, keys)  # no copy
+        biases = bias.expand(images, heads, queries, width)  # no copy
         strides = biases.stride()
     unit = 8 if query.stride(1) % 8 == key.stride(1) % 8 == 0 else 1
     given = {"query": query, "key": key, "bias": biases, "scale": scale * LOG2_E}
-    given |= {"heads": heads, "queries": queries, "channels": channels}
+    given |= {"heads": heads, "queries": queries, "width": width, "channels": channels}
     for name, states in (("query", query), ("key", key)):
         image, head, row, channel = states.stride()
         given |= {f"{name}_image": image, f"{name}_head": head // unit, f"{name}_row": row, f"{name}_channel": channel}
@@ -210,7 +201,7 @@ def _arguments(tile: Blocks, scores: Scores) -> dict[str, Any]:
 
 @lru_cache
 def card_of(device: torch.device) -> Card:
-    """The card of a device. A CPU, which interprets the kernels, has the values of some card."""
+    """The facts about a device's card; for a CPU, on which Triton interprets the kernels, example values."""
     if device.type != "cuda":
         return Card((8, 0), 96 << 10)
     properties = torch.cuda.get_device_properties(device)

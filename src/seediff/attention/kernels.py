@@ -4,11 +4,10 @@ from these sums; and the sum of a running map and a mean that is divided by its 
 The N × T scores of a head are never stored. `fused.py` calls the kernels and imports them only if Triton is installed.
 With TRITON_INTERPRET=1, set before the import, they run on a CPU.
 
-One launch covers one or two parts of a softmax, such as the picture's and the text's columns of a joint layer. A part
-has a first column and a width; its tiles follow the tiles of the part before. Exponents have base 2, for which GPUs
-have an instruction: scores are multiplied by log₂ e. Strides of heads are in units of UNIT numbers. If UNIT is 8 and
-the number of channels is known, the compiler proves that rows begin at multiples of 16 bytes, and loads 16 bytes at a
-time instead of 2.
+`log_sum_exps` reads all columns of a softmax. The other two are launched for each part of the columns, such as the
+picture's and the text's in a joint layer. Exponents have base 2, for which GPUs have an instruction: scores are
+multiplied by log₂ e. Strides of heads are in units of UNIT numbers. If UNIT is 8 and the number of channels is known,
+the compiler proves that rows begin at multiples of 16 bytes, and loads 16 bytes at a time instead of 2.
 
 Shape letters: B images, H heads, N queries, T keys, D channels per head, W columns of a part.
 """
@@ -23,7 +22,8 @@ import triton.language as tl  # pyright: ignore[reportMissingImports]
 
 @triton.jit
 def _states(states, numbers, count, width, row, channel, CHANNELS: tl.constexpr):
-    """A tile of queries or keys, with 0 beyond the last of them and beyond the last channel."""
+    """A tile of queries or keys, (length of `numbers`, CHANNELS): row i is state `numbers[i]`. It is 0 where there is
+    no such state (`count`) or channel (`width`). row, channel: the strides."""
     channels = tl.arange(0, CHANNELS)
     seen = (numbers < count)[:, None] & (channels < width)[None, :]
     return tl.load(states + numbers[:, None] * row + channels[None, :] * channel, mask=seen, other=0.0)
@@ -46,7 +46,7 @@ def _scores(
 @triton.jit
 def log_sum_exps(
     query, key, bias, out, scale, heads, queries, channels: tl.constexpr, query_image, query_head, query_row,
-    query_channel, key_image, key_head, key_row, key_channel, bias_image, bias_head, bias_row, bias_column, keys,
+    query_channel, key_image, key_head, key_row, key_channel, bias_image, bias_head, bias_row, bias_column, width,
     HAS_BIAS: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, CHANNELS: tl.constexpr, EXACT: tl.constexpr,
     UNIT: tl.constexpr,
 ):  # fmt: skip
@@ -61,11 +61,11 @@ def log_sum_exps(
     q = _states(query, rows, queries, channels, query_row, query_channel, CHANNELS)
     highest = tl.full((ROWS,), float("-inf"), tl.float32)
     total = tl.zeros((ROWS,), tl.float32)
-    for start in range(0, keys, COLUMNS):
+    for start in range(0, width, COLUMNS):
         columns = start + tl.arange(0, COLUMNS)
-        k = _states(key, columns, keys, channels, key_row, key_channel, CHANNELS)
-        scores = _scores(q, k, bias, scale, rows, columns, queries, keys, bias_row, bias_column, HAS_BIAS, EXACT)
-        scores = tl.where((columns < keys)[None, :], scores, float("-inf"))
+        k = _states(key, columns, width, channels, key_row, key_channel, CHANNELS)
+        scores = _scores(q, k, bias, scale, rows, columns, queries, width, bias_row, bias_column, HAS_BIAS, EXACT)
+        scores = tl.where((columns < width)[None, :], scores, float("-inf"))
         higher = tl.maximum(highest, tl.max(scores, 1))
         # of rows whose scores are all −inf so far, −inf − (−inf) would be NaN
         base = tl.where(higher == float("-inf"), 0.0, higher)
@@ -77,32 +77,25 @@ def log_sum_exps(
 
 @triton.jit
 def head_means(
-    query, key, bias, sums, means_0, means_1, peaks, finite, scale, base, heads, queries, channels: tl.constexpr,
-    query_image, query_head, query_row, query_channel, key_image, key_head, key_row, key_channel, bias_image,
-    bias_head, bias_row, bias_column, first_0, width_0, step_0, first_1, width_1, step_1, tiles_0, peak_1, peak_image,
-    HAS_BIAS: tl.constexpr, NORMALIZE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, CHANNELS: tl.constexpr,
-    EXACT: tl.constexpr, UNIT: tl.constexpr,
+    query, key, bias, sums, means, peaks, finite, scale, base, heads, queries, channels: tl.constexpr, query_image,
+    query_head, query_row, query_channel, key_image, key_head, key_row, key_channel, bias_image, bias_head, bias_row,
+    bias_column, width, HAS_BIAS: tl.constexpr, NORMALIZE: tl.constexpr, PER_COLUMN: tl.constexpr, ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr, CHANNELS: tl.constexpr, EXACT: tl.constexpr, UNIT: tl.constexpr,
 ):  # fmt: skip
-    """Compute a tile of the mean over heads of exp(score − sums). NORMALIZE: write the tile to its part's means, and
-    its maxima to `peaks`; otherwise add the tile to the means. `finite`, a number, becomes NaN if a sum or a mean is
-    not finite. One program handles ROWS × COLUMNS of one part of one image.
+    """Compute a tile of the mean over heads of exp(score − sums), for one part. NORMALIZE: write the tile to `means`,
+    and its maxima to `peaks`; otherwise add the tile to `means`. `finite`, a number, becomes NaN if a sum or a mean is
+    not finite. One program handles ROWS × COLUMNS of one image.
 
-    sums: (B, H, N); times `base` they are of base 2. means_0, means_1: (B, N, W) of each part. peaks: (B, maxima of
-    both parts), 0 at first; the second part's begin at peak_1; a part has one (step 0) or one per column (step 1). The
-    programs' order does not matter to a maximum.
+    key, bias: of the part's columns alone. sums: (B, H, N), over all columns; times `base` they are of base 2. means:
+    (B, N, W). peaks: the maxima of the means, (B, W) if PER_COLUMN, otherwise (B, 1); 0 at first. The programs' order
+    does not matter to a maximum.
     """
-    second = tl.program_id(1) >= tiles_0
-    first = first_1 if second else first_0
-    width = width_1 if second else width_0
-    means = means_1 if second else means_0
-    step = step_1 if second else step_0
-    tile = tl.program_id(1) - (tiles_0 if second else 0)
     rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
-    columns = tile * COLUMNS + tl.arange(0, COLUMNS)
+    columns = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     image = tl.program_id(2).to(tl.int64)
     query += image * query_image
-    key += image * key_image + first.to(tl.int64) * key_row
-    bias += image * bias_image + first.to(tl.int64) * bias_column
+    key += image * key_image
+    bias += image * bias_image
     sums += image * heads * queries
     mean = tl.zeros((ROWS, COLUMNS), tl.float32)
     unsure = tl.zeros((ROWS,), tl.float32)
@@ -123,33 +116,27 @@ def head_means(
     means += image * queries * width + rows.to(tl.int64)[:, None] * width + columns[None, :]
     if NORMALIZE:
         tl.store(means, mean, mask=inside)
-        peaks += image * peak_image + (peak_1 if second else 0)
-        if step == 0:
-            tl.atomic_max(peaks, tl.max(tl.max(mean, 1), 0))
+        if PER_COLUMN:
+            tl.atomic_max(peaks + image * width + columns, tl.max(mean, 0), mask=columns < width)
         else:
-            tl.atomic_max(peaks + columns, tl.max(mean, 0), mask=columns < width)
+            tl.atomic_max(peaks + image, tl.max(tl.max(mean, 1), 0))
     else:
         tl.store(means, tl.load(means, mask=inside, other=0.0) + mean, mask=inside)
 
 
 @triton.jit
 def add_divided(
-    mean_0, mean_1, total_0, total_1, peaks, queries, width_0, step_0, width_1, step_1, tiles_0, peak_1, peak_image,
-    ROWS: tl.constexpr, COLUMNS: tl.constexpr,
-):  # fmt: skip
-    """Add a tile of the means that `head_means` wrote, divided by their maxima, to the running maps (B, N, W)."""
-    second = tl.program_id(1) >= tiles_0
-    width = width_1 if second else width_0
-    step = step_1 if second else step_0
-    mean = mean_1 if second else mean_0
-    total = total_1 if second else total_0
-    tile = tl.program_id(1) - (tiles_0 if second else 0)
+    means, total, peaks, queries, width, PER_COLUMN: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr
+):
+    """Add a tile of the means that `head_means` wrote, divided by their maxima, to a running map (B, N, W)."""
     rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
-    columns = tile * COLUMNS + tl.arange(0, COLUMNS)
+    columns = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     image = tl.program_id(2).to(tl.int64)
     inside = (rows < queries)[:, None] & (columns < width)[None, :]
     place = image * queries * width + rows.to(tl.int64)[:, None] * width + columns[None, :]
-    peaks += image * peak_image + (peak_1 if second else 0) + columns * step
-    peak = tl.maximum(tl.load(peaks, mask=columns < width, other=1.0), 1.1754943508222875e-38)
-    added = tl.load(mean + place, mask=inside, other=0.0) / peak[None, :]
+    if PER_COLUMN:
+        peak = tl.load(peaks + image * width + columns, mask=columns < width, other=1.0)[None, :]
+    else:
+        peak = tl.load(peaks + image)
+    added = tl.load(means + place, mask=inside, other=0.0) / tl.maximum(peak, 1.1754943508222875e-38)
     tl.store(total + place, tl.load(total + place, mask=inside, other=0.0) + added, mask=inside)

@@ -1,35 +1,43 @@
 """Records the attention of one layer: its product for the picture's positions, in the rows with the prompt.
 
     begin ─▶ AttentionRecorder.begin_watch (recorder.py), for a new LayerRun
-                 LayerRun.record, once a product ─▶ the picture's part of it (picture_part.py) ─▶ RunningMaps.add
+                 LayerRun.record, once a product ─▶ the picture's part of it ─▶ RunningMaps.add
     end   ─▶ AttentionRecorder.end_watch; refuses a run whose products were all of something else
 
 Nothing is guessed. A layer that computes no product in a call, because a cache returns its earlier result, adds
 nothing. Products for something other than the picture's positions do not count. A layer is refused if it computes
 products, but not one for the picture's positions, or two.
+
+The picture's part of a product is cut out in one or two steps:
+
+    a product of the whole batch   (2B, H, N + T, D) queries and as many keys, a mask
+    cut_picture                    (B, H, N, D) queries, (B, H, N + T, D) keys, a bias
+    by_frames, for clips           (B · F, H, N / F, D) queries, (B · F, H, N / F + T, D) keys, a bias
+
+Shape letters: B images, H heads, N the picture's positions, T columns of text, D channels per head, F frames.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
 
 from ..errors import UserError
-from ..models.families.layers import Layer
+from ..models.families.layers import Layer, Spans
 from ..models.layer_choice import Kind
 from .calls import NetworkCall
 from .maps import grid_at
-from .picture_part import by_frames, cut_picture
+from .probabilities import Scores
 from .product import Product, ProductReader
 from .recorder import AttentionRecorder
 
 
 class CapturedLayer:
-    """An attention module of the network, while it is captured. kinds: which of the picture's attention to record, to
-    itself or to the text."""
+    """An attention module of the network, while it is captured. kinds: the kinds of the picture's attention to record:
+    to itself, to the text, or both."""
 
     def __init__(
         self, name: str, layer: Layer, kinds: Collection[Kind], attention: Any, recorder: AttentionRecorder
@@ -39,7 +47,7 @@ class CapturedLayer:
         """The run to which the recorder's watch reports; None between runs."""
 
     def hook(self) -> list[Any]:
-        """Register the module's hooks, and return their handles. Hooks are functions, because a copy of the module that
+        """Register the module's hooks, and return their handles. The hooks are functions: a copy of the module that
         somebody makes meanwhile shares them, and does not copy the recorder."""
         begin = self.attention.register_forward_pre_hook(lambda attention, _: self.begin(attention))
         end = self.attention.register_forward_hook(
@@ -48,7 +56,7 @@ class CapturedLayer:
         return [begin, end]
 
     def begin(self, attention: Any) -> None:
-        """Watch the layer, which begins."""
+        """Forward pre-hook: watch the layer, if this thread's call of the network is recorded."""
         call = self.recorder.call
         if call is None or call.thread != threading.get_ident() or attention is not self.attention:
             return
@@ -60,7 +68,7 @@ class CapturedLayer:
             self.recorder.fail(error, self.name)
 
     def end(self, attention: Any, output: Any) -> None:
-        """End the watch, because the layer has ended. output: None if an error ended it."""
+        """Forward hook: end the watch. output: the layer's result; None if an error ended the layer."""
         watch, run = self.recorder.watch, self._run
         if watch is None or run is None or not watch.is_here or attention is not self.attention:
             return
@@ -82,7 +90,7 @@ class LayerRun:
         self._pieces: list[Product] = []
 
     def record(self, read: ProductReader, *args: Any, **kwargs: Any) -> None:
-        """Record a product, if it is the picture's."""
+        """Record a product, if it is the picture's. read: makes the product of the arguments that follow."""
         try:
             with torch.no_grad():
                 product = self._whole(read(*args, **kwargs))
@@ -92,7 +100,7 @@ class LayerRun:
             self.captured.recorder.fail(error, self.captured.name)
 
     def _whole(self, product: Product) -> Product | None:
-        """The product, with a dimension for the heads. None: it is a piece of a product, and more pieces will
+        """The product, with a dimension for the heads; None if it is a piece of a product, and more pieces will
         follow."""
         if product.query.ndim == 4:
             return product
@@ -114,6 +122,7 @@ class LayerRun:
         return Product(query, key, mask, product.scale)
 
     def _record(self, product: Product) -> None:
+        """Add a whole product to the running maps, if it is the picture's."""
         captured, call, recorder = self.captured, self.call, self.captured.recorder
         layer = captured.layer
 
@@ -148,7 +157,7 @@ class LayerRun:
         recorder.running.add(call.step, captured.name, grid_at(call.latent_size, layer.level), wanted, scores)
 
     def _other_positions(self, queries: int, columns: int, positions: int) -> str:
-        """Why a product of this many queries and columns is not of the picture's positions."""
+        """The error's text for a product with this many queries and columns, which are not the picture's positions."""
         texts = 0
         if self.captured.layer.is_joint:
             texts = self.call.texts or 0
@@ -160,3 +169,93 @@ class LayerRun:
         attention = self.captured.attention
         key = attention.to_k.forward(states).unflatten(2, (heads, -1)).transpose(1, 2)
         return key if attention.norm_k is None else attention.norm_k.forward(key)
+
+
+def cut_picture(
+    product: Product, members: Sequence[int], spans: Spans, positions: int, behind_text: bool
+) -> tuple[Scores, Spans]:
+    """(scores, spans): the scores of the picture's queries, and where picture and text are among their columns.
+
+    members: the members of the batch to keep. spans: where picture and text are in the product. positions: N.
+    behind_text: whether the picture follows a text whose length its mask says, as in `Layer`. Raises UserError if the
+    mask does not say it.
+    """
+    # 1. The members with the prompt
+    query, key, mask, scale, sums = product
+    query, key = choose(query, members), choose(key, members)
+    if mask is not None:
+        mask = mask[(None,) * (4 - mask.ndim)]
+        if len(mask) > 1:
+            mask = choose(mask, members)
+
+    # 2. The picture first
+    if behind_text and mask is not None:
+        order = _picture_first(mask, positions)
+        query = query.take_along_dim(order[:, None, :positions, None], 2)
+        key, mask = key.take_along_dim(order[:, None, :, None], 2), mask.take_along_dim(order[:, None, None], 3)
+        spans = Spans(slice(None), slice(positions), slice(positions, None))
+
+    # 3. The picture's queries
+    query = query[:, :, spans.queries]
+    if sums is not None:
+        sums = choose(sums, members)[:, :, spans.queries]
+    if key.shape[1] < query.shape[1]:  # several heads of the queries share one of the keys
+        key = key.repeat_interleave(query.shape[1] // key.shape[1], 1)
+    bias = None
+    if mask is not None:
+        bias = _bias(mask, spans.queries).expand(len(query), -1, -1, key.shape[2])
+    return Scores(query, key, scale, bias, sums), spans
+
+
+def choose(states: torch.Tensor, members: Sequence[int]) -> torch.Tensor:
+    """Some members of a batch, (len(members), …), without a copy if they follow each other."""
+    if members == range(len(states)):
+        return states
+    if isinstance(members, range):
+        return states[members.start : members.stop]
+    return torch.stack([states[member] for member in members])  # indices would be copied to the GPU at each call
+
+
+def _bias(mask: torch.Tensor, queries: slice) -> torch.Tensor:
+    """What a mask adds to the scores of some queries, in float32. mask: (B, H, N, T), of which any may be 1."""
+    if mask.shape[2] > 1:
+        mask = mask[:, :, queries]
+    if mask.dtype == torch.bool:
+        return torch.zeros_like(mask, dtype=torch.float32).masked_fill_(~mask, -torch.inf)
+    return mask.float()
+
+
+def _picture_first(mask: torch.Tensor, positions: int) -> torch.Tensor:
+    """Column indices (B or 1, S) that bring text, picture (N = positions), padding into the order picture, text,
+    padding. With 2 columns of text, 3 positions and 1 column of padding: 2 3 4 0 1 5. mask: (B or 1, 1, 1, S), False
+    where a column is padding."""
+    if mask.dtype != torch.bool or mask.shape[1:3] != (1, 1):
+        raise UserError("attention", "has a mask that does not say where the text ends", "draw without it")
+    filled = mask[:, 0, 0].sum(1, keepdim=True)
+    columns = torch.arange(mask.shape[3], device=mask.device)
+    behind = torch.where(columns < filled, columns - positions, columns)
+    return torch.where(columns < positions, columns + filled - positions, behind)
+
+
+def by_frames(scores: Scores, spans: Spans, frames: int) -> tuple[Scores, Spans]:
+    """(scores, spans) with each frame of a clip as a member of its own, which attends to its own positions, then to the
+    text. Raises UserError for a mask that hides more than text from all frames."""
+    query, keys, bias = split_frames(scores.query, frames), list[torch.Tensor](), scores.bias
+    image, text, before_text = spans.image, spans.text, 0
+    if bias is not None:
+        if image is not None or bias.shape[2] > 1:
+            raise UserError("attention", "has a mask over the frames of a clip", "draw without it")
+        bias = bias.repeat_interleave(frames, 0)
+    if image is not None:
+        keys.append(split_frames(scores.key[:, :, image], frames))
+        before_text = query.shape[2]
+        image = slice(before_text)
+    if text is not None:
+        keys.append(scores.key[:, :, text].repeat_interleave(frames, 0))
+        text = slice(before_text, None)
+    return Scores(query, torch.cat(keys, 2), scores.scale, bias), Spans(slice(None), image, text)
+
+
+def split_frames(states: torch.Tensor, frames: int) -> torch.Tensor:
+    """The states (B, H, frames · N, D), each frame as a member of its own: (B · frames, H, N, D)."""
+    return states.unflatten(2, (frames, -1)).transpose(1, 2).flatten(0, 1)

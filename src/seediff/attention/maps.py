@@ -11,7 +11,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Literal
@@ -45,15 +45,6 @@ class AttentionMaps:
     normalized: bool = True
     """Whether the map of each layer and step was divided by its maximum before averaging, cross-attention by the
     maximum of each token column. False: the maps are plain means of probabilities."""
-
-    def __post_init__(self) -> None:
-        for kind, grid, tensor in self.tensors():
-            columns = tensor.shape[-1]
-            if kind == "self":
-                columns = math.prod(grid)
-            if tensor.shape != (math.prod(grid), columns) or tensor.dtype != torch.float32:
-                wanted = f"float32 ({math.prod(grid)}, {columns})"
-                raise ValueError(f"{kind}_attention[{grid}] is {tensor.dtype} {tuple(tensor.shape)}, not {wanted}")
 
     def __repr__(self) -> str:
         held = ", ".join(f"{kind} {grid_text(grid)}" for kind, grid, _ in self.tensors())
@@ -114,11 +105,9 @@ class AttentionMaps:
 
     def save(self, path: Path | str) -> None:
         """Write one safetensors file, atomically. `load` returns an equal object."""
-        tensors = {f"{kind}.{grid_text(grid, ',')}": tensor.contiguous() for kind, grid, tensor in self.tensors()}
-        height, width = self.latent_size
-        side = height if height == width else self.latent_size
-        about = {"latent_side": side, "words": dict(self.words), "prompt": self.prompt, "normalized": self.normalized}
-        write_tensors(Path(path), tensors, {"seediff": json.dumps(about)})
+        tensors = {f"{kind}.{height},{width}": tensor.contiguous() for kind, (height, width), tensor in self.tensors()}
+        about = MapsAbout(self.latent_size, dict(self.words), self.prompt, self.normalized)
+        write_tensors(Path(path), tensors, {"seediff": json.dumps(asdict(about))})
 
     @classmethod
     def load(cls, path: Path | str) -> AttentionMaps:
@@ -127,25 +116,38 @@ class AttentionMaps:
         file = read_header(path)
         about = file.about("seediff", MapsAbout, what)
         last = max(chain.from_iterable(about.words.values()), default=-1)
+        maps: dict[str, dict[Grid, torch.Tensor]] = {"self": {}, "cross": {}}
         for name, tensor in file.tensors.items():
             matched = re.fullmatch(TENSOR, name)
             if matched is None:
                 raise UserError(f"{path}: is not a file of {what}: it has a tensor {show_json(name)}")
-            positions = math.prod(_grid(matched[2]))
-            file.check(name, "F32", (positions, positions if matched[1] == "self" else None), what)
-            if matched[1] == "cross" and last >= tensor.shape[1]:
+            kind, grid = matched[1], (int(matched[2]), int(matched[3]))
+            positions = math.prod(grid)
+            file.check(name, "F32", (positions, positions if kind == "self" else None), what)
+            if kind == "cross" and last >= tensor.shape[1]:
                 raise UserError(f"{path}: words name column {last}, but tensor '{name}' has {tensor.shape[1]}")
-        maps: dict[str, dict[Grid, torch.Tensor]] = {"self": {}, "cross": {}}
-        for name, values in file.load("pt").items():
+            (values,) = file.load("pt", [name]).values()
             if not bool(torch.isfinite(values).all()):
                 raise UserError(f"{path}: tensor '{name}' holds values that are not finite")
-            kind, grid = name.split(".")
-            maps[kind][_grid(grid)] = values
+            maps[kind][grid] = values
         # the order of a capture, for equal sums
         own, cross = (dict(sorted(of_kind.items(), reverse=True)) for of_kind in maps.values())
-        side = about.latent_side
-        latent_size = (side, side) if isinstance(side, int) else (side[0], side[1])
-        return cls(own, cross, latent_size, about.words, about.prompt, about.normalized)
+        return cls(own, cross, about.latent_size, about.words, about.prompt, about.normalized)
+
+
+TENSOR = r"(self|cross)\.([1-9]\d{0,3}),([1-9]\d{0,3})"
+"""The name of a saved map: its kind, height and width."""
+Side = Annotated[int, Meta(ge=1, le=4096)]
+
+
+@dataclass(frozen=True)
+class MapsAbout:
+    """The header of saved maps. The fields are as in AttentionMaps."""
+
+    latent_size: tuple[Side, Side]
+    words: dict[str, tuple[Annotated[int, Meta(ge=0)], ...]]
+    prompt: str
+    normalized: bool
 
 
 def grid_at(latent_size: Grid, divisor: int) -> Grid:
@@ -153,36 +155,7 @@ def grid_at(latent_size: Grid, divisor: int) -> Grid:
     return -(-latent_size[0] // divisor), -(-latent_size[1] // divisor)
 
 
-def grid_text(grid: Grid, between: str = " × ") -> str:
-    """A map's size as a text: its side if it is square, otherwise height and width. between: the text between them: a
-    comma in the name of a tensor."""
+def grid_text(grid: Grid) -> str:
+    """A map's size as a text: its side if it is square, otherwise height × width."""
     height, width = grid
-    return str(height) if height == width else f"{height}{between}{width}"
-
-
-NUMBER = r"[1-9]\d{0,3}"
-TENSOR = rf"(self|cross)\.({NUMBER}|{NUMBER},{NUMBER})"
-
-
-def _grid(name: str) -> Grid:
-    height, *width = map(int, name.split(","))
-    return height, *(width or [height])  # type: ignore[return-value]  # one or two numbers
-
-
-Side = Annotated[int, Meta(ge=1, le=4096)]
-
-
-@dataclass(frozen=True)
-class MapsAbout:
-    """The header of saved maps."""
-
-    # The tuple has two numbers; msgspec 0.22 crashes on a tuple of fixed length in a union with bounds.
-    latent_side: Side | tuple[Side, ...]
-    """The side of a square, or height and width."""
-    words: dict[str, tuple[Annotated[int, Meta(ge=0)], ...]]
-    prompt: str
-    normalized: bool
-
-    def __post_init__(self) -> None:
-        if isinstance(self.latent_side, tuple) and len(self.latent_side) != 2:
-            raise UserError(f"latent_side has {len(self.latent_side)} numbers; it must be a side, or height and width")
+    return str(height) if height == width else f"{height} × {width}"

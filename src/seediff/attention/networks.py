@@ -6,7 +6,7 @@ import warnings
 from typing import Any
 
 from ..errors import Notice, UserError
-from ..models.families import REFUSED, network_family, pipeline_family
+from ..models.families import network_family, pipeline_family
 from ..models.families.family import NETWORK_PARTS, Family
 from ..models.families.layers import refuse_adapters
 
@@ -20,39 +20,50 @@ KNOWN_PROCESSORS = {
 """diffusers' processors that compute the network's own attention and nothing else. The default processors that
 diffusers declares for its layers also do."""
 
-FROM_IMAGES = {"StableDiffusionXLImg2ImgPipeline"}
-"""Pipelines that are in REFUSED because they need a picture, which a script can give them."""
-
 OVERLAPPING = "it draws parts that overlap, each with maps of its own"
-PIECEWISE = {"StableDiffusionPanoramaPipeline": OVERLAPPING}
-"""Pipeline class → why its maps would not be its picture's."""
+CANNOT = {
+    "PAGMixin": ("perturbed-attention guidance adds attention of its own", "use the pipeline without PAG"),
+    "ModularPipeline": (
+        "modular pipelines do not say which text each network call receives",
+        "capture the network itself",
+    ),
+    "StableDiffusionPanoramaPipeline": ("cannot be captured", OVERLAPPING),
+    "KolorsPipeline": (
+        "cannot be captured",
+        "its text encoder is a language model (ChatGLM) whose tokens are not mapped",
+    ),
+    "Flux2KleinKVPipeline": (
+        "cannot be captured",
+        "it keeps keys of other images from step to step; use a Flux2KleinPipeline",
+    ),
+}
+"""A pipeline's class, or a class that it inherits from → (problem, fix)."""
 
 
 def find_networks(pipe: Any) -> tuple[list[Any], Family]:
-    """(networks, family): a pipeline's network (or `pipe` itself), followed by Wan 2.2's second one, which draws after
-    it. Raises UserError for a pipeline or network that cannot be captured."""
-    called = type(pipe).__name__
-    bases = {kind.__name__ for kind in type(pipe).__mro__}
-    if "PAGMixin" in bases:
-        problem = "perturbed-attention guidance adds attention of its own"
-        raise UserError(f"a {called}", problem, "use the pipeline without PAG")
-    if "ModularPipeline" in bases:
-        problem = "modular pipelines do not say which text each network call receives"
-        raise UserError(f"a {called}", problem, "capture the network itself")
-    why = {**REFUSED, **PIECEWISE}.get(called)
-    if why and called not in FROM_IMAGES:
-        raise UserError(f"a {called}", "cannot be captured", why)
+    """(networks, family). networks: the pipeline's network, or `pipe` itself if it is a network; Wan 2.2 has two, of
+    which the second draws after the first. Raises UserError for a pipeline or network that cannot be captured."""
+    # 1. The pipeline
+    bases = [kind.__name__ for kind in type(pipe).__mro__]
+    called = bases[0]
+    for name in bases:
+        if name in CANNOT:
+            raise UserError(f"a {called}", *CANNOT[name])
+
+    # 2. Its networks
     part = next((part for part in NETWORK_PARTS if getattr(pipe, part, None) is not None), None)
     if part is None and not hasattr(pipe, "forward"):
         raise UserError(f"a {called}", "has no unet and no transformer", "give a diffusers pipeline, or its network")
     network = pipe if part is None else getattr(pipe, part)
     networks = [network, *filter(None, [getattr(pipe, "transformer_2", None)])]
-    named = next(filter(None, map(pipeline_family, (kind.__name__ for kind in type(pipe).__mro__))), None)
+    named = next(filter(None, map(pipeline_family, bases)), None)
     for one in networks:
         _check_compiled(one, named)
+
+    # 3. Its family
     family = named or network_family(network)
     if family.frames_dimension and part is not None:
-        if bases.isdisjoint(family.pipelines):
+        if {*bases}.isdisjoint(family.pipelines):
             raise UserError(f"a {called}", "cannot be captured", f"use a {family.pipelines[0]}")
         for name in ("free_init", "free_noise"):  # clips that are drawn several times, or from several texts
             if getattr(pipe, f"{name}_enabled", False):
@@ -69,7 +80,7 @@ def leaves_out_half(network: Any) -> bool:
 
 
 def _check_compiled(network: Any, family: Family | None) -> None:
-    """Raise UserError for a network that torch compiled, and for what runs in a network's place, such as a traced
+    """Raise UserError for a network that torch compiled, and for an object in a network's place, such as a traced
     network or an engine. family: the pipeline's family; None: its class belongs to no family."""
     kinds = {kind.__name__ for kind in type(network).__mro__}
     replaced = "Module" not in kinds or (family is not None and "ModelMixin" not in kinds)
@@ -85,8 +96,8 @@ def _check_compiled(network: Any, family: Family | None) -> None:
 
 def check_processors(network: Any) -> None:
     """Raise UserError for a diffusers attention processor that does more than the network's own attention. Warn of
-    other libraries' processors: they may compute the same in another way (SageAttention and the like), or something
-    else.
+    processors from other libraries: they may compute the same attention in another way (as SageAttention does), or
+    something else.
     """
     foreign = {}
     for name, module in network.named_modules():

@@ -23,14 +23,15 @@ OPERATIONS: dict[int, Callable[..., Any]] = {
     SDPBackend.EFFICIENT_ATTENTION.value: partial(aten._scaled_dot_product_efficient_attention, **WITH_SUMS),
     SDPBackend.CUDNN_ATTENTION.value: partial(aten._scaled_dot_product_cudnn_attention, **WITH_SUMS),
 }
-"""PyTorch's choice → the operation. Its first two results are the layer's result and the sums."""
+"""PyTorch's number of an operation → the operation. Its first two results are the layer's result and the sums."""
 DEVICES = ("cuda",)
-"""Where sums are worth taking."""
+"""The types of devices on which sums are taken."""
 CLOSE = 1e-3
 """Largest error of a sum, which changes a probability by a thousandth. Other conventions, such as base 2, differ by far
 more."""
 _same: dict[Hashable, bool] = {}
-"""A shape on a card → whether the operation gives the function's bytes. A card's answer never changes."""
+"""(operation, device, number format, scale, shapes) → whether the operation gave the function's bytes and right sums.
+The answer of a card never changes."""
 
 
 def attend_with_sums(
@@ -44,9 +45,9 @@ def attend_with_sums(
     enable_gqa: bool = False,
     **more: Any,
 ) -> tuple[torch.Tensor, torch.Tensor] | None:
-    """(result, sums): the result of `TORCHS`, and log Σ_t exp(scale · QKᵀ) (B, H, N) in float32. None if there are no
-    sums: with a mask, with arguments of later versions, with gradients, in float32, where PyTorch chooses plain
-    products, and while a graph is recorded before any other call with this shape."""
+    """(result, sums): the result of `TORCHS` with these arguments, and log Σ_t exp(scale · QKᵀ), (B, H, N) float32.
+    None if no operation can give both: with a mask, with arguments of later versions, with gradients, in float32, where
+    PyTorch chooses plain products, and in a CUDA graph that is made before any other call with this shape."""
     if attn_mask is not None or dropout_p or is_causal or enable_gqa or more or not _can_return_sums(query, key, value):
         return None
     try:

@@ -32,10 +32,8 @@ from ..errors import UserError
 from ..files.messages import show_bytes
 from ..models.families.family import Family
 from ..models.families.layers import Layer
-from ..models.layer_choice import KINDS, SIDES, Kind, LayerChoice, block_numbers, by_kind
+from ..models.layer_choice import KINDS, SIDES, Kind, LayerChoice, by_kind
 
-SORTS = ("joint attention", "self-attention", "cross-attention")
-"""What layers are called where they are counted."""
 DEFAULT_CAPTURE = CaptureConfig()
 PLAIN_MEANS = CaptureConfig(normalize=False)
 
@@ -74,18 +72,15 @@ class CapturePlan:
         """The running maps of an image, or of a clip's latent frame. size: (height, width) of L. pipeline: its class,
         which decides how many text columns are counted."""
         maps: list[ExpectedMaps] = []
-        layers: dict[str, Layer] = {}
         for kind in self.reads:
             geometric = kind == "cross" and self.capture.mean == "geometric"  # otherwise only the mean is held
-            layers.update(self.layers[kind])
             counts = Counter(layer.level for layer in self.layers[kind].values())
             for level in [level for level in counts if self.wants(kind, level)]:
                 rows = -(-size[0] // level) * -(-size[1] // level)
                 columns = rows if kind == "self" else self.family.most_text_columns(pipeline)
                 held = 1 + counts[level] if geometric else 1
                 maps.append(ExpectedMaps(kind, level, 4 * rows * columns, counts[level], held))
-        numbers = Counter(map(_sort_of, layers.values()))
-        return Expected({sort: numbers[sort] for sort in SORTS if numbers[sort]}, tuple(maps), size)
+        return Expected(tuple(maps), size)
 
 
 def plan_capture(
@@ -100,7 +95,7 @@ def plan_capture(
     """The plan for a network with these layers.
 
     mask: the masks that will be made; their method decides what is captured, unless `reads` does. Without either,
-    everything is captured. alone: as in `CapturePlan`, in addition to what `capture.text_share` asks for.
+    everything is captured. alone: kinds with a softmax of their own (`CapturePlan`); `capture.text_share` may add one.
 
     Raises UserError for layers and levels that the network lacks, for a method that needs attention which these layers
     do not have, and for `capture.prompt` without a UNet.
@@ -117,8 +112,6 @@ def plan_capture(
     notes: list[str] = []
     if mask is not None:
         check_kinds(family, mask)
-        for kind in maps_read(mask):
-            _check_blocks(layers[kind], mask, by_kind(capture.layers)[kind], kind)
         mask, notes = fit_mask(family, all_layers, mask, capture.layers)
     if reads is None:
         reads = EVERYTHING if mask is None else maps_read(mask)
@@ -148,14 +141,6 @@ def plan_segments(
     return plan_capture(family, all_layers, capture, reads=reads, alone=("self",))
 
 
-def _check_blocks(layers: Collection[str], mask: MaskConfig, group: LayerChoice, kind: Kind) -> None:
-    """Raise UserError for blocks of a transformer that lack what a method reads: Z-Image's first do not read the
-    text."""
-    if not layers and block_numbers(group) is not None:
-        problem = f"{group}: method {mask.method} reads {kind}-attention, which these blocks do not have"
-        raise UserError("capture.layers", problem)
-
-
 def check_kinds(family: Family, mask: MaskConfig) -> None:
     """Raise UserError if a method needs self-attention that the family does not provide."""
     if family.no_self_attention and reads_self_attention(mask):
@@ -167,8 +152,8 @@ def fit_mask(
     family: Family, all_layers: Mapping[str, Layer], mask: MaskConfig, layers: LayerChoice
 ) -> tuple[MaskConfig, list[str]]:
     """The masks' constants with levels that the network has, and a line about each change. layers: the groups of layers
-    to capture; another line says if the network does not distinguish them. Raises UserError for layers and levels that
-    the network lacks."""
+    to capture. If the network does not distinguish these groups, another line says so. Raises UserError for layers and
+    levels that the network lacks."""
     chosen = family.layers_by_kind(all_layers, layers)
     levels: dict[Kind, set[int]] = {kind: {layer.level for layer in chosen[kind].values()} for kind in KINDS}
     mask, notes = fit_levels(levels, mask, layers, replaces_missing=family.replaces_missing_levels)
@@ -186,17 +171,20 @@ def fit_levels(
 ) -> tuple[MaskConfig, list[str]]:
     """The masks' constants with levels that a network has, and one line about each change.
 
-    levels_there: kind of attention → the levels of the captured layers. layers: their group, for messages.
+    levels_there: kind of attention → the levels of the captured layers. layers: the group of these layers.
     replaces_missing: replace a missing level by the nearest; otherwise raise UserError. Either way raises UserError if
     the method reads a kind of attention that these layers do not have.
     """
     # 1. The levels that each option may have; one option may set the levels of both kinds
     usable: dict[LevelOption, set[int]] = {}
-    for kind, option in level_options(mask).items():
+    options = level_options(mask)
+    for kind in maps_read(mask):
+        there, option, group = {*levels_there[kind]}, options.get(kind), by_kind(layers)[kind]
         if isinstance(option, str):
-            usable[option] = usable.get(option, {*levels_there[kind]}) & {*levels_there[kind]}
-    if replaces_missing and not all(usable.values()):
-        raise UserError("capture.layers", f"{layers}: the model has no attention there")
+            there = usable[option] = usable.get(option, there) & there
+        if not there and (option or group != "all"):  # Z-Image's first blocks do not read the text
+            problem = f"method {mask.method} reads {kind}-attention, which these layers do not have"
+            raise UserError("capture.layers", f"{group}: {problem}")
 
     # 2. The nearest of the usable levels
     changed, notes = dict[str, Any](), list[str]()
@@ -206,7 +194,7 @@ def fit_levels(
         if missing and not replaces_missing:
             group = "" if layers == "all" else f" in its {layers} layers"
             problem = f"{listed}: the model has no attention at L/{missing[0]}{group}"
-            fix = f"levels there: {', '.join(map(str, sorted(levels))) or 'none'}"
+            fix = f"levels there: {', '.join(map(str, sorted(levels)))}"
             raise UserError(f"mask.{option}", problem, fix)
         closest = nearest(wanted, levels)
         if replaces_missing and closest != wanted:
@@ -231,17 +219,15 @@ class ExpectedMaps(NamedTuple):
     bytes: int
     """Bytes of one map."""
     layers: int
-    """How many layers attend at this level."""
+    """The number of layers that attend at this level."""
     held: int
-    """How many maps are held."""
+    """The number of such maps in memory: 1, or one more than layers for a geometric mean."""
 
 
 @dataclass(frozen=True)
 class Expected:
     """What the running maps of an image will be."""
 
-    layers: Mapping[str, int]
-    """The number of layers of each of SORTS."""
     maps: Sequence[ExpectedMaps]
     size: tuple[int, int]
     """(height, width) of L."""
@@ -257,18 +243,9 @@ class Expected:
         return sum(one.bytes * one.held for one in self.maps)
 
     def __str__(self) -> str:
-        counts = (f"{count} layer{'s' * (count > 1)} of {sort}" for sort, count in self.layers.items())
-        levels: dict[Kind, str] = {}
-        for kind in KINDS:
-            of_kind = sorted(one.level for one in self.maps if one.kind == kind)
-            if of_kind:
-                levels[kind] = ", ".join(map(level_name, of_kind))
-        where = f", at {next(iter(levels.values()), '')}"  # written once if both kinds have the same levels
-        if len(set(levels.values())) != 1:
-            where = "; of these " + ", ".join(f"{kind}-attention at {names}" for kind, names in levels.items())
+        by_kind = {kind: sorted(one.level for one in self.maps if one.kind == kind) for kind in KINDS}
+        kinds = (
+            f"{kind}-attention at {', '.join(map(level_name, levels))}" for kind, levels in by_kind.items() if levels
+        )
         size = f"{self.size[1]}×{self.size[0]}"
-        return f"{', '.join(counts)}{where} of {size}; maps of {show_bytes(self.map_bytes)} an image"
-
-
-def _sort_of(layer: Layer) -> str:
-    return "joint attention" if layer.is_joint else f"{layer.kinds[0]}-attention"
+        return f"{' and '.join(kinds)} of {size}; maps of {show_bytes(self.map_bytes)} an image"

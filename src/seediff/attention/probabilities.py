@@ -16,7 +16,7 @@ import torch
 
 
 class Scores(NamedTuple):
-    """The scores of some queries, scale · QKᵀ + bias: what a softmax is taken of."""
+    """The scores of some queries, scale · QKᵀ + bias (B, H, N, T). Their softmax over T is attention."""
 
     query: torch.Tensor
     """(B, H, N, D)"""
@@ -49,7 +49,7 @@ class Part(NamedTuple):
 
 
 class Scratch:
-    """CPU memory that all layers reuse, because fresh pages would cost a sixth of capture's time."""
+    """CPU memory that all layers reuse: fresh pages would cost a sixth of capture's time."""
 
     def __init__(self) -> None:
         self._buffer: torch.Tensor | None = None
@@ -83,7 +83,7 @@ def add_probabilities(
     # 1. How many images, heads and queries fit a block
     query, key, scale, bias, _ = scores
     images, heads, queries, _ = query.shape
-    keys = key.shape[2]
+    keys, on_cpu = key.shape[2], query.device.type == "cpu"
     limit = BLOCK_BYTES.get(query.device.type, BLOCK_BYTES["cuda"]) // torch.float32.itemsize
     queries_at_once = max(1, min(queries, limit // keys))
     heads_at_once = max(1, min(heads, limit // (queries_at_once * keys)))
@@ -91,16 +91,16 @@ def add_probabilities(
     if queries_at_once == queries:  # several images fit if all scores of each do
         images_at_once = max(1, min(images, limit // (heads * queries * keys)))
 
-    # 2. Memory
-    blocks = 1 if query.device.type == "cpu" else 2  # a CPU's softmax works in place, so that its cache holds it
+    # 2. Memory for a block of scores, and for each part's sums over heads
     block_size = images_at_once * heads_at_once * queries_at_once * keys
-    sizes = [block_size] * blocks + [part.total[:images_at_once].numel() for part in parts]
-    buffers = (scratch or Scratch()).take(sum(sizes), query).split(sizes)
-    score_buffer, probability_buffer = buffers[0], buffers[blocks - 1]  # the same on a CPU
-    sum_buffers = zip(buffers[blocks:], parts, strict=True)
-    sums = [buffer.view_as(part.total[:images_at_once]) for buffer, part in sum_buffers]  # over heads
+    sum_sizes = [part.total[:images_at_once].numel() for part in parts]
+    memory = (scratch or Scratch()).take(block_size + sum(sum_sizes), query)
+    score_memory, *sum_memory = memory.split([block_size, *sum_sizes])
+    probability_memory = score_memory if on_cpu else torch.empty_like(score_memory)  # in place, a CPU's cache holds it
+    sums = [one.view_as(part.total[:images_at_once]) for one, part in zip(sum_memory, parts, strict=True)]
 
-    # 3. Sums over heads, block by block
+    # 3. Sums over heads, block by block. Queries without a visible column are cleared in step 4, for all heads at once,
+    # unless each head has a mask of its own
     hidden = None if bias is None else (bias == -torch.inf).all(-1, keepdim=True)  # (B, H or 1, N or 1, 1)
     for some_images in _slices(images, images_at_once):
         count = some_images.stop - some_images.start
@@ -109,15 +109,14 @@ def add_probabilities(
             transposed_keys = transposed_keys.contiguous()
         for some_queries in _slices(queries, queries_at_once):
             for some_heads in _slices(heads, heads_at_once):
-                shape = (count, some_heads.stop - some_heads.start, some_queries.stop - some_queries.start, keys)
-                block = score_buffer[: math.prod(shape)].view(shape)
-                probabilities = probability_buffer[: math.prod(shape)].view(shape)
-                product = (
-                    query[some_images, some_heads, some_queries].float().flatten(0, 1),
-                    transposed_keys[:, some_heads].flatten(0, 1),
+                some_query = query[some_images, some_heads, some_queries].float()
+                shape = (*some_query.shape[:3], keys)
+                block, probabilities = (
+                    each[: math.prod(shape)].view(shape) for each in (score_memory, probability_memory)
                 )
-                if query.device.type != "cpu":
+                if not on_cpu:
                     block.zero_()  # Metal multiplies what is there by beta = 0, and NaN stays NaN
+                product = (some_query.flatten(0, 1), transposed_keys[:, some_heads].flatten(0, 1))
                 torch.baddbmm(block.flatten(0, 1), *product, beta=0, alpha=scale, out=block.flatten(0, 1))
                 if bias is not None:
                     block.add_(_some(bias, some_images, some_heads, some_queries))
@@ -134,11 +133,11 @@ def add_probabilities(
         # 4. Into the running maps
         for part, total in zip(parts, sums, strict=True):
             head_sums = total[:count]
-            if hidden is not None and hidden.shape[1] == 1:  # for all heads at once, which is less to do
+            if hidden is not None and hidden.shape[1] == 1:
                 head_sums.masked_fill_(hidden[some_images, 0], 0)
             peak = head_sums.amax(1 if part.per_column else (1, 2), keepdim=True)
             finite += peak.sum()
-            if normalize:  # sums serve as means: the number of heads cancels out
+            if normalize:  # the number of heads cancels out
                 part.total[some_images].addcdiv_(head_sums, peak.clamp_min_(torch.finfo(torch.float32).tiny))
             else:
                 part.total[some_images].add_(head_sums, alpha=1 / heads)
@@ -159,4 +158,4 @@ BLOCK_BYTES = {"cpu": 2 << 20, "mps": 32 << 20, "cuda": 64 << 20}
 """Bytes of scores held at once: on a CPU as many as fit its cache, on a GPU enough to keep it busy."""
 
 SCRATCH_BYTES = 128 << 20
-"""Larger buffers are not kept, so that the network can use the memory after every layer."""
+"""Maximum bytes of `Scratch`. Larger memory is freed after every layer, so that the network can use it."""

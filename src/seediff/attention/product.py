@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -49,7 +49,7 @@ class Product(NamedTuple):
 
 
 ProductReader = Callable[..., Product]
-"""Makes a product of the arguments of a function that computes attention."""
+"""Takes the arguments of a function that computes attention, and returns the product in them."""
 
 
 def _read_torch(
@@ -57,10 +57,9 @@ def _read_torch(
     scale: float | None = None, **_more: Any,
 ) -> Product:  # fmt: skip
     """The product in a call of `torch.nn.functional.scaled_dot_product_attention`, from the call's arguments."""
-    if is_causal:
-        attn_mask = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool, device=query.device).tril()
-    elif attn_mask is not None and not isinstance(attn_mask, torch.Tensor):
-        problem = f"attention with a {type(attn_mask).__name__} cannot be captured"
+    if is_causal or not isinstance(attn_mask, torch.Tensor | None):
+        given = "causal mask" if is_causal else type(attn_mask).__name__
+        problem = f"attention with a {given} cannot be captured"
         raise UserError("attention", problem, "call set_attention_backend('native') first")
     return Product(query, key, attn_mask, query.shape[-1] ** -0.5 if scale is None else scale)
 
@@ -97,31 +96,62 @@ def _read_scores(attention: Any, query: Any, key: Any, attention_mask: Any = Non
 
 
 class PatchPoint(NamedTuple):
-    """An attribute of a module or a class in which callers look up, at each call, what computes attention."""
+    """An attribute in which callers look up, at each call, what computes attention."""
 
     owner: Any
+    """A module, a class, or an attention module of the network."""
     name: str
-    wrap: Callable[[Watch, Any], Any]
-    """(watch, the attribute's value) → the value that takes its place."""
+    read: ProductReader
+
+    def running(self) -> Any:
+        """The attribute's value, without the functions on top whose watch has ended."""
+        value = getattr(self.owner, self.name)
+        while getattr(getattr(value, "watch", None), "has_ended", False):
+            value = value.wrapped
+        return value
+
+    def put_watch(self, watch: Watch) -> None:
+        """Put a watch around the attribute's value: a function, or a table of functions."""
+        value = self.running()
+        wrap = _Backends if isinstance(value, Mapping) else _watched
+        setattr(self.owner, self.name, wrap(watch, self.read, value))
+
+    def remove_ended(self) -> None:
+        """Remove the functions on top whose watch has ended."""
+        value = self.running()
+        if value is getattr(self.owner, self.name):
+            return
+        setattr(self.owner, self.name, value)
+        if self.name == SCORES and value == getattr(type(self.owner), SCORES).__get__(self.owner):
+            delattr(self.owner, SCORES)  # the method is the class's own again
 
 
-def patch_points() -> list[PatchPoint]:
-    """PyTorch's function, the table of diffusers' dispatcher, and xformers' function if a script imported it."""
+def patch_points(attention: Any = None) -> list[PatchPoint]:
+    """PyTorch's function, the table of diffusers' dispatcher, xformers' function if a script imported it, and an
+    attention module's own method SCORES."""
     from diffusers.models.attention_dispatch import _AttentionBackendRegistry as Registry
 
     points = [
-        PatchPoint(torch.nn.functional, "scaled_dot_product_attention", partial(_watched, _read_torch)),
-        PatchPoint(Registry, "_backends", _Backends),
+        PatchPoint(torch.nn.functional, "scaled_dot_product_attention", _read_torch),
+        PatchPoint(Registry, "_backends", _read_dispatched),
     ]
     if "xformers.ops" in sys.modules:
-        xformers = sys.modules["xformers.ops"]
-        points.append(PatchPoint(xformers, "memory_efficient_attention", partial(_watched, _read_xformers)))
+        points.append(PatchPoint(sys.modules["xformers.ops"], "memory_efficient_attention", _read_xformers))
+    if hasattr(attention, SCORES):
+        points.append(PatchPoint(attention, SCORES, partial(_read_scores, attention)))
     return points
 
 
-def _watched(read: ProductReader, watch: Watch, wrapped: Any) -> Any:
-    """A function that reports its products and calls `wrapped`. PyTorch's own function also returns the sums, if it
-    can."""
+def unpatch(points: Sequence[PatchPoint]) -> None:
+    """Remove the functions of ended watches that are on top."""
+    with _lock:
+        for point in points:
+            point.remove_ended()
+
+
+def _watched(watch: Watch, read: ProductReader, wrapped: Any) -> Any:
+    """A function that reports the product in its arguments and calls `wrapped`. If `wrapped` is PyTorch's own function,
+    the layer's log-sum-exps are reported, too, where they can be had (own_sums.py)."""
 
     def attend(*args: Any, **kwargs: Any) -> Any:
         if not watch.is_here:
@@ -138,33 +168,26 @@ def _watched(read: ProductReader, watch: Watch, wrapped: Any) -> Any:
     return attend
 
 
-class _Backends(Mapping[Any, Any]):
-    """diffusers' table of backends, watched. Most backends call PyTorch's function, which reports the product; the
-    table reports the other backends' products."""
+class _Backends(dict[Any, Any]):
+    """diffusers' table of backends, watched."""
 
-    def __init__(self, watch: Watch, wrapped: Mapping[Any, Any]) -> None:
+    def __init__(self, watch: Watch, read: ProductReader, wrapped: Mapping[Any, Any]) -> None:
+        super().__init__({name: partial(_dispatch, watch, read, backend) for name, backend in wrapped.items()})
         self.watch, self.wrapped = watch, wrapped
 
-    def __getitem__(self, name: Any) -> Any:
-        return partial(self.attend, self.wrapped[name])
 
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self.wrapped)
-
-    def __len__(self) -> int:
-        return len(self.wrapped)
-
-    def attend(self, backend: Any, *args: Any, **kwargs: Any) -> Any:
-        watch = self.watch
-        if not watch.is_here:
-            return backend(*args, **kwargs)
-        if kwargs.get("_parallel_config") is not None:  # each GPU has some of the rows
-            watch.report(_read_dispatched, *args, **kwargs)
-        before = watch.count
-        found = backend(*args, **kwargs)
-        if watch.count == before:
-            watch.report(_read_dispatched, *args, **kwargs)
-        return found
+def _dispatch(watch: Watch, read: ProductReader, backend: Any, *args: Any, **kwargs: Any) -> Any:
+    """Call one of diffusers' backends. Most of them call PyTorch's function, which reports the product; the other
+    backends' products are reported here."""
+    if not watch.is_here:
+        return backend(*args, **kwargs)
+    if kwargs.get("_parallel_config") is not None:  # refused: each GPU has some of the rows
+        watch.report(read, *args, **kwargs)
+    before = watch.count
+    found = backend(*args, **kwargs)
+    if watch.count == before:
+        watch.report(read, *args, **kwargs)
+    return found
 
 
 _lock = threading.Lock()
@@ -177,15 +200,11 @@ class Watch:
         self.count = 0
         """The number of products until now."""
         self.has_ended = False
-        self._on_product, self._points, self._thread = on_product, patch_points(), threading.get_ident()
+        self._on_product, self._thread = on_product, threading.get_ident()
+        self._points = patch_points(attention)
         with _lock:
-            for owner, name, wrap in self._points:
-                setattr(owner, name, wrap(self, _without_ended(getattr(owner, name))))
-        self._attention = None
-        if hasattr(attention, SCORES):  # a method, which no other layer looks up
-            self._attention = attention
-            wrapped = _without_ended(getattr(attention, SCORES))
-            vars(attention)[SCORES] = _watched(partial(_read_scores, attention), self, wrapped)
+            for point in self._points:
+                point.put_watch(self)
 
     @property
     def is_here(self) -> bool:
@@ -193,35 +212,11 @@ class Watch:
         return not self.has_ended and self._thread == threading.get_ident()
 
     def report(self, read: ProductReader, *args: Any, **kwargs: Any) -> None:
+        """Count a product, and pass it on. args, kwargs: the arguments of the function that computes it."""
         self.count += 1
         self._on_product(read, *args, **kwargs)
 
     def end(self) -> None:
-        if self.has_ended:
-            return
+        """Report nothing more, and remove the functions that are on top."""
         self.has_ended = True
         unpatch(self._points)
-        attention = self._attention
-        if attention is None:
-            return
-        wrapped = _without_ended(getattr(attention, SCORES))
-        vars(attention)[SCORES] = wrapped
-        if wrapped == getattr(type(attention), SCORES).__get__(attention):  # the class's own
-            del vars(attention)[SCORES]
-
-
-def unpatch(points: Sequence[PatchPoint]) -> None:
-    """Remove the functions of ended watches that are on top."""
-    with _lock:
-        for owner, name, _ in points:
-            top = getattr(owner, name)
-            below = _without_ended(top)
-            if below is not top:
-                setattr(owner, name, below)
-
-
-def _without_ended(function: Any) -> Any:
-    """What computes attention, without the functions on top of it whose watch has ended."""
-    while getattr(getattr(function, "watch", None), "has_ended", False):
-        function = function.wrapped
-    return function

@@ -1,5 +1,5 @@
-"""Records the attention of a network's calls: which of them, and what goes wrong. Layers add to running maps
-(running_maps.py), which become `AttentionMaps` at the end.
+"""`AttentionRecorder` records the attention of a network's calls: it decides which calls, and what happens after an
+error. Layers add to running maps (running_maps.py), which become `AttentionMaps` at the end.
 
     begin_call       a call of the network begins: is it recorded? (calls.py)
       begin_watch      a layer of it begins (layers.py)
@@ -24,19 +24,19 @@ from ..models.graphs import GraphedNetwork
 from ..models.layer_choice import KINDS, Kind
 from ..models.weights import no_number
 from .calls import CallReader, NetworkCall
-from .maps import AttentionMaps, Grid, grid_at
+from .maps import AttentionMaps, Grid
 from .plan import CapturePlan
 from .product import Watch
-from .running_maps import Apart, LayerMap, RunningMaps
+from .running_maps import Apart, RunningMaps
 
 
 class AttentionRecorder:
     """Records calls of one network, or of two that take turns.
 
     guidance, total_steps, text_states: as in `capture_attention`. graphs: the CUDA graphs of the network's calls, which
-    then add to memory that outlives this capture; None: no call is replayed. apart: keep each step's, or each layer's,
-    maps apart. keeps_errors: whether an error of capture while the network runs ends only the capture: it is
-    kept, reported once in a warning, and raised where maps are requested. Otherwise it is raised at once.
+    then add to memory that outlives this capture; None: no call is replayed. apart: "step" or "layer": also keep the
+    maps of each step, or of each layer. keeps_errors: whether an error of capture ends only the capture, and not the
+    drawing: one warning reports it, and it is raised where maps are requested. Otherwise it is raised at once.
     """
 
     def __init__(
@@ -57,9 +57,9 @@ class AttentionRecorder:
         form = (getattr(text_states, name, None) for name in ("shape", "dtype"))
         self._fixed = repr((plan.capture, sorted(plan.reads.items()), sorted(plan.alone), *form))
         self.call: NetworkCall | None = None
-        """The call that is recorded now."""
+        """The call of the network that is recorded now; None between such calls."""
         self.watch: Watch | None = None
-        """The watch of the layer that runs."""
+        """The watch of the layer that runs; None between layers."""
         self.restart()
 
     def restart(self) -> None:
@@ -122,7 +122,8 @@ class AttentionRecorder:
     # What graphs of the network must know (models/graphs.py)
 
     def _use_memory(self, graphs: GraphedNetwork) -> None:
-        """Use the graphs' memory: not before the first call, because a script may change its network until then."""
+        """Keep maps and text states in the graphs' memory. This must wait for the first call: a script may change its
+        network before."""
         graphs.prepare()
         states = self._given_states
         if states is not None:
@@ -130,8 +131,8 @@ class AttentionRecorder:
             self.text_states.copy_(states)
 
     def kind_of_call(self) -> Hashable:
-        """Everything that decides which operations the hooks start in this call; None before this capture's first
-        call."""
+        """A value that is the same for all calls in which the hooks start the same operations; None before this
+        capture's first call."""
         if self.calls.count == 0:
             return None
         if self.call is None:
@@ -139,13 +140,14 @@ class AttentionRecorder:
         return self._fixed, self.call.latent_size, self.call.images, tuple(self.call.rows)
 
     def take_back(self) -> Any:
-        """Take back what this call added to the maps, and return it for `add_again`."""
+        """Uncount what this call added to the maps, because a CUDA graph is made of the call. Returns it for
+        `add_again`."""
         if self.call is None:
             return []
         return self.running.take_back(self.call.step)
 
     def add_again(self, additions: Any) -> None:
-        """Count what a replay of this call adds."""
+        """Count what the replay of a CUDA graph adds in this call. additions: from `take_back`."""
         if self.call is not None:
             self.running.add_again(self.call.step, additions)
 
@@ -177,7 +179,7 @@ class AttentionRecorder:
 
     @torch.inference_mode(False)
     def maps_apart(self, prompts: Sequence[str]) -> list[dict[str, AttentionMaps]]:
-        """For each image, its maps by the step's number, or the layer's name; empty if they are not kept apart."""
+        """For each image: number of the step, or name of the layer → its maps; empty if maps are not kept apart."""
         images: list[dict[str, AttentionMaps]] = [{} for _ in prompts]
         if self.apart is None:
             return images
@@ -203,30 +205,25 @@ class AttentionRecorder:
     def _check_layers(self) -> None:
         """Raise UserError for a layer that computed no attention, as far as capture saw, and warn of layers that
         computed it in fewer steps than were recorded."""
-        size, steps = self.calls.latest.latent_size, dict[tuple[Kind, str], list[int]]()
-        for kind in self.plan.reads:
-            for name, layer in self.plan.layers[kind].items():
-                if self.plan.wants(kind, layer.level):
-                    own = LayerMap(kind, grid_at(size, layer.level), name)
-                    steps[kind, name] = self.running.steps.get(own, [])
+        steps = self.running.steps_by_layer(self.calls.latest.latent_size)
         if not steps or not self._recorded_steps:
             raise UserError(
                 "no attention was captured: the network did not run, or no layer matches the chosen levels and steps"
             )
-        unseen = dict.fromkeys(name for (_, name), own in steps.items() if not own)
+        unseen = [name for name, own in steps.items() if [] in own]
         if unseen:
             problem, fix = "computes attention in a way that is not known", "use an attention processor of diffusers"
             if self.ran.isdisjoint(unseen):
                 problem, fix = "did not run (replaced inside of the block?)", "open a new `with` block after that"
-            raise UserError(_listed([*unseen]), problem, fix)
-        fewer = dict.fromkeys(name for (_, name), own in steps.items() if own != self._recorded_steps)
+            raise UserError(_listed(unseen), problem, fix)
+        fewer = [name for name, own in steps.items() if any(each != self._recorded_steps for each in own)]
         if fewer:
             count = len(self._recorded_steps)
             text = f"computed attention in some of {count} steps (a cache?), and its maps are the means of these"
-            warnings.warn(Notice(f"{_listed([*fewer])} {text}"), stacklevel=3)
+            warnings.warn(Notice(f"{_listed(fewer)} {text}"), stacklevel=3)
 
 
 def _listed(names: Sequence[str]) -> str:
-    """The first of some layers, and how many more there are."""
+    """The first name, and how many more there are: `mid_block.attn1 and 3 more layers`."""
     more = f" and {len(names) - 1} more layers" if len(names) > 1 else ""
     return f"{names[0]}{more}"

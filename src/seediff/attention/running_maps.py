@@ -4,8 +4,8 @@
     finish    each sum ─▶ a mean: it is divided by how often something was added to it
     means     the mean of all layers and steps, for each kind of attention and resolution
 
-Recordings of the network write to running maps, too (models/graphs.py). A recorded call adds without running Python:
-`take_back` returns what it would have added, and `add_again` counts it at each replay.
+CUDA graphs of the network add to running maps, too (models/graphs.py). Their replays run no Python: `take_back` returns
+what the call added of which a graph was made, and `add_again` counts it at each replay.
 
 Shape letters: B images, H heads, N = h·w queries, T keys (N in self-attention, tokens in cross-attention).
 """
@@ -23,18 +23,18 @@ from ..errors import UserError
 from ..models.graphs import GraphedNetwork
 from ..models.layer_choice import KINDS, Kind
 from .fused import add_probabilities_fused, can_fuse
-from .maps import Grid
+from .maps import Grid, grid_at
 from .plan import CapturePlan
 from .probabilities import Part, Scores, Scratch, add_probabilities
 
 Apart = Literal["step", "layer"]
-"""What has running maps of its own: each step, or each layer."""
+"""Whether each step, or each layer, has running maps of its own."""
 LEAST = 1e-6
 """Lower bound of attention in a geometric mean, so that no single layer can make it 0."""
 
 
 class LayerMap(NamedTuple):
-    """Names what a layer adds to running maps."""
+    """Names one of the maps that a layer adds in a step."""
 
     kind: Kind
     grid: Grid
@@ -47,17 +47,26 @@ class SumKey(NamedTuple):
     kind: Kind
     grid: Grid
     owner: str
-    """The layer, or the number of the step, whose map it is; "": all layers and steps share it."""
+    """The name of a layer, or the number of a step; "": all layers and steps add to this map."""
 
 
 class RunningMaps:
-    """One (B, N, T) float32 sum per resolution and kind, and per layer or step where these are kept apart. apart,
-    graphs: as in `AttentionRecorder`."""
+    """Sums (B, N, T) float32: one per kind of attention, resolution and owner. The owners are
+
+        apart    capture.mean   self-attention   cross-attention
+        None     arithmetic     ""               ""
+        None     geometric      ""               each layer
+        "step"   arithmetic     each step        each step
+        "step"   geometric      each step        each layer
+        "layer"  either         each layer       each layer
+
+    apart: whether steps or layers have maps of their own. graphs: the CUDA graphs that add to the sums; None: none do.
+    """
 
     def __init__(self, plan: CapturePlan, apart: Apart | None, graphs: GraphedNetwork | None) -> None:
         self.plan, self.graphs = plan, graphs
         self.kept_apart: dict[Kind, Apart | None] = dict.fromkeys(KINDS, apart)
-        """What has running maps of its own; None: all layers and steps share one."""
+        """Kind of attention → the owners of its running maps; None: all layers and steps share one."""
         if plan.capture.mean == "geometric":
             self.kept_apart["cross"] = "layer"
         self.steps: dict[LayerMap, list[int]] = {}
@@ -112,14 +121,14 @@ class RunningMaps:
         return total
 
     def _finite_of(self, layer: str, like: torch.Tensor) -> torch.Tensor:
-        """The layer's number that becomes NaN."""
+        """A scalar of this layer, which becomes NaN if a probability is not finite. like: a tensor on its device."""
         if layer not in self._finite:
             self._finite[layer] = self._zeros(layer, (), like)
         return self._finite[layer]
 
     @torch.inference_mode(False)  # inference tensors could not be changed outside of that mode
     def _zeros(self, name: Hashable, shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
-        """Float32 zeros, where graphs find them if there are some."""
+        """Float32 zeros on the device of `like`. If there are graphs, they are in the graphs' memory, by `name`."""
         if self.graphs is None:
             return like.new_zeros(shape, dtype=torch.float32)
         return self.graphs.tensor(name, shape, torch.float32, like.device)
@@ -133,11 +142,11 @@ class RunningMaps:
         self.steps.setdefault(added, []).append(step)
         self._counts[self._key(added, step)] += 1
 
-    # Calls that are replayed
+    # Calls that CUDA graphs replay
 
     def take_back(self, step: int) -> list[tuple[LayerMap, torch.Tensor]]:
-        """Count nothing of what was added in this step. Returns what each layer added, and the running map that it
-        added to."""
+        """Uncount everything that was added in this step. Returns, for each addition, its name and the running map that
+        was added to."""
         additions: list[tuple[LayerMap, torch.Tensor]] = []
         for added, steps in self.steps.items():
             if steps[-1:] == [step]:
@@ -148,7 +157,7 @@ class RunningMaps:
         return additions
 
     def add_again(self, step: int, additions: Sequence[tuple[LayerMap, torch.Tensor]]) -> None:
-        """Count what a replay adds in this step. additions: from `take_back`."""
+        """Count what the replay of a CUDA graph adds in this step. additions: from `take_back`."""
         for added, total in additions:
             self._sums[self._key(added, step)] = total
             self._finite_of(added.layer, total)
@@ -168,15 +177,26 @@ class RunningMaps:
         finite = torch.stack([*self._finite.values()]).isfinite().tolist()  # waits for the GPU once
         return [layer for layer, is_finite in zip(self._finite, finite, strict=True) if not is_finite]
 
+    def steps_by_layer(self, latent_size: Grid) -> dict[str, list[list[int]]]:
+        """Layer → the steps in which it added something, a list for each kind of attention that the plan wants of
+        it. latent_size: (height, width) of L."""
+        found: dict[str, list[list[int]]] = {}
+        for kind in self.plan.reads:
+            for name, layer in self.plan.layers[kind].items():
+                if self.plan.wants(kind, layer.level):
+                    added = LayerMap(kind, grid_at(latent_size, layer.level), name)
+                    found.setdefault(name, []).append(self.steps.get(added, []))
+        return found
+
     def by_owner(self) -> dict[str, dict[Kind, dict[Grid, torch.Tensor]]]:
-        """Owner, as in `SumKey` → kind → (h, w), the finest first → (B, N, T): the finished means."""
+        """The finished means: owner (`SumKey`) → kind → (h, w), the finest first → (B, N, T)."""
         found: dict[str, dict[Kind, dict[Grid, torch.Tensor]]] = {}
         for (kind, grid, owner), mean in self._sums.items():
             found.setdefault(owner, {each: {} for each in KINDS})[kind][grid] = mean
         return found
 
     def means(self) -> dict[Kind, dict[Grid, torch.Tensor]]:
-        """Kind → (h, w), the finest first → (B, N, T): the mean over all owners, as `capture.mean` says."""
+        """The mean over all owners, by `capture.mean`: kind → (h, w), the finest first → (B, N, T)."""
         means: dict[Kind, dict[Grid, torch.Tensor]] = {kind: {} for kind in KINDS}
         for (kind, grid), keys in groupby(self._sums, lambda key: key[:2]):
             counts = {key: self._counts[key] for key in keys}

@@ -107,9 +107,9 @@ def by_sentence(
     capture_images: Callable[[Sequence[int], Sequence[str], Sequence[Sequence[str]]], Sequence[AttentionMaps]],
 ) -> list[list[AttentionMaps]]:
     """For each image, its maps with each of its sentences. `capture_images(numbers, prompts, classes)` returns the maps
-    of the images with these numbers, each with one prompt, which names these classes. It is called for the first
-    sentences of all images, then for the second ones, and so on: no call has an image twice, and none needs more memory
-    than all images once."""
+    of the images with these numbers, each with one prompt, which names these classes. It is called with the first
+    sentences of all images, then with the second sentences, and so on. So no call has an image twice or needs more
+    memory than all images once."""
     by_image: list[list[AttentionMaps]] = [[] for _ in sentences]
     for turn in range(max(map(len, sentences), default=0)):
         rows = [i for i, of_image in enumerate(sentences) if turn < len(of_image)]
@@ -236,6 +236,6 @@ def capture_clean(
 
 
 def _generator(seed: int, index: int) -> torch.Generator:
-    """A generator whose noise is independent for each (seed, index), also for neighbouring numbers."""
+    """A generator of noise for an image. Each (seed, index) has independent noise, also neighbouring numbers."""
     state = np.random.SeedSequence((seed, index)).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(state))

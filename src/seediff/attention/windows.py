@@ -44,8 +44,8 @@ def seen_window(height: int, width: int, fit: Fit) -> Window:
 
 def seen_shape(model: Model, shape: Sequence[int], fit: Fit, size: Size | None) -> tuple[int, int]:
     """(height, width) in pixels at which a model sees a photograph, or its `seen_window`. shape: the photograph's
-    (height, width, …). fit: keep means the photograph's proportions and about the area of `size` (`sides_of_shape`),
-    any other fit means `size` itself. size: None: the model's own. Raises UserError for a photograph that is too long
+    (height, width, …). fit: with keep, the photograph's proportions and about the area of `size` (`sides_of_shape`);
+    with any other fit, `size` itself. size: None: the model's own. Raises UserError for a photograph that is too long
     and narrow to be seen whole."""
     shape_of_size = pixels(model.sizes.side if size is None else size)
     if fit != "keep":

@@ -1,4 +1,5 @@
-"""The command line: `main` is what a shell starts, commands.py lists the commands, which are in one module per group.
+"""The command line. main.py is what a shell starts; commands.py lists the commands, which are in one module per group.
 
-A command gets what was typed from line.py, shares options.py with others, and prints what summary.py writes.
+A command gets its typed values from line.py, takes options that several commands have from options.py, and prints its
+summary with summary.py.
 """

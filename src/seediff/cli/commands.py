@@ -27,14 +27,14 @@ COMMON = {
 """Command → the options that `--help` shows."""
 COMMANDS = {
     "generate": (
-        "generate_command:generate",
+        "run_commands:generate",
         "Generate images of named classes with pixel masks, as a dataset for training.",
     ),
     "mask": (
-        "photo_commands:mask",
+        "run_commands:mask",
         "Make pixel masks of named classes in photographs, as a dataset like `generate`'s.",
     ),
-    "segment": ("photo_commands:segment", "Divide photographs into segments without class names."),
+    "segment": ("run_commands:segment", "Divide photographs into segments without class names."),
     "augment": (
         "sets:augment",
         "Add changed copies of samples: spliced, noisy, tilted, occluded, mirrored.",
@@ -52,7 +52,7 @@ COMMANDS = {
     "evaluate": ("evaluate:app", "Compare predictions with labels."),
     "models": ("model_commands:models", "List the models with short names, and which are on this machine."),
     "download": ("model_commands:download", "Fetch a model from the hub before it is needed."),
-    "tune": ("tune_command:tune", "Find a model's own thresholds from a few labelled photographs."),
+    "tune": ("model_commands:tune", "Find a model's own thresholds from a few labelled photographs."),
 }
 """Command → its `module:function` or `module:app`, and its line in the list of commands. The module is imported when
 somebody uses the command.
@@ -65,11 +65,11 @@ GROUPS = {
     Group("Models and research", sort_key=5): "models download tune",
     Group("Other", sort_key=6): "completion --help --version",
 }
-"""Groups of the list of commands, the most common first."""
+"""Group → its commands, in the order of the list of commands."""
 
 
 def show_default(value: Any) -> str | None:
-    """A default as it would be typed; None to show none."""
+    """A default as a user would type it; None for a default that the help does not show."""
     if value in (None, "", ()):
         return None
     if isinstance(value, tuple):
@@ -80,11 +80,11 @@ def show_default(value: Any) -> str | None:
 
 
 EVERY_OPTION = Parameter(show_default=show_default, allow_leading_hyphen=False)
-"""What holds for all options, unless they say otherwise."""
+"""The parameter of every option, unless the option says otherwise."""
 
 
 class Help(DefaultFormatter):
-    """Shows a command's arguments, and of its options only the ones in `names`."""
+    """The help of a command, with its arguments and only those options that are in `names`."""
 
     def __init__(self, names: set[str]) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ class Help(DefaultFormatter):
 
 
 def prepare_help(program: App, command: str, every: bool) -> None:
-    """Have a command's help show its most common options. every: all options."""
+    """Make the help of a command: its most common options, or with `every` all options."""
     epilogue = "A model, method, preset or backbone may have other defaults: `--dry-run --verbose` prints those in use."
     if not every:
         program[command].help_formatter = Help({f"--{name}" for name in COMMON[command].split()})
@@ -105,8 +105,8 @@ def prepare_help(program: App, command: str, every: bool) -> None:
 
 
 def make_app(listing: bool = False) -> App:
-    """The command line's App. listing: describe commands by their lines in COMMANDS, because their own help would
-    import all modules."""
+    """The App of the command line. listing: whether commands are described by their lines in COMMANDS, as in the list
+    of commands, because their own help would import all modules."""
     program = App(
         name="seediff",
         version=f"seediff {__version__}",

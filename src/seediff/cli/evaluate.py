@@ -112,7 +112,7 @@ def semantic(
     - `seediff evaluate ours --against theirs --data VOCdevkit/VOC2012 --protocol voc --format latex`
     """
     from ..evaluate.evaluation import evaluate, notes, score_table, write_report
-    from ..evaluate.semantic import write_json
+    from ..evaluate.tables import write_json
 
     options = options or Comparison()
     check_writable(out)
@@ -130,7 +130,7 @@ def semantic(
 
 def _show(table: ScoreTable, form: TableFormat, notes: Iterable[str], **places: Path | None) -> None:
     """Print a table, notes, and the paths of the written files. In a format for papers, only the table goes to stdout,
-    the rest to stderr. places: what each file is → its path."""
+    everything else to stderr. places: the name of a file → its path."""
     if form == "text":
         console = make_console()
         console.print(table.rich())
@@ -157,12 +157,8 @@ class SegmentComparison:
     """Ids in a plain folder to ignore, for example 0,11."""
     names: Annotated[Path | None, Parameter(name="--list", show_default="all of them")] = None
     """Text file with the labels to evaluate, one name per line."""
-    center_crop: Annotated[bool, NO] = False
-    """Evaluate only the centred square of each image."""
     size: Annotated[int | None, WORD, shown("its own")] = None
     """Evaluate the centred square, resized to this side in pixels: 512 or 320 in the papers."""
-    resize_predictions: Annotated[bool, NO] = False
-    """Resize predictions to their label's size (nearest pixel), if it differs."""
     draws: Annotated[int, WORD] = 2000
     """Number of bootstrap draws over images, for the intervals."""
     seed: Annotated[int, SEED] = 0
@@ -190,14 +186,14 @@ def segments(
     - `seediff evaluate segments segments --labels cocostuff/dataset --list coarse.txt --size 512 --json coco.json`
     """
     from ..evaluate.segments import evaluate_segments, notes, score_table
-    from ..evaluate.semantic import write_json
+    from ..evaluate.tables import write_json
 
     options = options or SegmentComparison()
     check_writable(json, is_file=True)
     with bar_or_lines(quiet) as progress:
         scores = evaluate_segments(predictions, labels, progress=progress, **vars(options))
     if json is not None:
-        write_json(scores, json)  # before the table: its reader may close the output
+        write_json(scores.table(), json)  # before the table: its reader may close the output
     _show(score_table(scores), form, notes(scores), JSON=json)
 
 
@@ -206,7 +202,7 @@ AS_IN_MASK = Parameter(group=MODEL, help="As in `seediff mask`.")
 
 @dataclass(frozen=True)
 class MaskOptions:
-    """The fields of MaskPhotosConfig for which `evaluate masks` has options. The data decide the others."""
+    """The fields of MaskPhotosConfig that `evaluate masks` has as options. The data decide the other fields."""
 
     model: Annotated[str, AS_IN_MASK, Parameter(show_default=False)] = ""
     base: Annotated[str | None, AS_IN_MASK] = None
@@ -251,10 +247,10 @@ def masks(
     For example:
     `seediff evaluate masks VOC2012/JPEGImages --labels VOC2012 --model sd1.5 --method ca_sa --json ca_sa.json`
     """
-    from ..dataset.truths import open_truths
+    from ..dataset.dataset import open_truths
     from ..evaluate.mask_protocols import mask_table
     from ..evaluate.protocols import read_class_map
-    from ..evaluate.semantic import as_json, write_json
+    from ..evaluate.tables import as_json, write_json
     from ..run.evaluate_masks import evaluate_masks
 
     # 1. The configuration and the data

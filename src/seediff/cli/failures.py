@@ -1,4 +1,4 @@
-"""What the command line says about an error: its exit code and one line."""
+"""The exit code and the one line with which the command line reports an error."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ from .progress import InterruptedRun
 
 PACKAGES = ("seediff", "diffusers", "transformers")
 OURS = re.compile(r"seediff\.|.*\.(utils\.|check_inputs$)")
-"""Matches functions whose errors are bugs of SeeDiff: its own functions, and those that wrap or check its calls."""
+"""A pattern for functions in which an error is a bug of SeeDiff: its own functions, and functions of libraries that
+wrap or check its calls."""
 
 
 def describe_failure(error: BaseException, line: CommandLine, *, interrupted: bool = False) -> tuple[int, str]:
-    """(exit code, message) for an error. interrupted: Ctrl-C was pressed, which some libraries turn into an error of
-    their own."""
+    """(exit code, message) for an error. interrupted: whether somebody pressed Ctrl-C, which some libraries turn into
+    an error of their own."""
     command = "".join(line.words[:1])
     if isinstance(error, InterruptedRun):
         return 130, str(error)
@@ -40,8 +41,6 @@ def describe_failure(error: BaseException, line: CommandLine, *, interrupted: bo
         return 2, f"{describe_misread(error, line)} ({flag} lists all options)"
     if isinstance(error, OSError):
         return 2, system_reason(error)
-    if isinstance(error, RecursionError):  # a value that a parser could read, but a writer cannot take
-        return 2, "a value in the input is nested too deeply"
     if is_out_of_memory(error):
         offload = ""
         if command in ("generate", "mask", "segment"):
@@ -54,7 +53,8 @@ def describe_failure(error: BaseException, line: CommandLine, *, interrupted: bo
 
 
 def describe_misread(error: CycloptsError, line: CommandLine) -> str:
-    """The message for a command line that cannot be parsed: the parser's own, except where that would not help."""
+    """The message for a command line that the parser refuses: the parser's own message, except where another message
+    helps more."""
     error.verbose = False
     words, options = line.words, line.command_options()
     if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
@@ -83,8 +83,8 @@ def describe_misread(error: CycloptsError, line: CommandLine) -> str:
 
 
 def typed_options(words: Sequence[str]) -> dict[str, str]:
-    """Each option as it was typed → its value: what follows `=`, or else the next word, quoted for a shell; "" if the
-    next word is an option."""
+    """Each option as it was typed → its value: what follows `=`, or else the next word, quoted for a shell. "" if the
+    next word is an option, too."""
     typed = dict[str, str]()
     for word, value in pairwise([*words, "-"]):
         option, _, given = word.partition("=")
@@ -96,18 +96,19 @@ def typed_options(words: Sequence[str]) -> dict[str, str]:
 
 
 def describe_foreign(typed: Mapping[str, str], options: Collection[str]) -> str:
-    """The message about options that the command does not have. typed: as from `typed_options`. options: the
-    command's."""
-    own = {_field(option): option for option in sorted(options)}  # of --k and -k the last
-    own |= {_field(argument): "" for argument in options if argument.isupper()}
+    """The message about options that the command does not have. typed: option → value, from `typed_options`. options:
+    the command's options."""
+    # Name as in a configuration → option of the command; "" for an argument. Of --k and -k, the last counts: -k
+    here = {_field(option): option for option in sorted(options)}
+    here |= {_field(argument): "" for argument in options if argument.isupper()}
     values = {_field(option): value for option, value in typed.items()}
-    meant = {option: own_name(_field(option), own, values) for option in typed if option not in options}
+    meant = {option: own_name(_field(option), here, values) for option in typed if option not in options}
     unknown = next((option for option, (name, _) in meant.items() if not name), None)
     if unknown and typed[unknown] in FORMATS:
         return f"unknown option {unknown}; a dataset's other formats: `seediff export DATASET --to {typed[unknown]}`"
     if unknown:
         return f"unknown option {unknown}{did_you_mean(unknown, options)}"
-    names = dict.fromkeys(f"{own[name]} {value}".strip() for name, value in meant.values())
+    names = dict.fromkeys(f"{here[name]} {value}".strip() for name, value in meant.values())
     return f"unknown option {', '.join(meant)}; the name here: {' '.join(names)}"
 
 
@@ -117,8 +118,8 @@ def _field(option: str) -> str:
 
 
 def is_of_model(error: BaseException) -> bool:
-    """Whether an error comes from a model's own code, in diffusers or transformers, and neither from a hook that this
-    code called nor from the arguments with which SeeDiff called it."""
+    """Whether an error comes from a model's own code in diffusers or transformers. If a hook of this package failed
+    there, or this package's arguments were wrong, the answer is False."""
     frames = [frame for frame, _ in walk_tb(error.__traceback__)]
     names = [f"{frame.f_globals.get('__name__')}.{frame.f_code.co_name}" for frame in reversed(frames)]
     return not OURS.match(next((name for name in names if name.startswith(PACKAGES)), "seediff."))

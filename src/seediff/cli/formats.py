@@ -28,22 +28,21 @@ from .options import Data, Link, NewOut, Quiet, WithRejected, Workers, command_l
 
 if TYPE_CHECKING:
     from ..dataset.importing import Imported
-    from ..dataset.sample import Sample
 
 T = TypeVar("T")
 CHOICE = Group("Format", sort_key=6)
 SHOWN = 8
-"""The most names that a note lists."""
+"""Maximum number of names in a note."""
 
 
 def export_option(name: str, text: str, default: object = "no") -> Parameter:
-    """An `export` option of some formats; its help begins with their names. name: its field. text: the rest of the
-    help."""
+    """An option of `export` that only some formats have; its help begins with the names of these formats. name: the
+    name of its field. text: the rest of the help."""
     return _of([kind for kind in get_args(FormatName) if name in export_options(kind)], text, default)
 
 
 def import_option(name: str, text: str, default: object) -> Parameter:
-    """The same for an option of `import`."""
+    """An option of `import` that only some formats have. The arguments are those of `export_option`."""
     return _of([kind for kind in get_args(SourceName) if name in import_options(kind)], text, default)
 
 
@@ -112,7 +111,6 @@ def export_(
     if not quiet:
         parts = [f"{count} {split}" for split, count in done.splits.items() if len(done.splits) > 1]
         print(f"{plural(done.samples, 'sample')} in {out} ({', '.join([*parts, plural(done.files, 'file')])})")
-        say_reviewed(dataset.labelled(with_rejected))
         say_notes(done.notes)
         step = train_line(out)
         if to == "yolo":
@@ -218,11 +216,11 @@ def import_(
 
 
 def say_corrected(done: Imported, corrects: Path, accepted: bool) -> None:
-    """Print how masks of the dataset `corrects` have changed. accepted: unchanged masks were accepted."""
+    """Print how the masks of the dataset `corrects` changed. accepted: whether unchanged masks were accepted."""
     from ..dataset.corrections import sum_changes
 
     print(*sum_changes(done.changes), sep="\n")
-    if not accepted and not all(change.pixels for change in done.changes):
+    if not accepted and not all(change.pixels or change.objects != "same" for change in done.changes):
         say_notes(["unchanged masks get no verdict; --accept-unchanged accepts them, if somebody looked at all"])
     missing = len(done.rows) - len(done.changes)
     if missing > 0:
@@ -230,7 +228,7 @@ def say_corrected(done: Imported, corrects: Path, accepted: bool) -> None:
 
 
 def absent_classes(done: Imported) -> list[str]:
-    """A line about the classes that no mask shows, if there are any."""
+    """A line about the classes that no mask shows; empty if there are no such classes."""
     absent = [name for name in done.classes if not any(row["area"].get(name) for row in done.rows)]
     if not absent:
         return []
@@ -259,22 +257,14 @@ def recognise_source(source: Path, options: ImportOptions, quiet: bool) -> Sourc
     return format_
 
 
-def say_reviewed(samples: Iterable[Sample]) -> None:
-    """Print the numbers of corrected masks and rejected samples, if there are any."""
-    from ..dataset.reviews import review_summary
-
-    line = review_summary(sample.row for sample in samples)
-    if line:
-        print(f"Reviewed: {line}")
-
-
 def say_notes(notes: Iterable[str]) -> None:
     print(*(f"note: {note}\n" for note in notes), sep="", end="")
 
 
 def options_given(own: Collection[str], options: Mapping[str, Any], format_: str) -> dict[str, Any]:
-    """The given options. own: the options of the format. format_: the option that names it, for the message. Raises
-    UserError for a given option that is not among the format's."""
+    """The options that a user gave: name → value. own: the options of the format. options: all options; None for a
+    value that was not given. format_: the option that names the format, for the message. Raises UserError for a given
+    option that the format does not have."""
     given = {name: value for name, value in options.items() if value is not None}
     for name in given:
         if name not in own:
@@ -285,7 +275,7 @@ def options_given(own: Collection[str], options: Mapping[str, Any], format_: str
 
 
 def follow_progress(quiet: bool) -> Callable[[Iterable[T]], Iterable[T]]:
-    """A function that wraps an iterable of samples to show a progress bar on a terminal. Elsewhere, or if quiet, it
+    """A function that passes samples through, and shows a progress bar meanwhile. Without a terminal, or if `quiet`, it
     shows nothing."""
     if quiet or not sys.stderr.isatty():
         return iter

@@ -1,4 +1,4 @@
-"""What was typed on the command line: as its command gets it, and as messages name it."""
+"""The words of a command line: as values for the command, and as names in messages."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Typed = Mapping[str, Any]
-"""The values of a configuration that were typed: flat name → value, such as `mask.beta` → 0.4."""
+"""Flat name → value, such as `mask.beta` → 0.4, for the fields of a configuration that a user typed."""
 TYPED = "typed"
-"""The parameter with which a command gets them."""
+"""The name of the parameter that gives a command its typed values."""
 
 
 def options_of(kind: type) -> Callable[[Command], Command]:
     """Give a command an option for each field of a configuration. The command has a keyword-only parameter `typed:
     Typed` without a default.
 
-    The parser is told that this parameter is a configuration, of which it makes options. But it does not make the
-    configuration, which also needs files and presets: `CommandLine.parse` passes what was typed.
+    For the parser, this parameter is a configuration, so it makes options of the fields. It cannot make the
+    configuration itself, which also needs files and presets. Therefore `CommandLine.parse` passes what was typed.
     """
 
     def decorate(command: Command) -> Command:
@@ -39,15 +39,13 @@ def options_of(kind: type) -> Callable[[Command], Command]:
 
 
 class CommandLine:
-    """A command line: its words are parsed, and then named in messages about errors."""
+    """A command line. It parses its words, and later names them in messages about errors."""
 
     def __init__(self, program: App, words: Sequence[str]) -> None:
         self.program, self.words = program, list(words)
         self._typed: dict[str, Any] = {}
         self._options: dict[str, str] = {}
-        """Flat name of a field, or name of a command's parameter → its option as it was typed, or the name itself."""
-        self._phrases: dict[str, str] = {}
-        """Typed word → its option and the word."""
+        """Flat name of a field, or name of a parameter → its option as it was typed, or else the name itself."""
 
     def run(self) -> Any:
         """Call the command with what was typed. Raises UserError and the parser's CycloptsError."""
@@ -55,7 +53,7 @@ class CommandLine:
         return command(*bound.args, **bound.kwargs)
 
     def parse(self) -> tuple[Callable[..., Any], inspect.BoundArguments]:
-        """(command, its arguments)."""
+        """(command, arguments): the command's function, and the arguments to call it with."""
         self.program.config = (self._take,)
         command, bound, _ = self.program.parse_args(self.words, exit_on_error=False, print_error=False)
         if TYPED in bound.signature.parameters:
@@ -63,8 +61,8 @@ class CommandLine:
         return command, bound
 
     def name(self, subject: str) -> str:
-        """The subject of a message as the user knows it: a field's option, or a typed word with its option."""
-        return self._options.get(subject) or self._phrases.get(subject, subject)
+        """The subject of a message as the user knows it: for a field, its option."""
+        return self._options.get(subject, subject)
 
     def command_options(self) -> set[str]:
         """The options and arguments of the command, such as --seed and PATHS."""
@@ -73,36 +71,21 @@ class CommandLine:
         return set(chain.from_iterable(argument.names for argument in arguments))
 
     def _take(self, app: App, commands: tuple[str, ...], arguments: Sequence[Argument]) -> None:
-        """Take the typed values of a configuration from the parser, which would make an instance of it. The parser
-        calls this before it converts the other words. arguments: the command's parameters, and the fields of those that
-        are dataclasses."""
-        words = [token.value for token in chain.from_iterable(argument.tokens for argument in arguments)]
+        """Take the typed values of a configuration from the parser, which calls this before it converts the other
+        words. With no words left for it, the parser does not make the configuration itself. arguments: the command's
+        parameters, and the fields of parameters that are dataclasses. Raises UserError for an empty path."""
         for parameter in arguments:
             if parameter.keys:  # a field, which is among its parameter's children
                 continue
             for argument in (parameter, *parameter.children_recursive):
                 name = ".".join(argument.keys) or argument.field_info.name
-                self._options[name] = name
-                if argument.tokens:
-                    self._note(name, argument, words)
+                option = argument.tokens[0].keyword if argument.tokens else None
+                self._options[name] = option or name
+                if "Path" in str(argument.hint) and not all(token.value.strip() for token in argument.tokens):
+                    raise UserError(option or argument.name, "an empty path", "the current folder is .")
                 if argument.tokens and argument.keys and parameter.field_info.name == TYPED:
                     self._typed[name] = read_value(name, argument)
                     argument.tokens.clear()
-
-    def _note(self, name: str, argument: Argument, words: Sequence[str]) -> None:
-        """Remember how a value was typed, for messages. name: its flat name. words: all typed values. Raises UserError
-        for an empty path, and for a value after --no-…."""
-        token, option = argument.tokens[0], argument.tokens[0].keyword
-        if "Path" in str(argument.hint) and not all(one.value.strip() for one in argument.tokens):
-            raise UserError(option or argument.name, "an empty path", "the current folder is .")
-        if not option:
-            return
-        if option.startswith("--no-") and token.implicit_value is True:
-            raise UserError(option, "takes no value", f"write {option}, or {argument.name}")
-        self._options[name] = option
-        if words.count(token.value) == 1:
-            self._phrases[token.value] = f"{option} {token.value}"
-            self._phrases[repr(token.value)] = f"{option} {token.value!r}"
 
 
 def read_value(name: str, argument: Argument) -> Any:

@@ -1,4 +1,4 @@
-"""What a shell starts: `seediff`, and `python -m seediff`."""
+"""The entry of the program, for `seediff` and `python -m seediff`."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""`seediff models` and `seediff download`: which models there are, and fetching one."""
+"""`seediff models`, `download` and `tune`: list the known models, fetch one, and find a model's own thresholds."""
 
 from __future__ import annotations
 
-import json
+import sys
+import warnings
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
@@ -10,13 +11,18 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from ..config.fields import MODEL, RUN, DType
-from ..errors import UserError
+from ..config.class_names import parse_classes
+from ..config.fields import INPUT, MODEL, RUN, WORD, DType, read_names
+from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
+from ..config.resolve import recommend
+from ..errors import Notice, UserError
 from ..files.messages import make_console
+from ..files.output_folders import check_writable
+from ..files.outputs import write_atomic
 from ..models.describe import describe
 from ..models.model_files import find_model
-from .options import HERE, Quiet, command_line, next_steps, option
-from .progress import report_on_interrupt
+from .options import AT_LEAST_1, HERE, Quiet, command_line, next_steps, option
+from .progress import bar_or_lines, report_on_interrupt
 
 ABOUT_MODELS = """\
 Sizes are those of all weights in half precision; licences are what the models' pages said: read them before use.
@@ -24,16 +30,10 @@ Fetched on first use; or before, also for a machine without a network: seediff d
 Also any local folder in diffusers' format, or a hub id: seediff generate --model FOLDER --classes zebra --out zebras"""
 
 
-def models(
-    *, as_json: Annotated[bool, option(RUN, "Print the list as JSON.", name="--json", negative=())] = False
-) -> None:
+def models() -> None:
     """List the models that have short names, with their sizes and licences, and which are on this machine.
 
-    For example:
-
-    - `seediff models`
-
-    - `seediff models --json > models.json`
+    For example: `seediff models`
     """
     from rich.padding import Padding
     from rich.text import Text
@@ -41,12 +41,6 @@ def models(
     from ..models.catalogue import HEADINGS, list_models
 
     console, families = make_console(), list_models()
-    if as_json:
-        listed: list[dict[str, str]] = []
-        for family, rows in families:
-            listed += [{"family": family.title, **row._asdict()} for row in rows]
-        print(json.dumps(listed, indent=2, ensure_ascii=False))
-        return
     lines = [row[: len(HEADINGS)] for row in chain.from_iterable(rows for _, rows in families)]
     widths = [max(map(len, column)) for column in zip(HEADINGS, *lines, strict=True)]
 
@@ -113,3 +107,79 @@ def download(
             places = f"{files.replacement.path} and {folder}"
         print(f"{name}: all files are in {places}")
         print(next_steps(command_line("generate", *model, "--classes", "dog,cat", "--out", "pets")))
+
+
+def tune(
+    data: Annotated[
+        Path, Parameter(help="Labelled photographs: a folder in any layout that `evaluate` and `import` read.")
+    ],
+    /,
+    *,
+    out: Annotated[
+        Path, HERE, option(RUN, "File to write the thresholds to, for --preset of `mask` and `segment`.")
+    ] = Path("preset.toml"),
+    model: Annotated[
+        str,
+        option(
+            MODEL, "Needed: a name from `seediff models`, a local folder, a hub id, or a .safetensors or .gguf file."
+        ),
+    ] = "",
+    classes: Annotated[
+        tuple[str, ...],
+        read_names(parse_classes),
+        option(INPUT, "Classes of the set to use: names separated by commas, or a file.", "all"),
+    ] = (),
+    split: Annotated[str | None, option(INPUT, "Part of the set to use.", "val; all of a set without parts")] = None,
+    count: Annotated[int, WORD, AT_LEAST_1, option(INPUT, "Maximum number of photographs, evenly spaced.", 50)] = 50,
+    size: Annotated[
+        int | None, WORD, option(MODEL, "Side in pixels of the square that the model sees.", "the model's own")
+    ] = None,
+    device: Annotated[str | None, option(MODEL, "Device: cuda, mps or cpu.", "the fastest available")] = None,
+    dtype: Annotated[DType | None, option(MODEL, "Number format.", "16-bit on cuda, else float32")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Find a model's own thresholds from a few labelled photographs: `presence` and `beta` for `mask`,
+    `name_threshold` for `segment --names`.
+
+    For example:
+
+    - `seediff tune VOCdevkit/VOC2012 --model sd1.5 --out sd1.5.toml`
+
+    - `seediff mask photos --model sd1.5 --classes dog,cat --preset sd1.5.toml --out masked`
+    """
+    from ..dataset.dataset import open_truths
+    from ..run.evaluate_masks import load_masker
+    from ..run.photos import doubt_line, is_drawing
+    from ..run.tune import countable
+    from ..run.tune import tune as find_thresholds
+
+    check_writable(out, is_file=True)
+    if out.exists():
+        raise UserError("out", f"{out} already exists", "choose another file")
+    # 1. The model, and the classes that it knows
+    labelled = open_truths(data, split)
+    segmenting, found = recommend(SegmentPhotosConfig, {"model": model})
+    info = found or describe(find_model(model))
+    kept = countable(labelled, info.settings.words, classes)
+    names = tuple(dict.fromkeys(kept.values()))
+    given = {"classes": names, "model": model, "size": size, "device": device, "dtype": dtype}
+    config, _ = recommend(MaskPhotosConfig, given, info)
+    doubt = ""
+    if not all(is_drawing(sample.metadata, config.model_label) for sample in labelled):
+        doubt = doubt_line(info, config.model_label)
+    if doubt:
+        warnings.warn(doubt, Notice, stacklevel=1)
+
+    # 2. The thresholds, and their file
+    masker, weights = load_masker(config, info)
+    with bar_or_lines(quiet, "photographs") as progress:
+        tuning = find_thresholds(masker, weights, labelled, kept, segmenting.segment, count=count, progress=progress)
+    write_atomic(out, tuning.tuned.to_toml().encode("utf-8"))
+    if not quiet:
+        print(*tuning.lines, f"Written to {out}; use it with --preset {out}", sep="\n")
+        for line in labelled.notes:
+            print(f"note: {line}")
+        if doubt:
+            print(doubt)
+    for name, reason in tuning.failed:
+        print(f"seediff: {name}: left out: {reason}", file=sys.stderr)

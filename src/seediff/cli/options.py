@@ -1,4 +1,4 @@
-"""What the commands share: options of several commands, carrying out a job, photographs, and what comes next."""
+"""What several commands share: options, carrying out a job, checks of photographs, and the lines about next steps."""
 
 from __future__ import annotations
 
@@ -31,13 +31,14 @@ if TYPE_CHECKING:
 
 
 def option(group: Group, text: str, default: object = None, **parameter: Any) -> Parameter:
-    """An option with its help text. default: shown in the help."""
+    """The parameter of an option. group: its group in the help. text: its help text. default: the default to show;
+    None: show no default."""
     shown = False if default in (None, "") else str(default)
     return Parameter(group=group, help=text, show_default=shown, **parameter)
 
 
 def shown(default: str | bool) -> Parameter:
-    """Makes the help show a default. False: show none."""
+    """A parameter that makes the help show a default. False: it shows no default."""
     return Parameter(show_default=default)
 
 
@@ -52,11 +53,10 @@ def _check_seed(kind: type, seed: int) -> None:
 
 
 HERE = Parameter(converter=_folder)
-"""A second Parameter for options whose value is a folder or file on this machine. Raises UserError for a URL."""
+"""An additional parameter for options whose value is a folder or file on this machine. Raises UserError for a URL."""
 AT_LEAST_1 = Parameter(validator=Number(gte=1))
 SEED = Parameter(validator=_check_seed)
-"""A second Parameter for options whose value is a random seed. Raises UserError for a seed that some random generator
-does not accept."""
+"""An additional parameter for random seeds. Raises UserError for a seed that a random generator does not accept."""
 Data = Annotated[Path, Parameter(help="Folder of a finished dataset.")]
 RunOut = Annotated[Path, HERE, option(RUN, "Folder for the dataset. Continues an unfinished run there.")]
 NewOut = Annotated[Path, HERE, option(RUN, "New folder; it appears when it is complete.")]
@@ -85,8 +85,7 @@ ConfigFile = Annotated[
 @Parameter(name="*", group=RUN)
 @dataclass(frozen=True)
 class RunOptions:
-    """How batches are made. These options are not part of the configuration, because they change no byte of the
-    output."""
+    """How batches are made. These options change no byte of the output, so they are not part of the configuration."""
 
     offload: Annotated[Offload, Parameter(group=MODEL)] = "none"
     """Keep whole parts (model) or single layers (sequential) in main memory until the GPU needs them. Slower; same
@@ -120,7 +119,7 @@ class RunOptions:
             print(f"seediff: {text}", file=sys.stderr, flush=True)
 
     def make_engine(self) -> Engine | None:
-        """The engine for the batches; None: this process."""
+        """The engine that makes the batches; None: this process makes them."""
         if self.engine == "local":
             return None
         from ..run.cluster import Ray
@@ -132,9 +131,9 @@ AS_USUAL = RunOptions()
 
 
 def carry_out(job: AnyJob, out: Path, options: RunOptions, counted: str) -> RunResult | None:
-    """Run a job with progress on stderr, or with --dry-run print what it would do and return None. counted: the plural
-    of what progress counts. Without a terminal for progress, a line about the run is printed before torch is imported.
-    """
+    """Run a job, and show progress on stderr. With --dry-run, print what it would do and return None. counted: what
+    progress counts, in the plural. Without a terminal for progress, print a line about the run before torch is
+    imported."""
     from ..run import loop
 
     engine = options.make_engine()
@@ -154,8 +153,8 @@ def carry_out(job: AnyJob, out: Path, options: RunOptions, counted: str) -> RunR
 
 
 def check_mask_effects(typed: Collection[str], mask: MaskConfig, reject: bool = False) -> None:
-    """Raise UserError for an option about masks, or --attempts, that was typed but has no effect. typed: flat names,
-    such as `mask.beta`."""
+    """Raise UserError for a typed option that has no effect: an option about masks, or --attempts. typed: flat names,
+    such as `mask.beta`. reject: whether samples are drawn again."""
     finish, own = mask.facts.finish, f"{mask.method} has its own"
     unread = [
         ("attempts", not reject, "only --reject draws samples again"),
@@ -178,12 +177,12 @@ def check_mask_effects(typed: Collection[str], mask: MaskConfig, reject: bool = 
 
 
 PHOTOS_AND_MAPS = (("images", "masks"), ("JPEGImages", "SegmentationClass"), ("leftImg8bit", "gtFine"))
-"""Where datasets keep photographs and their label maps: SeeDiff's, VOC's, Cityscapes'."""
+"""(folder of photographs, folder of label maps) in datasets of SeeDiff, VOC and Cityscapes."""
 
 
 def check_photos(paths: Sequence[Path]) -> None:
-    """Raise UserError for a folder that is a dataset, or holds one that no run made, because its label maps would be
-    read as photographs."""
+    """Raise UserError for a folder that is a dataset or contains one, because its label maps would count as
+    photographs. Outputs of runs inside the folder are allowed, because `find_photos` leaves them out."""
     for path in filter(Path.is_dir, paths):
         below = [folder for folder in sorted(path.iterdir()) if not (folder / CONFIG).is_file()]
         for folder, (photos, maps) in product([path, *below], PHOTOS_AND_MAPS):
@@ -193,8 +192,8 @@ def check_photos(paths: Sequence[Path]) -> None:
 
 
 def report_unusable(failed: Sequence[Mapping[str, str]], photos: int, out: Path) -> None:
-    """Raise UserError, for the exit code, if some of the photographs could not be used. By then the others are
-    finished. failed: the rows of failed.jsonl in the folder `out`. photos: the number of all photographs."""
+    """Raise UserError if some photographs could not be used, so that the exit code says it. The others are finished.
+    failed: the rows of failed.jsonl in the folder `out`. photos: the number of all photographs."""
     from ..files.photo_files import FAILED  # imports numpy
 
     if failed:
@@ -210,8 +209,8 @@ LOOK = "see how each mask was made, and correct it"
 
 
 def next_steps(*commands: str, made: Path | None = None) -> str:
-    """Lines for the end of a command: the heading "Next:" with further commands, and the page of the dataset. made: the
-    dataset's folder, if there is a page."""
+    """The last lines of a command: "Next:" with the commands to run next, and the page of the dataset. made: the
+    dataset's folder; None: there is no page."""
     from ..dataset.native import PREVIEW  # imports numpy
 
     steps = "\n  ".join(("\nNext:", *commands))
@@ -219,7 +218,7 @@ def next_steps(*commands: str, made: Path | None = None) -> str:
 
 
 def command_line(*arguments: object, about: str = "") -> str:
-    """The shell command that runs this program with these arguments. about: its purpose, appended as a comment."""
+    """A shell command that runs this program. about: its purpose, appended as a comment."""
     line = " ".join([own_command(), *(shlex.quote(str(argument)) for argument in arguments)])
     return f"{line}    # {about}" if about else line
 
@@ -233,8 +232,8 @@ def train_line(data: Path) -> str:
 
 
 def own_command() -> str:
-    """The words with which a shell runs this program: `seediff` if the shell finds it by that name, else the script's
-    path, or `python -m seediff` if it was started in another way."""
+    """The words with which a shell runs this program: `seediff` if the shell finds the running script by that name,
+    otherwise the script's path. `python -m seediff` if it was started without a script."""
     script = Path(sys.argv[0])
     if script.stem != "seediff":
         return f"{shlex.quote(sys.executable)} -m seediff"

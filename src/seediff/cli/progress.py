@@ -26,8 +26,8 @@ class InterruptedRun(KeyboardInterrupt):
 
 @contextmanager
 def report_on_interrupt(state: Callable[[], str]) -> Iterator[None]:
-    """Turn Ctrl-C into InterruptedRun, and OSError (such as a full disk) into UserError. state: makes the text about
-    the run's state, when it is needed."""
+    """Turn Ctrl-C into InterruptedRun, and OSError, such as a full disk, into UserError. state: returns a text about
+    what is finished, for the message."""
     try:
         yield
     except KeyboardInterrupt as error:
@@ -39,8 +39,8 @@ def report_on_interrupt(state: Callable[[], str]) -> Iterator[None]:
 
 @contextmanager
 def show_progress(quiet: bool, out: Path, counted: str = "images") -> Iterator[Progress]:
-    """The function to which a run into the folder `out` reports its progress, shown as by `bar_or_lines`. Ctrl-C and
-    OSError become errors that say how much is finished."""
+    """Yields a function to which a run into the folder `out` reports its progress. The progress is shown as by
+    `bar_or_lines`. Errors for Ctrl-C and OSError say how much is finished."""
     finished = [0, 0]
 
     def state() -> str:
@@ -58,8 +58,8 @@ def show_progress(quiet: bool, out: Path, counted: str = "images") -> Iterator[P
 
 
 def bar_or_lines(quiet: bool, counted: str = "images") -> AbstractContextManager[Progress]:
-    """A function that shows progress on stderr: as a bar on a terminal, as lines elsewhere, not at all if quiet.
-    counted: the plural of what is counted."""
+    """Yields a function that shows progress on stderr: as a bar on a terminal, otherwise as lines, not at all if
+    `quiet`. counted: what is counted, in the plural."""
     if quiet:
         return no_progress()
     return progress_bar(counted) if sys.stderr.isatty() else progress_lines(counted)
@@ -72,8 +72,8 @@ def no_progress() -> Iterator[Progress]:
 
 @contextmanager
 def progress_lines(counted: str = "images", clock: Callable[[], float] = time.monotonic) -> Iterator[Progress]:
-    """A function that prints plain lines on stderr, for logs: after a batch, but at most one in LINE_SECONDS, and one
-    at the end if there were others."""
+    """Yields a function that prints progress as lines on stderr, for logs: after a batch, but at most one line in
+    LINE_SECONDS, and a last line if there were others."""
     # The rate is that of this run alone: `before` items were finished when it began. Its clock starts with the last
     # report at which it had finished none, because until then it loads the model.
     begun = printed = clock()
@@ -99,7 +99,7 @@ def progress_lines(counted: str = "images", clock: Callable[[], float] = time.mo
 
 @contextmanager
 def progress_bar(counted: str = "images") -> Iterator[Progress]:
-    """A function that moves a bar on stderr, which vanishes at the end."""
+    """Yields a function that moves a bar on stderr. The bar vanishes at the end."""
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 

@@ -5,14 +5,13 @@ better samples.
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config.filter import Criteria
 from ..errors import UserError
 from ..files.messages import make_console, plural
 from ..files.output_folders import check_apart, check_free, check_writable
-from .formats import follow_progress, say_reviewed
+from .formats import follow_progress
 from .line import Typed, options_of
 from .options import LOOK, Data, Json, Link, NewOut, Quiet, command_line, export_line, next_steps, train_line
 
@@ -36,7 +35,7 @@ def check(
     - `seediff check pets --json check.json`
     """
     from ..dataset.quality.check import check_dataset
-    from ..evaluate.semantic import write_json
+    from ..evaluate.tables import write_json
     from .summary import findings_table
 
     check_writable(json, is_file=True)
@@ -49,7 +48,7 @@ def check(
     if json is not None:
         write_json(checked.as_json(), json)
     if checked.errors:
-        raise UserError(f"{data}: {describe_errors(data, checked)}")
+        raise UserError(f"{data}: {describe_errors(checked)}")
     if not quiet:
         print(f"{data}: no errors, {plural(len(checked.findings), 'warning')}")
 
@@ -60,12 +59,12 @@ def stats(
     json: Json = None,
     quiet: Quiet = False,
 ) -> None:
-    """Count each class's images, pixels, areas, pieces and flags in a dataset.
+    """Count each class's images, pixels, areas and pieces in a dataset.
 
     For example: `seediff stats pets --json stats.json`
     """
     from ..dataset.dataset import Dataset
-    from ..evaluate.semantic import write_json
+    from ..evaluate.tables import write_json
 
     check_writable(json, is_file=True)
     counted = Dataset.from_native(data).stats(follow_progress(quiet))
@@ -109,34 +108,21 @@ def filter_(
     kept.save(out, about=about, link=link, follow=follow)
     if not quiet:
         print(f"{plural(len(kept), 'sample')} in {out}; dropped: {counts(kept.dropped) or 'none'}")
-        say_reviewed(kept)
         print(next_steps(command_line("look", out, about=LOOK), train_line(out), export_line(out)))
 
 
-def describe_errors(data: Path, checked: Checked) -> str:
-    """A text with the number of errors, the first error, and what helps: only files that a run wrote can be made
-    again."""
-    from ..dataset.native import METADATA
+def describe_errors(checked: Checked) -> str:
+    """A text about the errors: their number, the first error, and what helps."""
     from ..dataset.quality.check import FILE_FINDINGS
-    from ..dataset.reviews import REVIEWED, REVIEWS
-    from ..files.outputs import CONFIG
     from .summary import counts
 
     errors = checked.findings[: checked.errors]
     first, kinds = errors[0], Counter(finding.kind for finding in errors)
     where = "" if first.kind == "structure" else f"{first.where}: "
     text = f"{plural(checked.errors, 'error')} ({counts(kinds)}); the first: {where}{first.text}"
-    if not kinds.keys() & {*FILE_FINDINGS} and not any(finding.where.startswith("row ") for finding in errors):
-        return text  # a label map that does not fit its row may be somebody's work
-    text += "; restore what is damaged from a copy"
-    by_people = any(finding.where == REVIEWS or finding.where.startswith(f"{REVIEWED}/") for finding in errors)
-    if (data / CONFIG).is_file() and not by_people:
-        damaged = [finding.where for finding in errors if finding.kind in FILE_FINDINGS and finding.kind != "structure"]
-        both = " and ".join([METADATA, *damaged[:1]])
-        if len(damaged) > 1:
-            both += f" (and {len(damaged) - 1} more)"
-        text += f", or remove {both}, and run the same command again with the same --out"
-    return text
+    if kinds.keys() & {*FILE_FINDINGS} or any(finding.where.startswith("row ") for finding in errors):
+        text += "; restore what is damaged from a copy"
+    return text  # a label map that does not fit its row may be somebody's work
 
 
 def show_stats(stats: Stats) -> None:

@@ -1,4 +1,4 @@
-"""Runs a command line, from the environment that it needs to its exit code.
+"""Runs a command line, from its environment to its exit code.
 
 Exit codes: 0 done, 1 a fault of this program, 2 a problem that the user can fix, 130 interrupted, 141 the reader of the
 output closed it. Errors are one line on stderr; with SEEDIFF_DEBUG=1 in the environment, they are tracebacks.
@@ -29,11 +29,11 @@ ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",  # waiting threads release their core: several times as fast beside other programs
 }
 TIDYING = 5.0
-"""The seconds after the first Ctrl-C in which further ones have no effect (`FirstInterrupt`)."""
+"""Seconds after the first Ctrl-C in which further Ctrl-Cs have no effect (`FirstInterrupt`)."""
 
 
 def run(words: Sequence[str], program: App | None = None) -> int:
-    """Run the command line and return its exit code. Arguments as in `main.main`."""
+    """Run a command line and return its exit code. words, program: as in `main.main`."""
     # 1. The process
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -68,8 +68,8 @@ def run(words: Sequence[str], program: App | None = None) -> int:
 
 
 def choose_program(words: Sequence[str]) -> App:
-    """The App for these words. For the list of commands it imports no command; for the help of a command with many
-    options it knows which to show."""
+    """The App that runs these words. For the list of commands it imports no command. For the help of a command with
+    many options it knows which options to show."""
     if not words or words[0] in ("-h", HELP, HELP_ALL):
         return make_app(listing=True)
     if words[0] in COMMON and {"-h", HELP, HELP_ALL} & set(words):
@@ -88,7 +88,7 @@ class FirstInterrupt:
 
     def __init__(self) -> None:
         self.first: float | None = None
-        """The time of the first Ctrl-C (`time.monotonic`); None before it."""
+        """The time of the first Ctrl-C by `time.monotonic`; None before."""
         before = signal.getsignal(signal.SIGINT)
         own = before is signal.default_int_handler or isinstance(getattr(before, "__self__", None), FirstInterrupt)
         if own and threading.current_thread() is threading.main_thread():
@@ -103,8 +103,8 @@ class FirstInterrupt:
 
 
 def close_output() -> int:
-    """Give up the output after its reader, such as `head`, closed it. Returns the exit code that shells report for a
-    program that SIGPIPE ended."""
+    """Stop writing output, because its reader, such as `head`, closed it. Returns the exit code with which shells
+    report SIGPIPE."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

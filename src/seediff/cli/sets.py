@@ -14,13 +14,12 @@ from ..config.sides import side_notes
 from ..errors import UserError
 from ..files.messages import plural
 from ..files.output_folders import check_apart, check_free, stage_output
-from .formats import follow_progress, say_notes, say_reviewed
+from .formats import follow_progress, say_notes
 from .line import Typed, options_of
 from .options import (
     HERE,
     ConfigFile,
     Data,
-    DryRun,
     Link,
     NewOut,
     Quiet,
@@ -44,7 +43,6 @@ def augment(
     link: Link = False,
     workers: Workers = 1,
     config_file: ConfigFile = None,
-    dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
     """Add changed copies of a dataset's samples: spliced, noisy, tilted, occluded, mirrored.
@@ -65,19 +63,10 @@ def augment(
     check_apart(out, [data])
     check_free(out)
     augmented = open_augmented(config, data)
-    originals, new, sources = len(augmented.originals), len(augmented.new), len(augmented.sources)
-    if dry_run:
-        print(f"Would make: {plural(len(augmented), 'sample')} of {plural(len(augmented.classes), 'class')}")
-        print(
-            f"Originals: {originals} of {len(augmented.samples)}; for training, and so sources of new ones: {sources}"
-        )
-        print(*(f"  {kind}: {count}" for kind, count in augmented.added().items()), sep="\n")
-        return
     write_augmented(augmented, out, link=link, workers=workers, follow=follow_progress(quiet))
     if quiet:
         return
-    print(f"{plural(originals, 'original')} and {plural(new, 'new sample')} in {out}")
-    say_reviewed(augmented.originals or [augmented.samples[position] for position in augmented.sources])
+    print(f"{plural(len(augmented.originals), 'original')} and {plural(len(augmented.new), 'new sample')} in {out}")
     say_notes(side_notes(augmented.classes) if any("flip" in kind for kind in augmented.added()) else ())
     print(next_steps(train_line(out), made=out))
 
@@ -106,7 +95,6 @@ def merge(
     merged.save(out, about=about, link=link, follow=follow_progress(quiet))
     if not quiet:
         print(f"{plural(len(merged), 'sample')} of {plural(len(merged.classes), 'class')} in {out}")
-        say_reviewed(merged)
         say_notes(merged.notes)
         print(next_steps(command_line("check", out), train_line(out), export_line(out)))
 
@@ -167,7 +155,6 @@ def split(
     if not quiet:
         counts = ", ".join(f"{name} {len(part)}" for name, part in parts.items())
         print(f"{counts} of {plural(len(dataset), 'sample')}: {out or data}")
-        say_reviewed(dataset)
         say_notes(parts["train"].notes)
         steps = [train_line(data), export_line(data)]
         if out is not None:

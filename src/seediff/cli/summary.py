@@ -27,11 +27,13 @@ BARS = " ▁▂▃▄▅▆▇█"
 
 
 def show_generated(result: RunResult, config: GenerateConfig) -> None:
-    """Print the summary of a finished `generate`, or of a dataset that was already complete. A table has for each class
-    its images, rejected draws and flags (both by reason), and its mean share of the image. A sentence says how many
-    images there are, and how many are missing because all their draws were flagged.
+    """Print the summary of a `generate` that is finished, now or before.
+
+    A table has for each class the number of images, of rejected draws and of flags, both by reason, and the mean share
+    of the image. A sentence says how many images there are, and how many are missing because all their draws were
+    flagged.
     """
-    from ..run.reopen import sample_number
+    from ..run.output import sample_number
 
     good = f"{result.out}-good"
     commands = [
@@ -51,8 +53,8 @@ def show_generated(result: RunResult, config: GenerateConfig) -> None:
 
 
 def show_segments(result: RunResult, config: SegmentPhotosConfig, skipped: int, doubt: str = "") -> None:
-    """Print the summary of `segment`; print nothing if no photograph was divided. skipped: the number of files that are
-    no pictures. doubt: a warning to add, or ""; it is `PhotoJob.doubt`."""
+    """Print the summary of `segment`, unless no photograph was divided. skipped: the number of files that are not
+    pictures. doubt: the warning `PhotoJob.doubt`, or ""."""
     if not result.rows:
         return
     table, named = Table("photograph", "segments"), any({*row["classes"]} - {SEGMENT} for row in result.rows)
@@ -83,7 +85,7 @@ def show_segments(result: RunResult, config: SegmentPhotosConfig, skipped: int, 
 
 
 def show_masks(result: RunResult, config: MaskPhotosConfig, skipped: int, doubt: str = "") -> None:
-    """Print the summary of `mask`; nothing without photographs. skipped, doubt: as in `show_segments`."""
+    """Print the summary of `mask`, unless no photograph has masks. skipped, doubt: as in `show_segments`."""
     if not result.rows:
         return
     table = _numbers_table("class", "asked", "found", "mean area")
@@ -99,8 +101,8 @@ def show_masks(result: RunResult, config: MaskPhotosConfig, skipped: int, doubt:
 
 
 def _describe_count(result: RunResult, count: str, skipped: int = 0, left_out: int = 0) -> str:
-    """A sentence about the finished output. count: what there is, in words. skipped: the number of files that are no
-    pictures. left_out: the number of images without a good draw."""
+    """A sentence about the finished output. count: what there is, in words. skipped: the number of files that are not
+    pictures. left_out: the number of images without an accepted draw."""
     text = count
     if not result.done:
         text = f"Complete: {count}; nothing to do"
@@ -129,7 +131,7 @@ def _show(result: RunResult, table: Table, text: str, commands: Sequence[str]) -
 
 
 def _numbers_table(*columns: str) -> Table:
-    """A table whose columns are aligned for numbers, except the first."""
+    """A table with these columns. All but the first column are aligned for numbers."""
     table = Table(*columns)
     for column in table.columns[1:]:
         column.justify = "right"
@@ -137,7 +139,7 @@ def _numbers_table(*columns: str) -> Table:
 
 
 def findings_table(checked: Checked) -> Table:
-    """A table with one row per kind of finding: the number of findings, and the first."""
+    """A table with one row per kind of finding: how many there are, and the first."""
     kinds: dict[tuple[str, str], list[Text]] = {}
     for finding in checked.findings:
         kinds.setdefault((finding.level, finding.kind), []).append(Text(f"{finding.where}: {finding.text}"))
@@ -150,22 +152,21 @@ def findings_table(checked: Checked) -> Table:
 
 def stats_table(stats: Stats) -> Table:
     """A table with the figures of each class."""
-    table = _numbers_table("class", "images", "pixels", "mean area", "areas", "pieces", "flags")
+    table = _numbers_table("class", "images", "pixels", "mean area", "areas", "pieces")
     for row in stats.classes:
         pieces = "–" if row.mean_pieces is None else f"{row.mean_pieces:.1f}"
-        shares, flags = (_share(row.pixels), _share(row.mean_area)), Text(counts(row.flags) or "0")
-        table.add_row(Text(row.name), str(row.images), *shares, bars(row.areas), pieces, flags)
+        shares = _share(row.pixels), _share(row.mean_area)
+        table.add_row(Text(row.name), str(row.images), *shares, bars(row.areas), pieces)
     return table
 
 
 def stats_line(stats: Stats) -> str:
-    """A line about the whole dataset: images and their sizes, shares of background and ignored pixels, flags."""
+    """A line about the whole dataset: images and their sizes, shares of background and ignored pixels."""
     sizes = [f"{count} of {size}" for size, count in list(stats.sizes.items())[:3]] or ["none"]
     if len(stats.sizes) > 3:
         sizes.append(f"{len(stats.sizes) - 3} other sizes")
     images = f"{plural(stats.images, 'image')} ({', '.join(sizes)})"
-    shares = f"background {stats.background:.1%} of the pixels, ignored {stats.ignored:.1%}"
-    return f"{images}; {shares}; flags: {counts(stats.flags) or 'none'}"
+    return f"{images}; background {stats.background:.1%} of the pixels, ignored {stats.ignored:.1%}"
 
 
 def counts(of: Mapping[str, int]) -> str:
@@ -174,6 +175,6 @@ def counts(of: Mapping[str, int]) -> str:
 
 
 def bars(values: tuple[int, ...]) -> str:
-    """A histogram in a line, one character per bin; every bin above 0 is visible."""
+    """A histogram in a line: one character per bin, visible for every value above 0."""
     top = max(values, default=0) or 1
     return "".join(BARS[-(-value * (len(BARS) - 1) // top)] for value in values)

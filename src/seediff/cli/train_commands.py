@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -16,11 +15,10 @@ from cyclopts.validators import Number
 from ..config.class_names import parse_classes
 from ..config.fields import RUN, WORD, read_names
 from ..config.sides import side_notes
-from ..config.speeds import remember_speed
-from ..config.train import DATA, IMAGES, TrainConfig, make_config, with_device
+from ..config.train import DATA, IMAGES, TrainConfig, make_config
 from ..dataset import native
 from ..files.messages import plural
-from .formats import say_notes, say_reviewed
+from .formats import say_notes
 from .line import Typed, options_of
 from .options import (
     AT_LEAST_1,
@@ -118,8 +116,6 @@ def train(
     training = open_training(data, **vars(options or TrainingOptions()))
     config, usual = settle(typed, config_file, training, out)
     if not quiet:
-        items = chain.from_iterable(stage.items for stage in training.stages)
-        say_reviewed([*items, *training.validation])
         sides = side_notes(training.classes) if config.flip else ()
         say_notes([*filter(None, [usual]), *find_doubts(training), *sides])
     if dry_run:
@@ -143,8 +139,6 @@ def train(
             workers=workers,
             keep=keep,
         )
-    if result.images_per_second:
-        remember_speed(with_device(config), 1 / result.images_per_second)
     if not quiet:
         speed = f"{result.images_per_second:.1f} images/s" if result.images_per_second else "it was complete"
         print(f"{result.steps} steps, {speed}: {out}")
@@ -159,8 +153,8 @@ def train(
 
 @contextmanager
 def _report_steps(out: Path, total: int) -> Iterator[Callable[[int], None]]:
-    """Yields a function to call with the number of saved steps. After an interruption or a full disk, the message
-    names this number. out: the segmenter's folder. total: the number of all steps."""
+    """Yields a function to call with the number of saved steps. After an interruption or a full disk, the message names
+    this number. out: the folder of the segmenter. total: the number of all steps."""
     kept: int | None = None
 
     def keep(steps: int) -> None:

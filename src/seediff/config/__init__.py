@@ -9,5 +9,4 @@ models' presets.
     presets.py           constants for a model, in its folder or from `seediff tune`
     resolve.py           the value of each field, from all sources
     generate_config.py   the commands' configurations, with photos_config.py, train.py, augment.py and filter.py
-    speeds.py            how long a run will take
 """

@@ -27,8 +27,8 @@ DIFFUMASK = (
     "perspective:3000/60000",
     "boxes:3000/60000",
 )
-"""The additions that `diffumask` stands for. The counts for grids are DiffuMask's, whose count for 1×2 and 2×1 together
-is split in half; 3,000 for noise, perspective and occlusion (boxes) is this package's choice."""
+"""The additions for which `diffumask` stands. DiffuMask's paper gives the counts of grids; its count for 1×2 and 2×1
+together is divided equally. The counts 3,000 for noise, perspective and boxes are this package's choice."""
 
 
 WHAT, OUTPUT = Group("What to add", sort_key=1), Group("Output", sort_key=2)
@@ -36,11 +36,11 @@ WHAT, OUTPUT = Group("What to add", sort_key=1), Group("Output", sort_key=2)
 
 @dataclass(frozen=True)
 class Addition:
-    """One entry of a recipe."""
+    """One entry of a recipe, such as `flip:50%`."""
 
     operation: str
     amount: float
-    """The number of new pictures, or if `shared` their share of the set's training samples."""
+    """The number of new pictures. If `shared`, their share of the training samples."""
     shared: bool
 
     def of(self, samples: int) -> int:
@@ -53,7 +53,7 @@ class Addition:
 
 
 def parse_recipe(text: str) -> tuple[str, ...]:
-    """The additions that a text lists, separated by commas. Raises UserError."""
+    """The additions in a text, where commas separate them. Raises UserError."""
     additions: list[str] = []
     for part in (part.strip() for part in text.split(",")):
         if part == "diffumask":
@@ -64,8 +64,8 @@ def parse_recipe(text: str) -> tuple[str, ...]:
 
 
 def parse_addition(text: str) -> Addition:
-    """The addition that a text describes, such as `flip:50%`, `splice-2x2:3000/60000` (shares of the training samples)
-    or `noise:200` (pictures). Raises UserError."""
+    """The addition in a text: `flip:50%` and `splice-2x2:3000/60000` give shares of the training samples, `noise:200` a
+    number of pictures. Raises UserError."""
     name, _, amount = (part.strip() for part in text.partition(":"))
     if grid_of(name) is None and name not in OPERATIONS[1:]:
         fix = f"there are {', '.join(OPERATIONS)}, and diffumask"
@@ -80,7 +80,8 @@ def parse_addition(text: str) -> Addition:
 
 
 def grid_of(operation: str) -> tuple[int, int] | None:
-    """`splice-2x3` → (2, 3), its rows and columns; None for another operation. Raises UserError for a bad grid."""
+    """(rows, columns) of a splice: `splice-2x3` → (2, 3); None for another operation. Raises UserError for an
+    impossible grid."""
     sides = re.fullmatch(r"splice-(\d+)x(\d+)", operation)
     if sides is None:
         return None
@@ -92,7 +93,7 @@ def grid_of(operation: str) -> tuple[int, int] | None:
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentConfig(Settings):
-    """What to add to a dataset."""
+    """The configuration of `augment`: what to add to a dataset."""
 
     command: ClassVar[str] = "augment"
 

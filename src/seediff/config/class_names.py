@@ -1,4 +1,4 @@
-"""Class names and prompt templates: parsing and checking them, and how a class is written in a sentence."""
+"""Class names and prompt templates: reading and checking them, and writing class names in a sentence."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SYNONYMS = {
     "automobile": "car",
     "sidewalk": "pavement",
 }
-"""Synonym → the name used for comparison, both in the form of `comparison_key`."""
+"""Synonym → the name with which it counts as equal. Both are written as `comparison_key` returns them."""
 
 SPOKEN = {"diningtable": "dining table", "pottedplant": "potted plant", "tvmonitor": "tv monitor"}
 """VOC's run-together class names → the words that a text encoder knows."""
@@ -48,13 +48,13 @@ SEGMENT = "segment"
 GROUNDS = (BACKGROUND, f"_{BACKGROUND}_", f"__{BACKGROUND}__")
 """Names that tools give to id 0, in any case."""
 IGNORE = 255
-"""The id of pixels without a class, as in files/label_maps.py. That module imports numpy, for which `--help` would have
-to wait."""
+"""The id of pixels without a class. It is also in files/label_maps.py, which imports numpy, for which `--help` would
+have to wait."""
 IGNORED = ("ignored", "ignore", "void", "unlabeled", "unlabelled", "__ignore__")
 """Names that tools give to pixels without a class, in any case. Exports write `ignore`."""
 
 MAX_CLASSES = 254
-"""Label maps are uint8: 0 is background, 255 is ignored."""
+"""Maximum number of classes. Ids are uint8, 0 is the background and 255 is for ignored pixels."""
 
 
 def spoken(class_name: str) -> str:
@@ -63,21 +63,21 @@ def spoken(class_name: str) -> str:
 
 
 def reading_key(class_name: str) -> str:
-    """A form that is equal for two class names which a prompt would not tell apart: `Potted  Plant` and `pottedplant` →
-    `potted plant`; an accent may be a character of its own."""
+    """A form of a class name that is equal for names which read the same in a prompt: `Potted Plant` and `pottedplant`
+    → `potted plant`. An accented letter may be one character or two."""
     return " ".join(spoken(composed(class_name).casefold()).split())
 
 
 def comparison_key(name: str) -> str:
-    """A form that is equal for two class names which data sets use for one class: lower-case letters, digits and
-    symbols only, with synonyms replaced."""
+    """A form of a class name that is equal for names which datasets use for the same class: `Traffic-Light` and
+    `traffic light` → `trafficlight`, `TV` → `tvmonitor`. It has lower-case letters, digits and symbols only."""
     text = normalize("NFKC", name).casefold()  # macOS writes é as two characters
     plain = "".join(c for c in text if category(c)[0] in "LMNS") or text
     return SYNONYMS.get(plain, plain)
 
 
 def alike_names(classes: Iterable[str]) -> list[str]:
-    """A line about each pair of classes whose names `evaluate` takes for one."""
+    """A line about each pair of classes that `evaluate` takes for the same class."""
     first: dict[str, str] = {}
     lines: list[str] = []
     for name in classes:
@@ -88,8 +88,8 @@ def alike_names(classes: Iterable[str]) -> list[str]:
 
 
 def join_classes(classes: Sequence[str]) -> str:
-    """`(dog,)` → `dog`; `(dog, cat, bus)` → `dog, a cat and a bus`. Templates such as `a photo of a {class}` have the
-    first article. classes: class names, or phrases with a class name."""
+    """The classes as they stand in a prompt: `(dog,)` → `dog`; `(dog, cat, bus)` → `dog, a cat and a bus`. The first
+    article is in the template, such as `a photo of a {class}`. classes: class names, or phrases with a class name."""
     *first, last = [spoken(c) for c in classes]
     return f"{', a '.join(first)} and a {last}" if first else last
 
@@ -102,32 +102,35 @@ UNSPACED = (
 MARKS = "\u200c\u200d" + "".join(
     char for char in map(chr, range(0x300, 0x3100)) if category(char)[0] == "M" and not re.match(f"[{UNSPACED}]", char)
 )
-"""Accents and vowel signs that are characters of their own, as in decomposed letters, Hindi and Arabic, which Python's
-`\\w` leaves out, and the invisible joiners between letters."""
+"""Characters that belong to the letter before them, and that Python's `\\w` leaves out: accents of decomposed letters,
+vowel signs of Hindi and Arabic, and invisible joiners."""
 LETTER = rf"(?:[^\W\d_{UNSPACED}]|[{MARKS}])"
 ANY_WORD = rf"{LETTER}+(?:[-']{LETTER}+)*|[{UNSPACED}]+"
-"""A word of a text: letters with their marks, with hyphens and apostrophes inside; in a script without spaces, all
-letters up to the next punctuation mark. `1girl, long_hair` has the words girl, long and hair."""
+"""A pattern for a word: letters with their marks, with hyphens and apostrophes inside. In a script without spaces, a
+word has all letters up to the next punctuation mark. `1girl, long_hair` has the words girl, long and hair."""
 BORDER = rf"(?!(?<={LETTER}){LETTER}|(?<=\d)\d)"
-"""Where a word or name may begin and end: not between two letters, nor between two digits."""
+"""A pattern for the place where a word or name may begin or end: not between two letters, and not between two
+digits."""
 
 
 def any_name(names: Sequence[str], ending: str = "") -> re.Pattern[str]:
-    """A pattern that matches any of the names as whole words, ignoring case, with any white space between words. If
-    several match at a position, the first wins. Group i + 1 is names[i], whose letters may differ from the matched.
-    ending: a pattern that may follow a name."""
+    """A pattern that matches any of the names as whole words, in upper or lower case, with any white space between
+    words. If several names match at a position, the first name wins. Group i + 1 of the match is for names[i].
+
+    ending: a pattern for what may follow a name, such as an `s`.
+    """
     patterns = [r"\s+".join(map(re.escape, spoken(composed(name)).split())) for name in names]
     either = "|".join(f"({pattern}|{normalize('NFD', pattern)})" for pattern in patterns)
     return re.compile(rf"{BORDER}(?:{either}){ending}{BORDER}", re.IGNORECASE)
 
 
 def longest_first(names: Sequence[str]) -> list[str]:
-    """The names sorted so that `any_name` prefers the longer name where one contains the other."""
+    """The names, longest first, so that `any_name` prefers `hot dog` to `dog`."""
     return sorted(names, key=lambda name: len(spoken(name)), reverse=True)
 
 
 def by_class(phrases: Sequence[str], classes: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
-    """Class → the phrases that name it and no other class."""
+    """Class → the phrases that name this class and no other class."""
     named: dict[str, list[str]] = {name: [] for name in classes}
     for phrase, found in zip(phrases, classes_in(phrases, classes), strict=True):
         if len(found) == 1:
@@ -136,7 +139,8 @@ def by_class(phrases: Sequence[str], classes: Sequence[str]) -> Mapping[str, tup
 
 
 def classes_in(texts: Sequence[str], classes: Sequence[str]) -> list[tuple[str, ...]]:
-    """For each text the classes that it names, in the order of `classes`. Where two names match, the longer counts."""
+    """The classes that each text names, in the order of `classes`. Where the names of two classes match, the longer
+    name counts: `a hot dog` does not name the class dog."""
     ordered = longest_first(classes)
     found = [{match.lastindex for match in any_name(ordered).finditer(text)} for text in texts if ordered]
     numbers = {name: number for number, name in enumerate(ordered, 1)}
@@ -153,14 +157,15 @@ def reserved_id(name: str) -> int | None:
 def read_class_list(path: Path, first: int = 1, absent: str = ABSENT) -> dict[int, str]:
     """Id → name, from a file of classes with a name in each line, or `id name` in every line.
 
-        the file's lines                   the names' ids
+        lines of the file                  ids of the names
         `7 dog`, `9 cat`                   7, 9
         `dog`, `cat`                       first, first + 1
-        `background`, `dog`                0, 1; in place of `background` any name in GROUNDS or IGNORED
-        `__ignore__`, `background`, `dog`  none, 0, 1, unless `first` is 0: labelme's, whose `__ignore__` is −1
+        `background`, `dog`                0, 1: a name in GROUNDS or IGNORED comes first
+        `__ignore__`, `background`, `dog`  −1, 0, 1, as in labelme, without the −1; not if `first` is 0
 
-    absent: the problem to report if there is no file. Raises UserError if two ids have one name or two names one id,
-    and for an empty line if `first` is 0."""
+    first: the id of the first name. absent: the problem to report if there is no file. Raises UserError if two ids have
+    the same name or two names the same id, and for an empty line between names if `first` is 0.
+    """
     given = [composed(line.strip()) for line in read_lines(path, absent=absent)]
     lines = [line for line in given if line]
     matches = (re.fullmatch(r"(\d{1,5})[\s:]+(\S.*)", line) for line in lines)
@@ -190,8 +195,9 @@ def first_twice(values: Iterable[Value]) -> Value | None:
 
 
 def parse_classes(text: str) -> tuple[str, ...]:
-    """`voc` → VOC's twenty classes; a file's path → its classes (`read_class_list`), without reserved names at ids 0
-    and 255; another text → names separated by commas. Raises UserError for a file with other ids than 1, 2, …"""
+    """The classes that a text names: `voc` → VOC's twenty classes; the path of a file → the classes in it
+    (`read_class_list`), without reserved names of ids 0 and 255; any other text → names separated by commas. Raises
+    UserError for a file whose ids are not 1, 2, …"""
     if text.lower().endswith(".csv"):
         raise UserError(text, "is a table, which only `seediff mask` reads", "name the classes, or a file with names")
     path = None if text.strip() == "voc" else _file_of(text, (".txt", ".names"))
@@ -208,14 +214,14 @@ def parse_classes(text: str) -> tuple[str, ...]:
 
 
 def name_of_zero(text: str) -> str:
-    """The name that a file of classes gives id 0; "" if it names no such id, or if `text` is not a file's path."""
+    """The name of id 0 in a file of classes; "" if the file has no id 0, or if `text` is not the path of a file."""
     path = _file_of(text, (".txt", ".names"))
     return "" if path is None else read_class_list(path).get(0, "")
 
 
 def split_classes(text: str) -> tuple[str, ...]:
-    """`voc` → VOC's twenty classes; another text → names separated by commas. Opens no file. Raises UserError for `all`
-    or `voc` together with names."""
+    """The classes that a text names, without opening a file: `voc` → VOC's twenty classes; any other text → names
+    separated by commas. Raises UserError for `all` or `voc` together with names."""
     if text.strip() == "voc":
         return VOC_CLASSES
     names = split_names(text)
@@ -232,7 +238,7 @@ def split_names(text: str) -> tuple[str, ...]:
 
 
 def parse_prompts(text: str) -> tuple[str, ...]:
-    """A template as given; a .txt file's path stands for its lines, one template each."""
+    """The templates that a text gives: the lines of a .txt file if the text is its path, otherwise the text itself."""
     path = _file_of(text, (".txt",))
     if path is None:
         return (text,)
@@ -240,8 +246,8 @@ def parse_prompts(text: str) -> tuple[str, ...]:
 
 
 def check_classes(classes: Sequence[str], field: str = "classes") -> None:
-    """Raise UserError if the names cannot be the classes of a new dataset: there must be 1 to 254, each usable in a
-    prompt, and no two may read the same there. field: what they are, for messages."""
+    """Raise UserError if names cannot be the classes of a new dataset. There must be 1 to 254 names, each must be
+    usable in a prompt, and no two may read the same there. field: what the names are, for messages."""
     if not classes:
         raise UserError(field, "no names given", "write for example dog,cat")
     if len(classes) > MAX_CLASSES:
@@ -260,59 +266,53 @@ def check_classes(classes: Sequence[str], field: str = "classes") -> None:
 
 
 def check_prompts(prompts: Sequence[str], field: str = "prompts", classes: Sequence[str] = ()) -> None:
-    """Raise UserError if there is no template, or if one cannot name its class. classes: the classes that a prompt
-    without `{class}` may name itself; if there are any, each must have a prompt."""
+    """Raise UserError if there is no template, or if a prompt names something that would be drawn and get no label.
+    Examples with the classes dog and car: `a {class} beside a car`, filled with dog; `two dogs and a car`.
+
+    field: what the prompts are, for messages. classes: the classes that a prompt without `{class}` may name itself. If
+    there are any, each must have a prompt.
+    """
     texts = prompts or ("",)
     named = classes_in([text.replace("{class}", "{}") for text in texts], classes)
     for number, (text, names) in enumerate(zip(texts, named, strict=True), 1):
+        prompt = f"prompt {number}, {text!r},"
         if not text.isprintable():
             raise UserError(field, f"{text!r} has line breaks or unprintable characters")
-        _check_plurals(number, text, names, field, classes)
+        labelled = {text: names}
+        if "{class}" in text:
+            labelled = {text.replace("{class}", spoken(name)): (name,) for name in classes}
+        for filled, matches in names_and_plurals([*labelled], classes).items():
+            for name, word, is_plural in matches:
+                if name not in labelled[filled] or (is_plural and filled != text):
+                    fix = "write lines that name all their classes, such as 'a dog beside a car'"
+                    if is_plural:
+                        fix = f"write {name}, or make {word} a class"
+                    raise UserError(field, f"{prompt} names {word}, which would get no label", fix)
         if not (names or "{class}" in text):
             lacks = "has no {class}"
             if classes:
                 lacks += f" and names none of {', '.join(classes)}"
-            raise UserError(field, f"prompt {number}, {text!r}, {lacks}", "write for example 'a photo of a {class}'")
-        if "{class}" in text and len(classes) > 1:
-            _check_filled(text, field, classes)
+            raise UserError(field, f"{prompt} {lacks}", "write for example 'a photo of a {class}'")
     absent = {*classes}.difference(*named)
     if absent and not any("{class}" in text for text in texts):
         fix = "add a line with it, or one with {class}"
         raise UserError(field, f"no prompt names {', '.join(sorted(absent))}", fix)
 
 
-def _check_plurals(number: int, text: str, named: Sequence[str], field: str, classes: Sequence[str]) -> None:
-    """Raise UserError for a prompt with the English plural of a class that it does not name: `two cats` would be drawn
-    and get no label. number, text: the prompt's. named: the classes that it names."""
-    plurals: dict[str, str] = {}
-    for name in classes:
-        plurals |= {f"{spoken(name)}s": name, f"{spoken(name)}es": name}
-    for name in classes:
-        plurals.pop(spoken(name), None)
-    (found,) = classes_in([text], list(plurals))
-    for plural_name in found:
-        name = plurals[plural_name]
-        if name not in named:
-            problem = (
-                f"prompt {number}, {text!r}, names {plural_name}, which is not the class {name} and would get no label"
-            )
-            raise UserError(field, problem, f"write {name}, or make {plural_name} a class")
-
-
-def _check_filled(template: str, field: str, classes: Sequence[str]) -> None:
-    """Raise UserError for a template that names another class as well once a class is filled in, since that would be
-    drawn and not labelled, or that makes a longer class name, as `a hot {class}` does of dog."""
-    filled = [template.replace("{class}", spoken(name)) for name in classes]
-    for name, found in zip(classes, classes_in(filled, classes), strict=True):
-        for other in found:
-            if other != name:
-                problem = f"{template!r} has {{class}} and also names {other}, another class, which would get no label"
-                raise UserError(field, problem, "write lines that name all their classes, such as 'a dog beside a car'")
+def names_and_plurals(texts: Sequence[str], classes: Sequence[str]) -> dict[str, list[tuple[str, str, bool]]]:
+    """Text → (class, word, is_plural) for each class that it names, also by an English plural: `two cats` gives cat,
+    cats, True."""
+    found: dict[str, list[tuple[str, str, bool]]] = {}
+    ordered = longest_first(classes)
+    pattern = any_name(ordered, ending="(?:e?s)?")
+    for text in texts if ordered else ():
+        matches = [(match.lastindex or 0, match) for match in pattern.finditer(text)]
+        found[text] = [(ordered[i - 1], match[0], match.end() > match.end(i)) for i, match in matches]
+    return found
 
 
 def check_subclasses(phrases: Sequence[str], classes: Sequence[str]) -> None:
-    """Raise UserError for a phrase that does not name exactly one of the classes, because attention is read at that
-    name."""
+    """Raise UserError for a phrase that does not name exactly one class. Attention is read at the name of the class."""
     usable = {*chain.from_iterable(by_class(phrases, classes).values())}
     for phrase in phrases:
         if phrase not in usable or not phrase.isprintable() or phrase != phrase.strip():
@@ -321,7 +321,8 @@ def check_subclasses(phrases: Sequence[str], classes: Sequence[str]) -> None:
 
 
 def _file_of(text: str, suffixes: tuple[str, ...]) -> Path | None:
-    """The path in `text` if that is a file's; None for another text. Raises UserError for a path where no file is."""
+    """The path in a text if there is such a file; None for any other text. suffixes: endings of file names, for which
+    UserError is raised if there is no such file."""
     path = Path(text)
     try:
         if path.is_file():

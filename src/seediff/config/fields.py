@@ -1,14 +1,15 @@
-"""What the fields of a configuration may hold: types with bounds, one check of them, and how a word on the command line
-is read as one.
+"""Types of the fields of configurations, with bounds: one check of values against them, and reading words of the
+command line as values.
 
 Types are declared once, in the dataclasses, and hold for Python, TOML files and the command line (decision 0028). The
 dataclasses' modules do without `from __future__ import annotations`, because cyclopts looks up the annotations of
 inherited fields in the module of the class that inherits them.
+
+A flat name is the name of a field together with its table: the field `beta` of the table `mask` is `mask.beta`.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import lru_cache
@@ -35,8 +36,9 @@ RESEARCH = Group("Research", sort_key=6)
 
 
 def read_word(kind: Any, tokens: Sequence[Token]) -> Any:
-    """A word of the command line as a value of a type: one value, or several with commas between. The parser's own
-    conversion would read 2.5 as the whole number 2. Raises ValueError, to which the parser adds the option."""
+    """A word of the command line as a value of a type: one value, or several with commas between. (The parser's own
+    conversion would read 2.5 as the whole number 2.) Raises ValueError, to which the parser adds the name of the
+    option."""
     word = tokens[0].value
     parts = [_number(part.strip()) for part in word.split(",")]
     readings: list[Any] = [parts]
@@ -47,10 +49,7 @@ def read_word(kind: Any, tokens: Sequence[Token]) -> Any:
             return msgspec.convert(value, kind)
         except msgspec.ValidationError:
             continue
-    text = f"{word!r} must be {describe_type(kind)}"
-    if re.fullmatch(r"-?\d*,\d+", word) and "a number" in text:
-        text += f"; write {word.replace(',', '.')}"
-    raise ValueError(text)
+    raise ValueError(f"{word!r} must be {describe_type(kind)}")
 
 
 def _number(text: str) -> int | float | str:
@@ -64,7 +63,8 @@ def _number(text: str) -> int | float | str:
 
 
 def read_names(parse: Callable[[str], tuple[str, ...]]) -> Parameter:
-    """How the command line reads a list of names. parse: one typed text → its names."""
+    """A parameter that makes the command line read an option as a list of names. parse: takes a typed text, and returns
+    its names."""
 
     def read(kind: Any, tokens: Sequence[Token]) -> tuple[str, ...]:
         return tuple(chain.from_iterable(parse(token.value) for token in tokens))
@@ -73,14 +73,14 @@ def read_names(parse: Callable[[str], tuple[str, ...]]) -> Parameter:
 
 
 WORD = Parameter(converter=read_word, n_tokens=1, negative=(), allow_repeating=False)
-"""Makes the command line read a field by `read_word`."""
+"""A parameter that makes the command line read an option with `read_word`."""
 
 Count = Annotated[int, Meta(ge=1), WORD]
 Share = Annotated[float, Meta(ge=0, le=1)]
 AtLeastZero = Annotated[float, Meta(ge=0)]
 Positive = Annotated[float, Meta(gt=0)]
 Timestep = Annotated[int, Meta(ge=0, lt=1000), WORD]
-"""A noise level."""
+"""A noise level of the diffusion, from 0 (no noise) to 999."""
 Seed = Annotated[int, Meta(ge=0, le=2**63 - 1, description="a whole number in [0, 2^63)"), WORD]
 Several = Annotated[tuple[Count, ...], Meta(min_length=1), WORD]
 DType = Literal["float32", "float16", "bfloat16"]
@@ -89,14 +89,14 @@ Device = Annotated[str, Meta(pattern=r"^(cpu|mps|cuda)(:\d+)?$", description="on
 
 @lru_cache
 def field_types(kind: type) -> dict[str, Any]:
-    """Field → its type with bounds, for those fields of a dataclass that are compared."""
+    """Field → its type with bounds, for the fields of a dataclass that are compared."""
     hints = get_type_hints(kind, include_extras=True)
     return {f.name: hints[f.name] for f in fields(kind) if f.compare}
 
 
 def check_fields(config: Any) -> None:
-    """Make every value of a dataclass a value of its field's type: lists become tuples, paths texts. Defaults are not
-    checked. Raises UserError for the first value that its type does not allow."""
+    """Make the values of a dataclass fit the types of their fields: lists become tuples, and paths become texts. Does
+    not check defaults. Raises UserError for the first value that its type does not allow."""
     hints = field_types(type(config))
     for field in fields(config):
         name, value = field.name, getattr(config, field.name)
@@ -105,28 +105,25 @@ def check_fields(config: Any) -> None:
 
 
 def fit_field(name: str, value: Any, hint: Any) -> Any:
-    """The value as a value of a field's type. Raises UserError naming the field."""
+    """A value, converted to the type of a field. name: the field's name, for the UserError that is raised if the type
+    does not allow the value."""
     plain = value
     if isinstance(value, PurePath):
         plain = str(value)
-    elif isinstance(value, float):  # of another library, perhaps
+    elif isinstance(value, float):  # perhaps a number type of another library, such as NumPy
         plain = float(value)
     try:
-        fitting = fit(plain, hint, name)
+        return fit(plain, hint, name)
     except UserError as error:
         wanted, problem = describe_type(hint), error.problem
         if wanted:
             problem = f"{show_json(value)} must be {wanted}"
         raise UserError(name, problem) from None
-    numbers = fitting if isinstance(fitting, tuple) else (fitting,)
-    for number in numbers:
-        if isinstance(number, int | float) and not abs(number) < 2**63:  # TOML has no larger whole numbers
-            raise UserError(name, f"{show_json(value)} must be less than 2^63")
-    return fitting
 
 
 def describe_type(hint: Any) -> str:
-    """What a type allows, for messages: `a number above 0 and below 1 or 'otsu'`; "" for a dataclass or a table."""
+    """The values that a type allows, in words: `a number above 0 and below 1 or 'otsu'`. "" for a dataclass or a
+    table."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
         return " or ".join(describe_type(part) for part in arguments if part is not NoneType)
@@ -150,7 +147,7 @@ def describe_type(hint: Any) -> str:
 
 
 def _bounds(meta: Meta) -> str:
-    """The range of a number: ` above 0 and at most 1`; "" if it has none."""
+    """The range of a number in words, such as ` above 0 and at most 1`; "" without bounds."""
     text, joint = "", " "
     for bound, word in (("ge", "of at least"), ("gt", "above"), ("le", "at most"), ("lt", "below")):
         value = getattr(meta, bound)
@@ -162,7 +159,7 @@ def _bounds(meta: Meta) -> str:
 
 @lru_cache
 def tables_of(kind: type) -> dict[str, type]:
-    """Field → dataclass, for the fields of a configuration that are tables, such as `mask`."""
+    """Field → its dataclass, for the fields of a configuration that are tables, such as `mask`."""
     tables: dict[str, type] = {}
     for name, hint in field_types(kind).items():
         plain = get_args(hint)[0] if get_origin(hint) is Annotated else hint
@@ -173,7 +170,7 @@ def tables_of(kind: type) -> dict[str, type]:
 
 def flatten(table: Mapping[str, Any], kind: type | None = None) -> dict[str, Any]:
     """Flat name → value: {"seed": 1, "mask": {"beta": 0.4}} → {"seed": 1, "mask.beta": 0.4}. kind: the configuration's
-    class, if fields other than tables may be mappings."""
+    class, if other fields than tables may have mappings as values."""
     flat: dict[str, Any] = {}
     for name, value in table.items():
         if isinstance(value, Mapping) and (kind is None or name in tables_of(kind)):
@@ -184,17 +181,11 @@ def flatten(table: Mapping[str, Any], kind: type | None = None) -> dict[str, Any
 
 
 def check_names(kind: type, names: Iterable[str], where: str) -> None:
-    """Raise UserError for a name that is no field of a dataclass. where: the subject of the message."""
+    """Raise UserError for a name that is not a field of a dataclass. where: the subject of the message."""
     options = field_types(kind)
     for name in names:
         if name not in options:
             fix = f"options here: {', '.join(options)}"
-            for table, part in tables_of(kind).items():
-                inner, _ = own_name(name, field_types(part))
-                if name in field_types(part):
-                    inner = name
-                if inner:
-                    fix = f"{inner} belongs inside {table}={{…}}"
             own, value = own_name(name, options)
             if own:
                 fix = " ".join(f"the name here: {own} {value}".split())
@@ -202,8 +193,8 @@ def check_names(kind: type, names: Iterable[str], where: str) -> None:
 
 
 def check_table(kind: type, table: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """A table of some of a dataclass's fields, with each value of its field's type. where: the file, for messages.
-    Raises UserError for unknown names and values that their types do not allow."""
+    """The table `table` with its values converted to the types of the dataclass's fields. where: the file, for
+    messages. Raises UserError for unknown names, and for values that their types do not allow."""
     check_names(kind, table, where)
     values = dict[str, Any]()
     for key, value in table.items():

@@ -1,10 +1,11 @@
-"""The configuration of `generate`, and what it shares with that of `mask`."""
+"""The configuration of `generate`, and the part of it that the configuration of `mask` shares."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from cyclopts import Parameter
+from msgspec import Meta
 
 from ..errors import UserError
 from ..files.documents import read_toml
@@ -27,9 +28,7 @@ from .sizes import Size, check_size
 Self = TypeVar("Self", bound="DatasetConfig")
 
 ImageSize = Annotated[Size | None, WORD, Parameter(group=MODEL)]
-"""None: the model's own size."""
-MAX_IMAGES = 10_000_000
-"""Maximum number of images in a dataset, because their specifications are one list in memory."""
+"""The size of images. None: the model's own size."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +63,8 @@ class DatasetConfig(RunConfig):
         check_prompts(self.prompts, classes=self.classes if self.prompts_name else ())
 
     def _make_tuples(self, *names: str) -> None:
-        """Make fields tuples, from any iterable of texts such as the keys of a table, and compose their letters."""
+        """Make these fields tuples, from any iterable of texts such as the keys of a table. Accented letters become
+        single characters."""
         for name in names:
             texts = getattr(self, name)
             if not isinstance(texts, str):
@@ -77,9 +77,12 @@ class DatasetConfig(RunConfig):
 
     @classmethod
     def recommended(cls: type[Self], **values: Any) -> Self:
-        """The configuration with the model's own constants for values that are not given. (The class itself, when
-        called, uses the paper's.) `mask` and `capture` are tables of given values, such as `mask={"beta": 0.4}`, or a
-        whole MaskConfig and CaptureConfig. Raises UserError."""
+        """The configuration with the model's own constants for values that are not given. (The class itself uses the
+        paper's constants.)
+
+        values: field → value. `mask` and `capture` are tables of given values, such as `mask={"beta": 0.4}`, or a whole
+        MaskConfig and CaptureConfig. Raises UserError.
+        """
         return recommend(cls, values)[0]
 
 
@@ -91,7 +94,7 @@ class GenerateConfig(DatasetConfig):
     command: ClassVar[str] = "generate"
     prompts_name: ClassVar[bool] = True
 
-    per_class: Count = 10
+    per_class: Annotated[int, Meta(ge=1, le=1_000_000), WORD] = 10
     """Images that show each class."""
     subclasses: Annotated[tuple[str, ...], read_names(parse_classes)] = ()
     """Phrases used in prompts instead of the class names, in rotation, such as `poodle dog`: separated by commas, or a
@@ -128,9 +131,6 @@ class GenerateConfig(DatasetConfig):
             raise UserError("capture.flip", "is for photographs, not generated pictures", "leave it out")
         if max(self.turns) > len(self.classes):
             raise UserError("classes_per_image", f"{shown} is more than {plural(len(self.classes), 'class')}")
-        count = self.per_class * len(self.classes) * len(self.turns) // sum(self.turns)
-        if count > MAX_IMAGES:
-            raise UserError("per_class", f"{self.per_class} would be {count} images, more than {MAX_IMAGES}")
         if self.min_agreement is not None and not (self.reject and self.mask.has_agreement):
             raise UserError("min_agreement", "works only with `reject` and method seediff", "leave it out")
         plain = [prompt for prompt in self.prompts if "{class}" not in prompt]
@@ -155,7 +155,8 @@ class GenerateConfig(DatasetConfig):
 
 
 def load_dataset_config(path: Path, *others: type[DatasetConfig]) -> DatasetConfig:
-    """The configuration in a dataset's seediff.toml, of `generate` or one of `others`. Raises UserError."""
+    """The configuration in a dataset's seediff.toml. Raises UserError unless `generate`, or a command of the classes
+    `others`, made the dataset."""
     kinds = {kind.command: kind for kind in (GenerateConfig, *others)}
     command = read_toml(path).get("command", GenerateConfig.command)
     if command not in kinds:

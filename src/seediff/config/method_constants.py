@@ -1,5 +1,7 @@
-"""Every constant of the methods, and which maps a mask method reads with its own. The defaults are the papers'
-(`preset="paper"`). Level d of attention has the side L / d of the latent's side L.
+"""The constants of all methods, and which attention maps a mask method reads with its constants. The defaults are the
+papers' constants (`preset="paper"`).
+
+A map of attention at level d has the side L / d, where L is the side of the model's latent.
 """
 
 from collections.abc import Collection, Mapping
@@ -10,13 +12,13 @@ from cyclopts import Parameter
 from msgspec import Meta
 
 from ..errors import UserError
-from ..models.layer_choice import Kind, LayerChoice, normal_choice
+from ..models.layer_choice import Kind, LayerChoice, block_numbers
 from .class_names import check_prompts
 from .fields import MASKS, RESEARCH, WORD, AtLeastZero, Count, Positive, Several, Timestep, check_fields
 from .methods import METHOD_FACTS, LevelOption, Levels, MethodFacts, SegmentMethodName
 
 CaptureSteps = Annotated[Literal["all", "second-half"] | Annotated[int, Meta(ge=1)], WORD]
-"""Denoising steps to capture; a number k means every k-th."""
+"""Which denoising steps are captured; the number k stands for every k-th step."""
 OF_RESEARCH = Parameter(group=RESEARCH)
 
 
@@ -44,8 +46,9 @@ class CaptureConfig:
     """In joint attention (as in FLUX): a word's share of the whole row (the default), or of the text alone."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "layers", normal_choice(self.layers))  # one spelling for each choice
         check_fields(self)
+        for group in self.layers.split("/", 1):
+            block_numbers(group)
         if self.prompt is not None:
             check_prompts((self.prompt,), "prompt")
 
@@ -111,7 +114,7 @@ class MaskConfig:
 
     @property
     def has_agreement(self) -> bool:
-        """Whether each mask is compared with one by CA·SA (`agreement` in the rows)."""
+        """Whether the rows of samples have `agreement`: the IoU of each mask with a second mask, which CA·SA makes."""
         return self.method == "seediff" and (self.expansion != "none" or self.background)
 
     @property
@@ -185,12 +188,13 @@ class SegmentConfig:
 
 
 Reads = Mapping[Kind, Collection[int] | None]
-"""Kind of attention to capture → its levels d (sides L / d); a value of None: all levels."""
+"""Kind of attention to capture → its levels d, where maps have the side L / d. A value of None stands for all
+levels."""
 EVERYTHING: Reads = {"self": None, "cross": None}
 
 
 def maps_read(mask: MaskConfig) -> Reads:
-    """Kind of attention → the levels that `mask.method` needs captured."""
+    """Kind of attention → the levels that `mask.method` reads, which must be captured."""
     if mask.facts.levels is None:
         return EVERYTHING
     return {kind: levels_of(mask, option) for kind, option in level_options(mask).items()}
@@ -202,8 +206,10 @@ def reads_self_attention(mask: MaskConfig) -> bool:
 
 
 def level_options(mask: MaskConfig) -> dict[Kind, LevelOption | tuple[int, ...]]:
-    """Kind of attention → the option that sets its levels, or the fixed levels, for the kinds that the method is known
-    to read. They are those of `MethodFacts.levels`, except for methods with an expansion:
+    """Kind of attention → the option of `mask` that sets its levels, or fixed levels. Has only the kinds that the
+    method is known to read.
+
+    The options are those in `MethodFacts.levels`, except for methods with an expansion:
 
         expansion  background  cross          self
         iterative  either      seed_level     expand_levels
@@ -222,7 +228,7 @@ def level_options(mask: MaskConfig) -> dict[Kind, LevelOption | tuple[int, ...]]
 
 
 def levels_of(mask: MaskConfig, option: LevelOption | tuple[int, ...]) -> tuple[int, ...]:
-    """The levels of an option of `mask`, or the fixed levels."""
+    """The levels in an option of `mask`, such as `seed_level`; or `option` itself if it is levels."""
     value = getattr(mask, option) if isinstance(option, str) else option
     return value if isinstance(value, tuple) else (value,)
 

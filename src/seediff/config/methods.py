@@ -1,7 +1,8 @@
-"""The mask and segment methods: what each reads, and its constants. masks/make_masks.py has their functions.
+"""The mask and segment methods: what each method reads, and its constants. masks/make_masks.py has their functions.
 
-The dataclasses' defaults are the paper's constants. A method that was published with other constants sets them, so that
-its name is enough (docs/methods.md). A model's own constants for the method (presets.py) take precedence.
+The dataclasses' defaults are the paper's constants. A method that was published with other constants has them in
+`defaults`, so that its name is enough (docs/methods.md). A model's own constants for a method are stronger
+(presets.py).
 """
 
 from __future__ import annotations
@@ -14,19 +15,19 @@ from ..errors import UserError
 from .fields import Count, Positive, Several
 
 Method = Literal["seediff", "ca", "ca_sa", "daam"]
-"""The package's values of `MaskConfig.method`. `register_method` (masks/own.py) adds others."""
+"""The names of the package's own mask methods. `register_method` (masks/own.py) adds others."""
 
 
 @dataclass(frozen=True)
 class Finish:
-    """How a soft map becomes a mask of the image's size. The defaults are SeeDiff's steps 5 and 6. `iterations`,
-    `dilations` and `threshold` are `MaskConfig`'s where they are None."""
+    """The steps from a soft map to a mask of the image's size. The defaults are SeeDiff's steps 5 and 6. Where
+    `iterations`, `dilations` or `threshold` is None, `MaskConfig` has the value."""
 
     resize: Literal["bilinear", "bicubic"] = "bilinear"
     stretch: bool = False
     """Stretch maps to [0, 1] again after resizing."""
     cut: float | None = None
-    """Threshold before PAMR; None: PAMR refines the soft map itself."""
+    """Threshold before PAMR. None: PAMR refines the soft map itself."""
     bandwidth: Positive = 0.1
     """PAMR's bandwidth, in standard deviations of the image."""
     iterations: Count | None = None
@@ -41,8 +42,8 @@ LevelOption = Literal["seed_level", "expand_levels", "self_level"]
 
 @dataclass(frozen=True)
 class Levels:
-    """The levels at which a method reads each kind of attention: the field of MaskConfig that sets them, or the levels
-    themselves. A kind that is None is not read."""
+    """The levels at which a method reads each kind of attention: the levels themselves, or the field of MaskConfig that
+    sets them. None: the method does not read this kind."""
 
     cross: LevelOption | Several | None = None
     self: LevelOption | Several | None = None
@@ -50,27 +51,28 @@ class Levels:
 
 @dataclass(frozen=True)
 class MethodFacts:
-    """What the package knows about a mask method besides its function."""
+    """The facts about a mask method, without its function."""
 
     levels: Levels | None = None
-    """The levels that it reads; None: they are not known, so it gets all."""
+    """The levels that the method reads. None: they are not known, so the method gets all levels."""
     options: tuple[str, ...] = ()
-    """The fields of MaskConfig that it reads and some other methods do not, without those that set levels."""
+    """The fields of MaskConfig that this method reads and some other methods do not read. Fields that set levels are
+    not among them."""
     plain_means: bool = False
-    """Whether it needs plain means of attention, instead of maps that were divided by their maxima."""
+    """Whether the method needs plain means of attention, not maps that were divided by their maxima."""
     all_levels: bool = False
-    """Whether the SeeDiff paper gives it all levels (`resolve.ALL_LEVELS`)."""
+    """Whether the SeeDiff paper gives the method all levels (`resolve.ALL_LEVELS`)."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """Its constants that differ from the dataclasses' defaults."""
     models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Model → the method's constants that were tuned for it, as in a model's preset."""
+    """Model → the method's constants for it, with the same tables as a model's preset."""
     finish: Finish = Finish()
     user_function: Callable[..., Any] | None = None
     """The function of a user's own method (masks/own.py); None for the package's methods."""
 
     @property
     def special_options(self) -> set[str]:
-        """The fields of MaskConfig that not every method reads."""
+        """The fields of MaskConfig that this method reads and some other methods do not read."""
         read = (self.levels.cross, self.levels.self) if self.levels else ()
         return {*self.options, *(levels for levels in read if isinstance(levels, str))}
 
@@ -91,7 +93,7 @@ METHOD_FACTS: dict[str, MethodFacts] = {
 
 
 def own_methods() -> dict[str, MethodFacts]:
-    """The registered methods of users, for other processes of the same run."""
+    """Name → facts of the methods that users registered, which other processes of the run need."""
     return {name: facts for name, facts in METHOD_FACTS.items() if facts.user_function is not None}
 
 
@@ -101,10 +103,11 @@ SEGMENT_OPTIONS: dict[SegmentMethodName, tuple[str, ...]] = {
     "kmeans": ("k", "weights"),
     "diffcut": ("cut_threshold", "cut_power"),
 }
-"""Segment method → the fields of SegmentConfig that it reads and that not every method does."""
+"""Segment method → the fields of SegmentConfig that this method reads and some other methods do not read."""
 
 
 def check_capture(method: str, normalized: bool, fix: str = "leave it out for the method's own") -> None:
-    """Raise UserError if a method cannot use maps that were divided by their maxima."""
+    """Raise UserError if a method cannot use maps that were divided by their maxima. normalized: whether the maps
+    are."""
     if METHOD_FACTS[method].plain_means and normalized:
         raise UserError("capture.normalize", f"true: method {method} works on plain means of attention", fix)

@@ -1,4 +1,4 @@
-"""What other programs call the options: diffusers, web interfaces, ComfyUI, ultralytics, training scripts."""
+"""The names of options in other programs: diffusers, web interfaces, ComfyUI, ultralytics, training scripts."""
 
 from __future__ import annotations
 
@@ -61,9 +61,11 @@ OTHER_NAMES = {
     "timestep": "num_inference_steps inference_steps num_steps steps",
     "port": "p",
 }
-"""Name here → names elsewhere. The first name here that a command has is meant. A name in capitals is an argument
-without an option. A second word is the value: `device cpu`; in capitals, one that the user has to find: `timesteps
-TIMESTEPS`."""
+"""Name here → names elsewhere. If several names here match, the first name that the command has is meant.
+
+A name in capitals is an argument without an option, such as DATA. A second word is the value: for `cpu`, people write
+`device cpu` here. A second word in capitals is a value that the user has to find: `timesteps TIMESTEPS`.
+"""
 NOTES = {
     "per_class": " (of each class)",
     "timesteps": " (photographs are not drawn in steps)",
@@ -73,10 +75,12 @@ NOTES = {
 
 
 def own_name(name: str, options: Collection[str], typed: Mapping[str, str] = MappingProxyType({})) -> tuple[str, str]:
-    """(name, value): the name here for another program's option, and its value, perhaps with a remark: `steps`, `30`.
-    Both are "" for an unknown option. options: the names here, in one command or configuration. typed: name → value,
-    for everything that the user wrote."""
-    if name == "name" and "epochs" in options:  # of a training, not of a class
+    """(name, value) of another program's option here, such as `steps`, `30`; ("", "") for an unknown option. The value
+    may have a remark.
+
+    options: the names in one command or configuration here. typed: name → value, for everything that the user wrote.
+    """
+    if name == "name" and "epochs" in options:  # the name of a training, not of a class
         return "out", typed.get(name, "")
     for ours, others in OTHER_NAMES.items():
         option, _, value = ours.partition(" ")
@@ -84,7 +88,7 @@ def own_name(name: str, options: Collection[str], typed: Mapping[str, str] = Map
             value = value or typed.get(name, "")
             if option == "size" and {"width", "height"} & {*typed}:
                 value = f"{typed.get('width', 'WIDTH')}x{typed.get('height', 'HEIGHT')}"
-            if option == "per_class" and "per" not in name and value.isdecimal():  # of all classes
+            if option == "per_class" and "per" not in name and value.isdecimal():  # a number for all classes together
                 if "{class}" not in typed.get("prompt", "{class}") or "classes_per_image" in typed:
                     return option, "N (of each class; --dry-run tells how many images that makes)"
                 classes = max(1, len(split_names(typed.get("classes", ""))))

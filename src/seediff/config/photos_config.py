@@ -27,11 +27,11 @@ SIZE_HELP = (
 )
 SeenSize = Annotated[ImageSize, Parameter(help=SIZE_HELP)]
 Photos = Annotated[str, NOT_TYPED]
-"""Fingerprint of the photographs, from `fingerprint_photos`."""
+"""A fingerprint of the photographs, made by `fingerprint_photos`."""
 
 PRESENCE, NAME_THRESHOLD = 0.86, 0.514
-"""Defaults if the model's preset has none. They were tuned for the first embedded model, and the commands warn when
-they use them."""
+"""Defaults for models whose preset has no thresholds. They were tuned for the first embedded model, so the commands
+warn when they use them."""
 
 MAX_LATENT = 128
 """Maximum side of a square latent. It is Stable Diffusion's at 1024 pixels, where one head of self-attention has 16384²
@@ -39,8 +39,7 @@ numbers (1 GiB). Other shapes have at most as many positions."""
 
 
 def parse_listed(text: str) -> tuple[str, ...]:
-    """The names in a text, as `parse_classes` reads them; the path of a table of classes, such as classes.csv, stays as
-    it is."""
+    """The names in a text, as `parse_classes` reads them. The path of a table, such as classes.csv, stays as it is."""
     return (text,) if text.lower().endswith(".csv") else parse_classes(text)
 
 
@@ -107,14 +106,14 @@ class SegmentPhotosConfig(RunConfig):
 
     @classmethod
     def recommended(cls, **values: Any) -> "SegmentPhotosConfig":
-        """The configuration with the model's own constants, as `GenerateConfig.recommended` makes it; `segment` is a
-        table of given values, or a whole SegmentConfig."""
+        """The configuration with the model's own constants for values that are not given. values: field → value;
+        `segment` is a table of given values, or a whole SegmentConfig. Raises UserError."""
         return recommend(cls, values)[0]
 
 
 def check_segment_names(names: Sequence[str], what: str) -> None:
-    """Raise UserError if words cannot be names of segments beside `segment`, the class of those without a name. what:
-    the subject of the message."""
+    """Raise UserError if words cannot be names of segments: they are classes, in addition to the class `segment` for
+    segments without a name. what: the subject of the message."""
     if any(reading_key(name) == SEGMENT for name in names):
         raise UserError(what, f"'{SEGMENT}' is the class of segments without a name", "leave it out")
     if names:
@@ -128,7 +127,8 @@ def max_area(factor: int) -> int:
 
 
 def check_attention(size: Size | None, factor: int) -> None:
-    """Raise UserError for a size whose attention does not fit into memory. factor: as in `max_area`."""
+    """Raise UserError for a size whose attention does not fit into memory. factor: pixels per position along a side of
+    the model's latent."""
     if size is not None and math.prod(pixels(size)) > max_area(factor):
         side = MAX_LATENT * factor
         most = f"{side}" if isinstance(size, int) else f"{side}x{side} in area"

@@ -41,7 +41,7 @@ class Preset:
     guidance_scale: float | None = None
     scheduler: str | None = None
     capture_steps: CaptureSteps | None = None
-    """The steps that are captured when the model draws, for all methods."""
+    """The steps that are captured while the model draws, with any method."""
     method: Method | None = None
     presence: Share | None = None
     name_threshold: Share | None = None
@@ -51,11 +51,11 @@ class Preset:
     segments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Segment method → its constants."""
     path: str = field(default="", compare=False)
-    """The file, for messages; not one of its values."""
+    """The file's path, for messages. It is not a value of the preset."""
 
     def values(self, tables: Collection[str], mask_method: str, segment_method: str) -> dict[str, Any]:
-        """Flat name → value, with the methods' constants for a configuration that has these tables. Raises
-        UserError."""
+        """Flat name → value, for a configuration. tables: the configuration's tables, such as `mask`. mask_method,
+        segment_method: the methods whose constants to include. Raises UserError."""
         table = {name: getattr(self, name) for name in ("steps", "guidance_scale", "scheduler", *THRESHOLDS.values())}
         if "mask" in tables:
             own = self.mask_constants(mask_method)
@@ -65,7 +65,7 @@ class Preset:
         return {name: value for name, value in flatten(table).items() if value is not None}
 
     def mask_constants(self, method: str) -> dict[str, Any]:
-        """The checked tables `mask` and `capture` of a method, if there are any. Raises UserError."""
+        """The tables `mask` and `capture` of a mask method, checked; empty if the preset has none. Raises UserError."""
         return check_table(MethodConstants, self.methods.get(method, {}), f"{self.path} [preset.methods.{method}]")
 
     def segment_constants(self, method: str) -> dict[str, Any]:
@@ -82,8 +82,8 @@ class MethodConstants(Settings):
 
 
 def read_preset(preset: Mapping[str, Any], path: str) -> Preset:
-    """The constants in the `preset` of a model's seediff.json. path: that file's. A method's constants are checked when
-    they are used. Raises UserError."""
+    """The constants in the `preset` of a model's seediff.json. Constants of a method are checked when they are used.
+    path: the path of the seediff.json. Raises UserError."""
     table = dict(preset)
     methods, segments = (
         fit(table.pop(name, {}), dict[str, dict[str, Any]], f"{path} [preset.{name}]")
@@ -94,14 +94,15 @@ def read_preset(preset: Mapping[str, Any], path: str) -> Preset:
 
 @dataclass(frozen=True)
 class Tuned:
-    """The contents of a file of `seediff tune`. A threshold is None if the set could not determine it."""
+    """The contents of a file that `seediff tune` wrote. A threshold is None if the photographs could not determine
+    it."""
 
     command: ClassVar[str] = "tune"
 
     model: str
     """The model's name."""
     weights: str = ""
-    """The fingerprint of its weights; "": not known."""
+    """The fingerprint of the model's weights; "": not known."""
     presence: Share | None = None
     name_threshold: Share | None = None
     beta: Share | None = None
@@ -116,8 +117,8 @@ class Tuned:
         return tomli_w.dumps({"command": self.command, "version": __version__, **values})
 
     def sourced(self, command: str, given: Mapping[str, Any]) -> SourcedValues:
-        """The thresholds for a command, the model unless another is given, and the method with its beta unless another
-        method is given. given: flat name → value."""
+        """The file's values for a command: its thresholds, the model unless `given` has another, and the mask method
+        with its beta unless `given` has another method. given: flat name → value."""
         name = THRESHOLDS[command]
         values: dict[str, Any] = {name: getattr(self, name)}
         if "model" not in given:
@@ -129,7 +130,7 @@ class Tuned:
 
 
 def read_tuned(path: Path) -> Tuned:
-    """The contents of a file of `seediff tune`. Raises UserError naming the file and the problem."""
+    """The contents of a file that `seediff tune` wrote. Raises UserError naming the file and the problem."""
     table = read_toml(path)
     if table.get("command") != Tuned.command or "model" not in table:
         raise UserError(path, "is not a file of `seediff tune`: it should say command = 'tune', and model")

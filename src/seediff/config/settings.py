@@ -1,6 +1,5 @@
-"""What all configurations share: the sources of their values (docs/decisions/0021-values-have-sources.md), TOML, and
-comparing. An output's bytes depend only on its configuration and the package's version.
-"""
+"""The part that all configurations share: the sources of their values (docs/decisions/0021-values-have-sources.md),
+TOML, and comparing. The bytes of an output depend only on its configuration and the package's version."""
 
 import os
 from collections.abc import Mapping
@@ -18,18 +17,19 @@ from ..files.messages import show_json
 from .fields import MODEL, Count, Device, DType, Seed, check_fields, flatten, tables_of
 
 GIVEN, DEFAULT = "given", "default"
-"""Sources of values: given by the user (command line, file or Python), and the class's default."""
+"""Sources of values: a person (command line, file or Python), and the class's defaults."""
 TUNED = "seediff tune for "
-"""How the source of values from a file of `seediff tune` begins."""
+"""The first words of the source of values from a file of `seediff tune`."""
 MACHINE = "this machine"
 """The source of values that are filled in when a run starts."""
 OF_MODEL = Parameter(group=MODEL)
 NOT_TYPED = Parameter(parse=False)
-"""Makes a field have no option."""
+"""A parameter for a field without an option on the command line."""
 
 
 class SourcedValues(NamedTuple):
-    """Values from one source. values: flat name, such as `mask.beta`, → value. where: their file; "": none."""
+    """Values from one source. values: flat name (`mask.beta`) → value. where: the file with the values, for messages;
+    "" without a file."""
 
     source: str
     values: Mapping[str, Any]
@@ -42,8 +42,8 @@ class Settings:
 
     command: ClassVar[str]
     _sources: ClassVar[Mapping[str, str]] = {}
-    """Flat name → source, for the instances that `resolve` and `changed` make. This is no field, so a copy by `replace`
-    has no sources: its values count as given where they are not the class's defaults."""
+    """Flat name → source, for instances that `resolve` and `changed` make. It is not a field, so a copy that `replace`
+    makes has no sources. Its values count as given where they differ from the class's defaults."""
 
     def values(self) -> dict[str, Any]:
         """Field → value, with dataclasses as tables."""
@@ -58,7 +58,7 @@ class Settings:
         return next((source for source, names in self.sources().items() if name in names), DEFAULT)
 
     def sources(self) -> dict[str, list[str]]:
-        """Source → the flat names of the values that came from it, without those that are None."""
+        """Source → the flat names of its values. Values of None are left out."""
         named, usual = dict[str, list[str]](), defaults(type(self))
         for name, value in self.flat().items():
             own = GIVEN if value != usual[name] else DEFAULT
@@ -67,21 +67,21 @@ class Settings:
         return named
 
     def changed(self: "AnySettings", source: str, **values: Any) -> "AnySettings":
-        """A copy with some values from another source."""
+        """A copy with other values for some fields. source: the source of these values."""
         return replace(self, **values).with_sources({**self._sources, **dict.fromkeys(values, source)})
 
     def filled(self: "AnySettings", source: str, **values: Any) -> "AnySettings":
-        """A copy in which these values replace None."""
+        """A copy in which these values replace None. source: the source of these values."""
         missing = {name: value for name, value in values.items() if getattr(self, name) is None and value is not None}
         return self.changed(source, **missing) if missing else self
 
     def with_sources(self: "AnySettings", sources: Mapping[str, str]) -> "AnySettings":
-        """This new instance, which now knows the sources of its values. sources: flat name → source."""
+        """The instance itself, with sources for its values. sources: flat name → source."""
         object.__setattr__(self, "_sources", sources)
         return self
 
     def source_lines(self) -> list[str]:
-        """The lines of a dry run about all values that are not None: one line per source, the defaults last."""
+        """The lines of a dry run about all values except None: one line per source, the defaults last."""
         flat, lines = self.flat(), list[str]()
         for source, names in sorted(self.sources().items(), key=lambda item: item[0] == DEFAULT):
             begin = "Given" if source == GIVEN else f"From {source}"
@@ -102,7 +102,7 @@ class RunConfig(Settings):
     """A configuration of a command that runs a model, batch by batch."""
 
     last_file: ClassVar[str]
-    """The file that is written last: an output folder with it is complete."""
+    """The file that a run writes last. An output folder with this file is complete."""
 
     model: Annotated[str, OF_MODEL] = "mini"
     """A name from `seediff models`, a local folder, a hub id, or a .safetensors or .gguf file."""
@@ -136,16 +136,16 @@ class RunConfig(Settings):
 
     @property
     def model_label(self) -> str:
-        """The model's name in rows and on pages: for a local folder only the last part of its path, so that outputs do
-        not reveal where it is."""
+        """The model's name in rows and on pages. For a local folder it is the last part of the path, so that outputs do
+        not reveal where the folder is."""
         return model_label(self.model)
 
     def extends(self, earlier: "RunConfig") -> bool:
-        """Whether this configuration has the samples of the earlier one, and more."""
+        """Whether this configuration has all samples of the earlier configuration, and more."""
         return False
 
     def batches(self, count: int) -> list[range]:
-        """For each batch the positions of its items. count: the number of all items."""
+        """The positions of the items of each batch. count: the number of all items."""
         return [range(start, min(start + self.batch_size, count)) for start in range(0, count, self.batch_size)]
 
 
@@ -167,7 +167,8 @@ def defaults(kind: type) -> dict[str, Any]:
 
 
 def differences(old: Settings, new: Settings) -> list[str]:
-    """The differences, each as `key: old → new`; empty if both configurations make the same bytes."""
+    """The differences between two configurations, as texts `key: old → new`. Empty if both configurations make the same
+    bytes."""
     before, after = old.flat(), new.flat()
     return [f"{key}: {_text(before[key])} → {_text(after[key])}" for key in before if before[key] != after[key]]
 

@@ -9,7 +9,7 @@ SIDE = re.compile(
     r"(?<![A-Za-z])(?:[Ll]eft|[Rr]ight|LEFT|RIGHT)(?![a-z])|(?<=[a-z])(?:Left|Right)(?![a-z])"
     r"|(?<![^\W_])[lrLR](?=[_\-. ])|(?<=[_\-. ])[lrLR](?![^\W_])"
 )
-"""Matches a side in a class's name: left or right as a word, also in `leftArm`, and l or r beside a separator."""
+"""A pattern for a side in a class's name: left or right as a word, also in `leftArm`; l or r beside a separator."""
 OTHER = {"left": "right", "right": "left", "l": "r", "r": "l"}
 
 
@@ -31,14 +31,15 @@ def partners(classes: Sequence[str]) -> dict[str, str]:
 
 
 def mirrored_ids(classes: Sequence[str], count: int = 256) -> list[int]:
-    """For each id from 0 to `count` − 1, its id in the mirrored picture. classes: the names of ids 1, 2, …"""
+    """(count,) ids: for each id, its id in the mirrored picture. classes: the names of ids 1, 2, …"""
     pairs = partners(classes)
     ids = {number: classes.index(pairs[name]) + 1 for number, name in enumerate(classes, 1) if name in pairs}
     return [ids.get(number, number) for number in range(count)]
 
 
 def side_notes(classes: Sequence[str]) -> list[str]:
-    """Lines about the classes that mirroring exchanges, and about those with a side in their name but no partner."""
+    """Lines about the classes that change places in mirrored pictures, and about classes with a side in their name
+    whose other side is not a class."""
     pairs = partners(classes)
     both = [f"{name} and {other}" for name, other in pairs.items() if classes.index(name) < classes.index(other)]
     alone = [f'"{name}"' for name in classes if SIDE.search(name) and name not in pairs]

@@ -10,7 +10,7 @@ Size = int | str
 """The side of a square, or a text such as `1024x768` (width x height)."""
 
 MAX_ASPECT = 8
-"""Maximum ratio of the sides: at 8, Stable Diffusion's coarsest level is one position wide."""
+"""Maximum ratio of the longer to the shorter side. At 8, Stable Diffusion's coarsest level is one position wide."""
 SHORTEST, LONGEST = 8, 2**16
 """The bounds of a side in pixels. No model draws or sees pictures beyond them."""
 
@@ -51,9 +51,11 @@ def _sides(size: Size) -> tuple[int, int]:
 
 
 def check_sides(shape: tuple[int, int], what: str, name: str, multiple: int, largest: int | None) -> None:
-    """Raise UserError for an image size (height, width) that a model does not support, naming a size near it. what: the
-    subject of the message. name: the model's. multiple: what sides must be multiples of. largest: the maximum side in
-    pixels; None: no limit."""
+    """Raise UserError for an image size that a model does not support. The message names a supported size near it.
+
+    shape: (height, width). what: the subject of the message. name: the model's name. multiple: the number of which
+    sides must be multiples. largest: the maximum side in pixels; None: no limit.
+    """
     size = size_text(shape)
     if any(side % multiple for side in shape):
         rule = "a multiple" if isinstance(size, int) else "multiples"

@@ -79,8 +79,6 @@ class TrainConfig(Settings):
     """step: at these shares of the stage's steps the rate falls to a tenth."""
     warmup: Annotated[int, Meta(ge=0), WORD] = 0
     """Number of steps in which the learning rate rises linearly, at the start of every stage."""
-    ema: Annotated[float, Meta(ge=0, lt=1)] = 0.0
-    """Decay of a moving average of the weights, which is kept instead of the last weights; 0 turns it off."""
 
     class_weight: Annotated[AtLeastZero, NOT_TYPED] = 2.0
     mask_weight: Annotated[AtLeastZero, NOT_TYPED] = 5.0
@@ -136,15 +134,17 @@ TINY: dict[str, dict[str, Any]] = {
 def make_config(
     values: Mapping[str, Any], file: Path | None = None, usual: Sequence[SourcedValues] = ()
 ) -> TrainConfig:
-    """The configuration from given values, a TOML file, usual values in the place of defaults, what the backbone
-    brings, and the defaults: the first of these that has a value counts. Raises UserError."""
+    """The configuration of a training. A value comes from the first of these that has it: `values`, the TOML file,
+    `usual`, what the backbone brings, the class's defaults.
+
+    values: field → value. usual: values in the place of defaults, by source. Raises UserError.
+    """
     ranked = [*given_values(TrainConfig, values, file), *usual]
     return resolve(TrainConfig, [*ranked, *of_backbone(strongest(ranked))])
 
 
 def of_backbone(given: Mapping[str, Any]) -> list[SourcedValues]:
-    """The values that the backbone brings where none is given, and the architecture's usual backbone. given: field →
-    value."""
+    """The values that the backbone brings, and the architecture's usual backbone, by source. given: field → value."""
     architecture = given.get("architecture", TrainConfig.architecture)
     backbone = given.get("backbone", {"segformer": "b0"}.get(architecture, TrainConfig.backbone))
     tiny = dict[str, Any]()
@@ -157,8 +157,7 @@ def of_backbone(given: Mapping[str, Any]) -> list[SourcedValues]:
 
 
 def with_device(config: TrainConfig) -> TrainConfig:
-    """The configuration with the device and number format filled in. Raises UserError if this machine lacks the
-    device."""
+    """The configuration with device and number format filled in. Raises UserError if this machine lacks the device."""
     from ..devices import check_device, default_device, has_bfloat16  # imports torch
 
     device = check_device(config.device or default_device())

@@ -3,12 +3,13 @@
 dataset.py, sample.py, rows.py    `Dataset`, `Sample`, and the rows of metadata.jsonl
 native.py, saving.py    reads and writes the folder that `generate` and `mask` make
 reviews.py    people's decisions about samples
-encoding.py, shapes/    pictures and label maps as bytes; run lengths, polygons and objects instead of pixels
+encoding.py    pictures, label maps and objects as files
+shapes/    masks as run lengths, polygons and objects
 formats/    every other format
-class_lists.py, stored_masks.py    what values, colours and names in foreign files mean, and masks read by it
+class_lists.py, stored_masks.py    what values, colours and names in foreign masks mean
 importing.py, corrections.py    native datasets from other formats and from corrected masks
-truths.py    labelled sets to compare with
-merge.py, split.py, operations.py, augmented.py    datasets from datasets
+merge.py, split.py, augmented.py    datasets made of datasets
+operations.py    how `augment` changes a picture
 quality/    checks, statistics and selection
 torch_samples.py    a dataset for PyTorch
 """

@@ -1,5 +1,7 @@
-"""The samples that `seediff augment` adds to a dataset. A new sample is made when it is read, and everything random in
-it depends on the seed and its number alone, so that its bytes depend neither on the order nor on the process.
+"""The new samples of `seediff augment`.
+
+A new sample is made when it is read. What is random in it depends on the seed and on its number alone, so its bytes
+depend neither on the order of reading nor on the process.
 """
 
 from __future__ import annotations
@@ -26,37 +28,42 @@ from ..report.tables import is_of_photo
 from . import native
 from .encoding import encode_image
 from .native import open_native
-from .operations import LabelledImage, apart, apply, with_objects
+from .operations import LabelledImage, apply, take_apart, with_objects
 from .rows import shown_classes
 from .sample import Sample
 from .saving import save_native
 from .split import pixel_digest
 
 MOST_PAIRS = 24
+"""Maximum number of operations that augmentations.jpg shows."""
 
 
 @dataclass(frozen=True)
 class NewSample:
-    """What a new sample is made of."""
+    """A new sample before it is made: which sample is changed, and how."""
 
     name: str
     source: int
-    """The position of the sample that is changed."""
+    """The position in the set of the sample that the operation changes."""
     operation: str
     number: int
-    """Counted from 0."""
+    """The number among the new samples, from 0. Its random seed follows from it."""
 
 
 class AugmentedSamples(Sequence[Sample]):
-    """First a set's own samples, unless the configuration leaves them out, then the new ones, each of which is made
-    when it is read. Raises UserError for a set without samples for training, and if nothing is added."""
+    """A set's own samples, then the new ones. Each new sample is made when it is read.
+
+    config: the operations, and how many new samples each makes. With `keep_originals` False, there are only new
+    samples. classes, samples: the set. Raises UserError for a set without samples for training, and if `config` adds no
+    sample.
+    """
 
     def __init__(self, config: AugmentConfig, classes: Sequence[str], samples: Sequence[Sample]) -> None:
         self.config, self.classes, self.samples = config, tuple(classes), samples
         self.originals = samples if config.keep_originals else ()
-        """The set's own samples that are kept."""
+        """The set's own samples with which this sequence begins."""
         self.objects = any(sample.has_objects for sample in samples)
-        """Whether any sample has objects; then every new sample has."""
+        """Whether a sample of the set has objects. Every new sample has objects then."""
         rows = [sample.row for sample in samples]
         # The positions of the samples for training, of which new ones are made.
         self.sources = [i for i, row in enumerate(rows) if row.part == "train" and not row.why_left_out()]
@@ -67,7 +74,7 @@ class AugmentedSamples(Sequence[Sample]):
         self.new = self._choose()
 
     def _choose(self) -> list[NewSample]:
-        """The new samples to make. Sources take turns, in another order each round."""
+        """The new samples to make. They take the samples for training in turns, in a new random order each turn."""
         prefix, again = "augmented", 1
         while any(sample.name.startswith(prefix) for sample in self.samples):  # the set was augmented before
             again += 1
@@ -96,7 +103,7 @@ class AugmentedSamples(Sequence[Sample]):
         return self.make(self.new[position - before])
 
     def make(self, new: NewSample) -> Sample:
-        """Makes a new sample."""
+        """The new sample, made from the picture and labels of its source."""
         seed = sample_seed(self.config.seed, new.number, 0)
         rng = np.random.default_rng(seed)
         source, place, rest = new.source, bisect_left(self.sources, new.source), len(self.sources) - 1
@@ -111,7 +118,7 @@ class AugmentedSamples(Sequence[Sample]):
         labelled, step = apply(before, new.operation, rng, others, self.mirrored)
         labels, objects = np.ascontiguousarray(labelled.labels), None
         if self.objects:
-            labels, objects = apart(labelled.labels)
+            labels, objects = take_apart(labelled.labels)
 
         # The prompt, unless other samples are part of the picture, and the model, if it drew the picture; not flags,
         # which are about the source's mask.
@@ -126,7 +133,8 @@ class AugmentedSamples(Sequence[Sample]):
         return Sample(data, labels, objects, row, name=new.name)
 
     def read(self, position: int) -> LabelledImage:
-        """A sample's picture and labels in memory; the labels number objects if the set has any."""
+        """The picture and labels of the sample at `position`. If the set has objects, the labels hold their numbers,
+        too."""
         sample = self.samples[position]
         labels = sample.labels(len(self.classes))
         if self.objects:
@@ -134,11 +142,11 @@ class AugmentedSamples(Sequence[Sample]):
         return LabelledImage(sample.name, sample.image, labels)
 
     def added(self) -> Counter[str]:
-        """Operations → the number of new samples."""
+        """Operation → number of new samples."""
         return Counter(new.operation for new in self.new)
 
     def before_after(self) -> bytes:
-        """A JPEG of the first new sample of each operation beside its source, with their masks laid over them."""
+        """A JPEG with the first new sample of each operation beside its source. Masks are laid over both."""
         first: dict[str, NewSample] = {}
         for new in self.new:
             first.setdefault(new.operation, new)
@@ -152,7 +160,8 @@ class AugmentedSamples(Sequence[Sample]):
 
 
 def open_augmented(config: AugmentConfig, data: Path | str) -> AugmentedSamples:
-    """The samples of the native dataset `data` and those to add. Raises UserError, also as `open_native` does."""
+    """The samples of the native dataset `data`, and the new ones. Raises UserError as `open_native` and
+    `AugmentedSamples` do."""
     return AugmentedSamples(config, *open_native(data))
 
 

@@ -1,6 +1,6 @@
-"""What the values, colours and labels of a set mean: reads class lists.
+"""Reads class lists: files that say what the values, colours and labels of a set mean.
 
-A list has names: `classes.txt`, `class_names.txt` or labelme's `labels.txt`. Or it defines colours: CVAT's
+A list of names is `classes.txt`, `class_names.txt` or labelme's `labels.txt`. A list of colours is CVAT's
 `labelmap.txt` (`name:r,g,b::`), `class_dict.csv` or `labelmap.csv` (`name,r,g,b`), or Datumaro's `dataset_meta.json`.
 """
 
@@ -26,34 +26,35 @@ from .rows import check_class_list, ids_by_name
 COLOUR_LISTS = ("labelmap.txt", "class_dict.csv", "labelmap.csv", "dataset_meta.json")
 NAME_LISTS = ("classes.txt", "class_names.txt", "labels.txt")
 WEIGHTS = np.array([65536, 256, 1], np.uint32)
-"""Turns a colour (r, g, b) into one number."""
+"""`colour @ WEIGHTS` is the number of a colour (r, g, b): 65536 · r + 256 · g + b."""
 Colour = tuple[Byte, Byte, Byte]
 Note = Callable[[str], None]
-"""Takes a line about what a list means, for people."""
+"""A function that gets a line for people about what a list means."""
 
 
 def no_note(line: str) -> None:
-    """Drops the line."""
+    """Ignores the line."""
 
 
 @dataclass(frozen=True)
 class ClassList:
-    """What stored values mean."""
+    """What the values in masks mean."""
 
     classes: tuple[str, ...]
     """The names of ids 1, 2, …"""
     ids: Mapping[int, int]
-    """Stored value → id."""
+    """Value in a mask → id in label maps."""
     colours: Mapping[int, int] | None = None
-    """A colour's number → id; None for a list of names alone."""
+    """Number of a colour → id; None for a list without colours."""
     where: object = "--classes"
     """The list's name in errors."""
     single: bool = False
-    """Whether 255 is the only class of the list in grey masks that have no other value but 0."""
+    """Whether 255 is the list's only class in grey masks with the values 0 and 255. In other masks, 255 is ignored."""
 
     @cached_property
     def colour_ids(self) -> Mapping[int, int]:
-        """A colour's number → id: the colours of the list, or else the colours that VOC's palette gives its values."""
+        """Number of a colour → id, by the list's colours. A list without colours has those of VOC's palette, where
+        the i-th colour means the value i."""
         if self.colours is not None:
             return self.colours
         ids = {IGNORE: IGNORE, **self.ids}
@@ -68,9 +69,13 @@ def number_classes(
     classes: Sequence[str] | None = None,
     note: Note = no_note,
 ) -> ClassList:
-    """The list of classes of stored number → name, in the order of the numbers. A name of the background means id 0. A
-    name such as `ignore` means 255; with `void`, only for the numbers in it. classes: the classes in the order of their
-    ids, if the user named them. note: called with a line about several numbers of one meaning. Raises UserError."""
+    """The class list for numbers with names. Classes get the ids 1, 2, … in the order of their numbers.
+
+    names: number in the files → name. A name of the background gets id 0, and a name such as `ignore` gets 255. where:
+    the list's name in errors. void: the numbers whose names may mean 255; None: all. classes: the classes in the order
+    of their ids, if the user named them. note: called with a line about numbers that become one class. Raises
+    UserError.
+    """
     ids: dict[int, int] = {}
     class_names: dict[int, str] = {}
     for number, name in sorted(names.items()):
@@ -97,19 +102,21 @@ def number_classes(
 
 
 def named_classes(classes: Sequence[str]) -> ClassList:
-    """The list of classes whose stored values count from 1."""
+    """The class list for files in which the first of `classes` has the value 1, the next one 2, …; 0 is the
+    background."""
     return number_classes({0: BACKGROUND, **dict(enumerate(classes, 1))}, "--classes")
 
 
 def number_labels(labels: Iterable[str], where: object, note: Note) -> tuple[tuple[str, ...], dict[str, int]]:
-    """(classes, ids): the classes among labels, in their order; and the id of each class and of each name that means 0
-    or 255."""
+    """(classes, ids) of the labels in a set. `classes`: the labels that are classes, in their order. `ids`: label →
+    id, for each class and for every name that means 0 or 255. where, note: as for `number_classes`."""
     classes = number_classes(dict(enumerate(labels)), where, note=note).classes
     return classes, {**dict.fromkeys(GROUNDS, 0), **dict.fromkeys(IGNORED, IGNORE), **ids_by_name(classes)}
 
 
 def check_meaning(classes: Sequence[str], *, void: bool = True) -> None:
-    """Raise UserError for a class whose name would be read back as id 0, or, if `void`, as 255."""
+    """Raise UserError for a class whose name an import would read as the background (0) or, if `void`, as ignored
+    (255)."""
     words = {0: "the background", IGNORE: "pixels that are ignored"}
     for name in classes:
         reserved = reserved_id(name)
@@ -126,9 +133,12 @@ class Meta(msgspec.Struct, frozen=True):
 
 
 def find_list(*folders: Path, classes: Sequence[str] | None = None, note: Note = no_note) -> ClassList | None:
-    """The first list in these folders; None if there is none. A list of colours goes before a list of names, which must
-    have the same classes: otherwise values would mean one thing and colours another. classes, note: as for
-    `number_classes`; with `classes`, only lists of colours are searched. Raises UserError."""
+    """The first class list in these folders; None if they hold no list. A list of colours goes before a list of names.
+
+    folders: searched in this order. classes: the classes in the order of their ids, if the user named them; then only
+    lists of colours count. note: as for `number_classes`. Raises UserError, also if a list of colours and a list of
+    names have different classes, because a value and its colour would then mean different classes.
+    """
     coloured, named = _first(folders, COLOUR_LISTS), None
     if classes is None:
         named = _first(folders, NAME_LISTS)
@@ -142,13 +152,13 @@ def find_list(*folders: Path, classes: Sequence[str] | None = None, note: Note =
 
 
 def _first(folders: Sequence[Path], names: Sequence[str]) -> Path | None:
-    """The first of these files that exists, in the order of the names."""
+    """The first of these files that exists. The order of `names` counts before the order of `folders`."""
     paths = [folder / name for name, folder in product(names, folders)]
     return next(filter(Path.is_file, paths), None)
 
 
 def _read_names(path: Path, note: Note) -> ClassList:
-    """The list in a file of names. Raises UserError."""
+    """The class list in a file of names. Raises UserError."""
     names = read_class_list(path)
     if max(names, default=0) > IGNORE:
         problem = f"names id {max(names)}; ids of label maps are 0 to {IGNORE - 1}, and {IGNORE} is ignored"
@@ -159,14 +169,14 @@ def _read_names(path: Path, note: Note) -> ClassList:
 
 
 def _tell_void(names: Mapping[int, str], listed: ClassList, note: Note) -> None:
-    """Notes the names whose pixels are ignored. names: stored value → name."""
+    """Calls `note` with a line about the names whose pixels are ignored. names: value → name."""
     void = [show_json(name) for number, name in names.items() if listed.ids[number] == IGNORE != number]
     if void:
         note(f"{', '.join(void)} in {listed.where} is no class: its pixels are ignored (255)")
 
 
 def _read_colours(path: Path, classes: Sequence[str] | None, note: Note) -> ClassList:
-    """The list in a file of colours. Raises UserError."""
+    """The class list in a file of colours. classes, note: as for `number_classes`. Raises UserError."""
     rows = list(_colour_rows(path))
     names = {number: name for number, (name, *_) in enumerate(rows)}
     class_list = number_classes(names, path, classes=classes, note=note)
@@ -184,7 +194,8 @@ def _read_colours(path: Path, classes: Sequence[str] | None, note: Note) -> Clas
 
 
 def _colour_rows(path: Path) -> Iterator[tuple[str, Sequence[object], str]]:
-    """(name, colour, place in the file) of each line of a file of colours."""
+    """(name, colour, where) of each entry in a file of colours. `colour`: red, green and blue as they are written.
+    `where`: the entry's name in errors."""
     if path.suffix == ".csv":
         for number, row in read_csv(path, ["name", *"rgb"]):
             yield row["name"].strip(), [row[part] for part in "rgb"], f"{path}, line {number}"
@@ -201,6 +212,6 @@ def _colour_rows(path: Path) -> Iterator[tuple[str, Sequence[object], str]]:
 
 
 def _voc_colours(count: int) -> dict[int, int]:
-    """Number of a colour in VOC's palette → id, for the ids 0 to `count` and 255."""
+    """Number of a colour in VOC's palette → the id that has this colour. It holds the ids 0 to `count`, and 255."""
     colours = (np.array(voc_palette(), np.uint32).reshape(256, 3) @ WEIGHTS).tolist()
     return {colours[number]: number for number in (*range(count + 1), IGNORE)}

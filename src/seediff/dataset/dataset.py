@@ -1,11 +1,11 @@
-"""`Dataset`: samples and their classes, independent of file formats."""
+"""`Dataset`: samples and their classes, independent of file formats. `open_truths` opens a set to compare with."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partialmethod
+from functools import partial, partialmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -19,6 +19,7 @@ from . import native
 from .formats.drivers import Exported, read_format
 from .formats.drivers import export as write_format
 from .formats.format_table import FormatName, SourceName, import_options, recognise
+from .formats.public_sets import find_published
 from .merge import merge_sets, set_names
 from .native import open_native
 from .quality.select import select_samples
@@ -34,14 +35,14 @@ if TYPE_CHECKING:
 
 
 class Dataset(Sequence[Sample]):
-    """Samples, whose files are read when they are accessed, and the classes of their label maps.
+    """Samples and the classes of their label maps. The files of a sample are read when they are accessed.
 
         pets = Dataset.from_coco("pets-coco").filter(min_area=0.01)
         train, val = pets.merge(Dataset.open("drawn")).split(val=0.2)
 
     Its methods return new datasets. classes: the names of ids 1, 2, …, without the background. path: where the dataset
-    was read from, for messages. notes: lines about what was left out when it was read. ids: stored value → id in label
-    maps, for files with other numbers; 255 is ignored. title: the dataset, in words.
+    was read from, for messages. notes: lines about what was left out when it was read. ids: value in the files → id in
+    label maps; None: they are the same. title: what the dataset is, for messages.
     """
 
     def __init__(
@@ -60,23 +61,18 @@ class Dataset(Sequence[Sample]):
         self.ids = ids or {number: number for number in range(len(self.classes) + 1)}
         self.title = title or f"dataset in {path}"
         self.dropped: Mapping[str, int] = {}
-        """In a filtered dataset: criterion → number of samples of which it is the first that they did not meet."""
+        """In the result of `filter`: criterion → number of samples that it left out. A sample counts for the first
+        criterion that it does not meet."""
 
     def __len__(self) -> int:
         return len(self.samples)
 
     @overload
-    def __getitem__(self, index: int | str) -> Sample: ...
+    def __getitem__(self, index: int) -> Sample: ...
     @overload
     def __getitem__(self, index: slice) -> Dataset: ...
-    def __getitem__(self, index: int | str | slice) -> Sample | Dataset:
-        """The sample with a position or name, or the samples of a slice. Raises UserError for an unknown name."""
-        if isinstance(index, str):
-            for sample in self.samples:
-                if sample.name == index:
-                    return sample
-            names = ", ".join(sample.name for sample in self.samples[:3]) or "none"
-            raise UserError(index, f"is no sample of the {self.title}", f"names there: {names}{' …' * (len(self) > 3)}")
+    def __getitem__(self, index: int | slice) -> Sample | Dataset:
+        """The sample at a position, or the dataset of a slice."""
         if isinstance(index, slice):
             return self._of(self.samples[index])
         return self.samples[index]
@@ -90,7 +86,7 @@ class Dataset(Sequence[Sample]):
 
     @property
     def names(self) -> dict[int, str]:
-        """Id in label maps → its name. The background is among them if a stored value means it."""
+        """Id in label maps → name. The background is in it only if a value in the files means the background."""
         names = dict(enumerate((BACKGROUND, *self.classes)))
         if 0 not in self.ids.values():
             del names[0]
@@ -98,13 +94,14 @@ class Dataset(Sequence[Sample]):
 
     @property
     def about(self) -> str:
-        """A description in one line."""
+        """A line with the title, the number of images and the number of classes."""
         return f"{self.title}: {plural(len(self), 'image')}, {plural(len(self.names), 'class')}"
 
     @classmethod
     def open(cls, path: Path | str, *, split: str | None = None) -> Dataset:
-        """Opens a folder or file of any format that SeeDiff reads. split: only the samples of this part; samples
-        without a part belong to "train". Raises UserError for what cannot be used, and a part without samples."""
+        """Opens a folder or file of any format that SeeDiff reads. split: the part to open, such as "val"; samples
+        without a part belong to "train". None opens all parts. Raises UserError for a file that cannot be used, and
+        for a part without samples."""
         path = Path(path)
         if (path / native.METADATA).is_file():
             dataset = cls.from_native(path)
@@ -167,9 +164,12 @@ class Dataset(Sequence[Sample]):
     def filter(
         self, keep: Callable[[Sample], bool] | None = None, *, follow: Follow = iter, **criteria: Any
     ) -> Dataset:
-        """The samples for which `keep` returns True and that meet all criteria. criteria: the fields of
-        `config.filter.Criteria`; `drop_flags` may be one text. `dropped` of the result counts the other samples. Raises
-        UserError naming what a criterion needs."""
+        """The samples that meet all criteria, and for which `keep` returns True.
+
+        keep: a function of a sample. follow: wraps the samples, to show progress. criteria: the fields of
+        `config.filter.Criteria`; `drop_flags` may be one text. The result's `dropped` counts the samples that were left
+        out. Raises UserError naming what a criterion needs.
+        """
         samples = [sample for sample in self.samples if keep is None or keep(sample)]
         if isinstance(criteria.get("drop_flags"), str):
             criteria["drop_flags"] = (criteria["drop_flags"],)
@@ -180,9 +180,9 @@ class Dataset(Sequence[Sample]):
         return kept
 
     def labelled(self, with_rejected: bool = False) -> Dataset:
-        """The samples for training and comparing, with notes that say how many are left out: samples that nobody has
-        labelled, and unless `with_rejected`, samples that people rejected in `seediff look`. Raises UserError if none
-        stays."""
+        """The samples for training and comparing. It leaves out samples that nobody has labelled, and samples that
+        people rejected in `seediff look`. `notes` of the result count them. with_rejected: keep rejected samples.
+        Raises UserError if no sample is left."""
         reasons = [sample.row.why_left_out(with_rejected) for sample in self.samples]
         kept = [sample for sample, reason in zip(self.samples, reasons, strict=True) if not reason]
         if self.samples and not kept:
@@ -194,7 +194,7 @@ class Dataset(Sequence[Sample]):
         return self._of(kept, left_out_notes(reasons))
 
     def merge(self, *others: Dataset) -> Dataset:
-        """This dataset and others as one, as `merge.merge_sets` joins them."""
+        """This dataset and others as one. Classes of one name become one class. `merge.merge_sets` has the rules."""
         sets = (self, *others)
         names = set_names([each.path or Path("data") for each in sets])
         named = [(name, each.classes, each.samples) for name, each in zip(names, sets, strict=True)]
@@ -204,9 +204,12 @@ class Dataset(Sequence[Sample]):
     def split(
         self, *, val: float = 0.2, test: float | None = None, seed: int = 0, follow: Follow = iter
     ) -> tuple[Dataset, ...]:
-        """Parts for training, validation and, with `test`, testing. Each gets its share of every class. Pictures with
-        the same pixels are in one part, and so are those that `augment` or Roboflow made of one picture. Raises
-        UserError, also for a part that would be empty."""
+        """The parts for training, for validation and, with `test`, for testing, each with its share of every class.
+
+        val, test: shares of the samples, between 0 and 1. seed: another seed gives other parts. follow: wraps the
+        samples, to show progress. Pictures with the same pixels are in one part, and so are pictures that `augment` or
+        Roboflow made of one picture. Raises UserError, also for a part that would be empty.
+        """
         shares = {"val": val}
         if test is not None:
             shares["test"] = test
@@ -222,21 +225,64 @@ class Dataset(Sequence[Sample]):
         return tuple(self._of(samples, notes) for samples in found.values())
 
     def stats(self, follow: Follow = iter) -> Stats:
-        """Images, pixels, areas, pieces and flags per class."""
+        """The statistics of the whole set and of each class. follow: wraps the samples, to show progress."""
         count = len(self.classes)
-        measured = [measure(sample.labels(count), sample.row.flags) for sample in follow(self.samples)]
+        measured = [measure(sample.labels(count)) for sample in follow(self.samples)]
         return summarize(measured, self.classes)
 
     def as_torch(
         self, transform: Transform | None = None, *, objects: bool = False, with_rejected: bool = False
     ) -> TorchSamples:
         """A `torch.utils.data.Dataset` of (image, label_map): (3, H, W) float32 in [0, 1], and (H, W) int64 of class
-        ids, 255 ignored. transform: a function of the two, whose result replaces them. objects: instead of the label
-        map, "masks", "labels" and "boxes" as torchvision's detectors take them, of `instances` or else of connected
-        pieces. with_rejected: also samples that people rejected; otherwise a warning says how many are left out."""
+        ids, 255 ignored.
+
+        transform: a function of image and label map, whose result replaces them. objects: replace the label map by a
+        dictionary with "masks", "labels" and "boxes", as torchvision's detectors take them. It holds the samples'
+        `instances`, or else their connected pieces. with_rejected: keep samples that people rejected; otherwise a
+        warning says how many are left out.
+        """
         from .torch_samples import TorchSamples
 
         kept = self.labelled(with_rejected)
         for note in kept.notes[len(self.notes) :]:
             warnings.warn(note, Notice, stacklevel=2)
         return TorchSamples(kept.samples, len(self.classes), transform, objects=objects)
+
+
+def open_truths(
+    path: Path | str,
+    split: str | None = None,
+    *,
+    num_classes: int | None = None,
+    void: Sequence[int] = (),
+    maps_first: bool = False,
+) -> Dataset:
+    """Opens any set that `Dataset.open` reads, COCO-Stuff, or a folder of label maps without pictures. Unlabelled
+    samples are left out.
+
+    split: the part; None opens `val` of a public set (CamVid: `test`), or the part that `path` is, and all samples of
+    other sets. num_classes, void: for a plain folder, as in `formats.masks.read`. maps_first: read COCO-Stuff's maps,
+    not COCO's JSON beside them. Raises UserError, also if no sample is labelled.
+    """
+    path, name = Path(path), None
+    if not path.exists():
+        raise UserError(path, "no such folder")
+    if not (path / native.METADATA).is_file():
+        published = maps_first and find_published(path)
+        name = "masks" if published else recognise(path, labels_alone=True)
+    if void and name != "masks":
+        raise UserError("void", f"is only for plain folders of label maps, not for {path}", "leave it out")
+    if name == "masks":
+        found = Dataset.load(name, path, split=split, num_classes=num_classes, void=void, labels_alone=True)
+    elif name == "voc":
+        found = Dataset.load(name, path, split=split or "val", labels_alone=True)
+    else:
+        found = Dataset.open(path, split=split)
+        found.samples = [
+            sample.replace(label_map=partial(sample.labels, len(found.classes))) for sample in found.samples
+        ]
+    if not found.samples:
+        part = f"split '{split}'" if split else "the folder"
+        fix = "--split names another list" if name == "voc" else ""
+        raise UserError(path, f"{part} holds no labelled images ({found.about})", fix)
+    return found.labelled(with_rejected=True)

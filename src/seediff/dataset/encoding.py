@@ -1,5 +1,5 @@
-"""Encodes pictures as PNG or JPEG and label maps as PNG, in a way that all readers understand, and reads label maps and
-objects."""
+"""Writes pictures as PNG or JPEG, and label maps and objects as PNG, so that every reader understands them. Reads
+label maps and objects."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from ..files.label_maps import IGNORE, voc_palette
 from ..files.reading import read_bytes
 
 COPIED = {"JPEG": "jpg", "PNG": "png"}
-"""Format → suffix, for photographs that go into a dataset unchanged."""
+"""Format → suffix of photographs whose files go into a dataset unchanged."""
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MOST_OBJECTS = (1 << 16) - 1
-"""Maximum number of objects in a picture; files number them with 16 bits."""
+"""Maximum number of objects in a picture, because their numbers have 16 bits in files."""
 
 
 def encode_image(image: np.ndarray, image_format: str) -> bytes:
-    """(H, W, 3) uint8 as a PNG, or for "jpg" as a JPEG with full colour resolution, so that edges stay where the mask
-    has them."""
+    """A picture (H, W, 3) uint8 as bytes: a PNG, or a JPEG if `image_format` is "jpg". The JPEG keeps the full
+    resolution of colours, so that edges stay where the mask has them."""
     if image_format == "jpg":
         return compress_image(image, "JPEG", quality=95, subsampling=0)
     return png(Image.fromarray(image))
 
 
 def encode_photo(path: Path, photo: np.ndarray) -> tuple[str, bytes]:
-    """(suffix, bytes) of a photograph for a dataset: its file's bytes if every reader decodes the same pixels from
-    them, otherwise a PNG. photo: (H, W, 3) uint8, as `read_photo` returns it."""
+    """(suffix, bytes) of a photograph for a dataset. The bytes are its file's if every reader decodes the same
+    pixels from them. Otherwise they are a PNG. path: its file. photo: (H, W, 3) uint8, as `read_photo` returns it."""
     data = read_bytes(path)
     with open_image(data, str(path), max_megapixels=math.inf) as image:  # `read_photo` has checked its size
         suffix = COPIED.get(image.format or "")
@@ -58,7 +58,7 @@ def png(image: Image.Image, **options: Any) -> bytes:
 
 
 def encode_grey(values: np.ndarray) -> bytes:
-    """(H, W) uint8 or uint16 as a grey PNG of 8 or 16 bits."""
+    """Values (H, W) uint8 or uint16 as a grey PNG of 8 or 16 bits."""
     return png(Image.fromarray(values))
 
 
@@ -68,12 +68,12 @@ def encode_soft(soft: np.ndarray) -> bytes:
 
 
 def soft_levels(soft: np.ndarray) -> np.ndarray:
-    """A soft mask (H, W) in [0, 1] as uint8 with 255 = 1, the precision that files keep."""
+    """A soft mask (H, W) in [0, 1] as uint8 with 255 = 1. Files keep soft masks in this precision."""
     return (np.clip(soft, 0, 1) * 255).round().astype(np.uint8)
 
 
 def encode_mask(label_map: np.ndarray) -> bytes:
-    """(H, W) uint8 of class ids as a PNG with VOC's palette."""
+    """A label map (H, W) uint8 as a PNG whose palette has VOC's colours."""
     image = Image.fromarray(label_map)
     image.putpalette(voc_palette())
     # Label maps are runs of equal ids, for which this strategy is fast and makes the smallest files.
@@ -81,8 +81,8 @@ def encode_mask(label_map: np.ndarray) -> bytes:
 
 
 def read_label_map(path: Path, sha256: str | None = None) -> np.ndarray:
-    """(H, W) uint8: the ids in an 8-bit palette or grey PNG. sha256: the digest of the file, if a person corrected the
-    mask. Raises UserError for any other file."""
+    """(H, W) uint8: the ids in an 8-bit palette or grey PNG. sha256: the digest that the file must have, if a person
+    corrected the mask. Raises UserError for any other file."""
     source: Path | bytes = path
     if sha256:
         source = read_bytes(path)
@@ -97,33 +97,23 @@ def read_label_map(path: Path, sha256: str | None = None) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class LabelFile:
-    """A function that reads a label map of a native dataset. path, sha256: as for `read_label_map`."""
-
-    path: Path
-    sha256: str | None = None
-
-    def __call__(self) -> np.ndarray:
-        return read_label_map(self.path, self.sha256)
-
-
-@dataclass(frozen=True)
 class Instances:
     """The objects of a picture."""
 
     numbers: np.ndarray
-    """(H, W) of integers: the object at each pixel, 0 for none."""
+    """(H, W) of integers: the number of the object at each pixel; 0 where there is no object."""
     class_ids: tuple[int, ...]
-    """The classes of objects 1, 2, …; 255 for an ignored shape."""
+    """The class ids of objects 1, 2, …; 255 is the class of an ignored shape."""
     scores: tuple[float, ...] = ()
-    """One score in [0, 1] for each object, or empty."""
+    """The scores of objects 1, 2, …, in [0, 1]; empty if they are not known."""
 
     def label_map(self) -> np.ndarray:
         """(H, W) uint8: the class of each pixel's object, 0 where there is no object."""
         return np.array([0, *self.class_ids], np.uint8)[self.numbers]
 
     def visible(self, *, ignored: bool = False) -> Instances:
-        """The objects with a class and a pixel, renumbered in their order. ignored: also keep ignored shapes."""
+        """The objects that have a class and a pixel, with the numbers 1, 2, … in their old order. ignored: keep
+        ignored shapes that have a pixel, too."""
         counts = np.bincount(self.numbers.ravel(), minlength=len(self.class_ids) + 1)[1:]
         kept = [i for i, class_id in enumerate(self.class_ids) if counts[i] and 0 < class_id < IGNORE + ignored]
         table = np.zeros(len(counts) + 1, np.int32)
@@ -133,35 +123,25 @@ class Instances:
 
 
 ReadLabels = Callable[[], np.ndarray]
-"""Reads a label map (H, W) uint8. Raises UserError."""
+"""A function that reads a label map (H, W) uint8. It raises UserError."""
 ReadObjects = Callable[[], Instances]
-"""Reads the objects of a picture. Raises UserError."""
+"""A function that reads the objects of a picture. It raises UserError."""
 
 
 def encode_objects(instances: Instances, where: str) -> bytes:
     """The numbers of objects as a grey PNG of 16 bits. where: the sample's name in errors. Raises UserError for more
-    than MOST_OBJECTS."""
+    objects than MOST_OBJECTS."""
     count = len(instances.class_ids)
     if count > MOST_OBJECTS:
         raise UserError(where, f"has {count} objects; at most {MOST_OBJECTS} can be numbered in one picture")
     return encode_grey(instances.numbers.astype(np.uint16, copy=False))
 
 
-@dataclass(frozen=True)
-class ObjectsFile:
-    """A function that reads the objects of a sample in a native dataset. path: a grey PNG of 8 or 16 bits with their
-    numbers. class_ids, scores: as in `Instances`."""
-
-    path: Path
-    class_ids: tuple[int, ...]
-    scores: tuple[float, ...]
-
-    def __call__(self) -> Instances:
-        numbers, kind, mode = read_pixels(self.path)
-        if kind != "PNG" or mode not in ("L", "I;16"):
-            expected = "objects are a grey PNG of 8 or 16 bits, whose pixels are their numbers"
-            raise UserError(self.path, f"is {kind} {mode} data; {expected}")
-        highest, count = int(numbers.max(initial=0)), len(self.class_ids)
-        if highest > count:
-            raise UserError(self.path, f"has an object number {highest}, but its row lists {count} `instances`")
-        return Instances(numbers.astype(np.int32), self.class_ids, self.scores)
+def read_objects(path: Path, class_ids: tuple[int, ...], scores: tuple[float, ...]) -> Instances:
+    """The objects whose numbers are in a grey PNG of 8 or 16 bits. class_ids, scores: as in `Instances`. Raises
+    UserError for any other file."""
+    numbers, kind, mode = read_pixels(path)
+    if kind != "PNG" or mode not in ("L", "I;16"):
+        expected = "objects are a grey PNG of 8 or 16 bits, whose pixels are their numbers"
+        raise UserError(path, f"is {kind} {mode} data; {expected}")
+    return Instances(numbers.astype(np.int32), class_ids, scores)

@@ -1,4 +1,4 @@
-"""Makes native datasets from files in other formats, from masks that were corrected elsewhere, and from pictures
+"""Makes native datasets: from files in other formats, from masks that were corrected elsewhere, and from pictures
 without labels."""
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from .saving import save_native
 
 @dataclass(frozen=True)
 class Imported:
-    """The new dataset."""
+    """A dataset that was imported."""
 
     classes: Sequence[str]
     rows: Sequence[Mapping[str, Any]]
     notes: Sequence[str]
-    """Lines about what was left out."""
+    """Lines about what was left out of it."""
     changes: Sequence[Change]
-    """The change of each mask that came back."""
+    """With `corrects`: the change of each mask that came back."""
 
 
 def import_set(
@@ -51,10 +51,10 @@ def import_set(
 ) -> Imported:
     """Writes a folder or file of another format as the native dataset `out`, which appears only when it is complete.
 
-    corrects: the dataset whose masks the source holds, corrected; its pictures and rows are kept. accept_unchanged: as
-    for `correct`, which also says how masks are matched. link, workers, follow: as for `save_native`. options: the
-    parameters of `read` in the format's module. Raises UserError, also for a source without samples, and without
-    `corrects` for one in which no sample shows a class.
+    name: the format. source: the folder or file. corrects: the native dataset whose masks the source holds, corrected;
+    its pictures and rows are kept. accept_unchanged: as for `correct`, which says how masks are matched. link, workers,
+    follow: as for `save_native`. options: the parameters of `read` in the format's module. Raises UserError, also for a
+    source without samples. Without `corrects`, a sample must show a class.
     """
     # Corrected masks without pictures belong to the pictures of the dataset that they correct.
     if corrects is not None and "images" not in options and "images" in import_options(name):
@@ -79,9 +79,13 @@ def import_set(
 def import_unlabelled(
     source: Path, out: Path, classes: Sequence[str], *, workers: int = 1, follow: Follow = iter
 ) -> int:
-    """Writes each picture that `find_photos` finds as a sample with an empty mask and the flag `unlabelled`, so that
-    people can paint masks of `classes` in `seediff look`. Returns the number of samples. Raises UserError for a
-    dataset, whose label maps would be taken for pictures, and for a picture that cannot be read."""
+    """Writes pictures without labels as the native dataset `out`, and returns their number. People can then paint masks
+    of `classes` in `seediff look`.
+
+    Every picture that `find_photos` finds in `source` becomes a sample with an empty mask and the flag `unlabelled`.
+    workers, follow: as for `save_native`. Raises UserError for a picture that cannot be read, and for a dataset, whose
+    label maps would be taken for pictures.
+    """
     if source.is_dir():
         native.check_finished(source)
         native.check_single(source)
@@ -96,14 +100,16 @@ def import_unlabelled(
 
 
 def _unlabelled(photo: Photo) -> Sample:
+    """The sample of a photograph, with an empty mask."""
     pixels = read_photo(photo.path)
     _, data = encode_photo(photo.path, pixels)
     return Sample(data, np.zeros(pixels.shape[:2], np.uint8), None, {"flags": [UNLABELLED]}, name=photo.name)
 
 
 def _require(samples: Iterable[Sample], source: Path, *, empty: bool) -> Iterator[Sample]:
-    """Yields the samples. empty: whether all of them may be without a class. Raises UserError at the end if there was
-    no sample, or if none shows a class that should."""
+    """Yields the samples. source: their folder or file, for errors. empty: whether it is right that no sample shows
+    a class. Raises UserError after the last one if there was no sample, or if a class was required and no sample
+    shows any."""
     count, shows = 0, empty
     for sample in samples:
         count += 1

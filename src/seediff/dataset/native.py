@@ -7,6 +7,7 @@
           rejected.jsonl     with --reject: every draw that was not kept
           failed.jsonl       photographs that could not be used
           preview.html       some pictures with their masks, and steps/; for a browser without a server
+          augmentations.jpg  in a set of `augment`: samples before and after each operation
           images/NAME.png    or .jpg
           masks/NAME.png     palette PNG: 0 background, 255 ignore, else class id
           instances/NAME.png             optional: object numbers, 16-bit grey, 0 for no object; a row's `instances`
@@ -32,6 +33,7 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from functools import cache, partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -42,31 +44,32 @@ from ..errors import UserError
 from ..files.documents import Json, read_json_lines
 from ..files.label_maps import IGNORE
 from ..files.messages import show_json
-from ..files.outputs import BATCHES, CONFIG
-from ..files.photo_files import looks_like_image, without_suffix
+from ..files.outputs import BATCHES, CONFIG, IMAGES, STEPS
+from ..files.photo_files import looks_like_image, sample_name
 from ..files.reading import check_unpacked, inside
-from .encoding import Instances, LabelFile, ObjectsFile, ReadObjects, read_label_map
+from .encoding import Instances, ReadLabels, ReadObjects, read_label_map, read_objects
 from .reviews import Action, makers, read_actions, reviewed_row
-from .rows import as_row, check_class_list, check_name, check_row, checked_rows
+from .rows import Row, as_row, check_class_list, check_name, check_row, checked_rows
 from .sample import CONFIGS, SOFT, Extras, Sample
 from .shapes.objects import objects_after
 
 CARD, CLASSES, METADATA = "README.md", "classes.txt", "metadata.jsonl"
 REJECTED, PREVIEW = "rejected.jsonl", "preview.html"
-IMAGES, MASKS, INSTANCES, ATTENTION, STEPS = "images", "masks", "instances", "attention", "steps"
+MASKS, INSTANCES, ATTENTION = "masks", "instances", "attention"
 EXTRAS = (SOFT, ATTENTION, STEPS)
-"""Folders of optional files of a sample, besides its picture and label map."""
+"""Folders of optional files of samples. Pictures and label maps are in others."""
 ABSENT = "no such file; a finished SeeDiff dataset has one"
 CHUNK = 8
-"""Samples that are sent to another process together: each takes a millisecond or two."""
+"""Number of samples that are sent to another process together, because each takes only a millisecond or two."""
 INSTANCE_KEYS = ("instances", "instance_scores")
-"""The keys of a row that belong to the file of its objects."""
+"""The keys of a row that say what the numbers in the file of its objects mean."""
 _MADE = re.compile(rf"{CONFIGS}/[0-9a-f]{{16}}\.toml|{re.escape(CONFIG)}")
 
 
 def made_by(folder: Path, made: str | None) -> Path | None:
-    """The configuration that made a mask: the file that `made` in its row names, or else the set's own; None if the set
-    has none. Raises UserError if `made` names a file that is not there, or no configuration."""
+    """The configuration that made a mask: the file that `made` in the row names, or else the set's own. None if the
+    set has no configuration. made: the key's value. Raises UserError if it names a file that does not exist, or that
+    is no configuration."""
     path = inside(folder, made or CONFIG)
     if path.is_file() and _MADE.fullmatch(made or CONFIG):
         return path
@@ -76,19 +79,21 @@ def made_by(folder: Path, made: str | None) -> Path | None:
     return None
 
 
-def sample_name(file_name: str) -> str:
-    """The name of a sample from its picture's path in the dataset: `images/trip/1.png` → `trip/1`."""
-    return without_suffix(file_name).removeprefix(f"{IMAGES}/")
-
-
 def sample_files(name: str, image_format: str) -> tuple[str, str]:
-    """The paths of a sample's picture and label map."""
+    """(picture, label map): the paths of a sample's files in the dataset."""
     return f"{IMAGES}/{name}.{image_format}", f"{MASKS}/{name}.png"
 
 
+def extra_file(kind: str, name: str, class_id: int | None) -> str:
+    """The path of an optional file of a sample in the dataset: `soft/000003_1.png`, `attention/000003.safetensors`."""
+    if class_id is None:
+        return f"{kind}/{name}.safetensors"
+    return f"{kind}/{name}_{class_id}.png"
+
+
 def dataset_labels(label_map: np.ndarray, class_ids: Sequence[int]) -> np.ndarray:
-    """A label map (H, W) uint8 in the dataset's ids. label_map: (H, W) of ids 1, 2, …, which become the first, second,
-    … of `class_ids`, and of 0 and 255, which stay."""
+    """A label map (H, W) uint8 in the ids of a dataset: id i becomes `class_ids[i - 1]`. 0 and 255 stay. label_map:
+    (H, W) uint8."""
     table = np.zeros(256, np.uint8)
     table[1 : len(class_ids) + 1] = class_ids
     table[IGNORE] = IGNORE
@@ -96,17 +101,17 @@ def dataset_labels(label_map: np.ndarray, class_ids: Sequence[int]) -> np.ndarra
 
 
 def jsonl(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    """One JSON object per line, with the keys in the order of the row."""
+    """The text of rows: one JSON object per line, with the keys in the order of the row."""
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode("utf-8")
 
 
 def classes_text(classes: Sequence[str]) -> bytes:
-    """classes.txt: the background and every class, one per line, in the order of their ids."""
+    """The text of classes.txt: the background and every class, one per line, in the order of their ids."""
     return "".join(name + "\n" for name in (BACKGROUND, *classes)).encode("utf-8")
 
 
 def read_classes(out: Path | str) -> tuple[str, ...]:
-    """The classes of a dataset without the background; the i-th, from 0, has id i + 1."""
+    """The classes of a dataset, without the background: the class at position i has id i + 1. Raises UserError."""
     path = Path(out) / CLASSES
     names = read_class_list(path, first=0, absent=ABSENT)
     if names.get(0) != BACKGROUND or [*names] != [*range(len(names))]:
@@ -117,8 +122,8 @@ def read_classes(out: Path | str) -> tuple[str, ...]:
 
 
 def read_rows(out: Path | str, name: str = METADATA) -> list[Json]:
-    """The rows of metadata.jsonl or of another file, checked. Raises UserError, also for a row of metadata.jsonl that
-    does not name a picture and a mask."""
+    """The checked rows of metadata.jsonl, or of another file `name` in the dataset `out`. Raises UserError, also for
+    a row of metadata.jsonl that does not name a picture and a mask."""
     path = Path(out) / name
     rows = list(checked_rows(path, ABSENT))
     for number, row in enumerate(rows if name == METADATA else (), 1):
@@ -129,7 +134,7 @@ def read_rows(out: Path | str, name: str = METADATA) -> list[Json]:
 
 
 def check_finished(folder: Path) -> None:
-    """Raises UserError if there is no such folder, or if a run that began in it is not finished."""
+    """Raises UserError if the folder does not exist, or if a run began in it and is not finished."""
     if not folder.is_dir():
         check_unpacked(folder)
         if folder.exists():
@@ -141,7 +146,7 @@ def check_finished(folder: Path) -> None:
 
 
 def check_native(folder: Path) -> None:
-    """Raises UserError for a folder that is no dataset, naming the datasets in it."""
+    """Raises UserError for a folder that is not a dataset. The error names datasets that are in the folder."""
     if (folder / CLASSES).is_file() or (folder / METADATA).is_file():
         return
     held = ", ".join(sorted(entry.name for entry in folder.iterdir())[:5]) or "nothing"
@@ -153,7 +158,7 @@ def check_native(folder: Path) -> None:
 
 
 def how_to_paint(folder: Path) -> str:
-    """A line with the command that makes a set of pictures without labels; "" for a folder that holds anything else."""
+    """A line with the command that makes a dataset of a folder of pictures; "" if the folder holds anything else."""
     names = [entry.name for entry in folder.iterdir() if not entry.name.startswith(".")]
     if not names or not all(map(looks_like_image, names)):
         return ""
@@ -163,61 +168,70 @@ def how_to_paint(folder: Path) -> str:
 
 
 def check_single(folder: Path) -> None:
-    """Raises UserError for a folder that holds several datasets, such as `split` writes."""
+    """Raises UserError for a folder of several datasets, as `split` writes it."""
     if any(folder.glob(f"*/{METADATA}")):
         check_native(folder)
 
 
 class RowReader:
-    """Makes a sample of each row of a native dataset. actions: what people did about samples, the oldest first."""
+    """Makes a sample of each row of a native dataset. folder, classes: of the dataset. actions: what people did
+    about its samples, the oldest action first."""
 
     def __init__(self, folder: Path, classes: Sequence[str], actions: Sequence[Action] = ()) -> None:
         self.folder, self.classes = folder, classes
-        self.extras = find_extras(folder)
+        self.kinds = [kind for kind in EXTRAS if inside(folder, kind).is_dir()]
         self.made_by = cache(partial(made_by, folder))
         self.last, self.makers = {action.sample: action for action in actions}, makers(actions)
         self.names: set[str] = set()
 
     def sample(self, as_made: Json, where: str) -> Sample:
-        """The sample of a row, whose files may be missing. as_made: the row before people's decisions. where: the row's
-        name in errors. Raises UserError."""
+        """The sample of a row. Its files may be missing. as_made: the row before people's decisions. where: the
+        row's name in errors. Raises UserError."""
         check_row(as_made, where)
         name = sample_name(as_made.get("file_name") or "")
+        row, corrected = dict(as_made), None
         action = self.last.get(name)
-        maker = self.makers.get(action.mask or "") if action else None
-        row = reviewed_row(as_made, action, maker, self.classes)
-        mask_sha256 = action.hash if action and action.mask else None
+        if action:
+            row = reviewed_row(as_made, action, self.makers.get(action.mask or ""), self.classes)
+            corrected = action.hash if action.mask else None
         image = inside(self.folder, row.get("file_name"), where, "file_name")
         mask = inside(self.folder, row.get("mask_file_name"), where, "mask_file_name")
         check_name(name, self.names, where)
         for label in row.get("classes") or ():
             if label not in self.classes:
                 raise UserError(where, f"class {show_json(label)} is not in {CLASSES}")
-        extras = self._extras(name, row, where)
-        instances = self._objects(name, row, where)
-        if instances is not None and mask_sha256:
-            original_mask = inside(self.folder, as_made["mask_file_name"], where, "mask_file_name")
-            instances = partial(_objects_after, instances, original_mask, mask, mask_sha256)
+        read_labels = partial(read_label_map, mask, corrected)
+        extras = self._extras(name, as_row(as_made, where), as_row(row, where), where)
+        read_objects = self._objects(name, row, where)
+        if read_objects and corrected:
+            original = inside(self.folder, as_made["mask_file_name"], where, "mask_file_name")
+            read_objects = partial(_objects_after, read_objects, partial(read_label_map, original), read_labels, mask)
         for key in INSTANCE_KEYS:  # they are in the sample's `instances`
             row.pop(key, None)
-        return Sample(image, LabelFile(mask, mask_sha256), instances, row, name=name, extras=extras)
+        return Sample(image, read_labels, read_objects, row, name=name, extras=extras)
 
-    def _extras(self, name: str, row: Mapping[str, Any], where: str) -> Extras:
-        """The `extras` of a sample. Raises UserError for a row whose configuration is missing."""
-        extras = dict(self.extras.get(name, {}))
-        if as_row(row, where).review.replaced:  # soft masks describe the original
-            extras = {key: path for key, path in extras.items() if key[0] != SOFT}
+    def _extras(self, name: str, as_made: Row, row: Row, where: str) -> Extras:
+        """The `extras` of a sample. as_made, row: its row before and after people's decisions. Raises UserError for a
+        file that leads out of the dataset, and for a row whose configuration is missing."""
         try:
-            config = self.made_by(row.get("made"))
+            config = self.made_by(row.made)
         except UserError as error:
             raise UserError(where, f"{error.subject} {error.reason}") from error
+        kinds = [
+            kind for kind in self.kinds if kind != SOFT or not row.review.replaced
+        ]  # soft masks are of the original
+        extras: Extras = {}
+        for kind, class_id in [(ATTENTION, None), *product((SOFT, STEPS), as_made.class_ids)]:
+            file = extra_file(kind, name, class_id)
+            if kind in kinds and os.path.isfile(f"{self.folder}/{file}"):
+                extras[kind, class_id] = inside(self.folder, file)
         if config:
             extras[CONFIGS, None] = config
         return extras
 
     def _objects(self, name: str, row: Mapping[str, Any], where: str) -> ReadObjects | None:
-        """A function that reads the objects of a sample; None for a sample without objects. Raises UserError for a row
-        with class ids or scores that objects cannot have."""
+        """A function that reads the objects of a sample; None for a sample without objects. row: after people's
+        decisions. Raises UserError for class ids and scores that objects cannot have."""
         file = f"{INSTANCES}/{name}.png"
         if "instances" not in row and not os.path.isfile(f"{self.folder}/{file}"):
             return None
@@ -230,16 +244,16 @@ class RowReader:
         if len(scores) not in (0, len(class_ids)):
             problem = f"has {len(scores)} `instance_scores` for {len(class_ids)} `instances`"
             raise UserError(where, problem, "give one for each, or none")
-        return ObjectsFile(path, class_ids, scores)
+        return partial(read_objects, path, class_ids, scores)
 
 
 def open_native(folder: Path | str, *, reviewed: bool = True) -> tuple[tuple[str, ...], list[Sample]]:
     """(classes, samples) of a native dataset. `classes`: without the background. `samples`: with corrected masks in
-    place of the originals, and people's decisions as `review` in the rows. reviewed: False returns the samples as they
-    were made.
+    place of the originals, and with people's decisions as `review` in the rows.
 
-    Raises UserError naming the file and row of a path that is missing, leads out of the folder or is a duplicate, and
-    if the folder's run is not finished."""
+    reviewed: False gives the samples as they were made. Raises UserError if the folder's run is not finished, and
+    naming the row for a file that is missing, that leads out of the folder or that two rows name.
+    """
     folder = Path(folder)
     check_finished(folder)
     check_native(folder)
@@ -260,30 +274,15 @@ def open_native(folder: Path | str, *, reviewed: bool = True) -> tuple[tuple[str
     return classes, samples
 
 
-def _objects_after(read: ReadObjects, original_mask: Path, mask: Path, mask_sha256: str) -> Instances:
-    """The objects in a corrected mask. read: reads those in the original mask."""
-    return objects_after(read(), read_label_map(original_mask), read_label_map(mask, mask_sha256), mask)
+def _objects_after(read: ReadObjects, read_before: ReadLabels, read_after: ReadLabels, mask: Path) -> Instances:
+    """The objects in a corrected label map. read: reads the objects in the original map. read_before, read_after: read
+    the original and the corrected map. mask: the file of the corrected map, for errors."""
+    return objects_after(read(), read_before(), read_after(), mask)
 
 
 def instance_row(instances: Instances) -> Json:
-    """The keys of a row that describe its objects."""
+    """The keys of a row that describe its objects: `instances` and, if scores are known, `instance_scores`."""
     row: Json = {"instances": list(instances.class_ids)}
     if instances.scores:
         row["instance_scores"] = [round(score, 4) for score in instances.scores]
     return row
-
-
-def find_extras(folder: Path) -> dict[str, Extras]:
-    """Sample name → its `extras`. Raises UserError for a link that leads out of the dataset."""
-    extras: dict[str, Extras] = {}
-    for kind in EXTRAS:
-        top = inside(folder, kind)
-        for path in sorted(top.rglob("*.*")):
-            if path.is_symlink():
-                inside(folder, path)
-            name, number = path.relative_to(top).with_suffix("").as_posix(), ""
-            if kind != ATTENTION:
-                name, _, number = name.rpartition("_")
-            if path.suffix in (".png", ".safetensors") and (kind == ATTENTION or number.isdecimal()):
-                extras.setdefault(name, {})[kind, int(number) if number else None] = path
-    return extras

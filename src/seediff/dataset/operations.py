@@ -1,9 +1,11 @@
 """Augments a picture together with its labels: the operations of `seediff augment`.
 
-Images are (H, W, 3) uint8, labels (H, W) uint8 of class ids (0 background, 255 ignored). In a set with objects, labels
-are (H, W) int32: the class id in the lowest eight bits, and above them the number of the object, from 1 (0 for none).
-Labels are moved, never mixed: every value in a result comes from a source, or is the 0 or 255 that the operation
-documents. Pillow does the work, because on one CPU core it is faster than tensors.
+Images are (H, W, 3) uint8. Labels are (H, W) uint8 of class ids (0 background, 255 ignored). In a set with objects,
+labels are (H, W) int32: the class id is in the lowest eight bits, and the number of the object is above them, from 1,
+or 0 where there is no object.
+
+Operations move labels and never mix them: every value in a result comes from a source, or is the 0 or 255 that the
+operation documents. Pillow does the work, because on one CPU core it is faster than tensors.
 """
 
 from __future__ import annotations
@@ -22,8 +24,8 @@ from .encoding import Instances
 from .shapes.objects import Objects
 
 NOISE_SIGMA = 0.02, 0.1
-"""Standard deviation of the noise, where 1 is white minus black. Where a strength has two numbers, each picture gets a
-random one between them. All strengths are this package's choice."""
+"""Standard deviation of the noise, where 1 is white minus black. A strength has two numbers: each picture gets a random
+one between them. All strengths are this package's choice."""
 PERSPECTIVE_SHIFT = 0.05, 0.25
 """Distance that corners move inwards, as a share of the sides."""
 BOX_COUNT, BOX_SIDE = (1, 3), (0.1, 0.3)
@@ -32,7 +34,7 @@ BOX_COUNT, BOX_SIDE = (1, 3), (0.1, 0.3)
 
 @dataclass(frozen=True)
 class LabelledImage:
-    """A sample in memory. name: its name in the dataset."""
+    """A sample in memory, with an image and labels as the module describes them. name: its name in the dataset."""
 
     name: str
     image: np.ndarray
@@ -40,13 +42,12 @@ class LabelledImage:
 
 
 def with_objects(label_map: np.ndarray, objects: Objects) -> np.ndarray:
-    """Labels (H, W) int32 with the ids of a label map (H, W) uint8 and the numbers of its objects."""
+    """Labels (H, W) int32 that hold the ids of a label map (H, W) uint8 and the numbers of its objects."""
     return objects.numbers << 8 | label_map
 
 
-def apart(labels: np.ndarray) -> tuple[np.ndarray, Instances]:
-    """(label map uint8, objects) of labels (H, W) int32, which hold the class id in the lowest eight bits, and the
-    object's number above."""
+def take_apart(labels: np.ndarray) -> tuple[np.ndarray, Instances]:
+    """(label map, objects) of labels (H, W) int32, the reverse of `with_objects`. The label map is (H, W) uint8."""
     values, numbers = np.unique(np.append(labels, 0), return_inverse=True)  # the appended 0 is always the first value
     class_ids = np.where(values >> 8, values & 255, 0)[1:].tolist()
     objects = Instances(numbers[:-1].reshape(labels.shape).astype(np.int32), tuple(class_ids))
@@ -54,16 +55,22 @@ def apart(labels: np.ndarray) -> tuple[np.ndarray, Instances]:
 
 
 Others = Callable[[int], Sequence[LabelledImage]]
-"""Returns the given number of other samples of the set, at random, all different if there are enough."""
+"""A function that returns a number of other samples of the set at random. They are all different if the set has
+enough."""
 Changed = tuple[np.ndarray, np.ndarray, dict[str, Any]]
-"""The new image, the new labels, and what was drawn at random, for the recipe; "sources" names the other samples."""
+"""(image, labels, drawn): the new image, the new labels, and the random choices for the recipe. "sources" in `drawn`
+names the other samples that were used."""
 
 
 def apply(
     labelled: LabelledImage, operation: str, rng: np.random.Generator, others: Others, mirrored: np.ndarray
 ) -> tuple[LabelledImage, dict[str, Any]]:
-    """(picture, step): the picture after an operation, and the step of its recipe, which holds the operation and what
-    was drawn at random. mirrored: (256,), `mirrored_ids` of the classes."""
+    """(picture, step): the picture after an operation, and the step of its recipe, which names the operation and its
+    random choices.
+
+    rng: draws the random choices. others: returns other samples. mirrored: (256,), `mirrored_ids` of the classes: ids
+    that change when a picture is flipped, such as those of "left arm" and "right arm".
+    """
     grid = grid_of(operation)
     if grid:
         image, labels, drawn = splice(labelled, *grid, others)
@@ -75,8 +82,8 @@ def apply(
 
 
 def splice(labelled: LabelledImage, rows: int, columns: int, others: Others) -> Changed:
-    """A picture of the same size with rows × columns cells: this picture, then others, row by row. The sides of cells
-    differ by at most a pixel. Raises UserError for a picture with fewer pixels than cells."""
+    """A picture of the same size with rows × columns cells: first this picture, then others, row by row. The sides
+    of two cells differ by at most a pixel. Raises UserError for a picture with fewer pixels than cells."""
     height, width = labelled.labels.shape
     if height < rows or width < columns:
         why = f"splice-{rows}x{columns} needs a picture with at least as many pixels; this one is {width}×{height}"
@@ -98,15 +105,15 @@ def splice(labelled: LabelledImage, rows: int, columns: int, others: Others) -> 
 
 
 def noise(labelled: LabelledImage, rng: np.random.Generator) -> Changed:
-    """Adds Gaussian noise with standard deviation 255 · sigma to each channel, and clips."""
+    """Adds Gaussian noise to each channel. Its standard deviation is 255 · sigma. Values are clipped to 0 … 255."""
     sigma = uniform(rng, NOISE_SIGMA)
     noisy = rng.standard_normal(labelled.image.shape, np.float32) * np.float32(255 * sigma) + labelled.image
     return np.clip(np.rint(noisy), 0, 255).astype(np.uint8), labelled.labels, {"sigma": sigma}
 
 
 def tilt(labelled: LabelledImage, rng: np.random.Generator) -> Changed:
-    """Moves each corner inwards by a random share of the sides. Outside of the corners the image is black and the
-    labels are 255."""
+    """Moves each corner of the picture inwards by a random share of the sides. Outside of the corners, the image is
+    black and the labels are 255."""
     height, width = labelled.labels.shape
     shifts = rng.uniform(*PERSPECTIVE_SHIFT, (4, 2)) * (width, height)
     whole = np.array([(0, 0), (width, 0), (width, height), (0, height)])
@@ -134,8 +141,8 @@ def perspective(image: np.ndarray, labels: np.ndarray, corners: np.ndarray) -> t
 
 
 def boxes(labelled: LabelledImage, rng: np.random.Generator) -> Changed:
-    """Fills boxes with colour noise. They are centred on pixels with a class, if any pixel has one. Labels in boxes
-    become 0, but 255 stays. A box is left, top, right, bottom; the last two are exclusive."""
+    """Fills boxes with colour noise. The centre of a box is a pixel with a class, if any pixel has one. Labels in
+    boxes become 0, but 255 stays. A box in the recipe is [left, top, right, bottom]; right and bottom are exclusive."""
     image, labels = labelled.image.copy(), labelled.labels.copy()
     height, width = labels.shape
     drawn = []
@@ -159,12 +166,12 @@ RANDOM: Mapping[str, Callable[[LabelledImage, np.random.Generator], Changed]] = 
 
 
 def uniform(rng: np.random.Generator, limits: tuple[float, float]) -> float:
-    """A random number within the limits. It is rounded, so that the recipe states exactly what was done."""
+    """A random number within the limits, rounded, so that the recipe can state exactly what was done."""
     return round(float(rng.uniform(*limits)), 4)
 
 
 def middle(labels: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:
-    """(x, y) of a random pixel with a class; of any random pixel if none has a class."""
+    """(x, y) of a random pixel that has a class. If no pixel has a class, of any random pixel."""
     places = np.flatnonzero((labels > 0) & (labels != IGNORE))
     if not len(places):
         places = np.arange(labels.size)

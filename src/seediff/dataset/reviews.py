@@ -23,7 +23,7 @@ from ..files.messages import plural
 from ..files.outputs import append, write_atomic
 from ..files.reading import inside, read_bytes
 from ..masks.flags import UNLABELLED, degenerate
-from .rows import OF_THE_MASK, Row, ids_by_name
+from .rows import OF_THE_MASK, ids_by_name
 
 REVIEWS, REVIEWED = "review.jsonl", "reviewed"
 REMADE = "made"
@@ -33,27 +33,27 @@ _Hash = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
 
 class Action(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of review.jsonl."""
+    """One line of review.jsonl: what a person did about a sample, and the sample's full state afterwards."""
 
     sample: str
     version: Annotated[int, msgspec.Meta(ge=1)]
-    """1, 2, …, counted for each sample."""
+    """The number of the action among those about the sample: 1, 2, …"""
     action: str
     """Such as accept, brush or undo."""
     verdict: Verdict | None = None
     made_of: _Hash | None = msgspec.field(default=None, name="from")
-    """The SHA-256 of the mask before."""
+    """The SHA-256 of the file of the mask before the action."""
     mask: str | None = None
-    """The path of the corrected mask in the set; None for the original."""
+    """The path of the new mask in the set; None if the original is in use."""
     hash: _Hash | None = None
-    """The SHA-256 of the corrected mask."""
+    """The SHA-256 of the new mask's file."""
     classes: tuple[str, ...] = ()
     area: dict[str, Share] = {}
     by: str = ""
     time: str = ""
     """In UTC."""
     detail: Json = {}
-    """What the action was made with."""
+    """With what the action was made, such as a method's constants."""
 
     def __post_init__(self) -> None:
         if self.mask is not None and self.hash is None:
@@ -61,7 +61,7 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def result(self) -> tuple[Any, ...]:
-        """The sample after the action, which an undo can restore."""
+        """The sample's state after the action, which an undo can restore."""
         return self.verdict, self.mask, self.hash, self.classes, self.area
 
 
@@ -94,12 +94,12 @@ def _read(path: Path) -> tuple[list[Action], bytes, bytes]:
 
 
 def makers(actions: Sequence[Action]) -> dict[str, Action]:
-    """Path of each new mask → the action that made it: the first that names it."""
+    """Path of each new mask → the action that made it: the first action that names the path."""
     return {action.mask: action for action in reversed(actions) if action.mask}
 
 
 def append_action(folder: Path, *actions: Action) -> None:
-    """Append all lines or none; they are on the disk when this returns."""
+    """Append a line for each action, or no line at all. The lines are on the disk when this returns."""
     text = ""
     for action in actions:
         values = msgspec.to_builtins(action).items()
@@ -109,23 +109,26 @@ def append_action(folder: Path, *actions: Action) -> None:
 
 
 def reviewed_row(row: Mapping[str, Any], action: Action | None, maker: Action | None, classes: Sequence[str]) -> Json:
-    """A row of metadata.jsonl in the state after the last action about its sample. maker: the action that made the
-    current mask.
+    """A row of metadata.jsonl in the state after the last action about its sample.
 
-        the last action                            the row
-        none; an undo of everything                stays as it is
-        left the original mask                     has a review with verdict and person
-        left a mask that a person drew             has its classes and area, no flags; review: corrected
-        left a mask that a method made anew        has its classes, area and flags by area; review: its constants `made`
+        the last action                              the row
+        none, or an undo of everything               stays as it is
+        it kept the original mask                    gets a review with verdict and person
+        it gave a mask that a person drew            gets the mask's classes and area, no flags; review: corrected
+        it gave a mask that a method made            gets the mask's classes and area, flags by area; review: `made`,
+                                                     the method's constants
 
-    A row with a new mask loses the keys OF_THE_MASK.
+    action: the last one, or None. maker: the action that made the current mask, or None if it is the original. classes:
+    the classes of the set. A row with a new mask loses the keys OF_THE_MASK. Raises UserError for an action that names
+    a class which the set does not have.
     """
     own = row.get("review", {})
     if action is None or (action.action == "undo" and (action.verdict, action.mask) == (own.get("verdict"), None)):
         return dict(row)
     review = {"verdict": action.verdict, "corrected": bool(own.get("corrected")), "by": action.by}
     if action.mask is None:
-        review |= {key: value for key, value in own.items() if key in ("gained", "lost", "made")}
+        if "made" in own:
+            review["made"] = own["made"]
         return reviewed_as_is(row, review)
     ids = ids_by_name(classes)
     for name in action.classes:
@@ -148,7 +151,8 @@ def reviewed_row(row: Mapping[str, Any], action: Action | None, maker: Action | 
 
 
 def reviewed_as_is(row: Mapping[str, Any], review: Mapping[str, Any]) -> Json:
-    """A row with a review that leaves its mask as it is. An accepted mask is a label, even if it is empty."""
+    """The row with a review that leaves its mask as it is. An accepted mask is a label even if it is empty: the row
+    loses the flag `unlabelled`."""
     row = {**row, "review": dict(review)}
     if review["verdict"] == "accepted" and UNLABELLED in row.get("flags", ()):
         row["flags"] = [flag for flag in row["flags"] if flag != UNLABELLED]
@@ -156,15 +160,7 @@ def reviewed_as_is(row: Mapping[str, Any], review: Mapping[str, Any]) -> Json:
 
 
 def left_out_notes(reasons: Iterable[str]) -> list[str]:
-    """Lines that say how many samples are left out, one per reason. reasons: for each sample what `Row.why_left_out`
-    returned."""
+    """A line for each reason why samples are left out, with their number. reasons: for each sample, what
+    `Row.why_left_out` returned."""
     counts = sorted(Counter(filter(None, reasons)).items())
     return [f"{plural(count, f'{reason} sample')} left out" for reason, count in counts]
-
-
-def review_summary(rows: Iterable[Row]) -> str:
-    """A summary such as `2 masks replaced, 1 sample rejected`; counts of 0 are left out."""
-    reviews = [row.review for row in rows]
-    replaced, rejected = sum(review.replaced for review in reviews), sum(review.rejected for review in reviews)
-    counts = ((replaced, "mask", "replaced"), (rejected, "sample", "rejected"))
-    return ", ".join(f"{plural(count, what)} {done}" for count, what, done in counts if count)

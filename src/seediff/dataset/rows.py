@@ -1,6 +1,5 @@
-"""The keys of a metadata.jsonl row that SeeDiff reads, and their types: `Row`. Rows are written as dictionaries,
-because they carry the keys of other programs from set to set.
-"""
+"""The keys of a metadata.jsonl row that SeeDiff reads, with their types: `Row`. A row stays a dictionary when it is
+written, so that the keys of other programs go from set to set."""
 
 from __future__ import annotations
 
@@ -24,9 +23,9 @@ _Number = Annotated[int, msgspec.Meta(ge=0)]
 
 
 SPLITS = ("train", "val", "test")
-"""The values of `split`; a sample without it is for training."""
+"""The values of `split`. A sample without `split` is for training."""
 OF_THE_MASK = ("confidence", "agreement")
-"""Keys that describe the mask that a method made, and go with it."""
+"""Keys that describe the mask that a method made. They are dropped with that mask."""
 
 
 class RecipeStep(msgspec.Struct, frozen=True):
@@ -38,10 +37,9 @@ class RecipeStep(msgspec.Struct, frozen=True):
 class Recipe(msgspec.Struct, frozen=True):
     """How `augment` made a sample."""
 
-    source: str | None = None
-    """The name of the sample that was changed."""
     pixels: str | None = None
-    """`pixel_digest` of that sample's picture; if `augment` had made it, too, of the picture that it came from."""
+    """`pixel_digest` of the picture that was changed. If `augment` had made that picture, too: of the picture from
+    which it came."""
     steps: tuple[RecipeStep, ...] = ()
 
 
@@ -50,7 +48,7 @@ class Review(msgspec.Struct, frozen=True):
 
     verdict: Literal["accepted", "rejected"] | None = None
     corrected: bool = False
-    """Whether a person corrected the mask."""
+    """Whether a person drew or changed the mask."""
     made: Annotated[Json, msgspec.Meta(min_length=1)] | None = None
     """The constants with which `seediff look` made the mask anew."""
     by: str | None = None
@@ -58,11 +56,12 @@ class Review(msgspec.Struct, frozen=True):
 
     @property
     def replaced(self) -> bool:
-        """Whether the mask is not the original, which soft masks and confidences describe."""
+        """Whether another mask is in place of the original. Soft masks and confidences describe the original."""
         return self.corrected or self.made is not None
 
     @property
     def rejected(self) -> bool:
+        """Whether people rejected the sample."""
         return self.verdict == "rejected"
 
 
@@ -88,7 +87,7 @@ class Row(msgspec.Struct, frozen=True):
     presence: dict[str, float] | None = None
     seed: _Number | None = None
     attempt: _Number | None = None
-    """How often the sample was drawn before."""
+    """The number of earlier draws of the sample, which were rejected."""
     index: _Number | None = None
     """The sample's number in its run."""
     split: str | None = None
@@ -105,13 +104,14 @@ class Row(msgspec.Struct, frozen=True):
 
     @property
     def part(self) -> str:
-        """One of SPLITS: `split`, or else "train"."""
+        """The part to which the sample belongs, one of SPLITS: `split`, or "train" if `split` is anything else."""
         if self.split in SPLITS:
             return str(self.split)
         return "train"
 
     def why_left_out(self, with_rejected: bool = False) -> str:
-        """Why the sample is not for training or comparing: "rejected" or "unlabelled"; "" for a sample that is."""
+        """Why the sample is not used for training and comparing: "rejected" or "unlabelled"; "" if it is used.
+        with_rejected: use rejected samples."""
         if self.review.rejected and not with_rejected:
             return "rejected"
         if UNLABELLED in self.flags:
@@ -120,7 +120,8 @@ class Row(msgspec.Struct, frozen=True):
 
 
 def checked_rows(path: Path, absent: str = ABSENT) -> Iterator[Json]:
-    """The rows of a file, each checked. Raises UserError naming the line of the first invalid row."""
+    """The rows of a file, checked. absent: the error if there is no such file. Raises UserError naming the line of
+    the first invalid row."""
     where = f"{path}, line "  # formatted once, because that takes longer than checking a row
     for number, row in read_json_lines(path, Json, absent=absent):
         check_row(row, f"{where}{number}")
@@ -128,13 +129,14 @@ def checked_rows(path: Path, absent: str = ABSENT) -> Iterator[Json]:
 
 
 def as_row(row: Mapping[str, Any], where: str = "a row") -> Row:
-    """The keys that SeeDiff reads. Raises UserError naming a key whose value has the wrong type."""
+    """The keys of a row that SeeDiff reads. where: the row's name in errors. Raises UserError naming a key whose
+    value has the wrong type."""
     return fit(row, Row, where)
 
 
 def check_row(row: Json, where: str) -> None:
-    """Composes the letters of class names, and renames the key `mask` of older sets to `mask_file_name`. Raises
-    UserError as `as_row` does."""
+    """Checks a row in place. It composes the letters of class names (NFC), and renames the key `mask` of older sets
+    to `mask_file_name`. Raises UserError as `as_row` does."""
     if "mask" in row:
         row.setdefault("mask_file_name", row.pop("mask"))
     as_row(row, where)
@@ -143,17 +145,19 @@ def check_row(row: Json, where: str) -> None:
 
 
 def ids_by_name(classes: Sequence[str]) -> dict[str, int]:
-    """Class → id: ids count from 1, because 0 is the background."""
+    """Class → id. Ids count from 1, because 0 is the background."""
     return {name: number for number, name in enumerate(classes, 1)}
 
 
 def shown_classes(
     labels: np.ndarray, classes: Sequence[str], named: Sequence[str] = (), where: str = "a label map"
 ) -> Json:
-    """`classes`, `class_ids` and `area` of a row: the classes that a label map shows, and the share of each.
+    """`classes`, `class_ids` and `area` of a row: the classes that a label map shows, and the share of the picture of
+    each.
 
     labels: (H, W) uint8 of class ids, or (256,): the number of pixels of each id. classes: the dataset's classes.
-    named: classes that come first, even without a pixel; all must be among `classes`. Raises UserError.
+    named: classes that come first, even without a pixel. where: the label map's name in errors. Raises UserError for a
+    named class that the dataset does not have.
     """
     counts = labels
     if labels.ndim == 2:
@@ -169,8 +173,8 @@ def shown_classes(
 
 
 def check_class_list(classes: Sequence[str], where: object = "classes") -> None:
-    """Raises UserError unless the names can be the lines of classes.txt below the background. For new classes,
-    `class_names.check_classes` is stricter."""
+    """Raises UserError unless the names can be the lines of classes.txt below the background.
+    `class_names.check_classes` is stricter, for classes that a user invents."""
     problem = ""
     if isinstance(classes, str):
         problem = f"must be a list of names, like [{classes!r}]"
@@ -190,7 +194,8 @@ def check_class_list(classes: Sequence[str], where: object = "classes") -> None:
 
 
 def check_name(name: str, taken: set[str], where: object = "") -> None:
-    """Adds a sample's name to `taken`. Raises UserError if it is already there, or cannot be a file name."""
+    """Adds a sample's name to `taken`. Raises UserError if the name is already there, or cannot be the name of a
+    file."""
     parts = name.split("/")
     if any(part[:1] in ("", ".") or not part.isprintable() or {"\\", ":"} & {*part} for part in parts):
         problem = f"sample name {name!r} cannot be a file name"

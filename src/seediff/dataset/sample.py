@@ -20,7 +20,7 @@ from .shapes.objects import Objects, find_objects
 
 JPEG_SUFFIXES = ("jpg", "jpeg", "jpe", "jfif")
 PICTURE_FORMATS = ("PNG", "JPEG", "MPO")
-"""Pillow's names of the formats of pictures. MPO is a JPEG file with further pictures behind the first."""
+"""Pillow's names of the formats that pictures may have. MPO is a JPEG file with more pictures behind the first."""
 SOFT = "soft"
 """The folder of soft masks in a native dataset, and their kind in `extras`."""
 CONFIGS = "made"
@@ -28,17 +28,18 @@ CONFIGS = "made"
 
 
 Extras = dict[tuple[str, int | None], Path]
-"""(kind, class id or None) → file: what a native dataset keeps of a sample besides its picture and label map."""
+"""(kind, class id) → file. These are the optional files of a sample in a native dataset, such as ("soft", 3). The
+class id is None for a file about all classes."""
 
 
 class Sample:
-    """A picture of a dataset, and its label map.
+    """A picture of a dataset with its label map.
 
     image: (H, W, 3) uint8, a PNG or JPEG file, or the bytes of such a file; None for labels without a picture, which
     can only be compared. label_map: (H, W) uint8 of class ids, 0 background, 255 ignored, or a function that reads it.
-    instances: the objects in the picture, or a function that reads them; None if only classes are distinguished.
-    metadata: the sample's row of metadata.jsonl. name: unique in the dataset, perhaps with folders (`trip/1`). extras:
-    see `Extras`. Raises UserError, also on access, for a picture that is neither PNG nor JPEG.
+    instances: the objects in the picture, or a function that reads them; None if the set only has classes. metadata:
+    the sample's row of metadata.jsonl. name: unique in the dataset, perhaps with folders (`trip/1`). extras: see
+    `Extras`. Raises UserError for a picture that is neither PNG nor JPEG, perhaps only when it is read.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Sample:
         self.suffix = "" if self.source is None else image_suffix(self.source, f"sample '{name}': its picture")
         """ "png" or "jpg"."""
         self.unchecked_labels = label_map if callable(label_map) else partial(np.asarray, label_map)
-        """Reads the label map as it is stored, of any size and with any ids."""
+        """A function that reads the label map as it is stored: of any size, and with any ids."""
         self.stored_instances = instances
         self.metadata: Mapping[str, Any] = metadata or {}
 
@@ -65,8 +66,8 @@ class Sample:
         return f"Sample({self.name!r}, classes={list(self.row.classes)})"
 
     def replace(self, **changes: Any) -> Sample:
-        """The same sample with some arguments changed. With another label map, the sample loses the configuration that
-        made the old one."""
+        """The same sample with some arguments changed. With another label map, it loses the configuration that made
+        the old one."""
         same = {"image": self.source, "label_map": self.unchecked_labels, "instances": self.stored_instances}
         same |= {"metadata": self.metadata, "name": self.name, "extras": self.extras}
         if "label_map" in changes:
@@ -74,17 +75,17 @@ class Sample:
         return Sample(**{**same, **changes})
 
     def extras_but(self, *kinds: str) -> Extras:
-        """The `extras` without some kinds."""
+        """The sample's `extras`, without these kinds."""
         return {key: path for key, path in self.extras.items() if key[0] not in kinds}
 
     @cached_property
     def row(self) -> Row:
-        """The keys of the metadata that SeeDiff reads. Raises UserError for a value of the wrong type."""
+        """The keys of `metadata` that SeeDiff reads. Raises UserError for a value of the wrong type."""
         return as_row(self.metadata, f"sample '{self.name}'")
 
     @property
     def image(self) -> np.ndarray:
-        """(H, W, 3) uint8."""
+        """The picture, (H, W, 3) uint8. Raises UserError."""
         with open_own(self.image_file, self.where) as image:
             return np.asarray(in_rgb(image, self.where))
 
@@ -102,7 +103,7 @@ class Sample:
 
     @property
     def instances(self) -> Instances | None:
-        """The objects in the picture; None if only classes are distinguished. Raises UserError."""
+        """The objects in the picture; None if the set only has classes. Raises UserError."""
         found = self.stored_instances
         instances = found() if callable(found) else found
         if instances is not None:
@@ -114,16 +115,17 @@ class Sample:
 
     @property
     def has_objects(self) -> bool:
-        """Whether the objects in the picture are known, not only classes."""
+        """Whether `instances` are known."""
         return self.stored_instances is not None
 
     def has_soft(self) -> bool:
-        """Whether there is a soft mask of each class in the metadata."""
+        """Whether every class in the row has a soft mask."""
         return all((SOFT, class_id) in self.extras for class_id in self.row.class_ids)
 
     @property
     def soft(self) -> np.ndarray | None:
-        """(C, H, W) float32 in [0, 1]: the soft masks of the classes in the metadata; None if there are none."""
+        """(C, H, W) float32 in [0, 1]: the soft masks of the C classes in the row; None if they have no soft mask.
+        Raises UserError if only some have one."""
         class_ids = self.row.class_ids
         if not any((SOFT, class_id) in self.extras for class_id in class_ids):
             return None
@@ -139,12 +141,13 @@ class Sample:
         return level
 
     def data(self) -> bytes:
-        """The bytes of the picture's file without an EXIF orientation: label maps refer to pixels as stored."""
+        """The bytes of the picture's file, without an EXIF orientation, because label maps describe the pixels as
+        they are stored."""
         return stored_bytes(self.picture())
 
     def picture(self) -> Path | bytes:
-        """The file to copy into a dataset, or the bytes of `data` if no file has them. Reads the picture to its end,
-        and raises UserError if it is damaged."""
+        """The file to copy into a dataset, or the bytes of `data` if the file has an EXIF orientation or something
+        else that has to go. Reads the picture to its end. Raises UserError for a damaged picture."""
         stored = stored_bytes(self.image_file)
         with open_own(stored, self.where) as image:
             if image.format == "PNG" and not is_wide(image):
@@ -162,8 +165,8 @@ class Sample:
         return image_size(self.image_file, self.where)
 
     def labels(self, classes: int) -> np.ndarray:
-        """The label map (H, W) uint8. Raises UserError unless it has the picture's size, and ids from 0 to `classes`
-        and 255."""
+        """The label map (H, W) uint8. Raises UserError unless it has the picture's size, and only ids from 0 to
+        `classes`, and 255."""
         labels, where = self.unchecked_labels(), f"sample '{self.name}'"
         if labels.ndim != 2 or labels.dtype != np.uint8:
             raise UserError(where, f"label map must be (height, width) uint8, not {labels.shape} {labels.dtype}")
@@ -180,7 +183,8 @@ class Sample:
             raise UserError(where, f"{what} {values.shape}, but its picture is {size}; both are (height, width)")
 
     def objects(self, labels: np.ndarray, min_area: int = 1) -> Objects:
-        """The objects in `labels` (H, W) uint8: the `instances`, or else the connected pieces of each class."""
+        """The objects in `labels` (H, W) uint8: the `instances`, or else the connected pieces of each class.
+        min_area: the least number of pixels of an object."""
         return find_objects(labels, min_area, self.instances)
 
     @property
@@ -191,8 +195,8 @@ class Sample:
 
 @contextmanager
 def open_own(source: Path | bytes, where: str | None = None) -> Iterator[Image.Image]:
-    """Opens a picture of a dataset. where: the picture's name in errors. Raises UserError unless the content is PNG or
-    JPEG."""
+    """Opens a picture of a dataset. source: its file or bytes. where: its name in errors. Raises UserError unless it
+    is PNG or JPEG data."""
     where = named(source, where)
     with open_image(source, where) as image:
         if image.format not in PICTURE_FORMATS:
@@ -201,13 +205,14 @@ def open_own(source: Path | bytes, where: str | None = None) -> Iterator[Image.I
 
 
 def image_size(source: Path | bytes, where: str | None = None) -> tuple[int, int]:
-    """(height, width) of a picture's file or bytes, from its header."""
+    """(height, width) of a picture, from its header. source, where: as for `open_own`."""
     with open_own(source, where) as image:
         return image.height, image.width
 
 
 def image_suffix(source: Path | bytes, where: str | None = None) -> str:
-    """ "png" or "jpg", by the name of a picture's file or by its bytes. Raises UserError for anything else."""
+    """ "png" or "jpg", by the name of a picture's file, or by its first bytes. source, where: as for `open_own`.
+    Raises UserError for anything else."""
     if isinstance(source, bytes):
         if source.startswith(PNG_SIGNATURE):
             return "png"

@@ -16,7 +16,7 @@ from ..files.reading import read_bytes
 from ..report.page import write_reports
 from ..workers import Follow, in_order
 from . import native
-from .encoding import LabelFile, ObjectsFile, encode_mask, encode_objects
+from .encoding import encode_mask, encode_objects
 from .rows import check_class_list, check_name, shown_classes
 from .sample import CONFIGS, Sample
 
@@ -32,13 +32,13 @@ def save_native(
     workers: int = 1,
     follow: Follow = iter,
 ) -> list[Json]:
-    """Writes the native dataset `out`, and returns its rows. Rows keep their keys, but for keys that end in
-    `file_name`; classes, class_ids and area describe the written files.
+    """Writes the native dataset `out`, and returns its rows. Keys of rows that end in `file_name` are replaced, and
+    classes, class_ids and area are counted anew. All other keys stay.
 
-    about: facts for the card and the page. files: name → bytes of more files, written after the samples. link: make
-    hard links to pictures and extras instead of copies. workers: number of processes that read samples. Each gets a
-    whole Sequence and reads its part; other iterables are read in this process, and their samples must be picklable.
-    follow: wraps what is read, to show progress. Raises UserError naming a sample that cannot be used.
+    samples: if they are a Sequence, each process reads its own part of them. Otherwise this process reads them, and the
+    samples must be picklable. about: facts for the card and the page. files: name → bytes of more files, written after
+    the samples. link: make hard links to pictures and extras instead of copies. workers: number of processes. follow:
+    wraps the samples, to show progress. Raises UserError naming a sample that cannot be used.
     """
     check_class_list(classes)
     rows: list[Json] = []
@@ -53,10 +53,8 @@ def save_native(
             for name, row, sources in encoded(follow(items)):
                 check_name(name, names)
                 for path, source in sources.items():
-                    # Label maps and objects may be painted over in place.
-                    labels = path.startswith((f"{native.MASKS}/", f"{native.INSTANCES}/"))
                     if path != row.get("made") or not (folder / path).exists():
-                        put(folder / path, source, link=link and not labels)
+                        put(folder / path, source, link=link)
                 rows.append(row)
         put(folder / native.CLASSES, native.classes_text(classes))
         put(folder / native.METADATA, native.jsonl(rows))
@@ -69,8 +67,8 @@ def save_native(
 def _encoded(
     item: Any, *, read: Callable[[Any], Sample] | None, classes: Sequence[str]
 ) -> tuple[str, Json, dict[str, bytes | Path]]:
-    """(name, row, files) of a sample. `files`: path in the dataset → bytes, or the file to copy. read: makes a sample
-    of an item; None if items are samples."""
+    """(name, row, files) of a sample. `files`: path in the dataset → bytes, or the file to copy. item: a sample, or
+    what `read` makes a sample of. read: None if items are samples."""
     sample: Sample = read(item) if read else item
     name, labels, where = sample.name, sample.labels(len(classes)), f"sample '{sample.name}'"
     file_name, mask = native.sample_files(name, sample.suffix)
@@ -79,19 +77,10 @@ def _encoded(
         if key not in ("mask", "made") and not key.endswith("file_name"):
             row[key] = value
     row |= shown_classes(labels, classes, sample.row.classes, where)
-    files: dict[str, bytes | Path] = {file_name: sample.picture()}
-    # The files of a native dataset are copied, because writing them anew takes longer than reading them.
-    if isinstance(sample.unchecked_labels, LabelFile):
-        files[mask] = sample.unchecked_labels.path
-    else:
-        files[mask] = encode_mask(labels)
+    files: dict[str, bytes | Path] = {file_name: sample.picture(), mask: encode_mask(labels)}
     instances = sample.instances
     if instances is not None:
-        objects = f"{native.INSTANCES}/{name}.png"
-        if isinstance(sample.stored_instances, ObjectsFile):
-            files[objects] = sample.stored_instances.path
-        else:
-            files[objects] = encode_objects(instances, where)
+        files[f"{native.INSTANCES}/{name}.png"] = encode_objects(instances, where)
         row |= native.instance_row(instances)
 
     # Other files keep the sample's name. A configuration does not: samples, also of merged sets, have it in common.
@@ -101,6 +90,5 @@ def _encoded(
             row["made"] = f"{CONFIGS}/{hashlib.sha256(data).hexdigest()[:16]}.toml"
             files[row["made"]] = data
         else:
-            ending = path.suffix if class_id is None else f"_{class_id}{path.suffix}"
-            files[f"{kind}/{name}{ending}"] = path
+            files[native.extra_file(kind, name, class_id)] = path
     return name, row, files

@@ -1,8 +1,7 @@
-"""Splits a dataset for training, validation and testing: each part gets its share of every class, and pictures that
-belong together stay together.
+"""Splits a dataset for training, validation and testing. Each part gets its share of every class.
 
 Samples of rare classes are assigned first, as in iterative stratification (Sechidis et al., ECML 2011), to the part
-that lacks most of what they show. Pictures with the same pixels belong together, and so do those that `augment` or
+that lacks most of what they show. Pictures with the same pixels stay together, and so do pictures that `augment` or
 Roboflow made of one picture.
 """
 
@@ -28,10 +27,8 @@ from . import native
 from .sample import Sample
 
 ROUNDING = 1e-6
-ALL = 0
-"""Stands for all samples of a group, among the ids of classes."""
 ROBOFLOW = re.compile(r"(.+)\.rf\.[0-9A-Za-z]{16,}")
-"""The name of a copy that Roboflow made; the group is the name of its source."""
+"""The name of a copy that Roboflow made. The regular expression's group is the name of the source."""
 Note = Callable[[str], None]
 
 
@@ -44,9 +41,12 @@ def split_samples(
     follow: Follow = iter,
     note: Note = lambda line: None,
 ) -> list[str]:
-    """The part of each item: "train", or a key of `shares`, such as {"val": 0.2, "test": 0.1}. The order of the items
-    changes nothing. follow: wraps the items to show progress. note: called with a line about pictures that are copies.
-    Raises UserError for shares or a seed out of range."""
+    """The part of each item: "train", or a key of `shares`. The order of the items changes nothing.
+
+    classes: without the background. shares: such as {"val": 0.2, "test": 0.1}. seed: another seed gives other parts.
+    follow: wraps the items, to show progress. note: called with a line about pictures that are copies. Raises UserError
+    for shares or a seed out of range.
+    """
     for name, share in shares.items():
         if not 0 < share < 1:
             raise UserError(name, f"{share} must be a share of the samples, between 0 and 1")
@@ -63,19 +63,19 @@ def split_samples(
             f"{copies} of {len(items)} pictures are copies, or made of one picture: those of a picture are in one part"
         )
     groups.sort(key=lambda group: min(read[i].order for i in group))
-    shown = [{**Counter(chain(*(read[i].class_ids for i in group))), ALL: len(group)} for group in groups]
+    counted = [Group(len(group), Counter(chain(*(read[i].class_ids for i in group)))) for group in groups]
     parts = [""] * len(items)
-    for group, part in zip(groups, deal(shown, list(shares.values())), strict=True):
+    for group, part in zip(groups, deal(counted, list(shares.values())), strict=True):
         for i in group:
             parts[i] = list(shares)[part]
     return parts
 
 
 class _Read(NamedTuple):
-    """What decides on the part of a sample."""
+    """What decides to which part a sample goes."""
 
     order: bytes
-    """The salted hash of the picture's bytes."""
+    """A hash of the picture's bytes and the seed, by which samples are put in order."""
     pixels: str
     """`pixel_digest` of the picture."""
     class_ids: list[int]
@@ -89,36 +89,32 @@ def _read(salt: bytes, classes: int, item: Sample) -> _Read:
 
 
 def pixel_digest(image: np.ndarray) -> str:
-    """A digest of the pixels (H, W, 3) uint8 of a picture; its file's format does not matter."""
+    """A digest of the pixels (H, W, 3) uint8 of a picture. It does not depend on the format of the file."""
     return hashlib.blake2b(image.tobytes(), digest_size=16, key=repr(image.shape).encode()).hexdigest()
 
 
 def group_copies(items: Sequence[Sample], digests: Sequence[str]) -> list[list[int]]:
-    """Groups of the positions of samples that belong together: if their pictures have the same pixels, if `augment`
-    made one of the other or both of a third, or if Roboflow made both of one. A splice counts as made of the picture in
-    its first cell. digests: the `pixel_digest` of each sample's picture."""
-    # Merged sets have several samples of one name: if a row has no digest of its source, each may be the source.
-    sources: list[Hashable] = []
-    for item in items:
-        recipe = item.row.recipe
-        source: Hashable = recipe.pixels
-        if recipe.source and not source:
-            source = ("source", recipe.source.rpartition("/")[2])
-        sources.append(source)
-    owners: dict[Hashable, int] = {}  # what samples can have in common → the first sample that has it
+    """Groups of the positions of samples that belong together:
+
+    - Their pictures have the same pixels.
+    - `augment` made one picture of the other, or both of a third. A splice counts as made of its first picture.
+    - Roboflow made both of one picture.
+
+    digests: the `pixel_digest` of each sample's picture.
+    """
+    owners: dict[str, int] = {}  # what samples can have in common → the first sample that has it
     joined: list[tuple[int, int]] = []
-    for position, (item, digest, source) in enumerate(zip(items, digests, sources, strict=True)):
-        name = item.name.rpartition("/")[2]
-        keys = [digest, *filter(None, [source]), *{("source", name)}.intersection(sources)]
-        copy = ROBOFLOW.fullmatch(name)
+    for position, (item, digest) in enumerate(zip(items, digests, strict=True)):
+        keys = [digest, *filter(None, [item.row.recipe.pixels])]
+        copy = ROBOFLOW.fullmatch(item.name.rpartition("/")[2])
         if copy:
-            keys.append(("Roboflow", copy[1]))
+            keys.append(f"Roboflow {copy[1]}")
         joined += [(position, owners.setdefault(key, position)) for key in keys]
     return positions_of(_connected(joined, len(items)))
 
 
 def _connected(pairs: Sequence[tuple[int, int]], count: int) -> list[int]:
-    """The number of the group of each position below `count`. pairs: positions in one group."""
+    """(count,): a group's number for each position. pairs: positions that are in one group."""
     from scipy.sparse import coo_array, csgraph  # late: it takes a quarter of a second
 
     if not pairs:
@@ -127,45 +123,49 @@ def _connected(pairs: Sequence[tuple[int, int]], count: int) -> list[int]:
     return csgraph.connected_components(graph, directed=False)[1].tolist()
 
 
-def deal(groups: Sequence[Mapping[int, int]], shares: Sequence[float]) -> list[int]:
-    """The index of the part for each group of samples. groups: for each group, class id → number of samples that show
-    the class, and ALL → number of its samples. shares: the share of each part; their sum is 1.
+class Group(NamedTuple):
+    """Samples that must be in one part."""
 
-    The rarest class is dealt first, and ALL last; the groups that show it by size, number of classes, and the given
-    order. Each group goes to the part that needs it most.
+    count: int
+    by_class: Mapping[int, int]
+    """Class id → number of the samples that show the class."""
+
+
+def deal(groups: Sequence[Group], shares: Sequence[float]) -> list[int]:
+    """(len(groups),): the index of each group's part. shares: the share of the samples for each part; their sum is 1.
+
+    Groups with the rarest class are dealt first: large ones before small ones, and groups of many classes before groups
+    of few. Each goes to the part that lacks most of what it has, summed over its classes and its samples; the largest
+    of equal parts. A part without room for half of the group gets it only if all parts are full.
     """
-    order = sorted(range(len(groups)), key=lambda i: (-groups[i][ALL], -len(groups[i])))
-    total = Counter[int]()
+    samples, total = sum(group.count for group in groups), Counter[int]()
     for group in groups:
-        total.update(group)
-    needs = {kind: np.ones(len(shares)) for kind in total}  # the share of its due that each part still lacks
-    parts: dict[int, int] = {}
-    for kind in sorted(total, key=lambda kind: (kind == ALL, total[kind], kind)):
-        for i in order:
-            if i not in parts and kind in groups[i]:
-                room = needs[ALL] * shares * total[ALL]
-                parts[i] = part = _neediest(groups[i], needs, room, shares)
-                for each, count in groups[i].items():
-                    needs[each][part] -= count / (shares[part] * total[each])
-    return [parts[i] for i in range(len(groups))]
+        total.update(group.by_class)
+    rank = {class_id: number for number, class_id in enumerate(sorted(total, key=lambda i: (total[i], i)))}
 
+    def turn(i: int) -> tuple[int, int, int]:
+        count, by_class = groups[i]
+        return min(map(rank.__getitem__, by_class), default=len(rank)), -count, -len(by_class)
 
-def _neediest(
-    group: Mapping[int, int], needs: Mapping[int, np.ndarray], room: np.ndarray, shares: Sequence[float]
-) -> int:
-    """The part that lacks most of what a group has, summed over its classes and ALL; of equal parts, the largest. A
-    part without room for half of the group gets it only if all parts are full. needs: class id or ALL → the share of
-    its due that each part lacks. room: the number of samples that each part lacks."""
-    lacking = sum((needs[kind] for kind in group), np.zeros(len(shares)))
-    full = room < group[ALL] / 2 - ROUNDING
-    if not full.all():
-        lacking[full] = -np.inf
-    return int(np.lexsort([-np.array(shares), -np.round(lacking, 9)])[0])
+    # What each part still lacks, as a share of its due: of each class, and of all samples.
+    lacks, room = {class_id: np.ones(len(shares)) for class_id in total}, np.ones(len(shares))
+    parts = [0] * len(groups)
+    for i in sorted(range(len(groups)), key=turn):
+        count, by_class = groups[i]
+        lacking = sum((lacks[class_id] for class_id in by_class), np.zeros(len(shares))) + room
+        full = room * shares * samples < count / 2 - ROUNDING
+        if not full.all():
+            lacking[full] = -np.inf
+        part = parts[i] = int(np.lexsort([-np.array(shares), -np.round(lacking, 9)])[0])
+        room[part] -= count / (shares[part] * samples)
+        for class_id, showing in by_class.items():
+            lacks[class_id][part] -= showing / (shares[part] * total[class_id])
+    return parts
 
 
 def set_splits(folder: Path, parts: Mapping[str, str]) -> None:
-    """Writes `split` into the rows of a native dataset. parts: sample's name → part. Raises UserError if the dataset
-    has other samples."""
+    """Writes `split` into the rows of a native dataset. parts: name of each sample → its part. Raises UserError if
+    the dataset has other samples by now."""
     with open_folder(folder):
         rows = {native.sample_name(row["file_name"]): row for row in native.read_rows(folder)}
         if rows.keys() != parts.keys():
@@ -183,8 +183,9 @@ def assign_splits(
     follow: Follow = iter,
     note: Note = lambda line: None,
 ) -> list[str]:
-    """One of SPLITS for each sample. share: in [0, 1], "val" for this share of the samples and "train" for the others,
-    divided as by `split_samples`; None: the `split` of each row, or else "train". Raises UserError."""
+    """One of SPLITS for each sample. share: None keeps the `split` of each row. Otherwise the share of samples in
+    [0, 1] that go to "val"; all others go to "train", as `split_samples` divides them. seed, follow, note: as for
+    `split_samples`. Raises UserError."""
     if share is None:
         return [item.row.part for item in items]
     if not 0 <= share <= 1:
@@ -195,12 +196,13 @@ def assign_splits(
 
 
 def check_seed(seed: int) -> None:
+    """Raises UserError for a seed that is out of range."""
     if not 0 <= seed < 2**63:
         raise UserError("seed", f"{seed} must be in [0, 2^63)")
 
 
 def positions_of(keys: Iterable[Hashable]) -> list[list[int]]:
-    """The positions of each key, in the order of each key's first position."""
+    """The positions of each key, in the order in which keys first appear: `[b, a, b]` → `[[0, 2], [1]]`."""
     positions: dict[Hashable, list[int]] = {}
     for index, key in enumerate(keys):
         positions.setdefault(key, []).append(index)

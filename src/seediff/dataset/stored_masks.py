@@ -1,8 +1,18 @@
-"""Reads masks by a class list: a mask's file as it is stored, and the ids that its values or colours mean."""
+"""Reads masks by a class list: what a mask's file stores, and the ids that its values or colours mean.
+
+What counts at a pixel depends on the file, and is decided by one function for each kind:
+
+    grey        the stored number
+    colours     the colour, or of a picture without colours perhaps its grey: `_of_colours`
+    palette     the index, or its colour: `_of_palette`
+    alpha       perhaps the alpha channel: `_without_alpha`
+
+255, and 65535 of 16 bits, are ignored.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -24,7 +34,8 @@ class StoredMask:
 
     path: Path
     kind: Literal["grey", "index", "colour"]
-    """What gives a pixel its id: its grey, its index in a palette, or its colour, also one of a palette."""
+    """What gives a pixel its id: its grey, its index in a palette, or its colour. The colour may come from a
+    palette."""
     values: Sequence[int]
     """The greys, indices, or colours as numbers."""
     places: np.ndarray
@@ -37,21 +48,14 @@ class StoredMask:
 
 
 def read_mask(path: Path, class_list: ClassList) -> np.ndarray:
-    """(H, W) uint8 of ids. Raises UserError. The id of a pixel follows from its value, which is
-
-    1. the stored number in a grey picture or palette; 255, and 65535 of 16 bits, are ignored;
-    2. the colour in a picture in colours, unless it has greys alone, of which VOC's palette lacks one;
-    3. the colour in a palette, if the list defines colours, or if each index in use has a colour of VOC's palette, for
-       a class of the list, that no earlier index has.
-
-    In pictures that are all black or all white, the alpha channel is the mask.
-    """
+    """(H, W) uint8 of ids: what the greys, colours or palette indices in a mask's file mean by a class list. Raises
+    UserError."""
     return _ids(_load(path, class_list), class_list)
 
 
 def with_single(class_list: ClassList, masks: Iterable[Path], note: Note) -> ClassList:
-    """The list; `single` if it names one class and the background. note: called with a line about the masks in which
-    255 is this class."""
+    """The class list, whose `single` is set if it names one class and the background. masks: the files, which are
+    read then. note: called with a line about the masks in which 255 is this class."""
     ids = class_list.ids
     if len(class_list.classes) != 1 or class_list.colours or ids.get(0) != 0 or ids.get(IGNORE) == 1:
         return class_list
@@ -90,15 +94,15 @@ def _ids(mask: StoredMask, class_list: ClassList) -> np.ndarray:
 
 
 def _load(path: Path, class_list: ClassList) -> StoredMask:
-    """A mask's file, and by the rules of `read_mask` what counts in it. Raises UserError for a picture that cannot be a
-    mask."""
+    """A mask's file, and what in it counts: its indices, colours or greys. Raises UserError for a picture that cannot
+    be a mask."""
     with open_image(path) as image:
-        kind, entries, shown = image.format, b"", None
+        kind, entries, rgba = image.format, b"", None
         if image.palette:
             entries = bytes(image.palette.palette)  # decoding changes it
         pixels, mode = stored_pixels(image)
         if image.has_transparency_data:
-            shown = np.asarray(image.convert("RGBA"))
+            rgba = np.asarray(image.convert("RGBA"))
     if kind == "PNG" and mode in ("I", "I;16"):
         pixels, mode = _narrow(pixels, path), "L"
     by_name = class_list.colours is None
@@ -107,39 +111,49 @@ def _load(path: Path, class_list: ClassList) -> StoredMask:
         single = "; one of 1 bit can only mean a single class" if mode == "1" else ""
         problem = f"is {kind} {mode} data; a mask is a PNG: palette, grey or in colours of 8 bits{single}"
         raise UserError(path, problem)
-    if shown is not None:
-        pixels = _without_alpha(pixels, shown, path, by_name)
-    if one_bit:
-        pixels = pixels.astype(np.uint8)
+    if rgba is not None:
+        pixels = _without_alpha(pixels, rgba, path, by_name)
     if mode == "P":
-        palette = (np.frombuffer(entries[: len(entries) // 3 * 3], np.uint8).reshape(-1, 3) @ WEIGHTS).tolist()
-        if class_list.colours or _has_meaning(palette, pixels, class_list.colour_ids):
-            return StoredMask(path, "colour", [*palette, *[NO_COLOUR] * (256 - len(palette))], pixels)
-        return StoredMask(path, "index", range(256), pixels)
-    if pixels.ndim == 3 and by_name and (pixels == pixels[..., :1]).all():
-        greys = np.unique(pixels[..., 0]) * WEIGHTS.sum()
-        if not class_list.colour_ids.keys() >= {*greys.tolist()}:
-            pixels = pixels[..., 0]
+        return _of_palette(path, pixels, entries, class_list)
     if pixels.ndim == 3:
-        colours, places = np.unique(pixels @ WEIGHTS, return_inverse=True)
-        return StoredMask(path, "colour", colours.tolist(), places.reshape(pixels.shape[:2]))
-    return StoredMask(path, "grey", range(256), pixels)
+        return _of_colours(path, pixels, class_list)
+    return StoredMask(path, "grey", range(256), pixels.astype(np.uint8, copy=False))
 
 
-def _has_meaning(palette: Sequence[int], pixels: np.ndarray, colour_ids: Mapping[int, int]) -> bool:
-    """Whether a palette says what its indices in use mean. An index without a colour or with an earlier index's colour,
-    such as padding, says nothing."""
-    used = np.unique(pixels).tolist()
-    if used[-1] >= len(palette):
-        return False
-    return all(palette[index] in colour_ids and palette.index(palette[index]) == index for index in used)
+def _of_palette(path: Path, indices: np.ndarray, entries: bytes, class_list: ClassList) -> StoredMask:
+    """A mask of indices (H, W) in a palette. entries: the palette's bytes: red, green and blue of index 0, then 1, ….
+
+    Its colours count if the list defines colours, or if VOC's palette gives each colour in use to a class of the list.
+    Otherwise the indices count, also if an index in use has no colour, or an earlier index's colour, such as padding.
+    """
+    palette = (np.frombuffer(entries[: len(entries) // 3 * 3], np.uint8).reshape(-1, 3) @ WEIGHTS).tolist()
+    used = np.unique(indices).tolist()
+    has_meaning = used[-1] < len(palette) and all(
+        palette[index] in class_list.colour_ids and palette.index(palette[index]) == index for index in used
+    )
+    if class_list.colours or has_meaning:
+        return StoredMask(path, "colour", [*palette, *[NO_COLOUR] * (256 - len(palette))], indices)
+    return StoredMask(path, "index", range(256), indices)
 
 
-def _without_alpha(pixels: np.ndarray, shown: np.ndarray, path: Path, by_name: bool) -> np.ndarray:
-    """The colours, greys or indices of a mask with transparency, or its alpha channel if that is the mask. shown: the
-    picture (H, W, 4) in RGBA. by_name: whether the list has names alone. Raises UserError if transparent pixels are not
-    black, or only the alpha channel varies."""
-    colours, alpha = shown[..., :3], shown[..., 3]
+def _of_colours(path: Path, pixels: np.ndarray, class_list: ClassList) -> StoredMask:
+    """A mask in colours (H, W, 3). If it only has greys, and the list has names alone, the greys count, unless VOC's
+    palette gives each of them to a class of the list."""
+    colours, places = np.unique(pixels @ WEIGHTS, return_inverse=True)
+    is_grey = class_list.colours is None and (pixels == pixels[..., :1]).all()
+    if is_grey and not class_list.colour_ids.keys() >= {*colours.tolist()}:
+        return StoredMask(path, "grey", range(256), pixels[..., 0])
+    return StoredMask(path, "colour", colours.tolist(), places.reshape(pixels.shape[:2]))
+
+
+def _without_alpha(pixels: np.ndarray, rgba: np.ndarray, path: Path, by_name: bool) -> np.ndarray:
+    """The colours (H, W, 3), or the greys or indices (H, W), of a mask with transparency. If it is all black or all
+    white, its alpha channel (H, W) is the mask.
+
+    pixels: the numbers as stored. rgba: the picture (H, W, 4) in RGBA. by_name: whether the list has names alone.
+    Raises UserError if transparent pixels are not black, or if only the alpha channel varies.
+    """
+    colours, alpha = rgba[..., :3], rgba[..., 3]
     all_black_or_white = colours.max() == 0 or colours.min() == 255
     if all_black_or_white and pixels.ndim == 3 and by_name and alpha.min() < 255:
         return alpha
@@ -153,7 +167,7 @@ def _without_alpha(pixels: np.ndarray, shown: np.ndarray, path: Path, by_name: b
 
 
 def _narrow(pixels: np.ndarray, path: Path) -> np.ndarray:
-    """Ids of 16 bits as uint8."""
+    """Ids of 16 bits as uint8. path: the file, for errors. Raises UserError for an id that label maps cannot hold."""
     pixels = np.where(pixels == 65535, IGNORE, pixels)
     if pixels.max() > IGNORE:
         raise UserError(

@@ -1,5 +1,7 @@
-"""Pictures of masks and attention, from arrays: images (H, W, 3) uint8, label maps (H, W) uint8 (0 = background, 255 =
-ignore), soft maps (H, W) in [0, 1].
+"""Pictures of masks and attention, and their colours. They are made from arrays: images (H, W, 3) uint8, label maps
+(H, W) uint8 (0 = background, 255 = ignore), soft maps (H, W) in [0, 1].
+
+Masks are shown in bright colours. Their files keep VOC's palette, most of whose colours are dark.
 """
 
 from __future__ import annotations
@@ -15,7 +17,17 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ..files.label_maps import IGNORE
-from .colours import css_colour, is_dark, mask_colours
+
+BRIGHT = (
+    "ff870f", "783cff", "b4b4ff", "c32d78", "d2ffa5", "5ab4a5", "ff0f0f", "b4fff0", "e1ff1e", "3c78a5",
+    "7878e1", "3c870f", "96e196", "a5e1ff", "9696ff", "5a96b4", "d2d22d", "b47869", "3cc369", "69d2c3",
+)  # fmt: skip
+"""Twenty bright colours. People with red-green blindness can tell them apart, too. The first differ most."""
+GREYS = ("f5f5f5", "a0a0a0", "d2d2d2", "787878", "e1dcd2", "8c8c96")
+"""Colours of segments without a name, in pictures in which classes have the bright colours."""
+IGNORED = "e0e0c0"
+UNNAMED = 201
+"""The first id that is shown in grey. The ids below it repeat the bright colours."""
 
 VIRIDIS_ANCHORS = (
     "440154", "481a6c", "472f7d", "414487", "39568c", "31688e", "2a788e", "23888e",
@@ -26,8 +38,39 @@ LABEL_HEIGHT = 18  # pixels, of a line of text beneath a tile
 
 
 @lru_cache(maxsize=1)
+def mask_colours() -> np.ndarray:
+    """(256, 3) uint8: the colour of each id of a label map. Read-only."""
+    classes = [BRIGHT[number % len(BRIGHT)] for number in range(UNNAMED - 1)]
+    unnamed = [GREYS[number % len(GREYS)] for number in range(IGNORE - UNNAMED)]
+    table = np.array([list(bytes.fromhex(one)) for one in ("000000", *classes, *unnamed, IGNORED)], np.uint8)
+    table.setflags(write=False)
+    return table
+
+
+def is_dark() -> np.ndarray:
+    """(256,) bool: whether the colour of each id is dark. A white line is seen best around dark colours."""
+    return mask_colours() @ np.array([0.299, 0.587, 0.114]) <= 128
+
+
+def css_colour(label: int) -> str:
+    """The colour of an id in CSS: #rrggbb."""
+    return f"#{mask_colours()[label].tobytes().hex()}"
+
+
+def shown_ids(label_map: np.ndarray, numbers: np.ndarray, unnamed: int, *, alone: bool) -> np.ndarray:
+    """(H, W) uint8: ids to show, in which each segment without a name has an id, and so a colour, of its own.
+
+    label_map: (H, W) uint8. numbers: (H, W), the number of each pixel's object; 0 for no object. unnamed: the class id
+    of segments without a name. alone: True if there is no other class; then segments have bright colours, otherwise
+    greys."""
+    first, last = (1, UNNAMED) if alone else (UNNAMED, IGNORE)
+    own = (numbers - 1) % (last - first) + first
+    return np.where((label_map == unnamed) & (numbers > 0), own, label_map).astype(np.uint8)
+
+
+@lru_cache(maxsize=1)
 def heat_colours() -> np.ndarray:
-    """(256, 3) uint8: the colour of each level, interpolated between the anchors. Read-only."""
+    """(256, 3) uint8: the colour of each level of a heat map. Read-only."""
     anchors = np.array([list(bytes.fromhex(c)) for c in VIRIDIS_ANCHORS], np.float64)  # (16, 3)
     at = np.linspace(0, len(anchors) - 1, 256)
     table = np.stack([np.interp(at, np.arange(len(anchors)), c) for c in anchors.T], axis=1).round().astype(np.uint8)
@@ -36,14 +79,15 @@ def heat_colours() -> np.ndarray:
 
 
 def to_levels(values: np.ndarray) -> np.ndarray:
-    """A map in [0, 1] (or bool) as uint8 levels; outside values are clipped, NaN becomes 0."""
+    """uint8 levels, 0 to 255, of a map in [0, 1] or of bool. Values outside are clipped, and NaN becomes 0."""
     return (np.clip(np.nan_to_num(values.astype(np.float64), nan=0.0), 0, 1) * 255).round().astype(np.uint8)
 
 
 def cut_out(image: np.ndarray, label_map: np.ndarray, class_id: int, soft: np.ndarray | None = None) -> Image.Image:
-    """The picture with a class as its transparency (RGBA): opaque where the label map has the class. soft: the class's
-    soft mask (H, W), if there is one: then the picture is opaque where this is highest, and clear where the label map
-    has another class."""
+    """The picture of a class on a transparent ground (RGBA): opaque where the label map has the class.
+
+    soft: (H, W), the class's soft mask, if there is one. Then the picture is the more opaque the higher this mask is,
+    and clear where the label map has another class."""
     alpha = label_map == class_id
     if soft is not None:
         others = ~np.isin(label_map, (0, class_id, IGNORE))
@@ -52,7 +96,7 @@ def cut_out(image: np.ndarray, label_map: np.ndarray, class_id: int, soft: np.nd
 
 
 def fit_side(array: np.ndarray, side: int, resample: Image.Resampling) -> np.ndarray:
-    """(H, W) or (H, W, 3) uint8, resized so that the longer side is `side`, with the same proportions."""
+    """(H, W) or (H, W, 3) uint8: a picture resized in proportion, so that its longer side has `side` pixels."""
     height, width = array.shape[:2]
     scale = side / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -62,7 +106,7 @@ def fit_side(array: np.ndarray, side: int, resample: Image.Resampling) -> np.nda
 
 
 def shrink(array: np.ndarray, side: int, resample: Image.Resampling) -> np.ndarray:
-    """Like `fit_side`, but never larger than before."""
+    """The picture of `fit_side`, but never larger than the given one."""
     return fit_side(array, min(side, max(array.shape[:2])), resample)
 
 
@@ -76,26 +120,22 @@ def overlay(
     alpha: how much of the fill's colour shows, in [0, 1].
     """
     wide = max(1, round(min(label_map.shape) / 200))
-    line = _edges(label_map if regions is None else regions, wide) & (label_map > 0)
-    rim = _edges(label_map > 0, max(1, wide // 2)) & (label_map == 0)
-    white = _edges((label_map > 0) & is_dark()[label_map], max(1, wide // 2)) & rim
+    inside = label_map > 0
+    line = _edges(label_map if regions is None else regions, wide) & inside
+    rim = _edges(inside, max(1, wide // 2)) & ~inside
+    white = _edges(inside & is_dark()[label_map], max(1, wide // 2)) & rim
+    opacity = np.select([line, rim, inside], [1.0, 0.6, alpha], 0.0)
+    colours = np.where(white[..., None], np.uint8(255), mask_colours()[label_map])  # black in the background
     drawn = np.empty_like(image)
-    rows = max(1, BAND // max(1, image.shape[1]))
-    for top in range(0, len(image), rows):
-        band = slice(top, top + rows)
-        opacity = np.where(label_map[band] > 0, alpha, 0.0)
-        opacity[line[band]] = 1.0
-        opacity[rim[band]] = 0.6
-        colours = mask_colours()[label_map[band]]  # black in the background
-        colours[white[band]] = 255
-        mixed = image[band] * (1 - opacity[..., None]) + colours * opacity[..., None]
-        drawn[band] = mixed.round().astype(np.uint8)
+    for channel in range(3):  # all at once would take three times the memory
+        mixed = image[..., channel] * (1 - opacity) + colours[..., channel] * opacity
+        drawn[..., channel] = mixed.round()
     return drawn
 
 
 def draw_mask(image: np.ndarray, label_map: np.ndarray, side: int, numbers: np.ndarray | None = None) -> np.ndarray:
-    """`overlay` with a longer side of at most `side` pixels. numbers: (H, W), objects' numbers; each object has its
-    line."""
+    """The picture of `overlay`, with a longer side of at most `side` pixels. numbers: (H, W), the number of each
+    pixel's object, so that each object has a line around it."""
     labels = shrink(label_map, side, Image.Resampling.NEAREST)
     regions = None
     if numbers is not None:
@@ -118,48 +158,42 @@ def draw_named(
         drawn = overlay(image, label_map, regions)
     if regions is None:
         regions = label_map
-    height, width = regions.shape
     sheet = Image.fromarray(drawn)
-    draw, side = ImageDraw.Draw(sheet), min(height, width)
-    size = max(8, min(12, side // 16), side // 24)
-    font, stroke = ImageFont.load_default(size), max(1, size // 8)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(max(8, min(regions.shape) // 24))
     # Places are searched on a lattice: every pixel of a large picture would take seconds for each name.
-    cell = max(1, max(height, width) // 512)
-    lattice = np.pad(regions[::cell, ::cell].astype(np.int32), 1, constant_values=-1)
-    taken = np.zeros(lattice.shape, bool)
+    cell = max(1, max(regions.shape) // 512)
+    lattice = regions[::cell, ::cell]
+    free = np.ones(lattice.shape, bool)  # of names
     for number, name in names.items():
-        text = fit_text(draw, font, name, width - 2 * stroke)
+        text = fit_text(draw, font, name, regions.shape[1])
         if "?" in text and not text.strip("?… "):
             text = str(number)
-        left, top, right, bottom = draw.textbbox((0, 0), text, font, anchor="mm", stroke_width=stroke)
-        free = (lattice == number) & ~taken
-        if not text or bottom - top > height or not free.any():
+        here = (lattice == number) & free
+        if not text or not here.any():
             continue
-        y, x = cell * _deepest(free, (bottom - top, right - left))
-        x, y = max(-left, min(x, width - right)), max(-top, min(y, height - bottom))
-        rows = slice(int(y + top) // cell, int(y + bottom) // cell + 2)
-        box = rows, slice(int(x + left) // cell, int(x + right) // cell + 2)
-        if not taken[box].any():
-            taken[box] = True
+        left, top, right, bottom = draw.textbbox((0, 0), text, font, anchor="mm", stroke_width=1)
+        y, x = cell * _deepest(here, (bottom - top, right - left))
+        rows = slice(max(0, int(y + top) // cell), int(y + bottom) // cell + 1)
+        box = rows, slice(max(0, int(x + left) // cell), int(x + right) // cell + 1)
+        if free[box].all():
+            free[box] = False
             label = int(label_map[regions == number][0])
             colour = css_colour(label) if image is not None else "white"
             around = "white" if is_dark()[label] else "black"
-            draw.text((x, y), text, colour, font, anchor="mm", stroke_width=stroke, stroke_fill=around)
+            draw.text((x, y), text, colour, font, anchor="mm", stroke_width=1, stroke_fill=around)
     return np.asarray(sheet)
 
 
 def _deepest(free: np.ndarray, size: tuple[float, float]) -> np.ndarray:
-    """(row, column) in a region (H, W) bool where a name lies deepest. size: (height, width) of the name, in which
-    depths are measured."""
+    """(row, column) of the place for a name in a region, the farthest from the region's border. free: (H, W) bool, the
+    region. size: (height, width) of the name; for a wide name, a border at its left or right is nearer than one
+    above."""
     from scipy.ndimage import distance_transform_edt  # takes half a second to import
 
-    depth: Any = distance_transform_edt(free, sampling=(1 / size[0], 1 / size[1]))
+    padded: Any = distance_transform_edt(np.pad(free, 1), sampling=(1 / size[0], 1 / size[1]))
+    depth = padded[1:-1, 1:-1]
     places = np.argwhere(depth >= 0.9 * depth.max())
     return places[((places - places.mean(0)) ** 2).sum(1).argmin()]
-
-
-BAND = 1 << 20
-"""Pixels that are drawn at a time, to limit memory: each pixel takes tens of bytes."""
 
 
 def _edges(regions: np.ndarray, wide: int) -> np.ndarray:
@@ -176,7 +210,8 @@ def _edges(regions: np.ndarray, wide: int) -> np.ndarray:
 def contact_sheet(
     tiles: Sequence[np.ndarray], columns: int, labels: Sequence[str] | None = None, *, gap: int = 6
 ) -> np.ndarray:
-    """Tiles (h, w, 3) uint8, centred in rows of `columns`, each with its label beneath: (H, W, 3) uint8."""
+    """(H, W, 3) uint8: tiles in rows of `columns`, each with its label beneath. tiles: (h, w, 3) uint8 each; smaller
+    ones are centred. gap: pixels between tiles."""
     columns = min(columns, len(tiles))
     rows = -(-len(tiles) // columns)
     cell_h, cell_w = max(t.shape[0] for t in tiles), max(t.shape[1] for t in tiles)
@@ -200,8 +235,8 @@ _SPELLED = str.maketrans({"ß": "ss", "–": "-", "×": "x"})
 
 
 def fit_text(draw: ImageDraw.ImageDraw, font, text: str, width: float) -> str:
-    """The text, or its beginning with an ellipsis that fits into `width` pixels. Letters that Pillow's own font lacks
-    lose their marks, or become question marks."""
+    """The text, or as much of its beginning as fits into `width` pixels, with an ellipsis. Letters that Pillow's own
+    font lacks lose their accents, or become question marks."""
     plain = unicodedata.normalize("NFKD", " ".join(text.translate(_SPELLED).split()))
     text = "".join(letter if letter in _HAS else "?" for letter in plain if not unicodedata.combining(letter))
     fitting = text
@@ -212,7 +247,8 @@ def fit_text(draw: ImageDraw.ImageDraw, font, text: str, width: float) -> str:
 
 
 def with_scale(picture: np.ndarray) -> np.ndarray:
-    """A picture (H, W, 3) uint8 in `heat_colours`, with a scale of these from 0 to 1 beneath it."""
+    """(H + 18, W, 3) uint8: a picture in `heat_colours`, with a scale of these colours from 0 to 1 beneath it. picture:
+    (H, W, 3) uint8."""
     wide = picture.shape[1]
     scale = Image.new("RGB", (wide, LABEL_HEIGHT), "white")
     draw, font, side = ImageDraw.Draw(scale), ImageFont.load_default(12), min(14, wide // 4)
@@ -224,14 +260,14 @@ def with_scale(picture: np.ndarray) -> np.ndarray:
 
 
 def compress_image(image: np.ndarray, image_format: str = "PNG", **options: Any) -> bytes:
-    """(H, W) or (H, W, 3) uint8 as the bytes of a picture file. options: for Pillow's `save`."""
+    """The bytes of a picture file. image: (H, W) or (H, W, 3) uint8. options: for Pillow's `save`."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, image_format, **options)
     return buffer.getvalue()
 
 
 def jpeg_uri(image: np.ndarray) -> str:
-    """(H, W, 3) uint8 as a JPEG data URI. Colour is not subsampled, so that the edges of masks stay sharp."""
+    """A picture (H, W, 3) uint8 as a JPEG data URI. Colour is not subsampled, so that the edges of masks stay sharp."""
     return data_uri("jpeg", compress_image(image, "JPEG", quality=85, subsampling=0))
 
 

@@ -1,4 +1,4 @@
-"""What notebooks show of results."""
+"""What notebooks show of a result: HTML with pictures and a legend."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ import numpy as np
 from PIL import Image
 
 from ..files.label_maps import IGNORE
-from .colours import css_colour
-from .overlays import jpeg_uri, shrink
+from .overlays import css_colour, jpeg_uri, shrink
 
 SIDE = 512
 """The longest side of a shown picture in pixels; larger pictures are shrunk."""
 
 
 def as_html(title: str, pixels: np.ndarray | None, result: Image.Image, legend: Sequence[tuple[str, str]] = ()) -> str:
-    """HTML of a title, the picture (H, W, 3) uint8 if it is known, a result beside it, and a legend. legend: for each
-    entry, (background in CSS, text)."""
+    """HTML of a title, the pictures side by side, and a legend. pixels: (H, W, 3) uint8, the picture, if it is known.
+    result: the picture of the result. legend: for each entry (background in CSS, text)."""
     name, images, entries = html.escape(title), "", ""
     for one in (pixels, np.asarray(result)):
         if one is None:
@@ -32,12 +31,13 @@ def as_html(title: str, pixels: np.ndarray | None, result: Image.Image, legend: 
 
 
 def shown_names(classes: Sequence[str]) -> dict[int, str]:
-    """Id in label maps of these classes → name, without the background."""
+    """Id in a label map → the name of its class, or "ignored". The background is left out."""
     return {**dict(enumerate(classes, 1)), IGNORE: "ignored"}
 
 
 def label_legend(label_map: np.ndarray, classes: Sequence[str]) -> list[tuple[str, str]]:
-    """For each class, and for ignored pixels if there are some: (colour, name and share of the picture)."""
+    """The legend of a label map (H, W) uint8: (colour, name and share of the picture) for each class, and for ignored
+    pixels if there are some."""
     shares = np.bincount(label_map.ravel(), minlength=IGNORE + 1) / label_map.size
     names = shown_names(classes)
     if not shares[IGNORE]:

@@ -15,10 +15,9 @@ from PIL import Image
 
 from .. import __version__
 from ..config.class_names import BACKGROUND
-from ..dataset.dataset import Dataset
+from ..dataset.dataset import Dataset, open_truths
 from ..dataset.encoding import encode_image
 from ..dataset.sample import Sample
-from ..dataset.truths import open_truths
 from ..drawing.charts import Bar, bar_chart, can_draw
 from ..drawing.overlays import contact_sheet, draw_named, fit_side
 from ..files.label_maps import IGNORE
@@ -29,8 +28,8 @@ from ..metrics.confusion import tally
 from ..workers import Progress
 from .predictors import Predictor, open_predictor
 from .protocols import join_names, protocol_for, read_class_map
-from .semantic import Scores, as_json, check_bootstrap, evaluate_pairs, write_json
-from .tables import Points, ScoreTable, Value, csv_text
+from .semantic import Figure, Scores, check_bootstrap, evaluate_pairs
+from .tables import Points, ScoreTable, Value, as_json, csv_text, write_json
 
 SCORES, IMAGES, GALLERY, BARS = "scores.json", "images.csv", "images.jpg", "classes.png"
 ROWS = 8
@@ -80,8 +79,10 @@ class Evaluation:
         }
         if self.against is not None:
             about["against"] = self.against.to_json()
-            pairs = zip(self.scores.figures, self.against.scores.figures, strict=True)
-            differences = [one.minus(other) for one, other in pairs]
+            first, second = (
+                [*scores.per_class.values(), *scores.means] for scores in (self.scores, self.against.scores)
+            )
+            differences = [one.minus(other) for one, other in zip(first, second, strict=True)]
             about["difference"] = as_json(
                 [{"name": d.name, "difference": d.value, "ci95": d.ci95} for d in differences]
             )
@@ -175,20 +176,20 @@ def write_report(evaluation: Evaluation, out: Path) -> None:
 def draw_bars(scores: Scores) -> bytes:
     """A PNG of each class's IoU, the highest first, and of the mean IoU."""
     bars: list[Bar] = []
-    for name, score in scores.per_class.items():
-        if not math.isnan(score.iou):
-            bars.append(Bar(name, score.iou, score.iou_ci95, name in scores.protocol.counted))
+    for name, iou in scores.per_class.items():
+        if not math.isnan(iou.value):
+            bars.append(Bar(name, iou.value, iou.ci95, scores.counts(name)))
     bars.sort(key=lambda bar: -bar.share)
     title = "IoU of each class, with 95% intervals"
     if not all(bar.counted for bar in bars):
         title += "; grey: not in the mean"
-    return bar_chart(title, bars, scores.miou)
+    return bar_chart(title, bars, scores.miou.value)
 
 
 def draw_gallery(evaluation: Evaluation, ranked: Sequence[str]) -> np.ndarray | None:
-    """A picture (H, W, 3) uint8: the worst images at the left, the best at the right, each with its truth and its
-    prediction, which is made again. ranked: the names of all images, the worst first. Images without a picture of the
-    truth's size are left out; None if no image remains."""
+    """A picture (H, W, 3) uint8 with the worst images at the left and the best at the right. Beside each are its truth
+    and its prediction, which is made again. ranked: the names of all images, the worst first. Images without a picture
+    of the truth's size are left out; None if no image remains."""
     rows = min(ROWS, (len(ranked) + 1) // 2)
     by_name: dict[str, Sample] = {sample.name: sample for sample in evaluation.data}
 
@@ -223,33 +224,33 @@ def score_table(evaluation: Evaluation) -> ScoreTable:
     """The table of the classes that are in the truth or predicted, the groups, the mean and the accuracy. If two
     predictions are compared, it has the scores of both and their paired differences."""
     scores, other = evaluation.scores, evaluation.against
-    title = f"protocol {scores.protocol.name}, {plural(len(scores.images), 'image')}, {scores.pixels:,} pixels"
+    total = int(scores.pixels.sum())
+    title = f"protocol {scores.protocol.name}, {plural(len(scores.images), 'image')}, {total:,} pixels"
     classes: list[Sequence[Value]] = []
-    sums: list[Sequence[Value]] = []
     if other is not None:
-        for number, (one, two) in enumerate(zip(scores.figures, other.scores.figures, strict=True)):
-            difference = one.minus(two)
-            low, high = difference.ci95
-            values = one.value, two.value, Points(difference.value), (Points(low), Points(high))
-            if number >= len(scores.per_class):
-                sums.append((one.name, *values))
-            elif not math.isnan(one.value) or not math.isnan(two.value):
-                classes.append((_row_name(one.name, scores), *values))
+        for one, two in zip(scores.per_class.values(), other.scores.per_class.values(), strict=True):
+            if not math.isnan(one.value) or not math.isnan(two.value):
+                classes.append((_row_name(one.name, scores), *_compare(one, two)))
+        pairs = zip(scores.means, other.scores.means, strict=True)
         columns = (evaluation.predictor.name, other.predictor.name, "difference", "95 % CI")
-        return ScoreTable(title, columns, classes, sums)
-    for name, score in scores.per_class.items():
-        if not math.isnan(score.iou):
-            share = score.pixels / scores.pixels
-            classes.append((_row_name(name, scores), score.iou, score.iou_ci95, score.boundary_iou, share))
-    for name, group in scores.groups.items():
-        sums.append((name, group.miou, group.miou_ci95, "", ""))
-    sums.append(("mIoU", scores.miou, scores.miou_ci95, scores.boundary_miou, ""))
-    sums.append(("pixel accuracy", scores.pixel_accuracy, scores.pixel_accuracy_ci95, "", ""))
+        return ScoreTable(title, columns, classes, [(one.name, *_compare(one, two)) for one, two in pairs])
+    for iou, boundary, pixels in zip(scores.per_class.values(), scores.boundary_iou, scores.pixels, strict=True):
+        if not math.isnan(iou.value):
+            classes.append((_row_name(iou.name, scores), iou.value, iou.ci95, float(boundary), float(pixels / total)))
+    mean_of = {scores.miou.name: scores.boundary_miou}
+    sums = [(mean.name, mean.value, mean.ci95, mean_of.get(mean.name, ""), "") for mean in scores.means]
     return ScoreTable(title, ("IoU", "95 % CI", "boundary IoU", "pixels"), classes, sums)
 
 
+def _compare(one: Figure, two: Figure) -> Sequence[Value]:
+    """The cells of two values, their difference and its interval."""
+    difference = one.minus(two)
+    low, high = difference.ci95
+    return one.value, two.value, Points(difference.value), (Points(low), Points(high))
+
+
 def _row_name(class_name: str, scores: Scores) -> str:
-    if class_name in scores.protocol.counted:
+    if scores.counts(class_name):
         return class_name
     return f"{class_name} (not in the mean)"
 
@@ -287,9 +288,9 @@ def _predictor_notes(evaluation: Evaluation) -> list[str]:
 
 
 def one_lower(confusion: np.ndarray, objects: Sequence[int]) -> bool:
-    """Whether the predictions' ids seem to be one too low: if all were one higher, the classes in the truth, two or
-    more, would all have a higher IoU, and above ½ on average. confusion: `Confusion.table` (C, C + 1). objects: the ids
-    of the classes other than the background."""
+    """Whether the predictions' ids seem to be one too low. That is so if each class in the truth would have a higher
+    IoU with ids that are one higher, and the mean of these would be above ½; there must be two such classes or more.
+    confusion: `Confusion.table` (C, C + 1). objects: the ids of the classes other than the background."""
     there = [number for number in objects if confusion[number].any()]
     own, moved = tally(confusion).iou[there], tally(np.roll(confusion, 1, axis=1)).iou[there]
     return len(there) > 1 and bool((moved > own).all()) and moved.mean() > 0.5

@@ -37,14 +37,14 @@ class Column:
     miou: float
     miou_ci95: Interval
     per_class: Mapping[str, float]
-    """NaN for a class that is neither in the truth nor predicted."""
+    """Class → IoU; NaN for a class that is neither in the truth nor predicted."""
     beta: float | None
     """The threshold from the tuning pictures; None if no background competes."""
 
 
 def strongest(soft: Sequence[torch.Tensor], ids: Sequence[int], size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """(values, classes): the highest of n soft maps (h, w) at each pixel, (H, W) float32, and its class, (H, W) uint8,
-    after bilinear enlarging; −1 and 255 if n = 0. If values are equal, the first map wins. ids: each map's class."""
+    after bilinear enlarging; −1 and 255 if n = 0. The first of several equal maps wins. ids: the class of each map."""
     from ..masks.arithmetic import highest, resize  # imports torch
 
     if not ids:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from ..config.class_names import BACKGROUND, read_class_list
 from ..config.sides import side_notes
-from ..dataset.class_lists import NAME_LISTS, ClassList, find_list, named_classes
+from ..dataset.class_lists import NAME_LISTS, ClassList, Note, find_list, named_classes
 from ..dataset.dataset import Dataset
 from ..dataset.formats.masks import semantic_yaml
 from ..dataset.native import METADATA, open_native
@@ -20,7 +19,6 @@ from ..dataset.split import pixel_digest
 from ..dataset.stored_masks import read_mask, with_single
 from ..errors import UserError
 from ..files.label_maps import map_folder, match_names, pair
-from ..files.photo_files import read_photo
 from .protocols import join_names
 
 OWN_IDS = "the data's own ids"
@@ -68,14 +66,10 @@ def _open_dataset(path: Path, data: Dataset, classes: Sequence[str] | None) -> P
 
 
 def _same_picture(one: Sample, other: Sample) -> bool:
-    """Whether two pictures have the same pixels, as they are stored or as `read_photo` shows them; also True if the
-    first sample has no picture."""
-    if one.source is None or (one.size() == other.size() and pixel_digest(one.image) == pixel_digest(other.image)):
+    """Whether two pictures have the same pixels; also True if the first sample has no picture."""
+    if one.source is None:
         return True
-    with suppress(UserError):
-        if isinstance(one.source, Path) and isinstance(other.source, Path):
-            return np.array_equal(read_photo(one.source), read_photo(other.source))
-    return False
+    return one.size() == other.size() and pixel_digest(one.image) == pixel_digest(other.image)
 
 
 def _check_paired(where: Path, data: Dataset, missing: Sequence[str], fix: str) -> None:
@@ -91,39 +85,44 @@ def _open_folder(path: Path, data: Dataset, classes: Sequence[str] | None) -> Pr
     folder = map_folder(path)
     paired, missing = pair([sample.name for sample in data], path)
     _check_paired(folder, data, missing, "label maps are PNG files named like the images")
-    described, notes = semantic_yaml(path), list[str]()
-
-    # The classes: the given ones, those of a list in or beside the folder, or the data's
-    listed, source, names = ClassList(data.classes, data.ids, where=OWN_IDS), OWN_IDS, data.names
-    if classes is not None:
-        found, about_list = named_classes(classes), "the given classes"
-    else:
-        found = find_list(folder, folder.parent, note=notes.append)
-        about_list = "" if found is None else str(found.where)
-    if found is not None:
-        listed, source, names = found, about_list, dict(enumerate((BACKGROUND, *found.classes)))
-    elif described is not None:
-        fix = "name the ids from 1 up with --classes, or make it a dataset with `seediff import`"
-        raise UserError(
-            described,
-            "names the classes of these label maps, but only lists of classes such as classes.txt are read here",
-            fix,
-        )
-    if (
-        BACKGROUND not in data.names.values()
-        and Path(source).name in NAME_LISTS
-        and not read_class_list(Path(source)).get(0)
-    ):
-        # Nothing in the data could be its id 0, which would be a class if lines counted from 0.
-        where = (
-            f"{source}: its lines are ids from 1 on, unless each begins with its id, and {data.about} has no background"
-        )
-        listed = replace(listed, ids={number: id_ for number, id_ in listed.ids.items() if number}, where=where)
-    listed = with_single(listed, paired.values(), notes.append)
+    notes = list[str]()
+    class_list, names, source = _classes_of(path, data, classes, notes.append)
+    class_list = with_single(class_list, paired.values(), notes.append)
     about = "; ".join([f"label maps in {folder}, {len(names)} classes ({source})", *notes])
     return Predictor(
-        str(path), about, names, lambda images: (read_mask(paired[image.name], listed) for image in images)
+        str(path), about, names, lambda images: (read_mask(paired[image.name], class_list) for image in images)
     )
+
+
+def _classes_of(
+    path: Path, data: Dataset, given: Sequence[str] | None, note: Note
+) -> tuple[ClassList, Mapping[int, str], str]:
+    """(class list, id → class, where the list comes from) of the label maps in a folder: the given classes, or else
+    those of a list in or beside the folder, or else the data's own ids. Raises UserError if only a YAML file names the
+    classes."""
+    folder = map_folder(path)
+    class_list = named_classes(given) if given is not None else find_list(folder, folder.parent, note=note)
+    if class_list is None:
+        described = semantic_yaml(path)
+        if described is not None:
+            problem = (
+                "names the classes of these label maps, but only lists of classes such as classes.txt are read here"
+            )
+            fix = "name the ids from 1 up with --classes, or make it a dataset with `seediff import`"
+            raise UserError(described, problem, fix)
+        return ClassList(data.classes, data.ids, where=OWN_IDS), data.names, OWN_IDS
+
+    names, source = dict(enumerate((BACKGROUND, *class_list.classes))), "the given classes"
+    if given is None:
+        source = str(class_list.where)
+        counts_from_1 = Path(source).name in NAME_LISTS and not read_class_list(Path(source)).get(0)
+        if counts_from_1 and BACKGROUND not in data.names.values():
+            # Nothing in the data is background, so a stored 0 can only be a class, of lines that count from 0.
+            ids = {number: id_ for number, id_ in class_list.ids.items() if number}
+            rule = "its lines are ids from 1 on, unless each begins with its id"
+            where = f"{source}: {rule}, and {data.about} has no background"
+            class_list = replace(class_list, ids=ids, where=where)
+    return class_list, names, source
 
 
 def check_images(data: Dataset) -> None:

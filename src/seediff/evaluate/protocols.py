@@ -90,12 +90,15 @@ class Protocol:
         return table
 
     def _targets(self, names: Mapping[str, str | None]) -> dict[str, str | None]:
-        """Plain name → the protocol's class; None: ignored. names: other names → the protocol's classes."""
+        """A class's name, without case, spaces and punctuation → the protocol's class, or None to ignore it. names: the
+        names that differ from the protocol's own → the protocol's class or None."""
         own_names = dict(zip(self.classes, self.classes, strict=True))
         return {comparison_key(name): target for name, target in {**own_names, **names}.items()}
 
     def _table(self, classes: Mapping[int, str], targets: Mapping[str, str | None]) -> tuple[np.ndarray, bool]:
-        """(table, has_any). has_any: whether an id maps to a counted class other than the background."""
+        """(table, has_any) for the classes of label maps, id → name. table: (256,) uint8, or longer: the protocol's id
+        for each id. has_any: whether an id maps to a counted class other than the background. targets: from
+        `_targets`."""
         table = np.full(max(256, max(classes, default=0) + 1), IGNORE, np.uint8)
         ids = {name: number for number, name in enumerate(self.classes)}
         has_any = False

@@ -7,14 +7,15 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..config.class_names import SEGMENT
 from ..dataset import native
+from ..dataset.dataset import open_truths
 from ..dataset.native import open_native
 from ..dataset.sample import Sample
-from ..dataset.truths import open_truths
 from ..errors import UserError
 from ..files.label_maps import (
     IGNORE,
@@ -28,47 +29,54 @@ from ..files.label_maps import (
 from ..files.messages import plural
 from ..files.reading import read_lines
 from ..metrics.matching import MATCHING_PROTOCOLS, Contingency, MatchingProtocol, contingency, tally_images
-from ..metrics.scores import bootstrap, mean_iou, stack
+from ..metrics.scores import Tally, stack
 from ..workers import Progress
-from .semantic import check_bootstrap
-from .tables import ScoreTable
-
-
-@dataclass(frozen=True)
-class MatchedClass:
-    """The scores of one class over all images: the IoU in [0, 1] and its interval, NaN for a class that is neither
-    labelled nor predicted, and numbers of pixels."""
-
-    iou: float
-    iou_ci95: tuple[float, float]
-    tp: int
-    fp: int
-    fn: int
+from .semantic import Figure, check_bootstrap, class_figures, mean_figure
+from .tables import ScoreTable, as_json
 
 
 @dataclass(frozen=True)
 class SegmentScores:
-    """The result of an evaluation. Scores are in [0, 1]; intervals (low, high) are 95 % of a bootstrap over images."""
+    """The result of an evaluation."""
 
     protocol: MatchingProtocol
     labels: str
     """A description of the labels in one line."""
-    acc: float
+    acc: Figure
     """The share of labelled pixels with the right class."""
-    acc_ci95: tuple[float, float]
-    miou: float
+    miou: Figure
     """The mean IoU over classes that are labelled or predicted somewhere."""
-    miou_ci95: tuple[float, float]
-    per_class: Mapping[str, MatchedClass]
+    per_class: Mapping[str, Figure]
+    """Class → IoU, in the order of ids; NaN for a class that is neither labelled nor predicted."""
+    counts: Tally
+    """(C,): the pixels of each class over all images."""
     images: int
-    pixels: int
     unpredicted: float
     """The share of the labelled pixels that no segment covers; they count as wrong."""
     size: int | None
-    """The side to which labels were resized; None: their own size."""
-    center_crop: bool
-    """Whether only the centred square counted."""
+    """The side of the centred square that was evaluated; None: all of each image, at its own size."""
     seed: int
+
+    def table(self) -> dict[str, Any]:
+        """The scores as JSON values, with null for NaN."""
+        columns = self.counts.tp.tolist(), self.counts.fp.tolist(), self.counts.fn.tolist()
+        per_class: dict[str, Any] = {}
+        for iou, tp, fp, fn in zip(self.per_class.values(), *columns, strict=True):
+            per_class[iou.name] = {**iou.keyed("iou"), "tp": tp, "fp": fp, "fn": fn}
+        return as_json(
+            {
+                "protocol": self.protocol,
+                "labels": self.labels,
+                **self.acc.keyed("acc"),
+                **self.miou.keyed("miou"),
+                "per_class": per_class,
+                "images": self.images,
+                "pixels": self.counts.pixels,
+                "unpredicted": self.unpredicted,
+                "size": self.size,
+                "seed": self.seed,
+            }
+        )
 
 
 def evaluate_segments(
@@ -80,9 +88,7 @@ def evaluate_segments(
     split: str | None = None,
     void: Sequence[int] = (),
     names: Path | None = None,
-    center_crop: bool = False,
     size: int | None = None,
-    resize_predictions: bool = False,
     seed: int = 0,
     draws: int = 2000,
     progress: Progress = lambda done, total, name: None,
@@ -90,10 +96,10 @@ def evaluate_segments(
     """Compare a folder of segment maps with a folder of labels.
 
     predictions: see `open_segments`; named like the labels, see `label_maps.pair`. labels, num_classes, split, void:
-    see `truths.open_truths`. names: a text file of the labels to evaluate, one per line. center_crop: only the centred
-    square of each image counts. size: resize that square to size × size pixels (nearest), as in DiffSeg's paper (512,
-    or 320). A prediction has the size of its label or of the square; resize_predictions resizes it (nearest). seed,
-    draws: for the bootstrap. Raises UserError naming the faulty file or argument.
+    see `truths.open_truths`. names: a text file of the labels to evaluate, one per line. size: evaluate only the
+    centred square of each image, resized to size × size pixels (nearest), as in DiffSeg's paper (512, or 320). A
+    prediction has the size of its label or of the resized square. seed, draws: for the bootstrap. Raises UserError
+    naming the faulty file or argument.
     """
     if protocol not in MATCHING_PROTOCOLS:
         raise UserError("protocol", f"{protocol} must be one of {', '.join(MATCHING_PROTOCOLS)}")
@@ -114,7 +120,6 @@ def evaluate_segments(
         problem = f"has no prediction for {len(absent)} of {len(samples)} labels, the first '{absent[0]}'"
         raise UserError(predictions, problem, "list the labels to evaluate (--list)")
     lowest_id = min(truths.names)
-    square = center_crop or size is not None
 
     # 1. One table per image. `tally_images` takes one after the other and keeps only its counts, so the pixels that no
     # segment covers are counted on the way.
@@ -124,7 +129,7 @@ def evaluate_segments(
         nonlocal unpredicted
         for number, (name, sample) in enumerate(samples.items()):
             progress(number, len(samples), name)
-            arrays = _read_pair(sample, lowest_id, paired[name], square, size, resize_predictions)
+            arrays = _read_pair(sample, lowest_id, paired[name], size)
             table = contingency(*arrays, len(truths.names))
             unpredicted += int(table.unpredicted.sum())
             yield table
@@ -135,22 +140,18 @@ def evaluate_segments(
         raise UserError(labels, f"no pixel of the {len(samples)} labels is labelled, so there is nothing to evaluate")
 
     # 2. Scores of the set, and their intervals.
-    whole, intervals = tallies.total(), bootstrap(tallies, seed=seed, draws=draws)
-    counts = (whole.tp.tolist(), whole.fp.tolist(), whole.fn.tolist())
-    per_class = map(MatchedClass, whole.iou.tolist(), map(tuple, intervals.iou.tolist()), *counts)
+    whole = tallies.total()
+    per_class, accuracy = class_figures(truths.names.values(), tallies, seed=seed, draws=draws)
     return SegmentScores(
         protocol=protocol,
         labels=about,
-        acc=float(whole.accuracy),
-        acc_ci95=intervals.acc,
-        miou=float(mean_iou(whole.iou)),
-        miou_ci95=intervals.miou,
-        per_class=dict(zip(truths.names.values(), per_class, strict=True)),
+        acc=accuracy._replace(name="ACC"),
+        miou=mean_figure("mIoU", per_class.values()),
+        per_class=per_class,
+        counts=whole,
         images=len(tallies.tp),
-        pixels=int(whole.pixels),
         unpredicted=unpredicted / int(whole.pixels),
         size=size,
-        center_crop=square,
         seed=seed,
     )
 
@@ -201,46 +202,35 @@ def _name_of(segments: Sample | Path) -> str:
 
 
 def _read_pair(
-    sample: Sample, lowest_id: int, segments: Sample | Path, square: bool, size: int | None, resize: bool
+    sample: Sample, lowest_id: int, segments: Sample | Path, size: int | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(prediction, label) of a sample, both int32 of one shape. In the label, 0 is the id `lowest_id`, and −1 is
-    ignored. square: take only the centred square. size: the side to which the square is resized. resize: a prediction
-    of another size is resized to the size of its label. Raises UserError."""
+    """(prediction, label) of a sample, both (H, W) int32. In the label, 0 is the id `lowest_id`, and −1 is ignored.
+    size: evaluate the centred square, resized to this side. Raises UserError for a prediction of another size."""
     stored = sample.unchecked_labels()
     whole = np.where(stored == IGNORE, -1, stored.astype(np.int32) - lowest_id)
 
     def cut(array: np.ndarray) -> np.ndarray:
-        if square:
-            array = centre_square(array)
-        if size:
-            array = resize_nearest(array, size, size)
-        return array
+        return resize_nearest(centre_square(array), size, size) if size else array
 
-    label = cut(whole)
-    prediction = read_segments(segments)
-    if resize and prediction.shape not in (whole.shape, label.shape):
-        # A square prediction for a crop belongs to the square; any other prediction belongs to the whole image.
-        squares = prediction.shape[0] == prediction.shape[1] and label.shape[0] == label.shape[1]
-        prediction = resize_nearest(prediction, *(label.shape if squares else whole.shape))
+    label, prediction = cut(whole), read_segments(segments)
     if prediction.shape == whole.shape:
         return cut(prediction), label
     if prediction.shape == label.shape:
         return prediction, label
     problem = f"is {size_of(prediction)} pixels, but its label '{sample.name}' {size_of(whole)}"
-    if label.shape != whole.shape:
+    if size:
         problem += f", cut to {size_of(label)}"
-    fix = "resize_predictions scales it (nearest); center_crop or size evaluates a square"
-    raise UserError(_name_of(segments), problem, fix)
+    raise UserError(_name_of(segments), problem, "resize it to that size, by the nearest pixel; ids must stay")
 
 
 def score_table(scores: SegmentScores) -> ScoreTable:
     """The table of every class that is labelled or predicted, then of the mean and the accuracy."""
-    title = f"protocol {scores.protocol}, {plural(scores.images, 'image')}, {scores.pixels:,} pixels"
-    rows = []
-    for name, c in scores.per_class.items():
-        if not math.isnan(c.iou):
-            rows.append((name, c.iou, c.iou_ci95, (c.tp + c.fn) / scores.pixels))
-    sums = (("mIoU", scores.miou, scores.miou_ci95, ""), ("ACC", scores.acc, scores.acc_ci95, ""))
+    total = int(scores.counts.pixels)
+    title = f"protocol {scores.protocol}, {plural(scores.images, 'image')}, {total:,} pixels"
+    labelled = ((scores.counts.tp + scores.counts.fn) / total).tolist()
+    classes = zip(scores.per_class.values(), labelled, strict=True)
+    rows = [(iou.name, iou.value, iou.ci95, share) for iou, share in classes if not math.isnan(iou.value)]
+    sums = [(figure.name, figure.value, figure.ci95, "") for figure in (scores.miou, scores.acc)]
     return ScoreTable(title, ("IoU", "95 % CI", "labelled pixels"), rows, sums)
 
 
@@ -249,11 +239,9 @@ def notes(scores: SegmentScores) -> list[str]:
     lines = [scores.labels]
     if scores.size:
         lines.append(f"Labels: centre square, {scores.size} × {scores.size} pixels.")
-    elif scores.center_crop:
-        lines.append("Labels: centre square.")
     if scores.unpredicted >= 0.0005:
         note = f"{scores.unpredicted:.1%} of the labelled pixels have no segment and count as wrong"
-        if not scores.center_crop:
-            note += " (--center-crop evaluates the centre square only)"
+        if not scores.size:
+            note += " (--size evaluates the centre square only)"
         lines.append(f"{note}.")
     return lines

@@ -4,62 +4,59 @@ at the end.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
 import numpy as np
 
 from ..dataset.split import check_seed
 from ..errors import UserError
-from ..files.outputs import write_atomic
-from ..metrics.boundary import boundary_counts
-from ..metrics.confusion import Confusion
-from ..metrics.scores import class_iou, interval, mean_iou, resample
+from ..metrics.confusion import Confusion, boundary_counts
+from ..metrics.scores import Tally, class_iou, interval, mean_iou, resample
 from .protocols import Protocol
-from .tables import Interval
+from .tables import Interval, as_json
 
 TINY = np.finfo(np.float64).tiny
 
 
 class Figure(NamedTuple):
-    """One number of an evaluation, and what it is in each draw of the bootstrap."""
+    """A score: an IoU, a mean of IoUs, or an accuracy."""
 
     name: str
     value: float
+    """In [0, 1]; NaN without a class that counts."""
     drawn: np.ndarray
-    """(D,)"""
+    """(D,): the score of each draw of the bootstrap."""
 
     @property
     def ci95(self) -> Interval:
-        """The interval of the draws."""
+        """(low, high) of the 95 % interval of the draws."""
         return interval(self.drawn)
 
     def minus(self, other: Figure) -> Figure:
-        """The difference from the same figure of other predictions for the same images, over the same draws."""
+        """The difference from the same score of other predictions for the same images, over the same draws."""
         return Figure(self.name, self.value - other.value, self.drawn - other.drawn)
 
-
-@dataclass(frozen=True)
-class ClassScore:
-    """The scores of one class: IoU and boundary IoU in [0, 1], NaN for a class that is neither in the truth nor
-    predicted; and the number of its pixels in the truth."""
-
-    iou: float
-    iou_ci95: Interval
-    boundary_iou: float
-    pixels: int
+    def keyed(self, key: str) -> dict[str, Any]:
+        """The value and its interval under the keys of JSON files: `miou` → miou and miou_ci95."""
+        return {key: self.value, f"{key}_ci95": self.ci95}
 
 
-@dataclass(frozen=True)
-class GroupScore:
-    """The mean IoU, in [0, 1], of those classes of a group that are in the truth or predicted, and its interval."""
+def class_figures(names: Iterable[str], images: Tally, *, seed: int, draws: int) -> tuple[dict[str, Figure], Figure]:
+    """(name → IoU of the class, pixel accuracy) of a set of images.
 
-    miou: float
-    miou_ci95: Interval
+    names: the classes in the order of their columns. images: (I, C) counts. seed, draws: for the bootstrap.
+    """
+    whole, drawn = images.total(), resample(images, seed=seed, draws=draws)
+    ious = {name: Figure(name, *each) for name, *each in zip(names, whole.iou.tolist(), drawn.iou.T, strict=True)}
+    return ious, Figure("pixel accuracy", float(whole.accuracy), drawn.accuracy)
+
+
+def mean_figure(name: str, ious: Iterable[Figure]) -> Figure:
+    """The mean IoU of some classes; classes that are neither in the truth nor predicted are left out."""
+    _, values, drawn = zip(*ious, strict=True)
+    return Figure(name, float(mean_iou(np.array(values))), mean_iou(np.stack(drawn, -1)))
 
 
 @dataclass(frozen=True)
@@ -67,34 +64,64 @@ class Scores:
     """The result of an evaluation. Scores are in [0, 1]; intervals (low, high) are 95 % of a bootstrap over images."""
 
     protocol: Protocol
-    miou: float
+    miou: Figure
     """The mean IoU over the protocol's counted classes that are in the truth or predicted."""
-    miou_ci95: Interval
-    pixel_accuracy: float
-    pixel_accuracy_ci95: Interval
-    boundary_miou: float
-    """NaN if it was not requested."""
-    groups: Mapping[str, GroupScore]
-    """The protocol's groups, and `harmonic` if it has one."""
-    per_class: Mapping[str, ClassScore]
-    """By name, in the order of ids."""
+    pixel_accuracy: Figure
+    groups: Mapping[str, Figure]
+    """Mean IoUs: of the protocol's groups, and `harmonic` if it has one."""
+    per_class: Mapping[str, Figure]
+    """Class → IoU, in the order of ids; NaN for a class that is neither in the truth nor predicted."""
+    boundary_iou: np.ndarray
+    """(C,) float64: boundary IoU of each class; NaN if it was not requested."""
     images: Mapping[str, float]
     """The mean IoU of each image by itself; NaN without a counted class."""
-    pixels: int
-    """The number of pixels that count."""
     seed: int
     bootstrap: int
     """The number of draws."""
     confusion: np.ndarray
-    """`Confusion.table`."""
-    figures: Sequence[Figure]
-    """Each class's IoU, in the order of `per_class`; then those of the groups, mIoU and pixel accuracy."""
+    """(C, C + 1): `Confusion.table`."""
+
+    @property
+    def boundary_miou(self) -> float:
+        """The mean boundary IoU over the protocol's counted classes; NaN if it was not requested."""
+        counted = [iou for iou, name in zip(self.boundary_iou, self.per_class, strict=True) if self.counts(name)]
+        return float(mean_iou(np.array(counted)))
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """(C,) int64: the number of each class's pixels in the truth. Ignored pixels are not counted."""
+        return self.confusion.sum(1)
+
+    @property
+    def means(self) -> list[Figure]:
+        """The groups, the mean IoU and the pixel accuracy."""
+        return [*self.groups.values(), self.miou, self.pixel_accuracy]
+
+    def counts(self, name: str) -> bool:
+        """Whether the mean includes the class."""
+        return name in self.protocol.counted
 
     def table(self) -> dict[str, Any]:
-        """The scores as JSON values, with null for NaN; `images` is the number of images."""
-        shown = {"protocol": self.protocol.name, "counted": self.protocol.counted, "images": len(self.images)}
-        scores = {name: value for name, value in vars(self).items() if name not in ("confusion", "figures")}
-        return as_json({**scores, **shown})
+        """The scores as JSON values, with null for NaN; `images` and `pixels` are numbers of all that count."""
+        per_class: dict[str, Any] = {}
+        columns = self.boundary_iou.tolist(), self.pixels.tolist()
+        for figure, boundary, pixels in zip(self.per_class.values(), *columns, strict=True):
+            per_class[figure.name] = {**figure.keyed("iou"), "boundary_iou": boundary, "pixels": pixels}
+        return as_json(
+            {
+                "protocol": self.protocol.name,
+                **self.miou.keyed("miou"),
+                **self.pixel_accuracy.keyed("pixel_accuracy"),
+                "boundary_miou": self.boundary_miou,
+                "groups": {name: group.keyed("miou") for name, group in self.groups.items()},
+                "per_class": per_class,
+                "images": len(self.images),
+                "pixels": int(self.pixels.sum()),
+                "seed": self.seed,
+                "bootstrap": self.bootstrap,
+                "counted": self.protocol.counted,
+            }
+        )
 
 
 def evaluate_pairs(
@@ -113,7 +140,7 @@ def evaluate_pairs(
     """
     confusion = Confusion(len(protocol.classes))
     shared, joined = np.zeros((2, len(protocol.classes)), np.int64)
-    counted = _columns(protocol, protocol.counted)
+    counted = [protocol.classes.index(name) for name in protocol.counted]
     images: dict[str, float] = {}
     for name, predicted, truth in pairs:
         try:
@@ -141,44 +168,29 @@ def _score(
     seed: int,
     draws: int,
 ) -> Scores:
-    """All scores, from the images' counts. images: as in `Scores`."""
-    tallies = confusion.tallies()
-    whole, drawn = tallies.total(), resample(tallies, seed=seed, draws=draws)
-    iou, iou_drawn = whole.iou, drawn.iou
+    """All scores. confusion: the counts of all images. boundary_iou, images: the fields of `Scores`. seed, draws: for
+    the bootstrap."""
+    per_class, accuracy = class_figures(protocol.classes, confusion.tallies(), seed=seed, draws=draws)
 
-    def mean(name: str, classes: Sequence[str]) -> Figure:
-        """The mean IoU of some classes."""
-        columns = _columns(protocol, classes)
-        return Figure(name, float(mean_iou(iou[columns])), mean_iou(iou_drawn[:, columns]))
+    def mean(name: str, classes: Iterable[str]) -> Figure:
+        return mean_figure(name, [per_class[member] for member in classes])
 
-    ious = [Figure(*each) for each in zip(protocol.classes, iou.tolist(), iou_drawn.T, strict=True)]
     groups = {name: mean(name, members) for name, members in protocol.groups.items()}
     if protocol.harmonic:
         one, other = (groups[name] for name in protocol.harmonic)
         value = float(_harmonic(one.value, other.value))
         groups["harmonic"] = Figure("harmonic", value, _harmonic(one.drawn, other.drawn))
-    miou = mean("mIoU", protocol.counted)
-    accuracy = Figure("pixel accuracy", float(whole.accuracy), drawn.accuracy)
-
-    pixels = (whole.tp + whole.fn).tolist()
-    per_class: dict[str, ClassScore] = {}
-    for figure, boundary, count in zip(ious, boundary_iou.tolist(), pixels, strict=True):
-        per_class[figure.name] = ClassScore(figure.value, figure.ci95, boundary, count)
     return Scores(
         protocol=protocol,
-        miou=miou.value,
-        miou_ci95=miou.ci95,
-        pixel_accuracy=accuracy.value,
-        pixel_accuracy_ci95=accuracy.ci95,
-        boundary_miou=float(mean_iou(boundary_iou[_columns(protocol, protocol.counted)])),
-        groups={name: GroupScore(group.value, group.ci95) for name, group in groups.items()},
+        miou=mean("mIoU", protocol.counted),
+        pixel_accuracy=accuracy,
+        groups=groups,
         per_class=per_class,
+        boundary_iou=boundary_iou,
         images=images,
-        pixels=int(whole.pixels),
         seed=seed,
         bootstrap=draws,
         confusion=confusion.table,
-        figures=(*ious, *groups.values(), miou, accuracy),
     )
 
 
@@ -188,22 +200,8 @@ def _harmonic(first: Any, second: Any) -> np.ndarray:
     return np.where(total > 0, 2 * first * second / np.maximum(total, TINY), total)
 
 
-def _columns(protocol: Protocol, names: Sequence[str]) -> list[int]:
-    return [protocol.classes.index(name) for name in names]
-
-
 def check_bootstrap(seed: int, draws: int) -> None:
     """Raise UserError for a seed below 0, or no draws."""
     check_seed(seed)
     if draws < 1:
         raise UserError("draws", f"{draws} must be at least 1")
-
-
-def as_json(scores: object) -> Any:
-    """Scores, in dataclasses of any nesting, as JSON values; NaN becomes None."""
-    return json.loads(msgspec.json.encode(scores))
-
-
-def write_json(scores: object, path: Path) -> None:
-    """Write scores as JSON, atomically; missing folders are created."""
-    write_atomic(path, (json.dumps(as_json(scores), indent=2, ensure_ascii=False) + "\n").encode("utf-8"))

@@ -1,13 +1,19 @@
-"""Tables of scores: for the terminal, and for papers as LaTeX, CSV or Markdown."""
+"""Scores for readers and programs: tables for the terminal, for papers as LaTeX, CSV or Markdown, and JSON."""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from ..files.outputs import write_atomic
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,7 +32,7 @@ LATEX = {
 
 
 class Points(float):
-    """A difference of two shares, which is shown in points with its sign."""
+    """A difference of two shares. It is shown in percentage points, with its sign: 0.012 → `+1.2`."""
 
 
 Value = str | float | Interval
@@ -41,7 +47,7 @@ class ScoreTable:
     columns: Sequence[str]
     """The headings after the first column, which has names."""
     rows: Sequence[Sequence[Value]]
-    """A name and its values each."""
+    """For each row its name, then its values."""
     sums: Sequence[Sequence[Value]] = ()
     """Rows below a rule."""
 
@@ -100,8 +106,18 @@ def csv_text(rows: Iterable[Sequence[str]]) -> str:
     return text.getvalue()
 
 
+def as_json(scores: object) -> Any:
+    """Scores, in dataclasses, dicts and tuples of any nesting, as JSON values; NaN becomes None."""
+    return json.loads(msgspec.json.encode(scores))
+
+
+def write_json(scores: object, path: Path) -> None:
+    """Write scores as JSON, atomically; missing folders are created."""
+    write_atomic(path, (json.dumps(as_json(scores), indent=2, ensure_ascii=False) + "\n").encode("utf-8"))
+
+
 def show_cell(value: Value, unit: str = "") -> str:
-    """The text of a cell. unit: follows a share."""
+    """The text of a cell. unit: what follows a share, such as "%"."""
     if isinstance(value, str):
         return value
     if isinstance(value, tuple):

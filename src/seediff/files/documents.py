@@ -1,9 +1,10 @@
 """Reads foreign documents as typed values: JSON, TOML, YAML, CSV and XML. `fit` checks any value.
 
 A type is anything that msgspec knows. "5" is not a number, and 1 is not true. Dataclasses ignore unknown names; a
-Struct may forbid them. Refused are numbers that are not finite, aliases in YAML, and document types in XML: a few lines
-of the last two can become gigabytes.
-"""
+Struct may forbid them.
+
+Numbers that are not finite are refused. So are aliases in YAML and document types in XML, of which a few lines can
+become gigabytes."""
 
 from __future__ import annotations
 
@@ -43,7 +44,7 @@ DEPTH = 64
 TYPE_WORDS = {"str": "a text", "int": "a whole number", "float": "a number", "bool": "true or false", "array": "a list"}
 TYPE_WORDS |= {"object": "an object", "null": "null"}
 TYPE = re.compile(f"`((?:{'|'.join(TYPE_WORDS)}| [|] )+)`")
-"""Matches msgspec's names of kinds of values in a message."""
+"""Matches the names that msgspec's messages give to kinds of values."""
 _ONE_AT_A_TIME = threading.RLock()
 """msgspec 0.22 crashes if two threads use a type for the first time at once."""
 
@@ -52,13 +53,13 @@ _ONE_AT_A_TIME = threading.RLock()
 
 
 def fit(value: Any, kind: type[T], where: str, *, strict: bool = True) -> T:
-    """The value as `kind`. where: the file and place, for the message. strict: whether a number must not be a text.
-    Raises UserError."""
+    """The value as a `kind`. where: the file and the place in it, for the message. strict: whether a text such as "5"
+    is refused as a number. Raises UserError."""
     return _typed(lambda: msgspec.convert(value, kind, strict=strict), where)
 
 
 def _plain_words(problem: str) -> str:
-    """A message of msgspec in plain words: "must be a text or null, not a whole number"."""
+    """A message of msgspec in plain words, such as "must be a text or null, not a whole number"."""
     for theirs, ours in {
         "Expected ": "must be ",
         ", got ": ", not ",
@@ -87,13 +88,13 @@ def _typed(convert: Callable[[], T], where: str) -> T:
 
 
 def read_json(path: Path | str, kind: type[T], *, absent: str = ABSENT) -> T:
-    """A file's JSON document as `kind`, such as a frozen dataclass or `Json`. absent: the message for a missing file.
-    Raises UserError."""
+    """The JSON document in a file as a `kind`, such as a frozen dataclass or `Json`. absent: the message for a missing
+    file. Raises UserError."""
     return parse_json(read_bytes(path, absent), kind, str(path))
 
 
 def parse_json(data: bytes | str, kind: type[T], where: str, *, strict: bool = True) -> T:
-    """A JSON text as `kind`. where, strict: as for `fit`. Raises UserError."""
+    """A JSON text as a `kind`. where, strict: as for `fit`. Raises UserError."""
     text = data.removeprefix(BOM) if isinstance(data, bytes) else data
     try:
         return _typed(lambda: msgspec.json.decode(text, type=kind, strict=strict), where)
@@ -126,12 +127,13 @@ def read_toml(path: Path | str) -> Json:
 
 
 def read_yaml(path: Path | str) -> Json:
-    """The content of a YAML file. All values are texts as they are written: `no` is a name. Raises UserError."""
+    """The content of a YAML file. All values are texts as they are written: `no` is a text, and not false. Raises
+    UserError."""
     return _settings(path, "YAML", _parse_yaml)
 
 
 def _parse_yaml(text: str) -> Any:
-    """A YAML document in which all values are texts. Raises nearly anything."""
+    """A YAML document whose values are all texts. Raises errors of nearly any kind."""
     import yaml
 
     kind: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
@@ -187,15 +189,16 @@ def _is_finite(document: Any) -> bool:
 
 
 def read_csv(path: Path | str, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
-    """(line number, row) of each line below the first, which must name these columns and may name others. Raises
-    UserError."""
+    """(line number, row) for each line below the first. columns: names that the first line must have; it may have
+    others. Raises UserError."""
     return parse_csv(read_text(path), columns, path)
 
 
 def parse_csv(
     text: str, columns: Sequence[str], path: Path | str, *, delimiter: str = ","
 ) -> list[tuple[int, dict[str, str]]]:
-    """Like `read_csv`, for the text of a file. Cells are stripped, and blank lines left out. path: for messages."""
+    """What `read_csv` returns, for a text. Cells are stripped, and blank lines left out. path: the file, for
+    messages."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
     try:
         lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
@@ -221,13 +224,13 @@ class Node:
     tag: str
     attributes: dict[str, str]
     where: str
-    """The file and line in which it begins."""
+    """The file and the line in which the element begins."""
     text: str = ""
     """The text before its first child."""
     children: list[Node] = field(default_factory=list)
 
     def all(self, *path: str) -> Iterator[Node]:
-        """The elements at the end of a path of tags below this one."""
+        """The elements at the end of a path below this one. path: the tag at each step."""
         below: list[Node] = [self]
         for tag in path:
             below = [child for child in chain(*(node.children for node in below)) if child.tag == tag]
@@ -241,8 +244,8 @@ class Node:
 
 
 def read_xml(path: Path, root: str, *, absent: str = ABSENT) -> Node:
-    """The root element of a file. root: the tag that it must have. Raises UserError, also for a document type: its
-    entities could expand or download."""
+    """The root element of an XML file. root: the tag that it must have. absent: the message for a missing file. Raises
+    UserError, also for a document type, whose entities could expand or be downloaded."""
     data = read_bytes(path, absent)
     parser: Any = expat.ParserCreate()
     parser.buffer_text = True
@@ -267,8 +270,6 @@ def read_xml(path: Path, root: str, *, absent: str = ABSENT) -> Node:
     try:
         parser.Parse(data, True)
     except (expat.ExpatError, LookupError, ValueError) as error:  # LookupError: an unknown encoding
-        if not re.search(rb"encoding=.(?!utf-8)", data[:200].replace(b"\0", b"").lower()):
-            decode_text(data, path)
         raise UserError(path, f"is not XML: {first_line(error)}") from error
     (node,) = open_nodes[0].children
     if node.tag != root:

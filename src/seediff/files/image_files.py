@@ -1,5 +1,5 @@
-"""Opens pictures, with a limit on pixels that is checked in the header, one-line errors from all decoders, and the EXIF
-orientation."""
+"""Opens pictures safely: the number of pixels is checked in the header, and errors of all decoders become one line.
+Also removes EXIF orientations."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from ..errors import UserError, first_line
 from .reading import open_regular, read_bytes
 
 DECODERS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP", "JPEG2000", "AVIF")
-"""Allowed decoders of Pillow; loading the last ones takes time. Others run programs (EPS) or accept any bytes (TGA)."""
+"""The decoders of Pillow that are allowed. Others run programs (EPS) or accept any bytes (TGA)."""
 MAX_MEGAPIXELS = 100.0
 """Default maximum size of a picture: 300 MB of colours."""
 SPREAD = {"L;2": 85, "L;4": 17}
-"""Layout of a PNG with greys of 2 or 4 bits → the number by which Pillow multiplies them to fill 0 to 255."""
+"""Layout of a PNG with greys of 2 or 4 bits → the factor by which Pillow multiplies them, so that they fill 0 to
+255."""
 WHITES = (255, 1023, 4095, 65535)
-"""The highest greys that cameras, DICOM and satellites store in 16 bits."""
+"""The values of white in 16-bit greys: cameras, DICOM files and satellites use only 8, 10, 12 or all 16 bits."""
 _TURNS = threading.Lock()
 
 
@@ -35,7 +36,7 @@ def named(source: Path | bytes, where: str | None = None) -> str:
 
 
 def stored_bytes(source: Path | bytes) -> bytes:
-    """The bytes of a picture's file; bytes themselves."""
+    """The bytes of a picture's file. source: a file, or its bytes."""
     return read_bytes(source) if isinstance(source, Path) else source
 
 
@@ -46,8 +47,9 @@ def open_image(
     *,
     max_megapixels: float = MAX_MEGAPIXELS,
 ) -> Iterator[Image.Image]:
-    """Opens a picture and reads its header. where: the picture's name in messages; None: its path. Raises UserError for
-    anything but a whole picture of an allowed size, also for an error of a decoder in the block."""
+    """Opens a picture and reads its header. source: a file, or its bytes. where: the picture's name in messages; None:
+    its path. Raises UserError for anything but a whole picture of an allowed size, also for an error of a decoder in
+    the block."""
     name = named(source, where)
     with nullcontext(io.BytesIO(source)) if isinstance(source, bytes) else open_regular(source) as file:
         try:
@@ -117,9 +119,10 @@ def check_pixels(size: tuple[int, int], name: str, max_megapixels: float = MAX_M
 
 
 def eight_bits(image: Image.Image, name: Path | str = "the picture") -> Image.Image:
-    """The picture with 8 bits per channel; Pillow itself would clip 16-bit grey to white. White is the highest value of
-    as many bits, 8, 10, 12 or 16, as the picture uses; in a TIFF that says so it is 0. Raises UserError for kinds of
-    pixels that do not say which value is white."""
+    """The picture with 8 bits per channel. Pillow itself would clip 16-bit grey to white.
+
+    White is the highest value of the 8, 10, 12 or 16 bits that the picture uses; in a TIFF it may be 0, if the file
+    says so. Raises UserError for kinds of pixels that do not say which value is white."""
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):  # Pillow scales PGM to 16 bits
         pixels = np.asarray(image)
         highest = min(white for white in WHITES if white >= pixels.max())
@@ -134,8 +137,8 @@ def eight_bits(image: Image.Image, name: Path | str = "the picture") -> Image.Im
 
 
 def check_bright(image: Image.Image, name: Path | str) -> None:
-    """Raises UserError for a picture, not decoded yet, whose colours of 16 bits use only 12 bits or fewer: they would
-    be nearly black, because Pillow keeps only their upper 8 bits."""
+    """Raises UserError for an opened picture with 16-bit colours that uses only 12 bits or fewer. Pillow keeps only the
+    upper 8 bits, so that it would be nearly black. The picture must not be decoded yet."""
     if is_wide(image) and np.asarray(image)[..., :3].max() < 16:
         problem = "its highest value is below 4096 of 65535, so it would be nearly black"
         raise UserError(name, problem, "save its values with 8 bits")
@@ -155,8 +158,8 @@ def on_white(image: Image.Image) -> Image.Image:
 
 
 def stored_pixels(image: Image.Image) -> tuple[np.ndarray, str]:
-    """(pixels, mode) of an opened picture. `pixels`: the numbers as stored; for a palette picture the indices. `mode`:
-    Pillow's name, with ";16" behind it for colours of 16 bits, of which Pillow keeps only the upper 8."""
+    """(pixels, mode) of an opened picture. pixels: the numbers as stored; for a palette picture the indices. mode:
+    Pillow's name of the kind of pixels, and ";16" for colours of 16 bits, of which Pillow keeps only the upper 8."""
     wide, layout = is_wide(image), str(getattr(image, "tile", ""))  # gone once it is decoded
     pixels, mode = np.asarray(image), image.mode
     for name, step in SPREAD.items():
@@ -166,13 +169,13 @@ def stored_pixels(image: Image.Image) -> tuple[np.ndarray, str]:
 
 
 def is_wide(image: Image.Image) -> bool:
-    """Whether an opened picture, not decoded yet, has colours of 16 bits."""
+    """Whether an opened picture has colours of 16 bits. It must not be decoded yet."""
     return image.mode in ("RGB", "RGBA") and ";16" in str(getattr(image, "tile", ""))
 
 
 def read_pixels(source: Path | bytes, where: str | None = None) -> tuple[np.ndarray, str | None, str]:
-    """(pixels, format, mode) of a picture: what `stored_pixels` returns, and Pillow's name of the format. where: as for
-    `open_image`. Raises UserError."""
+    """(pixels, format, mode) of a picture. pixels, mode: as from `stored_pixels`. format: Pillow's name of the file
+    format. source, where: as for `open_image`. Raises UserError."""
     with open_image(source, where) as image:
         pixels, mode = stored_pixels(image)
         return pixels, image.format, mode
@@ -181,8 +184,8 @@ def read_pixels(source: Path | bytes, where: str | None = None) -> tuple[np.ndar
 # EXIF orientation: some readers turn a picture by it, and others do not.
 
 MARKS = {b"\x89PNG": (b"eXIf", b"com.adobe.xmp", b"Raw profile type "), b"\xff\xd8": (b"\xff\xe1",)}
-"""First bytes of a file → markers, of which every file with an orientation has one. Pillow would decode a whole PNG to
-find out."""
+"""First bytes of a file → markers. A file with an orientation has at least one of them. They are searched because
+Pillow would decode a whole PNG to find out."""
 JPEG_XMP = b"http://ns.adobe.com/xap/1.0/\0"
 
 
@@ -200,8 +203,8 @@ def orientation_of(source: Path | bytes, where: str | None = None) -> int:
 
 
 def turned_back(pixels: np.ndarray, turn: int) -> np.ndarray:
-    """Pixels (H, W) of a picture as shown, turned as the picture is stored: (W, H) for an orientation `turn` of 5 to
-    8."""
+    """Pixels of a picture as it is shown, turned as the picture is stored. pixels: (H, W). turn: the EXIF orientation;
+    for 5 to 8 the result is (W, H)."""
     if turn in (3, 4, 7, 8):
         pixels = pixels[::-1]
     if turn in (2, 3, 6, 7):

@@ -1,5 +1,4 @@
-"""Label maps on disk: reading, finding and pairing them, and their colours. In `read_segment_ids`, 255 of 8 bits and
-65535 of 16 bits mean "no label" and become −1."""
+"""Label maps on disk: reading and finding them, matching predictions with labels, and the colours of their palette."""
 
 from __future__ import annotations
 
@@ -18,14 +17,14 @@ from .reading import composed
 IGNORE = 255
 """The 8-bit id of ignored pixels."""
 MAP_FOLDERS = ("labels", "masks")
-"""Folders in which other programs and SeeDiff's datasets store label maps."""
+"""Folders in which SeeDiff and other programs store label maps."""
 PHOTO_ENDING = "_leftImg8bit"
-"""The ending of the names of Cityscapes' photographs; its labels have another."""
+"""The ending of the names of Cityscapes' photographs. The names of its labels end differently."""
 
 
 def read_segment_ids(path: Path) -> np.ndarray:
-    """(H, W) int32: the ids in an 8- or 16-bit palette or grey PNG, −1 for no label. Raises UserError naming any other
-    file."""
+    """(H, W) int32: the ids in a palette or grey PNG; −1 for no label, which is 255 in 8 bits and 65535 in 16 bits.
+    Raises UserError for any other file."""
     array, kind, mode = read_pixels(path)
     if kind != "PNG":
         raise UserError(path, f"is {kind} data; a label map must be PNG, which keeps ids exactly")
@@ -71,9 +70,9 @@ def visible(folder: Path, pattern: str) -> Iterator[Path]:
 
 
 def named_images(folder: Path, suffixes: Collection[str] = (".png",)) -> list[tuple[str, Path]]:
-    """(name, file) for each picture below a folder, sorted, without hidden ones. A name is the path in the folder
-    without suffix, composed and with `/`. Raises UserError for two files of one name that differ in the encoding of
-    accents or in the case of the suffix."""
+    """(name, file) for each picture below a folder, sorted, without hidden files. A name is the path in the folder
+    without suffix, with accents composed and `/` between its parts. suffixes: which files are pictures. Raises
+    UserError for two files of one name that differ in the encoding of accents or in the case of the suffix."""
     files = walk(folder) if folder.is_dir() else ()
     found = sorted(path for path in files if path.suffix.lower() in suffixes and path.is_file())
     named = [(composed(path.relative_to(folder).with_suffix("").as_posix()), path) for path in found]
@@ -86,9 +85,11 @@ def named_images(folder: Path, suffixes: Collection[str] = (".png",)) -> list[tu
 
 
 def pair(names: Iterable[str], predictions: Path) -> tuple[dict[str, Path], list[str]]:
-    """(label's name → its prediction's file, names of labels without a prediction). A prediction has the same path in
-    its folder, or else the same file name anywhere, perhaps with the ending of Cityscapes' photographs. Raises
-    UserError if this is ambiguous."""
+    """(files, missing). files: the name of a label → the file of its prediction. missing: the names of labels without a
+    prediction.
+
+    A prediction has the same path in its folder, or else the same file name anywhere; its name may have the ending of
+    Cityscapes' photographs. Raises UserError if more than one file fits."""
     folder = map_folder(predictions)
     maps = dict(named_images(folder))
     if not maps:
@@ -98,8 +99,8 @@ def pair(names: Iterable[str], predictions: Path) -> tuple[dict[str, Path], list
 
 
 def match_names(labels: Iterable[str], predictions: Iterable[str], where: Path) -> tuple[dict[str, str], list[str]]:
-    """(label → its prediction, labels without a prediction), by the rule of `pair`. Labels and predictions are names.
-    where: the predictions' folder, for errors."""
+    """(matches, missing), by the rule of `pair`. matches: label → its prediction. missing: labels without a prediction.
+    labels, predictions: names. where: the predictions' folder, for errors."""
     found = {composed(name): name for name in predictions}
     names = {key.removesuffix(PHOTO_ENDING): name for key, name in found.items()} | found
     by_stem: dict[str, list[str]] = {}
@@ -124,8 +125,9 @@ def match_names(labels: Iterable[str], predictions: Iterable[str], where: Path) 
 
 
 def find_name(labels: Collection[str], name: str) -> str | None:
-    """The label of a photograph or prediction with this name (a path without suffix), or else the only label with the
-    same last part; otherwise None. A label's name may lack the ending of Cityscapes' photographs."""
+    """The label that belongs to a name, or None. It has the same path, or else it is the only label with the same last
+    part. labels: the names of all labels. name: the name of a photograph or prediction, a path without suffix; it may
+    have the ending of Cityscapes' photographs."""
     names = name, name.removesuffix(PHOTO_ENDING)
     for one in names:
         if one in labels:

@@ -1,5 +1,5 @@
-"""Text for people: values in a short form, and streams that escape control characters, because names from foreign files
-must not control the terminal. Messages keep names as they are; only the streams escape them."""
+"""Text for people: values in a short form, and streams that escape control characters. Names from foreign files must
+not control the terminal: messages keep names as they are, and the streams escape them."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ def show_bytes(count: float) -> str:
 
 
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]|(?<=.)\r(?!\n)")
-"""Matches control characters, except tabs, line ends, and \\r at the beginning of a write; changes of the writing
-direction; and surrogates."""
+"""Matches characters to escape: control characters except tabs, line ends, and \\r at the beginning of a write; changes
+of the writing direction; surrogates."""
 UP = re.compile(r"[\n\r]*(\x1b\[A)+")
-"""Matches whole writes of libraries that show several progress bars above each other."""
+"""Matches the writes by which libraries move the cursor between several progress bars."""
 
 
 def _escape(text: str) -> str:
@@ -67,8 +67,8 @@ class EscapedStream:
 
     def __init__(self, stream: TextIO) -> None:
         self.rich_proxied_file = stream
-        """The other stream. rich's consoles look for an attribute of this name, and write to it directly: they escape
-        names themselves (`make_console`), and their colours must arrive."""
+        """The stream behind this one. rich's consoles look for an attribute of this name, and write to it directly.
+        They escape names themselves (`make_console`), and their colours must not be escaped."""
 
     def write(self, text: str) -> int:
         self.rich_proxied_file.write(text if UP.fullmatch(text) else _escape(text))
@@ -79,7 +79,7 @@ class EscapedStream:
 
 
 def make_console(*, stderr: bool = False) -> Console:
-    """A console for tables and progress bars. Its own colours pass; escape sequences in names do not."""
+    """A console for tables and progress bars. It writes its own colours, but escapes control characters in names."""
     from rich.console import Console
     from rich.segment import Segment
 
@@ -96,8 +96,8 @@ def make_console(*, stderr: bool = False) -> Console:
 
 @contextmanager
 def escaped_streams() -> Iterator[None]:
-    """In the block, stdout and stderr are `EscapedStream`. They write characters that their encoding lacks as
-    `\\u2192`, and discard output if they are closed."""
+    """Makes stdout and stderr an `EscapedStream` during the block. A character that the stream's encoding lacks is
+    written as `\\u2192`. If the stream is closed, its output is discarded."""
     before = sys.stdout, sys.stderr
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
         for name in ("stdout", "stderr"):

@@ -28,8 +28,8 @@ def parse_folder(text: Path | str) -> Path:
 
 
 def check_apart(out: Path, sources: Iterable[Path]) -> None:
-    """Raise UserError if the output is a source, or in or around one, also through links: the next run would read the
-    output of this run."""
+    """Raise UserError if the output is a source, lies in a source, or has a source in it, also through links. Otherwise
+    the next run would read the output of this run."""
     inner = Path(os.path.realpath(out))
     for source in sources:
         outer = Path(os.path.realpath(parse_folder(source)))
@@ -38,7 +38,7 @@ def check_apart(out: Path, sources: Iterable[Path]) -> None:
 
 
 def check_outside(out: Path) -> None:
-    """Raise UserError for an output inside of a finished dataset, which would seem to be part of it."""
+    """Raise UserError for an output inside a finished dataset, of which it would seem to be a part."""
     for folder in Path(os.path.realpath(out)).parents:
         if (folder / "metadata.jsonl").is_file() and (folder / "classes.txt").is_file():
             raise UserError(out, f"is inside of the dataset {folder}", "choose a folder beside it")
@@ -50,9 +50,11 @@ def free_bytes(out: Path) -> int:
 
 
 def check_writable(path: Path | None, *, is_file: bool = False) -> None:
-    """Raise UserError unless an output folder, or with `is_file` a file, can be written to, so that long work does not
-    fail at the end; None passes. Leaves nothing behind. Files are written by renaming, which would replace a device
-    such as /dev/null."""
+    """Raise UserError unless an output can be written, so that long work does not fail at its end. Leaves nothing
+    behind.
+
+    path: the output; None passes. is_file: whether the output is a file. A device such as /dev/null is refused, because
+    files are written by renaming, which would replace it."""
     if path is None:
         return
     folder = path
@@ -87,11 +89,13 @@ class InUse(UserError):
 
 @contextmanager
 def open_folder(folder: Path, below: Collection[str] = (), *, out: Path | None = None) -> Iterator[None]:
-    """Makes the folder if needed, removes half-written files of killed runs in it and in its folders `below`, and locks
-    out other runs during the block. Removes the folder again if nothing was written. out: the folder's name in errors.
+    """Locks out other runs from a folder during the block.
 
-    The lock is the kernel's, so a killed run never holds it. Raises UserError; InUse if another run holds the lock.
-    """
+    At the start, makes the folder if needed, and removes what killed runs left half-written in it and in its folders
+    `below`. At the end, removes the folder again if nothing was written. out: the folder's name in errors.
+
+    The system holds the lock, and releases it when a run is killed. Raises UserError; InUse if another run holds the
+    lock."""
     from filelock import FileLock, Timeout
 
     out, path = out or folder, folder / LOCK
@@ -100,12 +104,8 @@ def open_folder(folder: Path, below: Collection[str] = (), *, out: Path | None =
     try:
         with _writing(out):
             folder.mkdir(parents=True, exist_ok=True)
-            if path.is_symlink() or (path.exists() and not path.is_file()):
-                raise UserError(
-                    out, f"{LOCK} in it is not a regular file, and was not left by a run of seediff", "remove it"
-                )
             try:
-                lock.acquire()
+                lock.acquire()  # raises OSError for a link
             except Timeout as error:
                 holder = path.read_text(errors="replace") or "unknown"
                 fix = "wait for it or choose another folder"
@@ -125,8 +125,9 @@ def open_folder(folder: Path, below: Collection[str] = (), *, out: Path | None =
 
 @contextmanager
 def stage_output(out: Path | str) -> Iterator[Path]:
-    """Yields a hidden folder beside `out`, which becomes `out` if the block succeeds, and is removed otherwise. What a
-    killed run left there is removed first. Raises UserError if another run is making `out`, or `out` is not empty."""
+    """Yields a hidden folder beside `out`. If the block succeeds, the folder becomes `out`; otherwise it is removed.
+    What a killed run left there is removed first. Raises UserError if another run is making `out`, or `out` is not
+    empty."""
     out = parse_folder(out)
     check_free(out)
     check_outside(out)
@@ -152,8 +153,8 @@ def stage_output(out: Path | str) -> Iterator[Path]:
 
 
 def check_free(out: Path, *, replaced: bool = True) -> None:
-    """Raise UserError unless `out` is free, or an empty folder. replaced: whether the output is made beside `out` and
-    then takes its place; a mounted folder and the current folder cannot be replaced."""
+    """Raise UserError unless `out` does not exist, or is an empty folder. replaced: whether the output is made beside
+    `out` and then takes its place. A mounted folder and the current folder cannot be replaced."""
     with _writing(out, "choose another folder"):
         if not os.path.lexists(out):
             return

@@ -1,4 +1,5 @@
-"""Writes files, for all modules: under a random name first, then renamed, so that nobody ever sees half a file."""
+"""Writes files for all modules. A file is written under a random name and then renamed, so that nobody ever sees half a
+file."""
 
 from __future__ import annotations
 
@@ -20,9 +21,11 @@ if TYPE_CHECKING:
     import torch
 
 CONFIG = "seediff.toml"
-"""The configuration file in every output. It marks a folder as an output, and says how to continue a run."""
+"""The name of the configuration in every output. It marks a folder as an output, and says how to continue a run."""
+IMAGES, STEPS = "images", "steps"
+"""Folders of a dataset. steps/NAME_3.png shows how the mask of class 3 in sample NAME was made."""
 BATCHES = ".batches"
-"""The folder of a run's records: one for each finished batch."""
+"""The folder of a run's records. There is a record for each finished batch."""
 LEFTOVER = re.compile(r"\.[0-9a-f]{16}\.part")
 """Matches names from `fresh_name`. A killed run left such a file, unless a process is using it."""
 
@@ -34,7 +37,8 @@ def fresh_name() -> str:
 
 @contextmanager
 def name_errors(path: Path) -> Iterator[None]:
-    """Makes OSErrors in the block name this file: systems do not report the file when the disk is full."""
+    """Makes an OSError in the block name this file. When the disk is full, systems do not say which file they could not
+    write."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Photographs: from the user's files, folders and patterns to upright, opaque pixels in sRGB."""
+"""Photographs: from the files, folders and patterns that the user names to upright, opaque pixels in sRGB."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ..errors import UserError
 from .image_files import MAX_MEGAPIXELS, check_bright, eight_bits, on_white, open_image, quiet_pillow, whole_pages
 from .label_maps import walk
 from .messages import plural
-from .outputs import CONFIG
+from .outputs import CONFIG, IMAGES
 from .reading import composed
 
 SUFFIXES = (
@@ -35,8 +35,8 @@ SUFFIXES = (
 LONGEST_PART = 200
 """Maximum bytes of a part of a name; file systems allow 255."""
 FAILED = "failed.jsonl"
-"""The file with a row {"photo": file name, "reason"} for every photograph that could not be used. Without such a
-photograph it is not written."""
+"""The file about photographs that could not be used: a row {"photo": file name, "reason"} each. It is only written if
+there are such photographs."""
 SHORTEST_SIDE = 8
 """Minimum side in pixels."""
 
@@ -51,11 +51,11 @@ class Photo:
     path: Path
     """The path as the user named it."""
     name: str
-    """The name of its results, such as `trip/IMG_1`: relative, and unique even if case is ignored."""
+    """The name of the photograph's results, such as `trip/IMG_1`: relative, and unique even if case is ignored."""
 
     @property
     def file_name(self) -> str:
-        """The name with the file's suffix, which is as unique as the name."""
+        """The name with the file's suffix. It is unique, too."""
         kept = not looks_like_image(self.path.name) or self.name.rpartition("/")[2] == _readable(self.path.name)
         return self.name if kept else self.name + self.path.suffix
 
@@ -126,7 +126,8 @@ def looks_like_image(name: str) -> bool:
 
 
 def _reading_order(path: Path) -> tuple[list[list[str | int]], Path]:
-    """A sort key: img2 before img10, without regard to case; equal paths are sorted by the path itself."""
+    """A sort key by which img2 comes before img10. Case does not matter, but equal paths are sorted by the path
+    itself."""
     return [
         [int(t) if i % 2 else t for i, t in enumerate(re.split("([0-9]+)", part.casefold()))] for part in path.parts
     ], path
@@ -161,14 +162,14 @@ def _unique_names(depths: Sequence[tuple[Path, int]]) -> list[str]:
 
 
 def _folded(name: str) -> str:
-    """A form of a name that is the same for all names that some file system takes for one."""
+    """The same text for all names that some file system cannot tell apart."""
     return composed(name).casefold()
 
 
 def _readable(name: str) -> str:
-    """A relative path as a sample's name that `rows.check_name` allows. Replaces bytes that are not UTF-8 and
-    characters that some file system, list of names or terminal refuses. No part is hidden, and each has room for
-    endings."""
+    """A sample's name from a relative path, as `rows.check_name` allows it. Bytes that are not UTF-8 are replaced, and
+    so are characters that some file system, list of names or terminal refuses. No part is hidden, and each part has
+    room for endings."""
     text = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     text = "".join(letter if letter.isprintable() and letter not in "\\:" else "_" for letter in text)
     text = "/".join(part.encode("utf-8")[:LONGEST_PART].decode("utf-8", "ignore") for part in text.split("/"))
@@ -176,8 +177,13 @@ def _readable(name: str) -> str:
 
 
 def without_suffix(name: str) -> str:
-    """The name without a picture's suffix. Other suffixes are part of the name: scan.0001, scan.0002."""
+    """The name without the suffix of a picture. Other suffixes are part of the name, as in scan.0001."""
     return os.path.splitext(name)[0] if looks_like_image(name) else name
+
+
+def sample_name(file_name: str) -> str:
+    """The name of a sample from its picture's path in the dataset: `images/trip/1.png` → `trip/1`."""
+    return without_suffix(file_name).removeprefix(f"{IMAGES}/")
 
 
 def read_photo(path: Path | str, *, max_megapixels: float = MAX_MEGAPIXELS) -> np.ndarray:
@@ -279,8 +285,9 @@ def _decode(image: Image.Image, name: Path | str) -> np.ndarray:
 def find_named(
     path: Path, rows: Sequence[tuple[int, dict[str, str]]], photos: Sequence[Photo]
 ) -> Iterator[tuple[Photo, dict[str, str]]]:
-    """(photograph, row) for each row. The column `file` names a photograph by its path in the folder, or else by its
-    file's name alone, and no two rows name the same. path: the table, for messages. Raises UserError."""
+    """Yields (photograph, row) for each row of a table. The column `file` names a photograph by its path in the folder,
+    or else by its file's name alone. path: the table, for messages. rows: (line number, row). Raises UserError unless a
+    row names exactly one photograph, and no two rows name the same."""
     by_path, by_name = defaultdict[str, set[Photo]](set), defaultdict[str, set[Photo]](set)
     for photo in photos:
         for whole in (photo.name, photo.file_name, photo.path.as_posix()):

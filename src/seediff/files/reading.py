@@ -1,5 +1,5 @@
-"""Reads bytes, text and lines of regular files up to a limit: a named pipe could take forever, and a terabyte would
-fill the memory."""
+"""Reads bytes, text and lines of files. Only regular files of limited size are read: a named pipe could take forever,
+and a terabyte would fill the memory."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar")
 
 
 def open_regular(path: Path | str, absent: str = ABSENT) -> BinaryIO:
-    """Opens a regular file. absent: the message for a missing file. Raises UserError naming a file that is missing, of
-    another kind, or not readable."""
+    """Opens a regular file. absent: the message for a missing file. Raises UserError for a file that is missing, not
+    readable, or not regular."""
     try:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
@@ -35,7 +35,7 @@ def open_regular(path: Path | str, absent: str = ABSENT) -> BinaryIO:
 
 
 def check_unpacked(path: Path | str) -> None:
-    """Raises UserError for an archive, which may hold the wanted folder or file."""
+    """Raises UserError for an archive, which may contain the folder or file that the user means."""
     if str(path).lower().endswith(ARCHIVES) and os.path.isfile(path):
         raise UserError(path, "is an archive", "unpack it, and name what was in it")
 
@@ -55,8 +55,8 @@ def read_text(path: Path | str, absent: str = ABSENT) -> str:
 
 
 def decode_text(data: bytes, path: Path | str, first: int = 1) -> str:
-    """The text of UTF-8 bytes, without a byte-order mark. path, first: the file, and the number of its line with which
-    the bytes begin. Raises UserError naming the line and the likely encoding."""
+    """The text of UTF-8 bytes, without a byte-order mark. path: the file with these bytes. first: the number of the
+    line with which they begin. Raises UserError with the line and the likely encoding."""
     text, wrong = "", data.find(0)
     try:
         text = data.decode("utf-8-sig")
@@ -75,20 +75,23 @@ def decode_text(data: bytes, path: Path | str, first: int = 1) -> str:
 
 
 def read_lines(path: Path | str, absent: str = ABSENT) -> list[str]:
-    """The lines of a UTF-8 file without their ends. Empty lines are kept: `lines[i]` is line i + 1."""
+    """The lines of a UTF-8 file, without line ends. Empty lines are kept, so that `lines[i]` is line i + 1 of the
+    file."""
     lines = [line.removesuffix("\r") for line in read_text(path, absent).split("\n")]
     return lines if lines[-1] else lines[:-1]
 
 
 def composed(name: str) -> str:
-    """A name in which accents are part of their letters (NFC); some file systems take the two apart."""
+    """A name whose accents are composed with their letters (NFC). Some file systems store both apart."""
     return unicodedata.normalize("NFC", name)
 
 
 def inside(root: Path, name: object, where: object = "", field: str = "") -> Path:
-    """The path root/name. Raises UserError unless it is inside `root`, also after following links, because data sets
-    may come from anybody. name: a text from a file, or a Path below `root`. where, field: the row and field with the
-    name, for errors."""
+    """The path root/name. Raises UserError unless it lies inside `root`, also after following links: datasets may come
+    from anybody.
+
+    name: a text from a file, or a Path below `root`. where, field: the row and the field that have the name, for
+    errors."""
     if isinstance(name, str) and _is_plain(root, name):
         return root / name
     about = f"'{field}' " * bool(field)

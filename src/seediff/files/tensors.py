@@ -1,4 +1,5 @@
-"""Reads safetensors files, whose library checks the header against the file's size, and headers of GGUF files."""
+"""Reads safetensors files, and the headers of GGUF files. The safetensors library checks a header against the size of
+its file."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ class Tensor:
     """An entry in a header."""
 
     dtype: str
-    """The format's name of the type, such as "F32"."""
+    """The file format's name of the type, such as "F32"."""
     shape: tuple[int, ...]
 
 
@@ -34,15 +35,15 @@ class TensorFile:
     metadata: Mapping[str, str]
 
     def about(self, key: str, kind: type[T], what: str) -> T:
-        """The metadata of a key, a JSON text, as `kind`. what: the expected content, such as "saved attention maps",
-        for messages. Raises UserError."""
+        """The metadata of a key, which is a JSON text, as a `kind`. what: what the file should be, such as "saved
+        attention maps", for messages. Raises UserError."""
         if key not in self.metadata:
             raise UserError(self.path, f"is not a file of {what}: its header has no '{key}'")
         return parse_json(self.metadata[key], kind, f"{self.path}, '{key}' of its header")
 
     def check(self, name: str, dtype: str, shape: tuple[int | None, ...], what: str) -> None:
-        """Raises UserError unless there is a tensor `name` of this type and shape (None: any size). what: as for
-        `about`."""
+        """Raises UserError unless the file has a tensor of this name, type and shape. shape: None stands for any size.
+        what: as for `about`."""
         tensor = self.tensors.get(name)
         if tensor is None:
             raise UserError(self.path, f"is not a file of {what}: it has no tensor '{name}'")
@@ -52,13 +53,15 @@ class TensorFile:
             raise UserError(self.path, f"tensor '{name}' is {tensor.dtype} {tensor.shape}, but must be {wanted}")
 
     def load(self, framework: Literal["np", "pt"], names: Collection[str] | None = None) -> dict[str, Any]:
-        """The tensors as numpy arrays or torch tensors. names: None: all. Raises UserError."""
+        """The tensors as numpy arrays or torch tensors, by name. names: the names of the wanted tensors; None: all.
+        Raises UserError."""
         with _opened(self.path, framework) as file:
             return {name: file.get_tensor(name) for name in (self.tensors if names is None else names)}
 
 
 def read_header(path: Path | str, absent: str = ABSENT) -> TensorFile:
-    """The header of a safetensors file. Raises UserError naming the file, also if its tensors do not fill it."""
+    """The header of a safetensors file. absent: the message for a missing file. Raises UserError, also if the tensors
+    do not fill the file."""
     path = Path(path)
     with open_regular(path, absent), _opened(path, "np") as file:
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  # no mapping

@@ -2,11 +2,11 @@
 them.
 
     samples         opens a set               sample_attention   the attention of one sample
-    index           filters and sorts it      set_attention      loads, captures and caches attention
-    session         saves reviewers' actions  tuning             makes masks with other constants
+    index           filters and sorts it      set_attention      caches attention; masks with other constants
+    session         saves reviewers' actions  attention_answers  answers requests about attention
     history         undo and redo
-    set_answers     answers requests          attention_answers  answers requests about attention
-    jobs            changes many samples      against            compares with predictions
+    set_answers     answers requests
+    jobs            changes many samples
 
 `app` says which answer belongs to which address of the page, `gate` keeps everybody else out, and `serve` runs the
 server. `events` has what all requests share.

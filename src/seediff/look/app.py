@@ -1,12 +1,13 @@
-"""The application that `serve` runs behind `gate`: which function answers which address, and what errors become."""
+"""The application that `serve` runs behind `gate`: the function that answers each address, and the responses to
+errors."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Awaitable, Callable
-from functools import partial
+from functools import cache, partial
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -14,9 +15,8 @@ from starlette.convertors import IntegerConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.routing import Mount, Route, Router
+from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import Receive, Scope, Send
 
 from ..errors import UserError, system_reason
 from .events import Events, Worker
@@ -24,15 +24,19 @@ from .gate import PACKAGE
 from .session import Session, Stale
 from .set_answers import FRESH, SetAnswers
 
+if TYPE_CHECKING:
+    from .attention_answers import AttentionAnswers
+
 SAMPLE = "/samples/{number:short}"
 SOON = 1.5
 """Seconds from the opening of a window to the import of torch, which would delay the first sample."""
 Run = Callable[[Callable[[], Response]], Awaitable[Response]]
-"""A function that runs another one in a thread, and returns its response."""
+"""Runs the function that it is given in a thread, and returns that function's response."""
 
 
 class ShortConvertor(IntegerConvertor):
-    """The numbers of samples in an address. Python raises an error for numbers of thousands of digits."""
+    """Matches the number of a sample in an address, of at most 9 digits: Python raises an error for thousands of
+    digits."""
 
     regex = "[0-9]{1,9}"
 
@@ -41,12 +45,29 @@ register_url_convertor("short", ShortConvertor())
 
 
 def make_app(session: Session, events: Events) -> Starlette:
-    """The application, without its gate."""
+    """The application for the page of a session. events: what it reports to the open windows. `Gate` controls the
+    access to it."""
     set_answers = SetAnswers(session)
-    attention_routes = AttentionRoutes(set_answers)
+    loading = threading.Lock()
+    slowly = Worker().do  # one after another
+
+    @cache
+    def import_attention() -> AttentionAnswers:
+        from .attention_answers import AttentionAnswers
+
+        return AttentionAnswers(set_answers)
+
+    def attention() -> AttentionAnswers:
+        with loading:  # otherwise two requests at once would make two
+            return import_attention()
+
+    def later(pick: Callable[[AttentionAnswers], Callable[..., Response]]) -> Callable[..., Response]:
+        """An answer about attention, which `pick` takes from all of them. Torch is imported at the first such request,
+        so that the first samples do not wait for it."""
+        return lambda *request: pick(attention())(*request)
 
     def send_events(request: Request) -> Response:
-        soon = threading.Timer(SOON, attention_routes.load)
+        soon = threading.Timer(SOON, attention)
         soon.daemon = True
         soon.start()
         return StreamingResponse(events.listen(), media_type="text/event-stream", headers=FRESH)
@@ -71,7 +92,15 @@ def make_app(session: Session, events: Events) -> Starlette:
         get(f"{SAMPLE}/pieces", set_answers.pieces),
         post(f"{SAMPLE}/act", set_answers.act),
         post("/job", set_answers.change_many),
-        Mount("/", attention_routes),
+        get(f"{SAMPLE}/attention", later(lambda answers: answers.about)),
+        get(f"{SAMPLE}/words", later(lambda answers: answers.words), slowly),
+        get(f"{SAMPLE}/attends", later(lambda answers: answers.attends)),
+        get(f"{SAMPLE}/steps", later(lambda answers: answers.steps), slowly),
+        get(f"{SAMPLE}/segments", later(lambda answers: answers.segments), slowly),
+        post(f"{SAMPLE}/capture", later(lambda answers: answers.capture), slowly),
+        get(f"{SAMPLE}/tuned", later(lambda answers: answers.preview)),
+        post(f"{SAMPLE}/tuned", later(lambda answers: answers.apply)),
+        post("/job/masks", later(lambda answers: answers.apply_to_many)),
     ]
     static = StaticFiles(packages=[(PACKAGE, "static")])
     return Starlette(
@@ -85,47 +114,8 @@ def make_app(session: Session, events: Events) -> Starlette:
     )
 
 
-class AttentionRoutes:
-    """An application (ASGI) for the addresses about attention. It imports torch at its first use or by `load`, so that
-    the first samples do not wait for torch."""
-
-    def __init__(self, set_answers: SetAnswers) -> None:
-        self.set_answers = set_answers
-        self._lock = threading.Lock()
-        self._router: Router | None = None
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        router = await run_in_threadpool(self.load)
-        await router(scope, receive, send)
-
-    def load(self) -> Router:
-        with self._lock:
-            if self._router is None:
-                self._router = self._make()
-        return self._router
-
-    def _make(self) -> Router:
-        from .attention_answers import AttentionAnswers
-
-        answers = AttentionAnswers(self.set_answers)
-        slowly = Worker().do  # these are made one after another
-        return Router(
-            [
-                get(f"{SAMPLE}/attention", answers.about),
-                get(f"{SAMPLE}/words", answers.words, slowly),
-                get(f"{SAMPLE}/attends", answers.attends),
-                get(f"{SAMPLE}/steps", answers.steps, slowly),
-                get(f"{SAMPLE}/segments", answers.segments, slowly),
-                post(f"{SAMPLE}/capture", answers.capture, slowly),
-                get(f"{SAMPLE}/tuned", answers.preview),
-                post(f"{SAMPLE}/tuned", answers.apply),
-                post("/job/masks", answers.apply_to_many),
-            ]
-        )
-
-
 def get(path: str, answer: Callable[[Request], Response], run: Run = run_in_threadpool) -> Route:
-    """A GET route. answer: makes the response from the request."""
+    """A route for GET requests. answer: makes the response from the request. run: runs `answer` in a thread."""
 
     async def respond(request: Request) -> Response:
         return await run(partial(answer, request))
@@ -134,7 +124,7 @@ def get(path: str, answer: Callable[[Request], Response], run: Run = run_in_thre
 
 
 def post(path: str, answer: Callable[[Request, bytes], Response], run: Run = run_in_threadpool) -> Route:
-    """A POST route. answer: makes the response from the request and its body."""
+    """A route for POST requests. answer: makes the response from the request and its body. run: as for `get`."""
 
     async def respond(request: Request) -> Response:
         return await run(partial(answer, request, await request.body()))

@@ -1,6 +1,5 @@
-"""Answers the page's questions about a sample's attention: where pixels and words attend, masks with other constants,
-the steps of a mask, segments.
-"""
+"""Answers the page's questions about a sample's attention: where a pixel or a word attends, masks with other constants,
+the steps of a mask, segments to click."""
 
 from __future__ import annotations
 
@@ -18,24 +17,25 @@ from ..dataset.reviews import REMADE
 from ..files.documents import parse_json
 from ..segments.aggregate import aggregate
 from ..segments.diffseg import diffseg
-from ..segments.winners import label
+from ..segments.labelling import label
 from .events import Cache
 from .sample_attention import find_words, pixel_maps, word_maps
 from .session import Edit, Prepared
 from .set_answers import Name, Number, SetAnswers, pack, read_address
-from .set_attention import SetAttention
-from .tuning import Constants, Tuner
+from .set_attention import Constants, SetAttention, Tuner
 
 THRESHOLDS = (1.1, 0.8, 0.55, 0.4, 0.28, 0.2, 0.14, 0.1, 0.07, 0.05)
-"""DiffSeg's thresholds for clickable segments, from coarse to fine: the paper's, then lower ones for flatter maps."""
+"""DiffSeg's thresholds for clickable segments, from coarse to fine. The first is the paper's; flatter attention needs
+the lower ones."""
 FEW = 6
-"""Minimum number of segments, if the page does not choose a threshold."""
+"""Minimum number of segments, unless the page names a threshold."""
 MOST_POINTS = 16
 """Maximum number of DiffSeg's starting points along a side."""
 
 
 class Pointed(msgspec.Struct, frozen=True):
-    """The address's fields: a pixel of the sample, or columns of its text, separated by commas."""
+    """Query parameters of a question about attention: either a pixel (x, y) of the sample, or columns of its text,
+    separated by commas."""
 
     x: int = -1
     y: int = -1
@@ -43,27 +43,29 @@ class Pointed(msgspec.Struct, frozen=True):
 
 
 class Fine(msgspec.Struct, frozen=True):
-    """The address's field: how fine the segments are."""
+    """Query parameter of a request for segments."""
 
     fine: int | None = None
-    """An index of THRESHOLDS; beyond them, the nearest. None for the usual one."""
+    """How fine the segments are: an index of THRESHOLDS. The server takes the nearest threshold for a number outside,
+    and chooses itself for None."""
 
 
 class Apply(Constants, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body of a request to make one sample's mask with other constants. version: the sample's on the page."""
+    """Body of a request to make one sample's mask with other constants. version: the version of the sample that the
+    page shows."""
 
     version: Number
     window: Name = ""
 
 
 class ApplyToMany(Constants, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body of a request to make masks with other constants for all samples of the list `view`."""
+    """Body of a request to make masks with other constants for all samples in the list named `view`."""
 
     view: Name
 
 
 class AttentionAnswers:
-    """The answers about attention."""
+    """The answers about the attention of a session's samples. Each takes the request, and returns the response."""
 
     def __init__(self, set_answers: SetAnswers) -> None:
         self.set_answers, self.session, self.number = set_answers, set_answers.session, set_answers.number
@@ -77,7 +79,8 @@ class AttentionAnswers:
         return self.about(request)
 
     def about(self, request: Request) -> Response:
-        """The page's initial data about a sample."""
+        """What the page first shows about a sample's attention: its prompt and words, its classes, and the constants
+        that made its mask."""
         number = self.number(request)
         tuner = self.attention.find(number)
         if tuner is None:
@@ -98,7 +101,8 @@ class AttentionAnswers:
         )
 
     def _about_none(self, number: int) -> dict[str, Any]:
-        """What `about` answers for a sample without attention."""
+        """The answer of `about` for a sample without attention: why it has none, and whether the page can ask for
+        it."""
         reason = self.attention.cannot_capture(number)
         hint = " (--keep-attention saves them)" if self.attention.config(number) else ""
         ending = f", and {reason}." if reason else "; they can be recomputed."
@@ -108,7 +112,8 @@ class AttentionAnswers:
         }
 
     def words(self, request: Request) -> Response:
-        """All words of the prompt that the model's tokenizers find. Loading them takes seconds, the first time."""
+        """All words of the prompt that the model's tokenizers find. To load the tokenizers takes seconds, the first
+        time."""
         number = self.number(request)
         tuner, config = self.attention.load(number), self.attention.config(number)
         return JSONResponse({"words": find_words(tuner.attention.maps, config and config.model)})
@@ -125,8 +130,8 @@ class AttentionAnswers:
         return JSONResponse({"steps": tuner.steps(constants, request.query_params.get("name", ""))})
 
     def segments(self, request: Request) -> Response:
-        """(H, W) uint16: DiffSeg's segment at each pixel, made of the sample's attention at one of THRESHOLDS. Its
-        index is in the answer. By default, it is the coarsest that makes at least FEW segments."""
+        """(H, W) uint16: the number of DiffSeg's segment at each pixel. The header x-fine has the index of the
+        threshold. By default, it is the coarsest threshold that makes at least FEW segments."""
         number, wanted = self.number(request), read_address(request, Fine).fine
         tuner = self.attention.load(number)
         tried = range(len(THRESHOLDS))
@@ -141,7 +146,7 @@ class AttentionAnswers:
     # Masks with other constants.
 
     def preview(self, request: Request) -> Response:
-        """A label map with other constants, not saved."""
+        """(H, W) uint8: the label map that other constants would make. Nothing is saved."""
         constants = read_address(request, Constants)
         return pack(self.attention.make_labels(self.number(request), constants))
 
@@ -152,14 +157,15 @@ class AttentionAnswers:
         return JSONResponse(self.session.act(number, apply.version, edit, apply.window))
 
     def apply_to_many(self, request: Request, body: bytes) -> Response:
-        """Make new masks for many samples."""
+        """Start a job that makes masks with other constants for many samples."""
         constants = parse_json(body, ApplyToMany, "the constants")
         numbers = self.set_answers.shown(constants.view).tolist()
         self.set_answers.jobs.start(numbers, "remade", partial(self._remake, constants))
         return JSONResponse({"samples": len(numbers)}, 202)
 
     def _remake(self, constants: Constants, number: int, detail: dict[str, Any]) -> Prepared | str | None:
-        """Make a sample's new mask, or say why not."""
+        """The action that saves a sample's mask with other constants. Returns the reason, such as "already reviewed",
+        if the sample keeps its mask."""
         history = self.session.history(number)
         version = history.version  # read first, so that somebody who acts in between makes it stale
         if history.reviewed:
@@ -173,7 +179,8 @@ class AttentionAnswers:
 
 
 def divide(tuner: Tuner, threshold: float) -> np.ndarray:
-    """(H, W) uint16: DiffSeg's segments from a sample's attention, numbered from 1; 0 where the model saw nothing."""
+    """(H, W) uint16: the number of DiffSeg's segment at each pixel of a sample, from 1; 0 where the model saw
+    nothing."""
     of = tuner.attention
     size = of.maps.latent_size
     rows, points = aggregate(of.maps.self_attention, size), min(MOST_POINTS, max(size))

@@ -1,4 +1,4 @@
-"""A worker thread for slow work, reports to every open window, and caches: what all requests share."""
+"""What all requests share: a thread for slow work, reports to every open window, and caches."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ from typing import Any, Generic, TypeVar
 Result = TypeVar("Result")
 Value = TypeVar("Value")
 PING = 15.0
-"""Seconds without a report after which the server sends a comment, by which it notices a lost connection."""
-BEHIND = 1000
-"""Maximum number of reports that wait for a window. One that makes the window load everything anew replaces more."""
+"""Seconds without a report after which the server sends a comment. Only by sending does it notice a lost connection."""
 
 
 class Worker:
-    """Runs functions one after another in a thread, which ends with the process, even in the middle of a function."""
+    """Runs functions one after another in a thread of its own. The thread ends with the process, even in the middle of
+    a function."""
 
     def __init__(self) -> None:
         self._waiting: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = queue.SimpleQueue()
@@ -36,7 +35,7 @@ class Worker:
                     future.set_exception(error)
 
     async def do(self, function: Callable[[], Result]) -> Result:
-        """Run a function and wait for its result."""
+        """Run a function in the thread, and wait for its result."""
         future: Future[Result] = Future()
         self._waiting.put((future, function))
         return await asyncio.wrap_future(future)
@@ -47,7 +46,7 @@ class Events:
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._windows: set[asyncio.Queue[str | None]] = set()
+        self._windows: set[asyncio.Queue[str]] = set()
 
     def tell(self, report: dict[str, Any]) -> None:
         if self._loop is not None and not self._loop.is_closed():
@@ -56,15 +55,12 @@ class Events:
 
     def _put(self, line: str) -> None:
         for window in self._windows:
-            behind = window.qsize() >= BEHIND
-            while behind and not window.empty():
-                window.get_nowait()
-            window.put_nowait('{"kind": "behind"}' if behind else line)
+            window.put_nowait(line)
 
     async def listen(self) -> AsyncIterator[bytes]:
-        """All further reports, as lines of server-sent events."""
+        """Yields all further reports to one window, as lines of server-sent events."""
         self._loop = asyncio.get_running_loop()
-        window: asyncio.Queue[str | None] = asyncio.Queue()
+        window: asyncio.Queue[str] = asyncio.Queue()
         self._windows.add(window)
         try:
             yield b": listening\n\n"
@@ -80,8 +76,8 @@ class Events:
 
 
 class Cache(Generic[Value]):
-    """Keeps recently used values whose sizes add up to at most `limit`, or one larger value. Thread-safe. size: 1 for
-    each value, if not given."""
+    """Keeps the values that were used last. Thread-safe. limit: the maximum sum of their sizes; a single value may be
+    larger. size: the size of a value; by default, each counts 1."""
 
     def __init__(self, limit: int, size: Callable[[Value], int] = lambda value: 1) -> None:
         self.limit, self.size, self.held = limit, size, 0
@@ -106,6 +102,6 @@ class Cache(Generic[Value]):
         return value
 
     def get_or_make(self, key: Hashable, make: Callable[[], Value]) -> Value:
-        """A key's value, which `make` makes if the cache lacks it."""
+        """The value of a key. If the cache lacks it, `make` makes it."""
         value = self.get(key)
         return self.put(key, make()) if value is None else value

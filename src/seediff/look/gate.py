@@ -37,23 +37,24 @@ HEADERS = {
 TOKEN_FORM = 1 << 16
 """Maximum bytes of the form with the token, which anybody may send."""
 LARGEST = 32 << 20
-"""Maximum bytes of any other body, such as a packed label map: a hundred megapixels of painted shapes take a tenth."""
+"""Maximum bytes of any other body, such as a packed label map. Painted shapes on a hundred megapixels take a tenth."""
 ENTERED = (
     '<!doctype html><html lang="en"><title>seediff look</title><link rel="icon" href="/static/icon.svg">'
     '<meta http-equiv="refresh" content="0;url=/"><a href="/">Enter</a></html>'
 )
 OPEN = ("/static/look.css", "/static/icon.svg")
-"""Paths that need no token: the form that asks for it uses them."""
+"""Paths that need no token, because the form that asks for the token uses them."""
 
 
 class Gate:
-    """Passes permitted requests on to the application (ASGI). host: the address that the server listens at."""
+    """Passes permitted requests on to `app`, an ASGI application. token: the secret that lets a browser in. host, port:
+    where the server listens."""
 
     def __init__(self, app: ASGIApp, *, token: str, host: str, port: int) -> None:
         self.app, self.token, self.host = app, token, host
         self.once = secrets.token_urlsafe(24)
-        """What is accepted a single time in place of the token. It is in the address that a browser is started with,
-        which everybody on the machine can read."""
+        """A secret that is accepted a single time in place of the token. It stands in the address that a browser is
+        started with, which everybody on the machine can read."""
         # Browsers share cookies between a host's ports, so each server needs its own.
         self.cookie = f"seediff_look_{port}"
 
@@ -74,7 +75,8 @@ class Gate:
             await answer(scope, receive, sending)
 
     def _refuse(self, scope: Scope, headers: Headers) -> Response | None:
-        """The response that refuses a request, whoever sends it; None if the request is permitted."""
+        """The response to a forbidden request, such as one from another site's page; None for a permitted one. The
+        token is not checked here."""
         if len(headers.getlist("host")) != 1 or not allowed_host(headers["host"], self.host):
             return PlainTextResponse("This name is not the server's; use the address that `seediff look` printed.", 421)
         length = headers.get("content-length", "0")
@@ -93,7 +95,8 @@ class Gate:
         return None
 
     async def _admit(self, scope: Scope, receive: Receive) -> Response | None:
-        """The response to a request without the token's cookie, or with a token in its address; None lets it pass."""
+        """The response to a request without the cookie, or with the token in its address; None lets the request
+        pass."""
         request = Request(scope, receive)
         if _same(request.cookies.get(self.cookie, ""), self.token) or scope["path"] in OPEN:
             if scope["path"] == "/" and "token" in request.query_params:
@@ -119,7 +122,7 @@ class Gate:
         return answer
 
     def _accept(self, given: str) -> bool:
-        """Whether a text is the token, or `once`, which is another from then on."""
+        """Whether a text is the token or `once`. Then `once` is replaced, so that it is never accepted again."""
         if not _same(given, self.once):
             return _same(given, self.token)
         self.once = secrets.token_urlsafe(24)
@@ -127,8 +130,9 @@ class Gate:
 
 
 def allowed_host(header: str, host: str) -> bool:
-    """Whether a Host header names this machine, with any port, because tunnels have their own: by the loopback's names
-    or, unless the server's address `host` is one of them, a number or a name that the machine knows itself by."""
+    """Whether a Host header names this machine; the port may be any, because tunnels have their own. header: such as
+    `localhost:8765`. host: the address that the server listens at. If it is a loopback address, only the loopback's
+    names are allowed; otherwise also IP addresses and the machine's own names."""
     match = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[\w.-]+)(?::\d{1,5})?", header, re.ASCII)
     if not match:
         return False

@@ -13,11 +13,12 @@ from typing import NamedTuple
 from ..dataset.reviews import REMADE, Action, Verdict
 
 MOVES = {"undo": -1, "redo": 1}
-"""Actions that move along a sample's history, and by how many steps."""
+"""Actions that move along a sample's history → the steps that they move."""
 
 
 class Result(NamedTuple):
-    """A sample after an action, in the order of `Action.result`. The original mask has no path."""
+    """A sample after an action. The fields have the order of `Action.result`. mask: the label map's path; None for the
+    original."""
 
     verdict: Verdict | None
     mask: str | None = None
@@ -28,16 +29,16 @@ class Result(NamedTuple):
 
 @dataclass
 class History:
-    """The actions on a sample, and which of them are in effect."""
+    """The actions on one sample, and which of them are in effect."""
 
     original: Result
-    """The sample before all actions, with the verdict in its row."""
+    """The sample before all actions. Its verdict is the one in its row."""
     own_corrected: bool
-    """Whether, by its row, a person corrected the original."""
+    """Whether the sample's row says that a person corrected the original."""
     makers: dict[str, Action] = field(default_factory=dict)
     """Path of each new mask → the action that made it."""
     steps: list[Action | None] = field(default_factory=lambda: [None])
-    """None for the original, then an action each."""
+    """None, which stands for the original; then one action a step."""
     at: int = 0
     """The position in `steps` of the last action in effect; those after it were undone."""
     version: int = 0
@@ -73,7 +74,7 @@ class History:
         return self.makers.get(self.mask or "")
 
     def apply(self, action: Action) -> None:
-        """Put an action into effect, also one read from the file."""
+        """Put an action into effect: one that somebody just made, or one that was read from the file."""
         self.version = action.version
         if action.mask:
             self.makers.setdefault(action.mask, action)
@@ -89,6 +90,6 @@ class History:
         return 0 <= self.at + move < len(self.steps)
 
     def result_of(self, move: int) -> Result:
-        """The sample after a move along its steps."""
+        """The sample after a move along its steps. move: −1 for undo, 1 for redo, 0 for the sample as it is."""
         action = self.steps[self.at + move]
         return Result(*action.result) if action else self.original

@@ -1,4 +1,4 @@
-"""Filters, sorts and counts the samples of a set by columns of numbers in memory."""
+"""Filters, sorts and counts the samples of a set. Their values stand in columns of numbers in memory."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ from ..dataset.rows import OF_THE_MASK, as_row, ids_by_name
 from ..masks.flags import flag_kind
 
 STATES = ("unreviewed", "accepted", "rejected")
-"""The position of a verdict, or of none, is its number in `Index.verdict`."""
+"""What `Index.verdict` means: each number there is a position in this tuple."""
 BARS = 20
 """Number of ranges in a histogram."""
-Sort = Literal["order", "name", "area", "confidence", "agreement", "flags", "recent", "miou"]
+Sort = Literal["order", "area", "confidence", "agreement", "flags", "miou"]
 
 
 class Query(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which samples to show, and in which order. A sample must match every filter that is set."""
 
     classes: tuple[Annotated[int, msgspec.Meta(ge=1, le=254)], ...] = ()
-    """Ids, of which a sample needs any."""
+    """Ids of classes. A sample must have at least one of them."""
     flags: tuple[str, ...] = ()
-    """Kinds of flags or "none", of which a sample needs any."""
+    """Kinds of flags, or "none" for no flag. A sample must match at least one of them."""
     states: tuple[Literal["unreviewed", "accepted", "rejected", "corrected"], ...] = ()
-    """Of these, too, a sample needs any."""
+    """A sample must be in at least one of these states."""
     area: tuple[float, float] | None = None
-    """Bounds, both included, of the area of all chosen `classes` together, or of all classes, as a share of the
-    picture."""
+    """Bounds, both included. The area is the share of the picture that the chosen `classes` cover together; if none is
+    chosen, that all classes cover."""
     confidence: tuple[float, float] | None = None
     """Bounds, both included."""
     agreement: tuple[float, float] | None = None
     """Bounds, both included."""
     text: Annotated[str, msgspec.Meta(max_length=1000)] = ""
-    """A part of the prompt, the source or the name, in any case."""
+    """A text that a sample's prompt, source or name must contain, whatever its case."""
     sort: Sort = "order"
     descending: bool = False
 
 
 class Index:
-    """Columns of numbers about the samples of a set. `update` sets a sample's row in all of them."""
+    """Columns of numbers about the samples of a set: row i of each column is about sample i."""
 
     def __init__(
         self,
@@ -57,31 +57,24 @@ class Index:
         self.verdict = np.zeros(count, np.int8)
         self.corrected = np.zeros(count, bool)
         self.present = np.zeros((count, len(classes) + 1), bool)
-        """Which classes each sample has, by id."""
+        """(samples, classes + 1) bool: whether a sample has the class of each id."""
         self.area = np.zeros((count, len(classes) + 1), np.float32)
         self.flagged: dict[str, np.ndarray] = {}
-        """Kind of flag → (count,) bool: whether each sample has it."""
+        """Kind of flag → (samples,) bool: whether each sample has it."""
         self.of_mask = {key: np.full(count, np.nan, np.float32) for key in OF_THE_MASK}
-        """Confidence and agreement, by the rules of `seediff filter`: 1 for a corrected mask, NaN if unknown, as for a
-        mask that was made in the viewer."""
+        """Confidence and agreement, (samples,) float32 each, by the rules of `seediff filter`: 1 for a mask that a
+        person corrected, NaN if unknown. For a mask that was made on the page they are unknown."""
         self.miou = np.array([scores.get(name, np.nan) for name in names], np.float32)
-        """Each sample's mIoU with its prediction; NaN if unknown."""
-        self.changed = np.zeros(count, np.int64)
-        """A number of each sample's last action, which grows with every action; 0 without an action."""
-        self._clock = 0
+        """(samples,) float32: each sample's mIoU with its prediction; NaN if unknown."""
         for number, row in enumerate(rows):
-            self.update(number, row, acted=False)
+            self.update(number, row)
 
     def add_class(self, name: str) -> None:
         self.ids[name] = len(self.ids) + 1
         self.present, self.area = (np.pad(column, ((0, 0), (0, 1))) for column in (self.present, self.area))
 
-    def update(self, number: int, row: Mapping[str, Any], *, acted: bool = True) -> None:
-        """Set a sample's values from its current row. acted: whether somebody acted on it, which makes it the most
-        recently changed."""
-        if acted:
-            self._clock += 1
-            self.changed[number] = self._clock
+    def update(self, number: int, row: Mapping[str, Any]) -> None:
+        """Set a sample's values in all columns. row: its current row of metadata.jsonl."""
         review = as_row(row).review
         self.verdict[number] = STATES.index(review.verdict or "unreviewed")
         self.corrected[number] = review.corrected
@@ -149,20 +142,17 @@ class Index:
 
     @cached_property
     def texts(self) -> list[str]:
-        """The text of each sample that `Query.text` searches: its prompt, source and name."""
+        """For each sample its prompt, source and name, which `Query.text` searches."""
         parts = [(row.get("prompt"), row.get("source"), self.names[i]) for i, row in enumerate(self.rows)]
         return ["\n".join(str(part or "") for part in of_row).casefold() for of_row in parts]
 
     def _sorted(self, shown: np.ndarray, query: Query, shares: np.ndarray) -> np.ndarray:
         if query.sort == "order":
             return shown[::-1] if query.descending else shown
-        if query.sort == "name":
-            return np.array(sorted(shown.tolist(), key=self.names.__getitem__, reverse=query.descending), np.int64)
         keys = {
             "area": shares,
             **self.of_mask,
             "flags": sum(self.flagged.values(), np.zeros(len(self.rows), np.int64)),
-            "recent": self.changed,
             "miou": self.miou,
         }[query.sort][shown]
         if query.descending:
@@ -171,5 +161,6 @@ class Index:
 
 
 def _bars(values: np.ndarray) -> list[int]:
-    """The number of values in each of BARS ranges from 0 to 1. Values beyond are moved into the first or last."""
+    """The number of values in each of BARS equal ranges from 0 to 1. Values outside count in the first or the last
+    range."""
     return np.histogram(np.clip(values[~np.isnan(values)], 0, 1), BARS, (0, 1))[0].tolist()

@@ -9,8 +9,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -21,12 +19,12 @@ from .history import History
 from .session import Edit, Prepared, Session, Stale
 
 FAILED, UNDONE, STALE, UNCHANGED = "failed", "undone", "changed by someone else", "unchanged"
-"""What jobs count: outcomes of samples."""
-EditOne = Callable[[int, dict[str, Any]], Prepared | str | None]
-"""A change of one sample: (its number, the fields that its action's `detail` must have) → the action; why there is
-none; or None if it would change nothing."""
+"""Outcomes of samples that jobs count."""
 EVERY = 0.2
-"""Seconds between writes, each of which saves many actions: it waits for the disk."""
+"""Seconds between two writes. A write takes long, because it waits for the disk, but saves any number of actions."""
+EditOne = Callable[[int, dict[str, Any]], Prepared | str | None]
+"""Changes one sample. It takes the sample's number and the fields that the action's `detail` must have. It returns the
+action to save, or else the outcome that the job counts; None means UNCHANGED."""
 
 
 class Jobs:
@@ -35,24 +33,23 @@ class Jobs:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.stop = threading.Event()
-        self.busy = False
-        self._lock = threading.Lock()
+        """Ends the running job after the present sample."""
+        self._running = threading.Lock()
+        """Locked from a job's start to its end."""
 
     def start(self, numbers: Sequence[int], outcome: str, edit_one: EditOne) -> None:
-        """Change samples in a job. outcome: what the report calls a changed sample. Raises UserError if nothing can be
-        saved, HTTPException while another job is running."""
+        """Start a job that changes the samples `numbers`. outcome: what its report calls a changed sample, for example
+        "accepted". Raises UserError if nothing can be saved, HTTPException while another job is running."""
         if self.session.read_only:
             raise UserError(self.session.read_only)
-        with self._lock:  # two requests may come at once, each in a thread
-            if self.busy:
-                raise HTTPException(409, "another job is running")
-            self.busy = True
+        if not self._running.acquire(blocking=False):
+            raise HTTPException(409, "another job is running")
         self.stop.clear()
-        job = JobRun(self, numbers, outcome, edit_one)
-        threading.Thread(target=job.run, daemon=True, name="look job").start()
+        arguments = numbers, outcome, edit_one
+        threading.Thread(target=self._run, args=arguments, daemon=True, name="look job").start()
 
     def undo(self, job: str) -> None:
-        """Undo a job on all samples that have not been changed since."""
+        """Start a job that undoes another one. Samples that somebody has changed since then stay as they are."""
 
         def undo_one(number: int, detail: dict[str, Any]) -> Prepared | None:
             history = self.session.history(number)
@@ -64,75 +61,62 @@ class Jobs:
         histories = list(self.session.histories.items())
         self.start([number for number, history in histories if _is_last(job, history)], UNDONE, undo_one)
 
-
-def _is_last(job: str, history: History) -> bool:
-    """Whether a sample's last action in effect is the job's."""
-    return history.last is not None and history.last.detail.get("job") == job
-
-
-@dataclass
-class JobRun:
-    """One job, which runs in a thread of its own."""
-
-    jobs: Jobs
-    numbers: Sequence[int]
-    outcome: str
-    edit_one: EditOne
-    name: str = field(default_factory=partial(secrets.token_hex, 8))
-    counts: Counter[str] = field(default_factory=Counter)
-    """Outcome → number of samples."""
-    waiting: list[Prepared] = field(default_factory=list)
-    """Actions to save."""
-
-    def run(self) -> None:
-        """Change the samples, then report how many have which outcome."""
-        failed = ""
+    def _run(self, numbers: Sequence[int], outcome: str, edit_one: EditOne) -> None:
+        """Do a whole job, and report to all windows how many samples have which outcome."""
+        report = {"kind": "job", "job": secrets.token_hex(8), "total": len(numbers), "ended": False, "undoable": False}
+        counts, failed = Counter[str](), ""
         try:
-            self.change_all()
+            self._change(numbers, outcome, edit_one, report, counts)
         except OSError as error:
             failed = f"not saved: {system_reason(error)}"
         except Exception as error:  # most often, a device is out of memory
             failed = f"failed: {first_line(error)}"
-        self.jobs.busy = False
-        changed = self.counts.pop(self.outcome, 0)
-        others = ", ".join(f"{count} {outcome}" for outcome, count in self.counts.items() if count)
-        text = "; ".join(filter(None, [f"{changed} {self.outcome}", others, failed]))
-        undoable = self.outcome != UNDONE and changed > 0
-        self.report(text, changed + sum(self.counts.values()), ended=True, changed=changed, undoable=undoable)
+        self._running.release()
+        done, changed = sum(counts.values()), counts.pop(outcome, 0)
+        others = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+        text = "; ".join(filter(None, [f"{changed} {outcome}", others, failed]))
+        undoable = outcome != UNDONE and changed > 0
+        ending = {"text": text, "done": done, "ended": True, "changed": changed, "undoable": undoable}
+        self.session.tell({**report, **ending})
 
-    def change_all(self) -> None:
-        """Change samples until all are done or the job is stopped. Even after an error, changes are saved."""
-        saved = 0.0
+    def _change(
+        self, numbers: Sequence[int], outcome: str, edit_one: EditOne, report: dict[str, Any], counts: Counter[str]
+    ) -> None:
+        """Change samples until all are done or the job is stopped. Even after an error, changes are saved.
+
+        report: what every report of this job says. counts: outcome → number of samples; it grows here.
+        """
+        prepared: list[Prepared] = []
+        last_save = 0.0
+
+        def save() -> None:
+            saved = self.session.commit(prepared)
+            counts.update({outcome: saved, STALE: len(prepared) - saved})
+            prepared.clear()
+
         try:
-            for done, number in enumerate(self.numbers):
-                if self.jobs.stop.is_set():
+            for done, number in enumerate(numbers):
+                if self.stop.is_set():
                     break
-                if time.monotonic() - saved > EVERY:
-                    self.save()
-                    self.report(f"{done} of {plural(len(self.numbers), 'sample')}", done)
-                    saved = time.monotonic()
-                self.change_one(number)
+                if time.monotonic() - last_save > EVERY:
+                    save()
+                    text = f"{done} of {plural(len(numbers), 'sample')}"
+                    self.session.tell({**report, "text": text, "done": done})
+                    last_save = time.monotonic()
+                try:
+                    made = edit_one(number, {"job": report["job"]})
+                except UserError:
+                    made = FAILED
+                except Stale:
+                    made = STALE
+                if isinstance(made, Prepared):
+                    prepared.append(made)
+                else:
+                    counts[made or UNCHANGED] += 1
         finally:
-            self.save()
+            save()
 
-    def change_one(self, number: int) -> None:
-        try:
-            made = self.edit_one(number, {"job": self.name})
-        except UserError:
-            made = FAILED
-        except Stale:
-            made = STALE
-        if isinstance(made, Prepared):
-            self.waiting.append(made)
-        else:
-            self.counts[made or UNCHANGED] += 1
 
-    def save(self) -> None:
-        count = self.jobs.session.commit(self.waiting)
-        self.counts.update({self.outcome: count, STALE: len(self.waiting) - count})
-        self.waiting.clear()
-
-    def report(self, text: str, done: int, **more: Any) -> None:
-        """Tell all windows."""
-        about = {"kind": "job", "job": self.name, "text": text, "done": done, "total": len(self.numbers)}
-        self.jobs.session.tell({**about, "ended": False, "undoable": False, **more})
+def _is_last(job: str, history: History) -> bool:
+    """Whether a sample's last action in effect is an action of the job named `job`."""
+    return history.last is not None and history.last.detail.get("job") == job

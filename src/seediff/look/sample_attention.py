@@ -1,6 +1,4 @@
-"""The attention that a sample's mask was made of, saved in the dataset or captured again; and where pixels and words
-attend.
-"""
+"""The attention that a sample's mask was made of: where its pixels and words attend, and how to capture it again."""
 
 from __future__ import annotations
 
@@ -30,31 +28,31 @@ from ..errors import UserError
 from ..models.describe import describe_here
 from ..models.families.readers import Reader
 from ..models.layer_choice import KINDS, Kind
-from ..models.model_files import HubFile, locate_model
+from ..models.model_files import locate_model
 from ..prompts.tokens import locate_columns
 from .samples import read_image
 
 PIXELS = 8
-"""Side of a position of L in pixels, if the model's is not known: Stable Diffusion's."""
+"""Side in pixels of a position of the model's lattice L, if the model is not known. It is Stable Diffusion's."""
 MAX_WORDS = 100
 
 
 @dataclass(frozen=True)
 class SampleAttention:
-    """The attention of one sample, and the sample as its model saw it."""
+    """The attention of one sample, and the picture as its model saw it."""
 
     maps: AttentionMaps
     image: np.ndarray
     """(h, w, 3) uint8: the picture as the model saw it."""
     size: tuple[int, int]
-    """(H, W) of the sample."""
+    """(H, W): the size of the sample in pixels."""
     part: Window
     """The part of the sample that the model saw."""
     config: MaskConfig
     part_pixels: np.ndarray
-    """(H', W', 3) uint8: this part at the sample's own size."""
+    """(H', W', 3) uint8: the part that the model saw, at the sample's own size."""
     edge_megapixels: float = 0.0
-    """The size up to which masks follow the edges of `part_pixels`, beyond the size of `image`."""
+    """Maximum megapixels at which masks follow the edges of `part_pixels`. 0: they follow those of `image`."""
 
     @property
     def classes(self) -> list[str]:
@@ -62,8 +60,9 @@ class SampleAttention:
 
 
 def read_config(folder: Path, name: str | None = None) -> DatasetConfig | None:
-    """The configuration of `generate` or `mask` that made a dataset. name: the value of `made` in the rows of some of
-    its samples, which have a configuration of their own. None if there is none, or it cannot be read."""
+    """The configuration of the `generate` or `mask` run that made a sample; None if there is no such file, or it cannot
+    be read. folder: the dataset. name: the value of `made` in the sample's row, if it has a configuration of its
+    own."""
     with suppress(UserError):
         path = native.made_by(folder, name)
         return path and load_dataset_config(path, MaskPhotosConfig)
@@ -71,12 +70,13 @@ def read_config(folder: Path, name: str | None = None) -> DatasetConfig | None:
 
 
 def maps_path(sample: Sample) -> Path | None:
-    """The file with a sample's attention; None if the dataset has none."""
+    """The file with a sample's attention maps; None if the dataset has none for it."""
     return sample.extras.get((native.ATTENTION, None))
 
 
 def cannot_capture(sample: Sample, config: DatasetConfig | None) -> str:
-    """Why a sample's attention cannot be captured again; empty if it can."""
+    """Why a sample's attention cannot be captured again; "" if it can. config: the configuration that made the sample;
+    None if unknown."""
     if config is None:
         return "no model is known that made this mask by class names"
     if not sample.metadata.get("classes"):
@@ -84,7 +84,7 @@ def cannot_capture(sample: Sample, config: DatasetConfig | None) -> str:
     here = False
     with suppress(UserError):
         files = locate_model(config.model, config.base)
-        here = files.folder is not None and not isinstance(files.replacement, HubFile)
+        here = files.folder is not None and (files.replacement is None or files.replacement.path is not None)
     if not here:
         return f"its model, {config.model_label}, is not on this machine"
     if isinstance(config, GenerateConfig) and sample.metadata.get("seed") is None:
@@ -93,8 +93,8 @@ def cannot_capture(sample: Sample, config: DatasetConfig | None) -> str:
 
 
 def attention_of(sample: Sample, maps: AttentionMaps, config: DatasetConfig | None) -> SampleAttention:
-    """What making a sample's masks needs. config: the configuration that made the sample; None if unknown. Raises
-    UserError for maps without a class."""
+    """A sample's attention with the picture that its masks follow. maps: the sample's attention. config: the
+    configuration that made the sample; None if unknown. Raises UserError for maps without a class."""
     image = read_image(sample)
     if not maps.words:
         raise UserError(f"sample '{sample.name}' has attention of no class")
@@ -119,8 +119,8 @@ def attention_of(sample: Sample, maps: AttentionMaps, config: DatasetConfig | No
 
 
 def pixel_maps(of: SampleAttention, x: int, y: int) -> list[dict[str, Any]]:
-    """`show_levels` of where pixel (x, y) of the sample attends, at each level. Raises UserError for a pixel that the
-    model did not see."""
+    """Where a pixel of the sample attends: for each level of self-attention, what `show_levels` returns. x, y: the
+    pixel. Raises UserError for a pixel that the model did not see."""
     part = of.part
     if not (part.top <= y < part.top + part.height and part.left <= x < part.left + part.width):
         raise UserError("the model did not see this pixel")
@@ -132,8 +132,8 @@ def pixel_maps(of: SampleAttention, x: int, y: int) -> list[dict[str, Any]]:
 
 
 def word_maps(of: SampleAttention, columns: tuple[int, ...]) -> list[dict[str, Any]]:
-    """`show_levels` of how much each position attends to columns of the text (their mean), at each level. Raises
-    UserError for a column that the text lacks."""
+    """How much each position attends to words: for each level of cross-attention, what `show_levels` returns. columns:
+    the words' columns of the text, whose mean is taken. Raises UserError for a column that the text lacks."""
     maps = []
     for grid, crossed in sorted(of.maps.cross_attention.items(), reverse=True):
         if max(columns) >= crossed.shape[1]:
@@ -143,7 +143,7 @@ def word_maps(of: SampleAttention, columns: tuple[int, ...]) -> list[dict[str, A
 
 
 def _levels(maps: AttentionMaps, values: torch.Tensor) -> dict[str, Any]:
-    """`show_levels` of a map (h, w), whose minimum becomes 0 and whose maximum becomes 255."""
+    """What `show_levels` returns for a map (h, w), scaled so that its minimum becomes 0 and its maximum 255."""
     name = level_name(maps.level((values.shape[0], values.shape[1])))
     low, high = map(float, values.aminmax())
     levels = ((values - low) / max(high - low, 1e-20) * 255).round().to(torch.uint8)
@@ -151,15 +151,16 @@ def _levels(maps: AttentionMaps, values: torch.Tensor) -> dict[str, Any]:
 
 
 def show_levels(name: str, levels: np.ndarray) -> dict[str, Any]:
-    """A map (h, w) uint8 for the page: {name, height, width, data}. data: base64 of the levels, row by row."""
+    """A map (h, w) uint8 as JSON for the page: {name, height, width, data}. data: its values row by row, in base64."""
     height, width = levels.shape
     data = base64.b64encode(np.ascontiguousarray(levels).tobytes()).decode("ascii")
     return {"name": name, "height": height, "width": width, "data": data}
 
 
 def find_words(maps: AttentionMaps, model: str | None) -> list[dict[str, Any]]:
-    """The words of the prompt whose columns of cross-attention are known: {start, end, columns}, with the word's place
-    in the prompt. They are the classes and, if the tokenizers of `model` are on this machine, all other words."""
+    """The words of the prompt whose columns of cross-attention are known, in order: {start, end, columns} each. start,
+    end: the word's place in the prompt. The classes are always known; other words only if `model` is given and its
+    tokenizers are on this machine."""
     # 1. Classes
     names, found = longest_first(list(maps.words)), dict[tuple[int, int], tuple[int, ...]]()
     for match in any_name(names).finditer(maps.prompt):
@@ -178,27 +179,28 @@ def find_words(maps: AttentionMaps, model: str | None) -> list[dict[str, Any]]:
 
 @cache
 def _readers(model: str) -> Sequence[Reader]:
-    """A local model's tokenizers, without its weights; empty if they cannot be loaded."""
+    """The tokenizers of a model on this machine, loaded without its weights; empty if they cannot be loaded."""
     info = describe_here(model)
     return info.readers() if info else ()
 
 
 def sample_index(sample: Sample) -> int:
-    """A sample's number in its run, which determines its noise. The names of drawn samples are their numbers."""
+    """A sample's number in its run, which determines the noise that the model adds. The name of a generated sample is
+    this number."""
     last = sample.name.rpartition("/")[2]
     return sample.metadata.get("index", int(last) if last.isdecimal() and len(last) < 12 else 0)
 
 
 class Capturer:
-    """Captures the attention of samples again with their models, the last of which stays loaded. Not thread-safe."""
+    """Captures the attention of samples again by running their models. The last model stays loaded. Not thread-safe."""
 
     def __init__(self) -> None:
         self._job: Any = None
         self._key = ""
 
     def capture(self, sample: Sample, config: DatasetConfig) -> AttentionMaps:
-        """Draw a sample again, or give its photograph to the model again, and return its attention. Raises
-        UserError."""
+        """The attention of a sample, after its model has drawn it again or seen its photograph again. config: the
+        configuration that made the sample. Raises UserError."""
         row, number = sample.metadata, sample_index(sample)
         config = replace(config, keep_attention=True)  # all maps, for the page shows any of them and tries all methods
         try:
@@ -223,7 +225,8 @@ class Capturer:
         return masker.attention(views, [row["classes"]], masker.encode(views))[0].cpu()
 
     def _load(self, config: DatasetConfig, make: Callable[[], Any]) -> Any:
-        """The job that `make` makes, with its model loaded; the last job again, if only the classes differ."""
+        """A job with its model loaded. make: makes the job. The last job is returned again if the configurations differ
+        only in their classes."""
         key = repr(replace(config, classes=("any",)))
         if self._key != key:
             self._job, self._key = None, ""  # one model at a time

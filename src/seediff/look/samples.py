@@ -1,10 +1,11 @@
-"""The set that the page shows, and pictures of its samples for the browser."""
+"""The set that the page shows, and pictures of its samples and their predictions for the browser."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -13,12 +14,15 @@ from ..config.class_names import SEGMENT
 from ..dataset.encoding import Instances, read_label_map
 from ..dataset.native import open_native
 from ..dataset.sample import Sample, open_own
-from ..drawing.colours import shown_ids
-from ..drawing.overlays import compress_image, overlay, shrink
+from ..drawing.overlays import compress_image, overlay, shown_ids, shrink
 from ..errors import UserError
 from ..files.image_files import in_rgb
 from ..files.label_maps import IGNORE
 from ..files.reading import inside, read_bytes
+from ..workers import Progress
+
+if TYPE_CHECKING:
+    from ..evaluate.evaluation import Evaluation
 
 THUMB = 208
 """Pixels of a thumbnail's longer side."""
@@ -30,18 +34,19 @@ class OpenedSet:
 
     folder: Path
     classes: tuple[str, ...]
-    """Their names, without the background."""
+    """The names of the classes, without the background."""
     samples: Sequence[Sample]
     """The samples as they were made, before any review."""
 
     @property
     def by_object(self) -> bool:
-        """Whether the page shows objects from the start, because the set has segments without a name."""
+        """Whether the page shows objects in their own colours from the start: the set has segments without a name."""
         return SEGMENT in self.classes
 
     def shown_objects(self, labels: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-        """(H, W) uint8: a label map to show, in which objects differ, or only segments without a name, if there are
-        classes too. numbers: (H, W) of the objects, 0 in none."""
+        """(H, W) uint8: ids to show, in which each object has an id and so a colour of its own. In a set that has
+        segments without a name and classes too, only these segments do. labels: (H, W) uint8, the label map. numbers:
+        (H, W), the number of each pixel's object; 0 for no object."""
         if self.by_object and len(self.classes) > 1:
             return shown_ids(labels, numbers, self.classes.index(SEGMENT) + 1, alone=False)
         return shown_ids(np.where(labels == IGNORE, labels, 0), numbers, 0, alone=True)
@@ -50,8 +55,8 @@ class OpenedSet:
         return inside(self.folder, name, "a label map", "mask")
 
     def read_labels(self, name: str, sha256: str | None = None) -> np.ndarray:
-        """(H, W) uint8: the class ids of the label map at `name`, a path in the set. sha256: the hash that a corrected
-        mask must have. Raises UserError."""
+        """(H, W) uint8: the class ids of a label map. name: its path in the set. sha256: the hash that its file must
+        have; None: any. Raises UserError."""
         path = self.mask_path(name)
         labels = read_label_map(path, sha256)
         highest = int(labels[labels < IGNORE].max(initial=0))
@@ -66,18 +71,18 @@ def open_set(folder: Path) -> OpenedSet:
 
 
 def title_of(sample: Sample) -> str:
-    """What the page calls a sample: the file of a photograph, or the name of a drawn picture."""
+    """The title of a sample on the page: the file of a photograph, or the name of a generated picture."""
     return str(sample.metadata.get("source") or sample.name)
 
 
 def original_mask(sample: Sample) -> str:
-    """The path in the set of a sample's first label map."""
+    """The path in the set of a sample's label map as it was made, before any correction."""
     return str(sample.metadata["mask_file_name"])
 
 
 def read_image(sample: Sample, side: int | None = None) -> np.ndarray:
-    """(H, W, 3) uint8: a sample's picture, turned as its label map is. side: the least pixels of the longer side, to
-    which a JPEG may be decoded faster. Raises UserError."""
+    """(H, W, 3) uint8: a sample's picture, turned as its label map is. side: a JPEG may be decoded faster at a smaller
+    size, whose longer side has at least so many pixels; None: at its full size. Raises UserError."""
     with open_own(sample.image_file, sample.where) as image:
         if side:
             image.draft("RGB", (side, side))
@@ -85,7 +90,7 @@ def read_image(sample: Sample, side: int | None = None) -> np.ndarray:
 
 
 def image_bytes(sample: Sample) -> tuple[bytes, str]:
-    """(bytes, media type) of a sample's picture. Raises UserError."""
+    """(bytes, media type) of a sample's picture file. Raises UserError."""
     assert isinstance(sample.source, Path)
     data = read_bytes(sample.source)
     with open_own(data, sample.where) as image:
@@ -93,8 +98,9 @@ def image_bytes(sample: Sample) -> tuple[bytes, str]:
 
 
 def thumbnail(sample: Sample, labels: np.ndarray | None, objects: Instances | None, side: int = THUMB) -> bytes:
-    """A JPEG of a sample whose longer side has at most `side` pixels. labels: (H, W) uint8 ids to draw over it.
-    objects: what to draw lines around in place of classes. Raises UserError."""
+    """The bytes of a JPEG of a sample. labels: (H, W) uint8 ids to draw over it; None: only the picture. objects: the
+    objects to draw lines around; None: lines are drawn around classes. side: the maximum pixels of the longer side.
+    Raises UserError."""
     small = shrink(read_image(sample, side), side, Image.Resampling.BILINEAR)
     if labels is not None:
         regions = labels if objects is None else objects.numbers.astype(np.int32)
@@ -104,3 +110,22 @@ def thumbnail(sample: Sample, labels: np.ndarray | None, objects: Instances | No
         )
         small = overlay(small, ids, of_regions)
     return compress_image(small, "JPEG", quality=80)
+
+
+def open_against(predictions: Path, folder: Path, progress: Progress) -> Evaluation:
+    """The scores of predictions against the present masks of a dataset, also of rejected samples. predictions: a folder
+    of label maps, or another dataset. folder: the dataset. progress: called as `workers.Progress` says. Raises
+    UserError if names, sizes or classes do not match."""
+    from ..evaluate.evaluation import evaluate
+
+    return evaluate(predictions, folder, boundary=False, draws=1, with_rejected=True, progress=progress)
+
+
+def draw_prediction(against: Evaluation, sample: Sample) -> bytes:
+    """The bytes of a PNG of a sample's picture with its prediction drawn over it. against: from `open_against`. Raises
+    UserError."""
+    image = read_image(sample)
+    (predicted,) = against.predictor.predict([sample])
+    labels = against.predicted_table[predicted].astype(np.uint8)
+    fitting = Image.fromarray(labels).resize(image.shape[1::-1], Image.Resampling.NEAREST)
+    return compress_image(overlay(image, np.asarray(fitting)), compress_level=1)

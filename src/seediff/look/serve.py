@@ -30,7 +30,8 @@ LOCAL = "127.0.0.1"
 
 
 def _open_socket(host: str, port: int) -> socket.socket:
-    """A listening socket. port: 0 for any free port. Raises UserError naming the option that cannot be used."""
+    """A socket that listens at an address of this machine. port: 0 for any free port. Raises UserError if the port or
+    the host cannot be used."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     dual_stack = host == "::" and socket.has_dualstack_ipv6()
     try:
@@ -41,7 +42,8 @@ def _open_socket(host: str, port: int) -> socket.socket:
 
 
 def _unless_cancelled(record: logging.LogRecord) -> bool:
-    """Whether to log a record, which is not about a cancelled task: windows may still listen when the server ends."""
+    """Whether to log a record. Records about cancelled tasks are left out: windows may still listen when the server
+    ends."""
     return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
@@ -53,7 +55,7 @@ class Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Replaces uvicorn's method, which waits for clients and raises the signal again at the end."""
+        """Replaces a method of uvicorn, which would wait for clients, and raise the signal again at the end."""
         logging.getLogger("uvicorn.error").addFilter(_unless_cancelled)
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -80,10 +82,11 @@ class Opened:
     listening: socket.socket
     """The server's socket, which accepts connections already."""
     url: str
-    """The page's address. On the loopback it contains the token; elsewhere the page asks for it."""
+    """The page's address. If only this machine can reach it, it contains the token; otherwise the page asks for the
+    token."""
     token: str
     once: str
-    """An address that is accepted once, for the browser that `seediff look` starts."""
+    """An address with a secret that is accepted a single time, for the browser that `seediff look` starts."""
 
     def run(self) -> None:
         """Answer requests until the server is stopped."""
@@ -94,7 +97,8 @@ class Opened:
 def serve(
     path: Path, *, by: str, host: str = LOCAL, port: int = 0, against: Evaluation | None = None
 ) -> Iterator[Opened]:
-    """Open a set to be shown. against: predictions to show beside the masks. Raises UserError."""
+    """Opens a dataset and a server that shows it; `Opened.run` starts the server. path: the dataset's folder. by: the
+    reviewer's name. host, port: where to listen. against: predictions to show beside the masks. Raises UserError."""
     events = Events()
     session = Session(open_set(path), by=by, tell=events.tell, against=against)
     try:

@@ -1,8 +1,8 @@
-"""The actions of reviewers on a set's samples. Each is saved before it is confirmed, and sent to every window.
+"""The actions of reviewers on a set's samples. The session saves each action before it confirms it, and sends it to
+every window.
 
-A sample's version is the number of its actions. An action names the version that it was made on. If somebody else was
-faster, it is refused (`Stale`), and nothing is lost or overwritten.
-"""
+A sample's version is the number of its actions. A request to act names the version that its window shows. If somebody
+else has acted in the meantime, the request is refused (`Stale`), and nothing is lost or overwritten."""
 
 from __future__ import annotations
 
@@ -35,12 +35,10 @@ if TYPE_CHECKING:
     from ..evaluate.evaluation import Evaluation
 
 KEEP: Literal["keep"] = "keep"
-"""A `NewVerdict` that leaves the verdict as it is."""
+"""Stands for "the verdict stays as it is"."""
 NewVerdict = Verdict | Literal["keep"] | None
 Labels = np.ndarray | Callable[[np.ndarray], np.ndarray]
-"""A corrected label map (H, W) uint8, or a function of the current one."""
-ORIGINAL = "original"
-"""The action that puts the first mask into effect again."""
+"""A corrected label map, (H, W) uint8, or a function that makes it from the current one."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +46,14 @@ class Edit:
     """What somebody does to a sample."""
 
     name: str
-    """The action's name in the file; "undo" and "redo" move along the sample's history."""
+    """The name of the action in review.jsonl. "undo" and "redo" move along the sample's history."""
     verdict: NewVerdict = KEEP
     labels: Labels | None = None
     detail: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Prepared(NamedTuple):
-    """An action to save, and the PNG of its label map, if that is a new one."""
+    """An action to save. label_map: the PNG of its label map, if that is a new one."""
 
     action: Action
     label_map: bytes | None
@@ -69,8 +67,8 @@ class Stale(Exception):
 
 
 class Session:
-    """A set that somebody reviews. The session calls `tell` with a report of every action, from the acting thread.
-    against: predictions to show beside the masks. Raises UserError if another process reviews the set."""
+    """A set that somebody reviews. by: the reviewer's name. tell: called with a report of every action, in the thread
+    that acts. against: predictions to show beside the masks. Raises UserError if another process reviews the set."""
 
     def __init__(
         self,
@@ -84,7 +82,7 @@ class Session:
         self.acted = 0
         self.lock = threading.RLock()
         self.read_only = ""
-        """Why nothing can be saved; empty if it can."""
+        """Why nothing can be saved; "" if it can."""
         self.histories: dict[int, History] = {}
         self.numbers = {sample.name: number for number, sample in enumerate(dataset.samples)}
 
@@ -106,9 +104,9 @@ class Session:
                 number = self.numbers.get(action.sample)
                 if number is None:
                     continue
-                history = self.histories.pop(number, None) or self.history(number)
+                history = self.history(number)
                 history.apply(action)
-                self.histories[number] = history  # in the order of their last actions
+                self.histories[number] = history
             for number in self.histories:
                 self.index.update(number, self.row(number))
         except BaseException:
@@ -116,7 +114,8 @@ class Session:
             raise
 
     def add_class(self, name: str) -> None:
-        """Append a class to the set's classes.txt, and so to every export. Raises UserError."""
+        """Append a class to the set's classes.txt, so that every export has it too. Raises UserError for an unusable
+        name."""
         with self.lock:
             if self.read_only:
                 raise UserError(self.read_only)
@@ -142,7 +141,7 @@ class Session:
         return History(Result(review.verdict), review.corrected)
 
     def row(self, number: int) -> dict[str, Any]:
-        """A sample's current row."""
+        """A sample's row of metadata.jsonl, changed as its actions changed the sample."""
         history = self.history(number)
         row = self.dataset.samples[number].metadata
         return reviewed_row(row, history.last, history.maker, self.dataset.classes)
@@ -159,13 +158,14 @@ class Session:
         return self.dataset.read_labels(history.mask, history.result.hash)
 
     def instances(self, number: int, labels: np.ndarray) -> Instances | None:
-        """A sample's objects in a label map (H, W) of it; None if the set records none. Raises UserError."""
+        """The objects of a sample in a label map; None if the set records none. labels: (H, W) uint8, the label map,
+        perhaps corrected. Raises UserError."""
         sample = self.dataset.samples[number]
         objects, mask = sample.instances, original_mask(sample)
         return objects and objects_after(objects, self.dataset.read_labels(mask), labels, mask)
 
     def for_page(self, number: int) -> dict[str, Any]:
-        """What the page shows of a sample and its review, by name."""
+        """What the page shows of a sample in every view, by name: its title, classes, flags, scores and review."""
         history, row = self.history(number), as_row(self.row(number))
         last, ids = history.last, self.index.ids
         columns = {**self.index.of_mask, "miou": self.index.miou}
@@ -179,7 +179,6 @@ class Session:
             "verdict": history.verdict,
             "corrected": row.review.corrected,
             "made": row.review.made is not None,
-            "original": not history.mask,
             "classes": [ids[name] for name in row.classes if name in ids],
             "flags": list(row.flags),
             "area": row.area,
@@ -190,11 +189,11 @@ class Session:
         }
 
     def act(self, number: int, version: int, edit: Edit, window: str = "") -> dict[str, Any]:
-        """Act on a sample, save the action, send it to all windows, and return what `for_page` returns.
+        """Act on a sample, save the action, and send it to all windows. Returns what `for_page` returns then.
 
-        version: the version that the edit was made on. An edit that changes nothing is not an action, and the version
-        stays. Raises Stale, and UserError for an impossible edit.
-        """
+        version: the version that the window shows. An edit that changes nothing is not an action, and the version
+        stays. window: the window that acts. Raises Stale if somebody else has acted since, and UserError for an
+        impossible edit."""
         with self.lock:
             prepared = self.prepare(number, version, edit)
             if prepared is not None:
@@ -202,7 +201,8 @@ class Session:
             return self.for_page(number)
 
     def prepare(self, number: int, version: int, edit: Edit) -> Prepared | None:
-        """The action that `act` would save; None if it would change nothing. Raises what `act` raises."""
+        """The action that `act` would save; None if it would change nothing. Nothing is written. Raises what `act`
+        raises."""
         with self.lock:
             history = self.history(number)
             if version != history.version:
@@ -210,15 +210,13 @@ class Session:
             if self.read_only:
                 raise UserError(self.read_only)
             prepared = self._action(number, history, edit)
-            changes_mask = edit.name == ORIGINAL or edit.labels is not None
-            return None if changes_mask and prepared.action.result == history.result else prepared
+            return None if edit.labels is not None and prepared.action.result == history.result else prepared
 
     def commit(self, prepared: Sequence[Prepared], window: str = "") -> int:
-        """Save prepared actions and send them to all windows. Actions on samples that somebody changed in the meantime
-        are left out. Returns the number of saved actions.
+        """Save prepared actions, and send them to all windows. An action on a sample that somebody changed in the
+        meantime is left out. Returns the number of saved actions.
 
-        Label maps are saved first; then all actions in one write, which takes as long for many actions as for one.
-        """
+        Label maps are saved first. Then one write saves all actions, which takes as long for many as for one."""
         with self.lock:
             current: list[tuple[int, Action]] = []
             for action, label_map in prepared:
@@ -256,15 +254,14 @@ class Session:
         return Prepared(action, label_map)
 
     def _result(self, number: int, history: History, edit: Edit) -> tuple[Result, bytes | None]:
-        """(the sample after an edit, the PNG of its label map if that is a new one). Raises UserError."""
+        """(result, label_map). result: the sample after an edit. label_map: the PNG of its label map, if that is a new
+        one. Raises UserError for an impossible edit."""
         move = MOVES.get(edit.name, 0)
         if not history.can_move(move):
             raise UserError(f"there is nothing to {edit.name}")
         result = history.result_of(move)
         if move:
             return result, None
-        if edit.name == ORIGINAL:
-            result = history.original._replace(verdict=result.verdict)
         if edit.verdict != KEEP:
             result = result._replace(verdict=edit.verdict)
         if edit.labels is None:
@@ -272,7 +269,8 @@ class Session:
         return self._correct(number, history, result, edit.labels)
 
     def _correct(self, number: int, history: History, result: Result, labels: Labels) -> tuple[Result, bytes | None]:
-        """(result with new labels, their PNG). The PNG is None if nothing changes. Raises UserError."""
+        """(result, label_map). result: `result` with new labels. label_map: their PNG; None if no pixel changes.
+        labels: the corrected labels. Raises UserError for labels of another size or with unknown ids."""
         classes = self.dataset.classes
         present = self.labels(number)
         corrected = labels(present) if callable(labels) else labels

@@ -22,27 +22,26 @@ from starlette.responses import JSONResponse, Response
 from ..dataset.reviews import Verdict
 from ..dataset.rows import OF_THE_MASK
 from ..dataset.shapes.objects import find_objects
-from ..drawing.colours import mask_colours
-from ..drawing.overlays import heat_colours
+from ..drawing.overlays import heat_colours, mask_colours
 from ..errors import UserError
 from ..files.documents import fit, parse_json
 from ..masks.flags import explain_flag
 from .events import Cache
 from .index import Query
 from .jobs import Jobs
-from .samples import THUMB, image_bytes, thumbnail
+from .samples import THUMB, draw_prediction, image_bytes, thumbnail
 from .session import KEEP, Edit, Prepared, Session
 
 FRESH = {"cache-control": "no-store"}
-"""Forbids the browser to keep an answer: another set may be served at the same address."""
+"""A header that forbids the browser to keep an answer: another set may be served at the same address later."""
 VIEWS = 16
-"""Maximum number of lists of samples that the server keeps for windows."""
+"""Maximum number of lists that the server keeps. A list has the samples that match a window's filters."""
 ABOUT = ("seed", "model", "method", "source", "split", "confidence", "agreement", "presence")
-"""Fields of a sample's row that the page shows as they are."""
+"""Fields of a sample's row that the page shows unchanged."""
 VERDICTS: dict[str, Verdict | None] = {"accept": "accepted", "reject": "rejected", "reset": None}
 """Action → the verdict that it gives."""
 OUTCOMES = {"accept": "accepted", "reject": "rejected", "reset": "cleared", "relabel": "relabelled"}
-"""Action → what a job calls a sample that it changed."""
+"""Action → what a job calls a sample on which it was done."""
 T = TypeVar("T")
 Number = Annotated[int, msgspec.Meta(ge=0)]
 Label = Annotated[int, msgspec.Meta(ge=0, le=255)]
@@ -50,18 +49,18 @@ Name = Annotated[str, msgspec.Meta(max_length=64)]
 
 
 class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of a request to act on one sample. "relabel" changes class `old` to `new`; "original" restores the
-    original mask."""
+    """Body of a request to act on one sample. version: the version that the page shows. old, new: "relabel" changes
+    class `old` to `new`."""
 
     version: Number
-    action: Literal["accept", "reject", "reset", "undo", "redo", "relabel", "original"]
+    action: Literal["accept", "reject", "reset", "undo", "redo", "relabel"]
     window: Name = ""
     old: Label = 0
     new: Label = 0
 
 
 class Painted(msgspec.Struct, frozen=True):
-    """The address's fields of a request to save a painted label map, whose bytes are the body."""
+    """Query parameters of a request to save a painted label map. The body has its bytes."""
 
     version: Number
     tool: Literal["brush", "eraser", "polygon", "fill", "segment", "cleaned"]
@@ -69,13 +68,13 @@ class Painted(msgspec.Struct, frozen=True):
 
 
 class ActOnMany(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of a request to act on many samples, to "stop" the running job, or to "undo" an ended one."""
+    """Body of a request to act on many samples, to "stop" the running job, or to "undo" an ended job."""
 
     action: Literal["accept", "reject", "reset", "relabel", "stop", "undo"]
     view: Name = ""
-    """The list that has the samples."""
+    """The name of the list that has the samples."""
     places: tuple[tuple[Number, Number], ...] = ()
-    """The samples' places in the list, as ranges [from, to)."""
+    """The places of the samples in the list, as ranges from the first place to the one after the last."""
     old: Label = 0
     new: Label = 0
     job: Name = ""
@@ -83,27 +82,29 @@ class ActOnMany(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class NewClass(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of a request to add a class to the set."""
+    """Body of a request to add a class to the set."""
 
     name: Name
 
 
 class ListPart(msgspec.Struct, frozen=True):
-    """The address's fields for a part of a list: `count` samples from place `begin` on."""
+    """Query parameters of a request for a part of a list: `count` samples from place `begin` on."""
 
     begin: Number
     count: Annotated[int, msgspec.Meta(ge=0, le=500)]
 
 
 class Thumb(msgspec.Struct, frozen=True):
-    """The address's fields for a thumbnail. side: the longer side in pixels. labels: whether to draw the mask."""
+    """Query parameters of a request for a thumbnail. side: its longer side in pixels. labels: whether to draw the
+    mask."""
 
     side: Annotated[int, msgspec.Meta(ge=1, le=2 * THUMB)] = THUMB
     labels: bool = True
 
 
 class SetAnswers:
-    """The answers about one session. The server makes each in a thread, from the request and, for a POST, its body."""
+    """The answers about one session. Each takes the request and, for a POST, its body, and returns the response. The
+    server calls them in threads."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -135,20 +136,17 @@ class SetAnswers:
         return self.describe(request)
 
     def view(self, request: Request, body: bytes) -> Response:
-        """Filter the samples: counts, and the new list's name, by which the page requests parts of the list. With
-        counts=1 in the address, the answer has only counts, and no other list is forgotten.
-        """
+        """The samples that match a filter: their number, counts for each filter, histograms, and the name of their
+        list. With this name the page asks for parts of the list."""
         query = parse_json(body, Query, "the filter")
         with self.session.lock:
             shown, counts, histograms = self.session.index.select(query)
-        found = {"count": len(shown), "counts": counts, "histograms": histograms}
-        if request.query_params.get("counts") != "1":
-            found["view"] = hashlib.blake2b(shown.tobytes(), digest_size=12).hexdigest()
-            self.views.put(found["view"], shown)
-        return JSONResponse(found)
+        name = hashlib.blake2b(shown.tobytes(), digest_size=12).hexdigest()
+        self.views.put(name, shown)
+        return JSONResponse({"view": name, "count": len(shown), "counts": counts, "histograms": histograms})
 
     def page(self, request: Request) -> Response:
-        """Part of a list: what `Session.for_page` returns of each sample."""
+        """A part of a list: for each of its samples what `Session.for_page` returns."""
         shown, part = self.shown(request.path_params["view"]), read_address(request, ListPart)
         numbers = shown[part.begin :][: part.count].tolist()
         with self.session.lock:
@@ -156,7 +154,7 @@ class SetAnswers:
         return JSONResponse({"samples": rows})
 
     def place(self, request: Request) -> Response:
-        """The position of a sample in a list; -1 if the list lacks it."""
+        """The place of a sample in a list; −1 if the list lacks the sample."""
         places = np.flatnonzero(self.shown(request.path_params["view"]) == request.path_params["number"])
         return JSONResponse({"place": int(places[0]) if len(places) else -1})
 
@@ -213,8 +211,6 @@ class SetAnswers:
         number, against = self.number(request), self.session.against
         if against is None:
             raise HTTPException(404, "there are no predictions: seediff look SET --against PREDICTED")
-        from .against import draw_prediction
-
         with self.decoding:
             data = draw_prediction(against, self.session.dataset.samples[number])
         return Response(data, media_type="image/png", headers=FRESH)
@@ -227,7 +223,8 @@ class SetAnswers:
             return pack(self.session.labels(number), {"x-version": str(version)})
 
     def pieces(self, request: Request) -> Response:
-        """The current label map to show by object, or by connected piece if no objects are known."""
+        """The current label map, to show by object. If the set knows no objects, each connected piece counts as an
+        object."""
         number = self.number(request)
         version = self.session.history(number).version
         with self.decoding:
@@ -242,13 +239,13 @@ class SetAnswers:
         return JSONResponse(self.session.act(number, act.version, edit_of(act), act.window))
 
     def paint(self, request: Request, body: bytes) -> Response:
-        """Save a painted label map. The body has its bytes, row by row, packed by zlib."""
+        """Save a painted label map. The body has one byte per pixel, row by row, packed by zlib."""
         number, painted = self.number(request), read_address(request, Painted)
         edit = Edit(painted.tool, labels=partial(unpack, body), detail={"tool": painted.tool})
         return JSONResponse(self.session.act(number, painted.version, edit, painted.window))
 
     def change_many(self, request: Request, body: bytes) -> Response:
-        """Change the verdicts or the classes of many samples in a job, or stop or undo a job."""
+        """Start a job that changes the verdicts or classes of many samples; or stop or undo a job."""
         act = parse_json(body, ActOnMany, "the change")
         if act.action == "stop":
             self.jobs.stop.set()
@@ -275,7 +272,7 @@ class SetAnswers:
 
 
 def edit_of(act: Act | ActOnMany) -> Edit:
-    """The edit that an action of the page stands for."""
+    """The edit that an action on the page stands for."""
     if act.action == "relabel":
         labels = partial(change_class, act.old, act.new)
         return Edit(act.action, labels=labels, detail={"old": act.old, "new": act.new})
@@ -288,8 +285,8 @@ def change_class(old: int, new: int, labels: np.ndarray) -> np.ndarray:
 
 
 def pack(labels: np.ndarray, headers: Mapping[str, str] = {}) -> Response:
-    """A response with a label map (H, W), uint8 or little-endian uint16, as gzip bytes, which the browser unpacks. Its
-    headers have the height and width."""
+    """A response with a label map, packed by gzip, which the browser unpacks. labels: (H, W), uint8 or little-endian
+    uint16. The headers x-height and x-width have its size. headers: others to add."""
     height, width = labels.shape
     about = {"content-encoding": "gzip", **FRESH, "x-height": str(height), "x-width": str(width), **headers}
     data = gzip.compress(np.ascontiguousarray(labels).tobytes(), 1)
@@ -297,9 +294,8 @@ def pack(labels: np.ndarray, headers: Mapping[str, str] = {}) -> Response:
 
 
 def unpack(data: bytes, present: np.ndarray) -> np.ndarray:
-    """(H, W) uint8: a label map of the shape of `present`, from bytes packed by zlib. Raises UserError for any other
-    number of pixels, after unpacking at most one byte more.
-    """
+    """(H, W) uint8: a label map. data: its bytes, packed by zlib. present: (H, W), a label map of the same shape.
+    Raises UserError for any other number of pixels, after unpacking at most one byte too many."""
     height, width = present.shape
     decompressor = zlib.decompressobj()
     try:
@@ -312,5 +308,5 @@ def unpack(data: bytes, present: np.ndarray) -> np.ndarray:
 
 
 def read_address(request: Request, kind: type[T]) -> T:
-    """The fields in a request's address, after its question mark. Raises UserError."""
+    """The query parameters in a request's address, as a `kind`. Raises UserError."""
     return fit(dict(request.query_params), kind, "the address", strict=False)

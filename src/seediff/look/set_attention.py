@@ -1,36 +1,147 @@
-"""The attention of a set's samples, loaded or captured again, and masks made of it: what was made stays in memory."""
+"""The attention of a set's samples, loaded or captured again, and masks made of it with other constants. It is quick,
+because attention, soft masks and PAMR's weights stay in memory.
+
+The steps are the same as in `masks.make_masks`. So the page shows the masks that `generate` and `mask` would write with
+these constants."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache, partial
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 import torch
 
 from ..attention.maps import AttentionMaps
 from ..config.generate_config import DatasetConfig
 from ..config.method_constants import MaskConfig
+from ..config.methods import METHOD_FACTS
+from ..dataset.native import dataset_labels
 from ..dataset.rows import as_row
 from ..devices import cpu_threads
 from ..errors import UserError
 from ..files.documents import fit
+from ..files.label_maps import IGNORE
+from ..masks.arithmetic import resize
+from ..masks.make_masks import enlarge, label_pixels, make_masks, picture_to_follow, refine, soft_mask
+from ..masks.pamr import pamr_weights
+from ..report.explain import show_steps
 from .events import Cache
-from .sample_attention import Capturer, attention_of, cannot_capture, maps_path, read_config
+from .sample_attention import (
+    Capturer,
+    SampleAttention,
+    attention_of,
+    cannot_capture,
+    maps_path,
+    read_config,
+    show_levels,
+)
 from .session import Session
-from .tuning import Constants, Tuner, constants_of
 
 MEMORY = 1 << 30
-"""Maximum bytes of cached attention. One sample's attention is always kept."""
+"""Maximum bytes of attention in memory. The attention of one sample always stays."""
 CORRECTED = "A person corrected this mask; attention explains the mask before that."
 UNKNOWN = "It is not known how this mask was made: masks and steps shown here use the default constants."
 ALONE = threading.Lock()
-"""The lock of mask making, which sets torch's number of threads for the whole process."""
+"""Held while a mask is made, which sets torch's number of threads for the whole process."""
+
+
+CACHED = 3
+"""Maximum number of entries in each cache of a sample."""
+
+
+class Constants(msgspec.Struct, frozen=True, kw_only=True):
+    """The constants that the page can change."""
+
+    method: str
+    alpha: Annotated[float, msgspec.Meta(gt=0, le=1)]
+    beta: Annotated[float, msgspec.Meta(gt=0, lt=1)]
+    pamr: bool
+
+    def __post_init__(self) -> None:
+        if self.method not in METHOD_FACTS:  # for example, a user's method whose file is not named this time
+            raise ValueError(f"method {self.method!r} is not known here")
+
+    def change(self, config: MaskConfig) -> MaskConfig:
+        """A configuration with these constants. A new method also brings the other constants that its authors chose.
+        Any change turns `ignore_band` off."""
+        if self.values() == constants_of(config).values():
+            return config
+        brought = {}
+        if self.method != config.method:
+            brought = METHOD_FACTS[self.method].defaults.get("mask", {})
+        return replace(config, **{**brought, **self.values(), "ignore_band": None})
+
+    def values(self) -> dict[str, Any]:
+        """The constants by name, without the further fields of a subclass."""
+        return {name: getattr(self, name) for name in Constants.__struct_fields__}
+
+
+def constants_of(config: MaskConfig) -> Constants:
+    """The constants of a configuration. If each image has a threshold of its own (β = "otsu"), β is the usual 0.3."""
+    beta = 0.3 if config.beta == "otsu" else config.beta
+    return Constants(method=config.method, alpha=config.alpha, beta=beta, pamr=config.pamr)
+
+
+class Tuner:
+    """Makes masks of one sample from its attention."""
+
+    def __init__(self, attention: SampleAttention) -> None:
+        self.attention = attention
+        self.size = sum(tensor.nbytes for *_, tensor in attention.maps.tensors())  # bytes
+        self._soft = Cache[torch.Tensor](CACHED)
+        self._weights = Cache[torch.Tensor](CACHED)
+
+    def labels(self, config: MaskConfig, ids: Mapping[str, int]) -> np.ndarray:
+        """(H, W) uint8: the label map that a configuration makes. ids: class → its id in the set. Raises UserError, for
+        example for a level that was not captured."""
+        of, classes = self.attention, self.attention.classes
+        for name in classes:
+            if name not in ids:
+                raise UserError(f"class '{name}' is not a class of the set")
+        # Soft masks are made before their threshold, but SAM sees it.
+        key = config if config.sam else replace(config, beta=MaskConfig.beta, ignore_band=None)
+        soft = self._soft.get_or_make(key, partial(self._soft_masks, config))
+        class_ids = [ids[name] for name in classes]
+        labels = np.full(of.size, IGNORE, np.uint8)
+        labels[of.part.slices] = label_pixels(soft, config, (of.part.height, of.part.width)).numpy()
+        return dataset_labels(labels, class_ids)
+
+    def _soft_masks(self, config: MaskConfig) -> torch.Tensor:
+        """(C, h, w) float32: the soft mask of each class, before its threshold."""
+        of = self.attention
+        seen = of.image.shape[:2]
+        soft = enlarge(torch.stack([soft_mask(of.maps, name, config).soft for name in of.classes]), seen, config)
+        picture = picture_to_follow(of.part_pixels, seen, config, of.edge_megapixels)
+        if picture is None:
+            picture = of.image
+        return refine(picture, resize(soft, picture.shape[:2]), config, seen, self._weigh)
+
+    def _weigh(self, picture: np.ndarray, *constants: Any) -> torch.Tensor:
+        """What `pamr_weights` returns, cached. The picture is always the same one of this sample."""
+        return self._weights.get_or_make(constants, partial(pamr_weights, picture, *constants))
+
+    def steps(self, constants: Constants, name: str) -> list[dict[str, Any]]:
+        """The steps of a mask in order: for each what `show_levels` returns, a text, and the equation in the paper.
+        name: the mask's class. Raises UserError for an unknown class."""
+        of = self.attention
+        config = constants.change(of.config)
+        if name not in of.classes:
+            raise UserError(f"there is no class '{name}' here")
+        result = make_masks(of.image, of.maps, of.classes, config)
+        return [
+            {**show_levels(step.name, step.levels), "text": step.why.text, "equation": step.why.equation}
+            for step in show_steps(result, name, config.method)
+        ]
 
 
 class SetAttention:
-    """The attention of the samples of a session, by their numbers."""
+    """The attention of a session's samples, which its methods know by their numbers."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -45,8 +156,8 @@ class SetAttention:
         return self._configs(self.session.dataset.samples[number].metadata.get("made"))
 
     def constants(self, number: int) -> tuple[Constants, str]:
-        """(constants, note) of a sample's current mask. If they are unknown, the constants are the usual ones, and the
-        note says so to the page."""
+        """(constants, note). constants: those that made a sample's current mask; if they are unknown, the usual ones.
+        note: what the page says about that; "" if all is known."""
         review, config = as_row(self.session.row(number)).review, self.config(number)
         remade = review.made
         if remade is not None:
@@ -58,14 +169,14 @@ class SetAttention:
         return constants_of(config.mask if config else MaskConfig()), " ".join(notes)
 
     def load(self, number: int) -> Tuner:
-        """A sample's attention. Raises UserError if there is none, and for an unusable file."""
+        """The attention of a sample. Raises UserError if the set has none, and for an unusable file."""
         tuner = self.find(number)
         if tuner is None:
             raise UserError("no attention maps were saved; recompute them first")
         return tuner
 
     def find(self, number: int) -> Tuner | None:
-        """A sample's attention; None if there is none. Raises UserError for an unusable file."""
+        """The attention of a sample; None if the set has none. Raises UserError for an unusable file."""
         with self._loading:  # otherwise two threads would read the same file
             tuner, path = self._tuners.get(number), maps_path(self.session.dataset.samples[number])
             if tuner is not None or path is None:
@@ -73,11 +184,12 @@ class SetAttention:
             return self._keep(number, AttentionMaps.load(path))
 
     def cannot_capture(self, number: int) -> str:
-        """Why a sample's attention cannot be captured again; empty if it can."""
+        """Why a sample's attention cannot be captured again; "" if it can."""
         return cannot_capture(self.session.dataset.samples[number], self.config(number))
 
     def capture(self, number: int) -> None:
-        """Run the model again, which takes as long as drawing the sample, and keep the maps. Raises UserError."""
+        """Capture the attention of a sample again, and keep it in memory. It takes as long as drawing the sample.
+        Raises UserError."""
         config, reason = self.config(number), self.cannot_capture(number)
         if config is None or reason:
             raise UserError(f"cannot recompute: {reason}")
@@ -88,8 +200,8 @@ class SetAttention:
         return self._tuners.put(number, Tuner(attention_of(sample, maps, self.config(number))))
 
     def make_labels(self, number: int, constants: Constants) -> np.ndarray:
-        """(H, W) uint8: the label map with other constants, computed with as many threads as the set was. Raises
-        UserError as `load` does."""
+        """(H, W) uint8: the label map of a sample with other constants, computed with as many threads as the set was.
+        Raises UserError as `load` does."""
         tuner, config = self.load(number), self.config(number)
         threads = config and config.threads
         with ALONE, cpu_threads(threads or 1, self._threads):

@@ -96,7 +96,7 @@ BINS = 256
 
 def otsu(values: torch.Tensor) -> float:
     """Otsu's threshold: the value t with the largest variance between `values < t` and `values ≥ t`, by a histogram of
-    256 bins; the middle of equally good edges. For a constant map, its value."""
+    256 bins; the middle one of several equally good values. For a constant map, its value."""
     samples = values.detach().cpu().double().numpy().ravel()  # to the CPU first, because not every device has float64
     low, high = samples.min(), samples.max()
     if low == high:
@@ -136,8 +136,9 @@ def compete(soft: torch.Tensor) -> torch.Tensor:
 
 
 def level_shares(weights: Mapping[int, float], there: Collection[int]) -> dict[int, float]:
-    """Level → a method's weight, for the levels that are `there` (`AttentionMaps.levels`), divided by their sum. If the
-    method has no weight for any of these, the coarsest level has all of it."""
+    """Level → its share, so that the shares sum to 1. weights: level → a method's weight. there: the captured levels
+    (`AttentionMaps.levels`); other levels get no share. If no captured level has a weight, the coarsest gets all.
+    Example: weights {4: 0.7, 2: 0.3} of which only 4 was captured → {4: 1.0}."""
     found = {level: weight for level, weight in weights.items() if level in there} or {max(there, default=1): 1.0}
     total = sum(found.values())
     return {level: weight / total for level, weight in found.items()}

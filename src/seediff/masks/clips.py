@@ -14,7 +14,7 @@ from .make_masks import enlarge
 SAME_COLOUR = 0.05
 """The mean difference of R, G and B, in [0, 1], at which a pixel shares 1/e of its value."""
 ROUNDS = 4
-"""How often pixels share their values, which is the number of frames over which values spread."""
+"""How often pixels share their values with the next frames; values spread over this number of frames."""
 
 
 def frame_weights(frames: int, latents: int) -> np.ndarray:
@@ -36,8 +36,8 @@ def clip_softs(
 ) -> torch.Tensor:
     """Soft masks (frames, C, H, W) of a clip, before PAMR: blended between its latent frames, then shared along time.
 
-    images: its frames, (H, W, 3) uint8, or None each; then nothing is shared. latents: the soft masks (C, h, w) of its
-    latent frames. size, scaled, view: as in `enlarge`.
+    images: the clip's frames (H, W, 3) uint8; if they are not known, None for each, and nothing is shared along time.
+    latents: the soft masks (C, h, w) of its latent frames. size, scaled, view: as in `enlarge`.
     """
     large = torch.stack([enlarge(soft, size, config, scaled, view) for soft in latents])
     soft = torch.tensordot(torch.from_numpy(frame_weights(len(images), len(latents))), large, 1)

@@ -43,8 +43,8 @@ def explain_flag(flag: str) -> str:
 
 
 def check_flags(asked: Sequence[str], classes: Sequence[str], flags: Iterable[str]) -> None:
-    """Raise UserError for a text that is neither a kind of flag, `kind:class`, nor `all`. classes, flags: those of the
-    dataset, whose flags may come from other programs."""
+    """Raise UserError for a text that is neither a kind of flag, `kind:class`, nor `all`. classes, flags: the dataset's
+    classes and flags, which may come from other programs."""
     flags = set(flags)
     kinds = [*FLAGS, *sorted({flag_kind(flag) for flag in flags} - set(FLAGS))]
     of_classes = {f"{kind}:{name}" for kind, name in product(OF_CLASSES, classes)}

@@ -30,25 +30,16 @@ from ..drawing.shown import as_html, label_legend, shown_names
 from ..errors import UserError
 from ..files.label_maps import IGNORE
 from .arithmetic import compete, min_max, otsu, resize
-from .baselines import cross_attention, cross_times_self, daam
 from .flags import degenerate
+from .methods import METHODS
 from .own import call_own
 from .pamr import largest_size, pamr, pamr_weights, reduce_picture, scaled_dilations
-from .seediff import seediff
 from .steps import BEFORE_PAMR, MaskStep, SoftMask
-
-METHODS: Mapping[str, Callable[[AttentionMaps, str, MaskConfig], SoftMask]] = {
-    "seediff": seediff,
-    "ca": cross_attention,
-    "ca_sa": cross_times_self,
-    "daam": daam,
-}
-"""The package's methods: an image's maps, a class name and the configuration → the class's soft mask."""
 
 
 @dataclass(frozen=True, repr=False)
 class MaskResult:
-    """Masks of one image, which notebooks show."""
+    """Masks of one image. Notebooks show them as a picture."""
 
     label_map: np.ndarray
     """(H, W) uint8, 0 = background, i + 1 = classes[i], 255 = ignore."""
@@ -56,7 +47,7 @@ class MaskResult:
     """(C, H, W) float32 in [0, 1]."""
     classes: tuple[str, ...]
     flags: tuple[str, ...] = ()
-    """Problems, such as `no_seeds:dog`."""
+    """Problems of the masks, such as `no_seeds:dog`; flags.py lists them."""
     trace: Mapping[str, Mapping[MaskStep, torch.Tensor]] = field(default_factory=dict)
     """Class → step → map."""
     agreement: Mapping[str, float] = field(default_factory=dict)
@@ -113,7 +104,7 @@ def make_masks(
 ) -> MaskResult:
     """Masks of `classes` in one image, from its attention alone; on the CPU.
 
-    image: (H, W, 3) uint8, for PAMR and SAM. Without these it may be None; then `size` (H, W) gives the masks' size.
+    image: (H, W, 3) uint8, for PAMR and SAM. If neither is used, it may be None; then `size` (H, W) is the masks' size.
     trace: also return every step's map.
 
     A pixel goes to the class with the highest soft value among those that reach their threshold, to the first of
@@ -143,8 +134,8 @@ def finish_masks(
     *,
     trace: bool = True,
 ) -> MaskResult:
-    """The masks of an image, once each class's soft mask is known. softs: from `soft_masks`. soft: (C, H, W), the same
-    at the image's size. image, config, trace: as in `make_masks`."""
+    """The masks of an image, once each class's soft mask is known. softs: from `soft_masks`. soft: (C, H, W), these
+    soft masks, enlarged to the image's size. image, config, trace: as in `make_masks`."""
     # 1. What the classes' methods report
     steps, flags = {}, []
     for name, mask in zip(classes, softs, strict=True):
@@ -174,8 +165,8 @@ def finish_masks(
 
 
 def soft_masks(maps: AttentionMaps, classes: Sequence[str], config: MaskConfig) -> list[SoftMask]:
-    """The soft mask of each class. Raises UserError as `soft_mask` does, and unless there are 1 to 254 classes, each
-    once."""
+    """The soft mask of each class. Raises UserError if there are not 1 to 254 classes, if a class is given twice, and
+    for the reasons of `soft_mask`."""
     if not 0 < len(set(classes)) == len(classes) < IGNORE:
         raise UserError("classes", f"{', '.join(classes) or 'none'}: must be 1 to {IGNORE - 1} names, each once")
     return [soft_mask(maps, name, config) for name in classes]
@@ -196,8 +187,11 @@ def enlarge(
     scaled: Sequence[int] | None = None,
     view: Window | None = None,
 ) -> torch.Tensor:
-    """Soft maps (C, h, w) resized to the image's size: (C, H, W) in [0, 1], the input of PAMR. scaled, view: if the
-    image was resized and cropped once more, its size then, and the part that is left."""
+    """Soft maps (C, h, w) resized to the image's size: (C, H, W) in [0, 1], the input of PAMR.
+
+    size: (height, width) of the image that the model drew or saw. scaled, view: if a script resized this image and
+    cropped it, its (height, width) before the crop, and the part that is left.
+    """
     finish = config.facts.finish
     soft = resize(soft, size, finish.resize)
     if scaled is not None and view is not None:
@@ -221,8 +215,8 @@ def refine(
     weigh: Callable[..., torch.Tensor] = pamr_weights,
 ) -> torch.Tensor:
     """Soft masks (C, H, W) refined along the image (H, W, 3) uint8 by PAMR and then SAM, if the configuration has them.
-    seen: the size (h, w) at which the model saw the image; dilations count pixels of this size. None: the image's own
-    size. weigh: `pamr_weights`, or a function that knows its results."""
+    seen: the size (h, w) at which the model saw the image; PAMR's dilations are for this size. None: the image's own
+    size. weigh: `pamr_weights`, or a function that keeps its results for the next call."""
     if config.pamr:
         finish, dilations = config.facts.finish, _dilations(image, config, seen)
         weights = weigh(image, dilations, finish.bandwidth, soft.device)
@@ -236,7 +230,8 @@ def refine(
 
 
 def _dilations(image: np.ndarray, config: MaskConfig, seen: Sequence[int] | None) -> tuple[int, ...]:
-    """PAMR's dilations in pixels of the image."""
+    """PAMR's dilations in pixels of the image (H, W, 3). They are configured for the size `seen` (h, w), and grow with
+    the image: the dilations 1, 2, 4 for 512 pixels are 2, 4, 8 for an image of 1,024."""
     size = seen or image.shape[:2]
     dilations = config.facts.finish.dilations or config.pamr_dilations or scaled_dilations(size)
     growth = min(image.shape[:2]) / min(size)
@@ -270,7 +265,8 @@ def refine_photo(
 def picture_to_follow(
     photo: np.ndarray, seen: Sequence[int], config: MaskConfig, megapixels: float
 ) -> np.ndarray | None:
-    """The picture (H', W', 3) along which `refine_photo` refines, or None. seen: the size (h, w) that the model saw."""
+    """The photograph at the size (H', W', 3) at which `refine_photo` refines; None if that would add nothing, as
+    explained there. seen: the size (h, w) that the model saw."""
     size = largest_size(photo.shape, megapixels)
     if not config.pamr or math.prod(size) <= math.prod(seen):
         return None
@@ -278,8 +274,9 @@ def picture_to_follow(
 
 
 def label_pixels(soft: torch.Tensor, config: MaskConfig, size: Sequence[int] | None = None) -> torch.Tensor:
-    """Label map (H, W) uint8 of soft masks (C, H, W), as in `MaskResult`, 255 inside `ignore_band`. size: (H, W) to
-    which masks are enlarged, class by class to save memory; None: their own size."""
+    """Label map (H, W) uint8 of soft masks (C, h, w): 0 = background, i + 1 = class i, 255 where the values lie inside
+    `ignore_band`. size: (H, W) to which the masks are enlarged, one class at a time to save memory; None: their own
+    size."""
     low, _ = config.ignore_band or (None, None)
     size = tuple(size or soft.shape[1:])
     best = soft.new_full(size, -1)
@@ -305,8 +302,8 @@ def agreement(label_map: np.ndarray, classes: Sequence[str], second_maps: Sequen
     """Class → how well its mask agrees with a second mask, from the same maps in another way (`SoftMask.second`): IoU
     in [0, 1], to four digits; 0 for a class without pixels.
 
-    label_map: (H, W), i + 1 = classes[i]. second_maps: each class's second soft map (h, w). Of the pixels that a class
-    wins among these maps, its second mask has those with the highest values, as many as its mask in label_map has.
+    label_map: (H, W), i + 1 = classes[i]. second_maps: each class's second soft map (h, w). A class's second mask is
+    made of the pixels where its map is the highest of all: those with the highest values, as many as label_map has.
     """
     soft = resize(torch.stack(list(second_maps)), label_map.shape).cpu()
     wins = soft.argmax(0)

@@ -11,7 +11,6 @@ seediff generate --method halves.py:halves …           # runs the file; its co
 from __future__ import annotations
 
 import hashlib
-import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -95,16 +94,15 @@ def register_file(text: str) -> str:
 
 
 def call_own(maps: AttentionMaps, class_name: str, config: MaskConfig) -> SoftMask:
-    """The soft mask of a class by the method's own function. Raises UserError if the function returns anything else."""
+    """The soft mask of a class, from the user's own function. Raises UserError if the function fails, or if it returns
+    anything else."""
     try:
         assert config.facts.user_function is not None
         mask = config.facts.user_function(maps, class_name, config)
     except UserError:
         raise
     except Exception as error:
-        own_frames = traceback.extract_tb(error.__traceback__)[1:2]
-        line = "".join(f", line {frame.lineno}" for frame in own_frames)
-        raise UserError(f"method {config.method}{line}", f"{type(error).__name__}: {first_line(error)}") from error
+        raise UserError(f"method {config.method}", f"{type(error).__name__}: {first_line(error)}") from error
     if not isinstance(mask, SoftMask):
         mask = SoftMask(mask)
     soft, second = _check_values(mask.soft, class_name, config), mask.second

@@ -43,8 +43,10 @@ def reduce_picture(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def pamr(masks: torch.Tensor, weights: torch.Tensor, iterations: int, dilations: Sequence[int]) -> torch.Tensor:
-    """`m_i ← Σ_j w_ij m_j`, `iterations` times, of all masks (C, H, W) float32 at once. weights: the image's
-    `affinity`. j runs over the 8 neighbours at every dilation (pixels; beyond the border the nearest pixel counts).
+    """Masks (C, H, W) float32 after `iterations` rounds of `m_i ← Σ_j w_ij m_j`.
+
+    weights: the image's `affinity`. dilations: distances of neighbours in pixels. j runs over the 8 neighbours of pixel
+    i at each of them; beyond the border, the nearest pixel counts.
     """
     for _ in range(iterations):
         average = torch.zeros_like(masks)

@@ -33,7 +33,7 @@ class PhotoView:
     window: Window
     """The part that the model sees."""
     seen: np.ndarray
-    """This part at the model's size, (h, w, 3) uint8."""
+    """The window's pixels at the model's size, (h, w, 3) uint8."""
     number: int
     """The photograph's number, which decides the noise."""
 
@@ -44,7 +44,7 @@ class FoundClasses:
 
     view: PhotoView
     scores: Mapping[str, float]
-    """Requested class → presence."""
+    """Requested class → presence score, in (0, 1)."""
     maps: AttentionMaps | None
     """Attention to the classes that were found; None if no class was."""
 
@@ -60,7 +60,7 @@ class PhotoMasks:
     """The masks at the photograph's size (H, W), 255 outside the window; without soft masks, which would take hundreds
     of megabytes for a large photograph."""
     fine: torch.Tensor
-    """The soft masks (C, h', w') along the photograph's edges, of which `full` is made."""
+    """The soft masks (C, h', w') that follow the photograph's edges; `full` is made of them."""
 
     def soft(self) -> Iterator[np.ndarray]:
         """The soft mask (H, W) float32 of each class, one after the other."""
@@ -102,7 +102,7 @@ class PhotoMasker:
         return [found[i] for i in range(len(views))]
 
     def _find(self, views: Sequence[PhotoView], classes: Sequence[Sequence[str]]) -> list[FoundClasses]:
-        """`find` for photographs of one shape, each with at least one class."""
+        """What `find` returns, for photographs of one shape with at least one class each."""
         # 1. Presence of every class
         latents = self.encode(views)  # once, for both scores and maps
         sentences = [self.sentences(names) for names in classes]
@@ -160,7 +160,7 @@ def enlarge_masks(
     small: MaskResult | None, fine: torch.Tensor, window: Window, size: tuple[int, int], config: MaskConfig
 ) -> MaskResult:
     """The masks of a window of a photograph, at the photograph's size (H, W): the soft masks `fine`, enlarged, then
-    thresholded. The flag `degenerate` is about shares of the whole photograph, like `area`."""
+    thresholded. The flag `degenerate` is set by a mask's share of the whole photograph."""
     labels = np.full(size, IGNORE, np.uint8)
     if small is None:
         labels[window.slices] = 0

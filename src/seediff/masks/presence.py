@@ -31,7 +31,7 @@ TIMESTEP = 150
 STRONGEST = 0.02
 """The share of positions, those with the strongest attention, that the score uses."""
 CROWDING = 0.25
-"""Exponent of the number of classes in the sentence, so that one threshold fits one class and seven."""
+"""Exponent of the number of classes in a sentence: with it, one threshold suits sentences of one class and of seven."""
 FLOOR = 1e-6
 """Attention below this counts as zero, as in half precision."""
 CONTRAST_LEVEL = 4
@@ -85,7 +85,8 @@ def gains(errors: Mapping[str, torch.Tensor], ratios: Mapping[str, torch.Tensor]
 
 def log_ratio(maps: AttentionMaps, class_name: str) -> torch.Tensor:
     """(h, w) at the finest captured level: the logarithm of the attention to the class, relative to the attention to
-    words before the first class (or else to the first token of no class), averaged over levels."""
+    words before the first class, averaged over levels. A text that begins with a class has no such words; then its
+    first token that belongs to no class takes their place."""
     if maps.normalized or not maps.cross_attention:
         raise ValueError("presence compares words, so it needs plain means of cross-attention")
     taken = set(chain.from_iterable(maps.words.values()))

@@ -29,8 +29,8 @@ SAM_CLASSES = {"sam": "SamModel", "sam2": "Sam2Model", "sam2_video": "Sam2Model"
 LARGEST_SIDE = 2048
 """Twice the side at which the published models see pictures."""
 AGREE, SMALLEST, EDGE = 0.5, 0.002, 0.01
-"""The minimum IoU of a piece and SAM's mask; the smallest share of the picture that a refined piece has; and how far
-from 0 and 1 values are kept, so that their logits are finite."""
+"""AGREE: the least IoU of a piece and SAM's mask. SMALLEST: the least share of the picture for a piece to be refined.
+EDGE: values are kept this far from 0 and 1, so that their logits are finite."""
 
 
 @lru_cache(maxsize=1)
@@ -53,8 +53,7 @@ def load_sam(name: str) -> Any:
     try:
         kind = SAM_CLASSES[transformers.AutoConfig.from_pretrained(str(folder), trust_remote_code=False).model_type]
         options = {"local_files_only": True, "dtype": torch.float32}
-        source, config = str(folder), folder / "config.json"
-        network, info = load_checked(getattr(transformers, kind), source, [weights], config, **options)
+        network, info = load_checked(getattr(transformers, kind), str(folder), **options)
         problem = misfit(network, info, [weights]) or not_finite(network)
         side = network.config.prompt_encoder_config.image_size
         if not 0 < side <= LARGEST_SIDE:
@@ -92,8 +91,8 @@ def refine_by_sam(image: np.ndarray, soft: torch.Tensor, name: str, thresholds: 
 
 
 def prompt_sam(network: Any, image: np.ndarray) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-    """SAM's answers about a picture (H, W, 3) uint8: (logits (H, W) of a mask, a piece of it, (H, W) bool) → SAM's
-    logits (H, W) of this piece."""
+    """A function that asks SAM about the picture (H, W, 3) uint8. It takes the logits (H, W) of a mask and one piece of
+    this mask, (H, W) bool, and returns SAM's logits (H, W) for this piece."""
     from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
     settings, (height, width) = network.config.prompt_encoder_config, image.shape[:2]

@@ -17,11 +17,11 @@ class MaskStep:
     """A step of a mask method."""
 
     kind: str
-    """The operation; report/explain.py explains those of the package's methods."""
+    """The operation; report/explain.py explains the operations of the package's methods."""
     level: int | None = None
     """The divisor of L, if the operation is repeated at several levels."""
     number: int | None = None
-    """Counts equal steps from 1."""
+    """1, 2, …, if the method repeats the step."""
 
     def __str__(self) -> str:
         parts = [self.kind]
@@ -77,6 +77,7 @@ class Steps:
         self._flags |= dict.fromkeys(flags)
 
     def finish(self, soft: torch.Tensor, flags: Sequence[str] = (), second: torch.Tensor | None = None) -> SoftMask:
-        """The method's result, which is also its last step. second: as in `SoftMask`."""
+        """The method's result, with all recorded steps and flags. soft: the class's soft mask, recorded as the last
+        step. second: as in `SoftMask`."""
         self.keep(MaskStep("soft mask"), soft, flags)
         return SoftMask(soft, tuple(self._flags), dict(self._maps), second)

@@ -31,22 +31,20 @@ from .scores import Tally
 
 MatchingProtocol = Literal["diffseg", "dataset", "strict"]
 MATCHING_PROTOCOLS: tuple[str, ...] = get_args(MatchingProtocol)
-BAND = 1 << 22
-"""Pixels counted at a time."""
 MAX_SEGMENTS = 2**16  # a table has a column for each id up to the highest, so that ties are resolved as in the original
 
 
 @dataclass(frozen=True)
 class Contingency:
-    """The labelled pixels that each class and segment of an image share: n entries, in the order of classes, then of
-    segments."""
+    """How many labelled pixels each class of an image shares with each segment: n entries, for the pairs that share
+    any, sorted by class, then by segment."""
 
     classes: np.ndarray
     """(n,) int64: the class of each entry."""
     segments: np.ndarray
-    """(n,) int64: its segment."""
+    """(n,) int64: the segment of each entry."""
     pixels: np.ndarray
-    """(n,) int64: the number of pixels that the two share."""
+    """(n,) int64: the number of pixels that they share."""
     unpredicted: np.ndarray
     """(C,) int64: the number of each class's pixels that no segment covers."""
     num_segments: int
@@ -56,35 +54,24 @@ class Contingency:
 def contingency(prediction: np.ndarray, label: np.ndarray, num_classes: int) -> Contingency:
     """The table for one image.
 
-    prediction: integers (H, W), ids of segments from 0 to 65535; negative = not predicted. label: integers (H, W),
-    classes 0 … num_classes − 1; all other values, such as −1 and 255, are unlabelled. Raises ValueError if the two
-    differ in shape, or if an id is higher.
+    prediction: (H, W) integers: ids of segments from 0 to 65535, −1 without a segment. label: (H, W) integers: classes
+    from 0 to num_classes − 1, −1 without a label. Raises ValueError if the two differ in shape, or if an id is higher.
     """
     if prediction.shape != label.shape:
         raise ValueError(f"prediction {prediction.shape} and label {label.shape} must have one shape")
     width = int(prediction.max(initial=0)) + 2
     if width > MAX_SEGMENTS + 1:
         raise ValueError(f"segment ids go up to {MAX_SEGMENTS - 1}, not {width - 2}")
-    if label.max(initial=0) >= num_classes or label.min(initial=0) < -1:
-        label = np.where((label < 0) | (label >= num_classes), -1, label.astype(np.int64))
-    if prediction.min(initial=0) < -1:
-        prediction = np.maximum(prediction, -1)
-    # Row 0 and column 0 take unlabelled and unpredicted pixels. In place and in bands, which is faster.
-    table = np.zeros((num_classes + 1) * width, np.int64)
-    labels, predictions = label.ravel(), prediction.ravel()
-    for first in range(0, len(labels), BAND):
-        index = np.multiply(labels[first : first + BAND], width, dtype=np.int64)
-        np.add(index, predictions[first : first + BAND], out=index, dtype=np.int64)
-        index += width + 1
-        table += np.bincount(index, minlength=len(table))
-    table = table.reshape(num_classes + 1, width)[1:]
+    # Row 0 takes the pixels without a label, column 0 those without a segment.
+    index = (label.astype(np.int64) + 1) * width + prediction + 1
+    table = np.bincount(index.ravel(), minlength=(num_classes + 1) * width).reshape(num_classes + 1, width)[1:]
     classes, segments = np.nonzero(table[:, 1:])
     return Contingency(classes, segments, table[classes, segments + 1], table[:, 0].copy(), width - 1)
 
 
 def match(tables: Sequence[Contingency]) -> np.ndarray:
-    """(P,) int64: the class for each segment id, −1 for unmatched segments, from one matching for the sum of the
-    tables."""
+    """(P,) int64: the class of each segment id; −1 for unmatched segments. tables: of one image or several, which get
+    one matching: the one with the most matched pixels in all of them together."""
     from scipy.optimize import linear_sum_assignment  # late: an export to COCO never calls this
 
     num_classes = len(tables[0].unpredicted)
@@ -98,8 +85,8 @@ def match(tables: Sequence[Contingency]) -> np.ndarray:
 
 
 def tally_matched(table: Contingency, taken: np.ndarray, *, charge_left_over: bool = False) -> Tally:
-    """Count an image's pixels under a matching (P,) from `match`. charge_left_over: unmatched segments are also false
-    positives, as in `strict`."""
+    """An image's counts (C,), once segments have classes. table: the image's. taken: (P,), the class of each segment,
+    from `match`. charge_left_over: unmatched segments are also false positives (protocol `strict`)."""
     num_classes = len(table.unpredicted)
     owner = taken[table.segments]  # (n,) the class matched with the entry's segment
     right, matched = owner == table.classes, owner >= 0
@@ -135,5 +122,6 @@ def count_segments(label: np.ndarray, *, unlabelled: int = 255) -> int:
 
 
 def _sums(index: np.ndarray, pixels: np.ndarray, length: int) -> np.ndarray:
-    """(length,) int64: the pixels summed at each index, in floating point, which is exact up to 2^53."""
+    """(length,) int64: for each number 0 … length − 1, the sum of `pixels` where the index has it. Summed in floating
+    point, which is exact up to 2^53."""
     return np.bincount(index, pixels, length).astype(np.int64)

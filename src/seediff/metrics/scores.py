@@ -1,22 +1,22 @@
-"""Accuracy and IoU, of two masks and from counts summed over images, with bootstrap intervals over images. Pure.
+"""Accuracy and IoU from counts of pixels, with bootstrap intervals over images. Pure.
 
 Shape letters: I images, C classes, D draws of the bootstrap.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
-AT_ONCE = 100  # draws held in memory together
 LEVEL = 0.95
 
 
 @dataclass(frozen=True)
 class Tally:
-    """Numbers of pixels of each class: (C,) for one image or the sum of several, (I, C) for I images one by one."""
+    """The pixels of each class, counted: (C,) for one image or for several images together, (I, C) for each of I
+    images."""
 
     tp: np.ndarray
     """(…, C) int64: true positives."""
@@ -29,7 +29,7 @@ class Tally:
 
     @property
     def iou(self) -> np.ndarray:
-        """(…, C): `class_iou` of the counts."""
+        """(…, C) float64: IoU of each class; NaN for a class that is neither labelled nor predicted."""
         return class_iou(self.tp, self.fp, self.fn)
 
     @property
@@ -38,13 +38,13 @@ class Tally:
         return self.tp.sum(-1) / self.pixels
 
     def total(self) -> Tally:
-        """The sum over images, of counts (I, C)."""
+        """The counts (C,) of all images together, from counts (I, C) of each."""
         return Tally(self.tp.sum(0), self.fp.sum(0), self.fn.sum(0), int(np.sum(self.pixels)))
 
 
 @dataclass(frozen=True)
 class Intervals:
-    """Percentile intervals (low, high) of scores."""
+    """The 95 % intervals (low, high) of scores."""
 
     acc: tuple[float, float]
     miou: tuple[float, float]
@@ -53,20 +53,10 @@ class Intervals:
 
 
 def stack(tallies: Iterable[Tally]) -> Tally:
-    """The counts of I images, at least one, as one tally (I, C)."""
+    """The counts of I images, (C,) each, as one tally (I, C). Needs at least one image."""
     rows = [(t.tp, t.fp, t.fn, t.pixels) for t in tallies]
     tp, fp, fn, pixels = zip(*rows, strict=True)
     return Tally(np.stack(tp), np.stack(fp), np.stack(fn), np.array(pixels, np.int64))
-
-
-def iou(predicted: np.ndarray, exact: np.ndarray) -> float:
-    """Intersection over union of two masks (H, W) bool; 1 if both are empty."""
-    return float(overlap(np.logical_and(predicted, exact).sum(), np.logical_or(predicted, exact).sum()))
-
-
-def overlap(intersections: np.ndarray, unions: np.ndarray) -> np.ndarray:
-    """(…): intersections over unions, in pixels; 1 if a union is empty."""
-    return np.where(unions > 0, intersections / np.maximum(unions, 1), 1.0)
 
 
 def class_iou(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
@@ -83,36 +73,35 @@ def mean_iou(iou: np.ndarray) -> np.ndarray:
 
 
 def bootstrap(images: Tally, *, seed: int = 0, draws: int = 2000) -> Intervals:
-    """Intervals of accuracy, mIoU and each class's IoU over draws of whole images. images: (I, C). Segments are not
-    matched again for a draw."""
+    """The 95 % intervals of accuracy, mIoU and each class's IoU, by drawing whole images.
+
+    images: counts (I, C). seed, draws: seed and number of the draws. If segments were matched with classes, this
+    matching stays the same in all draws.
+    """
     drawn = resample(images, seed=seed, draws=draws)
     bounds = np.array([interval(values) for values in drawn.iou.T])
     return Intervals(interval(drawn.accuracy), interval(mean_iou(drawn.iou)), bounds)
 
 
 def resample(images: Tally, *, seed: int = 0, draws: int = 2000) -> Tally:
-    """The sum of each draw of I images, (D, C) and (D,) float64, without draws that have no labelled pixel."""
-    kept = [np.asarray(a, np.float64) for a in (images.tp, images.fp, images.fn, images.pixels)]
-    sums: list[list[np.ndarray]] = [[], [], [], []]
-    for times in draw_counts(len(images.tp), seed=seed, draws=draws):
-        for column, counts in zip(sums, kept, strict=True):
-            column.append(times.astype(np.float64) @ counts)
-    tp, fp, fn, pixels = map(np.concatenate, sums)
+    """The counts (D, C) float64 of D draws. Each draw takes I of the images, with replacement, and sums their counts.
+
+    images: counts (I, C). seed, draws: seed and number of the draws; draws without a labelled pixel are left out.
+    """
+    times = draw_counts(len(images.tp), seed=seed, draws=draws)
+    tp, fp, fn, pixels = (times @ counts for counts in (images.tp, images.fp, images.fn, images.pixels))
     valid = pixels > 0  # a draw may hold only images without labels
     return Tally(tp[valid], fp[valid], fn[valid], pixels[valid])
 
 
-def draw_counts(images: int, *, seed: int = 0, draws: int = 2000) -> Iterator[np.ndarray]:
-    """How often each of I images occurs in a draw of I images with replacement: (≤ AT_ONCE, I) int64 at a time, (D, I)
-    in all.
-    """
+def draw_counts(images: int, *, seed: int = 0, draws: int = 2000) -> np.ndarray:
+    """(D, I) float64: how often each of I images occurs in each draw of I images with replacement."""
     rng = np.random.default_rng(seed)
-    for first in range(0, draws, AT_ONCE):
-        yield rng.multinomial(images, np.full(images, 1 / images), size=min(AT_ONCE, draws - first))
+    return rng.multinomial(images, np.full(images, 1 / images), draws).astype(np.float64)
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:
-    """95 % percentile interval (low, high) of the values (D,) without NaN; NaN if all are NaN."""
+    """(low, high): the 2.5 % and 97.5 % quantiles of the values (D,) that are not NaN; NaN if all are NaN."""
     present = values[~np.isnan(values)]
     if not present.size:
         return (float("nan"), float("nan"))

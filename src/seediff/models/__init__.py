@@ -5,12 +5,14 @@
     hub.py            the hub and its cache
     describe.py       what the small files say, before weights are read
     families/         what is known of each architecture; layer_choice.py: choosing among its attention layers
-    pipeline.py       the weights, with weights.py (whole), trust.py (no code), single_file.py (Civitai, GGUF)
-    adapters.py       LoRAs; schedulers.py: schedulers, and what distilled weights need
+    pipeline.py       loads the weights, with weights.py (complete) and trust.py (no code)
+    replacement.py    weights that replace parts of a model: a network's folder, single files (Civitai, GGUF)
+    adapters.py       LoRAs
+    schedulers.py     schedulers by short names; distilled.py: default values for weights that draw in a few steps
     saving_memory.py  offloading, tiling, quantised weights
     graphs.py         replays the network's calls as CUDA graphs, with graph_calls.py: what is known of a call;
                       graph_maker.py: makes graphs; graph_changes.py: what makes them outdated
-    fingerprint.py    by which a continued run knows its weights
+    fingerprint.py    identifies weights, so that a run is continued with the same ones
     mini/             the weights of a small model, for trials without a download
 
 Nothing here draws: see attention/draw.py.

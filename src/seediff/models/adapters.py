@@ -23,16 +23,17 @@ from .weights import all_finite
 USUAL = "pytorch_lora_weights.safetensors"
 """The name that diffusers gives a LoRA's file."""
 PAIR = re.compile(r"[._]lora[._]?|\.(?:hada|lokr)_")
-"""Matches what follows the layer's name in the name of a LoRA matrix; it does not match in the names of alphas."""
+"""Matches what follows the layer's name in the name of a LoRA matrix: `.lora_` in "unet.mid.to_q.lora_A.weight". It
+does not match the names of alphas, which have no layer of their own."""
 NAME = "seediff"
 """Name of the adapter within the pipeline."""
 
 
 def load_lora(pipe: Any, family: Family, source: str, scale: float, model: str) -> None:
-    """Load a LoRA from a file, a folder or a hub id into a pipeline, at `scale`. model: the model's name, for messages.
+    """Load a LoRA into a pipeline.
 
-    Raises UserError if there is no such file, if it is not a LoRA, if it does not fit the model, or if peft is missing.
-    """
+    source: a file, a folder, or a hub id. scale: the factor on its weights. model: the model's name, for messages.
+    Raises UserError if the file is missing, is no LoRA, or does not fit the model, and if peft is missing."""
     # 1. The layers that it changes, by the names of its tensors
     path = weight_file("lora", source)
     found = [at for at in map(PAIR.search, read_header(path).tensors) if at is not None]
@@ -67,8 +68,9 @@ def load_lora(pipe: Any, family: Family, source: str, scale: float, model: str) 
 
 
 def weight_file(field: str, source: str) -> Path:
-    """The safetensors file that a path, a hub id or `owner/name/FILE` stands for, fetched if it is on the hub. field:
-    the kind of file, for messages. Raises UserError."""
+    """The safetensors file that `source` stands for, fetched if it is on the hub.
+
+    field: the option that names it, for messages. source: a path, a hub id, or `owner/name/FILE`. Raises UserError."""
     local = local_file(field, source)
     if local is not None:
         return local
@@ -78,7 +80,8 @@ def weight_file(field: str, source: str) -> Path:
 
 
 def local_file(field: str, source: str) -> Path | None:
-    """Like `weight_file`, for a path; None if `source` is a hub id. Raises UserError if `source` is neither."""
+    """The safetensors file that a path stands for, without asking the hub; None if `source` may be a hub id. field,
+    source: as in `weight_file`. Raises UserError for anything else."""
     path, part = path_of(source), hub_part(source)
     is_weights = path.suffix == ".safetensors"
     if os.path.isdir(path):
@@ -91,7 +94,8 @@ def local_file(field: str, source: str) -> Path | None:
 
 
 def _only_name(field: str, source: str, names: Iterable[str]) -> str:
-    """The only weight file of a folder or repository, or the one with the usual name. Raises UserError."""
+    """The name of the file with LoRA weights: the usual name if `names` has it, else the only .safetensors file.
+    Raises UserError if there are several or none."""
     names = [name for name in names if name.endswith(".safetensors")]
     usual = [name for name in names if name == USUAL] or names
     if len(usual) != 1:

@@ -11,7 +11,7 @@ from .hub import local_folder
 from .short_names import EMBEDDED, EMBEDDED_PIPELINES, NAMED
 
 HEADINGS = ("--model", "draws", "weights", "on this machine")
-"""Headings of the first fields of `ModelRow`, which share a line."""
+"""Headings of the first four fields of `ModelRow`, which are printed in one line."""
 
 
 class ModelRow(NamedTuple):
@@ -19,7 +19,7 @@ class ModelRow(NamedTuple):
 
     name: str
     what: str
-    """A description."""
+    """Size of its images and what is special, such as "1024², few steps"."""
     memory: str
     """Size of the weights in half precision."""
     here: str
@@ -29,7 +29,8 @@ class ModelRow(NamedTuple):
 
 
 def list_models() -> list[tuple[Family, list[ModelRow]]]:
-    """Every family, and its models that have short names, the embedded one first. Makes no network requests."""
+    """(family, rows) for every family: one row for each of its models with a short name, the packaged model first.
+    Makes no network requests."""
     size = show_bytes(sum(path.stat().st_size for path in EMBEDDED["mini"].rglob("*.safetensors")))  # half precision
     mini = ModelRow("mini", "128², 19 classes of Pascal VOC", size, "in the package", "", "Apache-2.0")
     rows = [(EMBEDDED_PIPELINES["mini"], mini)]

@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 from ..errors import UserError
 from ..files.documents import read_json
 from ..files.messages import did_you_mean, show_json
-from .families import REFUSED, families, pipeline_family
+from .distilled import values_of_model
+from .families import families, pipeline_family
 from .families.family import OF_PIPELINES, Family
 from .families.layers import Layer
 from .families.readers import Reader
 from .hub import INDEX, read_index
-from .model_files import ModelFiles, NetworkFolder, locate_model
+from .model_files import ModelFiles, locate_model
 from .short_names import named_model
 from .trust import check_index, check_parts, check_settings, import_diffusers, import_transformers
 
@@ -31,38 +32,38 @@ class ModelSettings:
     words: tuple[str, ...] | None = None
     """All words that the model knows; None: any."""
     preset: Mapping[str, Any] = field(default_factory=dict)
-    """Constants that were tuned for the model, as `config.presets` reads them."""
+    """Constants that were tuned for this model; `config.presets` reads them."""
     own_contrast: float | None = None
-    """In a drawing of several classes, classes with a smaller `contrast` are missing; None: unknown."""
+    """The smallest `contrast` of a class that is in a drawing of several classes; None: unknown."""
     path: str = ""
     """The path of seediff.json."""
 
 
 class Sizes(NamedTuple):
-    """A model's sizes of images, in pixels."""
+    """The sizes of a model's images, in pixels."""
 
     side: int
     """Side of the model's own images."""
     position: int
-    """Side of a position of L."""
+    """Side of a position of the lattice L."""
     multiple: int
-    """The sides of images must be multiples of this."""
+    """Sides of images must be multiples of this."""
     largest: int | None
     """The largest side; None: no limit."""
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What a model's small files say. A loaded model has this description, too."""
+    """What a model's small files say, with the weights still unread. A loaded model has this description, too."""
 
     files: ModelFiles
     family: Family
     pipeline: str
     """The model's class in diffusers."""
     network_config: Mapping[str, Any]
-    """config.json of the network; empty if it is not on this machine or cannot be read."""
+    """config.json of the network; empty if the file is not on this machine or cannot be read."""
     vae_config: Mapping[str, Any]
-    """config.json of the autoencoder; empty in the same cases."""
+    """config.json of the autoencoder; empty if the file is not on this machine or cannot be read."""
     settings: ModelSettings = ModelSettings()
 
     @property
@@ -71,9 +72,9 @@ class ModelInfo:
         return self.files.name
 
     def layers(self) -> Mapping[str, Layer] | None:
-        """The attention layers that can be captured, by name; None if the network's config.json is broken or not on
-        this machine, which loading reports. Builds the network without weights, on torch's meta device, in 0.1 to 1.3
-        s. Raises UserError for attention that cannot be captured."""
+        """Name → attention layer, for all layers that can be captured. None if the network's config.json is broken
+        or not on this machine; loading the model reports it. Builds the network without weights, on torch's meta
+        device, in 0.1 to 1.3 s. Raises UserError for attention that cannot be captured."""
         if not self.network_config:
             return None
         import_diffusers()
@@ -102,15 +103,27 @@ class ModelInfo:
         return ()
 
     def defaults(self) -> dict[str, Any]:
-        """The default values of the family, and `steps` and `guidance_scale` of the model's page if the table of short
-        names has them. The package's defaults are for values that are missing here. A model that was distilled to draw
-        without guidance has the family's values only, because the page may describe its base."""
-        values = self.family.defaults(self.network_config, self.name)
-        named = named_model(self.files.base)
-        if named is not None and not self.family.unguided(self.network_config, self.name):
+        """Option → its default for this model; missing options have the package's defaults. Each of these replaces
+        the ones before: the family's values, the values of the model's page in the table of short names, and the
+        values of a model that was distilled to draw without guidance."""
+        family, named = self.family, named_model(self.files.base)
+        values: dict[str, Any] = {"steps": family.steps, "guidance_scale": family.guidance_scale}
+        if named is not None:
             page = {"steps": named.steps, "guidance_scale": named.guidance_scale}
             values |= {key: value for key, value in page.items() if value is not None}
-        return values
+        if family.no_self_attention:
+            values["mask"] = {"method": "ca"}
+        values |= values_of_model(family, self.network_config, self.name)
+        return {key: value for key, value in values.items() if value is not None}
+
+    def check_drawing(self, guidance_scale: float, negative_prompt: str) -> None:
+        """Raise UserError for a guidance scale above 1 if the model's configuration says that it draws without
+        guidance, and for a negative prompt if the model reads none."""
+        family = self.family
+        if guidance_scale > 1 and family.says_distilled(self.network_config):
+            raise UserError("guidance_scale", f"{guidance_scale}: model '{self.name}' draws without guidance", "use 0")
+        if negative_prompt and (family.distilled or not family.negative):
+            raise UserError("negative_prompt", f"{negative_prompt!r}: model '{self.name}' reads none", "leave it out")
 
     def sizes(self) -> Sizes | None:
         """The sizes of the model's images; None if its files do not say."""
@@ -127,8 +140,11 @@ class ModelInfo:
 
 
 def describe(files: ModelFiles) -> ModelInfo:
-    """What a model's small files on this machine say; without them, what the table of short names says. Raises
-    UserError for a pipeline without a family, for wrong settings, and for a model without either."""
+    """Describe a model by its small files on this machine. Without these files, the table of short names says the
+    pipeline.
+
+    Raises UserError if the pipeline belongs to no family, if seediff.json is wrong, and if there are neither files
+    nor a short name."""
     folder, named, index = files.folder, named_model(files.base), files.index()
     pipeline = index.get("_class_name")
     if folder is None:
@@ -139,8 +155,8 @@ def describe(files: ModelFiles) -> ModelInfo:
     if family is None:
         raise unsupported(files.base, pipeline)
     network, vae = (_read_config(folder, part) for part in (family.network_part, "vae"))
-    if isinstance(files.replacement, NetworkFolder):
-        network = _read_config(files.replacement.path, "") or network
+    if files.replacement is not None:
+        network = files.replacement.network_config() or network
     if network:
         network = {**network, **{key: index[key] for key in OF_PIPELINES if key in index}}
     settings = ModelSettings() if files.replacement else read_settings(files.whole)
@@ -148,7 +164,8 @@ def describe(files: ModelFiles) -> ModelInfo:
 
 
 def describe_here(name: str, base: str | None = None) -> ModelInfo | None:
-    """Find and describe a model without asking the hub; None if this fails."""
+    """Find and describe a model without asking the hub; None if this raises UserError. name, base: as in
+    `find_model`."""
     try:
         return describe(locate_model(name, base))
     except UserError:
@@ -156,7 +173,8 @@ def describe_here(name: str, base: str | None = None) -> ModelInfo | None:
 
 
 def read_settings(whole: Path | str) -> ModelSettings:
-    """The settings in a model's folder; empty without seediff.json, and for a hub id. Raises UserError."""
+    """The settings in a model's seediff.json; empty without that file, and for a hub id. whole: a folder or hub id.
+    Raises UserError."""
     path = Path(whole) / "seediff.json"
     if isinstance(whole, str) or not path.exists():
         return ModelSettings()
@@ -168,18 +186,18 @@ def read_settings(whole: Path | str) -> ModelSettings:
 
 
 def unsupported(name: str, pipeline: Any) -> UserError:
-    """The error for a model whose model_index.json names a pipeline class that no family has, or no class at all."""
+    """The error for a model whose pipeline belongs to no family. name: the model's name. pipeline: what its
+    model_index.json gives as the pipeline's class, which may be any value."""
     named = pipeline[:100] if isinstance(pipeline, str) else show_json(pipeline)
     supported = ", ".join(f"{family.title} ({', '.join(family.pipelines)})" for family in families())
-    why = f": {REFUSED[named]}" if named in REFUSED else ""
-    return UserError("model", f"{name}: is a {named}, which is not supported{why}", f"supported: {supported}")
+    return UserError("model", f"{name}: is a {named}, which is not supported", f"supported: {supported}")
 
 
 def check_known_classes(name: str, known: Sequence[str] | None, classes: Sequence[str], field: str = "classes") -> None:
-    """Raise UserError, with a list of what the model knows, if it does not know a class.
+    """Raise UserError if the model does not know a class. The error lists what the model knows.
 
-    name: the model's name. known: the classes or words that it knows; None: any. field: the field with the classes, for
-    messages."""
+    name: the model's name. known: the classes or words that it knows; None: all. classes: the wanted classes. field:
+    the option that names them, for messages."""
     if known is None:
         return
     unknown = [class_name for class_name in classes if class_name not in known]

@@ -1,4 +1,4 @@
-"""Fingerprints of weights, by which a continued run knows that it uses the same files. Not all bytes are read."""
+"""Fingerprints of weights, by which a continued run recognises the same files. Large files are read in part."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from .hub import INDEX, read_index
 from .model_files import ModelFiles
 
 WHOLE = 1 << 20
-"""Files of up to this many bytes are read in full."""
+"""Files of up to this many bytes are read whole."""
 SAMPLES, SAMPLE_BYTES = 64, 4096
-"""Pieces read from a larger file, and bytes per piece: further training changes bytes everywhere."""
+"""The number of pieces that are read of a larger file, and the bytes of a piece. They are enough, because further
+training changes bytes everywhere."""
 
 
 def model_fingerprint(files: ModelFiles) -> str:
-    """An identifier of the weights and their configuration, which changes when either changes.
+    """A text that identifies the weights and their configuration, and changes when either changes.
 
-    For a local folder it is a digest of the parts' files; for a hub id it is the commit in the cache, or "" if nothing
-    is there. If a file or folder replaces some parts, its digest comes first. Raises UserError if a file cannot be
-    read.
-    """
+    For a local folder it is a digest of the parts' files. For a hub id it is the commit in the cache, or "" if
+    nothing is there. If a file or folder replaces some parts, its digest comes first. Raises UserError if a file
+    cannot be read."""
     folder, fingerprints = files.folder, list[str]()
     try:
         if files.replacement and files.replacement.path:
@@ -39,21 +39,22 @@ def model_fingerprint(files: ModelFiles) -> str:
 
 
 def weights_fingerprint(files: ModelFiles, *adapters: str | None) -> str:
-    """`model_fingerprint`, followed by the digests of the weight files of the adapters that are not None."""
+    """`model_fingerprint`, and after it a digest of each adapter's weight file. adapters: paths or hub ids; None
+    stands for no adapter."""
     added = [content_fingerprint(weight_file("adapter", adapter)) for adapter in adapters if adapter is not None]
     return "+".join([model_fingerprint(files), *added])
 
 
 def content_fingerprint(path: Path) -> str:
-    """A digest of a file, or of all files below a folder, by names, sizes and contents (samples of large files). Raises
-    OSError, or UserError for a folder that cannot be read."""
+    """A digest of a file, or of all files below a folder: of their names, sizes and contents. Raises OSError, and
+    UserError for a folder that cannot be read."""
     if path.is_file():
         return digest_files(path.parent, [path])
     return digest_files(path, sorted(filter(Path.is_file, walk(path))))
 
 
 def _samples(path: Path, size: int) -> bytes:
-    """The bytes of a file; of a large file, evenly spaced samples."""
+    """The bytes of a file of `size` bytes; if it is large, the bytes of evenly spaced pieces."""
     with path.open("rb") as file:
         if size <= WHOLE:
             return file.read()
@@ -65,8 +66,8 @@ def _samples(path: Path, size: int) -> bytes:
 
 
 def digest_files(folder: Path, files: Iterable[Path], content: Callable[[Path, int], bytes] = _samples) -> str:
-    """A digest of the names, sizes and contents of files in a folder. content: (path, size) → the bytes that count.
-    Raises OSError."""
+    """A digest of the names, sizes and contents of files in a folder. content: (path, size) → the bytes of the file
+    that the digest includes. Raises OSError."""
     digest = hashlib.sha256()
     for path in files:
         size = path.stat().st_size
@@ -76,7 +77,7 @@ def digest_files(folder: Path, files: Iterable[Path], content: Callable[[Path, i
 
 
 def _pipeline_files(folder: Path) -> Iterator[Path]:
-    """model_index.json, then the files of all parts that it lists, sorted by name."""
+    """model_index.json, and then the files of all parts that it lists, sorted by name."""
     yield folder / INDEX
     for part in sorted(read_index(folder)):
         yield from sorted(p for p in (folder / part).rglob("*") if p.is_file())

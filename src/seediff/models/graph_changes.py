@@ -1,4 +1,4 @@
-"""What graphs of a network depend on besides a call's arguments, so that a changed network gets new ones."""
+"""What graphs of a network depend on besides a call's arguments: a changed network gets new graphs."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import torch
 SCALARS = (bool, int, float, str, bytes, type(None))
 """Types of arguments whose values decide the kind of a call."""
 VALUES = (*SCALARS, Enum)
-"""Types of attributes that are compared."""
+"""Types of attributes that `examine` compares."""
 MARK = "_seediff_graphs"
-"""Attribute of a network with graphs: its `GraphedNetwork`."""
+"""The attribute in which a network keeps its `GraphedNetwork`."""
 
 
 def examine(network: Any, own_hooks: Collection[int] = ()) -> tuple[Any, str]:
-    """(state, reason). state: all that graphs depend on besides a call's arguments, to be compared with `==`: where
-    weights lie, plain attributes of all modules, such as a LoRA's scale or FreeU's factors, their attention processors,
-    and torch's settings. reason: why calls can have no graphs; "" if they can.
+    """(state, reason) of a network.
 
-    own_hooks: ids of the handles of capture's hooks.
-    """
+    state: all that graphs depend on besides a call's arguments. Two states are compared with `==`. It includes where
+    weights lie, plain attributes of all modules (a LoRA's scale, FreeU's factors), attention processors, and torch's
+    settings. reason: why calls can have no graphs; "" if they can. own_hooks: ids of the handles of capture's hooks,
+    which may be there."""
     values: list[Any] = []
     reason = ""
     modules = [network]
@@ -53,8 +53,8 @@ def examine(network: Any, own_hooks: Collection[int] = ()) -> tuple[Any, str]:
 
 
 def _why_eager(module: Any, own_hooks: Collection[int] | None) -> str:
-    """Why calls with this module can have no graphs; "" if they can. own_hooks: ids of the allowed hooks; None: any
-    hooks, because they run at every call."""
+    """Why calls with this module can have no graphs; "" if they can. own_hooks: ids of the hooks that the module may
+    have; None: it may have any, because the network's own hooks run at every call."""
     own = vars(module)  # modules are slow at `getattr` of a missing attribute
     caches = own.get("_diffusers_hook")  # pipelines give every network one, often without hooks
     if "_hf_hook" in own:
@@ -68,13 +68,12 @@ def _why_eager(module: Any, own_hooks: Collection[int] | None) -> str:
 
 
 _OF_MODULES = (frozenset(vars(torch.nn.Module())) - {"training"}) | {"forward", MARK}
-"""Attributes of every module that `examine` looks at by themselves, or that do not matter."""
+"""Attributes that every module has. `examine` reads the important ones in other ways."""
 
 
 def _compared(value: Any) -> Any:
-    """An attribute's value as `examine` compares it: a value of VALUES itself; where a tensor lies; the entries of a
-    list or dict in the same way; a function or processor with its plain attributes. None for anything else, which is
-    not compared."""
+    """What `examine` compares of an attribute: a value of VALUES itself; a tensor's addresses; the entries of a list
+    or dict, each in this way; a function or processor and its plain attributes. Of anything else nothing: None."""
     if isinstance(value, VALUES):
         return value
     if isinstance(value, torch.Tensor):
@@ -90,8 +89,8 @@ def _compared(value: Any) -> Any:
 
 
 def _addresses(tensor: torch.Tensor | None) -> list[int]:
-    """The memory addresses of a tensor's values. A quantised layer's tensor holds other tensors, and has no address of
-    its own."""
+    """The memory addresses of a tensor's values. The tensor of a quantised layer has no address itself: it holds
+    other tensors."""
     if tensor is None:
         return []
     if not hasattr(tensor, "__tensor_flatten__"):
@@ -103,7 +102,7 @@ def _addresses(tensor: torch.Tensor | None) -> list[int]:
 
 
 def _backend_of_diffusers() -> Any:
-    """The attention that diffusers uses for all networks, which a script may set; None before diffusers is imported."""
+    """The attention that diffusers uses for all networks; a script may set it. None if diffusers is not imported."""
     dispatch = sys.modules.get("diffusers.models.attention_dispatch")
     registry = getattr(dispatch, "_AttentionBackendRegistry", None)
     return getattr(registry, "_active_backend", None)

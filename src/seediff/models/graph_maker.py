@@ -1,4 +1,4 @@
-"""Makes CUDA graphs of one network's calls, and says how much memory and time they take."""
+"""Makes CUDA graphs of a network's calls, checks the free memory, and measures times."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from ..errors import UserError
 from ..workers import GPU_ALONE
 
 MARGIN = 1.2
-"""Free memory that a graph needs, as a multiple of what a call takes."""
+"""A graph is made if this multiple of a call's memory is free."""
 
 
 class GraphMaker:
-    """Makes the graphs of one network. The network has its own stream and memory; its graphs share them,
-    because they never run at the same time, and results are copied."""
+    """Makes the graphs of one network, on a stream and in memory of their own. All graphs share this memory: they
+    never run at the same time, and results are copied."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = torch.device("cuda", torch.cuda.current_device()) if device.index is None else device
@@ -31,12 +31,11 @@ class GraphMaker:
             self.renew()
 
     def renew(self) -> None:
-        """Begin with new memory, after all graphs were thrown away."""
+        """Begin with new memory, after all graphs were deleted."""
         self._pool = torch.cuda.graph_pool_handle()
 
     def is_short_of_memory(self) -> bool:
-        """Whether less memory is free than a graph may take, in addition to all other values: as much as any call took
-        until now."""
+        """Whether less memory is free than a graph may take. It may take as much as the largest call until now."""
         free, _ = torch.cuda.mem_get_info(self.device)
         held = torch.cuda.memory_allocated(self.device)
         unused = torch.cuda.memory_reserved(self.device) - held
@@ -44,8 +43,8 @@ class GraphMaker:
 
     @contextmanager
     def _on_stream(self) -> Iterator[None]:
-        """In this block, use the stream of the graphs, in order with what the thread does before and after; also
-        after an error, when `torch.cuda.graph` does not give a thread its stream back."""
+        """In this block, use the stream of the graphs, and keep the order with the thread's work before and after.
+        The thread gets its own stream back also after an error, which `torch.cuda.graph` does not do."""
         with torch.cuda.device(self.device):
             before = torch.cuda.current_stream(self.device)
             self._stream.wait_stream(before)
@@ -61,8 +60,8 @@ class GraphMaker:
             return call()
 
     def timed(self, call: Callable[[], Any]) -> tuple[Any, float]:
-        """The result of a call, and its seconds. The host waits before and after: otherwise it runs ahead during a
-        replay, and the next call seems fast."""
+        """(result, seconds) of a call. The host waits for the GPU before and after: otherwise it would run ahead
+        during a replay, and the next call would seem fast."""
         stream = torch.cuda.current_stream(self.device)
         stream.synchronize()
         begun = time.perf_counter()
@@ -71,8 +70,8 @@ class GraphMaker:
         return found, time.perf_counter() - begun
 
     def make(self, call: Callable[[], Any]) -> tuple[Any, Callable[[], None]]:
-        """(result, replay). The result has values only after a replay. Raises RuntimeError with the first reason, where
-        CUDA would say only that making a graph failed."""
+        """(result, replay). The result has values only after a replay. Raises RuntimeError with the first cause of a
+        failure: CUDA itself would say only that making the graph failed."""
         graph = torch.cuda.CUDAGraph()
         first: BaseException | None = None
         found: Any = None
@@ -100,12 +99,13 @@ class GraphMaker:
         return found, graph.replay
 
     def free_memory(self) -> None:
-        """Give back what a graph that failed took, so that there is room for the eager call."""
+        """Give back the memory that a failed graph took, so that the eager call has room."""
         gc.collect()
         torch.cuda.empty_cache()
 
     def _free_generator(self) -> None:
-        """Make a graph that succeeds: after a failed one, torch before 2.12 refuses random numbers until then."""
+        """Make a small graph that succeeds. After a failed graph, torch before 2.12 refuses random numbers until
+        another one succeeds."""
         with suppress(Exception):
             number = torch.zeros(1, device=self.device)
             with torch.cuda.graph(torch.cuda.CUDAGraph(), capture_error_mode="thread_local"):
@@ -113,8 +113,8 @@ class GraphMaker:
 
 
 class Reading(TorchDispatchMode):
-    """Notes the tensors that operations read. A graph reads them at the same addresses again, so tensors that only
-    a cache keeps alive, and not the network, must stay as long as the graph does."""
+    """Notes the tensors that operations read. A graph reads them at the same addresses again. So they must live as
+    long as the graph, also if only a cache keeps them alive, and not the network."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -12,17 +12,15 @@ calls and texts of several lengths need no care here: each is a kind of its own.
 kind runs eagerly, as without graphs: it compiles kernels, and makes the running maps. Of a later call a graph is made,
 if the kind comes often; all calls after it replay that graph.
 
-Whether replays are faster depends on the network, the batch, the host and the card. So a network may have a trial,
-which is of one kind of call. A network is always in one of four modes:
+Whether replays are faster depends on the network, the batch, the host and the card. So a network may have a trial of
+its first graph:
 
-    mode       a kind of call with a graph runs                           next mode
-    WANTED     replayed                                                   GIVEN_UP if making one fails
-    TRIAL      the first time both ways, to compare all bytes; then       WON, or GIVEN_UP if replays are not faster, a
-               eagerly and replayed in turn, timed                        byte differs or making a graph fails
-    WON        replayed; in some captures, one call runs both ways        GIVEN_UP as in a trial
-    GIVEN_UP   eagerly, as all other calls
+    1  The call whose graph was made runs both ways, and all bytes are compared. Its result is the eager call's.
+    2  Further calls of this kind run eagerly and replayed in turn, timed.
+    3  If replays are faster, the trial is over: from now on, calls are replayed as in a network without a trial.
 
-The result of a call that runs both ways is that of the eager call.
+If a byte differs, if replays are not faster, or if making a graph fails, graphs are given up: all calls run eagerly for
+as long as the network is loaded.
 """
 
 from __future__ import annotations
@@ -32,7 +30,6 @@ import threading
 import warnings
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from enum import Enum, auto
 from statistics import median
 from typing import Any
 
@@ -40,7 +37,7 @@ import torch
 from torch.utils._pytree import tree_flatten, tree_leaves
 
 from ..errors import Notice, UserError, first_line
-from .graph_calls import Call, CallGraph, Capture, CaptureHooks, copies
+from .graph_calls import Attached, Call, CallGraph, Capture, CaptureHooks, Kept, Trial, copies
 from .graph_changes import MARK, SCALARS, examine
 from .graph_maker import GraphMaker, Reading
 
@@ -48,65 +45,40 @@ MOST_GRAPHS = 8
 """Maximum number of graphs of a network. Calls of further kinds run eagerly: graphs that take turns would cost more
 than they save."""
 MANY_CALLS = 10
-"""A capture of so many calls earns its graphs. In a shorter one, only kinds that an earlier capture had get one:
-photographs of many shapes have six calls each, and most shapes come once."""
+"""A capture of this many calls earns its graphs. In a shorter capture, only kinds from an earlier capture get a graph:
+a photograph has six calls, and most shapes of photographs come only once."""
 ARGUMENTS = (torch.Tensor, *SCALARS)
-"""Types of arguments of calls that can have a graph."""
+"""Calls with arguments of these types can have a graph."""
 TIMED_CALLS = 3
-"""Calls that a trial times in each way."""
+"""A trial times this many calls eagerly, and as many replayed."""
 WORTH = 0.95
 """Replays are kept if they take at most this share of the time of eager calls."""
-CHECKED_CAPTURES = 16
-"""Of so many captures, one compares a replay with an eager call, byte by byte."""
-
-
-class Mode(Enum):
-    """Whether calls of a network are replayed; the table above has what each mode means."""
-
-    WANTED = auto()
-    TRIAL = auto()
-    WON = auto()
-    GIVEN_UP = auto()
 
 
 class GraphedNetwork:
-    """Takes the place of a network's `forward`. The network's own hooks run at every call, those of its layers only
-    while a call runs eagerly or its graph is made.
-    """
+    """Takes the place of a network's `forward`. The network's own hooks run at every call. Hooks of its layers run
+    only while a call runs eagerly or its graph is made."""
 
     def __init__(self, network: Any, maker: GraphMaker, *, trial: bool = False) -> None:
-        # 1. For as long as the network is loaded
+        # For as long as the network is loaded
         self.network, self.maker = network, maker
         self.own_forward = network.forward
         self.replaces_own = "forward" in vars(network)
         """Whether `forward` was replaced before, for example by offloading."""
-        self.mode = Mode.WANTED
-        if trial:
-            self.mode = Mode.TRIAL
-        self.graphs_made = self.replayed_calls = self._captures = 0
-        """The number of calls, and of captures, until now."""
-        self._replay_seconds, self._eager_seconds = list[float](), list[float]()
-        self._told: set[str] = set()
+        self.trial: Trial | None = Trial() if trial else None
+        """The trial; None if there is none, or if it is over."""
+        self.gave_up = ""
+        """Why graphs were given up; "" if they were not."""
+        self.graphs_made = self.replayed_calls = 0
+        self._explains = not trial
+        """Whether notices say why calls run eagerly. They do if the user asked for graphs."""
+        self._explained: set[str] = set()
 
-        # 2. Until the network changes
-        self._state: Any = None
-        """From `examine`: what the graphs depend on."""
-        self._graphs: dict[Hashable, CallGraph] = {}
-        self.memory: dict[Hashable, torch.Tensor] = {}
-        """Tensors that graphs read and write, so that they outlive a capture, from `tensor`."""
-        self._kinds_before: set[Hashable] = set()
-        """Kinds of calls in earlier captures."""
-
-        # 3. Until the next capture
-        self.hooks: CaptureHooks | None = None
-        """The capture's; without any, calls run eagerly."""
-        self._own_hooks: set[int] = set()
-        """Ids of the handles of the capture's hooks."""
-        self._capture = Capture()
-        self.eager_because = ""
-        """Why calls run eagerly, in GIVEN_UP for good; "" if they may be replayed."""
+        self.kept = Kept()  # until the network changes
+        self.capture = Capture()  # until the next capture
+        self._attached: Attached | None = None  # in `captured_by`
         self.makes_graph = False
-        """Whether the graph of a call is being made, which an error of a hook ends."""
+        """Whether the graph of a call is being made. Errors of hooks must then be raised, because they end it."""
 
         self.__signature__ = inspect.signature(network.forward)  # modular pipelines read which arguments it has
         network.forward = self
@@ -121,49 +93,55 @@ class GraphedNetwork:
                 self.network.forward = self.own_forward
         delattr(self.network, MARK)
 
+    @property
+    def eager_because(self) -> str:
+        """Why the calls of this capture run eagerly; "" if they may be replayed."""
+        return self.gave_up or self.capture.eager_because
+
     # A capture
 
     @contextmanager
     def captured_by(self, hooks: CaptureHooks, handles: Sequence[Any]) -> Iterator[None]:
-        """In this block, make and replay graphs of calls with the hooks of captures, which have these handles."""
-        self.hooks, self._own_hooks = hooks, {handle.id for handle in handles}
+        """In this block, calls are captured, so they are replayed or get graphs. hooks: what captures. handles: of
+        all hooks in the network that belong to it."""
+        self._attached = Attached(hooks, frozenset(handle.id for handle in handles))
         try:
             yield
         finally:
-            self.hooks, self._own_hooks = None, set()
+            self._attached = None
 
     def prepare(self) -> None:
-        """Begin a capture, before its first call: throw away graphs of a network that has changed, and memory that
-        no graph uses. All other memory becomes 0: a graph cannot do so, because its replays would, too."""
-        state, why = examine(self.network, self._own_hooks)
+        """Begin a capture, before its first call. Graphs of a network that has changed are deleted, and memory that
+        no graph uses is freed. All other memory becomes 0; a graph cannot do this, because its replays would do it,
+        too."""
+        state, why = self._examine()
         if self.replaces_own:
             why = "its forward was replaced (offload?)"
-        if self.mode is not Mode.GIVEN_UP:
-            self.eager_because = why
-        if self.mode is Mode.WANTED:
-            self._tell(why)
-        self._kinds_before |= self._capture.kinds
-        if state != self._state:
+        if self._explains and not self.gave_up:
+            self._explain(why)
+        self.kept.kinds |= self.capture.kinds
+        if state != self.kept.state:
             self._forget_all()
-            self._state = state
-        used = set().union(*(graph.touched for graph in self._graphs.values()))
-        self.memory = {name: tensor.zero_() for name, tensor in self.memory.items() if name in used}
-        self._captures += 1
-        self._capture = Capture(state, self.mode is Mode.WON and self._captures % CHECKED_CAPTURES == 0)
+            self.kept.state = state
+        self.kept.clear_memory()
+        self.capture = Capture(state, why)
+
+    def _examine(self) -> tuple[Any, str]:
+        return examine(self.network, () if self._attached is None else self._attached.handles)
 
     @torch.inference_mode(False)  # later captures write to it
     def tensor(self, name: Hashable, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-        """A tensor that outlives the capture if a graph uses it, by what it holds; 0 at first."""
+        """The tensor of this name, shape and number format; 0 at first. It outlives the capture if a graph uses it."""
         key = (name, shape, dtype)
-        if key not in self.memory:
-            self.memory[key] = torch.zeros(shape, dtype=dtype, device=device)
-        self._capture.touched.add(key)
-        return self.memory[key]
+        if key not in self.kept.memory:
+            self.kept.memory[key] = torch.zeros(shape, dtype=dtype, device=device)
+        self.capture.touched.add(key)
+        return self.kept.memory[key]
 
     def check_unchanged(self) -> None:
-        """End a capture: raise UserError if the network was changed since the first call, because replays do not read
-        the change."""
-        if self._capture.has_replayed and examine(self.network, self._own_hooks)[0] != self._capture.state:
+        """End a capture. Raise UserError if the network was changed since the first call: replays did not read the
+        change."""
+        if self.capture.has_replayed and self._examine()[0] != self.capture.state:
             problem = "was changed while it drew, which replays do not read"
             raise UserError("the network", problem, "change it between pictures, or draw without graphs")
 
@@ -173,51 +151,48 @@ class GraphedNetwork:
         call = self._read(args, kwargs)
         if call is None:
             return self.own_forward(*args, **kwargs)
-        graph = self._graphs.get(call.kind)
+        graph = self.kept.graphs.get(call.kind)
         if graph is None and self._is_worth_a_graph(call):
             graph = self._make_graph(call)
-            if self.mode is Mode.GIVEN_UP:
-                return self.own_forward(*args, **kwargs)
+            if graph is not None and self.trial is not None:
+                return self._run_both(call, graph)
         if graph is None:
             return self._run_eagerly(call)
-        if self._capture.must_compare:
-            self._capture.must_compare = False
-            return self._run_both(call, graph)
-        if self.mode is Mode.TRIAL:
-            return self._take_turns(call, graph)
-        return self._replay(call, graph)
+        if self.trial is None:
+            return self._replay(call, graph)
+        return self._take_turns(call, graph, self.trial)
 
     def _read(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
-        """The call with these arguments; None if it must run eagerly."""
-        if self.hooks is None or self.eager_because or torch.is_grad_enabled():
+        """The call with these arguments; None if it runs as in a network without graphs."""
+        if self._attached is None or self.eager_because or torch.is_grad_enabled():
             return None
-        of_hooks = self.hooks.kind_of_call()
+        of_hooks = self._attached.hooks.kind_of_call()
         if of_hooks is None:
             return None
         leaves, structure = tree_flatten((args, kwargs))
         strange = next((type(leaf).__name__ for leaf in leaves if not isinstance(leaf, ARGUMENTS)), None)
         if strange is not None:
-            if self.mode is Mode.WANTED:
-                self._tell(f"a call is given a {strange}, which a replay would not read again")
+            if self._explains:
+                self._explain(f"a call is given a {strange}, which a replay would not read again")
             return None
         kind = (str(structure), tuple(map(_describe, leaves)), of_hooks, threading.get_ident())
-        return Call(kind, self.hooks, leaves, (args, kwargs))
+        return Call(kind, self._attached.hooks, leaves, (args, kwargs))
 
     def _is_worth_a_graph(self, call: Call) -> bool:
-        """Whether this capture has already run a call of this kind, which made its memory and compiled its kernels, and
-        more calls of the kind will follow."""
-        kinds, steps = self._capture.kinds, call.hooks.total_steps
+        """Whether a call without a graph should get one: this capture has run a call of the same kind, which made
+        its memory and compiled its kernels, and more calls of the kind will follow."""
+        kinds, steps = self.capture.kinds, call.hooks.total_steps
         if call.kind not in kinds:
             kinds.add(call.kind)
             return False
-        if self.mode is Mode.TRIAL and self._graphs:
+        if self.trial is not None and self.kept.graphs:
             return False
-        comes_often = call.kind in self._kinds_before or steps is None or steps >= MANY_CALLS
-        return comes_often and len(self._graphs) < MOST_GRAPHS
+        comes_often = call.kind in self.kept.kinds or steps is None or steps >= MANY_CALLS
+        return comes_often and len(self.kept.graphs) < MOST_GRAPHS
 
     def _make_graph(self, call: Call) -> CallGraph | None:
-        """Make the graph of a call; None if it must run eagerly. Whatever CUDA refuses, including for lack of memory,
-        ends graphs for this network."""
+        """Make the graph of a call, without running the call. None if the call must run eagerly: memory is short or
+        CUDA refuses something, so graphs are given up; or capture's hooks raised an error, which they are given."""
         if self.maker.is_short_of_memory():
             self._give_up("too little memory is free for a graph")
             return None
@@ -246,19 +221,20 @@ class GraphedNetwork:
 
         inputs = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
         additions = hooks.take_back()  # making it ran nothing; replays are counted
-        touched = frozenset(self._capture.touched)
+        touched = frozenset(self.capture.touched)
         graph = CallGraph(replay, inputs, found, additions, touched, reading.alive())
-        self._graphs[call.kind] = graph
+        self.kept.graphs[call.kind] = graph
         self.graphs_made += 1
-        if not self._capture.has_replayed:  # a first call may have filled caches of the network
-            self._capture.state = examine(self.network, self._own_hooks)[0]
-        if self.mode is Mode.TRIAL:
-            self._capture.must_compare = True
+        if not self.capture.has_replayed:  # a first call may have filled caches of the network
+            self.capture.state = self._examine()[0]
         return graph
 
     # Ways to run a call
 
     def _run_eagerly(self, call: Call) -> Any:
+        args, kwargs = call.arguments
+        if self.gave_up:
+            return self.own_forward(*args, **kwargs)
         args, kwargs = copies(call.arguments)  # laid out as a graph's inputs
         return self.maker.run(lambda: self.own_forward(*args, **kwargs))
 
@@ -266,14 +242,14 @@ class GraphedNetwork:
         call.hooks.add_again(graph.additions)
         graph.replay_with(call.leaves)
         self.replayed_calls += 1
-        self._capture.has_replayed = True
-        self._capture.touched |= graph.touched
+        self.capture.has_replayed = True
+        self.capture.touched |= graph.touched
         return copies(graph.result)  # schedulers keep results of earlier steps
 
     def _run_both(self, call: Call, graph: CallGraph) -> Any:
-        """The result and the maps of an eager call, after they were compared with those of a replay, of which nothing
-        is kept. If a byte differs, all further calls run eagerly."""
-        kept = [self.memory[name] for name in graph.touched]
+        """Replay a call, undo what the replay did, run the call eagerly and return its result. Give graphs up if any
+        byte of the results or maps differs."""
+        kept = [self.kept.memory[name] for name in graph.touched]
         before = copies(kept)
         graph.replay_with(call.leaves)
         replayed = tree_leaves(copies((graph.result, kept)))
@@ -284,59 +260,59 @@ class GraphedNetwork:
             self._give_up("a replayed call gave other bytes than an eager call on this card; please report it")
         return found
 
-    def _take_turns(self, call: Call, graph: CallGraph) -> Any:
-        """Run a call in the way that was timed less often. Once both were timed, the faster way is kept."""
-        run, seconds = (lambda: self._run_eagerly(call)), self._eager_seconds
-        if len(self._replay_seconds) < len(self._eager_seconds):
-            run, seconds = (lambda: self._replay(call, graph)), self._replay_seconds
-        found, taken = self.maker.timed(run)
-        seconds.append(taken)
-        if len(self._replay_seconds) < TIMED_CALLS:
-            return found
-        ratio = median(self._replay_seconds) / median(self._eager_seconds)
-        if ratio > WORTH:
-            self._give_up(f"replays take {ratio:.2f} of the time of eager calls")
+    def _take_turns(self, call: Call, graph: CallGraph, trial: Trial) -> Any:
+        """Run and time a call in the way that was timed less often, first eagerly. At the end of the trial, keep the
+        faster way."""
+        if len(trial.replay_seconds) < len(trial.eager_seconds):
+            found, seconds = self.maker.timed(lambda: self._replay(call, graph))
+            trial.replay_seconds.append(seconds)
         else:
-            self.mode = Mode.WON
-            text = f"calls of the network are replayed as CUDA graphs: {ratio:.2f} of the time, same bytes"
-            warnings.warn(text, Notice, stacklevel=3)
+            found, seconds = self.maker.timed(lambda: self._run_eagerly(call))
+            trial.eager_seconds.append(seconds)
+        if len(trial.replay_seconds) == TIMED_CALLS:
+            self.trial = None
+            ratio = median(trial.replay_seconds) / median(trial.eager_seconds)
+            if ratio > WORTH:
+                self._give_up(f"replays take {ratio:.2f} of the time of eager calls")
+            else:
+                text = f"calls of the network are replayed as CUDA graphs: {ratio:.2f} of the time, same bytes"
+                warnings.warn(text, Notice, stacklevel=3)
         return found
 
     # The end of replays
 
     def _give_up(self, reason: str) -> None:
         """Run all calls eagerly from now on, for as long as the network is loaded."""
-        self.mode, self.eager_because = Mode.GIVEN_UP, reason
-        self._tell(reason)
+        self.gave_up = reason
+        self._explain(reason)
         self._forget_all()
 
-    def _tell(self, reason: str) -> None:
+    def _explain(self, reason: str) -> None:
         """Give notice of why calls run eagerly, once for each reason."""
-        if reason and reason not in self._told:
-            self._told.add(reason)
+        if reason and reason not in self._explained:
+            self._explained.add(reason)
             warnings.warn(f"runs without CUDA graphs: {reason}", Notice, stacklevel=3)
 
     def _forget_all(self) -> None:
-        for known in (self._graphs, self._kinds_before, self.memory):
-            known.clear()
+        self.kept = Kept()
         self.maker.renew()
 
 
 def find_graphs(network: Any) -> GraphedNetwork | None:
-    """The graphs of a network; None if its calls never have any."""
+    """The `GraphedNetwork` of a network; None if it has none."""
     return getattr(network, MARK, None)
 
 
 def _describe(leaf: Any) -> Hashable:
-    """The part of a call's kind that one of its arguments decides."""
+    """What one argument contributes to the kind of a call."""
     if isinstance(leaf, torch.Tensor):
         return tuple(leaf.shape), leaf.stride(), leaf.dtype, leaf.device
     return type(leaf), leaf
 
 
 def have_same_bytes(one: Any, other: Any) -> bool:
-    """Whether two results, tensors or other values, are equal byte by byte: NaN equals itself, and 0 is not −0. Waits
-    for the GPU."""
+    """Whether two results, tensors or other values, are equal byte by byte: NaN equals itself, and 0 differs from
+    −0. Waits for the GPU."""
     if not isinstance(one, torch.Tensor):
         return one == other
     pair = (tensor.contiguous().flatten().view(torch.uint8) for tensor in (one, other))

@@ -1,4 +1,4 @@
-"""Asks the hub, reads its cache, and takes names of the hub apart."""
+"""Asks the hub, fetches from it, reads its cache, and takes names apart."""
 
 from __future__ import annotations
 
@@ -16,50 +16,53 @@ from typing import Any
 
 from ..errors import Notice, UserError, causes, first_line
 from ..files.documents import read_json
-from ..files.messages import did_you_mean, show_bytes
+from ..files.messages import show_bytes
 from ..files.output_folders import free_bytes
-from .short_names import NAMED, named_model
+from .short_names import named_model
 
+HubId = str
+"""`owner/name`, a repository on the hub."""
 INDEX = "model_index.json"
 WEIGHTS = (".safetensors", ".gguf")
-"""Suffixes of supported single files."""
+"""Suffixes of single files that can be loaded."""
 HUB_PART = re.compile(r"(\w+(?:[.-]\w+)*/\w+(?:[.-]\w+)*)(?:/(.+\.(?:safetensors|gguf)))?", re.ASCII)
-"""`owner/name`, or a file in it: `owner/name/folder/file.safetensors`."""
+"""Matches `owner/name`, and a file in it: `owner/name/folder/file.safetensors`."""
 
 ANSWER_SECONDS = 5.0
-"""The time in which the hub must answer. Looking up its address has no time limit of its own."""
+"""The hub must answer within this time. Looking up its address has no limit of its own."""
 ANSWER_HOLDS = 60.0
-"""Length of an interval in seconds: in each, the hub is asked about a hub id only once."""
+"""Seconds: in each interval of this length, the hub is asked at most once about a hub id."""
 
 
 def hub_part(name: str) -> tuple[str, str | None] | None:
-    """(hub id, file in it or None) that a name stands for; None for a name that the hub cannot have."""
+    """(hub id, file) of a name. file: None if the name is a hub id alone. None for a name that the hub cannot have."""
     matched = HUB_PART.fullmatch(name)
     return None if matched is None or ".." in name else (matched[1], matched[2])
 
 
 def path_of(name: str) -> Path:
-    """The path of a name, with `~` as the user's folder. Ask os.path whether it exists: Path raises for some names."""
+    """The path of a name, with `~` as the user's folder. Ask os.path whether the path exists: methods of Path raise
+    for some names."""
     return Path(os.path.expanduser(name))
 
 
 def read_index(folder: Path) -> dict[str, Any]:
-    """The contents of model_index.json in a local folder. Raises UserError if the file is missing or broken."""
+    """The contents of model_index.json in a folder. Raises UserError if the file is missing or broken."""
     absent = "no such file; a folder written by diffusers' save_pretrained is needed"
     return read_json(folder / INDEX, dict[str, Any], absent=absent)
 
 
 def cached_file(hub_id: str, name: str) -> Path | None:
-    """The path of a hub id's file in the hub's cache; None if the cache lacks it."""
+    """The path of a file of a hub id, in the hub's cache; None if the cache lacks it."""
     from huggingface_hub import try_to_load_from_cache
 
     path = try_to_load_from_cache(hub_id, name)
     return Path(path) if isinstance(path, str) else None
 
 
-def local_folder(source: Path | str) -> Path | None:
-    """The folder with the files of a local model, or of a hub id in the cache; None if the cache lacks its
-    model_index.json. source: from `resolve_name`."""
+def local_folder(source: Path | HubId) -> Path | None:
+    """The folder of a model on this machine: `source` itself if it is a folder, or its place in the cache if it is a
+    hub id. None if the cache lacks its model_index.json."""
     if isinstance(source, Path):
         return source
     path = cached_file(source, INDEX)
@@ -67,8 +70,8 @@ def local_folder(source: Path | str) -> Path | None:
 
 
 def fetch_file(hub_id: str, name: str, field: str = "model") -> Path:
-    """The path of a hub id's file, after it was fetched if the cache lacks it. field: the field that names the hub id.
-    Raises UserError."""
+    """The path of a file of a hub id, fetched if the cache lacks it. field: the option that names the hub id, for
+    messages. Raises UserError."""
     cached = cached_file(hub_id, name)
     if cached is not None:
         return cached
@@ -84,11 +87,11 @@ def fetch_file(hub_id: str, name: str, field: str = "model") -> Path:
 
 
 def fetch_files(hub_id: str, files: Mapping[str, int], out: Path | None = None, field: str = "model") -> Path:
-    """Fetch the missing files, after a notice of their size and licence, and return the hub id's folder. Continues an
-    interrupted download.
+    """Fetch the missing files of a hub id, after a notice of their size and licence, and return the folder. An
+    interrupted download is continued.
 
-    files: path → bytes. out: a folder to use instead of the hub's cache. field: the field that names the hub id. Raises
-    UserError."""
+    files: path → bytes. out: a folder to use instead of the hub's cache. field: the option that names the hub id,
+    for messages. Raises UserError."""
     from huggingface_hub import constants, snapshot_download
 
     place = out or Path(constants.HF_HUB_CACHE)
@@ -113,12 +116,12 @@ def fetch_files(hub_id: str, files: Mapping[str, int], out: Path | None = None, 
 
 
 def hub_files(hub_id: str, field: str = "model") -> dict[str, int]:
-    """Path → size in bytes, of a hub id's files. field: the field that names the hub id. Raises UserError."""
+    """Path → bytes, for all files of a hub id. field: as in `fetch_file`. Raises UserError."""
     return {file.rfilename: file.size or 0 for file in _ask_hub(hub_id, field).siblings or ()}
 
 
 def hub_licence(hub_id: str) -> str:
-    """A model's licence, from the table of short names or else from the tags of its page. Raises UserError."""
+    """A model's licence: from the table of short names, else from the tags of its page. Raises UserError."""
     named = named_model(hub_id)
     if named:
         return named.licence
@@ -127,7 +130,7 @@ def hub_licence(hub_id: str) -> str:
 
 
 def _ask_hub(hub_id: str, field: str = "model") -> Any:
-    """What the hub says about a hub id. field: the field that names the hub id. Raises UserError."""
+    """What the hub says about a hub id. field: as in `fetch_file`. Raises UserError."""
     from huggingface_hub import constants
 
     try:
@@ -141,9 +144,9 @@ def _ask_hub(hub_id: str, field: str = "model") -> Any:
 
 @lru_cache(maxsize=64)
 def _answer(endpoint: str, hub_id: str, period: int) -> Any:
-    """The hub's answer, or the error if it did not answer within ANSWER_SECONDS. endpoint: the hub's address. period:
-    the number of the interval of ANSWER_HOLDS seconds, so that the cache forgets. Raises HfHubHTTPError for a
-    refusal."""
+    """What the hub says about a hub id, or the error if it did not answer within ANSWER_SECONDS. endpoint: the hub's
+    address. period: the number of the interval of ANSWER_HOLDS seconds; a new number makes the cache ask again.
+    Raises HfHubHTTPError if the hub refuses."""
     from huggingface_hub import HfApi, errors
 
     waiting = Future[Any]()
@@ -164,38 +167,39 @@ def _answer(endpoint: str, hub_id: str, period: int) -> Any:
 
 
 def is_unreachable(error: Exception) -> bool:
-    """Whether an error says that the hub cannot be reached, by the class names of the error and its causes."""
+    """Whether an error says that the hub cannot be reached. The class names of the error and its causes decide."""
     names = re.compile("Connect|Timeout|Proxy|ReadError|RemoteProtocol|LocalEntryNotFound|OfflineMode")
     return any(names.search(type(cause).__name__) for cause in causes(error))
 
 
 def not_fetched(hub_id: str, error: Exception, file: str, field: str) -> UserError:
-    """The error for a hub id's file that is neither in the cache nor can be fetched. field: as in `fetch_file`."""
+    """The error for a file of a hub id that is not in the cache and could not be fetched. error: what fetching it
+    raised. field: as in `fetch_file`."""
     from huggingface_hub import constants, errors
 
-    named, near = named_model(hub_id), ""
-    if field == "model" and not named:
-        near = did_you_mean(hub_id, [model.hub_id for model in NAMED])
-    if isinstance(error, errors.EntryNotFoundError) and not isinstance(error, errors.LocalEntryNotFoundError):
-        fix = f"for a single file or just a network, name the file, {hub_id}/FILE, and the base"
-        if file != INDEX:
-            fix = "name one that it has"
-        return UserError(field, f"{hub_id}: has no file {file}", fix)
-    if isinstance(error, errors.GatedRepoError):
-        fix = f"accept it at {constants.ENDPOINT}/{hub_id}, then `hf auth login`"
-        return UserError(field, f"{hub_id}: the hub wants its licence accepted first", fix)
-    if isinstance(error, errors.RepositoryNotFoundError):
-        fix = "check the name; `hf auth login` opens private ones"
-        return UserError(field, f"{hub_id}: the hub has no such model{near}, or it is private", fix)
-    why = first_line(error)
-    if is_unreachable(error):
-        why = "the hub cannot be reached"
+    # What the hub refuses
+    other = f"for a single file or just a network, name the file, {hub_id}/FILE, and the base"
+    if file != INDEX:
+        other = "name one that it has"
+    consent = f"accept it at {constants.ENDPOINT}/{hub_id}, then `hf auth login`"
+    private = "check the name; `hf auth login` opens private ones"
+    refusals = (
+        (errors.GatedRepoError, "the hub wants its licence accepted first", consent),
+        (errors.RepositoryNotFoundError, "the hub has no such model, or it is private", private),
+        (errors.EntryNotFoundError, f"has no file {file}", other),
+    )
+    for kind, problem, fix in refusals:
+        if isinstance(error, kind) and not isinstance(error, errors.LocalEntryNotFoundError):
+            return UserError(field, f"{hub_id}: {problem}", fix)
+
+    # The hub was not reached, or failed
+    why = "the hub cannot be reached" if is_unreachable(error) else first_line(error)
     if isinstance(error, errors.OfflineModeIsEnabled):
         why += ", because HF_HUB_OFFLINE=1 is set"
     state = "is not" if cached_file(hub_id, file) is None else "is incomplete"
     command = f"hf download {hub_id} --local-dir FOLDER"
     if field == "model":
-        name = named.name if named else hub_id
-        command = f"seediff download {name} --out FOLDER"
-    problem = f"{hub_id} {state} in {constants.HF_HUB_CACHE}{near} and cannot be fetched: {why}"
+        named = named_model(hub_id)
+        command = f"seediff download {named.name if named else hub_id} --out FOLDER"
+    problem = f"{hub_id} {state} in {constants.HF_HUB_CACHE} and cannot be fetched: {why}"
     return UserError(field, problem, f"on a machine with a network: `{command}`, then --{field} FOLDER")

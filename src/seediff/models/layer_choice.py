@@ -9,29 +9,25 @@ from typing import Literal
 from ..errors import UserError
 
 LayerChoice = str
-"""all; up or down, a side of a UNet; last, the last layer of each block on a UNet's way up; or block numbers of a
-transformer, from 0, such as 9-12 or 0,3,8-11. Of two choices with a slash between them, such as all/last, the first is
-for cross-attention and the second for self-attention."""
+"""all; up or down, for a side of a UNet; last, for the last layer of each block on a UNet's way up; or block numbers
+of a transformer, from 0, such as 9-12 or 0,3,8-11. Two choices with a slash between them, such as all/last, are for
+cross-attention and for self-attention."""
 SIDES = ("all", "up", "down", "last")
 MOST_BLOCKS = 200
 Kind = Literal["self", "cross"]
-"""What the picture attends to: its own positions, or text tokens."""
+"""What the picture attends to: self: its own positions; cross: text tokens."""
 KINDS: tuple[Kind, Kind] = ("self", "cross")
 
 
 def by_kind(layers: LayerChoice) -> dict[Kind, LayerChoice]:
-    """Kind of attention → the choice of its layers."""
+    """Kind of attention → the choice of its layers: all/last → cross: all, self: last."""
     cross, _, own = layers.partition("/")
     return {"self": own or cross, "cross": cross}
 
 
-def both_kinds(cross: LayerChoice, own: LayerChoice) -> LayerChoice:
-    """The inverse of `by_kind`."""
-    return cross if cross == own else f"{cross}/{own}"
-
-
 def block_numbers(layers: LayerChoice) -> frozenset[int] | None:
-    """The block numbers of a choice; None for one of SIDES. Raises UserError for an invalid choice."""
+    """The block numbers of a choice without a slash: 0,3-5 → 0, 3, 4, 5. None for a word of SIDES. Raises UserError
+    for anything else."""
     if layers in SIDES:
         return None
     numbers: set[int] = set()
@@ -45,22 +41,9 @@ def block_numbers(layers: LayerChoice) -> frozenset[int] | None:
     return frozenset(numbers)
 
 
-def normal_choice(layers: LayerChoice) -> LayerChoice:
-    """The normalised spelling of a choice: `12,9-11` → `9-12`, `up/up` → `up`. Raises UserError for an invalid
-    choice."""
-    layers = str(layers)  # a file may say 3
-    if layers.count("/") == 1:
-        return both_kinds(*map(normal_choice, layers.split("/")))
-    numbers = block_numbers(layers)
-    if numbers is None:
-        return layers
-    starts, ends = ([n for n in sorted(numbers) if n + step not in numbers] for step in (-1, 1))
-    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=True))
-
-
 def block_names(names: Iterable[str]) -> list[list[str]]:
-    """For each block of a transformer, in order, the names of its attention modules. names: of all modules, such as
-    transformer_blocks.3.attn."""
+    """For each block of a transformer, in order, the names of its attention modules. names: the names of all
+    attention modules, such as transformer_blocks.3.attn."""
     blocks: dict[str, list[str]] = {}
     for name in names:
         stream, number, _ = name.split(".", 2)

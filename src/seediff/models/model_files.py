@@ -13,76 +13,45 @@ A whole model is in diffusers' format. The others replace some parts of a whole 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from ..errors import UserError
 from ..files.messages import did_you_mean
 from ..files.reading import check_unpacked
 from .families import pipeline_family
 from .families.family import NETWORK_PARTS, Family
-from .hub import INDEX, WEIGHTS, cached_file, fetch_file, hub_part, local_folder, path_of, read_index
+from .hub import INDEX, WEIGHTS, HubId, cached_file, fetch_file, hub_part, local_folder, path_of, read_index
+from .replacement import HubFile, NetworkFolder, Replacement, SingleFile, read_checkpoint
 from .short_names import BY_NAME, EMBEDDED, named_model
-from .single_file import Checkpoint, read_checkpoint
 from .weights import file_bytes, part_files
 
 
 @dataclass(frozen=True)
-class NetworkFolder:
-    """The folder of a network alone, as training saves it."""
-
-    path: Path
-    place: ClassVar[str] = "the folder"
-    is_gguf: ClassVar[bool] = False
-
-    def weight_files(self, dtype: str) -> list[Path]:
-        """The files that are loaded for a number format."""
-        return part_files(self.path.parent, self.path.name, dtype)[1]
-
-
-@dataclass(frozen=True)
-class HubFile:
-    """A single file on the hub that is not in the cache yet."""
-
-    hub_id: str
-    file: str
-    place: ClassVar[str] = "the hub"
-    path: ClassVar[Path | None] = None
-
-    @property
-    def is_gguf(self) -> bool:
-        """Whether its weights are quantised by llama.cpp's formats."""
-        return self.file.endswith(".gguf")
-
-    def weight_files(self, dtype: str) -> list[Path]:
-        """No files: the file is not on this machine."""
-        return []
-
-
-@dataclass(frozen=True)
 class ModelFiles:
-    """Where the parts of a model are."""
+    """Where the parts of a model are. Examples: `sd1.5`, and a file `tuned.safetensors` that was made from it."""
 
     name: str
-    """The name that the user gave."""
+    """The name that the user gave: sd1.5; tuned.safetensors."""
     base: str
-    """The name of the whole model."""
-    whole: Path | str
-    """The folder or hub id of the whole model."""
-    replacement: Checkpoint | NetworkFolder | HubFile | None = None
-    """What replaces some parts of the whole model."""
+    """The name of the whole model: sd1.5 in both examples."""
+    whole: Path | HubId
+    """The folder or hub id of the whole model: stable-diffusion-v1-5/stable-diffusion-v1-5."""
+    replacement: Replacement | None = None
+    """The weights that replace some parts of the whole model: None; a `Checkpoint`."""
 
     @property
     def folder(self) -> Path | None:
-        """The folder of the whole model, perhaps in the hub's cache; None: its model_index.json is not on this
-        machine."""
+        """The folder of the whole model, which may be in the hub's cache; None if its model_index.json is not on
+        this machine."""
         return local_folder(self.whole)
 
     def index(self) -> dict[str, Any]:
-        """model_index.json of the whole model; empty if it is not on this machine. Raises UserError."""
+        """The contents of the whole model's model_index.json; empty if the file is not on this machine. Raises
+        UserError."""
         folder = self.folder
         return read_index(folder) if folder else {}
 
@@ -92,24 +61,16 @@ class ModelFiles:
         return self.replacement is not None and self.replacement.is_gguf
 
     def fetched(self) -> ModelFiles:
-        """The same files, with a `HubFile` fetched and read. Raises UserError."""
-        if not isinstance(self.replacement, HubFile):
-            return self
-        path = fetch_file(self.replacement.hub_id, self.replacement.file)
-        return replace(self, replacement=read_checkpoint(path))
+        """The same files, after a replacement on the hub was fetched. Raises UserError."""
+        return replace(self, replacement=self.replacement and self.replacement.fetched())
 
-    def replaced(self, family: Family, index: Mapping[str, Any]) -> Sequence[str]:
-        """The parts that do not come from the whole model. index: the whole model's model_index.json. Of a `HubFile`
-        only the network is known; the file's header would say which other parts it holds."""
-        if self.replacement is None:
-            return ()
-        if isinstance(self.replacement, Checkpoint):
-            return [*self.replacement.parts(family, index)]
-        return [family.network_part]
+    def replaced(self, family: Family, index: Mapping[str, Any]) -> Collection[str]:
+        """The parts that the replacement has. index: the whole model's model_index.json."""
+        return () if self.replacement is None else self.replacement.parts(family, index)
 
     def weight_bytes(self, family: Family, dtype: str) -> int | None:
-        """Bytes of the weights in a number format, from the headers of their files; None if a file is not on this
-        machine. Raises UserError for files that cannot be read."""
+        """Bytes of all weights in the number format `dtype`, from the headers of their files; None if a file is not
+        on this machine. Raises UserError for files that cannot be read."""
         folder = self.folder
         if folder is None:
             return None
@@ -124,7 +85,8 @@ class ModelFiles:
         return sum(file_bytes(file, dtype) for file in chain.from_iterable(parts))
 
     def parts_line(self, family: Family) -> str:
-        """A line that says where the parts come from; empty for a whole model."""
+        """A line that says where the parts come from, such as "unet from the file, the rest from sd1.5"; empty for a
+        whole model."""
         if self.replacement is None:
             return ""
         parts = ", ".join(self.replaced(family, self.index()))
@@ -132,17 +94,20 @@ class ModelFiles:
 
 
 def find_model(name: str, base: str | None = None) -> ModelFiles:
-    """Find the files of a model by the name that a user gave, and fetch the small ones that are not here. base: for a
-    single file or a network's folder. Raises UserError as `locate_model` and `fetch_configurations` do."""
+    """Find the files of a model, and fetch the small ones that are not on this machine.
+
+    name: as a user gives it. base: the name of the whole model, for a single file or a network's folder. Raises
+    UserError as `locate_model` and `fetch_configurations` do."""
     files = locate_model(name, base)
     fetch_configurations(files)
     return files
 
 
 def fetch_configurations(files: ModelFiles, *, planned: bool = False) -> None:
-    """Fetch the small files from which a model is described, if it is on the hub. planned: for a dry run, ask the hub
-    nothing about models with short names. Raises UserError for what the hub does not deliver, except for a model with
-    a short name, which can be described without."""
+    """Fetch the small files by which a model is described, if the model is on the hub.
+
+    planned: for a dry run, which asks the hub nothing about models with short names. Raises UserError if the hub
+    does not deliver them, except for a model with a short name, which can be described without."""
     has_short_name = named_model(files.base) is not None
     if isinstance(files.whole, Path) or (planned and has_short_name):
         return
@@ -158,17 +123,12 @@ def fetch_configurations(files: ModelFiles, *, planned: bool = False) -> None:
 
 
 def locate_model(name: str, base: str | None = None) -> ModelFiles:
-    """`find_model` without asking the hub. Raises UserError for names of nothing, for a file that is not a model's, and
-    for a base of a whole model."""
+    """`find_model` without asking the hub. Raises UserError if nothing has this name, if the file is not a model's,
+    and if a whole model is given a base."""
     place = resolve_name(name)
-    if isinstance(place, HubFile):
-        if base is None:
-            problem = f"{name}: no such file, neither here nor in the hub's cache"
-            raise UserError("model", problem, "to fetch a file of the hub, give its base as well")
+    if isinstance(place, SingleFile):
         replacement = place
-    elif isinstance(place, Path) and place.is_file():
-        replacement = read_checkpoint(place)
-        base = base or replacement.base()
+        base = base or place.base()
     elif base is None:
         return ModelFiles(name, name, place)
     elif isinstance(place, str) or (place / INDEX).is_file():
@@ -177,13 +137,13 @@ def locate_model(name: str, base: str | None = None) -> ModelFiles:
     else:
         replacement = _network_in(place)
     whole = resolve_name(base)
-    if isinstance(whole, HubFile) or (isinstance(whole, Path) and whole.is_file()):
+    if isinstance(whole, SingleFile):
         raise UserError("base", f"{base} must be a model in diffusers' format, a folder or a hub id, not a file")
     return ModelFiles(name, base, whole, replacement)
 
 
 def _network_in(folder: Path) -> NetworkFolder:
-    """The network's folder: this folder, or unet/ or transformer/ in it. Raises UserError."""
+    """The folder of the network: `folder` itself, or unet/ or transformer/ in it. Raises UserError."""
     here = folder.resolve()  # the name of `.` is empty
     for place in (here, *(here / name for name in NETWORK_PARTS)):
         if (place / "config.json").is_file() and any(place.glob("*.safetensors")):
@@ -192,9 +152,9 @@ def _network_in(folder: Path) -> NetworkFolder:
     raise UserError("model", problem, "name a folder with a whole model or its network")
 
 
-def resolve_name(name: str) -> Path | str | HubFile:
-    """What a model's name stands for: a folder or file of weights on this machine, a hub id, or a file on the hub that
-    is not on this machine. Raises UserError for any other name. Makes no network requests."""
+def resolve_name(name: str) -> Path | HubId | SingleFile:
+    """What a name stands for: a folder on this machine, a hub id, or a single file of weights. Makes no network
+    requests. Raises UserError for any other name, and for a file that cannot be read."""
     if name in EMBEDDED:
         if not (EMBEDDED[name] / INDEX).is_file():
             raise UserError("model", f"{name}: is missing", "take it from SeeDiff's repository, or reinstall seediff")
@@ -202,8 +162,10 @@ def resolve_name(name: str) -> Path | str | HubFile:
     if name in BY_NAME:
         return BY_NAME[name].hub_id
     path = path_of(name)
-    if os.path.isdir(path) or (os.path.isfile(path) and path.suffix in WEIGHTS):
+    if os.path.isdir(path):
         return path
+    if os.path.isfile(path) and path.suffix in WEIGHTS:
+        return read_checkpoint(path)
     check_unpacked(path)
     if os.path.exists(path):
         problem = "must be a folder, or a file of weights in safetensors or GGUF; pickles can run code"
@@ -217,4 +179,5 @@ def resolve_name(name: str) -> Path | str | HubFile:
         raise UserError("model", f"{name}: no such folder or file{near}", fix)
     if file is None:
         return hub_id
-    return cached_file(hub_id, file) or HubFile(hub_id, file)
+    cached = cached_file(hub_id, file)
+    return HubFile(hub_id, file) if cached is None else read_checkpoint(cached)

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError, first_line
-from ..files.messages import show_json
 from .families.family import NOT_LOADED, Family
 from .hub import INDEX, fetch_file, fetch_files, hub_files, read_index
-from .model_files import ModelFiles, NetworkFolder
+from .model_files import ModelFiles
 from .schedulers import follow_marks
-from .single_file import Checkpoint, load_parts
 from .trust import check_index, check_parts
-from .weights import PREFERRED, check_numbers, has_all, load_part, needed_files
+from .weights import check_numbers, has_all, load_part, naming, needed_files
 
 
 def load_pipeline(files: ModelFiles, family: Family, dtype: str) -> Any:
-    """diffusers' pipeline of a model. Fetches what the hub's cache lacks. Raises UserError."""
+    """diffusers' pipeline of a model, with all weights in the number format `dtype`. Files that the hub's cache
+    lacks are fetched. Raises UserError."""
     import diffusers
     import torch
 
@@ -33,26 +28,21 @@ def load_pipeline(files: ModelFiles, family: Family, dtype: str) -> Any:
     check_parts(folder, listed)
 
     # 1. Tokenizers, processors and the scheduler
-    with _naming(folder / "tokenizer"):
+    with naming(folder / "tokenizer"):
         tokenizers = family.tokenizers(folder)
     loaded: dict[str, Any] = {}
     for part in sorted(part for part in listed - {*tokenizers} if not family.has_weights(part)):
-        with _naming(folder / part):
+        with naming(folder / part):
             loaded[part] = _part_class(index, part).from_pretrained(str(folder / part))
 
     # 2. Parts with weights
     networks: dict[str, Any] = {}
     for part in weighted:
-        with _naming(folder / part):
+        with naming(folder / part):
             networks[part] = load_part(_part_class(index, part), folder, part, dtype, files.name)
-    own = files.replacement
-    if isinstance(own, NetworkFolder):
-        check_parts(own.path.parent, [own.path.name])
-        with _naming(own.path):
-            kind = getattr(diffusers, family.class_name)
-            networks[family.network_part] = load_part(kind, own.path.parent, own.path.name, dtype, files.name)
-    elif isinstance(own, Checkpoint):
-        networks |= load_parts(own, family, folder, index, getattr(torch, dtype))
+    replacement = files.replacement
+    if replacement is not None:
+        networks |= replacement.load(family, folder, index, dtype, files.name)
 
     # 3. The pipeline of these parts
     absent = dict.fromkeys({*NOT_LOADED, *family.optional} - listed)
@@ -60,20 +50,19 @@ def load_pipeline(files: ModelFiles, family: Family, dtype: str) -> Any:
     # A pipeline needs a processor at once; a tokenizer may be of another class than model_index.json names.
     given = {part: one if hasattr(one, "tokenizer") else None for part, one in tokenizers.items()}
     options = {**absent, **switches, **loaded, **networks, **given, "dtype": getattr(torch, dtype)}
-    with _naming(folder):
+    with naming(folder):
         kind = getattr(diffusers, index["_class_name"])
         pipe = kind.from_pretrained(str(folder), use_safetensors=True, trust_remote_code=False, **options)
         pipe.register_modules(**tokenizers)
     check_numbers(pipe, files.name, networks)
-    _check_readers(pipe, files.name, family)
-    if isinstance(own, Checkpoint):
-        follow_marks(pipe, own.tensors)
+    if replacement is not None:
+        follow_marks(pipe, replacement.marks)
     return pipe
 
 
 def fetch_pipeline(files: ModelFiles, family: Family, dtype: str, out: Path | None = None) -> Path:
-    """Fetch all files that are loaded for a number format from the hub id of the whole model, and return their folder.
-    out: as in `fetch_files`. Raises UserError."""
+    """Fetch all files of the whole model that are loaded in a number format, and return their folder. The whole
+    model must be a hub id. out: a folder to use instead of the hub's cache. Raises UserError."""
     hub_id = str(files.whole)
     sizes = hub_files(hub_id)
     needed = needed_files(sizes, *_parts(fetch_file(hub_id, INDEX).parent, files, family), dtype)
@@ -81,24 +70,17 @@ def fetch_pipeline(files: ModelFiles, family: Family, dtype: str, out: Path | No
 
 
 def _complete_folder(files: ModelFiles, family: Family, dtype: str) -> Path:
-    """The folder of a hub id in the cache, after missing files were fetched. If the hub cannot be reached, weights of
-    another variant will do. Raises UserError."""
+    """The folder of a hub id in the cache, after its missing files were fetched. Raises UserError."""
     folder = fetch_file(str(files.whole), INDEX).parent
-    listed, weighted = _parts(folder, files, family)
     here = [path.relative_to(folder).as_posix() for path in folder.glob("*/*")]
-    if has_all(here, listed, weighted, (PREFERRED[dtype][0], None)):
+    if has_all(here, *_parts(folder, files, family), dtype):
         return folder
-    try:
-        return fetch_pipeline(files, family, dtype)
-    except UserError:
-        if not has_all(here, listed, weighted, PREFERRED[dtype]):
-            raise
-        return folder
+    return fetch_pipeline(files, family, dtype)
 
 
 def _parts(folder: Path, files: ModelFiles, family: Family) -> tuple[set[str], list[str]]:
-    """(listed, weighted). listed: the parts that the model_index.json of a whole model lists. weighted: those of them
-    whose weights are loaded from this model. Raises UserError."""
+    """(listed, weighted). listed: the parts in the whole model's model_index.json. weighted: those among them whose
+    weights are loaded from the whole model. Raises UserError."""
     index = read_index(folder)
     listed = check_index(folder / INDEX, index, family)
     replaced = files.replaced(family, index)
@@ -106,29 +88,6 @@ def _parts(folder: Path, files: ModelFiles, family: Family) -> tuple[set[str], l
 
 
 def _part_class(index: dict[str, Any], part: str) -> Any:
-    """The class of a part, from diffusers or transformers. index: model_index.json, checked before."""
+    """The class of a part, from diffusers or transformers. index: model_index.json, already checked."""
     library, name = index[part]
     return getattr(import_module(library), name)
-
-
-@contextmanager
-def _naming(place: Path) -> Iterator[None]:
-    """In this block, any error becomes a UserError about `place`: for a broken folder, libraries raise anything."""
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:
-        raise UserError(place, f"cannot be loaded ({first_line(error)})") from error
-
-
-def _check_readers(pipe: Any, name: str, family: Family) -> None:
-    """Raise UserError for a tokenizer that reads no tokens, or more than its CLIP has positions."""
-    for reader in family.readers(pipe):
-        encoder = getattr(pipe, reader.name.replace("tokenizer", "text_encoder"))
-        limit, places = reader.tokenizer.model_max_length, math.inf
-        if type(encoder).__name__.startswith("CLIP"):
-            places = encoder.config.max_position_embeddings
-        if type(limit) is not int or not 0 < limit <= places:
-            problem = f"{name}: its {reader.name} gives {show_json(limit)} tokens at a time"
-            raise UserError("model", f"{problem}, which its text encoder cannot read", "download that folder again")

@@ -55,7 +55,7 @@ WORDS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """Options of `load_model` that change what is loaded. The fields are as in `RunConfig`."""
+    """Options of `load_model` that change what is loaded. Fields as in `RunConfig`."""
 
     lora: str | None = None
     lora_scale: float | None = None
@@ -65,19 +65,19 @@ class LoadOptions:
 
     @classmethod
     def of(cls, config: Any) -> LoadOptions:
-        """The options in a configuration."""
+        """The options that a configuration has. config: of any command."""
         names = [field.name for field in fields(cls)]
         return cls(**{name: getattr(config, name) for name in names if hasattr(config, name)})
 
 
 @dataclass(frozen=True)
 class Model:
-    """A loaded text-to-image model. device, dtype, offload: as in `load_model`."""
+    """A loaded text-to-image model. device, dtype, offload: as given to `load_model`, or chosen by it."""
 
     pipe: Any
     """diffusers' pipeline, without safety checker and progress bar."""
     info: ModelInfo
-    """What the model's files say, with the configurations of its parts as they were loaded."""
+    """What the model's files say; the parts' configurations are as they were loaded."""
     sizes: Sizes
     """The sizes of the model's images."""
     device: str
@@ -91,21 +91,22 @@ class Model:
 
     @property
     def network(self) -> Any:
-        """The part of the pipeline that contains the attention."""
+        """The part of the pipeline with the attention."""
         return getattr(self.pipe, self.family.network_part)
 
     @property
     def layers(self) -> Mapping[str, Layer]:
-        """The layers of attention that can be captured, by name."""
+        """Name → attention layer, for all layers that can be captured."""
         return self.family.layers(self.network)
 
     @property
     def readers(self) -> tuple[Reader, ...]:
-        """The tokenizers, and where their tokens are among the columns of attention to text."""
+        """The tokenizers; each says which text columns its tokens have."""
         return self.family.readers(self.pipe)
 
     def rest(self) -> None:
-        """With offload "model", move all parts off the device: needed after parts ran outside the pipeline's call."""
+        """With offload "model", move all parts off the device. It is needed after parts ran outside of a call of the
+        pipeline."""
         if self.offload == "model":
             self.pipe.maybe_free_model_hooks()
 
@@ -161,7 +162,7 @@ def _check_words(**given: str | None) -> None:
 
 
 def check_options(options: LoadOptions, info: ModelInfo) -> None:
-    """Raise UserError for options that contradict each other or the model, before its weights are read."""
+    """Raise UserError for options that contradict each other or the model. The model's weights are not read."""
     lora, scale = options.lora, options.lora_scale
     if options.quantize is not None:
         check_quantize(options.quantize, quantised=info.files.is_gguf)
@@ -182,7 +183,7 @@ def load_found(
     offload: Offload,
     graphs: Graphs,
 ) -> Model:
-    """`load_model` for a described model, with options that `check_options` accepts."""
+    """`load_model` for a model that was described before, with options that passed `check_options`."""
     # 1. What can be refused before weights are read
     _check_words(offload=offload, graphs=graphs)
     import_diffusers()
@@ -220,7 +221,7 @@ def load_found(
 
 
 def _apply(options: LoadOptions, pipe: Any, info: ModelInfo, dtype: str) -> None:
-    """Change a pipeline as the options say. Raises UserError."""
+    """Change a pipeline as the options say: LoRA, scheduler, quantised weights, tiles. Raises UserError."""
     import torch
 
     if options.lora is not None:
@@ -235,7 +236,7 @@ def _apply(options: LoadOptions, pipe: Any, info: ModelInfo, dtype: str) -> None
 
 
 def _place(pipe: Any, name: str, device: str, offload: Offload) -> None:
-    """`move_to`, with UserError if the memory of the device is too small. name: the model's."""
+    """`move_to`, with UserError if the device's memory is too small. name: the model's name."""
     import torch
 
     try:

@@ -15,14 +15,14 @@ from ..errors import UserError
 from .families.family import Family
 
 Offload = Literal["none", "model", "sequential"]
-"""What waits in the computer's memory while it is not running: nothing; whole parts (text encoders, network,
-autoencoder); single layers."""
+"""What waits in the computer's memory while it does not run. none: nothing; model: whole parts (text encoders,
+network, autoencoder); sequential: single layers."""
 Graphs = Literal["auto", "on", "off"]
 """Whether a network's calls are replayed as CUDA graphs. auto: if a trial shows that this is faster on this card."""
 
 
 class Loading(NamedTuple):
-    """How a model is loaded, as in `load_model`. Neither changes a byte of what it makes."""
+    """How a model is loaded; fields as in `load_model`. Neither field changes a byte of the results."""
 
     offload: Offload = "none"
     graphs: Graphs = "auto"
@@ -32,7 +32,7 @@ USUAL_LOADING = Loading()
 Quantize = Literal["nf4", "int8"]
 
 NOTHING_TO_SAVE = {"cpu": "here it runs on the cpu", "mps": "mps shares the computer's memory"}
-"""Device without memory of its own → the end of a sentence that says why offloading saves nothing."""
+"""Kind of device without memory of its own → why offloading saves nothing there, as the end of a sentence."""
 NEEDS = {"nf4": "bitsandbytes", "int8": "torchao"}
 
 
@@ -45,7 +45,7 @@ def memory_bytes() -> int | None:
 
 
 def check_offload(offload: str, device: str) -> None:
-    """Raise UserError for a device where offloading saves nothing, and if accelerate is missing."""
+    """Raise UserError if offloading would save nothing on this device, and if accelerate is missing."""
     if offload == "none":
         return
     why = NOTHING_TO_SAVE.get(device.split(":")[0])
@@ -57,15 +57,15 @@ def check_offload(offload: str, device: str) -> None:
 
 
 def check_graphs(device: str) -> None:
-    """Raise UserError if calls cannot be replayed on a device."""
+    """Raise UserError if calls cannot be replayed on this device."""
     why = why_no_graphs(device)
     if why:
         raise UserError("graphs", f"on: {why}", "leave it out")
 
 
 def why_no_graphs(device: str) -> str:
-    """Why calls cannot be replayed on a device; "" if they can. Replays were written for NVIDIA GPUs under Linux, with
-    torch's own allocator."""
+    """Why calls cannot be replayed on a device; "" if they can. Replays need an NVIDIA GPU, Linux, and torch's own
+    allocator."""
     import torch
 
     if not device.startswith("cuda"):
@@ -80,8 +80,8 @@ def why_no_graphs(device: str) -> str:
 def move_to(pipe: Any, device: str, offload: Offload) -> None:
     """Move a pipeline to a device, or have its parts moved there when they run. Raises torch.OutOfMemoryError.
 
-    On a GPU the autoencoder decodes one picture at a time: SDXL's batch of 8 would take 24 GiB, one picture takes 3.1.
-    """
+    On a GPU the autoencoder decodes the pictures of a batch one by one. SDXL's batch of 8 would take 24 GiB at once;
+    one picture takes 3.1."""
     if device.startswith("cuda") and hasattr(pipe.vae, "use_slicing"):
         pipe.vae.enable_slicing()
     if offload == "model":
@@ -93,8 +93,8 @@ def move_to(pipe: Any, device: str, offload: Offload) -> None:
 
 
 def enable_tiling(pipe: Any, model: str) -> None:
-    """Have the autoencoder encode and decode anything larger than its own size in overlapping tiles. Raises UserError
-    if it cannot."""
+    """Have the autoencoder work in overlapping tiles on pictures larger than its own size. model: the model's name.
+    Raises UserError if the autoencoder cannot."""
     if not hasattr(pipe.vae, "use_tiling"):  # how diffusers marks an autoencoder that can tile
         problem = f"the autoencoder of model '{model}' ({type(pipe.vae).__name__}) works on whole pictures only"
         raise UserError("vae_tiling", problem, "leave it out")
@@ -102,7 +102,7 @@ def enable_tiling(pipe: Any, model: str) -> None:
 
 
 def check_quantize(quantize: str, *, quantised: bool) -> None:
-    """Raise UserError if the weights are `quantised` already, and if the library is missing."""
+    """Raise UserError if the library for `quantize` is missing, and for weights that are `quantised` already."""
     if quantised:
         raise UserError("quantize", f"{quantize}: the model's weights are quantised already (GGUF)", "leave it out")
     if find_spec(NEEDS[quantize]) is None:
@@ -110,8 +110,8 @@ def check_quantize(quantize: str, *, quantised: bool) -> None:
 
 
 def quantise(pipe: Any, family: Family, quantize: Quantize, dtype: Any) -> None:
-    """Replace the linear layers of the network and of text encoders by quantised ones, except in CLIP, which is small.
-    NF4 layers quantise their weights when they are moved to the device. dtype: the number format in which they
+    """Replace linear layers by quantised ones, in the network and in text encoders except CLIP, which is small. NF4
+    layers quantise their weights when they are moved to the device. dtype: torch's number format in which they
     compute."""
     for name, part in pipe.components.items():
         small = name == "vae" or type(part).__name__.startswith("CLIP")
@@ -124,7 +124,8 @@ def quantise(pipe: Any, family: Family, quantize: Quantize, dtype: Any) -> None:
 
 
 def _is_replaced(part: Any, module: Any, name: str) -> bool:
-    """Whether a layer is linear, is not part of a LoRA, and need not stay in float32."""
+    """Whether a layer of a part is quantised: it is linear, does not belong to a LoRA, and need not stay in float32.
+    name: the layer's name in the part."""
     import torch
 
     kept = {*(getattr(part, "_keep_in_fp32_modules", None) or ()), "lora_A", "lora_B"}

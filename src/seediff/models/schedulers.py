@@ -1,8 +1,7 @@
-"""Schedulers by short names, and settings for weights that were distilled to a few steps, by their file names."""
+"""Schedulers by short names, and what the tensors of a single file say about them."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Container
 from typing import Any
 
@@ -29,28 +28,13 @@ NAMES: dict[str, tuple[str, dict[str, Any]]] = {
     "flow-euler": ("FlowMatchEulerDiscreteScheduler", {}),
     "flow-heun": ("FlowMatchHeunDiscreteScheduler", {}),
 }
-"""Short name → diffusers' class, and the settings that replace those of the model's own configuration. Names of
-diffusers' classes are accepted, too."""
-
-DISTILLED = {
-    "lightning": ("euler-trailing", 0.0),
-    # Hyper-SD and Hyper-FLUX, also abbreviated to "Hyper"; not "HyperRealistic" or "hypernetwork".
-    "hyper[-_ ]?(sd|flux)|hyper(?-i:(?![a-z]))(?![-_ ]?real)": ("ddim-trailing", 0.0),
-    "dmd2": ("lcm", 0.0),
-    "lcm": ("lcm", 1.0),
-    "tcd": ("tcd", 0.0),
-}
-"""Pattern in a file's name → the scheduler and guidance scale that model pages give for such UNets, which were
-distilled to a few steps."""
-STEPS = re.compile(r"(?<!\d)(\d{1,2})[-_ ]?steps?", re.IGNORECASE)
-USUAL_STEPS = 4
-FLOW_STEPS = 8
-"""Default steps of distilled transformers, which keep the model's scheduler."""
+"""Short name → (diffusers' class, the settings that replace the model's own). Names of diffusers' classes can be
+used, too."""
 
 
 def scheduler_class(name: str) -> tuple[str, dict[str, Any]]:
-    """(diffusers' class, settings that replace those of the model's configuration). Raises UserError for an unknown
-    name."""
+    """(diffusers' class, the settings that replace the model's own) of a scheduler. name: a short name, or a class
+    of diffusers. Raises UserError for any other name."""
     if name in NAMES:
         return NAMES[name]
     if name.endswith("Scheduler"):
@@ -64,7 +48,7 @@ def scheduler_class(name: str) -> tuple[str, dict[str, Any]]:
 
 
 def check_scheduler(family: Family, name: str) -> None:
-    """Raise UserError for an unknown name, and for a scheduler that the family cannot use."""
+    """Raise UserError for an unknown scheduler, and for a scheduler that the family cannot use."""
     kind, _ = scheduler_class(name)
     flows = isinstance(family, FlowMatching)
     if flows != kind.startswith("FlowMatch"):
@@ -75,7 +59,8 @@ def check_scheduler(family: Family, name: str) -> None:
 
 
 def use_scheduler(pipe: Any, name: str) -> None:
-    """Replace a pipeline's scheduler by the one of this name, configured like the old one. Raises UserError."""
+    """Replace a pipeline's scheduler by another one, with the configuration of the old one. name: as in
+    `scheduler_class`. Raises UserError."""
     import diffusers
 
     kind, options = scheduler_class(name)
@@ -87,33 +72,9 @@ def use_scheduler(pipe: Any, name: str) -> None:
 
 
 def follow_marks(pipe: Any, names: Container[str]) -> None:
-    """Configure the scheduler by the marks in a single file, which are empty tensors: with `v_pred`, the network
-    predicts v; if `ztsnr` is there, too, it was trained to start from pure noise. names: of the file's tensors."""
+    """Configure the scheduler as the empty tensors in a single file say. With `v_pred`, the network predicts v. With
+    `ztsnr`, too, it was trained to start from pure noise. names: the names of the file's tensors."""
     if "v_pred" not in names:
         return
     zero_snr = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"} if "ztsnr" in names else {}
     pipe.scheduler = type(pipe.scheduler).from_config(pipe.scheduler.config, prediction_type="v_prediction", **zero_snr)
-
-
-def distilled_defaults(family: Family, source: str) -> dict[str, Any]:
-    """`scheduler`, `steps` and `guidance_scale` for weights that were distilled to a few steps, by the name of their
-    file or hub id; empty for other weights. Models of flow matching keep their scheduler, and also their guidance if it
-    is an input of the network. Weights with `cfg` in their name keep their guidance."""
-    name = "/".join(re.split(r"[/\\]", source)[-2:])
-    flows, lower = isinstance(family, FlowMatching), name.lower()
-    recipe = next((recipe for part, recipe in DISTILLED.items() if re.search(part, name, re.IGNORECASE)), None)
-
-    # What such weights usually need
-    values = dict[str, Any]()
-    if flows and (recipe or "turbo" in lower):
-        values = {"steps": FLOW_STEPS, "guidance_scale": 0.0}
-    elif not flows and recipe:
-        values = {"scheduler": recipe[0], "steps": USUAL_STEPS, "guidance_scale": recipe[1]}
-
-    # What the name says about these weights
-    counted = STEPS.search(name)
-    if values and counted:
-        values["steps"] = int(counted[1])
-    if "cfg" in lower or (flows and family.distilled):
-        values.pop("guidance_scale", None)
-    return values

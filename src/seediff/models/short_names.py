@@ -1,4 +1,4 @@
-"""Well-known models by short names, with the licences that their pages named when this was written."""
+"""Well-known models by short names, with the licences that their pages named when this table was written."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ class NamedModel:
     name: str
     hub_id: str
     pipeline: str
-    """diffusers' class."""
+    """diffusers' class of the pipeline."""
     what: str
-    """A description."""
+    """Size of its images and what is special, such as "1024², few steps"."""
     billions: float
     """Billions of parameters."""
     licence: str
-    """The licence, whether the hub wants it accepted first, and whether sources disagree about it."""
+    """The licence. It also says if the hub wants the licence accepted first, and if sources disagree."""
     steps: int | None = None
     guidance_scale: float | None = None
-    """The values of the model's page where they differ from the pipeline's."""
+    """Steps and guidance scale of the model's page, if they differ from the pipeline's."""
 
     def weight_bytes(self, dtype: str) -> float:
-        """About how many bytes its weights take in a number format."""
+        """About how many bytes the weights take in the number format `dtype`."""
         return BYTES[dtype] * 1e9 * self.billions
 
 
@@ -100,12 +100,13 @@ EMBEDDED = {
     "mini": Path(__file__).parent / "mini" / "weights",
     "mini-dit": Path(__file__).parents[3] / "recipes" / "weights" / "mini-dit",
 }
-"""Name → folder, of the models of the embedded world. `mini-dit`, for measurements, is only in the repository."""
+"""Name → folder, for the two models of small drawn scenes. `mini` is in the package; `mini-dit`, for measurements,
+is only in the repository."""
 EMBEDDED_PIPELINES = {"mini": SD, "mini-dit": SD3}
 
 BY_NAME = {named.name: named for named in NAMED}
 
 
 def named_model(name: str) -> NamedModel | None:
-    """The model with this short name or hub id; None if it is not in the table."""
+    """The model with this short name or hub id; None if the table lacks it."""
     return BY_NAME.get(name) or next((named for named in NAMED if name == named.hub_id), None)

@@ -1,10 +1,9 @@
 """Checks the files of a model's folder before a library reads them.
 
-Libraries run code from a folder, or from a repository on the hub, if a configuration names it (`auto_map`) and is read
-by a class that looks for it (`AutoModel`). Both are ruled out here: a part must be of a class of diffusers or
-transformers that knows what it loads, and keys by which a configuration leads to code or to another model's files are
-refused.
-"""
+A configuration can name code in the folder or in a repository on the hub (`auto_map`), which libraries run if they
+read it with a class that looks for code (`AutoModel`). Both are ruled out here: a part must be of a class of
+diffusers or transformers that knows what it loads, and keys that lead to code or to another model's files are
+refused."""
 
 from __future__ import annotations
 
@@ -33,9 +32,9 @@ PARTS = {
     "tokenizer": r"transformers \w*(Tokenizer(Fast)?|TokenizersBackend|Processor)",
     "processor": r"transformers \w+Processor",
 }
-"""A pipeline's part other than the network, without its number → its allowed library and class."""
+"""Part of a pipeline, without its number → a pattern for its library and class. The network is not in this table."""
 NAMED_BY_FILES = re.compile(r"Auto[A-Z]|Pipeline")
-"""Matches names of classes that load whatever a configuration names. Parts may not be of these."""
+"""Matches names of classes that load whatever a configuration names. No part may have such a class."""
 ELSEWHERE = frozenset(
     {
         "auto_map", "custom_pipeline", "custom_pipelines", "custom_revision", "code_revision", "trust_remote_code",
@@ -45,17 +44,21 @@ ELSEWHERE = frozenset(
 """Keys of configurations that name code, or files outside the folder."""
 
 OWN_ATTENTION: dict[str, Any] = {"trust_remote_code": False, "attn_implementation": None}
-"""For transformers' `from_pretrained`, which then chooses the attention: a configuration may ask for a repository's."""
+"""Arguments for transformers' `from_pretrained`: transformers chooses the implementation of attention, instead of a
+configuration, which may name a repository."""
 
 COUNTS = re.compile(r"(transformer_)?layers_per_block|num_(hidden_|single_)?layers|n_layers|depths|num_encoder_blocks")
 MOST_LAYERS = 200
-"""Libraries would build networks of more layers, keys that match COUNTS, for hours."""
+"""The largest number of layers that keys matching COUNTS may have. Libraries would build more layers for hours."""
 
 
 def check_index(path: Path, index: Mapping[str, Any], family: Family) -> set[str]:
-    """The parts that a model_index.json lists and that are loaded. Raises UserError for a network of another class than
-    the family's, for other parts that PARTS does not allow, and if one that the family needs is missing."""
+    """The parts that a model_index.json lists and that are loaded. path: of this file, for messages. Raises
+    UserError for a network that is not of the family's class, for parts that PARTS does not allow, and for a missing
+    part that the family needs."""
     check_settings(path, index)
+    # listed: parts that are in this model. needed: parts that must be, because every model of the family has them, or
+    # because the file names them.
     listed, needed = set(), {family.network_part, "vae", "text_encoder", family.reads_text}
     for part, made_of in index.items():
         if not isinstance(made_of, list) or part.startswith("_") or part in NOT_LOADED:
@@ -80,8 +83,8 @@ def check_index(path: Path, index: Mapping[str, Any], family: Family) -> set[str
 
 
 def check_parts(folder: Path, parts: Iterable[str]) -> None:
-    """Raise UserError for code or adapters among the files of these parts of a pipeline, and for configurations that
-    `check_settings` refuses."""
+    """Raise UserError for code or adapters among the files of these parts, and for configurations that
+    `check_settings` refuses. folder: the pipeline's folder."""
     for path in sorted(chain.from_iterable((folder / part).glob("*") for part in parts)):
         if path.suffix == ".py" or path.name == "adapter_config.json":
             raise UserError(path, "code and adapters in a model's folder are not read", "remove this file")
@@ -96,7 +99,8 @@ def check_parts(folder: Path, parts: Iterable[str]) -> None:
 
 
 def check_settings(path: Path | str, settings: Any) -> None:
-    """Raise UserError where a configuration, at any depth, has a key of ELSEWHERE or more layers than any model."""
+    """Raise UserError if a configuration has, at any depth, a key of ELSEWHERE, or too many layers. path: its file,
+    for messages."""
     waiting = [settings]
     while waiting:
         value = waiting.pop()
@@ -114,8 +118,8 @@ def check_settings(path: Path | str, settings: Any) -> None:
 
 
 def import_without_kernels(name: str) -> None:
-    """Import a library, if it is installed, while the package `kernels` is hidden, with which the library would fetch
-    and run code of a repository. Errors are ignored, because most models do not need the library."""
+    """Import a library if it is installed, while the package `kernels` is hidden: with `kernels`, the library would
+    fetch and run code of a repository. Errors are ignored, because most models do not need the library."""
     if name in sys.modules or find_spec(name) is None:
         return
     before = {"kernels": sys.modules["kernels"]} if "kernels" in sys.modules else {}
@@ -129,8 +133,8 @@ def import_without_kernels(name: str) -> None:
 
 
 def import_transformers() -> Any:
-    """transformers, with its warnings and progress bars switched off: its warnings about a broken folder would repeat
-    its error."""
+    """The module transformers, without its warnings and progress bars. Its warnings about a broken folder would only
+    repeat its error."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # some warnings are issued during the import
     import transformers
 
@@ -140,8 +144,8 @@ def import_transformers() -> Any:
 
 
 def import_diffusers() -> None:
-    """Import diffusers with the warnings and loading bars of libraries switched off. Raises UserError if torchvision
-    breaks the import."""
+    """Import diffusers, without warnings and progress bars of the libraries. Raises UserError if the installed
+    torchvision breaks the import."""
     os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
     for name in ("bitsandbytes", "torchao", "torch.utils._pytree"):  # which diffusers imports if installed
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -1,5 +1,5 @@
-"""Chooses which of a model's weight files are loaded, and loads its parts whole: libraries would initialise missing
-weights at random and only log a warning."""
+"""Chooses which weight files of a model are loaded, and loads its parts completely. Libraries alone would fill
+missing weights with random numbers, and only log a warning."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
+from ..errors import UserError, first_line
 from ..files.messages import show_bytes
 from ..files.tensors import Tensor, read_header
 from .short_names import BYTES
@@ -24,9 +23,10 @@ PREFERRED: dict[str, tuple[str | None, ...]] = {
     "float16": ("fp16", None, "bf16"),
     "bfloat16": ("bf16", "fp16", None),
 }
-"""diffusers' `variant`s for each number format, the best first; None: files without a variant, usually in float32."""
+"""Number format → the variants of files that can be loaded, the best first. None: files without a variant, usually
+in float32."""
 SMALL = (".json", ".txt", ".model", ".jinja")
-"""Suffixes of a part's other files that libraries read."""
+"""Suffixes of files other than weights that libraries read."""
 
 BLOCK = re.compile(r"\.\d+\.")
 """Matches the block number in a tensor's name."""
@@ -39,7 +39,8 @@ precision and several files, text_encoder/model.fp16-00001-of-00002.safetensors;
 
 
 def variants(files: Iterable[str], part: str) -> dict[str | None, list[re.Match[str]]]:
-    """Variant of a part's weights → its files, as matches of `_WEIGHTS`. files: paths in the pipeline's folder."""
+    """Variant of a part's weights → its files, as matches of `_WEIGHTS`. files: paths in the pipeline's folder.
+    part: the part's name."""
     found: dict[str | None, list[re.Match[str]]] = {}
     for match in map(_WEIGHTS.fullmatch, files):
         if match and match["part"] == part:
@@ -48,35 +49,33 @@ def variants(files: Iterable[str], part: str) -> dict[str | None, list[re.Match[
 
 
 def chosen_files(files: Iterable[str], part: str, dtype: str) -> tuple[str | None, list[str]]:
-    """(variant, files) of a part that are loaded for the number format `dtype`. (None, []) if the part has no weights;
-    loading then reports what is missing."""
+    """(variant, files) of a part that are loaded in the number format `dtype`. files: paths in the pipeline's
+    folder. (None, []) if the part has no weights; loading reports it."""
     held = variants(files, part)
     chosen = next((variant for variant in PREFERRED[dtype] if variant in held), None)
     return chosen, [match[0] for match in held.get(chosen, ())]
 
 
-def has_all(
-    files: Iterable[str], listed: Iterable[str], weighted: Iterable[str], allowed: Collection[str | None]
-) -> bool:
-    """Whether nothing of a pipeline needs to be downloaded: each listed part has its configuration, and each weighted
-    part all files of an allowed variant. files: paths in the pipeline's folder.
+def has_all(files: Iterable[str], listed: Iterable[str], weighted: Iterable[str], dtype: str) -> bool:
+    """Whether nothing needs to be downloaded to load a pipeline in the number format `dtype`: each listed part has its
+    configuration, and each weighted part has all files of a suitable variant. files: paths in the pipeline's folder.
 
-    Files without a variant, usually float32, convert to any half precision. Half precision is not enough for float32,
-    because the result would then depend on earlier downloads.
-    """
-    files = [*files]
+    Files without a variant, usually in float32, can be converted to any half precision. Half precision does not do
+    for float32, because the result would then depend on earlier downloads."""
+    files, allowed = [*files], {PREFERRED[dtype][0], None}
     configured = {file.partition("/")[0] for file in files if file.endswith(".json")}
     return configured.issuperset(listed) and all(_is_whole(variants(files, part), allowed) for part in weighted)
 
 
 def _is_whole(held: Mapping[str | None, Sequence[re.Match[str]]], allowed: Collection[str | None]) -> bool:
-    """Whether one of the allowed variants is complete. Each file's name says how many files the variant has."""
+    """Whether all files of an allowed variant are there. A file's name says how many files its variant has."""
     counts = Counter((variant, match["count"]) for variant in held.keys() & allowed for match in held[variant])
     return any(there >= int(count or 1) for (_, count), there in counts.items())
 
 
 def needed_files(files: Collection[str], listed: Iterable[str], parts: Iterable[str], dtype: str) -> list[str]:
-    """The files of a hub id that are loaded. listed: all parts. parts: the parts whose weights are loaded."""
+    """The files of a hub id that are loaded in the number format `dtype`. files: all of its files. listed: all
+    parts. parts: the parts whose weights are loaded."""
     places = {*listed, "model_index.json"}
     needed = [file for file in files if file.partition("/")[0] in places and file.endswith(SMALL)]
     for part in parts:
@@ -85,82 +84,52 @@ def needed_files(files: Collection[str], listed: Iterable[str], parts: Iterable[
 
 
 def part_files(folder: Path, part: str, dtype: str) -> tuple[str | None, list[Path]]:
-    """`chosen_files` of a pipeline's folder, with the files' paths."""
+    """`chosen_files` for a folder on this machine, with the files' paths. folder: the pipeline's folder."""
     there = sorted(f"{part}/{path.name}" for path in (folder / part).glob("*.safetensors"))
     variant, files = chosen_files(there, part, dtype)
     return variant, [folder / file for file in files]
 
 
 def file_bytes(path: Path, dtype: str) -> int:
-    """Bytes of a file's tensors in a number format, from the file's header; a GGUF file keeps its own formats. Raises
-    UserError."""
+    """Bytes of a file's tensors in the number format `dtype`, from the file's header. A GGUF file keeps its own
+    formats. Raises UserError."""
     if path.suffix == ".gguf":
         return path.stat().st_size
     return BYTES[dtype] * sum(math.prod(tensor.shape) for tensor in read_header(path).tensors.values())
 
 
-@dataclass
-class _Growth:
-    """What a library has built of a network, and the most that it may build."""
-
-    most_tensors: float
-    most_values: float
-    too_large: UserError
-    """The error above this."""
-    built: set[tuple[int, str]] = field(default_factory=set)
-    """Modules and the names of their parameters, which loading sets again."""
-    values: int = 0
-
-    def add(self, module: Any, name: str, parameter: Any) -> None:
-        """Count a parameter that a module gets."""
-        if parameter is None or (id(module), name) in self.built:
-            return
-        self.built.add((id(module), name))
-        self.values += parameter.numel()
-        if len(self.built) > self.most_tensors or self.values > self.most_values:
-            raise self.too_large
-
-
-@contextmanager
-def no_larger_than(files: Collection[Path], config: Path) -> Iterator[None]:
-    """In this block, raise UserError as soon as a network gets more than twice the values or tensors of these files:
-    the file `config` may hold any numbers, and libraries would build for hours, or until memory is full. Twice, because
-    files hold values that two tensors share only once. Without files there is no limit."""
-    from torch.nn.modules.module import register_module_parameter_registration_hook
-
-    held = [math.prod(tensor.shape) for tensor in _tensors(files).values()]
-    problem = f"describes a larger network than that of its weights, {sum(held)} numbers in {len(held)} tensors"
-    too_large = UserError(config, problem, "download it again")
-    growth = _Growth(2 * len(held) or math.inf, 2 * sum(held) or math.inf, too_large)
-    handle = register_module_parameter_registration_hook(growth.add)
-    try:
-        yield
-    except RuntimeError as error:  # diffusers reserves memory for a tensor before the module has it
-        asked = re.search(r"allocate (\d+) bytes", str(error))
-        if asked and int(asked[1]) <= 4 * growth.most_values:  # all values, in float32
-            more = f"loading it needs {show_bytes(int(asked[1]))} more memory than this machine has free"
-            raise UserError(config.parent, more, "end other programs, or take a smaller model") from error
-        if not asked and "Storage size" not in str(error):
-            raise
-        raise too_large from error
-    finally:
-        handle.remove()
-
-
 def _tensors(files: Iterable[Path]) -> dict[str, Tensor]:
-    """Name → what the headers of files say about a tensor."""
+    """Name → shape and type of a tensor, from the headers of files."""
     return dict(chain.from_iterable(read_header(file).tensors.items() for file in files))
 
 
-def load_checked(
-    kind: Any, source: str, files: Collection[Path], config: Path, /, **options: Any
-) -> tuple[Any, Mapping[str, Any]]:
-    """(network, info) of a class of diffusers or transformers. info: what the library reported, for `misfit`. source: a
-    folder or hub id. files, config: as in `no_larger_than`. options: of `from_pretrained`."""
+def load_checked(kind: Any, source: str, /, **options: Any) -> tuple[Any, Mapping[str, Any]]:
+    """(network, info). kind: a class of diffusers or transformers, which loads the network. source: a folder or hub
+    id. options: arguments of `from_pretrained`. info: what the library reported, for `misfit`. Raises UserError if
+    this machine has too little memory."""
     if of_transformers(kind):  # reports sizes that do not match, too
         options |= {**OWN_ATTENTION, "ignore_mismatched_sizes": True}
-    with no_larger_than(files, config):
+    try:
         return kind.from_pretrained(source, use_safetensors=True, output_loading_info=True, **options)
+    except RuntimeError as error:
+        asked = re.search(r"allocate (\d+) bytes", str(error))
+        if asked is None:
+            raise
+        more = f"loading it needs {show_bytes(int(asked[1]))} more memory than this machine has free"
+        place = "/".join([source, options.get("subfolder", "")]).rstrip("/")
+        raise UserError(place, more, "end other programs, or take a smaller model") from error
+
+
+@contextmanager
+def naming(place: Path) -> Iterator[None]:
+    """In this block, every error becomes a UserError about `place`. Libraries raise errors of any kind for a broken
+    folder."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(place, f"cannot be loaded ({first_line(error)})") from error
 
 
 def of_transformers(kind: Any) -> bool:
@@ -171,13 +140,13 @@ def of_transformers(kind: Any) -> bool:
 def load_part(kind: Any, folder: Path, part: str, dtype: str, name: str) -> Any:
     """Load a part with weights from a pipeline's folder.
 
-    kind: the library's class. name: the model's name, for messages. Raises UserError naming the first tensor that is
-    missing or belongs to a block that the configuration lacks."""
+    kind: the library's class. part: its name. name: the model's name, for messages. Raises UserError, with the
+    tensor's name, if a tensor is missing or belongs to a block that the configuration lacks."""
     import torch
 
     variant, files = part_files(folder, part, dtype)
     options = {"subfolder": part, "variant": variant, "dtype": getattr(torch, dtype)}
-    loaded, info = load_checked(kind, str(folder), files, folder / part / "config.json", **options)
+    loaded, info = load_checked(kind, str(folder), **options)
     left: list[str] = []
     if not of_transformers(kind):  # fewer layers of a text encoder are a choice
         left = [key for key in info["unexpected_keys"] if BLOCK.search(key)]
@@ -188,8 +157,8 @@ def load_part(kind: Any, folder: Path, part: str, dtype: str, name: str) -> Any:
 
 
 def wrong_types(network: Any, files: Iterable[Path]) -> str:
-    """Describe the first tensor with integers in the files where the network has floating-point numbers; empty if all
-    types fit. Libraries would convert the integers to meaningless numbers."""
+    """A sentence about the first tensor that has integers in the files but floating-point numbers in the network;
+    empty if there is none. Libraries would convert the integers to meaningless numbers."""
     held, own = _tensors(files), network.state_dict()
     for name in sorted(held.keys() & own.keys()):
         kind = held[name].dtype
@@ -199,9 +168,11 @@ def wrong_types(network: Any, files: Iterable[Path]) -> str:
 
 
 def misfit(network: Any, info: Mapping[str, Any], files: Iterable[Path]) -> str:
-    """Describe the first missing, mismatched or unexpected tensor of a loaded network; empty if everything fits.
+    """A sentence about the first tensor of a loaded network that is missing, mismatched or unexpected; empty if
+    everything fits.
 
-    info: what the library reported when it loaded the network. files: the weight files, whose headers say the types."""
+    info: what the library reported when it loaded the network. files: the weight files, whose headers say the
+    tensors' types."""
     missing = [key for key in info["missing_keys"] if not key.endswith("position_ids")]
     if missing:
         count = f"{len(missing)} of {len(network.state_dict())} tensors"
@@ -216,12 +187,13 @@ def misfit(network: Any, info: Mapping[str, Any], files: Iterable[Path]) -> str:
 
 
 def all_finite(tensor: Any) -> bool:
-    """Whether all values are finite, by their bounds, which are NaN if any value is: this takes a tenth of the time."""
+    """Whether all values of a tensor are finite. The smallest and the largest value decide: both are NaN if any
+    value is. This takes a tenth of the time of looking at each value."""
     return not tensor.numel() or all(bool(bound.isfinite()) for bound in tensor.aminmax())
 
 
 def no_number(what: str, dtype: str) -> UserError:
-    """The error for values that are NaN or infinite. what: a plural noun for the values. dtype: their number format."""
+    """The error for values that are NaN or infinite. what: the values, as a plural noun. dtype: their number format."""
     dtype = dtype.removeprefix("torch.")
     if dtype == "float16":
         return UserError("dtype", f"float16: overflowed: {what} are not numbers", "use float32 or bfloat16")
@@ -230,7 +202,7 @@ def no_number(what: str, dtype: str) -> UserError:
 
 
 def not_finite(network: Any) -> str:
-    """Describe the first tensor of a network with a NaN or infinite value; empty if all values are finite."""
+    """A sentence about the first tensor of a network with a value that is NaN or infinite; empty if all are finite."""
     for name, tensor in network.state_dict().items():
         if hasattr(tensor, "quant_type"):  # of a GGUF file
             from diffusers.quantizers.gguf.utils import dequantize_gguf_tensor
@@ -242,7 +214,8 @@ def not_finite(network: Any) -> str:
 
 
 def check_numbers(pipe: Any, name: str, parts: Iterable[str]) -> None:
-    """Raise UserError naming the first tensor of these parts with a NaN or infinite value."""
+    """Raise UserError, with the tensor's name, if a part has a weight that is NaN or infinite. name: the model's
+    name. parts: names of parts."""
     for part in parts:
         problem = not_finite(getattr(pipe, part))
         if problem:

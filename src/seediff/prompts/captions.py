@@ -1,17 +1,36 @@
-"""Captions beside photographs, and the words in them that may name segments."""
+"""Words in a text that may name something, and captions beside photographs, whose words name segments."""
 
 from __future__ import annotations
 
-from collections import Counter
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..config.class_names import any_name
+from ..config.class_names import ANY_WORD, any_name
 from ..errors import UserError
 from ..files.documents import read_csv
 from ..files.photo_files import Photo, find_named
 from ..files.reading import read_text
-from .tokens import content_words
+
+FUNCTION_WORDS = frozenset(
+    """a about above across after against all along also am among an and another any are around as at away back
+    be because been before behind being below beneath beside besides between both but by can close could did do
+    does down each either every few for from front had has have he her here him his how i if in inside into is
+    it its just left like many me more most much my near next no not of off on one only onto or other our out
+    outside over own part past per photo photograph picture image right several shall she side so some such than
+    that the their them then there these they this those three through to together toward towards two under
+    until up upon us very via view was we were what when where which while who whose will with within without
+    you your""".split()
+)
+"""English words that name nothing visible. A caption's remaining words are its nouns, adjectives and verbs; word
+classes are not guessed."""
+
+
+def content_words(caption: str) -> tuple[str, ...]:
+    """The words of a caption that may name something, in lower case, each once, in order."""
+    words = dict.fromkeys(re.findall(ANY_WORD, caption.lower()))
+    # A single letter names nothing, but a Chinese character or a Korean syllable does.
+    return tuple(word for word in words if word not in FUNCTION_WORDS and (len(word) > 1 or word > "\u0e00"))
 
 
 def read_words(
@@ -19,12 +38,11 @@ def read_words(
 ) -> dict[str, tuple[str, ...]]:
     """Name of a photograph → the words of its caption, for every photograph with a caption.
 
-    source: a CSV file with the columns file and caption, or a folder with NAME.txt for each photograph NAME (a path
-    such as trip/1, or only its last part). names: if given, the words are the names that the caption contains.
+    source: a CSV file with the columns file and caption, or a folder with NAME.txt for each photograph NAME, which may
+    be a path such as trip/1. names: if given, the words are the names that the caption contains.
     vocabulary: the model's words, if it knows only some; other words are left out.
 
-    Raises UserError for a faulty file or line, for a file that belongs to several photographs, and if no photograph has
-    a caption.
+    Raises UserError for a faulty file or line, and if no photograph has a caption.
     """
     captions = _from_folder(source, photos) if source.is_dir() else _from_csv(source, photos)
     if not captions:
@@ -43,18 +61,8 @@ def classes_mentioned(caption: str, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _from_folder(folder: Path, photos: Sequence[Photo]) -> dict[str, str]:
-    names = {photo.name for photo in photos}
-    stems = Counter(photo.path.stem for photo in photos)
-    captions: dict[str, str] = {}
-    for photo in photos:
-        stem, path = photo.path.stem, folder / f"{photo.name}.txt"
-        if not path.is_file() and stem not in names:
-            path = folder / f"{stem}.txt"
-            if path.is_file() and stems[stem] > 1:
-                raise UserError(path, f"{stems[stem]} photographs have that name", f"call it {photo.name}.txt")
-        if path.is_file():
-            captions[photo.name] = read_text(path)
-    return captions
+    paths = {photo.name: folder / f"{photo.name}.txt" for photo in photos}
+    return {name: read_text(path) for name, path in paths.items() if path.is_file()}
 
 
 def _from_csv(path: Path, photos: Sequence[Photo]) -> dict[str, str]:

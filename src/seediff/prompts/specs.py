@@ -4,6 +4,9 @@ sample's index.
     templates alone             `take_turns`: classes in turn, several in an image if asked, templates in turn
     a prompt without {class}    `deal_prompts`: the class with the fewest images, its next prompt
     then                        `each_spec`: a {class} becomes a subclass or the class; each sample gets its seed
+
+Before that, `varied_prompts` may add places, light and points of view to the templates, so that the images of a class
+do not all look alike.
 """
 
 from __future__ import annotations
@@ -11,11 +14,13 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..config.class_names import by_class, classes_in, join_classes
+from ..errors import UserError
+from .captions import content_words
 
 if TYPE_CHECKING:
     from ..config.generate_config import GenerateConfig
@@ -164,5 +169,58 @@ def redraw(spec: SampleSpec, seed: int, attempt: int) -> SampleSpec:
 
 
 def _stable_hash(*parts: int | str) -> int:
-    """A hash that is the same on every machine and in every version of Python, unlike `hash` and `random`."""
+    """A number in [0, 2^48) for these parts. Unlike `hash` and `random`, it is the same on every machine and in every
+    version of Python."""
     return int.from_bytes(hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=6).digest(), "big")
+
+
+PHRASES: dict[str, tuple[str, ...]] = {
+    "place": (
+        "on grass", "on sand", "in the snow", "in the city", "in a room", "in the sky", "on the water",
+        "on a street", "in a forest", "in a field", "by a wall", "in a garden", "indoors", "in front of mountains",
+    ),
+    "light": ("in sunlight", "at sunrise", "at dusk", "at night", "on a cloudy day", "in fog", "under a lamp"),
+    "view": (
+        "seen from the front", "seen from the side", "seen from behind", "seen from above", "in the distance",
+        "in close-up",
+    ),
+}  # fmt: skip
+"""Phrases that fit any class. They name no other object."""
+MOST_TEMPLATES = 200
+"""The maximum number of templates with phrases."""
+
+
+def varied_prompts(
+    prompts: Sequence[str], kinds: Sequence[str], classes: Sequence[str], words: Collection[str] | None = None
+) -> tuple[str, ...]:
+    """The templates with phrases: `a {class}` → `a {class}`, `a {class} on grass`, `a {class} on grass at night`, …
+
+    Each template is combined with each phrase of every kind, and with no phrase of a kind, before its full stop. At
+    most MOST_TEMPLATES are returned, in a mixed order that is always the same. The prompts that name their classes
+    follow unchanged.
+
+    Phrases that name one of the classes are left out. words: the model's words, if its vocabulary is limited; phrases
+    with other words are left out, too. Raises UserError for an unknown kind, for a kind without a remaining phrase, and
+    without a template.
+    """
+    templates = [prompt for prompt in prompts if "{class}" in prompt]
+    if not templates:
+        raise UserError("vary", "adds phrases to prompts with {class}, and there is none", "leave it out")
+    for kind in kinds:
+        if kind not in PHRASES:
+            raise UserError("vary", f"{kind!r} is not a kind of phrase", f"choose among {', '.join(PHRASES)}")
+    choices: list[tuple[str, ...]] = []
+    for kind in dict.fromkeys(kinds):
+        named = classes_in(PHRASES[kind], classes)
+        phrases = [phrase for phrase, names in zip(PHRASES[kind], named, strict=True) if not names]
+        if words is not None:
+            phrases = [phrase for phrase in phrases if set(content_words(phrase)) <= set(words)]
+        if not phrases:
+            raise UserError("vary", f"the model knows no phrase for {kind}", "leave it out")
+        choices.append(("", *phrases))
+    combined = []
+    for template, *phrases in itertools.product(templates, *choices):
+        text = " ".join(filter(None, (template.rstrip("."), *phrases)))
+        combined.append(text + "." * template.endswith("."))
+    mixed = sorted(combined, key=lambda text: hashlib.blake2b(text.encode()).digest())[:MOST_TEMPLATES]
+    return (*mixed, *(prompt for prompt in prompts if "{class}" not in prompt))

@@ -1,6 +1,4 @@
-"""Words of a prompt: which words may name something, and where they are among the tokens, by the tokenizer's character
-offsets.
-"""
+"""Where the words of a prompt are among its tokens, by the tokenizer's character offsets."""
 
 from __future__ import annotations
 
@@ -9,31 +7,12 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from ..config.class_names import ANY_WORD, DEFAULT_PROMPTS, UNSPACED, any_name, join_classes, longest_first, spoken
+from ..config.class_names import DEFAULT_PROMPTS, UNSPACED, any_name, join_classes, longest_first, spoken
 from ..errors import UserError
 from ..models.families.readers import Reader
 
 BREAK = "BREAK"
 """The word that web interfaces read as the end of a chunk of the prompt."""
-FUNCTION_WORDS = frozenset(
-    """a about above across after against all along also am among an and another any are around as at away back
-    be because been before behind being below beneath beside besides between both but by can close could did do
-    does down each either every few for from front had has have he her here him his how i if in inside into is
-    it its just left like many me more most much my near next no not of off on one only onto or other our out
-    outside over own part past per photo photograph picture image right several shall she side so some such than
-    that the their them then there these they this those three through to together toward towards two under
-    until up upon us very via view was we were what when where which while who whose will with within without
-    you your""".split()
-)
-"""English words that name nothing visible. A caption's remaining words are its nouns, adjectives and verbs; word
-classes are not guessed."""
-
-
-def content_words(caption: str) -> tuple[str, ...]:
-    """The words of a caption that may name something, in lower case, each once, in order."""
-    words = dict.fromkeys(re.findall(ANY_WORD, caption.lower()))
-    # A single letter names nothing, but a Chinese character or a Korean syllable does.
-    return tuple(word for word in words if word not in FUNCTION_WORDS and (len(word) > 1 or word > "\u0e00"))
 
 
 class Reading(NamedTuple):
@@ -43,7 +22,7 @@ class Reading(NamedTuple):
     text: str
     """The prompt after `Reader.convert`."""
     spans: list[tuple[int, int]]
-    """Of each token, as in `token_spans`."""
+    """For each token, the characters (start, end) of `text` that belong to it; see `token_spans`."""
 
     @property
     def is_too_long(self) -> bool:
@@ -51,7 +30,7 @@ class Reading(NamedTuple):
         return len(self.spans) > self.reader.limit
 
     def columns(self, phrases: Sequence[str]) -> dict[str, set[int]]:
-        """Word or phrase → the text columns of all its occurrences; empty without any."""
+        """Word or phrase → the text columns of all its occurrences; an empty set if it does not occur."""
         first, end = self.reader.first, self.reader.end
         assert first is not None
         if end is not None:  # padding comes before the text
@@ -133,9 +112,11 @@ def split_prompts(
 
 
 def find_columns(reader: Reader, prompt: str, phrases: Sequence[str], chunks: int = 1) -> dict[str, set[int]]:
-    """Word or phrase → its columns, found as in `locate_columns`, but by one tokenizer; empty if it is not in the
-    prompt. If the prompt is too long, only the part that the tokenizer reads counts. chunks: the number of parts
-    between the words BREAK, each of which is read by itself."""
+    """Word or phrase → its text columns by one tokenizer, under the rules of `locate_columns`; an empty set if the word
+    is not in the prompt. If the prompt is too long, only the part that the tokenizer reads counts.
+
+    chunks: the number of parts into which the words BREAK divide the prompt; each part is read by itself.
+    """
     columns: dict[str, set[int]] = {phrase: set() for phrase in phrases}
     if reader.first is None:
         return columns
@@ -149,14 +130,14 @@ def find_columns(reader: Reader, prompt: str, phrases: Sequence[str], chunks: in
 
 
 def is_divided(reader: Reader, prompt: str, chunks: int) -> bool:
-    """Whether the prompt has `chunks` parts between the words BREAK, and none is too long for the tokenizer."""
+    """Whether the words BREAK divide the prompt into exactly `chunks` parts, each short enough for the tokenizer."""
     parts = prompt.split(BREAK)
     return len(parts) == chunks and not any(read(reader, part).is_too_long for part in parts)
 
 
 def find_weight(text: str) -> str | None:
-    """The first text that looks like a weight of compel or of a web interface, such as `cat++`, `(cat)1.5`, `(cat)` or
-    `[cat]`, or like a bracket that is escaped because of these; None without such a text."""
+    """The first part of a text that looks like a weight of compel or of a web interface, such as `cat++`, `(cat)1.5`,
+    `(cat)` or `[cat]`, or like a bracket that is escaped because of these; None without such a text."""
     match = re.search(r"\S*(?:[^\W\d](?:\+|--)(?!\w)|[()\[\]])\S*", text)
     return None if match is None else match[0]
 

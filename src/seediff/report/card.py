@@ -1,4 +1,4 @@
-"""The dataset card: a README.md that says what is in the folder, how it was made and how to load it."""
+"""The dataset card: a README.md that says what is in a dataset's folder, how it was made and how to load it."""
 
 from __future__ import annotations
 
@@ -10,40 +10,26 @@ from typing import Any
 
 from markupsafe import Markup
 
-from .tables import SampleRow, count_classes, flat_config, is_of_photo, plain_facts, row_classes
-from .templates import render
+from ..models.short_names import EMBEDDED, named_model
+from .tables import SampleRow, count_classes, is_of_photo, plain_facts, render, row_classes
 
 MOST_PROMPTS = 20
 DTYPES = {"bool": {bool}, "int64": {int}, "float64": {int, float}, "string": {str}}
-"""Arrow's name of a type → the Python types of such values in JSON."""
+"""Arrow's name of a type → the Python types that such values have in JSON."""
 SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "n>10M")
 
-MODEL_NOTES = (  # (pattern to search in the model's name, note about the model's licence)
-    (
-        r"^mini(-dit)?$",
-        "the embedded model was trained on scenes composited from Fluent Emoji art (Microsoft, MIT licence)",
-    ),
-    (
-        r"^sd1|stable-diffusion-v1",
-        "Stable Diffusion 1.x is under the CreativeML OpenRAIL-M licence, whose use restrictions cover its output",
-    ),
-    (
-        r"^sd2|stable-diffusion-2",
-        "Stable Diffusion 2.x is under the CreativeML Open RAIL++-M licence, whose use restrictions cover its output",
-    ),
-)
-UNKNOWN_MODEL = "see the model's own card for its licence and what it says about generated images"
+EMBEDDED_LICENCE = "MIT; it was trained on scenes composited from Fluent Emoji art (Microsoft, MIT)"
 
 
 def dataset_card(
     about: Mapping[str, Any], rows: Sequence[SampleRow], class_names: Sequence[str], *, drawn: bool | None = None
 ) -> str:
-    """The text of README.md: YAML front matter as the Hugging Face hub reads it, then Markdown.
+    """The text of README.md: YAML front matter for the Hugging Face hub, then Markdown.
 
-    about: facts about the whole set, and `model`, `prompts`, `config` and `rejected` as in `write_page`. rows: those of
-    metadata.jsonl. class_names: label i + 1 is class_names[i]. drawn: True: the model drew the images; False: it made
-    only their masks; None: they may be of any origin. Raises UserError for a class that the dataset does not have.
-    """
+    about: facts about the whole set, and `model`, `prompts` and `rejected`, as for `write_page`. rows: the rows of
+    metadata.jsonl. class_names: label i + 1 is class_names[i]. drawn: True if the model drew the images, False if it
+    made only their masks, None if they may be of any origin. Raises UserError for a class that the dataset does not
+    have."""
     by_model = drawn is not None
     classes = count_classes(rows, class_names, about.get("rejected"))
     # Without templates each image has a prompt of its own. The first ones show what they are like.
@@ -73,7 +59,6 @@ def dataset_card(
         facts=_pairs(facts),
         rejected=any(count.rejected for count in classes),
         prompts=[markdown_text(prompt) for prompt in prompts],
-        config=_pairs(flat_config(about.get("config") or {})),
         classes=[{key: markdown_text(text) for key, text in each.cells().items()} for each in classes],
         models=_pairs((name, model_note(name)) for name in named),
         without_model=len(rows) - len(models),
@@ -92,7 +77,7 @@ def _config(rows: Sequence[SampleRow]) -> dict[str, Any]:
 
 
 def _feature(values: Iterable[Any]) -> dict[str, Any]:
-    """The type of a key, derived from all its values, as `datasets` writes it."""
+    """The type of a key in the form that `datasets` writes. values: all values of the key."""
     held = [value for value in values if value is not None]
     kinds = {type(value) for value in held}
     if kinds == {dict}:
@@ -110,8 +95,11 @@ def _pairs(pairs: Iterable[tuple[str, str]]) -> list[tuple[Markup, Markup]]:
 
 
 def model_note(model: str) -> str:
-    """The note about a model's licence. model: its name. For an unknown model, the note says where to look."""
-    return next((note for pattern, note in MODEL_NOTES if re.search(pattern, model)), UNKNOWN_MODEL)
+    """What the card says about a model's licence, if the licence is known, and where to read more. model: its name."""
+    if model in EMBEDDED:
+        return EMBEDDED_LICENCE
+    known, elsewhere = named_model(model), "see the model's own card for what it says about generated images"
+    return f"{known.licence}; {elsewhere}" if known else f"{elsewhere}, and for its licence"
 
 
 def size_category(count: int) -> str:
@@ -120,12 +108,12 @@ def size_category(count: int) -> str:
 
 
 def yaml_text(text: str) -> Markup:
-    """A text as a double-quoted YAML scalar; JSON strings are valid YAML."""
+    """A text as a double-quoted YAML scalar. JSON strings are valid YAML."""
     return Markup(json.dumps(_one_line(text), ensure_ascii=False))  # safe: front matter is YAML, not markup
 
 
 def markdown_text(text: str) -> Markup:
-    """A text escaped so that Markdown and HTML in it show it literally, on one line."""
+    """A text on one line, escaped so that Markdown and HTML in it are shown literally."""
     escaped = re.sub(r"([\\`*_{}\[\]()#+!|~$>-])", r"\\\1", _one_line(text))
     # A backslash keeps ">" literal in Markdown; "&" and "<" need HTML's own escapes.
     return Markup(escaped.replace("&", "&amp;").replace("<", "&lt;"))

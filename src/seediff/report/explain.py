@@ -1,4 +1,4 @@
-"""The steps of a mask as people see them: each as a small map with a sentence, or all together in a strip."""
+"""The steps of a mask for people to look at: each as a small map with a sentence, or all side by side in a strip."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SHOWN_SIDE = 256
 
 
 class Explanation(NamedTuple):
-    """What a step shows, and its equation in the paper."""
+    """A sentence about what a step shows, and its equation in the paper."""
 
     text: str
     equation: str = ""
@@ -36,13 +36,13 @@ class ShownStep:
 
     name: str
     levels: np.ndarray
-    """Its map, (h, w) uint8 from 0 to 255."""
+    """(h, w) uint8: the map after this step, from 0 to 255."""
     why: Explanation
 
 
 def show_steps(result: MaskResult, class_name: str, method: str) -> list[ShownStep]:
-    """Every step of a class's mask, in order; if PAMR ran, its input and result come last. result: the masks with their
-    trace."""
+    """Every step of a class's mask, in order. If PAMR ran, its input and its result come last. result: the masks with
+    their trace. method: the method's name."""
     shown: list[ShownStep] = []
     trace = result.trace[class_name]
     for step, values in trace.items():
@@ -58,9 +58,11 @@ def _levels(values: torch.Tensor) -> np.ndarray:
 
 
 def explain_step(step: MaskStep, *, before: Sequence[MaskStep] = (), method: str = "seediff") -> Explanation:
-    """Explain a step of a trace, or the input of PAMR. before: the earlier steps, which decide where seeds come from
-    (the expansion directly before them, eq. 8–9, or cross-attention, eq. 6), and whether the soft mask is a product
-    with the background (eq. 11)."""
+    """The explanation of a step in a trace.
+
+    before: the earlier steps. Two explanations depend on them: seeds come from the expansion directly before them (eq.
+    8–9) or from cross-attention (eq. 6), and the soft mask may be a product with the background (eq. 11). method: the
+    method's name; steps of other methods than `seediff` have general explanations."""
     if method != "seediff":  # its steps of these names may be different ones
         return _EVERY_METHOD.get(step.kind, GENERAL)
     if step.kind == "seeds" and before and before[-1].kind == "expansion":
@@ -108,8 +110,8 @@ AFTER_PAMR = Explanation(
 
 
 def draw_strip(image: np.ndarray, label_map: np.ndarray, steps: Sequence[ShownStep]) -> bytes:
-    """A PNG with the image (H, W, 3) uint8, the map after every step of a class's mask, and the label map (H, W) uint8
-    laid over the image."""
+    """The bytes of a PNG with three kinds of pictures side by side: the image, the map after every step of a class's
+    mask, and the mask over the image. image: (H, W, 3) uint8. label_map: (H, W) uint8."""
     small = shrink(image, STRIP_SIDE, Image.Resampling.LANCZOS)
     size = small.shape[1], small.shape[0]
     # A box filter shows each position as a square where it enlarges.

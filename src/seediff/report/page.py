@@ -14,22 +14,17 @@ import numpy as np
 from PIL import Image
 
 from ..config.class_names import SEGMENT
-from ..drawing.colours import css_colour, shown_ids
-from ..drawing.overlays import data_uri, draw_mask, jpeg_uri, shrink
-from ..errors import UserError
+from ..drawing.overlays import css_colour, data_uri, draw_mask, jpeg_uri, shown_ids, shrink
 from ..files.image_files import in_rgb, open_image, read_pixels
-from ..files.outputs import write_atomic
-from ..files.photo_files import without_suffix
+from ..files.outputs import STEPS, write_atomic
+from ..files.photo_files import sample_name
 from ..files.reading import inside, read_bytes
 from ..masks.flags import explain_flag, flag_kind
 from .card import dataset_card
-from .tables import SampleRow, count_classes, flat_config, operations_of, plain_facts, row_classes
-from .templates import render
+from .tables import SampleRow, count_classes, operations_of, plain_facts, render, row_classes
 
-STEPS = "steps"
-"""The folder of strips: steps/NAME_3.png shows how the mask of class 3 in sample NAME was made."""
 AUGMENTATIONS = "augmentations.jpg"
-"""The picture in a set from `augment` that shows a sample before and after each kind of addition."""
+"""A picture in the folder of a set from `augment`. It shows a sample before and after each kind of addition."""
 MOST_IMAGES, MOST_STRIPS = 60, 8
 SIDE = 256
 """The longer side of the page's pictures in pixels."""
@@ -50,9 +45,9 @@ class Tile:
     name: str
     image: str
     mask: str
-    """Image and mask as data URIs."""
+    """`image` and `mask` are pictures as data URIs."""
     shares: str
-    """What the mask covers, in words."""
+    """How much each class covers, in words."""
     prompt: str
     about: str
     classes: Sequence[ClassTag]
@@ -78,7 +73,8 @@ def write_reports(
     *,
     drawn: bool | None = None,
 ) -> None:
-    """Write the card and the page of a native dataset. Arguments as in `dataset_card` and `write_page`."""
+    """Write the card and the page of a native dataset. about, rows, classes: as for `write_page`. drawn: as for
+    `dataset_card`."""
     write_atomic(folder / "README.md", dataset_card(about, rows, classes, drawn=drawn).encode("utf-8"))
     write_page(folder, about, rows, classes)
 
@@ -86,9 +82,10 @@ def write_reports(
 def write_page(folder: Path, about: Mapping[str, Any], rows: Sequence[SampleRow], classes: Sequence[str]) -> Path:
     """Write preview.html into the folder of a native dataset, from its files, and return its path.
 
-    about: `model`, `method`, `config` (shown folded), `rejected` (from `count_flags`), `prompts` (templates), and any
-    number or text for the header. rows: those of metadata.jsonl. classes: label i + 1 is classes[i]. Raises UserError
-    for a row's picture that is missing, unreadable or outside the folder."""
+    about: facts for the header, numbers or texts by name, such as `model` and `method`; also `prompts`, a list of
+    templates, and `rejected`, what `count_flags` returns for the rejected draws. rows: the rows of metadata.jsonl.
+    classes: label i + 1 is classes[i]. Raises UserError for a picture that is missing, unreadable or outside the
+    folder."""
     counts = count_classes(rows, classes, about.get("rejected"))
     tags = [ClassTag(name, css_colour(label)) for label, name in enumerate(classes, 1)]
     kinds = sorted({*map(flag_kind, chain.from_iterable(row.get("flags") or () for row in rows))})
@@ -98,7 +95,6 @@ def write_page(folder: Path, about: Mapping[str, Any], rows: Sequence[SampleRow]
         names=classes,
         facts=plain_facts({"images": len(rows), **about}),
         prompts=list(about.get("prompts") or ()),
-        config=flat_config(about.get("config") or {}),
         rejected=any(count.rejected for count in counts),
         classes=list(zip(tags, [count.cells() for count in counts], strict=True)),
         images=len(rows),
@@ -115,32 +111,15 @@ def write_page(folder: Path, about: Mapping[str, Any], rows: Sequence[SampleRow]
     return path
 
 
-def pick_evenly(groups: Sequence[Sequence[str]], count: int) -> list[int]:
-    """The positions of at most `count` items, in rising order: as far as possible an equal number from each group,
-    spread over its length. groups: for each item a list with the name of its group; empty: it is in no group."""
-    members: dict[str, list[int]] = {}
-    for position, group in enumerate(groups):
-        members.setdefault(group[0] if group else "", []).append(position)
-    quota = dict.fromkeys(members, 0)
-    left = min(count, len(groups))
-    while left:
-        for name in members:
-            if left and quota[name] < len(members[name]):
-                quota[name] += 1
-                left -= 1
-    picked: list[int] = []
-    for name, positions in members.items():
-        picked += [positions[i * len(positions) // quota[name]] for i in range(quota[name])]
-    return sorted(picked)
-
-
 def _tiles(folder: Path, rows: Sequence[SampleRow], tags: Sequence[ClassTag]) -> Iterator[Tile]:
-    """Tiles of some of the samples, evenly over their first classes."""
+    """Tiles of at most MOST_IMAGES samples, evenly spaced."""
     labels = {tag.name: label for label, tag in enumerate(tags, 1)}
-    for position in pick_evenly([row_classes(row)[:1] for row in rows], MOST_IMAGES):
+    count = min(len(rows), MOST_IMAGES)
+    for number in range(count):
+        position = number * len(rows) // count
         row = rows[position]
         image, label_map = _read_pair(folder, row, position)
-        names, name = row_classes(row), _sample_name(row["file_name"])
+        names, name = row_classes(row), sample_name(row["file_name"])
         shares = [f"{name} {(label_map == labels[name]).mean():.0%} of the image" for name in names]
         numbers = None
         if SEGMENT in labels and "instances" in row:  # the class alone would show nothing
@@ -164,26 +143,19 @@ def _tiles(folder: Path, rows: Sequence[SampleRow], tags: Sequence[ClassTag]) ->
 
 
 def _read_pair(folder: Path, row: SampleRow, position: int) -> tuple[np.ndarray, np.ndarray]:
-    """A row's image (H, W, 3) and label map (H, W), both uint8."""
-    where = f"row {position + 1}"
-    keys = ("file_name", "mask_file_name")
-    image_path, mask_path = (inside(folder, row.get(key), where, key) for key in keys)
-    shown = [f"{where}: '{key}' {row.get(key)!r}" for key in keys]
-    with open_image(image_path, shown[0]) as opened:
-        image = np.asarray(in_rgb(opened, shown[0]))
-    with open_image(mask_path, shown[1]) as mask:
-        if mask.mode not in ("P", "L", "1"):
-            raise UserError(f"{shown[1]} is a {mask.mode} picture; masks hold class numbers (palette or grey)")
-        label_map = np.asarray(mask).astype(np.uint8)
-    if label_map.shape != image.shape[:2]:
-        sizes = [f"{array.shape[1]}×{array.shape[0]}" for array in (image, label_map)]
-        raise UserError(f"{where}: image is {sizes[0]} but its mask {sizes[1]}")
+    """(image, label map) of a row: (H, W, 3) and (H, W), both uint8."""
+    paths: list[Path] = []
+    for key in ("file_name", "mask_file_name"):
+        paths.append(inside(folder, row.get(key), f"row {position + 1}", key))
+    with open_image(paths[0]) as opened:
+        image = np.asarray(in_rgb(opened, paths[0]))
+    label_map, *_ = read_pixels(paths[1])
     return image, label_map
 
 
 def _strips(folder: Path, rows: Sequence[SampleRow], tags: Sequence[ClassTag]) -> Iterator[Strip]:
-    """For each class, the first strip of a mask's steps."""
-    prompts = {_sample_name(row["file_name"]): str(row.get("prompt", "")) for row in rows}
+    """The strips of the page: of each class the first one in the folder, at most MOST_STRIPS."""
+    prompts = {sample_name(row["file_name"]): str(row.get("prompt", "")) for row in rows}
     shown: set[int] = set()
     for path in sorted((folder / STEPS).rglob("*.png")):
         name, _, number = path.relative_to(folder / STEPS).with_suffix("").as_posix().rpartition("_")
@@ -193,7 +165,3 @@ def _strips(folder: Path, rows: Sequence[SampleRow], tags: Sequence[ClassTag]) -
         shown.add(label)
         image = data_uri("png", read_bytes(inside(folder, path)))
         yield Strip(name, prompts[name], tags[label - 1], image)
-
-
-def _sample_name(file_name: str) -> str:
-    return without_suffix(file_name).removeprefix("images/")

@@ -1,11 +1,15 @@
-"""Figures for reports, from the rows of `metadata.jsonl`."""
+"""What the page and the card share: figures from the rows of `metadata.jsonl`, and `render`, which fills in a template
+from the folder `templates`."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ..errors import UserError
 from ..masks.flags import flag_kind
@@ -20,16 +24,16 @@ class ClassCount:
 
     name: str
     images: int
-    """The number of images that show it."""
+    """The number of images that show the class."""
     area: float | None
-    """Its mean share of these images, in [0, 1]; None if no row gives it."""
+    """The class's mean share of these images, in [0, 1]; None if no row gives it."""
     rejected: Mapping[str, int]
-    """Reason → the number of draws rejected for it."""
+    """Reason → the number of images that were drawn and rejected for it."""
     flags: Mapping[str, int]
     """Kind of flag → the number of rows with it."""
 
     def cells(self) -> dict[str, str]:
-        """The class's texts in the tables of the page and the card, by column."""
+        """Column → the class's text in the tables of the page and the card."""
         return {
             "name": self.name,
             "images": str(self.images),
@@ -42,8 +46,8 @@ class ClassCount:
 def count_classes(
     rows: Sequence[SampleRow], class_names: Sequence[str], rejected: Mapping[str, Any] | None = None
 ) -> list[ClassCount]:
-    """The figures of each class, in the order of `class_names`. rejected: from `count_flags` of the rejected draws.
-    Raises UserError for a class that the dataset does not have."""
+    """The figures of each class, in the order of `class_names`. rejected: what `count_flags` returns for the rejected
+    images. Raises UserError for a class that the dataset does not have."""
     # 1. Count
     images, flags = Counter[str](), count_flags(rows, class_names)
     areas: dict[str, list[float]] = {name: [] for name in class_names}
@@ -84,7 +88,7 @@ def row_classes(row: SampleRow) -> list[str]:
 
 
 def operations_of(row: SampleRow) -> str:
-    """The operations of a row's recipe, joined by +, such as `flip`; "" for an original."""
+    """The operations of a row's recipe, joined by +, such as `flip`; "" for a sample without one."""
     return "+".join(step["operation"] for step in row.get("recipe", {}).get("steps", ()))
 
 
@@ -98,19 +102,8 @@ def show_reasons(reasons: Mapping[str, int]) -> str:
     return ", ".join(f"{reason} {count}" for reason, count in reasons.items() if count)
 
 
-def flat_config(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """(dotted name, value as text) of a nested configuration, in the same order. prefix: what stands before names."""
-    pairs: list[tuple[str, str]] = []
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            pairs += flat_config(value, f"{prefix}{key}.")
-        else:
-            pairs.append((f"{prefix}{key}", show_value(value)))
-    return pairs
-
-
 def plain_facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(name, value as text) of a summary's entries, without tables and prompts."""
+    """(name, value as text) of the entries of a summary, without tables and prompts."""
     return [
         (key.replace("_", " "), show_value(value))
         for key, value in summary.items()
@@ -119,7 +112,7 @@ def plain_facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def show_value(value: Any) -> str:
-    """A configuration's value for readers: lists with commas, booleans as `yes` and `no`, None as `not set`."""
+    """A value for readers: lists with commas, booleans as `yes` and `no`, None as `not set`."""
     if isinstance(value, (list, tuple)):
         return ", ".join(show_value(v) for v in value)
     if isinstance(value, bool):
@@ -127,3 +120,21 @@ def show_value(value: Any) -> str:
     if value is None:
         return "not set"
     return str(value)
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("seediff.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
+def render(template: str, /, **values: Any) -> str:
+    """The text of a template with `values` filled in. Text from outside, such as prompts and class names, cannot become
+    markup."""
+    return _environment().get_template(template).render(**values)

@@ -35,29 +35,29 @@ if TYPE_CHECKING:
     from ray import ObjectRef
 
 ATTEMPTS = 3
-"""The run gives up when so many workers have died at one batch, or while they loaded the model."""
+"""The run gives up after this many deaths of workers at one batch, or while workers load the model."""
 SETTINGS = {
-    "RAY_task_oom_retries": str(ATTEMPTS - 1),  # without it Ray repeats for ever what takes a machine's memory
+    "RAY_task_oom_retries": str(ATTEMPTS - 1),  # otherwise Ray repeats forever a batch that fills a machine's memory
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # Ray's future default; without it Ray warns
-    "RAY_DEDUP_LOGS_SKIP_REGEX": "^",  # without it Ray prints a page when a machine goes down
+    "RAY_DEDUP_LOGS_SKIP_REGEX": "^",  # otherwise Ray prints a page when a machine goes down
 }
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-"""Has a cluster of this machine listen on 127.0.0.1 alone. Ray replaces `_node_ip_address="127.0.0.1"` by the address
-that other machines reach.
-"""
+"""Environment that makes a cluster of this machine alone listen on 127.0.0.1. (Ray replaces
+`_node_ip_address="127.0.0.1"` by the address that other machines reach.)"""
 STORE_BYTES = 512_000_000
-"""Memory for the batches that come back, in a cluster that the run starts. Ray puts larger ones into a file."""
+"""Bytes of shared memory for finished batches, in a cluster that the run starts. Ray puts larger batches into a
+file."""
 LOOK = 1.0
-"""Maximum seconds until this process handles signals."""
+"""Seconds after which this process looks for signals, such as Ctrl-C, while it waits for batches."""
 
 
 class Ray(Engine):
     """Makes batches with workers in a Ray cluster.
 
-    workers: their number; None: one per GPU, or on the cpu as many as the cluster has cores for. address: a running
-    cluster's, or "auto" for the cluster that this machine belongs to; None: start a cluster on this machine alone, for
-    this run. A program that is already connected to a cluster uses that cluster. Raises UserError if Ray is not
+    workers: their number; None: one per GPU, or on the CPU as many as the cluster has cores for. address: the address
+    of a running cluster, or "auto" for the cluster that this machine belongs to; None: the run starts a cluster on this
+    machine alone. A program that is already connected to a cluster uses that cluster. Raises UserError if Ray is not
     installed.
     """
 
@@ -83,7 +83,7 @@ class Ray(Engine):
             else:
                 ray.init(
                     "local",
-                    num_cpus=max(os.cpu_count() or 1, self.workers or 1),  # room for all workers that are asked for
+                    num_cpus=max(os.cpu_count() or 1, self.workers or 1),  # enough for the requested workers
                     object_store_memory=STORE_BYTES,
                     include_dashboard=False,
                     log_to_driver=False,
@@ -107,8 +107,8 @@ class Ray(Engine):
             self.connected = False
 
     def resolve(self, job: AnyJob) -> RunConfig:
-        """The configuration for the cluster's machines, which may differ from this one. A worker sees one GPU, whatever
-        its number."""
+        """The job's configuration with the device, number format and threads of the cluster's machines, which may
+        differ from this machine's. The device has no number, because a worker sees one GPU only."""
         from ..devices import default_device
 
         config, there = job.config, resources()
@@ -120,8 +120,8 @@ class Ray(Engine):
         return filled if filled.device == device else filled.changed(MACHINE, device=device)
 
     def share(self, config: RunConfig) -> tuple[int, dict[str, float]]:
-        """(count, needs): the number of workers, and the resources that each takes. Raises UserError for cuda without a
-        GPU."""
+        """(count, needs): the number of workers, and the resources that each worker takes, as options of Ray. Raises
+        UserError for cuda in a cluster without a GPU."""
         there = resources()
         if (config.device or "").startswith("cuda"):
             if not there["GPU"]:
@@ -149,16 +149,11 @@ class Ray(Engine):
 
         left = deque(numbers)
         pending: dict[ObjectRef[WorkerAnswer], int] = {}
-        reported = ""
         try:
             while left or pending:
                 while left and len(pending) < self.count:
                     number = left.popleft()
                     pending[self.task.remote(self.work, number, job.config.batch_size)] = number
-                workers = f"{min(room(self.needs), self.count)} of {self.count} workers"
-                if workers != reported:
-                    reported = workers
-                    say(workers)
                 for reference in ray.wait(list(pending), timeout=LOOK)[0]:
                     number = pending.pop(reference)
                     answer = result(reference, f"of batch {number}")
@@ -169,7 +164,6 @@ class Ray(Engine):
                         write_atomic(inside(out, name), data, durable=True)
                     job.timer.add(answer.seconds)
                     yield number, answer.record
-                    reported = ""  # the caller reports its commit, which replaces this report
         finally:
             for reference in pending:
                 with suppress(Exception):
@@ -178,7 +172,7 @@ class Ray(Engine):
 
 @dataclass(frozen=True)
 class Work:
-    """What every process of the cluster gets."""
+    """What a worker needs to make batches. Each process of the cluster reads it once."""
 
     job: AnyJob
     folder: str
@@ -189,20 +183,20 @@ class Work:
 
 @dataclass(frozen=True)
 class WorkerAnswer:
-    """What a worker returns for a batch."""
+    """A batch that a worker made, or only the fingerprint of its model's weights."""
 
     weights: str
     """The fingerprint of its model's weights."""
     record: BatchRecord = field(default_factory=BatchRecord)
     files: Mapping[str, bytes] = field(default_factory=dict)
-    """Path → contents of each of the batch's files."""
+    """Path in the output → contents, for each file of the batch."""
     seconds: Mapping[str, float] = field(default_factory=dict)
-    """From `Timer.take`."""
+    """Part of the run → its seconds in this worker since its last answer."""
 
 
 def result(reference: ObjectRef[WorkerAnswer], when: str) -> WorkerAnswer:
-    """A worker's answer. when: what it was doing, for the message. Raises the worker's UserError or OSError, and
-    UserError if Ray gave up after several deaths."""
+    """A worker's answer. when: what the worker was doing, for the message: "of batch 3". Raises the worker's UserError
+    or OSError, and UserError if Ray gave up after several deaths."""
     import ray
     from ray.exceptions import RayError, RayTaskError
 
@@ -220,7 +214,8 @@ def result(reference: ObjectRef[WorkerAnswer], when: str) -> WorkerAnswer:
 
 @lru_cache(1)
 def load_job(reference: ObjectRef[Work]) -> tuple[AnyJob, str]:
-    """A run's job, loaded in this worker's process, and the fingerprint of its weights."""
+    """(job, weights): a run's job with its model loaded in this worker's process, and the fingerprint of the
+    weights."""
     import ray
 
     work: Work = ray.get(reference)
@@ -233,8 +228,8 @@ def load_job(reference: ObjectRef[Work]) -> tuple[AnyJob, str]:
 
 
 def make_batch(work: Sequence[ObjectRef[Work]], number: int | None, size: int) -> WorkerAnswer:
-    """In a worker: make a batch of at most `size` items. work: a list with the reference to the `Work`. number: the
-    batch's; None: only load the model."""
+    """Make a batch in a worker. work: a list with the reference to the `Work`, so that Ray passes the reference and not
+    the value. number: the batch's number; None: only load the model. size: the number of items in a batch."""
     job, weights = load_job(work[0])
     if number is None:
         return WorkerAnswer(weights)
@@ -247,7 +242,7 @@ def make_batch(work: Sequence[ObjectRef[Work]], number: int | None, size: int) -
 
 
 def check_answers(address: str | None) -> None:
-    """Raise OSError if nothing listens at `host:port`; Ray itself would wait for minutes."""
+    """Raise OSError if nothing listens at the address `host:port`. (Ray itself would wait for minutes.)"""
     host, colon, port = (address or "").rpartition(":")
     if colon and port.isdigit() and "/" not in host:
         socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
@@ -261,7 +256,7 @@ def resources() -> Counter[str]:
 
 
 def largest_node() -> int:
-    """The number of cores of the machine with the most."""
+    """The number of cores of the machine with the most cores."""
     return int(max((node["Resources"].get("CPU", 0) for node in alive()), default=1))
 
 
@@ -270,10 +265,3 @@ def alive() -> list[Mapping[str, Any]]:
     import ray
 
     return [node for node in ray.nodes() if node["Alive"]]
-
-
-def room(needs: Mapping[str, float]) -> int:
-    """The number of workers for which the cluster's machines have room. needs: a worker's, as Ray's options."""
-    ((option, least),) = needs.items()
-    resource = {"num_cpus": "CPU", "num_gpus": "GPU"}[option]
-    return sum(int(node["Resources"].get(resource, 0) // least) for node in alive())

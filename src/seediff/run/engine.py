@@ -14,16 +14,17 @@ from .job import AnyJob
 from .output import BatchRecord
 
 Say = Callable[[str], None]
-"""Called with a text about the current activity."""
+"""A function that shows a text about the current activity."""
 FinishedBatch = tuple[int, BatchRecord]
-"""The number and record of a batch that is made and not yet committed."""
+"""(number, record) of a batch whose files are written. `loop.py` then commits it."""
 
 
 class Engine(AbstractContextManager["Engine"]):
-    """Makes batches in this process; its subclasses make them in others.
+    """Makes batches in this process. Its subclasses make them in other processes.
 
-    writes_in_thread: whether another thread makes a batch's masks and files while the next batch is captured. None:
-    only on CUDA, which then never waits for a disk; on a CPU the same cores do both, and two threads crash Metal.
+    writes_in_thread: whether a second thread makes a batch's masks and files while this thread captures the next batch.
+    None: only on CUDA, where the GPU then never waits for the disk. On a CPU, both would share the same cores; on
+    Metal, two threads crash.
     """
 
     def __init__(self, writes_in_thread: bool | None = None) -> None:
@@ -33,15 +34,17 @@ class Engine(AbstractContextManager["Engine"]):
         return None
 
     def resolve(self, job: AnyJob) -> RunConfig:
-        """The job's configuration with device, number format and threads, as its batches will be made."""
+        """The job's configuration with the device, number format and threads with which this engine makes the
+        batches."""
         return job.resolved()
 
     def load(self, job: AnyJob) -> str:
-        """Prepare for making batches. Returns the fingerprint of the model's weights, "" without a model."""
+        """Load the model for making batches. Returns the fingerprint of its weights, "" without a model."""
         return job.load()
 
     def map(self, job: AnyJob, out: Path, numbers: Sequence[int], say: Say) -> Generator[FinishedBatch, None, None]:
-        """Make batches, and yield each once its files are written and its seconds are in the job's timer."""
+        """Make the batches with these numbers. Yields each batch after its files are written into `out` and its seconds
+        are added to the job's timer."""
         device = job.device or job.config.device or "cpu"
         on_cuda = device.startswith("cuda")
         in_thread = self.writes_in_thread
@@ -59,22 +62,23 @@ class Engine(AbstractContextManager["Engine"]):
 def make_overlapped(
     job: AnyJob, out: Path, numbers: Sequence[int], device: str
 ) -> Generator[FinishedBatch, None, None]:
-    """`Engine.map`, with a thread that writes a batch while the next one is captured. At the end, also after an error,
-    the batch that is being written is finished."""
+    """Make the batches with these numbers, as `Engine.map` does; a thread writes each batch while this thread captures
+    the next. At the end, also after an error, the thread finishes the batch that it is writing."""
     import torch
 
     cuda = None
-    if device.startswith("cuda") and torch.cuda.is_available():  # a `draw` of the user's may use another machine's
+    if device.startswith("cuda") and torch.cuda.is_available():  # a user's `draw` may use the GPU of another machine
         cuda = torch.cuda
 
     def begin_thread() -> None:
-        if cuda:  # on its own stream; otherwise its work would wait for the capture that runs meanwhile
+        if cuda:  # on a stream of its own, so that its work does not wait for the capture of the next batch
             cuda.set_stream(cuda.Stream(device))
 
     writing: list[tuple[int, Future[BatchRecord]]] = []
     with ThreadPoolExecutor(1, thread_name_prefix="writing", initializer=begin_thread) as thread:
         for number in numbers:
-            # The batch before stays in memory meanwhile, however fast it is written: what fits once, always fits.
+            # The batch before stays in memory meanwhile, even if it is written already. So if two batches fit once,
+            # they always fit.
             captured = job.capture(job.batches[number])
             ready = cuda and cuda.current_stream(device).record_event()
             writing.append((number, thread.submit(write_ready, job, captured, out, ready)))
@@ -86,7 +90,8 @@ def make_overlapped(
 
 
 def write_ready(job: AnyJob, captured: Any, out: Path, ready: Any) -> BatchRecord:
-    """`Job.write` in a thread. ready: a CUDA event to wait for before captured tensors are read, or None."""
+    """The record of a batch, written by `Job.write` in a thread. ready: a CUDA event to wait for before captured
+    tensors are read; None: read them at once."""
     if ready is not None:
         ready.wait()
     with GPU_ALONE:

@@ -1,7 +1,7 @@
 """`evaluate masks`: scores a model's masks of labelled photographs by the protocols of evaluate/mask_protocols.py.
 
-The words of a prompt share a softmax, so attention to a word depends on the others. Therefore each list of classes that
-a protocol asks for is captured separately.
+The words of a prompt share a softmax, so the attention to a word depends on the other words. Therefore the model sees a
+photograph once for each different list of classes that a protocol asks for.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from ..errors import Notice, UserError
 from ..evaluate import mask_protocols
 from ..evaluate.mask_protocols import MASK_PROTOCOLS, Column, MaskProtocol, score_column, strongest
 from ..evaluate.protocols import Protocol, join_names, protocol_for
-from ..evaluate.semantic import as_json, check_bootstrap
+from ..evaluate.semantic import check_bootstrap
+from ..evaluate.tables import as_json
 from ..files.label_maps import IGNORE, PHOTO_ENDING
 from ..files.photo_files import find_photos, read_photo
 from ..models.describe import ModelInfo, describe
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from ..workers import Progress
 
 TUNE_SHARE = 0.2
-"""The share of the pictures that set the thresholds."""
+"""The share of the pictures with which the thresholds are chosen."""
 
 
 @dataclass(frozen=True)
@@ -51,20 +52,20 @@ class MaskScores:
     data: str
     protocols: Mapping[str, Column]
     images: int
-    """The number of pictures that are scored."""
+    """The number of scored pictures."""
     tuned_on: int
-    """The number of pictures that set the thresholds."""
+    """The number of pictures with which the thresholds were chosen."""
     never: tuple[str, ...]
     """The classes of the data for which the model has no word."""
     seed: int
     doubt: str = ""
-    """What `doubt_line` says."""
+    """A warning that the scores mean nothing (`doubt_line`), or ""."""
 
     def to_json(self) -> dict[str, Any]:
         return {**as_json(asdict(self)), "version": __version__}
 
     def notes(self) -> list[str]:
-        """Notes for readers, one per line."""
+        """Notes below the table, one sentence each."""
         lines = [f"{self.data}."]
         if self.never:
             never = join_names(self.never)
@@ -107,7 +108,7 @@ def evaluate_masks(
     words = words_of(classes, class_map or {}, config.model, info.settings.classes)
     config = replace(config, classes=tuple(words))
     background = next((i for i, name in enumerate(classes.classes) if name == BACKGROUND), None)
-    check_model(config, info)
+    check_model(config, info, info.layers())
     samples, pixels = pair_photos(Path(photos), data, classes, count)
     order = np.random.default_rng(config.seed).permutation(len(samples))
     tuning, scored = np.split(order, [math.ceil(TUNE_SHARE * len(samples))])
@@ -146,9 +147,9 @@ def evaluate_masks(
 def words_of(
     classes: Protocol, class_map: Mapping[str, str], model: str, vocabulary: Sequence[str] | None
 ) -> dict[str, int]:
-    """Word for the prompt → class id, sorted by id: the words of `class_map`; for other classes their names, or the
-    model's words for them if it has a vocabulary. Raises UserError if no class has a word, or if the map does not fit
-    the data."""
+    """Word for the prompt → class id, sorted by id. A class has the words that `class_map` gives it; otherwise the
+    model's words for it if the model has a list of words, or its own name. Raises UserError if no class has a word, or
+    if the map does not fit the data."""
     candidates = list(dict.fromkeys([*class_map, *(vocabulary or classes.classes)]))
     table = classes.predicted_table(dict(enumerate(candidates)), class_map, f"model '{model}'")
     words: dict[str, int] = {}
@@ -162,8 +163,9 @@ def words_of(
 def pair_photos(
     photos: Path, data: Dataset, classes: Protocol, most: int | None
 ) -> tuple[list[tuple[Path, Sample]], np.ndarray]:
-    """(pairs, pixels). pairs: each photograph's path and its sample, with labels in the protocol's ids. pixels:
-    (pictures, C), the number of pixels of each class in each picture. Reads all files. Raises UserError."""
+    """(pairs, pixels). pairs: the path of each photograph and its sample, whose labels have the protocol's ids. pixels:
+    (pictures, C) int, the number of pixels of each class. most: how many pictures to use; None: all. Reads all files.
+    Raises UserError."""
     table = classes.truth_table(data.names, data.about)
     paths = {photo.name.removesuffix(PHOTO_ENDING): photo.path for photo in find_photos(photos).photos}
     missing = [sample.name for sample in data if sample.name not in paths]
@@ -189,17 +191,17 @@ def pair_photos(
 
 @dataclass(frozen=True)
 class LabelledPhoto:
-    """An encoded photograph and its labels."""
+    """A photograph, its latents and its labels."""
 
     view: PhotoView
     latents: torch.Tensor
-    """(1, C, h', w')."""
+    """(1, C, h', w'), encoded by the model."""
     truth: np.ndarray
-    """(h, w) uint8 ids, 255 ignored; perhaps of another size than the photograph."""
+    """(h, w) uint8: ids, 255 for ignored pixels. The photograph may have another size."""
 
 
 def load_masker(config: MaskPhotosConfig, info: ModelInfo) -> tuple[PhotoMasker, str]:
-    """(masker, weights): what makes the masks, with the loaded model, and the fingerprint of the weights. Raises
+    """(masker, weights): a `PhotoMasker` with the loaded model, and the fingerprint of the weights. Raises
     UserError."""
     from ..masks.photos import PhotoMasker
 
@@ -210,7 +212,8 @@ def load_masker(config: MaskPhotosConfig, info: ModelInfo) -> tuple[PhotoMasker,
 
 
 def encode_labelled(masker: PhotoMasker, index: int, pixels: np.ndarray, truth: np.ndarray) -> LabelledPhoto:
-    """A photograph (H, W, 3) uint8 with its labels, encoded. index: its number, which decides the noise."""
+    """A photograph with its latents and labels. index: its number, which decides the noise. pixels: (H, W, 3) uint8.
+    truth: (h, w) uint8."""
     view = masker.view(pixels, index)
     return LabelledPhoto(view, masker.encode([view]), truth)
 
@@ -223,8 +226,11 @@ def count_pixels(
     background: int | None,
     protocols: Sequence[MaskProtocol],
 ) -> dict[MaskProtocol, np.ndarray]:
-    """Protocol → the photograph's counts, from `mask_protocols.count`. words: word for the prompt → id. size: the
-    number of ids. background: the background's id; None: the data have none."""
+    """Protocol → the photograph's counts (3, K, C) of `mask_protocols.count`.
+
+    words: word for the prompt → id. size: C, the number of ids. background: the id of the background; None: the data
+    have none.
+    """
     pixels = np.bincount(photo.truth.ravel(), minlength=256)
     captured: dict[tuple[str, ...], Sequence[torch.Tensor]] = {(): ()}  # words → their soft masks
     counts: dict[MaskProtocol, np.ndarray] = {}
@@ -250,5 +256,6 @@ def soft_masks(masker: PhotoMasker, photo: LabelledPhoto, words: tuple[str, ...]
 
 
 def evenly(total: int, most: int | None) -> list[int]:
-    """At most `most` of `total` positions, evenly spaced. most: None: all."""
+    """The positions of at most `most` of `total` things, evenly spaced: evenly(5, 3) → [0, 2, 4]. most: None: all
+    positions."""
     return np.unique(np.linspace(0, total - 1, most or total).round().astype(int)).tolist()

@@ -20,24 +20,23 @@ from ..config.sizes import pixels
 from ..dataset import native
 from ..dataset.encoding import encode_image
 from ..errors import UserError
-from ..files.messages import plural, show_bytes
+from ..files.messages import plural
 from ..files.outputs import write_atomic
 from ..models.describe import ModelInfo
 from ..models.families.readers import Reader
 from ..models.saving_memory import USUAL_LOADING, Graphs, Loading, Offload
 from ..models.short_names import named_model
+from ..prompts.captions import content_words
 from ..prompts.specs import each_spec, redraw, sample_count, sample_specs
-from ..prompts.tokens import content_words
 from ..report.tables import count_flags
 from ..workers import Progress
 from .engine import Engine
 from .loop import RunResult, run
 from .model_job import ModelJob
-from .output import BatchRecord
-from .reopen import numbered_name, rows_in_order
+from .output import BatchRecord, rows_in_order, sample_name
 from .sample_writer import MaskedSample, SampleWriter, traced_classes
 
-# torch takes seconds to import. A run that only reports an error, or that everything is done, should not wait for it.
+# torch takes seconds to import. A run that only reports an error, or is finished already, should not wait for it.
 if TYPE_CHECKING:
     from ..attention.maps import AttentionMaps
     from ..masks.make_masks import MaskResult
@@ -45,11 +44,9 @@ if TYPE_CHECKING:
     from ..prompts.specs import SampleSpec
 
 Draw = Callable[[Sequence["SampleSpec"]], tuple[Sequence[np.ndarray], Sequence["AttentionMaps"]]]
-"""Specs → images, each (H, W, 3) uint8, and their attention maps. The same specs must always give the same ones."""
+"""Takes specifications of samples, and returns their images, each (H, W, 3) uint8, and their attention maps. Equal
+specifications must always give equal images and maps."""
 PROMPTS_SHOWN = 8
-BYTES_PER_PIXEL = {"png": 1.9, "jpg": 0.7}
-"""Format → mean bytes per pixel. Stable Diffusion's photographs and `mini`'s scenes are within a third of it."""
-MASK_BYTES_PER_PIXEL, SOFT_BYTES_PER_PIXEL = 0.04, 0.5
 
 
 def generate(
@@ -66,11 +63,12 @@ def generate(
     """Make the dataset that `config` describes in the folder `out`.
 
     Without a configuration, the options go to `GenerateConfig.recommended`: `generate(classes=["dog"], out="pets")`.
+    The same call continues a run that was interrupted at any moment, and gives the same bytes; a finished dataset stays
+    as it is.
 
-    The same call continues a run that was interrupted at any moment, and gives the same bytes; a finished dataset is
-    left as it is. draw: a function that replaces the model. offload: which parts of the model wait in the computer's
-    memory while they are not used. graphs: whether the network's calls are replayed as CUDA graphs, as in `load_model`.
-    Neither changes a byte. engine: what makes the batches; None: this process.
+    draw: a function that replaces the model. offload: which parts of the model wait in the computer's memory while they
+    are not used. graphs: whether the network's calls are replayed as CUDA graphs, as in `load_model`. Neither changes a
+    byte. engine: makes the batches; None: this process. progress: a function to report to.
 
     Raises UserError for everything that the user can fix: `out` has other contents or a dataset of another
     configuration, another run is using it, the model is missing, or it does not know a class. Raises OSError if the
@@ -89,14 +87,14 @@ def generate(
 
 
 class DrawnSample(NamedTuple):
-    """A sample that was drawn and kept."""
+    """A drawn sample that is kept."""
 
     spec: SampleSpec
     image: np.ndarray
     """(H, W, 3) uint8."""
     attention: AttentionMaps
     masks: MaskResult | None
-    """Its masks, if they decided that it is kept."""
+    """Its masks; None: not made yet, because nothing depends on them."""
 
 
 class DrawnBatch(NamedTuple):
@@ -104,11 +102,11 @@ class DrawnBatch(NamedTuple):
 
     kept: list[DrawnSample]
     rejected: list[dict[str, Any]]
-    """A row of rejected.jsonl for each draw that was rejected."""
+    """One row of rejected.jsonl per rejected draw."""
 
 
 class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnBatch]):
-    """Draws images, makes their masks, and writes both."""
+    """Draws images of classes, makes their masks, and writes both."""
 
     drawn = True
     left_out = "rejected", native.REJECTED
@@ -134,7 +132,7 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnBatch]):
 
     @property
     def mask_config(self) -> MaskConfig:
-        """The constants of masks, with levels that the model has."""
+        """The constants for masks. Their levels of attention are levels that the model has."""
         return (self.capture_plan and self.capture_plan.mask) or self.config.mask
 
     def load(self) -> str:
@@ -162,8 +160,8 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         )
 
     def doubts(self) -> list[str]:
-        """Lines about words of the prompts that the model will not draw well, or that get no label of their own, if the
-        model has a list of its words."""
+        """Warnings about the prompts, for a model with a list of its words: about classes in the prompts that get no
+        label, and about words that the model does not know."""
         settings = self.info.settings
         if not settings.words or not settings.classes:
             return []
@@ -190,7 +188,8 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         return lines
 
     def draw_batch(self, specs: Sequence[SampleSpec]) -> tuple[list[np.ndarray], list[AttentionMaps]]:
-        """The images and attention of specs, which are drawn together as one batch."""
+        """(images, maps): the images, each (H, W, 3) uint8, and the attention maps of specifications, drawn together as
+        one batch."""
         from ..attention.draw import generate_batch
 
         config = self.config
@@ -205,8 +204,8 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         )
 
     def capture(self, batch: Sequence[SampleSpec]) -> DrawnBatch:
-        """With `reject`, samples that have flags, or masks that agree too little with CA·SA's, are drawn again together
-        as a smaller batch, until there are none or the attempts are used up."""
+        """Draw a batch. With `reject`, the samples whose masks have flags, or agree too little with masks by CA·SA, are
+        drawn again as a smaller batch, until all are kept or the attempts are used up."""
         attempts, kept, rejected = 1, list[DrawnSample](), list[dict[str, Any]]()
         if self.config.reject:
             attempts = self.config.attempts
@@ -226,7 +225,7 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         return DrawnBatch(kept, rejected)
 
     def _drawn(self, specs: Sequence[SampleSpec]) -> Iterator[DrawnSample]:
-        """Samples that are drawn together, with masks if these decide whether a sample is kept."""
+        """The samples of specifications, drawn together. With `reject`, they have masks."""
         with self.timer("drawing"):
             images, maps = (self.draw or self.draw_batch)(specs)
         for spec, image, attention in zip(specs, images, maps, strict=True):
@@ -236,7 +235,8 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnBatch]):
             yield DrawnSample(spec, image, attention, masks)
 
     def reasons_to_reject(self, sample: DrawnSample) -> list[str]:
-        """The flags of a sample's masks, and a flag for each class whose agreement is too low."""
+        """Why a sample is rejected: the flags of its masks, and `agreement:CLASS` for each class whose mask agrees too
+        little with its mask by CA·SA. Empty without masks."""
         masks, least = sample.masks, self.config.min_agreement or 0.0
         if masks is None:
             return []
@@ -253,8 +253,8 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnBatch]):
             return replace(result, flags=(*result.flags, *missing))
 
     def missing(self, spec: SampleSpec, attention: AttentionMaps) -> list[str]:
-        """The classes that the model seems not to have drawn, in a sample with several, if it is known how this shows
-        in the model's attention."""
+        """The classes of a sample with several that the model seems not to have drawn. Empty for a model without
+        `own_contrast`, the least contrast of attention that a drawn class has."""
         from ..masks.presence import CONTRAST_LEVEL, contrast
 
         least = None if self.draw else self.model.info.settings.own_contrast
@@ -269,7 +269,7 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnBatch]):
             result = masks or self.masks(spec, image, attention)
             with self.timer("writing"):
                 sample = MaskedSample(
-                    name=numbered_name(spec.index),
+                    name=sample_name(spec.index),
                     spec=spec,
                     suffix=self.config.image_format,
                     image=encode_image(image, self.config.image_format),
@@ -307,24 +307,16 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnBatch]):
         yield from (f"  {prompt}" for prompt in [*prompts][:PROMPTS_SHOWN])
         if len(prompts) > PROMPTS_SHOWN:
             yield "  …"
-        expected = self.expected
-        if config.keep_attention and expected:
-            yield f"Attention maps: about {show_bytes(images * expected.map_bytes)} on the disk"
-        yield from self.plan_lines(images, verbose)
+        yield from self.plan_lines(verbose)
         yield from self.doubts()
 
     def _extent(self) -> str:
-        """A phrase about the size of the images, and the space that they and their labels take on the disk."""
-        config = self.config
+        """A phrase about the size of the images."""
         sizes = self.info.sizes()
-        size = config.size or (sizes and sizes.side)
+        size = self.config.size or (sizes and sizes.side)
         if size is None:
-            named = named_model(config.model)
+            named = named_model(self.config.model)
             own = named.what if named else "which is not known on this machine"
             return f"each of the model's own size, {own}"
         height, width = pixels(size)
-        per_pixel = BYTES_PER_PIXEL[config.image_format] + MASK_BYTES_PER_PIXEL
-        if config.keep_soft:
-            per_pixel += SOFT_BYTES_PER_PIXEL * sum(config.turns) / len(config.turns)
-        taken = sample_count(config) * int(height * width * per_pixel)
-        return f"each of {width}×{height}, about {show_bytes(taken)}"
+        return f"each of {width}×{height}"

@@ -1,7 +1,7 @@
 """`Job`: the work of a command that makes its output batch by batch. loop.py calls its methods in this order:
 
 run       check_values, resolved, load; for each batch capture, then write; finish, read_result
-dry run   check_values, describe (its first line), check, rehearse, describe (its other lines)
+dry run   check_values, describe (its first line), check, describe (its other lines)
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from ..models.saving_memory import USUAL_LOADING, Loading
 from .output import BatchRecord
 
 Item = TypeVar("Item")
-"""What a batch consists of, such as the specification of a sample."""
+"""An item of a batch, such as the specification of a sample."""
 Captured = TypeVar("Captured")
-"""What the first step of a batch leaves for the second."""
+"""What `Job.capture` returns for a batch, and `Job.write` takes."""
 _TIMING = threading.Lock()
 
 
@@ -53,29 +53,31 @@ class Timer(dict[str, float]):
 
 
 class Job(ABC, Generic[Config, Item, Captured]):
-    """The work of one command. A batch must depend only on the configuration and on its number, never on which files
-    exist already. Every process that makes batches loads its own copy of the job. Only `run` replaces `config`: first
-    by what the output says, then by one with this machine's device.
+    """The work of one command.
+
+    A batch must depend only on the configuration and on its number, never on which files exist already. Each process
+    that makes batches loads its own copy of the job. Only `run` replaces `config`: first by the configuration in the
+    output, then by one with this machine's device.
     """
 
     left_out: tuple[str, str] = "", ""
-    """The field of `RunResult`, and the output's file, with rows about what did not become a sample: rejected draws, or
+    """(field, file): a field of `RunResult`, and the file in the output with its rows: about rejected draws, or about
     photographs that could not be used."""
     runs_model = True
-    """False for a job that draws without a model: its device, number format and threads stay open."""
+    """Whether a model runs. False: device, number format and threads stay open, because nothing depends on them."""
 
     def __init__(self, config: Config, info: ModelInfo | None = None, loading: Loading = USUAL_LOADING) -> None:
-        """info: the model, if it was found already."""
+        """info: the model, if it was found already. loading: how the model uses memory."""
         self.config, self.loading = config, loading
         if info is not None:
             self.info = info  # takes the place of the cached property
         self.device = config.device
-        """The device as the user named it, possibly with an index."""
+        """The device that the user named, with the number of a GPU if the user gave one."""
         self.timer = Timer()
 
     @abstractmethod
     def items(self) -> Sequence[Item]:
-        """All items, in order."""
+        """All items of the output, in order."""
 
     @cached_property
     def batches(self) -> Mapping[int, Sequence[Item]]:
@@ -85,11 +87,12 @@ class Job(ABC, Generic[Config, Item, Captured]):
 
     @cached_property
     def info(self) -> ModelInfo:
-        """The model, as far as it is known before it is loaded. Raises UserError."""
+        """The model, as far as its small files describe it. Raises UserError."""
         return describe(find_model(self.config.model, self.config.base))
 
     def resolved(self) -> Config:
-        """The configuration with device, number format and, on the cpu, threads filled in: they decide rounding."""
+        """The configuration with this machine's device, number format and, on the CPU, threads. These decide
+        rounding."""
         import torch
 
         from ..devices import default_device  # imports torch
@@ -99,53 +102,45 @@ class Job(ABC, Generic[Config, Item, Captured]):
         return self.config.filled(MACHINE, device=device, dtype=self.usual_dtype(device), threads=threads)
 
     def usual_dtype(self, device: str) -> str:
-        """The number format in which the model computes on a device by default."""
+        """The default number format of the model on a device."""
         from ..devices import default_dtype  # imports torch
 
         return default_dtype(device, self.info.family.half)
 
     def __getstate__(self) -> dict[str, Any]:
-        """The job's state for another process, perhaps on another machine. That process finds the model again, and
-        makes the list of items again, which may be millions."""
+        """The job's state for another process, perhaps on another machine. It leaves out the model and the list of
+        items, which may be millions: that process finds and makes them again."""
         kind = type(self)
         cached = {name for name in vars(self) if isinstance(getattr(kind, name, None), cached_property)}
         return {name: value for name, value in vars(self).items() if name not in cached}
 
     def check_values(self) -> None:
-        """Do the part of `check` that needs no torch, whose import takes seconds."""
+        """Raise UserError for wrong values, as far as this needs no torch, whose import takes seconds."""
 
     def check(self) -> None:
-        """Raise UserError for mistakes that show before a model is loaded."""
-
-    def rehearse(self) -> None:
-        """For a dry run, after `check`: raise UserError for what else `load` would refuse, as far as the model's small
-        files show it."""
-
-    def hardest_first(self, numbers: Sequence[int]) -> Sequence[int]:
-        """The numbers of batches, first those that need the most memory."""
-        return numbers
+        """For a dry run: raise UserError for what `load` would refuse, as far as the model's small files show it."""
 
     def describe(self, verbose: bool) -> Iterator[str]:
-        """The lines of `--dry-run`. The first says what would be made, and is made before `check`. verbose: also say
-        what is captured, and all settings."""
+        """The lines of `--dry-run`. The first line says what would be made, and needs no `check` before. verbose:
+        whether lines also name captured layers and all settings."""
         yield from ()
 
     def load(self) -> str:
-        """Load the model and check everything that could fail later. Is called if a batch is missing. Returns the
-        fingerprint of the model's weights, "" without a model."""
+        """Load the model, and check everything that could fail later. `run` calls it only if a batch is missing.
+        Returns the fingerprint of the model's weights, "" without a model."""
         return ""
 
     @abstractmethod
     def capture(self, batch: Sequence[Item]) -> Captured:
-        """Do the first step of a batch: everything that needs the model."""
+        """The first step of a batch: everything that needs the model."""
 
     @abstractmethod
     def write(self, captured: Captured, out: Path) -> BatchRecord:
-        """Do the second step: write the batch's files into `out`. May run in a thread while the next batch is
-        captured."""
+        """The second step of a batch: write its files into `out`. Returns their record. A thread may do this while the
+        next batch is captured."""
 
     def rebatch(self, size: int) -> None:
-        """From now on make batches of this size, which the machine's memory allows."""
+        """Make batches of this size from now on, because larger batches do not fit into the machine's memory."""
         self.config = self.config.changed(MACHINE, batch_size=size)
         vars(self).pop("batches", None)
 
@@ -154,11 +149,11 @@ class Job(ABC, Generic[Config, Item, Captured]):
 
     @abstractmethod
     def finish(self, rows: Sequence[dict[str, Any]], left_out: Sequence[dict[str, Any]], out: Path) -> None:
-        """Write the files about the whole output, the configuration's `last_file` last. rows, left_out: of all batches,
-        as in `BatchRecord`."""
+        """Write the files about the whole output, the configuration's `last_file` last. rows, left_out: the rows of all
+        batches, as in `BatchRecord`."""
 
     def read_result(self, out: Path) -> dict[str, Any]:
-        """The fields of `RunResult` that the finished output gives."""
+        """Field of `RunResult` → its value, for the fields that the files of the finished output give."""
         field, file = self.left_out
         result: dict[str, Any] = {"rows": native.read_rows(out)}
         if (out / file).is_file():

@@ -1,4 +1,5 @@
-"""`mask`: masks of named classes in the user's photographs, written as a dataset folder like that of `generate`."""
+"""`mask`: masks of named classes in the user's photographs, written as a dataset with the same folders as
+`generate`'s."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ from .output import BatchRecord
 from .photos import PhotoJob, PhotoSpec
 from .sample_writer import MaskedSample, SampleWriter, traced_classes
 
-# torch takes seconds to import. A run that only reports an error, or that everything is done, should not wait for it.
+# torch takes seconds to import. A run that only reports an error, or is finished already, should not wait for it.
 if TYPE_CHECKING:
     from ..masks.photos import FoundClasses, PhotoMasker, PhotoView
 
@@ -43,16 +44,16 @@ def mask_photos(
     """Make masks of `config.classes` in every photograph, in the dataset `out`. The same call continues a run that was
     stopped at any moment.
 
-    photos: from `find_photos`. classes_of: photo name → the classes of `config.classes` to look for in it; other
-    photographs get all. offload, graphs, engine: as in `generate`. Photographs that cannot be read do not stop the run:
-    the result and failed.jsonl list them. Raises UserError as `generate` does.
+    photos: from `find_photos`. classes_of: photo name → the classes to look for in this photograph; in other
+    photographs, all classes. offload, graphs, engine, progress: as in `generate`. Photographs that cannot be read do
+    not stop the run: the result and failed.jsonl list them. Raises UserError as `generate` does.
     """
     job = MaskJob(config, photos, classes_of, loading=Loading(offload, graphs))
     return run(job, out, engine=engine, progress=progress)
 
 
 class MaskJob(PhotoJob[MaskPhotosConfig, "PhotoView", "FoundClasses"]):
-    """Reads photographs, has `PhotoMasker` find their classes and make their masks, and writes the samples."""
+    """Makes masks of the classes in photographs with `PhotoMasker`, and writes the samples."""
 
     drawn = False
     made, named = "masks", "Classes"
@@ -66,7 +67,8 @@ class MaskJob(PhotoJob[MaskPhotosConfig, "PhotoView", "FoundClasses"]):
         info: ModelInfo | None = None,
         loading: Loading = USUAL_LOADING,
     ) -> None:
-        """Arguments as in `mask_photos`."""
+        """photos, classes_of: as in `mask_photos`. info: the model, if it was found already. loading: how the model
+        uses memory."""
         photos = list(photos)
         listed = [tuple((classes_of or {}).get(photo.name, config.classes)) for photo in photos]
         unknown = sorted(set().union(*listed) - set(config.classes))
@@ -82,7 +84,7 @@ class MaskJob(PhotoJob[MaskPhotosConfig, "PhotoView", "FoundClasses"]):
         return SampleWriter(self.config, traced_classes(self.sample(spec, spec.words) for spec in self.specs))
 
     def sample(self, spec: PhotoSpec, classes: tuple[str, ...]) -> SampleSpec:
-        """The sample of a photograph. classes: the classes that its prompt names."""
+        """The specification of a photograph's sample. classes: the classes in its prompt."""
         prompt = self.config.prompts[0].replace("{class}", join_classes(classes)) if classes else ""
         return SampleSpec(spec.index, classes, prompt, self.config.seed)
 
@@ -91,7 +93,7 @@ class MaskJob(PhotoJob[MaskPhotosConfig, "PhotoView", "FoundClasses"]):
 
     @property
     def masker(self) -> PhotoMasker:
-        """What makes the masks with the loaded model."""
+        """The `PhotoMasker` that makes the masks with the loaded model."""
         from ..masks.photos import PhotoMasker
 
         return PhotoMasker(self.model, self.config, self.loaded_plan)

@@ -1,6 +1,5 @@
-"""Jobs that run a model and write a dataset: what they check before its weights are loaded, what they capture, the
-lines of a dry run, and the files about the whole dataset.
-"""
+"""Jobs that run a model and write a dataset: checks before and after the model is loaded, the plan of what is captured,
+the lines of a dry run, and the files about the whole dataset."""
 
 from __future__ import annotations
 
@@ -16,12 +15,10 @@ from .. import __version__
 from ..attention.plan import CapturePlan, Expected, plan_capture, plan_segments
 from ..config.generate_config import DatasetConfig, GenerateConfig
 from ..config.method_constants import EVERYTHING, Reads
-from ..config.methods import METHOD_FACTS, check_capture
+from ..config.methods import check_capture
 from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig, check_attention
-from ..config.presets import read_preset
 from ..config.settings import RunConfig
 from ..config.sizes import check_sides, pixels
-from ..config.speeds import time_line
 from ..dataset import native
 from ..errors import UserError
 from ..files.messages import show_bytes
@@ -30,10 +27,9 @@ from ..models.adapters import local_file
 from ..models.describe import ModelInfo, check_known_classes
 from ..models.families.layers import Layer
 from ..models.families.readers import Reader
-from ..models.families.unet import SD
 from ..models.fingerprint import weights_fingerprint
 from ..models.registry import LoadOptions, check_options
-from ..models.saving_memory import USUAL_LOADING, Loading, Offload, memory_bytes
+from ..models.saving_memory import USUAL_LOADING, Loading, Offload
 from ..models.short_names import named_model
 from ..report.page import write_reports
 from .job import Captured, Item, Job
@@ -52,15 +48,17 @@ class ModelJob(Job[AnyModelConfig, Item, Captured]):
     classes: Sequence[str]
     """The classes of the dataset."""
     drawn: bool | None = None
-    """Whether the model draws the images, as in `dataset_card`."""
+    """True if the model draws the images, False if it labels photographs, None if neither is known."""
     capture_plan: CapturePlan | None = None
-    """What is captured; None until the job is checked, or the model loaded if its small files are not here."""
+    """The plan of what is captured. None before `plan`, and after it if the model's small files are not on this
+    machine."""
     reads: Reads | None = None
-    """What it captures instead of the maps that its plan needs for masks; None: only these."""
+    """The attention that is captured for other purposes than masks, such as names of segments. None: only what the plan
+    needs for masks."""
     model: Model
     """The loaded model."""
     warn: Callable[[str], None] = staticmethod(warnings.warn)
-    """Called before the first batch with what makes the results doubtful."""
+    """A function that shows a warning, before the first batch, about what makes the results doubtful."""
 
     def __getstate__(self) -> dict[str, Any]:
         return super().__getstate__() | {"capture_plan": None}
@@ -69,29 +67,29 @@ class ModelJob(Job[AnyModelConfig, Item, Captured]):
         check_values(self.config, self.info)
 
     def check(self) -> None:
-        """Raise UserError for everything in the configuration that the model's small files show to be wrong. Loading
-        reports broken files."""
-        if self.capture_plan is None:
-            self.capture_plan = check_model(self.config, self.info)
-
-    def rehearse(self) -> None:
+        self.plan()
         readers = self.info.readers()
         if readers:
             self.check_texts(readers)
+
+    def plan(self) -> None:
+        """Plan what is captured, as far as the model's small files show it. Raises UserError as `check_model` does."""
+        if self.capture_plan is None:
+            self.capture_plan = check_model(self.config, self.info, self.info.layers())
 
     @abstractmethod
     def check_texts(self, readers: Sequence[Reader]) -> None:
         """Raise UserError for words that the model's tokenizers cannot find or would cut off."""
 
     def load(self) -> str:
-        self.check()
+        self.plan()
         config = replace(self.config, device=self.device or self.config.device)
         model, weights = load_weights(config, self.info, self.loading)
         self.use(model)
         return weights
 
     def use(self, model: Model) -> None:
-        """Use this model, after the checks that need a loaded model."""
+        """Use this loaded model. Raises UserError for what only a loaded model shows to be wrong."""
         self.model, self.info = model, model.info
         self.capture_plan = check_model(self.config, model.info, model.layers)
 
@@ -103,18 +101,17 @@ class ModelJob(Job[AnyModelConfig, Item, Captured]):
 
     @property
     def expected(self) -> Expected | None:
-        """The maps of one image; None if the model's files do not say how large they are."""
+        """The shapes and bytes of one image's attention maps; None if the model's files do not say how large they
+        are."""
         plan, lattice = self.capture_plan, lattice_of(self.config, self.info)
         if plan is None or lattice is None:
             return None
         return replace(plan, reads=self.reads or plan.reads).expected(lattice, self.info.pipeline)
 
     def about(self, left_out: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """Facts about the whole run for the card and the page, without times and paths, so that they are reproducible.
-        left_out: as for `finish`."""
-        label = self.config.model_label
-        config = {**self.config.values(), "model": label}
-        return {"model": label, "method": self.config.method, "version": __version__, "config": config}
+        """Facts about the whole run for the dataset card and the page. They have no times and no paths, so that they
+        are reproducible. left_out: the rows about what did not become a sample."""
+        return {"model": self.config.model_label, "method": self.config.method, "version": __version__}
 
     def finish(self, rows: Sequence[dict[str, Any]], left_out: Sequence[dict[str, Any]], out: Path) -> None:
         about, classes = self.about(left_out), self.classes
@@ -124,40 +121,27 @@ class ModelJob(Job[AnyModelConfig, Item, Captured]):
         write_reports(out, about, rows, classes, drawn=self.drawn)
         write_atomic(out / native.METADATA, native.jsonl(rows))
 
-    def plan_lines(self, items: int, verbose: bool = True) -> list[str]:
-        """Lines of a dry run about the model, time, memory and untuned constants. items: the number of items to make.
-        verbose: also about capture, replaced levels and all values."""
-        config, plan, info = self.resolved(), self.capture_plan, self.info
-        expected = self.expected
-        capture = ["Capture: not known, because the model's configuration is not on this machine"]
-        if plan is not None and expected is not None:
-            nearly = ", nearly as much in other shapes" if getattr(config, "fit", "") == "keep" else ""
-            capture = [f"Levels: {note}" for note in plan.notes]
-            if expected.layers:
-                capture.insert(0, f"Capture: {expected}{nearly}")
+    def plan_lines(self, verbose: bool) -> list[str]:
+        """Lines of a dry run about the model, its memory and what is captured. verbose: whether to include captured
+        layers, replaced levels and all settings."""
+        config, plan, info, expected = self.resolved(), self.capture_plan, self.info, self.expected
         size = weight_bytes(config, info)
         lines = [
             model_line(config, info, self.loading.offload, size),
-            time_line(config, items, *self.loading),
-            memory_line(config, info, size, expected and expected.map_bytes),
+            memory_line(config, size, expected and expected.map_bytes),
         ]
         if self.loading.graphs == "auto" and str(config.device).startswith("cuda"):
             lines.append("Graphs: tried in the first picture, and kept if they are faster and give the same bytes")
-        if isinstance(config, DatasetConfig):
-            whose = foreign_constants(info, config.method)
-            if whose:
-                lines.append(f"Constants: those for masks were never tuned for {info.family.title}; they are {whose}")
         if not verbose:
             return [*lines, "Layers and all settings: with --verbose"]
-        return [*lines, *capture, *self.config.source_lines()]
-
-
-def foreign_constants(info: ModelInfo, method: str) -> str:
-    """Whose constants a mask method uses for a model, if they were never tuned for this model; otherwise ""."""
-    own, preset = METHOD_FACTS[method].user_function is not None, read_preset(info.settings.preset, info.settings.path)
-    if own or info.family.title == SD.title or preset.methods.get(method, {}).get("mask"):
-        return ""
-    return f"the papers', of {SD.title}"
+        if plan is None or expected is None:
+            lines.append("Capture: not known, because the model's configuration is not on this machine")
+        else:
+            if expected.maps:
+                nearly = ", nearly as much in other shapes" if getattr(config, "fit", "") == "keep" else ""
+                lines.append(f"Capture: {expected}{nearly}")
+            lines += [f"Levels: {note}" for note in plan.notes]
+        return [*lines, *self.config.source_lines()]
 
 
 def load_weights(config: ModelConfig, info: ModelInfo, loading: Loading = USUAL_LOADING) -> tuple[Model, str]:
@@ -175,11 +159,24 @@ def load_weights(config: ModelConfig, info: ModelInfo, loading: Loading = USUAL_
     return model, weights_fingerprint(model.info.files, config.lora, sam)
 
 
-def check_model(config: ModelConfig, info: ModelInfo, layers: Mapping[str, Layer] | None = None) -> CapturePlan | None:
-    """What is captured of a model; None if nothing is known of its layers yet. layers: the loaded model's; None: those
-    that its small files show. Raises UserError for everything in the configuration that does not fit the model."""
+def check_model(config: ModelConfig, info: ModelInfo, layers: Mapping[str, Layer] | None) -> CapturePlan | None:
+    """The plan of what is captured of a model; None if its layers are not known yet.
+
+    layers: the model's layers with attention, by name, from the loaded model or its small files; None: not known yet.
+    Raises UserError for everything in the configuration that does not fit the model.
+    """
     check_values(config, info)
-    return plan_model(config, info, layers or info.layers())
+    if layers is None:
+        return None
+    if isinstance(config, DatasetConfig):
+        reads = EVERYTHING if config.keep_attention else None
+        return plan_capture(info.family, layers, config.capture, mask=config.mask, reads=reads)
+    plan, lattice = plan_segments(info.family, layers, config.segment, config.model), lattice_of(config, info)
+    if lattice:
+        from ..segments.make_segments import check_positions  # imports torch
+
+        check_positions(config.segment, plan.levels("self"), lattice)
+    return plan
 
 
 def check_values(config: ModelConfig, info: ModelInfo) -> None:
@@ -195,9 +192,7 @@ def check_values(config: ModelConfig, info: ModelInfo) -> None:
         check_capture(config.method, config.capture.normalize)
         check_known_classes(config.model, info.settings.classes, config.classes)
     if isinstance(config, GenerateConfig):
-        if info.network_config:
-            info.family.check_guidance(info.network_config, config.model, config.guidance_scale)
-        info.family.check_negative(config.model, config.negative_prompt)
+        info.check_drawing(config.guidance_scale, config.negative_prompt)
     sizes = info.sizes()
     if sizes:
         if not isinstance(config, GenerateConfig):
@@ -205,35 +200,9 @@ def check_values(config: ModelConfig, info: ModelInfo) -> None:
         check_sides(pixels(config.size or sizes.side), "size", config.model, sizes.multiple, sizes.largest)
 
 
-def plan_model(config: ModelConfig, info: ModelInfo, layers: Mapping[str, Layer] | None) -> CapturePlan | None:
-    """The plan of what is captured of a model; None if its layers are not known yet. Raises UserError for layers and
-    levels that the model lacks, and for maps that do not fit into memory."""
-    sizes, lattice = info.sizes(), lattice_of(config, info)
-    if layers is None:
-        return None
-    if isinstance(config, DatasetConfig):
-        reads = EVERYTHING if config.keep_attention else None
-        plan = plan_capture(info.family, layers, config.capture, mask=config.mask, reads=reads)
-    else:
-        plan = plan_segments(info.family, layers, config.segment, config.model)
-        if lattice:
-            from ..segments.make_segments import check_positions  # imports torch
-
-            check_positions(config.segment, plan.levels("self"), lattice)
-    if sizes and lattice and config.size is not None:
-        there, maps = memory_bytes(), plan.expected(lattice, info.pipeline).map_bytes
-        if there and maps > there:
-            needed = f"attention maps of an image of this size take {show_bytes(maps)}"
-            problem = f"{config.size}: {needed}, and this computer has {show_bytes(there)} of memory"
-            raise UserError(
-                "size", problem, f"choose a smaller one (model '{config.model}' has {sizes.side} of its own)"
-            )
-    return plan
-
-
 def lattice_of(config: ModelConfig, info: ModelInfo) -> tuple[int, int] | None:
-    """(height, width) of the lattice L on which the model draws or sees a picture, in positions, not pixels; None if
-    the model's files do not say how large a position is."""
+    """(height, width) of the lattice L on which the model draws or sees a picture, counted in positions, not in pixels.
+    None if the model's files do not say how many pixels a position has."""
     sizes = info.sizes()
     if sizes is None:
         return None
@@ -242,13 +211,12 @@ def lattice_of(config: ModelConfig, info: ModelInfo) -> tuple[int, int] | None:
 
 
 def model_line(config: RunConfig, info: ModelInfo, offload: Offload, size: int | None) -> str:
-    """The line about the model that will be loaded. size: bytes of its weights; None: not all are on this machine."""
+    """The line of a dry run about the model. size: bytes of its weights; None: not all weights are on this machine."""
     named, where = named_model(info.files.base), "on this machine"
     if size is None and not isinstance(info.files.whole, Path):
         where = "not on this machine; the run downloads it"
         if named:
-            half, full = (show_bytes(named.weight_bytes(dtype)) for dtype in ("float16", "float32"))
-            where += f": {half} if its files are in half precision, {full} if in float32"
+            where += f": {show_bytes(named.weight_bytes(str(config.dtype)))} in {config.dtype}"
     if info.files.replacement:
         where = f"{info.family.title}: {info.files.parts_line(info.family)}, {where}"
     line = f"Model: {config.model} ({where})"
@@ -256,14 +224,14 @@ def model_line(config: RunConfig, info: ModelInfo, offload: Offload, size: int |
 
 
 def weight_bytes(config: RunConfig, info: ModelInfo) -> int | None:
-    """Bytes of a model's weights; None if they are not all on this machine. config: with a number format."""
+    """Bytes of a model's weights in the configuration's number format; None if not all weights are on this machine."""
     with suppress(UserError):  # loading reports what is wrong with a file
         return info.files.weight_bytes(info.family, str(config.dtype))
     return None
 
 
-def memory_line(config: RunConfig, info: ModelInfo, size: int | None, maps: int | None) -> str:
-    """The line about the memory that a model needs. size, maps: bytes of its weights, and of an image's attention maps;
+def memory_line(config: RunConfig, size: int | None, maps: int | None) -> str:
+    """The line of a dry run about memory. size: bytes of the model's weights. maps: bytes of an image's attention maps.
     None: not known."""
     line = "Memory: not known, because the weights are not all on this machine"
     if size:
@@ -272,6 +240,4 @@ def memory_line(config: RunConfig, info: ModelInfo, size: int | None, maps: int 
             line += f", before {config.quantize}"
     if maps:
         line += f"; {show_bytes(maps)} of attention maps an image"
-    if info.family.memory_note and not info.settings.words and not (size and config.device == "cpu"):
-        line += f"; an H100 needed {info.family.memory_note} (docs/gpus.md)"
     return line

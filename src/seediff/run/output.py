@@ -1,41 +1,51 @@
-"""The folder of a run's output: its finished batches, and who may write to it.
+"""The folder of a run's output: its finished batches, who may write to it, and how it grows.
 
 A batch is finished when its record, .batches/000007.json, exists: it has the size of each file, and is written when
 they are on the disk (docs/decisions/README.md).
+
+To grow, a complete dataset becomes an unfinished one: metadata.jsonl becomes EARLIER, and the command continues as
+after any interruption. A grown dataset has the bytes of a dataset that was as large from the start.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from .. import __version__
-from ..config.generate_config import DatasetConfig
+from ..config.generate_config import DatasetConfig, GenerateConfig
 from ..config.resolve import load_config
 from ..config.settings import DEFAULT, GIVEN, MACHINE, Config, RunConfig, differences
 from ..dataset import native
 from ..dataset.native import EXTRAS, IMAGES, INSTANCES, MASKS
-from ..dataset.reviews import REVIEWS
-from ..dataset.rows import check_row
+from ..dataset.reviews import REVIEWS, read_actions
+from ..dataset.rows import check_row, checked_rows
 from ..errors import UserError
 from ..files.documents import read_json, read_toml
+from ..files.messages import plural, show_json
 from ..files.output_folders import LOCK, check_outside, open_folder
 from ..files.outputs import BATCHES, CONFIG, LEFTOVER, flush, write_atomic
 from ..files.reading import inside
+from ..prompts.specs import sample_count
 
-State = Literal["new", "unfinished", "complete", "to grow", "to cut"]
-"""The state of an output. to grow: it was made for fewer samples of the same series (`RunConfig.extends`). to cut: it
-was begun for more, and is not finished."""
+State = Literal["new", "unfinished", "complete", "to grow"]
+"""The state of an output folder. "to grow": complete, but for fewer samples of the same series
+(`RunConfig.extends`)."""
 
 RUN_FOLDERS = (IMAGES, MASKS, INSTANCES, *EXTRAS)
-"""Folders that only batches of runs write to."""
+"""The folders to which only batches of runs write."""
+RESTORE = "put them back from a copy, or choose a new folder"
+IMAGE = re.compile(rf"{native.IMAGES}/([0-9]{{6,}})\.[a-z]+")
+EARLIER = f"{BATCHES}/{native.METADATA}"
+"""The rows of a dataset that was complete before it grew. Samples keep the `split` that they have there."""
 DECIDE_ROUNDING = ("device", "dtype", "threads")
-"""Fields that decide rounding. A run that leaves them open continues with the values that the output was begun with."""
+"""Fields that decide rounding. Where a later run leaves them open, it continues with the values in the output."""
 
 
 @dataclass
@@ -47,15 +57,15 @@ class BatchRecord:
     left_out: list[dict[str, Any]] = field(default_factory=list)
     """The batch's rows of the file that `Job.left_out` names, such as rejected.jsonl."""
     files: dict[str, int] = field(default_factory=dict)
-    """Path of each of its files → size in bytes."""
+    """Path in the output → size in bytes, for each file of the batch."""
 
     def write(self, out: Path, name: str, data: bytes) -> None:
-        """Write the file out/name and note it."""
+        """Write a file of the batch, and note its size. name: its path in the output."""
         write_atomic(_place(out, name), data, durable=True)
         self.files[name] = len(data)
 
     def write_by(self, out: Path, name: str, write: Callable[[Path], object]) -> None:
-        """Have `write` write the file out/name, and note it."""
+        """Have a function write a file of the batch, and note its size. name: its path in the output."""
         path = _place(out, name)
         write(path)
         flush(path)
@@ -63,17 +73,16 @@ class BatchRecord:
 
 
 def _place(out: Path, name: str) -> Path:
-    """The path out/name, which must be in one of the folders that `begin` empties after a killed run."""
+    """The path of a file in the output. It must be in one of RUN_FOLDERS, which `begin` empties after a killed run."""
     fix = "add its folder to EXTRAS (dataset/native.py) or RUN_FOLDERS (run/output.py)"
     assert name.partition("/")[0] in RUN_FOLDERS, f"{name}: {fix}"
     return inside(out, name)
 
 
 def look_into(out: Path, config: Config) -> tuple[State, Config]:
-    """The state of an output, and the configuration to make or continue it with. Raises UserError for a file, a folder
-    with other contents, the output of another command or configuration, and an unfinished output of another version of
-    this package.
-    """
+    """(state, configuration): the state of the folder `out`, and the configuration to make or continue its output with.
+    Raises UserError for a file, for a folder with other contents, for the output of another command or configuration,
+    and for an unfinished output of another version of this package."""
     device, numbered, _ = (config.device or "").partition(":")
     if numbered:  # the number of a GPU changes nothing
         config = config.changed(GIVEN, device=device)
@@ -86,8 +95,6 @@ def look_into(out: Path, config: Config) -> tuple[State, Config]:
     changed, same_version = differences(begun, config), about.get("version") == __version__
     if changed and same_version and config.extends(begun):
         return "to grow", config
-    if changed and same_version and not complete and begun.extends(config):
-        return "to cut", config
     if not complete and not same_version:
         changed.insert(0, f"version of seediff: {about.get('version')} → {__version__}")
     if changed:
@@ -100,8 +107,8 @@ def look_into(out: Path, config: Config) -> tuple[State, Config]:
 
 
 def read_begun(out: Path, config: RunConfig) -> dict[str, Any] | None:
-    """The seediff.toml of the command's output in a folder; None if there is nothing to continue. Raises UserError for
-    a file, a folder with other contents, and another command's output."""
+    """The contents of the seediff.toml in a folder; None if there is nothing to continue. Raises UserError for a file,
+    for a folder with other contents, and for another command's output."""
     if out.exists() and not out.is_dir():
         raise UserError(out, "there is a file where the folder should be")
     entries = out.iterdir() if out.is_dir() else ()
@@ -123,8 +130,8 @@ def read_begun(out: Path, config: RunConfig) -> dict[str, Any] | None:
 
 
 def nothing_committed(out: Path) -> bool:
-    """Whether an output has no finished batch. Without a folder of records, files of samples may be somebody else's, so
-    there must be none."""
+    """Whether an output has no finished batch. Without a folder of records, nobody knows whose the files of samples
+    are, so there must be no files."""
     if (out / BATCHES).is_dir():
         return not any((out / BATCHES).glob("*.json"))
     folders = [out / name for name in RUN_FOLDERS if (out / name).is_dir()]
@@ -132,7 +139,8 @@ def nothing_committed(out: Path) -> bool:
 
 
 def as_begun(config: Config, begun: Config) -> Config:
-    """The configuration, with the values that it leaves open filled in from the one that the output was begun with."""
+    """The configuration `config`, with values from `begun`, the configuration in the output, where `config` leaves them
+    open."""
     config = config.filled(MACHINE, **{name: getattr(begun, name) for name in DECIDE_ROUNDING})
     if config.source("batch_size") == DEFAULT and begun.source("batch_size") == MACHINE:
         return config.changed(MACHINE, batch_size=begun.batch_size)
@@ -145,7 +153,8 @@ def record_path(number: int) -> str:
 
 
 def read_record(out: Path, number: int) -> BatchRecord | None:
-    """The record of a batch; None if the batch is not finished, or one of its files is missing or has another size."""
+    """The record of a batch; None if the batch is not finished, if one of its files is missing, or if a file has
+    another size."""
     with suppress(OSError, ValueError, UserError):
         record = read_json(out / record_path(number), BatchRecord)
         for row in record.rows:
@@ -155,48 +164,40 @@ def read_record(out: Path, number: int) -> BatchRecord | None:
     return None
 
 
-def find_lost(out: Path, numbers: Iterable[int]) -> list[int]:
-    """The batches of a complete output of which a file is missing. Raises UserError for a file of another size than its
-    batch's record says, which may be somebody's work, for a missing file of a batch without a record, and for a sample
-    without a line in metadata.jsonl."""
-    rows: Sequence[Mapping[str, Any]] = ()
-    has_rows = (out / native.METADATA).is_file()
-    again = f"remove {native.METADATA}, and run the same command again"
-    if has_rows:
-        try:
-            native.read_classes(out)  # refuses a list that is damaged
-            rows = [*native.checked_rows(out / native.METADATA, native.ABSENT)]
-        except UserError as error:
-            raise UserError(error.subject, error.problem, again) from error
-    lost, known, written = list[int](), set[str](), list[str]()
+def check_files(out: Path, numbers: Iterable[int]) -> None:
+    """Raise UserError if a complete output lacks a file or a row that its run wrote, or if a file has another size than
+    its batch's record says. numbers: the numbers of all batches."""
+    sizes: dict[str, int | None] = {}
+    written: list[str] = []
     for number in numbers:
-        try:
+        with suppress(UserError):  # the rows name the files of a batch without a record
             record = read_json(out / record_path(number), BatchRecord)
-        except UserError:
-            continue
-        known |= {*record.files}
-        written += [str(row.get("file_name")) for row in record.rows]
-        for name, size in record.files.items():
-            path = out / name
-            if not path.is_file():
-                lost.append(number)
-            elif path.stat().st_size != size:
-                problem = f"is not the file that the run wrote (it has {path.stat().st_size} bytes, and had {size})"
-                fix = "move it away, and the same command makes it again; `seediff look` corrects masks"
-                raise UserError(path, problem, fix)
-    for row in rows:
-        for name in filter(None, (row.get("file_name"), row.get("mask_file_name"))):
-            if name not in known and not (out / name).is_file():
-                raise UserError(out / name, "no such file", again)
-    listed = {row.get("file_name") for row in rows}
-    unlisted = [name for name in written if name not in listed]
-    if has_rows and unlisted:
-        raise UserError(out / native.METADATA, f"has no line about {unlisted[0]}, which the run wrote", again)
-    return list(dict.fromkeys(lost))
+            sizes |= record.files
+            written += [row["file_name"] for row in record.rows if "file_name" in row]
+    if (out / native.METADATA).is_file():
+        native.read_classes(out)  # refuses a damaged list
+        rows = [*checked_rows(out / native.METADATA, native.ABSENT)]  # a recipe's rows may have no mask
+        listed = {row.get("file_name") for row in rows}
+        unlisted = [name for name in written if name not in listed]
+        if unlisted:
+            problem = f"has no row about {unlisted[0]}, which the run wrote"
+            raise UserError(out / native.METADATA, problem, RESTORE)
+        for row in rows:
+            for name in filter(None, (row.get("file_name"), row.get("mask_file_name"))):
+                sizes.setdefault(name, None)
+    damaged = [name for name, size in sizes.items() if not _has_size(out / name, size)]
+    if damaged:
+        problem = f"{plural(len(damaged), 'file')} of the complete output missing or changed, such as {damaged[0]}"
+        raise UserError(out, problem, RESTORE)
+
+
+def _has_size(path: Path, size: int | None) -> bool:
+    """Whether there is a file of this size in bytes. size: None: of any size."""
+    return path.is_file() and (size is None or path.stat().st_size == size)
 
 
 def commit(out: Path, number: int, record: BatchRecord) -> None:
-    """Mark a batch as finished, once its files are written."""
+    """Mark a batch as finished. Its files must be on the disk."""
     data = json.dumps(vars(record), ensure_ascii=False).encode("utf-8")
     write_atomic(inside(out, record_path(number)), data)
 
@@ -207,9 +208,9 @@ def lock(out: Path) -> AbstractContextManager[None]:
 
 
 def begin(out: Path, config: RunConfig, weights: str) -> None:
-    """Start an output. Files of an earlier run that finished no batch are removed, as they may be of another
+    """Start an output. Removes the files of an earlier run that finished no batch, because they may be of another
     configuration. weights: the fingerprint of the model's weights, "" without a model."""
-    for name in (*RUN_FOLDERS, BATCHES):  # the folder of records last, because it marks the others as a run's
+    for name in (*RUN_FOLDERS, BATCHES):  # BATCHES last: it marks the other folders as a run's
         with suppress(FileNotFoundError):
             shutil.rmtree(inside(out, name))  # removes links, and does not follow them
     # First the file by which the folder is recognised as an output, in case the run is killed next.
@@ -218,9 +219,65 @@ def begin(out: Path, config: RunConfig, weights: str) -> None:
 
 
 def check_same_weights(out: Path, model: str, weights: str) -> None:
-    """Raise UserError if the output was begun with other weights. model: the model's name for the message. weights:
-    their fingerprint; "": they were not loaded."""
+    """Raise UserError if the output was begun with other weights. model: the model's name, for the message. weights:
+    the fingerprint of its weights, "" if they were not loaded."""
     begun = read_toml(out / CONFIG).get("weights", weights)
     if weights and weights != begun:
         problem = f"was started with different weights of model '{model}' ({begun} → {weights})"
         raise UserError(out, problem, "choose another folder, or restore those weights")
+
+
+def sample_name(index: int) -> str:
+    """12 → `000012`."""
+    return f"{index:06d}"
+
+
+def check_growth(folder: Path) -> None:
+    """Raise UserError if a dataset cannot grow because somebody reviewed a sample of its last batch. A last batch with
+    fewer images than the others is drawn again, which changes the sample."""
+    saved = load_config(folder / CONFIG, GenerateConfig)
+    count = sample_count(saved)
+    last = set(map(sample_name, range(count - count % saved.batch_size, count)))
+    reviewed = sorted(last & {action.sample for action in read_actions(folder)})
+    if reviewed:
+        problem = f"would draw {reviewed[0]} again, which was reviewed: its batch has fewer images than the others"
+        fix = "make the new samples in another folder with another --seed, and join the two with `seediff merge`"
+        raise UserError(folder, problem, fix)
+
+
+def grow(folder: Path, config: GenerateConfig) -> None:
+    """Turn a complete output into an unfinished one of a configuration with more samples. A last batch with fewer
+    images than the others is drawn again, because the number of images in a batch changes rounding. Raises UserError as
+    `check_growth` does."""
+    check_growth(folder)
+    saved = load_config(folder / CONFIG, GenerateConfig)
+    whole, rest = divmod(sample_count(saved), config.batch_size)
+    if (folder / native.METADATA).is_file():
+        native.read_rows(folder)  # refuses rows that cannot be read, before they are set aside
+        inside(folder, BATCHES).mkdir(exist_ok=True)
+        (folder / native.METADATA).replace(folder / EARLIER)
+    if rest:
+        inside(folder, record_path(whole)).unlink(missing_ok=True)
+    weights = read_toml(folder / CONFIG).get("weights", "")
+    write_atomic(folder / CONFIG, config.to_toml(weights).encode("utf-8"))
+
+
+def earlier_rows(folder: Path) -> list[dict[str, Any]]:
+    return native.read_rows(folder, EARLIER) if (folder / EARLIER).is_file() else []
+
+
+def rows_in_order(folder: Path, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows sorted by the number of the sample. After an output has grown, samples keep the `split` that they had
+    before."""
+    splits = {row["file_name"]: {"split": row["split"]} for row in earlier_rows(folder) if "split" in row}
+    by_number = sorted(rows, key=lambda row: sample_number(row["file_name"]))
+    return [{**row, **splits.get(row["file_name"], {})} for row in by_number]
+
+
+def sample_number(file_name: str) -> int:
+    """`images/000012.png` → 12. Raises UserError for any other path."""
+    matched = IMAGE.fullmatch(file_name)
+    if matched is None:
+        problem = f"{show_json(file_name)} is not a picture that `seediff generate` drew, such as images/000012.png"
+        raise UserError(native.METADATA, problem)
+    return int(matched[1])

@@ -1,10 +1,10 @@
-"""What `mask` and `segment` share: how photographs are read and written, and which could not be used."""
+"""The part that `mask` and `segment` share: reading and writing photographs, and listing photographs that could not be
+used."""
 
 from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,7 +17,6 @@ from ..config.settings import model_label
 from ..dataset import native
 from ..errors import UserError
 from ..files.documents import read_csv, read_toml
-from ..files.image_files import open_image
 from ..files.messages import plural
 from ..files.outputs import CONFIG, write_atomic
 from ..files.photo_files import FAILED, Photo, failed_row, find_named
@@ -33,9 +32,9 @@ if TYPE_CHECKING:
 
 PhotosConfig = TypeVar("PhotosConfig", bound=MaskPhotosConfig | SegmentPhotosConfig)
 Read = TypeVar("Read")
-"""A photograph as `PhotoJob.read` returns it."""
+"""A photograph as `PhotoJob.read` returns it, such as its pixels."""
 Seen = TypeVar("Seen")
-"""What `PhotoJob.see` finds in a photograph."""
+"""The model's view of a photograph as `PhotoJob.see` returns it, such as its attention."""
 
 
 @dataclass(frozen=True)
@@ -45,30 +44,31 @@ class PhotoSpec:
     index: int
     photo: Photo
     words: tuple[str, ...]
-    """The words to look for in it."""
+    """The words that the model looks for in the photograph."""
     label: str | None = None
-    """For `k="truth"`, the name of its label map; None if it has none."""
+    """The name of its label map, for `k="truth"`; None if it has no label map."""
 
 
 @dataclass(frozen=True)
 class PhotoBatch(Generic[Seen]):
-    """The photographs of a batch, after the model has seen them."""
+    """A batch of photographs, after the model has seen them."""
 
     seen: Sequence[tuple[PhotoSpec, Seen]]
     failed: Sequence[dict[str, str]]
-    """A row of failed.jsonl for each photograph that could not be read."""
+    """One row of failed.jsonl per photograph that could not be read."""
 
 
 class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Seen]], Generic[PhotosConfig, Read, Seen]):
-    """A job that labels photographs, each in three steps: `read`, `see` (together with others) and `write_photo`."""
+    """A job that labels photographs in three steps: `read` one, `see` all of a batch with the model, and `write_photo`
+    one."""
 
     left_out = "failed", FAILED
     made: str
-    """What it makes, for messages: "masks"."""
+    """What the job makes, for messages: "masks" or "segments"."""
     named: str
-    """What its words are, for messages: "Classes"."""
+    """What the job's words are, for messages: "Classes" or "Names"."""
     words: Sequence[str]
-    """All words to look for."""
+    """All words that the model looks for in any photograph."""
 
     def __init__(
         self,
@@ -78,8 +78,8 @@ class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Seen]], Generic[Phot
         info: ModelInfo | None,
         loading: Loading,
     ) -> None:
-        """specs: one per photograph. settings_of: for each its own settings as a text, "" if it has none. A fingerprint
-        of both becomes part of the configuration, so that only the same run continues."""
+        """specs: one per photograph. settings_of: per photograph its own settings as a text, "" without own settings. A
+        fingerprint of both becomes part of the configuration, so that only the same run continues."""
         photos = fingerprint_photos([spec.photo for spec in specs], settings_of)
         super().__init__(config.changed("the pictures", photos=photos), info, loading)
         self.specs = specs
@@ -99,18 +99,18 @@ class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Seen]], Generic[Phot
 
     @abstractmethod
     def check_words(self, words: tuple[str, ...], readers: Sequence[Reader]) -> None:
-        """Raise UserError for words that the model cannot look for. words: one photograph's."""
+        """Raise UserError for words that the model cannot look for. words: the words of one photograph."""
 
     def describe(self, verbose: bool) -> Iterator[str]:
         count = len(self.specs)
         yield f"{self.made} of {plural(count, 'photograph')} in {plural(len(self.config.batches(count)), 'batch')}"
         if self.words:
             yield f"{self.named}: {', '.join(self.words)}"
-        yield from (*self.plan_lines(count, verbose), *filter(None, [self.doubt]))
+        yield from (*self.plan_lines(verbose), *filter(None, [self.doubt]))
 
     @cached_property
     def doubt(self) -> str:
-        """What `doubt_line` says about the photographs."""
+        """A warning that the results mean nothing (`doubt_line`), or ""."""
         return doubt_line(self.info, self.config.model_label, [spec.photo.path for spec in self.specs])
 
     def about(self, left_out: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -118,21 +118,6 @@ class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Seen]], Generic[Phot
         if self.doubt:
             about["note"] = self.doubt
         return about
-
-    def hardest_first(self, numbers: Sequence[int]) -> Sequence[int]:
-        """On CUDA, first the batches with the most photographs of one size, because these go through the network
-        together. Reads only headers."""
-        if not (self.config.device or "").startswith("cuda"):
-            return numbers
-
-        def together(number: int) -> int:
-            sizes: Counter[tuple[int, int]] = Counter()
-            for spec in self.batches[number]:
-                with suppress(UserError), open_image(spec.photo.path) as image:
-                    sizes[image.size] += 1
-            return max(sizes.values(), default=0)
-
-        return sorted(numbers, key=together, reverse=True)
 
     def capture(self, batch: Sequence[PhotoSpec]) -> PhotoBatch[Seen]:
         specs, photos, failed = list[PhotoSpec](), list[Read](), list[dict[str, str]]()
@@ -151,7 +136,8 @@ class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Seen]], Generic[Phot
 
     @abstractmethod
     def see(self, specs: Sequence[PhotoSpec], photos: Sequence[Read]) -> list[Seen]:
-        """Everything that needs the model, for the photographs of a batch."""
+        """What the model sees in the photographs of a batch: one value per photograph. specs, photos: the
+        specifications, and what `read` returned."""
 
     def write(self, captured: PhotoBatch[Seen], out: Path) -> BatchRecord:
         record = BatchRecord(left_out=list(captured.failed))
@@ -172,7 +158,8 @@ class PhotoJob(ModelJob[PhotosConfig, PhotoSpec, PhotoBatch[Seen]], Generic[Phot
 
 
 def fingerprint_photos(photos: Sequence[Photo], settings_of: Sequence[str]) -> str:
-    """`12 photographs (3f2a…)`: identifies photographs by their names, sizes in bytes, and own settings."""
+    """A text such as `12 photographs (3f2a…)`, which identifies photographs by their names, their sizes in bytes, and
+    their own settings."""
     digest = hashlib.blake2b(digest_size=6)
     for photo, settings in zip(photos, settings_of, strict=True):
         size = photo.path.stat().st_size if photo.path.is_file() else -1
@@ -181,8 +168,8 @@ def fingerprint_photos(photos: Sequence[Photo], settings_of: Sequence[str]) -> s
 
 
 def doubt_line(info: ModelInfo, label: str, pictures: Sequence[Path] = ()) -> str:
-    """A warning for people who give photographs to a model of a small world of drawings; "" for other models, and if
-    the model drew all of the pictures. label: the model's name."""
+    """The warning that what this model finds in photographs means nothing. It is "" unless the model knows only its own
+    drawings, and "" if the model drew all of the pictures. label: the model's name."""
     if not info.settings.words or (pictures and are_drawings(pictures, label)):
         return ""
     return (
@@ -191,7 +178,8 @@ def doubt_line(info: ModelInfo, label: str, pictures: Sequence[Path] = ()) -> st
 
 
 def are_drawings(pictures: Sequence[Path], label: str) -> bool:
-    """Whether a model drew all of the pictures, as the seediff.toml or the rows of their datasets say."""
+    """Whether a model drew all of the pictures, according to the seediff.toml or the rows of their datasets. label: the
+    model's name."""
     sets: dict[Path, set[str]] = {}
     for picture in map(Path.absolute, pictures):
         folder = next((parent.parent for parent in picture.parents if parent.name == native.IMAGES), Path())
@@ -210,16 +198,16 @@ def _drew(folder: Path, names: Collection[str], label: str) -> bool:
 
 
 def is_drawing(row: Mapping[str, Any], label: str) -> bool:
-    """Whether a row, or a configuration of `generate`, says that the model, or another that knows the same drawings,
-    drew the picture. Only rows of drawings have a seed."""
+    """Whether a model drew a picture, according to the picture's row or the configuration of `generate`. Only drawings
+    have a seed. An embedded model also counts the drawings of the other embedded models as its own."""
     alike = EMBEDDED if label in EMBEDDED else (label,)
     return "seed" in row and row.get("model") in alike
 
 
 def read_classes_csv(path: Path, photos: Sequence[Photo]) -> dict[str, tuple[str, ...]]:
-    """Photo name → classes, from a `classes.csv` with the columns file and classes (names separated by commas or
-    semicolons). It names files as in their folder, with or without suffix. Raises UserError naming a line.
-    """
+    """Photo name → its classes, from a table `classes.csv` with the columns file and classes. Classes are separated by
+    commas or semicolons; files are named as in the table's folder, with or without suffix. Raises UserError naming a
+    line."""
     named = find_named(path, read_csv(path, ("file", "classes")), photos)
     lists = {photo.name: row["classes"].replace(";", ",").split(",") for photo, row in named}
     return {name: tuple(dict.fromkeys(part.strip() for part in parts if part.strip())) for name, parts in lists.items()}

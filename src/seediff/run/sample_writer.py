@@ -22,15 +22,15 @@ from ..dataset.sample import SOFT
 from ..dataset.shapes.objects import scored_pieces
 from .output import BatchRecord
 
-# torch takes seconds to import. A run that only reports an error, or that everything is done, should not wait for it.
+# torch takes seconds to import. A run that only reports an error, or is finished already, should not wait for it.
 if TYPE_CHECKING:
     from ..attention.maps import AttentionMaps
     from ..masks.make_masks import MaskResult
     from ..prompts.specs import SampleSpec
 
 CLASSES_WITH_STRIPS, STRIPS_OF_A_CLASS = 8, 2
-"""The steps of masks are drawn for at most so many classes, and for each in its first two samples, as `reject` drops
-some."""
+"""Limits of the pictures in steps/: the number of classes, and the number of samples per class. Two samples, because
+`reject` may drop one."""
 
 
 @dataclass(frozen=True)
@@ -43,21 +43,21 @@ class MaskedSample:
     suffix: str
     """The suffix of the picture's file, without a dot."""
     image: bytes
-    """The contents of the picture's file."""
+    """The contents of the picture's file, as PNG or JPEG."""
     masks: MaskResult
     """The masks at the picture's size."""
     soft: Callable[[], Iterable[np.ndarray]]
-    """Makes the soft mask (H, W) of each class, one after the other: together, those of a large photograph take
-    hundreds of megabytes."""
+    """A function that makes the soft mask (H, W) of each class, one after the other. All soft masks of a large
+    photograph together would take hundreds of megabytes."""
     small: MaskResult | None
-    """The masks at the size that the model saw, with their steps; None without a class."""
+    """The masks at the size that the model saw, with the steps of making them; None for a sample without classes."""
     attention: AttentionMaps | None
     facts: Mapping[str, Any]
-    """The keys of its row that only one command has."""
+    """The keys of its row that only one of the commands writes, such as `seed`."""
 
 
 def traced_classes(specs: Iterable[SampleSpec]) -> dict[int, list[str]]:
-    """Sample index → the classes whose steps are drawn. specs: the samples' specifications."""
+    """Index of a sample → the classes whose steps are drawn into steps/. specs: the specifications of all samples."""
     traced: dict[int, list[str]] = {}
     seen: Counter[str] = Counter()
     for spec in specs:
@@ -70,14 +70,15 @@ def traced_classes(specs: Iterable[SampleSpec]) -> dict[int, list[str]]:
 
 @dataclass(frozen=True)
 class SampleWriter:
-    """Writes the samples of a dataset. traced: from `traced_classes`."""
+    """Writes the samples of a dataset. traced: index of a sample → the classes whose steps are drawn
+    (`traced_classes`)."""
 
     config: GenerateConfig | MaskPhotosConfig
     traced: Mapping[int, Sequence[str]]
 
     @cached_property
     def ids(self) -> dict[str, int]:
-        """Class → its label."""
+        """Class → its id."""
         return ids_by_name(self.config.classes)
 
     def write(self, record: BatchRecord, out: Path, sample: MaskedSample) -> None:
@@ -130,7 +131,7 @@ class SampleWriter:
         record.rows.append(row)
 
     def _strips(self, sample: MaskedSample) -> dict[int, bytes]:
-        """Class id → a picture of the steps of its mask, for the traced classes."""
+        """Class id → a PNG with the steps of its mask, for the classes in `traced`."""
         from ..report.explain import draw_strip, show_steps
 
         strips: dict[int, bytes] = {}

@@ -1,5 +1,5 @@
-"""`segment`: divides photographs into segments without given classes. The segments are the objects of a dataset like
-that of `mask`; those without a name have the class `segment`."""
+"""`segment`: divides photographs into segments without given classes. The segments are the objects of a dataset with
+the same folders as `mask`'s. A segment without a name has the class `segment`."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from ..config.class_names import BACKGROUND, MAX_CLASSES, SEGMENT
 from ..config.method_constants import EVERYTHING
 from ..config.photos_config import SegmentPhotosConfig, check_segment_names
 from ..dataset import native
+from ..dataset.dataset import open_truths
 from ..dataset.encoding import Instances, encode_mask, encode_objects, encode_photo
 from ..dataset.native import instance_row
 from ..dataset.rows import shown_classes
 from ..dataset.sample import Sample
-from ..dataset.truths import open_truths
 from ..errors import UserError
 from ..files.label_maps import IGNORE, centre_square, find_name
 from ..files.photo_files import Photo, read_photo
@@ -42,12 +42,12 @@ if TYPE_CHECKING:
 
 
 class CountedPhoto(NamedTuple):
-    """A photograph before it is divided."""
+    """A photograph, and its number of segments if a label map gives it."""
 
     pixels: np.ndarray
     """(H, W, 3) uint8."""
     count: int
-    """The number of its segments for `k="truth"`, otherwise 1."""
+    """The number of segments for `k="truth"`, otherwise 1."""
 
 
 class DividedPhoto(NamedTuple):
@@ -57,7 +57,7 @@ class DividedPhoto(NamedTuple):
     """(H, W, 3) uint8."""
     segments: Segments
     names: Sequence[SegmentName]
-    """The name of each segment; empty without words."""
+    """One name per segment; empty without words."""
 
 
 def segment_photos(
@@ -76,18 +76,21 @@ def segment_photos(
     moment.
 
     photos: from `find_photos`. words: photo name → the words that may name its segments, instead of `config.names`.
-    labels: for `k="truth"`, a folder of label maps with the photographs' names. offload, graphs, engine: as in
-    `generate`. Photographs that cannot be used, or whose label maps cannot, do not stop the run: the result and
-    failed.jsonl list them. Raises UserError as `generate` does.
+    labels: for `k="truth"`, a folder of label maps with the photographs' names. offload, graphs, engine, progress: as
+    in `generate`. A photograph that cannot be used, or whose label map cannot be used, does not stop the run: the
+    result and failed.jsonl list it. Raises UserError as `generate` does.
     """
     job = SegmentJob(config, photos, words=words, labels=labels, loading=Loading(offload, graphs))
     return run(job, out, engine=engine, progress=progress)
 
 
 def truth_count(truth: Mapping[str, Sample], name: str | None, shape: tuple[int, ...], fit: str, positions: int) -> int:
-    """The k of K-Means-S: the number of classes in a photograph's label map, at least 1; with `fit="crop"`, within the
-    centred square. truth: name → sample. name: the label map's. shape: the photograph's (H, W). positions: how many
-    K-Means divides. Raises UserError if the label map is missing or does not fit, or has more classes than positions.
+    """The number of segments for K-Means-S: the number of classes in a photograph's label map, at least 1. With
+    `fit="crop"`, only the centred square counts.
+
+    truth: name → sample with a label map. name: the label map's name; None: no label map. shape: (H, W) of the
+    photograph. positions: how many positions K-Means divides. Raises UserError if the label map is missing or does not
+    fit, or has more classes than positions.
     """
     if name is None:
         raise UserError("it has no label map, or more than one matches; -k truth needs exactly one")
@@ -108,13 +111,13 @@ def truth_count(truth: Mapping[str, Sample], name: str | None, shape: tuple[int,
 
 
 def naming_words(words: Iterable[str]) -> tuple[str, ...]:
-    """The words, each once, without the names of id 0 and of segments without a name, which captions may have."""
+    """The words without repetitions, and without `background` and `segment`, which captions may contain."""
     return tuple(word for word in dict.fromkeys(words) if word not in (BACKGROUND, SEGMENT))
 
 
 def label_digest(sample: Sample) -> str | None:
-    """A digest of a label map's pixels, so that only the same run continues; None if it cannot be read, which is
-    reported later."""
+    """A digest of a label map's pixels, so that only a run with the same labels continues. None if the label map cannot
+    be read, which is reported later."""
     try:
         return hashlib.sha256(sample.unchecked_labels().tobytes()).hexdigest()
     except UserError:
@@ -122,7 +125,7 @@ def label_digest(sample: Sample) -> str | None:
 
 
 class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
-    """Reads photographs, divides them into segments, names these and writes them."""
+    """Divides photographs into segments, names the segments, and writes them."""
 
     made, named = "segments", "Names"
 
@@ -136,7 +139,8 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
         info: ModelInfo | None = None,
         loading: Loading = USUAL_LOADING,
     ) -> None:
-        """Arguments as in `segment_photos`."""
+        """photos, words, labels: as in `segment_photos`. info: the model, if it was found already. loading: how the
+        model uses memory."""
         truth, about = dict[str, Sample](), ""
         if config.segment.k == "truth":
             if labels is None:
@@ -254,8 +258,8 @@ class SegmentJob(PhotoJob[SegmentPhotosConfig, CountedPhoto, DividedPhoto]):
 
 
 def as_objects(segments: Segments, names: Sequence[SegmentName], classes: Sequence[str]) -> Instances:
-    """The segments as objects: segment 0 becomes object 1, and 0 stands for no segment. names: the segments' names;
-    empty if no words were given. classes: `segment`, then all words."""
+    """The segments as objects. Segment 0 becomes object 1, because 0 stands for pixels outside all segments. names: one
+    name per segment; empty without words. classes: `segment`, then all words."""
     ids = {word: number for number, word in enumerate(classes, 1)}
     class_ids = [ids[SEGMENT]] * len(segments.scores)
     for segment, named in enumerate(names):

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ..config.class_names import BACKGROUND
 from ..config.method_constants import SegmentConfig
 from ..config.photos_config import Fit, check_attention
+from ..config.presets import Tuned
 from ..config.sizes import Size
 from ..dataset.dataset import Dataset
 from ..dataset.sample import Sample
@@ -25,6 +25,7 @@ from ..errors import UserError
 from ..evaluate.mask_protocols import BETAS, best_beta
 from ..evaluate.protocols import join_names
 from ..files.label_maps import IGNORE
+from ..files.messages import plural
 from ..prompts.tokens import split_prompts
 from .evaluate_masks import LabelledPhoto, count_pixels, encode_labelled, evenly
 
@@ -34,51 +35,47 @@ if TYPE_CHECKING:
     from ..workers import Progress
 
 FIT: Fit = "keep"
-"""How `mask` and `segment` see photographs by default."""
+"""The default of `fit` in `mask` and `segment`."""
 MOST_ABSENT, MOST_ASKED = 3, 20
-"""Maximum number of absent classes in `several`, and of classes in `many`."""
+"""Maximum number of absent classes in a question of the kind `several`, and of classes in a question of the kind
+`many`."""
 PRESENCE_THRESHOLDS = np.round(np.arange(0.5, 1.0, 0.005), 3)
 NAME_THRESHOLDS = np.round(np.arange(0.5, 0.9, 0.002), 3)
-"""Candidates, from ½, which is average attention, upwards."""
+"""Candidates for thresholds. They begin at ½, the score of average attention."""
 
 
-@dataclass(frozen=True)
-class Thresholds:
-    """The thresholds, and how good they are, in [0, 1]. A value is None if there was nothing to count."""
+class Tuning(NamedTuple):
+    """The result of `tune`."""
 
-    presence: float | None
-    precision: float | None
-    recall: float | None
-    """Precision and recall at `presence`, over the (photograph, class) pairs of all kinds of questions."""
-    name_threshold: float | None
-    named_right: float | None
-    """The share of segments that get the right name at `name_threshold`, or rightly none."""
-    beta: float | None
-    photos: int
-    """The number of photographs used."""
-    segments: int
-    """The number of segments used."""
-    failed: Sequence[tuple[str, str]] = ()
+    tuned: Tuned
+    """The thresholds. A value is None if there was nothing to count."""
+    lines: Sequence[str]
+    """The thresholds, and how good they are, in words."""
+    failed: Sequence[tuple[str, str]]
     """(photograph, reason) for each photograph that could not be used."""
 
 
 Answer = tuple[str, bool, float]
-"""A kind of question, whether the photograph shows the class, and the class's score."""
+"""(group, present, score): the kind of a question, whether the photograph shows the class, and the class's score."""
 ScoredName = tuple[bool, float]
-"""Whether a segment's best word is the class of most of its labelled pixels, and that word's score."""
+"""(is_right, score): whether a segment's best word is the class of most of its labelled pixels, and the word's
+score."""
 
 
 def tune(
     masker: PhotoMasker,
+    weights: str,
     data: Dataset,
     classes: Mapping[int, str],
     segment: SegmentConfig,
     *,
     count: int,
     progress: Progress,
-) -> Thresholds:
-    """Find the thresholds on at most `count` evenly spaced photographs of a set. classes: id → name, from `countable`.
-    segment: the method that makes the segments to be named. Raises UserError if no photograph can be used.
+) -> Tuning:
+    """Find a model's thresholds on at most `count` evenly spaced photographs of a set.
+
+    weights: the fingerprint of the model's weights. classes: id → name, from `countable`. segment: the method that
+    makes the segments to be named. Raises UserError if no photograph can be used.
     """
     from ..segments.make_segments import check_fits
 
@@ -108,26 +105,37 @@ def tune(
         raise UserError(f"{data.about}: none of {len(chosen)} photographs can be used ({failed[0][0]}: {failed[0][1]})")
 
     # 2. The best thresholds
-    presence = name_threshold = named_right = beta = None
-    precision = recall = None
+    used = plural(len(counts), "photograph")
+    lines = [f"{used}, {plural(len(classes), 'class')}"]
+    presence = name_threshold = beta = None
     if len({present for _, present, _ in answers}) == 2:
         group, present, score = (np.array(column) for column in zip(*answers, strict=True))
         presence = best_presence_threshold(group, present, score)
         found = score >= presence
-        recall = float(found[present].mean())
-        if found.any():
-            precision = float(present[found].mean())
+        precise = f"{present[found].mean():.0%}" if found.any() else "–"
+        quality = f"{precise} of the classes found are present, {found[present].mean():.0%} of those present are found"
+        lines.append(f"presence = {presence}: {quality}")
+    else:
+        why = "every class is in every photograph, or none in any, or all are too small"
+        lines.append(f"presence: could not be tuned: {why}")
     if names:
         name_threshold = best_name_threshold(names)
-        named_right = float(np.mean([is_right == (score >= name_threshold) for is_right, score in names]))
+        right = np.mean([is_right == (score >= name_threshold) for is_right, score in names])
+        quality = f"{right:.0%} of {plural(len(names), 'segment')} get the right name, or none where it would be wrong"
+        lines.append(f"name_threshold = {name_threshold}: {quality}")
+    else:
+        lines.append("name_threshold: could not be tuned: no segment has labels")
     if background is not None:
         beta = float(BETAS[best_beta(np.array(counts))])
-    used = len(chosen) - len(failed)
-    return Thresholds(presence, precision, recall, name_threshold, named_right, beta, used, len(names), failed)
+        lines.append(f"beta = {beta}: the highest mIoU of masks of the classes that each photograph shows")
+    else:
+        lines.append("beta: could not be tuned: the set has no background")
+    config, note = masker.config, f"{used}, asked for {plural(len(classes), 'class')} (from {data.about})"
+    return Tuning(Tuned(config.model, weights, presence, name_threshold, beta, config.mask.method, note), lines, failed)
 
 
 def ask(model: Model, classes: Mapping[int, str], photo: LabelledPhoto) -> list[Answer]:
-    """The presence scores of the classes that `questions` asks for in a photograph. classes: id → name."""
+    """The presence scores of a photograph's classes, in answer to `questions`. classes: id → name."""
     from ..masks.presence import find_classes
 
     shown, unclear = classes_shown(model, photo.truth, classes, photo.view.seen)
@@ -144,7 +152,8 @@ def ask(model: Model, classes: Mapping[int, str], photo: LabelledPhoto) -> list[
 def score_names(
     model: Model, classes: Mapping[int, str], segment: SegmentConfig, size: Size | None, photo: LabelledPhoto
 ) -> list[ScoredName]:
-    """The names of those segments of a photograph that have labelled pixels. classes: id → name."""
+    """(is_right, score) of the name of each segment with labelled pixels. classes: id → name. segment: the method that
+    makes the segments. size: the size that the model sees."""
     from ..segments.make_segments import make_segments
     from ..segments.naming import name_photo
 
@@ -168,9 +177,13 @@ def score_names(
 
 
 def questions(shown: Sequence[str], classes: Sequence[str], index: int, seed: int) -> list[tuple[str, tuple[str, ...]]]:
-    """The possible questions (group, classes) about picture `index`, which are the ways to use `mask`. `several`: the
-    picture's classes and index % 4 others in one sentence. `one`: one of its classes, and one other class. `many`: many
-    classes at once, in several sentences. shown: the picture's classes.
+    """The questions (group, classes) that are asked about a picture. They are the ways in which people use `mask`:
+
+        several  the picture's classes and index % 4 other classes, in one sentence
+        one      one of its classes; and in a second question, one other class
+        many     many classes at once, in several sentences
+
+    shown: the picture's classes. classes: all classes. index: the picture's number. seed: chooses the other classes.
     """
     rng = np.random.default_rng((seed, index))
     others = [str(name) for name in rng.permutation([name for name in classes if name not in shown])]
@@ -185,8 +198,8 @@ def questions(shown: Sequence[str], classes: Sequence[str], index: int, seed: in
 
 def best_presence_threshold(group: np.ndarray, present: np.ndarray, score: np.ndarray) -> float:
     """The threshold with the highest balanced accuracy, averaged over the groups; the lowest of several equally good
-    ones. group, present, score: (n,), for n questions the kind, whether the class is there, and its score.
-    """
+    thresholds. group, present, score: (n,), for n questions: the kind, whether the class is in the picture, and its
+    score."""
     kinds = [(group == one) & (present == there) for one, there in product(np.unique(group), (True, False))]
 
     def balanced(threshold: float) -> float:
@@ -216,8 +229,9 @@ def countable(data: Dataset, vocabulary: Sequence[str] | None, chosen: Sequence[
 def classes_shown(
     model: Model, truth: np.ndarray, classes: Mapping[int, str], seen: np.ndarray
 ) -> tuple[list[str], set[str]]:
-    """(shown, unclear): the classes that a photograph shows, and those for which neither answer is wrong, because they
-    cover less than one position of the model's latent. truth: (H, W) ids. seen: the photograph as the model sees it."""
+    """(shown, unclear): the classes that a photograph shows, and the classes that cover less than one position of the
+    model's latent, for which either answer is right. truth: (H, W) ids. classes: id → name. seen: the photograph as the
+    model sees it."""
     pixels = dict.fromkeys(classes.values(), 0)
     for number, name in classes.items():
         pixels[name] += int((truth == number).sum())
@@ -226,14 +240,14 @@ def classes_shown(
 
 
 def best_name_threshold(names: Sequence[ScoredName]) -> float:
-    """The lowest threshold at which most segments get the right name, or rightly none."""
+    """The lowest threshold at which most segments get the right name, or rightly no name."""
     right, score = (np.array(column) for column in zip(*names, strict=True))
     return float(max(NAME_THRESHOLDS, key=lambda limit: int((right == (score >= limit)).sum())))
 
 
 def read_labelled(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
-    """A photograph (H, W, 3) uint8, and its labels (H, W), 255 ignored. Raises UserError if it cannot be read, or if
-    its labels have another size or no labelled pixel."""
+    """(photo, labels): a photograph (H, W, 3) uint8, and its labels (H, W) uint8, 255 ignored. Raises UserError if a
+    file cannot be read, if the sizes differ, or if no pixel is labelled."""
     photo, truth = sample.image, sample.unchecked_labels()
     if photo.shape[:2] != truth.shape:
         (height, width), (rows, columns) = photo.shape[:2], truth.shape

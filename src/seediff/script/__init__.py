@@ -7,14 +7,11 @@ Files of `capture`, in the order in which they act:
     listener.py       `Listener`: hears of the pipeline's calls and of its network's
     run_recorder.py   `RunRecorder`: records one run, which is one call of the pipeline
     encodings.py      `Encodings`: what the pipeline encodes in the run, and which of it is the prompt
-    recording.py      `TextRecording`: records attention to one text of each picture, the prompt or the negative prompt
-    which_rows.py     `find_rows`: which rows of a batch have that text
-    memory.py         `check_memory`: whether the maps will fit
-    timesteps.py      `Timesteps`: whether only the picture's own calls had the prompt
-    what_size.py      `Placing`: what the pipeline did to the picture after it was drawn
-    run.py            `Run`, `Picture`, `Attention`: what is left of a run
+    which_rows.py     `find_rows`: which rows of a batch have the prompt
+    run_checks.py     `check_memory`, `check_timesteps`: whether the maps will fit, and are of the picture's own calls
+    run.py            `Run`, `Picture`, `Attention`: what was recorded in a run
+    placement.py      `Placing`: where the drawn picture lies in the returned one; masks and segments placed there
     captured.py       `Captured`: what `capture` gives to the script
     which_columns.py  `TextColumns`: which columns of the text a word has
-    placed.py         `masks_of_frames`, `place_segments`: results, placed in the returned picture
     heatmap.py        `HeatMap`
 """

@@ -1,5 +1,5 @@
-"""`Captured`: the attention of a pipeline while it drew, and heat maps, masks and segments of it, for any words of the
-prompt.
+"""`Captured`: the attention of a pipeline while it drew, and the heat maps, masks and segments that are made from it,
+for any words of the prompt.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate, chain, pairwise
-from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,8 +23,8 @@ from ..files.photo_files import ImageInput, as_pixels
 from ..masks.make_masks import MaskResult
 from .heatmap import HeatMap, Phrase, heat_sheet, phrase_name
 from .listener import Listener
-from .placed import Canvas, masks_of_frames, place_segments
-from .run import Picture, Run, TextKind
+from .placement import Canvas, masks_of_frames, place_segments
+from .run import Picture, ReadText, Run, TextKind
 from .run_recorder import THE_WAY
 from .which_columns import TextColumns
 
@@ -35,7 +34,8 @@ if TYPE_CHECKING:
 FACTORS = ("vae_scale_factor", "vae_scale_factor_spatial", "vae_spatial_compression_ratio")
 """Pipelines' names for the pixels per latent position."""
 HEAT_LEVELS = (4, 2, 1)
-"""The levels of attention in a heat map, as in method ca. A model without any of them uses all its levels."""
+"""The levels of attention in a heat map: L/4, L/2 and L, as in method ca. A model without any of these levels uses all
+its levels."""
 
 
 class Captured:
@@ -45,7 +45,7 @@ class Captured:
 
     def __init__(self, listener: Listener, pipe: Any, plan: CapturePlan, method: str | None) -> None:
         self._listener, self._pipe, self._plan, self._family = listener, pipe, plan, plan.family
-        self._method, self._columns = method, TextColumns(pipe, plan.family, listener.block.named)
+        self._method = method
         self._config = getattr(pipe, plan.family.network_part, pipe).config
         self._factor: int | None = next((getattr(pipe, name) for name in FACTORS if hasattr(pipe, name)), None)
 
@@ -75,18 +75,18 @@ class Captured:
     def words(self) -> list[tuple[str, ...]]:
         """For each picture, the words of its prompt that the model read and that may name something. Any other word can
         be used, too."""
-        return [self._columns.words(picture.text) for picture in self._pictures()]
+        return [self._columns(picture.text).words for picture in self._pictures()]
 
     @property
     def images(self) -> list[np.ndarray | None]:
-        """The pictures (H, W, 3) uint8 that the pipeline returned; None for each that it did not return."""
+        """The pictures (H, W, 3) uint8 that the pipeline returned; None in place of a picture that it did not
+        return."""
         return [picture.pixels for picture in self._pictures()]
 
     @property
     def maps(self) -> list[AttentionMaps]:
-        """The maps of each picture, on the CPU, with the columns of `words`, to save them, or for any method later.
-        Raises UserError if attention was not a number.
-        """
+        """The maps of each picture, on the CPU, with the columns of its `words`: to save them, or to make masks later.
+        Raises UserError if attention was not a number."""
         return [self._maps(number, words) for number, words in enumerate(self.words)]
 
     def clear(self) -> None:
@@ -94,8 +94,8 @@ class Captured:
         self._runs().clear()
 
     def expected(self, height: int | None = None, width: int | None = None) -> Expected:
-        """The maps that capture will keep of one image of height × width pixels (by default of the pipeline's own
-        size), or of one latent frame of a clip, and their memory."""
+        """The size of the maps that capture will keep of one image, or of one latent frame of a clip, and their memory.
+        height, width: of the image in pixels; by default the pipeline's own size, or a square."""
         factor = self._factor or 8
         cell = self._family.pixels(factor, self._config)
         height = height or self._family.image_side(factor, self._config)
@@ -114,10 +114,10 @@ class Captured:
         """How much each place of a picture attends to a word: the mean of cross-attention over levels, layers, heads
         and steps, scaled from 0 at its lowest to 1 at its highest (method ca).
 
-        image: the picture's number; -1 is the last picture. Or one of `clips`, for a list with the heat maps of all its
-        frames. By default, the first clip; if there is none, picture 0. pixels: the picture, if the pipeline did not
-        return it. of: "negative" for a word of the negative prompt, after `capture(pipe, negative=True)`. Raises
-        UserError for a word that is not in the prompt.
+        image: the picture's number; -1 is the last picture. Or one of `clips`, for a list with the heat map of each of
+        its frames. By default the first clip, or picture 0 if there are no clips. pixels: the picture, if the pipeline
+        did not return it. of: "negative" for a word of the negative prompt, after `capture(pipe, negative=True)`.
+        Raises UserError for a word that is not in the prompt.
         """
         found = self._make_masks([phrase], image, pixels, of=of)
         if isinstance(found, list):
@@ -127,14 +127,15 @@ class Captured:
     def heatmaps(self, *phrases: Phrase, image: int = 0, pixels: ImageInput | None = None) -> Image.Image:
         """A sheet with one picture and the heat maps of phrases, by default of all its `words`. image, pixels: as in
         `heatmap`. Raises UserError for a word that is not in the prompt, and if no word is known."""
-        wanted = phrases or self._columns.words(self._picture(image).attention("prompt").text)
+        wanted = phrases or self._columns(self._picture(image).attention("prompt").text).words
         if not wanted:
             raise UserError("heatmaps", "no words of a prompt are known", "name phrases, or columns")
         return heat_sheet(_heats(self._make_masks(wanted, image, pixels)))
 
     def maps_apart(self, image: int = 0) -> dict[str, AttentionMaps]:
-        """The maps of each step ("0", "1", …) after `capture(pipe, apart="step")`, or of each layer by its name after
-        `apart="layer"`. The mean of a picture's is in `maps`. Raises UserError if they were not kept apart."""
+        """After `capture(pipe, apart="step")`, the maps of each step by its number, "0", "1" and so on. After
+        `apart="layer"`, the maps of each layer by its name. Their mean is in `maps`. Raises UserError if they were not
+        kept apart."""
         apart = self._picture(image).attention("prompt").apart
         if not apart:
             raise UserError("apart", "steps and layers were not kept apart", "capture(pipe, apart='step'), or 'layer'")
@@ -165,13 +166,11 @@ class Captured:
         image, pixels: as in `heatmap`. PAMR follows the picture's edges. A clip's frames cannot be replaced by
         `pixels`. method: by default the method that `keep` names; otherwise seediff, or ca for a model without
         self-attention. constants: fields of MaskConfig, such as beta=0.4 or pamr=False. The other constants are those
-        in the model's folder, which were chosen for the layers that `keep=METHOD` captures; if it has none, those of
-        the method's paper. Levels that the model lacks are replaced by the nearest.
+        in the model's folder, which were chosen for the layers that `keep=METHOD` captures; a model without constants
+        of its own has those of the method's paper. The nearest level replaces a level that the model lacks.
         """
         if not phrases:
             raise UserError("masks", "there is no word", "name at least one: masks('dog', 'cat')")
-        if callable(method):
-            raise UserError("method", "a function needs a name", "register_method('mine', function), method='mine'")
         usual = "ca" if self._family.no_self_attention else "seediff"
         method = method or self._method or usual
         config = replace(own_constants(self._pipe, method)[0], **check_table(MaskConfig, constants, "masks"))
@@ -209,9 +208,6 @@ class Captured:
             warnings.warn(f"the picture is one segment: {lower}", Notice, stacklevel=2)
         return found
 
-    def __repr__(self) -> str:
-        return f"<Captured of {', '.join(map(repr, self.prompts)) or 'nothing yet'}>"
-
     # Pictures, maps and columns
 
     def _runs(self) -> list[Run]:
@@ -224,22 +220,19 @@ class Captured:
         return self._pictures()[self._number(image)]
 
     def _number(self, image: int) -> int:
-        """A picture's number, counted from the first picture. Raises UserError if there is no such picture."""
-        if not isinstance(image, Integral):
-            raise UserError("image", f"{image!r} is no whole number", "pictures are numbered from 0; -1 is the last")
+        """A picture's number from 0 on: of 3 pictures, −1 is 2. Raises UserError if there is no such picture."""
         count, fix = len(self._pictures()), ""
         if image in range(-count, count):
             return image % count
-        if self._listener.run is not None:
-            raise UserError("image", f"{image}: is still being drawn", "ask after the pipeline's call")
         if self._listener.passed_over:
             fix = THE_WAY
         drawn = "1 was" if count == 1 else f"{count} were"
         raise UserError("image", f"{image}: {drawn} drawn in the block, numbered from 0", fix)
 
     def _find_frames(self, image: int | range | None) -> tuple[int | range, range]:
-        """(image, frames): a picture's number or a clip, by default the first; and the clip that it is or belongs to.
-        An image is a clip of one frame."""
+        """(image, frames). image: the given picture's number from 0 on, or the given clip; by default the first clip,
+        or picture 0 if there are no clips. frames: the clip that `image` is or belongs to. An image is a clip of one
+        frame."""
         clips = self.clips
         if image is None:
             image = clips[0] if clips else 0
@@ -277,22 +270,26 @@ class Captured:
     def _maps(self, image: int, phrases: Sequence[Phrase], of: TextKind = "prompt") -> AttentionMaps:
         """The maps of a picture with the columns of phrases. Raises UserError for a phrase without columns."""
         attention = self._picture(image).attention(of)
-        words = self._columns.find(attention.text, phrases)
+        columns = self._columns(attention.text)
+        words = columns.find(phrases)
         for phrase in phrases:
             if not words[phrase_name(phrase)]:
-                raise self._columns.refusal(attention.text, phrase)
+                raise columns.refusal(phrase)
         return replace(attention.maps, words=words)
+
+    def _columns(self, text: ReadText) -> TextColumns:
+        return TextColumns(self._pipe, self._family, self._listener.block.named, text)
 
     # Pixels
 
     def _drawn(self, maps: AttentionMaps) -> Grid:
-        """(H, W) in pixels of the drawn picture. A position counts as one pixel if the pipeline does not say how large
-        it is."""
+        """(H, W) of the drawn picture in pixels; in positions, if the pipeline does not say how many pixels a position
+        has."""
         cell = 1 if self._factor is None else self._family.pixels(self._factor, self._config)
         return maps.latent_size[0] * cell, maps.latent_size[1] * cell
 
     def _canvas(self, image: int, maps: AttentionMaps, pixels: ImageInput | None) -> Canvas:
-        """The picture in which results are placed: the given one, or the returned one."""
+        """The picture in which results are placed: the given `pixels`, or the picture that the pipeline returned."""
         picture = self._picture(image)
         shown = picture.pixels if pixels is None else as_pixels(pixels)
         sizes = [None if one is None else (one.shape[0], one.shape[1]) for one in (shown, picture.pixels)]
@@ -300,12 +297,12 @@ class Captured:
 
 
 def _heat_config(maps: AttentionMaps) -> MaskConfig:
-    """The constants of heat maps, with levels that the maps have."""
+    """The constants of heat maps, with those of HEAT_LEVELS that the maps have."""
     own = maps.levels("cross")
     levels = tuple(level for level in own if level in HEAT_LEVELS) or own
     return MaskConfig(method="ca", expand_levels=levels, pamr=False)
 
 
 def _heats(mask: MaskResult) -> list[HeatMap]:
-    """The heat map of each word."""
+    """The heat map of each word, from the words' masks."""
     return [HeatMap(soft.numpy(), name, mask.pixels) for name, soft in zip(mask.classes, mask.soft, strict=True)]

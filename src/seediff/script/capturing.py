@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal, get_args
 
 from ..attention.capture import attach_recorder, hook_calls
@@ -32,6 +33,7 @@ from ..models.saving_memory import check_graphs
 from .captured import Captured
 from .encodings import NamedText
 from .listener import Listener, wrap
+from .run import TextKind
 from .run_recorder import THE_WAY, Block
 
 
@@ -55,18 +57,19 @@ def capture(
     pipe: a pipeline whose network is of a known family (docs/models.md). Or its network alone (`pipe.unet`,
     `pipe.transformer`): then the whole block is one run, and every row of a batch with the prompt is a picture.
 
-    keep: what to capture: "all"; the name of a method of masks ("seediff", "ca_sa", …), for only the maps that it
-    reads, in the layers that the model's folder names for it; or "segments", for self-attention alone, as it is
-    captured of photographs. prompt: the prompt, if the pipeline is given only embeddings: one text, or one per picture,
-    without weights, and with the word BREAK between the chunks of a long text. tokenizer: the text's tokenizer, if a
-    network alone or a pipeline without tokenizers is given; the text columns must begin with its first token. states:
-    the encoded prompt as the network is given it, (T, D); or one for each picture, (B, T, D) or a list. They are needed
-    if a network alone is also given other texts. negative: whether to capture attention to the negative prompt, too,
-    for `heatmap(word, of="negative")`. steps: "all", or a number k, to record every k-th step. apart: also keep the
-    maps of each "step" or "layer" for `heatmaps_apart` and `maps_apart`; memory grows with their number. normalize:
-    whether to divide each layer's and step's map by its maximum (eq. 5). layers: as in `CaptureConfig`. graphs: whether
-    to replay the network's calls as CUDA graphs, which the block's first picture records. Between pictures, weights,
-    LoRAs and attention processors may change, but not the modules' own code.
+    keep: what to capture. "all": self- and cross-attention at every level. The name of a method of masks ("seediff",
+    "ca_sa", …): only the maps that the method reads, in the layers that the model's folder names for it. "segments":
+    self-attention alone, as `segment` captures it of photographs. prompt: the prompt, if the pipeline is given only
+    embeddings: one text, or one per picture, without weights, and with the word BREAK between the chunks of a long
+    text. tokenizer: the text's tokenizer, if a network alone or a pipeline without tokenizers is given; the text
+    columns must begin with its first token. states: the encoded prompt as the network is given it, (T, D); or one for
+    each picture, (B, T, D) or a list. A network alone that is also given other texts needs them. negative: whether to
+    capture attention to the negative prompt, too, for `heatmap(word, of="negative")`. steps: "all", or a number k, to
+    record every k-th step. apart: also keep the maps of each "step" or "layer" for `heatmaps_apart` and `maps_apart`;
+    memory grows with their number. normalize: whether to divide each layer's and step's map by its maximum (eq. 5).
+    layers: as in `CaptureConfig`. graphs: whether to replay the network's calls as CUDA graphs, which the block's first
+    picture records. Between pictures, weights, LoRAs and attention processors may change, but not the modules' own
+    code.
 
     Raises UserError, before the first step, for a network of no known family, for attention in addition to the
     network's own (perturbed-attention guidance, IP-Adapters, GLIGEN), for a network that torch compiled, for a method
@@ -87,19 +90,19 @@ def capture(
     _check_together(plan, keep, is_alone=is_alone, negative=negative, apart=apart, graphs=graphs)
     named = NamedText.of(prompt, tokenizer, states)
 
-    # 2. What records it, and hears of what the pipeline encodes and its network is given
+    # 2. What records it, and is called when the pipeline encodes a text or its network runs
     with ExitStack() as stack:
         graphed = stack.enter_context(graphed_calls(network)) if graphs else None
-        recorders = [AttentionRecorder(plan, guidance=False, graphs=graphed, apart=apart, keeps_errors=True)]
+        new_recorder = partial(AttentionRecorder, guidance=False, keeps_errors=True)
+        recorders: dict[TextKind, AttentionRecorder] = {"prompt": new_recorder(plan, graphs=graphed, apart=apart)}
         if negative:
-            text_alone = replace(plan, reads={"cross": plan.reads["cross"]})
-            recorders.append(AttentionRecorder(text_alone, guidance=False, keeps_errors=True))
+            recorders["negative"] = new_recorder(replace(plan, reads={"cross": plan.reads["cross"]}))
         listener = Listener(Block(None if is_alone else pipe, family, networks, named, recorders))
         for owner, name, around in listener.methods(pipe):
             stack.enter_context(wrap(owner, name, around))
         for each in networks:
             stack.enter_context(hook_calls(each, listener.before_network))
-            for recorder in recorders:
+            for recorder in recorders.values():
                 stack.enter_context(attach_recorder(each, recorder))
         yield Captured(listener, pipe, plan, keep if keep in METHOD_FACTS else None)
 
@@ -107,8 +110,8 @@ def capture(
 def _check_together(
     plan: CapturePlan, keep: str, *, is_alone: bool, negative: bool, apart: Apart | None, graphs: bool
 ) -> None:
-    """Raise UserError for options that exclude each other, or are impossible for what is captured. is_alone: whether
-    that is a network without its pipeline. The other options: as in `capture`."""
+    """Raise UserError for options that exclude each other, or that the captured network cannot have. is_alone: whether
+    the script gave a network without its pipeline. The other options: as in `capture`."""
     draws_clips, either = bool(plan.family.frames_dimension), "leave one of them out"
     if graphs and draws_clips:
         raise UserError("graphs", "True: calls that draw clips cannot be replayed", "leave it out")
@@ -128,8 +131,8 @@ def _check_together(
 
 @contextmanager
 def graphed_calls(network: Any) -> Iterator[GraphedNetwork]:
-    """The CUDA graphs of the network's calls. They end with the block, unless its model was loaded with them. Raises
-    UserError on a device without them."""
+    """Inside the `with` block, the network's calls have these CUDA graphs. A model that was loaded with graphs keeps
+    them afterwards. Raises UserError on a device without CUDA graphs."""
     loaded = find_graphs(network)
     if loaded is not None:
         yield loaded
@@ -146,7 +149,8 @@ def graphed_calls(network: Any) -> Iterator[GraphedNetwork]:
 def plan_pipeline(
     keep: str, pipe: Any, family: Family, all_layers: Mapping[str, Layer], capture: CaptureConfig
 ) -> CapturePlan:
-    """What `keep` captures of a pipeline. Raises UserError for attention that it does not have."""
+    """The plan of the layers, levels and steps that `keep` captures of a pipeline. all_layers: name → layer, of the
+    network. capture: the script's options. Raises UserError for attention that the network does not have."""
     if capture.steps == "second-half":
         problem = "second-half: the number of steps is unknown before the pipeline runs"
         raise UserError("steps", problem, "use a number k for every k-th")

@@ -43,9 +43,9 @@ class HeatMap:
         return Image.fromarray(heat_colours()[to_levels(self.values)])
 
     def over(self, pixels: Any = None, alpha: float = 0.6, *, scale: bool = False) -> Image.Image:
-        """The heat map laid over the picture. alpha: its opacity in [0, 1]. pixels: a Pillow picture or (H, W, 3) uint8
-        of any size; None: the picture that was drawn. scale: whether the scale of colours is beneath. Raises UserError
-        if there is no picture."""
+        """The heat map laid over a picture. pixels: a Pillow picture or (H, W, 3) uint8 of any size; None: the drawn
+        picture. alpha: the heat map's opacity in [0, 1]. scale: whether to add the scale of colours beneath. Raises
+        UserError if there is no picture."""
         if pixels is None:
             pixels = self.pixels
         if pixels is None:
@@ -59,10 +59,6 @@ class HeatMap:
         """Write `image()` to a file, with the scale of colours beneath; `over(scale=True).save(path)` writes it over
         the picture."""
         Image.fromarray(with_scale(np.asarray(self.image()))).save(path)
-
-    def show(self) -> None:
-        """Open the heat map in the system's viewer, over the picture if there is one."""
-        self.best().show(title=self.phrase)
 
     def __repr__(self) -> str:
         return f"<HeatMap of {self.phrase!r}, {self.shape}>"
@@ -80,8 +76,8 @@ class HeatMap:
 
 
 def heat_sheet(maps: Sequence[HeatMap]) -> Image.Image:
-    """A sheet of pictures: the picture itself, if it is known, then each heat map over it with its word, and beneath
-    all the scale of colours."""
+    """A sheet of tiles: the picture itself, if it is known, then each heat map over the picture, with its word beneath.
+    The scale of colours is below all tiles."""
     tiles, labels = [np.asarray(heat.best()) for heat in maps], [heat.phrase for heat in maps]
     if maps[0].pixels is not None:
         tiles, labels = [maps[0].pixels, *tiles], ["picture", *labels]
@@ -90,7 +86,7 @@ def heat_sheet(maps: Sequence[HeatMap]) -> Image.Image:
 
 
 def phrase_name(phrase: Phrase) -> str:
-    """A phrase as a text. Raises UserError for something else than a phrase."""
+    """A phrase as a text: "dog" for "dog", "columns 5, 6" for (5, 6). Raises UserError for anything else."""
     if isinstance(phrase, str):
         return phrase
     if not isinstance(phrase, Collection) or not all(isinstance(column, Integral) for column in phrase):

@@ -1,12 +1,10 @@
-"""`Listener`: hears of what a captured pipeline and its network do, and begins and ends runs.
+"""`Listener`: is called where a captured pipeline draws or its network runs, and begins and ends runs.
 
 pipe(…) ─▶ Listener.draw ─▶ the pipeline's own call, in which
-               encode_prompt(…) ─▶ Listener.encode ─▶ Encodings.note                         (encodings.py)
-               network(…) ─▶ before_network ─▶ RunRecorder.record                            (run_recorder.py)
-                                 ─▶ TextRecording.find, of the prompt and of the negative prompt, then record
-                                                                              (recording.py, which_rows.py)
-               image_processor.apply_overlay(…) ─▶ place ─▶ Placing.note                     (what_size.py)
-           _end ─▶ RunRecorder.close ─▶ Run                                                  (run.py)
+               encode_prompt(…) ─▶ Listener.encode ─▶ Encodings.note                (encodings.py)
+               network(…) ─▶ Listener.before_network ─▶ RunRecorder.record          (run_recorder.py)
+               image_processor.apply_overlay(…) ─▶ Listener.place ─▶ Placing.note   (placement.py)
+           Listener._end ─▶ RunRecorder.close ─▶ Run                                (run.py)
 """
 
 from __future__ import annotations
@@ -18,39 +16,42 @@ from functools import partial, wraps
 from typing import Any
 
 from ..errors import UserError
-from .encodings import ENCODE
+from .placement import PLACING
 from .run import Run
 from .run_recorder import THE_WAY, Block, RunRecorder
-from .what_size import PLACING
 
 Around = Callable[[Mapping[str, Any], Callable[[], Any]], Any]
-"""(arguments, call) → what a call of a method returns. arguments: by name. call: calls the method itself with them."""
+"""A function that is called in place of a method, and returns what the method's caller gets. Its parameters: the call's
+arguments, by name; and a function that calls the method itself with them."""
 
 
 class Listener:
-    """Listens to a pipeline and its network. arguments, call: as in `Around`."""
+    """Follows a pipeline and its network inside of the `with` block. arguments, call: the parameters of an `Around`."""
 
     def __init__(self, block: Block) -> None:
         self.block = block
         self.run: RunRecorder | None = None
-        """The run that is under way."""
+        """The run in progress."""
         self.passed_over = False
-        """Whether the network ran outside of the pipeline's calls."""
+        """Whether the network ran outside of the pipeline's calls: another pipeline drew with it."""
         self._encoded_outside = False
-        """Whether the pipeline encoded a text outside of its calls, since the last one."""
+        """Whether the pipeline has encoded a text since its last call: a loop of the script's own is about to draw."""
 
     def methods(self, pipe: Any) -> list[tuple[Any, str, Around]]:
-        """(owner, name, around): the methods of a pipeline that are called through `draw`, `encode` and `place`. pipe:
-        the pipeline, or a network alone, which has none of them."""
+        """(owner, name, around) of each method that is called through `draw`, `encode` or `place`. pipe: the pipeline,
+        or a network alone, which has no such method."""
         processor = getattr(pipe, "image_processor", None)
-        found: list[tuple[Any, str, Around]] = [(pipe, name, self.encode) for name in ENCODE if hasattr(pipe, name)][:1]
-        found += [(processor, name, partial(self.place, name)) for name in PLACING if hasattr(processor, name)]
+        found: list[tuple[Any, str, Around]] = [
+            (processor, name, partial(self.place, name)) for name in PLACING if hasattr(processor, name)
+        ]
+        if hasattr(pipe, "encode_prompt"):
+            found.append((pipe, "encode_prompt", self.encode))
         if self.block.pipe is not None:
             found.append((pipe, "__call__", self.draw))
         return found
 
     def draw(self, arguments: Mapping[str, Any], call: Callable[[], Any]) -> Any:
-        """Let the pipeline draw, and return its result. If an error ends the call, it leaves no `Run`."""
+        """Let the pipeline draw, and return its result. A call that ends with an error leaves no `Run`."""
         if self.run is not None:
             self.run.check_thread()
             if self.run.prompt.steps:
@@ -78,8 +79,8 @@ class Listener:
         return output
 
     def place(self, name: str, arguments: Mapping[str, Any], call: Callable[[], Any]) -> Any:
-        """Let an image processor paste or resize what was drawn, with its method `name` in PLACING, and return its
-        result."""
+        """Let an image processor paste or resize the drawn picture with its method `name`, a name in PLACING, and
+        return its result."""
         output = call()
         if self.run is not None:
             with self.run.keeping_errors():
@@ -87,10 +88,11 @@ class Listener:
         return output
 
     def before_network(self, network: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        """Forward pre-hook of the network: decides which rows of its call are recorded."""
+        """Begin to record a call of the network, which runs next, if the call belongs to a run. Raises UserError for a
+        loop of the script's own around a captured pipeline."""
         if self.run is not None:
             self.run.check_thread()
-        for recorder in self.block.recorders:
+        for recorder in self.block.recorders.values():
             recorder.end_call()  # unless the call turns out to have its text
         if self.run is None and self.block.pipe is not None:
             if self._encoded_outside:
@@ -103,7 +105,7 @@ class Listener:
                 self.run.record(network, args, kwargs)
 
     def _end(self, output: Any = None) -> None:
-        """End the run that is under way, if any."""
+        """End the run in progress, if there is one."""
         run, self.run = self.run, None
         if run is not None:
             drawn = run.close(output)
@@ -113,7 +115,7 @@ class Listener:
 
     @property
     def finished(self) -> list[Run]:
-        """The runs that have ended. The run of a network alone ends where its results are requested."""
+        """The runs that have ended. A network alone has one run, which ends where its results are requested."""
         if self.block.pipe is None:
             self._end()
         return self.block.runs
@@ -121,9 +123,10 @@ class Listener:
 
 @contextmanager
 def wrap(owner: Any, name: str, around: Around) -> Iterator[None]:
-    """Inside the `with` block, an object's method is called through `around`.
+    """Inside the `with` block, Python calls `around` in place of an object's method.
 
-    The object has a class of the same name, derived from its own, because Python looks for `__call__` in the class.
+    Until then, the object has a class of the same name, derived from its own, because Python searches for `__call__` in
+    the class.
     """
     kind, of_object = type(owner), vars(owner).pop(name, None)
     method = of_object or getattr(owner, name)

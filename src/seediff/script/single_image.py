@@ -32,10 +32,11 @@ def mask(image: ImageInput, classes: Sequence[str], *, model: str | Path | Model
     """Masks of named classes in one picture: soft masks, and a label map (H, W) of the picture's size, with 0 for the
     background, i + 1 for classes[i], 255 for ignored pixels. (`mask_photos` is the command `seediff mask`.)
 
-    model: required: a name as for `--model`, or a model from `load_model`. The model that was named last stays loaded.
-    A model that knows only its own drawings warns, unless the picture is a file of a set that it drew. options: fields
-    of MaskPhotosConfig, such as presence=0, or of MaskConfig, such as beta=0.4, as in `Captured.masks`. A class that
-    scores below `presence` has no pixels, and the result has the flag `absent:NAME`.
+    classes: the classes' names. model: required: a name as for `--model`, or a model from `load_model`. The model that
+    a script named last stays loaded. A warning says if a model knows only its own drawings, unless the picture is a
+    file of a set that it drew. options: fields of MaskPhotosConfig, such as presence=0, or of MaskConfig, such as
+    beta=0.4, as in `Captured.masks`. A class that scores below `presence` has no pixels, and the result has the flag
+    `absent:NAME`.
 
     Raises UserError for a picture or option that cannot be used, and for a class that the model does not know.
     """
@@ -80,7 +81,7 @@ def segment(image: ImageInput, *, model: str | Path | Model = "", **options: Any
 
 
 def _warn(model: Model, config: RunConfig, image: ImageInput) -> None:
-    """Warn that results may mean nothing, unless the model is for photographs or drew the picture."""
+    """Warn that results may mean nothing if the model is not for photographs, unless it drew the picture."""
     label = config.model_label
     line = doubt_line(model.info, label)
     if line and not (isinstance(image, Path | str) and are_drawings([Path(image)], label)):
@@ -90,8 +91,9 @@ def _warn(model: Model, config: RunConfig, image: ImageInput) -> None:
 def _configure(
     kind: type[Config], model: str | Path | Model, options: Mapping[str, Any]
 ) -> tuple[Config, ModelInfo | None]:
-    """(config, info): the configuration of `kind` with these options, and what is known of the model. Raises UserError
-    if an option for loading, such as lora, is given with a model that is already loaded."""
+    """(config, info): the configuration of `kind` with these options, and the model's facts, if they are known without
+    loading it. Raises UserError if an option for loading, such as lora, is given with a model that is already
+    loaded."""
     if not isinstance(model, Model):
         return recommend(kind, {**options, "model": model})
     for name in ("base", *(field.name for field in fields(LoadOptions)), "device", "dtype"):
@@ -103,10 +105,11 @@ def _configure(
 def _prepare(
     config: MaskPhotosConfig | SegmentPhotosConfig, info: ModelInfo | None, model: str | Path | Model
 ) -> tuple[Model, CapturePlan]:
-    """(model, plan): the loaded model, and what is captured of it. info: what is known of it before it is loaded."""
+    """(model, plan): the loaded model, and the plan of what is captured of it. info: the model's facts, as `_configure`
+    returns them."""
     if not isinstance(model, Model):
         if info is not None:
-            check_model(config, info)
+            check_model(config, info, info.layers())
         model = _load(config.model, config.base, config.device, config.dtype, LoadOptions.of(config))
     plan = check_model(config, model.info, model.layers)
     assert plan is not None
@@ -115,5 +118,5 @@ def _prepare(
 
 @lru_cache(maxsize=1)
 def _load(name: str, base: str | None, device: str | None, dtype: str | None, options: LoadOptions) -> Model:
-    """Load a model, and keep it until another one is named."""
+    """Load a model, and keep it until a script names another model."""
     return registry.load_model(name, base=base, device=device, dtype=dtype, **vars(options))

@@ -29,7 +29,7 @@ TIE = 1e-9
 DENSE = 128
 """Up to this number of positions, the matrix is decomposed: Lanczos fails on the smallest graphs."""
 CUTS = 100
-"""Number of values, evenly spaced over 99 % of its range, at which the eigenvector is cut."""
+"""The eigenvector is cut at this number of values, which are evenly spaced over 99 % of its range."""
 
 
 def cut_features(features: torch.Tensor, config: SegmentConfig) -> torch.Tensor:

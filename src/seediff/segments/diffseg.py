@@ -29,7 +29,7 @@ def diffseg(
     kl_thresholds: Sequence[float] = (1.1,) * 3,
     refine: bool = False,
 ) -> torch.Tensor:
-    """Object proposals (P, h, w) float64, each a distribution over positions; `winners.label` turns them into segments.
+    """Object proposals (P, h, w) float64, each a distribution over positions. `label` turns them into segments.
 
     rows: (N, N) float32, from `aggregate`. size: (h, w) of L. num_points: anchors on the longer side. kl_thresholds: τ
     for every round: 1.1 for COCO-Stuff-27, 0.9 for Cityscapes. refine: run K-Means on the rows, starting from the
@@ -44,8 +44,8 @@ def diffseg(
 
 
 def proposals(rows: torch.Tensor, size: Grid, num_points: int, kl_thresholds: Sequence[float]) -> torch.Tensor:
-    """Object proposals (P, N) float64, each a mean of rows (N, N) float32, from iterative attention merging with one
-    threshold τ per round (section 3.3)."""
+    """Object proposals (P, N) float64, by iterative attention merging (section 3.3); each is a mean of rows (N, N)
+    float32. kl_thresholds: τ of each round."""
     # 1. Round 1: every anchor becomes the mean of all rows that are closer to it than τ.
     anchors = rows[anchor_positions(size, num_points, rows.device)]
     members = (symmetric_kl(anchors, rows) < kl_thresholds[0]).double()
@@ -83,8 +83,9 @@ def _line(side: int, count: int, device: torch.device | str) -> torch.Tensor:
 
 
 def merge(maps: torch.Tensor, threshold: float) -> torch.Tensor:
-    """One later round: in order, each proposal (P, N) that no earlier proposal absorbed becomes the mean of all
-    proposals closer than τ; as in the original, also of those that were absorbed before.
+    """The proposals (≤ P, N) after one later round. The proposals (P, N) take turns. Each absorbs all proposals that
+    are closer than τ, and becomes the mean of them; a proposal that was absorbed has no turn. As in the original
+    program, it can be absorbed again.
     """
     closer = (symmetric_kl(maps, maps) < threshold).cpu()
     absorbed = torch.zeros(len(maps), dtype=torch.bool)

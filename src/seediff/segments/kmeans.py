@@ -24,14 +24,13 @@ TOLERANCE = 1e-4
 def kmeans(
     rows: torch.Tensor, k: int, *, seed: int = 0, initial: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """(labels, centres) on the CPU: labels (N,) int64 from 0 to k − 1, and centres (k, M) float64, the means of their
-    rows.
+    """(labels, centres) on the CPU: labels (N,) int64, the cluster of each row, from 0 to k − 1; centres (k, M)
+    float64, the mean of the rows in each cluster.
 
     rows: (N, M). seed: for k-means++, which draws the first centres. initial: (k, M), first centres to use instead. An
     empty cluster gets the row that is farthest from its own centre. Raises UserError if k is below 1 or above N.
     """
-    if not 1 <= k <= len(rows):
-        raise UserError("k", f"{k} must be from 1 to {len(rows)}, the number of positions")
+    check_k(k, len(rows))
     rows = rows.cpu().double()
     if initial is None:
         initial = rows[_plus_plus(rows, k, seed)]
@@ -50,6 +49,12 @@ def kmeans(
         if np.square(centres - before).sum() <= enough:
             break
     return torch.from_numpy(labels).long(), torch.from_numpy(centres)
+
+
+def check_k(k: int, positions: int) -> None:
+    """Raise UserError for a number of segments that is not from 1 to the number of positions."""
+    if not 1 <= k <= positions:
+        raise UserError("segment.k", f"{k} must be from 1 to {positions}, the number of positions")
 
 
 def _plus_plus(rows: torch.Tensor, k: int, seed: int) -> list[int]:

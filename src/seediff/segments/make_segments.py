@@ -21,8 +21,7 @@ from ..attention.windows import Window, batches_by_shape, cut, paste, seen_shape
 from ..config.method_constants import SegmentConfig
 from ..config.photos_config import Fit
 from ..config.sizes import Size
-from ..drawing.colours import shown_ids
-from ..drawing.overlays import draw_named
+from ..drawing.overlays import draw_named, shown_ids
 from ..drawing.shown import as_html
 from ..errors import UserError
 from ..files.label_maps import resize_nearest
@@ -31,9 +30,8 @@ from ..models.registry import Model
 from .aggregate import aggregate, level_weights
 from .diffcut import cut_features
 from .diffseg import anchor_positions, diffseg
-from .edges import follow_edges
-from .kmeans import kmeans
-from .winners import label
+from .kmeans import check_k, kmeans
+from .labelling import follow_edges, label
 
 MethodInput = AttentionMaps | torch.Tensor
 """What a method divides: self-attention whose rows sum to 1, or the encoder's features (C, h, w)."""
@@ -41,10 +39,10 @@ MethodInput = AttentionMaps | torch.Tensor
 
 @dataclass(frozen=True, repr=False)
 class Segments:
-    """Segments of one photograph, which notebooks show."""
+    """Segments of one photograph. Notebooks show them as a picture."""
 
     label_map: np.ndarray
-    """(H, W) int32: ids 0 … n − 1; −1 = in no segment, only outside a centre crop."""
+    """(H, W) int32: the segment of each pixel, 0 … n − 1; −1 outside a centre crop, where there are no segments."""
     scores: tuple[float, ...]
     """How clearly the pixels of each segment belong to it, on average, in [0, 1]. DiffSeg: the winning proposal's share
     of the sum of all. K-Means: always 1. DiffCut: the value of `cut_features`."""
@@ -105,7 +103,7 @@ def make_segments(
 
 def capture_inputs(model: Model, images: Sequence[np.ndarray], config: SegmentConfig) -> Sequence[MethodInput]:
     """A method's input for each image (H, W, 3) uint8 of one size, from one network call on their noise-free latents.
-    Of `config`, only `timestep_shown` and the kind of input matter."""
+    config: only its `timestep_shown`, and whether its method divides features, matter here."""
     latents = encode_images(model, images)
     if config.divides_features:
         with capture_features(model.network, latents.shape[-2:]) as found:
@@ -135,8 +133,8 @@ def label_photo(photo: np.ndarray, window: Window, proposals: torch.Tensor, conf
 
 
 def _scores(label_map: np.ndarray, proposals: torch.Tensor, config: SegmentConfig) -> tuple[float, ...]:
-    """`Segments.scores`, computed at the proposals' positions. A segment that is too small to cover any position gets
-    the mean of all."""
+    """The score of each segment (`Segments.scores`), computed at the proposals' positions. A segment that is too small
+    to cover any position gets the mean of all."""
     clear = proposals.amax(0)
     clear = clear.clamp(0, 1) if config.divides_features else clear / proposals.sum(0)
     ids, count = resize_nearest(label_map, *clear.shape).ravel(), int(label_map.max()) + 1
@@ -159,9 +157,8 @@ def check_photo(model: Model, shape: Sequence[int], config: SegmentConfig, fit: 
     photograph that is too long and narrow, or has fewer positions than `k` segments."""
     rows, columns = seen_shape(model, shape, fit, size)
     positions = (rows // model.sizes.position) * (columns // model.sizes.position)
-    if isinstance(config.k, int) and config.k > positions:
-        seen = f"this photograph is seen at {columns} × {rows} pixels"
-        raise UserError("k", f"{config.k}: {seen}, which are only {positions} positions")
+    if isinstance(config.k, int):
+        check_k(config.k, positions)
     return positions
 
 
@@ -173,6 +170,5 @@ def check_positions(config: SegmentConfig, levels: Sequence[int], latent_size: G
     level_weights([(latent_size[0] // level, latent_size[1] // level) for level in levels], latent_size, config.weights)
     if config.method == "diffseg":
         anchor_positions(latent_size, config.num_points)
-    positions = latent_size[0] * latent_size[1]
-    if isinstance(config.k, int) and config.k > positions:
-        raise UserError("segment.k", f"{config.k} must be from 1 to {positions}, the number of positions")
+    if isinstance(config.k, int):
+        check_k(config.k, latent_size[0] * latent_size[1])

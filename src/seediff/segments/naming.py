@@ -44,9 +44,10 @@ class SegmentName(NamedTuple):
 
 
 def name_maps(maps: AttentionMaps, names: Sequence[str]) -> torch.Tensor:
-    """(C, h, w) in [0, 1) at the finest of LEVELS: r / (1 + r), where r is a position's attention to the word, relative
-    to the word's mean over the image, averaged over levels. ½ is average attention; an absent word is near ½
-    everywhere. Raises UserError if none of LEVELS was captured."""
+    """(C, h, w) in [0, 1), for each name how much each position attends to it, at the finest captured level of LEVELS.
+    The value is r / (1 + r). r is the position's attention divided by the word's mean attention over the image,
+    averaged over levels. So ½ is average attention, and a word that is absent from the picture is near ½ everywhere.
+    Raises UserError if none of LEVELS was captured."""
     levels = [level for level in LEVELS if maps.grid(level) in maps.cross_attention]
     if not levels:
         wanted = ", ".join(f"L/{level}" for level in LEVELS)
@@ -64,7 +65,8 @@ def name_segments(
     label_map: np.ndarray, maps: torch.Tensor, names: Sequence[str], threshold: float = 0.0
 ) -> list[SegmentName]:
     """The name of every segment 0 … S − 1 in label_map (H, W) int32 (−1: no segment): the word whose map (C, h, w) has
-    the highest mean in the segment, which is the score. A segment has no name below `threshold`, and without pixels."""
+    the highest mean in the segment, which is the score. A segment has no name if its score is below `threshold`, or if
+    it has no pixels."""
     count = int(label_map.max(initial=-1)) + 1
     inside = label_map >= 0
     ids = label_map[inside]

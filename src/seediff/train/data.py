@@ -1,5 +1,6 @@
-"""Makes batches from samples: chooses, crops and recolours samples, and reads them ahead of training. The image at a
-position of a stage depends on nothing else, so a resumed training has the same images, for any number of threads."""
+"""Makes batches from samples: chooses, crops and recolours samples, and reads them ahead of training. An image
+depends only on the seed and on its position in a stage. So a resumed training sees the same images, with any number of
+threads."""
 
 from __future__ import annotations
 
@@ -23,12 +24,15 @@ PAD = 128  # grey, near the mean of photographs
 AHEAD = 3  # batches that threads read ahead
 LONGEST_SIDE = 4  # maximum of an image's longer side after resizing, in sides of a crop
 Pair = tuple[np.ndarray, np.ndarray]
-"""(image, labels), or a batch of both."""
+"""(image, labels): (H, W, 3) and (H, W) uint8; or a batch of both."""
 
 
 def sample_at(count: int, number: int, position: int, seed: int) -> int:
-    """The index of the item at a position of a stage with `count` items. Every epoch uses each item once. number: the
-    stage's number."""
+    """The index of the sample at a position of a stage. Every epoch uses each sample once, in another order.
+
+    count: the number of the stage's samples. number: the stage's number. position: from 0 on, over all epochs: with 100
+    samples, position 250 is in the third epoch.
+    """
     epoch, at = divmod(position, count)
     return int(_order(count, seed, number, epoch)[at])
 
@@ -91,7 +95,8 @@ _LEVELS = np.arange(256, dtype=np.float32)
 
 
 def jitter(image: Image.Image, rng: np.random.Generator, strength: float) -> Image.Image:
-    """SSD's colour augmentation: brightness, contrast, saturation and hue, each changed with probability ½."""
+    """A picture with other colours, as SSD's augmentation makes it: brightness, contrast, saturation and hue change,
+    each with probability ½. strength: of the changes; 1 is SSD's."""
     brightness, contrast, saturation, hue = (
         base + strength * width * rng.uniform(-1, 1) * (rng.random() < 0.5)
         for base, width in ((0, 32), (1, 0.5), (1, 0.5), (0, 18 / 360))

@@ -26,8 +26,8 @@ WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 BACKBONE_TYPES = ("resnet", "swin")
 """transformers' `model_type` of the allowed Mask2Former backbones."""
 NEW_HEADS = ("decode_head.", "hidden_states_norms.")
-"""Beginnings of the names of parts that a pretrained backbone lacks: a decoder, and the norms of its stages'
-outputs."""
+"""How the names of tensors begin that a pretrained backbone may lack: those of the decoder, and of the norms of its
+stages' outputs."""
 
 
 class About(msgspec.Struct, frozen=True):
@@ -70,8 +70,12 @@ def read_network_config(path: Path, kinds: Collection[str]) -> dict[str, Any]:
 
 
 def load_network(kind: Any, source: str, *, initial: bool = False, **options: Any) -> Any:
-    """A network or backbone of a transformers class, with the weights of a local folder or of a hub id, which are
-    fetched as by `fetch_files`. initial: as in `_check_loaded`. options: of `from_pretrained`. Raises UserError."""
+    """A network or a backbone, with its weights.
+
+    kind: its transformers class. source: a local folder, or a hub id, whose files are downloaded. initial: whether
+    these are the first weights of a training, which need not have all tensors (see `_check_loaded`). options: arguments
+    of `from_pretrained`. Raises UserError for weights that are missing, damaged, or of another network.
+    """
     where, folder = source, Path(source)
     if initial:
         where = f"weights = {source!r}"
@@ -84,7 +88,7 @@ def load_network(kind: Any, source: str, *, initial: bool = False, **options: An
     try:
         import_transformers()
         files = [] if initial else sorted(folder.glob("model*.safetensors"))  # and no checkpoint
-        network, info = load_checked(kind, source, files, folder / "config.json", **options)
+        network, info = load_checked(kind, source, **options)
     except UserError:
         raise
     except Exception as error:  # a modified configuration can raise nearly anything

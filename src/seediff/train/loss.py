@@ -1,6 +1,6 @@
 """Mask2Former's loss for label maps: every class in an image is one mask, matched with one query.
 
-For transformers' own loss, a pixel without a class (255) lies outside all masks, which would teach the network that no
+In transformers' own loss, a pixel without a class (255) lies outside all masks, and so teaches the network that no
 class is there. Here points are pixels of the label map, and pixels of 255 have no weight, in matching and in the loss.
 Letters: B images, Q queries, C classes with background, P points.
 """
@@ -18,8 +18,8 @@ from ..config.train import TrainConfig
 from ..files.label_maps import IGNORE
 
 OVERSAMPLE, IMPORTANCE = 3, 0.75
-"""Number of candidates for the points of a mask's loss, as a multiple of the points, and the share of the points that
-are the least certain candidates; the rest are drawn at random."""
+"""A mask's loss is computed at P points. OVERSAMPLE · P candidates are drawn at random: the IMPORTANCE · P points at
+which the mask is least certain are taken, and the other points are drawn at random."""
 
 
 def present_classes(labels: torch.Tensor) -> list[np.ndarray]:

@@ -2,7 +2,7 @@
 scores for every pixel.
 
 `DESIGNS` has the sizes of every network that can be trained. `build_network` makes a network of one of them, and
-`find_weights` says what it starts from: random numbers, a backbone's weights, or those of a whole network.
+`find_weights` says what it starts from: random numbers, a backbone's weights, or a whole network's weights.
 
 Class id 0 is the background, a class like any other; 255 is ignored (`loss` keeps Mask2Former from learning it).
 Letters: B images, C classes with background, H × W pixels, Q queries.
@@ -96,7 +96,7 @@ class InitialWeights(NamedTuple):
     source: str
     """A folder or hub id."""
     is_whole: bool
-    """Whether they are a whole network's, and not those of a backbone alone."""
+    """Whether these are the weights of a whole network, and not of a backbone alone."""
 
 
 def build_network(config: TrainConfig, classes: Sequence[str]) -> Network:
@@ -235,7 +235,8 @@ class Trainee(nn.Module):
 
 
 def _cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """The mean over pixels that are not ignored; 0 without any. logits: (B, C, h, w) of any size. labels: (B, H, W)."""
+    """The mean cross entropy over the pixels that are not ignored; 0 if all are ignored. logits: (B, C, h, w) of any
+    size. labels: (B, H, W)."""
     logits = F.interpolate(logits.float(), labels.shape[1:], mode="bilinear")
     return F.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="sum") / (labels != IGNORE).sum().clamp(min=1)
 
@@ -280,9 +281,3 @@ def parameter_groups(trainee: Trainee, config: TrainConfig) -> list[dict[str, An
             decay = 0.0
         groups.setdefault((rate, decay), []).append(parameter)
     return [{"params": group, "lr": rate, "weight_decay": decay} for (rate, decay), group in groups.items()]
-
-
-def average_weights(average: Mapping[str, torch.Tensor], network: nn.Module, decay: float) -> dict[str, torch.Tensor]:
-    """The moving average of the weights after one more step. Whole numbers, such as counters, are copied."""
-    now = network.state_dict()
-    return {k: v.lerp(now[k], 1 - decay) if v.is_floating_point() else now[k].clone() for k, v in average.items()}

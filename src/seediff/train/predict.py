@@ -59,9 +59,9 @@ class Segmenter:
     ) -> list[np.ndarray]:
         """Label maps (H, W) uint8 of images (H, W, 3) uint8 of any size: 0 is the background, i + 1 is `classes[i]`.
 
-        side: to which the shorter side is resized for the network; None: the network's own. scales: factors of this
-        side, and flip: whether the network sees each image mirrored, too; the scores of all views are averaged. Images
-        of one size go through the network together. Raises UserError."""
+        scales: the network sees an image once for each scale, with a shorter side of scale · side pixels. flip: it also
+        sees each of these mirrored. The scores of all these views are averaged. side: None: the network's own. Images
+        of one size go through the network together. Raises UserError for a faulty image, scale or side."""
         if not scales or not all(0 < scale <= LARGEST_SCALE for scale in scales):
             raise UserError("scales", f"{tuple(scales)}: must be one or more numbers above 0, up to {LARGEST_SCALE}")
         if side is not None and not STRIDE <= side <= LARGEST_SIDE:
@@ -97,8 +97,8 @@ class Segmenter:
 
 
 def likeliest(views: Sequence[torch.Tensor], height: int, width: int) -> torch.Tensor:
-    """(height, width) uint8: the class with the highest score, averaged over all views after bilinear resizing. views:
-    scores (C, h, w) each."""
+    """(height, width) uint8: the class with the highest score at each pixel. views: scores (C, h, w) of an image, at
+    any sizes; they are resized bilinearly to (height, width), then averaged."""
 
     def scores() -> Iterator[torch.Tensor]:
         for number in range(len(views[0])):
@@ -111,8 +111,8 @@ def likeliest(views: Sequence[torch.Tensor], height: int, width: int) -> torch.T
 
 
 def _resized(images: torch.Tensor, shorter: float) -> torch.Tensor:
-    """Images (B, H, W, 3) uint8 resized so that their shorter side is `shorter`, or less for long images
-    (LARGEST_AREA)."""
+    """Images (B, H, W, 3) uint8 with a shorter side of `shorter` pixels. Long images become smaller than that, with at
+    most LARGEST_AREA · shorter² pixels."""
     height, width = images.shape[1:3]
     factor = shorter / max(min(height, width), math.sqrt(height * width / LARGEST_AREA))
     h, w = max(1, round(height * factor)), max(1, round(width * factor))
@@ -127,8 +127,8 @@ def _resized(images: torch.Tensor, shorter: float) -> torch.Tensor:
 
 
 def load_segmenter(folder: Path | str, device: str | None = None, dtype: str | None = None) -> Segmenter:
-    """The segmenter in a folder of `seediff train`. device: None: the fastest available. dtype: "bfloat16" for mixed
-    precision; "float32" or None for full precision. Raises UserError."""
+    """The segmenter in a folder of `seediff train`. device: where it runs; None: on the fastest that is available.
+    dtype: "bfloat16" for mixed precision; "float32" or None for full precision. Raises UserError."""
     if dtype not in (None, "float32", "bfloat16"):
         raise UserError("dtype", f"{dtype!r} must be float32 or bfloat16")
     device = check_device(device or default_device())

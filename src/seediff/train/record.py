@@ -1,7 +1,7 @@
 """The records of a training: losses.csv, its chart and the model card for people, and checkpoints to continue from.
 
-A checkpoint is one safetensors file with the network, AdamW's moments, the moving average and the step. Random numbers
-need no state, because every step has its own seed.
+A checkpoint is one safetensors file with the network, AdamW's moments and the step. Random numbers need no state,
+because every step has its own seed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import io
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +23,7 @@ from torch import nn
 from .. import __version__
 from ..config.settings import differences
 from ..config.train import TrainConfig, with_device
+from ..dataset.native import CARD
 from ..dataset.sample import Sample
 from ..drawing.charts import Lines, line_charts
 from ..errors import UserError, first_line
@@ -50,7 +51,7 @@ class State:
     """The mIoU of the network in the folder; −1: not measured."""
     best_step: Count = 0
     data: dict[str, Any] = field(default_factory=dict)
-    """The facts of `check_stages`, and the steps between validations. A training continues only with the same."""
+    """The facts of `check_stages`, and the steps between validations. A training continues only with equal facts."""
 
 
 def start_losses(path: Path, steps: int) -> None:
@@ -187,40 +188,32 @@ label_maps = load_segmenter("FOLDER").label_maps([image])  # (H, W, 3) uint8 →
 CHECKPOINT = "checkpoint.safetensors"
 
 
-def write_checkpoint(
-    path: Path,
-    trainee: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    average: dict[str, torch.Tensor],
-    state: dict[str, Any],
-) -> None:
-    """Write a checkpoint atomically: a killed run leaves the previous one. state: JSON values, such as the step."""
+def write_checkpoint(path: Path, trainee: nn.Module, optimizer: torch.optim.Optimizer, state: State) -> None:
+    """Write a checkpoint atomically: a killed run leaves the previous one."""
     tensors = {f"trainee.{name}": value for name, value in trainee.state_dict().items()}
-    tensors |= {f"average.{name}": value for name, value in average.items()}
     for number, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"adamw.{number}.{name}": value for name, value in moments.items()}
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-    write_tensors(path, tensors, {"state": json.dumps(state)})
+    write_tensors(path, tensors, {"state": json.dumps(asdict(state))})
 
 
-def load_checkpoint(path: Path, trainee: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """Load the trainee and the optimizer, and return the moving average, which is empty if the checkpoint has none.
-    Raises UserError for tensors of another network."""
-    parts: dict[str, dict[str, Any]] = {"trainee": {}, "average": {}, "adamw": {}}
+def load_checkpoint(path: Path, trainee: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Load a checkpoint into the trainee and the optimizer. Raises UserError for tensors of another network."""
+    weights: dict[str, torch.Tensor] = {}
     moments: dict[int, dict[str, torch.Tensor]] = {}
     try:
         for name, value in read_header(path).load("pt").items():
             part, _, rest = name.partition(".")
-            parts[part][rest] = value
-        for name, value in parts["adamw"].items():
-            number, _, kind = name.partition(".")
-            moments.setdefault(int(number), {})[kind] = value
-        trainee.load_state_dict(parts["trainee"])
+            if part == "trainee":
+                weights[rest] = value
+            else:  # adamw.NUMBER.KIND
+                number, _, kind = rest.partition(".")
+                moments.setdefault(int(number), {})[kind] = value
+        trainee.load_state_dict(weights)
         optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
     except (KeyError, RuntimeError, ValueError) as error:
         problem = f"is the checkpoint of another network ({first_line(error)})"
         raise UserError(path, problem, "choose another --out") from error
-    return parts["average"]
 
 
 def read_state(path: Path) -> State:
@@ -229,15 +222,18 @@ def read_state(path: Path) -> State:
 
 
 def find_state(out: Path, config: TrainConfig, new: State) -> State:
-    """The state of the training in `out`; `new` if no training has begun there, or it has no checkpoint. Raises
-    UserError if `out` holds anything else, or a training with another configuration or on other data."""
+    """How far the training in the folder `out` is; `new` if no training has begun there, or if it has no checkpoint.
+
+    config, new: the configuration and the data of the training that is to run. Raises UserError if `out` holds anything
+    else, or a training with another configuration or on other data.
+    """
     saved, state = find_begun(out), new
     if saved is None:
         return new
     try:
         if (out / CHECKPOINT).exists():
             state = read_state(out / CHECKPOINT)
-        elif (out / RECORD).exists():
+        elif (out / RECORD).exists() or (out / CARD).exists():
             state = read_json(out / RECORD, State)
     except UserError as error:
         raise UserError(out, f"{DAMAGED} ({error})", "choose another folder") from error

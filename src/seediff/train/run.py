@@ -38,18 +38,15 @@ from ..drawing.charts import can_draw
 from ..errors import Notice, UserError
 from ..files.output_folders import open_folder
 from ..files.outputs import CONFIG, write_atomic, write_tensors
-from ..files.reading import read_lines
-from ..files.tensors import read_header
 from ..metrics.confusion import Confusion
 from .data import Decoded, Pair, batches
-from .models import Network, Trainee, average_weights, build_network, find_weights, parameter_groups
+from .models import Network, Trainee, build_network, find_weights, parameter_groups
 from .predict import Segmenter
 from .record import (
     CHART,
     CHECKPOINT,
     LOSSES,
     RECORD,
-    TRAINED_ON,
     State,
     add_losses,
     draw_losses,
@@ -141,11 +138,6 @@ def train(
     with open_folder(out):
         state = find_state(out, config, State(data=data))
         if (out / native.CARD).is_file():
-            absent = "no such file, though the training was finished; restore it"
-            for name in (TRAINED_ON, RECORD, "config.json", native.CLASSES):
-                read_lines(out / name, absent=absent)
-            native.read_classes(out)
-            read_header(out / "model.safetensors", absent)
             (out / CHECKPOINT).unlink(missing_ok=True)  # a run that was killed after the card left it
             return _result(out, state, 0.0, 0)
         if not state.step:
@@ -158,8 +150,8 @@ def train(
         # Every step is seeded; the caller's random numbers go on as if nothing had happened
         device = torch.device(config.device or "cpu")
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            held = Decoded(validation, len(stages[0].classes))
-            return _Training(config, stages, out, state, held, save_every, keep).run(progress, workers)
+            decoded = Decoded(validation, len(stages[0].classes))
+            return _Training(config, stages, out, state, decoded, save_every, keep).run(progress, workers)
 
 
 def _result(out: Path, state: State, seconds: float, images: int) -> TrainResult:
@@ -169,7 +161,7 @@ def _result(out: Path, state: State, seconds: float, images: int) -> TrainResult
 
 @dataclass
 class _Training:
-    """One run of a training, with what its steps share."""
+    """One run of a training: what its steps share."""
 
     config: TrainConfig
     stages: Sequence[Stage]
@@ -185,74 +177,61 @@ class _Training:
         self.trainee = Trainee(self.network, config).to(self.device)
         self.optimizer = torch.optim.AdamW(parameter_groups(self.trainee, config))
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
-        # The moving average of the weights, if there is one.
-        self.average: dict[str, torch.Tensor] = {}
         if self.state.step:
-            average = load_checkpoint(self.out / CHECKPOINT, self.trainee, self.optimizer)
-            self.average = {k: v.to(self.device) for k, v in average.items()}
-        elif config.ema:
-            self.average = self._weights()
+            load_checkpoint(self.out / CHECKPOINT, self.trainee, self.optimizer)
         start_losses(self.out / LOSSES, self.state.step)
         self.charts = can_draw(CHART)
         if not self.charts:  # of fewer steps
             (self.out / CHART).unlink(missing_ok=True)
 
-    def _weights(self) -> dict[str, torch.Tensor]:
-        """A copy of the network's weights, by name."""
-        return {name: value.clone() for name, value in self.network.state_dict().items()}
-
     def run(self, progress: Progress | None, workers: int) -> TrainResult:
-        begun, first_step, start = time.perf_counter(), self.state.step, 0
-        total = sum(stage.step_count(self.config.batch_size) for stage in self.stages)
-        with hold_interrupts() as self.interrupted:
+        """Train until the end, and write the model card. Raises KeyboardInterrupt after the step of an interrupt."""
+        begun, already = time.perf_counter(), self.state.step
+        counts = [stage.step_count(self.config.batch_size) for stage in self.stages]
+        with hold_interrupts() as interrupted:
             for number, stage in enumerate(self.stages):
-                self._run_stage(number, stage, start, total, progress, workers)
-                start += stage.step_count(self.config.batch_size)
+                for line in self._run_stage(number, sum(counts[:number]), interrupted, workers):
+                    if progress is not None:
+                        progress(self.state.step, sum(counts), f"{stage.name}: {line}")
         seconds = time.perf_counter() - begun
         self._finish()
-        return _result(self.out, self.state, seconds, (self.state.step - first_step) * self.config.batch_size)
+        return _result(self.out, self.state, seconds, (self.state.step - already) * self.config.batch_size)
 
-    def _run_stage(
-        self, number: int, stage: Stage, start: int, total: int, progress: Progress | None, workers: int
-    ) -> None:
-        """Run the steps of a stage that are not done yet. number: the stage's. start: the number of steps before the
-        stage. total: of all stages."""
-        config, count = self.config, stage.step_count(self.config.batch_size)
-        done = max(self.state.step - start, 0)
+    def _run_stage(self, number: int, before: int, interrupted: threading.Event, workers: int) -> Iterator[str]:
+        """Take the steps of a stage that are not done yet. Yields a line about each step: its losses and the last mIoU.
+
+        number: the stage's. before: the number of steps in the stages before it. interrupted: when it is set, the stage
+        ends with the current step, saved.
+        """
+        stage, config, shown = self.stages[number], self.config, ""
+        count, every = stage.step_count(config.batch_size), self.state.data["steps between validations"][number]
+        done = max(self.state.step - before, 0)
         reading = batches(stage, number, config, first=done, workers=workers)
-        shown = ""
-        for step in range(done, count):
+        for step, batch in enumerate(reading, done):
+            # 1. One step, and its row in losses.csv
             rate = learning_rate_at(step, count, config)
-            losses, norm = self.step(next(reading), rate)
-            self.state.step = now = start + step + 1
-            if not math.isfinite(sum(losses.values())):
-                lower = f"lower learning_rate ({config.learning_rate}), or use dtype float32"
-                raise UserError(f"step {now}", "the loss is not a number", lower)
-            last, miou = step == count - 1, None
-            every = self.state.data["steps between validations"][number]
-            if self.validation.items and ((step + 1) % every == 0 or last):
-                miou = self._validate(start)
+            losses, norm = self.step(batch, rate)
+            self.state.step += 1
+            miou, is_last = None, step == count - 1
+            if self.validation.items and ((step + 1) % every == 0 or is_last):
+                miou = self._validate(is_first=self.state.best_step <= before)
                 shown = f", mIoU {miou:.1%}"
-            stop = self.interrupted.is_set()
-            add_losses(self.out / LOSSES, now, stage.name, rate * config.learning_rate, losses, norm, miou)
-            # A new best network, too: on CUDA, its step done again after a kill would measure something slightly
-            # different.
-            if now % self.save_every == 0 or last or stop or self.state.best_step == now:
-                if self.charts:
-                    chart = draw_losses(read_losses(self.out / LOSSES), self.stages, config.batch_size)
-                    write_atomic(self.out / CHART, chart)
-                write_checkpoint(self.out / CHECKPOINT, self.trainee, self.optimizer, self.average, asdict(self.state))
-                self.keep(now)
-            if progress is not None:
-                named = ", ".join(f"{k} {v:.2f}" for k, v in losses.items())
-                progress(now, total, f"{stage.name}: {named}{shown}")
+            stop = interrupted.is_set()
+            row = self.state.step, stage.name, rate * config.learning_rate
+            add_losses(self.out / LOSSES, *row, losses, norm, miou)
+
+            # 2. A checkpoint, also for a new best network: on CUDA, its step done again after a kill would measure
+            # something slightly different
+            is_best = self.state.best_step == self.state.step
+            if self.state.step % self.save_every == 0 or is_last or is_best or stop:
+                self._save()
+            yield ", ".join(f"{name} {loss:.2f}" for name, loss in losses.items()) + shown
             if stop:
                 raise KeyboardInterrupt
-        reading.close()  # type: ignore[attr-defined]
 
     def step(self, batch: Pair, rate: float) -> tuple[dict[str, float], float]:
         """One step of AdamW at `rate` times the learning rates. Returns the losses, and the gradient's norm before
-        clipping.
+        clipping. Raises UserError if a loss is not a number.
         """
         config = self.config
         # Every step draws its own points and dropped paths.
@@ -271,39 +250,42 @@ class _Training:
         norm = torch.nn.utils.clip_grad_norm_(self.trainee.parameters(), config.clip or math.inf)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        if self.average:
-            self.average = average_weights(self.average, self.network, config.ema)
-        values = torch.stack([*total.values(), norm]).tolist()  # one transfer from the device
-        return dict(zip(total, values, strict=False)), values[-1]
+        *values, length = torch.stack([*total.values(), norm]).tolist()  # one transfer from the device
+        if not math.isfinite(sum(values)):
+            fix = f"lower learning_rate ({config.learning_rate}), or use dtype float32"
+            raise UserError(f"step {self.state.step + 1}", "the loss is not a number", fix)
+        return dict(zip(total, values, strict=True)), length
 
-    def _validate(self, start: int) -> float:
-        """The mIoU of the current weights (or their average). Writes the network if it is the best since step
-        `start`."""
-        last = self._weights() if self.average else {}
-        if self.average:
-            self.network.load_state_dict(self.average)
-        classes = self.stages[0].classes
+    def _validate(self, is_first: bool) -> float:
+        """The mIoU of the current weights. Writes the network if it is the best of its stage. is_first: whether no
+        network of the stage was measured before."""
         self.network.eval()
-        segmenter = Segmenter(self.network, classes, self.config.test_side, self.device, self.config.dtype)
+        classes, test_side = self.stages[0].classes, self.config.test_side
+        segmenter = Segmenter(self.network, classes, test_side, self.device, self.config.dtype)
         miou = measure(segmenter, self.validation)
-        if last:
-            self.network.load_state_dict(last)
-        if miou > self.state.best or self.state.best_step <= start:
+        if miou > self.state.best or is_first:
             self.state.best, self.state.best_step = miou, self.state.step
             self._write_network()
         return miou
+
+    def _save(self) -> None:
+        """Draw the losses until now, and write a checkpoint."""
+        if self.charts:
+            chart = draw_losses(read_losses(self.out / LOSSES), self.stages, self.config.batch_size)
+            write_atomic(self.out / CHART, chart)
+        write_checkpoint(self.out / CHECKPOINT, self.trainee, self.optimizer, self.state)
+        self.keep(self.state.step)
 
     def _write_network(self) -> None:
         config = self.network.config
         config.architectures = [type(self.network).__name__]
         about = {**json.loads(config.to_json_string(use_diff=False)), "test_side": self.config.test_side}
-        weights = self.average or self.network.state_dict()
-        write_tensors(
-            self.out / "model.safetensors", {k: v.cpu().contiguous() for k, v in weights.items()}, {"format": "pt"}
-        )
+        weights = {name: value.cpu().contiguous() for name, value in self.network.state_dict().items()}
+        write_tensors(self.out / "model.safetensors", weights, {"format": "pt"})
         write_atomic(self.out / "config.json", (json.dumps(about, indent=2) + "\n").encode())
 
     def _finish(self) -> None:
+        """Write the last network, if no validation chose one, and the files of a finished training."""
         if not self.validation.items:
             self._write_network()
         parameters = sum(p.numel() for p in self.network.parameters())
@@ -338,7 +320,8 @@ def hold_interrupts() -> Iterator[threading.Event]:
 
 
 def learning_rate_at(step: int, steps: int, config: TrainConfig) -> float:
-    """The factor of the learning rates at a step, counted from 0, of a stage with `steps` steps."""
+    """The factor by which a step multiplies all learning rates. step: counted from 0. steps: the number of steps in the
+    stage."""
     rising = min(1.0, (step + 1) / max(config.warmup, 1))
     if config.schedule == "poly":
         return rising * (1 - step / steps) ** config.power

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from ..config.speeds import time_line
 from ..config.train import TrainConfig, with_device
 from ..dataset.dataset import Dataset
 from ..dataset.merge import renumber, renumber_table
@@ -152,12 +151,12 @@ def _length(epochs: float | None, steps: int | None) -> tuple[float | None, int 
 
 
 def _without(items: Sequence[Sample], *parts: str) -> list[Sample]:
-    """The samples whose rows assign them to none of these parts."""
+    """The samples without those that belong to one of these parts of their data set, such as "val"."""
     return [item for item in items if item.row.split not in parts]
 
 
 def _marked(items: Sequence[Sample]) -> list[Sample]:
-    """The samples whose rows assign them to validation."""
+    """The samples of their data set's part for validation."""
     return [item for item in items if item.row.split == "val"]
 
 
@@ -173,8 +172,8 @@ def as_classes(dataset: Dataset, names: Sequence[str]) -> list[Sample]:
 
 
 def _split_off(items: Sequence[Sample], classes: Sequence[str], share: float) -> tuple[list[Sample], list[Sample]]:
-    """(samples for training, samples for validation), as `split` divides them, without samples for testing. share: of
-    the second, in [0, 1]."""
+    """(samples for training, samples for validation): the samples, divided as `seediff split` divides a data set,
+    without the samples for testing. share: the share for validation, in [0, 1]."""
     if not 0 <= share <= 1:
         raise UserError("validation_share", f"{share:g} must be a share, in [0, 1]")
     items = _without(items, "test")
@@ -268,13 +267,11 @@ def describe_training(config: TrainConfig, data: TrainingData, out: Path, verbos
         find_weights(config)
     check_stages(data.stages, data.validation, config.batch_size)
     parameters = count_parameters(config, data.classes)
-    per_parameter = 16 if config.ema else 12  # bytes of the weight, two moments, and the average
-    checkpoint = show_bytes(per_parameter * parameters)
+    checkpoint = show_bytes(12 * parameters)  # the weights and two moments, in float32
     validation = "none; the last weights are kept"
     if data.validation:
         validation = plural(len(data.validation), "sample")
     yield f"Validation: {validation}"
-    yield time_line(config, config.batch_size * sum(stage.step_count(config.batch_size) for stage in data.stages))
     yield f"Memory: {show_bytes(16 * parameters)} for {parameters / 1e6:.1f} million parameters, gradients and moments"
     yield from config.source_lines() if verbose else ["All settings: with --verbose"]
     saved = f"{show_bytes(4 * parameters)}, and {checkpoint} of checkpoint while unfinished"

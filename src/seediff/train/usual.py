@@ -23,9 +23,11 @@ AS_BEGUN = ("backbone", "device", "dtype")
 
 
 def settle(values: Mapping[str, Any], file: Path | None, data: TrainingData, out: Path) -> tuple[TrainConfig, str]:
-    """(configuration, line) for a training on `data` in the folder `out`. values, file: for `make_config`. line: about
-    the backbone, if it was chosen here, because nobody named it or weights, and no training was begun; otherwise "".
-    Raises UserError."""
+    """(configuration, line) for a training on `data` in the folder `out`. line: says which backbone was chosen here,
+    and why; "" if nothing was chosen, because the user named a backbone or weights, or a training has begun in `out`.
+
+    values, file: what the user gave, for `make_config`. Raises UserError.
+    """
     config = make_config(values, file)
     open_fields = [name for name in AS_BEGUN if config.source(name) == DEFAULT]
     begun = find_begun(out)

@@ -38,7 +38,7 @@ def test_values_one_by_one_as_the_browser_writes_them():
         (encode_brush(np.ones((2, 3), bool))[:8], "is truncated"),
         (encode_brush(np.ones((3, 3), bool)), "has 36 values, not 4 for each of 2 × 3 pixels"),
         (bytes([0, 0, 0, 24, 0xFF]) + bytes(20), "values have 32 bits, not 8"),
-        (encode_brush(np.zeros((2, 3), bool))[:7] + b"\xff" * 9, "more than the 24 values"),
+        (encode_brush(np.zeros((2, 3), bool))[:7] + b"\xff" * 9, "cannot reshape"),
         (b"\xff" * 40, "has 4294967295 values"),
     ],
 )

@@ -1,11 +1,11 @@
-"""The twin of the family that a module of tests is named after: `test_NAME.py`."""
+"""The twin of the family that a module of tests is named after, `test_NAME.py`, or that a test names."""
 
 import pytest
 
 
 @pytest.fixture(scope="module")
 def folder(request, twin):
-    return twin(request.module.__name__.removeprefix("test_"))
+    return twin(getattr(request, "param", request.module.__name__.removeprefix("test_")))
 
 
 @pytest.fixture(scope="module")

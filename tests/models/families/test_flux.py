@@ -1,12 +1,13 @@
-from builders.families import calls_of, generate
+import pytest
+from builders.eager import everything_kept, means
+from builders.families import SPECS, generate
+from builders.reference_attentions.flux import packed
 
+from seediff.config.method_constants import CaptureConfig
 from seediff.prompts.specs import SampleSpec
 
-
-def test_guidance_is_told_to_the_network(model):
-    for scale in (1.0, 9.0):
-        calls = calls_of(model, lambda scale=scale: generate(model, guidance_scale=scale))
-        assert [call["guidance"].tolist() for call in calls] == [[scale, scale]] * 2
+T5, N = 512, 16 * 16
+TEXT, IMAGE = slice(0, T5), slice(T5, T5 + N)
 
 
 def test_words_are_t5s_and_a_long_prompt_is_clips_affair(model):
@@ -15,3 +16,14 @@ def test_words_are_t5s_and_a_long_prompt_is_clips_affair(model):
     long = "a photo of a dog" + " and a cat" * 40
     maps = generate(model, [SampleSpec(0, ("dog",), long, 0)])[1][0]
     assert maps.words == {"dog": (4, 5, 6, 7)}
+
+
+@pytest.mark.parametrize("folder", ["chroma"], indirect=True)
+def test_second_half_of_the_steps_counts_calls_with_the_prompt(model):
+    layers = dict.fromkeys(model.family.layers(model.network), packed)
+    with everything_kept(model.network, layers) as kept:
+        found = generate(model, SPECS[:1], steps=3, capture=CaptureConfig(steps="second-half", normalize=False))[1][0]
+    by_call = [kept[i : i + len(layers)] for i in range(0, len(kept), len(layers))]
+    assert len(by_call) == 6
+    expected = means([*by_call[2], *by_call[4]], 1, IMAGE, TEXT, normalize=False)
+    assert float((found.cross_attention[16, 16] - expected["cross", 256][0]).abs().max()) < 1e-5

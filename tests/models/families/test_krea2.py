@@ -5,13 +5,6 @@ from builders.reference_attentions.krea2 import TEXT
 import seediff
 
 
-def test_the_template_has_as_many_tokens_as_the_pipeline_cuts_off(model):
-    """As with the real tokenizer: column 0 is the prompt's first token, and the last columns are the template's end."""
-    pipe, count = model.pipe, lambda text: len(model.pipe.tokenizer(text).input_ids)
-    assert count(pipe.prompt_template_encode_prefix) == pipe.prompt_template_encode_start_idx
-    assert count(pipe.prompt_template_encode_suffix) == pipe.prompt_template_encode_num_suffix_tokens
-
-
 def test_padding_is_in_the_middle(model):
     (maps,) = generate(model, SPECS[:1])[1]
     read, end = max(maps.words["dog"]) + 1, model.pipe.prompt_template_encode_num_suffix_tokens

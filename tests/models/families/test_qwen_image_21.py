@@ -14,13 +14,6 @@ from seediff.models.registry import load_model
 from seediff.prompts.specs import SampleSpec
 
 
-def test_column_0_is_the_first_token_that_the_pipeline_keeps(model):
-    """The chat's beginning is cut off, and the user's turn begins."""
-    (reader,) = model.readers
-    tokens = reader.tokenizer(model.pipe.prompt_template_t2i.format("a dog")).input_ids[-reader.first :]
-    assert reader.tokenizer.decode(tokens).startswith("<|im_start|>user\na dog<|im_end|>")
-
-
 def test_a_text_as_wide_as_the_picture(model, monkeypatch):
     """Its rows in the first call are not taken for the picture's, which are as many."""
     prompt = next(

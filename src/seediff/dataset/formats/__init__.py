@@ -3,7 +3,7 @@
 An export, from `Dataset.as_coco`:
 
 drivers.py                        `export` makes the folder, names and splits, and calls the codec
-  coco.py                         `write(export)`: for each sample, `encode` makes its part of the files (in any process)
+  coco.py                         `write(export)`: for each sample, `encode` makes its part of them (in any process)
     painting.py                   `masks_of`: the masks of a sample
   drivers.py                      `Export.put` writes or links each file
 

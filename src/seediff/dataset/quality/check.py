@@ -32,18 +32,18 @@ from .stats import Measured, Stats, measure, summarize
 T = TypeVar("T")
 Level = Literal["error", "warning"]
 FILE_FINDINGS = ("structure", "missing", "picture", "mask", "instances", "soft", "tensors")
-"""Kinds of findings about a missing or damaged file, which another copy could replace."""
+"""Kinds of findings about a missing or damaged file. A copy of the file would mend them."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A finding about a dataset."""
+    """Something that `check` found."""
 
     kind: str
-    """One word."""
+    """The kind of finding in a word, such as `missing`."""
     level: Level
     where: str
-    """A file relative to the folder, `row N`, or a class."""
+    """What it is about: a file relative to the folder, or `row N`."""
     text: str
 
 
@@ -58,10 +58,11 @@ class Checked:
 
     @property
     def errors(self) -> int:
+        """The number of findings that are errors."""
         return sum(finding.level == "error" for finding in self.findings)
 
     def as_json(self) -> Json:
-        """The result as values for `json.dumps`."""
+        """The result in values that `json.dumps` can write."""
         return {
             "errors": self.errors,
             "warnings": len(self.findings) - self.errors,
@@ -71,17 +72,19 @@ class Checked:
 
 
 class _Findings(list[Finding]):
-    """Collects findings about a folder."""
+    """Collects the findings about a folder."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self.folder = folder
 
     def add(self, kind: str, where: str, text: str, level: Level = "error") -> None:
+        """Adds a finding; the arguments are its fields."""
         self.append(Finding(kind, level, where, text))
 
     def attempt(self, kind: str, place: str, read: Callable[[], T]) -> T | None:
-        """What `read` returns; None if it raises UserError, which becomes a finding."""
+        """What `read` returns. If it raises UserError, the error becomes a finding about `place`, and the result is
+        None."""
         try:
             return read()
         except UserError as error:
@@ -89,21 +92,21 @@ class _Findings(list[Finding]):
             return self.add(kind, place, str(error) if kind == "structure" else error.reason)
 
     def read(self, kind: str, file: str, read: Callable[[], T]) -> T | None:
-        """Like `attempt`, for a file of the folder, which must exist."""
+        """Like `attempt`, for a file of the folder. A missing file is a finding."""
         if (self.folder / file).is_file():
             return self.attempt(kind, file, read)
         return self.add("missing", file, ABSENT)
 
 
 def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
-    """Reads the whole dataset and returns the findings. follow: wraps the samples, to show progress. Raises UserError
-    only if `folder` is no dataset, or if its run is not finished."""
+    """Reads all files of a dataset and returns what is wrong with them. follow: wraps the samples, to show progress.
+    Raises UserError only if `folder` is no dataset, or if the run that makes it is not finished."""
     folder = Path(folder)
     check_finished(folder)
     check_native(folder)
-    findings = _Findings(folder)
+    findings, path = _Findings(folder), folder / native.METADATA
     classes = findings.attempt("structure", native.CLASSES, lambda: native.read_classes(folder))
-    rows = findings.attempt("structure", native.METADATA, lambda: _read_rows(folder))
+    rows = findings.attempt("structure", native.METADATA, lambda: [*read_json_lines(path, Json, absent=native.ABSENT)])
     actions = findings.attempt("structure", REVIEWS, lambda: read_actions(folder))
     if classes is None or rows is None or actions is None:
         return Checked(tuple(findings), None)
@@ -112,7 +115,7 @@ def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
         return Checked(tuple(findings), None)
 
     samples: list[Sample] = []
-    for number, row in enumerate(rows, 1):
+    for number, (_, row) in enumerate(rows, 1):
         place = f"row {number}"
         sample = findings.attempt("row", place, partial(reader.sample, row, place))
         if sample is not None:
@@ -130,10 +133,6 @@ def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
         if digest is not None:
             digests[sample.name] = digest
 
-    names = {native.sample_name(str(row.get("file_name"))) for row in rows}
-    for name in sorted({action.sample for action in actions} - names):
-        problem = f"is about a sample '{name}', which {native.METADATA} does not have"
-        findings.add("review", REVIEWS, problem, "warning")
     _find_copies([sample for sample in samples if sample.name in digests], [*digests.values()], findings)
     for line in alike_names(classes):
         findings.add("names", native.CLASSES, line, "warning")
@@ -142,7 +141,8 @@ def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
 
 
 def _find_copies(samples: Sequence[Sample], digests: Sequence[str], findings: _Findings) -> None:
-    """Warns of pictures with the same pixels, and of copies in different parts. digests: those of the pictures."""
+    """Warns of pictures with the same pixels, and of copies of a picture in different parts. digests: `pixel_digest`
+    of each sample's picture."""
     files = [sample.metadata["file_name"] for sample in samples]
     for first, *others in positions_of(digests):
         if others:
@@ -155,19 +155,12 @@ def _find_copies(samples: Sequence[Sample], digests: Sequence[str], findings: _F
             findings.add("split", file, f"{problem}: scores on it are too high", "warning")
 
 
-def _read_rows(folder: Path) -> list[Json]:
-    """The rows of metadata.jsonl, which may only be empty if every draw was rejected. Raises UserError."""
-    rows = [row for _, row in read_json_lines(folder / native.METADATA, Json, absent=native.ABSENT)]
-    if not rows and not (folder / native.REJECTED).is_file():
-        raise UserError(folder / native.METADATA, "has no rows")
-    return rows
-
-
 def _read_files(
     folder: Path, classes: Sequence[str], kinds: Sequence[str], sample: Sample
 ) -> tuple[_Findings, Measured | None, str | None]:
-    """(findings, measured, digest): what is wrong with the files of a sample, the measures of its label map, and the
-    digest of its picture; None for a file that cannot be read. kinds: the folders of EXTRAS that the set has."""
+    """(findings, measured, digest) of a sample: what is wrong with its files, the measures of its label map, and the
+    `pixel_digest` of its picture. The last two are None for a file that cannot be read. kinds: the folders of EXTRAS
+    that the set has."""
     findings, row, name = _Findings(folder), sample.metadata, sample.name
     measured: Measured | None = None
     digest = findings.read("picture", row["file_name"], partial(_pixels, sample))
@@ -175,7 +168,7 @@ def _read_files(
         return findings, measured, digest  # no other file can be checked without its size
     labels = findings.read("mask", row["mask_file_name"], lambda: sample.labels(len(classes)))
     if labels is not None:
-        measured = measure(labels, sample.row.flags)
+        measured = measure(labels)
         findings.attempt("row", row["file_name"], partial(_check_counts, row, measured.counts, classes))
         if sample.has_objects:
             file = f"{native.INSTANCES}/{name}.png"
@@ -188,22 +181,22 @@ def _read_files(
     if sample.row.review.replaced:
         return findings, measured, digest
     for class_id in sample.row.class_ids * (SOFT in kinds):
-        findings.read("soft", f"{SOFT}/{name}_{class_id}.png", partial(sample.soft_level, class_id))
+        findings.read("soft", native.extra_file(SOFT, name, class_id), partial(sample.soft_level, class_id))
     if native.ATTENTION in kinds and sample.row.classes:  # `mask` captures nothing of a picture without a class
-        file = f"{native.ATTENTION}/{name}.safetensors"
+        file = native.extra_file(native.ATTENTION, name, None)
         findings.read("tensors", file, partial(read_header, folder / file))
     return findings, measured, digest
 
 
 def _pixels(sample: Sample) -> str:
-    """The digest of a sample's picture. Raises UserError if it cannot be read to its end."""
+    """The `pixel_digest` of a sample's picture. Raises UserError for a picture that cannot be read to its end."""
     sample.picture()
     return pixel_digest(sample.image)
 
 
 def _check_counts(row: Mapping[str, Any], counts: np.ndarray, classes: Sequence[str]) -> None:
-    """Raises UserError unless a row names the classes in its label map, with their areas. counts: (256,), the label
-    map's pixels of each id."""
+    """Raises UserError unless a row names the classes in its label map, and their areas. counts: (256,), the number
+    of pixels of each id in the label map."""
     rounded = {**row, "area": {name: round(share, 6) for name, share in row.get("area", {}).items()}}
     for key, value in shown_classes(counts, classes, row.get("classes", ())).items():
         if key in row and rounded[key] != value:
@@ -211,7 +204,7 @@ def _check_counts(row: Mapping[str, Any], counts: np.ndarray, classes: Sequence[
 
 
 def _lost(objects: Instances, labels: np.ndarray) -> list[int]:
-    """The numbers of the objects without a pixel of their class in the label map."""
+    """The numbers of objects that have no pixel of their class in the label map. labels: (H, W) uint8."""
     shown = np.zeros(len(objects.class_ids) + 1, bool)
     shown[objects.numbers[objects.label_map() == labels]] = True
     return (np.flatnonzero(~shown[1:]) + 1).tolist()

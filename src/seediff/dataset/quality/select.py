@@ -1,7 +1,7 @@
 """Selects the samples of a dataset that are worth training on, by their rows and label maps.
 
-The confidence of a class in a picture, in [−1, 1], is the mean of its soft mask inside the class's pixels minus the
-mean outside: near 1 if the method was sure everywhere. `generate` and `mask` write it into the rows.
+The confidence of a class in a picture is the mean of its soft mask inside the class's pixels, minus the mean outside.
+It is in [−1, 1], and near 1 if the method was sure everywhere. `generate` and `mask` write it into the rows.
 """
 
 from __future__ import annotations
@@ -35,9 +35,12 @@ def select_samples(
     where: str,
     follow: Follow,
 ) -> tuple[list[Sample], Mapping[str, int]]:
-    """(selected, dropped): the samples that meet all criteria; and criterion → number of samples of which it is the
-    first that they do not meet. where: the set's name in errors. follow: wraps the samples to show progress. Raises
-    UserError naming what a criterion needs, and for a flag that no sample could have."""
+    """(selected, dropped). `selected`: the samples that meet all criteria. `dropped`: criterion → number of other
+    samples. Each counts for the first criterion that it does not meet.
+
+    where: the set's name in errors. follow: wraps the samples, to show progress. Raises UserError naming what a
+    criterion needs, and for a flag that no sample could have.
+    """
     check_flags(criteria.drop_flags, classes, chain(*(sample.row.flags for sample in samples)))
     stays, dropped = list[Sample](), Counter[str]()
     for sample in follow(samples):
@@ -55,18 +58,19 @@ def select_samples(
 
 
 def _unmet(sample: Sample, classes: Sequence[str], criteria: Criteria, where: str) -> str | None:
-    """The first criterion, except `best`, that a sample does not meet; None if it meets all. Raises UserError."""
+    """The first criterion that a sample does not meet; None if it meets all. `best`, which compares samples, is not
+    among them. where: the set's name in errors. Raises UserError."""
     row = sample.row
     if criteria.reviewed is not None and criteria.reviewed not in _decisions(row.review):
         return "reviewed"
     if any({"all", flag, flag_kind(flag)} & {*criteria.drop_flags} for flag in row.flags):
         return "flags"
     if criteria.min_area > 0 or criteria.max_area < 1 or criteria.max_components is not None:
-        measured = measure(sample.labels(len(classes)), (), criteria.min_piece)
+        measured = measure(sample.labels(len(classes)), criteria.min_piece)
         shown = shown_classes(measured.counts, classes, row.classes, f"sample '{sample.name}'")
-        if not all(criteria.min_area <= measured.area(i) <= criteria.max_area for i in shown["class_ids"]):
+        if not all(criteria.min_area <= measured.areas[i] <= criteria.max_area for i in shown["class_ids"]):
             return "area"
-        if any(pieces > (criteria.max_components or np.inf) for pieces in measured.pieces.values()):
+        if criteria.max_components and measured.pieces.max() > criteria.max_components:
             return "components"
     # A picture without a class has no mask to be certain of: −1.
     for key, least in (("confidence", criteria.min_confidence), ("agreement", criteria.min_agreement)):
@@ -76,7 +80,7 @@ def _unmet(sample: Sample, classes: Sequence[str], criteria: Criteria, where: st
 
 
 def _decisions(review: Review) -> set[str | None]:
-    """The values of `Criteria.reviewed` that a review meets."""
+    """The values of `Criteria.reviewed` with which a sample of this review is kept."""
     met: set[str | None] = {review.verdict}
     if not review.rejected:
         met.add("not-rejected")
@@ -88,8 +92,12 @@ def _decisions(review: Review) -> set[str | None]:
 
 
 def _scores(sample: Sample, key: str, criterion: str, where: str) -> Mapping[str, float]:
-    """Class → `key`, which is confidence or agreement, in a sample's row. A mask that a person corrected has 1; a mask
-    that was made anew in the viewer has none. Raises UserError naming the criterion if the row lacks the key."""
+    """Class → confidence or agreement of its mask in a sample. A mask that a person corrected has 1. A mask that the
+    viewer made anew is not in it.
+
+    key: "confidence" or "agreement". criterion, where: the criterion and the set in errors. Raises UserError if the
+    sample's row lacks the key.
+    """
     row, review = sample.metadata, sample.row.review
     if review.corrected:
         return dict.fromkeys(sample.row.classes, 1.0)
@@ -101,8 +109,9 @@ def _scores(sample: Sample, key: str, criterion: str, where: str) -> Mapping[str
 
 
 def confidence(labels: np.ndarray, soft: np.ndarray, class_id: int) -> float:
-    """The confidence of a class, in [−1, 1]. labels: (H, W) uint8. soft: (H, W) uint8 with 255 = 1. Ignored pixels are
-    neither inside nor outside. A class without a pixel has −1; a class that fills the picture has its mean inside."""
+    """The confidence of a class, in [−1, 1]. labels: (H, W) uint8. soft: (H, W) uint8 with 255 = 1. Ignored pixels
+    are neither inside nor outside. A class without a pixel has −1. A class that fills the picture has its mean
+    inside."""
     inside = labels == class_id
     outside = ~inside & (labels != IGNORE)
     if not inside.any():
@@ -114,8 +123,8 @@ def confidence(labels: np.ndarray, soft: np.ndarray, class_id: int) -> float:
 
 
 def best_per_class(confidences: Sequence[Mapping[str, float]], count: int) -> set[int]:
-    """Positions of the samples that are among the `count` most certain of at least one class. Of equally certain
-    samples, the earlier goes first. confidences: for each sample, class → confidence."""
+    """Positions of the samples that are among the `count` surest samples of a class. Earlier samples go before
+    equally sure ones. confidences: for each sample, class → confidence."""
     chosen: set[int] = set()
     for name in set[str]().union(*confidences):
         having = [i for i, sure in enumerate(confidences) if name in sure]

@@ -3,37 +3,34 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from ...files.label_maps import IGNORE
-from ...masks.flags import flag_kind
 from ..shapes.objects import find_objects
 
 AREA_BINS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.95, 1.0)
-"""Edges of the histogram of areas. The first bin and the last one are where `generate` flags a mask `degenerate`."""
+"""Edges of the bins in the histogram of areas. `generate` flags masks in the first and the last bin as `degenerate`."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The measures of a label map."""
+    """What was measured in a label map."""
 
     size: tuple[int, int]
     """(height, width)."""
     counts: np.ndarray
-    """(256,): number of pixels of each id."""
-    pieces: Mapping[int, int]
-    """Class id → number of connected pieces."""
-    flags: tuple[str, ...]
-    """The flags in its sample's row."""
+    """(256,): the number of pixels of each id."""
+    pieces: np.ndarray
+    """(256,): the number of connected pieces of each id."""
 
-    def area(self, class_id: int) -> float:
-        """A class's share of the picture, in [0, 1]."""
-        return float(self.counts[class_id]) / (self.size[0] * self.size[1])
+    @property
+    def areas(self) -> np.ndarray:
+        """(256,) float64: the share of the picture that each id has, in [0, 1]."""
+        return self.counts / self.counts.sum()
 
 
 @dataclass(frozen=True)
@@ -51,8 +48,6 @@ class ClassStats:
     """Mean number of connected pieces, over `images`."""
     areas: tuple[int, ...]
     """Number of images in each bin of AREA_BINS; the last bin is closed."""
-    flags: Mapping[str, int]
-    """Kind of flag → number of images."""
 
 
 @dataclass(frozen=True)
@@ -68,57 +63,40 @@ class Stats:
     sizes: Mapping[str, int]
     """`height×width` → number of images."""
     classes: tuple[ClassStats, ...]
-    flags: Mapping[str, int]
-    """Kind of flag → number of images, for any class."""
 
     def as_json(self) -> dict[str, Any]:
         """The statistics as values for `json.dumps`."""
         return {**asdict(self), "area_bins": list(AREA_BINS)}
 
 
-def measure(labels: np.ndarray, flags: Sequence[str] = (), min_piece: int = 1) -> Measured:
-    """The measures of labels (H, W) uint8. flags: the flags in their row. Pieces with fewer than `min_piece` pixels are
-    not counted."""
-    pieces = Counter(find_objects(labels, min_piece).class_ids)
-    return Measured(
-        (labels.shape[0], labels.shape[1]), np.bincount(labels.ravel(), minlength=256), dict(pieces), tuple(flags)
-    )
+def measure(labels: np.ndarray, min_piece: int = 1) -> Measured:
+    """The measures of a label map (H, W) uint8. min_piece: the least number of pixels of a piece that counts."""
+    pieces = np.bincount(find_objects(labels, min_piece).class_ids, minlength=256)
+    return Measured((labels.shape[0], labels.shape[1]), np.bincount(labels.ravel(), minlength=256), pieces)
 
 
 def summarize(samples: Sequence[Measured], classes: Sequence[str]) -> Stats:
-    """The statistics of a dataset from the measures of its label maps. classes: without the background."""
+    """The statistics of a dataset. samples: the measures of its label maps. classes: without the background."""
     total = sum((sample.counts for sample in samples), np.zeros(256, np.int64))
-    pixels = max(int(total.sum()), 1)
+    shares = (total / max(total.sum(), 1)).tolist()
     return Stats(
         images=len(samples),
-        background=float(total[0]) / pixels,
-        ignored=float(total[IGNORE]) / pixels,
+        background=shares[0],
+        ignored=shares[IGNORE],
         sizes=dict(Counter(f"{sample.size[0]}×{sample.size[1]}" for sample in samples).most_common()),
-        classes=tuple(_class_stats(samples, i, name, float(total[i]) / pixels) for i, name in enumerate(classes, 1)),
-        flags=_count_kinds({flag_kind(flag) for flag in sample.flags} for sample in samples),
+        classes=tuple(_class_stats(samples, i, name, shares[i]) for i, name in enumerate(classes, 1)),
     )
 
 
 def _class_stats(samples: Sequence[Measured], class_id: int, name: str, pixels: float) -> ClassStats:
-    """The statistics of a class. pixels: its share of all pixels."""
-    showing = [sample for sample in samples if sample.counts[class_id]]
-    areas = np.array([sample.area(class_id) for sample in showing])
+    """The statistics of the class `name`. pixels: its share of all pixels in the set."""
+    showing = [(sample.areas[class_id], sample.pieces[class_id]) for sample in samples if sample.counts[class_id]]
+    areas, pieces = np.array(showing, np.float64).reshape(-1, 2).T
     return ClassStats(
         name=name,
         images=len(showing),
         pixels=pixels,
         mean_area=float(areas.mean()) if showing else None,
-        mean_pieces=float(np.mean([sample.pieces.get(class_id, 0) for sample in showing])) if showing else None,
+        mean_pieces=float(pieces.mean()) if showing else None,
         areas=tuple(np.histogram(areas, AREA_BINS)[0].tolist()),
-        flags=_count_kinds(_kinds_of(name, sample.flags) for sample in samples),
     )
-
-
-def _kinds_of(name: str, flags: Sequence[str]) -> list[str]:
-    """The kinds of the flags about a class."""
-    return [flag_kind(flag) for flag in flags if flag == f"{flag_kind(flag)}:{name}"]
-
-
-def _count_kinds(kinds: Iterable[Iterable[str]]) -> dict[str, int]:
-    """Kind → number of images with it. kinds: the kinds of each image."""
-    return dict(sorted(Counter(chain(*kinds)).items()))

@@ -49,7 +49,7 @@ START = np.array([(NEAR, NEAR), (NEAR, FAR), (FAR, FAR), (FAR, NEAR)])
 
 def object_polygons(objects: Objects) -> list[np.ndarray]:
     """The outline of each object, in their order: (P, 2) float64, x in (0, W) and y in (0, H) in pixels. Each object
-    must be one piece, as those of `Objects.pieces`. `fill_polygon` gives exactly its pixels."""
+    must be in one piece, like the pieces of `Objects.pieces`. `fill_polygon` gives exactly the object's pixels."""
     outlines, owners = _Outlines(objects.numbers), objects.numbers.ravel()
     starts: dict[int, int] = {}  # object → the first edge of its outer outline, the top of its first pixel
     for start in outlines.chains():
@@ -59,7 +59,7 @@ def object_polygons(objects: Objects) -> list[np.ndarray]:
 
 
 class _Outlines:
-    """The outlines of the objects at each pixel, `numbers` (H, W)."""
+    """The outlines of objects. numbers: (H, W), the number of the object at each pixel; 0 where there is no object."""
 
     def __init__(self, numbers: np.ndarray) -> None:
         self.numbers = numbers
@@ -70,7 +70,7 @@ class _Outlines:
             self._add_edges(direction)
 
     def _add_edges(self, direction: int) -> None:
-        """Adds the edges of one direction."""
+        """Adds the edges of one direction. direction: 0 east, 1 south, 2 west, 3 north."""
         height, width = self.numbers.shape
         padded = np.pad(self.numbers, 1)
 
@@ -94,7 +94,7 @@ class _Outlines:
             self.corners.update(zip(here[at_corner].tolist(), corners[at_corner, ::-1].tolist(), strict=True))
 
     def chains(self) -> Iterator[int]:
-        """The first edge of each closed chain, in the order of the edges."""
+        """The first edge of each closed chain of edges. Chains come in the order of these edges."""
         visited: set[int] = set()
         for start in sorted(self.next_edge):
             if start not in visited:
@@ -102,7 +102,7 @@ class _Outlines:
                 yield start
 
     def _chain(self, start: int) -> Iterator[int]:
-        """The edges of a closed chain, from `start` on."""
+        """The edges of a closed chain, beginning with `start`."""
         yield start
         edge = self.next_edge[start]
         while edge != start:
@@ -110,8 +110,8 @@ class _Outlines:
             edge = self.next_edge[edge]
 
     def join_hole(self, bottom: int) -> None:
-        """Joins a hole to the outline straight above it. bottom: the hole's first edge, which is the bottom of a
-        pixel."""
+        """Joins a hole to the outline straight above it. bottom: the hole's first edge, which is the bottom side of
+        a pixel."""
         row, column = divmod(bottom // 4, self.numbers.shape[1])
         top = row
         while top and self.numbers[top - 1, column] == self.numbers[row, column]:
@@ -124,7 +124,7 @@ class _Outlines:
         next_edge[bottom], corners[bottom] = again, [*down, *up]
 
     def polygon(self, start: int) -> np.ndarray:
-        """(P, 2): the corners of a chain; the first one is before `start`."""
+        """(P, 2) float64: the corners of the chain of `start`. The first corner is the one before `start`."""
         path: list[float] = []
         for edge in self._chain(start):
             if edge in self.corners:
@@ -133,9 +133,12 @@ class _Outlines:
 
 
 def fill_polygon(polygon: np.ndarray, shape: tuple[int, int]) -> tuple[int, int, np.ndarray]:
-    """(top, left, mask): the pixels of a polygon, filled as readers of YOLO's format fill it, as the mask (h, w) bool
-    of its bounding box. polygon: (P, 2), x and y in pixels, which are rounded down to pixels of `shape` (H, W). Pixels
-    on the lines between corners are inside; the even-odd rule decides on others, so that joined holes stay open."""
+    """(top, left, mask): the pixels of a polygon as the mask (h, w) bool of its bounding box, filled as readers of
+    YOLO's format fill it.
+
+    polygon: (P, 2), x and y in pixels. They are rounded down to pixels of `shape` (H, W). Pixels on the lines between
+    corners are inside. The even-odd rule decides on all others, so that joined holes stay open.
+    """
     corners = np.clip(np.floor(polygon + SNAP).astype(np.int64), 0, (shape[1] - 1, shape[0] - 1))
     left, top = corners.min(0)
     begins = corners - (left, top)
@@ -158,6 +161,7 @@ def fill_polygon(polygon: np.ndarray, shape: tuple[int, int]) -> tuple[int, int,
 
 
 def _steps(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(indices, steps): each index i of `counts`, repeated counts[i] times, and beside it 0, 1, … counts[i] − 1."""
+    """(indices, steps) of counts such as `[2, 3]`: `[0, 0, 1, 1, 1]`, each index i repeated counts[i] times; and
+    `[0, 1, 0, 1, 2]`, the repetition's number from 0."""
     numbers = np.repeat(np.arange(len(counts)), counts)
     return numbers, np.arange(len(numbers)) - np.repeat(np.cumsum(counts) - counts, counts)

@@ -28,7 +28,7 @@ WORD_BITS, SIZES, CHANNELS = 8, (3, 4, 8, 16), 4
 
 
 def encode(inside: np.ndarray) -> dict[str, Any]:
-    """A mask (H, W) bool as {"size": [H, W], "counts": text}."""
+    """A mask (H, W) bool as COCO's {"size": [H, W], "counts": text}."""
     rle: Any = mask.encode(np.asfortranarray(inside, np.uint8))
     return {**rle, "counts": rle["counts"].decode("ascii")}
 
@@ -55,8 +55,8 @@ def decompress(counts: str) -> list[int]:
 
 
 def count_runs(size: Sequence[int], counts: Sequence[int] | str, shape: tuple[int, int], where: str) -> np.ndarray:
-    """(N,) int64: the run lengths of an RLE in a picture of `shape` (H, W). where: the RLE's name in errors. Raises
-    UserError."""
+    """(N,) int64: the run lengths of a COCO mask in a picture of `shape` (H, W). size, counts: what the mask says.
+    where: its name in errors. Raises UserError for run lengths that do not fit the picture."""
     if list(size) != list(shape):
         problem = f"its mask is {show_json(size)}, but its image is {list(shape)}; both are [height, width]"
         raise UserError(where, problem)
@@ -70,7 +70,8 @@ def count_runs(size: Sequence[int], counts: Sequence[int] | str, shape: tuple[in
 
 
 def polygon_runs(polygons: Sequence[Sequence[float]], shape: tuple[int, ...], where: str) -> np.ndarray:
-    """Run lengths of polygons [x, y, x, y, …] in pixels, filled as pycocotools fills them. Raises UserError."""
+    """(N,) int64: the run lengths of polygons [x, y, x, y, …] in pixels, filled as pycocotools fills them. shape:
+    (H, W). where: their name in errors. Raises UserError."""
     for polygon in polygons:
         if len(polygon) < 6 or len(polygon) % 2:
             raise UserError(where, "a polygon is a list of at least three x, y")
@@ -79,7 +80,8 @@ def polygon_runs(polygons: Sequence[Sequence[float]], shape: tuple[int, ...], wh
 
 
 def box_xyxy(runs: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """(4,): left, top, right, bottom of the pixels inside of run lengths; all 0 if no pixel is inside."""
+    """(4,) float64: left, top, right and bottom of the pixels inside, from run lengths; all 0 if no pixel is inside.
+    Right and bottom are exclusive. shape: (H, W)."""
     rle: Any = {"size": shape, "counts": runs.tolist()}
     box = mask.toBbox(mask.frPyObjects(rle, *shape))
     box[2:] += box[:2]
@@ -87,7 +89,7 @@ def box_xyxy(runs: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 
 def encode_brush(inside: np.ndarray) -> bytes:
-    """The stream of a mask (H, W) bool, equal to that of `label_studio_sdk.converter.brush.mask2rle`."""
+    """The brush's stream of a mask (H, W) bool, equal to what `label_studio_sdk.converter.brush.mask2rle` writes."""
     flat = inside.ravel()
     begins = np.append(0, np.flatnonzero(flat[1:] != flat[:-1]) + 1)
     lengths = np.diff(begins, append=flat.size) * CHANNELS
@@ -100,7 +102,7 @@ def encode_brush(inside: np.ndarray) -> bytes:
 
 @lru_cache(1 << 11)
 def _run(left: int, value: bool) -> str:
-    """The bits of the blocks of a run of `left` equal values."""
+    """The blocks of a run of `left` equal values, as a text of bits. value: whether the values are 255 or 0."""
     # All parts of a run that is cut have the longest size.
     kind = next((kind for kind, size in enumerate(SIZES) if left <= 1 << size), len(SIZES) - 1)
     size, bits = SIZES[kind], ""
@@ -112,7 +114,8 @@ def _run(left: int, value: bool) -> str:
 
 
 def decode_brush(stream: bytes, shape: tuple[int, int]) -> np.ndarray:
-    """The mask (H, W) bool of a stream. Raises ValueError for one that is invalid or has another shape."""
+    """The mask (H, W) bool in a brush's stream. shape: (H, W) of the picture. Raises ValueError for an invalid
+    stream, and for a mask of another shape."""
     bits = iter("".join([f"{byte:08b}" for byte in stream]))
 
     def take(count: int) -> int:
@@ -136,6 +139,4 @@ def decode_brush(stream: bytes, shape: tuple[int, int]) -> np.ndarray:
             values += bytes([take(WORD_BITS)]) * length
         else:
             values += take(WORD_BITS * length).to_bytes(length, "big")
-    if len(values) > count:
-        raise ValueError(f"it has more than the {count} values that it says")
     return np.frombuffer(values, np.uint8).reshape(*shape, CHANNELS)[..., 3] > 0

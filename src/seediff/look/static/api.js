@@ -1,7 +1,5 @@
 // What the page asks of its server, and what it hears from it.
 
-import { countSlow } from "./header.js";
-
 export const LOST = "The server is not responding. Changes are not saved. Restart seediff look.";
 export const WINDOW = crypto.randomUUID().slice(0, 8);
 
@@ -13,21 +11,12 @@ export class Refused extends Error {
   }
 }
 
-const SLOW = 1500; // milliseconds after which the page says that it waits
-
 async function ask(path, options = {}) {
-  let answer, slow = 0;
-  const timer = setTimeout(() => {
-    slow = 1;
-    countSlow(1);
-  }, SLOW);
+  let answer;
   try {
     answer = await fetch(path, options);
   } catch {
     throw new Refused(0, { error: LOST });
-  } finally {
-    clearTimeout(timer);
-    countSlow(-slow);
   }
   if (answer.ok) return answer;
   const text = await answer.text();

@@ -139,7 +139,7 @@ export class AttentionPanel {
         this.showMaps(this.maps);
       };
     });
-    this.view.stage.drawHeat(maps[shown], heat, this.info.part, { whiteEdges: true });
+    this.view.stage.drawHeat(maps[shown], heat, this.info.part);
   }
 
   // What the controls say.

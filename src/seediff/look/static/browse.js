@@ -10,7 +10,6 @@ import { SampleList } from "./list.js";
 import { $ } from "./page.js";
 import { set } from "./set.js";
 
-const SOON = 700; // milliseconds after which a change is counted
 const SIDE = 148; // of a tile
 
 export class Browse {
@@ -76,16 +75,6 @@ export class Browse {
     } catch (error) {
       tell(error);
     }
-  }
-
-  // A sample's state is another one.
-  hear(state) {
-    this.grid.hear(state);
-    clearTimeout(this.counting);
-    this.counting = setTimeout(() => {
-      if ($("browse").hidden) return;
-      post("/api/views?counts=1", this.filters.query()).then((found) => this.filters.counts(found), () => {});
-    }, SOON);
   }
 
   // Act on a tile, or on all selected. The next key is about the next sample, even before this one is saved.

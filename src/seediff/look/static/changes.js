@@ -1,11 +1,11 @@
-// Changes of samples, sent one at a time, each on what the one before left.
+// Changes of samples, sent one at a time, each on the version that the change before it made.
 //
-//   open, reload ──> ShownVersion: version 4, map 0
-//                      │  a stroke is made on map 0, and on any version
-//                      ├─ saved ─────────────────────────> version 5, map 0
-//                      ├─ saved, as an undo or relabel ──> version 6, map 1: strokes made on map 0 are lost
-//                      └─ someone else was faster ───────> replaced: all changes made on it are lost, and
-//                                                          a reload makes another ShownVersion
+//   open, reload ──> ShownVersion: version 4
+//                      ├─ a change was saved ───────> version 5
+//                      └─ someone else was faster ──> replaced: all changes made on it are lost, and
+//                                                     a reload makes another ShownVersion
+//
+// After an undo, redo or relabel, the server has another label map: until it is shown, nobody can paint.
 
 import { Refused } from "./api.js";
 import { countUnsaved, notice } from "./header.js";
@@ -13,7 +13,7 @@ import { countUnsaved, notice } from "./header.js";
 export class ShownVersion {
   name = "";
   version = 0; // the sample's on the server
-  map = 0; // counts the label maps shown
+  newMaps = 0; // changes whose label map, made by the server, is not shown yet
   replaced = ""; // how someone else replaced it; empty while it is the newest
   lost = 0; // changes that were not saved
 
@@ -36,22 +36,23 @@ export class Changes {
 
   pendingOf(number) { return this.pending.get(number) || 0; }
 
-  // send(version): promises the new state. painted: it sends the label map shown. newMap: the server makes another one.
-  enqueue(shown, send, { painted = false, newMap = false } = {}) {
-    const { number, map } = shown;
+  // send(version): promises the new state. newMap: the server makes another label map.
+  enqueue(shown, send, { newMap = false } = {}) {
+    const { number } = shown;
     this.count(number, 1);
+    shown.newMaps += Number(newMap);
     this.last = this.last.then(async () => {
       try {
         await shown.ready;
-        if (shown.replaced || (painted && map !== shown.map)) return void (await this.lose(shown));
+        if (shown.replaced) return void (await this.lose(shown));
         const state = await send(shown.version);
         shown.version = state.version;
-        if (newMap) shown.map += 1; // strokes until the new map is shown are on the old one
         this.hear(state);
         await this.saved(shown, state, newMap);
       } catch (error) {
         await this.failed(shown, error);
       } finally {
+        shown.newMaps -= Number(newMap);
         this.count(number, -1);
       }
     });
@@ -78,7 +79,7 @@ export class Changes {
   async lose(shown) {
     shown.lost += 1;
     const lost = shown.lost === 1 ? "1 of your changes was" : `${shown.lost} of your changes were`;
-    notice(`${shown.replaced || "The mask changed in the meantime."} ${lost} not saved.`);
-    if (shown.replaced) await this.wrong(shown);
+    notice(`${shown.replaced} ${lost} not saved.`);
+    await this.wrong(shown);
   }
 }

@@ -16,12 +16,10 @@ const RANGES = [
 ]; // scale: of the fields; least: the lowest value
 const SORTS = [
   ["order", "as in the dataset", "as in the dataset, last first"],
-  ["name", "name"],
   ["area", "area, smallest first", "area, largest first"],
   ["confidence", "confidence, lowest first", "confidence, highest first"],
   ["agreement", "agreement, lowest first", "agreement, highest first"],
   ["flags", "", "most flags"],
-  ["recent", "", "recently changed"],
   ["miou", "mIoU, worst first", "mIoU, best first"],
 ]; // name, title, title if descending
 const FIELDS = ["text", "sort", ...RANGES.flatMap(({ name }) => [`${name}-low`, `${name}-high`])];

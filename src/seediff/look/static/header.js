@@ -1,11 +1,10 @@
-// What the header says: a message, whether all is saved, whether the server is slow.
+// What the header says: a message, and whether all is saved.
 
 import { $ } from "./page.js";
 
 const FADE = 6000; // milliseconds after which a message goes
 let fading; // a timer
 let unsaved = 0; // changes on their way
-let slow = 0; // requests that take long
 
 export function notice(text) {
   clearTimeout(fading);
@@ -24,9 +23,4 @@ export const tell = (error) => notice(error.message);
 export function countUnsaved(by) {
   unsaved += by;
   $("saving").textContent = unsaved ? "Saving …" : "Saved";
-}
-
-export function countSlow(by) {
-  slow += by;
-  $("waiting").textContent = slow ? "Working …" : "";
 }

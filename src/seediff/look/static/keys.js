@@ -18,7 +18,6 @@ const KEYS = [
   ["C", "find a class (Enter: paint with it; Shift+Enter: add it); grid: search"],
   ["Space", "grid: select; picture: use the tool at the cross (hold: drag the picture)"],
   ["O, T, H", "mask, outlines, colours by object on or off"],
-  ["N, M", "fade the mask, strengthen it (Shift: the attention map)"],
   ["+, −, =, wheel", "zoom in, out, to fit; drag with the middle button"],
   ["U", "apply the tried constants to this sample"],
 ];

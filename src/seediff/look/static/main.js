@@ -117,8 +117,7 @@ async function leave(at) {
 function hear(report) {
   if (report.kind === "job") return browse.bulk.hear(report);
   if (report.kind === "classes") return get("/api/set").then(update, tell);
-  if (report.kind === "behind") return browse.refresh({ keep: true });
-  browse.hear(report);
+  browse.grid.hear(report);
   forget(report.index);
   if (report.window !== WINDOW) view.hear(report).catch(tell);
 }

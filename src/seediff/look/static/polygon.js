@@ -65,6 +65,7 @@ export class Polygon extends Tool {
     const { view } = this;
     if (!this.open) return false;
     if (this.points.length < 3) return this.cancel();
+    if (!view.canPaint) return true;
     Object.assign(this, { corner: -1, closed: true, before: view.labels.slice(), value: view.classes.value });
     view.finish(this.name, this.paint());
     view.stage.drawLines();

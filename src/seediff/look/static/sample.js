@@ -20,8 +20,8 @@ const BUTTONS = {
   a: "accept", x: "reject", r: "reset", z: "undo", y: "redo", v: "clean", u: "apply", t: "outlined", h: "by-object",
   ",": "coarser-button", ".": "finer-button", "+": "zoom-in", "-": "zoom-out", "=": "zoom-fit",
 }; // that keys press
-const JUDGED = ["accept", "reject", "reset", "undo", "redo", "original"];
-const NEW_MAP = ["undo", "redo", "original", "relabel"]; // actions after which the server has another label map
+const JUDGED = ["accept", "reject", "reset", "undo", "redo"];
+const NEW_MAP = ["undo", "redo", "relabel"]; // actions after which the server has another label map
 const KINDS = { look: Look, brush: Brush, eraser: Brush, polygon: Polygon, fill: Fill, segment: Segments };
 
 export class SampleView {
@@ -78,9 +78,8 @@ export class SampleView {
     this.fade();
   }
 
-  // Show mask and heat as strongly as the sliders say. by: change one, in percent.
-  fade(id, by = 0) {
-    if (by) $(id).value = Number($(id).value) + by;
+  // Show mask and heat as strongly as the sliders say.
+  fade() {
     for (const slider of ["opacity", "heat-opacity"]) {
       $("sample").style.setProperty(`--${slider}`, $(slider).value / 100);
     }
@@ -161,7 +160,7 @@ export class SampleView {
       shown.replace(`Someone else changed ${about.name}; their version was kept.`);
       this.shown = new ShownVersion(shown.number, Promise.resolve(about));
       await this.shown.ready;
-    } else shown.map += 1;
+    }
     if (this.tools.polygon.closed) this.tools.polygon.cancel();
     Object.assign(this, { about, labels: labels.values });
     this.draw();
@@ -189,7 +188,7 @@ export class SampleView {
   }
 
   describeReview() {
-    const { verdict, corrected, made, by, undo, redo, original } = this.about;
+    const { verdict, corrected, made, by, undo, redo } = this.about;
     const done = [VERDICT[verdict], corrected && "✎ corrected", made && "new mask"].filter(Boolean).join(", ");
     const more = [by && ` by ${by}`, !verdict && ", not accepted yet"].filter(Boolean).join("");
     $("sample-state").textContent = done ? done + more : "not reviewed";
@@ -199,7 +198,6 @@ export class SampleView {
     const { readOnly } = set;
     grey($("undo"), readOnly || (!undo && "Nothing to undo"));
     grey($("redo"), readOnly || (!redo && "Nothing to redo"));
-    grey($("original"), readOnly || (original && "This is the original mask"));
   }
 
   draw(box) {
@@ -207,9 +205,12 @@ export class SampleView {
     this.stage.drawLabels(this.attention.tried || this.objects.values || this.labels, box || undefined);
   }
 
-  // The label map is about to be changed: show it. Returns whether it has come.
+  // Whether strokes can be made: the label map has come, and no change on its way makes another one.
+  get canPaint() { return Boolean(this.labels) && !this.shown.newMaps; }
+
+  // The label map is about to be changed: show it. Returns whether it can be.
   startPainting() {
-    if (!this.labels) return false;
+    if (!this.canPaint) return false;
     this.attention.endTrial();
     this.objects.leave();
     return true;
@@ -224,7 +225,7 @@ export class SampleView {
   }
 
   clean() {
-    if (!this.labels) return;
+    if (!this.startPainting()) return;
     const { count, box } = paint.clean(this.labels, this.width, this.height, Number($("least").value));
     const text = count ? `Removed ${counted(count, "small piece")}.` : "There are no holes or islands this small.";
     hint(text);
@@ -234,13 +235,13 @@ export class SampleView {
 
   // Save the label map. tool: what changed it in the box, if in any.
   finish(tool, box) {
-    if (!this.labels) return;
+    if (!this.canPaint) return; // during the stroke, an undo was sent: its label map is about to be shown
     if (!box) return this.objects.fetch();
     this.objects.leave();
     this.draw(box);
     const { number } = this;
     const labels = this.labels.slice();
-    this.changes.enqueue(this.shown, (version) => sendLabels(number, labels, { tool, version }), { painted: true });
+    this.changes.enqueue(this.shown, (version) => sendLabels(number, labels, { tool, version }));
   }
 
   judge(action, more = {}) {
@@ -256,9 +257,13 @@ export class SampleView {
     if (shown !== this.shown || shown.replaced) return;
     if (state.version === this.about.version) hint("That changed nothing.");
     Object.assign(this.about, state);
-    if (newMap) return this.reload();
-    this.describe();
-    this.objects.fetch();
+    if (!newMap) {
+      this.describe();
+      return this.objects.fetch();
+    }
+    shown.newMaps += 1; // for good, if the map cannot be loaded
+    await this.reload();
+    shown.newMaps -= 1;
   }
 
   // What is shown is not what the server has.
@@ -282,10 +287,9 @@ export class SampleView {
   key(event) {
     const key = keyOf(event);
     const tool = !event.shiftKey && TOOLS.find(([, letter]) => letter.toLowerCase() === key);
-    const fade = (by) => this.fade(event.shiftKey ? "heat-opacity" : "opacity", by);
     const others = {
       i: () => this.classes.choose(IGNORED),
-      "[": () => this.sized(-1), "]": () => this.sized(1), n: () => fade(-10), m: () => fade(10),
+      "[": () => this.sized(-1), "]": () => this.sized(1),
       o: () => { $("mask").hidden = !$("mask").hidden; },
     };
     const isPending = !set.readOnly && this.changes.pendingOf(this.number);

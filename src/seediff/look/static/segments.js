@@ -98,7 +98,7 @@ export class Segments extends Tool {
   // Give the proposal to the class, or remove it if it has that class already.
   accept() {
     const { view } = this;
-    if (!this.chosen.size) return false;
+    if (!this.chosen.size || !view.canPaint) return false;
     paint.segment(view.labels, this.current.values, this.chosen, view.classes.value);
     this.clear();
     view.finish(this.name, [0, 0, view.width, view.height]);

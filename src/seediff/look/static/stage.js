@@ -16,7 +16,6 @@ export class Stage {
   zoom = 0; // pixels of the screen in one of the picture; 0: the whole picture is seen
   cross = [0, 0];
   paths = new Map(); // outlines of the mask
-  whiteEdges = false; // over heat, in whose colours those of classes are lost
 
   // nameAt(x, y): what the mask has there.
   constructor(nameAt) {
@@ -217,7 +216,7 @@ export class Stage {
 
   drawEdges() {
     const pen = this.pen(this.edges);
-    if ($("outlined").checked) pen.outlines(this.paths, this.whiteEdges ? [] : colours);
+    if ($("outlined").checked) pen.outlines(this.paths, colours);
   }
 
   drawLines() {
@@ -234,12 +233,8 @@ export class Stage {
   }
 
   // A map over the part [top, left, height, width] of the picture, and its levels' colours. null: none.
-  drawHeat(map, ofLevels, part, { whiteEdges = false } = {}) {
+  drawHeat(map, ofLevels, part) {
     this.heat.hidden = !map;
-    if (whiteEdges !== this.whiteEdges) {
-      this.whiteEdges = whiteEdges;
-      this.drawEdges();
-    }
     if (!map) return;
     paintHeat(this.heat, map, ofLevels);
     ["top", "left", "height", "width"].forEach((side, i) => {

@@ -1,4 +1,4 @@
-"""The families of models, one per architecture whose attention can be captured, and why others cannot be."""
+"""The families of models: one for each architecture whose attention can be captured."""
 
 from __future__ import annotations
 
@@ -10,32 +10,26 @@ from ...errors import UserError
 from .family import Family
 
 FILES = (
-    "unet.SD", "lcm.LCM", "xl.SDXL", "sd3.SD3", "flux.FLUX", "flux2.FLUX2", "flux2_klein.FLUX2_KLEIN", "pixart.PIXART",
-    "z_image.Z_IMAGE", "chroma.CHROMA", "qwen_image.QWEN_IMAGE", "qwen_image_21.QWEN_IMAGE_21", "krea2.KREA2",
+    "unet.SD", "unet.LCM", "xl.SDXL", "sd3.SD3", "flux.FLUX", "flux2.FLUX2", "flux2.FLUX2_KLEIN", "pixart.PIXART",
+    "z_image.Z_IMAGE", "flux.CHROMA", "qwen_image.QWEN_IMAGE", "qwen_image_21.QWEN_IMAGE_21", "krea2.KREA2",
     "ernie_image.ERNIE_IMAGE", "lumina2.LUMINA2", "sana.SANA",
 )  # fmt: skip
-"""`file.NAME` of every family, in the order of lists."""
+"""`file.NAME` of every family, in the order in which lists show them."""
 
 VIDEO = ("video.ANIMATE_DIFF", "video.WAN", "video.COG_VIDEO_X", "video.LTX")
-"""The families that draw clips, for scripts alone."""
-
-REFUSED = {
-    "StableDiffusionXLImg2ImgPipeline": "it refines pictures and draws none from words; name the base model",
-    "KolorsPipeline": "its text encoder is a language model (ChatGLM) whose tokens are not mapped",
-    "Flux2KleinKVPipeline": "it keeps keys of other images from step to step; use a Flux2KleinPipeline",
-}
-"""Pipeline class whose network belongs to a family → why the pipeline is not supported."""
+"""`file.NAME` of the families that draw clips. Only scripts can use them."""
 
 
 def families(places: Sequence[str] = FILES) -> Iterator[Family]:
-    """Every family. Each file is imported when it is reached: a search for Stable Diffusion imports no other."""
+    """All families of these places, one after the other. A file is imported when its family's turn comes: a search
+    that ends at Stable Diffusion imports no other file."""
     for place in places:
         file, name = place.split(".")
         yield getattr(import_module(f".{file}", __name__), name)
 
 
 def pipeline_family(pipeline: Any) -> Family | None:
-    """The family of a pipeline class, by the name of the class; None for any other value."""
+    """The family of a pipeline, by the name of its class; None if there is no such family, and for any other value."""
     return next((family for family in families() if pipeline in family.pipelines), None)
 
 

@@ -15,9 +15,9 @@ from .flux2 import normed_latents
 from .layers import JOINT
 
 TEXT_TOKENS = 512
-"""Maximum number of tokens that are read here; the pipeline sets no limit."""
+"""Maximum number of tokens that SeeDiff reads; the pipeline sets no limit."""
 EPSILON = 1e-5
-"""Added to the variance of latents, as in the pipeline, whatever the autoencoder's configuration says."""
+"""Added to the variances of latents, as the pipeline does; the autoencoder's configuration has another value."""
 
 
 class ErnieImage(FlowMatching):

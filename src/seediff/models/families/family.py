@@ -1,8 +1,8 @@
 """`Family`: everything that the package knows about an architecture (Stable Diffusion, FLUX, …), to draw with it and
-capture its attention. Each family is one file beside this one.
+capture its attention. Each file beside this one has one architecture, with its variants.
 
-Shape letters: B images, L height and width of the lattice that the network works on, N its positions, T text columns.
-"""
+Shape letters: B images, L height and width of the lattice that the network works on, N its positions, T text
+columns."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ else:  # importing torch takes seconds, and these are for annotations alone
 
 CLIP_TOKENS = 77
 NETWORK_PARTS = ("unet", "transformer")
-"""The names that pipelines give their network, the part with the attention."""
+"""The two names that pipelines give their network, the part with the attention."""
 
 NOT_LOADED = ("safety_checker", "feature_extractor", "image_encoder", "pe", "pe_tokenizer")
 """Parts of pipelines that are never loaded."""
@@ -39,27 +39,23 @@ PLAIN_ARGUMENTS = {
     "use_resolution_binning": False,
     "use_pe": False,
 }
-"""Arguments for pipelines and their `encode_prompt`, where they have them: one picture of the requested size, from the
-unchanged prompt."""
-
-QUICK = re.compile(r"turbo|lightning|schnell|hyper-?sd|klein-\d+b", re.IGNORECASE)
-"""Matches names of models that were distilled to draw in a few steps without guidance. The other FLUX.2 klein models
-have names such as FLUX.2-klein-base-4B."""
+"""Argument → value, for pipelines and for their `encode_prompt` if they have the argument: one picture of the
+requested size, from the unchanged prompt."""
 
 OF_PIPELINES = ("is_distilled", "sample_sigmas")
 """Settings in model_index.json that are added to the network's config.json."""
 
 PartConfig = Mapping[str, Any]
-"""The config.json of a part; that of the network has OF_PIPELINES added."""
+"""The config.json of a part. The network's config.json has the settings of OF_PIPELINES added."""
 NetworkInputs = Mapping[str, Any]
 """The inputs of one network call, by name."""
 Condition = Mapping[str, Any]
-"""The network's inputs for a batch of prompts: tensors by name, with the batch as first dimension."""
+"""The network's inputs for a batch of prompts: name → tensor, whose first dimension counts the prompts."""
 
 
 @dataclass(frozen=True)
 class DrawRequest:
-    """The input for a pipeline: one image per prompt, each `height` × `width` pixels."""
+    """What a pipeline is asked to draw: one image for each prompt, `height` × `width` pixels."""
 
     prompts: Sequence[str]
     negative_prompt: str
@@ -72,8 +68,10 @@ class DrawRequest:
 
 @dataclass(frozen=True)
 class Family:
-    """One family. The methods of this class suit a pipeline with a UNet's arguments; each family overrides what
-    differs."""
+    """One family: its facts as fields, then what it does as methods, under the same headings. The methods suit a
+    pipeline with a UNet's arguments; each family overrides what differs.
+
+    In all methods, `config` is the network's config.json, and `factor` is the number of pixels per latent position."""
 
     title: str
     pipelines: tuple[str, ...]
@@ -83,81 +81,95 @@ class Family:
     network_part: str = "transformer"
     """The pipeline's name for the network."""
 
-    # The other parts, and how they are loaded
+    # Loading
 
     reads_text: str = "tokenizer"
-    """The part with the tokenizer."""
+    """The name of the part with the tokenizer."""
     optional: tuple[str, ...] = ()
-    """Parts that a pipeline may lack."""
+    """Parts that may be missing from a pipeline."""
     half: str = "float16"
-    """The half-precision number format in which pictures do not overflow."""
+    """The 16-bit number format in which this family's pictures do not overflow."""
     loads_loras: bool = True
     """Whether diffusers can load a LoRA into it."""
-
-    # Drawing
-
-    steps: int | None = None
-    guidance_scale: float | None = None
-    """The authors' defaults; None: the package's own defaults."""
-    distilled_steps: int = 4
-    """Default steps of models that were distilled to draw without guidance."""
-    where_prompt: Literal["second half", "first half", "first call"] = "second half"
-    """Where the prediction with the prompt is under guidance: in a half of the batch, or in the first of two calls."""
-    negative: bool = True
-    """Whether guidance reads a negative prompt; otherwise it compares with the empty prompt."""
-    distilled: bool = False
-    """Whether the guidance scale is an input of the network, which then predicts once."""
-    from_zero: bool = False
-    """Whether a guidance scale of 0 means no guidance to the pipeline; otherwise a scale of 1 does."""
-    gives_sigmas: bool = False
-    """Whether the pipeline gives the scheduler its noise levels."""
-    can_graph: bool = True
-    """Whether calls of the network can be replayed as CUDA graphs: the network copies nothing from the CPU, and waits
-    for nothing."""
 
     # Attention
 
     streams: Mapping[str, Layer] = field(default_factory=dict)
-    """Name of a list of blocks in the network → the attention layer of its blocks. If empty, modules named `attn1`
-    attend to the picture, and modules named `attn2` to the text."""
+    """Name of a list of blocks in the network → the attention layer in each of its blocks. If empty: modules named
+    `attn1` attend to the picture, and modules named `attn2` to the text."""
     attention: str = "attn"
     """Name of the attention module in each block of `streams`."""
     no_self_attention: str = ""
-    """Why there are no self-attention maps; empty if there are some."""
-    frames_dimension: int = 0
-    """The dimension of the latents that counts the frames of clips; 0: the network draws images."""
-    frames_in_rows: bool = False
-    """Whether the frames of a clip are consecutive rows of the batch; otherwise they are positions, frame by frame."""
+    """Why there are no maps of self-attention; empty if there are."""
     replaces_missing_levels: bool = True
-    """Whether the nearest level of attention replaces a missing one: the paper's constants are for Stable Diffusion 1
-    and 2."""
+    """Whether the nearest level of attention replaces a level that the model lacks. The paper's levels are for
+    Stable Diffusion 1 and 2, where they must exist."""
+    can_graph: bool = True
+    """Whether calls of the network can be replayed as CUDA graphs: the network copies nothing from the CPU, and waits
+    for nothing."""
 
-    # Text and sides
+    # Clips
+
+    frames_dimension: int = 0
+    """The dimension of the latents that counts a clip's frames; 0: the family draws images."""
+    frames_in_rows: bool = False
+    """Whether consecutive rows of the batch are the frames of a clip; otherwise the frames follow each other among
+    the positions of one row."""
+
+    # Sides of images
+
+    patch: int = 1
+    """Side of a position of L, in latents. It is used if config.json does not say it."""
+    side: int = 0
+    """Side of the pipeline's own images, in pixels. It is used if config.json does not say it."""
+    pipeline_multiple: int = 1
+    """The pipeline requires sides that are multiples of this many pixels, in addition to whole positions."""
+
+    # Text
 
     text_columns: int = CLIP_TOKENS
     """The maximum number of text columns."""
     inputs_of_text: tuple[str, ...] = ("encoder_hidden_states",)
-    """The network's name for each value that `encode_prompt` returns; empty for values that are no input."""
-    patch: int = 1
-    """Side of a position of L in latents, if config.json does not say it."""
-    side: int = 0
-    """Side of the pipeline's own images in pixels, if config.json does not say it."""
-    pipeline_multiple: int = 1
-    """The pipeline requires sides that are multiples of this many pixels, in addition to whole positions."""
+    """For each value that `encode_prompt` returns, the network's name for this input; empty if it is no input."""
 
-    memory_note: str = ""
-    """The end of a sentence: the peak of memory while a model of this family drew on an H100 in bfloat16, with all maps
-    captured (benchmarks/gpu.py); empty if it was not measured."""
+    # Guidance
 
-    # The network, its layers and sides. config: the network's config.json. factor: pixels per latent position.
+    steps: int | None = None
+    guidance_scale: float | None = None
+    """The authors' default steps and guidance scale; None: the package's defaults."""
+    distilled_steps: int = 4
+    """Default steps of models that were distilled to draw without guidance."""
+    distilled: bool = False
+    """Whether the guidance scale is an input of the network, which then predicts once per step."""
+    where_prompt: Literal["second half", "first half", "first call"] = "second half"
+    """Where guidance puts the prediction with the prompt: in a half of the batch, or in the first of two calls."""
+    negative: bool = True
+    """Whether guidance reads a negative prompt; otherwise it always reads the empty prompt."""
+    from_zero: bool = False
+    """Whether the pipeline draws without guidance at a scale of 0; otherwise at a scale of 1."""
+
+    # Drawing
+
+    gives_sigmas: bool = False
+    """Whether the pipeline hands noise levels to the scheduler."""
+
+    # Loading: methods
 
     def has_weights(self, part: str) -> bool:
-        """Whether a part of the pipeline has weights: it is the network, the autoencoder or a text encoder."""
+        """Whether a part of the pipeline has weights: the network, the autoencoder and text encoders do. part: its
+        name."""
         return re.fullmatch(rf"{self.network_part}|vae|text_encoder(_[0-9])?", part) is not None
 
+    def tokenizers(self, folder: Path) -> dict[str, Any]:
+        """Part → its tokenizer, for parts that diffusers would load only with further libraries. folder: the
+        pipeline's folder, already checked."""
+        return {}
+
+    # Attention: methods
+
     def layers(self, network: Any) -> dict[str, Layer]:
-        """The attention modules that can be captured, by name, in block order. Raises UserError for unsupported
-        attention."""
+        """Name → layer, for the attention modules that can be captured, in the order of blocks. Raises UserError for
+        unsupported attention."""
         layers: dict[str, Layer] = {}
         for stream, layer in self.streams.items():
             for number in range(len(getattr(network, stream))):
@@ -170,13 +182,10 @@ class Family:
             refuse_adapters(name, network.get_submodule(name))
         return layers
 
-    def most_text_columns(self, pipeline: str) -> int:
-        """The maximum number of text columns for this pipeline class."""
-        return self.text_columns
-
     def names_in(self, names: Sequence[str], group: LayerChoice) -> list[str]:
-        """The names of the attention modules in a group. names: all modules. group: block numbers; the sides of a UNet
-        stand for all names, except in UNets. Raises UserError for blocks that the network lacks."""
+        """The names of the attention modules in a group of layers. names: of all modules. group: block numbers, such
+        as "9-12". "all" and the sides of a UNet ("up", …) stand for all names; only UNets have sides. Raises
+        UserError for blocks that the network lacks."""
         numbers = block_numbers(group)
         if numbers is None:
             return list(names)
@@ -186,7 +195,8 @@ class Family:
         return list(chain.from_iterable(blocks[number] for number in sorted(numbers)))
 
     def layers_by_kind(self, all_layers: Mapping[str, Layer], choice: LayerChoice) -> dict[Kind, dict[str, Layer]]:
-        """Kind of attention → the chosen layers of this kind. Raises UserError for blocks that the network lacks."""
+        """Kind of attention → name → layer, for the chosen layers. all_layers: from `layers`. Raises UserError for
+        blocks that the network lacks."""
         found: dict[Kind, dict[str, Layer]] = {}
         for kind, group in by_kind(choice).items():
             names = self.names_in(list(all_layers), group)
@@ -194,10 +204,13 @@ class Family:
         return found
 
     def lattice(self, network: Any, given: NetworkInputs) -> tuple[int, int, int]:
-        """(B, height, width) of a network call: the number of images or clips, and their sides in positions of L."""
+        """(B, height, width) of a network call: the number of images or clips, and the sides of the lattice in
+        positions. given: the call's inputs."""
         batch, *_, height, width = latents_of(given).shape
         patch = self.patch_of(network.config)
         return batch, height // patch, width // patch
+
+    # Clips: methods
 
     def frames(self, given: NetworkInputs) -> int:
         """The number of latent frames of each clip in a network call; 1 for images."""
@@ -205,25 +218,22 @@ class Family:
             return 1
         return latents_of(given).shape[self.frames_dimension]
 
-    def text_columns_of_call(self, given: NetworkInputs) -> int | None:
-        """The number of text columns in joint attention, in a network call; None: unknown."""
-        states = given.get("encoder_hidden_states")
-        return None if states is None else states.shape[1]
+    # Sides of images: methods
 
     def factor(self, vae: PartConfig) -> int:
-        """Pixels per latent position, for an autoencoder with this configuration."""
+        """Pixels per latent position. vae: the config.json of the autoencoder."""
         return 2 ** (len(vae["block_out_channels"]) - 1)
 
     def patch_of(self, config: PartConfig) -> int:
-        """The side of a position of L in latents."""
+        """The side of a position of L, in latents."""
         return int(config.get("patch_size", self.patch))
 
     def pixels(self, factor: int, config: PartConfig) -> int:
-        """Pixels per position of L."""
+        """The side of a position of L, in pixels."""
         return factor * self.patch_of(config)
 
     def image_side(self, factor: int, config: PartConfig) -> int:
-        """The model's own side of an image in pixels."""
+        """The side of the model's own images, in pixels. Raises UserError if the configuration does not say it."""
         if self.side:
             return self.side
         if "sample_size" not in config:
@@ -234,7 +244,7 @@ class Family:
         return int(sample) * factor
 
     def multiple(self, factor: int, config: PartConfig) -> int:
-        """The number of pixels that an image's sides must be multiples of."""
+        """Sides of images must be multiples of this many pixels."""
         return math.lcm(self.pipeline_multiple, self.pixels(factor, config))
 
     def largest(self, factor: int, config: PartConfig) -> int | None:
@@ -243,60 +253,60 @@ class Family:
             return None
         return min(config["axes_lens"][1:]) * self.multiple(factor, config)
 
-    # Loading
+    # Text: methods
 
-    def tokenizers(self, folder: Path) -> dict[str, Any]:
-        """Part → the tokenizer that is loaded here, not by diffusers. folder: the pipeline's folder, already
-        checked."""
-        return {}
+    def most_text_columns(self, pipeline: str) -> int:
+        """The maximum number of text columns. pipeline: the name of the pipeline's class."""
+        return self.text_columns
 
-    # Drawing
+    def text_columns_of_call(self, given: NetworkInputs) -> int | None:
+        """The number of text columns that joint attention has in a network call; None: unknown. given: the call's
+        inputs."""
+        states = given.get("encoder_hidden_states")
+        return None if states is None else states.shape[1]
 
-    def unguided(self, config: PartConfig, name: str) -> bool:
-        """Whether a model was distilled to draw without guidance, by its configuration, or else by the last part of its
-        name."""
+    def readers(self, pipe: Any) -> tuple[Reader, ...]:
+        """The tokenizers. Those whose tokens are text columns come first."""
+        return (Reader("tokenizer", pipe.tokenizer, self.text_columns),)
+
+    def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
+        """The network's inputs for these prompts, without guidance."""
+        found = pipe.encode_prompt(list(prompts), device=device, **plain_arguments(pipe.encode_prompt))
+        return {name: states for name, states in zip(self.inputs_of_text, found, strict=False) if name}
+
+    # Guidance: methods
+
+    def says_distilled(self, config: PartConfig) -> bool | None:
+        """Whether the network's configuration says that the model was distilled to draw without guidance; None if it
+        does not say."""
         if self.distilled and config:
             return not config.get("guidance_embeds", True)
-        last = re.split(r"[/\\]", name.rstrip("/\\"))[-1]
-        return bool(config.get("is_distilled")) or (QUICK.search(last) is not None and "cfg" not in last.lower())
+        return config.get("is_distilled")
 
-    def defaults(self, config: PartConfig, name: str) -> dict[str, Any]:
-        """The authors' `steps` and `guidance_scale`; and a mask method without self-attention, if there are no such
-        maps."""
-        values: dict[str, Any] = {"steps": self.steps, "guidance_scale": self.guidance_scale}
-        if self.unguided(config, name):
-            values = {"steps": self.distilled_steps, "guidance_scale": 0.0}
-        if self.no_self_attention:
-            values["mask"] = {"method": "ca"}
-        return {key: value for key, value in values.items() if value is not None}
-
-    def check_guidance(self, config: PartConfig, name: str, guidance_scale: float) -> None:
-        """Raise UserError for guidance with a model that was distilled to draw without guidance."""
-        if guidance_scale > 1 and self.unguided(config, name):
-            raise UserError("guidance_scale", f"{guidance_scale}: model '{name}' draws without guidance", "use 0")
-
-    def check_negative(self, name: str, negative_prompt: str) -> None:
-        """Raise UserError for a negative prompt with a model that reads no negative prompt."""
-        if negative_prompt and (self.distilled or not self.negative):
-            raise UserError("negative_prompt", f"{negative_prompt!r}: model '{name}' reads none", "leave it out")
+    def few_steps(self, config: PartConfig) -> int:
+        """The default steps of a model that was distilled to draw without guidance."""
+        return self.distilled_steps
 
     def guided(self, pipe: Any, guidance_scale: float) -> bool:
-        """Whether the network predicts twice per step, with the prompt and without (`where_prompt`)."""
+        """Whether the network predicts twice per step, with and without the prompt; `where_prompt` says in which
+        order."""
         return guidance_scale > 1 and not self.distilled
 
     def reads_negative(self, pipe: Any, guidance_scale: float) -> bool:
-        """Whether a negative prompt has any effect."""
+        """Whether a negative prompt changes the picture at this guidance scale."""
         return self.negative and self.guided(pipe, guidance_scale)
 
+    # Drawing: methods
+
     def count_predictions(self, pipe: Any, steps: int) -> int:
-        """How often the network predicts with the prompt in this many steps: some schedulers need more predictions.
-        Sets the pipeline's timesteps."""
+        """How often the network predicts with the prompt when a picture is drawn in `steps` steps: some schedulers
+        predict twice per step. Sets the pipeline's timesteps."""
         more = {"mu": 1.0} if pipe.scheduler.config.get("use_dynamic_shifting") else {}  # keeps the number of steps
         pipe.scheduler.set_timesteps(steps, **more)
         return len(pipe.scheduler.timesteps)
 
     def pipeline_arguments(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
-        """The arguments for the pipeline's call. A guidance scale of 1 or less means no guidance."""
+        """Name → value, for all arguments of the pipeline's call. Guidance scales of 1 or less mean no guidance."""
         scale = drawing.guidance_scale
         arguments = {
             "prompt": list(drawing.prompts),
@@ -312,44 +322,33 @@ class Family:
             arguments["negative_prompt"] = [drawing.negative_prompt] * len(drawing.prompts)
         return arguments
 
-    # Text
-
-    def readers(self, pipe: Any) -> tuple[Reader, ...]:
-        """The tokenizers; those whose tokens have text columns come first."""
-        return (Reader("tokenizer", pipe.tokenizer, self.text_columns),)
-
-    def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
-        """The network's inputs for prompts, without guidance."""
-        found = pipe.encode_prompt(list(prompts), device=device, **plain_arguments(pipe.encode_prompt))
-        return {name: states for name, states in zip(self.inputs_of_text, found, strict=False) if name}
-
     # Photographs
 
     def latents(self, pipe: Any, pixels: Tensor) -> Tensor:
-        """Latents (B, C, h, w) for the network from pixels (B, 3, H, W) in [−1, 1]: the scaled mean of the
-        autoencoder."""
-        encoded = pipe.vae.encode(pixels)
-        mean = encoded.latent_dist.mean if hasattr(encoded, "latent_dist") else encoded.latents  # of AutoencoderTiny
+        """(B, C, h, w): the latents of photographs, as the network expects them: the mean of the autoencoder,
+        scaled. pixels: (B, 3, H, W) in [−1, 1]."""
+        mean = pipe.vae.encode(pixels).latent_dist.mean
         return (mean - (pipe.vae.config.get("shift_factor") or 0)) * pipe.vae.config.scaling_factor
 
     def noise_levels(self, pipe: Any) -> int | None:
-        """The number of noise levels, of which 0 is the cleanest; None: the scheduler does not say."""
+        """The number of noise levels; level 0 is the cleanest. None: the scheduler does not say."""
         signal = getattr(pipe.scheduler, "alphas_cumprod", None)
         return None if signal is None else len(signal)
 
     def mix(self, pipe: Any, timestep: int) -> tuple[float, float]:
-        """(a, b): a latent at this noise level is a · clean + b · noise (DDPM, eq. 4)."""
+        """(a, b), so that a · clean + b · noise is a latent at this noise level (DDPM, eq. 4)."""
         signal = float(pipe.scheduler.alphas_cumprod[timestep])
         return signal**0.5, (1 - signal) ** 0.5
 
     def target(self, pipe: Any, timestep: int, latents: Tensor, noise: Tensor) -> Tensor:
-        """The ideal result of `denoise` for latents mixed with this noise at this level."""
+        """(B, C, h, w): what `denoise` would return if it predicted perfectly. latents: clean. noise: what was mixed
+        into them."""
         a, b = self.mix(pipe, timestep)
         kind = pipe.scheduler.config.get("prediction_type", "epsilon")
         return {"epsilon": noise, "sample": latents, "v_prediction": a * noise - b * latents}[kind]
 
     def denoise(self, pipe: Any, latents: Tensor, timestep: float, condition: Condition) -> Tensor:
-        """The network's prediction (B, C, h, w) for latents of this shape, without guidance."""
+        """(B, C, h, w): the network's prediction for latents of this shape, without guidance."""
         level = latents.new_full((len(latents),), timestep)
         predicted = pipe.transformer(hidden_states=latents, timestep=level, **condition, return_dict=False)[0]
         return predicted[:, : latents.shape[1]]  # a learnt variance may follow
@@ -375,13 +374,13 @@ class FlowMatching(Family):
 
 
 def plain_arguments(function: Callable[..., Any]) -> dict[str, Any]:
-    """Those of PLAIN_ARGUMENTS that a function of a pipeline takes."""
+    """The entries of PLAIN_ARGUMENTS whose names are parameters of a pipeline's function."""
     taken = signature(function).parameters
     return {name: value for name, value in PLAIN_ARGUMENTS.items() if name in taken}
 
 
 def named_inputs(network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> NetworkInputs:
-    """The inputs of a network call by their names."""
+    """Name → value, for all inputs of a network call. args, kwargs: as the network was called."""
     return {**dict(zip(_parameters(type(network)), args, strict=False)), **kwargs}
 
 
@@ -391,5 +390,5 @@ def _parameters(network: type) -> list[str]:
 
 
 def latents_of(given: NetworkInputs) -> Any:
-    """The latents of a network call."""
+    """The latents among the inputs of a network call. Networks give this input one of three names."""
     return next(given[name] for name in ("sample", "hidden_states", "x") if name in given)

@@ -1,8 +1,9 @@
-"""FLUX.1: blocks of two streams, then of one, in which picture and text attend to each other, the text's columns first.
+"""FLUX.1 and Chroma: blocks of two streams, then of one, in which picture and text attend to each other, the text's
+columns first.
 
-The text columns are T5's. Only a pooled state of CLIP is used, so CLIP's tokens have no columns, and CLIP may read less
-than the whole prompt. Latents are packed: a position is 2 × 2 of them. The guidance scale is an input of the network
-(dev), or there is no guidance (schnell).
+FLUX.1's text columns are T5's. Only a pooled state of CLIP is used, so CLIP's tokens have no columns, and CLIP may read
+less than the whole prompt. Latents are packed: a position is 2 × 2 of them. The guidance scale is an input of the
+network (dev), or there is no guidance (schnell).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from ...errors import UserError
-from .family import Condition, FlowMatching, NetworkInputs, PartConfig, Tensor, latents_of
+from .family import Condition, Family, FlowMatching, NetworkInputs, PartConfig, Tensor, latents_of
 from .layers import TEXT_FIRST
 from .readers import Reader
 
@@ -30,7 +31,8 @@ class Packed(FlowMatching):
         return PACKED
 
     def inputs(self, pipe: Any, latents: Tensor, size: tuple[int, int], condition: Condition) -> dict[str, Any]:
-        """The network's inputs other than packed latents of `size` positions, time and condition."""
+        """The network's further inputs, besides `condition`, the time and the packed latents. latents: not packed.
+        size: (height, width) in positions."""
         raise NotImplementedError
 
     def denoise(self, pipe: Any, latents: Tensor, timestep: float, condition: Condition) -> Tensor:
@@ -57,8 +59,9 @@ class Flux(Packed):
 
 
 def packed_lattice(given: NetworkInputs, positions: str) -> tuple[int, int, int]:
-    """`Family.lattice` by the input that has the positions of all columns, the picture's last, in row order. positions:
-    the name of that input."""
+    """`Family.lattice` for packed latents. positions: the name of the input that says where each column is: the
+    picture's columns come last, row by row. Raises UserError if there are other pictures besides the one that is
+    drawn."""
     batch, count, _ = latents_of(given).shape
     _, row, column = last_position(given[positions])  # the number of positions alone does not give height and width
     height, width = row + 1, column + 1
@@ -72,26 +75,27 @@ def packed_lattice(given: NetworkInputs, positions: str) -> tuple[int, int, int]
 
 @lru_cache(maxsize=1)
 def last_position(positions: Tensor) -> list[int]:
-    """The last of the columns' positions (…, columns, numbers). It is read once for all steps of a drawing, because
-    this waits for the GPU."""
+    """The numbers of the last column in `positions`, (…, columns, numbers). Reading them waits for the GPU, so it is
+    done once for all steps of a drawing."""
     return [int(number) for number in positions.flatten(0, -2)[-1].tolist()]
 
 
 def pack(latents: Tensor) -> tuple[Tensor, tuple[int, int]]:
-    """(B, C, 2h, 2w) → (B, h·w, C·2·2), and (h, w)."""
+    """(packed, (h, w)). latents: (B, C, 2h, 2w). packed: (B, h·w, C·2·2), in which 2 × 2 latents are one position."""
     height, width = (side // PACKED for side in latents.shape[-2:])
     blocks = latents.unflatten(3, (width, PACKED)).unflatten(2, (height, PACKED))  # (B, C, h, 2, w, 2)
     return blocks.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2), (height, width)
 
 
 def unpack(packed: Tensor, height: int, width: int) -> Tensor:
-    """(B, h·w, C·2·2) → (B, C, 2h, 2w)."""
+    """The inverse of `pack`: (B, h·w, C·2·2) → (B, C, 2h, 2w)."""
     blocks = packed.unflatten(2, (-1, PACKED, PACKED)).unflatten(1, (height, width))  # (B, h, w, C, 2, 2)
     return blocks.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
 
 
 def ids(latents: Tensor, size: tuple[int, int], condition: Condition) -> dict[str, Tensor]:
-    """The positions of the text (T, 3), all 0, and of the picture (h·w, 3): 0, row, column."""
+    """The inputs that say where each column is: `txt_ids`, (T, 3), all 0, and `img_ids`, (h·w, 3): 0, row, column.
+    size: (h, w)."""
     import torch
 
     image = torch.cartesian_prod(*(latents.new_tensor(range(side)) for side in (1, *size)))
@@ -105,9 +109,43 @@ FLUX = Flux(
     streams={"transformer_blocks": TEXT_FIRST, "single_transformer_blocks": TEXT_FIRST},
     text_columns=T5_TOKENS,
     side=1024,
-    memory_note="36.4 GB for one picture of flux-dev at 1024²",
     steps=28,
     guidance_scale=3.5,
     distilled=True,
     inputs_of_text=("encoder_hidden_states", "pooled_projections"),
+)
+
+
+class ChromaFamily(Flux):
+    """Chroma: FLUX.1's blocks with T5's text alone, and without the guidance input: the network predicts in two calls
+    instead.
+
+    All of the text's padding except its first token is meant to be hidden. But the mask consists of numbers that are
+    added to the scores, 1 for visible columns and 0 for padding, so that padding keeps e⁻¹ of the weight that it would
+    have without a mask. diffusers 0.42 does this, and the maps show the attention that made the picture. A boolean mask
+    hides padding.
+    """
+
+    readers = Family.readers
+
+    def inputs(self, pipe: Any, latents: Tensor, size: tuple[int, int], condition: Condition) -> dict[str, Any]:
+        import torch
+
+        mask = condition["attention_mask"]
+        whole = torch.cat([mask, mask.new_ones(len(mask), size[0] * size[1])], 1)
+        return {"attention_mask": whole, **ids(latents, size, condition)}
+
+
+CHROMA = ChromaFamily(
+    title="Chroma",
+    pipelines=("ChromaPipeline",),
+    class_name="ChromaTransformer2DModel",
+    streams=FLUX.streams,
+    text_columns=T5_TOKENS,
+    side=1024,
+    steps=35,
+    guidance_scale=5.0,
+    where_prompt="first call",
+    can_graph=False,  # makes a tensor on the CPU in each call
+    inputs_of_text=("encoder_hidden_states", "", "attention_mask"),
 )

@@ -1,8 +1,9 @@
-"""FLUX.2 dev: blocks of two streams, then of one, in which picture and text attend to each other, the text first.
+"""FLUX.2 dev and klein: blocks of two streams, then of one, in which picture and text attend to each other, the text
+first.
 
-A language model reads the text within a chat, padded at the front to 512 tokens; padding is attended to like words. A
-position is 2 × 2 latents; each of its channels is normalised by a mean and a deviation. The guidance scale is an input
-of the network.
+A language model reads the text within a chat, padded to 512 tokens (dev: at the front); padding is attended to like
+words. A position is 2 × 2 latents; each of its channels is normalised by a mean and a deviation. The guidance scale is
+an input of dev's network.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 from ...errors import UserError
 from .family import Condition, NetworkInputs, Tensor, latents_of
 from .flux import FLUX, PHOTO_GUIDANCE, Packed, last_position, pack, unpack
-from .readers import Reader, chat_prompt
+from .readers import Reader, chat_prompt, qwen_chat
 
 TEXT_TOKENS = 512
 """Maximum number of tokens that the pipeline reads by default, including its template and padding."""
@@ -29,13 +30,13 @@ class Flux2(Packed):
         return len(hidden), row + 1, column + 1
 
     def tokenizers(self, folder: Path) -> dict[str, Any]:
-        """The tokenizer of the processor alone: reading pictures, which the processor can, would need torchvision."""
+        """The tokenizer alone. The processor around it can also read pictures, for which it would need torchvision."""
         from transformers import PreTrainedTokenizerFast
 
         return {"tokenizer": PreTrainedTokenizerFast.from_pretrained(str(folder / "tokenizer"))}
 
     def render(self, pipe: Any, prompt: str) -> str:
-        """The text that the tokenizer reads for a prompt."""
+        """The text that the tokenizer reads: the prompt within a chat."""
         from diffusers.pipelines.flux2.pipeline_flux2 import format_input
 
         (messages,) = format_input([prompt], system_message=pipe.system_message)
@@ -69,16 +70,16 @@ class Flux2(Packed):
 
 
 def normed_latents(vae: Any, pixels: Tensor, epsilon: float) -> tuple[Tensor, tuple[int, int]]:
-    """(latents, (h, w)). latents: (B, h·w, C·2·2) with 2 × 2 as one position, each channel normalised by its mean and
-    deviation. epsilon: added to the variances."""
+    """(latents, (h, w)). latents: (B, h·w, C·2·2), in which 2 × 2 latents are one position and each channel is
+    normalised by its mean and deviation. pixels: (B, 3, H, W) in [−1, 1]. epsilon: added to the variances."""
     packed, size = pack(vae.encode(pixels).latent_dist.mean)
     mean, variance = (values.to(packed) for values in (vae.bn.running_mean, vae.bn.running_var))
     return (packed - mean) / (variance + epsilon).sqrt(), size
 
 
 def positions(batch: int, sides: tuple[int, int, int], device: Any) -> Tensor:
-    """The network's positions of columns, (batch, height · width · length, 4): 0, row, column, place in the text.
-    sides: (height, width, length); a picture has length 1, a text height and width 1."""
+    """(batch, height · width · length, 4): where each column is: 0, row, column, place in the text. sides: (height,
+    width, length). A picture has length 1; a text has height and width 1."""
     import torch
 
     return torch.cartesian_prod(*(torch.arange(side, device=device) for side in (1, *sides))).expand(batch, -1, -1)
@@ -95,4 +96,34 @@ FLUX2 = Flux2(
     steps=50,
     guidance_scale=4.0,
     distilled=True,
+)
+
+
+class Klein(Flux2):
+    """FLUX.2 klein: a smaller network, with text that Qwen3 reads without thinking, and padding after the text.
+
+    Its base models predict in two calls, always against the empty prompt; the others are distilled to draw without
+    guidance."""
+
+    def guided(self, pipe: Any, guidance_scale: float) -> bool:
+        return guidance_scale > 1 and not pipe.config.is_distilled
+
+    def tokenizers(self, folder: Path) -> dict[str, Any]:
+        return {}
+
+    def render(self, pipe: Any, prompt: str) -> str:
+        return qwen_chat(pipe.tokenizer, False, prompt)
+
+
+FLUX2_KLEIN = Klein(
+    title="FLUX.2 klein",
+    pipelines=("Flux2KleinPipeline",),
+    class_name=FLUX2.class_name,
+    where_prompt="first call",
+    negative=False,
+    streams=FLUX2.streams,
+    text_columns=TEXT_TOKENS,
+    side=1024,
+    steps=50,
+    guidance_scale=4.0,
 )

@@ -18,7 +18,7 @@ from .qwen_image import Qwen
 from .readers import Reader, prefixed
 
 TEXT_TOKENS = 512
-"""Number of tokens after the instruction that the pipeline passes to the network by default, padding included."""
+"""Number of text columns: the tokens after the instruction, with padding."""
 
 
 class Krea2(Packed, Qwen):

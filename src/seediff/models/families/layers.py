@@ -6,9 +6,8 @@
     JOINT       picture, text     picture, text
     TEXT_FIRST  text, picture     text, picture
 
-For example, with 4 positions and 3 words, a JOINT product has 7 queries and 7 columns. Those of the picture are 0 to 3,
-those of the text 4 to 6.
-"""
+For example, with 4 positions and 3 words, a JOINT product has 7 queries and 7 columns: numbers 0 to 3 are the
+picture's, 4 to 6 the text's."""
 
 from __future__ import annotations
 
@@ -20,7 +19,7 @@ from ..layer_choice import Kind
 
 
 class Spans(NamedTuple):
-    """Where picture and text are in a layer's product of queries and keys."""
+    """Where picture and text are in a layer's product of queries and keys: query rows, and columns of keys."""
 
     queries: slice
     """The picture's queries."""
@@ -37,13 +36,14 @@ class Layer:
     kinds: tuple[Kind, ...]
     """What the picture attends to: itself, the text, or both in one softmax (joint attention)."""
     level: int = 1
-    """The layer works on a lattice of L / level positions a side."""
+    """The layer works on a lattice with sides of L / level positions."""
     image_first: bool = True
-    """Whether the picture's N rows and columns come first; otherwise they come last."""
+    """Whether the picture's N rows and columns come before the text's; otherwise they come after them."""
     behind_text: bool = False
-    """Whether each picture comes directly after its own text, and the padding of shorter texts last."""
+    """In a batch of texts of several lengths: whether each picture follows its own text directly, and the padding of
+    shorter texts comes last."""
     multiple: int = 1
-    """The picture is padded to a multiple of this many rows."""
+    """The picture's rows are padded to a multiple of this number."""
 
     @property
     def is_joint(self) -> bool:
@@ -51,8 +51,8 @@ class Layer:
         return len(self.kinds) > 1
 
     def find(self, queries: int, columns: int, positions: int, texts: int | None) -> Spans | None:
-        """Where picture and text are in a product of this many queries and columns; None if it is of something else.
-        positions: N. texts: the number of text columns in this call; None if it is unknown."""
+        """Where picture and text are in a product; None if the product is of something else. queries, columns: the
+        product's sides. positions: N. texts: the number of text columns in this call; None if unknown."""
         picture = -(-positions // self.multiple) * self.multiple
         if self.kinds == ("cross",):
             return Spans(slice(None), None, slice(None)) if queries == picture else None
@@ -74,7 +74,8 @@ TEXT_FIRST = replace(JOINT, image_first=False)
 
 
 def refuse_adapters(name: str, attention: Any) -> None:
-    """Raise UserError for an attention module with an IP-Adapter, because its own attention would not be captured."""
+    """Raise UserError for an attention module with an IP-Adapter: the adapter's attention would not be captured.
+    name: the module's name."""
     if "IPAdapter" in type(attention.processor).__name__:
         problem = f"an IP-Adapter is loaded ({name}): its own attention is not captured"
         raise UserError(f"{problem}; call pipe.unload_ip_adapter() first")

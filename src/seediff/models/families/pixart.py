@@ -11,8 +11,8 @@ from .family import Condition, Family, Tensor
 from .readers import Reader, stripped
 
 T5_TOKENS = {"PixArtAlphaPipeline": 120, "PixArtSigmaPipeline": 300}
-"""Pipeline class → the maximum number of tokens that it and its subclasses read by default; other classes read the
-larger number."""
+"""Pipeline class → the maximum number of tokens that it and its subclasses read by default. All other classes read
+the larger number."""
 
 
 class PixArt(Family):

@@ -18,7 +18,7 @@ from .layers import TEXT_FIRST
 from .readers import Reader
 
 TEXT_TOKENS = 512
-"""Maximum number of tokens after the template's beginning that the pipeline passes to the network by default."""
+"""Maximum number of text columns: the tokens after the template's beginning."""
 
 
 class Qwen(FlowMatching):
@@ -44,9 +44,8 @@ class Qwen(FlowMatching):
 
 class QwenImage(Packed, Qwen):
     def pipeline_arguments(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
-        """Guidance is `true_cfg_scale`; `guidance_scale` is for models that take the scale as an input, and there is no
-        such model yet.
-        """
+        """The guidance scale is passed as `true_cfg_scale`. `guidance_scale` is for models that take the scale as an
+        input; no such model exists yet."""
         arguments = super().pipeline_arguments(pipe, drawing)
         return {**arguments, "guidance_scale": None, "true_cfg_scale": drawing.guidance_scale}
 
@@ -62,7 +61,8 @@ class QwenImage(Packed, Qwen):
 
 
 def templated(template: str, prompt: str) -> tuple[str, int]:
-    """`Reader.wrap` of a pipeline that replaces a template's {} by the prompt."""
+    """For `Reader.wrap`: (text, place). text: the template with the prompt in place of {}. place: where the prompt
+    begins in it."""
     return template.format(prompt), template.index("{}")
 
 

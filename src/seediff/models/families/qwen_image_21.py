@@ -20,29 +20,39 @@ from .qwen_image import Qwen, masked, templated
 from .readers import Reader
 
 TEXT_TOKENS = 512
-"""Maximum number of tokens that are read here; the pipeline sets no limit."""
+"""Maximum number of tokens that SeeDiff reads; the pipeline sets no limit."""
 SLOT = 4
-"""Number of the picture's positions for which `img_mask` has one entry."""
+"""The input `img_mask` has one entry for this many positions of the picture."""
 
 
 class QwenImage21(Qwen):
     def tokenizers(self, folder: Path) -> dict[str, Any]:
-        from transformers import Qwen2Tokenizer
+        from transformers import ProcessorMixin, Qwen2Tokenizer
 
-        from .text_processor import TextProcessor
+        class TextProcessor(ProcessorMixin):
+            """Replaces transformers' Qwen3VLProcessor, whose part for pictures needs torchvision. Texts get the same
+            tokens."""
+
+            def __init__(self, tokenizer: Any) -> None:
+                self.tokenizer = tokenizer
+
+            def apply_chat_template(self, conversation: Sequence[Any], *args: Any, **options: Any) -> list[Any]:
+                return [self.tokenizer.apply_chat_template(conversation, *args, **options)]
+
+            def __call__(self, *, text: Sequence[str], **options: Any) -> Any:
+                return self.tokenizer(text, **options)
 
         return {"processor": TextProcessor(Qwen2Tokenizer.from_pretrained(str(folder / "processor")))}
 
-    def unguided(self, config: PartConfig, name: str) -> bool:
-        return bool(config.get("sample_sigmas")) or super().unguided(config, name)
+    def says_distilled(self, config: PartConfig) -> bool | None:
+        return bool(config["sample_sigmas"]) if "sample_sigmas" in config else None
 
-    def defaults(self, config: PartConfig, name: str) -> dict[str, Any]:
-        """As many steps as the model's own list of noise levels (`sample_sigmas`) has, if it has one."""
-        own = config.get("sample_sigmas")
-        return super().defaults(config, name) | ({"steps": len(own)} if own else {})
+    def few_steps(self, config: PartConfig) -> int:
+        """The length of the model's own list of noise levels, if it has such a list."""
+        return len(config.get("sample_sigmas") or ()) or self.distilled_steps
 
     def pipeline_arguments(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
-        """Gives evenly spaced noise levels for any other number of steps than the model's own levels are for."""
+        """Gives evenly spaced noise levels if the model's own list is for another number of steps."""
         arguments, steps = super().pipeline_arguments(pipe, drawing), drawing.steps
         arguments["true_cfg_scale"] = arguments.pop("guidance_scale")
         own = pipe.config.sample_sigmas
@@ -64,7 +74,7 @@ class QwenImage21(Qwen):
         return super().latents(pipe, torch.cat([pixels, torch.ones_like(pixels[:, :1])], 1))
 
     def denoise(self, pipe: Any, latents: Tensor, timestep: float, condition: Condition) -> Tensor:
-        """Leaves out the text's rows, which the network also returns if it has no kept keys."""
+        """Returns the picture's rows alone. Without kept keys, the network also returns the text's rows."""
         import torch
 
         batch, _, *size = latents.shape

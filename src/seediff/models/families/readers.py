@@ -15,13 +15,15 @@ class Reader:
     """The tokenizer's name in the pipeline."""
     tokenizer: Any
     limit: int
-    """The maximum number of tokens, special tokens included."""
+    """The maximum number of tokens that the pipeline reads, with special tokens."""
     first: int | None = 0
-    """The column of the first token; None if tokens have no columns."""
+    """The text column of the first token; None if tokens have no columns. It is negative if the pipeline cuts the
+    beginning off. For example, if of `Describe the image: a dog` the first four tokens are cut off, `first` is −4:
+    token 4, `a`, is column 0, and `dog` is column 1."""
     end: int | None = None
-    """The column after the last token, if padding comes before the text."""
+    """The column after the last token, for pipelines whose padding comes before the text."""
     tail: int = 0
-    """The number of columns at the end that belong to a template, whatever the length of the text."""
+    """The number of columns at the end that belong to a template. They come last, however long the text is."""
     wrap: Callable[[str], tuple[str, int]] | None = None
     """Prompt → (the text that the tokenizer reads, where the prompt begins in it)."""
     adds_tokens: bool = True
@@ -31,17 +33,19 @@ class Reader:
 
 
 def prefixed(start: str, prompt: str) -> tuple[str, int]:
-    """`Reader.wrap` of a pipeline that reads the prompt behind a text."""
+    """For `Reader.wrap`: (text, place). text: `start` and then the prompt. place: where the prompt begins in it."""
     return start + prompt, len(start)
 
 
 def stripped(start: str, prompt: str) -> tuple[str, int]:
-    """`Reader.wrap` of a pipeline that reads the prompt behind a text, without blanks around the prompt."""
+    """For `Reader.wrap`: (text, place). text: `start` and then the prompt without the blanks around it. place:
+    character i of the prompt is at place + i of the text."""
     return start + prompt.strip(), len(start) + len(prompt.lstrip()) - len(prompt)
 
 
 def chat_prompt(render: Callable[[str], str], prompt: str) -> tuple[str, int]:
-    """`Reader.wrap` for a language model that reads the prompt in a chat. render: prompt → chat."""
+    """For `Reader.wrap` of a language model that reads the prompt in a chat: (chat, place). render: prompt → chat.
+    place: where the prompt begins in the chat."""
     mark = "\ue000"  # a private-use character, in no template or prompt
     return render(prompt), render(mark).index(mark)
 

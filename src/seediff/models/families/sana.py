@@ -17,7 +17,7 @@ from .layers import CROSS, Layer
 from .readers import Reader, stripped
 
 TEXT_TOKENS = 300
-"""Number of text columns in the pipeline by default."""
+"""Number of text columns that the pipeline has by default."""
 
 
 class SanaFamily(FlowMatching):
@@ -51,7 +51,7 @@ class SanaFamily(FlowMatching):
 
 
 def _instruction(pipe: Any) -> list[str]:
-    """The pipeline's default instruction."""
+    """The lines of the instruction that the pipeline uses by default."""
     return list(inspect.signature(type(pipe).__call__).parameters["complex_human_instruction"].default)
 
 

@@ -54,7 +54,6 @@ SD3 = MMDiT(
     optional=("text_encoder_3", "tokenizer_3"),
     text_columns=CLIP_TOKENS + T5_TOKENS,
     patch=2,
-    memory_note="19.0 GB for one picture of sd3.5-medium at 1024²",
     steps=28,
     guidance_scale=7.0,
 )

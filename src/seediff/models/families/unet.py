@@ -1,4 +1,4 @@
-"""Stable Diffusion 1.x and 2.x: a UNet with self- and cross-attention at several levels, and one tokenizer."""
+"""Stable Diffusion 1.x and 2.x, and LCM: a UNet with self- and cross-attention at several levels, and one tokenizer."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 
 from ...errors import UserError
 from ..layer_choice import Kind, LayerChoice, block_numbers
-from .family import Condition, Family, PartConfig, Tensor
+from .family import Condition, DrawRequest, Family, PartConfig, Tensor
 from .layers import Layer, refuse_adapters
 from .readers import Reader
 
 
 class UNet(Family):
-    """What the families with a UNet2DConditionModel have in common."""
+    """What all families with a UNet2DConditionModel have in common."""
 
     def layers(self, network: Any) -> dict[str, Layer]:
         count, layers = len(network.config["down_block_types"]), dict[str, Layer]()
@@ -42,8 +42,8 @@ class UNet(Family):
         return list(chain.from_iterable(numbers[max(numbers)] for numbers in blocks.values()))
 
     def multiple(self, factor: int, config: PartConfig) -> int:
-        """The number that sides in pixels must be multiples of, so that every level of the UNet halves the latent
-        evenly; the pipeline also requires multiples of 8."""
+        """Sides of images must be multiples of this many pixels: every level of the UNet then halves the latents
+        evenly. The pipeline also requires multiples of 8."""
         return math.lcm(8, factor * 2 ** (len(config["down_block_types"]) - 1))
 
     def guided(self, pipe: Any, guidance_scale: float) -> bool:
@@ -62,7 +62,8 @@ class UNet(Family):
 
 
 def no_guidance(pipe: Any, latents: Tensor) -> Tensor | None:
-    """(B, D) embedding of no guidance, for a UNet that takes the guidance scale as an input (LCM); None for others."""
+    """(B, D): the embedding of no guidance, for a UNet that takes the guidance scale as an input (LCM); None for
+    other UNets."""
     import torch
 
     width = pipe.unet.config.time_cond_proj_dim
@@ -73,7 +74,8 @@ def no_guidance(pipe: Any, latents: Tensor) -> Tensor | None:
 
 
 def clip_reader(pipe: Any, part: str) -> Reader:
-    """The reader of a CLIP tokenizer. Tokens that were added to it are a textual inversion's."""
+    """The reader of a CLIP tokenizer. part: its name in the pipeline. Tokens that were added to its vocabulary come
+    from a textual inversion."""
     tokenizer = getattr(pipe, part)
     inverted = len(tokenizer.get_added_vocab()) > len(set(tokenizer.all_special_tokens))
     convert = partial(pipe.maybe_convert_prompt, tokenizer=tokenizer) if inverted else str
@@ -81,8 +83,8 @@ def clip_reader(pipe: Any, part: str) -> Reader:
 
 
 def attention_layers(unet: Any) -> dict[str, Any]:
-    """The UNet's attention modules by name, without AnimateDiff's, which attend to other frames. Raises UserError for
-    attention to picture and text at once."""
+    """Name → attention module of a UNet. AnimateDiff's modules that attend to other frames are left out. Raises
+    UserError for a module that attends to picture and text at once."""
     modules, names = {}, [key.removesuffix(".processor") for key in unet.attn_processors]
     for name in (name for name in names if "motion_modules" not in name):
         modules[name] = attention = unet.get_submodule(name)
@@ -93,7 +95,8 @@ def attention_layers(unet: Any) -> dict[str, Any]:
 
 
 def _level(name: str, count: int) -> int:
-    """The divisor of L at which an attention module works, in a UNet with `count` blocks on its way down."""
+    """The level of an attention module: it works on a lattice with sides of L / level. name: the module's name.
+    count: the number of blocks on the UNet's way down."""
     block, number, _ = name.split(".", 2)  # up_blocks.1.attentions.…, mid_block.attentions.0.…
     if block == "mid_block":
         return 2 ** (count - 1)
@@ -108,5 +111,31 @@ SD = UNet(
     network_part="unet",
     class_name="UNet2DConditionModel",
     replaces_missing_levels=False,
-    memory_note="2.9 GB for one picture of sd1.5 at 512², 3.9 GB for 8",
+)
+
+
+class Consistency(UNet):
+    """Latent consistency models: Stable Diffusion 1's UNet, distilled to a few steps. It takes the guidance scale as an
+    input and predicts once per step, so no negative prompt is read. The scheduler chooses its steps from those of the
+    distillation."""
+
+    def count_predictions(self, pipe: Any, steps: int) -> int:
+        """The pipeline's default number of steps of the distillation is passed on."""
+        pipe.scheduler.set_timesteps(steps, original_inference_steps=None)
+        return len(pipe.scheduler.timesteps)
+
+    def pipeline_arguments(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
+        """The scale is at least 1. The network's input is the scale − 1, and a negative input would lead away from
+        the prompt."""
+        return {**super().pipeline_arguments(pipe, drawing), "guidance_scale": max(drawing.guidance_scale, 1.0)}
+
+
+LCM = Consistency(
+    title="LCM",
+    pipelines=("LatentConsistencyModelPipeline",),
+    network_part="unet",
+    class_name="UNet2DConditionModel",
+    steps=4,
+    guidance_scale=8.5,
+    distilled=True,
 )

@@ -1,8 +1,8 @@
-"""Families that draw clips: AnimateDiff, Wan, CogVideoX and LTX. Only `capture` reads them: no command draws clips.
+"""Families that draw clips: AnimateDiff, Wan, CogVideoX and LTX. Only scripts use them, with `capture`; no command
+draws clips.
 
-Each latent frame is captured as an image of its own, which attends to its own positions and to the text. Attention
-between frames is left out.
-"""
+Each latent frame is captured as if it were an image, which attends to its own positions and to the text. Attention
+between frames is left out."""
 
 from __future__ import annotations
 

@@ -18,9 +18,8 @@ class XL(UNet):
     """SDXL base, and models with its pipeline class: Turbo, Lightning, SSD-1B."""
 
     def pipeline_arguments(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
-        """Without a negative prompt, guidance is relative to zeros, which the pipeline uses for None, and not to the
-        empty prompt.
-        """
+        """Without a negative prompt, the pipeline is given None. It then compares with zeros instead of the empty
+        prompt."""
         arguments = super().pipeline_arguments(pipe, drawing)
         return arguments if drawing.negative_prompt else {**arguments, "negative_prompt": None}
 
@@ -29,8 +28,8 @@ class XL(UNet):
         return tuple(clip_reader(pipe, part) for part in parts)  # a refiner lacks the first
 
     def latents(self, pipe: Any, pixels: Tensor) -> Tensor:
-        """Encodes in float32 where half precision overflows in the autoencoder; the pipeline decodes in the same
-        way."""
+        """Encodes in float32 if the autoencoder would overflow in half precision, as the pipeline does when it
+        decodes."""
         import torch
 
         kind = pixels.dtype
@@ -59,5 +58,4 @@ SDXL = XL(
     steps=50,
     guidance_scale=5.0,
     inputs_of_text=("encoder_hidden_states", "", "text_embeds"),
-    memory_note="9.7 GB for one picture of sdxl at 1024²",
 )

@@ -18,7 +18,7 @@ from .readers import Reader, chat_prompt, qwen_chat
 CAPTION_TOKENS = 512
 """Maximum number of tokens that the pipeline reads by default, including its template."""
 FILLED = 32
-"""Picture and caption are padded to multiples of this many positions."""
+"""The rows of picture and caption are each padded to a multiple of this number."""
 
 
 class ZImage(FlowMatching):

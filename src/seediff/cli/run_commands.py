@@ -1,21 +1,22 @@
-"""`seediff segment` and `seediff mask`: photographs → configuration → segments or masks."""
+"""`seediff generate`, `mask` and `segment`: options → configuration → job, with progress and a summary."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from ..config.class_names import reading_key
 from ..config.fields import INPUT, MASKS, RUN
+from ..config.generate_config import GenerateConfig
 from ..config.methods import SEGMENT_OPTIONS
 from ..config.photos_config import MaskPhotosConfig, SegmentPhotosConfig
 from ..config.presets import THRESHOLDS
 from ..config.resolve import configure_run, split_preset
-from ..config.settings import DEFAULT, TUNED
+from ..config.settings import DEFAULT, GIVEN, TUNED
 from ..config.sides import side_notes
 from ..errors import UserError
 from .line import Typed, options_of
@@ -40,6 +41,68 @@ if TYPE_CHECKING:
 PATHS = Parameter(
     help="Photographs: files, folders (with subfolders), or patterns such as 'photos/*.jpg'.", negative=()
 )
+
+
+@options_of(GenerateConfig)
+def generate(
+    *,
+    out: RunOut,
+    typed: Typed,
+    vary: Annotated[
+        str | None,
+        option(
+            INPUT, "Add phrases to prompts with {class}: place, light, view, or several, separated by commas.", "none"
+        ),
+    ] = None,
+    config_file: ConfigFile = None,
+    preset: Annotated[
+        Literal["model", "paper"],
+        option(MASKS, "Default constants: those tuned for the model, if there are any, or the paper's.", "model"),
+    ] = "model",
+    options: RunOptions = AS_USUAL,
+) -> None:
+    """Generate images of named classes with pixel masks, as a dataset for training.
+
+    Run the same command to continue a stopped run, with the same bytes in the end. A higher --per-class adds
+    images.
+
+    For example:
+
+    - `seediff generate --classes dog,cat --per-class 50 --out pets`
+
+    - `seediff generate --classes horse --per-class 20 --prompt "a {class} on grass" --prompt "a {class}" --out farm`
+
+    - `seediff generate --classes all --per-class 5 --vary place,light --out everything`
+
+    - `seediff generate --classes dog,bird --subclasses "poodle dog,terrier dog,owl bird" --model sd1.5 --out varied`
+
+    - `seediff generate --classes dog,cat,car --classes-per-image 1,1,2 --reject --out pairs`
+
+    - `seediff generate --config pets/seediff.toml --seed 1 --out more-pets`
+
+    - `seediff generate --classes zebra --model sd1.5 --batch-size 4 --out zebras --dry-run`
+
+    - `seediff generate --classes dog,cat --model sdxl --size 1536 --offload model --vae-tiling --out large`
+
+    - `seediff generate --classes voc --per-class 50000 --model sd1.5 --engine ray --address auto --out voc`
+    """
+    config, info = configure_run(GenerateConfig, typed, config_file, constants=preset, planned=options.dry_run)
+    check_mask_effects(typed, config.mask, config.reject)
+    if vary not in (None, "none"):
+        from ..prompts.specs import varied_prompts
+
+        kinds = [kind.strip() for kind in vary.split(",")]
+        prompts = varied_prompts(config.prompts, kinds, config.classes, info and info.settings.words)
+        config = config.changed(GIVEN, prompts=prompts)
+    from ..run.generate_job import GenerateJob
+
+    job = GenerateJob(config, info=info, loading=options.loading)
+    job.warn = options.warn
+    result = carry_out(job, out, options, "images")
+    if result and not options.quiet:
+        from .summary import show_generated  # imports rich
+
+        show_generated(result, config)
 
 
 @options_of(SegmentPhotosConfig)
@@ -191,8 +254,8 @@ def _run(
     show: Callable[..., None],
     warning: str,
 ) -> None:
-    """Carry out a job and print its summary. Raises UserError if some photographs could not be used. show: prints the
-    command's summary. warning: a warning to print after it; "": none."""
+    """Carry out a job and print its summary. found: the photographs. show: prints the summary of the command. warning:
+    printed after the summary; "": no warning. Raises UserError if some photographs could not be used."""
     job.warn = options.warn
     result = carry_out(job, out, options, "photographs")
     if result and not options.quiet:
@@ -204,7 +267,8 @@ def _run(
 
 
 def threshold_warning(config: MaskPhotosConfig | SegmentPhotosConfig) -> str:
-    """A warning that the threshold was never tuned for the model; "" if it was tuned or given."""
+    """A warning that the command's threshold was tuned for another model; "" if it was tuned for this model, or
+    given."""
     name = THRESHOLDS[config.command]
     source = config.source(name)
     if source == DEFAULT:
@@ -221,8 +285,8 @@ def threshold_warning(config: MaskPhotosConfig | SegmentPhotosConfig) -> str:
 
 
 def find_table(paths: Sequence[Path], classes: Sequence[str]) -> Path | None:
-    """The table with the classes of each photograph, which --classes names or which is in the photographs' folder; None
-    if there is none. Raises UserError for a table together with names, and for several tables."""
+    """The table with the classes of each photograph; None without a table. It is named in `classes`, or is the
+    classes.csv in a folder in `paths`. Raises UserError for a table together with names, and for several tables."""
     for name in classes:
         if name.lower().endswith(".csv"):
             if len(classes) > 1:
@@ -238,7 +302,8 @@ def find_table(paths: Sequence[Path], classes: Sequence[str]) -> Path | None:
 
 
 def check_effects(typed: Collection[str], config: SegmentPhotosConfig, *, labels: Path | None, named: bool) -> None:
-    """Raise UserError for a typed option that has no effect. typed: flat names. named: segments get names."""
+    """Raise UserError for a typed option that has no effect. typed: flat names, such as `segment.rounds`. labels: the
+    folder of --labels. named: whether segments get names."""
     segment = config.segment
     if "segment.rounds" in typed and isinstance(segment.kl_threshold, tuple):
         problem = f"{len(segment.kl_threshold)} values of --kl-threshold already set the number of rounds"

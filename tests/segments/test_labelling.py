@@ -1,10 +1,24 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from seediff.config.method_constants import SegmentConfig
 from seediff.masks.pamr import affinity, pamr, scaled_dilations
-from seediff.segments.edges import follow_edges
+from seediff.segments import labelling
+from seediff.segments.labelling import follow_edges, label
+
+
+@pytest.mark.parametrize(("size", "chunk", "rows"), [((70, 41), 1000, 300), ((9, 60), 20, 1), ((1, 1), 2**18, 2**22)])
+@pytest.mark.parametrize(("count", "side"), [(12, 5), (1, 2), (7, 16)])
+def test_a_label_map_in_any_bands_equals_the_plain_one(count, side, size, chunk, rows, monkeypatch):
+    proposals = torch.rand(count, side, side, generator=torch.Generator().manual_seed(side))
+    monkeypatch.setattr(labelling, "CHUNK", chunk)
+    monkeypatch.setattr(labelling, "ROWS", rows)
+    best = F.interpolate(proposals.double()[None], size, mode="bilinear")[0].argmax(0).numpy()
+    found = label(proposals, size)
+    assert found.dtype == torch.int32
+    assert (found.numpy() == np.unique(best, return_inverse=True)[1].reshape(size)).all()
 
 
 def picture_and_segments(height, width):

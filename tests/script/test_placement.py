@@ -10,7 +10,7 @@ from PIL import Image
 
 import seediff
 from seediff.masks.flags import explain_flag
-from seediff.script.what_size import Placing
+from seediff.script.placement import Placing
 
 BINS = {"0.5": [64.0, 128.0], "1.0": [64.0, 64.0], "2.0": [128.0, 64.0]}
 
@@ -44,7 +44,6 @@ def raw(seen, word):
     ("name", "sides"),
     [
         ("StableDiffusionInpaintPipeline", (128, 200)),
-        ("StableDiffusionXLInpaintPipeline", (128, 128)),
         ("FluxInpaintPipeline", (128, 128)),
     ],
 )
@@ -92,7 +91,7 @@ def binned(loaded, monkeypatch):
     return make
 
 
-@pytest.mark.parametrize(("name", "sides"), [("pixart", (64, 96)), ("sana", (120, 72)), ("sana", (64, 64))])
+@pytest.mark.parametrize(("name", "sides"), [("pixart", (64, 96)), ("sana", (120, 72))])
 def test_what_is_resized_to_the_requested_size(binned, name, sides):
     pipe = binned(name)
     given = {"height": sides[0], "width": sides[1], "num_inference_steps": 2, "clean_caption": False}
@@ -123,7 +122,6 @@ def changed(pipe, change):
     ("change", "said"),
     [
         (lambda image: image.crop((0, 0, 64, 48)), r"^picture: 64 × 48 pixels, but 8 × 8 positions were drawn; how it"),
-        (lambda image: image.resize((100, 64)), "^picture: 100 × 64 pixels"),
         (lambda image: image.resize((100, 100)), "^picture: 100 × 100 pixels"),
         (lambda image: image.resize((128, 128)), None),  # as of an autoencoder that enlarges
         (lambda image: image, None),

@@ -1,33 +1,37 @@
-"""Single files of weights (Civitai, A1111, ComfyUI): which model they were made from, which of its parts they hold, and
-loading these by diffusers' converters.
+"""Weights that replace parts of a whole model, their *base*: `Replacement`. They are a folder of a network alone, or a
+single file (Civitai, A1111, ComfyUI).
 
 Tensors of a single file have the names of the original authors' code; the network's usually begin with
-`model.diffusion_model.`. The model is recognised by these names, before anything is fetched. What a file never has
-(configurations, tokenizers, the scheduler), and parts that it lacks, come from its *base*: a model in diffusers'
-format. Tensors whose names or shapes are not those of the base's configuration are refused: libraries would fill what
-is missing with random numbers.
+`model.diffusion_model.`. These names show from which model the file was made, before anything is fetched. Everything
+else comes from the base, a model in diffusers' format: configurations, tokenizers, the scheduler, and missing parts.
+diffusers' converters rename the tensors. Tensors whose names or shapes do not fit the base's configuration are refused:
+libraries would fill missing tensors with random numbers.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
 from ..errors import UserError, first_line
+from ..files.documents import read_json
 from ..files.tensors import Tensor, read_gguf_header, read_header
 from .families.family import NETWORK_PARTS, Family
-from .trust import OWN_ATTENTION
+from .hub import fetch_file
+from .trust import OWN_ATTENTION, check_parts
+from .weights import load_part, naming, part_files
 
 NETWORK = "model.diffusion_model."
 QUANTISED = re.compile(
     r"(scaled_fp8|\.(scale_weight|weight_scale|scale_input|input_scale|comfy_quant|absmax|quant_map))$"
 )
-"""Matches names of tensors by which others must be multiplied, which no converter of diffusers does."""
+"""Matches names of tensors that are factors for other tensors. diffusers' converters would ignore these factors."""
 
 BASES: dict[str, tuple[str, ...]] = {
     "label_emb.0.0.weight": ("sdxl",),
@@ -47,8 +51,8 @@ BASES: dict[str, tuple[str, ...]] = {
     "txtfusion.projector.weight": ("krea2-raw", "krea2-turbo"),
     "blocks.0.mlp.inverted_conv.conv.weight": ("sana",),
 }
-"""Name of a tensor → short names of the models from which a file with this tensor may have been made. The order
-matters: the first tensor that the file has counts."""
+"""The order matters: the first tensor that a file has counts. Name of a tensor → short names of the models from
+which a file with this tensor may have been made."""
 T5_PREFIX = "text_encoders.t5xxl.transformer."
 CLIP_L = "text_encoders.clip_l.transformer."
 PREFIXES = {
@@ -59,32 +63,100 @@ PREFIXES = {
     "text_encoder_2": ("conditioner.embedders.1.model.", "text_encoders.clip_g.transformer."),
     "text_encoder_3": (),
 }  # fmt: skip
-"""Part other than the network → the possible prefixes of its tensors' names. A T5 has T5_PREFIX instead."""
+"""Part other than the network → with what the names of its tensors may begin. The names of a T5 begin with T5_PREFIX
+instead."""
 
 
 @dataclass(frozen=True)
-class Checkpoint:
-    """A single file of weights, by its header."""
+class Replacement:
+    """The weights of some parts of a model; the other parts are the base's."""
 
-    path: Path
-    tensors: Mapping[str, Tensor]
-    """The tensors by name."""
-    prefix: str
-    """The beginning of the names of the network's tensors."""
-    place: ClassVar[str] = "the file"
+    path: Path | None
+    """The file or folder of the weights; None: not on this machine."""
+    place: ClassVar[str]
+    """Where the weights are, as in "unet from the file"."""
+
+    @property
+    def marks(self) -> Collection[str]:
+        """Names of tensors, some of which say how the scheduler must be configured (`follow_marks`)."""
+        return ()
 
     @property
     def is_gguf(self) -> bool:
-        """Whether its weights are quantised by llama.cpp's formats."""
+        """Whether the weights are quantised by llama.cpp's formats."""
+        return False
+
+    def fetched(self) -> Replacement:
+        """The same weights on this machine, fetched from the hub if need be. Raises UserError."""
+        return self
+
+    def weight_files(self, dtype: str) -> list[Path]:
+        """The files that are loaded for a number format; empty if they are not on this machine."""
+        return []
+
+    def parts(self, family: Family, index: Mapping[str, Any]) -> Collection[str]:
+        """The parts that are replaced, as far as this is known. index: the base's model_index.json."""
+        return [family.network_part]
+
+    def network_config(self) -> dict[str, Any]:
+        """The config.json of the network; empty: the base's counts."""
+        return {}
+
+    def load(self, family: Family, folder: Path, index: Mapping[str, Any], dtype: str, name: str) -> dict[str, Any]:
+        """Part → its loaded module. folder: the base's folder. index: the base's model_index.json. name: the model's
+        name, for messages. Raises UserError."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class NetworkFolder(Replacement):
+    """The folder of a network alone, as training saves it: config.json and diffusion_pytorch_model.safetensors."""
+
+    path: Path
+    place: ClassVar[str] = "the folder"
+
+    def weight_files(self, dtype: str) -> list[Path]:
+        return part_files(self.path.parent, self.path.name, dtype)[1]
+
+    def network_config(self) -> dict[str, Any]:
+        with suppress(UserError):  # loading reports what is wrong with the file
+            return read_json(self.path / "config.json", dict[str, Any])
+        return {}
+
+    def load(self, family: Family, folder: Path, index: Mapping[str, Any], dtype: str, name: str) -> dict[str, Any]:
+        import diffusers
+
+        check_parts(self.path.parent, [self.path.name])
+        with naming(self.path):
+            kind = getattr(diffusers, family.class_name)
+            return {family.network_part: load_part(kind, self.path.parent, self.path.name, dtype, name)}
+
+
+@dataclass(frozen=True)
+class Checkpoint(Replacement):
+    """A single file of weights on this machine, as its header describes it."""
+
+    path: Path
+    tensors: Mapping[str, Tensor]
+    """Name → shape and type of a tensor."""
+    prefix: str
+    """With what the names of the network's tensors begin."""
+    place: ClassVar[str] = "the file"
+
+    @property
+    def marks(self) -> Collection[str]:
+        return self.tensors.keys()
+
+    @property
+    def is_gguf(self) -> bool:
         return self.path.suffix == ".gguf"
 
     def weight_files(self, dtype: str) -> list[Path]:
-        """The file, for any number format."""
         return [self.path]
 
     def base(self) -> str:
-        """The short name of the model that the weights were made from. Raises UserError if the tensors do not say
-        it."""
+        """The short name of the model from which the weights were made. Raises UserError if the tensors' names do
+        not say it."""
         named = {name.removeprefix(self.prefix) for name in self.tensors}
         names = next((names for mark, names in BASES.items() if mark in named), ())
         if not names:
@@ -95,8 +167,8 @@ class Checkpoint:
         return names[0]
 
     def parts(self, family: Family, index: Mapping[str, Any]) -> dict[str, str]:
-        """Part of the base's pipeline that the file holds → the prefix of its tensors' names. index: the base's
-        model_index.json; if it is empty, only the network is known."""
+        """Part of the base's pipeline that the file holds → with what the names of its tensors begin. index: the
+        base's model_index.json; if it is empty, only the network is found."""
         found = {family.network_part: self.prefix}
         for part, prefixes in PREFIXES.items():
             made_of = index.get(part)
@@ -110,10 +182,61 @@ class Checkpoint:
                 found[part] = held[0]
         return found
 
+    def load(self, family: Family, folder: Path, index: Mapping[str, Any], dtype: str, name: str) -> dict[str, Any]:
+        """Part → loaded module, for all parts that the file holds and the base lists. Raises UserError for tensors
+        that are missing, have other shapes, or do not belong to the base."""
+        import diffusers
+        import torch
+        import transformers
+        from diffusers.models.model_loading_utils import load_gguf_checkpoint
+
+        gguf = self.is_gguf
+        held = load_gguf_checkpoint(str(self.path)) if gguf else read_header(self.path).load("pt")
+        number, parts = getattr(torch, dtype), dict[str, Any]()
+        for part, prefix in self.parts(family, index).items():
+            library, kind = index[part]
+            tensors = {key.removeprefix(prefix): tensor for key, tensor in held.items() if key.startswith(prefix)}
+            try:
+                if library == "transformers":
+                    own = getattr(transformers, kind)
+                    parts[part] = _text_encoder(own, tensors, prefix, folder, part, number)
+                else:
+                    parts[part] = _diffusers_part(getattr(diffusers, kind), tensors, gguf, folder / part, number)
+            except Exception as error:  # unexpected shapes or names may raise anything
+                problem = f"{self.path}: its {part} cannot be read ({first_line(error)})"
+                fix = "download that file again, or give the model that it was made from as its base"
+                raise UserError("model", problem, fix) from error
+        return parts
+
+
+@dataclass(frozen=True)
+class HubFile(Replacement):
+    """A single file on the hub that is not in the cache yet."""
+
+    path: None = field(default=None, init=False)
+    hub_id: str
+    file: str
+    place: ClassVar[str] = "the hub"
+
+    @property
+    def is_gguf(self) -> bool:
+        return self.file.endswith(".gguf")
+
+    def base(self) -> str:
+        """Raises UserError: the file's tensors would say it."""
+        problem = f"{self.hub_id}/{self.file}: no such file, neither here nor in the hub's cache"
+        raise UserError("model", problem, "to fetch a file of the hub, give its base as well")
+
+    def fetched(self) -> Replacement:
+        return read_checkpoint(fetch_file(self.hub_id, self.file))
+
+
+SingleFile = Checkpoint | HubFile
+
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """The `Checkpoint` of a single file, from the file's header. Raises UserError if it cannot be read or has no
-    tensors."""
+    """The `Checkpoint` of a file. Only the file's header is read. Raises UserError if the header cannot be read or
+    has no tensors, and for unsupported quantisation."""
     if path.suffix == ".gguf":
         for package in ("gguf", "accelerate"):
             if find_spec(package) is None:
@@ -131,38 +254,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(path, tensors, prefix)
 
 
-def load_parts(
-    checkpoint: Checkpoint, family: Family, folder: Path, index: Mapping[str, Any], dtype: Any
-) -> dict[str, Any]:
-    """Load all parts that the file holds and the base lists: part → module.
-
-    folder: the base's. index: its model_index.json. dtype: torch's. Raises UserError for tensors that are missing, have
-    other shapes, or do not belong to the base.
-    """
-    import diffusers
-    import transformers
-    from diffusers.models.model_loading_utils import load_gguf_checkpoint
-
-    gguf = checkpoint.is_gguf
-    held = load_gguf_checkpoint(str(checkpoint.path)) if gguf else read_header(checkpoint.path).load("pt")
-    parts = {}
-    for part, prefix in checkpoint.parts(family, index).items():
-        library, name = index[part]
-        tensors = {name.removeprefix(prefix): tensor for name, tensor in held.items() if name.startswith(prefix)}
-        try:
-            if library == "transformers":
-                parts[part] = _text_encoder(getattr(transformers, name), tensors, prefix, folder, part, dtype)
-            else:
-                parts[part] = _diffusers_part(getattr(diffusers, name), tensors, gguf, folder / part, dtype)
-        except Exception as error:  # unexpected shapes or names may raise anything
-            problem = f"{checkpoint.path}: its {part} cannot be read ({first_line(error)})"
-            fix = "download that file again, or give the model that it was made from as its base"
-            raise UserError("model", problem, fix) from error
-    return parts
-
-
 def _diffusers_part(kind: Any, tensors: dict[str, Any], gguf: bool, folder: Path, dtype: Any) -> Any:
-    """The loaded network or autoencoder. folder: the folder of its configuration."""
+    """The loaded network or autoencoder. kind: its class. tensors: without the prefix. gguf: whether they are
+    quantised by llama.cpp's formats. folder: the base's folder of this part, with its config.json. dtype: torch's."""
     import torch
     from diffusers.loaders.single_file_model import SINGLE_FILE_LOADABLE_CLASSES
 
@@ -190,7 +284,8 @@ def _diffusers_part(kind: Any, tensors: dict[str, Any], gguf: bool, folder: Path
 
 
 def _text_encoder(kind: Any, tensors: dict[str, Any], prefix: str, folder: Path, part: str, dtype: Any) -> Any:
-    """The loaded text encoder: CLIP under transformers' or OpenCLIP's names, or T5."""
+    """The loaded text encoder: T5, or CLIP under transformers' or OpenCLIP's names. kind: its class. tensors:
+    without the prefix. folder: the base's folder. dtype: torch's."""
     import torch
     from diffusers.loaders.single_file_utils import convert_open_clip_checkpoint
 

@@ -1,0 +1,124 @@
+"""Make the pictures of the pages; recipes/outputs.toml has the commands.
+
+python recipes/pictures.py sheet pets sheet.jpg --columns 4 --side 256    # each image beside its mask, by class
+python recipes/pictures.py folder pets folder.jpg                         # the files of a set, and its first images
+python recipes/pictures.py block block.jpg                                # what README's Python draws
+python recipes/pictures.py clip clip.jpg                                  # the frames of the clip of docs/script.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+import seediff
+from seediff import Dataset
+from seediff.config.class_names import SEGMENT
+from seediff.drawing.overlays import compress_image, contact_sheet, fit_side, overlay, shown_ids, shrink
+from seediff.files.outputs import write_atomic
+
+ROOT = Path(__file__).parents[1]
+SHOWN, SIDE, WIDTH = 4, 176, 320
+"""Of a folder's picture: the number of samples, an image's longer side, and the width of the listing."""
+
+
+def draw_sheet(dataset: Path, columns: int, side: int) -> np.ndarray:
+    """(H, W, 3) uint8: a dataset's images, each beside a copy with its mask, in rows of `columns`, sorted by class.
+
+    side: the longer side of an image, at most. Raises UserError if the folder is not a finished dataset.
+    """
+    tiles, labels = [], []
+    for sample in sorted(Dataset.open(dataset), key=lambda sample: sample.metadata["class_ids"]):
+        ids, numbers = sample.label_map, None
+        if sample.instances is not None:
+            numbers, named = sample.instances.numbers, set(sample.metadata["classes"]) - {SEGMENT}
+            ids = shown_ids(ids, numbers, 1, alone=not named) if SEGMENT in sample.metadata["classes"] else ids
+        laid_over = overlay(sample.image, ids, numbers)
+        tiles.append(np.hstack([shrink(image, side, Image.Resampling.BOX) for image in (sample.image, laid_over)]))
+        named = [name for name in sample.metadata["classes"] if name != SEGMENT]
+        labels.append(", ".join(named) or ("" if SEGMENT in sample.metadata["classes"] else "nothing found"))
+    return contact_sheet(tiles, columns, labels)
+
+
+def draw_folder(folder: Path) -> np.ndarray:
+    """(H, W, 3) uint8: at the left the files of a dataset, at the right its first images above their masks."""
+    pictures, masks, names = [], [], []
+    for sample in list(Dataset.open(folder))[:SHOWN]:
+        pictures.append(fit_side(sample.image, SIDE, Image.Resampling.LANCZOS))
+        labels = fit_side(sample.label_map, SIDE, Image.Resampling.NEAREST)
+        masks.append(overlay(pictures[-1], labels))
+        names.append(", ".join(sample.metadata["classes"]))
+    right = contact_sheet(pictures + masks, SHOWN, [*[""] * SHOWN, *names])
+    left = Image.new("RGB", (WIDTH, right.shape[0]), "white")
+    draw = ImageDraw.Draw(left)
+    for number, line in enumerate(list_files(folder)):
+        draw.text((12 + 20 * (number > 0), 16 + 34 * number), line, "black", ImageFont.load_default(16))
+    return np.hstack([np.asarray(left), right])
+
+
+def list_files(folder: Path) -> Iterator[str]:
+    """A line for the folder, and one for each file and subfolder in it that is not hidden."""
+    yield f"{folder.name}/"
+    shown = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    for path in sorted(shown, key=lambda path: (path.is_file(), path.name)):
+        inside = sorted(one.name for one in path.iterdir()) if path.is_dir() else []
+        yield f"{path.name}/   {inside[0]} … {inside[-1]}" if inside else path.name
+
+
+def run_block(page: str = "README.md", word: str = "") -> dict[str, Any]:
+    """The names that a page's first block of Python with this word leaves. It writes into the current folder."""
+    blocks = re.findall(r"^```python\n(.*?)^```$", (ROOT / page).read_text(encoding="utf-8"), re.M | re.S)
+    names: dict[str, Any] = {"seediff": seediff}
+    exec(next(code for code in blocks if word in code), names)
+    return names
+
+
+def draw_block() -> np.ndarray:
+    """(H, W, 3) uint8: README's drawing, the heat map of each class, and the masks."""
+    names = run_block()
+    image, result, seen = names["image"], names["result"], names["seen"]
+    heats = [np.asarray(seen.heatmap(name).over(image)) for name in result.classes]
+    tiles = [np.asarray(image), *heats, overlay(np.asarray(image), result.label_map)]
+    labels = ["image", *(f'heat map of "{name}"' for name in result.classes), f"masks: {', '.join(result.classes)}"]
+    return contact_sheet([fit_side(tile, 180, Image.Resampling.BICUBIC) for tile in tiles], len(tiles), labels)
+
+
+def draw_clip() -> np.ndarray:
+    """(H, W, 3) uint8: the frames of the clip of docs/script.md above their masks."""
+    masks = run_block("docs/script.md", "clips")["masks"]
+    shown = [overlay(mask.pixels, mask.label_map) for mask in masks]
+    frames = [f"frame {number}" for number in range(1, len(masks) + 1)]
+    named = [f"mask: {', '.join(mask.classes)}" for mask in masks]
+    return contact_sheet([mask.pixels for mask in masks] + shown, len(masks), frames + named)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    kinds = parser.add_subparsers(dest="kind", required=True)
+    for kind in ("sheet", "folder", "block", "clip"):
+        options = kinds.add_parser(kind)
+        if kind in ("sheet", "folder"):
+            options.add_argument("dataset", type=Path, help="folder that `seediff generate` filled")
+        options.add_argument("out", type=Path, help="JPEG to write")
+        if kind == "sheet":
+            options.add_argument("--columns", type=int, default=6)
+            options.add_argument("--side", type=int, default=128, help="pixels of an image's longer side, at most")
+    given, quality = parser.parse_args(), 90
+    if given.kind == "sheet":
+        picture, quality = draw_sheet(given.dataset, given.columns, given.side), 85
+    elif given.kind == "folder":
+        picture = draw_folder(given.dataset)
+    else:
+        picture = draw_block() if given.kind == "block" else draw_clip()
+    write_atomic(given.out, compress_image(picture, "JPEG", quality=quality, subsampling=0, optimize=True))
+    print(f"{given.out}: {picture.shape[1]} × {picture.shape[0]} pixels")
+
+
+if __name__ == "__main__":
+    main()

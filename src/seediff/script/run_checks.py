@@ -1,0 +1,85 @@
+"""Checks of a run: whether its maps will fit into memory, and whether only the picture's own calls had the prompt."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+
+from ..attention.maps import Grid
+from ..attention.networks import OVERLAPPING
+from ..attention.recorder import AttentionRecorder
+from ..errors import Notice, UserError
+from ..files.messages import show_bytes
+from ..models.saving_memory import memory_bytes
+
+
+def check_memory(
+    pipe: Any, recorders: Iterable[AttentionRecorder], size: Grid, images: int, device: torch.device, earlier: int
+) -> None:
+    """Raise UserError if the maps of all recorders do not fit into the free memory of the GPU that computes, or into
+    the computer's memory in addition to earlier pictures. pipe: the pipeline that draws; None: a network alone. size:
+    (height, width) of L. images: the number of pictures, or latent frames. device: where the network computes. earlier:
+    bytes of the maps of earlier pictures."""
+    needed, whole = 0, memory_bytes()
+    for recorder in recorders:
+        expected, every = recorder.plan.expected(size, type(pipe).__name__), recorder.plan.capture.steps
+        needed += images * expected.map_bytes
+        if recorder.apart == "step":
+            calls = len(getattr(getattr(pipe, "scheduler", None), "timesteps", ())) or 1
+            needed += images * expected.map_bytes * (calls if isinstance(every, str) else math.ceil(calls / every))
+        elif recorder.apart == "layer":
+            needed += images * expected.bytes_by_layer
+    rooms = [max(whole - earlier, 0)] if whole else []
+    if device.type == "cuda":
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        rooms.append(torch.cuda.mem_get_info(device)[0] + cached)
+    if rooms and needed > min(rooms):
+        others = f" (earlier images hold {show_bytes(earlier)}, which seen.clear() frees)" if earlier else ""
+        raise UserError(
+            f"the attention maps of {images} images of {size[1]} × {size[0]} positions take {show_bytes(needed)}, and"
+            f" {show_bytes(min(rooms))} of memory are there{others}; draw fewer or smaller images at once, or capture"
+            " less (keep, such as keep='ca')"
+        )
+
+
+def check_timesteps(scheduler: Any, with_prompt: torch.Tensor) -> None:
+    """Raise UserError if other calls of the network than the picture's had the prompt: more calls than the scheduler
+    has timesteps, or more at one timestep than the scheduler repeats any. with_prompt: (calls,) the timestep of each
+    call with the prompt."""
+    expected = _expected(scheduler, with_prompt)
+    if _repeats(with_prompt) > _repeats(expected) or len(with_prompt) > len(expected):
+        counts = f"{len(with_prompt)} times, {_repeats(with_prompt)} times at one step"
+        problem = f"the network was given the prompt {counts}: {OVERLAPPING}"
+        raise UserError("picture", problem, "draw without the other calls")
+
+
+def warn_of_other_texts(with_prompt: Sequence[float], without: Sequence[float]) -> None:
+    """Warn if the network was called at some timesteps without the prompt only. with_prompt, without: the timestep of
+    each call."""
+    own, others = set(with_prompt), set(without)
+    if others - own:
+        count = f"at {len(own)} of {len(others | own)} timesteps (a callback that changes it?)"
+        warnings.warn(Notice(f"the network was given the prompt {count}: maps are the means of these"), stacklevel=2)
+
+
+def _expected(scheduler: Any, timesteps: torch.Tensor) -> torch.Tensor:
+    """The scheduler's timesteps, on the scale of `timesteps`, which the network was given. If these are not the
+    scheduler's, as in a loop with timesteps of its own: each of them once."""
+    steps = getattr(scheduler, "timesteps", None)
+    if torch.is_tensor(steps) and len(steps):
+        steps = steps.to(timesteps)
+        for scaled in (steps, steps / 1000, 1 - steps / 1000):
+            near = torch.isclose(scaled.float(), timesteps[:, None].float(), rtol=4e-3, atol=1e-4)  # in bfloat16, too
+            if near.any(1).all():
+                return scaled
+    return timesteps.unique()
+
+
+def _repeats(timesteps: torch.Tensor) -> int:
+    """How often the most frequent timestep occurs."""
+    return max(Counter(timesteps.tolist()).values())

@@ -1,0 +1,96 @@
+import shutil
+from dataclasses import replace
+from functools import partial
+
+import pytest
+from fake_engine import fake_draw
+from interrupted import check_interrupted, contents, interrupt_after
+from refusals import user_error
+
+from seediff.config.generate_config import GenerateConfig
+from seediff.dataset import native
+from seediff.dataset.native import open_native
+from seediff.dataset.reviews import REVIEWS
+from seediff.dataset.split import set_splits
+from seediff.run.generate_job import generate
+
+KEPT = {"keep_soft": True, "keep_attention": True, "device": "cpu", "threads": 1}
+CONFIG = GenerateConfig(classes=("dog", "cat", "bus"), per_class=3, batch_size=2, **KEPT)
+LARGER = replace(CONFIG, per_class=5)
+REJECT = {"reject": True, "attempts": 2}
+faked = partial(generate, draw=fake_draw)
+
+
+def test_rows_that_were_changed_by_hand_are_named(tmp_path):
+    first, second, *_ = faked(CONFIG, tmp_path).rows
+    for name, config, said in (
+        (None, LARGER, "metadata.jsonl, row 2: needs 'file_name'"),
+        ("images/x.png", CONFIG, "metadata.jsonl: has no row about images/000001.png, which"),
+    ):
+        (tmp_path / native.METADATA).write_bytes(native.jsonl([first, {**second, "file_name": name}]))
+        with user_error(said):
+            faked(config, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [REJECT, {"classes_per_image": (1, 1, 2)}, {"batch_size": 3}, {"prompts": ("a {class}", "the {class}")}],
+    ids=["reject", "several classes", "whole batches", "templates"],
+)
+def test_more_images_per_class_join_those_that_are_there(tmp_path, changes):
+    small, large = replace(CONFIG, **changes), replace(CONFIG, per_class=5, **changes)
+    faked(large, tmp_path / "large")
+    before = faked(small, tmp_path / "grown")
+    drawn = set()
+
+    def draw(specs):
+        drawn.update(spec.index for spec in specs)
+        return fake_draw(specs)
+
+    generate(large, tmp_path / "grown", draw=draw)
+    assert contents(tmp_path / "grown") == contents(tmp_path / "large")
+    indices = {int(row["file_name"][7:13]) for row in before.rows}
+    assert len(drawn & indices) < small.batch_size  # only the last batch, and only if it was not full
+
+
+def test_a_reviewed_sample_is_not_drawn_again(tmp_path):
+    faked(CONFIG, tmp_path / "out")
+    for sample, refused in (("000000", False), ("000008", True)):  # 9 samples in batches of 2
+        (tmp_path / "out" / REVIEWS).write_text(
+            f'{{"sample": "{sample}", "version": 1, "action": "accept", "verdict": "accepted"}}\n'
+        )
+        before = contents(tmp_path / "out")
+        if refused:
+            with user_error(r"would draw 000008 again, which was reviewed.*seediff merge"):
+                faked(LARGER, tmp_path / "out")
+            assert contents(tmp_path / "out") == before
+        else:
+            faked(LARGER, tmp_path / "grown")
+
+
+def test_growth_that_is_stopped_goes_on(tmp_path, monkeypatch):
+    faked(CONFIG, tmp_path / "small")
+
+    def grow(out):
+        if not out.exists():
+            shutil.copytree(tmp_path / "small", out)
+        faked(LARGER, out)
+
+    check_interrupted(grow, tmp_path, monkeypatch, range(0, 25, 4))
+
+
+def test_samples_keep_their_split_when_their_set_grows(tmp_path):
+    out = tmp_path / "out"
+    faked(CONFIG, out)
+    splits = {f"{number:06d}": ("val", "train")[number % 3 > 0] for number in range(9)}
+    set_splits(out, splits)
+    faked(LARGER, out)
+    assert {item.name: item.metadata.get("split") for item in open_native(out)[1][:9]} == splits
+
+
+def test_a_run_for_more_images_is_not_cut_short(tmp_path):
+    interrupt_after(1, LARGER, tmp_path / "out", draw=fake_draw)
+    before = contents(tmp_path / "out")
+    with user_error(r"another configuration \(per_class: 5 → 2\); choose another folder"):
+        faked(replace(CONFIG, per_class=2), tmp_path / "out")
+    assert contents(tmp_path / "out") == before

@@ -1,0 +1,44 @@
+from types import SimpleNamespace
+
+import pytest
+import torch
+from builders.refusals import user_error
+
+from seediff.attention.plan import plan_capture
+from seediff.attention.recorder import AttentionRecorder
+from seediff.models.families import network_family
+from seediff.script.run_checks import check_memory, check_timesteps
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "calls", "is_right"),
+    [
+        ([900, 500, 100], [900, 500], True),
+        ([900, 500, 100], [0.9, 0.5, 0.1], True),  # as flow matching scales them
+        ([900, 500, 500, 100], [900, 500, 500, 100], True),
+        ([900, 500, 100], [900, 900], False),
+        ([900, 500, 500, 100], [900, 900, 500, 500, 100], False),
+        ([900, 500, 500, 100], [800, 800], False),  # a loop has timesteps of its own
+        (None, [800, 400], True),
+    ],
+)
+def test_as_many_calls_as_the_scheduler_has_timesteps(scheduler, calls, is_right):
+    given = SimpleNamespace(timesteps=None if scheduler is None else torch.tensor(scheduler))
+    if is_right:
+        check_timesteps(given, torch.tensor(calls))
+        return
+    with user_error(rf"^picture: the network was given the prompt {len(calls)} times, 2 times at one step"):
+        check_timesteps(given, torch.tensor(calls))
+
+
+def test_a_network_that_waits_in_the_computers_memory(sd1_model, monkeypatch):
+    """The card is asked where the text is, with what torch holds free of it."""
+    network, asked = sd1_model.pipe.unet, []
+    known = {"memory_reserved": 3000, "memory_allocated": 1000, "mem_get_info": (500, 9999)}
+    for name, value in known.items():
+        monkeypatch.setattr(torch.cuda, name, lambda device, value=value: asked.append(device) or value)
+    family = network_family(network)
+    plan = plan_capture(family, family.layers(network))
+    with user_error(r"2\.5 kB of memory are there"):
+        check_memory(None, [AttentionRecorder(plan, guidance=False)], (8, 8), 1, torch.device("cuda:1"), 0)
+    assert set(asked) == {torch.device("cuda:1")}
