@@ -79,7 +79,7 @@ def hidden_name(pets):
     [
         (lambda p: (p / "classes.txt").unlink(), "error", "structure", "classes.txt"),
         (lambda p: (p / "metadata.jsonl").unlink(), "error", "structure", "metadata.jsonl"),
-        (lambda p: (p / "metadata.jsonl").write_text(""), "warning", "structure", "metadata.jsonl"),
+        (lambda p: (p / "metadata.jsonl").write_text(""), "error", "structure", "metadata.jsonl"),
         (no_image, "error", "missing", "images/000001.png"),
         (half_an_image, "error", "picture", "images/000001.png"),
         (a_webp, "error", "picture", "images/000001.png"),

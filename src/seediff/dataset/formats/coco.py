@@ -47,12 +47,14 @@ from .drivers import Export, Import, PictureRecord, Placed
 from .format_table import Contents
 
 WRITTEN_ANEW = ("file_name", "mask_file_name", "class_ids", "area")
-"""Keys of a row that follow from the files. `classes` does not: it may have names without a pixel, in any order."""
+"""Keys of a row that `import` computes again from the files. The row's `classes` must be written, because it may have
+names without a pixel, in any order."""
 
 
 def write(export: Export, *, min_area: int = 1, polygons: bool = False) -> None:
-    """COCO's instances.json, and semantic.json, from which label maps come back exactly. min_area: objects with fewer
-    pixels are left out. polygons: write objects as polygons, which pycocotools fills exactly, instead of RLE."""
+    """Writes the objects to instances.json, and the classes to semantic.json, from which label maps come back exactly.
+    min_area: objects with fewer pixels are left out. polygons: write objects as polygons instead of run lengths;
+    pycocotools fills these polygons to exactly the same masks."""
     named = [{"id": i, "name": name} for i, name in enumerate(export.classes, 1)]
     endings = {part: f"_{part}" for part in export.parts}
     if export.parts in ([], ["train"]):
@@ -78,13 +80,14 @@ def write(export: Export, *, min_area: int = 1, polygons: bool = False) -> None:
 
 
 def new_document(categories: list[Json]) -> Json:
-    """A document of COCO without images."""
+    """A COCO document that has no images yet."""
     info = {"description": "masks by SeeDiff", "version": __version__}
     return {"info": info, "images": [], "annotations": [], "categories": categories}
 
 
 def add_image(document: Json, placed: Placed, annotations: Sequence[Json], metadata: Json | None = None) -> None:
-    """Adds an image and its annotations to a document. Both are numbered from 1."""
+    """Adds an image and its annotations to a document, and numbers them from 1. metadata: the row to write into the
+    image."""
     number = len(document["images"]) + 1
     image = {"id": number, "file_name": placed.file_name, "width": placed.width, "height": placed.height}
     if metadata:
@@ -95,14 +98,15 @@ def add_image(document: Json, placed: Placed, annotations: Sequence[Json], metad
 
 
 def annotate(sample: Sample, labels: np.ndarray, min_area: int, polygons: bool) -> tuple[list[Json], list[Json], int]:
-    """(objects, areas, small) of a sample: the annotations of its objects and of its classes, and the number of pieces
-    that are too small."""
+    """(objects, classes, small) for a sample with the label map `labels` (H, W): an annotation per object, an
+    annotation per class, and the number of objects with fewer than `min_area` pixels, which are left out. polygons: as
+    for `write`."""
     pieces = sample.objects(labels, min_area)
     return of_objects(pieces, polygons), of_objects(whole_classes(labels)), pieces.small
 
 
 def of_objects(objects: Objects, polygons: bool = False) -> list[Json]:
-    """An annotation for each object. polygons: as polygons instead of RLE."""
+    """An annotation for each object. polygons: write polygons instead of run lengths."""
     numbers, count = np.asfortranarray(objects.numbers), len(objects.class_ids)
     shapes = _polygons(objects) if polygons else [encode(numbers == number) for number in range(1, count + 1)]
     boxes = [[x, y, right - x, bottom - y] for x, y, right, bottom in objects.boxes_xyxy]
@@ -113,7 +117,7 @@ def of_objects(objects: Objects, polygons: bool = False) -> list[Json]:
 
 
 def _polygons(objects: Objects) -> list[list[list[int]]]:
-    """The polygons of each object, one per connected piece, along the edges of its pixels."""
+    """For each object, the polygons [x, y, x, y, …] around its connected pieces, along the edges of pixels."""
     pieces, owners = objects.pieces()
     polygons: list[list[list[int]]] = [[] for _ in objects.class_ids]
     for number, polygon in zip(owners, object_polygons(pieces), strict=True):
@@ -128,15 +132,15 @@ def read(
     images: Path | None = None,
     crowds: Crowds | None = None,
 ) -> Contents:
-    """A COCO folder, or one JSON file. Class ids count from 1 in the order of the category ids.
+    """Reads a COCO folder, or one JSON file. Class ids count from 1 in the order of the category ids.
 
-    images: the pictures' folder; None: the usual places near the annotations. crowds: whether crowds (iscrowd 1) are
-    ignored or objects; None: they are ignored, but it is an error if all masks are crowds, because some tools write
-    every mask as a crowd.
+    images: the pictures' folder; None: the usual places near the annotations. crowds: whether annotations with iscrowd
+    1 are ignored or taken for objects; None: they are ignored, but a set in which all masks are crowds is refused,
+    because some tools write every mask as a crowd.
 
     In a folder, annotations/semantic*.json are read, or else instances*.json and other usual names. Where objects
-    overlap, the smaller one is visible. Pixels that are only in an ignored crowd, or only in a box without a mask, are
-    ignored (255).
+    overlap, the smaller object is visible. Pixels that are only in an ignored crowd, or only in a box without a mask,
+    are ignored (255).
     """
     files = find_annotations(source.path)
     documents = {path: load_coco(path) for path in files}
@@ -173,8 +177,9 @@ def read(
 
 
 def _objects_beside(name: CocoName, classes: Sequence[str]) -> dict[str, Callable[[Path], Instances]]:
-    """Picture's name → a function that paints its objects, from the instances.json beside SeeDiff's semantic.json.
-    Empty without such a file, and for other classes. name: the file that is read."""
+    """Picture's name → a function that paints its objects. SeeDiff writes them to instances.json beside semantic.json;
+    the result is empty without that file, and if it has other classes. name: the file that is read. classes: its
+    classes."""
     file = name.beside(INSTANCES)
     if name.kind != SEMANTIC or not file.is_file():
         return {}
@@ -188,7 +193,8 @@ def _objects_beside(name: CocoName, classes: Sequence[str]) -> dict[str, Callabl
 
 
 def _check_masks(documents: Mapping[Path, CocoFile], crowds: Crowds | None, source: Import) -> None:
-    """Refuse annotations that cannot make label maps: all are boxes, or all are crowds and `crowds` is None."""
+    """Notes what label maps cannot hold. Raises UserError if all annotations are boxes, or if all masks are crowds and
+    `crowds` is None."""
     if crowds not in (None, "ignored", "objects"):
         raise UserError("crowds", f"{crowds} must be ignored or objects")
     shapes = list(chain(*(document.annotations for document in documents.values())))

@@ -33,23 +33,23 @@ IGNORED_CATEGORY = (IGNORE, "ignore")
 IMAGES, ANNOTATIONS = "images", "annotations"
 INSTANCES, SEMANTIC, PANOPTIC = "instances", "semantic", "panoptic"
 FILE_KINDS = (SEMANTIC, INSTANCES, "person_keypoints", "stuff")
-"""Beginnings of file names. The first kind in a folder is read."""
+"""Beginnings of file names. In a folder, the files of the first existing kind are read."""
 ROBOFLOW = "_annotations.coco.json"
 
 
 @dataclass(frozen=True)
 class CocoName:
-    """What the path of a file says.
+    """The path of a COCO file, taken apart.
 
     For example, annotations/instances_val2017.json has the kind "instances", the words "val2017" and the split "val".
-    Roboflow's train/_annotations.coco.json has no kind, and the words are its folder's name.
+    Roboflow's train/_annotations.coco.json has no kind; its words are "train", the name of its folder.
     """
 
     path: Path
     kind: str
-    """One of FILE_KINDS, or PANOPTIC; "" for another name."""
+    """The beginning of the file's name: one of FILE_KINDS, or PANOPTIC; "" for another beginning."""
     words: str
-    """The rest of the name."""
+    """The rest of the file's name."""
 
     @classmethod
     def of(cls, path: Path) -> CocoName:
@@ -60,7 +60,8 @@ class CocoName:
 
     @property
     def split(self) -> str | None:
-        """The split that the last word names, without its year; None for another word."""
+        """The split that the last word means, without its year: "val" for `val2017`. None for a word that means no
+        split."""
         last = re.search(r"(?:^|[_-])([a-z]+)\d*$", self.words.lower())
         return last and PARTS.get(last[1])
 
@@ -113,7 +114,7 @@ class Rle(msgspec.Struct, frozen=True):
 
     size: list[int]
     counts: list[int] | str
-    """Run lengths, or COCO's compressed text of them."""
+    """The run lengths, or the text into which COCO compresses them."""
 
 
 class Annotation(msgspec.Struct, frozen=True):
@@ -135,7 +136,7 @@ class Annotation(msgspec.Struct, frozen=True):
 
     @property
     def box(self) -> list[float]:
-        """The object's box; empty if it has none."""
+        """The object's box; [] without a valid box."""
         try:
             values = [float(value) for value in self.bbox]
         except (TypeError, ValueError):
@@ -144,7 +145,7 @@ class Annotation(msgspec.Struct, frozen=True):
 
     @property
     def rotation(self) -> float:
-        """The degrees by which the box is turned clockwise about its centre, as CVAT writes them."""
+        """By how many degrees CVAT turned the box clockwise about its centre."""
         if isinstance(self.attributes, dict):
             given = self.attributes.get("rotation")
             if isinstance(given, int | float) and abs(given) < 1e6:
@@ -153,7 +154,7 @@ class Annotation(msgspec.Struct, frozen=True):
 
     @property
     def listed(self) -> list[list[float]]:
-        """The polygons; a flat list counts as one polygon."""
+        """The polygons. If `segmentation` is a flat list of numbers, it is one polygon."""
         given: Any = self.segmentation
         if not isinstance(given, list):
             return []
@@ -180,7 +181,7 @@ class CocoFile(msgspec.Struct, frozen=True):
     annotations: list[Annotation]
 
     def of_images(self) -> dict[Id, list[Annotation]]:
-        """Image id → its annotations."""
+        """Image id → the annotations of the image."""
         own: dict[Id, list[Annotation]] = {image.id: [] for image in self.images}
         for one in self.annotations:
             own[one.image_id].append(one)
@@ -188,12 +189,12 @@ class CocoFile(msgspec.Struct, frozen=True):
 
 
 def load_coco(path: Path) -> CocoFile:
-    """A file of annotations, checked. Raises UserError."""
+    """Reads a file and checks it. Raises UserError."""
     return checked(parse_json(read_bytes(path), CocoFile, str(path), strict=False), path)
 
 
 def checked(document: CocoFile, path: Path) -> CocoFile:
-    """The same document. Raises UserError unless ids are unique, and annotations refer to existing ids."""
+    """Returns the document. Raises UserError unless ids are unique, and annotations refer to existing ids."""
     images, categories = [one.id for one in document.images], [one.id for one in document.categories]
     for part, ids in (("images", images), ("categories", categories)):
         for id_, count in Counter(ids).items():
@@ -208,8 +209,8 @@ def checked(document: CocoFile, path: Path) -> CocoFile:
 
 
 def classes_of(documents: Mapping[Path, CocoFile], note: Note = no_note) -> tuple[tuple[str, ...], dict[int, int]]:
-    """(classes, ids): the classes, without the background, in the order of the category ids; and category id → id in
-    label maps. Raises UserError if the documents have different categories."""
+    """(classes, ids): the names of the classes, without the background, in the order of the category ids; and category
+    id → id in label maps. Raises UserError if the documents have different categories."""
     used: set[int | None] = set()
     for document in documents.values():
         used.update(one.category_id for one in document.annotations)
@@ -223,8 +224,8 @@ def classes_of(documents: Mapping[Path, CocoFile], note: Note = no_note) -> tupl
 
 
 def _names(categories: Sequence[Category], used: Collection[int | None]) -> dict[int, str]:
-    """Category id → name, in rising order, without Roboflow's parent category 0, which no annotation has. used: the
-    categories of annotations."""
+    """Category id → name, in rising order. Roboflow's category 0, the parent of the others, is left out if no
+    annotation has it. used: the category ids of annotations."""
     names = {one.id: one.name for one in sorted(categories, key=lambda category: category.id)}
     if 0 not in used and any(one.id and one.supercategory == names.get(0, object) for one in categories):
         del names[0]
@@ -232,8 +233,8 @@ def _names(categories: Sequence[Category], used: Collection[int | None]) -> dict
 
 
 def is_elsewhere(one: Annotation, shape: tuple[int, int]) -> bool:
-    """Whether a side of a mask in a picture of `shape` (H, W) is more than 2 pixels away from the same side of its
-    `bbox`."""
+    """Whether a mask and its `bbox` disagree: a side of the mask is more than 2 pixels away from the same side of the
+    box. shape: (H, W) of the picture."""
     if not (one.masked and one.box):
         return False
     try:
@@ -246,7 +247,7 @@ def is_elsewhere(one: Annotation, shape: tuple[int, int]) -> bool:
 
 
 def _runs(one: Annotation, shape: tuple[int, int], where: str) -> np.ndarray:
-    """The run lengths of a mask."""
+    """The run lengths of a mask: pixels outside, inside, outside, …, column by column. Raises UserError."""
     if isinstance(one.segmentation, Rle):
         return count_runs(one.segmentation.size, one.segmentation.counts, shape, where)
     return polygon_runs(one.polygons, shape, where)
@@ -260,8 +261,9 @@ def paint(
     where: Path,
     all_objects: bool = False,
 ) -> Instances:
-    """Paints boxes without a mask and crowds as 255, then the objects from the largest to the smallest. ids: category
-    id → id in label maps. where: the file. all_objects: crowds are objects, too. Raises UserError."""
+    """The shapes of a picture: boxes without a mask and crowds as 255, over them the objects from the largest to the
+    smallest. path: the picture's file. ids: category id → id in label maps. where: the annotations' file. all_objects:
+    crowds are objects, too. Raises UserError."""
     shape, of_image = (image.height, image.width), f"{where}, image {image.id}"
     check_frame(path, shape, of_image)  # before an array of that size is made
     shapes = Shapes(shape)
@@ -280,7 +282,8 @@ def paint(
 
 
 def find_annotations(source: Path) -> list[Path]:
-    """The JSON files of a folder that belong together, or `source` itself if it is a file. Raises UserError."""
+    """The JSON files of a folder that make one set, such as instances_train.json and instances_val.json. If `source` is
+    a file, only this file. Raises UserError."""
     if source.is_file():
         return [source]
     if not source.is_dir():

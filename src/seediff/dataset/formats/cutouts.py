@@ -17,12 +17,12 @@ from ..sample import SOFT, Sample
 from .drivers import Export
 
 UNSAFE = re.compile(r'^\.|[\\/:*?"<>|]|\.$')
-"""Characters that the name of a folder cannot have on some system."""
+"""Characters that some system forbids in the name of a folder."""
 
 
 def write(export: Export) -> None:
-    """Pictures with transparency: a PNG for each class of a sample. Its edge is soft if the dataset has the soft mask
-    and the mask was not replaced."""
+    """Writes a PNG with transparency for each class of each sample. Its edge is soft if the dataset has a soft mask and
+    nobody replaced the mask."""
     folders = {number: UNSAFE.sub("_", name) for number, name in enumerate(export.classes, 1)}
     owners: dict[str, str] = {}
     for name, folder in zip(export.classes, folders.values(), strict=True):
@@ -38,7 +38,7 @@ def write(export: Export) -> None:
 
 
 def cut(sample: Sample, labels: np.ndarray) -> list[tuple[int, bytes]]:
-    """(class id, PNG) of each class in the label map of a sample."""
+    """(class id, bytes of a PNG) for each class in the label map `labels` (H, W) of a sample."""
     image, found = sample.image, list[tuple[int, bytes]]()
     for class_id in np.unique(labels[labels % IGNORE > 0]).tolist():
         soft = sample.soft_level(class_id) if _is_soft(sample, class_id) else None
@@ -47,5 +47,5 @@ def cut(sample: Sample, labels: np.ndarray) -> list[tuple[int, bytes]]:
 
 
 def _is_soft(sample: Sample, class_id: int) -> bool:
-    """Whether a sample has a soft mask that describes its mask of a class."""
+    """Whether a sample has a soft mask of a class that still describes its mask."""
     return (SOFT, class_id) in sample.extras and not sample.row.review.replaced

@@ -35,7 +35,7 @@ ANNOTATIONS, IMAGES, LABELS = "annotations.xml", "images", "labels.json"
 BOXES = ("box", "cuboid")
 OTHERS = ("polyline", "points", "skeleton", "tag")
 CORNERS = ("tl1", "bl1", "tr1", "br1", "tl2", "bl2", "tr2", "br2")
-"""Names of a cuboid's corners: x and y are xtl1, ytl1 …"""
+"""Names of a cuboid's corners. Its attributes are `x` and `y` before such a name: xtl1, ytl1, …"""
 
 
 def write(export: Export, *, objects: bool = False) -> None:
@@ -68,7 +68,7 @@ def write(export: Export, *, objects: bool = False) -> None:
 
 def draw(sample: Sample, labels: np.ndarray, names: Mapping[int, str], objects: bool) -> str:
     """The <mask> elements of a sample with the label map `labels` (H, W). names: id → label. objects: as for
-    `masks_of`."""
+    `write`."""
     return "".join(_mask(names[mask.class_id], mask) for mask in masks_of(sample, labels, objects))
 
 
@@ -98,10 +98,10 @@ class CvatShape(msgspec.Struct, frozen=True):
     label: str
     z_order: int = 0
     group_id: int = 0
-    """The same for all shapes of an object; 0: the shape is in no group."""
+    """The number of the group: the shapes of a group are one object. 0: the shape is in no group."""
     points: str = ""
     rle: str = ""
-    """Run lengths in the box, row by row, outside first."""
+    """Run lengths in the mask's box, row by row: pixels outside, inside, outside, …"""
     left: Count = 0
     top: Count = 0
     width: Count = 0
@@ -111,7 +111,7 @@ class CvatShape(msgspec.Struct, frozen=True):
     rx: Near = 0
     ry: Near = 0
     rotation: Near = 0
-    """Degrees by which the ellipse is turned clockwise."""
+    """By how many degrees the ellipse is turned clockwise."""
 
 
 class Box(msgspec.Struct, frozen=True):
@@ -123,12 +123,12 @@ class Box(msgspec.Struct, frozen=True):
 
 
 def read(source: Import, *, images: Path | None = None) -> Contents:
-    """An unpacked export of "CVAT for images 1.1", or its XML file. images: the folder of the pictures; None: images/,
-    or the folder of the file.
+    """Reads an unpacked export of "CVAT for images 1.1", or its XML file. images: the folder of the pictures; None:
+    images/, or the folder of the file.
 
-    Classes are the labels in their order; names such as `ignore` and `void` (IGNORED) become 255. Masks, polygons and
-    ellipses are painted in the order of `z_order`, then of the file; `by_object` decides whether they are objects.
-    Pixels in a box or around a cuboid, but in no mask, are ignored; other shapes are left out.
+    The labels are the classes, in their order. Labels such as `ignore` and `void` (IGNORED) mean 255. Masks, polygons
+    and ellipses are painted in the order of `z_order`, then of the file; `by_object` decides whether they are objects.
+    Pixels in boxes or around cuboids, but in no mask, are ignored (255). Other shapes are left out.
     """
     file = source.file(ANNOTATIONS)
     root = read_xml(file, "annotations", absent="no such file; CVAT's export for images has one")
@@ -176,7 +176,8 @@ def _masks(node: Node) -> list[Node]:
 
 
 def _paint(image: Path, node: Node, shape: tuple[int, int], ids: Mapping[str, int]) -> Instances:
-    """Paints boxes, then the shapes with an inside of an <image>. image: its picture. Raises UserError."""
+    """The shapes of an <image>: boxes, over them the masks, polygons and ellipses. image: the picture's file. node: the
+    <image>. shape: (H, W) by the <image>. ids: label → id. Raises UserError."""
     check_frame(image, shape, node.where)
     shapes = Shapes(shape)
     for child in node.children:
@@ -194,7 +195,7 @@ def _paint(image: Path, node: Node, shape: tuple[int, int], ids: Mapping[str, in
 
 
 def _paint_mask(shapes: Shapes, one: CvatShape, number: int, where: str) -> None:
-    """Paints a mask with its number. Raises UserError."""
+    """Paints a mask with a number on the canvas `shapes`. where: the mask's name in errors. Raises UserError."""
     height, width = shapes.numbers.shape
     inner = one.left + one.width <= width and one.top + one.height <= height
     if not (inner and one.width and one.height):
@@ -219,4 +220,4 @@ def _paint_ellipse(shapes: Shapes, one: CvatShape, number: int, where: str) -> N
 
 
 PAINT = {"mask": _paint_mask, "polygon": _paint_polygon, "ellipse": _paint_ellipse}
-"""Tag of a shape with an inside → the function that paints such a shape."""
+"""Tag of a shape that has an inside → the function that paints it."""

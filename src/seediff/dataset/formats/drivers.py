@@ -1,5 +1,6 @@
-"""Writes and reads a dataset in any format. Names, splits, workers, links and notes are handled here. A codec, the
-module of a format, puts files in `write(export, **options)`, and `read(source, **options)` returns its `Contents`."""
+"""Writes and reads a dataset in any format: what all formats have in common, such as names, splits, workers, links and
+notes. The rest is in the module of a format, its codec: `write(export, **options)` puts files into an `Export`, and
+`read(source, **options)` makes `Contents` of an `Import`."""
 
 from __future__ import annotations
 
@@ -38,7 +39,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written."""
+    """What an export has written."""
 
     samples: int
     """Number of samples."""
@@ -47,12 +48,12 @@ class Exported:
     notes: tuple[str, ...]
     """Lines about what was lost."""
     splits: Mapping[str, int]
-    """Split → its number of samples."""
+    """Split → number of samples."""
 
 
 @dataclass(frozen=True)
 class Placed:
-    """A sample and its name and split in the format."""
+    """A sample with the name and split that it gets in the format."""
 
     name: str
     split: str
@@ -73,7 +74,7 @@ class Placed:
 
 @dataclass(kw_only=True)
 class Notes:
-    """Collects lines about what is lost or left out."""
+    """Collects lines for the user about what is lost or left out."""
 
     notes: list[str] = field(default_factory=list)
 
@@ -86,8 +87,8 @@ class Notes:
             self.note(f"{number} {line}")
 
     def not_drawn(self, boxed: Sequence[str], lines: Sequence[str]) -> None:
-        """Add lines that count the shapes that are no masks, if there are any. boxed: kind and class of each such shape
-        with an area. lines: kind and class of each such shape without one."""
+        """Add lines that count shapes without a mask. boxed: kind and class of each shape with an area, such as "cuboid
+        car". lines: the same of each shape without an area, such as "polyline lane"."""
         around = "shapes are not masks; pixels in the boxes around them but in no mask are ignored (255)"
         for shapes, line in ((boxed, around), (lines, "shapes are no masks and are left out")):
             self.count(len(shapes), f"{line}, such as {', '.join(sorted({*shapes})[:8])}")
@@ -101,38 +102,38 @@ class Export(Notes):
     classes: tuple[str, ...]
     samples: Sequence[Sample]
     names: Sequence[str]
-    """The name of each sample in the format."""
+    """The name that each sample gets."""
     splits: Sequence[str]
-    """The split of each sample, one of SPLITS."""
+    """The split that each sample gets, one of SPLITS."""
     stack: ExitStack
-    """Ends the worker processes."""
+    """Ends the worker processes when the export ends."""
     link: bool
     """Whether pictures become hard links instead of copies."""
     workers: int
     follow: Follow
-    """Wraps the samples, to show progress."""
+    """Wraps the samples, to show a progress bar."""
     files: int = 0
-    """Number of files written so far."""
+    """Number of files so far."""
 
     @property
     def parts(self) -> list[str]:
-        """The splits that have a sample, in the order of SPLITS."""
+        """The splits with samples, in the order of SPLITS."""
         return [split for split in SPLITS if split in self.splits]
 
     @property
     def labels(self) -> dict[int, str]:
-        """Id → label, for the classes and 255."""
+        """Id → label: the classes, and "ignore" for 255."""
         return {**dict(enumerate(self.classes, 1)), IGNORE: IGNORED[1]}
 
     @property
     def colours(self) -> list[tuple[str, str]]:
-        """(label, colour) of each class and of 255, in VOC's colours as #rrggbb."""
+        """(label, colour) of each class and of 255. Colours are VOC's, as #rrggbb."""
         colours = bytes(voc_palette())
         return [(name, f"#{colours[3 * i : 3 * i + 3].hex()}") for i, name in self.labels.items()]
 
     def placed(self, encode: Callable[..., Any], **options: Any) -> Iterator[Placed]:
-        """The samples, each with the result of `encode(sample, labels, **options)`, where `labels` is its label map.
-        `encode` must be a function of a module, because it may run in another process."""
+        """Yields each sample with the result of `encode(sample, labels, **options)`, where `labels` is its label map
+        (H, W). `encode` must be a function of a module, because it may run in another process."""
         encode = partial(_encoded, len(self.classes), partial(encode, **options))
         work = self.stack.enter_context(in_order(encode, self.workers, chunk=CHUNK))
         taken: set[str] = set()
@@ -142,7 +143,7 @@ class Export(Notes):
             yield Placed(name, split, sample, height, width, encoded)
 
     def put(self, path: str, data: bytes | str | Path) -> None:
-        """Write the file folder/path, or copy or link a file there."""
+        """Write a file to `path` in the folder. data: its bytes or text, or the file to copy or link."""
         if isinstance(data, str):
             data = data.encode("utf-8")
         put(self.folder / path, data, link=self.link)
@@ -150,7 +151,7 @@ class Export(Notes):
 
 
 def _encoded(classes: int, encode: Callable[[Sample, np.ndarray], Any], sample: Sample) -> tuple[Any, Any]:
-    """((height, width), what `encode` returns) of a sample."""
+    """((height, width), result of `encode`) for a sample. classes: the number of classes."""
     labels = sample.labels(classes)
     return labels.shape, encode(sample, labels)
 
@@ -168,8 +169,8 @@ def export(
     follow: Follow = iter,
     **options: Any,
 ) -> Exported:
-    """Write samples in a format. The arguments are those of `Dataset.export` and of the codec's `write`. `out` appears
-    only when it is complete."""
+    """Write samples in a format. `out` appears only when it is complete. options: the options of the codec's `write`;
+    the other arguments are described in `Dataset.export`. Raises UserError."""
     check_free(Path(out))  # before pictures are read
     if FORMATS[name].looked_for:
         check_meaning(classes, void=FORMATS[name].void)
@@ -193,7 +194,7 @@ class PictureRecord:
     """What a file says about a picture and its shapes.
 
     For example, CVAT's <image name="a.jpg" subset="Train"> has the names ["Train/a.jpg"], the part and the top "Train",
-    and the split "train". Its sample is called "a", or "Train/a" if another subset has an `a.jpg`, too.
+    and the split "train". Its sample is called "a", or "Train/a" if another subset has an a.jpg, too.
     """
 
     where: str
@@ -201,11 +202,12 @@ class PictureRecord:
     folders: Sequence[Path]
     """Folders where the picture may be."""
     names: Sequence[str]
-    """The picture's names, as for `PictureFinder.find`."""
+    """Names that the picture may have, for `PictureFinder.find`."""
     paint: Callable[[Path], Instances]
-    """Paints the shapes of the picture at a path."""
+    """Paints the shapes of the picture in a file."""
     objects: Callable[[Path], Instances] | None = None
-    """Paints the objects: `paint` itself if each shape is an object; None if the file does not name the objects."""
+    """Paints the objects. It is `paint` itself if each shape is an object, and None if the file does not name
+    objects."""
     part: str = ""
     """The part of the set in the set's own words: pictures of several parts may have one name. "": `split`."""
     top: str = ""
@@ -217,39 +219,39 @@ class PictureRecord:
     name: str = ""
     """The sample's name. "": it follows from the picture's path."""
     copied: bool = False
-    """Whether the file holds a copy of the picture. Copies are not read, and only a picture of the same suffix counts:
-    a.png may be the mask of a missing a.jpg."""
+    """Whether the file holds a copy of the picture. SeeDiff does not read copies, and takes only a picture with exactly
+    the named suffix: beside a missing a.jpg, a.png may be its mask."""
 
 
 @dataclass
 class Import(Notes):
-    """A folder or file that is being read: how to read it, and what has been found so far."""
+    """A folder or file that is being read: the options for all formats, and what the codec has found so far."""
 
     path: Path
     skip_missing: bool = False
     """Whether labels whose picture is missing are left out."""
     labels_alone: bool = False
-    """Whether only labels are compared: their pictures may be missing, and no label map is turned."""
+    """Whether only label maps are compared. Their pictures may be missing, and no label map is turned."""
     shown: bool = False
     """As in `Format`: where a turned picture has the size of the stored one, labels are of the turned picture."""
     taken: set[str] = field(default_factory=set)
-    """The names of the samples so far."""
+    """Names of the samples so far."""
     pictures: PictureFinder = field(default_factory=PictureFinder)
     missing_pictures: int = 0
     turned_pictures: int = 0
 
     @property
     def folder(self) -> Path:
-        """The folder itself, or the folder of the file."""
+        """`path` itself, or the folder of the file."""
         return self.path if self.path.is_dir() else self.path.parent
 
     def file(self, usual: str) -> Path:
-        """The file itself, or the file with the usual name in the folder."""
+        """`path` itself if it is a file, or else the file with the usual name in the folder."""
         return self.path / usual if self.path.is_dir() else self.path
 
     def lacks(self, image: Path | None, where: object, problem: str) -> bool:
-        """Whether labels are left out because their picture is missing. The user's options decide whether they are left
-        out, refused, or read alone. where, problem: the error's. Raises UserError."""
+        """Whether to leave out labels because their picture is missing. image: the picture, or None. where, problem:
+        for the error. Raises UserError, unless the user wants to leave out such labels, or compares only labels."""
         if image is not None or self.labels_alone:
             return False
         if not self.skip_missing:
@@ -259,10 +261,11 @@ class Import(Notes):
         return True
 
     def splits_of(self, parts: Mapping[str, Collection[T]], where: str) -> dict[T, str]:
-        """Picture → its split. parts: split → its pictures, in the order of SPLITS. where: what lists them, for a note.
+        """Picture → its split. parts: split → its pictures, in the order of SPLITS. where: the file that lists them,
+        for a note.
 
-        A picture of several splits is held back: the last of its splits counts. But a split with the same pictures as
-        an earlier one, such as `val: images/train`, holds nothing back.
+        If a picture is in several splits, the last of them counts, so that nothing is trained on that is used for
+        testing. A split with the same pictures as an earlier one does not count, such as `val: images/train`.
         """
         splits: dict[T, str] = {}
         several: set[T] = set()
@@ -277,7 +280,7 @@ class Import(Notes):
         return splits
 
     def samples_of(self, records: Iterable[PictureRecord]) -> list[Sample]:
-        """The samples of records with a picture. Raises UserError for two records of one picture."""
+        """A sample for each record whose picture exists. Raises UserError for two records of one picture."""
         with_picture: list[tuple[PictureRecord, Path, str]] = []
         owners: dict[Path, str] = {}
         for record in records:
@@ -317,8 +320,8 @@ class Import(Notes):
         objects: ReadObjects | None = None,
     ) -> Sample:
         """A sample. image: its picture; None if only labels are compared. labels: reads its label map. where: the
-        sample's name in errors. files: its files, which must not be links that lead out of the source. row: its
-        metadata. split: the split that the format names. objects: reads its objects. Raises UserError."""
+        sample's name in errors. files: files that must lie in the source, also after following links. row: its
+        metadata. split: its split in the format. objects: reads its objects. Raises UserError."""
         check_name(name, self.taken, where)
         if split:
             row = {**row, "split": split}
@@ -337,8 +340,8 @@ class Import(Notes):
 def read_format(
     name: SourceName, path: Path | str, *, skip_missing: bool = False, labels_alone: bool = False, **options: Any
 ) -> Contents:
-    """The contents of a folder or file; the notes are complete after the last sample. options: parameters of the
-    codec's `read`; None counts as not given. Raises UserError."""
+    """The contents of a folder or file. Its notes are complete after the last sample. skip_missing, labels_alone: as in
+    `Import`. options: parameters of the codec's `read`; an option that is None was not given. Raises UserError."""
     for key in ("images", "masks"):
         if options.get(key) is not None:
             options[key] = folder = Path(options[key])
@@ -352,7 +355,7 @@ def read_format(
 
 
 def _with_notes(source: Import, samples: Iterable[Sample]) -> Iterator[Sample]:
-    """Yields the samples, and then adds the notes about pictures."""
+    """Yields the samples, and then adds notes about pictures."""
     yield from samples
     count = source.turned_pictures
     if count:

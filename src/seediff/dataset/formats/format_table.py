@@ -1,7 +1,6 @@
-"""The table of known formats, and which of them a folder or file has. The module with a format's name is a `Codec`,
-which is imported on first use. The parameters of its `read` and `write` are the format's options, for `Dataset` and the
-commands, besides those of `drivers`.
-"""
+"""The table of known formats, and the format of a folder or file. A format's codec is the module with its name,
+imported on first use. The parameters of its `read` and `write` are the format's options in `Dataset` and the commands;
+options of all formats are in `drivers`."""
 
 from __future__ import annotations
 
@@ -24,47 +23,47 @@ if TYPE_CHECKING:
     from ..sample import Sample
 
 SourceName = Literal["voc", "coco", "panoptic", "yolo", "masks", "cvat", "labelstudio", "labelme"]
-"""Values of `import --from`: formats that are read."""
+"""Formats that SeeDiff reads: the values of `import --from`."""
 FormatName = Literal[SourceName, "cutouts"]
-"""Values of `export --to`: formats that are written."""
+"""Formats that SeeDiff writes: the values of `export --to`."""
 VOC_YEAR = "VOC2[0-9][0-9][0-9]"
-"""A pattern of the folders in VOCdevkit/."""
+"""The pattern of the folders in VOCdevkit/, such as VOC2012."""
 
 
 class Contents(NamedTuple):
-    """What is read of a folder or file in a format."""
+    """What a codec reads from a folder or file."""
 
     classes: tuple[str, ...]
     """The names of ids 1, 2, …, without the background."""
     samples: Iterable[Sample]
     ids: Mapping[int, int] | None = None
-    """Stored value → id, if the format has a list of values."""
+    """Value in the stored masks → id; None if the format stores no values."""
     about: str = ""
-    """The set, in words."""
+    """A description of the set."""
     notes: Sequence[str] = ()
-    """Lines about what was left out. `read_format` adds them, not the codec."""
+    """Lines about what was left out, which `read_format` adds."""
 
 
 @dataclass(frozen=True)
 class Format:
-    """What is known of a format without importing its module."""
+    """A format, as far as it is known without its codec."""
 
     looked_for: str
-    """What a folder of the format contains, in words; "" if the format is not read."""
+    """For messages, what a folder of the format contains; "" if SeeDiff does not read the format."""
     patterns: tuple[str, ...] = ()
-    """Patterns of paths in a folder. A folder with such a file or folder is of the format; a JSON file must also have
-    the format's JSON_KEYS. (): the codec's `is_folder` decides."""
+    """A folder is of the format if it contains a path of one of these patterns. A JSON file must also have the format's
+    JSON_KEYS. (): the codec's `is_folder` decides."""
     void: bool = True
-    """Whether names such as `ignore` are read as 255."""
+    """Whether classes with names such as `ignore` mean 255."""
     flat: bool = False
     """Whether names of samples contain no folders."""
     without: tuple[str, ...] = ()
-    """Options of `drivers` that the format does not have."""
+    """Options of all formats that this format does not have."""
     shown: bool = False
     """Whether the format's tools draw on a picture as its EXIF orientation turns it."""
     objects: bool = False
-    """Whether the format always holds the objects of samples. A format whose `write` has an option `objects` holds them
-    on request."""
+    """Whether an export always holds the objects of samples. If the codec's `write` has an option `objects`, the user
+    decides."""
 
 
 FORMATS: dict[FormatName, Format] = {
@@ -103,27 +102,29 @@ FORMATS: dict[FormatName, Format] = {
     "cutouts": Format("", without=("split", "seed", "link")),
 }
 READ: list[Any] = [name for name, one in FORMATS.items() if one.looked_for]
-"""The formats that are read, in the order in which a folder is tried: the most surely recognised come first."""
+"""The formats that SeeDiff reads, in the order in which it tries them on a folder, the surest first."""
 SUFFIXES: dict[str, SourceName] = {".xml": "cvat", ".yaml": "yolo", ".yml": "yolo"}
-"""Suffix of a single file that is not JSON → its format. `masks` also reads some YAML files."""
+"""Suffix of a single file → its format, unless it is JSON. Some YAML files are of the format `masks`."""
 JSON_KEYS: dict[SourceName, set[str]] = {
     "panoptic": {"images", "annotations", "segments_info"},
     "coco": {"images", "annotations"},
     "labelme": {"shapes"},
     "labelstudio": {"[].data"},
 }
-"""Format → the keys of its JSON files, as `_keys` returns them. The first format whose keys a file has counts."""
+"""Format → the keys that its JSON files have, as `_keys` returns them. If a file has the keys of several formats, it is
+of the first."""
 MOST = 8
-"""The most files per pattern that are tried: a folder may have thousands of JSON files."""
+"""How many files per pattern are tried at most: a folder may have thousands of JSON files."""
 
 
 class Codec(Protocol):
-    """The module of a format. A format that is read has `read`, and one that is written has `write`."""
+    """The module of a format. It has `read` if SeeDiff reads the format, and `write` if SeeDiff writes it."""
 
     read: Callable[..., Contents]
     """`read(source, **options)`, where `source` is an `Import`."""
     is_folder: Callable[[Path], bool]
-    """Whether a folder is of the format; in `masks`, also whether a YAML file is. Formats with `patterns` lack it."""
+    """Whether a folder is of the format; in `masks`, also whether a YAML file is. Only formats without `patterns` have
+    it."""
     write: Callable[..., None]
     """`write(export, **options)`, where `export` is an `Export`."""
 
@@ -133,20 +134,20 @@ def codec(name: FormatName) -> Codec:
 
 
 def export_options(name: FormatName) -> list[str]:
-    """The names of the options with which a format is written."""
+    """Names of the options for writing a format."""
     shared = [option for option in ("split", "seed", "link", "workers") if option not in FORMATS[name].without]
     return [*shared, *list(signature(codec(name).write).parameters)[1:]]
 
 
 def import_options(name: SourceName) -> list[str]:
-    """The names of the options with which a format is read."""
+    """Names of the options for reading a format."""
     shared = [option for option in ("skip_missing",) if option not in FORMATS[name].without]
     return [*list(signature(codec(name).read).parameters)[1:], *shared]
 
 
 def recognise(path: Path, labels_alone: bool = False) -> SourceName:
-    """The format of a folder or file, by its files and their contents. labels_alone: any other folder of PNG files is
-    of the format `masks`. Raises UserError for a folder or file of no known format."""
+    """The format of a folder or file, by its files and their contents. labels_alone: a folder of any PNG files is of
+    the format `masks`, unless it is of another. Raises UserError if no format fits."""
     if not path.exists():
         raise UserError(path, "no such folder or file")
     from ..native import METADATA, check_finished, check_single, how_to_paint  # imports Pillow
@@ -187,7 +188,7 @@ def recognise(path: Path, labels_alone: bool = False) -> SourceName:
 
 
 def _is_folder(name: SourceName, folder: Path, kind_of: Callable[[Path], SourceName | None]) -> bool:
-    """Whether a folder is of a format. kind_of: `json_kind` without errors."""
+    """Whether a folder is of a format. kind_of: returns the format of a JSON file, or None."""
     patterns = FORMATS[name].patterns
     if not patterns:
         return codec(name).is_folder(folder)
@@ -215,14 +216,15 @@ def _of_file(path: Path) -> SourceName:
 
 
 def json_kind(file: Path) -> SourceName | None:
-    """The format of a JSON file by its JSON_KEYS, or None. Raises UserError for a file that is not JSON."""
+    """The format of a JSON file by its JSON_KEYS; None if it has the keys of no format. Raises UserError for a file
+    that is not JSON."""
     keys = {*_keys(file)}
     return next((name for name, needed in JSON_KEYS.items() if needed <= keys), None)
 
 
 def _keys(file: Path) -> tuple[str, ...]:
-    """The keys of a JSON object, and `segments_info` if COCO's annotations have this key. For a list: the keys of its
-    first entry, such as `[].data`. Raises UserError."""
+    """The keys of a JSON file. If it is an object: its keys, and also `segments_info` if its annotations have this key.
+    If it is a list: the keys of the first entry, such as `[].data`. Raises UserError."""
     parts: Any = dict[str, msgspec.Raw] | list[msgspec.Raw]
     top = read_json(file, parts)
     if isinstance(top, dict):

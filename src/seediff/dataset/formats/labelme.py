@@ -43,9 +43,9 @@ IGNORE_LABEL, BACKGROUND_LABEL = "__ignore__", "_background_"
 """labelme's names for 255 and 0."""
 
 FILLED = ("polygon", "rectangle", "circle", "oriented_rectangle", "rotation", "mask")
-"""Shapes with an inside that are drawn."""
+"""Kinds of shapes whose inside is painted."""
 LINES = ("line", "linestrip", "point", "points")
-"""Shapes without an inside."""
+"""Kinds of shapes that have no inside."""
 
 
 class LabelmeShape(msgspec.Struct, frozen=True):
@@ -53,39 +53,41 @@ class LabelmeShape(msgspec.Struct, frozen=True):
 
     label: str
     points: list[tuple[Near, Near]]
-    """The corners; for a circle its centre and a point on it; opposite corners of a rectangle or of a mask's box."""
+    """(x, y) of each corner. A circle has its centre and a point on it; a rectangle, and the box of a mask, has two
+    opposite corners."""
     shape_type: str | None = None
     mask: str | None = None
-    """A PNG as base64."""
+    """The inside of a mask, as a PNG in base64."""
     group_id: int | None = None
-    """The same for all shapes of an object."""
+    """The number of the group: the shapes of a group are one object."""
 
     @property
     def kind(self) -> str:
-        """`shape_type`; without one, a shape is a polygon."""
+        """`shape_type`; "polygon" if the file has none."""
         return self.shape_type or "polygon"
 
     @property
     def boxed(self) -> bool:
-        """Whether the shape has an inside that is not drawn: only the box around it is."""
+        """Whether the shape has an inside, but of an unknown kind: only the box around it is painted, as 255."""
         return self.kind not in (*FILLED, *LINES) and len(self.points) >= 3
 
 
 class LabelmeFile(msgspec.Struct, frozen=True):
-    """The shapes of a picture."""
+    """A JSON file: a picture and its shapes."""
 
     shapes: list[LabelmeShape]
     imagePath: str
     imageData: str | None = None
-    """A copy of the picture as base64, which is not read."""
+    """A copy of the picture in base64, which SeeDiff does not read."""
     imageHeight: int | None = None
-    """The height of the picture as labelme shows it, turned by its EXIF orientation."""
+    """The height of the picture in labelme, which turns it by its EXIF orientation."""
     imageWidth: int | None = None
 
 
 def write(export: Export, *, polygons: bool = False) -> None:
-    """labelme's JSON files, beside their pictures. polygons: write polygons instead of masks, which X-AnyLabeling does
-    not read: one per connected piece, in a group per class or object. labelme fills them exactly."""
+    """Writes a JSON file beside each picture. polygons: write a polygon per connected piece instead of masks, which
+    X-AnyLabeling does not read. The polygons of a class or object are a group; labelme fills them to exactly the same
+    masks."""
     for placed in export.placed(draw, names={**export.labels, IGNORE: IGNORE_LABEL}, polygons=polygons):
         export.put(placed.file_name, placed.picture)
         picture = {"imagePath": placed.file_name, "imageData": None}
@@ -116,11 +118,12 @@ def draw(sample: Sample, labels: np.ndarray, names: Mapping[int, str], polygons:
 
 
 def read(source: Import, *, classes: Sequence[str] | None = None, images: Path | None = None) -> Contents:
-    """Folders of labelme's JSON files, or one such file. classes: the classes in the order of their ids; None: the
-    names in a labels.txt or class_names.txt, or else the labels in use, sorted by name. images: the folder of the
-    pictures; None: the paths in the files count.
+    """Reads folders of labelme's JSON files, or one such file. classes: the classes in the order of their ids; None:
+    the names in a labels.txt or class_names.txt, or else the labels in use, sorted by name. images: the folder of the
+    pictures; None: where the files say.
 
-    Lines and points are left out. Pixels in boxes around shapes of other kinds, but in no mask, are ignored (255).
+    Lines and points are left out. Pixels in boxes around shapes of unknown kinds, but in no other shape, are ignored
+    (255).
     """
     root, paths = source.folder, _files(source)
     named_images, labels = dict[Path, tuple[str, bool]](), set[str]()
@@ -155,8 +158,8 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
 
 
 def _files(source: Import) -> list[Path]:
-    """labelme's JSON files. Other JSON files are counted. Raises UserError for a file that is not JSON, and without any
-    of labelme's."""
+    """The JSON files of labelme in the source. A note counts other JSON files. Raises UserError for a file that is not
+    JSON, and if labelme wrote none of them."""
     if source.path.is_file():
         return [source.path]
     paths = sorted(path for path in source.path.rglob("*.json") if path.is_file() and not path.name.startswith("."))
@@ -170,8 +173,8 @@ def _files(source: Import) -> list[Path]:
 
 
 def _by_object(shapes: Sequence[LabelmeShape]) -> bool:
-    """Whether the filled shapes of a picture, or groups of them, are objects. A mask may also hold all objects of a
-    class."""
+    """Whether each of these filled shapes of a picture, or each group of them, is an object. Otherwise a mask may hold
+    all objects of a class."""
     if any(shape.kind != "mask" and shape.group_id is None for shape in shapes):
         return True
     whole = {(shape.label, shape.group_id) for shape in shapes if shape.group_id is not None}
@@ -179,8 +182,8 @@ def _by_object(shapes: Sequence[LabelmeShape]) -> bool:
 
 
 def _paint(image: Path, path: Path, ids: dict[str, int]) -> Instances:
-    """Paints the shapes in the JSON file at `path` over boxes around what is not drawn. ids: label → id. Raises
-    UserError."""
+    """The shapes in a JSON file: boxes around unknown kinds, over them the filled shapes in their order. image: the
+    picture's file. path: the JSON file. ids: label → id. Raises UserError."""
     file = read_json(path, LabelmeFile)
     height, width = shown_size(image)
     shape = file.imageHeight or height, file.imageWidth or width
@@ -199,7 +202,8 @@ def _paint(image: Path, path: Path, ids: dict[str, int]) -> Instances:
 
 
 def _draw(canvas: Image.Image, each: LabelmeShape, number: int, where: str) -> None:
-    """Fills a shape with its number. where: the shape's name in errors. Raises UserError."""
+    """Fills a shape with a number. canvas: the numbers so far, as a Pillow image. where: the shape's name in errors.
+    Raises UserError."""
     corners = np.array(each.points, np.float64).reshape(-1, 2)
     draw: Any = ImageDraw.Draw(canvas)
     two = each.kind in ("circle", "mask") or (each.kind == "rectangle" and len(corners) != 4)

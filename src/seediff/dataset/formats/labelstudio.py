@@ -40,16 +40,16 @@ from .pictures import IMAGE_SUFFIXES, given_or
 
 TASKS, INTERFACE, IMAGES = "tasks.json", "label_config.xml", "images"
 OWN_KEY = "seediff"
-"""The key in a task's data for the sample's name and row, which Label Studio returns."""
+"""The key in a task's data under which SeeDiff puts the sample's name and row. Label Studio returns it unchanged."""
 SERVED = "/data/local-files/?d="
 TAG, IMAGE = "label", "image"
 UPLOADED = re.compile(r"[0-9a-f]{8}-")
-"""The prefix that Label Studio adds to the name of an uploaded file."""
+"""The prefix that Label Studio puts before the name of an uploaded file."""
 
 
 def write(export: Export) -> None:
-    """Label Studio's tasks, with the masks as predictions. A prediction's score is the lowest score of its classes. A
-    class's score is its `confidence` in the metadata, or else its `presence`."""
+    """Writes a task per sample, with the masks as a prediction. The prediction's score is the lowest score of its
+    masks. A mask's score is the `confidence` of its class in the metadata, or else the `presence`."""
     tasks = []
     for placed in export.placed(draw, names=export.labels):
         file_name = f"{IMAGES}/{placed.file_name}"
@@ -77,8 +77,7 @@ def write(export: Export) -> None:
 
 
 def draw(sample: Sample, labels: np.ndarray, names: Mapping[int, str]) -> list[Json]:
-    """The results of a prediction for a sample with the label map `labels` (H, W): a brush mask for each of `masks_of`.
-    names: id → label."""
+    """The brush masks of a sample with the label map `labels` (H, W), as results of a prediction. names: id → label."""
     size = {"original_width": labels.shape[1], "original_height": labels.shape[0], "image_rotation": 0}
     results: list[Json] = []
     for class_id, inside, (left, top, right, bottom) in masks_of(sample, labels, sample.has_objects):
@@ -95,8 +94,8 @@ def draw(sample: Sample, labels: np.ndarray, names: Mapping[int, str]) -> list[J
 
 
 def _score(sample: Sample, name: str) -> float | None:
-    """The `confidence` of a class, or else its `presence`; None without both, and for a mask that a person corrected,
-    which they do not describe."""
+    """The `confidence` of a class in [0, 1], or else its `presence`. None if the sample has neither, or if a person
+    corrected its mask, which they no longer describe."""
     scores = {**(sample.row.presence or {}), **sample.row.confidence}
     if sample.row.review.corrected or name not in scores:
         return None
@@ -104,24 +103,26 @@ def _score(sample: Sample, name: str) -> float | None:
 
 
 class Own(msgspec.Struct, frozen=True):
-    """What SeeDiff adds to a task: the sample's name, and its row."""
+    """What SeeDiff puts into a task under OWN_KEY."""
 
     name: str = ""
     metadata: Json = {}
 
 
 def read(source: Import, *, classes: Sequence[str] | None = None, images: Path | None = None) -> Contents:
-    """A JSON export of Label Studio (not JSON-MIN), or a folder that SeeDiff wrote.
+    """Reads a JSON export of Label Studio (not JSON-MIN), or a folder that SeeDiff wrote.
 
     classes: the classes in the order of their ids; None: the labels in the label_config.xml beside the file, or else
-    the labels in use, sorted by name; names such as `ignore` and `void` (IGNORED) become 255. images: the folder of the
+    the labels in use, sorted by name. Labels such as `ignore` and `void` (IGNORED) mean 255. images: the folder of the
     pictures; None: beside the file, or images/.
 
-    One annotation of each task is read: not a skipped one, a ground truth before others, then the last changed. If any
-    task has an annotation, tasks without one are left out; if none has, predictions are read. Each picture of a task is
-    a sample; the label_config.xml says which regions belong to which of several pictures. Brush masks, polygons and
-    ellipses are painted in their order, over boxes. Pixels in a box, or in the box around another region with an area,
-    but in no mask are ignored (255). Regions without an area are left out.
+    One annotation of each task counts: the ground truth, or else the last changed that was not skipped. If any task has
+    an annotation, tasks without an annotation are left out. Otherwise the predictions are read.
+
+    Each picture of a task is a sample. If a task has several, label_config.xml says which regions belong to which
+    picture. Brush masks, polygons and ellipses are painted in their order, over boxes. Pixels in boxes, and in boxes
+    around regions of other kinds with an area, are ignored (255) unless they are in a mask. Regions without an area are
+    left out.
     """
     file, files = source.file(TASKS), [*visible(source.folder, "*.json")]
     if not file.is_file() and len(files) == 1:
@@ -160,7 +161,7 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
 
 @dataclass(frozen=True)
 class TaskPicture:
-    """A picture of a task."""
+    """A picture of a task, and the regions on it."""
 
     where: str
     """The task's name in errors."""
@@ -169,12 +170,12 @@ class TaskPicture:
     regions: Sequence[Drawn]
 
     def labels(self) -> list[str]:
-        """The labels of the masks."""
+        """The labels of the picture's masks."""
         return list(chain(*(one.result.labels for one in self.regions if one.region.masked)))
 
     def record(self, folders: Sequence[Path], ids: Mapping[str, int], objects: bool) -> PictureRecord:
-        """The picture and what is on it. folders: where it may be. ids: label → id. objects: whether each mask is an
-        object. Raises UserError."""
+        """The record of the picture. folders: where the picture may be. ids: label → id. objects: whether each mask is
+        an object. Raises UserError."""
         own = Own()
         if isinstance(self.task.data.get(OWN_KEY), Mapping):
             own = fit(self.task.data[OWN_KEY], Own, f"{self.where}: data.{OWN_KEY}")
@@ -195,8 +196,9 @@ class TaskPicture:
 def _by_picture(
     data: Mapping[str, Any], regions: Sequence[Drawn], shown: Mapping[str, str], where: str
 ) -> list[tuple[str, list[Drawn]]]:
-    """(address, regions) of each picture of a task. shown: what `shown_keys` returned; empty if it is not known. Raises
-    UserError."""
+    """(address, regions) for each picture of a task. data: the task's. regions: of all its pictures. shown: name of an
+    <Image> tag → the key of its picture in `data`; {} without a label_config.xml. where: the task's name in errors.
+    Raises UserError."""
     addresses: dict[str, list[Any]] = {}
     for key, value in data.items():
         texts = value if isinstance(value, list) else [value]
@@ -234,7 +236,7 @@ def _is_image(address: str) -> bool:
 
 
 def _image_names(address: str) -> list[str]:
-    """A picture's path; for an uploaded file also its name without the prefix."""
+    """The names that a picture may have: its path, and for an uploaded file also its name without the prefix."""
     path = _path(address)
     last = path.rpartition("/")[2]
     return [path, last[9:]] if UPLOADED.match(last) else [path]

@@ -1,5 +1,5 @@
-"""Label Studio's tasks: their types, the regions of the answer that counts, and regions as painted pixels. And what a
-labeling interface says."""
+"""What Label Studio's files say: tasks with their answers, the regions of an answer, and the labeling interface.
+Regions are painted here, too."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ class Region(msgspec.Struct, frozen=True):
     radiusX: Near | None = None
     radiusY: Near = 0
     rotation: Near = 0
-    """Degrees clockwise about (x, y), which is an ellipse's centre or a box's corner."""
+    """By how many degrees the region is turned clockwise about (x, y), an ellipse's centre or a box's corner."""
 
     @property
     def masked(self) -> bool:
-        """Whether the region is not a box."""
+        """Whether the region is a mask, polygon or ellipse, not a box."""
         return self.rle is not None or self.points is not None or self.radiusX is not None
 
     def pixels(self, shape: tuple[int, int]) -> tuple[complex, float, float]:
-        """(point, across, down) in pixels of a picture of `shape` (H, W): an ellipse's centre x + yi and radii, or a
-        box's corner, width and height."""
+        """(point, across, down) in pixels: an ellipse's centre x + yi and its radii, or a box's corner, width and
+        height. shape: (H, W) of the picture."""
         height, width = shape[0] / 100, shape[1] / 100
         across, down = self.width, self.height
         if self.radiusX is not None:
@@ -52,16 +52,16 @@ class Region(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct, frozen=True):
-    """A region, choice or relation."""
+    """A part of an answer: a region, a choice or a relation."""
 
     type: str = ""
     id: str | int | None = None
     to_name: str = ""
-    """The tag that shows its picture."""
+    """The name of the <Image> tag that shows the picture."""
     item_index: int = 0
-    """The position of the picture in a list of pictures."""
+    """The position of the picture if the tag shows a list of pictures."""
     value: Json = {}
-    """The region; under the name of `type` also a list of its labels or choices."""
+    """The region. Its labels or choices are a list under the key `type`, such as "brushlabels"."""
     original_width: Side = 0
     original_height: Side = 0
     image_rotation: float = 0
@@ -72,7 +72,7 @@ class Result(msgspec.Struct, frozen=True):
 
     @property
     def labels(self) -> list[str]:
-        """The labels of a region."""
+        """The region's labels; [] for another result."""
         named = self.value.get(self.type)
         if not self.type.endswith("labels") or not isinstance(named, list):
             return []
@@ -80,13 +80,13 @@ class Result(msgspec.Struct, frozen=True):
 
     @property
     def about(self) -> str:
-        """The type and labels, for notes."""
+        """The type and the labels or choices, for notes."""
         named = self.value.get(self.type)
         return f"{self.type} {show_json(named)}" if isinstance(named, list) else self.type
 
 
 class TaskAnswer(msgspec.Struct, frozen=True):
-    """An annotation or prediction."""
+    """An annotation by a person, or a prediction by a model."""
 
     result: list[Result] = []
     was_cancelled: bool | None = None
@@ -94,17 +94,17 @@ class TaskAnswer(msgspec.Struct, frozen=True):
     updated_at: str | None = None
 
     def rank(self) -> tuple[bool, str]:
-        """The highest annotation of a task counts: a ground truth before others, then the last changed."""
+        """The annotation of the highest rank counts: a ground truth before others, then the last changed."""
         return bool(self.ground_truth), (self.updated_at or "").removesuffix("Z")  # so that 00Z < 00.5Z
 
 
 class Task(msgspec.Struct, frozen=True):
-    """A task: pictures, and the answers of people and models."""
+    """A task: pictures, and answers by people and models."""
 
     data: Json
     annotations: list[TaskAnswer] = []
     predictions: list[Any] = []
-    """Objects; in some exports only their ids."""
+    """The predictions; in some exports only their ids."""
 
     @property
     def done(self) -> list[TaskAnswer]:
@@ -112,8 +112,8 @@ class Task(msgspec.Struct, frozen=True):
         return [answer for answer in self.annotations if not answer.was_cancelled]
 
     def answer(self, where: str) -> TaskAnswer:
-        """The annotation that counts, or else the last prediction. where: the task's name in errors. Raises
-        UserError."""
+        """The annotation with the highest rank, or else the last prediction, or else an empty answer. where: the task's
+        name in errors. Raises UserError."""
         if self.done:
             return max(reversed(self.done), key=TaskAnswer.rank)
         predictions = [value for value in self.predictions if isinstance(value, dict)]
@@ -124,15 +124,15 @@ class Drawn(NamedTuple):
     """A region on a picture."""
 
     where: str
-    """Its name in errors."""
+    """The region's name in errors."""
     result: Result
     region: Region
 
 
 def find_regions(answer: TaskAnswer, where: str) -> tuple[list[Drawn], list[str]]:
-    """(regions, others): the masks and boxes of an answer, and type and label of each other result. A tag such as
-    <Ellipse> with <Labels> makes two results with the same id; the result with the label counts. where: the task's name
-    in errors. Raises UserError."""
+    """(regions, others): the masks and boxes of an answer, and the type and labels of each other result. A tag such as
+    <Ellipse> with <Labels> makes two results with the same id, of which the result with a label counts. where: the
+    task's name in errors. Raises UserError."""
     labelled = [result.id for result in answer.result if result.labels and result.id is not None]
     found: list[Drawn] = []
     others: list[str] = []
@@ -149,8 +149,9 @@ def find_regions(answer: TaskAnswer, where: str) -> tuple[list[Drawn], list[str]
 
 
 def _region(result: Result, here: str) -> Region | None:
-    """A mask or box. For another result with an area, the box around its corners, or for a mask in pixels the whole
-    picture; None for a result without an area. here: the result's name in errors. Raises UserError."""
+    """The mask or box of a result. A result of another kind with an area becomes the box around its corners, or the
+    whole picture if it is a mask of unknown coding. None for a result without an area. here: the result's name in
+    errors. Raises UserError."""
     value, mask = result.value, result.type in MASKS
     if mask or result.type in (*BOXES, "labels"):
         try:
@@ -174,27 +175,28 @@ def _region(result: Result, here: str) -> Region | None:
 
 
 def _nodes(root: Node) -> Iterator[Node]:
-    """A tag and the tags below it at any depth, in the order of the file."""
+    """`root` and all tags below it, in the order of the file."""
     yield root
     for child in root.children:
         yield from _nodes(child)
 
 
 def mask_labels(root: Node) -> list[str]:
-    """The labels that masks can have, by a labeling interface."""
+    """The labels that masks can have. root: the labeling interface."""
     tags = ("BrushLabels", "PolygonLabels", "EllipseLabels", "Labels")
     values = [label.get("value") for node in _nodes(root) if node.tag in tags for label in node.all("Label")]
     return list(dict.fromkeys(values))
 
 
 def shown_keys(root: Node) -> dict[str, str]:
-    """Name of an <Image> tag → the key of its picture in a task's data."""
+    """Name of an <Image> tag → the key of its picture in a task's data. root: the labeling interface."""
     images = [node.attributes for node in _nodes(root) if node.tag == "Image"]
     return {one.get("name", ""): one.get("value", one.get("valueList", "")).lstrip("$") for one in images}
 
 
 def paint(image: Path, regions: Sequence[Drawn], ids: Mapping[str, int], where: str) -> Instances:
-    """Paints boxes, then masks, polygons and ellipses in their order. Raises UserError."""
+    """The regions of a picture: boxes, over them masks, polygons and ellipses in their order. image: the picture's
+    file. ids: label → id. where: the task's name in errors. Raises UserError."""
     shape = shown_size(image)
     if regions:
         shape = regions[0].result.size

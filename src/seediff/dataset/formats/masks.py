@@ -52,15 +52,15 @@ from .yolo_data import IMAGES, LabelFiles, find_images, find_yaml, read_data, wr
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "img_dir", "data")
 MASK_FOLDERS = ("masks", "mask", "labels", "label", "annotations", "ann_dir", "gt", "gts")
 ENDINGS = ("_mask", "-mask", "_masks", "_label", "_labels", "_gt", "_seg", "_segmentation")
-"""Endings that names of masks may have after the names of their pictures."""
+"""Endings of masks' names: a_mask.png may be the mask of a.jpg."""
 IMAGE_ENDINGS = ("_sat", "_img", "_image")
-"""Endings that a picture's name may have in place of its mask's ending."""
+"""Endings of pictures' names: a_mask.png may be the mask of a_sat.jpg."""
 PNG = "*.[pP][nN][gG]"
 KEY, MASKS = "masks_dir", "masks"
 
 
 def write(export: Export) -> None:
-    """Ultralytics' folders for semantic segmentation."""
+    """Writes Ultralytics' folders for semantic segmentation."""
     # Readers replace the last `images` of a picture's path by `masks`, so names must not have such a folder.
     export.names = [flat_name(name) if IMAGES in name.split("/")[:-1] else name for name in export.names]
     for placed in export.placed(grey):
@@ -70,13 +70,13 @@ def write(export: Export) -> None:
 
 
 def grey(sample: Sample, labels: np.ndarray) -> bytes:
-    """A label map as a grey PNG, because Ultralytics would turn a palette into colours."""
+    """A label map (H, W) as a grey PNG. From a PNG with a palette, Ultralytics would read colours."""
     return encode_grey(labels)
 
 
 def semantic_yaml(path: Path) -> Path | None:
-    """The YAML file that is `path` or in it, if it names the folder of masks, or if Ultralytics' default folder is
-    beside it; otherwise None."""
+    """The YAML file at `path` or in that folder. None unless it names the folder of masks, or masks/ and images/ lie
+    beside it."""
     try:
         file = find_yaml(path)
         data = read_yaml(file) if file.suffix in (".yaml", ".yml") else {}
@@ -87,7 +87,7 @@ def semantic_yaml(path: Path) -> Path | None:
 
 
 def is_folder(folder: Path) -> bool:
-    """Whether a folder or YAML file is of the format. False for SeeDiff's own folders, which may be unfinished, and for
+    """Whether a folder or YAML file is of the format. SeeDiff's own folders, which may be unfinished, are not, nor are
     folders that a JSON file describes."""
     if semantic_yaml(folder) is not None:
         return True
@@ -103,7 +103,7 @@ def is_folder(folder: Path) -> bool:
 
 
 def _folders(root: Path) -> Iterator[tuple[str | None, Path, Path]]:
-    """(split, folder of pictures, folder of masks) for each pair of folders with files; the two may be one folder."""
+    """(split, folder of pictures, folder of masks) for each pair of folders with masks. Both may be the same folder."""
     inner = sorted(filter(Path.is_dir, root.glob("*")))
     parts = [(path, PARTS[path.name.lower()]) for path in inner if path.name.lower() in PARTS]
     for base, split in ((root, None), *parts):
@@ -230,8 +230,8 @@ def _meanings(names: Mapping[int, str], mapping: Mapping[int, int | str | None],
 
 
 def _labels_alone(source: Import, num_classes: int | None, about: str) -> tuple[ClassList, list[FoundMask]]:
-    """The classes and label maps of a folder whose pictures may be missing. about: the set, in words. Raises
-    UserError."""
+    """The classes and label maps of a folder whose pictures may be missing. num_classes: as for `read`. about: a
+    description of the set. Raises UserError."""
     where = map_folder(source.path)
     maps = named_images(where)
     class_list = find_list(where, where.parent, note=source.note)
@@ -250,8 +250,8 @@ def _labels_alone(source: Import, num_classes: int | None, about: str) -> tuple[
 def _matched(
     source: Import, folders: Sequence[tuple[str | None, Path, Path]], classes: Sequence[str] | None
 ) -> tuple[ClassList, list[FoundMask]]:
-    """The classes, and the pictures with a mask. folders: split, folder of pictures, folder of masks. Raises
-    UserError."""
+    """The classes, and the masks with their pictures. folders: (split, folder of pictures, folder of masks) for each
+    pair. classes: as for `read`. Raises UserError."""
     root = source.path
     if not folders:
         problem = f"has no {IMAGE_FOLDERS[0]}/ and {MASK_FOLDERS[0]}/ with PNG masks, and no NAME{ENDINGS[0]}.png"
@@ -270,7 +270,8 @@ def _matched(
 
 
 def _pairs(source: Import, images: Path, masks: Path) -> list[tuple[str, Path, Path]]:
-    """(name, picture, mask) for each picture that has a mask; other pictures are left out. Raises UserError."""
+    """(name, picture, mask) for each picture with a mask. Other pictures are left out, with a note. images, masks: the
+    folders. Raises UserError."""
     in_one_folder = images == masks
     maps = {name: path for name, path in named_images(masks) if not in_one_folder or name.endswith(ENDINGS)}
     files, ends = {*maps.values()}, ("", *ENDINGS)

@@ -95,11 +95,11 @@ class Painted:
     picture: Any
 
     def label_map(self) -> np.ndarray:
-        """(H, W) uint8."""
+        """The label map (H, W) uint8. Raises UserError."""
         return _painted(self.paint, self.picture).label_map()
 
     def objects(self) -> Instances:
-        """The visible shapes as objects."""
+        """The visible shapes as objects. Raises UserError."""
         return _painted(self.paint, self.picture).visible()
 
 
@@ -145,7 +145,7 @@ def objects_of(sample: Sample, labels: np.ndarray, objects: bool) -> list[Object
 
 
 def masks_of(sample: Sample, labels: np.ndarray, objects: bool) -> Iterator[Mask]:
-    """A mask for each of `objects_of`, which has the same arguments."""
+    """A mask for each of `objects_of`, with the same arguments."""
     for found in objects_of(sample, labels, objects):
         for number, (class_id, box) in enumerate(zip(found.class_ids, found.boxes_xyxy, strict=True), 1):
             left, top, right, bottom = box

@@ -48,7 +48,7 @@ from .pictures import check_frame
 
 
 def write(export: Export) -> None:
-    """COCO's panoptic JSON files and PNG masks."""
+    """Writes a JSON file for each split, and a PNG of segments for each sample."""
     things = any(sample.has_objects for sample in export.samples)
     colours = np.reshape(voc_palette(), (-1, 3)).tolist()
     categories: list[Json] = []
@@ -67,8 +67,8 @@ def write(export: Export) -> None:
 
 
 def segment(sample: Sample, labels: np.ndarray, things: bool) -> tuple[bytes, list[Json]]:
-    """(mask, segments) of a sample: the mask as a PNG, and its `segments_info`. things: whether classes
-    have objects."""
+    """(mask, segments) of a sample with the label map `labels` (H, W): the bytes of a PNG that holds the segment at
+    each pixel, and its `segments_info`. things: whether the dataset has objects."""
     found = Objects(np.zeros(labels.shape, np.int32), [])
     if sample.has_objects:
         found = sample.objects(labels)
@@ -92,23 +92,23 @@ class Segment(msgspec.Struct, frozen=True):
 
 
 class Panoptic(msgspec.Struct, frozen=True):
-    """The segments of a picture."""
+    """An annotation: the segments of one picture."""
 
     image_id: Id
     file_name: str
-    """The name of their mask."""
+    """The name of the PNG that holds the segments."""
     segments_info: list[Segment]
 
 
 class PanopticFile(msgspec.Struct, frozen=True):
-    """A file of segments."""
+    """A JSON file of the format."""
 
     categories: list[Category]
     images: list[CocoImage]
     annotations: list[Panoptic]
 
     def as_coco(self) -> CocoFile:
-        """Each segment as an annotation, in a box of no size."""
+        """The same as a COCO file, in which each segment is an annotation with an empty box."""
         shapes: list[Annotation] = []
         for one in self.annotations:
             shapes += [
@@ -123,11 +123,11 @@ def _files(folder: Path) -> list[Path]:
 
 
 def read(source: Import, *, images: Path | None = None) -> Contents:
-    """A folder with panoptic*.json, also in annotations/, or one such file. The masks are in a folder with the file's
-    name. images: the pictures' folder; None: the usual places near the file.
+    """Reads a folder with panoptic*.json, also in annotations/, or one such file. The PNG files are in a folder with
+    the file's name. images: the pictures' folder; None: the usual places near the file.
 
     Class ids count from 1 in the order of the category ids. Void is ignored (255). Segments of things are objects,
-    except crowds, which keep their class.
+    except crowds, which only keep their class.
     """
     files = _files(source.path)
     if source.path.is_file():
@@ -169,7 +169,8 @@ def read(source: Import, *, images: Path | None = None) -> Contents:
 
 
 def _paint(path: Path, mask: Path, image: CocoImage, where: str, segments: Mapping[int, int]) -> Instances:
-    """Every segment of a mask as a shape. segments: segment's id → class id. Raises UserError."""
+    """The segments of a picture as shapes. path: the picture's file. mask: the PNG. where: the picture's name in
+    errors. segments: segment's id → class id. Raises UserError."""
     check_frame(path, (image.height, image.width), where)
     pixels, kind, mode = read_pixels(mask)
     if kind != "PNG" or mode != "RGB":

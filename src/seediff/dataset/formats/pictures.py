@@ -24,7 +24,7 @@ from ..sample import JPEG_SUFFIXES, image_size
 
 IMAGE_SUFFIXES = (".png", *(f".{suffix}" for suffix in JPEG_SUFFIXES))
 PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-"""Name of a split in any data set, in small letters → SeeDiff's name."""
+"""Name of a split in other data sets, in small letters → SeeDiff's name."""
 
 
 def given_or(images: Path | None, *usual: Path) -> list[Path]:
@@ -35,7 +35,7 @@ def given_or(images: Path | None, *usual: Path) -> list[Path]:
 
 
 def images_by_name(folder: Path) -> dict[str, Path]:
-    """Name → file for the PNG and JPEG files of `named_images`; NAME.jpg goes before NAME.png."""
+    """Name → file for the PNG and JPEG files in a folder. If NAME.jpg and NAME.png exist, NAME.jpg counts."""
     return dict(reversed(named_images(folder, IMAGE_SUFFIXES)))
 
 
@@ -67,19 +67,23 @@ def unique_names(images: Iterable[tuple[str | None, str]]) -> list[str]:
 
 
 class PictureFinder:
-    """Finds pictures by the names in files of labels."""
+    """Finds pictures by the names that label files have for them."""
 
     def __init__(self) -> None:
         self.used: dict[Path, str] = {}
         """Picture → the name by which it was found."""
         self.listings: dict[Path, dict[str, list[str]]] = {}
-        """Folder → name without suffix, composed and in small letters → its files."""
+        """Folder → a name without suffix, composed and in small letters → the pictures of this name."""
 
     def find(self, folders: Sequence[Path], names: Sequence[str], where: str) -> tuple[Path, str] | None:
-        """(path of a picture, end of a name by which it was found); None if the picture is missing. Names may begin
-        with folders of another machine, so their ends are tried, the longest first: in each folder the file of this
-        name, then the only file whose name differs in spelling or suffix alone. Raises UserError if two names mean one
-        picture."""
+        """(path, name) of a picture; None if the picture is missing. folders: where it may be. names: what it may be
+        called. where: the label file's name in errors.
+
+        Names may begin with folders of another machine. For /home/anna/pets/a.jpg, this tries home/anna/pets/a.jpg,
+        anna/pets/a.jpg, pets/a.jpg and a.jpg, and returns the first that fits: in any folder the file of this name,
+        then the only picture whose name differs in accents, case or suffix alone. Raises UserError if two names mean
+        one picture.
+        """
         ends = list(dict.fromkeys(chain.from_iterable(map(_ends, names))))
         for end in ends:
             for folder, path in self._matches(folders, end):
@@ -90,8 +94,9 @@ class PictureFinder:
         return None
 
     def _matches(self, folders: Sequence[Path], end: str) -> Iterator[tuple[Path, Path]]:
-        """(folder, path) of the pictures with a name, the likeliest first: files of this name that can be read, then
-        those of a similar name, then those of this name with a suffix that no dataset has, which are refused later."""
+        """(folder, path) of pictures whose name is or resembles `end`, the likeliest first: PNG and JPEG files of this
+        name, then files of a similar name. Last come files of this name that are neither PNG nor JPEG, which are
+        refused later."""
         exact = [(folder, folder / end) for folder in folders if os.path.isfile(folder / end)]
         if end.lower().endswith(IMAGE_SUFFIXES):
             yield from exact
@@ -102,7 +107,8 @@ class PictureFinder:
         yield from exact
 
     def _alike(self, path: Path) -> Path | None:
-        """The only picture whose name differs from that of `path` in spelling alone, or else in spelling and suffix."""
+        """The only picture whose name differs from the name of `path` in accents or case alone, or else also in its
+        suffix. None without such a picture, or with several."""
         folder = path.parent
         if folder not in self.listings:
             listing = self.listings[folder] = defaultdict[str, list[str]](list)
@@ -115,21 +121,22 @@ class PictureFinder:
 
 
 def _ends(name: str) -> list[str]:
-    """The ends of a picture's path or address, the longest first, without `..`; at most 16."""
+    """The ends of a picture's path or address, the longest first, at most 16: for `x/../y/a.jpg`, `y/a.jpg` and
+    `a.jpg`."""
     path = unquote(name.partition("://")[2].partition("?")[0]) if "://" in name else portable(name)
     steps = [step for step in posixpath.normpath(path).split("/") if step not in ("", ".", "..")][-16:]
     return ["/".join(steps[i:]) for i in range(len(steps))]
 
 
 def shown_size(image: Path) -> tuple[int, int]:
-    """(height, width) of a picture that is turned by its EXIF orientation."""
+    """(height, width) of a picture after its EXIF orientation has turned it."""
     height, width = image_size(image)
     return (width, height) if 5 <= orientation_of(image) <= 8 else (height, width)
 
 
 def check_frame(image: Path, shape: tuple[int, int], where: str) -> None:
-    """Raises UserError unless labels of `shape` (H, W) have the size of their picture, as stored or as shown. where:
-    the name of the labels in errors."""
+    """Raises UserError unless labels have the size of their picture, as it is stored or as it is shown. shape: (H, W)
+    of the labels. where: their name in errors."""
     size = image_size(image)
     if size != shape != shown_size(image):
         raise UserError(where, f"is {shape}, but its picture {image} is {size}; both are (height, width)")
@@ -137,21 +144,22 @@ def check_frame(image: Path, shape: tuple[int, int], where: str) -> None:
 
 
 def stored_labels(read: ReadLabels, image: Path, turn: int, shown: bool) -> np.ndarray:
-    """The labels (H, W) that `read` returns, as the picture is stored. turn: the picture's EXIF orientation, from 2 to
-    8. shown: whether the format's tools draw on the turned picture. Raises UserError."""
+    """The labels (H, W) that `read` returns, turned to fit the picture as it is stored. turn: the picture's EXIF
+    orientation, from 2 to 8. shown: whether the format's tools draw on the turned picture. Raises UserError."""
     return _turned_back(read(), image, turn, shown)
 
 
 def stored_objects(read: ReadObjects, image: Path, turn: int, shown: bool) -> Instances:
-    """The objects that `read` returns, as the picture is stored. Arguments and errors as for `stored_labels`."""
+    """The objects that `read` returns, turned to fit the picture as it is stored. turn, shown: as for `stored_labels`.
+    Raises UserError."""
     objects = read()
     return replace(objects, numbers=_turned_back(objects.numbers, image, turn, shown))
 
 
 def _turned_back(labels: np.ndarray, image: Path, turn: int, shown: bool) -> np.ndarray:
-    """Labels (H, W) as the picture is stored. Their size says whether they were drawn on the stored or on the turned
-    picture. If these have the same size, as after half a turn, or for a square, `shown` says it. Raises UserError if
-    that does not say it either."""
+    """Labels (H, W), turned to fit the picture as it is stored. Their size says whether they were drawn on the stored
+    or on the turned picture. If both pictures have one size, as after half a turn, or for a square, they were drawn on
+    the turned picture if `shown`. Otherwise raises UserError."""
     size = turned = image_size(image)
     if turn >= 5:
         turned = size[::-1]

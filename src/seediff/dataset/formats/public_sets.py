@@ -1,4 +1,4 @@
-"""The public data sets that are read as they are distributed: their files, their classes, and the class of each stored
+"""Public data sets that SeeDiff reads as they are distributed: their files, their classes, and the class of each stored
 id. (Pascal VOC's layout is the format `voc`.)"""
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ too."""
 
 
 class FoundMask(NamedTuple):
-    """A label map and its picture."""
+    """A label map that was found, with its picture."""
 
     split: str | None
     name: str
@@ -63,26 +63,28 @@ class PublicSet:
 
     title: str
     masks: tuple[str, ...]
-    """Folders of label maps in the root, of which the first existing one counts. {} stands for the part's folder."""
+    """Folders of label maps below the root, of which the first existing folder counts. {} stands for the part's
+    folder."""
     parts: Mapping[str, str]
     """Split → the part's folder."""
     images: tuple[str, ...]
-    """Folders of pictures, of which the first existing one counts. {} as in `masks`."""
+    """Folders of pictures below the root, of which the first existing folder counts. {} stands for the part's
+    folder."""
     classes: tuple[str, ...] = ()
-    """The classes of the ids from `first` on; empty: those in the file `listed`."""
+    """The classes of the ids `first`, `first` + 1, …; (): the file `listed` names them."""
     first: int = 0
     void: tuple[int, ...] = ()
-    """Ids without a class."""
+    """Ids that mean no class."""
     maps: str = "(.+)"
-    """A pattern of label maps' names; its group is the sample's name."""
+    """The pattern of label maps' names. Its group is the sample's name."""
     ending: str = ""
-    """What follows the sample's name in the picture's name."""
+    """What follows the sample's name in the name of the picture."""
     below: tuple[str, ...] = ("",)
-    """Where the root may be in the named folder."""
+    """Where the root may be below the folder that the user named."""
     listed: str = ""
-    """A file that the root must have."""
+    """A file that must lie in the root."""
     usual: str = "val"
-    """The split that papers use."""
+    """The split on which papers compare methods."""
 
 
 PUBLIC = (
@@ -126,13 +128,13 @@ PUBLIC = (
         maps=r"(\d{12})",  # COCO's image ids: other programs leave converted label maps beside the originals
     ),
 )
-"""CamVid is SegNet's; the test labels of Cityscapes are not public. COCO-Stuff has 27 coarse classes."""
+"""CamVid is in SegNet's version. Cityscapes' test labels are not public. COCO-Stuff has its 27 coarse classes."""
 
 
 def find_published(folder: Path) -> tuple[PublicSet, Path, dict[str, Path]] | None:
-    """(public set, root, split → its folder of label maps) for a public data set; None for another folder, and for a
-    folder with a classes.txt, which gives classes of its own. folder: the root, its parent, or a part's label maps.
-    Raises UserError."""
+    """(set, root, split → the folder of its label maps) if a folder is a public data set. None for another folder, and
+    for a folder with a classes.txt, which names other classes. folder: the root, its parent, or the label maps of a
+    part. Raises UserError."""
     here = Path(os.path.abspath(folder))
     if (folder / "classes.txt").is_file():
         return None
@@ -157,8 +159,9 @@ def find_published(folder: Path) -> tuple[PublicSet, Path, dict[str, Path]] | No
 def read_published(
     source: Import, layout: PublicSet, root: Path, parts: Mapping[str, Path], split: str | None
 ) -> tuple[ClassList, list[FoundMask]]:
-    """(list of classes, samples) of what `find_published` found. split: None reads all parts; of labels alone, the part
-    that is itself read, or else the part that papers use. Raises UserError, also for a part that does not exist."""
+    """(classes, label maps) of a public set. layout, root, parts: what `find_published` returned. split: the part to
+    read. None: all parts; in a comparison of label maps, the part whose folder the user named, or else the part that
+    papers use. Raises UserError, also for a part that does not exist."""
     if split is None and source.labels_alone:
         split = layout.usual
         if len(parts) == 1 and source.path not in (root, root.parent):
@@ -187,7 +190,8 @@ def read_published(
 
 
 def _classes(layout: PublicSet, root: Path, where: str) -> ClassList:
-    """The classes of a public set, and the class of each stored id."""
+    """The classes of a public set, and the class of each stored id. where: the set's name in errors. Raises
+    UserError."""
     classes = layout.classes or _object_info(root / layout.listed)
     ids = {layout.first + number: number + 1 for number in range(len(classes))}
     if classes == COCO_STUFF_CLASSES:
@@ -196,7 +200,7 @@ def _classes(layout: PublicSet, root: Path, where: str) -> ClassList:
 
 
 def _object_info(path: Path) -> tuple[str, ...]:
-    """The first name of each id, from ADE20K's table, whose first and last columns are Idx and Name."""
+    """The first name of each id in ADE20K's table, whose first and last columns are Idx and Name. Raises UserError."""
     rows = [line.split("\t") for line in read_lines(path)[1:] if line.strip()]
     if [row[0].strip() for row in rows] != [*map(str, range(1, 151))]:
         raise UserError(path, "must name the ids 1 to 150 in order")

@@ -32,11 +32,11 @@ from .pictures import PARTS, images_by_name
 IMAGES, CLASS_MAPS = "JPEGImages", "SegmentationClass"
 LISTS = "ImageSets/Segmentation"
 PART_LISTS = ("trainval", *SPLITS)
-"""The lists that name files of parts. Other programs add lists of something else."""
+"""Titles of lists that name the pictures of a part. Other programs add lists of other things, such as cat_train.txt."""
 
 
 def write(export: Export, *, jpeg: bool = False) -> None:
-    """Pascal VOC's folders. jpeg: convert PNG pictures to JPEG with quality 95, because some readers open only
+    """Writes Pascal VOC's folders. jpeg: convert PNG pictures to JPEG with quality 95, because some readers open only
     NAME.jpg."""
     stay = 0
     for placed in export.placed(convert, jpeg=jpeg):
@@ -58,8 +58,8 @@ def write(export: Export, *, jpeg: bool = False) -> None:
 
 
 def convert(sample: Sample, labels: np.ndarray, jpeg: bool) -> tuple[bytes, bytes | None]:
-    """(label map, picture) of a sample: the bytes of its label map's file, and of a JPEG if the picture is
-    converted."""
+    """(label map, picture) of a sample with the label map `labels` (H, W): the bytes of a PNG, and of a JPEG if the
+    picture is converted, or else None."""
     label_map = encode_mask(labels)
     if jpeg and sample.suffix != "jpg":
         return label_map, encode_image(sample.image, "jpg")
@@ -67,8 +67,8 @@ def convert(sample: Sample, labels: np.ndarray, jpeg: bool) -> tuple[bytes, byte
 
 
 def find_voc(folder: Path) -> Path | None:
-    """The folder with SegmentationClass/: this folder, or a year's folder in it or in its VOCdevkit/, VOC2012 first;
-    None without one."""
+    """The folder that contains SegmentationClass/: `folder` itself, or else a year's folder such as VOC2012 in it or in
+    its VOCdevkit/. VOC2012 goes before other years. None without such a folder."""
     years = sorted(folder.glob(VOC_YEAR)) + sorted((folder / "VOCdevkit").glob(VOC_YEAR))
     roots = [folder, *sorted(years, key=lambda path: (path.name != "VOC2012", path.parent != folder))]
     return next((root for root in roots if (root / CLASS_MAPS).is_dir()), None)
@@ -81,12 +81,14 @@ def read(
     classes: Sequence[str] | None = None,
     images: Path | None = None,
 ) -> Contents:
-    """A Pascal VOC folder, or the VOCdevkit that holds it.
+    """Reads a Pascal VOC folder, or the VOCdevkit that holds it.
 
-    split: the list in ImageSets/Segmentation to read, such as "train"; None: all lists together, or every label map if
-    no list is of a part. Names without a mask are left out. classes: the classes in the order of their ids; None: the
-    names in a list in the folder (class_lists.py), or else VOC's twenty. images: the folder of the pictures, if
-    JPEGImages is a link that leads out of the folder. The list, or else VOC's palette, says what colours in masks mean.
+    split: the list in ImageSets/Segmentation to read, such as "train"; None: all lists together, or all label maps if
+    no list names a part. Names without a label map are left out. classes: the classes in the order of their ids; None:
+    the names in a list in the folder (class_lists.py), or else VOC's twenty. images: the folder of the pictures, if
+    JPEGImages is a link that leads out of the folder.
+
+    The same list of names, or else VOC's palette, says what colours in masks mean.
     """
     root = find_voc(source.path)
     if root is None:
@@ -132,14 +134,14 @@ def read(
 
 
 def _part(title: str) -> str:
-    """SeeDiff's name of the split that a list's title names, or else the title in small letters."""
+    """The split that a list's title means, or else the title in small letters."""
     return PARTS.get(title.lower(), title.lower())
 
 
 def _names_in(path: Path, known: Collection[str]) -> dict[str, str]:
-    """Name → the file and line that has it, for a list in ImageSets/Segmentation. known: the names of pictures and
-    masks. A line is a name, a name with a picture's suffix, or more columns, such as
-    `/JPEGImages/a.jpg /SegmentationClass/a.png`."""
+    """Name → file and line that name it, for a list in ImageSets/Segmentation. known: the names of pictures and label
+    maps. A line is a name, a picture's file name, or several columns, such as `/JPEGImages/a.jpg
+    /SegmentationClass/a.png`."""
     found: dict[str, str] = {}
     for number, line in enumerate(read_lines(path), 1):
         line = composed(line.strip())
@@ -153,9 +155,9 @@ def _names_in(path: Path, known: Collection[str]) -> dict[str, str]:
 def _names_of(
     split: str | None, lists: Mapping[str, Mapping[str, str]], known: Collection[str], root: Path
 ) -> dict[str, str]:
-    """Name → where it is listed. split: the title or part of the lists that count; None: all lists, those of parts
-    first. lists: title → the names in the list. known: the names of pictures and masks; only these are taken from the
-    lists of no part, which may name something else. Raises UserError."""
+    """Name → where it is listed. split: only lists of this title, or else of this part; None: all lists, lists of parts
+    first. lists: title → names in the list → where. known: the names of pictures and label maps; other names in lists
+    of no part mean something else, and are left out. root: the folder, for errors. Raises UserError."""
     titles = sorted(lists, key=lambda title: (*PART_LISTS, _part(title)).index(_part(title)))
     if split is not None:
         titles = [title for title in lists if title == split] or [title for title in lists if _part(title) == split]

@@ -34,12 +34,12 @@ from .pictures import shown_size, unique_names
 from .yolo_data import DATA, IMAGES, LABELS, LabelFiles, YoloImage, find_images, is_data, read_data, write_data
 
 HAIR = 0.01
-"""Corners that are outside the picture by up to this share of a side are moved to its edge, as in Ultralytics."""
+"""Corners may be outside the picture by this share of a side. They are moved to its edge, as in Ultralytics."""
 
 
 def write(export: Export, *, min_area: int = 1) -> None:
-    """YOLO's polygons, from which readers get exactly the masks. min_area: connected pieces with fewer pixels are left
-    out."""
+    """Writes polygons, which readers fill to exactly the same masks. min_area: connected pieces with fewer pixels are
+    left out."""
     counts: Counter[str] = Counter()
     for placed in export.placed(outline, min_area=min_area):
         text, counted = placed.encoded
@@ -53,8 +53,9 @@ def write(export: Export, *, min_area: int = 1) -> None:
 
 
 def outline(sample: Sample, labels: np.ndarray, min_area: int) -> tuple[str, dict[str, int]]:
-    """(text, counts) of a sample: the text of its label file, with the pieces of its objects, then of the rest of its
-    label map; and counts for notes."""
+    """(text, counts) of a sample with the label map `labels` (H, W): the text of its label file, with the pieces of its
+    objects and then of the other pixels of its classes; and what it loses, counted for notes. min_area: as for
+    `write`."""
     objects = sample.objects(labels)
     pieces, owners = objects.pieces(min_area)
     text, small, rest = as_yolo(pieces), pieces.small, objects.rest(labels)
@@ -66,7 +67,7 @@ def outline(sample: Sample, labels: np.ndarray, min_area: int) -> tuple[str, dic
 
 
 def as_yolo(pieces: Objects) -> str:
-    """The text of a label file: one line for each of `pieces`, which `Objects.pieces` returned."""
+    """The text of a label file, a line for each piece. pieces: what `Objects.pieces` returned."""
     sides = np.array(pieces.numbers.shape[::-1], np.float64)
     lines = []
     for class_id, polygon in zip(pieces.class_ids, object_polygons(pieces), strict=True):
@@ -76,8 +77,9 @@ def as_yolo(pieces: Objects) -> str:
 
 
 def from_yolo(text: str, shape: tuple[int, ...], ids: Mapping[int, int], where: str | Path) -> Instances:
-    """The objects in a label file's text: polygons filled as Ultralytics fills them, small ones over large ones, and
-    255 in boxes where no polygon is. shape: (H, W). ids: class number → id. where: the file. Raises UserError."""
+    """The objects in a label file. Polygons are filled as Ultralytics fills them, small polygons over large ones.
+    Pixels in a box, but in no polygon, are 255. text: the file's text. shape: (H, W) of the picture. ids: class number
+    → id. where: the file's name in errors. Raises UserError."""
     height, width = shape
     shapes = Shapes(shape)
     polygons: list[tuple[int, int, np.ndarray]] = []
@@ -110,12 +112,12 @@ def from_yolo(text: str, shape: tuple[int, ...], ids: Mapping[int, int], where: 
 
 
 def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
-    """(line number, words) of each line that is not empty."""
+    """(line number, words) for each line with words."""
     return ((number, line.split()) for number, line in enumerate(text.splitlines(), 1) if line.strip())
 
 
 def _number(text: str) -> float:
-    """The number in a text; NaN for another text."""
+    """The number that a text says; NaN if it says no number."""
     try:
         return math.nan if "_" in text else float(text)
     except ValueError:
@@ -123,7 +125,7 @@ def _number(text: str) -> float:
 
 
 def is_folder(folder: Path) -> bool:
-    """False for a folder whose YAML file names masks, which the format `masks` reads."""
+    """Whether a folder is of the format. A folder whose YAML file names masks is not: the format `masks` reads it."""
     if semantic_yaml(folder) is not None:
         return False
     named = all((folder / part).exists() for part in (IMAGES, native.CLASSES))
@@ -138,11 +140,13 @@ def read(
     classes: Sequence[str] | None = None,
     images: Path | None = None,
 ) -> Contents:
-    """A YOLO folder, or the folder of the given YAML file.
+    """Reads a YOLO folder, or the folder of a YAML file.
 
     split: "train", "val" or "test"; None: all splits of the YAML file. classes: the classes in the order of their ids;
     None: the names in the YAML file or in classes.txt. images: the folder of the pictures, if they lie elsewhere or
-    `images` is a link that leads out of the folder. A picture without a label file is all background.
+    `images` is a link that leads out of the folder.
+
+    A picture without a label file is all background.
     """
     data = read_data(source.path, classes or ())
     file = data.file
@@ -173,7 +177,7 @@ def read(
 
 
 def _has_labels(path: Path) -> bool:
-    """Whether a text file has a line with a class and numbers: other texts may lie beside label files."""
+    """Whether a text file has a line with a class and numbers. Other text files may lie beside label files."""
     if path.name == native.CLASSES:
         return False
     for _, (_, *numbers) in _lines(read_text(path)):
@@ -187,5 +191,5 @@ def _paint(image: YoloImage, ids: Mapping[int, int]) -> Instances:
 
 
 def _text(image: YoloImage) -> str:
-    """The text of a picture's label file; "" without one."""
+    """The text of a picture's label file; "" if the file is missing."""
     return read_text(image.labels) if image.labels.exists() else ""

@@ -31,14 +31,15 @@ from .pictures import portable
 
 DATA, IMAGES, LABELS = "data.yaml", "images", "labels"
 YOLO_SUFFIXES = ("bmp", "dng", "heic", "jpeg", "jpg", "mpo", "png", "tif", "tiff", "webp")
-"""Suffixes of pictures in the format. SeeDiff reads those of PNG and JPEG."""
+"""Suffixes of pictures in YOLO datasets. SeeDiff reads only PNG and JPEG files."""
 ClassNumber = Annotated[int, msgspec.Meta(ge=0)]
 EMPTY = (None, "", "~", "null")
 ELSEWHERE = "--images names a folder of pictures elsewhere that may be read"
 
 
 def write_data(export: Export, names: Sequence[str], more: str = "") -> None:
-    """Write data.yaml, without `path`, so that readers search for folders beside it. more: lines at its end."""
+    """Write data.yaml without `path`, so that readers search for the folders beside it. names: the classes, from number
+    0. more: lines at the end."""
     if "train" not in export.parts:  # data.yaml names its folder, and readers expect it
         (export.folder / IMAGES / "train").mkdir(parents=True, exist_ok=True)
         export.note(f"no samples for training: {IMAGES}/train is empty")
@@ -58,13 +59,14 @@ class YoloData:
     file: Path
     """The YAML file; for a folder without such a file, its classes.txt, which may be missing."""
     content: Mapping[str, Any]
-    """Its keys. Without a YAML file, "" stands for the folder of all pictures."""
+    """The file's keys and values. Without a YAML file, the key "" has the folder of all pictures."""
     names: Mapping[int, str]
     """Class number → name, in rising order."""
 
 
 def find_yaml(folder: Path) -> Path:
-    """data.yaml in a folder, or else its only YAML file; a file itself. Raises UserError."""
+    """data.yaml in a folder, or else the folder's only YAML file. If `folder` is a file, that file. Raises
+    UserError."""
     if not folder.is_dir():
         return folder
     others = sorted(path for path in visible(folder, "*.y*ml") if path.suffix in (".yaml", ".yml"))
@@ -85,8 +87,8 @@ def is_data(file: Path) -> bool:
 
 
 def read_data(path: Path, classes: Sequence[str] = ()) -> YoloData:
-    """The YAML file that is `path` or in it. classes: the names for a folder that has neither such a file nor
-    classes.txt. Raises UserError."""
+    """What the YAML file at `path` or in that folder says. classes: the names for a folder that has neither a YAML file
+    nor classes.txt. Raises UserError."""
     listed = path / native.CLASSES
     if path.is_dir() and not any(path.glob("*.y*ml")) and (listed.is_file() or classes):
         names = read_class_list(listed, first=0) if listed.is_file() else dict(enumerate(classes))
@@ -104,16 +106,16 @@ def read_data(path: Path, classes: Sequence[str] = ()) -> YoloData:
 
 @dataclass(frozen=True)
 class LabelFiles:
-    """The label files of a dataset."""
+    """Where the label files of a dataset are, and which text files are label files."""
 
     are_labels: Callable[[Path], bool]
-    """Whether a file has labels."""
+    """Whether a file contains labels."""
     folder: str = LABELS
     suffix: str = ".txt"
 
     def of(self, picture: Path) -> Path:
-        """The path of a picture's labels: the last folder `images` in the picture's path becomes `folder`; without such
-        a folder, the labels are beside the picture."""
+        """The label file of a picture: images/train/a.jpg has labels/train/a.txt. The last folder `images` becomes
+        `folder`; without a folder `images`, the label file is beside the picture."""
         parts = list(picture.with_suffix(self.suffix).parts)
         if IMAGES in parts:
             parts[len(parts) - 1 - parts[::-1].index(IMAGES)] = self.folder
@@ -127,9 +129,10 @@ class YoloImage:
     path: Path
     split: str
     name: str
-    """Its path, with `/`, in the folder that the YAML file names, or in the common folder of a list's pictures."""
+    """Its path, with `/`, below the folder that the YAML file names. If a list names it: below the common folder of the
+    list's pictures."""
     labels: Path
-    """Its label file, which may be missing."""
+    """Its label file, which may not exist."""
 
 
 class Located(NamedTuple):
@@ -155,8 +158,9 @@ class Places:
         self.named = [images] if images else []
 
     def locate(self, text: str, is_wanted: Callable[[Path], bool], where: str, *bases: Path) -> Located:
-        """The first of `_candidates` that may be read. is_wanted: whether a path is of the wanted kind. where: the
-        path's place in errors. Raises UserError."""
+        """What a path means: the first of `_candidates` that exists and may be read. text: the path as it is written.
+        is_wanted: whether a path is of the wanted kind. where: the text's place in errors. bases: more folders to which
+        it may be relative. Raises UserError."""
         for candidate in self._candidates(text, (*bases, *self.bases)):
             if is_wanted(candidate.path) and self.holds(candidate.path):
                 return Located(*(Path(os.path.normpath(path)) for path in candidate))
@@ -188,10 +192,10 @@ class Places:
 def find_images(
     source: Import, data: YoloData, labels: LabelFiles, images: Path | None, split: str | None
 ) -> list[YoloImage]:
-    """The pictures of a dataset, each once. data: what its YAML file says. images: the folder of pictures that the user
-    named. split: only this split; None: all.
+    """The pictures of a dataset, each once. data: what its YAML file says. labels: its label files. images: the folder
+    of pictures that the user named. split: only this split; None: all.
 
-    Label files without a picture count as missing pictures; otherwise their labels would be lost silently. Raises
+    A label file without a picture counts as a missing picture, because its labels would be lost silently. Raises
     UserError.
     """
     places, parts = Places(data, images), dict[str, list[YoloImage]]()
@@ -220,8 +224,8 @@ def find_images(
 
 
 def _entries(data: YoloData, split: str | None) -> dict[str, list[str]]:
-    """Split → the folders and lists that the YAML file names for it; of one split, or for None of all. Raises UserError
-    if there are none."""
+    """Split → the folders and lists that the YAML file names for it. split: only this split; None: all. Raises
+    UserError if the file names none."""
     content, file = data.content, data.file
     named = {name: content[name] for name in (*SPLITS, "") if content.get(name) not in EMPTY}
     wanted = {name: value for name, value in named.items() if split in (None, name)}
@@ -233,7 +237,7 @@ def _entries(data: YoloData, split: str | None) -> dict[str, list[str]]:
 
 
 def _images_of(places: Places, entry: Located, split: str, labels: LabelFiles) -> Iterator[YoloImage]:
-    """The pictures in a folder or list. Raises UserError."""
+    """The pictures in a folder or list. entry: the folder or list. Raises UserError."""
     if entry.path.is_file():
         located = _listed(places, entry.path)
         base = Path(os.path.commonpath([os.path.abspath(one.path.parent) for one in located]))
@@ -258,8 +262,9 @@ def _listed(places: Places, path: Path) -> list[Located]:
 def _left_labels(
     images: Mapping[Path, YoloImage], folders: Mapping[Path, Collection[Path]], labels: LabelFiles
 ) -> Iterator[Path]:
-    """The files with labels that have no picture. images: the pictures by path. folders: folder of label files → the
-    folders of their pictures, which may also hold pictures of other splits."""
+    """The label files without a picture. images: the pictures by path. folders: folder of label files → the folders of
+    its pictures. These folders may also hold pictures of splits that are not read, whose label files are passed
+    over."""
     used = {one.labels for one in images.values()}
     for folder, picture_folders in sorted(folders.items()):
         pictures = filter(_is_image, chain(*(one.iterdir() for one in picture_folders)))

@@ -111,7 +111,7 @@ def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
     if classes is None or rows is None or actions is None:
         return Checked(tuple(findings), None)
     if not rows and not (folder / native.REJECTED).is_file():  # a run may have rejected every draw
-        findings.add("structure", native.METADATA, "has no rows", "warning")
+        findings.add("structure", native.METADATA, "has no rows")
     reader = findings.attempt("structure", ", ".join(native.EXTRAS), lambda: RowReader(folder, classes, actions))
     if reader is None:
         return Checked(tuple(findings), None)
