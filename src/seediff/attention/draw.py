@@ -136,7 +136,7 @@ def check_drawing(
     negative_prompt: str,
 ) -> None:
     """Raise UserError for values that only a loaded model can refuse: steps that its scheduler cannot make, and texts
-    that its tokenizers cut off or read differently. Computes nothing."""
+    that its tokenizers cut off or read differently. Runs no network."""
     pipe, family, readers = model.pipe, model.family, model.readers
     check_texts(readers, specs, plan)
     if family.reads_negative(pipe, guidance_scale):

@@ -37,7 +37,7 @@ CANNOT = {
         "it keeps keys of other images from step to step; use a Flux2KleinPipeline",
     ),
 }
-"""A pipeline's class, or a class that it inherits from → (problem, fix)."""
+"""A pipeline's class, or a class that it inherits from → (problem, what more to say: a way out, or the reason)."""
 
 
 def find_networks(pipe: Any) -> tuple[list[Any], Family]:

@@ -217,9 +217,8 @@ class RowReader:
             config = self.made_by(row.made)
         except UserError as error:
             raise UserError(where, f"{error.subject} {error.reason}") from error
-        kinds = [
-            kind for kind in self.kinds if kind != SOFT or not row.review.replaced
-        ]  # soft masks are of the original
+        # Soft masks are of the original
+        kinds = [kind for kind in self.kinds if kind != SOFT or not row.review.replaced]
         extras: Extras = {}
         for kind, class_id in [(ATTENTION, None), *product((SOFT, STEPS), as_made.class_ids)]:
             file = extra_file(kind, name, class_id)

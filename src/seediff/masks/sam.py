@@ -39,10 +39,8 @@ def load_sam(name: str) -> Any:
     """The model of a folder or hub id, in float32 on the CPU, tried on a small picture. No code from the folder is run.
     Raises UserError if any of this fails."""
     transformers = import_transformers()
-    file, fix = (
-        f"{name}/model.safetensors",
-        f"name a model in transformers' format of model_type {', '.join(SAM_CLASSES)}",
-    )
+    file = f"{name}/model.safetensors"
+    fix = f"name a model in transformers' format of model_type {', '.join(SAM_CLASSES)}"
     if os.path.exists(path_of(name)) and not os.path.exists(path_of(file)):
         raise UserError("mask.sam", f"{name}: must be a folder with config.json and model.safetensors", fix)
     if local_file("mask.sam", file) is None:

@@ -93,7 +93,7 @@ def operations_of(row: SampleRow) -> str:
 
 
 def is_of_photo(row: SampleRow) -> bool:
-    """Whether `mask` made the row: its `model` saw the picture, but did not draw it."""
+    """Whether `mask` or `segment` made the row: its `model` saw the picture, but did not draw it."""
     return "asked" in row
 
 
