@@ -108,8 +108,8 @@ def by_sentence(
 ) -> list[list[AttentionMaps]]:
     """For each image, its maps with each of its sentences. `capture_images(numbers, prompts, classes)` returns the maps
     of the images with these numbers, each with one prompt, which names these classes. It is called with the first
-    sentences of all images, then with the second sentences, and so on. So no call has an image twice or needs more
-    memory than all images once."""
+    sentences of all images, then with the second sentences, and so on. So no call has an image twice, and no call
+    has more pictures than there are images."""
     by_image: list[list[AttentionMaps]] = [[] for _ in sentences]
     for turn in range(max(map(len, sentences), default=0)):
         rows = [i for i, of_image in enumerate(sentences) if turn < len(of_image)]

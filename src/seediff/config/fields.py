@@ -169,8 +169,8 @@ def tables_of(kind: type) -> dict[str, type]:
 
 
 def flatten(table: Mapping[str, Any], kind: type | None = None) -> dict[str, Any]:
-    """Flat name → value: {"seed": 1, "mask": {"beta": 0.4}} → {"seed": 1, "mask.beta": 0.4}. kind: the configuration's
-    class, if other fields than tables may have mappings as values."""
+    """Flat name → value: {"seed": 1, "mask": {"beta": 0.4}} → {"seed": 1, "mask.beta": 0.4}. kind: the
+    configuration's class. It is needed if a field that is no table may hold a mapping, which then stays whole."""
     flat: dict[str, Any] = {}
     for name, value in table.items():
         if isinstance(value, Mapping) and (kind is None or name in tables_of(kind)):

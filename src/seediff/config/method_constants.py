@@ -228,7 +228,8 @@ def level_options(mask: MaskConfig) -> dict[Kind, LevelOption | tuple[int, ...]]
 
 
 def levels_of(mask: MaskConfig, option: LevelOption | tuple[int, ...]) -> tuple[int, ...]:
-    """The levels in an option of `mask`, such as `seed_level`; or `option` itself if it is levels."""
+    """The levels that `option` stands for. option: levels, which are returned as a tuple; or the name of a field of
+    `mask`, such as `seed_level`, which has them."""
     value = getattr(mask, option) if isinstance(option, str) else option
     return value if isinstance(value, tuple) else (value,)
 

@@ -54,7 +54,7 @@ def examine(network: Any, own_hooks: Collection[int] = ()) -> tuple[Any, str]:
 
 def _why_eager(module: Any, own_hooks: Collection[int] | None) -> str:
     """Why calls with this module can have no graphs; "" if they can. own_hooks: ids of the hooks that the module may
-    have; None: it may have any, because the network's own hooks run at every call."""
+    have. None for the network itself, which may have any, because its hooks run at every call anyway."""
     own = vars(module)  # modules are slow at `getattr` of a missing attribute
     caches = own.get("_diffusers_hook")  # pipelines give every network one, often without hooks
     if "_hf_hook" in own:

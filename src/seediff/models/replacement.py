@@ -95,7 +95,8 @@ class Replacement:
         return []
 
     def parts(self, family: Family, index: Mapping[str, Any]) -> Collection[str]:
-        """The parts that are replaced, as far as this is known. index: the base's model_index.json."""
+        """The pipeline's parts that these weights replace. Of a file that is not on this machine, only the network is
+        known. index: the base's model_index.json."""
         return [family.network_part]
 
     def network_config(self) -> dict[str, Any]:

@@ -67,8 +67,8 @@ def feature_affinity(directions: np.ndarray, power: float) -> np.ndarray:
 
 def recursive_cut(affinity: np.ndarray, tau: float) -> np.ndarray:
     """(N,): the part of each position, from 0 in order of appearance. The graph is cut in two, and each side again,
-    while the cut's cost is below tau. As in the program, positions with an affinity of exactly 0 to any other take part
-    in the first cut only; later they stay with the remaining part."""
+    while the cut's cost is below tau. As in the authors' program, a position whose affinity to some
+    other position is exactly 0 takes part in the first cut only; later it stays with the side that keeps its number."""
     parts = np.zeros(len(affinity), np.int64)
     linked = np.asarray((affinity > 0).all(1))
     everything = np.arange(len(affinity))

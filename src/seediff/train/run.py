@@ -285,7 +285,7 @@ class _Training:
         write_atomic(self.out / "config.json", (json.dumps(about, indent=2) + "\n").encode())
 
     def _finish(self) -> None:
-        """Write the last network, if no validation chose one, and the files of a finished training."""
+        """Write the last network if no validation chose one, and then the files of a finished training."""
         if not self.validation.items:
             self._write_network()
         parameters = sum(p.numel() for p in self.network.parameters())

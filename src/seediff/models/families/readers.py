@@ -38,8 +38,8 @@ def prefixed(start: str, prompt: str) -> tuple[str, int]:
 
 
 def stripped(start: str, prompt: str) -> tuple[str, int]:
-    """For `Reader.wrap`: (text, place). text: `start` and then the prompt without the blanks around it. place:
-    character i of the prompt is at place + i of the text."""
+    """For `Reader.wrap`: (text, place). text: `start` and then the prompt without the blanks around it. place: what is
+    added to a character's position in the prompt to get its position in the text."""
     return start + prompt.strip(), len(start) + len(prompt.lstrip()) - len(prompt)
 
 
