@@ -76,6 +76,8 @@ class Encodings:
         """The encodings, in the order in which they were made."""
         self._is_own = False
         """Whether capture itself encodes a text now."""
+        self._own: Encoded | None = None
+        """Capture's own encoding of the prompt, once it was made."""
 
     def note(self, arguments: Mapping[str, Any], output: Any) -> None:
         """Remember an encoding that the pipeline made before the first step. arguments: those of `encode_prompt`, by
@@ -104,6 +106,14 @@ class Encodings:
         finally:
             self._is_own = False
 
+    def encode_own(self) -> None:
+        """Encode the call's prompt, or else the prompt that the script named, once and without the pipeline's help.
+        Where a pipeline has no `encode_prompt`, this is done before it draws, so that whoever looks at the network's
+        calls does not find the text encoder in them. Raises UserError if that is impossible."""
+        prompts = listed(self._arguments.get("prompt")) or list(self._named.prompts)
+        if prompts and self._own is None:
+            self._own = Encoded(self._repeat(self.encode(prompts)), {"prompt": prompts})
+
     def choose(self, states: Sequence[torch.Tensor]) -> Encoded:
         """The encoded prompt, by the class's table. states: the text state of each row in a call of the network. Raises
         UserError if the prompt is unknown, and for a negative prompt that equals it."""
@@ -124,10 +134,10 @@ class Encodings:
             negative = arguments.get("negative_prompt_embeds")
             prompt = Encoded(self._repeat(embeddings), {}, [] if negative is None else list(negative))
         else:
-            own = prompts or list(named.prompts)
-            if not own:
+            self.encode_own()
+            if self._own is None:
                 raise UserError("no encode_prompt encoded the text, so it is unknown which rows have it", fix=NAME_TEXT)
-            prompt = Encoded(self._repeat(self.encode(own)), {"prompt": own})
+            prompt = self._own
         others = [*prompt.other_states]
         for encoded in self._noted:
             if encoded.texts != prompt.texts:  # some pipelines encode the prompt twice

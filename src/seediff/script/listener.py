@@ -59,6 +59,9 @@ class Listener:
         self.run = RunRecorder(self.block, arguments)
         self._encoded_outside = False
         try:
+            is_given = self.block.named.states is not None or arguments.get("prompt_embeds") is not None
+            if not is_given and not hasattr(self.block.pipe, "encode_prompt"):
+                self.run.encodings.encode_own()
             self.run.encode_negative()
             output = call()
         except BaseException:

@@ -82,6 +82,11 @@ class Run:
     map_bytes: int
     """Bytes of all maps."""
 
+    @property
+    def maps(self) -> list[AttentionMaps]:
+        """The maps of each picture, without words. Raises UserError if there are none."""
+        return [picture.attention("prompt").maps for picture in self.pictures]
+
 
 def returned_images(output: Any) -> list[np.ndarray]:
     """The pictures (H, W, 3) uint8 in what a pipeline returned, on white; an empty list for latents."""
