@@ -1,7 +1,8 @@
 """Reads the calls of a network: their sizes, which rows have the prompt, and whether they are recorded.
 
-A network's batch has rows: images or clips, with the prompt and without. Attention's batch has members: the rows
-themselves, or each frame of each row. For example, two clips of 4 frames, with guidance:
+A call is one run of the network. A step is a call with the prompt, counted from 0. A network's batch has rows: images
+or clips, with the prompt and without. Attention's batch has members: the rows themselves, or each frame of each row.
+For example, two clips of 4 frames, with guidance:
 
                                             rows   members   frames in a member
     AnimateDiff (`Family.frames_in_rows`)      4        16                    1

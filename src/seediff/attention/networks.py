@@ -41,8 +41,9 @@ CANNOT = {
 
 
 def find_networks(pipe: Any) -> tuple[list[Any], Family]:
-    """(networks, family). networks: the pipeline's network, or `pipe` itself if it is a network; Wan 2.2 has two, of
-    which the second draws after the first. Raises UserError for a pipeline or network that cannot be captured."""
+    """(networks, family). networks: the pipeline's network, or `pipe` itself if it is a network; Wan
+    2.2 has two: one for the first steps, one for the last. Raises UserError for a pipeline or network that cannot be
+    captured."""
     # 1. The pipeline
     bases = [kind.__name__ for kind in type(pipe).__mro__]
     called = bases[0]

@@ -4,8 +4,8 @@
     finish    each sum ─▶ a mean: it is divided by how often something was added to it
     means     the mean of all layers and steps, for each kind of attention and resolution
 
-CUDA graphs of the network add to running maps, too (models/graphs.py). Their replays run no Python: `take_back` returns
-what the call added of which a graph was made, and `add_again` counts it at each replay.
+A CUDA graph (models/graphs.py) adds to the maps without Python. So when a graph was made of a call, `take_back` removes
+what that call added and returns it, and at each replay `add_again` counts it.
 
 Shape letters: B images, H heads, N = h·w queries, T keys (N in self-attention, tokens in cross-attention).
 """
@@ -51,7 +51,8 @@ class SumKey(NamedTuple):
 
 
 class RunningMaps:
-    """Sums (B, N, T) float32: one per kind of attention, resolution and owner. The owners are
+    """Sums (B, N, T) float32: one per kind of attention, resolution and owner. An owner is what has a sum of its own: a
+    step, a layer, or "" for all steps and layers together. It depends on `apart` and `capture.mean`:
 
         apart    capture.mean   self-attention   cross-attention
         None     arithmetic     ""               ""

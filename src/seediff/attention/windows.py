@@ -35,7 +35,7 @@ class Window:
 
 def seen_window(height: int, width: int, fit: Fit) -> Window:
     """The part of a photograph of (height, width) pixels that the model sees: the whole photograph, or for crop the
-    centred square of the shorter side, rounded up and left as in DiffSeg's program."""
+    centred square of the shorter side, rounded towards the top left as in DiffSeg's program."""
     if fit != "crop":
         return Window(0, 0, height, width)
     side = min(height, width)

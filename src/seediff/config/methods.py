@@ -72,7 +72,7 @@ class MethodFacts:
 
     @property
     def special_options(self) -> set[str]:
-        """The fields of MaskConfig that this method reads and some other methods do not read."""
+        """`options`, and the fields that set the method's levels, if fields do."""
         read = (self.levels.cross, self.levels.self) if self.levels else ()
         return {*self.options, *(levels for levels in read if isinstance(levels, str))}
 

@@ -67,8 +67,8 @@ def save_native(
 def _encoded(
     item: Any, *, read: Callable[[Any], Sample] | None, classes: Sequence[str]
 ) -> tuple[str, Json, dict[str, bytes | Path]]:
-    """(name, row, files) of a sample. `files`: path in the dataset → bytes, or the file to copy. item: a sample, or
-    what `read` makes a sample of. read: None if items are samples."""
+    """(name, row, files) of one sample, ready to write. `files`: path in the dataset → bytes, or the file to copy.
+    item: the sample; or with `read`, what `read` turns into a sample."""
     sample: Sample = read(item) if read else item
     name, labels, where = sample.name, sample.labels(len(classes)), f"sample '{sample.name}'"
     file_name, mask = native.sample_files(name, sample.suffix)

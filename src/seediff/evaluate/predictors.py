@@ -28,7 +28,7 @@ TOGETHER = 8
 
 @dataclass(frozen=True)
 class Predictor:
-    """What predicts label maps."""
+    """A source of predicted label maps: a segmenter, a dataset, or a folder of label maps."""
 
     name: str
     """The predictor's folder."""

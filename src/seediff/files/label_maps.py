@@ -142,8 +142,8 @@ def stem(name: str) -> str:
 
 
 def centre_square(array: np.ndarray) -> np.ndarray:
-    """The largest centred square of an array (H, W): DiffSeg's crop, which leaves an odd pixel at the bottom or
-    right."""
+    """The largest centred square of an array (H, W). If the margins cannot be equal, the margin at the bottom or right
+    is a pixel wider, as in DiffSeg."""
     height, width = array.shape
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2

@@ -90,6 +90,6 @@ class History:
         return 0 <= self.at + move < len(self.steps)
 
     def result_of(self, move: int) -> Result:
-        """The sample after a move along its steps. move: −1 for undo, 1 for redo, 0 for the sample as it is."""
+        """The sample as it is (move 0), as undo would leave it (−1), or as redo would leave it (1)."""
         action = self.steps[self.at + move]
         return Result(*action.result) if action else self.original

@@ -110,8 +110,9 @@ def find_classes(
 ) -> list[dict[str, float]]:
     """For each image, class → presence score, in the order of the sentences. latents: (B, C, h, w).
 
-    sentences: for each image, (prompt, the classes that it names). template: for sentences with one class. Takes one
-    prediction per sentence on the noise-free latent, then two per class and two for the empty sentence.
+    sentences: for each image, (prompt, the classes that it names). template: for sentences with one class. The network
+    runs once per sentence without noise, and then twice, with two amounts of noise, for the empty sentence and for each
+    of the MOST_COMPARED likeliest classes.
     """
 
     def capture(rows: Sequence[int], prompts: Sequence[str], classes: Sequence[Sequence[str]]) -> list[AttentionMaps]:
@@ -140,8 +141,8 @@ def _scores(model: Model, latents: torch.Tensor, captured: Sequence[AttentionMap
 def denoising_errors(
     model: Model, latents: torch.Tensor, prompts: Sequence[str], *, timesteps: Sequence[int]
 ) -> torch.Tensor:
-    """The network's squared error at every position when it denoises one image with each of several prompts: (P, K, h,
-    w) float32, averaged over channels, in the quantity that the model predicts.
+    """(P, K, h, w) float32: for each prompt and timestep, the squared error of the network's prediction at every
+    position, averaged over channels. The prediction is of noise, velocity or the image, as the model was trained.
 
     latents: (C, h, w) of one image, noised at each of K timesteps. The noise depends only on the timestep, and is the
     same for every prompt and image.

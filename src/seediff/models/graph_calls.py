@@ -67,7 +67,8 @@ class CallGraph:
     """All tensors that the call's operations read. They must live as long as the graph."""
 
     def replay_with(self, leaves: Sequence[Any]) -> None:
-        """Copy the tensors of another call into `inputs`, and replay. leaves: the other call's."""
+        """Replay the graph for another call. leaves: that call's values, whose tensors are copied into `inputs`
+        first."""
         tensors = (leaf for leaf in leaves if isinstance(leaf, torch.Tensor))
         for own, value in zip(self.inputs, tensors, strict=True):
             own.copy_(value, non_blocking=True)

@@ -48,7 +48,8 @@ class ModelJob(Job[AnyModelConfig, Item, Captured]):
     classes: Sequence[str]
     """The classes of the dataset."""
     drawn: bool | None = None
-    """True if the model draws the images, False if it labels photographs, None if neither is known."""
+    """True if the model draws the images, False if it labels photographs by class words, None for segments without
+    class words."""
     capture_plan: CapturePlan | None = None
     """The plan of what is captured. None before `plan`, and after it if the model's small files are not on this
     machine."""

@@ -48,8 +48,8 @@ def check_memory(
 
 
 def check_timesteps(scheduler: Any, with_prompt: torch.Tensor) -> None:
-    """Raise UserError if other calls of the network than the picture's had the prompt: more calls than the scheduler
-    has timesteps, or more at one timestep than the scheduler repeats any. with_prompt: (calls,) the timestep of each
+    """Raise UserError if the prompt was given to more calls than drawing the picture needs: more than the scheduler has
+    timesteps, or more at one timestep than the scheduler itself ever runs. with_prompt: (calls,) the timestep of each
     call with the prompt."""
     expected = _expected(scheduler, with_prompt)
     if _repeats(with_prompt) > _repeats(expected) or len(with_prompt) > len(expected):

@@ -37,7 +37,7 @@ Texts = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Encoded:
-    """Encoded texts: the prompts of the pictures that are drawn together, or their negative prompts."""
+    """Texts as a pipeline encoded them for the pictures of one call: all prompts, or all negative prompts."""
 
     states: Sequence[torch.Tensor]
     """The state of each text; if several pictures have one text, its state once for each picture."""

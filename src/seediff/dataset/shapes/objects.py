@@ -221,8 +221,8 @@ def _pairs(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def _most_frequent(pairs: np.ndarray) -> dict[int, int]:
-    """First number of a pair → the second number with which it appears most often; the lowest of equally frequent
-    ones. pairs: (N,), as `_pairs` returns them."""
+    """First number of a pair → the second number that it is most often paired with; of equally frequent numbers the
+    lowest. pairs: (N,), as `_pairs` returns them."""
     found, counts = np.unique(pairs, return_counts=True)
     order = np.lexsort((-found, counts))  # the last entry of each first number counts
     return dict(zip((found[order] >> 32).tolist(), (found[order] & LOW).tolist(), strict=True))
