@@ -43,7 +43,7 @@ class Placement:
 
     size: PixelSize
     """The size of the returned picture: (100, 100)."""
-    drawn: PixelSize
+    map_size: PixelSize
     """The size to which maps are resized first: the drawn picture's size, or `scaled` if it was pasted: (32, 32)."""
     scaled: PixelSize
     """The size of the drawn picture after it was resized: (32, 32)."""
@@ -87,7 +87,7 @@ class Placing:
         if self.crop is not None:
             left, top, right, bottom = self.crop
             place = _fill(drawn, shown, Window(top, left, bottom - top, right - left))
-            return replace(place, drawn=place.scaled)  # maps are coarse enough for one resizing
+            return replace(place, map_size=place.scaled)  # maps are coarse enough for one resizing
         if self.is_resized:
             return _fill(drawn, shown)
         off = abs(shown[0] * lattice[1] - shown[1] * lattice[0])
@@ -147,7 +147,7 @@ def masks_of_frames(
     softs = {key: soft_masks(one, names, config) for key, one in latents.items()}
     small = [torch.stack([mask.soft for mask in each]) for each in softs.values()]
     parts = [canvas.drawn_part for canvas in canvases]
-    large = clip_softs(parts, small, config, place.drawn, place.scaled, place.view)
+    large = clip_softs(parts, small, config, place.map_size, place.scaled, place.view)
     masks: list[MaskResult] = []
     for i in wanted:
         mask = finish_masks(parts[i], names, softs[id(maps[i])], large[i], config)
