@@ -144,7 +144,7 @@ def mean_interval(values: np.ndarray, images: np.ndarray) -> tuple[float, float]
     """Interval of the mean of `values` (n,), drawing whole images with replacement. images (n,): that of each value."""
     _, owner = np.unique(images, return_inverse=True)
     sums, counts = np.bincount(owner, values), np.bincount(owner).astype(np.float64)
-    times = draw_counts(len(counts))
+    times = np.concatenate([*draw_counts(len(counts))])
     return interval((times @ sums) / (times @ counts))
 
 

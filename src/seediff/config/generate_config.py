@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from cyclopts import Parameter
-from msgspec import Meta
 
 from ..errors import UserError
 from ..files.documents import read_toml
@@ -29,6 +28,8 @@ Self = TypeVar("Self", bound="DatasetConfig")
 
 ImageSize = Annotated[Size | None, WORD, Parameter(group=MODEL)]
 """The size of images. None: the model's own size."""
+MAX_IMAGES = 10_000_000
+"""Maximum number of images in a dataset, because their specifications are one list in memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +95,7 @@ class GenerateConfig(DatasetConfig):
     command: ClassVar[str] = "generate"
     prompts_name: ClassVar[bool] = True
 
-    per_class: Annotated[int, Meta(ge=1, le=1_000_000), WORD] = 10
+    per_class: Count = 10
     """Images that show each class."""
     subclasses: Annotated[tuple[str, ...], read_names(parse_classes)] = ()
     """Phrases used in prompts instead of the class names, in rotation, such as `poodle dog`: separated by commas, or a
@@ -131,6 +132,9 @@ class GenerateConfig(DatasetConfig):
             raise UserError("capture.flip", "is for photographs, not generated pictures", "leave it out")
         if max(self.turns) > len(self.classes):
             raise UserError("classes_per_image", f"{shown} is more than {plural(len(self.classes), 'class')}")
+        count = self.per_class * len(self.classes) * len(self.turns) // sum(self.turns)
+        if count > MAX_IMAGES:
+            raise UserError("per_class", f"{self.per_class} would be {count} images, more than {MAX_IMAGES}")
         if self.min_agreement is not None and not (self.reject and self.mask.has_agreement):
             raise UserError("min_agreement", "works only with `reject` and method seediff", "leave it out")
         plain = [prompt for prompt in self.prompts if "{class}" not in prompt]

@@ -5,11 +5,12 @@ Shape letters: I images, C classes, D draws of the bootstrap.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+AT_ONCE = 100  # draws held in memory together
 LEVEL = 0.95
 
 
@@ -88,16 +89,22 @@ def resample(images: Tally, *, seed: int = 0, draws: int = 2000) -> Tally:
 
     images: counts (I, C). seed, draws: seed and number of the draws; draws without a labelled pixel are left out.
     """
-    times = draw_counts(len(images.tp), seed=seed, draws=draws)
-    tp, fp, fn, pixels = (times @ counts for counts in (images.tp, images.fp, images.fn, images.pixels))
+    sums = [
+        (times @ images.tp, times @ images.fp, times @ images.fn, times @ images.pixels)
+        for times in draw_counts(len(images.tp), seed=seed, draws=draws)
+    ]
+    tp, fp, fn, pixels = map(np.concatenate, zip(*sums, strict=True))
     valid = pixels > 0  # a draw may hold only images without labels
     return Tally(tp[valid], fp[valid], fn[valid], pixels[valid])
 
 
-def draw_counts(images: int, *, seed: int = 0, draws: int = 2000) -> np.ndarray:
-    """(D, I) float64: how often each of I images occurs in each draw of I images with replacement."""
+def draw_counts(images: int, *, seed: int = 0, draws: int = 2000) -> Iterator[np.ndarray]:
+    """How often each of I images occurs in each draw of I images with replacement: (≤ AT_ONCE, I) float64 at a time,
+    because the counts of all draws of 100,000 images would take gigabytes."""
     rng = np.random.default_rng(seed)
-    return rng.multinomial(images, np.full(images, 1 / images), draws).astype(np.float64)
+    for first in range(0, draws, AT_ONCE):
+        times = rng.multinomial(images, np.full(images, 1 / images), min(AT_ONCE, draws - first))
+        yield times.astype(np.float64)
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:
