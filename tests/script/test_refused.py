@@ -1,3 +1,4 @@
+import re
 import warnings
 from functools import partial
 
@@ -316,3 +317,18 @@ def test_segments_of_sides_that_levels_do_not_halve_evenly(pipe):
             assert seen.segments(num_points=4).label_map.shape == (64, 128)
     with user_error(r"^picture: 64 × 72: self-attention .*; draw one whose sides are multiples of 64$"):
         seen.segments(num_points=4)
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        ({"prompt": 123}, "prompt: 123; give a text, or a list of texts"),
+        ({"tokenizer": "x"}, "tokenizer: 'x' reads no text"),
+        ({"states": (torch.zeros(1, 3, 4), None)}, "states: must be a tensor"),
+        ({"states": []}, "states: must be a tensor"),
+        ({"states": torch.zeros(3)}, "states: must be a tensor"),
+    ],
+)
+def test_what_names_a_text_in_another_way(pipe, named, said):
+    with user_error(f"^{re.escape(said)}"), seediff.capture(pipe, **named):
+        pass

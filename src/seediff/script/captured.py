@@ -223,7 +223,7 @@ class Captured:
         """A picture's number from 0 on: of 3 pictures, −1 is 2. Raises UserError if there is no such picture."""
         count, fix = len(self._pictures()), ""
         if image in range(-count, count):
-            return image % count
+            return int(image) % count
         if self._listener.passed_over:
             fix = THE_WAY
         drawn = "1 was" if count == 1 else f"{count} were"

@@ -43,16 +43,24 @@ class NamedText:
 
     @classmethod
     def of(cls, prompt: str | Sequence[str] | None, tokenizer: Any, states: Any) -> NamedText:
-        """From the options of `capture`. Raises UserError for a text with weights."""
+        """From the options of `capture`. Raises UserError for values of wrong kinds, and for a text with weights."""
         prompts, readers = tuple(listed(prompt)), None
         for text in prompts:
+            if not isinstance(text, str):
+                raise UserError("prompt", f"{text!r}", "give a text, or a list of texts")
             weight = find_weight(text)
             if weight:
                 raise UserError("prompt", f"'{weight}' looks like a weight", "give the text without weights")
         if tokenizer is not None:
+            if not hasattr(tokenizer, "model_max_length"):
+                fix = "give the pipeline's, tokenizer=pipe.tokenizer"
+                raise UserError("tokenizer", f"{tokenizer!r} reads no text", fix)
             readers = (Reader("tokenizer", tokenizer, tokenizer.model_max_length),)
         if torch.is_tensor(states):
             states = list(states) if states.ndim > 2 else [states]
+        given = isinstance(states, list) and states and all(torch.is_tensor(one) and one.ndim > 1 for one in states)
+        if states is not None and not given:
+            raise UserError("states", "must be a tensor (T, D) or (B, T, D), or a list of (T, D)")
         return cls(prompts, readers, states)
 
 
