@@ -33,7 +33,7 @@ from ..workers import Progress
 from .engine import Engine
 from .loop import RunResult, run
 from .model_job import ModelJob
-from .output import BatchRecord, rows_in_order, sample_name
+from .output import BatchRecord, numbered_name, rows_in_order
 from .sample_writer import MaskedSample, SampleWriter, traced_classes
 
 # torch takes seconds to import. A run that only reports an error, or is finished already, should not wait for it.
@@ -269,7 +269,7 @@ class GenerateJob(ModelJob[GenerateConfig, "SampleSpec", DrawnBatch]):
             result = masks or self.masks(spec, image, attention)
             with self.timer("writing"):
                 sample = MaskedSample(
-                    name=sample_name(spec.index),
+                    name=numbered_name(spec.index),
                     spec=spec,
                     suffix=self.config.image_format,
                     image=encode_image(image, self.config.image_format),

@@ -175,8 +175,11 @@ def check_files(out: Path, numbers: Iterable[int]) -> None:
             sizes |= record.files
             written += [row["file_name"] for row in record.rows if "file_name" in row]
     if (out / native.METADATA).is_file():
-        native.read_classes(out)  # refuses a damaged list
-        rows = [*checked_rows(out / native.METADATA, native.ABSENT)]  # a recipe's rows may have no mask
+        try:
+            native.read_classes(out)  # refuses a damaged list
+            rows = [*checked_rows(out / native.METADATA, native.ABSENT)]  # a recipe's rows may have no mask
+        except UserError as error:
+            raise UserError(error.subject, error.problem, RESTORE) from error
         listed = {row.get("file_name") for row in rows}
         unlisted = [name for name in written if name not in listed]
         if unlisted:
@@ -187,7 +190,7 @@ def check_files(out: Path, numbers: Iterable[int]) -> None:
                 sizes.setdefault(name, None)
     damaged = [name for name, size in sizes.items() if not _has_size(out / name, size)]
     if damaged:
-        problem = f"{plural(len(damaged), 'file')} of the complete output missing or changed, such as {damaged[0]}"
+        problem = f"missing or changed since it was complete: {plural(len(damaged), 'file')}, such as {damaged[0]}"
         raise UserError(out, problem, RESTORE)
 
 
@@ -227,7 +230,7 @@ def check_same_weights(out: Path, model: str, weights: str) -> None:
         raise UserError(out, problem, "choose another folder, or restore those weights")
 
 
-def sample_name(index: int) -> str:
+def numbered_name(index: int) -> str:
     """12 → `000012`."""
     return f"{index:06d}"
 
@@ -237,7 +240,7 @@ def check_growth(folder: Path) -> None:
     fewer images than the others is drawn again, which changes the sample."""
     saved = load_config(folder / CONFIG, GenerateConfig)
     count = sample_count(saved)
-    last = set(map(sample_name, range(count - count % saved.batch_size, count)))
+    last = set(map(numbered_name, range(count - count % saved.batch_size, count)))
     reviewed = sorted(last & {action.sample for action in read_actions(folder)})
     if reviewed:
         problem = f"would draw {reviewed[0]} again, which was reviewed: its batch has fewer images than the others"
