@@ -133,9 +133,8 @@ def add_probabilities_fused(parts: Sequence[Part], scores: Scores, *, normalize:
             return _add(tile_of(query), left, scores, normalize=normalize, finite=finite)
         except torch.OutOfMemoryError:
             raise
-        except (
-            Exception
-        ) as error:  # of many kinds, before any kernel has changed the running map of a part that is left
+        # Errors are of many kinds. No kernel has changed the running map of a part that is left.
+        except Exception as error:
             _refused.add(heads)
             text = f"Triton's kernels do not run for heads of {query.shape[3]} channels ({first_line(error)})"
             warnings.warn(f"{text}; plain torch captures them", Notice, stacklevel=2)

@@ -49,8 +49,6 @@ CORRECTED = "A person corrected this mask; attention explains the mask before th
 UNKNOWN = "It is not known how this mask was made: masks and steps shown here use the default constants."
 ALONE = threading.Lock()
 """Held while a mask is made, which sets torch's number of threads for the whole process."""
-
-
 CACHED = 3
 """Maximum number of entries in each cache of a sample."""
 

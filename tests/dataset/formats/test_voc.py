@@ -4,6 +4,8 @@ from items import item
 from PIL import Image
 from refusals import user_error
 
+from seediff.dataset.dataset import Dataset
+
 
 def test_files_are_as_vocs_readers_expect(tmp_path):
     root = tmp_path / "voc"
@@ -35,3 +37,9 @@ def test_folders_that_cannot_be_read(tmp_path):
     (tmp_path / "ImageSets/Segmentation/val.txt").write_text("../a\n")
     with user_error(r"val.txt, line 1: .*JPEGImages has no picture '\.\./a'"):
         imported("voc", tmp_path)
+
+
+def test_objects_are_said_to_be_left_out(tmp_path):
+    export("voc", ("cat",), [item("a")], tmp_path)
+    (tmp_path / "SegmentationObject").mkdir()
+    assert any("SegmentationObject) are not read" in note for note in Dataset.load("voc", tmp_path).notes)

@@ -181,9 +181,8 @@ def read(
         part = one.split or PARTS.get(top.lower())
         if split not in (None, part or "train"):
             continue
-        if (
-            file is None and one.image is not None and not source.labels_alone
-        ):  # `find_images` has checked those of a YAML file
+        # `find_images` has checked the paths of a YAML file
+        if file is None and one.image is not None and not source.labels_alone:
             inside(images or root, one.image)
             inside(masks or root, one.mask)
         labels = partial(read_mask, one.mask, class_list)

@@ -128,7 +128,7 @@ def read(
         raise UserError(masks, f"has no mask of '{next(iter(names))}' or of any other picture")
     source.count(left, f"of {len(names)} pictures have no mask in {CLASS_MAPS}: they are left out")
     if (root / "SegmentationObject").is_dir():
-        source.note("its objects (SegmentationObject) are not read: COCO, panoptic, CVAT and labelme have objects")
+        source.note("its objects (SegmentationObject) are not read; COCO, CVAT and labelme files can bring objects")
     about = f"Pascal VOC's folders in {root}, {split or 'all lists'}"
     return Contents(class_list.classes, samples, class_list.ids, about)
 
