@@ -14,9 +14,9 @@ from seediff.cli.sets import augment
 from seediff.config.augment import AugmentConfig
 from seediff.dataset import native
 from seediff.dataset.augmented import open_augmented
-from seediff.dataset.corrections import correct
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.encoding import encode_mask, encode_soft, read_label_map
+from seediff.dataset.importing import correct
 from seediff.dataset.native import open_native
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.reviews import REVIEWS

@@ -7,8 +7,8 @@ from refusals import user_error
 from seediff.cli.formats import export_, import_
 from seediff.cli.quality import check, filter_
 from seediff.cli.sets import merge, split
-from seediff.dataset.corrections import correct
 from seediff.dataset.dataset import Dataset, open_truths
+from seediff.dataset.importing import correct
 from seediff.dataset.native import open_native
 from seediff.evaluate.evaluation import evaluate
 from seediff.evaluate.segments import evaluate_segments

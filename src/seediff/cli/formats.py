@@ -217,7 +217,7 @@ def import_(
 
 def say_corrected(done: Imported, corrects: Path, accepted: bool) -> None:
     """Print how the masks of the dataset `corrects` changed. accepted: whether unchanged masks were accepted."""
-    from ..dataset.corrections import sum_changes
+    from ..dataset.importing import sum_changes
 
     print(*sum_changes(done.changes), sep="\n")
     if not accepted and not all(change.pixels or change.objects != "same" for change in done.changes):

@@ -51,7 +51,7 @@ from .encoding import Instances, ReadLabels, ReadObjects, read_label_map, read_o
 from .reviews import Action, makers, read_actions, reviewed_row
 from .rows import Row, as_row, check_class_list, check_name, check_row, checked_rows
 from .sample import CONFIGS, SOFT, Extras, Sample
-from .shapes.objects import objects_after
+from .shapes.changes import objects_after
 
 CARD, CLASSES, METADATA = "README.md", "classes.txt", "metadata.jsonl"
 REJECTED, PREVIEW = "rejected.jsonl", "preview.html"

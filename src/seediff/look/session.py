@@ -22,7 +22,7 @@ from ..dataset import native
 from ..dataset.encoding import Instances, encode_mask
 from ..dataset.reviews import REVIEWED, Action, Verdict, append_action, mend, read_actions, reviewed_row
 from ..dataset.rows import as_row, check_class_list, shown_classes
-from ..dataset.shapes.objects import objects_after
+from ..dataset.shapes.changes import objects_after
 from ..errors import UserError
 from ..files.output_folders import InUse, open_folder
 from ..files.outputs import write_atomic

@@ -1,1 +1,8 @@
-"""Other representations of a label map, which formats store instead of pixels: run lengths, polygons and objects."""
+"""Other forms of a label map than pixels.
+
+objects.py     the objects in a label map
+changes.py     objects after a person or another tool changed the label map
+polygons.py    outlines of objects as polygons, for YOLO files and labelme
+rle.py         COCO's run lengths
+brush.py       masks of Label Studio's brush
+"""

@@ -1,29 +1,29 @@
 """Outlines of objects as polygons with their holes cut in, and polygons back to pixels, both without loss.
 
-Readers of YOLO's format convert the corners to integers, Ultralytics by rounding down, supervision to the nearest, and
-fill the polygon with its border (OpenCV's fillPoly). Corners of an outline therefore lie in the upper left quarter of
-the pixels at its turns, where both give this pixel.
+Programs that read YOLO files turn the corners into whole numbers: Ultralytics rounds them down, supervision to the
+nearest. Then they fill the polygon with its border (OpenCV's fillPoly). A corner of an outline therefore lies in the
+upper left quarter of the pixel where the outline turns: both ways of rounding give this pixel.
 
-An outline is a chain of edges of pixels, with the object on their right hand. An edge has the number 4 · pixel +
-direction: 0 east along the pixel's top, 1 south along its right side, 2 west along its bottom, 3 north along its left
-side. The edge after that of a pixel P depends on the pixels A ahead and L ahead to the left. For an edge to the east,
-with . for pixels outside and * for the corner of the outline:
+An outline is a closed chain of pixel edges, with the object on the right. An edge has the number 4 · pixel + direction:
+0 east along the pixel's top, 1 south along its right side, 2 west along its bottom, 3 north along its left side. The
+edge that follows an edge of pixel P depends on two pixels: A, ahead of P, and L, to the left of A. Drawn for an edge to
+the east, where . is a pixel outside of the object, and * the corner of the polygon:
 
-    A outside: right turn,     A and L inside: left turn,     A alone inside: straight on,
-    to the next edge of P      to the edge of L               to the edge of A
+    A is outside: right turn,     A and L are inside: left turn,     only A is inside: straight on,
+    to the next edge of P         to an edge of L                    to an edge of A
 
-         . | .                      . | L                          . | .
-         ──┐                        ──┘                            ──────
-         P*│ .                      P  *A                          P | A
+         . | .                         . | L                             . | .
+         ──┐                           ──┘                               ──────
+         P*│ .                         P  *A                             P | A
 
-The pixels of an object meet at edges. L without A meets P at a corner alone, so its outline is turned away from there.
+If L is inside and A is not, L and P meet at a corner only, and pixels of an object meet at edges: right turn.
 
-A hole is joined to the outline above it by a slit of zero width, which is followed down and up:
+A slit of zero width joins a hole to the outline above it. The slit is followed down, then the hole, then the slit up:
 
-    outline: … upper → next …       hole: bottom → … → bottom
-    joined:  … upper ⇓ (slit) ⇓ the hole's edges … bottom ⇑ (slit) ⇑ again → next …
+    before:  … upper → next …    and the hole   bottom → … → bottom
+    joined:  … upper ⇓ slit ⇓ the hole's other edges → bottom ⇑ slit ⇑ again → next …
 
-`again` is a second visit of `upper`, with a negative number.
+`upper` is the edge above the hole, and `again` a copy of it with a negative number, to continue behind the slit.
 """
 
 from __future__ import annotations
@@ -36,30 +36,33 @@ import numpy as np
 from .objects import Objects
 
 NEAR, FAR = 0.05, 0.45
-"""Positions within a pixel: of left and upper sides, and of right and lower sides. Six decimals keep them apart from 0
-and 0.5 in a picture with sides of 40,000 pixels."""
+"""Positions of corners within a pixel: NEAR for left and upper sides, FAR for right and lower sides. With six decimals,
+they stay apart from 0 and 0.5 even in a picture with sides of 40,000 pixels."""
 SNAP = 0.01
-"""Coordinates less than this below an integer are rounded up: programs write rounded decimals."""
+"""A coordinate less than this below a whole number counts as that number, because programs write rounded decimals."""
 
 STEP = np.array([(0, 1), (1, 0), (0, -1), (-1, 0)])
-"""(rows, columns) of a step east, south, west and north, along a pixel's top, right, bottom and left edge."""
+"""(rows, columns) of a step in each direction: east, south, west, north."""
 START = np.array([(NEAR, NEAR), (NEAR, FAR), (FAR, FAR), (FAR, NEAR)])
 """(row, column) within a pixel of the corner where its edge in each direction begins."""
 
 
 def object_polygons(objects: Objects) -> list[np.ndarray]:
-    """The outline of each object, in their order: (P, 2) float64, x in (0, W) and y in (0, H) in pixels. Each object
-    must be in one piece, like the pieces of `Objects.pieces`. `fill_polygon` gives exactly the object's pixels."""
+    """The outline of each object, in their order: (P, 2) float64, x in (0, W) and y in (0, H) in pixels.
+
+    objects: objects that are each in one piece, as `Objects.pieces` returns them. `fill_polygon` turns an outline back
+    into exactly the object's pixels.
+    """
     outlines, owners = _Outlines(objects.numbers), objects.numbers.ravel()
     starts: dict[int, int] = {}  # object → the first edge of its outer outline, the top of its first pixel
-    for start in outlines.chains():
+    for start in outlines.first_edges():
         if starts.setdefault(owners[start // 4], start) != start:
             outlines.join_hole(start)
     return [outlines.polygon(start) for _, start in sorted(starts.items())]
 
 
 class _Outlines:
-    """The outlines of objects. numbers: (H, W), the number of the object at each pixel; 0 where there is no object."""
+    """The chains of edges around objects. numbers: (H, W), the number of the object at each pixel, or 0."""
 
     def __init__(self, numbers: np.ndarray) -> None:
         self.numbers = numbers
@@ -72,29 +75,27 @@ class _Outlines:
     def _add_edges(self, direction: int) -> None:
         """Adds the edges of one direction. direction: 0 east, 1 south, 2 west, 3 north."""
         height, width = self.numbers.shape
-        padded = np.pad(self.numbers, 1)
+        ahead, left, padded = STEP[direction], STEP[direction - 1], np.pad(self.numbers, 1)
 
-        def seen(step: np.ndarray) -> np.ndarray:
+        def object_at(step: np.ndarray) -> np.ndarray:
             """(H, W): the object at the pixel that is a step away from each pixel."""
             return padded[1 + step[0] :, 1 + step[1] :][:height, :width]
 
-        ahead, left = STEP[direction], STEP[direction - 1]
-        has_edge = (self.numbers > 0) & (seen(left) != self.numbers)
-        pixels, own = np.argwhere(has_edge), self.numbers[has_edge]
-        goes_on = seen(ahead)[has_edge] == own
-        turns_left = goes_on & (seen(ahead + left)[has_edge] == own)
-        next_pixels = pixels + np.outer(goes_on, ahead) + np.outer(turns_left, left)
-        turns = np.select([turns_left, goes_on], [-1, 0], 1)  # left, straight on, right
-        next_directions = (direction + turns) % 4
-        here = 4 * (pixels @ (width, 1)) + direction
-        there = 4 * (next_pixels @ (width, 1)) + next_directions
-        self.next_edge.update(zip(here.tolist(), there.tolist(), strict=True))
-        in_pixel, in_pixel_ahead = pixels + START[(direction + 1) % 4], pixels + ahead + START[direction]
-        for at_corner, corners in ((~goes_on, in_pixel), (turns_left, in_pixel_ahead)):
-            self.corners.update(zip(here[at_corner].tolist(), corners[at_corner, ::-1].tolist(), strict=True))
+        has_edge = (self.numbers > 0) & (object_at(left) != self.numbers)
+        p, own = np.argwhere(has_edge), self.numbers[has_edge]
+        a_inside = object_at(ahead)[has_edge] == own
+        l_inside = a_inside & (object_at(ahead + left)[has_edge] == own)
+        next_pixels = p + np.outer(a_inside, ahead) + np.outer(l_inside, left)
+        turns = np.select([l_inside, a_inside], [-1, 0], 1)  # left, straight on, right
+        edges = 4 * (p @ (width, 1)) + direction
+        next_edges = 4 * (next_pixels @ (width, 1)) + (direction + turns) % 4
+        self.next_edge.update(zip(edges.tolist(), next_edges.tolist(), strict=True))
+        # A right turn has its corner in P, and a left turn in A.
+        for turn, corners in ((~a_inside, p + START[(direction + 1) % 4]), (l_inside, p + ahead + START[direction])):
+            self.corners.update(zip(edges[turn].tolist(), corners[turn, ::-1].tolist(), strict=True))
 
-    def chains(self) -> Iterator[int]:
-        """The first edge of each closed chain of edges. Chains come in the order of these edges."""
+    def first_edges(self) -> Iterator[int]:
+        """The edge with the lowest number in each chain, in rising order."""
         visited: set[int] = set()
         for start in sorted(self.next_edge):
             if start not in visited:
@@ -112,19 +113,19 @@ class _Outlines:
     def join_hole(self, bottom: int) -> None:
         """Joins a hole to the outline straight above it. bottom: the hole's first edge, which is the bottom side of
         a pixel."""
-        row, column = divmod(bottom // 4, self.numbers.shape[1])
+        width, next_edge, corners = self.numbers.shape[1], self.next_edge, self.corners
+        row, column = divmod(bottom // 4, width)
         top = row
         while top and self.numbers[top - 1, column] == self.numbers[row, column]:
             top -= 1
-        up, down = [column + NEAR, top + NEAR], [column + NEAR, row + FAR]
-        upper, again = 4 * (top * self.numbers.shape[1] + column), -1 - len(self.next_edge)
-        next_edge, corners = self.next_edge, self.corners
+        slit_top, slit_end = [column + NEAR, top + NEAR], [column + NEAR, row + FAR]
+        upper, again = 4 * (top * width + column), -1 - len(next_edge)
         next_edge[again], corners[again] = next_edge[upper], corners[upper]
-        next_edge[upper], corners[upper] = next_edge[bottom], [*up, *down, *corners[bottom]]
-        next_edge[bottom], corners[bottom] = again, [*down, *up]
+        next_edge[upper], corners[upper] = next_edge[bottom], [*slit_top, *slit_end, *corners[bottom]]
+        next_edge[bottom], corners[bottom] = again, [*slit_end, *slit_top]
 
     def polygon(self, start: int) -> np.ndarray:
-        """(P, 2) float64: the corners of the chain of `start`. The first corner is the one before `start`."""
+        """(P, 2) float64: the corners of a chain. start: an edge of the chain; the corner before it is the first."""
         path: list[float] = []
         for edge in self._chain(start):
             if edge in self.corners:
@@ -133,35 +134,37 @@ class _Outlines:
 
 
 def fill_polygon(polygon: np.ndarray, shape: tuple[int, int]) -> tuple[int, int, np.ndarray]:
-    """(top, left, mask): the pixels of a polygon as the mask (h, w) bool of its bounding box, filled as readers of
-    YOLO's format fill it.
+    """(top, left, mask): the pixels of a polygon, filled as programs that read YOLO files fill it. `mask` is (h, w)
+    bool, for the polygon's bounding box.
 
-    polygon: (P, 2), x and y in pixels. They are rounded down to pixels of `shape` (H, W). Pixels on the lines between
-    corners are inside. The even-odd rule decides on all others, so that joined holes stay open.
+    polygon: (P, 2), x and y in pixels, which are rounded down. shape: (H, W) of the picture. Pixels on a line between
+    two corners are inside. The even-odd rule decides on the other pixels, so that joined holes stay open.
     """
     corners = np.clip(np.floor(polygon + SNAP).astype(np.int64), 0, (shape[1] - 1, shape[0] - 1))
     left, top = corners.min(0)
     begins = corners - (left, top)
-    runs = np.roll(begins, -1, 0) - begins
+    sides = np.roll(begins, -1, 0) - begins  # x and y from each corner to the next
     width, height = begins.max(0) + 1
 
-    # The rows that an edge crosses, but the last, which belongs to the next edge.
-    edge, step = _steps(np.abs(runs[:, 1]))
-    lower = np.minimum(begins[:, 1], begins[:, 1] + runs[:, 1])[edge]
-    across = begins[edge, 0] + runs[edge, 0] * (lower + step - begins[edge, 1]) / runs[edge, 1]
+    # A pixel is inside if an odd number of sides crosses its row before it. A side crosses its rows except the lowest,
+    # which belongs to the next side.
+    side, step = _repeated(np.abs(sides[:, 1]))
+    row = np.minimum(begins[:, 1], begins[:, 1] + sides[:, 1])[side] + step
+    column = begins[side, 0] + sides[side, 0] * (row - begins[side, 1]) / sides[side, 1]
     crossings = np.zeros((height, width + 1), np.int64)
-    np.add.at(crossings, (lower + step, np.ceil(across).astype(np.int64)), 1)
+    np.add.at(crossings, (row, np.ceil(column).astype(np.int64)), 1)
     inside = (np.cumsum(crossings, 1) % 2 == 1)[:, :width]
 
-    lengths = np.maximum(np.abs(runs).max(1), 1)
-    edge, step = _steps(lengths)
-    drawn = np.floor(begins[edge] + runs[edge] * (step / lengths[edge])[:, None] + 0.5).astype(np.int64)
+    # The pixels on the sides themselves.
+    lengths = np.maximum(np.abs(sides).max(1), 1)
+    side, step = _repeated(lengths)
+    drawn = np.floor(begins[side] + sides[side] * (step / lengths[side])[:, None] + 0.5).astype(np.int64)
     inside[drawn[:, 1], drawn[:, 0]] = True
     return int(top), int(left), inside
 
 
-def _steps(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(indices, steps) of counts such as `[2, 3]`: `[0, 0, 1, 1, 1]`, each index i repeated counts[i] times; and
-    `[0, 1, 0, 1, 2]`, the repetition's number from 0."""
-    numbers = np.repeat(np.arange(len(counts)), counts)
-    return numbers, np.arange(len(numbers)) - np.repeat(np.cumsum(counts) - counts, counts)
+def _repeated(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(indices, repetitions): each index i counts[i] times, and the repetition's number from 0. For `[2, 3]`, they are
+    `[0, 0, 1, 1, 1]` and `[0, 1, 0, 1, 2]`."""
+    indices = np.repeat(np.arange(len(counts)), counts)
+    return indices, np.arange(len(indices)) - np.repeat(np.cumsum(counts) - counts, counts)

@@ -1,21 +1,14 @@
-"""Masks as COCO's run lengths, polygons as pycocotools fills them, and masks of Label Studio's brush.
+"""Masks as COCO's run lengths, and polygons as pycocotools fills them.
 
-Run lengths count the pixels outside, inside, outside … of a mask, column by column. COCO's compressed text of them is
-decoded here, because pycocotools reads past the end of a text that ends within a number, and accepts run lengths that
-end before the picture does.
-
-The brush writes the values of a four-channel picture, whose fourth channel is the mask, row by row, as a stream of bits
-in blocks. A stream begins with the number of values (32 bits), the bits per value minus one (5), and four possible
-widths of a block's length field in bits minus one (4 each). A block has a bit (1: one repeated value, 0: different
-values), the index of its width (2 bits), the number of its values minus one, and the value or values.
+Run lengths count the pixels outside, inside, outside … of a mask, column by column. COCO compresses them into a text.
+The text is decompressed here, because pycocotools reads past the end of a text that ends within a number, and accepts
+run lengths that end before the picture does.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -23,8 +16,6 @@ from pycocotools import mask
 
 from ...errors import UserError
 from ...files.messages import show_json
-
-WORD_BITS, SIZES, CHANNELS = 8, (3, 4, 8, 16), 4
 
 
 def encode(inside: np.ndarray) -> dict[str, Any]:
@@ -34,9 +25,12 @@ def encode(inside: np.ndarray) -> dict[str, Any]:
 
 
 def decompress(counts: str) -> list[int]:
-    """The run lengths in COCO's compressed text. Each character from "0" on holds five bits of a number, the lowest
-    bits first, and a sixth bit if another character follows. From the fourth number on, a number is the difference to
-    the run length two before. Raises ValueError."""
+    """The run lengths in COCO's compressed text.
+
+    Each character holds six bits, counted from "0": five bits of a number, lowest first, and a bit that says whether
+    the number goes on in the next character. The first three numbers are run lengths. Each further number is the
+    difference to the run length two before. Raises ValueError for a text that is not of this form.
+    """
     runs: list[int] = []
     value = shift = 0
     for character in counts.encode("ascii"):
@@ -55,8 +49,11 @@ def decompress(counts: str) -> list[int]:
 
 
 def count_runs(size: Sequence[int], counts: Sequence[int] | str, shape: tuple[int, int], where: str) -> np.ndarray:
-    """(N,) int64: the run lengths of a COCO mask in a picture of `shape` (H, W). size, counts: what the mask says.
-    where: its name in errors. Raises UserError for run lengths that do not fit the picture."""
+    """(N,) int64: the run lengths of a COCO mask.
+
+    size: the mask's [H, W]. counts: its run lengths, or COCO's compressed text of them. shape: (H, W) of the picture.
+    where: the mask's name in errors. Raises UserError for a mask that does not fit the picture.
+    """
     if list(size) != list(shape):
         problem = f"its mask is {show_json(size)}, but its image is {list(shape)}; both are [height, width]"
         raise UserError(where, problem)
@@ -70,8 +67,11 @@ def count_runs(size: Sequence[int], counts: Sequence[int] | str, shape: tuple[in
 
 
 def polygon_runs(polygons: Sequence[Sequence[float]], shape: tuple[int, ...], where: str) -> np.ndarray:
-    """(N,) int64: the run lengths of polygons [x, y, x, y, …] in pixels, filled as pycocotools fills them. shape:
-    (H, W). where: their name in errors. Raises UserError."""
+    """(N,) int64: the run lengths of the union of polygons, filled as pycocotools fills them.
+
+    polygons: [x, y, x, y, …] in pixels. shape: (H, W) of the picture. where: the polygons' name in errors. Raises
+    UserError for a polygon with less than three corners.
+    """
     for polygon in polygons:
         if len(polygon) < 6 or len(polygon) % 2:
             raise UserError(where, "a polygon is a list of at least three x, y")
@@ -80,63 +80,9 @@ def polygon_runs(polygons: Sequence[Sequence[float]], shape: tuple[int, ...], wh
 
 
 def box_xyxy(runs: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """(4,) float64: left, top, right and bottom of the pixels inside, from run lengths; all 0 if no pixel is inside.
-    Right and bottom are exclusive. shape: (H, W)."""
+    """(4,) float64: left, top, right and bottom of a mask; right and bottom are exclusive. All are 0 for an empty mask.
+    runs: the mask's run lengths. shape: (H, W)."""
     rle: Any = {"size": shape, "counts": runs.tolist()}
     box = mask.toBbox(mask.frPyObjects(rle, *shape))
     box[2:] += box[:2]
     return box
-
-
-def encode_brush(inside: np.ndarray) -> bytes:
-    """The brush's stream of a mask (H, W) bool, equal to what `label_studio_sdk.converter.brush.mask2rle` writes."""
-    flat = inside.ravel()
-    begins = np.append(0, np.flatnonzero(flat[1:] != flat[:-1]) + 1)
-    lengths = np.diff(begins, append=flat.size) * CHANNELS
-    bits = [f"{flat.size * CHANNELS:032b}{WORD_BITS - 1:05b}", *(f"{size - 1:04b}" for size in SIZES)]
-    bits += map(_run, lengths.tolist(), flat[begins].tolist())
-    text = "".join(bits)
-    count = len(text) // 8 + 1
-    return int(text.ljust(8 * count, "0"), 2).to_bytes(count, "big")
-
-
-@lru_cache(1 << 11)
-def _run(left: int, value: bool) -> str:
-    """The blocks of a run of `left` equal values, as a text of bits. value: whether the values are 255 or 0."""
-    # All parts of a run that is cut have the longest size.
-    kind = next((kind for kind, size in enumerate(SIZES) if left <= 1 << size), len(SIZES) - 1)
-    size, bits = SIZES[kind], ""
-    while left:
-        part = min(left, 1 << size)
-        bits += f"1{kind:02b}{part - 1:0{size}b}{255 * value:08b}"
-        left -= part
-    return bits
-
-
-def decode_brush(stream: bytes, shape: tuple[int, int]) -> np.ndarray:
-    """The mask (H, W) bool in a brush's stream. shape: (H, W) of the picture. Raises ValueError for an invalid
-    stream, and for a mask of another shape."""
-    bits = iter("".join([f"{byte:08b}" for byte in stream]))
-
-    def take(count: int) -> int:
-        """The number in the next `count` bits."""
-        taken = "".join(islice(bits, count))
-        if len(taken) < count:
-            raise ValueError("it is truncated")
-        return int(taken, 2)
-
-    count, word = take(32), take(5) + 1
-    sizes = [take(4) + 1 for _ in SIZES]
-    if count != shape[0] * shape[1] * CHANNELS:
-        raise ValueError(f"it has {count} values, not {CHANNELS} for each of {shape[0]} × {shape[1]} pixels")
-    if word != WORD_BITS:
-        raise ValueError(f"its values have {word} bits, not {WORD_BITS}")
-    values = bytearray()
-    while len(values) < count:
-        repeated = take(1)
-        length = take(sizes[take(2)]) + 1
-        if repeated:
-            values += bytes([take(WORD_BITS)]) * length
-        else:
-            values += take(WORD_BITS * length).to_bytes(length, "big")
-    return np.frombuffer(values, np.uint8).reshape(*shape, CHANNELS)[..., 3] > 0

@@ -1,0 +1,161 @@
+"""What becomes of a picture's objects when its label map changes: when a person repaints it, or when another tool
+returns it divided into other objects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from ...errors import UserError
+from ...files.label_maps import IGNORE
+from ..encoding import MOST_OBJECTS, Instances
+from .objects import Objects, find_objects
+
+Division = Literal["same", "joined", "divided"]
+"""How a tool divided a label map into objects. "same": like the expected objects. "joined": one of its masks holds most
+of several expected objects. "divided": in any other way."""
+
+
+class Pairs(NamedTuple):
+    """The pairs of numbers at the same pixels of two maps, each pair once."""
+
+    first: np.ndarray
+    """(N,): the number in the first map."""
+    second: np.ndarray
+    """(N,): the number in the second map."""
+    counts: np.ndarray
+    """(N,): at how many pixels the pair is."""
+
+    @classmethod
+    def of(cls, first: np.ndarray, second: np.ndarray) -> Pairs:
+        """The pairs in two maps. first, second: integers below 2^31, in arrays of one shape."""
+        # Sorting single numbers is much faster than sorting rows of two.
+        pairs, counts = np.unique(first.astype(np.int64) << 32 | second, return_counts=True)
+        return cls(pairs >> 32, pairs & 0xFFFFFFFF, counts)
+
+    def most_frequent(self) -> dict[int, int]:
+        """First number → the second number at most of its pixels; the lowest of equally frequent numbers."""
+        order = np.lexsort((-self.second, self.counts))  # the last entry of each first number stays
+        return dict(zip(self.first[order].tolist(), self.second[order].tolist(), strict=True))
+
+
+def objects_after(
+    instances: Instances, before: np.ndarray, after: np.ndarray, where: Path | str = "a label map"
+) -> Instances:
+    """The objects of a picture after its label map `before` became `after`, both (H, W) uint8.
+
+    - If all pixels of an object got one other class, the object has that class now. Otherwise it loses the pixels that
+      have another class now.
+    - Connected pixels that are new in a class join an object of the class: the one with which they have the longest
+      border, corners included. If they touch no object of the class, they become an object with score 1.
+    - Objects without pixels are removed, and the others keep their order.
+
+    where: the name of `after` in errors. Raises UserError if the label maps and the objects have different sizes.
+    """
+    size = instances.numbers.shape
+    if not size == before.shape == after.shape:
+        problem = f"is {after.shape}, was {before.shape}, and its objects are {size}; all are (height, width)"
+        raise UserError(where, problem)
+    class_ids = _classes_after(instances, before, after)
+    numbers = np.where(class_ids[instances.numbers] == after, instances.numbers, 0)
+    pieces = find_objects(np.where((before != after) & (numbers == 0), after, np.uint8(0)))
+    touched = _longest_border(pieces.numbers, numbers, after)
+    count, new = len(instances.class_ids), list[int]()
+    owners = np.zeros(len(pieces.class_ids) + 1, np.int32)
+    for piece, class_id in enumerate(pieces.class_ids, 1):
+        if piece in touched:
+            owners[piece] = touched[piece]
+        elif count + len(new) < MOST_OBJECTS:  # more pieces than a file can number are noise
+            new.append(class_id)
+            owners[piece] = count + len(new)
+    scores = instances.scores and (*instances.scores, *[1.0] * len(new))
+    numbers = np.where(pieces.numbers > 0, owners[pieces.numbers], numbers)
+    return Instances(numbers, (*class_ids[1:].tolist(), *new), scores).visible(ignored=True)
+
+
+def _classes_after(instances: Instances, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """(N + 1,) uint8: a 0, then the classes of the N objects after label map `before` became `after`. An object changes
+    its class only if all its pixels have the new class."""
+    class_ids = np.array([0, *instances.class_ids], np.uint8)
+    shown = (instances.numbers > 0) & (class_ids[instances.numbers] == before)
+    owners, classes, _ = Pairs.of(instances.numbers[shown], after[shown])
+    has_one_class = np.bincount(owners)[owners] == 1
+    changed = has_one_class & (classes > 0) & (classes < IGNORE)
+    class_ids[owners[changed]] = classes[changed]
+    return class_ids
+
+
+def _longest_border(pieces: np.ndarray, objects: np.ndarray, labels: np.ndarray) -> dict[int, int]:
+    """Number of a piece → number of the object of its class that it touches at most places.
+
+    pieces, objects: (H, W), the number of the piece or object at each pixel, or 0. labels: (H, W), the classes.
+    """
+    pieces, objects, labels = np.pad(pieces, 1), np.pad(objects, 1), np.pad(labels, 1)
+    touching: list[np.ndarray] = []
+    for shift in filter(any, product((-1, 0, 1), repeat=2)):  # the eight neighbours
+        neighbours = np.roll(objects, shift, (0, 1))
+        touch = (pieces > 0) & (neighbours > 0) & (labels == np.roll(labels, shift, (0, 1)))
+        touching.append(np.stack((pieces[touch], neighbours[touch])))
+    return Pairs.of(*np.concatenate(touching, 1)).most_frequent()
+
+
+def objects_from_tool(
+    expected: Instances, returned: Instances, labels: np.ndarray, in_pieces: bool, are_objects: Callable[[], bool]
+) -> tuple[Instances, Division]:
+    """(objects, division): the objects in label map `labels` (H, W) uint8 after a tool edited them, and how the tool
+    divided them. The division is "joined" if the expected objects stay as they are because a mask that covers several
+    of them may be a whole class.
+
+    expected: the objects without the tool. returned: the tool's masks. in_pieces: the tool's format writes each
+    connected piece of an object as an object. are_objects: returns whether the tool's masks are known to be objects,
+    not whole classes; called only if the answer matters, because it may read all samples.
+    """
+    division = _compare(find_objects(labels, 1, expected), find_objects(labels, 1, returned), in_pieces)
+    if division == "divided" or (division == "joined" and are_objects()):
+        return _take(expected, returned, labels), "divided"
+    return expected, division
+
+
+def _compare(expected: Objects, returned: Objects, in_pieces: bool) -> Division:
+    """How a tool divided a label map. Pixels that have an object on one side only do not count. The arguments are those
+    of `objects_from_tool`."""
+    both = (expected.numbers > 0) & (returned.numbers > 0)
+    units = expected.numbers
+    if in_pieces:
+        units = expected.pieces()[0].numbers
+    pairs = Pairs.of(units[both], returned.numbers[both])
+    if len(pairs.counts) == len(np.unique(pairs.first)) == len(np.unique(pairs.second)):  # each has one partner
+        return "same"
+    holders = Pairs.of(expected.numbers[both], returned.numbers[both]).most_frequent()
+    return "joined" if len({*holders.values()}) < len(holders) else "divided"
+
+
+def _take(expected: Instances, returned: Instances, labels: np.ndarray) -> Instances:
+    """The tool's objects, with scores. The arguments are those of `objects_from_tool`.
+
+    A mask without a pixel of an expected object is no object: tools also return the rest of a label map as masks. An
+    object has the score of the expected object that it holds most of.
+    """
+    numbers = np.where(returned.label_map() == labels, returned.numbers, 0)
+    known = expected.numbers > 0
+    numbers = np.where(np.isin(numbers, numbers[known]), numbers, 0)
+    origins = Pairs.of(numbers[known], expected.numbers[known]).most_frequent()
+    scores = expected.scores and tuple(
+        expected.scores[origins[number] - 1] if number in origins else 1.0
+        for number in range(1, len(returned.class_ids) + 1)
+    )
+    return Instances(numbers, returned.class_ids, scores).visible(ignored=True)
+
+
+def kept_apart(own: Objects, returned: Objects) -> bool:
+    """Whether a tool returned two objects of one class with exactly their pixels. This proves that its masks are
+    objects, not whole classes. own: the objects before the tool. returned: the tool's masks."""
+    first, second, counts = Pairs.of(own.numbers, returned.numbers)
+    areas, returned_areas = np.array([0, *own.areas]), np.array([0, *returned.areas])
+    exact = (areas[first] == counts) & (returned_areas[second] == counts)
+    class_ids = np.array([0, *own.class_ids])[first[exact]]
+    return bool(np.bincount(class_ids, minlength=1).max() > 1)
