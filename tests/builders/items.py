@@ -3,9 +3,9 @@
 import numpy as np
 
 from seediff.dataset.encoding import encode_image
+from seediff.dataset.native import save_native
 from seediff.dataset.reviews import read_actions
 from seediff.dataset.sample import Sample
-from seediff.dataset.saving import save_native
 
 
 def item(name="a/0", labels=None, row=None, shape=(4, 6), suffix="png"):

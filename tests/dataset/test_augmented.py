@@ -14,10 +14,9 @@ from seediff.config.generate_config import GenerateConfig
 from seediff.dataset import native
 from seediff.dataset.augmented import AugmentedSamples, open_augmented, write_augmented
 from seediff.dataset.encoding import encode_image
-from seediff.dataset.native import open_native
+from seediff.dataset.native import open_native, save_native
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.sample import Sample
-from seediff.dataset.saving import save_native
 from seediff.files.outputs import CONFIG
 from seediff.run.generate_job import generate
 

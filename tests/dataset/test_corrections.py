@@ -7,9 +7,8 @@ from refusals import user_error
 from seediff.dataset import native
 from seediff.dataset.encoding import Instances, encode_soft
 from seediff.dataset.importing import correct, sum_changes
-from seediff.dataset.native import open_native
+from seediff.dataset.native import open_native, save_native
 from seediff.dataset.sample import Sample
-from seediff.dataset.saving import save_native
 
 CLASSES = ("cat", "dog", "cow")
 

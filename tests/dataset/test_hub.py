@@ -8,8 +8,7 @@ from items import pets
 
 from seediff import Dataset
 from seediff.dataset import native
-from seediff.dataset.native import open_native
-from seediff.dataset.saving import save_native
+from seediff.dataset.native import open_native, save_native
 from seediff.report.card import dataset_card
 
 datasets = pytest.importorskip("datasets", reason="datasets is not installed")

@@ -8,9 +8,8 @@ from items import item, names
 from seediff import Dataset
 from seediff.dataset import native
 from seediff.dataset.encoding import encode_soft
-from seediff.dataset.native import open_native
+from seediff.dataset.native import open_native, save_native
 from seediff.dataset.quality.check import check_dataset
-from seediff.dataset.saving import save_native
 
 
 def attention(text):

@@ -11,10 +11,9 @@ from refusals import user_error
 from seediff import Dataset
 from seediff.dataset import native
 from seediff.dataset.encoding import encode_mask, encode_soft
-from seediff.dataset.native import open_native
+from seediff.dataset.native import open_native, save_native
 from seediff.dataset.rows import check_name
 from seediff.dataset.sample import SOFT, Sample
-from seediff.dataset.saving import save_native
 from seediff.files.label_maps import voc_palette
 from seediff.files.outputs import CONFIG
 
@@ -121,3 +120,15 @@ def test_a_run_that_is_not_finished(tmp_path):
     save_native(tmp_path / "whole", ("dog",), [item("0")], about={})
     (tmp_path / "whole/.batches").mkdir()
     native.check_finished(tmp_path / "whole")
+
+
+def test_soft_masks_of_rows_without_class_ids(folder):
+    """A set from elsewhere may lack the key: the files say which classes have a soft mask."""
+    rows = native.read_rows(folder)
+    del rows[0]["class_ids"]
+    (folder / native.METADATA).write_bytes(native.jsonl(rows))
+    (sample,) = Dataset.open(folder)
+    assert (sample.soft_ids, sample.has_soft()) == ([2, 7], True)
+    assert sample.soft.mean((1, 2)).tolist() == [0, 1]
+    Dataset.open(folder).merge(Dataset.open(folder)).save(folder.parent / "copy")
+    assert [copy.soft.shape for copy in Dataset.open(folder.parent / "copy")] == [(2, 4, 6)] * 2

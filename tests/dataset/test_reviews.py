@@ -17,10 +17,9 @@ from seediff.dataset.augmented import open_augmented
 from seediff.dataset.dataset import Dataset
 from seediff.dataset.encoding import encode_mask, encode_soft, read_label_map
 from seediff.dataset.importing import correct
-from seediff.dataset.native import open_native
+from seediff.dataset.native import open_native, save_native
 from seediff.dataset.quality.check import check_dataset
 from seediff.dataset.reviews import REVIEWS
-from seediff.dataset.saving import save_native
 from seediff.errors import Notice
 from seediff.evaluate.evaluation import evaluate
 from seediff.evaluate.evaluation import notes as evaluation_notes

@@ -12,8 +12,8 @@ from seediff.cli.main import main
 from seediff.config.generate_config import GenerateConfig
 from seediff.config.method_constants import MaskConfig
 from seediff.dataset import native
+from seediff.dataset.native import save_native
 from seediff.dataset.sample import Sample
-from seediff.dataset.saving import save_native
 from seediff.files.outputs import CONFIG
 from seediff.models.short_names import EMBEDDED
 from seediff.prompts.specs import SampleSpec

@@ -7,7 +7,7 @@ from refusals import refused
 from shapes import CLASSES, items, small
 
 from seediff.cli.main import main
-from seediff.dataset.saving import save_native
+from seediff.dataset.native import save_native
 from seediff.train import run
 from seediff.train.record import CHECKPOINT, read_state
 from seediff.train.stages import Stage

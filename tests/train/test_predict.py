@@ -6,8 +6,7 @@ from shapes import CLASSES, items, scene, small
 
 from seediff.cli.main import main
 from seediff.dataset.dataset import Dataset
-from seediff.dataset.native import read_rows
-from seediff.dataset.saving import save_native
+from seediff.dataset.native import read_rows, save_native
 from seediff.evaluate.evaluation import evaluate, notes
 from seediff.train.models import class_scores
 from seediff.train.predict import likeliest, load_segmenter

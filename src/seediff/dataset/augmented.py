@@ -27,11 +27,10 @@ from ..report.page import AUGMENTATIONS
 from ..report.tables import is_of_photo
 from . import native
 from .encoding import encode_image
-from .native import open_native
+from .native import open_native, save_native
 from .operations import LabelledImage, apply, take_apart, with_objects
 from .rows import shown_classes
 from .sample import Sample
-from .saving import save_native
 from .split import pixel_digest
 
 MOST_PAIRS = 24

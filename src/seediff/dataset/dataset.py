@@ -21,13 +21,12 @@ from .formats.drivers import export as write_format
 from .formats.format_table import FormatName, SourceName, import_options, recognise
 from .formats.public_sets import find_published
 from .merge import merge_sets, set_names
-from .native import open_native
+from .native import open_native, save_native
 from .quality.select import select_samples
 from .quality.stats import Stats, measure, summarize
 from .reviews import left_out_notes
 from .rows import SPLITS, check_class_list
 from .sample import Sample
-from .saving import save_native
 from .split import split_samples
 
 if TYPE_CHECKING:

@@ -23,11 +23,10 @@ from .encoding import Instances, encode_photo
 from .formats.drivers import read_format
 from .formats.format_table import SourceName, import_options, recognise
 from .merge import renumber, renumber_table
-from .native import open_native
+from .native import open_native, save_native
 from .reviews import reviewed_as_is
 from .rows import OF_THE_MASK, check_class_list, flat_name
 from .sample import SOFT, Sample
-from .saving import save_native
 from .shapes.changes import Division, kept_apart, objects_after, objects_from_tool
 
 SHOWN = 10

@@ -1,4 +1,4 @@
-"""Reads the native dataset, the folder that `generate` and `mask` write; `saving` writes it.
+"""Reads and writes the native dataset, the folder that `generate` and `mask` make.
 
     out/  README.md          the dataset card
           seediff.toml       the exact configuration
@@ -27,14 +27,16 @@ draw failed; `mask` keeps the names of the photographs.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cache, partial
 from itertools import product
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -44,12 +46,15 @@ from ..errors import UserError
 from ..files.documents import Json, read_json_lines
 from ..files.label_maps import IGNORE
 from ..files.messages import show_json
-from ..files.outputs import BATCHES, CONFIG, IMAGES, STEPS
+from ..files.output_folders import stage_output
+from ..files.outputs import BATCHES, CONFIG, IMAGES, STEPS, put
 from ..files.photo_files import looks_like_image, sample_name
-from ..files.reading import check_unpacked, inside
-from .encoding import Instances, ReadLabels, ReadObjects, read_label_map, read_objects
+from ..files.reading import check_unpacked, inside, read_bytes
+from ..report.page import write_reports
+from ..workers import Follow, in_order
+from .encoding import Instances, ReadLabels, ReadObjects, encode_mask, encode_objects, read_label_map, read_objects
 from .reviews import Action, makers, read_actions, reviewed_row
-from .rows import Row, as_row, check_class_list, check_name, check_row, checked_rows
+from .rows import Row, as_row, check_class_list, check_name, check_row, checked_rows, shown_classes
 from .sample import CONFIGS, SOFT, Extras, Sample
 from .shapes.changes import objects_after
 
@@ -201,7 +206,8 @@ class RowReader:
             if label not in self.classes:
                 raise UserError(where, f"class {show_json(label)} is not in {CLASSES}")
         read_labels = partial(read_label_map, mask, corrected)
-        extras = self._extras(name, as_row(as_made, where), as_row(row, where), where)
+        class_ids = as_made.get("class_ids", range(1, len(self.classes) + 1))
+        extras = self._extras(name, class_ids, as_row(row, where), where)
         read_objects = self._objects(name, row, where)
         if read_objects and corrected:
             original = inside(self.folder, as_made["mask_file_name"], where, "mask_file_name")
@@ -210,19 +216,20 @@ class RowReader:
             row.pop(key, None)
         return Sample(image, read_labels, read_objects, row, name=name, extras=extras)
 
-    def _extras(self, name: str, as_made: Row, row: Row, where: str) -> Extras:
-        """The `extras` of a sample. as_made, row: its row before and after people's decisions. Raises UserError for a
-        file that leads out of the dataset, and for a row whose configuration is missing."""
+    def _extras(self, name: str, class_ids: Collection[int], row: Row, where: str) -> Extras:
+        """The optional files of a sample. class_ids: the classes that its original mask may show. row: its row after
+        people's decisions. where: the row's name in errors. Raises UserError for a file that leads out of the dataset,
+        and for a row whose configuration is missing."""
         try:
             config = self.made_by(row.made)
         except UserError as error:
             raise UserError(where, f"{error.subject} {error.reason}") from error
-        # Soft masks are of the original
-        kinds = [kind for kind in self.kinds if kind != SOFT or not row.review.replaced]
         extras: Extras = {}
-        for kind, class_id in [(ATTENTION, None), *product((SOFT, STEPS), as_made.class_ids)]:
+        for kind, class_id in [(ATTENTION, None), *product((SOFT, STEPS), class_ids)]:
+            if kind not in self.kinds or (kind == SOFT and row.review.replaced):  # soft masks are of the original
+                continue
             file = extra_file(kind, name, class_id)
-            if kind in kinds and os.path.isfile(f"{self.folder}/{file}"):
+            if os.path.isfile(f"{self.folder}/{file}"):
                 extras[kind, class_id] = inside(self.folder, file)
         if config:
             extras[CONFIGS, None] = config
@@ -285,3 +292,76 @@ def instance_row(instances: Instances) -> Json:
     if instances.scores:
         row["instance_scores"] = [round(score, 4) for score in instances.scores]
     return row
+
+
+def save_native(
+    out: Path | str,
+    classes: Sequence[str],
+    samples: Iterable[Sample],
+    *,
+    about: Mapping[str, Any],
+    files: Mapping[str, bytes] = MappingProxyType({}),
+    link: bool = False,
+    workers: int = 1,
+    follow: Follow = iter,
+) -> list[Json]:
+    """Writes the native dataset `out`, and returns its rows. Keys of rows that end in `file_name` are replaced, and
+    classes, class_ids and area are counted anew. All other keys stay.
+
+    samples: if they are a Sequence, each process reads its own part of them. Otherwise this process reads them, and the
+    samples must be picklable. about: facts for the card and the page. files: name → bytes of more files, written after
+    the samples. link: make hard links to pictures and extras instead of copies. workers: number of processes. follow:
+    wraps the samples, to show progress. Raises UserError naming a sample that cannot be used.
+    """
+    check_class_list(classes)
+    rows: list[Json] = []
+    names: set[str] = set()
+    read: Any = None
+    items: Any = samples
+    if isinstance(samples, Sequence):
+        read, items = samples.__getitem__, range(len(samples))
+    encode = partial(_encoded, read=read, classes=tuple(classes))
+    with stage_output(out) as folder:
+        with in_order(encode, workers, chunk=CHUNK) as encoded:
+            for name, row, sources in encoded(follow(items)):
+                check_name(name, names)
+                for path, source in sources.items():
+                    if path != row.get("made") or not (folder / path).exists():
+                        put(folder / path, source, link=link)
+                rows.append(row)
+        put(folder / CLASSES, classes_text(classes))
+        put(folder / METADATA, jsonl(rows))
+        for name, data in files.items():
+            put(folder / name, data)
+        write_reports(folder, about, rows, classes)
+    return rows
+
+
+def _encoded(
+    item: Any, *, read: Callable[[Any], Sample] | None, classes: Sequence[str]
+) -> tuple[str, Json, dict[str, bytes | Path]]:
+    """(name, row, files) of one sample, ready to write. `files`: path in the dataset → bytes, or the file to copy.
+    item: the sample; or with `read`, what `read` turns into a sample."""
+    sample: Sample = read(item) if read else item
+    name, labels, where = sample.name, sample.labels(len(classes)), f"sample '{sample.name}'"
+    file_name, mask = sample_files(name, sample.suffix)
+    row: Json = {"file_name": file_name, "mask_file_name": mask}
+    for key, value in sample.metadata.items():
+        if key not in ("mask", "made") and not key.endswith("file_name"):
+            row[key] = value
+    row |= shown_classes(labels, classes, sample.row.classes, where)
+    files: dict[str, bytes | Path] = {file_name: sample.picture(), mask: encode_mask(labels)}
+    instances = sample.instances
+    if instances is not None:
+        files[f"{INSTANCES}/{name}.png"] = encode_objects(instances, where)
+        row |= instance_row(instances)
+
+    # Other files keep the sample's name. A configuration does not: samples, also of merged sets, have it in common.
+    for (kind, class_id), path in sample.extras.items():
+        if kind == CONFIGS:
+            data = read_bytes(path)
+            row["made"] = f"{CONFIGS}/{hashlib.sha256(data).hexdigest()[:16]}.toml"
+            files[row["made"]] = data
+        else:
+            files[extra_file(kind, name, class_id)] = path
+    return name, row, files

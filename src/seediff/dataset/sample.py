@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path
@@ -118,18 +118,25 @@ class Sample:
         """Whether `instances` are known."""
         return self.stored_instances is not None
 
+    @property
+    def soft_ids(self) -> Sequence[int]:
+        """The classes that have soft masks: the `class_ids` of the row, or, in a row without this key, the classes for
+        which there is a file."""
+        if "class_ids" in self.metadata:
+            return self.row.class_ids
+        return [class_id for kind, class_id in self.extras if kind == SOFT and class_id is not None]
+
     def has_soft(self) -> bool:
-        """Whether every class in the row has a soft mask."""
-        return all((SOFT, class_id) in self.extras for class_id in self.row.class_ids)
+        """Whether there is a soft mask for each of `soft_ids`."""
+        return all((SOFT, class_id) in self.extras for class_id in self.soft_ids)
 
     @property
     def soft(self) -> np.ndarray | None:
-        """(C, H, W) float32 in [0, 1]: the soft masks of the C classes in the row; None if they have no soft mask.
-        Raises UserError if only some have one."""
-        class_ids = self.row.class_ids
-        if not any((SOFT, class_id) in self.extras for class_id in class_ids):
+        """(C, H, W) float32 in [0, 1]: the soft masks of the C classes in `soft_ids`; None if there is no soft mask.
+        Raises UserError if only some of these classes have one."""
+        if not any((SOFT, class_id) in self.extras for class_id in self.soft_ids):
             return None
-        return np.stack([*map(self.soft_level, class_ids)]).astype(np.float32) / 255
+        return np.stack([*map(self.soft_level, self.soft_ids)]).astype(np.float32) / 255
 
     def soft_level(self, class_id: int) -> np.ndarray:
         """The soft mask of a class: (H, W) uint8 with 255 = 1. Raises UserError if there is none."""

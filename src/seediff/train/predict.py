@@ -16,9 +16,8 @@ from .. import __version__
 from ..config.sides import mirrored_ids
 from ..config.train import LARGEST_SIDE
 from ..dataset.encoding import encode_photo
-from ..dataset.native import jsonl
+from ..dataset.native import jsonl, save_native
 from ..dataset.sample import Sample
-from ..dataset.saving import save_native
 from ..dataset.split import positions_of
 from ..devices import check_device, default_device
 from ..errors import UserError

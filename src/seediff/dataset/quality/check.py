@@ -182,7 +182,7 @@ def _read_files(
     # The other files describe the original mask.
     if sample.row.review.replaced:
         return findings, measured, digest
-    for class_id in sample.row.class_ids * (SOFT in kinds):
+    for class_id in [*sample.soft_ids] * (SOFT in kinds):
         findings.read("soft", native.extra_file(SOFT, name, class_id), partial(sample.soft_level, class_id))
     if native.ATTENTION in kinds and sample.row.classes:  # `mask` captures nothing of a picture without a class
         file = native.extra_file(native.ATTENTION, name, None)
