@@ -11,6 +11,7 @@ from pycocotools import mask
 from pycocotools.coco import COCO
 from refusals import user_error
 
+from seediff import Dataset
 from seediff.dataset.formats.coco import of_objects
 from seediff.dataset.shapes.objects import find_objects
 
@@ -186,3 +187,14 @@ def test_masks_that_are_not_where_their_box_is(tmp_path, segmentation, box, else
     imported("coco", tmp_path / "one.json", note=notes.append)
     said = "1 masks of the first 100 pictures are not where their `bbox` is; "
     assert [note.startswith(said) for note in notes] == [True] * elsewhere
+
+
+def test_labels_alone_without_their_picture_are_counted(tmp_path):
+    """Their shapes cannot be painted without the picture."""
+    export("coco", CLASSES, [item("a", ring(), shape=(12, 14)), item("b", ring(), shape=(12, 14))], tmp_path)
+    (tmp_path / "images/a.png").unlink()
+    found = Dataset.load("coco", tmp_path, labels_alone=True)
+    assert ([one.name for one in found], found.notes) == (
+        ["b"],
+        ("labels whose picture is missing, left out: 1",),
+    )

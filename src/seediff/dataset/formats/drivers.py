@@ -1,6 +1,9 @@
 """Writes and reads a dataset in any format: what all formats have in common, such as names, splits, workers, links and
-notes. The rest is in the module of a format, its codec: `write(export, **options)` puts files into an `Export`, and
-`read(source, **options)` makes `Contents` of an `Import`."""
+notes.
+
+A format's own part is its codec, the module with its name. Its `write(export, **options)` puts files into an `Export`.
+Its `read(source, **options)` turns an `Import` into `Contents`.
+"""
 
 from __future__ import annotations
 
@@ -46,14 +49,14 @@ class Exported:
     files: int
     """Number of files of all kinds."""
     notes: tuple[str, ...]
-    """Lines about what was lost."""
+    """Lines for the user about what the format cannot hold."""
     splits: Mapping[str, int]
     """Split → number of samples."""
 
 
 @dataclass(frozen=True)
 class Placed:
-    """A sample with the name and split that it gets in the format."""
+    """A sample that is ready to be written: with its name and split in the format, and encoded by the codec."""
 
     name: str
     split: str
@@ -65,10 +68,12 @@ class Placed:
 
     @property
     def file_name(self) -> str:
+        """The name of the picture's file, such as "a.jpg"."""
         return f"{self.name}.{self.sample.suffix}"
 
     @property
     def picture(self) -> Path | bytes:
+        """The picture's file, or its bytes: see `Sample.picture`."""
         return self.sample.picture()
 
 
@@ -79,16 +84,18 @@ class Notes:
     notes: list[str] = field(default_factory=list)
 
     def note(self, line: str) -> None:
+        """Adds a line."""
         self.notes.append(line)
 
     def count(self, number: int, line: str) -> None:
-        """Add a line that begins with a number, unless it is 0."""
+        """Adds the line "NUMBER LINE", unless the number is 0."""
         if number:
             self.note(f"{number} {line}")
 
     def not_drawn(self, boxed: Sequence[str], lines: Sequence[str]) -> None:
-        """Add lines that count shapes without a mask. boxed: kind and class of each shape with an area, such as "cuboid
-        car". lines: the same of each shape without an area, such as "polyline lane"."""
+        """Adds a line that counts shapes of which only the box around them was painted, and one that counts shapes that
+        were left out. boxed: kind and class of the former, such as "cuboid car". lines: of the latter, such as
+        "polyline lane"."""
         around = "shapes are not masks; pixels in the boxes around them but in no mask are ignored (255)"
         for shapes, line in ((boxed, around), (lines, "shapes are no masks and are left out")):
             self.count(len(shapes), f"{line}, such as {', '.join(sorted({*shapes})[:8])}")
@@ -106,7 +113,7 @@ class Export(Notes):
     splits: Sequence[str]
     """The split that each sample gets, one of SPLITS."""
     stack: ExitStack
-    """Ends the worker processes when the export ends."""
+    """Closes the worker processes when the export ends."""
     link: bool
     """Whether pictures become hard links instead of copies."""
     workers: int
@@ -132,8 +139,8 @@ class Export(Notes):
         return [(name, f"#{colours[3 * i : 3 * i + 3].hex()}") for i, name in self.labels.items()]
 
     def placed(self, encode: Callable[..., Any], **options: Any) -> Iterator[Placed]:
-        """Yields each sample with the result of `encode(sample, labels, **options)`, where `labels` is its label map
-        (H, W). `encode` must be a function of a module, because it may run in another process."""
+        """Yields each sample, ready to be written. encode: a function of a module, because it may run in another
+        process. It is called as `encode(sample, labels, **options)`, with the sample's label map (H, W)."""
         encode = partial(_encoded, len(self.classes), partial(encode, **options))
         work = self.stack.enter_context(in_order(encode, self.workers, chunk=CHUNK))
         taken: set[str] = set()
@@ -143,7 +150,7 @@ class Export(Notes):
             yield Placed(name, split, sample, height, width, encoded)
 
     def put(self, path: str, data: bytes | str | Path) -> None:
-        """Write a file to `path` in the folder. data: its bytes or text, or the file to copy or link."""
+        """Writes a file. path: where, in the folder. data: its bytes or text, or the file to copy or link."""
         if isinstance(data, str):
             data = data.encode("utf-8")
         put(self.folder / path, data, link=self.link)
@@ -169,8 +176,8 @@ def export(
     follow: Follow = iter,
     **options: Any,
 ) -> Exported:
-    """Write samples in a format. `out` appears only when it is complete. options: the options of the codec's `write`;
-    the other arguments are described in `Dataset.export`. Raises UserError."""
+    """Writes samples in a format, and returns what was written. `out` appears only when it is complete. options: the
+    options of the codec's `write`. `Dataset.export` describes the other arguments. Raises UserError."""
     check_free(Path(out))  # before pictures are read
     if FORMATS[name].looked_for:
         check_meaning(classes, void=FORMATS[name].void)
@@ -191,10 +198,10 @@ def export(
 
 @dataclass(frozen=True)
 class PictureRecord:
-    """What a file says about a picture and its shapes.
+    """What a format's file says about a picture and its shapes.
 
-    For example, CVAT's <image name="a.jpg" subset="Train"> has the names ["Train/a.jpg"], the part and the top "Train",
-    and the split "train". Its sample is called "a", or "Train/a" if another subset has an a.jpg, too.
+    For example, <image name="a.jpg" subset="Train"> in a CVAT file has the names ["Train/a.jpg"], the part and the top
+    "Train", and the split "train". Its sample is called "a", or "Train/a" if another subset has an a.jpg, too.
     """
 
     where: str
@@ -204,23 +211,23 @@ class PictureRecord:
     names: Sequence[str]
     """Names that the picture may have, for `PictureFinder.find`."""
     paint: Callable[[Path], Instances]
-    """Paints the shapes of the picture in a file."""
+    """Paints the shapes. Its argument is the picture's file."""
     objects: Callable[[Path], Instances] | None = None
-    """Paints the objects. It is `paint` itself if each shape is an object, and None if the file does not name
-    objects."""
+    """Paints the objects: `paint` itself if each shape is an object. None if the file does not name objects."""
     part: str = ""
-    """The part of the set in the set's own words: pictures of several parts may have one name. "": `split`."""
+    """The part of the set in the set's own words, such as "Train"; "" if it is `split`. Two parts may each have a
+    picture of one name."""
     top: str = ""
-    """A folder that begins the picture's path, but not the sample's name."""
+    """A folder at the beginning of the picture's path that is left out of the sample's name."""
     split: str | None = None
-    """SeeDiff's name of the part."""
+    """The split, one of SPLITS."""
     row: Mapping[str, Any] = field(default_factory=dict)
     """The sample's metadata."""
     name: str = ""
-    """The sample's name. "": it follows from the picture's path."""
+    """The sample's name; "" if it follows from the picture's path."""
     copied: bool = False
-    """Whether the file holds a copy of the picture. SeeDiff does not read copies, and takes only a picture with exactly
-    the named suffix: beside a missing a.jpg, a.png may be its mask."""
+    """Whether the file holds a copy of the picture, as labelme files do. SeeDiff does not read the copy. It accepts
+    only a picture with exactly the given suffix: beside a missing a.jpg, a.png may be its mask."""
 
 
 @dataclass
@@ -229,16 +236,19 @@ class Import(Notes):
 
     path: Path
     skip_missing: bool = False
-    """Whether labels whose picture is missing are left out."""
+    """Whether to leave out labels whose picture is missing, instead of raising UserError."""
     labels_alone: bool = False
-    """Whether only label maps are compared. Their pictures may be missing, and no label map is turned."""
+    """Whether only label maps are compared. Pictures may be missing then, and label maps stay as they are stored, even
+    if their picture has an EXIF orientation."""
     shown: bool = False
-    """As in `Format`: where a turned picture has the size of the stored one, labels are of the turned picture."""
+    """As in `Format`."""
     taken: set[str] = field(default_factory=set)
     """Names of the samples so far."""
     pictures: PictureFinder = field(default_factory=PictureFinder)
     missing_pictures: int = 0
+    """Number of labels so far that were left out because their picture is missing."""
     turned_pictures: int = 0
+    """Number of pictures so far with an EXIF orientation."""
 
     @property
     def folder(self) -> Path:
@@ -249,23 +259,20 @@ class Import(Notes):
         """`path` itself if it is a file, or else the file with the usual name in the folder."""
         return self.path / usual if self.path.is_dir() else self.path
 
-    def lacks(self, image: Path | None, where: object, problem: str) -> bool:
-        """Whether to leave out labels because their picture is missing. image: the picture, or None. where, problem:
-        for the error. Raises UserError, unless the user wants to leave out such labels, or compares only labels."""
-        if image is not None or self.labels_alone:
-            return False
-        if not self.skip_missing:
+    def leave_out(self, where: object, problem: str) -> None:
+        """Counts labels that are left out because their picture is missing. where, problem: for the error. Raises
+        UserError, unless the user wants to leave out such labels, or compares only label maps."""
+        if not (self.skip_missing or self.labels_alone):
             fix = "--images names the folder of the pictures, and --skip-missing leaves out labels without one"
             raise UserError(where, problem, fix)
         self.missing_pictures += 1
-        return True
 
     def splits_of(self, parts: Mapping[str, Collection[T]], where: str) -> dict[T, str]:
         """Picture → its split. parts: split → its pictures, in the order of SPLITS. where: the file that lists them,
         for a note.
 
-        If a picture is in several splits, the last of them counts, so that nothing is trained on that is used for
-        testing. A split with the same pictures as an earlier one does not count, such as `val: images/train`.
+        The last split of a picture counts, so that no picture for testing is trained on. A split with exactly the
+        pictures of an earlier one does not count: many files have `val: images/train` because there is no other.
         """
         splits: dict[T, str] = {}
         several: set[T] = set()
@@ -284,16 +291,10 @@ class Import(Notes):
         with_picture: list[tuple[PictureRecord, Path, str]] = []
         owners: dict[Path, str] = {}
         for record in records:
-            path, end = self.pictures.find(record.folders, record.names, record.where) or (None, "")
-            problem = "there is no picture {} in {}"
-            if record.copied:
-                problem += ", and its copy in the file is not read: save the copy under this name"
-                if path and path.suffix.lower() != Path(end).suffix.lower():
-                    path = None
-            if path is None:
-                tried = [folder for folder in record.folders if folder.is_dir()] or record.folders
-                self.lacks(None, record.where, problem.format(show_json(record.names[0]), tried[0]))
+            found = self._picture_of(record)
+            if found is None:
                 continue
+            path, end = found
             other = owners.setdefault(path, record.where)
             if other != record.where:
                 fix = "make them one record; of several files with pictures of one name, import each with its --images"
@@ -308,6 +309,20 @@ class Import(Notes):
             samples.append(self.sample(name, path, labels, where, row=record.row, split=split, objects=objects))
         return samples
 
+    def _picture_of(self, record: PictureRecord) -> tuple[Path, str] | None:
+        """(file, name) of a record's picture, as `PictureFinder.find` returns them. None if it is missing, and
+        `leave_out` allows this."""
+        found = self.pictures.find(record.folders, record.names, record.where)
+        problem = "there is no picture {} in {}"
+        if record.copied:
+            problem += ", and its copy in the file is not read: save the copy under this name"
+            if found and found[0].suffix.lower() != Path(found[1]).suffix.lower():
+                found = None
+        if found is None:
+            tried = [folder for folder in record.folders if folder.is_dir()] or record.folders
+            self.leave_out(record.where, problem.format(show_json(record.names[0]), tried[0]))
+        return found
+
     def sample(
         self,
         name: str,
@@ -319,9 +334,12 @@ class Import(Notes):
         split: str | None = None,
         objects: ReadObjects | None = None,
     ) -> Sample:
-        """A sample. image: its picture; None if only labels are compared. labels: reads its label map. where: the
-        sample's name in errors. files: files that must lie in the source, also after following links. row: its
-        metadata. split: its split in the format. objects: reads its objects. Raises UserError."""
+        """A sample, whose labels are turned to fit the picture as it is stored.
+
+        name: must be new. image: the picture; None if only label maps are compared. labels: reads the label map. where:
+        the sample's name in errors. files: files that must lie in `path`, also after following links. row: the
+        metadata. split: the split in the format. objects: reads the objects. Raises UserError.
+        """
         check_name(name, self.taken, where)
         if split:
             row = {**row, "split": split}
@@ -340,8 +358,11 @@ class Import(Notes):
 def read_format(
     name: SourceName, path: Path | str, *, skip_missing: bool = False, labels_alone: bool = False, **options: Any
 ) -> Contents:
-    """The contents of a folder or file. Its notes are complete after the last sample. skip_missing, labels_alone: as in
-    `Import`. options: parameters of the codec's `read`; an option that is None was not given. Raises UserError."""
+    """The contents of a folder or file, whose notes are complete once the last sample was read.
+
+    name: the format. path: the folder or file. skip_missing, labels_alone: as in `Import`. options: parameters of the
+    codec's `read`; None stands for an option that was not given. Raises UserError.
+    """
     for key in ("images", "masks"):
         if options.get(key) is not None:
             options[key] = folder = Path(options[key])
@@ -355,7 +376,7 @@ def read_format(
 
 
 def _with_notes(source: Import, samples: Iterable[Sample]) -> Iterator[Sample]:
-    """Yields the samples, and then adds notes about pictures."""
+    """Yields the samples, and then adds notes about turned and missing pictures."""
     yield from samples
     count = source.turned_pictures
     if count:

@@ -289,6 +289,6 @@ def _pairs(source: Import, images: Path, masks: Path) -> list[tuple[str, Path, P
             raise UserError(mask, f"could be the mask of {other.name} and of {path.name}", "rename one of them")
         pairs.append((name, path, mask))
     for path in sorted(files.difference(mask for *_, mask in pairs)):
-        source.lacks(None, path, f"is a mask, but there is no picture of its name in {images}")
+        source.leave_out(path, f"is a mask, but there is no picture of its name in {images}")
     source.count(len(photos) - len(pairs), f"of {len(photos)} pictures have no mask in {masks}: they are left out")
     return pairs

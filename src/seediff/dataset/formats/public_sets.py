@@ -184,7 +184,9 @@ def read_published(
                 continue
             label = match[1] + match[2]
             image = images.get(label + layout.ending)
-            if not source.lacks(image, file, f"there is no picture of it in {folder}"):
+            if image is None and not source.labels_alone:
+                source.leave_out(file, f"there is no picture of it in {folder}")
+            else:
                 found.append(FoundMask(name, label, image, file))
     return _classes(layout, root, f"{layout.title} in {root}, {', '.join(asked)}"), found
 

@@ -115,7 +115,8 @@ def read(
         image, mask = image_paths.get(name), maps.get(name)
         if mask is None and source.labels_alone:
             raise UserError(masks / f"{name}.png", f"no such file, but {where} lists it")
-        if source.lacks(image, where, f"{folder} has no picture '{name}'"):
+        if image is None and not source.labels_alone:
+            source.leave_out(where, f"{folder} has no picture '{name}'")
             continue
         if mask is None:
             left += 1

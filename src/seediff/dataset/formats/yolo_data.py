@@ -217,7 +217,7 @@ def find_images(
         if not places.holds(path):
             raise UserError(path, f"leads out of {places.root}", ELSEWHERE)
     for path in _left_labels(found, folders, labels):
-        source.lacks(None, path, f"has labels, but there is no picture '{path.stem}' for them")
+        source.leave_out(path, f"has labels, but there is no picture '{path.stem}' for them")
     listed = {name: [image.path for image in part] for name, part in parts.items()}
     splits = source.splits_of(listed, data.file.name)
     return [replace(image, split=splits[path]) for path, image in found.items()]
