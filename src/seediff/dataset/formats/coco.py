@@ -1,5 +1,5 @@
-"""Writes COCO's JSON: objects for detectors, and a semantic variant from which label maps come back exactly. Reads it
-from any program.
+"""Writes COCO's JSON files: objects for detectors, and classes, from which label maps come back exactly. Reads JSON
+files of any program.
 
 out/  images/NAME.png               pictures, as they are
       annotations/instances.json    an annotation per object (an instance, or else a connected piece of a class)
@@ -47,21 +47,21 @@ from .drivers import Export, Import, PictureRecord, Placed
 from .format_table import Contents
 
 WRITTEN_ANEW = ("file_name", "mask_file_name", "class_ids", "area")
-"""Keys of a row that `import` computes again from the files. The row's `classes` must be written, because it may have
-names without a pixel, in any order."""
+"""Keys of a row that `metadata` leaves out, because `import` computes them again. `classes` is not among them: it may
+name classes without a pixel, in any order."""
 
 
 def write(export: Export, *, min_area: int = 1, polygons: bool = False) -> None:
-    """Writes the objects to instances.json, and the classes to semantic.json, from which label maps come back exactly.
-    min_area: objects with fewer pixels are left out. polygons: write objects as polygons instead of run lengths;
-    pycocotools fills these polygons to exactly the same masks."""
-    named = [{"id": i, "name": name} for i, name in enumerate(export.classes, 1)]
+    """Writes the objects to instances.json, and the classes to semantic.json. min_area: objects with fewer pixels are
+    left out. polygons: write objects as polygons instead of run lengths. pycocotools fills these polygons to exactly
+    the same masks."""
+    categories = [{"id": i, "name": name} for i, name in enumerate(export.classes, 1)]
     endings = {part: f"_{part}" for part in export.parts}
     if export.parts in ([], ["train"]):
         endings = {"train": ""}
     ignored = {"id": IGNORED_CATEGORY[0], "name": IGNORED_CATEGORY[1]}
-    instances = {ending: new_document(named) for ending in endings.values()}
-    semantic = {ending: new_document([*named, ignored]) for ending in endings.values()}
+    instances = {ending: new_document(categories) for ending in endings.values()}
+    semantic = {ending: new_document([*categories, ignored]) for ending in endings.values()}
     small = 0
     for placed in export.placed(annotate, min_area=min_area, polygons=polygons):
         objects, areas, left_out = placed.encoded
@@ -86,8 +86,8 @@ def new_document(categories: list[Json]) -> Json:
 
 
 def add_image(document: Json, placed: Placed, annotations: Sequence[Json], metadata: Json | None = None) -> None:
-    """Adds an image and its annotations to a document, and numbers them from 1. metadata: the row to write into the
-    image."""
+    """Adds an image and its annotations to a COCO document. Both are numbered from 1. placed: the image. annotations:
+    without `id` and `image_id`. metadata: the row to write into the image."""
     number = len(document["images"]) + 1
     image = {"id": number, "file_name": placed.file_name, "width": placed.width, "height": placed.height}
     if metadata:
@@ -98,30 +98,31 @@ def add_image(document: Json, placed: Placed, annotations: Sequence[Json], metad
 
 
 def annotate(sample: Sample, labels: np.ndarray, min_area: int, polygons: bool) -> tuple[list[Json], list[Json], int]:
-    """(objects, classes, small) for a sample with the label map `labels` (H, W): an annotation per object, an
-    annotation per class, and the number of objects with fewer than `min_area` pixels, which are left out. polygons: as
-    for `write`."""
-    pieces = sample.objects(labels, min_area)
-    return of_objects(pieces, polygons), of_objects(whole_classes(labels)), pieces.small
+    """(objects, classes, small) of a sample: an annotation per object, an annotation per class, and the number of
+    objects that are left out. labels: the label map (H, W). min_area, polygons: as for `write`."""
+    objects = sample.objects(labels, min_area)
+    return of_objects(objects, polygons), of_objects(whole_classes(labels)), objects.small
 
 
 def of_objects(objects: Objects, polygons: bool = False) -> list[Json]:
-    """An annotation for each object. polygons: write polygons instead of run lengths."""
+    """An annotation for each object, without `id` and `image_id`. polygons: write polygons instead of run lengths."""
     numbers, count = np.asfortranarray(objects.numbers), len(objects.class_ids)
     shapes = _polygons(objects) if polygons else [encode(numbers == number) for number in range(1, count + 1)]
-    boxes = [[x, y, right - x, bottom - y] for x, y, right, bottom in objects.boxes_xyxy]
+    about = zip(objects.class_ids, objects.areas, objects.boxes_xywh, shapes, strict=True)
     return [
         {"category_id": class_id, "iscrowd": 0, "area": area, "bbox": box, "segmentation": shape}
-        for class_id, area, box, shape in zip(objects.class_ids, objects.areas, boxes, shapes, strict=True)
+        for class_id, area, box, shape in about
     ]
 
 
 def _polygons(objects: Objects) -> list[list[list[int]]]:
-    """For each object, the polygons [x, y, x, y, …] around its connected pieces, along the edges of pixels."""
+    """The polygons [x, y, x, y, …] of each object, one around each of its connected pieces, along the edges of
+    pixels."""
     pieces, owners = objects.pieces()
     polygons: list[list[list[int]]] = [[] for _ in objects.class_ids]
     for number, polygon in zip(owners, object_polygons(pieces), strict=True):
-        # Right and lower sides are moved to the pixels' far edges, the others to the near ones.
+        # Corners of right and lower sides, at 0.45 in their pixel, go to its far edge; the others, at 0.05, to its near
+        # edge.
         polygons[number].append(np.floor(polygon + 0.7).astype(int).ravel().tolist())
     return polygons
 
@@ -134,31 +135,30 @@ def read(
 ) -> Contents:
     """Reads a COCO folder, or one JSON file. Class ids count from 1 in the order of the category ids.
 
-    images: the pictures' folder; None: the usual places near the annotations. crowds: whether annotations with iscrowd
-    1 are ignored or taken for objects; None: they are ignored, but a set in which all masks are crowds is refused,
-    because some tools write every mask as a crowd.
+    images: the pictures' folder; None: the usual places near the annotations. crowds: "ignored" ignores annotations
+    with iscrowd 1, and "objects" takes them for objects. None ignores them too, but raises UserError if all masks are
+    crowds, because some tools write every mask as a crowd.
 
-    In a folder, annotations/semantic*.json are read, or else instances*.json and other usual names. Where objects
-    overlap, the smaller object is visible. Pixels that are only in an ignored crowd, or only in a box without a mask,
-    are ignored (255).
+    `find_annotations` says which files of a folder are read. Where objects overlap, the smaller object is visible.
+    Pixels that are only in an ignored crowd, or only in a box without a mask, are ignored (255).
     """
-    files = find_annotations(source.path)
-    documents = {path: load_coco(path) for path in files}
+    documents = {path: load_coco(path) for path in find_annotations(source.path)}
     _check_masks(documents, crowds, source)
     classes, ids = classes_of(documents, source.note)
     records: list[PictureRecord] = []
     elsewhere = 0
     for path, document in documents.items():
-        name, of_images = CocoName.of(path), document.of_images()
+        name, by_image = CocoName.of(path), document.by_image()
         folders, object_paints = name.image_folders(source.folder, images), _objects_beside(name, classes)
         for image in document.images:
             check_row(image.metadata, f"{path}: metadata of image '{image.file_name}'")
-            own = of_images[image.id]
+            annotations = by_image[image.id]
             if len(records) < 100:  # reading run lengths takes long
-                elsewhere += sum(is_elsewhere(one, (image.height, image.width)) for one in own)
-            draw = partial(paint, image=image, annotations=own, ids=ids, where=path, all_objects=crowds == "objects")
+                elsewhere += sum(is_elsewhere(one, (image.height, image.width)) for one in annotations)
+            all_objects = crowds == "objects"
+            draw = partial(paint, image=image, annotations=annotations, ids=ids, where=path, all_objects=all_objects)
             objects = draw
-            if name.kind in (SEMANTIC, "stuff"):
+            if name.kind in (SEMANTIC, "stuff"):  # an annotation is a whole class
                 objects = object_paints.get(image.file_name)
             records.append(
                 PictureRecord(
@@ -177,8 +177,8 @@ def read(
 
 
 def _objects_beside(name: CocoName, classes: Sequence[str]) -> dict[str, Callable[[Path], Instances]]:
-    """Picture's name → a function that paints its objects. SeeDiff writes them to instances.json beside semantic.json;
-    the result is empty without that file, and if it has other classes. name: the file that is read. classes: its
+    """Name of a picture → a function that paints its objects, from the instances.json that SeeDiff writes beside
+    semantic.json. Empty if this file is missing or has other classes. name: the file that is read. classes: its
     classes."""
     file = name.beside(INSTANCES)
     if name.kind != SEMANTIC or not file.is_file():
@@ -187,14 +187,13 @@ def _objects_beside(name: CocoName, classes: Sequence[str]) -> dict[str, Callabl
     names, ids = classes_of({file: document})
     if names != classes:
         return {}
-    own = document.of_images()
-    draw = partial(paint, ids=ids, where=file)
-    return {one.file_name: partial(draw, image=one, annotations=own[one.id]) for one in document.images}
+    by_image, draw = document.by_image(), partial(paint, ids=ids, where=file)
+    return {image.file_name: partial(draw, image=image, annotations=by_image[image.id]) for image in document.images}
 
 
 def _check_masks(documents: Mapping[Path, CocoFile], crowds: Crowds | None, source: Import) -> None:
-    """Notes what label maps cannot hold. Raises UserError if all annotations are boxes, or if all masks are crowds and
-    `crowds` is None."""
+    """Notes what is lost of the annotations. documents: the files. crowds: as for `read`. Raises UserError if all
+    annotations are boxes, or if all masks are crowds and `crowds` is None."""
     if crowds not in (None, "ignored", "objects"):
         raise UserError("crowds", f"{crowds} must be ignored or objects")
     shapes = list(chain(*(document.annotations for document in documents.values())))

@@ -1,4 +1,5 @@
-"""COCO's JSON from any program: its files and pictures, its types, and its shapes as painted pixels.
+"""COCO's JSON files from any program: which files and pictures belong together, the files' types, and their shapes as
+painted pixels.
 
 annotations/instances_val2017.json       COCO itself: pictures in val2017/; likewise stuff_
 annotations/instances_train.json         others: pictures in images/train/; SeeDiff: all in images/
@@ -33,13 +34,14 @@ IGNORED_CATEGORY = (IGNORE, "ignore")
 IMAGES, ANNOTATIONS = "images", "annotations"
 INSTANCES, SEMANTIC, PANOPTIC = "instances", "semantic", "panoptic"
 FILE_KINDS = (SEMANTIC, INSTANCES, "person_keypoints", "stuff")
-"""Beginnings of file names. In a folder, the files of the first existing kind are read."""
-ROBOFLOW = "_annotations.coco.json"
+"""Beginnings of the names of files with masks. The files of the first kind that a folder has are read."""
+ROBOFLOW_FILE = "_annotations.coco.json"
+"""The name of Roboflow's files."""
 
 
 @dataclass(frozen=True)
 class CocoName:
-    """The path of a COCO file, taken apart.
+    """The path of a COCO file, and what it says.
 
     For example, annotations/instances_val2017.json has the kind "instances", the words "val2017" and the split "val".
     Roboflow's train/_annotations.coco.json has no kind; its words are "train", the name of its folder.
@@ -49,35 +51,35 @@ class CocoName:
     kind: str
     """The beginning of the file's name: one of FILE_KINDS, or PANOPTIC; "" for another beginning."""
     words: str
-    """The rest of the file's name."""
+    """The rest of the file's name, without its suffix."""
 
     @classmethod
     def of(cls, path: Path) -> CocoName:
-        if path.name == ROBOFLOW:
+        """The name of a file. path: the file."""
+        if path.name == ROBOFLOW_FILE:
             return cls(path, "", path.parent.name)
         kind = next((kind for kind in (*FILE_KINDS, PANOPTIC) if path.stem.startswith(kind)), "")
         return cls(path, kind, path.stem.removeprefix(kind).removeprefix("_"))
 
     @property
     def split(self) -> str | None:
-        """The split that the last word means, without its year: "val" for `val2017`. None for a word that means no
-        split."""
+        """The split that the last word means without its year: "val" for `val2017`. None for any other word."""
         last = re.search(r"(?:^|[_-])([a-z]+)\d*$", self.words.lower())
         return last and PARTS.get(last[1])
 
     def beside(self, kind: str) -> Path:
-        """The file of another kind with the same words."""
+        """The file of another kind with the same words: annotations/stuff_val2017.json for the example and "stuff"."""
         return self.path.with_name(self.path.name.replace(self.kind, kind, 1))
 
     def image_folders(self, root: Path, images: Path | None) -> list[Path]:
-        """The folders that may hold the pictures, the likeliest first. root: the folder that is read. images: the
-        folder of pictures that the user named."""
+        """The folders that may hold the pictures, the likeliest first. root: the dataset's folder. images: the folder
+        of pictures that the user named, or None."""
         parts = [part for part in dict.fromkeys((self.words, self.words.rpartition("_")[2])) if part.strip(".")]
         if images is not None:
             return [images, *(images / part for part in parts)]
         above = self.path.parent
         folders: list[Path] = []
-        if self.path.name == ROBOFLOW:
+        if self.path.name == ROBOFLOW_FILE:
             folders, parts = [above], []
         if above.name == ANNOTATIONS:
             above = above.parent
@@ -91,22 +93,29 @@ class CocoName:
 
 
 Crowds = Literal["ignored", "objects"]
+"""What to do with annotations with `iscrowd` 1."""
 Id = int | float | str
 
 
 class Category(msgspec.Struct, frozen=True):
+    """A class."""
+
     id: int
     name: str
     supercategory: Any = None
     isthing: bool | int = 1
+    """Whether the class has objects; otherwise it is stuff, such as sky. Only in panoptic files."""
 
 
 class CocoImage(msgspec.Struct, frozen=True):
+    """A picture."""
+
     id: Id
     file_name: str
     height: Side
     width: Side
     metadata: dict[str, Any] = {}
+    """The picture's row of metadata.jsonl, in files that SeeDiff wrote."""
 
 
 class Rle(msgspec.Struct, frozen=True):
@@ -136,7 +145,7 @@ class Annotation(msgspec.Struct, frozen=True):
 
     @property
     def box(self) -> list[float]:
-        """The object's box; [] without a valid box."""
+        """`bbox` as four numbers; [] if it is missing or invalid."""
         try:
             values = [float(value) for value in self.bbox]
         except (TypeError, ValueError):
@@ -145,7 +154,7 @@ class Annotation(msgspec.Struct, frozen=True):
 
     @property
     def rotation(self) -> float:
-        """By how many degrees CVAT turned the box clockwise about its centre."""
+        """The clockwise turn of the box about its centre in degrees, which CVAT writes."""
         if isinstance(self.attributes, dict):
             given = self.attributes.get("rotation")
             if isinstance(given, int | float) and abs(given) < 1e6:
@@ -154,7 +163,7 @@ class Annotation(msgspec.Struct, frozen=True):
 
     @property
     def listed(self) -> list[list[float]]:
-        """The polygons. If `segmentation` is a flat list of numbers, it is one polygon."""
+        """The polygons; [] for run lengths. A flat list of numbers counts as one polygon."""
         given: Any = self.segmentation
         if not isinstance(given, list):
             return []
@@ -164,7 +173,7 @@ class Annotation(msgspec.Struct, frozen=True):
 
     @property
     def polygons(self) -> list[list[float]]:
-        """The polygons without stray points and lines, which have no inside."""
+        """The polygons, without stray points and lines, which have no area."""
         return [one for one in self.listed if len(one) not in (0, 2, 4)]
 
     @property
@@ -180,12 +189,12 @@ class CocoFile(msgspec.Struct, frozen=True):
     images: list[CocoImage]
     annotations: list[Annotation]
 
-    def of_images(self) -> dict[Id, list[Annotation]]:
+    def by_image(self) -> dict[Id, list[Annotation]]:
         """Image id → the annotations of the image."""
-        own: dict[Id, list[Annotation]] = {image.id: [] for image in self.images}
+        annotations: dict[Id, list[Annotation]] = {image.id: [] for image in self.images}
         for one in self.annotations:
-            own[one.image_id].append(one)
-        return own
+            annotations[one.image_id].append(one)
+        return annotations
 
 
 def load_coco(path: Path) -> CocoFile:
@@ -194,7 +203,8 @@ def load_coco(path: Path) -> CocoFile:
 
 
 def checked(document: CocoFile, path: Path) -> CocoFile:
-    """Returns the document. Raises UserError unless ids are unique, and annotations refer to existing ids."""
+    """Returns the document. Raises UserError if two images or categories have one id, or if an annotation names an id
+    that does not exist. path: the document's file, for errors."""
     images, categories = [one.id for one in document.images], [one.id for one in document.categories]
     for part, ids in (("images", images), ("categories", categories)):
         for id_, count in Counter(ids).items():
@@ -210,7 +220,8 @@ def checked(document: CocoFile, path: Path) -> CocoFile:
 
 def classes_of(documents: Mapping[Path, CocoFile], note: Note = no_note) -> tuple[tuple[str, ...], dict[int, int]]:
     """(classes, ids): the names of the classes, without the background, in the order of the category ids; and category
-    id → id in label maps. Raises UserError if the documents have different categories."""
+    id → id in label maps. documents: the files of a set. note: called with lines for the user. Raises UserError if the
+    documents have different categories."""
     used: set[int | None] = set()
     for document in documents.values():
         used.update(one.category_id for one in document.annotations)
@@ -224,7 +235,7 @@ def classes_of(documents: Mapping[Path, CocoFile], note: Note = no_note) -> tupl
 
 
 def _names(categories: Sequence[Category], used: Collection[int | None]) -> dict[int, str]:
-    """Category id → name, in rising order. Roboflow's category 0, the parent of the others, is left out if no
+    """Category id → name, in rising order. Roboflow's category 0 is the parent of the others; it is left out if no
     annotation has it. used: the category ids of annotations."""
     names = {one.id: one.name for one in sorted(categories, key=lambda category: category.id)}
     if 0 not in used and any(one.id and one.supercategory == names.get(0, object) for one in categories):
@@ -233,8 +244,8 @@ def _names(categories: Sequence[Category], used: Collection[int | None]) -> dict
 
 
 def is_elsewhere(one: Annotation, shape: tuple[int, int]) -> bool:
-    """Whether a mask and its `bbox` disagree: a side of the mask is more than 2 pixels away from the same side of the
-    box. shape: (H, W) of the picture."""
+    """Whether an annotation's mask and its `bbox` disagree: a side of the mask is more than 2 pixels away from the same
+    side of the box. shape: (H, W) of the picture."""
     if not (one.masked and one.box):
         return False
     try:
@@ -247,7 +258,8 @@ def is_elsewhere(one: Annotation, shape: tuple[int, int]) -> bool:
 
 
 def _runs(one: Annotation, shape: tuple[int, int], where: str) -> np.ndarray:
-    """The run lengths of a mask: pixels outside, inside, outside, …, column by column. Raises UserError."""
+    """(N,): the run lengths of an annotation's mask. shape: (H, W) of the picture. where: the annotation's name in
+    errors. Raises UserError."""
     if isinstance(one.segmentation, Rle):
         return count_runs(one.segmentation.size, one.segmentation.counts, shape, where)
     return polygon_runs(one.polygons, shape, where)
@@ -261,9 +273,12 @@ def paint(
     where: Path,
     all_objects: bool = False,
 ) -> Instances:
-    """The shapes of a picture: boxes without a mask and crowds as 255, over them the objects from the largest to the
-    smallest. path: the picture's file. ids: category id → id in label maps. where: the annotations' file. all_objects:
-    crowds are objects, too. Raises UserError."""
+    """The painted shapes of a picture: first boxes without a mask and crowds, as 255; over them the objects, the
+    largest first.
+
+    path: the picture's file. image, annotations: the picture and its annotations in the JSON file. ids: category id →
+    id in label maps. where: the JSON file. all_objects: crowds are objects, too. Raises UserError.
+    """
     shape, of_image = (image.height, image.width), f"{where}, image {image.id}"
     check_frame(path, shape, of_image)  # before an array of that size is made
     shapes = Shapes(shape)
@@ -282,8 +297,12 @@ def paint(
 
 
 def find_annotations(source: Path) -> list[Path]:
-    """The JSON files of a folder that make one set, such as instances_train.json and instances_val.json. If `source` is
-    a file, only this file. Raises UserError."""
+    """The JSON files of a set, such as instances_train.json and instances_val.json.
+
+    source: one JSON file, or the folder of the set. In a folder, these files are searched for, first in annotations/:
+    those of the first of FILE_KINDS, or else Roboflow's files, or else files whose names end in a split, or else the
+    only file. Raises UserError if there are no such files.
+    """
     if source.is_file():
         return [source]
     if not source.is_dir():
@@ -291,7 +310,11 @@ def find_annotations(source: Path) -> list[Path]:
     folder = source / ANNOTATIONS
     if not folder.is_dir():
         folder = source
-    usual = [*((folder, f"{kind}*.json") for kind in FILE_KINDS), (folder, ROBOFLOW), (source, f"*/{ROBOFLOW}")]
+    usual = [
+        *((folder, f"{kind}*.json") for kind in FILE_KINDS),
+        (folder, ROBOFLOW_FILE),
+        (source, f"*/{ROBOFLOW_FILE}"),
+    ]
     for base, pattern in usual:
         files = sorted(visible(base, pattern))
         if files:

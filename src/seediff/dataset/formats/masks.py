@@ -1,5 +1,6 @@
-"""Writes pictures and PNG masks in Ultralytics' folders for semantic segmentation, and reads these and other common
-layouts: values, or colours in a list, are classes. Label maps come back exactly. (Ultralytics' polygons are `yolo`.)
+"""Writes pictures and PNG masks in Ultralytics' folders for semantic segmentation, and reads these and other usual
+folders. The values in a mask are classes, or its colours are, if a list of colours says so. Label maps come back
+exactly. (Ultralytics' polygons are the format `yolo`.)
 
 out/  data.yaml                     `masks_dir: masks`, the folders of pictures, and the names of ids from 0 on
       images/{train,val}/NAME.jpg   pictures, as they are
@@ -11,14 +12,14 @@ in/  images/NAME.jpg, masks/NAME.png      also img, imgs, image, img_dir or data
      NAME.jpg, NAME_mask.png              beside each other
      classes.txt                          or another list (class_lists.py)
 
-Public data sets as they are distributed (`public_sets.py`); void is 255, and nothing is background:
+Public data sets as they are distributed (public_sets.py). Void is 255, and nothing is background:
 
 in/  gtFine/, leftImg8bit/                     Cityscapes: 27 classes
      annotations/, images/, objectInfo150.txt   ADE20K: 150 classes
      SPLITannot/, SPLIT/                        CamVid, SegNet's: 11 classes
      annotations/val2017/, images/val2017/      COCO-Stuff: 27 coarse classes; also stuffthingmaps_trainval2017/
 
-Labels alone, to compare with: maps in labels/ or masks/ or the folder itself, with or without pictures in images/.
+Label maps alone, to compare with: in labels/, masks/ or the folder itself, with or without pictures in images/.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -56,39 +58,47 @@ ENDINGS = ("_mask", "-mask", "_masks", "_label", "_labels", "_gt", "_seg", "_seg
 IMAGE_ENDINGS = ("_sat", "_img", "_image")
 """Endings of pictures' names: a_mask.png may be the mask of a_sat.jpg."""
 PNG = "*.[pP][nN][gG]"
-KEY, MASKS = "masks_dir", "masks"
+MASKS_KEY, MASKS = "masks_dir", "masks"
+
+
+class Folders(NamedTuple):
+    """A folder of pictures and the folder of their masks, which may be the same folder."""
+
+    split: str | None
+    images: Path
+    masks: Path
 
 
 def write(export: Export) -> None:
     """Writes Ultralytics' folders for semantic segmentation."""
-    # Readers replace the last `images` of a picture's path by `masks`, so names must not have such a folder.
+    # Programs replace the last folder `images` of a picture's path by `masks`, so names must not have such a folder.
     export.names = [flat_name(name) if IMAGES in name.split("/")[:-1] else name for name in export.names]
     for placed in export.placed(grey):
         export.put(f"{IMAGES}/{placed.split}/{placed.file_name}", placed.picture)
         export.put(f"{MASKS}/{placed.split}/{placed.name}.png", placed.encoded)
-    write_data(export, (BACKGROUND, *export.classes), f"{KEY}: {MASKS}\n")
+    write_data(export, (BACKGROUND, *export.classes), f"{MASKS_KEY}: {MASKS}\n")
 
 
 def grey(sample: Sample, labels: np.ndarray) -> bytes:
-    """A label map (H, W) as a grey PNG. From a PNG with a palette, Ultralytics would read colours."""
+    """A label map (H, W) as a grey PNG. From a palette PNG, Ultralytics would read colours."""
     return encode_grey(labels)
 
 
 def semantic_yaml(path: Path) -> Path | None:
-    """The YAML file at `path` or in that folder. None unless it names the folder of masks, or masks/ and images/ lie
-    beside it."""
+    """The YAML file of a set with masks: `path`, or a file in that folder. None unless the file names the masks'
+    folder, or masks/ and images/ lie beside it."""
     try:
         file = find_yaml(path)
         data = read_yaml(file) if file.suffix in (".yaml", ".yml") else {}
     except UserError:
         return None
     usual = "names" in data and all((file.parent / name).is_dir() for name in (MASKS, IMAGES))
-    return file if KEY in data or usual else None
+    return file if MASKS_KEY in data or usual else None
 
 
 def is_folder(folder: Path) -> bool:
-    """Whether a folder or YAML file is of the format. SeeDiff's own folders, which may be unfinished, are not, nor are
-    folders that a JSON file describes."""
+    """Whether a folder or YAML file is of the format. SeeDiff's own folders, perhaps unfinished, are not. Nor are
+    folders that a COCO file describes."""
     if semantic_yaml(folder) is not None:
         return True
     if folder.is_file():
@@ -102,23 +112,23 @@ def is_folder(folder: Path) -> bool:
     return published is not None or (not own and not coco and any(True for _ in _folders(folder)))
 
 
-def _folders(root: Path) -> Iterator[tuple[str | None, Path, Path]]:
-    """(split, folder of pictures, folder of masks) for each pair of folders with masks. Both may be the same folder."""
+def _folders(root: Path) -> Iterator[Folders]:
+    """The folders of pictures and masks in `root`, and in its folders of splits, such as train/."""
     inner = sorted(filter(Path.is_dir, root.glob("*")))
     parts = [(path, PARTS[path.name.lower()]) for path in inner if path.name.lower() in PARTS]
     for base, split in ((root, None), *parts):
         images = _usual(base, IMAGE_FOLDERS)
         masks = [path for path in _usual(base, MASK_FOLDERS) if any(path.rglob(PNG))]
         if images and masks:
-            yield split, images[0], masks[0]
+            yield Folders(split, images[0], masks[0])
         elif any(path.stem.endswith(ENDINGS) for path in base.glob(PNG)):
-            yield split, base, base
+            yield Folders(split, base, base)
 
 
 def _usual(base: Path, names: Sequence[str]) -> list[Path]:
     """The folders in `base` with one of these names, in any case, in the order of the names."""
-    found = {path.name.lower(): path for path in sorted(base.glob("*")) if path.is_dir()}
-    return [found[name] for name in names if name in found]
+    folders = {path.name.lower(): path for path in sorted(base.glob("*")) if path.is_dir()}
+    return [folders[name] for name in names if name in folders]
 
 
 def read(
@@ -131,21 +141,21 @@ def read(
     num_classes: int | None = None,
     void: Sequence[int] = (),
 ) -> Contents:
-    """Pictures and PNG masks in usual folders, as Ultralytics' YAML file names them, or as a public set is distributed.
+    """Reads pictures and PNG masks. The first of these layouts that applies is read:
 
-    Which layout is read, the first that applies:
-
-    a YAML file names the masks, or masks/ lies beside it    unless `classes` or `masks` are given
-    a public set (public_sets.py)                            unless `classes`, `images` or `masks` are given
-    labels alone                                             in a comparison of label maps, without pairs of folders
-    usual folders, NAME_mask.png                             unless `images` or `masks` are given
+    the folders that a YAML file names, or masks/ beside it    unless `classes` or `masks` are given
+    a public set (public_sets.py)                              unless `classes`, `images` or `masks` are given
+    label maps alone                                           only to compare label maps, without pairs of folders
+    usual folders, NAME_mask.png                               unless `images` or `masks` are given
     the folders `images` and `masks`
 
     split: "train", "val" or "test"; None: all. classes: the classes in the order of their ids; None: the names in a
     list (class_lists.py) in or beside the folders. images, masks: the folders of pictures and of masks; None: the usual
-    ones in the folder, or else the folder itself. num_classes: for labels alone without a list: the ids from 0 on are
-    that many classes. void: stored values to ignore, besides 255. With a single class, 255 is that class in grey masks
-    and alpha channels that have no other value but 0. Otherwise 255 is ignored.
+    folders in the set's folder, or else this folder itself. num_classes: for label maps alone without a list: how many
+    classes the ids from 0 on stand for. void: stored values to ignore in addition to 255.
+
+    If the set has a single class, grey masks and alpha channels with the values 0 and 255 alone show this class as 255.
+    In all other masks, 255 is ignored. Raises UserError.
     """
     root, about = source.path, ""
     for number in void:
@@ -165,7 +175,7 @@ def read(
         folders = [*_folders(root)]
         if images or masks:
             image_folders, mask_folders = [*_usual(root, IMAGE_FOLDERS), root], [*_usual(root, MASK_FOLDERS), root]
-            folders = [(None, images or image_folders[0], masks or mask_folders[0])]
+            folders = [Folders(None, images or image_folders[0], masks or mask_folders[0])]
         if source.labels_alone and (map_folder(root) != root or not folders):
             about = f"label maps in {map_folder(root)}"
             class_list, found = _labels_alone(source, num_classes, about)
@@ -195,12 +205,12 @@ def read(
 def _named_by_yaml(
     source: Import, path: Path, split: str | None, images: Path | None
 ) -> tuple[ClassList, list[FoundMask]]:
-    """The classes and masks that Ultralytics' YAML file names. If no name is `background`, every name is a class. A
-    single name means masks of 0 (background) and 1. split, images: as for `read`. Raises UserError."""
+    """The classes and masks that Ultralytics' YAML file names. path: the file. split, images: as for `read`. Raises
+    UserError."""
     data = read_data(path)
-    file, folder = data.file, data.content.get(KEY, MASKS)
+    file, folder = data.file, data.content.get(MASKS_KEY, MASKS)
     if not isinstance(folder, str) or not folder:
-        raise UserError(file, f"'{KEY}' must name the masks' folder, which replaces `{IMAGES}` in paths")
+        raise UserError(file, f"'{MASKS_KEY}' must name the masks' folder, which replaces `{IMAGES}` in paths")
     meanings = dict[int, int | Literal["ignore_label"] | None]
     mapping = fit(data.content.get("label_mapping") or {}, meanings, f"{file}: label_mapping", strict=False)
     found: list[FoundMask] = []
@@ -208,29 +218,39 @@ def _named_by_yaml(
         if not one.labels.is_file():
             raise UserError(one.path, f"has no mask {one.labels}")
         found.append(FoundMask(one.split, Path(one.name).with_suffix("").as_posix(), one.path, one.labels))
-    return _meanings(data.names, mapping, file, source.note), found
+    return _classes_of_yaml(data.names, mapping, file, source.note), found
 
 
-def _meanings(names: Mapping[int, str], mapping: Mapping[int, int | str | None], file: Path, note: Note) -> ClassList:
-    """The classes of a YAML file. names: number → name. mapping: value in masks → number of a class; anything else than
-    a number means that the value is ignored. Raises UserError."""
+def _classes_of_yaml(
+    names: Mapping[int, str], mapping: Mapping[int, int | str | None], file: Path, note: Note
+) -> ClassList:
+    """The classes of Ultralytics' YAML file. A single name that is not `background` is the class of the value 1, and 0
+    is the background.
+
+    names: number → name. mapping: the file's `label_mapping`: value in masks → number of a class; the value is ignored
+    if it is mapped to no number. file: the YAML file, for errors. note: called with lines for the user. Raises
+    UserError.
+    """
     if max(names) >= IGNORE:
         raise UserError(file, f"'names' has a class number {max(names)}; masks hold 0 to 254, and 255 is ignored")
     first, *others = names.values()
     if not others and first.casefold() != BACKGROUND:
         names = {0: BACKGROUND, 1: first}
     class_list = number_classes(names, file, void=(), note=note)
-    ids = {**class_list.ids, IGNORE: IGNORE}
-    meant = {value: number if isinstance(number, int) else IGNORE for value, number in mapping.items()}
-    for value, number in meant.items():
-        if number not in ids:
+    class_ids = {**class_list.ids, IGNORE: IGNORE}
+    ids = dict(class_ids)
+    for value, given in mapping.items():
+        number = given if isinstance(given, int) else IGNORE
+        if number not in class_ids:
             raise UserError(f"{file}: label_mapping", f"maps {value} to a number that no class has")
-    return replace(class_list, ids={**ids, **{value: ids[meant[value]] for value in meant if 0 <= value <= 255}})
+        if 0 <= value <= 255:
+            ids[value] = class_ids[number]
+    return replace(class_list, ids=ids)
 
 
 def _labels_alone(source: Import, num_classes: int | None, about: str) -> tuple[ClassList, list[FoundMask]]:
-    """The classes and label maps of a folder whose pictures may be missing. num_classes: as for `read`. about: a
-    description of the set. Raises UserError."""
+    """The classes and the label maps of a folder whose pictures may be missing. num_classes: as for `read`. about: the
+    set's name in errors. Raises UserError."""
     where = map_folder(source.path)
     maps = named_images(where)
     class_list = find_list(where, where.parent, note=source.note)
@@ -247,35 +267,31 @@ def _labels_alone(source: Import, num_classes: int | None, about: str) -> tuple[
 
 
 def _matched(
-    source: Import, folders: Sequence[tuple[str | None, Path, Path]], classes: Sequence[str] | None
+    source: Import, folders: Sequence[Folders], classes: Sequence[str] | None
 ) -> tuple[ClassList, list[FoundMask]]:
-    """The classes, and the masks with their pictures. folders: (split, folder of pictures, folder of masks) for each
-    pair. classes: as for `read`. Raises UserError."""
+    """The classes, and the masks in the folders with their pictures. classes: as for `read`. Raises UserError."""
     root = source.path
     if not folders:
         problem = f"has no {IMAGE_FOLDERS[0]}/ and {MASK_FOLDERS[0]}/ with PNG masks, and no NAME{ENDINGS[0]}.png"
         raise UserError(root, problem)
-    places = [root, *(masks for *_, masks in folders), *(masks.parent for *_, masks in folders)]
+    places = [root, *(one.masks for one in folders), *(one.masks.parent for one in folders)]
     class_list = find_list(*places, classes=classes, note=source.note)
     if class_list is None and classes is not None:
         class_list = named_classes(classes)
     if class_list is None:
         problem = "nothing says what the masks' values mean"
         raise UserError(root, problem, "name the ids from 1 up with --classes or a classes.txt")
-    found: list[FoundMask] = []
-    for split, images, masks in folders:
-        found += [FoundMask(split, *pair) for pair in _pairs(source, images, masks)]
-    return class_list, found
+    return class_list, list(chain(*(_with_pictures(source, *each) for each in folders)))
 
 
-def _pairs(source: Import, images: Path, masks: Path) -> list[tuple[str, Path, Path]]:
-    """(name, picture, mask) for each picture with a mask. Other pictures are left out, with a note. images, masks: the
-    folders. Raises UserError."""
+def _with_pictures(source: Import, split: str | None, images: Path, masks: Path) -> list[FoundMask]:
+    """Each mask with its picture. Pictures without a mask are left out, with a note. split, images, masks: the fields
+    of `Folders`. Raises UserError for a mask without a picture, or with two."""
     in_one_folder = images == masks
     maps = {name: path for name, path in named_images(masks) if not in_one_folder or name.endswith(ENDINGS)}
     files, ends = {*maps.values()}, ("", *ENDINGS)
     photos = [(name, path) for name, path in named_images(images, IMAGE_SUFFIXES) if path not in files]
-    pairs, owners = [], dict[Path, Path]()
+    found, owners = list[FoundMask](), dict[Path, Path]()
     for name, path in photos:
         stems = [name + path.suffix + end for end in ends] + [name + end for end in ends]
         for own in IMAGE_ENDINGS:
@@ -287,8 +303,8 @@ def _pairs(source: Import, images: Path, masks: Path) -> list[tuple[str, Path, P
         other = owners.setdefault(mask, path)
         if other is not path:
             raise UserError(mask, f"could be the mask of {other.name} and of {path.name}", "rename one of them")
-        pairs.append((name, path, mask))
-    for path in sorted(files.difference(mask for *_, mask in pairs)):
+        found.append(FoundMask(split, name, path, mask))
+    for path in sorted(files - owners.keys()):
         source.leave_out(path, f"is a mask, but there is no picture of its name in {images}")
-    source.count(len(photos) - len(pairs), f"of {len(photos)} pictures have no mask in {masks}: they are left out")
-    return pairs
+    source.count(len(photos) - len(found), f"of {len(photos)} pictures have no mask in {masks}: they are left out")
+    return found

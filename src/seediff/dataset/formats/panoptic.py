@@ -1,12 +1,12 @@
 """Writes and reads COCO's panoptic format, in the folders of COCO itself. Label maps come back exactly.
 
-out/  annotations/panoptic_{train,val}.json         categories, pictures and the segments of each
-      annotations/panoptic_{train,val}/NAME.png     the segment at each pixel as R + 256 G + 65536 B; 0 is void, 255 in
-                                                    label maps
+out/  annotations/panoptic_{train,val}.json         categories, pictures, and the segments of each picture
+      annotations/panoptic_{train,val}/NAME.png     the number of the segment at each pixel, as R + 256 G + 65536 B;
+                                                    0 is void, which is 255 in label maps
       {train,val}/NAME.png                          pictures, as they are
 
-Category ids are class ids, and 0 is `background`. An object is a segment. In a dataset with objects, the pixels of a
-class that are in none are a crowd; in one without, every class is stuff (`isthing` 0).
+Category ids are class ids, and 0 is `background`. Each object is a segment. In a dataset with objects, the other pixels
+of a class are a crowd. In a dataset without objects, each class is one segment of stuff (`isthing` 0).
 """
 
 from __future__ import annotations
@@ -67,25 +67,29 @@ def write(export: Export) -> None:
 
 
 def segment(sample: Sample, labels: np.ndarray, things: bool) -> tuple[bytes, list[Json]]:
-    """(mask, segments) of a sample with the label map `labels` (H, W): the bytes of a PNG that holds the segment at
-    each pixel, and its `segments_info`. things: whether the dataset has objects."""
-    found = Objects(np.zeros(labels.shape, np.int32), [])
+    """(mask, segments) of a sample: the bytes of the PNG with the number of the segment at each pixel, and its
+    `segments_info`. labels: the label map (H, W). things: whether the dataset has objects."""
+    objects = Objects(np.zeros(labels.shape, np.int32), [])
     if sample.has_objects:
-        found = sample.objects(labels)
-    rest = whole_classes(found.rest(labels + np.uint8(1)))  # in which the background is 1, and 255 is 0
+        objects = sample.objects(labels)
+    # `whole_classes` leaves out 0. With every id one higher, it finds the background, and leaves out 255.
+    rest = whole_classes(objects.rest(labels + np.uint8(1)))
     numbers, segments = np.zeros(labels.shape, np.int32), list[Json]()
-    for objects in (found, rest):
-        numbers += np.where(objects.numbers > 0, objects.numbers + len(segments), 0)
-        for class_id, area, box in zip(objects.class_ids, objects.areas, objects.boxes_xyxy, strict=True):
-            category, (left, top, right, bottom) = class_id - (objects is rest), box
-            crowd = int(things and objects is rest and category > 0)
-            about = {"id": len(segments) + 1, "category_id": category, "iscrowd": crowd, "area": area}
-            segments.append({**about, "bbox": [left, top, right - left, bottom - top]})
+    for group, categories, crowds in (
+        (objects, objects.class_ids, False),
+        (rest, [higher - 1 for higher in rest.class_ids], things),
+    ):
+        numbers += np.where(group.numbers > 0, group.numbers + len(segments), 0)
+        for category, area, box in zip(categories, group.areas, group.boxes_xywh, strict=True):
+            about = {"id": len(segments) + 1, "category_id": category, "iscrowd": int(crowds and category > 0)}
+            segments.append({**about, "area": area, "bbox": box})
     rgb = (numbers[..., None] >> np.array([0, 8, 16]) & 255).astype(np.uint8)
     return encode_image(rgb, "png"), segments
 
 
 class Segment(msgspec.Struct, frozen=True):
+    """An entry of `segments_info`."""
+
     id: Annotated[int, msgspec.Meta(ge=1)]
     category_id: int
     iscrowd: bool | int | None = None
@@ -108,32 +112,28 @@ class PanopticFile(msgspec.Struct, frozen=True):
     annotations: list[Panoptic]
 
     def as_coco(self) -> CocoFile:
-        """The same as a COCO file, in which each segment is an annotation with an empty box."""
-        shapes: list[Annotation] = []
-        for one in self.annotations:
-            shapes += [
-                Annotation(one.image_id, each.id, each.category_id, bbox=[0] * 4, iscrowd=each.iscrowd)
-                for each in one.segments_info
-            ]
-        return CocoFile(self.categories, self.images, shapes)
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(folder.glob(f"{ANNOTATIONS}/{PANOPTIC}*.json")) + sorted(folder.glob(f"{PANOPTIC}*.json"))
+        """This file as a COCO file, in which each segment is an annotation with an empty box."""
+        annotations = [
+            Annotation(picture.image_id, segment.id, segment.category_id, bbox=[0] * 4, iscrowd=segment.iscrowd)
+            for picture in self.annotations
+            for segment in picture.segments_info
+        ]
+        return CocoFile(self.categories, self.images, annotations)
 
 
 def read(source: Import, *, images: Path | None = None) -> Contents:
-    """Reads a folder with panoptic*.json, also in annotations/, or one such file. The PNG files are in a folder with
-    the file's name. images: the pictures' folder; None: the usual places near the file.
+    """Reads the files panoptic*.json in a folder and in its annotations/, or one such file. The PNG files are in a
+    folder with the file's name. images: the pictures' folder; None: the usual places near the file.
 
-    Class ids count from 1 in the order of the category ids. Void is ignored (255). Segments of things are objects,
-    except crowds, which only keep their class.
+    Class ids count from 1 in the order of the category ids. Void is ignored (255). The segments of things are objects,
+    except crowds.
     """
-    files = _files(source.path)
-    if source.path.is_file():
-        files = [source.path]
+    root = source.path
+    files = [*sorted(root.glob(f"{ANNOTATIONS}/{PANOPTIC}*.json")), *sorted(root.glob(f"{PANOPTIC}*.json"))]
+    if root.is_file():
+        files = [root]
     if not files:
-        raise UserError(source.path, f"has no {PANOPTIC}*.json", "name the JSON file itself")
+        raise UserError(root, f"has no {PANOPTIC}*.json", "name the JSON file itself")
     given = {path: parse_json(read_bytes(path), PanopticFile, str(path), strict=False) for path in files}
     documents = {path: checked(document.as_coco(), path) for path, document in given.items()}
     classes, ids = classes_of(documents, source.note)
@@ -142,18 +142,18 @@ def read(source: Import, *, images: Path | None = None) -> Contents:
         masks = {one.image_id: path.with_suffix("") / one.file_name for one in given[path].annotations}
         source.count(len(document.images) - len(masks), f"pictures of {path} have no annotation: they are left out")
         things = {one.id for one in document.categories if one.isthing}
-        name, of_images = CocoName.of(path), document.of_images()
+        name, by_image = CocoName.of(path), document.by_image()
         folders = name.image_folders(source.folder, images)
         for image in document.images:
             if image.id not in masks:
                 continue
-            where, mask, own = f"{path}, image {image.id}", masks[image.id], of_images[image.id]
+            where, mask, annotations = f"{path}, image {image.id}", masks[image.id], by_image[image.id]
             if not mask.is_file():
                 raise UserError(where, f"there is no mask {mask}")
-            segments = {one.id: ids[one.category_id or 0] for one in own}
-            if len(segments) < len(own):
+            segments = {one.id: ids[one.category_id or 0] for one in annotations}
+            if len(segments) < len(annotations):
                 raise UserError(where, "two of its segments have one id")
-            rest = {one.id: 0 for one in own if one.iscrowd or one.category_id not in things}
+            no_objects = {one.id: 0 for one in annotations if one.iscrowd or one.category_id not in things}
             draw = partial(_paint, mask=inside(source.folder, mask), image=image, where=where)
             records.append(
                 PictureRecord(
@@ -161,7 +161,7 @@ def read(source: Import, *, images: Path | None = None) -> Contents:
                     folders,
                     [image.file_name],
                     partial(draw, segments=segments),
-                    partial(draw, segments={**segments, **rest}) if things else None,
+                    partial(draw, segments={**segments, **no_objects}) if things else None,
                     split=name.split,
                 )
             )
@@ -169,18 +169,18 @@ def read(source: Import, *, images: Path | None = None) -> Contents:
 
 
 def _paint(path: Path, mask: Path, image: CocoImage, where: str, segments: Mapping[int, int]) -> Instances:
-    """The segments of a picture as shapes. path: the picture's file. mask: the PNG. where: the picture's name in
-    errors. segments: segment's id → class id. Raises UserError."""
+    """The segments of a picture. path: the picture's file. mask: the PNG. image: the picture's entry in the JSON file.
+    where: the picture's name in errors. segments: number of a segment → class id. Raises UserError."""
     check_frame(path, (image.height, image.width), where)
     pixels, kind, mode = read_pixels(mask)
     if kind != "PNG" or mode != "RGB":
         raise UserError(mask, f"is {kind} {mode} data; a panoptic mask is an RGB PNG")
     if pixels.shape[:2] != (image.height, image.width):
         raise UserError(mask, f"is {pixels.shape[:2]}, but its picture {(image.height, image.width)}")
-    found, places = np.unique(pixels @ np.array([1, 256, 65536], np.int32), return_inverse=True)
-    meant = {0: IGNORE, **segments}
-    for number in found.tolist():
-        if number not in meant:
+    present, places = np.unique(pixels @ np.array([1, 256, 65536], np.int32), return_inverse=True)
+    class_ids = {0: IGNORE, **segments}
+    for number in present.tolist():
+        if number not in class_ids:
             raise UserError(mask, f"has a segment {number}, which is not in `segments_info`")
     numbers = places.reshape(pixels.shape[:2]).astype(np.int32) + 1
-    return Instances(numbers, tuple(meant[number] for number in found.tolist()))
+    return Instances(numbers, tuple(class_ids[number] for number in present.tolist()))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -34,12 +34,13 @@ YOLO_SUFFIXES = ("bmp", "dng", "heic", "jpeg", "jpg", "mpo", "png", "tif", "tiff
 """Suffixes of pictures in YOLO datasets. SeeDiff reads only PNG and JPEG files."""
 ClassNumber = Annotated[int, msgspec.Meta(ge=0)]
 EMPTY = (None, "", "~", "null")
+"""Values in a YAML file that name no folder."""
 ELSEWHERE = "--images names a folder of pictures elsewhere that may be read"
 
 
 def write_data(export: Export, names: Sequence[str], more: str = "") -> None:
-    """Write data.yaml without `path`, so that readers search for the folders beside it. names: the classes, from number
-    0. more: lines at the end."""
+    """Writes data.yaml without the key `path`: programs then search for the folders beside the file. names: the
+    classes, numbered from 0. more: lines to add at the end."""
     if "train" not in export.parts:  # data.yaml names its folder, and readers expect it
         (export.folder / IMAGES / "train").mkdir(parents=True, exist_ok=True)
         export.note(f"no samples for training: {IMAGES}/train is empty")
@@ -59,14 +60,14 @@ class YoloData:
     file: Path
     """The YAML file; for a folder without such a file, its classes.txt, which may be missing."""
     content: Mapping[str, Any]
-    """The file's keys and values. Without a YAML file, the key "" has the folder of all pictures."""
+    """The file's keys and values. Without a YAML file: the folder of all pictures under the key ""."""
     names: Mapping[int, str]
     """Class number → name, in rising order."""
 
 
 def find_yaml(folder: Path) -> Path:
-    """data.yaml in a folder, or else the folder's only YAML file. If `folder` is a file, that file. Raises
-    UserError."""
+    """data.yaml in a folder, or else the folder's only YAML file; `folder` itself if it is a file. Raises UserError if
+    there are several other YAML files, or none."""
     if not folder.is_dir():
         return folder
     others = sorted(path for path in visible(folder, "*.y*ml") if path.suffix in (".yaml", ".yml"))
@@ -87,8 +88,8 @@ def is_data(file: Path) -> bool:
 
 
 def read_data(path: Path, classes: Sequence[str] = ()) -> YoloData:
-    """What the YAML file at `path` or in that folder says. classes: the names for a folder that has neither a YAML file
-    nor classes.txt. Raises UserError."""
+    """What a YAML file says. path: the file or its folder. classes: the names for a folder that has neither a YAML file
+    nor classes.txt. Raises UserError for a folder without a YAML file and names."""
     listed = path / native.CLASSES
     if path.is_dir() and not any(path.glob("*.y*ml")) and (listed.is_file() or classes):
         names = read_class_list(listed, first=0) if listed.is_file() else dict(enumerate(classes))
@@ -114,8 +115,8 @@ class LabelFiles:
     suffix: str = ".txt"
 
     def of(self, picture: Path) -> Path:
-        """The label file of a picture: images/train/a.jpg has labels/train/a.txt. The last folder `images` becomes
-        `folder`; without a folder `images`, the label file is beside the picture."""
+        """The label file of a picture: labels/train/a.txt for images/train/a.jpg. The last folder named `images` is
+        replaced by `folder`. The label file of a picture in no such folder is beside the picture."""
         parts = list(picture.with_suffix(self.suffix).parts)
         if IMAGES in parts:
             parts[len(parts) - 1 - parts[::-1].index(IMAGES)] = self.folder
@@ -129,27 +130,28 @@ class YoloImage:
     path: Path
     split: str
     name: str
-    """Its path, with `/`, below the folder that the YAML file names. If a list names it: below the common folder of the
-    list's pictures."""
+    """The picture's path, with `/`, in the folder that the YAML file names. For a list: in the folder that all pictures
+    of the list have in common."""
     labels: Path
-    """Its label file, which may not exist."""
+    """The picture's label file, which may not exist."""
 
 
 class Located(NamedTuple):
-    """A picture, or a folder or list of pictures.
+    """A picture, or a folder or list of pictures, that was found.
 
-    If /set/data.yaml has `train: images/train`, and the user names --images /photos, `path` is /photos/train and
-    `in_set` is /set/images/train: the labels of /photos/train/1.jpg are /set/labels/train/1.txt.
+    For example, /set/data.yaml has `train: images/train`, and the user names --images /photos. Then `path` is
+    /photos/train, and `in_set` is /set/images/train. The label file of /photos/train/1.jpg is /set/labels/train/1.txt.
     """
 
     path: Path
+    """Where it is."""
     in_set: Path
-    """Its path in the dataset itself, from which the paths of label files follow."""
+    """Where it would be in the dataset's own folder. The paths of label files follow from this."""
 
 
 class Places:
-    """Finds what paths in a YAML file or in a list mean. data: what the YAML file says. images: the folder of pictures
-    that the user named."""
+    """Finds the files that paths in a YAML file or a list mean. data: what the YAML file says. images: the folder of
+    pictures that the user named."""
 
     def __init__(self, data: YoloData, images: Path | None) -> None:
         self.root = data.file.parent
@@ -158,19 +160,21 @@ class Places:
         self.named = [images] if images else []
 
     def locate(self, text: str, is_wanted: Callable[[Path], bool], where: str, *bases: Path) -> Located:
-        """What a path means: the first of `_candidates` that exists and may be read. text: the path as it is written.
-        is_wanted: whether a path is of the wanted kind. where: the text's place in errors. bases: more folders to which
-        it may be relative. Raises UserError."""
+        """The first of `_candidates` that is of the wanted kind and may be read.
+
+        text: the path as it is written. is_wanted: returns whether a path exists and is of the wanted kind. where: the
+        text's place in errors. bases: further folders to which the path may be relative. Raises UserError.
+        """
         for candidate in self._candidates(text, (*bases, *self.bases)):
             if is_wanted(candidate.path) and self.holds(candidate.path):
                 return Located(*(Path(os.path.normpath(path)) for path in candidate))
         raise UserError(where, f"must name pictures in {self.root}, not {show_json(text)}", ELSEWHERE)
 
     def _candidates(self, text: str, bases: Sequence[Path]) -> Iterator[Located]:
-        """What a path may mean, the likeliest first. bases: the folders to which it may be relative. The examples are
-        for /set/data.yaml and --images /photos."""
+        """What a path may mean, the likeliest first. text: the path as it is written. bases: the folders to which it
+        may be relative. The examples are for /set/data.yaml and --images /photos."""
         name = os.path.normpath(portable(text))
-        # Of another machine's path only the part behind the folder images/ counts.
+        # The part behind the folder images/, for paths from another machine.
         inner = f"/{name}".rpartition(f"/{IMAGES}/")[2].removeprefix("/")
         paths = [base / name for base in bases]  # images/train → /set/images/train
         paths.append(self.root / name.removeprefix("../"))  # ../train/images → /set/train/images
@@ -184,7 +188,8 @@ class Places:
             yield from (Located(folder / part, in_set) for part in (inner, name, ""))
 
     def holds(self, path: Path) -> bool:
-        """Whether a file is in one of the folders that may be read, also after following links."""
+        """Whether a file may be read: it must be in the dataset's folder or the named one, also after following
+        links."""
         real = Path(os.path.realpath(path))
         return any(real.is_relative_to(os.path.realpath(folder)) for folder in (self.root, *self.named))
 
@@ -198,34 +203,48 @@ def find_images(
     A label file without a picture counts as a missing picture, because its labels would be lost silently. Raises
     UserError.
     """
-    places, parts = Places(data, images), dict[str, list[YoloImage]]()
-    folders: defaultdict[Path, set[Path]] = defaultdict(set)  # folder of label files → folders of their pictures
-    for name, entries in _entries(data, split).items():
-        located = [places.locate(entry, _is_entry, f"{data.file}: '{name}'") for entry in entries]
-        parts[name] = list(chain(*(_images_of(places, one, name, labels) for one in located)))
-        for path, in_set in located:
-            if path.is_dir():
-                folders[labels.of(in_set / "any").parent].add(path)  # also if it has no pictures, but labels
+    places = Places(data, images)
+    entries = {
+        name: [places.locate(text, _is_entry, f"{data.file}: '{name}'") for text in texts]
+        for name, texts in _entries(data, split).items()
+    }
+    parts = {
+        name: list(chain(*(_images_of(places, entry, name, labels) for entry in located)))
+        for name, located in entries.items()
+    }
     found: dict[Path, YoloImage] = {}
     for image in chain(*parts.values()):
-        folders[image.labels.parent].add(image.path.parent)
         # If a picture is named twice, the first with labels counts.
         if image.path not in found or (image.labels.is_file() and not found[image.path].labels.is_file()):
             found[image.path] = image
 
+    folders = _picture_folders(chain(*entries.values()), chain(*parts.values()), labels)
     for path in (*found, *(image.labels for image in found.values()), *folders):
         if not places.holds(path):
             raise UserError(path, f"leads out of {places.root}", ELSEWHERE)
     for path in _left_labels(found, folders, labels):
         source.leave_out(path, f"has labels, but there is no picture '{path.stem}' for them")
-    listed = {name: [image.path for image in part] for name, part in parts.items()}
-    splits = source.splits_of(listed, data.file.name)
+    named = {name: [image.path for image in part] for name, part in parts.items()}
+    splits = source.splits_of(named, data.file.name)
     return [replace(image, split=splits[path]) for path, image in found.items()]
 
 
+def _picture_folders(
+    entries: Iterable[Located], images: Iterable[YoloImage], labels: LabelFiles
+) -> dict[Path, set[Path]]:
+    """Folder of label files → the folders of their pictures. entries: the folders and lists that the YAML file names.
+    Their folders count also without a picture, because they may have labels. images: the pictures."""
+    pairs = [(labels.of(in_set / "any").parent, path) for path, in_set in entries if path.is_dir()]
+    pairs += [(image.labels.parent, image.path.parent) for image in images]
+    folders: defaultdict[Path, set[Path]] = defaultdict(set)
+    for of_labels, of_pictures in pairs:
+        folders[of_labels].add(of_pictures)
+    return folders
+
+
 def _entries(data: YoloData, split: str | None) -> dict[str, list[str]]:
-    """Split → the folders and lists that the YAML file names for it. split: only this split; None: all. Raises
-    UserError if the file names none."""
+    """Split → the folders and lists that the YAML file names for it, as they are written. split: only this split; None:
+    all. Raises UserError if the file names no folder."""
     content, file = data.content, data.file
     named = {name: content[name] for name in (*SPLITS, "") if content.get(name) not in EMPTY}
     wanted = {name: value for name, value in named.items() if split in (None, name)}
@@ -237,7 +256,7 @@ def _entries(data: YoloData, split: str | None) -> dict[str, list[str]]:
 
 
 def _images_of(places: Places, entry: Located, split: str, labels: LabelFiles) -> Iterator[YoloImage]:
-    """The pictures in a folder or list. entry: the folder or list. Raises UserError."""
+    """The pictures in a folder or list. entry: the folder or list. split: its split. Raises UserError."""
     if entry.path.is_file():
         located = _listed(places, entry.path)
         base = Path(os.path.commonpath([os.path.abspath(one.path.parent) for one in located]))
@@ -249,7 +268,7 @@ def _images_of(places: Places, entry: Located, split: str, labels: LabelFiles) -
 
 
 def _listed(places: Places, path: Path) -> list[Located]:
-    """The pictures that a text file lists. Raises UserError."""
+    """The pictures in a list. path: the text file of the list. Raises UserError."""
     found: list[Located] = []
     for number, line in enumerate(read_lines(path), 1):
         if line.strip():
@@ -262,15 +281,14 @@ def _listed(places: Places, path: Path) -> list[Located]:
 def _left_labels(
     images: Mapping[Path, YoloImage], folders: Mapping[Path, Collection[Path]], labels: LabelFiles
 ) -> Iterator[Path]:
-    """The label files without a picture. images: the pictures by path. folders: folder of label files → the folders of
-    its pictures. These folders may also hold pictures of splits that are not read, whose label files are passed
-    over."""
+    """The label files without a picture. images: the pictures by path. folders: what `_picture_folders` returned. The
+    folders may also hold pictures of splits that are not read. Label files of such pictures are passed over."""
     used = {one.labels for one in images.values()}
     for folder, picture_folders in sorted(folders.items()):
         pictures = filter(_is_image, chain(*(one.iterdir() for one in picture_folders)))
-        unasked = {path.stem for path in pictures if path not in images}
+        others = {path.stem for path in pictures if path not in images}
         for path in sorted(visible(folder, f"*{labels.suffix}")):
-            if path not in used and path.stem not in unasked and labels.are_labels(path):
+            if path not in used and path.stem not in others and labels.are_labels(path):
                 yield path
 
 
