@@ -1,7 +1,7 @@
-"""Writes and reads CVAT's "CVAT for images 1.1" with masks. Label maps come back exactly.
+"""Writes and reads CVAT's format "CVAT for images 1.1" with masks. Label maps come back exactly.
 
-out/  annotations.xml            one <image> per sample, with a <mask> per class (or object): run lengths in its box;
-                                 255 is "ignore"
+out/  annotations.xml            one <image> per sample, with a <mask> per class (or object), as run lengths in its box;
+                                 255 is the label "ignore"
       images/NAME.png or .jpg    pictures, as they are
       labels.json                not part of the format: the labels, to paste as "Raw" when a task is made
 """
@@ -35,11 +35,11 @@ ANNOTATIONS, IMAGES, LABELS = "annotations.xml", "images", "labels.json"
 BOXES = ("box", "cuboid")
 OTHERS = ("polyline", "points", "skeleton", "tag")
 CORNERS = ("tl1", "bl1", "tr1", "br1", "tl2", "bl2", "tr2", "br2")
-"""Names of a cuboid's corners. Its attributes are `x` and `y` before such a name: xtl1, ytl1, …"""
+"""Names of a cuboid's corners. The attributes xtl1 and ytl1 are x and y of the corner tl1."""
 
 
 def write(export: Export, *, objects: bool = False) -> None:
-    """ "CVAT for images 1.1". objects: write a mask per object, not per class."""
+    """Writes annotations.xml, labels.json and the pictures. objects: write a mask per object, not per class."""
     several = export.parts if export.parts != ["train"] else []
     images = []
     for placed in sorted(export.placed(draw, names=export.labels, objects=objects), key=lambda placed: placed.name):
@@ -67,12 +67,12 @@ def write(export: Export, *, objects: bool = False) -> None:
 
 
 def draw(sample: Sample, labels: np.ndarray, names: Mapping[int, str], objects: bool) -> str:
-    """The <mask> elements of a sample with the label map `labels` (H, W). names: id → label. objects: as for
-    `write`."""
+    """The <mask> elements of a sample. labels: the label map (H, W). names: id → label. objects: as for `write`."""
     return "".join(_mask(names[mask.class_id], mask) for mask in masks_of(sample, labels, objects))
 
 
 def _mask(label: str, mask: Mask) -> str:
+    """A <mask> element."""
     flat, (left, top, right, bottom) = mask.inside.ravel(), mask.box
     counts = np.diff(np.flatnonzero(flat[1:] != flat[:-1]) + 1, prepend=0, append=flat.size).tolist()
     if flat[0]:  # run lengths begin outside
@@ -86,6 +86,8 @@ Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 40)]
 
 
 class CvatImage(msgspec.Struct, frozen=True):
+    """The attributes of an <image>."""
+
     name: str
     width: Side
     height: Side
@@ -93,12 +95,12 @@ class CvatImage(msgspec.Struct, frozen=True):
 
 
 class CvatShape(msgspec.Struct, frozen=True):
-    """A mask, a polygon, or an ellipse."""
+    """The attributes of a <mask>, <polygon> or <ellipse>."""
 
     label: str
     z_order: int = 0
     group_id: int = 0
-    """The number of the group: the shapes of a group are one object. 0: the shape is in no group."""
+    """The number of the group, or 0. The shapes of a group are one object."""
     points: str = ""
     rle: str = ""
     """Run lengths in the mask's box, row by row: pixels outside, inside, outside, …"""
@@ -111,10 +113,12 @@ class CvatShape(msgspec.Struct, frozen=True):
     rx: Near = 0
     ry: Near = 0
     rotation: Near = 0
-    """By how many degrees the ellipse is turned clockwise."""
+    """The clockwise turn of the ellipse in degrees."""
 
 
 class Box(msgspec.Struct, frozen=True):
+    """The attributes of a <box>."""
+
     xtl: Near
     ytl: Near
     xbr: Near
@@ -124,11 +128,11 @@ class Box(msgspec.Struct, frozen=True):
 
 def read(source: Import, *, images: Path | None = None) -> Contents:
     """Reads an unpacked export of "CVAT for images 1.1", or its XML file. images: the folder of the pictures; None:
-    images/, or the folder of the file.
+    images/, or the folder of the file. Raises UserError.
 
     The labels are the classes, in their order. Labels such as `ignore` and `void` (IGNORED) mean 255. Masks, polygons
-    and ellipses are painted in the order of `z_order`, then of the file; `by_object` decides whether they are objects.
-    Pixels in boxes or around cuboids, but in no mask, are ignored (255). Other shapes are left out.
+    and ellipses are painted in the order of `z_order`, then of the file. `by_object` decides whether they are objects.
+    Pixels that are only in boxes or around cuboids are ignored (255). Other shapes are left out.
     """
     file = source.file(ANNOTATIONS)
     root = read_xml(file, "annotations", absent="no such file; CVAT's export for images has one")
@@ -172,12 +176,13 @@ def read(source: Import, *, images: Path | None = None) -> Contents:
 
 
 def _masks(node: Node) -> list[Node]:
+    """The shapes of an <image> that have an inside."""
     return [child for child in node.children if child.tag in PAINT]
 
 
 def _paint(image: Path, node: Node, shape: tuple[int, int], ids: Mapping[str, int]) -> Instances:
-    """The shapes of an <image>: boxes, over them the masks, polygons and ellipses. image: the picture's file. node: the
-    <image>. shape: (H, W) by the <image>. ids: label → id. Raises UserError."""
+    """The painted shapes of an <image>: boxes, and over them masks, polygons and ellipses. image: the picture's file.
+    node: the <image>. shape: its (H, W). ids: label → id. Raises UserError."""
     check_frame(image, shape, node.where)
     shapes = Shapes(shape)
     for child in node.children:
@@ -195,7 +200,8 @@ def _paint(image: Path, node: Node, shape: tuple[int, int], ids: Mapping[str, in
 
 
 def _paint_mask(shapes: Shapes, one: CvatShape, number: int, where: str) -> None:
-    """Paints a mask with a number on the canvas `shapes`. where: the mask's name in errors. Raises UserError."""
+    """Paints a mask. shapes: the canvas. one: the mask's attributes. number: the value to paint. where: the mask's name
+    in errors. Raises UserError."""
     height, width = shapes.numbers.shape
     inner = one.left + one.width <= width and one.top + one.height <= height
     if not (inner and one.width and one.height):
@@ -210,12 +216,14 @@ def _paint_mask(shapes: Shapes, one: CvatShape, number: int, where: str) -> None
 
 
 def _paint_polygon(shapes: Shapes, one: CvatShape, number: int, where: str) -> None:
+    """Paints a polygon. The arguments are those of `_paint_mask`."""
     pairs = [pair.split(",") for pair in one.points.replace(" ", "").split(";")]
     corners = fit(pairs, list[tuple[Near, Near]], f"{where}: 'points'", strict=False)
     shapes.runs(polygon_runs([[*chain(*corners)]], shapes.numbers.shape, where), number)
 
 
 def _paint_ellipse(shapes: Shapes, one: CvatShape, number: int, where: str) -> None:
+    """Paints an ellipse. The arguments are those of `_paint_mask`."""
     shapes.ellipse(complex(one.cx, one.cy), one.rx, one.ry, one.rotation, number, where)
 
 

@@ -1,5 +1,5 @@
-"""Writes labelme's JSON files with masks, and reads them: shapes are drawn as labelme draws them, by Pillow; later ones
-cover earlier ones. Label maps come back exactly.
+"""Writes labelme's JSON files with masks, and reads them. Shapes are drawn with Pillow, as labelme draws them; later
+shapes cover earlier shapes. Label maps come back exactly.
 
 out/  NAME.json                   a mask per class, or per object if the sample has `instances`; 255 is `__ignore__`
       NAME.png or .jpg            pictures, as they are
@@ -53,13 +53,13 @@ class LabelmeShape(msgspec.Struct, frozen=True):
 
     label: str
     points: list[tuple[Near, Near]]
-    """(x, y) of each corner. A circle has its centre and a point on it; a rectangle, and the box of a mask, has two
+    """(x, y) of each corner. A circle has its centre and a point on it. A rectangle, and a mask for its box, has two
     opposite corners."""
     shape_type: str | None = None
     mask: str | None = None
     """The inside of a mask, as a PNG in base64."""
     group_id: int | None = None
-    """The number of the group: the shapes of a group are one object."""
+    """The number of the group, if any. The shapes of a group are one object."""
 
     @property
     def kind(self) -> str:
@@ -68,7 +68,7 @@ class LabelmeShape(msgspec.Struct, frozen=True):
 
     @property
     def boxed(self) -> bool:
-        """Whether the shape has an inside, but of an unknown kind: only the box around it is painted, as 255."""
+        """Whether the shape is of an unknown kind that has an inside. Only the box around it is painted, as 255."""
         return self.kind not in (*FILLED, *LINES) and len(self.points) >= 3
 
 
@@ -86,7 +86,7 @@ class LabelmeFile(msgspec.Struct, frozen=True):
 
 def write(export: Export, *, polygons: bool = False) -> None:
     """Writes a JSON file beside each picture. polygons: write a polygon per connected piece instead of masks, which
-    X-AnyLabeling does not read. The polygons of a class or object are a group; labelme fills them to exactly the same
+    X-AnyLabeling does not read. The polygons of a class or object are a group. labelme fills them to exactly the same
     masks."""
     for placed in export.placed(draw, names={**export.labels, IGNORE: IGNORE_LABEL}, polygons=polygons):
         export.put(placed.file_name, placed.picture)
@@ -98,7 +98,7 @@ def write(export: Export, *, polygons: bool = False) -> None:
 
 
 def draw(sample: Sample, labels: np.ndarray, names: Mapping[int, str], polygons: bool) -> list[Json]:
-    """The shapes of a sample with the label map `labels` (H, W). names: id → label. polygons: as for `write`."""
+    """The shapes of a sample. labels: the label map (H, W). names: id → label. polygons: as for `write`."""
     shapes: list[Json] = []
     if not polygons:
         for class_id, inside, (left, top, right, bottom) in masks_of(sample, labels, sample.has_objects):
@@ -106,24 +106,24 @@ def draw(sample: Sample, labels: np.ndarray, names: Mapping[int, str], polygons:
             about = {"label": names[class_id], "group_id": None, "flags": {}, "shape_type": "mask"}
             shapes.append({**about, "points": [[left, top], [right - 1, bottom - 1]], "mask": mask})
         return shapes
-    before = 0  # number of objects in earlier groups
-    for found in objects_of(sample, labels, sample.has_objects):
-        # 1 stands for any class, because 255 is none.
-        pieces, owners = Objects(found.numbers, [1] * len(found.class_ids)).pieces()
-        for number, polygon in zip(owners, object_polygons(pieces), strict=True):
-            about = {"label": names[found.class_ids[number]], "group_id": before + number, "flags": {}}
+    first_group = 0
+    for objects in objects_of(sample, labels, sample.has_objects):
+        # `pieces` leaves out 255, so every object has the class 1 here.
+        pieces, owners = Objects(objects.numbers, [1] * len(objects.class_ids)).pieces()
+        for owner, polygon in zip(owners, object_polygons(pieces), strict=True):
+            about = {"label": names[objects.class_ids[owner]], "group_id": first_group + owner, "flags": {}}
             shapes.append({**about, "shape_type": "polygon", "points": polygon.round(2).tolist()})
-        before += len(found.class_ids)
+        first_group += len(objects.class_ids)
     return shapes
 
 
 def read(source: Import, *, classes: Sequence[str] | None = None, images: Path | None = None) -> Contents:
-    """Reads folders of labelme's JSON files, or one such file. classes: the classes in the order of their ids; None:
-    the names in a labels.txt or class_names.txt, or else the labels in use, sorted by name. images: the folder of the
-    pictures; None: where the files say.
+    """Reads a folder of labelme's JSON files at any depth, or one such file.
 
-    Lines and points are left out. Pixels in boxes around shapes of unknown kinds, but in no other shape, are ignored
-    (255).
+    classes: the classes in the order of their ids; None: the names in a labels.txt or class_names.txt, or else the
+    labels in use, sorted by name. images: the folder of the pictures; None: where the files say. Raises UserError.
+
+    Lines and points are left out. Pixels that are only in the box around a shape of unknown kind are ignored (255).
     """
     root, paths = source.folder, _files(source)
     named_images, labels = dict[Path, tuple[str, bool]](), set[str]()
@@ -158,32 +158,32 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
 
 
 def _files(source: Import) -> list[Path]:
-    """The JSON files of labelme in the source. A note counts other JSON files. Raises UserError for a file that is not
-    JSON, and if labelme wrote none of them."""
+    """labelme's JSON files in the source. A note counts other JSON files. Raises UserError for a file that is not JSON,
+    and if no file is labelme's."""
     if source.path.is_file():
         return [source.path]
     paths = sorted(path for path in source.path.rglob("*.json") if path.is_file() and not path.name.startswith("."))
     kinds = {path: json_kind(path) for path in paths}
-    found = [path for path in paths if kinds[path] == "labelme"]
-    left = [path for path in paths if kinds[path] != "labelme"]
-    if not found:
+    files = [path for path in paths if kinds[path] == "labelme"]
+    others = [path for path in paths if kinds[path] != "labelme"]
+    if not files:
         raise UserError(source.path, "has no labelme JSON file, one with 'shapes'")
-    source.count(len(left), f"JSON files are not from labelme, such as {next(iter(left), None)}: they are left out")
-    return found
+    source.count(len(others), f"JSON files are not from labelme, such as {next(iter(others), None)}: they are left out")
+    return files
 
 
 def _by_object(shapes: Sequence[LabelmeShape]) -> bool:
-    """Whether each of these filled shapes of a picture, or each group of them, is an object. Otherwise a mask may hold
-    all objects of a class."""
+    """Whether each shape or group of shapes is an object. Otherwise a mask may hold all objects of a class. shapes: the
+    filled shapes of a picture."""
     if any(shape.kind != "mask" and shape.group_id is None for shape in shapes):
         return True
-    whole = {(shape.label, shape.group_id) for shape in shapes if shape.group_id is not None}
-    return by_object([[label for label, _ in whole] + [shape.label for shape in shapes if shape.group_id is None]])
+    groups = {(shape.label, shape.group_id) for shape in shapes if shape.group_id is not None}
+    return by_object([[label for label, _ in groups] + [shape.label for shape in shapes if shape.group_id is None]])
 
 
 def _paint(image: Path, path: Path, ids: dict[str, int]) -> Instances:
-    """The shapes in a JSON file: boxes around unknown kinds, over them the filled shapes in their order. image: the
-    picture's file. path: the JSON file. ids: label → id. Raises UserError."""
+    """The painted shapes of a JSON file: boxes around shapes of unknown kinds, and over them the filled shapes in their
+    order. image: the picture's file. path: the JSON file. ids: label → id. Raises UserError."""
     file = read_json(path, LabelmeFile)
     height, width = shown_size(image)
     shape = file.imageHeight or height, file.imageWidth or width
@@ -202,8 +202,8 @@ def _paint(image: Path, path: Path, ids: dict[str, int]) -> Instances:
 
 
 def _draw(canvas: Image.Image, each: LabelmeShape, number: int, where: str) -> None:
-    """Fills a shape with a number. canvas: the numbers so far, as a Pillow image. where: the shape's name in errors.
-    Raises UserError."""
+    """Fills a shape. canvas: the numbers painted so far, as a Pillow image. each: the shape. number: the value to
+    paint. where: the shape's name in errors. Raises UserError."""
     corners = np.array(each.points, np.float64).reshape(-1, 2)
     draw: Any = ImageDraw.Draw(canvas)
     two = each.kind in ("circle", "mask") or (each.kind == "rectangle" and len(corners) != 4)

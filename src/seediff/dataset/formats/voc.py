@@ -32,12 +32,12 @@ from .pictures import PARTS, images_by_name
 IMAGES, CLASS_MAPS = "JPEGImages", "SegmentationClass"
 LISTS = "ImageSets/Segmentation"
 PART_LISTS = ("trainval", *SPLITS)
-"""Titles of lists that name the pictures of a part. Other programs add lists of other things, such as cat_train.txt."""
+"""Titles of the lists that name the pictures of a part. There may be other lists, such as cat_train.txt."""
 
 
 def write(export: Export, *, jpeg: bool = False) -> None:
-    """Writes Pascal VOC's folders. jpeg: convert PNG pictures to JPEG with quality 95, because some readers open only
-    NAME.jpg."""
+    """Writes Pascal VOC's folders. jpeg: convert PNG pictures to JPEG files of quality 95, because some programs open
+    only NAME.jpg."""
     stay = 0
     for placed in export.placed(convert, jpeg=jpeg):
         label_map, image = placed.encoded
@@ -58,8 +58,8 @@ def write(export: Export, *, jpeg: bool = False) -> None:
 
 
 def convert(sample: Sample, labels: np.ndarray, jpeg: bool) -> tuple[bytes, bytes | None]:
-    """(label map, picture) of a sample with the label map `labels` (H, W): the bytes of a PNG, and of a JPEG if the
-    picture is converted, or else None."""
+    """(label map, picture) of a sample: the bytes of a PNG, and those of a JPEG; None for a picture that is not
+    converted. labels: the label map (H, W). jpeg: as for `write`."""
     label_map = encode_mask(labels)
     if jpeg and sample.suffix != "jpg":
         return label_map, encode_image(sample.image, "jpg")
@@ -67,8 +67,8 @@ def convert(sample: Sample, labels: np.ndarray, jpeg: bool) -> tuple[bytes, byte
 
 
 def find_voc(folder: Path) -> Path | None:
-    """The folder that contains SegmentationClass/: `folder` itself, or else a year's folder such as VOC2012 in it or in
-    its VOCdevkit/. VOC2012 goes before other years. None without such a folder."""
+    """The folder that contains SegmentationClass/; None if there is no such folder. It is `folder` itself, or else the
+    folder of a year in it or in its VOCdevkit/, and of several years VOC2012."""
     years = sorted(folder.glob(VOC_YEAR)) + sorted((folder / "VOCdevkit").glob(VOC_YEAR))
     roots = [folder, *sorted(years, key=lambda path: (path.name != "VOC2012", path.parent != folder))]
     return next((root for root in roots if (root / CLASS_MAPS).is_dir()), None)
@@ -84,11 +84,12 @@ def read(
     """Reads a Pascal VOC folder, or the VOCdevkit that holds it.
 
     split: the list in ImageSets/Segmentation to read, such as "train"; None: all lists together, or all label maps if
-    no list names a part. Names without a label map are left out. classes: the classes in the order of their ids; None:
-    the names in a list in the folder (class_lists.py), or else VOC's twenty. images: the folder of the pictures, if
-    JPEGImages is a link that leads out of the folder.
+    no list is of a part. classes: the classes in the order of their ids; None: the names in a list in the folder
+    (class_lists.py), or else VOC's twenty. images: the folder of the pictures, if JPEGImages is a link that leads out
+    of the folder.
 
-    The same list of names, or else VOC's palette, says what colours in masks mean.
+    Pictures without a label map are left out. The colours in masks mean what a list of colours says, or else what VOC's
+    palette says. Raises UserError.
     """
     root = find_voc(source.path)
     if root is None:
@@ -135,14 +136,14 @@ def read(
 
 
 def _part(title: str) -> str:
-    """The split that a list's title means, or else the title in small letters."""
+    """The split that a list's title means, such as "val" for `valid`. Any other title is returned in small letters."""
     return PARTS.get(title.lower(), title.lower())
 
 
 def _names_in(path: Path, known: Collection[str]) -> dict[str, str]:
-    """Name → file and line that name it, for a list in ImageSets/Segmentation. known: the names of pictures and label
-    maps. A line is a name, a picture's file name, or several columns, such as `/JPEGImages/a.jpg
-    /SegmentationClass/a.png`."""
+    """Name → file and line that name it, for a list in ImageSets/Segmentation. A line is a name, a picture's file name,
+    or several columns such as `/JPEGImages/a.jpg /SegmentationClass/a.png`. path: the list's file. known: the names of
+    pictures and label maps."""
     found: dict[str, str] = {}
     for number, line in enumerate(read_lines(path), 1):
         line = composed(line.strip())
@@ -156,9 +157,12 @@ def _names_in(path: Path, known: Collection[str]) -> dict[str, str]:
 def _names_of(
     split: str | None, lists: Mapping[str, Mapping[str, str]], known: Collection[str], root: Path
 ) -> dict[str, str]:
-    """Name → where it is listed. split: only lists of this title, or else of this part; None: all lists, lists of parts
-    first. lists: title → names in the list → where. known: the names of pictures and label maps; other names in lists
-    of no part mean something else, and are left out. root: the folder, for errors. Raises UserError."""
+    """Name → file and line that name it.
+
+    split: only the list with this title, or else the lists of this part; None: all lists, those of parts first. lists:
+    title → the list, as `_names_in` returns it. known: the names of pictures and label maps. Other names in a list of
+    no part are left out, because they mean something else. root: the folder, for errors. Raises UserError.
+    """
     titles = sorted(lists, key=lambda title: (*PART_LISTS, _part(title)).index(_part(title)))
     if split is not None:
         titles = [title for title in lists if title == split] or [title for title in lists if _part(title) == split]

@@ -1,4 +1,4 @@
-"""Writes and reads YOLO's folders for segmentation. The pieces of objects come back exactly; ignored pixels become
+"""Writes and reads YOLO folders for segmentation. The pieces of objects come back exactly; ignored pixels become
 background.
 
 out/  data.yaml                     the folders of pictures of each split, and the names of the classes, numbered from 0
@@ -34,18 +34,18 @@ from .pictures import shown_size, unique_names
 from .yolo_data import DATA, IMAGES, LABELS, LabelFiles, YoloImage, find_images, is_data, read_data, write_data
 
 HAIR = 0.01
-"""Corners may be outside the picture by this share of a side. They are moved to its edge, as in Ultralytics."""
+"""How far outside the picture a corner may be, as a share of the side. It is moved to the edge, as in Ultralytics."""
 
 
 def write(export: Export, *, min_area: int = 1) -> None:
-    """Writes polygons, which readers fill to exactly the same masks. min_area: connected pieces with fewer pixels are
-    left out."""
+    """Writes polygons, which other programs fill to exactly the same masks. min_area: connected pieces with fewer
+    pixels are left out."""
     counts: Counter[str] = Counter()
     for placed in export.placed(outline, min_area=min_area):
-        text, counted = placed.encoded
+        text, lost = placed.encoded
         export.put(f"{IMAGES}/{placed.split}/{placed.file_name}", placed.picture)
         export.put(f"{LABELS}/{placed.split}/{placed.name}.txt", text)
-        counts.update(counted)
+        counts.update(lost)
     export.count(counts["ignored"], "pixels are ignored (255); the format cannot say this: they become background")
     export.count(counts["several"], "objects in several pieces become one line per piece: a polygon is one piece")
     export.count(counts["small"], f"pieces below {min_area} pixels are left out")
@@ -53,9 +53,9 @@ def write(export: Export, *, min_area: int = 1) -> None:
 
 
 def outline(sample: Sample, labels: np.ndarray, min_area: int) -> tuple[str, dict[str, int]]:
-    """(text, counts) of a sample with the label map `labels` (H, W): the text of its label file, with the pieces of its
-    objects and then of the other pixels of its classes; and what it loses, counted for notes. min_area: as for
-    `write`."""
+    """(text, lost) of a sample. `text`: its label file, with the pieces of its objects, and then those of the other
+    pixels of its classes. `lost`: what the format cannot hold → how often. labels: the label map (H, W). min_area: as
+    for `write`."""
     objects = sample.objects(labels)
     pieces, owners = objects.pieces(min_area)
     text, small, rest = as_yolo(pieces), pieces.small, objects.rest(labels)
@@ -67,7 +67,8 @@ def outline(sample: Sample, labels: np.ndarray, min_area: int) -> tuple[str, dic
 
 
 def as_yolo(pieces: Objects) -> str:
-    """The text of a label file, a line for each piece. pieces: what `Objects.pieces` returned."""
+    """The text of a label file with a line for each piece. pieces: objects in one piece each, as from
+    `Objects.pieces`."""
     sides = np.array(pieces.numbers.shape[::-1], np.float64)
     lines = []
     for class_id, polygon in zip(pieces.class_ids, object_polygons(pieces), strict=True):
@@ -78,8 +79,8 @@ def as_yolo(pieces: Objects) -> str:
 
 def from_yolo(text: str, shape: tuple[int, ...], ids: Mapping[int, int], where: str | Path) -> Instances:
     """The objects in a label file. Polygons are filled as Ultralytics fills them, small polygons over large ones.
-    Pixels in a box, but in no polygon, are 255. text: the file's text. shape: (H, W) of the picture. ids: class number
-    → id. where: the file's name in errors. Raises UserError."""
+    Pixels that are only in a box are 255. text: the file's text. shape: (H, W) of the picture. ids: class number → id.
+    where: the file's name in errors. Raises UserError."""
     height, width = shape
     shapes = Shapes(shape)
     polygons: list[tuple[int, int, np.ndarray]] = []
@@ -112,12 +113,12 @@ def from_yolo(text: str, shape: tuple[int, ...], ids: Mapping[int, int], where: 
 
 
 def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
-    """(line number, words) for each line with words."""
+    """(line number, words) of each line that is not empty."""
     return ((number, line.split()) for number, line in enumerate(text.splitlines(), 1) if line.strip())
 
 
 def _number(text: str) -> float:
-    """The number that a text says; NaN if it says no number."""
+    """The number in a text; NaN if the text is not a number."""
     try:
         return math.nan if "_" in text else float(text)
     except ValueError:
@@ -125,7 +126,7 @@ def _number(text: str) -> float:
 
 
 def is_folder(folder: Path) -> bool:
-    """Whether a folder is of the format. A folder whose YAML file names masks is not: the format `masks` reads it."""
+    """Whether a folder is of the format. A folder whose YAML file names masks is of the format `masks`."""
     if semantic_yaml(folder) is not None:
         return False
     named = all((folder / part).exists() for part in (IMAGES, native.CLASSES))
@@ -140,13 +141,11 @@ def read(
     classes: Sequence[str] | None = None,
     images: Path | None = None,
 ) -> Contents:
-    """Reads a YOLO folder, or the folder of a YAML file.
+    """Reads a YOLO folder, or the set that a YAML file describes. A picture without a label file is all background.
 
     split: "train", "val" or "test"; None: all splits of the YAML file. classes: the classes in the order of their ids;
     None: the names in the YAML file or in classes.txt. images: the folder of the pictures, if they lie elsewhere or
-    `images` is a link that leads out of the folder.
-
-    A picture without a label file is all background.
+    `images` is a link that leads out of the folder. Raises UserError.
     """
     data = read_data(source.path, classes or ())
     file = data.file
@@ -154,14 +153,14 @@ def read(
     if "kpt_shape" in data.content:
         raise UserError(file, "has poses (kpt_shape), whose points would be read as corners; masks need polygons")
     samples, paint = list[Sample](), partial(_paint, ids=class_list.ids)
-    found_images = find_images(source, data, LabelFiles(_has_labels), images, split)
+    pictures = find_images(source, data, LabelFiles(_has_labels), images, split)
     without, lengths = 0, Counter[int]()
-    for image in found_images:
+    for image in pictures:
         without += not image.labels.exists()
         lengths.update(len(words) for _, words in _lines(_text(image)))
-    boxes, lines = lengths[5], lengths.total()
-    names = unique_names((image.split, image.name) for image in found_images)
-    for image, name in zip(found_images, names, strict=True):
+    boxes, lines = lengths[5], lengths.total()  # a box has a class and four numbers
+    names = unique_names((image.split, image.name) for image in pictures)
+    for image, name in zip(pictures, names, strict=True):
         shapes = Painted(paint, image)
         labels, objects = shapes.label_map, shapes.objects
         samples.append(source.sample(name, image.path, labels, image.labels, split=image.split, objects=objects))
@@ -177,7 +176,8 @@ def read(
 
 
 def _has_labels(path: Path) -> bool:
-    """Whether a text file has a line with a class and numbers. Other text files may lie beside label files."""
+    """Whether a text file is a label file: it has a line with a class and four numbers or more. Text files of other
+    kinds may lie in the same folder."""
     if path.name == native.CLASSES:
         return False
     for _, (_, *numbers) in _lines(read_text(path)):
@@ -187,6 +187,7 @@ def _has_labels(path: Path) -> bool:
 
 
 def _paint(image: YoloImage, ids: Mapping[int, int]) -> Instances:
+    """The objects of a picture. ids: class number → id. Raises UserError."""
     return from_yolo(_text(image), shown_size(image.path), ids, image.labels)
 
 
