@@ -1,6 +1,6 @@
-"""Writes each class of each picture cut out, in a folder per class. The format is not read.
+"""Writes each class of each picture cut out, in a folder per class. The format is only written.
 
-out/  CLASS/NAME.png    RGBA: the picture, with the soft mask, or else the label map, as its transparency
+out/  CLASS/NAME.png    RGBA: the picture; its transparency is the soft mask, or else the label map
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from ..sample import SOFT, Sample
 from .drivers import Export
 
 UNSAFE = re.compile(r'^\.|[\\/:*?"<>|]|\.$')
-"""Characters that some system forbids in the name of a folder."""
+"""Characters that some operating system forbids in the name of a folder."""
 
 
 def write(export: Export) -> None:
-    """Writes a PNG with transparency for each class of each sample. Its edge is soft if the dataset has a soft mask and
-    nobody replaced the mask."""
+    """Writes a PNG with transparency for each class of each sample. Its edges are soft if the sample has a soft mask of
+    the class that describes its mask. Raises UserError if two classes would share a folder."""
     folders = {number: UNSAFE.sub("_", name) for number, name in enumerate(export.classes, 1)}
     owners: dict[str, str] = {}
     for name, folder in zip(export.classes, folders.values(), strict=True):
@@ -38,14 +38,14 @@ def write(export: Export) -> None:
 
 
 def cut(sample: Sample, labels: np.ndarray) -> list[tuple[int, bytes]]:
-    """(class id, bytes of a PNG) for each class in the label map `labels` (H, W) of a sample."""
-    image, found = sample.image, list[tuple[int, bytes]]()
+    """(class id, bytes of a PNG) for each class that a sample shows. labels: its label map (H, W)."""
+    image, cutouts = sample.image, list[tuple[int, bytes]]()
     for class_id in np.unique(labels[labels % IGNORE > 0]).tolist():
         soft = sample.soft_level(class_id) if _is_soft(sample, class_id) else None
-        found.append((class_id, png(cut_out(image, labels, class_id, soft))))
-    return found
+        cutouts.append((class_id, png(cut_out(image, labels, class_id, soft))))
+    return cutouts
 
 
 def _is_soft(sample: Sample, class_id: int) -> bool:
-    """Whether a sample has a soft mask of a class that still describes its mask."""
+    """Whether a sample has a soft mask of a class, and nobody replaced the mask that it describes."""
     return (SOFT, class_id) in sample.extras and not sample.row.review.replaced

@@ -1,6 +1,8 @@
-"""The table of known formats, and the format of a folder or file. A format's codec is the module with its name,
-imported on first use. The parameters of its `read` and `write` are the format's options in `Dataset` and the commands;
-options of all formats are in `drivers`."""
+"""The table of known formats, and how the format of a folder or file is recognised.
+
+A format's codec is the module with its name, which is imported on first use. The parameters of the codec's `read` and
+`write` are the format's options, in `Dataset` and in the commands. Options of all formats are in `drivers`.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,7 @@ class Contents(NamedTuple):
     """The names of ids 1, 2, …, without the background."""
     samples: Iterable[Sample]
     ids: Mapping[int, int] | None = None
-    """Value in the stored masks → id; None if the format stores no values."""
+    """Value in the stored masks → id in label maps; None if the format stores no values."""
     about: str = ""
     """A description of the set."""
     notes: Sequence[str] = ()
@@ -46,24 +48,23 @@ class Contents(NamedTuple):
 
 @dataclass(frozen=True)
 class Format:
-    """A format, as far as it is known without its codec."""
+    """What is known of a format without importing its codec."""
 
     looked_for: str
-    """For messages, what a folder of the format contains; "" if SeeDiff does not read the format."""
+    """What a folder of the format contains, for messages; "" if SeeDiff does not read the format."""
     patterns: tuple[str, ...] = ()
-    """A folder is of the format if it contains a path of one of these patterns. A JSON file must also have the format's
-    JSON_KEYS. (): the codec's `is_folder` decides."""
+    """A folder is of the format if it contains a file or folder of one of these patterns. A JSON file must also have
+    the format's JSON_KEYS. With (), the codec's `is_folder` decides."""
     void: bool = True
-    """Whether classes with names such as `ignore` mean 255."""
+    """Whether the format reserves names such as `ignore` for 255."""
     flat: bool = False
-    """Whether names of samples contain no folders."""
+    """Whether the format keeps all samples in one folder, so that their names contain no folder."""
     without: tuple[str, ...] = ()
     """Options of all formats that this format does not have."""
     shown: bool = False
     """Whether the format's tools draw on a picture as its EXIF orientation turns it."""
     objects: bool = False
-    """Whether an export always holds the objects of samples. If the codec's `write` has an option `objects`, the user
-    decides."""
+    """Whether an export always contains the samples' objects. Otherwise it may have an option `objects`."""
 
 
 FORMATS: dict[FormatName, Format] = {
@@ -104,17 +105,17 @@ FORMATS: dict[FormatName, Format] = {
 READ: list[Any] = [name for name, one in FORMATS.items() if one.looked_for]
 """The formats that SeeDiff reads, in the order in which it tries them on a folder, the surest first."""
 SUFFIXES: dict[str, SourceName] = {".xml": "cvat", ".yaml": "yolo", ".yml": "yolo"}
-"""Suffix of a single file → its format, unless it is JSON. Some YAML files are of the format `masks`."""
+"""Suffix of a single file that is not JSON → its format. A YAML file may also be of the format `masks`."""
 JSON_KEYS: dict[SourceName, set[str]] = {
     "panoptic": {"images", "annotations", "segments_info"},
     "coco": {"images", "annotations"},
     "labelme": {"shapes"},
     "labelstudio": {"[].data"},
 }
-"""Format → the keys that its JSON files have, as `_keys` returns them. If a file has the keys of several formats, it is
-of the first."""
+"""Format → the keys of its JSON files, as `_keys` returns them. A file with the keys of several formats is of the first
+format."""
 MOST = 8
-"""How many files per pattern are tried at most: a folder may have thousands of JSON files."""
+"""Maximum number of files that are tried per pattern, because a folder may have thousands of JSON files."""
 
 
 class Codec(Protocol):
@@ -130,24 +131,25 @@ class Codec(Protocol):
 
 
 def codec(name: FormatName) -> Codec:
+    """The codec of a format."""
     return cast(Codec, importlib.import_module(f".{name}", __package__))
 
 
 def export_options(name: FormatName) -> list[str]:
-    """Names of the options for writing a format."""
+    """The names of the options for writing a format."""
     shared = [option for option in ("split", "seed", "link", "workers") if option not in FORMATS[name].without]
     return [*shared, *list(signature(codec(name).write).parameters)[1:]]
 
 
 def import_options(name: SourceName) -> list[str]:
-    """Names of the options for reading a format."""
+    """The names of the options for reading a format."""
     shared = [option for option in ("skip_missing",) if option not in FORMATS[name].without]
     return [*list(signature(codec(name).read).parameters)[1:], *shared]
 
 
 def recognise(path: Path, labels_alone: bool = False) -> SourceName:
-    """The format of a folder or file, by its files and their contents. labels_alone: a folder of any PNG files is of
-    the format `masks`, unless it is of another. Raises UserError if no format fits."""
+    """The format of a folder or file, by its files and their contents. labels_alone: label maps are to be compared, so
+    a folder of PNG files that is of no other format is of the format `masks`. Raises UserError if no format fits."""
     if not path.exists():
         raise UserError(path, "no such folder or file")
     from ..native import METADATA, check_finished, check_single, how_to_paint  # imports Pillow
@@ -188,7 +190,7 @@ def recognise(path: Path, labels_alone: bool = False) -> SourceName:
 
 
 def _is_folder(name: SourceName, folder: Path, kind_of: Callable[[Path], SourceName | None]) -> bool:
-    """Whether a folder is of a format. kind_of: returns the format of a JSON file, or None."""
+    """Whether a folder is of the format `name`. kind_of: returns the format of a JSON file, or None."""
     patterns = FORMATS[name].patterns
     if not patterns:
         return codec(name).is_folder(folder)
@@ -200,7 +202,7 @@ def _is_folder(name: SourceName, folder: Path, kind_of: Callable[[Path], SourceN
 
 
 def _of_file(path: Path) -> SourceName:
-    """The format of a single file. Raises UserError."""
+    """The format of a single file. Raises UserError if no format fits."""
     suffix = path.suffix.lower()
     if suffix == ".json":
         kind = json_kind(path)
@@ -216,15 +218,15 @@ def _of_file(path: Path) -> SourceName:
 
 
 def json_kind(file: Path) -> SourceName | None:
-    """The format of a JSON file by its JSON_KEYS; None if it has the keys of no format. Raises UserError for a file
-    that is not JSON."""
+    """The format of a JSON file, by its keys; None if it has the keys of no format. Raises UserError for a file that is
+    not JSON."""
     keys = {*_keys(file)}
     return next((name for name, needed in JSON_KEYS.items() if needed <= keys), None)
 
 
 def _keys(file: Path) -> tuple[str, ...]:
-    """The keys of a JSON file. If it is an object: its keys, and also `segments_info` if its annotations have this key.
-    If it is a list: the keys of the first entry, such as `[].data`. Raises UserError."""
+    """The keys of a JSON file. For an object: its keys, and `segments_info` if its annotations have this key. For a
+    list: the keys of its first entry, written `[].data`. Raises UserError for a file that is not JSON."""
     parts: Any = dict[str, msgspec.Raw] | list[msgspec.Raw]
     top = read_json(file, parts)
     if isinstance(top, dict):

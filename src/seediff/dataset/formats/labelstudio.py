@@ -42,14 +42,16 @@ TASKS, INTERFACE, IMAGES = "tasks.json", "label_config.xml", "images"
 OWN_KEY = "seediff"
 """The key in a task's data under which SeeDiff puts the sample's name and row. Label Studio returns it unchanged."""
 SERVED = "/data/local-files/?d="
+"""The beginning of the address of a file that Label Studio serves from a local folder."""
 TAG, IMAGE = "label", "image"
+"""Names of the tags <BrushLabels> and <Image> in the labeling interface."""
 UPLOADED = re.compile(r"[0-9a-f]{8}-")
 """The prefix that Label Studio puts before the name of an uploaded file."""
 
 
 def write(export: Export) -> None:
-    """Writes a task per sample, with the masks as a prediction. The prediction's score is the lowest score of its
-    masks. A mask's score is the `confidence` of its class in the metadata, or else the `presence`."""
+    """Writes a task per sample, with its masks as a prediction. The score of the prediction is the lowest score of its
+    masks."""
     tasks = []
     for placed in export.placed(draw, names=export.labels):
         file_name = f"{IMAGES}/{placed.file_name}"
@@ -77,7 +79,7 @@ def write(export: Export) -> None:
 
 
 def draw(sample: Sample, labels: np.ndarray, names: Mapping[int, str]) -> list[Json]:
-    """The brush masks of a sample with the label map `labels` (H, W), as results of a prediction. names: id → label."""
+    """The brush masks of a sample, as results of a prediction. labels: the label map (H, W). names: id → label."""
     size = {"original_width": labels.shape[1], "original_height": labels.shape[0], "image_rotation": 0}
     results: list[Json] = []
     for class_id, inside, (left, top, right, bottom) in masks_of(sample, labels, sample.has_objects):
@@ -94,8 +96,8 @@ def draw(sample: Sample, labels: np.ndarray, names: Mapping[int, str]) -> list[J
 
 
 def _score(sample: Sample, name: str) -> float | None:
-    """The `confidence` of a class in [0, 1], or else its `presence`. None if the sample has neither, or if a person
-    corrected its mask, which they no longer describe."""
+    """The score of a class's mask, in [0, 1]: its `confidence` in the row, or else its `presence`. None if the row has
+    neither, or if a person corrected the mask, because they describe the mask before. name: the class."""
     scores = {**(sample.row.presence or {}), **sample.row.confidence}
     if sample.row.review.corrected or name not in scores:
         return None
@@ -103,7 +105,7 @@ def _score(sample: Sample, name: str) -> float | None:
 
 
 class Own(msgspec.Struct, frozen=True):
-    """What SeeDiff puts into a task under OWN_KEY."""
+    """What SeeDiff writes into a task under OWN_KEY."""
 
     name: str = ""
     metadata: Json = {}
@@ -114,15 +116,14 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
 
     classes: the classes in the order of their ids; None: the labels in the label_config.xml beside the file, or else
     the labels in use, sorted by name. Labels such as `ignore` and `void` (IGNORED) mean 255. images: the folder of the
-    pictures; None: beside the file, or images/.
+    pictures; None: beside the file, or images/. Raises UserError.
 
-    One annotation of each task counts: the ground truth, or else the last changed that was not skipped. If any task has
+    One annotation of each task counts: the ground truth, or else the last change that was not skipped. If any task has
     an annotation, tasks without an annotation are left out. Otherwise the predictions are read.
 
-    Each picture of a task is a sample. If a task has several, label_config.xml says which regions belong to which
-    picture. Brush masks, polygons and ellipses are painted in their order, over boxes. Pixels in boxes, and in boxes
-    around regions of other kinds with an area, are ignored (255) unless they are in a mask. Regions without an area are
-    left out.
+    Each picture of a task is a sample. If a task has several pictures, label_config.xml says which regions are on which
+    picture. Brush masks, polygons and ellipses are painted in their order, over boxes. Pixels that are only in a box,
+    or only in the box around a region of another kind, are ignored (255). Regions without an area are left out.
     """
     file, files = source.file(TASKS), [*visible(source.folder, "*.json")]
     if not file.is_file() and len(files) == 1:
@@ -170,12 +171,12 @@ class TaskPicture:
     regions: Sequence[Drawn]
 
     def labels(self) -> list[str]:
-        """The labels of the picture's masks."""
+        """The labels of the masks on the picture."""
         return list(chain(*(one.result.labels for one in self.regions if one.region.masked)))
 
     def record(self, folders: Sequence[Path], ids: Mapping[str, int], objects: bool) -> PictureRecord:
-        """The record of the picture. folders: where the picture may be. ids: label → id. objects: whether each mask is
-        an object. Raises UserError."""
+        """The picture's record. folders: where the picture may be. ids: label → id. objects: whether each mask is an
+        object. Raises UserError."""
         own = Own()
         if isinstance(self.task.data.get(OWN_KEY), Mapping):
             own = fit(self.task.data[OWN_KEY], Own, f"{self.where}: data.{OWN_KEY}")
@@ -196,9 +197,11 @@ class TaskPicture:
 def _by_picture(
     data: Mapping[str, Any], regions: Sequence[Drawn], shown: Mapping[str, str], where: str
 ) -> list[tuple[str, list[Drawn]]]:
-    """(address, regions) for each picture of a task. data: the task's. regions: of all its pictures. shown: name of an
-    <Image> tag → the key of its picture in `data`; {} without a label_config.xml. where: the task's name in errors.
-    Raises UserError."""
+    """(address, regions) of each picture of a task.
+
+    data: the task's data. regions: the regions on all its pictures. shown: name of an <Image> tag → the key of its
+    picture in `data`; {} without a label_config.xml. where: the task's name in errors. Raises UserError.
+    """
     addresses: dict[str, list[Any]] = {}
     for key, value in data.items():
         texts = value if isinstance(value, list) else [value]
@@ -211,32 +214,34 @@ def _by_picture(
         problem = f"its data has several pictures: {', '.join(map(show_json, named))}"
         fix = f"save the labeling interface as {INTERFACE} beside the file: it says which regions are on which"
         raise UserError(where, problem, fix)
-    found: dict[tuple[str, int], list[Drawn]] = {}
-    for key, texts in named.items():
-        found |= {(key, number): [] for number in range(len(texts))}
+    # A place is the key of a picture in `data`, and its position if the key has a list.
+    on_pictures: dict[tuple[str, int], list[Drawn]] = {
+        (key, position): [] for key, texts in named.items() for position in range(len(texts))
+    }
     for region in regions:
         result = region.result
         place = shown.get(result.to_name, ""), result.item_index
         if len(named) == 1 and len(shown) < 2:
             place = next(iter(named)), result.item_index
-        if place not in found:
+        if place not in on_pictures:
             on = f"is on picture {result.item_index + 1} of {show_json(result.to_name)}"
             raise UserError(region.where, f"{on}, which the task's data or {INTERFACE} does not name")
-        found[place].append(region)
-    return [(named[key][number], on) for (key, number), on in found.items()]
+        on_pictures[place].append(region)
+    return [(named[key][position], on) for (key, position), on in on_pictures.items()]
 
 
 def _path(address: str) -> str:
-    """The path in a picture's address."""
+    """The path in a picture's address: `a b.jpg` for `/data/local-files/?d=a%20b.jpg`."""
     return unquote(address.partition("?d=")[2] or address.partition("?")[0])
 
 
 def _is_image(address: str) -> bool:
+    """Whether an address is that of a PNG or JPEG file."""
     return _path(address).lower().endswith(IMAGE_SUFFIXES)
 
 
 def _image_names(address: str) -> list[str]:
-    """The names that a picture may have: its path, and for an uploaded file also its name without the prefix."""
+    """The names that a picture may have: its path; for an uploaded file also its name without the prefix."""
     path = _path(address)
     last = path.rpartition("/")[2]
     return [path, last[9:]] if UPLOADED.match(last) else [path]

@@ -1,5 +1,5 @@
-"""What Label Studio's files say: tasks with their answers, the regions of an answer, and the labeling interface.
-Regions are painted here, too."""
+"""What Label Studio's files say: tasks and their answers, the regions of an answer, and the labeling interface. Paints
+the regions, too."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ from .painting import Near, Shapes, Side, class_of
 from .pictures import check_frame, shown_size
 
 MASKS = ("brushlabels", "polygonlabels", "ellipselabels")
+"""Types of results that are masks."""
 BOXES = ("rectanglelabels", "rectangle")
+"""Types of results that are boxes."""
 
 
 class Region(msgspec.Struct, frozen=True):
@@ -35,7 +37,7 @@ class Region(msgspec.Struct, frozen=True):
     radiusX: Near | None = None
     radiusY: Near = 0
     rotation: Near = 0
-    """By how many degrees the region is turned clockwise about (x, y), an ellipse's centre or a box's corner."""
+    """The clockwise turn of the region in degrees, about (x, y): the centre of an ellipse, or a corner of a box."""
 
     @property
     def masked(self) -> bool:
@@ -43,8 +45,8 @@ class Region(msgspec.Struct, frozen=True):
         return self.rle is not None or self.points is not None or self.radiusX is not None
 
     def pixels(self, shape: tuple[int, int]) -> tuple[complex, float, float]:
-        """(point, across, down) in pixels: an ellipse's centre x + yi and its radii, or a box's corner, width and
-        height. shape: (H, W) of the picture."""
+        """(point, across, down) in pixels: the centre x + yi and the radii of an ellipse, or the corner, width and
+        height of a box. shape: (H, W) of the picture."""
         height, width = shape[0] / 100, shape[1] / 100
         across, down = self.width, self.height
         if self.radiusX is not None:
@@ -60,20 +62,21 @@ class Result(msgspec.Struct, frozen=True):
     to_name: str = ""
     """The name of the <Image> tag that shows the picture."""
     item_index: int = 0
-    """The position of the picture if the tag shows a list of pictures."""
+    """The position of the picture, if the tag shows a list of pictures."""
     value: Json = {}
-    """The region. Its labels or choices are a list under the key `type`, such as "brushlabels"."""
+    """The region. Its labels or choices are a list; its key is the value of `type`, such as "brushlabels"."""
     original_width: Side = 0
     original_height: Side = 0
     image_rotation: float = 0
 
     @property
     def size(self) -> tuple[int, int]:
+        """(height, width) of the picture."""
         return self.original_height, self.original_width
 
     @property
     def labels(self) -> list[str]:
-        """The region's labels; [] for another result."""
+        """The region's labels; [] for a result without labels."""
         named = self.value.get(self.type)
         if not self.type.endswith("labels") or not isinstance(named, list):
             return []
@@ -81,7 +84,7 @@ class Result(msgspec.Struct, frozen=True):
 
     @property
     def about(self) -> str:
-        """The type and the labels or choices, for notes."""
+        """The type and the labels or choices, such as `choices ["day"]`, for notes."""
         named = self.value.get(self.type)
         return f"{self.type} {show_json(named)}" if isinstance(named, list) else self.type
 
@@ -95,7 +98,7 @@ class TaskAnswer(msgspec.Struct, frozen=True):
     updated_at: str | None = None
 
     def rank(self) -> tuple[bool, str]:
-        """The annotation of the highest rank counts: a ground truth before others, then the last changed."""
+        """The sorting key of annotations: a ground truth is higher than others, then a later change is higher."""
         return bool(self.ground_truth), (self.updated_at or "").removesuffix("Z")  # so that 00Z < 00.5Z
 
 
@@ -113,8 +116,8 @@ class Task(msgspec.Struct, frozen=True):
         return [answer for answer in self.annotations if not answer.was_cancelled]
 
     def answer(self, where: str) -> TaskAnswer:
-        """The annotation with the highest rank, or else the last prediction, or else an empty answer. where: the task's
-        name in errors. Raises UserError."""
+        """The annotation with the highest `rank`, or else the last prediction, or else an empty answer. where: the
+        task's name in errors. Raises UserError."""
         if self.done:
             return max(reversed(self.done), key=TaskAnswer.rank)
         predictions = [value for value in self.predictions if isinstance(value, dict)]
@@ -131,11 +134,13 @@ class Drawn(NamedTuple):
 
 
 def find_regions(answer: TaskAnswer, where: str) -> tuple[list[Drawn], list[str]]:
-    """(regions, others): the masks and boxes of an answer, and the type and labels of each other result. A tag such as
-    <Ellipse> with <Labels> makes two results with the same id, of which the result with a label counts. where: the
-    task's name in errors. Raises UserError."""
+    """(regions, others): the masks and boxes of an answer, and `about` of each other result. where: the task's name in
+    errors. Raises UserError.
+
+    A tag such as <Ellipse> with <Labels> makes two results of one id. Only the result with a label counts.
+    """
     labelled = [result.id for result in answer.result if result.labels and result.id is not None]
-    found: list[Drawn] = []
+    regions: list[Drawn] = []
     others: list[str] = []
     for number, result in enumerate(answer.result, 1):
         if not result.value or (result.id in labelled and not result.labels):
@@ -145,14 +150,14 @@ def find_regions(answer: TaskAnswer, where: str) -> tuple[list[Drawn], list[str]
         if region is None:
             others.append(result.about)
         else:
-            found.append(Drawn(here, result, region))
-    return found, others
+            regions.append(Drawn(here, result, region))
+    return regions, others
 
 
 def _region(result: Result, here: str) -> Region | None:
-    """The mask or box of a result. A result of another kind with an area becomes the box around its corners, or the
-    whole picture if it is a mask of unknown coding. None for a result without an area. here: the result's name in
-    errors. Raises UserError."""
+    """The region of a result: its mask or box; for another result with an area, the box around its corners; for a mask
+    of unknown coding, the whole picture; None for a result without an area. here: the result's name in errors. Raises
+    UserError."""
     value, mask = result.value, result.type in MASKS
     if mask or result.type in (*BOXES, "labels"):
         try:
@@ -176,14 +181,14 @@ def _region(result: Result, here: str) -> Region | None:
 
 
 def _nodes(root: Node) -> Iterator[Node]:
-    """`root` and all tags below it, in the order of the file."""
+    """A tag and all tags below it, in the order of the file."""
     yield root
     for child in root.children:
         yield from _nodes(child)
 
 
 def mask_labels(root: Node) -> list[str]:
-    """The labels that masks can have. root: the labeling interface."""
+    """The labels that masks can have, in their order. root: the labeling interface."""
     tags = ("BrushLabels", "PolygonLabels", "EllipseLabels", "Labels")
     values = [label.get("value") for node in _nodes(root) if node.tag in tags for label in node.all("Label")]
     return list(dict.fromkeys(values))
@@ -196,8 +201,8 @@ def shown_keys(root: Node) -> dict[str, str]:
 
 
 def paint(image: Path, regions: Sequence[Drawn], ids: Mapping[str, int], where: str) -> Instances:
-    """The regions of a picture: boxes, over them masks, polygons and ellipses in their order. image: the picture's
-    file. ids: label → id. where: the task's name in errors. Raises UserError."""
+    """The painted regions of a picture: boxes, and over them masks, polygons and ellipses in their order. image: the
+    picture's file. ids: label → id. where: the task's name in errors. Raises UserError."""
     shape = shown_size(image)
     if regions:
         shape = regions[0].result.size

@@ -1,4 +1,5 @@
-"""Shapes of a picture, as codecs read and write them: painted one over the other, and cut out as masks."""
+"""The shapes of a picture: painted one over the other when a codec reads them, and cut out as masks when it writes
+them."""
 
 from __future__ import annotations
 
@@ -24,20 +25,20 @@ from ..shapes.rle import polygon_runs
 Side = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 """A picture's width or height."""
 Near = Annotated[float, msgspec.Meta(ge=-1e6, le=1e6)]
-"""A coordinate. pycocotools ends the process for a polygon of much larger coordinates."""
+"""A coordinate in pixels. pycocotools kills the process for a polygon with much larger coordinates."""
 
 
 class Shapes:
-    """A canvas for the shapes of a picture of `shape` (H, W). Later shapes cover earlier ones."""
+    """A canvas for the shapes of a picture. Later shapes cover earlier shapes. shape: (H, W) of the picture."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.numbers = np.zeros(shape, np.int32, order="F")
-        """(H, W): the number of the visible shape at each pixel, from 1 on; 0 where no shape is."""
+        """(H, W): the number of the visible shape at each pixel, from 1; 0 where there is no shape."""
         self.class_ids, self.groups = list[int](), dict[tuple[int, object], int]()
 
     def number(self, class_id: int, group: object = None) -> int:
-        """The number with which the next shape is painted. Shapes of the same class and group have one number, because
-        they are one object. group: None makes a new number."""
+        """The number with which to paint a shape. Shapes of one class and one group get the same number, because they
+        are one object. group: None stands for a shape without a group."""
         if group is not None and (class_id, group) in self.groups:
             return self.groups[class_id, group]
         self.class_ids.append(class_id)
@@ -45,7 +46,8 @@ class Shapes:
         return len(self.class_ids)
 
     def runs(self, runs: np.ndarray, number: int) -> None:
-        """Paint run lengths with a number. runs: pixels outside, inside, outside, …, column by column."""
+        """Paints a mask. runs: its run lengths: pixels outside, inside, outside, …, column by column. number: the value
+        to paint."""
         flat, ends = self.numbers.reshape(-1, order="F"), np.cumsum(runs).tolist()
         for begin, end in zip(ends[:-1:2], ends[1::2], strict=False):
             flat[begin:end] = number
@@ -53,10 +55,10 @@ class Shapes:
     def box(
         self, left: float, top: float, right: float, bottom: float, degrees: float = 0, about: complex | None = None
     ) -> None:
-        """Paint the pixels that a box touches as 255. All boxes of a picture are one shape.
+        """Paints the pixels that a box touches as 255. All boxes of a picture are one shape.
 
-        degrees: the box is turned clockwise by this angle; the upright box around it is painted. about: the point
-        x + yi about which it is turned; None: its centre.
+        left, top, right, bottom: in pixels. degrees: how far the box is turned clockwise; then the upright box around
+        it is painted. about: the point x + yi about which it is turned; None: its centre.
         """
         if degrees % 360:
             if about is None:
@@ -70,28 +72,28 @@ class Shapes:
         inside[:] = self.number(IGNORE, "box")
 
     def box_around(self, corners: Sequence[tuple[float, float]]) -> None:
-        """Paint the box around points (x, y) as 255."""
+        """Paints the box around a shape as 255. corners: the shape's points (x, y)."""
         across, down = zip(*corners, strict=True)
         self.box(min(across), min(down), max(across), max(down))
 
     def ellipse(self, centre: complex, across: float, down: float, degrees: float, number: int, where: str) -> None:
-        """Paint an ellipse with a number. centre: the point x + yi. across, down: its radii before it is turned
-        clockwise by `degrees`. where: the shape's name in errors. Raises UserError."""
+        """Paints an ellipse. centre: the point x + yi. across, down: the radii before the turn. degrees: the clockwise
+        turn. number: the value to paint. where: the shape's name in errors. Raises UserError."""
         turns = np.linspace(0, 2 * np.pi, 360, endpoint=False)
         outline = (across * np.cos(turns) + down * 1j * np.sin(turns)) * cmath.rect(1, math.radians(degrees)) + centre
         self.runs(polygon_runs([outline.view(np.float64).tolist()], self.numbers.shape, where), number)
 
     def painted(self) -> Instances:
-        """The painted shapes, each as an object. Where no shape is, `numbers` is 0."""
+        """The canvas as objects: each visible shape is an object."""
         return Instances(np.ascontiguousarray(self.numbers, np.int32), tuple(self.class_ids))
 
 
 @dataclass(frozen=True)
 class Painted:
-    """The shapes of a picture, painted only when a sample's label map or objects are read."""
+    """The shapes of a picture, which are painted only when the label map or the objects are read."""
 
     paint: Callable[[Any], Instances]
-    """Paints the shapes of `picture`."""
+    """Paints the shapes. Its argument is `picture`."""
     picture: Any
 
     def label_map(self) -> np.ndarray:
@@ -105,12 +107,13 @@ class Painted:
 
 @lru_cache(maxsize=1)  # only the last picture's shapes: those of a set may be larger than memory
 def _painted(paint: Callable[[Any], Instances], picture: Any) -> Instances:
+    """The shapes of a picture. The label map and the objects of a sample are often read one after the other."""
     return paint(picture)
 
 
 def class_of(label: str, ids: Mapping[str, int], where: str) -> int:
     """The id of a shape's label. Labels that mean 0 or 255 may be in any case. ids: label → id, from `number_labels`.
-    where: the shape's name in errors. Raises UserError."""
+    where: the shape's name in errors. Raises UserError for a label that is not a class."""
     name = composed(label.strip())
     class_id = ids.get(name, ids.get(name.casefold()))
     if class_id is None:
@@ -120,8 +123,8 @@ def class_of(label: str, ids: Mapping[str, int], where: str) -> int:
 
 
 def by_object(images: Iterable[Sequence[str]]) -> bool:
-    """Whether each mask of a set is an object, because two masks of one picture have the same label. Otherwise a mask
-    may hold all objects of a class. images: the labels of the masks in each picture."""
+    """Whether each mask of a set is an object. This is certain if two masks of one picture have the same label;
+    otherwise a mask may hold all objects of a class. images: the labels of the masks in each picture."""
     return any(len({*labels}) < len(labels) for labels in images)
 
 
@@ -136,8 +139,9 @@ class Mask(NamedTuple):
 
 
 def objects_of(sample: Sample, labels: np.ndarray, objects: bool) -> list[Objects]:
-    """The classes in a label map (H, W), 255 included, each as one object. objects: first the sample's objects, then
-    the classes at the other pixels."""
+    """The shapes to write for a sample, in one or two groups that together cover its label map. labels: the label map
+    (H, W). objects: False: each class, 255 included, is one shape. True: first the sample's objects, then the classes
+    at the other pixels."""
     if not objects:
         return [whole_classes(labels)]
     found = sample.objects(labels)
@@ -145,7 +149,7 @@ def objects_of(sample: Sample, labels: np.ndarray, objects: bool) -> list[Object
 
 
 def masks_of(sample: Sample, labels: np.ndarray, objects: bool) -> Iterator[Mask]:
-    """A mask for each of `objects_of`, with the same arguments."""
+    """A mask for each shape of `objects_of`. The arguments are the same."""
     for found in objects_of(sample, labels, objects):
         for number, (class_id, box) in enumerate(zip(found.class_ids, found.boxes_xyxy, strict=True), 1):
             left, top, right, bottom = box

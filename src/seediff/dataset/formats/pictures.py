@@ -1,4 +1,5 @@
-"""The pictures of foreign sets: their files, the names of their samples, and labels of turned pictures."""
+"""The pictures of a set in another format: which files they are, what their samples are called, and how labels of
+turned pictures are turned back."""
 
 from __future__ import annotations
 
@@ -24,24 +25,24 @@ from ..sample import JPEG_SUFFIXES, image_size
 
 IMAGE_SUFFIXES = (".png", *(f".{suffix}" for suffix in JPEG_SUFFIXES))
 PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-"""Name of a split in other data sets, in small letters → SeeDiff's name."""
+"""Name of a split in other data sets, in small letters → its name in SPLITS."""
 
 
 def given_or(images: Path | None, *usual: Path) -> list[Path]:
-    """The folders of the pictures: the folder that the user named, or else the usual folders."""
+    """The folders of the pictures. images: the folder that the user named; None: the usual folders count."""
     if images is None:
         return [*usual]
     return [images]
 
 
 def images_by_name(folder: Path) -> dict[str, Path]:
-    """Name → file for the PNG and JPEG files in a folder. If NAME.jpg and NAME.png exist, NAME.jpg counts."""
+    """Name → file, for the PNG and JPEG files in a folder. NAME.jpg goes before NAME.png."""
     return dict(reversed(named_images(folder, IMAGE_SUFFIXES)))
 
 
 def portable(name: str) -> str:
-    """A picture's path with / as separator, also if it was written on Windows. Of an absolute Windows path, only the
-    last part stays: `C:\\data\\a.png` becomes `a.png`."""
+    """A picture's path with / as separator, also if it was written on Windows: `pets\\a.png` becomes `pets/a.png`. Only
+    the last part of an absolute Windows path stays: `C:\\data\\a.png` becomes `a.png`."""
     path = PureWindowsPath(name)
     if "\\" not in name:
         return name
@@ -49,10 +50,10 @@ def portable(name: str) -> str:
 
 
 def unique_names(images: Iterable[tuple[str | None, str]]) -> list[str]:
-    """The names of samples. images: (part of the set, picture's path).
+    """A name for each picture's sample. images: (part of the set, picture's path) of each picture.
 
-    A name is the first of these that no other picture has: `a`, `train/a`, `a.jpg`, `train/a.jpg` for the picture
-    `a.jpg` of the part `train`.
+    The sample of a.jpg in the part `train` is called `a`. If other pictures have this name, too, it is called
+    `train/a`, or else `a.jpg`, or else `train/a.jpg`.
     """
     forms: list[tuple[str, ...]] = []
     for part, path in images:
@@ -60,9 +61,9 @@ def unique_names(images: Iterable[tuple[str | None, str]]) -> list[str]:
         forms.append((stem, top + stem, path, top + path))
     counts = [Counter(form) for form in zip(*forms, strict=True)]
     names: list[str] = []
-    for own in forms:
-        unique = (form for form, count in zip(own, counts, strict=True) if count[form] == 1)
-        names.append(next(unique, own[-1]))
+    for choices in forms:
+        unique = (form for form, count in zip(choices, counts, strict=True) if count[form] == 1)
+        names.append(next(unique, choices[-1]))
     return names
 
 
@@ -71,18 +72,19 @@ class PictureFinder:
 
     def __init__(self) -> None:
         self.used: dict[Path, str] = {}
-        """Picture → the name by which it was found."""
+        """Picture → the first name by which it was found."""
         self.listings: dict[Path, dict[str, list[str]]] = {}
-        """Folder → a name without suffix, composed and in small letters → the pictures of this name."""
+        """Folder → a name without suffix, as `_alike` compares it → the names of the pictures."""
 
     def find(self, folders: Sequence[Path], names: Sequence[str], where: str) -> tuple[Path, str] | None:
-        """(path, name) of a picture; None if the picture is missing. folders: where it may be. names: what it may be
-        called. where: the label file's name in errors.
+        """(path, end) of a picture: its file, and the end of its name that fits. None if the picture is missing.
 
-        Names may begin with folders of another machine. For /home/anna/pets/a.jpg, this tries home/anna/pets/a.jpg,
-        anna/pets/a.jpg, pets/a.jpg and a.jpg, and returns the first that fits: in any folder the file of this name,
-        then the only picture whose name differs in accents, case or suffix alone. Raises UserError if two names mean
-        one picture.
+        folders: where the picture may be. names: what it may be called. where: the label file's name in errors. Raises
+        UserError if two names mean one picture.
+
+        A name may begin with folders of another machine. For /home/anna/pets/a.jpg, the ends home/anna/pets/a.jpg,
+        anna/pets/a.jpg, pets/a.jpg and a.jpg are tried in this order. A file fits if it has this name in any of the
+        folders, or else if it is the only picture whose name differs in accents, case or suffix alone.
         """
         ends = list(dict.fromkeys(chain.from_iterable(map(_ends, names))))
         for end in ends:
@@ -94,9 +96,9 @@ class PictureFinder:
         return None
 
     def _matches(self, folders: Sequence[Path], end: str) -> Iterator[tuple[Path, Path]]:
-        """(folder, path) of pictures whose name is or resembles `end`, the likeliest first: PNG and JPEG files of this
-        name, then files of a similar name. Last come files of this name that are neither PNG nor JPEG, which are
-        refused later."""
+        """(folder, path) of pictures with the name `end` or a similar name, the likeliest first: PNG and JPEG files of
+        this name, then pictures of a similar name. Files of this name that are neither PNG nor JPEG come last, so that
+        an error can name them."""
         exact = [(folder, folder / end) for folder in folders if os.path.isfile(folder / end)]
         if end.lower().endswith(IMAGE_SUFFIXES):
             yield from exact
@@ -107,8 +109,8 @@ class PictureFinder:
         yield from exact
 
     def _alike(self, path: Path) -> Path | None:
-        """The only picture whose name differs from the name of `path` in accents or case alone, or else also in its
-        suffix. None without such a picture, or with several."""
+        """The picture in the folder of `path` whose name differs in accents or case alone, or else also in its suffix.
+        None if there is no such picture, or if there are several."""
         folder = path.parent
         if folder not in self.listings:
             listing = self.listings[folder] = defaultdict[str, list[str]](list)
@@ -121,22 +123,22 @@ class PictureFinder:
 
 
 def _ends(name: str) -> list[str]:
-    """The ends of a picture's path or address, the longest first, at most 16: for `x/../y/a.jpg`, `y/a.jpg` and
-    `a.jpg`."""
+    """The ends of a picture's path or address, the longest first, at most 16: `y/a.jpg` and `a.jpg` for
+    `x/../y/a.jpg`."""
     path = unquote(name.partition("://")[2].partition("?")[0]) if "://" in name else portable(name)
     steps = [step for step in posixpath.normpath(path).split("/") if step not in ("", ".", "..")][-16:]
     return ["/".join(steps[i:]) for i in range(len(steps))]
 
 
 def shown_size(image: Path) -> tuple[int, int]:
-    """(height, width) of a picture after its EXIF orientation has turned it."""
+    """(height, width) of a picture as its EXIF orientation turns it."""
     height, width = image_size(image)
     return (width, height) if 5 <= orientation_of(image) <= 8 else (height, width)
 
 
 def check_frame(image: Path, shape: tuple[int, int], where: str) -> None:
-    """Raises UserError unless labels have the size of their picture, as it is stored or as it is shown. shape: (H, W)
-    of the labels. where: their name in errors."""
+    """Raises UserError unless labels have the size of their picture, as it is stored or as it is turned. image: the
+    picture. shape: (H, W) of the labels. where: their name in errors."""
     size = image_size(image)
     if size != shape != shown_size(image):
         raise UserError(where, f"is {shape}, but its picture {image} is {size}; both are (height, width)")
@@ -144,22 +146,28 @@ def check_frame(image: Path, shape: tuple[int, int], where: str) -> None:
 
 
 def stored_labels(read: ReadLabels, image: Path, turn: int, shown: bool) -> np.ndarray:
-    """The labels (H, W) that `read` returns, turned to fit the picture as it is stored. turn: the picture's EXIF
-    orientation, from 2 to 8. shown: whether the format's tools draw on the turned picture. Raises UserError."""
+    """The labels (H, W) of a picture with an EXIF orientation, turned to fit the picture as it is stored.
+
+    read: reads the labels. image: the picture. turn: its EXIF orientation, from 2 to 8. shown: whether the format's
+    tools draw on the turned picture. Raises UserError.
+    """
     return _turned_back(read(), image, turn, shown)
 
 
 def stored_objects(read: ReadObjects, image: Path, turn: int, shown: bool) -> Instances:
-    """The objects that `read` returns, turned to fit the picture as it is stored. turn, shown: as for `stored_labels`.
-    Raises UserError."""
+    """The objects of a picture with an EXIF orientation, turned as `stored_labels` turns labels. The arguments are the
+    same."""
     objects = read()
     return replace(objects, numbers=_turned_back(objects.numbers, image, turn, shown))
 
 
 def _turned_back(labels: np.ndarray, image: Path, turn: int, shown: bool) -> np.ndarray:
-    """Labels (H, W), turned to fit the picture as it is stored. Their size says whether they were drawn on the stored
-    or on the turned picture. If both pictures have one size, as after half a turn, or for a square, they were drawn on
-    the turned picture if `shown`. Otherwise raises UserError."""
+    """Labels (H, W), turned to fit the picture as it is stored. The arguments are those of `stored_labels`.
+
+    The size of the labels says whether they were drawn on the stored or on the turned picture. If both have one size,
+    as after half a turn, or for a square, the labels were drawn on the turned picture if `shown`. Otherwise this raises
+    UserError.
+    """
     size = turned = image_size(image)
     if turn >= 5:
         turned = size[::-1]

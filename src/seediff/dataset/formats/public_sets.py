@@ -1,5 +1,5 @@
 """Public data sets that SeeDiff reads as they are distributed: their files, their classes, and the class of each stored
-id. (Pascal VOC's layout is the format `voc`.)"""
+id. (Pascal VOC is the format `voc`.)"""
 
 from __future__ import annotations
 
@@ -48,12 +48,13 @@ too."""
 
 
 class FoundMask(NamedTuple):
-    """A label map that was found, with its picture."""
+    """The file of a label map, and the picture of which it is."""
 
     split: str | None
     name: str
     """The picture's path in its folder, without suffix."""
     image: Path | None
+    """None if the picture is missing, which is allowed when label maps are compared."""
     mask: Path
 
 
@@ -63,26 +64,25 @@ class PublicSet:
 
     title: str
     masks: tuple[str, ...]
-    """Folders of label maps below the root, of which the first existing folder counts. {} stands for the part's
-    folder."""
+    """Where the folder of label maps may be in the set's root, the likeliest first. {} stands for the folder of the
+    split, as in `parts`."""
     parts: Mapping[str, str]
-    """Split → the part's folder."""
+    """Split → its folder."""
     images: tuple[str, ...]
-    """Folders of pictures below the root, of which the first existing folder counts. {} stands for the part's
-    folder."""
+    """Where the folder of pictures may be in the root, like `masks`."""
     classes: tuple[str, ...] = ()
-    """The classes of the ids `first`, `first` + 1, …; (): the file `listed` names them."""
+    """The classes of the ids `first`, `first` + 1, …; () if the file `listed` names them."""
     first: int = 0
     void: tuple[int, ...] = ()
     """Ids that mean no class."""
     maps: str = "(.+)"
-    """The pattern of label maps' names. Its group is the sample's name."""
+    """A pattern for the names of label maps. Its group is the sample's name."""
     ending: str = ""
-    """What follows the sample's name in the name of the picture."""
+    """What follows the sample's name in the picture's name."""
     below: tuple[str, ...] = ("",)
-    """Where the root may be below the folder that the user named."""
+    """Where the root may be in the folder that the user named."""
     listed: str = ""
-    """A file that must lie in the root."""
+    """A file that must be in the root."""
     usual: str = "val"
     """The split on which papers compare methods."""
 
@@ -128,13 +128,17 @@ PUBLIC = (
         maps=r"(\d{12})",  # COCO's image ids: other programs leave converted label maps beside the originals
     ),
 )
-"""CamVid is in SegNet's version. Cityscapes' test labels are not public. COCO-Stuff has its 27 coarse classes."""
+"""CamVid as SegNet distributes it, Cityscapes without its test labels, which are not public, and COCO-Stuff with its 27
+coarse classes."""
 
 
 def find_published(folder: Path) -> tuple[PublicSet, Path, dict[str, Path]] | None:
-    """(set, root, split → the folder of its label maps) if a folder is a public data set. None for another folder, and
-    for a folder with a classes.txt, which names other classes. folder: the root, its parent, or the label maps of a
-    part. Raises UserError."""
+    """(set, root, parts) of a public data set. `root`: its folder. `parts`: split → the folder of its label maps. None
+    if the folder is no public set, or if it has a classes.txt, which names other classes.
+
+    folder: the root, its parent, or the folder of a split's label maps. Raises UserError for a folder of Cityscapes
+    without the files that are read.
+    """
     here = Path(os.path.abspath(folder))
     if (folder / "classes.txt").is_file():
         return None
@@ -159,9 +163,12 @@ def find_published(folder: Path) -> tuple[PublicSet, Path, dict[str, Path]] | No
 def read_published(
     source: Import, layout: PublicSet, root: Path, parts: Mapping[str, Path], split: str | None
 ) -> tuple[ClassList, list[FoundMask]]:
-    """(classes, label maps) of a public set. layout, root, parts: what `find_published` returned. split: the part to
-    read. None: all parts; in a comparison of label maps, the part whose folder the user named, or else the part that
-    papers use. Raises UserError, also for a part that does not exist."""
+    """(classes, label maps) of a public set.
+
+    layout, root, parts: what `find_published` returned. split: the split to read. None reads all splits; to compare
+    label maps, it reads only the split whose folder the user named, or else the `usual` split. Raises UserError, also
+    for a split that does not exist.
+    """
     if split is None and source.labels_alone:
         split = layout.usual
         if len(parts) == 1 and source.path not in (root, root.parent):
@@ -169,9 +176,9 @@ def read_published(
     if split not in (None, *parts):
         problem = f"{split}: {root} has no such labels; parts of {layout.title} there: {', '.join(parts)}"
         raise UserError("split", problem)
-    asked = [name for name in parts if split in (None, name)]
+    names = [name for name in parts if split in (None, name)]
     found: list[FoundMask] = []
-    for name in asked:
+    for name in names:
         places = [root / place.format(layout.parts[name]) for place in layout.images]
         folder = next((place for place in places if place.is_dir() and place != parts[name]), places[0])
         if not folder.is_relative_to(source.path) and not source.labels_alone:
@@ -188,11 +195,11 @@ def read_published(
                 source.leave_out(file, f"there is no picture of it in {folder}")
             else:
                 found.append(FoundMask(name, label, image, file))
-    return _classes(layout, root, f"{layout.title} in {root}, {', '.join(asked)}"), found
+    return _classes(layout, root, f"{layout.title} in {root}, {', '.join(names)}"), found
 
 
 def _classes(layout: PublicSet, root: Path, where: str) -> ClassList:
-    """The classes of a public set, and the class of each stored id. where: the set's name in errors. Raises
+    """The class list of a public set. layout: the set. root: its folder. where: its name in errors. Raises
     UserError."""
     classes = layout.classes or _object_info(root / layout.listed)
     ids = {layout.first + number: number + 1 for number in range(len(classes))}
@@ -202,7 +209,8 @@ def _classes(layout: PublicSet, root: Path, where: str) -> ClassList:
 
 
 def _object_info(path: Path) -> tuple[str, ...]:
-    """The first name of each id in ADE20K's table, whose first and last columns are Idx and Name. Raises UserError."""
+    """The first name of each of ADE20K's ids 1 to 150. path: its table, whose first and last columns are Idx and Name.
+    Raises UserError for another table."""
     rows = [line.split("\t") for line in read_lines(path)[1:] if line.strip()]
     if [row[0].strip() for row in rows] != [*map(str, range(1, 151))]:
         raise UserError(path, "must name the ids 1 to 150 in order")
