@@ -113,6 +113,10 @@ BORDER = rf"(?!(?<={LETTER}){LETTER}|(?<=\d)\d)"
 digits."""
 
 
+PLURAL = "(?:e?s)?"
+"""A pattern for the ending of a name in an English plural, or for no ending."""
+
+
 def any_name(names: Sequence[str], ending: str = "") -> re.Pattern[str]:
     """A pattern that matches any of the names as whole words, in upper or lower case, with any white space between
     words. If several names match at a position, the first name wins. Group i + 1 of the match is for names[i].
@@ -304,7 +308,7 @@ def names_and_plurals(texts: Sequence[str], classes: Sequence[str]) -> dict[str,
     cats, True."""
     found: dict[str, list[tuple[str, str, bool]]] = {}
     ordered = longest_first(classes)
-    pattern = any_name(ordered, ending="(?:e?s)?")
+    pattern = any_name(ordered, ending=PLURAL)
     for text in texts if ordered else ():
         matches = [(match.lastindex or 0, match) for match in pattern.finditer(text)]
         found[text] = [(ordered[i - 1], match[0], match.end() > match.end(i)) for i, match in matches]

@@ -28,8 +28,9 @@ NAME_LISTS = ("classes.txt", "class_names.txt", "labels.txt")
 WEIGHTS = np.array([65536, 256, 1], np.uint32)
 """`colour @ WEIGHTS` is the number of a colour (r, g, b): 65536 · r + 256 · g + b."""
 Colour = tuple[Byte, Byte, Byte]
+"""Red, green and blue."""
 Note = Callable[[str], None]
-"""A function that gets a line for people about what a list means."""
+"""A function that is called with a line for the user."""
 
 
 def no_note(line: str) -> None:
@@ -45,16 +46,17 @@ class ClassList:
     ids: Mapping[int, int]
     """Value in a mask → id in label maps."""
     colours: Mapping[int, int] | None = None
-    """Number of a colour → id; None for a list without colours."""
+    """Number of a colour → id; None for a list of names alone."""
     where: object = "--classes"
     """The list's name in errors."""
     single: bool = False
-    """Whether 255 is the list's only class in grey masks with the values 0 and 255. In other masks, 255 is ignored."""
+    """Whether grey masks with the values 0 and 255 alone show the list's only class as 255. In other masks, 255 is
+    ignored."""
 
     @cached_property
     def colour_ids(self) -> Mapping[int, int]:
-        """Number of a colour → id, by the list's colours. A list without colours has those of VOC's palette, where
-        the i-th colour means the value i."""
+        """Number of a colour → id. A list of names alone has the colours of VOC's palette: its colour i means the value
+        i."""
         if self.colours is not None:
             return self.colours
         ids = {IGNORE: IGNORE, **self.ids}
@@ -69,12 +71,12 @@ def number_classes(
     classes: Sequence[str] | None = None,
     note: Note = no_note,
 ) -> ClassList:
-    """The class list for numbers with names. Classes get the ids 1, 2, … in the order of their numbers.
+    """The class list for numbers with names. Classes get the ids 1, 2, … in the order of their numbers. A name of the
+    background gets id 0, and a name such as `ignore` gets 255.
 
-    names: number in the files → name. A name of the background gets id 0, and a name such as `ignore` gets 255. where:
-    the list's name in errors. void: the numbers whose names may mean 255; None: all. classes: the classes in the order
-    of their ids, if the user named them. note: called with a line about numbers that become one class. Raises
-    UserError.
+    names: number in the files → name. where: the list's name in errors. void: the numbers whose names may mean 255;
+    None: all. classes: the classes in the order of their ids, if the user named them. note: called with a line about
+    numbers that become one class. Raises UserError.
     """
     ids: dict[int, int] = {}
     class_names: dict[int, str] = {}
@@ -102,20 +104,21 @@ def number_classes(
 
 
 def named_classes(classes: Sequence[str]) -> ClassList:
-    """The class list for files in which the first of `classes` has the value 1, the next one 2, …; 0 is the
+    """The class list for masks in which the values 1, 2, … stand for `classes` in this order, and 0 for the
     background."""
     return number_classes({0: BACKGROUND, **dict(enumerate(classes, 1))}, "--classes")
 
 
 def number_labels(labels: Iterable[str], where: object, note: Note) -> tuple[tuple[str, ...], dict[str, int]]:
     """(classes, ids) of the labels in a set. `classes`: the labels that are classes, in their order. `ids`: label →
-    id, for each class and for every name that means 0 or 255. where, note: as for `number_classes`."""
+    id, for each class and for every name that means 0 or 255. where, note: as for `number_classes`. Raises
+    UserError."""
     classes = number_classes(dict(enumerate(labels)), where, note=note).classes
     return classes, {**dict.fromkeys(GROUNDS, 0), **dict.fromkeys(IGNORED, IGNORE), **ids_by_name(classes)}
 
 
 def check_meaning(classes: Sequence[str], *, void: bool = True) -> None:
-    """Raise UserError for a class whose name an import would read as the background (0) or, if `void`, as ignored
+    """Raises UserError for a class whose name `import` would read as the background (0) or, if `void`, as ignored
     (255)."""
     words = {0: "the background", IGNORE: "pixels that are ignored"}
     for name in classes:
@@ -126,7 +129,7 @@ def check_meaning(classes: Sequence[str], *, void: bool = True) -> None:
 
 
 class Meta(msgspec.Struct, frozen=True):
-    """Datumaro's `dataset_meta.json`. The ids of `label_map` are positions in `segmentation_colors`."""
+    """Datumaro's `dataset_meta.json`. `label_map`: position in `segmentation_colors` → name."""
 
     label_map: dict[int, str]
     segmentation_colors: list[list[int]]
@@ -135,9 +138,9 @@ class Meta(msgspec.Struct, frozen=True):
 def find_list(*folders: Path, classes: Sequence[str] | None = None, note: Note = no_note) -> ClassList | None:
     """The first class list in these folders; None if they hold no list. A list of colours goes before a list of names.
 
-    folders: searched in this order. classes: the classes in the order of their ids, if the user named them; then only
-    lists of colours count. note: as for `number_classes`. Raises UserError, also if a list of colours and a list of
-    names have different classes, because a value and its colour would then mean different classes.
+    folders: in the order in which they are searched. classes: the classes in the order of their ids, if the user named
+    them; then only lists of colours count. note: as for `number_classes`. Raises UserError, also if a list of colours
+    and a list of names have different classes: a value and its colour would then mean different classes.
     """
     coloured, named = _first(folders, COLOUR_LISTS), None
     if classes is None:
@@ -152,13 +155,13 @@ def find_list(*folders: Path, classes: Sequence[str] | None = None, note: Note =
 
 
 def _first(folders: Sequence[Path], names: Sequence[str]) -> Path | None:
-    """The first of these files that exists. The order of `names` counts before the order of `folders`."""
+    """The first file with one of these names in one of the folders. An earlier name goes before an earlier folder."""
     paths = [folder / name for name, folder in product(names, folders)]
     return next(filter(Path.is_file, paths), None)
 
 
 def _read_names(path: Path, note: Note) -> ClassList:
-    """The class list in a file of names. Raises UserError."""
+    """The class list in a file of names. note: as for `number_classes`. Raises UserError."""
     names = read_class_list(path)
     if max(names, default=0) > IGNORE:
         problem = f"names id {max(names)}; ids of label maps are 0 to {IGNORE - 1}, and {IGNORE} is ignored"
@@ -169,7 +172,8 @@ def _read_names(path: Path, note: Note) -> ClassList:
 
 
 def _tell_void(names: Mapping[int, str], listed: ClassList, note: Note) -> None:
-    """Calls `note` with a line about the names whose pixels are ignored. names: value → name."""
+    """Calls `note` with a line about the names whose pixels are ignored. names: value → name. listed: their class
+    list."""
     void = [show_json(name) for number, name in names.items() if listed.ids[number] == IGNORE != number]
     if void:
         note(f"{', '.join(void)} in {listed.where} is no class: its pixels are ignored (255)")
@@ -194,8 +198,8 @@ def _read_colours(path: Path, classes: Sequence[str] | None, note: Note) -> Clas
 
 
 def _colour_rows(path: Path) -> Iterator[tuple[str, Sequence[object], str]]:
-    """(name, colour, where) of each entry in a file of colours. `colour`: red, green and blue as they are written.
-    `where`: the entry's name in errors."""
+    """(name, colour, where) of each entry in a file of colours. `colour`: red, green and blue, as they are written.
+    `where`: the entry's name in errors. Raises UserError."""
     if path.suffix == ".csv":
         for number, row in read_csv(path, ["name", *"rgb"]):
             yield row["name"].strip(), [row[part] for part in "rgb"], f"{path}, line {number}"
@@ -212,6 +216,6 @@ def _colour_rows(path: Path) -> Iterator[tuple[str, Sequence[object], str]]:
 
 
 def _voc_colours(count: int) -> dict[int, int]:
-    """Number of a colour in VOC's palette → the id that has this colour. It holds the ids 0 to `count`, and 255."""
+    """Number of a colour in VOC's palette → the id that has this colour, for the ids 0 to `count` and for 255."""
     colours = (np.array(voc_palette(), np.uint32).reshape(256, 3) @ WEIGHTS).tolist()
     return {colours[number]: number for number in (*range(count + 1), IGNORE)}

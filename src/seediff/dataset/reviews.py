@@ -1,9 +1,9 @@
 """Reads and writes review.jsonl: what people decided about the samples of a set, and the masks that they corrected.
 
-    set/  review.jsonl             one line per action, only ever appended to
+    set/  review.jsonl             one line per action; lines are only ever added
           reviewed/000003.2.png    the mask that the second action about sample 000003 made; the original stays
 
-Every line holds the full state of its sample after the action, so a reader needs only the sample's last line.
+Every line holds the full state of its sample after the action, so only the last line about a sample counts.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .rows import OF_THE_MASK, ids_by_name
 
 REVIEWS, REVIEWED = "review.jsonl", "reviewed"
 REMADE = "made"
-"""The action whose mask was made by a method, not by a person."""
+"""The action for a mask that a method made, not a person."""
 Verdict = Literal["accepted", "rejected"]
 _Hash = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
@@ -37,23 +37,24 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
 
     sample: str
     version: Annotated[int, msgspec.Meta(ge=1)]
-    """The number of the action among those about the sample: 1, 2, …"""
+    """The number of the action among the actions about the sample: 1, 2, …"""
     action: str
-    """Such as accept, brush or undo."""
+    """What the person did, such as accept, brush or undo."""
     verdict: Verdict | None = None
     made_of: _Hash | None = msgspec.field(default=None, name="from")
-    """The SHA-256 of the file of the mask before the action."""
+    """The SHA-256 of the mask's file before the action."""
     mask: str | None = None
-    """The path of the new mask in the set; None if the original is in use."""
+    """The path of the corrected mask in the set; None if the original is in use."""
     hash: _Hash | None = None
-    """The SHA-256 of the new mask's file."""
+    """The SHA-256 of the corrected mask's file."""
     classes: tuple[str, ...] = ()
     area: dict[str, Share] = {}
     by: str = ""
+    """The person."""
     time: str = ""
-    """In UTC."""
+    """When, in UTC."""
     detail: Json = {}
-    """With what the action was made, such as a method's constants."""
+    """How the mask was made, such as a method's constants."""
 
     def __post_init__(self) -> None:
         if self.mask is not None and self.hash is None:
@@ -61,17 +62,19 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def result(self) -> tuple[Any, ...]:
-        """The sample's state after the action, which an undo can restore."""
+        """The sample's state after the action. An undo restores it."""
         return self.verdict, self.mask, self.hash, self.classes, self.area
 
 
 def read_actions(folder: Path) -> list[Action]:
-    """All actions, the oldest first. A last line that was cut off is skipped; any other damage raises UserError."""
+    """All actions of the dataset `folder`, the oldest first. An incomplete last line is skipped. Any other damage
+    raises UserError."""
     return _read(inside(folder, REVIEWS))[0]
 
 
 def mend(folder: Path) -> list[Action]:
-    """Like `read_actions`, but also repairs the end of the file. Only for the process that holds the folder's lock."""
+    """Like `read_actions`, but also removes an incomplete last line from the file. The process must hold the folder's
+    lock."""
     path = inside(folder, REVIEWS)
     actions, data, whole = _read(path)
     if whole != data:
@@ -94,12 +97,13 @@ def _read(path: Path) -> tuple[list[Action], bytes, bytes]:
 
 
 def makers(actions: Sequence[Action]) -> dict[str, Action]:
-    """Path of each new mask → the action that made it: the first action that names the path."""
+    """Path of each corrected mask → the action that made it, which is the first action that names the path. actions:
+    the oldest first."""
     return {action.mask: action for action in reversed(actions) if action.mask}
 
 
 def append_action(folder: Path, *actions: Action) -> None:
-    """Append a line for each action, or no line at all. The lines are on the disk when this returns."""
+    """Appends a line for each action, or none at all if this fails. The lines are on the disk when this returns."""
     text = ""
     for action in actions:
         values = msgspec.to_builtins(action).items()
@@ -111,16 +115,17 @@ def append_action(folder: Path, *actions: Action) -> None:
 def reviewed_row(row: Mapping[str, Any], action: Action | None, maker: Action | None, classes: Sequence[str]) -> Json:
     """A row of metadata.jsonl in the state after the last action about its sample.
 
-        the last action                              the row
-        none, or an undo of everything               stays as it is
-        it kept the original mask                    gets a review with verdict and person
-        it gave a mask that a person drew            gets the mask's classes and area, no flags; review: corrected
-        it gave a mask that a method made            gets the mask's classes and area, flags by area; review: `made`,
-                                                     the method's constants
+        the last action                      the row
+        none, or an undo of everything       stays as it is
+        the original mask is in use          gets `review` with the verdict and the person
+        a mask that a person drew is in use  gets the classes and areas of this mask and no flags; its `review` says
+                                             corrected
+        a mask of a method is in use         gets the classes and areas of this mask, and flags by area; its `review`
+                                             has the method's constants as `made`
 
-    action: the last one, or None. maker: the action that made the current mask, or None if it is the original. classes:
-    the classes of the set. A row with a new mask loses the keys OF_THE_MASK. Raises UserError for an action that names
-    a class which the set does not have.
+    action: the last action, or None. maker: the action that made the mask in use; None for the original. classes: the
+    classes of the set. A row with another mask than the original loses the keys OF_THE_MASK. Raises UserError for an
+    action that names a class which the set does not have.
     """
     own = row.get("review", {})
     if action is None or (action.action == "undo" and (action.verdict, action.mask) == (own.get("verdict"), None)):
@@ -151,8 +156,8 @@ def reviewed_row(row: Mapping[str, Any], action: Action | None, maker: Action | 
 
 
 def reviewed_as_is(row: Mapping[str, Any], review: Mapping[str, Any]) -> Json:
-    """The row with a review that leaves its mask as it is. An accepted mask is a label even if it is empty: the row
-    loses the flag `unlabelled`."""
+    """The row with a review that leaves its mask as it is. A row that is accepted loses the flag `unlabelled`, because
+    an accepted mask is a label even if it is empty."""
     row = {**row, "review": dict(review)}
     if review["verdict"] == "accepted" and UNLABELLED in row.get("flags", ()):
         row["flags"] = [flag for flag in row["flags"] if flag != UNLABELLED]
@@ -160,7 +165,7 @@ def reviewed_as_is(row: Mapping[str, Any], review: Mapping[str, Any]) -> Json:
 
 
 def left_out_notes(reasons: Iterable[str]) -> list[str]:
-    """A line for each reason why samples are left out, with their number. reasons: for each sample, what
-    `Row.why_left_out` returned."""
+    """A line for each reason why samples are left out, such as "2 rejected samples left out". reasons: what
+    `Row.why_left_out` returned for each sample."""
     counts = sorted(Counter(filter(None, reasons)).items())
     return [f"{plural(count, f'{reason} sample')} left out" for reason, count in counts]

@@ -1,8 +1,8 @@
 """Splits a dataset for training, validation and testing. Each part gets its share of every class.
 
-Samples of rare classes are assigned first, as in iterative stratification (Sechidis et al., ECML 2011), to the part
-that lacks most of what they show. Pictures with the same pixels stay together, and so do pictures that `augment` or
-Roboflow made of one picture.
+Samples of rare classes are assigned first, as in iterative stratification (Sechidis et al., ECML 2011). A sample goes
+to the part that lacks most of what it shows. Pictures with the same pixels stay together, and so do pictures that
+`augment` or Roboflow made of one picture.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -24,12 +24,13 @@ from ..files.output_folders import open_folder
 from ..files.outputs import write_atomic
 from ..workers import Follow, in_threads
 from . import native
+from .class_lists import Note, no_note
 from .sample import Sample
 
 ROUNDING = 1e-6
-ROBOFLOW = re.compile(r"(.+)\.rf\.[0-9A-Za-z]{16,}")
-"""The name of a copy that Roboflow made. The regular expression's group is the name of the source."""
-Note = Callable[[str], None]
+"""The largest rounding error in numbers of samples."""
+ROBOFLOW_COPY = re.compile(r"(.+)\.rf\.[0-9A-Za-z]{16,}")
+"""The name of a copy that Roboflow made of a picture. The group is the picture's name."""
 
 
 def split_samples(
@@ -39,13 +40,13 @@ def split_samples(
     *,
     seed: int = 0,
     follow: Follow = iter,
-    note: Note = lambda line: None,
+    note: Note = no_note,
 ) -> list[str]:
     """The part of each item: "train", or a key of `shares`. The order of the items changes nothing.
 
-    classes: without the background. shares: such as {"val": 0.2, "test": 0.1}. seed: another seed gives other parts.
-    follow: wraps the items, to show progress. note: called with a line about pictures that are copies. Raises UserError
-    for shares or a seed out of range.
+    classes: without the background. shares: the share of each other part, such as {"val": 0.2, "test": 0.1}. seed:
+    another seed gives other parts. follow: wraps the items, to show progress. note: called with a line about copies.
+    Raises UserError for shares or a seed out of range.
     """
     for name, share in shares.items():
         if not 0 < share < 1:
@@ -75,7 +76,7 @@ class _Read(NamedTuple):
     """What decides to which part a sample goes."""
 
     order: bytes
-    """A hash of the picture's bytes and the seed, by which samples are put in order."""
+    """A hash of the picture's bytes and the seed. Samples are sorted by it."""
     pixels: str
     """`pixel_digest` of the picture."""
     class_ids: list[int]
@@ -83,30 +84,31 @@ class _Read(NamedTuple):
 
 
 def _read(salt: bytes, classes: int, item: Sample) -> _Read:
+    """What decides about a sample. salt: the seed. classes: the number of classes."""
     shown = np.flatnonzero(np.bincount(item.labels(classes).ravel(), minlength=256)[1:255]) + 1
     digest = hashlib.blake2b(stored_bytes(item.image_file), salt=salt).digest()
     return _Read(digest, pixel_digest(item.image), shown.tolist())
 
 
 def pixel_digest(image: np.ndarray) -> str:
-    """A digest of the pixels (H, W, 3) uint8 of a picture. It does not depend on the format of the file."""
+    """A digest of a picture's pixels, (H, W, 3) uint8. It does not depend on the format of the file."""
     return hashlib.blake2b(image.tobytes(), digest_size=16, key=repr(image.shape).encode()).hexdigest()
 
 
 def group_copies(items: Sequence[Sample], digests: Sequence[str]) -> list[list[int]]:
-    """Groups of the positions of samples that belong together:
+    """The samples in groups of copies: lists of positions in `items`. Two samples are in one group if
 
-    - Their pictures have the same pixels.
-    - `augment` made one picture of the other, or both of a third. A splice counts as made of its first picture.
-    - Roboflow made both of one picture.
+    - their pictures have the same pixels,
+    - `augment` made one picture of the other, or both of a third (a splice counts as made of its first picture),
+    - or Roboflow made both pictures of one.
 
     digests: the `pixel_digest` of each sample's picture.
     """
-    owners: dict[str, int] = {}  # what samples can have in common → the first sample that has it
+    owners: dict[str, int] = {}  # what samples may have in common → the first sample that has it
     joined: list[tuple[int, int]] = []
     for position, (item, digest) in enumerate(zip(items, digests, strict=True)):
         keys = [digest, *filter(None, [item.row.recipe.pixels])]
-        copy = ROBOFLOW.fullmatch(item.name.rpartition("/")[2])
+        copy = ROBOFLOW_COPY.fullmatch(item.name.rpartition("/")[2])
         if copy:
             keys.append(f"Roboflow {copy[1]}")
         joined += [(position, owners.setdefault(key, position)) for key in keys]
@@ -114,13 +116,22 @@ def group_copies(items: Sequence[Sample], digests: Sequence[str]) -> list[list[i
 
 
 def _connected(pairs: Sequence[tuple[int, int]], count: int) -> list[int]:
-    """(count,): a group's number for each position. pairs: positions that are in one group."""
+    """(count,): the number of the group of each position, from 0. pairs: two positions that are in one group, each.
+    count: the number of positions."""
     from scipy.sparse import coo_array, csgraph  # late: it takes a quarter of a second
 
     if not pairs:
         return []
     graph = coo_array((np.ones(len(pairs)), np.transpose(pairs)), (count, count))
     return csgraph.connected_components(graph, directed=False)[1].tolist()
+
+
+def positions_of(keys: Iterable[Hashable]) -> list[list[int]]:
+    """The positions of each key, in the order in which keys first appear: `[b, a, b]` → `[[0, 2], [1]]`."""
+    positions: dict[Hashable, list[int]] = {}
+    for index, key in enumerate(keys):
+        positions.setdefault(key, []).append(index)
+    return list(positions.values())
 
 
 class Group(NamedTuple):
@@ -132,11 +143,11 @@ class Group(NamedTuple):
 
 
 def deal(groups: Sequence[Group], shares: Sequence[float]) -> list[int]:
-    """(len(groups),): the index of each group's part. shares: the share of the samples for each part; their sum is 1.
+    """The index of each group's part. shares: the share of the samples for each part; their sum is 1.
 
-    Groups with the rarest class are dealt first: large ones before small ones, and groups of many classes before groups
-    of few. Each goes to the part that lacks most of what it has, summed over its classes and its samples; the largest
-    of equal parts. A part without room for half of the group gets it only if all parts are full.
+    Groups with the rarest class are dealt first: large groups before small groups, and then groups with many classes
+    before groups with few. A group goes to the part that lacks most of its classes and of samples; if several parts
+    lack equally much, to the largest. A part without room for half of the group gets it only if all parts are full.
     """
     samples, total = sum(group.count for group in groups), Counter[int]()
     for group in groups:
@@ -164,8 +175,8 @@ def deal(groups: Sequence[Group], shares: Sequence[float]) -> list[int]:
 
 
 def set_splits(folder: Path, parts: Mapping[str, str]) -> None:
-    """Writes `split` into the rows of a native dataset. parts: name of each sample → its part. Raises UserError if
-    the dataset has other samples by now."""
+    """Writes `split` into the rows of the native dataset `folder`. parts: name of each sample → its part. Raises
+    UserError if the dataset has other samples by now."""
     with open_folder(folder):
         rows = {native.sample_name(row["file_name"]): row for row in native.read_rows(folder)}
         if rows.keys() != parts.keys():
@@ -181,11 +192,11 @@ def assign_splits(
     seed: int = 0,
     *,
     follow: Follow = iter,
-    note: Note = lambda line: None,
+    note: Note = no_note,
 ) -> list[str]:
-    """One of SPLITS for each sample. share: None keeps the `split` of each row. Otherwise the share of samples in
-    [0, 1] that go to "val"; all others go to "train", as `split_samples` divides them. seed, follow, note: as for
-    `split_samples`. Raises UserError."""
+    """The split of each sample, one of SPLITS. share: the share of samples in [0, 1] that go to "val"; the others go to
+    "train". None keeps the `split` of each row. classes, seed, follow, note: as for `split_samples`. Raises
+    UserError."""
     if share is None:
         return [item.row.part for item in items]
     if not 0 <= share <= 1:
@@ -199,11 +210,3 @@ def check_seed(seed: int) -> None:
     """Raises UserError for a seed that is out of range."""
     if not 0 <= seed < 2**63:
         raise UserError("seed", f"{seed} must be in [0, 2^63)")
-
-
-def positions_of(keys: Iterable[Hashable]) -> list[list[int]]:
-    """The positions of each key, in the order in which keys first appear: `[b, a, b]` → `[[0, 2], [1]]`."""
-    positions: dict[Hashable, list[int]] = {}
-    for index, key in enumerate(keys):
-        positions.setdefault(key, []).append(index)
-    return list(positions.values())

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..config.class_names import ANY_WORD, any_name
+from ..config.class_names import ANY_WORD, PLURAL, any_name
 from ..errors import UserError
 from ..files.documents import read_csv
 from ..files.photo_files import Photo, find_named
@@ -57,7 +57,7 @@ def read_words(
 def classes_mentioned(caption: str, names: Sequence[str]) -> tuple[str, ...]:
     """The names that the caption contains as whole words, ignoring case; also with a final s or es, or with a line
     break inside."""
-    return tuple(name for name in names if any_name([name], "(?:s|es)?").search(caption))
+    return tuple(name for name in names if any_name([name], PLURAL).search(caption))
 
 
 def _from_folder(folder: Path, photos: Sequence[Photo]) -> dict[str, str]:
