@@ -1,5 +1,5 @@
-"""Writes pictures as PNG or JPEG, and label maps and objects as PNG, so that every reader understands them. Reads
-label maps and objects."""
+"""Encodes pictures as PNG or JPEG files, and label maps, soft masks and objects as PNG files. Reads label maps and
+objects."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from ..files.label_maps import IGNORE, voc_palette
 from ..files.reading import read_bytes
 
 COPIED = {"JPEG": "jpg", "PNG": "png"}
-"""Format → suffix of photographs whose files go into a dataset unchanged."""
+"""Format → suffix, for photographs whose files may go into a dataset unchanged."""
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MOST_OBJECTS = (1 << 16) - 1
 """Maximum number of objects in a picture, because their numbers have 16 bits in files."""
 
 
 def encode_image(image: np.ndarray, image_format: str) -> bytes:
-    """A picture (H, W, 3) uint8 as bytes: a PNG, or a JPEG if `image_format` is "jpg". The JPEG keeps the full
-    resolution of colours, so that edges stay where the mask has them."""
+    """A picture (H, W, 3) uint8 as the bytes of a PNG, or of a JPEG if `image_format` is "jpg". The JPEG keeps colours
+    in full resolution, so that edges stay where the mask has them."""
     if image_format == "jpg":
         return compress_image(image, "JPEG", quality=95, subsampling=0)
     return png(Image.fromarray(image))
 
 
 def encode_photo(path: Path, photo: np.ndarray) -> tuple[str, bytes]:
-    """(suffix, bytes) of a photograph for a dataset. The bytes are its file's if every reader decodes the same
-    pixels from them. Otherwise they are a PNG. path: its file. photo: (H, W, 3) uint8, as `read_photo` returns it."""
+    """(suffix, bytes) of a photograph's file for a dataset: the file itself if every program decodes the same pixels
+    from it, or else a PNG. path: the photograph. photo: its pixels (H, W, 3) uint8, as `read_photo` returns them."""
     data = read_bytes(path)
     with open_image(data, str(path), max_megapixels=math.inf) as image:  # `read_photo` has checked its size
         suffix = COPIED.get(image.format or "")
@@ -81,8 +81,8 @@ def encode_mask(label_map: np.ndarray) -> bytes:
 
 
 def read_label_map(path: Path, sha256: str | None = None) -> np.ndarray:
-    """(H, W) uint8: the ids in an 8-bit palette or grey PNG. sha256: the digest that the file must have, if a person
-    corrected the mask. Raises UserError for any other file."""
+    """(H, W) uint8: the ids in an 8-bit palette or grey PNG. path: the file. sha256: the digest that the file must
+    have, if a person corrected the mask. Raises UserError for any other file."""
     source: Path | bytes = path
     if sha256:
         source = read_bytes(path)
@@ -112,8 +112,8 @@ class Instances:
         return np.array([0, *self.class_ids], np.uint8)[self.numbers]
 
     def visible(self, *, ignored: bool = False) -> Instances:
-        """The objects that have a class and a pixel, with the numbers 1, 2, … in their old order. ignored: keep
-        ignored shapes that have a pixel, too."""
+        """The objects that have a class and a pixel, numbered anew in their old order. ignored: keep shapes of the
+        class 255, too."""
         counts = np.bincount(self.numbers.ravel(), minlength=len(self.class_ids) + 1)[1:]
         kept = [i for i, class_id in enumerate(self.class_ids) if counts[i] and 0 < class_id < IGNORE + ignored]
         table = np.zeros(len(counts) + 1, np.int32)
@@ -138,8 +138,8 @@ def encode_objects(instances: Instances, where: str) -> bytes:
 
 
 def read_objects(path: Path, class_ids: tuple[int, ...], scores: tuple[float, ...]) -> Instances:
-    """The objects whose numbers are in a grey PNG of 8 or 16 bits. class_ids, scores: as in `Instances`. Raises
-    UserError for any other file."""
+    """The objects of a picture. path: a grey PNG of 8 or 16 bits with their numbers. class_ids, scores: as in
+    `Instances`. Raises UserError for any other file."""
     numbers, kind, mode = read_pixels(path)
     if kind != "PNG" or mode not in ("L", "I;16"):
         expected = "objects are a grey PNG of 8 or 16 bits, whose pixels are their numbers"

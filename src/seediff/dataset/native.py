@@ -19,10 +19,10 @@
                              in a row names its file
           review.jsonl, reviewed/        verdicts, and masks that people changed (reviews.py)
 
-A row (`Row` in rows.py has its fields): file_name and mask_file_name (paths in the folder), prompt, classes and their
-class_ids, seed, attempt, flags, area (share of the image in [0, 1] of each class), model, method, version. `datasets`
-makes a picture of every key that ends in `file_name`. `generate` numbers its samples, and a number is missing if every
-draw failed; `mask` keeps the names of the photographs.
+A row has these keys, which `Row` in rows.py explains: file_name and mask_file_name (paths in the folder), prompt,
+classes and their class_ids, seed, attempt, flags, area (share of the image in [0, 1] of each class), model, method,
+version. Hugging Face's `datasets` opens every file whose key ends in `file_name` as a picture. `generate` numbers its
+samples, and a number is missing if every draw failed. `mask` keeps the names of the photographs.
 """
 
 from __future__ import annotations
@@ -62,19 +62,19 @@ CARD, CLASSES, METADATA = "README.md", "classes.txt", "metadata.jsonl"
 REJECTED, PREVIEW = "rejected.jsonl", "preview.html"
 MASKS, INSTANCES, ATTENTION = "masks", "instances", "attention"
 EXTRAS = (SOFT, ATTENTION, STEPS)
-"""Folders of optional files of samples. Pictures and label maps are in others."""
+"""The folders of samples' optional files."""
 ABSENT = "no such file; a finished SeeDiff dataset has one"
 CHUNK = 8
-"""Number of samples that are sent to another process together, because each takes only a millisecond or two."""
+"""How many samples are sent to another process together, because each takes only a millisecond or two."""
 INSTANCE_KEYS = ("instances", "instance_scores")
-"""The keys of a row that say what the numbers in the file of its objects mean."""
+"""The keys of a row that describe its objects."""
 _MADE = re.compile(rf"{CONFIGS}/[0-9a-f]{{16}}\.toml|{re.escape(CONFIG)}")
 
 
 def made_by(folder: Path, made: str | None) -> Path | None:
-    """The configuration that made a mask: the file that `made` in the row names, or else the set's own. None if the
-    set has no configuration. made: the key's value. Raises UserError if it names a file that does not exist, or that
-    is no configuration."""
+    """The configuration that made a mask: the file that the row names, or else the set's own; None if the set has no
+    configuration. folder: the dataset. made: the row's `made`. Raises UserError if it names a file that does not exist,
+    or that is no configuration."""
     path = inside(folder, made or CONFIG)
     if path.is_file() and _MADE.fullmatch(made or CONFIG):
         return path
@@ -85,20 +85,21 @@ def made_by(folder: Path, made: str | None) -> Path | None:
 
 
 def sample_files(name: str, image_format: str) -> tuple[str, str]:
-    """(picture, label map): the paths of a sample's files in the dataset."""
+    """(picture, label map): the paths of a sample's files in the dataset. image_format: "png" or "jpg"."""
     return f"{IMAGES}/{name}.{image_format}", f"{MASKS}/{name}.png"
 
 
 def extra_file(kind: str, name: str, class_id: int | None) -> str:
-    """The path of an optional file of a sample in the dataset: `soft/000003_1.png`, `attention/000003.safetensors`."""
+    """The path of an optional file of a sample in the dataset, such as `soft/000003_1.png` or
+    `attention/000003.safetensors`. kind: one of EXTRAS. class_id: None for a file about all classes."""
     if class_id is None:
         return f"{kind}/{name}.safetensors"
     return f"{kind}/{name}_{class_id}.png"
 
 
 def dataset_labels(label_map: np.ndarray, class_ids: Sequence[int]) -> np.ndarray:
-    """A label map (H, W) uint8 in the ids of a dataset: id i becomes `class_ids[i - 1]`. 0 and 255 stay. label_map:
-    (H, W) uint8."""
+    """A label map (H, W) uint8 with other ids: i becomes `class_ids[i - 1]`, and 0 and 255 stay. label_map: (H, W)
+    uint8."""
     table = np.zeros(256, np.uint8)
     table[1 : len(class_ids) + 1] = class_ids
     table[IGNORE] = IGNORE
@@ -106,7 +107,7 @@ def dataset_labels(label_map: np.ndarray, class_ids: Sequence[int]) -> np.ndarra
 
 
 def jsonl(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    """The text of rows: one JSON object per line, with the keys in the order of the row."""
+    """The text of metadata.jsonl: one JSON object per line, with the keys in the order of the row."""
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode("utf-8")
 
 
@@ -116,7 +117,8 @@ def classes_text(classes: Sequence[str]) -> bytes:
 
 
 def read_classes(out: Path | str) -> tuple[str, ...]:
-    """The classes of a dataset, without the background: the class at position i has id i + 1. Raises UserError."""
+    """The classes of the dataset `out`, without the background: position i has the class of id i + 1. Raises
+    UserError."""
     path = Path(out) / CLASSES
     names = read_class_list(path, first=0, absent=ABSENT)
     if names.get(0) != BACKGROUND or [*names] != [*range(len(names))]:
@@ -127,8 +129,8 @@ def read_classes(out: Path | str) -> tuple[str, ...]:
 
 
 def read_rows(out: Path | str, name: str = METADATA) -> list[Json]:
-    """The checked rows of metadata.jsonl, or of another file `name` in the dataset `out`. Raises UserError, also for
-    a row of metadata.jsonl that does not name a picture and a mask."""
+    """The rows of a file in the dataset `out`. name: the file. Raises UserError for an invalid row, and for a row of
+    metadata.jsonl that does not name a picture and a mask."""
     path = Path(out) / name
     rows = list(checked_rows(path, ABSENT))
     for number, row in enumerate(rows if name == METADATA else (), 1):
@@ -139,19 +141,19 @@ def read_rows(out: Path | str, name: str = METADATA) -> list[Json]:
 
 
 def check_finished(folder: Path) -> None:
-    """Raises UserError if the folder does not exist, or if a run began in it and is not finished."""
+    """Raises UserError if a folder does not exist, or if the run that makes it is not finished."""
     if not folder.is_dir():
         check_unpacked(folder)
         if folder.exists():
             raise UserError(folder, "is a file; name the folder of a dataset")
         raise UserError(folder, "no such folder")
-    # In a set that no run made, a missing file was lost: `check` reports it.
+    # In a set that no run made, metadata.jsonl was lost: `check` reports it.
     if (folder / BATCHES).is_dir() and not (folder / METADATA).is_file():
         raise UserError(folder, "the run that makes it is not finished", "run the same command to continue it")
 
 
 def check_native(folder: Path) -> None:
-    """Raises UserError for a folder that is not a dataset. The error names datasets that are in the folder."""
+    """Raises UserError for a folder that is not a native dataset. The error names the datasets in the folder."""
     if (folder / CLASSES).is_file() or (folder / METADATA).is_file():
         return
     held = ", ".join(sorted(entry.name for entry in folder.iterdir())[:5]) or "nothing"
@@ -163,7 +165,7 @@ def check_native(folder: Path) -> None:
 
 
 def how_to_paint(folder: Path) -> str:
-    """A line with the command that makes a dataset of a folder of pictures; "" if the folder holds anything else."""
+    """A line with the command that makes a dataset of a folder of pictures alone; "" for any other folder."""
     names = [entry.name for entry in folder.iterdir() if not entry.name.startswith(".")]
     if not names or not all(map(looks_like_image, names)):
         return ""
@@ -173,14 +175,14 @@ def how_to_paint(folder: Path) -> str:
 
 
 def check_single(folder: Path) -> None:
-    """Raises UserError for a folder of several datasets, as `split` writes it."""
+    """Raises UserError for a folder of several datasets, such as `split` writes."""
     if any(folder.glob(f"*/{METADATA}")):
         check_native(folder)
 
 
 class RowReader:
-    """Makes a sample of each row of a native dataset. folder, classes: of the dataset. actions: what people did
-    about its samples, the oldest action first."""
+    """Makes a sample of each row of a native dataset. folder: the dataset. classes: its classes. actions: what people
+    did about its samples, the oldest action first."""
 
     def __init__(self, folder: Path, classes: Sequence[str], actions: Sequence[Action] = ()) -> None:
         self.folder, self.classes = folder, classes
@@ -190,8 +192,8 @@ class RowReader:
         self.names: set[str] = set()
 
     def sample(self, as_made: Json, where: str) -> Sample:
-        """The sample of a row. Its files may be missing. as_made: the row before people's decisions. where: the
-        row's name in errors. Raises UserError."""
+        """The sample of a row. Its files may be missing. as_made: the row in metadata.jsonl, before people's decisions.
+        where: the row's name in errors. Raises UserError."""
         check_row(as_made, where)
         name = sample_name(as_made.get("file_name") or "")
         row, corrected = dict(as_made), None
@@ -236,8 +238,9 @@ class RowReader:
         return extras
 
     def _objects(self, name: str, row: Mapping[str, Any], where: str) -> ReadObjects | None:
-        """A function that reads the objects of a sample; None for a sample without objects. row: after people's
-        decisions. Raises UserError for class ids and scores that objects cannot have."""
+        """A function that reads the objects of a sample; None for a sample without objects. row: its row after people's
+        decisions. where: the row's name in errors. Raises UserError for class ids and scores that objects cannot
+        have."""
         file = f"{INSTANCES}/{name}.png"
         if "instances" not in row and not os.path.isfile(f"{self.folder}/{file}"):
             return None
@@ -257,8 +260,8 @@ def open_native(folder: Path | str, *, reviewed: bool = True) -> tuple[tuple[str
     """(classes, samples) of a native dataset. `classes`: without the background. `samples`: with corrected masks in
     place of the originals, and with people's decisions as `review` in the rows.
 
-    reviewed: False gives the samples as they were made. Raises UserError if the folder's run is not finished, and
-    naming the row for a file that is missing, that leads out of the folder or that two rows name.
+    folder: the dataset. reviewed: False gives the samples as they were made. Raises UserError if the run that makes the
+    folder is not finished, and for a row whose files are missing, lead out of the folder, or belong to another row.
     """
     folder = Path(folder)
     check_finished(folder)
@@ -281,13 +284,13 @@ def open_native(folder: Path | str, *, reviewed: bool = True) -> tuple[tuple[str
 
 
 def _objects_after(read: ReadObjects, read_before: ReadLabels, read_after: ReadLabels, mask: Path) -> Instances:
-    """The objects in a corrected label map. read: reads the objects in the original map. read_before, read_after: read
-    the original and the corrected map. mask: the file of the corrected map, for errors."""
+    """The objects in a corrected label map. read: reads the objects in the original label map. read_before: reads the
+    original. read_after: reads the corrected label map. mask: its file, for errors."""
     return objects_after(read(), read_before(), read_after(), mask)
 
 
 def instance_row(instances: Instances) -> Json:
-    """The keys of a row that describe its objects: `instances` and, if scores are known, `instance_scores`."""
+    """The keys INSTANCE_KEYS of a row: `instances` and, if scores are known, `instance_scores`."""
     row: Json = {"instances": list(instances.class_ids)}
     if instances.scores:
         row["instance_scores"] = [round(score, 4) for score in instances.scores]
@@ -305,10 +308,11 @@ def save_native(
     workers: int = 1,
     follow: Follow = iter,
 ) -> list[Json]:
-    """Writes the native dataset `out`, and returns its rows. Keys of rows that end in `file_name` are replaced, and
-    classes, class_ids and area are counted anew. All other keys stay.
+    """Writes the native dataset `out` with its card and its page, and returns its rows. `out` appears only when it is
+    complete. The keys of rows that end in `file_name` are replaced, and classes, class_ids and area are counted anew.
+    All other keys stay.
 
-    samples: if they are a Sequence, each process reads its own part of them. Otherwise this process reads them, and the
+    samples: a Sequence is read by all processes, each its own part. Any other Iterable is read by this process, and its
     samples must be picklable. about: facts for the card and the page. files: name → bytes of more files, written after
     the samples. link: make hard links to pictures and extras instead of copies. workers: number of processes. follow:
     wraps the samples, to show progress. Raises UserError naming a sample that cannot be used.
@@ -341,7 +345,8 @@ def _encoded(
     item: Any, *, read: Callable[[Any], Sample] | None, classes: Sequence[str]
 ) -> tuple[str, Json, dict[str, bytes | Path]]:
     """(name, row, files) of one sample, ready to write. `files`: path in the dataset → bytes, or the file to copy.
-    item: the sample; or with `read`, what `read` turns into a sample."""
+    item: the sample, or with `read` its position. read: returns the sample at a position, or None. classes: the
+    dataset's."""
     sample: Sample = read(item) if read else item
     name, labels, where = sample.name, sample.labels(len(classes)), f"sample '{sample.name}'"
     file_name, mask = sample_files(name, sample.suffix)
@@ -356,7 +361,7 @@ def _encoded(
         files[f"{INSTANCES}/{name}.png"] = encode_objects(instances, where)
         row |= instance_row(instances)
 
-    # Other files keep the sample's name. A configuration does not: samples, also of merged sets, have it in common.
+    # Optional files get the sample's name. A configuration does not, because samples share it, also in merged sets.
     for (kind, class_id), path in sample.extras.items():
         if kind == CONFIGS:
             data = read_bytes(path)

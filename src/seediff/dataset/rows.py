@@ -1,5 +1,5 @@
-"""The keys of a metadata.jsonl row that SeeDiff reads, with their types: `Row`. A row stays a dictionary when it is
-written, so that the keys of other programs go from set to set."""
+"""The keys of a metadata.jsonl row that SeeDiff reads, with their types: `Row`. A row is written as a dictionary, so
+that keys of other programs go from set to set."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ _Number = Annotated[int, msgspec.Meta(ge=0)]
 SPLITS = ("train", "val", "test")
 """The values of `split`. A sample without `split` is for training."""
 OF_THE_MASK = ("confidence", "agreement")
-"""Keys that describe the mask that a method made. They are dropped with that mask."""
+"""Keys that describe the mask that a method made. They go when another mask takes its place."""
 
 
 class RecipeStep(msgspec.Struct, frozen=True):
-    """A step of `recipe`, which `augment` writes."""
+    """A step of a recipe."""
 
     operation: str
 
 
 class Recipe(msgspec.Struct, frozen=True):
-    """How `augment` made a sample."""
+    """`recipe` of a row: how `augment` made the sample."""
 
     pixels: str | None = None
-    """`pixel_digest` of the picture that was changed. If `augment` had made that picture, too: of the picture from
-    which it came."""
+    """The `pixel_digest` of the picture that was changed. If `augment` made that picture, too, the digest is that of
+    the first picture."""
     steps: tuple[RecipeStep, ...] = ()
 
 
@@ -52,11 +52,11 @@ class Review(msgspec.Struct, frozen=True):
     made: Annotated[Json, msgspec.Meta(min_length=1)] | None = None
     """The constants with which `seediff look` made the mask anew."""
     by: str | None = None
-    """Who acted last."""
+    """The person who acted last."""
 
     @property
     def replaced(self) -> bool:
-        """Whether another mask is in place of the original. Soft masks and confidences describe the original."""
+        """Whether another mask has taken the place of the original, which soft masks and confidences describe."""
         return self.corrected or self.made is not None
 
     @property
@@ -89,7 +89,7 @@ class Row(msgspec.Struct, frozen=True):
     attempt: _Number | None = None
     """The number of earlier draws of the sample, which were rejected."""
     index: _Number | None = None
-    """The sample's number in its run."""
+    """The number of the sample in its run."""
     split: str | None = None
     model: str | None = None
     method: str | None = None
@@ -104,14 +104,14 @@ class Row(msgspec.Struct, frozen=True):
 
     @property
     def part(self) -> str:
-        """The part to which the sample belongs, one of SPLITS: `split`, or "train" if `split` is anything else."""
+        """The sample's part, one of SPLITS: `split`, or "train" if `split` is missing or anything else."""
         if self.split in SPLITS:
             return str(self.split)
         return "train"
 
     def why_left_out(self, with_rejected: bool = False) -> str:
         """Why the sample is not used for training and comparing: "rejected" or "unlabelled"; "" if it is used.
-        with_rejected: use rejected samples."""
+        with_rejected: whether rejected samples are used."""
         if self.review.rejected and not with_rejected:
             return "rejected"
         if UNLABELLED in self.flags:
@@ -120,8 +120,8 @@ class Row(msgspec.Struct, frozen=True):
 
 
 def checked_rows(path: Path, absent: str = ABSENT) -> Iterator[Json]:
-    """The rows of a file, checked. absent: the error if there is no such file. Raises UserError naming the line of
-    the first invalid row."""
+    """The rows of a file. path: the file. absent: the error if it is missing. Raises UserError naming the line of the
+    first invalid row."""
     where = f"{path}, line "  # formatted once, because that takes longer than checking a row
     for number, row in read_json_lines(path, Json, absent=absent):
         check_row(row, f"{where}{number}")
@@ -129,14 +129,14 @@ def checked_rows(path: Path, absent: str = ABSENT) -> Iterator[Json]:
 
 
 def as_row(row: Mapping[str, Any], where: str = "a row") -> Row:
-    """The keys of a row that SeeDiff reads. where: the row's name in errors. Raises UserError naming a key whose
-    value has the wrong type."""
+    """The keys of a row that SeeDiff reads. row: all its keys. where: its name in errors. Raises UserError naming a key
+    whose value has the wrong type."""
     return fit(row, Row, where)
 
 
 def check_row(row: Json, where: str) -> None:
-    """Checks a row in place. It composes the letters of class names (NFC), and renames the key `mask` of older sets
-    to `mask_file_name`. Raises UserError as `as_row` does."""
+    """Checks a row, and changes it in place: letters of class names become single characters (NFC), and `mask`, a key
+    of older sets, becomes `mask_file_name`. where: the row's name in errors. Raises UserError as `as_row` does."""
     if "mask" in row:
         row.setdefault("mask_file_name", row.pop("mask"))
     as_row(row, where)
@@ -145,17 +145,17 @@ def check_row(row: Json, where: str) -> None:
 
 
 def ids_by_name(classes: Sequence[str]) -> dict[str, int]:
-    """Class → id. Ids count from 1, because 0 is the background."""
+    """Class → id. classes: the classes of ids 1, 2, …, without the background."""
     return {name: number for number, name in enumerate(classes, 1)}
 
 
 def shown_classes(
     labels: np.ndarray, classes: Sequence[str], named: Sequence[str] = (), where: str = "a label map"
 ) -> Json:
-    """`classes`, `class_ids` and `area` of a row: the classes that a label map shows, and the share of the picture of
-    each.
+    """The keys `classes`, `class_ids` and `area` of a row: the classes that a label map shows, and the share of the
+    picture that each covers.
 
-    labels: (H, W) uint8 of class ids, or (256,): the number of pixels of each id. classes: the dataset's classes.
+    labels: (H, W) uint8 of class ids, or (256,), the number of pixels of each id. classes: the dataset's classes.
     named: classes that come first, even without a pixel. where: the label map's name in errors. Raises UserError for a
     named class that the dataset does not have.
     """
@@ -173,8 +173,8 @@ def shown_classes(
 
 
 def check_class_list(classes: Sequence[str], where: object = "classes") -> None:
-    """Raises UserError unless the names can be the lines of classes.txt below the background.
-    `class_names.check_classes` is stricter, for classes that a user invents."""
+    """Raises UserError unless names can be the lines of classes.txt below the background. classes: the names. where:
+    the list's name in errors. (`class_names.check_classes` is stricter, for classes that a user invents.)"""
     problem = ""
     if isinstance(classes, str):
         problem = f"must be a list of names, like [{classes!r}]"
@@ -194,8 +194,8 @@ def check_class_list(classes: Sequence[str], where: object = "classes") -> None:
 
 
 def check_name(name: str, taken: set[str], where: object = "") -> None:
-    """Adds a sample's name to `taken`. Raises UserError if the name is already there, or cannot be the name of a
-    file."""
+    """Adds a sample's name to `taken`. where: the sample in errors. Raises UserError if the name is there already, or
+    cannot be the name of a file."""
     parts = name.split("/")
     if any(part[:1] in ("", ".") or not part.isprintable() or {"\\", ":"} & {*part} for part in parts):
         problem = f"sample name {name!r} cannot be a file name"

@@ -22,24 +22,24 @@ JPEG_SUFFIXES = ("jpg", "jpeg", "jpe", "jfif")
 PICTURE_FORMATS = ("PNG", "JPEG", "MPO")
 """Pillow's names of the formats that pictures may have. MPO is a JPEG file with more pictures behind the first."""
 SOFT = "soft"
-"""The folder of soft masks in a native dataset, and their kind in `extras`."""
+"""The folder of soft masks in a native dataset, and their kind in `Extras`."""
 CONFIGS = "made"
-"""The folder of the configurations that made masks, and their kind in `extras`."""
+"""The folder of the configurations that made masks, and their kind in `Extras`."""
 
 
 Extras = dict[tuple[str, int | None], Path]
-"""(kind, class id) → file. These are the optional files of a sample in a native dataset, such as ("soft", 3). The
-class id is None for a file about all classes."""
+"""(kind, class id) → file: the optional files of a sample in a native dataset, such as ("soft", 3) for the soft mask of
+class 3. The class id is None for a file about all classes."""
 
 
 class Sample:
     """A picture of a dataset with its label map.
 
-    image: (H, W, 3) uint8, a PNG or JPEG file, or the bytes of such a file; None for labels without a picture, which
-    can only be compared. label_map: (H, W) uint8 of class ids, 0 background, 255 ignored, or a function that reads it.
+    image: (H, W, 3) uint8, a PNG or JPEG file, or the bytes of such a file. None is for labels without a picture, which
+    can only be compared. label_map: (H, W) uint8 of class ids, 0 background, 255 ignored; or a function that reads it.
     instances: the objects in the picture, or a function that reads them; None if the set only has classes. metadata:
-    the sample's row of metadata.jsonl. name: unique in the dataset, perhaps with folders (`trip/1`). extras: see
-    `Extras`. Raises UserError for a picture that is neither PNG nor JPEG, perhaps only when it is read.
+    the sample's row of metadata.jsonl. name: unique in the dataset, perhaps with folders (`trip/1`). extras: optional
+    files, see `Extras`. Raises UserError for a picture that is neither PNG nor JPEG, perhaps only when it is read.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Sample:
         self.suffix = "" if self.source is None else image_suffix(self.source, f"sample '{name}': its picture")
         """ "png" or "jpg"."""
         self.unchecked_labels = label_map if callable(label_map) else partial(np.asarray, label_map)
-        """A function that reads the label map as it is stored: of any size, and with any ids."""
+        """Reads the label map as it is stored, without checking its size and ids."""
         self.stored_instances = instances
         self.metadata: Mapping[str, Any] = metadata or {}
 
@@ -66,8 +66,8 @@ class Sample:
         return f"Sample({self.name!r}, classes={list(self.row.classes)})"
 
     def replace(self, **changes: Any) -> Sample:
-        """The same sample with some arguments changed. With another label map, it loses the configuration that made
-        the old one."""
+        """The sample with some arguments changed. A sample with another label map loses the configuration that made the
+        old one."""
         same = {"image": self.source, "label_map": self.unchecked_labels, "instances": self.stored_instances}
         same |= {"metadata": self.metadata, "name": self.name, "extras": self.extras}
         if "label_map" in changes:
@@ -75,7 +75,7 @@ class Sample:
         return Sample(**{**same, **changes})
 
     def extras_but(self, *kinds: str) -> Extras:
-        """The sample's `extras`, without these kinds."""
+        """The sample's `extras` without these kinds."""
         return {key: path for key, path in self.extras.items() if key[0] not in kinds}
 
     @cached_property
@@ -85,25 +85,26 @@ class Sample:
 
     @property
     def image(self) -> np.ndarray:
-        """The picture, (H, W, 3) uint8. Raises UserError."""
+        """The picture, (H, W, 3) uint8. Raises UserError for a picture that cannot be read."""
         with open_own(self.image_file, self.where) as image:
             return np.asarray(in_rgb(image, self.where))
 
     @property
     def image_file(self) -> Path | bytes:
-        """The picture's file, or its bytes. Raises UserError for labels without a picture."""
+        """The picture's file, or the bytes of it. Raises UserError for labels without a picture."""
         if self.source is None:
             raise UserError(f"sample '{self.name}'", "its folder has labels, but no picture of that name")
         return self.source
 
     @property
     def label_map(self) -> np.ndarray:
-        """(H, W) uint8 of class ids, 0 background, 255 ignored, in the picture's size. Raises UserError."""
+        """(H, W) uint8 of class ids, 0 background, 255 ignored. Raises UserError unless it has the picture's size."""
         return self.labels(MAX_CLASSES)
 
     @property
     def instances(self) -> Instances | None:
-        """The objects in the picture; None if the set only has classes. Raises UserError."""
+        """The objects in the picture; None if the set only has classes. Raises UserError for objects of another size
+        than the picture, and for an object without a class."""
         found = self.stored_instances
         instances = found() if callable(found) else found
         if instances is not None:
@@ -139,7 +140,8 @@ class Sample:
         return np.stack([*map(self.soft_level, self.soft_ids)]).astype(np.float32) / 255
 
     def soft_level(self, class_id: int) -> np.ndarray:
-        """The soft mask of a class: (H, W) uint8 with 255 = 1. Raises UserError if there is none."""
+        """The soft mask of a class: (H, W) uint8 with 255 = 1. Raises UserError if the sample has none, or if it has
+        not the picture's size."""
         path = self.extras.get((SOFT, class_id))
         if path is None:
             raise UserError(f"sample '{self.name}'", f"there is no {SOFT}/{self.name}_{class_id}.png, a soft mask")
@@ -148,13 +150,13 @@ class Sample:
         return level
 
     def data(self) -> bytes:
-        """The bytes of the picture's file, without an EXIF orientation, because label maps describe the pixels as
-        they are stored."""
+        """The bytes of the picture's file, without an EXIF orientation: label maps describe the pixels as they are
+        stored."""
         return stored_bytes(self.picture())
 
     def picture(self) -> Path | bytes:
-        """The file to copy into a dataset, or the bytes of `data` if the file has an EXIF orientation or something
-        else that has to go. Reads the picture to its end. Raises UserError for a damaged picture."""
+        """The picture's file, to copy into a dataset, or the bytes to write instead if the file has an EXIF orientation
+        or anything else that has to go. Raises UserError for a damaged picture, which is read to its end."""
         stored = stored_bytes(self.image_file)
         with open_own(stored, self.where) as image:
             if image.format == "PNG" and not is_wide(image):
@@ -172,8 +174,8 @@ class Sample:
         return image_size(self.image_file, self.where)
 
     def labels(self, classes: int) -> np.ndarray:
-        """The label map (H, W) uint8. Raises UserError unless it has the picture's size, and only ids from 0 to
-        `classes`, and 255."""
+        """The label map (H, W) uint8. classes: the number of classes. Raises UserError unless the label map has the
+        picture's size, and only ids from 0 to `classes` and 255."""
         labels, where = self.unchecked_labels(), f"sample '{self.name}'"
         if labels.ndim != 2 or labels.dtype != np.uint8:
             raise UserError(where, f"label map must be (height, width) uint8, not {labels.shape} {labels.dtype}")
@@ -185,13 +187,14 @@ class Sample:
         return labels
 
     def _check_size(self, values: np.ndarray, where: object, what: str) -> None:
+        """Raises UserError unless `values` (H, W) has the picture's size. what: subject and verb of the error."""
         size = self.size()
         if values.shape != size:
             raise UserError(where, f"{what} {values.shape}, but its picture is {size}; both are (height, width)")
 
     def objects(self, labels: np.ndarray, min_area: int = 1) -> Objects:
-        """The objects in `labels` (H, W) uint8: the `instances`, or else the connected pieces of each class.
-        min_area: the least number of pixels of an object."""
+        """The objects in a label map: the `instances`, or else the connected pieces of each class. labels: (H, W)
+        uint8. min_area: objects with fewer pixels are left out."""
         return find_objects(labels, min_area, self.instances)
 
     @property
@@ -202,8 +205,8 @@ class Sample:
 
 @contextmanager
 def open_own(source: Path | bytes, where: str | None = None) -> Iterator[Image.Image]:
-    """Opens a picture of a dataset. source: its file or bytes. where: its name in errors. Raises UserError unless it
-    is PNG or JPEG data."""
+    """Opens a picture of a dataset with Pillow. source: its file or bytes. where: its name in errors. Raises UserError
+    unless it is PNG or JPEG data."""
     where = named(source, where)
     with open_image(source, where) as image:
         if image.format not in PICTURE_FORMATS:
