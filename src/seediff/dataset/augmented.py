@@ -1,7 +1,7 @@
 """The new samples of `seediff augment`.
 
-A new sample is made when it is read. What is random in it depends on the seed and on its number alone, so its bytes
-depend neither on the order of reading nor on the process.
+A new sample is made when it is read. Its random choices depend on the seed and on its number alone. Its bytes are
+therefore the same in any order of reading and in any process.
 """
 
 from __future__ import annotations
@@ -39,30 +39,30 @@ MOST_PAIRS = 24
 
 @dataclass(frozen=True)
 class NewSample:
-    """A new sample before it is made: which sample is changed, and how."""
+    """A new sample before it is made: which sample to change, and how."""
 
     name: str
     source: int
     """The position in the set of the sample that the operation changes."""
     operation: str
     number: int
-    """The number among the new samples, from 0. Its random seed follows from it."""
+    """The position among the new samples, from 0, from which its random seed follows."""
 
 
 class AugmentedSamples(Sequence[Sample]):
-    """A set's own samples, then the new ones. Each new sample is made when it is read.
+    """The samples of a set, followed by new samples. Each new sample is made when it is read.
 
-    config: the operations, and how many new samples each makes. With `keep_originals` False, there are only new
-    samples. classes, samples: the set. Raises UserError for a set without samples for training, and if `config` adds no
-    sample.
+    config: the operations, how many new samples each makes, and whether the set's own samples are included
+    (`keep_originals`). classes: the set's classes. samples: its samples. Raises UserError for a set without samples for
+    training, and if `config` adds no sample.
     """
 
     def __init__(self, config: AugmentConfig, classes: Sequence[str], samples: Sequence[Sample]) -> None:
         self.config, self.classes, self.samples = config, tuple(classes), samples
         self.originals = samples if config.keep_originals else ()
-        """The set's own samples with which this sequence begins."""
+        """The samples of the set with which this sequence begins."""
         self.objects = any(sample.has_objects for sample in samples)
-        """Whether a sample of the set has objects. Every new sample has objects then."""
+        """Whether any sample of the set has objects. Then every new sample has objects, too."""
         rows = [sample.row for sample in samples]
         # The positions of the samples for training, of which new ones are made.
         self.sources = [i for i, row in enumerate(rows) if row.part == "train" and not row.why_left_out()]
@@ -73,7 +73,8 @@ class AugmentedSamples(Sequence[Sample]):
         self.new = self._choose()
 
     def _choose(self) -> list[NewSample]:
-        """The new samples to make. They take the samples for training in turns, in a new random order each turn."""
+        """The new samples to make. Every sample for training is used once before any is used again, in a new random
+        order each time."""
         prefix, again = "augmented", 1
         while any(sample.name.startswith(prefix) for sample in self.samples):  # the set was augmented before
             again += 1
@@ -119,8 +120,8 @@ class AugmentedSamples(Sequence[Sample]):
         if self.objects:
             labels, objects = take_apart(labelled.labels)
 
-        # The prompt, unless other samples are part of the picture, and the model, if it drew the picture; not flags,
-        # which are about the source's mask.
+        # The prompt stays unless other samples are part of the picture, and the model if it drew the picture. Flags go:
+        # they are about the source's mask.
         sample = self.samples[source]
         left = {"prompt": "sources" in step, "split": False, "model": is_of_photo(sample.metadata)}
         row = {key: sample.metadata[key] for key, out in left.items() if key in sample.metadata and not out}
@@ -132,8 +133,8 @@ class AugmentedSamples(Sequence[Sample]):
         return Sample(data, labels, objects, row, name=new.name)
 
     def read(self, position: int) -> LabelledImage:
-        """The picture and labels of the sample at `position`. If the set has objects, the labels hold their numbers,
-        too."""
+        """The sample at a position of the set, in memory. If the set has objects, the labels also hold their
+        numbers."""
         sample = self.samples[position]
         labels = sample.labels(len(self.classes))
         if self.objects:
@@ -145,7 +146,7 @@ class AugmentedSamples(Sequence[Sample]):
         return Counter(new.operation for new in self.new)
 
     def before_after(self) -> bytes:
-        """A JPEG with the first new sample of each operation beside its source. Masks are laid over both."""
+        """A JPEG that shows the first new sample of each operation beside its source, both with their masks."""
         first: dict[str, NewSample] = {}
         for new in self.new:
             first.setdefault(new.operation, new)
@@ -159,8 +160,8 @@ class AugmentedSamples(Sequence[Sample]):
 
 
 def open_augmented(config: AugmentConfig, data: Path | str) -> AugmentedSamples:
-    """The samples of the native dataset `data`, and the new ones. Raises UserError as `open_native` and
-    `AugmentedSamples` do."""
+    """The samples of the native dataset `data`, followed by new samples. config: as for `AugmentedSamples`. Raises
+    UserError as `open_native` and `AugmentedSamples` do."""
     return AugmentedSamples(config, *open_native(data))
 
 
@@ -169,8 +170,8 @@ def write_augmented(
     out: Path | str,
     **options: Any,
 ) -> None:
-    """Writes the samples as the native dataset `out`, which appears when it is complete. options: link, workers and
-    follow, as for `save_native`. Raises UserError as it does."""
+    """Writes the samples as the native dataset `out`, which appears only when it is complete. options: `link`,
+    `workers` and `follow` of `save_native`. Raises UserError as `save_native` does."""
     config = samples.config
     about = {
         "command": config.command,

@@ -39,9 +39,11 @@ class Dataset(Sequence[Sample]):
         pets = Dataset.from_coco("pets-coco").filter(min_area=0.01)
         train, val = pets.merge(Dataset.open("drawn")).split(val=0.2)
 
-    Its methods return new datasets. classes: the names of ids 1, 2, …, without the background. path: where the dataset
-    was read from, for messages. notes: lines about what was left out when it was read. ids: value in the files → id in
-    label maps; None: they are the same. title: what the dataset is, for messages.
+    Methods such as `filter` return new datasets.
+
+    classes: the names of ids 1, 2, …, without the background. path: where the dataset was read from, for messages.
+    notes: lines about what was left out when it was read. ids: value in the files → id in label maps; None: they are
+    equal. title: what the dataset is, for messages.
     """
 
     def __init__(
@@ -60,7 +62,7 @@ class Dataset(Sequence[Sample]):
         self.ids = ids or {number: number for number in range(len(self.classes) + 1)}
         self.title = title or f"dataset in {path}"
         self.dropped: Mapping[str, int] = {}
-        """In the result of `filter`: criterion → number of samples that it left out. A sample counts for the first
+        """In the result of `filter`: criterion → number of samples that it dropped. A sample counts for the first
         criterion that it does not meet."""
 
     def __len__(self) -> int:
@@ -80,12 +82,13 @@ class Dataset(Sequence[Sample]):
         return f"Dataset({len(self)} samples of {', '.join(self.classes) or 'no class'})"
 
     def _of(self, samples: Sequence[Sample], notes: Sequence[str] = ()) -> Dataset:
+        """A dataset of some of these samples. notes: lines to add to the notes."""
         notes = [*self.notes, *notes]
         return Dataset(self.classes, samples, path=self.path, notes=notes, ids=self.ids, title=self.title)
 
     @property
     def names(self) -> dict[int, str]:
-        """Id in label maps → name. The background is in it only if a value in the files means the background."""
+        """Id in label maps → name. The background is included only if a value in the files means the background."""
         names = dict(enumerate((BACKGROUND, *self.classes)))
         if 0 not in self.ids.values():
             del names[0]
@@ -98,9 +101,9 @@ class Dataset(Sequence[Sample]):
 
     @classmethod
     def open(cls, path: Path | str, *, split: str | None = None) -> Dataset:
-        """Opens a folder or file of any format that SeeDiff reads. split: the part to open, such as "val"; samples
-        without a part belong to "train". None opens all parts. Raises UserError for a file that cannot be used, and
-        for a part without samples."""
+        """Opens a folder or file of any format that SeeDiff reads. split: the part to open, such as "val"; None: all
+        parts. Samples without a part belong to "train". Raises UserError for a file that cannot be used, and for a part
+        without samples."""
         path = Path(path)
         if (path / native.METADATA).is_file():
             dataset = cls.from_native(path)
@@ -119,9 +122,12 @@ class Dataset(Sequence[Sample]):
 
     @classmethod
     def load(cls, name: SourceName, path: Path | str, **options: Any) -> Dataset:
-        """Reads a format: `Dataset.from_coco(path)` is `Dataset.load("coco", path)`. options: the parameters of `read`
-        in the format's module of `seediff.dataset.formats`. Raises UserError naming the file and line that cannot be
-        used, and TypeError for an option that the format does not have."""
+        """Reads a folder or file of a format. `Dataset.from_coco(path)` is short for `Dataset.load("coco", path)`.
+
+        name: the format. options: the parameters of `read` in the format's module of `seediff.dataset.formats`. Raises
+        UserError naming the file and line that cannot be used, and TypeError for an option that the format does not
+        have.
+        """
         check_class_list(options.get("classes") or ())  # formats would take the letters of a text
         read = read_format(name, path, **options)
         return cls(read.classes, list(read.samples), path=path, notes=read.notes, ids=read.ids, title=read.about)
@@ -132,12 +138,14 @@ class Dataset(Sequence[Sample]):
     from_labelstudio, from_panoptic = partialmethod(load, "labelstudio"), partialmethod(load, "panoptic")
 
     def export(self, name: FormatName, out: Path | str, *, with_rejected: bool = False, **options: Any) -> Exported:
-        """Writes a format: `pets.as_coco(out)` is `pets.export("coco", out)`. `out` appears only when it is complete.
+        """Writes the dataset in a format. `pets.as_coco(out)` is short for `pets.export("coco", out)`. `out` appears
+        only when it is complete.
 
-        with_rejected: also export samples that people rejected. options: the parameters of `write` in the format's
-        module of `seediff.dataset.formats`. Most formats also have split, the share for validation in [0, 1] (None: the
-        `split` in the metadata); link, hard links to pictures instead of copies; and workers, the number of processes.
-        Raises UserError naming a sample that cannot be used, and TypeError for an unknown option.
+        name: the format. with_rejected: also export samples that people rejected. options: the parameters of `write` in
+        the format's module of `seediff.dataset.formats`. Most formats also have these options. split: the share of
+        samples for validation, in [0, 1]; None: the `split` in the metadata. seed: another seed gives other parts.
+        link: make hard links to pictures instead of copies. workers: the number of processes. Raises UserError naming a
+        sample that cannot be used, and TypeError for an unknown option.
         """
         kept = self.labelled(with_rejected)
         done = write_format(name, self.classes, kept.samples, out, **options)
@@ -157,17 +165,19 @@ class Dataset(Sequence[Sample]):
     def save(
         self, out: Path | str, *, link: bool = False, about: Mapping[str, Any] | None = None, follow: Follow = iter
     ) -> None:
-        """Writes the native folder, as `save_native` does. follow: wraps the samples, to show progress."""
+        """Writes the native dataset `out`. link, follow: as for `native.save_native`. about: facts for the dataset's
+        card and page."""
         save_native(out, self.classes, self.samples, about=about or {}, link=link, follow=follow)
 
     def filter(
         self, keep: Callable[[Sample], bool] | None = None, *, follow: Follow = iter, **criteria: Any
     ) -> Dataset:
-        """The samples that meet all criteria, and for which `keep` returns True.
+        """The samples that meet all criteria, and for which `keep` returns True. The result's `dropped` counts the
+        others.
 
-        keep: a function of a sample. follow: wraps the samples, to show progress. criteria: the fields of
-        `config.filter.Criteria`; `drop_flags` may be one text. The result's `dropped` counts the samples that were left
-        out. Raises UserError naming what a criterion needs.
+        keep: a function that is called with each sample. follow: wraps the samples, to show progress. criteria: the
+        fields of `config.filter.Criteria`; `drop_flags` may be a single text. Raises UserError naming what a criterion
+        needs.
         """
         samples = [sample for sample in self.samples if keep is None or keep(sample)]
         if isinstance(criteria.get("drop_flags"), str):
@@ -179,9 +189,9 @@ class Dataset(Sequence[Sample]):
         return kept
 
     def labelled(self, with_rejected: bool = False) -> Dataset:
-        """The samples for training and comparing. It leaves out samples that nobody has labelled, and samples that
-        people rejected in `seediff look`. `notes` of the result count them. with_rejected: keep rejected samples.
-        Raises UserError if no sample is left."""
+        """The samples for training and comparing: without those that nobody has labelled, and those that people
+        rejected in `seediff look`. The result's `notes` count both. with_rejected: keep rejected samples. Raises
+        UserError if no sample is left."""
         reasons = [sample.row.why_left_out(with_rejected) for sample in self.samples]
         kept = [sample for sample, reason in zip(self.samples, reasons, strict=True) if not reason]
         if self.samples and not kept:
@@ -193,7 +203,8 @@ class Dataset(Sequence[Sample]):
         return self._of(kept, left_out_notes(reasons))
 
     def merge(self, *others: Dataset) -> Dataset:
-        """This dataset and others as one. Classes of one name become one class. `merge.merge_sets` has the rules."""
+        """This dataset and others as one. Classes with the same name become one class. `merge.merge_sets` has the
+        rules."""
         sets = (self, *others)
         names = set_names([each.path or Path("data") for each in sets])
         named = [(name, each.classes, each.samples) for name, each in zip(names, sets, strict=True)]
@@ -203,7 +214,7 @@ class Dataset(Sequence[Sample]):
     def split(
         self, *, val: float = 0.2, test: float | None = None, seed: int = 0, follow: Follow = iter
     ) -> tuple[Dataset, ...]:
-        """The parts for training, for validation and, with `test`, for testing, each with its share of every class.
+        """The parts for training, for validation and, with `test`, for testing. Each part has its share of every class.
 
         val, test: shares of the samples, between 0 and 1. seed: another seed gives other parts. follow: wraps the
         samples, to show progress. Pictures with the same pixels are in one part, and so are pictures that `augment` or
@@ -224,7 +235,7 @@ class Dataset(Sequence[Sample]):
         return tuple(self._of(samples, notes) for samples in found.values())
 
     def stats(self, follow: Follow = iter) -> Stats:
-        """The statistics of the whole set and of each class. follow: wraps the samples, to show progress."""
+        """The statistics of the dataset and of each class. follow: wraps the samples, to show progress."""
         count = len(self.classes)
         measured = [measure(sample.labels(count)) for sample in follow(self.samples)]
         return summarize(measured, self.classes)
@@ -235,10 +246,10 @@ class Dataset(Sequence[Sample]):
         """A `torch.utils.data.Dataset` of (image, label_map): (3, H, W) float32 in [0, 1], and (H, W) int64 of class
         ids, 255 ignored.
 
-        transform: a function of image and label map, whose result replaces them. objects: replace the label map by a
-        dictionary with "masks", "labels" and "boxes", as torchvision's detectors take them. It holds the samples'
-        `instances`, or else their connected pieces. with_rejected: keep samples that people rejected; otherwise a
-        warning says how many are left out.
+        transform: a function that is called with the image and the label map; its result replaces both. objects:
+        replace the label map by a dictionary of objects for torchvision's detectors, with "masks", "labels" and
+        "boxes". The objects are the samples' `instances`, or else the connected pieces of each class. with_rejected:
+        keep samples that people rejected; otherwise a warning counts them.
         """
         from .torch_samples import TorchSamples
 
@@ -256,12 +267,12 @@ def open_truths(
     void: Sequence[int] = (),
     maps_first: bool = False,
 ) -> Dataset:
-    """Opens any set that `Dataset.open` reads, COCO-Stuff, or a folder of label maps without pictures. Unlabelled
-    samples are left out.
+    """Opens a set to compare with: any set that `Dataset.open` reads, COCO-Stuff, or a folder of label maps without
+    pictures. Unlabelled samples are left out.
 
-    split: the part; None opens `val` of a public set (CamVid: `test`), or the part that `path` is, and all samples of
-    other sets. num_classes, void: for a plain folder, as in `formats.masks.read`. maps_first: read COCO-Stuff's maps,
-    not COCO's JSON beside them. Raises UserError, also if no sample is labelled.
+    split: the part. None opens the part of a public set whose folder `path` is, or else its `val` (CamVid: `test`); of
+    other sets it opens all samples. num_classes, void: for a plain folder, as in `formats.masks.read`. maps_first: read
+    COCO-Stuff's label maps, not COCO's JSON files beside them. Raises UserError, also if no sample is labelled.
     """
     path, name = Path(path), None
     if not path.exists():

@@ -30,6 +30,7 @@ from .sample import SOFT, Sample
 from .shapes.changes import Division, kept_apart, objects_after, objects_from_tool
 
 SHOWN = 10
+"""Maximum number of samples that a line names."""
 IN_PIECES = ("yolo",)
 """Formats that write each connected piece of an object as an object."""
 
@@ -42,9 +43,8 @@ class Change:
     pixels: int
     """Number of pixels whose id changed."""
     objects: Division = "same"
-    """How the tool divided the mask into objects. "divided": in another way, and the sample takes the tool's
-    objects. "joined": a mask of the tool covers several objects. It may be a whole class, so the sample keeps its
-    own objects."""
+    """How the tool divided the mask into objects. With "divided", the sample takes the tool's objects. With "joined",
+    it keeps its own objects, because the mask that covers several of them may be a whole class."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ class Imported:
     classes: Sequence[str]
     rows: Sequence[Mapping[str, Any]]
     notes: Sequence[str]
-    """Lines about what was left out of it."""
+    """Lines for the user about what was left out."""
     changes: Sequence[Change]
-    """With `corrects`: the change of each mask that came back."""
+    """With `corrects`: how each mask that came back has changed."""
 
 
 def import_set(
@@ -73,10 +73,10 @@ def import_set(
 ) -> Imported:
     """Writes a folder or file of another format as the native dataset `out`, which appears only when it is complete.
 
-    name: the format. source: the folder or file. corrects: the native dataset whose masks the source holds, corrected;
-    its pictures and rows are kept. accept_unchanged: as for `correct`, which says how masks are matched. link, workers,
-    follow: as for `save_native`. options: the parameters of `read` in the format's module. Raises UserError, also for a
-    source without samples. Without `corrects`, a sample must show a class.
+    name: the format. source: the folder or file. corrects: a native dataset, if the source holds its corrected masks;
+    `out` then has its pictures and rows. accept_unchanged: as for `correct`, which says how masks are matched. link,
+    workers, follow: as for `save_native`. options: the parameters of `read` in the format's module. Raises UserError,
+    also for a source without samples, and without `corrects` for a source in which no sample shows a class.
     """
     # Corrected masks without pictures belong to the pictures of the dataset that they correct.
     if corrects is not None and "images" not in options and "images" in import_options(name):
@@ -102,11 +102,11 @@ def import_unlabelled(
     source: Path, out: Path, classes: Sequence[str], *, workers: int = 1, follow: Follow = iter
 ) -> int:
     """Writes pictures without labels as the native dataset `out`, and returns their number. People can then paint masks
-    of `classes` in `seediff look`.
+    in `seediff look`.
 
-    Every picture that `find_photos` finds in `source` becomes a sample with an empty mask and the flag `unlabelled`.
-    workers, follow: as for `save_native`. Raises UserError for a picture that cannot be read, and for a dataset, whose
-    label maps would be taken for pictures.
+    source: a file or folder. Every picture that `find_photos` finds in it becomes a sample with an empty mask and the
+    flag `unlabelled`. classes: the classes to paint. workers, follow: as for `save_native`. Raises UserError for a
+    picture that cannot be read, and for a dataset, whose label maps would be taken for pictures.
     """
     if source.is_dir():
         native.check_finished(source)
@@ -129,9 +129,9 @@ def _unlabelled(photo: Photo) -> Sample:
 
 
 def _require(samples: Iterable[Sample], source: Path, *, empty: bool) -> Iterator[Sample]:
-    """Yields the samples. source: their folder or file, for errors. empty: whether it is right that no sample shows
-    a class. Raises UserError after the last one if there was no sample, or if a class was required and no sample
-    shows any."""
+    """Yields the samples. source: their folder or file, for errors. empty: whether a set without a class in any sample
+    is allowed. Raises UserError after the last sample if there was no sample, or if `empty` is False and no sample
+    shows a class."""
     count, shows = 0, empty
     for sample in samples:
         count += 1
@@ -154,17 +154,16 @@ def correct(
     accept_unchanged: bool = False,
     tell: Callable[[Change], None] = lambda change: None,
 ) -> tuple[tuple[str, ...], Iterator[Sample]]:
-    """(classes, samples) of a native set, in which the masks of `items` replace those of the samples.
+    """(classes, samples) of a native set, whose masks are replaced by the masks that came back from a tool.
 
-    folder: the native set. classes: the classes of the items' ids. They are matched with the set's by name, and new
-    classes follow the set's. items: samples with the masks that came back. They are matched by name, or by the flat
-    name that some formats use. by: who corrected the masks, for `review`. accept_unchanged: whether unchanged masks
-    count as accepted. A tool also returns the masks that nobody looked at. tell: called with each change. Raises
-    UserError for an item that the set does not have, and for a mask whose size is not its picture's.
+    folder: the native set. classes: the classes of the tool. They are matched with the set's classes by name, and new
+    classes follow. items: samples with the masks that came back. They are matched with the set's samples by name, or by
+    the flat name that some formats use. by: the tool's format, which `review` names. accept_unchanged: whether
+    unchanged masks count as accepted, although a tool also returns masks that nobody looked at. tell: called with each
+    change. Raises UserError for an item that the set does not have, and for a mask of another size than its picture.
 
-    A sample that has objects takes the tool's objects. If a mask of the tool covers several objects, it may be the mask
-    of a whole class. The objects then stay apart, unless a picture proves that the tool's masks are objects
-    (`kept_apart`).
+    A sample that has objects takes the tool's objects. But a mask that covers several objects may be a whole class: the
+    sample then keeps its own objects, unless a picture proves that the tool's masks are objects (`kept_apart`).
     """
     own_classes, originals = open_native(folder)
     names = tuple(dict.fromkeys([*own_classes, *classes]))
@@ -226,9 +225,10 @@ def _objects_after(
 
 
 def _relabelled(original: Sample, labels: np.ndarray, objects: Instances | None, division: Division, by: str) -> Sample:
-    """The sample with the label map (H, W) and the objects that came back. It is accepted, unless its division is
-    "joined": then its objects are not the tool's."""
-    # Soft masks, too, describe the old mask; flags are about masks that nobody looked at.
+    """The sample with another mask. labels, objects: the label map (H, W) and the objects. division: how the tool
+    divided it; with "joined", the sample is not accepted, because its objects are not the tool's. by: the tool's
+    format."""
+    # Soft masks describe the old mask, too. Flags are about masks that nobody looked at.
     gone = ("classes", "class_ids", "area", *OF_THE_MASK)
     row = {key: value for key, value in original.metadata.items() if key not in gone}
     review = {"verdict": "accepted", "corrected": True, "by": by}
@@ -243,7 +243,7 @@ def _relabelled(original: Sample, labels: np.ndarray, objects: Instances | None,
 
 
 def _accepted(original: Sample, by: str) -> Sample:
-    """The sample with its mask as it is, accepted by `by`."""
+    """The sample with its mask as it is, accepted. by: the tool's format."""
     earlier = original.row.review
     review = {"verdict": "accepted", "corrected": earlier.corrected, "by": by}
     if earlier.made is not None:
@@ -252,8 +252,8 @@ def _accepted(original: Sample, by: str) -> Sample:
 
 
 def _matched(items: Iterable[Sample], names: Sequence[str], folder: Path) -> dict[str, Sample]:
-    """Name of a sample → the item with its mask. names: the samples of the set in `folder`. Raises UserError for an
-    item without a sample, and for two items of one sample."""
+    """Name of a sample → the item with its mask. names: the names of the set's samples. folder: the set, for errors.
+    Raises UserError for an item without a sample, and for two items of one sample."""
     flat = Counter(map(flat_name, names))
     own = {flat_name(name): name for name in names if flat[flat_name(name)] == 1} | {name: name for name in names}
     matches: dict[str, Sample] = {}
@@ -269,7 +269,7 @@ def _matched(items: Iterable[Sample], names: Sequence[str], folder: Path) -> dic
 
 
 def sum_changes(changes: Iterable[Change]) -> list[str]:
-    """The changes summed up in lines for people."""
+    """Lines for the user that sum up how masks have changed."""
     changes = list(changes)
     changed = [change.name for change in changes if change.pixels or change.objects == "divided"]
     joined = [change.name for change in changes if change.objects == "joined"]
@@ -283,6 +283,6 @@ def sum_changes(changes: Iterable[Change]) -> list[str]:
 
 
 def _few(names: Sequence[str]) -> str:
-    """The first names, and how many more there are."""
+    """The first names, and how many more there are: `a, b and 3 more`."""
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more

@@ -22,8 +22,8 @@ Set = tuple[str, Sequence[str], Sequence[Sample]]
 def merge_sets(sets: Sequence[Set]) -> tuple[tuple[str, ...], list[Sample], list[str]]:
     """(classes, samples, notes) of several sets as one. `notes`: lines about folders that are left out, such as soft/.
 
-    Classes are joined by name, in the order in which they first appear. If two samples have the same name, the name of
-    its set is put before the name of every sample. `origin` in a row names the sample's source, as `set/name`.
+    Classes are joined by name, in the order in which they first appear. If two samples have one name, all samples get
+    their set's name before their own. The key `origin` of a row says where the sample came from, as `set/name`.
     """
     classes = tuple(dict.fromkeys(chain(*(class_names for _, class_names, _ in sets))))
     check_class_list(classes)
@@ -53,7 +53,7 @@ def merge_sets(sets: Sequence[Set]) -> tuple[tuple[str, ...], list[Sample], list
 
 
 def set_names(folders: Sequence[Path | str]) -> list[str]:
-    """A unique name for each set: its folder's name without leading dots. A second `pets` becomes `pets-2`."""
+    """A unique name for each set: its folder's name without dots at the beginning. A second `pets` becomes `pets-2`."""
     names: list[str] = []
     for folder in folders:
         base = Path(folder).resolve().name.lstrip(".") or "data"
@@ -63,14 +63,15 @@ def set_names(folders: Sequence[Path | str]) -> list[str]:
 
 
 def renumber_table(class_names: Sequence[str], classes: Sequence[str]) -> np.ndarray:
-    """(256,) uint8: the id in `classes` of each id in a set of `class_names`. 0 and 255 stay."""
+    """(256,) uint8: the new id of each old id. 0 and 255 stay. class_names: the classes of the old ids 1, 2, ….
+    classes: those of the new ids."""
     ids = ids_by_name(classes)
     return native.dataset_labels(np.arange(256, dtype=np.uint8), [ids[name] for name in class_names])
 
 
 def renumber(sample: Sample, ids: np.ndarray, classes: int) -> Sample:
-    """The sample with new ids in its label map and objects. ids: (256,) uint8, the new id of each old one. classes:
-    the number of classes of the sample's set."""
+    """The sample with new ids in its label map and objects. ids: (256,) uint8, the new id of each old id. classes: the
+    number of classes of the sample's set."""
     if np.array_equal(ids[: classes + 1], np.arange(classes + 1)):
         return sample
     instances = sample.stored_instances and partial(_renumbered_instances, sample, ids)

@@ -24,8 +24,8 @@ from .encoding import Instances
 from .shapes.objects import Objects
 
 NOISE_SIGMA = 0.02, 0.1
-"""Standard deviation of the noise, where 1 is white minus black. A strength has two numbers: each picture gets a random
-one between them. All strengths are this package's choice."""
+"""Standard deviation of the noise, where 1 is white minus black. Of each such pair, a picture gets a random number in
+between. All strengths are this package's choice."""
 PERSPECTIVE_SHIFT = 0.05, 0.25
 """Distance that corners move inwards, as a share of the sides."""
 BOX_COUNT, BOX_SIDE = (1, 3), (0.1, 0.3)
@@ -34,7 +34,7 @@ BOX_COUNT, BOX_SIDE = (1, 3), (0.1, 0.3)
 
 @dataclass(frozen=True)
 class LabelledImage:
-    """A sample in memory, with an image and labels as the module describes them. name: its name in the dataset."""
+    """A sample in memory: its name, and its image and labels as the module describes them."""
 
     name: str
     image: np.ndarray
@@ -42,12 +42,12 @@ class LabelledImage:
 
 
 def with_objects(label_map: np.ndarray, objects: Objects) -> np.ndarray:
-    """Labels (H, W) int32 that hold the ids of a label map (H, W) uint8 and the numbers of its objects."""
+    """Labels (H, W) int32 of a sample with objects. label_map: (H, W) uint8. objects: its objects."""
     return objects.numbers << 8 | label_map
 
 
 def take_apart(labels: np.ndarray) -> tuple[np.ndarray, Instances]:
-    """(label map, objects) of labels (H, W) int32, the reverse of `with_objects`. The label map is (H, W) uint8."""
+    """(label map, objects) of labels (H, W) int32: the reverse of `with_objects`. The label map is (H, W) uint8."""
     values, numbers = np.unique(np.append(labels, 0), return_inverse=True)  # the appended 0 is always the first value
     class_ids = np.where(values >> 8, values & 255, 0)[1:].tolist()
     objects = Instances(numbers[:-1].reshape(labels.shape).astype(np.int32), tuple(class_ids))
@@ -55,35 +55,35 @@ def take_apart(labels: np.ndarray) -> tuple[np.ndarray, Instances]:
 
 
 Others = Callable[[int], Sequence[LabelledImage]]
-"""A function that returns a number of other samples of the set at random. They are all different if the set has
-enough."""
+"""A function that returns random other samples of the set, as many as its argument says. If the set has enough, they
+are all different."""
 Changed = tuple[np.ndarray, np.ndarray, dict[str, Any]]
-"""(image, labels, drawn): the new image, the new labels, and the random choices for the recipe. "sources" in `drawn`
+"""(image, labels, choices): the new image, the new labels, and the random choices, for the recipe. `choices["sources"]`
 names the other samples that were used."""
 
 
 def apply(
     labelled: LabelledImage, operation: str, rng: np.random.Generator, others: Others, mirrored: np.ndarray
 ) -> tuple[LabelledImage, dict[str, Any]]:
-    """(picture, step): the picture after an operation, and the step of its recipe, which names the operation and its
-    random choices.
+    """(sample, step): the sample after an operation, and the step of its recipe: the operation and its random choices.
 
-    rng: draws the random choices. others: returns other samples. mirrored: (256,), `mirrored_ids` of the classes: ids
-    that change when a picture is flipped, such as those of "left arm" and "right arm".
+    labelled: the sample before. operation: its name, such as "flip" or "splice-2x2". rng: draws the random choices.
+    others: returns other samples. mirrored: (256,), the id of each id in a flipped picture; "left arm" and "right arm"
+    change places (`mirrored_ids`).
     """
     grid = grid_of(operation)
     if grid:
-        image, labels, drawn = splice(labelled, *grid, others)
+        image, labels, choices = splice(labelled, *grid, others)
     else:
-        image, labels, drawn = RANDOM[operation](labelled, rng)
+        image, labels, choices = RANDOM[operation](labelled, rng)
     if operation == "flip":
         labels = labels - (labels & 255) + mirrored.astype(labels.dtype)[labels & 255]
-    return LabelledImage(labelled.name, image, labels), {"operation": operation, **drawn}
+    return LabelledImage(labelled.name, image, labels), {"operation": operation, **choices}
 
 
 def splice(labelled: LabelledImage, rows: int, columns: int, others: Others) -> Changed:
-    """A picture of the same size with rows × columns cells: first this picture, then others, row by row. The sides
-    of two cells differ by at most a pixel. Raises UserError for a picture with fewer pixels than cells."""
+    """A picture of the same size with rows × columns cells, filled row by row with this picture and then others. The
+    sides of two cells differ by at most a pixel. Raises UserError for a picture with fewer pixels than cells."""
     height, width = labelled.labels.shape
     if height < rows or width < columns:
         why = f"splice-{rows}x{columns} needs a picture with at least as many pixels; this one is {width}×{height}"
@@ -105,15 +105,15 @@ def splice(labelled: LabelledImage, rows: int, columns: int, others: Others) -> 
 
 
 def noise(labelled: LabelledImage, rng: np.random.Generator) -> Changed:
-    """Adds Gaussian noise to each channel. Its standard deviation is 255 · sigma. Values are clipped to 0 … 255."""
+    """Adds Gaussian noise with the standard deviation 255 · sigma to each channel, and clips the values to 0 … 255."""
     sigma = uniform(rng, NOISE_SIGMA)
     noisy = rng.standard_normal(labelled.image.shape, np.float32) * np.float32(255 * sigma) + labelled.image
     return np.clip(np.rint(noisy), 0, 255).astype(np.uint8), labelled.labels, {"sigma": sigma}
 
 
 def tilt(labelled: LabelledImage, rng: np.random.Generator) -> Changed:
-    """Moves each corner of the picture inwards by a random share of the sides. Outside of the corners, the image is
-    black and the labels are 255."""
+    """Moves each corner of the picture inwards by a random share of the sides. Outside of the moved picture, the image
+    is black and the labels are 255."""
     height, width = labelled.labels.shape
     shifts = rng.uniform(*PERSPECTIVE_SHIFT, (4, 2)) * (width, height)
     whole = np.array([(0, 0), (width, 0), (width, height), (0, height)])
@@ -122,10 +122,11 @@ def tilt(labelled: LabelledImage, rng: np.random.Generator) -> Changed:
 
 
 def perspective(image: np.ndarray, labels: np.ndarray, corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The picture with its corners moved to `corners`, (4, 2) of (x, y) in pixels, a convex quadrilateral in the order
-    top left, top right, bottom right, bottom left.
+    """(image, labels) of a picture whose corners are moved. corners: (4, 2), the new (x, y) in pixels of the corners
+    top left, top right, bottom right and bottom left, a convex quadrilateral.
 
-    Solves x' = (ax + by + c) / (gx + hy + 1), y' = (dx + ey + f) / (gx + hy + 1) from the new corners to the old.
+    Solves x' = (ax + by + c) / (gx + hy + 1), y' = (dx + ey + f) / (gx + hy + 1), which takes the new corners to the
+    old.
     """
     height, width = labels.shape
     rows, old = [], [0, 0, width, 0, width, height, 0, height]
@@ -141,8 +142,8 @@ def perspective(image: np.ndarray, labels: np.ndarray, corners: np.ndarray) -> t
 
 
 def boxes(labelled: LabelledImage, rng: np.random.Generator) -> Changed:
-    """Fills boxes with colour noise. The centre of a box is a pixel with a class, if any pixel has one. Labels in
-    boxes become 0, but 255 stays. A box in the recipe is [left, top, right, bottom]; right and bottom are exclusive."""
+    """Fills boxes with colour noise. The centre of a box is a pixel with a class, if there is one. Labels in boxes
+    become 0, but 255 stays. The recipe names each box as [left, top, right, bottom]; right and bottom are exclusive."""
     image, labels = labelled.image.copy(), labelled.labels.copy()
     height, width = labels.shape
     drawn = []
@@ -166,12 +167,12 @@ RANDOM: Mapping[str, Callable[[LabelledImage, np.random.Generator], Changed]] = 
 
 
 def uniform(rng: np.random.Generator, limits: tuple[float, float]) -> float:
-    """A random number within the limits, rounded, so that the recipe can state exactly what was done."""
+    """A random number within the limits. It is rounded, so that the recipe can state it exactly."""
     return round(float(rng.uniform(*limits)), 4)
 
 
 def middle(labels: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:
-    """(x, y) of a random pixel that has a class. If no pixel has a class, of any random pixel."""
+    """(x, y) of a random pixel with a class, or of any random pixel if no pixel has a class."""
     places = np.flatnonzero((labels > 0) & (labels != IGNORE))
     if not len(places):
         places = np.arange(labels.size)

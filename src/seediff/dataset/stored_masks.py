@@ -1,13 +1,13 @@
-"""Reads masks by a class list: what a mask's file stores, and the ids that its values or colours mean.
+"""Reads masks with a class list: what a mask's file stores, and which ids its values or colours mean.
 
-What counts at a pixel depends on the file, and is decided by one function for each kind:
+Which of its values count depends on the file:
 
-    grey        the stored number
-    colours     the colour, or of a picture without colours perhaps its grey: `_of_colours`
-    palette     the index, or its colour: `_of_palette`
-    alpha       perhaps the alpha channel: `_without_alpha`
+    a grey PNG                    the greys
+    a PNG in colours              the colours, or the greys if it has no other colours: `_of_colours`
+    a palette PNG                 the indices or their colours: `_of_palette`
+    a PNG with an alpha channel   perhaps the alpha channel: `_without_alpha`
 
-255, and 65535 of 16 bits, are ignored.
+Pixels of the value 255 are ignored, and in PNG files of 16 bits those of 65535.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ..files.label_maps import IGNORE
 from .class_lists import WEIGHTS, ClassList, Note
 
 NO_COLOUR = 1 << 24
-"""Stands for the colour of an index that a palette lacks."""
+"""The number that stands for the colour of an index without a palette entry."""
 
 
 @dataclass(frozen=True)
@@ -34,28 +34,28 @@ class StoredMask:
 
     path: Path
     kind: Literal["grey", "index", "colour"]
-    """What gives a pixel its id: its grey, its index in a palette, or its colour. The colour may come from a
+    """What decides about the id of a pixel: its grey, its index in a palette, or its colour, which may come from a
     palette."""
     values: Sequence[int]
-    """The greys, indices, or colours as numbers."""
+    """The greys, the indices, or the numbers of the colours."""
     places: np.ndarray
-    """(H, W) of integers: the position of each pixel's value in `values`."""
+    """(H, W) of integers: the position in `values` of each pixel's value."""
 
     @property
     def is_white(self) -> bool:
-        """Whether the mask is grey and has the value 255, and no other value but 0."""
+        """Whether the mask is grey, and its values are 255 and perhaps 0."""
         return self.kind == "grey" and {*np.unique(self.places).tolist()} | {0} == {0, IGNORE}
 
 
 def read_mask(path: Path, class_list: ClassList) -> np.ndarray:
-    """(H, W) uint8 of ids: what the greys, colours or palette indices in a mask's file mean by a class list. Raises
-    UserError."""
+    """(H, W) uint8: the ids that a class list gives to the values in a mask. path: the mask's file. Raises UserError
+    for a value without an id, and for a file that is no mask."""
     return _ids(_load(path, class_list), class_list)
 
 
 def with_single(class_list: ClassList, masks: Iterable[Path], note: Note) -> ClassList:
-    """The class list, whose `single` is set if it names one class and the background. masks: the files, which are
-    read then. note: called with a line about the masks in which 255 is this class."""
+    """The class list, with `single` set if it has one class and the background. masks: the files, which are then read.
+    note: called with a line about the masks in which 255 is this class."""
     ids = class_list.ids
     if len(class_list.classes) != 1 or class_list.colours or ids.get(0) != 0 or ids.get(IGNORE) == 1:
         return class_list
@@ -75,7 +75,7 @@ def with_single(class_list: ClassList, masks: Iterable[Path], note: Note) -> Cla
 
 
 def _ids(mask: StoredMask, class_list: ClassList) -> np.ndarray:
-    """(H, W) uint8: the id of each pixel. Raises UserError for a value without an id."""
+    """(H, W) uint8: the ids that a class list gives to a mask's values. Raises UserError for a value without an id."""
     if class_list.single and mask.is_white:
         return mask.places // IGNORE
     ids = {IGNORE: IGNORE, **class_list.ids}
@@ -94,8 +94,8 @@ def _ids(mask: StoredMask, class_list: ClassList) -> np.ndarray:
 
 
 def _load(path: Path, class_list: ClassList) -> StoredMask:
-    """A mask's file, and what in it counts: its indices, colours or greys. Raises UserError for a picture that cannot
-    be a mask."""
+    """A mask as its file stores it. path: the file. class_list: decides which of its values count. Raises UserError for
+    a picture that cannot be a mask."""
     with open_image(path) as image:
         kind, entries, rgba = image.format, b"", None
         if image.palette:
@@ -121,10 +121,12 @@ def _load(path: Path, class_list: ClassList) -> StoredMask:
 
 
 def _of_palette(path: Path, indices: np.ndarray, entries: bytes, class_list: ClassList) -> StoredMask:
-    """A mask of indices (H, W) in a palette. entries: the palette's bytes: red, green and blue of index 0, then 1, ….
+    """A mask with a palette. indices: (H, W). entries: the palette's bytes: red, green and blue of index 0, then of 1,
+    ….
 
-    Its colours count if the list defines colours, or if VOC's palette gives each colour in use to a class of the list.
-    Otherwise the indices count, also if an index in use has no colour, or an earlier index's colour, such as padding.
+    Its colours count if the list defines colours, or if each colour in use is a class's colour in VOC's palette.
+    Otherwise the indices count. They also count if an index in use has no colour, or the colour of an earlier index, as
+    in the padding of palettes.
     """
     palette = (np.frombuffer(entries[: len(entries) // 3 * 3], np.uint8).reshape(-1, 3) @ WEIGHTS).tolist()
     used = np.unique(indices).tolist()
@@ -137,8 +139,8 @@ def _of_palette(path: Path, indices: np.ndarray, entries: bytes, class_list: Cla
 
 
 def _of_colours(path: Path, pixels: np.ndarray, class_list: ClassList) -> StoredMask:
-    """A mask in colours (H, W, 3). If it only has greys, and the list has names alone, the greys count, unless VOC's
-    palette gives each of them to a class of the list."""
+    """A mask in colours. pixels: (H, W, 3). Its colours count. But if all are greys, and the list has names alone, the
+    greys count, unless each is a class's colour in VOC's palette."""
     colours, places = np.unique(pixels @ WEIGHTS, return_inverse=True)
     is_grey = class_list.colours is None and (pixels == pixels[..., :1]).all()
     if is_grey and not class_list.colour_ids.keys() >= {*colours.tolist()}:
@@ -147,11 +149,11 @@ def _of_colours(path: Path, pixels: np.ndarray, class_list: ClassList) -> Stored
 
 
 def _without_alpha(pixels: np.ndarray, rgba: np.ndarray, path: Path, by_name: bool) -> np.ndarray:
-    """The colours (H, W, 3), or the greys or indices (H, W), of a mask with transparency. If it is all black or all
-    white, its alpha channel (H, W) is the mask.
+    """The colours (H, W, 3), or the greys or indices (H, W), of a mask with transparency. If its colours are all black
+    or all white, the result is its alpha channel (H, W).
 
-    pixels: the numbers as stored. rgba: the picture (H, W, 4) in RGBA. by_name: whether the list has names alone.
-    Raises UserError if transparent pixels are not black, or if only the alpha channel varies.
+    pixels: the numbers as stored. rgba: the picture (H, W, 4). path: the file, for errors. by_name: whether the list
+    has names alone. Raises UserError if transparent pixels are not black, or if only the alpha channel varies.
     """
     colours, alpha = rgba[..., :3], rgba[..., 3]
     all_black_or_white = colours.max() == 0 or colours.min() == 255
@@ -167,7 +169,8 @@ def _without_alpha(pixels: np.ndarray, rgba: np.ndarray, path: Path, by_name: bo
 
 
 def _narrow(pixels: np.ndarray, path: Path) -> np.ndarray:
-    """Ids of 16 bits as uint8. path: the file, for errors. Raises UserError for an id that label maps cannot hold."""
+    """Ids of 16 bits as uint8, with 255 for 65535. pixels: (H, W). path: the file, for errors. Raises UserError for an
+    id that label maps cannot hold."""
     pixels = np.where(pixels == 65535, IGNORE, pixels)
     if pixels.max() > IGNORE:
         raise UserError(

@@ -15,7 +15,8 @@ Transform = Callable[[torch.Tensor, Any], Any]
 
 
 class TorchSamples(Dataset[Any]):
-    """A dataset for PyTorch, as `Dataset.as_torch` describes it. classes: the number of classes."""
+    """A dataset for PyTorch. classes: the number of classes. `Dataset.as_torch` describes the other arguments and the
+    entries."""
 
     def __init__(
         self, samples: Sequence[Sample], classes: int, transform: Transform | None = None, *, objects: bool = False
@@ -38,9 +39,9 @@ class TorchSamples(Dataset[Any]):
 
 
 def object_target(sample: Sample, labels: np.ndarray) -> dict[str, torch.Tensor]:
-    """The N objects of a sample, as torchvision's detectors take them: "masks" (N, H, W) uint8; "labels" (N,) int64
-    of class ids; "boxes" (N, 4) float32 of left, top, right, bottom in pixels, where right and bottom are exclusive.
-    labels: the sample's label map (H, W) uint8."""
+    """The N objects of a sample for torchvision's detectors: "masks" (N, H, W) uint8; "labels" (N,) int64 of class ids;
+    "boxes" (N, 4) float32 of left, top, right, bottom in pixels, where right and bottom are exclusive. labels: the
+    sample's label map (H, W) uint8."""
     objects = sample.objects(labels)
     masks = objects.numbers == np.arange(1, len(objects.class_ids) + 1)[:, None, None]
     return {

@@ -1,6 +1,6 @@
 """Checks a native dataset: `check_dataset` reads all its files and returns what is wrong with them.
 
-Errors are problems that break training code or that it would learn from wrongly; warnings are for a person to judge.
+Errors break training, or teach it something wrong. Warnings are for a person to judge.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from .stats import Measured, Stats, measure, summarize
 T = TypeVar("T")
 Level = Literal["error", "warning"]
 FILE_FINDINGS = ("structure", "missing", "picture", "mask", "instances", "soft", "tensors")
-"""Kinds of findings about a missing or damaged file. A copy of the file would mend them."""
+"""Kinds of findings about a missing or damaged file, which a copy of the file would mend."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ class Finding:
     """Something that `check` found."""
 
     kind: str
-    """The kind of finding in a word, such as `missing`."""
+    """The kind of finding, in a word such as `missing`."""
     level: Level
     where: str
-    """What it is about: a file relative to the folder, or `row N`."""
+    """What it is about: a file in the dataset, or `row N`."""
     text: str
 
 
@@ -54,7 +54,8 @@ class Checked:
     findings: tuple[Finding, ...]
     """Errors first."""
     stats: Stats | None
-    """The statistics of the samples whose label maps could be read; None if classes.txt or metadata.jsonl could not."""
+    """The statistics of all samples whose label map can be read; None if classes.txt or metadata.jsonl cannot be
+    read."""
 
     @property
     def errors(self) -> int:
@@ -79,12 +80,12 @@ class _Findings(list[Finding]):
         self.folder = folder
 
     def add(self, kind: str, where: str, text: str, level: Level = "error") -> None:
-        """Adds a finding; the arguments are its fields."""
+        """Adds a finding. The arguments are its fields."""
         self.append(Finding(kind, level, where, text))
 
     def attempt(self, kind: str, place: str, read: Callable[[], T]) -> T | None:
-        """What `read` returns. If it raises UserError, the error becomes a finding about `place`, and the result is
-        None."""
+        """What `read` returns. If it raises UserError, this adds a finding and returns None. kind, place: of the
+        finding."""
         try:
             return read()
         except UserError as error:
@@ -92,7 +93,7 @@ class _Findings(list[Finding]):
             return self.add(kind, place, str(error) if kind == "structure" else error.reason)
 
     def read(self, kind: str, file: str, read: Callable[[], T]) -> T | None:
-        """Like `attempt`, for a file of the folder. A missing file is a finding."""
+        """Like `attempt`, for a file in the folder. A missing file is a finding, too."""
         if (self.folder / file).is_file():
             return self.attempt(kind, file, read)
         return self.add("missing", file, ABSENT)
@@ -143,8 +144,8 @@ def check_dataset(folder: Path | str, follow: Follow = iter) -> Checked:
 
 
 def _find_copies(samples: Sequence[Sample], digests: Sequence[str], findings: _Findings) -> None:
-    """Warns of pictures with the same pixels, and of copies of a picture in different parts. digests: `pixel_digest`
-    of each sample's picture."""
+    """Adds warnings about pictures with the same pixels, and about copies of a picture in different parts. digests: the
+    `pixel_digest` of each sample's picture."""
     files = [sample.metadata["file_name"] for sample in samples]
     for first, *others in positions_of(digests):
         if others:
@@ -161,8 +162,8 @@ def _read_files(
     folder: Path, classes: Sequence[str], kinds: Sequence[str], sample: Sample
 ) -> tuple[_Findings, Measured | None, str | None]:
     """(findings, measured, digest) of a sample: what is wrong with its files, the measures of its label map, and the
-    `pixel_digest` of its picture. The last two are None for a file that cannot be read. kinds: the folders of EXTRAS
-    that the set has."""
+    `pixel_digest` of its picture. The last two are None for a file that cannot be read. folder: the dataset. classes:
+    its classes. kinds: the folders of EXTRAS that it has."""
     findings, row, name = _Findings(folder), sample.metadata, sample.name
     measured: Measured | None = None
     digest = findings.read("picture", row["file_name"], partial(_pixels, sample))
@@ -197,8 +198,8 @@ def _pixels(sample: Sample) -> str:
 
 
 def _check_counts(row: Mapping[str, Any], counts: np.ndarray, classes: Sequence[str]) -> None:
-    """Raises UserError unless a row names the classes in its label map, and their areas. counts: (256,), the number
-    of pixels of each id in the label map."""
+    """Raises UserError unless a row names the classes in its label map, and their areas. counts: (256,), the number of
+    pixels of each id in the label map. classes: the dataset's classes."""
     rounded = {**row, "area": {name: round(share, 6) for name, share in row.get("area", {}).items()}}
     for key, value in shown_classes(counts, classes, row.get("classes", ())).items():
         if key in row and rounded[key] != value:

@@ -1,7 +1,7 @@
 """Selects the samples of a dataset that are worth training on, by their rows and label maps.
 
-The confidence of a class in a picture is the mean of its soft mask inside the class's pixels, minus the mean outside.
-It is in [−1, 1], and near 1 if the method was sure everywhere. `generate` and `mask` write it into the rows.
+The confidence of a class in a picture is the mean of its soft mask inside the mask of the class, minus the mean
+outside. It is in [−1, 1], and near 1 if the method was sure everywhere. `generate` and `mask` write it into the rows.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ def select_samples(
     where: str,
     follow: Follow,
 ) -> tuple[list[Sample], Mapping[str, int]]:
-    """(selected, dropped). `selected`: the samples that meet all criteria. `dropped`: criterion → number of other
-    samples. Each counts for the first criterion that it does not meet.
+    """(selected, dropped). `selected`: the samples that meet all criteria. `dropped`: criterion → number of samples
+    that do not meet it. A sample counts only for the first such criterion.
 
-    where: the set's name in errors. follow: wraps the samples, to show progress. Raises UserError naming what a
-    criterion needs, and for a flag that no sample could have.
+    classes: the dataset's classes. where: its name in errors. follow: wraps the samples, to show progress. Raises
+    UserError naming what a criterion needs, and for a flag that no sample could have.
     """
     check_flags(criteria.drop_flags, classes, chain(*(sample.row.flags for sample in samples)))
     stays, dropped = list[Sample](), Counter[str]()
@@ -58,8 +58,8 @@ def select_samples(
 
 
 def _unmet(sample: Sample, classes: Sequence[str], criteria: Criteria, where: str) -> str | None:
-    """The first criterion that a sample does not meet; None if it meets all. `best`, which compares samples, is not
-    among them. where: the set's name in errors. Raises UserError."""
+    """The first criterion that a sample does not meet; None if it meets all. This does not include `best`, which
+    compares samples. classes: the dataset's classes. where: its name in errors. Raises UserError."""
     row = sample.row
     if criteria.reviewed is not None and criteria.reviewed not in _decisions(row.review):
         return "reviewed"
@@ -80,7 +80,7 @@ def _unmet(sample: Sample, classes: Sequence[str], criteria: Criteria, where: st
 
 
 def _decisions(review: Review) -> set[str | None]:
-    """The values of `Criteria.reviewed` with which a sample of this review is kept."""
+    """The values of `Criteria.reviewed` that keep a sample with this review."""
     met: set[str | None] = {review.verdict}
     if not review.rejected:
         met.add("not-rejected")
@@ -92,11 +92,11 @@ def _decisions(review: Review) -> set[str | None]:
 
 
 def _scores(sample: Sample, key: str, criterion: str, where: str) -> Mapping[str, float]:
-    """Class → confidence or agreement of its mask in a sample. A mask that a person corrected has 1. A mask that the
-    viewer made anew is not in it.
+    """Class → the confidence or agreement of its mask in a sample. If a person corrected the mask, all are 1. If the
+    viewer made the mask anew, there are none.
 
-    key: "confidence" or "agreement". criterion, where: the criterion and the set in errors. Raises UserError if the
-    sample's row lacks the key.
+    key: "confidence" or "agreement". criterion, where: names of the criterion and the set in errors. Raises UserError
+    if the row lacks the key.
     """
     row, review = sample.metadata, sample.row.review
     if review.corrected:
@@ -109,9 +109,12 @@ def _scores(sample: Sample, key: str, criterion: str, where: str) -> Mapping[str
 
 
 def confidence(labels: np.ndarray, soft: np.ndarray, class_id: int) -> float:
-    """The confidence of a class, in [−1, 1]. labels: (H, W) uint8. soft: (H, W) uint8 with 255 = 1. Ignored pixels
-    are neither inside nor outside. A class without a pixel has −1. A class that fills the picture has its mean
-    inside."""
+    """The confidence of a class, in [−1, 1]. labels: (H, W) uint8. soft: the soft mask of the class, (H, W) uint8 with
+    255 = 1.
+
+    Ignored pixels are neither inside nor outside. The result is −1 for a class without a pixel, and the mean inside for
+    a class that fills the picture.
+    """
     inside = labels == class_id
     outside = ~inside & (labels != IGNORE)
     if not inside.any():
@@ -123,8 +126,8 @@ def confidence(labels: np.ndarray, soft: np.ndarray, class_id: int) -> float:
 
 
 def best_per_class(confidences: Sequence[Mapping[str, float]], count: int) -> set[int]:
-    """Positions of the samples that are among the `count` surest samples of a class. Earlier samples go before
-    equally sure ones. confidences: for each sample, class → confidence."""
+    """The positions of the samples that are among the `count` surest samples of any class. Of equally sure samples, the
+    earlier goes first. confidences: for each sample, class → confidence."""
     chosen: set[int] = set()
     for name in set[str]().union(*confidences):
         having = [i for i, sure in enumerate(confidences) if name in sure]

@@ -13,12 +13,12 @@ from ...files.label_maps import IGNORE
 from ..shapes.objects import find_objects
 
 AREA_BINS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.95, 1.0)
-"""Edges of the bins in the histogram of areas. `generate` flags masks in the first and the last bin as `degenerate`."""
+"""Edges of the bins for areas. `generate` flags masks in the first and the last bin as `degenerate`."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured in a label map."""
+    """The measures of a label map."""
 
     size: tuple[int, int]
     """(height, width)."""
@@ -43,11 +43,11 @@ class ClassStats:
     pixels: float
     """Share of all pixels in the set."""
     mean_area: float | None
-    """Mean share of the picture, over `images`."""
+    """Mean share of the picture in these images; None if there are none."""
     mean_pieces: float | None
-    """Mean number of connected pieces, over `images`."""
+    """Mean number of connected pieces in these images; None if there are none."""
     areas: tuple[int, ...]
-    """Number of images in each bin of AREA_BINS; the last bin is closed."""
+    """Number of images in each bin of AREA_BINS; the last bin includes both its edges."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,9 @@ class Stats:
     images: int
     """Number of images."""
     background: float
-    """Share of all pixels."""
+    """Share of all pixels that are background."""
     ignored: float
-    """Share of all pixels."""
+    """Share of all pixels that are ignored."""
     sizes: Mapping[str, int]
     """`height×width` → number of images."""
     classes: tuple[ClassStats, ...]
@@ -70,13 +70,14 @@ class Stats:
 
 
 def measure(labels: np.ndarray, min_piece: int = 1) -> Measured:
-    """The measures of a label map (H, W) uint8. min_piece: the least number of pixels of a piece that counts."""
+    """The measures of a label map (H, W) uint8. min_piece: pieces with fewer pixels are not counted."""
     pieces = np.bincount(find_objects(labels, min_piece).class_ids, minlength=256)
     return Measured((labels.shape[0], labels.shape[1]), np.bincount(labels.ravel(), minlength=256), pieces)
 
 
 def summarize(samples: Sequence[Measured], classes: Sequence[str]) -> Stats:
-    """The statistics of a dataset. samples: the measures of its label maps. classes: without the background."""
+    """The statistics of a dataset. samples: the measures of its label maps. classes: its classes, without the
+    background."""
     total = sum((sample.counts for sample in samples), np.zeros(256, np.int64))
     shares = (total / max(total.sum(), 1)).tolist()
     return Stats(
@@ -89,7 +90,8 @@ def summarize(samples: Sequence[Measured], classes: Sequence[str]) -> Stats:
 
 
 def _class_stats(samples: Sequence[Measured], class_id: int, name: str, pixels: float) -> ClassStats:
-    """The statistics of the class `name`. pixels: its share of all pixels in the set."""
+    """The statistics of a class. samples: the measures of the label maps. class_id, name: the class. pixels: its share
+    of all pixels."""
     showing = [(sample.areas[class_id], sample.pieces[class_id]) for sample in samples if sample.counts[class_id]]
     areas, pieces = np.array(showing, np.float64).reshape(-1, 2).T
     return ClassStats(
