@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -194,7 +194,11 @@ def correct(
         item = item_of(original)
         before, after = original.labels(len(names)), item.labels(len(names))
         pixels = int((before != after).sum())
-        objects, division = _objects_after(original, item, before, after, are_objects, by)
+        objects, returned, division = original.instances, item.instances, cast(Division, "same")
+        if objects is not None:
+            objects = objects_after(objects, before, after)
+            if returned is not None:
+                objects, division = objects_from_tool(objects, returned, after, by in IN_PIECES, are_objects)
         tell(Change(original.name, pixels, division))
         if pixels:
             return _relabelled(original, after, objects, division, by)
@@ -205,23 +209,6 @@ def correct(
         return original
 
     return names, map(corrected, originals)
-
-
-def _objects_after(
-    original: Sample, item: Sample, before: np.ndarray, after: np.ndarray, are_objects: Callable[[], bool], by: str
-) -> tuple[Instances | None, Division]:
-    """(objects, division): the objects of a sample after the tool, as `objects_from_tool` returns them.
-
-    original: the sample before. item: the sample as it came back. before, after: their label maps (H, W) uint8.
-    are_objects: as for `objects_from_tool`. by: the tool's format.
-    """
-    own, returned = original.instances, item.instances
-    if own is None:
-        return None, "same"
-    expected = objects_after(own, before, after)
-    if returned is None:
-        return expected, "same"
-    return objects_from_tool(expected, returned, after, by in IN_PIECES, are_objects)
 
 
 def _relabelled(original: Sample, labels: np.ndarray, objects: Instances | None, division: Division, by: str) -> Sample:

@@ -104,7 +104,10 @@ def _load(path: Path, class_list: ClassList) -> StoredMask:
         if image.has_transparency_data:
             rgba = np.asarray(image.convert("RGBA"))
     if kind == "PNG" and mode in ("I", "I;16"):
-        pixels, mode = _narrow(pixels, path), "L"
+        pixels, mode = np.where(pixels == 65535, IGNORE, pixels), "L"
+        if pixels.max() > IGNORE:
+            problem = f"has id {pixels.max()}; ids of label maps are 0 to {IGNORE - 1}, and {IGNORE} is ignored"
+            raise UserError(path, problem)
     by_name = class_list.colours is None
     one_bit = mode == "1" and len(class_list.classes) == 1 and by_name
     if kind != "PNG" or not (one_bit or mode in ("P", "L", "LA", "RGB", "RGBA")):
@@ -166,14 +169,3 @@ def _without_alpha(pixels: np.ndarray, rgba: np.ndarray, path: Path, by_name: bo
     if pixels.ndim == 3:
         return pixels[..., 0] if pixels.shape[2] == 2 else colours
     return pixels
-
-
-def _narrow(pixels: np.ndarray, path: Path) -> np.ndarray:
-    """Ids of 16 bits as uint8, with 255 for 65535. pixels: (H, W). path: the file, for errors. Raises UserError for an
-    id that label maps cannot hold."""
-    pixels = np.where(pixels == 65535, IGNORE, pixels)
-    if pixels.max() > IGNORE:
-        raise UserError(
-            path, f"has id {pixels.max()}; ids of label maps are 0 to {IGNORE - 1}, and {IGNORE} is ignored"
-        )
-    return pixels.astype(np.uint8)

@@ -163,9 +163,8 @@ def _files(source: Import) -> list[Path]:
     if source.path.is_file():
         return [source.path]
     paths = sorted(path for path in source.path.rglob("*.json") if path.is_file() and not path.name.startswith("."))
-    kinds = {path: json_kind(path) for path in paths}
-    files = [path for path in paths if kinds[path] == "labelme"]
-    others = [path for path in paths if kinds[path] != "labelme"]
+    files = [path for path in paths if json_kind(path) == "labelme"]
+    others = sorted({*paths} - {*files})
     if not files:
         raise UserError(source.path, "has no labelme JSON file, one with 'shapes'")
     source.count(len(others), f"JSON files are not from labelme, such as {next(iter(others), None)}: they are left out")

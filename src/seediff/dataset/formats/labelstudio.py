@@ -131,17 +131,16 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
     tasks = read_json(file, list[Task])
     interface = file.parent / INTERFACE
     view = read_xml(interface, "View") if interface.is_file() else Node("View", {}, "")
-    numbered = [(f"{file}: task {number}", task) for number, task in enumerate(tasks, 1)]
-    read = [(where, task) for where, task in numbered if task.done] or numbered
-    source.count(
-        len(tasks) - len(read), f"of {len(tasks)} tasks have no annotation, or were skipped: they are left out"
-    )
-    more = sum(len(task.done[1:]) for _, task in read)
+    named = [(f"{file}: task {number}", task) for number, task in enumerate(tasks, 1)]
+    used = [(where, task) for where, task in named if task.done] or named
+    left_out = len(tasks) - len(used)
+    source.count(left_out, f"of {len(tasks)} tasks have no annotation, or were skipped: they are left out")
+    more = sum(len(task.done[1:]) for _, task in used)
     if more:
         source.note(f"second annotations of a task, left out: {more} (a ground truth counts, or else the last change)")
     pictures: list[TaskPicture] = []
     boxed, others = list[str](), list[str]()
-    for where, task in read:
+    for where, task in used:
         regions, left = find_regions(task.answer(where), where)
         for address, drawn in _by_picture(task.data, regions, shown_keys(view), where):
             pictures.append(TaskPicture(where, task, address, drawn))
@@ -149,14 +148,14 @@ def read(source: Import, *, classes: Sequence[str] | None = None, images: Path |
         boxed += [one.result.about for one in regions if not one.region.masked]
     source.not_drawn(boxed, others)
 
-    used = [picture.labels() for picture in pictures]
+    labels = [picture.labels() for picture in pictures]
     listing: object = "--classes"
     if classes is None and interface.is_file():
         classes, listing = mask_labels(view), interface
     elif classes is None:
-        classes, listing = sorted({*chain(*used)}), file
+        classes, listing = sorted({*chain(*labels)}), file
     names, ids = number_labels(classes, listing, source.note)
-    folders, objects = given_or(images, file.parent, file.parent / IMAGES), by_object(used)
+    folders, objects = given_or(images, file.parent, file.parent / IMAGES), by_object(labels)
     return Contents(names, source.samples_of(picture.record(folders, ids, objects) for picture in pictures))
 
 
