@@ -93,8 +93,8 @@ def add_image(document: Json, placed: Placed, annotations: Sequence[Json], metad
     if metadata:
         image["metadata"] = metadata
     document["images"].append(image)
-    for one in annotations:
-        document["annotations"].append({"id": len(document["annotations"]) + 1, "image_id": number, **one})
+    for annotation in annotations:
+        document["annotations"].append({"id": len(document["annotations"]) + 1, "image_id": number, **annotation})
 
 
 def annotate(sample: Sample, labels: np.ndarray, min_area: int, polygons: bool) -> tuple[list[Json], list[Json], int]:
@@ -154,7 +154,7 @@ def read(
             check_row(image.metadata, f"{path}: metadata of image '{image.file_name}'")
             annotations = by_image[image.id]
             if len(records) < 100:  # reading run lengths takes long
-                elsewhere += sum(is_elsewhere(one, (image.height, image.width)) for one in annotations)
+                elsewhere += sum(is_elsewhere(annotation, (image.height, image.width)) for annotation in annotations)
             all_objects = crowds == "objects"
             draw = partial(paint, image=image, annotations=annotations, ids=ids, where=path, all_objects=all_objects)
             objects = draw
@@ -197,8 +197,8 @@ def _check_masks(documents: Mapping[Path, CocoFile], crowds: Crowds | None, sour
     if crowds not in (None, "ignored", "objects"):
         raise UserError("crowds", f"{crowds} must be ignored or objects")
     shapes = list(chain(*(document.annotations for document in documents.values())))
-    masked = [one for one in shapes if one.masked]
-    several, boxes = sum(bool(one.iscrowd) for one in masked), len(shapes) - len(masked)
+    masked = [annotation for annotation in shapes if annotation.masked]
+    several, boxes = sum(bool(annotation.iscrowd) for annotation in masked), len(shapes) - len(masked)
     where = next(iter(documents))
     if shapes and not masked:
         raise UserError(where, "its annotations are boxes; label maps need RLE or polygons in 'segmentation'")
@@ -208,6 +208,6 @@ def _check_masks(documents: Mapping[Path, CocoFile], crowds: Crowds | None, sour
     of = f"of {len(shapes)} annotations"
     if crowds != "objects":
         source.count(several, f"{of} are crowds (iscrowd 1), not objects; pixels only in them are ignored (255)")
-    stray = sum(len(one.polygons) < len(one.listed) for one in shapes)
+    stray = sum(len(annotation.polygons) < len(annotation.all_polygons) for annotation in shapes)
     source.count(stray, f"{of} have stray points or lines without area: left out")
     source.count(boxes, f"{of} are boxes without a mask; pixels in them but in no mask are ignored (255)")

@@ -138,7 +138,7 @@ class Annotation(msgspec.Struct, frozen=True):
     attributes: Any = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.segmentation, list) and len({isinstance(one, list) for one in self.segmentation}) > 1:
+        if isinstance(self.segmentation, list) and len({isinstance(part, list) for part in self.segmentation}) > 1:
             raise ValueError("a polygon is a list of x, y")
         if not self.segmentation and not self.box:
             raise ValueError("an annotation needs a 'segmentation' or 'bbox' of 4 numbers")
@@ -162,7 +162,7 @@ class Annotation(msgspec.Struct, frozen=True):
         return 0.0
 
     @property
-    def listed(self) -> list[list[float]]:
+    def all_polygons(self) -> list[list[float]]:
         """The polygons; [] for run lengths. A flat list of numbers counts as one polygon."""
         given: Any = self.segmentation
         if not isinstance(given, list):
@@ -174,7 +174,7 @@ class Annotation(msgspec.Struct, frozen=True):
     @property
     def polygons(self) -> list[list[float]]:
         """The polygons, without stray points and lines, which have no area."""
-        return [one for one in self.listed if len(one) not in (0, 2, 4)]
+        return [polygon for polygon in self.all_polygons if len(polygon) not in (0, 2, 4)]
 
     @property
     def masked(self) -> bool:
@@ -192,8 +192,8 @@ class CocoFile(msgspec.Struct, frozen=True):
     def by_image(self) -> dict[Id, list[Annotation]]:
         """Image id → the annotations of the image."""
         annotations: dict[Id, list[Annotation]] = {image.id: [] for image in self.images}
-        for one in self.annotations:
-            annotations[one.image_id].append(one)
+        for annotation in self.annotations:
+            annotations[annotation.image_id].append(annotation)
         return annotations
 
 
@@ -205,14 +205,14 @@ def load_coco(path: Path) -> CocoFile:
 def checked(document: CocoFile, path: Path) -> CocoFile:
     """Returns the document. Raises UserError if two images or categories have one id, or if an annotation names an id
     that does not exist. path: the document's file, for errors."""
-    images, categories = [one.id for one in document.images], [one.id for one in document.categories]
+    images, categories = [entry.id for entry in document.images], [entry.id for entry in document.categories]
     for part, ids in (("images", images), ("categories", categories)):
         for id_, count in Counter(ids).items():
             if count > 1:
                 raise UserError(path, f"two {part} have the id {id_}")
     existing = {"image": {*images}, "category": {*categories}}
-    for number, one in enumerate(document.annotations):
-        for part, id_ in (("image", one.image_id), ("category", one.category_id)):
+    for number, entry in enumerate(document.annotations):
+        for part, id_ in (("image", entry.image_id), ("category", entry.category_id)):
             if id_ not in existing[part]:
                 raise UserError(path, f"annotations[{number}] is of {part} {id_}, which does not exist")
     return document
@@ -224,7 +224,7 @@ def classes_of(documents: Mapping[Path, CocoFile], note: Note = no_note) -> tupl
     documents have different categories."""
     used: set[int | None] = set()
     for document in documents.values():
-        used.update(one.category_id for one in document.annotations)
+        used.update(annotation.category_id for annotation in document.annotations)
     named = {path: _names(document.categories, used) for path, document in documents.items()}
     first, names = next(iter(named.items()))
     for other in named:
@@ -237,32 +237,32 @@ def classes_of(documents: Mapping[Path, CocoFile], note: Note = no_note) -> tupl
 def _names(categories: Sequence[Category], used: Collection[int | None]) -> dict[int, str]:
     """Category id → name, in rising order. Roboflow's category 0 is the parent of the others; it is left out if no
     annotation has it. used: the category ids of annotations."""
-    names = {one.id: one.name for one in sorted(categories, key=lambda category: category.id)}
-    if 0 not in used and any(one.id and one.supercategory == names.get(0, object) for one in categories):
+    names = {category.id: category.name for category in sorted(categories, key=lambda category: category.id)}
+    if 0 not in used and any(category.id and category.supercategory == names.get(0, object) for category in categories):
         del names[0]
     return names
 
 
-def is_elsewhere(one: Annotation, shape: tuple[int, int]) -> bool:
+def is_elsewhere(annotation: Annotation, shape: tuple[int, int]) -> bool:
     """Whether an annotation's mask and its `bbox` disagree: a side of the mask is more than 2 pixels away from the same
     side of the box. shape: (H, W) of the picture."""
-    if not (one.masked and one.box):
+    if not (annotation.masked and annotation.box):
         return False
     try:
-        drawn = box_xyxy(_runs(one, shape, ""), shape)
+        drawn = box_xyxy(_runs(annotation, shape, ""), shape)
     except (UserError, OverflowError):  # painting refuses such a mask
         return False
-    left, top, width, height = one.box
+    left, top, width, height = annotation.box
     given = np.array([left, top, left + width, top + height]).clip(0, [*shape[::-1], *shape[::-1]])
     return bool(drawn.any() and np.abs(given - drawn).max() > 2)
 
 
-def _runs(one: Annotation, shape: tuple[int, int], where: str) -> np.ndarray:
+def _runs(annotation: Annotation, shape: tuple[int, int], where: str) -> np.ndarray:
     """(N,): the run lengths of an annotation's mask. shape: (H, W) of the picture. where: the annotation's name in
     errors. Raises UserError."""
-    if isinstance(one.segmentation, Rle):
-        return count_runs(one.segmentation.size, one.segmentation.counts, shape, where)
-    return polygon_runs(one.polygons, shape, where)
+    if isinstance(annotation.segmentation, Rle):
+        return count_runs(annotation.segmentation.size, annotation.segmentation.counts, shape, where)
+    return polygon_runs(annotation.polygons, shape, where)
 
 
 def paint(
@@ -283,14 +283,14 @@ def paint(
     check_frame(path, shape, of_image)  # before an array of that size is made
     shapes = Shapes(shape)
     masks: list[tuple[bool, int, np.ndarray]] = []
-    for one in annotations:
-        if one.masked:
-            seen = all_objects or not one.iscrowd
-            runs = _runs(one, shape, f"{where}: annotation {one.id}")
-            masks.append((seen, ids[one.category_id or 0] if seen else IGNORE, runs))
-        elif one.box:
-            x, y, width, height = one.box
-            shapes.box(x, y, x + width, y + height, one.rotation)
+    for annotation in annotations:
+        if annotation.masked:
+            seen = all_objects or not annotation.iscrowd
+            runs = _runs(annotation, shape, f"{where}: annotation {annotation.id}")
+            masks.append((seen, ids[annotation.category_id or 0] if seen else IGNORE, runs))
+        elif annotation.box:
+            x, y, width, height = annotation.box
+            shapes.box(x, y, x + width, y + height, annotation.rotation)
     for _, class_id, runs in sorted(masks, key=lambda mask: (mask[0], -mask[2][1::2].sum())):
         shapes.runs(runs, shapes.number(class_id))
     return shapes.painted()

@@ -22,7 +22,7 @@ UNSAFE = re.compile(r'^\.|[\\/:*?"<>|]|\.$')
 
 def write(export: Export) -> None:
     """Writes a PNG with transparency for each class of each sample. Its edges are soft if the sample has a soft mask of
-    the class that describes its mask. Raises UserError if two classes would share a folder."""
+    the class, unless somebody replaced the mask. Raises UserError if two classes would share a folder."""
     folders = {number: UNSAFE.sub("_", name) for number, name in enumerate(export.classes, 1)}
     owners: dict[str, str] = {}
     for name, folder in zip(export.classes, folders.values(), strict=True):

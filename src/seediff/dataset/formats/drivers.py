@@ -93,9 +93,9 @@ class Notes:
             self.note(f"{number} {line}")
 
     def not_drawn(self, boxed: Sequence[str], lines: Sequence[str]) -> None:
-        """Adds a line that counts shapes of which only the box around them was painted, and one that counts shapes that
-        were left out. boxed: kind and class of the former, such as "cuboid car". lines: of the latter, such as
-        "polyline lane"."""
+        """Adds lines with the numbers of shapes that are not masks. boxed: the shapes of which the box around them was
+        painted, each as kind and class, such as "cuboid car". lines: the shapes that were left out, such as "polyline
+        lane"."""
         around = "shapes are not masks; pixels in the boxes around them but in no mask are ignored (255)"
         for shapes, line in ((boxed, around), (lines, "shapes are no masks and are left out")):
             self.count(len(shapes), f"{line}, such as {', '.join(sorted({*shapes})[:8])}")
@@ -150,7 +150,7 @@ class Export(Notes):
             yield Placed(name, split, sample, height, width, encoded)
 
     def put(self, path: str, data: bytes | str | Path) -> None:
-        """Writes a file. path: where, in the folder. data: its bytes or text, or the file to copy or link."""
+        """Writes a file. path: relative to the folder. data: its bytes or text, or the file to copy or link."""
         if isinstance(data, str):
             data = data.encode("utf-8")
         put(self.folder / path, data, link=self.link)

@@ -97,14 +97,15 @@ def draw(sample: Sample, labels: np.ndarray, names: Mapping[int, str]) -> list[J
 
 def _score(sample: Sample, name: str) -> float | None:
     """The score of a class's mask, in [0, 1]: its `confidence` in the row, or else its `presence`. None if the row has
-    neither, or if a person corrected the mask, because they describe the mask before. name: the class."""
+    neither. Also None if a person corrected the mask, because the row's values describe the earlier mask. name: the
+    class."""
     scores = {**(sample.row.presence or {}), **sample.row.confidence}
     if sample.row.review.corrected or name not in scores:
         return None
     return float(np.clip(scores[name], 0, 1))
 
 
-class Own(msgspec.Struct, frozen=True):
+class OwnData(msgspec.Struct, frozen=True):
     """What SeeDiff writes into a task under OWN_KEY."""
 
     name: str = ""
@@ -176,9 +177,9 @@ class TaskPicture:
     def record(self, folders: Sequence[Path], ids: Mapping[str, int], objects: bool) -> PictureRecord:
         """The picture's record. folders: where the picture may be. ids: label → id. objects: whether each mask is an
         object. Raises UserError."""
-        own = Own()
+        own = OwnData()
         if isinstance(self.task.data.get(OWN_KEY), Mapping):
-            own = fit(self.task.data[OWN_KEY], Own, f"{self.where}: data.{OWN_KEY}")
+            own = fit(self.task.data[OWN_KEY], OwnData, f"{self.where}: data.{OWN_KEY}")
             check_row(own.metadata, f"{self.where}: metadata in its data.{OWN_KEY}")
         paints = partial(paint, regions=self.regions, ids=ids, where=self.where)
         return PictureRecord(

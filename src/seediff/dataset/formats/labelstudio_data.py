@@ -155,9 +155,13 @@ def find_regions(answer: TaskAnswer, where: str) -> tuple[list[Drawn], list[str]
 
 
 def _region(result: Result, here: str) -> Region | None:
-    """The region of a result: its mask or box; for another result with an area, the box around its corners; for a mask
-    of unknown coding, the whole picture; None for a result without an area. here: the result's name in errors. Raises
-    UserError."""
+    """The region of a result. here: the result's name in errors. Raises UserError.
+
+    - A mask or box is a region as it is.
+    - A mask of unknown coding becomes the whole picture as a box.
+    - Any other result with an area becomes the box around its corners.
+    - None for a result without an area.
+    """
     value, mask = result.value, result.type in MASKS
     if mask or result.type in (*BOXES, "labels"):
         try:
@@ -208,7 +212,7 @@ def paint(image: Path, regions: Sequence[Drawn], ids: Mapping[str, int], where: 
         shape = regions[0].result.size
     check_frame(image, shape, where)
     shapes = Shapes(shape)
-    for here, result, region in sorted(regions, key=lambda one: one.region.masked):
+    for here, result, region in sorted(regions, key=lambda drawn: drawn.region.masked):
         if result.image_rotation % 360:
             turned = f"was drawn on a picture rotated by {result.image_rotation:g}°"
             raise UserError(here, turned, "undo the rotation in Label Studio")

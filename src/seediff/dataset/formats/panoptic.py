@@ -139,9 +139,9 @@ def read(source: Import, *, images: Path | None = None) -> Contents:
     classes, ids = classes_of(documents, source.note)
     records: list[PictureRecord] = []
     for path, document in documents.items():
-        masks = {one.image_id: path.with_suffix("") / one.file_name for one in given[path].annotations}
+        masks = {entry.image_id: path.with_suffix("") / entry.file_name for entry in given[path].annotations}
         source.count(len(document.images) - len(masks), f"pictures of {path} have no annotation: they are left out")
-        things = {one.id for one in document.categories if one.isthing}
+        things = {entry.id for entry in document.categories if entry.isthing}
         name, by_image = CocoName.of(path), document.by_image()
         folders = name.image_folders(source.folder, images)
         for image in document.images:
@@ -150,10 +150,10 @@ def read(source: Import, *, images: Path | None = None) -> Contents:
             where, mask, annotations = f"{path}, image {image.id}", masks[image.id], by_image[image.id]
             if not mask.is_file():
                 raise UserError(where, f"there is no mask {mask}")
-            segments = {one.id: ids[one.category_id or 0] for one in annotations}
+            segments = {entry.id: ids[entry.category_id or 0] for entry in annotations}
             if len(segments) < len(annotations):
                 raise UserError(where, "two of its segments have one id")
-            no_objects = {one.id: 0 for one in annotations if one.iscrowd or one.category_id not in things}
+            no_objects = {entry.id: 0 for entry in annotations if entry.iscrowd or entry.category_id not in things}
             draw = partial(_paint, mask=inside(source.folder, mask), image=image, where=where)
             records.append(
                 PictureRecord(

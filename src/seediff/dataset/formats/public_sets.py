@@ -48,7 +48,7 @@ too."""
 
 
 class FoundMask(NamedTuple):
-    """The file of a label map, and the picture of which it is."""
+    """A label map and the picture that it labels, as files."""
 
     split: str | None
     name: str

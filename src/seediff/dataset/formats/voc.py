@@ -68,7 +68,7 @@ def convert(sample: Sample, labels: np.ndarray, jpeg: bool) -> tuple[bytes, byte
 
 def find_voc(folder: Path) -> Path | None:
     """The folder that contains SegmentationClass/; None if there is no such folder. It is `folder` itself, or else the
-    folder of a year in it or in its VOCdevkit/, and of several years VOC2012."""
+    folder of a year in it or in its VOCdevkit/. VOC2012 goes before other years."""
     years = sorted(folder.glob(VOC_YEAR)) + sorted((folder / "VOCdevkit").glob(VOC_YEAR))
     roots = [folder, *sorted(years, key=lambda path: (path.name != "VOC2012", path.parent != folder))]
     return next((root for root in roots if (root / CLASS_MAPS).is_dir()), None)

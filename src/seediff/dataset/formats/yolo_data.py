@@ -1,8 +1,9 @@
 """What a YOLO dataset's YAML file names: the classes, the pictures of its splits, and the paths of their labels.
 
-`train`, `val` and `test` are each a folder of pictures, a text file with one picture per line, or a list of these,
-below `path` or beside the YAML file. They are read as Ultralytics reads them, except for files outside the folder.
-Without such a file, the pictures are those in images/, and classes.txt or the option `classes` names the classes.
+`train`, `val` and `test` in the file each name a folder of pictures, a text file with one picture per line, or a list
+of these. Their paths are relative to the folder `path`, or else to the YAML file. They are read as Ultralytics reads
+them, except for files outside the folder. Without a YAML file, the pictures are in images/, and the names of the
+classes are in classes.txt or in the option `classes`.
 """
 
 from __future__ import annotations
@@ -137,7 +138,7 @@ class YoloImage:
 
 
 class Located(NamedTuple):
-    """A picture, or a folder or list of pictures, that was found.
+    """A picture, a folder of pictures or a list of pictures, and where it was found.
 
     For example, /set/data.yaml has `train: images/train`, and the user names --images /photos. Then `path` is
     /photos/train, and `in_set` is /set/images/train. The label file of /photos/train/1.jpg is /set/labels/train/1.txt.
@@ -188,8 +189,8 @@ class Places:
             yield from (Located(folder / part, in_set) for part in (inner, name, ""))
 
     def holds(self, path: Path) -> bool:
-        """Whether a file may be read: it must be in the dataset's folder or the named one, also after following
-        links."""
+        """Whether a file may be read: it must be in the dataset's folder, or in the folder of pictures that the
+        user named, also after following links."""
         real = Path(os.path.realpath(path))
         return any(real.is_relative_to(os.path.realpath(folder)) for folder in (self.root, *self.named))
 
@@ -222,7 +223,7 @@ def find_images(
     for path in (*found, *(image.labels for image in found.values()), *folders):
         if not places.holds(path):
             raise UserError(path, f"leads out of {places.root}", ELSEWHERE)
-    for path in _left_labels(found, folders, labels):
+    for path in _lone_labels(found, folders, labels):
         source.leave_out(path, f"has labels, but there is no picture '{path.stem}' for them")
     named = {name: [image.path for image in part] for name, part in parts.items()}
     splits = source.splits_of(named, data.file.name)
@@ -258,8 +259,8 @@ def _entries(data: YoloData, split: str | None) -> dict[str, list[str]]:
 def _images_of(places: Places, entry: Located, split: str, labels: LabelFiles) -> Iterator[YoloImage]:
     """The pictures in a folder or list. entry: the folder or list. split: its split. Raises UserError."""
     if entry.path.is_file():
-        located = _listed(places, entry.path)
-        base = Path(os.path.commonpath([os.path.abspath(one.path.parent) for one in located]))
+        located = _images_in_list(places, entry.path)
+        base = Path(os.path.commonpath([os.path.abspath(picture.path.parent) for picture in located]))
     else:
         inner = [path.relative_to(entry.path) for path in sorted(entry.path.rglob("*")) if _is_image(path)]
         located, base = [Located(entry.path / path, entry.in_set / path) for path in inner], entry.path
@@ -267,7 +268,7 @@ def _images_of(places: Places, entry: Located, split: str, labels: LabelFiles) -
         yield YoloImage(path, split, Path(os.path.relpath(path, base)).as_posix(), labels.of(in_set))
 
 
-def _listed(places: Places, path: Path) -> list[Located]:
+def _images_in_list(places: Places, path: Path) -> list[Located]:
     """The pictures in a list. path: the text file of the list. Raises UserError."""
     found: list[Located] = []
     for number, line in enumerate(read_lines(path), 1):
@@ -278,7 +279,7 @@ def _listed(places: Places, path: Path) -> list[Located]:
     return found
 
 
-def _left_labels(
+def _lone_labels(
     images: Mapping[Path, YoloImage], folders: Mapping[Path, Collection[Path]], labels: LabelFiles
 ) -> Iterator[Path]:
     """The label files without a picture. images: the pictures by path. folders: what `_picture_folders` returned. The
