@@ -9,7 +9,7 @@ from items import item
 from refusals import user_error
 
 from seediff.dataset.dataset import Dataset
-from seediff.dataset.shapes.brush import encode_brush
+from seediff.dataset.shapes.rle import encode_brush
 
 CLASSES = ("cat", "dog <b>", 'a "cow" & co')
 

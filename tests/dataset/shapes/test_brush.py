@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from seediff.dataset.shapes.brush import SIZES, decode_brush, encode_brush
+from seediff.dataset.shapes.rle import SIZES, decode_brush, encode_brush
 
 
 def masks():

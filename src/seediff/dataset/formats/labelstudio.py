@@ -31,7 +31,7 @@ from ...files.messages import show_json
 from ..class_lists import number_labels
 from ..rows import check_row
 from ..sample import Sample
-from ..shapes.brush import encode_brush
+from ..shapes.rle import encode_brush
 from .drivers import Export, Import, PictureRecord
 from .format_table import Contents
 from .labelstudio_data import Drawn, Task, find_regions, mask_labels, paint, shown_keys

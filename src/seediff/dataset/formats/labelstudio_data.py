@@ -14,8 +14,7 @@ from ...errors import UserError
 from ...files.documents import Byte, Json, Node, fit
 from ...files.messages import show_json
 from ..encoding import Instances
-from ..shapes.brush import decode_brush
-from ..shapes.rle import polygon_runs
+from ..shapes.rle import decode_brush, polygon_runs
 from .painting import Near, Shapes, Side, class_of
 from .pictures import check_frame, shown_size
 
