@@ -24,8 +24,8 @@ from .encoding import Instances
 from .shapes.objects import Objects
 
 NOISE_SIGMA = 0.02, 0.1
-"""Standard deviation of the noise, where 1 is white minus black. Of each such pair, a picture gets a random number in
-between. All strengths are this package's choice."""
+"""Smallest and largest standard deviation of the noise, where 1 is white minus black. Each picture gets a random value
+in between. This and the limits below are this package's choice."""
 PERSPECTIVE_SHIFT = 0.05, 0.25
 """Distance that corners move inwards, as a share of the sides."""
 BOX_COUNT, BOX_SIDE = (1, 3), (0.1, 0.3)

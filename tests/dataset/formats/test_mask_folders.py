@@ -164,3 +164,12 @@ def test_what_is_missing_is_said(tmp_path):
     assert notes[-1] == "labels whose picture is missing, left out: 1"
     with user_error(r"has no images/ and masks/ with PNG masks, and no NAME_mask.png"):
         imported("masks", tmp_path / "images", classes=("dog",))
+
+
+def test_masks_without_a_picture_are_counted_when_label_maps_are_compared(tmp_path):
+    save_image(tmp_path / "a.jpg", LABELS.shape)
+    for name in ("a_mask.png", "b_mask.png"):
+        save_map(tmp_path / name, LABELS)
+    found = Dataset.load("masks", tmp_path, classes=("dog", "cat"), labels_alone=True)
+    assert [one.name for one in found] == ["a"]
+    assert found.notes == ("labels whose picture is missing, left out: 1",)

@@ -85,7 +85,7 @@ class CocoName:
             above = above.parent
         places = [*(f"{IMAGES}/{part}" for part in parts), IMAGES, *parts, "data", ""]
         if self.kind and self.beside(SEMANTIC).is_file():
-            # SeeDiff's pictures of all parts are in one folder, where `train` may be a folder of samples' names.
+            # SeeDiff writes the pictures of all parts into images/, where `train/` may belong to a sample's name.
             places.insert(0, IMAGES)
         for base in (root, above):
             folders += [base / place for place in places]

@@ -159,10 +159,11 @@ def recognise(path: Path, labels_alone: bool = False) -> SourceName:
         return _of_file(path)
     check_finished(path)
     check_single(path)
-    damaged: list[UserError] = []
+    damaged: list[UserError] = []  # of JSON files that cannot be read, for a folder of no format
 
     @cache  # several formats ask for the same file, which may have hundreds of megabytes
     def kind_of(file: Path) -> SourceName | None:
+        """The format of a JSON file; None if it is of no format or cannot be read."""
         try:
             return json_kind(file)
         except UserError as error:

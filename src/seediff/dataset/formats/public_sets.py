@@ -142,6 +142,7 @@ def find_published(folder: Path) -> tuple[PublicSet, Path, dict[str, Path]] | No
     here = Path(os.path.abspath(folder))
     if (folder / "classes.txt").is_file():
         return None
+    # If `folder` holds the label maps of a part, the root is its parent or grandparent, and no other part counts.
     for layout in PUBLIC:
         roots = (*(folder / place for place in layout.below), here.parent, here.parent.parent)
         for root, masks in product(roots, layout.masks):

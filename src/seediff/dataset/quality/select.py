@@ -21,7 +21,7 @@ from ..rows import Review, shown_classes
 from ..sample import Sample
 from .stats import measure
 
-WRITTEN = {
+WRITERS = {
     "confidence": "generate and mask write it",
     "agreement": "generate and mask write it for method seediff",
 }
@@ -105,7 +105,7 @@ def _scores(sample: Sample, key: str, criterion: str, where: str) -> Mapping[str
         return row[key]
     if review.made is not None or ("classes" in row and not row["classes"]):
         return {}
-    raise UserError(criterion, f"needs `{key}`, and sample '{sample.name}' of {where} has none", WRITTEN[key])
+    raise UserError(criterion, f"needs `{key}`, and sample '{sample.name}' of {where} has none", WRITERS[key])
 
 
 def confidence(labels: np.ndarray, soft: np.ndarray, class_id: int) -> float:
