@@ -33,6 +33,7 @@ class TrainConfig(Settings):
     """The configuration of a training, without its data."""
 
     command: ClassVar[str] = "train"
+    deciding: ClassVar[tuple[str, ...]] = ("architecture", "backbone", "weights")
 
     architecture: Annotated[Architecture, OF_NETWORK] = "mask2former"
     """Segmenter architecture, as implemented in transformers."""
