@@ -38,11 +38,11 @@ def model_fingerprint(files: ModelFiles) -> str:
         raise UserError("model", f"{files.whole}: cannot be read ({first_line(error)})") from error
 
 
-def weights_fingerprint(files: ModelFiles, *adapters: str | None) -> str:
-    """`model_fingerprint`, and after it a digest of each adapter's weight file. adapters: paths or hub ids; None
-    stands for no adapter."""
-    added = [content_fingerprint(weight_file("adapter", adapter)) for adapter in adapters if adapter is not None]
-    return "+".join([model_fingerprint(files), *added])
+def weights_fingerprint(files: ModelFiles, **additions: str | None) -> str:
+    """`model_fingerprint`, followed by a digest of each further file of weights. additions: option → path or hub id of
+    its file, such as lora="style.safetensors"; None: not used. Raises UserError, with the option's name."""
+    paths = [weight_file(option, source) for option, source in additions.items() if source is not None]
+    return "+".join([model_fingerprint(files), *map(content_fingerprint, paths)])
 
 
 def content_fingerprint(path: Path) -> str:
