@@ -22,8 +22,8 @@ from ..files.documents import fit, read_toml
 from ..files.messages import show_bytes
 from ..files.outputs import CONFIG
 from ..models.describe import ModelInfo, ModelSettings, describe
-from ..models.distilled import values_of_file
 from ..models.model_files import fetch_configurations, locate_model
+from ..models.sampling import values_of_file
 from ..models.short_names import BY_NAME, EMBEDDED, REAL
 from .class_names import reading_key
 from .fields import check_names, check_table, field_types, flatten, tables_of

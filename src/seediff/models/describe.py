@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 from ..errors import UserError
 from ..files.documents import read_json
 from ..files.messages import did_you_mean, show_json
-from .distilled import values_of_model
 from .families import families, pipeline_family
 from .families.family import OF_PIPELINES, Family
 from .families.layers import Layer
 from .families.readers import Reader
 from .hub import INDEX, read_index
 from .model_files import ModelFiles, locate_model
+from .sampling import values_of_model
 from .short_names import named_model
 from .trust import check_index, check_parts, check_settings, import_diffusers, import_transformers
 

@@ -9,7 +9,7 @@ from typing import Any
 from .families.family import NOT_LOADED, Family
 from .hub import INDEX, fetch_file, fetch_files, hub_files, read_index
 from .model_files import ModelFiles
-from .schedulers import follow_marks
+from .sampling import follow_marks
 from .trust import check_index, check_parts
 from .weights import check_numbers, has_all, load_part, naming, needed_files
 

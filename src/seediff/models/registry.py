@@ -27,6 +27,7 @@ from .families.layers import Layer
 from .families.readers import Reader
 from .model_files import fetch_configurations, locate_model
 from .pipeline import load_pipeline
+from .sampling import check_scheduler, use_scheduler
 from .saving_memory import (
     Graphs,
     Offload,
@@ -39,7 +40,6 @@ from .saving_memory import (
     quantise,
     why_no_graphs,
 )
-from .schedulers import check_scheduler, use_scheduler
 from .short_names import BYTES
 from .trust import import_diffusers
 

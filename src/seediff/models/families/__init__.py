@@ -10,8 +10,8 @@ from ...errors import UserError
 from .family import Family
 
 FILES = (
-    "unet.SD", "unet.LCM", "xl.SDXL", "sd3.SD3", "flux.FLUX", "flux2.FLUX2", "flux2.FLUX2_KLEIN", "pixart.PIXART",
-    "z_image.Z_IMAGE", "flux.CHROMA", "qwen_image.QWEN_IMAGE", "qwen_image_21.QWEN_IMAGE_21", "krea2.KREA2",
+    "unet.SD", "unet.LCM", "unet.SDXL", "sd3.SD3", "flux.FLUX", "flux2.FLUX2", "flux2.FLUX2_KLEIN", "pixart.PIXART",
+    "z_image.Z_IMAGE", "flux.CHROMA", "qwen_image.QWEN_IMAGE", "qwen_image.QWEN_IMAGE_21", "krea2.KREA2",
     "ernie_image.ERNIE_IMAGE", "lumina2.LUMINA2", "sana.SANA",
 )  # fmt: skip
 """`file.NAME` of every family, in the order in which lists show them."""

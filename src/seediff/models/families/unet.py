@@ -1,9 +1,15 @@
-"""Stable Diffusion 1.x and 2.x, and LCM: a UNet with self- and cross-attention at several levels, and one tokenizer."""
+"""Stable Diffusion 1.x and 2.x, LCM and SDXL: a UNet with self- and cross-attention at several levels.
+
+SDXL has no attention at level L. Its inputs are the states of two text encoders, one pooled state, and the picture's
+size. The states are concatenated in channels, so the tokens of both tokenizers share columns. The tokenizers have the
+same vocabulary and differ only in their padding.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -15,8 +21,12 @@ from .layers import Layer, refuse_adapters
 from .readers import Reader
 
 
+@dataclass(frozen=True)
 class UNet(Family):
-    """What all families with a UNet2DConditionModel have in common."""
+    """Families whose network is a UNet."""
+
+    class_name: str = "UNet2DConditionModel"
+    network_part: str = "unet"
 
     def layers(self, network: Any) -> dict[str, Layer]:
         count, layers = len(network.config["down_block_types"]), dict[str, Layer]()
@@ -108,8 +118,6 @@ def _level(name: str, count: int) -> int:
 SD = UNet(
     title="Stable Diffusion 1.x and 2.x",
     pipelines=("StableDiffusionPipeline",),
-    network_part="unet",
-    class_name="UNet2DConditionModel",
     replaces_missing_levels=False,
 )
 
@@ -133,9 +141,52 @@ class Consistency(UNet):
 LCM = Consistency(
     title="LCM",
     pipelines=("LatentConsistencyModelPipeline",),
-    network_part="unet",
-    class_name="UNet2DConditionModel",
     steps=4,
     guidance_scale=8.5,
     distilled=True,
+)
+
+
+class XL(UNet):
+    """SDXL base, and models with its pipeline class: Turbo, Lightning, SSD-1B."""
+
+    def pipeline_arguments(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
+        """Without a negative prompt, the pipeline is given None. It then compares with zeros instead of the empty
+        prompt."""
+        arguments = super().pipeline_arguments(pipe, drawing)
+        return arguments if drawing.negative_prompt else {**arguments, "negative_prompt": None}
+
+    def readers(self, pipe: Any) -> tuple[Reader, ...]:
+        parts = [part for part in ("tokenizer", "tokenizer_2") if getattr(pipe, part) is not None]
+        return tuple(clip_reader(pipe, part) for part in parts)  # a refiner lacks the first
+
+    def latents(self, pipe: Any, pixels: Tensor) -> Tensor:
+        """Encodes in float32 if the autoencoder would overflow in half precision, as the pipeline does when it
+        decodes."""
+        import torch
+
+        kind = pixels.dtype
+        if kind != torch.float16 or not pipe.vae.config.force_upcast:
+            return super().latents(pipe, pixels)
+        pipe.vae.to(torch.float32)
+        try:
+            return super().latents(pipe, pixels.float()).to(kind)
+        finally:
+            pipe.vae.to(kind)
+
+    def denoise(self, pipe: Any, latents: Tensor, timestep: float, condition: Condition) -> Tensor:
+        """The size inputs describe an uncropped picture of this size."""
+        height, width = (pipe.vae_scale_factor * side for side in latents.shape[-2:])
+        sizes = latents.new_tensor([[height, width, 0, 0, height, width]]).repeat(len(latents), 1)
+        added = {"text_embeds": condition["text_embeds"], "time_ids": sizes}
+        given = {"encoder_hidden_states": condition["encoder_hidden_states"], "added_cond_kwargs": added}
+        return super().denoise(pipe, latents, timestep, given)
+
+
+SDXL = XL(
+    title="SDXL",
+    pipelines=("StableDiffusionXLPipeline",),
+    steps=50,
+    guidance_scale=5.0,
+    inputs_of_text=("encoder_hidden_states", "", "text_embeds"),
 )
