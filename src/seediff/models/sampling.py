@@ -1,8 +1,7 @@
-"""How models draw: schedulers by short names, and default values for weights that were distilled to draw in a few
-steps.
+"""How models draw: schedulers by short names, and default values for weights that were distilled to draw in few steps.
 
-A model's configuration may say that it was distilled (`Family.says_distilled`). Otherwise the name of the model or file
-decides. It decides only about defaults: nothing is refused because of a name."""
+The network's configuration may say that it was distilled (`Family.says_distilled`). Otherwise the name of the model or
+file decides, though only about defaults: nothing is refused because of a name."""
 
 from __future__ import annotations
 
@@ -33,13 +32,13 @@ NAMES: dict[str, tuple[str, dict[str, Any]]] = {
     "flow-euler": ("FlowMatchEulerDiscreteScheduler", {}),
     "flow-heun": ("FlowMatchHeunDiscreteScheduler", {}),
 }
-"""Short name → (diffusers' class, the settings that replace the model's own). Names of diffusers' classes can be
-used, too."""
+"""Short name → (class in diffusers, settings that replace the model's own). Users may also name a class in
+diffusers."""
 
 
 def scheduler_class(name: str) -> tuple[str, dict[str, Any]]:
-    """(diffusers' class, the settings that replace the model's own) of a scheduler. name: a short name, or a class
-    of diffusers. Raises UserError for any other name."""
+    """(class in diffusers, settings that replace the model's own) of a scheduler. name: a short name or a class in
+    diffusers. Raises UserError for any other name."""
     if name in NAMES:
         return NAMES[name]
     if name.endswith("Scheduler"):
@@ -53,7 +52,8 @@ def scheduler_class(name: str) -> tuple[str, dict[str, Any]]:
 
 
 def check_scheduler(family: Family, name: str) -> None:
-    """Raise UserError for an unknown scheduler, and for a scheduler that the family cannot use."""
+    """Raise UserError for an unknown scheduler, and for a scheduler that the family cannot use. name: as in
+    `scheduler_class`."""
     kind, _ = scheduler_class(name)
     flows = isinstance(family, FlowMatching)
     if flows != kind.startswith("FlowMatch"):
@@ -64,7 +64,7 @@ def check_scheduler(family: Family, name: str) -> None:
 
 
 def use_scheduler(pipe: Any, name: str) -> None:
-    """Replace a pipeline's scheduler by another one, with the configuration of the old one. name: as in
+    """Replace a pipeline's scheduler. The new scheduler gets the old one's configuration. name: as in
     `scheduler_class`. Raises UserError."""
     import diffusers
 
@@ -77,8 +77,9 @@ def use_scheduler(pipe: Any, name: str) -> None:
 
 
 def follow_marks(pipe: Any, names: Container[str]) -> None:
-    """Configure the scheduler as the empty tensors in a single file say. With `v_pred`, the network predicts v. With
-    `ztsnr`, too, it was trained to start from pure noise. names: the names of the file's tensors."""
+    """Configure a pipeline's scheduler by the marks in a single file, which are tensors without values. `v_pred` means
+    that the network predicts v, and `ztsnr` in addition that it was trained to start from pure noise. names: the file's
+    tensors."""
     if "v_pred" not in names:
         return
     zero_snr = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"} if "ztsnr" in names else {}
@@ -86,8 +87,8 @@ def follow_marks(pipe: Any, names: Container[str]) -> None:
 
 
 UNGUIDED = re.compile(r"turbo|lightning|schnell|hyper-?sd|klein-\d+b", re.IGNORECASE)
-"""Matches names of models that were distilled to draw without guidance. It does not match FLUX.2-klein-base-4B and
-the like, which have guidance."""
+"""Matches names of models that were distilled to draw without guidance. It does not match FLUX.2-klein-base-4B, which
+has guidance."""
 
 RECIPES = {
     "lightning": ("euler-trailing", 0.0),
@@ -96,30 +97,31 @@ RECIPES = {
     "lcm": ("lcm", 1.0),
     "tcd": ("tcd", 0.0),
 }
-"""Pattern in a file's name, in small letters → (scheduler, guidance scale) that the pages of such UNets recommend."""
+"""Pattern for a file's name in small letters → (scheduler, guidance scale) that the pages of such UNets recommend."""
 STEPS = re.compile(r"(?<!\d)(\d{1,2})[-_ ]?steps?", re.IGNORECASE)
 UNET_STEPS, FLOW_STEPS = 4, 8
-"""Default steps of a distilled UNet, and of a distilled transformer, if the file's name does not say the number."""
+"""Default steps of a distilled UNet, and of a distilled transformer, if the file's name has no number of steps."""
 
 
 def values_of_model(family: Family, config: PartConfig, name: str) -> dict[str, Any]:
-    """`steps` and `guidance_scale` of a model that was distilled to draw without guidance; empty for other models.
+    """Default `steps` and `guidance_scale` of a model that was distilled to draw without guidance; empty for other
+    models.
 
-    config: the network's configuration. name: the model's name. Its last part decides if the configuration says
-    nothing: `owner/sdxl-turbo` is distilled, `turbo/sdxl` and `sdxl-turbo-cfg` are not."""
-    said = family.says_distilled(config)
-    if said is None:
+    family: the model's. config: the network's configuration. name: the model's name, whose last part decides if the
+    configuration does not: `owner/sdxl-turbo` is distilled, `turbo/sdxl` and `sdxl-turbo-cfg` are not."""
+    is_distilled = family.says_distilled(config)
+    if is_distilled is None:
         last = re.split(r"[/\\]", name.rstrip("/\\"))[-1]
-        said = UNGUIDED.search(last) is not None and "cfg" not in last.lower()
-    return {"steps": family.few_steps(config), "guidance_scale": 0.0} if said else {}
+        is_distilled = UNGUIDED.search(last) is not None and "cfg" not in last.lower()
+    return {"steps": family.few_steps(config), "guidance_scale": 0.0} if is_distilled else {}
 
 
 def values_of_file(family: Family, source: str) -> dict[str, Any]:
-    """`scheduler`, `steps` and `guidance_scale` for a distilled LoRA or single file; empty for other files.
+    """Default `scheduler`, `steps` and `guidance_scale` for a distilled LoRA or single file; empty for other files.
 
-    source: the file or hub id, whose name decides: `sdxl_lightning_8step.safetensors` → euler-trailing, 8 steps, no
-    guidance. The model's own scheduler stays in families of flow matching. The user's guidance stays if the guidance
-    scale is an input of the network, and if the name has `cfg` in it."""
+    family: the model's. source: the file's path or hub id, whose name decides: `sdxl_lightning_8step.safetensors` →
+    euler-trailing, 8 steps, no guidance. Families of flow matching get no scheduler. There is no `guidance_scale` for
+    names with `cfg`, and for networks that have the guidance scale as an input."""
     name = "/".join(re.split(r"[/\\]", source)[-2:]).lower()
     flows = isinstance(family, FlowMatching)
     recipe = next((recipe for pattern, recipe in RECIPES.items() if re.search(pattern, name)), None)

@@ -1,8 +1,8 @@
-"""ERNIE-Image: one stream in which picture and text attend to each other, the picture first.
+"""ERNIE-Image: one stream in which picture and text attend to each other, the picture's columns first.
 
-A language model reads the prompt as it is; padding of shorter prompts up to the longest of the batch is masked. Latents
-are FLUX.2's; 2 × 2 of them are a position, concatenated in channels. The pipeline may include a model that rewrites the
-prompt before it is read: it is not used, since words could be lost.
+A language model reads the prompt as it is. If prompts of a batch differ in length, the shorter are padded, and padding
+is masked. Latents are as in FLUX.2: 2 × 2 latents, concatenated in channels, are a position. The pipeline may have a
+model that rewrites the prompt first. It is not used, because words could be lost.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .layers import JOINT
 TEXT_TOKENS = 512
 """Maximum number of tokens that SeeDiff reads; the pipeline sets no limit."""
 EPSILON = 1e-5
-"""Added to the variances of latents, as the pipeline does; the autoencoder's configuration has another value."""
+"""The pipeline adds this to the variances of latents, though the autoencoder's configuration has another value."""
 
 
 class ErnieImage(FlowMatching):

@@ -1,9 +1,9 @@
 """Krea 2: one stream in which text and picture attend to each other, the text's columns first.
 
-A language model reads the prompt after an instruction, whose beginning is then cut off; padding comes between the
-prompt and the template's end, and is masked. Each token has the states of several of the model's layers, which a
-transformer of the text alone joins into one; that transformer's attention, of the same class, is not captured. Guidance
-takes two calls, and its scale counts from 0: `cond + scale (cond − uncond)`. Latents are Qwen-Image's.
+A language model reads the prompt after an instruction, whose beginning is then cut off. Masked padding comes between
+the prompt and the template's end. Each token has the states of several of the language model's layers, and a
+transformer for the text alone joins them. Its attention is not captured, though its modules have the same class.
+Guidance takes two calls, and its scale counts from 0: `cond + scale (cond − uncond)`. Latents are as in Qwen-Image.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .qwen_image import Qwen
 from .readers import Reader, prefixed
 
 TEXT_TOKENS = 512
-"""Number of text columns: the tokens after the instruction, with padding."""
+"""Number of text columns: the tokens after the instruction, including padding."""
 
 
 class Krea2(Packed, Qwen):

@@ -1,9 +1,8 @@
 """Lumina 2: one stream in which text and picture attend to each other, each picture directly after its own text.
 
-Padding of shorter texts up to the longest of the batch comes last and is masked. The first blocks see the picture
-alone. A language model reads the prompt after an instruction; an unconditional prompt is read without the instruction.
-Guidance takes two calls. The network's time input is the share of picture instead of noise, and it predicts picture
-minus noise.
+If texts of a batch differ in length, masked padding comes last. The first blocks see the picture alone. A language
+model reads the prompt after an instruction, and the unconditional prompt without it. Guidance takes two calls. The
+network's input for the time is the share of picture instead of noise, and it predicts picture minus noise.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ SLOT = 4
 
 
 class Qwen(FlowMatching):
-    """Families with Qwen-Image's autoencoder, which takes a picture as a video of one frame."""
+    """Families with Qwen-Image's autoencoder, for which a picture is a video of one frame."""
 
     def lattice(self, network: Any, given: NetworkInputs) -> tuple[int, int, int]:
         first = given["img_shapes"][0]
@@ -55,8 +55,8 @@ class Qwen(FlowMatching):
 
 class QwenImage(Packed, Qwen):
     def pipeline_arguments(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
-        """The guidance scale is passed as `true_cfg_scale`. `guidance_scale` is for models that take the scale as an
-        input; no such model exists yet."""
+        """The arguments of the pipeline's call. The guidance scale is `true_cfg_scale`; `guidance_scale` is for
+        networks with the scale as an input, which do not exist yet."""
         arguments = super().pipeline_arguments(pipe, drawing)
         return {**arguments, "guidance_scale": None, "true_cfg_scale": drawing.guidance_scale}
 
@@ -72,13 +72,13 @@ class QwenImage(Packed, Qwen):
 
 
 def templated(template: str, prompt: str) -> tuple[str, int]:
-    """For `Reader.wrap`: (text, place). text: the template with the prompt in place of {}. place: where the prompt
+    """(text, place), for `Reader.wrap`. text: the template with the prompt in place of {}. place: where the prompt
     begins in it."""
     return template.format(prompt), template.index("{}")
 
 
 def masked(states: Tensor, mask: Tensor | None) -> Condition:
-    """The network's inputs for text states (B, T, C). mask: (B, T), False for padding; None: no padding."""
+    """The network's inputs for texts. states: (B, T, C). mask: (B, T), False for padding; None: there is no padding."""
     import torch
 
     if mask is None:
@@ -104,8 +104,8 @@ class QwenImage21(Qwen):
         from transformers import ProcessorMixin, Qwen2Tokenizer
 
         class TextProcessor(ProcessorMixin):
-            """Replaces transformers' Qwen3VLProcessor, whose part for pictures needs torchvision. Texts get the same
-            tokens."""
+            """Replaces transformers' Qwen3VLProcessor, whose part for pictures needs torchvision. It makes the same
+            tokens of texts."""
 
             def __init__(self, tokenizer: Any) -> None:
                 self.tokenizer = tokenizer
@@ -122,11 +122,12 @@ class QwenImage21(Qwen):
         return bool(config["sample_sigmas"]) if "sample_sigmas" in config else None
 
     def few_steps(self, config: PartConfig) -> int:
-        """The length of the model's own list of noise levels, if it has such a list."""
+        """Default steps of a distilled model: the length of its list of noise levels, if it has such a list."""
         return len(config.get("sample_sigmas") or ()) or self.distilled_steps
 
     def pipeline_arguments(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
-        """Gives evenly spaced noise levels if the model's own list is for another number of steps."""
+        """The arguments of the pipeline's call. They include evenly spaced noise levels if the model's own list is for
+        another number of steps."""
         arguments, steps = super().pipeline_arguments(pipe, drawing), drawing.steps
         arguments["true_cfg_scale"] = arguments.pop("guidance_scale")
         own = pipe.config.sample_sigmas
@@ -148,7 +149,7 @@ class QwenImage21(Qwen):
         return super().latents(pipe, torch.cat([pixels, torch.ones_like(pixels[:, :1])], 1))
 
     def denoise(self, pipe: Any, latents: Tensor, timestep: float, condition: Condition) -> Tensor:
-        """Returns the picture's rows alone. Without kept keys, the network also returns the text's rows."""
+        """The network's prediction. Without kept keys, the network returns the text's rows, too, which are cut off."""
         import torch
 
         batch, _, *size = latents.shape

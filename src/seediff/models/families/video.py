@@ -1,8 +1,8 @@
-"""Families that draw clips: AnimateDiff, Wan, CogVideoX and LTX. Only scripts use them, with `capture`; no command
-draws clips.
+"""Families that draw clips: AnimateDiff, Wan, CogVideoX and LTX. No command draws clips; scripts use these families
+with `capture`.
 
-Each latent frame is captured as if it were an image, which attends to its own positions and to the text. Attention
-between frames is left out."""
+Each latent frame is captured like an image, which attends to its own positions and to the text. Attention between
+frames is not captured."""
 
 from __future__ import annotations
 

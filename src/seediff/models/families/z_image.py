@@ -1,8 +1,9 @@
-"""Z-Image: one stream in which picture and caption attend to each other, the picture first.
+"""Z-Image: one stream in which picture and caption attend to each other, the picture's columns first.
 
-Picture and caption are each padded to a multiple of 32 with a learnt padding that is attended to; padding of shorter
-captions up to the longest of the batch is masked. The first blocks see the picture alone. Under guidance the batch has
-the prompts first. The pipeline's guidance scale counts from 0: `uncond + (1 + scale) (cond − uncond)`.
+Picture and caption are each padded to a multiple of 32. This padding is learnt, and the picture attends to it. If
+captions of a batch differ in length, the shorter get further padding, which is masked. The first blocks see the picture
+alone. Under guidance the batch has the prompts first. The pipeline's guidance scale counts from 0: `uncond + (1 +
+scale) (cond − uncond)`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from .readers import Reader, chat_prompt, qwen_chat
 CAPTION_TOKENS = 512
 """Maximum number of tokens that the pipeline reads by default, including its template."""
 FILLED = 32
-"""The rows of picture and caption are each padded to a multiple of this number."""
+"""Numbers of rows of picture and caption are each padded to a multiple of this."""
 
 
 class ZImage(FlowMatching):
@@ -35,7 +36,8 @@ class ZImage(FlowMatching):
         return (Reader("tokenizer", pipe.tokenizer, CAPTION_TOKENS, wrap=partial(chat_prompt, chat)),)
 
     def denoise(self, pipe: Any, latents: Tensor, timestep: float, condition: Condition) -> Tensor:
-        """The network's time input is the share of picture instead of noise, and it predicts picture minus noise."""
+        """The network's prediction. Its input for the time is the share of picture instead of noise, and it predicts
+        picture minus noise."""
         import torch
 
         level = latents.new_full((len(latents),), 1 - timestep / self.LEVELS)
