@@ -140,10 +140,12 @@ def by_class(phrases: Sequence[str], classes: Sequence[str]) -> Mapping[str, tup
 def classes_in(texts: Sequence[str], classes: Sequence[str]) -> list[tuple[str, ...]]:
     """For each text, the classes that it names, in the order of `classes`. If two names match at one place, the longer
     name counts: `a hot dog` does not name the class dog."""
+    if not classes:
+        return [()] * len(texts)
     ordered = longest_first(classes)
-    found = [{match.lastindex for match in any_name(ordered).finditer(text)} for text in texts if ordered]
-    numbers = {name: number for number, name in enumerate(ordered, 1)}
-    return [tuple(name for name in classes if numbers[name] in of_text) for of_text in found or [()] * len(texts)]
+    pattern = any_name(ordered)
+    named = [{ordered[(match.lastindex or 0) - 1] for match in pattern.finditer(text)} for text in texts]
+    return [tuple(name for name in classes if name in of_text) for of_text in named]
 
 
 def reserved_id(name: str) -> int | None:

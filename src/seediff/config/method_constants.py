@@ -220,13 +220,12 @@ def level_options(mask: MaskConfig) -> dict[Kind, LevelOption | tuple[int, ...]]
         none       False       expand_levels  not read
     """
     levels = mask.facts.levels or Levels()
-    cross, own = levels.cross, levels.self
+    options: dict[Kind, LevelOption | tuple[int, ...] | None] = {"cross": levels.cross, "self": levels.self}
     if "expansion" in mask.facts.options and mask.expansion != "iterative":
-        cross = "expand_levels"  # each level has its own seeds, or nothing is expanded
-        own = own if mask.expansion == "parallel" or mask.background else None
-    kinds: tuple[tuple[Kind, LevelOption | tuple[int, ...] | None], ...]
-    kinds = ("cross", cross), ("self", own)
-    return {kind: option for kind, option in kinds if option is not None}
+        options["cross"] = "expand_levels"  # each level has its own seeds, or nothing is expanded
+        if mask.expansion == "none" and not mask.background:
+            options["self"] = None
+    return {kind: option for kind, option in options.items() if option is not None}
 
 
 def levels_of(mask: MaskConfig, option: LevelOption | tuple[int, ...]) -> tuple[int, ...]:

@@ -113,24 +113,25 @@ def ranked_sources(
     method = given.get("mask.method") or preset.method or MaskConfig.method
     facts = METHOD_FACTS.get(method, MethodFacts())  # MaskConfig refuses an unknown name
     in_preset = preset.values(tables_of(kind), method, given.get("segment.method", SegmentConfig.method))
-    for_model, all_levels, captured_steps = dict[str, Any](), dict[str, Any](), dict[str, Any]()
-    if not paper:
-        for_model = flatten(facts.models.get(short_name, {}))
-    elif facts.all_levels or given.get("mask.expansion") in ("parallel", "none"):
-        all_levels = {"mask.expand_levels": ALL_LEVELS}
-    if preset.capture_steps is not None and "steps" in field_types(kind):  # photographs are not drawn in steps
-        captured_steps = {"capture.steps": preset.capture_steps}
     of_preset, of_method = f"{model_label(short_name)}'s preset", f"method {method}"
-    return [
-        *chosen,  # 1. The command line or Python, then a file (--config), then a file of `seediff tune` (--preset FILE)
-        distilled,  # 2. What the model, or its LoRA, was distilled for
-        SourcedValues(of_preset, in_preset),  # 3. The model's preset, with its constants for the method
-        SourcedValues(f"{of_method} for {short_name}", for_model),  # 4. The method's constants for the model
-        authors,  # 5. The authors of the model's family
-        SourcedValues("the paper", all_levels),  # 6. With --preset paper, for some methods: all levels
-        SourcedValues(of_method, flatten(facts.defaults)),  # 7. The method
-        SourcedValues(of_preset, captured_steps),  # 8. The model's preset: the steps to capture
-    ]  # 9. The dataclasses' defaults
+    # 1. The command line or Python, then a file (--config), then a file of `seediff tune` (--preset FILE)
+    # 2. What the model, or its LoRA, was distilled for
+    # 3. The model's preset, with its constants for the method
+    ranked = [*chosen, distilled, SourcedValues(of_preset, in_preset)]
+    # 4. The method's constants for the model
+    if not paper:
+        ranked.append(SourcedValues(f"{of_method} for {short_name}", flatten(facts.models.get(short_name, {}))))
+    # 5. The authors of the model's family
+    ranked.append(authors)
+    # 6. With --preset paper, for some methods: all levels
+    if paper and (facts.all_levels or given.get("mask.expansion") in ("parallel", "none")):
+        ranked.append(SourcedValues("the paper", {"mask.expand_levels": ALL_LEVELS}))
+    # 7. The method
+    ranked.append(SourcedValues(of_method, flatten(facts.defaults)))
+    # 8. The model's preset again: the steps to capture, for drawings
+    if preset.capture_steps is not None and "steps" in field_types(kind):
+        ranked.append(SourcedValues(of_preset, {"capture.steps": preset.capture_steps}))
+    return ranked
 
 
 def _begun_model(kind: type[Config], out: Path) -> SourcedValues:

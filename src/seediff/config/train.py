@@ -115,19 +115,16 @@ class TrainConfig(Settings):
             raise UserError("scale", f"{self.scale} must be (low, high) with 0 < low ≤ high")
 
 
+ANY_TINY: dict[str, Any] = {
+    "weights": "scratch", "crop": 128, "test_side": 128, "scale": (0.9, 1.15), "jitter": 0.25, "learning_rate": 2e-3,
+    "backbone_factor": 1.0, "warmup": 50,
+}  # fmt: skip
 TINY: dict[str, dict[str, Any]] = {
     "mask2former": {
-        "weights": "scratch", "queries": 12, "crop": 128, "test_side": 128, "scale": (0.9, 1.15), "jitter": 0.25,
-        "learning_rate": 2e-3,
-        "backbone_factor": 1.0, "warmup": 50, "points": 512, "class_weight": 10.0, "mask_weight": 2.0,
-        "dice_weight": 2.0,
+        **ANY_TINY, "queries": 12, "points": 512, "class_weight": 10.0, "mask_weight": 2.0, "dice_weight": 2.0,
         "auxiliary": 20.0,
     },
-    "segformer": {
-        "weights": "scratch", "crop": 128, "test_side": 128, "scale": (0.9, 1.15), "jitter": 0.25,
-        "learning_rate": 2e-3,
-        "backbone_factor": 1.0, "warmup": 50, "clip": 1.0,
-    },
+    "segformer": {**ANY_TINY, "clip": 1.0},
 }  # fmt: skip
 """Architecture → the values of the backbone `tiny`, where they differ from the defaults, which are for large pretrained
 networks."""
