@@ -79,8 +79,8 @@ class CallGraph:
         """Replay the graph for another call. leaves: that call's `Call.leaves`; its tensors are copied into `inputs`
         first."""
         tensors = (leaf for leaf in leaves if isinstance(leaf, torch.Tensor))
-        for own, value in zip(self.inputs, tensors, strict=True):
-            own.copy_(value, non_blocking=True)
+        for target, value in zip(self.inputs, tensors, strict=True):
+            target.copy_(value, non_blocking=True)
         self.replay()
 
 

@@ -14,8 +14,6 @@ from .family import Condition, FlowMatching, NetworkInputs, PartConfig, Tensor
 from .flux2 import normed_latents
 from .layers import JOINT
 
-TEXT_TOKENS = 512
-"""Maximum number of tokens that SeeDiff reads; the pipeline sets no limit."""
 EPSILON = 1e-5
 """The pipeline adds this to the variances of latents, though the autoencoder's configuration has another value."""
 
@@ -24,8 +22,8 @@ class ErnieImage(FlowMatching):
     def factor(self, vae: PartConfig) -> int:
         return 2 ** len(vae["block_out_channels"])  # includes the packing of 2 × 2 latents
 
-    def text_columns_of_call(self, given: NetworkInputs) -> int | None:
-        return given["text_bth"].shape[1]
+    def text_columns_of_call(self, inputs: NetworkInputs) -> int | None:
+        return inputs["text_bth"].shape[1]
 
     def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
         states = pipe.encode_prompt(list(prompts), device)
@@ -44,8 +42,6 @@ ERNIE_IMAGE = ErnieImage(
     class_name="ErnieImageTransformer2DModel",
     streams={"layers": JOINT},
     attention="self_attention",
-    text_columns=TEXT_TOKENS,
-    side=1024,
     steps=50,
     guidance_scale=4.0,
     distilled_steps=8,

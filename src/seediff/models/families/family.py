@@ -74,7 +74,7 @@ class Family:
     most families; a family overrides what differs.
 
     Arguments of many methods: config: the network's configuration. factor: pixels per latent, along a side. pipe: the
-    loaded pipeline. given: the inputs of a network call."""
+    loaded pipeline. inputs: the inputs of a network call."""
 
     title: str
     """The family's name, for messages."""
@@ -210,19 +210,19 @@ class Family:
             chosen[kind] = {name: all_layers[name] for name in names if kind in all_layers[name].kinds}
         return chosen
 
-    def lattice(self, network: Any, given: NetworkInputs) -> tuple[int, int, int]:
+    def lattice(self, network: Any, inputs: NetworkInputs) -> tuple[int, int, int]:
         """(B, height, width) in a network call: the number of images or clips, and the lattice's sides in positions."""
-        batch, *_, height, width = latents_of(given).shape
+        batch, *_, height, width = latents_of(inputs).shape
         patch = self.patch_of(network.config)
         return batch, height // patch, width // patch
 
     # Clips: methods
 
-    def frames(self, given: NetworkInputs) -> int:
+    def frames(self, inputs: NetworkInputs) -> int:
         """The number of latent frames that each clip has in a network call; 1 for images."""
         if not self.frames_dimension:
             return 1
-        return latents_of(given).shape[self.frames_dimension]
+        return latents_of(inputs).shape[self.frames_dimension]
 
     # Sides of images: methods
 
@@ -266,9 +266,9 @@ class Family:
         """The maximum number of text columns in a pipeline. pipeline: the name of its class."""
         return self.text_columns
 
-    def text_columns_of_call(self, given: NetworkInputs) -> int | None:
+    def text_columns_of_call(self, inputs: NetworkInputs) -> int | None:
         """The number of text columns in a network call with joint attention; None: unknown."""
-        states = given.get("encoder_hidden_states")
+        states = inputs.get("encoder_hidden_states")
         return None if states is None else states.shape[1]
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
@@ -369,6 +369,9 @@ class FlowMatching(Family):
 
     half: str = "bfloat16"
     gives_sigmas: bool = True
+    side: int = 1024
+    text_columns: int = 512
+    """How many tokens most pipelines read by default. Templates around the prompt, and padding, count."""
 
     def noise_levels(self, pipe: Any) -> int | None:
         return self.LEVELS if hasattr(pipe.scheduler, "sigmas") else None
@@ -397,6 +400,6 @@ def _parameters(network: type) -> list[str]:
     return list(signature(network.forward).parameters)[1:]
 
 
-def latents_of(given: NetworkInputs) -> Any:
+def latents_of(inputs: NetworkInputs) -> Any:
     """The latents among the inputs of a network call; networks have one of three names for them."""
-    return next(given[name] for name in ("sample", "hidden_states", "x") if name in given)
+    return next(inputs[name] for name in ("sample", "hidden_states", "x") if name in inputs)

@@ -16,8 +16,6 @@ from .family import Condition, Family, FlowMatching, NetworkInputs, PartConfig, 
 from .layers import TEXT_FIRST
 from .readers import Reader
 
-T5_TOKENS = 512
-"""Maximum number of T5 tokens that the pipeline reads by default."""
 PACKED = 2
 """Latents per side of a position."""
 PHOTO_GUIDANCE = 1.0
@@ -39,17 +37,17 @@ class Packed(FlowMatching):
     def denoise(self, pipe: Any, latents: Tensor, timestep: float, condition: Condition) -> Tensor:
         packed, size = pack(latents)
         level = latents.new_full((len(latents),), timestep / self.LEVELS)
-        given = {**condition, **self.inputs(pipe, latents, size, condition)}
-        return unpack(pipe.transformer(hidden_states=packed, timestep=level, **given, return_dict=False)[0], *size)
+        inputs = {**condition, **self.inputs(pipe, latents, size, condition)}
+        return unpack(pipe.transformer(hidden_states=packed, timestep=level, **inputs, return_dict=False)[0], *size)
 
 
 class Flux(Packed):
-    def lattice(self, network: Any, given: NetworkInputs) -> tuple[int, int, int]:
-        return packed_lattice(given, "img_ids")
+    def lattice(self, network: Any, inputs: NetworkInputs) -> tuple[int, int, int]:
+        return packed_lattice(inputs, "img_ids")
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         return (
-            Reader("tokenizer_2", pipe.tokenizer_2, T5_TOKENS),
+            Reader("tokenizer_2", pipe.tokenizer_2, self.text_columns),
             Reader("tokenizer", pipe.tokenizer, pipe.tokenizer_max_length, first=None),
         )
 
@@ -59,13 +57,13 @@ class Flux(Packed):
         return {"guidance": guidance, **ids(latents, size, condition)}
 
 
-def packed_lattice(given: NetworkInputs, positions: str) -> tuple[int, int, int]:
+def packed_lattice(inputs: NetworkInputs, positions: str) -> tuple[int, int, int]:
     """(B, height, width), as in `Family.lattice`, for packed latents.
 
     positions: the name of the input with the place of each column. In it the picture's columns come last, row by row.
     Raises UserError if the network is given another picture in addition to the one that it draws."""
-    batch, count, _ = latents_of(given).shape
-    _, row, column = last_position(given[positions])  # the number of positions alone does not give height and width
+    batch, count, _ = latents_of(inputs).shape
+    _, row, column = last_position(inputs[positions])  # the number of positions alone does not give height and width
     height, width = row + 1, column + 1
     if height * width != count:
         raise UserError(
@@ -77,8 +75,8 @@ def packed_lattice(given: NetworkInputs, positions: str) -> tuple[int, int, int]
 
 @lru_cache(maxsize=1)
 def last_position(positions: Tensor) -> list[int]:
-    """The place of the last column: its row, its column, and other numbers. They are read once for all steps of a
-    drawing, because that waits for the GPU. positions: (…, columns, numbers)."""
+    """The numbers of the last column's place, such as 0, row, column. They are read once for all steps of a drawing,
+    because reading waits for the GPU. positions: (…, columns, numbers)."""
     return [int(number) for number in positions.flatten(0, -2)[-1].tolist()]
 
 
@@ -109,8 +107,6 @@ FLUX = Flux(
     pipelines=("FluxPipeline",),
     class_name="FluxTransformer2DModel",
     streams={"transformer_blocks": TEXT_FIRST, "single_transformer_blocks": TEXT_FIRST},
-    text_columns=T5_TOKENS,
-    side=1024,
     steps=28,
     guidance_scale=3.5,
     distilled=True,
@@ -141,8 +137,6 @@ CHROMA = ChromaFamily(
     pipelines=("ChromaPipeline",),
     class_name="ChromaTransformer2DModel",
     streams=FLUX.streams,
-    text_columns=T5_TOKENS,
-    side=1024,
     steps=35,
     guidance_scale=5.0,
     where_prompt="first call",

@@ -16,14 +16,11 @@ from .family import Condition, NetworkInputs, Tensor, latents_of
 from .flux import FLUX, PHOTO_GUIDANCE, Packed, last_position, pack, unpack
 from .readers import Reader, chat_prompt, qwen_chat
 
-TEXT_TOKENS = 512
-"""Number of tokens that the pipeline reads by default, including the chat's template and padding."""
-
 
 class Flux2(Packed):
-    def lattice(self, network: Any, given: NetworkInputs) -> tuple[int, int, int]:
-        hidden = latents_of(given)
-        image, row, column, _ = last_position(given["img_ids"])  # positions are in row order
+    def lattice(self, network: Any, inputs: NetworkInputs) -> tuple[int, int, int]:
+        hidden = latents_of(inputs)
+        image, row, column, _ = last_position(inputs["img_ids"])  # positions are in row order
         if image:
             raise UserError("the network is shown other images (image=…): attention to these is not captured")
         return len(hidden), row + 1, column + 1
@@ -47,8 +44,8 @@ class Flux2(Packed):
             Reader(
                 "tokenizer",
                 tokenizer,
-                TEXT_TOKENS,
-                end=TEXT_TOKENS if tokenizer.padding_side == "left" else None,
+                self.text_columns,
+                end=self.text_columns if tokenizer.padding_side == "left" else None,
                 wrap=partial(chat_prompt, partial(self.render, pipe)),
                 adds_tokens=False,
                 convert=lambda prompt: prompt.replace("[IMG]", ""),
@@ -90,8 +87,6 @@ FLUX2 = Flux2(
     class_name="Flux2Transformer2DModel",
     where_prompt="first call",  # for FLUX.2 klein, whose network has the same class
     streams=FLUX.streams,
-    text_columns=TEXT_TOKENS,
-    side=1024,
     steps=50,
     guidance_scale=4.0,
     distilled=True,
@@ -121,8 +116,6 @@ FLUX2_KLEIN = Klein(
     where_prompt="first call",
     negative=False,
     streams=FLUX2.streams,
-    text_columns=TEXT_TOKENS,
-    side=1024,
     steps=50,
     guidance_scale=4.0,
 )

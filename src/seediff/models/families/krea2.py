@@ -17,13 +17,10 @@ from .layers import TEXT_FIRST
 from .qwen_image import Qwen
 from .readers import Reader, prefixed
 
-TEXT_TOKENS = 512
-"""Number of text columns: the tokens after the instruction, including padding."""
-
 
 class Krea2(Packed, Qwen):
-    def lattice(self, network: Any, given: NetworkInputs) -> tuple[int, int, int]:
-        return packed_lattice(given, "position_ids")
+    def lattice(self, network: Any, inputs: NetworkInputs) -> tuple[int, int, int]:
+        return packed_lattice(inputs, "position_ids")
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         start, cut = pipe.prompt_template_encode_prefix, pipe.prompt_template_encode_start_idx
@@ -32,7 +29,7 @@ class Krea2(Packed, Qwen):
             Reader(
                 "tokenizer",
                 pipe.tokenizer,
-                cut + TEXT_TOKENS - tail,
+                cut + self.text_columns - tail,
                 first=-cut,
                 tail=tail,
                 wrap=partial(prefixed, start),
@@ -49,8 +46,6 @@ KREA2 = Krea2(
     pipelines=("Krea2Pipeline",),
     class_name="Krea2Transformer2DModel",
     streams={"transformer_blocks": TEXT_FIRST},
-    text_columns=TEXT_TOKENS,
-    side=1024,
     steps=28,
     guidance_scale=4.5,
     from_zero=True,

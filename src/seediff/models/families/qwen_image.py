@@ -25,9 +25,6 @@ from .flux import Packed
 from .layers import TEXT_FIRST
 from .readers import Reader
 
-TEXT_TOKENS = 512
-"""Maximum number of text columns: the tokens after the template's beginning. Qwen-Image 2.1's pipeline sets no limit
-itself."""
 SLOT = 4
 """Qwen-Image 2.1's input `img_mask` has one entry for this many positions of the picture."""
 
@@ -35,12 +32,12 @@ SLOT = 4
 class Qwen(FlowMatching):
     """Families with Qwen-Image's autoencoder, for which a picture is a video of one frame."""
 
-    def lattice(self, network: Any, given: NetworkInputs) -> tuple[int, int, int]:
-        first = given["img_shapes"][0]
+    def lattice(self, network: Any, inputs: NetworkInputs) -> tuple[int, int, int]:
+        first = inputs["img_shapes"][0]
         (_, height, width), *others = first if isinstance(first, list) else [first]
         if others:
             raise UserError("the network is given several pictures (editing): their attention cannot be told apart")
-        return len(given["hidden_states"]), height, width
+        return len(inputs["hidden_states"]), height, width
 
     def factor(self, vae: PartConfig) -> int:
         return 2 ** len(vae["temperal_downsample"])
@@ -62,10 +59,10 @@ class QwenImage(Packed, Qwen):
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         cut, wrap = pipe.prompt_template_encode_start_idx, partial(templated, pipe.prompt_template_encode)
-        return (Reader("tokenizer", pipe.tokenizer, cut + TEXT_TOKENS, first=-cut, wrap=wrap),)
+        return (Reader("tokenizer", pipe.tokenizer, cut + self.text_columns, first=-cut, wrap=wrap),)
 
     def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
-        return masked(*pipe.encode_prompt(list(prompts), device=device, max_sequence_length=TEXT_TOKENS))
+        return masked(*pipe.encode_prompt(list(prompts), device=device, max_sequence_length=self.text_columns))
 
     def inputs(self, pipe: Any, latents: Tensor, size: tuple[int, int], condition: Condition) -> dict[str, Any]:
         return {"img_shapes": [[(1, *size)]] * len(latents)}
@@ -91,8 +88,6 @@ QWEN_IMAGE = QwenImage(
     pipelines=("QwenImagePipeline",),
     class_name="QwenImageTransformer2DModel",
     streams={"transformer_blocks": TEXT_FIRST},
-    text_columns=TEXT_TOKENS,
-    side=1024,
     steps=50,
     guidance_scale=4.0,
     where_prompt="first call",
@@ -137,7 +132,7 @@ class QwenImage21(Qwen):
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         cut, wrap = pipe._drop_idx, partial(templated, pipe.prompt_template_t2i)
-        return (Reader("tokenizer", pipe.processor.tokenizer, cut + TEXT_TOKENS, first=-cut, wrap=wrap),)
+        return (Reader("tokenizer", pipe.processor.tokenizer, cut + self.text_columns, first=-cut, wrap=wrap),)
 
     def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
         states, mask, _ = pipe.encode_prompt(list(prompts), device=device)
@@ -154,13 +149,13 @@ class QwenImage21(Qwen):
 
         batch, _, *size = latents.shape
         text = torch.zeros_like(condition["encoder_hidden_states_mask"], dtype=torch.bool)
-        given = {
+        inputs = {
             "hidden_states": latents.flatten(2).transpose(1, 2),
             "timestep": latents.new_full((batch,), timestep / self.LEVELS),
             "img_mask": torch.cat([text, text.new_ones(batch, prod(size) // SLOT)], 1),
             "img_shapes": [[(1, *size)]] * batch,
         }
-        predicted = pipe.transformer(**given, **condition, return_dict=False)[0]
+        predicted = pipe.transformer(**inputs, **condition, return_dict=False)[0]
         return predicted[:, -prod(size) :].transpose(1, 2).unflatten(2, size)
 
 
@@ -169,8 +164,6 @@ QWEN_IMAGE_21 = QwenImage21(
     pipelines=("QwenImage21Pipeline",),
     class_name="QwenImage21Transformer2DModel",
     streams={"transformer_blocks": TEXT_FIRST},
-    text_columns=TEXT_TOKENS,
-    side=1024,
     pipeline_multiple=32,
     steps=40,
     guidance_scale=1.0,

@@ -16,9 +16,6 @@ from .family import Condition, FlowMatching, PartConfig, Tensor
 from .layers import CROSS, Layer
 from .readers import Reader, stripped
 
-TEXT_TOKENS = 300
-"""Number of text columns that the pipeline has by default."""
-
 
 class SanaFamily(FlowMatching):
     def layers(self, network: Any) -> dict[str, Layer]:
@@ -32,7 +29,7 @@ class SanaFamily(FlowMatching):
         # as in the pipeline: without the start token, and without the blank that joins the prompt's first token
         cut = len(pipe.tokenizer.encode(text)) - 2
         wrap = partial(stripped, text)
-        return (Reader("tokenizer", pipe.tokenizer, cut + TEXT_TOKENS, first=-cut, wrap=wrap, convert=str.lower),)
+        return (Reader("tokenizer", pipe.tokenizer, cut + self.text_columns, first=-cut, wrap=wrap, convert=str.lower),)
 
     def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
         states, mask, *_ = pipe.encode_prompt(
@@ -60,7 +57,8 @@ SANA = SanaFamily(
     pipelines=("SanaPipeline",),
     gives_sigmas=False,
     class_name="SanaTransformer2DModel",
-    text_columns=TEXT_TOKENS,
+    text_columns=300,
+    side=0,
     steps=20,
     guidance_scale=4.5,
     no_self_attention="its self-attention is linear, which has no map",

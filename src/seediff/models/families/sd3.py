@@ -53,6 +53,7 @@ SD3 = MMDiT(
     class_name="SD3Transformer2DModel",
     optional=("text_encoder_3", "tokenizer_3"),
     text_columns=CLIP_TOKENS + T5_TOKENS,
+    side=0,
     patch=2,
     steps=28,
     guidance_scale=7.0,

@@ -181,8 +181,8 @@ class XL(UNet):
         height, width = (pipe.vae_scale_factor * side for side in latents.shape[-2:])
         sizes = latents.new_tensor([[height, width, 0, 0, height, width]]).repeat(len(latents), 1)
         added = {"text_embeds": condition["text_embeds"], "time_ids": sizes}
-        given = {"encoder_hidden_states": condition["encoder_hidden_states"], "added_cond_kwargs": added}
-        return super().denoise(pipe, latents, timestep, given)
+        inputs = {"encoder_hidden_states": condition["encoder_hidden_states"], "added_cond_kwargs": added}
+        return super().denoise(pipe, latents, timestep, inputs)
 
 
 SDXL = XL(

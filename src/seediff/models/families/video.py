@@ -27,11 +27,11 @@ class Wan(Family):
 
 
 class Ltx(Family):
-    def frames(self, given: NetworkInputs) -> int:
-        return given["num_frames"]
+    def frames(self, inputs: NetworkInputs) -> int:
+        return inputs["num_frames"]
 
-    def lattice(self, network: Any, given: NetworkInputs) -> tuple[int, int, int]:
-        return len(latents_of(given)), given["height"], given["width"]  # latents are packed
+    def lattice(self, network: Any, inputs: NetworkInputs) -> tuple[int, int, int]:
+        return len(latents_of(inputs)), inputs["height"], inputs["width"]  # latents are packed
 
 
 class CogVideoX(Family):

@@ -16,24 +16,22 @@ from .family import Condition, FlowMatching, NetworkInputs, Tensor, latents_of
 from .layers import JOINT, SELF
 from .readers import Reader, chat_prompt, qwen_chat
 
-CAPTION_TOKENS = 512
-"""Maximum number of tokens that the pipeline reads by default, including its template."""
 FILLED = 32
 """Numbers of rows of picture and caption are each padded to a multiple of this."""
 
 
 class ZImage(FlowMatching):
-    def lattice(self, network: Any, given: NetworkInputs) -> tuple[int, int, int]:
-        images = latents_of(given)  # each (C, 1, h, w)
+    def lattice(self, network: Any, inputs: NetworkInputs) -> tuple[int, int, int]:
+        images = latents_of(inputs)  # each (C, 1, h, w)
         height, width = images[0].shape[-2:]
         return len(images), height // self.patch, width // self.patch
 
-    def text_columns_of_call(self, given: NetworkInputs) -> int | None:
-        return -(-max(map(len, given["cap_feats"])) // FILLED) * FILLED
+    def text_columns_of_call(self, inputs: NetworkInputs) -> int | None:
+        return -(-max(map(len, inputs["cap_feats"])) // FILLED) * FILLED
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         chat = partial(qwen_chat, pipe.tokenizer, True)
-        return (Reader("tokenizer", pipe.tokenizer, CAPTION_TOKENS, wrap=partial(chat_prompt, chat)),)
+        return (Reader("tokenizer", pipe.tokenizer, self.text_columns, wrap=partial(chat_prompt, chat)),)
 
     def denoise(self, pipe: Any, latents: Tensor, timestep: float, condition: Condition) -> Tensor:
         """The network's prediction. Its input for the time is the share of picture instead of noise, and it predicts
@@ -55,8 +53,6 @@ Z_IMAGE = ZImage(
     # The blocks of the context refiner see no picture.
     streams={"noise_refiner": replace(SELF, multiple=FILLED), "layers": replace(JOINT, multiple=FILLED)},
     attention="attention",
-    text_columns=CAPTION_TOKENS,
-    side=1024,
     patch=2,
     steps=50,
     guidance_scale=5.0,
