@@ -55,7 +55,7 @@ class Settings:
         return asdict(self)
 
     def flat(self) -> dict[str, Any]:
-        """Flat name → value."""
+        """Flat name (`mask.beta`) → value."""
         return flatten(self.values(), type(self))
 
     def source(self, name: str) -> str:
@@ -71,13 +71,15 @@ class Settings:
         return names
 
     def _recorded(self) -> Mapping[str, str]:
+        """Flat name → source, for all values but defaults."""
         if self._sources is not None:
             return self._sources
         class_defaults = defaults(type(self))
         return {name: GIVEN for name, value in self.flat().items() if value != class_defaults[name]}
 
     def changed(self: "AnySettings", source: str, **values: Any) -> "AnySettings":
-        """A copy with other values for some fields. source: the name of their source. values: field → value."""
+        """A copy with other values for some fields. source: the name of their source. values: field → value, for fields
+        that are no tables."""
         return replace(self, **values).with_sources({**self._recorded(), **dict.fromkeys(values, source)})
 
     def filled(self: "AnySettings", source: str, **values: Any) -> "AnySettings":
