@@ -168,7 +168,7 @@ class SetJob(Job[SetConfig, "SampleSpec", "tuple[Sequence[SampleSpec], Sequence[
         check_drawing(
             self.model, specs, steps=self.config.steps, guidance_scale=self.config.guidance_scale, negative_prompt=""
         )
-        return weights_fingerprint(self.model.info.files, config.lora)
+        return weights_fingerprint(self.model.info.files, lora=config.lora)
 
     def capture(
         self, batch: Sequence[SampleSpec]

@@ -3,13 +3,12 @@ from builders.single_files import save_single_file
 
 from seediff.config.generate_config import GenerateConfig
 from seediff.models.describe import describe_here
-from seediff.models.distilled import values_of_file, values_of_model
 from seediff.models.families.flux import FLUX
 from seediff.models.families.flux2 import FLUX2_KLEIN
 from seediff.models.families.qwen_image import QWEN_IMAGE
 from seediff.models.families.sd3 import SD3
-from seediff.models.families.xl import SDXL
-from seediff.models.schedulers import check_scheduler
+from seediff.models.families.unet import SDXL
+from seediff.models.sampling import check_scheduler, values_of_file, values_of_model
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,10 @@ from pathlib import Path
 
 import pytest
 from builders.layouts import save
+from builders.refusals import user_error
 
 from seediff.models import fingerprint, model_files
-from seediff.models.fingerprint import content_fingerprint, model_fingerprint
+from seediff.models.fingerprint import content_fingerprint, model_fingerprint, weights_fingerprint
 from seediff.models.model_files import locate_model
 
 
@@ -31,6 +32,15 @@ def test_of_a_hub_id_the_commit(monkeypatch):
     for here, expected in ((Path("/cache/snapshots/abc123"), "commit:abc123"), (None, "")):
         monkeypatch.setattr(model_files, "local_folder", lambda hub_id, here=here: here)
         assert model_fingerprint(locate_model("owner/name")) == expected
+
+
+def test_further_weights_follow_under_the_names_of_their_options(mini_folder, tmp_path):
+    save(tmp_path / "style.safetensors", bytes(10))
+    style, files = str(tmp_path / "style.safetensors"), locate_model(str(mini_folder))
+    digest = content_fingerprint(tmp_path / "style.safetensors")
+    assert weights_fingerprint(files, lora=style, sam=None) == f"{model_fingerprint(files)}+{digest}"
+    with user_error(rf"^lora: {style}2: no such \.safetensors file"):
+        weights_fingerprint(files, lora=f"{style}2")
 
 
 def test_files_behind_links_count(tmp_path):

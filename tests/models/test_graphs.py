@@ -23,7 +23,7 @@ from seediff.attention.recorder import AttentionRecorder
 from seediff.config.method_constants import CaptureConfig
 from seediff.errors import Notice
 from seediff.models import graphs
-from seediff.models.graph_changes import examine
+from seediff.models.graph_states import examine
 from seediff.models.graphs import GraphedNetwork, GraphMaker
 from seediff.models.registry import load_model
 from seediff.workers import GPU_ALONE
@@ -123,7 +123,7 @@ def test_memory_of_shapes_without_graphs_is_freed(unet):
     with graphed(unet) as own:
         for side in (8, 12, 16, 20):
             one_capture(unet, 1, steps=1, size=(side, 8))
-        assert {shape[1] for _, shape, _ in own.kept.memory if shape} == {160, 40}
+        assert {shape[1] for _, shape, _ in own.store.tensors if shape} == {160, 40}
 
 
 def runs_eagerly(unet, reason):

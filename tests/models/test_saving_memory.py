@@ -8,7 +8,7 @@ from builders.refusals import user_error
 
 from seediff.attention.see_photos import encode_images
 from seediff.cli.main import main
-from seediff.models import saving_memory
+from seediff.models import registry, saving_memory
 from seediff.models.registry import load_model
 
 
@@ -27,6 +27,18 @@ def test_offload_is_refused_where_it_saves_nothing(sd1_folder, monkeypatch):
     monkeypatch.setattr(saving_memory, "find_spec", lambda name: None)
     with user_error(r"^offload: model: needs accelerate; pip install 'seediff\[offload\]'$"):
         saving_memory.check_offload("model", "cuda")
+
+
+def test_nothing_is_fetched_for_an_option_that_this_machine_cannot_serve(monkeypatch):
+    monkeypatch.setattr(registry, "fetch_configurations", lambda files: pytest.fail("fetched"))
+    for options, problem in (
+        ({"offload": "model"}, "offload: model: needs a GPU"),
+        ({"offload": "modle"}, "offload: modle must be one of none, model, sequential"),
+        ({"graphs": "on"}, "graphs: on: needs an NVIDIA GPU"),
+        ({"device": "gpu"}, "device: gpu must be one of cuda"),
+    ):
+        with user_error(f"^{problem}"):
+            load_model("owner/name", **{"device": "cpu", **options})
 
 
 def test_a_run_is_continued_with_offload_or_without(mini_folder, tmp_path, offered, monkeypatch):

@@ -5,9 +5,9 @@ from builders.refusals import user_error
 
 from seediff.models.families import families
 from seediff.models.families.family import FlowMatching
-from seediff.models.families.xl import SDXL
+from seediff.models.families.unet import SDXL
 from seediff.models.registry import load_model
-from seediff.models.schedulers import NAMES, check_scheduler, use_scheduler
+from seediff.models.sampling import NAMES, check_scheduler, use_scheduler
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,13 @@
-"""Configurations: every option of the commands in validated frozen dataclasses, read from and written to TOML, and
-models' presets.
+"""Configurations: every option of the commands, in frozen dataclasses that check their values and are kept in TOML
+files.
 
-    fields.py            types of fields, and one check of their values; other_names.py: other programs' names of them
-    class_names.py       names of classes, and prompts; sides.py: left and right
+    fields.py            the types of fields, and the check of values; other_names.py: other programs' names of options
+    class_names.py       names of classes, and prompts; sides.py: left and right in names
     sizes.py             sizes in pixels
     settings.py          `Settings`, `RunConfig`: what all configurations share
     methods.py           what each method reads; method_constants.py: the constants of methods
-    presets.py           constants for a model, in its folder or from `seediff tune`
-    resolve.py           the value of each field, from all sources
-    generate_config.py   the commands' configurations, with photos_config.py, train.py, augment.py and filter.py
+    presets.py           constants tuned for a model, in its folder or from `seediff tune`
+    resolve.py           the value of each field, from the command line, files, the model and the method
+    generate_config.py   the configuration of `generate`; photos_config.py, train.py, augment.py, filter.py: of the
+                         other commands
 """

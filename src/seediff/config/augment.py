@@ -1,4 +1,4 @@
-"""The configuration of `augment`, and the counts in DiffuMask's paper."""
+"""The configuration of `augment`, and the recipe of DiffuMask's paper."""
 
 import re
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from .settings import Settings
 
 OPERATIONS = ("splice-RxC", "noise", "perspective", "boxes", "flip")
 MAX_CELLS = 16
-"""Maximum number of rows, and of columns, in a spliced picture."""
+"""Maximum number of rows in a spliced picture, and of columns."""
 
 DIFFUMASK = (
     "splice-1x2:1500/60000",
@@ -27,8 +27,8 @@ DIFFUMASK = (
     "perspective:3000/60000",
     "boxes:3000/60000",
 )
-"""The additions for which `diffumask` stands. DiffuMask's paper gives the counts of grids; its count for 1×2 and 2×1
-together is divided equally. The counts 3,000 for noise, perspective and boxes are this package's choice."""
+"""The additions for which `diffumask` stands. The counts of grids are from DiffuMask's paper, which gives one count for
+1×2 and 2×1 together. The counts of noise, perspective and boxes are this package's choice."""
 
 
 WHAT, OUTPUT = Group("What to add", sort_key=1), Group("Output", sort_key=2)
@@ -40,11 +40,13 @@ class Addition:
 
     operation: str
     amount: float
-    """The number of new pictures. If `shared`, their share of the training samples."""
+    """The number of new pictures, or their share of the training samples."""
     shared: bool
+    """Whether `amount` is a share."""
 
     def of(self, samples: int) -> int:
-        """The number of pictures to add to a set with `samples` training samples. A share above 0 gives at least 1."""
+        """The number of pictures to add to a set. A share above 0 gives at least 1. samples: the number of the set's
+        training samples."""
         if not self.shared:
             return int(self.amount)
         if not (self.amount and samples):
@@ -53,7 +55,7 @@ class Addition:
 
 
 def parse_recipe(text: str) -> tuple[str, ...]:
-    """The additions in a text, where commas separate them. Raises UserError."""
+    """The additions in a text, where commas separate them: `flip:50%,noise:200`. Raises UserError."""
     additions: list[str] = []
     for part in (part.strip() for part in text.split(",")):
         if part == "diffumask":
@@ -64,8 +66,8 @@ def parse_recipe(text: str) -> tuple[str, ...]:
 
 
 def parse_addition(text: str) -> Addition:
-    """The addition in a text: `flip:50%` and `splice-2x2:3000/60000` give shares of the training samples, `noise:200` a
-    number of pictures. Raises UserError."""
+    """The addition that a text describes. In `flip:50%` and `splice-2x2:3000/60000` the amount is a share of the
+    training samples, in `noise:200` a number of pictures. Raises UserError."""
     name, _, amount = (part.strip() for part in text.partition(":"))
     if grid_of(name) is None and name not in OPERATIONS[1:]:
         fix = f"there are {', '.join(OPERATIONS)}, and diffumask"
@@ -80,7 +82,7 @@ def parse_addition(text: str) -> Addition:
 
 
 def grid_of(operation: str) -> tuple[int, int] | None:
-    """(rows, columns) of a splice: `splice-2x3` → (2, 3); None for another operation. Raises UserError for an
+    """(rows, columns) of a splice: `splice-2x3` → (2, 3). None for another operation. Raises UserError for an
     impossible grid."""
     sides = re.fullmatch(r"splice-(\d+)x(\d+)", operation)
     if sides is None:
@@ -113,4 +115,5 @@ class AugmentConfig(Settings):
         self.additions()
 
     def additions(self) -> list[Addition]:
+        """What to add, from the texts in `add`. Raises UserError."""
         return [parse_addition(text) for text in self.add]

@@ -18,7 +18,7 @@ VOC_CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
     "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
 )  # fmt: skip
-"""The classes of Pascal VOC 2012, by id from 1."""
+"""The classes of Pascal VOC 2012, in the order of their ids from 1."""
 
 SYNONYMS = {
     "airplane": "aeroplane",
@@ -31,7 +31,7 @@ SYNONYMS = {
     "automobile": "car",
     "sidewalk": "pavement",
 }
-"""Synonym → the name with which it counts as equal. Both are written as `comparison_key` returns them."""
+"""Synonym → the name that datasets use for the same class. Both are in the form of `comparison_key`."""
 
 SPOKEN = {"diningtable": "dining table", "pottedplant": "potted plant", "tvmonitor": "tv monitor"}
 """VOC's run-together class names → the words that a text encoder knows."""
@@ -48,28 +48,27 @@ SEGMENT = "segment"
 GROUNDS = (BACKGROUND, f"_{BACKGROUND}_", f"__{BACKGROUND}__")
 """Names that tools give to id 0, in any case."""
 IGNORE = 255
-"""The id of pixels without a class. It is also in files/label_maps.py, which imports numpy, for which `--help` would
-have to wait."""
+"""The id of pixels without a class. files/label_maps.py has it, too, but imports numpy, which would slow `--help`."""
 IGNORED = ("ignored", "ignore", "void", "unlabeled", "unlabelled", "__ignore__")
 """Names that tools give to pixels without a class, in any case. Exports write `ignore`."""
 
 MAX_CLASSES = 254
-"""Maximum number of classes. Ids are uint8, 0 is the background and 255 is for ignored pixels."""
+"""Maximum number of classes: ids are 8-bit numbers, without 0 (background) and 255 (ignored pixels)."""
 
 
 def spoken(class_name: str) -> str:
-    """How a class is written in a prompt: `pottedplant` → `potted plant`; other names as they are."""
+    """A class as words of a prompt: `pottedplant` → `potted plant`. Names that SPOKEN lacks stay as they are."""
     return SPOKEN.get(class_name, class_name)
 
 
 def reading_key(class_name: str) -> str:
-    """A form of a class name that is equal for names which read the same in a prompt: `Potted Plant` and `pottedplant`
-    → `potted plant`. An accented letter may be one character or two."""
+    """The class name in a form that is equal for names which read the same in a prompt: `Potted Plant` and
+    `pottedplant` → `potted plant`. An accented letter may be one character or two."""
     return " ".join(spoken(composed(class_name).casefold()).split())
 
 
 def comparison_key(name: str) -> str:
-    """A form of a class name that is equal for names which datasets use for the same class: `Traffic-Light` and
+    """The class name in a form that is equal for names which datasets use for the same class: `Traffic-Light` and
     `traffic light` → `trafficlight`, `TV` → `tvmonitor`. It has lower-case letters, digits and symbols only."""
     text = normalize("NFKC", name).casefold()  # macOS writes é as two characters
     plain = "".join(c for c in text if category(c)[0] in "LMNS") or text
@@ -77,7 +76,7 @@ def comparison_key(name: str) -> str:
 
 
 def alike_names(classes: Iterable[str]) -> list[str]:
-    """A line about each pair of classes that `evaluate` takes for the same class."""
+    """One line for each two classes that `evaluate` takes for the same class."""
     first: dict[str, str] = {}
     lines: list[str] = []
     for name in classes:
@@ -88,10 +87,10 @@ def alike_names(classes: Iterable[str]) -> list[str]:
 
 
 def join_classes(classes: Sequence[str]) -> str:
-    """The classes as they stand in a prompt: `(dog,)` → `dog`; `(dog, cat, bus)` → `dog, a cat and a bus`. The first
-    article is in the template, such as `a photo of a {class}`. classes: class names, or phrases with a class name."""
-    *first, last = [spoken(c) for c in classes]
-    return f"{', a '.join(first)} and a {last}" if first else last
+    """The text that replaces `{class}` in a prompt: `(dog,)` → `dog`; `(dog, cat, bus)` → `dog, a cat and a bus`. The
+    template has the first article: `a photo of a {class}`. classes: class names, or phrases with a class name."""
+    *others, last = [spoken(c) for c in classes]
+    return f"{', a '.join(others)} and a {last}" if others else last
 
 
 UNSPACED = (
@@ -102,15 +101,14 @@ UNSPACED = (
 MARKS = "\u200c\u200d" + "".join(
     char for char in map(chr, range(0x300, 0x3100)) if category(char)[0] == "M" and not re.match(f"[{UNSPACED}]", char)
 )
-"""Characters that belong to the letter before them, and that Python's `\\w` leaves out: accents of decomposed letters,
+"""Characters that belong to the letter before them, but do not match Python's `\\w`: accents of decomposed letters,
 vowel signs of Hindi and Arabic, and invisible joiners."""
 LETTER = rf"(?:[^\W\d_{UNSPACED}]|[{MARKS}])"
 ANY_WORD = rf"{LETTER}+(?:[-']{LETTER}+)*|[{UNSPACED}]+"
-"""A pattern for a word: letters with their marks, with hyphens and apostrophes inside. In a script without spaces, a
-word has all letters up to the next punctuation mark. `1girl, long_hair` has the words girl, long and hair."""
+"""A pattern for a word: letters with their marks, and hyphens and apostrophes between them. `1girl, long_hair` has the
+words girl, long and hair. In a script without spaces, all letters up to the next punctuation mark are one word."""
 BORDER = rf"(?!(?<={LETTER}){LETTER}|(?<=\d)\d)"
-"""A pattern for the place where a word or name may begin or end: not between two letters, and not between two
-digits."""
+"""Matches a place where a name may begin or end: anywhere except between two letters or between two digits."""
 
 
 PLURAL = "(?:e?s)?"
@@ -118,10 +116,11 @@ PLURAL = "(?:e?s)?"
 
 
 def any_name(names: Sequence[str], ending: str = "") -> re.Pattern[str]:
-    """A pattern that matches any of the names as whole words, in upper or lower case, with any white space between
-    words. If several names match at a position, the first name wins. Group i + 1 of the match is for names[i].
+    """A pattern that matches any of the names as whole words, in upper or lower case, with any white space between the
+    words of a name. If several names match at a position, the first of them counts. Group i + 1 of a match belongs to
+    names[i].
 
-    ending: a pattern for what may follow a name, such as an `s`.
+    names: class names or other phrases. ending: a pattern for what may follow a name, such as an `s`.
     """
     patterns = [r"\s+".join(map(re.escape, spoken(composed(name)).split())) for name in names]
     either = "|".join(f"({pattern}|{normalize('NFD', pattern)})" for pattern in patterns)
@@ -129,12 +128,12 @@ def any_name(names: Sequence[str], ending: str = "") -> re.Pattern[str]:
 
 
 def longest_first(names: Sequence[str]) -> list[str]:
-    """The names, longest first, so that `any_name` prefers `hot dog` to `dog`."""
+    """The names, the longest first, so that `any_name` prefers `hot dog` to `dog`."""
     return sorted(names, key=lambda name: len(spoken(name)), reverse=True)
 
 
 def by_class(phrases: Sequence[str], classes: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
-    """Class → the phrases that name this class and no other class."""
+    """Class → the phrases that name this class and no other class. For example, `poodle dog` is a phrase for dog."""
     named: dict[str, list[str]] = {name: [] for name in classes}
     for phrase, found in zip(phrases, classes_in(phrases, classes), strict=True):
         if len(found) == 1:
@@ -143,32 +142,35 @@ def by_class(phrases: Sequence[str], classes: Sequence[str]) -> Mapping[str, tup
 
 
 def classes_in(texts: Sequence[str], classes: Sequence[str]) -> list[tuple[str, ...]]:
-    """The classes that each text names, in the order of `classes`. Where the names of two classes match, the longer
+    """For each text, the classes that it names, in the order of `classes`. If two names match at one place, the longer
     name counts: `a hot dog` does not name the class dog."""
+    if not classes:
+        return [()] * len(texts)
     ordered = longest_first(classes)
-    found = [{match.lastindex for match in any_name(ordered).finditer(text)} for text in texts if ordered]
-    numbers = {name: number for number, name in enumerate(ordered, 1)}
-    return [tuple(name for name in classes if numbers[name] in of_text) for of_text in found or [()] * len(texts)]
+    pattern = any_name(ordered)
+    named = [{ordered[(match.lastindex or 0) - 1] for match in pattern.finditer(text)} for text in texts]
+    return [tuple(name for name in classes if name in of_text) for of_text in named]
 
 
 def reserved_id(name: str) -> int | None:
-    """The id for which tools reserve a name: 0 for the background, 255 for pixels without a class; None for a class."""
+    """The id for which tools reserve a name: 0 for a name of the background, 255 for a name of ignored pixels; None for
+    any other name."""
     if name.casefold() in GROUNDS:
         return 0
     return IGNORE if name.casefold() in IGNORED else None
 
 
 def read_class_list(path: Path, first: int = 1, absent: str = ABSENT) -> dict[int, str]:
-    """Id → name, from a file of classes with a name in each line, or `id name` in every line.
+    """Id → name, from a file with one class in each line: its name, or in every line `id name`.
 
         lines of the file                  ids of the names
         `7 dog`, `9 cat`                   7, 9
         `dog`, `cat`                       first, first + 1
-        `background`, `dog`                0, 1: a name in GROUNDS or IGNORED comes first
-        `__ignore__`, `background`, `dog`  −1, 0, 1, as in labelme, without the −1; not if `first` is 0
+        `background`, `dog`                0, 1, because the first name is in GROUNDS or IGNORED
+        `__ignore__`, `background`, `dog`  `__ignore__` is left out, as in labelme; 0, 1 (only if `first` is not 0)
 
-    first: the id of the first name. absent: the problem to report if there is no file. Raises UserError if two ids have
-    the same name or two names the same id, and for an empty line between names if `first` is 0.
+    path: the file. first: the id of the first name. absent: the problem to report if there is no file. Raises UserError
+    if two ids have the same name or two names the same id, and for an empty line between names if `first` is 0.
     """
     given = [composed(line.strip()) for line in read_lines(path, absent=absent)]
     lines = [line for line in given if line]
@@ -194,14 +196,14 @@ def read_class_list(path: Path, first: int = 1, absent: str = ABSENT) -> dict[in
 
 
 def first_twice(values: Iterable[Value]) -> Value | None:
-    """The first value that occurs more than once; None if all occur once."""
+    """The first value that occurs more than once; None without such a value."""
     return next((value for value, count in Counter(values).items() if count > 1), None)
 
 
 def parse_classes(text: str) -> tuple[str, ...]:
-    """The classes that a text names: `voc` → VOC's twenty classes; the path of a file → the classes in it
-    (`read_class_list`), without reserved names of ids 0 and 255; any other text → names separated by commas. Raises
-    UserError for a file whose ids are not 1, 2, …"""
+    """The classes that a text stands for: `voc` → VOC's twenty classes; a file's path → its classes (`read_class_list`)
+    without the background and ignored pixels; any other text → names separated by commas. Raises UserError for a file
+    whose ids are not 1, 2, …"""
     if text.lower().endswith(".csv"):
         raise UserError(text, "is a table, which only `seediff mask` reads", "name the classes, or a file with names")
     path = None if text.strip() == "voc" else _file_of(text, (".txt", ".names"))
@@ -218,14 +220,14 @@ def parse_classes(text: str) -> tuple[str, ...]:
 
 
 def name_of_zero(text: str) -> str:
-    """The name of id 0 in a file of classes; "" if the file has no id 0, or if `text` is not the path of a file."""
+    """The name of id 0 in a file of classes. "" if the file has no id 0, and if `text` is not the path of a file."""
     path = _file_of(text, (".txt", ".names"))
     return "" if path is None else read_class_list(path).get(0, "")
 
 
 def split_classes(text: str) -> tuple[str, ...]:
-    """The classes that a text names, without opening a file: `voc` → VOC's twenty classes; any other text → names
-    separated by commas. Raises UserError for `all` or `voc` together with names."""
+    """The classes that a text stands for, if it is not a file's path: `voc` → VOC's twenty classes; any other text →
+    names separated by commas. Raises UserError for `all` or `voc` together with names."""
     if text.strip() == "voc":
         return VOC_CLASSES
     names = split_names(text)
@@ -237,12 +239,12 @@ def split_classes(text: str) -> tuple[str, ...]:
 
 
 def split_names(text: str) -> tuple[str, ...]:
-    """Names separated by commas."""
+    """The names in a text, where commas separate them."""
     return tuple(name.strip() for name in composed(text).split(",") if name.strip())
 
 
 def parse_prompts(text: str) -> tuple[str, ...]:
-    """The templates that a text gives: the lines of a .txt file if the text is its path, otherwise the text itself."""
+    """The prompt templates that a text stands for: a .txt file's path → its lines; any other text → the text itself."""
     path = _file_of(text, (".txt",))
     if path is None:
         return (text,)
@@ -251,7 +253,8 @@ def parse_prompts(text: str) -> tuple[str, ...]:
 
 def check_classes(classes: Sequence[str], field: str = "classes") -> None:
     """Raise UserError if names cannot be the classes of a new dataset. There must be 1 to 254 names, each must be
-    usable in a prompt, and no two may read the same there. field: what the names are, for messages."""
+    usable in a prompt, and no two may read the same in a prompt. classes: the names. field: their option, for
+    messages."""
     if not classes:
         raise UserError(field, "no names given", "write for example dog,cat")
     if len(classes) > MAX_CLASSES:
@@ -270,11 +273,13 @@ def check_classes(classes: Sequence[str], field: str = "classes") -> None:
 
 
 def check_prompts(prompts: Sequence[str], field: str = "prompts", classes: Sequence[str] = ()) -> None:
-    """Raise UserError if there is no template, or if a prompt names something that would be drawn and get no label.
-    Examples with the classes dog and car: `a {class} beside a car`, filled with dog; `two dogs and a car`.
+    """Raise UserError if there is no prompt, or if a prompt names a class that would be drawn and get no label. With
+    the classes dog and car, that is the car in `a {class} beside a car`, filled with dog, and the plural `dogs` in `two
+    dogs and a car`.
 
-    field: what the prompts are, for messages. classes: the classes that a prompt without `{class}` may name itself. If
-    there are any, each must have a prompt.
+    prompts: templates with `{class}`, or prompts that name their classes themselves. field: their option, for messages.
+    classes: the classes that a prompt without `{class}` may name; empty: every prompt needs `{class}`. Each of these
+    classes must be in a prompt.
     """
     texts = prompts or ("",)
     named = classes_in([text.replace("{class}", "{}") for text in texts], classes)
@@ -304,8 +309,8 @@ def check_prompts(prompts: Sequence[str], field: str = "prompts", classes: Seque
 
 
 def names_and_plurals(texts: Sequence[str], classes: Sequence[str]) -> dict[str, list[tuple[str, str, bool]]]:
-    """Text → (class, word, is_plural) for each class that it names, also by an English plural: `two cats` gives cat,
-    cats, True."""
+    """Text → (class, word, is_plural) for each class that the text names, also by an English plural: `two cats` →
+    (cat, cats, True)."""
     found: dict[str, list[tuple[str, str, bool]]] = {}
     ordered = longest_first(classes)
     pattern = any_name(ordered, ending=PLURAL)
@@ -316,7 +321,7 @@ def names_and_plurals(texts: Sequence[str], classes: Sequence[str]) -> dict[str,
 
 
 def check_subclasses(phrases: Sequence[str], classes: Sequence[str]) -> None:
-    """Raise UserError for a phrase that does not name exactly one class. Attention is read at the name of the class."""
+    """Raise UserError for a phrase that does not name exactly one class: attention is read at the class's name."""
     usable = {*chain.from_iterable(by_class(phrases, classes).values())}
     for phrase in phrases:
         if phrase not in usable or not phrase.isprintable() or phrase != phrase.strip():
@@ -325,8 +330,8 @@ def check_subclasses(phrases: Sequence[str], classes: Sequence[str]) -> None:
 
 
 def _file_of(text: str, suffixes: tuple[str, ...]) -> Path | None:
-    """The path in a text if there is such a file; None for any other text. suffixes: endings of file names, for which
-    UserError is raised if there is no such file."""
+    """The path of the file that a text names; None if there is no such file. suffixes: for a text that ends with one of
+    these, a missing file raises UserError."""
     path = Path(text)
     try:
         if path.is_file():

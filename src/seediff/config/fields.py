@@ -1,9 +1,9 @@
-"""Types of the fields of configurations, with bounds: one check of values against them, and reading words of the
-command line as values.
+"""The types of configurations' fields, with bounds: checks values against them, and reads words of the command line as
+values.
 
-Types are declared once, in the dataclasses, and hold for Python, TOML files and the command line (decision 0028). The
-dataclasses' modules do without `from __future__ import annotations`, because cyclopts looks up the annotations of
-inherited fields in the module of the class that inherits them.
+A dataclass declares the type of each field once, for Python, TOML files and the command line (decision 0028). The
+dataclasses' modules do without `from __future__ import annotations`: cyclopts, the parser of the command line, looks up
+the annotations of inherited fields in the module of the class that inherits them.
 
 A flat name is the name of a field together with its table: the field `beta` of the table `mask` is `mask.beta`.
 """
@@ -36,9 +36,11 @@ RESEARCH = Group("Research", sort_key=6)
 
 
 def read_word(kind: Any, tokens: Sequence[Token]) -> Any:
-    """A word of the command line as a value of a type: one value, or several with commas between. (The parser's own
-    conversion would read 2.5 as the whole number 2.) Raises ValueError, to which the parser adds the name of the
-    option."""
+    """The value that a word of the command line stands for: one value, or several with commas between. The parser's own
+    conversion would read 2.5 as the whole number 2.
+
+    kind: the type of the value. tokens: only the first is read. Raises ValueError, to which the parser adds the
+    option's name."""
     word = tokens[0].value
     parts = [_number(part.strip()) for part in word.split(",")]
     readings: list[Any] = [parts]
@@ -53,7 +55,7 @@ def read_word(kind: Any, tokens: Sequence[Token]) -> Any:
 
 
 def _number(text: str) -> int | float | str:
-    """`4` → 4, `.5` → 0.5; any other text as it is."""
+    """The number in a text: `4` → 4, `.5` → 0.5. Any other text as it is."""
     for kind in (int, float):
         try:
             return kind(text)
@@ -63,8 +65,7 @@ def _number(text: str) -> int | float | str:
 
 
 def read_names(parse: Callable[[str], tuple[str, ...]]) -> Parameter:
-    """A parameter that makes the command line read an option as a list of names. parse: takes a typed text, and returns
-    its names."""
+    """A parameter that makes the command line read an option as a list of names. parse: a typed text → its names."""
 
     def read(kind: Any, tokens: Sequence[Token]) -> tuple[str, ...]:
         return tuple(chain.from_iterable(parse(token.value) for token in tokens))
@@ -89,14 +90,14 @@ Device = Annotated[str, Meta(pattern=r"^(cpu|mps|cuda)(:\d+)?$", description="on
 
 @lru_cache
 def field_types(kind: type) -> dict[str, Any]:
-    """Field → its type with bounds, for the fields of a dataclass that are compared."""
+    """Field → its type with bounds, for the fields of a dataclass except those with `compare=False`."""
     hints = get_type_hints(kind, include_extras=True)
     return {f.name: hints[f.name] for f in fields(kind) if f.compare}
 
 
 def check_fields(config: Any) -> None:
-    """Make the values of a dataclass fit the types of their fields: lists become tuples, and paths become texts. Does
-    not check defaults. Raises UserError for the first value that its type does not allow."""
+    """Convert the values of a dataclass to the types of their fields: lists become tuples, and paths become texts.
+    Defaults are not checked. Raises UserError for the first value that its type does not allow."""
     hints = field_types(type(config))
     for field in fields(config):
         name, value = field.name, getattr(config, field.name)
@@ -105,8 +106,8 @@ def check_fields(config: Any) -> None:
 
 
 def fit_field(name: str, value: Any, hint: Any) -> Any:
-    """A value, converted to the type of a field. name: the field's name, for the UserError that is raised if the type
-    does not allow the value."""
+    """A value, converted to the type of a field. name: the field's name, for messages. hint: the field's type. Raises
+    UserError if the type does not allow the value."""
     plain = value
     if isinstance(value, PurePath):
         plain = str(value)
@@ -122,8 +123,7 @@ def fit_field(name: str, value: Any, hint: Any) -> Any:
 
 
 def describe_type(hint: Any) -> str:
-    """The values that a type allows, in words: `a number above 0 and below 1 or 'otsu'`. "" for a dataclass or a
-    table."""
+    """The values that a type allows, in words: `a number above 0 and below 1 or 'otsu'`. "" for a dataclass."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
         return " or ".join(describe_type(part) for part in arguments if part is not NoneType)
@@ -159,7 +159,7 @@ def _bounds(meta: Meta) -> str:
 
 @lru_cache
 def tables_of(kind: type) -> dict[str, type]:
-    """Field → its dataclass, for the fields of a configuration that are tables, such as `mask`."""
+    """Field → its dataclass, for the fields that hold a dataclass: mask → MaskConfig. In TOML they are tables."""
     tables: dict[str, type] = {}
     for name, hint in field_types(kind).items():
         plain = get_args(hint)[0] if get_origin(hint) is Annotated else hint
@@ -169,38 +169,43 @@ def tables_of(kind: type) -> dict[str, type]:
 
 
 def flatten(table: Mapping[str, Any], kind: type | None = None) -> dict[str, Any]:
-    """Flat name → value: {"seed": 1, "mask": {"beta": 0.4}} → {"seed": 1, "mask.beta": 0.4}. kind: the
-    configuration's class. It is needed if a field that is no table may hold a mapping, which then stays whole."""
+    """Flat name → value: {"seed": 1, "mask": {"beta": 0.4}} → {"seed": 1, "mask.beta": 0.4}. table: field → value.
+    kind: the configuration's class. With it, mappings in fields that are no tables stay whole."""
     flat: dict[str, Any] = {}
     for name, value in table.items():
         if isinstance(value, Mapping) and (kind is None or name in tables_of(kind)):
-            flat |= {f"{name}.{key}": one for key, one in value.items()}
+            flat |= {f"{name}.{key}": inner for key, inner in value.items()}
         else:
             flat[name] = value
     return flat
 
 
 def check_names(kind: type, names: Iterable[str], where: str) -> None:
-    """Raise UserError for a name that is not a field of a dataclass. where: the subject of the message."""
-    options = field_types(kind)
+    """Raise UserError for a name that is not a field of a dataclass. kind: the dataclass. where: the subject of the
+    message."""
     for name in names:
-        if name not in options:
-            fix = f"options here: {', '.join(options)}"
-            for table, part in tables_of(kind).items():
-                inner, _ = own_name(name, field_types(part))
-                if name in field_types(part):
-                    inner = name
-                if inner:
-                    fix = f"{inner} belongs inside {table}={{…}}"
-            own, value = own_name(name, options)
-            if own:
-                fix = " ".join(f"the name here: {own} {value}".split())
-            raise UserError(where, f"there is no option '{str(name)[:200]}'", fix)
+        if name not in field_types(kind):
+            raise UserError(where, f"there is no option '{str(name)[:200]}'", _meant_option(kind, name))
+
+
+def _meant_option(kind: type, name: str) -> str:
+    """What to do about a name that is not a field of a dataclass: use our name for another program's option, or put the
+    option into its table. Otherwise lists all options."""
+    options = field_types(kind)
+    ours, value = own_name(name, options)
+    if ours:
+        return " ".join(f"the name here: {ours} {value}".split())
+    for table, part in reversed(tables_of(kind).items()):
+        inner = name if name in field_types(part) else own_name(name, field_types(part))[0]
+        if inner:
+            return f"{inner} belongs inside {table}={{…}}"
+    return f"options here: {', '.join(options)}"
 
 
 def check_table(kind: type, table: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """The table `table` with its values converted to the types of the dataclass's fields. where: the file, for
-    messages. Raises UserError for unknown names, and for values that their types do not allow."""
+    """Field → value, converted to the types of a dataclass's fields. kind: the dataclass. table: field → value, as read
+    from a file. where: the file, for messages. Raises UserError for unknown names, and for values that their types do
+    not allow."""
     check_names(kind, table, where)
     values = dict[str, Any]()
     for key, value in table.items():

@@ -18,7 +18,8 @@ def split_flags(text: str) -> tuple[str, ...]:
 @Parameter(name="*", group=Group("Criteria", sort_key=2))
 @dataclass(frozen=True)
 class Criteria:
-    """The criteria that a sample must meet to stay. Raises UserError naming a field that is out of range."""
+    """The criteria that a sample must meet to stay. Raises UserError, with the field's name, for a value out of
+    range."""
 
     drop_flags: Annotated[tuple[str, ...], read_names(split_flags)] = ()
     """Drop samples with these flags, separated by commas: kinds, `kind:class`, or `all`."""

@@ -29,7 +29,7 @@ Self = TypeVar("Self", bound="DatasetConfig")
 ImageSize = Annotated[Size | None, WORD, Parameter(group=MODEL)]
 """The size of images. None: the model's own size."""
 MAX_IMAGES = 10_000_000
-"""Maximum number of images in a dataset, because their specifications are one list in memory."""
+"""Maximum number of images in a dataset: the list of their specifications must fit into memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ class DatasetConfig(RunConfig):
 
     last_file: ClassVar[str] = "metadata.jsonl"
     prompts_name: ClassVar[bool] = False
-    """Whether a prompt without `{class}` may name its classes itself."""
+    """Whether prompts may name their classes themselves, instead of having `{class}`."""
 
     classes: Annotated[tuple[str, ...], read_names(parse_classes), Parameter(group=INPUT)] = field(kw_only=False)
     """Names separated by commas, a UTF-8 file with one per line, `voc` for Pascal VOC's twenty, or `all` of a small
@@ -64,8 +64,8 @@ class DatasetConfig(RunConfig):
         check_prompts(self.prompts, classes=self.classes if self.prompts_name else ())
 
     def _make_tuples(self, *names: str) -> None:
-        """Make these fields tuples, from any iterable of texts such as the keys of a table. Accented letters become
-        single characters."""
+        """Convert fields to tuples, from any iterable of texts such as the keys of a table. Accented letters become
+        single characters. names: the fields' names."""
         for name in names:
             texts = getattr(self, name)
             if not isinstance(texts, str):
@@ -73,16 +73,16 @@ class DatasetConfig(RunConfig):
 
     @property
     def method(self) -> str:
-        """The method that makes the masks."""
+        """The name of the method that makes the masks."""
         return self.mask.method
 
     @classmethod
     def recommended(cls: type[Self], **values: Any) -> Self:
-        """The configuration with the model's own constants for values that are not given. (The class itself uses the
-        paper's constants.)
+        """The configuration in which values that are not given are the model's constants. (The class itself fills in
+        the paper's constants.)
 
-        values: field → value. `mask` and `capture` are tables of given values, such as `mask={"beta": 0.4}`, or a whole
-        MaskConfig and CaptureConfig. Raises UserError.
+        values: field → value. For `mask` and `capture`, the value is a table, such as `mask={"beta": 0.4}`, or a whole
+        MaskConfig or CaptureConfig. Raises UserError.
         """
         return recommend(cls, values)[0]
 
@@ -154,13 +154,13 @@ class GenerateConfig(DatasetConfig):
 
     @property
     def turns(self) -> tuple[int, ...]:
-        """The numbers of classes per image, in rotation."""
+        """The numbers of classes per image, in rotation: (1,), or (1, 2) for one class and two classes by turns."""
         return (self.classes_per_image,) if isinstance(self.classes_per_image, int) else self.classes_per_image
 
 
 def load_dataset_config(path: Path, *others: type[DatasetConfig]) -> DatasetConfig:
-    """The configuration in a dataset's seediff.toml. Raises UserError unless `generate`, or a command of the classes
-    `others`, made the dataset."""
+    """The configuration in a dataset's seediff.toml. path: this file. others: configurations that are allowed, besides
+    GenerateConfig. Raises UserError for the output of any other command."""
     kinds = {kind.command: kind for kind in (GenerateConfig, *others)}
     command = read_toml(path).get("command", GenerateConfig.command)
     if command not in kinds:

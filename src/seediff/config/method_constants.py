@@ -1,7 +1,7 @@
-"""The constants of all methods, and which attention maps a mask method reads with its constants. The defaults are the
-papers' constants (`preset="paper"`).
+"""The constants of all methods, and the attention maps that a mask method reads with its constants. The defaults are
+the papers' constants (`preset="paper"`).
 
-A map of attention at level d has the side L / d, where L is the side of the model's latent.
+An attention map at level d has the side L / d, where L is the side of the model's latent.
 """
 
 from collections.abc import Collection, Mapping
@@ -18,7 +18,7 @@ from .fields import MASKS, RESEARCH, WORD, AtLeastZero, Count, Positive, Several
 from .methods import METHOD_FACTS, LevelOption, Levels, MethodFacts, SegmentMethodName
 
 CaptureSteps = Annotated[Literal["all", "second-half"] | Annotated[int, Meta(ge=1)], WORD]
-"""Which denoising steps are captured; the number k stands for every k-th step."""
+"""Which denoising steps are captured; a number k stands for every k-th step."""
 OF_RESEARCH = Parameter(group=RESEARCH)
 
 
@@ -110,16 +110,17 @@ class MaskConfig:
 
     @property
     def facts(self) -> MethodFacts:
+        """What is known about the method."""
         return METHOD_FACTS[self.method]
 
     @property
     def has_agreement(self) -> bool:
-        """Whether the rows of samples have `agreement`: the IoU of each mask with a second mask, which CA·SA makes."""
+        """Whether the rows of samples have `agreement`: the IoU of each mask with a second mask by method `ca_sa`."""
         return self.method == "seediff" and (self.expansion != "none" or self.background)
 
     @property
     def sam_weights(self) -> str | None:
-        """The file of SAM's weights: a path, or a hub id and the file's name in it; None without SAM."""
+        """The file of SAM's weights, as a path or `owner/name/FILE` on the hub; None without SAM."""
         return None if self.sam is None else f"{self.sam}/model.safetensors"
 
 
@@ -178,38 +179,39 @@ class SegmentConfig:
 
     @property
     def timestep_shown(self) -> int:
+        """The timestep that is passed to the network."""
         if self.timestep is not None:
             return self.timestep
         return 50 if self.divides_features else 300
 
     @property
     def thresholds(self) -> tuple[float, ...]:
+        """DiffSeg's threshold for each merging round."""
         return self.kl_threshold if isinstance(self.kl_threshold, tuple) else (self.kl_threshold,) * self.rounds
 
 
 Reads = Mapping[Kind, Collection[int] | None]
-"""Kind of attention to capture → its levels d, where maps have the side L / d. A value of None stands for all
-levels."""
+"""Kind of attention to capture → the levels to capture; None: all levels."""
 EVERYTHING: Reads = {"self": None, "cross": None}
 
 
 def maps_read(mask: MaskConfig) -> Reads:
-    """Kind of attention → the levels that `mask.method` reads, which must be captured."""
+    """Kind of attention → the levels that a method reads with its constants `mask`, and that must be captured."""
     if mask.facts.levels is None:
         return EVERYTHING
     return {kind: levels_of(mask, option) for kind, option in level_options(mask).items()}
 
 
 def reads_self_attention(mask: MaskConfig) -> bool:
-    """Whether the method is known to need self-attention maps."""
+    """Whether a method reads self-attention with its constants `mask`. False for a method whose levels are unknown."""
     return "self" in level_options(mask)
 
 
 def level_options(mask: MaskConfig) -> dict[Kind, LevelOption | tuple[int, ...]]:
-    """Kind of attention → the option of `mask` that sets its levels, or fixed levels. Has only the kinds that the
-    method is known to read.
+    """Kind of attention → the field of `mask` that sets the levels which the method reads, or fixed levels. Kinds that
+    the method does not read are missing; so are all kinds if its levels are unknown.
 
-    The options are those in `MethodFacts.levels`, except for methods with an expansion:
+    The fields are those in `MethodFacts.levels`, except for methods with an expansion:
 
         expansion  background  cross          self
         iterative  either      seed_level     expand_levels
@@ -218,22 +220,21 @@ def level_options(mask: MaskConfig) -> dict[Kind, LevelOption | tuple[int, ...]]
         none       False       expand_levels  not read
     """
     levels = mask.facts.levels or Levels()
-    cross, own = levels.cross, levels.self
+    options: dict[Kind, LevelOption | tuple[int, ...] | None] = {"cross": levels.cross, "self": levels.self}
     if "expansion" in mask.facts.options and mask.expansion != "iterative":
-        cross = "expand_levels"  # each level has its own seeds, or nothing is expanded
-        own = own if mask.expansion == "parallel" or mask.background else None
-    kinds: tuple[tuple[Kind, LevelOption | tuple[int, ...] | None], ...]
-    kinds = ("cross", cross), ("self", own)
-    return {kind: option for kind, option in kinds if option is not None}
+        options["cross"] = "expand_levels"  # each level has its own seeds, or nothing is expanded
+        if mask.expansion == "none" and not mask.background:
+            options["self"] = None
+    return {kind: option for kind, option in options.items() if option is not None}
 
 
 def levels_of(mask: MaskConfig, option: LevelOption | tuple[int, ...]) -> tuple[int, ...]:
-    """The levels that `option` stands for. option: levels, which are returned as a tuple; or the name of a field of
-    `mask`, such as `seed_level`, which has them."""
+    """The levels that `option` stands for. mask: the method's constants. option: fixed levels, or the field of `mask`
+    that has the levels, such as `seed_level`."""
     value = getattr(mask, option) if isinstance(option, str) else option
     return value if isinstance(value, tuple) else (value,)
 
 
 def level_name(divisor: int) -> str:
-    """1 → `L`, 4 → `L/4`."""
+    """The name of a level: 1 → `L`, 4 → `L/4`."""
     return "L" if divisor == 1 else f"L/{divisor}"

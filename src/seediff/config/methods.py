@@ -1,7 +1,7 @@
 """The mask and segment methods: what each method reads, and its constants. masks/make_masks.py has their functions.
 
-The dataclasses' defaults are the paper's constants. A method that was published with other constants has them in
-`defaults`, so that its name is enough (docs/methods.md). A model's own constants for a method are stronger
+The defaults in method_constants.py are the SeeDiff paper's constants. A method with other published constants has them
+in `MethodFacts.defaults`, so users need only its name (docs/methods.md). Constants tuned for a model take precedence
 (presets.py).
 """
 
@@ -20,14 +20,14 @@ Method = Literal["seediff", "ca", "ca_sa", "daam"]
 
 @dataclass(frozen=True)
 class Finish:
-    """The steps from a soft map to a mask of the image's size. The defaults are SeeDiff's steps 5 and 6. Where
-    `iterations`, `dilations` or `threshold` is None, `MaskConfig` has the value."""
+    """How a soft map becomes a mask of the image's size. The defaults are SeeDiff's steps 5 and 6. For a value of None,
+    `MaskConfig` has the value: `pamr_iterations`, `pamr_dilations` or `beta`."""
 
     resize: Literal["bilinear", "bicubic"] = "bilinear"
     stretch: bool = False
     """Stretch maps to [0, 1] again after resizing."""
     cut: float | None = None
-    """Threshold before PAMR. None: PAMR refines the soft map itself."""
+    """Threshold that makes a mask before PAMR refines it. None: PAMR refines the soft map."""
     bandwidth: Positive = 0.1
     """PAMR's bandwidth, in standard deviations of the image."""
     iterations: Count | None = None
@@ -37,13 +37,13 @@ class Finish:
 
 
 LevelOption = Literal["seed_level", "expand_levels", "self_level"]
-"""Fields of MaskConfig that set levels of attention."""
+"""A field of MaskConfig that sets levels of attention."""
 
 
 @dataclass(frozen=True)
 class Levels:
-    """The levels at which a method reads each kind of attention: the levels themselves, or the field of MaskConfig that
-    sets them. None: the method does not read this kind."""
+    """The levels at which a method reads cross- and self-attention: fixed levels, or the field of MaskConfig that sets
+    them. None: the method does not read this kind."""
 
     cross: LevelOption | Several | None = None
     self: LevelOption | Several | None = None
@@ -51,28 +51,27 @@ class Levels:
 
 @dataclass(frozen=True)
 class MethodFacts:
-    """The facts about a mask method, without its function."""
+    """What is known about a mask method besides its function."""
 
     levels: Levels | None = None
-    """The levels that the method reads. None: they are not known, so the method gets all levels."""
+    """The levels that the method reads. None: unknown, so all levels are captured."""
     options: tuple[str, ...] = ()
-    """The fields of MaskConfig that this method reads and some other methods do not read. Fields that set levels are
-    not among them."""
+    """The fields of MaskConfig that this method reads and some other methods do not read, without those in `levels`."""
     plain_means: bool = False
-    """Whether the method needs plain means of attention, not maps that were divided by their maxima."""
+    """Whether the method needs plain means of attention, instead of means of maps divided by their maxima."""
     all_levels: bool = False
     """Whether the SeeDiff paper gives the method all levels (`resolve.ALL_LEVELS`)."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
-    """Its constants that differ from the dataclasses' defaults."""
+    """The constants that differ from the defaults of MaskConfig and other configurations: table → field → value."""
     models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Model → the method's constants for it, with the same tables as a model's preset."""
+    """Model → the method's constants for it, in the form of `defaults`."""
     finish: Finish = Finish()
     user_function: Callable[..., Any] | None = None
     """The function of a user's own method (masks/own.py); None for the package's methods."""
 
     @property
     def special_options(self) -> set[str]:
-        """`options`, and the fields that set the method's levels, if fields do."""
+        """`options`, and the fields in `levels`."""
         read = (self.levels.cross, self.levels.self) if self.levels else ()
         return {*self.options, *(levels for levels in read if isinstance(levels, str))}
 
@@ -93,7 +92,7 @@ METHOD_FACTS: dict[str, MethodFacts] = {
 
 
 def own_methods() -> dict[str, MethodFacts]:
-    """Name → facts of the methods that users registered, which other processes of the run need."""
+    """Name → facts, of the methods that users registered. Other processes of a run must register them, too."""
     return {name: facts for name, facts in METHOD_FACTS.items() if facts.user_function is not None}
 
 
@@ -107,7 +106,7 @@ SEGMENT_OPTIONS: dict[SegmentMethodName, tuple[str, ...]] = {
 
 
 def check_capture(method: str, normalized: bool, fix: str = "leave it out for the method's own") -> None:
-    """Raise UserError if a method cannot use maps that were divided by their maxima. normalized: whether the maps
-    are."""
+    """Raise UserError if a method needs plain means of attention, and the maps are others. method: its name.
+    normalized: whether the maps were divided by their maxima. fix: what the message advises."""
     if METHOD_FACTS[method].plain_means and normalized:
         raise UserError("capture.normalize", f"true: method {method} works on plain means of attention", fix)

@@ -1,4 +1,5 @@
-"""The names of options in other programs: diffusers, web interfaces, ComfyUI, ultralytics, training scripts."""
+"""What other programs call our options: diffusers, web interfaces, ComfyUI, ultralytics, training scripts. Messages
+about unknown options suggest ours."""
 
 from __future__ import annotations
 
@@ -61,24 +62,27 @@ OTHER_NAMES = {
     "timestep": "num_inference_steps inference_steps num_steps steps",
     "port": "p",
 }
-"""Name here → names elsewhere. If several names here match, the first name that the command has is meant.
+"""Our option → its names in other programs. If several of our options match, the first option that the command has
+counts.
 
-A name in capitals is an argument without an option, such as DATA. A second word is the value: for `cpu`, people write
-`device cpu` here. A second word in capitals is a value that the user has to find: `timesteps TIMESTEPS`.
+Some keys have a value after the option: another program's `cpu` is our `device cpu`. A value in capitals, as in
+`timesteps TIMESTEPS`, is for the user to fill in. A key in capitals, such as DATA, is an argument without an option.
 """
-NOTES = {
+REMARKS = {
     "per_class": " (of each class)",
     "timesteps": " (photographs are not drawn in steps)",
     "k": " (with --method kmeans)",
     **dict.fromkeys(("DATA", "PATHS", "MODEL"), " (without an option)"),
 }
+"""Our option → a remark after the suggested value."""
 
 
 def own_name(name: str, options: Collection[str], typed: Mapping[str, str] = MappingProxyType({})) -> tuple[str, str]:
-    """(name, value) of another program's option here, such as `steps`, `30`; ("", "") for an unknown option. The value
-    may have a remark.
+    """(option, value): our option for another program's option, and the value to suggest, perhaps with a remark. For
+    example `num_inference_steps` with the value 30 gives `steps`, `30`. ("", "") for an unknown option.
 
-    options: the names in one command or configuration here. typed: name → value, for everything that the user wrote.
+    name: the other program's option. options: the options of the command or configuration. typed: option → value, for
+    everything that the user typed.
     """
     if name == "name" and "epochs" in options:  # the name of a training, not of a class
         return "out", typed.get(name, "")
@@ -93,5 +97,5 @@ def own_name(name: str, options: Collection[str], typed: Mapping[str, str] = Map
                     return option, "N (of each class; --dry-run tells how many images that makes)"
                 classes = max(1, len(split_names(typed.get("classes", ""))))
                 value = str(math.ceil(int(value) / classes))
-            return option, value + NOTES.get(option, "")
+            return option, value + REMARKS.get(option, "")
     return "", ""

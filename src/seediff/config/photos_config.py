@@ -1,4 +1,4 @@
-"""The configurations of `mask` and `segment`, in frozen dataclasses."""
+"""The configurations of `mask` and `segment`, which read photographs."""
 
 import math
 from collections.abc import Sequence
@@ -27,19 +27,19 @@ SIZE_HELP = (
 )
 SeenSize = Annotated[ImageSize, Parameter(help=SIZE_HELP)]
 Photos = Annotated[str, NOT_TYPED]
-"""A fingerprint of the photographs, made by `fingerprint_photos`."""
+"""A fingerprint of the photographs, from `fingerprint_photos`."""
 
 PRESENCE, NAME_THRESHOLD = 0.86, 0.514
-"""Defaults for models whose preset has no thresholds. They were tuned for the first embedded model, so the commands
-warn when they use them."""
+"""Thresholds for models without tuned ones. They were tuned for the first embedded model, so the commands warn when
+they use them."""
 
 MAX_LATENT = 128
-"""Maximum side of a square latent. It is Stable Diffusion's at 1024 pixels, where one head of self-attention has 16384²
-numbers (1 GiB). Other shapes have at most as many positions."""
+"""Maximum side of a square latent; other shapes have at most as many positions. Stable Diffusion has this side at 1024
+pixels, where one head of self-attention has 16384² numbers (1 GiB)."""
 
 
 def parse_listed(text: str) -> tuple[str, ...]:
-    """The names in a text, as `parse_classes` reads them. The path of a table, such as classes.csv, stays as it is."""
+    """The classes that a text stands for (`parse_classes`). The path of a .csv table stays as it is."""
     return (text,) if text.lower().endswith(".csv") else parse_classes(text)
 
 
@@ -101,19 +101,19 @@ class SegmentPhotosConfig(RunConfig):
 
     @property
     def method(self) -> str:
-        """The method that makes the segments."""
+        """The name of the method that makes the segments."""
         return self.segment.method
 
     @classmethod
     def recommended(cls, **values: Any) -> "SegmentPhotosConfig":
-        """The configuration with the model's own constants for values that are not given. values: field → value;
-        `segment` is a table of given values, or a whole SegmentConfig. Raises UserError."""
+        """The configuration in which values that are not given are the model's constants. values: field → value. For
+        `segment`, the value is a table, or a whole SegmentConfig. Raises UserError."""
         return recommend(cls, values)[0]
 
 
 def check_segment_names(names: Sequence[str], what: str) -> None:
-    """Raise UserError if words cannot be names of segments: they are classes, in addition to the class `segment` for
-    segments without a name. what: the subject of the message."""
+    """Raise UserError if words cannot be names of segments. Each word becomes a class, beside the class `segment` for
+    segments without a name. names: the words. what: the subject of the message."""
     if any(reading_key(name) == SEGMENT for name in names):
         raise UserError(what, f"'{SEGMENT}' is the class of segments without a name", "leave it out")
     if names:
@@ -121,14 +121,14 @@ def check_segment_names(names: Sequence[str], what: str) -> None:
 
 
 def max_area(factor: int) -> int:
-    """Maximum number of pixels that a model sees of a photograph. factor: pixels per position along a side of the
-    model's latent."""
+    """Maximum number of pixels of a photograph as a model sees it. factor: the model's pixels per latent position,
+    along a side."""
     return (MAX_LATENT * factor) ** 2
 
 
 def check_attention(size: Size | None, factor: int) -> None:
-    """Raise UserError for a size whose attention does not fit into memory. factor: pixels per position along a side of
-    the model's latent."""
+    """Raise UserError for a size whose attention does not fit into memory. size: the size of photographs as a model
+    sees them; None: the model's own. factor: as in `max_area`."""
     if size is not None and math.prod(pixels(size)) > max_area(factor):
         side = MAX_LATENT * factor
         most = f"{side}" if isinstance(size, int) else f"{side}x{side} in area"
@@ -137,7 +137,7 @@ def check_attention(size: Size | None, factor: int) -> None:
 
 
 def _check_seen(config: MaskPhotosConfig | SegmentPhotosConfig) -> None:
-    """Raise UserError without a model, or for a size that does not suit `fit`. Replaces the size by its normal form."""
+    """Raise UserError without a model, and for a size that does not suit `fit`. Bring the size into its normal form."""
     if not config.model:
         raise no_model()
     if config.size is None:

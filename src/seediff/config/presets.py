@@ -1,8 +1,8 @@
-"""Constants tuned for a model, in the `preset` of its `seediff.json` or a file of `seediff tune`.
+"""Constants tuned for a model: the `preset` in the seediff.json of its folder, or a file that `seediff tune` wrote.
 
-The paper's constants are for Stable Diffusion at 512². A small model needs other constants, separately for each method,
-tuned on scenes that no study measures on (docs/truth.md). Thresholds for other models come from `seediff tune`, whose
-file `--preset` takes:
+The paper's constants are for Stable Diffusion at 512². A small model needs other constants for each method. They were
+tuned on scenes that no study measures on (docs/truth.md). For other models `seediff tune` finds the thresholds, and the
+option `--preset` takes its file:
 
 command = "tune"
 model = "sd1.5"
@@ -30,7 +30,7 @@ from .methods import Method
 from .settings import TUNED, Settings, SourcedValues
 
 THRESHOLDS = {"mask": "presence", "segment": "name_threshold"}
-"""Command → the threshold whose best value differs from model to model."""
+"""Command → its threshold whose best value differs from model to model."""
 
 
 @dataclass(frozen=True)
@@ -41,49 +41,52 @@ class Preset:
     guidance_scale: float | None = None
     scheduler: str | None = None
     capture_steps: CaptureSteps | None = None
-    """The steps that are captured while the model draws, with any method."""
+    """Which denoising steps are captured, for any method; photographs have none."""
     method: Method | None = None
     presence: Share | None = None
     name_threshold: Share | None = None
     note: str = ""
     methods: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Mask method → {"mask": …, "capture": …}."""
+    """Mask method → its constants in two tables: {"mask": {"beta": 0.4}, "capture": …}."""
     segments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Segment method → its constants."""
     path: str = field(default="", compare=False)
-    """The file's path, for messages. It is not a value of the preset."""
+    """The path of the seediff.json, for messages."""
 
     def values(self, tables: Collection[str], mask_method: str, segment_method: str) -> dict[str, Any]:
-        """Flat name → value, for a configuration. tables: the configuration's tables, such as `mask`. mask_method,
-        segment_method: the methods whose constants to include. Raises UserError."""
+        """Flat name → value, for a configuration. tables: the names of the configuration's tables, such as `mask`.
+        mask_method, segment_method: the methods whose constants are included. Raises UserError."""
         table = {name: getattr(self, name) for name in ("steps", "guidance_scale", "scheduler", *THRESHOLDS.values())}
         if "mask" in tables:
-            own = self.mask_constants(mask_method)
-            table |= {"capture": own.get("capture", {}), "mask": {"method": self.method, **own.get("mask", {})}}
+            constants = self.mask_constants(mask_method)
+            mask = {"method": self.method, **constants.get("mask", {})}
+            table |= {"capture": constants.get("capture", {}), "mask": mask}
         if "segment" in tables:
             table["segment"] = self.segment_constants(segment_method)
         return {name: value for name, value in flatten(table).items() if value is not None}
 
     def mask_constants(self, method: str) -> dict[str, Any]:
-        """The tables `mask` and `capture` of a mask method, checked; empty if the preset has none. Raises UserError."""
+        """The checked tables `mask` and `capture` of a mask method; empty without constants for it. Raises
+        UserError."""
         return check_table(MethodConstants, self.methods.get(method, {}), f"{self.path} [preset.methods.{method}]")
 
     def segment_constants(self, method: str) -> dict[str, Any]:
-        """The checked constants of a segment method. Raises UserError."""
+        """The checked constants of a segment method; empty without constants for it. Raises UserError."""
         return check_table(SegmentConfig, self.segments.get(method, {}), f"{self.path} [preset.segments.{method}]")
 
 
 @dataclass(frozen=True, kw_only=True)
 class MethodConstants(Settings):
-    """A mask method's constants."""
+    """A mask method's constants, and the capture with which they were tuned."""
 
     mask: MaskConfig = field(default_factory=MaskConfig)
     capture: CaptureConfig = field(default_factory=CaptureConfig)
 
 
 def read_preset(preset: Mapping[str, Any], path: str) -> Preset:
-    """The constants in the `preset` of a model's seediff.json. Constants of a method are checked when they are used.
-    path: the path of the seediff.json. Raises UserError."""
+    """The preset of a model. The constants of a method are checked only when they are used.
+
+    preset: the table `preset` of the model's seediff.json. path: the path of this file. Raises UserError."""
     table = dict(preset)
     methods, segments = (
         fit(table.pop(name, {}), dict[str, dict[str, Any]], f"{path} [preset.{name}]")
@@ -94,8 +97,8 @@ def read_preset(preset: Mapping[str, Any], path: str) -> Preset:
 
 @dataclass(frozen=True)
 class Tuned:
-    """The contents of a file that `seediff tune` wrote. A threshold is None if the photographs could not determine
-    it."""
+    """The contents of a file that `seediff tune` wrote. A threshold that the photographs could not determine is
+    None."""
 
     command: ClassVar[str] = "tune"
 
@@ -112,25 +115,27 @@ class Tuned:
     """The photographs used, and the result."""
 
     def to_toml(self) -> str:
-        """The text of the file, for `read_tuned`."""
+        """The text of the file, which `read_tuned` reads."""
         values = {name: value for name, value in vars(self).items() if value not in (None, "")}
         return tomli_w.dumps({"command": self.command, "version": __version__, **values})
 
     def sourced(self, command: str, given: Mapping[str, Any]) -> SourcedValues:
-        """The file's values for a command: its thresholds, the model unless `given` has another, and the mask method
-        with its beta unless `given` has another method. given: flat name → value."""
+        """The file's values for a command: the command's threshold, the model, and for `mask` the method with its beta.
+        The model is left out if the user named a model, and method and beta if the user named another method.
+
+        command: `mask` or `segment`. given: flat name → value, from the user."""
         name = THRESHOLDS[command]
         values: dict[str, Any] = {name: getattr(self, name)}
         if "model" not in given:
             values["model"] = self.model
         if name == "presence" and self.beta is not None and given.get("mask.method", self.method) == self.method:
             values |= {"mask.method": self.method, "mask.beta": self.beta}
-        there = {name: value for name, value in values.items() if value is not None}
-        return SourcedValues(f"{TUNED}{self.model}", there)
+        known = {name: value for name, value in values.items() if value is not None}
+        return SourcedValues(f"{TUNED}{self.model}", known)
 
 
 def read_tuned(path: Path) -> Tuned:
-    """The contents of a file that `seediff tune` wrote. Raises UserError naming the file and the problem."""
+    """The contents of a file that `seediff tune` wrote. Raises UserError, with the file's path, for any other file."""
     table = read_toml(path)
     if table.get("command") != Tuned.command or "model" not in table:
         raise UserError(path, "is not a file of `seediff tune`: it should say command = 'tune', and model")

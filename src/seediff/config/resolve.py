@@ -1,10 +1,11 @@
-"""The configuration of a run from values of several sources. `ranked_sources` lists the sources, the strongest first: a
-value comes from the first source that has it. `resolve` merges them by flat names (`fields.flatten`).
+"""Makes the configuration of a run from values of several sources: `configure_run`. Its steps:
 
-A person's values are those of the command line, a file, or Python. If an output's seediff.toml is combined with another
-model or method, these stay, and the other values are resolved again.
+    the command line, files ─given_values─▶ what people chose ─find_described─▶ the model, by its name
+                            ─ranked_sources─▶ all sources, the strongest first, also the model's and the method's
+                            ─resolve─▶ the configuration: each value from the first source that has it
 
-The model's constants are needed for this, so `configure_run` also finds the model, and returns it.
+Sources name their values by flat names, such as `mask.beta` (`fields.flatten`). If an output's seediff.toml is combined
+with another model or method, what people chose stays, and the other values are resolved again.
 """
 
 from __future__ import annotations
@@ -14,15 +15,15 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import MISSING, asdict, fields, replace
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from ..errors import UserError
 from ..files.documents import fit, read_toml
 from ..files.messages import show_bytes
 from ..files.outputs import CONFIG
 from ..models.describe import ModelInfo, ModelSettings, describe
-from ..models.distilled import values_of_file
 from ..models.model_files import fetch_configurations, locate_model
+from ..models.sampling import values_of_file
 from ..models.short_names import BY_NAME, EMBEDDED, REAL
 from .class_names import reading_key
 from .fields import check_names, check_table, field_types, flatten, tables_of
@@ -32,74 +33,10 @@ from .presets import MethodConstants, Preset, Tuned, read_preset, read_tuned
 from .settings import DEFAULT, GIVEN, TUNED, AnySettings, Config, Settings, SourcedValues, defaults, model_label
 
 Made = TypeVar("Made")
-ABOUT = ("command", "version", "weights")
-"""Keys of an output's seediff.toml that are not part of the configuration. `weights` is the fingerprint of the model's
-weights."""
-DECIDING = ("model", "base", "lora", "mask.method", "segment.method", "architecture", "backbone", "weights")
-"""Fields that decide the defaults of other fields."""
 ALL_LEVELS = (8, 4, 2, 1)
 """The paper's "all resolutions" (supplement S2.5), which CA, CAA, CRE and DAAM read. The default leaves out 8, which
 small models lack."""
 NOTHING = SourcedValues("", {})
-
-
-class Choices(NamedTuple):
-    """The values that people chose, by source."""
-
-    line: SourcedValues
-    """The command line, or Python."""
-    file: Sequence[SourcedValues] = ()
-    """The values of a configuration file: one entry, or for an output's seediff.toml one entry per source in it."""
-    tuned: SourcedValues = NOTHING
-    """The values of a file of `seediff tune`."""
-
-    def values(self) -> dict[str, Any]:
-        """Flat name → the strongest value."""
-        return strongest([self.line, *self.file, self.tuned])
-
-
-def ranked_sources(
-    kind: type[Settings], chosen: Choices, name: str, model: ModelInfo | None, constants: str = "model"
-) -> list[SourcedValues]:
-    """All sources of a configuration's values, the strongest first. The dataclasses' defaults, which are the papers',
-    fill in what no source has.
-
-    name: the model's, as it was given. model: None if nothing is known of it. constants: "model" for the model's own
-    constants, "paper" for the papers'. Raises UserError for a broken preset.
-    """
-    known_as = next((short for short, folder in EMBEDDED.items() if str(folder) == name), name)
-    given, paper = chosen.values(), constants == "paper"
-    preset, distilled, authors = Preset(), NOTHING, NOTHING
-    if model is not None:
-        preset = read_preset(model.settings.preset, model.settings.path)
-        distilled = _distilled(model, name, given.get("lora"))
-        authors = SourcedValues(f"the authors of {model.family.title}", flatten(model.defaults()))
-    if paper:
-        preset = Preset(presence=preset.presence, name_threshold=preset.name_threshold)  # the papers have none
-
-    method = given.get("mask.method") or preset.method or MaskConfig.method
-    facts = METHOD_FACTS.get(method, MethodFacts())  # MaskConfig refuses an unknown name
-    in_preset = preset.values(tables_of(kind), method, given.get("segment.method", SegmentConfig.method))
-    for_model, all_levels, captured_steps = dict[str, Any](), dict[str, Any](), dict[str, Any]()
-    if not paper:
-        for_model = flatten(facts.models.get(known_as, {}))
-    elif facts.all_levels or given.get("mask.expansion") in ("parallel", "none"):
-        all_levels = {"mask.expand_levels": ALL_LEVELS}
-    if preset.capture_steps is not None and "steps" in field_types(kind):  # photographs are not drawn in steps
-        captured_steps = {"capture.steps": preset.capture_steps}
-    of_preset, of_method = f"{model_label(known_as)}'s preset", f"method {method}"
-    return [
-        chosen.line,  # 1. The command line, or Python
-        *chosen.file,  # 2. A file (--config)
-        chosen.tuned,  # 3. A file of `seediff tune` (--preset FILE)
-        distilled,  # 4. What the model, or its LoRA, was distilled for
-        SourcedValues(of_preset, in_preset),  # 5. The model's preset, with its constants for the method
-        SourcedValues(f"{of_method} for {known_as}", for_model),  # 6. The method's constants for the model
-        authors,  # 7. The authors of the model's family
-        SourcedValues("the paper", all_levels),  # 8. With --preset paper, for some methods: all levels
-        SourcedValues(of_method, flatten(facts.defaults)),  # 9. The method
-        SourcedValues(of_preset, captured_steps),  # 10. The model's preset: the steps to capture
-    ]  # 11. The dataclasses' defaults
 
 
 def configure_run(
@@ -113,42 +50,92 @@ def configure_run(
     planned: bool = False,
     out: Path | None = None,
 ) -> tuple[Config, ModelInfo | None]:
-    """(configuration, model) of a command that runs a model. model: None if nothing is known of it yet.
+    """(configuration, model) of a command that runs a model. The model is None if its files cannot be fetched.
 
-    line, file: as in `given_values`; the class `all` stands for all of a small model's. constants: as in
-    `ranked_sources`. tuned: thresholds that take precedence over these. model: if it was found already; otherwise its
-    name finds it. planned: as in `fetch_configurations`. out: the output's folder; an output that was begun there names
-    the model of a command that has no default. Raises UserError.
+    kind: the command's configuration. line: flat name → value, or tables, from the command line or Python; the class
+    `all` stands for all classes of a small model. file: a TOML file with further values. constants: "model" or "paper",
+    as in `ranked_sources`. tuned: thresholds from a file of `seediff tune`. model: the model, if the caller has it;
+    otherwise the values name it. planned: whether this is a dry run, which asks the hub only about models without a
+    short name. out: the output's folder. If a run has begun there, and nobody names a model, the run's model is used.
+    Raises UserError.
     """
-    # 1. What people chose, which names the model
-    typed, *in_file = given_values(kind, line, file, people_only=constants != "model" or tuned is not None)
-    chosen = Choices(typed, in_file)
+    # 1. What people chose, the strongest first
+    chosen = given_values(kind, line, file, people_only=constants != "model" or tuned is not None)
+    given = strongest(chosen)
     if tuned is not None:
-        chosen = chosen._replace(tuned=tuned.sourced(kind.command, chosen.values()))
-    elif out is not None and not kind.model and "model" not in chosen.values():
-        chosen = chosen._replace(file=[*in_file, _begun_model(kind, out)])
-    given = chosen.values()
+        chosen.append(tuned.sourced(kind.command, given))
+    elif out is not None and not kind.model and "model" not in given:
+        chosen.append(_begun_model(kind, out))
+    given = strongest(chosen)
 
-    # 2. The model, with its words and constants
+    # 2. The model, and the classes that it knows
     name = str(given.get("model", kind.model))
     if not name:
         raise no_model()
     if model is None:
-        model = _find_model(name, given.get("base"), planned)
+        model = find_described(name, given.get("base"), planned)
     settings = ModelSettings() if model is None else model.settings
     if given.get("classes") == ("all",):
         if not settings.classes:
             problem = f"all: model '{name}' is not limited to a list of classes"
             raise UserError("classes", problem, "name those that you want")
-        chosen = chosen._replace(line=SourcedValues(GIVEN, {**typed.values, "classes": settings.classes}))
+        chosen = [SourcedValues(GIVEN, {"classes": settings.classes}), *chosen]
 
-    # 3. The values
+    # 3. The other values
     config = resolve(kind, ranked_sources(kind, chosen, name, model, constants))
     return _spelled(config, settings), model
 
 
+def ranked_sources(
+    kind: type[Settings],
+    chosen: Sequence[SourcedValues],
+    name: str,
+    model: ModelInfo | None,
+    constants: str = "model",
+) -> list[SourcedValues]:
+    """All sources of a configuration's values, the strongest first. What no source has, the dataclasses' defaults fill
+    in, which are the papers' constants.
+
+    kind: the configuration. chosen: the sources that people chose. name: the model's name, as the user gave it. model:
+    None if its files are unknown. constants: "model" for the constants tuned for this model, "paper" for the papers'.
+    Raises UserError for a broken preset.
+    """
+    short_name = next((short for short, folder in EMBEDDED.items() if str(folder) == name), name)
+    given, paper = strongest(chosen), constants == "paper"
+    preset, distilled, authors = Preset(), NOTHING, NOTHING
+    if model is not None:
+        preset = read_preset(model.settings.preset, model.settings.path)
+        distilled = _distilled(model, name, given.get("lora"))
+        authors = SourcedValues(f"the authors of {model.family.title}", flatten(model.defaults()))
+    if paper:
+        preset = Preset(presence=preset.presence, name_threshold=preset.name_threshold)  # the papers have none
+
+    method = given.get("mask.method") or preset.method or MaskConfig.method
+    facts = METHOD_FACTS.get(method, MethodFacts())  # MaskConfig refuses an unknown name
+    in_preset = preset.values(tables_of(kind), method, given.get("segment.method", SegmentConfig.method))
+    of_preset, of_method = f"{model_label(short_name)}'s preset", f"method {method}"
+    # 1. The command line or Python, then a file (--config), then a file of `seediff tune` (--preset FILE)
+    # 2. What the model, or its LoRA, was distilled for
+    # 3. The model's preset, with its constants for the method
+    ranked = [*chosen, distilled, SourcedValues(of_preset, in_preset)]
+    # 4. The method's constants for the model
+    if not paper:
+        ranked.append(SourcedValues(f"{of_method} for {short_name}", flatten(facts.models.get(short_name, {}))))
+    # 5. The authors of the model's family
+    ranked.append(authors)
+    # 6. With --preset paper, for some methods: all levels
+    if paper and (facts.all_levels or given.get("mask.expansion") in ("parallel", "none")):
+        ranked.append(SourcedValues("the paper", {"mask.expand_levels": ALL_LEVELS}))
+    # 7. The method
+    ranked.append(SourcedValues(of_method, flatten(facts.defaults)))
+    # 8. The model's preset again: the steps to capture, for drawings
+    if preset.capture_steps is not None and "steps" in field_types(kind):
+        ranked.append(SourcedValues(of_preset, {"capture.steps": preset.capture_steps}))
+    return ranked
+
+
 def _begun_model(kind: type[Config], out: Path) -> SourcedValues:
-    """The model that an unfinished or complete run in a folder has, as a given value. Empty without such a run."""
+    """The model of an unfinished or complete run in the folder `out`, as a given value; empty without such a run."""
     with suppress(UserError):
         begun = strongest(read_file(out / CONFIG, kind))
         return SourcedValues(GIVEN, {name: begun[name] for name in ("model", "base") if name in begun})
@@ -156,7 +143,8 @@ def _begun_model(kind: type[Config], out: Path) -> SourcedValues:
 
 
 def _distilled(model: ModelInfo, name: str, lora: str | None) -> SourcedValues:
-    """The values for which the LoRA was distilled, or else the single file that replaces the model's network."""
+    """The values for which weights were distilled: the LoRA's, or else those of the single file that replaces the
+    model's network. Empty for other weights. name: the model's name."""
     for source in filter(None, (lora, name if model.files.replacement else None)):
         values = values_of_file(model.family, source)
         if values:
@@ -164,9 +152,10 @@ def _distilled(model: ModelInfo, name: str, lora: str | None) -> SourcedValues:
     return NOTHING
 
 
-def _find_model(name: str, base: str | None, planned: bool) -> ModelInfo | None:
-    """The model with this name. None if the hub does not deliver its small files; loading reports that later. planned:
-    as in `fetch_configurations`. Raises UserError for a name without a model."""
+def find_described(name: str, base: str | None, planned: bool) -> ModelInfo | None:
+    """The description of a model. None if its small files cannot be fetched, which loading reports later. base: the
+    model that supplies what a single file lacks. planned: as in `configure_run`. Raises UserError for a name without a
+    model."""
     files = locate_model(name, base)
     try:
         fetch_configurations(files, planned=planned)
@@ -176,7 +165,7 @@ def _find_model(name: str, base: str | None, planned: bool) -> ModelInfo | None:
 
 
 def no_model() -> UserError:
-    """The error for a command for photographs without a model."""
+    """The error for a command for photographs that is given no model."""
     real = BY_NAME[REAL]
     gpu, cpu = (show_bytes(real.weight_bytes(dtype)) for dtype in ("float16", "float32"))
     smallest = f"such as --model {REAL}, the smallest (a download of {gpu} for a GPU, {cpu} for a CPU)"
@@ -184,8 +173,8 @@ def no_model() -> UserError:
 
 
 def _spelled(config: Config, settings: ModelSettings) -> Config:
-    """The configuration with its classes, or names of segments, spelled as in the model's list of words, if the model
-    has a list: `Dog` → `dog`."""
+    """The configuration with its classes, or its names of segments, spelled as the model's list of words spells them:
+    `Dog` → `dog`. Words that the list lacks stay as they are."""
     by_reading = {reading_key(word): word for word in settings.words or ()}
     for field in ("classes", "names"):
         words = getattr(config, field, ())
@@ -198,56 +187,57 @@ def _spelled(config: Config, settings: ModelSettings) -> Config:
 def given_values(
     kind: type[Settings], line: Mapping[str, Any], file: Path | None, *, people_only: bool = False
 ) -> list[SourcedValues]:
-    """The values of the command line or of Python, then those of a configuration file, by source.
+    """The values of the command line or of Python, then the values of a configuration file, by source.
 
-    line: flat name → value, or tables. file: a TOML file; None: no file. people_only: keep only what a person chose in
-    the file (`chosen_by_people`), as for a line that names another model or method. Raises UserError.
+    kind: the configuration. line: flat name → value, or tables. file: a TOML file; None: no file. people_only: whether
+    to keep only what a person chose in the file (`chosen_by_people`), which also happens if `line` names another model
+    or method than the file. Raises UserError.
     """
     line, in_file = flatten(line, kind), list[SourcedValues]()
     if file is not None:
         in_file = read_file(file, kind)
         values = strongest(in_file)
-        if people_only or any(line[name] != values.get(name) for name in DECIDING if name in line):
-            in_file = chosen_by_people(in_file)
+        if people_only or any(line[name] != values.get(name) for name in kind.deciding if name in line):
+            in_file = chosen_by_people(in_file, kind)
     return [SourcedValues(GIVEN, line), *in_file]
 
 
 def read_file(path: Path, kind: type[Settings]) -> list[SourcedValues]:
-    """The values of a configuration file by source. In a file that somebody wrote, all values count as given. The
-    seediff.toml of an output names the sources of its values; the other values are defaults. Raises UserError for wrong
-    values, and for the output of another command."""
+    """The values of a configuration file by source, the strongest first. In a file that somebody wrote, all values are
+    given. An output's seediff.toml names the sources of its values, and what it leaves out is a default. Raises
+    UserError for wrong values, and for the output of another command."""
     table = read_toml(path)
     command = table.get("command", kind.command)
     if command != kind.command:
         raise UserError(path, f"is the configuration of `seediff {command}`, not of `seediff {kind.command}`")
-    for key in {*ABOUT} - {f.name for f in fields(kind)}:  # TrainConfig has a field named `weights`
+    for key in kind.notes:
         table.pop(key, None)
-    named = table.pop("sources", None)
+    sources = table.pop("sources", None)
     values = flatten(check_table(kind, table, str(path)), kind)
-    if named is None:
+    if sources is None:
         return [SourcedValues(GIVEN, values, str(path))]
     ranked = list[SourcedValues]()
-    for source, names in fit(named, dict[str, tuple[str, ...]], f"{path} [sources]").items():
+    for source, names in fit(sources, dict[str, tuple[str, ...]], f"{path} [sources]").items():
         ranked.append(SourcedValues(source, {name: values.pop(name) for name in names if name in values}, str(path)))
-    usual = {name: value for name, value in defaults(kind).items() if value is not MISSING}
-    return [*ranked, SourcedValues(DEFAULT, {**usual, **values}, str(path))]
+    class_defaults = {name: value for name, value in defaults(kind).items() if value is not MISSING}
+    return [*ranked, SourcedValues(DEFAULT, {**class_defaults, **values}, str(path))]
 
 
-def chosen_by_people(ranked: Sequence[SourcedValues]) -> list[SourcedValues]:
-    """The values of a file that a person chose: the given values, those from a file of `tune` that decide about others,
-    and the model."""
+def chosen_by_people(ranked: Sequence[SourcedValues], kind: type[Settings]) -> list[SourcedValues]:
+    """The values of a file that a person chose: the given values, the model, and from a file of `seediff tune` also the
+    method. ranked: all values of the file. kind: the configuration."""
     chosen = list[SourcedValues]()
     for source, values, where in ranked:
         if source != GIVEN:
-            names = DECIDING if source.startswith(TUNED) else ("model",)
+            names = kind.deciding if source.startswith(TUNED) else ("model",)
             values = {name: values[name] for name in names if name in values}
         chosen.append(SourcedValues(source, values, where))
     return chosen
 
 
 def split_preset(preset: str, *names: str) -> tuple[str, Tuned | None]:
-    """(constants, tuned), the arguments of `configure_run`, from the value of --preset. names: the values that are not
-    files, such as "paper". Raises UserError for a value that is neither a name nor a file."""
+    """(constants, tuned), the arguments of `configure_run`, from the value of --preset. names: the allowed values other
+    than files, such as "paper". Raises UserError for any other value that is not a file of `seediff tune`."""
     if preset in names:
         return preset, None
     if not Path(preset).is_file():
@@ -257,53 +247,56 @@ def split_preset(preset: str, *names: str) -> tuple[str, Tuned | None]:
 
 
 def strongest(ranked: Sequence[SourcedValues]) -> dict[str, Any]:
-    """Flat name → its value in the first source that has it."""
-    return dict(ChainMap(*(dict(one.values) for one in ranked)))
+    """Flat name → its value in the first source that has it. ranked: the strongest source first."""
+    return dict(ChainMap(*(dict(source.values) for source in ranked)))
 
 
 def resolve(kind: type[AnySettings], ranked: Sequence[SourcedValues]) -> AnySettings:
-    """The configuration from values by source, the strongest source first. Raises UserError for a wrong value, and
-    names its source."""
-    sources: dict[str, SourcedValues] = {}
-    for one in reversed(ranked):
-        sources |= dict.fromkeys(one.values, one)
+    """The configuration in which each value comes from the first source that has it. kind: its class. ranked: the
+    strongest source first. Raises UserError, with the source's name, for a wrong value."""
+    source_of: dict[str, SourcedValues] = {}
+    for source in reversed(ranked):
+        source_of |= dict.fromkeys(source.values, source)
     parts, names = tables_of(kind), {field.name for field in fields(kind)}
     table: dict[str, Any] = {name: {} for name in parts}
-    for name, one in sources.items():
+    for name, source in source_of.items():
         part, _, inner = name.rpartition(".")
         if part in parts:
-            table[part][inner] = one.values[name]
+            table[part][inner] = source.values[name]
         elif name in names:  # presets serve several commands, and each command takes the fields that it has
-            table[name] = one.values[name]
+            table[name] = source.values[name]
     if "classes" in names and "classes" not in table:
         example = "for example --classes dog,cat (or --classes voc, or a file with one per line)"
         raise UserError("classes", "name at least one", example)
-    table |= {name: _made(part, table[name], f"{name}.", sources) for name, part in parts.items()}
-    return _made(kind, table, "", sources).with_sources({name: one.source for name, one in sources.items()})
+    table |= {name: _make(part, table[name], f"{name}.", source_of) for name, part in parts.items()}
+    config = _make(kind, table, "", source_of)
+    return config.with_sources({name: source.source for name, source in source_of.items()})
 
 
-def _made(kind: type[Made], values: Mapping[str, Any], prefix: str, sources: Mapping[str, SourcedValues]) -> Made:
-    """An instance of a dataclass. prefix: the table of its fields in flat names, such as `mask.`. sources: flat name →
-    the source with the value. Raises UserError as `resolve` does."""
+def _make(kind: type[Made], values: Mapping[str, Any], prefix: str, source_of: Mapping[str, SourcedValues]) -> Made:
+    """An instance of a dataclass. values: field → value. prefix: what its fields' flat names begin with, such as
+    `mask.`. source_of: flat name → the source with the value. Raises UserError as `resolve` does."""
     try:
         return kind(**values)
     except UserError as error:
         if not error.problem:
             raise
         name, problem = f"{prefix}{error.subject}", error.problem
-        source = sources[name].where or sources[name].source if name in sources else GIVEN
-        if source != GIVEN:
-            problem += f" ({source})"
+        source = source_of.get(name, NOTHING)
+        place = source.where or source.source
+        if place not in ("", GIVEN):
+            problem += f" ({place})"
         raise UserError(name, problem, error.fix) from None
 
 
 def recommend(
     kind: type[Config], values: Mapping[str, Any], model: ModelInfo | None = None
 ) -> tuple[Config, ModelInfo | None]:
-    """(configuration, model) for a program, as `configure_run` makes them for the command line.
+    """(configuration, model) for Python code, as `configure_run` makes them for the command line.
 
-    values: field → value. For `mask` and other tables, the value is a table of given values or a whole configuration;
-    fields of tables may also be keys of `values` itself. model: if it was found already. Raises UserError.
+    kind: the configuration. values: field → value. The value of a table, such as `mask`, is a mapping or a whole
+    MaskConfig. A table's field may also be a key of `values`: `beta=0.4` means `mask={"beta": 0.4}`. model: the model,
+    if the caller has it. Raises UserError.
     """
     parts, table = tables_of(kind), {**values}
     others = values.keys() - field_types(kind).keys()
@@ -322,22 +315,22 @@ def recommend(
 
 def own_constants(pipe: Any, method: str) -> tuple[MaskConfig, dict[str, Any]]:
     """(mask, capture) for a pipeline: a mask method's constants, and the fields of CaptureConfig with which they were
-    tuned.
+    tuned. If nothing was tuned for the pipeline's model, `mask` has the constants of the method's paper, and `capture`
+    is empty.
 
-    pipe: a diffusers pipeline. If the folder of its model has no constants, `mask` has the constants of the method's
-    paper, and `capture` is empty. Raises UserError.
+    pipe: a diffusers pipeline. method: the mask method. Raises UserError.
     """
     config = MaskConfig(method=method)
     folder = getattr(pipe, "name_or_path", None)  # None if the pipeline was built from its parts
     if folder and Path(folder, "seediff.json").exists():
         model = describe(locate_model(str(folder)))
         if model.settings.preset:
-            chosen = Choices(SourcedValues(GIVEN, {"mask.method": method}))
+            chosen = [SourcedValues(GIVEN, {"mask.method": method})]
             own = resolve(MethodConstants, ranked_sources(MethodConstants, chosen, model.name, model))
             return own.mask, {name: getattr(own.capture, name) for name in ("normalize", "layers", "mean")}
     return replace(config, **config.facts.defaults.get("mask", {})), {}
 
 
 def load_config(path: Path, kind: type[AnySettings]) -> AnySettings:
-    """The configuration in a TOML file, such as an output's seediff.toml."""
+    """The configuration in a TOML file, such as an output's seediff.toml. kind: its class. Raises UserError."""
     return resolve(kind, read_file(path, kind))

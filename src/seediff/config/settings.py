@@ -19,17 +19,17 @@ from .fields import MODEL, Count, Device, DType, Seed, check_fields, flatten, ta
 GIVEN, DEFAULT = "given", "default"
 """Sources of values: a person (command line, file or Python), and the class's defaults."""
 TUNED = "seediff tune for "
-"""The first words of the source of values from a file of `seediff tune`."""
+"""Beginning of the source's name for values from a file that `seediff tune` wrote. The model's name follows."""
 MACHINE = "this machine"
-"""The source of values that are filled in when a run starts."""
+"""The source of values that SeeDiff fills in when a run starts, such as the device."""
 OF_MODEL = Parameter(group=MODEL)
 NOT_TYPED = Parameter(parse=False)
 """A parameter for a field without an option on the command line."""
 
 
 class SourcedValues(NamedTuple):
-    """Values from one source. values: flat name (`mask.beta`) → value. where: the file with the values, for messages;
-    "" without a file."""
+    """Values from one source. source: its name. values: flat name (`mask.beta`) → value. where: the file with the
+    values, for messages; "" without a file."""
 
     source: str
     values: Mapping[str, Any]
@@ -41,16 +41,21 @@ class Settings:
     """A configuration whose values come from several sources. Making an instance reads no file."""
 
     command: ClassVar[str]
-    _sources: ClassVar[Mapping[str, str]] = {}
-    """Flat name → source, for instances that `resolve` and `changed` make. It is not a field, so a copy that `replace`
-    makes has no sources. Its values count as given where they differ from the class's defaults."""
+    notes: ClassVar[tuple[str, ...]] = ("command", "version")
+    """Keys of an output's seediff.toml that are not fields of the configuration."""
+    deciding: ClassVar[tuple[str, ...]] = ()
+    """Flat names of the fields that decide the defaults of other fields."""
+    _sources: ClassVar[Mapping[str, str] | None] = None
+    """Flat name → source; names that are missing have the class's defaults. None: nobody recorded the sources, as in an
+    instance that Python code makes directly, or copies with `replace` (this is not a field). Then all values that
+    differ from the class's defaults are given."""
 
     def values(self) -> dict[str, Any]:
         """Field → value, with dataclasses as tables."""
         return asdict(self)
 
     def flat(self) -> dict[str, Any]:
-        """Flat name → value."""
+        """Flat name (`mask.beta`) → value."""
         return flatten(self.values(), type(self))
 
     def source(self, name: str) -> str:
@@ -59,29 +64,36 @@ class Settings:
 
     def sources(self) -> dict[str, list[str]]:
         """Source → the flat names of its values. Values of None are left out."""
-        named, usual = dict[str, list[str]](), defaults(type(self))
+        names, recorded = dict[str, list[str]](), self._recorded()
         for name, value in self.flat().items():
-            own = GIVEN if value != usual[name] else DEFAULT
             if value is not None:
-                named.setdefault(self._sources.get(name, own), []).append(name)
-        return named
+                names.setdefault(recorded.get(name, DEFAULT), []).append(name)
+        return names
+
+    def _recorded(self) -> Mapping[str, str]:
+        """Flat name → source, for all values but defaults."""
+        if self._sources is not None:
+            return self._sources
+        class_defaults = defaults(type(self))
+        return {name: GIVEN for name, value in self.flat().items() if value != class_defaults[name]}
 
     def changed(self: "AnySettings", source: str, **values: Any) -> "AnySettings":
-        """A copy with other values for some fields. source: the source of these values."""
-        return replace(self, **values).with_sources({**self._sources, **dict.fromkeys(values, source)})
+        """A copy with other values for some fields. source: the name of their source. values: field → value, for fields
+        that are no tables."""
+        return replace(self, **values).with_sources({**self._recorded(), **dict.fromkeys(values, source)})
 
     def filled(self: "AnySettings", source: str, **values: Any) -> "AnySettings":
-        """A copy in which these values replace None. source: the source of these values."""
+        """A copy in which these values replace None; other values stay. source, values: as in `changed`."""
         missing = {name: value for name, value in values.items() if getattr(self, name) is None and value is not None}
         return self.changed(source, **missing) if missing else self
 
     def with_sources(self: "AnySettings", sources: Mapping[str, str]) -> "AnySettings":
-        """The instance itself, with sources for its values. sources: flat name → source."""
+        """Record the sources of this instance's values, and return the instance. sources: flat name → source."""
         object.__setattr__(self, "_sources", sources)
         return self
 
     def source_lines(self) -> list[str]:
-        """The lines of a dry run about all values except None: one line per source, the defaults last."""
+        """Lines for a dry run with all values except None: one line for each source, the defaults last."""
         flat, lines = self.flat(), list[str]()
         for source, names in sorted(self.sources().items(), key=lambda item: item[0] == DEFAULT):
             begin = "Given" if source == GIVEN else f"From {source}"
@@ -89,18 +101,22 @@ class Settings:
         return lines
 
     def to_toml(self, weights: str = "") -> str:
-        """The text of seediff.toml, without values that are None. weights: the model's fingerprint; "": not known."""
-        about, sources = {"command": self.command, "version": __version__}, self.sources()
+        """The text of seediff.toml, without values that are None. weights: the fingerprint of the model's weights; "":
+        unknown."""
+        notes, sources = {"command": self.command, "version": __version__}, self.sources()
         sources.pop(DEFAULT, None)
         if weights:
-            about["weights"] = weights
-        return tomli_w.dumps({**about, **_without_none(self.values()), "sources": sources})
+            notes["weights"] = weights
+        return tomli_w.dumps({**notes, **_without_none(self.values()), "sources": sources})
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig(Settings):
     """A configuration of a command that runs a model, batch by batch."""
 
+    notes: ClassVar[tuple[str, ...]] = (*Settings.notes, "weights")
+    """`weights` is the fingerprint of the model's weights."""
+    deciding: ClassVar[tuple[str, ...]] = ("model", "base", "lora", "mask.method", "segment.method")
     last_file: ClassVar[str]
     """The file that a run writes last. An output folder with this file is complete."""
 
@@ -141,11 +157,11 @@ class RunConfig(Settings):
         return model_label(self.model)
 
     def extends(self, earlier: "RunConfig") -> bool:
-        """Whether this configuration has all samples of the earlier configuration, and more."""
+        """Whether this configuration makes all samples of an earlier configuration, and more."""
         return False
 
     def batches(self, count: int) -> list[range]:
-        """The positions of the items of each batch. count: the number of all items."""
+        """The positions of each batch's items: 5 items in batches of 2 → 0–1, 2–3, 4. count: the number of items."""
         return [range(start, min(start + self.batch_size, count)) for start in range(0, count, self.batch_size)]
 
 
@@ -154,6 +170,7 @@ Config = TypeVar("Config", bound=RunConfig)
 
 
 def model_label(model: str) -> str:
+    """The last part of a local folder's path; any other name as it is."""
     # os.path.exists is False for a name that is too long
     return Path(model).resolve().name if os.path.exists(model) else model
 
@@ -167,8 +184,8 @@ def defaults(kind: type) -> dict[str, Any]:
 
 
 def differences(old: Settings, new: Settings) -> list[str]:
-    """The differences between two configurations, as texts `key: old → new`. Empty if both configurations make the same
-    bytes."""
+    """Texts `name: old → new` for all values that differ between two configurations. If there are none, both
+    configurations make the same bytes."""
     before, after = old.flat(), new.flat()
     return [f"{key}: {_text(before[key])} → {_text(after[key])}" for key in before if before[key] != after[key]]
 

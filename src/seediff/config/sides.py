@@ -9,15 +9,15 @@ SIDE = re.compile(
     r"(?<![A-Za-z])(?:[Ll]eft|[Rr]ight|LEFT|RIGHT)(?![a-z])|(?<=[a-z])(?:Left|Right)(?![a-z])"
     r"|(?<![^\W_])[lrLR](?=[_\-. ])|(?<=[_\-. ])[lrLR](?![^\W_])"
 )
-"""A pattern for a side in a class's name: left or right as a word, also in `leftArm`; l or r beside a separator."""
-OTHER = {"left": "right", "right": "left", "l": "r", "r": "l"}
+"""Matches a side in a class's name: left or right as a word, also in `leftArm`; l or r beside a separator."""
+OPPOSITE = {"left": "right", "right": "left", "l": "r", "r": "l"}
 
 
 def other_side(name: str) -> str:
     """The name with the other side: `left arm` → `right arm`. A name without a side stays as it is."""
 
     def exchanged(side: re.Match[str]) -> str:
-        word = OTHER[side[0].lower()]
+        word = OPPOSITE[side[0].lower()]
         if side[0].isupper():
             return word.upper()
         return word.capitalize() if side[0][0].isupper() else word
@@ -26,20 +26,21 @@ def other_side(name: str) -> str:
 
 
 def partners(classes: Sequence[str]) -> dict[str, str]:
-    """Class → the class of the other side, for classes that have one."""
+    """Class → the class of the other side, such as `left arm` → `right arm`, for classes of which both sides exist."""
     return {name: other_side(name) for name in classes if other_side(name) != name and other_side(name) in classes}
 
 
 def mirrored_ids(classes: Sequence[str], count: int = 256) -> list[int]:
-    """(count,) ids: for each id, its id in the mirrored picture. classes: the names of ids 1, 2, …"""
+    """(count,): for each id from 0, its id in the mirrored picture. classes: the names of ids 1, 2, … count: the number
+    of ids."""
     pairs = partners(classes)
     ids = {number: classes.index(pairs[name]) + 1 for number, name in enumerate(classes, 1) if name in pairs}
     return [ids.get(number, number) for number in range(count)]
 
 
 def side_notes(classes: Sequence[str]) -> list[str]:
-    """Lines about the classes that change places in mirrored pictures, and about classes with a side in their name
-    whose other side is not a class."""
+    """Lines for the user about the classes that exchange their ids in mirrored pictures, and about classes with a side
+    in their name whose other side is no class."""
     pairs = partners(classes)
     both = [f"{name} and {other}" for name, other in pairs.items() if classes.index(name) < classes.index(other)]
     alone = [f'"{name}"' for name in classes if SIDE.search(name) and name not in pairs]

@@ -12,11 +12,12 @@ Size = int | str
 MAX_ASPECT = 8
 """Maximum ratio of the longer to the shorter side. At 8, Stable Diffusion's coarsest level is one position wide."""
 SHORTEST, LONGEST = 8, 2**16
-"""The bounds of a side in pixels. No model draws or sees pictures beyond them."""
+"""The smallest and the largest side in pixels that any model draws or sees."""
 
 
 def check_size(size: Size) -> Size:
-    """The size in its normal form: a number for squares, otherwise `WIDTHxHEIGHT`. Raises UserError."""
+    """The size in its normal form: a number for squares, otherwise `WIDTHxHEIGHT`. Raises UserError for text that is no
+    size, and for sides out of bounds."""
     width, height = _sides(size)
     if min(width, height) < SHORTEST or max(width, height) > LONGEST:
         raise UserError("size", f"{size}: sides must be from {SHORTEST} to {LONGEST} pixels")
@@ -26,13 +27,13 @@ def check_size(size: Size) -> Size:
 
 
 def pixels(size: Size) -> tuple[int, int]:
-    """(height, width) of a size."""
+    """(height, width) of a size. Raises UserError for text that is no size."""
     width, height = _sides(size)
     return height, width
 
 
 def size_text(shape: tuple[int, int]) -> Size:
-    """The size for (height, width) in pixels."""
+    """The size in its normal form. shape: (height, width) in pixels."""
     height, width = shape
     return height if height == width else f"{width}x{height}"
 
@@ -43,7 +44,7 @@ def nearest_multiple(side: float, multiple: int) -> int:
 
 
 def _sides(size: Size) -> tuple[int, int]:
-    """(width, height)."""
+    """(width, height) of a size. Raises UserError for text that is no size."""
     sides = re.fullmatch(r"\s*(-?\d{1,9})(?:\s*[xX×]\s*(-?\d{1,9}))?\s*", str(size))
     if sides is None:
         raise UserError("size", f"{size!r} must be a side in pixels, or width x height such as 1024x768")
@@ -51,10 +52,10 @@ def _sides(size: Size) -> tuple[int, int]:
 
 
 def check_sides(shape: tuple[int, int], what: str, name: str, multiple: int, largest: int | None) -> None:
-    """Raise UserError for an image size that a model does not support. The message names a supported size near it.
+    """Raise UserError for an image size that a model does not support. The message suggests a supported size.
 
-    shape: (height, width). what: the subject of the message. name: the model's name. multiple: the number of which
-    sides must be multiples. largest: the maximum side in pixels; None: no limit.
+    shape: (height, width). what: the subject of the message. name: the model's name. multiple: both sides must be
+    multiples of this. largest: the maximum side in pixels; None: no limit.
     """
     size = size_text(shape)
     if any(side % multiple for side in shape):

@@ -1,4 +1,4 @@
-"""The configuration of a training. The defaults are Mask2Former's, as in the paper."""
+"""The configuration of a training. The defaults are those of Mask2Former's paper."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,9 +30,10 @@ Side = Annotated[int, Meta(ge=32, le=LARGEST_SIDE), WORD]
 @Parameter(group=TRAINING)
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig(Settings):
-    """The configuration of a training, without its data."""
+    """The configuration of a training. It does not include the data."""
 
     command: ClassVar[str] = "train"
+    deciding: ClassVar[tuple[str, ...]] = ("architecture", "backbone", "weights")
 
     architecture: Annotated[Architecture, OF_NETWORK] = "mask2former"
     """Segmenter architecture, as implemented in transformers."""
@@ -114,39 +115,41 @@ class TrainConfig(Settings):
             raise UserError("scale", f"{self.scale} must be (low, high) with 0 < low ≤ high")
 
 
+ANY_TINY: dict[str, Any] = {
+    "weights": "scratch", "crop": 128, "test_side": 128, "scale": (0.9, 1.15), "jitter": 0.25, "learning_rate": 2e-3,
+    "backbone_factor": 1.0, "warmup": 50,
+}  # fmt: skip
 TINY: dict[str, dict[str, Any]] = {
     "mask2former": {
-        "weights": "scratch", "queries": 12, "crop": 128, "test_side": 128, "scale": (0.9, 1.15), "jitter": 0.25,
-        "learning_rate": 2e-3,
-        "backbone_factor": 1.0, "warmup": 50, "points": 512, "class_weight": 10.0, "mask_weight": 2.0,
-        "dice_weight": 2.0,
+        **ANY_TINY, "queries": 12, "points": 512, "class_weight": 10.0, "mask_weight": 2.0, "dice_weight": 2.0,
         "auxiliary": 20.0,
     },
-    "segformer": {
-        "weights": "scratch", "crop": 128, "test_side": 128, "scale": (0.9, 1.15), "jitter": 0.25,
-        "learning_rate": 2e-3,
-        "backbone_factor": 1.0, "warmup": 50, "clip": 1.0,
-    },
+    "segformer": {**ANY_TINY, "clip": 1.0},
 }  # fmt: skip
-"""Architecture → the constants with which backbone `tiny` differs from large pretrained networks."""
+"""Architecture → the values of the backbone `tiny`, where they differ from the defaults, which are for large pretrained
+networks."""
+DEFAULT_BACKBONES = {"segformer": "b0"}
+"""Architecture → its backbone if nobody names one. Other architectures have the class's default."""
 
 
 def make_config(
-    values: Mapping[str, Any], file: Path | None = None, usual: Sequence[SourcedValues] = ()
+    values: Mapping[str, Any], file: Path | None = None, fallbacks: Sequence[SourcedValues] = ()
 ) -> TrainConfig:
-    """The configuration of a training. A value comes from the first of these that has it: `values`, the TOML file,
-    `usual`, what the backbone brings, the class's defaults.
+    """The configuration of a training. Each value comes from the first of these that has it: `values`, `file`,
+    `fallbacks`, the backbone's own values, the class's defaults.
 
-    values: field → value. usual: values in the place of defaults, by source. Raises UserError.
+    values: field → value. file: a TOML file. fallbacks: values by source, such as a backbone chosen for this machine.
+    Raises UserError.
     """
-    ranked = [*given_values(TrainConfig, values, file), *usual]
-    return resolve(TrainConfig, [*ranked, *of_backbone(strongest(ranked))])
+    ranked = [*given_values(TrainConfig, values, file), *fallbacks]
+    return resolve(TrainConfig, [*ranked, *backbone_values(strongest(ranked))])
 
 
-def of_backbone(given: Mapping[str, Any]) -> list[SourcedValues]:
-    """The values that the backbone brings, and the architecture's usual backbone, by source. given: field → value."""
+def backbone_values(given: Mapping[str, Any]) -> list[SourcedValues]:
+    """The values of the backbone `tiny`, if it is used, and the architecture's default backbone, by source. given:
+    field → value."""
     architecture = given.get("architecture", TrainConfig.architecture)
-    backbone = given.get("backbone", {"segformer": "b0"}.get(architecture, TrainConfig.backbone))
+    backbone = given.get("backbone", DEFAULT_BACKBONES.get(architecture, TrainConfig.backbone))
     tiny = dict[str, Any]()
     if backbone == "tiny":
         tiny |= TINY.get(architecture, {})
@@ -157,10 +160,11 @@ def of_backbone(given: Mapping[str, Any]) -> list[SourcedValues]:
 
 
 def with_device(config: TrainConfig) -> TrainConfig:
-    """The configuration with device and number format filled in. Raises UserError if this machine lacks the device."""
+    """The configuration with a device and a number format, if it had none. Raises UserError if this machine lacks the
+    device."""
     from ..devices import check_device, default_device, has_bfloat16  # imports torch
 
     device = check_device(config.device or default_device())
     mixed = (device.startswith("cuda") or config.backbone == "tiny") and has_bfloat16(device)
-    usual = "bfloat16" if mixed else "float32"
-    return config.filled(MACHINE, device=device, dtype=usual)
+    dtype = "bfloat16" if mixed else "float32"
+    return config.filled(MACHINE, device=device, dtype=dtype)

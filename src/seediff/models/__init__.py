@@ -5,13 +5,13 @@
     hub.py            the hub and its cache
     describe.py       what the small files say, before weights are read
     families/         what is known of each architecture; layer_choice.py: choosing among its attention layers
-    pipeline.py       loads the weights, with weights.py (complete) and trust.py (no code)
+    pipeline.py       loads the weights, with weights.py (complete, finite) and trust.py (without running code)
     replacement.py    weights that replace parts of a model: a network's folder, single files (Civitai, GGUF)
     adapters.py       LoRAs
-    schedulers.py     schedulers by short names; distilled.py: default values for weights that draw in a few steps
+    sampling.py       schedulers by short names; default values for weights that draw in a few steps
     saving_memory.py  offloading, tiling, quantised weights
-    graphs.py         replays the network's calls as CUDA graphs, with graph_calls.py: what is known of a call;
-                      graph_maker.py: makes graphs; graph_changes.py: what makes them outdated
+    graphs.py         replays the network's calls as CUDA graphs, with graph_maker.py, which makes graphs, and
+                      graph_states.py: what is known about calls, graphs and captures
     fingerprint.py    identifies weights, so that a run is continued with the same ones
     mini/             the weights of a small model, for trials without a download
 

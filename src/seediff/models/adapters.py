@@ -1,6 +1,6 @@
-"""Loads a LoRA on top of a model, in safetensors only, and finds files of weights by their names.
+"""Loads a LoRA into a model, from safetensors only, and finds files of weights by their names.
 
-Capture reads queries and keys as they leave the modules that make them, so they include what a LoRA adds.
+Attention capture reads queries and keys behind the layers that make them, so it sees what a LoRA adds.
 """
 
 from __future__ import annotations
@@ -20,24 +20,25 @@ from .families.family import Family
 from .hub import cached_file, fetch_file, hub_files, hub_part, path_of
 from .weights import all_finite
 
-USUAL = "pytorch_lora_weights.safetensors"
+LORA_FILE = "pytorch_lora_weights.safetensors"
 """The name that diffusers gives a LoRA's file."""
 PAIR = re.compile(r"[._]lora[._]?|\.(?:hada|lokr)_")
-"""Matches what follows the layer's name in the name of a LoRA matrix: `.lora_` in "unet.mid.to_q.lora_A.weight". It
-does not match the names of alphas, which have no layer of their own."""
+"""Matches what follows the layer's name in the name of a LoRA matrix, such as `.lora_` in
+"unet.mid.to_q.lora_A.weight". It does not match names of alphas, the scales of layers."""
 NAME = "seediff"
-"""Name of the adapter within the pipeline."""
+"""The LoRA's name within the pipeline."""
 
 
 def load_lora(pipe: Any, family: Family, source: str, scale: float, model: str) -> None:
     """Load a LoRA into a pipeline.
 
-    source: a file, a folder, or a hub id. scale: the factor on its weights. model: the model's name, for messages.
-    Raises UserError if the file is missing, is no LoRA, or does not fit the model, and if peft is missing."""
+    family: the pipeline's. source: a file, a folder, or a hub id. scale: the factor on the LoRA's weights. model: the
+    model's name, for messages. Raises UserError if the file is missing, is no LoRA, or does not fit the model, and if
+    peft is missing."""
     # 1. The layers that it changes, by the names of its tensors
     path = weight_file("lora", source)
-    found = [at for at in map(PAIR.search, read_header(path).tensors) if at is not None]
-    wanted = {at.string[: at.start()] for at in found}
+    matches = filter(None, map(PAIR.search, read_header(path).tensors))
+    wanted = {match.string[: match.start()] for match in matches}
     if not wanted:
         raise UserError("lora", f"{source}: is not a LoRA: no tensor has a LoRA's name")
     if find_spec("peft") is None:
@@ -68,20 +69,21 @@ def load_lora(pipe: Any, family: Family, source: str, scale: float, model: str) 
 
 
 def weight_file(field: str, source: str) -> Path:
-    """The safetensors file that `source` stands for, fetched if it is on the hub.
+    """The path of a safetensors file, after it was fetched from the hub if necessary.
 
-    field: the option that names it, for messages. source: a path, a hub id, or `owner/name/FILE`. Raises UserError."""
+    field: the option that names it, for messages. source: the path of the file or its folder, a hub id, or
+    `owner/name/FILE`. Raises UserError."""
     local = local_file(field, source)
     if local is not None:
         return local
     hub_id, name = hub_part(source) or (source, None)
-    cached = cached_file(hub_id, name or USUAL)
+    cached = cached_file(hub_id, name or LORA_FILE)
     return cached or fetch_file(hub_id, name or _only_name(field, hub_id, hub_files(hub_id, field)), field)
 
 
 def local_file(field: str, source: str) -> Path | None:
-    """The safetensors file that a path stands for, without asking the hub; None if `source` may be a hub id. field,
-    source: as in `weight_file`. Raises UserError for anything else."""
+    """The path of a safetensors file, if it is not on the hub; None if `source` may be a name on the hub. field,
+    source: as in `weight_file`. Raises UserError for a path without such a file."""
     path, part = path_of(source), hub_part(source)
     is_weights = path.suffix == ".safetensors"
     if os.path.isdir(path):
@@ -94,10 +96,12 @@ def local_file(field: str, source: str) -> Path | None:
 
 
 def _only_name(field: str, source: str, names: Iterable[str]) -> str:
-    """The name of the file with LoRA weights: the usual name if `names` has it, else the only .safetensors file.
-    Raises UserError if there are several or none."""
+    """The name of the file with LoRA weights: diffusers' name for it if `names` has it, else the only .safetensors
+    file. field, source: as in `weight_file`. names: the files in the folder or repository. Raises UserError if there is
+    no such file, or several."""
     names = [name for name in names if name.endswith(".safetensors")]
-    usual = [name for name in names if name == USUAL] or names
-    if len(usual) != 1:
+    if LORA_FILE in names:
+        return LORA_FILE
+    if len(names) != 1:
         raise UserError(field, f"{source}: has {plural(len(names), '.safetensors file')}", f"name one, {source}/FILE")
-    return usual[0]
+    return names[0]

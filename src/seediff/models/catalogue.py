@@ -15,22 +15,22 @@ HEADINGS = ("--model", "draws", "weights", "on this machine")
 
 
 class ModelRow(NamedTuple):
-    """A model in the list."""
+    """A model in the list of `seediff models`."""
 
     name: str
     what: str
-    """Size of its images and what is special, such as "1024², few steps"."""
+    """What it draws, as in `NamedModel`."""
     memory: str
-    """Size of the weights in half precision."""
+    """The size of its weights in half precision."""
     here: str
-    """Where the weights are on this machine, or "no"."""
+    """Where its weights are on this machine, or "no"."""
     hub_id: str
     licence: str
 
 
 def list_models() -> list[tuple[Family, list[ModelRow]]]:
-    """(family, rows) for every family: one row for each of its models with a short name, the packaged model first.
-    Makes no network requests."""
+    """(family, rows) for every family: one row for each of its models with a short name. The model in the package comes
+    first. Asks no hub."""
     size = show_bytes(sum(path.stat().st_size for path in EMBEDDED["mini"].rglob("*.safetensors")))  # half precision
     mini = ModelRow("mini", "128², 19 classes of Pascal VOC", size, "in the package", "", "Apache-2.0")
     rows = [(EMBEDDED_PIPELINES["mini"], mini)]

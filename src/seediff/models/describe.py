@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 from ..errors import UserError
 from ..files.documents import read_json
 from ..files.messages import did_you_mean, show_json
-from .distilled import values_of_model
 from .families import families, pipeline_family
 from .families.family import OF_PIPELINES, Family
 from .families.layers import Layer
 from .families.readers import Reader
 from .hub import INDEX, read_index
 from .model_files import ModelFiles, locate_model
+from .sampling import values_of_model
 from .short_names import named_model
 from .trust import check_index, check_parts, check_settings, import_diffusers, import_transformers
 
@@ -28,13 +28,14 @@ class ModelSettings:
     """The contents of seediff.json in a model's folder."""
 
     classes: tuple[str, ...] | None = None
-    """All classes that the model can draw; None: any."""
+    """All classes that the model can draw; None: there is no limit."""
     words: tuple[str, ...] | None = None
-    """All words that the model knows; None: any."""
+    """All words that the model knows, with its classes; None: there is no limit."""
     preset: Mapping[str, Any] = field(default_factory=dict)
-    """Constants that were tuned for this model; `config.presets` reads them."""
+    """Constants that were tuned for this model, for `config.presets.read_preset`."""
     own_contrast: float | None = None
-    """The smallest `contrast` of a class that is in a drawing of several classes; None: unknown."""
+    """The smallest value of `contrast` for a class that really is in one of the model's drawings of several classes;
+    None: unknown."""
     path: str = ""
     """The path of seediff.json."""
 
@@ -43,9 +44,9 @@ class Sizes(NamedTuple):
     """The sizes of a model's images, in pixels."""
 
     side: int
-    """Side of the model's own images."""
+    """Side of the images that the model draws by default."""
     position: int
-    """Side of a position of the lattice L."""
+    """Side of a position of the lattice on which the network works."""
     multiple: int
     """Sides of images must be multiples of this."""
     largest: int | None
@@ -54,16 +55,16 @@ class Sizes(NamedTuple):
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What a model's small files say, with the weights still unread. A loaded model has this description, too."""
+    """The description of a model by its small files. No weights have been read for it; a loaded model has one, too."""
 
     files: ModelFiles
     family: Family
     pipeline: str
-    """The model's class in diffusers."""
+    """The name of the pipeline's class in diffusers."""
     network_config: Mapping[str, Any]
-    """config.json of the network; empty if the file is not on this machine or cannot be read."""
+    """The network's config.json; empty if this machine lacks the file or cannot read it."""
     vae_config: Mapping[str, Any]
-    """config.json of the autoencoder; empty if the file is not on this machine or cannot be read."""
+    """The autoencoder's config.json; empty if this machine lacks the file or cannot read it."""
     settings: ModelSettings = ModelSettings()
 
     @property
@@ -72,9 +73,9 @@ class ModelInfo:
         return self.files.name
 
     def layers(self) -> Mapping[str, Layer] | None:
-        """Name → attention layer, for all layers that can be captured. None if the network's config.json is broken
-        or not on this machine; loading the model reports it. Builds the network without weights, on torch's meta
-        device, in 0.1 to 1.3 s. Raises UserError for attention that cannot be captured."""
+        """Name → attention layer, for all layers that can be captured. None if the network's config.json is missing or
+        broken, which loading the model reports. Builds the network without weights, in 0.1 to 1.3 s. Raises UserError
+        for attention that cannot be captured."""
         if not self.network_config:
             return None
         import_diffusers()
@@ -88,7 +89,7 @@ class ModelInfo:
         return None if module is None else self.family.layers(module)
 
     def readers(self) -> tuple[Reader, ...]:
-        """The tokenizers; empty if their files are not on this machine or cannot be loaded."""
+        """The tokenizers; empty if this machine lacks their files or cannot load them."""
         folder, loaded = self.files.folder, dict[str, Any]()
         with suppress(Exception):  # the files may hold anything
             assert folder is not None
@@ -103,9 +104,9 @@ class ModelInfo:
         return ()
 
     def defaults(self) -> dict[str, Any]:
-        """Option → its default for this model; missing options have the package's defaults. Each of these replaces
-        the ones before: the family's values, the values of the model's page in the table of short names, and the
-        values of a model that was distilled to draw without guidance."""
+        """Option → its default for this model; other options have the package's defaults. The values of the model's
+        page, in the table of short names, replace the family's. The values for a model that was distilled to draw
+        without guidance replace both."""
         family, named = self.family, named_model(self.files.base)
         values: dict[str, Any] = {"steps": family.steps, "guidance_scale": family.guidance_scale}
         if named is not None:
@@ -117,8 +118,8 @@ class ModelInfo:
         return {key: value for key, value in values.items() if value is not None}
 
     def check_drawing(self, guidance_scale: float, negative_prompt: str) -> None:
-        """Raise UserError for a guidance scale above 1 if the model's configuration says that it draws without
-        guidance, and for a negative prompt if the model reads none."""
+        """Raise UserError for values that the model cannot draw with. guidance_scale: must be at most 1 if the model's
+        configuration says that it draws without guidance. negative_prompt: must be empty if the model reads none."""
         family = self.family
         if guidance_scale > 1 and family.says_distilled(self.network_config):
             raise UserError("guidance_scale", f"{guidance_scale}: model '{self.name}' draws without guidance", "use 0")
@@ -126,7 +127,7 @@ class ModelInfo:
             raise UserError("negative_prompt", f"{negative_prompt!r}: model '{self.name}' reads none", "leave it out")
 
     def sizes(self) -> Sizes | None:
-        """The sizes of the model's images; None if its files do not say."""
+        """The sizes of the model's images; None if its files do not say them."""
         family, config = self.family, self.network_config
         with suppress(KeyError, TypeError, ValueError, IndexError):
             factor = family.factor(self.vae_config)
@@ -140,11 +141,11 @@ class ModelInfo:
 
 
 def describe(files: ModelFiles) -> ModelInfo:
-    """Describe a model by its small files on this machine. Without these files, the table of short names says the
-    pipeline.
+    """The description of a model by its small files on this machine. Without these files, the table of short names says
+    the pipeline's class.
 
-    Raises UserError if the pipeline belongs to no family, if seediff.json is wrong, and if there are neither files
-    nor a short name."""
+    Raises UserError if the pipeline belongs to no family, if seediff.json is wrong, and if there are neither files nor
+    a short name."""
     folder, named, index = files.folder, named_model(files.base), files.index()
     pipeline = index.get("_class_name")
     if folder is None:
@@ -164,8 +165,8 @@ def describe(files: ModelFiles) -> ModelInfo:
 
 
 def describe_here(name: str, base: str | None = None) -> ModelInfo | None:
-    """Find and describe a model without asking the hub; None if this raises UserError. name, base: as in
-    `find_model`."""
+    """The description of a model by what this machine has, without asking the hub; None if that raises UserError. name,
+    base: as in `find_model`."""
     try:
         return describe(locate_model(name, base))
     except UserError:
@@ -173,8 +174,8 @@ def describe_here(name: str, base: str | None = None) -> ModelInfo | None:
 
 
 def read_settings(whole: Path | str) -> ModelSettings:
-    """The settings in a model's seediff.json; empty without that file, and for a hub id. whole: a folder or hub id.
-    Raises UserError."""
+    """The settings in a model's seediff.json; empty without that file, and for a hub id. whole: the model's folder or
+    hub id. Raises UserError."""
     path = Path(whole) / "seediff.json"
     if isinstance(whole, str) or not path.exists():
         return ModelSettings()
@@ -186,18 +187,18 @@ def read_settings(whole: Path | str) -> ModelSettings:
 
 
 def unsupported(name: str, pipeline: Any) -> UserError:
-    """The error for a model whose pipeline belongs to no family. name: the model's name. pipeline: what its
-    model_index.json gives as the pipeline's class, which may be any value."""
-    named = pipeline[:100] if isinstance(pipeline, str) else show_json(pipeline)
+    """The error for a model whose pipeline belongs to no family. name: the model's name. pipeline: the pipeline's class
+    in its model_index.json, where anything may stand."""
+    shown = pipeline[:100] if isinstance(pipeline, str) else show_json(pipeline)
     supported = ", ".join(f"{family.title} ({', '.join(family.pipelines)})" for family in families())
-    return UserError("model", f"{name}: is a {named}, which is not supported", f"supported: {supported}")
+    return UserError("model", f"{name}: is a {shown}, which is not supported", f"supported: {supported}")
 
 
 def check_known_classes(name: str, known: Sequence[str] | None, classes: Sequence[str], field: str = "classes") -> None:
-    """Raise UserError if the model does not know a class. The error lists what the model knows.
+    """Raise UserError if a model does not know a class. The message lists what it knows.
 
-    name: the model's name. known: the classes or words that it knows; None: all. classes: the wanted classes. field:
-    the option that names them, for messages."""
+    name: the model's name. known: the classes or words that it knows; None: all. classes: the classes that the user
+    wants. field: their option, for messages."""
     if known is None:
         return
     unknown = [class_name for class_name in classes if class_name not in known]
@@ -208,7 +209,7 @@ def check_known_classes(name: str, known: Sequence[str] | None, classes: Sequenc
 
 
 def _read_config(folder: Path | None, part: str) -> dict[str, Any]:
-    """config.json of a part of a model; empty if it cannot be read."""
+    """The config.json of a part of a model; empty if it is missing or cannot be read."""
     try:
         return read_json(folder / part / "config.json", dict[str, Any]) if folder else {}
     except UserError:

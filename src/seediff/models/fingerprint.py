@@ -1,4 +1,5 @@
-"""Fingerprints of weights, by which a continued run recognises the same files. Large files are read in part."""
+"""Fingerprints of weights, by which a continued run recognises whether its model is still the same. Large files are
+read in part."""
 
 from __future__ import annotations
 
@@ -15,16 +16,16 @@ from .model_files import ModelFiles
 WHOLE = 1 << 20
 """Files of up to this many bytes are read whole."""
 SAMPLES, SAMPLE_BYTES = 64, 4096
-"""The number of pieces that are read of a larger file, and the bytes of a piece. They are enough, because further
-training changes bytes everywhere."""
+"""Number of pieces that are read of a larger file, and bytes of a piece. This is enough, because further training
+changes bytes everywhere."""
 
 
 def model_fingerprint(files: ModelFiles) -> str:
-    """A text that identifies the weights and their configuration, and changes when either changes.
+    """A text that identifies a model's weights and their configuration, and changes when either changes.
 
-    For a local folder it is a digest of the parts' files. For a hub id it is the commit in the cache, or "" if
-    nothing is there. If a file or folder replaces some parts, its digest comes first. Raises UserError if a file
-    cannot be read."""
+    For a local folder it is a digest of the parts' files. For a hub id it is the commit in the cache; "" if the cache
+    has none. If a file or folder replaces some parts, its digest comes first. Raises UserError if a file cannot be
+    read."""
     folder, fingerprints = files.folder, list[str]()
     try:
         if files.replacement and files.replacement.path:
@@ -38,11 +39,11 @@ def model_fingerprint(files: ModelFiles) -> str:
         raise UserError("model", f"{files.whole}: cannot be read ({first_line(error)})") from error
 
 
-def weights_fingerprint(files: ModelFiles, *adapters: str | None) -> str:
-    """`model_fingerprint`, and after it a digest of each adapter's weight file. adapters: paths or hub ids; None
-    stands for no adapter."""
-    added = [content_fingerprint(weight_file("adapter", adapter)) for adapter in adapters if adapter is not None]
-    return "+".join([model_fingerprint(files), *added])
+def weights_fingerprint(files: ModelFiles, **additions: str | None) -> str:
+    """`model_fingerprint`, followed by a digest of each further file of weights. additions: option → path or hub id of
+    its file, such as lora="style.safetensors"; None: not used. Raises UserError, with the option's name."""
+    paths = [weight_file(option, source) for option, source in additions.items() if source is not None]
+    return "+".join([model_fingerprint(files), *map(content_fingerprint, paths)])
 
 
 def content_fingerprint(path: Path) -> str:
@@ -54,7 +55,7 @@ def content_fingerprint(path: Path) -> str:
 
 
 def _samples(path: Path, size: int) -> bytes:
-    """The bytes of a file of `size` bytes; if it is large, the bytes of evenly spaced pieces."""
+    """The bytes of a file; of a large file, the bytes of evenly spaced pieces. size: the file's bytes."""
     with path.open("rb") as file:
         if size <= WHOLE:
             return file.read()
@@ -66,8 +67,8 @@ def _samples(path: Path, size: int) -> bytes:
 
 
 def digest_files(folder: Path, files: Iterable[Path], content: Callable[[Path, int], bytes] = _samples) -> str:
-    """A digest of the names, sizes and contents of files in a folder. content: (path, size) → the bytes of the file
-    that the digest includes. Raises OSError."""
+    """A digest of the names, sizes and contents of files. folder: the names are relative to it. content: (path, size) →
+    the bytes of the file that count. Raises OSError."""
     digest = hashlib.sha256()
     for path in files:
         size = path.stat().st_size
@@ -77,7 +78,7 @@ def digest_files(folder: Path, files: Iterable[Path], content: Callable[[Path, i
 
 
 def _pipeline_files(folder: Path) -> Iterator[Path]:
-    """model_index.json, and then the files of all parts that it lists, sorted by name."""
+    """The paths of model_index.json and of the files of all parts in it, sorted. folder: the pipeline's."""
     yield folder / INDEX
     for part in sorted(read_index(folder)):
         yield from sorted(p for p in (folder / part).rglob("*") if p.is_file())

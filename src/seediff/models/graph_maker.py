@@ -1,4 +1,4 @@
-"""Makes CUDA graphs of a network's calls, checks the free memory, and measures times."""
+"""Makes CUDA graphs of a network's calls: `GraphMaker`. It also checks the free memory, and times calls."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..errors import UserError
 from ..workers import GPU_ALONE
 
 MARGIN = 1.2
-"""A graph is made if this multiple of a call's memory is free."""
+"""A graph is made only if this multiple of a call's memory is free."""
 
 
 class GraphMaker:
@@ -31,11 +31,11 @@ class GraphMaker:
             self.renew()
 
     def renew(self) -> None:
-        """Begin with new memory, after all graphs were deleted."""
+        """Give future graphs new memory. Call it after all graphs were deleted."""
         self._pool = torch.cuda.graph_pool_handle()
 
     def is_short_of_memory(self) -> bool:
-        """Whether less memory is free than a graph may take. It may take as much as the largest call until now."""
+        """Whether too little memory is free for a graph, which may take as much as the largest call so far."""
         free, _ = torch.cuda.mem_get_info(self.device)
         held = torch.cuda.memory_allocated(self.device)
         unused = torch.cuda.memory_reserved(self.device) - held
@@ -43,8 +43,8 @@ class GraphMaker:
 
     @contextmanager
     def _on_stream(self) -> Iterator[None]:
-        """In this block, use the stream of the graphs, and keep the order with the thread's work before and after.
-        The thread gets its own stream back also after an error, which `torch.cuda.graph` does not do."""
+        """In this block, the thread works on the stream of the graphs, after its earlier work and before its later
+        work. It gets its own stream back even after an error, unlike with `torch.cuda.graph` alone."""
         with torch.cuda.device(self.device):
             before = torch.cuda.current_stream(self.device)
             self._stream.wait_stream(before)
@@ -55,26 +55,27 @@ class GraphMaker:
                     before.wait_stream(self._stream)
 
     def run(self, call: Callable[[], Any]) -> Any:
-        """Call eagerly, on the stream where graphs are made."""
+        """The result of an eager call on the stream where graphs are made."""
         with self._on_stream():
             return call()
 
     def timed(self, call: Callable[[], Any]) -> tuple[Any, float]:
-        """(result, seconds) of a call. The host waits for the GPU before and after: otherwise it would run ahead
-        during a replay, and the next call would seem fast."""
+        """(result, seconds) of a call. The host waits for the GPU before and after the call. Otherwise a replay
+        would seem to take no time, and the next call would take the time of both."""
         stream = torch.cuda.current_stream(self.device)
         stream.synchronize()
         begun = time.perf_counter()
-        found = call()
+        result = call()
         stream.synchronize()
-        return found, time.perf_counter() - begun
+        return result, time.perf_counter() - begun
 
     def make(self, call: Callable[[], Any]) -> tuple[Any, Callable[[], None]]:
-        """(result, replay). The result has values only after a replay. Raises RuntimeError with the first cause of a
-        failure: CUDA itself would say only that making the graph failed."""
+        """(result, replay). result: what the call returned; its tensors have no values before a replay. replay: runs
+        the call's kernels. Raises the call's UserError, or RuntimeError with the first cause of a failure: CUDA itself
+        would say only that making the graph failed."""
         graph = torch.cuda.CUDAGraph()
         first: BaseException | None = None
-        found: Any = None
+        result: Any = None
         problem: Exception | None = None
         with GPU_ALONE, self._on_stream():
             # thread_local: other threads may allocate memory meanwhile
@@ -82,7 +83,7 @@ class GraphMaker:
             try:
                 with making:
                     try:
-                        found = call()
+                        result = call()
                     except BaseException as error:
                         first = error
                         raise
@@ -96,16 +97,16 @@ class GraphMaker:
         if problem is not None:  # raised here, without tracebacks: they hold all tensors of the call
             first = reason = None
             raise problem.with_traceback(None)
-        return found, graph.replay
+        return result, graph.replay
 
     def free_memory(self) -> None:
-        """Give back the memory that a failed graph took, so that the eager call has room."""
+        """Free the memory that a failed graph took, so that the eager call has room."""
         gc.collect()
         torch.cuda.empty_cache()
 
     def _free_generator(self) -> None:
         """Make a small graph that succeeds. After a failed graph, torch before 2.12 refuses random numbers until
-        another one succeeds."""
+        another graph succeeds."""
         with suppress(Exception):
             number = torch.zeros(1, device=self.device)
             with torch.cuda.graph(torch.cuda.CUDAGraph(), capture_error_mode="thread_local"):
@@ -113,8 +114,8 @@ class GraphMaker:
 
 
 class Reading(TorchDispatchMode):
-    """Notes the tensors that operations read. A graph reads them at the same addresses again. So they must live as
-    long as the graph, also if only a cache keeps them alive, and not the network."""
+    """Inside its `with` block, notes the tensors that operations read. A graph reads the same addresses at each replay,
+    so these tensors must live as long as the graph. The network may hold some of them only in a cache."""
 
     def __init__(self) -> None:
         super().__init__()

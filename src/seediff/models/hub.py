@@ -1,4 +1,4 @@
-"""Asks the hub, fetches from it, reads its cache, and takes names apart."""
+"""Asks the hub about models, fetches their files, finds them in the hub's cache, and splits names of the hub."""
 
 from __future__ import annotations
 
@@ -21,39 +21,40 @@ from ..files.output_folders import free_bytes
 from .short_names import named_model
 
 HubId = str
-"""`owner/name`, a repository on the hub."""
+"""`owner/name`, the name of a repository on the hub."""
 INDEX = "model_index.json"
 WEIGHTS = (".safetensors", ".gguf")
-"""Suffixes of single files that can be loaded."""
+"""Suffixes of files of weights that can be loaded."""
 HUB_PART = re.compile(r"(\w+(?:[.-]\w+)*/\w+(?:[.-]\w+)*)(?:/(.+\.(?:safetensors|gguf)))?", re.ASCII)
 """Matches `owner/name`, and a file in it: `owner/name/folder/file.safetensors`."""
 
 ANSWER_SECONDS = 5.0
-"""The hub must answer within this time. Looking up its address has no limit of its own."""
+"""The time within which the hub must answer."""
 ANSWER_HOLDS = 60.0
-"""Seconds: in each interval of this length, the hub is asked at most once about a hub id."""
+"""For this many seconds, an answer about a hub id is kept instead of asking again."""
 
 
 def hub_part(name: str) -> tuple[str, str | None] | None:
-    """(hub id, file) of a name. file: None if the name is a hub id alone. None for a name that the hub cannot have."""
+    """(hub id, file) of a name: `owner/name/unet/a.gguf` → `owner/name`, `unet/a.gguf`. The file is None if the name is
+    a hub id alone. Returns None for a name that the hub cannot have."""
     matched = HUB_PART.fullmatch(name)
     return None if matched is None or ".." in name else (matched[1], matched[2])
 
 
 def path_of(name: str) -> Path:
-    """The path of a name, with `~` as the user's folder. Ask os.path whether the path exists: methods of Path raise
-    for some names."""
+    """The path that a name may be, with `~` as the user's folder. Ask os.path whether it exists: methods of Path raise
+    errors for some names."""
     return Path(os.path.expanduser(name))
 
 
 def read_index(folder: Path) -> dict[str, Any]:
-    """The contents of model_index.json in a folder. Raises UserError if the file is missing or broken."""
+    """The contents of the model_index.json in a folder. Raises UserError if the file is missing or broken."""
     absent = "no such file; a folder written by diffusers' save_pretrained is needed"
     return read_json(folder / INDEX, dict[str, Any], absent=absent)
 
 
 def cached_file(hub_id: str, name: str) -> Path | None:
-    """The path of a file of a hub id, in the hub's cache; None if the cache lacks it."""
+    """The path of a hub id's file in the hub's cache; None if the cache lacks it. name: its path in the repository."""
     from huggingface_hub import try_to_load_from_cache
 
     path = try_to_load_from_cache(hub_id, name)
@@ -61,8 +62,8 @@ def cached_file(hub_id: str, name: str) -> Path | None:
 
 
 def local_folder(source: Path | HubId) -> Path | None:
-    """The folder of a model on this machine: `source` itself if it is a folder, or its place in the cache if it is a
-    hub id. None if the cache lacks its model_index.json."""
+    """The folder of a model on this machine. A hub id's folder is in the cache; None if the cache lacks its
+    model_index.json. source: a folder, which is returned, or a hub id."""
     if isinstance(source, Path):
         return source
     path = cached_file(source, INDEX)
@@ -70,8 +71,8 @@ def local_folder(source: Path | HubId) -> Path | None:
 
 
 def fetch_file(hub_id: str, name: str, field: str = "model") -> Path:
-    """The path of a file of a hub id, fetched if the cache lacks it. field: the option that names the hub id, for
-    messages. Raises UserError."""
+    """The path of a hub id's file in the cache, after it was fetched if necessary. name: its path in the repository.
+    field: the option that names the hub id, for messages. Raises UserError."""
     cached = cached_file(hub_id, name)
     if cached is not None:
         return cached
@@ -87,11 +88,11 @@ def fetch_file(hub_id: str, name: str, field: str = "model") -> Path:
 
 
 def fetch_files(hub_id: str, files: Mapping[str, int], out: Path | None = None, field: str = "model") -> Path:
-    """Fetch the missing files of a hub id, after a notice of their size and licence, and return the folder. An
-    interrupted download is continued.
+    """The folder of a hub id, after its missing files were fetched. A notice tells the user their size and licence. An
+    interrupted download continues.
 
-    files: path → bytes. out: a folder to use instead of the hub's cache. field: the option that names the hub id,
-    for messages. Raises UserError."""
+    files: path → bytes. out: a folder to use instead of the hub's cache. field: the option that names the hub id, for
+    messages. Raises UserError."""
     from huggingface_hub import constants, snapshot_download
 
     place = out or Path(constants.HF_HUB_CACHE)
@@ -130,7 +131,7 @@ def hub_licence(hub_id: str) -> str:
 
 
 def _ask_hub(hub_id: str, field: str = "model") -> Any:
-    """What the hub says about a hub id. field: as in `fetch_file`. Raises UserError."""
+    """The hub's answer about a hub id: its files and tags. field: as in `fetch_file`. Raises UserError."""
     from huggingface_hub import constants
 
     try:
@@ -144,14 +145,14 @@ def _ask_hub(hub_id: str, field: str = "model") -> Any:
 
 @lru_cache(maxsize=64)
 def _answer(endpoint: str, hub_id: str, period: int) -> Any:
-    """What the hub says about a hub id, or the error if it did not answer within ANSWER_SECONDS. endpoint: the hub's
-    address. period: the number of the interval of ANSWER_HOLDS seconds; a new number makes the cache ask again.
-    Raises HfHubHTTPError if the hub refuses."""
+    """The hub's answer about a hub id, or the error if it did not answer within ANSWER_SECONDS. endpoint: the hub's
+    address. period: the number of the present interval of ANSWER_HOLDS seconds, with which kept answers become
+    outdated. Raises HfHubHTTPError if the hub refuses, which is not kept."""
     from huggingface_hub import HfApi, errors
 
     waiting = Future[Any]()
 
-    def ask() -> None:
+    def ask() -> None:  # in a thread, because looking up the hub's address has no time limit of its own
         try:
             waiting.set_result(HfApi().model_info(hub_id, files_metadata=True, timeout=ANSWER_SECONDS))
         except Exception as error:  # of the hub client, the http client or the system
@@ -167,14 +168,14 @@ def _answer(endpoint: str, hub_id: str, period: int) -> Any:
 
 
 def is_unreachable(error: Exception) -> bool:
-    """Whether an error says that the hub cannot be reached. The class names of the error and its causes decide."""
+    """Whether an error means that the hub cannot be reached, by the class names of the error and its causes."""
     names = re.compile("Connect|Timeout|Proxy|ReadError|RemoteProtocol|LocalEntryNotFound|OfflineMode")
     return any(names.search(type(cause).__name__) for cause in causes(error))
 
 
 def not_fetched(hub_id: str, error: Exception, file: str, field: str) -> UserError:
-    """The error for a file of a hub id that is not in the cache and could not be fetched. error: what fetching it
-    raised. field: as in `fetch_file`."""
+    """The error for a hub id's file that the cache lacks and that could not be fetched. error: what fetching it raised.
+    file: its path in the repository. field: as in `fetch_file`."""
     from huggingface_hub import constants, errors
 
     # What the hub refuses

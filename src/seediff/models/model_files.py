@@ -1,13 +1,14 @@
 """Finds the files of a model by its name: `find_model`.
 
-    a name                                        the model                      its base
-    sd1.5, owner/name                             the whole model of a hub id
-    mini, a folder with model_index.json          the whole model in a folder
-    a .safetensors or .gguf file                  a `Checkpoint`                 given, or recognised by its tensors
-    owner/name/FILE                               a `Checkpoint` or `HubFile`    given; if it is in the cache, as above
-    a folder of a network, and a base             a `NetworkFolder`              given
+    the name                                  the weights                       the base
+    sd1.5, owner/name                         a whole model on the hub          none
+    mini, a folder with model_index.json      a whole model in a folder         none
+    a .safetensors or .gguf file              a `Checkpoint`                    by its tensors, unless the user gives it
+    owner/name/FILE, in the cache             a `Checkpoint`                    by its tensors, unless the user gives it
+    owner/name/FILE, not in the cache         a `HubFile`                       must be given
+    a folder with a network                   a `NetworkFolder`                 must be given
 
-A whole model is in diffusers' format. The others replace some parts of a whole model, their base.
+A whole model is in diffusers' format. The other weights replace some parts of a whole model, which is their base.
 """
 
 from __future__ import annotations
@@ -32,45 +33,45 @@ from .weights import file_bytes, part_files
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """Where the parts of a model are. Examples: `sd1.5`, and a file `tuned.safetensors` that was made from it."""
+    """Where the parts of a model are. For example, `tuned.safetensors` may be a file made from `sd1.5`."""
 
     name: str
-    """The name that the user gave: sd1.5; tuned.safetensors."""
+    """The name that the user gave: tuned.safetensors."""
     base: str
-    """The name of the whole model: sd1.5 in both examples."""
+    """The name of the whole model: sd1.5. If the user named a whole model, it is the same as `name`."""
     whole: Path | HubId
     """The folder or hub id of the whole model: stable-diffusion-v1-5/stable-diffusion-v1-5."""
     replacement: Replacement | None = None
-    """The weights that replace some parts of the whole model: None; a `Checkpoint`."""
+    """The weights that replace some parts of the whole model, such as a `Checkpoint`; None: all parts are its own."""
 
     @property
     def folder(self) -> Path | None:
-        """The folder of the whole model, which may be in the hub's cache; None if its model_index.json is not on
-        this machine."""
+        """The folder of the whole model, perhaps in the hub's cache. None if this machine lacks its
+        model_index.json."""
         return local_folder(self.whole)
 
     def index(self) -> dict[str, Any]:
-        """The contents of the whole model's model_index.json; empty if the file is not on this machine. Raises
-        UserError."""
+        """The contents of the whole model's model_index.json; empty if this machine lacks the file. Raises UserError
+        for a broken file."""
         folder = self.folder
         return read_index(folder) if folder else {}
 
     @property
     def is_gguf(self) -> bool:
-        """Whether weights come from a GGUF file."""
+        """Whether some weights are in a GGUF file."""
         return self.replacement is not None and self.replacement.is_gguf
 
     def fetched(self) -> ModelFiles:
-        """The same files, after a replacement on the hub was fetched. Raises UserError."""
+        """The same model, after its replacement was fetched from the hub if necessary. Raises UserError."""
         return replace(self, replacement=self.replacement and self.replacement.fetched())
 
     def replaced(self, family: Family, index: Mapping[str, Any]) -> Collection[str]:
-        """The parts that the replacement has. index: the whole model's model_index.json."""
+        """The names of the parts that are replaced. family: the model's. index: the whole model's model_index.json."""
         return () if self.replacement is None else self.replacement.parts(family, index)
 
     def weight_bytes(self, family: Family, dtype: str) -> int | None:
-        """Bytes of all weights in the number format `dtype`, from the headers of their files; None if a file is not
-        on this machine. Raises UserError for files that cannot be read."""
+        """Bytes of all weights, from the headers of their files; None if this machine lacks a file. family: the
+        model's. dtype: the number format after loading. Raises UserError for files that cannot be read."""
         folder = self.folder
         if folder is None:
             return None
@@ -85,8 +86,8 @@ class ModelFiles:
         return sum(file_bytes(file, dtype) for file in chain.from_iterable(parts))
 
     def parts_line(self, family: Family) -> str:
-        """A line that says where the parts come from, such as "unet from the file, the rest from sd1.5"; empty for a
-        whole model."""
+        """Where the parts come from, such as "unet from the file, the rest from sd1.5"; "" for a whole model. family:
+        the model's."""
         if self.replacement is None:
             return ""
         parts = ", ".join(self.replaced(family, self.index()))
@@ -94,20 +95,21 @@ class ModelFiles:
 
 
 def find_model(name: str, base: str | None = None) -> ModelFiles:
-    """Find the files of a model, and fetch the small ones that are not on this machine.
+    """The files of a model, after its small files were fetched if this machine lacks them.
 
-    name: as a user gives it. base: the name of the whole model, for a single file or a network's folder. Raises
-    UserError as `locate_model` and `fetch_configurations` do."""
+    name: the name that the user gave. base: the name of the whole model, for a single file or a network's folder. None:
+    recognised by the file's tensors. Raises UserError as `locate_model` and `fetch_configurations` do."""
     files = locate_model(name, base)
     fetch_configurations(files)
     return files
 
 
 def fetch_configurations(files: ModelFiles, *, planned: bool = False) -> None:
-    """Fetch the small files by which a model is described, if the model is on the hub.
+    """Fetch the small files by which `describe` describes a model, if the whole model is on the hub.
 
-    planned: for a dry run, which asks the hub nothing about models with short names. Raises UserError if the hub
-    does not deliver them, except for a model with a short name, which can be described without."""
+    files: the model's. planned: whether this is a dry run, which asks the hub only about models without a short name.
+    Raises UserError if the files cannot be fetched, but not for a model with a short name: the table of short names is
+    enough to describe it."""
     has_short_name = named_model(files.base) is not None
     if isinstance(files.whole, Path) or (planned and has_short_name):
         return
@@ -123,8 +125,8 @@ def fetch_configurations(files: ModelFiles, *, planned: bool = False) -> None:
 
 
 def locate_model(name: str, base: str | None = None) -> ModelFiles:
-    """`find_model` without asking the hub. Raises UserError if nothing has this name, if the file is not a model's,
-    and if a whole model is given a base."""
+    """The files of a model, without asking the hub. name, base: as in `find_model`. Raises UserError if nothing has
+    this name, if the file is not a model's, and for a whole model with a base."""
     place = resolve_name(name)
     if isinstance(place, SingleFile):
         replacement = place
@@ -143,9 +145,10 @@ def locate_model(name: str, base: str | None = None) -> ModelFiles:
 
 
 def _network_in(folder: Path) -> NetworkFolder:
-    """The folder of the network: `folder` itself, or unet/ or transformer/ in it. Raises UserError."""
-    here = folder.resolve()  # the name of `.` is empty
-    for place in (here, *(here / name for name in NETWORK_PARTS)):
+    """The folder with a network's configuration and weights: `folder` itself, or unet/ or transformer/ in it. Raises
+    UserError."""
+    resolved = folder.resolve()  # the name of `.` is empty
+    for place in (resolved, *(resolved / name for name in NETWORK_PARTS)):
         if (place / "config.json").is_file() and any(place.glob("*.safetensors")):
             return NetworkFolder(place)
     problem = f"{folder}: has neither {INDEX} nor config.json beside diffusion_pytorch_model.safetensors"
@@ -153,8 +156,8 @@ def _network_in(folder: Path) -> NetworkFolder:
 
 
 def resolve_name(name: str) -> Path | HubId | SingleFile:
-    """What a name stands for: a folder on this machine, a hub id, or a single file of weights. Makes no network
-    requests. Raises UserError for any other name, and for a file that cannot be read."""
+    """What a name stands for: a folder on this machine, a hub id, or a single file of weights. Asks no hub. Raises
+    UserError for any other name, and for a file that cannot be read."""
     if name in EMBEDDED:
         if not (EMBEDDED[name] / INDEX).is_file():
             raise UserError("model", f"{name}: is missing", "take it from SeeDiff's repository, or reinstall seediff")

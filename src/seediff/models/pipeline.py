@@ -1,4 +1,4 @@
-"""Loads diffusers' pipeline of a model, part by part: `load_pipeline`."""
+"""Loads a model's diffusers pipeline, part by part: `load_pipeline`."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from typing import Any
 from .families.family import NOT_LOADED, Family
 from .hub import INDEX, fetch_file, fetch_files, hub_files, read_index
 from .model_files import ModelFiles
-from .schedulers import follow_marks
+from .sampling import follow_marks
 from .trust import check_index, check_parts
 from .weights import check_numbers, has_all, load_part, naming, needed_files
 
 
 def load_pipeline(files: ModelFiles, family: Family, dtype: str) -> Any:
-    """diffusers' pipeline of a model, with all weights in the number format `dtype`. Files that the hub's cache
-    lacks are fetched. Raises UserError."""
+    """The diffusers pipeline of a model. Files that the hub's cache lacks are fetched.
+
+    files: the model's. family: its architecture. dtype: the number format of all weights. Raises UserError."""
     import diffusers
     import torch
 
@@ -47,9 +48,10 @@ def load_pipeline(files: ModelFiles, family: Family, dtype: str) -> Any:
     # 3. The pipeline of these parts
     absent = dict.fromkeys({*NOT_LOADED, *family.optional} - listed)
     switches = {"requires_safety_checker": False, "add_watermarker": False}  # of some pipelines
-    # A pipeline needs a processor at once; a tokenizer may be of another class than model_index.json names.
-    given = {part: one if hasattr(one, "tokenizer") else None for part, one in tokenizers.items()}
-    options = {**absent, **switches, **loaded, **networks, **given, "dtype": getattr(torch, dtype)}
+    # A pipeline needs its processor when it is made. A tokenizer is registered afterwards, because its class may differ
+    # from the class in model_index.json.
+    processors = {part: made if hasattr(made, "tokenizer") else None for part, made in tokenizers.items()}
+    options = {**absent, **switches, **loaded, **networks, **processors, "dtype": getattr(torch, dtype)}
     with naming(folder):
         kind = getattr(diffusers, index["_class_name"])
         pipe = kind.from_pretrained(str(folder), use_safetensors=True, trust_remote_code=False, **options)
@@ -61,8 +63,10 @@ def load_pipeline(files: ModelFiles, family: Family, dtype: str) -> Any:
 
 
 def fetch_pipeline(files: ModelFiles, family: Family, dtype: str, out: Path | None = None) -> Path:
-    """Fetch all files of the whole model that are loaded in a number format, and return their folder. The whole
-    model must be a hub id. out: a folder to use instead of the hub's cache. Raises UserError."""
+    """The folder of a whole model on the hub, after its files were fetched, as far as a number format needs them.
+
+    files: the model's; `files.whole` must be a hub id. family: its architecture. dtype: the number format. out: a
+    folder to use instead of the hub's cache. Raises UserError."""
     hub_id = str(files.whole)
     sizes = hub_files(hub_id)
     needed = needed_files(sizes, *_parts(fetch_file(hub_id, INDEX).parent, files, family), dtype)
@@ -70,17 +74,18 @@ def fetch_pipeline(files: ModelFiles, family: Family, dtype: str, out: Path | No
 
 
 def _complete_folder(files: ModelFiles, family: Family, dtype: str) -> Path:
-    """The folder of a hub id in the cache, after its missing files were fetched. Raises UserError."""
+    """The folder of a whole model in the hub's cache, after its missing files were fetched. files, family, dtype: as in
+    `fetch_pipeline`. Raises UserError."""
     folder = fetch_file(str(files.whole), INDEX).parent
-    here = [path.relative_to(folder).as_posix() for path in folder.glob("*/*")]
-    if has_all(here, *_parts(folder, files, family), dtype):
+    cached = [path.relative_to(folder).as_posix() for path in folder.glob("*/*")]
+    if has_all(cached, *_parts(folder, files, family), dtype):
         return folder
     return fetch_pipeline(files, family, dtype)
 
 
 def _parts(folder: Path, files: ModelFiles, family: Family) -> tuple[set[str], list[str]]:
-    """(listed, weighted). listed: the parts in the whole model's model_index.json. weighted: those among them whose
-    weights are loaded from the whole model. Raises UserError."""
+    """(listed, weighted). listed: the parts of a whole model, by its model_index.json. weighted: the listed parts that
+    have weights and are not replaced. folder: the whole model's. files: the model's. Raises UserError."""
     index = read_index(folder)
     listed = check_index(folder / INDEX, index, family)
     replaced = files.replaced(family, index)
@@ -88,6 +93,6 @@ def _parts(folder: Path, files: ModelFiles, family: Family) -> tuple[set[str], l
 
 
 def _part_class(index: dict[str, Any], part: str) -> Any:
-    """The class of a part, from diffusers or transformers. index: model_index.json, already checked."""
+    """The class of a part, from diffusers or transformers. index: the checked model_index.json."""
     library, name = index[part]
     return getattr(import_module(library), name)

@@ -1,13 +1,15 @@
 """Loads a model by name: `load_model`. Its steps, and the files that have them:
 
-    name ─find_model─▶ ModelFiles     where its parts are; small files are fetched    model_files.py, hub.py
+    name ─locate_model─▶ ModelFiles   where its parts are                             model_files.py
+         ─usable_device               refuses what this machine lacks                 saving_memory.py
+         ─fetch_configurations        fetches the small files                         model_files.py, hub.py
          ─describe─▶ ModelInfo        family, sizes and defaults, by the small files  describe.py, families/
-         ─check_options               what can be refused before weights are read
-         ─load_pipeline─▶ pipe        the weights, checked                            pipeline.py, weights.py, trust.py
-         ─_apply, _place              LoRA, scheduler, quantised weights; the device  adapters.py, saving_memory.py
+         ─check_options               refuses what the model cannot do
+         ─load_pipeline─▶ pipe        loads and checks the weights                    pipeline.py, weights.py, trust.py
+         ─_apply, _place              LoRA, scheduler, quantised weights; the device  adapters.py, sampling.py
          ─▶ Model
 
-Commands find and describe the model themselves, before they ask `load_found` for the steps from the weights on.
+Commands describe the model themselves, and then call `load_found` for the steps from the weights on.
 """
 
 from __future__ import annotations
@@ -23,8 +25,9 @@ from .describe import ModelInfo, Sizes, describe
 from .families.family import OF_PIPELINES, Family
 from .families.layers import Layer
 from .families.readers import Reader
-from .model_files import find_model
+from .model_files import fetch_configurations, locate_model
 from .pipeline import load_pipeline
+from .sampling import check_scheduler, use_scheduler
 from .saving_memory import (
     Graphs,
     Offload,
@@ -37,7 +40,6 @@ from .saving_memory import (
     quantise,
     why_no_graphs,
 )
-from .schedulers import check_scheduler, use_scheduler
 from .short_names import BYTES
 from .trust import import_diffusers
 
@@ -55,7 +57,7 @@ WORDS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """Options of `load_model` that change what is loaded. Fields as in `RunConfig`."""
+    """The options that change what is loaded. Fields as in `RunConfig`; `scheduler` as in `GenerateConfig`."""
 
     lora: str | None = None
     lora_scale: float | None = None
@@ -65,19 +67,19 @@ class LoadOptions:
 
     @classmethod
     def of(cls, config: Any) -> LoadOptions:
-        """The options that a configuration has. config: of any command."""
+        """The options in a command's configuration."""
         names = [field.name for field in fields(cls)]
         return cls(**{name: getattr(config, name) for name in names if hasattr(config, name)})
 
 
 @dataclass(frozen=True)
 class Model:
-    """A loaded text-to-image model. device, dtype, offload: as given to `load_model`, or chosen by it."""
+    """A loaded text-to-image model. device, dtype and offload are the arguments of `load_model`, or its choices."""
 
     pipe: Any
     """diffusers' pipeline, without safety checker and progress bar."""
     info: ModelInfo
-    """What the model's files say; the parts' configurations are as they were loaded."""
+    """The description of the model, with its parts' configurations as they were loaded."""
     sizes: Sizes
     """The sizes of the model's images."""
     device: str
@@ -101,12 +103,11 @@ class Model:
 
     @property
     def readers(self) -> tuple[Reader, ...]:
-        """The tokenizers; each says which text columns its tokens have."""
+        """The tokenizers, each with the text columns of its tokens."""
         return self.family.readers(self.pipe)
 
     def rest(self) -> None:
-        """With offload "model", move all parts off the device. It is needed after parts ran outside of a call of the
-        pipeline."""
+        """With offload "model", move all parts off the device. Call this after a part ran without the pipeline."""
         if self.offload == "model":
             self.pipe.maybe_free_model_hooks()
 
@@ -125,44 +126,53 @@ def load_model(
     offload: Offload = "none",
     graphs: Graphs = "off",
 ) -> Model:
-    """Load a model of one of the families without running third-party code: in diffusers' format, safetensors only, or
-    as a single file on top of such a model.
+    """Load a model of a supported family, fetching what the hub's cache lacks. Runs no code from the model's files, and
+    reads no pickles.
 
     Args:
-        name: a short name (`seediff models`), a local folder, a hub id `owner/name`, or a `.safetensors` or `.gguf`
-            file, local or on the hub, `owner/name/file.safetensors`. What is not in the hub's cache is fetched.
-        base: for a single file, and for a folder of a network alone, the model that supplies the rest. None: recognised
-            by the file's tensors.
-        device: None: cuda, else mps, else cpu.
-        dtype: "float32", "float16" or "bfloat16", or torch's; None: half precision on cuda, float32 elsewhere.
+        name: a short name (`seediff models`), a local folder in diffusers' format, a hub id `owner/name`, or a
+            `.safetensors` or `.gguf` file. The file may be on the hub: `owner/name/file.safetensors`.
+        base: the model that supplies what a single file, or a folder with a network alone, lacks. None: recognised by
+            the file's tensors.
+        device: None: cuda if there is a GPU, else mps, else cpu.
+        dtype: "float32", "float16", "bfloat16", or torch's types of these names. None: half precision on cuda, float32
+            elsewhere.
         lora, lora_scale, quantize, vae_tiling: as in `RunConfig`; scheduler: as in `GenerateConfig`.
-        offload: what waits in the computer's memory while it is not running. Results do not depend on it.
-        graphs: whether the network's calls are replayed as CUDA graphs while attention is captured. auto: if the first
-            calls show that this is faster here and gives the same bytes. Results do not depend on it.
+        offload: "model" keeps parts, and "sequential" keeps single layers, in the computer's memory while they do not
+            run. Results do not depend on it.
+        graphs: whether the network's calls are replayed as CUDA graphs while attention is captured. "auto": yes, if the
+            first calls show that this is faster here and gives the same bytes. Results do not depend on it.
 
     Raises:
         UserError: no such model, weights that are broken or cannot be fetched, an unsupported family, or options that
             the model or the machine cannot serve.
     """
-    name = str(name)
-    words = (base, lora, device, dtype)
-    base, lora, device, dtype = (None if value is None else str(value) for value in words)
+    # 1. What can be refused before anything is fetched
+    values = (base, lora, device, dtype)
+    base, lora, device, dtype = (None if value is None else str(value) for value in values)
     dtype = dtype and dtype.removeprefix("torch.")
     _check_words(dtype=dtype, quantize=quantize)
-    info = describe(find_model(name, base))
-    options = LoadOptions(lora, lora_scale, scheduler, quantize, vae_tiling)
+    files = locate_model(str(name), base)
+    device = usable_device(device, offload, graphs)
+
+    # 2. What can be refused before weights are fetched and read
+    fetch_configurations(files)
+    info, options = describe(files), LoadOptions(lora, lora_scale, scheduler, quantize, vae_tiling)
     check_options(options, info)
+
+    # 3. The weights
     return load_found(info, options, device=device, dtype=dtype, offload=offload, graphs=graphs)
 
 
 def _check_words(**given: str | None) -> None:
+    """Raise UserError for a word that WORDS does not allow. given: argument of `load_model` → its value."""
     for field, value in given.items():
         if value not in (None, *WORDS[field]):
             raise UserError(field, f"{value} must be one of {', '.join(WORDS[field])}")
 
 
 def check_options(options: LoadOptions, info: ModelInfo) -> None:
-    """Raise UserError for options that contradict each other or the model. The model's weights are not read."""
+    """Raise UserError for options that contradict each other or the model. Reads no weights. info: the model."""
     lora, scale = options.lora, options.lora_scale
     if options.quantize is not None:
         check_quantize(options.quantize, quantised=info.files.is_gguf)
@@ -183,20 +193,16 @@ def load_found(
     offload: Offload,
     graphs: Graphs,
 ) -> Model:
-    """`load_model` for a model that was described before, with options that passed `check_options`."""
-    # 1. What can be refused before weights are read
-    _check_words(offload=offload, graphs=graphs)
+    """Load a model that was described before. Raises UserError.
+
+    info: the model. options: they have passed `check_options`. device, dtype, offload, graphs: as in `load_model`."""
+    device = usable_device(device, offload, graphs)
     import_diffusers()
     import torch
 
-    from ..devices import check_device, default_device, default_dtype
+    from ..devices import default_dtype
 
-    device = check_device(device or default_device())
-    check_offload(offload, device)
-    if graphs == "on":
-        check_graphs(device)
-
-    # 2. The pipeline, and what changes it
+    # 1. The pipeline, and what changes it
     family, dtype = info.family, dtype or default_dtype(device, info.family.half)
     info = replace(info, files=info.files.fetched())
     pipe = load_pipeline(info.files, family, dtype)
@@ -210,7 +216,7 @@ def load_found(
 
         GraphedNetwork(network, GraphMaker(torch.device(device)), trial=graphs == "auto")
 
-    # 3. The description, with the configurations as they were loaded
+    # 2. The description, with the configurations as they were loaded
     config = {**network.config, **{key: pipe.config[key] for key in OF_PIPELINES if key in pipe.config}}
     info = replace(info, pipeline=type(pipe).__name__, network_config=config, vae_config=pipe.vae.config)
     sizes = info.sizes()
@@ -220,8 +226,23 @@ def load_found(
     return Model(pipe, info, sizes, device, dtype, offload)
 
 
+def usable_device(device: str | None, offload: Offload, graphs: Graphs) -> str:
+    """The device on which a model runs: `device`, or by default the fastest. Raises UserError if this machine lacks the
+    device, or if the device cannot offload or replay graphs as asked. device, offload, graphs: as in `load_model`."""
+    _check_words(offload=offload, graphs=graphs)
+    import_diffusers()
+    from ..devices import check_device, default_device
+
+    device = check_device(device or default_device())
+    check_offload(offload, device)
+    if graphs == "on":
+        check_graphs(device)
+    return device
+
+
 def _apply(options: LoadOptions, pipe: Any, info: ModelInfo, dtype: str) -> None:
-    """Change a pipeline as the options say: LoRA, scheduler, quantised weights, tiles. Raises UserError."""
+    """Change a pipeline as the options say: LoRA, scheduler, quantised weights, tiles. info: the model. dtype: the
+    number format in which it computes. Raises UserError."""
     import torch
 
     if options.lora is not None:
@@ -236,7 +257,8 @@ def _apply(options: LoadOptions, pipe: Any, info: ModelInfo, dtype: str) -> None
 
 
 def _place(pipe: Any, name: str, device: str, offload: Offload) -> None:
-    """`move_to`, with UserError if the device's memory is too small. name: the model's name."""
+    """Move a pipeline to a device (`move_to`). Raises UserError if the device's memory is too small. name: the model's
+    name, for messages."""
     import torch
 
     try:

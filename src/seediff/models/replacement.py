@@ -1,11 +1,11 @@
-"""Weights that replace parts of a whole model, their *base*: `Replacement`. They are a folder of a network alone, or a
+"""Weights that replace parts of a whole model, their *base*: `Replacement`. They are a folder with a network, or a
 single file (Civitai, A1111, ComfyUI).
 
-Tensors of a single file have the names of the original authors' code; the network's usually begin with
-`model.diffusion_model.`. These names show from which model the file was made, before anything is fetched. Everything
-else comes from the base, a model in diffusers' format: configurations, tokenizers, the scheduler, and missing parts.
-diffusers' converters rename the tensors. Tensors whose names or shapes do not fit the base's configuration are refused:
-libraries would fill missing tensors with random numbers.
+Everything else comes from the base, a model in diffusers' format: configurations, tokenizers, the scheduler, and
+missing parts. In a single file, tensors have the names of the original authors' code; the network's usually begin with
+`model.diffusion_model.`. By these names SeeDiff recognises the base before it fetches anything. diffusers' converters
+rename the tensors. Tensors whose names or shapes do not fit the base's configuration are refused, because libraries
+would fill missing tensors with random numbers.
 """
 
 from __future__ import annotations
@@ -28,10 +28,11 @@ from .trust import OWN_ATTENTION, check_parts
 from .weights import load_part, naming, part_files
 
 NETWORK = "model.diffusion_model."
+"""With what the names of the network's tensors begin in most single files."""
 QUANTISED = re.compile(
     r"(scaled_fp8|\.(scale_weight|weight_scale|scale_input|input_scale|comfy_quant|absmax|quant_map))$"
 )
-"""Matches names of tensors that are factors for other tensors. diffusers' converters would ignore these factors."""
+"""Matches names of tensors with scales for quantised tensors, which diffusers' converters would ignore."""
 
 BASES: dict[str, tuple[str, ...]] = {
     "label_emb.0.0.weight": ("sdxl",),
@@ -51,8 +52,8 @@ BASES: dict[str, tuple[str, ...]] = {
     "txtfusion.projector.weight": ("krea2-raw", "krea2-turbo"),
     "blocks.0.mlp.inverted_conv.conv.weight": ("sana",),
 }
-"""The order matters: the first tensor that a file has counts. Name of a tensor → short names of the models from
-which a file with this tensor may have been made."""
+"""Name of a tensor → short names of the models from which a file with this tensor may have been made. The first tensor
+in this table that a file has counts."""
 T5_PREFIX = "text_encoders.t5xxl.transformer."
 CLIP_L = "text_encoders.clip_l.transformer."
 PREFIXES = {
@@ -63,55 +64,55 @@ PREFIXES = {
     "text_encoder_2": ("conditioner.embedders.1.model.", "text_encoders.clip_g.transformer."),
     "text_encoder_3": (),
 }  # fmt: skip
-"""Part other than the network → with what the names of its tensors may begin. The names of a T5 begin with T5_PREFIX
-instead."""
+"""Part other than the network → with what the names of its tensors may begin. If the part is a T5, they begin with
+T5_PREFIX instead."""
 
 
 @dataclass(frozen=True)
 class Replacement:
-    """The weights of some parts of a model; the other parts are the base's."""
+    """The weights of some parts of a model. The other parts come from the base."""
 
     path: Path | None
-    """The file or folder of the weights; None: not on this machine."""
+    """The file or folder of the weights; None if it is not on this machine."""
     place: ClassVar[str]
-    """Where the weights are, as in "unet from the file"."""
+    """Where the weights are, for messages such as "unet from the file"."""
 
     @property
     def marks(self) -> Collection[str]:
-        """Names of tensors, some of which say how the scheduler must be configured (`follow_marks`)."""
+        """Names of tensors, for `follow_marks`: some of them say how to configure the scheduler."""
         return ()
 
     @property
     def is_gguf(self) -> bool:
-        """Whether the weights are quantised by llama.cpp's formats."""
+        """Whether the weights are in a GGUF file, which has llama.cpp's quantised formats."""
         return False
 
     def fetched(self) -> Replacement:
-        """The same weights on this machine, fetched from the hub if need be. Raises UserError."""
+        """The same weights on this machine, after they were fetched from the hub if necessary. Raises UserError."""
         return self
 
     def weight_files(self, dtype: str) -> list[Path]:
-        """The files that are loaded for a number format; empty if they are not on this machine."""
+        """The files that are loaded; empty if they are not on this machine. dtype: the number format after loading."""
         return []
 
     def parts(self, family: Family, index: Mapping[str, Any]) -> Collection[str]:
-        """The pipeline's parts that these weights replace. Of a file that is not on this machine, only the network is
-        known. index: the base's model_index.json."""
+        """The names of the parts that these weights replace; for a file that is not on this machine, only the network.
+        family: the base's. index: the base's model_index.json."""
         return [family.network_part]
 
     def network_config(self) -> dict[str, Any]:
-        """The config.json of the network; empty: the base's counts."""
+        """The network's config.json; empty if the base's counts."""
         return {}
 
     def load(self, family: Family, folder: Path, index: Mapping[str, Any], dtype: str, name: str) -> dict[str, Any]:
-        """Part → its loaded module. folder: the base's folder. index: the base's model_index.json. name: the model's
-        name, for messages. Raises UserError."""
+        """Part → its loaded module. family: the base's. folder: the base's. index: the base's model_index.json. dtype:
+        the number format. name: the model's name, for messages. Raises UserError."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class NetworkFolder(Replacement):
-    """The folder of a network alone, as training saves it: config.json and diffusion_pytorch_model.safetensors."""
+    """A folder with a network alone, as training saves it: config.json and diffusion_pytorch_model.safetensors."""
 
     path: Path
     place: ClassVar[str] = "the folder"
@@ -135,7 +136,7 @@ class NetworkFolder(Replacement):
 
 @dataclass(frozen=True)
 class Checkpoint(Replacement):
-    """A single file of weights on this machine, as its header describes it."""
+    """A single file of weights on this machine. Only its header has been read."""
 
     path: Path
     tensors: Mapping[str, Tensor]
@@ -156,10 +157,10 @@ class Checkpoint(Replacement):
         return [self.path]
 
     def base(self) -> str:
-        """The short name of the model from which the weights were made. Raises UserError if the tensors' names do
-        not say it."""
-        named = {name.removeprefix(self.prefix) for name in self.tensors}
-        names = next((names for mark, names in BASES.items() if mark in named), ())
+        """The short name of the model from which the weights were made, by the names of the tensors. Raises UserError
+        if they do not decide it."""
+        tensors = {name.removeprefix(self.prefix) for name in self.tensors}
+        names = next((names for tensor, names in BASES.items() if tensor in tensors), ())
         if not names:
             problem = f"{self.path}: no known model has tensors with these names"
             raise UserError("model", problem, "give its base; a LoRA is for lora")
@@ -168,8 +169,8 @@ class Checkpoint(Replacement):
         return names[0]
 
     def parts(self, family: Family, index: Mapping[str, Any]) -> dict[str, str]:
-        """Part of the base's pipeline that the file holds → with what the names of its tensors begin. index: the
-        base's model_index.json; if it is empty, only the network is found."""
+        """Part of the pipeline that the file has → with what the names of its tensors begin. family: the base's. index:
+        the base's model_index.json; if it is empty, only the network is found."""
         found = {family.network_part: self.prefix}
         for part, prefixes in PREFIXES.items():
             made_of = index.get(part)
@@ -178,13 +179,13 @@ class Checkpoint(Replacement):
                 prefixes = (T5_PREFIX,)
             elif kind is None or (part == "vae" and kind != "AutoencoderKL"):
                 prefixes = ()
-            held = [prefix for prefix in prefixes if any(name.startswith(prefix) for name in self.tensors)]
-            if held:
-                found[part] = held[0]
+            matches = [prefix for prefix in prefixes if any(name.startswith(prefix) for name in self.tensors)]
+            if matches:
+                found[part] = matches[0]
         return found
 
     def load(self, family: Family, folder: Path, index: Mapping[str, Any], dtype: str, name: str) -> dict[str, Any]:
-        """Part → loaded module, for all parts that the file holds and the base lists. Raises UserError for tensors
+        """Part → its loaded module, for all parts that the file has and the base lists. Raises UserError for tensors
         that are missing, have other shapes, or do not belong to the base."""
         import diffusers
         import torch
@@ -192,15 +193,14 @@ class Checkpoint(Replacement):
         from diffusers.models.model_loading_utils import load_gguf_checkpoint
 
         gguf = self.is_gguf
-        held = load_gguf_checkpoint(str(self.path)) if gguf else read_header(self.path).load("pt")
+        stored = load_gguf_checkpoint(str(self.path)) if gguf else read_header(self.path).load("pt")
         number, parts = getattr(torch, dtype), dict[str, Any]()
         for part, prefix in self.parts(family, index).items():
             library, kind = index[part]
-            tensors = {key.removeprefix(prefix): tensor for key, tensor in held.items() if key.startswith(prefix)}
+            tensors = {key.removeprefix(prefix): tensor for key, tensor in stored.items() if key.startswith(prefix)}
             try:
                 if library == "transformers":
-                    own = getattr(transformers, kind)
-                    parts[part] = _text_encoder(own, tensors, prefix, folder, part, number)
+                    parts[part] = _text_encoder(getattr(transformers, kind), tensors, prefix, folder, part, number)
                 else:
                     parts[part] = _diffusers_part(getattr(diffusers, kind), tensors, gguf, folder / part, number)
             except Exception as error:  # unexpected shapes or names may raise anything
@@ -224,7 +224,7 @@ class HubFile(Replacement):
         return self.file.endswith(".gguf")
 
     def base(self) -> str:
-        """Raises UserError: the file's tensors would say it."""
+        """Raises UserError: the base can be recognised only after the file was fetched."""
         problem = f"{self.hub_id}/{self.file}: no such file, neither here nor in the hub's cache"
         raise UserError("model", problem, "to fetch a file of the hub, give its base as well")
 
@@ -236,8 +236,8 @@ SingleFile = Checkpoint | HubFile
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """The `Checkpoint` of a file. Only the file's header is read. Raises UserError if the header cannot be read or
-    has no tensors, and for unsupported quantisation."""
+    """The `Checkpoint` of a file, whose header is read. Raises UserError if the header cannot be read or has no
+    tensors, and for unsupported quantisation."""
     if path.suffix == ".gguf":
         for package in ("gguf", "accelerate"):
             if find_spec(package) is None:
@@ -256,8 +256,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def _diffusers_part(kind: Any, tensors: dict[str, Any], gguf: bool, folder: Path, dtype: Any) -> Any:
-    """The loaded network or autoencoder. kind: its class. tensors: without the prefix. gguf: whether they are
-    quantised by llama.cpp's formats. folder: the base's folder of this part, with its config.json. dtype: torch's."""
+    """A loaded network or autoencoder. kind: its class. tensors: name without prefix → tensor. gguf: whether they are
+    from a GGUF file. folder: the part's folder in the base, with its config.json. dtype: torch's number format."""
     import torch
     from diffusers.loaders.single_file_model import SINGLE_FILE_LOADABLE_CLASSES
 
@@ -285,8 +285,9 @@ def _diffusers_part(kind: Any, tensors: dict[str, Any], gguf: bool, folder: Path
 
 
 def _text_encoder(kind: Any, tensors: dict[str, Any], prefix: str, folder: Path, part: str, dtype: Any) -> Any:
-    """The loaded text encoder: T5, or CLIP under transformers' or OpenCLIP's names. kind: its class. tensors:
-    without the prefix. folder: the base's folder. dtype: torch's."""
+    """A loaded text encoder: T5, or CLIP with transformers' or OpenCLIP's names. kind: its class. tensors: name without
+    prefix → tensor. prefix: what the names began with. folder: the base's. part: the text encoder's name. dtype:
+    torch's number format."""
     import torch
     from diffusers.loaders.single_file_utils import convert_open_clip_checkpoint
 
@@ -305,5 +306,6 @@ def _text_encoder(kind: Any, tensors: dict[str, Any], prefix: str, folder: Path,
 
 
 def _check_names(names: Collection[str], what: str) -> None:
+    """Raise ValueError if there are any names. names: the tensors with a problem. what: the problem."""
     if names:
         raise ValueError(f"{len(names)} tensors {what}, the first {min(names)[:80]}")

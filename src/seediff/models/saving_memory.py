@@ -1,5 +1,5 @@
-"""The computer's memory, and what reduces the GPU memory that a model needs: parts that take turns on the GPU, an
-autoencoder that works in tiles, and quantised weights, in NF4 (bitsandbytes) or int8 (torchao).
+"""Reduces the GPU memory that a model needs: parts take turns on the GPU, the autoencoder works in tiles, and weights
+are quantised, to NF4 (bitsandbytes) or int8 (torchao). Also refuses what a device cannot do.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from ..errors import UserError
 from .families.family import Family
 
 Offload = Literal["none", "model", "sequential"]
-"""What waits in the computer's memory while it does not run. none: nothing; model: whole parts (text encoders,
-network, autoencoder); sequential: single layers."""
+"""What waits in the computer's memory while it does not run. none: nothing; model: parts (text encoders, network,
+autoencoder); sequential: layers."""
 Graphs = Literal["auto", "on", "off"]
-"""Whether a network's calls are replayed as CUDA graphs. auto: if a trial shows that this is faster on this card."""
+"""Whether a network's calls are replayed as CUDA graphs. auto: yes, if a trial shows that this is faster here."""
 
 
 class Loading(NamedTuple):
-    """How a model is loaded; fields as in `load_model`. Neither field changes a byte of the results."""
+    """How a model is loaded. Fields as in `load_model`; results do not depend on them."""
 
     offload: Offload = "none"
     graphs: Graphs = "auto"
@@ -30,14 +30,16 @@ class Loading(NamedTuple):
 
 USUAL_LOADING = Loading()
 Quantize = Literal["nf4", "int8"]
+"""Number format of quantised weights, as in `RunConfig`."""
 
 NOTHING_TO_SAVE = {"cpu": "here it runs on the cpu", "mps": "mps shares the computer's memory"}
-"""Kind of device without memory of its own → why offloading saves nothing there, as the end of a sentence."""
+"""Kind of device on which offloading saves nothing → why, as the end of a sentence."""
 NEEDS = {"nf4": "bitsandbytes", "int8": "torchao"}
+"""Quantisation → the library that it needs."""
 
 
 def memory_bytes() -> int | None:
-    """The computer's memory in bytes; None if the system does not report its size."""
+    """The size of the computer's memory in bytes; None if the system does not report it."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):  # Windows has no sysconf
@@ -45,7 +47,8 @@ def memory_bytes() -> int | None:
 
 
 def check_offload(offload: str, device: str) -> None:
-    """Raise UserError if offloading would save nothing on this device, and if accelerate is missing."""
+    """Raise UserError if offloading would save nothing on this device, and if accelerate is not installed. offload: as
+    in `Offload`. device: such as cuda:0."""
     if offload == "none":
         return
     why = NOTHING_TO_SAVE.get(device.split(":")[0])
@@ -57,15 +60,15 @@ def check_offload(offload: str, device: str) -> None:
 
 
 def check_graphs(device: str) -> None:
-    """Raise UserError if calls cannot be replayed on this device."""
+    """Raise UserError if this device cannot replay CUDA graphs."""
     why = why_no_graphs(device)
     if why:
         raise UserError("graphs", f"on: {why}", "leave it out")
 
 
 def why_no_graphs(device: str) -> str:
-    """Why calls cannot be replayed on a device; "" if they can. Replays need an NVIDIA GPU, Linux, and torch's own
-    allocator."""
+    """Why a device cannot replay CUDA graphs; "" if it can. It must be an NVIDIA GPU, in a computer with Linux, and
+    torch must use its own allocator."""
     import torch
 
     if not device.startswith("cuda"):
@@ -78,10 +81,11 @@ def why_no_graphs(device: str) -> str:
 
 
 def move_to(pipe: Any, device: str, offload: Offload) -> None:
-    """Move a pipeline to a device, or have its parts moved there when they run. Raises torch.OutOfMemoryError.
+    """Move a pipeline to a device, or with offload, have its parts moved there when they run. Raises
+    torch.OutOfMemoryError.
 
-    On a GPU the autoencoder decodes the pictures of a batch one by one. SDXL's batch of 8 would take 24 GiB at once;
-    one picture takes 3.1."""
+    On a GPU the autoencoder then decodes the pictures of a batch one by one. For SDXL, one picture takes 3.1 GiB, and
+    all 8 pictures of a batch would take 24 GiB."""
     if device.startswith("cuda") and hasattr(pipe.vae, "use_slicing"):
         pipe.vae.enable_slicing()
     if offload == "model":
@@ -93,8 +97,8 @@ def move_to(pipe: Any, device: str, offload: Offload) -> None:
 
 
 def enable_tiling(pipe: Any, model: str) -> None:
-    """Have the autoencoder work in overlapping tiles on pictures larger than its own size. model: the model's name.
-    Raises UserError if the autoencoder cannot."""
+    """Make the autoencoder work in overlapping tiles on pictures larger than its own size. model: the model's name, for
+    messages. Raises UserError if the autoencoder cannot do this."""
     if not hasattr(pipe.vae, "use_tiling"):  # how diffusers marks an autoencoder that can tile
         problem = f"the autoencoder of model '{model}' ({type(pipe.vae).__name__}) works on whole pictures only"
         raise UserError("vae_tiling", problem, "leave it out")
@@ -102,7 +106,8 @@ def enable_tiling(pipe: Any, model: str) -> None:
 
 
 def check_quantize(quantize: str, *, quantised: bool) -> None:
-    """Raise UserError if the library for `quantize` is missing, and for weights that are `quantised` already."""
+    """Raise UserError if the library for a quantisation is not installed, and for weights that are quantised already.
+    quantize: nf4 or int8. quantised: whether the model's weights are."""
     if quantised:
         raise UserError("quantize", f"{quantize}: the model's weights are quantised already (GGUF)", "leave it out")
     if find_spec(NEEDS[quantize]) is None:
@@ -110,22 +115,23 @@ def check_quantize(quantize: str, *, quantised: bool) -> None:
 
 
 def quantise(pipe: Any, family: Family, quantize: Quantize, dtype: Any) -> None:
-    """Replace linear layers by quantised ones, in the network and in text encoders except CLIP, which is small. NF4
-    layers quantise their weights when they are moved to the device. dtype: torch's number format in which they
-    compute."""
+    """Replace linear layers by quantised layers, in the network and in text encoders except CLIP, which is small. NF4
+    layers quantise their weights when they are moved to the device.
+
+    family: the pipeline's. quantize: nf4 or int8. dtype: torch's number format in which the layers compute."""
     for name, part in pipe.components.items():
-        small = name == "vae" or type(part).__name__.startswith("CLIP")
-        if part is not None and family.has_weights(name) and not small:
+        is_small = name == "vae" or type(part).__name__.startswith("CLIP")
+        if part is not None and family.has_weights(name) and not is_small:
             if quantize == "nf4":
                 _to_nf4(part, dtype)
             else:
                 ao: Any = import_module("torchao.quantization")
-                ao.quantize_(part, ao.Int8WeightOnlyConfig(), partial(_is_replaced, part))
+                ao.quantize_(part, ao.Int8WeightOnlyConfig(), partial(_is_quantised, part))
 
 
-def _is_replaced(part: Any, module: Any, name: str) -> bool:
-    """Whether a layer of a part is quantised: it is linear, does not belong to a LoRA, and need not stay in float32.
-    name: the layer's name in the part."""
+def _is_quantised(part: Any, module: Any, name: str) -> bool:
+    """Whether to quantise a layer of a part: it is linear, does not belong to a LoRA, and need not stay in float32.
+    module: the layer. name: its name in the part."""
     import torch
 
     kept = {*(getattr(part, "_keep_in_fp32_modules", None) or ()), "lora_A", "lora_B"}
@@ -133,9 +139,10 @@ def _is_replaced(part: Any, module: Any, name: str) -> bool:
 
 
 def _to_nf4(part: Any, dtype: Any) -> None:
+    """Replace linear layers of a part by NF4 layers. dtype: as in `quantise`."""
     bits: Any = import_module("bitsandbytes.nn")
     for name, layer in list(part.named_modules()):
-        if _is_replaced(part, layer, name):
+        if _is_quantised(part, layer, name):
             sizes, bias = (layer.in_features, layer.out_features), layer.bias is not None
             quantised = bits.Linear4bit(*sizes, bias=bias, compute_dtype=dtype, quant_type="nf4", device="meta")
             quantised.weight = bits.Params4bit(layer.weight.data, requires_grad=False, quant_type="nf4")

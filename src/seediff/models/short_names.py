@@ -25,17 +25,17 @@ class NamedModel:
     pipeline: str
     """diffusers' class of the pipeline."""
     what: str
-    """Size of its images and what is special, such as "1024², few steps"."""
+    """What it draws: the size of its images, and what is special, such as "1024², few steps"."""
     billions: float
     """Billions of parameters."""
     licence: str
-    """The licence. It also says if the hub wants the licence accepted first, and if sources disagree."""
+    """The licence, with remarks if the hub wants it accepted first, or if sources disagree."""
     steps: int | None = None
     guidance_scale: float | None = None
-    """Steps and guidance scale of the model's page, if they differ from the pipeline's."""
+    """Steps and guidance scale that the model's page advises, if they differ from the family's."""
 
     def weight_bytes(self, dtype: str) -> float:
-        """About how many bytes the weights take in the number format `dtype`."""
+        """The approximate number of bytes of the weights. dtype: their number format."""
         return BYTES[dtype] * 1e9 * self.billions
 
 
@@ -95,18 +95,18 @@ NAMED: tuple[NamedModel, ...] = (
 # fmt: on
 
 REAL = "sd1.5"
-"""The smallest model that draws photographs."""
+"""The smallest of these models that draw photographs."""
 EMBEDDED = {
     "mini": Path(__file__).parent / "mini" / "weights",
     "mini-dit": Path(__file__).parents[3] / "recipes" / "weights" / "mini-dit",
 }
-"""Name → folder, for the two models of small drawn scenes. `mini` is in the package; `mini-dit`, for measurements,
-is only in the repository."""
+"""Name → folder, for two small models that draw simple scenes. `mini` is in the package; `mini-dit` serves
+measurements and is only in the repository."""
 EMBEDDED_PIPELINES = {"mini": SD, "mini-dit": SD3}
 
 BY_NAME = {named.name: named for named in NAMED}
 
 
 def named_model(name: str) -> NamedModel | None:
-    """The model with this short name or hub id; None if the table lacks it."""
+    """The model of the table with this short name or hub id; None if the table lacks it."""
     return BY_NAME.get(name) or next((named for named in NAMED if name == named.hub_id), None)

@@ -1,9 +1,8 @@
-"""Checks the files of a model's folder before a library reads them.
+"""Checks the files of a model's folder before a library reads them, so that no code in them runs.
 
-A configuration can name code in the folder or in a repository on the hub (`auto_map`), which libraries run if they
-read it with a class that looks for code (`AutoModel`). Both are ruled out here: a part must be of a class of
-diffusers or transformers that knows what it loads, and keys that lead to code or to another model's files are
-refused."""
+A configuration can name code in the folder or in a repository on the hub (`auto_map`). Libraries run this code if they
+read the configuration with a class that looks for it (`AutoModel`). So a part must be of a class of diffusers or
+transformers that always loads the same thing, and keys that lead to code or to another model's files are refused."""
 
 from __future__ import annotations
 
@@ -32,9 +31,10 @@ PARTS = {
     "tokenizer": r"transformers \w*(Tokenizer(Fast)?|TokenizersBackend|Processor)",
     "processor": r"transformers \w+Processor",
 }
-"""Part of a pipeline, without its number → a pattern for its library and class. The network is not in this table."""
+"""Part of a pipeline without its number → a pattern for its library and class: text_encoder_2 is a text_encoder. The
+network is missing, because its family has its class."""
 NAMED_BY_FILES = re.compile(r"Auto[A-Z]|Pipeline")
-"""Matches names of classes that load whatever a configuration names. No part may have such a class."""
+"""Matches the names of classes that load whatever a configuration names. No part may have such a class."""
 ELSEWHERE = frozenset(
     {
         "auto_map", "custom_pipeline", "custom_pipelines", "custom_revision", "code_revision", "trust_remote_code",
@@ -44,26 +44,27 @@ ELSEWHERE = frozenset(
 """Keys of configurations that name code, or files outside the folder."""
 
 OWN_ATTENTION: dict[str, Any] = {"trust_remote_code": False, "attn_implementation": None}
-"""Arguments for transformers' `from_pretrained`: transformers chooses the implementation of attention, instead of a
-configuration, which may name a repository."""
+"""Arguments for transformers' `from_pretrained`, with which transformers chooses the implementation of attention.
+Otherwise a configuration could name one in a repository."""
 
 COUNTS = re.compile(r"(transformer_)?layers_per_block|num_(hidden_|single_)?layers|n_layers|depths|num_encoder_blocks")
 MOST_LAYERS = 200
-"""The largest number of layers that keys matching COUNTS may have. Libraries would build more layers for hours."""
+"""Maximum value of keys that match COUNTS. Libraries would spend hours on building more layers."""
 
 
 def check_index(path: Path, index: Mapping[str, Any], family: Family) -> set[str]:
-    """The parts that a model_index.json lists and that are loaded. path: of this file, for messages. Raises
-    UserError for a network that is not of the family's class, for parts that PARTS does not allow, and for a missing
-    part that the family needs."""
+    """The names of the parts of a pipeline that are loaded, after a check of their classes. path: of model_index.json,
+    for messages. index: its contents. family: the pipeline's.
+
+    Raises UserError for a network of another class than the family's, for parts that PARTS does not allow, and for a
+    missing part that the family needs."""
     check_settings(path, index)
-    # listed: parts that are in this model. needed: parts that must be, because every model of the family has them, or
-    # because the file names them.
+    # Needed parts: all models of the family have them, or this file names them.
     listed, needed = set(), {family.network_part, "vae", "text_encoder", family.reads_text}
     for part, made_of in index.items():
         if not isinstance(made_of, list) or part.startswith("_") or part in NOT_LOADED:
             continue  # no part, or one that is not loaded
-        if all(isinstance(one, int | float) for one in made_of):
+        if all(isinstance(value, int | float) for value in made_of):
             continue  # a list of numbers is a setting
         needed.add(part)
         if made_of == [None, None]:
@@ -83,8 +84,8 @@ def check_index(path: Path, index: Mapping[str, Any], family: Family) -> set[str
 
 
 def check_parts(folder: Path, parts: Iterable[str]) -> None:
-    """Raise UserError for code or adapters among the files of these parts, and for configurations that
-    `check_settings` refuses. folder: the pipeline's folder."""
+    """Raise UserError for code or adapters among the files of parts, and for configurations that `check_settings`
+    refuses. folder: the pipeline's. parts: the names of the parts."""
     for path in sorted(chain.from_iterable((folder / part).glob("*") for part in parts)):
         if path.suffix == ".py" or path.name == "adapter_config.json":
             raise UserError(path, "code and adapters in a model's folder are not read", "remove this file")
@@ -99,8 +100,8 @@ def check_parts(folder: Path, parts: Iterable[str]) -> None:
 
 
 def check_settings(path: Path | str, settings: Any) -> None:
-    """Raise UserError if a configuration has, at any depth, a key of ELSEWHERE, or too many layers. path: its file,
-    for messages."""
+    """Raise UserError if a configuration has a key of ELSEWHERE or too many layers, at any depth. path: its file, for
+    messages. settings: its contents."""
     waiting = [settings]
     while waiting:
         value = waiting.pop()
@@ -118,8 +119,9 @@ def check_settings(path: Path | str, settings: Any) -> None:
 
 
 def import_without_kernels(name: str) -> None:
-    """Import a library if it is installed, while the package `kernels` is hidden: with `kernels`, the library would
-    fetch and run code of a repository. Errors are ignored, because most models do not need the library."""
+    """Import a library, if it is installed, while the package `kernels` is hidden. With `kernels`, the library would
+    fetch code from a repository and run it. Ignores errors, because most models do not need the library. name: the
+    library's."""
     if name in sys.modules or find_spec(name) is None:
         return
     before = {"kernels": sys.modules["kernels"]} if "kernels" in sys.modules else {}
@@ -133,8 +135,8 @@ def import_without_kernels(name: str) -> None:
 
 
 def import_transformers() -> Any:
-    """The module transformers, without its warnings and progress bars. Its warnings about a broken folder would only
-    repeat its error."""
+    """The module transformers, without its warnings and progress bars. Warnings about a broken folder would only repeat
+    the error."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # some warnings are issued during the import
     import transformers
 
@@ -144,7 +146,7 @@ def import_transformers() -> Any:
 
 
 def import_diffusers() -> None:
-    """Import diffusers, without warnings and progress bars of the libraries. Raises UserError if the installed
+    """Import diffusers, and turn off the libraries' warnings and progress bars. Raises UserError if the installed
     torchvision breaks the import."""
     os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
     for name in ("bitsandbytes", "torchao", "torch.utils._pytree"):  # which diffusers imports if installed

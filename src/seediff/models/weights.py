@@ -1,5 +1,5 @@
-"""Chooses which weight files of a model are loaded, and loads its parts completely. Libraries alone would fill
-missing weights with random numbers, and only log a warning."""
+"""Chooses the weight files of a model, loads its parts, and checks that they are complete and finite. Libraries alone
+would fill missing weights with random numbers, and only log a warning."""
 
 from __future__ import annotations
 
@@ -23,106 +23,109 @@ PREFERRED: dict[str, tuple[str | None, ...]] = {
     "float16": ("fp16", None, "bf16"),
     "bfloat16": ("bf16", "fp16", None),
 }
-"""Number format → the variants of files that can be loaded, the best first. None: files without a variant, usually
-in float32."""
+"""Number format → the variants of files that can be loaded, the best first. None: files without a variant, usually in
+float32."""
 SMALL = (".json", ".txt", ".model", ".jinja")
-"""Suffixes of files other than weights that libraries read."""
+"""Suffixes of the files other than weights that libraries read."""
 
 BLOCK = re.compile(r"\.\d+\.")
 """Matches the block number in a tensor's name."""
 
-_WEIGHTS = re.compile(
+WEIGHT_FILE = re.compile(
     r"(?P<part>[^/]+)/(diffusion_pytorch_)?model(\.(?P<variant>\w+))?(-\d{5}-of-(?P<count>\d{5})(\.(?P<old>\w+))?)?\.safetensors"
 )
-"""Matches the path of a file of weights in a pipeline's folder: unet/diffusion_pytorch_model.safetensors, or in half
-precision and several files, text_encoder/model.fp16-00001-of-00002.safetensors; older files have `fp16` at the end."""
+"""Matches the path of a file of weights in a pipeline's folder, such as unet/diffusion_pytorch_model.safetensors, or
+the first of two files in half precision, text_encoder/model.fp16-00001-of-00002.safetensors. Older names have `fp16` at
+the end."""
 
 
 def variants(files: Iterable[str], part: str) -> dict[str | None, list[re.Match[str]]]:
-    """Variant of a part's weights → its files, as matches of `_WEIGHTS`. files: paths in the pipeline's folder.
+    """Variant → the files of a part in this variant, as matches of WEIGHT_FILE. files: paths in the pipeline's folder.
     part: the part's name."""
-    found: dict[str | None, list[re.Match[str]]] = {}
-    for match in map(_WEIGHTS.fullmatch, files):
+    by_variant: dict[str | None, list[re.Match[str]]] = {}
+    for match in map(WEIGHT_FILE.fullmatch, files):
         if match and match["part"] == part:
-            found.setdefault(match["variant"] or match["old"], []).append(match)
-    return found
+            by_variant.setdefault(match["variant"] or match["old"], []).append(match)
+    return by_variant
 
 
 def chosen_files(files: Iterable[str], part: str, dtype: str) -> tuple[str | None, list[str]]:
-    """(variant, files) of a part that are loaded in the number format `dtype`. files: paths in the pipeline's
-    folder. (None, []) if the part has no weights; loading reports it."""
-    held = variants(files, part)
-    chosen = next((variant for variant in PREFERRED[dtype] if variant in held), None)
-    return chosen, [match[0] for match in held.get(chosen, ())]
+    """(variant, files): the best variant of a part for a number format, and its files. (None, []) if the part has no
+    weights, which loading reports. files: paths in the pipeline's folder. part: the part's name. dtype: the format."""
+    by_variant = variants(files, part)
+    chosen = next((variant for variant in PREFERRED[dtype] if variant in by_variant), None)
+    return chosen, [match[0] for match in by_variant.get(chosen, ())]
 
 
 def has_all(files: Iterable[str], listed: Iterable[str], weighted: Iterable[str], dtype: str) -> bool:
-    """Whether nothing needs to be downloaded to load a pipeline in the number format `dtype`: each listed part has its
-    configuration, and each weighted part has all files of a suitable variant. files: paths in the pipeline's folder.
+    """Whether a pipeline can be loaded without a download: each part has its configuration, and each part with weights
+    has all files of a suitable variant.
 
-    Files without a variant, usually in float32, can be converted to any half precision. Half precision does not do
-    for float32, because the result would then depend on earlier downloads."""
-    files, allowed = [*files], {PREFERRED[dtype][0], None}
+    files: paths in the pipeline's folder. listed: all parts. weighted: the parts whose weights are loaded. dtype: the
+    number format. Files without a variant, usually in float32, suit any format. Half precision does not suit float32:
+    the result would depend on what happened to be downloaded before."""
+    files, suitable = [*files], {PREFERRED[dtype][0], None}
     configured = {file.partition("/")[0] for file in files if file.endswith(".json")}
-    return configured.issuperset(listed) and all(_is_whole(variants(files, part), allowed) for part in weighted)
+    return configured.issuperset(listed) and all(_is_whole(variants(files, part), suitable) for part in weighted)
 
 
-def _is_whole(held: Mapping[str | None, Sequence[re.Match[str]]], allowed: Collection[str | None]) -> bool:
-    """Whether all files of an allowed variant are there. A file's name says how many files its variant has."""
-    counts = Counter((variant, match["count"]) for variant in held.keys() & allowed for match in held[variant])
-    return any(there >= int(count or 1) for (_, count), there in counts.items())
+def _is_whole(by_variant: Mapping[str | None, Sequence[re.Match[str]]], suitable: Collection[str | None]) -> bool:
+    """Whether all files of a suitable variant are there. A file's name says how many files its variant has."""
+    matches = [(variant, match["count"]) for variant in by_variant.keys() & suitable for match in by_variant[variant]]
+    return any(number >= int(count or 1) for (_, count), number in Counter(matches).items())
 
 
-def needed_files(files: Collection[str], listed: Iterable[str], parts: Iterable[str], dtype: str) -> list[str]:
-    """The files of a hub id that are loaded in the number format `dtype`. files: all of its files. listed: all
-    parts. parts: the parts whose weights are loaded."""
+def needed_files(files: Collection[str], listed: Iterable[str], weighted: Iterable[str], dtype: str) -> list[str]:
+    """The files of a hub id that loading it reads. files: all of its files. listed, weighted, dtype: as in
+    `has_all`."""
     places = {*listed, "model_index.json"}
     needed = [file for file in files if file.partition("/")[0] in places and file.endswith(SMALL)]
-    for part in parts:
+    for part in weighted:
         needed += chosen_files(files, part, dtype)[1]
     return needed
 
 
 def part_files(folder: Path, part: str, dtype: str) -> tuple[str | None, list[Path]]:
-    """`chosen_files` for a folder on this machine, with the files' paths. folder: the pipeline's folder."""
-    there = sorted(f"{part}/{path.name}" for path in (folder / part).glob("*.safetensors"))
-    variant, files = chosen_files(there, part, dtype)
-    return variant, [folder / file for file in files]
+    """(variant, paths): as `chosen_files`, for a folder on this machine. folder: the pipeline's. part: the part's name.
+    dtype: the number format."""
+    files = sorted(f"{part}/{path.name}" for path in (folder / part).glob("*.safetensors"))
+    variant, chosen = chosen_files(files, part, dtype)
+    return variant, [folder / file for file in chosen]
 
 
 def file_bytes(path: Path, dtype: str) -> int:
-    """Bytes of a file's tensors in the number format `dtype`, from the file's header. A GGUF file keeps its own
-    formats. Raises UserError."""
+    """Bytes of a file's tensors after loading, from the file's header. dtype: the number format; a GGUF file keeps its
+    own formats. Raises UserError."""
     if path.suffix == ".gguf":
         return path.stat().st_size
     return BYTES[dtype] * sum(math.prod(tensor.shape) for tensor in read_header(path).tensors.values())
 
 
 def _tensors(files: Iterable[Path]) -> dict[str, Tensor]:
-    """Name → shape and type of a tensor, from the headers of files."""
+    """Name → shape and type of a tensor, from the headers of several files."""
     return dict(chain.from_iterable(read_header(file).tensors.items() for file in files))
 
 
 def load_checked(kind: Any, source: str, /, **options: Any) -> tuple[Any, Mapping[str, Any]]:
-    """(network, info). kind: a class of diffusers or transformers, which loads the network. source: a folder or hub
-    id. options: arguments of `from_pretrained`. info: what the library reported, for `misfit`. Raises UserError if
-    this machine has too little memory."""
+    """(network, info). info: what the library reported about the tensors, for `misfit`. kind: a class of diffusers or
+    transformers. source: a folder or hub id. options: arguments of `from_pretrained`. Raises UserError if this machine
+    has too little memory."""
     if of_transformers(kind):  # reports sizes that do not match, too
         options |= {**OWN_ATTENTION, "ignore_mismatched_sizes": True}
     try:
         return kind.from_pretrained(source, use_safetensors=True, output_loading_info=True, **options)
     except RuntimeError as error:
-        asked = re.search(r"allocate (\d+) bytes", str(error))
-        if asked is None:
+        refused = re.search(r"allocate (\d+) bytes", str(error))
+        if refused is None:
             raise
-        more = f"loading it needs {show_bytes(int(asked[1]))} more memory than this machine has free"
+        more = f"loading it needs {show_bytes(int(refused[1]))} more memory than this machine has free"
         place = "/".join([source, options.get("subfolder", "")]).rstrip("/")
         raise UserError(place, more, "end other programs, or take a smaller model") from error
 
 
 @contextmanager
 def naming(place: Path) -> Iterator[None]:
-    """In this block, every error becomes a UserError about `place`. Libraries raise errors of any kind for a broken
+    """Turn every error in this block into a UserError about `place`: libraries raise errors of any kind for a broken
     folder."""
     try:
         yield
@@ -133,45 +136,46 @@ def naming(place: Path) -> Iterator[None]:
 
 
 def of_transformers(kind: Any) -> bool:
-    """Whether a class is one of transformers."""
+    """Whether a class is from transformers."""
     return kind.__module__.startswith("transformers.")
 
 
 def load_part(kind: Any, folder: Path, part: str, dtype: str, name: str) -> Any:
-    """Load a part with weights from a pipeline's folder.
+    """A loaded part with weights.
 
-    kind: the library's class. part: its name. name: the model's name, for messages. Raises UserError, with the
-    tensor's name, if a tensor is missing or belongs to a block that the configuration lacks."""
+    kind: its class in diffusers or transformers. folder: the pipeline's. part: its name. dtype: the number format.
+    name: the model's name, for messages. Raises UserError, with a tensor's name, if this tensor is missing or does not
+    fit the part's configuration."""
     import torch
 
     variant, files = part_files(folder, part, dtype)
     options = {"subfolder": part, "variant": variant, "dtype": getattr(torch, dtype)}
     loaded, info = load_checked(kind, str(folder), **options)
-    left: list[str] = []
+    unexpected: list[str] = []
     if not of_transformers(kind):  # fewer layers of a text encoder are a choice
-        left = [key for key in info["unexpected_keys"] if BLOCK.search(key)]
-    problem = misfit(loaded, {**info, "unexpected_keys": left}, files)
+        unexpected = [key for key in info["unexpected_keys"] if BLOCK.search(key)]
+    problem = misfit(loaded, {**info, "unexpected_keys": unexpected}, files)
     if problem:
         raise UserError("model", f"{name}: in its {part}, {problem}", "download it again")
     return loaded
 
 
 def wrong_types(network: Any, files: Iterable[Path]) -> str:
-    """A sentence about the first tensor that has integers in the files but floating-point numbers in the network;
-    empty if there is none. Libraries would convert the integers to meaningless numbers."""
-    held, own = _tensors(files), network.state_dict()
-    for name in sorted(held.keys() & own.keys()):
-        kind = held[name].dtype
-        if (kind[0] in "IU" or kind == "BOOL") and own[name].is_floating_point():
+    """A sentence about the first tensor that has integers in the files but floating-point numbers in the network; ""
+    without such a tensor. Libraries would convert the integers to meaningless numbers."""
+    stored, loaded = _tensors(files), network.state_dict()
+    for name in sorted(stored.keys() & loaded.keys()):
+        kind = stored[name].dtype
+        if (kind[0] in "IU" or kind == "BOOL") and loaded[name].is_floating_point():
             return f"tensor {name} is of type {kind}, but the network computes in floating point"
     return ""
 
 
 def misfit(network: Any, info: Mapping[str, Any], files: Iterable[Path]) -> str:
-    """A sentence about the first tensor of a loaded network that is missing, mismatched or unexpected; empty if
-    everything fits.
+    """A sentence about the first tensor of a loaded network that is missing, mismatched or unexpected; "" if everything
+    fits.
 
-    info: what the library reported when it loaded the network. files: the weight files, whose headers say the
+    info: what the library reported when it loaded the network. files: the files that it read, whose headers have the
     tensors' types."""
     missing = [key for key in info["missing_keys"] if not key.endswith("position_ids")]
     if missing:
@@ -180,20 +184,20 @@ def misfit(network: Any, info: Mapping[str, Any], files: Iterable[Path]) -> str:
     for name, *shapes in sorted(info["mismatched_keys"]):
         in_file, in_network = (tuple(shape) for shape in shapes)
         return f"tensor {name} is {in_file}, but the network has {in_network}"
-    left = info["unexpected_keys"]
-    if left:
-        return f"the network of config.json has no {min(left)}, which is among its weights"
+    unexpected = info["unexpected_keys"]
+    if unexpected:
+        return f"the network of config.json has no {min(unexpected)}, which is among its weights"
     return wrong_types(network, files)
 
 
 def all_finite(tensor: Any) -> bool:
-    """Whether all values of a tensor are finite. The smallest and the largest value decide: both are NaN if any
-    value is. This takes a tenth of the time of looking at each value."""
+    """Whether all values of a tensor are finite. Tests only the smallest and the largest value, which are NaN if any
+    value is: this takes a tenth of the time of a test of all values."""
     return not tensor.numel() or all(bool(bound.isfinite()) for bound in tensor.aminmax())
 
 
 def no_number(what: str, dtype: str) -> UserError:
-    """The error for values that are NaN or infinite. what: the values, as a plural noun. dtype: their number format."""
+    """The error for values that are NaN or infinite. what: a plural noun for the values. dtype: their number format."""
     dtype = dtype.removeprefix("torch.")
     if dtype == "float16":
         return UserError("dtype", f"float16: overflowed: {what} are not numbers", "use float32 or bfloat16")
@@ -202,7 +206,7 @@ def no_number(what: str, dtype: str) -> UserError:
 
 
 def not_finite(network: Any) -> str:
-    """A sentence about the first tensor of a network with a value that is NaN or infinite; empty if all are finite."""
+    """A sentence about a network's first tensor with a value that is NaN or infinite; "" if all values are finite."""
     for name, tensor in network.state_dict().items():
         if hasattr(tensor, "quant_type"):  # of a GGUF file
             from diffusers.quantizers.gguf.utils import dequantize_gguf_tensor
@@ -214,8 +218,8 @@ def not_finite(network: Any) -> str:
 
 
 def check_numbers(pipe: Any, name: str, parts: Iterable[str]) -> None:
-    """Raise UserError, with the tensor's name, if a part has a weight that is NaN or infinite. name: the model's
-    name. parts: names of parts."""
+    """Raise UserError, with the tensor's name, if a part has a weight that is NaN or infinite. pipe: the pipeline.
+    name: the model's name, for messages. parts: the names of the parts to check."""
     for part in parts:
         problem = not_finite(getattr(pipe, part))
         if problem:

@@ -157,7 +157,7 @@ def load_weights(config: ModelConfig, info: ModelInfo, loading: Loading = USUAL_
         sam = config.mask.sam_weights
     how = LoadOptions.of(config)
     model = load_found(info, how, device=config.device, dtype=config.dtype, **loading._asdict())
-    return model, weights_fingerprint(model.info.files, config.lora, sam)
+    return model, weights_fingerprint(model.info.files, lora=config.lora, sam=sam)
 
 
 def check_model(config: ModelConfig, info: ModelInfo, layers: Mapping[str, Layer] | None) -> CapturePlan | None:

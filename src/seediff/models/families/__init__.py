@@ -1,4 +1,5 @@
-"""The families of models: one for each architecture whose attention can be captured."""
+"""The families of models, one for each architecture whose attention can be captured. family.py says what a family
+has."""
 
 from __future__ import annotations
 
@@ -10,35 +11,35 @@ from ...errors import UserError
 from .family import Family
 
 FILES = (
-    "unet.SD", "unet.LCM", "xl.SDXL", "sd3.SD3", "flux.FLUX", "flux2.FLUX2", "flux2.FLUX2_KLEIN", "pixart.PIXART",
-    "z_image.Z_IMAGE", "flux.CHROMA", "qwen_image.QWEN_IMAGE", "qwen_image_21.QWEN_IMAGE_21", "krea2.KREA2",
+    "unet.SD", "unet.LCM", "unet.SDXL", "sd3.SD3", "flux.FLUX", "flux2.FLUX2", "flux2.FLUX2_KLEIN", "pixart.PIXART",
+    "z_image.Z_IMAGE", "flux.CHROMA", "qwen_image.QWEN_IMAGE", "qwen_image.QWEN_IMAGE_21", "krea2.KREA2",
     "ernie_image.ERNIE_IMAGE", "lumina2.LUMINA2", "sana.SANA",
 )  # fmt: skip
-"""`file.NAME` of every family, in the order in which lists show them."""
+"""`file.NAME` of every family that draws images, in the order of lists for users."""
 
 VIDEO = ("video.ANIMATE_DIFF", "video.WAN", "video.COG_VIDEO_X", "video.LTX")
 """`file.NAME` of the families that draw clips. Only scripts can use them."""
 
 
 def families(places: Sequence[str] = FILES) -> Iterator[Family]:
-    """All families of these places, one after the other. A file is imported when its family's turn comes: a search
-    that ends at Stable Diffusion imports no other file."""
+    """The families, one after the other. A file is imported only when its family's turn comes: a search that ends at
+    Stable Diffusion imports no other file. places: `file.NAME` of each family."""
     for place in places:
         file, name = place.split(".")
         yield getattr(import_module(f".{file}", __name__), name)
 
 
 def pipeline_family(pipeline: Any) -> Family | None:
-    """The family of a pipeline, by the name of its class; None if there is no such family, and for any other value."""
+    """The family of a pipeline's class; None if no family has it. pipeline: the class's name, or any other value that a
+    file gives for it."""
     return next((family for family in families() if pipeline in family.pipelines), None)
 
 
 def network_family(network: Any) -> Family:
     """The family of a loaded network, by its class. Raises UserError if no family has this class."""
-    names = [kind.__name__ for kind in type(network).__mro__]
-    every = FILES + VIDEO
-    found = next((family for family in families(every) if family.class_name in names), None)
-    if found is not None:
-        return found
-    listed = ", ".join(dict.fromkeys(family.class_name for family in families(every)))
-    raise UserError(f"attention of a {names[0]} cannot be captured; known: {listed}")
+    names, places = [kind.__name__ for kind in type(network).__mro__], FILES + VIDEO
+    for family in families(places):
+        if family.class_name in names:
+            return family
+    known = ", ".join(dict.fromkeys(family.class_name for family in families(places)))
+    raise UserError(f"attention of a {names[0]} cannot be captured; known: {known}")

@@ -1,8 +1,8 @@
-"""ERNIE-Image: one stream in which picture and text attend to each other, the picture first.
+"""ERNIE-Image: one stream in which picture and text attend to each other, the picture's columns first.
 
-A language model reads the prompt as it is; padding of shorter prompts up to the longest of the batch is masked. Latents
-are FLUX.2's; 2 × 2 of them are a position, concatenated in channels. The pipeline may include a model that rewrites the
-prompt before it is read: it is not used, since words could be lost.
+A language model reads the prompt as it is. If prompts of a batch differ in length, the shorter are padded, and padding
+is masked. Latents are as in FLUX.2: 2 × 2 latents, concatenated in channels, are a position. The pipeline may have a
+model that rewrites the prompt first. It is not used, because words could be lost.
 """
 
 from __future__ import annotations
@@ -14,18 +14,16 @@ from .family import Condition, FlowMatching, NetworkInputs, PartConfig, Tensor
 from .flux2 import normed_latents
 from .layers import JOINT
 
-TEXT_TOKENS = 512
-"""Maximum number of tokens that SeeDiff reads; the pipeline sets no limit."""
 EPSILON = 1e-5
-"""Added to the variances of latents, as the pipeline does; the autoencoder's configuration has another value."""
+"""The pipeline adds this to the variances of latents, though the autoencoder's configuration has another value."""
 
 
 class ErnieImage(FlowMatching):
     def factor(self, vae: PartConfig) -> int:
         return 2 ** len(vae["block_out_channels"])  # includes the packing of 2 × 2 latents
 
-    def text_columns_of_call(self, given: NetworkInputs) -> int | None:
-        return given["text_bth"].shape[1]
+    def text_columns_of_call(self, inputs: NetworkInputs) -> int | None:
+        return inputs["text_bth"].shape[1]
 
     def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
         states = pipe.encode_prompt(list(prompts), device)
@@ -44,8 +42,6 @@ ERNIE_IMAGE = ErnieImage(
     class_name="ErnieImageTransformer2DModel",
     streams={"layers": JOINT},
     attention="self_attention",
-    text_columns=TEXT_TOKENS,
-    side=1024,
     steps=50,
     guidance_scale=4.0,
     distilled_steps=8,

@@ -1,8 +1,9 @@
 """`Family`: everything that the package knows about an architecture (Stable Diffusion, FLUX, …), to draw with it and
-capture its attention. Each file beside this one has one architecture, with its variants.
+capture its attention. Each of the other files has one architecture with its variants.
 
-Shape letters: B images, L height and width of the lattice that the network works on, N its positions, T text
-columns."""
+A network works on a lattice of positions, which attend to each other and to text columns, the places of text tokens. In
+a UNet a position is one latent; in most transformers it is a patch of 2 × 2 latents. Shape letters: B images, L height
+and width of the lattice, N = L·L its positions, T text columns."""
 
 from __future__ import annotations
 
@@ -27,8 +28,9 @@ else:  # importing torch takes seconds, and these are for annotations alone
     Generator = Tensor = Any
 
 CLIP_TOKENS = 77
+"""Number of tokens that CLIP reads."""
 NETWORK_PARTS = ("unet", "transformer")
-"""The two names that pipelines give their network, the part with the attention."""
+"""The two names that pipelines have for their network, the part with the attention."""
 
 NOT_LOADED = ("safety_checker", "feature_extractor", "image_encoder", "pe", "pe_tokenizer")
 """Parts of pipelines that are never loaded."""
@@ -39,16 +41,16 @@ PLAIN_ARGUMENTS = {
     "use_resolution_binning": False,
     "use_pe": False,
 }
-"""Argument → value, for pipelines and for their `encode_prompt` if they have the argument: one picture of the
-requested size, from the unchanged prompt."""
+"""Argument → value, for pipelines and their `encode_prompt`, as far as they have the argument. With these values a
+pipeline draws one picture of the requested size, from the unchanged prompt."""
 
 OF_PIPELINES = ("is_distilled", "sample_sigmas")
-"""Settings in model_index.json that are added to the network's config.json."""
+"""Settings in a pipeline's model_index.json that SeeDiff adds to the network's configuration."""
 
 PartConfig = Mapping[str, Any]
-"""The config.json of a part. The network's config.json has the settings of OF_PIPELINES added."""
+"""The config.json of a part. The network's also has the settings of OF_PIPELINES."""
 NetworkInputs = Mapping[str, Any]
-"""The inputs of one network call, by name."""
+"""The inputs of one network call: name → value."""
 Condition = Mapping[str, Any]
 """The network's inputs for a batch of prompts: name → tensor, whose first dimension counts the prompts."""
 
@@ -68,108 +70,111 @@ class DrawRequest:
 
 @dataclass(frozen=True)
 class Family:
-    """One family: its facts as fields, then what it does as methods, under the same headings. The methods suit a
-    pipeline with a UNet's arguments; each family overrides what differs.
+    """A family of models: its facts as fields, then what it does as methods, under the same headings. The methods fit
+    most families; a family overrides what differs.
 
-    In all methods, `config` is the network's config.json, and `factor` is the number of pixels per latent position."""
+    Arguments of many methods: config: the network's configuration. factor: pixels per latent, along a side. pipe: the
+    loaded pipeline. inputs: the inputs of a network call."""
 
     title: str
+    """The family's name, for messages."""
     pipelines: tuple[str, ...]
-    """Names of diffusers' pipeline classes."""
+    """Names of its pipelines' classes in diffusers."""
     class_name: str
-    """Name of diffusers' class of the network, the part with the attention."""
+    """Name of the network's class in diffusers."""
     network_part: str = "transformer"
     """The pipeline's name for the network."""
 
     # Loading
 
     reads_text: str = "tokenizer"
-    """The name of the part with the tokenizer."""
+    """The pipeline's name for the part with the tokenizer."""
     optional: tuple[str, ...] = ()
     """Parts that may be missing from a pipeline."""
     half: str = "float16"
-    """The 16-bit number format in which this family's pictures do not overflow."""
+    """The 16-bit number format for this family, in which its networks do not overflow."""
     loads_loras: bool = True
-    """Whether diffusers can load a LoRA into it."""
+    """Whether diffusers can load a LoRA into its pipelines."""
 
     # Attention
 
     streams: Mapping[str, Layer] = field(default_factory=dict)
-    """Name of a list of blocks in the network → the attention layer in each of its blocks. If empty: modules named
+    """Name of a list of blocks in the network → the attention layer that each of these blocks has. Empty: modules named
     `attn1` attend to the picture, and modules named `attn2` to the text."""
     attention: str = "attn"
     """Name of the attention module in each block of `streams`."""
     no_self_attention: str = ""
-    """Why there are no maps of self-attention; empty if there are."""
+    """Why there are no maps of self-attention; "" if there are maps."""
     replaces_missing_levels: bool = True
-    """Whether the nearest level of attention replaces a level that the model lacks. The paper's levels are for
-    Stable Diffusion 1 and 2, where they must exist."""
+    """Whether the nearest level of attention replaces a level that the model lacks. False for Stable Diffusion 1 and 2,
+    which have all of the paper's levels."""
     can_graph: bool = True
-    """Whether calls of the network can be replayed as CUDA graphs: the network copies nothing from the CPU, and waits
-    for nothing."""
+    """Whether the network's calls can be replayed as CUDA graphs: they copy nothing from the CPU, and wait for
+    nothing."""
 
     # Clips
 
     frames_dimension: int = 0
-    """The dimension of the latents that counts a clip's frames; 0: the family draws images."""
+    """The dimension of the latents along which a clip's frames lie; 0: the family draws images."""
     frames_in_rows: bool = False
-    """Whether consecutive rows of the batch are the frames of a clip; otherwise the frames follow each other among
-    the positions of one row."""
+    """Whether a clip's frames are consecutive rows of the batch. Otherwise the clip is one row, and its frames follow
+    each other among the row's positions."""
 
     # Sides of images
 
     patch: int = 1
-    """Side of a position of L, in latents. It is used if config.json does not say it."""
+    """Latents per side of a position, if the network's configuration does not say it."""
     side: int = 0
-    """Side of the pipeline's own images, in pixels. It is used if config.json does not say it."""
+    """Side in pixels of the images that the pipeline draws by default; 0: the network's configuration says it."""
     pipeline_multiple: int = 1
-    """The pipeline requires sides that are multiples of this many pixels, in addition to whole positions."""
+    """Sides of images must be multiples of this many pixels, as the pipeline requires. They must also be multiples of a
+    position."""
 
     # Text
 
     text_columns: int = CLIP_TOKENS
     """The maximum number of text columns."""
     inputs_of_text: tuple[str, ...] = ("encoder_hidden_states",)
-    """For each value that `encode_prompt` returns, the network's name for this input; empty if it is no input."""
+    """The network's name for each value that `encode_prompt` returns; "" for values that are no input."""
 
     # Guidance
 
     steps: int | None = None
     guidance_scale: float | None = None
-    """The authors' default steps and guidance scale; None: the package's defaults."""
+    """The steps and the guidance scale that the authors advise; None: the package's defaults."""
     distilled_steps: int = 4
-    """Default steps of models that were distilled to draw without guidance."""
+    """Default steps of its models that were distilled to draw without guidance."""
     distilled: bool = False
     """Whether the guidance scale is an input of the network, which then predicts once per step."""
     where_prompt: Literal["second half", "first half", "first call"] = "second half"
-    """Where guidance puts the prediction with the prompt: in a half of the batch, or in the first of two calls."""
+    """Where the prediction with the prompt is under guidance: in a half of the batch, or in the first of two calls."""
     negative: bool = True
-    """Whether guidance reads a negative prompt; otherwise it always reads the empty prompt."""
+    """Whether guidance reads the negative prompt. Otherwise it reads the empty prompt."""
     from_zero: bool = False
-    """Whether the pipeline draws without guidance at a scale of 0; otherwise at a scale of 1."""
+    """Whether the pipeline's guidance scale for no guidance is 0; otherwise it is 1."""
 
     # Drawing
 
     gives_sigmas: bool = False
-    """Whether the pipeline hands noise levels to the scheduler."""
+    """Whether the pipeline itself chooses the noise levels, and passes them to the scheduler."""
 
     # Loading: methods
 
     def has_weights(self, part: str) -> bool:
-        """Whether a part of the pipeline has weights: the network, the autoencoder and text encoders do. part: its
+        """Whether a part of the pipeline has weights, as the network, the autoencoder and text encoders have. part: its
         name."""
         return re.fullmatch(rf"{self.network_part}|vae|text_encoder(_[0-9])?", part) is not None
 
     def tokenizers(self, folder: Path) -> dict[str, Any]:
-        """Part → its tokenizer, for parts that diffusers would load only with further libraries. folder: the
-        pipeline's folder, already checked."""
+        """Part → its tokenizer or processor, if diffusers would need further libraries to load it; empty otherwise.
+        folder: the pipeline's checked folder."""
         return {}
 
     # Attention: methods
 
     def layers(self, network: Any) -> dict[str, Layer]:
-        """Name → layer, for the attention modules that can be captured, in the order of blocks. Raises UserError for
-        unsupported attention."""
+        """Name → layer, for all attention modules of a network that can be captured, in the order of blocks. Raises
+        UserError for unsupported attention."""
         layers: dict[str, Layer] = {}
         for stream, layer in self.streams.items():
             for number in range(len(getattr(network, stream))):
@@ -183,9 +188,11 @@ class Family:
         return layers
 
     def names_in(self, names: Sequence[str], group: LayerChoice) -> list[str]:
-        """The names of the attention modules in a group of layers. names: of all modules. group: block numbers, such
-        as "9-12". "all" and the sides of a UNet ("up", …) stand for all names; only UNets have sides. Raises
-        UserError for blocks that the network lacks."""
+        """The names of the attention modules that a choice stands for. In a network without sides, "up" and the like
+        stand for all modules, as "all" does.
+
+        names: all attention modules. group: a choice without a slash, such as "9-12". Raises UserError for blocks that
+        the network lacks."""
         numbers = block_numbers(group)
         if numbers is None:
             return list(names)
@@ -195,45 +202,45 @@ class Family:
         return list(chain.from_iterable(blocks[number] for number in sorted(numbers)))
 
     def layers_by_kind(self, all_layers: Mapping[str, Layer], choice: LayerChoice) -> dict[Kind, dict[str, Layer]]:
-        """Kind of attention → name → layer, for the chosen layers. all_layers: from `layers`. Raises UserError for
-        blocks that the network lacks."""
-        found: dict[Kind, dict[str, Layer]] = {}
+        """Kind of attention → name → layer, for the chosen layers. all_layers: from `layers`. choice: the user's, such
+        as "all/last". Raises UserError for blocks that the network lacks."""
+        chosen: dict[Kind, dict[str, Layer]] = {}
         for kind, group in by_kind(choice).items():
             names = self.names_in(list(all_layers), group)
-            found[kind] = {name: all_layers[name] for name in names if kind in all_layers[name].kinds}
-        return found
+            chosen[kind] = {name: all_layers[name] for name in names if kind in all_layers[name].kinds}
+        return chosen
 
-    def lattice(self, network: Any, given: NetworkInputs) -> tuple[int, int, int]:
-        """(B, height, width) of a network call: the number of images or clips, and the sides of the lattice in
-        positions. given: the call's inputs."""
-        batch, *_, height, width = latents_of(given).shape
+    def lattice(self, network: Any, inputs: NetworkInputs) -> tuple[int, int, int]:
+        """(B, height, width) in a network call: the number of images or clips, and the lattice's sides in positions."""
+        batch, *_, height, width = latents_of(inputs).shape
         patch = self.patch_of(network.config)
         return batch, height // patch, width // patch
 
     # Clips: methods
 
-    def frames(self, given: NetworkInputs) -> int:
-        """The number of latent frames of each clip in a network call; 1 for images."""
+    def frames(self, inputs: NetworkInputs) -> int:
+        """The number of latent frames that each clip has in a network call; 1 for images."""
         if not self.frames_dimension:
             return 1
-        return latents_of(given).shape[self.frames_dimension]
+        return latents_of(inputs).shape[self.frames_dimension]
 
     # Sides of images: methods
 
     def factor(self, vae: PartConfig) -> int:
-        """Pixels per latent position. vae: the config.json of the autoencoder."""
+        """Pixels per latent, along a side. vae: the autoencoder's configuration."""
         return 2 ** (len(vae["block_out_channels"]) - 1)
 
     def patch_of(self, config: PartConfig) -> int:
-        """The side of a position of L, in latents."""
+        """The side of a position, in latents."""
         return int(config.get("patch_size", self.patch))
 
     def pixels(self, factor: int, config: PartConfig) -> int:
-        """The side of a position of L, in pixels."""
+        """The side of a position, in pixels."""
         return factor * self.patch_of(config)
 
     def image_side(self, factor: int, config: PartConfig) -> int:
-        """The side of the model's own images, in pixels. Raises UserError if the configuration does not say it."""
+        """The side of the images that the model draws by default, in pixels. Raises UserError if the configuration does
+        not say it."""
         if self.side:
             return self.side
         if "sample_size" not in config:
@@ -244,7 +251,7 @@ class Family:
         return int(sample) * factor
 
     def multiple(self, factor: int, config: PartConfig) -> int:
-        """Sides of images must be multiples of this many pixels."""
+        """The number of pixels of which sides of images must be multiples."""
         return math.lcm(self.pipeline_multiple, self.pixels(factor, config))
 
     def largest(self, factor: int, config: PartConfig) -> int | None:
@@ -256,40 +263,37 @@ class Family:
     # Text: methods
 
     def most_text_columns(self, pipeline: str) -> int:
-        """The maximum number of text columns. pipeline: the name of the pipeline's class."""
+        """The maximum number of text columns in a pipeline. pipeline: the name of its class."""
         return self.text_columns
 
-    def text_columns_of_call(self, given: NetworkInputs) -> int | None:
-        """The number of text columns that joint attention has in a network call; None: unknown. given: the call's
-        inputs."""
-        states = given.get("encoder_hidden_states")
+    def text_columns_of_call(self, inputs: NetworkInputs) -> int | None:
+        """The number of text columns in a network call with joint attention; None: unknown."""
+        states = inputs.get("encoder_hidden_states")
         return None if states is None else states.shape[1]
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
-        """The tokenizers. Those whose tokens are text columns come first."""
+        """The tokenizers. Tokenizers whose tokens are text columns come first."""
         return (Reader("tokenizer", pipe.tokenizer, self.text_columns),)
 
     def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
-        """The network's inputs for these prompts, without guidance."""
-        found = pipe.encode_prompt(list(prompts), device=device, **plain_arguments(pipe.encode_prompt))
-        return {name: states for name, states in zip(self.inputs_of_text, found, strict=False) if name}
+        """The network's inputs for prompts, without guidance. device: where the text encoders run."""
+        encoded = pipe.encode_prompt(list(prompts), device=device, **plain_arguments(pipe.encode_prompt))
+        return {name: states for name, states in zip(self.inputs_of_text, encoded, strict=False) if name}
 
     # Guidance: methods
 
     def says_distilled(self, config: PartConfig) -> bool | None:
-        """Whether the network's configuration says that the model was distilled to draw without guidance; None if it
-        does not say."""
+        """Whether a model was distilled to draw without guidance; None if the network's configuration does not say."""
         if self.distilled and config:
             return not config.get("guidance_embeds", True)
         return config.get("is_distilled")
 
     def few_steps(self, config: PartConfig) -> int:
-        """The default steps of a model that was distilled to draw without guidance."""
+        """Default steps of a model that was distilled to draw without guidance."""
         return self.distilled_steps
 
     def guided(self, pipe: Any, guidance_scale: float) -> bool:
-        """Whether the network predicts twice per step, with and without the prompt; `where_prompt` says in which
-        order."""
+        """Whether the network predicts twice per step, with and without the prompt, in the order of `where_prompt`."""
         return guidance_scale > 1 and not self.distilled
 
     def reads_negative(self, pipe: Any, guidance_scale: float) -> bool:
@@ -299,14 +303,15 @@ class Family:
     # Drawing: methods
 
     def count_predictions(self, pipe: Any, steps: int) -> int:
-        """How often the network predicts with the prompt when a picture is drawn in `steps` steps: some schedulers
-        predict twice per step. Sets the pipeline's timesteps."""
+        """How often the network predicts with the prompt in a drawing of this many steps; with some schedulers, twice
+        per step. Sets the scheduler's timesteps as a side effect."""
         more = {"mu": 1.0} if pipe.scheduler.config.get("use_dynamic_shifting") else {}  # keeps the number of steps
         pipe.scheduler.set_timesteps(steps, **more)
         return len(pipe.scheduler.timesteps)
 
     def pipeline_arguments(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
-        """Name → value, for all arguments of the pipeline's call. Guidance scales of 1 or less mean no guidance."""
+        """Name → value, for all arguments of the pipeline's call that draws. A guidance scale of 1 or less means no
+        guidance."""
         scale = drawing.guidance_scale
         arguments = {
             "prompt": list(drawing.prompts),
@@ -325,30 +330,31 @@ class Family:
     # Photographs
 
     def latents(self, pipe: Any, pixels: Tensor) -> Tensor:
-        """(B, C, h, w): the latents of photographs, as the network expects them: the mean of the autoencoder,
-        scaled. pixels: (B, 3, H, W) in [−1, 1]."""
+        """(B, C, h, w): the latents of photographs, scaled as the network expects them. They are the means of the
+        autoencoder's distributions. pixels: (B, 3, H, W) in [−1, 1]."""
         mean = pipe.vae.encode(pixels).latent_dist.mean
         return (mean - (pipe.vae.config.get("shift_factor") or 0)) * pipe.vae.config.scaling_factor
 
     def noise_levels(self, pipe: Any) -> int | None:
-        """The number of noise levels; level 0 is the cleanest. None: the scheduler does not say."""
+        """The number of noise levels, of which level 0 has the least noise; None: the scheduler does not say it."""
         signal = getattr(pipe.scheduler, "alphas_cumprod", None)
         return None if signal is None else len(signal)
 
     def mix(self, pipe: Any, timestep: int) -> tuple[float, float]:
-        """(a, b), so that a · clean + b · noise is a latent at this noise level (DDPM, eq. 4)."""
+        """(a, b): a · clean + b · noise is a latent at a noise level (DDPM, eq. 4). timestep: the level."""
         signal = float(pipe.scheduler.alphas_cumprod[timestep])
         return signal**0.5, (1 - signal) ** 0.5
 
     def target(self, pipe: Any, timestep: int, latents: Tensor, noise: Tensor) -> Tensor:
-        """(B, C, h, w): what `denoise` would return if it predicted perfectly. latents: clean. noise: what was mixed
-        into them."""
+        """(B, C, h, w): what `denoise` would return if it predicted perfectly. timestep: the noise level. latents:
+        (B, C, h, w), without noise. noise: (B, C, h, w), what was mixed into them."""
         a, b = self.mix(pipe, timestep)
         kind = pipe.scheduler.config.get("prediction_type", "epsilon")
         return {"epsilon": noise, "sample": latents, "v_prediction": a * noise - b * latents}[kind]
 
     def denoise(self, pipe: Any, latents: Tensor, timestep: float, condition: Condition) -> Tensor:
-        """(B, C, h, w): the network's prediction for latents of this shape, without guidance."""
+        """(B, C, h, w): the network's prediction, without guidance. latents: (B, C, h, w), with noise. timestep: the
+        noise level. condition: from `encode`."""
         level = latents.new_full((len(latents),), timestep)
         predicted = pipe.transformer(hidden_states=latents, timestep=level, **condition, return_dict=False)[0]
         return predicted[:, : latents.shape[1]]  # a learnt variance may follow
@@ -356,12 +362,16 @@ class Family:
 
 @dataclass(frozen=True)
 class FlowMatching(Family):
-    """Families trained by flow matching: at level t of 1000, the share of noise is t / 1000."""
+    """Families trained by flow matching: at noise level t of 1000, the share of noise is t / 1000."""
 
     LEVELS: ClassVar[int] = 1000
+    """The number of noise levels."""
 
     half: str = "bfloat16"
     gives_sigmas: bool = True
+    side: int = 1024
+    text_columns: int = 512
+    """How many tokens most pipelines read by default. Templates around the prompt, and padding, count."""
 
     def noise_levels(self, pipe: Any) -> int | None:
         return self.LEVELS if hasattr(pipe.scheduler, "sigmas") else None
@@ -374,21 +384,22 @@ class FlowMatching(Family):
 
 
 def plain_arguments(function: Callable[..., Any]) -> dict[str, Any]:
-    """The entries of PLAIN_ARGUMENTS whose names are parameters of a pipeline's function."""
+    """The entries of PLAIN_ARGUMENTS that a pipeline's function takes."""
     taken = signature(function).parameters
     return {name: value for name, value in PLAIN_ARGUMENTS.items() if name in taken}
 
 
 def named_inputs(network: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> NetworkInputs:
-    """Name → value, for all inputs of a network call. args, kwargs: as the network was called."""
+    """Name → value, for all inputs of a network call. args, kwargs: the arguments of the call."""
     return {**dict(zip(_parameters(type(network)), args, strict=False)), **kwargs}
 
 
 @lru_cache(maxsize=8)
 def _parameters(network: type) -> list[str]:
+    """The names of the inputs of a network class, in order."""
     return list(signature(network.forward).parameters)[1:]
 
 
-def latents_of(given: NetworkInputs) -> Any:
-    """The latents among the inputs of a network call. Networks give this input one of three names."""
-    return next(given[name] for name in ("sample", "hidden_states", "x") if name in given)
+def latents_of(inputs: NetworkInputs) -> Any:
+    """The latents among the inputs of a network call; networks have one of three names for them."""
+    return next(inputs[name] for name in ("sample", "hidden_states", "x") if name in inputs)

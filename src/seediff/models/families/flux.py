@@ -1,9 +1,9 @@
-"""FLUX.1 and Chroma: blocks of two streams, then of one, in which picture and text attend to each other, the text's
-columns first.
+"""FLUX.1 and Chroma: picture and text attend to each other, the text's columns first. The first blocks have two
+streams, with weights of their own for picture and text; the other blocks have one.
 
-FLUX.1's text columns are T5's. Only a pooled state of CLIP is used, so CLIP's tokens have no columns, and CLIP may read
-less than the whole prompt. Latents are packed: a position is 2 × 2 of them. The guidance scale is an input of the
-network (dev), or there is no guidance (schnell).
+FLUX.1's text columns are T5's tokens. Of CLIP it uses only a pooled state, so CLIP's tokens have no columns, and CLIP
+may read less than the whole prompt. Latents are packed: a position is 2 × 2 latents. In FLUX.1 dev the guidance scale
+is an input of the network; schnell has no guidance.
 """
 
 from __future__ import annotations
@@ -16,39 +16,38 @@ from .family import Condition, Family, FlowMatching, NetworkInputs, PartConfig, 
 from .layers import TEXT_FIRST
 from .readers import Reader
 
-T5_TOKENS = 512
-"""Maximum number of T5 tokens that the pipeline reads by default."""
 PACKED = 2
 """Latents per side of a position."""
 PHOTO_GUIDANCE = 1.0
-"""The network's guidance input for photographs: no guidance."""
+"""The network's input for the guidance scale, for photographs: no guidance."""
 
 
 class Packed(FlowMatching):
-    """Families whose latents are packed, 2 × 2 to a position."""
+    """Families whose latents are packed: 2 × 2 latents are one position."""
 
     def patch_of(self, config: PartConfig) -> int:
         return PACKED
 
     def inputs(self, pipe: Any, latents: Tensor, size: tuple[int, int], condition: Condition) -> dict[str, Any]:
-        """The network's further inputs, besides `condition`, the time and the packed latents. latents: not packed.
-        size: (height, width) in positions."""
+        """The network's inputs besides `condition`, the noise level and the packed latents.
+
+        latents: (B, C, h, w), not packed. size: (height, width) in positions. condition: from `encode`."""
         raise NotImplementedError
 
     def denoise(self, pipe: Any, latents: Tensor, timestep: float, condition: Condition) -> Tensor:
         packed, size = pack(latents)
         level = latents.new_full((len(latents),), timestep / self.LEVELS)
-        given = {**condition, **self.inputs(pipe, latents, size, condition)}
-        return unpack(pipe.transformer(hidden_states=packed, timestep=level, **given, return_dict=False)[0], *size)
+        inputs = {**condition, **self.inputs(pipe, latents, size, condition)}
+        return unpack(pipe.transformer(hidden_states=packed, timestep=level, **inputs, return_dict=False)[0], *size)
 
 
 class Flux(Packed):
-    def lattice(self, network: Any, given: NetworkInputs) -> tuple[int, int, int]:
-        return packed_lattice(given, "img_ids")
+    def lattice(self, network: Any, inputs: NetworkInputs) -> tuple[int, int, int]:
+        return packed_lattice(inputs, "img_ids")
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         return (
-            Reader("tokenizer_2", pipe.tokenizer_2, T5_TOKENS),
+            Reader("tokenizer_2", pipe.tokenizer_2, self.text_columns),
             Reader("tokenizer", pipe.tokenizer, pipe.tokenizer_max_length, first=None),
         )
 
@@ -58,12 +57,13 @@ class Flux(Packed):
         return {"guidance": guidance, **ids(latents, size, condition)}
 
 
-def packed_lattice(given: NetworkInputs, positions: str) -> tuple[int, int, int]:
-    """`Family.lattice` for packed latents. positions: the name of the input that says where each column is: the
-    picture's columns come last, row by row. Raises UserError if there are other pictures besides the one that is
-    drawn."""
-    batch, count, _ = latents_of(given).shape
-    _, row, column = last_position(given[positions])  # the number of positions alone does not give height and width
+def packed_lattice(inputs: NetworkInputs, positions: str) -> tuple[int, int, int]:
+    """(B, height, width), as in `Family.lattice`, for packed latents.
+
+    positions: the name of the input with the place of each column. In it the picture's columns come last, row by row.
+    Raises UserError if the network is given another picture in addition to the one that it draws."""
+    batch, count, _ = latents_of(inputs).shape
+    _, row, column = last_position(inputs[positions])  # the number of positions alone does not give height and width
     height, width = row + 1, column + 1
     if height * width != count:
         raise UserError(
@@ -75,13 +75,13 @@ def packed_lattice(given: NetworkInputs, positions: str) -> tuple[int, int, int]
 
 @lru_cache(maxsize=1)
 def last_position(positions: Tensor) -> list[int]:
-    """The numbers of the last column in `positions`, (…, columns, numbers). Reading them waits for the GPU, so it is
-    done once for all steps of a drawing."""
+    """The numbers of the last column's place, such as 0, row, column. They are read once for all steps of a drawing,
+    because reading waits for the GPU. positions: (…, columns, numbers)."""
     return [int(number) for number in positions.flatten(0, -2)[-1].tolist()]
 
 
 def pack(latents: Tensor) -> tuple[Tensor, tuple[int, int]]:
-    """(packed, (h, w)). latents: (B, C, 2h, 2w). packed: (B, h·w, C·2·2), in which 2 × 2 latents are one position."""
+    """(packed, (h, w)). packed: (B, h·w, C·2·2), where 2 × 2 latents are one position. latents: (B, C, 2h, 2w)."""
     height, width = (side // PACKED for side in latents.shape[-2:])
     blocks = latents.unflatten(3, (width, PACKED)).unflatten(2, (height, PACKED))  # (B, C, h, 2, w, 2)
     return blocks.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2), (height, width)
@@ -94,8 +94,8 @@ def unpack(packed: Tensor, height: int, width: int) -> Tensor:
 
 
 def ids(latents: Tensor, size: tuple[int, int], condition: Condition) -> dict[str, Tensor]:
-    """The inputs that say where each column is: `txt_ids`, (T, 3), all 0, and `img_ids`, (h·w, 3): 0, row, column.
-    size: (h, w)."""
+    """The inputs with the place of each column: `txt_ids`, (T, 3), all 0, and `img_ids`, (h·w, 3): 0, row, column.
+    latents: for device and number format. size: (h, w). condition: has the text's columns."""
     import torch
 
     image = torch.cartesian_prod(*(latents.new_tensor(range(side)) for side in (1, *size)))
@@ -107,8 +107,6 @@ FLUX = Flux(
     pipelines=("FluxPipeline",),
     class_name="FluxTransformer2DModel",
     streams={"transformer_blocks": TEXT_FIRST, "single_transformer_blocks": TEXT_FIRST},
-    text_columns=T5_TOKENS,
-    side=1024,
     steps=28,
     guidance_scale=3.5,
     distilled=True,
@@ -117,13 +115,11 @@ FLUX = Flux(
 
 
 class ChromaFamily(Flux):
-    """Chroma: FLUX.1's blocks with T5's text alone, and without the guidance input: the network predicts in two calls
-    instead.
+    """Chroma: FLUX.1's blocks with T5's text alone. The guidance scale is no input; the network predicts in two calls.
 
-    All of the text's padding except its first token is meant to be hidden. But the mask consists of numbers that are
-    added to the scores, 1 for visible columns and 0 for padding, so that padding keeps e⁻¹ of the weight that it would
-    have without a mask. diffusers 0.42 does this, and the maps show the attention that made the picture. A boolean mask
-    hides padding.
+    A mask is meant to hide the text's padding except its first token. But diffusers 0.42 adds this mask to the scores,
+    1 for visible columns and 0 for padding, so padding keeps e⁻¹ of the weight that it would have without a mask. The
+    maps show this attention, because it made the picture. A boolean mask hides padding.
     """
 
     readers = Family.readers
@@ -141,8 +137,6 @@ CHROMA = ChromaFamily(
     pipelines=("ChromaPipeline",),
     class_name="ChromaTransformer2DModel",
     streams=FLUX.streams,
-    text_columns=T5_TOKENS,
-    side=1024,
     steps=35,
     guidance_scale=5.0,
     where_prompt="first call",

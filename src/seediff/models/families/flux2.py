@@ -1,9 +1,8 @@
-"""FLUX.2 dev and klein: blocks of two streams, then of one, in which picture and text attend to each other, the text
-first.
+"""FLUX.2 dev and klein: blocks as in FLUX.1, in which picture and text attend to each other, the text's columns first.
 
-A language model reads the text within a chat, padded to 512 tokens (dev: at the front); padding is attended to like
-words. A position is 2 × 2 latents; each of its channels is normalised by a mean and a deviation. The guidance scale is
-an input of dev's network.
+A language model reads the prompt within a chat, which is padded to 512 tokens, for dev at the front. The picture
+attends to padding as to words. A position is 2 × 2 latents, and each of its channels is normalised by a mean and a
+deviation. The guidance scale is an input of dev's network.
 """
 
 from __future__ import annotations
@@ -17,26 +16,23 @@ from .family import Condition, NetworkInputs, Tensor, latents_of
 from .flux import FLUX, PHOTO_GUIDANCE, Packed, last_position, pack, unpack
 from .readers import Reader, chat_prompt, qwen_chat
 
-TEXT_TOKENS = 512
-"""Maximum number of tokens that the pipeline reads by default, including its template and padding."""
-
 
 class Flux2(Packed):
-    def lattice(self, network: Any, given: NetworkInputs) -> tuple[int, int, int]:
-        hidden = latents_of(given)
-        image, row, column, _ = last_position(given["img_ids"])  # positions are in row order
+    def lattice(self, network: Any, inputs: NetworkInputs) -> tuple[int, int, int]:
+        hidden = latents_of(inputs)
+        image, row, column, _ = last_position(inputs["img_ids"])  # positions are in row order
         if image:
             raise UserError("the network is shown other images (image=…): attention to these is not captured")
         return len(hidden), row + 1, column + 1
 
     def tokenizers(self, folder: Path) -> dict[str, Any]:
-        """The tokenizer alone. The processor around it can also read pictures, for which it would need torchvision."""
+        """The tokenizer, without the processor around it, which would need torchvision to read pictures."""
         from transformers import PreTrainedTokenizerFast
 
         return {"tokenizer": PreTrainedTokenizerFast.from_pretrained(str(folder / "tokenizer"))}
 
     def render(self, pipe: Any, prompt: str) -> str:
-        """The text that the tokenizer reads: the prompt within a chat."""
+        """The chat that the tokenizer reads, with the prompt in it."""
         from diffusers.pipelines.flux2.pipeline_flux2 import format_input
 
         (messages,) = format_input([prompt], system_message=pipe.system_message)
@@ -48,8 +44,8 @@ class Flux2(Packed):
             Reader(
                 "tokenizer",
                 tokenizer,
-                TEXT_TOKENS,
-                end=TEXT_TOKENS if tokenizer.padding_side == "left" else None,
+                self.text_columns,
+                end=self.text_columns if tokenizer.padding_side == "left" else None,
                 wrap=partial(chat_prompt, partial(self.render, pipe)),
                 adds_tokens=False,
                 convert=lambda prompt: prompt.replace("[IMG]", ""),
@@ -70,16 +66,16 @@ class Flux2(Packed):
 
 
 def normed_latents(vae: Any, pixels: Tensor, epsilon: float) -> tuple[Tensor, tuple[int, int]]:
-    """(latents, (h, w)). latents: (B, h·w, C·2·2), in which 2 × 2 latents are one position and each channel is
-    normalised by its mean and deviation. pixels: (B, 3, H, W) in [−1, 1]. epsilon: added to the variances."""
+    """(latents, (h, w)). latents: (B, h·w, C·2·2), where 2 × 2 latents are one position, and each channel is normalised
+    by its mean and deviation. pixels: (B, 3, H, W) in [−1, 1]. epsilon: added to the variances."""
     packed, size = pack(vae.encode(pixels).latent_dist.mean)
     mean, variance = (values.to(packed) for values in (vae.bn.running_mean, vae.bn.running_var))
     return (packed - mean) / (variance + epsilon).sqrt(), size
 
 
 def positions(batch: int, sides: tuple[int, int, int], device: Any) -> Tensor:
-    """(batch, height · width · length, 4): where each column is: 0, row, column, place in the text. sides: (height,
-    width, length). A picture has length 1; a text has height and width 1."""
+    """(batch, height · width · length, 4): the place of each column: 0, row, column, number in the text. sides:
+    (height, width, length). A picture has the length 1; a text has the height and width 1."""
     import torch
 
     return torch.cartesian_prod(*(torch.arange(side, device=device) for side in (1, *sides))).expand(batch, -1, -1)
@@ -91,8 +87,6 @@ FLUX2 = Flux2(
     class_name="Flux2Transformer2DModel",
     where_prompt="first call",  # for FLUX.2 klein, whose network has the same class
     streams=FLUX.streams,
-    text_columns=TEXT_TOKENS,
-    side=1024,
     steps=50,
     guidance_scale=4.0,
     distilled=True,
@@ -100,10 +94,10 @@ FLUX2 = Flux2(
 
 
 class Klein(Flux2):
-    """FLUX.2 klein: a smaller network, with text that Qwen3 reads without thinking, and padding after the text.
+    """FLUX.2 klein: a smaller network than dev's. Qwen3 reads the prompt, without thinking, and padding comes after it.
 
-    Its base models predict in two calls, always against the empty prompt; the others are distilled to draw without
-    guidance."""
+    Its base models predict in two calls, with the prompt and with the empty prompt. The others were distilled to draw
+    without guidance."""
 
     def guided(self, pipe: Any, guidance_scale: float) -> bool:
         return guidance_scale > 1 and not pipe.config.is_distilled
@@ -122,8 +116,6 @@ FLUX2_KLEIN = Klein(
     where_prompt="first call",
     negative=False,
     streams=FLUX2.streams,
-    text_columns=TEXT_TOKENS,
-    side=1024,
     steps=50,
     guidance_scale=4.0,
 )

@@ -1,9 +1,9 @@
 """Krea 2: one stream in which text and picture attend to each other, the text's columns first.
 
-A language model reads the prompt after an instruction, whose beginning is then cut off; padding comes between the
-prompt and the template's end, and is masked. Each token has the states of several of the model's layers, which a
-transformer of the text alone joins into one; that transformer's attention, of the same class, is not captured. Guidance
-takes two calls, and its scale counts from 0: `cond + scale (cond − uncond)`. Latents are Qwen-Image's.
+A language model reads the prompt after an instruction, whose beginning is then cut off. Masked padding comes between
+the prompt and the template's end. Each token has the states of several of the language model's layers, and a
+transformer for the text alone joins them. Its attention is not captured, though its modules have the same class.
+Guidance takes two calls, and its scale counts from 0: `cond + scale (cond − uncond)`. Latents are as in Qwen-Image.
 """
 
 from __future__ import annotations
@@ -17,13 +17,10 @@ from .layers import TEXT_FIRST
 from .qwen_image import Qwen
 from .readers import Reader, prefixed
 
-TEXT_TOKENS = 512
-"""Number of text columns: the tokens after the instruction, with padding."""
-
 
 class Krea2(Packed, Qwen):
-    def lattice(self, network: Any, given: NetworkInputs) -> tuple[int, int, int]:
-        return packed_lattice(given, "position_ids")
+    def lattice(self, network: Any, inputs: NetworkInputs) -> tuple[int, int, int]:
+        return packed_lattice(inputs, "position_ids")
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         start, cut = pipe.prompt_template_encode_prefix, pipe.prompt_template_encode_start_idx
@@ -32,7 +29,7 @@ class Krea2(Packed, Qwen):
             Reader(
                 "tokenizer",
                 pipe.tokenizer,
-                cut + TEXT_TOKENS - tail,
+                cut + self.text_columns - tail,
                 first=-cut,
                 tail=tail,
                 wrap=partial(prefixed, start),
@@ -49,8 +46,6 @@ KREA2 = Krea2(
     pipelines=("Krea2Pipeline",),
     class_name="Krea2Transformer2DModel",
     streams={"transformer_blocks": TEXT_FIRST},
-    text_columns=TEXT_TOKENS,
-    side=1024,
     steps=28,
     guidance_scale=4.5,
     from_zero=True,

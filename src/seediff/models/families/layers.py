@@ -1,13 +1,13 @@
-"""`Layer`: what an attention module of a network attends to, and where picture and text are in its products.
+"""`Layer`: what an attention module attends to, and where picture and text are in its product of queries and keys.
 
-                queries           columns
+                rows (queries)    columns (keys)
     SELF        picture           picture
     CROSS       picture           text
     JOINT       picture, text     picture, text
     TEXT_FIRST  text, picture     text, picture
 
-For example, with 4 positions and 3 words, a JOINT product has 7 queries and 7 columns: numbers 0 to 3 are the
-picture's, 4 to 6 the text's."""
+For example, with 4 positions and 3 tokens, a JOINT product has 7 rows and 7 columns: 0 to 3 are the picture's, and 4 to
+6 are the text's."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from ..layer_choice import Kind
 
 
 class Spans(NamedTuple):
-    """Where picture and text are in a layer's product of queries and keys: query rows, and columns of keys."""
+    """Where picture and text are in a layer's product of queries and keys."""
 
     queries: slice
-    """The picture's queries."""
+    """The picture's rows."""
     image: slice | None
     """The picture's columns; None if the layer does not attend to the picture."""
     text: slice | None
@@ -31,19 +31,19 @@ class Spans(NamedTuple):
 
 @dataclass(frozen=True)
 class Layer:
-    """An attention module: what the picture's positions attend to, and where they are in the sequence."""
+    """An attention module: what the picture's positions attend to, and where they are among rows and columns."""
 
     kinds: tuple[Kind, ...]
     """What the picture attends to: itself, the text, or both in one softmax (joint attention)."""
     level: int = 1
-    """The layer works on a lattice with sides of L / level positions."""
+    """The sides of the layer's lattice are L / level positions."""
     image_first: bool = True
-    """Whether the picture's N rows and columns come before the text's; otherwise they come after them."""
+    """Whether the picture's N rows and columns come before the text's, or after them."""
     behind_text: bool = False
-    """In a batch of texts of several lengths: whether each picture follows its own text directly, and the padding of
-    shorter texts comes last."""
+    """In a batch with texts of different lengths: whether each picture directly follows its own text, so that padding
+    comes last."""
     multiple: int = 1
-    """The picture's rows are padded to a multiple of this number."""
+    """The number of the picture's rows is padded to a multiple of this."""
 
     @property
     def is_joint(self) -> bool:
@@ -51,8 +51,8 @@ class Layer:
         return len(self.kinds) > 1
 
     def find(self, queries: int, columns: int, positions: int, texts: int | None) -> Spans | None:
-        """Where picture and text are in a product; None if the product is of something else. queries, columns: the
-        product's sides. positions: N. texts: the number of text columns in this call; None if unknown."""
+        """Where picture and text are in a product; None for a product of other things. queries, columns: the product's
+        numbers of rows and columns. positions: N. texts: the number of text columns in this call; None: unknown."""
         picture = -(-positions // self.multiple) * self.multiple
         if self.kinds == ("cross",):
             return Spans(slice(None), None, slice(None)) if queries == picture else None

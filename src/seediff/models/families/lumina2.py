@@ -1,9 +1,8 @@
 """Lumina 2: one stream in which text and picture attend to each other, each picture directly after its own text.
 
-Padding of shorter texts up to the longest of the batch comes last and is masked. The first blocks see the picture
-alone. A language model reads the prompt after an instruction; an unconditional prompt is read without the instruction.
-Guidance takes two calls. The network's time input is the share of picture instead of noise, and it predicts picture
-minus noise.
+If texts of a batch differ in length, masked padding comes last. The first blocks see the picture alone. A language
+model reads the prompt after an instruction, and the unconditional prompt without it. Guidance takes two calls. The
+network's input for the time is the share of picture instead of noise, and it predicts picture minus noise.
 """
 
 from __future__ import annotations
@@ -16,17 +15,14 @@ from .family import Condition, FlowMatching, NetworkInputs, Tensor
 from .layers import SELF, TEXT_FIRST
 from .readers import Reader, prefixed
 
-TEXT_TOKENS = 256
-"""Maximum number of tokens that the pipeline reads by default, including its instruction."""
-
 
 class Lumina2(FlowMatching):
-    def text_columns_of_call(self, given: NetworkInputs) -> int | None:
-        return int(given["encoder_attention_mask"].sum(1).max())  # as the network, which waits for it, too
+    def text_columns_of_call(self, inputs: NetworkInputs) -> int | None:
+        return int(inputs["encoder_attention_mask"].sum(1).max())  # as the network, which waits for it, too
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         start = f"{pipe.system_prompt} <Prompt Start> "
-        return (Reader("tokenizer", pipe.tokenizer, TEXT_TOKENS, wrap=partial(prefixed, start)),)
+        return (Reader("tokenizer", pipe.tokenizer, self.text_columns, wrap=partial(prefixed, start)),)
 
     def denoise(self, pipe: Any, latents: Tensor, timestep: float, condition: Condition) -> Tensor:
         return -super().denoise(pipe, latents, 1 - timestep / self.LEVELS, condition)
@@ -38,7 +34,8 @@ LUMINA2 = Lumina2(
     class_name="Lumina2Transformer2DModel",
     # The blocks of the context refiner see no picture.
     streams={"noise_refiner": SELF, "layers": replace(TEXT_FIRST, behind_text=True)},
-    text_columns=TEXT_TOKENS,
+    text_columns=256,
+    side=0,
     steps=30,
     guidance_scale=4.0,
     where_prompt="first call",

@@ -1,5 +1,5 @@
-"""PixArt-α and -Σ: a transformer with self-attention of the picture and cross-attention to T5's text, at one level;
-padding is masked.
+"""PixArt-α and -Σ: a transformer with self-attention, and cross-attention to T5's text, at one level. Padding of the
+text is masked.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from .family import Condition, Family, Tensor
 from .readers import Reader, stripped
 
 T5_TOKENS = {"PixArtAlphaPipeline": 120, "PixArtSigmaPipeline": 300}
-"""Pipeline class → the maximum number of tokens that it and its subclasses read by default. All other classes read
-the larger number."""
+"""Pipeline class → the maximum number of tokens that it and its subclasses read by default. Other classes read the
+larger number."""
 
 
 class PixArt(Family):

@@ -1,14 +1,22 @@
 """Qwen-Image: blocks of two streams in which picture and text attend to each other, the text's columns first.
+Qwen-Image 2.1: one stream in which only the picture attends to both.
 
-A language model reads the text within a template, whose beginning is then cut off: columns are counted from the
-template's `start_idx` and include its end. Padding of shorter prompts up to the longest of the batch is masked.
-Guidance takes two calls. Latents are packed like FLUX.1's; each channel is normalised by a mean and a deviation.
+A language model reads the prompt within a template, whose beginning is then cut off. The text columns are the tokens
+from the template's `start_idx` on, so they include its end. If prompts of a batch differ in length, the shorter are
+padded, and padding is masked. Guidance takes two calls. Qwen-Image's latents are packed like FLUX.1's, and each channel
+is normalised by a mean and a deviation.
+
+In Qwen-Image 2.1 the text does not attend to the picture, so its keys are the same at every step. The pipeline keeps
+them from its first call, and later calls have the picture's rows alone. A position is one latent. Pictures have a
+fourth channel, which says how opaque they are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from math import prod
+from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
@@ -17,19 +25,19 @@ from .flux import Packed
 from .layers import TEXT_FIRST
 from .readers import Reader
 
-TEXT_TOKENS = 512
-"""Maximum number of text columns: the tokens after the template's beginning."""
+SLOT = 4
+"""Qwen-Image 2.1's input `img_mask` has one entry for this many positions of the picture."""
 
 
 class Qwen(FlowMatching):
-    """Families with Qwen-Image's autoencoder, which takes a picture as a video of one frame."""
+    """Families with Qwen-Image's autoencoder, for which a picture is a video of one frame."""
 
-    def lattice(self, network: Any, given: NetworkInputs) -> tuple[int, int, int]:
-        first = given["img_shapes"][0]
+    def lattice(self, network: Any, inputs: NetworkInputs) -> tuple[int, int, int]:
+        first = inputs["img_shapes"][0]
         (_, height, width), *others = first if isinstance(first, list) else [first]
         if others:
             raise UserError("the network is given several pictures (editing): their attention cannot be told apart")
-        return len(given["hidden_states"]), height, width
+        return len(inputs["hidden_states"]), height, width
 
     def factor(self, vae: PartConfig) -> int:
         return 2 ** len(vae["temperal_downsample"])
@@ -44,30 +52,30 @@ class Qwen(FlowMatching):
 
 class QwenImage(Packed, Qwen):
     def pipeline_arguments(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
-        """The guidance scale is passed as `true_cfg_scale`. `guidance_scale` is for models that take the scale as an
-        input; no such model exists yet."""
+        """The arguments of the pipeline's call. The guidance scale is `true_cfg_scale`; `guidance_scale` is for
+        networks with the scale as an input, which do not exist yet."""
         arguments = super().pipeline_arguments(pipe, drawing)
         return {**arguments, "guidance_scale": None, "true_cfg_scale": drawing.guidance_scale}
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         cut, wrap = pipe.prompt_template_encode_start_idx, partial(templated, pipe.prompt_template_encode)
-        return (Reader("tokenizer", pipe.tokenizer, cut + TEXT_TOKENS, first=-cut, wrap=wrap),)
+        return (Reader("tokenizer", pipe.tokenizer, cut + self.text_columns, first=-cut, wrap=wrap),)
 
     def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
-        return masked(*pipe.encode_prompt(list(prompts), device=device, max_sequence_length=TEXT_TOKENS))
+        return masked(*pipe.encode_prompt(list(prompts), device=device, max_sequence_length=self.text_columns))
 
     def inputs(self, pipe: Any, latents: Tensor, size: tuple[int, int], condition: Condition) -> dict[str, Any]:
         return {"img_shapes": [[(1, *size)]] * len(latents)}
 
 
 def templated(template: str, prompt: str) -> tuple[str, int]:
-    """For `Reader.wrap`: (text, place). text: the template with the prompt in place of {}. place: where the prompt
+    """(text, place), for `Reader.wrap`. text: the template with the prompt in place of {}. place: where the prompt
     begins in it."""
     return template.format(prompt), template.index("{}")
 
 
 def masked(states: Tensor, mask: Tensor | None) -> Condition:
-    """The network's inputs for text states (B, T, C). mask: (B, T), False for padding; None: no padding."""
+    """The network's inputs for texts. states: (B, T, C). mask: (B, T), False for padding; None: there is no padding."""
     import torch
 
     if mask is None:
@@ -80,9 +88,87 @@ QWEN_IMAGE = QwenImage(
     pipelines=("QwenImagePipeline",),
     class_name="QwenImageTransformer2DModel",
     streams={"transformer_blocks": TEXT_FIRST},
-    text_columns=TEXT_TOKENS,
-    side=1024,
     steps=50,
     guidance_scale=4.0,
     where_prompt="first call",
+)
+
+
+class QwenImage21(Qwen):
+    def tokenizers(self, folder: Path) -> dict[str, Any]:
+        from transformers import ProcessorMixin, Qwen2Tokenizer
+
+        class TextProcessor(ProcessorMixin):
+            """Replaces transformers' Qwen3VLProcessor, whose part for pictures needs torchvision. It makes the same
+            tokens of texts."""
+
+            def __init__(self, tokenizer: Any) -> None:
+                self.tokenizer = tokenizer
+
+            def apply_chat_template(self, conversation: Sequence[Any], *args: Any, **options: Any) -> list[Any]:
+                return [self.tokenizer.apply_chat_template(conversation, *args, **options)]
+
+            def __call__(self, *, text: Sequence[str], **options: Any) -> Any:
+                return self.tokenizer(text, **options)
+
+        return {"processor": TextProcessor(Qwen2Tokenizer.from_pretrained(str(folder / "processor")))}
+
+    def says_distilled(self, config: PartConfig) -> bool | None:
+        return bool(config["sample_sigmas"]) if "sample_sigmas" in config else None
+
+    def few_steps(self, config: PartConfig) -> int:
+        """Default steps of a distilled model: the length of its list of noise levels, if it has such a list."""
+        return len(config.get("sample_sigmas") or ()) or self.distilled_steps
+
+    def pipeline_arguments(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
+        """The arguments of the pipeline's call. They include evenly spaced noise levels if the model's own list is for
+        another number of steps."""
+        arguments, steps = super().pipeline_arguments(pipe, drawing), drawing.steps
+        arguments["true_cfg_scale"] = arguments.pop("guidance_scale")
+        own = pipe.config.sample_sigmas
+        if own and len(own) != steps:
+            arguments["sigmas"] = [1 - step / steps for step in range(steps)]
+        return arguments
+
+    def readers(self, pipe: Any) -> tuple[Reader, ...]:
+        cut, wrap = pipe._drop_idx, partial(templated, pipe.prompt_template_t2i)
+        return (Reader("tokenizer", pipe.processor.tokenizer, cut + self.text_columns, first=-cut, wrap=wrap),)
+
+    def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
+        states, mask, _ = pipe.encode_prompt(list(prompts), device=device)
+        return masked(states, mask)
+
+    def latents(self, pipe: Any, pixels: Tensor) -> Tensor:
+        import torch
+
+        return super().latents(pipe, torch.cat([pixels, torch.ones_like(pixels[:, :1])], 1))
+
+    def denoise(self, pipe: Any, latents: Tensor, timestep: float, condition: Condition) -> Tensor:
+        """The network's prediction. Without kept keys, the network returns the text's rows, too, which are cut off."""
+        import torch
+
+        batch, _, *size = latents.shape
+        text = torch.zeros_like(condition["encoder_hidden_states_mask"], dtype=torch.bool)
+        inputs = {
+            "hidden_states": latents.flatten(2).transpose(1, 2),
+            "timestep": latents.new_full((batch,), timestep / self.LEVELS),
+            "img_mask": torch.cat([text, text.new_ones(batch, prod(size) // SLOT)], 1),
+            "img_shapes": [[(1, *size)]] * batch,
+        }
+        predicted = pipe.transformer(**inputs, **condition, return_dict=False)[0]
+        return predicted[:, -prod(size) :].transpose(1, 2).unflatten(2, size)
+
+
+QWEN_IMAGE_21 = QwenImage21(
+    title="Qwen-Image 2.1",
+    pipelines=("QwenImage21Pipeline",),
+    class_name="QwenImage21Transformer2DModel",
+    streams={"transformer_blocks": TEXT_FIRST},
+    pipeline_multiple=32,
+    steps=40,
+    guidance_scale=1.0,
+    distilled_steps=8,
+    where_prompt="first call",
+    reads_text="processor",
+    can_graph=False,  # is given the text's keys, which no replay would read again
 )

@@ -1,8 +1,8 @@
-"""Sana: a transformer with linear self-attention, which has no maps, and cross-attention to Gemma's text.
+"""Sana: a transformer with linear self-attention, which has no maps, and cross-attention to text.
 
-The text is an instruction to a language model with the prompt at its end. The columns are the text's first token and
-its last 299: the prompt, a little of the instruction, and padding, which is masked. Neither the language model nor the
-autoencoder works in float16.
+A language model, Gemma, reads an instruction with the prompt at its end. The text columns are its first token and its
+last 299 tokens: the prompt, a little of the instruction, and masked padding. Neither Gemma nor the autoencoder works in
+float16.
 """
 
 from __future__ import annotations
@@ -16,9 +16,6 @@ from .family import Condition, FlowMatching, PartConfig, Tensor
 from .layers import CROSS, Layer
 from .readers import Reader, stripped
 
-TEXT_TOKENS = 300
-"""Number of text columns that the pipeline has by default."""
-
 
 class SanaFamily(FlowMatching):
     def layers(self, network: Any) -> dict[str, Layer]:
@@ -29,10 +26,10 @@ class SanaFamily(FlowMatching):
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         text = "\n".join(_instruction(pipe))
-        # like the pipeline: without the start token, and the blank, which joins the prompt's first token
+        # as in the pipeline: without the start token, and without the blank that joins the prompt's first token
         cut = len(pipe.tokenizer.encode(text)) - 2
         wrap = partial(stripped, text)
-        return (Reader("tokenizer", pipe.tokenizer, cut + TEXT_TOKENS, first=-cut, wrap=wrap, convert=str.lower),)
+        return (Reader("tokenizer", pipe.tokenizer, cut + self.text_columns, first=-cut, wrap=wrap, convert=str.lower),)
 
     def encode(self, pipe: Any, prompts: Sequence[str], device: str) -> Condition:
         states, mask, *_ = pipe.encode_prompt(
@@ -51,7 +48,7 @@ class SanaFamily(FlowMatching):
 
 
 def _instruction(pipe: Any) -> list[str]:
-    """The lines of the instruction that the pipeline uses by default."""
+    """The lines of the pipeline's default instruction."""
     return list(inspect.signature(type(pipe).__call__).parameters["complex_human_instruction"].default)
 
 
@@ -60,7 +57,8 @@ SANA = SanaFamily(
     pipelines=("SanaPipeline",),
     gives_sigmas=False,
     class_name="SanaTransformer2DModel",
-    text_columns=TEXT_TOKENS,
+    text_columns=300,
+    side=0,
     steps=20,
     guidance_scale=4.5,
     no_self_attention="its self-attention is linear, which has no map",

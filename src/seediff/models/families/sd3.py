@@ -1,9 +1,9 @@
 """Stable Diffusion 3 and 3.5: a transformer (MM-DiT) in which picture and text attend to each other, the picture's
 columns first.
 
-Text columns: 77 of the two CLIP tokenizers, whose states are concatenated in channels, then T5's. Padding is not
-masked: the model attends to it as to words. Some models (3.5 medium) have a second attention, within the picture alone,
-in their first blocks.
+The text has 77 columns of two CLIP tokenizers, whose states are concatenated in channels, and then T5's columns. The
+picture attends to padding as to words. The first blocks of some models (3.5 medium) have a second attention, of the
+picture to itself alone.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ SD3 = MMDiT(
     class_name="SD3Transformer2DModel",
     optional=("text_encoder_3", "tokenizer_3"),
     text_columns=CLIP_TOKENS + T5_TOKENS,
+    side=0,
     patch=2,
     steps=28,
     guidance_scale=7.0,

@@ -1,9 +1,15 @@
-"""Stable Diffusion 1.x and 2.x, and LCM: a UNet with self- and cross-attention at several levels, and one tokenizer."""
+"""Stable Diffusion 1.x and 2.x, LCM and SDXL: a UNet with self- and cross-attention at several levels.
+
+SDXL has no attention at level L. It reads the states of two text encoders, a pooled state, and the picture's size. The
+states are concatenated in channels, so the tokens of both tokenizers share columns. The tokenizers differ only in their
+padding, so a word has the same columns by both.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -15,8 +21,12 @@ from .layers import Layer, refuse_adapters
 from .readers import Reader
 
 
+@dataclass(frozen=True)
 class UNet(Family):
-    """What all families with a UNet2DConditionModel have in common."""
+    """Families whose network is a UNet."""
+
+    class_name: str = "UNet2DConditionModel"
+    network_part: str = "unet"
 
     def layers(self, network: Any) -> dict[str, Layer]:
         count, layers = len(network.config["down_block_types"]), dict[str, Layer]()
@@ -42,12 +52,13 @@ class UNet(Family):
         return list(chain.from_iterable(numbers[max(numbers)] for numbers in blocks.values()))
 
     def multiple(self, factor: int, config: PartConfig) -> int:
-        """Sides of images must be multiples of this many pixels: every level of the UNet then halves the latents
-        evenly. The pipeline also requires multiples of 8."""
+        """The number of pixels of which sides of images must be multiples, so that every level of the UNet halves the
+        latents evenly. The pipeline also requires multiples of 8."""
         return math.lcm(8, factor * 2 ** (len(config["down_block_types"]) - 1))
 
     def guided(self, pipe: Any, guidance_scale: float) -> bool:
-        """A UNet that takes the guidance scale as an input (LCM) predicts once per step."""
+        """Whether the network predicts twice per step. A UNet with the guidance scale as an input (LCM) predicts
+        once."""
         return super().guided(pipe, guidance_scale) and pipe.unet.config.time_cond_proj_dim is None
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
@@ -56,14 +67,14 @@ class UNet(Family):
     def denoise(self, pipe: Any, latents: Tensor, timestep: float, condition: Condition) -> Tensor:
         import torch
 
-        # on the device, so that the UNet need not copy it there in the middle of its call
+        # on the device: otherwise the UNet would copy it there in the middle of its call
         level = latents.new_full((len(latents),), timestep, dtype=torch.int64)
         return pipe.unet(latents, level, timestep_cond=no_guidance(pipe, latents), **condition).sample
 
 
 def no_guidance(pipe: Any, latents: Tensor) -> Tensor | None:
-    """(B, D): the embedding of no guidance, for a UNet that takes the guidance scale as an input (LCM); None for
-    other UNets."""
+    """(B, D): the embedding of no guidance, for a UNet with the guidance scale as an input (LCM); None for other UNets.
+    latents: (B, C, h, w)."""
     import torch
 
     width = pipe.unet.config.time_cond_proj_dim
@@ -74,8 +85,8 @@ def no_guidance(pipe: Any, latents: Tensor) -> Tensor | None:
 
 
 def clip_reader(pipe: Any, part: str) -> Reader:
-    """The reader of a CLIP tokenizer. part: its name in the pipeline. Tokens that were added to its vocabulary come
-    from a textual inversion."""
+    """The reader of a CLIP tokenizer. Tokens that were added to its vocabulary are taken for a textual inversion. part:
+    the pipeline's name for the tokenizer."""
     tokenizer = getattr(pipe, part)
     inverted = len(tokenizer.get_added_vocab()) > len(set(tokenizer.all_special_tokens))
     convert = partial(pipe.maybe_convert_prompt, tokenizer=tokenizer) if inverted else str
@@ -83,8 +94,8 @@ def clip_reader(pipe: Any, part: str) -> Reader:
 
 
 def attention_layers(unet: Any) -> dict[str, Any]:
-    """Name → attention module of a UNet. AnimateDiff's modules that attend to other frames are left out. Raises
-    UserError for a module that attends to picture and text at once."""
+    """Name → attention module of a UNet. Modules of AnimateDiff that attend to other frames are left out. Raises
+    UserError for a module with keys of both picture and text."""
     modules, names = {}, [key.removesuffix(".processor") for key in unet.attn_processors]
     for name in (name for name in names if "motion_modules" not in name):
         modules[name] = attention = unet.get_submodule(name)
@@ -95,8 +106,8 @@ def attention_layers(unet: Any) -> dict[str, Any]:
 
 
 def _level(name: str, count: int) -> int:
-    """The level of an attention module: it works on a lattice with sides of L / level. name: the module's name.
-    count: the number of blocks on the UNet's way down."""
+    """The level of an attention module, whose lattice has sides of L / level positions. name: the module's. count: the
+    number of blocks on the UNet's way down."""
     block, number, _ = name.split(".", 2)  # up_blocks.1.attentions.…, mid_block.attentions.0.…
     if block == "mid_block":
         return 2 ** (count - 1)
@@ -108,34 +119,76 @@ def _level(name: str, count: int) -> int:
 SD = UNet(
     title="Stable Diffusion 1.x and 2.x",
     pipelines=("StableDiffusionPipeline",),
-    network_part="unet",
-    class_name="UNet2DConditionModel",
     replaces_missing_levels=False,
 )
 
 
 class Consistency(UNet):
-    """Latent consistency models: Stable Diffusion 1's UNet, distilled to a few steps. It takes the guidance scale as an
-    input and predicts once per step, so no negative prompt is read. The scheduler chooses its steps from those of the
-    distillation."""
+    """Latent consistency models: Stable Diffusion 1's UNet, distilled to a few steps. The guidance scale is an input of
+    the UNet, which predicts once per step, so it reads no negative prompt. The scheduler chooses its steps among the
+    steps of the distillation."""
 
     def count_predictions(self, pipe: Any, steps: int) -> int:
-        """The pipeline's default number of steps of the distillation is passed on."""
+        """How often the network predicts. The scheduler is called as the pipeline calls it, with its default number of
+        steps of the distillation."""
         pipe.scheduler.set_timesteps(steps, original_inference_steps=None)
         return len(pipe.scheduler.timesteps)
 
     def pipeline_arguments(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
-        """The scale is at least 1. The network's input is the scale − 1, and a negative input would lead away from
-        the prompt."""
+        """The arguments of the pipeline's call, with a scale of at least 1. The network's input is the scale − 1, and a
+        negative input would lead away from the prompt."""
         return {**super().pipeline_arguments(pipe, drawing), "guidance_scale": max(drawing.guidance_scale, 1.0)}
 
 
 LCM = Consistency(
     title="LCM",
     pipelines=("LatentConsistencyModelPipeline",),
-    network_part="unet",
-    class_name="UNet2DConditionModel",
     steps=4,
     guidance_scale=8.5,
     distilled=True,
+)
+
+
+class XL(UNet):
+    """SDXL base, and models with its pipeline class: Turbo, Lightning, SSD-1B."""
+
+    def pipeline_arguments(self, pipe: Any, drawing: DrawRequest) -> dict[str, Any]:
+        """The arguments of the pipeline's call. An empty negative prompt becomes None, with which the pipeline reads
+        zeros instead of the empty prompt."""
+        arguments = super().pipeline_arguments(pipe, drawing)
+        return arguments if drawing.negative_prompt else {**arguments, "negative_prompt": None}
+
+    def readers(self, pipe: Any) -> tuple[Reader, ...]:
+        parts = [part for part in ("tokenizer", "tokenizer_2") if getattr(pipe, part) is not None]
+        return tuple(clip_reader(pipe, part) for part in parts)  # a refiner lacks the first
+
+    def latents(self, pipe: Any, pixels: Tensor) -> Tensor:
+        """The latents of photographs. An autoencoder that overflows in half precision encodes in float32, as it decodes
+        in the pipeline."""
+        import torch
+
+        kind = pixels.dtype
+        if kind != torch.float16 or not pipe.vae.config.force_upcast:
+            return super().latents(pipe, pixels)
+        pipe.vae.to(torch.float32)
+        try:
+            return super().latents(pipe, pixels.float()).to(kind)
+        finally:
+            pipe.vae.to(kind)
+
+    def denoise(self, pipe: Any, latents: Tensor, timestep: float, condition: Condition) -> Tensor:
+        """The network's prediction. The inputs about the size describe an uncropped picture."""
+        height, width = (pipe.vae_scale_factor * side for side in latents.shape[-2:])
+        sizes = latents.new_tensor([[height, width, 0, 0, height, width]]).repeat(len(latents), 1)
+        added = {"text_embeds": condition["text_embeds"], "time_ids": sizes}
+        inputs = {"encoder_hidden_states": condition["encoder_hidden_states"], "added_cond_kwargs": added}
+        return super().denoise(pipe, latents, timestep, inputs)
+
+
+SDXL = XL(
+    title="SDXL",
+    pipelines=("StableDiffusionXLPipeline",),
+    steps=50,
+    guidance_scale=5.0,
+    inputs_of_text=("encoder_hidden_states", "", "text_embeds"),
 )

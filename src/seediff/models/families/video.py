@@ -1,8 +1,8 @@
-"""Families that draw clips: AnimateDiff, Wan, CogVideoX and LTX. Only scripts use them, with `capture`; no command
-draws clips.
+"""Families that draw clips: AnimateDiff, Wan, CogVideoX and LTX. No command draws clips; scripts use these families
+with `capture`.
 
-Each latent frame is captured as if it were an image, which attends to its own positions and to the text. Attention
-between frames is left out."""
+Each latent frame is captured like an image, which attends to its own positions and to the text. Attention between
+frames is not captured."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Wan(Family):
 
 
 class Ltx(Family):
-    def frames(self, given: NetworkInputs) -> int:
-        return given["num_frames"]
+    def frames(self, inputs: NetworkInputs) -> int:
+        return inputs["num_frames"]
 
-    def lattice(self, network: Any, given: NetworkInputs) -> tuple[int, int, int]:
-        return len(latents_of(given)), given["height"], given["width"]  # latents are packed
+    def lattice(self, network: Any, inputs: NetworkInputs) -> tuple[int, int, int]:
+        return len(latents_of(inputs)), inputs["height"], inputs["width"]  # latents are packed
 
 
 class CogVideoX(Family):

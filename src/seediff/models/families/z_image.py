@@ -1,8 +1,9 @@
-"""Z-Image: one stream in which picture and caption attend to each other, the picture first.
+"""Z-Image: one stream in which picture and caption attend to each other, the picture's columns first.
 
-Picture and caption are each padded to a multiple of 32 with a learnt padding that is attended to; padding of shorter
-captions up to the longest of the batch is masked. The first blocks see the picture alone. Under guidance the batch has
-the prompts first. The pipeline's guidance scale counts from 0: `uncond + (1 + scale) (cond − uncond)`.
+Picture and caption are each padded to a multiple of 32. This padding is learnt, and the picture attends to it. If
+captions of a batch differ in length, the shorter get further padding, which is masked. The first blocks see the picture
+alone. Under guidance the batch has the prompts first. The pipeline's guidance scale counts from 0: `uncond + (1 +
+scale) (cond − uncond)`.
 """
 
 from __future__ import annotations
@@ -15,27 +16,26 @@ from .family import Condition, FlowMatching, NetworkInputs, Tensor, latents_of
 from .layers import JOINT, SELF
 from .readers import Reader, chat_prompt, qwen_chat
 
-CAPTION_TOKENS = 512
-"""Maximum number of tokens that the pipeline reads by default, including its template."""
 FILLED = 32
-"""The rows of picture and caption are each padded to a multiple of this number."""
+"""Numbers of rows of picture and caption are each padded to a multiple of this."""
 
 
 class ZImage(FlowMatching):
-    def lattice(self, network: Any, given: NetworkInputs) -> tuple[int, int, int]:
-        images = latents_of(given)  # each (C, 1, h, w)
+    def lattice(self, network: Any, inputs: NetworkInputs) -> tuple[int, int, int]:
+        images = latents_of(inputs)  # each (C, 1, h, w)
         height, width = images[0].shape[-2:]
         return len(images), height // self.patch, width // self.patch
 
-    def text_columns_of_call(self, given: NetworkInputs) -> int | None:
-        return -(-max(map(len, given["cap_feats"])) // FILLED) * FILLED
+    def text_columns_of_call(self, inputs: NetworkInputs) -> int | None:
+        return -(-max(map(len, inputs["cap_feats"])) // FILLED) * FILLED
 
     def readers(self, pipe: Any) -> tuple[Reader, ...]:
         chat = partial(qwen_chat, pipe.tokenizer, True)
-        return (Reader("tokenizer", pipe.tokenizer, CAPTION_TOKENS, wrap=partial(chat_prompt, chat)),)
+        return (Reader("tokenizer", pipe.tokenizer, self.text_columns, wrap=partial(chat_prompt, chat)),)
 
     def denoise(self, pipe: Any, latents: Tensor, timestep: float, condition: Condition) -> Tensor:
-        """The network's time input is the share of picture instead of noise, and it predicts picture minus noise."""
+        """The network's prediction. Its input for the time is the share of picture instead of noise, and it predicts
+        picture minus noise."""
         import torch
 
         level = latents.new_full((len(latents),), 1 - timestep / self.LEVELS)
@@ -53,8 +53,6 @@ Z_IMAGE = ZImage(
     # The blocks of the context refiner see no picture.
     streams={"noise_refiner": replace(SELF, multiple=FILLED), "layers": replace(JOINT, multiple=FILLED)},
     attention="attention",
-    text_columns=CAPTION_TOKENS,
-    side=1024,
     patch=2,
     steps=50,
     guidance_scale=5.0,
