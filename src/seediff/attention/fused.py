@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import torch
 
 from ..errors import Notice, first_line
-from .probabilities import Part, Scores, add_probabilities
+from .probabilities import Scores, Target, add_probabilities
 
 LOG2_E = math.log2(math.e)
 LARGEST_WIDTH = 256
@@ -96,8 +96,8 @@ def runs_kernels(device: torch.device) -> bool:
     query = torch.zeros(1, 1, 16, 16, dtype=torch.float16, device=device)
     try:
         with torch.cuda.device_of(query):
-            total, finite = (query.new_zeros(shape, dtype=torch.float32) for shape in ((1, 16, 16), ()))
-            _add(tile_of(query), [Part(total)], Scores(query, query, 1.0), normalize=True, finite=finite)
+            running_map, finite = (query.new_zeros(shape, dtype=torch.float32) for shape in ((1, 16, 16), ()))
+            _add(tile_of(query), [Target(running_map)], Scores(query, query, 1.0), normalize=True, finite=finite)
             torch.cuda.synchronize()
     except torch.OutOfMemoryError:
         raise
@@ -123,22 +123,24 @@ _refused: set[Hashable] = set()
 """(number format, device, width) of heads whose tile the card refuses."""
 
 
-def add_probabilities_fused(parts: Sequence[Part], scores: Scores, *, normalize: bool, finite: torch.Tensor) -> None:
-    """Do what `add_probabilities` does, up to float32 rounding. Running maps must be contiguous. If the card refuses
-    the tile for such heads, one warning says so, and plain torch computes."""
-    query, left = scores.query, list(parts)
+def add_probabilities_fused(
+    targets: Sequence[Target], scores: Scores, *, normalize: bool, finite: torch.Tensor
+) -> None:
+    """Do what `add_probabilities` does, up to float32 rounding, with the same arguments. Running maps must be
+    contiguous. If the card refuses the tile for such heads, one warning says so, and plain torch computes."""
+    query, remaining = scores.query, list(targets)
     heads = (query.dtype, query.device, query.shape[3])
     if heads not in _refused:
         try:
-            return _add(tile_of(query), left, scores, normalize=normalize, finite=finite)
+            return _add(tile_of(query), remaining, scores, normalize=normalize, finite=finite)
         except torch.OutOfMemoryError:
             raise
-        # Errors are of many kinds. No kernel has changed the running map of a part that is left.
+        # Errors are of many kinds. No kernel has changed the running map of a remaining target.
         except Exception as error:
             _refused.add(heads)
             text = f"Triton's kernels do not run for heads of {query.shape[3]} channels ({first_line(error)})"
             warnings.warn(f"{text}; plain torch captures them", Notice, stacklevel=2)
-    add_probabilities(left, scores, normalize=normalize, finite=finite)
+    add_probabilities(remaining, scores, normalize=normalize, finite=finite)
 
 
 def _padded(width: int) -> int:
@@ -146,10 +148,11 @@ def _padded(width: int) -> int:
     return max(16, 1 << (width - 1).bit_length())
 
 
-def _add(tile: Blocks, parts: list[Part], scores: Scores, *, normalize: bool, finite: torch.Tensor) -> None:
-    """Do what `add_probabilities_fused` does, with one tile. Each part is removed from `parts` when it is added."""
+def _add(tile: Blocks, targets: list[Target], scores: Scores, *, normalize: bool, finite: torch.Tensor) -> None:
+    """Do what `add_probabilities_fused` does, with one tile. Each target is removed from `targets` once its running map
+    is complete."""
     kernels: Any = import_module(f"{__package__}.kernels")  # late: it imports Triton
-    query, sums = scores.query, scores.sums
+    query, sums = scores.query, scores.log_sum_exps
     images, heads, queries, _ = query.shape
     row_tiles = -(-queries // tile.rows)
 
@@ -161,21 +164,23 @@ def _add(tile: Blocks, parts: list[Part], scores: Scores, *, normalize: bool, fi
         sums, base = query.new_empty(images, heads, queries, dtype=torch.float32), 1.0
         kernels.log_sum_exps[row_tiles, images * heads](out=sums, **_arguments(tile, scores))
 
-    # 2. The means of each part, into its running map; or into memory of their own, to be divided by their maxima
-    while parts:
-        total, columns, per_column = parts[0]
-        width, means, peaks = total.shape[2], total, finite
+    # 2. The means of each target, into its running map; or into memory of their own, to be divided by their maxima
+    while targets:
+        running_map, columns, per_column = targets[0]
+        width, means, peaks = running_map.shape[2], running_map, finite
         if normalize:
-            means = torch.empty_like(total)
+            means = torch.empty_like(running_map)
             peaks = query.new_zeros(images, width if per_column else 1, dtype=torch.float32)
-        tiles, given = -(-width // tile.columns), _arguments(tile, scores.of_columns(columns))
+        tiles, given = -(-width // tile.columns), _arguments(tile, scores.select(columns=columns))
         given |= {"sums": sums, "base": base, "means": means, "peaks": peaks, "finite": finite}
         kernels.head_means[row_tiles, tiles, images](NORMALIZE=normalize, PER_COLUMN=per_column, **given)
         if normalize:
             rows = min(tile.rows, ADDED_ROWS)
             sizes = {"queries": queries, "width": width, "ROWS": rows, "COLUMNS": tile.columns}
-            kernels.add_divided[-(-queries // rows), tiles, images](means, total, peaks, PER_COLUMN=per_column, **sizes)
-        del parts[0]
+            kernels.add_divided[-(-queries // rows), tiles, images](
+                means, running_map, peaks, PER_COLUMN=per_column, **sizes
+            )
+        del targets[0]
 
 
 def _arguments(tile: Blocks, scores: Scores) -> dict[str, Any]:

@@ -51,9 +51,9 @@ class CapturePlan:
     """How maps are averaged. Its layers are groups that the network distinguishes."""
     reads: Reads
     """Kind of attention → the levels to capture; None: all."""
-    alone: frozenset[Kind] = frozenset()
-    """The kinds of joint attention that have a softmax of their own: "self" over the picture's columns alone, "cross"
-    over the text's."""
+    own_softmax: frozenset[Kind] = frozenset()
+    """The kinds of joint attention that have a softmax of their own, in place of the layer's one softmax over picture
+    and text: "self" over the picture's columns alone, "cross" over the text's."""
     mask: MaskConfig | None = None
     """The constants of masks, with levels that the network has; None: no masks are planned."""
     notes: tuple[str, ...] = ()
@@ -90,12 +90,12 @@ def plan_capture(
     *,
     mask: MaskConfig | None = None,
     reads: Reads | None = None,
-    alone: Collection[Kind] = (),
+    own_softmax: Collection[Kind] = (),
 ) -> CapturePlan:
     """The plan for a network with these layers.
 
     mask: the masks that will be made; their method decides what is captured, unless `reads` does. Without either,
-    everything is captured. alone: kinds with a softmax of their own (`CapturePlan`); `capture.text_share` may add one.
+    everything is captured. own_softmax: as in `CapturePlan`; `capture.text_share` may add "cross".
 
     Raises UserError for layers and levels that the network lacks, for a method that needs attention which these layers
     do not have, and for `capture.prompt` without a UNet.
@@ -117,8 +117,9 @@ def plan_capture(
         reads = EVERYTHING if mask is None else maps_read(mask)
 
     # 4. Softmax
-    kinds: frozenset[Kind] = frozenset({*alone, "cross"} if capture.text_share == "text" else alone)
-    return CapturePlan(family, all_layers, layers, capture, reads, kinds, mask, tuple(notes))
+    if capture.text_share == "text":
+        own_softmax = {*own_softmax, "cross"}
+    return CapturePlan(family, all_layers, layers, capture, reads, frozenset(own_softmax), mask, tuple(notes))
 
 
 def plan_segments(
@@ -138,7 +139,7 @@ def plan_segments(
         problem = f"{segment.method}: divides the features of a UNet's encoder, and model '{model}' has none"
         raise UserError("segment.method", problem, "use diffseg or kmeans")
     reads: Reads = {} if segment.divides_features else {"self": None}
-    return plan_capture(family, all_layers, capture, reads=reads, alone=("self",))
+    return plan_capture(family, all_layers, capture, reads=reads, own_softmax=("self",))
 
 
 def check_kinds(family: Family, mask: MaskConfig) -> None:

@@ -55,7 +55,7 @@ class AttentionRecorder:
         self.graphs, self.keeps_errors, self._given_states = graphs, keeps_errors, text_states
         self._new_reader = partial(CallReader, plan, guidance=guidance, total_steps=total_steps)
         form = (getattr(text_states, name, None) for name in ("shape", "dtype"))
-        self._fixed = repr((plan.capture, sorted(plan.reads.items()), sorted(plan.alone), *form))
+        self._fixed = repr((plan.capture, sorted(plan.reads.items()), sorted(plan.own_softmax), *form))
         self.call: NetworkCall | None = None
         """The call of the network that is recorded now; None between such calls."""
         self.watch: Watch | None = None

@@ -39,7 +39,7 @@ class Layer:
     """The layer works on a lattice with sides of L / level positions."""
     image_first: bool = True
     """Whether the picture's N rows and columns come before the text's; otherwise they come after them."""
-    behind_text: bool = False
+    padding_last: bool = False
     """In a batch of texts of several lengths: whether each picture follows its own text directly, and the padding of
     shorter texts comes last."""
     multiple: int = 1

@@ -37,7 +37,7 @@ LUMINA2 = Lumina2(
     pipelines=("Lumina2Pipeline",),
     class_name="Lumina2Transformer2DModel",
     # The blocks of the context refiner see no picture.
-    streams={"noise_refiner": SELF, "layers": replace(TEXT_FIRST, behind_text=True)},
+    streams={"noise_refiner": SELF, "layers": replace(TEXT_FIRST, padding_last=True)},
     text_columns=TEXT_TOKENS,
     steps=30,
     guidance_scale=4.0,

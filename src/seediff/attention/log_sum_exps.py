@@ -34,7 +34,7 @@ _same: dict[Hashable, bool] = {}
 The answer of a card never changes."""
 
 
-def attend_with_sums(
+def attend_with_log_sum_exps(
     query: Any,
     key: Any,
     value: Any,
