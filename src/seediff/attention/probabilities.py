@@ -1,4 +1,9 @@
-"""Head means of softmax(QKᵀ), added into running maps in blocks that fit the cache.
+"""Head means of softmax(QKᵀ), added to running maps in blocks that fit the cache.
+
+    for some images:
+        for some queries, for some heads:
+            block of scores ─▶ softmax ─▶ is added to each target's sum over heads
+        each target's sum over heads ─▶ its running map
 
 Queries and keys have the model's number format. Scores and probabilities are always float32, as in fused attention,
 because some models' scores are too large for half precision.
@@ -18,7 +23,8 @@ ALL = slice(None)
 
 
 class Scores(NamedTuple):
-    """The scores of some queries, scale · QKᵀ + bias (B, H, N, T). Their softmax over T is attention."""
+    """The scores of queries and keys before they are computed: scale · QKᵀ + bias, (B, H, N, T). Their softmax over T
+    is attention."""
 
     query: torch.Tensor
     """(B, H, N, D)"""
@@ -38,7 +44,7 @@ class Scores(NamedTuple):
         return Scores(query[images, heads, queries], key[images, heads, columns], scale, bias)
 
     def hidden_queries(self) -> torch.Tensor | None:
-        """Which queries have no visible column, (B, H or 1, N or 1, 1) bool; None: nothing is hidden."""
+        """Which queries have no visible column: (B, H or 1, N or 1, 1) bool. None: nothing is hidden."""
         return None if self.bias is None else (self.bias == -torch.inf).all(-1, keepdim=True)
 
 
@@ -55,13 +61,14 @@ class Target(NamedTuple):
 
 
 class Scratch:
-    """CPU memory that all layers reuse: fresh pages would cost a sixth of capture's time."""
+    """CPU memory that all layers reuse. Fresh pages at every call would cost a sixth of capture's time."""
 
     def __init__(self) -> None:
         self._buffer: torch.Tensor | None = None
 
     def take(self, numbers: int, like: torch.Tensor) -> torch.Tensor:
-        """`numbers` uninitialised float32 values on the device of `like`; on a CPU in the same memory at every call."""
+        """Uninitialised float32 values on the device of `like`; on a CPU in the same memory at every call. numbers: how
+        many."""
         if like.device.type != "cpu" or numbers > SCRATCH_BYTES // torch.float32.itemsize:
             return like.new_empty(numbers, dtype=torch.float32)
         if self._buffer is None or len(self._buffer) < numbers:
@@ -82,9 +89,9 @@ def add_probabilities(
     """Add the mean over heads of the scores' softmax to the running map of every target, in place. A query without any
     visible column has probabilities of 0.
 
-    targets: running maps, each for some of the columns. scores: of the layer's queries and keys. normalize: whether
-    each image's mean is first divided by its maximum (eq. 5). finite: a float32 scalar tensor, which becomes NaN if any
-    probability is, and otherwise stays finite. scratch: memory for the call; None: allocate new memory.
+    targets: running maps, each for some of the columns. scores: of a layer's queries and keys. normalize: whether each
+    image's mean is first divided by its maximum (SeeDiff eq. 5). finite: a float32 scalar tensor, which becomes NaN if
+    any probability is, and otherwise stays finite. scratch: memory for the call; None: allocate new memory.
     """
     # 1. Memory for a block of scores, and for each target's sums over heads
     images, heads, queries = scores.query.shape[:3]
@@ -124,8 +131,8 @@ def add_probabilities(
 
 
 def _block_shape(scores: Scores) -> tuple[int, int, int]:
-    """How many (images, heads, queries) have their scores computed at once, in BLOCK_BYTES. Several heads only if all
-    queries of each fit; several images only if all heads of each fit."""
+    """(images, heads, queries): how many of each a block of at most BLOCK_BYTES takes. It has several heads only if all
+    their queries fit, and several images only if all their heads fit."""
     (images, heads, queries, _), keys = scores.query.shape, scores.key.shape[2]
     limit = BLOCK_BYTES.get(scores.query.device.type, BLOCK_BYTES["cuda"]) // torch.float32.itemsize
     queries_at_once = max(1, min(queries, limit // keys))
@@ -161,7 +168,7 @@ def _add_heads(probabilities: torch.Tensor, total: torch.Tensor, is_first: bool)
 
 
 def _slices(count: int, at_once: int) -> list[slice]:
-    """Slices of `count` things, each of at most `at_once`."""
+    """Slices that together cover `count` things. at_once: the longest slice."""
     return [slice(start, min(start + at_once, count)) for start in range(0, count, at_once)]
 
 
@@ -175,7 +182,7 @@ def _select(values: torch.Tensor, images: slice, heads: slice, queries: slice) -
 
 
 BLOCK_BYTES = {"cpu": 2 << 20, "mps": 32 << 20, "cuda": 64 << 20}
-"""Bytes of scores held at once: on a CPU as many as fit its cache, on a GPU enough to keep it busy."""
+"""Maximum bytes of a block of scores: on a CPU it must fit the cache, on a GPU it must keep the card busy."""
 
 SCRATCH_BYTES = 128 << 20
-"""Maximum bytes of `Scratch`. Larger memory is freed after every layer, so that the network can use it."""
+"""Maximum bytes that `Scratch` keeps. Larger memory is freed after every layer, so that the network can use it."""
