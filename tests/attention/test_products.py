@@ -286,6 +286,7 @@ def test_a_wrapper_that_copies_attributes_is_left_in_place(unet):
             calls.append(1)
             return under(*args, **more)
 
+        assert copy.deepcopy(under) is under  # as a copy of the layer would share a function
         F.scaled_dot_product_attention = theirs
 
     with captured(unet):

@@ -86,11 +86,10 @@ def draw_noise_in_float32(pipe: Any) -> Iterator[None]:
         return drawn if dtype is None else drawn.to(dtype)
 
     classes = (*type(pipe).__mro__, *type(pipe.scheduler).__mro__)
-    homes = (sys.modules.get(one.__module__) for one in classes)
-    modules: set[Any] = {module for module in homes if hasattr(module, "randn_tensor")}
-    before = {module: module.randn_tensor for module in modules}
+    homes: list[Any] = [sys.modules.get(one.__module__) for one in classes]
+    before = {module: module.randn_tensor for module in homes if hasattr(module, "randn_tensor")}
     try:
-        for module in modules:
+        for module in before:
             module.randn_tensor = draw
         yield
     finally:

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -35,19 +36,20 @@ from .product import Product
 from .recorder import AttentionRecorder
 
 
+@dataclass(eq=False)
 class CapturedLayer:
-    """An attention module of the network, while it is captured.
+    """An attention module of the network, while it is captured."""
 
-    name: its name in the network. layer: what it attends to. kinds: the kinds of attention to record, of those that it
-    has. attention: the module. recorder: what it reports to.
-    """
-
-    def __init__(
-        self, name: str, layer: Layer, kinds: Collection[Kind], attention: Any, recorder: AttentionRecorder
-    ) -> None:
-        self.name, self.layer, self.kinds, self.attention, self.recorder = name, layer, kinds, attention, recorder
-        self._run: LayerRun | None = None
-        """The run in progress; None between runs, and in calls that are not recorded."""
+    name: str
+    layer: Layer
+    """What the module attends to."""
+    kinds: Collection[Kind]
+    """The kinds of attention to record, of those that it has."""
+    attention: Any
+    """The module."""
+    recorder: AttentionRecorder
+    run: LayerRun | None = None
+    """The run in progress; None between runs, and in calls that are not recorded."""
 
     def hook(self) -> list[Any]:
         """Register the module's hooks, and return their handles. The hooks are functions, so a copy of the module
@@ -65,34 +67,36 @@ class CapturedLayer:
         if call is None or call.thread != threading.get_ident() or attention is not self.attention:
             return
         self.recorder.ran.add(self.name)
-        self._run = LayerRun(self, call)
+        self.run = LayerRun(self, call)
         try:
-            self.recorder.begin_watch(attention, self._run.record)
+            self.recorder.begin_watch(attention, self.run.record)
         except Exception as error:
             self.recorder.fail(error, self.name)
 
     def end(self, attention: Any, output: Any) -> None:
         """Forward hook: end the watch. attention: as in `begin`. output: the layer's result; None if an error ended the
         layer."""
-        watch, run = self.recorder.watch, self._run
+        watch, run = self.recorder.watch, self.run
         if watch is None or run is None or not watch.runs_here or attention is not self.attention:
             return
         self.recorder.end_watch()
-        self._run = None
+        self.run = None
         if output is not None and watch.count and not run.has_picture:
             self.recorder.fail(UserError(self.name, run.why_not, "draw without it"))
 
 
+@dataclass(eq=False)
 class LayerRun:
     """One run of a layer in a call of the network. It finds the picture's product among all that the layer computes."""
 
-    def __init__(self, captured: CapturedLayer, call: NetworkCall) -> None:
-        self.captured, self.call = captured, call
-        self.has_picture = False
-        """Whether one of the products was the picture's."""
-        self.why_not = "computes a part of its attention in a way that is not known"
-        """Why the latest product was not the picture's."""
-        self._pieces: list[Product] = []  # of a product that the layer computes in pieces, until all have come
+    captured: CapturedLayer
+    call: NetworkCall
+    has_picture: bool = False
+    """Whether one of the products was the picture's."""
+    why_not: str = "computes a part of its attention in a way that is not known"
+    """Why the latest product was not the picture's."""
+    pieces: list[Product] = field(default_factory=list)
+    """What has come of a product that the layer computes in pieces."""
 
     def record(self, read: Callable[[], Product]) -> None:
         """Record a product, if it is the picture's. read: returns it, or raises UserError."""
@@ -109,27 +113,28 @@ class LayerRun:
         None until the last piece has come. Raises UserError for pieces that make no product of the whole batch."""
         if product.query.ndim == 4:
             return product
-        self._pieces.append(product)
-        queries, keys = ([getattr(piece, name) for piece in self._pieces] for name in ("query", "key"))
-        heads, shape = self.captured.attention.heads, (product.query.shape[1:], product.key.shape[1:])
-        rows, needed = sum(map(len, queries)), heads * self.call.members
+        self.pieces.append(product)
+        queries, keys, masks, *_ = zip(*self.pieces, strict=True)
+        heads, rows = self.captured.attention.heads, sum(map(len, queries))
+        needed = heads * self.call.members
         if rows < needed:
             return None
-        if rows > needed or any((q.shape[1:], k.shape[1:]) != shape for q, k in zip(queries, keys, strict=True)):
+        shapes = {(query.shape[1:], key.shape[1:]) for query, key in zip(queries, keys, strict=True)}
+        if rows > needed or len(shapes) > 1:
             problem = "computes attention in pieces that are no product of the whole batch (regional prompts?)"
             raise UserError(self.captured.name, problem, "draw without that")
-        mask = product.mask
-        if mask is not None:
-            masks = [piece.mask.expand(len(piece.query), -1, -1) for piece in self._pieces]  # type: ignore[union-attr]
-            mask = torch.cat(masks).unflatten(0, (-1, heads))
-        self._pieces = []
+        mask = None
+        if product.mask is not None:
+            pairs = zip(masks, queries, strict=True)
+            mask = torch.cat([mask.expand(len(query), -1, -1) for mask, query in pairs]).unflatten(0, (-1, heads))
+        self.pieces = []
         query, key = (torch.cat(pieces).unflatten(0, (-1, heads)) for pieces in (queries, keys))
         return Product(query, key, mask, product.scale)
 
     def _record(self, product: Product) -> None:
         """Add a whole product to the running maps, if it is the picture's. Raises UserError for a second one."""
-        captured, call, recorder = self.captured, self.call, self.captured.recorder
-        layer = captured.layer
+        captured, call = self.captured, self.call
+        layer, recorder = captured.layer, captured.recorder
 
         # 1. Whether it is the picture's
         queries, columns = product.query.shape[2], product.key.shape[2]
@@ -149,7 +154,7 @@ class LayerRun:
         # 2. Its scores
         scores, spans = cut_picture(product, members, spans, positions, layer.padding_last)
         if recorder.text_states is not None and layer.kinds == ("cross",):
-            key = self._keys_of(recorder.text_states, scores.query.shape[1])
+            key = self._keys_of(recorder.text_states)
             scores = scores._replace(key=key, bias=None, log_sum_exps=None)
         if call.frames_in_member > 1:
             scores, spans = by_frames(scores, spans, call.frames)
@@ -169,11 +174,11 @@ class LayerRun:
         others = next((count - texts for count in (queries, columns) if count - texts != positions), positions)
         return f"attends over {others} positions instead of {positions} (token merging or tiles?)"
 
-    def _keys_of(self, states: torch.Tensor, heads: int) -> torch.Tensor:
+    def _keys_of(self, states: torch.Tensor) -> torch.Tensor:
         """The keys (B, H, T, D) that the layer would have for another text. Its modules compute them, without running
-        their hooks. states: (B, T, C), the text encoder's. heads: H."""
+        their hooks. states: (B, T, C), the text encoder's."""
         attention = self.captured.attention
-        key = attention.to_k.forward(states).unflatten(2, (heads, -1)).transpose(1, 2)
+        key = attention.to_k.forward(states).unflatten(2, (attention.heads, -1)).transpose(1, 2)
         return key if attention.norm_k is None else attention.norm_k.forward(key)
 
 

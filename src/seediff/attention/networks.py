@@ -122,6 +122,6 @@ def check_processors(network: Any) -> None:
             raise UserError(f"{name} {problem}; use a pipeline without it")
         foreign[cls.__name__] = name
     for what, name in foreign.items():
-        captured = "what is captured is the softmax of the queries and keys that it multiplies"
-        text = f"{name} has a {what}: {captured}, whatever it makes of that afterwards (as prompt-to-prompt does)"
+        captured = "the softmax of the queries and keys that it multiplies, whatever it makes of that afterwards"
+        text = f"{name} has a {what}: what is captured is {captured} (as prompt-to-prompt does)"
         warnings.warn(Notice(text), stacklevel=1)

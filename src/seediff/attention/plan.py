@@ -76,12 +76,12 @@ class CapturePlan:
         maps: list[ExpectedMaps] = []
         for kind in self.reads:
             geometric = kind == "cross" and self.capture.mean == "geometric"  # otherwise only the mean is held
-            counts = Counter(layer.level for layer in self.layers[kind].values())
-            for level in [level for level in counts if self.wants(kind, level)]:
+            levels = (layer.level for layer in self.layers[kind].values() if self.wants(kind, layer.level))
+            for level, layers in Counter(levels).items():
                 rows = -(-size[0] // level) * -(-size[1] // level)
                 columns = rows if kind == "self" else self.family.most_text_columns(pipeline)
-                held = 1 + counts[level] if geometric else 1
-                maps.append(ExpectedMaps(kind, level, 4 * rows * columns, counts[level], held))
+                held = 1 + layers if geometric else 1
+                maps.append(ExpectedMaps(kind, level, 4 * rows * columns, layers, held))
         return Expected(tuple(maps), size)
 
 

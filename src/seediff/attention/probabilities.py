@@ -104,10 +104,10 @@ def add_probabilities(
 
     for some_images in _slices(images, images_at_once):
         # 2. Sums over heads of some images' probabilities
-        some = scores.select(some_images)
-        some = some._replace(key=some.key.float())
+        key = scores.key[some_images].float()
         if queries_at_once < queries:  # several products read the transposed keys
-            some = some._replace(key=some.key.mT.contiguous().mT)
+            key = key.mT.contiguous().mT
+        some = scores.select(some_images)._replace(key=key)
         head_sums = [total[: len(some.query)] for total in sums]
         hidden = some.hidden_queries()
         for some_queries in _slices(queries, queries_at_once):
@@ -168,8 +168,8 @@ def _add_heads(probabilities: torch.Tensor, total: torch.Tensor, is_first: bool)
 
 
 def _slices(count: int, at_once: int) -> list[slice]:
-    """Slices that together cover `count` things. at_once: the longest slice."""
-    return [slice(start, min(start + at_once, count)) for start in range(0, count, at_once)]
+    """Slices of length `at_once` that together cover `count` things; the last slice may end beyond them."""
+    return [slice(start, start + at_once) for start in range(0, count, at_once)]
 
 
 def _select(values: torch.Tensor, images: slice, heads: slice, queries: slice) -> torch.Tensor:

@@ -208,8 +208,8 @@ class AttentionRecorder:
     def _check_layers(self) -> None:
         """Raise UserError if capture has seen no attention of a layer. Warn of layers whose attention it has seen in
         some of the recorded steps only."""
-        steps = self.running.steps_by_layer(self.calls.latest.latent_size)
-        if not steps or not self._recorded_steps:
+        steps, recorded = self.running.steps_by_layer(self.calls.latest.latent_size), self._recorded_steps
+        if not steps or not recorded:
             raise UserError(
                 "no attention was captured: the network did not run, or no layer matches the chosen levels and steps"
             )
@@ -219,7 +219,6 @@ class AttentionRecorder:
             if self.ran.isdisjoint(unseen):
                 problem, fix = "did not run (replaced inside of the block?)", "open a new `with` block after that"
             raise UserError(_listed(unseen), problem, fix)
-        recorded = self._recorded_steps
         fewer = [name for name, by_kind in steps.items() if by_kind != [recorded] * len(by_kind)]
         if fewer:
             text = (

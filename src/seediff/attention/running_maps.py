@@ -76,7 +76,6 @@ class RunningMaps:
         self.steps: dict[LayerMap, list[int]] = {}
         """The steps in which a layer added something."""
         self._maps: dict[MapKey, torch.Tensor] = {}  # sums, and means after `finish`
-        self._counts = Counter[MapKey]()  # additions
         self._finite: dict[str, torch.Tensor] = {}  # layer → a number, NaN if any of its probabilities was
         self._scratch = Scratch()
 
@@ -95,8 +94,9 @@ class RunningMaps:
         """
         one_softmax: list[Target] = []
         for kind, chosen in columns.items():
-            per_column = kind == "cross"
-            running_map = self._running_map(LayerMap(kind, grid, layer), step, scores, chosen)
+            added, per_column = LayerMap(kind, grid, layer), kind == "cross"
+            running_map = self._running_map(added, step, scores, chosen)
+            self._note(added, step)
             if kind in self.plan.own_softmax:
                 target = Target(running_map, per_column=per_column)
                 self._add_softmax([target], layer, scores.select(columns=chosen))
@@ -104,8 +104,6 @@ class RunningMaps:
                 one_softmax.append(Target(running_map, chosen, per_column))
         if one_softmax:
             self._add_softmax(one_softmax, layer, scores)
-        for kind in columns:
-            self._count(LayerMap(kind, grid, layer), step)
 
     def _add_softmax(self, targets: Sequence[Target], layer: str, scores: Scores) -> None:
         """Add the softmax of these scores to the targets, by the kernels if they can, otherwise by plain torch."""
@@ -149,9 +147,12 @@ class RunningMaps:
         owners: dict[Apart | None, str] = {None: "", "layer": added.layer, "step": str(step)}
         return MapKey(added.kind, added.grid, owners[self.apart_by_kind[added.kind]])
 
-    def _count(self, added: LayerMap, step: int) -> None:
+    def _note(self, added: LayerMap, step: int) -> None:
         self.steps.setdefault(added, []).append(step)
-        self._counts[self._key(added, step)] += 1
+
+    def _counts(self) -> Counter[MapKey]:
+        """The number of additions to each running map."""
+        return Counter(self._key(added, step) for added, steps in self.steps.items() for step in steps)
 
     # Calls that CUDA graphs replay
 
@@ -161,9 +162,7 @@ class RunningMaps:
         for added, steps in self.steps.items():
             if steps[-1:] == [step]:
                 steps.pop()
-                key = self._key(added, step)
-                self._counts[key] -= 1
-                additions.append((added, self._maps[key]))
+                additions.append((added, self._maps[self._key(added, step)]))
         return additions
 
     def add_again(self, step: int, additions: Sequence[tuple[LayerMap, torch.Tensor]]) -> None:
@@ -171,19 +170,19 @@ class RunningMaps:
         for added, total in additions:
             self._maps[self._key(added, step)] = total
             self._finite_of(added.layer, total)
-            self._count(added, step)
+            self._note(added, step)
 
     # The result
 
     def finish(self) -> list[str]:
         """Turn the sums into means. Returns the names of the layers with probabilities that are not finite."""
-        self._scratch = Scratch()
+        self._scratch, counts = Scratch(), self._counts()
         for key in sorted(self._maps, key=lambda key: key[:2], reverse=True):  # self before cross, fine before coarse
             total = self._maps.pop(key)
             if self.graphs is None:
-                self._maps[key] = total.div_(self._counts[key])
+                self._maps[key] = total.div_(counts[key])
             else:  # graphs will add to it in the next capture
-                self._maps[key] = total / self._counts[key]
+                self._maps[key] = total / counts[key]
         finite = torch.stack([*self._finite.values()]).isfinite().tolist()  # waits for the GPU once
         return [layer for layer, is_finite in zip(self._finite, finite, strict=True) if not is_finite]
 
@@ -209,14 +208,14 @@ class RunningMaps:
         """The means over all owners, after `finish`: kind → (h, w), the finest first → (B, N, T). `capture.mean` says
         which mean."""
         means: dict[Kind, dict[Grid, torch.Tensor]] = {kind: {} for kind in KINDS}
-        for (kind, grid), keys in groupby(self._maps, lambda key: key[:2]):
-            counts = {key: self._counts[key] for key in keys}
-            maps = [self._maps[key] for key in counts]
-            mean = maps[0]
+        counts = self._counts()
+        for (kind, grid), group in groupby(self._maps.items(), lambda item: item[0][:2]):
+            maps = dict(group)
+            mean = next(iter(maps.values()))
             if len(maps) > 1 and self.plan.capture.mean == "geometric":
-                mean = torch.stack(maps).clamp_min(LEAST).log().mean(0).exp()
+                mean = torch.stack([*maps.values()]).clamp_min(LEAST).log().mean(0).exp()
             elif len(maps) > 1:
-                weighted = (each * count for each, count in zip(maps, counts.values(), strict=True))
-                mean = sum(weighted, torch.zeros_like(mean)) / sum(counts.values())
+                weighted = (of_owner * counts[key] for key, of_owner in maps.items())
+                mean = sum(weighted, torch.zeros_like(mean)) / sum(counts[key] for key in maps)
             means[kind][grid] = mean
         return means

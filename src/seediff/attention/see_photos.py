@@ -80,9 +80,9 @@ def capture_classes(
         """The maps of the images in these rows of the latents `shown`, each with one prompt, which names these
         classes."""
         texts, words, text_states = captured_texts(model, plan, prompts, classes)
-        numbers, calls = [indices[row] for row in rows], len(timesteps)
+        numbers = [indices[row] for row in rows]
         with capture_attention(
-            model.network, plan, guidance=False, total_steps=calls, text_states=text_states
+            model.network, plan, guidance=False, total_steps=len(timesteps), text_states=text_states
         ) as recorder:
             run_noised(model, shown[rows], prompts, timesteps=timesteps, seed=seed, indices=numbers)
         return recorder.maps(words, texts)
